@@ -1,0 +1,3 @@
+"""Recado: the daemon behind one WhatsApp number."""
+
+__version__ = "0.1.0"

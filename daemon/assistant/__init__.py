@@ -1,0 +1,1 @@
+"""The model: one protocol, and the engines that stand behind it."""

@@ -1,0 +1,124 @@
+"""Which of Recado's errors a model server's failure is. Pure: status, codes and words in.
+
+A server's own message may quote the key or the customer's words, so it is read for signs but never
+passed on. What is passed on is the status and codes, and only if they look like codes.
+"""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from daemon.errors import AssistantError, ContextTooLong, ModelRejected, ModelTemporary
+
+TOO_LONG_CODES = frozenset(
+    {
+        "context_length_exceeded",  # OpenAI and most others
+        "string_above_max_length",  # OpenAI, for one overlong part
+        "exceed_context_size_error",  # llama.cpp
+        "contextwindowexceedederror",  # LiteLLM
+    }
+)
+TOO_LONG_WORDS = re.compile(
+    r"context (length|window|size)|maximum model length|prompt is too long|input is too long"
+    r"|maximum number of tokens|too many (input )?tokens|request too large",
+    re.IGNORECASE,
+)
+"""Wordings of OpenAI, vLLM, SGLang, llama.cpp, LM Studio, LiteLLM and the hosts behind it. "Request
+too large" is OpenAI's 429 for a single request over the limit of a whole minute."""
+
+OPERATOR_STATUSES = frozenset({401, 402, 403})
+"""Key, payment and permission: somebody will mend that, and the work must still be there."""
+
+TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
+
+TEMPORARY_CODES = frozenset(
+    {
+        "server_error",
+        "rate_limit_exceeded",
+        "insufficient_quota",
+        "vector_store_timeout",
+        "failed_to_download_image",
+        "internal_error",
+        "overloaded_error",
+        "server_overloaded",
+        "",
+    }
+)
+"""Codes in `response.failed` and `error` events after which the same request may well work."""
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}(\[\d+\][A-Za-z0-9_.\[\]]{0,40})?")
+
+
+def from_status(status: int, body: Any, headers: Mapping[str, str]) -> AssistantError:
+    """Return the error for an HTTP answer other than 2xx.
+
+    `body` is the error object of the answer or anything else; `headers` have lower-case names.
+    """
+    error = body if isinstance(body, Mapping) else {}
+    message = str(error.get("message") or body or "")
+    code = _plain(error.get("code")) or _plain(error.get("type"))
+    what = f"the model server answered {status}" + (f" {code}" if code else "")
+    if param := _plain(error.get("param")):
+        what += f" at {param}"
+    if status in OPERATOR_STATUSES:
+        return ModelTemporary(f"{what}: check the key, its permissions and the account")
+    if status == 413 or (status < 500 and _too_long(code, message)):
+        return ContextTooLong(what)
+    if status in TEMPORARY_STATUSES or status >= 500:
+        return ModelTemporary(what, retry_after=retry_after(headers, message))
+    return ModelRejected(what)
+
+
+def from_failed(error: Any) -> AssistantError:
+    """Return the error for a response that failed after it had started.
+
+    `error` is the `error` object of the response or of the stream's error event.
+    """
+    fields = error if isinstance(error, Mapping) else {}
+    message = str(fields.get("message") or "")
+    code = _plain(fields.get("code")) or _plain(fields.get("type"))
+    what = f"the response failed: {code or 'no reason given'}"
+    if _too_long(code, message):
+        return ContextTooLong(what)
+    if code in TEMPORARY_CODES:
+        return ModelTemporary(what, retry_after=retry_after({}, message))
+    return ModelRejected(what)
+
+
+def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
+    """Return how many seconds the server asks to wait, or None.
+
+    Headers first: `retry-after-ms`, then `retry-after` as seconds or as a date, which is counted
+    from the answer's own `date` so that no clock of ours is needed. Else OpenAI's sentence "Please
+    try again in 1.2s".
+    """
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "")
+    if (seconds := _number(value)) is not None:
+        return seconds
+    if value and "date" in headers:
+        try:
+            wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers["date"])
+        except (TypeError, ValueError):
+            return None
+        return max(wait.total_seconds(), 0)
+    if found := re.search(r"try again in ([0-9.]+)(ms|s)\b", message):
+        number = _number(found[1])
+        return number / 1000 if number is not None and found[2] == "ms" else number
+    return None
+
+
+def _too_long(code: str, message: str) -> bool:
+    return code.lower() in TOO_LONG_CODES or TOO_LONG_WORDS.search(message) is not None
+
+
+def _plain(value: Any) -> str:
+    """Return `value` if it looks like a code and not like text or a key, else nothing."""
+    text = str(value or "")
+    return text if _CODE.fullmatch(text) and not text.lower().startswith(("sk-", "ey")) else ""
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and re.fullmatch(r"\d+(\.\d+)?", text) else None

@@ -1,0 +1,183 @@
+"""What a chat's task must notice while it works: news, a human agent, the stop of the daemon.
+
+The registry and the webhook handler tell it, synchronously; the chat's task asks, waits, and is
+interrupted. Nothing here is durable: after a crash the same is read from the store.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import trio
+
+from daemon.chats.run_progress import Progress
+from daemon.ledger import Arrival
+from daemon.window import Window, WindowRules, after_message, after_presence, closes_at
+
+MAX_SUPERSEDED = 2
+"""Runs of one turn that may be thrown away because the customer went on writing."""
+
+AGENT_SECONDS = 5.0
+"""Messages of a human agent are gathered this long after the last (the replaced system's value)."""
+
+Interruption = Literal["news", "takeover", "released"]
+
+
+class Stopping(Exception):
+    """The daemon stops: the task leaves the work as the store has it."""
+
+
+class TakenOver(Exception):
+    """A human agent has the chat: what is not said yet is not said."""
+
+
+class Attention:
+    """The signals of one chat. All methods but the waiting ones may be called by any task."""
+
+    def __init__(
+        self,
+        rules: WindowRules,
+        *,
+        pause_seconds: float,
+        stopping: Callable[[], bool],
+        now: Callable[[], float],
+    ) -> None:
+        self.window: Window | None = None
+        self.agent_until: float | None = None
+        """When the words of an agent count as complete, on trio's clock."""
+        self.paused_until = 0.0
+        """Unix seconds."""
+        self.news = False
+        """A customer's message, or a change to one, has come since the turn was made."""
+        self.working = False
+        """True while the chat's task brings a turn to its outcome."""
+        self.came_late = False
+        """News came that the answer under way could not take in."""
+        self._rules = rules
+        self._pause_seconds = pause_seconds
+        self._stopping = stopping
+        self._now = now
+        self._wake = trio.Event()
+        self._run: tuple[trio.CancelScope, Progress, int] | None = None
+        self.interruption: Interruption | None = None
+
+    # -- being told --------------------------------------------------------------------------
+
+    def arrived(self, arrival: Arrival) -> None:
+        """Something was stored for this chat."""
+        age = max(0.0, self._now() - arrival.received_at)
+        at = trio.current_time() - age
+        if arrival.what == "agent":
+            self.agent_until = at + AGENT_SECONDS
+            if self._pause_seconds:
+                until = arrival.received_at + self._pause_seconds
+                self.paused_until = max(self.paused_until, until)
+                self._interrupt("takeover")
+        else:
+            self.news = True
+            if arrival.what == "message":
+                self.window = after_message(self.window, arrival.kind, at, self._rules)
+            self._interrupt("news")
+        self.wake()
+
+    def presence(self, status: str) -> None:
+        """The contact types, records, or has stopped."""
+        self.window = after_presence(self.window, status, trio.current_time(), self._rules)
+        self.wake()
+
+    def pause(self, until: float) -> None:
+        """An operator pauses the bot here until a time (Unix seconds), or resumes it with 0."""
+        self.paused_until = until
+        if self.is_paused:
+            self._interrupt("takeover")
+        self.wake()
+
+    def release(self) -> bool:
+        """Cancel the run under way, to be begun again; False if there is none."""
+        if self._run is None:
+            return False
+        self._interrupt("released")
+        return True
+
+    def wake(self) -> None:
+        """Let the task look at its signals."""
+        self._wake.set()
+
+    def _interrupt(self, why: Interruption) -> None:
+        if self._run is not None:
+            scope, progress, superseded = self._run
+            if why != "news" or not (progress.effects or superseded >= MAX_SUPERSEDED):
+                self.interruption = why
+                scope.cancel()
+                return
+        self.came_late = self.came_late or (self.working and why == "news")
+
+    # -- asking and waiting: the chat's own task -----------------------------------------------
+
+    @property
+    def is_paused(self) -> bool:
+        """True while a human agent has the chat."""
+        return self._now() < self.paused_until
+
+    def check(self) -> None:
+        """Raise Stopping or TakenOver if the work must not go on."""
+        self.stop_if_asked()
+        if self.is_paused:
+            raise TakenOver
+
+    def stop_if_asked(self) -> None:
+        """Raise Stopping if the daemon stops."""
+        if self._stopping():
+            raise Stopping
+
+    def watch(self, scope: trio.CancelScope, progress: Progress, *, superseded: int) -> None:
+        """From now on signals may cancel the run in ``scope``."""
+        self.interruption = None
+        self._run = (scope, progress, superseded)
+
+    def unwatch(self) -> None:
+        """The run is over: signals wait for the next look."""
+        self._run = None
+
+    @property
+    def is_running(self) -> bool:
+        """True while a run is under way."""
+        return self._run is not None
+
+    async def rest(self, seconds: float) -> None:
+        """Wait so long. Raises Stopping or TakenOver as soon as one is so."""
+        deadline = trio.current_time() + seconds
+        while True:
+            self.check()
+            left = deadline - trio.current_time()
+            if left <= 0:
+                return
+            await self.woken(left)
+
+    async def rest_until_news(self, seconds: float) -> None:
+        """Wait so long, or until there is news or an agent takes over. Raises Stopping."""
+        deadline = trio.current_time() + seconds
+        while not (self.news or self.is_paused):
+            self.stop_if_asked()
+            left = deadline - trio.current_time()
+            if left <= 0:
+                return
+            await self.woken(left)
+
+    async def rest_until_quiet(self) -> None:
+        """Wait until the customer has finished writing, or an agent takes over.
+
+        Returns at once if no window is open. Raises Stopping.
+        """
+        while self.window is not None and not self.is_paused:
+            self.stop_if_asked()
+            left = closes_at(self.window, self._rules) - trio.current_time()
+            if left <= 0:
+                return
+            await self.woken(left)
+
+    async def woken(self, seconds: float) -> bool:
+        """Wait for a signal at most so long; False if none came."""
+        with trio.move_on_after(seconds) as scope:
+            await self._wake.wait()
+        self._wake = trio.Event()
+        return not scope.cancelled_caught

@@ -1,0 +1,95 @@
+"""The tool calls of one round: in parallel, each written down before and after.
+
+The ledger decides what a call of a repeated run does: one that ended is not made again, one with
+effects whose end nobody saw is not repeated but told to the model as unknown.
+"""
+
+import msgspec
+import trio
+
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.run_progress import Progress
+from daemon.ledger import RecordedCall, Run, Turn
+from daemon.model import FunctionCall
+from daemon.store.runs import call_key
+from daemon.tools.tool import ToolContext
+
+UNKNOWN_OUTCOME = msgspec.json.encode(
+    {
+        "error": "outcome unknown: this call was started and interrupted. It may have taken"
+        " effect. Do not repeat it; check its result with another tool, or tell the customer that"
+        " a person will confirm."
+    }
+).decode()
+
+
+async def call_tools(
+    turn: Turn,
+    run: Run,
+    number: int,
+    calls: tuple[FunctionCall, ...],
+    progress: Progress,
+    needs: Dependencies,
+) -> list[str]:
+    """Make the calls of one round at the same time; gives their outputs in the calls' order.
+
+    Called by the task of the turn's chat. Cancelled, it leaves each call in the ledger as it is.
+    """
+    outputs = [""] * len(calls)
+
+    async def one(place: int, call: FunctionCall) -> None:
+        outputs[place] = await _call(turn, run, number, call, progress, needs)
+
+    async with trio.open_nursery() as nursery:
+        for place, call in enumerate(calls):
+            nursery.start_soon(one, place, call, name=f"tool {call.name}")
+    return outputs
+
+
+async def _call(
+    turn: Turn,
+    run: Run,
+    number: int,
+    call: FunctionCall,
+    progress: Progress,
+    needs: Dependencies,
+) -> str:
+    earlier = _earlier(turn, run, number, call)
+    if earlier is not None and earlier.output is not None:
+        return earlier.output
+    effects = needs.toolbox.has_effects(call)
+    if earlier is not None and effects:
+        needs.log.warning("tool call of unknown outcome, not repeated", tool=call.name)
+        await needs.store.runs.call_ended(earlier.id, UNKNOWN_OUTCOME, failed=True, now=needs.now())
+        return UNKNOWN_OUTCOME
+    progress.effects = progress.effects or effects
+    row = await needs.store.runs.call_started(run, number, call, effects=effects, now=needs.now())
+    started = trio.current_time()
+    needs.log.info("tool started", tool=call.name, turn=turn.request_id)
+    context = ToolContext(
+        key=turn.key,
+        contact_name=turn.messages[-1].message.author_name if turn.messages else "",
+        language=needs.rules.language,
+        idempotency_key=call_key(turn.id, call),
+        recent_messages=needs.store.threads.recent_lines,
+    )
+    output, failed = await needs.toolbox.call(call, context)
+    seconds = trio.current_time() - started
+    needs.metrics.tool.observe(seconds)
+    await needs.store.runs.call_ended(row, output, failed=failed, now=needs.now())
+    level = needs.log.warning if failed else needs.log.info
+    level("tool failed" if failed else "tool ended", tool=call.name, seconds=round(seconds, 3))
+    return output
+
+
+def _earlier(turn: Turn, run: Run, number: int, call: FunctionCall) -> RecordedCall | None:
+    """The ledger's row for this very call, or for the same deed in an earlier run of the turn.
+
+    A call without effects is only itself again in the same place: another run may want fresh
+    data.
+    """
+    for recorded in run.calls:
+        if (recorded.run_id, recorded.round, recorded.call_id) == (run.id, number, call.call_id):
+            return recorded
+    key = call_key(turn.id, call)
+    return next((r for r in run.calls if r.effects and r.key == key), None)

@@ -1,0 +1,193 @@
+"""The task of one chat: its lock, its queue, and its memory of what the customer is doing."""
+
+from typing import Literal
+
+import trio
+
+from daemon.chats.attention import Attention, Stopping, TakenOver
+from daemon.chats.delivery import Delivery
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.turn import TurnWork
+from daemon.ledger import StoredMessage, Turn
+from daemon.model import ChatKey, JsonObject
+from daemon.reading import agent_items, burst_item
+from daemon.window import Window, closes_at
+
+Doing = Literal["idle", "gathering", "thinking", "sending", "paused"]
+
+
+class Chat:
+    """One conversation at work. Only the registry makes one and runs it."""
+
+    def __init__(self, key: ChatKey, needs: Dependencies, attention: Attention) -> None:
+        self.key = key
+        self.attention = attention
+        self.doing: Doing = "idle"
+        self.since = needs.now()
+        """When `doing` became what it is, Unix seconds."""
+        self.request_id = ""
+        """The turn under way, by the name it has in the log."""
+        self._needs = needs
+        self._delivery = Delivery(key, needs, attention)
+
+    async def run(self) -> None:
+        """Work until there has been nothing to do for the idle time, or the daemon stops.
+
+        May be cancelled at any checkpoint; whatever it was doing is found in the store by the
+        next task of this chat.
+        """
+        record = await self._needs.store.threads.chat(self.key)
+        self.attention.paused_until = max(self.attention.paused_until, record.paused_until)
+        try:
+            turn = await self._needs.store.turns.living(self.key)
+            if turn is not None:
+                await self._work(turn)
+            await self._say_what_waits()
+            while await self._gather():
+                await self._take_up()
+        except Stopping:
+            return
+
+    def _now_doing(self, doing: Doing, request_id: str = "") -> None:
+        self.doing = doing
+        self.since = self._needs.now()
+        self.request_id = request_id
+
+    # -- gathering -----------------------------------------------------------------------------
+
+    async def _gather(self) -> bool:
+        """Wait until a burst is complete; False after so long without anything."""
+        rules = self._needs.rules
+        attention = self.attention
+        while True:
+            ends = [
+                closes_at(attention.window, rules.window) if attention.window else None,
+                attention.agent_until,
+            ]
+            known = [end for end in ends if end is not None]
+            self._now_doing("gathering" if known else "paused" if attention.is_paused else "idle")
+            left = min(known) - trio.current_time() if known else rules.idle_seconds
+            if known and left <= 0:
+                return True
+            signalled = await attention.woken(left)
+            attention.stop_if_asked()
+            if not signalled and not known:
+                return False
+
+    async def _take_up(self) -> None:
+        """Deal with what has been gathered: an agent's words, and the customer's."""
+        attention = self.attention
+        window, attention.window = attention.window, None
+        if window is not None:
+            self._needs.metrics.window.observe(trio.current_time() - window.opened_at)
+        if attention.agent_until is not None or attention.is_paused:
+            attention.agent_until = None
+            await self._note_what_an_agent_handles()
+        if attention.is_paused or window is None:
+            return
+        quotes, attention.came_late, attention.news = attention.came_late, False, False
+        turn = await self._needs.store.turns.open(
+            self.key,
+            request_id=f"turn_{self._needs.random.getrandbits(48):012x}",
+            limit=self._needs.rules.window.max_messages,
+            quotes=quotes,
+            now=self._needs.now(),
+        )
+        if turn is None:
+            return
+        left_over = window.messages - len(turn.messages)
+        await self._work(turn)
+        if left_over > 0:
+            self._keep_for_next_turn(left_over)
+
+    def _keep_for_next_turn(self, count: int) -> None:
+        """What a full window had no room for is answered next, without another wait."""
+        now = trio.current_time()
+        if self.attention.window is None:
+            self.attention.window = Window(opened_at=now, quiet_until=now, messages=count)
+
+    async def _note_what_an_agent_handles(self) -> None:
+        """Put an agent's words into the thread, and the customer's while the agent has the chat."""
+        inbox, threads = self._needs.store.inbox, self._needs.store.threads
+        theirs = await inbox.waiting(self.key, from_me=True)
+        customers = await inbox.waiting(self.key, from_me=False)
+        if not self.attention.is_paused:
+            customers = ()
+        now = self._needs.now()
+        items = self._conversation(theirs, customers)
+        if customers:
+            await threads.note_waiting(
+                self.key,
+                [stored.seq for stored in customers],
+                [],
+                state="handed_off",
+                reason="an agent has the chat",
+                now=now,
+            )
+        if items:
+            await threads.note_waiting(
+                self.key, [s.seq for s in theirs], items, state="ignored", reason="agent", now=now
+            )
+        if theirs:
+            self._needs.log.info(
+                "MANUAL_SYNC_SUCCESS", symbol="👥", chat=self.key.chat, messages=len(theirs)
+            )
+
+    def _conversation(
+        self, theirs: tuple[StoredMessage, ...], customers: tuple[StoredMessage, ...]
+    ) -> list[JsonObject]:
+        """Both sides' words in the order they were written."""
+        items: list[JsonObject] = []
+        side: list[StoredMessage] = []
+        everything = sorted((*theirs, *customers), key=lambda stored: stored.seq)
+        for number, stored in enumerate(everything):
+            side.append(stored)
+            last = number + 1 == len(everything)
+            if last or everything[number + 1].message.from_me != stored.message.from_me:
+                items += (
+                    agent_items(side, self._needs.texts)
+                    if stored.message.from_me
+                    else [burst_item(side)]
+                )
+                side = []
+        return items
+
+    # -- answering -----------------------------------------------------------------------------
+
+    async def _work(self, turn: Turn) -> None:
+        """Bring a turn to its outcome."""
+        self.attention.working = True
+        try:
+            await self._answer_and_deliver(turn)
+        finally:
+            self.attention.working = False
+
+    async def _answer_and_deliver(self, turn: Turn) -> None:
+        needs = self._needs
+        started = trio.current_time()
+        log = needs.log.bind(turn=turn.request_id)
+        if turn.state == "open":
+            self._now_doing("thinking", turn.request_id)
+            answered = await TurnWork(turn, needs, self.attention, log).answer()
+            if answered is None:
+                await self._say_what_waits()
+                return
+            turn = answered
+        self._now_doing("sending", turn.request_id)
+        try:
+            await self._delivery.deliver()
+        except TakenOver:
+            await self._delivery.leave_to_agent(turn)
+            needs.metrics.turns.labels("handed_off").inc()
+            return
+        outcome = await needs.store.turns.finish(turn, now=needs.now())
+        needs.metrics.turns.labels(outcome).inc()
+        needs.metrics.turn.observe(trio.current_time() - started)
+        log.info("turn ended", outcome=outcome, seconds=round(trio.current_time() - started, 2))
+
+    async def _say_what_waits(self) -> None:
+        """Send what is in the outbox without belonging to a turn: notices and apologies."""
+        try:
+            await self._delivery.deliver()
+        except TakenOver:
+            await self._needs.store.outbox.drop(self.key, "an agent has the chat")

@@ -1,0 +1,159 @@
+"""Saying what is in the outbox: at a human pace, once, and not over a human's words.
+
+Each row goes `pending → sending → sent`. A send whose outcome nobody knows is looked for before
+any second try: first its echo, then the chat itself.
+"""
+
+import trio
+
+from daemon.backoff import delay
+from daemon.chats.attention import Attention
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.typing_indicator import show
+from daemon.errors import (
+    WhapiChannelTrouble,
+    WhapiError,
+    WhapiRejected,
+    WhapiTemporary,
+    WhapiUnknownOutcome,
+)
+from daemon.ledger import OutboxRow, Turn
+from daemon.model import ChatKey, Text
+from daemon.split import pause_before_next
+
+FIRST_TYPING_SECONDS = 3.0
+NEXT_TYPING_SECONDS = 2.0
+"""How long we are seen typing before the first chunk and before each next one."""
+
+RETRY_BASE_SECONDS = 1.0
+RETRY_CAP_SECONDS = 60.0
+TROUBLE_CAP_SECONDS = 300.0
+"""A channel that needs a person's hand is asked again this often."""
+
+ECHO_SECONDS = 3.0
+"""An echo comes within a second or two; after this the chat itself is asked."""
+
+CLOCK_TOLERANCE_SECONDS = 120.0
+"""WhatsApp's times and ours may differ by this much."""
+
+LISTED_MESSAGES = 50
+
+
+class Delivery:
+    """The outgoing side of one chat; only the chat's task uses it."""
+
+    def __init__(self, key: ChatKey, needs: Dependencies, attention: Attention) -> None:
+        self._key = key
+        self._needs = needs
+        self._attention = attention
+
+    async def deliver(self) -> None:
+        """Say everything that waits, in order.
+
+        Raises Stopping or TakenOver between two messages; what is not said stays in the outbox.
+        """
+        first = True
+        for row in await self._needs.store.outbox.open_rows(self._key):
+            current = row
+            while current.state in {"pending", "sending", "unknown"}:
+                self._attention.check()
+                if current.state == "pending":
+                    await self._type(current, first=first)
+                    current = await self._send(current)
+                else:
+                    current = await self._settle(current)
+            first = False
+
+    async def leave_to_agent(self, turn: Turn) -> None:
+        """Drop what is not said yet of a turn that an agent has taken over."""
+        needs = self._needs
+        note = (
+            "[A person of the business took over at this point; the rest of the answer above was"
+            " not sent.]"
+        )
+        await show(self._key.chat, "pause", needs)
+        await needs.store.turns.close(
+            turn,
+            "handed_off",
+            reason="an agent took over while it was being said",
+            items=[{"role": "developer", "content": note}],
+            now=needs.now(),
+        )
+
+    async def _type(self, row: OutboxRow, *, first: bool) -> None:
+        """Be seen typing for as long as a person would be."""
+        if not self._needs.rules.typing or row.attempts:
+            return
+        await show(self._key.chat, "typing", self._needs)
+        await self._attention.rest(FIRST_TYPING_SECONDS if first else NEXT_TYPING_SECONDS)
+
+    async def _send(self, row: OutboxRow) -> OutboxRow:
+        """Make one attempt; gives the row as it is afterwards."""
+        needs, outbox = self._needs, self._needs.store.outbox
+        await outbox.sending(row, now=needs.now())
+        started = trio.current_time()
+        try:
+            message_id = await needs.gateway.send_text(self._key.chat, row.body, quoted=row.quoted)
+        except WhapiUnknownOutcome as error:
+            self._failed("send of unknown outcome", row, error)
+            unknown = await outbox.unknown(row, str(error))
+            if unknown.state == "unknown":
+                await self._await_echo()
+            return await outbox.row(row.id)
+        except WhapiRejected as error:
+            self._failed("send refused", row, error)
+            await outbox.failed(row, str(error))
+            return await outbox.row(row.id)
+        except WhapiError as error:
+            await outbox.pending(row, str(error))
+            await self._back_off(row, error)
+            return await outbox.row(row.id)
+        needs.metrics.send.observe(trio.current_time() - started)
+        await outbox.sent(row, message_id, now=needs.now())
+        if needs.rules.typing:
+            await self._attention.rest(pause_before_next(row.body))
+        return await outbox.row(row.id)
+
+    async def _await_echo(self) -> None:
+        """Give the echo of a send time to come; it settles the row in the store."""
+        await self._attention.rest(ECHO_SECONDS)
+
+    async def _back_off(self, row: OutboxRow, error: WhapiError) -> None:
+        """Wait before another try of a send that certainly did not happen."""
+        trouble = isinstance(error, WhapiChannelTrouble)
+        wait = delay(
+            row.attempts,
+            base_seconds=RETRY_BASE_SECONDS,
+            cap_seconds=TROUBLE_CAP_SECONDS if trouble else RETRY_CAP_SECONDS,
+            fraction=self._needs.random.random(),
+        )
+        if isinstance(error, WhapiTemporary):
+            wait = max(wait, error.retry_after or 0)
+        self._failed("channel trouble, sends are held" if trouble else "send failed", row, error)
+        await self._attention.rest(wait)
+
+    async def _settle(self, row: OutboxRow) -> OutboxRow:
+        """Find out whether a send of unknown outcome happened; if not, it may be repeated."""
+        needs, outbox = self._needs, self._needs.store.outbox
+        since = row.attempted_at - CLOCK_TOLERANCE_SECONDS
+        try:
+            listed = await needs.gateway.list_messages(
+                self._key.chat, from_me=True, since=since, count=LISTED_MESSAGES
+            )
+        except WhapiRejected:
+            listed = ()  # 404: nothing was ever said in this chat
+        except WhapiError as error:
+            await self._back_off(row, error)
+            return await outbox.row(row.id)
+        ours = [m for m in listed if isinstance(m.content, Text) and m.content.body == row.body]
+        known = await outbox.known_ids([m.id for m in ours])
+        found = next((m for m in ours if m.id not in known), None)
+        if found is None:
+            self._needs.log.warning("send not found in the chat, repeating", outbox=row.id)
+            await outbox.repeat(row)
+        else:
+            await outbox.sent(row, found.id, now=needs.now())
+        return await outbox.row(row.id)
+
+    def _failed(self, what: str, row: OutboxRow, error: WhapiError) -> None:
+        self._needs.log.warning(what, symbol="❌", outbox=row.id, error=str(error))

@@ -1,0 +1,79 @@
+"""What the tasks of chats work with, given to them by the composer."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, Protocol
+from zoneinfo import ZoneInfo
+
+from daemon.assistant.engine import Engine
+from daemon.model import ChatKey, Message
+from daemon.observe.logs import Log
+from daemon.observe.metrics import Metrics
+from daemon.store.store import Store
+from daemon.texts import Texts
+from daemon.tools.toolbox import Toolbox
+from daemon.window import WindowRules
+
+Presence = Literal["typing", "recording", "pause"]
+
+
+class Gateway(Protocol):
+    """The calls of Whapi that a chat makes. They raise only errors of `WhapiError`."""
+
+    async def send_text(self, chat: str, body: str, *, quoted: str = "") -> str:
+        """Send one text, once; gives WhatsApp's message id."""
+
+    async def set_presence(self, chat: str, presence: Presence) -> None:
+        """Show the customer that we are typing, or stop showing it."""
+
+    async def subscribe_presence(self, contact: str) -> None:
+        """Ask to be told when the contact types."""
+
+    async def list_messages(
+        self, chat: str, *, from_me: bool | None, since: float, count: int
+    ) -> tuple[Message, ...]:
+        """The newest messages of a chat, newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRules:
+    """The settings that chats go by. Times in seconds."""
+
+    instructions: str
+    language: str
+    zone: ZoneInfo
+    window: WindowRules
+    idle_seconds: float
+    run_timeout_seconds: float
+    max_tool_rounds: int
+    history_tokens: int
+    pause_seconds: float
+    """How long an agent's message keeps the bot out of a chat; 0: not at all."""
+    max_age_seconds: float
+    """Older messages are not answered any more."""
+    typing: bool
+    """Show the typing indicator and keep a human pace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """Everything a chat's task needs from the rest."""
+
+    store: Store
+    engine: Engine
+    gateway: Gateway
+    toolbox: Toolbox
+    rules: ChatRules
+    texts: Texts
+    log: Log
+    metrics: Metrics
+    now: Callable[[], float]
+    """Wall clock, Unix seconds."""
+    random: Random
+    contact_hash: Callable[[ChatKey], str]
+    """An anonymous, stable name for a contact."""
+
+
+Waiter = Callable[[float], Awaitable[bool]]
+"""Waits so many seconds; True if the wait ended early because the work must stop."""

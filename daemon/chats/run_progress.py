@@ -1,0 +1,13 @@
+"""How far a run has come, shared by the run, its tool calls and the chat that may stop it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run has done so far, for those who may want to stop it."""
+
+    effects: bool = False
+    """True once a tool with side effects has started: from then on it is not superseded."""
+    response_id: str = ""
+    """The response that the server is working on, if it could be cancelled there."""

@@ -1,0 +1,238 @@
+"""Answering one turn: ask the model until there is an answer, a human, or nothing left to try."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+import trio
+
+from daemon.backoff import delay
+from daemon.chats.attention import Attention, Interruption
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.run import Answer, give_up, run_model
+from daemon.chats.run_progress import Progress
+from daemon.chats.typing_indicator import with_typing_shown
+from daemon.errors import ModelRejected, ModelTemporary
+from daemon.history import fit
+from daemon.ledger import NewPart, Turn
+from daemon.model import JsonObject, ModelRequest
+from daemon.observe.logs import Log
+from daemon.reading import burst_item, context_line
+from daemon.split import split_reply
+
+RETRY_BASE_SECONDS = 1.0
+RETRY_CAP_SECONDS = 60.0
+APOLOGISE_AFTER = 3
+"""Failed attempts before the customer is told that the answer will take a while."""
+
+MAX_TIMEOUTS = 3
+"""A run that was too slow so often will be so again, and each one is paid for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that gave no answer."""
+
+    reason: str
+    final: bool = False
+    """True if trying again cannot help."""
+    retry_after: float = 0
+
+
+class TurnWork:
+    """One turn being answered, by the task of its chat."""
+
+    def __init__(self, turn: Turn, needs: Dependencies, attention: Attention, log: Log) -> None:
+        self._turn = turn
+        self._needs = needs
+        self._attention = attention
+        self._log = log
+        self._timeouts = 0
+
+    async def answer(self) -> Turn | None:
+        """Decide the answer of the turn: it is in the outbox when this returns the turn.
+
+        None if the turn has ended in another way: taken over by an agent, deleted, too old, or
+        given up. Raises Stopping when the daemon stops; the turn then stays as it is.
+        """
+        superseded = False
+        while not await self._ended_without_answer():
+            if self._attention.news and not self._turn.effects:
+                await self._take_in_news(counts=superseded)
+                superseded = False
+                continue
+            attempt = await self._needs.store.turns.begin_attempt(self._turn)
+            result = await self._attempt()
+            if isinstance(result, Answer):
+                return await self._conclude(result)
+            if isinstance(result, Failure) and result.final:
+                await self._give_up(result)
+                return None
+            if isinstance(result, Failure):
+                await self._wait_to_retry(result, attempt)
+            superseded = result == "news"
+        return None
+
+    async def _ended_without_answer(self) -> bool:
+        """Close the turn if no answer is wanted any more."""
+        turn, needs, now = self._turn, self._needs, self._needs.now()
+        if self._attention.is_paused:
+            items = [burst_item(turn.messages)] if turn.messages else []
+            await needs.store.turns.close(
+                turn, "handed_off", reason="an agent has the chat", items=items, now=now
+            )
+            self._ended("handed_off")
+        elif not turn.messages:
+            await needs.store.turns.close(turn, "ignored", reason="deleted by its author", now=now)
+            self._ended("ignored")
+        elif turn.messages[-1].received_at < now - needs.rules.max_age_seconds:
+            await needs.store.turns.apologise(turn, NewPart(needs.texts.expired), now=now)
+            await needs.store.turns.close(turn, "expired", reason="too old to answer", now=now)
+            self._ended("expired")
+        else:
+            return False
+        return True
+
+    def _ended(self, outcome: str) -> None:
+        self._needs.metrics.turns.labels(outcome).inc()
+        self._log.info("turn ended", outcome=outcome)
+
+    # -- one attempt ---------------------------------------------------------------------------
+
+    async def _attempt(self) -> Answer | Failure | Interruption:
+        """Run the model once, unless something interrupts it."""
+        needs, attention = self._needs, self._attention
+        request = await self._request()
+        progress = Progress()
+        result: Answer | Failure | None = None
+        with trio.CancelScope() as scope:
+            attention.watch(scope, progress, superseded=self._turn.superseded)
+            try:
+                result = await with_typing_shown(
+                    self._turn.key.chat, needs, partial(self._run, request, progress)
+                )
+            finally:
+                attention.unwatch()
+        if progress.effects:
+            self._turn = replace(self._turn, effects=True)
+        if result is not None:
+            return result
+        await give_up(progress, needs)
+        interruption = attention.interruption or "released"
+        self._log.info("run interrupted", why=interruption)
+        return interruption
+
+    async def _run(self, request: ModelRequest, progress: Progress) -> Answer | Failure:
+        needs = self._needs
+        try:
+            with trio.fail_after(needs.rules.run_timeout_seconds):
+                return await run_model(self._turn, request, progress, needs)
+        except trio.TooSlowError:
+            await give_up(progress, needs)
+            self._timeouts += 1
+            return Failure("the run took too long", final=self._timeouts >= MAX_TIMEOUTS)
+        except ModelTemporary as error:
+            return Failure(str(error), retry_after=error.retry_after or 0)
+        except ModelRejected as error:
+            return Failure(str(error), final=True)
+
+    async def _request(self) -> ModelRequest:
+        """What the model is told: instructions, the conversation so far, the moment, the burst."""
+        needs, turn = self._needs, self._turn
+        history = await needs.store.threads.history(turn.key, tokens=needs.rules.history_tokens)
+        chat = await needs.store.threads.chat(turn.key)
+        local = datetime.fromtimestamp(needs.now(), UTC).astimezone(needs.rules.zone)
+        past = fit(
+            [(i.turn_id, i.item, i.tokens) for i in history], budget=needs.rules.history_tokens
+        )
+        moment: JsonObject = {
+            "role": "developer",
+            "content": context_line(needs.texts, chat, local),
+        }
+        return ModelRequest(
+            instructions=needs.rules.instructions,
+            items=(*past, moment, burst_item(turn.messages)),
+            tools=needs.toolbox.specs,
+            contact_hash=needs.contact_hash(turn.key),
+        )
+
+    # -- what comes of it ----------------------------------------------------------------------
+
+    async def _conclude(self, answer: Answer) -> Turn:
+        """Put the answer into the thread and the outbox, in one write."""
+        needs, turn = self._needs, self._turn
+        needs.metrics.count_tokens(answer.usage)
+        items = [burst_item(turn.messages), *answer.items]
+        text = answer.text
+        if self._unfit(answer):
+            needs.metrics.fallbacks.inc()
+            self._log.warning("answer not fit to be sent", incomplete=answer.incomplete)
+            text = needs.texts.unclear
+            items = [items[0], {"role": "assistant", "content": text}]
+        quoted = turn.messages[0].message.id if turn.quotes else ""
+        parts = [
+            NewPart(body=chunk, quoted=quoted if number == 0 else "")
+            for number, chunk in enumerate(split_reply(text))
+        ]
+        return await needs.store.turns.conclude(turn, items=items, parts=parts, now=needs.now())
+
+    def _unfit(self, answer: Answer) -> bool:
+        """True for an answer that says nothing: empty, cut off, or the customer's own words."""
+        said = " ".join(answer.text.split()).casefold()
+        heard = " ".join(str(burst_item(self._turn.messages)["content"]).split()).casefold()
+        return not said or bool(answer.incomplete) or said == heard
+
+    async def _wait_to_retry(self, failure: Failure, attempt: int) -> None:
+        needs = self._needs
+        wait = delay(
+            attempt - 1,
+            base_seconds=RETRY_BASE_SECONDS,
+            cap_seconds=RETRY_CAP_SECONDS,
+            fraction=needs.random.random(),
+        )
+        wait = max(wait, failure.retry_after)
+        self._log.warning(
+            "model error, trying again",
+            symbol="❌",
+            error=failure.reason,
+            attempt=attempt,
+            wait=round(wait, 1),
+        )
+        if attempt >= APOLOGISE_AFTER and await needs.store.turns.apologise(
+            self._turn, NewPart(needs.texts.apology), now=needs.now()
+        ):
+            needs.metrics.fallbacks.inc()
+        await self._attention.rest_until_news(wait)
+
+    async def _take_in_news(self, *, counts: bool) -> None:
+        """Wait until the customer has finished, and answer all of it together."""
+        await self._attention.rest_until_quiet()
+        if self._attention.is_paused:
+            return
+        self._attention.window = None
+        self._attention.news = False
+        self._attention.came_late = False
+        self._turn = await self._needs.store.turns.join(
+            self._turn,
+            limit=self._needs.rules.window.max_messages,
+            counts=counts,
+            now=self._needs.now(),
+        )
+        self._log.info("turn joined by later messages", messages=len(self._turn.messages))
+
+    async def _give_up(self, failure: Failure) -> None:
+        """No answer is possible: say so politely, and keep the reason."""
+        needs = self._needs
+        self._log.error("turn given up", symbol="❌", error=failure.reason)
+        if await needs.store.turns.apologise(
+            self._turn, NewPart(needs.texts.apology), now=needs.now()
+        ):
+            needs.metrics.fallbacks.inc()
+        await needs.store.turns.close(
+            self._turn,
+            "dead",
+            reason=failure.reason,
+            items=[burst_item(self._turn.messages)],
+            now=needs.now(),
+        )
+        self._ended("dead")

@@ -1,0 +1,55 @@
+"""The typing indicator: shown while the model thinks, always taken away again."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import trio
+
+from daemon.chats.dependencies import Dependencies, Presence
+from daemon.errors import WhapiError
+
+T = TypeVar("T")
+
+REFRESH_SECONDS = 10.0
+"""WhatsApp hides an indicator that is not renewed after about 15 s to 25 s."""
+
+CLEAR_SECONDS = 1.0
+"""Taking it away may hold up what comes next this long, not longer."""
+
+
+async def with_typing_shown(chat: str, needs: Dependencies, work: Callable[[], Awaitable[T]]) -> T:
+    """Do ``work`` while the customer is shown that we are typing; gives its result.
+
+    The indicator is a courtesy: a fault of it is not a fault of the work. It is taken away if the
+    work is cancelled or fails; after a result it stands, since a message follows, which ends it.
+    """
+    if not needs.rules.typing:
+        return await work()
+    done = False
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_keep_typing, chat, needs, name="typing indicator")
+            result = await work()
+            done = True
+            nursery.cancel_scope.cancel()
+        return result
+    finally:
+        if not done:
+            with trio.CancelScope(shield=True) as scope:
+                scope.deadline = trio.current_time() + CLEAR_SECONDS
+                await show(chat, "pause", needs)
+
+
+async def _keep_typing(chat: str, needs: Dependencies) -> None:
+    """Runs until cancelled."""
+    while True:
+        await show(chat, "typing", needs)
+        await trio.sleep(REFRESH_SECONDS)
+
+
+async def show(chat: str, presence: Presence, needs: Dependencies) -> None:
+    """Set the indicator; a failure is only noted."""
+    try:
+        await needs.gateway.set_presence(chat, presence)
+    except WhapiError as error:
+        needs.log.debug("typing indicator not set", error=str(error))

@@ -1,0 +1,65 @@
+"""What `recado check` looks at: everything that would keep the daemon from running well."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from daemon.app import read_instructions
+from daemon.errors import SettingsError, ToolError
+from daemon.settings import Settings, missing_keys
+from daemon.settings_sources import load_settings
+from daemon.tools.toolbox import load_tools
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    level: Literal["ok", "warning", "error"]
+    text: str
+
+
+def offline_findings(
+    config: Path | None, *, environ: Mapping[str, str], cwd: Path
+) -> list[Finding]:
+    """Check all that can be checked on this machine, without the network; stops at no error."""
+    try:
+        loaded = load_settings(config=config, environ=environ, cwd=cwd)
+    except SettingsError as error:
+        return [Finding("error", problem) for problem in error.problems]
+    settings = loaded.settings
+    source = str(loaded.config_file) if loaded.config_file else "built-in defaults"
+    findings = [Finding("ok", f"configuration: {source}")]
+    findings += [Finding("warning", note) for note in loaded.notes]
+    findings += [Finding("error", f"{key}: is not set") for key in missing_keys(settings)]
+    findings += [_data_dir(settings.data_dir), _instructions(settings), _tools(settings)]
+    return findings
+
+
+def _data_dir(path: Path) -> Finding:
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        return Finding("error", f"data_dir: {existing} is not a folder that can be written to")
+    return Finding("ok", f"data_dir: {path}")
+
+
+def _instructions(settings: Settings) -> Finding:
+    path = settings.assistant.instructions_file
+    try:
+        text = read_instructions(path)
+    except SettingsError as error:
+        return Finding("error", error.problems[0])
+    if not text:
+        return Finding("warning", f"assistant.instructions_file: {path} is empty")
+    return Finding("ok", f"instructions: {path}, {len(text)} characters")
+
+
+def _tools(settings: Settings) -> Finding:
+    try:
+        tools = load_tools(settings.tools.modules, settings.tools.folder)
+    except ToolError as error:
+        return Finding("error", str(error))
+    names = ", ".join(tool.name for tool in tools) or "only the built-in ones"
+    return Finding("ok", f"tools: {names}")

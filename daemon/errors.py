@@ -1,0 +1,114 @@
+"""Every error that Recado raises on purpose, split by what the caller does next.
+
+RecadoError
+├── SettingsError                 say what is wrong and stop (exit status 2)
+├── WebhookError                  answer 400
+├── StoreError
+│   ├── StoreInUse                another process has it: stop (exit status 2)
+│   ├── StoreDamaged              it will not open or is not sound: stop (exit status 2)
+│   └── StoreUnavailable          this write did not happen: answer 503, keep the work
+├── WhapiError
+│   ├── WhapiTemporary            it did not happen: try again later
+│   ├── WhapiUnknownOutcome       it may have happened: find out before trying again
+│   ├── WhapiChannelTrouble       nothing can be sent on this channel now: hold, alert
+│   └── WhapiRejected             it will never work: give up and say so
+├── AssistantError
+│   ├── ModelTemporary            try again later
+│   ├── ModelRejected             the same request will never work
+│   │   └── ContextTooLong        a shorter one may
+│   └── ResponseGone              the response asked for is no longer there: run again
+└── ToolError                     a tool module that cannot be loaded: stop (exit status 2)
+
+Messages name what is wrong and where; they never hold a secret, a phone number or a text.
+"""
+
+
+class RecadoError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class SettingsError(RecadoError):
+    """The configuration cannot be used. ``problems`` has one line a fault."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class WebhookError(RecadoError):
+    """The body of a webhook call is not a JSON object that can be read."""
+
+
+class StoreError(RecadoError):
+    """The store cannot do what was asked."""
+
+
+class StoreInUse(StoreError):
+    """Another process holds this store."""
+
+
+class StoreDamaged(StoreError):
+    """The store cannot be opened, or failed its check."""
+
+
+class StoreUnavailable(StoreError):
+    """A write or read did not happen; nothing of it is stored."""
+
+
+class WhapiError(RecadoError):
+    """A call to Whapi did not succeed. ``status`` is the HTTP status, 0 where there was none."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class WhapiTemporary(WhapiError):
+    """It certainly did not happen and may work later: 429, or no connection could be made.
+
+    ``retry_after`` is what the server asked for, in seconds, or None.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message, status=status)
+        self.retry_after = retry_after
+
+
+class WhapiUnknownOutcome(WhapiError):
+    """It may have happened: a timeout, a cut connection, a 5xx, or an answer without an id."""
+
+
+class WhapiChannelTrouble(WhapiError):
+    """The channel itself refuses: 401, 402, 403. Nothing was sent and nothing will be for now."""
+
+
+class WhapiRejected(WhapiError):
+    """This request is refused for good: 400, 404, 413, 415 and other 4xx."""
+
+
+class AssistantError(RecadoError):
+    """A call of the model did not succeed."""
+
+
+class ModelTemporary(AssistantError):
+    """The server is down, slow, or over its limits; ``retry_after`` in seconds if it said so."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ModelRejected(AssistantError):
+    """The request is refused for good: bad model, bad input, blocked content."""
+
+
+class ContextTooLong(ModelRejected):
+    """The input does not fit into the model's context window."""
+
+
+class ResponseGone(AssistantError):
+    """The stored response is unknown to the server, cancelled, failed or expired."""
+
+
+class ToolError(RecadoError):
+    """A tool module cannot be loaded, or a tool is declared wrongly."""

@@ -1,0 +1,145 @@
+"""What the store's verbs take and give back: the rows of the ledger as plain values."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from daemon.model import ChatKey, JsonObject, Message, ModelResponse
+
+ArrivalKind = Literal["message", "agent", "change"]
+
+Outcome = Literal["answered", "ignored", "handed_off", "expired", "dead"]
+"""How a turn and its messages can end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Something new for a chat's task to look at."""
+
+    key: ChatKey
+    what: ArrivalKind
+    """A customer's message, the words of a human agent, or a change to a message already in."""
+    kind: str = "text"
+    """Whapi's message type."""
+    received_at: float = 0
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one webhook call; all of it is durable."""
+
+    event_id: int
+    arrivals: tuple[Arrival, ...] = ()
+    stored: int = 0
+    """Messages that are new."""
+    duplicates: int = 0
+    echoes: int = 0
+    """Messages that are our own sends coming back."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """One inbound message with its place in the order of arrival."""
+
+    seq: int
+    message: Message
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One burst being worked on. ``state`` is ``open`` or ``delivering``."""
+
+    id: int
+    key: ChatKey
+    state: str
+    request_id: str
+    attempts: int
+    superseded: int
+    quotes: bool
+    """True if the answer should quote the burst's first message, because it came late."""
+    opened_at: float
+    messages: tuple[StoredMessage, ...]
+    effects: bool = False
+    """True if a tool with side effects has been called for it: then nothing joins it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRecord:
+    """What is known of a chat besides its thread. Times are Unix seconds, 0 for never."""
+
+    name: str = ""
+    contact_name: str = ""
+    paused_until: float = 0
+    apologised_at: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadItem:
+    """One stored item of a thread. Items of one turn stay together when a thread is shortened."""
+
+    turn_id: int | None
+    item: JsonObject
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRound:
+    """One call of the model as the ledger has it.
+
+    With a ``response`` it need not be asked again; with only a ``response_id`` the server may
+    still have the answer.
+    """
+
+    round: int
+    response_id: str
+    response: ModelResponse | None
+    calls: int
+    """How often the model was asked in this round."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """One tool call as the ledger has it; ``output`` is None if nobody knows how it ended."""
+
+    id: int
+    run_id: int
+    round: int
+    call_id: str
+    key: str
+    effects: bool
+    output: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The run of a turn, with everything of it that is already known."""
+
+    id: int
+    turn_id: int
+    rounds: tuple[RecordedRound, ...] = ()
+    calls: tuple[RecordedCall, ...] = ()
+    """Tool calls of the whole turn, earlier runs included."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One thing to say. ``turn_id`` is None for what an operator or a notice says."""
+
+    id: int
+    key: ChatKey
+    turn_id: int | None
+    body: str
+    quoted: str
+    state: str
+    attempts: int
+    created_at: float
+    attempted_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewPart:
+    """One chunk of an answer, to be put into the outbox."""
+
+    body: str
+    quoted: str = ""

@@ -1,0 +1,285 @@
+"""The words Recado thinks in: messages, their contents, presences, identities.
+
+Plain immutable values that every layer may import. They are msgspec structs so that the store can
+keep a message's content as JSON and read the same value back. Nothing here knows HTTP or SQL.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+JsonObject = dict[str, Any]
+"""One JSON object of a foreign protocol, passed on without being understood."""
+
+
+class ChatKey(NamedTuple):
+    """Where a conversation takes place: a chat as one channel sees it.
+
+    The same person writing to two numbers is two chats, so the channel is part of the name.
+    """
+
+    channel: str
+    """Whapi's channel id, such as ``MANTIS-M72HC``; empty where a payload does not say."""
+    chat: str
+    """WhatsApp's chat id with its suffix, such as ``573001234567@s.whatsapp.net``."""
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Common shape of the values below: immutable, named fields, defaults left out of JSON."""
+
+
+class Content(Value, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """What a message says. One subclass per kind of content that Recado tells apart."""
+
+
+class Text(Content, frozen=True, kw_only=True, omit_defaults=True, tag="text"):
+    """Written words; Whapi calls a text with a link in it ``link_preview``."""
+
+    body: str
+    url: str = ""
+    title: str = ""
+
+
+class Media(Content, frozen=True, kw_only=True, omit_defaults=True, tag="media"):
+    """A file: image, video, gif, short, audio, voice, document or sticker (``medium``)."""
+
+    medium: str
+    media_id: str = ""
+    link: str = ""
+    mime_type: str = ""
+    size_bytes: int = 0
+    file_name: str = ""
+    caption: str = ""
+    seconds: float = 0
+    view_once: bool = False
+
+
+class Location(Content, frozen=True, kw_only=True, omit_defaults=True, tag="location"):
+    """A place, fixed or live (``live``), in degrees."""
+
+    latitude: float
+    longitude: float
+    name: str = ""
+    address: str = ""
+    caption: str = ""
+    live: bool = False
+
+
+class ContactCard(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """One shared contact; ``vcard`` as sent."""
+
+    name: str = ""
+    vcard: str = ""
+
+
+class Contacts(Content, frozen=True, kw_only=True, omit_defaults=True, tag="contacts"):
+    """One or more shared contacts."""
+
+    cards: tuple[ContactCard, ...]
+
+
+class Choice(Content, frozen=True, kw_only=True, omit_defaults=True, tag="choice"):
+    """The button or list row a person tapped. ``choice_id`` is ours, Whapi's prefix removed."""
+
+    choice_id: str
+    title: str = ""
+    description: str = ""
+
+
+class Poll(Content, frozen=True, kw_only=True, omit_defaults=True, tag="poll"):
+    """A poll that somebody opened."""
+
+    title: str
+    options: tuple[str, ...] = ()
+
+
+class Reaction(Content, frozen=True, kw_only=True, omit_defaults=True, tag="reaction"):
+    """An emoji on the message ``target``; an empty ``emoji`` takes it back."""
+
+    target: str
+    emoji: str = ""
+
+
+class Edit(Content, frozen=True, kw_only=True, omit_defaults=True, tag="edit"):
+    """New words for the message ``target``."""
+
+    target: str
+    body: str = ""
+
+
+class Deletion(Content, frozen=True, kw_only=True, omit_defaults=True, tag="deletion"):
+    """The message ``target`` was deleted for everyone."""
+
+    target: str
+
+
+class Vote(Content, frozen=True, kw_only=True, omit_defaults=True, tag="vote"):
+    """Options chosen in the poll ``target``, by WhatsApp's option ids."""
+
+    target: str
+    options: tuple[str, ...] = ()
+
+
+class Other(Content, frozen=True, kw_only=True, omit_defaults=True, tag="other"):
+    """Anything else: system notices, calls, stories, orders, types that appear after today.
+
+    ``body`` holds the readable text found in it, if any; ``raw`` what Whapi sent under the type's
+    own key, shortened to what is worth keeping.
+    """
+
+    body: str = ""
+    raw: JsonObject = {}
+
+
+AnyContent = (
+    Text | Media | Location | Contacts | Choice | Poll | Reaction | Edit | Deletion | Vote | Other
+)
+
+
+class Quote(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """The earlier message that a message answers, as far as WhatsApp says."""
+
+    id: str
+    author: str = ""
+    kind: str = ""
+    body: str = ""
+
+
+class Message(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """One WhatsApp message as it arrived."""
+
+    id: str
+    """WhatsApp's id, opaque, unique in its channel."""
+    key: ChatKey
+    kind: str
+    """Whapi's type: ``text``, ``voice``, ``action`` …, as sent."""
+    content: AnyContent
+    from_me: bool = False
+    """True for everything that leaves our number: our own sends, and people at its phone."""
+    source: str = ""
+    """``api``, ``mobile``, ``web``, ``system``, ``business_api`` or whatever Whapi says."""
+    author: str = ""
+    """Digits (or ``…@lid``) of who wrote it; in groups the participant."""
+    author_name: str = ""
+    chat_name: str = ""
+    sent_at: float = 0
+    """When WhatsApp says it was sent, Unix seconds; 0 if it does not say."""
+    quote: Quote | None = None
+    forwarded: bool = False
+    mentions: tuple[str, ...] = ()
+
+    @property
+    def is_group(self) -> bool:
+        """True if the chat is a group."""
+        return self.key.chat.endswith("@g.us")
+
+
+class Presence(Value, frozen=True, kw_only=True):
+    """A contact is ``typing``, ``recording``, ``online``, ``offline`` or ``pending``."""
+
+    key: ChatKey
+    status: str
+
+
+class StatusUpdate(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a message: ``sent``, ``delivered``, ``read``, ``failed``."""
+
+    message_id: str
+    status: str
+    error: str = ""
+
+
+class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything one webhook call said, in the order it said it."""
+
+    channel: str = ""
+    event: str = ""
+    """Type and verb, ``messages.post``; empty where the call names none."""
+    messages: tuple[Message, ...] = ()
+    presences: tuple[Presence, ...] = ()
+    statuses: tuple[StatusUpdate, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    """Edits told by ``messages_updates``; those in ``messages`` are contents of messages."""
+    deletions: tuple[Deletion, ...] = ()
+    """Deletions told by ``messages_removed``; likewise."""
+    other_keys: tuple[str, ...] = ()
+    """Keys of the payload that were stored without being read: ``chats_updates``, ``health`` …"""
+    unreadable: tuple[str, ...] = ()
+    """One line for each part that could not be read: where, and why. The raw event is stored."""
+
+
+class Usage(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens of one model call."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+class ToolSpec(Value, frozen=True, kw_only=True):
+    """A function tool as the model is told of it. ``parameters`` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+class ModelRequest(Value, frozen=True, kw_only=True):
+    """One call of the model: the whole input, since the history is ours and nothing is remote."""
+
+    instructions: str
+    items: tuple[JsonObject, ...]
+    """Responses API input items, oldest first."""
+    tools: tuple[ToolSpec, ...] = ()
+    contact_hash: str = ""
+    """Stable and anonymous name of the contact, for the provider's abuse signals and cache."""
+
+
+class FunctionCall(Value, frozen=True, kw_only=True):
+    """A function call that the model asked for; ``arguments`` is the JSON text it wrote."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+class ModelResponse(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """The model's answer to one call: text, or function calls to be answered, or both."""
+
+    id: str
+    items: tuple[JsonObject, ...]
+    """Output items in order, fit to be input items of the next call."""
+    usage: Usage = Usage()
+    incomplete: str = ""
+    """Why the output was cut (``max_output_tokens``, ``content_filter``), if it was."""
+
+    @property
+    def calls(self) -> tuple[FunctionCall, ...]:
+        """The function calls of the output, in order."""
+        return tuple(
+            FunctionCall(call_id=i["call_id"], name=i["name"], arguments=i.get("arguments", ""))
+            for i in self.items
+            if i.get("type") == "function_call"
+        )
+
+    @property
+    def text(self) -> str:
+        """The words meant for the customer: all text parts of the output messages."""
+        parts = (
+            part.get("text", "")
+            for item in self.items
+            if item.get("type") == "message"
+            for part in item.get("content", ())
+            if part.get("type") == "output_text"
+        )
+        return "\n\n".join(p.strip() for p in parts if p.strip())

@@ -1,0 +1,185 @@
+"""The figures of the daemon, for Prometheus.
+
+One object with a registry of its own, made by the composition and given to whoever counts. Labels
+have few values, known beforehand and present from the start at 0; none names a person, a chat or a
+message. Times are in seconds. Counting is quick and may happen in any task or thread.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import choose_encoder
+
+from daemon.model import Usage
+
+WEBHOOK_RESULTS = ("stored", "unauthorized", "invalid", "too_large", "unavailable")
+"""What a call of /hook came to: 200, 401, 400, 413, 503."""
+
+MESSAGE_KINDS = (
+    *("text", "link_preview", "image", "video", "gif", "short", "audio", "voice", "document"),
+    *("sticker", "location", "live_location", "contact", "contact_list", "reply", "interactive"),
+    *("poll", "action", "system", "call", "story", "order", "group_invite", "event", "unknown"),
+    "other",
+)
+"""Whapi's message types that are told apart (reference: Whapi OpenAPI 1.8); others are "other"."""
+
+TURN_OUTCOMES = ("answered", "ignored", "handed_off", "expired", "dead")
+OUTBOX_STATES = ("pending", "sending", "unknown", "failed")
+"""States in which a row still waits for something or somebody; sent rows are history."""
+
+UPSTREAM_OUTCOMES = ("ok", "temporary", "rejected", "unknown", "channel_trouble", "cancelled")
+UPSTREAM_OPERATIONS = {
+    "whapi": (
+        *("text", "voice", "document", "presence", "subscribe", "message", "messages", "chat"),
+        *("labels", "media", "health", "settings", "other"),
+    ),
+    "model": ("response", "retrieve", "cancel", "transcription", "speech", "models", "other"),
+}
+
+_INTAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_WINDOW_BUCKETS = (1, 2.5, 5, 6, 8, 10, 15, 20, 30, 45, 60, 90)
+_RUN_BUCKETS = (0.25, 0.5, 1, 2, 4, 6, 10, 15, 20, 30, 45, 60, 90, 120, 300)
+_CALL_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
+_ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """All figures; attributes are named like the series, without prefix and unit endings."""
+
+    def __init__(self, *, version: str) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._make_counters()
+        self._make_histograms()
+        self._make_gauges(version)
+
+    def _make_counters(self) -> None:
+        self.webhooks = self._counter("webhooks", "Webhook calls by result", "result")
+        self._messages = self._counter("messages", "Inbound messages stored, by kind", "kind")
+        self.duplicates = self._counter("duplicates", "Messages that had been stored before")
+        self.turns = self._counter("turns", "Turns ended, by outcome", "outcome")
+        self.fallbacks = self._counter("fallbacks", "Built-in texts sent in place of an answer")
+        self.tokens = self._counter("tokens", "Tokens the model reported, by kind", "kind")
+        self.chat_crashes = self._counter("chat_crashes", "Chat tasks that ended by a fault")
+        self._upstream = self._counter(
+            *("upstream_requests", "Requests to other services, by outcome"),
+            *("service", "operation", "outcome"),
+        )
+        for result in WEBHOOK_RESULTS:
+            self.webhooks.labels(result)
+        for kind in MESSAGE_KINDS:
+            self._messages.labels(kind)
+        for outcome in TURN_OUTCOMES:
+            self.turns.labels(outcome)
+        for kind in ("input", "cached", "output", "reasoning"):
+            self.tokens.labels(kind)
+        for service, operations in UPSTREAM_OPERATIONS.items():
+            for operation in operations:
+                for outcome in UPSTREAM_OUTCOMES:
+                    self._upstream.labels(service, operation, outcome)
+
+    def _make_histograms(self) -> None:
+        self.acknowledgement = self._histogram(
+            "acknowledgement_seconds", "From a webhook call's last byte to its 200", _INTAKE_BUCKETS
+        )
+        self.window = self._histogram(
+            "window_seconds", "From a window's first message to its end", _WINDOW_BUCKETS
+        )
+        self.run = self._histogram("run_seconds", "Runs of the model, tools included", _RUN_BUCKETS)
+        self.tool = self._histogram("tool_seconds", "Calls of tools", _CALL_BUCKETS)
+        self.send = self._histogram("send_seconds", "Sends to Whapi, without pacing", _CALL_BUCKETS)
+        self.turn = self._histogram(
+            "turn_seconds", "From a window's end to the turn's outcome", _RUN_BUCKETS
+        )
+        self.store_commit = self._histogram(
+            "store_commit_seconds", "Commits of the store's writer", _INTAKE_BUCKETS
+        )
+        self.store_batch_rows = self._histogram(
+            "store_batch_rows", "Writes that shared one commit", _ROW_BUCKETS
+        )
+
+    def _make_gauges(self, version: str) -> None:
+        self.active_chats = self._gauge("active_chats", "Chats with a task")
+        self.active_windows = self._gauge("active_windows", "Windows open now")
+        self.active_runs = self._gauge("active_runs", "Runs of the model under way")
+        self.oldest_unanswered = self._gauge(
+            "oldest_unanswered_timestamp_seconds",
+            "When the oldest message without an outcome was stored, Unix time; 0 if there is none",
+        )
+        self.outbox_rows = Gauge(
+            *("recado_outbox_rows", "Outbox rows that are not settled, by state", ("state",)),
+            registry=self.registry,
+        )
+        for state in OUTBOX_STATES:
+            self.outbox_rows.labels(state)
+        build = Gauge(
+            *("recado_build_info", "The version that runs", ("version",)), registry=self.registry
+        )
+        build.labels(version).set(1)
+
+    def count_message(self, kind: str) -> None:
+        """Count a stored message by Whapi's type; types nobody foresaw count as "other"."""
+        self._messages.labels(kind if kind in MESSAGE_KINDS else "other").inc()
+
+    def count_tokens(self, usage: Usage) -> None:
+        """Add the tokens of one model call."""
+        self.tokens.labels("input").inc(usage.input_tokens)
+        self.tokens.labels("cached").inc(usage.cached_tokens)
+        self.tokens.labels("output").inc(usage.output_tokens)
+        self.tokens.labels("reasoning").inc(usage.reasoning_tokens)
+
+    def count_upstream(self, service: str, operation: str, outcome: str) -> None:
+        """Count a request to ``whapi`` or ``model``; an operation not listed counts as "other".
+
+        Raises ValueError for another service or outcome: those are ours to name.
+        """
+        if service not in UPSTREAM_OPERATIONS or outcome not in UPSTREAM_OUTCOMES:
+            raise ValueError(f"no such service or outcome: {service}, {outcome}")
+        known = operation if operation in UPSTREAM_OPERATIONS[service] else "other"
+        self._upstream.labels(service, known, outcome).inc()
+
+    def read_active(
+        self,
+        *,
+        chats: Callable[[], float],
+        windows: Callable[[], float],
+        runs: Callable[[], float],
+    ) -> None:
+        """Read these gauges from callbacks at each scrape; the callbacks return at once."""
+        self.active_chats.set_function(chats)
+        self.active_windows.set_function(windows)
+        self.active_runs.set_function(runs)
+
+    def read_backlog(
+        self, *, oldest_unanswered: Callable[[], float], outbox_rows: Callable[[str], float]
+    ) -> None:
+        """Read these gauges from callbacks at each scrape; ``outbox_rows`` is given the state."""
+        self.oldest_unanswered.set_function(oldest_unanswered)
+        for state in OUTBOX_STATES:
+            self.outbox_rows.labels(state).set_function(partial(outbox_rows, state))
+
+    def render(self, accept_header: str) -> tuple[bytes, str]:
+        """Write all figures: the body and its content type.
+
+        Prometheus text, or OpenMetrics if ``accept_header`` asks for it.
+        """
+        encode, content_type = choose_encoder(accept_header)
+        return encode(self.registry), content_type
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"recado_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(f"recado_{name}", meaning, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"recado_{name}", meaning, buckets=buckets, registry=self.registry)

@@ -1,0 +1,126 @@
+"""Takes secrets and phone numbers out of whatever is about to be written down.
+
+Pure functions of text, used by the log's last step and by anything else that shows stored words to
+an operator. Numbers (int, float) are left alone: times, counts and durations are logged as numbers,
+people are named in text.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import quote
+
+HIDDEN = "[secret]"
+"""Stands where a secret was."""
+
+_MAX_DEPTH = 8
+"""Levels of nested values that are shown; deeper ones become text."""
+
+_WORD_LENGTH = 8
+"""Shorter secrets are only taken out as whole words: "dev" must not spoil "device"."""
+
+# The first group are look-alikes that stay: UUIDs, decimal fractions, Unix times with a fraction.
+# Opaque ids such as 3EB0C767D09712345678 and PsqXxx12345678 stay because their digits touch mixed
+# letters; a word and a number written together (cel3001234567) do not stay.
+# E.164 allows 15 digits (ITU-T); fewer than 8 are no international number.
+_NUMBERS = re.compile(
+    r"(?P<keep>"
+    r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
+    r"|(?<![0-9A-Za-z.])(?:0|1[0-9]{9})\.[0-9]+(?![0-9A-Za-z@])"
+    r")"
+    r"|(?P<word>(?<![0-9A-Za-z])(?:[A-Za-z]?[a-z]{1,11})?)"
+    r"(?P<number>"
+    r"\+[0-9](?:[ .()-]{0,2}[0-9]){7,14}"
+    r"|[0-9]{8,15}"
+    r"|[0-9]{3}[ .-][0-9]{3}[ .-]?[0-9]{4}"
+    r")(?![0-9A-Za-z])"
+)
+
+_CREDENTIALS = re.compile(
+    r"(?P<before>\b(?:Bearer|Basic)\s+|[?&](?:token|access_token|api_key|key|secret)=)"
+    r"[^\s\"'&#,;<>\\]{4,}"
+    r"|(?<![0-9A-Za-z])sk-[0-9A-Za-z_-]{8,}",
+    re.IGNORECASE,
+)
+
+
+def mask_numbers(text: str) -> str:
+    """Shorten phone numbers in ``text``: ``573001234567@s.whatsapp.net`` keeps ``5730…4567``.
+
+    At least four digits are hidden, so of a number under 12 digits fewer than four stay at each
+    end.
+    """
+    return _NUMBERS.sub(_mask, text)
+
+
+def _mask(found: re.Match[str]) -> str:
+    if found["keep"] is not None:
+        return found["keep"]
+    digits = re.sub(r"[^0-9]", "", found["number"])
+    shown = min(4, (len(digits) - 4) // 2)
+    return f"{found['word']}{digits[:shown]}…{digits[-shown:]}"
+
+
+class Redactor:
+    """Removes the given secrets, anything that looks like a credential, and phone numbers.
+
+    Immutable; may be called from any task or thread.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = _pattern_of(secrets)
+
+    def text(self, text: str) -> str:
+        """Return ``text`` without secrets and with shortened phone numbers."""
+        if self._secrets is not None:
+            text = self._secrets.sub(HIDDEN, text)
+        text = _CREDENTIALS.sub(lambda found: (found["before"] or "") + HIDDEN, text)
+        return mask_numbers(text)
+
+    def value(self, value: object, *, depth: int = 0) -> object:
+        """Return ``value`` as plain JSON values with every text in it redacted, keys too.
+
+        Exceptions are shown by their message, anything unknown by its ``repr``.
+        """
+        if value is None or isinstance(value, int):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)
+        if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+            return {
+                self.text(str(key)): self.value(inner, depth=depth + 1)
+                for key, inner in value.items()
+            }
+        if isinstance(value, list | tuple | set | frozenset) and depth < _MAX_DEPTH:
+            return [self.value(inner, depth=depth + 1) for inner in value]
+        return self.text(_shown(value))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes | bytearray):
+        return value.decode("utf-8", "replace")
+    show: Callable[[object], str] = str if isinstance(value, BaseException) else repr
+    try:
+        return show(value)
+    except Exception:  # noqa: BLE001 - writing a log line must not fail for a broken __repr__
+        return f"<{type(value).__name__} that cannot be shown>"
+
+
+def _pattern_of(secrets: Iterable[str]) -> re.Pattern[str] | None:
+    """Match every secret as it is and as JSON, repr and URLs write it; the longest wins."""
+    forms: set[str] = set()
+    for secret in secrets:
+        if secret:
+            forms |= {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe="")}
+    if not forms:
+        return None
+    parts = [
+        re.escape(form)
+        if len(form) >= _WORD_LENGTH
+        else rf"(?<![0-9A-Za-z]){re.escape(form)}(?![0-9A-Za-z])"
+        for form in sorted(forms, key=len, reverse=True)
+    ]
+    return re.compile("|".join(parts))

@@ -1,0 +1,65 @@
+"""Picking up what the last process left: at once what only waits, a little later what was running.
+
+Nothing is done here itself: each chat is woken and finds its work in the store, so recovery is the
+same road as everything else and may run again at any time.
+"""
+
+import trio
+
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.registry import ChatRegistry
+
+
+async def resume_windows(needs: Dependencies, chats: ChatRegistry) -> int:
+    """Open again the windows that a stop or crash has dropped; gives how many messages waited.
+
+    Called once, before HTTP, so that what waited is answered before what comes.
+    """
+    arrivals = await needs.store.inbox.chats_with_work()
+    for arrival in arrivals:
+        chats.poke(arrival)
+    return len(arrivals)
+
+
+async def recover(
+    needs: Dependencies, chats: ChatRegistry, *, delay_seconds: float, timeout_seconds: float
+) -> None:
+    """Wake the chats whose turn or sends the last process left unfinished; ends when that is done.
+
+    Waits first, so that live traffic comes first; what is not woken within the time limit is found
+    by the sweep.
+    """
+    await trio.sleep(delay_seconds)
+    with trio.move_on_after(timeout_seconds) as scope:
+        turns = await needs.store.turns.all_living()
+        sends = await needs.store.outbox.chats_with_work()
+        for key in dict.fromkeys((*turns, *sends)):
+            if not chats.has_task(key):
+                needs.log.info("recovering", symbol="♻", chat=key.chat)
+                chats.wake(key)
+                await trio.lowlevel.checkpoint()
+    if scope.cancelled_caught:
+        needs.log.warning("recovery ran out of time; the sweep goes on")
+
+
+async def sweep(needs: Dependencies, chats: ChatRegistry, *, older_than: float) -> int:
+    """Wake chats with work that nobody is doing; gives how many.
+
+    A safety net: it finds something only after a fault. ``older_than``: Unix seconds.
+    """
+    waiting = [
+        arrival
+        for arrival in await needs.store.inbox.chats_with_work()
+        if arrival.received_at < older_than
+    ]
+    found = 0
+    for arrival in waiting:
+        if not chats.has_task(arrival.key):
+            found += 1
+            chats.poke(arrival)
+    left = (*await needs.store.turns.all_living(), *await needs.store.outbox.chats_with_work())
+    for key in dict.fromkeys(left):
+        if not chats.has_task(key):
+            found += 1
+            chats.wake(key)
+    return found

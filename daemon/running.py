@@ -1,0 +1,148 @@
+"""The running daemon as HTTP sees it: what the web layer may ask, answered from memory."""
+
+from collections.abc import Callable, Sequence
+
+from daemon import __version__
+from daemon.chats.intake import Intake
+from daemon.chats.registry import ChatRegistry
+from daemon.errors import StoreUnavailable
+from daemon.housekeeping import Figures
+from daemon.observe.metrics import Metrics
+from daemon.observe.redaction import mask_numbers
+from daemon.settings import Settings
+from daemon.store.store import Store
+from daemon.web.asgi import iso_utc
+
+STALE_SECONDS = 900.0
+"""A message unanswered for so long means that something is wrong, if nobody has paused the bot."""
+
+
+class RunningDaemon:
+    """Implements `daemon.web.facade.Daemon`. Made by the composer, used by HTTP handlers."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        chats: ChatRegistry,
+        intake: Intake,
+        figures: Figures,
+        metrics: Metrics,
+        now: Callable[[], float],
+    ) -> None:
+        self.environment = settings.environment
+        self.phase = "initializing"
+        """``initializing``, ``ready`` or ``stopping``."""
+        self.port = settings.web.port
+        self._settings = settings
+        self._store = store
+        self._chats = chats
+        self._intake = intake
+        self._figures = figures
+        self._metrics = metrics
+        self._now = now
+
+    def now(self) -> float:
+        """The wall clock, in Unix seconds."""
+        return self._now()
+
+    async def accept(self, body: bytes, path_event: str) -> None:
+        """Store one webhook call durably and wake its chats; see the protocol."""
+        if self.phase == "stopping":
+            raise StoreUnavailable("the daemon is stopping")
+        await self._intake.accept(body, path_event)
+
+    def health(self) -> dict[str, object]:
+        """The body of ``/health``."""
+        statistics = self._chats.statistics()
+        faults = self._faults()
+        health: dict[str, object] = {
+            "status": "degraded" if faults else "healthy",
+            "timestamp": iso_utc(self._now()),
+            "environment": self.environment,
+            "port": self.port,
+            "initialized": self.phase != "initializing",
+            "activeBuffers": statistics.windows,
+            "activeProcessing": statistics.working,
+            "threadStats": self._threads(),
+        }
+        if faults:
+            health["reasons"] = faults
+        return health
+
+    def ready(self) -> str:
+        """Why no webhooks are taken now; empty if they are."""
+        if self.phase != "ready":
+            return self.phase
+        return self._store.database.fault
+
+    def about(self) -> dict[str, object]:
+        """The body of ``/``."""
+        return {
+            "service": "Recado",
+            "version": __version__,
+            "environment": self.environment,
+            "status": self.phase,
+            "webhookUrl": self._settings.web.webhook_url,
+            "threads": self._threads(),
+        }
+
+    def locks(self) -> dict[str, object]:
+        """The body of ``/locks``: the chats at work, numbers masked."""
+        statistics = self._chats.statistics()
+        chats = [
+            {
+                "chat": mask_numbers(state.key.chat),
+                "state": state.doing,
+                "since": iso_utc(state.since),
+                "queued": state.queued,
+                "turn": state.request_id,
+            }
+            for state in self._chats.states()
+        ]
+        return {
+            "timestamp": iso_utc(self._now()),
+            "environment": self.environment,
+            "stats": {
+                "activeLocks": statistics.working,
+                "activeQueues": statistics.windows,
+                "totalUsers": statistics.chats,
+            },
+            "chats": chats,
+        }
+
+    def abandoned(self) -> str:
+        """What is under way, in one line; called by another thread when a stop is forced."""
+        working = [f"{s.request_id} {s.doing}" for s in self._chats.states() if s.request_id]
+        return f"{len(working)} turns ({', '.join(working[:10])})" if working else "no turns"
+
+    def opened(self, urls: Sequence[str]) -> None:
+        """HTTP is being served at these addresses: the daemon is ready."""
+        port = urls[0].rpartition(":")[2] if urls else ""
+        if port.isdecimal():
+            self.port = int(port)
+        self.phase = "ready"
+
+    async def clear_locks(self) -> int:
+        """Cancel the runs under way; each begins again by itself."""
+        return self._chats.release_all()
+
+    def metrics(self, accept_header: str) -> tuple[bytes, str]:
+        """The metrics and their content type."""
+        return self._metrics.render(accept_header)
+
+    def _threads(self) -> dict[str, int]:
+        return {
+            "totalThreads": self._figures.total_threads,
+            "activeThreads": self._figures.active_threads,
+        }
+
+    def _faults(self) -> list[str]:
+        faults = []
+        if self._store.database.fault:
+            faults.append(self._store.database.fault)
+        oldest = self._figures.oldest_unanswered
+        if oldest and self._now() - oldest > STALE_SECONDS:
+            faults.append("a message has been unanswered for more than 15 minutes")
+        return faults

@@ -1,0 +1,81 @@
+"""The channel's settings as Whapi keeps them; where webhooks go is one of them."""
+
+from daemon.model import JsonObject
+from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
+from daemon.sandbox.webhooks import Target
+
+_EVENTS = (
+    "messages.post",
+    "messages.put",
+    "messages.patch",
+    "messages.delete",
+    "statuses.post",
+    "presences.post",
+    "chats.patch",
+    "channel.post",
+    "users.post",
+    "users.delete",
+)
+
+
+class ChannelSettings:
+    """Settings read and changed by ``GET`` and ``PATCH /settings``, and by the composer."""
+
+    def __init__(self, *, webhook_url: str, webhook_secret: str) -> None:
+        self._secret = webhook_secret
+        self._values: JsonObject = {
+            "callback_backoff_delay_ms": 3000,
+            "max_callback_backoff_delay_ms": 900000,
+            "callback_persist": True,
+            "media": {"auto_download": []},
+            "webhooks": [],
+        }
+        if webhook_url:
+            self.set_webhook(webhook_url)
+
+    def set_webhook(self, url: str, *, mode: str = "body") -> None:
+        """Make `url` the only webhook, told of everything, with the secret in its header."""
+        headers = {"Authorization": f"Bearer {self._secret}"} if self._secret else {}
+        events = [dict(zip(("type", "method"), e.split("."), strict=True)) for e in _EVENTS]
+        entry = {"url": url, "mode": mode, "headers": headers, "events": events}
+        self._values["webhooks"] = [entry]
+
+    def targets(self) -> list[Target]:
+        """Return where webhooks go."""
+        return [
+            Target(
+                url=entry["url"],
+                mode=entry.get("mode", "body"),
+                headers=entry.get("headers") or {},
+                events=frozenset(f"{e['type']}.{e['method']}" for e in entry.get("events", ())),
+            )
+            for entry in self._values["webhooks"]
+        ]
+
+    def get(self, _request: Request) -> Answer:
+        """GET /settings."""
+        return json_answer(self._values)
+
+    def patch(self, request: Request) -> Answer:
+        """PATCH /settings: absent keys stay; ``webhooks`` is replaced as a whole."""
+        data = request.json_object()
+        if data is None or not _are_webhooks(data.get("webhooks", [])):
+            return error_answer(400, "Wrong settings format")
+        before = dict(self._values)
+        self._values |= data
+        changes = [key for key in data if before.get(key) != data[key]]
+        update = {"before_update": before, "after_update": self._values, "changes": changes}
+        return json_answer(update)
+
+
+def _are_webhooks(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("url"), str)
+        and entry.get("mode", "body") in {"body", "path", "method"}
+        and isinstance(entry.get("events", []), list)
+        and all(
+            isinstance(e, dict) and {"type", "method"} <= set(e) for e in entry.get("events", [])
+        )
+        for entry in value
+    )

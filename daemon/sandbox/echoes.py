@@ -1,0 +1,81 @@
+"""Echoes: the webhooks by which Whapi tells of messages that were sent through it."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from daemon.model import JsonObject
+from daemon.sandbox import payloads
+from daemon.sandbox.people import People
+from daemon.sandbox.webhooks import Delivery
+
+EchoMode = Literal[
+    "after",  # told when the send was answered
+    "before",  # told, and the daemon's answer awaited, before the send is answered
+    "delayed",  # kept until `release`
+    "missing",  # never told
+    "other_id",  # told under an id that the send's answer did not give
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """A delivered send, and how it shall be told of: as the mode was when it was delivered."""
+
+    message: JsonObject
+    mode: EchoMode
+
+
+class Echoes:
+    """Tells of delivered sends: ``messages.post``, then two ``statuses.post``."""
+
+    def __init__(self, *, people: People, now: Callable[[], float], rng: random.Random) -> None:
+        self.mode: EchoMode = "after"
+        self.statuses = True
+        """Whether the statuses are told; they follow the echo, and come without it if missing."""
+        self._people = people
+        self._now = now
+        self._rng = rng
+        self._kept: list[JsonObject] = []
+
+    def begin(self, message: JsonObject) -> Echo:
+        """Return the echo of a message that was just delivered."""
+        return Echo(message, self.mode)
+
+    async def before_answer(self, echo: Echo) -> None:
+        """Tell of a message whose send is not answered yet, if that is the mode."""
+        if echo.mode == "before":
+            # A lane of its own: calls of the chat that still wait must not hold up the answer.
+            message_id = echo.message["id"]
+            for delivery in self._tell(echo.message, lane=f"echo {message_id}"):
+                await delivery.wait("attempted")
+
+    def after_answer(self, echo: Echo) -> None:
+        """Tell of a message whose send was answered, or will never be. Never waits."""
+        if echo.mode == "delayed":
+            self._kept.append(echo.message)
+            return
+        if echo.mode == "after":
+            self._tell(echo.message)
+        elif echo.mode == "other_id":
+            self._tell({**echo.message, "id": payloads.new_id(self._rng)})
+        self._tell_statuses(echo.message)
+
+    def release(self) -> None:
+        """Tell of the messages kept so far."""
+        kept, self._kept = self._kept, []
+        for message in kept:
+            self._tell(message)
+            self._tell_statuses(message)
+
+    def _tell(self, message: JsonObject, *, lane: str = "") -> list[Delivery]:
+        ids, parts = (message["id"],), {"messages": [message]}
+        return self._people.queue(message["chat_id"], "messages.post", parts, ids, lane=lane)
+
+    def _tell_statuses(self, message: JsonObject) -> None:
+        for status in ("sent", "delivered"):
+            self._people.ledger.add_status(message["id"], status)
+            if self.statuses:
+                update = payloads.status_update(message, status, self._now())
+                self._people.queue(message["chat_id"], "statuses.post", {"statuses": [update]})

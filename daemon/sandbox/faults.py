@@ -1,0 +1,146 @@
+"""Faults that a test scripts: what goes wrong with which calls of the simulated gateway."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import trio
+
+from daemon.sandbox.asgi import (
+    Answer,
+    Receive,
+    Send,
+    cut_connection,
+    error_answer,
+    json_answer,
+    send_answer,
+    wait_unless_gone,
+)
+
+FaultKind = Literal[
+    "status",  # refused with `status`, not done
+    "status_after",  # done, and answered with `status` all the same
+    "hold",  # held until released, then done and answered; not done if the client leaves first
+    "hold_answer",  # done, the answer held until released
+    "drop_before",  # connection cut, not done
+    "drop_after",  # done, connection cut before the answer
+    "half_body",  # done, connection cut in the middle of the answer's body
+    "garbage",  # done, answered 200 with something that is not JSON
+    "no_id",  # done, answered 200 with no message id in it
+]
+"""What goes wrong. *Done* means: for a send, the customer got the message."""
+
+
+@dataclass(eq=False, slots=True)
+class Fault:
+    """One scripted fault. Made by `Faults.add`; tests wait for `reached` and call `release`."""
+
+    operation: str
+    kind: FaultKind
+    chat: str
+    status: int
+    retry_after: str
+    times: int
+    """How many more calls it will meet; -1 for all until `Faults.reset`."""
+    hits: int = 0
+    reached: trio.Event = field(default_factory=trio.Event)
+    """Set when a call has met the fault (before it is held or refused)."""
+    released: trio.Event = field(default_factory=trio.Event)
+
+    def release(self) -> None:
+        """Let the calls that ``hold`` and ``hold_answer`` hold go on, and later ones pass."""
+        self.released.set()
+
+
+class Faults:
+    """The faults still to happen, met in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(
+        self,
+        *,
+        operation: str,
+        kind: FaultKind,
+        times: int = 1,
+        chat: str = "",
+        status: int = 500,
+        retry_after: str = "",
+    ) -> Fault:
+        """Script a fault for the next `times` calls of `operation` (-1: all), and return it.
+
+        Operations are the names in the gateway's route table, such as ``send``, ``presence``,
+        ``subscribe``, ``list``, ``health``; ``*`` is any. `chat` narrows it to one chat id,
+        `status` and `retry_after` (the header's text) are for the kinds that answer a status.
+        """
+        fault = Fault(operation, kind, chat, status, retry_after, times)
+        self._faults.append(fault)
+        return fault
+
+    def take(self, operation: str, chat: str) -> Fault | None:
+        """Return the fault that this call meets, if any, and count it."""
+        for fault in self._faults:
+            fits = fault.operation in {"*", operation} and fault.chat in {"", chat}
+            if fits and fault.times != 0:
+                if fault.times > 0:
+                    fault.times -= 1
+                fault.hits += 1
+                fault.reached.set()
+                return fault
+        return None
+
+    def reset(self) -> None:
+        """Forget all faults and let the calls they hold go on."""
+        for fault in self._faults:
+            fault.release()
+        self._faults.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a client gets: an answer, the first bytes of one (`cut_after`), or none at all."""
+
+    answer: Answer | None
+    cut_after: int | None = None
+
+    async def send(self, send: Send) -> None:
+        """Send it, or cut the connection."""
+        if self.answer is None:
+            await cut_connection(send)
+        else:
+            await send_answer(send, self.answer, cut_after=self.cut_after)
+
+
+async def refuse(fault: Fault | None, receive: Receive) -> Reply | None:
+    """Play the faults that keep a call from being done; return None if it shall be done."""
+    if fault is None:
+        return None
+    if fault.kind == "status":
+        return Reply(_status_answer(fault))
+    if fault.kind == "drop_before":
+        return Reply(None)
+    if fault.kind == "hold" and not await wait_unless_gone(fault.released, receive):
+        return Reply(None)
+    return None
+
+
+async def spoil(fault: Fault | None, answer: Answer, receive: Receive) -> Reply:
+    """Return what the client gets of the answer to a call that was done."""
+    if fault is None:
+        return Reply(answer)
+    if fault.kind == "hold_answer":
+        await wait_unless_gone(fault.released, receive)
+    spoilt = {
+        "status_after": Reply(_status_answer(fault)),
+        "drop_after": Reply(None),
+        "half_body": Reply(answer, len(answer.body) // 2),
+        "garbage": Reply(Answer(200, b"<html><body>Bad gateway", "text/html")),
+        "no_id": Reply(json_answer({"sent": True, "message": {}})),
+    }
+    return spoilt.get(fault.kind, Reply(answer))
+
+
+def _status_answer(fault: Fault) -> Answer:
+    answer = error_answer(fault.status, "scripted fault")
+    headers = {"retry-after": fault.retry_after} if fault.retry_after else {}
+    return Answer(answer.status, answer.body, answer.content_type, headers)

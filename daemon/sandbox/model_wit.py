@@ -1,0 +1,226 @@
+"""What the simulated model says: sensible answers without a model, the same for the same input.
+
+Pure: input items and tools in, outputs out. It is meant to make Recado's behaviour visible (bursts
+answered as one, tools called, long replies split), not to pass for intelligent.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from daemon.sandbox.model_script import Call, Output, Say
+
+Item = Mapping[str, Any]
+
+ENGLISH = re.compile(
+    r"\b(the|is|are|you|do|have|hello|hi|hey|good|morning|thanks|thank|what|when|where|how|much|for"
+    r"|need|want|would|like|please|my|your|any|room|information|about|talk|did|we|and)\b"
+)
+SPANISH = re.compile(
+    r"\b(el|la|los|las|es|son|tiene|tienen|hola|buen[oa]s|d[ií]as|gracias|qu[eé]|cu[aá]ndo"
+    r"|d[oó]nde|c[oó]mo|cu[aá]nto|para|por|quiero|necesito|quisiera|favor|mi|su|hay|una?|de|me|y"
+    r"|informaci[oó]n|sobre|hablamos)\b"
+)
+"""Words that give a language away."""
+
+PHRASES: Mapping[str, Mapping[str, str]] = {
+    "es": {
+        "one": "¡Hola! Entendí: {first}.",
+        "many": "¡Hola! Recibí tus {count} mensajes: {all}.",
+        "ask": "¿En qué más te puedo ayudar?",
+        "found": "Esto fue lo que encontré:\n\n{output}\n\n¿Quieres que sigamos con eso?",
+        "thanks": "¡Con mucho gusto! Aquí estoy si necesitas algo más. ¿Algo más por hoy?",
+        "photo": "una imagen",
+        "nothing": "tu mensaje",
+        "and": " y ",
+        "info": (
+            "¡Claro que sí! Te cuento cómo funciona.\n\n"
+            "Esto es lo que ofrecemos:\n- Atención todos los días de 8 a 20 h\n"
+            "- Reservas por este mismo chat\n- Pagos en línea o en el sitio\n\n"
+            "Para reservar solo necesito tus fechas y cuántas personas son. "
+            "La confirmación llega por aquí en pocos minutos.\n\n"
+            "¿Qué te gustaría saber primero?"
+        ),
+    },
+    "en": {
+        "one": "Hello! I understood: {first}.",
+        "many": "Hello! I got your {count} messages: {all}.",
+        "ask": "What else can I do for you?",
+        "found": "This is what I found:\n\n{output}\n\nShall we go on with that?",
+        "thanks": "You are welcome! I am here if you need anything else. Anything more today?",
+        "photo": "a picture",
+        "nothing": "your message",
+        "and": " and ",
+        "info": (
+            "Of course! Let me tell you how it works.\n\n"
+            "This is what we offer:\n- Service every day from 8 am to 8 pm\n"
+            "- Bookings in this very chat\n- Payment online or on site\n\n"
+            "To book I only need your dates and how many people are coming. "
+            "The confirmation reaches you here within minutes.\n\n"
+            "What would you like to know first?"
+        ),
+    },
+}
+
+INTENTS: Sequence[tuple[str, re.Pattern[str]]] = (
+    (
+        "get_conversation_context",
+        re.compile(
+            r"qu[eé] hablamos|historial|what did we talk|our history|earlier chat", re.IGNORECASE
+        ),
+    ),
+    (
+        "check_availability",
+        re.compile(r"disponib|availab|hay (cupo|lugar)|any rooms?\b", re.IGNORECASE),
+    ),
+    (
+        "escalate_to_human",
+        re.compile(r"asesor|persona real|un humano|real person|a human\b", re.IGNORECASE),
+    ),
+)
+"""Tools that the simulated model knows, and the words that make it call them, if offered."""
+
+QUOTED_CHARACTERS = 80
+OUTPUT_CHARACTERS = 1500
+NO_DATE = date(2030, 1, 15)
+"""Start of a stay where nothing in the input names a date."""
+
+
+def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
+    """Return what the model says to an input, given the tools it is offered."""
+    texts, has_image = customer_burst(items)
+    everything = " ".join(texts)
+    phrases = PHRASES[language_of(everything)]
+    if outputs := trailing_outputs(items):
+        return (Say(phrases["found"].format(output="\n\n".join(outputs))),)
+    offered = {str(tool.get("name")): tool for tool in tools if tool.get("type") == "function"}
+    for name, words in INTENTS:
+        if name in offered and words.search(everything):
+            schema = offered[name].get("parameters") or {}
+            return (Call(name, json.dumps(arguments_for(schema, items), ensure_ascii=False)),)
+    if re.search(r"\binfo\b|informaci[oó]n|\binformation\b", everything, re.IGNORECASE):
+        return (Say(phrases["info"]),)
+    if re.fullmatch(r"\W*(muchas )?(gracias|thanks|thank you)\W*", everything, re.IGNORECASE):
+        return (Say(phrases["thanks"]),)
+    return (Say(_understood(texts, phrases, has_image=has_image)),)
+
+
+def customer_burst(items: Sequence[Item]) -> tuple[list[str], bool]:
+    """Return the texts of the customer's last messages, and whether a picture is among them.
+
+    These are the user's items behind the last thing that anybody else said, tools aside. Of a text
+    with a context head over it (closed by a line ``---``) only the words below are the customer's.
+    """
+    texts: list[str] = []
+    has_image = False
+    for item in reversed(items):
+        if item.get("type") in {"function_call", "function_call_output", "reasoning"}:
+            continue
+        if item.get("role") == "assistant":
+            break
+        if item.get("role") == "user":
+            parts = _parts(item)
+            has_image = has_image or any(part.get("type") == "input_image" for part in parts)
+            words = [_below_head(str(part["text"])) for part in parts if part.get("text")]
+            texts[:0] = [word for word in words if word]
+    return texts, has_image
+
+
+def trailing_outputs(items: Sequence[Item]) -> list[str]:
+    """Return the tool outputs at the end of the input, in order; none if the customer is last."""
+    outputs: list[str] = []
+    for item in reversed(items):
+        if item.get("type") != "function_call_output":
+            break
+        output = item.get("output")
+        text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+        outputs.insert(0, text[:OUTPUT_CHARACTERS])
+    return outputs
+
+
+def language_of(text: str) -> str:
+    """Return ``en`` if more English than Spanish words are known in `text`, else ``es``."""
+    lower = text.lower()
+    return "en" if len(ENGLISH.findall(lower)) > len(SPANISH.findall(lower)) else "es"
+
+
+def arguments_for(schema: Item, items: Sequence[Item]) -> dict[str, Any]:
+    """Return arguments that satisfy a tool's JSON schema: its required ones, plausibly filled."""
+    start, end = _stay(items)
+    said = " ".join(customer_burst(items)[0]) or "-"
+    properties: Item = schema.get("properties") or {}
+    arguments: dict[str, Any] = {}
+    for name in schema.get("required") or ():
+        kind = properties.get(name) or {}
+        if re.search(r"end|check.?out|hasta|salida", name, re.IGNORECASE):
+            arguments[name] = _value(kind, end.isoformat())
+        elif re.search(r"date|start|check.?in|desde|entrada", name, re.IGNORECASE):
+            arguments[name] = _value(kind, start.isoformat())
+        else:
+            arguments[name] = _value(kind, said)
+    return arguments
+
+
+def _value(schema: Item, text: str) -> Any:
+    """Return a value that a property's schema allows, `text` if it is a free string."""
+    if schema.get("enum"):
+        return schema["enum"][0]
+    if schema.get("anyOf"):
+        return _value(schema["anyOf"][0], text)
+    kind = schema.get("type", "string")
+    kind = kind[0] if isinstance(kind, list) else kind
+    plain = {"integer": 1, "number": 1, "boolean": False, "array": [], "null": None, "object": {}}
+    if kind == "object" and schema.get("properties"):
+        inner = schema["properties"]
+        return {name: _value(inner.get(name) or {}, text) for name in schema.get("required") or ()}
+    return plain.get(kind, text)
+
+
+def _stay(items: Sequence[Item]) -> tuple[date, date]:
+    """Return the dates to ask for: those the customer names, else two nights from the latest.
+
+    Dates are read as 2026-12-24 or 24/12/2026, in the customer's words and in any context line.
+    """
+    everything = " ".join(str(part.get("text") or "") for item in items for part in _parts(item))
+    burst = " ".join(customer_burst(items)[0])
+    named = _dates(burst) or _dates(everything)[-1:] or [NO_DATE]
+    return named[0], named[1] if len(named) > 1 else named[0] + timedelta(days=2)
+
+
+def _dates(text: str) -> list[date]:
+    found: list[date] = []
+    for match in re.finditer(r"(\d{4})-(\d\d)-(\d\d)|(\d\d?)/(\d\d?)/(\d{4})", text):
+        year, month, day, day2, month2, year2 = match.groups()
+        try:
+            found.append(date(int(year or year2), int(month or month2), int(day or day2)))
+        except ValueError:
+            continue
+    return found
+
+
+def _understood(texts: Sequence[str], phrases: Mapping[str, str], *, has_image: bool) -> str:
+    said = [f"«{_shortened(text)}»" for text in texts] + [phrases["photo"]] * has_image
+    said = said or [phrases["nothing"]]
+    if len(said) == 1:
+        return phrases["one"].format(first=said[0]) + " " + phrases["ask"]
+    listed = ", ".join(said[:-1]) + phrases["and"] + said[-1]
+    return phrases["many"].format(count=len(said), all=listed) + "\n\n" + phrases["ask"]
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= QUOTED_CHARACTERS else line[:QUOTED_CHARACTERS].rstrip() + "…"
+
+
+def _below_head(text: str) -> str:
+    below = re.split(r"^-{3,}\s*$", text, flags=re.MULTILINE)[-1]
+    return re.sub(r"^\s*Mensaje del cliente:\s*", "", below).strip()
+
+
+def _parts(item: Item) -> list[Item]:
+    content = item.get("content")
+    if isinstance(content, str):
+        return [{"type": "input_text", "text": content}]
+    return [part for part in content or () if isinstance(part, Mapping)]

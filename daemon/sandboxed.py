@@ -1,0 +1,104 @@
+"""The sandbox: the same daemon between a simulated Whapi and a simulated model, all on loopback."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+from pydantic import SecretStr
+
+from daemon.app import World, run
+from daemon.sandbox.gateway import Gateway
+from daemon.sandbox.model_server import ModelServer
+from daemon.sandbox.phone import CONTACTS
+from daemon.settings import Settings
+from daemon.web.server import serve
+
+GATEWAY_PORT = 8081
+MODEL_PORT = 8082
+TOKENS_PER_SECOND = 40.0
+"""A leisurely model: the phone shows it thinking."""
+
+TOKEN = "sandbox-token"  # noqa: S105 - both ends of it are simulated
+GRACE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Simulators:
+    """The two servers that stand for the outside world, and where they are."""
+
+    gateway: Gateway
+    gateway_url: str
+    model: ModelServer
+    model_url: str
+
+
+@asynccontextmanager
+async def simulators(
+    world: World,
+    *,
+    webhook_secret: str = "",
+    gateway_port: int = 0,
+    model_port: int = 0,
+    tokens_per_second: float = 0,
+) -> AsyncIterator[Simulators]:
+    """Run both simulators on loopback for the length of the block."""
+    rng = random.Random(world.random.getrandbits(64))  # noqa: S311 - a simulation
+    gateway = Gateway(
+        token=TOKEN,
+        now=world.now,
+        rng=rng,
+        webhook_secret=webhook_secret,
+        contacts=CONTACTS,
+    )
+    model = ModelServer(now=world.now, rng=rng, api_key=TOKEN, tokens_per_second=tokens_per_second)
+    stop = trio.Event()
+    start = partial(serve, stop=stop, grace_seconds=GRACE_SECONDS, log=world.log)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(gateway.run, name="simulated gateway's webhooks")
+        await nursery.start(model.run, name="simulated model's responses")
+        (gateway_url,) = await nursery.start(
+            partial(start, gateway, binds=[f"127.0.0.1:{gateway_port}"]), name="simulated gateway"
+        )
+        (model_url,) = await nursery.start(
+            partial(start, model, binds=[f"127.0.0.1:{model_port}"]), name="simulated model"
+        )
+        yield Simulators(gateway, gateway_url, model, model_url)
+        nursery.cancel_scope.cancel()
+
+
+def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
+    """The settings of a daemon that talks to the simulators and to nobody else."""
+    whapi = settings.whapi.model_copy(
+        update={"api_url": outside.gateway_url, "token": SecretStr(TOKEN)}
+    )
+    assistant = settings.assistant.model_copy(
+        update={
+            "base_url": f"{outside.model_url}/v1",
+            "api_key": SecretStr(TOKEN),
+            "background": True,
+        }
+    )
+    return settings.model_copy(update={"whapi": whapi, "assistant": assistant})
+
+
+async def run_sandbox(settings: Settings, world: World) -> None:
+    """Run the daemon in the sandbox until it is told to stop. Raises what `run` raises."""
+    secrets = settings.web.webhook_secret
+    async with (
+        simulators(
+            world,
+            webhook_secret=secrets[0].get_secret_value() if secrets else "",
+            gateway_port=GATEWAY_PORT,
+            model_port=MODEL_PORT,
+            tokens_per_second=TOKENS_PER_SECOND,
+        ) as outside,
+        trio.open_nursery() as nursery,
+    ):
+        urls = await nursery.start(run, sandbox_settings(settings, outside), world, name="daemon")
+        outside.gateway.set_webhook(f"{urls[0]}/hook")
+        world.log.info(
+            "write to the bot from this phone", symbol="📱", address=f"{outside.gateway_url}/phone"
+        )

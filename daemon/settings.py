@@ -1,0 +1,287 @@
+"""The configuration as the rest of the daemon sees it: frozen, complete and checked.
+
+One class a table of the configuration file. Every field carries its default, a one-line meaning
+(shown in ``config/recado.toml`` and ``docs/settings.md``) and, in its type, what a value must be
+(``daemon.settings_rules``). Reading files and environment is the business of
+``daemon.settings_sources``; nothing here does I/O. Secrets are ``SecretStr``:
+neither ``repr`` nor an error of pydantic shows them.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from daemon.settings_rules import (
+    Background,
+    FilePath,
+    Name,
+    Names,
+    OptionalPath,
+    OptionalSecret,
+    OptionalUrl,
+    OwnText,
+    Port,
+    Rule,
+    Seconds,
+    Secrets,
+    Switch,
+    Table,
+    TimeZone,
+    Url,
+)
+
+MIN_SECRET_LENGTH = 16
+"""Characters of a secret in production: shorter ones can be guessed over a network."""
+
+
+class Section(BaseModel):
+    """Common shape of the tables: immutable, strict about types, no unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+
+class LogSettings(Section):
+    """``[log]``: what is written to the log."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Rule("debug, info, warning or error")
+    ] = Field(default="info", description="the least serious lines that are written")
+
+
+class WebSettings(Section):
+    """``[web]``: the HTTP edge."""
+
+    host: Name = Field(
+        default="127.0.0.1",
+        description="address to listen on; an inherited systemd socket wins over it",
+    )
+    port: Port = Field(default=8080, description="port to listen on; 0 takes any free one")
+    webhook_secret: Secrets = Field(
+        default=(),
+        description="one secret, or two while changing it, one of which POST /hook must carry",
+    )
+    admin_token: OptionalSecret = Field(
+        default=None, description="token for the dashboard, /locks and /metrics"
+    )
+    max_body_mb: Annotated[
+        float, Field(gt=0, le=1024), Rule("a number of megabytes above 0, at most 1024", float)
+    ] = Field(default=50, description="larger bodies are answered with 413")
+    webhook_url: OptionalUrl = Field(
+        default="", description="public address of /hook, shown by / and set by recado webhook set"
+    )
+
+
+class WhapiSettings(Section):
+    """``[whapi]``: the WhatsApp gateway."""
+
+    api_url: Url = Field(default="https://gate.whapi.cloud", description="where Whapi is")
+    token: OptionalSecret = Field(default=None, description="token of the Whapi channel")
+    timeout_seconds: Seconds = Field(default=15, description="for one call of Whapi")
+
+
+class AssistantSettings(Section):
+    """``[assistant]``: the model and how it is run."""
+
+    engine: Annotated[Literal["responses", "assistants"], Rule("responses or assistants")] = Field(
+        default="responses", description="API that the server speaks: responses or assistants"
+    )
+    base_url: Url = Field(
+        default="https://api.openai.com/v1", description="where the model server is"
+    )
+    api_key: OptionalSecret = Field(default=None, description="key of the model server")
+    model: Name = Field(default="gpt-6-luna", description="model that answers")
+    instructions_file: FilePath = Field(
+        default=Path("config/instructions.md"), description="what the model is told to be and to do"
+    )
+    run_timeout_seconds: Seconds = Field(
+        default=120, description="for one run of the model, its tools included"
+    )
+    background: Background = Field(
+        default="auto",
+        description="let the server keep a run so that a crash can resume it; auto: if it can",
+    )
+    max_tool_rounds: Annotated[
+        int, Field(ge=0, le=100), Rule("a whole number from 0 to 100", int)
+    ] = Field(default=8, description="calls of the model in one run before it must answer")
+    history_tokens: Annotated[
+        int, Field(ge=1), Rule("a whole number of tokens, 1 or more", int)
+    ] = Field(default=24000, description="of the conversation so far that the model is shown")
+    options: Table = Field(
+        default={},
+        description="passed to the model call as they are: reasoning, service_tier and so on",
+    )
+
+
+class ToolSettings(Section):
+    """``[tools]``: what the model may call besides the built-in tools."""
+
+    modules: Names = Field(default=(), description="Python modules that declare tools")
+    folder: OptionalPath = Field(
+        default=None, description="a folder of Python files that declare tools"
+    )
+
+
+class BufferSettings(Section):
+    """``[buffer]``: the debounce window in which a burst of messages is gathered."""
+
+    window_seconds: Seconds = Field(default=5, description="waited after a text")
+    voice_seconds: Seconds = Field(default=8, description="waited after a voice note")
+    typing_seconds: Seconds = Field(
+        default=10, description="waited after the last sign of typing or recording"
+    )
+    stop_seconds: Seconds = Field(
+        default=1, description="the window closes this long after the contact stops typing"
+    )
+    max_wait_seconds: Seconds = Field(default=60, description="no window is longer than this")
+    max_messages: Annotated[
+        int, Field(ge=1, le=1000), Rule("a whole number from 1 to 1000", int)
+    ] = Field(default=50, description="a full window closes at once; what comes next opens another")
+    idle_seconds: Seconds = Field(
+        default=60, description="a chat's task leaves after this long with nothing to do"
+    )
+
+
+class TakeoverSettings(Section):
+    """``[takeover]``: stepping aside when a person of the business writes."""
+
+    pause_minutes: Annotated[float, Field(ge=0), Rule("a number of minutes, 0 or more", float)] = (
+        Field(
+            default=30,
+            description="silence after an agent wrote; fractions allowed, 0: never pause",
+        )
+    )
+
+
+class DeliverySettings(Section):
+    """``[delivery]``: how answers are sent."""
+
+    typing: Switch = Field(
+        default=True, description="show typing and keep a human pace; false sends at once"
+    )
+
+
+class RecoverySettings(Section):
+    """``[recovery]``: what happens to work that the last process left."""
+
+    delay_seconds: Annotated[
+        float,
+        Field(ge=0, le=86400),
+        Rule("a number of seconds from 0 to 86400", float),
+    ] = Field(default=5, description="from start to recovery")
+    timeout_seconds: Seconds = Field(default=10, description="for the whole recovery")
+    max_age_hours: Annotated[float, Field(gt=0), Rule("a number of hours above 0", float)] = Field(
+        default=6, description="older messages get one polite line a chat instead of an answer"
+    )
+
+
+class ShutdownSettings(Section):
+    """``[shutdown]``: the end."""
+
+    deadline_seconds: Seconds = Field(
+        default=5, description="after which the process ends whatever it is doing"
+    )
+
+
+class TextSettings(Section):
+    """``[texts]``: own wording for the texts that the daemon says by itself.
+
+    Same field names as ``daemon.texts.Texts``.
+    """
+
+    apology: OwnText = Field(default="", description="sent when no answer could be made")
+    unclear: OwnText = Field(default="", description="sent when the answer was not fit to be sent")
+    expired: OwnText = Field(default="", description="sent for messages too old to be answered")
+    too_long: OwnText = Field(default="", description="sent for a message too long to be read")
+    agent_note: OwnText = Field(
+        default="", description="put before an agent's words in the thread; {name} is the agent"
+    )
+    date_label: OwnText = Field(default="", description="label in the context line")
+    time_label: OwnText = Field(default="", description="label in the context line")
+    contact_label: OwnText = Field(default="", description="label in the context line")
+    chat_label: OwnText = Field(default="", description="label in the context line")
+    channel_label: OwnText = Field(default="", description="label in the context line")
+    labels_label: OwnText = Field(default="", description="label in the context line")
+
+
+class Settings(Section):
+    """The whole configuration. ``Settings()`` is the built-in default of everything."""
+
+    environment: Annotated[
+        Literal["development", "production"], Rule("development or production")
+    ] = Field(
+        default="development",
+        description="production refuses to start without web.webhook_secret and web.admin_token",
+    )
+    data_dir: FilePath = Field(
+        default=Path("data"), description="where the store, media and audio are"
+    )
+    language: Annotated[Literal["es", "en"], Rule("es or en")] = Field(
+        default="es", description="of the texts that the daemon says by itself"
+    )
+    timezone: TimeZone = Field(
+        default="America/Bogota", description="of the dates that the model is told"
+    )
+    log: LogSettings = LogSettings()
+    web: WebSettings = WebSettings()
+    whapi: WhapiSettings = WhapiSettings()
+    assistant: AssistantSettings = AssistantSettings()
+    tools: ToolSettings = ToolSettings()
+    buffer: BufferSettings = BufferSettings()
+    takeover: TakeoverSettings = TakeoverSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    recovery: RecoverySettings = RecoverySettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
+    texts: TextSettings = TextSettings()
+
+
+def fields_by_key() -> dict[str, FieldInfo]:
+    """List every setting by its full key (``web.port``), in the order of the classes above."""
+    keys: dict[str, FieldInfo] = {}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            table = field.annotation.model_fields
+            keys.update({f"{name}.{inner}": table[inner] for inner in table})
+        else:
+            keys[name] = field
+    return keys
+
+
+def missing_keys(settings: Settings) -> list[str]:
+    """Name the keys that are unset but needed to talk to the real services.
+
+    The sandbox does without them, which is why they are not required by the classes above.
+    """
+    needed = {"whapi.token": settings.whapi.token, "assistant.api_key": settings.assistant.api_key}
+    return [key for key, secret in needed.items() if secret is None]
+
+
+def production_faults(settings: Settings) -> dict[str, str]:
+    """Find what keeps a production from starting: a fault by key, empty in development."""
+    if settings.environment != "production":
+        return {}
+    token = settings.web.admin_token
+    needed = {
+        "web.webhook_secret": settings.web.webhook_secret,
+        "web.admin_token": () if token is None else (token,),
+    }
+    faults = {}
+    for key, secrets in needed.items():
+        if not secrets:
+            faults[key] = "must be set when environment is production"
+        elif any(len(secret.get_secret_value()) < MIN_SECRET_LENGTH for secret in secrets):
+            faults[key] = f"must have at least {MIN_SECRET_LENGTH} characters in production"
+    return faults
+
+
+def open_routes(settings: Settings) -> list[str]:
+    """Say which routes are open to everyone, one line each; the start-up shows them."""
+    lines = []
+    if not settings.web.webhook_secret:
+        lines.append("web.webhook_secret is not set: POST /hook is open to everyone")
+    if settings.web.admin_token is None:
+        lines.append("web.admin_token is not set: /locks, /metrics and the dashboard are open")
+    return lines

@@ -1,0 +1,123 @@
+"""Writes what people read about the settings, from the settings themselves.
+
+``python -m daemon.settings_page`` rewrites ``config/recado.toml`` and ``docs/settings.md`` in the
+working directory; a test fails while they differ from the code.
+"""
+
+import json
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from daemon.settings import Section, Settings, fields_by_key
+from daemon.settings_rules import rule_of
+from daemon.settings_sources import PLAIN_NAMES, environment_name
+
+_FILE_HEAD = """\
+# The configuration of Recado. Every key is here, commented out, at its default: remove the "#" in
+# front of a key to change it. Environment variables and systemd credentials win over this file;
+# docs/settings.md says what each value may be. Secrets are better kept out of this file.
+
+"""
+
+_PAGE_HEAD = """\
+# Settings
+
+<!-- Written by python -m daemon.settings_page from daemon/settings.py. -->
+
+Everything has a default. In the order of their strength, values come from:
+
+1. **One TOML file**: the one named by `--config`, else by `RECADO_CONFIG`, else
+   `config/recado.toml` in the working directory, else `/etc/recado/recado.toml`. A file that was
+   named must exist. [`config/recado.toml`](../config/recado.toml) holds every key at its default.
+2. **Environment variables**, which win over the file. Every key has one, shown below
+   (`RECADO_<TABLE>__<KEY>`); some have a plain name as well, which gives way to the long one. An
+   empty variable counts as not set. Switches are `true`, `false`, `yes`, `no`, `1` or `0`; lists
+   are separated by commas.
+3. **Files in `$CREDENTIALS_DIRECTORY`** (systemd's `LoadCredential=`), which win over both: named
+   like the key (`whapi.token`) or like a plain variable (`WHAPI_TOKEN`). White space around the
+   value is dropped; other files are left alone.
+
+Relative paths are relative to the working directory, in the file too. The default of `data_dir`
+under systemd is `$STATE_DIRECTORY`.
+
+An unknown key, an unknown `RECADO_` variable or a bad value stops the start with exit status 2 and
+one line a fault, which names the key, the fault and the file or variable. `recado check` does the
+same without starting. Values of secrets are never shown.
+
+`environment = "production"` needs `web.webhook_secret` and `web.admin_token`, each of 16
+characters or more. Talking to the real services needs `whapi.token` and `assistant.api_key`.
+"""
+
+
+def default_of(field: FieldInfo) -> str:
+    """Write a setting's default as TOML; a secret's default is an empty text or list."""
+    default = field.get_default(call_default_factory=True)
+    if default is None or isinstance(default, SecretStr):
+        return '""'
+    if isinstance(default, tuple):
+        return "[]"
+    if isinstance(default, Path):
+        return json.dumps(str(default))
+    # JSON and TOML write numbers, switches, texts and empty tables alike.
+    return json.dumps(default, ensure_ascii=False)
+
+
+def configuration_file() -> str:
+    """Write ``config/recado.toml``."""
+    lines = [_FILE_HEAD]
+    table = ""
+    for key, field in fields_by_key().items():
+        parent, _, name = key.rpartition(".")
+        if parent != table:
+            table = parent
+            lines.append(f"\n[{table}]\n")
+        lines.append(f"# {name} = {default_of(field)}  # {field.description}\n")
+    return "".join(lines)
+
+
+def settings_page() -> str:
+    """Write ``docs/settings.md``."""
+    plain_names = {key: name for name, key in PLAIN_NAMES.items()}
+    lines = [_PAGE_HEAD]
+    heading = "Whole daemon"
+    for key, field in fields_by_key().items():
+        parent = key.rpartition(".")[0]
+        wanted = f"`[{parent}]`" if parent else "Whole daemon"
+        if wanted != heading or len(lines) == 1:
+            heading = wanted
+            lines.append(f"\n## {heading}\n\n{_table_purpose(parent)}")
+            lines.append(
+                "| key | default | must be | meaning | environment |\n|---|---|---|---|---|\n"
+            )
+        names = [environment_name(key), *([plain_names[key]] if key in plain_names else [])]
+        cells = [
+            f"`{key}`",
+            "none" if rule_of(field).secret else f"`{default_of(field)}`",
+            rule_of(field).text,
+            field.description or "",
+            ", ".join(f"`{name}`" for name in names),
+        ]
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return "".join(lines)
+
+
+def _table_purpose(table: str) -> str:
+    if not table:
+        return ""
+    section = Settings.model_fields[table].annotation
+    if not (isinstance(section, type) and issubclass(section, Section)):
+        raise TypeError(table)
+    purpose = (section.__doc__ or "").partition("\n")[0].rpartition("``: ")[2]
+    return f"{purpose[:1].upper()}{purpose[1:]}\n\n"
+
+
+def main() -> None:
+    """Rewrite both files."""
+    Path("config/recado.toml").write_text(configuration_file(), encoding="utf-8")
+    Path("docs/settings.md").write_text(settings_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

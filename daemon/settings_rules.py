@@ -1,0 +1,153 @@
+"""What values of the configuration must be: one annotated type a kind of value.
+
+Each type holds the check (for pydantic) and a ``Rule``: the words for it and how to read the
+value from an environment variable.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic.fields import FieldInfo
+
+
+class Rule(NamedTuple):
+    """What a value must be, for people (``must be <text>``), and how to read it from a string.
+
+    ``read`` turns the text of an environment variable or credential into the value that a TOML
+    file would have held; it raises ValueError if it cannot. The values of a
+    ``secret`` are never shown.
+    """
+
+    text: str
+    read: Callable[[str], Any] = str
+    secret: bool = False
+
+
+def rule_of(field: FieldInfo) -> Rule:
+    """Return the rule that a setting's type carries; every setting has one."""
+    return next(part for part in field.metadata if isinstance(part, Rule))
+
+
+def _read_yes_no(text: str) -> bool:
+    answers = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    try:
+        return answers[text.lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def _read_background(text: str) -> bool | str:
+    return "auto" if text.lower() == "auto" else _read_yes_no(text)
+
+
+def _read_table(text: str) -> Any:
+    return json.loads(text)
+
+
+def _read_list(text: str) -> list[str]:
+    return [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
+
+
+def _require_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+        raise ValueError(url)
+    _ = parts.port  # raises ValueError if it is no port
+    if re.search(r"\s", url):
+        raise ValueError(url)
+    return url.rstrip("/")
+
+
+def _require_url_or_nothing(url: str) -> str:
+    return _require_url(url) if url else ""
+
+
+def _require_plain_path(path: object) -> object:
+    # A literal folder called "~" is never what was meant, and the shell is not here to expand it.
+    if path == "" or str(path).startswith("~"):
+        raise ValueError(path)
+    return path
+
+
+def _require_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError) as error:  # ZoneInfoNotFoundError is a KeyError
+        raise ValueError(name) from error
+    return name
+
+
+def _require_header_value(secret: SecretStr) -> SecretStr:
+    # A secret travels in an HTTP header; a pasted quote, space or line break would break it there.
+    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+        raise ValueError("not fit for a header")
+    return secret
+
+
+def _empty_is_unset(value: object) -> object:
+    return None if value == "" else value
+
+
+def _one_is_a_list(value: object) -> object:
+    if isinstance(value, str):
+        return [value] if value else []
+    return value
+
+
+Seconds = Annotated[
+    float, Field(gt=0, le=86400), Rule("a number of seconds above 0, at most 86400", float)
+]
+Port = Annotated[int, Field(ge=0, le=65535), Rule("a whole number from 0 to 65535", int)]
+Url = Annotated[
+    str,
+    AfterValidator(_require_url),
+    Rule("an http:// or https:// address without a user name or password in it"),
+]
+OptionalUrl = Annotated[
+    str, AfterValidator(_require_url_or_nothing), Rule("an http:// or https:// address, or empty")
+]
+Name = Annotated[str, Field(min_length=1), Rule("a text that is not empty")]
+Switch = Annotated[bool, Rule("true or false", _read_yes_no)]
+FilePath = Annotated[
+    Path, Field(strict=False), BeforeValidator(_require_plain_path), Rule("a path without ~")
+]
+OptionalPath = Annotated[
+    Path | None,
+    Field(strict=False),
+    BeforeValidator(_empty_is_unset),
+    Rule("a path, or empty"),
+]
+Names = Annotated[
+    tuple[str, ...],
+    Field(strict=False),
+    BeforeValidator(_one_is_a_list),
+    Rule("a list of names", _read_list),
+]
+Secret = Annotated[SecretStr, AfterValidator(_require_header_value)]
+OptionalSecret = Annotated[
+    Secret | None,
+    BeforeValidator(_empty_is_unset),
+    Rule("a secret of printable ASCII characters without spaces", secret=True),
+]
+Secrets = Annotated[
+    tuple[Secret, ...],
+    Field(strict=False, max_length=2),
+    BeforeValidator(_one_is_a_list),
+    Rule(
+        "one secret or a list of two, of printable ASCII characters without spaces",
+        _read_list,
+        secret=True,
+    ),
+]
+OwnText = Annotated[str, Rule("a text; empty takes the built-in one")]
+Background = Annotated[bool | Literal["auto"], Rule('true, false or "auto"', _read_background)]
+Table = Annotated[dict[str, Any], Rule("a table (in the environment: a JSON object)", _read_table)]
+TimeZone = Annotated[
+    str, AfterValidator(_require_time_zone), Rule("a known time zone such as America/Bogota")
+]

@@ -1,0 +1,290 @@
+"""Reads the configuration from its sources and says where each fault is.
+
+From the weakest to the strongest: built-in defaults, the TOML file, environment variables, files
+in systemd's credentials directory. Only the strongest value of a key is checked; unknown keys are
+faults wherever they are. The environment is a parameter, so that nothing here depends on the
+process. Called before the event loop runs: reading a few small files may block.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from daemon.errors import SettingsError
+from daemon.settings import Settings, fields_by_key, open_routes, production_faults
+from daemon.settings_rules import rule_of
+
+PLAIN_NAMES = {
+    "PORT": "web.port",
+    "HOST": "web.host",
+    "OPENAI_API_KEY": "assistant.api_key",
+    "OPENAI_BASE_URL": "assistant.base_url",
+    "WHAPI_TOKEN": "whapi.token",
+    "WHAPI_API_URL": "whapi.api_url",
+    "WEBHOOK_URL": "web.webhook_url",
+}
+"""Environment variables that platforms and people already use, and the keys they set."""
+
+SYSTEM_FILE = Path("/etc/recado/recado.toml")
+"""Read if there is no ``config/recado.toml`` in the working directory."""
+
+_FIELDS = fields_by_key()
+_TABLES = frozenset(key.partition(".")[0] for key in _FIELDS if "." in key)
+
+
+def environment_name(key: str) -> str:
+    """Name the environment variable of a key: ``RECADO_WEB__PORT`` for ``web.port``."""
+    return "RECADO_" + key.replace(".", "__").upper()
+
+
+_ENVIRONMENT_KEYS = {environment_name(key): key for key in _FIELDS}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration that can be used, and what the operator should know about it."""
+
+    settings: Settings
+    config_file: Path | None
+    """The TOML file that was read, if any."""
+    notes: tuple[str, ...]
+    """One line each: nothing wrong, but worth saying at start."""
+
+
+class _Given(NamedTuple):
+    value: Any
+    origin: str
+
+
+def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path) -> Loaded:
+    """Read and check the whole configuration.
+
+    ``config`` is the file named on the command line. Relative paths, also those written in the
+    file, are relative to ``cwd``, the absolute working directory. Raises SettingsError with one
+    line for each problem found, not only the first.
+    """
+    problems: list[str] = []
+    notes: list[str] = []
+    file, file_values = _read_file(config, environ, cwd, problems)
+    given = (
+        _from_state_directory(environ)
+        | file_values
+        | _from_environment(environ, problems, notes)
+        | _from_credentials(environ, problems)
+    )
+    settings = _resolve_paths(_check(given, problems), cwd)
+    for key, fault in production_faults(settings).items():
+        # A key whose value was refused above is not missing as well.
+        if not any(line.startswith(f"{key}:") for line in problems):
+            problems.append(f"{key}: {fault} ({_origin_or_place(key, given)})")
+    notes += open_routes(settings)
+    instructions_file = settings.assistant.instructions_file
+    if not instructions_file.is_file():
+        line = f"assistant.instructions_file: no file {_shown_path(instructions_file, cwd)}"
+        if "assistant.instructions_file" in given:
+            problems.append(f"{line} ({given['assistant.instructions_file'].origin})")
+        else:
+            notes.append(f"{line}: the model runs without instructions")
+    if problems:
+        raise SettingsError(problems)
+    return Loaded(settings=settings, config_file=file, notes=tuple(notes))
+
+
+def _read_file(
+    config: Path | None, environ: Mapping[str, str], cwd: Path, problems: list[str]
+) -> tuple[Path | None, dict[str, _Given]]:
+    """Find the TOML file, read it and flatten it to full keys."""
+    named_by, file = "", None
+    if config is not None:
+        named_by, file = "--config", cwd / config
+    elif environ.get("RECADO_CONFIG"):
+        named_by, file = "RECADO_CONFIG", cwd / environ["RECADO_CONFIG"]
+    else:
+        places = (cwd / "config" / "recado.toml", SYSTEM_FILE)
+        file = next((place for place in places if place.exists()), None)
+    if file is None:
+        return None, {}
+    shown = _shown_path(file, cwd)
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problems.append(f"{shown}: no such file (named by {named_by})")
+    except OSError as error:
+        problems.append(f"{shown}: cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        problems.append(f"{shown}: not UTF-8 text (byte {error.start})")
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"{shown}: not valid TOML: {error}")
+    except RecursionError:
+        problems.append(f"{shown}: not valid TOML: nested too deeply")
+    else:
+        return file, _flatten(tables, f"from {shown}", problems)
+    return file, {}
+
+
+def _flatten(tables: dict[str, Any], origin: str, problems: list[str]) -> dict[str, _Given]:
+    given: dict[str, _Given] = {}
+    for name, value in tables.items():
+        if name in _TABLES:
+            if not isinstance(value, dict):
+                problems.append(f"{name}: must be a table of keys ({origin})")
+                continue
+            entries = {f"{name}.{inner}": inner_value for inner, inner_value in value.items()}
+        else:
+            entries = {name: value}
+        for key, entry in entries.items():
+            if key in _FIELDS:
+                given[key] = _Given(entry, origin)
+            else:
+                problems.append(f"{key}: unknown key{_key_suggestion(key)} ({origin})")
+    return given
+
+
+def _from_state_directory(environ: Mapping[str, str]) -> dict[str, _Given]:
+    # systemd separates several directories with colons; the unit has one (systemd.exec(5)).
+    folder = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if not folder:
+        return {}
+    return {"data_dir": _Given(folder, "from the environment variable STATE_DIRECTORY")}
+
+
+def _from_environment(
+    environ: Mapping[str, str], problems: list[str], notes: list[str]
+) -> dict[str, _Given]:
+    texts: dict[str, tuple[str, str]] = {}
+    for name, key in (PLAIN_NAMES | _ENVIRONMENT_KEYS).items():
+        text = environ.get(name, "").strip()
+        if not text:
+            continue
+        if key in texts and texts[key][1] != text:
+            notes.append(f"{key}: {name} wins over {texts[key][0]}")
+        texts[key] = (name, text)
+    for name in environ:
+        unknown = name not in _ENVIRONMENT_KEYS and name != "RECADO_CONFIG"
+        if name.startswith("RECADO_") and unknown:
+            suggestion = _suggestion(name, _ENVIRONMENT_KEYS)
+            problems.append(f"{name}: unknown environment variable{suggestion}")
+    return _read_texts(
+        {
+            key: _Given(text, f"from the environment variable {name}")
+            for key, (name, text) in texts.items()
+        },
+        problems,
+    )
+
+
+def _from_credentials(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:
+    """Read the credentials directory: files named like a key or a plain variable."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return {}
+    texts: dict[str, _Given] = {}
+    try:
+        present = {path.name: path for path in Path(folder).iterdir()}
+    except OSError as error:
+        problems.append(f"CREDENTIALS_DIRECTORY: {folder} cannot be read: {error.strerror}")
+        return {}
+    for name, key in (PLAIN_NAMES | {key: key for key in _FIELDS}).items():
+        if name not in present:
+            continue
+        try:
+            text = present[name].read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            problems.append(f"{key}: cannot be read: {reason} (from the credential {name})")
+            continue
+        if text:
+            texts[key] = _Given(text, f"from the credential {name}")
+    return _read_texts(texts, problems)
+
+
+def _read_texts(texts: dict[str, _Given], problems: list[str]) -> dict[str, _Given]:
+    """Turn texts into the values that a TOML file would have held."""
+    given: dict[str, _Given] = {}
+    for key, (text, origin) in texts.items():
+        try:
+            given[key] = _Given(rule_of(_FIELDS[key]).read(text), origin)
+        except ValueError:
+            problems.append(_fault(key, _Given(text, origin)))
+    return given
+
+
+def _check(given: dict[str, _Given], problems: list[str]) -> Settings:
+    """Build the settings; a table or key with a fault is reported and left at its default."""
+    values: dict[str, Any] = {}
+    for key, (value, _) in given.items():
+        table, _, inner = key.rpartition(".")
+        if table:
+            values.setdefault(table, {})[inner] = value
+        else:
+            values[key] = value
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        faulty = dict.fromkeys(
+            _key_at(found["loc"]) for found in error.errors(include_input=False, include_url=False)
+        )
+    problems += [_fault(key, given[key]) for key in faulty]
+    return _check({key: entry for key, entry in given.items() if key not in faulty}, problems)
+
+
+def _key_at(location: tuple[int | str, ...]) -> str:
+    """Find the key of a pydantic location, which goes on into lists and unions."""
+    first = str(location[0])
+    return f"{first}.{location[1]}" if first in _TABLES else first
+
+
+def _fault(key: str, given: _Given) -> str:
+    rule = rule_of(_FIELDS[key])
+    but = "" if rule.secret else f", not {_shown(given.value)}"
+    return f"{key}: must be {rule.text}{but} ({given.origin})"
+
+
+def _origin_or_place(key: str, given: dict[str, _Given]) -> str:
+    """Say where a value is from, or where one can be put."""
+    if key in given:
+        return given[key].origin
+    return f"in the file, as {environment_name(key)} or as a systemd credential"
+
+
+def _shown(value: object) -> str:
+    """Show a faulty value on one line, shortened, without a password that an address may hold."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    text = str(value)
+    if "@" in text:
+        return "a text with @ in it"
+    text = text if len(text) <= 60 else text[:60] + "…"
+    return repr(text) if isinstance(value, str) else text
+
+
+def _shown_path(path: Path, cwd: Path) -> str:
+    return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)
+
+
+def _key_suggestion(key: str) -> str:
+    last = key.rpartition(".")[2]
+    same_name = [known for known in _FIELDS if known.rpartition(".")[2] == last]
+    return _suggestion(key, same_name if len(same_name) == 1 else [*_FIELDS, *_TABLES])
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def _resolve_paths(settings: Settings, cwd: Path) -> Settings:
+    instructions_file = cwd / settings.assistant.instructions_file
+    assistant = settings.assistant.model_copy(update={"instructions_file": instructions_file})
+    folder = settings.tools.folder
+    tools = settings.tools.model_copy(update={"folder": cwd / folder if folder else None})
+    return settings.model_copy(
+        update={"data_dir": cwd / settings.data_dir, "assistant": assistant, "tools": tools}
+    )

@@ -1,0 +1,146 @@
+"""Starting the process: from the command line's arguments to an exit status."""
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import trio
+
+from daemon import __version__
+from daemon.app import World, bind_address, run
+from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError
+from daemon.observe.logs import Log, open_log, route_library_logs
+from daemon.observe.metrics import Metrics
+from daemon.observe.redaction import Redactor
+from daemon.settings import Settings, missing_keys
+from daemon.settings_sources import load_settings
+from daemon.system.deadline import Deadline
+from daemon.system.notify import notifier
+from daemon.system.signals import stop_signals
+from daemon.system.sockets import inherited_listeners
+from daemon.web.minimal import minimal_app
+from daemon.web.server import serve
+
+CLEAN, CRASHED, UNUSABLE = 0, 1, 2
+"""Exit statuses."""
+
+DEFAULT_PORT = 8080
+"""Where the minimal server listens if even the port is unknown."""
+
+UNUSABLE_ERRORS = (SettingsError, ToolError, StoreInUse, StoreDamaged)
+"""A person has to act before the daemon can run."""
+
+
+def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox: bool) -> int:
+    """Run the daemon until it is told to stop; gives the exit status.
+
+    If the configuration or the store cannot be used, the minimal server says so instead, until it
+    is told to stop. Only for the main thread.
+    """
+    settings, log = Settings(), _open_log(Settings(), environ)
+    try:
+        loaded = load_settings(config=config, environ=environ, cwd=cwd)
+        settings = loaded.settings
+        log = _open_log(settings, environ)
+        missing = [] if sandbox else missing_keys(settings)
+        if missing:
+            raise SettingsError([f"{key}: is needed and not set" for key in missing])  # noqa: TRY301
+        for note in loaded.notes:
+            log.warning(note)
+        _run(settings, log, environ, sandbox=sandbox)
+    except Exception as error:
+        reasons = [str(e) for e in leaves(error) if isinstance(e, UNUSABLE_ERRORS)]
+        if not reasons:
+            log.exception("stopped by a fault", symbol="💥")
+            return CRASHED
+        for line in "\n".join(reasons).splitlines():
+            log.critical(line, symbol="❌")
+        return _serve_reason("; ".join(reasons), settings, log, environ)
+    return CLEAN
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The single errors of a group of groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
+
+
+def _run(settings: Settings, log: Log, environ: Mapping[str, str], *, sandbox: bool) -> None:
+    world = World(
+        log=log,
+        metrics=Metrics(version=__version__),
+        now=time.time,
+        clock=time.perf_counter,
+        notify=notifier(environ),
+        binds=inherited_listeners(environ, os.getpid()),
+    )
+    # What is loaded by now stays: there is no point in looking through it again and again.
+    gc.collect()
+    gc.freeze()
+    with route_library_logs(log):
+        if sandbox:
+            from daemon.sandboxed import run_sandbox  # noqa: PLC0415 - only the sandbox needs it
+
+            trio.run(run_sandbox, settings, world, strict_exception_groups=True)
+        else:
+            trio.run(run, settings, world, strict_exception_groups=True)
+
+
+def _open_log(settings: Settings, environ: Mapping[str, str]) -> Log:
+    web, whapi, assistant = settings.web, settings.whapi, settings.assistant
+    held = (*web.webhook_secret, web.admin_token, whapi.token, assistant.api_key)
+    return open_log(
+        stream=sys.stderr,
+        level=settings.log.level,
+        human=None,
+        redactor=Redactor(secret.get_secret_value() for secret in held if secret),
+        now=lambda: datetime.now().astimezone(),
+        no_color=bool(environ.get("NO_COLOR")),
+    )
+
+
+# -- when it cannot run ------------------------------------------------------------------------
+
+
+def _serve_reason(reason: str, settings: Settings, log: Log, environ: Mapping[str, str]) -> int:
+    """Answer `/health` with the reason until told to stop; gives the exit status."""
+    port = settings.web.port if settings != Settings() else _port_of(environ)
+    binds = inherited_listeners(environ, os.getpid()) or [
+        bind_address(
+            settings.model_copy(update={"web": settings.web.model_copy(update={"port": port})})
+        )
+    ]
+    try:
+        trio.run(_minimal, reason, settings, port, binds, log, strict_exception_groups=True)
+    except OSError as error:
+        log.critical("the minimal server cannot listen either", error=error.strerror)
+    return UNUSABLE
+
+
+def _port_of(environ: Mapping[str, str]) -> int:
+    """The port as far as it can be known without a usable configuration."""
+    for name in ("RECADO_WEB__PORT", "PORT"):
+        text = environ.get(name, "")
+        if text.isdecimal() and 0 < int(text) < 65536:
+            return int(text)
+    return DEFAULT_PORT
+
+
+async def _minimal(
+    reason: str, settings: Settings, port: int, binds: Sequence[str], log: Log
+) -> None:
+    """Serve the minimal app. Runs until a signal comes."""
+    stop = trio.Event()
+    deadline = Deadline(settings.shutdown.deadline_seconds, abandoned=lambda: "nothing")
+    app = minimal_app(reason, settings.environment, port, time.time)
+    with stop_signals(stop.set, arm_deadline=deadline.arm):
+        log.warning("the daemon cannot run; answering /health with the reason", port=port)
+        await serve(app, binds=binds, stop=stop, grace_seconds=1, log=log)
+    deadline.disarm()

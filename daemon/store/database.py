@@ -1,0 +1,255 @@
+"""The one door to SQLite: a writer thread with group commit, and readers beside it.
+
+All writes that wait at one moment share one transaction and so one fsync, which is what makes a
+durable acknowledgement cheap: on a disk with 50 fsyncs a second, thousands of writes a second.
+``synchronous=FULL`` because an acknowledged message must survive a power cut.
+"""
+
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar, cast
+
+import trio
+
+from daemon.errors import StoreDamaged, StoreError, StoreUnavailable
+from daemon.store.migrations import migrate
+from daemon.store.ownership import owned
+
+T = TypeVar("T")
+
+MAX_BATCH = 256
+"""Writes in one transaction. More would only delay the first of them."""
+
+READERS = 2
+"""Reader connections: reads are short, and more threads would only compete for the interpreter."""
+
+FATAL_CODES = frozenset(
+    {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""After these the handle is not trusted any more: after a failed fsync the kernel may have thrown
+the dirty pages away, so going on would acknowledge what is not on the disk."""
+
+
+class Meter(Protocol):
+    """What the database reports about itself; called in the event loop's thread."""
+
+    def committed(self, *, rows: int, seconds: float) -> None:
+        """A transaction of ``rows`` writes took ``seconds``."""
+
+
+class _Write(Generic[T]):
+    """One write on its way through the writer thread."""
+
+    __slots__ = ("done", "error", "result", "verb")
+
+    def __init__(self, verb: Callable[[sqlite3.Connection], T]) -> None:
+        self.verb = verb
+        self.done = trio.Event()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+
+class Database:
+    """One SQLite file, opened by `open_database`.
+
+    `write` and `read` may be called by any task of the trio run that opened it.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float], meter: Meter | None) -> None:
+        self.path = path
+        self.fault = ""
+        """Why the database cannot be used any more; empty while it can."""
+        self.failed = trio.Event()
+        """Set once `fault` is: the daemon then stops, and the next start opens it afresh."""
+        self._clock = clock
+        self._meter = meter
+        self._writes: queue.SimpleQueue[_Write[object] | None] = queue.SimpleQueue()
+        self._token = trio.lowlevel.current_trio_token()
+        self._connection = _connect(path)
+        self._readers = [_connect(path, read_only=True) for _ in range(READERS)]
+        self._reader_limit = trio.CapacityLimiter(READERS)
+        self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, verb: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``verb`` inside the next transaction and return its result once it is durable.
+
+        ``verb`` runs in the writer thread and must only use the connection it is given. If the
+        caller is cancelled while waiting, the write still happens.
+
+        Raises StoreUnavailable if it is not stored; what the verb itself raises passes through,
+        with the verb's own changes undone.
+        """
+        if self.fault:
+            raise StoreUnavailable(self.fault)
+        write = _Write(verb)
+        self._writes.put(cast("_Write[object]", write))
+        await write.done.wait()
+        if write.error is not None:
+            raise write.error
+        return cast("T", write.result)
+
+    async def read(self, verb: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``verb`` on a read-only connection in a thread; it sees all that is committed.
+
+        Raises StoreUnavailable if the database cannot be read.
+        """
+        async with self._reader_limit:
+            connection = self._readers.pop()
+            try:
+                return await trio.to_thread.run_sync(verb, connection)
+            except sqlite3.Error as error:
+                raise StoreUnavailable(f"cannot read the store: {error}") from error
+            finally:
+                self._readers.append(connection)
+
+    async def close(self) -> None:
+        """Finish the writes that wait, fold the log into the file, and close. Idempotent."""
+        self._writes.put(None)
+        await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
+        for reader in self._readers:
+            reader.close()
+
+    # -- in the writer thread ----------------------------------------------------------------
+
+    def _write_all(self) -> None:
+        """Take whatever waits, commit it as one, until told to end."""
+        ending = False
+        while not ending:
+            batch: list[_Write[object]] = []
+            entry = self._writes.get()
+            while entry is not None:
+                batch.append(entry)
+                if len(batch) == MAX_BATCH:
+                    break
+                try:
+                    entry = self._writes.get_nowait()
+                except queue.Empty:
+                    break
+            ending = entry is None
+            if batch:
+                self._commit(batch)
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+    def _commit(self, batch: list[_Write[object]]) -> None:
+        started = self._clock()
+        try:
+            with _transaction(self._connection):
+                for write in batch:
+                    _apply(self._connection, write)
+        except sqlite3.Error as error:
+            fault = self._note_fault(error)
+            for write in batch:
+                write.error = StoreUnavailable(fault)
+        seconds = self._clock() - started
+        # The run may be over already; then nobody waits.
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._finish, batch, seconds)
+
+    def _note_fault(self, error: sqlite3.Error) -> str:
+        """Say what failed; remember it if the handle cannot be trusted any more."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        fault = f"cannot write to the store: {error} ({name})"
+        if code in FATAL_CODES:
+            self.fault = fault
+        return fault
+
+    # -- back in the event loop --------------------------------------------------------------
+
+    def _finish(self, batch: list[_Write[object]], seconds: float) -> None:
+        for write in batch:
+            write.done.set()
+        if self.fault:
+            self.failed.set()
+        if self._meter is not None:
+            self._meter.committed(rows=len(batch), seconds=seconds)
+
+
+def _apply(connection: sqlite3.Connection, write: _Write[object]) -> None:
+    """Run one write so that its failure undoes it alone."""
+    connection.execute("SAVEPOINT one_write")
+    try:
+        write.result = write.verb(connection)
+    except sqlite3.OperationalError:
+        raise  # the disk, not the verb: the whole batch fails
+    except sqlite3.Error as error:
+        write.error = StoreError(f"the store refused a write: {error}")
+    except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
+        write.error = error
+    if write.error is not None:
+        connection.execute("ROLLBACK TO one_write")
+    connection.execute("RELEASE one_write")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some errors (a full disk) have rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    else:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _prepare(path: Path) -> None:
+    """Create the file if need be, bring its tables up to date, and check that it is sound."""
+    try:
+        with contextlib.closing(_connect(path)) as connection:
+            migrate(connection)
+            faults = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
+    except sqlite3.Error as error:
+        raise StoreDamaged(f"cannot open the store {path}: {error}") from error
+    if faults != ["ok"]:
+        raise StoreDamaged(f"the store {path} is damaged: {'; '.join(faults)}")
+
+
+@contextlib.asynccontextmanager
+async def open_database(
+    path: Path, *, clock: Callable[[], float], meter: Meter | None = None
+) -> AsyncIterator[Database]:
+    """Open the store's file for this process alone; the folder is created if it is missing.
+
+    ``clock`` measures durations, in seconds. Raises StoreInUse if another process has the store,
+    StoreDamaged if it cannot be opened, is not sound, or is of a later version.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StoreDamaged(f"cannot create {path.parent}: {error.strerror}") from error
+    with owned(path.with_suffix(".lock")):
+        await trio.to_thread.run_sync(_prepare, path)
+        database = Database(path, clock=clock, meter=meter)
+        try:
+            yield database
+        finally:
+            await database.close()

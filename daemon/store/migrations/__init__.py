@@ -1,0 +1,35 @@
+"""The tables' history: numbered SQL files, each applied once, in order, in one transaction."""
+
+import sqlite3
+from importlib import resources
+
+from daemon.errors import StoreDamaged
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables up to date; the file's version is SQLite's ``user_version``.
+
+    Raises StoreDamaged if the file was written by a later Recado.
+    """
+    steps = sorted(
+        (int(step.name[:4]), step.read_text("utf-8"))
+        for step in resources.files(__name__).iterdir()
+        if step.name.endswith(".sql")
+    )
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    latest = steps[-1][0]
+    if version > latest:
+        raise StoreDamaged(
+            f"the store has version {version}, this Recado knows {latest}: it was written by a"
+            " later one"
+        )
+    for number, script in steps:
+        if number > version:
+            try:
+                connection.executescript(
+                    f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
+                )
+            except sqlite3.Error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise

@@ -1,0 +1,184 @@
+"""Runs: each call of the model and of a tool, written down so that none is paid for twice.
+
+After a crash a run is continued from here: rounds whose response is known are not asked again, a
+response that the server still has is fetched, a tool call that ended is not repeated.
+"""
+
+import hashlib
+import sqlite3
+
+import msgspec
+
+from daemon.ledger import RecordedCall, RecordedRound, Run, Turn
+from daemon.model import FunctionCall, ModelResponse
+from daemon.store.database import Database
+
+_json = msgspec.json.Encoder()
+_read_response = msgspec.json.Decoder(ModelResponse)
+
+
+def call_key(turn_id: int, call: FunctionCall) -> str:
+    """Name a tool call by what it does: turn, tool and arguments, however they are spaced."""
+    try:
+        arguments = msgspec.json.format(call.arguments, indent=-1)
+        arguments = msgspec.json.encode(
+            msgspec.json.decode(arguments), order="deterministic"
+        ).decode()
+    except (msgspec.DecodeError, RecursionError):
+        arguments = call.arguments
+    name = f"{turn_id}\0{call.name}\0{arguments}"
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+class Runs:
+    """The record of runs. Only the task of a turn's chat, and its children, may change it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, turn: Turn, *, now: float) -> Run:
+        """The running run of a turn with all that is known of it, or a new one."""
+
+        def verb(connection: sqlite3.Connection) -> Run:
+            row = connection.execute(
+                "SELECT id FROM runs WHERE turn_id = ? AND state = 'running'", (turn.id,)
+            ).fetchone()
+            if row is None:
+                row = connection.execute(
+                    "INSERT INTO runs (turn_id, started_at) VALUES (?, ?) RETURNING id",
+                    (turn.id, now),
+                ).fetchone()
+            run_id: int = row[0]
+            return Run(
+                id=run_id,
+                turn_id=turn.id,
+                rounds=_rounds(connection, run_id),
+                calls=_calls(connection, turn.id),
+            )
+
+        return await self._database.write(verb)
+
+    async def round_started(self, run: Run, number: int, *, now: float) -> None:
+        """The model is about to be asked."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO responses (run_id, round, started_at) VALUES (?, ?, ?)"
+                " ON CONFLICT (run_id, round) DO UPDATE SET state = 'started', response_id = '',"
+                " calls = calls + 1, started_at = excluded.started_at, ended_at = NULL",
+                (run.id, number, now),
+            )
+
+        await self._database.write(verb)
+
+    async def round_named(self, run: Run, number: int, response_id: str) -> None:
+        """The server has taken the request and will keep the answer under this id."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE responses SET response_id = ? WHERE run_id = ? AND round = ?",
+                (response_id, run.id, number),
+            )
+
+        await self._database.write(verb)
+
+    async def round_completed(
+        self, run: Run, number: int, response: ModelResponse, *, now: float
+    ) -> None:
+        """The model has answered."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE responses SET state = 'completed', response_id = ?, response = ?,"
+                " error = '', ended_at = ? WHERE run_id = ? AND round = ?",
+                (response.id, _json.encode(response).decode(), now, run.id, number),
+            )
+
+        await self._database.write(verb)
+
+    async def round_failed(
+        self, run: Run, number: int, error: str, *, lost: bool, now: float
+    ) -> None:
+        """The call did not succeed. ``lost``: the server will not have its answer later either."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE responses SET state = 'failed', error = ?, ended_at = ?,"
+                " response_id = CASE ? WHEN 1 THEN '' ELSE response_id END"
+                " WHERE run_id = ? AND round = ?",
+                (error, now, int(lost), run.id, number),
+            )
+
+        await self._database.write(verb)
+
+    async def call_started(
+        self, run: Run, number: int, call: FunctionCall, *, effects: bool, now: float
+    ) -> int:
+        """A tool is about to be called; gives the number of its row."""
+
+        def verb(connection: sqlite3.Connection) -> int:
+            row = connection.execute(
+                "INSERT INTO tool_calls (turn_id, run_id, round, call_id, tool, arguments,"
+                " effects, key, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                (
+                    run.turn_id,
+                    run.id,
+                    number,
+                    call.call_id,
+                    call.name,
+                    call.arguments,
+                    int(effects),
+                    call_key(run.turn_id, call),
+                    now,
+                ),
+            ).fetchone()
+            return int(row[0])
+
+        return await self._database.write(verb)
+
+    async def call_ended(self, row_id: int, output: str, *, failed: bool, now: float) -> None:
+        """A tool call has ended, with this output for the model."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE tool_calls SET state = ?, output = ?, ended_at = ? WHERE id = ?",
+                ("failed" if failed else "finished", output, now, row_id),
+            )
+
+        await self._database.write(verb)
+
+
+def _rounds(connection: sqlite3.Connection, run_id: int) -> tuple[RecordedRound, ...]:
+    rows = connection.execute(
+        "SELECT round, response_id, response, calls FROM responses WHERE run_id = ? ORDER BY round",
+        (run_id,),
+    )
+    return tuple(
+        RecordedRound(
+            round=number,
+            response_id=response_id,
+            response=_read_response.decode(response) if response else None,
+            calls=calls,
+        )
+        for number, response_id, response, calls in rows
+    )
+
+
+def _calls(connection: sqlite3.Connection, turn_id: int) -> tuple[RecordedCall, ...]:
+    rows = connection.execute(
+        "SELECT id, run_id, round, call_id, key, effects, CASE state WHEN 'started' THEN NULL"
+        " ELSE output END FROM tool_calls WHERE turn_id = ? ORDER BY id",
+        (turn_id,),
+    )
+    return tuple(
+        RecordedCall(
+            id=row_id,
+            run_id=run_id,
+            round=number,
+            call_id=call_id,
+            key=key,
+            effects=bool(effects),
+            output=output,
+        )
+        for row_id, run_id, number, call_id, key, effects, output in rows
+    )

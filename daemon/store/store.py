@@ -1,0 +1,46 @@
+"""The store as the rest sees it: one object, a class for each role."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.store.database import Database, Meter, open_database
+from daemon.store.inbox import Inbox
+from daemon.store.outbox import Outbox
+from daemon.store.runs import Runs
+from daemon.store.thread import Threads
+from daemon.store.turns import Turns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """All that is durable. Its fields show what there is; each says who may call it."""
+
+    database: Database
+    inbox: Inbox
+    turns: Turns
+    runs: Runs
+    outbox: Outbox
+    threads: Threads
+
+
+@contextlib.asynccontextmanager
+async def open_store(
+    data_dir: Path, *, clock: Callable[[], float], meter: Meter | None = None
+) -> AsyncIterator[Store]:
+    """Open the store in ``data_dir`` for this process alone, repaired after a crash.
+
+    ``clock`` measures durations, in seconds. Raises StoreInUse or StoreDamaged.
+    """
+    async with open_database(data_dir / "recado.db", clock=clock, meter=meter) as database:
+        store = Store(
+            database=database,
+            inbox=Inbox(database, data_dir / "events"),
+            turns=Turns(database),
+            runs=Runs(database),
+            outbox=Outbox(database),
+            threads=Threads(database),
+        )
+        await store.outbox.repair()
+        yield store

@@ -1,0 +1,150 @@
+"""Threads: the stored conversation of each chat, as items of the Responses API."""
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from daemon.history import estimate_tokens
+from daemon.ledger import ChatRecord, ThreadItem
+from daemon.model import ChatKey, JsonObject
+from daemon.store.database import Database
+
+_item_json = msgspec.json.Encoder()
+_read_item = msgspec.json.Decoder(JsonObject)
+
+
+class Threads:
+    """What was said in each chat, and what is known of it. Any task may call it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def history(self, key: ChatKey, *, tokens: int) -> tuple[ThreadItem, ...]:
+        """The newest items of a thread, oldest first, as many as ``tokens`` are enough for.
+
+        A turn that only partly fits is left out by the caller, who knows what belongs together.
+        """
+
+        def verb(connection: sqlite3.Connection) -> tuple[ThreadItem, ...]:
+            rows = connection.execute(
+                "SELECT turn_id, item, tokens FROM thread_items"
+                " WHERE channel = ? AND chat = ? ORDER BY id DESC",
+                key,
+            )
+            items: list[ThreadItem] = []
+            left = tokens
+            for turn_id, item, size in rows:
+                left -= size
+                if left < 0:
+                    break
+                items.append(ThreadItem(turn_id, _read_item.decode(item), size))
+            rows.close()
+            return tuple(reversed(items))
+
+        return await self._database.read(verb)
+
+    async def chat(self, key: ChatKey) -> ChatRecord:
+        """What is known of a chat; an empty record for a new one."""
+
+        def verb(connection: sqlite3.Connection) -> ChatRecord:
+            row = connection.execute(
+                "SELECT name, contact_name, paused_until, apologised_at FROM chats"
+                " WHERE channel = ? AND chat = ?",
+                key,
+            ).fetchone()
+            return ChatRecord(*row) if row else ChatRecord()
+
+        return await self._database.read(verb)
+
+    async def recent_lines(self, key: ChatKey, count: int) -> list[str]:
+        """The last ``count`` things that were said in a chat, oldest first, one line each."""
+
+        def verb(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                "SELECT item FROM thread_items WHERE channel = ? AND chat = ?"
+                " ORDER BY id DESC LIMIT ?",
+                (*key, 4 * count),
+            )
+            lines = [_spoken(_read_item.decode(item)) for (item,) in rows]
+            return [line for line in lines if line][:count][::-1]
+
+        return await self._database.read(verb)
+
+    async def note_waiting(
+        self,
+        key: ChatKey,
+        seqs: Sequence[int],
+        items: Sequence[JsonObject],
+        *,
+        state: str,
+        reason: str,
+        now: float,
+    ) -> None:
+        """Put messages that need no answer into the thread and give them their outcome.
+
+        Used for a human agent's own words, and for what a customer writes while an agent has the
+        chat: the model knows both when it takes over again.
+        """
+
+        def verb(connection: sqlite3.Connection) -> None:
+            append(connection, key, None, items, now=now)
+            connection.executemany(
+                "UPDATE messages SET state = ?, reason = ? WHERE seq = ? AND state = 'received'",
+                [(state, reason, seq) for seq in seqs],
+            )
+
+        await self._database.write(verb)
+
+    async def set_pause(self, key: ChatKey, until: float) -> None:
+        """Pause the bot on a chat until a time (Unix seconds), or resume it with 0."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE chats SET paused_until = ? WHERE channel = ? AND chat = ?", (until, *key)
+            )
+
+        await self._database.write(verb)
+
+    async def counts(self, *, active_since: float) -> tuple[int, int]:
+        """How many chats are known, and how many of them were active since then."""
+
+        def verb(connection: sqlite3.Connection) -> tuple[int, int]:
+            row = connection.execute(
+                "SELECT COUNT(*), COALESCE(SUM(last_activity_at >= ?), 0) FROM chats",
+                (active_since,),
+            ).fetchone()
+            return int(row[0]), int(row[1])
+
+        return await self._database.read(verb)
+
+
+def _spoken(item: JsonObject) -> str:
+    """One item as a line of conversation; empty for calls of tools and the like."""
+    content = item.get("content", "")
+    if not isinstance(content, str):
+        content = " ".join(str(part.get("text", "")) for part in content)
+    role = item.get("role")
+    return f"{role}: {content.strip()}" if role in {"user", "assistant"} else ""
+
+
+def append(
+    connection: sqlite3.Connection,
+    key: ChatKey,
+    turn_id: int | None,
+    items: Sequence[JsonObject],
+    *,
+    now: float,
+) -> None:
+    """Add items to a thread, inside the caller's transaction."""
+    encoded = [_item_json.encode(item).decode() for item in items]
+    connection.executemany(
+        "INSERT INTO thread_items (channel, chat, turn_id, item, tokens, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        [(*key, turn_id, text, estimate_tokens(text), now) for text in encoded],
+    )
+
+
+def add_note(connection: sqlite3.Connection, key: ChatKey, note: str, *, now: float) -> None:
+    """Tell the model something about the conversation, inside the caller's transaction."""
+    append(connection, key, None, [{"role": "developer", "content": note}], now=now)

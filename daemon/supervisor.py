@@ -1,0 +1,35 @@
+"""Keeping a side task alive: a fault of it is recorded, and it begins again after a while."""
+
+from collections.abc import Awaitable, Callable
+from random import Random
+
+import trio
+
+from daemon.backoff import delay
+from daemon.observe.logs import Log
+
+BASE_SECONDS = 1.0
+CAP_SECONDS = 60.0
+
+
+async def supervise(
+    run: Callable[[], Awaitable[None]], *, name: str, log: Log, random: Random
+) -> None:
+    """Run a task that the daemon can do without for a while; ends when the task ends.
+
+    An exception is logged and the task begins again, later each time. Runs until cancelled, or
+    until ``run`` returns.
+    """
+    failures = 0
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("task failed, beginning again", symbol="💥", task=name)
+        else:
+            return
+        wait = delay(
+            failures, base_seconds=BASE_SECONDS, cap_seconds=CAP_SECONDS, fraction=random.random()
+        )
+        failures += 1
+        await trio.sleep(wait)

@@ -1,0 +1,1 @@
+"""The machine underneath: sockets, notices and signals of the service manager."""

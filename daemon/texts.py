@@ -1,0 +1,91 @@
+"""The few texts that the daemon says by itself, in Spanish and in English.
+
+Customers read the first four; the model reads the rest. Everything else that a customer reads was
+written by the model or by a person of the business. Each text can be replaced in the configuration
+(table ``[texts]``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """All texts of one language."""
+
+    apology: str
+    """To the customer, when no answer could be made; a person or a later turn will follow."""
+    unclear: str
+    """To the customer, when the model answered something that is not fit to be sent."""
+    expired: str
+    """To the customer, once a chat, for messages that are too old to be answered."""
+    too_long: str
+    """To the customer, for a message too long to be read."""
+    agent_note: str
+    """In the thread, before the words of an agent: a template with ``{name}``."""
+    date_label: str
+    """These six label the context line that the model is given."""
+    time_label: str
+    contact_label: str
+    chat_label: str
+    channel_label: str
+    labels_label: str
+
+    def note_of(self, name: str) -> str:
+        """Write the agent note for the agent ``name``."""
+        # Not str.format: a name or an own wording may hold braces.
+        return self.agent_note.replace("{name}", name)
+
+
+_BUILT_IN = MappingProxyType(
+    {
+        "es": Texts(
+            apology=(
+                "Disculpa, en este momento no puedo responderte."
+                " Ya recibimos tu mensaje y te contestaremos lo antes posible."
+            ),
+            unclear="Disculpa, no te entendí bien. ¿Me lo dices con otras palabras, por favor?",
+            expired=(
+                "Disculpa la demora: no pudimos responder a tiempo tus mensajes anteriores."
+                " Si todavía necesitas algo, escríbenos y te ayudamos."
+            ),
+            too_long="Tu mensaje es muy largo. ¿Me lo envías resumido o en partes, por favor?",
+            agent_note="[Mensaje manual de {name}]",
+            date_label="Fecha",
+            time_label="Hora",
+            contact_label="Contacto",
+            chat_label="Chat",
+            channel_label="Canal",
+            labels_label="Etiquetas",
+        ),
+        "en": Texts(
+            apology=(
+                "Sorry, I cannot answer you right now."
+                " We have your message and will reply as soon as possible."
+            ),
+            unclear="Sorry, I did not quite understand. Could you put it in other words, please?",
+            expired=(
+                "Sorry for the delay: we could not answer your earlier messages in time."
+                " If you still need anything, write to us and we will help."
+            ),
+            too_long="Your message is very long. Could you shorten it or send it in parts, please?",
+            agent_note="[Message written by {name}]",
+            date_label="Date",
+            time_label="Time",
+            contact_label="Contact",
+            chat_label="Chat",
+            channel_label="Channel",
+            labels_label="Labels",
+        ),
+    }
+)
+
+
+def texts(language: str, own: Mapping[str, str] = MappingProxyType({})) -> Texts:
+    """Return the texts of ``language`` (``es`` or ``en``), with a business's ``own`` wording.
+
+    ``own`` maps field names to texts; empty ones leave the built-in text. Raises KeyError for
+    another language, TypeError for an unknown name; the settings have excluded both.
+    """
+    return replace(_BUILT_IN[language], **{name: text for name, text in own.items() if text})

@@ -1,0 +1,144 @@
+"""Declaring a tool: a typed function with a docstring is all it takes.
+
+    @tool(effects=True, timeout=20)
+    async def book_room(context: ToolContext, room: str, arrival: date, nights: int) -> str:
+        \"\"\"Book a room. Ask for the guest's name first.\"\"\"
+
+The schema that the model sees comes from the signature, and its arguments are checked against it
+before the function is called. A plain function runs in a thread, an async one in the chat's task.
+A first parameter of type `ToolContext` is filled in by Recado and never by the model.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, overload
+
+import msgspec
+
+from daemon.errors import ToolError
+from daemon.model import ChatKey, JsonObject, ToolSpec
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds a tool may take, if it does not say otherwise."""
+
+Loader = Callable[[ChatKey, int], typing.Awaitable[list[str]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolContext:
+    """What a tool may know of the conversation it is called in."""
+
+    key: ChatKey
+    contact_name: str
+    language: str
+    idempotency_key: str
+    """The same for every attempt at this very call: pass it on to whatever has effects."""
+    recent_messages: Loader
+    """Gives the last so many lines of the conversation, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function that the model may call."""
+
+    spec: ToolSpec
+    function: Callable[..., Any]
+    arguments: type[msgspec.Struct]
+    """The shape of the arguments; decoding into it is the check."""
+    context_parameter: str
+    """Name of the parameter that takes the `ToolContext`; empty if there is none."""
+    is_async: bool
+    effects: bool
+    timeout: float
+
+    @property
+    def name(self) -> str:
+        """The tool's name, as the model writes it."""
+        return self.spec.name
+
+    def read_arguments(self, text: str) -> dict[str, Any]:
+        """Check the JSON that the model wrote; raises ValueError in words the model can use."""
+        try:
+            value = msgspec.json.decode(text or "{}", type=self.arguments)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"invalid arguments for {self.name}: {error}") from None
+        except (msgspec.DecodeError, RecursionError):
+            raise ValueError(f"the arguments for {self.name} are not valid JSON") from None
+        return {name: getattr(value, name) for name in self.arguments.__struct_fields__}
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(
+    *, effects: bool = ..., timeout: float = ..., name: str = ...
+) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    effects: bool = False,
+    timeout: float = DEFAULT_TIMEOUT,
+    name: str = "",
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Make a function a tool.
+
+    ``effects``: calling it twice is not the same as calling it once (a booking, a payment); such
+    a call is never repeated after a crash. ``timeout`` in seconds. Raises ToolError if the
+    function's signature or docstring does not make a tool.
+    """
+
+    def declare(function: Callable[..., Any]) -> Tool:
+        return _declare(function, name or function.__name__, effects=effects, timeout=timeout)
+
+    return declare if function is None else declare(function)
+
+
+def _declare(function: Callable[..., Any], name: str, *, effects: bool, timeout: float) -> Tool:
+    description = inspect.getdoc(function) or ""
+    if not description:
+        raise ToolError(f"tool {name}: a docstring is needed, it is what the model goes by")
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ToolError(f"tool {name}: {error}") from error
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    context_parameter = ""
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name not in hints:
+            raise ToolError(f"tool {name}: parameter {parameter.name} has no type")
+        hint = hints[parameter.name]
+        if hint is ToolContext:
+            context_parameter = parameter.name
+        elif parameter.default is inspect.Parameter.empty:
+            fields.append((parameter.name, hint))
+        else:
+            fields.append((parameter.name, hint, parameter.default))
+    try:
+        arguments = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+        schema = _schema(arguments)
+    except TypeError as error:
+        raise ToolError(f"tool {name}: {error}") from error
+    return Tool(
+        spec=ToolSpec(name=name, description=description, parameters=schema),
+        function=function,
+        arguments=arguments,
+        context_parameter=context_parameter,
+        is_async=inspect.iscoroutinefunction(function),
+        effects=effects,
+        timeout=timeout,
+    )
+
+
+def _schema(arguments: type[msgspec.Struct]) -> JsonObject:
+    """The JSON schema of the arguments, inlined and without the struct's own names."""
+    _, definitions = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
+    own = definitions.pop(arguments.__name__)
+    own.pop("title", None)
+    own.setdefault("properties", {})
+    own.setdefault("required", [])
+    if definitions:
+        own["$defs"] = definitions
+    return dict(own)

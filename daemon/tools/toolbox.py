@@ -1,0 +1,131 @@
+"""The tools of this daemon: the built-in ones and those of the operator's modules."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+import trio
+
+from daemon.errors import ToolError
+from daemon.model import FunctionCall, ToolSpec
+from daemon.tools.tool import Tool, ToolContext
+
+MAX_OUTPUT_BYTES = 32_000
+"""More than this tells a model nothing and costs a fortune; some servers refuse 1 MB outright."""
+
+CUT_NOTE = "\n[cut: the output was too long]"
+
+
+class Toolbox:
+    """Finds tools by name and calls them. Any task may call it; it holds no state."""
+
+    def __init__(self, tools: Iterable[Tool]) -> None:
+        self._tools: dict[str, Tool] = {}
+        for tool in tools:
+            if tool.name in self._tools:
+                raise ToolError(f"two tools are called {tool.name}")
+            self._tools[tool.name] = tool
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """All tools as the model is told of them."""
+        return tuple(tool.spec for tool in self._tools.values())
+
+    def has_effects(self, call: FunctionCall) -> bool:
+        """True if the call would do something that must not be done twice."""
+        tool = self._tools.get(call.name)
+        return tool is not None and tool.effects
+
+    async def call(self, call: FunctionCall, context: ToolContext) -> tuple[str, bool]:
+        """Call a tool; gives the output for the model, and whether the call failed.
+
+        Never raises for anything that the tool or the model did wrong: the model is told, and
+        the turn goes on. What an exception says stays in the log, since it may hold internals.
+        """
+        tool = self._tools.get(call.name)
+        if tool is None:
+            known = ", ".join(self._tools) or "none"
+            return _error(f"there is no tool {call.name[:64]}; the tools are: {known}"), True
+        try:
+            arguments = tool.read_arguments(call.arguments)
+        except ValueError as error:
+            return _error(str(error)), True
+        if tool.context_parameter:
+            arguments[tool.context_parameter] = context
+        with trio.move_on_after(tool.timeout):
+            return await _run(tool, arguments)
+        return _error(f"{tool.name} did not answer within {tool.timeout:g} seconds"), True
+
+
+async def _run(tool: Tool, arguments: dict[str, object]) -> tuple[str, bool]:
+    try:
+        if tool.is_async:
+            result = await tool.function(**arguments)
+        else:
+            result = await trio.to_thread.run_sync(
+                partial(tool.function, **arguments), abandon_on_cancel=True
+            )
+        return _output(result), False
+    except Exception as error:  # noqa: BLE001 - a tool may fail in any way; the model is told
+        return _error(f"{tool.name} failed ({type(error).__name__})"), True
+
+
+def _output(result: object) -> str:
+    text = result if isinstance(result, str) else msgspec.json.encode(result).decode()
+    if len(text.encode()) <= MAX_OUTPUT_BYTES:
+        return text
+    return text.encode()[:MAX_OUTPUT_BYTES].decode("utf-8", "ignore") + CUT_NOTE
+
+
+def _error(message: str) -> str:
+    return msgspec.json.encode({"error": message}).decode()
+
+
+def load_tools(modules: Sequence[str], folder: Path | None) -> list[Tool]:
+    """Import the operator's tool modules: by name, and every ``*.py`` of a folder.
+
+    Raises ToolError, naming the module and the fault, if one cannot be loaded or has no tool.
+    """
+    loaded = [_import(name) for name in modules]
+    if folder is not None:
+        if not folder.is_dir():
+            raise ToolError(f"tools.folder: {folder} is not a folder")
+        loaded += [_import_file(path) for path in sorted(folder.glob("[!_]*.py"))]
+    tools = []
+    for module in loaded:
+        found = [value for value in vars(module).values() if isinstance(value, Tool)]
+        if not found:
+            raise ToolError(f"{module.__name__}: no tool in it; declare one with @tool")
+        tools += found
+    return tools
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ToolError as error:
+        raise ToolError(f"{name}: {error}") from error
+    except Exception as error:
+        raise ToolError(f"{name}: cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = f"recado_tools.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ToolError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Type hints of the module's functions are looked up through sys.modules.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ToolError as error:
+        raise ToolError(f"{path}: {error}") from error
+    except Exception as error:
+        raise ToolError(f"{path}: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,1 @@
+"""The HTTP edge: the server, the webhook, the probes and the pages."""

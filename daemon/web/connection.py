@@ -1,0 +1,259 @@
+"""One client's connection: hypercorn's HTTP/1.1 and WebSocket protocol behind guards of ours.
+
+hypercorn 0.18 parses and frames; reading, writing, timing and closing are done here, because its
+own trio connection (`hypercorn.trio.tcp_server`) has faults that end or hang a whole server:
+
+- An exception in one connection leaves it and takes the server along: a WebSocket upgrade with data
+  right behind its head or a header that is not ASCII, ``Upgrade: h2c`` with settings that cannot be
+  read. `daemon.web.server` contains it, and HTTP/2 is not spoken at all (RFC 9113 withdrew the
+  upgrade).
+- It writes under a shield without a deadline, so a client that stops reading hangs the stop. Here
+  the shield has a ceiling, and `abort` ends it at once.
+- It has no limit on the time that a request's head may take, and starts a task each time that a
+  connection falls idle. Here a deadline of the reading task does both.
+
+`daemon.web.request_tasks` holds the two guards that concern the app of a request.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+import h11
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.events import EndBody, Response
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState, H11SendableEvent
+from hypercorn.utils import parse_socket_addr
+
+from daemon.web.asgi import Log
+from daemon.web.request_tasks import RequestTasks
+
+BODY_READ_BYTES = 64 * 1024
+"""Bytes read at once inside a request: hypercorn's own choice."""
+JUST_ANSWERED_SECONDS = 0.25
+"""How long after an answer the client may still send its next request although we are stopping."""
+
+UNREAD = {h11.SEND_BODY, h11.ERROR}
+"""What a client's side of the exchange looks like if it may still be sending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may take; the defaults are generous for Whapi and for browsers."""
+
+    connections: int = 1_000
+    """Connections open at once; more wait in the listen queue."""
+    head_bytes: int = 16 * 1024
+    """Size of a request's head: more is answered with 431."""
+    head_seconds: float = 10
+    """From the first byte of a request's head (or from the connection's start) to its last."""
+    idle_seconds: float = 75
+    """Between two requests; longer than the 60 s for which proxies usually keep a connection."""
+    send_seconds: float = 10
+    """For one write to be taken by the client's side."""
+    linger_seconds: float = 1
+    """After our last word, how long what the client still sends is read and thrown away, so that
+    the answer is not lost to a reset (RFC 9112, section 9.6)."""
+    linger_bytes: int = 1024 * 1024
+    """How much of it."""
+
+
+class Http11(H11Protocol):
+    """hypercorn's HTTP/1.1 without HTTP/2, with one write for a head and its body."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._head = b""
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Pass on what a request's stream says, telling the client when we are stopping."""
+        if isinstance(event, Response) and event.status_code >= 200 and self._stopping:
+            event = replace(event, headers=[*event.headers, (b"connection", b"close")])
+        await super().stream_send(event)
+        if isinstance(event, EndBody) and isinstance(self.connection, H11WSConnection):
+            # A handshake was refused. hypercorn forgets the app that waits behind it if the reason
+            # was data sent too early, and leaves both open.
+            await self.send(Closed())
+
+    @property
+    def _stopping(self) -> bool:
+        return self.context.terminated.is_set()
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Ignore offers of HTTP/2: a server may, and the request is answered in HTTP/1.1."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        if request.http_version in {b"1.1", b"1.0"}:
+            await super()._create_stream(request)
+        else:
+            await self._send_error_response(505)
+            await self.send(Closed())
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        try:
+            data = self.connection.send(event)
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
+        if isinstance(event, h11.Response):
+            self._head = data
+            return
+        data, self._head = self._head + data, b""
+        if data:
+            await self.send(RawData(data=data))
+
+
+class Connection:
+    """Serves one client until either side closes, and then closes the stream.
+
+    Made and run by the server's listener task, one task a connection.
+    """
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        *,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        limits: Limits,
+        log: Log,
+    ) -> None:
+        self._stream = stream
+        self._limits = limits
+        self._writing = trio.Lock()
+        self._reading = trio.CancelScope(deadline=trio.current_time() + limits.head_seconds)
+        self._idle_since: float | None = trio.current_time()
+        self._head_begun = True
+        self._peer_ended = False
+        self._tasks = RequestTasks(context, log)
+        socket = stream.socket
+        self._protocol = Http11(
+            app,
+            config,
+            context,
+            self._tasks,
+            ConnectionState({}),
+            False,
+            _address(socket, socket.getpeername),
+            _address(socket, socket.getsockname),
+            self._handle,
+        )
+
+    @property
+    def idle(self) -> bool:
+        """True while no request is under way."""
+        return self._idle_since is not None
+
+    async def run(self) -> None:
+        """Serve the client. Runs until the connection is over, or cancelled.
+
+        Raises whatever goes wrong in this connection, in an exception group: the server contains
+        it. The stream is closed in any case.
+        """
+        try:
+            async with self._tasks:
+                await self._read()
+            await self._linger()
+        finally:
+            await trio.aclose_forcefully(self._stream)
+
+    def end_if_idle(self) -> None:
+        """Close as soon as no request is lost by it, as the server is stopping.
+
+        A client that was answered a moment ago may have its next request on the way already: it
+        gets that moment, so that a restart under load resets nobody.
+        """
+        if self._idle_since is not None:
+            self._reading.deadline = self._idle_since + JUST_ANSWERED_SECONDS
+
+    def abort(self) -> None:
+        """Close at once, whatever is being read or written."""
+        self._reading.cancel()
+        self._stream.socket.close()
+
+    async def _read(self) -> None:
+        """Feed the protocol until the client closes, a deadline passes, or we want to close."""
+        with self._reading:
+            while not self._peer_ended:
+                try:
+                    data = await self._stream.receive_some(
+                        self._limits.head_bytes if self.idle else BODY_READ_BYTES
+                    )
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    data = b""
+                if not data:
+                    self._peer_ended = True
+                elif not self._head_begun:
+                    self._head_begun = True
+                    self._set_deadline(self._limits.head_seconds)
+                await self._protocol.handle(RawData(data=bytes(data)))
+        await self._protocol.handle(Closed())
+
+    async def _handle(self, event: Event) -> None:
+        """Do what the protocol says; called in the reading task and in the app's."""
+        if isinstance(event, RawData):
+            await self._write(event.data)
+        elif isinstance(event, Closed):
+            self._reading.cancel()
+            await self._protocol.handle(Closed())
+        elif isinstance(event, Updated) and event.idle:
+            self._idle_since = trio.current_time()
+            self._head_begun = False
+            self._set_deadline(self._limits.idle_seconds)
+        elif isinstance(event, Updated):
+            self._idle_since = None
+            self._reading.deadline = inf
+
+    def _set_deadline(self, seconds: float) -> None:
+        if self._idle_since is not None:
+            self._reading.deadline = trio.current_time() + seconds
+
+    async def _write(self, data: bytes) -> None:
+        """Write all of `data`, or end the connection at the ceiling.
+
+        Shielded, since what the protocol has framed must go out whole: a handler's own time limit,
+        or quart-trio's word that a request is over, would else cut it in half.
+        """
+        with trio.move_on_after(self._limits.send_seconds, shield=True):
+            async with self._writing:
+                try:
+                    await self._stream.send_all(data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    pass
+                else:
+                    return
+        # The client is gone, or does not read: what it was being told cannot be finished.
+        self.abort()
+        await self._protocol.handle(Closed())
+
+    async def _linger(self) -> None:
+        """Say that we are through, and let the client read our answer before we close."""
+        if self._peer_ended or self._protocol.connection.their_state not in UNREAD:
+            return
+        left = self._limits.linger_bytes
+        try:
+            with trio.move_on_after(self._limits.linger_seconds):
+                await self._stream.send_eof()
+                while left > 0:
+                    data = await self._stream.receive_some(BODY_READ_BYTES)
+                    if not data:
+                        return
+                    left -= len(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+
+def _address(socket: trio.socket.SocketType, name: Callable[[], Any]) -> tuple[str, int] | None:
+    """Return one end's address; None where there is none, as after a reset or on a Unix socket."""
+    try:
+        return parse_socket_addr(socket.family, name())
+    except OSError:
+        return None

@@ -1,0 +1,173 @@
+"""``/hook``: takes Whapi's webhooks, in all three of its delivery modes.
+
+A 200 means that the event is durably stored. Whatever comes before that is ordered by what it
+costs us: method, secret, declared size, then the body itself under a deadline and two limits.
+
+Whapi repeats a call that was not answered with a 2xx, with growing pauses, so every refusal that
+may pass by itself is a 503 with ``Retry-After``.
+"""
+
+from collections.abc import Iterable
+from io import BytesIO
+
+import trio
+
+from daemon.errors import StoreUnavailable, WebhookError
+from daemon.web.asgi import Headers, Log, Receive, Scope, Send, answer_json, iso_utc
+from daemon.web.bearer import bears
+from daemon.web.facade import Daemon, EdgeSettings
+
+METHODS = ("POST", "PUT", "PATCH", "DELETE")
+CLOSE: Headers = [(b"connection", b"close")]
+"""For answers given before the body was read: the rest of it is not wanted."""
+RETRY: Headers = [(b"retry-after", b"2")]
+"""Two seconds: as long as a restart takes, and short for a customer who waits."""
+
+
+class _Refusal(Exception):
+    """The call is answered without being accepted."""
+
+    def __init__(self, status: int, reason: str, headers: Headers) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+
+
+class _ClientLeft(Exception):
+    """The client closed before its body was whole: nothing may be stored of it."""
+
+
+class Hook:
+    """The ASGI app behind ``/hook``; one for all calls, since they share a memory budget."""
+
+    def __init__(self, daemon: Daemon, settings: EdgeSettings, log: Log) -> None:
+        self._daemon = daemon
+        self._settings = settings
+        self._log = log
+        self._secrets = tuple(secret.encode() for secret in settings.webhook_secrets)
+        self._bytes_left = settings.body_budget
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call. Runs in the request's own task; a disconnect does not cancel it."""
+        body = _Body(self)
+        try:
+            event = self._admit(scope)
+            await body.read(scope["headers"], receive)
+            await self._daemon.accept(body.take(), event)
+        except _Refusal as refusal:
+            await answer_json(send, refusal.status, {"error": refusal.reason}, refusal.headers)
+        except _ClientLeft:
+            return
+        except WebhookError as error:
+            await answer_json(send, 400, {"error": str(error)})
+        except StoreUnavailable as error:
+            self._log.warning("a webhook was not stored", reason=str(error))
+            await answer_json(send, 503, {"error": "cannot store the event now"}, RETRY)
+        except Exception as error:  # noqa: BLE001 - the daemon outlives any one call
+            self._log.exception("a webhook failed", error=type(error).__name__)
+            await answer_json(send, 500, {"error": "internal error"})
+        else:
+            await answer_json(
+                send,
+                200,
+                {
+                    "received": True,
+                    "timestamp": iso_utc(self._daemon.now()),
+                    "environment": self._settings.environment,
+                },
+            )
+        finally:
+            self._bytes_left += body.reserved
+
+    def _admit(self, scope: Scope) -> str:
+        """Return the event that URL and method name; raise _Refusal if the call is not for us."""
+        event = path_event(scope["method"], scope["path"])
+        if event is None:
+            raise _Refusal(404, "not found", CLOSE)
+        if scope["method"] not in METHODS:
+            allow = ", ".join(METHODS).encode()
+            raise _Refusal(405, "method not allowed", [*CLOSE, (b"allow", allow)])
+        if not bears(scope["headers"], self._secrets):
+            challenge = (b"www-authenticate", b'Bearer realm="recado"')
+            raise _Refusal(401, "a valid bearer secret is needed", [*CLOSE, challenge])
+        return event
+
+    def reserve(self, size: int, more: int) -> None:
+        """Take `more` bytes for a body of at least `size` bytes out of the limits, or refuse."""
+        if size > self._settings.max_body_bytes:
+            limit = self._settings.max_body_bytes
+            raise _Refusal(413, f"the body is larger than {limit} bytes", CLOSE)
+        if more > self._bytes_left:
+            raise _Refusal(503, "too many large bodies at once", [*CLOSE, *RETRY])
+        self._bytes_left -= more
+
+    @property
+    def body_deadline_seconds(self) -> float:
+        """How long one body may take to arrive."""
+        return self._settings.body_deadline_seconds
+
+
+class _Body:
+    """One body on its way in: what of it has arrived, and what is reserved for it."""
+
+    def __init__(self, hook: Hook) -> None:
+        self._hook = hook
+        self._buffer = BytesIO()
+        self.reserved = 0
+
+    async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> None:
+        """Collect the body. Raises _Refusal if it is too large or too slow, or _ClientLeft."""
+        self._reserve(declared_size(headers))
+        with trio.move_on_after(self._hook.body_deadline_seconds) as waiting:
+            more = True
+            while more:
+                event = await receive()
+                if event["type"] == "http.disconnect":
+                    raise _ClientLeft
+                self._add(event.get("body", b""))
+                more = event.get("more_body", False)
+        if waiting.cancelled_caught:
+            raise _Refusal(408, "the body did not arrive in time", CLOSE)
+
+    def take(self) -> bytes:
+        """Return the body; CPython shares the buffer here, where joining parts would copy it."""
+        return self._buffer.getvalue()
+
+    def _add(self, part: bytes) -> None:
+        self._reserve(self._buffer.tell() + len(part))
+        self._buffer.write(part)
+
+    def _reserve(self, size: int) -> None:
+        more = size - self.reserved
+        if more > 0:
+            self._hook.reserve(size, more)
+            self.reserved = size
+
+
+def declared_size(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Return the body's size as Content-Length gives it, 0 if it does not (chunked, or none).
+
+    The server has checked it already: digits only, at most twenty, and only one.
+    """
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+    return 0
+
+
+def path_event(method: str, path: str) -> str | None:
+    """Name the event of a call (``messages.post``; empty: the body says it), None if not ours.
+
+    Whapi adds to the configured URL in mode "path" the type and the verb (``/messages/post``, by
+    POST), in mode "method" the type (``/messages``, and the method is the verb), and in mode "body"
+    nothing. Types are passed on as they are, the old singular ones (``message``) too.
+    """
+    parts = [part for part in path.split("/") if part][1:]
+    if not parts:
+        return ""
+    if len(parts) == 1:
+        return f"{parts[0]}.{method.lower()}"
+    if len(parts) == 2:
+        return f"{parts[0]}.{parts[1].lower()}"
+    return None

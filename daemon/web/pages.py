@@ -1,0 +1,122 @@
+"""Everything at the edge that is not hot: about, metrics, locks, and where the dashboard joins.
+
+Handlers read from the daemon and answer; nothing runs in Quart's own nursery or background tasks,
+which are cancelled without warning at the stop. All handlers are coroutines: Quart would run plain
+functions in threads.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from quart import Blueprint, Response, request
+from quart.typing import ResponseReturnValue
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from daemon.web.asgi import Log, iso_utc
+from daemon.web.bearer import bears
+from daemon.web.facade import Daemon, EdgeSettings
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+"""On every page, unless the handler has set the header itself."""
+
+
+def create_pages(daemon: Daemon, settings: EdgeSettings, log: Log) -> QuartTrio:
+    """Return the app for all routes but the hot ones; more blueprints may be registered on it."""
+    app = QuartTrio("daemon.web", static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # its default provider has it
+    app.config["BODY_TIMEOUT"] = settings.body_deadline_seconds
+    app.register_blueprint(_about(daemon))
+    app.register_blueprint(_metrics(daemon, settings))
+    app.register_blueprint(_locks(daemon, settings))
+    _answer_errors(app, log)
+    app.after_request(_secure)
+    return app
+
+
+def admin_guard(settings: EdgeSettings) -> Callable[[], Awaitable[ResponseReturnValue | None]]:
+    """Return a `before_request` function that lets only bearers of the admin token pass.
+
+    Without a token in the settings everybody passes; production does not start like that.
+    """
+    tokens = (settings.admin_token.encode(),) if settings.admin_token else ()
+
+    async def refuse_strangers() -> ResponseReturnValue | None:
+        if bears(request.scope["headers"], tokens):
+            return None
+        challenge = {"WWW-Authenticate": 'Bearer realm="recado"'}
+        return {"error": "the admin token is needed"}, 401, challenge
+
+    return refuse_strangers
+
+
+def _about(daemon: Daemon) -> Blueprint:
+    about = Blueprint("about", __name__)
+
+    @about.get("/")
+    async def show() -> ResponseReturnValue:
+        return daemon.about()
+
+    return about
+
+
+def _metrics(daemon: Daemon, settings: EdgeSettings) -> Blueprint:
+    metrics = Blueprint("metrics", __name__)
+    metrics.before_request(admin_guard(settings))
+
+    @metrics.get("/metrics")
+    async def show() -> ResponseReturnValue:
+        body, content_type = daemon.metrics(request.headers.get("Accept", ""))
+        return Response(body, content_type=content_type)
+
+    return metrics
+
+
+def _locks(daemon: Daemon, settings: EdgeSettings) -> Blueprint:
+    locks = Blueprint("locks", __name__)
+    guard = admin_guard(settings)
+
+    @locks.before_request
+    async def refuse() -> ResponseReturnValue | None:
+        if settings.production and request.endpoint == "locks.clear":
+            return {"error": "locks are not cleared in production"}, 403
+        return await guard()
+
+    @locks.get("/locks")
+    async def show() -> ResponseReturnValue:
+        return daemon.locks()
+
+    @locks.post("/locks/clear")
+    async def clear() -> ResponseReturnValue:
+        cleared = await daemon.clear_locks()
+        return {
+            "message": "all locks and queues were cleared",
+            "cleared": cleared,
+            "timestamp": iso_utc(daemon.now()),
+        }
+
+    return locks
+
+
+def _answer_errors(app: QuartTrio, log: Log) -> None:
+    """Make every error of `app` a JSON object that tells a stranger nothing."""
+
+    @app.errorhandler(HTTPException)
+    async def refuse(error: HTTPException) -> ResponseReturnValue:
+        headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
+        return {"error": error.name.lower()}, error.code or 500, headers
+
+    @app.errorhandler(Exception)
+    async def fail(error: Exception) -> ResponseReturnValue:
+        log.error("a page failed", path=request.path, error=type(error).__name__, exc_info=error)
+        return {"error": "internal error"}, 500
+
+
+async def _secure(response: Response) -> Response:
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

@@ -1,0 +1,224 @@
+"""The server of the HTTP edge: listeners, connections, and a stop in the right order.
+
+It does what `hypercorn.trio.serve` does, out of the same pieces, with the connection of
+`daemon.web.connection` in it: hypercorn's own lets one bad request end the whole server, and its
+stop can hang (both measured with 0.18).
+"""
+
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework
+from hypercorn.utils import repr_socket_addr
+
+from daemon.web.asgi import ASGIApp, Log
+from daemon.web.connection import Connection, Limits
+
+
+async def serve(
+    app: ASGIApp,
+    *,
+    binds: Sequence[str],
+    stop: trio.Event,
+    grace_seconds: float,
+    log: Log,
+    limits: Limits | None = None,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `app` over HTTP/1.1 and WebSocket on every address of `binds`.
+
+    Runs until `stop` is set and the requests in flight are finished, or cancelled. An address is
+    ``host:port`` (port 0: any free one), ``[IPv6]:port``, or ``fd://3`` for an inherited listening
+    socket. ``task_status.started`` gets their URLs, once clients can connect.
+
+    At `stop` the listeners are closed (an inherited one is never shut down, so that clients go on
+    queueing in it), idle connections end, requests in flight have `grace_seconds`, and then all is
+    cut. Failures of one connection stay in it and are logged. Raises OSError if an address cannot
+    be listened on, and ValueError if it cannot be read.
+    """
+    listeners = await open_listeners(binds)
+    try:
+        config = _config(limits or Limits())
+        wrapped = ASGIWrapper(cast(ASGIFramework, app))
+        lifespan = Lifespan(wrapped, config, {})
+        async with trio.open_nursery() as around:
+            await around.start(lifespan.handle_lifespan, name="http lifespan")
+            await lifespan.wait_for_startup()
+            clients = _Clients(wrapped, config, limits or Limits(), log)
+            await clients.serve(listeners, stop, grace_seconds, task_status)
+            await lifespan.wait_for_shutdown()
+            around.cancel_scope.cancel()
+    finally:
+        for listener in listeners:
+            listener.socket.close()
+
+
+async def open_listeners(binds: Sequence[str]) -> list[trio.SocketListener]:
+    """Listen on every address of `binds`, as described at `serve`, or on none of them.
+
+    Raises OSError if one cannot be listened on, and ValueError if one cannot be read.
+    """
+    listeners: list[trio.SocketListener] = []
+    try:
+        for bind in binds:
+            if bind.startswith("fd://"):
+                listeners.append(_inherited(int(bind.removeprefix("fd://"))))
+            else:
+                host, _, port = bind.rpartition(":")
+                listeners += await trio.open_tcp_listeners(int(port), host=host.strip("[]") or None)
+    except BaseException:
+        for listener in listeners:
+            listener.socket.close()
+        raise
+    return listeners
+
+
+def _inherited(descriptor: int) -> trio.SocketListener:
+    listening = socket.socket(fileno=descriptor)
+    listening.set_inheritable(False)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+
+
+def _config(limits: Limits) -> Config:
+    """Return hypercorn's settings: its protocol reads them, the rest of them has no effect here.
+
+    The access log stays off: it would copy all headers and the whole environment a request.
+    """
+    config = Config()
+    config.accesslog = None
+    config.errorlog = logging.getLogger("daemon.web.hypercorn")
+    config.include_server_header = False
+    # A busy client may stay: each close is a chance to lose the request it sends next.
+    config.keep_alive_max_requests = sys.maxsize
+    config.h11_max_incomplete_size = limits.head_bytes
+    return config
+
+
+class _Clients:
+    """All connections of one server."""
+
+    def __init__(self, app: ASGIWrapper, config: Config, limits: Limits, log: Log) -> None:
+        self._limits = limits
+        self._log = log
+        self._context = WorkerContext(None)
+        self._room = trio.Semaphore(limits.connections)
+        self._open: set[Connection] = set()
+        self._failures = 0
+        self._connect = partial(
+            Connection, app=app, config=config, context=self._context, limits=limits, log=log
+        )
+
+    async def serve(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        stop: trio.Event,
+        grace_seconds: float,
+        task_status: trio.TaskStatus[list[str]],
+    ) -> None:
+        """Accept and serve. Runs until `stop` and the end of what is in flight, or cancelled."""
+        async with trio.open_nursery() as watching:
+            async with trio.open_nursery() as handlers:
+                watching.start_soon(
+                    self._cut_after_grace, stop, grace_seconds, handlers, name="http grace"
+                )
+                await self._accept(listeners, handlers, stop, task_status)
+                await self._context.terminated.set()
+                for connection in self._open:
+                    connection.end_if_idle()
+            watching.cancel_scope.cancel()
+
+    async def _accept(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        handlers: trio.Nursery,
+        stop: trio.Event,
+        task_status: trio.TaskStatus[list[str]],
+    ) -> None:
+        """Accept clients into `handlers`. Runs until `stop`; the listeners are closed then."""
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(
+                partial(trio.serve_listeners, handler_nursery=handlers),
+                self._serve_client,
+                [_LimitedListener(listener, self._room) for listener in listeners],
+                name="http listeners",
+            )
+            task_status.started([_url(listener) for listener in listeners])
+            await stop.wait()
+            accepting.cancel_scope.cancel()
+
+    async def _cut_after_grace(
+        self, stop: trio.Event, grace_seconds: float, handlers: trio.Nursery
+    ) -> None:
+        """Cut every connection when the grace is over, or at once if this task is cancelled.
+
+        Runs until then. Closing the sockets also ends the writes that are shielded.
+        """
+        try:
+            await stop.wait()
+            await trio.sleep(grace_seconds)
+        finally:
+            for connection in self._open:
+                connection.abort()
+        self._log.warning("requests were cut at the stop", connections=len(self._open))
+        handlers.cancel_scope.cancel()
+
+    async def _serve_client(self, stream: trio.SocketStream) -> None:
+        """Serve one client and contain what goes wrong. Runs until it leaves, or cancelled."""
+        try:
+            connection = self._connect(stream)
+            self._open.add(connection)
+            try:
+                await connection.run()
+            finally:
+                self._open.discard(connection)
+        except* Exception as failures:  # noqa: BLE001 - a failure never leaves its connection
+            self._failures += 1
+            self._log.warning(
+                "a connection failed",
+                error=_kind(failures),
+                count=self._failures,
+            )
+        finally:
+            self._room.release()
+
+
+def _kind(failures: BaseException) -> str:
+    """Name the first failure, but not its text: that may quote a header, and so a secret."""
+    while isinstance(failures, BaseExceptionGroup):
+        failures = failures.exceptions[0]
+    return type(failures).__name__
+
+
+class _LimitedListener(trio.abc.Listener[trio.SocketStream]):
+    """Accepts only while there is room; who comes later waits in the kernel's queue."""
+
+    def __init__(self, listener: trio.SocketListener, room: trio.Semaphore) -> None:
+        self._listener = listener
+        self._room = room
+
+    async def accept(self) -> trio.SocketStream:
+        """Return the next client's stream, holding one place that its handler gives back."""
+        await self._room.acquire()
+        try:
+            return await self._listener.accept()
+        except BaseException:
+            self._room.release()
+            raise
+
+    async def aclose(self) -> None:
+        """Close the listening socket, without a shutdown that other holders of it would feel."""
+        await self._listener.aclose()
+
+
+def _url(listener: trio.SocketListener) -> str:
+    bound = listener.socket
+    return f"http://{repr_socket_addr(bound.family, bound.getsockname())}"

@@ -1,0 +1,191 @@
+"""Read the answers of Whapi's API: what an HTTP status means, and what the bodies say.
+
+Shapes and statuses as in Whapi's OpenAPI document, version 1.8.7. Nothing here raises but
+``Unintelligible``, and no text made here quotes an answer, since Whapi's own error messages may
+hold numbers and texts of people.
+"""
+
+from enum import Enum
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from daemon.errors import WebhookError
+from daemon.model import Message, Value
+from daemon.whapi.fields import amount, chat_id, count, number, strict_json, text
+from daemon.whapi.wire import parse_messages
+
+_READY = "AUTH"
+"""The one health status in which a channel sends and receives (code 4)."""
+
+
+class Unintelligible(Exception):
+    """The body of a successful answer is not what Whapi documents."""
+
+
+class Verdict(Enum):
+    """What an HTTP status says about the call."""
+
+    DONE = "done"
+    LATER = "later"
+    UNKNOWN = "unknown"
+    CHANNEL = "channel"
+    REFUSED = "refused"
+
+
+class Sent(Value, frozen=True, kw_only=True):
+    """The answer to a send: WhatsApp's id, or that Whapi said it did not send."""
+
+    message_id: str = ""
+    refused: bool = False
+    """``sent`` is false and an error is given."""
+
+
+class ChannelHealth(Value, frozen=True, kw_only=True):
+    """The state of the channel as Whapi tells it."""
+
+    code: int
+    status: str
+    """``INIT``, ``LAUNCH``, ``QR``, ``AUTH``, ``SYNC_ERROR``, ``ERROR``, ``STOP`` …"""
+    channel: str = ""
+    version: str = ""
+    uptime_seconds: float = 0
+
+    @property
+    def ready(self) -> bool:
+        """True if messages come in and go out."""
+        return self.status == _READY
+
+
+class Label(Value, frozen=True, kw_only=True):
+    """A WhatsApp Business label on a chat."""
+
+    id: str
+    name: str = ""
+    color: str = ""
+
+
+class ChatInfo(Value, frozen=True, kw_only=True):
+    """What Whapi knows about a chat; ``name`` is the saved one."""
+
+    id: str
+    name: str = ""
+    labels: tuple[Label, ...] = ()
+
+
+def verdict(status: int) -> Verdict:
+    """Classify an HTTP status by what the caller does next."""
+    if 200 <= status < 300:
+        return Verdict.DONE
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Verdict.LATER
+    if status >= 500:
+        return Verdict.UNKNOWN
+    if status in {
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.PAYMENT_REQUIRED,
+        HTTPStatus.FORBIDDEN,
+    }:
+        return Verdict.CHANNEL
+    return Verdict.REFUSED
+
+
+def explanation(status: int, body: bytes) -> str:
+    """Describe a refusal for the log: the status, its meaning, and Whapi's error code if any."""
+    meaning = _MEANINGS.get(status, "")
+    code = _error_code(body)
+    words = (f"status {status}", f"({meaning})" if meaning else "", f"code {code}" if code else "")
+    return " ".join(filter(None, words))
+
+
+_MEANINGS = {
+    400: "wrong parameters",
+    401: "the channel is not linked to a phone, or the token is wrong",
+    402: "the trial's limit is exceeded",
+    403: "forbidden",
+    404: "not found",
+    413: "too large",
+    415: "unsupported media",
+    429: "too many requests",
+}
+
+
+def retry_after(header: str | None) -> float | None:
+    """Read ``Retry-After`` in seconds; its form as a date is not used, for want of a clock."""
+    seconds = number(header)
+    return None if seconds is None or seconds < 0 else seconds
+
+
+def read_sent(body: bytes) -> Sent:
+    """Read the answer to a send. Raises Unintelligible if it names no message."""
+    answer = _object(body)
+    if answer.get("sent") is False:
+        if answer.get("error"):
+            return Sent(refused=True)
+        raise Unintelligible("not sent, without a reason")
+    message = answer.get("message")
+    message_id = text(message.get("id")).strip() if isinstance(message, dict) else ""
+    if not message_id:
+        raise Unintelligible("no message id")
+    return Sent(message_id=message_id)
+
+
+def read_messages(body: bytes) -> tuple[Message, ...]:
+    """Read a list of messages. Raises Unintelligible if there is none."""
+    if not isinstance(_object(body).get("messages"), list):
+        raise Unintelligible("no list of messages")
+    try:
+        return parse_messages(body)
+    except WebhookError as error:
+        raise Unintelligible(str(error)) from None
+
+
+def read_health(body: bytes) -> ChannelHealth:
+    """Read the channel's health. Raises Unintelligible if it has no status."""
+    answer = _object(body)
+    status = answer.get("status")
+    if not isinstance(status, dict) or not text(status.get("text")):
+        raise Unintelligible("no status")
+    return ChannelHealth(
+        code=count(status.get("code")),
+        status=text(status.get("text")).upper(),
+        channel=text(answer.get("channel_id")),
+        version=text(answer.get("version")),
+        uptime_seconds=amount(answer.get("uptime")),
+    )
+
+
+def read_chat(body: bytes) -> ChatInfo:
+    """Read a chat. Raises Unintelligible if it has no id."""
+    answer = _object(body)
+    found = chat_id(text(answer.get("id")))
+    if not found:
+        raise Unintelligible("no id")
+    labels = answer.get("labels")
+    return ChatInfo(
+        id=found,
+        name=text(answer.get("name")),
+        labels=tuple(
+            Label(id=text(x.get("id")), name=text(x.get("name")), color=text(x.get("color")))
+            for x in (labels if isinstance(labels, list) else ())
+            if isinstance(x, dict)
+        ),
+    )
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    for read in (bytes, strict_json):
+        try:
+            return msgspec.json.decode(read(body), type=dict[str, Any])
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            continue
+    raise Unintelligible("not a JSON object")
+
+
+def _error_code(body: bytes) -> int:
+    try:
+        error = _object(body).get("error")
+    except Unintelligible:
+        return 0
+    return count(error.get("code")) if isinstance(error, dict) else 0

@@ -1,0 +1,266 @@
+"""Call Whapi's API: send texts, show presence, look up what was sent.
+
+Two kinds of calls. A send is made exactly once, and its error says whether it may have happened;
+whoever owns the outbox decides what is next. Everything else does no harm when repeated and is
+tried up to three times here. Only errors of ``daemon.errors.WhapiError`` leave this file; their
+texts hold no token, number, or words of anybody.
+"""
+
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Literal, TypeVar
+from urllib.parse import quote
+
+import httpx
+import trio
+
+from daemon.backoff import delay
+from daemon.errors import (
+    WhapiChannelTrouble,
+    WhapiError,
+    WhapiRejected,
+    WhapiTemporary,
+    WhapiUnknownOutcome,
+)
+from daemon.model import Message
+from daemon.whapi.answers import (
+    ChannelHealth,
+    ChatInfo,
+    Unintelligible,
+    explanation,
+    read_chat,
+    read_health,
+    read_messages,
+    read_sent,
+)
+from daemon.whapi.exchange import Request, Response, exchange, raise_unless_done, usable_address
+from daemon.whapi.fields import without_surrogates
+
+Answer = TypeVar("Answer")
+Observe = Callable[[str, str, float], None]
+"""Told of each call: operation (``text``, ``presence``, ``subscribe``, ``messages``, ``health``,
+``chat``), outcome (``ok``, ``temporary``, ``unknown``, ``channel_trouble``, ``rejected``,
+``cancelled``), seconds."""
+
+_TRIES = 3
+_BACKOFF_BASE_SECONDS = 0.25
+_BACKOFF_CAP_SECONDS = 4.0
+_LONGEST_TYPING_SECONDS = 60  # Whapi's limit of typing_time
+_LONGEST_LISTING = 500  # Whapi's limit of count
+_MOST_CONNECTIONS = 200
+_OUTCOMES: Mapping[type[BaseException], str] = {
+    WhapiTemporary: "temporary",
+    WhapiUnknownOutcome: "unknown",
+    WhapiChannelTrouble: "channel_trouble",
+    WhapiRejected: "rejected",
+}
+
+
+class WhapiClient:
+    """One channel's API. Made by ``open_whapi``; any task may call it, all at the same time."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        timeout_seconds: float,
+        rng: random.Random,
+        observe: Observe | None,
+    ) -> None:
+        self._http = http
+        self._timeout_seconds = timeout_seconds
+        self._rng = rng
+        self._observe = observe
+
+    async def send_text(
+        self, chat: str, body: str, *, quoted: str = "", typing_seconds: float = 0
+    ) -> str:
+        """Send a text once and give WhatsApp's message id.
+
+        ``quoted`` is the id of the message it answers; ``typing_seconds`` lets Whapi show the
+        typing indicator first and is added to the time allowed. Raises WhapiTemporary if it was
+        certainly not sent, WhapiUnknownOutcome if it may have been, WhapiChannelTrouble and
+        WhapiRejected as they say.
+        """
+        typing = min(max(round(typing_seconds), 0), _LONGEST_TYPING_SECONDS)
+        content: dict[str, object] = {
+            "to": chat,
+            "body": without_surrogates(body),
+            "no_link_preview": True,
+        }
+        if quoted:
+            content["quoted"] = quoted
+        if typing:
+            content["typing_time"] = typing
+        request = Request(operation="text", method="POST", path="/messages/text", content=content)
+        with self._observed(request.operation):
+            response = await exchange(self._http, request, seconds=self._timeout_seconds + typing)
+            raise_unless_done(request, response)
+            try:
+                sent = read_sent(response.body)
+            except Unintelligible as error:
+                raise WhapiUnknownOutcome(
+                    f"Whapi text: the answer cannot be used: {error}", status=response.status
+                ) from None
+            if sent.refused:
+                words = explanation(response.status, response.body)
+                raise WhapiRejected(f"Whapi text: not sent: {words}", status=response.status)
+            return sent.message_id
+
+    async def set_presence(
+        self, chat: str, presence: Literal["typing", "recording", "pause"]
+    ) -> None:
+        """Show the contact that we type or record, or that we stopped."""
+        request = Request(
+            operation="presence",
+            method="PUT",
+            path=f"/presences/{_segment(chat)}",
+            content={"presence": presence, "delay": 0},
+        )
+        await self._repeatable(request, _nothing)
+
+    async def subscribe_presence(self, contact_digits: str) -> None:
+        """Ask for the contact's presences; being subscribed already (409) is success too."""
+        request = Request(
+            operation="subscribe",
+            method="POST",
+            path=f"/presences/{_segment(contact_digits)}",
+        )
+        await self._repeatable(request, _nothing, instead={409: None})
+
+    async def list_messages(
+        self, chat: str, *, from_me: bool | None = None, since: float = 0, count: int = 100
+    ) -> tuple[Message, ...]:
+        """List the chat's messages since a Unix time, newest first, at most ``count`` (1..500).
+
+        Their keys name no channel. A chat that Whapi does not know is WhapiRejected with status
+        404, since a bad token looks the same.
+        """
+        query = {"count": str(min(max(count, 1), _LONGEST_LISTING))}
+        if since > 0:
+            query["time_from"] = str(int(since))
+        if from_me is not None:
+            query["from_me"] = "true" if from_me else "false"
+        path = f"/messages/list/{_segment(chat)}"
+        request = Request(operation="messages", method="GET", path=path, query=query)
+        return await self._repeatable(request, read_messages)
+
+    async def health(self) -> ChannelHealth:
+        """Ask for the channel's state, without waking a stopped channel."""
+        query = {"wakeup": "false"}
+        request = Request(operation="health", method="GET", path="/health", query=query)
+        return await self._repeatable(request, read_health)
+
+    async def get_chat(self, chat: str) -> ChatInfo | None:
+        """Look up a chat's saved name and labels; None if Whapi does not know the chat."""
+        request = Request(operation="chat", method="GET", path=f"/chats/{_segment(chat)}")
+        read: Callable[[bytes], ChatInfo | None] = read_chat
+        return await self._repeatable(request, read, instead={404: None})
+
+    async def _repeatable(
+        self,
+        request: Request,
+        read: Callable[[bytes], Answer],
+        *,
+        instead: Mapping[int, Answer] | None = None,
+    ) -> Answer:
+        """Make a call that may be repeated, and read its answer.
+
+        ``instead`` gives the results of statuses that are no failure here. Ends within twice the
+        time allowed for one exchange. Whatever may pass by itself raises WhapiTemporary, never
+        WhapiUnknownOutcome: nothing depends on whether a failed try did arrive.
+        """
+        with self._observed(request.operation):
+            deadline = trio.current_time() + 2 * self._timeout_seconds
+            attempt = 0
+            while True:
+                left = deadline - trio.current_time()
+                response = await exchange(
+                    self._http, request, seconds=min(left, self._timeout_seconds)
+                )
+                if instead is not None and response.status in instead:
+                    return instead[response.status]
+                try:
+                    return _understood(request, response, read)
+                except WhapiTemporary as error:
+                    pause = self._pause(attempt, error.retry_after)
+                    attempt += 1
+                    if attempt == _TRIES or trio.current_time() + pause >= deadline:
+                        raise
+                await trio.sleep(pause)
+
+    def _pause(self, attempt: int, asked_seconds: float | None) -> float:
+        backoff = delay(
+            attempt,
+            base_seconds=_BACKOFF_BASE_SECONDS,
+            cap_seconds=_BACKOFF_CAP_SECONDS,
+            fraction=self._rng.random(),
+        )
+        return max(backoff, asked_seconds or 0)
+
+    @contextmanager
+    def _observed(self, operation: str) -> Iterator[None]:
+        """Report the outcome and seconds of a call; also of one that was cancelled."""
+        started = trio.current_time()
+        outcome = "cancelled"
+        try:
+            yield
+            outcome = "ok"
+        except WhapiError as error:
+            outcome = _OUTCOMES.get(type(error), "rejected")
+            raise
+        finally:
+            if self._observe is not None:
+                self._observe(operation, outcome, trio.current_time() - started)
+
+
+@asynccontextmanager
+async def open_whapi(
+    *,
+    api_url: str,
+    token: str,
+    timeout_seconds: float,
+    rng: random.Random,
+    observe: Observe | None = None,
+) -> AsyncIterator[WhapiClient]:
+    """Open the client of one channel; its connections close with the block.
+
+    ``timeout_seconds`` is the time for one exchange. Proxies of the environment are used, except
+    for an API on this machine. Raises SettingsError if address or token cannot be used at all.
+    """
+    limits = httpx.Limits(max_connections=_MOST_CONNECTIONS)
+    url = usable_address(api_url, token)
+    async with httpx.AsyncClient(
+        base_url=url,
+        headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+        timeout=timeout_seconds,
+        limits=limits,
+        trust_env=url.host not in {"localhost", "127.0.0.1", "::1"},
+    ) as http:
+        yield WhapiClient(http, timeout_seconds=timeout_seconds, rng=rng, observe=observe)
+
+
+def _understood(request: Request, response: Response, read: Callable[[bytes], Answer]) -> Answer:
+    """Read the answer of a call that may be repeated, or raise the error of what came instead."""
+    try:
+        raise_unless_done(request, response)
+        return read(response.body)
+    except WhapiUnknownOutcome as error:
+        temporary = WhapiTemporary(
+            str(error), status=error.status, retry_after=response.retry_after
+        )
+    except Unintelligible as error:
+        temporary = WhapiTemporary(
+            f"Whapi {request.operation}: the answer cannot be used: {error}", status=response.status
+        )
+    raise temporary
+
+
+def _segment(name: str) -> str:
+    """Make a chat or contact id one segment of a path, whatever is in it."""
+    return quote(without_surrogates(name), safe="@")
+
+
+def _nothing(_body: bytes) -> None:
+    return None

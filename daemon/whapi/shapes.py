@@ -1,0 +1,136 @@
+"""What of Whapi's objects is read, as msgspec structs that accept any value in any field.
+
+Two ideas make this both quick and tolerant. Fields that are not named here are skipped by the
+decoder without being built, above all ``preview``, the base64 picture that makes bodies large.
+And each object may just as well be a string, a number, a list or null: it is then kept as such
+and read as "nothing there", while the rest of the message survives.
+
+Names and meanings are those of Whapi's OpenAPI document, version 1.8.7.
+"""
+
+from typing import Any
+
+import msgspec
+
+NotAnObject = str | int | float | bool | list[Any] | None
+"""Every JSON value that is no object."""
+
+
+class Part(msgspec.Struct):
+    """The object under a message's content key: all fields that any kind of content has."""
+
+    id: Any = None
+    type: Any = None
+    body: Any = None
+    text: Any = None
+    caption: Any = None
+    title: Any = None
+    name: Any = None
+    description: Any = None
+    url: Any = None
+    canonical: Any = None
+    link: Any = None
+    mime_type: Any = None
+    file_size: Any = None
+    file_name: Any = None
+    filename: Any = None
+    seconds: Any = None
+    view_once: Any = None
+    latitude: Any = None
+    longitude: Any = None
+    address: Any = None
+    vcard: Any = None
+    cards: Any = msgspec.field(name="list", default=None)
+    buttons_reply: Any = None
+    list_reply: Any = None
+    options: Any = None
+    results: Any = None
+    target: Any = None
+    emoji: Any = None
+    edited_content: "Part | NotAnObject" = None
+    votes: Any = None
+
+
+class Context(msgspec.Struct):
+    """What a message refers to."""
+
+    forwarded: Any = None
+    mentions: Any = None
+    quoted_id: Any = None
+    quoted_type: Any = None
+    quoted_author: Any = None
+    quoted_content: Part | NotAnObject = None
+
+
+class MessageShape(msgspec.Struct):
+    """One element of ``messages``. The content keys are those that become more than ``Other``."""
+
+    id: Any = None
+    type: Any = None
+    chat_id: Any = None
+    chat_name: Any = None
+    sender: Any = msgspec.field(name="from", default=None)
+    from_me: Any = None
+    from_name: Any = None
+    source: Any = None
+    timestamp: Any = None
+    context: Context | NotAnObject = None
+    text: Part | NotAnObject = None
+    link_preview: Part | NotAnObject = None
+    image: Part | NotAnObject = None
+    video: Part | NotAnObject = None
+    gif: Part | NotAnObject = None
+    short: Part | NotAnObject = None
+    audio: Part | NotAnObject = None
+    voice: Part | NotAnObject = None
+    ptt: Part | NotAnObject = None
+    document: Part | NotAnObject = None
+    document_with_caption: Part | NotAnObject = msgspec.field(
+        name="documentWithCaption", default=None
+    )
+    sticker: Part | NotAnObject = None
+    location: Part | NotAnObject = None
+    live_location: Part | NotAnObject = None
+    contact: Part | NotAnObject = None
+    contact_list: Part | NotAnObject = None
+    reply: Part | NotAnObject = None
+    poll: Part | NotAnObject = None
+    action: Part | NotAnObject = None
+
+
+class UpdateShape(msgspec.Struct):
+    """One element of ``messages_updates``: a message before and after, and what changed it."""
+
+    id: Any = None
+    trigger: MessageShape | NotAnObject = None
+    before_update: MessageShape | NotAnObject = None
+    after_update: MessageShape | NotAnObject = None
+    changes: Any = None
+
+
+class StatusShape(msgspec.Struct):
+    """One element of ``statuses``."""
+
+    id: Any = None
+    code: Any = None
+    status: Any = None
+    errors: Any = None
+
+
+class PresenceShape(msgspec.Struct):
+    """One element of ``presences``; ``contact_id`` is digits without a suffix."""
+
+    contact_id: Any = None
+    status: Any = None
+
+
+def as_part(value: Part | NotAnObject) -> Part:
+    """Give the object, or an empty one; a bare string counts as its body."""
+    if isinstance(value, Part):
+        return value
+    return Part(body=value if isinstance(value, str) else None)
+
+
+def as_message(value: MessageShape | NotAnObject) -> MessageShape:
+    """Give the message, or an empty one."""
+    return value if isinstance(value, MessageShape) else MessageShape()

@@ -1,0 +1,77 @@
+"""When a customer has finished writing: the window in which a burst is gathered.
+
+Pure: a window is a value, a sign of life gives a new one, and `closes_at` says when to answer.
+Times are seconds of any one clock. Typing alone never opens a window, and nothing keeps one open
+for ever.
+"""
+
+from dataclasses import dataclass, replace
+
+VOICE_KINDS = frozenset({"voice", "audio", "ptt"})
+WRITING = frozenset({"typing", "recording"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRules:
+    """How long to wait, in seconds; the settings of section ``buffer``."""
+
+    text_seconds: float
+    voice_seconds: float
+    """After a voice note people often speak another."""
+    typing_seconds: float
+    """How long one sign of typing or recording is believed."""
+    stop_seconds: float
+    """How long after the contact stops typing without having sent it."""
+    max_wait_seconds: float
+    max_messages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A burst that is being gathered."""
+
+    opened_at: float
+    quiet_until: float
+    """The wait after the last message."""
+    writing_until: float = 0
+    """How long the contact is believed to be typing or recording; 0 if not."""
+    messages: int = 1
+
+
+def after_message(window: Window | None, kind: str, now: float, rules: WindowRules) -> Window:
+    """The window after a message of Whapi's type ``kind``: it opens one, or goes on with one.
+
+    What the contact was typing has now been sent, so earlier signs of typing count no more.
+    """
+    wait = rules.voice_seconds if kind in VOICE_KINDS else rules.text_seconds
+    if window is None:
+        return Window(opened_at=now, quiet_until=now + wait)
+    return replace(
+        window,
+        quiet_until=max(window.quiet_until, now + wait),
+        writing_until=0,
+        messages=window.messages + 1,
+    )
+
+
+def after_presence(
+    window: Window | None, status: str, now: float, rules: WindowRules
+) -> Window | None:
+    """The window after a sign of presence; without a window there is still none."""
+    if window is None:
+        return None
+    if status in WRITING:
+        return replace(window, writing_until=now + rules.typing_seconds)
+    if window.writing_until > now:
+        return replace(window, writing_until=now + rules.stop_seconds)
+    return window
+
+
+def closes_at(window: Window, rules: WindowRules) -> float:
+    """When the burst is to be answered, if no further sign comes."""
+    if window.messages >= rules.max_messages:
+        return window.opened_at
+    return min(
+        window.opened_at + rules.max_wait_seconds,
+        max(window.quiet_until, window.writing_until),
+    )

@@ -1,0 +1,82 @@
+"""The engine on one side, the simulated model server on the other, HTTP between them."""
+
+import gc
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+
+from daemon.assistant.engine import Engine
+from daemon.assistant.responses import ResponsesEngine, open_responses_engine
+from daemon.model import JsonObject, ModelRequest
+from daemon.sandbox.model_server import ModelServer
+
+KEY = "sk-test-0123456789abcdef"
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    return random.Random(7)  # noqa: S311 - tests are to be repeatable
+
+
+@pytest.fixture
+def server(rng: random.Random) -> ModelServer:
+    return ModelServer(now=trio.current_time, rng=rng, api_key=KEY)
+
+
+@pytest.fixture
+async def server_url(server: ModelServer, nursery: trio.Nursery) -> AsyncIterator[str]:
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.graceful_timeout = 1
+    config.errorlog = None
+    stop = trio.Event()
+    await nursery.start(server.run)
+    serving = partial(serve, server, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    urls: list[str] = await nursery.start(serving)
+    yield urls[0] + "/v1"
+    stop.set()
+    gc.collect()  # so that a generator left behind by this test is this test's error
+
+
+@pytest.fixture
+def open_engine(
+    server_url: str, rng: random.Random
+) -> Callable[..., AbstractAsyncContextManager[Engine]]:
+    """Give a way to open engines on the server; at its end no connection may be in use."""
+
+    @asynccontextmanager
+    async def open_checked(**settings: Any) -> AsyncIterator[Engine]:
+        values: dict[str, Any] = {
+            "base_url": server_url,
+            "api_key": KEY,
+            "model": "gpt-6-luna",
+            "timeout_seconds": 20,
+            "rng": rng,
+            **settings,
+        }
+        async with open_responses_engine(**values) as engine:
+            yield engine
+            assert isinstance(engine, ResponsesEngine)
+            if engine._connection is not None:
+                transport: Any = engine._connection._client._client._transport
+                assert [c for c in transport._pool.connections if not c.is_idle()] == []
+
+    return open_checked
+
+
+@pytest.fixture
+def ask() -> Callable[..., ModelRequest]:
+    """Give a way to write requests: a customer's message, and further items."""
+
+    def build(text: str, *more: JsonObject, **fields: Any) -> ModelRequest:
+        item = {"role": "user", "content": [{"type": "input_text", "text": text}]}
+        return ModelRequest(instructions="Be kind.", items=(item, *more), **fields)
+
+    return build

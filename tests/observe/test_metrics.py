@@ -1,0 +1,88 @@
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from daemon.model import Usage
+from daemon.observe.metrics import OUTBOX_STATES, Metrics
+
+
+def values(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Read every sample by its name and its label values, in the order of the labels' names."""
+    body, _ = metrics.render("")
+    return {
+        (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def test_all_series_exist_at_zero_from_the_start() -> None:
+    seen = values(Metrics(version="1.2.3"))
+    assert seen["recado_webhooks_total", ("stored",)] == 0
+    assert seen["recado_upstream_requests_total", ("text", "unknown", "whapi")] == 0
+    assert seen["recado_outbox_rows", ("pending",)] == 0
+    assert seen["recado_turn_seconds_count", ()] == 0
+    assert seen["recado_build_info", ("1.2.3",)] == 1
+    assert "process_resident_memory_bytes" in {name for name, _ in seen}
+
+
+def test_names_keep_to_the_conventions() -> None:
+    """What promtool check metrics looks at: help, _total on counters, base units."""
+    body, _ = Metrics(version="1").render("")
+    for family in text_string_to_metric_families(body.decode()):
+        if not family.name.startswith("recado_"):
+            continue
+        assert family.documentation
+        assert re.fullmatch(r"[a-z_]+", family.name)
+        assert not re.search(r"_(ms|milliseconds|minutes|hours|kb|mb)$", family.name)
+        if family.type == "counter":
+            assert any(sample.name.endswith("_total") for sample in family.samples)
+
+
+def test_counting() -> None:
+    metrics = Metrics(version="1")
+    metrics.count_message("voice")
+    metrics.count_message("hologram")
+    metrics.count_tokens(Usage(input_tokens=5, cached_tokens=3, output_tokens=2))
+    metrics.count_upstream("whapi", "text", "ok")
+    metrics.count_upstream("whapi", "dance", "ok")
+    metrics.duplicates.inc()
+    metrics.webhooks.labels("stored").inc()
+    seen = values(metrics)
+    assert seen["recado_messages_total", ("voice",)] == 1
+    assert seen["recado_messages_total", ("other",)] == 1
+    assert seen["recado_tokens_total", ("cached",)] == 3
+    assert seen["recado_upstream_requests_total", ("other", "ok", "whapi")] == 1
+    assert seen["recado_duplicates_total", ()] == 1
+    assert seen["recado_webhooks_total", ("stored",)] == 1
+
+
+def test_unknown_service_is_refused() -> None:
+    with pytest.raises(ValueError, match="no such service"):
+        Metrics(version="1").count_upstream("fax", "text", "ok")
+
+
+def test_gauges_are_read_at_each_scrape() -> None:
+    metrics = Metrics(version="1")
+    now = {"chats": 1.0}
+    metrics.read_active(chats=lambda: now["chats"], windows=lambda: 2, runs=lambda: 3)
+    metrics.read_backlog(oldest_unanswered=lambda: 99, outbox_rows=OUTBOX_STATES.index)
+    assert values(metrics)["recado_active_chats", ()] == 1
+    now["chats"] = 7
+    seen = values(metrics)
+    assert seen["recado_active_chats", ()] == 7
+    assert seen["recado_oldest_unanswered_timestamp_seconds", ()] == 99
+    assert [seen["recado_outbox_rows", (state,)] for state in OUTBOX_STATES] == [0, 1, 2, 3]
+
+
+def test_two_registries_do_not_know_each_other() -> None:
+    first, second = Metrics(version="1"), Metrics(version="1")
+    first.fallbacks.inc()
+    assert values(second)["recado_fallbacks_total", ()] == 0
+
+
+def test_openmetrics_if_asked_for() -> None:
+    body, content_type = Metrics(version="1").render("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")

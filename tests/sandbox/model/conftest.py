@@ -1,0 +1,35 @@
+"""The simulated model server behind real HTTP, and a client that knows its key."""
+
+import random
+from collections.abc import AsyncIterator
+from functools import partial
+
+import httpx
+import pytest
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+
+from daemon.sandbox.model_server import ModelServer
+
+
+@pytest.fixture
+def server() -> ModelServer:
+    rng = random.Random(7)  # noqa: S311 - tests are to be repeatable
+    return ModelServer(now=trio.current_time, rng=rng, api_key="sk-test")
+
+
+@pytest.fixture
+async def client(server: ModelServer, nursery: trio.Nursery) -> AsyncIterator[httpx.AsyncClient]:
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.graceful_timeout = 1
+    config.errorlog = None
+    stop = trio.Event()
+    await nursery.start(server.run)
+    serving = partial(serve, server, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    urls: list[str] = await nursery.start(serving)
+    headers = {"authorization": "Bearer sk-test"}
+    async with httpx.AsyncClient(base_url=urls[0] + "/v1", headers=headers) as http:
+        yield http
+    stop.set()

@@ -1,0 +1,61 @@
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from daemon.settings import Settings, TextSettings, fields_by_key
+from daemon.settings_page import configuration_file, settings_page
+from daemon.texts import Texts, texts
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_configuration_file_is_what_the_code_says() -> None:
+    assert (ROOT / "config" / "recado.toml").read_text(encoding="utf-8") == configuration_file()
+
+
+def test_configuration_file_uncommented_holds_every_key_at_its_default() -> None:
+    text = (ROOT / "config" / "recado.toml").read_text(encoding="utf-8")
+    uncommented = re.sub(r"(?m)^# (?=[a-z_]+ = )", "", text)
+    tables = tomllib.loads(uncommented)
+    keys = {
+        f"{name}.{inner}" if isinstance(value, dict) else name
+        for name, value in tables.items()
+        for inner in (value if isinstance(value, dict) else ("",))
+    }
+    assert keys == set(fields_by_key())
+    assert Settings.model_validate(tables) == Settings()
+
+
+def test_configuration_file_as_delivered_changes_nothing() -> None:
+    tables = tomllib.loads((ROOT / "config" / "recado.toml").read_text(encoding="utf-8"))
+    assert Settings.model_validate(tables) == Settings()
+
+
+def test_page_is_current() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_page()
+
+
+def test_texts_and_their_settings_have_the_same_names() -> None:
+    assert list(TextSettings.model_fields) == list(Texts.__dataclass_fields__)
+
+
+def test_own_wording_replaces_a_text_and_empty_leaves_it() -> None:
+    own = TextSettings(apology="Ya vuelvo.").model_dump()
+    assert texts("es", own).apology == "Ya vuelvo."
+    assert texts("es", own).expired == texts("es").expired
+    assert texts("en").apology != texts("es").apology
+
+
+def test_agent_note_takes_any_name() -> None:
+    assert texts("es").note_of("Ana {0}") == "[Mensaje manual de Ana {0}]"
+
+
+def test_settings_load_without_network_or_event_loop_libraries() -> None:
+    """The start has a second and a half; the settings must not bring in half of it."""
+    code = "import sys, daemon.settings_sources; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert not {"trio", "httpx", "openai", "hypercorn"} & set(done.stdout.split())
