@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,18 +65,23 @@ class World:
     """Set to stop the daemon; signals do that too."""
 
 
+OpenDependencies = Callable[[Settings, World], AbstractAsyncContextManager[Dependencies]]
+
+
 async def run(
     settings: Settings,
     world: World,
     *,
+    open_needs: OpenDependencies | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run the daemon until it is told to stop, or a core task of it fails.
 
-    ``task_status`` gets the URLs served, once requests are answered. Raises SettingsError,
+    ``open_needs`` opens what chats work with, `open_dependencies` if not given. ``task_status`` gets the URLs served, once requests are answered. Raises SettingsError,
     ToolError or StoreError before anything is served; afterwards an exception means a crash.
     """
-    async with open_dependencies(settings, world) as needs, trio.open_nursery() as nursery:
+    opening = (open_needs or open_dependencies)(settings, world)
+    async with opening as needs, trio.open_nursery() as nursery:
         stop = world.stop
         chats = ChatRegistry(needs)
         figures = Figures()

@@ -1,9 +1,7 @@
 """One response of the simulated model while it comes into being, and its line in the ledger."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import trio
 
@@ -156,9 +154,3 @@ class Generation:
         if self.step.echo:
             return (Say("\n".join(self.call.customer_texts)),)
         return model_wit.answer(self.call.items, self.call.body.get("tools") or ())
-
-
-def event_bytes(event: dict[str, Any]) -> bytes:
-    """Return an event as server-sent events carry it."""
-    data = json.dumps(event, ensure_ascii=False)
-    return f"event: {event['type']}\ndata: {data}\n\n".encode()

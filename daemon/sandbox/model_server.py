@@ -23,10 +23,10 @@ from daemon.sandbox.asgi import (
     json_answer,
     read_request,
     send_answer,
-    wait_disconnect,
 )
-from daemon.sandbox.model_generation import Generation, ModelCall, event_bytes
+from daemon.sandbox.model_generation import Generation, ModelCall
 from daemon.sandbox.model_script import Step
+from daemon.sandbox.model_streams import STREAM_END, send_events, start_stream, watch_client
 from daemon.sandbox.model_wire import Refusal
 
 MODELS = (
@@ -41,7 +41,6 @@ MODELS = (
 )
 TRANSCRIPT = "Hola, quisiera saber si tienen disponibilidad para este fin de semana."
 RESPONSES = "/responses"
-STREAM_END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 class ModelServer:
@@ -82,10 +81,13 @@ class ModelServer:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the background responses. Runs until cancelled, and they end with it."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            task_status.started()
-            await trio.sleep_forever()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                task_status.started()
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None
 
     def script(self, *steps: Step) -> None:
         """Say how the next requests are treated: each takes the first step that accepts it.
@@ -176,11 +178,11 @@ class ModelServer:
                 return
         complete = False
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, call, receive, nursery, name="model client watch")
+            nursery.start_soon(watch_client, call, receive, nursery, name="model client watch")
             if not call.background:
                 nursery.start_soon(self._generate, generation, name="foreground response")
             if call.body.get("stream"):
-                complete = await _send_events(send, generation, 0, cut_after=step.cut_after)
+                complete = await send_events(send, generation, 0, cut_after=step.cut_after)
             else:
                 await call.ended.wait()
                 complete = True
@@ -189,7 +191,7 @@ class ModelServer:
             await send(STREAM_END)
         elif complete:
             await send_answer(send, json_answer(generation.response))
-        if call.outcome == "finished" and call.body.get("store", True):
+        if not call.background and call.outcome == "finished" and call.body.get("store", True):
             self._kept[call.response_id] = generation
 
     async def _generate(self, generation: Generation) -> None:
@@ -237,8 +239,8 @@ class ModelServer:
         start = int(request.query.get("starting_after", "-1")) + 1
         call, complete = generation.call, False
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, call, receive, nursery, name="model client watch")
-            complete = await _send_events(send, generation, start)
+            nursery.start_soon(watch_client, call, receive, nursery, name="model client watch")
+            complete = await send_events(send, generation, start)
             nursery.cancel_scope.cancel()
         if complete:
             await send(STREAM_END)
@@ -265,45 +267,13 @@ class ModelServer:
         self._changed = trio.Event()
 
 
-async def _watch(call: ModelCall, receive: Receive, nursery: trio.Nursery) -> None:
-    """Cancel `nursery` when the client hangs up. Ends then, or cancelled with the answer's end."""
-    await wait_disconnect(receive)
-    call.disconnects += 1
-    nursery.cancel_scope.cancel()
-
-
-async def _send_events(
-    send: Send, generation: Generation, start: int, *, cut_after: int | None = None
-) -> bool:
-    """Stream the events from number `start` on, as they come; return True if none was withheld.
-
-    The end of the stream is left to the caller: while it is sent, the server already reports the
-    client as gone. Left out, it makes hypercorn close the connection, which is the cut.
-    """
-    await _start_stream(send)
-    index = start
-    while index != cut_after:
-        event = await generation.wait_event(index)
-        if event is None:
-            return True
-        chunk = event_bytes(event)
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        index += 1
-    return False
-
-
-async def _start_stream(send: Send) -> None:
-    headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-
-
 async def _fail(send: Send, step: Step, refusal: Refusal | None) -> None:
     if refusal is not None:
         await _refuse(send, refusal, step.headers)
     elif step.hang_up:
         await cut_connection(send)
     else:
-        await _start_stream(send)
+        await start_stream(send)
         await send({"type": "http.response.body", "body": b"event: x\ndata: {no json\n\n"})
 
 

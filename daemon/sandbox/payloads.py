@@ -81,7 +81,7 @@ def own_message(
         "chat_id": chat,
         "timestamp": int(at),
         "source": source,
-        "status": "pending",
+        "status": "pending" if source == "api" else "sent",
         "from": OWN_NUMBER,
         "from_name": OWN_NAME,
         **content,

@@ -9,7 +9,6 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import resources
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -89,6 +88,7 @@ class Phone:
     def close(self) -> None:
         """End the open event streams, so that a stop of the server has nothing to wait for."""
         self._closing.set()
+        self._closing = trio.Event()
 
     async def serve(self, request: Request, receive: Receive, send: Send) -> None:
         """Answer one request under ``/phone``."""
@@ -208,7 +208,6 @@ class Phone:
         }
 
 
-@cache
 def _static(name: str) -> bytes:
     return (resources.files(__package__) / "static" / name).read_bytes()
 

@@ -135,7 +135,8 @@ def _fault_in(kind: str, data: JsonObject) -> str:
     for name in _REQUIRED[kind]:
         if not data.get(name) and data.get(name) != 0:
             return name
-    if "body" in _REQUIRED[kind] and not isinstance(data["body"], str | dict):
+    words = dict if kind == "interactive" else str
+    if "body" in _REQUIRED[kind] and not isinstance(data["body"], words):
         return "body"
     seconds = data.get("typing_time", 0)
     return "" if isinstance(seconds, int | float) and 0 <= seconds <= 60 else "typing_time"

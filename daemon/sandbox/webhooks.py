@@ -73,7 +73,7 @@ class Delivery:
             await self.acknowledged.wait()
 
 
-class _WholeBody(httpx.AsyncByteStream):
+class WholeBody(httpx.AsyncByteStream):
     """A request body in one piece.
 
     httpx's own is an async generator; a call that is cancelled while it is written leaves that to
@@ -180,7 +180,7 @@ class Postbox:
         try:
             with trio.fail_after(self._timeout_seconds):
                 request = client.build_request(method, url, headers=headers)
-                request.stream = _WholeBody(delivery.body)
+                request.stream = WholeBody(delivery.body)
                 response = await client.send(request)
         except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as error:
             return Attempt(self._now(), 0, type(error).__name__)

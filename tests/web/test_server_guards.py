@@ -40,7 +40,7 @@ async def plain(scope: Scope, receive: Receive, send: Send) -> None:
 
 def quart_app(blob: bytes = b"ok") -> QuartTrio:
     """Make a Quart app with one page and one WebSocket that says hello and then listens."""
-    app = QuartTrio("guarded", static_folder=None)
+    app = QuartTrio(__name__, static_folder=None)
 
     @app.get("/health")
     async def page() -> Response:

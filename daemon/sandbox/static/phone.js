@@ -20,6 +20,7 @@ const TEXTS = {
     emptyCustomer: "Escribe algo: el asistente espera a que termines y luego responde.",
     emptyAgent: "Lo que escribas aquí hace que el asistente se haga a un lado.",
     agent: "Una persona",
+    assistant: "Asistente",
     deleted: "Mensaje eliminado",
     edited: "editado",
     failed: "No se pudo enviar",
@@ -42,6 +43,7 @@ const TEXTS = {
     emptyCustomer: "Write something: the assistant waits until you have finished, then answers.",
     emptyAgent: "What you write here makes the assistant step aside.",
     agent: "A person",
+    assistant: "Assistant",
     deleted: "Message deleted",
     edited: "edited",
     failed: "It could not be sent",
@@ -208,7 +210,7 @@ function formatted(text) {
 }
 
 function drawTicks(node, status) {
-  node.textContent = { pending: " 🕓", sent: " ✓", failed: " ⚠" }[status] ?? " ✓✓";
+  node.textContent = { pending: " ·", sent: " ✓", failed: " !" }[status] ?? " ✓✓";
   node.className = status === "read" || status === "played" ? "read" : "";
   node.setAttribute("aria-label", status);
 }
@@ -225,13 +227,21 @@ function mediaOf(message) {
   return node;
 }
 
+// Whose a bubble is, where its side does not say: a human agent's always, our assistant's when we
+// are the business, and in groups everybody's.
+function authorOf(chat, message, isMine) {
+  if (message.from_me && message.source !== "api") return T.agent;
+  if (message.from_me && role === "agent") return T.assistant;
+  if (isGroup(chat) && !isMine) return message.from_me ? business : message.from_name;
+  return "";
+}
+
 function bubble(chat, message, previous) {
   const isMine = message.from_me === (role === "agent");
   const made = element("div", isMine ? "bubble mine" : "bubble");
-  if (!previous || previous.from_me !== message.from_me || previous.from !== message.from) made.classList.add("turn");
-  const isHuman = message.from_me && message.source !== "api";
-  if (isHuman) made.append(element("span", "author", T.agent));
-  else if (isGroup(chat) && !isMine) made.append(element("span", "author", message.from_me ? business : message.from_name));
+  if (!previous || previous.from_me !== message.from_me || previous.from !== message.from || previous.source !== message.source) made.classList.add("turn");
+  const author = authorOf(chat, message, isMine);
+  if (author && made.classList.contains("turn")) made.append(element("span", "author", author));
   const quoted = message.context?.quoted_content;
   if (quoted) made.append(element("span", "quote", quoted.body ?? quoted.caption ?? ""));
   if (message.deleted) made.append(element("span", "gone", T.deleted));

@@ -5,18 +5,18 @@ import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import httpx
 import pytest
+import structlog
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve
-from hypercorn.typing import ASGIFramework
 
 from daemon.sandbox.asgi import follow_lifespan, read_request
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.phone import CONTACTS
+from daemon.web.server import serve
 
 TOKEN = "sandbox-token"
 SECRET = "hook-secret"
@@ -79,11 +79,16 @@ async def serve_app(nursery: trio.Nursery) -> Serve:
     """Serve any ASGI app on a free port until the test ends; return its URL."""
 
     async def start(app: Any) -> str:
-        config = Config()
-        config.bind = ["127.0.0.1:0"]
-        config.errorlog = None
-        binds = await nursery.start(serve, cast("ASGIFramework", app), config)
-        return str(binds[0])
+        start_serving = partial(
+            serve,
+            app,
+            binds=["127.0.0.1:0"],
+            stop=trio.Event(),
+            grace_seconds=1,
+            log=structlog.get_logger(),
+        )
+        urls = await nursery.start(start_serving)
+        return str(urls[0])
 
     return start
 

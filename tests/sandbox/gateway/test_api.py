@@ -55,6 +55,7 @@ async def test_every_kind_of_message_can_be_sent(
         ("/messages/text", {"to": "nobody", "body": "x"}, 400),
         ("/messages/text", {"to": LAURA}, 400),
         ("/messages/text", {"to": LAURA, "body": "x", "typing_time": 61}, 400),
+        ("/messages/text", {"to": LAURA, "body": {"x": 1}}, 400),
         ("/messages/text", [], 400),
         ("/messages/smoke", {"to": LAURA, "body": "x"}, 404),
         ("/messages/voice", {"to": LAURA, "media": "not base64!"}, 404),

@@ -1,5 +1,6 @@
 """Webhooks come in order, in all three modes, until their 200; echoes come when scripted."""
 
+import itertools
 import json
 import random
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from daemon.sandbox.gateway import Gateway
+from daemon.sandbox.webhooks import Delivery, Postbox, Target
 
 LAURA = "573001234567"
 ANDRES = "573005550142"
@@ -91,6 +94,45 @@ async def test_webhooks_wait_for_a_daemon_that_is_down_and_follow_it_to_a_new_ad
     texts = [c.payload["messages"][0]["text"]["body"] for c in receiver.calls]
     assert texts == ["uno", "dos"]
     assert gateway.acknowledged(message_id)
+
+
+async def test_without_an_order_a_stuck_call_holds_up_no_other(
+    gateway: Gateway, receiver: Any
+) -> None:
+    gateway.in_order = False
+    gateway.postbox.backoff_seconds = 60
+    receiver.statuses = [500]
+    with trio.fail_after(5):
+        stuck = await gateway.customer_says(LAURA, "uno")
+        later = await gateway.customer_says(LAURA, "dos", deliver="acknowledged")
+    assert (gateway.acknowledged(stuck), gateway.acknowledged(later)) == (False, True)
+
+
+async def test_the_wait_between_tries_grows_linearly_up_to_its_ceiling(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Nothing listens anywhere: the calls fail before they meet a socket."""
+    at: list[float] = []
+
+    def now() -> float:
+        at.append(trio.current_time())
+        return 0.0
+
+    postbox = Postbox(
+        now=now,
+        backoff_seconds=3,
+        max_backoff_seconds=7,
+        timeout_seconds=30,
+        tell=lambda delivery: tries.set() if len(delivery.attempts) == 5 else None,
+    )
+    tries = trio.Event()
+    postbox.put("lane", Delivery(Target("no-scheme"), "messages.post", {}, b"{}", ()))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(postbox.run)
+        await tries.wait()
+        nursery.cancel_scope.cancel()
+    assert [round(b - a) for a, b in itertools.pairwise(at)] == [3, 6, 7, 7]
+    assert autojump_clock.current_time() >= 23
 
 
 async def test_calls_queued_before_run_are_delivered_by_it(

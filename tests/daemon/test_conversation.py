@@ -1,0 +1,37 @@
+"""Conversations over real HTTP, as customers have them."""
+
+import trio
+from support.stage import LAURA, Stage, text_webhook
+
+
+async def test_one_text_gets_one_answer(stage: Stage) -> None:
+    await stage.gateway.customer_says(LAURA, "Hola, ¿tienen cupo el viernes?", name="Laura")
+    (answer,) = await stage.gateway.wait_sent(LAURA)
+    assert answer.text
+    assert len(stage.model.calls) >= 1
+
+
+async def test_a_burst_of_three_is_one_run_and_one_answer(stage: Stage) -> None:
+    for words in ("Hola", "quiero reservar", "para dos personas"):
+        await stage.gateway.customer_says(LAURA, words)
+    await stage.gateway.wait_sent(LAURA)
+    await stage.quiet()
+    assert len(stage.model.calls) == 1
+    assert len(stage.said()) == 1
+    assert stage.model.calls[0].customer_texts == ["Hola\nquiero reservar\npara dos personas"]
+
+
+async def test_the_same_id_twenty_times_at_once_gives_one_answer(stage: Stage) -> None:
+    webhook = text_webhook("Hola", "same-id-0001")
+    statuses: list[int] = []
+
+    async def post() -> None:
+        statuses.append((await stage.post(webhook)).status_code)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(post)
+    await stage.gateway.wait_sent(LAURA)
+    await stage.quiet()
+    assert statuses == [200] * 20
+    assert len(stage.said()) == 1

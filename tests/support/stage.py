@@ -1,0 +1,187 @@
+"""The whole daemon on a stage: real HTTP on free ports, simulators on both sides, short waits."""
+
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import trio
+
+from daemon.app import World, run
+from daemon.observe.logs import open_log
+from daemon.observe.metrics import Metrics
+from daemon.observe.redaction import Redactor
+from daemon.sandbox.gateway import Gateway
+from daemon.sandbox.model_server import ModelServer
+from daemon.sandboxed import Simulators, sandbox_settings, simulators
+from daemon.settings import Settings
+
+LAURA = "573001234567"
+CHANNEL = "SANDBOX-00001"
+
+QUICK: dict[str, dict[str, Any]] = {
+    "buffer": {
+        "window_seconds": 0.15,
+        "voice_seconds": 0.3,
+        "typing_seconds": 0.6,
+        "stop_seconds": 0.1,
+        "max_wait_seconds": 3.0,
+        "idle_seconds": 0.5,
+    },
+    "delivery": {"typing": False},
+    "recovery": {"delay_seconds": 0.05},
+    "web": {"port": 0},
+}
+"""Settings under which a test waits tenths of a second where a customer waits seconds."""
+
+
+class Stage:
+    """One store, two simulators, and a daemon that can be stopped and started again."""
+
+    def __init__(self, settings: Settings, outside: Simulators, nursery: trio.Nursery) -> None:
+        self.settings = settings
+        self.gateway: Gateway = outside.gateway
+        self.model: ModelServer = outside.model
+        self.url = ""
+        self.log = StringIO()
+        """Everything the daemon has logged, one JSON object a line."""
+        self.world = new_world(self.log)
+        self._outside = outside
+        self._nursery = nursery
+        self._ended = trio.Event()
+
+    async def start(self) -> None:
+        """Start the daemon on the stage's store; webhooks go to it from now on."""
+        self.world = new_world(self.log)
+        self._ended = trio.Event()
+        (self.url,) = await self._nursery.start(self._run, name="daemon under test")
+        self.gateway.set_webhook(f"{self.url}/hook")
+
+    async def stop(self) -> None:
+        """Stop the daemon as SIGTERM would, and wait for its end."""
+        self.world.stop.set()
+        await self._ended.wait()
+
+    async def _run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
+        try:
+            await run(
+                sandbox_settings(self.settings, self._outside), self.world, task_status=task_status
+            )
+        finally:
+            self._ended.set()
+
+    def events(self, words: str) -> list[dict[str, Any]]:
+        """The log lines with these words as their event."""
+        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == words]
+
+    def errors(self) -> list[dict[str, Any]]:
+        """The log lines that say that something is wrong with the daemon itself."""
+        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if line["level"] in {"error", "critical"}]
+
+    async def post(self, body: bytes | object, path: str = "/hook") -> httpx.Response:
+        """Post one webhook body (bytes as they are, anything else as JSON)."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with httpx.AsyncClient(timeout=30) as client:
+            return await client.post(self.url + path, content=content)
+
+    async def get(self, path: str) -> httpx.Response:
+        """Get one page of the daemon."""
+        async with httpx.AsyncClient(timeout=30) as client:
+            return await client.get(self.url + path)
+
+    def said(self, chat: str = LAURA) -> list[str]:
+        """The words the customer of a chat has got, in order."""
+        return [message.text for message in self.gateway.sent(chat)]
+
+    async def quiet(self) -> None:
+        """Wait until no chat of the daemon has a task any more."""
+        while True:
+            locks = (await self.get("/locks")).json()
+            if locks["stats"]["totalUsers"] == 0:
+                return
+            await trio.sleep(0.02)
+
+
+def new_world(log: StringIO) -> World:
+    """A world without signals, whose log is kept."""
+    return World(
+        log=open_log(
+            stream=log,
+            level="info",
+            human=False,
+            redactor=Redactor([]),
+            now=lambda: datetime.now(UTC),
+        ),
+        metrics=Metrics(version="test"),
+        now=time.time,
+        clock=time.perf_counter,
+        notify=lambda _message: None,
+        random=random.Random(7),  # noqa: S311 - repeatable on purpose
+        handle_signals=False,
+    )
+
+
+def text_webhook(body: str, message_id: str, chat: str = LAURA, **fields: Any) -> dict[str, Any]:
+    """A webhook body with one text of a customer."""
+    message = {
+        "id": message_id,
+        "type": "text",
+        "from_me": False,
+        "source": "mobile",
+        "chat_id": f"{chat}@s.whatsapp.net",
+        "from": chat,
+        "from_name": "Laura",
+        "timestamp": int(time.time()),
+        "text": {"body": body},
+        **fields,
+    }
+    return {
+        "messages": [message],
+        "event": {"type": "messages", "event": "post"},
+        "channel_id": CHANNEL,
+    }
+
+
+def quick_settings(data_dir: Path, changes: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """`QUICK` with some tables changed, on a store of its own."""
+    settings = Settings()
+    update: dict[str, Any] = {"data_dir": data_dir}
+    for table in {*QUICK, *changes}:
+        section = getattr(settings, table)
+        update[table] = section.model_copy(
+            update={**QUICK.get(table, {}), **changes.get(table, {})}
+        )
+    instructions = data_dir.parent / "instructions.md"
+    instructions.write_text("You answer for a small hotel.")
+    assistant = update.get("assistant", settings.assistant)
+    update["assistant"] = assistant.model_copy(update={"instructions_file": instructions})
+    return settings.model_copy(update=update)
+
+
+@asynccontextmanager
+async def open_stage(
+    data_dir: Path, *, started: bool = True, **changes: Mapping[str, Any]
+) -> AsyncIterator[Stage]:
+    """Both simulators and, unless told otherwise, a running daemon.
+
+    ``changes`` are tables of the settings, over the quick ones. At the end the daemon is stopped;
+    whatever it logged as an error fails the test unless it cleared the log.
+    """
+    with trio.fail_after(60):
+        settings = quick_settings(data_dir, changes)
+        async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
+            stage = Stage(settings, outside, nursery)
+            if started:
+                await stage.start()
+            yield stage
+            if stage.url:
+                await stage.stop()
+    assert not stage.errors()
