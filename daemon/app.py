@@ -15,6 +15,8 @@ import trio
 from pydantic import SecretStr
 
 from daemon.assistant.responses import open_responses_engine
+from daemon.breaker import Breaker
+from daemon.chats.channel import Channel
 from daemon.chats.dependencies import ChatRules, Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
@@ -43,6 +45,11 @@ from daemon.window import WindowRules
 
 GRACE_SHARE = 0.6
 """The part of the stop deadline in which runs and sends may finish; the rest is for tidying up."""
+
+BREAKER_FAILURES = 5
+BREAKER_BASE_SECONDS = 2.0
+BREAKER_CAP_SECONDS = 60.0
+"""After so many failures of the model in a row, over all chats, one chat at a time asks again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +84,9 @@ async def run(
 ) -> None:
     """Run the daemon until it is told to stop, or a core task of it fails.
 
-    ``open_needs`` opens what chats work with, `open_dependencies` if not given. ``task_status`` gets the URLs served, once requests are answered. Raises SettingsError,
-    ToolError or StoreError before anything is served; afterwards an exception means a crash.
+    ``open_needs`` opens what chats work with, `open_dependencies` if not given. ``task_status``
+    gets the URLs served, once requests are answered. Raises SettingsError, ToolError or StoreError
+    before anything is served; afterwards an exception means a crash.
     """
     opening = (open_needs or open_dependencies)(settings, world)
     async with opening as needs, trio.open_nursery() as nursery:
@@ -178,6 +186,14 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             gateway=gateway,
             toolbox=toolbox,
             rules=rules,
+            channel=Channel(
+                per_minute=rules.messages_per_minute if rules.typing else 0, log=world.log
+            ),
+            model_breaker=Breaker(
+                threshold=BREAKER_FAILURES,
+                base_seconds=BREAKER_BASE_SECONDS,
+                cap_seconds=BREAKER_CAP_SECONDS,
+            ),
             texts=texts(settings.language, settings.texts.model_dump()),
             log=world.log,
             metrics=world.metrics,
@@ -208,6 +224,7 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         history_tokens=settings.assistant.history_tokens,
         pause_seconds=settings.takeover.pause_minutes * 60,
         max_age_seconds=settings.recovery.max_age_hours * 3600,
+        messages_per_minute=settings.delivery.messages_per_minute,
         typing=settings.delivery.typing,
     )
 

@@ -162,6 +162,9 @@ class DeliverySettings(Section):
     typing: Switch = Field(
         default=True, description="show typing and keep a human pace; false sends at once"
     )
+    messages_per_minute: Annotated[
+        float, Field(ge=0), Rule("a number of messages, 0 or more", float)
+    ] = Field(default=120, description="of all chats together while typing is shown; 0: no limit")
 
 
 class RecoverySettings(Section):

@@ -168,7 +168,9 @@ class Chat:
         log = needs.log.bind(turn=turn.request_id)
         if turn.state == "open":
             self._now_doing("thinking", turn.request_id)
-            answered = await TurnWork(turn, needs, self.attention, log).answer()
+            answered = await TurnWork(
+                turn, needs, self.attention, log, say=self._say_what_waits
+            ).answer()
             if answered is None:
                 await self._say_what_waits()
                 return

@@ -27,9 +27,6 @@ NEXT_TYPING_SECONDS = 2.0
 
 RETRY_BASE_SECONDS = 1.0
 RETRY_CAP_SECONDS = 60.0
-TROUBLE_CAP_SECONDS = 300.0
-"""A channel that needs a person's hand is asked again this often."""
-
 ECHO_SECONDS = 3.0
 """An echo comes within a second or two; after this the chat itself is asked."""
 
@@ -59,6 +56,7 @@ class Delivery:
                 self._attention.check()
                 if current.state == "pending":
                     await self._type(current, first=first)
+                    await self._needs.channel.wait_turn(self._attention)
                     current = await self._send(current)
                 else:
                     current = await self._settle(current)
@@ -101,13 +99,19 @@ class Delivery:
                 await self._await_echo()
             return await outbox.row(row.id)
         except WhapiRejected as error:
+            needs.channel.worked()
             self._failed("send refused", row, error)
             await outbox.failed(row, str(error))
+            return await outbox.row(row.id)
+        except WhapiChannelTrouble as error:
+            needs.channel.refused(error)
+            await outbox.pending(row, str(error))
             return await outbox.row(row.id)
         except WhapiError as error:
             await outbox.pending(row, str(error))
             await self._back_off(row, error)
             return await outbox.row(row.id)
+        needs.channel.worked()
         needs.metrics.send.observe(trio.current_time() - started)
         await outbox.sent(row, message_id, now=needs.now())
         if needs.rules.typing:
@@ -120,16 +124,15 @@ class Delivery:
 
     async def _back_off(self, row: OutboxRow, error: WhapiError) -> None:
         """Wait before another try of a send that certainly did not happen."""
-        trouble = isinstance(error, WhapiChannelTrouble)
         wait = delay(
             row.attempts,
             base_seconds=RETRY_BASE_SECONDS,
-            cap_seconds=TROUBLE_CAP_SECONDS if trouble else RETRY_CAP_SECONDS,
+            cap_seconds=RETRY_CAP_SECONDS,
             fraction=self._needs.random.random(),
         )
         if isinstance(error, WhapiTemporary):
             wait = max(wait, error.retry_after or 0)
-        self._failed("channel trouble, sends are held" if trouble else "send failed", row, error)
+        self._failed("send failed", row, error)
         await self._attention.rest(wait)
 
     async def _settle(self, row: OutboxRow) -> OutboxRow:

@@ -1,12 +1,14 @@
 """What the tasks of chats work with, given to them by the composer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
 
 from daemon.assistant.engine import Engine
+from daemon.breaker import Breaker
+from daemon.chats.channel import Channel
 from daemon.model import ChatKey, Message
 from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
@@ -52,6 +54,8 @@ class ChatRules:
     """How long an agent's message keeps the bot out of a chat; 0: not at all."""
     max_age_seconds: float
     """Older messages are not answered any more."""
+    messages_per_minute: float
+    """Messages of all chats together while there is typing; 0: no limit."""
     typing: bool
     """Show the typing indicator and keep a human pace."""
 
@@ -65,6 +69,9 @@ class Dependencies:
     gateway: Gateway
     toolbox: Toolbox
     rules: ChatRules
+    channel: Channel
+    model_breaker: Breaker
+    """Says when the model server is to be left alone."""
     texts: Texts
     log: Log
     metrics: Metrics
@@ -73,7 +80,3 @@ class Dependencies:
     random: Random
     contact_hash: Callable[[ChatKey], str]
     """An anonymous, stable name for a contact."""
-
-
-Waiter = Callable[[float], Awaitable[bool]]
-"""Waits so many seconds; True if the wait ended early because the work must stop."""

@@ -1,5 +1,6 @@
 """Answering one turn: ask the model until there is an answer, a human, or nothing left to try."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +24,8 @@ from daemon.split import split_reply
 RETRY_BASE_SECONDS = 1.0
 RETRY_CAP_SECONDS = 60.0
 APOLOGISE_AFTER = 3
-"""Failed attempts before the customer is told that the answer will take a while."""
+APOLOGISE_AFTER_SECONDS = 20.0
+"""Failed attempts, or time, before the customer is told that the answer will take a while."""
 
 MAX_TIMEOUTS = 3
 """A run that was too slow so often will be so again, and each one is paid for."""
@@ -42,11 +44,22 @@ class Failure:
 class TurnWork:
     """One turn being answered, by the task of its chat."""
 
-    def __init__(self, turn: Turn, needs: Dependencies, attention: Attention, log: Log) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        needs: Dependencies,
+        attention: Attention,
+        log: Log,
+        *,
+        say: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``say`` sends what waits in the outbox of the chat."""
         self._turn = turn
         self._needs = needs
         self._attention = attention
         self._log = log
+        self._say = say
+        self._attempts = turn.attempts
         self._timeouts = 0
 
     async def answer(self) -> Turn | None:
@@ -61,7 +74,10 @@ class TurnWork:
                 await self._take_in_news(counts=superseded)
                 superseded = False
                 continue
-            attempt = await self._needs.store.turns.begin_attempt(self._turn)
+            hold = self._needs.model_breaker.wait(trio.current_time())
+            if hold > 0:
+                await self._wait_to_retry(Failure("the model server is down", retry_after=hold))
+                continue
             result = await self._attempt()
             if isinstance(result, Answer):
                 return await self._conclude(result)
@@ -69,7 +85,7 @@ class TurnWork:
                 await self._give_up(result)
                 return None
             if isinstance(result, Failure):
-                await self._wait_to_retry(result, attempt)
+                await self._wait_to_retry(result)
             superseded = result == "news"
         return None
 
@@ -102,6 +118,7 @@ class TurnWork:
     async def _attempt(self) -> Answer | Failure | Interruption:
         """Run the model once, unless something interrupts it."""
         needs, attention = self._needs, self._attention
+        self._attempts = await needs.store.turns.begin_attempt(self._turn)
         request = await self._request()
         progress = Progress()
         result: Answer | Failure | None = None
@@ -126,15 +143,21 @@ class TurnWork:
         needs = self._needs
         try:
             with trio.fail_after(needs.rules.run_timeout_seconds):
-                return await run_model(self._turn, request, progress, needs)
+                answer = await run_model(self._turn, request, progress, needs)
         except trio.TooSlowError:
             await give_up(progress, needs)
             self._timeouts += 1
             return Failure("the run took too long", final=self._timeouts >= MAX_TIMEOUTS)
         except ModelTemporary as error:
-            return Failure(str(error), retry_after=error.retry_after or 0)
+            retry_after = error.retry_after or 0
+            if needs.model_breaker.failed(trio.current_time(), retry_after=retry_after):
+                self._log.error("model server is down", symbol="🚨", error=str(error))
+            return Failure(str(error), retry_after=retry_after)
         except ModelRejected as error:
             return Failure(str(error), final=True)
+        if needs.model_breaker.succeeded():
+            self._log.info("model server is back", symbol="✅")
+        return answer
 
     async def _request(self) -> ModelRequest:
         """What the model is told: instructions, the conversation so far, the moment, the burst."""
@@ -182,10 +205,11 @@ class TurnWork:
         heard = " ".join(str(burst_item(self._turn.messages)["content"]).split()).casefold()
         return not said or bool(answer.incomplete) or said == heard
 
-    async def _wait_to_retry(self, failure: Failure, attempt: int) -> None:
+    async def _wait_to_retry(self, failure: Failure) -> None:
+        """Wait before the next attempt; tell the customer, once, that it will take a while."""
         needs = self._needs
         wait = delay(
-            attempt - 1,
+            max(0, self._attempts - 1),
             base_seconds=RETRY_BASE_SECONDS,
             cap_seconds=RETRY_CAP_SECONDS,
             fraction=needs.random.random(),
@@ -195,13 +219,12 @@ class TurnWork:
             "model error, trying again",
             symbol="❌",
             error=failure.reason,
-            attempt=attempt,
+            attempt=self._attempts,
             wait=round(wait, 1),
         )
-        if attempt >= APOLOGISE_AFTER and await needs.store.turns.apologise(
-            self._turn, NewPart(needs.texts.apology), now=needs.now()
-        ):
-            needs.metrics.fallbacks.inc()
+        overdue = needs.now() - self._turn.opened_at > APOLOGISE_AFTER_SECONDS
+        if self._attempts >= APOLOGISE_AFTER or overdue:
+            await self._apologise()
         await self._attention.rest_until_news(wait)
 
     async def _take_in_news(self, *, counts: bool) -> None:
@@ -224,10 +247,7 @@ class TurnWork:
         """No answer is possible: say so politely, and keep the reason."""
         needs = self._needs
         self._log.error("turn given up", symbol="❌", error=failure.reason)
-        if await needs.store.turns.apologise(
-            self._turn, NewPart(needs.texts.apology), now=needs.now()
-        ):
-            needs.metrics.fallbacks.inc()
+        await self._apologise()
         await needs.store.turns.close(
             self._turn,
             "dead",
@@ -236,3 +256,12 @@ class TurnWork:
             now=needs.now(),
         )
         self._ended("dead")
+
+    async def _apologise(self) -> None:
+        """Say once in an outage that the answer is late, and say it now and not with the answer."""
+        needs = self._needs
+        if await needs.store.turns.apologise(
+            self._turn, NewPart(needs.texts.apology), now=needs.now()
+        ):
+            needs.metrics.fallbacks.inc()
+            await self._say()

@@ -137,7 +137,8 @@ class Postbox:
 
         One task a lane, named after it, which ends when its lane is empty.
         """
-        limits = httpx.Limits(max_connections=100)
+        # As many kept alive as open: httpx's default keeps 20 and would open the rest each time.
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         async with (
             httpx.AsyncClient(limits=limits, timeout=None, trust_env=False) as client,  # noqa: S113 - a cancel scope round each call
             trio.open_nursery() as nursery,

@@ -10,7 +10,9 @@ class Daemon(Protocol):
     Only `accept` and `clear_locks` may wait; the rest is read from memory.
     """
 
-    environment: str
+    @property
+    def environment(self) -> str:
+        """Return the environment's name, as the settings have it."""
 
     def now(self) -> float:
         """Return the wall clock, in Unix seconds."""

@@ -1,142 +1,17 @@
 """The edge under test: a daemon in memory behind it, real sockets in front of it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 import trio
+from support.edge import MemoryDaemon, MemoryLog, Served, Start
 
 from daemon.web.asgi import ASGIApp
 from daemon.web.connection import Limits
 from daemon.web.edge import EdgeSettings, create_edge
 from daemon.web.pages import create_pages
 from daemon.web.server import serve
-
-
-@dataclass
-class MemoryDaemon:
-    """The other side of the façade: keeps what it accepts, fails or waits when a test says so."""
-
-    environment: str = "test"
-    stored: list[tuple[bytes, str]] = field(default_factory=list)
-    failure: Exception | None = None
-    hold: trio.Event | None = None
-    entered: trio.Event = field(default_factory=trio.Event)
-    done: trio.Event = field(default_factory=trio.Event)
-    unready: str = ""
-    cleared: int = 0
-    accept_headers: list[str] = field(default_factory=list)
-
-    def now(self) -> float:
-        return 1_769_860_800.25
-
-    async def accept(self, body: bytes, path_event: str) -> None:
-        self.entered.set()
-        if self.hold is not None:
-            await self.hold.wait()
-        if self.failure is not None:
-            raise self.failure
-        self.stored.append((body, path_event))
-        self.done.set()
-
-    def health(self) -> dict[str, object]:
-        if self.failure is not None:
-            raise self.failure
-        return {"status": "healthy", "activeBuffers": 0}
-
-    def ready(self) -> str:
-        return self.unready
-
-    def about(self) -> dict[str, object]:
-        if self.failure is not None:
-            raise self.failure
-        return {"service": "recado", "status": "ready"}
-
-    def locks(self) -> dict[str, object]:
-        return {"stats": {"activeLocks": 0}}
-
-    async def clear_locks(self) -> int:
-        self.cleared += 1
-        return 3
-
-    def metrics(self, accept_header: str) -> tuple[bytes, str]:
-        self.accept_headers.append(accept_header)
-        return b"recado_up 1\n", "text/plain; version=0.0.4; charset=utf-8"
-
-
-@dataclass
-class MemoryLog:
-    """A log whose lines a test can read: level, event, fields."""
-
-    lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-
-    def info(self, event: str, /, **fields: Any) -> None:
-        self.lines.append(("info", event, fields))
-
-    def warning(self, event: str, /, **fields: Any) -> None:
-        self.lines.append(("warning", event, fields))
-
-    def error(self, event: str, /, **fields: Any) -> None:
-        self.lines.append(("error", event, fields))
-
-    def exception(self, event: str, /, **fields: Any) -> None:
-        self.lines.append(("error", event, fields))
-
-    def of(self, level: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return the events and fields logged at `level`."""
-        return [(event, fields) for at, event, fields in self.lines if at == level]
-
-
-@dataclass
-class Served:
-    """A running server."""
-
-    url: str
-    port: int
-    stop: trio.Event
-    ended: trio.Event
-
-    async def connect(self) -> trio.SocketStream:
-        """Open a raw connection to it."""
-        return await trio.open_tcp_stream("127.0.0.1", self.port)
-
-    async def exchange(self, request: bytes) -> bytes:
-        """Send `request` on a new connection and return all that comes until the server closes."""
-        async with await self.connect() as stream:
-            await stream.send_all(request)
-            return await read_all(stream)
-
-    async def alive(self) -> bool:
-        """Tell whether it answers a plain request on a new connection."""
-        answer = await self.exchange(
-            b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        return answer.startswith(b"HTTP/1.1 200 ")
-
-
-async def read_all(stream: trio.SocketStream) -> bytes:
-    """Return everything until the other side closes; a reset counts as a close."""
-    parts = []
-    try:
-        while part := await stream.receive_some():
-            parts.append(bytes(part))
-    except trio.BrokenResourceError:
-        pass
-    return b"".join(parts)
-
-
-async def read_until(stream: trio.SocketStream, ending: bytes) -> bytes:
-    """Return what comes until it ends with `ending`; fail if the other side closes before."""
-    got = b""
-    while not got.endswith(ending):
-        part = await stream.receive_some()
-        assert part, f"closed after {got!r}"
-        got += part
-    return got
-
-
-Start = Callable[..., Awaitable[Served]]
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from support.edge import MemoryDaemon, MemoryLog, Start, read_until
 
 from daemon.errors import StoreUnavailable, WebhookError
 from daemon.web.bearer import bears
 from daemon.web.hook import path_event
-from tests.web.conftest import MemoryDaemon, MemoryLog, Start, read_until
 
 BODY = b'{"messages":[]}'
 SECRETS = ("first-secret", "second-secret")

@@ -6,9 +6,9 @@ import sys
 import httpx
 import pytest
 import trio
+from support.edge import Start
 
 from daemon.web.minimal import minimal_app
-from tests.web.conftest import Start
 
 APP = minimal_app("the store is damaged", "production", 8080, lambda: 1_769_860_800.25)
 

@@ -4,10 +4,10 @@ import httpx
 import pytest
 import trio
 from quart import request
+from support.edge import MemoryDaemon, MemoryLog, Start, read_until
 
 from daemon.web.edge import PAGE_BODY_BYTES, EdgeSettings, create_edge
 from daemon.web.pages import create_pages
-from tests.web.conftest import MemoryDaemon, MemoryLog, Start, read_until
 
 TOO_LARGE = PAGE_BODY_BYTES + 1
 TOKEN = {"Authorization": "Bearer admin-token"}

@@ -10,11 +10,11 @@ import trio
 import trio.testing
 from quart import Response, websocket
 from quart_trio import QuartTrio
+from support.edge import MemoryLog, Start, read_all, read_until
 
 from daemon.web.asgi import Receive, Scope, Send, answer_json, answer_lifespan
 from daemon.web.connection import Limits
 from daemon.web.server import open_listeners
-from tests.web.conftest import MemoryLog, Start, read_all, read_until
 
 GET = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
 H2C = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\n"
