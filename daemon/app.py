@@ -116,7 +116,17 @@ async def run(
                 name="figures",
             )
             nursery.start_soon(
-                partial(side, partial(keep_sweeping, needs, chats), name="sweep"), name="sweep"
+                partial(
+                    side,
+                    partial(
+                        keep_sweeping,
+                        needs,
+                        chats,
+                        delay_seconds=settings.recovery.delay_seconds,
+                    ),
+                    name="sweep",
+                ),
+                name="sweep",
             )
             nursery.start_soon(
                 partial(side, partial(_recover, settings, needs, chats), name="recovery"),

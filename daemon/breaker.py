@@ -29,7 +29,7 @@ class Breaker:
         """Seconds to hold off; 0 means go ahead.
 
         While it is open, one caller at a time is let through to look whether the server is back;
-        it must report, by `failed` or `succeeded`.
+        it must report, by `failed`, `succeeded` or `released`.
         """
         if not self.is_open:
             return 0.0
@@ -55,3 +55,7 @@ class Breaker:
         self.failures = 0
         self.held_until = self.probing_until = 0
         return was_open
+
+    def released(self) -> None:
+        """A call that was let through ended without telling anything: let the next one try."""
+        self.probing_until = 0

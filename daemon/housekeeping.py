@@ -9,9 +9,11 @@ from daemon.chats.registry import ChatRegistry
 from daemon.errors import StoreUnavailable
 from daemon.recovery import sweep
 
-SWEEP_SECONDS = 30.0
-SWEEP_GRACE_SECONDS = 120.0
-"""Younger messages are surely being dealt with."""
+SWEEP_SECONDS = 2.0
+"""So soon the daemon notices what the command line has put into its store."""
+
+SWEEP_GRACE_SECONDS = 2.0
+"""Younger messages are on their way to their chat."""
 
 FIGURES_SECONDS = 5.0
 ACTIVE_SECONDS = 7 * 24 * 3600.0
@@ -47,14 +49,12 @@ async def refresh(needs: Dependencies, figures: Figures) -> None:
     figures.outbox = await store.outbox.counts()
 
 
-async def keep_sweeping(needs: Dependencies, chats: ChatRegistry) -> None:
-    """Find work that nobody is doing. Runs until cancelled."""
+async def keep_sweeping(needs: Dependencies, chats: ChatRegistry, *, delay_seconds: float) -> None:
+    """Find work that nobody is doing, from when recovery has had its turn. Runs until cancelled."""
+    await trio.sleep(delay_seconds)
     while True:
         await trio.sleep(SWEEP_SECONDS)
         try:
-            found = await sweep(needs, chats, older_than=needs.now() - SWEEP_GRACE_SECONDS)
+            await sweep(needs, chats, older_than=needs.now() - SWEEP_GRACE_SECONDS)
         except StoreUnavailable as error:
             needs.log.warning("sweep failed", error=str(error))
-        else:
-            if found:
-                needs.log.warning("work was left lying", symbol="♻", chats=found)

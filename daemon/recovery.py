@@ -34,7 +34,8 @@ async def recover(
         turns = await needs.store.turns.all_living()
         sends = await needs.store.outbox.chats_with_work()
         for key in dict.fromkeys((*turns, *sends)):
-            if not chats.has_task(key):
+            if not chats.is_busy(key):
+                needs.metrics.recoveries.labels("continued").inc()
                 needs.log.info("recovering", symbol="♻", chat=key.chat)
                 chats.wake(key)
                 await trio.lowlevel.checkpoint()
@@ -45,21 +46,15 @@ async def recover(
 async def sweep(needs: Dependencies, chats: ChatRegistry, *, older_than: float) -> int:
     """Wake chats with work that nobody is doing; gives how many.
 
-    A safety net: it finds something only after a fault. ``older_than``: Unix seconds.
+    It finds what the command line has put into the store, and is the safety net after a fault.
+    ``older_than``: Unix seconds; a message that came later is on its way to its chat.
     """
-    waiting = [
-        arrival
-        for arrival in await needs.store.inbox.chats_with_work()
-        if arrival.received_at < older_than
-    ]
-    found = 0
-    for arrival in waiting:
-        if not chats.has_task(arrival.key):
-            found += 1
-            chats.poke(arrival)
-    left = (*await needs.store.turns.all_living(), *await needs.store.outbox.chats_with_work())
-    for key in dict.fromkeys(left):
-        if not chats.has_task(key):
-            found += 1
-            chats.wake(key)
-    return found
+    left = (
+        *await needs.store.inbox.chats_waiting(older_than=older_than),
+        *await needs.store.turns.all_living(),
+        *await needs.store.outbox.chats_with_work(),
+    )
+    idle = [key for key in dict.fromkeys(left) if not chats.is_busy(key)]
+    for key in idle:
+        chats.wake(key)
+    return len(idle)

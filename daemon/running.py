@@ -12,6 +12,7 @@ from daemon.observe.redaction import mask_numbers
 from daemon.settings import Settings
 from daemon.store.store import Store
 from daemon.web.asgi import iso_utc
+from daemon.whapi.wire import chat_id
 
 STALE_SECONDS = 900.0
 """A message unanswered for so long means that something is wrong, if nobody has paused the bot."""
@@ -127,6 +128,22 @@ class RunningDaemon:
     async def clear_locks(self) -> int:
         """Cancel the runs under way; each begins again by itself."""
         return self._chats.release_all()
+
+    async def pause(self, chat: str, minutes: float | None) -> int:
+        """Keep the bot out of a chat; see the protocol."""
+        if minutes is None:
+            minutes = self._settings.takeover.pause_minutes
+        return await self._set_pause(chat, self._now() + minutes * 60)
+
+    async def resume(self, chat: str) -> int:
+        """Let the bot answer in a chat again."""
+        return await self._set_pause(chat, 0)
+
+    async def _set_pause(self, chat: str, until: float) -> int:
+        keys = await self._store.threads.set_pause(chat_id(chat), until)
+        for key in keys:
+            self._chats.pause(key, until)
+        return len(keys)
 
     def metrics(self, accept_header: str) -> tuple[bytes, str]:
         """The metrics and their content type."""

@@ -31,9 +31,10 @@ class Engine(Protocol):
         has returned before `respond` returns. If it fails, generation is stopped and its error
         leaves `respond`.
 
-        Cancelling this call stops the generation: the connection is closed and, where the server
-        keeps the response, the server is told, within a second. After ModelTemporary a response
-        whose id was announced may still be running; `resume` finds it.
+        Cancelling this call closes the connection, which stops the generation where the server
+        keeps no responses. Where it does, the response runs on, to be found by `resume`, unless
+        the caller ends it by `cancel`; a cancellation before its id is known waits for the id, a
+        second at most, and announces it. The same holds after ModelTemporary.
         """
 
     async def resume(self, response_id: str, *, starting_after: int = 0) -> ModelResponse:
@@ -41,8 +42,8 @@ class Engine(Protocol):
 
         A finished one is returned at once, one still running is followed to its end.
         `starting_after` is the last stream event already seen, by its sequence number. Raises
-        ResponseGone if there is nothing left to wait for. Cancelling this call cancels the
-        response.
+        ResponseGone if there is nothing left to wait for. Cancelling this call leaves the
+        response as it is.
         """
 
     async def cancel(self, response_id: str) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from daemon.assistant.connection import Connection
 
 ABANDON_SECONDS = 1.0
-"""What a cancelled call may still take to stop its response on the server."""
+"""What a call that has ended may still take to learn of its response, or to stop it."""
 
 CANCEL_SECONDS = 5.0
 POLL_SECONDS = 1.0
@@ -157,19 +157,21 @@ class ResponsesEngine:
         return self._connection
 
     async def _bounded(self, work: Callable[[], Awaitable[None]], reader: ResponseReader) -> None:
-        """Do `work` within the time limit, and stop the response if the work is abandoned.
+        """Do `work` within the time limit, and stop the response if that or a fault ends it.
 
-        After one of our own errors the response is left alone: it may be resumed.
+        After one of our own errors, and when the caller is cancelled, a kept response is left
+        alone: it may be resumed, and only the caller knows whether anybody still wants it.
         """
         with trio.move_on_after(self._timeout_seconds) as limit:
             try:
                 await work()
-            except AssistantError:
+            except (AssistantError, trio.Cancelled):
                 raise
             except BaseException:
                 await self._abandon(reader)
                 raise
         if limit.cancelled_caught:
+            await self._abandon(reader)
             raise ModelTemporary(f"no answer of the model within {self._timeout_seconds:g} s")
 
     async def _abandon(self, reader: ResponseReader) -> None:

@@ -16,9 +16,6 @@ from daemon.window import Window, WindowRules, after_message, after_presence, cl
 MAX_SUPERSEDED = 2
 """Runs of one turn that may be thrown away because the customer went on writing."""
 
-AGENT_SECONDS = 5.0
-"""Messages of a human agent are gathered this long after the last (the replaced system's value)."""
-
 Interruption = Literal["news", "takeover", "released"]
 
 
@@ -38,6 +35,7 @@ class Attention:
         rules: WindowRules,
         *,
         pause_seconds: float,
+        agent_seconds: float,
         stopping: Callable[[], bool],
         now: Callable[[], float],
     ) -> None:
@@ -46,6 +44,8 @@ class Attention:
         """When the words of an agent count as complete, on trio's clock."""
         self.paused_until = 0.0
         """Unix seconds."""
+        self.look = False
+        """Somebody has left work in the store for this chat."""
         self.news = False
         """A customer's message, or a change to one, has come since the turn was made."""
         self.working = False
@@ -54,6 +54,7 @@ class Attention:
         """News came that the answer under way could not take in."""
         self._rules = rules
         self._pause_seconds = pause_seconds
+        self._agent_seconds = agent_seconds
         self._stopping = stopping
         self._now = now
         self._wake = trio.Event()
@@ -67,16 +68,17 @@ class Attention:
         age = max(0.0, self._now() - arrival.received_at)
         at = trio.current_time() - age
         if arrival.what == "agent":
-            self.agent_until = at + AGENT_SECONDS
+            self.agent_until = at + self._agent_seconds
             if self._pause_seconds:
                 until = arrival.received_at + self._pause_seconds
                 self.paused_until = max(self.paused_until, until)
                 self._interrupt("takeover")
         else:
             self.news = True
+            joins = self._interrupt("news")
             if arrival.what == "message":
                 self.window = after_message(self.window, arrival.kind, at, self._rules)
-            self._interrupt("news")
+                self.came_late = self.came_late or (self.working and not joins)
         self.wake()
 
     def presence(self, status: str) -> None:
@@ -98,18 +100,25 @@ class Attention:
         self._interrupt("released")
         return True
 
+    def left_work(self) -> None:
+        """There is work in the store that nobody has told of: a notice, a replayed message."""
+        self.look = True
+        self.wake()
+
     def wake(self) -> None:
         """Let the task look at its signals."""
         self._wake.set()
 
-    def _interrupt(self, why: Interruption) -> None:
-        if self._run is not None:
-            scope, progress, superseded = self._run
-            if why != "news" or not (progress.effects or superseded >= MAX_SUPERSEDED):
-                self.interruption = why
-                scope.cancel()
-                return
-        self.came_late = self.came_late or (self.working and why == "news")
+    def _interrupt(self, why: Interruption) -> bool:
+        """Cancel the run under way, if it may be for this reason; False if it goes on."""
+        if self._run is None:
+            return False
+        scope, progress, superseded = self._run
+        if why == "news" and (progress.effects or superseded >= MAX_SUPERSEDED):
+            return False
+        self.interruption = why
+        scope.cancel()
+        return True
 
     # -- asking and waiting: the chat's own task -----------------------------------------------
 
@@ -130,9 +139,13 @@ class Attention:
             raise Stopping
 
     def watch(self, scope: trio.CancelScope, progress: Progress, *, superseded: int) -> None:
-        """From now on signals may cancel the run in ``scope``."""
+        """From now on signals may cancel the run in ``scope``; earlier ones do so at once."""
         self.interruption = None
         self._run = (scope, progress, superseded)
+        if self.is_paused:
+            self._interrupt("takeover")
+        elif self.news:
+            self._interrupt("news")
 
     def unwatch(self) -> None:
         """The run is over: signals wait for the next look."""

@@ -82,6 +82,14 @@ async def _call(
     return output
 
 
+def known_output(turn: Turn, run: Run, number: int, call: FunctionCall) -> str | None:
+    """What the model is told of a call, as far as the ledger knows; None if it never started."""
+    earlier = _earlier(turn, run, number, call)
+    if earlier is None:
+        return None
+    return UNKNOWN_OUTCOME if earlier.output is None else earlier.output
+
+
 def _earlier(turn: Turn, run: Run, number: int, call: FunctionCall) -> RecordedCall | None:
     """The ledger's row for this very call, or for the same deed in an earlier run of the turn.
 

@@ -44,7 +44,10 @@ class Chat:
                 await self._work(turn)
             await self._say_what_waits()
             while await self._gather():
-                await self._take_up()
+                if self.attention.look:
+                    await self._look_into_store()
+                else:
+                    await self._take_up()
         except Stopping:
             return
 
@@ -60,14 +63,13 @@ class Chat:
         rules = self._needs.rules
         attention = self.attention
         while True:
-            ends = [
-                closes_at(attention.window, rules.window) if attention.window else None,
-                attention.agent_until,
-            ]
-            known = [end for end in ends if end is not None]
+            closes = closes_at(attention.window, rules.window) if attention.window else None
+            if attention.is_paused and attention.agent_until is not None:
+                closes = None  # nobody is answered: the agent's words are let come together
+            known = [end for end in (closes, attention.agent_until) if end is not None]
             self._now_doing("gathering" if known else "paused" if attention.is_paused else "idle")
             left = min(known) - trio.current_time() if known else rules.idle_seconds
-            if known and left <= 0:
+            if attention.look or (known and left <= 0):
                 return True
             signalled = await attention.woken(left)
             attention.stop_if_asked()
@@ -77,13 +79,14 @@ class Chat:
     async def _take_up(self) -> None:
         """Deal with what has been gathered: an agent's words, and the customer's."""
         attention = self.attention
-        window, attention.window = attention.window, None
-        if window is not None:
-            self._needs.metrics.window.observe(trio.current_time() - window.opened_at)
+        window = self._closed_window()
         if attention.agent_until is not None or attention.is_paused:
             attention.agent_until = None
             await self._note_what_an_agent_handles()
-        if attention.is_paused or window is None:
+        if attention.is_paused:
+            attention.came_late = False
+            return
+        if window is None:
             return
         quotes, attention.came_late, attention.news = attention.came_late, False, False
         turn = await self._needs.store.turns.open(
@@ -98,10 +101,30 @@ class Chat:
         left_over = window.messages - len(turn.messages)
         await self._work(turn)
         if left_over > 0:
-            self._keep_for_next_turn(left_over)
+            self._answer_without_wait(left_over)
 
-    def _keep_for_next_turn(self, count: int) -> None:
-        """What a full window had no room for is answered next, without another wait."""
+    def _closed_window(self) -> Window | None:
+        """Take the window away if it has closed, or if an agent answers in the bot's place."""
+        attention = self.attention
+        window, now = attention.window, trio.current_time()
+        if window is None:
+            return None
+        if closes_at(window, self._needs.rules.window) > now and not attention.is_paused:
+            return None
+        attention.window = None
+        self._needs.metrics.window.observe(now - window.opened_at)
+        return window
+
+    async def _look_into_store(self) -> None:
+        """Find work that came by another way than a webhook: a notice, a replayed message."""
+        self.attention.look = False
+        await self._say_what_waits()
+        waiting = await self._needs.store.inbox.waiting(self.key, from_me=False)
+        if waiting:
+            self._answer_without_wait(len(waiting))
+
+    def _answer_without_wait(self, count: int) -> None:
+        """Messages whose wait is over are answered next, unless the customer is writing again."""
         now = trio.current_time()
         if self.attention.window is None:
             self.attention.window = Window(opened_at=now, quiet_until=now, messages=count)

@@ -25,15 +25,14 @@ FIRST_TYPING_SECONDS = 3.0
 NEXT_TYPING_SECONDS = 2.0
 """How long we are seen typing before the first chunk and before each next one."""
 
-RETRY_BASE_SECONDS = 1.0
 RETRY_CAP_SECONDS = 60.0
-ECHO_SECONDS = 3.0
-"""An echo comes within a second or two; after this the chat itself is asked."""
-
 CLOCK_TOLERANCE_SECONDS = 120.0
 """WhatsApp's times and ours may differ by this much."""
 
 LISTED_MESSAGES = 50
+
+WRITTEN_BY_HAND = frozenset({"mobile", "web"})
+"""Sources of what a person typed: the same words from there are not our send."""
 
 
 class Delivery:
@@ -49,18 +48,20 @@ class Delivery:
 
         Raises Stopping or TakenOver between two messages; what is not said stays in the outbox.
         """
-        first = True
+        said = ""
         for row in await self._needs.store.outbox.open_rows(self._key):
             current = row
+            if said and self._needs.rules.typing:
+                await self._attention.rest(pause_before_next(said))
             while current.state in {"pending", "sending", "unknown"}:
                 self._attention.check()
                 if current.state == "pending":
-                    await self._type(current, first=first)
+                    await self._type(current, first=not said)
                     await self._needs.channel.wait_turn(self._attention)
                     current = await self._send(current)
                 else:
                     current = await self._settle(current)
-            first = False
+            said = row.body
 
     async def leave_to_agent(self, turn: Turn) -> None:
         """Drop what is not said yet of a turn that an agent has taken over."""
@@ -114,19 +115,17 @@ class Delivery:
         needs.channel.worked()
         needs.metrics.send.observe(trio.current_time() - started)
         await outbox.sent(row, message_id, now=needs.now())
-        if needs.rules.typing:
-            await self._attention.rest(pause_before_next(row.body))
         return await outbox.row(row.id)
 
     async def _await_echo(self) -> None:
         """Give the echo of a send time to come; it settles the row in the store."""
-        await self._attention.rest(ECHO_SECONDS)
+        await self._attention.rest(self._needs.rules.echo_seconds)
 
     async def _back_off(self, row: OutboxRow, error: WhapiError) -> None:
         """Wait before another try of a send that certainly did not happen."""
         wait = delay(
             row.attempts,
-            base_seconds=RETRY_BASE_SECONDS,
+            base_seconds=self._needs.rules.retry_seconds,
             cap_seconds=RETRY_CAP_SECONDS,
             fraction=self._needs.random.random(),
         )
@@ -148,8 +147,16 @@ class Delivery:
         except WhapiError as error:
             await self._back_off(row, error)
             return await outbox.row(row.id)
-        ours = [m for m in listed if isinstance(m.content, Text) and m.content.body == row.body]
-        known = await outbox.known_ids([m.id for m in ours])
+        ours = [
+            m
+            for m in listed
+            if isinstance(m.content, Text)
+            and m.content.body == row.body
+            and m.source not in WRITTEN_BY_HAND
+        ]
+        known = await outbox.known_ids(
+            [m.id for m in ours], channel=self._key.channel, before=row.attempted_at
+        )
         found = next((m for m in ours if m.id not in known), None)
         if found is None:
             self._needs.log.warning("send not found in the chat, repeating", outbox=row.id)

@@ -32,6 +32,9 @@ class Gateway(Protocol):
     async def subscribe_presence(self, contact: str) -> None:
         """Ask to be told when the contact types."""
 
+    async def find_lid(self, contact: str) -> str:
+        """The other chat id of a phone number, ``<digits>@lid``; empty if there is none."""
+
     async def list_messages(
         self, chat: str, *, from_me: bool | None, since: float, count: int
     ) -> tuple[Message, ...]:
@@ -58,6 +61,12 @@ class ChatRules:
     """Messages of all chats together while there is typing; 0: no limit."""
     typing: bool
     """Show the typing indicator and keep a human pace."""
+    agent_seconds: float = 5.0
+    """An agent's messages are gathered so long after the last (the replaced system's value)."""
+    echo_seconds: float = 3.0
+    """The echo of a send comes within a second or two; after this the chat itself is asked."""
+    retry_seconds: float = 1.0
+    """The first wait before a model call or a send is tried again; it doubles with each try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.ledger import Accepted, Arrival
-from daemon.model import Text, Webhook
+from daemon.model import Presence, Text, Webhook
 from daemon.reading import verdict
 from daemon.whapi.wire import parse_webhook
 
@@ -38,7 +38,8 @@ class Intake:
         for arrival in accepted.arrivals:
             self._chats.poke(arrival)
         for presence in webhook.presences:
-            self._chats.presence(presence)
+            key = await needs.store.identities.canonical(presence.key)
+            self._chats.presence(Presence(key=key, status=presence.status))
         self._report(webhook, accepted)
 
     def _report(self, webhook: Webhook, accepted: Accepted) -> None:
@@ -64,4 +65,6 @@ class Intake:
                 self._report_takeover(arrival)
 
     def _report_takeover(self, arrival: Arrival) -> None:
-        self._needs.log.info("an agent has the chat", symbol="👥", chat=arrival.key.chat)
+        if self._needs.rules.pause_seconds:
+            self._needs.metrics.takeovers.inc()
+        self._needs.log.info("an agent writes", symbol="👥", chat=arrival.key.chat)

@@ -9,7 +9,7 @@ from daemon.chats.attention import Attention
 from daemon.chats.chat import Chat, Doing
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.presence import Subscriptions
-from daemon.errors import WhapiError
+from daemon.errors import StoreError, WhapiError
 from daemon.ledger import Arrival, NewPart
 from daemon.model import ChatKey, Presence
 
@@ -80,7 +80,7 @@ class ChatRegistry:
         """Let a chat look into the store for work left behind."""
         chat = self._chat(key)
         if chat is not None:
-            chat.attention.wake()
+            chat.attention.left_work()
 
     def presence(self, presence: Presence) -> None:
         """A contact types, records or stops; this alone never starts a task."""
@@ -110,9 +110,10 @@ class ChatRegistry:
         """Wait until no chat has a task."""
         await self._idle.wait()
 
-    def has_task(self, key: ChatKey) -> bool:
-        """True while somebody works on this chat."""
-        return key in self._chats
+    def is_busy(self, key: ChatKey) -> bool:
+        """True while a chat gathers or answers; what is in the store for it is in good hands."""
+        chat = self._chats.get(key)
+        return chat is not None and chat.doing in {"gathering", "thinking", "sending"}
 
     def statistics(self) -> Statistics:
         """Count the chats by what they do."""
@@ -147,6 +148,7 @@ class ChatRegistry:
         attention = Attention(
             self._needs.rules.window,
             pause_seconds=self._needs.rules.pause_seconds,
+            agent_seconds=self._needs.rules.agent_seconds,
             stopping=lambda: self._stopping,
             now=self._needs.now,
         )
@@ -155,7 +157,7 @@ class ChatRegistry:
             self._idle = trio.Event()
         self._nursery.start_soon(self._supervise, chat, name=f"chat {key.chat}")
         if self._subscriptions.is_due(key):
-            self._nursery.start_soon(self._subscribe, key, name=f"presence of {key.chat}")
+            self._nursery.start_soon(self._meet, key, name=f"meeting {key.chat}")
         return chat
 
     async def _supervise(self, chat: Chat) -> None:
@@ -209,10 +211,21 @@ class ChatRegistry:
             return False
         return True
 
-    async def _subscribe(self, key: ChatKey) -> None:
-        contact = key.chat.removesuffix("@s.whatsapp.net")
+    async def _meet(self, key: ChatKey) -> None:
+        """Ask to be told when a contact types, and by which other id WhatsApp knows it.
+
+        Both are courtesies of Whapi: without them the window is a little less clever, and a person
+        may be met a second time under the other id. Ends when both have been asked.
+        """
+        contact, _, kind = key.chat.partition("@")
+        gateway, log = self._needs.gateway, self._needs.log
         try:
-            await self._needs.gateway.subscribe_presence(contact)
+            await gateway.subscribe_presence(contact if kind == "s.whatsapp.net" else key.chat)
+            lid = await gateway.find_lid(contact) if kind == "s.whatsapp.net" else ""
+            if lid and await self._needs.store.identities.join(ChatKey(key.channel, lid), key.chat):
+                log.info("two ids of one person joined", chat=key.chat)
         except WhapiError as error:
             self._subscriptions.forget(key)
-            self._needs.log.debug("presence not subscribed", chat=key.chat, error=str(error))
+            log.debug("contact not met", chat=key.chat, error=str(error))
+        except StoreError as error:
+            log.warning("ids of one person not joined", chat=key.chat, error=str(error))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from daemon.chats.calls import call_tools
+from daemon.chats.calls import call_tools, known_output
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.run_progress import Progress
 from daemon.errors import AssistantError, ModelTemporary, ResponseGone
@@ -50,7 +50,7 @@ async def run_model(
     limit = needs.rules.max_tool_rounds
     for number in range(limit + 1):
         asked = _with(request, produced, last=number == limit)
-        response = await _ask(run, number, asked, progress, needs)
+        response = await _ask(run, number, asked, needs)
         usage += response.usage
         produced += response.items
         if not response.calls:
@@ -67,6 +67,26 @@ async def run_model(
     )
 
 
+async def done_so_far(turn: Turn, needs: Dependencies) -> list[JsonObject]:
+    """What the run of a turn that will not be answered has done: items for the thread.
+
+    A booking that was made stays known to the model, although an agent or a fault ended the turn.
+    """
+    run = await needs.store.runs.begin(turn, now=needs.now())
+    items: list[JsonObject] = []
+    for recorded in run.rounds:
+        if recorded.response is None:
+            break
+        items += recorded.response.items
+        for call in recorded.response.calls:
+            output = known_output(turn, run, recorded.round, call)
+            if output is not None:
+                items.append(
+                    {"type": "function_call_output", "call_id": call.call_id, "output": output}
+                )
+    return items
+
+
 def _with(request: ModelRequest, produced: list[JsonObject], *, last: bool) -> ModelRequest:
     """The request of one round: the burst and what came of it; the last one without tools."""
     items = (*request.items, *produced)
@@ -80,9 +100,7 @@ def _with(request: ModelRequest, produced: list[JsonObject], *, last: bool) -> M
     )
 
 
-async def _ask(
-    run: Run, number: int, request: ModelRequest, progress: Progress, needs: Dependencies
-) -> ModelResponse:
+async def _ask(run: Run, number: int, request: ModelRequest, needs: Dependencies) -> ModelResponse:
     """One round's response: from the ledger, else from the server, else anew."""
     recorded = next((r for r in run.rounds if r.round == number), None)
     if recorded is not None and recorded.response is not None:
@@ -92,50 +110,45 @@ async def _ask(
     try:
         response = None
         if recorded is not None and recorded.response_id:
-            response = await _harvest(recorded, progress, needs)
+            response = await _harvest(recorded, needs)
         if response is None:
             await runs.round_started(run, number, now=needs.now())
 
             async def named(response_id: str) -> None:
-                progress.response_id = response_id
                 await runs.round_named(run, number, response_id)
 
             response = await needs.engine.respond(request, on_started=named)
     except AssistantError as error:
-        progress.response_id = ""
         lost = not isinstance(error, ModelTemporary)
         await runs.round_failed(run, number, str(error), lost=lost, now=needs.now())
         raise
-    progress.response_id = ""
     needs.metrics.run.observe(trio.current_time() - started)
     await runs.round_completed(run, number, response, now=needs.now())
     return response
 
 
-async def _harvest(
-    recorded: RecordedRound, progress: Progress, needs: Dependencies
-) -> ModelResponse | None:
+async def _harvest(recorded: RecordedRound, needs: Dependencies) -> ModelResponse | None:
     """Fetch a response that an earlier process asked for; None if the server has lost it."""
-    progress.response_id = recorded.response_id
     try:
         response = await needs.engine.resume(recorded.response_id, starting_after=0)
     except ResponseGone:
-        needs.log.info("response is gone, asking again", response=recorded.response_id)
+        needs.metrics.recoveries.labels("asked_again").inc()
+        needs.log.info("response is gone, asking again", symbol="♻", response=recorded.response_id)
         return None
-    needs.log.info("response harvested", response=recorded.response_id)
+    needs.metrics.recoveries.labels("harvested").inc()
+    needs.log.info("response harvested", symbol="♻", response=recorded.response_id)
     return response
 
 
-async def give_up(progress: Progress, needs: Dependencies) -> None:
+async def give_up(turn: Turn, needs: Dependencies) -> None:
     """Tell the server that the response it is working on is of no use any more.
 
-    Called after a run was cancelled for good (superseded, taken over, too slow); a run that a
-    stop of the daemon interrupts is left running, to be harvested by the next start.
+    For a run that was cancelled for good (superseded, taken over, too slow), in this process or
+    before it. A run that a stop of the daemon interrupts is left running, to be harvested.
     """
-    if not progress.response_id:
+    response_id = await needs.store.runs.abandon_response(turn.id, now=needs.now())
+    if not response_id:
         return
     with trio.move_on_after(CANCEL_SECONDS):
-        try:
-            await needs.engine.cancel(progress.response_id)
-        except AssistantError as error:
-            needs.log.info("response could not be cancelled", error=str(error))
+        stopped = await needs.engine.cancel(response_id)
+        needs.log.info("response cancelled", turn=turn.request_id, stopped=stopped)

@@ -9,5 +9,3 @@ class Progress:
 
     effects: bool = False
     """True once a tool with side effects has started: from then on it is not superseded."""
-    response_id: str = ""
-    """The response that the server is working on, if it could be cancelled there."""

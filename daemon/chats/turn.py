@@ -10,7 +10,7 @@ import trio
 from daemon.backoff import delay
 from daemon.chats.attention import Attention, Interruption
 from daemon.chats.dependencies import Dependencies
-from daemon.chats.run import Answer, give_up, run_model
+from daemon.chats.run import Answer, done_so_far, give_up, run_model
 from daemon.chats.run_progress import Progress
 from daemon.chats.typing_indicator import with_typing_shown
 from daemon.errors import ModelRejected, ModelTemporary
@@ -21,7 +21,6 @@ from daemon.observe.logs import Log
 from daemon.reading import burst_item, context_line
 from daemon.split import split_reply
 
-RETRY_BASE_SECONDS = 1.0
 RETRY_CAP_SECONDS = 60.0
 APOLOGISE_AFTER = 3
 APOLOGISE_AFTER_SECONDS = 20.0
@@ -93,15 +92,18 @@ class TurnWork:
         """Close the turn if no answer is wanted any more."""
         turn, needs, now = self._turn, self._needs, self._needs.now()
         if self._attention.is_paused:
-            items = [burst_item(turn.messages)] if turn.messages else []
+            items = await self._unanswered_items()
+            await give_up(turn, needs)
             await needs.store.turns.close(
                 turn, "handed_off", reason="an agent has the chat", items=items, now=now
             )
             self._ended("handed_off")
         elif not turn.messages:
+            await give_up(turn, needs)
             await needs.store.turns.close(turn, "ignored", reason="deleted by its author", now=now)
             self._ended("ignored")
-        elif turn.messages[-1].received_at < now - needs.rules.max_age_seconds:
+        elif _written_at(turn) < now - needs.rules.max_age_seconds:
+            await give_up(turn, needs)
             await needs.store.turns.apologise(turn, NewPart(needs.texts.expired), now=now)
             await needs.store.turns.close(turn, "expired", reason="too old to answer", now=now)
             self._ended("expired")
@@ -120,7 +122,7 @@ class TurnWork:
         needs, attention = self._needs, self._attention
         self._attempts = await needs.store.turns.begin_attempt(self._turn)
         request = await self._request()
-        progress = Progress()
+        progress = Progress(effects=self._turn.effects)
         result: Answer | Failure | None = None
         with trio.CancelScope() as scope:
             attention.watch(scope, progress, superseded=self._turn.superseded)
@@ -134,8 +136,10 @@ class TurnWork:
             self._turn = replace(self._turn, effects=True)
         if result is not None:
             return result
-        await give_up(progress, needs)
+        needs.model_breaker.released()
         interruption = attention.interruption or "released"
+        if interruption == "released":
+            await give_up(self._turn, needs)
         self._log.info("run interrupted", why=interruption)
         return interruption
 
@@ -145,7 +149,8 @@ class TurnWork:
             with trio.fail_after(needs.rules.run_timeout_seconds):
                 answer = await run_model(self._turn, request, progress, needs)
         except trio.TooSlowError:
-            await give_up(progress, needs)
+            needs.model_breaker.released()
+            await give_up(self._turn, needs)
             self._timeouts += 1
             return Failure("the run took too long", final=self._timeouts >= MAX_TIMEOUTS)
         except ModelTemporary as error:
@@ -154,6 +159,7 @@ class TurnWork:
                 self._log.error("model server is down", symbol="🚨", error=str(error))
             return Failure(str(error), retry_after=retry_after)
         except ModelRejected as error:
+            needs.model_breaker.succeeded()
             return Failure(str(error), final=True)
         if needs.model_breaker.succeeded():
             self._log.info("model server is back", symbol="✅")
@@ -210,7 +216,7 @@ class TurnWork:
         needs = self._needs
         wait = delay(
             max(0, self._attempts - 1),
-            base_seconds=RETRY_BASE_SECONDS,
+            base_seconds=needs.rules.retry_seconds,
             cap_seconds=RETRY_CAP_SECONDS,
             fraction=needs.random.random(),
         )
@@ -235,6 +241,7 @@ class TurnWork:
         self._attention.window = None
         self._attention.news = False
         self._attention.came_late = False
+        await give_up(self._turn, self._needs)
         self._turn = await self._needs.store.turns.join(
             self._turn,
             limit=self._needs.rules.window.max_messages,
@@ -252,10 +259,16 @@ class TurnWork:
             self._turn,
             "dead",
             reason=failure.reason,
-            items=[burst_item(self._turn.messages)],
+            items=await self._unanswered_items(),
             now=needs.now(),
         )
         self._ended("dead")
+
+    async def _unanswered_items(self) -> list[JsonObject]:
+        """What goes into the thread of a turn without an answer: the burst, and what was done."""
+        turn = self._turn
+        items = [burst_item(turn.messages)] if turn.messages else []
+        return [*items, *await done_so_far(turn, self._needs)] if turn.effects else items
 
     async def _apologise(self) -> None:
         """Say once in an outage that the answer is late, and say it now and not with the answer."""
@@ -265,3 +278,12 @@ class TurnWork:
         ):
             needs.metrics.fallbacks.inc()
             await self._say()
+
+
+def _written_at(turn: Turn) -> float:
+    """When the newest message of a burst was written, Unix seconds.
+
+    An outage of the daemon or of the channel delays messages, so their arrival says too little.
+    """
+    newest = turn.messages[-1]
+    return min(newest.message.sent_at or newest.received_at, newest.received_at)

@@ -32,6 +32,9 @@ MESSAGE_KINDS = (
 """Whapi's message types that are told apart (reference: Whapi OpenAPI 1.8); others are "other"."""
 
 TURN_OUTCOMES = ("answered", "ignored", "handed_off", "expired", "dead")
+RECOVERIES = ("harvested", "asked_again", "continued")
+"""A response fetched from the server, one that had to be asked for again, any other work."""
+
 OUTBOX_STATES = ("pending", "sending", "unknown", "failed")
 """States in which a row still waits for something or somebody; sent rows are history."""
 
@@ -39,7 +42,7 @@ UPSTREAM_OUTCOMES = ("ok", "temporary", "rejected", "unknown", "channel_trouble"
 UPSTREAM_OPERATIONS = {
     "whapi": (
         *("text", "voice", "document", "presence", "subscribe", "message", "messages", "chat"),
-        *("labels", "media", "health", "settings", "other"),
+        *("contact", "labels", "media", "health", "settings", "other"),
     ),
     "model": ("response", "retrieve", "cancel", "transcription", "speech", "models", "other"),
 }
@@ -69,6 +72,10 @@ class Metrics:
         self.turns = self._counter("turns", "Turns ended, by outcome", "outcome")
         self.fallbacks = self._counter("fallbacks", "Built-in texts sent in place of an answer")
         self.tokens = self._counter("tokens", "Tokens the model reported, by kind", "kind")
+        self.recoveries = self._counter(
+            "recoveries", "Work of an earlier process taken up again, by how", "how"
+        )
+        self.takeovers = self._counter("takeovers", "Messages of human agents that paused a chat")
         self.chat_crashes = self._counter("chat_crashes", "Chat tasks that ended by a fault")
         self._upstream = self._counter(
             *("upstream_requests", "Requests to other services, by outcome"),
@@ -80,6 +87,8 @@ class Metrics:
             self._messages.labels(kind)
         for outcome in TURN_OUTCOMES:
             self.turns.labels(outcome)
+        for how in RECOVERIES:
+            self.recoveries.labels(how)
         for kind in ("input", "cached", "output", "reasoning"):
             self.tokens.labels(kind)
         for service, operations in UPSTREAM_OPERATIONS.items():

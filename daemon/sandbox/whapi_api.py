@@ -46,6 +46,8 @@ class WhapiApi:
         self._now = now
         self._started_at = now()
         self.labels = labels
+        self.lids: dict[str, str] = {}
+        """Opaque ids (``<digits>@lid``) by phone number."""
         self.sending = Sending(ledger=ledger, now=now, rng=rng)
         self._settings = settings
         self._routes = tuple(
@@ -69,6 +71,7 @@ class WhapiApi:
             ("GET", r"/chats", "chats", self.list_chats),
             ("GET", rf"/chats/{chat}", "chat", self.get_chat),
             ("GET", r"/contacts/(\d+)", "contact", self.get_contact),
+            ("GET", r"/contacts/lids/(\d+)", "lid", self.get_lid),
             ("GET", r"/health", "health", self.health),
             ("GET", r"/settings", "settings", self._settings.get),
             ("PATCH", r"/settings", "set_settings", self._settings.patch),
@@ -89,6 +92,11 @@ class WhapiApi:
             if match:
                 status = 405
         return status
+
+    def get_lid(self, _request: Request, contact: str) -> Answer:
+        """GET /contacts/lids/{id}: the opaque id of a phone number, if WhatsApp has told it."""
+        lid = self.lids.get(contact)
+        return json_answer({"lid": lid}) if lid else error_answer(404, "lid not found")
 
     def list_messages(self, request: Request, chat_id: str) -> Answer:
         """GET /messages/list/{chat}: a page of messages, newest first unless ``sort=asc``."""

@@ -27,6 +27,10 @@ MAX_BATCH = 256
 READERS = 2
 """Reader connections: reads are short, and more threads would only compete for the interpreter."""
 
+CLOSE_SECONDS = 2.0
+"""How long a close goes on although it is cancelled: the lock must not be free before the last
+write is done, and the stop as a whole has a deadline of seconds."""
+
 FATAL_CODES = frozenset(
     {
         sqlite3.SQLITE_IOERR,
@@ -71,6 +75,7 @@ class Database:
         """Why the database cannot be used any more; empty while it can."""
         self.failed = trio.Event()
         """Set once `fault` is: the daemon then stops, and the next start opens it afresh."""
+        self._closing = False
         self._clock = clock
         self._meter = meter
         self._writes: queue.SimpleQueue[_Write[object] | None] = queue.SimpleQueue()
@@ -90,8 +95,8 @@ class Database:
         Raises StoreUnavailable if it is not stored; what the verb itself raises passes through,
         with the verb's own changes undone.
         """
-        if self.fault:
-            raise StoreUnavailable(self.fault)
+        if self.fault or self._closing:
+            raise StoreUnavailable(self.fault or "the store is closed")
         write = _Write(verb)
         self._writes.put(cast("_Write[object]", write))
         await write.done.wait()
@@ -115,8 +120,12 @@ class Database:
 
     async def close(self) -> None:
         """Finish the writes that wait, fold the log into the file, and close. Idempotent."""
+        self._closing = True
         self._writes.put(None)
-        await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
+        with trio.move_on_after(CLOSE_SECONDS, shield=True) as grace:
+            await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
+        if grace.cancelled_caught:
+            await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
         for reader in self._readers:
             reader.close()
 
@@ -145,12 +154,8 @@ class Database:
 
     def _commit(self, batch: list[_Write[object]]) -> None:
         started = self._clock()
-        try:
-            with _transaction(self._connection):
-                for write in batch:
-                    _apply(self._connection, write)
-        except sqlite3.Error as error:
-            fault = self._note_fault(error)
+        fault = self.fault or self._commit_as_one(batch)
+        if fault:
             for write in batch:
                 write.error = StoreUnavailable(fault)
         seconds = self._clock() - started
@@ -158,12 +163,21 @@ class Database:
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._finish, batch, seconds)
 
+    def _commit_as_one(self, batch: list[_Write[object]]) -> str:
+        """Write a batch in one transaction; gives the fault if nothing of it is stored."""
+        try:
+            with _transaction(self._connection):
+                for write in batch:
+                    _apply(self._connection, write)
+        except sqlite3.Error as error:
+            return self._note_fault(error)
+        return ""
+
     def _note_fault(self, error: sqlite3.Error) -> str:
         """Say what failed; remember it if the handle cannot be trusted any more."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         fault = f"cannot write to the store: {error} ({name})"
-        if code in FATAL_CODES:
+        if _is_fatal(error):
             self.fault = fault
         return fault
 
@@ -178,14 +192,19 @@ class Database:
             self._meter.committed(rows=len(batch), seconds=seconds)
 
 
+def _is_fatal(error: sqlite3.Error) -> bool:
+    """True if the handle cannot be trusted after this error."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in FATAL_CODES
+
+
 def _apply(connection: sqlite3.Connection, write: _Write[object]) -> None:
     """Run one write so that its failure undoes it alone."""
     connection.execute("SAVEPOINT one_write")
     try:
         write.result = write.verb(connection)
-    except sqlite3.OperationalError:
-        raise  # the disk, not the verb: the whole batch fails
     except sqlite3.Error as error:
+        if isinstance(error, sqlite3.OperationalError) or _is_fatal(error):
+            raise  # the disk, not the verb: the whole batch fails
         write.error = StoreError(f"the store refused a write: {error}")
     except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
         write.error = error

@@ -28,6 +28,7 @@ from daemon.model import (
     Webhook,
 )
 from daemon.store.database import Database
+from daemon.store.identity import LID, canonical, join, shown_pair
 from daemon.store.thread import add_note
 
 ROW_BODY_BYTES = 64 * 1024
@@ -90,7 +91,7 @@ class Inbox:
             event_id = _insert_event(connection, webhook, body, body_file, now)
             tally = _Tally(event_id=event_id, now=now, pause_until=pause_until)
             for message, verdict in zip(webhook.messages, verdicts, strict=True):
-                _take(connection, message, verdict, tally)
+                _take(connection, _of_one_person(connection, message), verdict, tally)
             changes: tuple[Edit | Deletion, ...] = (*webhook.edits, *webhook.deletions)
             for change in changes:
                 _change(connection, webhook.channel, change, tally)
@@ -139,6 +140,19 @@ class Inbox:
                 )
                 for channel, chat, from_me, kind, received_at in rows
             )
+
+        return await self._database.read(verb)
+
+    async def chats_waiting(self, *, older_than: float) -> tuple[ChatKey, ...]:
+        """The chats with a message that no turn has taken and that came before a time."""
+
+        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
+            rows = connection.execute(
+                "SELECT DISTINCT channel, chat FROM messages"
+                " WHERE state = 'received' AND received_at < ?",
+                (older_than,),
+            )
+            return tuple(ChatKey(*row) for row in rows)
 
         return await self._database.read(verb)
 
@@ -199,6 +213,16 @@ def _insert_event(
     if event_id is None:  # pragma: no cover - an INSERT always has one
         raise StoreUnavailable("the event got no number")
     return event_id
+
+
+def _of_one_person(connection: sqlite3.Connection, message: Message) -> Message:
+    """The message in the chat that stands for its person, whichever id WhatsApp has used."""
+    if not message.key.chat.endswith(LID):
+        return message
+    phone_chat = shown_pair(message)
+    if phone_chat:
+        join(connection, message.key, phone_chat)
+    return msgspec.structs.replace(message, key=canonical(connection, message.key))
 
 
 def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally: _Tally) -> None:
@@ -302,8 +326,10 @@ def _is_echo(connection: sqlite3.Connection, message: Message, now: float) -> bo
     if by_id.fetchone():
         return True
     body = message.content.body if isinstance(message.content, Text) else None
-    if body is None:
+    if body is None or message.source in {"mobile", "web"}:
         return False
+    if _owed_echo(connection, message.key, body, now):
+        return True
     row = connection.execute(
         "SELECT id FROM outbox WHERE channel IN (?, '') AND chat = ? AND body = ?"
         " AND state IN ('sending', 'unknown') ORDER BY id LIMIT 1",
@@ -316,14 +342,22 @@ def _is_echo(connection: sqlite3.Connection, message: Message, now: float) -> bo
             (message.id, now, row[0]),
         )
         return True
-    if message.source != "api":
-        return False
-    another_id = connection.execute(
-        "SELECT id FROM outbox WHERE channel IN (?, '') AND chat = ? AND body = ?"
-        " AND state = 'sent' AND sent_at > ? LIMIT 1",
-        (*message.key, body, now - ECHO_SECONDS),
+    return False
+
+
+def _owed_echo(connection: sqlite3.Connection, key: ChatKey, body: str, now: float) -> bool:
+    """True if a send of these words that was answered has not had its echo: this is it.
+
+    It has come under another id than the answer gave. Looked for before the sends in flight, so
+    that it does not settle a later send of the same words.
+    """
+    row = connection.execute(
+        "SELECT 1 FROM outbox o WHERE o.channel IN (?, '') AND o.chat = ? AND o.body = ?"
+        " AND o.state = 'sent' AND o.sent_at > ? AND NOT EXISTS (SELECT 1 FROM messages m"
+        " WHERE m.channel = ? AND m.id = o.message_id) LIMIT 1",
+        (*key, body, now - ECHO_SECONDS, key.channel),
     ).fetchone()
-    return another_id is not None
+    return row is not None
 
 
 def _change(
@@ -345,7 +379,7 @@ def _change(
     seq, chat, text, from_me, state, turn_state = row
     key = ChatKey(channel, chat)
     message = _read_message.decode(text)
-    if from_me or (isinstance(change, Edit) and _words(message) == change.body):
+    if from_me or (isinstance(change, Edit) and words(message) == change.body):
         return
     undecided = state == "received" or (state == "in_turn" and turn_state == "open")
     if isinstance(change, Edit):
@@ -364,7 +398,7 @@ def _change(
     if undecided:
         tally.arrivals.append(Arrival(key=key, what="change", received_at=tally.now))
     elif state in {"answered", "in_turn", "handed_off"}:
-        add_note(connection, key, _change_note(message, change), now=tally.now)
+        add_note(connection, key, change_note(message, change), now=tally.now)
 
 
 def _apply_early_change(connection: sqlite3.Connection, message: Message, tally: _Tally) -> None:
@@ -376,7 +410,8 @@ def _apply_early_change(connection: sqlite3.Connection, message: Message, tally:
         _change(connection, message.key.channel, _read_change.decode(row[0]), tally)
 
 
-def _words(message: Message) -> str:
+def words(message: Message) -> str:
+    """The words of a message: its text, or the caption of its file."""
     content = message.content
     if isinstance(content, Text):
         return content.body
@@ -390,8 +425,8 @@ def _edited(message: Message, change: Edit) -> Text | Media:
     return Text(body=change.body)
 
 
-def _change_note(message: Message, change: Edit | Deletion) -> str:
+def change_note(message: Message, change: Edit | Deletion) -> str:
     """How a change that came after the answer is told to the model."""
     if isinstance(change, Edit):
         return f"[The customer edited an earlier message. It now says:] {change.body}"
-    return f"[The customer deleted an earlier message:] {_words(message)}"
+    return f"[The customer deleted an earlier message:] {words(message)}"

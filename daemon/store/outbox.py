@@ -107,13 +107,22 @@ class Outbox:
 
         return await self._database.write(verb)
 
-    async def known_ids(self, message_ids: Sequence[str]) -> frozenset[str]:
-        """Those of some WhatsApp ids that are sends of ours already."""
+    async def known_ids(
+        self, message_ids: Sequence[str], *, channel: str = "", before: float = 0
+    ) -> frozenset[str]:
+        """Those of some WhatsApp ids that are sends of ours already.
+
+        Also those that ``channel`` told of ``before`` that time (Unix seconds), as the echo of an
+        earlier send under another id, say: they cannot be a send that was made after it.
+        """
 
         def verb(connection: sqlite3.Connection) -> frozenset[str]:
             found = [
                 connection.execute(
-                    "SELECT message_id FROM outbox WHERE message_id = ?", (message_id,)
+                    "SELECT message_id FROM outbox WHERE message_id = ?1 UNION ALL"
+                    " SELECT id FROM messages WHERE channel = ?2 AND id = ?1 AND from_me = 1"
+                    " AND received_at < ?3",
+                    (message_id, channel, before),
                 ).fetchone()
                 for message_id in message_ids
             ]

@@ -111,6 +111,31 @@ class Runs:
 
         await self._database.write(verb)
 
+    async def abandon_response(self, turn_id: int, *, now: float) -> str:
+        """The response that the server may be working on for a turn, if there is one.
+
+        It counts as lost from here on: the caller cancels it at the server.
+        """
+
+        def verb(connection: sqlite3.Connection) -> str:
+            row = connection.execute(
+                "SELECT p.run_id, p.round, p.response_id FROM responses p"
+                " JOIN runs r ON r.id = p.run_id WHERE r.turn_id = ? AND r.state = 'running'"
+                " AND p.state != 'completed' AND p.response_id != ''",
+                (turn_id,),
+            ).fetchone()
+            if row is None:
+                return ""
+            run_id, number, response_id = row
+            connection.execute(
+                "UPDATE responses SET state = 'failed', response_id = '', error = 'abandoned',"
+                " ended_at = ? WHERE run_id = ? AND round = ?",
+                (now, run_id, number),
+            )
+            return str(response_id)
+
+        return await self._database.write(verb)
+
     async def call_started(
         self, run: Run, number: int, call: FunctionCall, *, effects: bool, now: float
     ) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.store.database import Database, Meter, open_database
+from daemon.store.identity import Identities
 from daemon.store.inbox import Inbox
 from daemon.store.outbox import Outbox
 from daemon.store.runs import Runs
@@ -23,6 +24,7 @@ class Store:
     runs: Runs
     outbox: Outbox
     threads: Threads
+    identities: Identities
 
 
 @contextlib.asynccontextmanager
@@ -41,6 +43,7 @@ async def open_store(
             runs=Runs(database),
             outbox=Outbox(database),
             threads=Threads(database),
+            identities=Identities(database),
         )
         await store.outbox.repair()
         yield store

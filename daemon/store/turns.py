@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Sequence
 
 from daemon.ledger import NewPart, Outcome, StoredMessage, Turn
-from daemon.model import ChatKey, JsonObject
+from daemon.model import ChatKey, Deletion, Edit, JsonObject
 from daemon.store.database import Database
-from daemon.store.inbox import stored_message
+from daemon.store.inbox import change_note, stored_message, words
 from daemon.store.outbox import queue_parts
-from daemon.store.thread import append
+from daemon.store.thread import add_note, append
 
 _TURN = (
     "SELECT id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at"
@@ -112,11 +112,13 @@ class Turns:
     ) -> Turn:
         """Decide the answer: the thread and the outbox get it in one write.
 
-        From here on the answer is said exactly once, whatever happens.
+        From here on the answer is said exactly once, whatever happens. What was edited or deleted
+        since ``turn`` was read is noted in the thread, since the answer does not know it.
         """
 
         def verb(connection: sqlite3.Connection) -> Turn:
             append(connection, turn.key, turn.id, items, now=now)
+            _note_changes(connection, turn, now)
             queue_parts(connection, turn.key, turn.id, parts, now=now)
             connection.execute(
                 "UPDATE runs SET state = 'completed', ended_at = ?"
@@ -221,6 +223,29 @@ def _close(
     )
 
 
+def _note_changes(connection: sqlite3.Connection, turn: Turn, now: float) -> None:
+    """Put into the thread what has become of a turn's messages since the turn was read."""
+    left = {stored.seq: stored.message for stored in _messages(connection, turn.id)}
+    for stored in turn.messages:
+        message = left.get(stored.seq)
+        if message is None:
+            change: Edit | Deletion = Deletion(target=stored.message.id)
+        elif message.content != stored.message.content:
+            change = Edit(target=message.id, body=words(message))
+        else:
+            continue
+        add_note(connection, turn.key, change_note(stored.message, change), now=now)
+
+
+def _messages(connection: sqlite3.Connection, turn_id: int) -> tuple[StoredMessage, ...]:
+    rows = connection.execute(
+        "SELECT seq, message, received_at FROM messages"
+        " WHERE turn_id = ? AND deleted_at IS NULL ORDER BY seq",
+        (turn_id,),
+    )
+    return tuple(stored_message(*row) for row in rows)
+
+
 def _claim(connection: sqlite3.Connection, key: ChatKey, turn_id: int | None, limit: int) -> None:
     connection.execute(
         "UPDATE messages SET state = 'in_turn', turn_id = ? WHERE seq IN (SELECT seq FROM messages"
@@ -235,11 +260,6 @@ def _turn(
     row: tuple[int, str, str, str, str, int, int, int, float],
 ) -> Turn:
     turn_id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at = row
-    messages = connection.execute(
-        "SELECT seq, message, received_at FROM messages"
-        " WHERE turn_id = ? AND deleted_at IS NULL ORDER BY seq",
-        (turn_id,),
-    )
     return Turn(
         id=turn_id,
         key=ChatKey(channel, chat),
@@ -249,13 +269,9 @@ def _turn(
         superseded=superseded,
         quotes=bool(quotes),
         opened_at=opened_at,
-        messages=tuple(_stored(messages)),
+        messages=_messages(connection, turn_id),
         effects=connection.execute(
             "SELECT 1 FROM tool_calls WHERE turn_id = ? AND effects = 1", (turn_id,)
         ).fetchone()
         is not None,
     )
-
-
-def _stored(rows: sqlite3.Cursor) -> list[StoredMessage]:
-    return [stored_message(*row) for row in rows]

@@ -7,7 +7,7 @@ from typing import Protocol
 class Daemon(Protocol):
     """The daemon as seen from HTTP. The edge asks and tells; it decides nothing.
 
-    Only `accept` and `clear_locks` may wait; the rest is read from memory.
+    Only the coroutines may wait; the rest is read from memory.
     """
 
     @property
@@ -39,6 +39,16 @@ class Daemon(Protocol):
 
     async def clear_locks(self) -> int:
         """Cancel the running turns, release their chats, and return how many there were."""
+
+    async def pause(self, chat: str, minutes: float | None) -> int:
+        """Keep the bot out of a chat; `minutes` None takes the configured time.
+
+        `chat` is digits or a chat id. Returns how many chats it concerns: 0 if it is not known.
+        Raises StoreUnavailable.
+        """
+
+    async def resume(self, chat: str) -> int:
+        """Let the bot answer in a chat again; like `pause`."""
 
     def metrics(self, accept_header: str) -> tuple[bytes, str]:
         """Return the metrics and their content type, in the best format that the client accepts."""

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from daemon.web.asgi import Log, iso_utc
 from daemon.web.bearer import bears
 from daemon.web.facade import Daemon, EdgeSettings
+from daemon.web.takeover import create_takeover
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -33,6 +34,9 @@ def create_pages(daemon: Daemon, settings: EdgeSettings, log: Log) -> QuartTrio:
     app.register_blueprint(_about(daemon))
     app.register_blueprint(_metrics(daemon, settings))
     app.register_blueprint(_locks(daemon, settings))
+    takeover = create_takeover(daemon)
+    takeover.before_request(admin_guard(settings))
+    app.register_blueprint(takeover)
     _answer_errors(app, log)
     app.after_request(_secure)
     return app

@@ -174,6 +174,13 @@ def read_chat(body: bytes) -> ChatInfo:
     )
 
 
+def read_lid(body: bytes) -> str:
+    """Read the opaque id of a contact, as a chat id; empty if the answer holds none."""
+    lid = text(_object(body).get("lid"))
+    digits = lid.removesuffix("@lid")
+    return f"{digits}@lid" if digits.isdecimal() else ""
+
+
 def _object(body: bytes) -> dict[str, Any]:
     for read in (bytes, strict_json):
         try:

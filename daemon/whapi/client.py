@@ -31,6 +31,7 @@ from daemon.whapi.answers import (
     explanation,
     read_chat,
     read_health,
+    read_lid,
     read_messages,
     read_sent,
 )
@@ -40,8 +41,8 @@ from daemon.whapi.fields import without_surrogates
 Answer = TypeVar("Answer")
 Observe = Callable[[str, str, float], None]
 """Told of each call: operation (``text``, ``presence``, ``subscribe``, ``messages``, ``health``,
-``chat``), outcome (``ok``, ``temporary``, ``unknown``, ``channel_trouble``, ``rejected``,
-``cancelled``), seconds."""
+``chat``, ``contact``), outcome (``ok``, ``temporary``, ``unknown``, ``channel_trouble``,
+``rejected``, ``cancelled``), seconds."""
 
 _TRIES = 3
 _BACKOFF_BASE_SECONDS = 0.25
@@ -157,6 +158,16 @@ class WhapiClient:
         request = Request(operation="chat", method="GET", path=f"/chats/{_segment(chat)}")
         read: Callable[[bytes], ChatInfo | None] = read_chat
         return await self._repeatable(request, read, instead={404: None})
+
+    async def find_lid(self, contact_digits: str) -> str:
+        """Look up the opaque chat id (``<digits>@lid``) of a phone number; empty if none is known.
+
+        Whapi has no way back from such an id to a number.
+        """
+        request = Request(
+            operation="contact", method="GET", path=f"/contacts/lids/{_segment(contact_digits)}"
+        )
+        return await self._repeatable(request, read_lid, instead={404: ""})
 
     async def _repeatable(
         self,

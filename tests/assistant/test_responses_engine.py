@@ -180,19 +180,22 @@ async def test_cancelling_closes_the_connection(
     assert (server.calls[0].outcome, server.calls[0].disconnects) == ("cut", 1)
 
 
-async def test_cancelling_cancels_a_background_response(
+async def test_cancelling_leaves_a_background_response_to_the_caller(
     server: ModelServer, open_engine: Open, ask: Ask
 ) -> None:
-    """There the model would work on, so the server is told."""
+    """A stop of the daemon leaves it running, to be harvested; whoever wants it gone says so."""
     server.script(Step(gate=trio.Event()))
     with trio.fail_after(20):
-        async with open_engine(background=True) as engine, trio.open_nursery() as nursery:
+        async with open_engine(background=True) as engine:
+            async with trio.open_nursery() as nursery:
 
-            async def announce(_response_id: str) -> None:
-                await trio.lowlevel.checkpoint()
-                nursery.cancel_scope.cancel()
+                async def announce(_response_id: str) -> None:
+                    await trio.lowlevel.checkpoint()
+                    nursery.cancel_scope.cancel()
 
-            await engine.respond(ask("hola"), on_started=announce)
+                await engine.respond(ask("hola"), on_started=announce)
+            assert server.calls[0].outcome == "running"
+            assert await engine.cancel(server.calls[0].response_id)
         await server.calls[0].ended.wait()
     assert server.calls[0].outcome == "cancelled"
     assert ("POST", f"/responses/{server.calls[0].response_id}/cancel") in server.hits
@@ -204,18 +207,23 @@ async def test_cancelling_before_the_id_is_known_waits_for_it(
     """Else a response that nobody knows would run on at our cost."""
     gate = trio.Event()
     server.script(Step(outputs=(Say("tarde"),), gate=gate, gate_at=0, tokens_per_second=0.01))
+    announced: list[str] = []
+
+    async def announce(response_id: str) -> None:
+        announced.append(response_id)
+        await trio.lowlevel.checkpoint()
+
     with trio.fail_after(20):
         async with open_engine(background=True) as engine, trio.open_nursery() as nursery:
             nursery.start_soon(
-                partial(engine.respond, ask("hola"), on_started=ignore), name="respond"
+                partial(engine.respond, ask("hola"), on_started=announce), name="respond"
             )
             await server.wait_for(lambda: server.running == 1)
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
                 await trio.testing.wait_all_tasks_blocked()
                 gate.set()
-        await server.calls[0].ended.wait()
-    assert server.calls[0].outcome == "cancelled"
+    assert announced == [server.calls[0].response_id]
 
 
 async def test_cancelling_a_server_that_never_answers_takes_a_second(

@@ -19,6 +19,7 @@ class MemoryDaemon:
     done: trio.Event = field(default_factory=trio.Event)
     unready: str = ""
     cleared: int = 0
+    pauses: list[tuple[str, float | None]] = field(default_factory=list)
     accept_headers: list[str] = field(default_factory=list)
 
     def now(self) -> float:
@@ -52,6 +53,14 @@ class MemoryDaemon:
     async def clear_locks(self) -> int:
         self.cleared += 1
         return 3
+
+    async def pause(self, chat: str, minutes: float | None) -> int:
+        self.pauses.append((chat, minutes))
+        return int(chat != "unknown")
+
+    async def resume(self, chat: str) -> int:
+        self.pauses.append((chat, 0))
+        return int(chat != "unknown")
 
     def metrics(self, accept_header: str) -> tuple[bytes, str]:
         self.accept_headers.append(accept_header)

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 import httpx
 import trio
 
-from daemon.app import World, run
+from daemon.app import World, open_dependencies, run
+from daemon.chats.dependencies import Dependencies
 from daemon.observe.logs import open_log
 from daemon.observe.metrics import Metrics
 from daemon.observe.redaction import Redactor
@@ -52,14 +54,21 @@ class Stage:
         self.log = StringIO()
         """Everything the daemon has logged, one JSON object a line."""
         self.world = new_world(self.log)
+        self.rules: Mapping[str, Any] = {}
+        """Fields of the chats' rules that no setting changes, such as ``agent_seconds``."""
+        self.later_seconds = 0.0
+        """How far the wall clock of the next start is ahead of the real one."""
         self._outside = outside
         self._nursery = nursery
         self._ended = trio.Event()
+        self._life = trio.CancelScope()
 
     async def start(self) -> None:
         """Start the daemon on the stage's store; webhooks go to it from now on."""
-        self.world = new_world(self.log)
+        later = self.later_seconds
+        self.world = replace(new_world(self.log), now=lambda: time.time() + later)
         self._ended = trio.Event()
+        self._life = trio.CancelScope()
         (self.url,) = await self._nursery.start(self._run, name="daemon under test")
         self.gateway.set_webhook(f"{self.url}/hook")
 
@@ -68,13 +77,30 @@ class Stage:
         self.world.stop.set()
         await self._ended.wait()
 
+    async def crash(self) -> None:
+        """End the daemon where it stands: every task cancelled at once, no word to the chats.
+
+        What it had handed to the store is still written; nothing else is finished.
+        """
+        self._life.cancel()
+        await self._ended.wait()
+
     async def _run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
         try:
-            await run(
-                sandbox_settings(self.settings, self._outside), self.world, task_status=task_status
-            )
+            with self._life:
+                await run(
+                    sandbox_settings(self.settings, self._outside),
+                    self.world,
+                    open_needs=self._open_needs,
+                    task_status=task_status,
+                )
         finally:
             self._ended.set()
+
+    @asynccontextmanager
+    async def _open_needs(self, settings: Settings, world: World) -> AsyncIterator[Dependencies]:
+        async with open_dependencies(settings, world) as needs:
+            yield replace(needs, rules=replace(needs.rules, **self.rules))
 
     def events(self, words: str) -> list[dict[str, Any]]:
         """The log lines with these words as their event."""
@@ -168,17 +194,22 @@ def quick_settings(data_dir: Path, changes: Mapping[str, Mapping[str, Any]]) -> 
 
 @asynccontextmanager
 async def open_stage(
-    data_dir: Path, *, started: bool = True, **changes: Mapping[str, Any]
+    data_dir: Path,
+    *,
+    started: bool = True,
+    rules: Mapping[str, Any] | None = None,
+    **changes: Mapping[str, Any],
 ) -> AsyncIterator[Stage]:
     """Both simulators and, unless told otherwise, a running daemon.
 
-    ``changes`` are tables of the settings, over the quick ones. At the end the daemon is stopped;
-    whatever it logged as an error fails the test unless it cleared the log.
+    ``rules`` are fields of the chats' rules that no setting changes. ``changes`` are tables of
+    the settings, over the quick ones. At the end the daemon is stopped; whatever it logged as an error fails the test unless it cleared the log.
     """
     with trio.fail_after(60):
         settings = quick_settings(data_dir, changes)
         async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
             stage = Stage(settings, outside, nursery)
+            stage.rules = rules or {}
             if started:
                 await stage.start()
             yield stage

@@ -33,3 +33,12 @@ def migrate(connection: sqlite3.Connection) -> None:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+
+def latest_version() -> int:
+    """The version that `migrate` brings a store to."""
+    return max(
+        int(step.name[:4])
+        for step in resources.files(__name__).iterdir()
+        if step.name.endswith(".sql")
+    )

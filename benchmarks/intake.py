@@ -1,0 +1,136 @@
+"""Measure how many webhooks a second are answered, Recado's durably, beside the alternatives.
+
+One run on one machine: in each round every server is measured for a moment at each number of
+connections, one after the other, so that what else the machine does falls on all of them. Ratios
+are taken within a round, and of all figures the median over the rounds is shown.
+
+Usage: python benchmarks/intake.py [--quick] [--rounds N] [--write docs/performance.md]
+"""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from contenders import BUILD, HERE, Contender, Server, all_contenders, install, running
+from disk import GroupCommits, flushes_per_second, group_commits
+from load import CHATS, Load
+from machine import busy_seconds
+from report import DISK, Measurement, page, table
+
+CONNECTIONS = (1, 16, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long to measure."""
+
+    rounds: int
+    seconds: float
+    """For one server at one number of connections, warm-up included."""
+    warm_up: float
+    """For each server before the first round: what is imported, compiled or subscribed late."""
+
+
+USUAL = Plan(rounds=5, seconds=1.3, warm_up=2)
+QUICK = Plan(rounds=2, seconds=0.4, warm_up=0.5)
+
+
+class Bench:
+    """The servers under test, all running, each idle while another is measured."""
+
+    def __init__(self, servers: list[Server], commits: GroupCommits, folder: Path) -> None:
+        self._servers = servers
+        self._commits = commits
+        self._folder = folder
+        self._seeds = itertools.count(1)
+        self.measurements: list[Measurement] = []
+        self.flushes: list[float] = []
+
+    def warm_up(self, seconds: float) -> None:
+        """Let every server do its work once."""
+        for server in self._servers:
+            self._drive(server, 16, seconds)
+
+    def round(self, number: int, seconds: float) -> None:
+        """Measure everything once; every other round in the reverse order."""
+        self.flushes.append(flushes_per_second(self._folder, seconds / 4))
+        for connections in CONNECTIONS:
+            servers = self._servers if number % 2 == 0 else self._servers[::-1]
+            for server in servers:
+                self._measure(number, server, connections, seconds)
+            load = self._commits.run(connections, seconds / 2)
+            self.measurements.append(Measurement(DISK, number, connections, load))
+
+    def _measure(self, number: int, server: Server, connections: int, seconds: float) -> None:
+        started, busy, cpu = time.perf_counter(), busy_seconds(), server.cpu_seconds()
+        load = self._drive(server, connections, seconds)
+        spent = server.cpu_seconds() - cpu
+        others = busy_seconds() - busy - spent - load.cpu_seconds
+        self.measurements.append(
+            Measurement(
+                server.contender.name,
+                number,
+                connections,
+                load,
+                server_cpu=spent,
+                others=max(0.0, others / (time.perf_counter() - started)),
+            )
+        )
+
+    def _drive(self, server: Server, connections: int, seconds: float) -> Load:
+        """Run the generator as a process of its own. Raises RuntimeError if it fails."""
+        command = [sys.executable, "-E", "-S", str(HERE / "load.py"), str(server.port)]
+        command += [str(connections), str(seconds), "--kind", server.contender.kind]
+        command += ["--seed", str(next(self._seeds))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{server.contender.name}: {done.stderr.strip()}")
+        return Load(**json.loads(done.stdout))
+
+
+def measure(plan: Plan, contenders: list[Contender]) -> Bench:
+    """Run the whole benchmark."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=BUILD)))
+        servers = []
+        for number, contender in enumerate(contenders):
+            own = folder / str(number)
+            own.mkdir()
+            servers.append(stack.enter_context(running(contender, own)))
+        bench = Bench(servers, stack.enter_context(group_commits(folder)), folder)
+        bench.warm_up(plan.warm_up)
+        for number in range(plan.rounds):
+            print(f"round {number + 1} of {plan.rounds}", file=sys.stderr)
+            bench.round(number, plan.seconds)
+    return bench
+
+
+def main() -> None:
+    """Read the command line, measure, print, and write the page if asked."""
+    parser = argparse.ArgumentParser(description="Webhooks a second, beside the alternatives.")
+    parser.add_argument("--quick", action="store_true", help="half a minute, for a first look")
+    parser.add_argument("--rounds", type=int, help=f"instead of {USUAL.rounds}")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="write this Markdown page")
+    chosen = parser.parse_args()
+    plan = QUICK if chosen.quick else USUAL
+    if chosen.rounds:
+        plan = Plan(max(1, chosen.rounds), plan.seconds, plan.warm_up)
+    missing = install()
+    contenders = [one for one in all_contenders() if one.name not in missing]
+    bench = measure(plan, contenders)
+    print(table(bench.measurements))
+    if chosen.write:
+        chosen.write.write_text(
+            page(bench.measurements, bench.flushes, seconds=plan.seconds, chats=CHATS), "utf-8"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The figures as a table and as a page. Pure: measurements in, text out (but for the machine)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TypeVar
+
+from contenders import EXPRESS, RECADO_CHATS, RECADO_IGNORED
+from load import BODY_BYTES, Load
+from machine import describe
+
+T = TypeVar("T")
+
+DISK = "SQLite, group commit alone"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One server, at one number of connections, in one round."""
+
+    name: str
+    round: int
+    connections: int
+    load: Load
+    server_cpu: float = 0
+    """CPU seconds of the server, warm-up included."""
+    others: float = 0
+    """Cores that neither the server nor the generator used."""
+
+
+def table(measurements: Sequence[Measurement]) -> str:
+    """All servers, a row each: medians over the rounds."""
+    counts = _in_order(m.connections for m in measurements)
+    heads = [head for n in counts for head in (f"{n}: per s", "p50 ms", "p99 ms", "CPU µs")]
+    lines = [_row(["server", *heads]), _row(["---", *["---:"] * len(heads)])]
+    for name in _in_order(m.name for m in measurements):
+        cells = [name]
+        for count in counts:
+            chosen = [m for m in measurements if (m.name, m.connections) == (name, count)]
+            cells += [
+                f"{_median(chosen, lambda m: m.load.per_second):,.0f}",
+                f"{_median(chosen, lambda m: m.load.p50 * 1000):.2f}",
+                f"{_median(chosen, lambda m: m.load.p99 * 1000):.2f}",
+                _cpu(chosen),
+            ]
+        lines.append(_row(cells))
+    return "\n".join((*lines, "", ratios(measurements)))
+
+
+def ratios(measurements: Sequence[Measurement]) -> str:
+    """Recado beside Express: the ratio of each round, its median, least and greatest."""
+    counts = _in_order(m.connections for m in measurements)
+    rates = {(m.name, m.round, m.connections): m.load.per_second for m in measurements}
+    rounds = _in_order(m.round for m in measurements)
+    lines = [
+        _row(["Recado / Express", *(f"{n} connection{'s'[: n > 1]}" for n in counts)]),
+        _row(["---", *["---:"] * len(counts)]),
+    ]
+    if (EXPRESS, rounds[0], counts[0]) not in rates:
+        return "Express could not be installed here, so there is no ratio."
+    for name in (RECADO_IGNORED, RECADO_CHATS):
+        cells = [name]
+        for count in counts:
+            each = [rates[name, r, count] / rates[EXPRESS, r, count] for r in rounds]
+            cells.append(f"{median(each):.2f} ({min(each):.2f} to {max(each):.2f})")
+        lines.append(_row(cells))
+    return "\n".join(lines)
+
+
+def page(
+    measurements: Sequence[Measurement], flushes: Sequence[float], *, seconds: float, chats: int
+) -> str:
+    """The whole page."""
+    rounds = len(_in_order(m.round for m in measurements))
+    others = [m.others for m in measurements if m.server_cpu]
+    generator = max(
+        m.load.cpu_seconds / seconds
+        for m in measurements
+        if m.name in {RECADO_IGNORED, RECADO_CHATS, EXPRESS}
+    )
+    return f"""# Performance
+
+<!-- Written by benchmarks/intake.py: make bench. -->
+
+## Intake: webhooks answered a second
+
+How fast `/hook` takes messages, when each is on the disk before its 200. Beside it, in the same
+run, are servers that **store nothing**: Express 5 with `express.json`, which is what the system
+before Recado did, and others that show where the limits of the language and of the disk are.
+
+{table(measurements)}
+
+Goal: at 16 connections at least as many as Express.
+
+- Every request is a different text message of {BODY_BYTES} bytes, posted over keep-alive
+  connections by a generator in a process of its own; each connection sends its next request when
+  the last one is answered. All of it is on 127.0.0.1.
+- *CPU* is the server's own CPU time a request, in microseconds, kernel included. It depends least
+  on what else the machine does.
+- *{RECADO_IGNORED}*: messages of groups, which have a row each but no answer.
+  *{RECADO_CHATS}*: messages in {chats} chats, whose windows stay open while it lasts. Both are the
+  whole daemon, with its log going to a file and a bearer secret asked for.
+- *{DISK}*: what a single writer with the settings of Recado's store can do when as many rows as
+  there are connections share a commit. No HTTP, no parsing, one table.
+- *fixed answers*: a server that reads nothing and always says the same: what the generator can do.
+  With Recado and Express it was busy for at most {generator:.0%} of a core.
+
+Measured in {rounds} rounds of {seconds:g} s for each cell. In each round the servers take turns, in
+every other round in the reverse order. The table has the medians over the rounds; the ratios are
+taken within each round, and in brackets are the least and the greatest. Beside the server and the
+generator, other work took {median(others):.2f} cores in the median of all measurements (at most
+{max(others):.2f}).
+
+Machine: {describe()}. The disk did {median(flushes):,.0f} flushes a second (4 KiB appended, then
+`fdatasync`; {min(flushes):,.0f} to {max(flushes):,.0f}).
+
+Again: `make bench` (needs Node with npm; without it there is no Express), or for a first look
+`.venv/bin/python benchmarks/intake.py --quick`.
+"""
+
+
+def _cpu(chosen: Sequence[Measurement]) -> str:
+    known = [m for m in chosen if m.server_cpu]
+    if not known:
+        return ""
+    return f"{_median(known, lambda m: m.server_cpu / m.load.total * 1e6):.0f}"
+
+
+def _median(chosen: Sequence[Measurement], figure: Callable[[Measurement], float]) -> float:
+    return median(figure(measurement) for measurement in chosen)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _in_order(values: Iterable[T]) -> list[T]:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,84 @@
+"""One person, one chat: joining what WhatsApp shows under two ids.
+
+A private chat may appear as ``573001234567@s.whatsapp.net`` and as ``<digits>@lid``. There is no
+way to ask for the number behind a lid, so the pair is learnt where it shows: in a message that
+names both, or by asking for the lid of a number.
+"""
+
+import sqlite3
+
+from daemon.model import ChatKey, Message
+from daemon.store.database import Database
+
+LID = "@lid"
+PERSON = "@s.whatsapp.net"
+
+_TABLES_BY_CHAT = ("messages", "turns", "outbox", "thread_items")
+
+
+class Identities:
+    """Which chats are one. Any task may call it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def canonical(self, key: ChatKey) -> ChatKey:
+        """The chat that stands for this one; itself unless it is a known alias."""
+        if not key.chat.endswith(LID):
+            return key
+        return await self._database.read(lambda connection: canonical(connection, key))
+
+    async def join(self, alias: ChatKey, chat: str) -> bool:
+        """Learn that ``alias`` is the same person as ``chat``; True if that is news.
+
+        Everything of the alias moves to the chat. False, and nothing done, while a turn of the
+        alias is under way: it is learnt again with the person's next message.
+        """
+        return await self._database.write(lambda connection: join(connection, alias, chat))
+
+
+def canonical(connection: sqlite3.Connection, key: ChatKey) -> ChatKey:
+    """See `Identities.canonical`; inside the caller's transaction."""
+    if not key.chat.endswith(LID):
+        return key
+    row = connection.execute(
+        "SELECT chat FROM aliases WHERE channel = ? AND alias = ?", key
+    ).fetchone()
+    return ChatKey(key.channel, row[0]) if row else key
+
+
+def shown_pair(message: Message) -> str:
+    """The phone chat that a message under a lid shows to be the same person; empty if none."""
+    if message.from_me or not message.key.chat.endswith(LID):
+        return ""
+    return f"{message.author}{PERSON}" if message.author.isdecimal() else ""
+
+
+def join(connection: sqlite3.Connection, alias: ChatKey, chat: str) -> bool:
+    """See `Identities.join`; inside the caller's transaction."""
+    if not alias.chat.endswith(LID) or canonical(connection, alias).chat == chat:
+        return False
+    busy = connection.execute(
+        "SELECT 1 FROM turns WHERE channel = ? AND chat = ? AND state != 'done'", alias
+    ).fetchone()
+    if busy:
+        return False
+    connection.execute(
+        "INSERT OR REPLACE INTO aliases (channel, alias, chat) VALUES (?, ?, ?)", (*alias, chat)
+    )
+    for table in _TABLES_BY_CHAT:
+        connection.execute(
+            f"UPDATE {table} SET chat = ? WHERE channel = ? AND chat = ?",  # noqa: S608 - constants
+            (chat, *alias),
+        )
+    connection.execute(
+        "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at,"
+        " paused_until, apologised_at) SELECT channel, ?, name, contact_name, first_seen_at,"
+        " last_activity_at, paused_until, apologised_at FROM chats WHERE channel = ? AND chat = ?"
+        " ON CONFLICT (channel, chat) DO UPDATE SET"
+        " first_seen_at = MIN(first_seen_at, excluded.first_seen_at),"
+        " paused_until = MAX(paused_until, excluded.paused_until)",
+        (chat, *alias),
+    )
+    connection.execute("DELETE FROM chats WHERE channel = ? AND chat = ?", alias)
+    return True

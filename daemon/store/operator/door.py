@@ -1,0 +1,103 @@
+"""The way into the store for a command: a short-lived connection beside the daemon's."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from daemon.errors import StoreDamaged, StoreError, StoreUnavailable
+from daemon.store.migrations import latest_version
+
+STORE_FILE = "recado.db"
+EVENTS_FOLDER = "events"
+"""Both in the data folder, as `daemon.store.store.open_store` lays it out."""
+
+BUSY_MILLISECONDS = 5000
+"""How long a command waits for the daemon's transaction; those take milliseconds."""
+
+
+@contextlib.contextmanager
+def open_beside_daemon(data_dir: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+    """Open the existing store in ``data_dir`` for the length of the block; creates nothing.
+
+    Rows are `sqlite3.Row`. Raises StoreError if there is no store or it is of another version,
+    StoreDamaged if it is none, StoreUnavailable for whatever SQLite refuses inside the block.
+    """
+    path = data_dir / STORE_FILE
+    if not path.is_file():
+        raise StoreError(
+            f"there is no store {path}: run the daemon once, or name the folder with --data-dir"
+        )
+    try:
+        # mode=rw: never created. The index of a WAL file may have to be, so not mode=ro.
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+        ) as connection:
+            connection.row_factory = sqlite3.Row
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = FULL")
+            _check_version(connection, path)
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+            yield connection
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB:
+            raise StoreDamaged(f"{path} is not a store") from error
+        raise StoreUnavailable(f"the store {path} cannot be used: {error}") from error
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    latest = latest_version()
+    if version < latest:
+        raise StoreError(
+            f"the store {path} has version {version}, this Recado needs {latest}: start the daemon"
+            " of this version once, it brings the store up to date"
+        )
+    if version > latest:
+        raise StoreError(
+            f"the store {path} has version {version}, this Recado knows {latest}: use the Recado"
+            " that the daemon runs"
+        )
+
+
+@contextlib.contextmanager
+def writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """Make the block one transaction: all of it is stored, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some errors (a full disk) have rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def write_audit(
+    connection: sqlite3.Connection, command: str, subject: str, detail: str, *, now: float
+) -> None:
+    """Write down what a command did, inside its transaction. ``now``: Unix seconds."""
+    connection.execute(
+        "INSERT INTO audit (at, command, subject, detail) VALUES (?, ?, ?, ?)",
+        (now, command, subject, detail),
+    )
+
+
+def names_of(connection: sqlite3.Connection, chat: str) -> tuple[str, ...]:
+    """All chat ids of the person behind one of them, that one's own first if it is known so."""
+    rows = connection.execute(
+        "WITH mine (chat) AS (SELECT :chat UNION SELECT chat FROM aliases WHERE alias = :chat)"
+        " SELECT chat FROM mine UNION SELECT alias FROM aliases"
+        " WHERE chat IN (SELECT chat FROM mine)",
+        {"chat": chat},
+    )
+    others = {row[0] for row in rows} - {chat}
+    return (chat, *sorted(others))
+
+
+def marks(values: Sequence[object]) -> str:
+    """Placeholders for the values of an SQL list: ``?, ?, ?``."""
+    return ", ".join("?" for _ in values)

@@ -1,0 +1,120 @@
+"""Opening a store: a new one, an old one, a later one, and what is no store at all."""
+
+import contextlib
+import sqlite3
+import stat
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from support.ledgers import accept, message, message_state, queued, select, store_in
+
+from daemon.errors import StoreDamaged
+
+PAGE = 4096
+
+
+async def _stored(folder: Path) -> None:
+    """Make a store with a few hundred messages, and close it."""
+    async with store_in(folder) as store:
+        await accept(store, *(message(f"m-{n}", "Hola " * 20) for n in range(300)))
+
+
+async def _refused(folder: Path, words: str) -> None:
+    with pytest.raises(StoreDamaged, match=words):
+        async with store_in(folder):
+            raise AssertionError("it should not have opened")
+
+
+async def test_a_new_store_has_all_tables_and_can_be_opened_again(tmp_path: Path) -> None:
+    folder = tmp_path / "not" / "there" / "yet"
+    latest = max(
+        int(step.name[:4])
+        for step in resources.files("daemon.store.migrations").iterdir()
+        if step.name.endswith(".sql")
+    )
+    async with store_in(folder) as store:
+        assert await select(store, "PRAGMA user_version") == [(latest,)]
+        assert await select(store, "PRAGMA journal_mode") == [("wal",)]
+        tables = await select(store, "SELECT sql FROM sqlite_schema ORDER BY name")
+        await accept(store, message("m-1"))
+    for _ in range(2):
+        async with store_in(folder) as store:
+            assert await select(store, "SELECT sql FROM sqlite_schema ORDER BY name") == tables
+            assert await message_state(store, "m-1") == ("received", "")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+async def test_a_close_leaves_one_file_with_everything_in_it(tmp_path: Path) -> None:
+    await _stored(tmp_path)
+    assert not (tmp_path / "recado.db-wal").exists() or not (
+        (tmp_path / "recado.db-wal").stat().st_size
+    )
+    with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM messages").fetchone() == (300,)
+
+
+async def test_a_store_of_a_later_recado_is_refused_untouched(tmp_path: Path) -> None:
+    await _stored(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as connection:
+        connection.execute("PRAGMA user_version = 9000")
+    await _refused(tmp_path, "version 9000.*later")
+    with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (9000,)
+
+
+@pytest.mark.parametrize("page", [2, 5, 9])
+async def test_a_damaged_file_is_refused(tmp_path: Path, page: int) -> None:
+    await _stored(tmp_path)
+    with (tmp_path / "recado.db").open("r+b") as file:
+        file.seek((page - 1) * PAGE)
+        flipped = bytes(byte ^ 0xFF for byte in file.read(PAGE))
+        file.seek((page - 1) * PAGE)
+        file.write(flipped)
+    await _refused(tmp_path, "damaged|malformed")
+
+
+async def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    await _stored(tmp_path)
+    file = tmp_path / "recado.db"
+    with file.open("r+b") as content:
+        content.truncate(file.stat().st_size // 2 // PAGE * PAGE)
+    await _refused(tmp_path, "damaged|malformed")
+
+
+async def test_a_file_that_is_no_database_is_refused_untouched(tmp_path: Path) -> None:
+    file = tmp_path / "recado.db"
+    words = b"This is a letter to my aunt, not a database. " * 100
+    file.write_bytes(words)
+    await _refused(tmp_path, "not a database")
+    assert file.read_bytes() == words
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    await _refused(tmp_path / "data", "cannot create .*/data")
+
+
+async def test_tables_of_somebody_else_are_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "recado.db"
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE messages (words TEXT)")
+    await _refused(tmp_path, "already exists")
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_schema").fetchall()
+        assert tables == [("messages",)]
+
+
+async def test_a_send_under_way_when_the_process_ended_is_of_unknown_outcome(
+    tmp_path: Path,
+) -> None:
+    async with store_in(tmp_path) as store:
+        first, _ = await queued(store, "uno", "dos")
+        await store.outbox.sending(first, now=103)
+    async with store_in(tmp_path) as store:
+        rows = await store.outbox.open_rows(first.key)
+        assert [(row.body, row.state, row.attempts) for row in rows] == [
+            ("uno", "unknown", 1),
+            ("dos", "pending", 0),
+        ]
+        assert await store.outbox.repair() == 0

@@ -1,0 +1,187 @@
+"""Values for tests of the store: messages, webhook calls, and a look at the rows themselves."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from daemon.ledger import Accepted, NewPart, OutboxRow, Turn
+from daemon.model import AnyContent, ChatKey, FunctionCall, Message, Text, Webhook
+from daemon.store.database import Database
+from daemon.store.store import Store, open_store
+
+CHANNEL = "MANTIS-M72HC"
+LAURA = ChatKey(CHANNEL, "573001234567@s.whatsapp.net")
+PEDRO = ChatKey(CHANNEL, "573007654321@s.whatsapp.net")
+
+
+class Commits:
+    """A meter that keeps the size of each transaction."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def committed(self, *, rows: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.rows.append(rows)
+
+
+def store_in(
+    folder: Path, meter: Commits | None = None
+) -> AbstractAsyncContextManager[Store, bool | None]:
+    """Open the store of a folder as the daemon does."""
+    return open_store(folder, clock=time.perf_counter, meter=meter)
+
+
+def message(
+    message_id: str, content: AnyContent | str = "Hola", *, key: ChatKey = LAURA, **fields: Any
+) -> Message:
+    """One message of a customer, unless the fields say otherwise."""
+    if isinstance(content, str):
+        content = Text(body=content)
+    return Message(
+        id=message_id, key=key, kind=fields.pop("kind", "text"), content=content, **fields
+    )
+
+
+def own_message(
+    message_id: str, content: AnyContent | str, *, source: str, key: ChatKey = LAURA
+) -> Message:
+    """One message that left our own number."""
+    return message(message_id, content, key=key, from_me=True, source=source)
+
+
+async def accept(
+    store: Store,
+    *messages: Message,
+    now: float = 100.0,
+    pause_until: float = 0,
+    verdicts: Sequence[str] | None = None,
+    **fields: Any,
+) -> Accepted:
+    """Accept one webhook call with these messages, or with these further parts."""
+    webhook = Webhook(channel=CHANNEL, event="messages.post", messages=messages, **fields)
+    return await store.inbox.accept(
+        webhook,
+        json.dumps([m.id for m in messages]).encode(),
+        verdicts=[""] * len(messages) if verdicts is None else verdicts,
+        now=now,
+        pause_until=pause_until,
+    )
+
+
+async def open_turn(store: Store, key: ChatKey = LAURA, *, limit: int = 50) -> Turn:
+    """Open a turn on what waits; something has to."""
+    turn = await store.turns.open(key, request_id="r-1", limit=limit, quotes=False, now=101)
+    assert turn is not None
+    return turn
+
+
+async def answered_turn(store: Store, *message_ids: str, answer: str = "Claro que sí") -> Turn:
+    """A turn on new messages with these ids, answered and finished."""
+    for message_id in message_ids:
+        await accept(store, message(message_id))
+    turn = await store.turns.conclude(
+        await open_turn(store), items=[], parts=[NewPart(answer)], now=102
+    )
+    (row,) = await store.outbox.open_rows(turn.key)
+    await store.outbox.sending(row, now=103)
+    await store.outbox.sent(row, f"sent-{row.id}", now=104)
+    assert await store.turns.finish(turn, now=105) == "answered"
+    return turn
+
+
+async def queued(store: Store, *bodies: str, key: ChatKey = LAURA) -> tuple[OutboxRow, ...]:
+    """The outbox rows of a new turn that answers with these words."""
+    await accept(store, message(f"for-{'-'.join(bodies)}", key=key))
+    turn = await open_turn(store, key)
+    parts = [NewPart(body) for body in bodies]
+    await store.turns.conclude(turn, items=[], parts=parts, now=102)
+    return await store.outbox.open_rows(key)
+
+
+def tool_call(arguments: str = "{}", *, name: str = "book", call_id: str = "c-1") -> FunctionCall:
+    """A call that the model asked for."""
+    return FunctionCall(call_id=call_id, name=name, arguments=arguments)
+
+
+async def select(store: Store, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Rows as they are on the disk."""
+
+    def verb(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+        return connection.execute(sql, parameters).fetchall()
+
+    return await store.database.read(verb)
+
+
+async def message_state(store: Store, message_id: str) -> tuple[str, str]:
+    """State and reason of one message."""
+    ((state, reason),) = await select(
+        store, "SELECT state, reason FROM messages WHERE id = ?", message_id
+    )
+    return state, reason
+
+
+async def outbox_states(store: Store) -> list[str]:
+    """The states of everything that was ever in the outbox, oldest first."""
+    return [state for (state,) in await select(store, "SELECT state FROM outbox ORDER BY id")]
+
+
+async def thread_of(store: Store, key: ChatKey = LAURA) -> list[Any]:
+    """The items of a whole thread, oldest first."""
+    return [entry.item for entry in await store.threads.history(key, tokens=10**9)]
+
+
+def insert_event(event: str) -> Callable[[sqlite3.Connection], None]:
+    """A verb that writes one row of events."""
+
+    def verb(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT INTO events (received_at, channel, event) VALUES (0, '', ?)", (event,)
+        )
+
+    return verb
+
+
+async def events(store: Store) -> list[str]:
+    """The words that `insert_event` wrote, in order."""
+    return [event for (event,) in await select(store, "SELECT event FROM events ORDER BY id")]
+
+
+class HeldWriter:
+    """The writer thread, stopped inside a verb until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self._go = threading.Event()
+
+    def let_go(self) -> None:
+        self._go.set()
+
+    def verb(self, connection: sqlite3.Connection) -> None:
+        """Stand in the writer thread; a verb for `Database.write`."""
+        assert connection.in_transaction
+        self.begun.set()
+        assert self._go.wait(20)
+
+
+@contextmanager
+def held_writer() -> Iterator[HeldWriter]:
+    """A hold on the writer that ends with the block, whatever happens in it."""
+    held = HeldWriter()
+    try:
+        yield held
+    finally:
+        held.let_go()
+
+
+async def hold(database: Database, held: HeldWriter, nursery: trio.Nursery) -> None:
+    """Make the writer stand still, and wait until it does."""
+    nursery.start_soon(database.write, held.verb, name="held write")
+    assert await trio.to_thread.run_sync(held.begun.wait, 20)
