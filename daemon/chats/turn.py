@@ -26,6 +26,9 @@ APOLOGISE_AFTER = 3
 APOLOGISE_AFTER_SECONDS = 20.0
 """Failed attempts, or time, before the customer is told that the answer will take a while."""
 
+LONGEST_DELAY_SECONDS = 30 * 24 * 3600.0
+"""WhatsApp keeps what it cannot deliver for 30 days; an earlier time is a wrong clock."""
+
 MAX_TIMEOUTS = 3
 """A run that was too slow so often will be so again, and each one is paid for."""
 
@@ -283,7 +286,11 @@ class TurnWork:
 def _written_at(turn: Turn) -> float:
     """When the newest message of a burst was written, Unix seconds.
 
-    An outage of the daemon or of the channel delays messages, so their arrival says too little.
+    An outage of the daemon or of the channel delays messages, so their arrival says too little;
+    but a time that WhatsApp cannot mean says nothing.
     """
     newest = turn.messages[-1]
-    return min(newest.message.sent_at or newest.received_at, newest.received_at)
+    sent_at = newest.message.sent_at
+    if newest.received_at - LONGEST_DELAY_SECONDS < sent_at < newest.received_at:
+        return sent_at
+    return newest.received_at
