@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -173,6 +174,13 @@ def running(contender: Contender, folder: Path) -> Iterator[Server]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def stored_messages(folder: Path) -> int:
+    """Count what a Recado that has stopped left in its data folder."""
+    with contextlib.closing(sqlite3.connect(folder / "recado.db")) as connection:
+        count: int = connection.execute("SELECT count(*) FROM messages").fetchone()[0]
+        return count
 
 
 def _free_port() -> int:

@@ -14,11 +14,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from contenders import BUILD, HERE, Contender, Server, all_contenders, install, running
+from contenders import (
+    BUILD,
+    HERE,
+    Contender,
+    Server,
+    all_contenders,
+    install,
+    running,
+    stored_messages,
+)
 from disk import GroupCommits, flushes_per_second, group_commits
 from load import CHATS, Load
 from machine import busy_seconds
@@ -50,6 +60,8 @@ class Bench:
         self._commits = commits
         self._folder = folder
         self._seeds = itertools.count(1)
+        self.answered: Counter[str] = Counter()
+        """Requests that each server has answered with 200, warm-ups included."""
         self.measurements: list[Measurement] = []
         self.flushes: list[float] = []
 
@@ -92,23 +104,33 @@ class Bench:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{server.contender.name}: {done.stderr.strip()}")
-        return Load(**json.loads(done.stdout))
+        load = Load(**json.loads(done.stdout))
+        self.answered[server.contender.name] += load.total
+        return load
 
 
 def measure(plan: Plan, contenders: list[Contender]) -> Bench:
-    """Run the whole benchmark."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=BUILD)))
-        servers = []
-        for number, contender in enumerate(contenders):
-            own = folder / str(number)
-            own.mkdir()
-            servers.append(stack.enter_context(running(contender, own)))
-        bench = Bench(servers, stack.enter_context(group_commits(folder)), folder)
-        bench.warm_up(plan.warm_up)
-        for number in range(plan.rounds):
-            print(f"round {number + 1} of {plan.rounds}", file=sys.stderr)
-            bench.round(number, plan.seconds)
+    """Run the whole benchmark. Raises RuntimeError if a server fails or lost what it answered."""
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD) as name:
+        folder = Path(name)
+        with ExitStack() as stack:
+            servers = []
+            for contender in contenders:
+                own = folder / contender.name
+                own.mkdir()
+                servers.append(stack.enter_context(running(contender, own)))
+            bench = Bench(servers, stack.enter_context(group_commits(folder)), folder)
+            bench.warm_up(plan.warm_up)
+            for number in range(plan.rounds):
+                print(f"round {number + 1} of {plan.rounds}", file=sys.stderr)
+                bench.round(number, plan.seconds)
+        for contender in contenders:
+            if contender.environ is not None:
+                stored = stored_messages(folder / contender.name)
+                answered = bench.answered[contender.name]
+                if stored != answered:
+                    raise RuntimeError(f"{contender.name}: {answered} answered, {stored} stored")
     return bench
 
 

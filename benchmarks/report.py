@@ -1,4 +1,4 @@
-"""The figures as a table and as a page. Pure: measurements in, text out (but for the machine)."""
+"""The figures as a table and as a page: measurements in, text out."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -97,9 +97,10 @@ Goal: at 16 connections at least as many as Express.
   the last one is answered. All of it is on 127.0.0.1.
 - *CPU* is the server's own CPU time a request, in microseconds, kernel included. It depends least
   on what else the machine does.
-- *{RECADO_IGNORED}*: messages of groups, which have a row each but no answer.
+- *{RECADO_IGNORED}*: messages of groups, which get a row each but no answer.
   *{RECADO_CHATS}*: messages in {chats} chats, whose windows stay open while it lasts. Both are the
-  whole daemon, with its log going to a file and a bearer secret asked for.
+  whole daemon, with its log going to a file and a bearer secret asked for. At the end its store
+  was found to hold exactly as many messages as were answered with 200.
 - *{DISK}*: what a single writer with the settings of Recado's store can do when as many rows as
   there are connections share a commit. No HTTP, no parsing, one table.
 - *fixed answers*: a server that reads nothing and always says the same: what the generator can do.

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from daemon import __version__
+from daemon.commands.group import CommandGroup
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -15,7 +16,7 @@ CONFIG_OPTION = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="recado")
 def main() -> None:
     """Answer a WhatsApp number with an assistant that people can rely on.

@@ -33,9 +33,10 @@ class Breaker:
         """
         if not self.is_open:
             return 0.0
-        until = max(self.held_until, self.probing_until)
-        if now < until:
-            return until - now
+        if now < self.held_until:
+            return self.held_until - now
+        if now < self.probing_until:  # it may be over soon: look again before long
+            return min(self.base_seconds, self.probing_until - now)
         self.probing_until = now + self.cap_seconds
         return 0.0
 

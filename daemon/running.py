@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from daemon import __version__
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
-from daemon.errors import StoreUnavailable
 from daemon.housekeeping import Figures
 from daemon.observe.metrics import Metrics
 from daemon.observe.redaction import mask_numbers
@@ -49,9 +48,11 @@ class RunningDaemon:
         return self._now()
 
     async def accept(self, body: bytes, path_event: str) -> None:
-        """Store one webhook call durably and wake its chats; see the protocol."""
-        if self.phase == "stopping":
-            raise StoreUnavailable("the daemon is stopping")
+        """Store one webhook call durably and wake its chats; see the protocol.
+
+        A call that is under way when the stop begins is stored too: the store closes after HTTP,
+        and the next start answers it.
+        """
         await self._intake.accept(body, path_event)
 
     def health(self) -> dict[str, object]:

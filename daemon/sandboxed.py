@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import trio
 from pydantic import SecretStr
@@ -20,6 +21,9 @@ GATEWAY_PORT = 8081
 MODEL_PORT = 8082
 TOKENS_PER_SECOND = 40.0
 """A leisurely model: the phone shows it thinking."""
+
+EXAMPLE_TOOLS = Path("config/tools")
+"""A small hotel, if the sandbox is started where the repository is."""
 
 TOKEN = "sandbox-token"  # noqa: S105 - both ends of it are simulated
 GRACE_SECONDS = 0.2
@@ -69,6 +73,14 @@ async def simulators(
         nursery.cancel_scope.cancel()
 
 
+def with_example_tools(settings: Settings, folder: Path) -> Settings:
+    """The settings with the example tools, where there are any and none are configured."""
+    if settings.tools.folder or settings.tools.modules or not folder.is_dir():
+        return settings
+    tools = settings.tools.model_copy(update={"folder": folder})
+    return settings.model_copy(update={"tools": tools})
+
+
 def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
     """The settings of a daemon that talks to the simulators and to nobody else."""
     whapi = settings.whapi.model_copy(
@@ -86,6 +98,7 @@ def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
 
 async def run_sandbox(settings: Settings, world: World) -> None:
     """Run the daemon in the sandbox until it is told to stop. Raises what `run` raises."""
+    settings = with_example_tools(settings, EXAMPLE_TOOLS)
     secrets = settings.web.webhook_secret
     async with (
         simulators(

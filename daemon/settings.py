@@ -181,6 +181,14 @@ class RecoverySettings(Section):
     )
 
 
+class RetentionSettings(Section):
+    """``[retention]``: how long things are kept that are not needed for the work."""
+
+    event_days: Annotated[float, Field(ge=0), Rule("a number of days, 0 or more", float)] = Field(
+        default=30, description="raw webhook events are kept; 0 keeps them for good"
+    )
+
+
 class ShutdownSettings(Section):
     """``[shutdown]``: the end."""
 
@@ -237,6 +245,7 @@ class Settings(Section):
     takeover: TakeoverSettings = TakeoverSettings()
     delivery: DeliverySettings = DeliverySettings()
     recovery: RecoverySettings = RecoverySettings()
+    retention: RetentionSettings = RetentionSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     texts: TextSettings = TextSettings()
 

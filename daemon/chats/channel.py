@@ -36,22 +36,27 @@ class Channel:
     async def wait_turn(self, attention: Attention) -> None:
         """Wait until a message may be sent.
 
-        The caller then makes one send and reports it by `worked` or `refused`. Raises Stopping or
-        TakenOver while waiting.
+        The caller then makes one send and reports it by `worked`, `refused` or `undecided`. Raises
+        Stopping or TakenOver while waiting.
         """
-        while (wait := self._breaker.wait(trio.current_time())) > 0:
-            await attention.rest(wait)
         if self._interval:
             now = trio.current_time()
             self._free_at = max(self._free_at, now - BURST * self._interval) + self._interval
             if self._free_at > now:
                 await attention.rest(self._free_at - now)
+        # Last, since whoever is let through here has to report.
+        while (wait := self._breaker.wait(trio.current_time())) > 0:
+            await attention.rest(wait)
 
     def worked(self) -> None:
         """The channel took a request: it is well."""
         if self._breaker.succeeded():
             self.trouble = ""
             self._log.info("channel is back, sends go on", symbol="✅")
+
+    def undecided(self) -> None:
+        """A request told nothing of the channel, such as a cut one: the next may try."""
+        self._breaker.released()
 
     def refused(self, error: WhapiChannelTrouble) -> None:
         """The channel refused a request for a reason of its own."""

@@ -208,7 +208,14 @@ class Chat:
         outcome = await needs.store.turns.finish(turn, now=needs.now())
         needs.metrics.turns.labels(outcome).inc()
         needs.metrics.turn.observe(trio.current_time() - started)
-        log.info("turn ended", outcome=outcome, seconds=round(trio.current_time() - started, 2))
+        log.info(
+            "turn ended",
+            symbol="🤖",
+            chat=self.key.chat,
+            outcome=outcome,
+            messages=len(turn.messages),
+            seconds=round(trio.current_time() - started, 2),
+        )
 
     async def _say_what_waits(self) -> None:
         """Send what is in the outbox without belonging to a turn: notices and apologies."""

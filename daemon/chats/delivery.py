@@ -94,6 +94,7 @@ class Delivery:
         try:
             message_id = await needs.gateway.send_text(self._key.chat, row.body, quoted=row.quoted)
         except WhapiUnknownOutcome as error:
+            needs.channel.undecided()
             self._failed("send of unknown outcome", row, error)
             unknown = await outbox.unknown(row, str(error))
             if unknown.state == "unknown":
@@ -109,6 +110,7 @@ class Delivery:
             await outbox.pending(row, str(error))
             return await outbox.row(row.id)
         except WhapiError as error:
+            needs.channel.undecided()
             await outbox.pending(row, str(error))
             await self._back_off(row, error)
             return await outbox.row(row.id)
@@ -154,15 +156,17 @@ class Delivery:
             and m.content.body == row.body
             and m.source not in WRITTEN_BY_HAND
         ]
-        known = await outbox.known_ids(
-            [m.id for m in ours], channel=self._key.channel, before=row.attempted_at
-        )
-        found = next((m for m in ours if m.id not in known), None)
-        if found is None:
+        known = await outbox.known_ids([m.id for m in ours])
+        unclaimed = [m for m in ours if m.id not in known]
+        # The same words said before, and listed under another id than we know, are not this send.
+        listed_ids = {m.id for m in listed}
+        said = await outbox.said_since(self._key, row.body, since)
+        others = sum(message_id not in listed_ids for message_id in said)
+        if len(unclaimed) <= others:
             self._needs.log.warning("send not found in the chat, repeating", outbox=row.id)
             await outbox.repeat(row)
         else:
-            await outbox.sent(row, found.id, now=needs.now())
+            await outbox.sent(row, unclaimed[0].id, now=needs.now())
         return await outbox.row(row.id)
 
     def _failed(self, what: str, row: OutboxRow, error: WhapiError) -> None:

@@ -108,7 +108,10 @@ class TurnWork:
         elif _written_at(turn) < now - needs.rules.max_age_seconds:
             await give_up(turn, needs)
             await needs.store.turns.apologise(turn, NewPart(needs.texts.expired), now=now)
-            await needs.store.turns.close(turn, "expired", reason="too old to answer", now=now)
+            items = await self._unanswered_items()
+            await needs.store.turns.close(
+                turn, "expired", reason="too old to answer", items=items, now=now
+            )
             self._ended("expired")
         else:
             return False

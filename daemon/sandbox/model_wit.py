@@ -82,6 +82,9 @@ INTENTS: Sequence[tuple[str, re.Pattern[str]]] = (
 )
 """Tools that the simulated model knows, and the words that make it call them, if offered."""
 
+START = re.compile(r"date|start|arriv|check.?in|desde|entrada|llegada", re.IGNORECASE)
+"""Names of parameters that ask for the first day of a stay."""
+
 QUOTED_CHARACTERS = 80
 OUTPUT_CHARACTERS = 1500
 NO_DATE = date(2030, 1, 15)
@@ -156,7 +159,7 @@ def arguments_for(schema: Item, items: Sequence[Item]) -> dict[str, Any]:
         kind = properties.get(name) or {}
         if re.search(r"end|check.?out|hasta|salida", name, re.IGNORECASE):
             arguments[name] = _value(kind, end.isoformat())
-        elif re.search(r"date|start|check.?in|desde|entrada", name, re.IGNORECASE):
+        elif kind.get("format") == "date" or START.search(name):
             arguments[name] = _value(kind, start.isoformat())
         else:
             arguments[name] = _value(kind, said)

@@ -89,23 +89,8 @@ class Inbox:
 
         def verb(connection: sqlite3.Connection) -> Accepted:
             event_id = _insert_event(connection, webhook, body, body_file, now)
-            tally = _Tally(event_id=event_id, now=now, pause_until=pause_until)
-            for message, verdict in zip(webhook.messages, verdicts, strict=True):
-                _take(connection, _of_one_person(connection, message), verdict, tally)
-            changes: tuple[Edit | Deletion, ...] = (*webhook.edits, *webhook.deletions)
-            for change in changes:
-                _change(connection, webhook.channel, change, tally)
-            for status in webhook.statuses:
-                connection.execute(
-                    "UPDATE outbox SET status = ? WHERE message_id = ?",
-                    (status.status, status.message_id),
-                )
-            return Accepted(
-                event_id=event_id,
-                arrivals=tuple(tally.arrivals),
-                stored=tally.stored,
-                duplicates=tally.duplicates,
-                echoes=tally.echoes,
+            return take_in(
+                connection, webhook, event_id, verdicts=verdicts, now=now, pause_until=pause_until
             )
 
         return await self._database.write(verb)
@@ -129,7 +114,7 @@ class Inbox:
         def verb(connection: sqlite3.Connection) -> tuple[Arrival, ...]:
             rows = connection.execute(
                 "SELECT channel, chat, from_me, kind, received_at FROM messages"
-                " WHERE state = 'received' ORDER BY seq"
+                " INDEXED BY messages_waiting WHERE state = 'received' ORDER BY seq"
             )
             return tuple(
                 Arrival(
@@ -192,6 +177,39 @@ def _write_durably(path: Path, body: bytes) -> None:
             os.close(folder)
     except OSError as error:
         raise StoreUnavailable(f"cannot store a large event: {error.strerror}") from error
+
+
+def take_in(
+    connection: sqlite3.Connection,
+    webhook: Webhook,
+    event_id: int,
+    *,
+    verdicts: Sequence[str],
+    now: float,
+    pause_until: float,
+) -> Accepted:
+    """Store what a webhook call says, inside the caller's transaction; see `Inbox.accept`.
+
+    ``event_id`` is its row in ``events``, which is there already.
+    """
+    tally = _Tally(event_id=event_id, now=now, pause_until=pause_until)
+    for message, verdict in zip(webhook.messages, verdicts, strict=True):
+        _take(connection, _of_one_person(connection, message), verdict, tally)
+    changes: tuple[Edit | Deletion, ...] = (*webhook.edits, *webhook.deletions)
+    for change in changes:
+        _change(connection, webhook.channel, change, tally)
+    for status in webhook.statuses:
+        connection.execute(
+            "UPDATE outbox SET status = ? WHERE message_id = ?",
+            (status.status, status.message_id),
+        )
+    return Accepted(
+        event_id=event_id,
+        arrivals=tuple(tally.arrivals),
+        stored=tally.stored,
+        duplicates=tally.duplicates,
+        echoes=tally.echoes,
+    )
 
 
 def _insert_event(
@@ -365,21 +383,24 @@ def _change(
 ) -> None:
     """Edit or delete a message that has no outcome yet; note it in the thread if it has one."""
     row = connection.execute(
-        "SELECT m.seq, m.chat, m.message, m.from_me, m.state, t.state FROM messages m"
+        "SELECT m.seq, m.chat, m.message, m.from_me OR m.deleted_at IS NOT NULL, m.state, t.state"
+        " FROM messages m"
         " LEFT JOIN turns t ON t.id = m.turn_id WHERE m.channel = ? AND m.id = ?",
         (channel, change.target),
     ).fetchone()
     if row is None:
         connection.execute(
-            "INSERT OR REPLACE INTO early_changes (channel, target, change, received_at)"
-            " VALUES (?, ?, ?, ?)",
+            "INSERT INTO early_changes (channel, target, change, received_at)"
+            " VALUES (?, ?, ?, ?) ON CONFLICT (channel, target) DO UPDATE SET"
+            " change = excluded.change, received_at = excluded.received_at"
+            " WHERE json_extract(early_changes.change, '$.type') != 'deletion'",
             (channel, change.target, _message_json.encode(change).decode(), tally.now),
         )
         return
-    seq, chat, text, from_me, state, turn_state = row
+    seq, chat, text, is_settled, state, turn_state = row
     key = ChatKey(channel, chat)
     message = _read_message.decode(text)
-    if from_me or (isinstance(change, Edit) and words(message) == change.body):
+    if is_settled or (isinstance(change, Edit) and words(message) == change.body):
         return
     undecided = state == "received" or (state == "in_turn" and turn_state == "open")
     if isinstance(change, Edit):

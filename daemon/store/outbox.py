@@ -63,7 +63,7 @@ class Outbox:
         def verb(connection: sqlite3.Connection) -> int:
             return connection.execute(
                 "UPDATE outbox SET state = 'unknown', error = 'the process ended while sending'"
-                " WHERE state = 'sending'"
+                " WHERE state IN ('pending', 'sending', 'unknown') AND state = 'sending'"
             ).rowcount
 
         return await self._database.write(verb)
@@ -107,22 +107,26 @@ class Outbox:
 
         return await self._database.write(verb)
 
-    async def known_ids(
-        self, message_ids: Sequence[str], *, channel: str = "", before: float = 0
-    ) -> frozenset[str]:
-        """Those of some WhatsApp ids that are sends of ours already.
+    async def said_since(self, key: ChatKey, body: str, since: float) -> tuple[str, ...]:
+        """The WhatsApp ids under which these very words have gone out to a chat since a time."""
 
-        Also those that ``channel`` told of ``before`` that time (Unix seconds), as the echo of an
-        earlier send under another id, say: they cannot be a send that was made after it.
-        """
+        def verb(connection: sqlite3.Connection) -> tuple[str, ...]:
+            rows = connection.execute(
+                "SELECT message_id FROM outbox WHERE channel = ? AND chat = ? AND body = ?"
+                " AND state = 'sent' AND attempted_at >= ?",
+                (*key, body, since),
+            )
+            return tuple(message_id for (message_id,) in rows)
+
+        return await self._database.read(verb)
+
+    async def known_ids(self, message_ids: Sequence[str]) -> frozenset[str]:
+        """Those of some WhatsApp ids that are sends of ours already."""
 
         def verb(connection: sqlite3.Connection) -> frozenset[str]:
             found = [
                 connection.execute(
-                    "SELECT message_id FROM outbox WHERE message_id = ?1 UNION ALL"
-                    " SELECT id FROM messages WHERE channel = ?2 AND id = ?1 AND from_me = 1"
-                    " AND received_at < ?3",
-                    (message_id, channel, before),
+                    "SELECT message_id FROM outbox WHERE message_id = ?", (message_id,)
                 ).fetchone()
                 for message_id in message_ids
             ]

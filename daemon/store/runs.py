@@ -24,7 +24,7 @@ def call_key(turn_id: int, call: FunctionCall) -> str:
         arguments = msgspec.json.encode(
             msgspec.json.decode(arguments), order="deterministic"
         ).decode()
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         arguments = call.arguments
     name = f"{turn_id}\0{call.name}\0{arguments}"
     return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32]

@@ -21,9 +21,10 @@ class Threads:
         self._database = database
 
     async def history(self, key: ChatKey, *, tokens: int) -> tuple[ThreadItem, ...]:
-        """The newest items of a thread, oldest first, as many as ``tokens`` are enough for.
+        """The newest items of a thread, oldest first: what ``tokens`` are enough for, and one more.
 
-        A turn that only partly fits is left out by the caller, who knows what belongs together.
+        By the one more the caller, who knows what belongs together, sees that the oldest turn of
+        the answer is not whole or does not fit, and leaves it out.
         """
 
         def verb(connection: sqlite3.Connection) -> tuple[ThreadItem, ...]:
@@ -35,10 +36,10 @@ class Threads:
             items: list[ThreadItem] = []
             left = tokens
             for turn_id, item, size in rows:
+                items.append(ThreadItem(turn_id, _read_item.decode(item), size))
                 left -= size
                 if left < 0:
                     break
-                items.append(ThreadItem(turn_id, _read_item.decode(item), size))
             rows.close()
             return tuple(reversed(items))
 

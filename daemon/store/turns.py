@@ -38,7 +38,8 @@ class Turns:
 
         def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
             rows = connection.execute(
-                "SELECT channel, chat FROM turns WHERE state != 'done' ORDER BY id"
+                "SELECT channel, chat FROM turns INDEXED BY one_living_turn"
+                " WHERE state != 'done' ORDER BY id"
             )
             return tuple(ChatKey(*row) for row in rows)
 

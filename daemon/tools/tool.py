@@ -10,6 +10,7 @@ A first parameter of type `ToolContext` is filled in by Recado and never by the 
 """
 
 import inspect
+import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ import msgspec
 
 from daemon.errors import ToolError
 from daemon.model import ChatKey, JsonObject, ToolSpec
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What the Responses API takes as a tool's name; another would fail every request."""
+
+KEYWORDS = frozenset({inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY})
+"""Parameters that can be given by name, as the model gives them."""
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds a tool may take, if it does not say otherwise."""
@@ -97,6 +104,8 @@ def tool(
 
 
 def _declare(function: Callable[..., Any], name: str, *, effects: bool, timeout: float) -> Tool:
+    if not NAME.fullmatch(name):
+        raise ToolError(f"tool {name}: a name has at most 64 ASCII letters, digits, _ and -")
     description = inspect.getdoc(function) or ""
     if not description:
         raise ToolError(f"tool {name}: a docstring is needed, it is what the model goes by")
@@ -107,6 +116,8 @@ def _declare(function: Callable[..., Any], name: str, *, effects: bool, timeout:
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     context_parameter = ""
     for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind not in KEYWORDS:
+            raise ToolError(f"tool {name}: parameter {parameter.name} cannot be given by name")
         if parameter.name not in hints:
             raise ToolError(f"tool {name}: parameter {parameter.name} has no type")
         hint = hints[parameter.name]
@@ -134,8 +145,10 @@ def _declare(function: Callable[..., Any], name: str, *, effects: bool, timeout:
 
 def _schema(arguments: type[msgspec.Struct]) -> JsonObject:
     """The JSON schema of the arguments, inlined and without the struct's own names."""
-    _, definitions = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
-    own = definitions.pop(arguments.__name__)
+    (reference,), definitions = msgspec.json.schema_components(
+        [arguments], ref_template="#/$defs/{name}"
+    )
+    own = definitions.pop(reference["$ref"].removeprefix("#/$defs/"))
     own.pop("title", None)
     own.setdefault("properties", {})
     own.setdefault("required", [])

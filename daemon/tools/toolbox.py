@@ -18,6 +18,11 @@ from daemon.tools.tool import Tool, ToolContext
 MAX_OUTPUT_BYTES = 32_000
 """More than this tells a model nothing and costs a fortune; some servers refuse 1 MB outright."""
 
+UNKNOWN_OUTCOME = (
+    "; outcome unknown: it may have taken effect. Do not repeat it; check its result with another"
+    " tool, or tell the customer that a person will confirm."
+)
+
 CUT_NOTE = "\n[cut: the output was too long]"
 
 
@@ -27,7 +32,8 @@ class Toolbox:
     def __init__(self, tools: Iterable[Tool]) -> None:
         self._tools: dict[str, Tool] = {}
         for tool in tools:
-            if tool.name in self._tools:
+            # One module may import another's tool: the same tool twice is one.
+            if self._tools.get(tool.name, tool) is not tool:
                 raise ToolError(f"two tools are called {tool.name}")
             self._tools[tool.name] = tool
 
@@ -59,7 +65,8 @@ class Toolbox:
             arguments[tool.context_parameter] = context
         with trio.move_on_after(tool.timeout):
             return await _run(tool, arguments)
-        return _error(f"{tool.name} did not answer within {tool.timeout:g} seconds"), True
+        doubt = UNKNOWN_OUTCOME if tool.effects else ""
+        return _error(f"{tool.name} did not answer within {tool.timeout:g} seconds{doubt}"), True
 
 
 async def _run(tool: Tool, arguments: dict[str, object]) -> tuple[str, bool]:

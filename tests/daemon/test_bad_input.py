@@ -2,16 +2,25 @@
 
 import gzip
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from support.brisk import open_brisk_stage
 from support.rows import fates, read_rows
-from support.stage import LAURA, Stage, open_stage, text_webhook
+from support.stage import LAURA, Stage, text_webhook
 
 ANDRES = "573005550142"
 SOFIA = "573005550173"
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A running daemon between its simulators."""
+    async with open_brisk_stage(tmp_path / "data") as stage:
+        yield stage
 
 
 def holding(**fields: Any) -> bytes:
@@ -51,7 +60,7 @@ BODIES: dict[str, tuple[bytes, int]] = {
 
 async def test_no_body_harms_the_daemon(tmp_path: Path) -> None:
     """Each odd body gets its status, none is answered, and the next customer is."""
-    async with open_stage(tmp_path / "data") as stage:
+    async with open_brisk_stage(tmp_path / "data") as stage:
         got = {name: (await stage.post(body)).status_code for name, (body, _) in BODIES.items()}
         assert got == {name: status for name, (_, status) in BODIES.items()}
         await stage.gateway.customer_says(ANDRES, "Hola")
@@ -78,7 +87,7 @@ async def test_an_odd_message_does_not_cost_its_neighbours(stage: Stage) -> None
 async def test_half_an_emoji_is_stored_and_answered(tmp_path: Path, written: bytes) -> None:
     """Some phones cut an emoji in half; the rest of the text is still a question."""
     body = json.dumps(text_webhook("Hola @@ hay cupo", "half-emoji")).encode()
-    async with open_stage(tmp_path / "data") as stage:
+    async with open_brisk_stage(tmp_path / "data") as stage:
         assert (await stage.post(body.replace(b"@@", written))).status_code == 200
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
@@ -115,7 +124,7 @@ IGNORED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 async def test_what_needs_no_answer_is_stored_with_its_reason(tmp_path: Path) -> None:
-    async with open_stage(tmp_path / "data") as stage:
+    async with open_brisk_stage(tmp_path / "data") as stage:
         for message_id, (fields, _) in IGNORED.items():
             webhook = text_webhook("", message_id)
             del webhook["messages"][0]["text"]
@@ -162,7 +171,7 @@ async def test_a_payload_with_several_keys_is_read_whole(tmp_path: Path) -> None
         }
     ]
     body["chats_updates"] = [{"before_update": {}, "after_update": {}}]
-    async with open_stage(tmp_path / "data") as stage:
+    async with open_brisk_stage(tmp_path / "data") as stage:
         assert (await stage.post(body)).status_code == 200
         with trio.fail_after(10):
             await stage.gateway.wait_sent(LAURA)

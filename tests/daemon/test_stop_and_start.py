@@ -1,17 +1,28 @@
 """Stopping the whole daemon at bad moments: it is quick, and nothing is lost or said twice."""
 
 import time
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
-from support.rows import states
-from support.stage import LAURA, Stage, open_stage
+import trio.testing
+from support.brisk import open_brisk_stage
+from support.rows import read_rows, states
+from support.stage import LAURA, Stage
 
 from daemon.sandbox.model_script import Step, say
 
 DEADLINE = 2.0
 TEN = [f"57300200000{number}" for number in range(10)]
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A running daemon between its simulators."""
+    async with open_brisk_stage(tmp_path / "data") as stage:
+        yield stage
 
 
 async def seconds_to_stop(stage: Stage) -> float:
@@ -21,13 +32,24 @@ async def seconds_to_stop(stage: Stage) -> float:
     return time.perf_counter() - started
 
 
-async def ten_hanging_runs(stage: Stage) -> None:
-    """Ten customers write, and the model begins to think for each and never ends."""
-    never = trio.Event()
-    stage.model.script(*[Step(gate=never) for _ in TEN])
+async def ten_thinking(stage: Stage) -> trio.Event:
+    """Ten customers write, and the model thinks about each until the event that is returned."""
+    thought = trio.Event()
+    stage.model.script(*[Step(gate=thought) for _ in TEN])
     for contact in TEN:
         await stage.gateway.customer_says(contact, f"Hola, soy {contact}", deliver="queued")
     await stage.model.wait_for(lambda: stage.model.running == len(TEN))
+    return thought
+
+
+def more_than(things: Sequence[object], number: int) -> bool:
+    """True once there are more than so many."""
+    return len(things) > number
+
+
+def answers(stage: Stage) -> list[int]:
+    """How many answers each of the ten has got."""
+    return [len(stage.said(contact)) for contact in TEN]
 
 
 async def test_an_idle_daemon_stops_at_once(stage: Stage) -> None:
@@ -38,43 +60,67 @@ async def test_an_idle_daemon_stops_at_once(stage: Stage) -> None:
 
 
 async def test_ten_runs_that_never_end_do_not_hold_up_the_stop(tmp_path: Path) -> None:
-    """They get their grace and are left; the next start answers each customer once."""
-    changes = {"shutdown": {"deadline_seconds": DEADLINE}, "delivery": {"typing": True}}
-    async with open_stage(tmp_path / "data", shutdown=changes["shutdown"]) as stage:
-        await ten_hanging_runs(stage)
+    """They get their grace and are left; the next start fetches what they came to, once."""
+    async with open_brisk_stage(
+        tmp_path / "data", shutdown={"deadline_seconds": DEADLINE}
+    ) as stage:
+        thought = await ten_thinking(stage)
         assert await seconds_to_stop(stage) < DEADLINE
         assert states(tmp_path / "data") == {"in_turn"}
         assert not stage.gateway.ledger.sends
-        # Nobody pays for what nobody waits for.
-        await stage.model.wait_for(lambda: stage.model.running == 0)
+        await stage.start()
+        thought.set()
+        for contact in TEN:
+            await stage.gateway.wait_sent(contact)
+        await stage.quiet()
+        assert answers(stage) == [1] * len(TEN)
+        assert all(contact in stage.said(contact)[0] for contact in TEN)
+        assert states(tmp_path / "data") == {"answered"}
+        assert len(stage.model.calls) == len(TEN)
+
+
+async def test_answers_that_the_server_has_lost_are_asked_for_again(tmp_path: Path) -> None:
+    """The responses ended while the daemon was away: each chat is still answered, once."""
+    async with open_brisk_stage(tmp_path / "data", shutdown={"deadline_seconds": 0.5}) as stage:
+        await ten_thinking(stage)
+        await stage.stop()
+        for call in stage.model.calls:
+            stage.model._kept.pop(call.response_id).cancel()
         await stage.start()
         for contact in TEN:
             await stage.gateway.wait_sent(contact)
         await stage.quiet()
-        assert [len(stage.said(contact)) for contact in TEN] == [1] * len(TEN)
-        assert all(contact in stage.said(contact)[0] for contact in TEN)
-        assert states(tmp_path / "data") == {"answered"}
+        assert answers(stage) == [1] * len(TEN)
+        assert len(stage.model.calls) == 2 * len(TEN)
 
 
-async def test_runs_that_end_in_the_grace_are_answered_before_the_stop(tmp_path: Path) -> None:
-    """What can be finished is finished: the answer is sent by the daemon that is stopping."""
-    async with open_stage(tmp_path / "data", shutdown={"deadline_seconds": 10.0}) as stage:
-        soon = trio.Event()
-        stage.model.script(Step(gate=soon))
-        await stage.gateway.customer_says(LAURA, "Hola")
-        await stage.model.wait_for(lambda: stage.model.running == 1)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stage.stop)
-            await stage.gateway.wait_for(lambda: bool(stage.events("stopping")) or soon.set() or 0)
-        assert len(stage.said()) == 1
-        assert states(tmp_path / "data") == {"answered"}
+async def test_runs_that_end_in_the_grace_are_kept_and_said_by_the_next_start(
+    tmp_path: Path,
+) -> None:
+    """The stop waits for them, the answers are in the store, and no model is asked again."""
+    async with open_brisk_stage(tmp_path / "data", shutdown={"deadline_seconds": 10.0}) as stage:
+        thought = await ten_thinking(stage)
+        stage.world.stop.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert stage.events("stopping")
+        thought.set()
+        assert await seconds_to_stop(stage) < 5
+        living = "SELECT COUNT(*) FROM turns WHERE state = 'open'"
+        assert read_rows(tmp_path / "data", living) == [(0,)]
+        asked = len(stage.model.hits)
         await stage.start()
+        for contact in TEN:
+            await stage.gateway.wait_sent(contact)
+        await stage.quiet()
+        assert answers(stage) == [1] * len(TEN)
+        assert states(tmp_path / "data") == {"answered"}
+        assert len(stage.model.hits) == asked
 
 
 async def test_messages_in_an_open_window_are_answered_by_the_next_start(tmp_path: Path) -> None:
     """A stop drops the window at once, and the next start opens it again with all its messages."""
     buffer = {"window_seconds": 5.0, "max_wait_seconds": 1.5}
-    async with open_stage(tmp_path / "data", buffer=buffer) as stage:
+    async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.customer_says(LAURA, "¿hay cupo?")
         assert await seconds_to_stop(stage) < 1
@@ -89,12 +135,8 @@ async def test_messages_in_an_open_window_are_answered_by_the_next_start(tmp_pat
 
 async def test_a_stop_between_two_chunks_says_the_rest_once(tmp_path: Path) -> None:
     """The answer is decided: the next start says what is missing of it and asks no model."""
-    async with open_stage(tmp_path / "data", shutdown={"deadline_seconds": 1.0}) as stage:
+    async with open_brisk_stage(tmp_path / "data", shutdown={"deadline_seconds": 1.0}) as stage:
         stage.model.script(say("Primero.\n\nSegundo.\n\nTercero."))
-        second = stage.gateway.faults.add(operation="send", kind="status", status=429)
-        first = stage.gateway.faults.add(operation="send", kind="hold", times=0)
-        stage.gateway.faults.reset()
-        del first, second
         held = stage.gateway.faults.add(operation="send", kind="hold_answer")
         await stage.gateway.customer_says(LAURA, "cuéntame")
         await held.reached.wait()
@@ -107,19 +149,23 @@ async def test_a_stop_between_two_chunks_says_the_rest_once(tmp_path: Path) -> N
         assert len(stage.model.calls) == 1
 
 
-async def test_a_stop_before_recovery_and_many_restarts_answer_once(tmp_path: Path) -> None:
-    """Four starts, three of them stopped with the run under way: one answer."""
-    async with open_stage(tmp_path / "data", shutdown={"deadline_seconds": 0.5}) as stage:
-        never = trio.Event()
-        stage.model.script(Step(gate=never), Step(gate=never), Step(gate=never))
+async def test_many_restarts_in_one_run_answer_once(tmp_path: Path) -> None:
+    """Four starts, three of them stopped with the run under way: one model call, one answer."""
+    async with open_brisk_stage(tmp_path / "data", shutdown={"deadline_seconds": 0.5}) as stage:
+        thought = trio.Event()
+        stage.model.script(Step(gate=thought))
         await stage.gateway.customer_says(LAURA, "Hola")
-        for starts in (1, 2, 3):
-            await stage.model.wait_requests(starts)
+        await stage.model.wait_for(lambda: stage.model.running == 1)
+        for _ in range(3):
             await stage.stop()
+            asked = len(stage.model.hits)
             await stage.start()
+            await stage.model.wait_for(partial(more_than, stage.model.hits, asked))
+        thought.set()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         assert len(stage.said()) == 1
+        assert len(stage.model.calls) == 1
         assert states(tmp_path / "data") == {"answered"}
 
 

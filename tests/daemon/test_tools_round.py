@@ -5,12 +5,14 @@ so a second message that is answered shows that the first one's calls were all c
 """
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
+from support.brisk import open_brisk_stage
 from support.rows import read_rows
-from support.stage import LAURA, Stage, open_stage
+from support.stage import LAURA, Stage
 
 from daemon.sandbox.model_generation import ModelCall
 from daemon.sandbox.model_script import Call, Step, Think, call, say
@@ -52,6 +54,13 @@ def plain(nights: int) -> dict[str, int]:
     """Count in a thread."""
     return {"nights": nights}
 '''
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A running daemon between its simulators."""
+    async with open_brisk_stage(tmp_path / "data") as stage:
+        yield stage
 
 
 def outputs(asked: ModelCall) -> list[str]:
@@ -114,7 +123,7 @@ def tools_folder(tmp_path: Path) -> Path:
 
 async def test_parallel_calls_keep_their_order(tmp_path: Path, tools_folder: Path) -> None:
     """The slow first call and the quick second one run at once; outputs stand in call order."""
-    async with open_stage(tmp_path / "data", tools={"folder": tools_folder}) as stage:
+    async with open_brisk_stage(tmp_path / "data", tools={"folder": tools_folder}) as stage:
         asked = (
             Call("price_of", '{"room": "suite", "seconds": 0.6}'),
             Call("price_of", '{"room": "doble", "seconds": 0.0}'),
@@ -134,7 +143,7 @@ async def test_parallel_calls_keep_their_order(tmp_path: Path, tools_folder: Pat
 
 async def test_tools_that_fail_hang_or_block_a_thread(tmp_path: Path, tools_folder: Path) -> None:
     """Each failure is an output; what a traceback would tell stays inside."""
-    async with open_stage(tmp_path / "data", tools={"folder": tools_folder}) as stage:
+    async with open_brisk_stage(tmp_path / "data", tools={"folder": tools_folder}) as stage:
         asked = (Call("broken"), Call("endless"), Call("plain", '{"nights": 3}'))
         stage.model.script(Step(outputs=asked), say("Ya."))
         await stage.gateway.customer_says(LAURA, "¿tres noches?")
@@ -149,7 +158,7 @@ async def test_tools_that_fail_hang_or_block_a_thread(tmp_path: Path, tools_fold
 
 async def test_a_model_that_only_calls_tools_is_stopped_and_answered_for(tmp_path: Path) -> None:
     """At the cap the model is offered no tools; if it calls one all the same, the safe text."""
-    async with open_stage(tmp_path / "data", assistant={"max_tool_rounds": 2}) as stage:
+    async with open_brisk_stage(tmp_path / "data", assistant={"max_tool_rounds": 2}) as stage:
         stage.model.script(*[call(CONTEXT, RECENT_50) for _ in range(5)])
         await stage.gateway.customer_says(LAURA, "hola")
         await stage.gateway.wait_sent(LAURA)
@@ -167,7 +176,7 @@ async def test_a_model_that_only_calls_tools_is_stopped_and_answered_for(tmp_pat
 
 
 async def test_a_model_that_heeds_the_last_round_is_heard(tmp_path: Path) -> None:
-    async with open_stage(tmp_path / "data", assistant={"max_tool_rounds": 1}) as stage:
+    async with open_brisk_stage(tmp_path / "data", assistant={"max_tool_rounds": 1}) as stage:
         stage.model.script(call(CONTEXT, RECENT_50), say("No hay nada antes."))
         await stage.gateway.customer_says(LAURA, "hola")
         await stage.gateway.wait_sent(LAURA)
@@ -178,16 +187,18 @@ async def test_a_model_that_heeds_the_last_round_is_heard(tmp_path: Path) -> Non
 
 async def test_a_round_of_tools_survives_a_restart(tmp_path: Path) -> None:
     """Stopped while the model reads a tool's output, the daemon does not call the tool again."""
-    async with open_stage(tmp_path / "data", shutdown={"deadline_seconds": 0.5}) as stage:
-        stage.model.script(
-            call(CONTEXT, RECENT_100), Step(gate=trio.Event()), say("Después del reinicio.")
-        )
+    async with open_brisk_stage(tmp_path / "data", shutdown={"deadline_seconds": 0.5}) as stage:
+        thought = trio.Event()
+        stage.model.script(call(CONTEXT, RECENT_100), say("Después del reinicio.", gate=thought))
         await stage.gateway.customer_says(LAURA, "hola")
         await stage.model.wait_requests(2)
         await stage.stop()
         await stage.start()
+        thought.set()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         assert stage.said() == ["Después del reinicio."]
+        assert len(stage.model.calls) == 2
         rows = read_rows(tmp_path / "data", "SELECT tool, state FROM tool_calls")
         assert rows == [(CONTEXT, "finished")]
+        await is_answered(stage, "gracias", "A ti.")

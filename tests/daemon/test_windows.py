@@ -1,17 +1,26 @@
 """When the daemon thinks that a customer has finished writing, over real HTTP."""
 
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
+from support.brisk import open_brisk_stage
 from support.rows import fates
-from support.stage import LAURA, Stage, open_stage
+from support.stage import LAURA, Stage
 
 ANDRES = "573005550142"
 TYPING = {"contact_id": LAURA, "status": "typing"}
 LONG = 5.0
 """Longer than any of these tests waits for an answer."""
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A running daemon between its simulators."""
+    async with open_brisk_stage(tmp_path / "data") as stage:
+        yield stage
 
 
 async def gap(stage: Stage, since: float) -> float:
@@ -24,7 +33,7 @@ async def gap(stage: Stage, since: float) -> float:
 async def test_a_sign_of_writing_keeps_the_window_open(tmp_path: Path, status: str) -> None:
     """One sign is believed for the typing time, and no longer."""
     buffer = {"typing_seconds": 0.7, "max_wait_seconds": LONG}
-    async with open_stage(tmp_path / "data", buffer=buffer) as stage:
+    async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         since = time.time()
         hello = stage.gateway.compose(LAURA, "Hola")
         await stage.gateway.tell([hello], presences=[{"contact_id": LAURA, "status": status}])
@@ -33,7 +42,7 @@ async def test_a_sign_of_writing_keeps_the_window_open(tmp_path: Path, status: s
 
 async def test_what_is_typed_is_answered_with_what_came_before(tmp_path: Path) -> None:
     buffer = {"typing_seconds": LONG, "max_wait_seconds": LONG}
-    async with open_stage(tmp_path / "data", buffer=buffer) as stage:
+    async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         hello = stage.gateway.compose(LAURA, "Hola")
         await stage.gateway.tell([hello], presences=[TYPING])
         await stage.gateway.customer_says(LAURA, "¿hay cupo el viernes?")
@@ -43,7 +52,7 @@ async def test_what_is_typed_is_answered_with_what_came_before(tmp_path: Path) -
 
 async def test_a_contact_who_stops_typing_is_answered_early(tmp_path: Path) -> None:
     buffer = {"typing_seconds": LONG, "max_wait_seconds": LONG}
-    async with open_stage(tmp_path / "data", buffer=buffer) as stage:
+    async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         stage.gateway.presences_need_subscription = False
         since = time.time()
         hello = stage.gateway.compose(LAURA, "Hola")
@@ -55,7 +64,10 @@ async def test_a_contact_who_stops_typing_is_answered_early(tmp_path: Path) -> N
 async def test_a_typing_sign_that_never_ends_is_capped(tmp_path: Path) -> None:
     """The daemon asks to be told of typing; whoever types for ever is answered all the same."""
     buffer = {"typing_seconds": 0.8, "max_wait_seconds": 1.5}
-    async with open_stage(tmp_path / "data", buffer=buffer) as stage, trio.open_nursery() as typing:
+    async with (
+        open_brisk_stage(tmp_path / "data", buffer=buffer) as stage,
+        trio.open_nursery() as typing,
+    ):
 
         async def type_for_ever() -> None:
             while True:
@@ -84,7 +96,7 @@ async def test_typing_alone_does_nothing(stage: Stage) -> None:
 
 async def test_a_voice_note_is_waited_for_longer(tmp_path: Path) -> None:
     buffer = {"window_seconds": 0.1, "voice_seconds": 0.9}
-    async with open_stage(tmp_path / "data", buffer=buffer) as stage:
+    async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         note = {"type": "voice", "voice": {"id": "media-1", "seconds": 4}}
         since = time.time()
         await stage.gateway.customer_sends(LAURA, note)
@@ -93,7 +105,7 @@ async def test_a_voice_note_is_waited_for_longer(tmp_path: Path) -> None:
 
 async def test_a_text_after_a_voice_note_does_not_shorten_the_wait(tmp_path: Path) -> None:
     buffer = {"window_seconds": 0.1, "voice_seconds": 0.9}
-    async with open_stage(tmp_path / "data", buffer=buffer) as stage:
+    async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         note = stage.gateway.compose(LAURA, {"type": "voice", "voice": {"id": "media-1"}})
         text = stage.gateway.compose(LAURA, "eso era todo")
         since = time.time()
@@ -103,23 +115,27 @@ async def test_a_text_after_a_voice_note_does_not_shorten_the_wait(tmp_path: Pat
         assert len(stage.model.calls) == 1
 
 
+def heard(stage: Stage) -> list[str]:
+    """The lines of the bursts that the model has answered, in order."""
+    finished = [call for call in stage.model.calls if call.outcome == "finished"]
+    return [line for call in finished for text in call.customer_texts for line in text.split("\n")]
+
+
 @pytest.mark.parametrize("together", [True, False])
 async def test_the_fifty_first_message_is_kept(tmp_path: Path, *, together: bool) -> None:
     """A full window closes at once; what it had no room for is answered next, none twice."""
     words = [f"frase{number:02d}" for number in range(51)]
     buffer = {"window_seconds": 2.0, "max_messages": 50}
-    async with open_stage(tmp_path / "data", buffer=buffer) as stage:
+    async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         messages = [stage.gateway.compose(LAURA, word) for word in words]
         if together:
             await stage.gateway.tell(messages)
         else:
             for message in messages:
                 await stage.gateway.tell([message], deliver="queued")
-        await stage.gateway.wait_for(lambda: "frase50" in " ".join(stage.said()))
+        await stage.model.wait_for(lambda: "frase50" in heard(stage))
         await stage.quiet()
-        finished = [call for call in stage.model.calls if call.outcome == "finished"]
-        told = "\n".join("\n".join(call.customer_texts) for call in finished).splitlines()
-        assert told == words
+        assert heard(stage) == words
         assert {state for state, _ in fates(tmp_path / "data").values()} == {"answered"}
         assert len(fates(tmp_path / "data")) == 51
 

@@ -55,7 +55,7 @@ def _unsynced_acknowledgements(trace: str) -> tuple[int, int]:
         started = STARTED.match(line)
         if started is None:
             continue
-        if "acknowledged" in line:
+        if '"acknowledged"' in line:
             acknowledged += 1
             early += bool(dirty)
         elif started["call"] in SYNCS and "unfinished" in line:

@@ -50,6 +50,7 @@ class Stage:
         self.settings = settings
         self.gateway: Gateway = outside.gateway
         self.model: ModelServer = outside.model
+        self.model_url = outside.model_url
         self.url = ""
         self.log = StringIO()
         """Everything the daemon has logged, one JSON object a line."""
@@ -203,7 +204,8 @@ async def open_stage(
     """Both simulators and, unless told otherwise, a running daemon.
 
     ``rules`` are fields of the chats' rules that no setting changes. ``changes`` are tables of
-    the settings, over the quick ones. At the end the daemon is stopped; whatever it logged as an error fails the test unless it cleared the log.
+    the settings, over the quick ones. At the end the daemon is stopped; whatever it logged as an
+    error fails the test unless it cleared the log.
     """
     with trio.fail_after(60):
         settings = quick_settings(data_dir, changes)

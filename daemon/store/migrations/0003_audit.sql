@@ -11,6 +11,7 @@ CREATE INDEX audit_by_subject ON audit (subject);
 
 -- The events whose raw body is still kept, by age: retention looks only at these.
 CREATE INDEX events_with_body ON events (received_at) WHERE body IS NOT NULL OR body_file != '';
+CREATE INDEX events_by_file ON events (body_file) WHERE body_file != '';
 
 -- Nothing more is written about a person who was forgotten, not even by a daemon that was at work
 -- on their turn at that moment: its next write is refused, which ends that work.

@@ -1,0 +1,39 @@
+"""`recado forget`: one person, erased."""
+
+import time
+
+import click
+
+from daemon.commands.place import Failure, Place, known_chat, takes_place
+from daemon.store.operator.door import names_of, open_beside_daemon
+from daemon.store.operator.forgetting import PREFIX, forget
+
+EXAMPLE = """\b
+Example:
+  recado export 573001234567 > laura.json
+  recado forget 573001234567
+"""
+
+
+@click.command(name="forget", epilog=EXAMPLE)
+@click.argument("chat")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@takes_place
+def command(place: Place, *, chat: str, yes: bool) -> None:
+    """Erase one person from every table and file, for good.
+
+    CHAT is a phone number with its country code, or a chat id; other ids under which WhatsApp shows
+    the same person go with it, on all channels. Texts, names, ids and raw events go, and their
+    bytes are overwritten. What is counted stays, under a name that leads nowhere. A turn under way
+    is ended. The daemon may go on running; its writes wait while the file is written anew.
+
+    Backups, logs and what Whapi, WhatsApp and the model's provider keep are not touched.
+    """
+    name = known_chat(chat)
+    if name.startswith(PREFIX):
+        raise Failure(f"{name} is forgotten already")
+    if not yes:
+        click.confirm(f"Erase everything held of {name}? This cannot be undone", abort=True)
+    with open_beside_daemon(place.data_dir) as connection:
+        done = forget(connection, names_of(connection, name), place.events, now=time.time())
+    click.echo(f"forgotten, now called {done.name}: {done.summary()}")

@@ -1,0 +1,92 @@
+"""Where a command finds the store, and how it says that it cannot be used."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
+from daemon.settings_sources import load_settings
+from daemon.store.operator.door import EVENTS_FOLDER
+from daemon.whapi.wire import chat_id
+
+
+class Failure(click.ClickException):
+    """Usage, configuration or store are wrong: one line on stderr, and exit status 2."""
+
+    exit_code = 2
+
+
+class NotDone(Failure):
+    """It did not work now: one line on stderr, and exit status 1."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The data folder, and the time zone to show times in (None: this machine's)."""
+
+    data_dir: Path
+    zone: ZoneInfo | None
+
+    @property
+    def events(self) -> Path:
+        """The folder of large events."""
+        return self.data_dir / EVENTS_FOLDER
+
+
+def takes_place(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name the store, and a `Place` as its first argument.
+
+    What the command's work raises becomes a line on stderr: exit status 1 if the store cannot be
+    used now, 2 if something has to be put right first.
+    """
+
+    @click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        help="TOML file; else RECADO_CONFIG, ./config/recado.toml or /etc/recado/recado.toml.",
+    )
+    @click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The daemon's data folder, instead of the configuration's: /var/lib/recado, say.",
+    )
+    @wraps(function)
+    def command(config: Path | None, data_dir: Path | None, **arguments: Any) -> None:
+        with _failures():
+            function(_place(config, data_dir), **arguments)
+
+    return command
+
+
+def known_chat(text: str) -> str:
+    """Give the one spelling of a chat id that an operator wrote; refuses an empty one."""
+    name = chat_id(text)
+    if not name:
+        raise Failure("the chat is empty")
+    return name
+
+
+def _place(config: Path | None, data_dir: Path | None) -> Place:
+    if data_dir is not None:
+        return Place(data_dir, None)
+    settings = load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
+    return Place(settings.data_dir, ZoneInfo(settings.timezone))
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise NotDone(str(error)) from error
+    except (SettingsError, StoreError, WebhookError) as error:
+        raise Failure(str(error)) from error

@@ -1,0 +1,96 @@
+"""`recado replay`: stored events and dead messages, put back in."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from daemon.commands.place import Failure, Place, known_chat, takes_place
+from daemon.errors import WebhookError
+from daemon.model import Webhook
+from daemon.observe.redaction import mask_numbers
+from daemon.reading import verdict
+from daemon.store.operator.door import names_of, open_beside_daemon, writing
+from daemon.store.operator.replaying import (
+    Replayed,
+    StoredEvent,
+    replay_dead,
+    replay_event,
+    stored_event,
+)
+from daemon.whapi.wire import parse_webhook
+
+EXAMPLE = """\b
+Example:
+  recado replay 4711 4712
+  recado replay --dead --chat 573001234567
+"""
+
+
+@click.command(name="replay", epilog=EXAMPLE)
+@click.argument("event_ids", metavar="[EVENT_ID]...", type=int, nargs=-1)
+@click.option("--dead", is_flag=True, help="Put back all messages that ended as dead.")
+@click.option("--chat", help="With --dead: only those of this chat.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@takes_place
+def command(
+    place: Place, *, event_ids: tuple[int, ...], dead: bool, chat: str | None, as_json: bool
+) -> None:
+    """Put stored webhook events, or all dead messages, back in.
+
+    A message that never got its answer (dead, expired, or ignored although it is one to answer)
+    waits for one again, and the running daemon takes it up within seconds. Messages that were
+    answered or that a person has handled are left alone. What an event said that could not be read
+    when it came is read again. Every message put back is noted in the store's audit table, which
+    recado explain shows. The number of an event is in recado explain, too.
+    """
+    if bool(event_ids) == dead:
+        raise click.UsageError("name events, or give --dead")
+    if chat is not None and not dead:
+        raise click.UsageError("--chat goes with --dead")
+    now = time.time()
+    with open_beside_daemon(place.data_dir) as connection, writing(connection):
+        if dead:
+            chats = names_of(connection, known_chat(chat)) if chat is not None else ()
+            replayed = replay_dead(connection, chats, verdict=verdict, now=now)
+        else:
+            replayed = []
+            for event_id in dict.fromkeys(event_ids):
+                event = stored_event(connection, event_id, place.events)
+                if event is None:
+                    raise Failure(f"there is no event {event_id}; nothing was put back")
+                webhook = _read(event)
+                replayed += replay_event(connection, event, webhook, verdict=verdict, now=now)
+    _print(replayed, as_json=as_json)
+
+
+def _read(event: StoredEvent) -> Webhook | None:
+    """Read an event anew; where that is not possible its stored messages are all there is."""
+    if event.body is None:
+        click.echo(f"event {event.id}: its raw body is not kept any more", err=True)
+        return None
+    try:
+        webhook = parse_webhook(event.body, path_event=event.event)
+    except WebhookError as error:
+        click.echo(f"event {event.id}: {error}", err=True)
+        return None
+    for fault in webhook.unreadable:
+        click.echo(f"event {event.id}: still unreadable: {fault}", err=True)
+    return webhook
+
+
+def _print(replayed: Sequence[Replayed], *, as_json: bool) -> None:
+    if as_json:
+        rows: list[dict[str, Any]] = [
+            asdict(one) | {"chat": mask_numbers(one.chat)} for one in replayed
+        ]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        for one in replayed:
+            done = "put back" if one.done else "left alone"
+            click.echo(f"{one.message_id}  {mask_numbers(one.chat)}  {done}: {one.what}")
+        put_back = sum(one.done for one in replayed)
+        click.echo(f"{put_back} put back, {len(replayed) - put_back} left alone")

@@ -1,0 +1,86 @@
+"""`recado send`: one message through the outbox."""
+
+import re
+import time
+from collections.abc import Callable
+
+import click
+import trio
+
+from daemon.commands.place import Failure, NotDone, Place, known_chat, takes_place
+from daemon.model import ChatKey
+from daemon.store.operator.door import open_beside_daemon, writing
+from daemon.store.operator.sending import Sending, channel_of, queue_text, sending_of
+
+USABLE_CHAT = re.compile(
+    r"[0-9]{7,15}@s\.whatsapp\.net|[0-9]{5,20}@lid|[0-9]{5,25}(-[0-9]{5,15})?@g\.us"
+)
+"""A person by number (E.164 has at most 15 digits) or by lid, or a group."""
+
+LOOK_SECONDS = 0.1
+SETTLED = frozenset({"sent", "failed", "dropped"})
+
+
+EXAMPLE = """\b
+Example:
+  recado send 573001234567 "Su mesa está lista" --wait 30
+"""
+
+
+@click.command(name="send", epilog=EXAMPLE)
+@click.argument("chat")
+@click.argument("text")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0, max=86400),
+    default=0,
+    metavar="SECONDS",
+    help="Wait until it is sent, and print its WhatsApp id; status 1 if it is not by then.",
+)
+@click.option("--channel", help="Whapi channel; else the one that the chat was last active in.")
+@takes_place
+def command(place: Place, *, chat: str, text: str, wait: float, channel: str | None) -> None:
+    """Send one message to a chat, through the daemon's outbox.
+
+    CHAT is a phone number with its country code, or a chat id as WhatsApp has it. The message is
+    stored and the outbox row's number printed; the running daemon sends it within seconds, a
+    stopped one when it starts. While a person of the business has the chat it is not sent.
+    """
+    key_chat = known_chat(chat)
+    if not USABLE_CHAT.fullmatch(key_chat):
+        raise Failure(f"{chat} is no chat: a number with its country code, or an id such as …@g.us")
+    if not text.strip():
+        raise Failure("the text is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Failure("the text is not valid UTF-8") from None
+    with open_beside_daemon(place.data_dir) as connection:
+        with writing(connection):
+            key = ChatKey(
+                channel_of(connection, key_chat) if channel is None else channel, key_chat
+            )
+            row_id = queue_text(connection, key, text, now=time.time())
+        click.echo(f"outbox row {row_id}")
+        if wait:
+            _report(trio.run(_settled, lambda: sending_of(connection, row_id), wait))
+
+
+async def _settled(look: Callable[[], Sending], seconds: float) -> Sending:
+    """Look at the row until nothing more will happen to it, at most so long."""
+    sending = look()
+    with trio.move_on_after(seconds):
+        while sending.state not in SETTLED:
+            await trio.sleep(LOOK_SECONDS)
+            sending = look()
+    return sending
+
+
+def _report(sending: Sending) -> None:
+    if sending.state == "sent":
+        click.echo(f"sent as {sending.message_id}")
+        return
+    reason = f": {sending.error}" if sending.error else ""
+    if sending.state in SETTLED:
+        raise NotDone(f"not sent, {sending.state}{reason}")
+    raise NotDone(f"not sent yet, {sending.state}{reason}; it stays in the outbox")

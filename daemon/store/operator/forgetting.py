@@ -1,0 +1,363 @@
+"""Erasing one person: what `recado forget` does.
+
+Rows that are counted stay, without words and under a name that leads nowhere; everything else goes.
+What others have said stays theirs, only the person's number is taken out of it. SQLite overwrites
+nothing by itself, so at the end the file is written anew and its log is emptied.
+"""
+
+import json
+import re
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from daemon.errors import StoreUnavailable
+from daemon.model import ChatKey, Message, Other
+from daemon.store.operator.door import write_audit, writing
+from daemon.store.operator.export import authors_of
+
+REASON = "forgotten"
+PREFIX = "forgotten-"
+"""Chats of this name are never written about again: see the triggers in ``0003_audit.sql``."""
+
+SHORTEST_NUMBER = 8
+"""Digits. A shorter id is taken out only where it stands as a whole chat id."""
+
+CHECKPOINT_TRIES = 5
+"""Each waits as long as the connection's busy timeout for readers of the daemon."""
+
+_TOKENS = re.compile(rb'"([^"\\]{4,128})"')
+_json = msgspec.json.Encoder()
+_read_message = msgspec.json.Decoder(Message)
+
+_FREE_TEXT = {
+    "messages": ("message", "reason"),
+    "thread_items": ("item",),
+    "turns": ("reason",),
+    "responses": ("response", "error"),
+    "tool_calls": ("arguments", "output"),
+    "outbox": ("body", "error"),
+    "early_changes": ("change",),
+    "chats": ("name", "contact_name"),
+    "events": ("unreadable",),
+    "audit": ("subject", "detail"),
+}
+"""Where a number may have been written by somebody else, or by the model."""
+
+_TABLES_BY_CHAT = frozenset({"messages", "turns", "outbox"})
+"""In these the rows of forgotten persons may not be written to."""
+
+_STATEMENTS = (
+    # The turns' chat changes last: from then on nothing of them can be written.
+    """UPDATE responses SET response_id = '', response = '', error = '',
+        state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
+        ended_at = COALESCE(ended_at, :now) WHERE run_id IN (
+        SELECT runs.id FROM runs JOIN turns ON turns.id = turn_id WHERE chat = :chat)""",
+    """UPDATE tool_calls SET arguments = '{}', output = '', key = '',
+        state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
+        ended_at = COALESCE(ended_at, :now)
+        WHERE turn_id IN (SELECT id FROM turns WHERE chat = :chat)""",
+    """UPDATE runs SET state = 'abandoned', ended_at = :now WHERE state = 'running'
+        AND turn_id IN (SELECT id FROM turns WHERE chat = :chat)""",
+    "DELETE FROM thread_items WHERE chat = :chat",
+    """UPDATE outbox SET chat = :name, body = '', quoted = '', message_id = '',
+        error = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN :reason ELSE '' END,
+        state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped'
+        ELSE state END WHERE chat = :chat""",
+    "UPDATE chats SET chat = :name, name = '', contact_name = '' WHERE chat = :chat",
+    "DELETE FROM aliases WHERE alias = :chat OR chat = :chat",
+    """UPDATE turns SET chat = :name, closed_at = COALESCE(closed_at, :now),
+        outcome = CASE state WHEN 'done' THEN outcome ELSE 'ignored' END,
+        reason = CASE state WHEN 'done' THEN without(reason) ELSE :reason END, state = 'done'
+        WHERE chat = :chat""",
+)
+
+
+@dataclass(slots=True)
+class Forgotten:
+    """What was erased, in numbers; ``name`` is what the person's rows are called now."""
+
+    name: str
+    chats: int = 0
+    messages: int = 0
+    turns: int = 0
+    sends: int = 0
+    events: int = 0
+    """Webhook calls whose raw body is gone."""
+    files: list[str] = field(default_factory=list)
+    """Names of the files of large events, to be deleted after the commit."""
+    mentions: int = 0
+    """Texts of others that named the person's number."""
+
+    def summary(self) -> str:
+        """The numbers in one line."""
+        return (
+            f"{self.messages} messages, {self.turns} turns, {self.sends} sends,"
+            f" {self.events} raw events, {self.mentions} mentions by others"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """How to recognise one person in rows and raw events."""
+
+    names: tuple[str, ...]
+    authors: tuple[str, ...]
+    message_ids: frozenset[str]
+    pattern: re.Pattern[str]
+    raw_pattern: re.Pattern[bytes]
+
+
+def forget(
+    connection: sqlite3.Connection, names: Sequence[str], folder: Path, *, now: float
+) -> Forgotten:
+    """Erase the person with these chat ids from all tables and from the files in ``folder``.
+
+    ``now``: Unix seconds. Blocks the daemon's writes for the length of one transaction, and for
+    that of writing the file anew. Raises StoreUnavailable if the bytes could not be taken out of
+    the log; the rows are erased then.
+    """
+    connection.execute("PRAGMA secure_delete = ON")
+    done = Forgotten(name=f"{PREFIX}{secrets.token_hex(8)}")
+    person = _person(connection, names)
+    # The long look at all raw events comes before the transaction; the rest of them inside it.
+    seen = _find_events(connection, person, folder, after=0)
+    with writing(connection):
+        person = _person(connection, names)
+        later = _find_events(connection, person, folder, after=seen.last)
+        _define_functions(connection, person, done.name)
+        _drop_events(connection, seen, later, done)
+        _erase_messages(connection, person, done, now)
+        _erase_rows(connection, person, done, now)
+        _take_out_number(connection, done)
+        write_audit(connection, "forget", done.name, done.summary(), now=now)
+    for file in done.files:
+        (folder / file).unlink(missing_ok=True)
+    _overwrite(connection)
+    return done
+
+
+def _person(connection: sqlite3.Connection, names: Sequence[str]) -> _Person:
+    authors = authors_of(names)
+    ids = connection.execute(
+        "SELECT id FROM messages WHERE chat IN (SELECT value FROM json_each(:names))"
+        " OR json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))"
+        " UNION SELECT message_id FROM outbox WHERE message_id != ''"
+        " AND chat IN (SELECT value FROM json_each(:names))",
+        {"names": json.dumps(names), "authors": json.dumps(authors)},
+    )
+    numbers = {name.partition("@")[0] for name in names}
+    numbers = {n for n in numbers if n.isdecimal() and len(n) >= SHORTEST_NUMBER}
+    parts = sorted({*names, *numbers}, key=len, reverse=True)
+    pattern = rf"(?<![0-9])(?:{'|'.join(map(re.escape, parts))})(?![0-9])"
+    return _Person(
+        names=tuple(names),
+        authors=tuple(authors),
+        message_ids=frozenset(str(row[0]) for row in ids),
+        pattern=re.compile(pattern),
+        raw_pattern=re.compile(pattern.encode()),
+    )
+
+
+# -- raw events ----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Found:
+    """Raw events that say something of the person."""
+
+    last: int = 0
+    """The newest event that was looked at."""
+    ids: list[int] = field(default_factory=list)
+    files: set[str] = field(default_factory=set)
+    early: set[str] = field(default_factory=set)
+    """Ids of messages that have not come yet, of which these events told a change."""
+
+
+def _find_events(
+    connection: sqlite3.Connection, person: _Person, folder: Path, *, after: int
+) -> _Found:
+    """Look for the person's names and message ids in every raw body."""
+    found = _Found(last=after)
+    targets = {str(row[0]) for row in connection.execute("SELECT target FROM early_changes")}
+    rows = connection.execute(
+        "SELECT id, body, body_file FROM events WHERE id > ? ORDER BY id", (after,)
+    )
+    for event_id, kept, file in rows:
+        found.last = event_id
+        body = kept or b""
+        if file:
+            with suppress(FileNotFoundError):
+                body = (folder / file).read_bytes()
+        tokens = {token.decode("utf-8", "replace") for token in _TOKENS.findall(body)}
+        if person.raw_pattern.search(body) or not person.message_ids.isdisjoint(tokens):
+            found.ids.append(event_id)
+            found.early |= targets & tokens
+            if file:
+                found.files.add(file)
+    return found
+
+
+def _drop_events(
+    connection: sqlite3.Connection, seen: _Found, later: _Found, done: Forgotten
+) -> None:
+    ids = [*seen.ids, *later.ids]
+    connection.executemany(
+        "UPDATE events SET body = NULL, body_file = '', unreadable = '' WHERE id = ?",
+        [(event_id,) for event_id in ids],
+    )
+    connection.executemany(
+        "DELETE FROM early_changes WHERE target = ?",
+        [(target,) for target in seen.early | later.early],
+    )
+    done.events = len(ids)
+    done.files = sorted(seen.files | later.files)
+
+
+# -- rows ----------------------------------------------------------------------------------------
+
+
+def _erase_messages(
+    connection: sqlite3.Connection, person: _Person, done: Forgotten, now: float
+) -> None:
+    """Empty the person's messages, also those in groups; they get ids that nobody knows."""
+    parameters = {"names": json.dumps(person.names), "authors": json.dumps(person.authors)}
+    rows = connection.execute(
+        "SELECT seq, channel, id, chat, kind, from_me, state FROM messages"
+        " WHERE chat IN (SELECT value FROM json_each(:names))"
+        " OR json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))",
+        parameters,
+    ).fetchall()
+    _unquote(connection, person)
+    for row in rows:
+        chat = _new_name(person, row["chat"], done) if row["chat"] in person.names else row["chat"]
+        new_id = f"{done.name}-{row['seq']}"
+        empty = Message(
+            id=new_id,
+            key=ChatKey(row["channel"], chat),
+            kind=row["kind"],
+            content=Other(),
+            from_me=bool(row["from_me"]),
+        )
+        waits = row["state"] in {"received", "in_turn"}
+        connection.execute(
+            "UPDATE messages SET id = ?, chat = ?, message = ?, state = ?, reason ="
+            " CASE WHEN ? THEN ? ELSE without(reason) END, edited_at = NULL WHERE seq = ?",
+            (
+                new_id,
+                chat,
+                _json.encode(empty).decode(),
+                "ignored" if waits else row["state"],
+                waits,
+                REASON,
+                row["seq"],
+            ),
+        )
+    _forget_ids(connection, person, done, now)
+    done.messages = len(rows)
+
+
+def _unquote(connection: sqlite3.Connection, person: _Person) -> None:
+    """Take the person's words out of what others have quoted."""
+    rows = connection.execute(
+        "SELECT seq, message FROM messages WHERE json_extract(message, '$.quote.id')"
+        " IN (SELECT value FROM json_each(?)) OR json_extract(message, '$.quote.author')"
+        " IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(person.message_ids)), json.dumps(person.authors)),
+    ).fetchall()
+    for seq, text in rows:
+        bare = msgspec.structs.replace(_read_message.decode(text), quote=None)
+        connection.execute(
+            "UPDATE messages SET message = ? WHERE seq = ?", (_json.encode(bare).decode(), seq)
+        )
+
+
+def _forget_ids(
+    connection: sqlite3.Connection, person: _Person, done: Forgotten, now: float
+) -> None:
+    """Take the ids of the person's messages out of what refers to them."""
+    ids = json.dumps(sorted(person.message_ids))
+    connection.execute(
+        "DELETE FROM early_changes WHERE target IN (SELECT value FROM json_each(?))", (ids,)
+    )
+    connection.execute(
+        "UPDATE audit SET subject = ?, detail = 'forgotten', at = MIN(at, ?)"
+        " WHERE subject IN (SELECT value FROM json_each(?))",
+        (done.name, now, ids),
+    )
+
+
+def _erase_rows(
+    connection: sqlite3.Connection, person: _Person, done: Forgotten, now: float
+) -> None:
+    for table, counter in (("chats", "chats"), ("turns", "turns"), ("outbox", "sends")):
+        count = connection.execute(
+            f"SELECT COUNT(*) FROM {table} WHERE chat"  # noqa: S608 - constants
+            " IN (SELECT value FROM json_each(?))",
+            (json.dumps(person.names),),
+        ).fetchone()[0]
+        setattr(done, counter, count)
+    for chat in person.names:
+        parameters = {
+            "chat": chat,
+            "name": _new_name(person, chat, done),
+            "now": now,
+            "reason": REASON,
+        }
+        for statement in _STATEMENTS:
+            connection.execute(statement, parameters)
+
+
+def _new_name(person: _Person, chat: str, done: Forgotten) -> str:
+    """A name for each chat id of the person: one channel may have rows of several of them."""
+    place = person.names.index(chat)
+    return f"{done.name}-{place}" if place else done.name
+
+
+def _define_functions(connection: sqlite3.Connection, person: _Person, name: str) -> None:
+    """Let SQL ask whether a text names the person, and take the number out of it."""
+
+    def names_person(text: str) -> bool:
+        return person.pattern.search(text) is not None
+
+    def without(text: str) -> str:
+        return person.pattern.sub(name, text)
+
+    connection.create_function("names_person", 1, names_person, deterministic=True)
+    connection.create_function("without", 1, without, deterministic=True)
+
+
+def _take_out_number(connection: sqlite3.Connection, done: Forgotten) -> None:
+    """Replace the person's number wherever else it was written."""
+    for table, columns in _FREE_TEXT.items():
+        others = f" AND chat NOT GLOB '{PREFIX}*'" if table in _TABLES_BY_CHAT else ""
+        for column in columns:
+            done.mentions += connection.execute(
+                f"UPDATE {table} SET {column} = without({column})"  # noqa: S608 - constants
+                f" WHERE names_person({column}){others}"
+            ).rowcount
+
+
+# -- bytes ---------------------------------------------------------------------------------------
+
+
+def _overwrite(connection: sqlite3.Connection) -> None:
+    """Write the file anew without what was deleted, and empty its log."""
+    try:
+        connection.execute("VACUUM")
+        for _ in range(CHECKPOINT_TRIES):
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if not busy:
+                return
+        fault = "the daemon kept reading"
+    except sqlite3.OperationalError as error:
+        fault = str(error)
+    raise StoreUnavailable(
+        f"the rows are erased, but their bytes are not overwritten yet ({fault}): run the command"
+        " again"
+    )

@@ -1,0 +1,138 @@
+"""The life of one message, read from the ledger: what `recado explain` tells."""
+
+import json
+import sqlite3
+from dataclasses import dataclass, field
+
+from daemon.model import JsonObject
+
+_MESSAGE = (
+    "SELECT id, channel, chat, event_id, kind, from_me, message, sent_at, received_at, state,"
+    " reason, turn_id, duplicates, edited_at, deleted_at FROM messages"
+)
+_OUTBOX = (
+    "SELECT id, channel, chat, turn_id, body, quoted, state, message_id, attempts, error, status,"
+    " created_at, attempted_at, sent_at FROM outbox"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """Everything the ledger has about a message and its turn. Rows are objects, times Unix seconds.
+
+    Nothing is masked here.
+    """
+
+    message_id: str
+    """What was asked for: an inbound message, or one that Recado sent."""
+    channel: str
+    chat: str
+    events: list[JsonObject] = field(default_factory=list)
+    """The webhook calls that brought the messages; ``body_kept`` says if retention left it."""
+    messages: list[JsonObject] = field(default_factory=list)
+    """The message and the others of its turn, in order; ``content`` is what it says."""
+    turn: JsonObject | None = None
+    runs: list[JsonObject] = field(default_factory=list)
+    """Each with its model calls (``responses``)."""
+    tool_calls: list[JsonObject] = field(default_factory=list)
+    outbox: list[JsonObject] = field(default_factory=list)
+    audit: list[JsonObject] = field(default_factory=list)
+
+
+def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
+    """Read the life of an inbound or outbound message by its WhatsApp id; None if it is unknown."""
+    sent = connection.execute(
+        f"{_OUTBOX} WHERE message_id = ? ORDER BY id DESC LIMIT 1", (message_id,)
+    ).fetchone()
+    came = connection.execute(
+        f"{_MESSAGE} WHERE id = ? ORDER BY seq DESC LIMIT 1", (message_id,)
+    ).fetchone()
+    known = sent or came
+    if not message_id or known is None:
+        return None
+    turn_id = known["turn_id"]
+    if turn_id is None:
+        return Life(
+            message_id=message_id,
+            channel=known["channel"],
+            chat=known["chat"],
+            events=_events(connection, [] if came is None else [came["event_id"]]),
+            messages=[] if came is None else [_message(came)],
+            outbox=[] if sent is None else [dict(sent)],
+            audit=_audit(connection, [message_id]),
+        )
+    messages = [
+        _message(row)
+        for row in connection.execute(f"{_MESSAGE} WHERE turn_id = ? ORDER BY seq", (turn_id,))
+    ]
+    outbox = connection.execute(f"{_OUTBOX} WHERE turn_id = ? ORDER BY id", (turn_id,))
+    return Life(
+        message_id=message_id,
+        channel=known["channel"],
+        chat=known["chat"],
+        events=_events(connection, [message["event_id"] for message in messages]),
+        messages=messages,
+        turn=dict(connection.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()),
+        runs=_runs(connection, turn_id),
+        tool_calls=_tool_calls(connection, turn_id),
+        outbox=[dict(row) for row in outbox],
+        audit=_audit(connection, [message["id"] for message in messages]),
+    )
+
+
+def _message(row: sqlite3.Row) -> JsonObject:
+    told = dict(row)
+    message = json.loads(told.pop("message"))
+    return {
+        **told,
+        "from_me": bool(row["from_me"]),
+        "author_name": message.get("author_name", ""),
+        "content": message["content"],
+    }
+
+
+def _events(connection: sqlite3.Connection, ids: list[int]) -> list[JsonObject]:
+    rows = connection.execute(
+        "SELECT id, received_at, channel, event, body IS NOT NULL OR body_file != '' AS body_kept,"
+        " unreadable FROM events WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (json.dumps(ids),),
+    )
+    return [{**dict(row), "body_kept": bool(row["body_kept"])} for row in rows]
+
+
+def _runs(connection: sqlite3.Connection, turn_id: int) -> list[JsonObject]:
+    runs = []
+    for row in connection.execute("SELECT * FROM runs WHERE turn_id = ? ORDER BY id", (turn_id,)):
+        responses = connection.execute(
+            "SELECT round, response_id, state, response, error, calls, started_at, ended_at"
+            " FROM responses WHERE run_id = ? ORDER BY round",
+            (row["id"],),
+        )
+        runs.append({**dict(row), "responses": [_response(response) for response in responses]})
+    return runs
+
+
+def _response(row: sqlite3.Row) -> JsonObject:
+    told = dict(row)
+    answer = json.loads(told.pop("response") or "{}")
+    told["usage"] = answer.get("usage", {})
+    told["incomplete"] = answer.get("incomplete", "")
+    return told
+
+
+def _tool_calls(connection: sqlite3.Connection, turn_id: int) -> list[JsonObject]:
+    rows = connection.execute(
+        "SELECT id, run_id, round, tool, arguments, effects, state, output, started_at, ended_at"
+        " FROM tool_calls WHERE turn_id = ? ORDER BY id",
+        (turn_id,),
+    )
+    return [{**dict(row), "effects": bool(row["effects"])} for row in rows]
+
+
+def _audit(connection: sqlite3.Connection, subjects: list[str]) -> list[JsonObject]:
+    rows = connection.execute(
+        "SELECT at, command, subject, detail FROM audit"
+        " WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (json.dumps(subjects),),
+    )
+    return [dict(row) for row in rows]

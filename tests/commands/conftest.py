@@ -1,0 +1,21 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support.stage import Stage, open_stage
+
+from daemon import housekeeping
+
+
+@pytest.fixture(autouse=True)
+def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the daemon notice in tenths of a second what a command has put into its store."""
+    monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 0.1)
+    monkeypatch.setattr(housekeeping, "SWEEP_GRACE_SECONDS", 0.1)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A running daemon between its simulators."""
+    async with open_stage(tmp_path / "data") as stage:
+        yield stage

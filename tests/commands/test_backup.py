@@ -1,0 +1,104 @@
+"""`recado backup`: a sound copy of a store that is being written to."""
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import trio
+from support.operator import change, recado, rows
+from support.stage import LAURA, Stage, text_webhook
+
+from daemon.store.store import open_store
+
+
+async def test_a_copy_made_under_traffic_is_complete_and_opens_as_a_store(
+    stage: Stage, tmp_path: Path
+) -> None:
+    data_dir = stage.settings.data_dir
+    target = tmp_path / "copies" / "recado.db"
+    target.parent.mkdir()
+    stored = 0
+    async with trio.open_nursery() as nursery:
+
+        async def write() -> None:
+            nonlocal stored
+            while True:
+                # A group's messages are stored and not answered.
+                body = text_webhook("Hola", f"group-{stored}", chat_id="573-1@g.us")
+                assert (await stage.post(body)).status_code == 200
+                stored += 1
+
+        nursery.start_soon(write, name="traffic")
+        await stage.post(text_webhook("Hola", "laura-0001"))
+        before = stored
+        done = await recado(data_dir, "backup", str(target))
+        after = stored
+        nursery.cancel_scope.cancel()
+    assert done.exit_code == 0, done.stderr
+    assert "sound" in done.stdout
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in target.parent.iterdir()] == ["recado.db"]
+    (copied,) = rows(target.parent, "SELECT COUNT(*) AS n FROM messages WHERE id GLOB 'group-*'")
+    assert before <= copied["n"] <= after + 1
+    async with open_store(target.parent, clock=time.perf_counter) as store:
+        assert await store.inbox.oldest_unanswered() is not None
+
+
+async def test_nothing_is_overwritten_unless_asked_for(stage: Stage, tmp_path: Path) -> None:
+    data_dir = stage.settings.data_dir
+    target = tmp_path / "copy.db"
+    target.write_text("something dear")
+    done = await recado(data_dir, "backup", str(target))
+    assert done.exit_code == 2
+    assert "--force" in done.stderr
+    assert target.read_text() == "something dear"
+    assert (await recado(data_dir, "backup", str(target), "--force")).exit_code == 0
+    assert target.read_bytes().startswith(b"SQLite format 3\0")
+    store = str(data_dir / "recado.db")
+    assert (await recado(data_dir, "backup", store, "--force")).exit_code == 2
+
+
+async def test_large_events_are_copied_on_request_and_never_left_out_silently(
+    stage: Stage, tmp_path: Path
+) -> None:
+    data_dir = stage.settings.data_dir
+    body = text_webhook("Hola", "laura-0001", padding="x" * 100_000)
+    await stage.post(body)
+    plain = await recado(data_dir, "backup", str(tmp_path / "plain.db"))
+    assert "not included: 1 large events" in plain.stderr
+    assert not (tmp_path / "plain.db.events").exists()
+    full = await recado(data_dir, "backup", str(tmp_path / "full.db"), "--with-files")
+    assert full.exit_code == 0
+    (copied,) = (tmp_path / "full.db.events").iterdir()
+    assert json.loads(copied.read_bytes()) == body
+    assert copied.stat().st_mode & 0o777 == 0o600
+    (data_dir / "events" / copied.name).unlink()
+    less = await recado(data_dir, "backup", str(tmp_path / "full.db"), "--with-files", "--force")
+    assert less.exit_code == 1
+    assert "1 large events could not be found" in less.stderr
+
+
+async def test_a_damaged_store_gives_no_copy(stage: Stage, tmp_path: Path) -> None:
+    await stage.stop()
+    data_dir = stage.settings.data_dir
+    change(data_dir, "INSERT INTO audit (at, command, subject) VALUES (1, 'test', 'x')")
+    with closing(sqlite3.connect(data_dir / "recado.db")) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET rootpage ="
+            " (SELECT rootpage FROM sqlite_schema WHERE name = 'chats')"
+            " WHERE name = 'audit_by_subject'"
+        )
+        connection.commit()
+    done = await recado(data_dir, "backup", str(tmp_path / "copy.db"))
+    assert done.exit_code != 0
+    assert list(tmp_path.glob("*copy*")) == []
+
+
+async def test_a_folder_that_is_not_there_is_told(stage: Stage, tmp_path: Path) -> None:
+    done = await recado(stage.settings.data_dir, "backup", str(tmp_path / "none" / "copy.db"))
+    assert done.exit_code == 2
+    assert "cannot write" in done.stderr
+    assert LAURA not in done.stderr

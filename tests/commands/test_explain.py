@@ -1,0 +1,165 @@
+"""`recado explain` on what a real daemon has written."""
+
+import json
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from support.operator import recado, recado_at, rows
+from support.stage import LAURA, Stage, text_webhook
+
+from daemon.commands.timeline import timeline
+from daemon.sandbox.model_script import call, say
+from daemon.store.operator.life import Life
+
+CONTEXT_CALL = json.dumps({"context_level": "recent_50"})
+
+
+TOLD = """\
+message m1 in chat 5730…4567@s.whatsapp.net on channel C
+times in America/Bogota (UTC-0500); offsets from the arrival
+
+2026-02-01 21:39:58.000      -2.250 s  message m1 sent, by WhatsApp's clock
+2026-02-01 21:40:00.250      +0.000 s  event 7 (messages.post) stored, raw body not kept any more
+2026-02-01 21:40:00.250      +0.000 s  message m1 arrived: text [4 characters]  <- asked for
+2026-02-01 21:40:01.500      +1.250 s  message m1 edited by its author
+
+message m1: dead (refused for 5730…6543)
+no turn"""
+
+
+async def answered(stage: Stage) -> str:
+    """Let Laura be answered with the help of a tool; gives the WhatsApp id of the answer."""
+    stage.model.script(call("get_conversation_context", CONTEXT_CALL), say("Sí, hay cupo."))
+    await stage.post(text_webhook("Hola, soy Laura", "laura-0001"))
+    await stage.post(text_webhook("Hola, soy Laura", "laura-0001"))
+    (answer,) = await stage.gateway.wait_sent(LAURA)
+    await stage.quiet()
+    return answer.id
+
+
+async def test_explain_tells_the_whole_life_in_order_without_words_and_numbers(
+    stage: Stage,
+) -> None:
+    await answered(stage)
+    told = await recado(stage.settings.data_dir, "explain", "laura-0001")
+    assert told.exit_code == 0
+    places = [
+        told.stdout.index(part)
+        for part in (
+            "message laura-0001 in chat 5730…4567@s.whatsapp.net",
+            "event 1 (messages.post) stored",
+            "message laura-0001 arrived: text [15 characters]  <- asked for",
+            "came again 1 times",
+            "window closed: turn_",
+            "run 1 began",
+            "model call, round 0",
+            "tool get_conversation_context(",
+            "tool get_conversation_context finished in",
+            "model call, round 1",
+            "answer decided",
+            "send 1 put into the outbox: [13 characters]",
+            "send 1 attempted, try 1",
+            "send 1 sent as",
+            "turn ended: answered",
+            "message laura-0001: answered",
+        )
+    ]
+    assert places == sorted(places)
+    assert "tokens in" in told.stdout
+    assert "+0.000 s" in told.stdout
+    for hidden in (LAURA, "Hola, soy", "hay cupo"):
+        assert hidden not in told.stdout
+
+
+async def test_explain_reveals_on_request_and_knows_the_answer_by_its_id(stage: Stage) -> None:
+    sent_id = await answered(stage)
+    told = await recado(stage.settings.data_dir, "explain", "laura-0001", "--reveal")
+    for shown in (LAURA, "Hola, soy Laura", "Sí, hay cupo."):
+        assert shown in told.stdout
+    by_answer = await recado(stage.settings.data_dir, "explain", sent_id)
+    assert f"message {sent_id} in chat" in by_answer.stdout
+    assert "window closed: turn_" in by_answer.stdout
+    assert "message laura-0001: answered" in by_answer.stdout
+
+
+async def test_explain_gives_json_with_the_same_discretion(stage: Stage) -> None:
+    await answered(stage)
+    told = await recado(stage.settings.data_dir, "explain", "laura-0001", "--json")
+    life = json.loads(told.stdout)
+    assert life["turn"]["outcome"] == "answered"
+    assert [r["round"] for r in life["runs"][0]["responses"]] == [0, 1]
+    assert life["tool_calls"][0]["tool"] == "get_conversation_context"
+    assert life["outbox"][0]["state"] == "sent"
+    assert life["messages"][0]["duplicates"] == 1
+    assert isinstance(life["messages"][0]["received_at"], float)
+    assert LAURA not in told.stdout
+    assert "Hola, soy" not in told.stdout
+    revealed = await recado(stage.settings.data_dir, "explain", "laura-0001", "--json", "--reveal")
+    assert json.loads(revealed.stdout)["messages"][0]["content"]["body"] == "Hola, soy Laura"
+
+
+async def test_explain_says_why_a_message_was_ignored(stage: Stage) -> None:
+    await stage.post(text_webhook("   ", "laura-0002"))
+    told = await recado(stage.settings.data_dir, "explain", "laura-0002")
+    assert "message laura-0002: ignored (an empty text)\nno turn" in told.stdout
+
+
+async def test_an_unknown_message_is_an_error_on_stderr(stage: Stage) -> None:
+    told = await recado(stage.settings.data_dir, "explain", "nobody-0001")
+    assert told.exit_code == 2
+    assert told.stdout == ""
+    assert "no message nobody-0001 is known" in told.stderr
+    assert (await recado(stage.settings.data_dir, "explain", "")).exit_code == 2
+
+
+async def test_every_message_of_the_store_can_be_explained(stage: Stage) -> None:
+    """Echoes of our own sends and a human agent's words included."""
+    await answered(stage)
+    await stage.gateway.agent_says(LAURA, "Ya la atiendo yo")
+    data_dir = stage.settings.data_dir
+    ids = [row["id"] for row in rows(data_dir, "SELECT id FROM messages")]
+    assert len(ids) >= 3
+    for message_id in ids:
+        assert (await recado(data_dir, "explain", message_id)).exit_code == 0
+
+
+def test_times_are_absolute_and_offsets_count_from_the_arrival() -> None:
+    life = Life(
+        message_id="m1",
+        channel="C",
+        chat="573001234567@s.whatsapp.net",
+        events=[
+            {
+                "id": 7,
+                "received_at": 1_770_000_000.25,
+                "event": "messages.post",
+                "body_kept": False,
+                "unreadable": "",
+            }
+        ],
+        messages=[
+            {
+                "id": "m1",
+                "kind": "text",
+                "from_me": False,
+                "author_name": "",
+                "content": {"type": "text", "body": "[4 characters]"},
+                "sent_at": 1_769_999_998.0,
+                "received_at": 1_770_000_000.25,
+                "state": "dead",
+                "reason": "refused for 573009876543",
+                "duplicates": 0,
+                "edited_at": 1_770_000_001.5,
+                "deleted_at": None,
+            }
+        ],
+    )
+    assert timeline(life, zone=ZoneInfo("America/Bogota"), reveal=False) == TOLD
+
+
+@pytest.mark.parametrize("command", ["explain", "export", "forget", "replay", "send", "backup"])
+def test_each_command_teaches_with_an_example(command: str) -> None:
+    told = recado_at(Path(), command, "--help")
+    assert told.exit_code == 0
+    assert f"recado {command} " in told.stdout.partition("Example:")[2]

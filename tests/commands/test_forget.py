@@ -1,0 +1,181 @@
+"""`recado forget` and `recado export`: one person of several, all of them, nobody else."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from support.operator import change, files_with, recado, recado_at, rows
+from support.stage import CHANNEL, LAURA, Stage, open_stage, text_webhook
+
+from daemon.sandbox.model_script import Step, call, say
+
+PEDRO = "573007654321"
+GROUP = "120363000000000001@g.us"
+LID = "99887766554433@lid"
+WORDS = ("Cumpleaños de Matilde", "Zoraida", "Zarzuela para Zoraida", "Zurriago", "zapallo")
+"""What Laura (here: Zoraida) has said and been told, and what tools were asked for her."""
+
+
+def of_laura(body: str, message_id: str, **fields: Any) -> dict[str, Any]:
+    """A message of the person who will be forgotten, under an unusual name."""
+    return text_webhook(body, message_id, from_name="Zoraida", **fields)
+
+
+async def several_people(stage: Stage) -> None:
+    """Fill a store with all the ways in which one person leaves traces in it."""
+    arguments = json.dumps({"context_level": "recent_50", "note": "Zurriago"})
+    stage.model.script(
+        call("get_conversation_context", arguments), say("Zarzuela para Zoraida, con gusto.")
+    )
+    await stage.post(of_laura("Cumpleaños de Matilde", "laura-0001"))
+    (answer,) = await stage.gateway.wait_sent(LAURA)
+    await stage.quiet()
+    await stage.post(of_laura("zapallo " * 20_000, "laura-0002", chat_id=LID))
+    await stage.gateway.wait_sent(LID)
+    await stage.quiet()
+    quoted = {"quoted_id": "laura-0003", "quoted_author": LAURA, "quoted_type": "text"}
+    for body in (
+        of_laura("Zurriago en el grupo", "laura-0003", chat_id=GROUP),
+        text_webhook(
+            "De acuerdo",
+            "pedro-0001",
+            PEDRO,
+            chat_id=GROUP,
+            from_name="Pedro",
+            context={**quoted, "quoted_content": {"body": "Zurriago en el grupo"}},
+        ),
+        text_webhook(f"El número es {LAURA}.", "pedro-0002", PEDRO, from_name="Pedro"),
+        {"presences": [{"contact_id": LAURA, "status": "online"}], "channel_id": CHANNEL},
+        {"statuses": [{"id": answer.id, "status": "read"}], "channel_id": CHANNEL},
+        {"messages_removed": ["laura-9999"], "channel_id": CHANNEL},
+        {"contacts": [{"id": LAURA, "name": "Zoraida"}], "channel_id": CHANNEL},
+    ):
+        assert (await stage.post(body)).status_code == 200
+    await stage.gateway.wait_sent(PEDRO)
+    await stage.quiet()
+
+
+async def test_not_a_byte_of_a_person_stays_and_everybody_else_does(stage: Stage) -> None:
+    await several_people(stage)
+    data_dir = stage.settings.data_dir
+    change(
+        data_dir,
+        "INSERT OR IGNORE INTO aliases (channel, alias, chat) VALUES (?, ?, ?)",
+        CHANNEL,
+        LID,
+        f"{LAURA}@s.whatsapp.net",
+    )
+    ids = [
+        row["id"] for row in rows(data_dir, "SELECT id FROM messages WHERE chat GLOB '57300123*'")
+    ]
+    sent_ids = [message.id for message in stage.gateway.sent(LAURA)]
+    traces = (LAURA, LID, *WORDS, *ids, *sent_ids, "laura-0003")
+    assert {found.partition(": ")[2] for found in files_with(data_dir, *traces)} == set(traces)
+    counts = "SELECT (SELECT COUNT(*) FROM messages) AS messages, COUNT(*) AS turns FROM turns"
+    before = rows(data_dir, counts)
+
+    done = await recado(data_dir, "forget", f"+{LAURA}", "--yes")
+
+    assert done.exit_code == 0, done.stderr
+    assert files_with(data_dir, *traces) == []
+    assert rows(data_dir, counts) == before
+    assert rows(data_dir, "SELECT body FROM outbox WHERE chat = ?", f"{PEDRO}@s.whatsapp.net")
+    (kept,) = rows(data_dir, "SELECT message FROM messages WHERE id = 'pedro-0001'")
+    assert json.loads(kept["message"])["content"]["body"] == "De acuerdo"
+    (mention,) = rows(data_dir, "SELECT message FROM messages WHERE id = 'pedro-0002'")
+    assert "El número es forgotten-" in mention["message"]
+    (audited,) = rows(data_dir, "SELECT command, subject, detail FROM audit")
+    assert audited["command"] == "forget"
+    assert audited["subject"].startswith("forgotten-")
+    assert audited["subject"] in done.stdout
+    # The daemon has not noticed: it answers her as somebody new, and Pedro as ever.
+    await stage.post(text_webhook("Hola", "laura-0100"))
+    await stage.post(text_webhook("Hola", "pedro-0100", PEDRO))
+    await stage.gateway.wait_sent(LAURA, 2)
+    await stage.gateway.wait_sent(PEDRO, 2)
+    assert "Zarzuela" not in str(stage.model.calls[-1].body) + str(stage.model.calls[-2].body)
+    for row in rows(data_dir, "SELECT id FROM messages"):
+        assert (await recado(data_dir, "explain", row["id"])).exit_code == 0
+
+
+async def test_a_turn_under_way_is_ended_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with open_stage(tmp_path / "data") as stage:
+        data_dir = stage.settings.data_dir
+        gate = trio.Event()
+        stage.model.script(Step(outputs=say("Zarzuela").outputs, gate=gate))
+        await stage.post(of_laura("Cumpleaños de Matilde", "laura-0001"))
+        await stage.model.wait_requests(1)
+        done = await recado(data_dir, "forget", LAURA, "--yes")
+        assert done.exit_code == 0, done.stderr
+        gate.set()
+        await stage.quiet()
+        assert stage.said() == []
+        assert rows(data_dir, "SELECT state, outcome, reason FROM turns") == [
+            {"state": "done", "outcome": "ignored", "reason": "forgotten"}
+        ]
+        assert rows(data_dir, "SELECT state, reason FROM messages") == [
+            {"state": "ignored", "reason": "forgotten"}
+        ]
+        (crash,) = stage.errors()
+        assert "forgotten" in str(crash)
+        stage.log.seek(0)
+        stage.log.truncate()
+        await stage.stop()
+        assert files_with(data_dir, LAURA, *WORDS) == []
+
+
+async def test_it_asks_first(stage: Stage) -> None:
+    await stage.post(text_webhook("Hola", "laura-0001"))
+    data_dir = stage.settings.data_dir
+    done = await trio.to_thread.run_sync(lambda: recado_at(data_dir, "forget", LAURA, answer="n\n"))
+    assert done.exit_code == 1
+    assert rows(data_dir, "SELECT id FROM messages") == [{"id": "laura-0001"}]
+
+
+async def test_somebody_unknown_is_forgotten_without_harm(stage: Stage) -> None:
+    await stage.post(text_webhook("Hola", "laura-0001"))
+    data_dir = stage.settings.data_dir
+    done = await recado(data_dir, "forget", PEDRO, "--yes")
+    assert done.exit_code == 0
+    assert "0 messages, 0 turns, 0 sends, 0 raw events" in done.stdout
+    assert rows(data_dir, "SELECT id FROM messages") == [{"id": "laura-0001"}]
+    name = done.stdout.split()[4].rstrip(":")
+    assert (await recado(data_dir, "forget", name, "--yes")).exit_code == 2
+
+
+async def test_a_longer_number_that_contains_it_is_another_person(stage: Stage) -> None:
+    longer = f"{LAURA}9"
+    await stage.post(text_webhook("Hola", "other-0001", longer))
+    await stage.gateway.wait_sent(longer)
+    await stage.quiet()
+    data_dir = stage.settings.data_dir
+    await recado(data_dir, "forget", LAURA, "--yes")
+    assert rows(data_dir, "SELECT id FROM messages WHERE chat = ?", f"{longer}@s.whatsapp.net")
+    assert rows(data_dir, "SELECT id FROM events WHERE body IS NULL") == []
+
+
+async def test_export_holds_everything_of_one_person_and_nothing_of_others(stage: Stage) -> None:
+    await several_people(stage)
+    data_dir = stage.settings.data_dir
+    done = await recado(data_dir, "export", LAURA)
+    held = json.loads(done.stdout)
+    assert held["chats"][0]["contact_name"] == "Zoraida"
+    bodies = [m["message"]["content"].get("body", "") for m in held["messages"]]
+    assert "Cumpleaños de Matilde" in bodies
+    assert "Zurriago en el grupo" in bodies
+    assert held["turns"][0]["outcome"] == "answered"
+    assert held["tool_calls"][0]["arguments"]["note"] == "Zurriago"
+    assert held["outbox"][0]["body"] == "Zarzuela para Zoraida, con gusto."
+    assert held["thread"][0]["item"]["role"] == "user"
+    assert held["model_calls"][0]["response"]["id"]
+    for others in ("De acuerdo", "pedro-0002", PEDRO):
+        assert others not in done.stdout
+
+
+@pytest.mark.parametrize("chat", ["573009999999", ""])
+async def test_export_of_nobody_is_an_error(stage: Stage, chat: str) -> None:
+    done = await recado(stage.settings.data_dir, "export", chat)
+    assert done.exit_code == 2
+    assert done.stdout == ""

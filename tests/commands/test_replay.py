@@ -1,0 +1,138 @@
+"""`recado replay`: what got no answer gets one, and what has one stays as it is."""
+
+import json
+import time
+
+from support.operator import change, recado, rows
+from support.stage import LAURA, Stage, text_webhook
+
+from daemon.sandbox.model_script import Step, say
+
+HOURS = 3600
+REFUSED = Step(status=400, code="invalid_prompt", message="refused")
+
+
+def forget_errors(stage: Stage) -> None:
+    """Take the errors that the test has caused on purpose out of the log."""
+    stage.log.seek(0)
+    stage.log.truncate()
+
+
+async def dead_message(stage: Stage) -> None:
+    """Let the model refuse a message of Laura for good."""
+    stage.model.script(REFUSED)
+    await stage.post(text_webhook("Hola", "laura-0001"))
+    await stage.gateway.wait_sent(LAURA)
+    await stage.quiet()
+    forget_errors(stage)
+
+
+async def test_dead_messages_are_answered_after_a_replay(stage: Stage) -> None:
+    await dead_message(stage)
+    data_dir = stage.settings.data_dir
+    stage.model.script(say("Ahora sí."))
+    done = await recado(data_dir, "replay", "--dead")
+    assert done.exit_code == 0
+    assert "laura-0001  5730…4567@s.whatsapp.net  put back: was dead (" in done.stdout
+    assert "1 put back, 0 left alone" in done.stdout
+    await stage.gateway.wait_sent(LAURA, 2)
+    await stage.quiet()
+    assert stage.said()[1] == "Ahora sí."
+    told = await recado(data_dir, "explain", "laura-0001")
+    assert "operator: replay laura-0001, was dead (" in told.stdout
+    assert "message laura-0001: answered" in told.stdout
+
+
+async def test_only_the_dead_of_one_chat_are_put_back_if_it_is_named(stage: Stage) -> None:
+    await dead_message(stage)
+    data_dir = stage.settings.data_dir
+    done = await recado(data_dir, "replay", "--dead", "--chat", "573007654321", "--json")
+    assert json.loads(done.stdout) == []
+    done = await recado(data_dir, "replay", "--dead", "--chat", f"+{LAURA}", "--json")
+    (one,) = json.loads(done.stdout)
+    assert (one["message_id"], one["done"]) == ("laura-0001", True)
+    assert LAURA not in done.stdout
+    await stage.gateway.wait_sent(LAURA, 2)
+
+
+async def test_an_expired_message_is_answered_however_old_it_is(stage: Stage) -> None:
+    old = int(time.time()) - 10 * HOURS
+    await stage.post(text_webhook("Hola", "laura-0001", timestamp=old))
+    await stage.gateway.wait_sent(LAURA)
+    await stage.quiet()
+    data_dir = stage.settings.data_dir
+    stage.model.script(say("Perdone la demora."))
+    done = await recado(data_dir, "replay", "1")
+    assert "put back: was expired (" in done.stdout
+    await stage.gateway.wait_sent(LAURA, 2)
+    assert stage.said()[1] == "Perdone la demora."
+    assert rows(data_dir, "SELECT sent_at FROM messages WHERE id = 'laura-0001'") == [
+        {"sent_at": old}
+    ]
+
+
+async def test_an_answered_message_is_left_alone(stage: Stage) -> None:
+    await stage.post(text_webhook("Hola", "laura-0001"))
+    await stage.gateway.wait_sent(LAURA)
+    await stage.quiet()
+    data_dir = stage.settings.data_dir
+    done = await recado(data_dir, "replay", "1")
+    assert done.exit_code == 0
+    assert "left alone: it was answered" in done.stdout
+    assert rows(data_dir, "SELECT state FROM messages WHERE id = 'laura-0001'") == [
+        {"state": "answered"}
+    ]
+    assert rows(data_dir, "SELECT * FROM audit") == []
+
+
+async def test_a_message_that_is_not_one_to_answer_stays_ignored(stage: Stage) -> None:
+    await stage.post(text_webhook("   ", "laura-0001"))
+    done = await recado(stage.settings.data_dir, "replay", "1")
+    assert "left alone: it is not one to answer: an empty text" in done.stdout
+
+
+async def test_a_message_ignored_by_mistake_is_answered(stage: Stage) -> None:
+    """Such as one that an earlier version did not understand."""
+    await stage.post(text_webhook("   ", "laura-0001"))
+    data_dir = stage.settings.data_dir
+    change(
+        data_dir,
+        'UPDATE messages SET message = replace(message, \'"body":"   "\', ?)',
+        '"body":"Hola"',
+    )
+    done = await recado(data_dir, "replay", "1")
+    assert "put back: was ignored (an empty text)" in done.stdout
+    await stage.gateway.wait_sent(LAURA)
+
+
+async def test_what_could_not_be_read_then_is_read_now(stage: Stage) -> None:
+    """The raw event is in the store, its message is not: as if a version had stumbled over it."""
+    await stage.post(text_webhook("   ", "laura-0001"))
+    data_dir = stage.settings.data_dir
+    body = json.dumps(text_webhook("¿Hay cupo?", "laura-0009", timestamp=1_700_000_000))
+    change(data_dir, "UPDATE events SET body = ?, unreadable = 'messages[0]: odd'", body.encode())
+    done = await recado(data_dir, "replay", "1")
+    assert "laura-0009  5730…4567@s.whatsapp.net  put back: read now" in done.stdout
+    await stage.gateway.wait_sent(LAURA)
+    await stage.quiet()
+    assert stage.model.calls[0].customer_texts == ["¿Hay cupo?"]
+    again = await recado(data_dir, "replay", "1")
+    assert "laura-0009  5730…4567@s.whatsapp.net  left alone: it was answered" in again.stdout
+    assert "0 put back" in again.stdout
+
+
+async def test_one_unknown_event_stops_the_whole_command(stage: Stage) -> None:
+    await dead_message(stage)
+    data_dir = stage.settings.data_dir
+    done = await recado(data_dir, "replay", "1", "999")
+    assert done.exit_code == 2
+    assert "there is no event 999; nothing was put back" in done.stderr
+    assert rows(data_dir, "SELECT state FROM messages WHERE id = 'laura-0001'") == [
+        {"state": "dead"}
+    ]
+
+
+async def test_usage_faults_are_told(stage: Stage) -> None:
+    data_dir = stage.settings.data_dir
+    for arguments in (["replay"], ["replay", "1", "--dead"], ["replay", "1", "--chat", LAURA]):
+        assert (await recado(data_dir, *arguments)).exit_code == 2

@@ -1,0 +1,107 @@
+"""Raw events are let go of when they are too old; what was read from them stays."""
+
+import io
+import json
+from pathlib import Path
+
+import trio
+import trio.testing
+from support.operator import rows
+from support.stage import new_world, quick_settings, text_webhook
+
+from daemon.app import open_dependencies
+from daemon.chats.dependencies import Dependencies
+from daemon.model import ChatKey
+from daemon.retention import DAY_SECONDS, drop_old_events, keep_retention
+from daemon.store.retention import BATCH
+from daemon.whapi.wire import parse_webhook
+
+LARGE = "x" * 100_000
+
+
+class Noticed(io.StringIO):
+    """A log that sets an event when a line with certain words is written."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.seen = trio.Event()
+        self._words = words
+
+    def write(self, text: str) -> int:
+        if self._words in text:
+            self.seen.set()
+        return super().write(text)
+
+
+async def accept(needs: Dependencies, number: int, *, days_ago: float, padding: str = "") -> None:
+    """Store one event as if it had come so many days ago."""
+    raw = json.dumps(text_webhook("Hola", f"id-{number}", padding=padding)).encode()
+    webhook = parse_webhook(raw)
+    await needs.store.inbox.accept(
+        webhook,
+        raw,
+        verdicts=["not now"] * len(webhook.messages),
+        now=needs.now() - days_ago * DAY_SECONDS,
+        pause_until=0,
+    )
+
+
+async def test_old_bodies_and_files_go_and_the_messages_stay(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    settings = quick_settings(data_dir, {})
+    async with open_dependencies(settings, new_world(io.StringIO())) as needs:
+        for number in range(BATCH + 50):
+            await accept(needs, number, days_ago=31)
+        await accept(needs, 1001, days_ago=31, padding=LARGE)
+        await accept(needs, 1002, days_ago=40, padding=LARGE + "y")
+        await accept(needs, 1002, days_ago=1, padding=LARGE + "y")
+        await accept(needs, 1003, days_ago=29)
+        assert len(list((data_dir / "events").iterdir())) == 2
+        assert await drop_old_events(needs, event_days=30) == BATCH + 52
+        assert await drop_old_events(needs, event_days=30) == 0
+    kept = rows(
+        data_dir, "SELECT id FROM events WHERE body IS NOT NULL OR body_file != '' ORDER BY id"
+    )
+    assert [row["id"] for row in kept] == [BATCH + 53, BATCH + 54]
+    # The file that a newer event shares is still there.
+    assert len(list((data_dir / "events").iterdir())) == 1
+    (count,) = rows(data_dir, "SELECT COUNT(*) AS n FROM messages")
+    assert count["n"] == BATCH + 53
+
+
+async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
+    log = Noticed("old events dropped")
+    settings = quick_settings(tmp_path / "data", {})
+    async with (
+        open_dependencies(settings, new_world(log)) as needs,
+        trio.open_nursery() as nursery,
+    ):
+        await accept(needs, 1, days_ago=31)
+
+        async def keep() -> None:
+            await keep_retention(needs, event_days=settings.retention.event_days)
+
+        nursery.start_soon(keep, name="retention")
+        with trio.fail_after(10):
+            await log.seen.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def test_zero_days_keep_everything(tmp_path: Path) -> None:
+    settings = quick_settings(tmp_path / "data", {})
+    async with (
+        open_dependencies(settings, new_world(io.StringIO())) as needs,
+        trio.open_nursery() as nursery,
+    ):
+        await accept(needs, 1, days_ago=4000)
+
+        async def keep() -> None:
+            await keep_retention(needs, event_days=0)
+
+        nursery.start_soon(keep, name="retention")
+        await trio.testing.wait_all_tasks_blocked()
+        # A write of its own would be stored before this one.
+        await needs.store.threads.set_pause(ChatKey("", ""), 0)
+        nursery.cancel_scope.cancel()
+    (count,) = rows(tmp_path / "data", "SELECT COUNT(*) AS n FROM events WHERE body IS NOT NULL")
+    assert count["n"] == 1

@@ -1,0 +1,101 @@
+"""The judges of the crash harness find each fault that they are there for."""
+
+from collections.abc import Sequence
+
+import pytest
+from support.crash_judges import (
+    StoreRows,
+    judge_acknowledged,
+    judge_answers,
+    judge_effects,
+    judge_store,
+)
+
+WRITTEN = {"57": ["c1-m1", "c1-m2", "c1-m3"]}
+GOOD = [
+    "Recibido: c1-m1 c1-m2",
+    "Listo: c1-m1 c1-m2",
+    "Recibido: c1-m3",
+    "Listo: c1-m3",
+]
+NO_ROWS = StoreRows(messages=[], open_outbox=[], living_turns=[], calls=[], user_items=[])
+
+
+def test_answers_that_are_complete_and_in_order_pass() -> None:
+    assert judge_answers(WRITTEN, {"57": GOOD}) == []
+    assert judge_answers(WRITTEN, {"57": ["Perdón", *GOOD]}, notices=frozenset({"Perdón"})) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        (GOOD[:2], "never said of c1-m3"),
+        (GOOD[:3], "Listo: never said of c1-m3"),
+        ([*GOOD, *GOOD[2:]], "said 2 times of c1-m3"),
+        ([*GOOD, "Listo: c1-m3"], "Listo: said 2 times of c1-m3"),
+        ([*GOOD[2:], *GOOD[:2]], "out of order"),
+        ([GOOD[0], GOOD[2], GOOD[1], GOOD[3]], "does not follow its first part"),
+        ([*GOOD, "¿?"], "unexpected words"),
+        ([*GOOD, "Recibido: c2-m9"], "not of this chat"),
+    ],
+)
+def test_answers_that_are_lost_repeated_or_mixed_up_are_found(
+    said: Sequence[str], fault: str
+) -> None:
+    assert any(fault in found.what for found in judge_answers(WRITTEN, {"57": said}))
+
+
+def test_words_in_a_chat_that_never_wrote_are_found() -> None:
+    assert judge_answers(WRITTEN, {"57": GOOD, "58": ["Hola"]})
+
+
+def test_an_acknowledged_message_that_is_not_stored_is_found() -> None:
+    assert judge_acknowledged({"a"}, {"a", "b"}) == []
+    assert judge_acknowledged({"a", "b"}, {"a"})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        StoreRows([("57", "a", "in_turn")], [], [], [], []),
+        StoreRows([("57", "a", "dead")], [], [], [], []),
+        StoreRows([("57", "a", "answered")], [("57", "unknown")], [], [], []),
+        StoreRows([("57", "a", "answered")], [], ["57"], [], []),
+        StoreRows([("57", "a", "answered")], [], [], [], [("57", "c1-m1"), ("57", "c1-m1")]),
+        NO_ROWS,
+    ],
+)
+def test_work_that_is_left_in_the_store_is_found(rows: StoreRows) -> None:
+    assert judge_store(rows, ["a"])
+
+
+def test_a_store_where_all_is_done_passes() -> None:
+    rows = StoreRows([("57", "a", "answered")], [], [], [], [("57", "c1-m1 c1-m2")])
+    assert judge_store(rows, ["a"]) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "state", "fault"),
+    [
+        (["k c1-m1", "k c1-m1"], "finished", "booked 2 times"),
+        ([], "finished", "never booked"),
+        (["k c1-m1", "k c1-m2"], "finished", "without a row"),
+        (["k c1-m1"], "started", "no outcome"),
+    ],
+)
+def test_effects_that_are_repeated_lost_or_unrecorded_are_found(
+    lines: list[str], state: str, fault: str
+) -> None:
+    calls = [("57", state, '{"reference": "c1-m1"}')]
+    assert any(fault in found.what for found in judge_effects(lines, calls, ["c1-m1"]))
+
+
+def test_a_booking_that_was_never_called_is_found() -> None:
+    assert judge_effects([], [], ["c1-m1"])
+
+
+def test_a_cut_booking_may_have_happened_or_not() -> None:
+    """The ledger says unknown: both are true to what the model was told."""
+    calls = [("57", "failed", '{"reference": "c1-m1"}')]
+    assert judge_effects([], calls, ["c1-m1"]) == []
+    assert judge_effects(["k c1-m1"], calls, ["c1-m1"]) == []

@@ -1,0 +1,307 @@
+"""A human agent answers from the phone: the bot falls silent at once, and knows it all later."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from support.rows import fates, read_rows
+from support.scenes import (
+    PAUSE_MINUTES,
+    found,
+    logged,
+    open_scene,
+    outcomes,
+    pause_over,
+    thread,
+    told,
+)
+from support.stage import LAURA, Stage
+
+from daemon.sandbox.echoes import EchoMode
+from daemon.sandbox.model_script import say
+from daemon.sandbox.payloads import OWN_NAME, chat_id_of, new_id, own_message, text_content
+
+NOTE = f"[Mensaje manual de {OWN_NAME}]"
+SHORT_PAUSE = {"pause_minutes": PAUSE_MINUTES}
+
+
+async def answered_after_pause(stage: Stage, text: str = "¿Sigues ahí?") -> list[str]:
+    """Let the pause end and the customer write again; gives what the model was told then."""
+    await pause_over(stage)
+    before = len(stage.said())
+    await stage.gateway.customer_says(LAURA, text)
+    await stage.gateway.wait_sent(LAURA, before + 1)
+    return told(stage)
+
+
+async def test_an_agent_in_the_window_keeps_the_bot_silent(tmp_path: Path) -> None:
+    """Nothing is asked of the model and nothing said; both sides' words are known afterwards."""
+    async with open_scene(
+        tmp_path, takeover=SHORT_PAUSE, buffer={"window_seconds": 0.3}
+    ) as stage:
+        asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
+        await stage.gateway.agent_says(LAURA, "Hola Laura, te atiendo yo", source="web")
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        assert (stage.said(), stage.model.calls) == ([], [])
+        assert fates(stage.settings.data_dir)[asked] == ("handed_off", "an agent has the chat")
+        known = await answered_after_pause(stage)
+        assert known[-4:-2] == ["¿Hay cupo?", f"{NOTE}\nHola Laura, te atiendo yo"]
+        assert known[-1] == "¿Sigues ahí?"
+
+
+async def test_an_agent_during_the_run_ends_it(tmp_path: Path) -> None:
+    """The run is cancelled here and at the model server, and nothing of it is said."""
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        stage.model.script(say("demasiado tarde", gate=trio.Event()))
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        (run,) = await stage.model.wait_requests(1)
+        await stage.gateway.agent_says(LAURA, "Sí hay")
+        await run.ended.wait()
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        assert run.outcome == "cancelled"
+        assert stage.said() == []
+        assert outcomes(stage) == ["handed_off"]
+        known = await answered_after_pause(stage)
+        assert known[-4:-2] == ["¿Hay cupo?", f"{NOTE}\nSí hay"]
+
+
+async def test_an_agent_between_two_chunks_stops_the_rest(tmp_path: Path) -> None:
+    """What was said stays said, the rest is dropped, and the model is told where it was cut."""
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        stage.model.script(say("uno\n\ndos\n\ntres"))
+        held = stage.gateway.faults.add(operation="send", kind="hold_answer")
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await held.reached.wait()
+        await stage.gateway.agent_says(LAURA, "Yo sigo")
+        held.release()
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        assert stage.said() == ["uno"]
+        assert outcomes(stage) == ["handed_off"]
+        known = await answered_after_pause(stage)
+        place = known.index(f"{NOTE}\nYo sigo")
+        assert "took over" in known[place - 1]
+        assert known[place - 3 : place - 1] == ["¿Hay cupo?", "uno\n\ndos\n\ntres"]
+
+
+async def test_an_agent_while_the_typing_shows_leaves_no_indicator_behind(tmp_path: Path) -> None:
+    """Taken over in the three seconds before the first chunk: not a word, and no typing left."""
+    async with open_scene(tmp_path, delivery={"typing": True}) as stage:
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await found(
+            lambda: read_rows(stage.settings.data_dir, "SELECT 1 FROM turns WHERE state != 'open'")
+        )
+        await stage.gateway.agent_says(LAURA, "Yo sigo")
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        assert stage.said() == []
+        assert stage.gateway.presences(LAURA)[-1].presence == "pause"
+
+
+async def test_an_agent_after_the_last_chunk_cuts_nothing_off(tmp_path: Path) -> None:
+    """An answer that was said whole is not told to the model as cut."""
+    async with open_scene(tmp_path) as stage:
+        stage.model.script(say("uno"))
+        held = stage.gateway.faults.add(operation="send", kind="hold_answer")
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await held.reached.wait()
+        await stage.gateway.agent_says(LAURA, "Yo sigo")
+        held.release()
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        assert outcomes(stage) == ["answered"]
+        assert not any("took over" in str(item["content"]) for item in thread(stage))
+
+
+async def test_the_pause_slides_with_each_word_of_the_agent(tmp_path: Path) -> None:
+    """The pause counts from the agent's last message, and a fraction of a minute is a pause."""
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        until = []
+        for text in ("Hola", "¿en qué ayudo?", "cuéntame"):
+            await stage.gateway.agent_says(LAURA, text)
+            rows = read_rows(stage.settings.data_dir, "SELECT paused_until, last_activity_at FROM chats")
+            until.append(rows[0][0])
+            assert rows[0][0] - rows[0][1] == pytest.approx(0.6, abs=0.01)
+        assert until[0] < until[1] < until[2]
+
+
+async def test_words_during_the_pause_reach_the_model_when_it_is_over(tmp_path: Path) -> None:
+    """In the order they were written, the customer's as the user's, the agent's as the bot's."""
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        await stage.gateway.customer_says(LAURA, "Hola", name="Laura")
+        (first,) = await stage.gateway.wait_sent(LAURA)
+        await stage.gateway.agent_says(LAURA, "Te escribo yo")
+        await stage.gateway.customer_says(LAURA, "¿Cuánto vale?")
+        await stage.gateway.agent_says(LAURA, "Cien mil")
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        known = await answered_after_pause(stage, "Listo")
+        conversation = [text for text in known if not text.startswith("Fecha")]
+        assert conversation == [
+            "Hola",
+            first.text,
+            f"{NOTE}\nTe escribo yo",
+            "¿Cuánto vale?",
+            f"{NOTE}\nCien mil",
+            "Listo",
+        ]
+        assert len(stage.said()) == 2
+
+
+async def test_two_messages_of_an_agent_are_one_item(tmp_path: Path) -> None:
+    """Written within five seconds of each other (here less), they are gathered."""
+    async with open_scene(tmp_path) as stage:
+        await stage.gateway.agent_says(LAURA, "Buenas tardes")
+        await stage.gateway.agent_says(LAURA, "ya le confirmo")
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        assert thread(stage) == [
+            {"role": "assistant", "content": f"{NOTE}\nBuenas tardes\nya le confirmo"}
+        ]
+        (line,) = stage.events("MANUAL_SYNC_SUCCESS")
+        assert line["messages"] == 2
+
+
+async def test_an_agent_starts_the_thread_of_a_new_chat(tmp_path: Path) -> None:
+    """Whoever is written to first is known to the model when they answer, after the pause."""
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        await stage.gateway.agent_says(LAURA, "Le guardamos la habitación")
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        known = await answered_after_pause(stage, "¿Cuál?")
+        assert known[0] == f"{NOTE}\nLe guardamos la habitación"
+        assert stage.model.calls[0].items[0]["role"] == "assistant"
+
+
+async def test_an_agent_does_not_rename_the_customer(tmp_path: Path) -> None:
+    """The name on an agent's message is the business's own."""
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        await stage.gateway.customer_says(LAURA, "Hola", name="Laura")
+        await stage.gateway.wait_sent(LAURA)
+        await stage.gateway.agent_says(LAURA, "Soy Ana")
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        ((name, contact),) = read_rows(
+            stage.settings.data_dir, "SELECT name, contact_name FROM chats"
+        )
+        assert contact == "Laura"
+        assert name != OWN_NAME
+        known = await answered_after_pause(stage)
+        assert any(text.startswith("Fecha") and "Laura" in text for text in known)
+
+
+async def test_with_a_pause_of_zero_the_bot_answers_beside_the_agent(tmp_path: Path) -> None:
+    """It never falls silent, and still knows what the agent said."""
+    async with open_scene(tmp_path, takeover={"pause_minutes": 0}) as stage:
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.agent_says(LAURA, "Un momento")
+        await stage.gateway.wait_sent(LAURA)
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        assert outcomes(stage) == ["answered"]
+        assert {"role": "assistant", "content": f"{NOTE}\nUn momento"} in thread(stage)
+
+
+async def test_with_a_pause_of_zero_an_agent_does_not_close_the_window(tmp_path: Path) -> None:
+    """The customer is still writing when the agent's words are complete: the burst stays one."""
+    async with open_scene(
+        tmp_path, takeover={"pause_minutes": 0}, buffer={"window_seconds": 0.6}
+    ) as stage:
+        await stage.gateway.agent_says(LAURA, "Un momento")
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.gateway.customer_says(LAURA, "¿hay cupo?")
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert [call.customer_texts for call in stage.model.calls] == [["Hola\n¿hay cupo?"]]
+
+
+async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
+    """An agent wrote, the daemon crashed: the bot still leaves the chat to the agent."""
+    async with open_scene(tmp_path) as stage:
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await stage.gateway.agent_says(LAURA, "Sí hay")
+        await stage.crash()
+        await stage.start()
+        later = await stage.gateway.customer_says(LAURA, "Gracias")
+        await found(lambda: fates(stage.settings.data_dir)[later][0] == "handed_off")
+        await stage.quiet()
+        assert (stage.said(), stage.model.calls) == ([], [])
+        assert {state for state, _ in fates(stage.settings.data_dir).values()} == {"handed_off"}
+        assert f"{NOTE}\nSí hay" in [item["content"] for item in thread(stage)]
+
+
+@pytest.mark.parametrize("mode", ["after", "before", "delayed", "missing", "other_id"])
+async def test_our_own_echo_is_never_an_agent(tmp_path: Path, mode: EchoMode) -> None:
+    """However the echo of a send comes, or if it never does, the bot goes on with its chunks."""
+    async with open_scene(tmp_path) as stage:
+        stage.gateway.echoes.mode = mode
+        stage.model.script(say("uno\n\ndos"))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_sent(LAURA, 2)
+        stage.gateway.echoes.release()
+        await stage.gateway.customer_says(LAURA, "¿Y mañana?", deliver="acknowledged")
+        await stage.gateway.wait_sent(LAURA, 3)
+        await stage.quiet()
+        assert stage.said()[:2] == ["uno", "dos"]
+        assert len(stage.said()) == 3
+        assert stage.events("an agent writes") == []
+
+
+@pytest.mark.parametrize("source", ["api", "business_api", "system"])
+async def test_automatic_messages_of_our_number_are_not_agents(
+    tmp_path: Path, source: str
+) -> None:
+    """A greeting of WhatsApp Business, or another program on the API, does not silence the bot."""
+    async with open_scene(tmp_path) as stage:
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.agent_says(LAURA, "Gracias por escribirnos", source=source)
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert outcomes(stage) == ["answered"]
+        assert stage.events("an agent writes") == []
+
+
+async def test_reactions_edits_and_deletes_by_us_are_not_words(tmp_path: Path) -> None:
+    """The agent only put a thumb on a message: the bot still answers."""
+    async with open_scene(tmp_path) as stage:
+        asked = await stage.gateway.customer_says(LAURA, "Hola")
+        for action in (
+            {"type": "reaction", "target": asked, "emoji": "👍"},
+            {"type": "edit", "target": "another", "edited_content": {"body": "otra"}},
+            {"type": "delete", "target": "another"},
+        ):
+            mine = own_message(
+                {"type": "action", "action": action},
+                message_id=new_id(stage.world.random),
+                chat=chat_id_of(LAURA),
+                at=stage.world.now(),
+                source="mobile",
+            )
+            await stage.gateway.tell([mine])
+        await stage.gateway.wait_sent(LAURA)
+        assert stage.events("an agent writes") == []
+
+
+async def test_an_agent_who_says_the_very_words_of_the_bot_is_still_an_agent(
+    tmp_path: Path,
+) -> None:
+    """The same words typed on the phone while ours are under way are a takeover, not an echo."""
+    async with open_scene(tmp_path) as stage:
+        stage.model.script(say("Con gusto\n\n¿Para cuándo?"))
+        held = stage.gateway.faults.add(operation="send", kind="hold_answer")
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await held.reached.wait()
+        mine = own_message(
+            text_content("Con gusto"),
+            message_id=new_id(stage.world.random),
+            chat=chat_id_of(LAURA),
+            at=stage.world.now(),
+            source="mobile",
+        )
+        await stage.gateway.tell([mine])
+        held.release()
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        assert stage.said() == ["Con gusto"]
+        assert outcomes(stage) == ["handed_off"]

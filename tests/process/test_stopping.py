@@ -1,0 +1,102 @@
+"""SIGTERM to the real process, at rest and at the worst moments."""
+
+from pathlib import Path
+
+import httpx
+import trio
+from support.process import Site, body_of, until
+from support.rows import states
+from support.stage import LAURA
+
+from daemon.sandbox.model_script import Call, Step, say
+
+TEN = [f"57300200000{number}" for number in range(10)]
+DEADLINE = {"RECADO_SHUTDOWN__DEADLINE_SECONDS": "1.5"}
+
+BLOCKING_TOOL = '''
+"""A tool that does what no tool may do."""
+
+import time
+
+from daemon.tools.tool import tool
+
+
+@tool
+async def stuck() -> str:
+    """Hold up the whole event loop."""
+    time.sleep(60)
+    return "never"
+'''
+
+
+async def ten_hanging(site: Site) -> trio.Event:
+    """Ten customers have written, and the model thinks until the event that is returned."""
+    thought = trio.Event()
+    site.model.script(*[Step(gate=thought) for _ in TEN])
+    for contact in TEN:
+        await site.gateway.customer_says(contact, "Hola", deliver="queued")
+    await site.model.wait_for(lambda: site.model.running == len(TEN))
+    return thought
+
+
+async def test_from_start_to_ready_and_a_quick_clean_end(site: Site) -> None:
+    """It says where it listens, answers its probes and a customer, and ends with 0."""
+    process = await site.launch()
+    url = await site.opened(process)
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        assert (await client.get("/ready")).status_code == 200
+        health = body_of(await client.get("/health"))
+        assert (health["status"], health["initialized"]) == ("healthy", True)
+        assert url.endswith(f":{health['port']}")
+    await site.gateway.customer_says(LAURA, "Hola")
+    await site.gateway.wait_sent(LAURA)
+    await until(lambda: states(site.data_dir) == {"answered"})
+    status, seconds = await process.end()
+    assert status == 0
+    assert seconds < 1
+    assert '"stopped"' in process.text
+
+
+async def test_ten_hanging_runs_end_within_the_deadline(site: Site) -> None:
+    """A clean end all the same; the next process answers each customer once."""
+    process = await site.start(**DEADLINE)
+    thought = await ten_hanging(site)
+    status, seconds = await process.end()
+    assert status == 0
+    assert seconds < 1.5
+    await site.start()
+    thought.set()
+    for contact in TEN:
+        await site.gateway.wait_sent(contact)
+    await until(lambda: states(site.data_dir) == {"answered"})
+    assert [len(site.said(contact)) for contact in TEN] == [1] * len(TEN)
+
+
+async def test_a_second_signal_ends_it_at_once(site: Site) -> None:
+    process = await site.start()
+    await ten_hanging(site)
+    process.terminate()
+    await process.wait_event("stopping")
+    status, seconds = await process.end()
+    assert status == 1
+    assert seconds < 0.5
+
+
+async def test_a_blocked_event_loop_is_ended_at_the_deadline(site: Site, tmp_path: Path) -> None:
+    """It says what it abandoned, ends with 1, and the next process answers the customer."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "bad.py").write_text(BLOCKING_TOOL)
+    site.model.script(Step(outputs=(Call("stuck"),)), say("Ya estoy aquí."))
+    process = await site.start(**DEADLINE, RECADO_TOOLS__FOLDER=str(folder))
+    await site.gateway.customer_says(LAURA, "Hola", deliver="queued")
+    await process.wait_event("tool started")
+    status, seconds = await process.end()
+    assert status == 1
+    assert seconds < 1.6
+    await until(lambda: "forced stop" in process.text)
+    assert "abandoned: 1 turns (turn_" in process.text
+    assert "thinking" in process.text
+    await site.start()
+    await site.gateway.wait_sent(LAURA)
+    assert site.said(LAURA) == ["Ya estoy aquí."]

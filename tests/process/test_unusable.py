@@ -1,0 +1,108 @@
+"""A configuration or a store that cannot be used: it says so, and waits to be mended."""
+
+from pathlib import Path
+
+import httpx
+from support.process import Site, body_of, free_port, get_when_open
+from support.stage import LAURA
+
+
+def at(port: int) -> dict[str, str]:
+    """The variable that sets the port."""
+    return {"RECADO_WEB__PORT": str(port)}
+
+
+async def assert_minimal(url: str, reason: str) -> None:
+    """Somebody answers there who explains why there is no daemon, and takes no webhooks."""
+    answer = await get_when_open(f"{url}/health")
+    assert answer.status_code == 200
+    health = body_of(answer)
+    assert health["status"] == "minimal"
+    assert health["initialized"] is False
+    assert reason in health["reason"]
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        assert (await client.get("/ready")).status_code == 503
+        assert (await client.post("/hook", content=b"{}")).status_code == 503
+
+
+async def test_a_bad_configuration_is_explained_on_health(site: Site) -> None:
+    port = free_port()
+    process = await site.launch(variables={**at(port), "RECADO_BUFFER__WINDOW_SECONDS": "soon"})
+    await assert_minimal(f"http://127.0.0.1:{port}", "buffer.window_seconds")
+    status, seconds = await process.end()
+    assert status == 2
+    assert seconds < 1
+    assert "RECADO_BUFFER__WINDOW_SECONDS" in process.text
+
+
+async def test_a_tool_that_cannot_be_loaded_is_explained_on_health(
+    site: Site, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "broken.py").write_text("import nothing_of_that_name\n")
+    port = free_port()
+    process = await site.launch(variables={**at(port), "RECADO_TOOLS__FOLDER": str(folder)})
+    await assert_minimal(f"http://127.0.0.1:{port}", "broken.py")
+    assert (await process.end())[0] == 2
+
+
+async def test_a_second_process_on_the_store_leaves_the_first_alone(site: Site) -> None:
+    first = await site.start()
+    port = free_port()
+    second = await site.launch(variables=at(port))
+    await assert_minimal(
+        f"http://127.0.0.1:{port}", f"in use by another process (pid {first.process.pid})"
+    )
+    assert (await second.end())[0] == 2
+    await site.gateway.customer_says(LAURA, "Hola")
+    await site.gateway.wait_sent(LAURA)
+    assert (await first.end())[0] == 0
+
+
+async def test_a_store_that_is_not_one_is_explained_on_health(site: Site) -> None:
+    site.data_dir.mkdir()
+    (site.data_dir / "recado.db").write_bytes(b"this is not a database" * 400)
+    port = free_port()
+    process = await site.launch(variables=at(port))
+    await assert_minimal(f"http://127.0.0.1:{port}", "recado.db")
+    assert (await process.end())[0] == 2
+
+
+async def test_check_finds_nothing_wrong(site: Site) -> None:
+    status, out, _ = await site.say("check")
+    assert status == 0
+    assert "ok: instructions: " in out
+    assert "error" not in out
+
+
+async def test_check_names_every_fault_with_its_place(site: Site) -> None:
+    status, out, _ = await site.say(
+        "check",
+        RECADO_ENVIRONMENT="production",
+        RECADO_BUFFER__WINDOW_SECONDS="soon",
+        RECADO_WEB__PROT="1",
+    )
+    assert status == 1
+    lines = out.splitlines()
+    assert all(line.startswith("error: ") for line in lines)
+    for words in (
+        "buffer.window_seconds: must be",
+        "RECADO_WEB__PROT: unknown environment variable, did you mean RECADO_WEB__PORT?",
+        "web.webhook_secret: must be set",
+        "web.admin_token: must be set",
+    ):
+        assert any(words in line for line in lines)
+
+
+async def test_check_misses_the_keys(site: Site) -> None:
+    status, out, _ = await site.say("check", WHAPI_TOKEN="", OPENAI_API_KEY="")
+    assert status == 1
+    assert "error: whapi.token: is not set" in out
+    assert "error: assistant.api_key: is not set" in out
+
+
+async def test_wrong_usage_ends_with_two(site: Site) -> None:
+    status, _, err = await site.say("run", "--nonsense")
+    assert status == 2
+    assert "--nonsense" in err

@@ -1,0 +1,219 @@
+"""Edits and deletions: what they do depends on how far their message has come."""
+
+from typing import Any
+
+import pytest
+from support.ledgers import (
+    CHANNEL,
+    LAURA,
+    accept,
+    answered_turn,
+    message,
+    message_state,
+    open_turn,
+    own_message,
+    select,
+    store_in,
+    thread_of,
+)
+
+from daemon.ledger import Accepted, NewPart
+from daemon.model import Deletion, Edit, Media, Message, Text
+from daemon.store.store import Store
+
+EDIT = Edit(target="m-1", body="Para tres personas")
+DELETION = Deletion(target="m-1")
+EDIT_NOTE = "[The customer edited an earlier message. It now says:] Para tres personas"
+DELETION_NOTE = "[The customer deleted an earlier message:] Hola"
+
+
+async def _told(store: Store, change: Edit | Deletion, way: str = "messages") -> Accepted:
+    """Tell the store of a change: as a message, or as Whapi's own kind of event."""
+    if way == "messages":
+        kind = "an edit" if isinstance(change, Edit) else "a deletion"
+        known = await select(store, "SELECT COUNT(*) FROM messages")
+        told = message(f"change-{known[0][0]}", change, kind="action")
+        return await accept(store, told, verdicts=[kind])
+    if isinstance(change, Edit):
+        return await accept(store, edits=(change,))
+    return await accept(store, deletions=(change,))
+
+
+async def _stored(store: Store) -> Message:
+    ((seq,),) = await select(store, "SELECT seq FROM messages WHERE id = 'm-1'")
+    waiting = await store.inbox.waiting(LAURA, from_me=False)
+    turn = await store.turns.living(LAURA)
+    known = {s.seq: s.message for s in (*waiting, *(turn.messages if turn else ()))}
+    return known[seq]
+
+
+async def _notes(store: Store) -> list[Any]:
+    return [i["content"] for i in await thread_of(store) if i["role"] == "developer"]
+
+
+@pytest.mark.parametrize("way", ["messages", "event"])
+async def test_an_edit_of_a_waiting_message_is_its_new_text(store: Store, way: str) -> None:
+    await accept(store, message("m-1", "Para dos personas"))
+    accepted = await _told(store, EDIT, way)
+    assert [(a.key, a.what) for a in accepted.arrivals] == [(LAURA, "change")]
+    assert (await _stored(store)).content == Text(body="Para tres personas")
+    assert await message_state(store, "m-1") == ("received", "")
+    assert await _notes(store) == []
+
+
+@pytest.mark.parametrize("way", ["messages", "event"])
+async def test_a_deleted_waiting_message_waits_no_more(store: Store, way: str) -> None:
+    await accept(store, message("m-1"), message("m-2"))
+    accepted = await _told(store, DELETION, way)
+    assert [a.what for a in accepted.arrivals] == ["change"]
+    assert await message_state(store, "m-1") == ("ignored", "deleted by its author")
+    assert [m.message.id for m in (await open_turn(store)).messages] == ["m-2"]
+
+
+async def test_an_edited_picture_keeps_the_picture(store: Store) -> None:
+    picture = Media(medium="image", media_id="p-1", caption="Este")
+    await accept(store, message("m-1", picture, kind="image"))
+    await _told(store, EDIT)
+    content = (await _stored(store)).content
+    assert content == Media(medium="image", media_id="p-1", caption="Para tres personas")
+
+
+async def test_an_edit_in_an_open_turn_changes_the_turn(store: Store) -> None:
+    await accept(store, message("m-1", "Para dos personas"))
+    await open_turn(store)
+    accepted = await _told(store, EDIT)
+    assert [a.what for a in accepted.arrivals] == ["change"]
+    turn = await store.turns.living(LAURA)
+    assert turn is not None
+    assert [m.message.content for m in turn.messages] == [Text(body="Para tres personas")]
+    assert await _notes(store) == []
+
+
+async def test_a_deletion_in_an_open_turn_takes_the_message_out_of_it(store: Store) -> None:
+    await accept(store, message("m-1"), message("m-2"))
+    await open_turn(store)
+    accepted = await _told(store, DELETION)
+    assert [a.what for a in accepted.arrivals] == ["change"]
+    turn = await store.turns.living(LAURA)
+    assert turn is not None
+    assert [m.message.id for m in turn.messages] == ["m-2"]
+    await store.turns.close(turn, "answered", now=110)
+    assert (await message_state(store, "m-1"))[0] == "answered"
+
+
+@pytest.mark.parametrize(("change", "note"), [(EDIT, EDIT_NOTE), (DELETION, DELETION_NOTE)])
+async def test_a_change_while_the_answer_is_being_said_is_a_note(
+    store: Store, change: Edit | Deletion, note: str
+) -> None:
+    await accept(store, message("m-1"))
+    await store.turns.conclude(
+        await open_turn(store), items=[], parts=[NewPart("Sí")], now=102
+    )
+    accepted = await _told(store, change)
+    assert accepted.arrivals == ()
+    assert await _notes(store) == [note]
+    assert await message_state(store, "m-1") == ("in_turn", "")
+
+
+@pytest.mark.parametrize(("change", "note"), [(EDIT, EDIT_NOTE), (DELETION, DELETION_NOTE)])
+@pytest.mark.parametrize("outcome", ["answered", "handed_off"])
+async def test_a_change_after_the_outcome_is_a_note(
+    store: Store, change: Edit | Deletion, note: str, outcome: Any
+) -> None:
+    await accept(store, message("m-1"))
+    await store.turns.close(await open_turn(store), outcome, now=105)
+    accepted = await _told(store, change)
+    assert accepted.arrivals == ()
+    assert await _notes(store) == [note]
+    assert await message_state(store, "m-1") == (outcome, "")
+
+
+@pytest.mark.parametrize("change", [EDIT, DELETION])
+@pytest.mark.parametrize("outcome", ["ignored", "expired", "dead"])
+async def test_a_change_of_what_the_model_never_saw_is_not_told(
+    store: Store, change: Edit | Deletion, outcome: Any
+) -> None:
+    await accept(store, message("m-1"))
+    await store.turns.close(await open_turn(store), outcome, now=105)
+    assert (await _told(store, change)).arrivals == ()
+    assert await _notes(store) == []
+    assert (await message_state(store, "m-1"))[0] == outcome
+
+
+async def test_an_edit_that_came_before_its_message_is_applied_to_it(store: Store) -> None:
+    assert (await _told(store, EDIT)).arrivals == ()
+    accepted = await accept(store, message("m-1", "Para dos personas"))
+    assert "message" in [a.what for a in accepted.arrivals]
+    assert (await _stored(store)).content == Text(body="Para tres personas")
+    assert await select(store, "SELECT * FROM early_changes") == []
+
+
+async def test_a_deletion_that_came_before_its_message_is_applied_to_it(store: Store) -> None:
+    await _told(store, EDIT)
+    await _told(store, DELETION)
+    await accept(store, message("m-1"))
+    assert await message_state(store, "m-1") == ("ignored", "deleted by its author")
+    assert await store.inbox.waiting(LAURA, from_me=False) == ()
+
+
+async def test_an_early_edit_does_not_undo_an_early_deletion(store: Store) -> None:
+    """Webhooks may come in any order; a deleted message stays deleted."""
+    await _told(store, DELETION)
+    await _told(store, EDIT)
+    await accept(store, message("m-1"))
+    assert await message_state(store, "m-1") == ("ignored", "deleted by its author")
+
+
+async def test_a_change_waits_for_the_message_of_its_own_channel(store: Store) -> None:
+    await _told(store, EDIT)
+    other = LAURA._replace(channel="MANTIS-OTHER")
+    await accept(store, message("m-1", "Otra", key=other))
+    (waiting,) = await store.inbox.waiting(other, from_me=False)
+    assert waiting.message.content == Text(body="Otra")
+    assert await select(store, "SELECT channel, target FROM early_changes") == [(CHANNEL, "m-1")]
+
+
+async def test_the_same_deletion_told_twice_is_one_note(store: Store) -> None:
+    """Whapi tells it as a message and as an event, and repeats calls that it deems lost."""
+    await answered_turn(store, "m-1")
+    await _told(store, DELETION, "messages")
+    await _told(store, DELETION, "event")
+    await _told(store, DELETION, "event")
+    assert await _notes(store) == [DELETION_NOTE]
+
+
+async def test_the_same_edit_told_twice_is_one_note(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    await _told(store, EDIT, "messages")
+    await _told(store, EDIT, "event")
+    assert await _notes(store) == [EDIT_NOTE]
+
+
+async def test_a_deleted_message_is_not_edited_any_more(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    await _told(store, DELETION)
+    await _told(store, EDIT)
+    assert await _notes(store) == [DELETION_NOTE]
+
+
+async def test_an_edit_to_the_same_words_changes_nothing(store: Store) -> None:
+    """WhatsApp reports an edit also when a link's preview arrives."""
+    await accept(store, message("m-1", EDIT.body))
+    assert (await _told(store, EDIT)).arrivals == ()
+    assert await select(store, "SELECT edited_at FROM messages WHERE id = 'm-1'") == [(None,)]
+
+
+async def test_changes_of_an_agents_message_are_left_alone(store: Store) -> None:
+    await accept(store, own_message("m-1", "Buenas", source="web"))
+    assert (await _told(store, EDIT)).arrivals == ()
+    assert (await _told(store, DELETION)).arrivals == ()
+    (words,) = await store.inbox.waiting(LAURA, from_me=True)
+    assert words.message.content == Text(body="Buenas")
+
+
+async def test_a_change_that_waits_for_its_message_survives_a_restart(tmp_path: Any) -> None:
+    async with store_in(tmp_path) as store:
+        await _told(store, DELETION)
+    async with store_in(tmp_path) as store:
+        await accept(store, message("m-1"))
+        assert (await message_state(store, "m-1"))[0] == "ignored"

@@ -1,0 +1,132 @@
+"""Our own sends come back as webhooks: by their id, by their words, or as somebody else's."""
+
+import pytest
+from support.ledgers import (
+    LAURA,
+    PEDRO,
+    accept,
+    message_state,
+    outbox_states,
+    own_message,
+    queued,
+    select,
+)
+
+from daemon.ledger import OutboxRow
+from daemon.store.inbox import ECHO_SECONDS
+from daemon.store.store import Store
+
+WORDS = "Sí, tenemos cupo."
+
+
+async def _echoed(store: Store, message_id: str, *, source: str = "api", now: float = 110) -> bool:
+    """Accept our own words; gives whether they were taken as an echo."""
+    accepted = await accept(
+        store, own_message(message_id, WORDS, source=source), now=now, pause_until=1900
+    )
+    return accepted.echoes == 1
+
+
+async def _sending(store: Store) -> OutboxRow:
+    (row,) = await queued(store, WORDS)
+    await store.outbox.sending(row, now=103)
+    return row
+
+
+@pytest.mark.parametrize("source", ["api", "mobile", ""])
+async def test_an_echo_is_known_by_its_id(store: Store, source: str) -> None:
+    row = await _sending(store)
+    await store.outbox.sent(row, "w-1", now=104)
+    assert await _echoed(store, "w-1", source=source)
+    assert await message_state(store, "w-1") == ("ignored", "echo")
+    assert (await store.threads.chat(LAURA)).paused_until == 0
+
+
+@pytest.mark.parametrize("state", ["sending", "unknown"])
+async def test_an_echo_settles_a_send_whose_outcome_is_open(store: Store, state: str) -> None:
+    row = await _sending(store)
+    if state == "unknown":
+        await store.outbox.unknown(row, "timeout")
+    assert await _echoed(store, "w-1")
+    sends = await select(store, "SELECT state, message_id, sent_at, error FROM outbox")
+    assert sends == [("sent", "w-1", 110.0, "")]
+
+
+async def test_an_echo_before_the_answer_of_its_send_stands(store: Store) -> None:
+    """The send's own answer may then be lost: it was said all the same."""
+    row = await _sending(store)
+    assert await _echoed(store, "w-1")
+    after = await store.outbox.unknown(row, "the connection was cut")
+    assert after.state == "sent"
+    await store.outbox.pending(row, "429")
+    assert await outbox_states(store) == ["sent"]
+
+
+async def test_one_echo_settles_one_send_of_the_same_words(store: Store) -> None:
+    rows = await queued(store, WORDS, WORDS)
+    for row in rows:
+        await store.outbox.sending(row, now=103)
+        await store.outbox.unknown(row, "timeout")
+    assert await _echoed(store, "w-1")
+    assert await outbox_states(store) == ["sent", "unknown"]
+    assert await _echoed(store, "w-2")
+    assert await outbox_states(store) == ["sent", "sent"]
+
+
+async def test_a_send_that_has_not_begun_has_no_echo(store: Store) -> None:
+    """A person who types what we were about to say is a person."""
+    await queued(store, WORDS)
+    assert not await _echoed(store, "w-1", source="mobile")
+    assert await outbox_states(store) == ["pending"]
+    assert await message_state(store, "w-1") == ("received", "")
+
+
+async def test_the_same_words_in_another_chat_are_no_echo(store: Store) -> None:
+    (row,) = await queued(store, WORDS, key=PEDRO)
+    await store.outbox.sending(row, now=103)
+    assert not await _echoed(store, "w-1", source="mobile")
+    assert await outbox_states(store) == ["sending"]
+
+
+async def test_an_echo_under_another_id_is_known_by_its_words_for_a_while(store: Store) -> None:
+    row = await _sending(store)
+    await store.outbox.sent(row, "w-1", now=104)
+    assert await _echoed(store, "other-1", now=104 + ECHO_SECONDS - 1)
+    assert not await _echoed(store, "other-2", now=104 + ECHO_SECONDS + 1)
+    assert await message_state(store, "other-2") == (
+        "ignored",
+        "sent through the API by another client",
+    )
+
+
+async def test_a_person_who_repeats_our_words_is_still_an_agent(store: Store) -> None:
+    row = await _sending(store)
+    await store.outbox.sent(row, "w-1", now=104)
+    assert not await _echoed(store, "a-1", source="mobile")
+    assert await message_state(store, "a-1") == ("received", "")
+
+
+async def test_known_ids_are_those_of_our_own_sends(store: Store) -> None:
+    first, second = await queued(store, "uno", "dos")
+    await store.outbox.sending(first, now=103)
+    await store.outbox.sent(first, "w-1", now=104)
+    await store.outbox.sending(second, now=105)
+    assert await store.outbox.known_ids(["w-1", "w-2"]) == {"w-1"}
+    assert await store.outbox.known_ids([]) == frozenset()
+
+
+async def test_known_ids_are_also_those_that_came_before_a_send(store: Store) -> None:
+    """An echo under another id, or an agent's words, cannot be a send that was made later."""
+    await accept(store, own_message("a-1", WORDS, source="mobile"), now=100)
+    known = store.outbox.known_ids
+    assert await known(["a-1"], channel=LAURA.channel, before=101) == {"a-1"}
+    assert await known(["a-1"], channel=LAURA.channel, before=100) == frozenset()
+    assert await known(["a-1"], channel="another", before=101) == frozenset()
+
+
+async def test_a_person_at_the_phone_settles_no_send(store: Store) -> None:
+    row = await _sending(store)
+    await store.outbox.unknown(row, "timeout")
+    assert not await _echoed(store, "a-1", source="mobile")
+    assert await outbox_states(store) == ["unknown"]
+    assert (await store.threads.chat(LAURA)).paused_until == 1900

@@ -1,0 +1,140 @@
+"""No search of a message's way reads a table that grows for ever.
+
+SQLite uses a partial index only where it sees that the index holds every row asked for, and says
+nothing if it does not: so the plans of the statements that the verbs really run are looked at.
+"""
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from support.ledgers import (
+    LAURA,
+    PEDRO,
+    accept,
+    message,
+    open_turn,
+    own_message,
+    queued,
+    store_in,
+    tool_call,
+)
+
+from daemon.ledger import NewPart
+from daemon.model import Deletion, Edit, ModelResponse, StatusUpdate
+from daemon.store.store import Store
+
+STATEMENTS = ("SELECT", "UPDATE", "DELETE", "INSERT", "WITH")
+SMALL_INDEXES = {"messages_open", "messages_waiting", "outbox_open", "one_living_turn"}
+"""Partial indexes that hold only what is open: reading one of them whole is cheap."""
+
+
+async def _intake(store: Store) -> None:
+    await accept(store, message("m-1"), message("m-1"), own_message("a-1", "Ya voy", source="web"))
+    await accept(store, own_message("w-1", "Buenas", source="api"))
+    await accept(
+        store,
+        statuses=(StatusUpdate(message_id="w-1", status="read"),),
+        edits=(Edit(target="m-1", body="dos"), Edit(target="none", body="x")),
+        deletions=(Deletion(target="m-1"),),
+    )
+    await store.inbox.waiting(LAURA, from_me=False)
+    await store.inbox.waiting(LAURA, from_me=True)
+    await store.inbox.chats_with_work()
+    await store.inbox.oldest_unanswered()
+
+
+async def _turns(store: Store) -> None:
+    await accept(store, message("m-1"))
+    turn = await open_turn(store)
+    run = await store.runs.begin(turn, now=101)
+    await store.runs.round_started(run, 0, now=101)
+    await store.runs.round_named(run, 0, "resp-1")
+    await store.runs.abandon_response(turn.id, now=101)
+    await store.runs.round_failed(run, 0, "cut", lost=False, now=101)
+    await store.runs.round_completed(run, 0, ModelResponse(id="resp-1", items=()), now=101)
+    row = await store.runs.call_started(run, 0, tool_call(), effects=True, now=101)
+    await store.runs.call_ended(row, "{}", failed=False, now=101)
+    await store.turns.begin_attempt(turn)
+    turn = await store.turns.join(turn, limit=5, counts=True, now=102)
+    await store.turns.apologise(turn, NewPart("Disculpa"), now=103)
+    await store.turns.close(turn, "dead", now=104)
+    await store.turns.living(LAURA)
+    await store.turns.all_living()
+
+
+async def _sends(store: Store) -> None:
+    first, second, third = await queued(store, "uno", "dos", "tres")
+    await store.outbox.sending(first, now=103)
+    await store.outbox.unknown(first, "timeout")
+    await store.outbox.repeat(first)
+    await store.outbox.pending(first, "429")
+    await store.outbox.sent(first, "w-1", now=104)
+    await store.outbox.failed(second, "no")
+    await store.outbox.row(third.id)
+    await store.outbox.known_ids(["w-1"], channel=LAURA.channel, before=1)
+    await store.outbox.chats_with_work()
+    await store.outbox.counts()
+    await store.outbox.repair()
+    await store.outbox.drop(LAURA, "agent")
+    turn = await store.turns.living(LAURA)
+    assert turn is not None
+    await store.turns.finish(turn, now=105)
+
+
+async def _threads(store: Store) -> None:
+    await accept(store, message("p-1", key=PEDRO))
+    await store.threads.history(PEDRO, tokens=100)
+    await store.threads.recent_lines(PEDRO, 10)
+    await store.threads.chat(PEDRO)
+    await store.threads.note_waiting(PEDRO, [1], [], state="ignored", reason="", now=101)
+
+
+def _full_reads(connection: sqlite3.Connection, statement: str) -> list[str]:
+    """The steps of a statement's plan that read a table, or a channel, from end to end.
+
+    On a connection that does not check references: those that an INSERT might have to check are
+    in its plan, but read only where one is already broken.
+    """
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    found = []
+    for step in plan:
+        index = re.search(r"INDEX (\w+)", step)
+        table = re.match(r"(SCAN|SEARCH) (\w+)", step)
+        if table is None or table[2] in {"CONSTANT", "SUBQUERY", "sqlite_schema"}:
+            continue
+        if index is not None and index[1] in SMALL_INDEXES:
+            continue
+        if table[1] == "SCAN" or step.endswith("(channel=?)"):
+            found.append(f"{step}: {statement}")
+    return found
+
+
+@pytest.mark.parametrize("scene", [_intake, _turns, _sends, _threads])
+async def test_no_search_reads_everything(
+    tmp_path: Path, scene: Callable[[Store], Awaitable[None]]
+) -> None:
+    statements: list[str] = []
+    async with store_in(tmp_path) as store:
+        connections = [store.database._connection, *store.database._readers]
+        for connection in connections:
+            connection.set_trace_callback(statements.append)
+        await scene(store)
+        for connection in connections:
+            connection.set_trace_callback(None)
+    asked = {s for s in statements if s.startswith(STATEMENTS)}
+    assert len(asked) >= 4
+    with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as connection:
+        assert [read for s in sorted(asked) for read in _full_reads(connection, s)] == []
+
+
+def test_the_check_above_sees_a_full_read() -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE messages (channel TEXT, chat TEXT, state TEXT)")
+        connection.execute("CREATE INDEX messages_by_channel ON messages (channel)")
+        for condition in ("state = 'received'", "channel = 'c' AND state = 'received'"):
+            statement = f"SELECT * FROM messages WHERE {condition}"  # noqa: S608 - of this list
+            assert len(_full_reads(connection, statement)) == 1

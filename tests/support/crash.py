@@ -1,0 +1,344 @@
+"""The crash harness: the real daemon in a process of its own, and the world that outlives it.
+
+Both simulators live in the harness, so their ledgers judge what customers and the model saw; the
+daemon is killed with SIGKILL and started again on the same store. It inherits its listening
+socket, as from systemd, so a webhook may wait for the next life of the daemon or fail and be
+delivered again.
+"""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from daemon.sandbox.gateway import Gateway
+from daemon.sandbox.model_script import Step
+from daemon.sandbox.payloads import chat_id_of, digits_of
+from daemon.web.server import serve
+from support.crash_judges import (
+    SECOND_PART,
+    Fault,
+    judge_acknowledged,
+    judge_answers,
+    judge_effects,
+    judge_store,
+    references,
+)
+from support.crash_model import BOOKING, NamingModel
+from support.crash_points import PLAN_VARIABLE, KillPlan
+from support.crash_rows import (
+    duplicates,
+    read_store,
+    sends_in_flight,
+    stored_ids,
+    timeline,
+    work_left,
+)
+from support.crash_tool import BOOKINGS_VARIABLE
+from support.stage import new_world
+
+TOKEN = "crash-token"
+START_SECONDS = 30.0
+"""More than a start ever takes, on a machine that does other things too."""
+
+POLL_SECONDS = 0.02
+LIFE_SETTINGS = {
+    "RECADO_BUFFER__WINDOW_SECONDS": "0.1",
+    "RECADO_BUFFER__MAX_WAIT_SECONDS": "1",
+    "RECADO_BUFFER__IDLE_SECONDS": "0.3",
+    "RECADO_DELIVERY__TYPING": "false",
+    "RECADO_RECOVERY__DELAY_SECONDS": "0.05",
+    "RECADO_ASSISTANT__BACKGROUND": "true",
+    "RECADO_ASSISTANT__HISTORY_TOKENS": "600",
+    "RECADO_TOOLS__MODULES": "support.crash_tool",
+}
+
+
+class Harness:
+    """One store, the world round it, and the daemon's present life."""
+
+    def __init__(self, folder: Path, gateway: Gateway, model: NamingModel) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.gateway = gateway
+        self.model = model
+        self.folder = folder
+        self.written: defaultdict[str, list[str]] = defaultdict(list)
+        """References by chat (digits), in the order in which they were written."""
+        self.bookings_asked: list[str] = []
+        self.kills = 0
+        self.in_flight = {"delivered": 0, "not delivered": 0}
+        """Sends under way at a kill, by whether the customer has got the message."""
+        self.start_seconds: list[float] = []
+        self.faults: list[Fault] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._environment: dict[str, str] = {}
+        self._spawned = 0.0
+        self._process: trio.Process | None = None
+        self._next_reference = 0
+        self._answered: set[str] = set()
+        self._counted = 0
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the daemon's store is."""
+        return self.folder / "data"
+
+    @property
+    def bookings(self) -> Path:
+        """The file that the tool writes to."""
+        return self.folder / "bookings.txt"
+
+    def connect(self, gateway_url: str, model_url: str) -> None:
+        """Note where the simulators are, and send webhooks to the socket of the daemon."""
+        instructions = self.folder / "instructions.md"
+        instructions.write_text("You answer for a small hotel.")
+        self._environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            **LIFE_SETTINGS,
+            # The same checkout as the harness, wherever the environment's own install points to.
+            "PYTHONPATH": os.pathsep.join(str(Path(__file__).parents[level]) for level in (1, 2)),
+            "RECADO_DATA_DIR": str(self.data_dir),
+            "RECADO_ASSISTANT__INSTRUCTIONS_FILE": str(instructions),
+            "WHAPI_TOKEN": TOKEN,
+            "WHAPI_API_URL": gateway_url,
+            "OPENAI_API_KEY": TOKEN,
+            "OPENAI_BASE_URL": f"{model_url}/v1",
+            BOOKINGS_VARIABLE: str(self.bookings),
+        }
+        port = self._listener.getsockname()[1]
+        self.gateway.set_webhook(f"http://127.0.0.1:{port}/hook")
+
+    def close(self) -> None:
+        """Close the listening socket and see that no process is left."""
+        self._listener.close()
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    # -- the customers -------------------------------------------------------------------------
+
+    async def write(self, chat: str, *, book: bool = False) -> None:
+        """A customer writes one message; its webhook is queued."""
+        self._next_reference += 1
+        reference = f"c{chat[-4:]}-m{self._next_reference}"
+        self.written[chat].append(reference)
+        if book:
+            self.bookings_asked.append(reference)
+        words = f"{BOOKING} {reference}" if book else f"hola {reference}"
+        await self.gateway.customer_says(chat, words, deliver="queued")
+
+    def heard(self) -> dict[str, list[str]]:
+        """What each customer has got, in order, by digits."""
+        heard: defaultdict[str, list[str]] = defaultdict(list)
+        for sent in self.gateway.ledger.sends:
+            heard[digits_of(sent.chat)].append(sent.text)
+        return dict(heard)
+
+    def waiting(self) -> int:
+        """How many messages have not been answered yet, roughly."""
+        for sent in self.gateway.ledger.sends[self._counted :]:
+            if sent.text.startswith(SECOND_PART):
+                self._answered.update(references(sent.text))
+        self._counted = len(self.gateway.ledger.sends)
+        return self._next_reference - len(self._answered)
+
+    def progress(self) -> str:
+        """One line on how far it has come."""
+        return f"{self._next_reference} messages, {self.waiting()} waiting"
+
+    def acknowledged(self) -> set[str]:
+        """The ids of the customers' messages whose webhook got its 200."""
+        messages = self.gateway.ledger.messages
+        known = self.gateway.ledger.acknowledged & messages.keys()
+        return {message_id for message_id in known if not messages[message_id]["from_me"]}
+
+    # -- the daemon's lives --------------------------------------------------------------------
+
+    async def start(self, **plan: Any) -> None:
+        """Begin a life of the daemon; returns once it is spawned."""
+        self._spawned = time.perf_counter()
+        text = msgspec.json.encode(KillPlan(listener=self._listener.fileno(), **plan)).decode()
+        with (self.folder / "victim.log").open("ab") as log:
+            self._process = await trio.lowlevel.open_process(
+                [sys.executable, "-m", "support.crash_victim"],
+                env={**self._environment, PLAN_VARIABLE: text},
+                cwd=self.folder,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                pass_fds=(self._listener.fileno(),),
+            )
+
+    async def ready(self) -> None:
+        """Wait until the present life serves; raises AssertionError if it ends before."""
+        process = self._living()
+        assert process.stdout is not None
+        said = b""
+        with trio.fail_after(START_SECONDS):
+            while b"READY=1" not in said:
+                more = await process.stdout.receive_some()
+                assert more, f"the daemon ended before it was ready; see {self.folder}/victim.log"
+                said += more
+        self.start_seconds.append(time.perf_counter() - self._spawned)
+
+    def arm(self) -> None:
+        """From now on the kill point of the plan counts."""
+        self._living().send_signal(signal.SIGUSR1)
+
+    async def kill(self) -> None:
+        """End the present life with SIGKILL, wherever it is, and look at what it left."""
+        self._living().kill()
+        await self.death()
+
+    async def death(self) -> None:
+        """Wait until the present life has been killed, and look at what it left."""
+        process = self._living()
+        status = await process.wait()
+        assert status == -signal.SIGKILL, f"exit {status}; see {self.folder}/victim.log"
+        await self._close_pipe(process)
+        self.kills += 1
+        self._look_at_what_is_left()
+
+    async def stop(self) -> None:
+        """End the last life as systemd does; its exit is clean."""
+        process = self._living()
+        process.terminate()
+        with trio.fail_after(START_SECONDS):
+            status = await process.wait()
+        await self._close_pipe(process)
+        assert status == 0, f"exit {status}; see {self.folder}/victim.log"
+
+    async def died_or(self, finished: Callable[[], bool], *, seconds: float) -> bool:
+        """Wait until the present life is dead (True) or ``finished`` holds (False)."""
+        process = self._living()
+        with trio.move_on_after(seconds):
+            while process.poll() is None:
+                if finished():
+                    return False
+                await trio.sleep(POLL_SECONDS)
+            return True
+        return False
+
+    async def finish(self, *, seconds: float) -> bool:
+        """Wait until nothing is left to do; False if that takes too long."""
+        with trio.move_on_after(seconds) as scope:
+            while not self.is_finished():  # noqa: ASYNC110 - it is another process that finishes
+                await trio.sleep(POLL_SECONDS)
+        return not scope.cancelled_caught
+
+    def is_finished(self) -> bool:
+        """True once all is acknowledged, answered and closed, and no webhook is under way."""
+        return not self.gateway.postbox._lanes and not work_left(self.data_dir)
+
+    def _look_at_what_is_left(self) -> None:
+        """Between two lives: the store has all that was acknowledged; which sends are open?"""
+        self.faults += judge_acknowledged(self.acknowledged(), stored_ids(self.data_dir))
+        for chat, body in sends_in_flight(self.data_dir):
+            got = any(sent.text == body for sent in self.gateway.ledger.sent(chat))
+            self.in_flight["delivered" if got else "not delivered"] += 1
+
+    async def _close_pipe(self, process: trio.Process) -> None:
+        self._process = None
+        if process.stdout is not None:
+            await process.stdout.aclose()
+
+    def _living(self) -> trio.Process:
+        assert self._process is not None, "no daemon is running"
+        return self._process
+
+    # -- the judgement -------------------------------------------------------------------------
+
+    def judge(self, *, notices: frozenset[str] = frozenset()) -> list[Fault]:
+        """All judges over all ledgers; to be called when no daemon runs."""
+        rows = read_store(self.data_dir)
+        lines = self.bookings.read_text().splitlines() if self.bookings.exists() else []
+        return [
+            *self.faults,
+            *judge_answers(self.written, self.heard(), notices=notices),
+            *judge_store(rows, self.acknowledged()),
+            *judge_effects(lines, rows.calls, self.bookings_asked),
+        ]
+
+    def figures(self) -> dict[str, float]:
+        """What happened, in numbers."""
+        tries = [len(d.attempts) for d in self.gateway.postbox.deliveries]
+        starts = sorted(self.start_seconds)
+        return {
+            "kills": self.kills,
+            "chats": len(self.written),
+            "messages": sum(map(len, self.written.values())),
+            "acknowledged": len(self.acknowledged()),
+            "webhook_calls": len(tries),
+            "webhook_calls_repeated": sum(count - 1 for count in tries),
+            "sent": len(self.gateway.ledger.sends),
+            "sends_open_at_a_kill_delivered": self.in_flight["delivered"],
+            "sends_open_at_a_kill_not_delivered": self.in_flight["not delivered"],
+            "listings": len(self.gateway.calls("list")),
+            "model_calls": len(self.model.calls),
+            "model_calls_resumed": sum(
+                method == "GET" and path.startswith("/responses/")
+                for method, path in self.model.hits
+            ),
+            "webhook_calls_found_stored": duplicates(self.data_dir),
+            "bookings_asked": len(self.bookings_asked),
+            "start_seconds_median": round(starts[len(starts) // 2], 3) if starts else 0,
+        }
+
+
+@asynccontextmanager
+async def open_harness(
+    folder: Path,
+    *,
+    rng: random.Random,
+    tokens_per_second: float = 0,
+    spoil: Callable[[Step], Step] = lambda step: step,
+) -> AsyncIterator[Harness]:
+    """The world round the daemon, in this process; the daemon itself is not started yet.
+
+    ``spoil`` may change each answer of the model before it is given.
+    """
+    log = new_world(StringIO()).log
+    gateway = Gateway(
+        token=TOKEN, now=time.time, rng=rng, backoff_seconds=0.05, max_backoff_seconds=0.3
+    )
+    model = NamingModel(
+        now=time.time,
+        rng=rng,
+        api_key=TOKEN,
+        tokens_per_second=tokens_per_second,
+        spoil=spoil,
+    )
+    harness = Harness(folder, gateway, model)
+    start = partial(serve, binds=["127.0.0.1:0"], stop=trio.Event(), grace_seconds=0.1, log=log)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(gateway.run, name="simulated gateway's webhooks")
+            await nursery.start(model.run, name="simulated model's responses")
+            (gateway_url,) = await nursery.start(partial(start, gateway), name="gateway")
+            (model_url,) = await nursery.start(partial(start, model), name="model")
+            harness.connect(gateway_url, model_url)
+            yield harness
+            nursery.cancel_scope.cancel()
+    finally:
+        harness.close()
+
+
+def report(harness: Harness, faults: list[Fault], how: str) -> str:
+    """Tell of faults so that they can be understood: what was done, and the chats' timelines."""
+    lines = [f"{how}; kept in {harness.folder}", *(f"{f.chat}: {f.what}" for f in faults[:20])]
+    heard = harness.heard()
+    for chat in [*dict.fromkeys(fault.chat for fault in faults if fault.chat)][:2]:
+        lines += ["", timeline(harness.data_dir, chat_id_of(chat))]
+        lines += [f"heard: {text!r}" for text in heard.get(chat, [])]
+    return "\n".join(lines[:400])

@@ -1,0 +1,35 @@
+"""The simulated model of the crash harness: what it says shows which messages it has understood."""
+
+from collections.abc import Callable
+from typing import Any
+
+from daemon.sandbox.model_script import Call, Say, Step
+from daemon.sandbox.model_server import ModelServer
+from support.crash_judges import FIRST_PART, SECOND_PART, references
+
+BOOKING = "reserva"
+"""A message with this word wants its reference booked."""
+
+
+class NamingModel(ModelServer):
+    """A model that names the references of the burst it was given, in order, and books rooms."""
+
+    def __init__(self, *, spoil: Callable[[Step], Step], **how: Any) -> None:
+        super().__init__(**how)
+        self._spoil = spoil
+
+    def _take_step(self, body: dict[str, Any]) -> Step:
+        return self._spoil(answer_to(body["input"]))
+
+
+def answer_to(items: list[dict[str, Any]]) -> Step:
+    """What the model makes of an input: calls of the tool that are still due, else the answer."""
+    newest = max(number for number, item in enumerate(items) if item.get("role") == "user")
+    text = str(items[newest]["content"])
+    due = [line for line in text.splitlines() if BOOKING in line]
+    called = any(item.get("type") == "function_call_output" for item in items[newest:])
+    if due and not called:
+        calls = [Call("book", f'{{"reference": "{ref}"}}') for ref in references("\n".join(due))]
+        return Step(outputs=tuple(calls))
+    named = " ".join(references(text))
+    return Step(outputs=(Say(f"{FIRST_PART}{named}\n\n{SECOND_PART}{named}"),))

@@ -1,0 +1,210 @@
+"""Named places in the daemon at which it can be killed, put round its dependencies from outside.
+
+The daemon knows nothing of them: the victim (`support.crash_victim`) wraps what chats work with.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import msgspec
+
+from daemon.assistant.engine import Engine
+from daemon.chats.dependencies import Dependencies, Gateway, Presence
+from daemon.ledger import OutboxRow
+from daemon.model import FunctionCall, Message, ModelRequest, ModelResponse
+from daemon.store.database import Database, _Write
+from daemon.store.outbox import Outbox
+from daemon.tools.tool import ToolContext
+from daemon.tools.toolbox import Toolbox
+
+PLAN_VARIABLE = "CRASH_PLAN"
+"""The environment variable in which the victim finds its plan. Only the victim reads it."""
+
+
+class KillPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one life of the victim is to do besides its work."""
+
+    listener: int
+    """Descriptor of the listening socket that the harness holds."""
+    point: str = ""
+    """The point to die at; empty: none."""
+    visit: int = 1
+    """At which visit of the point, counted from the moment the points are armed."""
+    armed: bool = False
+    """True: armed from the start; else by SIGUSR1."""
+    trace: str = ""
+    """A file that gets the name of each point reached while armed; empty: none."""
+
+
+class KillPoints:
+    """Counts the visits of points and kills at the planned one. `reach` is for any thread."""
+
+    def __init__(
+        self, plan: KillPlan, *, kill: Callable[[], None], note: Callable[[str], None]
+    ) -> None:
+        self._plan = plan
+        self._kill = kill
+        self._note = note
+        self._armed = plan.armed
+        self._visits = 0
+        self._lock = threading.Lock()
+
+    def arm(self) -> None:
+        """Count from now on."""
+        self._armed = True
+
+    def reach(self, point: str) -> None:
+        """Say that a point is reached; does not return if it is the one to die at."""
+        if not self._armed:
+            return
+        with self._lock:
+            self._note(point)
+            if point == self._plan.point:
+                self._visits += 1
+                if self._visits == self._plan.visit:
+                    self._kill()
+
+
+def watched(needs: Dependencies, points: KillPoints) -> Dependencies:
+    """The same dependencies with kill points round everything that leaves a trace outside."""
+    _watch_commits(needs.store.database, points)
+    return replace(
+        needs,
+        store=replace(needs.store, outbox=_WatchedOutbox(needs.store.database, points)),
+        engine=_WatchedEngine(needs.engine, points),
+        gateway=_WatchedGateway(needs.gateway, points),
+        toolbox=_WatchedToolbox(needs.toolbox, points),
+    )
+
+
+def _watch_commits(database: Database, points: KillPoints) -> None:
+    """Points in the writer thread: after the verbs and before COMMIT, and before anyone is told."""
+    commit = database._commit_as_one
+
+    def watched_commit(batch: list[_Write[object]]) -> str:
+        names = [write.verb.__qualname__.partition(".<locals>")[0] for write in batch]
+        last = batch[-1]
+        verb = last.verb
+
+        def verb_and_points(connection: sqlite3.Connection) -> object:
+            result = verb(connection)
+            for name in names:
+                points.reach(f"before commit of {name}")
+            return result
+
+        last.verb = verb_and_points
+        fault = commit(batch)
+        for name in names:
+            points.reach(f"after commit of {name}")
+        return fault
+
+    database._commit_as_one = watched_commit  # type: ignore[method-assign]
+
+
+class _WatchedOutbox(Outbox):
+    """Points before and after the updates of a row that frame a send."""
+
+    def __init__(self, database: Database, points: KillPoints) -> None:
+        super().__init__(database)
+        self._points = points
+
+    async def sending(self, row: OutboxRow, *, now: float) -> None:
+        self._points.reach("before outbox sending")
+        await super().sending(row, now=now)
+        self._points.reach("after outbox sending")
+
+    async def sent(self, row: OutboxRow, message_id: str, *, now: float) -> None:
+        self._points.reach("before outbox sent")
+        await super().sent(row, message_id, now=now)
+        self._points.reach("after outbox sent")
+
+    async def repeat(self, row: OutboxRow) -> None:
+        self._points.reach("before outbox repeat")
+        await super().repeat(row)
+        self._points.reach("after outbox repeat")
+
+
+class _WatchedEngine:
+    """Points before and after each call of the model."""
+
+    def __init__(self, engine: Engine, points: KillPoints) -> None:
+        self._engine = engine
+        self._points = points
+
+    @property
+    def can_resume(self) -> bool:
+        return self._engine.can_resume
+
+    async def respond(
+        self, request: ModelRequest, *, on_started: Callable[[str], Awaitable[None]]
+    ) -> ModelResponse:
+        async def started(response_id: str) -> None:
+            self._points.reach("before the response's id is noted")
+            await on_started(response_id)
+
+        self._points.reach("before respond")
+        response = await self._engine.respond(request, on_started=started)
+        self._points.reach("after respond")
+        return response
+
+    async def resume(self, response_id: str, *, starting_after: int = 0) -> ModelResponse:
+        self._points.reach("before resume")
+        response = await self._engine.resume(response_id, starting_after=starting_after)
+        self._points.reach("after resume")
+        return response
+
+    async def cancel(self, response_id: str) -> bool:
+        self._points.reach("before cancel")
+        stopped = await self._engine.cancel(response_id)
+        self._points.reach("after cancel")
+        return stopped
+
+    async def warm_up(self) -> None:
+        await self._engine.warm_up()
+
+
+class _WatchedGateway:
+    """Points before a send reaches the wire and after its answer, and round the listing."""
+
+    def __init__(self, gateway: Gateway, points: KillPoints) -> None:
+        self._gateway = gateway
+        self._points = points
+
+    async def send_text(self, chat: str, body: str, *, quoted: str = "") -> str:
+        self._points.reach("before send")
+        message_id = await self._gateway.send_text(chat, body, quoted=quoted)
+        self._points.reach("after send")
+        return message_id
+
+    async def set_presence(self, chat: str, presence: Presence) -> None:
+        await self._gateway.set_presence(chat, presence)
+
+    async def subscribe_presence(self, contact: str) -> None:
+        await self._gateway.subscribe_presence(contact)
+
+    async def find_lid(self, contact: str) -> str:
+        return await self._gateway.find_lid(contact)
+
+    async def list_messages(
+        self, chat: str, *, from_me: bool | None, since: float, count: int
+    ) -> tuple[Message, ...]:
+        self._points.reach("before list")
+        listed = await self._gateway.list_messages(chat, from_me=from_me, since=since, count=count)
+        self._points.reach("after list")
+        return listed
+
+
+class _WatchedToolbox(Toolbox):
+    """Points before and after each call of a tool; the ledger's rows lie outside of them."""
+
+    def __init__(self, toolbox: Toolbox, points: KillPoints) -> None:
+        super().__init__(toolbox._tools.values())
+        self._points = points
+
+    async def call(self, call: FunctionCall, context: ToolContext) -> tuple[str, bool]:
+        self._points.reach("before tool")
+        result = await super().call(call, context)
+        self._points.reach("after tool")
+        return result

@@ -1,0 +1,83 @@
+"""The daemon as the crash harness kills it: ``python -m support.crash_victim``.
+
+Composed as `daemon.startup` does it, with kill points round the dependencies and short waits where
+no setting shortens them. It says ``READY=1`` on stdout.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import trio
+
+from daemon import __version__
+from daemon.app import World, open_dependencies, run
+from daemon.chats.dependencies import Dependencies
+from daemon.observe.metrics import Metrics
+from daemon.settings import Settings
+from daemon.settings_sources import load_settings
+from daemon.startup import _open_log
+from support.crash_points import PLAN_VARIABLE, KillPlan, KillPoints, watched
+
+ECHO_SECONDS = 0.2
+RETRY_SECONDS = 0.05
+"""Waits of the chats that no setting changes, shortened."""
+
+
+def main() -> None:
+    """Run until killed, or until SIGTERM."""
+    plan = msgspec.json.decode(os.environ[PLAN_VARIABLE], type=KillPlan)
+    os.set_inheritable(plan.listener, False)
+    points = KillPoints(plan, kill=_kill_self, note=_note_in(plan.trace))
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: points.arm())
+    environ = {k: v for k, v in os.environ.items() if k != PLAN_VARIABLE}
+    settings = load_settings(config=None, environ=environ, cwd=Path.cwd()).settings
+    world = World(
+        log=_open_log(settings, environ),
+        metrics=Metrics(version=__version__),
+        now=time.time,
+        clock=time.perf_counter,
+        notify=_say,
+        binds=[f"fd://{plan.listener}"],
+    )
+
+    @asynccontextmanager
+    async def open_watched(settings: Settings, world: World) -> AsyncIterator[Dependencies]:
+        async with open_dependencies(settings, world) as needs:
+            rules = replace(needs.rules, echo_seconds=ECHO_SECONDS, retry_seconds=RETRY_SECONDS)
+            yield watched(replace(needs, rules=rules), points)
+
+    async def life() -> None:
+        await run(settings, world, open_needs=open_watched)
+
+    trio.run(life, strict_exception_groups=True)
+
+
+def _kill_self() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _note_in(path: str) -> Callable[[str], None]:
+    """A writer of lines to a file, or to nowhere."""
+    if not path:
+        return lambda _point: None
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def note(point: str) -> None:
+        os.write(descriptor, f"{point}\n".encode())
+
+    return note
+
+
+def _say(message: str) -> None:
+    os.write(sys.stdout.fileno(), f"{message}\n".encode())
+
+
+if __name__ == "__main__":
+    main()

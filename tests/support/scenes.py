@@ -1,0 +1,118 @@
+"""Scenes on the stage: waits cut to tenths of a second, and short ways to look at what happened."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import trio
+from support.rows import read_rows
+from support.stage import LAURA, Stage, open_stage
+
+from daemon.model import JsonObject
+from daemon.sandboxed import TOKEN
+
+T = TypeVar("T")
+
+PEDRO = "573007654321"
+QUICK_RULES: dict[str, float] = {"agent_seconds": 0.2, "echo_seconds": 0.25, "retry_seconds": 0.02}
+PAUSE_MINUTES = 0.01
+"""A pause of 0.6 s: long enough to act in, short enough to see its end."""
+
+
+@asynccontextmanager
+async def open_scene(
+    folder: Path, *, started: bool = True, **changes: Mapping[str, Any]
+) -> AsyncIterator[Stage]:
+    """A stage whose chats wait hardly at all, for 20 s; ``changes`` as in `open_stage`."""
+    quick = {"buffer": {"window_seconds": 0.1, "idle_seconds": 0.1, **changes.pop("buffer", {})}}
+    with trio.fail_after(20):
+        async with open_stage(
+            folder / "data", started=started, rules=QUICK_RULES, **quick, **changes
+        ) as stage:
+            stage.gateway.postbox.backoff_seconds = 0.02
+            yield stage
+
+
+def words(item: JsonObject) -> str:
+    """The words of one input item of the model."""
+    content = item.get("content", item.get("output", ""))
+    if isinstance(content, str):
+        return content
+    return " ".join(str(part.get("text", "")) for part in content)
+
+
+def told(stage: Stage, number: int = -1, *, role: str = "") -> list[str]:
+    """What one call of the model was given: the words of its items, of one role or of all."""
+    items = stage.model.calls[number].items
+    return [words(item) for item in items if role in {"", item.get("role")}]
+
+
+def thread(stage: Stage, chat: str = LAURA) -> list[JsonObject]:
+    """The stored conversation of a chat, oldest item first."""
+    rows = read_rows(
+        stage.settings.data_dir,
+        "SELECT item FROM thread_items WHERE chat = ? ORDER BY id",
+        f"{chat}@s.whatsapp.net",
+    )
+    return [json.loads(item) for (item,) in rows]
+
+
+def outbox(stage: Stage) -> list[tuple[str, str]]:
+    """State and words of everything that was ever to be said, oldest first."""
+    rows = read_rows(stage.settings.data_dir, "SELECT state, body FROM outbox ORDER BY id")
+    return [(state, body) for state, body in rows]
+
+
+def outcomes(stage: Stage) -> list[str]:
+    """How each turn has ended, oldest first; empty for one that has not."""
+    rows = read_rows(stage.settings.data_dir, "SELECT outcome FROM turns ORDER BY id")
+    return [outcome for (outcome,) in rows]
+
+
+async def delete_response(stage: Stage, response_id: str) -> None:
+    """Make the model server lose a response that it keeps."""
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        answer = await client.delete(f"{stage.model_url}/v1/responses/{response_id}")
+    assert answer.status_code == 200
+
+
+async def ask_to_cancel(stage: Stage, response_id: str) -> None:
+    """Cancel a response at the model server, as somebody else with the key may."""
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        answer = await client.post(f"{stage.model_url}/v1/responses/{response_id}/cancel")
+    assert answer.status_code == 200
+
+
+def forgive(stage: Stage) -> None:
+    """Forget what the daemon has logged so far, its errors included."""
+    stage.log.seek(0)
+    stage.log.truncate()
+
+
+async def logged(stage: Stage, event: str, count: int = 1) -> list[dict[str, Any]]:
+    """Wait until the daemon has logged an event so often; gives its lines."""
+    return await found(lambda: stage.events(event), lambda lines: len(lines) >= count)
+
+
+async def found(look: Callable[[], T], enough: Callable[[T], bool] = bool) -> T:
+    """Look again and again at something that tells nobody when it changes, until it is so."""
+    with trio.fail_after(10):
+        while not enough(value := look()):
+            await trio.sleep(0.005)
+    return value
+
+
+async def pause_over(stage: Stage, chat: str = LAURA) -> None:
+    """Wait until no agent has the chat any more."""
+    await found(
+        lambda: read_rows(
+            stage.settings.data_dir,
+            "SELECT paused_until FROM chats WHERE chat = ?",
+            f"{chat}@s.whatsapp.net",
+        ),
+        lambda rows: bool(rows) and rows[0][0] < time.time(),
+    )
