@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test format check-format lint types pytest venv lock bench clean
+.PHONY: help run test format check-format lint types pytest venv lock bench crash clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,11 @@ venv: $(VENV)/dev.stamp  ## build .venv with the development tools
 
 bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md
 	@$(BIN)/python benchmarks/intake.py --write docs/performance.md
+
+N ?= 1000
+SEED ?= 1
+crash: $(VENV)/dev.stamp  ## kill -9 at every named point, then N=1000 times at random (SEED=1)
+	@PYTHONPATH=tests $(BIN)/python -m support.crash_main --kills $(N) --seed $(SEED)
 
 $(VENV)/run.stamp: requirements/run.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)

@@ -137,8 +137,18 @@ class Delivery:
         await self._attention.rest(wait)
 
     async def _settle(self, row: OutboxRow) -> OutboxRow:
-        """Find out whether a send of unknown outcome happened; if not, it may be repeated."""
+        """Find out whether a send of unknown outcome happened; if not, it may be repeated.
+
+        Not before its echo is due: a process that was killed and started again at once would else
+        look for a message that the gateway is still passing on, and say it twice.
+        """
         needs, outbox = self._needs, self._needs.store.outbox
+        rest = row.attempted_at + needs.rules.echo_seconds - needs.now()
+        if rest > 0:
+            await self._attention.rest(min(rest, needs.rules.echo_seconds))
+            current = await outbox.row(row.id)
+            if current.state == "sent":
+                return current
         since = row.attempted_at - CLOCK_TOLERANCE_SECONDS
         try:
             listed = await needs.gateway.list_messages(

@@ -12,7 +12,7 @@ from daemon.chats.attention import Attention, Interruption
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.run import Answer, done_so_far, give_up, run_model
 from daemon.chats.run_progress import Progress
-from daemon.chats.typing_indicator import with_typing_shown
+from daemon.chats.typing_indicator import show, with_typing_shown
 from daemon.errors import ModelRejected, ModelTemporary
 from daemon.history import fit
 from daemon.ledger import NewPart, Turn
@@ -140,6 +140,8 @@ class TurnWork:
                 attention.unwatch()
         if progress.effects:
             self._turn = replace(self._turn, effects=True)
+        if isinstance(result, Failure) and needs.rules.typing:
+            await show(self._turn.key.chat, "pause", needs)  # nothing may follow for a while
         if result is not None:
             return result
         needs.model_breaker.released()

@@ -5,8 +5,9 @@ import time
 import click
 
 from daemon.commands.place import Failure, Place, known_chat, takes_place
-from daemon.store.operator.door import names_of, open_beside_daemon
+from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.forgetting import PREFIX, forget
+from daemon.store.operator.person import names_of
 
 EXAMPLE = """\b
 Example:

@@ -90,3 +90,5 @@ def _failures() -> Iterator[None]:
         raise NotDone(str(error)) from error
     except (SettingsError, StoreError, WebhookError) as error:
         raise Failure(str(error)) from error
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror}") from error

@@ -13,7 +13,8 @@ from daemon.errors import WebhookError
 from daemon.model import Webhook
 from daemon.observe.redaction import mask_numbers
 from daemon.reading import verdict
-from daemon.store.operator.door import names_of, open_beside_daemon, writing
+from daemon.store.operator.door import open_beside_daemon, writing
+from daemon.store.operator.person import names_of
 from daemon.store.operator.replaying import (
     Replayed,
     StoredEvent,

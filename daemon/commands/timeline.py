@@ -1,5 +1,6 @@
 """The life of a message as people read it at three in the morning. Pure."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
@@ -54,8 +55,13 @@ def without_words(life: Life) -> Life:
         message | {"author_name": "", "content": _bare(message["content"])}
         for message in life.messages
     ]
+    tool_calls = [
+        call
+        | {"arguments": _bare_arguments(call["arguments"]), "output": _bare_output(call["output"])}
+        for call in life.tool_calls
+    ]
     outbox = [row | {"body": _length(row["body"])} for row in life.outbox]
-    return replace(life, messages=messages, outbox=outbox)
+    return replace(life, messages=messages, tool_calls=tool_calls, outbox=outbox)
 
 
 def _bare(content: JsonObject) -> JsonObject:
@@ -66,6 +72,29 @@ def _bare(content: JsonObject) -> JsonObject:
         elif key in {"medium", "mime_type", "size_bytes", "seconds", "target"}:
             bare[key] = value
     return bare
+
+
+def _bare_arguments(arguments: str) -> str:
+    """Which arguments there were; the model puts the customer's words into them."""
+    try:
+        named = json.loads(arguments)
+    except ValueError:
+        return _length(arguments)
+    if not isinstance(named, dict):
+        return _length(arguments)
+    bare = {
+        name: _length(value) if isinstance(value, str) else "…" for name, value in named.items()
+    }
+    return json.dumps(bare, ensure_ascii=False)
+
+
+def _bare_output(output: str) -> str:
+    """What a tool said stays only if it is an error."""
+    try:
+        said = json.loads(output)
+    except ValueError:
+        said = None
+    return output if isinstance(said, dict) and set(said) == {"error"} else _length(output)
 
 
 def _length(text: str) -> str:
@@ -136,7 +165,7 @@ def _run_lines(run: JsonObject) -> Iterator[_Line]:
         response = f" ({call['response_id']})" if call["response_id"] else ""
         yield _Line(call["started_at"], f"  model call, round {call['round']}{response}{again}")
         if call["ended_at"]:
-            took = f"{call['ended_at'] - call['started_at']:.3f} s"
+            took = f"{call['seconds']:.3f} s"
             yield _Line(call["ended_at"], f"  model call {call['state']} in {took}{_yield(call)}")
     if run["ended_at"]:
         yield _Line(run["ended_at"], f"run {run['id']} {run['state']}")
@@ -159,7 +188,7 @@ def _tool_lines(call: JsonObject) -> Iterator[_Line]:
     effects = ", with effects" if call["effects"] else ""
     yield _Line(call["started_at"], f"  tool {call['tool']}({_short(call['arguments'])}){effects}")
     if call["ended_at"]:
-        took = f"{call['ended_at'] - call['started_at']:.3f} s"
+        took = f"{call['seconds']:.3f} s"
         text = f"  tool {call['tool']} {call['state']} in {took}: {_short(call['output'])}"
         yield _Line(call["ended_at"], text)
 

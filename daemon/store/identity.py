@@ -51,6 +51,8 @@ def shown_pair(message: Message) -> str:
     """The phone chat that a message under a lid shows to be the same person; empty if none."""
     if message.from_me or not message.key.chat.endswith(LID):
         return ""
+    if message.author == message.key.chat.removesuffix(LID):
+        return ""  # the lid once more, without its ending: no number of a phone
     return f"{message.author}{PERSON}" if message.author.isdecimal() else ""
 
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from daemon.ledger import NewPart, Outcome, StoredMessage, Turn
 from daemon.model import ChatKey, Deletion, Edit, JsonObject
+from daemon.store.changes import change_note, words
 from daemon.store.database import Database
-from daemon.store.inbox import change_note, stored_message, words
 from daemon.store.outbox import queue_parts
+from daemon.store.rows import stored_message
 from daemon.store.thread import add_note, append
 
 _TURN = (

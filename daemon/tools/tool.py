@@ -32,6 +32,8 @@ DEFAULT_TIMEOUT = 30.0
 
 Loader = Callable[[ChatKey, int], typing.Awaitable[list[str]]]
 
+_Field = tuple[str, Any] | tuple[str, Any, Any]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
@@ -109,24 +111,7 @@ def _declare(function: Callable[..., Any], name: str, *, effects: bool, timeout:
     description = inspect.getdoc(function) or ""
     if not description:
         raise ToolError(f"tool {name}: a docstring is needed, it is what the model goes by")
-    try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise ToolError(f"tool {name}: {error}") from error
-    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-    context_parameter = ""
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind not in KEYWORDS:
-            raise ToolError(f"tool {name}: parameter {parameter.name} cannot be given by name")
-        if parameter.name not in hints:
-            raise ToolError(f"tool {name}: parameter {parameter.name} has no type")
-        hint = hints[parameter.name]
-        if hint is ToolContext:
-            context_parameter = parameter.name
-        elif parameter.default is inspect.Parameter.empty:
-            fields.append((parameter.name, hint))
-        else:
-            fields.append((parameter.name, hint, parameter.default))
+    fields, context_parameter = _parameters(function, name)
     try:
         arguments = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
         schema = _schema(arguments)
@@ -141,6 +126,29 @@ def _declare(function: Callable[..., Any], name: str, *, effects: bool, timeout:
         effects=effects,
         timeout=timeout,
     )
+
+
+def _parameters(function: Callable[..., Any], name: str) -> tuple[list[_Field], str]:
+    """The arguments that the model gives, and the name of the parameter for the context."""
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ToolError(f"tool {name}: {error}") from error
+    fields: list[_Field] = []
+    context_parameter = ""
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind not in KEYWORDS:
+            raise ToolError(f"tool {name}: parameter {parameter.name} cannot be given by name")
+        if parameter.name not in hints:
+            raise ToolError(f"tool {name}: parameter {parameter.name} has no type")
+        hint = hints[parameter.name]
+        if hint is ToolContext:
+            context_parameter = parameter.name
+        elif parameter.default is inspect.Parameter.empty:
+            fields.append((parameter.name, hint))
+        else:
+            fields.append((parameter.name, hint, parameter.default))
+    return fields, context_parameter
 
 
 def _schema(arguments: type[msgspec.Struct]) -> JsonObject:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import trio
-from support.operator import change, recado, rows
+from support.operator import change, names_in, recado, rows
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.store.store import open_store
@@ -39,7 +39,7 @@ async def test_a_copy_made_under_traffic_is_complete_and_opens_as_a_store(
     assert done.exit_code == 0, done.stderr
     assert "sound" in done.stdout
     assert target.stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in target.parent.iterdir()] == ["recado.db"]
+    assert names_in(target.parent) == ["recado.db"]
     (copied,) = rows(target.parent, "SELECT COUNT(*) AS n FROM messages WHERE id GLOB 'group-*'")
     assert before <= copied["n"] <= after + 1
     async with open_store(target.parent, clock=time.perf_counter) as store:
@@ -92,9 +92,12 @@ async def test_a_damaged_store_gives_no_copy(stage: Stage, tmp_path: Path) -> No
             " WHERE name = 'audit_by_subject'"
         )
         connection.commit()
-    done = await recado(data_dir, "backup", str(tmp_path / "copy.db"))
-    assert done.exit_code != 0
-    assert list(tmp_path.glob("*copy*")) == []
+    target = tmp_path / "copies" / "copy.db"
+    target.parent.mkdir()
+    done = await recado(data_dir, "backup", str(target))
+    assert done.exit_code == 2
+    assert "the copy is not sound" in done.stderr
+    assert names_in(target.parent) == []
 
 
 async def test_a_folder_that_is_not_there_is_told(stage: Stage, tmp_path: Path) -> None:

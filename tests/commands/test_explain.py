@@ -68,6 +68,7 @@ async def test_explain_tells_the_whole_life_in_order_without_words_and_numbers(
     assert places == sorted(places)
     assert "tokens in" in told.stdout
     assert "+0.000 s" in told.stdout
+    assert 'get_conversation_context({"context_level": "[9 characters]"})' in told.stdout
     for hidden in (LAURA, "Hola, soy", "hay cupo"):
         assert hidden not in told.stdout
 
@@ -75,7 +76,7 @@ async def test_explain_tells_the_whole_life_in_order_without_words_and_numbers(
 async def test_explain_reveals_on_request_and_knows_the_answer_by_its_id(stage: Stage) -> None:
     sent_id = await answered(stage)
     told = await recado(stage.settings.data_dir, "explain", "laura-0001", "--reveal")
-    for shown in (LAURA, "Hola, soy Laura", "Sí, hay cupo."):
+    for shown in (LAURA, "Hola, soy Laura", "Sí, hay cupo.", "recent_50"):
         assert shown in told.stdout
     by_answer = await recado(stage.settings.data_dir, "explain", sent_id)
     assert f"message {sent_id} in chat" in by_answer.stdout
@@ -90,6 +91,8 @@ async def test_explain_gives_json_with_the_same_discretion(stage: Stage) -> None
     assert life["turn"]["outcome"] == "answered"
     assert [r["round"] for r in life["runs"][0]["responses"]] == [0, 1]
     assert life["tool_calls"][0]["tool"] == "get_conversation_context"
+    assert life["tool_calls"][0]["output"] == "[30 characters]"
+    assert life["tool_calls"][0]["seconds"] >= 0
     assert life["outbox"][0]["state"] == "sent"
     assert life["messages"][0]["duplicates"] == 1
     assert isinstance(life["messages"][0]["received_at"], float)
@@ -97,6 +100,16 @@ async def test_explain_gives_json_with_the_same_discretion(stage: Stage) -> None
     assert "Hola, soy" not in told.stdout
     revealed = await recado(stage.settings.data_dir, "explain", "laura-0001", "--json", "--reveal")
     assert json.loads(revealed.stdout)["messages"][0]["content"]["body"] == "Hola, soy Laura"
+
+
+async def test_an_error_of_a_tool_is_shown(stage: Stage) -> None:
+    stage.model.script(call("no_such_tool", '{"note": "secreto"}'), say("Listo."))
+    await stage.post(text_webhook("Hola", "laura-0001"))
+    await stage.gateway.wait_sent(LAURA)
+    told = await recado(stage.settings.data_dir, "explain", "laura-0001")
+    assert "tool no_such_tool failed in" in told.stdout
+    assert "there is no tool no_such_tool" in told.stdout
+    assert "secreto" not in told.stdout
 
 
 async def test_explain_says_why_a_message_was_ignored(stage: Stage) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import trio
 import trio.testing
+from pydantic import SecretStr
 from support.operator import rows
 from support.stage import new_world, quick_settings, text_webhook
 
 from daemon.app import open_dependencies
 from daemon.chats.dependencies import Dependencies
-from daemon.model import ChatKey
 from daemon.retention import DAY_SECONDS, drop_old_events, keep_retention
+from daemon.settings import Settings
 from daemon.store.retention import BATCH
 from daemon.whapi.wire import parse_webhook
 
@@ -33,6 +34,12 @@ class Noticed(io.StringIO):
         return super().write(text)
 
 
+def settings_of(data_dir: Path) -> Settings:
+    """Settings with which everything can be opened; nothing is called."""
+    token = SecretStr("invented-token")
+    return quick_settings(data_dir, {"whapi": {"token": token}, "assistant": {"api_key": token}})
+
+
 async def accept(needs: Dependencies, number: int, *, days_ago: float, padding: str = "") -> None:
     """Store one event as if it had come so many days ago."""
     raw = json.dumps(text_webhook("Hola", f"id-{number}", padding=padding)).encode()
@@ -48,7 +55,7 @@ async def accept(needs: Dependencies, number: int, *, days_ago: float, padding: 
 
 async def test_old_bodies_and_files_go_and_the_messages_stay(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    settings = quick_settings(data_dir, {})
+    settings = settings_of(data_dir)
     async with open_dependencies(settings, new_world(io.StringIO())) as needs:
         for number in range(BATCH + 50):
             await accept(needs, number, days_ago=31)
@@ -71,7 +78,7 @@ async def test_old_bodies_and_files_go_and_the_messages_stay(tmp_path: Path) -> 
 
 async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
     log = Noticed("old events dropped")
-    settings = quick_settings(tmp_path / "data", {})
+    settings = settings_of(tmp_path / "data")
     async with (
         open_dependencies(settings, new_world(log)) as needs,
         trio.open_nursery() as nursery,
@@ -88,7 +95,7 @@ async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
 
 
 async def test_zero_days_keep_everything(tmp_path: Path) -> None:
-    settings = quick_settings(tmp_path / "data", {})
+    settings = settings_of(tmp_path / "data")
     async with (
         open_dependencies(settings, new_world(io.StringIO())) as needs,
         trio.open_nursery() as nursery,
@@ -101,7 +108,7 @@ async def test_zero_days_keep_everything(tmp_path: Path) -> None:
         nursery.start_soon(keep, name="retention")
         await trio.testing.wait_all_tasks_blocked()
         # A write of its own would be stored before this one.
-        await needs.store.threads.set_pause(ChatKey("", ""), 0)
+        await needs.store.database.write(lambda _connection: None)
         nursery.cancel_scope.cancel()
     (count,) = rows(tmp_path / "data", "SELECT COUNT(*) AS n FROM events WHERE body IS NOT NULL")
     assert count["n"] == 1

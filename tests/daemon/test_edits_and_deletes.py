@@ -10,14 +10,12 @@ from support.stage import LAURA, Stage, text_webhook
 
 from daemon.sandbox.model_script import call, say
 
-pytestmark = pytest.mark.parametrize("as_event", [False, True], ids=["action", "event"])
+told_both_ways = pytest.mark.parametrize("as_event", [False, True], ids=["action", "event"])
 
 
 async def edit(stage: Stage, message_id: str, text: str, *, as_event: bool) -> None:
     """The customer edits, told of as an action or by ``messages_updates``."""
-    await stage.gateway.customer_edits(
-        message_id, text, as_update=as_event, deliver="acknowledged"
-    )
+    await stage.gateway.customer_edits(message_id, text, as_update=as_event, deliver="acknowledged")
 
 
 async def delete(stage: Stage, message_id: str, *, as_event: bool) -> None:
@@ -25,6 +23,7 @@ async def delete(stage: Stage, message_id: str, *, as_event: bool) -> None:
     await stage.gateway.customer_deletes(message_id, as_removal=as_event, deliver="acknowledged")
 
 
+@told_both_ways
 async def test_changes_in_the_window_count_as_written_so(tmp_path: Path, *, as_event: bool) -> None:
     """The model sees the new words only, and nothing of what was deleted."""
     async with open_scene(tmp_path, buffer={"window_seconds": 0.4}) as stage:
@@ -40,6 +39,7 @@ async def test_changes_in_the_window_count_as_written_so(tmp_path: Path, *, as_e
         assert len(stage.said()) == 1
 
 
+@told_both_ways
 async def test_an_edit_during_the_run_is_answered_in_its_new_words(
     tmp_path: Path, *, as_event: bool
 ) -> None:
@@ -56,6 +56,7 @@ async def test_an_edit_during_the_run_is_answered_in_its_new_words(
         assert stage.model.calls[1].customer_texts == ["El domingo"]
 
 
+@told_both_ways
 async def test_all_deleted_during_the_run_means_no_answer(
     tmp_path: Path, *, as_event: bool
 ) -> None:
@@ -73,16 +74,17 @@ async def test_all_deleted_during_the_run_means_no_answer(
         assert len(stage.model.calls) == 1
 
 
-async def test_all_deleted_in_the_window_means_no_run(tmp_path: Path, *, as_event: bool) -> None:
+async def test_all_deleted_in_the_window_means_no_run(tmp_path: Path) -> None:
     """Nothing is asked of the model, and nothing said."""
     async with open_scene(tmp_path, buffer={"window_seconds": 0.3}) as stage:
         asked = await stage.gateway.customer_says(LAURA, "Hola")
-        await delete(stage, asked, as_event=as_event)
+        await delete(stage, asked, as_event=True)
         await stage.quiet()
         assert (stage.said(), stage.model.calls) == ([], [])
         assert fates(stage.settings.data_dir)[asked] == ("ignored", "deleted by its author")
 
 
+@told_both_ways
 async def test_changes_after_the_answer_are_noted_and_not_answered(
     tmp_path: Path, *, as_event: bool
 ) -> None:
@@ -109,6 +111,7 @@ async def test_changes_after_the_answer_are_noted_and_not_answered(
         }
 
 
+@told_both_ways
 async def test_a_change_that_comes_before_its_message_waits_for_it(
     tmp_path: Path, *, as_event: bool
 ) -> None:
@@ -126,9 +129,7 @@ async def test_a_change_that_comes_before_its_message_waits_for_it(
         assert len(stage.said()) == 1
 
 
-async def test_a_change_that_the_answer_could_not_take_in_is_noted(
-    tmp_path: Path, *, as_event: bool
-) -> None:
+async def test_a_change_that_the_answer_could_not_take_in_is_noted(tmp_path: Path) -> None:
     """A tool has had its effect, so the run goes on: the next turn knows of the edit."""
     folder = tmp_path / "tools"
     folder.mkdir()
@@ -141,7 +142,7 @@ async def test_a_change_that_the_answer_could_not_take_in_is_noted(
         stage.model.script(call("book"), say("reservado", gate=finish))
         asked = await stage.gateway.customer_says(LAURA, "El sábado")
         await stage.model.wait_requests(2)
-        await edit(stage, asked, "El domingo", as_event=as_event)
+        await edit(stage, asked, "El domingo", as_event=False)
         finish.set()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
@@ -152,20 +153,18 @@ async def test_a_change_that_the_answer_could_not_take_in_is_noted(
         }
 
 
-async def test_an_edit_while_the_model_is_down_is_what_gets_answered(
-    tmp_path: Path, *, as_event: bool
-) -> None:
+async def test_an_edit_while_the_model_is_down_is_what_gets_answered(tmp_path: Path) -> None:
     """Between two attempts the words change: the second attempt asks with the new ones."""
     async with open_scene(tmp_path) as stage:
         stage.model.script(say("", status=429, headers={"retry-after": "1"}))
         asked = await stage.gateway.customer_says(LAURA, "El sábado")
         await found(lambda: stage.events("model error, trying again"))
-        await edit(stage, asked, "El domingo", as_event=as_event)
+        await edit(stage, asked, "El domingo", as_event=False)
         await stage.gateway.wait_sent(LAURA)
         assert stage.model.calls[-1].customer_texts == ["El domingo"]
 
 
-async def test_an_edit_without_new_words_changes_nothing(tmp_path: Path, *, as_event: bool) -> None:
+async def test_an_edit_without_new_words_changes_nothing(tmp_path: Path) -> None:
     """The same edit told twice, or one that says what is there, begins nothing again."""
     async with open_scene(tmp_path) as stage:
         finish = trio.Event()
@@ -174,7 +173,7 @@ async def test_an_edit_without_new_words_changes_nothing(tmp_path: Path, *, as_e
         await stage.model.wait_requests(1)
         stage.gateway.compose(LAURA, "Hola", id="plain-0001")
         for _ in range(2):
-            await edit(stage, "plain-0001", "Hola", as_event=as_event)
+            await edit(stage, "plain-0001", "Hola", as_event=False)
         finish.set()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()

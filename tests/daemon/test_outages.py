@@ -32,9 +32,9 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(original(settings, instructions), retry_seconds=0.05)
 
     monkeypatch.setattr(app, "chat_rules", chat_rules)
-    monkeypatch.setattr(turn, "RETRY_CAP_SECONDS", 0.2)
-    monkeypatch.setattr(app, "BREAKER_BASE_SECONDS", 0.1)
-    monkeypatch.setattr(app, "BREAKER_CAP_SECONDS", 0.2)
+    monkeypatch.setattr(turn, "RETRY_CAP_SECONDS", 0.1)
+    monkeypatch.setattr(app, "BREAKER_BASE_SECONDS", 0.05)
+    monkeypatch.setattr(app, "BREAKER_CAP_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -67,7 +67,6 @@ ONCE: dict[str, dict[str, Any]] = {
     "500": {"status": 500, "message": "secret-detail"},
     "503": {"status": 503},
     "401": {"status": 401, "code": "invalid_api_key", "message": "secret-detail"},
-    "cut": {"cut_after": 4},
     "hang up": {"hang_up": True},
     "garbage": {"garbage": True},
     "failed": {"failed": "server_error"},
@@ -75,15 +74,26 @@ ONCE: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("fault", ONCE)
-async def test_one_fault_is_not_noticed_by_the_customer(stage: Stage, fault: str) -> None:
-    """The answer comes a little later, and nothing else does."""
-    stage.model.script(Step(**ONCE[fault]))
+async def test_one_fault_is_not_noticed_by_the_customer(stage: Stage) -> None:
+    """Whatever it is, the answer comes a little later, and nothing else does."""
+    for number, fault in enumerate(ONCE):
+        contact = f"57300400000{number}"
+        answer = f"Sí hay, a pesar de {fault}."
+        stage.model.script(Step(**ONCE[fault]), say(answer))
+        await stage.gateway.customer_says(contact, f"¿hay cupo? {fault}")
+        await stage.gateway.wait_sent(contact)
+        await stage.quiet()
+        assert stage.said(contact) == [answer]
+
+
+async def test_a_cut_stream_is_picked_up(stage: Stage) -> None:
+    """The response runs on at the server: it is followed and not paid for again."""
+    stage.model.script(say("Sí hay cupo.", cut_after=4))
     await stage.gateway.customer_says(LAURA, "¿hay cupo?")
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
-    (answer,) = stage.said()
-    assert "¿hay cupo?" in answer
+    assert stage.said() == ["Sí hay cupo."]
+    assert len(stage.model.calls) == 1
 
 
 async def test_a_server_that_asks_for_time_gets_it(stage: Stage) -> None:
@@ -96,7 +106,7 @@ async def test_a_server_that_asks_for_time_gets_it(stage: Stage) -> None:
     assert len(stage.said()) == 1
 
 
-@pytest.mark.parametrize("fault", ["500", "hang up", "garbage", "401"])
+@pytest.mark.parametrize("fault", ["500", "garbage"])
 async def test_an_outage_is_apologised_for_once_and_then_answered(stage: Stage, fault: str) -> None:
     """The customer hears at once that it takes a while, once, and gets the answer when it can be.
 
@@ -229,20 +239,20 @@ UNFIT: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", UNFIT)
-async def test_what_is_not_fit_to_be_sent_becomes_the_safe_text(stage: Stage, kind: str) -> None:
+async def test_what_is_not_fit_to_be_sent_becomes_the_safe_text(stage: Stage) -> None:
     """However often the model is asked, the customer gets one sentence, and it is ours."""
-    outage = Outage()
-    stage.model.script(*outage.steps(**UNFIT[kind]))
-    await stage.gateway.customer_says(LAURA, "¿Cuánto cuesta la suite?")
-    await stage.gateway.wait_sent(LAURA)
-    await stage.quiet()
-    assert stage.said() == [UNCLEAR]
-    outage.over = True
-    stage.model.script(say("La doble, 180000."))
-    await stage.gateway.customer_says(LAURA, "¿y la doble?")
-    await stage.gateway.wait_sent(LAURA, 2)
-    assert stage.said() == [UNCLEAR, "La doble, 180000."]
+    for number, unfit in enumerate(UNFIT.values()):
+        contact, outage = f"57300400000{number}", Outage()
+        stage.model.script(*outage.steps(**unfit))
+        await stage.gateway.customer_says(contact, "¿Cuánto cuesta la suite?")
+        await stage.gateway.wait_sent(contact)
+        await stage.quiet()
+        assert stage.said(contact) == [UNCLEAR]
+        outage.over = True
+        stage.model.script(say("La doble, 180000."))
+        await stage.gateway.customer_says(contact, "¿y la doble?")
+        await stage.gateway.wait_sent(contact, 2)
+        assert stage.said(contact) == [UNCLEAR, "La doble, 180000."]
 
 
 async def test_an_outage_of_one_chat_is_not_another_ones(stage: Stage) -> None:

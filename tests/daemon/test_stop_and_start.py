@@ -14,7 +14,7 @@ from support.stage import LAURA, Stage
 
 from daemon.sandbox.model_script import Step, say
 
-DEADLINE = 2.0
+DEADLINE = 1.5
 TEN = [f"57300200000{number}" for number in range(10)]
 
 
@@ -119,7 +119,7 @@ async def test_runs_that_end_in_the_grace_are_kept_and_said_by_the_next_start(
 
 async def test_messages_in_an_open_window_are_answered_by_the_next_start(tmp_path: Path) -> None:
     """A stop drops the window at once, and the next start opens it again with all its messages."""
-    buffer = {"window_seconds": 5.0, "max_wait_seconds": 1.5}
+    buffer = {"window_seconds": 5.0, "max_wait_seconds": 1.0}
     async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.customer_says(LAURA, "¿hay cupo?")

@@ -215,4 +215,3 @@ async def test_a_booking_stays_known_although_an_agent_took_over(tmp_path: Path)
         assert len(hotel.done("book_room")) == 1
         assert "booked 101" in told(stage)
         assert outcomes(stage)[0] == "handed_off"
-

@@ -89,27 +89,27 @@ async def test_the_conversation_context_is_looked_up(stage: Stage) -> None:
     await is_answered(stage, "gracias", "A ti.")
 
 
-@pytest.mark.parametrize(
-    ("wrong", "hint"),
-    [
-        (call("no_such_tool"), "there is no tool no_such_tool"),
-        (call(CONTEXT, '{"context_level": 5}'), "invalid arguments"),
-        (call(CONTEXT, '{"context_level": "recent_7"}'), "invalid arguments"),
-        (call(CONTEXT, '{"context_level": "recent_50", "chat": "x"}'), "invalid arguments"),
-        (call(CONTEXT, "{no json"), "not valid JSON"),
-        (call(CONTEXT, ""), "missing required field"),
-    ],
-    ids=["unknown", "type", "value", "extra", "broken", "empty"],
-)
-async def test_a_wrong_call_is_explained_to_the_model(stage: Stage, wrong: Step, hint: str) -> None:
+WRONG: dict[str, Step] = {
+    "there is no tool no_such_tool": call("no_such_tool"),
+    "Expected `str`, got `int`": call(CONTEXT, '{"context_level": 5}'),
+    "Invalid enum value 'recent_7'": call(CONTEXT, '{"context_level": "recent_7"}'),
+    "unknown field `chat`": call(CONTEXT, '{"context_level": "recent_50", "chat": "x"}'),
+    "not valid JSON": call(CONTEXT, "{no json"),
+    "missing required field": call(CONTEXT, ""),
+}
+
+
+async def test_a_wrong_call_is_explained_to_the_model(stage: Stage) -> None:
     """The model gets the reason as the call's output and can do better; the customer sees none."""
-    stage.model.script(wrong, say("Listo."))
-    await stage.gateway.customer_says(LAURA, "hola")
-    await stage.gateway.wait_sent(LAURA)
-    (output,) = outputs(stage.model.calls[1])
-    assert hint in json.loads(output)["error"]
-    assert stage.said() == ["Listo."]
+    for number, (hint, wrong) in enumerate(WRONG.items()):
+        answer = f"Listo {number}."
+        stage.model.script(wrong, say(answer))
+        await stage.gateway.customer_says(LAURA, f"hola {number}")
+        await stage.gateway.wait_sent(LAURA, number + 1)
+        assert hint in json.loads(outputs(stage.model.calls[-1])[-1])["error"]
+        assert stage.said()[number] == answer
     await is_answered(stage, "gracias", "A ti.")
+    assert stage.said()[:-1] == [f"Listo {number}." for number in range(len(WRONG))]
 
 
 @pytest.fixture

@@ -125,8 +125,11 @@ def heard(stage: Stage) -> list[str]:
 async def test_the_fifty_first_message_is_kept(tmp_path: Path, *, together: bool) -> None:
     """A full window closes at once; what it had no room for is answered next, none twice."""
     words = [f"frase{number:02d}" for number in range(51)]
-    buffer = {"window_seconds": 2.0, "max_messages": 50}
-    async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
+    changes = {
+        "buffer": {"window_seconds": 0.6, "max_messages": 50},
+        "recovery": {"delay_seconds": 60.0},  # its look into the store would find what was lost
+    }
+    async with open_brisk_stage(tmp_path / "data", **changes) as stage:
         messages = [stage.gateway.compose(LAURA, word) for word in words]
         if together:
             await stage.gateway.tell(messages)
@@ -142,8 +145,9 @@ async def test_the_fifty_first_message_is_kept(tmp_path: Path, *, together: bool
 
 async def test_the_same_words_twice_are_two_messages(stage: Stage) -> None:
     """A customer who says "sí" twice has said it twice: only ids tell repetitions apart."""
-    await stage.gateway.customer_says(LAURA, "sí", id="yes-0001")
-    await stage.gateway.customer_says(LAURA, "sí", id="yes-0002")
+    yes = [stage.gateway.compose(LAURA, "sí", id=f"yes-000{number}") for number in (1, 2)]
+    await stage.gateway.tell(yes)
+    await stage.gateway.tell(yes)
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
     finished = [call.customer_texts for call in stage.model.calls if call.outcome == "finished"]

@@ -106,9 +106,7 @@ async def test_a_change_while_the_answer_is_being_said_is_a_note(
     store: Store, change: Edit | Deletion, note: str
 ) -> None:
     await accept(store, message("m-1"))
-    await store.turns.conclude(
-        await open_turn(store), items=[], parts=[NewPart("Sí")], now=102
-    )
+    await store.turns.conclude(await open_turn(store), items=[], parts=[NewPart("Sí")], now=102)
     accepted = await _told(store, change)
     assert accepted.arrivals == ()
     assert await _notes(store) == [note]

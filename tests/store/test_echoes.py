@@ -13,7 +13,7 @@ from support.ledgers import (
 )
 
 from daemon.ledger import OutboxRow
-from daemon.store.inbox import ECHO_SECONDS
+from daemon.store.echoes import ECHO_SECONDS
 from daemon.store.store import Store
 
 WORDS = "Sí, tenemos cupo."
@@ -115,13 +115,17 @@ async def test_known_ids_are_those_of_our_own_sends(store: Store) -> None:
     assert await store.outbox.known_ids([]) == frozenset()
 
 
-async def test_known_ids_are_also_those_that_came_before_a_send(store: Store) -> None:
-    """An echo under another id, or an agent's words, cannot be a send that was made later."""
-    await accept(store, own_message("a-1", WORDS, source="mobile"), now=100)
-    known = store.outbox.known_ids
-    assert await known(["a-1"], channel=LAURA.channel, before=101) == {"a-1"}
-    assert await known(["a-1"], channel=LAURA.channel, before=100) == frozenset()
-    assert await known(["a-1"], channel="another", before=101) == frozenset()
+async def test_the_ids_under_which_words_were_said_since_a_time(store: Store) -> None:
+    """So that an unknown send is not taken for an earlier one of the same words."""
+    rows = await queued(store, WORDS, WORDS, "otras")
+    for number, row in enumerate(rows):
+        await store.outbox.sending(row, now=200 + number)
+        await store.outbox.sent(row, f"w-{number}", now=210)
+    said_since = store.outbox.said_since
+    assert await said_since(LAURA, WORDS, 200) == ("w-0", "w-1")
+    assert await said_since(LAURA, WORDS, 201) == ("w-1",)
+    assert await said_since(LAURA, WORDS, 202) == ()
+    assert await said_since(PEDRO, WORDS, 0) == ()
 
 
 async def test_a_person_at_the_phone_settles_no_send(store: Store) -> None:

@@ -46,9 +46,7 @@ async def test_a_call_is_stored_with_all_its_messages_in_order(store: Store) -> 
 
 async def test_the_raw_call_is_kept(store: Store) -> None:
     webhook = Webhook(channel="c", event="chats.patch", unreadable=("a: odd", "b: odder"))
-    accepted = await store.inbox.accept(
-        webhook, b'{"odd":1}', verdicts=[], now=7, pause_until=0
-    )
+    accepted = await store.inbox.accept(webhook, b'{"odd":1}', verdicts=[], now=7, pause_until=0)
     rows = await select(store, "SELECT * FROM events")
     assert rows == [
         (accepted.event_id, 7.0, "c", "chats.patch", b'{"odd":1}', "", "a: odd\nb: odder")
@@ -189,9 +187,7 @@ async def test_a_pause_never_becomes_shorter_by_an_agents_message(store: Store) 
         ("system", "automatic message of our number"),
     ],
 )
-async def test_machines_of_our_number_are_no_agents(
-    store: Store, source: str, reason: str
-) -> None:
+async def test_machines_of_our_number_are_no_agents(store: Store, source: str, reason: str) -> None:
     accepted = await accept(
         store, own_message("a-1", "Gracias por escribir", source=source), pause_until=1900
     )

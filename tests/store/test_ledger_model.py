@@ -215,9 +215,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self._claim(key, burst, self.model.waiting(key)[:limit])
         told = [name for name in burst.names if not self.model.sheets[name].deleted]
         assert [m.message.id for m in burst.turn.messages] == told
-        assert [m.message.content.body for m in burst.turn.messages if hasattr(
-            m.message.content, "body"
-        )] == [self.model.sheets[name].words for name in told]
+        assert [
+            m.message.content.body
+            for m in burst.turn.messages
+            if hasattr(m.message.content, "body")
+        ] == [self.model.sheets[name].words for name in told]
 
     @precondition(lambda self: self.model.bursts)
     @rule(key=CHATS, parts=st.integers(0, 3))
@@ -337,7 +339,7 @@ OPEN_SENDS = {"pending", "sending", "unknown"}
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(
-    max_examples=25,
+    max_examples=15,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

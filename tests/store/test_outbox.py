@@ -1,7 +1,7 @@
 """The outbox: what is to be said is said once, or known not to be known."""
 
 import pytest
-from support.ledgers import LAURA, PEDRO, accept, message, outbox_states, queued, select
+from support.ledgers import LAURA, PEDRO, outbox_states, queued, select
 
 from daemon.store.store import Store
 
@@ -106,5 +106,3 @@ async def test_after_a_crash_sends_under_way_are_unknown_and_others_as_they_were
     await store.outbox.sending(second, now=105)
     assert await store.outbox.repair() == 1
     assert await outbox_states(store) == ["sent", "unknown", "pending"]
-
-

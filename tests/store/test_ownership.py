@@ -37,7 +37,7 @@ trio.run(main, Path(sys.argv[1]))
 @asynccontextmanager
 async def holder_of(folder: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
     """Another process that has the store of a folder open."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220 - a fork takes a moment; its pipe is read in a thread
         [sys.executable, "-c", HOLDER, str(folder)],
         stdout=subprocess.PIPE,
         cwd=ROOT,

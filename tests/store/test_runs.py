@@ -60,9 +60,7 @@ async def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
             RecordedRound(round=0, response_id="resp-1", response=ANSWER, calls=1),
             RecordedRound(round=1, response_id="resp-2", response=None, calls=1),
         )
-        keys = [
-            call_key(run.turn_id, tool_call(arguments)) for arguments in ("{}", '{"a":1}')
-        ]
+        keys = [call_key(run.turn_id, tool_call(arguments)) for arguments in ("{}", '{"a":1}')]
         assert again.calls == (
             RecordedCall(done, run.id, 0, "c-1", keys[0], effects=True, output='{"ok":true}'),
             RecordedCall(lost, run.id, 0, "c-2", keys[1], effects=False, output=None),

@@ -214,9 +214,10 @@ async def test_a_close_drops_what_was_not_said_and_says_its_own_words(store: Sto
     assert turn is not None
     await store.turns.close(turn, "handed_off", parts=[NewPart("Le atiende Ana")], now=107)
     assert await outbox_states(store) == ["sent", "sending", "dropped", "dropped", "pending"]
-    assert await select(store, "SELECT error FROM outbox WHERE state = 'dropped'") == [
-        ("handed_off",)
-    ] * 2
+    assert (
+        await select(store, "SELECT error FROM outbox WHERE state = 'dropped'")
+        == [("handed_off",)] * 2
+    )
     (_, row) = await store.outbox.open_rows(LAURA)
     assert (row.body, row.turn_id) == ("Le atiende Ana", None)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from support.stage import Stage, open_stage
 
-IDLE_SECONDS = 0.05
+BRISK = {"window_seconds": 0.05, "idle_seconds": 0.05}
 REPEAT_SECONDS = 0.05
 """Whapi waits 3 s before it repeats a webhook that was not answered."""
 
@@ -16,10 +16,10 @@ Tables = Mapping[str, Mapping[str, Any]]
 
 @asynccontextmanager
 async def open_brisk_stage(data_dir: Path, **changes: Mapping[str, Any]) -> AsyncIterator[Stage]:
-    """`open_stage` with next to no idle time and pauses; ``changes`` win over it."""
+    """`open_stage` with next to no waits; ``changes`` win over it."""
     tables: Tables = {
         **changes,
-        "buffer": {"idle_seconds": IDLE_SECONDS, **changes.get("buffer", {})},
+        "buffer": {**BRISK, **changes.get("buffer", {})},
     }
     async with open_stage(data_dir, started=True, **tables) as stage:
         stage.gateway.postbox.backoff_seconds = REPEAT_SECONDS

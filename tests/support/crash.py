@@ -6,12 +6,7 @@ socket, as from systemd, so a webhook may wait for the next life of the daemon o
 delivered again.
 """
 
-import os
 import random
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -19,9 +14,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import trio
 
 from daemon.sandbox.gateway import Gateway
@@ -38,7 +31,7 @@ from support.crash_judges import (
     references,
 )
 from support.crash_model import BOOKING, NamingModel
-from support.crash_points import PLAN_VARIABLE, KillPlan
+from support.crash_process import POLL_SECONDS, Lives
 from support.crash_rows import (
     duplicates,
     read_store,
@@ -51,42 +44,23 @@ from support.crash_tool import BOOKINGS_VARIABLE
 from support.stage import new_world
 
 TOKEN = "crash-token"
-START_SECONDS = 30.0
-"""More than a start ever takes, on a machine that does other things too."""
-
-POLL_SECONDS = 0.02
-LIFE_SETTINGS = {
-    "RECADO_BUFFER__WINDOW_SECONDS": "0.1",
-    "RECADO_BUFFER__MAX_WAIT_SECONDS": "1",
-    "RECADO_BUFFER__IDLE_SECONDS": "0.3",
-    "RECADO_DELIVERY__TYPING": "false",
-    "RECADO_RECOVERY__DELAY_SECONDS": "0.05",
-    "RECADO_ASSISTANT__BACKGROUND": "true",
-    "RECADO_ASSISTANT__HISTORY_TOKENS": "600",
-    "RECADO_TOOLS__MODULES": "support.crash_tool",
-}
 
 
 class Harness:
     """One store, the world round it, and the daemon's present life."""
 
     def __init__(self, folder: Path, gateway: Gateway, model: NamingModel) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.gateway = gateway
         self.model = model
         self.folder = folder
         self.written: defaultdict[str, list[str]] = defaultdict(list)
         """References by chat (digits), in the order in which they were written."""
         self.bookings_asked: list[str] = []
+        self.daemon = Lives(folder)
         self.kills = 0
         self.in_flight = {"delivered": 0, "not delivered": 0}
         """Sends under way at a kill, by whether the customer has got the message."""
-        self.start_seconds: list[float] = []
         self.faults: list[Fault] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self._environment: dict[str, str] = {}
-        self._spawned = 0.0
-        self._process: trio.Process | None = None
         self._next_reference = 0
         self._answered: set[str] = set()
         self._counted = 0
@@ -105,27 +79,18 @@ class Harness:
         """Note where the simulators are, and send webhooks to the socket of the daemon."""
         instructions = self.folder / "instructions.md"
         instructions.write_text("You answer for a small hotel.")
-        self._environment = {
-            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
-            **LIFE_SETTINGS,
-            # The same checkout as the harness, wherever the environment's own install points to.
-            "PYTHONPATH": os.pathsep.join(str(Path(__file__).parents[level]) for level in (1, 2)),
-            "RECADO_DATA_DIR": str(self.data_dir),
-            "RECADO_ASSISTANT__INSTRUCTIONS_FILE": str(instructions),
-            "WHAPI_TOKEN": TOKEN,
-            "WHAPI_API_URL": gateway_url,
-            "OPENAI_API_KEY": TOKEN,
-            "OPENAI_BASE_URL": f"{model_url}/v1",
-            BOOKINGS_VARIABLE: str(self.bookings),
-        }
-        port = self._listener.getsockname()[1]
-        self.gateway.set_webhook(f"http://127.0.0.1:{port}/hook")
-
-    def close(self) -> None:
-        """Close the listening socket and see that no process is left."""
-        self._listener.close()
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+        self.daemon.configure(
+            {
+                "RECADO_DATA_DIR": str(self.data_dir),
+                "RECADO_ASSISTANT__INSTRUCTIONS_FILE": str(instructions),
+                "WHAPI_TOKEN": TOKEN,
+                "WHAPI_API_URL": gateway_url,
+                "OPENAI_API_KEY": TOKEN,
+                "OPENAI_BASE_URL": f"{model_url}/v1",
+                BOOKINGS_VARIABLE: str(self.bookings),
+            }
+        )
+        self.gateway.set_webhook(f"{self.daemon.url}/hook")
 
     # -- the customers -------------------------------------------------------------------------
 
@@ -166,69 +131,16 @@ class Harness:
 
     # -- the daemon's lives --------------------------------------------------------------------
 
-    async def start(self, **plan: Any) -> None:
-        """Begin a life of the daemon; returns once it is spawned."""
-        self._spawned = time.perf_counter()
-        text = msgspec.json.encode(KillPlan(listener=self._listener.fileno(), **plan)).decode()
-        with (self.folder / "victim.log").open("ab") as log:
-            self._process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "support.crash_victim"],
-                env={**self._environment, PLAN_VARIABLE: text},
-                cwd=self.folder,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                pass_fds=(self._listener.fileno(),),
-            )
-
-    async def ready(self) -> None:
-        """Wait until the present life serves; raises AssertionError if it ends before."""
-        process = self._living()
-        assert process.stdout is not None
-        said = b""
-        with trio.fail_after(START_SECONDS):
-            while b"READY=1" not in said:
-                more = await process.stdout.receive_some()
-                assert more, f"the daemon ended before it was ready; see {self.folder}/victim.log"
-                said += more
-        self.start_seconds.append(time.perf_counter() - self._spawned)
-
-    def arm(self) -> None:
-        """From now on the kill point of the plan counts."""
-        self._living().send_signal(signal.SIGUSR1)
-
     async def kill(self) -> None:
         """End the present life with SIGKILL, wherever it is, and look at what it left."""
-        self._living().kill()
+        self.daemon.kill()
         await self.death()
 
     async def death(self) -> None:
         """Wait until the present life has been killed, and look at what it left."""
-        process = self._living()
-        status = await process.wait()
-        assert status == -signal.SIGKILL, f"exit {status}; see {self.folder}/victim.log"
-        await self._close_pipe(process)
+        await self.daemon.death()
         self.kills += 1
         self._look_at_what_is_left()
-
-    async def stop(self) -> None:
-        """End the last life as systemd does; its exit is clean."""
-        process = self._living()
-        process.terminate()
-        with trio.fail_after(START_SECONDS):
-            status = await process.wait()
-        await self._close_pipe(process)
-        assert status == 0, f"exit {status}; see {self.folder}/victim.log"
-
-    async def died_or(self, finished: Callable[[], bool], *, seconds: float) -> bool:
-        """Wait until the present life is dead (True) or ``finished`` holds (False)."""
-        process = self._living()
-        with trio.move_on_after(seconds):
-            while process.poll() is None:
-                if finished():
-                    return False
-                await trio.sleep(POLL_SECONDS)
-            return True
-        return False
 
     async def finish(self, *, seconds: float) -> bool:
         """Wait until nothing is left to do; False if that takes too long."""
@@ -248,15 +160,6 @@ class Harness:
             got = any(sent.text == body for sent in self.gateway.ledger.sent(chat))
             self.in_flight["delivered" if got else "not delivered"] += 1
 
-    async def _close_pipe(self, process: trio.Process) -> None:
-        self._process = None
-        if process.stdout is not None:
-            await process.stdout.aclose()
-
-    def _living(self) -> trio.Process:
-        assert self._process is not None, "no daemon is running"
-        return self._process
-
     # -- the judgement -------------------------------------------------------------------------
 
     def judge(self, *, notices: frozenset[str] = frozenset()) -> list[Fault]:
@@ -273,7 +176,7 @@ class Harness:
     def figures(self) -> dict[str, float]:
         """What happened, in numbers."""
         tries = [len(d.attempts) for d in self.gateway.postbox.deliveries]
-        starts = sorted(self.start_seconds)
+        starts = sorted(self.daemon.start_seconds)
         return {
             "kills": self.kills,
             "chats": len(self.written),
@@ -331,7 +234,7 @@ async def open_harness(
             yield harness
             nursery.cancel_scope.cancel()
     finally:
-        harness.close()
+        harness.daemon.close()
 
 
 def report(harness: Harness, faults: list[Fault], how: str) -> str:

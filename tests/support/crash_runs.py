@@ -107,6 +107,13 @@ def one_visit_each(counted: Counter[str], *, seed: int) -> list[Chain]:
     ]
 
 
+def evenly(chains: Sequence[Chain], most: int) -> list[Chain]:
+    """At most so many of them, evenly spaced."""
+    if len(chains) <= most:
+        return list(chains)
+    return [chains[number * len(chains) // most] for number in range(most)]
+
+
 async def play_scene(harness: Harness, number: int) -> None:
     """Two chats: a burst of two that books a room, and one message; each answer has two parts."""
     first, second = f"57300{2 * number:07d}", f"57300{2 * number + 1:07d}"
@@ -120,11 +127,11 @@ async def count_points(folder: Path, *, seed: int) -> Counter[str]:
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     async with open_harness(folder, rng=rng) as harness:
         trace = folder / "trace.txt"
-        await harness.start(armed=True, trace=str(trace))
-        await harness.ready()
+        await harness.daemon.start(armed=True, trace=str(trace))
+        await harness.daemon.ready()
         await play_scene(harness, 0)
         assert await harness.finish(seconds=SCENE_SECONDS), "the scene does not end"
-        await harness.stop()
+        await harness.daemon.stop()
         faults = harness.judge()
         assert not faults, report(harness, faults, "without any kill")
         return Counter(trace.read_text().splitlines())
@@ -145,12 +152,12 @@ async def kill_at_points(
     started = time.perf_counter()
     missed: list[str] = []
     async with open_harness(folder, rng=rng) as harness:
-        await harness.start(**_plan(chains[0].kills[0]))
-        await harness.ready()
+        await harness.daemon.start(**_plan(chains[0].kills[0]))
+        await harness.daemon.ready()
         for number, chain in enumerate(chains):
             harness.gateway.echoes.mode = chain.echo
             following = chains[number + 1].kills[0] if number + 1 < len(chains) else None
-            harness.arm()
+            harness.daemon.arm()
             await play_scene(harness, number)
             missed += await _die_along(harness, chain, following)
             if not await harness.finish(seconds=SCENE_SECONDS):
@@ -163,17 +170,17 @@ async def _die_along(harness: Harness, chain: Chain, following: KillAt | None) -
     """Go through the lives of a chain and begin the one after it; gives the points missed."""
     missed = []
     for place, kill in enumerate(chain.kills):
-        if await harness.died_or(harness.is_finished, seconds=SCENE_SECONDS):
+        if await harness.daemon.died_or(harness.is_finished, seconds=SCENE_SECONDS):
             await harness.death()
         else:
             missed.append(f"{kill.point} #{kill.visit}")
             await harness.kill()
         later = chain.kills[place + 1] if place + 1 < len(chain.kills) else None
         if later is not None:
-            await harness.start(**_plan(later), armed=True)
+            await harness.daemon.start(**_plan(later), armed=True)
         else:
-            await harness.start(**(_plan(following) if following else {}))
-            await harness.ready()
+            await harness.daemon.start(**(_plan(following) if following else {}))
+            await harness.daemon.ready()
     return missed
 
 
@@ -209,7 +216,7 @@ async def kill_at_random(
             nursery.start_soon(_stream, harness, chats, per_second, seed, name="customers")
             for number in range(kills):
                 _spoil_a_send(harness, rng)
-                await harness.start()
+                await harness.daemon.start()
                 # Some die while they start, some in the thick of it.
                 await trio.sleep(
                     rng.uniform(0.2, 1.0) if rng.random() < 0.2 else rng.uniform(0.8, 3.0)
@@ -219,8 +226,8 @@ async def kill_at_random(
                     tell(f"{number + 1}/{kills} kills, {harness.progress()}")
             nursery.cancel_scope.cancel()
         harness.gateway.reset_faults()
-        await harness.start()
-        await harness.ready()
+        await harness.daemon.start()
+        await harness.daemon.ready()
         await harness.finish(seconds=DRAIN_SECONDS)
         return await _judged(harness, started, f"seed {seed}", [], notices=NOTICES)
 
@@ -254,7 +261,7 @@ async def _judged(
     *,
     notices: frozenset[str] = frozenset(),
 ) -> Outcome:
-    await harness.stop()
+    await harness.daemon.stop()
     faults = harness.judge(notices=notices)
     figures = harness.figures()
     figures["faults"] = len(faults)

@@ -46,3 +46,8 @@ def files_with(folder: Path, *words: str) -> list[str]:
         for word in words
         if word.encode() in path.read_bytes() or word in path.name
     ]
+
+
+def names_in(folder: Path) -> list[str]:
+    """Name what lies in a folder."""
+    return sorted(path.name for path in folder.iterdir())

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import httpx
 import trio
-from support.rows import read_rows
-from support.stage import LAURA, Stage, open_stage
 
 from daemon.model import JsonObject
 from daemon.sandboxed import TOKEN
+from support.rows import read_rows
+from support.stage import LAURA, Stage, open_stage
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ async def open_scene(
 
 def words(item: JsonObject) -> str:
     """The words of one input item of the model."""
-    content = item.get("content", item.get("output", ""))
+    content: Any = item.get("content") or item.get("output") or ""
     if isinstance(content, str):
         return content
     return " ".join(str(part.get("text", "")) for part in content)
@@ -101,7 +101,7 @@ async def logged(stage: Stage, event: str, count: int = 1) -> list[dict[str, Any
 async def found(look: Callable[[], T], enough: Callable[[T], bool] = bool) -> T:
     """Look again and again at something that tells nobody when it changes, until it is so."""
     with trio.fail_after(10):
-        while not enough(value := look()):
+        while not enough(value := look()):  # noqa: ASYNC110 - a store tells nobody
             await trio.sleep(0.005)
     return value
 

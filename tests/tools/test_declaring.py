@@ -56,7 +56,8 @@ def everything(
     beds: Annotated[int, msgspec.Meta(ge=1, le=4, description="How many.")] = 1,
 ) -> str:
     """Take one of each."""
-    raise AssertionError
+    stay = (words, nights, price, arrival, view, guests, room, board, quiet)
+    return repr((*stay, notes, tags, prices, beds))
 
 
 @tool(effects=True, timeout=20, name="book")

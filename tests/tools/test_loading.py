@@ -69,7 +69,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_module_is_named() -> None:
-    with pytest.raises(ToolError, match="^no_such_tools: .*ModuleNotFoundError"):
+    with pytest.raises(ToolError, match=r"^no_such_tools: .*ModuleNotFoundError"):
         load_tools(["no_such_tools"], None)
 
 
@@ -92,11 +92,9 @@ def test_a_broken_module_is_named_with_its_fault(
     folder.mkdir()
     (folder / "hotel_tools.py").write_text(source)
     monkeypatch.syspath_prepend(str(folder))
+    modules, tools = ([], folder) if way == "folder" else (["hotel_tools"], None)
     with pytest.raises(ToolError, match=f"hotel_tools.*{words}"):
-        if way == "folder":
-            load_tools([], folder)
-        else:
-            load_tools(["hotel_tools"], None)
+        load_tools(modules, tools)
 
 
 def test_a_tool_that_a_module_only_imports_is_there_once(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Calling tools: whatever a tool or the model does wrong, the model is told and the turn goes on."""
+"""Calling tools: whatever goes wrong in them, the model is told and the turn goes on."""
 
 import json
 import threading
@@ -56,7 +56,7 @@ async def break_down_twice() -> str:
 @tool(timeout=7)
 async def dawdle() -> str:
     """Take for ever."""
-    await trio.sleep_forever()
+    await trio.Event().wait()
     return ""
 
 
@@ -123,9 +123,7 @@ async def test_a_blocking_tool_does_not_hold_up_the_loop(context: ToolContext) -
         (break_down_twice, "ExceptionGroup"),
     ],
 )
-async def test_an_exception_is_told_without_its_words(
-    call: Caller, broken: Any, kind: str
-) -> None:
+async def test_an_exception_is_told_without_its_words(call: Caller, broken: Any, kind: str) -> None:
     output, failed = await call(broken)
     assert failed
     assert _error(output) == f"{broken.name} failed ({kind})"
@@ -138,6 +136,17 @@ async def test_a_slow_tool_is_given_up(call: Caller, autojump_clock: MockClock) 
     assert failed
     assert _error(output) == "dawdle did not answer within 7 seconds"
     assert trio.current_time() - started == pytest.approx(7)
+    assert autojump_clock.rate == 0
+
+
+async def test_a_slow_tool_with_effects_may_have_had_them(
+    call: Caller, autojump_clock: MockClock
+) -> None:
+    started = trio.current_time()
+    output, failed = await call(tool(effects=True, timeout=3, name="book")(dawdle.function))
+    assert failed
+    assert _error(output).startswith("book did not answer within 3 seconds; outcome unknown")
+    assert trio.current_time() - started == pytest.approx(3)
     assert autojump_clock.rate == 0
 
 

@@ -1,6 +1,7 @@
 """What the model is told of each message, and which messages are not for it."""
 
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -40,7 +41,9 @@ LINES: list[tuple[AnyContent, str]] = [
     ),
     (Location(latitude=4.711, longitude=-74.0721), "[location 4.71100, -74.07210]"),
     (
-        Location(latitude=4.711, longitude=-74.0721, name="Hotel", address="Calle 1", caption="acá"),
+        Location(
+            latitude=4.711, longitude=-74.0721, name="Hotel", address="Calle 1", caption="acá"
+        ),
         "[location 4.71100, -74.07210] Hotel, Calle 1, acá",
     ),
     (
@@ -142,7 +145,7 @@ def test_a_burst_is_one_item_in_order() -> None:
     [({"author_name": "Ana {1}", "author": "57300"}, "Ana {1}"), ({"author": "57300"}, "57300")],
 )
 def test_an_agents_words_are_the_assistants_side_with_a_note(
-    author: dict[str, str], name: str
+    author: dict[str, Any], name: str
 ) -> None:
     words = _stored(message("a-1", "Buenas", **author), message("a-2", "Soy Ana"))
     (item,) = agent_items(words, texts("es"))

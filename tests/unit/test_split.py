@@ -60,7 +60,8 @@ CASES = [
         id="a colon without a list is no heading",
     ),
     pytest.param(
-        "Son 2.500 metros y -5 grados\n3 noches", ["Son 2.500 metros y -5 grados\n3 noches"],
+        "Son 2.500 metros y -5 grados\n3 noches",
+        ["Son 2.500 metros y -5 grados\n3 noches"],
         id="numbers are no bullets",
     ),
     pytest.param("*Importante*\nTraer documento", ["*Importante*\nTraer documento"], id="bold"),

@@ -86,18 +86,6 @@ def write_audit(
     )
 
 
-def names_of(connection: sqlite3.Connection, chat: str) -> tuple[str, ...]:
-    """All chat ids of the person behind one of them, that one's own first if it is known so."""
-    rows = connection.execute(
-        "WITH mine (chat) AS (SELECT :chat UNION SELECT chat FROM aliases WHERE alias = :chat)"
-        " SELECT chat FROM mine UNION SELECT alias FROM aliases"
-        " WHERE chat IN (SELECT chat FROM mine)",
-        {"chat": chat},
-    )
-    others = {row[0] for row in rows} - {chat}
-    return (chat, *sorted(others))
-
-
 def marks(values: Sequence[object]) -> str:
     """Placeholders for the values of an SQL list: ``?, ?, ?``."""
     return ", ".join("?" for _ in values)

@@ -5,8 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from daemon.model import JsonObject
-
-PERSON = "@s.whatsapp.net"
+from daemon.store.operator.person import authors_of
 
 _QUERIES = {
     "chats": "SELECT * FROM chats WHERE chat IN names",
@@ -27,11 +26,6 @@ _PARAMETERS = (
 )
 
 _JSON_COLUMNS = frozenset({"message", "item", "response", "arguments"})
-
-
-def authors_of(names: Sequence[str]) -> list[str]:
-    """How the person is named as the author of a message: by digits, or by a whole id."""
-    return sorted({*names, *(name.removesuffix(PERSON) for name in names)})
 
 
 def held_of(connection: sqlite3.Connection, names: Sequence[str]) -> JsonObject:

@@ -6,12 +6,10 @@ nothing by itself, so at the end the file is written anew and its log is emptied
 """
 
 import json
-import re
 import secrets
 import sqlite3
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -19,19 +17,16 @@ import msgspec
 from daemon.errors import StoreUnavailable
 from daemon.model import ChatKey, Message, Other
 from daemon.store.operator.door import write_audit, writing
-from daemon.store.operator.export import authors_of
+from daemon.store.operator.person import Person, person_of
+from daemon.store.operator.raw_events import drop_events, find_events
 
 REASON = "forgotten"
 PREFIX = "forgotten-"
 """Chats of this name are never written about again: see the triggers in ``0003_audit.sql``."""
 
-SHORTEST_NUMBER = 8
-"""Digits. A shorter id is taken out only where it stands as a whole chat id."""
-
 CHECKPOINT_TRIES = 5
 """Each waits as long as the connection's busy timeout for readers of the daemon."""
 
-_TOKENS = re.compile(rb'"([^"\\]{4,128})"')
 _json = msgspec.json.Encoder()
 _read_message = msgspec.json.Decoder(Message)
 
@@ -89,8 +84,6 @@ class Forgotten:
     sends: int = 0
     events: int = 0
     """Webhook calls whose raw body is gone."""
-    files: list[str] = field(default_factory=list)
-    """Names of the files of large events, to be deleted after the commit."""
     mentions: int = 0
     """Texts of others that named the person's number."""
 
@@ -100,17 +93,6 @@ class Forgotten:
             f"{self.messages} messages, {self.turns} turns, {self.sends} sends,"
             f" {self.events} raw events, {self.mentions} mentions by others"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Person:
-    """How to recognise one person in rows and raw events."""
-
-    names: tuple[str, ...]
-    authors: tuple[str, ...]
-    message_ids: frozenset[str]
-    pattern: re.Pattern[str]
-    raw_pattern: re.Pattern[bytes]
 
 
 def forget(
@@ -124,106 +106,28 @@ def forget(
     """
     connection.execute("PRAGMA secure_delete = ON")
     done = Forgotten(name=f"{PREFIX}{secrets.token_hex(8)}")
-    person = _person(connection, names)
+    person = person_of(connection, names)
     # The long look at all raw events comes before the transaction; the rest of them inside it.
-    seen = _find_events(connection, person, folder, after=0)
+    seen = find_events(connection, person, folder, after=0)
     with writing(connection):
-        person = _person(connection, names)
-        later = _find_events(connection, person, folder, after=seen.last)
+        person = person_of(connection, names)
+        later = find_events(connection, person, folder, after=seen.last)
         _define_functions(connection, person, done.name)
-        _drop_events(connection, seen, later, done)
+        drop_events(connection, [seen, later], folder)
+        done.events = len(seen.ids) + len(later.ids)
         _erase_messages(connection, person, done, now)
         _erase_rows(connection, person, done, now)
-        _take_out_number(connection, done)
+        _take_out_number(connection, person, done)
         write_audit(connection, "forget", done.name, done.summary(), now=now)
-    for file in done.files:
-        (folder / file).unlink(missing_ok=True)
     _overwrite(connection)
     return done
-
-
-def _person(connection: sqlite3.Connection, names: Sequence[str]) -> _Person:
-    authors = authors_of(names)
-    ids = connection.execute(
-        "SELECT id FROM messages WHERE chat IN (SELECT value FROM json_each(:names))"
-        " OR json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))"
-        " UNION SELECT message_id FROM outbox WHERE message_id != ''"
-        " AND chat IN (SELECT value FROM json_each(:names))",
-        {"names": json.dumps(names), "authors": json.dumps(authors)},
-    )
-    numbers = {name.partition("@")[0] for name in names}
-    numbers = {n for n in numbers if n.isdecimal() and len(n) >= SHORTEST_NUMBER}
-    parts = sorted({*names, *numbers}, key=len, reverse=True)
-    pattern = rf"(?<![0-9])(?:{'|'.join(map(re.escape, parts))})(?![0-9])"
-    return _Person(
-        names=tuple(names),
-        authors=tuple(authors),
-        message_ids=frozenset(str(row[0]) for row in ids),
-        pattern=re.compile(pattern),
-        raw_pattern=re.compile(pattern.encode()),
-    )
-
-
-# -- raw events ----------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Found:
-    """Raw events that say something of the person."""
-
-    last: int = 0
-    """The newest event that was looked at."""
-    ids: list[int] = field(default_factory=list)
-    files: set[str] = field(default_factory=set)
-    early: set[str] = field(default_factory=set)
-    """Ids of messages that have not come yet, of which these events told a change."""
-
-
-def _find_events(
-    connection: sqlite3.Connection, person: _Person, folder: Path, *, after: int
-) -> _Found:
-    """Look for the person's names and message ids in every raw body."""
-    found = _Found(last=after)
-    targets = {str(row[0]) for row in connection.execute("SELECT target FROM early_changes")}
-    rows = connection.execute(
-        "SELECT id, body, body_file FROM events WHERE id > ? ORDER BY id", (after,)
-    )
-    for event_id, kept, file in rows:
-        found.last = event_id
-        body = kept or b""
-        if file:
-            with suppress(FileNotFoundError):
-                body = (folder / file).read_bytes()
-        tokens = {token.decode("utf-8", "replace") for token in _TOKENS.findall(body)}
-        if person.raw_pattern.search(body) or not person.message_ids.isdisjoint(tokens):
-            found.ids.append(event_id)
-            found.early |= targets & tokens
-            if file:
-                found.files.add(file)
-    return found
-
-
-def _drop_events(
-    connection: sqlite3.Connection, seen: _Found, later: _Found, done: Forgotten
-) -> None:
-    ids = [*seen.ids, *later.ids]
-    connection.executemany(
-        "UPDATE events SET body = NULL, body_file = '', unreadable = '' WHERE id = ?",
-        [(event_id,) for event_id in ids],
-    )
-    connection.executemany(
-        "DELETE FROM early_changes WHERE target = ?",
-        [(target,) for target in seen.early | later.early],
-    )
-    done.events = len(ids)
-    done.files = sorted(seen.files | later.files)
 
 
 # -- rows ----------------------------------------------------------------------------------------
 
 
 def _erase_messages(
-    connection: sqlite3.Connection, person: _Person, done: Forgotten, now: float
+    connection: sqlite3.Connection, person: Person, done: Forgotten, now: float
 ) -> None:
     """Empty the person's messages, also those in groups; they get ids that nobody knows."""
     parameters = {"names": json.dumps(person.names), "authors": json.dumps(person.authors)}
@@ -262,7 +166,7 @@ def _erase_messages(
     done.messages = len(rows)
 
 
-def _unquote(connection: sqlite3.Connection, person: _Person) -> None:
+def _unquote(connection: sqlite3.Connection, person: Person) -> None:
     """Take the person's words out of what others have quoted."""
     rows = connection.execute(
         "SELECT seq, message FROM messages WHERE json_extract(message, '$.quote.id')"
@@ -278,7 +182,7 @@ def _unquote(connection: sqlite3.Connection, person: _Person) -> None:
 
 
 def _forget_ids(
-    connection: sqlite3.Connection, person: _Person, done: Forgotten, now: float
+    connection: sqlite3.Connection, person: Person, done: Forgotten, now: float
 ) -> None:
     """Take the ids of the person's messages out of what refers to them."""
     ids = json.dumps(sorted(person.message_ids))
@@ -293,7 +197,7 @@ def _forget_ids(
 
 
 def _erase_rows(
-    connection: sqlite3.Connection, person: _Person, done: Forgotten, now: float
+    connection: sqlite3.Connection, person: Person, done: Forgotten, now: float
 ) -> None:
     for table, counter in (("chats", "chats"), ("turns", "turns"), ("outbox", "sends")):
         count = connection.execute(
@@ -313,13 +217,13 @@ def _erase_rows(
             connection.execute(statement, parameters)
 
 
-def _new_name(person: _Person, chat: str, done: Forgotten) -> str:
+def _new_name(person: Person, chat: str, done: Forgotten) -> str:
     """A name for each chat id of the person: one channel may have rows of several of them."""
     place = person.names.index(chat)
     return f"{done.name}-{place}" if place else done.name
 
 
-def _define_functions(connection: sqlite3.Connection, person: _Person, name: str) -> None:
+def _define_functions(connection: sqlite3.Connection, person: Person, name: str) -> None:
     """Let SQL ask whether a text names the person, and take the number out of it."""
 
     def names_person(text: str) -> bool:
@@ -332,14 +236,16 @@ def _define_functions(connection: sqlite3.Connection, person: _Person, name: str
     connection.create_function("without", 1, without, deterministic=True)
 
 
-def _take_out_number(connection: sqlite3.Connection, done: Forgotten) -> None:
+def _take_out_number(connection: sqlite3.Connection, person: Person, done: Forgotten) -> None:
     """Replace the person's number wherever else it was written."""
     for table, columns in _FREE_TEXT.items():
         others = f" AND chat NOT GLOB '{PREFIX}*'" if table in _TABLES_BY_CHAT else ""
         for column in columns:
+            seen = " OR ".join(f"instr({column}, ?)" for _ in person.needles)
             done.mentions += connection.execute(
                 f"UPDATE {table} SET {column} = without({column})"  # noqa: S608 - constants
-                f" WHERE names_person({column}){others}"
+                f" WHERE ({seen}) AND names_person({column}){others}",
+                person.needles,
             ).rowcount
 
 

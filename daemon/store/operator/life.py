@@ -115,6 +115,7 @@ def _runs(connection: sqlite3.Connection, turn_id: int) -> list[JsonObject]:
 def _response(row: sqlite3.Row) -> JsonObject:
     told = dict(row)
     answer = json.loads(told.pop("response") or "{}")
+    told["seconds"] = _seconds(row)
     told["usage"] = answer.get("usage", {})
     told["incomplete"] = answer.get("incomplete", "")
     return told
@@ -126,7 +127,15 @@ def _tool_calls(connection: sqlite3.Connection, turn_id: int) -> list[JsonObject
         " FROM tool_calls WHERE turn_id = ? ORDER BY id",
         (turn_id,),
     )
-    return [{**dict(row), "effects": bool(row["effects"])} for row in rows]
+    return [
+        {**dict(row), "effects": bool(row["effects"]), "seconds": _seconds(row)} for row in rows
+    ]
+
+
+def _seconds(row: sqlite3.Row) -> float | None:
+    """How long a call took; None for one whose end nobody saw."""
+    ended: float | None = row["ended_at"]
+    return None if ended is None else round(ended - row["started_at"], 6)
 
 
 def _audit(connection: sqlite3.Connection, subjects: list[str]) -> list[JsonObject]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.model import Message, Webhook
-from daemon.store.inbox import stored_message, take_in
+from daemon.store.arrivals import take_in
 from daemon.store.operator.door import marks, write_audit
+from daemon.store.rows import stored_message
 
 REASON = "replayed"
 """What ``messages.reason`` says from then on, until the message has another outcome."""

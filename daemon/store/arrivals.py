@@ -1,0 +1,152 @@
+"""Taking the messages of one webhook call into the ledger, inside one write."""
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from daemon.errors import StoreUnavailable
+from daemon.ledger import Accepted, Arrival
+from daemon.model import Deletion, Edit, Message, Webhook
+from daemon.store.changes import apply_early_change, change_message
+from daemon.store.echoes import ECHO, read_own
+from daemon.store.identity import LID, canonical, join, shown_pair
+from daemon.store.rows import message_json
+from daemon.store.tally import Tally
+
+
+def take_in(
+    connection: sqlite3.Connection,
+    webhook: Webhook,
+    event_id: int,
+    *,
+    verdicts: Sequence[str],
+    now: float,
+    pause_until: float,
+) -> Accepted:
+    """Store what a webhook call says, inside the caller's transaction; see `Inbox.accept`.
+
+    ``event_id`` is its row in ``events``, which is there already.
+    """
+    tally = Tally(event_id=event_id, now=now, pause_until=pause_until)
+    for message, verdict in zip(webhook.messages, verdicts, strict=True):
+        _take(connection, _of_one_person(connection, message), verdict, tally)
+    changes: tuple[Edit | Deletion, ...] = (*webhook.edits, *webhook.deletions)
+    for change in changes:
+        change_message(connection, webhook.channel, change, tally)
+    for status in webhook.statuses:
+        connection.execute(
+            "UPDATE outbox SET status = ? WHERE message_id = ?",
+            (status.status, status.message_id),
+        )
+    return Accepted(
+        event_id=event_id,
+        arrivals=tuple(tally.arrivals),
+        stored=tally.stored,
+        duplicates=tally.duplicates,
+        echoes=tally.echoes,
+    )
+
+
+def insert_event(
+    connection: sqlite3.Connection, webhook: Webhook, body: bytes, body_file: str, now: float
+) -> int:
+    """Store one webhook call as it came; gives its number."""
+    cursor = connection.execute(
+        "INSERT INTO events (received_at, channel, event, body, body_file, unreadable)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            now,
+            webhook.channel,
+            webhook.event,
+            None if body_file else body,
+            body_file,
+            "\n".join(webhook.unreadable),
+        ),
+    )
+    event_id = cursor.lastrowid
+    if event_id is None:  # pragma: no cover - an INSERT always has one
+        raise StoreUnavailable("the event got no number")
+    return event_id
+
+
+def _of_one_person(connection: sqlite3.Connection, message: Message) -> Message:
+    """The message in the chat that stands for its person, whichever id WhatsApp has used."""
+    if not message.key.chat.endswith(LID):
+        return message
+    phone_chat = shown_pair(message)
+    if phone_chat:
+        join(connection, message.key, phone_chat)
+    return msgspec.structs.replace(message, key=canonical(connection, message.key))
+
+
+def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally: Tally) -> None:
+    """Store one message if it is new, and say what it means for its chat."""
+    known = connection.execute(
+        "UPDATE messages SET duplicates = duplicates + 1 WHERE channel = ? AND id = ?",
+        (message.key.channel, message.id),
+    )
+    if known.rowcount:
+        tally.duplicates += 1
+        return
+    tally.stored += 1
+    _note_chat(connection, message, tally.now)
+    reason = verdict
+    agent = False
+    if message.from_me:
+        reason, agent = read_own(connection, message, tally.now)
+        tally.echoes += reason == ECHO
+    state = "ignored" if reason else "received"
+    _insert_message(connection, message, state, reason, tally)
+    if isinstance(message.content, Edit | Deletion):
+        change_message(connection, message.key.channel, message.content, tally)
+    if agent:
+        connection.execute(
+            "UPDATE chats SET paused_until = MAX(paused_until, ?) WHERE channel = ? AND chat = ?",
+            (tally.pause_until, *message.key),
+        )
+    if not reason:
+        tally.arrivals.append(
+            Arrival(
+                key=message.key,
+                what="agent" if agent else "message",
+                kind=message.kind,
+                received_at=tally.now,
+            )
+        )
+        apply_early_change(connection, message, tally)
+
+
+def _insert_message(
+    connection: sqlite3.Connection, message: Message, state: str, reason: str, tally: Tally
+) -> None:
+    connection.execute(
+        "INSERT INTO messages (channel, id, chat, event_id, kind, from_me, message, sent_at,"
+        " received_at, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            message.key.channel,
+            message.id,
+            message.key.chat,
+            tally.event_id,
+            message.kind,
+            int(message.from_me),
+            message_json.encode(message).decode(),
+            message.sent_at,
+            tally.now,
+            state,
+            reason,
+        ),
+    )
+
+
+def _note_chat(connection: sqlite3.Connection, message: Message, now: float) -> None:
+    """Remember the chat and its names. Only the customer's own messages name the customer."""
+    contact = "" if message.from_me or message.is_group else message.author_name
+    connection.execute(
+        "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel, chat) DO UPDATE SET"
+        " name = CASE excluded.name WHEN '' THEN name ELSE excluded.name END,"
+        " contact_name = CASE excluded.contact_name WHEN '' THEN contact_name"
+        " ELSE excluded.contact_name END, last_activity_at = excluded.last_activity_at",
+        (*message.key, message.chat_name, contact, now, now),
+    )

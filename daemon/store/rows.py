@@ -1,0 +1,15 @@
+"""Messages as they lie in rows: JSON there, values here."""
+
+import msgspec
+
+from daemon.ledger import StoredMessage
+from daemon.model import Deletion, Edit, Message
+
+message_json = msgspec.json.Encoder()
+read_message = msgspec.json.Decoder(Message)
+read_change = msgspec.json.Decoder(Edit | Deletion)
+
+
+def stored_message(seq: int, message: str, received_at: float) -> StoredMessage:
+    """Read one row of ``messages``."""
+    return StoredMessage(seq=seq, message=read_message.decode(message), received_at=received_at)

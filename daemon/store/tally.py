@@ -1,0 +1,18 @@
+"""What one webhook call brings, while it is being written."""
+
+from dataclasses import dataclass, field
+
+from daemon.ledger import Arrival
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one call brought, while it is being written."""
+
+    event_id: int
+    now: float
+    pause_until: float
+    arrivals: list[Arrival] = field(default_factory=list)
+    stored: int = 0
+    duplicates: int = 0
+    echoes: int = 0

@@ -1,0 +1,135 @@
+"""One daemon after another on the same socket and store, each in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from support.crash_points import PLAN_VARIABLE, KillPlan
+
+START_SECONDS = 30.0
+"""More than a start ever takes, on a machine that does other things too."""
+
+POLL_SECONDS = 0.02
+LIFE_SETTINGS = {
+    "RECADO_BUFFER__WINDOW_SECONDS": "0.1",
+    "RECADO_BUFFER__MAX_WAIT_SECONDS": "1",
+    "RECADO_BUFFER__IDLE_SECONDS": "0.3",
+    "RECADO_DELIVERY__TYPING": "false",
+    "RECADO_RECOVERY__DELAY_SECONDS": "0.05",
+    "RECADO_ASSISTANT__BACKGROUND": "true",
+    "RECADO_ASSISTANT__HISTORY_TOKENS": "600",
+    "RECADO_TOOLS__MODULES": "support.crash_tool",
+}
+
+
+class Lives:
+    """The lives of one daemon. It inherits its listening socket, which outlives it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.start_seconds: list[float] = []
+        """From the spawn to READY, of each life that got so far."""
+        self._folder = folder
+        self._environment: dict[str, str] = {}
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._spawned = 0.0
+        self._process: trio.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the daemon answers."""
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def configure(self, environment: Mapping[str, str]) -> None:
+        """Give the lives to come their environment, besides the short waits."""
+        inherited = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
+        }
+        # The same checkout as the harness, wherever the environment's own install points to.
+        roots = os.pathsep.join(str(Path(__file__).parents[level]) for level in (1, 2))
+        self._environment = {**inherited, **LIFE_SETTINGS, "PYTHONPATH": roots, **environment}
+
+    def close(self) -> None:
+        """Close the listening socket and see that no process is left."""
+        self._listener.close()
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    async def start(self, **plan: Any) -> None:
+        """Begin a life of the daemon; returns once it is spawned."""
+        self._spawned = time.perf_counter()
+        text = msgspec.json.encode(KillPlan(listener=self._listener.fileno(), **plan)).decode()
+        with (self._folder / "victim.log").open("ab") as log:
+            self._process = await trio.lowlevel.open_process(
+                [sys.executable, "-m", "support.crash_victim"],
+                env={**self._environment, PLAN_VARIABLE: text},
+                cwd=self._folder,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                pass_fds=(self._listener.fileno(),),
+            )
+
+    async def ready(self) -> None:
+        """Wait until the present life serves; raises AssertionError if it ends before."""
+        process = self._living()
+        assert process.stdout is not None
+        said = b""
+        with trio.fail_after(START_SECONDS):
+            while b"READY=1" not in said:
+                more = await process.stdout.receive_some()
+                assert more, f"the daemon ended before it was ready; see {self._folder}/victim.log"
+                said += more
+        self.start_seconds.append(time.perf_counter() - self._spawned)
+
+    def arm(self) -> None:
+        """From now on the kill point of the plan counts."""
+        self._living().send_signal(signal.SIGUSR1)
+
+    def kill(self) -> None:
+        """End the present life with SIGKILL, wherever it is."""
+        self._living().kill()
+
+    async def death(self) -> None:
+        """Wait until the present life has been killed."""
+        process = self._living()
+        status = await process.wait()
+        assert status == -signal.SIGKILL, f"exit {status}; see {self._folder}/victim.log"
+        await self._close_pipe(process)
+
+    async def stop(self) -> None:
+        """End the last life as systemd does; its exit is clean."""
+        process = self._living()
+        process.terminate()
+        with trio.fail_after(START_SECONDS):
+            status = await process.wait()
+        await self._close_pipe(process)
+        assert status == 0, f"exit {status}; see {self._folder}/victim.log"
+
+    async def died_or(self, finished: Callable[[], bool], *, seconds: float) -> bool:
+        """Wait until the present life is dead (True) or ``finished`` holds (False)."""
+        process = self._living()
+        with trio.move_on_after(seconds):
+            while process.poll() is None:
+                if finished():
+                    return False
+                await trio.sleep(POLL_SECONDS)
+            return True
+        return False
+
+    async def _close_pipe(self, process: trio.Process) -> None:
+        self._process = None
+        if process.stdout is not None:
+            await process.stdout.aclose()
+
+    def _living(self) -> trio.Process:
+        assert self._process is not None, "no daemon is running"
+        return self._process
