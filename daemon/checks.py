@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from daemon.app import read_instructions
+from daemon.composition import read_instructions
 from daemon.errors import SettingsError, ToolError
 from daemon.settings import Settings, missing_keys
 from daemon.settings_sources import load_settings

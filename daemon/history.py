@@ -50,16 +50,18 @@ def _turn_of(index: int, entry: tuple[int | None, JsonObject, int]) -> tuple[str
 def consistent(items: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
     """Leave out calls without output, outputs without call, and repeated item ids.
 
-    The server refuses the whole request for any of them.
+    Reasoning goes with the item it led to. The server refuses the whole request for any of them.
     """
     calls = {i["call_id"] for i in items if i.get("type") == "function_call"}
     outputs = {i["call_id"] for i in items if i.get("type") == "function_call_output"}
     answered = calls & outputs
     seen: set[tuple[str, str]] = set()
-    kept = []
+    kept: list[JsonObject] = []
     for item in items:
         kind = str(item.get("type", "message"))
         if kind in {"function_call", "function_call_output"} and item["call_id"] not in answered:
+            if kept and kept[-1].get("type") == "reasoning":
+                kept.pop()
             continue
         name = (kind, str(item.get("call_id") or item.get("id") or id(item)))
         if name not in seen:

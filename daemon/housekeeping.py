@@ -49,7 +49,7 @@ async def refresh(needs: Dependencies, figures: Figures) -> None:
     figures.outbox = await store.outbox.counts()
 
 
-async def keep_sweeping(needs: Dependencies, chats: ChatRegistry, *, delay_seconds: float) -> None:
+async def keep_sweeping(needs: Dependencies, chats: ChatRegistry, delay_seconds: float) -> None:
     """Find work that nobody is doing, from when recovery has had its turn. Runs until cancelled."""
     await trio.sleep(delay_seconds)
     while True:

@@ -22,7 +22,7 @@ async def resume_windows(needs: Dependencies, chats: ChatRegistry) -> int:
 
 
 async def recover(
-    needs: Dependencies, chats: ChatRegistry, *, delay_seconds: float, timeout_seconds: float
+    needs: Dependencies, chats: ChatRegistry, delay_seconds: float, timeout_seconds: float
 ) -> None:
     """Wake the chats whose turn or sends the last process left unfinished; ends when that is done.
 

@@ -12,7 +12,7 @@ INTERVAL_SECONDS = 3600.0
 DAY_SECONDS = 24 * 3600.0
 
 
-async def keep_retention(needs: Dependencies, *, event_days: float) -> None:
+async def keep_retention(needs: Dependencies, event_days: float) -> None:
     """Drop raw webhook events older than ``event_days``, at once and then every hour.
 
     0 keeps them for good. Runs until cancelled.

@@ -1,20 +1,22 @@
 """The running daemon as HTTP sees it: what the web layer may ask, answered from memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from daemon import __version__
+from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
 from daemon.housekeeping import Figures
-from daemon.observe.metrics import Metrics
 from daemon.observe.redaction import mask_numbers
 from daemon.settings import Settings
-from daemon.store.store import Store
 from daemon.web.asgi import iso_utc
 from daemon.whapi.wire import chat_id
 
 STALE_SECONDS = 900.0
 """A message unanswered for so long means that something is wrong, if nobody has paused the bot."""
+
+HOOK_RESULTS = {200: "stored", 400: "invalid", 401: "unauthorized", 413: "too_large"}
+"""What the answers of ``/hook`` are counted as; the others mean that it could not be taken."""
 
 
 class RunningDaemon:
@@ -22,26 +24,26 @@ class RunningDaemon:
 
     def __init__(
         self,
-        *,
         settings: Settings,
-        store: Store,
+        needs: Dependencies,
+        *,
         chats: ChatRegistry,
         intake: Intake,
         figures: Figures,
-        metrics: Metrics,
-        now: Callable[[], float],
     ) -> None:
         self.environment = settings.environment
         self.phase = "initializing"
         """``initializing``, ``ready`` or ``stopping``."""
         self.port = settings.web.port
         self._settings = settings
-        self._store = store
+        self._store = needs.store
+        self._metrics = needs.metrics
+        self._channel = needs.channel
+        self._model_breaker = needs.model_breaker
+        self._now = needs.now
         self._chats = chats
         self._intake = intake
         self._figures = figures
-        self._metrics = metrics
-        self._now = now
 
     def now(self) -> float:
         """The wall clock, in Unix seconds."""
@@ -54,6 +56,12 @@ class RunningDaemon:
         and the next start answers it.
         """
         await self._intake.accept(body, path_event)
+
+    def hook_answered(self, status: int, seconds: float) -> None:
+        """A webhook call was answered, so long after its last byte."""
+        self._metrics.webhooks.labels(HOOK_RESULTS.get(status, "unavailable")).inc()
+        if status == 200:
+            self._metrics.acknowledgement.observe(seconds)
 
     def health(self) -> dict[str, object]:
         """The body of ``/health``."""
@@ -160,6 +168,10 @@ class RunningDaemon:
         faults = []
         if self._store.database.fault:
             faults.append(self._store.database.fault)
+        if self._channel.trouble:
+            faults.append(f"sends are held: {self._channel.trouble}")
+        if self._model_breaker.is_open:
+            faults.append("the model server does not answer")
         oldest = self._figures.oldest_unanswered
         if oldest and self._now() - oldest > STALE_SECONDS:
             faults.append("a message has been unanswered for more than 15 minutes")

@@ -10,7 +10,8 @@ from pathlib import Path
 import trio
 from pydantic import SecretStr
 
-from daemon.app import World, run
+from daemon.app import run
+from daemon.composition import World
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_server import ModelServer
 from daemon.sandbox.phone import CONTACTS

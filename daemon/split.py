@@ -26,10 +26,13 @@ def pause_before_next(chunk: str) -> float:
 
 
 def _with_their_lists(paragraphs: list[str]) -> list[str]:
-    """Keep a heading that ends with a colon together with the list that follows it."""
+    """Keep a list together with the heading above it, blank lines between its items or not."""
     blocks: list[str] = []
     for paragraph in paragraphs:
-        if blocks and blocks[-1].endswith(":") and _BULLET.match(paragraph):
+        follows = bool(blocks) and (
+            blocks[-1].endswith(":") or _BULLET.match(blocks[-1].splitlines()[-1]) is not None
+        )
+        if follows and _BULLET.match(paragraph):
             blocks[-1] += "\n" + paragraph
         else:
             blocks.append(paragraph)

@@ -11,7 +11,8 @@ from pathlib import Path
 import trio
 
 from daemon import __version__
-from daemon.app import World, bind_address, run
+from daemon.app import bind_address, run
+from daemon.composition import World
 from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError
 from daemon.observe.logs import Log, open_log, route_library_logs
 from daemon.observe.metrics import Metrics

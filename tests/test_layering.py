@@ -68,6 +68,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "compose": (
         "daemon.__main__",
         "daemon.app",
+        "daemon.composition",
         "daemon.checks",
         "daemon.commands.*",
         "daemon.running",

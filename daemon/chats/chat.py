@@ -138,18 +138,15 @@ class Chat:
             customers = ()
         now = self._needs.now()
         items = self._conversation(theirs, customers)
-        if customers:
-            await threads.note_waiting(
-                self.key,
-                [stored.seq for stored in customers],
-                [],
-                state="handed_off",
-                reason="an agent has the chat",
-                now=now,
-            )
         if items:
             await threads.note_waiting(
-                self.key, [s.seq for s in theirs], items, state="ignored", reason="agent", now=now
+                self.key,
+                [stored.seq for stored in theirs],
+                items,
+                handed_off=[stored.seq for stored in customers],
+                state="ignored",
+                reason="agent",
+                now=now,
             )
         if theirs:
             self._needs.log.info(

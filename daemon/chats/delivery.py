@@ -26,8 +26,9 @@ NEXT_TYPING_SECONDS = 2.0
 """How long we are seen typing before the first chunk and before each next one."""
 
 RETRY_CAP_SECONDS = 60.0
-CLOCK_TOLERANCE_SECONDS = 120.0
-"""WhatsApp's times and ours may differ by this much."""
+CLOCK_TOLERANCE_SECONDS = 2 * 3600.0
+"""WhatsApp's times and ours may differ by this much: a clock that was set by an hour, and some.
+Earlier messages of the same words are told apart by their ids, which the store knows."""
 
 LISTED_MESSAGES = 50
 

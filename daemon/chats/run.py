@@ -119,9 +119,11 @@ async def _ask(run: Run, number: int, request: ModelRequest, needs: Dependencies
 
             response = await needs.engine.respond(request, on_started=named)
     except AssistantError as error:
-        lost = not isinstance(error, ModelTemporary)
-        await runs.round_failed(run, number, str(error), lost=lost, now=needs.now())
+        temporary = isinstance(error, ModelTemporary)
+        needs.metrics.count_upstream("model", "response", "temporary" if temporary else "rejected")
+        await runs.round_failed(run, number, str(error), lost=not temporary, now=needs.now())
         raise
+    needs.metrics.count_upstream("model", "response", "ok")
     needs.metrics.run.observe(trio.current_time() - started)
     await runs.round_completed(run, number, response, now=needs.now())
     return response

@@ -96,6 +96,8 @@ def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally:
     if message.from_me:
         reason, agent = read_own(connection, message, tally.now)
         tally.echoes += reason == ECHO
+        if agent and verdict and not message.is_group:
+            reason, agent = verdict, False  # a story of the business, say: nobody was written to
     state = "ignored" if reason else "received"
     _insert_message(connection, message, state, reason, tally)
     if isinstance(message.content, Edit | Deletion):

@@ -78,6 +78,7 @@ class Threads:
         seqs: Sequence[int],
         items: Sequence[JsonObject],
         *,
+        handed_off: Sequence[int] = (),
         state: str,
         reason: str,
         now: float,
@@ -85,14 +86,16 @@ class Threads:
         """Put messages that need no answer into the thread and give them their outcome.
 
         Used for a human agent's own words, and for what a customer writes while an agent has the
-        chat: the model knows both when it takes over again.
+        chat (``handed_off``): the model knows both when it takes over again. All in one write.
         """
 
         def verb(connection: sqlite3.Connection) -> None:
             append(connection, key, None, items, now=now)
+            outcomes = [(state, reason, seq) for seq in seqs]
+            outcomes += [("handed_off", "an agent has the chat", seq) for seq in handed_off]
             connection.executemany(
                 "UPDATE messages SET state = ?, reason = ? WHERE seq = ? AND state = 'received'",
-                [(state, reason, seq) for seq in seqs],
+                outcomes,
             )
 
         await self._database.write(verb)

@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -26,10 +26,16 @@ UNKNOWN_OUTCOME = (
 CUT_NOTE = "\n[cut: the output was too long]"
 
 
+OnFault = Callable[[str, Exception], object]
+"""Told the name of a tool and what it raised."""
+
+
 class Toolbox:
     """Finds tools by name and calls them. Any task may call it; it holds no state."""
 
-    def __init__(self, tools: Iterable[Tool]) -> None:
+    def __init__(self, tools: Iterable[Tool], *, on_fault: OnFault = lambda *_: None) -> None:
+        """``on_fault`` is told of every exception that a tool raises."""
+        self._on_fault = on_fault
         self._tools: dict[str, Tool] = {}
         for tool in tools:
             # One module may import another's tool: the same tool twice is one.
@@ -64,22 +70,22 @@ class Toolbox:
         if tool.context_parameter:
             arguments[tool.context_parameter] = context
         with trio.move_on_after(tool.timeout):
-            return await _run(tool, arguments)
+            return await self._run(tool, arguments)
         doubt = UNKNOWN_OUTCOME if tool.effects else ""
         return _error(f"{tool.name} did not answer within {tool.timeout:g} seconds{doubt}"), True
 
-
-async def _run(tool: Tool, arguments: dict[str, object]) -> tuple[str, bool]:
-    try:
-        if tool.is_async:
-            result = await tool.function(**arguments)
-        else:
-            result = await trio.to_thread.run_sync(
-                partial(tool.function, **arguments), abandon_on_cancel=True
-            )
-        return _output(result), False
-    except Exception as error:  # noqa: BLE001 - a tool may fail in any way; the model is told
-        return _error(f"{tool.name} failed ({type(error).__name__})"), True
+    async def _run(self, tool: Tool, arguments: dict[str, object]) -> tuple[str, bool]:
+        try:
+            if tool.is_async:
+                result = await tool.function(**arguments)
+            else:
+                result = await trio.to_thread.run_sync(
+                    partial(tool.function, **arguments), abandon_on_cancel=True
+                )
+            return _output(result), False
+        except Exception as error:  # noqa: BLE001 - a tool may fail in any way; the model is told
+            self._on_fault(tool.name, error)
+            return _error(f"{tool.name} failed ({type(error).__name__})"), True
 
 
 def _output(result: object) -> str:

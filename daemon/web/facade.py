@@ -25,6 +25,9 @@ class Daemon(Protocol):
         not stored (503). Other errors are faults of ours (500).
         """
 
+    def hook_answered(self, status: int, seconds: float) -> None:
+        """A webhook call was answered, so long after its last byte."""
+
     def health(self) -> dict[str, object]:
         """Return the body of ``/health``; it answers before the daemon is initialised, too."""
 

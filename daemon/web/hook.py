@@ -52,33 +52,40 @@ class Hook:
         """Answer one call. Runs in the request's own task; a disconnect does not cancel it."""
         body = _Body(self)
         try:
+            status, content, headers = await self._take(scope, receive, body)
+        except _ClientLeft:
+            return
+        finally:
+            self._bytes_left += body.reserved
+        await answer_json(send, status, content, headers)
+        self._daemon.hook_answered(status, trio.current_time() - body.arrived_at)
+
+    async def _take(
+        self, scope: Scope, receive: Receive, body: "_Body"
+    ) -> tuple[int, dict[str, object], Headers]:
+        """Have one call accepted; gives status, content and headers of its answer."""
+        try:
             event = self._admit(scope)
             await body.read(scope["headers"], receive)
             await self._daemon.accept(body.take(), event)
         except _Refusal as refusal:
-            await answer_json(send, refusal.status, {"error": refusal.reason}, refusal.headers)
-        except _ClientLeft:
-            return
+            return refusal.status, {"error": refusal.reason}, refusal.headers
         except WebhookError as error:
-            await answer_json(send, 400, {"error": str(error)})
+            return 400, {"error": str(error)}, []
         except StoreUnavailable as error:
             self._log.warning("a webhook was not stored", reason=str(error))
-            await answer_json(send, 503, {"error": "cannot store the event now"}, RETRY)
+            return 503, {"error": "cannot store the event now"}, RETRY
+        except _ClientLeft:
+            raise
         except Exception as error:  # noqa: BLE001 - the daemon outlives any one call
             self._log.exception("a webhook failed", error=type(error).__name__)
-            await answer_json(send, 500, {"error": "internal error"})
-        else:
-            await answer_json(
-                send,
-                200,
-                {
-                    "received": True,
-                    "timestamp": iso_utc(self._daemon.now()),
-                    "environment": self._settings.environment,
-                },
-            )
-        finally:
-            self._bytes_left += body.reserved
+            return 500, {"error": "internal error"}, []
+        received = {
+            "received": True,
+            "timestamp": iso_utc(self._daemon.now()),
+            "environment": self._settings.environment,
+        }
+        return 200, received, []
 
     def _admit(self, scope: Scope) -> str:
         """Return the event that URL and method name; raise _Refusal if the call is not for us."""
@@ -115,6 +122,8 @@ class _Body:
         self._hook = hook
         self._buffer = BytesIO()
         self.reserved = 0
+        self.arrived_at = trio.current_time()
+        """When its last byte came; until then, when its head did."""
 
     async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> None:
         """Collect the body. Raises _Refusal if it is too large or too slow, or _ClientLeft."""
@@ -129,6 +138,7 @@ class _Body:
                 more = event.get("more_body", False)
         if waiting.cancelled_caught:
             raise _Refusal(408, "the body did not arrive in time", CLOSE)
+        self.arrived_at = trio.current_time()
 
     def take(self) -> bytes:
         """Return the body; CPython shares the buffer here, where joining parts would copy it."""

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from support.operator import rows
 from support.stage import new_world, quick_settings, text_webhook
 
-from daemon.app import open_dependencies
 from daemon.chats.dependencies import Dependencies
+from daemon.composition import open_dependencies
 from daemon.retention import DAY_SECONDS, drop_old_events, keep_retention
 from daemon.settings import Settings
 from daemon.store.retention import BATCH
@@ -86,7 +86,7 @@ async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
         await accept(needs, 1, days_ago=31)
 
         async def keep() -> None:
-            await keep_retention(needs, event_days=settings.retention.event_days)
+            await keep_retention(needs, settings.retention.event_days)
 
         nursery.start_soon(keep, name="retention")
         with trio.fail_after(10):
@@ -103,7 +103,7 @@ async def test_zero_days_keep_everything(tmp_path: Path) -> None:
         await accept(needs, 1, days_ago=4000)
 
         async def keep() -> None:
-            await keep_retention(needs, event_days=0)
+            await keep_retention(needs, 0)
 
         nursery.start_soon(keep, name="retention")
         await trio.testing.wait_all_tasks_blocked()

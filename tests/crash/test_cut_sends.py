@@ -28,18 +28,3 @@ async def test_a_cut_send_has_time_to_arrive_before_it_is_looked_for(tmp_path: P
         assert stage.gateway.calls("list")[0].at >= began + ECHO_SECONDS
         assert stage.said() == ["Con gusto."]
         assert attempts == 1
-
-
-async def test_the_echo_of_a_cut_send_settles_it_without_a_look(tmp_path: Path) -> None:
-    """Its echo comes to the next process, which then has no reason to ask."""
-    async with open_stage(tmp_path / "data", rules={"echo_seconds": ECHO_SECONDS}) as stage:
-        stage.model.script(say("Con gusto."))
-        cut = stage.gateway.faults.add(operation="send", kind="hold_answer")
-        await stage.gateway.customer_says(LAURA, "una habitación")
-        await cut.reached.wait()
-        await stage.crash()
-        await stage.start()
-        await stage.gateway.wait_for(lambda: len(stage.gateway.calls("send")) == 1)
-        await stage.quiet()
-        assert stage.said() == ["Con gusto."]
-        assert not stage.gateway.calls("list")

@@ -11,7 +11,7 @@ from support.brisk import open_brisk_stage
 from support.rows import fates, read_rows
 from support.stage import LAURA, Stage
 
-from daemon import app
+from daemon import composition
 from daemon.chats import turn
 from daemon.chats.dependencies import ChatRules
 from daemon.sandbox.model_script import Say, Step, say
@@ -26,15 +26,15 @@ MANY = 100
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again after hundredths of a second."""
-    original = app.chat_rules
+    original = composition.chat_rules
 
     def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         return replace(original(settings, instructions), retry_seconds=0.05)
 
-    monkeypatch.setattr(app, "chat_rules", chat_rules)
+    monkeypatch.setattr(composition, "chat_rules", chat_rules)
     monkeypatch.setattr(turn, "RETRY_CAP_SECONDS", 0.1)
-    monkeypatch.setattr(app, "BREAKER_BASE_SECONDS", 0.05)
-    monkeypatch.setattr(app, "BREAKER_CAP_SECONDS", 0.1)
+    monkeypatch.setattr(composition, "BREAKER_BASE_SECONDS", 0.05)
+    monkeypatch.setattr(composition, "BREAKER_CAP_SECONDS", 0.1)
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import trio
 from support.rows import fates, read_rows
-from support.scenes import PEDRO, forgive, found, open_scene, outcomes, told, words
+from support.scenes import PEDRO, forgive, found, open_scene, outcomes, thread, told, words
 from support.stage import LAURA, open_stage, text_webhook
 
 from daemon.errors import StoreInUse
 from daemon.sandbox.model_script import call, say
+from daemon.sandbox.payloads import new_id, own_message
 from daemon.startup import leaves
 
 GROUP = "120363040000000001@g.us"
@@ -280,6 +281,23 @@ async def test_a_hung_run_does_not_silence_the_messages_after_it(tmp_path: Path)
         await found(lambda: outcomes(stage) == ["dead", "answered"])
         assert fates(stage.settings.data_dir)[stuck][0] == "dead"
         forgive(stage)
+
+
+async def test_a_story_of_the_business_is_no_word_to_anybody(tmp_path: Path) -> None:
+    """What the owner shows to all contacts from the phone opens no chat and pauses none."""
+    async with open_scene(tmp_path) as stage:
+        story = own_message(
+            {"type": "text", "text": {"body": "¡Promoción!"}},
+            message_id=new_id(stage.world.random),
+            chat="status@broadcast",
+            at=stage.world.now(),
+            source="mobile",
+        )
+        await stage.gateway.tell([story], deliver="acknowledged")
+        await stage.quiet()
+        rows = read_rows(stage.settings.data_dir, "SELECT state, reason FROM messages")
+        assert rows == [("ignored", "not a conversation")]
+        assert thread(stage, "status@broadcast") == []
 
 
 async def test_every_message_has_an_outcome_in_the_end(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ import msgspec
 import trio
 
 from daemon import __version__
-from daemon.app import World, open_dependencies, run
+from daemon.app import run
 from daemon.chats.dependencies import Dependencies
+from daemon.composition import World, open_dependencies
 from daemon.observe.metrics import Metrics
 from daemon.settings import Settings
 from daemon.settings_sources import load_settings

@@ -19,6 +19,7 @@ class MemoryDaemon:
     done: trio.Event = field(default_factory=trio.Event)
     unready: str = ""
     cleared: int = 0
+    answers: list[tuple[int, float]] = field(default_factory=list)
     pauses: list[tuple[str, float | None]] = field(default_factory=list)
     accept_headers: list[str] = field(default_factory=list)
 
@@ -33,6 +34,9 @@ class MemoryDaemon:
             raise self.failure
         self.stored.append((body, path_event))
         self.done.set()
+
+    def hook_answered(self, status: int, seconds: float) -> None:
+        self.answers.append((status, seconds))
 
     def health(self) -> dict[str, object]:
         if self.failure is not None:

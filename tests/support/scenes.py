@@ -11,6 +11,7 @@ import httpx
 import trio
 
 from daemon.model import JsonObject
+from daemon.sandbox.payloads import chat_id_of
 from daemon.sandboxed import TOKEN
 from support.rows import read_rows
 from support.stage import LAURA, Stage, open_stage
@@ -56,7 +57,7 @@ def thread(stage: Stage, chat: str = LAURA) -> list[JsonObject]:
     rows = read_rows(
         stage.settings.data_dir,
         "SELECT item FROM thread_items WHERE chat = ? ORDER BY id",
-        f"{chat}@s.whatsapp.net",
+        chat_id_of(chat),
     )
     return [json.loads(item) for (item,) in rows]
 

@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 import trio
 
-from daemon.app import World, open_dependencies, run
+from daemon.app import run
 from daemon.chats.dependencies import Dependencies
+from daemon.composition import World, open_dependencies
 from daemon.observe.logs import open_log
 from daemon.observe.metrics import Metrics
 from daemon.observe.redaction import Redactor

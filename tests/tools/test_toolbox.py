@@ -245,3 +245,20 @@ async def test_the_built_in_tool_looks_back_as_far_as_it_is_asked(call: Caller) 
     assert len(output.splitlines()) == 100
     output, failed = await call(get_conversation_context, '{"context_level":"recent_7"}')
     assert failed
+
+
+async def test_what_a_tool_raises_is_told_to_the_operator_not_to_the_model(
+    context: ToolContext,
+) -> None:
+    @tool
+    def fail() -> str:
+        """Fail."""
+        raise RuntimeError("the database password is wrong")
+
+    faults: list[tuple[str, str]] = []
+    toolbox = Toolbox([fail], on_fault=lambda name, error: faults.append((name, str(error))))
+    asked = FunctionCall(call_id="c-1", name="fail", arguments="{}")
+    output, failed = await toolbox.call(asked, context)
+    assert failed
+    assert "password" not in output
+    assert faults == [("fail", "the database password is wrong")]

@@ -137,3 +137,11 @@ def test_the_estimate_is_on_the_high_side(words: str) -> None:
     assert estimate >= ITEM_TOKENS
     assert estimate >= len(text) / (BYTES_PER_TOKEN + 1)
     assert estimate_tokens(text + "x" * BYTES_PER_TOKEN) == estimate + 1
+
+
+def test_reasoning_goes_with_the_call_that_is_left_out() -> None:
+    """A server refuses reasoning without what it led to, too."""
+    reasoning = {"type": "reasoning", "encrypted_content": "x", "summary": []}
+    call = {"type": "function_call", "call_id": "c1", "name": "book", "arguments": "{}"}
+    words = {"role": "assistant", "content": "Listo"}
+    assert consistent([reasoning, call, words]) == (words,)

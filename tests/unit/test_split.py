@@ -122,3 +122,9 @@ def test_a_chunk_is_by_default_as_long_as_whatsapp_allows() -> None:
 @pytest.mark.parametrize(("length", "seconds"), [(0, 0), (100, 0.2), (500, 1), (4096, 1)])
 def test_the_pause_grows_with_the_chunk_up_to_a_second(length: int, seconds: float) -> None:
     assert pause_before_next("x" * length) == pytest.approx(seconds)
+
+
+def test_a_list_with_blank_lines_stays_with_its_heading() -> None:
+    """Models like to put air between the items."""
+    text = "Tenemos:\n\n- La 101\n\n- La 102\n\n¿Cuál prefieres?"
+    assert split_reply(text) == ["Tenemos:\n- La 101\n- La 102", "¿Cuál prefieres?"]

@@ -1,0 +1,203 @@
+"""The composition: what the daemon is made of, opened and closed in order."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random, SystemRandom
+from zoneinfo import ZoneInfo
+
+import trio
+from pydantic import SecretStr
+
+from daemon.assistant.responses import open_responses_engine
+from daemon.breaker import Breaker
+from daemon.chats.channel import Channel
+from daemon.chats.dependencies import ChatRules, Dependencies
+from daemon.errors import SettingsError
+from daemon.model import ChatKey
+from daemon.observe.logs import Log
+from daemon.observe.metrics import Metrics
+from daemon.settings import Settings
+from daemon.store.store import open_store
+from daemon.system.notify import Notify
+from daemon.texts import texts
+from daemon.tools import builtin
+from daemon.tools.toolbox import Toolbox, load_tools
+from daemon.whapi.client import open_whapi
+from daemon.window import WindowRules
+
+BREAKER_FAILURES = 5
+BREAKER_BASE_SECONDS = 2.0
+BREAKER_CAP_SECONDS = 60.0
+"""After so many failures of the model in a row, over all chats, one chat at a time asks again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything the daemon gets from outside its settings. Tests give it another one."""
+
+    log: Log
+    metrics: Metrics
+    now: Callable[[], float]
+    """Wall clock, Unix seconds."""
+    clock: Callable[[], float]
+    """Durations, seconds; callable from any thread."""
+    notify: Notify
+    binds: Sequence[str] = ()
+    """Addresses to serve instead of the settings' host and port, such as inherited sockets."""
+    random: Random = field(default_factory=SystemRandom)
+    handle_signals: bool = True
+    """False where the process belongs to somebody else, such as a test."""
+    stop: trio.Event = field(default_factory=trio.Event)
+    """Set to stop the daemon; signals do that too."""
+
+
+OpenDependencies = Callable[[Settings, World], AbstractAsyncContextManager[Dependencies]]
+
+
+@asynccontextmanager
+async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[Dependencies]:
+    """Open everything that chats work with; closed in reverse order at the end of the block."""
+    toolbox = Toolbox(
+        [
+            builtin.get_conversation_context,
+            *load_tools(settings.tools.modules, settings.tools.folder),
+        ],
+        on_fault=lambda name, error: world.log.warning(
+            "tool raised an error", tool=name, exc_info=error
+        ),
+    )
+    rules = chat_rules(settings, read_instructions(settings.assistant.instructions_file))
+    async with (
+        open_store(settings.data_dir, clock=world.clock, meter=_StoreMeter(world.metrics)) as store,
+        open_whapi(
+            api_url=settings.whapi.api_url,
+            token=secret_text(settings.whapi.token),
+            timeout_seconds=settings.whapi.timeout_seconds,
+            rng=world.random,
+            observe=partial(_observe_upstream, world.metrics, "whapi"),
+        ) as gateway,
+        open_responses_engine(
+            base_url=settings.assistant.base_url,
+            api_key=secret_text(settings.assistant.api_key),
+            model=settings.assistant.model,
+            timeout_seconds=settings.assistant.run_timeout_seconds,
+            rng=world.random,
+            background=_background(settings),
+            options=settings.assistant.options,
+        ) as engine,
+    ):
+        yield Dependencies(
+            store=store,
+            engine=engine,
+            gateway=gateway,
+            toolbox=toolbox,
+            rules=rules,
+            channel=Channel(
+                per_minute=rules.messages_per_minute if rules.typing else 0, log=world.log
+            ),
+            model_breaker=Breaker(
+                threshold=BREAKER_FAILURES,
+                base_seconds=BREAKER_BASE_SECONDS,
+                cap_seconds=BREAKER_CAP_SECONDS,
+            ),
+            texts=texts(settings.language, settings.texts.model_dump()),
+            log=world.log,
+            metrics=world.metrics,
+            now=world.now,
+            random=world.random,
+            contact_hash=_contact_hash(settings.data_dir),
+        )
+
+
+def chat_rules(settings: Settings, instructions: str) -> ChatRules:
+    """The settings that chats go by, in seconds."""
+    buffer = settings.buffer
+    return ChatRules(
+        instructions=instructions,
+        language=settings.language,
+        zone=ZoneInfo(settings.timezone),
+        window=WindowRules(
+            text_seconds=buffer.window_seconds,
+            voice_seconds=buffer.voice_seconds,
+            typing_seconds=buffer.typing_seconds,
+            stop_seconds=buffer.stop_seconds,
+            max_wait_seconds=buffer.max_wait_seconds,
+            max_messages=buffer.max_messages,
+        ),
+        idle_seconds=buffer.idle_seconds,
+        run_timeout_seconds=settings.assistant.run_timeout_seconds,
+        max_tool_rounds=settings.assistant.max_tool_rounds,
+        history_tokens=settings.assistant.history_tokens,
+        pause_seconds=settings.takeover.pause_minutes * 60,
+        max_age_seconds=settings.recovery.max_age_hours * 3600,
+        messages_per_minute=settings.delivery.messages_per_minute,
+        typing=settings.delivery.typing,
+    )
+
+
+def read_instructions(path: Path) -> str:
+    """What the model is told to be; empty if there is no such file.
+
+    A file that the configuration names must exist, which reading the configuration has checked.
+    Raises SettingsError, naming the file, if it cannot be read.
+    """
+    try:
+        return path.read_text("utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError([f"assistant.instructions_file: cannot read {path}: {why}"]) from error
+
+
+class _StoreMeter:
+    """Passes the store's figures on to the metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def committed(self, *, rows: int, seconds: float) -> None:
+        """See `daemon.store.database.Meter`."""
+        self._metrics.store_commit.observe(seconds)
+        self._metrics.store_batch_rows.observe(rows)
+
+
+def _observe_upstream(
+    metrics: Metrics, service: str, operation: str, outcome: str, _seconds: float
+) -> None:
+    metrics.count_upstream(service, operation, outcome)
+
+
+def secret_text(value: SecretStr | None) -> str:
+    """The secret itself; empty if it is not set."""
+    return value.get_secret_value() if value else ""
+
+
+def _background(settings: Settings) -> bool | None:
+    return None if settings.assistant.background == "auto" else bool(settings.assistant.background)
+
+
+def _contact_hash(data_dir: Path) -> Callable[[ChatKey], str]:
+    """Name contacts for the model's provider without saying who they are.
+
+    The key lies beside the store, so that names are stable here and mean nothing anywhere else.
+    """
+    path = data_dir / "contact.key"
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        key = secrets.token_bytes(32)
+        path.touch(mode=0o600)
+        path.write_bytes(key)
+
+    def name(chat: ChatKey) -> str:
+        text = f"{chat.channel}\0{chat.chat}".encode()
+        return hmac.new(key, text, hashlib.sha256).hexdigest()[:32]
+
+    return name

@@ -1,0 +1,61 @@
+"""The wall clock jumps an hour between two lives of the daemon: nothing is lost, nothing repeated.
+
+Waits go by trio's clock, which no administrator can set; the wall clock only dates what is stored.
+"""
+
+from pathlib import Path
+
+import pytest
+from support.rows import states
+from support.stage import LAURA, open_stage
+
+from daemon.sandbox.model_script import say
+
+HOUR = 3600.0
+JUMPS = [(0.0, HOUR), (0.0, -HOUR), (HOUR, 0.0), (-HOUR, 0.0)]
+"""How far the clocks of the first and of the second life are ahead."""
+
+RULES = {"echo_seconds": 0.1}
+
+
+@pytest.mark.parametrize(("first", "second"), JUMPS)
+async def test_a_window_cut_before_the_jump_is_answered_after_it(
+    tmp_path: Path, first: float, second: float
+) -> None:
+    """At once or after a new window, never an hour later; and so is the message after it."""
+    buffer = {"window_seconds": 0.5, "max_wait_seconds": 1.0}
+    async with open_stage(tmp_path / "data", started=False, buffer=buffer) as stage:
+        stage.later_seconds = first
+        await stage.start()
+        await stage.gateway.customer_says(LAURA, "una habitación")
+        await stage.crash()
+        stage.later_seconds = second
+        await stage.start()
+        await stage.gateway.wait_sent(LAURA)
+        await stage.gateway.customer_says(LAURA, "gracias")
+        await stage.gateway.wait_sent(LAURA, 2)
+        await stage.quiet()
+        assert len(stage.said()) == 2
+        assert states(tmp_path / "data") == {"answered"}
+
+
+@pytest.mark.parametrize(("first", "second"), JUMPS)
+async def test_a_send_cut_before_the_jump_is_found_after_it(
+    tmp_path: Path, first: float, second: float
+) -> None:
+    """No echo comes, so the chat is looked through, by a time that was wrong then or is now."""
+    async with open_stage(tmp_path / "data", started=False, rules=RULES) as stage:
+        stage.gateway.echoes.mode = "missing"
+        stage.later_seconds = first
+        await stage.start()
+        stage.model.script(say("Con gusto."))
+        cut = stage.gateway.faults.add(operation="send", kind="hold_answer")
+        await stage.gateway.customer_says(LAURA, "una habitación")
+        await cut.reached.wait()
+        await stage.crash()
+        stage.later_seconds = second
+        await stage.start()
+        await stage.gateway.wait_for(lambda: bool(stage.gateway.calls("list")))
+        await stage.quiet()
+        assert stage.said() == ["Con gusto."]
+        assert states(tmp_path / "data") == {"answered"}
