@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -120,8 +121,9 @@ def _serve_reason(reason: str, settings: Settings, log: Log, environ: Mapping[st
     ]
     try:
         trio.run(_minimal, reason, settings, port, binds, log, strict_exception_groups=True)
-    except OSError as error:
-        log.critical("the minimal server cannot listen either", error=error.strerror)
+    except* OSError as group:
+        why = "; ".join(str(error) for error in leaves(group))
+        log.critical("the minimal server cannot listen either", error=why)
     return UNUSABLE
 
 
@@ -141,7 +143,11 @@ async def _minimal(
     stop = trio.Event()
     deadline = Deadline(settings.shutdown.deadline_seconds, abandoned=lambda: "nothing")
     app = minimal_app(reason, settings.environment, port, time.time)
+    serving = partial(serve, app, binds=binds, stop=stop, grace_seconds=1, log=log)
     with stop_signals(stop.set, arm_deadline=deadline.arm):
-        log.warning("the daemon cannot run; answering /health with the reason", port=port)
-        await serve(app, binds=binds, stop=stop, grace_seconds=1, log=log)
+        async with trio.open_nursery() as nursery:
+            urls = await nursery.start(serving, name="minimal http")
+            log.warning(
+                "the daemon cannot run; answering /health with the reason", address=", ".join(urls)
+            )
     deadline.disarm()

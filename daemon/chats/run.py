@@ -48,10 +48,15 @@ async def run_model(
     produced: list[JsonObject] = []
     usage = Usage()
     limit = needs.rules.max_tool_rounds
+    response = ModelResponse(id="", items=())
     for number in range(limit + 1):
         asked = _with(request, produced, last=number == limit)
         response = await _ask(run, number, asked, needs)
         usage += response.usage
+        if number == limit:
+            # No tools were offered: a call made all the same is not carried out.
+            produced += [item for item in response.items if item.get("type") != "function_call"]
+            break
         produced += response.items
         if not response.calls:
             break
@@ -60,8 +65,6 @@ async def run_model(
             {"type": "function_call_output", "call_id": call.call_id, "output": output}
             for call, output in zip(response.calls, outputs, strict=True)
         ]
-    else:
-        response = ModelResponse(id="", items=())
     return Answer(
         text=response.text, items=tuple(produced), usage=usage, incomplete=response.incomplete
     )

@@ -26,7 +26,7 @@ async def delete(stage: Stage, message_id: str, *, as_event: bool) -> None:
 @told_both_ways
 async def test_changes_in_the_window_count_as_written_so(tmp_path: Path, *, as_event: bool) -> None:
     """The model sees the new words only, and nothing of what was deleted."""
-    async with open_scene(tmp_path, buffer={"window_seconds": 0.4}) as stage:
+    async with open_scene(tmp_path, buffer={"window_seconds": 0.6}) as stage:
         edited = await stage.gateway.customer_says(LAURA, "El sábado")
         deleted = await stage.gateway.customer_says(LAURA, "olvídalo")
         await stage.gateway.customer_says(LAURA, "por favor")
@@ -61,7 +61,7 @@ async def test_all_deleted_during_the_run_means_no_answer(
     tmp_path: Path, *, as_event: bool
 ) -> None:
     """A burst taken back whole is answered with silence, and the model stops."""
-    async with open_scene(tmp_path) as stage:
+    async with open_scene(tmp_path, buffer={"window_seconds": 0.4}) as stage:
         stage.model.script(say("viejo", gate=trio.Event()))
         ids = [await stage.gateway.customer_says(LAURA, text) for text in ("Hola", "perdón")]
         (run,) = await stage.model.wait_requests(1)
@@ -89,7 +89,7 @@ async def test_changes_after_the_answer_are_noted_and_not_answered(
     tmp_path: Path, *, as_event: bool
 ) -> None:
     """The thread has them for the next turn; the customer gets no second answer."""
-    async with open_scene(tmp_path) as stage:
+    async with open_scene(tmp_path, buffer={"window_seconds": 0.3}) as stage:
         edited = await stage.gateway.customer_says(LAURA, "El sábado")
         deleted = await stage.gateway.customer_says(LAURA, "con desayuno")
         await stage.gateway.wait_sent(LAURA)

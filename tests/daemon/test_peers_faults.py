@@ -96,7 +96,7 @@ async def test_a_presence_in_the_same_payload_as_a_message_is_seen(tmp_path: Pat
 
 async def test_a_burst_of_pictures_text_and_voice_keeps_its_order(tmp_path: Path) -> None:
     """Two pictures, a text and a voice note are one turn, each part named in its place."""
-    async with open_scene(tmp_path, buffer={"window_seconds": 0.3}) as stage:
+    async with open_scene(tmp_path, buffer={"window_seconds": 0.5}) as stage:
         media = {"id": "jpeg-0001-abcd", "mime_type": "image/jpeg", "file_size": 10}
         contents: list[dict[str, Any]] = [
             {"type": "image", "image": {**media, "caption": "la fachada"}},

@@ -36,6 +36,12 @@ async def crash_in_the_run(stage: Stage, gate: trio.Event | None = None) -> Mode
     return run
 
 
+def change_buffer(stage: Stage, **changes: float) -> None:
+    """Change settings of the window for the next start."""
+    buffer = stage.settings.buffer.model_copy(update=changes)
+    stage.settings = stage.settings.model_copy(update={"buffer": buffer})
+
+
 def response_names(stage: Stage) -> list[str]:
     """The responses that the ledger knows by name."""
     rows = read_rows(stage.settings.data_dir, "SELECT response_id FROM responses")
@@ -137,9 +143,7 @@ async def test_a_window_cut_by_a_crash_is_answered_by_the_next_process(tmp_path:
         for text in ("Hola", "¿hay cupo?"):
             await stage.gateway.customer_says(LAURA, text)
         await stage.crash()
-        stage.settings = stage.settings.model_copy(
-            update={"buffer": stage.settings.buffer.model_copy(update={"window_seconds": 0.1})}
-        )
+        change_buffer(stage, window_seconds=0.1)
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
@@ -152,13 +156,15 @@ async def test_what_is_too_old_after_an_outage_expires_with_one_polite_line(
     tmp_path: Path, cut_in: str
 ) -> None:
     """A line a chat, not a message; and the next message is answered as ever."""
-    async with open_scene(tmp_path, buffer={"window_seconds": 0.4, "max_messages": 2}) as stage:
+    window = 5.0 if cut_in == "window" else 0.1
+    async with open_scene(tmp_path, buffer={"window_seconds": window}) as stage:
         if cut_in == "run":
             await crash_in_the_run(stage)
         else:
             for number in range(5):
                 await stage.gateway.customer_says(LAURA, f"mensaje {number}")
             await stage.crash()
+        change_buffer(stage, window_seconds=0.1, max_messages=2)
         asked = len(stage.model.calls)
         stage.later_seconds = SIX_HOURS + 60
         await stage.start()

@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 PEDRO = "573007654321"
 QUICK_RULES: dict[str, float] = {"agent_seconds": 0.2, "echo_seconds": 0.25, "retry_seconds": 0.02}
-PAUSE_MINUTES = 0.01
-"""A pause of 0.6 s: long enough to act in, short enough to see its end."""
+PAUSE_MINUTES = 0.015
+"""A pause of 0.9 s: long enough to act in, short enough to see its end."""
 
 
 @asynccontextmanager
