@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
@@ -84,7 +85,7 @@ def _watch_commits(database: Database, points: KillPoints) -> None:
     commit = database._commit_as_one
 
     def watched_commit(batch: list[_Write[object]]) -> str:
-        names = [write.verb.__qualname__.partition(".<locals>")[0] for write in batch]
+        names = [_name(write.verb) for write in batch]
         last = batch[-1]
         verb = last.verb
 
@@ -101,6 +102,12 @@ def _watch_commits(database: Database, points: KillPoints) -> None:
         return fault
 
     database._commit_as_one = watched_commit  # type: ignore[method-assign]
+
+
+def _name(verb: Callable[[sqlite3.Connection], object]) -> str:
+    """The verb of the store that a write belongs to, such as ``Inbox.accept``."""
+    function = verb.func if isinstance(verb, partial) else verb
+    return str(getattr(function, "__qualname__", "a write")).partition(".<locals>")[0]
 
 
 class _WatchedOutbox(Outbox):
