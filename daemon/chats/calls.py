@@ -36,14 +36,33 @@ async def call_tools(
     Called by the task of the turn's chat. Cancelled, it leaves each call in the ledger as it is.
     """
     outputs = [""] * len(calls)
+    first = _first_of_each_deed(turn, calls, needs)
 
     async def one(place: int, call: FunctionCall) -> None:
         outputs[place] = await _call(turn, run, number, call, progress, needs)
 
     async with trio.open_nursery() as nursery:
         for place, call in enumerate(calls):
-            nursery.start_soon(one, place, call, name=f"tool {call.name}")
-    return outputs
+            if first[place] == place:
+                nursery.start_soon(one, place, call, name=f"tool {call.name}")
+    return [outputs[place] for place in first]
+
+
+def _first_of_each_deed(
+    turn: Turn, calls: tuple[FunctionCall, ...], needs: Dependencies
+) -> list[int]:
+    """For each call the place of the call that is made for it.
+
+    Itself, unless an earlier one does the very same thing with effects: booking a room twice in
+    one breath is a slip of the model, not a wish of the customer.
+    """
+    places: dict[str, int] = {}
+    return [
+        places.setdefault(call_key(turn.id, call), place)
+        if needs.toolbox.has_effects(call)
+        else place
+        for place, call in enumerate(calls)
+    ]
 
 
 async def _call(
@@ -57,6 +76,9 @@ async def _call(
     earlier = _earlier(turn, run, number, call)
     if earlier is not None and earlier.output is not None:
         return earlier.output
+    key = call_key(turn.id, call)
+    if key in progress.deeds:
+        return progress.deeds[key]
     effects = needs.toolbox.has_effects(call)
     if earlier is not None and effects:
         needs.log.warning("tool call of unknown outcome, not repeated", tool=call.name)
@@ -70,10 +92,12 @@ async def _call(
         key=turn.key,
         contact_name=turn.messages[-1].message.author_name if turn.messages else "",
         language=needs.rules.language,
-        idempotency_key=call_key(turn.id, call),
+        idempotency_key=key,
         recent_messages=needs.store.threads.recent_lines,
     )
     output, failed = await needs.toolbox.call(call, context)
+    if effects:
+        progress.deeds[key] = output
     seconds = trio.current_time() - started
     needs.metrics.tool.observe(seconds)
     await needs.store.runs.call_ended(row, output, failed=failed, now=needs.now())

@@ -146,8 +146,7 @@ class TurnWork:
             return result
         needs.model_breaker.released()
         interruption = attention.interruption or "released"
-        if interruption == "released":
-            await give_up(self._turn, needs)
+        await give_up(self._turn, needs)
         self._log.info("run interrupted", why=interruption)
         return interruption
 

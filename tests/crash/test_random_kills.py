@@ -4,7 +4,7 @@ from pathlib import Path
 
 from support.crash_runs import kill_at_random
 
-KILLS = 6
+KILLS = 8
 
 
 async def test_kills_at_random_under_load_lose_nothing_and_say_nothing_twice(

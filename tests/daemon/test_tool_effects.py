@@ -168,6 +168,17 @@ async def test_the_same_call_in_another_run_of_the_turn_is_not_made_again(tmp_pa
         assert stage.said() == ["Reservada"]
 
 
+async def test_the_same_deed_twice_in_one_run_is_done_once(tmp_path: Path) -> None:
+    """A model that books twice in one breath, and then once more, books one room."""
+    async with open_hotel(tmp_path) as (stage, hotel):
+        twice = Step(outputs=(Call("book_room", '{"room": "101"}'),) * 2)
+        stage.model.script(twice, BOOK, say("Reservada"))
+        await stage.gateway.customer_says(LAURA, "Reserva la 101")
+        await stage.gateway.wait_sent(LAURA)
+        assert len(hotel.done("book_room")) == 1
+        assert outputs(stage) == ["booked 101"] * 3
+
+
 async def test_the_idempotency_key_belongs_to_the_deed_and_not_to_the_attempt(
     tmp_path: Path,
 ) -> None:

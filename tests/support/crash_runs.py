@@ -127,8 +127,9 @@ async def count_points(folder: Path, *, seed: int) -> Counter[str]:
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     async with open_harness(folder, rng=rng) as harness:
         trace = folder / "trace.txt"
-        await harness.daemon.start(armed=True, trace=str(trace))
+        await harness.daemon.start(trace=str(trace))
         await harness.daemon.ready()
+        harness.daemon.arm()
         await play_scene(harness, 0)
         assert await harness.finish(seconds=SCENE_SECONDS), "the scene does not end"
         await harness.daemon.stop()
