@@ -97,10 +97,7 @@ class Delivery:
         except WhapiUnknownOutcome as error:
             needs.channel.undecided()
             self._failed("send of unknown outcome", row, error)
-            unknown = await outbox.unknown(row, str(error))
-            if unknown.state == "unknown":
-                await self._await_echo()
-            return await outbox.row(row.id)
+            return await outbox.unknown(row, str(error))
         except WhapiRejected as error:
             needs.channel.worked()
             self._failed("send refused", row, error)
@@ -120,9 +117,21 @@ class Delivery:
         await outbox.sent(row, message_id, now=needs.now())
         return await outbox.row(row.id)
 
-    async def _await_echo(self) -> None:
-        """Give the echo of a send time to come; it settles the row in the store."""
-        await self._attention.rest(self._needs.rules.echo_seconds)
+    async def _await_echo(self, row: OutboxRow) -> OutboxRow:
+        """Give the echo of a send time to come; it settles the row in the store and wakes us.
+
+        The time counts from the send, also over a restart: a process that was killed and started
+        again at once would else look for a message that the gateway is still passing on, and say
+        it twice.
+        """
+        patience = self._needs.rules.echo_seconds
+        due = row.attempted_at + patience - self._needs.now()
+        deadline = trio.current_time() + min(due, patience)
+        while row.state == "unknown" and (left := deadline - trio.current_time()) > 0:
+            self._attention.check()
+            await self._attention.woken(left)
+            row = await self._needs.store.outbox.row(row.id)
+        return row
 
     async def _back_off(self, row: OutboxRow, error: WhapiError) -> None:
         """Wait before another try of a send that certainly did not happen."""
@@ -138,18 +147,11 @@ class Delivery:
         await self._attention.rest(wait)
 
     async def _settle(self, row: OutboxRow) -> OutboxRow:
-        """Find out whether a send of unknown outcome happened; if not, it may be repeated.
-
-        Not before its echo is due: a process that was killed and started again at once would else
-        look for a message that the gateway is still passing on, and say it twice.
-        """
+        """Find out whether a send of unknown outcome happened; if not, it may be repeated."""
         needs, outbox = self._needs, self._needs.store.outbox
-        rest = row.attempted_at + needs.rules.echo_seconds - needs.now()
-        if rest > 0:
-            await self._attention.rest(min(rest, needs.rules.echo_seconds))
-            current = await outbox.row(row.id)
-            if current.state == "sent":
-                return current
+        row = await self._await_echo(row)
+        if row.state != "unknown":
+            return row
         since = row.attempted_at - CLOCK_TOLERANCE_SECONDS
         try:
             listed = await needs.gateway.list_messages(

@@ -37,6 +37,8 @@ class Intake:
         )
         for arrival in accepted.arrivals:
             self._chats.poke(arrival)
+        for key in accepted.echoed:
+            self._chats.nudge(key)
         for presence in webhook.presences:
             key = await needs.store.identities.canonical(presence.key)
             self._chats.presence(Presence(key=key, status=presence.status))

@@ -82,6 +82,12 @@ class ChatRegistry:
         if chat is not None:
             chat.attention.left_work()
 
+    def nudge(self, key: ChatKey) -> None:
+        """Something that a chat may be waiting for is in the store; this alone starts no task."""
+        chat = self._chats.get(key)
+        if chat is not None:
+            chat.attention.wake()
+
     def presence(self, presence: Presence) -> None:
         """A contact types, records or stops; this alone never starts a task."""
         chat = self._chats.get(presence.key)

@@ -44,7 +44,7 @@ def take_in(
         arrivals=tuple(tally.arrivals),
         stored=tally.stored,
         duplicates=tally.duplicates,
-        echoes=tally.echoes,
+        echoed=tuple(tally.echoed),
     )
 
 
@@ -95,7 +95,8 @@ def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally:
     agent = False
     if message.from_me:
         reason, agent = read_own(connection, message, tally.now)
-        tally.echoes += reason == ECHO
+        if reason == ECHO:
+            tally.echoed.append(message.key)
         if agent and verdict and not message.is_group:
             reason, agent = verdict, False  # a story of the business, say: nobody was written to
     state = "ignored" if reason else "received"

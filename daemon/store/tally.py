@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from daemon.ledger import Arrival
+from daemon.model import ChatKey
 
 
 @dataclass(slots=True)
@@ -15,4 +16,4 @@ class Tally:
     arrivals: list[Arrival] = field(default_factory=list)
     stored: int = 0
     duplicates: int = 0
-    echoes: int = 0
+    echoed: list[ChatKey] = field(default_factory=list)

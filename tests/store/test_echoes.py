@@ -24,7 +24,7 @@ async def _echoed(store: Store, message_id: str, *, source: str = "api", now: fl
     accepted = await accept(
         store, own_message(message_id, WORDS, source=source), now=now, pause_until=1900
     )
-    return accepted.echoes == 1
+    return len(accepted.echoed) == 1
 
 
 async def _sending(store: Store) -> OutboxRow:

@@ -192,7 +192,7 @@ async def test_machines_of_our_number_are_no_agents(store: Store, source: str, r
         store, own_message("a-1", "Gracias por escribir", source=source), pause_until=1900
     )
     assert accepted.arrivals == ()
-    assert accepted.echoes == 0
+    assert accepted.echoed == ()
     assert await message_state(store, "a-1") == ("ignored", reason)
     assert (await store.threads.chat(LAURA)).paused_until == 0
 
