@@ -33,8 +33,8 @@ class Accepted:
     stored: int = 0
     """Messages that are new."""
     duplicates: int = 0
-    echoes: int = 0
-    """Messages that are our own sends coming back."""
+    echoed: tuple[ChatKey, ...] = ()
+    """The chats of messages that are our own sends coming back, one entry each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ class Turn:
     opened_at: float
     messages: tuple[StoredMessage, ...]
     effects: bool = False
-    """True if a tool with side effects has been called for it: then nothing joins it any more."""
+    """True if a tool with side effects has been called for it, or something was said already: then
+    nothing joins it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,16 @@ class ChatRecord:
     contact_name: str = ""
     paused_until: float = 0
     apologised_at: float = 0
+    context_at: float = 0
+    """When the model was last told the moment and whom it talks to."""
+    context_text: str = ""
+    """Whom it was told, as `daemon.context` writes it; empty for never."""
+    token_ratio: float = 1
+    """Tokens as the server counts them, for each token of our own estimate."""
+    imported_at: float = 0
+    """When the messages from before Recado were put into the thread."""
+    loop_until: float = 0
+    """Until when the bot keeps out because it talks with a machine there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,37 @@ class ThreadItem:
     turn_id: int | None
     item: JsonObject
     tokens: int
+    id: int = 0
+    created_at: float = 0
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadHead:
+    """What stands for the oldest part of a thread, which is told no more."""
+
+    item: JsonObject | None
+    """A summary or the server's own compaction; None if that part was only dropped."""
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What is known of a conversation: of its chat, and of its thread the newest items."""
+
+    chat: ChatRecord
+    head: ThreadHead
+    items: tuple[ThreadItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the model has learnt and shown in a turn; stored together with the turn's items."""
+
+    context_text: str = ""
+    """Whom it was told it talks to, in this turn; empty if it was not told again."""
+    token_ratio: float = 0
+    """The new ratio of the chat; 0 leaves it as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +177,14 @@ class OutboxRow:
     attempts: int
     created_at: float
     attempted_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something remembered about a contact; the number is how the model names it."""
+
+    id: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
