@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test format check-format lint types pytest venv lock bench crash clean
+.PHONY: help run test format check-format lint types pytest venv lock bench engines crash clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,11 @@ venv: $(VENV)/dev.stamp  ## build .venv with the development tools
 
 bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md
 	@$(BIN)/python benchmarks/intake.py --write docs/performance.md
+
+engines: $(VENV)/dev.stamp  ## ask a model server at URL=http://…/v1 (KEY=, MODEL=, FIXTURES=1: docs/engines.md)
+	@RECADO_ENGINE_URL="$(URL)" RECADO_ENGINE_KEY="$(KEY)" RECADO_ENGINE_MODEL="$(MODEL)" \
+		RECADO_ENGINE_FIXTURES="$(FIXTURES)" \
+		$(BIN)/python -m pytest -q tests/assistant/test_foreign_server.py
 
 N ?= 1000
 SEED ?= 1

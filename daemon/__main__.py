@@ -46,11 +46,16 @@ def sandbox_command(config: Path | None) -> None:
 
 @main.command(name="check")
 @CONFIG_OPTION
-def check_command(config: Path | None) -> None:
+@click.option("--online", is_flag=True, help="Also ask Whapi and the model server.")
+def check_command(config: Path | None, *, online: bool) -> None:
     """Say whether the daemon could run: one line a finding, status 1 if there is an error."""
     from daemon.checks import offline_findings  # noqa: PLC0415 - the help needs none of it
 
     findings = offline_findings(config, environ=os.environ, cwd=Path.cwd())
+    if online:
+        from daemon.online_checks import check_online  # noqa: PLC0415 - the help needs none of it
+
+        findings += check_online(config, environ=os.environ, cwd=Path.cwd())
     for finding in findings:
         click.echo(f"{finding.level}: {finding.text}")
     sys.exit(1 if any(finding.level == "error" for finding in findings) else 0)

@@ -6,6 +6,7 @@ from functools import partial
 
 import trio
 
+from daemon.assistant.models import report_models
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
@@ -64,6 +65,14 @@ async def run(
             await resume_windows(needs, chats)
             urls = await nursery.start(http.run, name="http")
             side("model warm-up", needs.engine.warm_up)
+            side(
+                "models",
+                report_models,
+                needs.engine,
+                [settings.assistant.model],
+                world.log,
+                world.now,
+            )
             daemon.opened(urls)
             world.notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
             world.log.info("ready", symbol="✅", address=", ".join(urls))
@@ -116,6 +125,7 @@ class _Http:
             environment=settings.environment,
             webhook_secrets=tuple(s.get_secret_value() for s in settings.web.webhook_secret),
             admin_token=secret_text(settings.web.admin_token),
+            model_webhook_secret=secret_text(settings.assistant.webhook_secret),
             max_body_bytes=int(settings.web.max_body_mb * 1024 * 1024),
         )
         pages = create_pages(self._daemon, edge, log)

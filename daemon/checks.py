@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from daemon.composition import read_instructions
-from daemon.errors import SettingsError, ToolError
+from daemon.errors import SettingsError, ToolError, ValidatorError
 from daemon.settings import Settings, missing_keys
 from daemon.settings_sources import load_settings
-from daemon.tools.toolbox import load_tools
+from daemon.tools import builtin
+from daemon.tools.toolbox import Toolbox, load_tools
+from daemon.validation.builtin import in_order
+from daemon.validation.loading import load_validators
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ def offline_findings(
     findings += [Finding("warning", note) for note in loaded.notes]
     findings += [Finding("error", f"{key}: is not set") for key in missing_keys(settings)]
     findings += [_data_dir(settings.data_dir), _instructions(settings), _tools(settings)]
+    findings.append(_validators(settings))
     return findings
 
 
@@ -59,7 +63,17 @@ def _instructions(settings: Settings) -> Finding:
 def _tools(settings: Settings) -> Finding:
     try:
         tools = load_tools(settings.tools.modules, settings.tools.folder)
+        Toolbox([*builtin.ALL, *tools], disabled=settings.tools.disabled)
     except ToolError as error:
         return Finding("error", str(error))
     names = ", ".join(tool.name for tool in tools) or "only the built-in ones"
     return Finding("ok", f"tools: {names}")
+
+
+def _validators(settings: Settings) -> Finding:
+    own = settings.validators
+    try:
+        validators = in_order(load_validators(own.modules), disabled=own.disabled)
+    except ValidatorError as error:
+        return Finding("error", str(error))
+    return Finding("ok", f"validators: {', '.join(validator.name for validator in validators)}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import importlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -9,15 +10,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import trio
 from pydantic import SecretStr
 
+from daemon.assistant.engine import Engine
 from daemon.assistant.responses import open_responses_engine
+from daemon.assistant.wire import compacts
+from daemon.brakes import BrakeRules
 from daemon.breaker import Breaker
+from daemon.budget import Budget, Price
 from daemon.chats.channel import Channel
+from daemon.chats.chat_info import ChatInfoCache
+from daemon.chats.chat_labels import ChatLabels
 from daemon.chats.dependencies import ChatRules, Dependencies
+from daemon.chats.escalation import EscalationRules
 from daemon.errors import SettingsError
 from daemon.model import ChatKey
 from daemon.observe.logs import Log
@@ -28,7 +37,10 @@ from daemon.system.notify import Notify
 from daemon.texts import texts
 from daemon.tools import builtin
 from daemon.tools.toolbox import Toolbox, load_tools
+from daemon.validation.builtin import in_order
+from daemon.validation.loading import load_validators
 from daemon.whapi.client import open_whapi
+from daemon.whapi.wire import chat_id
 from daemon.window import WindowRules
 
 BREAKER_FAILURES = 5
@@ -64,14 +76,16 @@ OpenDependencies = Callable[[Settings, World], AbstractAsyncContextManager[Depen
 async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[Dependencies]:
     """Open everything that chats work with; closed in reverse order at the end of the block."""
     toolbox = Toolbox(
-        [
-            builtin.get_conversation_context,
-            *load_tools(settings.tools.modules, settings.tools.folder),
-        ],
+        [*builtin.ALL, *load_tools(settings.tools.modules, settings.tools.folder)],
+        disabled=settings.tools.disabled,
         on_fault=lambda name, error: world.log.warning(
             "tool raised an error", tool=name, exc_info=error
         ),
     )
+    validators = in_order(
+        load_validators(settings.validators.modules), disabled=settings.validators.disabled
+    )
+    world.metrics.expect_validators(validator.name for validator in validators)
     rules = chat_rules(settings, read_instructions(settings.assistant.instructions_file))
     async with (
         open_store(settings.data_dir, clock=world.clock, meter=_StoreMeter(world.metrics)) as store,
@@ -82,30 +96,26 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             rng=world.random,
             observe=partial(_observe_upstream, world.metrics, "whapi"),
         ) as gateway,
-        open_responses_engine(
-            base_url=settings.assistant.base_url,
-            api_key=secret_text(settings.assistant.api_key),
-            model=settings.assistant.model,
-            timeout_seconds=settings.assistant.run_timeout_seconds,
-            rng=world.random,
-            background=_background(settings),
-            options=settings.assistant.options,
-        ) as engine,
+        open_engine(settings, world.random) as engine,
     ):
         yield Dependencies(
             store=store,
             engine=engine,
             gateway=gateway,
+            chat_info=ChatInfoCache(gateway, world.log),
             toolbox=toolbox,
+            validators=validators,
             rules=rules,
             channel=Channel(
                 per_minute=rules.messages_per_minute if rules.typing else 0, log=world.log
             ),
+            labels=ChatLabels(gateway),
             model_breaker=Breaker(
                 threshold=BREAKER_FAILURES,
                 base_seconds=BREAKER_BASE_SECONDS,
                 cap_seconds=BREAKER_CAP_SECONDS,
             ),
+            run_slots=trio.CapacityLimiter(settings.assistant.max_concurrent_runs),
             texts=texts(settings.language, settings.texts.model_dump()),
             log=world.log,
             metrics=world.metrics,
@@ -115,9 +125,42 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
         )
 
 
+def open_engine(settings: Settings, rng: Random) -> AbstractAsyncContextManager[Engine]:
+    """Open the engine that the settings choose. Raises SettingsError if they do not suffice."""
+    assistant = settings.assistant
+    if assistant.engine == "assistants":
+        if not assistant.assistant_id:
+            raise SettingsError(["assistant.assistant_id: is needed by the engine assistants"])
+        # Loaded only when chosen: nobody needs both.
+        module = importlib.import_module("daemon.assistant.assistants")
+        opened: AbstractAsyncContextManager[Engine] = module.open_assistants_engine(
+            base_url=assistant.base_url,
+            api_key=secret_text(assistant.api_key),
+            assistant_id=assistant.assistant_id,
+            model=assistant.model,
+            timeout_seconds=assistant.run_timeout_seconds,
+            options=_model_options(settings),
+        )
+        return opened
+    return open_responses_engine(
+        base_url=assistant.base_url,
+        api_key=secret_text(assistant.api_key),
+        model=assistant.model,
+        timeout_seconds=assistant.run_timeout_seconds,
+        rng=rng,
+        background=_background(settings),
+        options=_model_options(settings),
+        told_by_webhook=assistant.webhook_secret is not None,
+    )
+
+
 def chat_rules(settings: Settings, instructions: str) -> ChatRules:
     """The settings that chats go by, in seconds."""
     buffer = settings.buffer
+    server_compacts = settings.assistant.compaction == "auto" and compacts(
+        settings.assistant.base_url, settings.assistant.model
+    )
+    sums_up = settings.assistant.compaction != "drop" and not server_compacts
     return ChatRules(
         instructions=instructions,
         language=settings.language,
@@ -134,10 +177,46 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         run_timeout_seconds=settings.assistant.run_timeout_seconds,
         max_tool_rounds=settings.assistant.max_tool_rounds,
         history_tokens=settings.assistant.history_tokens,
+        compaction="summary" if sums_up else "drop",
+        server_compacts=server_compacts,
+        import_messages=settings.history.import_messages,
         pause_seconds=settings.takeover.pause_minutes * 60,
         max_age_seconds=settings.recovery.max_age_hours * 3600,
         messages_per_minute=settings.delivery.messages_per_minute,
         typing=settings.delivery.typing,
+        budget=_budget(settings),
+        brakes=_brakes(settings),
+        escalation=EscalationRules(
+            chat=chat_id(settings.escalation.chat),
+            label=settings.escalation.label,
+            pause_seconds=60
+            * max(settings.escalation.pause_minutes, settings.takeover.pause_minutes),
+        ),
+    )
+
+
+def _budget(settings: Settings) -> Budget:
+    budget = settings.budget
+    return Budget(
+        contact_tokens=budget.contact_tokens,
+        contact_cost=budget.contact_cost,
+        total_tokens=budget.total_tokens,
+        total_cost=budget.total_cost,
+        price=Price(**budget.prices.get(settings.assistant.model, {})),
+        answer_tokens=budget.answer_tokens,
+    )
+
+
+def _brakes(settings: Settings) -> BrakeRules:
+    brakes = settings.brakes
+    return BrakeRules(
+        turns_per_minute=brakes.turns_per_minute,
+        loop_answers=brakes.loop_answers,
+        loop_seconds=brakes.loop_seconds,
+        loop_reply_seconds=brakes.loop_reply_seconds,
+        repeats=brakes.repeats,
+        repeat_seconds=brakes.repeat_minutes * 60,
+        pause_seconds=brakes.pause_minutes * 60,
     )
 
 
@@ -177,6 +256,14 @@ def _observe_upstream(
 def secret_text(value: SecretStr | None) -> str:
     """The secret itself; empty if it is not set."""
     return value.get_secret_value() if value else ""
+
+
+def _model_options(settings: Settings) -> dict[str, Any]:
+    """The operator's own fields of each request, the hosted tools among its tools."""
+    options, hosted = settings.assistant.options, settings.assistant.hosted_tools
+    if not hosted:
+        return options
+    return {**options, "tools": [*options.get("tools", ()), *hosted]}
 
 
 def _background(settings: Settings) -> bool | None:

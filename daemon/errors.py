@@ -17,10 +17,14 @@ RecadoError
 │   ├── ModelRejected             the same request will never work
 │   │   └── ContextTooLong        a shorter one may
 │   └── ResponseGone              the response asked for is no longer there: run again
-└── ToolError                     a tool module that cannot be loaded: stop (exit status 2)
+├── BudgetSpent                  the day's budget does not pay for it: say so and stop
+├── ToolError                     a tool module that cannot be loaded: stop (exit status 2)
+└── ValidatorError                likewise a validator: stop (exit status 2)
 
 Messages name what is wrong and where; they never hold a secret, a phone number or a text.
 """
+
+from typing import Literal
 
 
 class RecadoError(Exception):
@@ -112,3 +116,15 @@ class ResponseGone(AssistantError):
 
 class ToolError(RecadoError):
     """A tool module cannot be loaded, or a tool is declared wrongly."""
+
+
+class BudgetSpent(RecadoError):
+    """The budget of the day does not pay for a call of the model. ``whose``: contact or total."""
+
+    def __init__(self, whose: Literal["contact", "total"]) -> None:
+        super().__init__(f"the {whose} budget of the day is spent")
+        self.whose = whose
+
+
+class ValidatorError(RecadoError):
+    """A validator module cannot be loaded, or a validator is declared wrongly."""

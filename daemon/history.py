@@ -28,23 +28,38 @@ def fit(
 
     ``items``: turn (None for what belongs to none), item and its tokens, oldest first.
     """
-    turns = [
-        list(group)
-        for _, group in groupby(enumerate(items), key=lambda entry: _turn_of(entry[0], entry[1]))
-    ]
-    kept: list[JsonObject] = []
-    for turn in reversed(turns):
-        budget -= sum(tokens for _, (_, _, tokens) in turn)
+    entries = list(items)
+    first = first_that_fits([(turn, tokens) for turn, _, tokens in entries], budget=budget)
+    return consistent([item for _, item, _ in entries[first:]])
+
+
+def first_that_fits(sizes: Sequence[tuple[int | None, int]], *, budget: int) -> int:
+    """Where the newest turns begin whose tokens together are at most ``budget``.
+
+    ``sizes``: turn and tokens of each item, oldest first. Their number if not one turn fits.
+    """
+    first = len(sizes)
+    for turn in reversed(turns_of(sizes)):
+        budget -= sum(sizes[place][1] for place in turn)
         if budget < 0:
             break
-        kept[:0] = [item for _, (_, item, _) in turn]
-    return consistent(kept)
+        first = turn.start
+    return first
 
 
-def _turn_of(index: int, entry: tuple[int | None, JsonObject, int]) -> tuple[str, int]:
+def turns_of(sizes: Sequence[tuple[int | None, int]]) -> list[range]:
+    """The places of the items that belong together, oldest first."""
+    groups = groupby(range(len(sizes)), key=lambda place: _turn_of(place, sizes[place][0]))
+    turns: list[range] = []
+    for _, places in groups:
+        start = next(places)
+        turns.append(range(start, start + 1 + sum(1 for _ in places)))
+    return turns
+
+
+def _turn_of(place: int, turn_id: int | None) -> tuple[str, int]:
     """Group the items of one turn; an item without a turn stands alone."""
-    turn_id = entry[0]
-    return ("alone", index) if turn_id is None else ("turn", turn_id)
+    return ("alone", place) if turn_id is None else ("turn", turn_id)
 
 
 def consistent(items: Sequence[JsonObject]) -> tuple[JsonObject, ...]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from daemon.budget import day_of, used_ratios
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.errors import StoreUnavailable
@@ -47,6 +48,9 @@ async def refresh(needs: Dependencies, figures: Figures) -> None:
     figures.total_threads, figures.active_threads = counts
     figures.oldest_unanswered = await store.inbox.oldest_unanswered() or 0
     figures.outbox = await store.outbox.counts()
+    used = await store.usage.total(day_of(needs.now(), needs.rules.zone))
+    for limit, ratio in used_ratios(needs.rules.budget, used).items():
+        needs.metrics.budget_used_ratio.labels(limit).set(ratio)
 
 
 async def keep_sweeping(needs: Dependencies, chats: ChatRegistry, delay_seconds: float) -> None:

@@ -138,6 +138,8 @@ class RecordedRound:
     response: ModelResponse | None
     calls: int
     """How often the model was asked in this round."""
+    note: str = ""
+    """What the model was told when this answer was sent back to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,10 @@ class OutboxRow:
     attempts: int
     created_at: float
     attempted_at: float
+
+
+MAX_FACT_CHARACTERS = 300
+"""Facts are told to the model in every request, so they are short."""
 
 
 @dataclass(frozen=True, slots=True)

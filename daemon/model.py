@@ -190,6 +190,13 @@ class StatusUpdate(Value, frozen=True, kw_only=True, omit_defaults=True):
     error: str = ""
 
 
+class LabelChange(Value, frozen=True, kw_only=True):
+    """The labels that a chat has now, by their names."""
+
+    key: ChatKey
+    labels: tuple[str, ...]
+
+
 class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
     """Everything one webhook call said, in the order it said it."""
 
@@ -203,8 +210,10 @@ class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
     """Edits told by ``messages_updates``; those in ``messages`` are contents of messages."""
     deletions: tuple[Deletion, ...] = ()
     """Deletions told by ``messages_removed``; likewise."""
+    label_changes: tuple[LabelChange, ...] = ()
+    """Told by ``chats_updates``."""
     other_keys: tuple[str, ...] = ()
-    """Keys of the payload that were stored without being read: ``chats_updates``, ``health`` …"""
+    """Keys of the payload that were stored without being read: ``contacts``, ``health`` …"""
     unreadable: tuple[str, ...] = ()
     """One line for each part that could not be read: where, and why. The raw event is stored."""
 
@@ -243,6 +252,8 @@ class ModelRequest(Value, frozen=True, kw_only=True):
     tools: tuple[ToolSpec, ...] = ()
     contact_hash: str = ""
     """Stable and anonymous name of the contact, for the provider's abuse signals and cache."""
+    compact_at: int = 0
+    """From how many input tokens on a server that can is to compact the conversation; 0: never."""
 
 
 class FunctionCall(Value, frozen=True, kw_only=True):

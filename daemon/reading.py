@@ -5,9 +5,8 @@ to the model is named in brackets, so that it can ask instead of guessing.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 
-from daemon.ledger import ChatRecord, StoredMessage
+from daemon.ledger import StoredMessage
 from daemon.model import (
     AnyContent,
     Choice,
@@ -93,16 +92,3 @@ def agent_items(messages: Sequence[StoredMessage], texts: Texts) -> list[JsonObj
     name = messages[0].message.author_name or messages[0].message.author
     words = "\n".join(as_lines(stored.message) for stored in messages)
     return [{"role": "assistant", "content": f"{texts.note_of(name)}\n{words}"}]
-
-
-def context_line(texts: Texts, chat: ChatRecord, local_time: datetime) -> str:
-    """What the model should know of the moment: date, time and who it is talking to."""
-    parts = [
-        f"{texts.date_label}: {local_time:%d/%m/%Y}",
-        f"{texts.time_label}: {local_time:%H:%M} ({local_time.tzname()})",
-    ]
-    if chat.contact_name:
-        parts.append(f"{texts.contact_label}: {chat.contact_name}")
-    if chat.name and chat.name != chat.contact_name:
-        parts.append(f"{texts.chat_label}: {chat.name}")
-    return " | ".join(parts)

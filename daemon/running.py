@@ -38,6 +38,7 @@ class RunningDaemon:
         self._settings = settings
         self._store = needs.store
         self._metrics = needs.metrics
+        self._engine = needs.engine
         self._channel = needs.channel
         self._model_breaker = needs.model_breaker
         self._now = needs.now
@@ -56,6 +57,10 @@ class RunningDaemon:
         and the next start answers it.
         """
         await self._intake.accept(body, path_event)
+
+    def response_ended(self, response_id: str) -> None:
+        """The model server says that a response has ended."""
+        self._engine.notice(response_id)
 
     def hook_answered(self, status: int, seconds: float) -> None:
         """A webhook call was answered, so long after its last byte."""

@@ -27,6 +27,7 @@ EXAMPLE_TOOLS = Path("config/tools")
 """A small hotel, if the sandbox is started where the repository is."""
 
 TOKEN = "sandbox-token"  # noqa: S105 - both ends of it are simulated
+ASSISTANT_ID = "asst_sandbox"
 GRACE_SECONDS = 0.2
 
 
@@ -92,6 +93,7 @@ def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
             "base_url": f"{outside.model_url}/v1",
             "api_key": SecretStr(TOKEN),
             "background": True,
+            "assistant_id": settings.assistant.assistant_id or ASSISTANT_ID,
         }
     )
     return settings.model_copy(update={"whapi": whapi, "assistant": assistant})

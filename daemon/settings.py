@@ -14,20 +14,27 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from daemon.settings_rules import (
+    Amount,
     Background,
+    Count,
     FilePath,
     Name,
     Names,
+    OptionalChat,
     OptionalPath,
     OptionalSecret,
     OptionalUrl,
+    OwnId,
+    OwnName,
     OwnText,
     Port,
+    Prices,
     Rule,
     Seconds,
     Secrets,
     Switch,
     Table,
+    Tables,
     TimeZone,
     Url,
 )
@@ -89,6 +96,14 @@ class AssistantSettings(Section):
     engine: Annotated[Literal["responses", "assistants"], Rule("responses or assistants")] = Field(
         default="responses", description="API that the server speaks: responses or assistants"
     )
+    assistant_id: OwnId = Field(
+        default="", description="with engine assistants: the assistant that its runs are made of"
+    )
+    webhook_secret: OptionalSecret = Field(
+        default=None,
+        description="of the model server's webhooks (whsec_…) at /openai/webhook; with background"
+        " they tell when an answer is ready and no stream is held open",
+    )
     base_url: Url = Field(
         default="https://api.openai.com/v1", description="where the model server is"
     )
@@ -107,12 +122,36 @@ class AssistantSettings(Section):
     max_tool_rounds: Annotated[
         int, Field(ge=0, le=100), Rule("a whole number from 0 to 100", int)
     ] = Field(default=8, description="calls of the model in one run before it must answer")
+    max_concurrent_runs: Annotated[
+        int, Field(ge=1, le=100_000), Rule("a whole number from 1 to 100000", int)
+    ] = Field(default=200, description="runs of all chats at once; further ones wait in line")
     history_tokens: Annotated[
         int, Field(ge=1), Rule("a whole number of tokens, 1 or more", int)
     ] = Field(default=24000, description="of the conversation so far that the model is shown")
+    compaction: Annotated[Literal["auto", "summary", "drop"], Rule("auto, summary or drop")] = (
+        Field(
+            default="auto",
+            description="of a conversation longer than that: a summary by the model, the oldest"
+            " part dropped, or (auto) the server's own where it has one, else a summary",
+        )
+    )
     options: Table = Field(
         default={},
         description="passed to the model call as they are: reasoning, service_tier and so on",
+    )
+    hosted_tools: Tables = Field(
+        default=(), description="tools that the server runs itself: web search, MCP servers"
+    )
+
+
+class HistorySettings(Section):
+    """``[history]``: conversations from before Recado."""
+
+    import_messages: Annotated[
+        int, Field(ge=0, le=400), Rule("a whole number from 0 to 400", int)
+    ] = Field(
+        default=50,
+        description="read from Whapi when a customer writes for the first time; 0 reads none",
     )
 
 
@@ -122,6 +161,20 @@ class ToolSettings(Section):
     modules: Names = Field(default=(), description="Python modules that declare tools")
     folder: OptionalPath = Field(
         default=None, description="a folder of Python files that declare tools"
+    )
+    disabled: Names = Field(
+        default=(), description="names of tools, built-in ones included, that are not offered"
+    )
+
+
+class ValidatorSettings(Section):
+    """``[validators]``: what looks at an answer before the customer reads it."""
+
+    modules: Names = Field(
+        default=(), description="Python modules that declare validators of your own"
+    )
+    disabled: Names = Field(
+        default=(), description="names of validators, built-in ones included, that are left out"
     )
 
 
@@ -156,6 +209,18 @@ class TakeoverSettings(Section):
     )
 
 
+class EscalationSettings(Section):
+    """``[escalation]``: handing a chat to a person when the model asks for it."""
+
+    chat: OptionalChat = Field(
+        default="", description="where agents are told: a number or chat id, best a group's"
+    )
+    label: OwnName = Field(default="", description="WhatsApp label that the chat gets")
+    pause_minutes: Annotated[float, Field(ge=0), Rule("a number of minutes, 0 or more", float)] = (
+        Field(default=60, description="silence after handing over, at least takeover.pause_minutes")
+    )
+
+
 class DeliverySettings(Section):
     """``[delivery]``: how answers are sent."""
 
@@ -165,6 +230,45 @@ class DeliverySettings(Section):
     messages_per_minute: Annotated[
         float, Field(ge=0), Rule("a number of messages, 0 or more", float)
     ] = Field(default=120, description="of all chats together while typing is shown; 0: no limit")
+
+
+class BudgetSettings(Section):
+    """``[budget]``: what the model may use up in a day (in the time zone of ``timezone``)."""
+
+    contact_tokens: Count = Field(default=0, description="for one contact; 0: no limit")
+    contact_cost: Amount = Field(default=0, description="for one contact; 0: no limit")
+    total_tokens: Count = Field(default=0, description="for all contacts together; 0: no limit")
+    total_cost: Amount = Field(default=0, description="for all contacts together; 0: no limit")
+    currency: Name = Field(default="USD", description="of the costs and prices; only shown")
+    prices: Prices = Field(
+        default={},
+        description="by model, for a million tokens: { input = 1.0, cached = 0.1, output = 4.0 }",
+    )
+    answer_tokens: Count = Field(
+        default=2000, description="set aside for the output of a call until its real use is known"
+    )
+
+
+class BrakeSettings(Section):
+    """``[brakes]``: chats that go too fast, and talks with machines."""
+
+    turns_per_minute: Count = Field(
+        default=10, description="of one chat; further messages are answered later; 0: no limit"
+    )
+    loop_answers: Count = Field(
+        default=6, description="answers in a row that are replied to at once are a loop; 0: off"
+    )
+    loop_seconds: Seconds = Field(default=120, description="the time in which they count")
+    loop_reply_seconds: Seconds = Field(default=10, description="what counts as at once")
+    repeats: Count = Field(
+        default=4, description="turns in which the same words come are a loop; 0: off"
+    )
+    repeat_minutes: Annotated[
+        float, Field(gt=0, le=1440), Rule("a number of minutes above 0, at most 1440", float)
+    ] = Field(default=10, description="the time in which they count")
+    pause_minutes: Annotated[float, Field(gt=0), Rule("a number of minutes above 0", float)] = (
+        Field(default=30, description="a chat in a loop is not answered")
+    )
 
 
 class RecoverySettings(Section):
@@ -207,6 +311,13 @@ class TextSettings(Section):
     unclear: OwnText = Field(default="", description="sent when the answer was not fit to be sent")
     expired: OwnText = Field(default="", description="sent for messages too old to be answered")
     too_long: OwnText = Field(default="", description="sent for a message too long to be read")
+    escalation: OwnText = Field(
+        default="",
+        description="sent to the agents; {urgency} {name} {chat} {reason} {summary} {link}",
+    )
+    budget: OwnText = Field(
+        default="", description="sent once a day a chat when the budget of the day is spent"
+    )
     agent_note: OwnText = Field(
         default="", description="put before an agent's words in the thread; {name} is the agent"
     )
@@ -240,10 +351,15 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     whapi: WhapiSettings = WhapiSettings()
     assistant: AssistantSettings = AssistantSettings()
+    history: HistorySettings = HistorySettings()
     tools: ToolSettings = ToolSettings()
+    validators: ValidatorSettings = ValidatorSettings()
     buffer: BufferSettings = BufferSettings()
     takeover: TakeoverSettings = TakeoverSettings()
+    escalation: EscalationSettings = EscalationSettings()
     delivery: DeliverySettings = DeliverySettings()
+    budget: BudgetSettings = BudgetSettings()
+    brakes: BrakeSettings = BrakeSettings()
     recovery: RecoverySettings = RecoverySettings()
     retention: RetentionSettings = RetentionSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
@@ -287,6 +403,16 @@ def production_faults(settings: Settings) -> dict[str, str]:
         elif any(len(secret.get_secret_value()) < MIN_SECRET_LENGTH for secret in secrets):
             faults[key] = f"must have at least {MIN_SECRET_LENGTH} characters in production"
     return faults
+
+
+def budget_faults(settings: Settings) -> dict[str, str]:
+    """Find a limit that could never be reached: a cost where the model has no price."""
+    budget = settings.budget
+    if settings.assistant.model in budget.prices:
+        return {}
+    limits = {"budget.contact_cost": budget.contact_cost, "budget.total_cost": budget.total_cost}
+    fault = f"needs a price of {settings.assistant.model} in budget.prices"
+    return {key: fault for key, limit in limits.items() if limit}
 
 
 def open_routes(settings: Settings) -> list[str]:

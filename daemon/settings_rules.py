@@ -90,6 +90,12 @@ def _require_header_value(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _require_types(tables: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    if not all(isinstance(table.get("type"), str) for table in tables):
+        raise ValueError("a table without a type")
+    return tables
+
+
 def _empty_is_unset(value: object) -> object:
     return None if value == "" else value
 
@@ -145,9 +151,32 @@ Secrets = Annotated[
         secret=True,
     ),
 ]
+OptionalChat = Annotated[
+    str,
+    Field(pattern=r"^(\+?[0-9]{7,15}|[0-9]{5,25}(-[0-9]{5,15})?@(s\.whatsapp\.net|lid|g\.us))?$"),
+    Rule("a phone number with its country code, a chat id such as …@g.us, or empty"),
+]
+OwnName = Annotated[str, Rule("a name, or empty")]
 OwnText = Annotated[str, Rule("a text; empty takes the built-in one")]
+OwnId = Annotated[str, Rule("an id, or empty")]
 Background = Annotated[bool | Literal["auto"], Rule('true, false or "auto"', _read_background)]
 Table = Annotated[dict[str, Any], Rule("a table (in the environment: a JSON object)", _read_table)]
+Tables = Annotated[
+    tuple[dict[str, Any], ...],
+    Field(strict=False),
+    AfterValidator(_require_types),
+    Rule("a list of tables, each with a type (in the environment: a JSON list)", _read_table),
+]
+Count = Annotated[int, Field(ge=0), Rule("a whole number, 0 or more", int)]
+Amount = Annotated[float, Field(ge=0), Rule("an amount of money, 0 or more", float)]
+Prices = Annotated[
+    dict[str, dict[Literal["input", "cached", "output"], Annotated[float, Field(ge=0)]]],
+    Rule(
+        "a table of models, each with amounts for input, cached and output (in the environment: a"
+        " JSON object)",
+        _read_table,
+    ),
+]
 TimeZone = Annotated[
     str, AfterValidator(_require_time_zone), Rule("a known time zone such as America/Bogota")
 ]

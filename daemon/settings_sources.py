@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from daemon.errors import SettingsError
-from daemon.settings import Settings, fields_by_key, open_routes, production_faults
+from daemon.settings import Settings, budget_faults, fields_by_key, open_routes, production_faults
 from daemon.settings_rules import rule_of
 
 PLAIN_NAMES = {
@@ -78,7 +78,7 @@ def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path)
         | _from_credentials(environ, problems)
     )
     settings = _resolve_paths(_check(given, problems), cwd)
-    for key, fault in production_faults(settings).items():
+    for key, fault in (production_faults(settings) | budget_faults(settings)).items():
         # A key whose value was refused above is not missing as well.
         if not any(line.startswith(f"{key}:") for line in problems):
             problems.append(f"{key}: {fault} ({_origin_or_place(key, given)})")

@@ -14,7 +14,7 @@ import trio
 from daemon import __version__
 from daemon.app import bind_address, run
 from daemon.composition import World
-from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError
+from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError, ValidatorError
 from daemon.observe.logs import Log, open_log, route_library_logs
 from daemon.observe.metrics import Metrics
 from daemon.observe.redaction import Redactor
@@ -33,7 +33,7 @@ CLEAN, CRASHED, UNUSABLE = 0, 1, 2
 DEFAULT_PORT = 8080
 """Where the minimal server listens if even the port is unknown."""
 
-UNUSABLE_ERRORS = (SettingsError, ToolError, StoreInUse, StoreDamaged)
+UNUSABLE_ERRORS = (SettingsError, ToolError, ValidatorError, StoreInUse, StoreDamaged)
 """A person has to act before the daemon can run."""
 
 
@@ -97,7 +97,13 @@ def _run(settings: Settings, log: Log, environ: Mapping[str, str], *, sandbox: b
 
 def _open_log(settings: Settings, environ: Mapping[str, str]) -> Log:
     web, whapi, assistant = settings.web, settings.whapi, settings.assistant
-    held = (*web.webhook_secret, web.admin_token, whapi.token, assistant.api_key)
+    held = (
+        *web.webhook_secret,
+        web.admin_token,
+        whapi.token,
+        assistant.api_key,
+        assistant.webhook_secret,
+    )
     return open_log(
         stream=sys.stderr,
         level=settings.log.level,

@@ -1,6 +1,6 @@
 """The few texts that the daemon says by itself, in Spanish and in English.
 
-Customers read the first four; the model reads the rest. Everything else that a customer reads was
+Customers read the first five; the model reads the rest. Everything else that a customer reads was
 written by the model or by a person of the business. Each text can be replaced in the configuration
 (table ``[texts]``).
 """
@@ -22,6 +22,11 @@ class Texts:
     """To the customer, once a chat, for messages that are too old to be answered."""
     too_long: str
     """To the customer, for a message too long to be read."""
+    escalation: str
+    """To the agents, when a chat is handed to them: a template with ``{urgency}``, ``{name}``,
+    ``{chat}``, ``{reason}``, ``{summary}`` and ``{link}``."""
+    budget: str
+    """To the customer, once a day, when the budget of the day is spent."""
     agent_note: str
     """In the thread, before the words of an agent: a template with ``{name}``."""
     date_label: str
@@ -51,6 +56,14 @@ _BUILT_IN = MappingProxyType(
                 " Si todavía necesitas algo, escríbenos y te ayudamos."
             ),
             too_long="Tu mensaje es muy largo. ¿Me lo envías resumido o en partes, por favor?",
+            escalation=(
+                "{urgency} *{name}* necesita a una persona\n{chat}\n*Motivo:* {reason}"
+                "\n*Resumen:* {summary}\n{link}"
+            ),
+            budget=(
+                "Por hoy no puedo seguir respondiéndote por aquí."
+                " Ya tenemos tu mensaje y una persona del equipo te escribirá."
+            ),
             agent_note="[Mensaje manual de {name}]",
             date_label="Fecha",
             time_label="Hora",
@@ -70,6 +83,14 @@ _BUILT_IN = MappingProxyType(
                 " If you still need anything, write to us and we will help."
             ),
             too_long="Your message is very long. Could you shorten it or send it in parts, please?",
+            escalation=(
+                "{urgency} *{name}* needs a person\n{chat}\n*Reason:* {reason}"
+                "\n*Summary:* {summary}\n{link}"
+            ),
+            budget=(
+                "I cannot go on answering you here today."
+                " We have your message, and a person of the team will write to you."
+            ),
             agent_note="[Message written by {name}]",
             date_label="Date",
             time_label="Time",

@@ -33,7 +33,7 @@ def check_availability(arrival: date, nights: int = 1) -> str:
     return "\n".join(free) or "No room is free for these dates."
 
 
-@tool(effects=True)
+@tool(effects=True, idempotent=True, concurrency=1)
 def book_room(
     context: ToolContext, room: str, arrival: date, nights: int, guest: str
 ) -> dict[str, object]:

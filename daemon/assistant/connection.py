@@ -1,7 +1,7 @@
-"""The model server over HTTP: the SDK's client, its four calls, its errors made ours.
+"""The model server over HTTP: the SDK's client, its calls, its errors made ours.
 
 Importing this module imports `openai`, which costs 25 MB and a second: only
-`daemon.assistant.responses` does it, on a worker thread.
+`daemon.assistant.connecting` does it, on a worker thread.
 
 The SDK is used for connections, authentication and the reading of errors. Its event streams are
 not: they leave async generators behind when an event is malformed or a `[DONE]` arrives, and they
@@ -11,15 +11,17 @@ build models of every delta. So streams are read here, to their end or to a canc
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import quote
 
 import httpx2
 import msgspec
 import openai
 import trio
+from openai._types import RequestOptions
 
 from daemon.assistant import failures
+from daemon.assistant.assistants_wire import ThreadBusy, is_race
 from daemon.assistant.events import ResponseReader
 from daemon.errors import ModelTemporary, ResponseGone
 from daemon.model import JsonObject
@@ -61,6 +63,36 @@ class Connection:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.close()
+
+    async def call(
+        self,
+        method: Literal["GET", "POST", "DELETE"],
+        path: str,
+        body: JsonObject | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        stored: bool = False,
+    ) -> JsonObject:
+        """Make one plain call of the API and return the JSON object it answers with.
+
+        `stored` is for things that the server should have: 404 then raises ResponseGone. A race of
+        the Assistants API (see `assistants_wire.is_race`) raises ThreadBusy.
+        """
+        options: RequestOptions = {"headers": dict(headers or {}), "params": dict(query or {})}
+        with _errors_translated(stored=stored):
+            if method == "GET":
+                answer = await self._client.get(path, cast_to=httpx2.Response, options=options)
+            elif method == "DELETE":
+                answer = await self._client.delete(path, cast_to=httpx2.Response, options=options)
+            else:
+                answer = await self._client.post(
+                    path,
+                    content=msgspec.json.encode(body or {}),
+                    cast_to=httpx2.Response,
+                    options=options,
+                )
+            return _object(answer.content)
 
     async def create(
         self, body: JsonObject, reader: ResponseReader, *, on_line: Callable[[], None]
@@ -135,11 +167,15 @@ async def _read(stream: object, reader: ResponseReader, on_line: Callable[[], No
         await response.aclose()
 
 
-def _take_whole(content: bytes, reader: ResponseReader) -> None:
+def _object(content: bytes) -> JsonObject:
     try:
-        body = msgspec.json.decode(content, type=dict[str, Any])
+        return msgspec.json.decode(content, type=dict[str, Any])
     except msgspec.DecodeError:
         raise ModelTemporary("the model server's answer is not JSON") from None
+
+
+def _take_whole(content: bytes, reader: ResponseReader) -> None:
+    body = _object(content)
     reader.take_response(body, status="completed" if "output" in body else "")
 
 
@@ -155,6 +191,8 @@ def _errors_translated(*, stored: bool = False) -> Iterator[None]:
     except openai.APIStatusError as error:
         if stored and error.status_code in {404, 405, 410}:
             raise ResponseGone(f"the model server answered {error.status_code}") from None
+        if error.status_code == 400 and is_race(error.message):
+            raise ThreadBusy("a run is active on this thread") from None
         headers = _lower(error.response.headers)
         raise failures.from_status(error.status_code, error.body, headers) from None
     except (openai.APITimeoutError, httpx2.TimeoutException):

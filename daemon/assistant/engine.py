@@ -1,6 +1,6 @@
 """What Recado asks of a model server, whichever API that server speaks."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from daemon.model import ModelRequest, ModelResponse
@@ -55,3 +55,9 @@ class Engine(Protocol):
 
     async def warm_up(self) -> None:
         """Do now what would delay the first call, without blocking the event loop."""
+
+    async def list_models(self) -> Mapping[str, str]:
+        """Ask which models the server offers: shutdown dates (YYYY-MM-DD or empty) by name."""
+
+    def notice(self, response_id: str) -> None:
+        """Hear from elsewhere that a response has ended; wakes a call that waits for it."""

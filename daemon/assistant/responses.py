@@ -6,7 +6,6 @@ restart, and cancelled explicitly. Where it does not, closing the connection is 
 cut answer is lost.
 """
 
-import importlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -16,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from daemon.assistant import failures, wire
+from daemon.assistant.connecting import LazyConnection, connection_to
 from daemon.assistant.engine import Engine
 from daemon.assistant.events import ResponseReader
+from daemon.assistant.models import read_models
+from daemon.assistant.notices import Notices
 from daemon.errors import AssistantError, ModelRejected, ModelTemporary, ResponseGone
 from daemon.model import JsonObject, ModelRequest, ModelResponse
 
@@ -29,6 +31,9 @@ ABANDON_SECONDS = 1.0
 
 CANCEL_SECONDS = 5.0
 POLL_SECONDS = 1.0
+NOTICE_SECONDS = 15.0
+"""How long the word of a webhook is waited for before the server is asked instead."""
+
 FOLLOW_DELAYS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Seconds before each try at picking up a cut stream; they start anew when a try brought news."""
 
@@ -47,55 +52,51 @@ async def open_responses_engine(
     background: bool | None = None,
     options: Mapping[str, Any] | None = None,
     idle_seconds: float = 60,
+    told_by_webhook: bool = False,
 ) -> AsyncIterator[Engine]:
     """Open the engine; its connections are closed at the end of the block.
 
     `background` None means: on where the server is known to support it. `timeout_seconds` bounds
     one call of the model as a whole, `idle_seconds` the silence between two events of its stream.
     `options` are further fields of the request, such as ``reasoning``, ``service_tier`` or hosted
-    ``tools``. No call may be under way when the block ends.
+    ``tools``. `told_by_webhook`: where the server keeps responses, no stream is held open; the end
+    of a response is told by `Engine.notice`, and asked for now and then in case that is lost. No
+    call may be under way when the block ends.
     """
     keeps = wire.keeps_responses(base_url) if background is None else background
     profile = wire.ServerProfile(
         model=model, background=keeps, openai=wire.is_openai(base_url), options=options or {}
     )
 
-    def connect() -> "Connection":
-        # The import takes a second or more, and the client reads certificates.
-        module = importlib.import_module("daemon.assistant.connection")
-        connection: Connection = module.Connection(
-            base_url=base_url, api_key=api_key, idle_seconds=idle_seconds
-        )
-        return connection
-
-    engine = ResponsesEngine(profile, connect=connect, timeout_seconds=timeout_seconds, rng=rng)
+    connection = connection_to(base_url=base_url, api_key=api_key, idle_seconds=idle_seconds)
+    notices = Notices() if keeps and told_by_webhook else None
+    engine = ResponsesEngine(
+        profile, connection, timeout_seconds=timeout_seconds, rng=rng, notices=notices
+    )
     try:
         yield engine
     finally:
-        with trio.move_on_after(ABANDON_SECONDS, shield=True):
-            await engine.aclose()
+        await connection.aclose()
 
 
 class ResponsesEngine:
-    """See `Engine` for the contract and `open_responses_engine` for the way to get one.
-
-    `connect` builds the connection; it may block and runs on a worker thread, at the first call.
-    """
+    """See `Engine` for the contract and `open_responses_engine` for the way to get one."""
 
     def __init__(
         self,
         profile: wire.ServerProfile,
+        connection: LazyConnection,
         *,
-        connect: Callable[[], "Connection"],
         timeout_seconds: float,
         rng: random.Random,
+        notices: Notices | None = None,
     ) -> None:
+        """Set it up; with `notices` no stream is held open for a response that is kept."""
         self._profile = profile
-        self._connect = connect
-        self._connecting = trio.Lock()
-        self._connection: Connection | None = None
+        self._connection = connection
         self._timeout_seconds = timeout_seconds
         self._rng = rng
+        self._notices = notices
 
     @property
     def can_resume(self) -> bool:
@@ -108,6 +109,8 @@ class ResponsesEngine:
         """Run the model once over the whole input; see `Engine.respond`."""
         reader = ResponseReader()
         body = wire.request_body(request, self._profile)
+        if self._notices is not None:
+            body["stream"] = False
         await self._bounded(partial(self._run, body, reader, on_started), reader)
         outcome = _final(reader)
         if outcome["status"] == "failed":
@@ -129,7 +132,7 @@ class ResponsesEngine:
         """Stop a response; see `Engine.cancel`. Takes 5 seconds at most."""
         with trio.move_on_after(CANCEL_SECONDS):
             try:
-                connection = await self._connected()
+                connection = await self._connection.get()
                 await connection.cancel(response_id)
             except (ResponseGone, ModelRejected):
                 return True  # unknown, or finished in the meantime
@@ -140,21 +143,19 @@ class ResponsesEngine:
 
     async def warm_up(self) -> None:
         """Import the SDK and build the client, on a worker thread."""
-        await self._connected()
+        await self._connection.get()
 
-    async def aclose(self) -> None:
-        """Close all connections."""
-        if self._connection is not None:
-            await self._connection.aclose()
+    async def list_models(self) -> Mapping[str, str]:
+        """Ask which models the server offers; see `Engine.list_models`."""
+        with trio.move_on_after(CANCEL_SECONDS):
+            connection = await self._connection.get()
+            return read_models(await connection.call("GET", "/models"))
+        raise ModelTemporary("the model server did not list its models in time")
 
-    async def _connected(self) -> "Connection":
-        async with self._connecting:
-            if self._connection is None:
-                # Abandoned at a cancellation: an import finishes by itself and serves the next.
-                self._connection = await trio.to_thread.run_sync(
-                    self._connect, abandon_on_cancel=True
-                )
-        return self._connection
+    def notice(self, response_id: str) -> None:
+        """Hear that a response has ended."""
+        if self._notices is not None:
+            self._notices.ended(response_id)
 
     async def _bounded(self, work: Callable[[], Awaitable[None]], reader: ResponseReader) -> None:
         """Do `work` within the time limit, and stop the response if that or a fault ends it.
@@ -186,7 +187,7 @@ class ResponsesEngine:
         on_started: Callable[[str], Awaitable[None]],
     ) -> None:
         """Start a response and stay with it until `reader` has its outcome."""
-        connection = await self._connected()
+        connection = await self._connection.get()
         failure = await self._create(connection, body, reader, on_started)
         if reader.outcome is not None:
             return
@@ -249,7 +250,7 @@ class ResponsesEngine:
         Ask for it; if it is still running, read its stream after the last event seen; if that is
         cut, begin again. A server that does not stream it again is asked now and then.
         """
-        connection = await self._connected()
+        connection = await self._connection.get()
         failure = ModelTemporary("the model's answer was cut and could not be picked up")
         pause = 0.0
         tries = 0
@@ -259,9 +260,13 @@ class ResponsesEngine:
             await trio.sleep(self._jittered(pause + FOLLOW_DELAYS[tries]))
             seen, tries = reader.sequence, tries + 1
             try:
-                await connection.retrieve(reader)
-                if reader.outcome is None and not pause:
-                    pause = await _stream_on(connection, reader)
+                if self._notices is not None:
+                    await _until_told(connection, reader, self._notices)
+                    tries = 0
+                else:
+                    await connection.retrieve(reader)
+                    if reader.outcome is None and not pause:
+                        pause = await _stream_on(connection, reader)
             except ModelTemporary as error:
                 failure = error
             if reader.outcome is not None:
@@ -276,6 +281,15 @@ class ResponsesEngine:
 async def _within(scope: trio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
     with scope:
         await work()
+
+
+async def _until_told(connection: "Connection", reader: ResponseReader, notices: Notices) -> None:
+    """Ask for a response; if it is still running, wait for word of its end, or for a while."""
+    with notices.listening(reader.response_id) as ended:
+        await connection.retrieve(reader)
+        if reader.outcome is None:
+            with trio.move_on_after(NOTICE_SECONDS):
+                await ended.wait()
 
 
 async def _stream_on(connection: "Connection", reader: ResponseReader) -> float:

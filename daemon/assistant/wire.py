@@ -55,6 +55,11 @@ def keeps_responses(base_url: str) -> bool:
     return is_openai(base_url) or host.endswith(".openai.azure.com")
 
 
+def compacts(base_url: str, model: str) -> bool:
+    """Return True for servers and models known to compact a conversation by themselves."""
+    return is_openai(base_url) and _reasons(model)
+
+
 def request_body(request: ModelRequest, server: ServerProfile) -> JsonObject:
     """Return the JSON body of `POST /responses` for one call.
 
@@ -83,8 +88,13 @@ def request_body(request: ModelRequest, server: ServerProfile) -> JsonObject:
         if request.contact_hash:
             body["safety_identifier"] = request.contact_hash[:128]
             body["prompt_cache_key"] = request.contact_hash[:CACHE_KEY_CHARACTERS]
+        if request.compact_at:
+            threshold = {"type": "compaction", "compact_threshold": request.compact_at}
+            body.setdefault("context_management", [threshold])
     else:
-        body["input"] = [_portable(item) for item in request.items]
+        # Another server's compaction says nothing to this one.
+        items = (item for item in request.items if item.get("type") != "compaction")
+        body["input"] = [_portable(item) for item in items]
     if includes:
         body["include"] = includes
     return body

@@ -4,7 +4,7 @@ The registry and the webhook handler tell it, synchronously; the chat's task ask
 interrupted. Nothing here is durable: after a crash the same is read from the store.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import trio
@@ -38,12 +38,16 @@ class Attention:
         agent_seconds: float,
         stopping: Callable[[], bool],
         now: Callable[[], float],
+        never_paused: bool = False,
     ) -> None:
+        """``never_paused``: the chat is the agents' own, in which nobody is stepped aside for."""
         self.window: Window | None = None
         self.agent_until: float | None = None
         """When the words of an agent count as complete, on trio's clock."""
         self.paused_until = 0.0
         """Unix seconds."""
+        self.loop_until = 0.0
+        """Until when the chat is paused because it is a talk with a machine, Unix seconds."""
         self.look = False
         """Somebody has left work in the store for this chat."""
         self.news = False
@@ -57,6 +61,7 @@ class Attention:
         self._agent_seconds = agent_seconds
         self._stopping = stopping
         self._now = now
+        self._never_paused = never_paused
         self._wake = trio.Event()
         self._run: tuple[trio.CancelScope, Progress, int] | None = None
         self.interruption: Interruption | None = None
@@ -70,6 +75,7 @@ class Attention:
         if arrival.what == "agent":
             self.agent_until = at + self._agent_seconds
             if self._pause_seconds:
+                self.loop_until = 0.0
                 until = arrival.received_at + self._pause_seconds
                 self.paused_until = max(self.paused_until, until)
                 self._interrupt("takeover")
@@ -89,9 +95,15 @@ class Attention:
     def pause(self, until: float) -> None:
         """An operator pauses the bot here until a time (Unix seconds), or resumes it with 0."""
         self.paused_until = until
+        self.loop_until = 0.0
         if self.is_paused:
             self._interrupt("takeover")
         self.wake()
+
+    def stop_loop(self, until: float) -> None:
+        """The chat is a talk with a machine: nothing is answered until a time (Unix seconds)."""
+        self.paused_until = max(self.paused_until, until)
+        self.loop_until = until
 
     def release(self) -> bool:
         """Cancel the run under way, to be begun again; False if there is none."""
@@ -125,7 +137,17 @@ class Attention:
     @property
     def is_paused(self) -> bool:
         """True while a human agent has the chat."""
-        return self._now() < self.paused_until
+        return self._now() < self.paused_until and not self._never_paused
+
+    @property
+    def in_loop(self) -> bool:
+        """True while the chat is paused because it is a talk with a machine."""
+        return self.is_paused and self._now() < self.loop_until
+
+    @property
+    def pause_reason(self) -> str:
+        """Why the chat is paused, as the ledger has it."""
+        return "loop" if self.in_loop else "an agent has the chat"
 
     def check(self) -> None:
         """Raise Stopping or TakenOver if the work must not go on."""
@@ -194,3 +216,20 @@ class Attention:
             await self._wake.wait()
         self._wake = trio.Event()
         return not scope.cancelled_caught
+
+    async def unless_called_off(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Wait for something else than a signal; cancelled if the daemon stops or a pause begins.
+
+        Other signals do not cut the wait short: they are still there when it ends.
+        """
+        async with trio.open_nursery() as nursery:
+
+            async def call_off() -> None:
+                while not (self._stopping() or self.is_paused):
+                    await self._wake.wait()
+                    self._wake = trio.Event()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(call_off, name="watch for a call off")
+            await wait()
+            nursery.cancel_scope.cancel()

@@ -1,18 +1,20 @@
 """The tool calls of one round: in parallel, each written down before and after.
 
 The ledger decides what a call of a repeated run does: one that ended is not made again, one with
-effects whose end nobody saw is not repeated but told to the model as unknown.
+effects whose end nobody saw is not repeated but told to the model as unknown, unless its tool is
+idempotent.
 """
 
 import msgspec
 import trio
 
+from daemon.chats.conversation import CallConversation
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.run_progress import Progress
 from daemon.ledger import RecordedCall, Run, Turn
 from daemon.model import FunctionCall
 from daemon.store.runs import call_key
-from daemon.tools.tool import ToolContext
+from daemon.tools.context import ToolContext
 
 UNKNOWN_OUTCOME = msgspec.json.encode(
     {
@@ -80,7 +82,7 @@ async def _call(
     if key in progress.deeds:
         return progress.deeds[key]
     effects = needs.toolbox.has_effects(call)
-    if earlier is not None and effects:
+    if earlier is not None and earlier.effects and not needs.toolbox.is_repeatable(call):
         needs.log.warning("tool call of unknown outcome, not repeated", tool=call.name)
         await needs.store.runs.call_ended(earlier.id, UNKNOWN_OUTCOME, failed=True, now=needs.now())
         return UNKNOWN_OUTCOME
@@ -88,14 +90,19 @@ async def _call(
     row = await needs.store.runs.call_started(run, number, call, effects=effects, now=needs.now())
     started = trio.current_time()
     needs.log.info("tool started", tool=call.name, turn=turn.request_id)
+    conversation = CallConversation(turn, key, progress, needs)
     context = ToolContext(
         key=turn.key,
         contact_name=turn.messages[-1].message.author_name if turn.messages else "",
         language=needs.rules.language,
         idempotency_key=key,
         recent_messages=needs.store.threads.recent_lines,
+        conversation=conversation,
     )
-    output, failed = await needs.toolbox.call(call, context)
+    try:
+        output, failed = await needs.toolbox.call(call, context)
+    finally:
+        conversation.close()
     if effects:
         progress.deeds[key] = output
     seconds = trio.current_time() - started
@@ -120,8 +127,8 @@ def _earlier(turn: Turn, run: Run, number: int, call: FunctionCall) -> RecordedC
     A call without effects is only itself again in the same place: another run may want fresh
     data.
     """
-    for recorded in run.calls:
+    for recorded in reversed(run.calls):
         if (recorded.run_id, recorded.round, recorded.call_id) == (run.id, number, call.call_id):
             return recorded
     key = call_key(turn.id, call)
-    return next((r for r in run.calls if r.effects and r.key == key), None)
+    return next((r for r in reversed(run.calls) if r.effects and r.key == key), None)

@@ -1,10 +1,13 @@
 """The task of one chat: its lock, its queue, and its memory of what the customer is doing."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import trio
 
+from daemon.brakes import MINUTE_SECONDS, free_at
 from daemon.chats.attention import Attention, Stopping, TakenOver
+from daemon.chats.brakes import stop_loop
 from daemon.chats.delivery import Delivery
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.turn import TurnWork
@@ -13,13 +16,22 @@ from daemon.model import ChatKey, JsonObject
 from daemon.reading import agent_items, burst_item
 from daemon.window import Window, closes_at
 
-Doing = Literal["idle", "gathering", "thinking", "sending", "paused"]
+Doing = Literal["idle", "gathering", "waiting", "thinking", "sending", "paused", "loop"]
+"""``waiting``: for a place among the runs. ``loop``: paused, since it is a talk with a machine."""
 
 
 class Chat:
     """One conversation at work. Only the registry makes one and runs it."""
 
-    def __init__(self, key: ChatKey, needs: Dependencies, attention: Attention) -> None:
+    def __init__(
+        self,
+        key: ChatKey,
+        needs: Dependencies,
+        attention: Attention,
+        *,
+        shorten: Callable[[ChatKey, int], None],
+    ) -> None:
+        """``shorten`` begins to bring the thread into a budget of tokens, and returns at once."""
         self.key = key
         self.attention = attention
         self.doing: Doing = "idle"
@@ -27,8 +39,13 @@ class Chat:
         """When `doing` became what it is, Unix seconds."""
         self.request_id = ""
         """The turn under way, by the name it has in the log."""
+        self._taken: list[float] = []
+        """When the last turns were taken up, oldest first, on trio's clock."""
+        self._flooded = False
+        """True while the window is held open because of the chat's pace."""
         self._needs = needs
         self._delivery = Delivery(key, needs, attention)
+        self._shorten = shorten
 
     async def run(self) -> None:
         """Work until there has been nothing to do for the idle time, or the daemon stops.
@@ -38,6 +55,8 @@ class Chat:
         """
         record = await self._needs.store.threads.chat(self.key)
         self.attention.paused_until = max(self.attention.paused_until, record.paused_until)
+        self.attention.loop_until = max(self.attention.loop_until, record.loop_until)
+        await self._remember_pace()
         try:
             turn = await self._needs.store.turns.living(self.key)
             if turn is not None:
@@ -63,11 +82,11 @@ class Chat:
         rules = self._needs.rules
         attention = self.attention
         while True:
-            closes = closes_at(attention.window, rules.window) if attention.window else None
+            closes = self._closes_at(attention.window) if attention.window else None
             if attention.is_paused and attention.agent_until is not None:
                 closes = None  # nobody is answered: the agent's words are let come together
             known = [end for end in (closes, attention.agent_until) if end is not None]
-            self._now_doing("gathering" if known else "paused" if attention.is_paused else "idle")
+            self._now_doing("gathering" if known else self._at_rest())
             left = min(known) - trio.current_time() if known else rules.idle_seconds
             if attention.look or (known and left <= 0):
                 return True
@@ -75,6 +94,32 @@ class Chat:
             attention.stop_if_asked()
             if not signalled and not known:
                 return False
+
+    def _at_rest(self) -> Doing:
+        if self.attention.in_loop:
+            return "loop"
+        return "paused" if self.attention.is_paused else "idle"
+
+    def _closes_at(self, window: Window) -> float:
+        """When the burst is to be answered: when it is complete, and the chat's pace allows it."""
+        closes = closes_at(window, self._needs.rules.window)
+        free = free_at(self._taken, self._needs.rules.brakes.turns_per_minute)
+        if self.attention.is_paused or free <= closes:
+            return closes
+        if not self._flooded:
+            self._flooded = True
+            self._needs.metrics.brakes.labels("flood").inc()
+            self._needs.log.warning("too many turns, answered later", chat=self.key.chat)
+        return free
+
+    async def _remember_pace(self) -> None:
+        """Count the turns that another task of this chat has answered in the last minute."""
+        if not self._needs.rules.brakes.turns_per_minute:
+            return
+        wall, now = self._needs.now(), trio.current_time()
+        recent = await self._needs.store.exchanges.recent(self.key, since=wall - MINUTE_SECONDS)
+        ages = [wall - (exchange.said_from or wall) for exchange in recent]
+        self._taken = [now - age for age in ages]
 
     async def _take_up(self) -> None:
         """Deal with what has been gathered: an agent's words, and the customer's."""
@@ -98,6 +143,9 @@ class Chat:
         )
         if turn is None:
             return
+        self._flooded = False
+        pace = self._needs.rules.brakes.turns_per_minute
+        self._taken = [*self._taken, trio.current_time()][-pace:] if pace else []
         left_over = window.messages - len(turn.messages)
         await self._work(turn)
         if left_over > 0:
@@ -109,7 +157,7 @@ class Chat:
         window, now = attention.window, trio.current_time()
         if window is None:
             return None
-        if closes_at(window, self._needs.rules.window) > now and not attention.is_paused:
+        if self._closes_at(window) > now and not attention.is_paused:
             return None
         attention.window = None
         self._needs.metrics.window.observe(now - window.opened_at)
@@ -144,6 +192,7 @@ class Chat:
                 [stored.seq for stored in theirs],
                 items,
                 handed_off=[stored.seq for stored in customers],
+                pause_reason=self.attention.pause_reason,
                 state="ignored",
                 reason="agent",
                 now=now,
@@ -179,18 +228,25 @@ class Chat:
         self.attention.working = True
         try:
             await self._answer_and_deliver(turn)
+            until = await self._needs.store.escalations.paused_until(turn)
+            self.attention.paused_until = max(self.attention.paused_until, until)
         finally:
             self.attention.working = False
 
     async def _answer_and_deliver(self, turn: Turn) -> None:
         needs = self._needs
         started = trio.current_time()
+        budget = needs.rules.history_tokens
         log = needs.log.bind(turn=turn.request_id)
         if turn.state == "open":
             self._now_doing("thinking", turn.request_id)
-            answered = await TurnWork(
-                turn, needs, self.attention, log, say=self._say_what_waits
-            ).answer()
+            if not turn.attempts:
+                await stop_loop(turn, self.attention, needs, log)
+            work = TurnWork(
+                turn, needs, self.attention, log, say=self._say_what_waits, waiting=self._waits
+            )
+            answered = await work.answer()
+            budget = work.history_budget
             if answered is None:
                 await self._say_what_waits()
                 return
@@ -213,6 +269,10 @@ class Chat:
             messages=len(turn.messages),
             seconds=round(trio.current_time() - started, 2),
         )
+        self._shorten(self.key, budget)
+
+    def _waits(self, waiting: bool) -> None:  # noqa: FBT001 - the only argument
+        self._now_doing("waiting" if waiting else "thinking", self.request_id)
 
     async def _say_what_waits(self) -> None:
         """Send what is in the outbox without belonging to a turn: notices and apologies."""

@@ -9,7 +9,7 @@ import trio
 from daemon.backoff import delay
 from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
-from daemon.chats.typing_indicator import show
+from daemon.chats.typing_indicator import show, take_away
 from daemon.errors import (
     WhapiChannelTrouble,
     WhapiError,
@@ -37,7 +37,7 @@ WRITTEN_BY_HAND = frozenset({"mobile", "web"})
 
 
 class Delivery:
-    """The outgoing side of one chat; only the chat's task uses it."""
+    """The outgoing side of one chat; only the chat's task and its children use it, in turn."""
 
     def __init__(self, key: ChatKey, needs: Dependencies, attention: Attention) -> None:
         self._key = key
@@ -49,20 +49,30 @@ class Delivery:
 
         Raises Stopping or TakenOver between two messages; what is not said stays in the outbox.
         """
-        said = ""
-        for row in await self._needs.store.outbox.open_rows(self._key):
-            current = row
-            if said and self._needs.rules.typing:
-                await self._attention.rest(pause_before_next(said))
-            while current.state in {"pending", "sending", "unknown"}:
-                self._attention.check()
-                if current.state == "pending":
-                    await self._type(current, first=not said)
-                    await self._needs.channel.wait_turn(self._attention)
-                    current = await self._send(current)
-                else:
-                    current = await self._settle(current)
-            said = row.body
+        said, typing = "", False
+        try:
+            for row in await self._needs.store.outbox.open_rows(self._key):
+                if said and self._needs.rules.typing:
+                    await self._attention.rest(pause_before_next(said))
+                typing = self._needs.rules.typing
+                ended = await self._say(row, first=not said)
+                typing = typing and ended.state != "sent"  # a message ends the indicator
+                said = row.body
+        finally:
+            if typing:
+                await take_away(self._key.chat, self._needs)
+
+    async def _say(self, row: OutboxRow, *, first: bool) -> OutboxRow:
+        """Say one message, in as many attempts as it takes; gives the row as it ends."""
+        while row.state in {"pending", "sending", "unknown"}:
+            self._attention.check()
+            if row.state == "pending":
+                await self._type(row, first=first)
+                await self._needs.channel.wait_turn(self._attention)
+                row = await self._send(row)
+            else:
+                row = await self._settle(row)
+        return row
 
     async def leave_to_agent(self, turn: Turn) -> None:
         """Drop what is not said yet of a turn that an agent has taken over."""
@@ -71,7 +81,6 @@ class Delivery:
             "[A person of the business took over at this point; the rest of the answer above was"
             " not sent.]"
         )
-        await show(self._key.chat, "pause", needs)
         await needs.store.turns.close(
             turn,
             "handed_off",

@@ -1,20 +1,28 @@
 """What the tasks of chats work with, given to them by the composer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
 
+import trio
+
 from daemon.assistant.engine import Engine
+from daemon.brakes import DEFAULT_BRAKES, BrakeRules
 from daemon.breaker import Breaker
+from daemon.budget import NO_LIMITS, Budget
 from daemon.chats.channel import Channel
+from daemon.chats.chat_info import ChatInfoCache
+from daemon.chats.chat_labels import ChatLabels
+from daemon.chats.escalation import EscalationRules
 from daemon.model import ChatKey, Message
 from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
 from daemon.store.store import Store
 from daemon.texts import Texts
 from daemon.tools.toolbox import Toolbox
+from daemon.validation.verdicts import Validator
 from daemon.window import WindowRules
 
 Presence = Literal["typing", "recording", "pause"]
@@ -53,6 +61,13 @@ class ChatRules:
     run_timeout_seconds: float
     max_tool_rounds: int
     history_tokens: int
+    """Of the conversation so far, as the server counts them."""
+    compaction: Literal["drop", "summary"]
+    """What becomes of the oldest turns of a conversation that exceeds these."""
+    server_compacts: bool
+    """Whether the model server is asked to compact conversations before that."""
+    import_messages: int
+    """Of the time before Recado, that a new thread begins with; 0: none."""
     pause_seconds: float
     """How long an agent's message keeps the bot out of a chat; 0: not at all."""
     max_age_seconds: float
@@ -61,6 +76,11 @@ class ChatRules:
     """Messages of all chats together while there is typing; 0: no limit."""
     typing: bool
     """Show the typing indicator and keep a human pace."""
+    escalation: EscalationRules = field(default_factory=EscalationRules)
+    budget: Budget = NO_LIMITS
+    brakes: BrakeRules = DEFAULT_BRAKES
+    validation_cooldown_seconds: float = 300.0
+    """The model is asked to answer anew at most once in this time a chat."""
     agent_seconds: float = 5.0
     """An agent's messages are gathered so long after the last (the replaced system's value)."""
     echo_seconds: float = 3.0
@@ -76,11 +96,17 @@ class Dependencies:
     store: Store
     engine: Engine
     gateway: Gateway
+    chat_info: ChatInfoCache
     toolbox: Toolbox
+    validators: tuple[Validator, ...]
+    """What an answer has to pass, in order."""
     rules: ChatRules
     channel: Channel
+    labels: ChatLabels
     model_breaker: Breaker
     """Says when the model server is to be left alone."""
+    run_slots: trio.CapacityLimiter
+    """The places for runs of all chats; see `daemon.chats.brakes.run_slot`."""
     texts: Texts
     log: Log
     metrics: Metrics

@@ -3,7 +3,7 @@
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.ledger import Accepted, Arrival
-from daemon.model import Presence, Text, Webhook
+from daemon.model import Message, Presence, Text, Webhook
 from daemon.reading import verdict
 from daemon.whapi.wire import parse_webhook
 
@@ -31,7 +31,7 @@ class Intake:
         accepted = await needs.store.inbox.accept(
             webhook,
             body,
-            verdicts=[verdict(message) for message in webhook.messages],
+            verdicts=[self._verdict(message) for message in webhook.messages],
             now=now,
             pause_until=now + pause if pause else 0,
         )
@@ -42,7 +42,16 @@ class Intake:
         for presence in webhook.presences:
             key = await needs.store.identities.canonical(presence.key)
             self._chats.presence(Presence(key=key, status=presence.status))
+        for change in webhook.label_changes:
+            key = await needs.store.identities.canonical(change.key)
+            needs.chat_info.labels_changed(key, change.labels)
         self._report(webhook, accepted)
+
+    def _verdict(self, message: Message) -> str:
+        """Why a message is not answered; empty if it is."""
+        if message.key.chat == self._needs.rules.escalation.chat:
+            return "the agents' own chat"
+        return verdict(message)
 
     def _report(self, webhook: Webhook, accepted: Accepted) -> None:
         metrics, log = self._needs.metrics, self._needs.log

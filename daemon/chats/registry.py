@@ -9,6 +9,7 @@ from daemon.chats.attention import Attention
 from daemon.chats.chat import Chat, Doing
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.presence import Subscriptions
+from daemon.chats.shortening import shorten_thread
 from daemon.errors import StoreError, WhapiError
 from daemon.ledger import Arrival, NewPart
 from daemon.model import ChatKey, Presence
@@ -57,6 +58,7 @@ class ChatRegistry:
         self._idle = trio.Event()
         self._idle.set()
         self._subscriptions = Subscriptions()
+        self._shortening: set[ChatKey] = set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the tasks of all chats. Runs until cancelled."""
@@ -119,7 +121,7 @@ class ChatRegistry:
     def is_busy(self, key: ChatKey) -> bool:
         """True while a chat gathers or answers; what is in the store for it is in good hands."""
         chat = self._chats.get(key)
-        return chat is not None and chat.doing in {"gathering", "thinking", "sending"}
+        return chat is not None and chat.doing in {"gathering", "waiting", "thinking", "sending"}
 
     def statistics(self) -> Statistics:
         """Count the chats by what they do."""
@@ -157,8 +159,9 @@ class ChatRegistry:
             agent_seconds=self._needs.rules.agent_seconds,
             stopping=lambda: self._stopping,
             now=self._needs.now,
+            never_paused=key.chat == self._needs.rules.escalation.chat,
         )
-        chat = self._chats[key] = Chat(key, self._needs, attention)
+        chat = self._chats[key] = Chat(key, self._needs, attention, shorten=self._shorten)
         if self._idle.is_set():
             self._idle = trio.Event()
         self._nursery.start_soon(self._supervise, chat, name=f"chat {key.chat}")
@@ -216,6 +219,22 @@ class ChatRegistry:
             needs.log.exception("turn could not be given up", chat=chat.key.chat)
             return False
         return True
+
+    def _shorten(self, key: ChatKey, budget: int) -> None:
+        """Bring a thread into its budget beside the chat's task, unless that is being done."""
+        if self._nursery is None or self._stopping or key in self._shortening:
+            return
+        self._shortening.add(key)
+        self._nursery.start_soon(self._keep_short, key, budget, name=f"thread of {key.chat}")
+
+    async def _keep_short(self, key: ChatKey, budget: int) -> None:
+        """Ends when the thread is short enough; the turn after a fault tries again."""
+        try:
+            await shorten_thread(key, budget, self._needs)
+        except Exception:
+            self._needs.log.exception("thread not shortened", symbol="💥", chat=key.chat)
+        finally:
+            self._shortening.discard(key)
 
     async def _meet(self, key: ChatKey) -> None:
         """Ask to be told when a contact types, and by which other id WhatsApp knows it.

@@ -8,10 +8,19 @@ from dataclasses import dataclass, field
 
 import trio
 
+from daemon.budget import MICROS, Charge, day_of, expected_use, use_of
 from daemon.chats.calls import call_tools, known_output
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.interim import spoken_items
+from daemon.chats.review import Review
 from daemon.chats.run_progress import Progress
-from daemon.errors import AssistantError, ModelTemporary, ResponseGone
+from daemon.errors import (
+    AssistantError,
+    BudgetSpent,
+    ModelRejected,
+    ModelTemporary,
+    ResponseGone,
+)
 from daemon.ledger import RecordedRound, Run, Turn
 from daemon.model import JsonObject, ModelRequest, ModelResponse, Usage
 
@@ -29,10 +38,14 @@ class Answer:
     """What came out of a run."""
 
     text: str
+    """What is to be said; empty if nothing that the model wrote is fit for it."""
     items: tuple[JsonObject, ...]
     """Everything the model and the tools produced, fit to go into the thread."""
     usage: Usage = field(default_factory=Usage)
-    incomplete: str = ""
+    first_usage: Usage = field(default_factory=Usage)
+    """That of the first round, whose input was the request and nothing else."""
+    validation: tuple[int, str] | None = None
+    """The round that the text is from, and what the validators said of it."""
 
 
 async def run_model(
@@ -44,29 +57,43 @@ async def run_model(
     Raises AssistantError if the model cannot be asked; the rounds that succeeded are kept.
     """
     run = await needs.store.runs.begin(turn, now=needs.now())
-    progress.effects = any(call.effects for call in run.calls)
+    progress.effects = turn.effects or any(call.effects for call in run.calls)
     produced: list[JsonObject] = []
-    usage = Usage()
+    spoken: set[str] = set()
+    usage, first_usage = Usage(), None
     limit = needs.rules.max_tool_rounds
-    response = ModelResponse(id="", items=())
+    review = Review(turn, run, request, needs)
     for number in range(limit + 1):
-        asked = _with(request, produced, last=number == limit)
-        response = await _ask(run, number, asked, needs)
-        usage += response.usage
-        if number == limit:
-            # No tools were offered: a call made all the same is not carried out.
-            produced += [item for item in response.items if item.get("type") != "function_call"]
+        asked = _with(request, review.shown(produced), last=number == limit)
+        try:
+            response = await _ask(run, number, asked, needs)
+        except (BudgetSpent, ModelRejected):
+            if not review.asked_again:
+                raise
+            review.give_in()
+            produced += review.final_items(ModelResponse(id="", items=()))
             break
-        produced += response.items
-        if not response.calls:
+        usage += response.usage
+        first_usage = first_usage or response.usage
+        if number == limit or not response.calls:
+            # In the last round no tools were offered: a call all the same is not carried out.
+            if await review.sends_back(number, produced, response, last=number == limit):
+                continue
+            produced += review.final_items(response)
             break
         outputs = await call_tools(turn, run, number, response.calls, progress, needs)
+        produced += await spoken_items(turn, response.calls, spoken, needs)
+        produced += response.items
         produced += [
             {"type": "function_call_output", "call_id": call.call_id, "output": output}
             for call, output in zip(response.calls, outputs, strict=True)
         ]
     return Answer(
-        text=response.text, items=tuple(produced), usage=usage, incomplete=response.incomplete
+        text=review.text,
+        items=tuple(produced),
+        usage=usage,
+        first_usage=first_usage or Usage(),
+        validation=review.validation,
     )
 
 
@@ -77,9 +104,13 @@ async def done_so_far(turn: Turn, needs: Dependencies) -> list[JsonObject]:
     """
     run = await needs.store.runs.begin(turn, now=needs.now())
     items: list[JsonObject] = []
+    spoken: set[str] = set()
     for recorded in run.rounds:
         if recorded.response is None:
             break
+        if recorded.note:
+            continue  # an answer that was sent back has never been said
+        items += await spoken_items(turn, recorded.response.calls, spoken, needs)
         items += recorded.response.items
         for call in recorded.response.calls:
             output = known_output(turn, run, recorded.round, call)
@@ -100,6 +131,7 @@ def _with(request: ModelRequest, produced: list[JsonObject], *, last: bool) -> M
         items=items,
         tools=() if last else request.tools,
         contact_hash=request.contact_hash,
+        compact_at=request.compact_at,
     )
 
 
@@ -115,7 +147,7 @@ async def _ask(run: Run, number: int, request: ModelRequest, needs: Dependencies
         if recorded is not None and recorded.response_id:
             response = await _harvest(recorded, needs)
         if response is None:
-            await runs.round_started(run, number, now=needs.now())
+            await _reserve(run, number, request, needs)
 
             async def named(response_id: str) -> None:
                 await runs.round_named(run, number, response_id)
@@ -125,11 +157,28 @@ async def _ask(run: Run, number: int, request: ModelRequest, needs: Dependencies
         temporary = isinstance(error, ModelTemporary)
         needs.metrics.count_upstream("model", "response", "temporary" if temporary else "rejected")
         await runs.round_failed(run, number, str(error), lost=not temporary, now=needs.now())
+        if isinstance(error, ResponseGone):  # somebody has cancelled it at the server
+            raise ModelTemporary(str(error)) from error
         raise
     needs.metrics.count_upstream("model", "response", "ok")
     needs.metrics.run.observe(trio.current_time() - started)
-    await runs.round_completed(run, number, response, now=needs.now())
+    now = needs.now()
+    charge = Charge(day_of(now, needs.rules.zone), use_of(response.usage, needs.rules.budget.price))
+    await runs.round_completed(run, number, response, charge=charge, now=now)
+    needs.metrics.count_tokens(response.usage)
+    needs.metrics.cost.inc(charge.use.micros / MICROS)
     return response
+
+
+async def _reserve(run: Run, number: int, request: ModelRequest, needs: Dependencies) -> None:
+    """Note that the model is about to be asked. Raises BudgetSpent if the day does not allow it."""
+    now, budget = needs.now(), needs.rules.budget
+    wanted = Charge(day_of(now, needs.rules.zone), expected_use(request, budget))
+    refused = await needs.store.runs.round_started(
+        run, number, wanted=wanted, budget=budget, now=now
+    )
+    if refused:
+        raise BudgetSpent(refused)
 
 
 async def _harvest(recorded: RecordedRound, needs: Dependencies) -> ModelResponse | None:

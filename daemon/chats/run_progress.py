@@ -1,6 +1,15 @@
 """How far a run has come, shared by the run, its tool calls and the chat that may stop it."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+
+Speak = Callable[[str, int, str], Awaitable[bool]]
+"""Says something to the customer during a run: idempotency key of the call, which of the things
+that the call says, the words. Gives False if it will not be said."""
+
+
+async def _nobody_listens(_key: str, _ordinal: int, _text: str) -> bool:
+    return False
 
 
 @dataclass(slots=True)
@@ -8,6 +17,9 @@ class Progress:
     """What a run has done so far, for those who may want to stop it."""
 
     effects: bool = False
-    """True once a tool with side effects has started: from then on it is not superseded."""
+    """True once a tool with side effects has started, or something was said to the customer: from
+    then on it is not superseded."""
     deeds: dict[str, str] = field(default_factory=dict)
     """Outputs of the calls with side effects that this run has made, by what they do."""
+    speak: Speak = _nobody_listens
+    """How tools speak to the customer while they work."""

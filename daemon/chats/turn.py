@@ -2,23 +2,27 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 
 import trio
 
 from daemon.backoff import delay
+from daemon.budget import Refusal
 from daemon.chats.attention import Attention, Interruption
+from daemon.chats.brakes import run_slot, stop_for_budget
+from daemon.chats.conversation import facts_item
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.history_import import import_history
+from daemon.chats.interim import open_interim
+from daemon.chats.preparation import Prepared, prepare
 from daemon.chats.run import Answer, done_so_far, give_up, run_model
 from daemon.chats.run_progress import Progress
 from daemon.chats.typing_indicator import show, with_typing_shown
-from daemon.errors import ModelRejected, ModelTemporary
-from daemon.history import fit
+from daemon.errors import BudgetSpent, ContextTooLong, ModelRejected, ModelTemporary
 from daemon.ledger import NewPart, Turn
-from daemon.model import JsonObject, ModelRequest
+from daemon.model import JsonObject
 from daemon.observe.logs import Log
-from daemon.reading import burst_item, context_line
+from daemon.reading import burst_item
 from daemon.split import split_reply
 
 RETRY_CAP_SECONDS = 60.0
@@ -41,6 +45,8 @@ class Failure:
     final: bool = False
     """True if trying again cannot help."""
     retry_after: float = 0
+    over_budget: Refusal = ""
+    """Whose budget of the day is spent, if that is the reason."""
 
 
 class TurnWork:
@@ -54,15 +60,24 @@ class TurnWork:
         log: Log,
         *,
         say: Callable[[], Awaitable[None]],
+        waiting: Callable[[bool], None],
     ) -> None:
-        """``say`` sends what waits in the outbox of the chat."""
+        """``say`` sends what waits in the outbox of the chat.
+
+        ``waiting`` is told when the turn waits for its place among the runs, and when no more.
+        """
         self._turn = turn
         self._needs = needs
         self._attention = attention
         self._log = log
         self._say = say
+        self._waiting = waiting
         self._attempts = turn.attempts
         self._timeouts = 0
+        self.history_budget = needs.rules.history_tokens
+        """Tokens that the conversation so far may take; less once it was too long for the model."""
+        self._knows_history = False
+        self._prepared: Prepared
 
     async def answer(self) -> Turn | None:
         """Decide the answer of the turn: it is in the outbox when this returns the turn.
@@ -76,11 +91,7 @@ class TurnWork:
                 await self._take_in_news(counts=superseded)
                 superseded = False
                 continue
-            hold = self._needs.model_breaker.wait(trio.current_time())
-            if hold > 0:
-                await self._wait_to_retry(Failure("the model server is down", retry_after=hold))
-                continue
-            result = await self._attempt()
+            result = await self._attempt_in_place()
             if isinstance(result, Answer):
                 return await self._conclude(result)
             if isinstance(result, Failure) and result.final:
@@ -98,7 +109,7 @@ class TurnWork:
             items = await self._unanswered_items()
             await give_up(turn, needs)
             await needs.store.turns.close(
-                turn, "handed_off", reason="an agent has the chat", items=items, now=now
+                turn, "handed_off", reason=self._attention.pause_reason, items=items, now=now
             )
             self._ended("handed_off")
         elif not turn.messages:
@@ -123,21 +134,37 @@ class TurnWork:
 
     # -- one attempt ---------------------------------------------------------------------------
 
+    async def _attempt_in_place(self) -> Answer | Failure | Interruption | None:
+        """Run the model once there is a place for it; None if something has to be seen to first."""
+        needs, attention = self._needs, self._attention
+        async with run_slot(needs.run_slots, attention, waiting=self._waiting) as held:
+            attention.stop_if_asked()
+            if not held or (attention.news and not self._turn.effects):
+                return None
+            hold = needs.model_breaker.wait(trio.current_time())
+            if hold > 0:
+                return Failure("the model server is down", retry_after=hold)
+            return await self._attempt()
+
     async def _attempt(self) -> Answer | Failure | Interruption:
         """Run the model once, unless something interrupts it."""
         needs, attention = self._needs, self._attention
         self._attempts = await needs.store.turns.begin_attempt(self._turn)
-        request = await self._request()
+        if not self._knows_history:
+            self._knows_history = True
+            await import_history(self._turn, needs)
+        self._prepared = await self._prepare()
         progress = Progress(effects=self._turn.effects)
         result: Answer | Failure | None = None
-        with trio.CancelScope() as scope:
-            attention.watch(scope, progress, superseded=self._turn.superseded)
-            try:
-                result = await with_typing_shown(
-                    self._turn.key.chat, needs, partial(self._run, request, progress)
-                )
-            finally:
-                attention.unwatch()
+        async with open_interim(self._turn, needs, progress, deliver=self._say):
+            with trio.CancelScope() as scope:
+                attention.watch(scope, progress, superseded=self._turn.superseded)
+                try:
+                    result = await with_typing_shown(
+                        self._turn.key.chat, needs, partial(self._run, progress)
+                    )
+                finally:
+                    attention.unwatch()
         if progress.effects:
             self._turn = replace(self._turn, effects=True)
         if isinstance(result, Failure) and needs.rules.typing:
@@ -150,11 +177,11 @@ class TurnWork:
         self._log.info("run interrupted", why=interruption)
         return interruption
 
-    async def _run(self, request: ModelRequest, progress: Progress) -> Answer | Failure:
+    async def _run(self, progress: Progress) -> Answer | Failure:
         needs = self._needs
         try:
             with trio.fail_after(needs.rules.run_timeout_seconds):
-                answer = await run_model(self._turn, request, progress, needs)
+                answer = await self._run_in_context(progress)
         except trio.TooSlowError:
             needs.model_breaker.released()
             await give_up(self._turn, needs)
@@ -168,28 +195,31 @@ class TurnWork:
         except ModelRejected as error:
             needs.model_breaker.succeeded()
             return Failure(str(error), final=True)
+        except BudgetSpent as error:
+            needs.model_breaker.released()
+            return Failure(str(error), final=True, over_budget=error.whose)
         if needs.model_breaker.succeeded():
             self._log.info("model server is back", symbol="✅")
         return answer
 
-    async def _request(self) -> ModelRequest:
-        """What the model is told: instructions, the conversation so far, the moment, the burst."""
-        needs, turn = self._needs, self._turn
-        history = await needs.store.threads.history(turn.key, tokens=needs.rules.history_tokens)
-        chat = await needs.store.threads.chat(turn.key)
-        local = datetime.fromtimestamp(needs.now(), UTC).astimezone(needs.rules.zone)
-        past = fit(
-            [(i.turn_id, i.item, i.tokens) for i in history], budget=needs.rules.history_tokens
-        )
-        moment: JsonObject = {
-            "role": "developer",
-            "content": context_line(needs.texts, chat, local),
-        }
-        return ModelRequest(
-            instructions=needs.rules.instructions,
-            items=(*past, moment, burst_item(turn.messages)),
-            tools=needs.toolbox.specs,
-            contact_hash=needs.contact_hash(turn.key),
+    async def _run_in_context(self, progress: Progress) -> Answer:
+        """Run the model; once more with half the history if it is too long for the model."""
+        try:
+            return await run_model(self._turn, self._prepared.request, progress, self._needs)
+        except ContextTooLong:
+            self.history_budget = min(self.history_budget, self._prepared.history_tokens) // 2
+            self._log.warning("too long for the model", history_tokens=self.history_budget)
+        self._prepared = await self._prepare()
+        return await run_model(self._turn, self._prepared.request, progress, self._needs)
+
+    async def _prepare(self) -> Prepared:
+        """Put together what the model is told."""
+        return await prepare(
+            self._turn,
+            burst_item(self._turn.messages),
+            self._needs,
+            budget=self.history_budget,
+            known=await facts_item(self._turn, self._needs),
         )
 
     # -- what comes of it ----------------------------------------------------------------------
@@ -197,26 +227,26 @@ class TurnWork:
     async def _conclude(self, answer: Answer) -> Turn:
         """Put the answer into the thread and the outbox, in one write."""
         needs, turn = self._needs, self._turn
-        needs.metrics.count_tokens(answer.usage)
-        items = [burst_item(turn.messages), *answer.items]
-        text = answer.text
-        if self._unfit(answer):
+        told = self._prepared.told(answer.first_usage)
+        heard = [*self._prepared.opening, burst_item(turn.messages)]
+        items = [*heard, *answer.items]
+        if not answer.text:
             needs.metrics.fallbacks.inc()
-            self._log.warning("answer not fit to be sent", incomplete=answer.incomplete)
-            text = needs.texts.unclear
-            items = [items[0], {"role": "assistant", "content": text}]
+            self._log.warning("answer not fit to be sent")
+        text = answer.text or needs.texts.unclear
         quoted = turn.messages[0].message.id if turn.quotes else ""
         parts = [
             NewPart(body=chunk, quoted=quoted if number == 0 else "")
             for number, chunk in enumerate(split_reply(text))
         ]
-        return await needs.store.turns.conclude(turn, items=items, parts=parts, now=needs.now())
-
-    def _unfit(self, answer: Answer) -> bool:
-        """True for an answer that says nothing: empty, cut off, or the customer's own words."""
-        said = " ".join(answer.text.split()).casefold()
-        heard = " ".join(str(burst_item(self._turn.messages)["content"]).split()).casefold()
-        return not said or bool(answer.incomplete) or said == heard
+        return await needs.store.turns.conclude(
+            turn,
+            items=items,
+            parts=parts,
+            told=told,
+            validation=answer.validation,
+            now=needs.now(),
+        )
 
     async def _wait_to_retry(self, failure: Failure) -> None:
         """Wait before the next attempt; tell the customer, once, that it will take a while."""
@@ -260,6 +290,11 @@ class TurnWork:
     async def _give_up(self, failure: Failure) -> None:
         """No answer is possible: say so politely, and keep the reason."""
         needs = self._needs
+        if failure.over_budget:
+            items = await self._unanswered_items()
+            await stop_for_budget(self._turn, failure.over_budget, items, needs, self._log)
+            self._ended("handed_off")
+            return
         self._log.error("turn given up", symbol="❌", error=failure.reason)
         await self._apologise()
         await needs.store.turns.close(

@@ -35,9 +35,14 @@ async def with_typing_shown(chat: str, needs: Dependencies, work: Callable[[], A
         return result
     finally:
         if not done:
-            with trio.CancelScope(shield=True) as scope:
-                scope.deadline = trio.current_time() + CLEAR_SECONDS
-                await show(chat, "pause", needs)
+            await take_away(chat, needs)
+
+
+async def take_away(chat: str, needs: Dependencies) -> None:
+    """Show no more that we type, even if the caller is cancelled; takes a second at most."""
+    with trio.CancelScope(shield=True) as scope:
+        scope.deadline = trio.current_time() + CLEAR_SECONDS
+        await show(chat, "pause", needs)
 
 
 async def _keep_typing(chat: str, needs: Dependencies) -> None:

@@ -4,7 +4,17 @@ import importlib
 
 import click
 
-OPERATOR_COMMANDS = ("backup", "explain", "export", "forget", "replay", "send")
+OPERATOR_COMMANDS = (
+    "backup",
+    "budget",
+    "explain",
+    "export",
+    "forget",
+    "replay",
+    "send",
+    "tools",
+    "webhook",
+)
 """Each is the ``command`` of the module of its name, so that starting the daemon loads none."""
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
+from daemon.settings import BudgetSettings
 from daemon.settings_sources import load_settings
 from daemon.store.operator.door import EVENTS_FOLDER
 from daemon.whapi.wire import chat_id
@@ -35,6 +36,8 @@ class Place:
 
     data_dir: Path
     zone: ZoneInfo | None
+    budget: BudgetSettings | None = None
+    """What may be used up in a day; None where the configuration was not read."""
 
     @property
     def events(self) -> Path:
@@ -79,7 +82,7 @@ def _place(config: Path | None, data_dir: Path | None) -> Place:
     if data_dir is not None:
         return Place(data_dir, None)
     settings = load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
-    return Place(settings.data_dir, ZoneInfo(settings.timezone))
+    return Place(settings.data_dir, ZoneInfo(settings.timezone), settings.budget)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from daemon.errors import WebhookError
 from daemon.model import Webhook
 from daemon.observe.redaction import mask_numbers
 from daemon.reading import verdict
-from daemon.store.operator.door import open_beside_daemon, writing
+from daemon.store.database import transaction
+from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.person import names_of
 from daemon.store.operator.replaying import (
     Replayed,
@@ -53,7 +54,7 @@ def command(
     if chat is not None and not dead:
         raise click.UsageError("--chat goes with --dead")
     now = time.time()
-    with open_beside_daemon(place.data_dir) as connection, writing(connection):
+    with open_beside_daemon(place.data_dir) as connection, transaction(connection):
         if dead:
             chats = names_of(connection, known_chat(chat)) if chat is not None else ()
             replayed = replay_dead(connection, chats, verdict=verdict, now=now)

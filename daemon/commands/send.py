@@ -9,7 +9,8 @@ import trio
 
 from daemon.commands.place import Failure, NotDone, Place, known_chat, takes_place
 from daemon.model import ChatKey
-from daemon.store.operator.door import open_beside_daemon, writing
+from daemon.store.database import transaction
+from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.sending import Sending, channel_of, queue_text, sending_of
 
 USABLE_CHAT = re.compile(
@@ -56,7 +57,7 @@ def command(place: Place, *, chat: str, text: str, wait: float, channel: str | N
     except UnicodeEncodeError:
         raise Failure("the text is not valid UTF-8") from None
     with open_beside_daemon(place.data_dir) as connection:
-        with writing(connection):
+        with transaction(connection):
             key = ChatKey(
                 channel_of(connection, key_chat) if channel is None else channel, key_chat
             )

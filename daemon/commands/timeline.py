@@ -167,8 +167,15 @@ def _run_lines(run: JsonObject) -> Iterator[_Line]:
         if call["ended_at"]:
             took = f"{call['seconds']:.3f} s"
             yield _Line(call["ended_at"], f"  model call {call['state']} in {took}{_yield(call)}")
+            if call.get("validation"):
+                yield _Line(call["ended_at"], f"  validation: {_verdicts(call)}")
     if run["ended_at"]:
         yield _Line(run["ended_at"], f"run {run['id']} {run['state']}")
+
+
+def _verdicts(call: JsonObject) -> str:
+    told = ", ".join(f"{validator} {verdict}" for validator, verdict in call["validation"])
+    return f"{told}; the model was asked again" if call["asked_again"] else told
 
 
 def _yield(call: JsonObject) -> str:

@@ -5,7 +5,7 @@ have few values, known beforehand and present from the start at 0; none names a 
 message. Times are in seconds. Counting is quick and may happen in any task or thread.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from prometheus_client import (
@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from daemon.model import Usage
+from daemon.validation.builtin import BUILT_IN
 
 WEBHOOK_RESULTS = ("stored", "unauthorized", "invalid", "too_large", "unavailable")
 """What a call of /hook came to: 200, 401, 400, 413, 503."""
@@ -35,8 +36,13 @@ TURN_OUTCOMES = ("answered", "ignored", "handed_off", "expired", "dead")
 RECOVERIES = ("harvested", "asked_again", "continued")
 """A response fetched from the server, one that had to be asked for again, any other work."""
 
+BRAKES = ("budget", "loop", "flood")
+"""A turn over the day's budget, a talk with a machine, a chat that writes too fast."""
+
 OUTBOX_STATES = ("pending", "sending", "unknown", "failed")
 """States in which a row still waits for something or somebody; sent rows are history."""
+
+VALIDATION_VERDICTS = ("keep", "fix", "retry", "block", "error")
 
 UPSTREAM_OUTCOMES = ("ok", "temporary", "rejected", "unknown", "channel_trouble", "cancelled")
 UPSTREAM_OPERATIONS = {
@@ -72,6 +78,8 @@ class Metrics:
         self.turns = self._counter("turns", "Turns ended, by outcome", "outcome")
         self.fallbacks = self._counter("fallbacks", "Built-in texts sent in place of an answer")
         self.tokens = self._counter("tokens", "Tokens the model reported, by kind", "kind")
+        self.cost = self._counter("cost", "What the model cost, in the configured currency")
+        self.brakes = self._counter("brakes", "Turns and chats held back, by reason", "reason")
         self.recoveries = self._counter(
             "recoveries", "Work of an earlier process taken up again, by how", "how"
         )
@@ -81,6 +89,10 @@ class Metrics:
             *("upstream_requests", "Requests to other services, by outcome"),
             *("service", "operation", "outcome"),
         )
+        self._validations = self._counter(
+            "validations", "What validators said of answers", "validator", "verdict"
+        )
+        self.expect_validators(BUILT_IN)
         for result in WEBHOOK_RESULTS:
             self.webhooks.labels(result)
         for kind in MESSAGE_KINDS:
@@ -91,6 +103,8 @@ class Metrics:
             self.recoveries.labels(how)
         for kind in ("input", "cached", "output", "reasoning"):
             self.tokens.labels(kind)
+        for reason in BRAKES:
+            self.brakes.labels(reason)
         for service, operations in UPSTREAM_OPERATIONS.items():
             for operation in operations:
                 for outcome in UPSTREAM_OUTCOMES:
@@ -120,6 +134,13 @@ class Metrics:
         self.active_chats = self._gauge("active_chats", "Chats with a task")
         self.active_windows = self._gauge("active_windows", "Windows open now")
         self.active_runs = self._gauge("active_runs", "Runs of the model under way")
+        self.budget_used_ratio = Gauge(
+            *("recado_budget_used_ratio", "Part of the day's total budget that is used, by limit"),
+            ("limit",),
+            registry=self.registry,
+        )
+        for limit in ("tokens", "cost"):
+            self.budget_used_ratio.labels(limit)
         self.oldest_unanswered = self._gauge(
             "oldest_unanswered_timestamp_seconds",
             "When the oldest message without an outcome was stored, Unix time; 0 if there is none",
@@ -138,6 +159,16 @@ class Metrics:
     def count_message(self, kind: str) -> None:
         """Count a stored message by Whapi's type; types nobody foresaw count as "other"."""
         self._messages.labels(kind if kind in MESSAGE_KINDS else "other").inc()
+
+    def expect_validators(self, names: Iterable[str]) -> None:
+        """Show the series of these validators from the start."""
+        for name in names:
+            for verdict in VALIDATION_VERDICTS:
+                self._validations.labels(name, verdict)
+
+    def count_validation(self, validator: str, verdict: str) -> None:
+        """Count what a validator, one of those configured, said of an answer."""
+        self._validations.labels(validator, verdict).inc()
 
     def count_tokens(self, usage: Usage) -> None:
         """Add the tokens of one model call."""

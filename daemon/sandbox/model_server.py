@@ -5,6 +5,7 @@ fails as scripted, refuses what the real one refuses, and keeps a ledger of what
 """
 
 import random
+import re
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -24,6 +25,7 @@ from daemon.sandbox.asgi import (
     read_request,
     send_answer,
 )
+from daemon.sandbox.assistants_server import AssistantsServer
 from daemon.sandbox.model_generation import Generation, ModelCall
 from daemon.sandbox.model_script import Step
 from daemon.sandbox.model_streams import STREAM_END, send_events, start_stream, watch_client
@@ -78,6 +80,14 @@ class ModelServer:
         self._running = 0
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self.assistants = AssistantsServer(
+            now=now,
+            take_step=self._take_step,
+            note_call=self._note_call,
+            generate=self._start_background,
+            context_tokens=lambda: self.context_tokens,
+        )
+        """The older API, under ``/threads``."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the background responses. Runs until cancelled, and they end with it."""
@@ -138,6 +148,9 @@ class ModelServer:
             await _refuse(send, refusal)
         elif (request.method, path) == ("POST", RESPONSES):
             await self._create(request, receive, send)
+        elif re.match(r"/threads\b", path) and "openai-beta" in request.headers:
+            answer = self.assistants.answer(request, path)
+            await (cut_connection(send) if answer is None else send_answer(send, answer))
         elif path.startswith(RESPONSES + "/"):
             await self._serve_kept(request, path.removeprefix(RESPONSES + "/"), receive, send)
         else:
@@ -254,6 +267,15 @@ class ModelServer:
             case "POST", "/audio/speech":
                 return model_audio.speech_answer(request.json_object() or {})
         return _no_such_url(request)
+
+    def _note_call(self, call: ModelCall) -> None:
+        self.calls.append(call)
+        self._note_change()
+
+    def _start_background(self, generation: Generation) -> None:
+        if self._nursery is None:
+            raise RuntimeError("the simulated server is not running")
+        self._nursery.start_soon(self._generate, generation, name="background response")
 
     def _take_step(self, body: dict[str, Any]) -> Step:
         for step in self._steps:

@@ -166,7 +166,7 @@ class Database:
     def _commit_as_one(self, batch: list[_Write[object]]) -> str:
         """Write a batch in one transaction; gives the fault if nothing of it is stored."""
         try:
-            with _transaction(self._connection):
+            with transaction(self._connection):
                 for write in batch:
                     _apply(self._connection, write)
         except sqlite3.Error as error:
@@ -214,7 +214,8 @@ def _apply(connection: sqlite3.Connection, write: _Write[object]) -> None:
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Make the block one transaction: all of it is stored, or nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

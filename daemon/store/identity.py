@@ -74,6 +74,10 @@ def join(connection: sqlite3.Connection, alias: ChatKey, chat: str) -> bool:
             (chat, *alias),
         )
     connection.execute(
+        "UPDATE OR IGNORE facts SET chat = ? WHERE channel = ? AND chat = ?", (chat, *alias)
+    )
+    connection.execute("DELETE FROM facts WHERE channel = ? AND chat = ?", alias)
+    connection.execute(
         "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at,"
         " paused_until, apologised_at) SELECT channel, ?, name, contact_name, first_seen_at,"
         " last_activity_at, paused_until, apologised_at FROM chats WHERE channel = ? AND chat = ?"
@@ -83,4 +87,22 @@ def join(connection: sqlite3.Connection, alias: ChatKey, chat: str) -> bool:
         (chat, *alias),
     )
     connection.execute("DELETE FROM chats WHERE channel = ? AND chat = ?", alias)
+    connection.execute(
+        "INSERT INTO usage_days (day, channel, chat, tokens, micros, pardoned_tokens,"
+        " pardoned_micros, told) SELECT day, channel, ?, tokens, micros, pardoned_tokens,"
+        " pardoned_micros, told FROM usage_days WHERE channel = ? AND chat = ?"
+        " ON CONFLICT (day, channel, chat) DO UPDATE SET tokens = tokens + excluded.tokens,"
+        " micros = micros + excluded.micros,"
+        " pardoned_tokens = pardoned_tokens + excluded.pardoned_tokens,"
+        " pardoned_micros = pardoned_micros + excluded.pardoned_micros,"
+        " told = MAX(told, excluded.told)",
+        (chat, *alias),
+    )
+    connection.execute("DELETE FROM usage_days WHERE channel = ? AND chat = ?", alias)
+    # What was left out of one thread was said before that of the other or after: shown again,
+    # all of it together is summed up anew.
+    connection.execute(
+        "DELETE FROM thread_heads WHERE channel = ? AND chat IN (?, ?)",
+        (alias.channel, alias.chat, chat),
+    )
     return True

@@ -9,8 +9,10 @@ import sqlite3
 
 import msgspec
 
+from daemon.budget import NO_LIMITS, Budget, Charge, Refusal
 from daemon.ledger import RecordedCall, RecordedRound, Run, Turn
 from daemon.model import FunctionCall, ModelResponse
+from daemon.store import usage
 from daemon.store.database import Database
 
 _json = msgspec.json.Encoder()
@@ -58,18 +60,35 @@ class Runs:
 
         return await self._database.write(verb)
 
-    async def round_started(self, run: Run, number: int, *, now: float) -> None:
-        """The model is about to be asked."""
+    async def round_started(
+        self,
+        run: Run,
+        number: int,
+        *,
+        wanted: Charge | None = None,
+        budget: Budget = NO_LIMITS,
+        now: float,
+    ) -> Refusal:
+        """The model is about to be asked, which is expected to use up ``wanted``.
 
-        def verb(connection: sqlite3.Connection) -> None:
+        Says whose budget does not allow it; then it has not started and must not be asked.
+        """
+
+        def verb(connection: sqlite3.Connection) -> Refusal:
+            refused: Refusal = ""
+            if wanted is not None:
+                refused = usage.reserve(connection, run, number, wanted, budget, now=now)
+            if refused:
+                return refused
             connection.execute(
                 "INSERT INTO responses (run_id, round, started_at) VALUES (?, ?, ?)"
                 " ON CONFLICT (run_id, round) DO UPDATE SET state = 'started', response_id = '',"
                 " calls = calls + 1, started_at = excluded.started_at, ended_at = NULL",
                 (run.id, number, now),
             )
+            return ""
 
-        await self._database.write(verb)
+        return await self._database.write(verb)
 
     async def round_named(self, run: Run, number: int, response_id: str) -> None:
         """The server has taken the request and will keep the answer under this id."""
@@ -83,9 +102,15 @@ class Runs:
         await self._database.write(verb)
 
     async def round_completed(
-        self, run: Run, number: int, response: ModelResponse, *, now: float
+        self,
+        run: Run,
+        number: int,
+        response: ModelResponse,
+        *,
+        charge: Charge | None = None,
+        now: float,
     ) -> None:
-        """The model has answered."""
+        """The model has answered, which has used up ``charge``."""
 
         def verb(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -93,21 +118,28 @@ class Runs:
                 " error = '', ended_at = ? WHERE run_id = ? AND round = ?",
                 (response.id, _json.encode(response).decode(), now, run.id, number),
             )
+            if charge is not None:
+                usage.settle(connection, run, number, charge, now=now)
 
         await self._database.write(verb)
 
     async def round_failed(
         self, run: Run, number: int, error: str, *, lost: bool, now: float
     ) -> None:
-        """The call did not succeed. ``lost``: the server will not have its answer later either."""
+        """The call did not succeed. ``lost``: the server will not have its answer later either.
+
+        What was set aside for it is given back, unless its answer may still be fetched.
+        """
 
         def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(
+            row = connection.execute(
                 "UPDATE responses SET state = 'failed', error = ?, ended_at = ?,"
                 " response_id = CASE ? WHEN 1 THEN '' ELSE response_id END"
-                " WHERE run_id = ? AND round = ?",
+                " WHERE run_id = ? AND round = ? RETURNING response_id",
                 (error, now, int(lost), run.id, number),
-            )
+            ).fetchone()
+            if row is None or not row[0]:
+                usage.release(connection, run.id, number)
 
         await self._database.write(verb)
 
@@ -132,6 +164,7 @@ class Runs:
                 " ended_at = ? WHERE run_id = ? AND round = ?",
                 (now, run_id, number),
             )
+            usage.release(connection, run_id, number)
             return str(response_id)
 
         return await self._database.write(verb)
@@ -175,7 +208,8 @@ class Runs:
 
 def _rounds(connection: sqlite3.Connection, run_id: int) -> tuple[RecordedRound, ...]:
     rows = connection.execute(
-        "SELECT round, response_id, response, calls FROM responses WHERE run_id = ? ORDER BY round",
+        "SELECT round, response_id, response, calls, note FROM responses"
+        " WHERE run_id = ? ORDER BY round",
         (run_id,),
     )
     return tuple(
@@ -184,8 +218,9 @@ def _rounds(connection: sqlite3.Connection, run_id: int) -> tuple[RecordedRound,
             response_id=response_id,
             response=_read_response.decode(response) if response else None,
             calls=calls,
+            note=note,
         )
-        for number, response_id, response, calls in rows
+        for number, response_id, response, calls, note in rows
     )
 
 

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.store.database import Database, Meter, open_database
+from daemon.store.escalations import Escalations
+from daemon.store.exchanges import Exchanges
+from daemon.store.facts import Facts
 from daemon.store.identity import Identities
 from daemon.store.inbox import Inbox
+from daemon.store.interim import InterimMessages
+from daemon.store.memory import Memories
 from daemon.store.outbox import Outbox
 from daemon.store.runs import Runs
 from daemon.store.thread import Threads
 from daemon.store.turns import Turns
+from daemon.store.usage import UsageBook
+from daemon.store.validations import Validations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +31,14 @@ class Store:
     runs: Runs
     outbox: Outbox
     threads: Threads
+    validations: Validations
+    memories: Memories
     identities: Identities
+    facts: Facts
+    interim: InterimMessages
+    escalations: Escalations
+    usage: UsageBook
+    exchanges: Exchanges
 
 
 @contextlib.asynccontextmanager
@@ -43,7 +57,14 @@ async def open_store(
             runs=Runs(database),
             outbox=Outbox(database),
             threads=Threads(database),
+            validations=Validations(database),
+            memories=Memories(database),
             identities=Identities(database),
+            facts=Facts(database),
+            interim=InterimMessages(database),
+            escalations=Escalations(database),
+            usage=UsageBook(database),
+            exchanges=Exchanges(database),
         )
         await store.outbox.repair()
         yield store

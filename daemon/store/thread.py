@@ -26,37 +26,13 @@ class Threads:
         By the one more the caller, who knows what belongs together, sees that the oldest turn of
         the answer is not whole or does not fit, and leaves it out.
         """
-
-        def verb(connection: sqlite3.Connection) -> tuple[ThreadItem, ...]:
-            rows = connection.execute(
-                "SELECT turn_id, item, tokens FROM thread_items"
-                " WHERE channel = ? AND chat = ? ORDER BY id DESC",
-                key,
-            )
-            items: list[ThreadItem] = []
-            left = tokens
-            for turn_id, item, size in rows:
-                items.append(ThreadItem(turn_id, _read_item.decode(item), size))
-                left -= size
-                if left < 0:
-                    break
-            rows.close()
-            return tuple(reversed(items))
-
-        return await self._database.read(verb)
+        return await self._database.read(
+            lambda connection: newest_items(connection, key, tokens=tokens)
+        )
 
     async def chat(self, key: ChatKey) -> ChatRecord:
         """What is known of a chat; an empty record for a new one."""
-
-        def verb(connection: sqlite3.Connection) -> ChatRecord:
-            row = connection.execute(
-                "SELECT name, contact_name, paused_until, apologised_at FROM chats"
-                " WHERE channel = ? AND chat = ?",
-                key,
-            ).fetchone()
-            return ChatRecord(*row) if row else ChatRecord()
-
-        return await self._database.read(verb)
+        return await self._database.read(lambda connection: chat_record(connection, key))
 
     async def recent_lines(self, key: ChatKey, count: int) -> list[str]:
         """The last ``count`` things that were said in a chat, oldest first, one line each."""
@@ -79,6 +55,7 @@ class Threads:
         items: Sequence[JsonObject],
         *,
         handed_off: Sequence[int] = (),
+        pause_reason: str = "an agent has the chat",
         state: str,
         reason: str,
         now: float,
@@ -92,7 +69,7 @@ class Threads:
         def verb(connection: sqlite3.Connection) -> None:
             append(connection, key, None, items, now=now)
             outcomes = [(state, reason, seq) for seq in seqs]
-            outcomes += [("handed_off", "an agent has the chat", seq) for seq in handed_off]
+            outcomes += [("handed_off", pause_reason, seq) for seq in handed_off]
             connection.executemany(
                 "UPDATE messages SET state = ?, reason = ? WHERE seq = ? AND state = 'received'",
                 outcomes,
@@ -108,7 +85,8 @@ class Threads:
 
         def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
             rows = connection.execute(
-                "UPDATE chats SET paused_until = ? WHERE chat = ? RETURNING channel, chat",
+                "UPDATE chats SET paused_until = ?, loop_until = 0 WHERE chat = ?"
+                " RETURNING channel, chat",
                 (until, chat),
             )
             return tuple(ChatKey(*row) for row in rows.fetchall())
@@ -126,6 +104,36 @@ class Threads:
             return int(row[0]), int(row[1])
 
         return await self._database.read(verb)
+
+
+def newest_items(
+    connection: sqlite3.Connection, key: ChatKey, *, tokens: int, after: int = 0
+) -> tuple[ThreadItem, ...]:
+    """See `Threads.history`; of the items after number ``after``, inside a transaction."""
+    rows = connection.execute(
+        "SELECT turn_id, item, tokens, id, created_at FROM thread_items"
+        " WHERE channel = ? AND chat = ? AND id > ? ORDER BY id DESC",
+        (*key, after),
+    )
+    items: list[ThreadItem] = []
+    left = tokens
+    for turn_id, item, size, number, created_at in rows:
+        items.append(ThreadItem(turn_id, _read_item.decode(item), size, number, created_at))
+        left -= size
+        if left < 0:
+            break
+    rows.close()
+    return tuple(reversed(items))
+
+
+def chat_record(connection: sqlite3.Connection, key: ChatKey) -> ChatRecord:
+    """See `Threads.chat`; inside a transaction."""
+    row = connection.execute(
+        "SELECT name, contact_name, paused_until, apologised_at, context_at, context_text,"
+        " token_ratio, imported_at, loop_until FROM chats WHERE channel = ? AND chat = ?",
+        key,
+    ).fetchone()
+    return ChatRecord(*row) if row else ChatRecord()
 
 
 def _spoken(item: JsonObject) -> str:

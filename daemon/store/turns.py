@@ -3,13 +3,16 @@
 import sqlite3
 from collections.abc import Sequence
 
-from daemon.ledger import NewPart, Outcome, StoredMessage, Turn
+from daemon.ledger import NewPart, Outcome, StoredMessage, Told, Turn
 from daemon.model import ChatKey, Deletion, Edit, JsonObject
 from daemon.store.changes import change_note, words
 from daemon.store.database import Database
+from daemon.store.escalations import pause_if_escalated
+from daemon.store.memory import keep_turn
 from daemon.store.outbox import queue_parts
 from daemon.store.rows import stored_message
 from daemon.store.thread import add_note, append
+from daemon.store.validations import record
 
 _TURN = (
     "SELECT id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at"
@@ -110,16 +113,22 @@ class Turns:
         *,
         items: Sequence[JsonObject],
         parts: Sequence[NewPart],
+        told: Told | None = None,
+        validation: tuple[int, str] | None = None,
         now: float,
     ) -> Turn:
         """Decide the answer: the thread and the outbox get it in one write.
 
         From here on the answer is said exactly once, whatever happens. What was edited or deleted
-        since ``turn`` was read is noted in the thread, since the answer does not know it.
+        since ``turn`` was read is noted in the thread, since the answer does not know it. ``told``
+        is what the chat is to remember of the turn besides its items; ``validation`` the round of
+        the answer and what was said of it, a JSON list.
         """
 
         def verb(connection: sqlite3.Connection) -> Turn:
-            append(connection, turn.key, turn.id, items, now=now)
+            keep_turn(connection, turn, items, told, now=now)
+            if validation is not None:
+                record(connection, turn.id, *validation)
             _note_changes(connection, turn, now)
             queue_parts(connection, turn.key, turn.id, parts, now=now)
             connection.execute(
@@ -175,14 +184,16 @@ class Turns:
     async def finish(self, turn: Turn, *, now: float) -> Outcome:
         """Close a turn whose answer has been delivered, as far as it can be.
 
-        Answered if any part of it was said; dead if every part was refused for good.
+        Answered if any part of it was said; dead if every part was refused for good. What tools
+        have said before the answer does not count.
         """
 
         def verb(connection: sqlite3.Connection) -> Outcome:
             said, refused, error = connection.execute(
                 "SELECT COALESCE(SUM(state = 'sent'), 0), COALESCE(SUM(state = 'failed'), 0),"
                 " MAX(CASE state WHEN 'failed' THEN error ELSE '' END)"
-                " FROM outbox WHERE turn_id = ?",
+                " FROM outbox WHERE turn_id = ?"
+                " AND id NOT IN (SELECT outbox_id FROM interim_messages)",
                 (turn.id,),
             ).fetchone()
             outcome: Outcome = "dead" if refused and not said else "answered"
@@ -223,6 +234,7 @@ def _close(
         "UPDATE turns SET state = 'done', outcome = ?, reason = ?, closed_at = ? WHERE id = ?",
         (outcome, reason, now, turn.id),
     )
+    pause_if_escalated(connection, turn, now)
 
 
 def _note_changes(connection: sqlite3.Connection, turn: Turn, now: float) -> None:
@@ -273,7 +285,9 @@ def _turn(
         opened_at=opened_at,
         messages=_messages(connection, turn_id),
         effects=connection.execute(
-            "SELECT 1 FROM tool_calls WHERE turn_id = ? AND effects = 1", (turn_id,)
+            "SELECT 1 FROM tool_calls WHERE turn_id = ?1 AND effects = 1"
+            " UNION ALL SELECT 1 FROM outbox WHERE turn_id = ?1",
+            (turn_id,),
         ).fetchone()
         is not None,
     )

@@ -2,9 +2,16 @@
 
 from typing import Literal
 
-from daemon.tools.tool import ToolContext, tool
+from daemon.ledger import MAX_FACT_CHARACTERS
+from daemon.tools.context import ToolContext, Urgency
+from daemon.tools.tool import Tool, tool
 
 Level = Literal["recent_50", "recent_100", "recent_200", "recent_400", "recent_600"]
+
+HANDED_OVER = (
+    "This chat is handed to a person of the business, beginning with the end of this answer. Tell"
+    " the customer briefly that somebody will write to them here. Promise no time and no result."
+)
 
 
 @tool
@@ -15,3 +22,57 @@ async def get_conversation_context(context: ToolContext, context_level: Level) -
     """
     lines = await context.recent_messages(context.key, int(context_level.removeprefix("recent_")))
     return "\n".join(lines) or "There are no earlier messages."
+
+
+@tool(effects=True, idempotent=True)
+async def escalate_to_human(
+    context: ToolContext, reason: str, summary: str, urgency: Urgency
+) -> str:
+    """Hand this conversation to a person of the business, who is told why.
+
+    Use it when the customer asks for a person, is upset, or needs what you cannot do. `reason` is
+    one line; `summary` is what the person must know to go on without asking the customer again.
+    """
+    new = await context.conversation.escalate(reason, summary, urgency)
+    return HANDED_OVER if new else f"This was done already. {HANDED_OVER}"
+
+
+@tool
+async def set_labels(
+    context: ToolContext, add: list[str] | None = None, remove: list[str] | None = None
+) -> str:
+    """Put WhatsApp labels on this chat, and take others off, by their names."""
+    faults = await context.conversation.set_labels(add or [], remove or [])
+    return "; ".join(faults) or "Done."
+
+
+@tool
+async def remember(context: ToolContext, fact: str) -> str:
+    """Remember one short fact about this customer for all later conversations.
+
+    Only what stays true and is useful: preferences, names, needs. No secrets, no payment data.
+    """
+    line = " ".join(fact.split())
+    if not 0 < len(line) <= MAX_FACT_CHARACTERS:
+        return f"Not remembered: a fact has 1 to {MAX_FACT_CHARACTERS} characters."
+    number = await context.conversation.remember(line)
+    if not number:
+        return "Not remembered: there are too many facts. Forget one that matters less first."
+    return f"Remembered as fact {number}."
+
+
+@tool
+async def forget_fact(context: ToolContext, fact_id: int) -> str:
+    """Forget a remembered fact about this customer, by its number: it was wrong or has changed."""
+    known = await context.conversation.forget_fact(fact_id)
+    return "Forgotten." if known else f"There is no fact {fact_id} about this customer."
+
+
+ALL: tuple[Tool, ...] = (
+    get_conversation_context,
+    escalate_to_human,
+    set_labels,
+    remember,
+    forget_fact,
+)
+"""All of them, in the order in which the model is told of them."""

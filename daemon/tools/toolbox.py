@@ -1,12 +1,13 @@
 """The tools of this daemon: the built-in ones and those of the operator's modules."""
 
+import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import msgspec
 import trio
@@ -31,10 +32,22 @@ OnFault = Callable[[str, Exception], object]
 
 
 class Toolbox:
-    """Finds tools by name and calls them. Any task may call it; it holds no state."""
+    """Finds tools by name and calls them. Any task may call it.
 
-    def __init__(self, tools: Iterable[Tool], *, on_fault: OnFault = lambda *_: None) -> None:
-        """``on_fault`` is told of every exception that a tool raises."""
+    All it keeps is how many calls of a tool are under way, for those that allow only so many.
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        *,
+        disabled: Collection[str] = (),
+        on_fault: OnFault = lambda *_: None,
+    ) -> None:
+        """``on_fault`` is told of every exception that a tool raises.
+
+        Raises ToolError if two tools have one name, or one that is ``disabled`` does not exist.
+        """
         self._on_fault = on_fault
         self._tools: dict[str, Tool] = {}
         for tool in tools:
@@ -42,6 +55,29 @@ class Toolbox:
             if self._tools.get(tool.name, tool) is not tool:
                 raise ToolError(f"two tools are called {tool.name}")
             self._tools[tool.name] = tool
+        unknown = sorted(set(disabled) - set(self._tools))
+        if unknown:
+            raise ToolError(f"tools.disabled: there is no tool {', '.join(unknown)}")
+        self._all = tuple(self._tools.values())
+        self._tools = {
+            name: tool
+            for name, tool in self._tools.items()
+            if tool.enabled and name not in disabled
+        }
+        self._limits = {
+            name: trio.CapacityLimiter(tool.concurrency)
+            for name, tool in self._tools.items()
+            if tool.concurrency
+        }
+
+    @property
+    def all_tools(self) -> tuple[Tool, ...]:
+        """All tools, those that are not enabled included."""
+        return self._all
+
+    def is_enabled(self, name: str) -> bool:
+        """True if the model may call the tool of this name."""
+        return name in self._tools
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
@@ -52,6 +88,11 @@ class Toolbox:
         """True if the call would do something that must not be done twice."""
         tool = self._tools.get(call.name)
         return tool is not None and tool.effects
+
+    def is_repeatable(self, call: FunctionCall) -> bool:
+        """True if a call whose end nobody saw may be made again."""
+        tool = self._tools.get(call.name)
+        return tool is not None and (tool.idempotent or not tool.effects)
 
     async def call(self, call: FunctionCall, context: ToolContext) -> tuple[str, bool]:
         """Call a tool; gives the output for the model, and whether the call failed.
@@ -69,23 +110,48 @@ class Toolbox:
             return _error(str(error)), True
         if tool.context_parameter:
             arguments[tool.context_parameter] = context
+        work = _Work(tool, arguments, self._limits.get(tool.name))
         with trio.move_on_after(tool.timeout):
-            return await self._run(tool, arguments)
-        doubt = UNKNOWN_OUTCOME if tool.effects else ""
-        return _error(f"{tool.name} did not answer within {tool.timeout:g} seconds{doubt}"), True
+            return await self._outcome(work)
+        late = f"within {tool.timeout:g} seconds"
+        if not work.begun:
+            return _error(f"{tool.name} is busy and was not called {late}; try again later"), True
+        doubt = UNKNOWN_OUTCOME if tool.effects and not tool.idempotent else ""
+        return _error(f"{tool.name} did not answer {late}{doubt}"), True
 
-    async def _run(self, tool: Tool, arguments: dict[str, object]) -> tuple[str, bool]:
+    async def _outcome(self, work: "_Work") -> tuple[str, bool]:
         try:
-            if tool.is_async:
-                result = await tool.function(**arguments)
-            else:
-                result = await trio.to_thread.run_sync(
-                    partial(tool.function, **arguments), abandon_on_cancel=True
-                )
-            return _output(result), False
+            return _output(await work.run()), False
         except Exception as error:  # noqa: BLE001 - a tool may fail in any way; the model is told
-            self._on_fault(tool.name, error)
-            return _error(f"{tool.name} failed ({type(error).__name__})"), True
+            self._on_fault(work.tool.name, error)
+            return _error(f"{work.tool.name} failed ({type(error).__name__})"), True
+
+
+class _Work:
+    """One call of a tool, once its arguments are known to be right."""
+
+    def __init__(
+        self, tool: Tool, arguments: dict[str, object], limit: trio.CapacityLimiter | None
+    ) -> None:
+        self.tool = tool
+        self.begun = False
+        """True once the function itself has been entered."""
+        self._arguments = arguments
+        self._limit = limit
+
+    async def run(self) -> object:
+        """Call the function when its limit allows, where it belongs."""
+        if not self.tool.is_async:
+            # A thread that is left behind keeps its place among those that the limit allows.
+            return await trio.to_thread.run_sync(
+                self._call, abandon_on_cancel=True, limiter=self._limit
+            )
+        async with self._limit or contextlib.nullcontext():
+            return await self._call()
+
+    def _call(self) -> Any:
+        self.begun = True
+        return self.tool.function(**self._arguments)
 
 
 def _output(result: object) -> str:

@@ -25,6 +25,9 @@ class Daemon(Protocol):
         not stored (503). Other errors are faults of ours (500).
         """
 
+    def response_ended(self, response_id: str) -> None:
+        """The model server says that a response has ended."""
+
     def hook_answered(self, status: int, seconds: float) -> None:
         """A webhook call was answered, so long after its last byte."""
 
@@ -64,6 +67,8 @@ class EdgeSettings:
     environment: str
     webhook_secrets: tuple[str, ...] = ()
     admin_token: str = ""
+    model_webhook_secret: str = ""
+    """``whsec_…``; without it there is no ``/openai/webhook``."""
     max_body_bytes: int = 50 * 1024 * 1024
     body_deadline_seconds: float = 30
     """From a webhook's head to the last byte of its body."""

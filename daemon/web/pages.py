@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from daemon.web.asgi import Log, iso_utc
 from daemon.web.bearer import bears
 from daemon.web.facade import Daemon, EdgeSettings
+from daemon.web.openai_webhook import create_model_webhook
 from daemon.web.takeover import create_takeover
 
 SECURITY_HEADERS = {
@@ -34,6 +35,8 @@ def create_pages(daemon: Daemon, settings: EdgeSettings, log: Log) -> QuartTrio:
     app.register_blueprint(_about(daemon))
     app.register_blueprint(_metrics(daemon, settings))
     app.register_blueprint(_locks(daemon, settings))
+    if settings.model_webhook_secret:
+        app.register_blueprint(create_model_webhook(daemon, settings.model_webhook_secret, log))
     takeover = create_takeover(daemon)
     takeover.before_request(admin_guard(settings))
     app.register_blueprint(takeover)

@@ -174,6 +174,27 @@ def read_chat(body: bytes) -> ChatInfo:
     )
 
 
+def read_labels(body: bytes) -> tuple[Label, ...]:
+    """Read the channel's labels, which come as a bare list. Raises Unintelligible if they do not.
+
+    A label without an id or a name is left out.
+    """
+    try:
+        answer = msgspec.json.decode(body, type=list[dict[str, Any]])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise Unintelligible("no list of labels") from None
+    labels = (
+        Label(id=text(x.get("id")), name=text(x.get("name")), color=text(x.get("color")))
+        for x in answer
+    )
+    return tuple(label for label in labels if label.id and label.name)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Read any JSON object, such as the channel's settings. Raises Unintelligible if it is none."""
+    return _object(body)
+
+
 def read_lid(body: bytes) -> str:
     """Read the opaque id of a contact, as a chat id; empty if the answer holds none."""
     lid = text(_object(body).get("lid"))

@@ -23,16 +23,19 @@ from daemon.errors import (
     WhapiTemporary,
     WhapiUnknownOutcome,
 )
-from daemon.model import Message
+from daemon.model import JsonObject, Message
 from daemon.whapi.answers import (
     ChannelHealth,
     ChatInfo,
+    Label,
     Unintelligible,
     explanation,
     read_chat,
     read_health,
+    read_labels,
     read_lid,
     read_messages,
+    read_object,
     read_sent,
 )
 from daemon.whapi.exchange import Request, Response, exchange, raise_unless_done, usable_address
@@ -41,8 +44,8 @@ from daemon.whapi.fields import without_surrogates
 Answer = TypeVar("Answer")
 Observe = Callable[[str, str, float], None]
 """Told of each call: operation (``text``, ``presence``, ``subscribe``, ``messages``, ``health``,
-``chat``, ``contact``), outcome (``ok``, ``temporary``, ``unknown``, ``channel_trouble``,
-``rejected``, ``cancelled``), seconds."""
+``chat``, ``contact``, ``labels``, ``settings``), outcome (``ok``, ``temporary``, ``unknown``,
+``channel_trouble``, ``rejected``, ``cancelled``), seconds."""
 
 _TRIES = 3
 _BACKOFF_BASE_SECONDS = 0.25
@@ -153,11 +156,44 @@ class WhapiClient:
         request = Request(operation="health", method="GET", path="/health", query=query)
         return await self._repeatable(request, read_health)
 
+    async def get_settings(self) -> JsonObject:
+        """Ask for the channel's settings, webhooks among them, as Whapi keeps them."""
+        request = Request(operation="settings", method="GET", path="/settings")
+        return await self._repeatable(request, read_object)
+
+    async def change_settings(self, changes: JsonObject) -> None:
+        """Change settings of the channel; what is not named stays, lists are replaced whole."""
+        request = Request(operation="settings", method="PATCH", path="/settings", content=changes)
+        await self._repeatable(request, _nothing)
+
     async def get_chat(self, chat: str) -> ChatInfo | None:
         """Look up a chat's saved name and labels; None if Whapi does not know the chat."""
         request = Request(operation="chat", method="GET", path=f"/chats/{_segment(chat)}")
         read: Callable[[bytes], ChatInfo | None] = read_chat
         return await self._repeatable(request, read, instead={404: None})
+
+    async def list_labels(self) -> tuple[Label, ...]:
+        """List the channel's labels (WhatsApp Business only)."""
+        request = Request(operation="labels", method="GET", path="/labels")
+        return await self._repeatable(request, read_labels)
+
+    async def add_label(self, label_id: str, chat: str) -> None:
+        """Put a label on a chat; having it already (409) is success too."""
+        request = Request(
+            operation="labels",
+            method="POST",
+            path=f"/labels/{_segment(label_id)}/{_segment(chat)}",
+        )
+        await self._repeatable(request, _nothing, instead={409: None})
+
+    async def remove_label(self, label_id: str, chat: str) -> None:
+        """Take a label off a chat; not having it (404) is success too."""
+        request = Request(
+            operation="labels",
+            method="DELETE",
+            path=f"/labels/{_segment(label_id)}/{_segment(chat)}",
+        )
+        await self._repeatable(request, _nothing, instead={404: None})
 
     async def find_lid(self, contact_digits: str) -> str:
         """Look up the opaque chat id (``<digits>@lid``) of a phone number; empty if none is known.

@@ -84,6 +84,16 @@ def texts(value: object) -> tuple[str, ...]:
     return tuple(found for item in value if (found := text(item)))
 
 
+def label_names(value: object) -> tuple[str, ...]:
+    """Give the names of a list of labels, or their ids where they have none."""
+    if not isinstance(value, list):
+        return ()
+    labels = (item for item in value if isinstance(item, dict))
+    return tuple(
+        name for item in labels if (name := text(item.get("name")) or text(item.get("id")))
+    )
+
+
 def number(value: object) -> float | None:
     """Give a finite number, also from a string of digits, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):

@@ -108,6 +108,20 @@ class UpdateShape(msgspec.Struct):
     changes: Any = None
 
 
+class ChatShape(msgspec.Struct):
+    """A chat as it is after a change."""
+
+    id: Any = None
+    labels: Any = None
+
+
+class ChatUpdateShape(msgspec.Struct):
+    """One element of ``chats_updates``: a chat before and after, and what was changed."""
+
+    after_update: ChatShape | NotAnObject = None
+    changes: Any = None
+
+
 class StatusShape(msgspec.Struct):
     """One element of ``statuses``."""
 

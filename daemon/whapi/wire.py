@@ -20,6 +20,7 @@ from daemon.model import (
     ChatKey,
     Deletion,
     Edit,
+    LabelChange,
     Message,
     Other,
     Presence,
@@ -40,6 +41,7 @@ from daemon.whapi.fields import (
     chat_id,
     event_name,
     flag,
+    label_names,
     moment,
     person,
     strict_json,
@@ -47,6 +49,8 @@ from daemon.whapi.fields import (
     texts,
 )
 from daemon.whapi.shapes import (
+    ChatShape,
+    ChatUpdateShape,
     Context,
     MessageShape,
     PresenceShape,
@@ -135,6 +139,7 @@ class _Reading:
         self.statuses: list[StatusUpdate] = []
         self.edits: list[Edit] = []
         self.deletions: list[Deletion] = []
+        self.label_changes: list[LabelChange] = []
         self.other_keys: dict[str, None] = {}
         self.unreadable: list[str] = []
         self.unreadable_count = 0
@@ -144,6 +149,7 @@ class _Reading:
             "messages_removed": self.removal,
             "presences": self.presence,
             "statuses": self.status,
+            "chats_updates": self.chat_update,
         }
 
     def webhook(self, event: str) -> Webhook:
@@ -158,6 +164,7 @@ class _Reading:
             statuses=tuple(self.statuses),
             edits=tuple(self.edits),
             deletions=tuple(self.deletions),
+            label_changes=tuple(self.label_changes),
             other_keys=tuple(self.other_keys),
             unreadable=(*self.unreadable, *more),
         )
@@ -262,6 +269,17 @@ class _Reading:
         self.statuses.append(
             StatusUpdate(message_id=message_id, status=status, error=first_error(shape.errors))
         )
+
+    def chat_update(self, element: msgspec.Raw) -> None:
+        """Read an element of ``chats_updates``: new labels, or something that is only noted."""
+        shape, _ = _decode(element, ChatUpdateShape)
+        after = shape.after_update if isinstance(shape.after_update, ChatShape) else ChatShape()
+        chat = chat_id(text(after.id))
+        if chat and (isinstance(after.labels, list) or "labels" in texts(shape.changes)):
+            labels = label_names(after.labels)
+            self.label_changes.append(LabelChange(key=ChatKey(self.channel, chat), labels=labels))
+        else:
+            self.note("chats_updates")
 
 
 def _decode(element: msgspec.Raw, shape: type[Shape]) -> tuple[Shape, msgspec.Raw]:

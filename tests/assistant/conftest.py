@@ -64,8 +64,8 @@ def open_engine(
         async with open_responses_engine(**values) as engine:
             yield engine
             assert isinstance(engine, ResponsesEngine)
-            if engine._connection is not None:
-                transport: Any = engine._connection._client._client._transport
+            if engine._connection.built is not None:
+                transport: Any = engine._connection.built._client._client._transport
                 assert [c for c in transport._pool.connections if not c.is_idle()] == []
 
     return open_checked

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 from support.rows import fates, read_rows
-from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, outcomes
+from support.scenes import PEDRO, QUICK_RULES, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
 from daemon.sandbox.echoes import EchoMode
@@ -60,6 +60,18 @@ async def test_a_send_of_unknown_outcome_is_said_once(
         assert send_calls(stage) == (2 if delivered else 3)
         listed = bool(stage.gateway.calls("list"))
         assert listed == (echo == "missing" or not delivered)
+
+
+async def test_an_echo_wakes_the_send_that_waits_for_it(tmp_path: Path) -> None:
+    """Nobody waits out the time that an echo may take once it has come."""
+    patient = {**QUICK_RULES, "echo_seconds": 3600.0}
+    async with open_scene(tmp_path, rules=patient) as stage:
+        stage.model.script(say("uno\n\ndos"))
+        stage.gateway.faults.add(operation="send", kind="drop_after")
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_sent(LAURA, 2)
+        assert stage.said() == ["uno", "dos"]
+        assert not stage.gateway.calls("list")
 
 
 @pytest.mark.parametrize(("faults", "echo"), SAME_WORDS)

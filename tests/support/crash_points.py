@@ -5,7 +5,7 @@ The daemon knows nothing of them: the victim (`support.crash_victim`) wraps what
 
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -170,6 +170,12 @@ class _WatchedEngine:
 
     async def warm_up(self) -> None:
         await self._engine.warm_up()
+
+    async def list_models(self) -> Mapping[str, str]:
+        return await self._engine.list_models()
+
+    def notice(self, response_id: str) -> None:
+        self._engine.notice(response_id)
 
 
 class _WatchedGateway:

@@ -22,6 +22,7 @@ class MemoryDaemon:
     answers: list[tuple[int, float]] = field(default_factory=list)
     pauses: list[tuple[str, float | None]] = field(default_factory=list)
     accept_headers: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
 
     def now(self) -> float:
         return 1_769_860_800.25
@@ -34,6 +35,9 @@ class MemoryDaemon:
             raise self.failure
         self.stored.append((body, path_event))
         self.done.set()
+
+    def response_ended(self, response_id: str) -> None:
+        self.ended.append(response_id)
 
     def hook_answered(self, status: int, seconds: float) -> None:
         self.answers.append((status, seconds))

@@ -26,13 +26,17 @@ PAUSE_MINUTES = 0.015
 
 @asynccontextmanager
 async def open_scene(
-    folder: Path, *, started: bool = True, **changes: Mapping[str, Any]
+    folder: Path,
+    *,
+    started: bool = True,
+    rules: Mapping[str, float] = QUICK_RULES,
+    **changes: Mapping[str, Any],
 ) -> AsyncIterator[Stage]:
     """A stage whose chats wait hardly at all, for 20 s; ``changes`` as in `open_stage`."""
     quick = {"buffer": {"window_seconds": 0.1, "idle_seconds": 0.1, **changes.pop("buffer", {})}}
     with trio.fail_after(20):
         async with open_stage(
-            folder / "data", started=started, rules=QUICK_RULES, **quick, **changes
+            folder / "data", started=started, rules=rules, **quick, **changes
         ) as stage:
             stage.gateway.postbox.backoff_seconds = 0.02
             yield stage

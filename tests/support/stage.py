@@ -40,6 +40,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "delivery": {"typing": False},
     "recovery": {"delay_seconds": 0.05},
     "web": {"port": 0},
+    "brakes": {"turns_per_minute": 0, "loop_answers": 0, "repeats": 0},
+    "history": {"import_messages": 0},
 }
 """Settings under which a test waits tenths of a second where a customer waits seconds."""
 

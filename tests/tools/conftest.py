@@ -2,6 +2,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from support.tools import HeardConversation
 
 from daemon.model import ChatKey, FunctionCall
 from daemon.tools.tool import Tool, ToolContext
@@ -11,7 +12,13 @@ Caller = Callable[..., Awaitable[tuple[str, bool]]]
 
 
 @pytest.fixture
-def context() -> ToolContext:
+def conversation() -> HeardConversation:
+    """What tools have done to Laura's conversation."""
+    return HeardConversation()
+
+
+@pytest.fixture
+def context(conversation: HeardConversation) -> ToolContext:
     """What a tool may know of Laura's conversation."""
 
     async def recent_messages(_key: ChatKey, count: int) -> list[str]:
@@ -23,6 +30,7 @@ def context() -> ToolContext:
         language="es",
         idempotency_key="key-1",
         recent_messages=recent_messages,
+        conversation=conversation,
     )
 
 

@@ -1,13 +1,11 @@
 """What the model is told of each message, and which messages are not for it."""
 
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
-from support.ledgers import LAURA, message
+from support.ledgers import message
 
-from daemon.ledger import ChatRecord, StoredMessage
+from daemon.ledger import StoredMessage
 from daemon.model import (
     AnyContent,
     ChatKey,
@@ -26,7 +24,7 @@ from daemon.model import (
     Text,
     Vote,
 )
-from daemon.reading import agent_items, as_line, as_lines, burst_item, context_line, verdict
+from daemon.reading import agent_items, as_line, as_lines, burst_item, verdict
 from daemon.texts import texts
 
 LINES: list[tuple[AnyContent, str]] = [
@@ -155,23 +153,3 @@ def test_an_agents_words_are_the_assistants_side_with_a_note(
 
 def test_no_words_of_an_agent_are_no_item() -> None:
     assert agent_items([], texts("es")) == []
-
-
-@pytest.mark.parametrize(
-    ("chat", "line"),
-    [
-        (ChatRecord(), "Fecha: 02/03/2026 | Hora: 09:05 (-05)"),
-        (
-            ChatRecord(name="Laura", contact_name="Laura"),
-            "Fecha: 02/03/2026 | Hora: 09:05 (-05) | Contacto: Laura",
-        ),
-        (
-            ChatRecord(name="Laura G.", contact_name="Laura"),
-            "Fecha: 02/03/2026 | Hora: 09:05 (-05) | Contacto: Laura | Chat: Laura G.",
-        ),
-    ],
-)
-def test_the_context_line_says_when_and_who(chat: ChatRecord, line: str) -> None:
-    bogota = datetime(2026, 3, 2, 14, 5, tzinfo=UTC).astimezone(ZoneInfo("America/Bogota"))
-    assert context_line(texts("es"), chat, bogota) == line
-    assert LAURA.chat not in context_line(texts("en"), chat, bogota)

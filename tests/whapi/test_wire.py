@@ -13,6 +13,7 @@ from daemon.model import (
     Contacts,
     Deletion,
     Edit,
+    LabelChange,
     Location,
     Media,
     Message,
@@ -210,7 +211,9 @@ WITHOUT_MESSAGES: dict[str, Webhook] = {
     "messages_removed_all": said("messages.delete", other_keys=("messages_removed_all",)),
     "statuses": said("statuses.post", statuses=STATUSES),
     "presences": said("presences.post", presences=PRESENCES),
-    "chats_updates": said("chats.patch", other_keys=("chats_updates",)),
+    "chats_updates": said(
+        "chats.patch", label_changes=(LabelChange(key=LAURA, labels=("Cotizado",)),)
+    ),
     "channel": said("channel.post", other_keys=("health",)),
 }
 

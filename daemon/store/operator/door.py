@@ -62,20 +62,6 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-@contextlib.contextmanager
-def writing(connection: sqlite3.Connection) -> Iterator[None]:
-    """Make the block one transaction: all of it is stored, or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # Some errors (a full disk) have rolled back already.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
 def write_audit(
     connection: sqlite3.Connection, command: str, subject: str, detail: str, *, now: float
 ) -> None:

@@ -12,11 +12,16 @@ _QUERIES = {
     "messages": """SELECT * FROM messages WHERE chat IN names
         OR json_extract(message, '$.author') IN authors ORDER BY seq""",
     "thread": "SELECT * FROM thread_items WHERE chat IN names ORDER BY id",
+    "summary": "SELECT * FROM thread_heads WHERE chat IN names",
     "turns": "SELECT * FROM turns WHERE chat IN names ORDER BY id",
     "model_calls": """SELECT responses.* FROM responses JOIN runs ON runs.id = run_id
         JOIN turns ON turns.id = turn_id WHERE chat IN names ORDER BY run_id, round""",
     "tool_calls": """SELECT tool_calls.* FROM tool_calls JOIN turns ON turns.id = turn_id
         WHERE chat IN names ORDER BY tool_calls.id""",
+    "facts": "SELECT * FROM facts WHERE chat IN names ORDER BY id",
+    "escalations": """SELECT escalations.* FROM escalations JOIN turns ON turns.id = turn_id
+        WHERE chat IN names ORDER BY turn_id""",
+    "usage": "SELECT * FROM usage_days WHERE chat IN names ORDER BY day",
     "outbox": "SELECT * FROM outbox WHERE chat IN names ORDER BY id",
     "audit": "SELECT * FROM audit WHERE subject IN names ORDER BY id",
 }

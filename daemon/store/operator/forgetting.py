@@ -16,7 +16,8 @@ import msgspec
 
 from daemon.errors import StoreUnavailable
 from daemon.model import ChatKey, Message, Other
-from daemon.store.operator.door import write_audit, writing
+from daemon.store.database import transaction
+from daemon.store.operator.door import write_audit
 from daemon.store.operator.person import Person, person_of
 from daemon.store.operator.raw_events import drop_events, find_events
 
@@ -33,12 +34,15 @@ _read_message = msgspec.json.Decoder(Message)
 _FREE_TEXT = {
     "messages": ("message", "reason"),
     "thread_items": ("item",),
+    "thread_heads": ("item",),
     "turns": ("reason",),
-    "responses": ("response", "error"),
+    "responses": ("response", "error", "note"),
     "tool_calls": ("arguments", "output"),
     "outbox": ("body", "error"),
     "early_changes": ("change",),
-    "chats": ("name", "contact_name"),
+    "chats": ("name", "contact_name", "context_text"),
+    "facts": ("fact",),
+    "escalations": ("reason", "summary"),
     "events": ("unreadable",),
     "audit": ("subject", "detail"),
 }
@@ -49,7 +53,7 @@ _TABLES_BY_CHAT = frozenset({"messages", "turns", "outbox"})
 
 _STATEMENTS = (
     # The turns' chat changes last: from then on nothing of them can be written.
-    """UPDATE responses SET response_id = '', response = '', error = '',
+    """UPDATE responses SET response_id = '', response = '', error = '', note = '',
         state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
         ended_at = COALESCE(ended_at, :now) WHERE run_id IN (
         SELECT runs.id FROM runs JOIN turns ON turns.id = turn_id WHERE chat = :chat)""",
@@ -60,11 +64,23 @@ _STATEMENTS = (
     """UPDATE runs SET state = 'abandoned', ended_at = :now WHERE state = 'running'
         AND turn_id IN (SELECT id FROM turns WHERE chat = :chat)""",
     "DELETE FROM thread_items WHERE chat = :chat",
+    "DELETE FROM thread_heads WHERE chat = :chat",
+    "DELETE FROM facts WHERE chat = :chat",
+    # What the agents were told about the person is about the person.
+    """UPDATE outbox SET body = '', error = '',
+        state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped'
+        ELSE state END WHERE id IN (SELECT outbox_id FROM escalations
+        JOIN turns ON turns.id = escalations.turn_id WHERE turns.chat = :chat)""",
+    "DELETE FROM escalations WHERE turn_id IN (SELECT id FROM turns WHERE chat = :chat)",
+    """UPDATE interim_messages SET key = 'forgotten-' || outbox_id WHERE outbox_id IN (
+        SELECT id FROM outbox WHERE chat = :chat)""",
     """UPDATE outbox SET chat = :name, body = '', quoted = '', message_id = '',
         error = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN :reason ELSE '' END,
         state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped'
         ELSE state END WHERE chat = :chat""",
-    "UPDATE chats SET chat = :name, name = '', contact_name = '' WHERE chat = :chat",
+    """UPDATE chats SET chat = :name, name = '', contact_name = '', context_text = ''
+        WHERE chat = :chat""",
+    "UPDATE usage_days SET chat = :name WHERE chat = :chat",
     "DELETE FROM aliases WHERE alias = :chat OR chat = :chat",
     """UPDATE turns SET chat = :name, closed_at = COALESCE(closed_at, :now),
         outcome = CASE state WHEN 'done' THEN outcome ELSE 'ignored' END,
@@ -109,7 +125,7 @@ def forget(
     person = person_of(connection, names)
     # The long look at all raw events comes before the transaction; the rest of them inside it.
     seen = find_events(connection, person, folder, after=0)
-    with writing(connection):
+    with transaction(connection):
         person = person_of(connection, names)
         later = find_events(connection, person, folder, after=seen.last)
         _define_functions(connection, person, done.name)
@@ -134,7 +150,11 @@ def _erase_messages(
     rows = connection.execute(
         "SELECT seq, channel, id, chat, kind, from_me, state FROM messages"
         " WHERE chat IN (SELECT value FROM json_each(:names))"
-        " OR json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))",
+        " OR json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))"
+        # The echo of what the agents were told about the person.
+        " OR id IN (SELECT message_id FROM outbox JOIN escalations ON outbox_id = outbox.id"
+        " JOIN turns ON turns.id = escalations.turn_id WHERE message_id != ''"
+        " AND turns.chat IN (SELECT value FROM json_each(:names)))",
         parameters,
     ).fetchall()
     _unquote(connection, person)

@@ -104,8 +104,8 @@ def _runs(connection: sqlite3.Connection, turn_id: int) -> list[JsonObject]:
     runs = []
     for row in connection.execute("SELECT * FROM runs WHERE turn_id = ? ORDER BY id", (turn_id,)):
         responses = connection.execute(
-            "SELECT round, response_id, state, response, error, calls, started_at, ended_at"
-            " FROM responses WHERE run_id = ? ORDER BY round",
+            "SELECT round, response_id, state, response, error, calls, validation, note,"
+            " started_at, ended_at FROM responses WHERE run_id = ? ORDER BY round",
             (row["id"],),
         )
         runs.append({**dict(row), "responses": [_response(response) for response in responses]})
@@ -117,6 +117,8 @@ def _response(row: sqlite3.Row) -> JsonObject:
     answer = json.loads(told.pop("response") or "{}")
     told["seconds"] = _seconds(row)
     told["usage"] = answer.get("usage", {})
+    told["validation"] = json.loads(told["validation"] or "[]")
+    told["asked_again"] = bool(told.pop("note"))
     told["incomplete"] = answer.get("incomplete", "")
     return told
 

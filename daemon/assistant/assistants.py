@@ -1,0 +1,366 @@
+"""The engine over the Assistants API, for servers that still speak it.
+
+Our store owns the history and sends it whole, so a thread lives for one answer: it is made from
+the input, one run is made on it, and it is deleted when the run has ended. A run that asks for
+tools waits at the server; the call that brings their outputs, found by the ids of the calls, goes
+on with it. If that run is gone, as after a restart of ours, or if more than outputs was added, the
+whole input goes into a new thread, where calls and outputs stand as text.
+
+The id by which a response is known outside of here is the thread's: from the list of a thread's
+runs everything can be found again, whatever moment a crash has hit.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+import trio
+
+from daemon.assistant import assistants_wire, failures
+from daemon.assistant.assistants_wire import ThreadBusy
+from daemon.assistant.connecting import LazyConnection, connection_to
+from daemon.assistant.engine import Engine
+from daemon.assistant.models import read_models
+from daemon.assistant.wire import ServerProfile, is_openai
+from daemon.errors import AssistantError, ModelRejected, ModelTemporary, ResponseGone
+from daemon.model import FunctionCall, JsonObject, ModelRequest, ModelResponse
+
+HEADERS = {"OpenAI-Beta": "assistants=v2"}
+POLL_SECONDS = 1.0
+QUICK_POLLS = 30
+LATE_POLL_SECONDS = 5.0
+"""A run is looked at each second, thirty times; then less often, until the call's time is up."""
+
+AFTER_TOOLS_SECONDS = 0.5
+"""After tool outputs: this long, then so much longer each time, up to LATE_POLL_SECONDS."""
+
+POLL_FAILURES = 3
+"""So many looks in a row may fail before the call does: the run goes on without them."""
+
+RACE_TRIES = 15
+RACE_CAP_SECONDS = 5.0
+"""A thread may still be busy with a run that is ending: 1, 2, … 5 seconds between tries."""
+
+ORPHAN_SECONDS = 600.0
+"""A run whose tool outputs never came is given up; servers let it expire at the same age."""
+
+CANCEL_SECONDS = 5.0
+TIDY_SECONDS = 1.0
+
+Method = Literal["GET", "POST", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """A run that waits for the outputs of its calls."""
+
+    thread_id: str
+    run_id: str
+    calls: frozenset[str]
+    since: float
+
+
+@asynccontextmanager
+async def open_assistants_engine(
+    *,
+    base_url: str,
+    api_key: str,
+    assistant_id: str,
+    model: str,
+    timeout_seconds: float,
+    options: Mapping[str, Any] | None = None,
+    idle_seconds: float = 60,
+) -> AsyncIterator[Engine]:
+    """Open the engine; its connections are closed at the end of the block.
+
+    `timeout_seconds` bounds one call of the model. `options` are further fields of the run, such as
+    ``temperature`` or hosted ``tools``. No call may be under way when the block ends.
+    """
+    profile = ServerProfile(
+        model=model, background=True, openai=is_openai(base_url), options=options or {}
+    )
+    connection = connection_to(base_url=base_url, api_key=api_key, idle_seconds=idle_seconds)
+    engine = AssistantsEngine(
+        profile, connection, assistant_id=assistant_id, timeout_seconds=timeout_seconds
+    )
+    try:
+        yield engine
+    finally:
+        with trio.move_on_after(TIDY_SECONDS, shield=True):
+            await engine.give_up_waiting(older_than=0)
+        await connection.aclose()
+
+
+class AssistantsEngine:
+    """See `Engine` for the contract and `open_assistants_engine` for the way to get one."""
+
+    can_resume = True
+
+    def __init__(
+        self,
+        profile: ServerProfile,
+        connection: LazyConnection,
+        *,
+        assistant_id: str,
+        timeout_seconds: float,
+    ) -> None:
+        self._profile = profile
+        self._connection = connection
+        self._assistant_id = assistant_id
+        self._timeout_seconds = timeout_seconds
+        self._waiting: dict[str, _Waiting] = {}
+        """Runs that wait for tool outputs, by thread; bounded by ORPHAN_SECONDS."""
+
+    async def respond(
+        self, request: ModelRequest, *, on_started: Callable[[str], Awaitable[None]]
+    ) -> ModelResponse:
+        """Run the model once over the whole input; see `Engine.respond`."""
+        await self.give_up_waiting(older_than=ORPHAN_SECONDS)
+        waiting = self._take_waiting(request)
+        begun: list[str] = [waiting.thread_id] if waiting else []
+        with trio.move_on_after(self._timeout_seconds):
+            try:
+                run = await self._continue(waiting, request, on_started) if waiting else None
+                if run is None:
+                    begun.append(await self._new_thread(request))
+                    run = await self._start(begun[-1], request, on_started)
+                    waiting = None
+                return await self._follow(begun[-1], run, after_tools=waiting is not None)
+            except ResponseGone as error:
+                await self._drop(begun[-1])
+                raise ModelTemporary(f"the run was lost: {error}") from None
+            except ModelTemporary:
+                raise  # the run may go on, to be found by `resume`
+            except trio.Cancelled:
+                if waiting is not None:
+                    self._waiting[waiting.thread_id] = waiting  # for `give_up_waiting`
+                raise
+            except BaseException:
+                await self._drop(*begun)
+                raise
+        await self._drop(*begun)
+        raise ModelTemporary(f"no answer of the model within {self._timeout_seconds:g} s")
+
+    async def resume(self, response_id: str, *, starting_after: int = 0) -> ModelResponse:  # noqa: ARG002 - of the protocol
+        """Return the answer of the newest run of a thread; see `Engine.resume`."""
+        with trio.move_on_after(self._timeout_seconds):
+            runs = await self._runs(response_id)
+            if not runs:
+                await self._drop(response_id)
+                raise ResponseGone("no run was made on the thread")
+            try:
+                return await self._follow(response_id, runs[0], after_tools=False)
+            except (ModelRejected, _RunFailed):
+                raise ResponseGone("the run failed") from None
+        await self._drop(response_id)
+        raise ModelTemporary(f"no answer of the model within {self._timeout_seconds:g} s")
+
+    async def cancel(self, response_id: str) -> bool:
+        """Cancel what runs on a thread and delete it; see `Engine.cancel`. At most 5 seconds."""
+        self._waiting.pop(response_id, None)
+        with trio.move_on_after(CANCEL_SECONDS):
+            try:
+                for run in await self._runs(response_id):
+                    if run.get("status") in assistants_wire.ACTIVE:
+                        await self._cancel_run(response_id, str(run["id"]))
+                await self._delete(response_id)
+            except (ResponseGone, ModelRejected):
+                return True  # unknown, or finished in the meantime
+            except AssistantError:
+                return False
+            return True
+        return False
+
+    async def warm_up(self) -> None:
+        """Import the SDK and build the client, on a worker thread."""
+        await self._connection.get()
+
+    async def list_models(self) -> Mapping[str, str]:
+        """Ask which models the server offers; see `Engine.list_models`."""
+        with trio.move_on_after(CANCEL_SECONDS):
+            return read_models(await self._call("GET", "/models"))
+        raise ModelTemporary("the model server did not list its models in time")
+
+    def notice(self, response_id: str) -> None:
+        """Nothing waits for word from elsewhere: runs are polled."""
+
+    async def give_up_waiting(self, *, older_than: float) -> None:
+        """Cancel the runs whose tool outputs have not come for so many seconds, with threads."""
+        now = trio.current_time()
+        late = [w for w in self._waiting.values() if now - w.since >= older_than]
+        for waiting in late:
+            await self._drop(waiting.thread_id)
+
+    # -- beginning a run -----------------------------------------------------------------------
+
+    def _take_waiting(self, request: ModelRequest) -> _Waiting | None:
+        """Find the run that waits for a call of this input, and take it out."""
+        called = {str(i.get("call_id")) for i in request.items if i.get("type") == "function_call"}
+        for waiting in self._waiting.values():
+            if waiting.calls <= called:
+                return self._waiting.pop(waiting.thread_id)
+        return None
+
+    async def _new_thread(self, request: ModelRequest) -> str:
+        body = assistants_wire.thread_body(request)
+        thread = await self._call("POST", "/threads", body)
+        return str(thread.get("id") or "")
+
+    async def _continue(
+        self,
+        waiting: _Waiting,
+        request: ModelRequest,
+        on_started: Callable[[str], Awaitable[None]],
+    ) -> JsonObject | None:
+        """Give a waiting run its outputs; None if it cannot go on, and is given up."""
+        outputs = assistants_wire.outputs_at_end(request)
+        given = [{"tool_call_id": call, "output": output} for call, output in outputs.items()]
+        path = f"{_runs_path(waiting.thread_id)}/{quote(waiting.run_id, safe='')}"
+        if waiting.calls == set(outputs):
+            try:
+                run = await self._call(
+                    "POST", f"{path}/submit_tool_outputs", {"tool_outputs": given}, stored=True
+                )
+            except (ResponseGone, ModelRejected):
+                run = None  # it expired, or somebody ended it
+            if run is not None:
+                await on_started(waiting.thread_id)
+                return run
+        await self._drop(waiting.thread_id)
+        return None
+
+    async def _start(
+        self,
+        thread_id: str,
+        request: ModelRequest,
+        on_started: Callable[[str], Awaitable[None]],
+    ) -> JsonObject:
+        """Announce a new thread, then start the run on it, so that no run is ever unknown."""
+        await on_started(thread_id)
+        body = assistants_wire.run_body(request, self._profile, self._assistant_id)
+        return await self._start_run(thread_id, body)
+
+    async def _start_run(self, thread_id: str, body: JsonObject) -> JsonObject:
+        """POST a run; while another one is ending on the thread, wait and try again.
+
+        That refusal says that nothing was started, so trying again doubles nothing.
+        """
+        tries = 0
+        while True:
+            try:
+                return await self._call("POST", _runs_path(thread_id), body)
+            except ModelTemporary as error:
+                tries += 1
+                if not isinstance(error, ThreadBusy) or tries == RACE_TRIES:
+                    raise
+            await trio.sleep(min(float(tries), RACE_CAP_SECONDS))
+
+    # -- following it --------------------------------------------------------------------------
+
+    async def _follow(self, thread_id: str, run: JsonObject, *, after_tools: bool) -> ModelResponse:
+        """Poll a run until it has ended or asks for tools."""
+        looks = failed = 0
+        path = f"{_runs_path(thread_id)}/{quote(str(run.get('id')), safe='')}"
+        while True:
+            status = run.get("status")
+            if status == "requires_action":
+                return self._calls(thread_id, run)
+            if status in assistants_wire.ENDED:
+                return await self._ended(thread_id, run)
+            await trio.sleep(_pause(looks, after_tools=after_tools))
+            looks += 1
+            try:
+                run = await self._call("GET", path, stored=True)
+                failed = 0
+            except ModelTemporary:
+                failed += 1
+                if failed == POLL_FAILURES:
+                    raise
+
+    def _calls(self, thread_id: str, run: JsonObject) -> ModelResponse:
+        response = assistants_wire.response_with_calls(thread_id, run)
+        calls: tuple[FunctionCall, ...] = response.calls
+        self._waiting[thread_id] = _Waiting(
+            thread_id=thread_id,
+            run_id=str(run["id"]),
+            calls=frozenset(call.call_id for call in calls),
+            since=trio.current_time(),
+        )
+        return response
+
+    async def _ended(self, thread_id: str, run: JsonObject) -> ModelResponse:
+        """Read the answer of a run that has ended, and delete its thread."""
+        status = run.get("status")
+        if status in {"cancelled", "expired"}:
+            raise ResponseGone(f"the run is {status}")
+        if status == "failed":
+            await self._drop(thread_id)
+            error = failures.from_failed(run.get("last_error"))
+            if isinstance(error, ModelTemporary):
+                raise _RunFailed(str(error), retry_after=error.retry_after)
+            raise error
+        query = {"order": "asc", "limit": "100", "run_id": str(run.get("id"))}
+        path = f"{_path(thread_id)}/messages"
+        messages = await self._call("GET", path, query=query, stored=True)
+        await self._drop(thread_id, running=False)
+        return assistants_wire.response_with_words(thread_id, run, messages)
+
+    # -- giving up -----------------------------------------------------------------------------
+
+    async def _drop(self, *thread_ids: str, running: bool = True) -> None:
+        """Cancel what runs on threads and delete them, in a second; nothing depends on it."""
+        with trio.move_on_after(TIDY_SECONDS, shield=True):
+            for thread_id in filter(None, dict.fromkeys(thread_ids)):
+                if running:
+                    await self.cancel(thread_id)
+                else:
+                    with suppress(AssistantError):
+                        await self._delete(thread_id)
+
+    async def _runs(self, thread_id: str) -> list[JsonObject]:
+        """List a thread's runs, newest first. Raises ResponseGone if the thread is not there."""
+        query = {"order": "desc", "limit": "20"}
+        listed = await self._call("GET", _runs_path(thread_id), query=query, stored=True)
+        return [run for run in listed.get("data") or () if run.get("id")]
+
+    async def _cancel_run(self, thread_id: str, run_id: str) -> None:
+        path = f"{_runs_path(thread_id)}/{quote(run_id, safe='')}/cancel"
+        await self._call("POST", path, stored=True)
+
+    async def _delete(self, thread_id: str) -> None:
+        await self._call("DELETE", _path(thread_id), stored=True)
+
+    async def _call(
+        self,
+        method: Method,
+        path: str,
+        body: JsonObject | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        stored: bool = False,
+    ) -> JsonObject:
+        connection = await self._connection.get()
+        return await connection.call(
+            method, path, body, query=query, headers=HEADERS, stored=stored
+        )
+
+
+class _RunFailed(ModelTemporary):
+    """The run itself failed, for a reason that may pass; there is nothing left to pick up."""
+
+
+def _pause(looks: int, *, after_tools: bool) -> float:
+    """Return the seconds to wait before the next look at a run."""
+    if after_tools:
+        return min((looks + 1) * AFTER_TOOLS_SECONDS, LATE_POLL_SECONDS)
+    return POLL_SECONDS if looks < QUICK_POLLS else LATE_POLL_SECONDS
+
+
+def _path(thread_id: str) -> str:
+    return "/threads/" + quote(thread_id, safe="")
+
+
+def _runs_path(thread_id: str) -> str:
+    return _path(thread_id) + "/runs"

@@ -1,0 +1,105 @@
+"""What Whapi knows of chats, their saved names and labels, remembered for a while.
+
+A courtesy to the model: without it an answer is a little less well informed, so it never fails
+one and delays it hardly.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import trio
+
+from daemon.errors import WhapiError
+from daemon.model import ChatKey
+from daemon.observe.logs import Log
+from daemon.whapi.answers import ChatInfo
+
+FRESH_SECONDS = 300.0
+"""How long an answer of Whapi holds (the replaced system's value)."""
+
+RETRY_SECONDS = 30.0
+"""After a failure Whapi is left alone for so long, so that not each answer is delayed."""
+
+PATIENCE_SECONDS = 1.0
+MAX_CHATS = 10_000
+
+
+class ChatInfoGateway(Protocol):
+    """The call of Whapi that is remembered here. It raises only errors of `WhapiError`."""
+
+    async def get_chat(self, chat: str) -> ChatInfo | None:
+        """A chat's saved name and labels; None if Whapi does not know the chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDetails:
+    """The saved name of a chat (empty if there is none) and the names of its labels, in order."""
+
+    name: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    details: ChatDetails | None
+    """None: Whapi could not be asked."""
+    until: float
+    """When it is asked again, on trio's clock."""
+
+
+class ChatInfoCache:
+    """The details of the chats that were busy lately. Any task may ask."""
+
+    def __init__(self, gateway: ChatInfoGateway, log: Log, *, limit: int = MAX_CHATS) -> None:
+        self._gateway = gateway
+        self._log = log
+        self._limit = limit
+        self._entries: OrderedDict[ChatKey, _Entry] = OrderedDict()
+
+    async def details(self, key: ChatKey) -> ChatDetails | None:
+        """What Whapi knows of a chat; None if it cannot say within a second and never could."""
+        entry = self._entries.get(key)
+        if entry is not None and trio.current_time() < entry.until:
+            self._entries.move_to_end(key)
+            return entry.details
+        with trio.move_on_after(PATIENCE_SECONDS) as scope:
+            try:
+                info = await self._gateway.get_chat(key.chat)
+            except WhapiError as error:
+                self._log.debug("chat not looked up", chat=key.chat, error=str(error))
+            else:
+                details = _details_of(info)
+                self._keep(key, details, FRESH_SECONDS)
+                return details
+        if scope.cancelled_caught:
+            self._log.debug("chat not looked up in time", chat=key.chat)
+        # A change of the labels may have been told meanwhile.
+        entry = self._entries.get(key)
+        details_then = entry.details if entry else None
+        self._keep(key, details_then, RETRY_SECONDS)
+        return details_then
+
+    def labels_changed(self, key: ChatKey, labels: tuple[str, ...]) -> None:
+        """Whapi tells that a chat's labels are these now."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.details is not None:
+            details = replace(entry.details, labels=labels)
+            self._entries[key] = replace(entry, details=details)
+
+    def forget(self, key: ChatKey) -> None:
+        """Ask Whapi again at the next turn of a chat: we have changed something there."""
+        self._entries.pop(key, None)
+
+    def _keep(self, key: ChatKey, details: ChatDetails | None, seconds: float) -> None:
+        self._entries[key] = _Entry(details, trio.current_time() + seconds)
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+
+def _details_of(info: ChatInfo | None) -> ChatDetails:
+    if info is None:
+        return ChatDetails()
+    labels = tuple(label.name or label.id for label in info.labels)
+    return ChatDetails(info.name, tuple(label for label in labels if label))

@@ -1,0 +1,103 @@
+"""The conversation as a tool sees it: what one call may do to it."""
+
+from collections.abc import Sequence
+
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.escalation import notice
+from daemon.chats.run_progress import Progress
+from daemon.errors import WhapiError
+from daemon.ledger import Turn
+from daemon.model import JsonObject
+from daemon.tools.context import Urgency
+
+
+class CallConversation:
+    """Implements `daemon.tools.context.Conversation` for one call of a tool."""
+
+    def __init__(self, turn: Turn, key: str, progress: Progress, needs: Dependencies) -> None:
+        """``key`` is the idempotency key of the call."""
+        self._turn = turn
+        self._key = key
+        self._progress = progress
+        self._needs = needs
+        self._said = 0
+        self._over = False
+
+    def close(self) -> None:
+        """The call has ended: a thread left behind says nothing more in its name."""
+        self._over = True
+
+    async def say(self, text: str) -> bool:
+        """See the protocol."""
+        ordinal = self._said
+        self._said += 1
+        return not self._over and await self._progress.speak(self._key, ordinal, text)
+
+    async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
+        """See the protocol. The pause begins with the write that ends the turn."""
+        needs, turn = self._needs, self._turn
+        rules = needs.rules.escalation
+        words = notice(
+            needs.texts.escalation,
+            chat=turn.key.chat,
+            name=turn.messages[-1].message.author_name if turn.messages else "",
+            reason=reason,
+            summary=summary,
+            urgency=urgency,
+        )
+        self._progress.effects = True
+        new = await needs.store.escalations.open(
+            turn,
+            reason=reason,
+            summary=summary,
+            urgency=urgency,
+            pause_seconds=rules.pause_seconds,
+            notice=(rules.chat, words) if rules.chat else None,
+            now=needs.now(),
+        )
+        if new:
+            needs.log.warning("chat handed to a person", symbol="🙋", chat=turn.key.chat)
+        if rules.label:
+            await self._label(rules.label)
+        return new
+
+    async def _label(self, name: str) -> None:
+        """Label the chat for the agents; a fault of it is only noted."""
+        try:
+            fault = await self._needs.labels.change(self._turn.key, add=(name,), remove=())
+        except WhapiError as error:
+            fault = str(error)
+        if fault:
+            self._needs.log.warning("chat not labelled", label=name, error=fault)
+
+    async def set_labels(self, add: Sequence[str], remove: Sequence[str]) -> list[str]:
+        """See the protocol."""
+        try:
+            fault = await self._needs.labels.change(
+                self._turn.key, add=tuple(add), remove=tuple(remove)
+            )
+        except WhapiError as error:
+            self._needs.log.warning("labels not changed", error=str(error))
+            return ["the labels could not be changed now"]
+        self._needs.chat_info.forget(self._turn.key)  # the next context is to show the new ones
+        return [fault] if fault else []
+
+    async def remember(self, fact: str) -> int:
+        """See the protocol."""
+        return await self._needs.store.facts.remember(self._turn, fact, now=self._needs.now())
+
+    async def forget_fact(self, fact_id: int) -> bool:
+        """See the protocol."""
+        return await self._needs.store.facts.forget(self._turn.key, fact_id)
+
+
+async def facts_item(turn: Turn, needs: Dependencies) -> list[JsonObject]:
+    """What is remembered of the contact, as an item for the model; nothing if there is nothing.
+
+    It is made for each request and is no part of the thread: facts come and go.
+    """
+    facts = await needs.store.facts.of(turn.key)
+    if not facts:
+        return []
+    lines = "\n".join(f"{fact.id}: {fact.text}" for fact in facts)
+    return [{"role": "developer", "content": f"[Remembered about this customer]\n{lines}"}]

@@ -1,0 +1,81 @@
+"""What customers and the business wrote to each other before Recado: put into a new thread."""
+
+from collections.abc import Collection, Sequence
+from itertools import groupby
+
+import trio
+
+from daemon.chats.dependencies import Dependencies
+from daemon.errors import WhapiError
+from daemon.ledger import Turn
+from daemon.model import JsonObject, Message
+from daemon.reading import as_lines, verdict
+
+PATIENCE_SECONDS = 3.0
+"""How long a customer's first answer may wait for the history; without it the answer goes on."""
+
+NOTE = "[The messages up to the next note were written in this chat before you took part in it]"
+END_NOTE = "[End of the earlier messages]"
+
+
+async def import_history(turn: Turn, needs: Dependencies) -> None:
+    """Put the last messages of the chat from before this turn into its thread, if that is blank.
+
+    Called by the task of the turn's chat before the model is asked. It takes 3 s at most, and a
+    failure is only noted. A crash in between leaves the thread blank, to be begun again.
+    """
+    count = needs.rules.import_messages
+    if not count or not turn.messages or not await needs.store.memories.is_blank(turn.key):
+        return
+    listed: tuple[Message, ...] = ()
+    with trio.move_on_after(PATIENCE_SECONDS) as scope:
+        try:
+            listed = await needs.gateway.list_messages(
+                turn.key.chat, from_me=None, since=0, count=count + len(turn.messages)
+            )
+        except WhapiError as error:
+            # A number nobody wrote with before is unknown there, which is no fault.
+            needs.log.debug("no earlier messages", chat=turn.key.chat, error=str(error))
+            return
+    if scope.cancelled_caught:
+        needs.log.warning("earlier messages did not come in time", chat=turn.key.chat)
+        return
+    first = turn.messages[0].message
+    known = {stored.message.id for stored in turn.messages}
+    items = earlier_items(listed, known=known, before=first.sent_at, count=count)
+    imported = await needs.store.memories.begin_with(turn.key, items, now=needs.now())
+    if imported and items:
+        needs.log.info("earlier messages imported", chat=turn.key.chat, items=len(items) - 2)
+
+
+def earlier_items(
+    listed: Sequence[Message], *, known: Collection[str], before: float, count: int
+) -> list[JsonObject]:
+    """Messages as items of a thread, at most ``count`` of them, oldest first.
+
+    ``listed``: newest first, as Whapi lists them. ``known`` are the ids of those that the thread
+    gets in another way; so does everything that was not written ``before`` (Unix seconds, 0: not
+    known). Our own numbers' words are the assistant's, whoever wrote them.
+    """
+    earlier = [
+        message
+        for message in listed
+        if message.id not in known
+        and not verdict(message)
+        and (not before or message.sent_at < before)
+    ]
+    sides = groupby(reversed(earlier[:count]), key=lambda message: message.from_me)
+    said: list[JsonObject] = [
+        {
+            "role": "assistant" if from_me else "user",
+            "content": "\n".join(as_lines(message) for message in messages),
+        }
+        for from_me, messages in sides
+    ]
+    if not said:
+        return []
+    return [
+        {"role": "developer", "content": NOTE},
+        *said,
+        {"role": "developer", "content": END_NOTE},
+    ]

@@ -1,0 +1,156 @@
+"""The review of an answer before it is decided: validators, and at most one second try."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+import trio
+
+from daemon.chats.dependencies import Dependencies
+from daemon.ledger import Run, Turn
+from daemon.model import JsonObject, ModelRequest, ModelResponse
+from daemon.reading import burst_item
+from daemon.validation.chain import Judgement, Ruling, judge, retry_note
+from daemon.validation.verdicts import Candidate
+
+
+class Review:
+    """The answers of one run, looked at in the order in which the model gives them.
+
+    Used by the run alone. What is shown to the model about a second try (the answer that was not
+    good enough, and why) is kept apart from what goes into the thread.
+    """
+
+    def __init__(self, turn: Turn, run: Run, request: ModelRequest, needs: Dependencies) -> None:
+        self._turn = turn
+        self._run = run
+        self._needs = needs
+        self._candidate = _candidate(turn, request, needs)
+        self._aside: list[JsonObject] = []
+        self._place = 0
+        self._first: Judgement | None = None
+        self.text = ""
+        """What is to be said; empty if nothing that the model wrote is fit to be said."""
+        self.validation: tuple[int, str] | None = None
+        """The round of the answer and what was said of it, as the ledger keeps it."""
+
+    @property
+    def asked_again(self) -> bool:
+        """True once the model has been sent an answer back."""
+        return self._first is not None
+
+    def shown(self, produced: Sequence[JsonObject]) -> list[JsonObject]:
+        """What came of the run so far, as the model is told it."""
+        return [*produced[: self._place], *self._aside, *produced[self._place :]]
+
+    async def sends_back(
+        self,
+        number: int,
+        produced: Sequence[JsonObject],
+        response: ModelResponse,
+        *,
+        last: bool,
+    ) -> bool:
+        """Judge the answer of a round; True if the model is to try again.
+
+        ``last``: the run may have no further round. The second try is in the ledger then, so
+        that a crash before it neither forgets it nor makes it a third.
+        """
+        earlier = next((r.note for r in self._run.rounds if r.round == number), "")
+        judgement = await self._judge(produced, response)
+        rulings = msgspec.json.encode(_notable(judgement.rulings)).decode()
+        note = earlier or (retry_note(judgement.notes) if judgement.notes else "")
+        if not earlier:
+            self._report(judgement)
+        if not last and (earlier or (note and await self._granted(number, rulings, note))):
+            self._first = judgement
+            self._aside = [*response.items, {"role": "developer", "content": note}]
+            self._place = len(produced)
+            return True
+        self.text = judgement.text
+        if judgement.notes and not self.text and self._first and not judgement.blocked:
+            self.text = self._first.text
+        self.validation = (number, rulings)
+        return False
+
+    def give_in(self) -> None:
+        """The second try cannot be had: the first answer stands, as far as it was mended."""
+        self.text = self._first.text if self._first else ""
+
+    def final_items(self, response: ModelResponse) -> list[JsonObject]:
+        """The answer as the thread keeps it: what was said, and nothing that was not."""
+        text = self.text or self._needs.texts.unclear
+        if text == response.text:
+            # A call that nobody made has no output, and the server refuses it.
+            return [item for item in response.items if item.get("type") != "function_call"]
+        return [{"role": "assistant", "content": text}]
+
+    async def _granted(self, number: int, rulings: str, note: str) -> bool:
+        needs = self._needs
+        return await needs.store.validations.ask_again(
+            self._run,
+            number,
+            rulings=rulings,
+            note=note,
+            cooldown=needs.rules.validation_cooldown_seconds,
+            now=needs.now(),
+        )
+
+    async def _judge(self, produced: Sequence[JsonObject], response: ModelResponse) -> Judgement:
+        validators = self._needs.validators
+        candidate = replace(
+            self._candidate,
+            text=response.text,
+            incomplete=response.incomplete,
+            tool_outputs=tuple(
+                str(item.get("output", ""))
+                for item in produced
+                if item.get("type") == "function_call_output"
+            ),
+        )
+        if any(validator.blocking for validator in validators):
+            return await trio.to_thread.run_sync(
+                judge, candidate, validators, abandon_on_cancel=True
+            )
+        return judge(candidate, validators)
+
+    def _report(self, judgement: Judgement) -> None:
+        """Count all verdicts; log names, and never a word of the text."""
+        needs, name = self._needs, self._turn.request_id
+        for validator, verdict in judgement.rulings:
+            needs.metrics.count_validation(validator, verdict)
+        for validator, error in judgement.faults:
+            needs.log.warning("validator failed", validator=validator, turn=name, exc_info=error)
+        notable = _notable(judgement.rulings)
+        if notable:
+            verdicts = ", ".join(f"{validator}: {verdict}" for validator, verdict in notable)
+            level = needs.log.warning if not judgement.text or judgement.notes else needs.log.info
+            level("answer validated", turn=name, verdicts=verdicts, reason=judgement.blocked)
+
+
+def _notable(rulings: Sequence[Ruling]) -> list[Ruling]:
+    return [ruling for ruling in rulings if ruling[1] != "keep"]
+
+
+def _candidate(turn: Turn, request: ModelRequest, needs: Dependencies) -> Candidate:
+    """What an answer of this turn may be held against."""
+    internal = tuple(_words(item) for item in request.items if item.get("role") == "developer")
+    past = tuple(_words(item) for item in request.items[:-1] if item.get("role") != "developer")
+    return Candidate(
+        text="",
+        heard=_words(burst_item(turn.messages)),
+        instructions=request.instructions,
+        internal=internal,
+        agent_note=needs.texts.agent_note,
+        remembered=tuple(words for words in past if words),
+        language=needs.rules.language,
+    )
+
+
+def _words(item: JsonObject) -> str:
+    """The words of an item: what was said, or what a tool gave."""
+    content = item.get("content") or item.get("output") or ""
+    if isinstance(content, str):
+        return content
+    parts = (part.get("text", "") for part in content if isinstance(part, dict))
+    return "\n".join(str(part) for part in parts if part)

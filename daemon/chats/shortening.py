@@ -1,0 +1,68 @@
+"""Keeping a chat's thread within its budget, after the answer and beside everything else.
+
+A summary is an optimisation: one that is lost to a crash, a stop or a fault of the model is made
+again after the chat's next turn. Until then the oldest turns are simply not told.
+"""
+
+import trio
+
+from daemon.budget import MICROS, use_of
+from daemon.chats.dependencies import Dependencies
+from daemon.compaction import (
+    LOWEST_RATIO,
+    TRANSCRIPT_BUDGETS,
+    falls_out,
+    summary_item,
+    summary_request,
+)
+from daemon.errors import AssistantError
+from daemon.ledger import Recollection
+from daemon.model import ChatKey, JsonObject
+
+
+async def shorten_thread(key: ChatKey, budget: int, needs: Dependencies) -> None:
+    """Leave out the oldest turns of a thread that exceeds its budget, or sum them up.
+
+    ``budget``: tokens. Any task may call it, one a chat at a time. It takes no longer than a run
+    of the model may. Raises StoreError.
+    """
+    tokens = int(TRANSCRIPT_BUDGETS * budget / LOWEST_RATIO)
+    memory = await needs.store.memories.recall(key, tokens=tokens)
+    count = falls_out(memory, budget=budget)
+    if not count:
+        return
+    item: JsonObject | None = None
+    if needs.rules.compaction == "summary":
+        item = await _summary(key, memory, count, budget, needs)
+        if item is None:
+            return
+    last = memory.items[count - 1]
+    if await needs.store.memories.shorten(key, last, item, now=needs.now()):
+        needs.log.info("thread shortened", symbol="✂", chat=key.chat, items=count)
+
+
+async def _summary(
+    key: ChatKey, memory: Recollection, count: int, budget: int, needs: Dependencies
+) -> JsonObject | None:
+    """Let the model sum up the oldest items; None if it does not."""
+    if needs.model_breaker.is_open:
+        return None
+    request = summary_request(
+        memory, memory.items[:count], budget=budget, contact_hash=needs.contact_hash(key)
+    )
+    with trio.move_on_after(needs.rules.run_timeout_seconds) as scope:
+        try:
+            response = await needs.engine.respond(request, on_started=_ignore)
+        except AssistantError as error:
+            needs.log.warning("no summary", chat=key.chat, error=str(error))
+            return None
+    if scope.cancelled_caught:
+        needs.log.warning("no summary in time", chat=key.chat)
+        return None
+    needs.metrics.count_tokens(response.usage)
+    needs.metrics.cost.inc(use_of(response.usage, needs.rules.budget.price).micros / MICROS)
+    return None if response.incomplete else summary_item(response.text, budget=budget)
+
+
+async def _ignore(_response_id: str) -> None:
+    """A summary is not resumed: whoever needs it makes it again."""

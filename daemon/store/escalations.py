@@ -1,0 +1,81 @@
+"""Escalations: chats handed to a person by the model, with the pause that follows the answer."""
+
+import sqlite3
+
+from daemon.ledger import NewPart, Turn
+from daemon.model import ChatKey
+from daemon.store.database import Database
+from daemon.store.outbox import queue_parts
+
+
+class Escalations:
+    """Which turns hand their chat to a person. Only the turn's run may add one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(
+        self,
+        turn: Turn,
+        *,
+        reason: str,
+        summary: str,
+        urgency: str,
+        pause_seconds: float,
+        notice: tuple[str, str] | None,
+        now: float,
+    ) -> bool:
+        """Hand the chat of a turn to a person; False if this turn has done so already.
+
+        ``urgency`` is low, normal or high. ``notice`` is the agents' chat and the words for them,
+        put into the outbox in the same write. The bot is paused for ``pause_seconds`` from the end
+        of the turn, by the write that ends it.
+        """
+
+        def verb(connection: sqlite3.Connection) -> bool:
+            known = connection.execute(
+                "SELECT 1 FROM escalations WHERE turn_id = ?", (turn.id,)
+            ).fetchone()
+            if known:
+                return False
+            outbox_id = None
+            if notice is not None:
+                chat, words = notice
+                agents = ChatKey(turn.key.channel, chat)
+                queue_parts(connection, agents, None, [NewPart(words)], now=now)
+                outbox_id = connection.execute("SELECT last_insert_rowid()").fetchone()[0]
+            connection.execute(
+                "INSERT INTO escalations (turn_id, reason, summary, urgency, pause_seconds,"
+                " outbox_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (turn.id, reason, summary, urgency, pause_seconds, outbox_id, now),
+            )
+            return True
+
+        return await self._database.write(verb)
+
+    async def paused_until(self, turn: Turn) -> float:
+        """The end of the pause that a turn's end has begun, Unix seconds; 0 if it began none."""
+
+        def verb(connection: sqlite3.Connection) -> float:
+            row = connection.execute(
+                "SELECT paused_until FROM chats WHERE channel = ? AND chat = ?"
+                " AND EXISTS (SELECT 1 FROM escalations WHERE turn_id = ?)",
+                (*turn.key, turn.id),
+            ).fetchone()
+            return float(row[0]) if row else 0
+
+        return await self._database.read(verb)
+
+
+def pause_if_escalated(connection: sqlite3.Connection, turn: Turn, now: float) -> None:
+    """Begin the pause of a turn that ends, if it hands its chat over; in the caller's transaction.
+
+    A longer pause that has begun already stays.
+    """
+    connection.execute(
+        "UPDATE chats SET paused_until = MAX(paused_until,"
+        " ? + (SELECT pause_seconds FROM escalations WHERE turn_id = ?))"
+        " WHERE channel = ? AND chat = ?"
+        " AND EXISTS (SELECT 1 FROM escalations WHERE turn_id = ? AND pause_seconds > 0)",
+        (now, turn.id, *turn.key, turn.id),
+    )

@@ -1,0 +1,64 @@
+"""Exchanges: the last turns of a chat with their times, by which a loop is seen and stopped."""
+
+import sqlite3
+
+from daemon.brakes import Exchange
+from daemon.model import ChatKey, Text
+from daemon.store.database import Database
+from daemon.store.rows import read_message
+
+LOOKED_AT = 100
+"""Parts of answers that are looked at: more than the brakes let through in ten minutes."""
+
+
+class Exchanges:
+    """The pace of chats. Only a chat's own task may change it; any task may read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def recent(self, key: ChatKey, *, since: float) -> tuple[Exchange, ...]:
+        """The turns answered since a time (Unix seconds) and since the last loop, oldest first."""
+
+        def verb(connection: sqlite3.Connection) -> tuple[Exchange, ...]:
+            answered = connection.execute(
+                "SELECT turn_id, MIN(sent_at), MAX(sent_at) FROM (SELECT turn_id, sent_at"
+                " FROM outbox WHERE channel = ? AND chat = ? ORDER BY id DESC LIMIT ?)"
+                " WHERE turn_id IS NOT NULL AND sent_at > MAX(?, COALESCE("
+                " (SELECT loop_at FROM chats WHERE channel = ? AND chat = ?), 0))"
+                " GROUP BY turn_id ORDER BY turn_id",
+                (*key, LOOKED_AT, since, *key),
+            ).fetchall()
+            return tuple(
+                _exchange(connection, turn_id, said_from, said_until)
+                for turn_id, said_from, said_until in answered
+            )
+
+        return await self._database.read(verb)
+
+    async def stop_loop(self, key: ChatKey, *, until: float, now: float) -> None:
+        """Keep the bot out of a chat until a time, because it talks with a machine there."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE chats SET paused_until = MAX(paused_until, ?), loop_until = ?, loop_at = ?"
+                " WHERE channel = ? AND chat = ?",
+                (until, until, now, *key),
+            )
+
+        await self._database.write(verb)
+
+
+def _exchange(
+    connection: sqlite3.Connection, turn_id: int, said_from: float, said_until: float
+) -> Exchange:
+    rows = connection.execute(
+        "SELECT message, received_at FROM messages WHERE turn_id = ? ORDER BY seq", (turn_id,)
+    ).fetchall()
+    contents = [read_message.decode(message).content for message, _ in rows]
+    return Exchange(
+        heard_at=rows[0][1] if rows else said_from,
+        texts=tuple(content.body for content in contents if isinstance(content, Text)),
+        said_from=said_from,
+        said_until=said_until,
+    )

@@ -1,0 +1,122 @@
+"""Usage: what the model has used up, by day and chat, so that a budget is never overdrawn.
+
+A call is reserved in the write that starts it, so that of two chats only one gets what is left, and
+settled in the write that records its answer. A reservation that a crash leaves behind belongs to a
+run that still runs: it is settled or replaced when the run goes on, and goes when the run ends. A
+round that is known already is not asked again and so not charged again. What a call that failed or
+was cancelled has cost is not known and not charged.
+"""
+
+import sqlite3
+
+from daemon.budget import Budget, Charge, Refusal, Use, refusal
+from daemon.ledger import NewPart, Run, Turn
+from daemon.store.database import Database
+from daemon.store.outbox import queue_parts
+
+ALL = ("", "")
+"""Channel and chat of the row that sums up a day."""
+
+
+class UsageBook:
+    """What has been used up. Any task may read it; a chat's task notes its own stop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def total(self, day: str) -> Use:
+        """What all chats together have used up and reserved in a day."""
+        return await self._database.read(lambda connection: _used(connection, day, ALL))
+
+    async def stop(self, turn: Turn, part: NewPart, *, day: str, now: float) -> bool:
+        """Queue the polite words that the day's budget is spent, once a day; False if said."""
+
+        def verb(connection: sqlite3.Connection) -> bool:
+            if not _tell(connection, day, turn.key):
+                return False
+            queue_parts(connection, turn.key, None, [part], now=now)
+            return True
+
+        return await self._database.write(verb)
+
+    async def alert(self, day: str) -> bool:
+        """Whether the operator is to be told that the total is spent: True once a day."""
+        return await self._database.write(lambda connection: _tell(connection, day, ALL))
+
+
+def reserve(
+    connection: sqlite3.Connection,
+    run: Run,
+    number: int,
+    wanted: Charge,
+    budget: Budget,
+    *,
+    now: float,
+) -> Refusal:
+    """Set aside what a call is expected to use up, inside the caller's transaction.
+
+    Says whose budget does not allow it; then nothing is set aside. An earlier reservation of the
+    same round is replaced.
+    """
+    release(connection, run.id, number)
+    key = connection.execute(
+        "SELECT channel, chat FROM turns WHERE id = ?", (run.turn_id,)
+    ).fetchone()
+    refused = refusal(
+        budget,
+        contact=_used(connection, wanted.day, key),
+        total=_used(connection, wanted.day, ALL),
+        wanted=wanted.use,
+    )
+    if not refused:
+        _insert(connection, run, number, wanted, "reserved", now)
+    return refused
+
+
+def settle(
+    connection: sqlite3.Connection, run: Run, number: int, charge: Charge, *, now: float
+) -> None:
+    """Put the real use of a call in the place of its reservation, on the day it was made."""
+    settled = connection.execute(
+        "UPDATE usage SET state = 'settled', tokens = ?, micros = ?, at = ?"
+        " WHERE run_id = ? AND round = ? AND state = 'reserved'",
+        (charge.use.tokens, charge.use.micros, now, run.id, number),
+    )
+    if not settled.rowcount:
+        _insert(connection, run, number, charge, "settled", now)
+
+
+def release(connection: sqlite3.Connection, run_id: int, number: int) -> None:
+    """Give back what was set aside for a call that has no answer."""
+    connection.execute(
+        "DELETE FROM usage WHERE run_id = ? AND round = ? AND state = 'reserved'", (run_id, number)
+    )
+
+
+def _insert(
+    connection: sqlite3.Connection, run: Run, number: int, charge: Charge, state: str, now: float
+) -> None:
+    connection.execute(
+        "INSERT INTO usage (run_id, round, day, state, tokens, micros, at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (run.id, number, charge.day, state, charge.use.tokens, charge.use.micros, now),
+    )
+
+
+def _used(connection: sqlite3.Connection, day: str, key: tuple[str, str]) -> Use:
+    row = connection.execute(
+        "SELECT MAX(0, tokens - pardoned_tokens), MAX(0, micros - pardoned_micros)"
+        " FROM usage_days WHERE day = ? AND channel = ? AND chat = ?",
+        (day, *key),
+    ).fetchone()
+    return Use(*row) if row else Use()
+
+
+def _tell(connection: sqlite3.Connection, day: str, key: tuple[str, str]) -> bool:
+    """Note that a budget's end has been told; False if it had been."""
+    told = connection.execute(
+        "INSERT INTO usage_days (day, channel, chat, told) VALUES (?, ?, ?, 1)"
+        " ON CONFLICT (day, channel, chat) DO UPDATE SET told = 1 WHERE told = 0",
+        (day, *key),
+    )
+    return told.rowcount > 0

@@ -1,0 +1,1 @@
+"""Validation: what the model wrote is looked at before a customer reads it."""

@@ -1,0 +1,49 @@
+"""The validators of every Recado, in order, and where an operator's own stand among them. Pure."""
+
+from collections.abc import Sequence
+
+from daemon.errors import ValidatorError
+from daemon.validation import facts, surface
+from daemon.validation.verdicts import KEEP, Candidate, Fix, Validator, Verdict
+from daemon.whatsapp_format import to_whatsapp
+
+
+def whatsapp(candidate: Candidate) -> Verdict:
+    """Markdown becomes what WhatsApp shows."""
+    text = to_whatsapp(candidate.text)
+    return KEEP if text == candidate.text else Fix(text)
+
+
+FIRST = (
+    Validator(name="empty", judge=surface.empty),
+    Validator(name="cut_off", judge=surface.cut_off),
+    Validator(name="echo", judge=surface.echo),
+    Validator(name="internal_ids", judge=surface.internal_ids),
+    Validator(name="leaks", judge=surface.leaks),
+    Validator(name="context_lines", judge=surface.context_lines),
+    Validator(name="codes", judge=facts.codes),
+    Validator(name="amounts", judge=facts.amounts),
+)
+LAST = (Validator(name="whatsapp", judge=whatsapp),)
+
+BUILT_IN = tuple(validator.name for validator in (*FIRST, *LAST))
+"""Their names, in order."""
+
+
+def in_order(own: Sequence[Validator], *, disabled: Sequence[str] = ()) -> tuple[Validator, ...]:
+    """All validators in their order: facts of the text, an operator's ``own``, then the format.
+
+    ``disabled`` names those to leave out. Raises ValidatorError for an unknown name in it, or two
+    validators of one name.
+    """
+    everyone = (*FIRST, *own, *LAST)
+    names = [validator.name for validator in everyone]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidatorError(f"two validators are called {name}")
+    for name in disabled:
+        if name not in names:
+            raise ValidatorError(
+                f"validators.disabled: there is no validator {name}; there are {', '.join(names)}"
+            )
+    return tuple(validator for validator in everyone if validator.name not in disabled)

@@ -1,0 +1,121 @@
+"""Candidates, verdicts and validators: what a validator is given, and what it may say. Pure.
+
+@validator
+def no_competitors(candidate: Candidate) -> Verdict:
+    \"\"\"Never name the hotel next door.\"\"\"
+    if "Hotel Vecino" in candidate.text:
+        return Retry("Do not name other hotels.")
+    return KEEP
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, overload
+
+from daemon.errors import ValidatorError
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+"""Names go into the log, the settings and a label of the metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An answer on its way to the customer, and what it may be held against."""
+
+    text: str
+    """The answer, as the validators before this one have left it."""
+    heard: str = ""
+    """The words of the customer that it answers."""
+    instructions: str = ""
+    internal: tuple[str, ...] = ()
+    """What only the model is told: the context line, notes."""
+    agent_note: str = ""
+    """The line over an agent's words in the thread, a template with ``{name}``."""
+    tool_outputs: tuple[str, ...] = ()
+    """What the tools said in this turn; empty if none was called."""
+    remembered: tuple[str, ...] = ()
+    """What was said in the conversation before, tools included, oldest first."""
+    incomplete: str = ""
+    """Why the model's output was cut, if it was."""
+    language: str = "es"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Nothing to say against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """The answer is good with this text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The model should try again, told this note, in English, which the customer never sees."""
+
+    note: str
+    instead: str = ""
+    """Sent if there is no second try, or it is no better; empty: the safe text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """This answer must not be sent, and asking again is of no use: the safe text is sent."""
+
+    reason: str
+    """For the log; names no person and quotes no text."""
+
+
+Verdict = Keep | Fix | Retry | Block
+
+KEEP = Keep()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validator:
+    """A function that looks at one side of an answer."""
+
+    name: str
+    judge: Callable[[Candidate], Verdict]
+    blocking: bool = False
+    """True if it may take more than a few milliseconds; it then runs in a thread."""
+
+
+@overload
+def validator(function: Callable[[Candidate], Verdict], /) -> Validator: ...
+@overload
+def validator(
+    *, name: str = ..., blocking: bool = ...
+) -> Callable[[Callable[[Candidate], Verdict]], Validator]: ...
+def validator(
+    function: Callable[[Candidate], Verdict] | None = None,
+    /,
+    *,
+    name: str = "",
+    blocking: bool = False,
+) -> Validator | Callable[[Callable[[Candidate], Verdict]], Validator]:
+    """Make a plain function a validator.
+
+    ``name`` is the function's own unless given; ``blocking`` lets it run in a thread. Raises
+    ValidatorError for a name that is none, or a function that is async.
+    """
+
+    def declare(function: Callable[[Candidate], Verdict]) -> Validator:
+        own = name or function.__name__
+        if not NAME.fullmatch(own):
+            raise ValidatorError(f"validator {own}: a name is lower-case letters, digits and _")
+        if _is_async(function):
+            raise ValidatorError(f"validator {own}: a validator is a plain function, not async")
+        return Validator(name=own, judge=function, blocking=blocking)
+
+    return declare if function is None else declare(function)
+
+
+def _is_async(function: Any) -> bool:
+    # CO_COROUTINE; the inspect module is slow to import, and callable objects have no code.
+    code = getattr(function, "__code__", None)
+    return bool(code is not None and code.co_flags & 0x80)

@@ -1,0 +1,144 @@
+"""What only the engine over the Assistants API does: races, orphans, and a thread from an input."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import trio
+
+from daemon.assistant import assistants
+from daemon.assistant.assistants import AssistantsEngine, open_assistants_engine
+from daemon.assistant.assistants_wire import MOST_MESSAGES, run_body, thread_body
+from daemon.assistant.wire import ServerProfile
+from daemon.errors import ModelTemporary
+from daemon.model import JsonObject, ModelRequest, ToolSpec
+from daemon.sandbox.model_script import call, say
+from daemon.sandbox.model_server import ModelServer
+
+KEY = "sk-test-0123456789abcdef"
+Ask = Callable[..., ModelRequest]
+ROOMS = ToolSpec(name="rooms", description="Free rooms.", parameters={"type": "object"})
+
+
+@pytest.fixture
+async def engine(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[AssistantsEngine]:
+    monkeypatch.setattr(assistants, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(assistants, "RACE_CAP_SECONDS", 0.01)
+    async with open_assistants_engine(
+        base_url=server_url,
+        api_key=KEY,
+        assistant_id="asst_1",
+        model="gpt-6-luna",
+        timeout_seconds=15,
+    ) as opened:
+        assert isinstance(opened, AssistantsEngine)
+        yield opened
+
+
+async def ignore(_response_id: str) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+async def test_a_busy_thread_is_waited_for(
+    server: ModelServer, engine: AssistantsEngine, ask: Ask
+) -> None:
+    """The refusal says that nothing was begun, so the run is asked for again."""
+    server.assistants.busy_answers = 3
+    with trio.fail_after(20):
+        response = await engine.respond(ask("Hola"), on_started=ignore)
+    assert response.text
+    assert [made.outcome for made in server.calls] == ["refused"] * 3 + ["finished"]
+
+
+async def test_a_thread_that_stays_busy_is_given_up(
+    server: ModelServer, engine: AssistantsEngine, ask: Ask
+) -> None:
+    server.assistants.busy_answers = 100
+    with trio.fail_after(20), pytest.raises(ModelTemporary):
+        await engine.respond(ask("Hola"), on_started=ignore)
+    assert len(server.calls) == assistants.RACE_TRIES
+
+
+async def test_an_orphan_is_cancelled_with_its_thread(
+    server: ModelServer,
+    engine: AssistantsEngine,
+    ask: Ask,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tool outputs that never came: the next call after ten minutes tidies up."""
+    server.script(call("rooms"))
+    with trio.fail_after(20):
+        await engine.respond(ask("¿Hay cupo?", tools=(ROOMS,)), on_started=ignore)
+        (thread,) = server.assistants.threads.values()
+        await engine.respond(ask("Hola"), on_started=ignore)
+        assert list(server.assistants.threads) == [thread.id]
+        monkeypatch.setattr(assistants, "ORPHAN_SECONDS", 0)
+        await engine.respond(ask("Hola"), on_started=ignore)
+    assert thread.runs[0].status == "cancelled"
+    assert server.assistants.threads == {}
+
+
+async def test_an_expired_run_is_replaced_by_a_new_thread(
+    server: ModelServer, engine: AssistantsEngine, ask: Ask
+) -> None:
+    """The outputs are not lost with it: they are in the input."""
+    server.script(call("rooms"), say("Hay dos."))
+    with trio.fail_after(20):
+        first = await engine.respond(ask("¿Hay cupo?", tools=(ROOMS,)), on_started=ignore)
+        (thread,) = server.assistants.threads.values()
+        thread.runs[0].cancelled = True
+        output = {
+            "type": "function_call_output",
+            "call_id": first.calls[0].call_id,
+            "output": "dos libres",
+        }
+        request = ask("¿Hay cupo?", *first.items, output, tools=(ROOMS,))
+        second = await engine.respond(request, on_started=ignore)
+    assert second.text == "Hay dos."
+    assert "dos libres" in str(server.calls[-1].items)
+    assert server.assistants.threads == {}
+
+
+def test_a_long_input_is_folded_and_keeps_its_end() -> None:
+    """At most 32 messages; nothing said is left out."""
+    items: tuple[JsonObject, ...] = tuple(
+        {"role": ("user", "assistant")[n % 2], "content": f"m{n:03}"} for n in range(101)
+    )
+    messages = thread_body(ModelRequest(instructions="", items=items))["messages"]
+    assert len(messages) == MOST_MESSAGES
+    assert messages[-1] == {"role": "user", "content": "m100"}
+    everything = str(messages)
+    assert all(f"m{n:03}" in everything for n in range(101))
+
+
+def test_notes_about_this_answer_become_instructions(rng: random.Random) -> None:
+    """The context line is for the run; an older note stays where it was, marked as one."""
+    picture = {"type": "input_image", "image_url": "https://example.com/a.jpg"}
+    items: tuple[JsonObject, ...] = (
+        {"role": "developer", "content": "old note"},
+        {"role": "assistant", "content": "¡Hola!"},
+        {"role": "developer", "content": "Fecha: 23/11/2026"},
+        {"role": "user", "content": [{"type": "input_text", "text": "mire"}, picture]},
+    )
+    request = ModelRequest(instructions="Be kind.", items=items, tools=(ROOMS,))
+    temperature = rng.random()
+    profile = ServerProfile(
+        model="m", background=True, openai=False, options={"temperature": temperature}
+    )
+    body = run_body(request, profile, "asst_1")
+    assert body["additional_instructions"] == "Fecha: 23/11/2026"
+    assert body["temperature"] == temperature
+    assert body["tools"][0]["function"]["name"] == "rooms"
+    assert thread_body(request)["messages"] == [
+        {"role": "user", "content": "[Note, not written by the customer: old note]"},
+        {"role": "assistant", "content": "¡Hola!"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "mire"},
+                {"type": "image_url", "image_url": {"url": "https://example.com/a.jpg"}},
+            ],
+        },
+    ]

@@ -1,0 +1,115 @@
+"""`recado tools`: listing them, and trying one."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from daemon.__main__ import main
+
+TOOLS = '''
+"""Tools of an operator."""
+
+from daemon.tools.tool import ToolContext, tool
+
+
+@tool(concurrency=3, timeout=7)
+async def look_up(context: ToolContext, room: str = "101") -> str:
+    """Look up a room."""
+    await context.say("Un momento")
+    return f"{room} for {context.contact_name} ({context.idempotency_key})"
+
+
+@tool(effects=True)
+def pay() -> str:
+    """Pay."""
+    raise OSError("no money")
+
+
+@tool(enabled=False)
+def unfinished() -> str:
+    """Do nothing yet."""
+    return "done"
+'''
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration with three tools, one of them off, and a built-in one disabled."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "shop.py").write_text(TOOLS)
+    path = tmp_path / "recado.toml"
+    path.write_text(f'[tools]\nfolder = "{folder}"\ndisabled = ["remember"]\n')
+    return path
+
+
+def tools(config: Path, *arguments: str, answer: str = "") -> Result:
+    """Run `recado tools`."""
+    return CliRunner().invoke(main, ["tools", "--config", str(config), *arguments], input=answer)
+
+
+def test_all_tools_are_listed_with_what_they_are(config: Path) -> None:
+    done = tools(config)
+    assert done.exit_code == 0
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in done.stdout.splitlines()}
+    assert rows["look_up"] == "recado_tools.shop no 7 s 3 yes"
+    assert rows["pay"] == "recado_tools.shop yes 30 s any yes"
+    assert rows["unfinished"] == "recado_tools.shop no 30 s any no"
+    assert rows["escalate_to_human"] == "built in idempotent 30 s any yes"
+    assert rows["remember"] == "built in no 30 s any no"
+
+
+def test_as_json_with_the_schema(config: Path) -> None:
+    told = [json.loads(line) for line in tools(config, "--json").stdout.splitlines()]
+    (look_up,) = [tool for tool in told if tool["name"] == "look_up"]
+    assert look_up["parameters"]["required"] == ["room"]
+    assert (look_up["concurrency"], look_up["timeout"], look_up["enabled"]) == (3, 7, True)
+
+
+def test_a_call_prints_the_output_and_shows_what_is_said(config: Path) -> None:
+    done = tools(config, "call", "look_up", '{"room": null}', "--name", "Ana", "--key", "k")
+    assert done.exit_code == 0
+    assert done.stdout == "101 for Ana (k)\n"
+    assert "says: Un momento" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["unfinished", "remember"])
+def test_a_tool_that_is_off_may_be_tried(config: Path, name: str) -> None:
+    arguments = '{"fact": "Es zurda"}' if name == "remember" else "{}"
+    assert tools(config, "call", name, arguments).exit_code == 0
+
+
+def test_effects_are_asked_about_and_a_failure_is_status_one(config: Path) -> None:
+    refused = tools(config, "call", "pay", answer="n\n")
+    assert refused.exit_code == 1
+    assert "pay failed" not in refused.output
+    done = tools(config, "call", "pay", "--yes")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout) == {"error": "pay failed (OSError)"}
+    assert "no money" in done.stderr
+
+
+def test_wrong_arguments_are_status_one_and_an_unknown_tool_two(config: Path) -> None:
+    done = tools(config, "call", "look_up", '{"room": 7}')
+    assert done.exit_code == 1
+    assert "Expected `str`" in done.stdout
+    assert tools(config, "call", "fly").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ('[tools]\ndisabled = ["fly"]\n', "tools.disabled: there is no tool fly"),
+        ('[tools]\nmodules = ["no_such_tools"]\n', "no_such_tools"),
+        ('[assistant]\nhosted_tools = [{server = "x"}]\n', "assistant.hosted_tools"),
+        ('[escalation]\nchat = "the boss"\n', "escalation.chat"),
+    ],
+)
+def test_what_would_stop_the_daemon_is_said(tmp_path: Path, change: str, words: str) -> None:
+    path = tmp_path / "recado.toml"
+    path.write_text(change)
+    done = tools(path)
+    assert done.exit_code == 2
+    assert words in done.stderr

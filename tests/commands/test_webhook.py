@@ -1,0 +1,118 @@
+"""`recado webhook` and `recado check --online` against the simulated gateway and model."""
+
+from collections.abc import AsyncIterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from click.testing import CliRunner, Result
+from support.stage import Stage, open_stage
+
+from daemon.__main__ import main
+from daemon.online_checks import online_findings
+from daemon.sandboxed import TOKEN, sandbox_settings
+from daemon.settings import Settings
+
+SECRET = "a-secret-of-the-webhook"
+URL = "https://bot.example.com/hook"
+OTHER = {"url": "https://crm.example.com/in", "mode": "body", "headers": {"X-Key": "k"}}
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """The simulators alone."""
+    async with open_stage(tmp_path / "data", started=False) as stage:
+        yield stage
+
+
+def kept(stage: Stage) -> dict[str, Any]:
+    return stage.gateway.settings._values
+
+
+async def recado(stage: Stage, *arguments: str, url: str = URL, **more: str) -> Result:
+    environ = {
+        "WHAPI_TOKEN": TOKEN,
+        "WHAPI_API_URL": stage._outside.gateway_url,
+        "RECADO_WEB__WEBHOOK_SECRET": SECRET,
+        "WEBHOOK_URL": url,
+        "OPENAI_API_KEY": TOKEN,
+        "OPENAI_BASE_URL": f"{stage.model_url}/v1",
+        **more,
+    }
+    run = CliRunner(env=environ)
+    return await trio.to_thread.run_sync(lambda: run.invoke(main, list(arguments)))
+
+
+async def test_set_adds_ours_and_keeps_all_else(stage: Stage) -> None:
+    """Another webhook, and settings that are not webhooks, are as they were."""
+    kept(stage)["webhooks"] = [OTHER]
+    kept(stage)["callback_persist"] = False
+    result = await recado(stage, "webhook", "set")
+    assert (result.exit_code, result.output) == (0, f"added {URL}\n")
+    first, ours = kept(stage)["webhooks"]
+    assert first == OTHER
+    assert ours["url"] == URL
+    assert ours["headers"] == {"Authorization": f"Bearer {SECRET}"}
+    assert {"type": "presences", "method": "post"} in ours["events"]
+    assert kept(stage)["callback_persist"] is False
+
+
+async def test_set_twice_changes_ours(stage: Stage) -> None:
+    """Its own further headers stay; nothing is doubled."""
+    entry = {"url": URL + "/", "mode": "path", "headers": {"X-Own": "1"}, "events": []}
+    kept(stage)["webhooks"] = [entry, OTHER]
+    for mode in ("method", "body"):
+        result = await recado(stage, "webhook", "set", "--url", URL, "--mode", mode)
+        assert result.output == f"changed {URL}\n"
+    ours, other = kept(stage)["webhooks"]
+    assert (ours["mode"], other) == ("body", OTHER)
+    assert ours["headers"] == {"X-Own": "1", "Authorization": f"Bearer {SECRET}"}
+
+
+async def test_show_names_faults_and_no_secret(stage: Stage) -> None:
+    kept(stage)["webhooks"] = [{"url": URL, "headers": {"Authorization": "Bearer old-secret"}}]
+    result = await recado(stage, "webhook", "show")
+    assert result.exit_code == 1
+    assert URL in result.output
+    assert "not told of messages.post, messages.patch" in result.output
+    assert "Authorization header is not web.webhook_secret" in result.output
+    assert "old-secret" not in result.output
+    assert SECRET not in result.output
+
+
+async def test_a_wrong_token_is_said_in_one_line(stage: Stage) -> None:
+    result = await recado(stage, "webhook", "show", WHAPI_TOKEN="wrong-token-123")
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    assert "wrong-token-123" not in result.output
+
+
+async def test_check_online_finds_nothing_wrong_after_set(stage: Stage) -> None:
+    kept(stage)["media"] = {"auto_download": ["voice", "image"]}
+    await recado(stage, "webhook", "set")
+    result = await recado(stage, "check", "--online")
+    lines = result.output.splitlines()
+    assert f"ok: webhook: {URL}" in lines
+    assert "ok: model: gpt-6-luna" in lines
+    assert any(line.startswith("ok: channel:") for line in lines)
+
+
+async def test_check_online_names_each_fault(stage: Stage) -> None:
+    result = await recado(stage, "check", "--online", RECADO_ASSISTANT__MODEL="gpt-none")
+    assert result.exit_code == 1
+    assert "error: the channel has no webhook" in result.output
+    assert "warning: media.auto_download is off" in result.output
+    assert "error: the model server does not list gpt-none" in result.output
+
+
+async def test_a_model_near_its_end_is_an_error_and_a_far_end_a_warning(stage: Stage) -> None:
+    settings: Settings = sandbox_settings(stage.settings, stage._outside)
+    assistant = settings.assistant.model_copy(update={"model": "gpt-4o-mini"})
+    settings = settings.model_copy(update={"assistant": assistant})
+    levels = [
+        next(f.level for f in await online_findings(settings, today=day) if "gpt-4o" in f.text)
+        for day in (date(2026, 3, 1), date(2026, 11, 23), date(2027, 2, 1))
+    ]
+    assert levels == ["warning", "error", "error"]

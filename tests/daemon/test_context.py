@@ -1,0 +1,142 @@
+"""The context line over real HTTP: told when there is something new, and part of the thread."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support.scenes import open_scene, thread
+from support.stage import LAURA, Stage
+
+from daemon.chats.chat_info import RETRY_SECONDS
+from daemon.context import RENEWED_AFTER_SECONDS
+from daemon.model import JsonObject
+from daemon.sandbox.payloads import chat_id_of
+
+QUOTED, PAID = "2", "3"
+"""Ids of two labels of the simulated business: "Cotizado", "Atiende una persona"."""
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A running daemon between its simulators."""
+    async with open_scene(tmp_path) as stage:
+        yield stage
+
+
+async def exchange(stage: Stage, words: str, *, name: str = "Laura") -> None:
+    """One message, answered, and the chat at rest."""
+    count = len(stage.said())
+    await stage.gateway.customer_says(LAURA, words, name=name)
+    await stage.gateway.wait_sent(LAURA, count + 1)
+    await stage.quiet()
+
+
+def contexts(items: list[JsonObject]) -> list[str]:
+    """The context lines among some items."""
+    notes = [str(item["content"]) for item in items if item.get("role") == "developer"]
+    return [note for note in notes if note.startswith("Fecha: ")]
+
+
+async def relabel(stage: Stage, *labels: str) -> None:
+    """The business changes the labels of the chat, and Whapi tells of it."""
+    chat = stage.gateway.ledger.chat(chat_id_of(LAURA))
+    chat.labels[:] = labels
+    names = [label for label in stage.gateway.api.labels if label["id"] in labels]
+    after = {"id": chat.id, "labels": names}
+    update = {"before_update": {"id": chat.id}, "after_update": after, "changes": ["labels"]}
+    await stage.gateway.post(LAURA, "chats.patch", {"chats_updates": [update]})
+
+
+async def test_the_context_is_told_once_and_stays_where_it_was(stage: Stage) -> None:
+    """The beginning of the second request is that of the first, for the server's cache."""
+    await exchange(stage, "Hola")
+    await exchange(stage, "¿Hay cupo?")
+    first, second = (call.items for call in stage.model.calls)
+    (line,) = contexts(first)
+    assert re.fullmatch(
+        r"Fecha: \d\d/\d\d/\d{4} \| Hora: \d\d:\d\d \(-05\) \| Contacto: Laura"
+        r"( \| Chat: [\w .]+)? \| Canal: WhatsApp",
+        line,
+    )
+    assert second[: len(first)] == first
+    assert contexts(second) == [line]
+    assert contexts(thread(stage)) == [line]
+    assert len(stage.gateway.calls("chat")) == 1
+
+
+async def test_the_context_is_not_told_again_after_a_restart(stage: Stage) -> None:
+    await exchange(stage, "Hola")
+    await stage.stop()
+    await stage.start()
+    await exchange(stage, "¿Hay cupo?")
+    assert len(contexts(stage.model.calls[-1].items)) == 1
+
+
+async def test_after_three_hours_the_moment_is_told_anew(stage: Stage) -> None:
+    await exchange(stage, "Hola")
+    await stage.stop()
+    stage.later_seconds = RENEWED_AFTER_SECONDS + 1
+    await stage.start()
+    await exchange(stage, "¿Sigue en pie?")
+    earlier, later = contexts(stage.model.calls[-1].items)
+    assert earlier != later
+
+
+async def test_a_change_of_the_labels_is_told(stage: Stage) -> None:
+    await exchange(stage, "Hola")
+    await relabel(stage, QUOTED)
+    await exchange(stage, "¿Y el precio?")
+    await exchange(stage, "Gracias")
+    lines = contexts(stage.model.calls[-1].items)
+    assert len(lines) == 2
+    assert "Etiquetas: Cotizado" in lines[1]
+    assert len(stage.gateway.calls("chat")) == 1
+
+
+async def test_a_change_of_the_name_is_told(stage: Stage) -> None:
+    await exchange(stage, "Hola")
+    await exchange(stage, "Me casé", name="Laura de Ruiz")
+    lines = contexts(stage.model.calls[-1].items)
+    assert "Contacto: Laura de Ruiz" in lines[-1]
+    assert len(lines) == 2
+
+
+async def test_labels_that_were_there_before_are_told(stage: Stage) -> None:
+    stage.gateway.ledger.chat(chat_id_of(LAURA)).labels += [QUOTED, PAID]
+    await exchange(stage, "Hola")
+    (line,) = contexts(stage.model.calls[-1].items)
+    assert "Etiquetas: Cotizado, Atiende una persona" in line
+
+
+async def test_a_gateway_that_does_not_answer_delays_only_once_and_only_a_second(
+    stage: Stage,
+) -> None:
+    """Meanwhile the labels count as they were told last, so nothing is told again."""
+    assert RETRY_SECONDS > 20
+    held = stage.gateway.faults.add(operation="chat", kind="hold", times=-1)
+    await exchange(stage, "Hola")
+    await exchange(stage, "¿Hay cupo?")
+    assert held.hits == 1
+    assert len(contexts(stage.model.calls[-1].items)) == 1
+
+
+async def test_a_gateway_that_refuses_fails_no_answer(stage: Stage) -> None:
+    stage.gateway.faults.add(operation="chat", kind="status", status=400, times=-1)
+    await exchange(stage, "Hola")
+    assert len(contexts(stage.model.calls[-1].items)) == 1
+
+
+async def test_a_crash_before_the_answer_tells_the_context_again(stage: Stage) -> None:
+    """What was not concluded was not told: the thread has the line once."""
+    stage.gateway.faults.add(operation="send", kind="hold", times=1)
+    await stage.gateway.customer_says(LAURA, "Hola", name="Laura")
+    await stage.model.wait_requests(1)
+    await stage.crash()
+    stage.gateway.reset_faults()
+    await stage.start()
+    await stage.gateway.wait_sent(LAURA)
+    await stage.quiet()
+    await exchange(stage, "¿Hay cupo?")
+    assert len(contexts(thread(stage))) == 1
+    assert len(contexts(stage.model.calls[-1].items)) == 1

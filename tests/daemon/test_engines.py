@@ -1,0 +1,102 @@
+"""The daemon with another engine than the usual one, and with webhooks of the model server."""
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+from pydantic import SecretStr
+from support.stage import LAURA, open_stage
+
+from daemon.assistant import assistants
+from daemon.sandbox.model_script import Step, call, say
+
+KEY = b"0123456789abcdef0123456789abcdef"
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+ASSISTANTS = {"engine": "assistants"}
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Look at runs more often than once a second."""
+    monkeypatch.setattr(assistants, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(assistants, "AFTER_TOOLS_SECONDS", 0.02)
+    return iter([None])
+
+
+async def test_assistants_answer_with_a_tool_round(tmp_path: Path) -> None:
+    """Two calls of the model, one answer, and no thread left at the server."""
+    async with open_stage(tmp_path / "data", assistant=ASSISTANTS) as stage:
+        stage.model.script(call("get_conversation_context"), say("¡Con gusto!"))
+        await stage.gateway.customer_says(LAURA, "¿De qué hablamos?")
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert stage.said() == ["¡Con gusto!"]
+        assert len(stage.model.calls) == 2
+        assert stage.model.calls[1].items[-1]["type"] == "function_call_output"
+        assert stage.model.assistants.threads == {}
+        assert ("POST", "/responses") not in stage.model.hits
+
+
+async def test_a_run_survives_a_crash(tmp_path: Path) -> None:
+    """The next process finds the run by its thread, and nothing is asked or said twice."""
+    async with open_stage(tmp_path / "data", assistant=ASSISTANTS) as stage:
+        gate = trio.Event()
+        stage.model.script(say("Aquí estoy.", gate=gate))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.model.wait_for(lambda: stage.model.running == 1)
+        await stage.crash()
+        gate.set()
+        await stage.start()
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert stage.said() == ["Aquí estoy."]
+        assert len(stage.model.calls) == 1
+
+
+async def test_the_model_servers_webhook_ends_the_wait(tmp_path: Path) -> None:
+    """No stream is held open; the answer is fetched when the webhook says that it is there."""
+    async with open_stage(
+        tmp_path / "data", assistant={"webhook_secret": SecretStr(SECRET)}
+    ) as stage:
+        gate = trio.Event()
+        stage.model.script(Step(gate=gate, echo=True))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.model.wait_requests(1)
+        (made,) = stage.model.calls
+        path = f"/responses/{made.response_id}"
+        await stage.model.wait_for(lambda: ("GET", path) in stage.model.hits)
+        gate.set()
+        await made.ended.wait()
+        body = json.dumps({"type": "response.completed", "data": {"id": made.response_id}}).encode()
+        stamp = str(int(time.time()))
+        mac = hmac.new(KEY, f"wh_1.{stamp}.".encode() + body, sha256).digest()
+        headers = {
+            "webhook-id": "wh_1",
+            "webhook-timestamp": stamp,
+            "webhook-signature": "v1," + base64.b64encode(mac).decode(),
+        }
+        with trio.fail_after(10):  # less than the fallback's wait
+            async with httpx.AsyncClient() as client:
+                url = f"{stage.url}/openai/webhook"
+                answer = await client.post(url, content=body, headers=headers)
+            await stage.gateway.wait_sent(LAURA)
+        assert answer.status_code == 200
+        assert made.body["stream"] is False
+        assert stage.model.hits.count(("GET", path)) == 2
+
+
+async def test_a_model_near_its_end_is_one_line_of_the_log(tmp_path: Path) -> None:
+    """The start does not wait for it, and nothing else comes of it."""
+    async with open_stage(tmp_path / "data", assistant={"model": "gpt-4o-mini"}) as stage:
+        await stage.model.wait_for(lambda: ("GET", "/models") in stage.model.hits)
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_sent(LAURA)
+        (line,) = stage.events("models want attention")
+    assert "gpt-4o-mini will be shut down on 2027-01-14" in line["models"]

@@ -1,0 +1,147 @@
+"""What a chat's model remembers: heads of threads, what it was told, what was there before."""
+
+from support.ledgers import LAURA, PEDRO, accept, message, open_turn, select, thread_of
+
+from daemon.compaction import shown
+from daemon.context import Subject, as_text
+from daemon.ledger import ChatRecord, ThreadHead, ThreadItem, Told
+from daemon.model import ChatKey, JsonObject
+from daemon.store.store import Store
+
+ALIAS = ChatKey(LAURA.channel, "123456789012345@lid")
+SUMMARY: JsonObject = {"role": "developer", "content": "[Summary] Two rooms are wanted."}
+
+
+def _said(words: str, role: str = "user") -> JsonObject:
+    return {"role": role, "content": words}
+
+
+async def _turn(
+    store: Store, *items: JsonObject, told: Told | None = None, now: float = 102
+) -> None:
+    """One answered turn with these items."""
+    count = len(await select(store, "SELECT 1 FROM messages"))
+    await accept(store, message(f"m-{count}"))
+    turn = await open_turn(store)
+    turn = await store.turns.conclude(turn, items=items, parts=[], told=told, now=now)
+    await store.turns.finish(turn, now=now)
+
+
+async def _recalled(store: Store) -> list[JsonObject]:
+    return [entry.item for entry in (await store.memories.recall(LAURA, tokens=10_000)).items]
+
+
+async def _last(store: Store, place: int = -1) -> ThreadItem:
+    return (await store.memories.recall(LAURA, tokens=10_000)).items[place]
+
+
+async def test_an_unknown_chat_is_an_empty_memory(store: Store) -> None:
+    memory = await store.memories.recall(LAURA, tokens=100)
+    assert (memory.chat, memory.head, memory.items) == (ChatRecord(), ThreadHead(None), ())
+
+
+async def test_a_thread_is_told_from_its_head_on_and_kept_whole(store: Store) -> None:
+    items = [_said("uno"), _said("dos"), _said("tres")]
+    for item in items:
+        await _turn(store, item)
+    assert await store.memories.shorten(LAURA, await _last(store, 1), SUMMARY, now=103)
+    memory = await store.memories.recall(LAURA, tokens=10_000)
+    assert memory.head.item == SUMMARY
+    assert memory.head.tokens > 0
+    assert await _recalled(store) == [_said("tres")]
+    assert await thread_of(store) == items
+
+
+async def test_a_later_summary_takes_the_place_of_the_earlier(store: Store) -> None:
+    for words in ("uno", "dos", "tres"):
+        await _turn(store, _said(words))
+    first, second = await _last(store, 0), await _last(store, 1)
+    later = _said("later", "developer")
+    assert await store.memories.shorten(LAURA, first, SUMMARY, now=103)
+    assert await store.memories.shorten(LAURA, second, later, now=104)
+    assert (await store.memories.recall(LAURA, tokens=10_000)).head.item == later
+    # A slower one that covers less comes too late.
+    assert not await store.memories.shorten(LAURA, first, SUMMARY, now=105)
+    assert (await store.memories.recall(LAURA, tokens=10_000)).head.item == later
+
+
+async def test_dropping_more_leaves_the_head_as_it_is(store: Store) -> None:
+    for words in ("uno", "dos", "tres"):
+        await _turn(store, _said(words))
+    first, second = await _last(store, 0), await _last(store, 1)
+    assert await store.memories.shorten(LAURA, first, SUMMARY, now=103)
+    assert await store.memories.shorten(LAURA, second, None, now=104)
+    assert (await store.memories.recall(LAURA, tokens=10_000)).head.item == SUMMARY
+    assert await _recalled(store) == [_said("tres")]
+
+
+async def test_a_summary_of_what_is_gone_is_not_kept(store: Store) -> None:
+    """The person was forgotten while the model summed up, and writes again."""
+    await _turn(store, _said("uno"))
+    last = await _last(store)
+    await store.database.write(
+        lambda connection: connection.execute("DELETE FROM thread_items").rowcount
+    )
+    await _turn(store, _said("dos"), now=200)
+    assert not await store.memories.shorten(LAURA, last, SUMMARY, now=201)
+    assert not await store.memories.shorten(PEDRO, last, SUMMARY, now=201)
+
+
+async def test_joining_two_ids_shows_all_of_the_thread_again(store: Store) -> None:
+    await _turn(store, _said("uno"))
+    await _turn(store, _said("dos"))
+    await store.memories.shorten(LAURA, await _last(store, 0), SUMMARY, now=103)
+    assert await store.identities.join(ALIAS, LAURA.chat)
+    memory = await store.memories.recall(LAURA, tokens=10_000)
+    assert memory.head == ThreadHead(None)
+    assert len(memory.items) == 2
+
+
+async def test_the_servers_own_compaction_becomes_the_head(store: Store) -> None:
+    sealed: JsonObject = {"type": "compaction", "encrypted_content": "sealed"}
+    await _turn(store, _said("uno"))
+    await _turn(store, _said("dos"), sealed, _said("sí", "assistant"))
+    memory = await store.memories.recall(LAURA, tokens=10_000)
+    assert memory.head.item == sealed
+    assert await _recalled(store) == [_said("sí", "assistant")]
+    assert await thread_of(store) == [_said("uno"), _said("dos"), _said("sí", "assistant")]
+
+
+async def test_what_the_model_was_told_is_remembered_with_the_turn(store: Store) -> None:
+    text = as_text(Subject(contact_name="Laura"))
+    await _turn(store, _said("uno"), told=Told(context_text=text, token_ratio=1.25), now=150)
+    chat = await store.threads.chat(LAURA)
+    assert (chat.context_at, chat.context_text, chat.token_ratio) == (150, text, 1.25)
+    assert (await _last(store)).created_at == 150
+    await _turn(store, _said("dos"), told=Told(), now=160)
+    assert await store.threads.chat(LAURA) == chat
+
+
+async def test_a_thread_begins_only_once_with_what_was_before(store: Store) -> None:
+    await accept(store, message("m-0"))
+    assert await store.memories.is_blank(LAURA)
+    assert await store.memories.begin_with(LAURA, [_said("antes")], now=102)
+    assert not await store.memories.is_blank(LAURA)
+    assert not await store.memories.begin_with(LAURA, [_said("antes")], now=103)
+    assert await thread_of(store) == [_said("antes")]
+
+
+async def test_a_chat_without_a_past_is_not_asked_for_it_again(store: Store) -> None:
+    await accept(store, message("m-0"))
+    assert await store.memories.begin_with(LAURA, [], now=102)
+    assert not await store.memories.is_blank(LAURA)
+
+
+async def test_a_thread_that_has_begun_gets_no_past(store: Store) -> None:
+    await _turn(store, _said("uno"))
+    assert not await store.memories.begin_with(LAURA, [_said("antes")], now=103)
+    assert await thread_of(store) == [_said("uno")]
+
+
+async def test_no_more_is_read_than_the_budget_needs(store: Store) -> None:
+    for number in range(20):
+        await _turn(store, _said(f"number {number}"))
+    size = (await _last(store)).tokens
+    memory = await store.memories.recall(LAURA, tokens=3 * size)
+    assert len(memory.items) <= 4
+    assert len(shown(memory, budget=3 * size)) == 3

@@ -1,0 +1,197 @@
+"""The book of what was used up: no call is counted twice, no reservation is left behind."""
+
+from pathlib import Path
+
+import trio
+from support.ledgers import (
+    LAURA,
+    PEDRO,
+    accept,
+    answered_turn,
+    message,
+    open_turn,
+    select,
+    store_in,
+)
+
+from daemon.budget import NO_LIMITS, Budget, Charge, Refusal, Use
+from daemon.ledger import NewPart, Run, Turn
+from daemon.model import ChatKey, ModelResponse
+from daemon.store.store import Store
+
+DAY, NEXT_DAY = "2026-03-01", "2026-03-02"
+WANTED = Charge(DAY, Use(1000, 500))
+REAL = Charge(DAY, Use(300, 120))
+ANSWER = ModelResponse(id="resp-1", items=())
+LID = ChatKey(LAURA.channel, "99887766554433@lid")
+
+
+async def _turn(store: Store, key: ChatKey = LAURA) -> Turn:
+    await accept(store, message(f"m-{key.chat}-{await _count(store)}", key=key))
+    return await open_turn(store, key)
+
+
+async def _count(store: Store) -> int:
+    ((count,),) = await select(store, "SELECT COUNT(*) FROM messages")
+    return int(count)
+
+
+async def _run(store: Store, key: ChatKey = LAURA) -> Run:
+    return await store.runs.begin(await _turn(store, key), now=101)
+
+
+async def _start(
+    store: Store, run: Run, number: int = 0, *, wanted: Charge = WANTED, budget: Budget = NO_LIMITS
+) -> Refusal:
+    return await store.runs.round_started(run, number, wanted=wanted, budget=budget, now=102)
+
+
+async def _sums(store: Store, day: str = DAY) -> dict[str, tuple[int, int]]:
+    rows = await select(store, "SELECT chat, tokens, micros FROM usage_days WHERE day = ?", day)
+    return {chat: (tokens, micros) for chat, tokens, micros in rows}
+
+
+async def _states(store: Store) -> list[str]:
+    return [state for (state,) in await select(store, "SELECT state FROM usage ORDER BY id")]
+
+
+async def test_a_call_is_reserved_and_then_settled(store: Store) -> None:
+    run = await _run(store)
+    assert await _start(store, run) == ""
+    assert await _sums(store) == {LAURA.chat: (1000, 500), "": (1000, 500)}
+    await store.runs.round_completed(run, 0, ANSWER, charge=REAL, now=103)
+    assert await _sums(store) == {LAURA.chat: (300, 120), "": (300, 120)}
+    assert await store.usage.total(DAY) == REAL.use
+
+
+async def test_a_call_over_the_budget_has_not_started(store: Store) -> None:
+    run = await _run(store)
+    assert await _start(store, run, budget=Budget(contact_tokens=999)) == "contact"
+    assert await _start(store, run, budget=Budget(total_cost=0.0004)) == "total"
+    assert await _sums(store) == {}
+    assert await select(store, "SELECT * FROM responses") == []
+
+
+async def test_of_two_chats_only_one_gets_the_last_of_the_total(store: Store) -> None:
+    runs = [await _run(store, LAURA), await _run(store, PEDRO)]
+    outcomes: list[Refusal] = []
+
+    async def start(run: Run) -> None:
+        outcomes.append(await _start(store, run, budget=Budget(total_tokens=1500)))
+
+    async with trio.open_nursery() as nursery:
+        for run in runs:
+            nursery.start_soon(start, run)
+    assert sorted(outcomes) == ["", "total"]
+    assert await store.usage.total(DAY) == WANTED.use
+
+
+async def test_a_reservation_survives_a_crash_and_is_settled_when_the_run_goes_on(
+    tmp_path: Path,
+) -> None:
+    async with store_in(tmp_path) as store:
+        await _start(store, await _run(store))
+    async with store_in(tmp_path) as store:
+        turn = await store.turns.living(LAURA)
+        assert turn is not None
+        run = await store.runs.begin(turn, now=200)
+        assert await store.usage.total(DAY) == WANTED.use
+        await store.runs.round_completed(run, 0, ANSWER, charge=Charge(NEXT_DAY, REAL.use), now=201)
+        assert await store.usage.total(DAY) == REAL.use
+        assert await store.usage.total(NEXT_DAY) == Use()
+
+
+async def test_a_reservation_that_a_crash_has_left_is_replaced_when_it_is_asked_again(
+    tmp_path: Path,
+) -> None:
+    async with store_in(tmp_path) as store:
+        await _start(store, await _run(store))
+    async with store_in(tmp_path) as store:
+        turn = await store.turns.living(LAURA)
+        assert turn is not None
+        run = await store.runs.begin(turn, now=200)
+        limit = Budget(total_tokens=1000)
+        assert await _start(store, run, wanted=Charge(NEXT_DAY, WANTED.use), budget=limit) == ""
+        assert await store.usage.total(DAY) == Use()
+        assert await store.usage.total(NEXT_DAY) == WANTED.use
+        assert await _states(store) == ["reserved"]
+
+
+async def test_a_run_that_ends_leaves_no_reservation_behind(store: Store) -> None:
+    turn = await _turn(store)
+    await _start(store, await store.runs.begin(turn, now=101))
+    turn = await store.turns.join(turn, limit=50, counts=True, now=102)
+    assert await store.usage.total(DAY) == Use()
+    await _start(store, await store.runs.begin(turn, now=103))
+    await store.turns.close(turn, "handed_off", now=104)
+    assert await store.usage.total(DAY) == Use()
+    assert await _states(store) == []
+
+
+async def test_what_was_settled_stays_when_the_run_ends(store: Store) -> None:
+    turn = await _turn(store)
+    run = await store.runs.begin(turn, now=101)
+    await _start(store, run)
+    await store.runs.round_completed(run, 0, ANSWER, charge=REAL, now=102)
+    await _start(store, run, 1)
+    await store.turns.close(turn, "dead", now=104)
+    assert await store.usage.total(DAY) == REAL.use
+
+
+async def test_a_failed_call_gives_its_reservation_back(store: Store) -> None:
+    run = await _run(store)
+    await _start(store, run)
+    await store.runs.round_failed(run, 0, "refused", lost=True, now=103)
+    assert await store.usage.total(DAY) == Use()
+
+
+async def test_a_call_whose_answer_may_still_be_fetched_keeps_it(store: Store) -> None:
+    run = await _run(store)
+    await _start(store, run)
+    await store.runs.round_named(run, 0, "resp-1")
+    await store.runs.round_failed(run, 0, "cut", lost=False, now=103)
+    assert await store.usage.total(DAY) == WANTED.use
+    await store.runs.round_completed(run, 0, ANSWER, charge=REAL, now=104)
+    assert await store.usage.total(DAY) == REAL.use
+
+
+async def test_the_polite_words_are_queued_once_a_day_and_the_alert_is_given_once(
+    store: Store,
+) -> None:
+    turn = await _turn(store)
+    words = NewPart("Por hoy no más")
+    said = [await store.usage.stop(turn, words, day=DAY, now=103) for _ in range(3)]
+    said.append(await store.usage.stop(turn, words, day=NEXT_DAY, now=104))
+    assert said == [True, False, False, True]
+    assert len(await store.outbox.open_rows(LAURA)) == 2
+    assert [await store.usage.alert(DAY) for _ in range(2)] == [True, False]
+
+
+async def test_two_ids_of_one_person_have_one_budget(store: Store) -> None:
+    for key in (LAURA, LID):
+        turn = await _turn(store, key)
+        run = await store.runs.begin(turn, now=101)
+        await _start(store, run)
+        await store.runs.round_completed(run, 0, ANSWER, charge=REAL, now=102)
+        await store.turns.close(turn, "handed_off", now=103)
+    assert await store.identities.join(LID, LAURA.chat)
+    assert await _sums(store) == {LAURA.chat: (600, 240), "": (600, 240)}
+
+
+async def test_recent_exchanges_have_their_words_and_times(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    (exchange,) = await store.exchanges.recent(LAURA, since=0)
+    assert exchange.texts == ("Hola",)
+    assert (exchange.heard_at, exchange.said_from, exchange.said_until) == (100, 104, 104)
+    assert await store.exchanges.recent(LAURA, since=104) == ()
+    assert await store.exchanges.recent(PEDRO, since=0) == ()
+
+
+async def test_exchanges_before_a_loop_was_stopped_count_no_more(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    await store.exchanges.stop_loop(LAURA, until=2000, now=200)
+    assert await store.exchanges.recent(LAURA, since=0) == ()
+    record = await store.threads.chat(LAURA)
+    assert (record.paused_until, record.loop_until) == (2000, 2000)
+    await store.threads.set_pause(LAURA.chat, 0)
+    assert (await store.threads.chat(LAURA)).loop_until == 0

@@ -1,0 +1,37 @@
+"""A conversation for tools to work in, without a daemon."""
+
+from collections.abc import Sequence
+
+from daemon.tools.context import Urgency
+
+
+class HeardConversation:
+    """A conversation that only notes what tools do to it."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.escalations: list[tuple[str, str, str]] = []
+        self.facts: dict[int, str] = {}
+        self.labels: set[str] = set()
+        self.most_facts = 2
+
+    async def say(self, text: str) -> bool:
+        self.said.append(text)
+        return True
+
+    async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
+        self.escalations.append((reason, summary, urgency))
+        return len(self.escalations) == 1
+
+    async def set_labels(self, add: Sequence[str], remove: Sequence[str]) -> list[str]:
+        self.labels = (self.labels | set(add)) - set(remove)
+        return ["there is no label VIP"] if "VIP" in add else []
+
+    async def remember(self, fact: str) -> int:
+        if len(self.facts) == self.most_facts:
+            return 0
+        self.facts[len(self.facts) + 1] = fact
+        return len(self.facts)
+
+    async def forget_fact(self, fact_id: int) -> bool:
+        return self.facts.pop(fact_id, None) is not None

@@ -1,0 +1,60 @@
+"""What the built-in tools tell the model, whatever the conversation says to them."""
+
+import json
+
+import pytest
+from support.tools import HeardConversation
+
+from daemon.ledger import MAX_FACT_CHARACTERS
+from daemon.model import FunctionCall
+from daemon.tools.builtin import escalate_to_human, forget_fact, remember, set_labels
+from daemon.tools.tool import Tool, ToolContext
+from daemon.tools.toolbox import Toolbox
+
+
+async def told(context: ToolContext, tool: Tool, **arguments: object) -> str:
+    """Call a tool; gives what the model is told. It must not fail."""
+    asked = FunctionCall(call_id="c", name=tool.name, arguments=json.dumps(arguments))
+    output, failed = await Toolbox([tool]).call(asked, context)
+    assert not failed
+    return output
+
+
+async def test_handing_over_tells_the_model_what_to_say(
+    context: ToolContext, conversation: HeardConversation
+) -> None:
+    asked = {"reason": "Queja", "summary": "Ruido en la 101", "urgency": "high"}
+    first = await told(context, escalate_to_human, **asked)
+    second = await told(context, escalate_to_human, **asked)
+    assert first.startswith("This chat is handed to a person")
+    assert second.startswith("This was done already")
+    assert conversation.escalations[0] == ("Queja", "Ruido en la 101", "high")
+
+
+async def test_labels_may_be_added_removed_or_unknown(
+    context: ToolContext, conversation: HeardConversation
+) -> None:
+    conversation.labels = {"Nuevo"}
+    assert await told(context, set_labels, add=["Cotizado"], remove=["Nuevo"]) == "Done."
+    assert conversation.labels == {"Cotizado"}
+    assert await told(context, set_labels, add=None, remove=None) == "Done."
+    assert await told(context, set_labels, add=["VIP"]) == "there is no label VIP"
+
+
+async def test_facts_are_numbered_and_few(
+    context: ToolContext, conversation: HeardConversation
+) -> None:
+    assert await told(context, remember, fact=" Es\n alérgica  al maní ") == "Remembered as fact 1."
+    assert conversation.facts == {1: "Es alérgica al maní"}
+    await told(context, remember, fact="Viaja con su perro")
+    assert (await told(context, remember, fact="Paga con tarjeta")).startswith("Not remembered")
+    assert await told(context, forget_fact, fact_id=1) == "Forgotten."
+    assert await told(context, forget_fact, fact_id=1) == "There is no fact 1 about this customer."
+
+
+@pytest.mark.parametrize("fact", ["", "  ", "x" * (MAX_FACT_CHARACTERS + 1)])
+async def test_a_fact_is_short(
+    context: ToolContext, conversation: HeardConversation, fact: str
+) -> None:
+    assert "1 to 300 characters" in await told(context, remember, fact=fact)
+    assert conversation.facts == {}

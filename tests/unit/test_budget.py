@@ -1,0 +1,189 @@
+"""Budgets and brakes as decisions: prices, limits, days, loops and pace."""
+
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.brakes import BrakeRules, Exchange, free_at, loop_in
+from daemon.budget import (
+    Budget,
+    Price,
+    Use,
+    day_of,
+    expected_use,
+    refusal,
+    use_of,
+    used_ratios,
+)
+from daemon.model import ModelRequest, Usage
+
+PRICE = Price(input=1.0, cached=0.1, output=8.0)
+RULES = BrakeRules()
+
+
+def test_a_call_costs_what_its_tokens_cost() -> None:
+    usage = Usage(input_tokens=1000, cached_tokens=400, output_tokens=50, reasoning_tokens=20)
+    assert use_of(usage, PRICE) == Use(tokens=1050, micros=600 + 40 + 400)
+
+
+def test_a_fraction_of_a_millionth_is_rounded_up_and_a_rounding_error_is_not() -> None:
+    assert use_of(Usage(input_tokens=1, cached_tokens=1), PRICE).micros == 1
+    assert use_of(Usage(input_tokens=3, cached_tokens=3), Price(cached=0.1)).micros == 1
+    assert use_of(Usage(output_tokens=10), Price(output=0.1)).micros == 1
+
+
+def test_more_cached_than_input_tokens_never_pays_back() -> None:
+    assert use_of(Usage(input_tokens=10, cached_tokens=99), PRICE).micros == 1
+
+
+def _request(text: str) -> ModelRequest:
+    return ModelRequest(instructions="", items=({"role": "user", "content": text},))
+
+
+def test_a_request_is_expected_to_cost_its_input_and_a_whole_answer() -> None:
+    budget = Budget(price=PRICE, answer_tokens=500)
+    short, long = expected_use(_request("Hola"), budget), expected_use(_request("a" * 3000), budget)
+    assert 500 < short.tokens < 540
+    assert 1500 <= long.tokens <= 1540
+    assert short.micros == (short.tokens - 500) * 1 + 500 * 8
+
+
+def test_an_embedded_picture_is_not_counted_by_its_bytes() -> None:
+    content = [{"type": "input_image", "image_url": "data:image/png;base64," + "A" * 900_000}]
+    request = ModelRequest(instructions="", items=({"role": "user", "content": content},))
+    assert expected_use(request, Budget(answer_tokens=0)).tokens < 2000
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (Budget(), ""),
+        (Budget(contact_tokens=150), ""),
+        (Budget(contact_tokens=149), "contact"),
+        (Budget(total_tokens=1050), ""),
+        (Budget(total_tokens=1049), "total"),
+        (Budget(contact_cost=0.00015), ""),
+        (Budget(contact_cost=0.000149), "contact"),
+        (Budget(total_cost=0.001049), "total"),
+        (Budget(contact_tokens=1, total_tokens=1), "total"),
+    ],
+)
+def test_a_call_is_made_as_long_as_it_fits(budget: Budget, expected: str) -> None:
+    spent = {"contact": Use(100, 100), "total": Use(1000, 1000)}
+    assert refusal(budget, **spent, wanted=Use(50, 50)) == expected
+
+
+def test_used_ratios_are_of_the_limits_there_are() -> None:
+    budget = Budget(total_tokens=1000)
+    assert used_ratios(budget, Use(250, 10**9)) == {"tokens": 0.25, "cost": 0.0}
+    assert used_ratios(Budget(total_cost=2), Use(0, 500_000)) == {"tokens": 0.0, "cost": 0.25}
+
+
+def test_a_day_is_a_day_where_the_business_is() -> None:
+    midnight_utc = 1_772_323_200.0  # 2026-03-01T00:00:00Z
+    assert day_of(midnight_utc, ZoneInfo("UTC")) == "2026-03-01"
+    assert day_of(midnight_utc, ZoneInfo("America/Bogota")) == "2026-02-28"
+
+
+# -- loops -----------------------------------------------------------------------------------------
+
+
+def _talk(answers: int, *, reply: float, say: float = 6.0, texts: bool = False) -> list[Exchange]:
+    """So many answered turns and a new one; each message came ``reply`` seconds after an answer."""
+    talk, now = [], 1000.0
+    for number in range(answers):
+        words = ("Gracias por su mensaje.",) if texts else (f"Pregunta número {number}",)
+        talk.append(
+            Exchange(heard_at=now, texts=words, said_from=now + say - 1, said_until=now + say)
+        )
+        now += say + reply
+    last = ("Gracias por su mensaje.",) if texts else ("La última pregunta",)
+    return [*talk, Exchange(heard_at=now, texts=last)]
+
+
+def _loop(talk: list[Exchange], rules: BrakeRules = RULES) -> str:
+    return loop_in(talk, rules, now=talk[-1].heard_at + 5)
+
+
+def test_six_answers_each_replied_to_at_once_are_a_loop() -> None:
+    assert _loop(_talk(5, reply=1)) == ""
+    assert _loop(_talk(6, reply=1)) != ""
+
+
+def test_one_slow_reply_is_a_sign_of_a_person() -> None:
+    assert _loop(_talk(12, reply=10)) == ""
+    fast, slow = _talk(3, reply=1), _talk(6, reply=1)
+    pause = fast[-1].heard_at - slow[0].heard_at + 15
+    moved = [
+        Exchange(
+            heard_at=e.heard_at + pause,
+            texts=e.texts,
+            said_from=None if e.said_from is None else e.said_from + pause,
+            said_until=None if e.said_until is None else e.said_until + pause,
+        )
+        for e in slow[1:]
+    ]
+    assert _loop([*fast[:-1], *moved]) == ""
+
+
+def test_quick_replies_over_a_longer_time_are_not_a_loop() -> None:
+    assert _loop(_talk(6, reply=9, say=14)) == ""
+
+
+def test_what_was_written_while_we_answered_is_not_a_reply() -> None:
+    assert _loop(_talk(12, reply=-3)) == ""
+
+
+def test_the_same_words_in_four_turns_are_a_loop() -> None:
+    assert _loop(_talk(2, reply=60, texts=True)) == ""
+    assert _loop(_talk(3, reply=60, texts=True)) != ""
+    assert _loop(_talk(3, reply=250, texts=True)) == ""
+
+
+def test_case_and_spaces_do_not_hide_a_repetition() -> None:
+    words = ("GRACIAS por escribir", "gracias  por escribir ", "Gracias por\nescribir")
+    talk = [
+        Exchange(heard_at=1000.0 + 60 * n, texts=(text,), said_from=0, said_until=0)
+        for n, text in enumerate((*words, "gracias por escribir"))
+    ]
+    assert _loop(talk) != ""
+
+
+@pytest.mark.parametrize("word", ["sí", "Sí", "ok", "no", "2"])
+def test_a_short_answer_may_be_given_to_many_questions(word: str) -> None:
+    talk = [
+        Exchange(heard_at=1000.0 + 30 * n, texts=(word,), said_from=0, said_until=0)
+        for n in range(8)
+    ]
+    assert _loop(talk) == ""
+
+
+def test_the_same_words_twice_in_one_burst_are_one_repetition() -> None:
+    burst = Exchange(heard_at=1000.0, texts=("¿Hay alguien?",) * 10)
+    assert _loop([burst]) == ""
+
+
+def test_a_number_of_zero_turns_a_loop_rule_off() -> None:
+    off = BrakeRules(loop_answers=0, repeats=0)
+    assert _loop(_talk(12, reply=1, texts=True), off) == ""
+
+
+# -- pace ------------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.floats(0, 600), max_size=200).map(sorted),
+    st.integers(1, 20),
+)
+def test_no_minute_ever_has_more_turns_than_allowed(asked: list[float], per_minute: int) -> None:
+    taken: list[float] = []
+    for at in asked:
+        taken.append(max(at, taken[-1] if taken else 0.0, free_at(taken, per_minute)))
+    for number in range(per_minute, len(taken)):
+        assert taken[number] - taken[number - per_minute] >= 60 - 1e-6
+
+
+def test_without_a_limit_a_turn_is_taken_up_at_once() -> None:
+    assert free_at([1.0] * 50, 0) == 0.0

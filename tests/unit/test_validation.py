@@ -1,0 +1,242 @@
+"""Validators on replies as models write them, in Spanish and English."""
+
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import ValidatorError
+from daemon.validation.amounts import amounts
+from daemon.validation.builtin import BUILT_IN, in_order
+from daemon.validation.chain import Judgement, judge
+from daemon.validation.loading import load_validators
+from daemon.validation.verdicts import (
+    KEEP,
+    Block,
+    Candidate,
+    Fix,
+    Retry,
+    Validator,
+    Verdict,
+    validator,
+)
+
+ROOMS = '[{"room": "1722-A", "price": 180000}, {"room": "1723-C", "price": 840000.0}]'
+
+
+def judged(
+    text: str, *, heard: str = "¿precio?", outputs: tuple[str, ...] = (), incomplete: str = ""
+) -> Judgement:
+    """What all built-in validators say of a reply."""
+    candidate = Candidate(
+        text=text,
+        heard=heard,
+        tool_outputs=outputs,
+        incomplete=incomplete,
+        instructions="El parqueadero cuesta $15.000. Estamos en la Calle 10 # 43-B.",
+        internal=("Fecha: 02/11/2026 | Hora: 10:15 (-05) | Contacto: Laura",),
+        agent_note="[Mensaje manual de {name}]",
+    )
+    return judge(candidate, in_order([]))
+
+
+GOOD = (
+    "¡Hola, Laura! ¿Para qué fechas?",
+    "Cliente: Juan Pérez\nNoches: 2",
+    "El código es {1722} y la clave, hotel2026",
+    "Son las 10:15. Contacto: Laura",
+    "Sure! It is on the 3rd floor (room 304).",
+    "La función empieza a las 8; llama al 300 123 4567",
+)
+
+FIXED = {
+    "Abrimos a las 8【4:0†horario.pdf】.": "Abrimos a las 8.",
+    "Abrimos a las 8 \ue200cite\ue202turn0search1\ue201.": "Abrimos a las 8.",
+    "Listo (ID: call_a1B2c3D4e5F6g7). ¿Algo más?": "Listo. ¿Algo más?",
+    "Ver https://a.co/x?utm_source=openai": "Ver https://a.co/x",
+    "<think>Pide precio.\nLo doy.</think>\n\nCuesta 50.": "Cuesta 50.",
+    "Pide precio.</think>Cuesta 50.": "Cuesta 50.",
+    "<|channel|>analysis<|message|>hm<|end|><|channel|>final<|message|>Hola": "Hola",
+    "assistant: ¡Hola!\nuser: hola": "¡Hola!",
+    "Asistente: ¡Hola!": "¡Hola!",
+    '{"respuesta": "¡Hola!", "intent": "saludo"}': "¡Hola!",
+    "Fecha: 03/11/2026 | Hora: 11:20 (-05) | Contacto: Laura\n¡Hola!": "¡Hola!",
+    "[Mensaje manual de Carlos] Ya voy": "Ya voy",
+    "**Hola**": "*Hola*",
+}
+
+SENT_BACK = {
+    "": "",
+    "  \n": "",
+    "¿Precio?": "",
+    '{"name": "precio", "arguments": {"room": 5}}': "",
+    'Ya miro. {"name": "precio", "arguments": {"room": 5}}': "Ya miro.",
+    "Ya miro.\n<tool_call>precio</tool_call>": "Ya miro.",
+    "Ya miro.\n```tool_code\nprint(precio())\n```": "Ya miro.",
+    "Ya miro.\nto=functions.precio {}": "Ya miro.",
+    "<think>No sé qué": "",
+    '{"intent": 4}': "",
+}
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_a_good_reply_is_kept(text: str) -> None:
+    found = judged(text)
+    assert (found.text, found.notes) == (text, ())
+    assert [word for _, word in found.rulings] == ["keep"] * len(BUILT_IN)
+
+
+@pytest.mark.parametrize("text", FIXED)
+def test_a_reply_with_the_machinery_showing_is_mended(text: str) -> None:
+    found = judged(text)
+    assert (found.text, found.notes) == (FIXED[text], ())
+
+
+@pytest.mark.parametrize("text", SENT_BACK)
+def test_a_reply_that_is_none_goes_back(text: str) -> None:
+    found = judged(text)
+    assert found.notes
+    assert found.text == SENT_BACK[text]
+
+
+def test_half_a_reply_goes_back() -> None:
+    assert judged("La tarifa es de", incomplete="max_output_tokens").notes
+
+
+def test_an_id_that_a_tool_said_stays() -> None:
+    text = "Tu reserva es la req_A1B2C3D4E5."
+    assert judged(text, outputs=('{"id": "req_A1B2C3D4E5"}',)).text == text
+    assert "req_" not in judged(text).text
+
+
+NOTATIONS = {
+    "$1.234.567": "1234567",
+    "1,234,567 COP": "1234567",
+    "840.000": "840000",
+    "US$ 45.50": "45.50",
+    "US$1,250.00": "1250",
+    "€ 1.250,50": "1250.5",
+    "180 mil pesos": "180000",
+    "$1,2 millones": "1200000",
+    "$180k": "180000",
+    "90 euros": "90",
+}
+
+
+@pytest.mark.parametrize("written", NOTATIONS)
+def test_amounts_are_read_in_all_notations(written: str) -> None:
+    found = [a.value for a in amounts(f"Cuesta {written}, sin desayuno.")]
+    assert found == [Decimal(NOTATIONS[written])]
+
+
+@pytest.mark.parametrize(
+    "text", ["a las 10.30", "1.200 metros", "300.123.4567", "3 noches", "v1.2.3", "el 12.10.2026"]
+)
+def test_what_is_no_money_is_not_read_as_money(text: str) -> None:
+    assert list(amounts(text)) == []
+
+
+RIGHT = (
+    "El 1722-A cuesta $180.000 la noche.",
+    "The room costs COP 180,000.",
+    "180 mil la noche; 2 noches son $360.000.",
+    "3 noches x $180.000 = $540.000, más parqueadero $15.000: total $555.000.",
+    "Con el 10 % de descuento quedan en $162.000. Anticipo del 50%: $90.000 de $180.000.",
+    "El 1723-C vale $840.000.",
+    "La diferencia entre $840.000 y $180.000 es $660.000.",
+    "A 1.200 metros de aquí, en la Calle 10 # 43-B.",
+)
+WRONG = (
+    "El 1722-A cuesta $810.000 la noche.",
+    "The room costs COP 80,000.",
+    "Cuesta 18.000 pesos.",
+    "2 noches son $370.000.",
+    "El apartamento 1999-D está libre.",
+    "Te queda en $1.840.000.",
+)
+
+
+@pytest.mark.parametrize("text", RIGHT)
+def test_amounts_and_codes_that_were_said_or_follow_are_right(text: str) -> None:
+    found = judged(text, outputs=(ROOMS,))
+    assert (found.text, found.notes) == (text, ())
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_amounts_and_codes_that_nobody_said_are_sent_back(text: str) -> None:
+    found = judged(text, outputs=(ROOMS,))
+    assert found.notes
+    assert found.text == ""
+    assert not judged(text).notes, "without tools there is nothing to hold it against"
+
+
+def test_a_code_with_another_letter_is_mended() -> None:
+    found = judged("El apartamento 1722-B está libre.", outputs=(ROOMS,))
+    assert (found.text, found.notes) == ("El apartamento 1722-A está libre.", ())
+    two = judged("El apartamento 1722-B está libre.", outputs=(ROOMS, "1722-D"))
+    assert two.notes
+
+
+def named(name: str, verdict: Verdict) -> Validator:
+    """A validator that always says the same."""
+    return Validator(name=name, judge=lambda _: verdict)
+
+
+def test_verdicts_follow_one_another() -> None:
+    """A fix is what the next one sees; a block ends it; a fault counts for nothing."""
+
+    @validator
+    def shouting(candidate: Candidate) -> Verdict:
+        return Fix(candidate.text.upper())
+
+    @validator(name="broken")
+    def anything(_: Candidate) -> Verdict:
+        raise ZeroDivisionError
+
+    forgot = Validator(name="forgot", judge=lambda _: None)  # type: ignore[arg-type, return-value]
+    found = judge(Candidate(text="hola"), [shouting, anything, forgot, named("ok", KEEP)])
+    assert found.text == "HOLA"
+    assert found.rulings == (
+        ("shouting", "fix"),
+        ("broken", "error"),
+        ("forgot", "error"),
+        ("ok", "keep"),
+    )
+    assert [name for name, _ in found.faults] == ["broken", "forgot"]
+    ended = judge(Candidate(text="hola"), [named("no", Block("bad")), shouting])
+    assert (ended.text, ended.blocked, ended.notes) == ("", "bad", ())
+    both = judge(Candidate(text="hola"), [named("a", Retry("x")), named("b", Retry("y", "z"))])
+    assert (both.text, both.notes) == ("", ("x", "y"))
+
+
+def test_own_validators_stand_before_the_format() -> None:
+    names = [v.name for v in in_order([named("own", KEEP)], disabled=["echo", "amounts"])]
+    assert names[-2:] == ["own", "whatsapp"]
+    assert not {"echo", "amounts"} & set(names)
+    with pytest.raises(ValidatorError, match="there is no validator spelling"):
+        in_order([], disabled=["spelling"])
+    with pytest.raises(ValidatorError, match="two validators are called echo"):
+        in_order([named("echo", KEEP)])
+
+
+HEAD = "from daemon.validation.verdicts import KEEP, Candidate, Verdict, validator\n"
+BROKEN_MODULES = {
+    "import nowhere_at_all": "cannot be imported",
+    "x = 1": "no validator in it",
+    f"{HEAD}@validator\nasync def slow(candidate): return KEEP": "not async",
+    f"{HEAD}@validator(name='Sí')\ndef yes(candidate): return KEEP": "lower-case",
+}
+
+
+@pytest.mark.parametrize("source", BROKEN_MODULES)
+def test_a_broken_module_is_named(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"own_validators_{abs(hash(source))}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValidatorError, match=BROKEN_MODULES[source]) as caught:
+        load_validators([name])
+    assert name in str(caught.value)
+    sys.modules.pop(name, None)
