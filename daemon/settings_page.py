@@ -10,8 +10,9 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from daemon.settings import Section, Settings, fields_by_key
+from daemon.settings import Settings, fields_by_key
 from daemon.settings_rules import rule_of
+from daemon.settings_sections import Section
 from daemon.settings_sources import PLAIN_NAMES, environment_name
 
 _FILE_HEAD = """\

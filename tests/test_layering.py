@@ -23,6 +23,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.settings",
         "daemon.settings_page",
         "daemon.settings_rules",
+        "daemon.settings_sections",
         "daemon.settings_sources",
         "daemon.texts",
     ),

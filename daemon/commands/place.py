@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
-from daemon.settings import BudgetSettings
+from daemon.settings_sections import BudgetSettings
 from daemon.settings_sources import load_settings
 from daemon.store.operator.door import EVENTS_FOLDER
 from daemon.whapi.wire import chat_id

@@ -14,7 +14,7 @@ from support.stage import LAURA, Stage
 
 from daemon import brakes
 from daemon.sandbox.model_script import Step, call, say
-from daemon.settings import BrakeSettings
+from daemon.settings_sections import BrakeSettings
 from daemon.texts import texts
 
 STOP_TEXT = texts("es").budget

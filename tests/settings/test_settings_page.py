@@ -4,8 +4,9 @@ import sys
 import tomllib
 from pathlib import Path
 
-from daemon.settings import Settings, TextSettings, fields_by_key
+from daemon.settings import Settings, fields_by_key
 from daemon.settings_page import configuration_file, settings_page
+from daemon.settings_sections import TextSettings
 from daemon.texts import Texts, texts
 
 ROOT = Path(__file__).parents[2]
