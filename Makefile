@@ -30,7 +30,7 @@ types: $(VENV)/dev.stamp  ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
 
 pytest: $(VENV)/dev.stamp  ## the tests alone
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 	@$(BIN)/ruff format --quiet .
