@@ -17,7 +17,7 @@ from daemon.observe.metrics import Metrics
 from daemon.recovery import recover, resume_windows
 from daemon.retention import keep_retention
 from daemon.running import RunningDaemon
-from daemon.settings import Settings
+from daemon.settings import Settings, model_names
 from daemon.supervisor import supervise
 from daemon.system.deadline import Deadline
 from daemon.system.signals import stop_signals
@@ -65,14 +65,7 @@ async def run(
             await resume_windows(needs, chats)
             urls = await nursery.start(http.run, name="http")
             side("model warm-up", needs.engine.warm_up)
-            side(
-                "models",
-                report_models,
-                needs.engine,
-                [settings.assistant.model],
-                world.log,
-                world.now,
-            )
+            side("models", report_models, needs.engine, model_names(settings), world.log, world.now)
             daemon.opened(urls)
             world.notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
             world.log.info("ready", symbol="✅", address=", ".join(urls))

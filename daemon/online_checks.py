@@ -12,7 +12,7 @@ from daemon.assistant.models import model_findings
 from daemon.checks import Finding
 from daemon.composition import open_engine, secret_text
 from daemon.errors import AssistantError, SettingsError, WhapiError
-from daemon.settings import Settings
+from daemon.settings import Settings, model_names
 from daemon.settings_sources import load_settings
 from daemon.whapi.channel_settings import webhook_faults
 from daemon.whapi.client import WhapiClient, open_whapi
@@ -70,13 +70,13 @@ async def _webhooks(whapi: WhapiClient, settings: Settings) -> list[Finding]:
 
 
 async def _models(settings: Settings, today: date) -> list[Finding]:
-    name = settings.assistant.model
+    names = model_names(settings)
     try:
         async with open_engine(settings, SystemRandom()) as engine:
             listed = await engine.list_models()
     except (AssistantError, SettingsError) as error:
         return [Finding("error", f"models: {error}")]
-    faults = model_findings([name], listed, today=today)
+    faults = model_findings(names, listed, today=today)
     if not faults:
-        return [Finding("ok", f"model: {name}")]
+        return [Finding("ok", f"models: {', '.join(names)}")]
     return [Finding("error" if urgent else "warning", text) for text, urgent in faults]

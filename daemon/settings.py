@@ -32,6 +32,7 @@ from daemon.settings_sections import (
     TextSettings,
     ToolSettings,
     ValidatorSettings,
+    VoiceSettings,
     WebSettings,
     WhapiSettings,
 )
@@ -62,6 +63,7 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     whapi: WhapiSettings = WhapiSettings()
     assistant: AssistantSettings = AssistantSettings()
+    voice: VoiceSettings = VoiceSettings()
     history: HistorySettings = HistorySettings()
     tools: ToolSettings = ToolSettings()
     validators: ValidatorSettings = ValidatorSettings()
@@ -87,6 +89,13 @@ def fields_by_key() -> dict[str, FieldInfo]:
         else:
             keys[name] = field
     return keys
+
+
+def model_names(settings: Settings) -> list[str]:
+    """Name the models of the configuration, the one that answers first."""
+    voice = settings.voice
+    names = (settings.assistant.model, voice.transcription_model, voice.speech_model)
+    return [name for name in names if name]
 
 
 def missing_keys(settings: Settings) -> list[str]:

@@ -136,6 +136,17 @@ class AssistantSettings(Section):
     )
 
 
+class VoiceSettings(Section):
+    """``[voice]``: the models for voice notes, which change faster than the one that answers."""
+
+    transcription_model: OwnName = Field(
+        default="", description="model that hears voice notes, such as gpt-transcribe; empty: none"
+    )
+    speech_model: OwnName = Field(
+        default="", description="model that speaks; empty: answers are written"
+    )
+
+
 class HistorySettings(Section):
     """``[history]``: conversations from before Recado."""
 

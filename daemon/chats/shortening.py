@@ -6,7 +6,7 @@ again after the chat's next turn. Until then the oldest turns are simply not tol
 
 import trio
 
-from daemon.budget import MICROS, use_of
+from daemon.budget import MICROS, Charge, day_of, expected_use, use_of
 from daemon.chats.dependencies import Dependencies
 from daemon.compaction import (
     LOWEST_RATIO,
@@ -50,6 +50,11 @@ async def _summary(
     request = summary_request(
         memory, memory.items[:count], budget=budget, contact_hash=needs.contact_hash(key)
     )
+    budget_of_day, usage = needs.rules.budget, needs.store.usage
+    day = day_of(needs.now(), needs.rules.zone)
+    wanted = Charge(day, expected_use(request, budget_of_day))
+    if await usage.refusal(key, wanted, budget_of_day):
+        return None
     with trio.move_on_after(needs.rules.run_timeout_seconds) as scope:
         try:
             response = await needs.engine.respond(request, on_started=_ignore)
@@ -60,7 +65,9 @@ async def _summary(
         needs.log.warning("no summary in time", chat=key.chat)
         return None
     needs.metrics.count_tokens(response.usage)
-    needs.metrics.cost.inc(use_of(response.usage, needs.rules.budget.price).micros / MICROS)
+    charge = Charge(day, use_of(response.usage, budget_of_day.price))
+    needs.metrics.cost.inc(charge.use.micros / MICROS)
+    await usage.charge(key, charge)
     return None if response.incomplete else summary_item(response.text, budget=budget)
 
 

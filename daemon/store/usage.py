@@ -11,6 +11,7 @@ import sqlite3
 
 from daemon.budget import Budget, Charge, Refusal, Use, refusal
 from daemon.ledger import NewPart, Run, Turn
+from daemon.model import ChatKey
 from daemon.store.database import Database
 from daemon.store.outbox import queue_parts
 
@@ -27,6 +28,32 @@ class UsageBook:
     async def total(self, day: str) -> Use:
         """What all chats together have used up and reserved in a day."""
         return await self._database.read(lambda connection: _used(connection, day, ALL))
+
+    async def refusal(self, key: ChatKey, wanted: Charge, budget: Budget) -> Refusal:
+        """Whose budget does not allow a call that belongs to no run, such as a summary."""
+
+        def verb(connection: sqlite3.Connection) -> Refusal:
+            return refusal(
+                budget,
+                contact=_used(connection, wanted.day, key),
+                total=_used(connection, wanted.day, ALL),
+                wanted=wanted.use,
+            )
+
+        return await self._database.read(verb)
+
+    async def charge(self, key: ChatKey, charge: Charge) -> None:
+        """Add what a call that belongs to no run has used up to the sums of its day."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO usage_days (day, channel, chat, tokens, micros)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (day, channel, chat) DO UPDATE SET"
+                " tokens = tokens + excluded.tokens, micros = micros + excluded.micros",
+                [(charge.day, *row, charge.use.tokens, charge.use.micros) for row in (key, ALL)],
+            )
+
+        await self._database.write(verb)
 
     async def stop(self, turn: Turn, part: NewPart, *, day: str, now: float) -> bool:
         """Queue the polite words that the day's budget is spent, once a day; False if said."""

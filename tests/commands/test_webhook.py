@@ -95,7 +95,7 @@ async def test_check_online_finds_nothing_wrong_after_set(stage: Stage) -> None:
     result = await recado(stage, "check", "--online")
     lines = result.output.splitlines()
     assert f"ok: webhook: {URL}" in lines
-    assert "ok: model: gpt-6-luna" in lines
+    assert "ok: models: gpt-6-luna" in lines
     assert any(line.startswith("ok: channel:") for line in lines)
 
 

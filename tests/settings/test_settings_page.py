@@ -4,9 +4,9 @@ import sys
 import tomllib
 from pathlib import Path
 
-from daemon.settings import Settings, fields_by_key
+from daemon.settings import Settings, fields_by_key, model_names
 from daemon.settings_page import configuration_file, settings_page
-from daemon.settings_sections import TextSettings
+from daemon.settings_sections import TextSettings, VoiceSettings
 from daemon.texts import Texts, texts
 
 ROOT = Path(__file__).parents[2]
@@ -60,3 +60,9 @@ def test_settings_load_without_network_or_event_loop_libraries() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert not {"trio", "httpx", "openai", "hypercorn"} & set(done.stdout.split())
+
+
+def test_every_model_of_the_configuration_is_named() -> None:
+    """The start-up check and ``recado check --online`` look all of them up."""
+    voice = VoiceSettings(transcription_model="gpt-transcribe")
+    assert model_names(Settings(voice=voice)) == ["gpt-6-luna", "gpt-transcribe"]

@@ -167,6 +167,15 @@ async def test_the_polite_words_are_queued_once_a_day_and_the_alert_is_given_onc
     assert [await store.usage.alert(DAY) for _ in range(2)] == [True, False]
 
 
+async def test_a_summary_counts_although_it_belongs_to_no_run(store: Store) -> None:
+    assert await store.usage.refusal(LAURA, WANTED, Budget(contact_tokens=999)) == "contact"
+    assert await store.usage.refusal(LAURA, WANTED, Budget(contact_tokens=1000)) == ""
+    await store.usage.charge(LAURA, REAL)
+    await store.usage.charge(LAURA, REAL)
+    assert await _sums(store) == {LAURA.chat: (600, 240), "": (600, 240)}
+    assert await store.usage.refusal(LAURA, WANTED, Budget(total_tokens=1599)) == "total"
+
+
 async def test_two_ids_of_one_person_have_one_budget(store: Store) -> None:
     for key in (LAURA, LID):
         turn = await _turn(store, key)
