@@ -15,6 +15,7 @@ import httpx
 import trio
 
 from daemon.app import run
+from daemon.assistant.engine import Engine
 from daemon.chats.dependencies import Dependencies
 from daemon.composition import World, open_dependencies
 from daemon.observe.logs import open_log
@@ -67,6 +68,11 @@ class Stage:
         self._ended = trio.Event()
         self._life = trio.CancelScope()
 
+    @staticmethod
+    def wrap_engine(engine: Engine) -> Engine:
+        """What stands between the daemon and its engine; tests of its faults put one there."""
+        return engine
+
     async def start(self) -> None:
         """Start the daemon on the stage's store; webhooks go to it from now on."""
         later = self.later_seconds
@@ -104,7 +110,11 @@ class Stage:
     @asynccontextmanager
     async def _open_needs(self, settings: Settings, world: World) -> AsyncIterator[Dependencies]:
         async with open_dependencies(settings, world) as needs:
-            yield replace(needs, rules=replace(needs.rules, **self.rules))
+            yield replace(
+                needs,
+                rules=replace(needs.rules, **self.rules),
+                engine=self.wrap_engine(needs.engine),
+            )
 
     def events(self, words: str) -> list[dict[str, Any]]:
         """The log lines with these words as their event."""
