@@ -13,6 +13,7 @@ OPERATOR_COMMANDS = (
     "replay",
     "send",
     "tools",
+    "unanswered",
     "webhook",
 )
 """Each is the ``command`` of the module of its name, so that starting the daemon loads none."""

@@ -1,0 +1,27 @@
+"""Which messages have no outcome: the query behind the figure of the oldest unanswered one."""
+
+import sqlite3
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """One customer message that nobody has dealt with yet. Times are Unix seconds."""
+
+    message_id: str
+    chat: str
+    state: str
+    """``received`` while it waits, ``in_turn`` while it is being answered."""
+    received_at: float
+    attempts: int
+    """How often the work on its turn has begun."""
+
+
+def unanswered(connection: sqlite3.Connection) -> list[Unanswered]:
+    """All messages of customers without an outcome, the oldest first."""
+    rows = connection.execute(
+        "SELECT m.id, m.chat, m.state, m.received_at, COALESCE(t.attempts, 0) FROM messages m"
+        " LEFT JOIN turns t ON t.id = m.turn_id"
+        " WHERE m.state IN ('received', 'in_turn') AND m.from_me = 0 ORDER BY m.seq"
+    )
+    return [Unanswered(*row) for row in rows]
