@@ -161,7 +161,10 @@ class TurnWork:
                 attention.watch(scope, progress, superseded=self._turn.superseded)
                 try:
                     result = await with_typing_shown(
-                        self._turn.key.chat, needs, partial(self._run, progress)
+                        self._turn.key.chat,
+                        needs,
+                        partial(self._run, progress),
+                        name=f"run of {self._turn.request_id}",
                     )
                 finally:
                     attention.unwatch()

@@ -17,24 +17,29 @@ CLEAR_SECONDS = 1.0
 """Taking it away may hold up what comes next this long, not longer."""
 
 
-async def with_typing_shown(chat: str, needs: Dependencies, work: Callable[[], Awaitable[T]]) -> T:
-    """Do ``work`` while the customer is shown that we are typing; gives its result.
+async def with_typing_shown(
+    chat: str, needs: Dependencies, work: Callable[[], Awaitable[T]], *, name: str
+) -> T:
+    """Do ``work`` in a child task while the customer is shown that we are typing; its result.
 
     The indicator is a courtesy: a fault of it is not a fault of the work. It is taken away if the
     work is cancelled or fails; after a result it stands, since a message follows, which ends it.
+    ``name`` is the child's. What the work raises comes in a group.
     """
-    if not needs.rules.typing:
-        return await work()
-    done = False
+    results: list[T] = []
+
+    async def child() -> None:
+        results.append(await work())
+        nursery.cancel_scope.cancel()
+
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_keep_typing, chat, needs, name="typing indicator")
-            result = await work()
-            done = True
-            nursery.cancel_scope.cancel()
-        return result
+            if needs.rules.typing:
+                nursery.start_soon(_keep_typing, chat, needs, name=f"typing of {name}")
+            nursery.start_soon(child, name=name)
+        return results[0]
     finally:
-        if not done:
+        if not results and needs.rules.typing:
             await take_away(chat, needs)
 
 
