@@ -20,9 +20,8 @@ import trio
 
 from daemon.assistant import assistants_wire, failures
 from daemon.assistant.assistants_wire import ThreadBusy
-from daemon.assistant.connecting import LazyConnection, connection_to
+from daemon.assistant.connecting import LazyConnection, connection_to, has_stopped
 from daemon.assistant.engine import Engine
-from daemon.assistant.models import read_models
 from daemon.assistant.wire import ServerProfile, is_openai
 from daemon.errors import AssistantError, ModelRejected, ModelTemporary, ResponseGone
 from daemon.model import FunctionCall, JsonObject, ModelRequest, ModelResponse
@@ -46,7 +45,6 @@ RACE_CAP_SECONDS = 5.0
 ORPHAN_SECONDS = 600.0
 """A run whose tool outputs never came is given up; servers let it expire at the same age."""
 
-CANCEL_SECONDS = 5.0
 TIDY_SECONDS = 1.0
 
 Method = Literal["GET", "POST", "DELETE"]
@@ -160,18 +158,14 @@ class AssistantsEngine:
     async def cancel(self, response_id: str) -> bool:
         """Cancel what runs on a thread and delete it; see `Engine.cancel`. At most 5 seconds."""
         self._waiting.pop(response_id, None)
-        with trio.move_on_after(CANCEL_SECONDS):
-            try:
-                for run in await self._runs(response_id):
-                    if run.get("status") in assistants_wire.ACTIVE:
-                        await self._cancel_run(response_id, str(run["id"]))
-                await self._delete(response_id)
-            except (ResponseGone, ModelRejected):
-                return True  # unknown, or finished in the meantime
-            except AssistantError:
-                return False
-            return True
-        return False
+
+        async def stop() -> None:
+            for run in await self._runs(response_id):
+                if run.get("status") in assistants_wire.ACTIVE:
+                    await self._cancel_run(response_id, str(run["id"]))
+            await self._delete(response_id)
+
+        return await has_stopped(stop)
 
     async def warm_up(self) -> None:
         """Import the SDK and build the client, on a worker thread."""
@@ -179,9 +173,7 @@ class AssistantsEngine:
 
     async def list_models(self) -> Mapping[str, str]:
         """Ask which models the server offers; see `Engine.list_models`."""
-        with trio.move_on_after(CANCEL_SECONDS):
-            return read_models(await self._call("GET", "/models"))
-        raise ModelTemporary("the model server did not list its models in time")
+        return await self._connection.list_models()
 
     def notice(self, response_id: str) -> None:
         """Nothing waits for word from elsewhere: runs are polled."""

@@ -1,15 +1,20 @@
 """The connection to the model server, built at its first use and off the event loop."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import trio
+
+from daemon.assistant.models import read_models
+from daemon.errors import AssistantError, ModelRejected, ModelTemporary, ResponseGone
 
 if TYPE_CHECKING:
     from daemon.assistant.connection import Connection
 
 CLOSE_SECONDS = 1.0
+CANCEL_SECONDS = 5.0
+"""For a small question or order to the server: cancel this, list that."""
 
 
 class LazyConnection:
@@ -32,11 +37,34 @@ class LazyConnection:
                 self.built = await trio.to_thread.run_sync(self._build, abandon_on_cancel=True)
         return self.built
 
+    async def list_models(self) -> dict[str, str]:
+        """Ask which models the server offers; see `Engine.list_models`."""
+        with trio.move_on_after(CANCEL_SECONDS):
+            connection = await self.get()
+            return read_models(await connection.call("GET", "/models"))
+        raise ModelTemporary("the model server did not list its models in time")
+
     async def aclose(self) -> None:
         """Close the connection if there is one."""
         if self.built is not None:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 await self.built.aclose()
+
+
+async def has_stopped(cancel: Callable[[], Awaitable[None]]) -> bool:
+    """Have something cancelled at the server; True if it says that it runs no more.
+
+    Takes 5 seconds at most and raises no error of ours.
+    """
+    with trio.move_on_after(CANCEL_SECONDS):
+        try:
+            await cancel()
+        except (ResponseGone, ModelRejected):
+            return True  # unknown, or finished in the meantime
+        except AssistantError:
+            return False
+        return True
+    return False
 
 
 def connection_to(*, base_url: str, api_key: str, idle_seconds: float) -> LazyConnection:

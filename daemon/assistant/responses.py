@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from daemon.assistant import failures, wire
-from daemon.assistant.connecting import LazyConnection, connection_to
+from daemon.assistant.connecting import LazyConnection, connection_to, has_stopped
 from daemon.assistant.engine import Engine
 from daemon.assistant.events import ResponseReader
-from daemon.assistant.models import read_models
 from daemon.assistant.notices import Notices
 from daemon.errors import AssistantError, ModelRejected, ModelTemporary, ResponseGone
 from daemon.model import JsonObject, ModelRequest, ModelResponse
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 ABANDON_SECONDS = 1.0
 """What a call that has ended may still take to learn of its response, or to stop it."""
 
-CANCEL_SECONDS = 5.0
 POLL_SECONDS = 1.0
 NOTICE_SECONDS = 15.0
 """How long the word of a webhook is waited for before the server is asked instead."""
@@ -130,16 +128,12 @@ class ResponsesEngine:
 
     async def cancel(self, response_id: str) -> bool:
         """Stop a response; see `Engine.cancel`. Takes 5 seconds at most."""
-        with trio.move_on_after(CANCEL_SECONDS):
-            try:
-                connection = await self._connection.get()
-                await connection.cancel(response_id)
-            except (ResponseGone, ModelRejected):
-                return True  # unknown, or finished in the meantime
-            except AssistantError:
-                return False
-            return True
-        return False
+
+        async def stop() -> None:
+            connection = await self._connection.get()
+            await connection.cancel(response_id)
+
+        return await has_stopped(stop)
 
     async def warm_up(self) -> None:
         """Import the SDK and build the client, on a worker thread."""
@@ -147,10 +141,7 @@ class ResponsesEngine:
 
     async def list_models(self) -> Mapping[str, str]:
         """Ask which models the server offers; see `Engine.list_models`."""
-        with trio.move_on_after(CANCEL_SECONDS):
-            connection = await self._connection.get()
-            return read_models(await connection.call("GET", "/models"))
-        raise ModelTemporary("the model server did not list its models in time")
+        return await self._connection.list_models()
 
     def notice(self, response_id: str) -> None:
         """Hear that a response has ended."""
