@@ -43,6 +43,7 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
             "La confirmación llega por aquí en pocos minutos.\n\n"
             "¿Qué te gustaría saber primero?"
         ),
+        "handed": "Claro. Enseguida te escribe por aquí una persona de nuestro equipo.",
     },
     "en": {
         "one": "Hello! I understood: {first}.",
@@ -61,6 +62,7 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
             "The confirmation reaches you here within minutes.\n\n"
             "What would you like to know first?"
         ),
+        "handed": "Of course. Somebody of our team will write to you here.",
     },
 }
 
@@ -97,6 +99,8 @@ def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
     everything = " ".join(texts)
     phrases = PHRASES[language_of(everything)]
     if outputs := trailing_outputs(items):
+        if _last_call(items) == "escalate_to_human":
+            return (Say(phrases["handed"]),)
         return (Say(phrases["found"].format(output="\n\n".join(outputs))),)
     offered = {str(tool.get("name")): tool for tool in tools if tool.get("type") == "function"}
     for name, words in INTENTS:
@@ -141,6 +145,12 @@ def trailing_outputs(items: Sequence[Item]) -> list[str]:
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         outputs.insert(0, text[:OUTPUT_CHARACTERS])
     return outputs
+
+
+def _last_call(items: Sequence[Item]) -> str:
+    """Return the name of the function called last, empty if there is none."""
+    calls = [item for item in items if item.get("type") == "function_call"]
+    return str(calls[-1].get("name")) if calls else ""
 
 
 def language_of(text: str) -> str:

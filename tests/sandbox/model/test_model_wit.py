@@ -114,6 +114,14 @@ def test_tool_output_is_used() -> None:
     assert text.index("1722-A") < text.index("1820-A")
 
 
+def test_the_instruction_of_a_hand_over_is_followed_and_not_recited() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "escalate_to_human", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "Tell the customer …"}
+    reply = says(user("quiero hablar con un asesor"), call, output)
+    assert "Tell the customer" not in reply
+    assert "una persona de nuestro equipo" in reply
+
+
 def test_pictures_and_thanks() -> None:
     picture = {"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}
     assert "una imagen" in says(picture)
