@@ -32,12 +32,16 @@ class Figures:
 
 
 async def keep_figures(needs: Dependencies, figures: Figures) -> None:
-    """Read the figures anew every few seconds. Runs until cancelled."""
+    """Read the figures anew every few seconds, and see whether a full disk has room again.
+
+    Runs until cancelled.
+    """
     while True:
         try:
+            await needs.store.database.probe()
             await refresh(needs, figures)
         except StoreUnavailable as error:
-            needs.log.warning("figures not read", error=str(error))
+            needs.log.warning("the store is in trouble", error=str(error))
         await trio.sleep(FIGURES_SECONDS)
 
 

@@ -90,7 +90,7 @@ class RunningDaemon:
         """Why no webhooks are taken now; empty if they are."""
         if self.phase != "ready":
             return self.phase
-        return self._store.database.fault
+        return self._store.database.fault or self._store.database.trouble
 
     def about(self) -> dict[str, object]:
         """The body of ``/``."""
@@ -171,8 +171,8 @@ class RunningDaemon:
 
     def _faults(self) -> list[str]:
         faults = []
-        if self._store.database.fault:
-            faults.append(self._store.database.fault)
+        if trouble := self._store.database.fault or self._store.database.trouble:
+            faults.append(trouble)
         if self._channel.trouble:
             faults.append(f"sends are held: {self._channel.trouble}")
         if self._model_breaker.is_open:

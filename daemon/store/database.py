@@ -75,6 +75,9 @@ class Database:
         """Why the database cannot be used any more; empty while it can."""
         self.failed = trio.Event()
         """Set once `fault` is: the daemon then stops, and the next start opens it afresh."""
+        self.trouble = ""
+        """Why the last write was not stored, on a disk that is full for example; empty if it was.
+        Unlike a `fault` it may pass."""
         self._closing = False
         self._clock = clock
         self._meter = meter
@@ -118,6 +121,15 @@ class Database:
             finally:
                 self._readers.append(connection)
 
+    async def probe(self) -> None:
+        """Try whether writes that failed would succeed by now; does nothing if none failed.
+
+        Takes up some pages and gives them back, so that it fails where there is no room. Raises
+        StoreUnavailable if there is still none.
+        """
+        if self.trouble:
+            await self.write(_take_room)
+
     async def close(self) -> None:
         """Finish the writes that wait, fold the log into the file, and close. Idempotent."""
         self._closing = True
@@ -158,6 +170,7 @@ class Database:
         if fault:
             for write in batch:
                 write.error = StoreUnavailable(fault)
+        self.trouble = fault
         seconds = self._clock() - started
         # The run may be over already; then nobody waits.
         with contextlib.suppress(trio.RunFinishedError):
@@ -190,6 +203,11 @@ class Database:
             self.failed.set()
         if self._meter is not None:
             self._meter.committed(rows=len(batch), seconds=seconds)
+
+
+def _take_room(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE room AS SELECT zeroblob(65536) AS bytes")
+    connection.execute("DROP TABLE room")
 
 
 def _is_fatal(error: sqlite3.Error) -> bool:

@@ -128,7 +128,12 @@ async def test_a_full_database_refuses_writes_until_there_is_room(store: Store) 
     accepted = await _fill(store)
     assert accepted
     assert not store.database.fault
+    assert "full" in store.database.trouble
+    with pytest.raises(StoreUnavailable):
+        await store.database.probe()
     store.database._connection.execute("PRAGMA max_page_count = 1000000")
+    await store.database.probe()
+    assert not store.database.trouble
     await accept(store, message("after"))
     assert await _stored(store) == [*accepted, "after"]
 

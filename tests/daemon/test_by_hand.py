@@ -1,0 +1,49 @@
+"""What an operator does by hand: pausing and resuming a chat, clearing the locks, a full disk."""
+
+from pathlib import Path
+
+import httpx
+import trio
+from support.rows import states
+from support.scenes import found, open_scene, told
+from support.stage import LAURA, Stage
+
+from daemon.sandbox.model_script import Step, say
+
+
+async def post(stage: Stage, path: str, body: dict[str, object]) -> httpx.Response:
+    """Post JSON to the running daemon."""
+    async with httpx.AsyncClient(base_url=stage.url, trust_env=False) as client:
+        return await client.post(path, json=body)
+
+
+async def test_a_chat_is_paused_and_resumed_by_hand(tmp_path: Path) -> None:
+    """Nothing is said while it lasts; afterwards the model knows what was written in it."""
+    async with open_scene(tmp_path) as stage:
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_sent(LAURA)
+        assert (await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": 60})).json() == {
+            "chats": 1
+        }
+        await stage.gateway.customer_says(LAURA, "¿Sigue ahí?")
+        await found(lambda: "handed_off" in states(stage.settings.data_dir))
+        assert (await post(stage, "/takeover/resume", {"chat": LAURA})).json() == {"chats": 1}
+        await stage.gateway.customer_says(LAURA, "¿Y ahora?")
+        await stage.gateway.wait_sent(LAURA, 2)
+        assert len(stage.said()) == 2
+        assert "¿Sigue ahí?" in told(stage, role="user")
+
+
+async def test_clearing_the_locks_begins_the_runs_again_and_loses_nothing(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage:
+        stage.model.script(Step(gate=trio.Event()), say("Aquí estoy"))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        (stuck,) = await stage.model.wait_requests(1)
+        (chat,) = (await stage.get("/locks")).json()["chats"]
+        assert (chat["state"], LAURA in chat["chat"]) == ("thinking", False)
+        assert (await post(stage, "/locks/clear", {})).json()["cleared"] == 1
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert stage.said() == ["Aquí estoy"]
+        assert stuck.outcome == "cancelled"
+        assert states(stage.settings.data_dir) == {"answered"}

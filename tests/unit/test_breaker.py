@@ -1,0 +1,46 @@
+"""The circuit breaker, second by second."""
+
+from daemon.breaker import Breaker
+
+
+def broken(failures: int = 3) -> Breaker:
+    """A breaker of threshold 3 that has seen so many failures at second 0."""
+    breaker = Breaker(threshold=3, base_seconds=2, cap_seconds=10)
+    for _ in range(failures):
+        breaker.failed(0)
+    return breaker
+
+
+def test_it_opens_at_the_threshold_and_says_so_once() -> None:
+    breaker = broken(2)
+    assert breaker.wait(0) == 0
+    assert breaker.failed(0)
+    assert breaker.is_open
+    assert breaker.wait(0) == 2
+    assert not breaker.failed(0)
+
+
+def test_the_hold_doubles_up_to_its_cap() -> None:
+    assert [broken(failures).wait(0) for failures in (3, 4, 5, 6, 50)] == [2, 4, 8, 10, 10]
+
+
+def test_a_server_that_asks_for_more_time_gets_it() -> None:
+    breaker = broken(2)
+    breaker.failed(0, retry_after=60)
+    assert breaker.wait(0) == 60
+
+
+def test_after_the_hold_one_caller_at_a_time_looks() -> None:
+    breaker = broken()
+    assert breaker.wait(2) == 0
+    assert breaker.wait(2) > 0
+    breaker.released()
+    assert breaker.wait(2) == 0
+
+
+def test_a_success_closes_it_and_forgets() -> None:
+    breaker = broken()
+    assert breaker.succeeded()
+    assert not breaker.succeeded()
+    assert breaker.wait(0) == 0
+    assert not breaker.failed(1)
