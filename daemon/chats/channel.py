@@ -26,7 +26,7 @@ class Channel:
         """``per_minute`` messages at most in the long run; 0: no limit."""
         self._interval = 60.0 / per_minute if per_minute else 0.0
         self._log = log
-        self._free_at = 0.0
+        self._free_at = float("-inf")
         self._breaker = Breaker(
             threshold=1, base_seconds=TROUBLE_BASE_SECONDS, cap_seconds=TROUBLE_CAP_SECONDS
         )

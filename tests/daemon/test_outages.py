@@ -266,3 +266,23 @@ async def test_an_outage_of_one_chat_is_not_another_ones(stage: Stage) -> None:
     assert stage.said() == [APOLOGY]
     assert APOLOGY not in stage.said(ANDRES)
     forget_errors(stage)
+
+
+async def test_an_outage_of_the_model_is_an_alert_once_and_seen_on_health(stage: Stage) -> None:
+    """The breaker is shared: many chats meet one outage, and the operator hears of it once."""
+    back = trio.Event()
+    down = Step(status=500, when=lambda _items: not back.is_set())
+    stage.model.script(*[down] * 200)
+    contacts = [f"5730055502{number:02}" for number in range(8)]
+    for contact in contacts:
+        await stage.gateway.customer_says(contact, "Hola")
+    while "model server does not answer" not in (await stage.get("/health")).text:
+        await stage.model.wait_requests(len(stage.model.calls) + 1)
+    back.set()
+    for contact in contacts:
+        await stage.gateway.wait_sent(contact)
+    await stage.quiet()
+    assert len(stage.events("model server is down")) == 1
+    assert len(stage.events("model server is back")) == 1
+    assert (await stage.get("/health")).json()["status"] == "healthy"
+    forget_errors(stage)
