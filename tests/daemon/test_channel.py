@@ -3,16 +3,13 @@
 import json
 from io import StringIO
 
-import pytest
-import trio
 from support.stage import new_world
+from trio.testing import MockClock
 
 from daemon.chats.attention import Attention
 from daemon.chats.channel import BURST, Channel
 from daemon.errors import WhapiChannelTrouble
 from daemon.window import WindowRules
-
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 RULES = WindowRules(
     text_seconds=5,
@@ -31,37 +28,39 @@ def attention() -> Attention:
     )
 
 
-async def test_a_burst_goes_at_once_and_what_follows_at_the_pace() -> None:
+async def test_a_burst_goes_at_once_and_what_follows_at_the_pace(autojump_clock: MockClock) -> None:
     """Sixty messages a minute: the first burst is free, then one a second, over all chats."""
     channel = Channel(per_minute=60, log=new_world(StringIO()).log)
     for _ in range(BURST):
         await channel.wait_turn(attention())
-    assert trio.current_time() == 0
+    assert autojump_clock.current_time() == 0
     times = []
     for _ in range(3):
         await channel.wait_turn(attention())
-        times.append(trio.current_time())
+        times.append(autojump_clock.current_time())
     assert times == [1, 2, 3]
 
 
-async def test_without_a_limit_nobody_waits() -> None:
+async def test_without_a_limit_nobody_waits(autojump_clock: MockClock) -> None:
     channel = Channel(per_minute=0, log=new_world(StringIO()).log)
     for _ in range(10 * BURST):
         await channel.wait_turn(attention())
-    assert trio.current_time() == 0
+    assert autojump_clock.current_time() == 0
 
 
-async def test_a_channel_that_refuses_holds_everybody_and_alerts_once() -> None:
+async def test_a_channel_that_refuses_holds_everybody_and_alerts_once(
+    autojump_clock: MockClock,
+) -> None:
     lines = StringIO()
     channel = Channel(per_minute=0, log=new_world(lines).log)
     await channel.wait_turn(attention())
     channel.refused(WhapiChannelTrouble("not linked", status=401))
     await channel.wait_turn(attention())
-    assert trio.current_time() == 1
+    assert autojump_clock.current_time() == 1
     channel.refused(WhapiChannelTrouble("not linked", status=401))
     assert channel.trouble
     await channel.wait_turn(attention())
-    assert trio.current_time() == 3
+    assert autojump_clock.current_time() == 3
     channel.worked()
     assert not channel.trouble
     logged = [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
