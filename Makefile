@@ -66,7 +66,7 @@ LOCK := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:  ## resolve pyproject.toml again (needs pip-tools)
 	$(LOCK) --output-file requirements/run.lock pyproject.toml
-	$(LOCK) --extra dev --constraint requirements/run.lock \
+	$(LOCK) --extra dev --extra otlp --constraint requirements/run.lock \
 		--output-file requirements/dev.lock pyproject.toml
 
 clean:  ## remove what make built
