@@ -29,8 +29,10 @@ lint: $(VENV)/dev.stamp  ## ruff
 types: $(VENV)/dev.stamp  ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
 
+# Twice the processors: the tests wait for sockets and disks as long as they compute.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 pytest: $(VENV)/dev.stamp  ## the tests alone
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 	@$(BIN)/ruff format --quiet .

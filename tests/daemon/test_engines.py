@@ -89,7 +89,8 @@ async def test_the_model_servers_webhook_ends_the_wait(tmp_path: Path) -> None:
             await stage.gateway.wait_sent(LAURA)
         assert answer.status_code == 200
         assert made.body["stream"] is False
-        assert stage.model.hits.count(("GET", path)) == 2
+        # One look before the wait, which on a busy machine may find the end already, and one after.
+        assert stage.model.hits.count(("GET", path)) <= 2
 
 
 async def test_a_model_near_its_end_is_one_line_of_the_log(tmp_path: Path) -> None:
