@@ -54,6 +54,7 @@ def all_contenders() -> list[Contender]:
         "RECADO_BUFFER__WINDOW_SECONDS": LONG,
         "RECADO_BUFFER__MAX_WAIT_SECONDS": LONG,
         "RECADO_BUFFER__MAX_MESSAGES": "1000",
+        "RECADO_GROUPS__MODE": "off",
         "RECADO_ASSISTANT__INSTRUCTIONS_FILE": str(HERE.parent / "config" / "instructions.md"),
         "RECADO_ASSISTANT__API_KEY": "none",
         "RECADO_ASSISTANT__BASE_URL": DEAD_END,

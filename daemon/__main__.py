@@ -1,5 +1,6 @@
 """The command line: `recado`, also `python -m daemon`."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -47,7 +48,8 @@ def sandbox_command(config: Path | None) -> None:
 @main.command(name="check")
 @CONFIG_OPTION
 @click.option("--online", is_flag=True, help="Also ask Whapi and the model server.")
-def check_command(config: Path | None, *, online: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
+def check_command(config: Path | None, *, online: bool, as_json: bool) -> None:
     """Say whether the daemon could run: one line a finding, status 1 if there is an error."""
     from daemon.checks import offline_findings  # noqa: PLC0415 - the help needs none of it
 
@@ -56,8 +58,12 @@ def check_command(config: Path | None, *, online: bool) -> None:
         from daemon.online_checks import check_online  # noqa: PLC0415 - the help needs none of it
 
         findings += check_online(config, environ=os.environ, cwd=Path.cwd())
-    for finding in findings:
-        click.echo(f"{finding.level}: {finding.text}")
+    if as_json:
+        rows = [{"level": finding.level, "text": finding.text} for finding in findings]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.level}: {finding.text}")
     sys.exit(1 if any(finding.level == "error" for finding in findings) else 0)
 
 

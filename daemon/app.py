@@ -6,22 +6,29 @@ from functools import partial
 
 import trio
 
+from daemon import __version__
 from daemon.assistant.models import report_models
+from daemon.chats.channel_watch import watch_channel
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
 from daemon.composition import OpenDependencies, World, open_dependencies, secret_text
 from daemon.errors import StoreUnavailable
 from daemon.housekeeping import Figures, keep_figures, keep_sweeping
+from daemon.observe.events import STARTED, STOPPED, STOPPING, UNEXPECTED_ERROR
+from daemon.observe.faults import counted_faults
+from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
 from daemon.recovery import recover, resume_windows
-from daemon.retention import keep_retention
+from daemon.retention import keep_media, keep_retention, keep_sent_files
 from daemon.running import RunningDaemon
 from daemon.settings import Settings, model_names
+from daemon.store.kept_files import AUDIO_FOLDER
 from daemon.supervisor import supervise
 from daemon.system.deadline import Deadline
 from daemon.system.signals import stop_signals
-from daemon.web.edge import create_edge
+from daemon.web.dashboard.dashboard import register_dashboard
+from daemon.web.edge import answered_at_once, create_edge
 from daemon.web.facade import EdgeSettings
 from daemon.web.pages import create_pages
 from daemon.web.server import serve
@@ -54,21 +61,34 @@ async def run(
         after = settings.recovery.delay_seconds
         _publish(needs.metrics, chats, figures)
 
-        with _signals(world, deadline):
+        with _signals(world, deadline), counted_faults(world.log, world.metrics):
             # The start, in order: each line may rely on those above it.
             nursery.start_soon(_watch_store, needs, name="store watch")
-            await nursery.start(chats.run, name="chats")
+            await nursery.start(needs.attachments.run, name="files")
+            await nursery.start(_run_chats, chats, world.log, name="chats")
+            side("live log", daemon.watch.live.run)
             side("figures", keep_figures, needs, figures)
+            side("samples", daemon.watch.sampler.run)
             side("retention", keep_retention, needs, settings.retention.event_days)
-            side("recovery", recover, needs, chats, after, settings.recovery.timeout_seconds)
+            side("sent files", keep_sent_files, needs, settings.retention.audio_hours)
+            limit, report = settings.recovery.timeout_seconds, daemon.recovery
+            side("old files", keep_media, needs, settings.retention.media_days)
+            side("recovery", recover, needs, chats, after, limit, report)
             side("sweep", keep_sweeping, needs, chats, after)
-            await resume_windows(needs, chats)
+            report.waiting = await resume_windows(needs, chats)
             urls = await nursery.start(http.run, name="http")
+            side("channel watch", watch_channel, needs, chats, settings.whapi.check_seconds)
             side("model warm-up", needs.engine.warm_up)
             side("models", report_models, needs.engine, model_names(settings), world.log, world.now)
             daemon.opened(urls)
             world.notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
-            world.log.info("ready", symbol="✅", address=", ".join(urls))
+            world.log.event(
+                STARTED,
+                version=__version__,
+                environment=settings.environment,
+                address=", ".join(urls),
+                webhook=settings.web.webhook_url or f"{urls[0]}/hook",
+            )
             task_status.started(urls)
 
             await world.stop.wait()
@@ -76,7 +96,8 @@ async def run(
             # The stop, in order: nothing new, then what is under way, then all of it.
             daemon.phase = "stopping"
             world.notify("STOPPING=1")
-            world.log.info("stopping", symbol="🛑")
+            world.log.event(STOPPING)
+            stop_began = world.clock()
             with trio.move_on_after(settings.shutdown.deadline_seconds * GRACE_SHARE):
                 http.stop.set()
                 chats.stop()
@@ -84,7 +105,7 @@ async def run(
                 await chats.wait_idle()
             nursery.cancel_scope.cancel()
     deadline.disarm()
-    world.log.info("stopped", symbol="👋")
+    world.log.event(STOPPED, seconds=round(world.clock() - stop_began, 2))
 
 
 def _start_side_task(
@@ -113,6 +134,10 @@ class _Http:
 
     async def run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
         """Serve until `stop` is set and requests in flight are finished, or cancelled."""
+        with _core_task(self._world.log):
+            await self._serve(task_status)
+
+    async def _serve(self, task_status: trio.TaskStatus[list[str]]) -> None:
         settings, log = self._settings, self._world.log
         edge = EdgeSettings(
             environment=settings.environment,
@@ -120,14 +145,22 @@ class _Http:
             admin_token=secret_text(settings.web.admin_token),
             model_webhook_secret=secret_text(settings.assistant.webhook_secret),
             max_body_bytes=int(settings.web.max_body_mb * 1024 * 1024),
+            audio_folder=settings.data_dir / AUDIO_FOLDER,
+            public_url=settings.web.webhook_url,
+            language=settings.language,
+            timezone=settings.timezone,
+            session_seconds=settings.dashboard.session_hours * 3600,
+            phone_url=self._world.phone_url,
         )
         pages = create_pages(self._daemon, edge, log)
+        register_dashboard(pages, self._daemon, edge, log, self._world.clock)
         await serve(
             create_edge(self._daemon, edge, pages, log),
             binds=self._world.binds or [bind_address(settings)],
             stop=self.stop,
             grace_seconds=settings.shutdown.deadline_seconds * GRACE_SHARE,
             log=log,
+            at_once=answered_at_once,
             task_status=task_status,
         )
         if not self.stop.is_set():
@@ -153,8 +186,27 @@ def _signals(world: World, deadline: Deadline) -> Iterator[None]:
 
 async def _watch_store(needs: Dependencies) -> None:
     """End the daemon when its store cannot be trusted any more. Runs until cancelled."""
-    await needs.store.database.failed.wait()
-    raise StoreUnavailable(needs.store.database.fault)
+    with _core_task(needs.log):
+        await needs.store.database.failed.wait()
+        raise StoreUnavailable(needs.store.database.fault)
+
+
+async def _run_chats(chats: ChatRegistry, log: Log, *, task_status: trio.TaskStatus[None]) -> None:
+    """Own the tasks of all chats. Runs until cancelled."""
+    with _core_task(log):
+        await chats.run(task_status=task_status)
+
+
+@contextmanager
+def _core_task(log: Log) -> Iterator[None]:
+    """Name the core task whose fault ends the daemon; its traceback follows at the very end."""
+    try:
+        yield
+    except Exception as error:
+        log.event(
+            UNEXPECTED_ERROR, where="core", what="a core task failed", error=type(error).__name__
+        )
+        raise
 
 
 def _publish(metrics: Metrics, chats: ChatRegistry, figures: Figures) -> None:

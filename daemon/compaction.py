@@ -29,6 +29,11 @@ SUMMARY_TOKENS = 1500
 TRANSCRIPT_BUDGETS = 3
 """The oldest part of a thread is summarised from at most so many budgets' worth of it."""
 
+FILE_PARTS = frozenset({"input_image", "input_file"})
+FILE_TOKENS = 1000
+"""What a picture or a file is taken to cost: models charge by its size on the screen, not by bytes
+(OpenAI's guide to images and vision)."""
+
 SUMMARY_NOTE = "[Summary of the earlier conversation]"
 
 SUMMARY_INSTRUCTIONS = (
@@ -84,11 +89,32 @@ def falls_out(memory: Recollection, *, budget: int) -> int:
 
 def request_estimate(request: ModelRequest) -> int | None:
     """Our own estimate of a request's tokens; None where it has parts that are no text."""
-    encoded = [_json.encode(item).decode() for item in request.items]
-    if any(mark in text for text in encoded for mark in ('"input_image"', '"input_file"')):
+    if any(_without_files(item)[1] for item in request.items):
         return None
+    encoded = [_json.encode(item).decode() for item in request.items]
     encoded += [_json.encode(spec).decode() for spec in request.tools]
     return estimate_tokens(request.instructions) + sum(map(estimate_tokens, encoded))
+
+
+def rough_estimate(request: ModelRequest) -> int:
+    """Our own estimate of a request's tokens, pictures and files included; on the high side."""
+    items = [_without_files(item) for item in request.items]
+    files = sum(count for _, count in items) * FILE_TOKENS
+    bare = ModelRequest(
+        instructions=request.instructions,
+        items=tuple(item for item, _ in items),
+        tools=request.tools,
+    )
+    return files + (request_estimate(bare) or 0)
+
+
+def _without_files(item: JsonObject) -> tuple[JsonObject, int]:
+    """An item with its texts alone, and how many pictures and files it has beside them."""
+    content = item.get("content")
+    if not isinstance(content, list):
+        return item, 0
+    texts = [part for part in content if part.get("type") not in FILE_PARTS]
+    return {**item, "content": texts}, len(content) - len(texts)
 
 
 def calibrated(estimate: int | None, counted: int) -> float:

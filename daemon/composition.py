@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -22,13 +22,17 @@ from daemon.assistant.wire import compacts
 from daemon.brakes import BrakeRules
 from daemon.breaker import Breaker
 from daemon.budget import Budget, Price
+from daemon.chat_policy import policy_of
 from daemon.chats.channel import Channel
+from daemon.chats.channel_state import ChannelState
 from daemon.chats.chat_info import ChatInfoCache
 from daemon.chats.chat_labels import ChatLabels
 from daemon.chats.dependencies import ChatRules, Dependencies
 from daemon.chats.escalation import EscalationRules
 from daemon.errors import SettingsError
+from daemon.media_opening import open_attachments
 from daemon.model import ChatKey
+from daemon.observe.events import EXTERNAL_CALL
 from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
 from daemon.settings import Settings
@@ -39,9 +43,13 @@ from daemon.tools import builtin
 from daemon.tools.toolbox import Toolbox, load_tools
 from daemon.validation.builtin import in_order
 from daemon.validation.loading import load_validators
+from daemon.voice_opening import open_voice
 from daemon.whapi.client import open_whapi
 from daemon.whapi.wire import chat_id
 from daemon.window import WindowRules
+
+HASHES_KEPT = 2000
+"""Chats whose name for the log and the model's provider is remembered."""
 
 BREAKER_FAILURES = 5
 BREAKER_BASE_SECONDS = 2.0
@@ -67,6 +75,8 @@ class World:
     """False where the process belongs to somebody else, such as a test."""
     stop: trio.Event = field(default_factory=trio.Event)
     """Set to stop the daemon; signals do that too."""
+    phone_url: str = ""
+    """Origin of the simulated phone beside the dashboard; empty outside the sandbox."""
 
 
 OpenDependencies = Callable[[Settings, World], AbstractAsyncContextManager[Dependencies]]
@@ -87,6 +97,7 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
     )
     world.metrics.expect_validators(validator.name for validator in validators)
     rules = chat_rules(settings, read_instructions(settings.assistant.instructions_file))
+    channel = Channel(per_minute=rules.messages_per_minute if rules.typing else 0, log=world.log)
     async with (
         open_store(settings.data_dir, clock=world.clock, meter=_StoreMeter(world.metrics)) as store,
         open_whapi(
@@ -94,10 +105,16 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             token=secret_text(settings.whapi.token),
             timeout_seconds=settings.whapi.timeout_seconds,
             rng=world.random,
-            observe=partial(_observe_upstream, world.metrics, "whapi"),
+            observe=partial(_observe_upstream, world, "whapi"),
         ) as gateway,
         open_engine(settings, world.random) as engine,
+        open_voice(settings) as speech,
+        open_attachments(
+            settings, store, log=world.log, metrics=world.metrics, now=world.now
+        ) as attachments,
     ):
+        contact_hash = lru_cache(HASHES_KEPT)(_contact_hash(settings.data_dir))
+        world.log.hash_chats(contact_hash)
         yield Dependencies(
             store=store,
             engine=engine,
@@ -106,8 +123,10 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             toolbox=toolbox,
             validators=validators,
             rules=rules,
-            channel=Channel(
-                per_minute=rules.messages_per_minute if rules.typing else 0, log=world.log
+            attachments=attachments,
+            channel=channel,
+            channel_state=ChannelState(
+                channel, log=world.log, metrics=world.metrics, now=world.now
             ),
             labels=ChatLabels(gateway),
             model_breaker=Breaker(
@@ -121,7 +140,8 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             metrics=world.metrics,
             now=world.now,
             random=world.random,
-            contact_hash=_contact_hash(settings.data_dir),
+            contact_hash=contact_hash,
+            speech=speech,
         )
 
 
@@ -183,7 +203,16 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         pause_seconds=settings.takeover.pause_minutes * 60,
         max_age_seconds=settings.recovery.max_age_hours * 3600,
         messages_per_minute=settings.delivery.messages_per_minute,
+        policy=policy_of(settings),
+        answer_calls=settings.replies.answer_calls,
+        group_quote=settings.groups.quote,
+        group_lines=settings.groups.context_messages,
         typing=settings.delivery.typing,
+        link_preview=settings.delivery.link_preview,
+        spoken_characters=settings.voice.max_characters,
+        files_folder=settings.tools.files_folder,
+        read_receipts=settings.delivery.read_receipts,
+        presence=settings.presence.enabled,
         budget=_budget(settings),
         brakes=_brakes(settings),
         escalation=EscalationRules(
@@ -248,9 +277,16 @@ class _StoreMeter:
 
 
 def _observe_upstream(
-    metrics: Metrics, service: str, operation: str, outcome: str, _seconds: float
+    world: World, service: str, operation: str, outcome: str, seconds: float
 ) -> None:
-    metrics.count_upstream(service, operation, outcome)
+    world.metrics.count_upstream(service, operation, outcome)
+    world.log.event(
+        EXTERNAL_CALL,
+        service=service,
+        operation=operation,
+        outcome=outcome,
+        seconds=round(seconds, 3),
+    )
 
 
 def secret_text(value: SecretStr | None) -> str:

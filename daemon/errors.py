@@ -17,6 +17,9 @@ RecadoError
 │   ├── ModelRejected             the same request will never work
 │   │   └── ContextTooLong        a shorter one may
 │   └── ResponseGone              the response asked for is no longer there: run again
+├── MediaError                    a file, or the words in it, cannot be had
+│   ├── MediaDelayed              not now: try again if it is still of use
+│   └── MediaRefused              never: say so to the model
 ├── BudgetSpent                  the day's budget does not pay for it: say so and stop
 ├── ToolError                     a tool module that cannot be loaded: stop (exit status 2)
 └── ValidatorError                likewise a validator: stop (exit status 2)
@@ -112,6 +115,18 @@ class ContextTooLong(ModelRejected):
 
 class ResponseGone(AssistantError):
     """The stored response is unknown to the server, cancelled, failed or expired."""
+
+
+class MediaError(RecadoError):
+    """A file that somebody sent, or what it says, cannot be had. The text says why."""
+
+
+class MediaDelayed(MediaError):
+    """It could not be had now: a server that is down or slow, a full disk."""
+
+
+class MediaRefused(MediaError):
+    """It will never be had, or must not be: too large, of a wrong type, at a forbidden address."""
 
 
 class ToolError(RecadoError):

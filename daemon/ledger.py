@@ -1,6 +1,6 @@
 """What the store's verbs take and give back: the rows of the ledger as plain values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from daemon.model import ChatKey, JsonObject, Message, ModelResponse
@@ -25,6 +25,22 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class SendFate:
+    """What WhatsApp newly says of a message that it took from us."""
+
+    key: ChatKey
+    row_id: int
+    """Of the outbox."""
+    status: str
+    """``pending``, ``sent``, ``delivered``, ``read``, ``played`` or ``failed``."""
+    error: str = ""
+    seconds: float | None = None
+    """From its send to its delivery, where that is what it says."""
+    again: bool = False
+    """True if it has failed and waits to be said once more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """What became of one webhook call; all of it is durable."""
 
@@ -35,6 +51,30 @@ class Accepted:
     duplicates: int = 0
     echoed: tuple[ChatKey, ...] = ()
     """The chats of messages that are our own sends coming back, one entry each."""
+    fates: tuple[SendFate, ...] = ()
+    """What its statuses, or earlier ones that waited for the id of their send, newly say."""
+
+
+NOT_ADDRESSED = "not addressed to us"
+"""Why what a group says among itself is not answered; the model is told of it all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A new message together with what the store knows of its surroundings."""
+
+    message: Message
+    """With the words of what it quotes, reacts to or votes in, as far as they are stored."""
+    names: frozenset[str] = frozenset()
+    """The ids of its chat."""
+    authors: frozenset[str] = frozenset()
+    """The ids of who wrote it, as chat ids."""
+    addressed: bool = False
+    """In a group: it mentions us, answers us, or goes on with what is waiting for our answer."""
+    about_us: bool = False
+    """What it reacts to was said by us."""
+    moved: bool = False
+    """It is a live location whose beginning has come before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +84,43 @@ class StoredMessage:
     seq: int
     message: Message
     received_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaItem:
+    """What has become of the file of a message, and of the words in it."""
+
+    message_id: str
+    state: Literal["wanted", "stored", "failed", "gone"] = "wanted"
+    reason: str = ""
+    """Why it is not stored; for ``wanted``, why the last try brought nothing."""
+    file: str = ""
+    """Its name in the folder of media files."""
+    preview: str = ""
+    """Likewise of its first picture."""
+    mime: str = ""
+    """What its bytes are, whatever the sender said."""
+    size: int = 0
+    words: str | None = None
+    """What was heard or read in it; None if that is not known."""
+    words_error: str = ""
+    """Why that will never be known."""
+
+
+MEDIA_FOLDER = "media"
+"""Where the files that people send lie, beside the store, named by their hash."""
+
+AttachmentKind = Literal["image", "preview", "file"]
+"""``preview``: the first picture of what moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file as the model gets it, beside the words of its message."""
+
+    kind: AttachmentKind
+    name: str
+    data_uri: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +140,11 @@ class Turn:
     effects: bool = False
     """True if a tool with side effects has been called for it, or something was said already: then
     nothing joins it any more."""
+
+    @property
+    def contact_name(self) -> str:
+        """Who wrote it, by the name in WhatsApp; empty if unknown."""
+        return self.messages[-1].message.author_name if self.messages else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +250,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One thing to say. ``turn_id`` is None for what an operator or a notice says."""
+    """One thing to say. ``turn_id`` is None for what an operator or a notice says.
+
+    ``kind`` and ``payload`` are those of `daemon.outgoing`; ``body`` is what it says in words.
+    """
 
     id: int
     key: ChatKey
@@ -179,6 +264,10 @@ class OutboxRow:
     attempts: int
     created_at: float
     attempted_at: float
+    kind: str = "text"
+    payload: JsonObject = field(default_factory=dict)
+    author: str = ""
+    """Who of the business says it, in the dashboard; empty for the bot's words."""
 
 
 MAX_FACT_CHARACTERS = 300
@@ -195,7 +284,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class NewPart:
-    """One chunk of an answer, to be put into the outbox."""
+    """One chunk of an answer, or another message, to be put into the outbox."""
 
     body: str
     quoted: str = ""
+    kind: str = "text"
+    payload: JsonObject = field(default_factory=dict)
+    """What else its kind needs; see `daemon.outgoing`."""

@@ -5,7 +5,7 @@ keep a message's content as JSON and read the same value back. Nothing here know
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -52,7 +52,15 @@ class Media(Content, frozen=True, kw_only=True, omit_defaults=True, tag="media")
     file_name: str = ""
     caption: str = ""
     seconds: float = 0
+    pages: int = 0
+    animated: bool = False
+    """Of a sticker."""
     view_once: bool = False
+    inline: str = ""
+    """Where the bytes are that came with the message: as parsed a data URI, or the mark of a part
+    cut out of a large body (`daemon.media.inline`); as stored the name of a file."""
+    preview: str = ""
+    """Likewise its first picture, of moving pictures only."""
 
 
 class Location(Content, frozen=True, kw_only=True, omit_defaults=True, tag="location"):
@@ -92,6 +100,8 @@ class Poll(Content, frozen=True, kw_only=True, omit_defaults=True, tag="poll"):
 
     title: str
     options: tuple[str, ...] = ()
+    option_ids: tuple[str, ...] = ()
+    """WhatsApp's ids of the options, in their order, as votes name them; empty if not known."""
 
 
 class Reaction(Content, frozen=True, kw_only=True, omit_defaults=True, tag="reaction"):
@@ -99,6 +109,8 @@ class Reaction(Content, frozen=True, kw_only=True, omit_defaults=True, tag="reac
 
     target: str
     emoji: str = ""
+    about: str = ""
+    """The words of that message; not told by WhatsApp, but found in the store."""
 
 
 class Edit(Content, frozen=True, kw_only=True, omit_defaults=True, tag="edit"):
@@ -119,6 +131,12 @@ class Vote(Content, frozen=True, kw_only=True, omit_defaults=True, tag="vote"):
 
     target: str
     options: tuple[str, ...] = ()
+    question: str = ""
+    """The title of the poll; like the next two it is found in the store."""
+    chosen: tuple[str, ...] = ()
+    """The words of the options."""
+    ours: bool = False
+    """True if we have asked."""
 
 
 class Other(Content, frozen=True, kw_only=True, omit_defaults=True, tag="other"):
@@ -168,6 +186,13 @@ class Message(Value, frozen=True, kw_only=True, omit_defaults=True):
     quote: Quote | None = None
     forwarded: bool = False
     mentions: tuple[str, ...] = ()
+    ephemeral: bool = False
+    """True if its author wants it to disappear: what it says is not kept after its turn."""
+
+    @property
+    def disappears(self) -> bool:
+        """True if what it says is not to be kept: ephemeral, or a file to be seen once."""
+        return self.ephemeral or (isinstance(self.content, Media) and self.content.view_once)
 
     @property
     def is_group(self) -> bool:
@@ -182,12 +207,25 @@ class Presence(Value, frozen=True, kw_only=True):
     status: str
 
 
+class Call(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """A call to our number, as far as it has come: ``ringing``, ``missed``, ``answered`` …"""
+
+    id: str
+    key: ChatKey
+    status: str
+    video: bool = False
+    at: float = 0
+    """Unix seconds; 0 if Whapi does not say."""
+
+
 class StatusUpdate(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What became of a message: ``sent``, ``delivered``, ``read``, ``failed``."""
 
     message_id: str
     status: str
     error: str = ""
+    at: float = 0
+    """By WhatsApp's clock, Unix seconds; 0 if it does not say."""
 
 
 class LabelChange(Value, frozen=True, kw_only=True):
@@ -195,6 +233,24 @@ class LabelChange(Value, frozen=True, kw_only=True):
 
     key: ChatKey
     labels: tuple[str, ...]
+
+
+class NameChange(Value, frozen=True, kw_only=True):
+    """The name under which a chat is saved now."""
+
+    key: ChatKey
+    name: str
+
+
+class ChannelNews(Value, frozen=True, kw_only=True):
+    """What Whapi says of our own channel; never the code that links it to a phone.
+
+    ``what`` is ``health`` (``status`` then is ``AUTH``, ``QR`` …), ``qr`` (``OK``, ``WAITING`` …),
+    or ``user`` (``linked``, ``unlinked``).
+    """
+
+    what: Literal["health", "qr", "user"]
+    status: str
 
 
 class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -212,6 +268,12 @@ class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
     """Deletions told by ``messages_removed``; likewise."""
     label_changes: tuple[LabelChange, ...] = ()
     """Told by ``chats_updates``."""
+    name_changes: tuple[NameChange, ...] = ()
+    """Told by ``contacts``, ``contacts_updates`` and ``chats_updates``."""
+    labels_changed: bool = False
+    """True if it tells of the channel's labels themselves."""
+    channel_news: tuple[ChannelNews, ...] = ()
+    calls: tuple[Call, ...] = ()
     other_keys: tuple[str, ...] = ()
     """Keys of the payload that were stored without being read: ``contacts``, ``health`` …"""
     unreadable: tuple[str, ...] = ()

@@ -11,10 +11,11 @@ import trio
 from daemon.assistant.models import model_findings
 from daemon.checks import Finding
 from daemon.composition import open_engine, secret_text
-from daemon.errors import AssistantError, SettingsError, WhapiError
+from daemon.errors import AssistantError, SettingsError, WhapiError, WhapiRejected
+from daemon.model import JsonObject
 from daemon.settings import Settings, model_names
 from daemon.settings_sources import load_settings
-from daemon.whapi.channel_settings import webhook_faults
+from daemon.whapi.channel_settings import ours_among, reachable_from_outside, webhook_faults
 from daemon.whapi.client import WhapiClient, open_whapi
 
 
@@ -52,7 +53,9 @@ async def _channel(whapi: WhapiClient) -> list[Finding]:
         hint = ": whapi.token is wrong, or of another channel" if refused else ""
         return [Finding("error", f"{error}{hint}")]
     if not health.ready:
-        text = f"the channel is not linked: its status is {health.status}, not AUTH"
+        what = {"STOP": "stopped", "STOPPED": "stopped", "QR": "not linked to a phone"}
+        state = what.get(health.status, "not linked")
+        text = f"the channel is {state}: its status is {health.status}, not AUTH"
         return [Finding("error", text)]
     return [Finding("ok", f"channel: {health.channel or 'linked'}, {health.status}")]
 
@@ -64,9 +67,26 @@ async def _webhooks(whapi: WhapiClient, settings: Settings) -> list[Finding]:
         return [Finding("error", str(error))]
     secrets = [secret.get_secret_value() for secret in settings.web.webhook_secret]
     faults = webhook_faults(found, settings.web.webhook_url, secrets)
-    if not faults:
-        return [Finding("ok", f"webhook: {settings.web.webhook_url}")]
-    return [Finding("error" if grave else "warning", text) for text, grave in faults]
+    findings = [Finding("error" if grave else "warning", text) for text, grave in faults]
+    url = settings.web.webhook_url
+    for entry in ours_among(found, url) if url else []:
+        findings += await _reached(whapi, entry)
+    return findings or [Finding("ok", f"webhook: {url}")]
+
+
+async def _reached(whapi: WhapiClient, entry: JsonObject) -> list[Finding]:
+    """Let Whapi call the webhook; nothing to say if that works."""
+    if not reachable_from_outside(str(entry.get("url"))):
+        return []  # which is a finding already
+    try:
+        if await whapi.test_webhook(entry):
+            return []
+    except WhapiRejected as error:
+        return [Finding("warning", f"whether Whapi reaches the webhook is not known: {error}")]
+    except WhapiError as error:
+        return [Finding("error", str(error))]
+    text = "Whapi does not reach the webhook: is the daemon running, and its address public?"
+    return [Finding("error", text)]
 
 
 async def _models(settings: Settings, today: date) -> list[Finding]:

@@ -1,18 +1,20 @@
-"""What the model is told of each message, and which messages are not for it.
+"""What the model is told of each message.
 
 Pure. A message becomes lines of text in the order in which they were sent; what cannot be shown
 to the model is named in brackets, so that it can ask instead of guessing.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import msgspec
+
+from daemon.business_lines import line_of
 from daemon.ledger import StoredMessage
 from daemon.model import (
     AnyContent,
     Choice,
     Contacts,
-    Deletion,
-    Edit,
     JsonObject,
     Location,
     Media,
@@ -23,66 +25,146 @@ from daemon.model import (
     Text,
     Vote,
 )
+from daemon.observe.redaction import mask_numbers
+from daemon.reading_media import (
+    NOTHING_SEEN,
+    Seen,
+    contacts_line,
+    kept_line,
+    media_line,
+    with_attachments,
+)
 from daemon.texts import Texts
 
-NOT_CHATS = ("@broadcast", "@newsletter", "stories")
-"""Endings of chat ids in which nobody expects an answer."""
+GONE = "[a message that was to disappear]"
+"""What is kept of a message that its author wanted to disappear."""
 
+OVERHEARD = "[Said in the group, not to you:]"
 
-def verdict(message: Message) -> str:
-    """Why a customer's message is not answered; empty if it is."""
-    if message.key.chat.endswith(NOT_CHATS):
-        return "not a conversation"
-    if message.is_group:
-        return "groups are not answered"
-    content = message.content
-    if isinstance(content, Edit | Deletion):
-        return "a change of another message"
-    if isinstance(content, Reaction | Vote):
-        return "a reaction" if isinstance(content, Reaction) else "a vote"
-    if isinstance(content, Other):
-        return f"nothing to answer in a message of type {message.kind}"
-    if isinstance(content, Text) and not content.body.strip():
-        return "an empty text"
-    return ""
+QUOTED_CHARACTERS = 300
+NAME_CHARACTERS = 40
+EMOJI_CHARACTERS = 16
 
 
 def as_line(content: AnyContent) -> str:
     """One content as the model reads it."""
     if isinstance(content, Text):
-        return content.body.strip()
+        return _text_line(content)
     if isinstance(content, Media):
-        name = f" {content.file_name}" if content.file_name else ""
-        length = f", {content.seconds:.0f} s" if content.seconds else ""
-        note = f"[{content.medium}{name}{length}, which you cannot open]"
-        return f"{note} {content.caption}".strip()
+        return media_line(content)
     if isinstance(content, Location):
         place = ", ".join(p for p in (content.name, content.address, content.caption) if p)
-        return f"[location {content.latitude:.5f}, {content.longitude:.5f}] {place}".strip()
+        name = "live location" if content.live else "location"
+        return f"[{name} {content.latitude:.5f}, {content.longitude:.5f}] {place}".strip()
     if isinstance(content, Contacts):
-        return "[contacts] " + ", ".join(card.name for card in content.cards)
+        return contacts_line(content)
     if isinstance(content, Choice):
         return ": ".join(p for p in (content.title or content.choice_id, content.description) if p)
     if isinstance(content, Poll):
         return f"[poll] {content.title}: {', '.join(content.options)}"
+    if isinstance(content, Reaction | Vote):
+        return _sign_line(content)
     return content.body.strip() if isinstance(content, Other) else ""
 
 
-def as_lines(message: Message) -> str:
-    """One message as the model reads it, with what it quotes."""
-    line = as_line(message.content)
+def _text_line(content: Text) -> str:
+    """Written words, with what WhatsApp shows of a link in them where they do not say it."""
+    body = content.body.strip()
+    shown = " ".join(p for p in (content.title, content.url) if p and p not in body)
+    return f"{body}\n[link: {shown}]" if shown else body
+
+
+def _sign_line(content: Reaction | Vote) -> str:
+    """What was said without words."""
+    if isinstance(content, Reaction):
+        about = f"to: {_short(content.about)}" if content.about else "to an earlier message"
+        if not content.emoji:
+            return f"[took back the reaction {about}]"
+        return f"[reacted {content.emoji[:EMOJI_CHARACTERS]} {about}]"
+    poll = f"the poll: {_short(content.question)}" if content.question else "a poll"
+    if not content.options:
+        return f"[took back the vote in {poll}]"
+    return f"[voted in {poll}] {', '.join(content.chosen)}".rstrip()
+
+
+def _short(words: str) -> str:
+    return " ".join(words.split())[:QUOTED_CHARACTERS]
+
+
+def as_lines(message: Message, file_line: str = "") -> str:
+    """One message as the model reads it, with what it quotes, and in a group with who says it.
+
+    ``file_line`` is what is told of its file, if more is known of it than the message says.
+    """
+    content = message.content
+    line = line_of(message.kind, content) if isinstance(content, Other) else as_line(content)
+    line = file_line or line
     if message.forwarded:
         line = f"[forwarded] {line}"
+    if message.is_group and not message.from_me:
+        line = f"{speaker(message)}: {line}"
     if message.quote and message.quote.body:
-        quoted = " ".join(message.quote.body.split())
-        line = f"> {quoted[:300]}\n{line}"
+        line = f"> {_short(message.quote.body)}\n{line}"
     return line
 
 
-def burst_item(messages: Sequence[StoredMessage]) -> JsonObject:
-    """A burst as one input item of the user, in the order of arrival."""
-    text = "\n".join(as_lines(stored.message) for stored in messages)
-    return {"role": "user", "content": text}
+def speaker(message: Message) -> str:
+    """Who says a message in a group: people choose their names, so the number goes along."""
+    name = " ".join(message.author_name.split())[:NAME_CHARACTERS]
+    number = mask_numbers(message.author.partition("@")[0])
+    return f"{name} ({number})" if name and name != number else number or "somebody"
+
+
+def kept(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
+    """Messages as they may be kept: of those that were to disappear, only that there were some."""
+    return [
+        replace(stored, message=without_words(stored.message))
+        if stored.message.disappears
+        else stored
+        for stored in messages
+    ]
+
+
+def without_words(message: Message) -> Message:
+    """A message that was to disappear, when it has done so."""
+    return msgspec.structs.replace(message, content=Text(body=GONE), quote=None)
+
+
+def noted_item(message: Message) -> JsonObject:
+    """A message that is not answered, as the thread keeps it: the customer's side of it."""
+    return {"role": "user", "content": as_lines(message)}
+
+
+def overheard_item(messages: Sequence[StoredMessage], *, missing: bool) -> JsonObject:
+    """What a group said among itself before somebody addressed us.
+
+    ``missing``: there was more before that.
+    """
+    lines = [OVERHEARD, *(["[…]"] if missing else []), *(as_lines(m.message) for m in messages)]
+    return {"role": "user", "content": "\n".join(lines)}
+
+
+def burst_item(messages: Sequence[StoredMessage], seen: Seen = NOTHING_SEEN) -> JsonObject:
+    """A burst as one input item of the user, in the order of arrival, as the thread keeps it."""
+    lines = []
+    for message in (stored.message for stored in messages):
+        file_line = ""
+        if isinstance(message.content, Media) and message.id in seen.items:
+            attached = seen.attachments.get(message.id)
+            file_line = kept_line(message.content, seen.items[message.id], attached)
+        lines.append(as_lines(message, file_line))
+    return {"role": "user", "content": "\n".join(lines)}
+
+
+def burst_with_files(messages: Sequence[StoredMessage], seen: Seen) -> JsonObject:
+    """A burst with its pictures and documents, as the model gets it in its own turn."""
+    lines = []
+    for message in (stored.message for stored in messages):
+        file_line, attached = "", seen.attachments.get(message.id)
+        if isinstance(message.content, Media) and message.id in seen.items:
+            file_line = media_line(message.content, seen.items[message.id], attached)
+        lines.append((as_lines(message, file_line), attached))
+    return with_attachments(lines)
 
 
 def agent_items(messages: Sequence[StoredMessage], texts: Texts) -> list[JsonObject]:

@@ -4,10 +4,40 @@ Nothing is done here itself: each chat is woken and finds its work in the store,
 same road as everything else and may run again at any time.
 """
 
+from dataclasses import dataclass, field
+
 import trio
 
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
+from daemon.model import ChatKey
+from daemon.observe.events import RECOVERING
+
+MOST_REPORTED = 100
+"""Chats that the report names; the others are counted."""
+
+
+@dataclass(slots=True)
+class RecoveryReport:
+    """What this process found left behind at its start; for people to look at. Unix seconds."""
+
+    began_at: float = 0
+    ended_at: float = 0
+    """0 while it is not over."""
+    in_time: bool = True
+    waiting: int = 0
+    """Messages whose window the last process has dropped."""
+    continued: list[tuple[ChatKey, float]] = field(default_factory=list)
+    """Chats whose turn or sends were taken up again, and when."""
+    more: int = 0
+    """How many chats are not named in `continued`."""
+
+    def note(self, key: ChatKey, at: float) -> None:
+        """A chat goes on."""
+        if len(self.continued) < MOST_REPORTED:
+            self.continued.append((key, at))
+        else:
+            self.more += 1
 
 
 async def resume_windows(needs: Dependencies, chats: ChatRegistry) -> int:
@@ -22,7 +52,11 @@ async def resume_windows(needs: Dependencies, chats: ChatRegistry) -> int:
 
 
 async def recover(
-    needs: Dependencies, chats: ChatRegistry, delay_seconds: float, timeout_seconds: float
+    needs: Dependencies,
+    chats: ChatRegistry,
+    delay_seconds: float,
+    timeout_seconds: float,
+    report: RecoveryReport,
 ) -> None:
     """Wake the chats whose turn or sends the last process left unfinished; ends when that is done.
 
@@ -36,9 +70,12 @@ async def recover(
         for key in dict.fromkeys((*turns, *sends)):
             if not chats.is_busy(key):
                 needs.metrics.recoveries.labels("continued").inc()
-                needs.log.info("recovering", symbol="♻", chat=key.chat)
+                needs.log.event(RECOVERING, chat=key)
+                report.note(key, needs.now())
                 chats.wake(key)
                 await trio.lowlevel.checkpoint()
+    report.ended_at = needs.now()
+    report.in_time = not scope.cancelled_caught
     if scope.cancelled_caught:
         needs.log.warning("recovery ran out of time; the sweep goes on")
 

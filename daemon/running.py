@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 
 from daemon import __version__
+from daemon.chats.channel_state import ChannelView
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
+from daemon.desk import ChatDesk
 from daemon.housekeeping import Figures
 from daemon.observe.redaction import mask_numbers
+from daemon.recovery import RecoveryReport
 from daemon.settings import Settings
+from daemon.watched import Watched
 from daemon.web.asgi import iso_utc
 from daemon.whapi.wire import chat_id
+from daemon.workbench import RunningWorkbench
 
 STALE_SECONDS = 900.0
 """A message unanswered for so long means that something is wrong, if nobody has paused the bot."""
@@ -40,11 +45,26 @@ class RunningDaemon:
         self._metrics = needs.metrics
         self._engine = needs.engine
         self._channel = needs.channel
+        self._channel_state = needs.channel_state
         self._model_breaker = needs.model_breaker
         self._now = needs.now
         self._chats = chats
         self._intake = intake
         self._figures = figures
+        self.watch = Watched(
+            needs, settings.dashboard, chats=chats, figures=figures, phase=lambda: self.phase
+        )
+        """What the dashboard asks."""
+        self.recovery = RecoveryReport(began_at=needs.now())
+        self.desk = ChatDesk(needs, chats, settings.data_dir)
+        self.workbench = RunningWorkbench(
+            needs,
+            chats,
+            live=self.desk.live,
+            recovery=self.recovery,
+            budget=settings.budget,
+            data_dir=settings.data_dir,
+        )
 
     def now(self) -> float:
         """The wall clock, in Unix seconds."""
@@ -85,6 +105,10 @@ class RunningDaemon:
         if faults:
             health["reasons"] = faults
         return health
+
+    def channel_state(self) -> ChannelView:
+        """How our channel is, since when, and what to do about it."""
+        return self._channel_state.view
 
     def ready(self) -> str:
         """Why no webhooks are taken now; empty if they are."""
@@ -173,7 +197,9 @@ class RunningDaemon:
         faults = []
         if trouble := self._store.database.fault or self._store.database.trouble:
             faults.append(trouble)
-        if self._channel.trouble:
+        if self._channel_state.fault:
+            faults.append(self._channel_state.fault)
+        elif self._channel.trouble:
             faults.append(f"sends are held: {self._channel.trouble}")
         if self._model_breaker.is_open:
             faults.append("the model server does not answer")

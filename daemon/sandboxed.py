@@ -1,11 +1,14 @@
 """The sandbox: the same daemon between a simulated Whapi and a simulated model, all on loopback."""
 
+import os
 import random
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import trio
 from pydantic import SecretStr
@@ -28,6 +31,8 @@ EXAMPLE_TOOLS = Path("config/tools")
 
 TOKEN = "sandbox-token"  # noqa: S105 - both ends of it are simulated
 ASSISTANT_ID = "asst_sandbox"
+SPEECH_MODEL = "sandbox-speech"
+TRANSCRIPTION_MODEL = "sandbox-transcription"
 GRACE_SECONDS = 0.2
 
 
@@ -39,6 +44,16 @@ class Simulators:
     gateway_url: str
     model: ModelServer
     model_url: str
+
+
+SLOW_TOKENS_PER_SECOND = 1.5
+"""The model when somebody at the phone page makes it slow."""
+
+SUPERVISED = ("INVOCATION_ID", "RECADO_SUPERVISED")
+"""Environment variables that say that somebody starts a dead daemon again; the first is systemd's.
+
+https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html
+"""
 
 
 @asynccontextmanager
@@ -71,6 +86,7 @@ async def simulators(
         (model_url,) = await nursery.start(
             partial(start, model, binds=[f"127.0.0.1:{model_port}"]), name="simulated model"
         )
+        gateway.set_base_url(gateway_url)
         yield Simulators(gateway, gateway_url, model, model_url)
         nursery.cancel_scope.cancel()
 
@@ -81,6 +97,26 @@ def with_example_tools(settings: Settings, folder: Path) -> Settings:
         return settings
     tools = settings.tools.model_copy(update={"folder": folder})
     return settings.model_copy(update={"tools": tools})
+
+
+def add_switches(outside: Simulators, environ: Mapping[str, str]) -> None:
+    """Give the phone page the switches for the model and for the daemon itself."""
+    model, controls = outside.model, outside.gateway.controls
+    pace = model.tokens_per_second
+
+    def slow_down(on: bool) -> None:  # noqa: FBT001 - a switch's position
+        model.tokens_per_second = SLOW_TOKENS_PER_SECOND if on else pace
+
+    def break_down(on: bool) -> None:  # noqa: FBT001 - a switch's position
+        model.is_down = on
+
+    def kill(_on: bool) -> None:  # noqa: FBT001 - a switch's position
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    supervised = any(environ.get(name) for name in SUPERVISED)
+    controls.add("model_slow", slow_down)
+    controls.add("model_down", break_down)
+    controls.add("kill", kill, button=True, unavailable="" if supervised else "no_supervisor")
 
 
 def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
@@ -96,12 +132,37 @@ def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
             "assistant_id": settings.assistant.assistant_id or ASSISTANT_ID,
         }
     )
-    return settings.model_copy(update={"whapi": whapi, "assistant": assistant})
+    voice = settings.voice.model_copy(
+        update={
+            "speech_base_url": "",
+            "speech_api_key": None,
+            "transcription_base_url": _on_this_machine(settings.voice.transcription_base_url),
+            "transcription_api_key": None,
+        }
+    )
+    media = settings.media.model_copy(update={"hosts": ("localhost",)})
+    changes = {"whapi": whapi, "assistant": assistant, "voice": voice, "media": media}
+    return settings.model_copy(update=changes)
+
+
+def _on_this_machine(url: str) -> str:
+    """An address of this machine, such as that of a model that hears; empty for any other."""
+    return url if urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"} else ""
+
+
+def with_voice(settings: Settings) -> Settings:
+    """The settings with models that speak and hear: the phone gets voice notes for its own."""
+    voice = settings.voice
+    if not voice.speech_model:
+        voice = voice.model_copy(update={"speech_model": SPEECH_MODEL})
+    if not voice.transcription_model:
+        voice = voice.model_copy(update={"transcription_model": TRANSCRIPTION_MODEL})
+    return settings.model_copy(update={"voice": voice})
 
 
 async def run_sandbox(settings: Settings, world: World) -> None:
     """Run the daemon in the sandbox until it is told to stop. Raises what `run` raises."""
-    settings = with_example_tools(settings, EXAMPLE_TOOLS)
+    settings = with_voice(with_example_tools(settings, EXAMPLE_TOOLS))
     secrets = settings.web.webhook_secret
     async with (
         simulators(
@@ -113,7 +174,10 @@ async def run_sandbox(settings: Settings, world: World) -> None:
         ) as outside,
         trio.open_nursery() as nursery,
     ):
-        urls = await nursery.start(run, sandbox_settings(settings, outside), world, name="daemon")
+        shown = replace(world, phone_url=outside.gateway_url)
+        add_switches(outside, os.environ)
+        outside.gateway.phone.language = settings.language
+        urls = await nursery.start(run, sandbox_settings(settings, outside), shown, name="daemon")
         outside.gateway.set_webhook(f"{urls[0]}/hook")
         world.log.info(
             "write to the bot from this phone", symbol="📱", address=f"{outside.gateway_url}/phone"

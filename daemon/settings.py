@@ -10,6 +10,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
+from daemon.settings_chats import (
+    ChatSettings,
+    ContactSettings,
+    GroupSettings,
+    PresenceSettings,
+    ReplySettings,
+)
+from daemon.settings_media import MediaSettings, VoiceSettings
+from daemon.settings_operation import DashboardSettings
 from daemon.settings_rules import (
     FilePath,
     Rule,
@@ -32,7 +41,6 @@ from daemon.settings_sections import (
     TextSettings,
     ToolSettings,
     ValidatorSettings,
-    VoiceSettings,
     WebSettings,
     WhapiSettings,
 )
@@ -61,13 +69,20 @@ class Settings(Section):
     )
     log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     whapi: WhapiSettings = WhapiSettings()
     assistant: AssistantSettings = AssistantSettings()
+    media: MediaSettings = MediaSettings()
     voice: VoiceSettings = VoiceSettings()
     history: HistorySettings = HistorySettings()
     tools: ToolSettings = ToolSettings()
     validators: ValidatorSettings = ValidatorSettings()
     buffer: BufferSettings = BufferSettings()
+    presence: PresenceSettings = PresenceSettings()
+    groups: GroupSettings = GroupSettings()
+    contacts: ContactSettings = ContactSettings()
+    chats: ChatSettings = ChatSettings()
+    replies: ReplySettings = ReplySettings()
     takeover: TakeoverSettings = TakeoverSettings()
     escalation: EscalationSettings = EscalationSettings()
     delivery: DeliverySettings = DeliverySettings()
@@ -92,9 +107,11 @@ def fields_by_key() -> dict[str, FieldInfo]:
 
 
 def model_names(settings: Settings) -> list[str]:
-    """Name the models of the configuration, the one that answers first."""
+    """Name the models that the assistant's server is to have, the one that answers first."""
     voice = settings.voice
-    names = (settings.assistant.model, voice.transcription_model, voice.speech_model)
+    heard = "" if voice.transcription_base_url else voice.transcription_model
+    spoken = "" if voice.speech_base_url else voice.speech_model
+    names = (settings.assistant.model, heard, spoken)
     return [name for name in names if name]
 
 

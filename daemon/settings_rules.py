@@ -96,6 +96,15 @@ def _require_types(tables: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], 
     return tables
 
 
+def _require_chats(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_CHAT.fullmatch(name) for name in names):
+        raise ValueError("not a number or chat id")
+    return names
+
+
+_CHAT = re.compile(r"\+?[0-9]{7,15}|[0-9]{5,25}(-[0-9]{5,15})?@(s\.whatsapp\.net|lid|g\.us)")
+
+
 def _empty_is_unset(value: object) -> object:
     return None if value == "" else value
 
@@ -155,6 +164,13 @@ OptionalChat = Annotated[
     str,
     Field(pattern=r"^(\+?[0-9]{7,15}|[0-9]{5,25}(-[0-9]{5,15})?@(s\.whatsapp\.net|lid|g\.us))?$"),
     Rule("a phone number with its country code, a chat id such as …@g.us, or empty"),
+]
+Chats = Annotated[
+    tuple[str, ...],
+    Field(strict=False),
+    BeforeValidator(_one_is_a_list),
+    AfterValidator(_require_chats),
+    Rule("a list of phone numbers with their country code, or of chat ids", _read_list),
 ]
 OwnName = Annotated[str, Rule("a name, or empty")]
 OwnText = Annotated[str, Rule("a text; empty takes the built-in one")]

@@ -49,6 +49,15 @@ class LogSettings(Section):
     level: Annotated[
         Literal["debug", "info", "warning", "error"], Rule("debug, info, warning or error")
     ] = Field(default="info", description="the least serious lines that are written")
+    format: Annotated[
+        Literal["auto", "human", "json", "journal"], Rule("auto, human, json or journal")
+    ] = Field(
+        default="auto",
+        description="auto: the journal under systemd, readable lines on a terminal, else JSON",
+    )
+    emoji: Switch = Field(
+        default=True, description="whether readable lines begin with a symbol of what happened"
+    )
 
 
 class WebSettings(Section):
@@ -80,6 +89,9 @@ class WhapiSettings(Section):
     api_url: Url = Field(default="https://gate.whapi.cloud", description="where Whapi is")
     token: OptionalSecret = Field(default=None, description="token of the Whapi channel")
     timeout_seconds: Seconds = Field(default=15, description="for one call of Whapi")
+    check_seconds: Seconds = Field(
+        default=300, description="between two looks at whether the channel is well"
+    )
 
 
 class AssistantSettings(Section):
@@ -136,17 +148,6 @@ class AssistantSettings(Section):
     )
 
 
-class VoiceSettings(Section):
-    """``[voice]``: the models for voice notes, which change faster than the one that answers."""
-
-    transcription_model: OwnName = Field(
-        default="", description="model that hears voice notes, such as gpt-transcribe; empty: none"
-    )
-    speech_model: OwnName = Field(
-        default="", description="model that speaks; empty: answers are written"
-    )
-
-
 class HistorySettings(Section):
     """``[history]``: conversations from before Recado."""
 
@@ -164,6 +165,10 @@ class ToolSettings(Section):
     modules: Names = Field(default=(), description="Python modules that declare tools")
     folder: OptionalPath = Field(
         default=None, description="a folder of Python files that declare tools"
+    )
+    files_folder: OptionalPath = Field(
+        default=None,
+        description="a folder with the pictures and documents that tools may send by their names",
     )
     disabled: Names = Field(
         default=(), description="names of tools, built-in ones included, that are not offered"
@@ -233,6 +238,14 @@ class DeliverySettings(Section):
     messages_per_minute: Annotated[
         float, Field(ge=0), Rule("a number of messages, 0 or more", float)
     ] = Field(default=120, description="of all chats together while typing is shown; 0: no limit")
+    read_receipts: Switch = Field(
+        default=True,
+        description="mark messages as read when their answer is begun; never while an agent has"
+        " the chat",
+    )
+    link_preview: Switch = Field(
+        default=False, description="let WhatsApp show a preview of the links in an answer"
+    )
 
 
 class BudgetSettings(Section):
@@ -294,6 +307,13 @@ class RetentionSettings(Section):
     event_days: Annotated[float, Field(ge=0), Rule("a number of days, 0 or more", float)] = Field(
         default=30, description="raw webhook events are kept; 0 keeps them for good"
     )
+    audio_hours: Annotated[float, Field(ge=0), Rule("a number of hours, 0 or more", float)] = Field(
+        default=24,
+        description="voice notes and files that were sent are kept; 0 keeps them for good",
+    )
+    media_days: Annotated[float, Field(ge=0), Rule("a number of days, 0 or more", float)] = Field(
+        default=30, description="files that people sent are kept; 0 keeps them for good"
+    )
 
 
 class ShutdownSettings(Section):
@@ -320,6 +340,9 @@ class TextSettings(Section):
     )
     budget: OwnText = Field(
         default="", description="sent once a day a chat when the budget of the day is spent"
+    )
+    call: OwnText = Field(
+        default="", description="sent after a missed call, if replies.answer_calls is on"
     )
     agent_note: OwnText = Field(
         default="", description="put before an agent's words in the thread; {name} is the agent"

@@ -1,5 +1,6 @@
 """Starting the process: from the command line's arguments to an exit status."""
 
+import faulthandler
 import gc
 import os
 import sys
@@ -10,11 +11,13 @@ from functools import partial
 from pathlib import Path
 
 import trio
+from pydantic import BaseModel, SecretStr
 
 from daemon import __version__
 from daemon.app import bind_address, run
 from daemon.composition import World
 from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError, ValidatorError
+from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.observe.logs import Log, open_log, route_library_logs
 from daemon.observe.metrics import Metrics
 from daemon.observe.redaction import Redactor
@@ -43,10 +46,12 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
     If the configuration or the store cannot be used, the minimal server says so instead, until it
     is told to stop. Only for the main thread.
     """
+    faulthandler.enable()  # SIGABRT, which a watchdog sends, shows where every thread stands
     settings, log = Settings(), _open_log(Settings(), environ)
     try:
         loaded = load_settings(config=config, environ=environ, cwd=cwd)
         settings = loaded.settings
+        log.close()
         log = _open_log(settings, environ)
         missing = [] if sandbox else missing_keys(settings)
         if missing:
@@ -54,14 +59,16 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
         for note in loaded.notes:
             log.warning(note)
         _run(settings, log, environ, sandbox=sandbox)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the boundary of the process
         reasons = [str(e) for e in leaves(error) if isinstance(e, UNUSABLE_ERRORS)]
         if not reasons:
-            log.exception("stopped by a fault", symbol="💥")
+            log.event(UNEXPECTED_ERROR, where="core", what="stopped by a fault", exc_info=error)
             return CRASHED
         for line in "\n".join(reasons).splitlines():
             log.critical(line, symbol="❌")
         return _serve_reason("; ".join(reasons), settings, log, environ)
+    finally:
+        log.close()
     return CLEAN
 
 
@@ -96,22 +103,32 @@ def _run(settings: Settings, log: Log, environ: Mapping[str, str], *, sandbox: b
 
 
 def _open_log(settings: Settings, environ: Mapping[str, str]) -> Log:
-    web, whapi, assistant = settings.web, settings.whapi, settings.assistant
-    held = (
-        *web.webhook_secret,
-        web.admin_token,
-        whapi.token,
-        assistant.api_key,
-        assistant.webhook_secret,
-    )
     return open_log(
         stream=sys.stderr,
         level=settings.log.level,
-        human=None,
-        redactor=Redactor(secret.get_secret_value() for secret in held if secret),
+        format=settings.log.format,
+        language=settings.language,
+        symbols=settings.log.emoji,
+        redactor=Redactor(secrets_of(settings)),
         now=lambda: datetime.now().astimezone(),
         no_color=bool(environ.get("NO_COLOR")),
+        environ=environ,
     )
+
+
+def secrets_of(values: object) -> Iterator[str]:
+    """Every secret among settings, whatever table it stands in."""
+    if isinstance(values, SecretStr):
+        yield values.get_secret_value()
+    elif isinstance(values, BaseModel):
+        for name in type(values).model_fields:
+            yield from secrets_of(getattr(values, name))
+    elif isinstance(values, Mapping):
+        for inner in values.values():
+            yield from secrets_of(inner)
+    elif isinstance(values, tuple | list):
+        for inner in values:
+            yield from secrets_of(inner)
 
 
 # -- when it cannot run ------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from random import Random
 import trio
 
 from daemon.backoff import delay
+from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.observe.logs import Log
 
 BASE_SECONDS = 1.0
@@ -24,8 +25,14 @@ async def supervise(
     while True:
         try:
             await run()
-        except Exception:
-            log.exception("task failed, beginning again", symbol="💥", task=name)
+        except Exception:  # noqa: BLE001 - the boundary of the task
+            log.event(
+                UNEXPECTED_ERROR,
+                where="side_task",
+                what="task failed, beginning again",
+                task=name,
+                exc_info=True,
+            )
         else:
             return
         wait = delay(

@@ -1,6 +1,6 @@
 """The few texts that the daemon says by itself, in Spanish and in English.
 
-Customers read the first five; the model reads the rest. Everything else that a customer reads was
+Customers read the apologies and notices; the model reads the rest. Everything else that a customer reads was
 written by the model or by a person of the business. Each text can be replaced in the configuration
 (table ``[texts]``).
 """
@@ -27,6 +27,8 @@ class Texts:
     ``{chat}``, ``{reason}``, ``{summary}`` and ``{link}``."""
     budget: str
     """To the customer, once a day, when the budget of the day is spent."""
+    call: str
+    """To the customer, after a missed call, where the configuration wants it."""
     agent_note: str
     """In the thread, before the words of an agent: a template with ``{name}``."""
     date_label: str
@@ -64,6 +66,10 @@ _BUILT_IN = MappingProxyType(
                 "Por hoy no puedo seguir respondiéndote por aquí."
                 " Ya tenemos tu mensaje y una persona del equipo te escribirá."
             ),
+            call=(
+                "Hola, por aquí no podemos contestar llamadas."
+                " ¿Nos escribes, por favor, en qué te podemos ayudar?"
+            ),
             agent_note="[Mensaje manual de {name}]",
             date_label="Fecha",
             time_label="Hora",
@@ -91,6 +97,7 @@ _BUILT_IN = MappingProxyType(
                 "I cannot go on answering you here today."
                 " We have your message, and a person of the team will write to you."
             ),
+            call="Hello, we cannot take calls here. Could you write to us what you need, please?",
             agent_note="[Message written by {name}]",
             date_label="Date",
             time_label="Time",

@@ -1,4 +1,4 @@
-"""Example tools for a small hotel: looking up free rooms, and booking one.
+"""Example tools for a small hotel: looking up free rooms, booking one, showing the way.
 
 Copy this file and put your own system behind it. The sandbox uses it as it is.
 """
@@ -11,6 +11,9 @@ from daemon.tools.tool import ToolContext, tool
 
 ROOMS = {"101": ("doble", 180_000), "102": ("doble", 180_000), "201": ("suite", 320_000)}
 """Room, its kind, and its price a night in pesos."""
+
+HOTEL = (4.711, -74.0721)
+"""Where the hotel is, in degrees."""
 
 BOOKINGS = Path("data/hotel-bookings.jsonl")
 """Where bookings are kept; your hotel's own system in real life."""
@@ -57,6 +60,16 @@ def book_room(
     with BOOKINGS.open("a", encoding="utf-8") as file:
         file.write(json.dumps(booking) + "\n")
     return {"booked": True, "reference": context.idempotency_key[:8]}
+
+
+@tool(effects=True, idempotent=True)
+async def show_way(context: ToolContext) -> str:
+    """Show the customer on a map where the hotel is, and ask how they will come."""
+    await context.send_location(*HOTEL, name="Hotel Recado", address="Cra 7 # 1-20")
+    await context.send_buttons(
+        "¿Cómo piensa llegar?", {"taxi": "En taxi", "carro": "En mi carro", "bus": "En bus"}
+    )
+    return "The map and the question were sent. Say nothing more than that you wait for the answer."
 
 
 def _bookings() -> list[dict[str, str]]:

@@ -94,6 +94,17 @@ class Connection:
                 )
             return _object(answer.content)
 
+    async def fetch(self, path: str, body: JsonObject) -> bytes:
+        """POST a JSON object and return the file that is the answer, whole."""
+        with _errors_translated():
+            answer = await self._client.post(
+                path,
+                content=msgspec.json.encode(body),
+                cast_to=httpx2.Response,
+                options={"headers": {"Accept": "application/octet-stream"}},
+            )
+            return answer.content
+
     async def create(
         self, body: JsonObject, reader: ResponseReader, *, on_line: Callable[[], None]
     ) -> None:
@@ -133,6 +144,22 @@ class Connection:
         """POST the cancellation of a stored response."""
         with _errors_translated(stored=True):
             await self._client.post(_path(response_id) + "/cancel", cast_to=httpx2.Response)
+
+    async def transcribe(
+        self, sound: tuple[str, bytes, str], *, model: str, language: str = ""
+    ) -> str:
+        """Have a recording (name, bytes, type) put into words; ``language`` is a hint."""
+        with _errors_translated():
+            answer = await self._client.audio.transcriptions.create(
+                file=sound,
+                model=model,
+                language=language or openai.omit,
+                response_format="json",
+            )
+        text = getattr(answer, "text", None)
+        if not isinstance(text, str):
+            raise ModelTemporary("the model server's answer holds no transcript")
+        return text.strip()
 
 
 def _path(response_id: str) -> str:

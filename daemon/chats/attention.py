@@ -56,6 +56,8 @@ class Attention:
         """True while the chat's task brings a turn to its outcome."""
         self.came_late = False
         """News came that the answer under way could not take in."""
+        self.by_hand = False
+        """True while an agent's own words are being sent: those no pause holds up."""
         self._rules = rules
         self._pause_seconds = pause_seconds
         self._agent_seconds = agent_seconds
@@ -152,7 +154,7 @@ class Attention:
     def check(self) -> None:
         """Raise Stopping or TakenOver if the work must not go on."""
         self.stop_if_asked()
-        if self.is_paused:
+        if self.is_paused and not self.by_hand:
             raise TakenOver
 
     def stop_if_asked(self) -> None:

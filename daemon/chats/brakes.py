@@ -11,6 +11,7 @@ from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
 from daemon.ledger import NewPart, Turn
 from daemon.model import JsonObject, Text
+from daemon.observe.events import BUDGET_SPENT
 from daemon.observe.logs import Log
 
 
@@ -29,9 +30,9 @@ async def stop_for_budget(
     if told:
         needs.metrics.fallbacks.inc()
     if whose == "total" and await needs.store.usage.alert(day):
-        log.error("the budget of the day is spent", symbol="🚨", day=day)
+        log.event(BUDGET_SPENT, day=day)
     elif whose == "contact" and told:
-        log.warning("a contact's budget is spent", symbol="🚨", chat=turn.key.chat, day=day)
+        log.warning("a contact's budget is spent", symbol="🚨", chat=turn.key, day=day)
     await needs.store.turns.close(turn, "handed_off", reason="budget", items=items, now=now)
 
 
@@ -61,7 +62,7 @@ async def stop_loop(turn: Turn, attention: Attention, needs: Dependencies, log: 
     log.warning(
         "a talk with a machine, the chat is paused",
         symbol="🚨",
-        chat=turn.key.chat,
+        chat=turn.key,
         why=why,
         minutes=round(rules.pause_seconds / 60, 1),
     )

@@ -13,6 +13,7 @@ from daemon.chats.dependencies import Dependencies
 from daemon.chats.run_progress import Progress
 from daemon.ledger import RecordedCall, Run, Turn
 from daemon.model import FunctionCall
+from daemon.observe.events import FUNCTION_ENDED, FUNCTION_FAILED, FUNCTION_STARTED
 from daemon.store.runs import call_key
 from daemon.tools.context import ToolContext
 
@@ -89,11 +90,11 @@ async def _call(
     progress.effects = progress.effects or effects
     row = await needs.store.runs.call_started(run, number, call, effects=effects, now=needs.now())
     started = trio.current_time()
-    needs.log.info("tool started", tool=call.name, turn=turn.request_id)
+    needs.log.event(FUNCTION_STARTED, tool=call.name, call=call.call_id)
     conversation = CallConversation(turn, key, progress, needs)
     context = ToolContext(
         key=turn.key,
-        contact_name=turn.messages[-1].message.author_name if turn.messages else "",
+        contact_name=turn.contact_name,
         language=needs.rules.language,
         idempotency_key=key,
         recent_messages=needs.store.threads.recent_lines,
@@ -108,8 +109,8 @@ async def _call(
     seconds = trio.current_time() - started
     needs.metrics.tool.observe(seconds)
     await needs.store.runs.call_ended(row, output, failed=failed, now=needs.now())
-    level = needs.log.warning if failed else needs.log.info
-    level("tool failed" if failed else "tool ended", tool=call.name, seconds=round(seconds, 3))
+    ended = FUNCTION_FAILED if failed else FUNCTION_ENDED
+    needs.log.event(ended, tool=call.name, call=call.call_id, seconds=round(seconds, 3))
     return output
 
 

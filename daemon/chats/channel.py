@@ -4,11 +4,14 @@ All chats share it. When the channel itself refuses (not linked, not paid, forbi
 is held and one chat at a time tries again; people are told once, not at every try.
 """
 
+import math
+
 import trio
 
 from daemon.breaker import Breaker
 from daemon.chats.attention import Attention
 from daemon.errors import WhapiChannelTrouble
+from daemon.observe.events import CHANNEL_BACK, CHANNEL_TROUBLE
 from daemon.observe.logs import Log
 
 TROUBLE_BASE_SECONDS = 1.0
@@ -32,6 +35,15 @@ class Channel:
         )
         self.trouble = ""
         """Why sends are held; empty while they are not."""
+        self.doubt = trio.Event()
+        """Set when something says that the channel may not be well: whoever watches it asks."""
+        self._held = False
+        self._waiting: set[Attention] = set()
+
+    async def wait_until_well(self, attention: Attention) -> None:
+        """Wait while it is known that nothing can be sent. Raises Stopping or TakenOver."""
+        while self._held:
+            await self._wait(attention, math.inf)
 
     async def wait_turn(self, attention: Attention) -> None:
         """Wait until a message may be sent.
@@ -39,20 +51,49 @@ class Channel:
         The caller then makes one send and reports it by `worked`, `refused` or `undecided`. Raises
         Stopping or TakenOver while waiting.
         """
+        await self.wait_until_well(attention)
         if self._interval:
             now = trio.current_time()
             self._free_at = max(self._free_at, now - BURST * self._interval) + self._interval
             if self._free_at > now:
                 await attention.rest(self._free_at - now)
         # Last, since whoever is let through here has to report.
-        while (wait := self._breaker.wait(trio.current_time())) > 0:
-            await attention.rest(wait)
+        while self._held or (wait := self._breaker.wait(trio.current_time())) > 0:
+            await self._wait(attention, math.inf if self._held else wait)
+
+    async def _wait(self, attention: Attention, seconds: float) -> None:
+        """Wait so long, or until something has changed."""
+        attention.check()
+        self._waiting.add(attention)
+        try:
+            await attention.woken(seconds)
+        finally:
+            self._waiting.discard(attention)
+        attention.check()
+
+    def hold(self, reason: str) -> None:
+        """Nothing can be sent until `go_on`; whoever is about to send waits.
+
+        ``reason`` is what is wrong, empty if nothing is and it will pass.
+        """
+        self._held = True
+        self.trouble = reason
+
+    def go_on(self, *, well: bool) -> None:
+        """Sends may be tried again. ``well``: they will work, whatever was refused before."""
+        if well:
+            self._breaker.succeeded()
+        if well or not self._breaker.is_open:
+            self.trouble = ""
+        self._held = False
+        for attention in self._waiting:
+            attention.wake()
 
     def worked(self) -> None:
         """The channel took a request: it is well."""
-        if self._breaker.succeeded():
+        if self._breaker.succeeded() and not self._held:
             self.trouble = ""
-            self._log.info("channel is back, sends go on", symbol="✅")
+            self._log.event(CHANNEL_BACK)
 
     def undecided(self) -> None:
         """A request told nothing of the channel, such as a cut one: the next may try."""
@@ -60,6 +101,8 @@ class Channel:
 
     def refused(self, error: WhapiChannelTrouble) -> None:
         """The channel refused a request for a reason of its own."""
-        self.trouble = str(error)
+        if not self._held:
+            self.trouble = str(error)
+        self.doubt.set()
         if self._breaker.failed(trio.current_time()):
-            self._log.error("channel trouble, sends are held", symbol="🚨", error=str(error))
+            self._log.event(CHANNEL_TROUBLE, error=str(error))

@@ -1,6 +1,8 @@
 """The task of one chat: its lock, its queue, and its memory of what the customer is doing."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 import trio
@@ -10,10 +12,13 @@ from daemon.chats.attention import Attention, Stopping, TakenOver
 from daemon.chats.brakes import stop_loop
 from daemon.chats.delivery import Delivery
 from daemon.chats.dependencies import Dependencies
-from daemon.chats.turn import TurnWork
+from daemon.chats.turn import TurnWork, log_end
 from daemon.ledger import StoredMessage, Turn
 from daemon.model import ChatKey, JsonObject
-from daemon.reading import agent_items, burst_item
+from daemon.observe.events import NEW_CONVERSATION, TAKEOVER
+from daemon.observe.logs import about
+from daemon.reading import agent_items, burst_item, kept
+from daemon.reading_media import Seen
 from daemon.window import Window, closes_at
 
 Doing = Literal["idle", "gathering", "waiting", "thinking", "sending", "paused", "loop"]
@@ -30,8 +35,12 @@ class Chat:
         attention: Attention,
         *,
         shorten: Callable[[ChatKey, int], None],
+        mark_read: Callable[[ChatKey, list[str]], None],
     ) -> None:
-        """``shorten`` begins to bring the thread into a budget of tokens, and returns at once."""
+        """``shorten`` begins to bring the thread into a budget of tokens, and returns at once.
+
+        So does ``mark_read``, which shows the customer that some messages were read.
+        """
         self.key = key
         self.attention = attention
         self.doing: Doing = "idle"
@@ -43,9 +52,12 @@ class Chat:
         """When the last turns were taken up, oldest first, on trio's clock."""
         self._flooded = False
         """True while the window is held open because of the chat's pace."""
+        self._is_new = False
+        """True until the first turn of a conversation that the model knows nothing of."""
         self._needs = needs
         self._delivery = Delivery(key, needs, attention)
         self._shorten = shorten
+        self._mark_read = mark_read
 
     async def run(self) -> None:
         """Work until there has been nothing to do for the idle time, or the daemon stops.
@@ -56,6 +68,7 @@ class Chat:
         record = await self._needs.store.threads.chat(self.key)
         self.attention.paused_until = max(self.attention.paused_until, record.paused_until)
         self.attention.loop_until = max(self.attention.loop_until, record.loop_until)
+        self._is_new = not record.context_at
         await self._remember_pace()
         try:
             turn = await self._needs.store.turns.living(self.key)
@@ -109,7 +122,7 @@ class Chat:
         if not self._flooded:
             self._flooded = True
             self._needs.metrics.brakes.labels("flood").inc()
-            self._needs.log.warning("too many turns, answered later", chat=self.key.chat)
+            self._needs.log.warning("too many turns, answered later")
         return free
 
     async def _remember_pace(self) -> None:
@@ -144,6 +157,9 @@ class Chat:
         if turn is None:
             return
         self._flooded = False
+        if self._is_new:
+            self._is_new = False
+            self._needs.log.event(NEW_CONVERSATION, name=turn.contact_name)
         pace = self._needs.rules.brakes.turns_per_minute
         self._taken = [*self._taken, trio.current_time()][-pace:] if pace else []
         left_over = window.messages - len(turn.messages)
@@ -185,7 +201,8 @@ class Chat:
         if not self.attention.is_paused:
             customers = ()
         now = self._needs.now()
-        items = self._conversation(theirs, customers)
+        seen = await self._needs.attachments.known([stored.message for stored in customers])
+        items = self._conversation(theirs, customers, seen)
         if items:
             await threads.note_waiting(
                 self.key,
@@ -198,17 +215,18 @@ class Chat:
                 now=now,
             )
         if theirs:
-            self._needs.log.info(
-                "MANUAL_SYNC_SUCCESS", symbol="👥", chat=self.key.chat, messages=len(theirs)
-            )
+            self._needs.log.info("MANUAL_SYNC_SUCCESS", symbol="👥", messages=len(theirs))
 
     def _conversation(
-        self, theirs: tuple[StoredMessage, ...], customers: tuple[StoredMessage, ...]
+        self,
+        theirs: tuple[StoredMessage, ...],
+        customers: tuple[StoredMessage, ...],
+        seen: Seen,
     ) -> list[JsonObject]:
         """Both sides' words in the order they were written."""
         items: list[JsonObject] = []
         side: list[StoredMessage] = []
-        everything = sorted((*theirs, *customers), key=lambda stored: stored.seq)
+        everything = kept(sorted((*theirs, *customers), key=lambda stored: stored.seq))
         for number, stored in enumerate(everything):
             side.append(stored)
             last = number + 1 == len(everything)
@@ -216,7 +234,7 @@ class Chat:
                 items += (
                     agent_items(side, self._needs.texts)
                     if stored.message.from_me
-                    else [burst_item(side)]
+                    else [burst_item(side, seen)]
                 )
                 side = []
         return items
@@ -227,7 +245,9 @@ class Chat:
         """Bring a turn to its outcome."""
         self.attention.working = True
         try:
-            await self._answer_and_deliver(turn)
+            with about(turn=turn.request_id):
+                await self._answer_and_deliver(turn)
+            await self._needs.attachments.let_go(turn)
             until = await self._needs.store.escalations.paused_until(turn)
             self.attention.paused_until = max(self.attention.paused_until, until)
         finally:
@@ -237,13 +257,18 @@ class Chat:
         needs = self._needs
         started = trio.current_time()
         budget = needs.rules.history_tokens
-        log = needs.log.bind(turn=turn.request_id)
         if turn.state == "open":
             self._now_doing("thinking", turn.request_id)
             if not turn.attempts:
-                await stop_loop(turn, self.attention, needs, log)
+                await stop_loop(turn, self.attention, needs, needs.log)
             work = TurnWork(
-                turn, needs, self.attention, log, say=self._say_what_waits, waiting=self._waits
+                turn,
+                needs,
+                self.attention,
+                needs.log,
+                say=self._say_what_waits,
+                waiting=self._waits,
+                mark_read=partial(self._mark_read, self.key),
             )
             answered = await work.answer()
             budget = work.history_budget
@@ -257,18 +282,13 @@ class Chat:
         except TakenOver:
             await self._delivery.leave_to_agent(turn)
             needs.metrics.turns.labels("handed_off").inc()
+            needs.log.event(TAKEOVER, name=turn.contact_name)
+            log_end(turn, "handed_off", needs)
             return
         outcome = await needs.store.turns.finish(turn, now=needs.now())
         needs.metrics.turns.labels(outcome).inc()
         needs.metrics.turn.observe(trio.current_time() - started)
-        log.info(
-            "turn ended",
-            symbol="🤖",
-            chat=self.key.chat,
-            outcome=outcome,
-            messages=len(turn.messages),
-            seconds=round(trio.current_time() - started, 2),
-        )
+        log_end(turn, outcome, needs)
         self._shorten(self.key, budget)
 
     def _waits(self, waiting: bool) -> None:  # noqa: FBT001 - the only argument
@@ -280,3 +300,5 @@ class Chat:
             await self._delivery.deliver()
         except TakenOver:
             await self._needs.store.outbox.drop(self.key, "an agent has the chat")
+            with suppress(TakenOver):  # what the agent has written in the dashboard is said
+                await self._delivery.deliver()

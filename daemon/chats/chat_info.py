@@ -6,7 +6,7 @@ one and delays it hardly.
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -56,6 +56,8 @@ class ChatInfoCache:
         self._log = log
         self._limit = limit
         self._entries: OrderedDict[ChatKey, _Entry] = OrderedDict()
+        self._changes = 0
+        """How many changes have been told of; an answer that was asked for before is old."""
 
     async def details(self, key: ChatKey) -> ChatDetails | None:
         """What Whapi knows of a chat; None if it cannot say within a second and never could."""
@@ -63,17 +65,18 @@ class ChatInfoCache:
         if entry is not None and trio.current_time() < entry.until:
             self._entries.move_to_end(key)
             return entry.details
+        changes = self._changes
         with trio.move_on_after(PATIENCE_SECONDS) as scope:
             try:
                 info = await self._gateway.get_chat(key.chat)
             except WhapiError as error:
-                self._log.debug("chat not looked up", chat=key.chat, error=str(error))
+                self._log.debug("chat not looked up", chat=key, error=str(error))
             else:
                 details = _details_of(info)
-                self._keep(key, details, FRESH_SECONDS)
+                self._keep(key, details, FRESH_SECONDS if changes == self._changes else 0)
                 return details
         if scope.cancelled_caught:
-            self._log.debug("chat not looked up in time", chat=key.chat)
+            self._log.debug("chat not looked up in time", chat=key)
         # A change of the labels may have been told meanwhile.
         entry = self._entries.get(key)
         details_then = entry.details if entry else None
@@ -82,10 +85,17 @@ class ChatInfoCache:
 
     def labels_changed(self, key: ChatKey, labels: tuple[str, ...]) -> None:
         """Whapi tells that a chat's labels are these now."""
+        self._change(key, labels=labels)
+
+    def renamed(self, key: ChatKey, name: str) -> None:
+        """Whapi tells that a contact or chat is saved under this name now."""
+        self._change(key, name=name)
+
+    def _change(self, key: ChatKey, **fields: Any) -> None:
+        self._changes += 1
         entry = self._entries.get(key)
         if entry is not None and entry.details is not None:
-            details = replace(entry.details, labels=labels)
-            self._entries[key] = replace(entry, details=details)
+            self._entries[key] = replace(entry, details=replace(entry.details, **fields))
 
     def forget(self, key: ChatKey) -> None:
         """Ask Whapi again at the next turn of a chat: we have changed something there."""

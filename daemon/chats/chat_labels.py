@@ -53,6 +53,10 @@ class ChatLabels:
             await self._gateway.remove_label(self._ids[_folded(name)], key.chat)
         return ""
 
+    def forget(self) -> None:
+        """The channel's labels have been changed: they are read anew when they are needed."""
+        self._read_at = float("-inf")
+
     async def _refresh(self) -> None:
         """Read the labels if they are old; those who want them at the same time read them once."""
         async with self._reading:

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.escalation import notice
 from daemon.chats.run_progress import Progress
+from daemon.chats.tool_files import keep_file
 from daemon.errors import WhapiError
-from daemon.ledger import Turn
+from daemon.ledger import NewPart, Turn
 from daemon.model import JsonObject
+from daemon.observe.events import HANDED_TO_PERSON
+from daemon.outgoing import WITH_MEDIA, reaction_part
 from daemon.tools.context import Urgency
 
 
@@ -29,9 +32,23 @@ class CallConversation:
 
     async def say(self, text: str) -> bool:
         """See the protocol."""
+        return await self._speak(NewPart(text))
+
+    async def send(self, part: NewPart) -> bool:
+        """See the protocol."""
+        if part.kind in WITH_MEDIA and "://" not in part.payload["source"]:
+            part = await keep_file(part, self._needs)
+        return await self._speak(part)
+
+    async def react(self, emoji: str) -> bool:
+        """See the protocol."""
+        messages = self._turn.messages
+        return await self._speak(reaction_part(emoji, messages[-1].message.id if messages else ""))
+
+    async def _speak(self, part: NewPart) -> bool:
         ordinal = self._said
         self._said += 1
-        return not self._over and await self._progress.speak(self._key, ordinal, text)
+        return not self._over and await self._progress.speak(self._key, ordinal, part)
 
     async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
         """See the protocol. The pause begins with the write that ends the turn."""
@@ -40,7 +57,7 @@ class CallConversation:
         words = notice(
             needs.texts.escalation,
             chat=turn.key.chat,
-            name=turn.messages[-1].message.author_name if turn.messages else "",
+            name=turn.contact_name,
             reason=reason,
             summary=summary,
             urgency=urgency,
@@ -56,7 +73,7 @@ class CallConversation:
             now=needs.now(),
         )
         if new:
-            needs.log.warning("chat handed to a person", symbol="🙋", chat=turn.key.chat)
+            needs.log.event(HANDED_TO_PERSON, chat=turn.key, name=turn.contact_name)
         if rules.label:
             await self._label(rules.label)
         return new
@@ -100,4 +117,6 @@ async def facts_item(turn: Turn, needs: Dependencies) -> list[JsonObject]:
     if not facts:
         return []
     lines = "\n".join(f"{fact.id}: {fact.text}" for fact in facts)
-    return [{"role": "developer", "content": f"[Remembered about this customer]\n{lines}"}]
+    # A group has facts of its own: what is known of its members stays in their own chats.
+    whom = "group" if turn.key.chat.endswith("@g.us") else "customer"
+    return [{"role": "developer", "content": f"[Remembered about this {whom}]\n{lines}"}]

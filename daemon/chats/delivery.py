@@ -9,7 +9,9 @@ import trio
 from daemon.backoff import delay
 from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.fates import report_fates
 from daemon.chats.typing_indicator import show, take_away
+from daemon.chats.voicing import make_voice, outgoing, write_instead
 from daemon.errors import (
     WhapiChannelTrouble,
     WhapiError,
@@ -18,7 +20,9 @@ from daemon.errors import (
     WhapiUnknownOutcome,
 )
 from daemon.ledger import OutboxRow, Turn
-from daemon.model import ChatKey, Text
+from daemon.model import ChatKey
+from daemon.observe.events import WHAPI_ERROR
+from daemon.outgoing import REPEATABLE, Outgoing, likeness, likeness_of
 from daemon.split import pause_before_next
 
 FIRST_TYPING_SECONDS = 3.0
@@ -31,6 +35,8 @@ CLOCK_TOLERANCE_SECONDS = 2 * 3600.0
 Earlier messages of the same words are told apart by their ids, which the store knows."""
 
 LISTED_MESSAGES = 50
+MAX_REPETITIONS = 3
+"""A reaction that was sent so often without an answer is let be."""
 
 WRITTEN_BY_HAND = frozenset({"mobile", "web"})
 """Sources of what a person typed: the same words from there are not our send."""
@@ -57,21 +63,35 @@ class Delivery:
                 typing = self._needs.rules.typing
                 ended = await self._say(row, first=not said)
                 typing = typing and ended.state != "sent"  # a message ends the indicator
-                said = row.body
+                said = row.body or row.kind
         finally:
             if typing:
                 await take_away(self._key.chat, self._needs)
 
     async def _say(self, row: OutboxRow, *, first: bool) -> OutboxRow:
         """Say one message, in as many attempts as it takes; gives the row as it ends."""
-        while row.state in {"pending", "sending", "unknown"}:
-            self._attention.check()
-            if row.state == "pending":
-                await self._type(row, first=first)
-                await self._needs.channel.wait_turn(self._attention)
-                row = await self._send(row)
-            else:
-                row = await self._settle(row)
+        if row.kind == "voice":  # one before it may have turned it into written words
+            row = await self._needs.store.outbox.row(row.id)
+        self._attention.by_hand = bool(row.author)
+        try:
+            while row.state in {"pending", "sending", "unknown"}:
+                self._attention.check()
+                if row.state == "pending":
+                    # Before anything is shown: nobody is to be seen typing for hours.
+                    await self._needs.channel.wait_until_well(self._attention)
+                    row = await self._make_ready(row, first=first)
+                    message = await outgoing(row, self._needs)
+                    if message is None:
+                        await self._needs.store.outbox.failed(row, "its file is gone")
+                        return await self._needs.store.outbox.row(row.id)
+                    await self._needs.channel.wait_turn(self._attention)
+                    row = await self._send(row, message)
+                else:
+                    row = await self._settle(row)
+        finally:
+            self._attention.by_hand = False
+        if row.kind == "voice" and row.state == "sent":
+            self._needs.metrics.voice_replies.labels("sent").inc()
         return row
 
     async def leave_to_agent(self, turn: Turn) -> None:
@@ -89,20 +109,32 @@ class Delivery:
             now=needs.now(),
         )
 
-    async def _type(self, row: OutboxRow, *, first: bool) -> None:
-        """Be seen typing for as long as a person would be."""
-        if not self._needs.rules.typing or row.attempts:
-            return
-        await show(self._key.chat, "typing", self._needs)
-        await self._attention.rest(FIRST_TYPING_SECONDS if first else NEXT_TYPING_SECONDS)
+    async def _make_ready(self, row: OutboxRow, *, first: bool) -> OutboxRow:
+        """Be seen typing for as long as a person would be, or recording a voice note.
 
-    async def _send(self, row: OutboxRow) -> OutboxRow:
+        That is made meanwhile; the row comes back as text if it cannot be.
+        """
+        needs, spoken = self._needs, row.kind == "voice"
+        shown = needs.rules.typing and not (row.attempts or row.author or row.kind == "reaction")
+        ready_at = trio.current_time() + (FIRST_TYPING_SECONDS if first else NEXT_TYPING_SECONDS)
+        if shown:
+            await show(self._key.chat, "recording" if spoken else "typing", needs)
+        if spoken:
+            row = await make_voice(row, needs)
+            self._attention.check()  # that may have taken a while
+        if shown and spoken and row.kind == "text":
+            await show(self._key.chat, "typing", needs)
+        if shown:
+            await self._attention.rest(ready_at - trio.current_time())
+        return row
+
+    async def _send(self, row: OutboxRow, message: Outgoing) -> OutboxRow:
         """Make one attempt; gives the row as it is afterwards."""
         needs, outbox = self._needs, self._needs.store.outbox
         await outbox.sending(row, now=needs.now())
         started = trio.current_time()
         try:
-            message_id = await needs.gateway.send_text(self._key.chat, row.body, quoted=row.quoted)
+            message_id = await needs.gateway.send(self._key.chat, message)
         except WhapiUnknownOutcome as error:
             needs.channel.undecided()
             self._failed("send of unknown outcome", row, error)
@@ -110,6 +142,8 @@ class Delivery:
         except WhapiRejected as error:
             needs.channel.worked()
             self._failed("send refused", row, error)
+            if row.kind == "voice":
+                return await write_instead(row, str(error), "refused", needs)
             await outbox.failed(row, str(error))
             return await outbox.row(row.id)
         except WhapiChannelTrouble as error:
@@ -123,8 +157,16 @@ class Delivery:
             return await outbox.row(row.id)
         needs.channel.worked()
         needs.metrics.send.observe(trio.current_time() - started)
-        await outbox.sent(row, message_id, now=needs.now())
-        return await outbox.row(row.id)
+        return await self._sent(row, message_id)
+
+    async def _sent(self, row: OutboxRow, message_id: str) -> OutboxRow:
+        """It was said; pending again if WhatsApp has told already that it could not deliver it."""
+        needs, now = self._needs, self._needs.now()
+        fates = await needs.store.outbox.sent(
+            row, message_id, now=now, resend_since=now - needs.rules.max_age_seconds
+        )
+        report_fates(fates, needs.metrics, needs.log)
+        return await needs.store.outbox.row(row.id)
 
     async def _await_echo(self, row: OutboxRow) -> OutboxRow:
         """Give the echo of a send time to come; it settles the row in the store and wakes us.
@@ -161,6 +203,10 @@ class Delivery:
         row = await self._await_echo(row)
         if row.state != "unknown":
             return row
+        if row.kind in REPEATABLE:
+            again = row.attempts < MAX_REPETITIONS
+            await (outbox.repeat(row) if again else outbox.failed(row, "no answer"))
+            return await outbox.row(row.id)
         since = row.attempted_at - CLOCK_TOLERANCE_SECONDS
         try:
             listed = await needs.gateway.list_messages(
@@ -171,25 +217,21 @@ class Delivery:
         except WhapiError as error:
             await self._back_off(row, error)
             return await outbox.row(row.id)
-        ours = [
-            m
-            for m in listed
-            if isinstance(m.content, Text)
-            and m.content.body == row.body
-            and m.source not in WRITTEN_BY_HAND
-        ]
+        like = likeness(row.kind, row.body, row.payload)
+        ours = [m for m in listed if likeness_of(m) == like and m.source not in WRITTEN_BY_HAND]
         known = await outbox.known_ids([m.id for m in ours])
         unclaimed = [m for m in ours if m.id not in known]
-        # The same words said before, and listed under another id than we know, are not this send.
+        # The same said before, and listed under another id than we know, are not this send.
         listed_ids = {m.id for m in listed}
-        said = await outbox.said_since(self._key, row.body, since)
+        said = await outbox.said_since(self._key, like, since)
         others = sum(message_id not in listed_ids for message_id in said)
         if len(unclaimed) <= others:
             self._needs.log.warning("send not found in the chat, repeating", outbox=row.id)
             await outbox.repeat(row)
-        else:
-            await outbox.sent(row, unclaimed[0].id, now=needs.now())
-        return await outbox.row(row.id)
+            return await outbox.row(row.id)
+        return await self._sent(row, unclaimed[0].id)
 
     def _failed(self, what: str, row: OutboxRow, error: WhapiError) -> None:
-        self._needs.log.warning(what, symbol="❌", outbox=row.id, error=str(error))
+        self._needs.log.event(
+            WHAPI_ERROR, chat=self._key, operation=what, outbox=row.id, error=str(error)
+        )

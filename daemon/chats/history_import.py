@@ -9,7 +9,8 @@ from daemon.chats.dependencies import Dependencies
 from daemon.errors import WhapiError
 from daemon.ledger import Turn
 from daemon.model import JsonObject, Message
-from daemon.reading import as_lines, verdict
+from daemon.reading import as_lines
+from daemon.verdicts import nothing_to_answer
 
 PATIENCE_SECONDS = 3.0
 """How long a customer's first answer may wait for the history; without it the answer goes on."""
@@ -25,6 +26,8 @@ async def import_history(turn: Turn, needs: Dependencies) -> None:
     failure is only noted. A crash in between leaves the thread blank, to be begun again.
     """
     count = needs.rules.import_messages
+    if turn.key.chat.endswith("@g.us"):
+        return  # what a group said before somebody addressed us is told with that message
     if not count or not turn.messages or not await needs.store.memories.is_blank(turn.key):
         return
     listed: tuple[Message, ...] = ()
@@ -35,17 +38,17 @@ async def import_history(turn: Turn, needs: Dependencies) -> None:
             )
         except WhapiError as error:
             # A number nobody wrote with before is unknown there, which is no fault.
-            needs.log.debug("no earlier messages", chat=turn.key.chat, error=str(error))
+            needs.log.debug("no earlier messages", chat=turn.key, error=str(error))
             return
     if scope.cancelled_caught:
-        needs.log.warning("earlier messages did not come in time", chat=turn.key.chat)
+        needs.log.warning("earlier messages did not come in time", chat=turn.key)
         return
     first = turn.messages[0].message
     known = {stored.message.id for stored in turn.messages}
     items = earlier_items(listed, known=known, before=first.sent_at, count=count)
     imported = await needs.store.memories.begin_with(turn.key, items, now=needs.now())
     if imported and items:
-        needs.log.info("earlier messages imported", chat=turn.key.chat, items=len(items) - 2)
+        needs.log.info("earlier messages imported", chat=turn.key, items=len(items) - 2)
 
 
 def earlier_items(
@@ -61,7 +64,8 @@ def earlier_items(
         message
         for message in listed
         if message.id not in known
-        and not verdict(message)
+        and not nothing_to_answer(message)
+        and not message.disappears
         and (not before or message.sent_at < before)
     ]
     sides = groupby(reversed(earlier[:count]), key=lambda message: message.from_me)

@@ -1,11 +1,17 @@
 """The way in: a webhook call is read, stored, and its chats are woken."""
 
+from typing import Any
+
+import msgspec
+
+from daemon.chats.arriving_files import keep_files, read_webhook
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.fates import report_fates
 from daemon.chats.registry import ChatRegistry
-from daemon.ledger import Accepted, Arrival
-from daemon.model import Message, Presence, Text, Webhook
-from daemon.reading import verdict
-from daemon.whapi.wire import parse_webhook
+from daemon.ledger import Accepted, Arrival, NewPart
+from daemon.model import Call, Media, Message, Presence, Text, Webhook
+from daemon.observe.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, VOICE
+from daemon.verdicts import verdict
 
 SHOWN_CHARACTERS = 60
 """How much of a message a log line shows."""
@@ -25,16 +31,27 @@ class Intake:
         if the body cannot be read, StoreUnavailable if it is not stored.
         """
         needs = self._needs
-        webhook = parse_webhook(body, path_event=path_event)
         now = needs.now()
+        nonce = f"{needs.random.getrandbits(64):016x}"
+        parsed, opened = await read_webhook(body, path_event, nonce=nonce)
+        webhook, verdicts = await self._judge(parsed, now)
+        limits = needs.attachments.rules
+        webhook = await keep_files(
+            webhook, opened, verdicts, folder=limits.showing.folder, limit=limits.max_bytes
+        )
+        await self._take_calls(webhook, now)
         pause = needs.rules.pause_seconds
         accepted = await needs.store.inbox.accept(
             webhook,
             body,
-            verdicts=[self._verdict(message) for message in webhook.messages],
+            verdicts=verdicts,
             now=now,
             pause_until=now + pause if pause else 0,
+            resend_since=now - needs.rules.max_age_seconds,
         )
+        for message, ignored in zip(webhook.messages, verdicts, strict=True):
+            if not ignored and not message.from_me:
+                needs.attachments.begin(message)
         for arrival in accepted.arrivals:
             self._chats.poke(arrival)
         for key in accepted.echoed:
@@ -42,33 +59,71 @@ class Intake:
         for presence in webhook.presences:
             key = await needs.store.identities.canonical(presence.key)
             self._chats.presence(Presence(key=key, status=presence.status))
+        for fate in accepted.fates:
+            if fate.again:
+                self._chats.wake(fate.key)
+        await self._note_changes(webhook)
+        self._report(webhook, accepted)
+
+    async def _note_changes(self, webhook: Webhook) -> None:
+        """Pass on what is told of labels, names, and the channel itself."""
+        needs = self._needs
         for change in webhook.label_changes:
             key = await needs.store.identities.canonical(change.key)
             needs.chat_info.labels_changed(key, change.labels)
-        self._report(webhook, accepted)
+        for renaming in webhook.name_changes:
+            key = await needs.store.identities.canonical(renaming.key)
+            needs.chat_info.renamed(key, renaming.name)
+        if webhook.labels_changed:
+            needs.labels.forget()
+        needs.channel_state.told(webhook.channel_news)
 
-    def _verdict(self, message: Message) -> str:
-        """Why a message is not answered; empty if it is."""
-        if message.key.chat == self._needs.rules.escalation.chat:
-            return "the agents' own chat"
-        return verdict(message)
+    async def _judge(self, webhook: Webhook, now: float) -> tuple[Webhook, list[str]]:
+        """The call with what the store knows of its messages, and why which are not answered."""
+        needs, policy = self._needs, self._needs.rules.policy
+        known = await needs.store.references.know(
+            webhook.messages,
+            own_ids=policy.own_ids,
+            mentions=policy.groups == "mentions",
+            now=now,
+        )
+        messages = tuple(one.message for one in known)
+        verdicts = [verdict(one, policy) for one in known]
+        return msgspec.structs.replace(webhook, messages=messages), verdicts
+
+    async def _take_calls(self, webhook: Webhook, now: float) -> None:
+        """Note calls to our number and, if that is wanted, say that nobody takes them here.
+
+        Comes before the 200, so that a call that is not noted is told of again.
+        """
+        needs, policy = self._needs, self._needs.rules.policy
+        told = [
+            Call(id=message.id, key=message.key, status="missed", at=message.sent_at)
+            for message in webhook.messages
+            if message.kind == "call" and not message.from_me
+        ]
+        calls = [
+            call
+            for call in (*webhook.calls, *told)
+            if call.key.chat.endswith(("@s.whatsapp.net", "@lid"))
+            and not policy.contacts.refuses({call.key.chat})
+            and not policy.chats.refuses({call.key.chat})
+        ]
+        if not calls:
+            return
+        reply = NewPart(needs.texts.call) if needs.rules.answer_calls else None
+        for key in await needs.store.calls.take_in(calls, reply=reply, now=now):
+            self._chats.wake(key)
 
     def _report(self, webhook: Webhook, accepted: Accepted) -> None:
         metrics, log = self._needs.metrics, self._needs.log
         metrics.duplicates.inc(accepted.duplicates)
+        report_fates(accepted.fates, metrics, log)
         for message in webhook.messages:
-            metrics.count_message(message.kind)
-            if message.from_me:
-                continue
-            content = message.content
-            words = content.body if isinstance(content, Text) else f"[{message.kind}]"
-            log.info(
-                "message",
-                symbol="👤",
-                name=message.author_name,
-                chat=message.key.chat,
-                text=words[:SHOWN_CHARACTERS],
-            )
+            if not message.from_me:
+                metrics.count_message(message.kind)
+            if accepted.stored and not message.from_me:
+                self._report_message(message, accepted.event_id)
         for fault in webhook.unreadable:
             log.warning("part of a webhook could not be read", symbol="⚠", fault=fault)
         for arrival in accepted.arrivals:
@@ -78,4 +133,25 @@ class Intake:
     def _report_takeover(self, arrival: Arrival) -> None:
         if self._needs.rules.pause_seconds:
             self._needs.metrics.takeovers.inc()
-        self._needs.log.info("an agent writes", symbol="👥", chat=arrival.key.chat)
+        self._needs.log.event(MANUAL_MESSAGE, chat=arrival.key)
+
+    def _report_message(self, message: Message, event_id: int) -> None:
+        content = message.content
+        words = f"[{message.kind}]"
+        if isinstance(content, Text) and not message.disappears:
+            words = content.body
+        fields: dict[str, Any] = {}
+        if not isinstance(content, Media):
+            kind, fields["text"] = MESSAGE, words[:SHOWN_CHARACTERS]
+        elif content.medium in {"voice", "audio"}:
+            kind, fields["seconds"] = VOICE, content.seconds
+        else:
+            kind = IMAGE if content.medium == "image" else MEDIA
+        self._needs.log.event(
+            kind,
+            name=message.author_name,
+            chat=message.key,
+            kind=message.kind,
+            request=f"webhook_{event_id}",
+            **fields,
+        )

@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import trio
 
 from daemon.chats.attention import Stopping
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.run_progress import Progress
-from daemon.ledger import Turn
+from daemon.ledger import NewPart, Turn
 from daemon.model import FunctionCall, JsonObject
+from daemon.outgoing import shown_line
 from daemon.store.runs import call_key
 
 MAX_CHARACTERS = 4096
@@ -42,18 +44,19 @@ class Interim:
         """Take nothing more. What is being sent is finished; the rest is sent with the answer."""
         self._open = False
 
-    async def say(self, key: str, ordinal: int, text: str) -> bool:
+    async def say(self, key: str, ordinal: int, part: NewPart) -> bool:
         """Store one message and have it sent; False if it will not be said.
 
         ``key`` is the idempotency key of the call, ``ordinal`` counts what the call says. From
         here on the run has had an effect: it is not superseded any more.
         """
-        words = text.strip()[:MAX_CHARACTERS]
-        if not self._open or not words:
+        if part.kind == "text":
+            part = replace(part, body=part.body.strip()[:MAX_CHARACTERS])
+        if not self._open or (part.kind == "text" and not part.body):
             return False
         self._progress.effects = True
         needs = self._needs
-        new = await needs.store.interim.say(self._turn, key, ordinal, words, now=needs.now())
+        new = await needs.store.interim.say(self._turn, key, ordinal, part, now=needs.now())
         if new:
             needs.log.info("a tool says something", symbol="🤖", turn=self._turn.request_id)
         if self._open:
@@ -109,5 +112,12 @@ async def spoken_items(
     for key in dict.fromkeys(call_key(turn.id, call) for call in calls):
         if key not in known:
             known.add(key)
-            items += [{"role": "assistant", "content": text} for text in said.get(key, ())]
+            items += [_item(part) for part in said.get(key, ())]
     return items
+
+
+def _item(part: NewPart) -> JsonObject:
+    if part.kind == "text":
+        return {"role": "assistant", "content": part.body}
+    line = shown_line(part.kind, part.body, part.payload)
+    return {"role": "developer", "content": line}

@@ -14,6 +14,7 @@ from daemon.compaction import (
     as_input,
     calibrated,
     request_estimate,
+    rough_estimate,
     shown,
 )
 from daemon.context import as_text, context_item, context_line, is_due, subject_of
@@ -45,16 +46,19 @@ async def prepare(
     *,
     budget: int,
     known: Sequence[JsonObject] = (),
+    overheard: Sequence[JsonObject] = (),
 ) -> Prepared:
     """Put together what the model is told: the conversation so far, the moment, the burst.
 
     ``budget`` is what the conversation so far may take, in tokens. ``known`` is told each time,
     beside the instructions, and is no part of the thread: what is remembered of the contact.
+    ``overheard`` comes before the burst and becomes part of the thread with it.
     Called by the task of the turn's chat; takes a second at most beside its reads of the store.
     """
     memory, details = await _recall(turn.key, needs, budget=budget)
     past = shown(memory, budget=budget)
-    context_text, opening = _moment(memory, past, details, needs)
+    context_text, moment = _moment(memory, past, details, needs)
+    opening = (*moment, *overheard)
     request = ModelRequest(
         instructions=needs.rules.instructions,
         items=(*known, *as_input(memory, past), *opening, burst),
@@ -120,5 +124,5 @@ def _compact_at(
     rest = ModelRequest(
         instructions=needs.rules.instructions, items=beside, tools=needs.toolbox.specs
     )
-    estimate = request_estimate(rest) or 0
+    estimate = rough_estimate(rest)
     return int(budget * SERVER_SHARE + estimate * memory.chat.token_ratio)

@@ -1,6 +1,7 @@
 """All chats at work: a task for each chat that has something to do, and none for the others."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import trio
 
@@ -8,17 +9,24 @@ from daemon.backoff import delay
 from daemon.chats.attention import Attention
 from daemon.chats.chat import Chat, Doing
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.meeting import meet
 from daemon.chats.presence import Subscriptions
+from daemon.chats.read_receipts import mark_read
 from daemon.chats.shortening import shorten_thread
-from daemon.errors import StoreError, WhapiError
 from daemon.ledger import Arrival, NewPart
 from daemon.model import ChatKey, Presence
+from daemon.observe.events import RECORDING, TYPING, UNEXPECTED_ERROR
+from daemon.observe.logs import about
 
 MAX_CRASHES = 3
 """A turn that crashes its task so often is given up; the chat's later messages go on."""
 
 CRASH_BASE_SECONDS = 1.0
 CRASH_CAP_SECONDS = 30.0
+
+
+PRESENCES = MappingProxyType({"typing": TYPING, "recording": RECORDING})
+"""What is logged of a contact's presence; the other ones say nothing of the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +100,39 @@ class ChatRegistry:
 
     def presence(self, presence: Presence) -> None:
         """A contact types, records or stops; this alone never starts a task."""
+        kind = PRESENCES.get(presence.status)
+        if kind is not None:
+            self._needs.log.event(kind, chat=presence.key)
         chat = self._chats.get(presence.key)
-        if chat is not None:
+        if chat is not None and self._needs.rules.presence:
             chat.attention.presence(presence.status)
+
+    def renew_presences(self) -> None:
+        """WhatsApp has a new session of ours: it is asked anew about everybody.
+
+        About the contacts of the chats at work now, one after the other; about the others when
+        they write.
+        """
+        self._subscriptions.forget_all()
+        now = trio.current_time()
+        due = [key for key in self._chats if self._subscriptions.is_due(key, now)]
+        if due and not self._stopping:
+            self._start_meeting(due, "presences renewed")
+
+    def prune_presences(self) -> None:
+        """Forget the subscriptions to contacts who have not written for long."""
+        self._subscriptions.prune(trio.current_time())
 
     def pause(self, key: ChatKey, until: float) -> None:
         """An operator has paused or resumed the bot on a chat; the store has it already."""
         chat = self._chats.get(key)
         if chat is not None:
             chat.attention.pause(until)
+
+    def release(self, key: ChatKey) -> bool:
+        """Cancel the run of a chat; it begins again by itself. False if there is none."""
+        chat = self._chats.get(key)
+        return chat is not None and chat.attention.release()
 
     def release_all(self) -> int:
         """Cancel the runs under way; they begin again by themselves. Gives how many."""
@@ -161,12 +193,14 @@ class ChatRegistry:
             now=self._needs.now,
             never_paused=key.chat == self._needs.rules.escalation.chat,
         )
-        chat = self._chats[key] = Chat(key, self._needs, attention, shorten=self._shorten)
+        chat = self._chats[key] = Chat(
+            key, self._needs, attention, shorten=self._shorten, mark_read=self._mark_read
+        )
         if self._idle.is_set():
             self._idle = trio.Event()
         self._nursery.start_soon(self._supervise, chat, name=f"chat {key.chat}")
-        if self._subscriptions.is_due(key):
-            self._nursery.start_soon(self._meet, key, name=f"meeting {key.chat}")
+        if self._subscriptions.is_due(key, trio.current_time()):
+            self._start_meeting([key], f"meeting {key.chat}")
         return chat
 
     async def _supervise(self, chat: Chat) -> None:
@@ -179,11 +213,12 @@ class ChatRegistry:
         try:
             while True:
                 try:
-                    await chat.run()
-                except Exception:
+                    with about(chat=chat.key):
+                        await chat.run()
+                except Exception:  # noqa: BLE001 - contained in the chat
                     crashes += 1
                     self._needs.metrics.chat_crashes.inc()
-                    self._needs.log.exception("chat crashed", symbol="💥", chat=chat.key.chat)
+                    self._fault("chat crashed", chat.key)
                 else:
                     return
                 if not await self._after_crash(chat, crashes):
@@ -192,6 +227,10 @@ class ChatRegistry:
             del self._chats[chat.key]
             if not self._chats:
                 self._idle.set()
+
+    def _fault(self, what: str, key: ChatKey) -> None:
+        """Log and count the exception that is being handled."""
+        self._needs.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
 
     async def _after_crash(self, chat: Chat, crashes: int) -> bool:
         """Wait before the next try; give the turn up after too many. False: leave it alone."""
@@ -215,8 +254,8 @@ class ChatRegistry:
                 now = needs.now()
                 await needs.store.turns.apologise(turn, NewPart(needs.texts.apology), now=now)
                 await needs.store.turns.close(turn, "dead", reason="it crashed its task", now=now)
-        except Exception:
-            needs.log.exception("turn could not be given up", chat=chat.key.chat)
+        except Exception:  # noqa: BLE001 - contained in the chat
+            self._fault("turn could not be given up", chat.key)
             return False
         return True
 
@@ -231,26 +270,19 @@ class ChatRegistry:
         """Ends when the thread is short enough; the turn after a fault tries again."""
         try:
             await shorten_thread(key, budget, self._needs)
-        except Exception:
-            self._needs.log.exception("thread not shortened", symbol="💥", chat=key.chat)
+        except Exception:  # noqa: BLE001 - contained in the chat
+            self._fault("thread not shortened", key)
         finally:
             self._shortening.discard(key)
 
-    async def _meet(self, key: ChatKey) -> None:
-        """Ask to be told when a contact types, and by which other id WhatsApp knows it.
+    def _start_meeting(self, keys: list[ChatKey], name: str) -> None:
+        """Meet contacts beside the tasks of their chats."""
+        if self._nursery is not None:
+            self._nursery.start_soon(meet, keys, self._subscriptions, self._needs, name=name)
 
-        Both are courtesies of Whapi: without them the window is a little less clever, and a person
-        may be met a second time under the other id. Ends when both have been asked.
-        """
-        contact, _, kind = key.chat.partition("@")
-        gateway, log = self._needs.gateway, self._needs.log
-        try:
-            await gateway.subscribe_presence(contact if kind == "s.whatsapp.net" else key.chat)
-            lid = await gateway.find_lid(contact) if kind == "s.whatsapp.net" else ""
-            if lid and await self._needs.store.identities.join(ChatKey(key.channel, lid), key.chat):
-                log.info("two ids of one person joined", chat=key.chat)
-        except WhapiError as error:
-            self._subscriptions.forget(key)
-            log.debug("contact not met", chat=key.chat, error=str(error))
-        except StoreError as error:
-            log.warning("ids of one person not joined", chat=key.chat, error=str(error))
+    def _mark_read(self, key: ChatKey, message_ids: list[str]) -> None:
+        """Mark messages as read beside the chat's task, which may end before that does."""
+        if self._nursery is not None:
+            self._nursery.start_soon(
+                mark_read, key, message_ids, self._needs, name=f"read receipts {key.chat}"
+            )

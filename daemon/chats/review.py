@@ -9,7 +9,6 @@ import trio
 from daemon.chats.dependencies import Dependencies
 from daemon.ledger import Run, Turn
 from daemon.model import JsonObject, ModelRequest, ModelResponse
-from daemon.reading import burst_item
 from daemon.validation.chain import Judgement, Ruling, judge, retry_note
 from daemon.validation.verdicts import Candidate
 
@@ -138,7 +137,7 @@ def _candidate(turn: Turn, request: ModelRequest, needs: Dependencies) -> Candid
     past = tuple(_words(item) for item in request.items[:-1] if item.get("role") != "developer")
     return Candidate(
         text="",
-        heard=_words(burst_item(turn.messages)),
+        heard=_words(request.items[-1]),
         instructions=request.instructions,
         internal=internal,
         agent_note=needs.texts.agent_note,

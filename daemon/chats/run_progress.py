@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-Speak = Callable[[str, int, str], Awaitable[bool]]
+from daemon.ledger import NewPart
+
+Speak = Callable[[str, int, NewPart], Awaitable[bool]]
 """Says something to the customer during a run: idempotency key of the call, which of the things
-that the call says, the words. Gives False if it will not be said."""
+that the call says, the message. Gives False if it will not be said."""
 
 
-async def _nobody_listens(_key: str, _ordinal: int, _text: str) -> bool:
+async def _nobody_listens(_key: str, _ordinal: int, _part: NewPart) -> bool:
     return False
 
 

@@ -38,7 +38,7 @@ async def shorten_thread(key: ChatKey, budget: int, needs: Dependencies) -> None
             return
     last = memory.items[count - 1]
     if await needs.store.memories.shorten(key, last, item, now=needs.now()):
-        needs.log.info("thread shortened", symbol="✂", chat=key.chat, items=count)
+        needs.log.info("thread shortened", symbol="✂", chat=key, items=count)
 
 
 async def _summary(
@@ -59,10 +59,10 @@ async def _summary(
         try:
             response = await needs.engine.respond(request, on_started=_ignore)
         except AssistantError as error:
-            needs.log.warning("no summary", chat=key.chat, error=str(error))
+            needs.log.warning("no summary", chat=key, error=str(error))
             return None
     if scope.cancelled_caught:
-        needs.log.warning("no summary in time", chat=key.chat)
+        needs.log.warning("no summary in time", chat=key)
         return None
     needs.metrics.count_tokens(response.usage)
     charge = Charge(day, use_of(response.usage, budget_of_day.price))

@@ -18,11 +18,23 @@ from daemon.chats.preparation import Prepared, prepare
 from daemon.chats.run import Answer, done_so_far, give_up, run_model
 from daemon.chats.run_progress import Progress
 from daemon.chats.typing_indicator import show, with_typing_shown
+from daemon.chats.voicing import cut_answer, wants_voice
 from daemon.errors import BudgetSpent, ContextTooLong, ModelRejected, ModelTemporary
-from daemon.ledger import NewPart, Turn
-from daemon.model import JsonObject
+from daemon.ledger import AttachmentKind, NewPart, Turn
+from daemon.model import JsonObject, Media, Message
+from daemon.observe.events import (
+    MODEL_BACK,
+    MODEL_DOWN,
+    MODEL_ERROR,
+    RESPONSE,
+    TAKEOVER,
+    TURN_ENDED,
+    TURN_GIVEN_UP,
+    VOICE_RESPONSE,
+)
 from daemon.observe.logs import Log
-from daemon.reading import burst_item
+from daemon.reading import burst_item, burst_with_files, kept, overheard_item
+from daemon.reading_media import NOTHING_SEEN
 from daemon.split import split_reply
 
 RETRY_CAP_SECONDS = 60.0
@@ -32,6 +44,9 @@ APOLOGISE_AFTER_SECONDS = 20.0
 
 LONGEST_DELAY_SECONDS = 30 * 24 * 3600.0
 """WhatsApp keeps what it cannot deliver for 30 days; an earlier time is a wrong clock."""
+
+SHOWN_CHARACTERS = 60
+"""How much of an answer the log shows."""
 
 MAX_TIMEOUTS = 3
 """A run that was too slow so often will be so again, and each one is paid for."""
@@ -61,10 +76,12 @@ class TurnWork:
         *,
         say: Callable[[], Awaitable[None]],
         waiting: Callable[[bool], None],
+        mark_read: Callable[[list[str]], None],
     ) -> None:
         """``say`` sends what waits in the outbox of the chat.
 
         ``waiting`` is told when the turn waits for its place among the runs, and when no more.
+        ``mark_read`` begins to mark messages as read, and returns at once.
         """
         self._turn = turn
         self._needs = needs
@@ -72,11 +89,17 @@ class TurnWork:
         self._log = log
         self._say = say
         self._waiting = waiting
+        self._mark_read = mark_read
+        self._read: set[str] = set()
         self._attempts = turn.attempts
         self._timeouts = 0
+        self._asked_at = 0.0
         self.history_budget = needs.rules.history_tokens
         """Tokens that the conversation so far may take; less once it was too long for the model."""
         self._knows_history = False
+        self._seen = NOTHING_SEEN
+        self._kinds: frozenset[AttachmentKind] = frozenset(("image", "preview", "file"))
+        """In which forms the model is given files; fewer once it has refused them."""
         self._prepared: Prepared
 
     async def answer(self) -> Turn | None:
@@ -90,6 +113,8 @@ class TurnWork:
             if self._attention.news and not self._turn.effects:
                 await self._take_in_news(counts=superseded)
                 superseded = False
+                continue
+            if not await self._files_known():
                 continue
             result = await self._attempt_in_place()
             if isinstance(result, Answer):
@@ -111,6 +136,8 @@ class TurnWork:
             await needs.store.turns.close(
                 turn, "handed_off", reason=self._attention.pause_reason, items=items, now=now
             )
+            if not self._attention.in_loop:
+                self._log.event(TAKEOVER, name=turn.contact_name)
             self._ended("handed_off")
         elif not turn.messages:
             await give_up(turn, needs)
@@ -130,7 +157,7 @@ class TurnWork:
 
     def _ended(self, outcome: str) -> None:
         self._needs.metrics.turns.labels(outcome).inc()
-        self._log.info("turn ended", outcome=outcome)
+        log_end(self._turn, outcome, self._needs)
 
     # -- one attempt ---------------------------------------------------------------------------
 
@@ -149,7 +176,9 @@ class TurnWork:
     async def _attempt(self) -> Answer | Failure | Interruption:
         """Run the model once, unless something interrupts it."""
         needs, attention = self._needs, self._attention
+        self._asked_at = trio.current_time()
         self._attempts = await needs.store.turns.begin_attempt(self._turn)
+        self._show_as_read()
         if not self._knows_history:
             self._knows_history = True
             await import_history(self._turn, needs)
@@ -165,6 +194,7 @@ class TurnWork:
                         needs,
                         partial(self._run, progress),
                         name=f"run of {self._turn.request_id}",
+                        presence="recording" if wants_voice(self._turn, needs) else "typing",
                     )
                 finally:
                     attention.unwatch()
@@ -180,6 +210,14 @@ class TurnWork:
         self._log.info("run interrupted", why=interruption)
         return interruption
 
+    def _show_as_read(self) -> None:
+        """Mark what is answered now as read; not again what an earlier attempt has marked."""
+        ids = [stored.message.id for stored in self._turn.messages]
+        new = [message_id for message_id in ids if message_id not in self._read]
+        if new and self._needs.rules.read_receipts:
+            self._read.update(new)
+            self._mark_read(new)
+
     async def _run(self, progress: Progress) -> Answer | Failure:
         needs = self._needs
         try:
@@ -193,7 +231,7 @@ class TurnWork:
         except ModelTemporary as error:
             retry_after = error.retry_after or 0
             if needs.model_breaker.failed(trio.current_time(), retry_after=retry_after):
-                self._log.error("model server is down", symbol="🚨", error=str(error))
+                self._log.event(MODEL_DOWN, error=str(error))
             return Failure(str(error), retry_after=retry_after)
         except ModelRejected as error:
             needs.model_breaker.succeeded()
@@ -202,7 +240,7 @@ class TurnWork:
             needs.model_breaker.released()
             return Failure(str(error), final=True, over_budget=error.whose)
         if needs.model_breaker.succeeded():
-            self._log.info("model server is back", symbol="✅")
+            self._log.event(MODEL_BACK)
         return answer
 
     async def _run_in_context(self, progress: Progress) -> Answer:
@@ -211,19 +249,49 @@ class TurnWork:
             return await run_model(self._turn, self._prepared.request, progress, self._needs)
         except ContextTooLong:
             self.history_budget = min(self.history_budget, self._prepared.history_tokens) // 2
+            # The text of documents is told instead; pictures stay while history can make room.
+            self._kinds -= {"file"} if self.history_budget else self._kinds
             self._log.warning("too long for the model", history_tokens=self.history_budget)
+        except ModelRejected as error:
+            if not self._seen.attachments:
+                raise
+            self._kinds = frozenset()
+            self._log.warning("files refused by the model, told without", error=str(error))
         self._prepared = await self._prepare()
         return await run_model(self._turn, self._prepared.request, progress, self._needs)
 
+    async def _files_known(self) -> bool:
+        """Wait for what the burst's files say; False if something else has to be seen to first."""
+        messages, attention = self._messages(), self._attention
+        if any(isinstance(message.content, Media) for message in messages):
+            wait = partial(self._needs.attachments.wait, messages)
+            await attention.unless_called_off(wait)
+            attention.stop_if_asked()
+        return not (attention.is_paused or (attention.news and not self._turn.effects))
+
+    def _messages(self) -> list[Message]:
+        return [stored.message for stored in self._turn.messages]
+
     async def _prepare(self) -> Prepared:
         """Put together what the model is told."""
+        self._seen = await self._needs.attachments.seen(self._messages(), kinds=self._kinds)
         return await prepare(
             self._turn,
-            burst_item(self._turn.messages),
+            burst_with_files(self._turn.messages, self._seen),
             self._needs,
             budget=self.history_budget,
             known=await facts_item(self._turn, self._needs),
+            overheard=await self._overheard(),
         )
+
+    async def _overheard(self) -> list[JsonObject]:
+        """What the group has said among itself since it was last answered."""
+        turn, limit = self._turn, self._needs.rules.group_lines
+        if not limit or not turn.key.chat.endswith("@g.us"):
+            return []
+        lines = await self._needs.store.references.overheard(turn, limit=limit + 1)
+        missing = len(lines) > limit
+        return [overheard_item(lines[-limit:], missing=missing)] if lines else []
 
     # -- what comes of it ----------------------------------------------------------------------
 
@@ -231,16 +299,24 @@ class TurnWork:
         """Put the answer into the thread and the outbox, in one write."""
         needs, turn = self._needs, self._turn
         told = self._prepared.told(answer.first_usage)
-        heard = [*self._prepared.opening, burst_item(turn.messages)]
+        heard = [*self._prepared.opening, burst_item(kept(turn.messages), self._seen)]
         items = [*heard, *answer.items]
         if not answer.text:
             needs.metrics.fallbacks.inc()
             self._log.warning("answer not fit to be sent")
-        text = answer.text or needs.texts.unclear
-        quoted = turn.messages[0].message.id if turn.quotes else ""
+        kind, chunks = "text", split_reply(needs.texts.unclear)
+        if answer.text:
+            kind, chunks = cut_answer(answer.text, turn, needs)
+        self._log.event(
+            VOICE_RESPONSE if kind == "voice" else RESPONSE,
+            name=turn.contact_name,
+            text=" ".join(chunks)[:SHOWN_CHARACTERS],
+            seconds=round(trio.current_time() - self._asked_at, 1),
+        )
+        quoted = _quoted(turn, in_group=needs.rules.group_quote)
         parts = [
-            NewPart(body=chunk, quoted=quoted if number == 0 else "")
-            for number, chunk in enumerate(split_reply(text))
+            NewPart(body=chunk, quoted=quoted if number == 0 else "", kind=kind)
+            for number, chunk in enumerate(chunks)
         ]
         return await needs.store.turns.conclude(
             turn,
@@ -261,9 +337,9 @@ class TurnWork:
             fraction=needs.random.random(),
         )
         wait = max(wait, failure.retry_after)
-        self._log.warning(
-            "model error, trying again",
-            symbol="❌",
+        self._log.event(
+            MODEL_ERROR,
+            name=self._turn.contact_name,
             error=failure.reason,
             attempt=self._attempts,
             wait=round(wait, 1),
@@ -298,7 +374,7 @@ class TurnWork:
             await stop_for_budget(self._turn, failure.over_budget, items, needs, self._log)
             self._ended("handed_off")
             return
-        self._log.error("turn given up", symbol="❌", error=failure.reason)
+        self._log.event(TURN_GIVEN_UP, name=self._turn.contact_name, error=failure.reason)
         await self._apologise()
         await needs.store.turns.close(
             self._turn,
@@ -312,7 +388,8 @@ class TurnWork:
     async def _unanswered_items(self) -> list[JsonObject]:
         """What goes into the thread of a turn without an answer: the burst, and what was done."""
         turn = self._turn
-        items = [burst_item(turn.messages)] if turn.messages else []
+        seen = await self._needs.attachments.known(self._messages())
+        items = [burst_item(kept(turn.messages), seen)] if turn.messages else []
         return [*items, *await done_so_far(turn, self._needs)] if turn.effects else items
 
     async def _apologise(self) -> None:
@@ -323,6 +400,26 @@ class TurnWork:
         ):
             needs.metrics.fallbacks.inc()
             await self._say()
+
+
+def _quoted(turn: Turn, *, in_group: bool) -> str:
+    """The message that the answer is to quote: of a group's the last one, else a late one."""
+    if in_group and turn.messages and turn.messages[-1].message.is_group:
+        return turn.messages[-1].message.id
+    return turn.messages[0].message.id if turn.quotes else ""
+
+
+def log_end(turn: Turn, outcome: str, needs: Dependencies) -> None:
+    """Sum a turn up in the log, whatever came of it."""
+    needs.log.event(
+        TURN_ENDED,
+        chat=turn.key,
+        name=turn.contact_name,
+        turn=turn.request_id,
+        outcome=outcome,
+        messages=len(turn.messages),
+        seconds=round(needs.now() - turn.opened_at, 1),
+    )
 
 
 def _written_at(turn: Turn) -> float:

@@ -18,9 +18,16 @@ CLEAR_SECONDS = 1.0
 
 
 async def with_typing_shown(
-    chat: str, needs: Dependencies, work: Callable[[], Awaitable[T]], *, name: str
+    chat: str,
+    needs: Dependencies,
+    work: Callable[[], Awaitable[T]],
+    *,
+    name: str,
+    presence: Presence = "typing",
 ) -> T:
     """Do ``work`` in a child task while the customer is shown that we are typing; its result.
+
+    Or recording, if ``presence`` says so.
 
     The indicator is a courtesy: a fault of it is not a fault of the work. It is taken away if the
     work is cancelled or fails; after a result it stands, since a message follows, which ends it.
@@ -35,7 +42,7 @@ async def with_typing_shown(
     try:
         async with trio.open_nursery() as nursery:
             if needs.rules.typing:
-                nursery.start_soon(_keep_typing, chat, needs, name=f"typing of {name}")
+                nursery.start_soon(_keep_typing, chat, needs, presence, name=f"typing of {name}")
             nursery.start_soon(child, name=name)
         return results[0]
     finally:
@@ -50,10 +57,10 @@ async def take_away(chat: str, needs: Dependencies) -> None:
         await show(chat, "pause", needs)
 
 
-async def _keep_typing(chat: str, needs: Dependencies) -> None:
+async def _keep_typing(chat: str, needs: Dependencies, presence: Presence) -> None:
     """Runs until cancelled."""
     while True:
-        await show(chat, "typing", needs)
+        await show(chat, presence, needs)
         await trio.sleep(REFRESH_SECONDS)
 
 

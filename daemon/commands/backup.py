@@ -39,6 +39,12 @@ def command(place: Place, *, file: Path, force: bool, with_files: bool) -> None:
             raise Failure(f"{target} is the store itself")
         backup = back_up(connection, target)
     click.echo(f"{target}: {backup.size} bytes, sound")
+    if backup.media:
+        click.echo(
+            f"not included: {backup.media} files that people sent in {place.media}; copy the folder"
+            " to keep them",
+            err=True,
+        )
     if not with_files:
         if backup.files:
             click.echo(

@@ -11,10 +11,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from daemon.chat_policy import policy_of
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
+from daemon.ledger import MEDIA_FOLDER
 from daemon.settings_sections import BudgetSettings
 from daemon.settings_sources import load_settings
 from daemon.store.operator.door import EVENTS_FOLDER
+from daemon.verdicts import DEFAULT_POLICY, Policy
 from daemon.whapi.wire import chat_id
 
 
@@ -38,6 +41,13 @@ class Place:
     zone: ZoneInfo | None
     budget: BudgetSettings | None = None
     """What may be used up in a day; None where the configuration was not read."""
+    policy: Policy = DEFAULT_POLICY
+    """Which messages are answered; the built-in one where the configuration was not read."""
+
+    @property
+    def media(self) -> Path:
+        """The folder of files that people have sent."""
+        return self.data_dir / MEDIA_FOLDER
 
     @property
     def events(self) -> Path:
@@ -82,7 +92,9 @@ def _place(config: Path | None, data_dir: Path | None) -> Place:
     if data_dir is not None:
         return Place(data_dir, None)
     settings = load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
-    return Place(settings.data_dir, ZoneInfo(settings.timezone), settings.budget)
+    return Place(
+        settings.data_dir, ZoneInfo(settings.timezone), settings.budget, policy_of(settings)
+    )
 
 
 @contextlib.contextmanager

@@ -12,13 +12,13 @@ from daemon.commands.place import Failure, Place, known_chat, takes_place
 from daemon.errors import WebhookError
 from daemon.model import Webhook
 from daemon.observe.redaction import mask_numbers
-from daemon.reading import verdict
 from daemon.store.database import transaction
 from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.person import names_of
 from daemon.store.operator.replaying import (
     Replayed,
     StoredEvent,
+    judge_of,
     replay_dead,
     replay_event,
     stored_event,
@@ -55,9 +55,10 @@ def command(
         raise click.UsageError("--chat goes with --dead")
     now = time.time()
     with open_beside_daemon(place.data_dir) as connection, transaction(connection):
+        judge = judge_of(connection, place.policy, now=now)
         if dead:
             chats = names_of(connection, known_chat(chat)) if chat is not None else ()
-            replayed = replay_dead(connection, chats, verdict=verdict, now=now)
+            replayed = replay_dead(connection, chats, verdict=judge, now=now)
         else:
             replayed = []
             for event_id in dict.fromkeys(event_ids):
@@ -65,7 +66,7 @@ def command(
                 if event is None:
                     raise Failure(f"there is no event {event_id}; nothing was put back")
                 webhook = _read(event)
-                replayed += replay_event(connection, event, webhook, verdict=verdict, now=now)
+                replayed += replay_event(connection, event, webhook, verdict=judge, now=now)
     _print(replayed, as_json=as_json)
 
 

@@ -205,9 +205,15 @@ def _send_lines(row: JsonObject) -> Iterator[_Line]:
     yield _Line(row["created_at"], f"{name} put into the outbox: {_short(row['body'])}")
     if row["attempted_at"]:
         yield _Line(row["attempted_at"], f"{name} attempted, try {row['attempts']}")
-    if row["sent_at"]:
+    for failure in row["failures"]:
+        text = f"{name} taken as {failure['message_id']}, but not delivered: {failure['error']}"
+        yield _Line(failure["failed_at"], text)
+    if row["sent_at"] and row["message_id"] and row["status"] != "failed":
         status = f", {row['status']}" if row["status"] else ""
         yield _Line(row["sent_at"], f"{name} sent as {row['message_id']}{status}")
+        for what, at in (("delivered", row["delivered_at"]), ("read", row["read_at"])):
+            if at:
+                yield _Line(at, f"{name} {what}, by WhatsApp's clock")
     elif row["error"] or row["state"] not in {"pending", "sending"}:
         at = row["attempted_at"] or row["created_at"]
         error = f": {row['error']}" if row["error"] else ""

@@ -12,6 +12,7 @@ import trio
 
 from daemon.commands.place import Failure, NotDone
 from daemon.errors import SettingsError, ToolError
+from daemon.ledger import NewPart
 from daemon.model import ChatKey, FunctionCall
 from daemon.settings import Settings
 from daemon.settings_sources import load_settings
@@ -99,6 +100,14 @@ class ShownConversation:
     async def say(self, text: str) -> bool:
         """See the protocol."""
         return _show(f"says: {text}")
+
+    async def send(self, part: NewPart) -> bool:
+        """See the protocol."""
+        return _show(f"sends {part.kind}: {part.body} {json.dumps(part.payload)}")
+
+    async def react(self, emoji: str) -> bool:
+        """See the protocol."""
+        return _show(f"reacts: {emoji}")
 
     async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
         """See the protocol."""

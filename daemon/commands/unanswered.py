@@ -26,6 +26,9 @@ Example:
 def command(place: Place, *, older_than: float, as_json: bool, reveal: bool) -> None:
     """List the customers' messages that have no outcome yet, the oldest first.
 
+    Also those whose answer WhatsApp could not deliver, not even at a second try: dead letters,
+    which `recado replay --dead` has answered anew.
+
     Exit status 1 if there are any, so that a script may ask. `recado explain` tells the life of
     each.
     """

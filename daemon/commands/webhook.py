@@ -81,7 +81,8 @@ def show(config: Path | None, *, as_json: bool) -> None:
     show_default=True,
     help="How Whapi names the event; Recado takes all three.",
 )
-def set_webhook(config: Path | None, *, url: str | None, mode: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+def set_webhook(config: Path | None, *, url: str | None, mode: str, as_json: bool) -> None:
     """Let Whapi send to this daemon: address, events, and the Authorization header.
 
     The header carries web.webhook_secret, the first one if there are two. A webhook with the same
@@ -93,16 +94,21 @@ def set_webhook(config: Path | None, *, url: str | None, mode: str) -> None:
         raise Failure("no address: give --url https://…/hook, or set web.webhook_url")
     secret = next(iter(_secrets(settings)), "")
 
-    async def change(whapi: WhapiClient) -> bool:
+    async def change(whapi: WhapiClient) -> tuple[bool, int]:
         entries, found = with_webhook(await whapi.get_settings(), url, mode=mode, secret=secret)
         await whapi.change_settings({"webhooks": entries})
         kept = webhooks(await whapi.get_settings())
         if not any(same_address(str(entry.get("url")), url) for entry in kept):
             raise NotDone("Whapi took the change but does not show it")
-        return found
+        return found, len(kept)
 
-    found = _asked(settings, change)
-    click.echo(f"{'changed' if found else 'added'} {url}")
+    found, count = _asked(settings, change)
+    done = "changed" if found else "added"
+    if as_json:
+        row = {"done": done, "url": url, "carries_secret": bool(secret), "webhooks": count}
+        click.echo(json.dumps(row, ensure_ascii=False, indent=2))
+    else:
+        click.echo(f"{done} {url}")
     if not secret:
         click.echo("web.webhook_secret is not set: anybody may post to /hook", err=True)
 

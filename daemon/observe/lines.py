@@ -1,13 +1,16 @@
-"""Puts one log event on one line that people can read. Pure."""
+"""Puts one event of the log on one line: for people, and as JSON. Pure."""
 
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import UTC
 
-SYMBOLS = {"debug": "·", "info": "•", "warning": "⚠️", "error": "❌", "critical": "💥"}
-"""In front of an event that brings no symbol of its own."""
+import msgspec
+
+from daemon.observe.records import LogRecord
+
+_PLAIN_SYMBOLS = {"warning": "WARNING", "error": "ERROR", "critical": "ALERT"}
+"""In front of what is serious where no symbols are wanted."""
 
 _COLORS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[1;31m"}
 _RESET = "\x1b[0m"
@@ -17,29 +20,51 @@ _RESET = "\x1b[0m"
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
 _PLAIN = re.compile(r"[^\s\"'=\\]+")
 
+_encode = msgspec.json.Encoder().encode
+
 
 def one_line(text: str) -> str:
     """Write ``text`` without line breaks, control characters and lone surrogates."""
+    if text.isprintable():
+        return text
     text = text.replace("\r\n", "\n").strip("\n").replace("\n", " ⏎ ").replace("\t", " ")
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def human_line(event: Mapping[str, Any], *, color: bool = False) -> str:
-    """Write ``time symbol message name=value …`` for an event whose values are plain.
+def with_fields(words: str, fields: Mapping[str, object]) -> str:
+    """Write ``words name=value …``, the exception left out."""
+    shown = [f"{name}={_field(value)}" for name, value in fields.items() if name != "exception"]
+    return " ".join([words, *shown])
 
-    ``event`` has ``timestamp`` (a datetime, shown in its own zone), ``level`` and ``event``; the
-    other fields follow in their order, an exception last.
-    """
-    stamp: datetime = event["timestamp"]
-    level = str(event["level"])
-    symbol = one_line(str(event.get("symbol", SYMBOLS.get(level, "•"))))
-    words = [f"{stamp:%H:%M:%S}", symbol, one_line(str(event["event"]))]
-    shown_apart = {"timestamp", "level", "symbol", "event", "exception"}
-    words += [f"{one_line(k)}={_field(v)}" for k, v in event.items() if k not in shown_apart]
-    if "exception" in event:
-        words.append(one_line(str(event["exception"])))
-    line = " ".join(words)
+
+def human_line(record: LogRecord, *, color: bool, symbols: bool) -> str:
+    """Write ``12:03:44 👤 line`` in the time's own zone, an exception behind it."""
+    at, level = record.at, record.level
+    symbol = record.symbol if symbols else _PLAIN_SYMBOLS.get(level, "")
+    words = [f"{at.hour:02}:{at.minute:02}:{at.second:02}"]
+    words += [symbol, record.line] if symbol else [record.line]
+    if "exception" in record.fields:
+        words.append(str(record.fields["exception"]))
+    line = one_line(" ".join(words))
     return f"{_COLORS[level]}{line}{_RESET}" if color and level in _COLORS else line
+
+
+def json_line(record: LogRecord, chat_hash: str) -> bytes:
+    """Write the event as one JSON object, its time in UTC; ``chat_hash`` empty if there is none."""
+    stamp = record.at.astimezone(UTC).isoformat(timespec="milliseconds")
+    event: dict[str, object] = {
+        "timestamp": f"{stamp[:-6]}Z",
+        "level": record.level,
+        "event": record.event,
+    }
+    if chat_hash:
+        event["chat_hash"] = chat_hash
+    event.update(record.fields)
+    try:
+        return _encode(event)
+    except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
+        # Lone surrogates and integers of more than 64 bits, which msgspec does not write.
+        return json.dumps(event).encode()
 
 
 def _field(value: object) -> str:

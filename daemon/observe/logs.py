@@ -1,124 +1,136 @@
-"""The log: one line an event, for people on a terminal, as JSON for everything else.
+"""The log: one line an event, for people on a terminal, for the journal, as JSON for all else.
 
 Built on structlog without its global configuration: ``open_log`` makes a logger, whoever needs one
-is given it. The steps of a line are: level, time, exception as text, redaction, taps, rendering,
+is given it. An event goes: fields of its surroundings (`about`), redaction, taps, level, noise,
 writing. Redaction comes after everything that adds words, so no field, exception or library's line
 can carry a secret or a phone number past it.
 """
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any, TextIO, cast
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from daemon.observe.lines import human_line
+from daemon.model import ChatKey
+from daemon.observe.events import PLAIN, EventKind, Language, Level
+from daemon.observe.outputs import Format, open_output
+from daemon.observe.records import Tap
 from daemon.observe.redaction import Redactor
-from daemon.observe.sink import LineSink
+from daemon.observe.writing import LogWriter
 
-Log = FilteringBoundLogger
-"""What the rest of the daemon logs with: ``log.info("words", symbol="👤", name=value)``.
+_surroundings: ContextVar[Mapping[str, Any]] = ContextVar(
+    "surroundings", default=MappingProxyType({})
+)
+"""What the current task is about; tasks and threads that it starts inherit it."""
 
-``symbol`` is shown in front of the words on a terminal. ``log.bind(name=value)`` gives a log that
-adds the fields to each of its lines. May be used from any task or thread.
-"""
 
-Tap = Callable[[Mapping[str, Any]], None]
-"""Is shown each written event, redacted; must return at once and not raise."""
+class Log(structlog.BoundLoggerBase):
+    """What the daemon logs with: ``log.event(KIND, name=value)`` or ``log.info("words", …)``.
+
+    ``chat`` is a `ChatKey` wherever there is one. ``symbol`` is shown in front of the words on a
+    terminal. ``log.bind(name=value)`` gives a log that adds the fields to each of its lines. May be
+    used from any task or thread.
+    """
+
+    _logger: LogWriter
+
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
+        """Log an event of the vocabulary; its fields are those that the kind declares.
+
+        Raises TypeError for others if the log is a strict one, as it is in tests.
+        """
+        self._logger.check(kind, fields)
+        self._logger.take(kind, kind.name, kind.level, self._merged(fields))
+
+    def debug(self, words: str, /, **fields: Any) -> None:
+        """Log what only matters to whoever looks for a fault."""
+        self._plain("debug", words, fields)
+
+    def info(self, words: str, /, **fields: Any) -> None:
+        """Log what an operator may want to know."""
+        self._plain("info", words, fields)
+
+    def warning(self, words: str, /, **fields: Any) -> None:
+        """Log what an operator should look at."""
+        self._plain("warning", words, fields)
+
+    def error(self, words: str, /, **fields: Any) -> None:
+        """Log what an operator has to repair."""
+        self._plain("error", words, fields)
+
+    def critical(self, words: str, /, **fields: Any) -> None:
+        """Log what stops the daemon."""
+        self._plain("critical", words, fields)
+
+    def exception(self, words: str, /, **fields: Any) -> None:
+        """Log a fault of ours with the exception that is being handled."""
+        self._plain("error", words, {"exc_info": True} | fields)
+
+    def tapped(self, tap: Tap, kinds: Collection[EventKind]) -> AbstractContextManager[None]:
+        """Show ``tap`` every event of these kinds, whatever the level, until the block is left."""
+        return self._logger.tapped(tap, kinds)
+
+    def hash_chats(self, chat_hash: Callable[[ChatKey], str]) -> None:
+        """Tell chats apart by this from now on, where machines read the log."""
+        self._logger.chat_hash = chat_hash
+
+    def close(self) -> None:
+        """Write how many lines were left out as noise; what comes later goes to the stream."""
+        self._logger.close()
+
+    def _plain(self, level: Level, words: str, fields: dict[str, Any]) -> None:
+        self._logger.take(PLAIN[level], words, level, self._merged(fields))
+
+    def _merged(self, fields: dict[str, Any]) -> dict[str, Any]:
+        surroundings = _surroundings.get()
+        if surroundings or self._context:
+            return {**surroundings, **self._context, **fields}
+        return fields
+
+
+@contextmanager
+def about(**fields: Any) -> Iterator[None]:
+    """Add these fields to every line of the current task, and of tasks it starts, in the block.
+
+    Nests; a field of an inner block or of the line itself wins.
+    """
+    token = _surroundings.set({**_surroundings.get(), **fields})
+    try:
+        yield
+    finally:
+        _surroundings.reset(token)
 
 
 def open_log(
     *,
     stream: TextIO,
     level: str,
-    human: bool | None,
     redactor: Redactor,
-    now: Callable[[], datetime],
+    now: Callable[[], Any],
+    format: Format = "auto",  # noqa: A002 - the name of the setting
+    language: Language = "en",
+    symbols: bool = True,
     no_color: bool = False,
-    taps: Sequence[Tap] = (),
+    environ: Mapping[str, str] = MappingProxyType({}),
+    strict: bool = False,
 ) -> Log:
     """Make the log that writes to ``stream`` whatever is at least as serious as ``level``.
 
-    ``human`` None means: readable lines if the stream is a terminal, else JSON. ``now`` returns an
-    aware time; people see it in its own zone, JSON has UTC. ``no_color`` is what NO_COLOR asks for
-    (no-color.org); colour is for terminals only in any case. Writing never raises and never waits
-    for a reader that has stopped reading: lines are lost instead, and counted in the next one.
+    ``format`` "auto" means: the journal if the stream is systemd's (``environ``), readable lines
+    if it is a terminal, else JSON. ``now`` returns an aware time; people see it in its own zone,
+    JSON has UTC. ``no_color`` is what NO_COLOR asks for (no-color.org); colour is for terminals
+    only in any case. Writing never raises and never waits for a reader that has stopped reading:
+    lines are lost instead, and counted in the next one.
     """
-    terminal = stream.isatty()
-    sink = LineSink(stream)
-    render = (
-        _HumanRenderer(color=terminal and not no_color)
-        if (terminal if human is None else human)
-        else _render_json
+    output = open_output(stream, format=format, environ=environ, symbols=symbols, no_color=no_color)
+    writer = LogWriter(
+        output, level=level, redactor=redactor, now=now, language=language, strict=strict
     )
-    steps: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.format_exc_info,
-        _Redaction(redactor, now, sink, taps),
-        render,
-    ]
-    return cast(
-        "Log",
-        structlog.wrap_logger(
-            sink,
-            processors=steps,
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            context_class=dict,
-            cache_logger_on_first_use=False,
-        ).bind(),
-    )
-
-
-class _Redaction:
-    """Redacts an event, dates it, and shows it to the taps."""
-
-    def __init__(
-        self,
-        redactor: Redactor,
-        now: Callable[[], datetime],
-        sink: LineSink,
-        taps: Sequence[Tap],
-    ) -> None:
-        self._redactor = redactor
-        self._now = now
-        self._sink = sink
-        self._taps = taps
-
-    def __call__(self, _logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-        if self._sink.lost:
-            event_dict["lost_lines"] = self._sink.lost
-        # The time is added here since it is ours and must stay whole.
-        timestamp, level = self._now(), event_dict.pop("level", "info")
-        fields = {
-            self._redactor.text(str(name)): self._redactor.value(value)
-            for name, value in event_dict.items()
-        }
-        event = {"timestamp": timestamp, "level": level, "event": fields.pop("event", "")} | fields
-        for tap in self._taps:
-            tap(event)
-        return event
-
-
-def _render_json(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> str:
-    stamp: datetime = event_dict["timestamp"]
-    text = stamp.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    # Symbols are decoration for people; in JSON they would only be noise.
-    fields = {name: value for name, value in event_dict.items() if name != "symbol"}
-    return json.dumps(fields | {"timestamp": text}, ensure_ascii=False)
-
-
-class _HumanRenderer:
-    """Renders ``12:03:44 👤 words name=value``."""
-
-    def __init__(self, *, color: bool) -> None:
-        self._color = color
-
-    def __call__(self, _logger: WrappedLogger, _method: str, event_dict: EventDict) -> str:
-        return human_line(event_dict, color=self._color)
+    return Log(writer, processors=[], context={})
 
 
 class _LibraryHandler(logging.Handler):
@@ -136,13 +148,13 @@ class _LibraryHandler(logging.Handler):
         fields: dict[str, Any] = {"library": record.name}
         if record.exc_info and record.exc_info[0] is not None:
             fields["exc_info"] = record.exc_info
-        # structlog knows the five usual levels only; libraries may have invented others.
-        level = next(
-            known
-            for known in (logging.CRITICAL, logging.ERROR, logging.WARNING)
-            if record.levelno >= known
-        )
-        self._log.log(level, words, **fields)
+        # Libraries may have invented other levels.
+        if record.levelno >= logging.CRITICAL:
+            self._log.critical(words, **fields)
+        elif record.levelno >= logging.ERROR:
+            self._log.error(words, **fields)
+        else:
+            self._log.warning(words, **fields)
 
 
 @contextmanager

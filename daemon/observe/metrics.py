@@ -42,12 +42,41 @@ BRAKES = ("budget", "loop", "flood")
 OUTBOX_STATES = ("pending", "sending", "unknown", "failed")
 """States in which a row still waits for something or somebody; sent rows are history."""
 
+VOICE_REPLIES = ("sent", "unfit", "not_made", "refused")
+"""A voice note went out; the answer to one was not fit to be spoken, and so was written; the speech
+could not be made, or WhatsApp did not take it, and it was written instead."""
+
+FAULT_PLACES = ("chat", "side_task", "core", "request")
+"""Where an exception that nobody expected ended: what it took with it."""
+
+MEDIA_RESULTS = ("stored", "delayed", "refused")
+STATUSES = ("pending", "sent", "delivered", "read", "played", "failed")
+CHANNEL_STATES = (
+    *("ok", "connecting", "unauthorised", "needs_qr", "stopped", "error"),
+    "unknown",
+)
+"""As `daemon.chats.channel_state` names them."""
+
 VALIDATION_VERDICTS = ("keep", "fix", "retry", "block", "error")
 
 UPSTREAM_OUTCOMES = ("ok", "temporary", "rejected", "unknown", "channel_trouble", "cancelled")
 UPSTREAM_OPERATIONS = {
     "whapi": (
-        *("text", "voice", "document", "presence", "subscribe", "message", "messages", "chat"),
+        *(
+            "text",
+            "voice",
+            "image",
+            "document",
+            "location",
+            "interactive",
+            "reaction",
+            "presence",
+            "subscribe",
+            "message",
+            "messages",
+            "read",
+            "chat",
+        ),
         *("contact", "labels", "media", "health", "settings", "other"),
     ),
     "model": ("response", "retrieve", "cancel", "transcription", "speech", "models", "other"),
@@ -57,6 +86,7 @@ _INTAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 _WINDOW_BUCKETS = (1, 2.5, 5, 6, 8, 10, 15, 20, 30, 45, 60, 90)
 _RUN_BUCKETS = (0.25, 0.5, 1, 2, 4, 6, 10, 15, 20, 30, 45, 60, 90, 120, 300)
 _CALL_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
+_DELIVERY_BUCKETS = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
 _ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -68,6 +98,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._make_counters()
+        self._make_channel_counters()
         self._make_histograms()
         self._make_gauges(version)
 
@@ -79,12 +110,18 @@ class Metrics:
         self.fallbacks = self._counter("fallbacks", "Built-in texts sent in place of an answer")
         self.tokens = self._counter("tokens", "Tokens the model reported, by kind", "kind")
         self.cost = self._counter("cost", "What the model cost, in the configured currency")
+        self.voice_replies = self._counter(
+            "voice_replies", "Answers to voice notes, by what they came to", "result"
+        )
         self.brakes = self._counter("brakes", "Turns and chats held back, by reason", "reason")
         self.recoveries = self._counter(
             "recoveries", "Work of an earlier process taken up again, by how", "how"
         )
         self.takeovers = self._counter("takeovers", "Messages of human agents that paused a chat")
         self.chat_crashes = self._counter("chat_crashes", "Chat tasks that ended by a fault")
+        self.unexpected_errors = self._counter(
+            "unexpected_errors", "Exceptions that nobody expected, by where they ended", "where"
+        )
         self._upstream = self._counter(
             *("upstream_requests", "Requests to other services, by outcome"),
             *("service", "operation", "outcome"),
@@ -93,22 +130,40 @@ class Metrics:
             "validations", "What validators said of answers", "validator", "verdict"
         )
         self.expect_validators(BUILT_IN)
-        for result in WEBHOOK_RESULTS:
-            self.webhooks.labels(result)
-        for kind in MESSAGE_KINDS:
-            self._messages.labels(kind)
-        for outcome in TURN_OUTCOMES:
-            self.turns.labels(outcome)
-        for how in RECOVERIES:
-            self.recoveries.labels(how)
-        for kind in ("input", "cached", "output", "reasoning"):
-            self.tokens.labels(kind)
-        for reason in BRAKES:
-            self.brakes.labels(reason)
+        for counter, values in (
+            (self.webhooks, WEBHOOK_RESULTS),
+            (self._messages, MESSAGE_KINDS),
+            (self.turns, TURN_OUTCOMES),
+            (self.recoveries, RECOVERIES),
+            (self.tokens, ("input", "cached", "output", "reasoning")),
+            (self.voice_replies, VOICE_REPLIES),
+            (self.brakes, BRAKES),
+            (self.unexpected_errors, FAULT_PLACES),
+        ):
+            for value in values:
+                counter.labels(value)
         for service, operations in UPSTREAM_OPERATIONS.items():
             for operation in operations:
                 for outcome in UPSTREAM_OUTCOMES:
                     self._upstream.labels(service, operation, outcome)
+
+    def _make_channel_counters(self) -> None:
+        self.media = self._counter("media", "Tries to fetch a file that was sent", "result")
+        for result in MEDIA_RESULTS:
+            self.media.labels(result)
+        self.statuses = self._counter(
+            "statuses", "What WhatsApp newly said of our messages", "status"
+        )
+        for status in STATUSES:
+            self.statuses.labels(status)
+        self.send_failures = self._counter(
+            "send_failures", "Messages that WhatsApp could not deliver, by what follows", "then"
+        )
+        for then in ("said_again", "given_up"):
+            self.send_failures.labels(then)
+        self.channel_state_changes = self._counter(
+            "channel_state_changes", "Changes of the channel's state"
+        )
 
     def _make_histograms(self) -> None:
         self.acknowledgement = self._histogram(
@@ -122,6 +177,9 @@ class Metrics:
         self.send = self._histogram("send_seconds", "Sends to Whapi, without pacing", _CALL_BUCKETS)
         self.turn = self._histogram(
             "turn_seconds", "From a window's end to the turn's outcome", _RUN_BUCKETS
+        )
+        self.delivery = self._histogram(
+            "delivery_seconds", "From a send to its delivery at the customer", _DELIVERY_BUCKETS
         )
         self.store_commit = self._histogram(
             "store_commit_seconds", "Commits of the store's writer", _INTAKE_BUCKETS
@@ -151,6 +209,11 @@ class Metrics:
         )
         for state in OUTBOX_STATES:
             self.outbox_rows.labels(state)
+        self._channel_state = Gauge(
+            *("recado_channel_state", "1 for the state that the channel is in", ("state",)),
+            registry=self.registry,
+        )
+        self.set_channel_state("unknown")
         build = Gauge(
             *("recado_build_info", "The version that runs", ("version",)), registry=self.registry
         )
@@ -159,6 +222,11 @@ class Metrics:
     def count_message(self, kind: str) -> None:
         """Count a stored message by Whapi's type; types nobody foresaw count as "other"."""
         self._messages.labels(kind if kind in MESSAGE_KINDS else "other").inc()
+
+    def set_channel_state(self, state: str) -> None:
+        """Say in which of `CHANNEL_STATES` the channel is."""
+        for each in CHANNEL_STATES:
+            self._channel_state.labels(each).set(each == state)
 
     def expect_validators(self, names: Iterable[str]) -> None:
         """Show the series of these validators from the start."""

@@ -21,46 +21,46 @@ class LineSink:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._descriptor = _descriptor_of(stream)
+        self.descriptor = _descriptor_of(stream)
+        """The stream's file descriptor; None for a stream in memory."""
         self._mutex = threading.Lock()
+        self._poll = select.poll()
+        if self.descriptor is not None:
+            self._poll.register(self.descriptor, select.POLLOUT)
         self._cut = False
         self.lost = 0
         """Lines lost since the last one that was written."""
 
-    def write(self, line: str) -> None:
+    def write(self, line: bytes) -> None:
         """Write ``line`` and a line break."""
         with self._mutex:
             try:
-                written = self._write(line + "\n")
+                written = self._write(line + b"\n")
             except (OSError, ValueError):  # closed, broken, or no longer there
                 written = False
             self.lost = 0 if written else self.lost + 1
 
-    # structlog calls the method named like the level.
-    debug = info = warning = error = critical = write
-
-    def _write(self, text: str) -> bool:
-        if self._descriptor is None:
-            self._stream.write(text)
+    def _write(self, data: bytes) -> bool:
+        if self.descriptor is None:
+            self._stream.write(data.decode("utf-8", "backslashreplace"))
             self._stream.flush()
             return True
         # A line that was cut short is ended first, so that the next one stands alone.
-        data = ("\n" if self._cut else "").encode() + text.encode("utf-8", "backslashreplace")
+        if self._cut:
+            data = b"\n" + data
         started = False
         while data:
-            if not self._is_ready(self._descriptor):
+            if not self._is_ready():
                 self._cut = self._cut or started
                 return False
-            data = data[os.write(self._descriptor, data[:_CHUNK_BYTES]) :]
+            data = data[os.write(self.descriptor, data[:_CHUNK_BYTES]) :]
             started = True
         self._cut = False
         return True
 
-    def _is_ready(self, descriptor: int) -> bool:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLOUT)
+    def _is_ready(self) -> bool:
         # After a loss nobody waits again until there is room.
-        return bool(poll.poll(0 if self.lost else PATIENCE_MS))
+        return bool(self._poll.poll(0 if self.lost else PATIENCE_MS))
 
 
 def _descriptor_of(stream: TextIO) -> int | None:

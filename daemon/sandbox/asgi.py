@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl
 
 import trio
 
+from daemon.sandbox.forms import read_form
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -40,6 +42,13 @@ class Request:
         except ValueError:
             return None
         return value if isinstance(value, dict) else None
+
+    def fields(self) -> dict[str, Any] | None:
+        """Return the fields of a JSON object or of a form, files as `Upload`; else None."""
+        found = self.json_object()
+        if found is not None:
+            return found
+        return read_form(self.body, self.headers.get("content-type", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,39 @@ async def send_answer(send: Send, answer: Answer, *, cut_after: int | None = Non
     else:
         part = answer.body[:cut_after]
         await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def send_in_parts(
+    receive: Receive, send: Send, answer: Answer, *, rest_after: trio.Event | None
+) -> None:
+    """Send half of a body and the rest after `rest_after`; without one, send it on and on.
+
+    Ends early when the client hangs up.
+    """
+    length = {} if rest_after is None else {"content-length": str(len(answer.body))}
+    headers = {"content-type": answer.content_type, **length, **answer.headers}
+    head = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": head})
+    half = len(answer.body) if rest_after is None else len(answer.body) // 2
+    first = {"type": "http.response.body", "body": answer.body[:half], "more_body": True}
+    await send(first)
+    if rest_after is None:
+        await _repeat(receive, send, {**first, "body": answer.body or bytes(65_536)})
+    elif await wait_unless_gone(rest_after, receive):
+        await send({"type": "http.response.body", "body": answer.body[half:]})
+
+
+async def _repeat(receive: Receive, send: Send, part: dict[str, Any]) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def watch() -> None:
+            await wait_disconnect(receive)
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(watch, name="gateway client watch")
+        while True:
+            await send(part)
+            await trio.lowlevel.checkpoint()
 
 
 async def cut_connection(send: Send) -> None:

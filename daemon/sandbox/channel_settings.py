@@ -11,17 +11,31 @@ _EVENTS = (
     "messages.delete",
     "statuses.post",
     "presences.post",
+    "chats.post",
     "chats.patch",
+    "contacts.post",
+    "contacts.patch",
+    "groups.post",
+    "groups.put",
+    "groups.patch",
+    "labels.post",
+    "labels.delete",
+    "calls.post",
     "channel.post",
+    "channel.patch",
     "users.post",
     "users.delete",
 )
+
+_FETCHED_AS = {"gif": "video", "short": "video"}
 
 
 class ChannelSettings:
     """Settings read and changed by ``GET`` and ``PATCH /settings``, and by the composer."""
 
     def __init__(self, *, webhook_url: str, webhook_secret: str) -> None:
+        self.unreachable: set[str] = set()
+        """Addresses that a test of a webhook finds dead."""
         self._secret = webhook_secret
         self._values: JsonObject = {
             "callback_backoff_delay_ms": 3000,
@@ -40,6 +54,15 @@ class ChannelSettings:
         entry = {"url": url, "mode": mode, "headers": headers, "events": events}
         self._values["webhooks"] = [entry]
 
+    def set_auto_download(self, *media: str) -> None:
+        """Fetch these media by itself from now on, so that messages have a link to them."""
+        self._values["media"] = {**self._values["media"], "auto_download": list(media)}
+
+    def has_link(self, medium: str) -> bool:
+        """Return whether messages of a medium (``image``, ``voice`` …) come with a link."""
+        fetched = (self._values.get("media") or {}).get("auto_download") or ()
+        return _FETCHED_AS.get(medium, medium) in fetched
+
     def targets(self) -> list[Target]:
         """Return where webhooks go."""
         return [
@@ -55,6 +78,13 @@ class ChannelSettings:
     def get(self, _request: Request) -> Answer:
         """GET /settings."""
         return json_answer(self._values)
+
+    def test_webhook(self, request: Request) -> Answer:
+        """POST /settings/webhook_test: whether an address can be called, as `unreachable` says."""
+        data = request.json_object() or {}
+        if not all(isinstance(data.get(key), str) for key in ("type", "url", "mode")):
+            return error_answer(400, "Wrong request parameters")
+        return json_answer({"success": data["url"] not in self.unreachable})
 
     def patch(self, request: Request) -> Answer:
         """PATCH /settings: absent keys stay; ``webhooks`` is replaced as a whole."""

@@ -1,13 +1,14 @@
 """Echoes: the webhooks by which Whapi tells of messages that were sent through it."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from daemon.model import JsonObject
 from daemon.sandbox import payloads
-from daemon.sandbox.people import People
+from daemon.sandbox.faults import Faults
+from daemon.sandbox.people import People, Status
 from daemon.sandbox.webhooks import Delivery
 
 EchoMode = Literal[
@@ -17,6 +18,15 @@ EchoMode = Literal[
     "missing",  # never told
     "other_id",  # told under an id that the send's answer did not give
 ]
+
+Fate = Literal["pending", "sent", "delivered", "read"]
+_WAYS: Mapping[Fate, tuple[Status, ...]] = {
+    "pending": (),
+    "sent": ("sent",),
+    "delivered": ("sent", "delivered"),
+    "read": ("sent", "delivered", "read"),
+}
+UNDELIVERABLE = "Message undeliverable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +38,16 @@ class Echo:
 
 
 class Echoes:
-    """Tells of delivered sends: ``messages.post``, then two ``statuses.post``."""
+    """Tells of delivered sends: ``messages.post``, then ``statuses.post`` as far as they get."""
 
-    def __init__(self, *, people: People, now: Callable[[], float], rng: random.Random) -> None:
+    def __init__(self, *, people: People, faults: Faults, rng: random.Random) -> None:
         self.mode: EchoMode = "after"
+        self.fate: Fate = "delivered"
+        """How far messages get by themselves."""
         self.statuses = True
         """Whether the statuses are told; they follow the echo, and come without it if missing."""
+        self.faults = faults
         self._people = people
-        self._now = now
         self._rng = rng
         self._kept: list[JsonObject] = []
 
@@ -74,8 +86,11 @@ class Echoes:
         return self._people.queue(message["chat_id"], "messages.post", parts, ids, lane=lane)
 
     def _tell_statuses(self, message: JsonObject) -> None:
-        for status in ("sent", "delivered"):
-            self._people.ledger.add_status(message["id"], status)
-            if self.statuses:
-                update = payloads.status_update(message, status, self._now())
-                self._people.queue(message["chat_id"], "statuses.post", {"statuses": [update]})
+        if self.faults.take("delivery", message["chat_id"]):
+            self._people.set_status(
+                message["id"], "failed", error=UNDELIVERABLE, told=self.statuses
+            )
+            return
+        reached: tuple[Status, ...] = _WAYS[self.fate]
+        for status in reached:
+            self._people.set_status(message["id"], status, told=self.statuses)

@@ -13,6 +13,7 @@ from daemon.sandbox.asgi import (
     error_answer,
     json_answer,
     send_answer,
+    send_in_parts,
     wait_unless_gone,
 )
 
@@ -26,6 +27,11 @@ FaultKind = Literal[
     "half_body",  # done, connection cut in the middle of the answer's body
     "garbage",  # done, answered 200 with something that is not JSON
     "no_id",  # done, answered 200 with no message id in it
+    "slow",  # done, the second half of the answer's body held until released
+    "endless",  # done, answered 200 with a body that goes on until the client leaves
+    "wrong_type",  # done, answered 200 with a web page in the place of a file
+    "redirect",  # not done, answered 302 to `location`
+    "failed",  # for the operation ``delivery`` alone: WhatsApp says that a message failed
 ]
 """What goes wrong. *Done* means: for a send, the customer got the message."""
 
@@ -39,6 +45,7 @@ class Fault:
     chat: str
     status: int
     retry_after: str
+    location: str
     times: int
     """How many more calls it will meet; -1 for all until `Faults.reset`."""
     hits: int = 0
@@ -47,7 +54,7 @@ class Fault:
     released: trio.Event = field(default_factory=trio.Event)
 
     def release(self) -> None:
-        """Let the calls that ``hold`` and ``hold_answer`` hold go on, and later ones pass."""
+        """Let the calls that ``hold``, ``hold_answer`` and ``slow`` hold go on."""
         self.released.set()
 
 
@@ -66,21 +73,25 @@ class Faults:
         chat: str = "",
         status: int = 500,
         retry_after: str = "",
+        location: str = "",
     ) -> Fault:
         """Script a fault for the next `times` calls of `operation` (-1: all), and return it.
 
         Operations are the names in the gateway's route table, such as ``send``, ``presence``,
-        ``subscribe``, ``list``, ``health``; ``*`` is any. `chat` narrows it to one chat id,
-        `status` and `retry_after` (the header's text) are for the kinds that answer a status.
+        ``subscribe``, ``list``, ``health``, ``media`` (a file by its id), ``file`` (by its link);
+        ``*`` is any. `chat` narrows it to one chat id, `status` and `retry_after` (the header's
+        text) are for the kinds that answer a status, `location` is for ``redirect``.
         """
-        fault = Fault(operation, kind, chat, status, retry_after, times)
+        fault = Fault(operation, kind, chat, status, retry_after, location, times)
         self._faults.append(fault)
         return fault
 
     def take(self, operation: str, chat: str) -> Fault | None:
         """Return the fault that this call meets, if any, and count it."""
         for fault in self._faults:
-            fits = fault.operation in {"*", operation} and fault.chat in {"", chat}
+            anything = fault.operation == "*" and operation != "delivery"
+            meant = anything or fault.operation == operation
+            fits = meant and fault.chat in {"", chat}
             if fits and fault.times != 0:
                 if fault.times > 0:
                     fault.times -= 1
@@ -88,6 +99,12 @@ class Faults:
                 fault.reached.set()
                 return fault
         return None
+
+    def remove(self, fault: Fault) -> None:
+        """Forget one fault, and let the calls it holds go on."""
+        fault.release()
+        if fault in self._faults:
+            self._faults.remove(fault)
 
     def reset(self) -> None:
         """Forget all faults and let the calls they hold go on."""
@@ -102,11 +119,17 @@ class Reply:
 
     answer: Answer | None
     cut_after: int | None = None
+    rest_after: trio.Event | None = None
+    """The second half of the body waits for this."""
+    endless: bool = False
+    """The body is repeated until the client leaves."""
 
-    async def send(self, send: Send) -> None:
+    async def send(self, receive: Receive, send: Send) -> None:
         """Send it, or cut the connection."""
         if self.answer is None:
             await cut_connection(send)
+        elif self.endless or self.rest_after is not None:
+            await send_in_parts(receive, send, self.answer, rest_after=self.rest_after)
         else:
             await send_answer(send, self.answer, cut_after=self.cut_after)
 
@@ -117,6 +140,8 @@ async def refuse(fault: Fault | None, receive: Receive) -> Reply | None:
         return None
     if fault.kind == "status":
         return Reply(_status_answer(fault))
+    if fault.kind == "redirect":
+        return Reply(Answer(302, b"", "text/plain", {"location": fault.location}))
     if fault.kind == "drop_before":
         return Reply(None)
     if fault.kind == "hold" and not await wait_unless_gone(fault.released, receive):
@@ -136,8 +161,14 @@ async def spoil(fault: Fault | None, answer: Answer, receive: Receive) -> Reply:
         "half_body": Reply(answer, len(answer.body) // 2),
         "garbage": Reply(Answer(200, b"<html><body>Bad gateway", "text/html")),
         "no_id": Reply(json_answer({"sent": True, "message": {}})),
+        "slow": Reply(answer, rest_after=fault.released),
+        "endless": Reply(answer, endless=True),
+        "wrong_type": Reply(Answer(200, _WEB_PAGE, answer.content_type)),
     }
     return spoilt.get(fault.kind, Reply(answer))
+
+
+_WEB_PAGE = b"<!doctype html><title>Sign in</title><p>This is no file."
 
 
 def _status_answer(fault: Fault) -> Answer:

@@ -6,8 +6,11 @@ gateway has no server of its own: whoever composes it serves it, on loopback, an
 
 import hmac
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import trio
 
 from daemon.model import JsonObject
@@ -22,12 +25,19 @@ from daemon.sandbox.asgi import (
     follow_lifespan,
     read_request,
 )
+from daemon.sandbox.channel import Channel, ChannelState
 from daemon.sandbox.channel_settings import ChannelSettings
+from daemon.sandbox.controls import Controls, add_gateway_switches
+from daemon.sandbox.directory import Directory
 from daemon.sandbox.echoes import Echo, Echoes
 from daemon.sandbox.faults import Faults, Reply, refuse, spoil
+from daemon.sandbox.forms import Upload
+from daemon.sandbox.group import Group
 from daemon.sandbox.ledger import Call, Ledger, PresenceSet, SentMessage
+from daemon.sandbox.media import MediaFiles
 from daemon.sandbox.people import People
-from daemon.sandbox.phone import Contact, Phone
+from daemon.sandbox.person import Person
+from daemon.sandbox.phone import Contact, Phone, is_loopback
 from daemon.sandbox.webhooks import Delivery, Postbox
 from daemon.sandbox.whapi_api import Route, WhapiApi, recipient_of
 
@@ -37,6 +47,9 @@ LABELS: tuple[JsonObject, ...] = (
     {"id": "3", "name": "Atiende una persona", "color": "red"},
 )
 """The labels that the simulated business has."""
+
+FETCH_SECONDS = 10.0
+"""How long the fetch of a file to be sent may take."""
 
 
 class Gateway(People):
@@ -75,11 +88,30 @@ class Gateway(People):
             ledger=ledger, postbox=postbox, targets=self.settings.targets, now=now, rng=rng
         )
         self.faults = Faults()
-        self.echoes = Echoes(people=self, now=now, rng=rng)
+        self.echoes = Echoes(people=self, faults=self.faults, rng=rng)
+        self.media = MediaFiles(ledger=ledger, rng=rng, now=now, has_link=self.settings.has_link)
+        self.channel = Channel(journal=ledger.journal, now=now, tell=self._tell)
+        self.directory = Directory(ledger=ledger, labels=list(LABELS), tell=self._tell)
         self.api = WhapiApi(
-            ledger=ledger, now=now, rng=rng, labels=list(LABELS), settings=self.settings
+            people=self,
+            channel=self.channel,
+            directory=self.directory,
+            media=self.media,
+            settings=self.settings,
+            now=now,
+            rng=rng,
         )
-        self.phone = Phone(people=self, contacts=contacts, rng=rng)
+        self.controls = Controls(journal=ledger.journal)
+        add_gateway_switches(self.controls, faults=self.faults, channel=self.channel)
+        self.phone = Phone(
+            people=self,
+            media=self.media,
+            controls=self.controls,
+            directory=self.directory,
+            channel=self.channel,
+            contacts=contacts,
+            rng=rng,
+        )
         self.honour_typing_time = False
         """Whether a send with ``typing_time`` is delivered that much later, as by Whapi."""
         self._token = token.encode()
@@ -104,6 +136,8 @@ class Gateway(People):
                 return
             if request.path == "/phone" or request.path.startswith("/phone/"):
                 await self.phone.serve(request, receive, send)
+            elif request.method == "GET" and request.path.startswith("/files/"):
+                await self._serve_file(request, receive, send)
             else:
                 await self._serve_api(request, receive, send)
 
@@ -145,9 +179,38 @@ class Gateway(People):
         self.settings.set_webhook(url, mode=mode)
         self.postbox.retarget(*self.targets())
 
-    def store_media(self, data: bytes, mime_type: str) -> str:
+    def set_base_url(self, url: str) -> None:
+        """Say where this gateway is served, so that links can lead to its files."""
+        self.media.base_url = url.rstrip("/")
+
+    def set_auto_download(self, *media: str) -> None:
+        """Give messages of these media (``image``, ``voice`` …; none: all off) a link."""
+        self.settings.set_auto_download(*media)
+
+    def set_channel_state(self, state: ChannelState) -> None:
+        """Link or unlink the phone, or stop the channel; told by webhook."""
+        self.channel.change(state)
+
+    def set_labels(self, chat: str, *names: str) -> None:
+        """Give a chat these labels, by name, as somebody does on the business's phone."""
+        ids = [label["id"] for label in self.directory.labels if label["name"] in names]
+        self.directory.set_labels(self.ledger.chat(payloads.chat_id_of(chat)), ids)
+
+    def person(self, digits: str, *, name: str = "", chat: str = "") -> Person:
+        """Return somebody who writes to us, or in the group `chat`."""
+        return Person(self, self.media, digits, name=name, chat=chat)
+
+    def group(self, chat: str, *, name: str = "", members: dict[str, str] | None = None) -> Group:
+        """Return a group, opened with these participants (digits and names) if it is new."""
+        self.ledger.chat(chat, name=name, members=members)
+        return Group(self, self.media, chat)
+
+    def store_media(self, data: bytes, mime_type: str, *, file_name: str = "") -> str:
         """Keep a file for ``GET /media/{id}`` and return its id."""
-        return self.api.sending.store_media(data, mime_type)
+        return self.media.keep(Upload(data, mime_type, file_name))
+
+    def _tell(self, lane: str, event: str, parts: Mapping[str, Any]) -> None:
+        self.queue(lane, event, parts)
 
     def _note_attempt(self, delivery: Delivery) -> None:
         if delivery.acknowledged.is_set():
@@ -163,6 +226,8 @@ class Gateway(People):
             reply = Reply(error_answer(401, "need channel authorization"))
         elif isinstance(found, int):
             reply = Reply(error_answer(found, "no such endpoint"))
+        elif refusal := self.channel.refusal(found[0].operation):
+            operation, reply = found[0].operation, Reply(refusal)
         else:
             operation = found[0].operation
             reply, echoes = await self._perform(*found, request, receive)
@@ -170,7 +235,7 @@ class Gateway(People):
         # In the ledger first, so that it is there for whoever has seen the answer.
         self.ledger.add_call(Call(self._now(), request.method, request.path, operation, status))
         try:
-            await reply.send(send)
+            await reply.send(receive, send)
         finally:
             # Nothing here waits: the echoes are told even if the server cancels this request.
             for echo in echoes:
@@ -187,11 +252,41 @@ class Gateway(People):
             return refused, []
         if self.honour_typing_time and route.operation == "send":
             await self._type(request, chat)
+        if route.operation == "send":
+            await self._fetch_media(request)
         answer = route.handler(request, *parameters)
         echoes = [self.echoes.begin(message) for message in self.api.sending.take_made()]
         for echo in echoes:
             await self.echoes.before_answer(echo)
         return await spoil(fault, answer, receive), echoes
+
+    async def _serve_file(self, request: Request, receive: Receive, send: Send) -> None:
+        """Answer a link to a file: no token is asked for, and faults may happen."""
+        fault = self.faults.take("file", "")
+        reply = await refuse(fault, receive)
+        if reply is None:
+            answer = self.media.get_linked(request, request.path.removeprefix("/files/"))
+            reply = await spoil(fault, answer, receive)
+        status = reply.answer.status if reply.answer else 0
+        self.ledger.add_call(Call(self._now(), "GET", request.path, "file", status))
+        await reply.send(receive, send)
+
+    async def _fetch_media(self, request: Request) -> None:
+        """Fetch what the ``media`` of a send leads to, as Whapi does; on this machine alone."""
+        link = (request.json_object() or {}).get("media")
+        if not isinstance(link, str) or not link.startswith("http") or self.media.known_by(link):
+            return
+        if not is_loopback(urlsplit(link).hostname or ""):
+            return
+        with trio.move_on_after(FETCH_SECONDS):
+            async with httpx.AsyncClient(timeout=None, trust_env=False) as client:  # noqa: S113 - limited by the scope above
+                try:
+                    response = await client.get(link)
+                except httpx.HTTPError:
+                    return
+            if response.status_code == 200:
+                mime_type = response.headers.get("content-type", "application/octet-stream")
+                self.media.keep_fetched(link, Upload(response.content, mime_type))
 
     async def _type(self, request: Request, chat: str) -> None:
         seconds = (request.json_object() or {}).get("typing_time")

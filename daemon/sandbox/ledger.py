@@ -63,6 +63,11 @@ class Chat:
     """The daemon's indicator."""
     contact_presence: str = "online"
 
+    @property
+    def is_group(self) -> bool:
+        """Whether it is a group."""
+        return self.id.endswith("@g.us")
+
 
 @dataclass(frozen=True, slots=True)
 class StoredMedia:
@@ -70,6 +75,8 @@ class StoredMedia:
 
     mime_type: str
     data: bytes
+    file_name: str = ""
+    stored_at: float = 0
 
 
 class Ledger:
@@ -92,6 +99,8 @@ class Ledger:
         self.acknowledged: set[str] = set()
         """Ids of the messages whose webhook got a 200."""
         self.media: dict[str, StoredMedia] = {}
+        self.voice_calls: dict[str, str] = {}
+        """What became of each call by telephone: ``ringing``, ``missed``, ``rejected`` …"""
         self._sends_by_chat: defaultdict[str, list[SentMessage]] = defaultdict(list)
 
     def chat(self, chat_id: str, *, name: str = "", members: dict[str, str] | None = None) -> Chat:
@@ -118,6 +127,12 @@ class Ledger:
         if message["from_me"]:
             chat.presence = "pause"
         self.journal.write("message", {"message": message})
+
+    def change_message(self, message_id: str, content: JsonObject) -> None:
+        """Give a message new content, such as a poll with one more vote."""
+        message = self.messages[message_id]
+        message[message["type"]] = content
+        self.journal.write("changed", {"message": message})
 
     def add_send(self, message: JsonObject, request: JsonObject, at: float) -> SentMessage:
         """Record a message that the daemon sent and the customer got."""

@@ -1,8 +1,12 @@
-"""The simulated server's ears and voice: a fixed transcript, and silence that players play."""
+"""The simulated server's ears and voice: what the samples say, and a murmur that players play."""
 
+import itertools
+import math
 import struct
+from collections.abc import Sequence
 from typing import Any
 
+from daemon.sandbox import samples
 from daemon.sandbox.asgi import Answer, json_answer
 from daemon.sandbox.model_wire import Refusal
 
@@ -10,9 +14,6 @@ UPLOAD_ENDINGS = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "ogg", "wav", "we
 SPOKEN_CHARACTERS_PER_SECOND = 15
 
 OPUS_RATE = 48_000
-OPUS_SILENCE = b"\xf8\xff\xfe"
-"""One packet of 20 ms mono silence: CELT, full band (RFC 6716, section 3.1)."""
-
 OPUS_PACKET_SAMPLES = 960
 PACKETS_PER_PAGE = 50
 
@@ -21,12 +22,14 @@ MP3_FRAME = b"\xff\xfb\x90\xc4" + bytes(413)
 
 MP3_FRAME_SECONDS = 1152 / 44_100
 WAV_RATE = 8_000
+WAVE_SAMPLES = 40
+"""Length of one wave of the tone: 200 Hz."""
 
 CONTENT_TYPES = {"mp3": "audio/mpeg", "opus": "audio/ogg", "wav": "audio/wav"}
 
 
 def transcription_answer(form: bytes, transcript: str) -> Answer:
-    """Answer a multipart upload; only the file's name is looked at, as far as it must be right."""
+    """Answer a multipart upload with `transcript`; its file's name must say a format."""
     _, found, rest = form.partition(b'filename="')
     name = rest.partition(b'"')[0].decode(errors="replace")
     if not found or name.rpartition(".")[2].lower() not in UPLOAD_ENDINGS:
@@ -36,17 +39,17 @@ def transcription_answer(form: bytes, transcript: str) -> Answer:
 
 
 def speech_answer(body: dict[str, Any]) -> Answer:
-    """Answer with silence as long as the text would take to be spoken."""
+    """Answer with a murmur (as MP3: silence) as long as the text would take to be spoken."""
     text, audio_format = str(body.get("input") or ""), str(body.get("response_format") or "mp3")
     if not text or len(text) > 4096 or audio_format not in CONTENT_TYPES:
         return json_answer(Refusal(400, "Invalid 'input' or 'response_format'.").body(), 400)
     seconds = len(text) / SPOKEN_CHARACTERS_PER_SECOND
-    content = silence(audio_format, seconds)
+    content = murmur(audio_format, seconds)
     return Answer(200, content, CONTENT_TYPES[audio_format])
 
 
-def silence(audio_format: str, seconds: float) -> bytes:
-    """Return a file of about that much silence; raises KeyError for a format unknown here."""
+def murmur(audio_format: str, seconds: float) -> bytes:
+    """Return a file of about that length; raises KeyError for a format unknown here."""
     makers = {"mp3": _mp3, "opus": _ogg_opus, "wav": _wav}
     return makers[audio_format](seconds)
 
@@ -56,41 +59,74 @@ def _mp3(seconds: float) -> bytes:
 
 
 def _wav(seconds: float) -> bytes:
-    data = bytes([128]) * round(seconds * WAV_RATE)
+    wave = bytes(
+        round(128 + 40 * math.sin(2 * math.pi * i / WAVE_SAMPLES)) for i in range(WAVE_SAMPLES)
+    )
+    data = wave * round(seconds * WAV_RATE / WAVE_SAMPLES)
     head = struct.pack("<IHHIIHH", 16, 1, 1, WAV_RATE, WAV_RATE, 1, 8)
     tail = b"fmt " + head + b"data" + struct.pack("<I", len(data)) + data
     return b"RIFF" + struct.pack("<I", 4 + len(tail)) + b"WAVE" + tail
 
 
 def _ogg_opus(seconds: float) -> bytes:
-    """Write Opus in Ogg (RFC 3533 and RFC 7845): two header pages, then pages of a second each."""
-    head = b"OpusHead" + struct.pack("<BBHIHB", 1, 1, 0, OPUS_RATE, 0, 0)
-    tags = b"OpusTags" + struct.pack("<I", 6) + b"recado" + struct.pack("<I", 0)
-    left = max(1, round(seconds * OPUS_RATE / OPUS_PACKET_SAMPLES))
-    pages = [_page([head], 0, 0, flags=2), _page([tags], 1, 0)]
-    position = 0
-    while left:
-        count = min(left, PACKETS_PER_PAGE)
-        left -= count
-        position += count * OPUS_PACKET_SAMPLES
-        last = 0 if left else 4
-        pages.append(_page([OPUS_SILENCE] * count, len(pages), position, flags=last))
+    """Write the sample's murmur again and again, in pages of a second each."""
+    spoken = _packets(samples.read(samples.SPEECH))
+    count = max(1, round(seconds * OPUS_RATE / OPUS_PACKET_SAMPLES))
+    return ogg_opus(list(itertools.islice(itertools.cycle(spoken), count)))
+
+
+def ogg_opus(packets: Sequence[bytes]) -> bytes:
+    """Write packets of 20 ms as Opus in Ogg (RFC 3533, RFC 7845): two headers, then the sound."""
+    pages = ogg_head()
+    for start in range(0, len(packets), PACKETS_PER_PAGE):
+        part = packets[start : start + PACKETS_PER_PAGE]
+        end = start + len(part)
+        last = 4 if end == len(packets) else 0
+        pages.append(ogg_page(part, len(pages), end * OPUS_PACKET_SAMPLES, flags=last))
     return b"".join(pages)
 
 
-def _page(packets: list[bytes], number: int, position: int, *, flags: int = 0) -> bytes:
-    """Return one Ogg page of whole packets, each shorter than 255 bytes."""
+def ogg_head() -> list[bytes]:
+    """Return the two pages with which Opus in Ogg begins."""
+    head = b"OpusHead" + struct.pack("<BBHIHB", 1, 1, 312, OPUS_RATE, 0, 0)
+    tags = b"OpusTags" + struct.pack("<I", 6) + b"recado" + struct.pack("<I", 0)
+    return [ogg_page([head], 0, 0, flags=2), ogg_page([tags], 1, 0)]
+
+
+def _packets(data: bytes) -> list[bytes]:
+    """Return the sound's packets of an Ogg file whose pages hold whole packets."""
+    packets: list[bytes] = []
+    at = 0
+    while at < len(data):
+        count = data[at + 26]
+        sizes = data[at + 27 : at + 27 + count]
+        at += 27 + count
+        for size in sizes:
+            packets.append(data[at : at + size])
+            at += size
+    return packets[2:]
+
+
+def ogg_page(packets: Sequence[bytes], number: int, position: int, *, flags: int = 0) -> bytes:
+    """Return one Ogg page of whole packets, of at most 255 segments (RFC 3533, section 6)."""
     head = struct.pack("<4sBBqIII", b"OggS", 0, flags, position, 1, number, 0)
-    body = bytes([len(packets), *map(len, packets)]) + b"".join(packets)
+    sizes = b"".join(b"\xff" * (len(p) // 255) + bytes([len(p) % 255]) for p in packets)
+    body = bytes([len(sizes)]) + sizes + b"".join(packets)
     return head[:22] + struct.pack("<I", _checksum(head + body)) + body
+
+
+def _remainder(crc: int) -> int:
+    for _ in range(8):
+        crc = (crc << 1) ^ (0x04C11DB7 if crc & 0x80000000 else 0)
+    return crc & 0xFFFFFFFF
+
+
+_REMAINDERS = tuple(_remainder(byte << 24) for byte in range(256))
 
 
 def _checksum(data: bytes) -> int:
     """Return Ogg's CRC-32: polynomial 0x04c11db7, not reflected, starting at 0."""
     crc = 0
     for byte in data:
-        crc ^= byte << 24
-        for _ in range(8):
-            crc = (crc << 1) ^ (0x04C11DB7 if crc & 0x80000000 else 0)
-            crc &= 0xFFFFFFFF
+        crc = (crc << 8) & 0xFFFFFFFF ^ _REMAINDERS[crc >> 24 ^ byte]
     return crc

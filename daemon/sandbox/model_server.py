@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from daemon.sandbox import model_audio, model_wire
+from daemon.sandbox import model_audio, model_wire, samples
 from daemon.sandbox.asgi import (
     Answer,
     ClientGone,
@@ -40,6 +40,13 @@ MODELS = (
         "owned_by": "sandbox",
         "shutdown_date": "2027-01-14",
     },
+    {
+        "id": "sandbox-transcription",
+        "object": "model",
+        "created": 1773000000,
+        "owned_by": "sandbox",
+    },
+    {"id": "sandbox-speech", "object": "model", "created": 1773000000, "owned_by": "sandbox"},
 )
 TRANSCRIPT = "Hola, quisiera saber si tienen disponibilidad para este fin de semana."
 RESPONSES = "/responses"
@@ -71,6 +78,8 @@ class ModelServer:
         self.tokens_per_second = tokens_per_second
         self.streams_again = True
         """Set to False, kept responses can be asked for but not streamed again."""
+        self.is_down = False
+        """Set to True, everything is answered 503, as by a server that is overloaded."""
         self._api_key = api_key
         self._now = now
         self._rng = rng
@@ -143,7 +152,9 @@ class ModelServer:
         self.hits.append((request.method, path))
         self._note_change()
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self._api_key and key != self._api_key:
+        if self.is_down:
+            await _refuse(send, Refusal(503, "The server is overloaded.", "server_is_overloaded"))
+        elif self._api_key and key != self._api_key:
             refusal = Refusal(401, f"Incorrect API key provided: {key}.", "invalid_api_key")
             await _refuse(send, refusal)
         elif (request.method, path) == ("POST", RESPONSES):
@@ -263,10 +274,15 @@ class ModelServer:
             case "GET", "/models":
                 return json_answer({"object": "list", "data": list(MODELS)})
             case "POST", "/audio/transcriptions":
-                return model_audio.transcription_answer(request.body, self.transcript)
+                return model_audio.transcription_answer(request.body, self._heard(request.body))
             case "POST", "/audio/speech":
                 return model_audio.speech_answer(request.json_object() or {})
         return _no_such_url(request)
+
+    def _heard(self, form: bytes) -> str:
+        """Return what a sample says, unless somebody has scripted what everything says."""
+        words = samples.words_of_voice(form) if self.transcript == TRANSCRIPT else ""
+        return words or self.transcript
 
     def _note_call(self, call: ModelCall) -> None:
         self.calls.append(call)

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from daemon.sandbox.model_script import Call, Output, Say
+from daemon.sandbox.model_senses import perceived
 
 Item = Mapping[str, Any]
 
@@ -32,7 +33,6 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
         "ask": "¿En qué más te puedo ayudar?",
         "found": "Esto fue lo que encontré:\n\n{output}\n\n¿Quieres que sigamos con eso?",
         "thanks": "¡Con mucho gusto! Aquí estoy si necesitas algo más. ¿Algo más por hoy?",
-        "photo": "una imagen",
         "nothing": "tu mensaje",
         "and": " y ",
         "info": (
@@ -51,7 +51,6 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
         "ask": "What else can I do for you?",
         "found": "This is what I found:\n\n{output}\n\nShall we go on with that?",
         "thanks": "You are welcome! I am here if you need anything else. Anything more today?",
-        "photo": "a picture",
         "nothing": "your message",
         "and": " and ",
         "info": (
@@ -87,7 +86,6 @@ INTENTS: Sequence[tuple[str, re.Pattern[str]]] = (
 START = re.compile(r"date|start|arriv|check.?in|desde|entrada|llegada", re.IGNORECASE)
 """Names of parameters that ask for the first day of a stay."""
 
-QUOTED_CHARACTERS = 80
 OUTPUT_CHARACTERS = 1500
 NO_DATE = date(2030, 1, 15)
 """Start of a stay where nothing in the input names a date."""
@@ -95,9 +93,9 @@ NO_DATE = date(2030, 1, 15)
 
 def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
     """Return what the model says to an input, given the tools it is offered."""
-    texts, has_image = customer_burst(items)
-    everything = " ".join(texts)
-    phrases = PHRASES[language_of(everything)]
+    everything = " ".join(customer_burst(items)[0])
+    language = language_of(everything)
+    phrases = PHRASES[language]
     if outputs := trailing_outputs(items):
         if _last_call(items) == "escalate_to_human":
             return (Say(phrases["handed"]),)
@@ -111,7 +109,7 @@ def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
         return (Say(phrases["info"]),)
     if re.fullmatch(r"\W*(muchas )?(gracias|thanks|thank you)\W*", everything, re.IGNORECASE):
         return (Say(phrases["thanks"]),)
-    return (Say(_understood(texts, phrases, has_image=has_image)),)
+    return (Say(_understood(perceived(_burst_parts(items), language), phrases)),)
 
 
 def customer_burst(items: Sequence[Item]) -> tuple[list[str], bool]:
@@ -120,19 +118,25 @@ def customer_burst(items: Sequence[Item]) -> tuple[list[str], bool]:
     These are the user's items behind the last thing that anybody else said, tools aside. Of a text
     with a context head over it (closed by a line ``---``) only the words below are the customer's.
     """
-    texts: list[str] = []
-    has_image = False
+    parts = _burst_parts(items)
+    texts = [str(part["text"]) for part in parts if part.get("text")]
+    return texts, any(part.get("type") == "input_image" for part in parts)
+
+
+def _burst_parts(items: Sequence[Item]) -> list[Item]:
+    burst: list[Item] = []
     for item in reversed(items):
         if item.get("type") in {"function_call", "function_call_output", "reasoning"}:
             continue
         if item.get("role") == "assistant":
             break
         if item.get("role") == "user":
-            parts = _parts(item)
-            has_image = has_image or any(part.get("type") == "input_image" for part in parts)
-            words = [_below_head(str(part["text"])) for part in parts if part.get("text")]
-            texts[:0] = [word for word in words if word]
-    return texts, has_image
+            parts = [
+                {**part, "text": _below_head(str(part["text"]))} if part.get("text") else part
+                for part in _parts(item)
+            ]
+            burst[:0] = [part for part in parts if part.get("text") != ""]
+    return burst
 
 
 def trailing_outputs(items: Sequence[Item]) -> list[str]:
@@ -213,18 +217,12 @@ def _dates(text: str) -> list[date]:
     return found
 
 
-def _understood(texts: Sequence[str], phrases: Mapping[str, str], *, has_image: bool) -> str:
-    said = [f"«{_shortened(text)}»" for text in texts] + [phrases["photo"]] * has_image
+def _understood(said: Sequence[str], phrases: Mapping[str, str]) -> str:
     said = said or [phrases["nothing"]]
     if len(said) == 1:
         return phrases["one"].format(first=said[0]) + " " + phrases["ask"]
     listed = ", ".join(said[:-1]) + phrases["and"] + said[-1]
     return phrases["many"].format(count=len(said), all=listed) + "\n\n" + phrases["ask"]
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= QUOTED_CHARACTERS else line[:QUOTED_CHARACTERS].rstrip() + "…"
 
 
 def _below_head(text: str) -> str:

@@ -6,7 +6,7 @@ The shapes follow Whapi's documentation of webhooks and its OpenAPI file (versio
 import random
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from daemon.model import JsonObject
@@ -91,15 +91,45 @@ def own_message(
     return message
 
 
-def status_update(message: JsonObject, status: str, at: float) -> JsonObject:
-    """Return what Whapi tells about the fate of a message; its time is a string of seconds."""
-    return {
+def contact(digits: str, name: str) -> JsonObject:
+    """Return a person of the address book."""
+    return {"id": digits, "name": name, "pushname": name, "is_business": False, "saved": True}
+
+
+def status_update(
+    message: JsonObject, status: str, at: float, *, error: str = "", viewer: str = ""
+) -> JsonObject:
+    """Return what Whapi tells about the fate of a message; its time is a string of seconds.
+
+    `viewer` is who read it, where that is not the chat's contact.
+    """
+    update = {
         "id": message["id"],
         "code": _STATUS_CODES[status],
         "status": status,
         "recipient_id": message["chat_id"],
-        "viewer_id": digits_of(message["chat_id"]),
+        "viewer_id": viewer or digits_of(message["chat_id"]),
         "timestamp": str(int(at)),
+    }
+    if error:
+        update["errors"] = [{"code": 131026, "message": error}]
+    return update
+
+
+def voice_call(
+    call_id: str, chat: str, caller: str, status: str, at: float, *, video: bool
+) -> JsonObject:
+    """Return what Whapi tells of a call by telephone; its time is in milliseconds."""
+    return {
+        "id": call_id,
+        "from": chat_id_of(caller),
+        "chat_id": chat,
+        "status": status,
+        "timestamp": int(at * 1000),
+        "group_call": chat.endswith("@g.us"),
+        "video_call": video,
+        "offline_call": False,
+        "latency": 0,
     }
 
 
@@ -121,7 +151,7 @@ def words_of(message: JsonObject) -> str:
     return next((str(content[k]) for k in ("body", "caption", "title") if content.get(k)), "")
 
 
-def webhook_payload(event: str, parts: Mapping[str, Sequence[Any]]) -> JsonObject:
+def webhook_payload(event: str, parts: Mapping[str, Any]) -> JsonObject:
     """Return the body of one webhook call about `event`, such as ``messages.post``."""
     kind, _, verb = event.partition(".")
     return {**parts, "event": {"type": kind, "event": verb}, "channel_id": CHANNEL}

@@ -7,6 +7,7 @@ or by chat id, and may be called by any task.
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import httpx
 import trio
@@ -15,6 +16,9 @@ from daemon.model import JsonObject
 from daemon.sandbox import payloads
 from daemon.sandbox.ledger import Ledger
 from daemon.sandbox.webhooks import Delivery, Postbox, Target, Until, WholeBody
+
+Status = Literal["pending", "sent", "delivered", "read", "played", "failed"]
+"""What becomes of a message."""
 
 
 class People:
@@ -40,6 +44,10 @@ class People:
         self._now = now
         self._rng = rng
 
+    def time(self) -> float:
+        """Return the wall clock of the simulation, in Unix seconds."""
+        return self._now()
+
     def compose(
         self,
         chat: str,
@@ -60,7 +68,8 @@ class People:
         writer = author or next(iter(place.members))
         content = payloads.text_content(content) if isinstance(content, str) else dict(content)
         if quote:
-            content["context"] = payloads.quote_context(self.ledger.messages[quote])
+            context = payloads.quote_context(self.ledger.messages[quote])
+            content["context"] = {**content.get("context", {}), **context}
         message = payloads.customer_message(
             content,
             message_id=id or payloads.new_id(self._rng),
@@ -116,15 +125,15 @@ class People:
 
     async def customer_types(self, chat: str, *, deliver: Until = "attempted") -> None:
         """A customer is seen typing."""
-        await self._customer_is(chat, "typing", deliver)
+        await self.customer_is(chat, "typing", deliver=deliver)
 
     async def customer_records(self, chat: str, *, deliver: Until = "attempted") -> None:
         """A customer is seen recording a voice note."""
-        await self._customer_is(chat, "recording", deliver)
+        await self.customer_is(chat, "recording", deliver=deliver)
 
     async def customer_stops(self, chat: str, *, deliver: Until = "attempted") -> None:
         """A customer stops typing or recording without having sent anything."""
-        await self._customer_is(chat, "online", deliver)
+        await self.customer_is(chat, "online", deliver=deliver)
 
     async def customer_edits(
         self, message_id: str, text: str, *, as_update: bool = False, deliver: Until = "attempted"
@@ -135,7 +144,7 @@ class People:
         """
         old = self.ledger.messages[message_id]
         content = {"edited_type": "text", "edited_content": {"body": text}}
-        action = self._act(old, {"type": "edit", **content})
+        action = self.act(message_id, {"type": "edit", **content})
         if not as_update:
             await self.tell([action], deliver=deliver)
             return
@@ -157,7 +166,7 @@ class People:
         Whapi tells it as an action in ``messages``, or (`as_removal`) in ``messages_removed``.
         """
         old = self.ledger.messages[message_id]
-        action = self._act(old, {"type": "delete"})
+        action = self.act(message_id, {"type": "delete"})
         if as_removal:
             parts = {"messages_removed": [message_id]}
             await self.post(old["chat_id"], "messages.delete", parts, (), deliver=deliver)
@@ -168,15 +177,30 @@ class People:
         self, message_id: str, emoji: str, *, deliver: Until = "attempted"
     ) -> None:
         """A customer puts an emoji on a message; an empty one takes it back."""
-        old = self.ledger.messages[message_id]
-        await self.tell([self._act(old, {"type": "reaction", "emoji": emoji})], deliver=deliver)
+        action = self.act(message_id, {"type": "reaction", "emoji": emoji})
+        await self.tell([action], deliver=deliver)
 
     async def agent_says(
         self, chat: str, text: str, *, source: str = "mobile", deliver: Until = "attempted"
     ) -> str:
         """A human of the business writes from its phone (or ``web``); return the message's id."""
+        content = payloads.text_content(text)
+        return await self.agent_sends(chat, content, source=source, deliver=deliver)
+
+    async def agent_sends(
+        self,
+        chat: str,
+        content: JsonObject,
+        *,
+        source: str = "mobile",
+        quote: str = "",
+        deliver: Until = "attempted",
+    ) -> str:
+        """A human of the business sends anything from its phone; return the message's id."""
+        if quote:
+            content = {**content, "context": payloads.quote_context(self.ledger.messages[quote])}
         message = payloads.own_message(
-            payloads.text_content(text),
+            content,
             message_id=payloads.new_id(self._rng),
             chat=payloads.chat_id_of(chat),
             at=self._now(),
@@ -185,6 +209,31 @@ class People:
         self.ledger.add_message(message)
         await self.tell([message], deliver=deliver)
         return str(message["id"])
+
+    async def agent_acts(
+        self, message_id: str, action: JsonObject, *, deliver: Until = "attempted"
+    ) -> str:
+        """A human of the business reacts to a message, edits or deletes one; return the id."""
+        chat = self.ledger.messages[message_id]["chat_id"]
+        content = {"type": "action", "action": {"target": message_id, **action}}
+        return await self.agent_sends(chat, content, deliver=deliver)
+
+    def set_status(
+        self,
+        message_id: str,
+        status: Status,
+        *,
+        error: str = "",
+        viewer: str = "",
+        told: bool = True,
+    ) -> None:
+        """Let a message get as far as `status`, and tell of it unless `told` is False."""
+        message = self.ledger.messages[message_id]
+        self.ledger.add_status(message_id, status)
+        if told:
+            at = self._now()
+            update = payloads.status_update(message, status, at, error=error, viewer=viewer)
+            self.queue(message["chat_id"], "statuses.post", {"statuses": [update]})
 
     async def redeliver(self, message_id: str, *, deliver: Until = "attempted") -> None:
         """Tell of a message once more, as Whapi does when a 200 got lost."""
@@ -218,7 +267,7 @@ class People:
         self,
         chat: str,
         event: str,
-        parts: Mapping[str, Sequence[object]],
+        parts: Mapping[str, Any],
         message_ids: tuple[str, ...] = (),
         *,
         deliver: Until = "attempted",
@@ -231,7 +280,7 @@ class People:
         self,
         chat: str,
         event: str,
-        parts: Mapping[str, Sequence[object]],
+        parts: Mapping[str, Any],
         message_ids: tuple[str, ...] = (),
         *,
         lane: str = "",
@@ -253,16 +302,24 @@ class People:
             self.postbox.put(f"{lane or line} {number}", delivery)
         return made
 
-    async def _customer_is(self, chat: str, status: str, deliver: Until) -> None:
+    async def customer_is(
+        self, chat: str, status: str, *, author: str = "", deliver: Until = "attempted"
+    ) -> None:
+        """A contact is ``typing``, ``recording``, ``online``, ``offline`` or ``pending``.
+
+        In a group it is told of `author` (digits), without the group.
+        """
         chat_id = payloads.chat_id_of(chat)
-        digits = payloads.digits_of(chat_id)
+        digits = author or payloads.digits_of(chat_id)
         self.ledger.chat(chat_id).contact_presence = status
         if self.presences_need_subscription and digits not in self.ledger.subscriptions:
             return
         parts = {"presences": [{"contact_id": digits, "status": status}]}
         await self.post(chat_id, "presences.post", parts, deliver=deliver)
 
-    def _act(self, target: JsonObject, action: JsonObject) -> JsonObject:
-        content: JsonObject = {"type": "action", "action": {"target": target["id"], **action}}
-        author = "" if target["from_me"] else target["from"]
+    def act(self, target_id: str, action: JsonObject, *, author: str = "") -> JsonObject:
+        """Return a customer's new action on a message, recorded and not yet told of."""
+        target = self.ledger.messages[target_id]
+        content: JsonObject = {"type": "action", "action": {"target": target_id, **action}}
+        author = author or ("" if target["from_me"] else target["from"])
         return self.compose(target["chat_id"], content, author=author)

@@ -7,6 +7,7 @@ other machines, other sites' pages, and names that were rebound to 127.0.0.1.
 
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -16,38 +17,45 @@ from urllib.parse import urlsplit
 import trio
 
 from daemon.model import JsonObject
-from daemon.sandbox import payloads
+from daemon.sandbox import payloads, samples
 from daemon.sandbox.asgi import (
     Answer,
     Receive,
     Request,
     Send,
     error_answer,
-    json_answer,
     send_answer,
     wait_disconnect,
 )
+from daemon.sandbox.channel import Channel
+from daemon.sandbox.controls import Controls
+from daemon.sandbox.directory import Directory
+from daemon.sandbox.media import MediaFiles
 from daemon.sandbox.people import People
+from daemon.sandbox.phone_actions import PhoneActions
 
 HEARTBEAT_SECONDS = 15.0
 """How often a quiet event stream says something, so that a dead client is noticed."""
 SNAPSHOT_MESSAGES = 200
 """How many messages of each chat a page gets when it opens."""
-MAX_TEXT = 4096
-"""Longest text the page may send, in characters; what WhatsApp's own phones allow is more."""
-_SHOWN = frozenset({"chat", "message", "presence", "status"})
-_FILES = {
-    "/phone": ("phone.html", "text/html; charset=utf-8"),
-    "/phone/phone.css": ("phone.css", "text/css; charset=utf-8"),
-    "/phone/phone.js": ("phone.js", "text/javascript; charset=utf-8"),
-    "/phone/icon.svg": ("icon.svg", "image/svg+xml"),
+_SHOWN = frozenset({"chat", "message", "changed", "presence", "status", "channel", "control"})
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
 }
 _GUARDS = {
     "cache-control": "no-store",
-    "content-security-policy": "default-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "content-security-policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'none'; object-src 'none';"
+        " frame-ancestors 'self' http://127.0.0.1:* http://localhost:*"
+    ),
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
+"""A page of this machine may show the phone beside itself, such as the dashboard; no other may."""
+_PLAYED = ("image/jpeg", "image/png", "image/webp", "image/gif", "audio/", "video/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +71,15 @@ CONTACTS = (
     Contact("573001234567", "Laura Gómez"),
     Contact("573005550142", "Andrés Pardo"),
     Contact("573005550173", "Sofía Rincón"),
+    Contact("573005550188", "Emma Carter"),
     Contact(
         "120363000000000042@g.us",
         "Paseo a Salento",
-        {"573001234567": "Laura Gómez", "573005550142": "Andrés Pardo"},
+        {
+            "573001234567": "Laura Gómez",
+            "573005550142": "Andrés Pardo",
+            "573005550173": "Sofía Rincón",
+        },
     ),
 )
 """The invented people of the sandbox."""
@@ -75,9 +88,24 @@ CONTACTS = (
 class Phone:
     """Serves the page and its events; what is typed into it is done by `people`."""
 
-    def __init__(self, *, people: People, contacts: Sequence[Contact], rng: random.Random) -> None:
-        self._people = people
+    def __init__(
+        self,
+        *,
+        people: People,
+        media: MediaFiles,
+        controls: Controls,
+        directory: Directory,
+        channel: Channel,
+        contacts: Sequence[Contact],
+        rng: random.Random,
+    ) -> None:
+        self.language = "es"
+        """Language of the page, ``es`` or ``en``."""
         self._ledger = people.ledger
+        self._actions = PhoneActions(people=people, media=media, controls=controls)
+        self._controls = controls
+        self._directory = directory
+        self._channel = channel
         self._closing = trio.Event()
         self._epoch = f"{rng.getrandbits(32):08x}"
         """Tells this gateway's event ids from those of an earlier one at the same address."""
@@ -97,50 +125,39 @@ class Phone:
             await send_answer(send, error_answer(403, "the phone is for this machine alone"))
         elif route == ("GET", "/phone/events"):
             await self._stream(request, receive, send)
-        elif request.method == "GET" and route[1] in _FILES:
-            name, content_type = _FILES[route[1]]
-            await send_answer(send, Answer(200, _static(name), content_type, _GUARDS))
         elif request.method == "GET" and route[1].startswith("/phone/media/"):
             await send_answer(send, self._media(route[1].rpartition("/")[2]))
-        elif route == ("POST", "/phone/say"):
-            await send_answer(send, await self._say(request))
-        elif route == ("POST", "/phone/typing"):
-            await send_answer(send, await self._type(request))
+        elif request.method == "GET":
+            await send_answer(send, self._file(route[1]))
+        elif request.method == "POST":
+            verb = route[1].removeprefix("/phone/")
+            await send_answer(send, await self._actions.perform(verb, request))
         else:
-            await send_answer(send, error_answer(404, "no such page"))
+            await send_answer(send, error_answer(405, "GET or POST"))
 
     def _media(self, media_id: str) -> Answer:
-        """Return a picture or a sound of a message; other files could be pages, so they are not."""
+        """Return a file of a message; what could be a page is only ever saved, never shown."""
         media = self._ledger.media.get(media_id)
-        if media is None or not media.mime_type.startswith(("image/", "audio/")):
-            return error_answer(404, "no such picture or sound")
-        return Answer(200, media.data, media.mime_type, _GUARDS)
+        if media is None:
+            return error_answer(404, "no such file")
+        if media.mime_type.startswith(_PLAYED):
+            return Answer(200, media.data, media.mime_type, _GUARDS)
+        saved = {**_GUARDS, "content-disposition": "attachment"}
+        return Answer(200, media.data, "application/octet-stream", saved)
 
-    async def _say(self, request: Request) -> Answer:
-        """Write as a customer, or as a human agent: ``{"chat", "text", "as"}``."""
-        data = request.json_object() or {}
-        chat, text = str(data.get("chat", "")), data.get("text")
-        if chat not in self._ledger.chats or not isinstance(text, str):
-            return error_answer(400, "unknown chat, or no text")
-        if not text.strip() or len(text) > MAX_TEXT:
-            return error_answer(400, f"between 1 and {MAX_TEXT} characters")
-        if data.get("as") == "agent":
-            message_id = await self._people.agent_says(chat, text, deliver="queued")
-        else:
-            message_id = await self._people.customer_says(chat, text, deliver="queued")
-        return json_answer({"id": message_id}, 202)
-
-    async def _type(self, request: Request) -> Answer:
-        """Begin or stop typing as a customer: ``{"chat", "typing"}``."""
-        data = request.json_object() or {}
-        chat = str(data.get("chat", ""))
-        if chat not in self._ledger.chats:
-            return error_answer(400, "unknown chat")
-        if data.get("typing"):
-            await self._people.customer_types(chat, deliver="queued")
-        else:
-            await self._people.customer_stops(chat, deliver="queued")
-        return json_answer({}, 202)
+    def _file(self, path: str) -> Answer:
+        """Return the page or one of its files, by its name alone."""
+        name = path.removeprefix("/phone").removeprefix("/") or "phone.html"
+        content_type = _TYPES.get(name.rpartition(".")[2])
+        if content_type is None or not re.fullmatch(r"[\w-]+\.\w+", name):
+            return error_answer(404, "no such page")
+        try:
+            body = (resources.files(__package__) / "static" / name).read_bytes()
+        except FileNotFoundError:
+            return error_answer(404, "no such page")
+        if name == "phone.html":
+            body = body.replace(b'lang="es"', f'lang="{self.language}"'.encode(), 1)
+        return Answer(200, body, content_type, _GUARDS)
 
     async def _stream(self, request: Request, receive: Receive, send: Send) -> None:
         """Send Server-Sent Events until the client leaves or the gateway closes.
@@ -171,7 +188,7 @@ class Phone:
                 text = self._event(place, "snapshot", self._snapshot())
             else:
                 shown = (entry for entry in entries if entry.kind in _SHOWN)
-                text = "".join(self._event(e.number, e.kind, e.data) for e in shown)
+                text = "".join(self._event(e.number, e.kind, _light(e.data)) for e in shown)
             if text:
                 part = text.encode("utf-8", "replace")
                 await send({"type": "http.response.body", "body": part, "more_body": True})
@@ -194,12 +211,23 @@ class Phone:
     def _snapshot(self) -> JsonObject:
         return {
             "business": payloads.OWN_NAME,
+            "number": payloads.OWN_NUMBER,
+            "labels": self._directory.labels,
+            "channel": self._channel.state,
+            "controls": self._controls.describe(),
+            "samples": [
+                {"name": s.name, "medium": s.medium, "words": s.words}
+                for s in samples.SAMPLES.values()
+            ],
             "chats": [
                 {
                     **self._ledger.describe(chat),
                     "presence": chat.presence,
                     "messages": [
-                        {**message, "status": self._ledger.statuses.get(message["id"], "sent")}
+                        {
+                            **without_preview(message),
+                            "status": self._ledger.statuses.get(message["id"], "sent"),
+                        }
                         for message in chat.messages[-SNAPSHOT_MESSAGES:]
                     ],
                 }
@@ -208,8 +236,17 @@ class Phone:
         }
 
 
-def _static(name: str) -> bytes:
-    return (resources.files(__package__) / "static" / name).read_bytes()
+def without_preview(message: JsonObject) -> JsonObject:
+    """Return a message without the small picture in it: the page has the file itself."""
+    kind = message["type"]
+    content = message.get(kind)
+    if not isinstance(content, dict) or "preview" not in content:
+        return message
+    return {**message, kind: {k: v for k, v in content.items() if k != "preview"}}
+
+
+def _light(data: JsonObject) -> JsonObject:
+    return {**data, "message": without_preview(data["message"])} if "message" in data else data
 
 
 def _is_local(request: Request) -> bool:
@@ -221,13 +258,14 @@ def _is_local(request: Request) -> bool:
     host = request.headers.get("host", "")
     origin = request.headers.get("origin")
     return (
-        _is_loopback(request.peer)
-        and _is_loopback(urlsplit(f"//{host}").hostname or "")
+        is_loopback(request.peer)
+        and is_loopback(urlsplit(f"//{host}").hostname or "")
         and (request.method == "GET" or origin in {None, f"http://{host}"})
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host's name or address is this machine's own."""
     if host == "localhost":
         return True
     try:

@@ -1,45 +1,30 @@
-"""What goes out through the simulated gateway: messages, reactions, and the files in them.
+"""What goes out through the simulated gateway: messages, edits, deletions, reactions."""
 
-Required fields and refusals follow Whapi's OpenAPI file (version 1.8.7).
-"""
-
-import base64
-import binascii
 import random
-import re
 from collections.abc import Callable
+from typing import Any
 
 from daemon.model import JsonObject
-from daemon.sandbox import payloads
+from daemon.sandbox import outgoing, payloads
 from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
-from daemon.sandbox.ledger import Ledger, StoredMedia
-
-_RECIPIENT = re.compile(r"[\d-]{9,31}(@[\w.]+)?")
-_REQUIRED = {
-    "text": ("body",),
-    "link_preview": ("body", "title"),
-    "image": ("media",),
-    "video": ("media",),
-    "short": ("media",),
-    "gif": ("media",),
-    "audio": ("media",),
-    "voice": ("media",),
-    "document": ("media",),
-    "sticker": ("media",),
-    "location": ("latitude", "longitude"),
-    "contact": ("name", "vcard"),
-    "poll": ("title", "options"),
-    "interactive": ("body", "action"),
-}
-"""What each kind of send must say beside ``to``."""
-_NOT_CONTENT = frozenset({"to", "quoted", "media", "typing_time", "recording_time"})
+from daemon.sandbox.forms import Upload
+from daemon.sandbox.ledger import Ledger
+from daemon.sandbox.media import MediaFiles, upload_of
 
 
 class Sending:
-    """The endpoints that make messages, and the store of media."""
+    """The endpoints that make messages."""
 
-    def __init__(self, *, ledger: Ledger, now: Callable[[], float], rng: random.Random) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        media: MediaFiles,
+        now: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
         self._ledger = ledger
+        self._media = media
         self._now = now
         self._rng = rng
         self._made: list[JsonObject] = []
@@ -51,20 +36,45 @@ class Sending:
 
     def send(self, request: Request, kind: str) -> Answer:
         """POST /messages/{kind}: deliver a message to a customer."""
-        data = request.json_object()
-        if kind not in _REQUIRED:
+        return self._send(kind, request.fields())
+
+    def send_file(self, request: Request, kind: str) -> Answer:
+        """POST /messages/media/{kind}: the same with the file as body, the rest in the query."""
+        mime_type = request.headers.get("content-type", "application/octet-stream")
+        if kind not in outgoing.MEDIA_KINDS:
             return error_answer(404, "unknown message type")
-        if data is None:
+        return self._send(kind, {**request.query, "media": Upload(request.body, mime_type)})
+
+    def react(self, request: Request, message_id: str) -> Answer:
+        """PUT or DELETE /messages/{id}/reaction."""
+        emoji = "" if request.method == "DELETE" else (request.fields() or {}).get("emoji", "")
+        return self._act(message_id, {"type": "reaction", "emoji": emoji})
+
+    def delete(self, _request: Request, message_id: str) -> Answer:
+        """DELETE /messages/{id}: for everyone, if it is ours."""
+        return self._act(message_id, {"type": "delete"})
+
+    def _send(self, kind: str, fields: JsonObject | None) -> Answer:
+        if kind not in outgoing.REQUIRED:
+            return error_answer(404, "unknown message type")
+        if fields is None:
             return error_answer(400, "Wrong request parameters: body is not a JSON object")
-        fault = _fault_in(kind, data)
+        data = outgoing.with_numbers(fields)
+        fault = outgoing.fault_in(kind, data)
         if fault:
             return error_answer(400, f"Wrong request parameters: {fault}")
-        content = {k: v for k, v in data.items() if k not in _NOT_CONTENT}
-        if "media" in _REQUIRED[kind]:
-            stored = self._take_media(data)
+        if data.get("edit"):
+            change = {"edited_type": kind, "edited_content": {"body": data.get("body", "")}}
+            return self._act(str(data["edit"]), {"type": "edit", **change})
+        content = outgoing.content_of(kind, data)
+        if kind in outgoing.MEDIA_KINDS:
+            stored = self._take_media(kind, data)
             if stored is None:
                 return error_answer(404, "specified media not found")
-            content.update(stored)
+            content = {**stored, **content}
+        return self._deliver(kind, content, data)
+
+    def _deliver(self, kind: str, content: JsonObject, data: JsonObject) -> Answer:
         message = payloads.own_message(
             {"type": kind, kind: content},
             message_id=payloads.new_id(self._rng),
@@ -73,21 +83,21 @@ class Sending:
             source="api",
         )
         quoted = self._ledger.messages.get(str(data.get("quoted", "")))
-        if quoted:
-            message["context"] = payloads.quote_context(quoted)
-        self._ledger.add_send(message, data, self._now())
+        context = payloads.quote_context(quoted) if quoted else {}
+        if isinstance(data.get("mentions"), list) and data["mentions"]:
+            context["mentions"] = [payloads.digits_of(str(name)) for name in data["mentions"]]
+        if context:
+            message["context"] = context
+        self._ledger.add_send(message, _plain(data), self._now())
         self._made.append(message)
         return json_answer({"sent": True, "message": message})
 
-    def react(self, request: Request, message_id: str) -> Answer:
-        """PUT or DELETE /messages/{id}/reaction."""
+    def _act(self, message_id: str, action: JsonObject) -> Answer:
         target = self._ledger.messages.get(message_id)
         if target is None:
-            return error_answer(404, "message not found")
-        emoji = "" if request.method == "DELETE" else (request.json_object() or {}).get("emoji", "")
-        content = {"target": message_id, "type": "reaction", "emoji": emoji}
+            return error_answer(404, "Specified message not found")
         message = payloads.own_message(
-            {"type": "action", "action": content},
+            {"type": "action", "action": {"target": message_id, **action}},
             message_id=payloads.new_id(self._rng),
             chat=target["chat_id"],
             at=self._now(),
@@ -95,48 +105,27 @@ class Sending:
         )
         self._ledger.add_message(message)
         self._made.append(message)
+        if action["type"] == "edit":
+            return json_answer({"sent": True, "message": message})
         return json_answer({"success": True})
 
-    def get_media(self, _request: Request, media_id: str) -> Answer:
-        """GET /media/{id}: the file itself."""
-        media = self._ledger.media.get(media_id)
-        return Answer(200, media.data, media.mime_type) if media else error_answer(404, "not found")
-
-    def store_media(self, data: bytes, mime_type: str) -> str:
-        """Keep a file and return its id, in the form of Whapi's (type, dash, hexadecimal)."""
-        kind = re.sub(r"\W", "", mime_type.partition(";")[0].rpartition("/")[2]) or "file"
-        media_id = f"{kind}-{self._rng.getrandbits(80):020x}"
-        self._ledger.media[media_id] = StoredMedia(mime_type, data)
-        return media_id
-
-    def _take_media(self, data: JsonObject) -> JsonObject | None:
-        """Store what ``media`` holds (data URI, base64, link or media id); None if unknown."""
-        media, mime_type = str(data["media"]), str(data.get("mime_type", ""))
-        if media.startswith(("http://", "https://")):
-            return {"link": media}
-        if media in self._ledger.media:
-            known = self._ledger.media[media]
-            return {"id": media, "mime_type": known.mime_type, "file_size": len(known.data)}
-        if media.startswith("data:"):
-            head, _, media = media.partition(",")
-            mime_type = mime_type or head.removeprefix("data:").removesuffix(";base64")
-        try:
-            content = base64.b64decode(media, validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        mime_type = mime_type or "application/octet-stream"
-        media_id = self.store_media(content, mime_type)
-        return {"id": media_id, "mime_type": mime_type, "file_size": len(content)}
+    def _take_media(self, kind: str, data: JsonObject) -> JsonObject | None:
+        """Keep what ``media`` holds (file, data URI, base64, link, id); None if it is unknown."""
+        media = data["media"]
+        if isinstance(media, str):
+            known = self._media.known_by(media) or media
+            if known in self._ledger.media:
+                return self._media.describe(known, kind)
+            if media.startswith(("http://", "https://")):
+                return self._media.stand_in(media)
+        upload = upload_of(data)
+        return self._media.describe(self._media.keep(upload), kind) if upload else None
 
 
-def _fault_in(kind: str, data: JsonObject) -> str:
-    if not isinstance(data.get("to"), str) or not _RECIPIENT.fullmatch(data["to"]):
-        return "to"
-    for name in _REQUIRED[kind]:
-        if not data.get(name) and data.get(name) != 0:
-            return name
-    words = dict if kind == "interactive" else str
-    if "body" in _REQUIRED[kind] and not isinstance(data["body"], words):
-        return "body"
-    seconds = data.get("typing_time", 0)
-    return "" if isinstance(seconds, int | float) and 0 <= seconds <= 60 else "typing_time"
+def _plain(data: JsonObject) -> JsonObject:
+    """Return a request for the ledger, with a few words in the place of a form's files."""
+
+    def shown(value: Any) -> Any:
+        return f"<{len(value.data)} bytes>" if isinstance(value, Upload) else value
+
+    return {name: shown(value) for name, value in data.items()}

@@ -10,11 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.model import JsonObject
 from daemon.sandbox import payloads
 from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
+from daemon.sandbox.channel import Channel
 from daemon.sandbox.channel_settings import ChannelSettings
-from daemon.sandbox.ledger import Chat, Ledger, PresenceSet
+from daemon.sandbox.directory import Directory
+from daemon.sandbox.ledger import PresenceSet
+from daemon.sandbox.media import MediaFiles
+from daemon.sandbox.people import People
 from daemon.sandbox.sending import Sending
 
 Handler = Callable[..., Answer]
@@ -36,50 +39,65 @@ class WhapiApi:
     def __init__(
         self,
         *,
-        ledger: Ledger,
+        people: People,
+        channel: Channel,
+        directory: Directory,
+        media: MediaFiles,
+        settings: ChannelSettings,
         now: Callable[[], float],
         rng: random.Random,
-        labels: list[JsonObject],
-        settings: ChannelSettings,
     ) -> None:
-        self._ledger = ledger
+        self._people = people
+        self._ledger = people.ledger
         self._now = now
-        self._started_at = now()
-        self.labels = labels
-        self.lids: dict[str, str] = {}
-        """Opaque ids (``<digits>@lid``) by phone number."""
-        self.sending = Sending(ledger=ledger, now=now, rng=rng)
+        self._channel = channel
+        self._directory = directory
+        self._media = media
         self._settings = settings
+        self.sending = Sending(ledger=self._ledger, media=media, now=now, rng=rng)
+        self.labels = directory.labels
+        """The labels that the business has."""
+        self.lids = directory.lids
+        """Opaque ids (``<digits>@lid``) by phone number."""
         self._routes = tuple(
             Route(method, re.compile(pattern), operation, handler)
             for method, pattern, operation, handler in self._table()
         )
 
     def _table(self) -> list[tuple[str, str, str, Handler]]:
-        sending = self.sending
+        sending, directory, media = self.sending, self._directory, self._media
         chat = r"([\w.@-]+)"
         return [
             ("POST", r"/messages/(\w+)", "send", sending.send),
+            ("POST", r"/messages/media/(\w+)", "send", sending.send_file),
             ("GET", r"/messages/list(?:/([\w.@-]+))?", "list", self.list_messages),
             ("GET", r"/messages/([^/]+)", "get_message", self.get_message),
             ("PUT", r"/messages/([^/]+)", "mark_read", self.mark_read),
+            ("DELETE", r"/messages/([^/]+)", "delete", sending.delete),
             ("PUT", r"/messages/([^/]+)/reaction", "react", sending.react),
             ("DELETE", r"/messages/([^/]+)/reaction", "react", sending.react),
+            ("PUT", r"/presences/me", "own_presence", self.set_own_presence),
             ("PUT", rf"/presences/{chat}", "presence", self.set_presence),
             ("POST", rf"/presences/{chat}", "subscribe", self.subscribe),
             ("GET", rf"/presences/{chat}", "get_presence", self.get_presence),
-            ("GET", r"/chats", "chats", self.list_chats),
-            ("GET", rf"/chats/{chat}", "chat", self.get_chat),
-            ("GET", r"/contacts/(\d+)", "contact", self.get_contact),
-            ("GET", r"/contacts/lids/(\d+)", "lid", self.get_lid),
-            ("GET", r"/health", "health", self.health),
+            ("GET", r"/chats", "chats", directory.list_chats),
+            ("GET", rf"/chats/{chat}", "chat", directory.get_chat),
+            ("GET", r"/groups", "groups", directory.list_groups),
+            ("GET", rf"/groups/{chat}", "group", directory.get_group),
+            ("GET", r"/contacts", "contacts", directory.list_contacts),
+            ("GET", r"/contacts/(\d+)", "contact", directory.get_contact),
+            ("GET", r"/contacts/lids/(\d+)", "lid", directory.get_lid),
+            ("GET", r"/health", "health", self._channel.get_health),
             ("GET", r"/settings", "settings", self._settings.get),
             ("PATCH", r"/settings", "set_settings", self._settings.patch),
+            ("POST", r"/settings/webhook_test", "webhook_test", self._settings.test_webhook),
             ("GET", r"/limits", "limits", self.limits),
-            ("GET", r"/labels", "labels", self.list_labels),
-            ("POST", rf"/labels/(\d+)/{chat}", "label", self.add_label),
-            ("DELETE", rf"/labels/(\d+)/{chat}", "unlabel", self.remove_label),
-            ("GET", r"/media/([\w-]+)", "media", sending.get_media),
+            ("GET", r"/labels", "labels", directory.list_labels),
+            ("POST", rf"/labels/(\d+)/{chat}", "label", directory.add_label),
+            ("DELETE", rf"/labels/(\d+)/{chat}", "unlabel", directory.remove_label),
+            ("POST", r"/media", "upload", media.upload),
+            ("GET", r"/media/([\w-]+)", "media", media.get),
+            ("POST", r"/calls/([\w-]+)/reject", "reject_call", self.reject_call),
         ]
 
     def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]] | int:
@@ -92,11 +110,6 @@ class WhapiApi:
             if match:
                 status = 405
         return status
-
-    def get_lid(self, _request: Request, contact: str) -> Answer:
-        """GET /contacts/lids/{id}: the opaque id of a phone number, if WhatsApp has told it."""
-        lid = self.lids.get(contact)
-        return json_answer({"lid": lid}) if lid else error_answer(404, "lid not found")
 
     def list_messages(self, request: Request, chat_id: str) -> Answer:
         """GET /messages/list/{chat}: a page of messages, newest first unless ``sort=asc``."""
@@ -138,7 +151,7 @@ class WhapiApi:
         if message_id not in self._ledger.messages:
             return error_answer(404, "message not found")
         self._ledger.read.add(message_id)
-        self._ledger.add_status(message_id, "read")
+        self._people.set_status(message_id, "read", viewer=payloads.OWN_NUMBER)
         return json_answer({"success": True})
 
     def set_presence(self, request: Request, chat_id: str) -> Answer:
@@ -148,6 +161,19 @@ class WhapiApi:
             return error_answer(400, "Wrong request parameters: presence")
         chat = payloads.chat_id_of(chat_id)
         self._ledger.add_presence(PresenceSet(chat, presence, self._now()))
+        return json_answer({"success": True})
+
+    def set_own_presence(self, request: Request) -> Answer:
+        """PUT /presences/me: show the business as online or offline."""
+        if (request.json_object() or {}).get("presence") not in {"online", "offline"}:
+            return error_answer(400, "Wrong request parameters: presence")
+        return json_answer({"success": True})
+
+    def reject_call(self, _request: Request, call_id: str) -> Answer:
+        """POST /calls/{id}/reject."""
+        if call_id not in self._ledger.voice_calls:
+            return error_answer(404, "Call not found")
+        self._ledger.voice_calls[call_id] = "rejected"
         return json_answer({"success": True})
 
     def subscribe(self, _request: Request, contact: str) -> Answer:
@@ -168,91 +194,15 @@ class WhapiApi:
         status = chat.contact_presence if chat else "pending"
         return json_answer({"contact_id": digits, "status": status})
 
-    def list_chats(self, request: Request) -> Answer:
-        """GET /chats."""
-        try:
-            count, offset = (
-                int(request.query.get(k, d)) for k, d in (("count", 100), ("offset", 0))
-            )
-        except ValueError:
-            return error_answer(400, "Wrong request parameters")
-        chats = [self._chat(chat) for chat in self._ledger.chats.values()]
-        page = chats[offset : offset + count]
-        return json_answer(
-            {"chats": page, "count": len(page), "total": len(chats), "offset": offset}
-        )
-
-    def get_chat(self, _request: Request, chat_id: str) -> Answer:
-        """GET /chats/{chat}."""
-        chat = self._ledger.chats.get(payloads.chat_id_of(chat_id))
-        return json_answer(self._chat(chat)) if chat else error_answer(404, "chat not found")
-
-    def get_contact(self, _request: Request, digits: str) -> Answer:
-        """GET /contacts/{digits}."""
-        chat = self._ledger.chats.get(payloads.chat_id_of(digits))
-        if chat is None:
-            return error_answer(404, "contact not found")
-        return json_answer({"id": digits, "name": chat.name, "pushname": chat.name, "saved": True})
-
-    def health(self, _request: Request) -> Answer:
-        """GET /health: always authorised (code 4, as seen on live channels)."""
-        return json_answer(
-            {
-                "start_at": int(self._started_at),
-                "uptime": int(self._now() - self._started_at),
-                "status": {"code": 4, "text": "AUTH"},
-                "version": "1.8.7-sandbox",
-                "channel_id": payloads.CHANNEL,
-                "user": {"id": payloads.OWN_NUMBER, "name": payloads.OWN_NAME},
-            }
-        )
-
     def limits(self, _request: Request) -> Answer:
         """GET /limits: 204, which is Whapi's word for none."""
         return Answer(204)
 
-    def list_labels(self, _request: Request) -> Answer:
-        """GET /labels: a bare array."""
-        chats = self._ledger.chats.values()
-        return json_answer(
-            [{**x, "count": sum(x["id"] in c.labels for c in chats)} for x in self.labels]
-        )
-
-    def add_label(self, _request: Request, label: str, chat_id: str) -> Answer:
-        """POST /labels/{label}/{chat}; 409 if it is there already."""
-        chat = self._ledger.chats.get(payloads.chat_id_of(chat_id))
-        if chat is None or all(x["id"] != label for x in self.labels):
-            return error_answer(404, "label or chat not found")
-        if label in chat.labels:
-            return error_answer(409, "already exists")
-        chat.labels.append(label)
-        self._ledger.journal.write("chat", self._ledger.describe(chat))
-        return json_answer({"success": True})
-
-    def remove_label(self, _request: Request, label: str, chat_id: str) -> Answer:
-        """DELETE /labels/{label}/{chat}."""
-        chat = self._ledger.chats.get(payloads.chat_id_of(chat_id))
-        if chat is None or label not in chat.labels:
-            return error_answer(404, "label or chat not found")
-        chat.labels.remove(label)
-        self._ledger.journal.write("chat", self._ledger.describe(chat))
-        return json_answer({"success": True})
-
-    def _chat(self, chat: Chat) -> JsonObject:
-        answer: JsonObject = {
-            "id": chat.id,
-            "name": chat.name,
-            "type": "group" if chat.id.endswith("@g.us") else "contact",
-            "labels": [label for label in self.labels if label["id"] in chat.labels],
-        }
-        if chat.messages:
-            last = chat.messages[-1]
-            answer |= {"timestamp": last["timestamp"], "last_message": last}
-        return answer
-
 
 def recipient_of(request: Request, path_parameters: tuple[str, ...]) -> str:
     """Return the chat id a request is about, as far as its body or path says; else empty."""
-    data: dict[str, Any] = request.json_object() or {}
-    named = str(data.get("to", "")) or next((p for p in path_parameters if p[:1].isdigit()), "")
+    data: dict[str, Any] = request.fields() or {}
+    named = str(data.get("to", "") or request.query.get("to", "")) or next(
+        (p for p in path_parameters if p[:1].isdigit()), ""
+    )
     return payloads.chat_id_of(named) if named else ""

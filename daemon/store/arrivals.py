@@ -8,11 +8,18 @@ import msgspec
 from daemon.errors import StoreUnavailable
 from daemon.ledger import Accepted, Arrival
 from daemon.model import Deletion, Edit, Message, Webhook
+from daemon.reading import without_words
 from daemon.store.changes import apply_early_change, change_message
+from daemon.store.disappearing import drop_raw_event, target_disappears, to_disappear
 from daemon.store.echoes import ECHO, read_own
 from daemon.store.identity import LID, canonical, join, shown_pair
+from daemon.store.media import want_file, without_bytes
+from daemon.store.notes import note_sign
+from daemon.store.references import learn_own_id
 from daemon.store.rows import message_json
+from daemon.store.statuses import NEVER, claim_early, note_status
 from daemon.store.tally import Tally
+from daemon.verdicts import NOTED
 
 
 def take_in(
@@ -23,28 +30,31 @@ def take_in(
     verdicts: Sequence[str],
     now: float,
     pause_until: float,
+    resend_since: float = NEVER,
 ) -> Accepted:
     """Store what a webhook call says, inside the caller's transaction; see `Inbox.accept`.
 
     ``event_id`` is its row in ``events``, which is there already.
     """
-    tally = Tally(event_id=event_id, now=now, pause_until=pause_until)
+    tally = Tally(event_id=event_id, now=now, pause_until=pause_until, resend_since=resend_since)
     for message, verdict in zip(webhook.messages, verdicts, strict=True):
         _take(connection, _of_one_person(connection, message), verdict, tally)
     changes: tuple[Edit | Deletion, ...] = (*webhook.edits, *webhook.deletions)
     for change in changes:
+        if isinstance(change, Edit) and target_disappears(connection, webhook.channel, change):
+            drop_raw_event(connection, event_id)
         change_message(connection, webhook.channel, change, tally)
     for status in webhook.statuses:
-        connection.execute(
-            "UPDATE outbox SET status = ? WHERE message_id = ?",
-            (status.status, status.message_id),
-        )
+        fate = note_status(connection, webhook.channel, status, now=now, resend_since=resend_since)
+        if fate is not None:
+            tally.fates.append(fate)
     return Accepted(
         event_id=event_id,
         arrivals=tuple(tally.arrivals),
         stored=tally.stored,
         duplicates=tally.duplicates,
         echoed=tuple(tally.echoed),
+        fates=tuple(tally.fates),
     )
 
 
@@ -87,22 +97,24 @@ def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally:
         (message.key.channel, message.id),
     )
     if known.rowcount:
+        if message.disappears:
+            drop_raw_event(connection, tally.event_id)
         tally.duplicates += 1
         return
     tally.stored += 1
     _note_chat(connection, message, tally.now)
-    reason = verdict
-    agent = False
-    if message.from_me:
-        reason, agent = read_own(connection, message, tally.now)
-        if reason == ECHO:
-            tally.echoed.append(message.key)
-        if agent and verdict and not message.is_group:
-            reason, agent = verdict, False  # a story of the business, say: nobody was written to
+    reason, agent = _judge(connection, message, verdict, tally)
+    change = message.content
+    if reason and reason != ECHO and to_disappear(connection, message):
+        message = without_words(message)
+        drop_raw_event(connection, tally.event_id)
     state = "ignored" if reason else "received"
+    message = without_bytes(message)
     _insert_message(connection, message, state, reason, tally)
-    if isinstance(message.content, Edit | Deletion):
-        change_message(connection, message.key.channel, message.content, tally)
+    if not reason and not message.from_me:
+        want_file(connection, message, tally.now)
+    if isinstance(change, Edit | Deletion):
+        change_message(connection, message.key.channel, change, tally)
     if agent:
         connection.execute(
             "UPDATE chats SET paused_until = MAX(paused_until, ?) WHERE channel = ? AND chat = ?",
@@ -118,6 +130,26 @@ def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally:
             )
         )
         apply_early_change(connection, message, tally)
+
+
+def _judge(
+    connection: sqlite3.Connection, message: Message, verdict: str, tally: Tally
+) -> tuple[str, bool]:
+    """Why a new message is not answered, if so, and whether an agent wrote it."""
+    if not message.from_me:
+        if verdict in NOTED:
+            note_sign(connection, message, tally.now)
+        return verdict, False
+    learn_own_id(connection, message)
+    reason, agent = read_own(connection, message, tally.now)
+    if reason == ECHO:
+        tally.echoed.append(message.key)
+        tally.fates += claim_early(
+            connection, message.id, now=tally.now, resend_since=tally.resend_since
+        )
+    if agent and verdict:
+        return verdict, False  # a story of the business, say: nobody was written to
+    return reason, agent
 
 
 def _insert_message(

@@ -36,6 +36,8 @@ def change_message(
     if is_settled or (isinstance(change, Edit) and words(message) == change.body):
         return
     undecided = state == "received" or (state == "in_turn" and turn_state == "open")
+    if message.disappears and not undecided:
+        return
     if isinstance(change, Edit):
         edited = msgspec.structs.replace(message, content=_edited(message, change))
         connection.execute(

@@ -1,14 +1,17 @@
 """Telling our own sends, coming back as echoes, from the words of a human agent."""
 
 import sqlite3
+from collections.abc import Sequence
 
-from daemon.model import ChatKey, Deletion, Edit, Message, Other, Reaction, Text, Vote
+from daemon.model import ChatKey, Deletion, Edit, Message, Other, Reaction, Vote
+from daemon.outgoing import Likeness, likeness, likeness_of
+from daemon.store.outbox import read_payload
 
 ECHO = "echo"
 """Why our own sends are ignored when they come back."""
 
 ECHO_SECONDS = 600
-"""How long an echo under another id is still recognised by its words."""
+"""How long an echo under another id is still recognised by its likeness."""
 
 HUMAN_SOURCES = frozenset({"mobile", "web", ""})
 """Where a person writes. ``business_api`` and ``system`` are automatic replies and notices."""
@@ -37,41 +40,51 @@ def _is_echo(connection: sqlite3.Connection, message: Message, now: float) -> bo
     """Find the send that this message is the echo of, and settle it.
 
     The echo may come before the send's own answer, and after a cut connection it is the only
-    answer there will be: so a send in flight or of unknown outcome is recognised by its words.
+    answer there will be: so a send in flight or of unknown outcome is recognised by its likeness.
     """
-    by_id = connection.execute("SELECT id FROM outbox WHERE message_id = ?", (message.id,))
+    by_id = connection.execute(
+        "SELECT outbox_id FROM send_failures WHERE message_id = ?1"
+        " UNION ALL SELECT id FROM outbox WHERE message_id = ?1",
+        (message.id,),
+    )
     if by_id.fetchone():
         return True
-    body = message.content.body if isinstance(message.content, Text) else None
-    if body is None or message.source in {"mobile", "web"}:
+    like = likeness_of(message)
+    if not like or message.source in {"mobile", "web"}:
         return False
-    if _owed_echo(connection, message.key, body, now):
+    if _owed_echo(connection, message.key, like, now):
         return True
-    row = connection.execute(
-        "SELECT id FROM outbox WHERE channel IN (?, '') AND chat = ? AND body = ?"
-        " AND state IN ('sending', 'unknown') ORDER BY id LIMIT 1",
-        (*message.key, body),
-    ).fetchone()
-    if row:
-        connection.execute(
-            "UPDATE outbox SET state = 'sent', message_id = ?, sent_at = ?, error = ''"
-            " WHERE id = ?",
-            (message.id, now, row[0]),
-        )
-        return True
+    rows = connection.execute(
+        "SELECT kind, body, payload, id FROM outbox WHERE channel IN (?, '') AND chat = ?"
+        " AND state IN ('sending', 'unknown') ORDER BY id",
+        message.key,
+    )
+    for *row, row_id in rows:
+        if _like(row) == like:
+            connection.execute(
+                "UPDATE outbox SET state = 'sent', message_id = ?, sent_at = ?, error = ''"
+                " WHERE id = ?",
+                (message.id, now, row_id),
+            )
+            return True
     return False
 
 
-def _owed_echo(connection: sqlite3.Connection, key: ChatKey, body: str, now: float) -> bool:
-    """True if a send of these words that was answered has not had its echo: this is it.
+def _like(row: Sequence[str]) -> Likeness:
+    kind, body, payload = row
+    return likeness(kind, body, read_payload.decode(payload))
+
+
+def _owed_echo(connection: sqlite3.Connection, key: ChatKey, like: Likeness, now: float) -> bool:
+    """True if a send like this that was answered has not had its echo: this is it.
 
     It has come under another id than the answer gave. Looked for before the sends in flight, so
     that it does not settle a later send of the same words.
     """
-    row = connection.execute(
-        "SELECT 1 FROM outbox o WHERE o.channel IN (?, '') AND o.chat = ? AND o.body = ?"
+    rows = connection.execute(
+        "SELECT o.kind, o.body, o.payload FROM outbox o WHERE o.channel IN (?, '') AND o.chat = ?"
         " AND o.state = 'sent' AND o.sent_at > ? AND NOT EXISTS (SELECT 1 FROM messages m"
-        " WHERE m.channel = ? AND m.id = o.message_id) LIMIT 1",
-        (*key, body, now - ECHO_SECONDS, key.channel),
-    ).fetchone()
-    return row is not None
+        " WHERE m.channel = ? AND m.id = o.message_id)",
+        (*key, now - ECHO_SECONDS, key.channel),
+    )
+    return any(_like(row) == like for row in rows)

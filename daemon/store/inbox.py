@@ -20,6 +20,7 @@ from daemon.model import (
 from daemon.store.arrivals import insert_event, take_in
 from daemon.store.database import Database
 from daemon.store.rows import stored_message
+from daemon.store.statuses import NEVER
 
 ROW_BODY_BYTES = 64 * 1024
 """Larger webhook bodies go to a file: a row of megabytes would hold up every other write."""
@@ -40,24 +41,31 @@ class Inbox:
         verdicts: Sequence[str],
         now: float,
         pause_until: float,
+        resend_since: float = NEVER,
     ) -> Accepted:
         """Store one webhook call and all it says; durable on return.
 
         ``verdicts`` has one word for each of the call's messages: empty to answer it, else the
         reason why it is ignored. ``now`` is Unix seconds; a human agent's message pauses its chat
-        until ``pause_until`` (0: no pause).
+        until ``pause_until`` (0: no pause). A send that WhatsApp could not deliver is said once
+        more if it was created at ``resend_since`` (Unix seconds) or later.
 
         Raises StoreUnavailable if it is not stored; then nothing of the call is.
         """
         body_file = ""
         if len(body) > ROW_BODY_BYTES:
-            body_file = f"{hashlib.sha256(body).hexdigest()}.json"
-            await trio.to_thread.run_sync(_write_durably, self._folder / body_file, body)
+            body_file = await trio.to_thread.run_sync(_write_durably, self._folder, body)
 
         def verb(connection: sqlite3.Connection) -> Accepted:
             event_id = insert_event(connection, webhook, body, body_file, now)
             return take_in(
-                connection, webhook, event_id, verdicts=verdicts, now=now, pause_until=pause_until
+                connection,
+                webhook,
+                event_id,
+                verdicts=verdicts,
+                now=now,
+                pause_until=pause_until,
+                resend_since=resend_since,
             )
 
         return await self._database.write(verb)
@@ -122,8 +130,9 @@ class Inbox:
         return await self._database.read(verb)
 
 
-def _write_durably(path: Path, body: bytes) -> None:
-    """Put a large body beside the store, on the disk before the row that names it."""
+def _write_durably(folder_path: Path, body: bytes) -> str:
+    """Put a large body beside the store, on the disk before the row that names it; gives a name."""
+    path = folder_path / f"{hashlib.sha256(body).hexdigest()}.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = path.with_suffix(f".{os.urandom(4).hex()}")
@@ -139,3 +148,4 @@ def _write_durably(path: Path, body: bytes) -> None:
             os.close(folder)
     except OSError as error:
         raise StoreUnavailable(f"cannot store a large event: {error.strerror}") from error
+    return path.name

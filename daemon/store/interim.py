@@ -4,7 +4,7 @@ import sqlite3
 
 from daemon.ledger import NewPart, Turn
 from daemon.store.database import Database
-from daemon.store.outbox import queue_parts
+from daemon.store.outbox import queue_parts, read_payload
 
 
 class InterimMessages:
@@ -13,7 +13,7 @@ class InterimMessages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def say(self, turn: Turn, key: str, ordinal: int, text: str, *, now: float) -> bool:
+    async def say(self, turn: Turn, key: str, ordinal: int, part: NewPart, *, now: float) -> bool:
         """Put one message into the outbox; False if it is there, or has been said, already.
 
         ``key`` is the idempotency key of the tool call, ``ordinal`` counts what the call says.
@@ -25,7 +25,7 @@ class InterimMessages:
             ).fetchone()
             if known:
                 return False
-            queue_parts(connection, turn.key, turn.id, [NewPart(text)], now=now)
+            queue_parts(connection, turn.key, turn.id, [part], now=now)
             connection.execute(
                 "INSERT INTO interim_messages (key, ordinal, outbox_id)"
                 " VALUES (?, ?, last_insert_rowid())",
@@ -35,19 +35,21 @@ class InterimMessages:
 
         return await self._database.write(verb)
 
-    async def said(self, turn: Turn) -> dict[str, list[str]]:
+    async def said(self, turn: Turn) -> dict[str, list[NewPart]]:
         """What the tool calls of a turn have said or are going to say, by their keys, in order."""
 
-        def verb(connection: sqlite3.Connection) -> dict[str, list[str]]:
+        def verb(connection: sqlite3.Connection) -> dict[str, list[NewPart]]:
             rows = connection.execute(
-                "SELECT i.key, o.body FROM interim_messages i JOIN outbox o ON o.id = i.outbox_id"
-                " WHERE o.turn_id = ? AND o.state NOT IN ('failed', 'dropped')"
+                "SELECT i.key, o.body, o.kind, o.payload FROM interim_messages i"
+                " JOIN outbox o ON o.id = i.outbox_id WHERE o.turn_id = ?"
+                " AND o.state NOT IN ('failed', 'dropped')"
                 " ORDER BY i.key, i.ordinal",
                 (turn.id,),
             )
-            said: dict[str, list[str]] = {}
-            for key, body in rows:
-                said.setdefault(key, []).append(body)
+            said: dict[str, list[NewPart]] = {}
+            for key, body, kind, payload in rows:
+                part = NewPart(body, kind=kind, payload=read_payload.decode(payload))
+                said.setdefault(key, []).append(part)
             return said
 
         return await self._database.read(verb)

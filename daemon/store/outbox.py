@@ -8,14 +8,20 @@ looking at the chat, and only then sent again.
 import sqlite3
 from collections.abc import Sequence
 
-from daemon.ledger import NewPart, OutboxRow
-from daemon.model import ChatKey
+import msgspec
+
+from daemon.ledger import NewPart, OutboxRow, SendFate
+from daemon.model import ChatKey, JsonObject
+from daemon.outgoing import Likeness, likeness
 from daemon.store.database import Database
+from daemon.store.statuses import NEVER, claim_early
 
 _ROW = (
-    "SELECT id, channel, chat, turn_id, body, quoted, state, attempts, created_at, attempted_at"
-    " FROM outbox"
+    "SELECT id, channel, chat, turn_id, body, quoted, state, attempts, created_at, attempted_at,"
+    " kind, payload, author FROM outbox"
 )
+_json = msgspec.json.Encoder()
+read_payload = msgspec.json.Decoder(JsonObject)
 
 
 class Outbox:
@@ -72,11 +78,25 @@ class Outbox:
         """The request is about to be made; durable before the first byte of it."""
         await self._set(row, "state = 'sending', attempts = attempts + 1, attempted_at = ?", now)
 
-    async def sent(self, row: OutboxRow, message_id: str, *, now: float) -> None:
-        """It was said, under this WhatsApp id."""
-        await self._set(
-            row, "state = 'sent', message_id = ?, sent_at = ?, error = ''", message_id, now
-        )
+    async def sent(
+        self, row: OutboxRow, message_id: str, *, now: float, resend_since: float = NEVER
+    ) -> tuple[SendFate, ...]:
+        """It was said, under this WhatsApp id; gives what was told of that before.
+
+        It may be ``pending`` again on return: see `daemon.store.statuses.note_status`.
+        """
+
+        def verb(connection: sqlite3.Connection) -> tuple[SendFate, ...]:
+            connection.execute(
+                "UPDATE outbox SET state = 'sent', message_id = ?1, sent_at = ?2, error = ''"
+                # After its echo it may have been told already that this attempt has failed.
+                " WHERE id = ?3 AND NOT EXISTS (SELECT 1 FROM send_failures"
+                " WHERE message_id = ?1)",
+                (message_id, now, row.id),
+            )
+            return claim_early(connection, message_id, now=now, resend_since=resend_since)
+
+        return await self._database.write(verb)
 
     async def unknown(self, row: OutboxRow, error: str) -> OutboxRow:
         """Nobody knows whether it went out. An echo may have settled it already."""
@@ -96,27 +116,71 @@ class Outbox:
         await self._set(row, "state = 'failed', error = ?", error)
 
     async def drop(self, key: ChatKey, reason: str) -> int:
-        """Say nothing more of what waits in a chat: a human has it. Gives how many rows."""
+        """Say nothing more of what waits in a chat: a human has it. Gives how many rows.
+
+        What that human has written in the dashboard stays.
+        """
 
         def verb(connection: sqlite3.Connection) -> int:
             return connection.execute(
                 "UPDATE outbox SET state = 'dropped', error = ?"
-                " WHERE channel = ? AND chat = ? AND state IN ('pending', 'unknown')",
+                " WHERE channel = ? AND chat = ? AND state IN ('pending', 'unknown')"
+                " AND author = ''",
                 (reason, *key),
             ).rowcount
 
         return await self._database.write(verb)
 
-    async def said_since(self, key: ChatKey, body: str, since: float) -> tuple[str, ...]:
-        """The WhatsApp ids under which these very words have gone out to a chat since a time."""
+    async def voiced(self, row: OutboxRow, payload: JsonObject) -> OutboxRow:
+        """Its voice note has been made and lies in a file; what is said stays in ``body``."""
+        await self._set(row, "payload = ?", _json.encode(payload).decode(), only_from="pending")
+        return await self.row(row.id)
+
+    async def write_instead(self, row: OutboxRow, reason: str) -> OutboxRow:
+        """A voice note cannot be made or is refused: it is written, once, in its place.
+
+        So are the other voice notes of the same answer that nobody has begun to send. The row
+        changes its kind in this one write, before anything is sent; one whose outcome is unknown
+        is never given here.
+        """
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE outbox SET kind = 'text', payload = ?, state = 'pending', error = ?"
+                " WHERE kind = 'voice' AND ((id = ? AND state IN ('pending', 'sending'))"
+                " OR (turn_id = ? AND state = 'pending'))",
+                ('{"instead_of":"voice"}', reason, row.id, row.turn_id),
+            )
+
+        await self._database.write(verb)
+        return await self.row(row.id)
+
+    async def files_in_use(self) -> frozenset[str]:
+        """The names of the files that messages still to be sent need."""
+
+        def verb(connection: sqlite3.Connection) -> frozenset[str]:
+            rows = connection.execute(
+                "SELECT json_extract(payload, '$.file') FROM outbox"
+                " WHERE state IN ('pending', 'sending', 'unknown') AND kind != 'text'"
+            )
+            return frozenset(str(name) for (name,) in rows if name)
+
+        return await self._database.read(verb)
+
+    async def said_since(self, key: ChatKey, like: Likeness, since: float) -> tuple[str, ...]:
+        """The WhatsApp ids of the messages like one that have gone out to a chat since a time."""
 
         def verb(connection: sqlite3.Connection) -> tuple[str, ...]:
             rows = connection.execute(
-                "SELECT message_id FROM outbox WHERE channel = ? AND chat = ? AND body = ?"
+                "SELECT message_id, kind, body, payload FROM outbox WHERE channel = ? AND chat = ?"
                 " AND state = 'sent' AND attempted_at >= ?",
-                (*key, body, since),
+                (*key, since),
             )
-            return tuple(message_id for (message_id,) in rows)
+            return tuple(
+                message_id
+                for message_id, kind, body, payload in rows
+                if like and likeness(kind, body, read_payload.decode(payload)) == like
+            )
 
         return await self._database.read(verb)
 
@@ -126,7 +190,9 @@ class Outbox:
         def verb(connection: sqlite3.Connection) -> frozenset[str]:
             found = [
                 connection.execute(
-                    "SELECT message_id FROM outbox WHERE message_id = ?", (message_id,)
+                    "SELECT message_id FROM outbox WHERE message_id = ?1"
+                    " UNION ALL SELECT message_id FROM send_failures WHERE message_id = ?1",
+                    (message_id,),
                 ).fetchone()
                 for message_id in message_ids
             ]
@@ -171,16 +237,23 @@ def queue_parts(
 ) -> None:
     """Put the chunks of an answer into the outbox, inside the caller's transaction."""
     connection.executemany(
-        "INSERT INTO outbox (channel, chat, turn_id, body, quoted, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        [(*key, turn_id, part.body, part.quoted, now) for part in parts],
+        "INSERT INTO outbox (channel, chat, turn_id, body, quoted, kind, payload, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                *(*key, turn_id, part.body, part.quoted),
+                *(part.kind, _json.encode(part.payload).decode(), now),
+            )
+            for part in parts
+        ],
     )
 
 
 def _row(
-    row: tuple[int, str, str, int | None, str, str, str, int, float, float | None],
+    row: tuple[int, str, str, int | None, str, str, str, int, float, float | None, str, str, str],
 ) -> OutboxRow:
-    row_id, channel, chat, turn_id, body, quoted, state, attempts, created_at, attempted_at = row
+    row_id, channel, chat, turn_id, body, quoted, state, attempts = row[:8]
+    created_at, attempted_at, kind, payload, author = row[8:]
     return OutboxRow(
         id=row_id,
         key=ChatKey(channel, chat),
@@ -191,4 +264,7 @@ def _row(
         attempts=attempts,
         created_at=created_at,
         attempted_at=attempted_at or 0,
+        author=author,
+        kind=kind,
+        payload=read_payload.decode(payload),
     )

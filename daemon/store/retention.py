@@ -22,6 +22,7 @@ class Expired:
 def expire(connection: sqlite3.Connection, *, before: float, folder: Path) -> Expired:
     """Drop the raw bodies of the oldest events from before a time, one batch of them.
 
+    So are those dropped, whatever their age, in which somebody wanted something to disappear.
     The rows stay, without a body, and so does everything read from them. ``before``: Unix seconds;
     ``folder``: where the files of large events lie. Runs inside the caller's transaction: a file
     is deleted before its row says so, so that none is left behind without a name; a file that
@@ -32,19 +33,25 @@ def expire(connection: sqlite3.Connection, *, before: float, folder: Path) -> Ex
         " AND (body IS NOT NULL OR body_file != '') ORDER BY received_at LIMIT ?",
         (before, BATCH),
     ).fetchall()
+    doomed = connection.execute(
+        "SELECT id, body_file FROM events WHERE doomed = 1 LIMIT ?", (BATCH,)
+    ).fetchall()
     files = 0
     dropped: list[tuple[int]] = []
-    for event_id, file in rows:
-        if file and not _is_shared(connection, file, before):
+    for event_id, file in (*rows, *doomed):
+        if file and ((event_id, file) in doomed or not _is_shared(connection, file, before)):
             try:
                 (folder / file).unlink(missing_ok=True)
             except OSError:
                 continue
         files += bool(file)
         dropped.append((event_id,))
-    connection.executemany("UPDATE events SET body = NULL, body_file = '' WHERE id = ?", dropped)
+    connection.executemany(
+        "UPDATE events SET body = NULL, body_file = '', doomed = 0 WHERE id = ?", dropped
+    )
     # A batch that achieved nothing is not repeated at once.
-    return Expired(events=len(dropped), files=files, more=bool(dropped) and len(rows) == BATCH)
+    full = BATCH in (len(rows), len(doomed))
+    return Expired(events=len(dropped), files=files, more=bool(dropped) and full)
 
 
 def _is_shared(connection: sqlite3.Connection, file: str, before: float) -> bool:

@@ -5,6 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.ledger import MEDIA_FOLDER
+from daemon.store.by_hand import ByHand
+from daemon.store.calls import Calls
+from daemon.store.dashboard_log import DashboardLog
 from daemon.store.database import Database, Meter, open_database
 from daemon.store.escalations import Escalations
 from daemon.store.exchanges import Exchanges
@@ -12,13 +16,19 @@ from daemon.store.facts import Facts
 from daemon.store.identity import Identities
 from daemon.store.inbox import Inbox
 from daemon.store.interim import InterimMessages
+from daemon.store.kept_files import AUDIO_FOLDER, KeptFiles
+from daemon.store.media import MediaItems
 from daemon.store.memory import Memories
 from daemon.store.outbox import Outbox
+from daemon.store.references import References
 from daemon.store.runs import Runs
+from daemon.store.samples import Samples
+from daemon.store.sessions import Sessions
 from daemon.store.thread import Threads
 from daemon.store.turns import Turns
 from daemon.store.usage import UsageBook
 from daemon.store.validations import Validations
+from daemon.store.views.views import Views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +37,15 @@ class Store:
 
     database: Database
     inbox: Inbox
+    references: References
+    calls: Calls
     turns: Turns
     runs: Runs
     outbox: Outbox
+    files: KeptFiles
     threads: Threads
     validations: Validations
+    media: MediaItems
     memories: Memories
     identities: Identities
     facts: Facts
@@ -39,6 +53,11 @@ class Store:
     escalations: Escalations
     usage: UsageBook
     exchanges: Exchanges
+    dashboard_log: DashboardLog
+    samples: Samples
+    sessions: Sessions
+    by_hand: ByHand
+    views: Views
 
 
 @contextlib.asynccontextmanager
@@ -53,11 +72,15 @@ async def open_store(
         store = Store(
             database=database,
             inbox=Inbox(database, data_dir / "events"),
+            references=References(database),
+            calls=Calls(database),
             turns=Turns(database),
             runs=Runs(database),
             outbox=Outbox(database),
+            files=KeptFiles(data_dir / AUDIO_FOLDER),
             threads=Threads(database),
             validations=Validations(database),
+            media=MediaItems(database, data_dir / MEDIA_FOLDER),
             memories=Memories(database),
             identities=Identities(database),
             facts=Facts(database),
@@ -65,6 +88,11 @@ async def open_store(
             escalations=Escalations(database),
             usage=UsageBook(database),
             exchanges=Exchanges(database),
+            by_hand=ByHand(database),
+            views=Views(database),
+            dashboard_log=DashboardLog(database),
+            samples=Samples(database),
+            sessions=Sessions(database),
         )
         await store.outbox.repair()
         yield store

@@ -1,8 +1,9 @@
 """What one webhook call brings, while it is being written."""
 
+import math
 from dataclasses import dataclass, field
 
-from daemon.ledger import Arrival
+from daemon.ledger import Arrival, SendFate
 from daemon.model import ChatKey
 
 
@@ -17,3 +18,6 @@ class Tally:
     stored: int = 0
     duplicates: int = 0
     echoed: list[ChatKey] = field(default_factory=list)
+    fates: list[SendFate] = field(default_factory=list)
+    resend_since: float = math.inf
+    """Sends created earlier are not said again if WhatsApp could not deliver them."""

@@ -9,6 +9,7 @@ from daemon.history import estimate_tokens
 from daemon.ledger import ChatRecord, ThreadItem
 from daemon.model import ChatKey, JsonObject
 from daemon.store.database import Database
+from daemon.store.disappearing import let_disappear
 
 _item_json = msgspec.json.Encoder()
 _read_item = msgspec.json.Decoder(JsonObject)
@@ -74,6 +75,7 @@ class Threads:
                 "UPDATE messages SET state = ?, reason = ? WHERE seq = ? AND state = 'received'",
                 outcomes,
             )
+            let_disappear(connection, [*seqs, *handed_off])
 
         await self._database.write(verb)
 

@@ -7,6 +7,7 @@ from daemon.ledger import NewPart, Outcome, StoredMessage, Told, Turn
 from daemon.model import ChatKey, Deletion, Edit, JsonObject
 from daemon.store.changes import change_note, words
 from daemon.store.database import Database
+from daemon.store.disappearing import let_turn_disappear
 from daemon.store.escalations import pause_if_escalated
 from daemon.store.memory import keep_turn
 from daemon.store.outbox import queue_parts
@@ -234,6 +235,7 @@ def _close(
         "UPDATE turns SET state = 'done', outcome = ?, reason = ?, closed_at = ? WHERE id = ?",
         (outcome, reason, now, turn.id),
     )
+    let_turn_disappear(connection, turn.id)
     pause_if_escalated(connection, turn, now)
 
 

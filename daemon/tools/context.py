@@ -1,12 +1,16 @@
 """What a tool may know of the conversation it is called in, and do to it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import trio
 
+from daemon.ledger import NewPart
 from daemon.model import ChatKey
+from daemon.outgoing import ListRow, buttons_part, list_part, location_part, media_part
+
+__all__ = ["Conversation", "ListRow", "Loader", "ToolContext", "Urgency"]
 
 Loader = Callable[[ChatKey, int], Awaitable[list[str]]]
 
@@ -21,6 +25,15 @@ class Conversation(Protocol):
 
     async def say(self, text: str) -> bool:
         """See `ToolContext.say`."""
+
+    async def send(self, part: NewPart) -> bool:
+        """Send a message of another kind than text; see the verbs of `ToolContext`.
+
+        Raises ValueError in words if its file cannot be sent.
+        """
+
+    async def react(self, emoji: str) -> bool:
+        """See `ToolContext.react`."""
 
     async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
         """Hand the chat to a person once this turn is answered; False if that is done already."""
@@ -70,6 +83,61 @@ class ToolContext:
         is empty, or the call is over.
         """
         return await self.conversation.say(text)
+
+    async def send_image(self, source: str, caption: str = "") -> bool:
+        """Send a picture: an https address, or the name of a file in `tools.files_folder`.
+
+        Whapi fetches the address. Like all sends it is stored on return, said once however often
+        the call is repeated, and in order with the answer. Raises ValueError, in words for the
+        author of the tool, if it cannot be sent.
+        """
+        return await self.conversation.send(media_part("image", source, caption))
+
+    async def send_document(self, source: str, caption: str = "", *, filename: str = "") -> bool:
+        """Send a document, like `send_image`; ``filename`` is what the customer sees."""
+        part = media_part("document", source, caption, filename=filename)
+        return await self.conversation.send(part)
+
+    async def send_location(
+        self, latitude: float, longitude: float, *, name: str = "", address: str = ""
+    ) -> bool:
+        """Send a place, in degrees. Raises ValueError if there is none such."""
+        part = location_part(latitude, longitude, name=name, address=address)
+        return await self.conversation.send(part)
+
+    async def send_buttons(
+        self, question: str, buttons: Mapping[str, str], *, header: str = "", footer: str = ""
+    ) -> bool:
+        """Ask with up to three buttons, titles by ids; the one tapped comes as a message.
+
+        Raises ValueError if a title is too long for WhatsApp, or there are too many.
+        """
+        part = buttons_part(question, buttons, header=header, footer=footer)
+        return await self.conversation.send(part)
+
+    async def send_list(
+        self,
+        question: str,
+        label: str,
+        rows: Sequence[ListRow],
+        *,
+        header: str = "",
+        footer: str = "",
+    ) -> bool:
+        """Ask with a list of up to ten rows, which ``label`` opens; like `send_buttons`."""
+        part = list_part(question, label, rows, header=header, footer=footer)
+        return await self.conversation.send(part)
+
+    async def react(self, emoji: str) -> bool:
+        """React to the customer's last message; an empty ``emoji`` takes it back.
+
+        Raises ValueError if it is none.
+        """
+        return await self.conversation.react(emoji)
+
+    def from_thread(self, verb: Callable[..., Awaitable[bool]], *arguments: object) -> bool:
+        """Send from a plain function: ``context.from_thread(context.send_image, "menu.jpg")``."""
+        return trio.from_thread.run(verb, *arguments)
 
     def say_from_thread(self, text: str) -> bool:
         """Say something from a plain function, which runs in a thread; as `say`."""

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from daemon.observe.events import EventKind
+
 Scope = dict[str, Any]
 Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -21,16 +23,19 @@ Headers = list[tuple[bytes, bytes]]
 class Log(Protocol):
     """What the edge needs of a structured logger: an event's name and named fields."""
 
-    def info(self, event: str, **fields: Any) -> Any:
+    def info(self, event: str, /, **fields: Any) -> Any:
         """Log what an operator may want to know."""
 
-    def warning(self, event: str, **fields: Any) -> Any:
+    def warning(self, event: str, /, **fields: Any) -> Any:
         """Log what an operator should look at."""
 
-    def error(self, event: str, **fields: Any) -> Any:
+    def error(self, event: str, /, **fields: Any) -> Any:
         """Log a fault of ours that wants repair."""
 
-    def exception(self, event: str, **fields: Any) -> Any:
+    def event(self, kind: EventKind, /, **fields: Any) -> Any:
+        """Log an event of the vocabulary."""
+
+    def exception(self, event: str, /, **fields: Any) -> Any:
         """Log a fault of ours with the exception that is being handled."""
 
 

@@ -27,6 +27,14 @@ PAGE_BODY_BYTES = 1024 * 1024
 """Largest body for anything but webhooks: forms and buttons of the dashboard."""
 
 
+PROBES = frozenset({"/health", "/ready"})
+
+
+def answered_at_once(path: str) -> bool:
+    """True for the bare routes, which `daemon.web.server.serve` may answer without a task."""
+    return path == "/hook" or path.startswith("/hook/") or path in PROBES
+
+
 def create_edge(daemon: Daemon, settings: EdgeSettings, pages: Pages, log: Log) -> ASGIApp:
     """Return the whole edge as one ASGI app, to be given to `daemon.web.server.serve`.
 
@@ -41,10 +49,10 @@ def create_edge(daemon: Daemon, settings: EdgeSettings, pages: Pages, log: Log) 
             await pages(scope, receive, send)
             return
         path: str = scope["path"]
-        if path == "/hook" or path.startswith("/hook/"):
-            await hook(scope, receive, send)
-        elif path in {"/health", "/ready"}:
+        if path in PROBES:
             await probes(scope, receive, send)
+        elif answered_at_once(path):
+            await hook(scope, receive, send)
         else:
             await _limited(pages, scope, receive, send)
 

@@ -1,7 +1,49 @@
 """What the edge is given of the rest of the daemon: one small protocol, and its settings."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
+
+from daemon.watching import LogLine, LogQuery, Overview
+from daemon.web.desk import Desk, Workbench
+
+
+class LogFeed(Protocol):
+    """The live log as one reader gets it. Closed by whoever asked for it."""
+
+    async def receive(self) -> list[LogLine]:
+        """Wait for lines that are new since the last call, oldest first.
+
+        Raises FeedLost if the reader was so slow that lines were dropped.
+        """
+
+    def close(self) -> None:
+        """Want no more lines."""
+
+
+class Watch(Protocol):
+    """What the dashboard shows of the daemon to whoever is signed in."""
+
+    async def begin_session(self, name: str, ends_at: float) -> None:
+        """Keep that somebody is signed in. Raises StoreUnavailable."""
+
+    async def session_end(self, name: str) -> float:
+        """Return when a session ends, in Unix seconds; 0 if there is none of that name."""
+
+    async def end_session(self, name: str) -> None:
+        """Forget a session; does nothing if there is none. Raises StoreUnavailable."""
+
+    async def overview(self) -> Overview:
+        """Return what the dashboard's first page shows. Raises StoreUnavailable."""
+
+    async def log_lines(self, query: LogQuery) -> list[LogLine]:
+        """Return stored lines of the live log, oldest first. Raises StoreUnavailable."""
+
+    def follow_log(self) -> LogFeed:
+        """Begin to collect the lines of the live log that come from now on."""
+
+    async def phone_number(self, ref: str) -> str:
+        """Return the number (or group id) behind a chat's public name; empty if not known."""
 
 
 class Daemon(Protocol):
@@ -13,6 +55,18 @@ class Daemon(Protocol):
     @property
     def environment(self) -> str:
         """Return the environment's name, as the settings have it."""
+
+    @property
+    def watch(self) -> Watch:
+        """Return what the dashboard asks."""
+
+    @property
+    def desk(self) -> Desk:
+        """Return the conversations."""
+
+    @property
+    def workbench(self) -> Workbench:
+        """Return what is under way, what waits and what went wrong."""
 
     def now(self) -> float:
         """Return the wall clock, in Unix seconds."""
@@ -69,11 +123,20 @@ class EdgeSettings:
     admin_token: str = ""
     model_webhook_secret: str = ""
     """``whsec_…``; without it there is no ``/openai/webhook``."""
+    audio_folder: Path | None = None
+    """Where the voice notes of ``/audio`` are; without it there is no such route."""
     max_body_bytes: int = 50 * 1024 * 1024
     body_deadline_seconds: float = 30
     """From a webhook's head to the last byte of its body."""
     total_body_bytes: int | None = None
     """All webhook bodies in memory together; four of the largest if not set."""
+    public_url: str = ""
+    """Where we are for the world outside; its host is ours, too."""
+    language: str = "es"
+    timezone: str = "UTC"
+    session_seconds: float = 12 * 3600
+    phone_url: str = ""
+    """The origin of the sandbox's phone; empty outside the sandbox."""
 
     @property
     def body_budget(self) -> int:

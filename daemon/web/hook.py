@@ -13,9 +13,11 @@ from io import BytesIO
 import trio
 
 from daemon.errors import StoreUnavailable, WebhookError
+from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.web.asgi import Headers, Log, Receive, Scope, Send, answer_json, iso_utc
 from daemon.web.bearer import bears
 from daemon.web.facade import Daemon, EdgeSettings
+from daemon.web.whole_request import WHOLE
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 CLOSE: Headers = [(b"connection", b"close")]
@@ -66,9 +68,10 @@ class Hook:
         """Have one call accepted; gives status, content and headers of its answer."""
         try:
             event = self._admit(scope)
-            await body.read(scope["headers"], receive)
+            await body.read(scope, receive)
             await self._daemon.accept(body.take(), event)
         except _Refusal as refusal:
+            self._log.warning("a webhook was refused", status=refusal.status, reason=refusal.reason)
             return refusal.status, {"error": refusal.reason}, refusal.headers
         except WebhookError as error:
             return 400, {"error": str(error)}, []
@@ -78,7 +81,13 @@ class Hook:
         except _ClientLeft:
             raise
         except Exception as error:  # noqa: BLE001 - the daemon outlives any one call
-            self._log.exception("a webhook failed", error=type(error).__name__)
+            self._log.event(
+                UNEXPECTED_ERROR,
+                where="request",
+                what="a webhook failed",
+                error=type(error).__name__,
+                exc_info=error,
+            )
             return 500, {"error": "internal error"}, []
         received = {
             "received": True,
@@ -125,9 +134,12 @@ class _Body:
         self.arrived_at = trio.current_time()
         """When its last byte came; until then, when its head did."""
 
-    async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> None:
+    async def read(self, scope: Scope, receive: Receive) -> None:
         """Collect the body. Raises _Refusal if it is too large or too slow, or _ClientLeft."""
-        self._reserve(declared_size(headers))
+        self._reserve(declared_size(scope["headers"]))
+        if WHOLE in scope.get("extensions", ()):
+            self._add((await receive())["body"])
+            return
         with trio.move_on_after(self._hook.body_deadline_seconds) as waiting:
             more = True
             while more:

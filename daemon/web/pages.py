@@ -12,7 +12,9 @@ from quart.typing import ResponseReturnValue
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.web.asgi import Log, iso_utc
+from daemon.web.audio import create_audio
 from daemon.web.bearer import bears
 from daemon.web.facade import Daemon, EdgeSettings
 from daemon.web.openai_webhook import create_model_webhook
@@ -34,6 +36,8 @@ def create_pages(daemon: Daemon, settings: EdgeSettings, log: Log) -> QuartTrio:
     app.config["BODY_TIMEOUT"] = settings.body_deadline_seconds
     app.register_blueprint(_about(daemon))
     app.register_blueprint(_metrics(daemon, settings))
+    if settings.audio_folder:
+        app.register_blueprint(create_audio(settings.audio_folder))
     app.register_blueprint(_locks(daemon, settings))
     if settings.model_webhook_secret:
         app.register_blueprint(create_model_webhook(daemon, settings.model_webhook_secret, log))
@@ -119,7 +123,14 @@ def _answer_errors(app: QuartTrio, log: Log) -> None:
 
     @app.errorhandler(Exception)
     async def fail(error: Exception) -> ResponseReturnValue:
-        log.error("a page failed", path=request.path, error=type(error).__name__, exc_info=error)
+        log.event(
+            UNEXPECTED_ERROR,
+            where="request",
+            what="a page failed",
+            path=request.path,
+            error=type(error).__name__,
+            exc_info=error,
+        )
         return {"error": "internal error"}, 500
 
 

@@ -1,5 +1,6 @@
 """``/health`` and ``/ready``: what supervisors and load balancers ask."""
 
+from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.web.asgi import ASGIApp, Log, Receive, Scope, Send, answer_json, iso_utc
 from daemon.web.facade import Daemon
 
@@ -26,8 +27,14 @@ def _health(daemon: Daemon, log: Log) -> dict[str, object]:
     """Return the daemon's health; a fault in finding it out is itself an answer, not a 500."""
     try:
         return daemon.health()
-    except Exception as error:  # /health answers whatever is broken
-        log.exception("health cannot be told", error=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - /health answers whatever is broken
+        log.event(
+            UNEXPECTED_ERROR,
+            where="request",
+            what="health cannot be told",
+            error=type(error).__name__,
+            exc_info=error,
+        )
         return {
             "status": "degraded",
             "timestamp": iso_utc(daemon.now()),

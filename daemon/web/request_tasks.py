@@ -21,6 +21,7 @@ from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Scope
 
+from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.web.asgi import Log
 
 
@@ -58,7 +59,13 @@ class RequestTasks(TaskGroup):
         try:
             await request.run()
         except Exception as error:  # noqa: BLE001 - the boundary of the app's code
-            self._log.exception("a request failed", error=type(error).__name__)
+            self._log.event(
+                UNEXPECTED_ERROR,
+                where="request",
+                what="a request failed",
+                error=type(error).__name__,
+                exc_info=error,
+            )
         await request.finish()
 
     async def _run_websocket(self, request: "_Request") -> None:

@@ -22,6 +22,7 @@ from hypercorn.utils import repr_socket_addr
 
 from daemon.web.asgi import ASGIApp, Log
 from daemon.web.connection import Connection, Limits
+from daemon.web.whole_request import AtOnce
 
 
 async def serve(
@@ -32,6 +33,7 @@ async def serve(
     grace_seconds: float,
     log: Log,
     limits: Limits | None = None,
+    at_once: AtOnce = lambda _path: False,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` over HTTP/1.1 and WebSocket on every address of `binds`.
@@ -42,8 +44,10 @@ async def serve(
 
     At `stop` the listeners are closed (an inherited one is never shut down, so that clients go on
     queueing in it), idle connections end, requests in flight have `grace_seconds`, and then all is
-    cut. Failures of one connection stay in it and are logged. Raises OSError if an address cannot
-    be listened on, and ValueError if it cannot be read.
+    cut. ``at_once`` names the paths whose requests, if they came whole, are answered in the
+    connection's own task: of an app that reads the body at once and answers with a length, without
+    waiting for the client. Failures of one connection stay in it and are logged. Raises OSError if
+    an address cannot be listened on, and ValueError if it cannot be read.
     """
     listeners = await open_listeners(binds)
     try:
@@ -53,7 +57,7 @@ async def serve(
         async with trio.open_nursery() as around:
             await around.start(lifespan.handle_lifespan, name="http lifespan")
             await lifespan.wait_for_startup()
-            clients = _Clients(wrapped, config, limits or Limits(), log)
+            clients = _Clients(wrapped, config, limits or Limits(), log, at_once)
             await clients.serve(listeners, stop, grace_seconds, task_status)
             await lifespan.wait_for_shutdown()
             around.cancel_scope.cancel()
@@ -106,7 +110,9 @@ def _config(limits: Limits) -> Config:
 class _Clients:
     """All connections of one server."""
 
-    def __init__(self, app: ASGIWrapper, config: Config, limits: Limits, log: Log) -> None:
+    def __init__(
+        self, app: ASGIWrapper, config: Config, limits: Limits, log: Log, at_once: AtOnce
+    ) -> None:
         self._limits = limits
         self._log = log
         self._context = WorkerContext(None)
@@ -114,7 +120,13 @@ class _Clients:
         self._open: set[Connection] = set()
         self._failures = 0
         self._connect = partial(
-            Connection, app=app, config=config, context=self._context, limits=limits, log=log
+            Connection,
+            app=app,
+            config=config,
+            context=self._context,
+            limits=limits,
+            log=log,
+            at_once=at_once,
         )
 
     async def serve(

@@ -22,8 +22,26 @@ EVENTS = (
     "channel.post",
     "users.post",
     "users.delete",
+    "channel.patch",
+    "contacts.patch",
+    "labels.post",
+    "labels.delete",
 )
-"""What a webhook is set to; the rest is stored and useful to `recado explain`."""
+"""What a webhook is set to."""
+
+USEFUL_EVENTS = (
+    "statuses.post",
+    "chats.patch",
+    "channel.post",
+    "channel.patch",
+    "users.post",
+    "users.delete",
+)
+"""Without these Recado works, and learns late or never that a message was not delivered, that
+labels have changed, or that the channel is in trouble."""
+
+ANSWERED_MEDIA = ("image", "voice", "audio", "video", "document")
+"""Media that the model is shown or told of."""
 
 
 def webhooks(settings: Mapping[str, Any]) -> list[JsonObject]:
@@ -94,7 +112,7 @@ def with_webhook(
 def webhook_faults(
     settings: Mapping[str, Any], url: str, secrets: Sequence[str]
 ) -> list[tuple[str, bool]]:
-    """Say what is wrong with the channel's webhooks: a sentence each, and whether it is an error.
+    """Say what is wrong with the channel's settings: a sentence each, and whether it is an error.
 
     `url` is where Recado is reached from outside, empty if that is not configured.
     """
@@ -113,11 +131,33 @@ def webhook_faults(
         missing = [event for event in NEEDED_EVENTS if event not in events_of(entry)]
         if missing:
             faults.append((f"the webhook is not told of {', '.join(missing)}", True))
+        missed = [event for event in USEFUL_EVENTS if event not in events_of(entry)]
+        if missed:
+            faults.append((f"the webhook is not told of {', '.join(missed)}", False))
         if secrets and not carries(entry, secrets):
             text = "the webhook's Authorization header is not web.webhook_secret"
             faults.append((text, True))
-    if not (settings.get("media") or {}).get("auto_download"):
+    return [*faults, *_media_faults(settings)]
+
+
+def ours_among(settings: Mapping[str, Any], url: str) -> list[JsonObject]:
+    """Return the channel's webhooks that go to `url`."""
+    return [e for e in webhooks(settings) if same_address(str(e.get("url")), url)]
+
+
+def _media_faults(settings: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """Say what of the channel's own settings makes Recado know less than it could."""
+    faults = []
+    media = settings.get("media")
+    fetched = (media.get("auto_download") if isinstance(media, dict) else None) or ()
+    missing = [medium for medium in ANSWERED_MEDIA if medium not in fetched]
+    if not fetched:
         faults.append(("media.auto_download is off: voice notes and pictures have no link", False))
+    elif missing:
+        faults.append((f"media.auto_download leaves out {', '.join(missing)}", False))
+    if settings.get("offline_mode") is True:
+        text = "offline_mode is on: WhatsApp does not tell us when contacts type"
+        faults.append((text, False))
     return faults
 
 

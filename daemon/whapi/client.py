@@ -24,26 +24,34 @@ from daemon.errors import (
     WhapiUnknownOutcome,
 )
 from daemon.model import JsonObject, Message
+from daemon.outgoing import Outgoing
 from daemon.whapi.answers import (
     ChannelHealth,
     ChatInfo,
     Label,
     Unintelligible,
-    explanation,
     read_chat,
     read_health,
     read_labels,
     read_lid,
     read_messages,
     read_object,
-    read_sent,
 )
-from daemon.whapi.exchange import Request, Response, exchange, raise_unless_done, usable_address
+from daemon.whapi.exchange import (
+    Request,
+    Response,
+    exchange,
+    raise_unless_done,
+    sent_id,
+    usable_address,
+)
 from daemon.whapi.fields import without_surrogates
+from daemon.whapi.sends import SendCall, send_call
 
 Answer = TypeVar("Answer")
 Observe = Callable[[str, str, float], None]
-"""Told of each call: operation (``text``, ``presence``, ``subscribe``, ``messages``, ``health``,
+"""Told of each call: operation (of sends as in `daemon.whapi.sends`; ``presence``,
+``subscribe``, ``messages``, ``health``,
 ``chat``, ``contact``, ``labels``, ``settings``), outcome (``ok``, ``temporary``, ``unknown``,
 ``channel_trouble``, ``rejected``, ``cancelled``), seconds."""
 
@@ -88,29 +96,25 @@ class WhapiClient:
         WhapiRejected as they say.
         """
         typing = min(max(round(typing_seconds), 0), _LONGEST_TYPING_SECONDS)
-        content: dict[str, object] = {
-            "to": chat,
-            "body": without_surrogates(body),
-            "no_link_preview": True,
-        }
-        if quoted:
-            content["quoted"] = quoted
-        if typing:
-            content["typing_time"] = typing
-        request = Request(operation="text", method="POST", path="/messages/text", content=content)
+        call = send_call(chat, Outgoing(body=body, quoted=quoted))
+        content = {**call.content, "typing_time": typing} if typing else call.content
+        return await self._send(call._replace(content=content, extra_seconds=typing))
+
+    async def send(self, chat: str, message: Outgoing) -> str:
+        """Send one message of any kind once and give WhatsApp's id; empty for a reaction.
+
+        Raises what `send_text` raises, and ValueError for a kind that Whapi does not have.
+        """
+        return await self._send(send_call(chat, message))
+
+    async def _send(self, call: SendCall) -> str:
+        request = Request(
+            operation=call.operation, method=call.method, path=call.path, content=call.content
+        )
+        seconds = self._timeout_seconds + call.extra_seconds
         with self._observed(request.operation):
-            response = await exchange(self._http, request, seconds=self._timeout_seconds + typing)
-            raise_unless_done(request, response)
-            try:
-                sent = read_sent(response.body)
-            except Unintelligible as error:
-                raise WhapiUnknownOutcome(
-                    f"Whapi text: the answer cannot be used: {error}", status=response.status
-                ) from None
-            if sent.refused:
-                words = explanation(response.status, response.body)
-                raise WhapiRejected(f"Whapi text: not sent: {words}", status=response.status)
-            return sent.message_id
+            response = await exchange(self._http, request, seconds=seconds)
+            return sent_id(request, response)
 
     async def set_presence(
         self, chat: str, presence: Literal["typing", "recording", "pause"]
@@ -132,6 +136,11 @@ class WhapiClient:
             path=f"/presences/{_segment(contact_digits)}",
         )
         await self._repeatable(request, _nothing, instead={409: None})
+
+    async def mark_read(self, message_id: str) -> None:
+        """Show a message's author that it was read; one that is gone (404) is success too."""
+        request = Request(operation="read", method="PUT", path=f"/messages/{_segment(message_id)}")
+        await self._repeatable(request, _nothing, instead={404: None})
 
     async def list_messages(
         self, chat: str, *, from_me: bool | None = None, since: float = 0, count: int = 100
@@ -165,6 +174,23 @@ class WhapiClient:
         """Change settings of the channel; what is not named stays, lists are replaced whole."""
         request = Request(operation="settings", method="PATCH", path="/settings", content=changes)
         await self._repeatable(request, _nothing)
+
+    async def test_webhook(self, webhook: JsonObject) -> bool:
+        """Let Whapi call a webhook's address, with its headers; False if that did not succeed.
+
+        It is called about a status, since the daemon behind it may answer a message.
+        """
+        content = {
+            "type": "statuses",
+            "url": webhook.get("url"),
+            "mode": webhook.get("mode") or "body",
+            "headers": webhook.get("headers") or {},
+        }
+        request = Request(
+            operation="settings", method="POST", path="/settings/webhook_test", content=content
+        )
+        answer = await self._repeatable(request, read_object)
+        return answer.get("success") is True
 
     async def get_chat(self, chat: str) -> ChatInfo | None:
         """Look up a chat's saved name and labels; None if Whapi does not know the chat."""

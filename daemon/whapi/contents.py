@@ -63,6 +63,11 @@ _INFERRED_KINDS = (
     "poll",
     "action",
 )
+_MOVING = ("video", "gif", "short")
+INLINE_MARK = "recado-part:"
+"""Begins what stands in a large body for a part that was cut out of it."""
+
+INLINE_BEGINNINGS = ("data:", INLINE_MARK)
 _CHOICE_PREFIXES = ("ButtonsV3:", "ListV3:")
 """What Whapi puts before the ids of buttons and list rows when they come back."""
 
@@ -141,6 +146,11 @@ def edit_of(action: Part, *, target: str = "") -> Edit | None:
     return Edit(target=found, body=words_in(as_part(action.edited_content)))
 
 
+def action_of(shape: MessageShape) -> AnyContent | None:
+    """Give what an action does to another message, or None if that is not understood."""
+    return _action(shape, kind_of(shape))
+
+
 def updated_text(before: MessageShape | NotAnObject, after: MessageShape | NotAnObject) -> str:
     """Give a message's new words if an update changed them, or ``""``."""
     old, new = written_text(as_message(before)), written_text(as_message(after))
@@ -188,17 +198,42 @@ def _media(shape: MessageShape, kind: str) -> Media:
     own = getattr(shape, _MEDIA_FIELDS[kind])
     others = (getattr(shape, name) for name in _MEDIA_FIELDS.values())
     part = next((p for p in (own, *others) if isinstance(p, Part)), Part())
+    link = text(part.link)
     return Media(
         medium=kind,
         media_id=text(part.id),
-        link=text(part.link),
+        link="" if _has_bytes(link) else link,
         mime_type=text(part.mime_type),
         size_bytes=count(part.file_size),
         file_name=text(part.file_name) or text(part.filename),
         caption=text(part.caption),
         seconds=amount(part.seconds),
+        pages=count(part.page_count),
+        animated=flag(part.animated),
         view_once=flag(part.view_once),
+        inline=_bytes_of(part),
+        preview=_preview_of(part, kind),
     )
+
+
+def _has_bytes(value: str) -> bool:
+    return value.startswith(INLINE_BEGINNINGS)
+
+
+def _bytes_of(part: Part) -> str:
+    """Find the file's own bytes in its object: a data URI, or base64 where that is the key."""
+    for value in (text(part.link), text(part.data), text(part.body), text(part.base64)):
+        if _has_bytes(value):
+            return value
+    bare = text(part.base64) or text(part.data)
+    return f"data:;base64,{bare}" if bare else ""
+
+
+def _preview_of(part: Part, kind: str) -> str:
+    """Give the first picture of what moves; other previews only repeat the file."""
+    preview = text(part.preview)
+    moves = kind in _MOVING or flag(part.animated)
+    return preview if moves and _has_bytes(preview) else ""
 
 
 def _location(shape: MessageShape, kind: str) -> Location | None:
@@ -245,7 +280,22 @@ def _choice(shape: MessageShape, _kind: str) -> Choice | None:
 def _poll(shape: MessageShape, _kind: str) -> Poll:
     part = as_part(shape.poll)
     options = tuple(_option_names(part.options)) or tuple(_option_names(part.results))
-    return Poll(title=text(part.title), options=options)
+    ids = _option_ids(part.results)
+    return Poll(
+        title=text(part.title),
+        options=options,
+        option_ids=tuple(ids.get(name, "") for name in options) if ids else (),
+    )
+
+
+def _option_ids(results: object) -> dict[str, str]:
+    """Give WhatsApp's id of each option by its name, as far as the results say them."""
+    rows = (row for row in results if isinstance(row, dict)) if isinstance(results, list) else ()
+    return {
+        name: found
+        for row in rows
+        if (name := text(row.get("name"))) and (found := text(row.get("id")))
+    }
 
 
 def _option_names(options: object) -> Iterator[str]:

@@ -19,7 +19,14 @@ from daemon.errors import (
     WhapiTemporary,
     WhapiUnknownOutcome,
 )
-from daemon.whapi.answers import Verdict, explanation, retry_after, verdict
+from daemon.whapi.answers import (
+    Unintelligible,
+    Verdict,
+    explanation,
+    read_sent,
+    retry_after,
+    verdict,
+)
 
 _MOST_ANSWER_BYTES = 32 * 1024 * 1024
 
@@ -159,6 +166,26 @@ def raise_unless_done(request: Request, response: Response) -> None:
             raise WhapiChannelTrouble(words, status=response.status)
         case Verdict.REFUSED:
             raise WhapiRejected(words, status=response.status)
+
+
+def sent_id(request: Request, response: Response) -> str:
+    """Give the id of the message that a send has made; raises what stands for anything else.
+
+    Empty for a reaction: Whapi says that it is done, and names no message.
+    """
+    raise_unless_done(request, response)
+    if request.operation == "reaction":
+        return ""
+    try:
+        sent = read_sent(response.body)
+    except Unintelligible as error:
+        words = f"Whapi {request.operation}: the answer cannot be used: {error}"
+        raise WhapiUnknownOutcome(words, status=response.status) from None
+    if sent.refused:
+        words = explanation(response.status, response.body)
+        words = f"Whapi {request.operation}: not sent: {words}"
+        raise WhapiRejected(words, status=response.status)
+    return sent.message_id
 
 
 def usable_address(api_url: str, token: str) -> httpx.URL:

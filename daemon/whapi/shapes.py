@@ -1,7 +1,8 @@
 """What of Whapi's objects is read, as msgspec structs that accept any value in any field.
 
 Two ideas make this both quick and tolerant. Fields that are not named here are skipped by the
-decoder without being built, above all ``preview``, the base64 picture that makes bodies large.
+decoder without being built; bytes in base64, which make bodies large, are cut out before
+(`daemon.media.inline`).
 And each object may just as well be a string, a number, a list or null: it is then kept as such
 and read as "nothing there", while the rest of the message survives.
 
@@ -35,7 +36,12 @@ class Part(msgspec.Struct):
     file_name: Any = None
     filename: Any = None
     seconds: Any = None
+    page_count: Any = None
+    animated: Any = None
     view_once: Any = None
+    data: Any = None
+    base64: Any = None
+    preview: Any = None
     latitude: Any = None
     longitude: Any = None
     address: Any = None
@@ -55,6 +61,7 @@ class Context(msgspec.Struct):
     """What a message refers to."""
 
     forwarded: Any = None
+    ephemeral: Any = None
     mentions: Any = None
     quoted_id: Any = None
     quoted_type: Any = None
@@ -112,6 +119,7 @@ class ChatShape(msgspec.Struct):
     """A chat as it is after a change."""
 
     id: Any = None
+    name: Any = None
     labels: Any = None
 
 
@@ -122,12 +130,24 @@ class ChatUpdateShape(msgspec.Struct):
     changes: Any = None
 
 
+class CallShape(msgspec.Struct):
+    """One element of ``calls``."""
+
+    id: Any = None
+    sender: Any = msgspec.field(name="from", default=None)
+    chat_id: Any = None
+    status: Any = None
+    timestamp: Any = None
+    video_call: Any = None
+
+
 class StatusShape(msgspec.Struct):
     """One element of ``statuses``."""
 
     id: Any = None
     code: Any = None
     status: Any = None
+    timestamp: Any = None
     errors: Any = None
 
 

@@ -17,17 +17,33 @@ import msgspec
 from daemon.errors import WebhookError
 from daemon.model import (
     AnyContent,
+    Call,
+    ChannelNews,
     ChatKey,
     Deletion,
     Edit,
     LabelChange,
     Message,
+    NameChange,
     Other,
     Presence,
+    Reaction,
     StatusUpdate,
+    Vote,
     Webhook,
 )
+from daemon.whapi.channel_events import (
+    ContactUpdateShape,
+    HealthShape,
+    NamedShape,
+    QrShape,
+    health_news,
+    name_change,
+    qr_news,
+    user_news,
+)
 from daemon.whapi.contents import (
+    action_of,
     content_of,
     edit_of,
     first_error,
@@ -38,6 +54,7 @@ from daemon.whapi.contents import (
 )
 from daemon.whapi.fields import (
     PERSON_SUFFIX,
+    amount,
     chat_id,
     event_name,
     flag,
@@ -49,6 +66,7 @@ from daemon.whapi.fields import (
     texts,
 )
 from daemon.whapi.shapes import (
+    CallShape,
     ChatShape,
     ChatUpdateShape,
     Context,
@@ -89,13 +107,13 @@ def parse_webhook(body: bytes, *, path_event: str = "") -> Webhook:
     not name its event. Raises WebhookError if the body is not a JSON object; nothing else.
     """
     envelope = _open(body)
-    reading = _Reading(text(_scalar(envelope.get("channel_id"))))
-    for key, value in envelope.items():
-        reading.read(key, value)
     event = _event(envelope.get("event")) or event_name(
         *path_event.strip("/").replace("/", ".").split(".")
     )
-    return reading.webhook(event)
+    reading = _Reading(text(_scalar(envelope.get("channel_id"))), event)
+    for key, value in envelope.items():
+        reading.read(key, value)
+    return reading.webhook()
 
 
 def parse_messages(body: bytes, *, channel: str = "") -> tuple[Message, ...]:
@@ -132,14 +150,19 @@ def _open(body: bytes) -> Envelope:
 class _Reading:
     """What has been read of one body so far."""
 
-    def __init__(self, channel: str) -> None:
+    def __init__(self, channel: str, event: str = "") -> None:
         self.channel = channel
+        self.event = event
         self.messages: list[Message] = []
         self.presences: list[Presence] = []
         self.statuses: list[StatusUpdate] = []
         self.edits: list[Edit] = []
         self.deletions: list[Deletion] = []
         self.label_changes: list[LabelChange] = []
+        self.name_changes: list[NameChange] = []
+        self.labels_changed = False
+        self.channel_news: list[ChannelNews] = []
+        self.calls: list[Call] = []
         self.other_keys: dict[str, None] = {}
         self.unreadable: list[str] = []
         self.unreadable_count = 0
@@ -150,21 +173,33 @@ class _Reading:
             "presences": self.presence,
             "statuses": self.status,
             "chats_updates": self.chat_update,
+            "calls": self.call,
+            "contacts": self.contact,
+            "contacts_updates": self.contact_update,
+            "labels": self.labels,
+            "labels_removed": self.labels,
+            "health": self.health,
+            "qr": self.qr,
+            "user": self.user,
         }
 
-    def webhook(self, event: str) -> Webhook:
+    def webhook(self) -> Webhook:
         """Give the result."""
         missing = self.unreadable_count - len(self.unreadable)
         more = (f"{missing} more parts cannot be read",) if missing else ()
         return Webhook(
             channel=self.channel,
-            event=event,
+            event=self.event,
             messages=tuple(self.messages),
             presences=tuple(self.presences),
             statuses=tuple(self.statuses),
             edits=tuple(self.edits),
             deletions=tuple(self.deletions),
             label_changes=tuple(self.label_changes),
+            name_changes=tuple(self.name_changes),
+            labels_changed=self.labels_changed,
+            channel_news=tuple(self.channel_news),
+            calls=tuple(self.calls),
             other_keys=tuple(self.other_keys),
             unreadable=(*self.unreadable, *more),
         )
@@ -223,14 +258,20 @@ class _Reading:
                 sent_at=moment(shape.timestamp),
                 quote=quote_of(context),
                 forwarded=flag(context.forwarded),
-                mentions=texts(context.mentions),
+                mentions=tuple(map(person, texts(context.mentions))),
+                ephemeral=flag(context.ephemeral) or amount(context.ephemeral) > 0,
             )
         )
 
     def update(self, element: msgspec.Raw) -> None:
-        """Read an element of ``messages_updates``: an edit, or something that is only noted."""
+        """Read an element of ``messages_updates``: an edit, a reaction, a vote, or nothing of use.
+
+        A reaction or vote is the message that triggered the update: it may come in ``messages``
+        too, under the same id.
+        """
         shape, _ = _decode(element, UpdateShape)
-        action = as_part(as_message(shape.trigger).action)
+        trigger = as_message(shape.trigger)
+        action = as_part(trigger.action)
         target = text(shape.id).strip() or text(action.target)
         if not target:
             raise Unreadable("no id")
@@ -240,8 +281,49 @@ class _Reading:
             self.edits.append(Edit(target=target, body=body))
         elif edit is not None:
             self.edits.append(edit)
-        else:
+        elif not self.trigger(shape, trigger):
             self.note("messages_updates")
+
+    def trigger(self, update: UpdateShape, trigger: MessageShape) -> bool:
+        """Take a reaction or a vote that an update tells of; False if it tells of neither."""
+        states = (trigger, as_message(update.after_update), as_message(update.before_update))
+        chat = next(filter(None, (chat_id(text(state.chat_id)) for state in states)), "")
+        message_id = text(trigger.id).strip()
+        content = action_of(trigger)
+        if not (chat and message_id and isinstance(content, Reaction | Vote)):
+            return False
+        from_me = flag(trigger.from_me)
+        self.messages.append(
+            Message(
+                id=message_id,
+                key=ChatKey(self.channel, chat),
+                kind="action",
+                content=content,
+                from_me=from_me,
+                source=text(trigger.source),
+                author=person(trigger.sender) or ("" if from_me else _other_side(chat)),
+                author_name=text(trigger.from_name),
+                sent_at=moment(trigger.timestamp),
+            )
+        )
+        return True
+
+    def call(self, element: msgspec.Raw) -> None:
+        """Read an element of ``calls``."""
+        shape, _ = _decode(element, CallShape)
+        call_id = text(shape.id).strip()
+        chat = chat_id(text(shape.chat_id)) or chat_id(text(shape.sender))
+        if not call_id or not chat:
+            raise Unreadable("no id" if not call_id else "no chat_id")
+        self.calls.append(
+            Call(
+                id=call_id,
+                key=ChatKey(self.channel, chat),
+                status=text(shape.status).strip().lower(),
+                video=flag(shape.video_call),
+                at=moment(shape.timestamp),
+            )
+        )
 
     def removal(self, element: msgspec.Raw) -> None:
         """Read an element of ``messages_removed``: a message id, bare or in an object."""
@@ -267,19 +349,66 @@ class _Reading:
         if not message_id or not status:
             raise Unreadable("no id" if not message_id else "no status")
         self.statuses.append(
-            StatusUpdate(message_id=message_id, status=status, error=first_error(shape.errors))
+            StatusUpdate(
+                message_id=message_id,
+                status=status,
+                error=first_error(shape.errors),
+                at=moment(shape.timestamp),
+            )
         )
 
     def chat_update(self, element: msgspec.Raw) -> None:
-        """Read an element of ``chats_updates``: new labels, or something that is only noted."""
+        """Read an element of ``chats_updates``: labels, a name, or what is only noted (mute)."""
         shape, _ = _decode(element, ChatUpdateShape)
         after = shape.after_update if isinstance(shape.after_update, ChatShape) else ChatShape()
         chat = chat_id(text(after.id))
         if chat and (isinstance(after.labels, list) or "labels" in texts(shape.changes)):
             labels = label_names(after.labels)
             self.label_changes.append(LabelChange(key=ChatKey(self.channel, chat), labels=labels))
-        else:
+        elif "name" not in texts(shape.changes) or not self.named(after, shape.changes):
             self.note("chats_updates")
+
+    def contact(self, element: msgspec.Raw) -> None:
+        """Read an element of ``contacts``: a contact that is new or was saved."""
+        shape, _ = _decode(element, NamedShape)
+        if not self.named(shape, None):
+            self.note("contacts")
+
+    def contact_update(self, element: msgspec.Raw) -> None:
+        """Read an element of ``contacts_updates``: a new name, or something that is only noted."""
+        shape, _ = _decode(element, ContactUpdateShape)
+        if not self.named(shape.after_update, shape.changes):
+            self.note("contacts_updates")
+
+    def named(self, after: object, changes: object) -> bool:
+        """Take the new name of a contact or chat; False if there is none."""
+        change = name_change(self.channel, after, changes)
+        if change is not None:
+            self.name_changes.append(change)
+        return change is not None
+
+    def labels(self, _element: msgspec.Raw) -> None:
+        """Note that the channel has other labels than before; they are read anew when needed."""
+        self.labels_changed = True
+
+    def health(self, element: msgspec.Raw) -> None:
+        """Read ``health``: the state of the channel."""
+        self.tell_of_channel(health_news(_decode(element, HealthShape)[0]), "health")
+
+    def qr(self, element: msgspec.Raw) -> None:
+        """Read ``qr``, but for its code: the channel wants to be linked to a phone."""
+        self.tell_of_channel(qr_news(_decode(element, QrShape)[0]), "qr")
+
+    def user(self, _element: msgspec.Raw) -> None:
+        """Read ``user``: the channel was linked to a phone, or is not any more."""
+        self.tell_of_channel(user_news(self.event), "user")
+
+    def tell_of_channel(self, news: ChannelNews | None, key: str) -> None:
+        """Keep what is said of the channel, or note the key if it says nothing."""
+        if news is None:
+            self.note(key)
+        else:
+            self.channel_news.append(news)
 
 
 def _decode(element: msgspec.Raw, shape: type[Shape]) -> tuple[Shape, msgspec.Raw]:

@@ -337,7 +337,7 @@ async def test_models_are_listed(engine: Open) -> None:
     """Names with their shutdown dates."""
     async with engine() as opened:
         listed = await opened.list_models()
-    assert listed == {"gpt-6-luna": "", "gpt-4o-mini": "2027-01-14"}
+    assert {"gpt-6-luna": "", "gpt-4o-mini": "2027-01-14"}.items() <= listed.items()
 
 
 def test_importing_the_engines_imports_no_sdk() -> None:

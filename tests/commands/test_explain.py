@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.operator import recado, recado_at, rows
+from support.scenes import found
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.commands.timeline import timeline
@@ -82,6 +83,24 @@ async def test_explain_reveals_on_request_and_knows_the_answer_by_its_id(stage: 
     assert f"message {sent_id} in chat" in by_answer.stdout
     assert "window closed: turn_" in by_answer.stdout
     assert "message laura-0001: answered" in by_answer.stdout
+
+
+async def test_explain_tells_what_whatsapp_did_with_a_send(stage: Stage) -> None:
+    """An attempt that was not delivered, the second one, and when the customer read it."""
+    stage.gateway.faults.add(operation="delivery", kind="failed")
+    stage.model.script(say("Sí, hay cupo."))
+    await stage.post(text_webhook("Hola", "laura-0001"))
+    failed, sent = await stage.gateway.wait_sent(LAURA, 2)
+    stage.gateway.set_status(sent.id, "read")
+    query = "SELECT read_at FROM outbox"
+    await found(lambda: rows(stage.settings.data_dir, query)[0]["read_at"])
+    told = (await recado(stage.settings.data_dir, "explain", "laura-0001")).stdout
+    assert f"send 1 taken as {failed.id}, but not delivered: 131026" in told
+    assert f"send 1 sent as {sent.id}, read" in told
+    assert "send 1 delivered, by WhatsApp's clock" in told
+    assert "send 1 read, by WhatsApp's clock" in told
+    by_failed = await recado(stage.settings.data_dir, "explain", failed.id)
+    assert "message laura-0001: answered" in by_failed.stdout
 
 
 async def test_explain_gives_json_with_the_same_discretion(stage: Stage) -> None:

@@ -173,3 +173,40 @@ async def test_export_of_nobody_is_an_error(stage: Stage, chat: str) -> None:
     done = await recado(stage.settings.data_dir, "export", chat)
     assert done.exit_code == 2
     assert done.stdout == ""
+
+
+async def test_the_voice_notes_that_a_person_got_go_and_those_of_others_stay(
+    tmp_path: Path,
+) -> None:
+    async with open_stage(tmp_path / "data", voice={"speech_model": "voz"}) as stage:
+        data_dir = stage.settings.data_dir
+        for person in (LAURA, PEDRO):
+            voice = {"id": "oga-0a1b-0c2d", "mime_type": "audio/ogg"}
+            stage.model.script(say("Con mucho gusto."))
+            await stage.gateway.customer_sends(person, {"type": "voice", "voice": voice})
+            await stage.gateway.wait_sent(person)
+            await stage.quiet()
+        files = {path.name for path in (data_dir / "audio").iterdir()}
+        assert len(files) == 2
+        assert (await recado(data_dir, "forget", LAURA, "--yes")).exit_code == 0
+        (left,) = [path.name for path in (data_dir / "audio").iterdir()]
+        (pedro,) = rows(data_dir, "SELECT payload FROM outbox WHERE payload != '{}'")
+        assert json.loads(pedro["payload"])["file"] == left
+
+
+async def test_what_a_person_said_in_a_group_leaves_its_thread(tmp_path: Path) -> None:
+    """With the answer to it and what was overheard; the turns of others stay."""
+    async with open_stage(tmp_path / "data", groups={"mode": "all"}) as stage:
+        data_dir = stage.settings.data_dir
+        stage.model.script(say("Zarzuela, con gusto"), say("A las nueve"))
+        await stage.post(of_laura("Zurriago", "laura-0001", chat_id=GROUP))
+        await stage.gateway.wait_sent(GROUP)
+        await stage.quiet()
+        hours = text_webhook("¿A qué hora?", "pedro-0001", PEDRO, chat_id=GROUP, from_name="Pedro")
+        await stage.post(hours)
+        await stage.gateway.wait_sent(GROUP, 2)
+        await stage.quiet()
+        assert (await recado(data_dir, "forget", LAURA, "--yes")).exit_code == 0
+        thread = [row["item"] for row in rows(data_dir, "SELECT item FROM thread_items")]
+        assert [item for item in thread if "Zurriago" in item or "Zarzuela" in item] == []
+        assert [item for item in thread if "¿A qué hora?" in item or "nueve" in item] != []

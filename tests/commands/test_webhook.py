@@ -1,5 +1,6 @@
 """`recado webhook` and `recado check --online` against the simulated gateway and model."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
@@ -12,8 +13,10 @@ from support.stage import Stage, open_stage
 
 from daemon.__main__ import main
 from daemon.online_checks import online_findings
+from daemon.sandbox.channel import ChannelState
 from daemon.sandboxed import TOKEN, sandbox_settings
 from daemon.settings import Settings
+from daemon.whapi.channel_settings import ANSWERED_MEDIA, USEFUL_EVENTS
 
 SECRET = "a-secret-of-the-webhook"
 URL = "https://bot.example.com/hook"
@@ -90,13 +93,86 @@ async def test_a_wrong_token_is_said_in_one_line(stage: Stage) -> None:
 
 
 async def test_check_online_finds_nothing_wrong_after_set(stage: Stage) -> None:
-    kept(stage)["media"] = {"auto_download": ["voice", "image"]}
+    kept(stage)["media"] = {"auto_download": list(ANSWERED_MEDIA)}
     await recado(stage, "webhook", "set")
     result = await recado(stage, "check", "--online")
     lines = result.output.splitlines()
     assert f"ok: webhook: {URL}" in lines
     assert "ok: models: gpt-6-luna" in lines
     assert any(line.startswith("ok: channel:") for line in lines)
+
+
+async def test_set_says_what_it_did_as_json(stage: Stage) -> None:
+    kept(stage)["webhooks"] = [OTHER]
+    result = await recado(stage, "webhook", "set", "--json")
+    done = {"done": "added", "url": URL, "carries_secret": True, "webhooks": 2}
+    assert json.loads(result.output) == done
+
+
+async def online(stage: Stage) -> set[tuple[str, str]]:
+    """What `recado check --online --json` finds of Whapi, from the third word on."""
+    result = await recado(stage, "check", "--online", "--json")
+    rows = json.loads(result.output)
+    assert result.exit_code == any(row["level"] == "error" for row in rows)
+    return {(row["level"], row["text"]) for row in rows}
+
+
+async def test_check_online_lets_whapi_try_the_webhook(stage: Stage) -> None:
+    await recado(stage, "webhook", "set")
+    reached = await online(stage)
+    assert not any("reach" in text for _, text in reached)
+    stage.gateway.settings.unreachable.add(URL)
+    text = "Whapi does not reach the webhook: is the daemon running, and its address public?"
+    assert ("error", text) in await online(stage)
+    assert len(stage.gateway.calls("webhook_test")) == 2
+
+
+async def test_a_server_without_the_test_of_webhooks_is_no_error(stage: Stage) -> None:
+    await recado(stage, "webhook", "set")
+    stage.gateway.faults.add(operation="webhook_test", kind="status", status=404, times=-1)
+    found = {level for level, text in await online(stage) if "whether Whapi reaches" in text}
+    assert found == {"warning"}
+
+
+async def test_check_online_names_what_the_channel_does_not_tell(stage: Stage) -> None:
+    await recado(stage, "webhook", "set")
+    (ours,) = kept(stage)["webhooks"]
+    ours["events"] = [{"type": "messages", "method": "post"}]
+    ours["headers"] = {}
+    kept(stage)["media"] = {"auto_download": ["image"]}
+    kept(stage)["offline_mode"] = True
+    found = await online(stage)
+    useful = ", ".join(USEFUL_EVENTS)
+    missing = "messages.patch, messages.delete, presences.post"
+    assert {
+        ("error", f"the webhook is not told of {missing}"),
+        ("warning", f"the webhook is not told of {useful}"),
+        ("error", "the webhook's Authorization header is not web.webhook_secret"),
+        ("warning", "media.auto_download leaves out voice, audio, video, document"),
+        ("warning", "offline_mode is on: WhatsApp does not tell us when contacts type"),
+    } <= found
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ("STOP", "the channel is stopped: its status is STOP, not AUTH"),
+        ("QR", "the channel is not linked to a phone: its status is QR, not AUTH"),
+        ("LAUNCH", "the channel is not linked: its status is LAUNCH, not AUTH"),
+    ],
+)
+async def test_check_online_finds_a_channel_that_is_not_well(
+    stage: Stage, state: ChannelState, text: str
+) -> None:
+    stage.gateway.set_channel_state(state)
+    assert ("error", text) in await online(stage)
+
+
+async def test_check_online_finds_a_wrong_token(stage: Stage) -> None:
+    result = await recado(stage, "check", "--online", WHAPI_TOKEN="wrong-token-123")
+    assert result.exit_code == 1
+    assert "whapi.token is wrong" in result.output
+    assert "wrong-token-123" not in result.output
 
 
 async def test_check_online_names_each_fault(stage: Stage) -> None:

@@ -12,6 +12,8 @@ from support.brisk import open_brisk_stage
 from support.rows import fates, read_rows
 from support.stage import LAURA, Stage, text_webhook
 
+from daemon.ledger import NOT_ADDRESSED
+
 ANDRES = "573005550142"
 SOFIA = "573005550173"
 
@@ -114,7 +116,7 @@ IGNORED: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "text", "text": {"body": "x"}, "chat_id": "57300@newsletter"},
         "not a conversation",
     ),
-    "group": ({"type": "text", "text": {"body": "x"}, "chat_id": "120363000@g.us"}, "groups"),
+    "group": ({"type": "text", "text": {"body": "x"}, "chat_id": "120363000@g.us"}, NOT_ADDRESSED),
     "blank": ({"type": "text", "text": {"body": "   "}}, "an empty text"),
     "reaction": (
         {"type": "action", "action": {"type": "reaction", "target": "x", "emoji": "👍"}},

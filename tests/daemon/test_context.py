@@ -140,3 +140,64 @@ async def test_a_crash_before_the_answer_tells_the_context_again(stage: Stage) -
     await exchange(stage, "¿Hay cupo?")
     assert len(contexts(thread(stage))) == 1
     assert len(contexts(stage.model.calls[-1].items)) == 1
+
+
+async def tell(stage: Stage, event: str, **parts: object) -> None:
+    """Whapi tells of something; the daemon has taken it in."""
+    await stage.gateway.post(LAURA, event, parts, deliver="acknowledged")
+
+
+async def test_a_name_that_was_saved_is_told_without_asking(stage: Stage) -> None:
+    await exchange(stage, "Hola")
+    after = {"id": LAURA, "name": "Laura, de la boda", "pushname": "Laura"}
+    update = {"before_update": {"id": LAURA}, "after_update": after, "changes": ["name"]}
+    await tell(stage, "contacts.patch", contacts_updates=[update])
+    await exchange(stage, "¿Y el precio?")
+    assert "Chat: Laura, de la boda" in contexts(stage.model.calls[-1].items)[-1]
+    assert len(stage.gateway.calls("chat")) == 1
+
+
+async def test_a_chat_that_was_renamed_is_told_without_asking(stage: Stage) -> None:
+    await exchange(stage, "Hola")
+    chat = chat_id_of(LAURA)
+    update = {"after_update": {"id": chat, "name": "Boda de Laura"}, "changes": ["name"]}
+    await tell(stage, "chats.patch", chats_updates=[update])
+    await exchange(stage, "¿Y el precio?")
+    assert "Chat: Boda de Laura" in contexts(stage.model.calls[-1].items)[-1]
+
+
+async def test_changes_that_mean_nothing_to_us_change_nothing(stage: Stage) -> None:
+    """Muted for ever (more than 64 bits), a new chat, one that nobody has written in."""
+    await exchange(stage, "Hola")
+    chat = chat_id_of(LAURA)
+    muted = {"after_update": {"id": chat, "mute_until": 18446744073709552000}, "changes": ["mute"]}
+    other = {"after_update": {"id": "573009999999@s.whatsapp.net", "labels": []}}
+    await tell(stage, "chats.patch", chats_updates=[muted, other, {"changes": ["labels"]}])
+    await tell(stage, "chats.post", chats=[{"id": chat, "type": "contact", "unread": 1}])
+    await tell(stage, "contacts.post", contacts=[{"id": "573009999999", "pushname": "Nadie"}])
+    await exchange(stage, "¿Y el precio?")
+    assert len(contexts(stage.model.calls[-1].items)) == 1
+    assert len(stage.gateway.calls("chat")) == 1
+
+
+async def test_labels_of_a_chat_that_is_not_known_yet_are_not_lost(stage: Stage) -> None:
+    """They are told before its first message; its first turn asks for them."""
+    stage.gateway.ledger.chat(chat_id_of(LAURA))
+    await relabel(stage, QUOTED)
+    await exchange(stage, "Hola")
+    assert "Etiquetas: Cotizado" in contexts(stage.model.calls[-1].items)[-1]
+
+
+async def test_a_change_while_whapi_is_asked_counts_more_than_its_answer(stage: Stage) -> None:
+    """Nobody knows which of the two is newer, so the next turn asks again."""
+    held = stage.gateway.faults.add(operation="chat", kind="hold_answer")
+    count = len(stage.said())
+    await stage.gateway.customer_says(LAURA, "Hola", name="Laura")
+    await held.reached.wait()
+    await relabel(stage, QUOTED)
+    held.release()
+    await stage.gateway.wait_sent(LAURA, count + 1)
+    await stage.quiet()
+    await exchange(stage, "¿Y el precio?")
+    assert "Etiquetas: Cotizado" in contexts(stage.model.calls[-1].items)[-1]
+    assert len(stage.gateway.calls("chat")) == 2

@@ -44,11 +44,16 @@ async def test_a_crash_in_one_chat_is_recorded_counted_and_stays_there(
         await stage.gateway.wait_sent(LAURA)
         await stage.gateway.wait_sent(PEDRO)
         await stage.quiet()
-        crashes = stage.events("chat crashed")
+        crashes = stage.events("unexpected error")
         assert len(crashes) == 3
+        assert {crash["what"] for crash in crashes} == {"chat crashed"}
+        assert len({crash["chat_hash"] for crash in crashes}) == 1
+        assert all(crash["task"].startswith("chat ") for crash in crashes)
         assert PEDRO not in stage.log.getvalue()
         assert "ZeroDivisionError: a bug" in crashes[0]["exception"]
-        assert "recado_chat_crashes_total 3.0" in (await stage.get("/metrics")).text
+        figures = (await stage.get("/metrics")).text
+        assert "recado_chat_crashes_total 3.0" in figures
+        assert 'recado_unexpected_errors_total{where="chat"} 3.0' in figures
         await stage.gateway.customer_says(PEDRO, "¿Y ahora?")
         await stage.gateway.wait_sent(PEDRO, 2)
         await stage.quiet()

@@ -172,7 +172,7 @@ def test_what_comes_in_another_way_is_left_out() -> None:
     listed = [_message(9), _message(8), _message(7), emoji, photo, _message(1)]
     items = earlier_items(listed, known={"m-7"}, before=8, count=50)
     assert [i["content"] for i in items[1:-1]] == [
-        "words 1\n[image, which you cannot open] mi cédula"
+        "words 1\n[image, which you cannot see] mi cédula"
     ]
     assert earlier_items(listed, known={m.id for m in listed}, before=0, count=50) == []
 

@@ -1,11 +1,10 @@
 """Sends that go wrong: each message is said exactly once, whatever the connection tells of it."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
-from support.rows import fates, read_rows
+from support.rows import fates
 from support.scenes import PEDRO, QUICK_RULES, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
@@ -235,20 +234,6 @@ async def test_the_looking_is_repeated_while_the_gateway_is_down(tmp_path: Path)
         await lists.reached.wait()
         await found(lambda: outcomes(stage) == ["answered"])
         assert (len(stage.said()), send_calls(stage), down.hits) == (1, 1, 0)
-
-
-async def test_a_status_that_reports_failure_is_kept(tmp_path: Path) -> None:
-    """WhatsApp says later that a message was not delivered: its row tells so."""
-    async with open_scene(tmp_path) as stage:
-        await stage.gateway.customer_says(LAURA, "Hola")
-        (sent,) = await stage.gateway.wait_sent(LAURA)
-        await found(lambda: outcomes(stage) == ["answered"])
-        update: dict[str, Any] = {"id": sent.id, "status": "failed", "code": 0}
-        await stage.gateway.post(
-            LAURA, "statuses.post", {"statuses": [update]}, deliver="acknowledged"
-        )
-        rows = read_rows(stage.settings.data_dir, "SELECT state, status FROM outbox")
-        assert rows == [("sent", "failed")]
 
 
 async def test_one_chat_in_trouble_does_not_hold_up_another(tmp_path: Path) -> None:

@@ -259,6 +259,22 @@ def test_a_chat_without_a_number_is_named_by_its_id_and_braces_stay_as_they_are(
 # -- labels and facts ----------------------------------------------------------------------------
 
 
+async def test_a_label_that_the_business_has_just_made_is_known(tmp_path: Path) -> None:
+    """Whapi tells of it, so the labels are not those that were remembered."""
+    async with open_desk(tmp_path) as (stage, _):
+        add = call("set_labels", '{"add": ["VIP"], "remove": null}')
+        stage.model.script(add, say("No puedo"), add, say("Listo"))
+        await stage.gateway.customer_says(LAURA, "Soy VIP")
+        await stage.gateway.wait_sent(LAURA)
+        made = {"id": "9", "name": "VIP", "color": "gold"}
+        stage.gateway.api.labels.append(made)
+        parts = {"labels": [made]}
+        await stage.gateway.post(LAURA, "labels.post", parts, deliver="acknowledged")
+        await stage.gateway.customer_says(LAURA, "¿Y ahora?")
+        await stage.gateway.wait_sent(LAURA, 2)
+        assert stage.gateway.ledger.chats[f"{LAURA}@s.whatsapp.net"].labels == ["9"]
+
+
 async def test_labels_are_set_by_name_and_unknown_ones_told(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as (stage, _):
         stage.model.script(

@@ -85,3 +85,25 @@ async def test_killed_again_and_again(site: Site) -> None:
     await site.gateway.wait_sent(LAURA)
     await all_answered(site)
     assert len(site.said(LAURA)) == 1
+
+
+@pytest.mark.parametrize("kind", ["hold", "hold_answer"])
+async def test_killed_in_the_send_of_a_voice_note(site: Site, kind: str) -> None:
+    """One voice note arrives, spoken once, and its words are never written beside it."""
+    site.model.script(say("Con mucho gusto, la esperamos."))
+    site.gateway.echoes.mode = "missing"
+    held = site.gateway.faults.add(
+        operation="send", kind="hold" if kind == "hold" else "hold_answer"
+    )
+    variables = {"RECADO_VOICE__SPEECH_MODEL": "voz", "RECADO_BUFFER__VOICE_SECONDS": "0.2"}
+    process = await site.start(**variables)
+    note = {"type": "voice", "voice": {"id": "oga-0a1b-0c2d", "mime_type": "audio/ogg"}}
+    await site.gateway.customer_sends(LAURA, note, deliver="acknowledged")
+    await held.reached.wait()
+    await process.end(signal.SIGKILL)
+    site.gateway.reset_faults()
+    await site.start(**variables)
+    await site.gateway.wait_sent(LAURA)
+    await all_answered(site)
+    assert [sent.kind for sent in site.gateway.sent(LAURA)] == ["voice"]
+    assert sum(path.endswith("/audio/speech") for _, path in site.model.hits) == 1

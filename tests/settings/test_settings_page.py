@@ -5,8 +5,9 @@ import tomllib
 from pathlib import Path
 
 from daemon.settings import Settings, fields_by_key, model_names
+from daemon.settings_media import VoiceSettings
 from daemon.settings_page import configuration_file, settings_page
-from daemon.settings_sections import TextSettings, VoiceSettings
+from daemon.settings_sections import TextSettings
 from daemon.texts import Texts, texts
 
 ROOT = Path(__file__).parents[2]

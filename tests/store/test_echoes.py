@@ -122,10 +122,10 @@ async def test_the_ids_under_which_words_were_said_since_a_time(store: Store) ->
         await store.outbox.sending(row, now=200 + number)
         await store.outbox.sent(row, f"w-{number}", now=210)
     said_since = store.outbox.said_since
-    assert await said_since(LAURA, WORDS, 200) == ("w-0", "w-1")
-    assert await said_since(LAURA, WORDS, 201) == ("w-1",)
-    assert await said_since(LAURA, WORDS, 202) == ()
-    assert await said_since(PEDRO, WORDS, 0) == ()
+    assert await said_since(LAURA, ("text", WORDS), 200) == ("w-0", "w-1")
+    assert await said_since(LAURA, ("text", WORDS), 201) == ("w-1",)
+    assert await said_since(LAURA, ("text", WORDS), 202) == ()
+    assert await said_since(PEDRO, ("text", WORDS), 0) == ()
 
 
 async def test_a_person_at_the_phone_settles_no_send(store: Store) -> None:

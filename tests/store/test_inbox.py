@@ -49,7 +49,7 @@ async def test_the_raw_call_is_kept(store: Store) -> None:
     accepted = await store.inbox.accept(webhook, b'{"odd":1}', verdicts=[], now=7, pause_until=0)
     rows = await select(store, "SELECT * FROM events")
     assert rows == [
-        (accepted.event_id, 7.0, "c", "chats.patch", b'{"odd":1}', "", "a: odd\nb: odder")
+        (accepted.event_id, 7.0, "c", "chats.patch", b'{"odd":1}', "", "a: odd\nb: odder", 0)
     ]
 
 

@@ -13,12 +13,15 @@ import msgspec
 
 from daemon.assistant.engine import Engine
 from daemon.chats.dependencies import Dependencies, Gateway, Presence
-from daemon.ledger import OutboxRow
+from daemon.ledger import OutboxRow, SendFate
 from daemon.model import FunctionCall, Message, ModelRequest, ModelResponse
+from daemon.outgoing import Outgoing
 from daemon.store.database import Database, _Write
 from daemon.store.outbox import Outbox
+from daemon.store.statuses import NEVER
 from daemon.tools.tool import ToolContext
 from daemon.tools.toolbox import Toolbox
+from daemon.whapi.answers import ChannelHealth
 
 PLAN_VARIABLE = "CRASH_PLAN"
 """The environment variable in which the victim finds its plan. Only the victim reads it."""
@@ -122,10 +125,13 @@ class _WatchedOutbox(Outbox):
         await super().sending(row, now=now)
         self._points.reach("after outbox sending")
 
-    async def sent(self, row: OutboxRow, message_id: str, *, now: float) -> None:
+    async def sent(
+        self, row: OutboxRow, message_id: str, *, now: float, resend_since: float = NEVER
+    ) -> tuple[SendFate, ...]:
         self._points.reach("before outbox sent")
-        await super().sent(row, message_id, now=now)
+        fates = await super().sent(row, message_id, now=now, resend_since=resend_since)
         self._points.reach("after outbox sent")
+        return fates
 
     async def repeat(self, row: OutboxRow) -> None:
         self._points.reach("before outbox repeat")
@@ -185,9 +191,9 @@ class _WatchedGateway:
         self._gateway = gateway
         self._points = points
 
-    async def send_text(self, chat: str, body: str, *, quoted: str = "") -> str:
+    async def send(self, chat: str, message: Outgoing) -> str:
         self._points.reach("before send")
-        message_id = await self._gateway.send_text(chat, body, quoted=quoted)
+        message_id = await self._gateway.send(chat, message)
         self._points.reach("after send")
         return message_id
 
@@ -196,6 +202,12 @@ class _WatchedGateway:
 
     async def subscribe_presence(self, contact: str) -> None:
         await self._gateway.subscribe_presence(contact)
+
+    async def mark_read(self, message_id: str) -> None:
+        await self._gateway.mark_read(message_id)
+
+    async def health(self) -> ChannelHealth:
+        return await self._gateway.health()
 
     async def find_lid(self, contact: str) -> str:
         return await self._gateway.find_lid(contact)

@@ -6,6 +6,9 @@ from typing import Any
 
 import trio
 
+from daemon.observe.events import EventKind
+from support.watch import MemoryWatch
+
 
 @dataclass
 class MemoryDaemon:
@@ -23,6 +26,10 @@ class MemoryDaemon:
     pauses: list[tuple[str, float | None]] = field(default_factory=list)
     accept_headers: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    watch: MemoryWatch = field(default_factory=MemoryWatch)
+    desk: Any = None
+    workbench: Any = None
+    """Conversations and work are tested on whole daemons."""
 
     def now(self) -> float:
         return 1_769_860_800.25
@@ -89,6 +96,9 @@ class MemoryLog:
 
     def error(self, event: str, **fields: Any) -> None:
         self.lines.append(("error", event, fields))
+
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
+        self.lines.append((kind.level, kind.name, fields))
 
     def exception(self, event: str, **fields: Any) -> None:
         self.lines.append(("error", event, fields))

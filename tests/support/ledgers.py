@@ -14,6 +14,7 @@ import trio
 from daemon.ledger import Accepted, NewPart, OutboxRow, Turn
 from daemon.model import AnyContent, ChatKey, FunctionCall, Message, Text, Webhook
 from daemon.store.database import Database
+from daemon.store.statuses import NEVER
 from daemon.store.store import Store, open_store
 
 CHANNEL = "MANTIS-M72HC"
@@ -63,6 +64,7 @@ async def accept(
     now: float = 100.0,
     pause_until: float = 0,
     verdicts: Sequence[str] | None = None,
+    resend_since: float = NEVER,
     **fields: Any,
 ) -> Accepted:
     """Accept one webhook call with these messages, or with these further parts."""
@@ -73,6 +75,7 @@ async def accept(
         verdicts=[""] * len(messages) if verdicts is None else verdicts,
         now=now,
         pause_until=pause_until,
+        resend_since=resend_since,
     )
 
 

@@ -156,9 +156,10 @@ def new_world(log: StringIO) -> World:
         log=open_log(
             stream=log,
             level="info",
-            human=False,
+            format="json",
             redactor=Redactor([]),
             now=lambda: datetime.now(UTC),
+            strict=True,
         ),
         metrics=Metrics(version="test"),
         now=time.time,

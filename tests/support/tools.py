@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from daemon.ledger import NewPart
+from daemon.outgoing import reaction_part
 from daemon.tools.context import Urgency
 
 
@@ -10,6 +12,7 @@ class HeardConversation:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.sent: list[NewPart] = []
         self.escalations: list[tuple[str, str, str]] = []
         self.facts: dict[int, str] = {}
         self.labels: set[str] = set()
@@ -17,6 +20,14 @@ class HeardConversation:
 
     async def say(self, text: str) -> bool:
         self.said.append(text)
+        return True
+
+    async def send(self, part: NewPart) -> bool:
+        self.sent.append(part)
+        return True
+
+    async def react(self, emoji: str) -> bool:
+        self.sent.append(reaction_part(emoji, "the-last-one"))
         return True
 
     async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:

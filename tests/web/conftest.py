@@ -9,9 +9,11 @@ from support.edge import MemoryDaemon, MemoryLog, Served, Start
 
 from daemon.web.asgi import ASGIApp
 from daemon.web.connection import Limits
-from daemon.web.edge import EdgeSettings, create_edge
+from daemon.web.dashboard.dashboard import register_dashboard
+from daemon.web.edge import EdgeSettings, answered_at_once, create_edge
 from daemon.web.pages import create_pages
 from daemon.web.server import serve
+from daemon.web.whole_request import AtOnce
 
 
 @pytest.fixture
@@ -34,6 +36,7 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
         grace_seconds: float = 30,
         limits: Limits | None = None,
         binds: Sequence[str] = ("127.0.0.1:0",),
+        at_once: AtOnce = lambda _path: False,
     ) -> Served:
         stop, ended = trio.Event(), trio.Event()
 
@@ -45,6 +48,7 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
                 grace_seconds=grace_seconds,
                 log=log,
                 limits=limits,
+                at_once=at_once,
                 task_status=task_status,
             )
             ended.set()
@@ -57,14 +61,21 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
         servers.cancel_scope.cancel()
 
 
-@pytest.fixture
-def start_edge(start: Start, daemon: MemoryDaemon, log: MemoryLog) -> Start:
-    """Serve the whole edge over `daemon`; arguments are those of EdgeSettings."""
+@pytest.fixture(params=["at once", "in a task"])
+def start_edge(
+    start: Start, daemon: MemoryDaemon, log: MemoryLog, request: pytest.FixtureRequest
+) -> Start:
+    """Serve the whole edge over `daemon`; arguments are those of EdgeSettings.
+
+    Both ways of a request through the server: that of whole ones, and that of the rest.
+    """
+    at_once: AtOnce = answered_at_once if request.param == "at once" else lambda _path: False
 
     async def start_one(*, limits: Limits | None = None, **settings: Any) -> Served:
         chosen = EdgeSettings(**{"environment": daemon.environment} | settings)
         pages = create_pages(daemon, chosen, log)
+        register_dashboard(pages, daemon, chosen, log, trio.current_time)
         edge = create_edge(daemon, chosen, pages, log)
-        return await start(edge, limits=limits)
+        return await start(edge, limits=limits, at_once=at_once)
 
     return start_one

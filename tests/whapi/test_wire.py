@@ -7,6 +7,8 @@ import pytest
 from daemon.errors import WebhookError
 from daemon.model import (
     AnyContent,
+    Call,
+    ChannelNews,
     ChatKey,
     Choice,
     ContactCard,
@@ -17,6 +19,7 @@ from daemon.model import (
     Location,
     Media,
     Message,
+    NameChange,
     Other,
     Poll,
     Presence,
@@ -62,6 +65,7 @@ CONTENTS: dict[str, AnyContent] = {
         size_bytes=812344,
         caption="miren",
         seconds=12,
+        preview="data:image/jpeg;base64,/9j/4AAQSkZJRgABAQAAAQABAAD",
     ),
     "gif": Media(
         medium="gif",
@@ -107,6 +111,7 @@ CONTENTS: dict[str, AnyContent] = {
         size_bytes=48211,
         file_name="comprobante.pdf",
         caption="pago",
+        pages=1,
     ),
     "document_with_caption": Media(
         medium="documentWithCaption",
@@ -127,7 +132,7 @@ CONTENTS: dict[str, AnyContent] = {
     "contact_list": Contacts(cards=(PEDRO, ANA)),
     "reply_buttons": Choice(choice_id="si", title="Si"),
     "reply_list": Choice(choice_id="r1", title="Doble", description="2 personas"),
-    "poll": Poll(title="Hora?", options=("9", "10")),
+    "poll": Poll(title="Hora?", options=("9", "10"), option_ids=("YCUA=", "f61L=")),
     "action_reaction": Reaction(target=TARGET, emoji="👍"),
     "action_edit": Edit(target=TARGET, body="Hola, el sabado"),
     "action_edited": Edit(target=TARGET, body="mi pasaporte"),
@@ -183,6 +188,81 @@ CONTENTS: dict[str, AnyContent] = {
         body="un tipo del futuro",
         raw={"caption": "un tipo del futuro", "depth": {"layers": [1, 2]}},
     ),
+    "newsletter_invite": Other(
+        body="Sigue el canal",
+        raw={
+            "newsletter_id": "120363099999999999@newsletter",
+            "title": "Ofertas",
+            "body": "Sigue el canal",
+        },
+    ),
+    "admin_invite": Other(
+        body="Ayudame con el canal",
+        raw={
+            "newsletter_id": "120363099999999999@newsletter",
+            "title": "Ofertas",
+            "caption": "Ayudame con el canal",
+        },
+    ),
+    "buttons": Other(
+        body="Elija",
+        raw={
+            "header": "Menu",
+            "text": "Elija",
+            "footer": "gracias",
+            "buttons": [
+                {"type": "quick_reply", "text": "Si", "id": "si"},
+                {"type": "quick_reply", "text": "No", "id": "no"},
+            ],
+        },
+    ),
+    "list": Other(
+        body="Menu",
+        raw={
+            "title": "Menu",
+            "description": "Elija",
+            "label": "Ver",
+            "sections": [
+                {
+                    "title": "Cuartos",
+                    "rows": [{"id": "r1", "title": "Doble"}, {"id": "r2", "title": "Sencillo"}],
+                }
+            ],
+        },
+    ),
+    "carousel": Other(
+        body="Nuestros cuartos",
+        raw={
+            "body": {"text": "Nuestros cuartos"},
+            "cards": [
+                {
+                    "text": "Doble",
+                    "buttons": [{"type": "quick_reply", "title": "Lo quiero", "id": "c1"}],
+                }
+            ],
+        },
+    ),
+    "pin": Other(raw={"target": TARGET, "time": 86400}),
+    "album": Other(raw={"expected_image_count": 2, "expected_video_count": 0}),
+    "ephemeral_text": Text(body="Mi clave es Sol"),
+    "reaction_removed": Reaction(target=TARGET),
+    "quote_without_content": Text(body="Si, ese"),
+    "group_mention": Text(body="@573009876543 tienen cupo?"),
+    "agent_text": Text(body="Hola, soy Marta"),
+    "agent_voice": Media(
+        medium="voice",
+        media_id="oga-3aa6cc-807a87",
+        mime_type=OPUS,
+        size_bytes=9100,
+        seconds=4,
+    ),
+    "agent_image": Media(
+        medium="image",
+        media_id="jpeg-3a3240-80e586",
+        mime_type="image/jpeg",
+        size_bytes=4679,
+        caption="El cuarto",
+    ),
     "echo_from_api": Text(body="Con gusto"),
     "group_text": Text(body="Buenas"),
     "lid_text": Text(body="Hola"),
@@ -190,13 +270,31 @@ CONTENTS: dict[str, AnyContent] = {
 
 PATCHED_EDIT = Edit(target=TARGET, body="Hola, el sabado")
 STATUSES = (
-    StatusUpdate(message_id=TARGET, status="delivered"),
-    StatusUpdate(message_id="failed.w30M-gBg", status="failed", error="131026 not deliverable"),
+    StatusUpdate(message_id=TARGET, status="delivered", at=1763890061),
+    StatusUpdate(
+        message_id="failed.w30M-gBg",
+        status="failed",
+        error="131026 not deliverable",
+        at=1763890062,
+    ),
 )
 PRESENCES = (
     Presence(key=LAURA, status="typing"),
     Presence(key=ChatKey("MANTIS-M72HC", "123456789012345@lid"), status="offline"),
 )
+
+
+PATCHED_REACTION = Message(
+    id="messages_updates_reaction.w30M7fgwWD4XwHu-gBgTwl0rVw",
+    key=LAURA,
+    kind="action",
+    content=Reaction(target=TARGET, emoji="❤️"),
+    source="mobile",
+    author="573001234567",
+    author_name="Laura",
+    sent_at=1763890000,
+)
+CALL = Call(id="ED3D01", key=LAURA, status="missed", video=True, at=1763890000)
 
 
 def said(event: str, **parts: object) -> Webhook:
@@ -207,6 +305,8 @@ def said(event: str, **parts: object) -> Webhook:
 WITHOUT_MESSAGES: dict[str, Webhook] = {
     "messages_updates_edit": said("messages.patch", edits=(PATCHED_EDIT,)),
     "messages_updates_vote": said("messages.patch", other_keys=("messages_updates",)),
+    "messages_updates_reaction": said("messages.patch", messages=(PATCHED_REACTION,)),
+    "calls": said("calls.post", calls=(CALL,)),
     "messages_removed": said("messages.delete", deletions=(Deletion(target=TARGET),)),
     "messages_removed_all": said("messages.delete", other_keys=("messages_removed_all",)),
     "statuses": said("statuses.post", statuses=STATUSES),
@@ -214,7 +314,20 @@ WITHOUT_MESSAGES: dict[str, Webhook] = {
     "chats_updates": said(
         "chats.patch", label_changes=(LabelChange(key=LAURA, labels=("Cotizado",)),)
     ),
-    "channel": said("channel.post", other_keys=("health",)),
+    "channel": said("channel.post", channel_news=(ChannelNews(what="health", status="LAUNCH"),)),
+    "channel_qr": said("channel.patch", channel_news=(ChannelNews(what="qr", status="OK"),)),
+    "users_post": said("users.post", channel_news=(ChannelNews(what="user", status="linked"),)),
+    "users_delete": said(
+        "users.delete", channel_news=(ChannelNews(what="user", status="unlinked"),)
+    ),
+    "contacts_updates": said(
+        "contacts.patch",
+        name_changes=(NameChange(key=LAURA, name="Laura Gómez"),),
+        other_keys=("contacts_updates",),
+    ),
+    "labels": said("labels.post", labels_changed=True),
+    "labels_removed": said("labels.delete", labels_changed=True),
+    "chats": said("chats.post", other_keys=("chats",)),
 }
 
 
@@ -271,6 +384,15 @@ def test_the_whole_message_is_read() -> None:
         forwarded=True,
         mentions=("573009876543",),
     )
+
+
+def test_what_its_author_wants_to_disappear_says_so() -> None:
+    names = ("ephemeral_text", "image", "text")
+    assert [sample_message(name).disappears for name in names] == [True, True, False]
+
+
+def test_a_mention_is_the_bare_number() -> None:
+    assert sample_message("group_mention").mentions == ("573009876543",)
 
 
 def test_a_quoted_menu_keeps_its_words() -> None:
@@ -343,9 +465,9 @@ def test_several_keys_in_one_payload_are_all_read() -> None:
     webhook = parse_webhook(body)
     assert [p.status for p in webhook.presences] == ["typing"]
     assert [m.content for m in webhook.messages] == [Text(body="si")]
-    assert webhook.statuses == (StatusUpdate(message_id="b-1", status="read"),)
+    assert webhook.statuses == (StatusUpdate(message_id="b-1", status="read", at=1763890061),)
     assert webhook.deletions == (Deletion(target="c-1"),)
-    assert webhook.other_keys == ("labels_removed", "errors")
+    assert webhook.other_keys == ("errors",)
 
 
 def test_a_listing_of_the_api_is_read_in_its_order() -> None:

@@ -19,6 +19,8 @@ class Backup:
     """Bytes of the copied database."""
     files: int
     """Large events that lie in files beside the store."""
+    media: int = 0
+    """Files that people have sent, which lie beside the store and are not copied."""
     missing: int = 0
     """Of these, those that could not be copied because they are gone."""
 
@@ -34,18 +36,18 @@ def back_up(connection: sqlite3.Connection, target: Path) -> Backup:
     try:
         with _cleared(draft):
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            files = _copy(connection, draft)
+            files, media = _copy(connection, draft)
             _sync(draft)
             size = draft.stat().st_size
             draft.replace(target)
             _sync(target.parent)
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror}") from error
-    return Backup(size=size, files=files)
+    return Backup(size=size, files=files, media=media)
 
 
-def _copy(connection: sqlite3.Connection, draft: Path) -> int:
-    """Fill the draft and check it; gives how many large events it refers to."""
+def _copy(connection: sqlite3.Connection, draft: Path) -> tuple[int, int]:
+    """Fill the draft and check it; gives how many large events and sent files it refers to."""
     with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as copy:
         connection.backup(copy)
         # Without a log beside it the copy is complete in itself.
@@ -53,7 +55,8 @@ def _copy(connection: sqlite3.Connection, draft: Path) -> int:
         faults = [row[0] for row in copy.execute("PRAGMA integrity_check(5)")]
         if faults != ["ok"]:
             raise StoreDamaged(f"the copy is not sound: {'; '.join(map(str, faults))}")
-        return len(event_files(copy))
+        media = copy.execute("SELECT COUNT(DISTINCT file) FROM media WHERE file != ''").fetchone()
+        return len(event_files(copy)), int(media[0])
 
 
 def event_files(connection: sqlite3.Connection) -> list[str]:

@@ -11,6 +11,9 @@ _QUERIES = {
     "chats": "SELECT * FROM chats WHERE chat IN names",
     "messages": """SELECT * FROM messages WHERE chat IN names
         OR json_extract(message, '$.author') IN authors ORDER BY seq""",
+    "media": """SELECT media.* FROM media JOIN messages ON messages.channel = media.channel
+        AND messages.id = message_id WHERE chat IN names
+        OR json_extract(message, '$.author') IN authors ORDER BY seq""",
     "thread": "SELECT * FROM thread_items WHERE chat IN names ORDER BY id",
     "summary": "SELECT * FROM thread_heads WHERE chat IN names",
     "turns": "SELECT * FROM turns WHERE chat IN names ORDER BY id",
@@ -30,7 +33,7 @@ _PARAMETERS = (
     " authors AS (SELECT value FROM json_each(:authors)) "
 )
 
-_JSON_COLUMNS = frozenset({"message", "item", "response", "arguments"})
+_JSON_COLUMNS = frozenset({"message", "item", "response", "arguments", "payload"})
 
 
 def held_of(connection: sqlite3.Connection, names: Sequence[str]) -> JsonObject:

@@ -15,11 +15,16 @@ from pathlib import Path
 import msgspec
 
 from daemon.errors import StoreUnavailable
+from daemon.ledger import MEDIA_FOLDER
 from daemon.model import ChatKey, Message, Other
 from daemon.store.database import transaction
+from daemon.store.media import drop_files
 from daemon.store.operator.door import write_audit
+from daemon.store.operator.group_words import erase_group_words
+from daemon.store.operator.log_lines import erase_log_lines
 from daemon.store.operator.person import Person, person_of
 from daemon.store.operator.raw_events import drop_events, find_events
+from daemon.store.operator.sent_files import erase_sent_files
 
 REASON = "forgotten"
 PREFIX = "forgotten-"
@@ -38,8 +43,11 @@ _FREE_TEXT = {
     "turns": ("reason",),
     "responses": ("response", "error", "note"),
     "tool_calls": ("arguments", "output"),
-    "outbox": ("body", "error"),
+    "outbox": ("body", "error", "payload"),
     "early_changes": ("change",),
+    "media": ("reason", "words", "words_error"),
+    "early_statuses": ("error",),
+    "send_failures": ("error",),
     "chats": ("name", "contact_name", "context_text"),
     "facts": ("fact",),
     "escalations": ("reason", "summary"),
@@ -66,15 +74,17 @@ _STATEMENTS = (
     "DELETE FROM thread_items WHERE chat = :chat",
     "DELETE FROM thread_heads WHERE chat = :chat",
     "DELETE FROM facts WHERE chat = :chat",
+    "DELETE FROM calls WHERE chat = :chat",
     # What the agents were told about the person is about the person.
-    """UPDATE outbox SET body = '', error = '',
+    """UPDATE outbox SET body = '', error = '', payload = '{}',
         state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped'
         ELSE state END WHERE id IN (SELECT outbox_id FROM escalations
         JOIN turns ON turns.id = escalations.turn_id WHERE turns.chat = :chat)""",
     "DELETE FROM escalations WHERE turn_id IN (SELECT id FROM turns WHERE chat = :chat)",
     """UPDATE interim_messages SET key = 'forgotten-' || outbox_id WHERE outbox_id IN (
         SELECT id FROM outbox WHERE chat = :chat)""",
-    """UPDATE outbox SET chat = :name, body = '', quoted = '', message_id = '',
+    "DELETE FROM send_failures WHERE outbox_id IN (SELECT id FROM outbox WHERE chat = :chat)",
+    """UPDATE outbox SET chat = :name, body = '', quoted = '', message_id = '', payload = '{}',
         error = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN :reason ELSE '' END,
         state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped'
         ELSE state END WHERE chat = :chat""",
@@ -100,6 +110,8 @@ class Forgotten:
     sends: int = 0
     events: int = 0
     """Webhook calls whose raw body is gone."""
+    files: int = 0
+    """Messages whose file is gone."""
     mentions: int = 0
     """Texts of others that named the person's number."""
 
@@ -107,7 +119,7 @@ class Forgotten:
         """The numbers in one line."""
         return (
             f"{self.messages} messages, {self.turns} turns, {self.sends} sends,"
-            f" {self.events} raw events, {self.mentions} mentions by others"
+            f" {self.events} raw events, {self.files} files, {self.mentions} mentions by others"
         )
 
 
@@ -131,12 +143,29 @@ def forget(
         _define_functions(connection, person, done.name)
         drop_events(connection, [seen, later], folder)
         done.events = len(seen.ids) + len(later.ids)
+        done.files = _erase_files(connection, person, folder.parent / MEDIA_FOLDER)
+        erase_log_lines(connection, person)
+        erase_group_words(connection, person)
+        erase_sent_files(connection, person.names, folder.parent)
         _erase_messages(connection, person, done, now)
         _erase_rows(connection, person, done, now)
         _take_out_number(connection, person, done)
         write_audit(connection, "forget", done.name, done.summary(), now=now)
     _overwrite(connection)
     return done
+
+
+def _erase_files(connection: sqlite3.Connection, person: Person, folder: Path) -> int:
+    """Delete the files that the person has sent, and the words in them; gives how many."""
+    rows = connection.execute(
+        "SELECT channel, message_id FROM media"
+        " WHERE message_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(person.message_ids)),),
+    )
+    keys = [(row[0], row[1]) for row in rows]
+    drop_files(connection, keys, folder, reason=REASON)
+    connection.executemany("DELETE FROM media WHERE channel = ? AND message_id = ?", keys)
+    return len(keys)
 
 
 # -- rows ----------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ _MESSAGE = (
     " reason, turn_id, duplicates, edited_at, deleted_at FROM messages"
 )
 _OUTBOX = (
-    "SELECT id, channel, chat, turn_id, body, quoted, state, message_id, attempts, error, status,"
-    " created_at, attempted_at, sent_at FROM outbox"
+    "SELECT id, channel, chat, turn_id, kind, body, payload, quoted, state, message_id, attempts,"
+    " error, status, created_at, attempted_at, sent_at, delivered_at, read_at FROM outbox"
 )
 
 
@@ -42,7 +42,9 @@ class Life:
 def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
     """Read the life of an inbound or outbound message by its WhatsApp id; None if it is unknown."""
     sent = connection.execute(
-        f"{_OUTBOX} WHERE message_id = ? ORDER BY id DESC LIMIT 1", (message_id,)
+        f"{_OUTBOX} WHERE message_id = ?1 OR id IN (SELECT outbox_id FROM send_failures"  # noqa: S608 - a constant
+        " WHERE message_id = ?1) ORDER BY id DESC LIMIT 1",
+        (message_id,),
     ).fetchone()
     came = connection.execute(
         f"{_MESSAGE} WHERE id = ? ORDER BY seq DESC LIMIT 1", (message_id,)
@@ -58,9 +60,15 @@ def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
             chat=known["chat"],
             events=_events(connection, [] if came is None else [came["event_id"]]),
             messages=[] if came is None else [_message(came)],
-            outbox=[] if sent is None else [dict(sent)],
+            outbox=[] if sent is None else [_send(connection, sent)],
             audit=_audit(connection, [message_id]),
         )
+    return life_of_turn(connection, turn_id, message_id=message_id)
+
+
+def life_of_turn(connection: sqlite3.Connection, turn_id: int, *, message_id: str = "") -> Life:
+    """Read the life of a turn that exists; ``message_id`` is the message that was asked for."""
+    turn = connection.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
     messages = [
         _message(row)
         for row in connection.execute(f"{_MESSAGE} WHERE turn_id = ? ORDER BY seq", (turn_id,))
@@ -68,16 +76,26 @@ def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
     outbox = connection.execute(f"{_OUTBOX} WHERE turn_id = ? ORDER BY id", (turn_id,))
     return Life(
         message_id=message_id,
-        channel=known["channel"],
-        chat=known["chat"],
+        channel=turn["channel"],
+        chat=turn["chat"],
         events=_events(connection, [message["event_id"] for message in messages]),
         messages=messages,
-        turn=dict(connection.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()),
+        turn=dict(turn),
         runs=_runs(connection, turn_id),
         tool_calls=_tool_calls(connection, turn_id),
-        outbox=[dict(row) for row in outbox],
+        outbox=[_send(connection, row) for row in outbox],
         audit=_audit(connection, [message["id"] for message in messages]),
     )
+
+
+def _send(connection: sqlite3.Connection, row: sqlite3.Row) -> JsonObject:
+    """A row of the outbox, with the attempts at it that WhatsApp could not deliver."""
+    failures = connection.execute(
+        "SELECT message_id, error, failed_at FROM send_failures WHERE outbox_id = ?"
+        " ORDER BY failed_at",
+        (row["id"],),
+    )
+    return {**dict(row), "failures": [dict(failure) for failure in failures]}
 
 
 def _message(row: sqlite3.Row) -> JsonObject:

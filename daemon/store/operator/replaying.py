@@ -12,7 +12,9 @@ from pathlib import Path
 from daemon.model import Message, Webhook
 from daemon.store.arrivals import take_in
 from daemon.store.operator.door import marks, write_audit
+from daemon.store.references import know
 from daemon.store.rows import stored_message
+from daemon.verdicts import Policy, verdict
 
 REASON = "replayed"
 """What ``messages.reason`` says from then on, until the message has another outcome."""
@@ -58,6 +60,16 @@ class StoredEvent:
     event: str
     body: bytes | None
     unreadable: bool
+
+
+def judge_of(connection: sqlite3.Connection, policy: Policy, *, now: float) -> Verdict:
+    """What says of a message what the daemon would: with what the store knows of it."""
+
+    def judge(message: Message) -> str:
+        (known,) = know(connection, [message], own_ids=policy.own_ids, now=now)
+        return verdict(known, policy)
+
+    return judge
 
 
 def stored_event(connection: sqlite3.Connection, event_id: int, folder: Path) -> StoredEvent | None:

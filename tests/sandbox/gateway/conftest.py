@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import httpx
 import pytest
-import structlog
 import trio
+from support.edge import MemoryLog
 
 from daemon.sandbox.asgi import follow_lifespan, read_request
 from daemon.sandbox.gateway import Gateway
@@ -85,7 +85,7 @@ async def serve_app(nursery: trio.Nursery) -> Serve:
             binds=["127.0.0.1:0"],
             stop=trio.Event(),
             grace_seconds=1,
-            log=structlog.get_logger(),
+            log=MemoryLog(),
         )
         urls = await nursery.start(start_serving)
         return str(urls[0])
@@ -119,6 +119,7 @@ async def gateway(nursery: trio.Nursery, receiver: Receiver, serve_app: Serve) -
 async def api(gateway: Gateway, serve_app: Serve) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the gateway's API with the right token."""
     url = await serve_app(gateway)
+    gateway.set_base_url(url)
     headers = {"authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
         yield client

@@ -142,7 +142,7 @@ async def test_chats_contacts_and_labels(gateway: Gateway, api: httpx.AsyncClien
         counts = {x["name"]: x["count"] for x in (await api.get("/labels")).json()}
         removed = await api.delete(f"/labels/2/{LAURA_CHAT}")
         contact = (await api.get(f"/contacts/{LAURA}")).json()
-    assert chats["total"] == 4
+    assert chats["total"] == 5
     assert {c["id"]: c["type"] for c in chats["chats"]}[GROUP] == "group"
     assert added == [200, 409]
     assert chat["labels"] == [{"id": "2", "name": "Cotizado", "color": "lightblue"}]

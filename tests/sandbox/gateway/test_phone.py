@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import resources
 from typing import Any
 
 import httpx
@@ -80,6 +81,7 @@ async def test_a_page_starts_with_a_snapshot_and_sees_what_comes(
         "Laura Gómez",
         "Andrés Pardo",
         "Sofía Rincón",
+        "Emma Carter",
         "Paseo a Salento",
     ]
     (hello,) = snapshot["chats"][0]["messages"]
@@ -211,18 +213,46 @@ async def test_the_page_and_its_files_come_with_a_policy_and_nothing_foreign(
     assert page.headers["x-content-type-options"] == "nosniff"
     assert all(link.startswith("/phone/") for link in links)
     assert {f.status_code for f in files} == {200}
-    script = next(f.text for f in files if f.headers["content-type"].startswith("text/javascript"))
-    assert not re.search(r"innerHTML|insertAdjacentHTML|outerHTML|document\.write", script)
+    scripts = sorted((resources.files("daemon.sandbox") / "static").glob("*.js"))  # type: ignore[attr-defined]
+    assert len(scripts) > 5
+    for script in scripts:
+        text = script.read_text()
+        assert not re.search(r"innerHTML|insertAdjacentHTML|outerHTML|document\.write", text)
+        imported = re.findall(r'(?:from|import) "\./([\w.]+)"', text)
+        assert all((script.parent / name).is_file() for name in imported)
 
 
-async def test_pictures_and_sounds_are_shown_and_other_files_are_not(
+async def test_pictures_and_sounds_are_shown_and_other_files_are_only_saved(
     gateway: Gateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         sound = gateway.store_media(b"OggS", "audio/ogg; codecs=opus")
+        drawing = gateway.store_media(b"<svg>", "image/svg+xml")
         page = gateway.store_media(b"<script>", "text/html")
-        answers = [await api.get(f"/phone/media/{name}") for name in (sound, page, "none-0")]
-    assert [a.status_code for a in answers] == [200, 404, 404]
+        names = (sound, drawing, page, "none-0")
+        answers = [await api.get(f"/phone/media/{name}") for name in names]
+    assert [a.status_code for a in answers] == [200, 200, 200, 404]
+    saved = [a.headers.get("content-disposition") for a in answers[:3]]
+    assert saved == [None, "attachment", "attachment"]
+    assert {a.headers["content-type"] for a in answers[1:3]} == {"application/octet-stream"}
+
+
+async def test_small_pictures_inside_of_messages_do_not_go_to_the_page(
+    gateway: Gateway, api: httpx.AsyncClient
+) -> None:
+    with trio.fail_after(5):
+        laura = gateway.person(LAURA)
+        await laura.send_image()
+        async with open_page(api) as page:
+            _, snapshot = await see(page)
+            await laura.send_image(deliver="queued")
+            event = await see(page)
+            while event[0] != "message":
+                event = await see(page)
+    shown = [snapshot["chats"][0]["messages"][0], event[1]["message"]]
+    assert all(message["image"]["id"] for message in shown)
+    assert all("preview" not in message["image"] for message in shown)
+    assert gateway.ledger.messages[shown[0]["id"]]["image"]["preview"]
 
 
 def test_event_ids_differ_between_gateways() -> None:

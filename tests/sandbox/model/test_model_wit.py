@@ -1,11 +1,13 @@
 """What the simulated model says by itself."""
 
+import base64
 import json
 from typing import Any
 
 import pytest
 
-from daemon.sandbox import model_audio, model_wit
+from daemon.sandbox import model_audio, model_senses, model_wit, samples
+from daemon.sandbox.media import voice_seconds
 from daemon.sandbox.model_script import Call, Say
 
 CONTEXT = {
@@ -131,4 +133,74 @@ def test_pictures_and_thanks() -> None:
 def test_ogg_pages_carry_their_checksum() -> None:
     """It is the CRC-32 of POSIX cksum without the final inversion, whose check value is known."""
     assert model_audio._checksum(b"123456789") == 0x765E7680 ^ 0xFFFFFFFF
-    assert model_audio.silence("opus", 2.5).count(b"OggS") == 5
+    assert model_audio.murmur("opus", 2.5).count(b"OggS") == 5
+
+
+def picture(name: str) -> dict[str, str]:
+    data = base64.b64encode(samples.read(name)).decode()
+    return {"type": "input_image", "image_url": f"data:image/jpeg;base64,{data}"}
+
+
+def text(words: str) -> dict[str, str]:
+    return {"type": "input_text", "text": words}
+
+
+@pytest.mark.parametrize(
+    ("parts", "perceived"),
+    [
+        (
+            [text("hola\n[image] mira"), picture("lake.jpg"), text("[image]"), picture("boat.jpg")],
+            [
+                "«hola»",
+                "una imagen en la que veo un lago con un velero al atardecer, con el texto «mira»",
+                "una imagen en la que veo un velero que llega a la orilla",
+            ],
+        ),
+        (
+            [text("[image that could not be loaded] mira\nqué tal\nbien")],
+            ["una imagen, con el texto «mira»", "«qué tal bien»"],
+        ),
+        (
+            [
+                text(
+                    "> antes\n[voice note] buenas tardes\n"
+                    "[voice note of 7 s that could not be heard]"
+                )
+            ],
+            [
+                "tu nota de voz, que dice «buenas tardes»",
+                "una nota de voz que no pude escuchar (¿me la escribes?)",
+            ],
+        ),
+        (
+            [
+                text(
+                    "[document menu.pdf, 2 pages; its text:]\nSopa\n[end of document menu.pdf]\n¿y?"
+                )
+            ],
+            ["el documento «menu.pdf»", "«¿y?»"],
+        ),
+        (
+            [text("[location 4.71100, -74.07210] Hotel Sol\n[contacts] Pedro: +573007654321")],
+            ["tu ubicación, Hotel Sol", "el contacto de Pedro"],
+        ),
+        (
+            [text("[voted in the poll: ¿?] viernes\n[reacted 👍 to: hola]\n[forwarded] oye")],
+            ["tu voto por «viernes»", "tu reacción", "«oye»"],
+        ),
+        ([text("[order] 2 panes")], ["«2 panes»"]),
+        ([{"type": "input_image", "image_url": "https://example.com/x"}], ["una imagen"]),
+    ],
+)
+def test_what_people_send_is_perceived(parts: list[dict[str, str]], perceived: list[str]) -> None:
+    assert model_senses.perceived(parts, "es") == perceived
+
+
+def test_a_voice_of_the_sample_and_of_the_model_can_be_played() -> None:
+    """As many seconds as asked, in Opus packets that a player knows."""
+    made = model_audio.murmur("opus", 7)
+    assert voice_seconds(made) == 7
+    assert made[made.index(b"OpusHead") :].count(b"OggS") == 8
+    assert len(made) > 10_000
+    assert samples.words_of_voice(b"form " + samples.read("voice-arrival.ogg")).startswith("Buenas")
+    assert samples.words_of_voice(b"other") == ""

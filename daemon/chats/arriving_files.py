@@ -1,0 +1,77 @@
+"""Reading a webhook call whose body may be large, and keeping the files that came inside of it."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import trio
+
+from daemon.errors import MediaDelayed, MediaRefused, StoreUnavailable
+from daemon.media.inline import LARGE_BODY_BYTES, Opened, keep_inline, open_body
+from daemon.model import Media, Message, Webhook
+from daemon.whapi.contents import INLINE_BEGINNINGS
+from daemon.whapi.wire import parse_webhook
+
+
+async def read_webhook(body: bytes, path_event: str, *, nonce: str) -> tuple[Webhook, Opened]:
+    """Read a call; a large one in a worker thread, without the long strings of bytes in it.
+
+    ``nonce``: see `daemon.media.inline.open_body`. Raises WebhookError.
+    """
+    if len(body) < LARGE_BODY_BYTES:
+        return parse_webhook(body, path_event=path_event), Opened(body, body)
+
+    def read() -> tuple[Webhook, Opened]:
+        opened = open_body(body, nonce=nonce)
+        return parse_webhook(opened.slim, path_event=path_event), opened
+
+    return await trio.to_thread.run_sync(read)
+
+
+async def keep_files(
+    webhook: Webhook, opened: Opened, verdicts: Sequence[str], *, folder: Path, limit: int
+) -> Webhook:
+    """The call with names of files where its messages had bytes, for those that are answered.
+
+    ``limit``: bytes of a file. Raises StoreUnavailable if a file cannot be written: the gateway
+    then repeats the call.
+    """
+    wanted = [
+        not verdict and not message.from_me and _has_bytes(message)
+        for message, verdict in zip(webhook.messages, verdicts, strict=True)
+    ]
+    if not any(wanted):
+        return webhook
+    keep = partial(_kept, opened, folder=folder, limit=limit)
+    try:
+        messages = [
+            await trio.to_thread.run_sync(keep, message) if want else message
+            for message, want in zip(webhook.messages, wanted, strict=True)
+        ]
+    except MediaDelayed as error:
+        raise StoreUnavailable(str(error)) from error
+    return msgspec.structs.replace(webhook, messages=tuple(messages))
+
+
+def _has_bytes(message: Message) -> bool:
+    content = message.content
+    return isinstance(content, Media) and (
+        content.inline.startswith(INLINE_BEGINNINGS)
+        or content.preview.startswith(INLINE_BEGINNINGS)
+    )
+
+
+def _kept(opened: Opened, message: Message, *, folder: Path, limit: int) -> Message:
+    content = message.content
+    if not isinstance(content, Media):
+        return message
+    names = []
+    for source in (content.inline, content.preview):
+        try:
+            names.append(keep_inline(opened, source, folder, limit=limit) if source else "")
+        except MediaRefused:
+            names.append("")  # the gateway may still have the file
+    inline, preview = names
+    changed = msgspec.structs.replace(content, inline=inline, preview=preview)
+    return msgspec.structs.replace(message, content=changed)

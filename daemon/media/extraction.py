@@ -1,0 +1,119 @@
+"""A program of its own that reads one document: ``extraction.py TYPE PAGES CHARACTERS``.
+
+The document comes on its standard input and the text goes, as UTF-8, to its standard output; exit
+status 3 and a line on standard error say that it cannot be read. It imports nothing of the daemon
+and is run apart from it, since a document may be made to take all memory or to never end: it limits
+its own memory and processor time, and the daemon ends it after a while.
+"""
+
+import resource
+import sys
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+
+MEMORY_BYTES = 768 * 1024 * 1024
+PROCESSOR_SECONDS = 15
+
+UNPACKED_BYTES = 100 * 1024 * 1024
+MEMBERS = 2000
+"""A zipped document beyond these is a bomb, or no letter that anybody sends."""
+
+UNREADABLE = 3
+
+
+class UnreadableDocument(Exception):
+    """It has no text that can be read; the text says why."""
+
+
+def limit_myself() -> None:
+    """Let the system end this process before it takes too much."""
+    for what, most in (
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_CPU, PROCESSOR_SECONDS),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        try:
+            resource.setrlimit(what, (most, most))
+        except (OSError, ValueError):
+            continue  # a stricter limit is there already, or limits are not ours to set
+
+
+def pdf_pages(content: bytes) -> Iterator[str]:
+    """Give the text of each page of a PDF."""
+    import pypdf  # noqa: PLC0415 - only the library that is needed, in a process for one document
+
+    reader = pypdf.PdfReader(BytesIO(content))
+    if reader.is_encrypted and not reader.decrypt(""):
+        raise UnreadableDocument("it is encrypted")
+    for page in reader.pages:
+        yield page.extract_text()
+
+
+def docx_parts(content: bytes) -> Iterator[str]:
+    """Give the text of a Word document, paragraph by paragraph and row by row."""
+    import docx  # noqa: PLC0415 - likewise
+
+    check_zip(content)
+    document = docx.Document(BytesIO(content))
+    for block in document.iter_inner_content():
+        if hasattr(block, "rows"):
+            for row in block.rows:
+                yield " | ".join(cell.text.strip() for cell in row.cells) + "\n"
+        else:
+            yield f"{block.text}\n"
+
+
+def check_zip(content: bytes) -> None:
+    """Refuse an archive that would unpack to too much. Raises UnreadableDocument."""
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        members = archive.infolist()
+    if len(members) > MEMBERS or sum(member.file_size for member in members) > UNPACKED_BYTES:
+        raise UnreadableDocument("it would unpack to too much")
+
+
+def plain_text(content: bytes) -> Iterator[str]:
+    """Give a text as it is."""
+    yield content.decode("utf-8-sig", "replace")
+
+
+READERS = {"pdf": pdf_pages, "docx": docx_parts, "txt": plain_text}
+
+
+def read(kind: str, content: bytes, *, pages: int, characters: int) -> str:
+    """Give the text of a document up to so many pages and characters, and say if it is cut."""
+    found: list[str] = []
+    length = 0
+    cut = False
+    for number, part in enumerate(READERS[kind](content)):
+        cut = (kind == "pdf" and number >= pages) or length > characters
+        if cut:
+            break
+        found.append(part[: characters + 1])
+        length += len(part)
+    text = ("" if kind == "docx" else "\n").join(found)
+    text = text.replace("\0", "").encode("utf-8", "replace").decode().strip()
+    if cut or length > characters:
+        text = f"{text[:characters]}\n[the rest is left out]"
+    return text
+
+
+def main() -> int:
+    """Read one document as the arguments say."""
+    limit_myself()
+    kind, pages, characters = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    try:
+        text = read(kind, sys.stdin.buffer.read(), pages=pages, characters=characters)
+    except UnreadableDocument as error:
+        sys.stderr.write(f"\n{error}\n")
+        return UNREADABLE
+    except Exception as error:  # noqa: BLE001 - whatever a library makes of a stranger's bytes
+        sys.stderr.write(f"\nit cannot be read: {type(error).__name__}\n")
+        return UNREADABLE
+    sys.stdout.buffer.write(text.encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

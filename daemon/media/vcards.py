@@ -1,0 +1,65 @@
+"""Contact cards: the names and numbers in a vCard. Pure.
+
+Cards are a stranger's text, with pictures in them at times, so only the lines that say who somebody
+is are given to the library, and not many of them.
+"""
+
+import re
+from dataclasses import dataclass
+
+import vobject  # type: ignore[import-untyped]
+from vobject.base import VObjectError  # type: ignore[import-untyped]
+
+MOST_CHARACTERS = 100_000
+MOST_LINES = 60
+MOST_NUMBERS = 5
+SHOWN_CHARACTERS = 100
+
+_FOLD = re.compile(r"\r?\n[ \t]")
+_WANTED = re.compile(r"(?:[\w-]+\.)?(?:BEGIN|VERSION|N|FN|TEL|ORG|EMAIL|END)[;:]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Who a card is about; empty where it does not say."""
+
+    name: str = ""
+    numbers: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    organisation: str = ""
+
+
+def read_card(vcard: str) -> Card:
+    """Read one vCard; what cannot be read of it is left out."""
+    lines = _FOLD.sub("", vcard[:MOST_CHARACTERS]).splitlines()
+    kept = [line.strip() for line in lines if _WANTED.match(line.strip()) and len(line) < 500]
+    if not kept:
+        return Card()
+    kept = [line for line in kept[:MOST_LINES] if line.upper() != "END:VCARD"]
+    try:
+        text = "\r\n".join([*kept, "END:VCARD"])
+        found = vobject.readOne(text, ignoreUnreadable=True, allowQP=True)
+        values = {name: _values(found.contents.get(name, ())) for name in ("fn", "n", *_SEVERAL)}
+    except (VObjectError, ValueError, AttributeError, TypeError, IndexError, KeyError):
+        return Card()
+    names = (*values["fn"], *values["n"])
+    return Card(
+        name=next(iter(names), ""),
+        numbers=values["tel"][:MOST_NUMBERS],
+        emails=values["email"][:MOST_NUMBERS],
+        organisation=next(iter(values["org"]), ""),
+    )
+
+
+_SEVERAL = ("tel", "email", "org")
+
+
+def _values(lines: object) -> tuple[str, ...]:
+    """The distinct values of one property, as short plain texts."""
+    found: dict[str, None] = {}
+    for line in lines if isinstance(lines, list) else ():
+        value = line.value
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if short := " ".join(text.split())[:SHOWN_CHARACTERS]:
+            found[short] = None
+    return tuple(found)

@@ -1,0 +1,113 @@
+"""The files that go out with messages: voice notes, and the pictures and documents of tools.
+
+They lie in a folder beside the store. Rows of the outbox name them, so a file is on the disk, and
+its name in the folder, before the row says so.
+"""
+
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Container
+from pathlib import Path
+from random import Random
+
+import trio
+
+VOICE_NAME = re.compile(r"voice_\d+_\d+\.(?:mp3|ogg)")
+"""What voice notes are called: the time in milliseconds, and a number that nobody can guess, since
+``/audio`` shows them to whoever knows the name."""
+
+RANDOM_BITS = 63
+AUDIO_FOLDER = "audio"
+"""Where they lie in the data folder."""
+
+
+class KeptFiles:
+    """One folder of files. Any task may use it; the work is done in threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def keep_voice(self, data: bytes, ending: str, *, now: float, random: Random) -> str:
+        """Write a voice note durably; gives its name. ``now``: Unix seconds. Raises OSError."""
+        name = f"voice_{int(now * 1000)}_{random.getrandbits(RANDOM_BITS)}.{ending}"
+        await trio.to_thread.run_sync(_write, self.folder, name, data)
+        return name
+
+    async def keep_copy(self, source: Path, *, most: int) -> tuple[str, int]:
+        """Keep a copy of a file under the name of its contents; gives name and size in bytes.
+
+        Raises ValueError if it has more than ``most`` bytes or none, OSError if it cannot be read.
+        """
+
+        def copy() -> tuple[str, int]:
+            size = source.stat().st_size
+            if not 0 < size <= most:
+                raise ValueError(f"a file has 1 to {most} bytes")
+            data = source.read_bytes()
+            name = hashlib.sha256(data).hexdigest() + source.suffix.lower()
+            _write(self.folder, name, data)
+            return name, len(data)
+
+        return await trio.to_thread.run_sync(copy)
+
+    async def read(self, name: str) -> bytes | None:
+        """The file of this name; None if there is none any more. Raises OSError."""
+
+        def load() -> bytes | None:
+            try:
+                return (self.folder / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+        return await trio.to_thread.run_sync(load)
+
+    async def drop_old(self, *, before: float, in_use: Container[str]) -> int:
+        """Delete what was written before a time (Unix seconds), but not what is in use."""
+        return await trio.to_thread.run_sync(_drop_old, self.folder, before, in_use)
+
+
+def delete_files(folder: Path, names: Container[str]) -> int:
+    """Delete the files with these names; gives how many. Blocks."""
+    doomed = [path for path in _files(folder) if path.name in names]
+    for path in doomed:
+        path.unlink(missing_ok=True)
+    return len(doomed)
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
+    """Write a whole file or none: it gets its name when its bytes are on the disk.
+
+    Nothing is written over: a file of the same name has the same contents, or a random number
+    has come twice.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target = folder / name
+    if target.exists():
+        os.utime(target)  # young again, since it is used again
+        return
+    beginning = folder / f".{name}.{threading.get_ident()}"
+    with beginning.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beginning.rename(target)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _drop_old(folder: Path, before: float, in_use: Container[str]) -> int:
+    dropped = 0
+    for path in _files(folder):
+        if path.name not in in_use and path.stat().st_mtime < before:
+            path.unlink(missing_ok=True)
+            dropped += 1
+    return dropped
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []

@@ -1,0 +1,89 @@
+"""What pages are made of: style sheets, scripts, icons and the words of both languages.
+
+All of it is read once when the dashboard is made and served from memory, to anybody: the login
+page needs it, and nothing in it is secret.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from quart import Blueprint, Response, request
+from quart.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
+
+TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
+}
+"""What is served; a file of another kind is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file as it is sent."""
+
+    body: bytes
+    content_type: str
+    tag: str
+
+
+def read_assets() -> dict[str, Asset]:
+    """Read every file under ``static/``, by its path there; and the words, as modules.
+
+    Raises OSError if the installation is broken.
+    """
+    folder = resources.files(__package__)
+    found = dict(_walk(folder / "static", ""))
+    for language, words in read_words().items():
+        module = f"export default {json.dumps(words, ensure_ascii=False)};\n"
+        found[f"words-{language}.js"] = _asset(module.encode(), TYPES["js"])
+    return found
+
+
+def read_words() -> dict[str, dict[str, str]]:
+    """Read the words of ``words/*.json``: for each language, what stands for the English."""
+    spanish: dict[str, str] = {}
+    for file in sorted(
+        (resources.files(__package__) / "words").iterdir(), key=lambda entry: entry.name
+    ):
+        if file.name.endswith(".json"):
+            spanish |= json.loads(file.read_text("utf-8"))
+    return {"en": {}, "es": spanish}
+
+
+def create_assets(assets: dict[str, Asset]) -> Blueprint:
+    """Return the route of the assets; browsers ask each time whether theirs are still good."""
+    blueprint = Blueprint("dashboard_assets", __name__)
+
+    @blueprint.get("/dashboard/static/<path:name>")
+    async def show(name: str) -> ResponseReturnValue:
+        asset = assets.get(name)
+        if asset is None:
+            raise NotFound
+        headers = {"ETag": asset.tag, "Cache-Control": "no-cache"}
+        if request.headers.get("If-None-Match") == asset.tag:
+            # Without bytes for a body quart takes the way of asyncio.
+            return Response(b"", status=304, headers=headers)
+        return Response(asset.body, headers=headers, content_type=asset.content_type)
+
+    return blueprint
+
+
+def _walk(folder: Traversable, prefix: str) -> list[tuple[str, Asset]]:
+    found: list[tuple[str, Asset]] = []
+    for entry in folder.iterdir():
+        name = prefix + entry.name
+        if entry.is_dir():
+            found += _walk(entry, f"{name}/")
+        elif content_type := TYPES.get(name.rpartition(".")[2]):
+            found.append((name, _asset(entry.read_bytes(), content_type)))
+    return found
+
+
+def _asset(body: bytes, content_type: str) -> Asset:
+    return Asset(body, content_type, f'"{hashlib.sha256(body).hexdigest()[:16]}"')

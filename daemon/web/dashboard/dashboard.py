@@ -1,0 +1,73 @@
+"""The dashboard put together: its pages, and what all of them have in common."""
+
+from collections.abc import Callable
+
+from quart import Blueprint, request
+from quart.typing import ResponseReturnValue
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException, NotFound, ServiceUnavailable
+
+from daemon.errors import StoreUnavailable
+from daemon.web.asgi import Log
+from daemon.web.dashboard.assets import create_assets, read_assets
+from daemon.web.dashboard.conversations import create_conversations
+from daemon.web.dashboard.guard import DATA_PATHS, Guard
+from daemon.web.dashboard.log_page import create_log
+from daemon.web.dashboard.login import create_login
+from daemon.web.dashboard.overview import create_overview
+from daemon.web.dashboard.phone_page import create_phone
+from daemon.web.dashboard.shell import Shell
+from daemon.web.dashboard.work import create_work
+from daemon.web.facade import Daemon, EdgeSettings
+
+
+def register_dashboard(
+    app: QuartTrio,
+    daemon: Daemon,
+    settings: EdgeSettings,
+    log: Log,
+    clock: Callable[[], float],
+) -> None:
+    """Put the dashboard's routes on `app`. `clock` measures durations, in seconds."""
+    guard = Guard(daemon, settings)
+    shell = Shell(daemon, settings, guard)
+    for blueprint in (
+        create_assets(read_assets()),
+        create_login(shell, log, clock),
+        create_overview(shell),
+        create_conversations(shell),
+        create_work(shell),
+        create_log(shell),
+        create_phone(shell),
+        _create_rest(guard),
+    ):
+        blueprint.after_request(guard.secure)
+        _show_errors(blueprint, shell)
+        app.register_blueprint(blueprint)
+
+
+def _create_rest(guard: Guard) -> Blueprint:
+    """Every other address below the dashboard: nothing, and nobody is told so before the login."""
+    rest = Blueprint("dashboard_rest", __name__)
+    rest.before_request(guard.refuse_strangers)
+
+    @rest.get("/dashboard/<path:_name>")
+    async def miss(_name: str) -> ResponseReturnValue:
+        raise NotFound
+
+    return rest
+
+
+def _show_errors(blueprint: Blueprint, shell: Shell) -> None:
+    """Show an error as a page where a page was asked for."""
+
+    @blueprint.errorhandler(StoreUnavailable)
+    async def wait(_error: StoreUnavailable) -> ResponseReturnValue:
+        return await show(ServiceUnavailable())
+
+    @blueprint.errorhandler(HTTPException)
+    async def show(error: HTTPException) -> ResponseReturnValue:
+        status = error.code or 500
+        if request.method != "GET" or request.path.startswith((*DATA_PATHS, "/dashboard/static/")):
+            return {"error": error.name.lower()}, status
+        return shell.error(status)

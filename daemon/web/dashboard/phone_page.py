@@ -1,0 +1,30 @@
+"""The sandbox's phone beside the dashboard, and the numbers behind masked ones."""
+
+from quart import Blueprint, request
+from quart.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
+
+from daemon.web.dashboard.shell import Shell
+
+
+def create_phone(shell: Shell) -> Blueprint:
+    """Return the page with the phone, which exists in the sandbox alone, and the reveal."""
+    phone = Blueprint("dashboard_phone", __name__)
+    phone.before_request(shell.guard.refuse_strangers)
+
+    @phone.get("/dashboard/phone")
+    async def show() -> ResponseReturnValue:
+        if not shell.settings.phone_url:
+            raise NotFound
+        return shell.page("phone.html", section="phone", phone_url=shell.settings.phone_url)
+
+    @phone.post("/dashboard/api/reveal")
+    async def reveal() -> ResponseReturnValue:
+        fields = await request.get_json(silent=True)
+        ref = fields.get("ref") if isinstance(fields, dict) else None
+        number = await shell.daemon.watch.phone_number(ref) if isinstance(ref, str) else ""
+        if not number:
+            return {"error": "no such chat"}, 404
+        return {"number": number}
+
+    return phone

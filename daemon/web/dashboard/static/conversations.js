@@ -1,0 +1,250 @@
+// Conversations: parts of the page are fetched anew when the live log tells of their chat, and
+// while a chat is at work; what stayed the same is left in place, so nothing jumps or stops playing.
+
+import { getPage, postJson, toast } from "./http.js";
+import { follow } from "./live.js";
+import { showTimes } from "./time.js";
+import { t } from "./words.js";
+
+const desk = document.querySelector("[data-desk]");
+const ref = desk.dataset.ref;
+const QUIET = 250; // after the last line of a burst of them
+const BUSY = 1500; // between looks at a chat that is at work: not each step has a line
+
+// -- keeping the page true -------------------------------------------------------------------------
+
+const wanted = new Set();
+let running = false;
+let due = 0;
+
+function want(...parts) {
+  for (const part of parts) wanted.add(part);
+  clearTimeout(due);
+  due = setTimeout(load, QUIET);
+}
+
+async function load() {
+  if (running) return;
+  if (document.hidden) return; // what is wanted is fetched when somebody looks again
+  running = true;
+  const parts = [...wanted].filter((part) => desk.querySelector(`[data-part="${part}"]`));
+  wanted.clear();
+  try {
+    for (const part of parts) await renew(part);
+  } catch {
+    // The banner tells that the daemon does not answer; the next line tries again.
+  }
+  running = false;
+  if (wanted.size) want();
+  else if (desk.querySelector("[data-busy=True]")) {
+    clearTimeout(due);
+    due = setTimeout(() => want("list", "talk", "turns"), BUSY);
+  }
+}
+
+async function renew(part) {
+  const address = new URL(location.href);
+  address.searchParams.set("part", part);
+  const page = await getPage(address.pathname + address.search);
+  const place = desk.querySelector(`[data-part="${part}"]`);
+  const scroller = place.querySelector("[data-scroll]");
+  const atEnd = scroller && isAtEnd(scroller);
+  for (const old of [...place.children]) {
+    const fresh = old.id && page.getElementById(old.id);
+    if (fresh) renewOne(old, fresh);
+  }
+  if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+  showTimes(place);
+}
+
+// Elements with data-keyed are renewed child by child, by their ids; others as a whole.
+function renewOne(old, fresh) {
+  if (old.isEqualNode(fresh) || old.hasAttribute("data-keep") || isUsed(old)) return;
+  if (!old.hasAttribute("data-keyed")) {
+    keepOpen(old, fresh);
+    old.replaceWith(fresh);
+    return;
+  }
+  const known = new Map([...old.children].map((child) => [child.id, child]));
+  let place = old.firstElementChild;
+  for (const child of [...fresh.children]) {
+    const same = known.get(child.id);
+    known.delete(child.id);
+    if (same === undefined) {
+      old.insertBefore(child, place);
+      continue;
+    }
+    if (same === place) place = place.nextElementSibling;
+    else old.insertBefore(same, place);
+    if (!alike(same, child) && !isUsed(same)) {
+      keepOpen(same, child);
+      same.replaceWith(child);
+    }
+  }
+  for (const gone of known.values()) gone.remove();
+}
+
+// Relative times differ all the time, and are kept true by another script.
+function alike(one, other) {
+  const bare = (element) => {
+    const copy = element.cloneNode(true);
+    for (const time of copy.querySelectorAll("time[data-ago]")) time.textContent = "";
+    for (const details of copy.querySelectorAll("details")) details.open = false;
+    return copy;
+  };
+  return bare(one).isEqualNode(bare(other));
+}
+
+function keepOpen(old, fresh) {
+  const opened = [...old.querySelectorAll("details")].map((details) => details.open);
+  fresh.querySelectorAll("details").forEach((details, number) => { details.open = opened[number] ?? false; });
+  // A number that somebody is reading stays to be read.
+  for (const shown of old.querySelectorAll("[data-masked]")) {
+    const button = fresh.querySelector(`[data-reveal="${shown.dataset.reveal}"]`);
+    if (!button) continue;
+    button.dataset.masked = button.textContent;
+    button.textContent = shown.textContent;
+  }
+}
+
+function isUsed(element) {
+  if (element.id === "bubbles" || element.id === "rows" || element.id === "turn-list") return false;
+  const selection = getSelection();
+  if (selection && !selection.isCollapsed && element.contains(selection.anchorNode)) return true;
+  if ([...element.querySelectorAll("audio, video")].some((media) => !media.paused)) return true;
+  return element.contains(document.activeElement) && element.matches("li.open, .bubble");
+}
+
+function isAtEnd(scroller) {
+  return scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
+}
+
+follow({
+  history: 0,
+  onLines: (lines) => {
+    if (!lines.some((line) => line.ref)) return;
+    want("list");
+    if (ref && lines.some((line) => line.ref === ref)) want("talk", "turns");
+  },
+  onState: (state) => { if (state === "live") want("list", "talk", "turns"); },
+});
+document.addEventListener("visibilitychange", () => { if (!document.hidden) want("list", "talk", "turns"); });
+
+// -- looking -----------------------------------------------------------------------------------------
+
+const bubbles = document.getElementById("bubbles");
+if (bubbles && !new URLSearchParams(location.search).get("before")) bubbles.scrollTop = bubbles.scrollHeight;
+
+// Another turn is shown in place; the address changes with it.
+desk.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-turn]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  history.replaceState(null, "", link.href);
+  renew("turns").then(() => {
+    const open = desk.querySelector(".turns li.open");
+    open?.scrollIntoView({ block: "nearest" });
+    if (link.closest(".bubble")) open?.querySelector("a")?.focus({ preventScroll: true });
+  }).catch((error) => toast(error.message, "bad"));
+});
+
+// The search narrows the list while one types; Enter without JavaScript does the same.
+const search = document.getElementById("q");
+let typing = 0;
+search?.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    const address = new URL(location.href);
+    if (search.value.trim()) address.searchParams.set("q", search.value.trim());
+    else address.searchParams.delete("q");
+    history.replaceState(null, "", address);
+    want("list");
+  }, 200);
+});
+
+// Arrows walk through the list, "/" searches, Escape leads back to the list.
+document.addEventListener("keydown", (event) => {
+  const inText = event.target.closest("input, textarea, dialog");
+  if (event.key === "/" && !inText) {
+    event.preventDefault();
+    search?.focus();
+  } else if (event.key === "Escape" && !inText && ref) {
+    desk.querySelector(".back")?.click();
+  } else if (["ArrowDown", "ArrowUp"].includes(event.key) && event.target.closest("#rows, #q")) {
+    const links = [...document.querySelectorAll("#rows a")];
+    const next = links.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
+    if (!links[next]) return;
+    event.preventDefault();
+    links[next].focus();
+  }
+});
+
+// -- taking part -------------------------------------------------------------------------------------
+
+const path = (deed) => `/dashboard/api/chats/${ref}/${deed}`;
+
+async function act(deed, body, said) {
+  try {
+    const done = await postJson(path(deed), body);
+    if (said) toast(said);
+    want("list", "talk", "turns");
+    return done;
+  } catch (error) {
+    toast(error.message, "bad");
+    return null;
+  }
+}
+
+desk.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-act], [data-unlabel], [data-close]");
+  if (!button) return;
+  if ("unlabel" in button.dataset) act("labels", { remove: [button.dataset.unlabel] });
+  else if ("close" in button.dataset) button.closest("dialog").close();
+  else if (button.dataset.act === "pause") act("pause", {}, t("You have the chat; the bot keeps out."));
+  else if (button.dataset.act === "resume") act("resume", {}, t("The bot answers here again."));
+  else document.getElementById(`${button.dataset.act}-dialog`).showModal();
+});
+
+const labels = document.querySelector("[data-label]");
+labels?.addEventListener("submit", async () => {
+  const name = labels.elements.label.value.trim();
+  if (name) await act("labels", { add: [name] });
+  labels.reset();
+});
+
+const forgetting = document.querySelector("[data-forget]");
+forgetting?.addEventListener("input", () => {
+  const field = forgetting.elements.confirm;
+  forgetting.querySelector(".danger").disabled = field.value.trim() !== field.dataset.expected;
+});
+forgetting?.addEventListener("submit", async () => {
+  const confirm = forgetting.elements.confirm.value.trim();
+  forgetting.reset();
+  if (await act("forget", { confirm }, t("They are forgotten."))) location.assign("/dashboard/chats");
+});
+
+const composer = document.querySelector("[data-composer]");
+if (composer) {
+  const { text, name } = composer.elements;
+  name.value = localStorage.getItem("recado-agent") ?? "";
+  let deed = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
+  text.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    composer.requestSubmit();
+  });
+  composer.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const words = text.value.trim();
+    if (!words) return;
+    localStorage.setItem("recado-agent", name.value.trim());
+    // The same name until it has worked: a click that is repeated says nothing twice.
+    if (await act("send", { text: words, name: name.value.trim(), deed })) {
+      text.value = "";
+      deed = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
+      bubbles.scrollTop = bubbles.scrollHeight;
+    }
+    text.focus();
+  });
+}
+want("list", ...(ref ? ["talk"] : []));

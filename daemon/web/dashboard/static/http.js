@@ -1,0 +1,61 @@
+// Requests to the daemon. All fail with an Error whose message can be shown to people.
+
+import { t } from "./words.js";
+
+export class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
+  } catch {
+    setOffline(true);
+    throw new Refused(0, t("No connection to the daemon."));
+  }
+  setOffline(false);
+  if (answer.status === 401) {
+    location.assign(`/dashboard/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    throw new Refused(401, t("Sign in"));
+  }
+  if (!answer.ok) {
+    const body = await answer.json().catch(() => ({}));
+    throw new Refused(answer.status, body.error ? t(body.error) : `${answer.status}`);
+  }
+  return answer;
+}
+
+export async function getJson(path) {
+  return (await ask(path, { headers: { Accept: "application/json" } })).json();
+}
+
+export async function postJson(path, body = {}) {
+  const headers = { "Content-Type": "application/json", Accept: "application/json" };
+  return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+}
+
+export async function getPage(path) {
+  const html = await (await ask(path, { headers: { Accept: "text/html" } })).text();
+  return new DOMParser().parseFromString(html, "text/html");
+}
+
+let faults = 0;
+
+// Shows or hides the banner; one failed request may be bad luck, a second in a row is not.
+export function setOffline(offline) {
+  faults = offline ? faults + 1 : 0;
+  const banner = document.querySelector("[data-offline]");
+  if (banner) banner.hidden = faults < 2;
+}
+
+export function toast(words, tone = "") {
+  const note = document.createElement("p");
+  note.className = `toast ${tone}`;
+  note.textContent = words;
+  document.querySelector("[data-toasts]")?.append(note);
+  setTimeout(() => note.remove(), 6000);
+}

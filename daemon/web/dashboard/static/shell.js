@@ -1,0 +1,60 @@
+// What every page does: relative times, numbers that are revealed, the theme, keys for the pages.
+
+import { postJson, toast } from "./http.js";
+import { showTimes } from "./time.js";
+
+const THEMES = ["auto", "dark", "light"];
+
+setInterval(showTimes, 20000);
+
+document.addEventListener("click", async (event) => {
+  const number = event.target.closest("[data-reveal]");
+  if (number) await reveal(number);
+});
+
+// A second click hides the number again; it is not kept anywhere.
+async function reveal(button) {
+  if (button.dataset.masked) {
+    button.textContent = button.dataset.masked;
+    delete button.dataset.masked;
+    return;
+  }
+  try {
+    const answer = await postJson("/dashboard/api/reveal", { ref: button.dataset.reveal });
+    button.dataset.masked = button.textContent;
+    button.textContent = answer.number;
+  } catch (error) {
+    toast(error.message, "bad");
+  }
+}
+
+// The theme changes at once; without JavaScript the form's answer does it.
+const themes = document.querySelector("[data-themes]");
+themes?.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (button?.name !== "theme") return;
+  event.preventDefault();
+  const theme = button.value;
+  document.cookie = `recado-theme=${theme};path=/dashboard;max-age=31536000;samesite=lax`;
+  document.documentElement.dataset.theme = theme;
+  button.value = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+  import("./words.js").then(({ t }) => {
+    const names = { auto: "Theme: automatic", dark: "Theme: dark", light: "Theme: light" };
+    button.querySelector("span").textContent = t(names[theme]);
+  });
+});
+
+// Alt and a digit open a page of the navigation.
+document.addEventListener("keydown", (event) => {
+  if (!event.altKey || event.ctrlKey || event.metaKey || !/^[1-9]$/.test(event.key)) return;
+  const link = document.querySelectorAll("nav a")[Number(event.key) - 1];
+  if (link) {
+    event.preventDefault();
+    link.click();
+  }
+});
+
+// A page that comes back from the browser's memory has left its connections behind.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});

@@ -1,0 +1,11 @@
+// The words of the page's language: t("English text", {name: "…"}).
+
+const language = document.documentElement.lang === "es" ? "es" : "en";
+const words = (await import(`/dashboard/static/words-${language}.js`)).default;
+
+export function t(english, names = {}) {
+  const said = words[english] ?? english;
+  return said.replace(/\{(\w+)\}/g, (whole, name) => names[name] ?? whole);
+}
+
+export const number = new Intl.NumberFormat(language === "es" ? "es-CO" : "en-GB");

@@ -1,0 +1,44 @@
+// The page of work keeps itself true: at once when the log tells of something, and every few
+// seconds while it is looked at, since queues are emptied without a line.
+
+import { postJson, toast } from "./http.js";
+import { follow } from "./live.js";
+import { keepFresh } from "./refresh.js";
+import { t } from "./words.js";
+
+const QUIET = 400;
+const again = keepFresh(4);
+
+let due = 0;
+follow({
+  history: 0,
+  onLines: () => {
+    clearTimeout(due);
+    due = setTimeout(again, QUIET);
+  },
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-cancel], [data-replay], [data-replay-event], [data-replay-all]");
+  if (!button) return;
+  button.disabled = true;
+  try {
+    toast(await act(button.dataset));
+  } catch (error) {
+    toast(error.message, "bad");
+  }
+  button.disabled = false;
+  button.blur();
+  again();
+});
+
+async function act(asked) {
+  if ("cancel" in asked) {
+    await postJson("/dashboard/api/work/cancel", { ref: asked.cancel });
+    return t("The run was cancelled; it begins again.");
+  }
+  const what = "replayEvent" in asked ? { event: Number(asked.replayEvent) }
+    : "replay" in asked ? { ref: asked.replay } : { all: true };
+  const done = await postJson("/dashboard/api/work/replay", what);
+  return done.put_back ? t("{count} messages were put back in.", { count: done.put_back }) : t("Nothing was left to put back.");
+}

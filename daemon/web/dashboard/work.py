@@ -1,0 +1,64 @@
+"""Work: what is under way, what waits, what went wrong, and what the day has cost."""
+
+from quart import Blueprint, request
+from quart.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
+
+from daemon.model import JsonObject
+from daemon.web.dashboard.conversations import STATE_TONES
+from daemon.web.dashboard.shell import Shell
+
+LARGEST_NUMBER = 2**62
+"""Of a row."""
+
+
+def create_work(shell: Shell) -> Blueprint:
+    """Return the routes of the work."""
+    work = Blueprint("dashboard_work", __name__)
+    work.before_request(shell.guard.refuse_strangers)
+    bench = shell.daemon.workbench
+
+    @work.get("/dashboard/work")
+    async def show() -> ResponseReturnValue:
+        return shell.page(
+            "work.html", section="work", work=await bench.work(), tones=STATE_TONES, share=share
+        )
+
+    @work.get("/dashboard/api/work")
+    async def figures() -> ResponseReturnValue:
+        return await bench.work()
+
+    @work.post("/dashboard/api/work/cancel")
+    async def cancel() -> ResponseReturnValue:
+        ref = (await _fields()).get("ref")
+        if not isinstance(ref, str) or not await bench.cancel_run(ref):
+            return {"error": "no run is under way there"}, 409
+        return {"done": True}
+
+    @work.post("/dashboard/api/work/replay")
+    async def replay() -> ResponseReturnValue:
+        fields = await _fields()
+        number, ref = fields.get("event"), fields.get("ref")
+        if isinstance(number, int) and not isinstance(number, bool):
+            known = 0 < number < LARGEST_NUMBER
+            put_back = await bench.replay_event(number) if known else None
+            if put_back is None:
+                raise NotFound
+            return {"put_back": put_back}
+        if isinstance(ref, str) and ref:
+            return {"put_back": await bench.replay_dead(ref)}
+        if fields.get("all") is True:
+            return {"put_back": await bench.replay_dead("")}
+        return {"error": "name an event or a chat, or say all"}, 400
+
+    return work
+
+
+def share(used: float, limit: float) -> float:
+    """How much of a limit is used up, in percent; 0 where there is none."""
+    return min(100.0, round(100 * used / limit, 1)) if limit else 0.0
+
+
+async def _fields() -> JsonObject:
+    fields = await request.get_json(silent=True)
+    return fields if isinstance(fields, dict) else {}

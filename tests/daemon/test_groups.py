@@ -1,0 +1,190 @@
+"""Groups: answered when addressed, with what was said meanwhile, and nothing leaks out of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.rows import fates, read_rows
+from support.scenes import (
+    PAUSE_MINUTES,
+    QUICK_RULES,
+    found,
+    logged,
+    open_scene,
+    thread,
+    told,
+    words,
+)
+from support.stage import LAURA, Stage, text_webhook
+
+from daemon.ledger import NOT_ADDRESSED
+from daemon.reading import OVERHEARD
+from daemon.sandbox.model_script import call, say
+
+PEDRO = "573007654321"
+OURS = "573000000001"
+GROUP = "120363012345678901@g.us"
+NAMES = {LAURA: "Laura", PEDRO: "Pedro"}
+OWN_NUMBER = {"own_number": (OURS,)}
+
+
+async def says(stage: Stage, author: str, body: str, message_id: str, **fields: Any) -> None:
+    """Somebody writes in the group."""
+    webhook = text_webhook(
+        body,
+        message_id,
+        author,
+        **{"chat_id": GROUP, "from_name": NAMES[author], "chat_name": "Familia", **fields},
+    )
+    assert (await stage.post(webhook)).status_code == 200
+
+
+def mention(*who: str) -> dict[str, Any]:
+    return {"context": {"mentions": list(who or (OURS,))}}
+
+
+async def answered(stage: Stage, count: int = 1) -> None:
+    await stage.gateway.wait_sent(GROUP, count)
+    await stage.quiet()
+
+
+async def test_only_what_addresses_us_is_answered_with_what_was_said_before(
+    tmp_path: Path,
+) -> None:
+    """The talk of the group is told once, and stays in the thread; the answer quotes."""
+    async with open_scene(tmp_path, groups=OWN_NUMBER) as stage:
+        stage.model.script(say("Sí"), say("También"))
+        await says(stage, PEDRO, "¿Quién reserva?", "m-1")
+        await says(stage, LAURA, "Yo", "m-2")
+        await says(stage, LAURA, "@573000000001 ¿hay cupo?", "m-3", **mention())
+        await answered(stage)
+        await says(stage, PEDRO, "Gracias", "m-4")
+        await says(stage, PEDRO, "@573000000001 ¿y el domingo?", "m-5", **mention())
+        await answered(stage, 2)
+        first, second = (
+            [words(item) for item in call.items if item.get("role") == "user"]
+            for call in stage.model.calls
+        )
+        talk = f"{OVERHEARD}\nPedro (5730…4321): ¿Quién reserva?\nLaura (5730…4567): Yo"
+        question = "Laura (5730…4567): @573000000001 ¿hay cupo?"
+        assert first == [talk, question]
+        assert second == [
+            talk,
+            question,
+            f"{OVERHEARD}\nPedro (5730…4321): Gracias",
+            "Pedro (5730…4321): @573000000001 ¿y el domingo?",
+        ]
+        found = fates(stage.settings.data_dir)
+        assert [found[f"m-{n}"] for n in (1, 2, 4)] == [("ignored", NOT_ADDRESSED)] * 3
+        assert [sent.quoted for sent in stage.gateway.sent(GROUP)] == ["m-3", "m-5"]
+
+
+async def test_an_answer_to_our_words_addresses_us(tmp_path: Path) -> None:
+    """Our number is learnt from the echo of what we have said; the quoted words go along."""
+    async with open_scene(tmp_path, groups=OWN_NUMBER | {"quote": False}) as stage:
+        stage.model.script(say("Sí, hay cupo"), say("Con gusto"))
+        await says(stage, LAURA, "¿hay cupo?", "m-1", **mention())
+        await answered(stage)
+        (ours,) = stage.gateway.sent(GROUP)
+        await says(stage, PEDRO, "Lo tomo", "m-2", context={"quoted_id": ours.id})
+        await answered(stage, 2)
+        assert told(stage)[-1] == "> Sí, hay cupo\nPedro (5730…4321): Lo tomo"
+        assert [sent.quoted for sent in stage.gateway.sent(GROUP)] == ["", ""]
+
+
+async def test_our_own_lid_is_asked_for_and_recognised(tmp_path: Path) -> None:
+    """Our number shows in the first echo; with the next new contact its lid is looked up."""
+    async with open_scene(tmp_path) as stage:
+        stage.gateway.api.lids[OURS] = "998877665544332@lid"
+        for chat in (LAURA, PEDRO):
+            await stage.gateway.customer_says(chat, "Hola")
+            await stage.gateway.wait_sent(chat)
+            await stage.quiet()
+        await found(
+            lambda: read_rows(stage.settings.data_dir, "SELECT id FROM own_ids WHERE id LIKE '9%'")
+        )
+        asked = {"type": "text", "text": {"body": "@998877665544332 ¿hay cupo?"}}
+        await stage.gateway.customer_sends(GROUP, asked, author=PEDRO)
+        await answered(stage)
+
+
+async def test_who_goes_on_writing_is_still_addressing_us(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, groups=OWN_NUMBER, buffer={"window_seconds": 0.3}) as stage:
+        await says(stage, LAURA, "@573000000001 ¿hay cupo?", "m-1", **mention())
+        await says(stage, LAURA, "para dos", "m-2")
+        await says(stage, PEDRO, "nosotros no vamos", "m-3")
+        await answered(stage)
+        assert told(stage)[-1].splitlines() == [
+            "Laura (5730…4567): @573000000001 ¿hay cupo?",
+            "Laura (5730…4567): para dos",
+        ]
+        assert fates(stage.settings.data_dir)["m-3"] == ("ignored", NOT_ADDRESSED)
+
+
+@pytest.mark.parametrize(
+    ("mode", "fate"),
+    [("all", ("answered", "")), ("off", ("ignored", "groups are not answered"))],
+)
+async def test_all_or_nothing(tmp_path: Path, mode: str, fate: tuple[str, str]) -> None:
+    async with open_scene(tmp_path, groups={"mode": mode}) as stage:
+        await says(stage, LAURA, "Buenas", "m-1")
+        await stage.quiet()
+        assert fates(stage.settings.data_dir)["m-1"] == fate
+        assert len(stage.said(GROUP)) == (1 if mode == "all" else 0)
+
+
+async def test_a_denied_member_is_not_answered_and_the_others_are(tmp_path: Path) -> None:
+    """In the group and in the private chat alike, by the number."""
+    async with open_scene(
+        tmp_path, groups={"mode": "all"}, contacts={"deny": (f"+{PEDRO}",)}
+    ) as stage:
+        await says(stage, PEDRO, "Buenas", "m-1")
+        await stage.post(text_webhook("Hola", "m-2", PEDRO))
+        await says(stage, LAURA, "Hola a todos", "m-3")
+        await answered(stage)
+        assert fates(stage.settings.data_dir) == {
+            "m-1": ("ignored", "a contact that is not answered"),
+            "m-2": ("ignored", "a contact that is not answered"),
+            "m-3": ("answered", ""),
+        }
+
+
+async def test_an_agent_who_writes_in_a_group_pauses_the_bot_there(tmp_path: Path) -> None:
+    """Also where the group itself is not answered otherwise; its thread has the agent's words."""
+    async with open_scene(
+        tmp_path, groups={"mode": "all"}, takeover={"pause_minutes": PAUSE_MINUTES}
+    ) as stage:
+        await stage.gateway.agent_says(GROUP, "Yo les ayudo")
+        thanks = await stage.gateway.customer_says(GROUP, "Gracias", author=LAURA)
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        assert stage.said(GROUP) == []
+        assert fates(stage.settings.data_dir)[thanks] == ("handed_off", "an agent has the chat")
+        assert [item["role"] for item in _thread(stage)] == ["assistant", "user"]
+
+
+def _thread(stage: Stage) -> list[dict[str, Any]]:
+    return thread(stage, GROUP)
+
+
+async def test_what_is_remembered_of_a_member_stays_in_the_private_chat(tmp_path: Path) -> None:
+    """A group has facts of its own, told as the group's."""
+    async with open_scene(tmp_path, groups={"mode": "all"}, rules=QUICK_RULES) as stage:
+        stage.model.script(
+            call("remember", '{"fact": "Es alérgica al maní"}'), say("Anotado"), say("Hola a todos")
+        )
+        await stage.post(text_webhook("Soy alérgica al maní", "m-1", LAURA))
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        await says(stage, LAURA, "Buenas", "m-2")
+        await answered(stage)
+        assert "alérgica" not in " ".join(told(stage))
+        stage.model.script(
+            call("remember", '{"fact": "Viajan en mayo"}'), say("Anotado"), say("En mayo")
+        )
+        await says(stage, PEDRO, "Viajamos en mayo", "m-3")
+        await answered(stage, 2)
+        await says(stage, PEDRO, "¿Cuándo viajamos?", "m-4")
+        await answered(stage, 3)
+        assert "[Remembered about this group]" in told(stage)[0]
+        assert "Viajan en mayo" in told(stage)[0]

@@ -1,0 +1,124 @@
+"""The live log by itself: numbers, readers, and a store that takes nothing for a while."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from daemon.live_log import MOST_WAITING, LiveLog
+from daemon.model import ChatKey
+from daemon.observe.events import RESPONSE, TYPING
+from daemon.observe.logs import Log, open_log
+from daemon.observe.redaction import Redactor
+from daemon.store.store import Store, open_store
+from daemon.watching import FeedLost, LogQuery
+
+LAURA = ChatKey("C", "573001234567@s.whatsapp.net")
+
+
+def new_log() -> Log:
+    return open_log(
+        stream=StringIO(), level="error", redactor=Redactor(), now=lambda: datetime.now(UTC)
+    )
+
+
+@asynccontextmanager
+async def running(store: Store, log: Log, *, keep: int = 100) -> AsyncIterator[LiveLog]:
+    live = LiveLog(store.dashboard_log, keep=keep, log=log)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(live.run)
+        feed = live.follow()
+        # The first line that arrives shows that the tap is in place.
+        with trio.fail_after(5):
+            while not feed._lines:
+                say(log, "begin")
+                await trio.testing.wait_all_tasks_blocked(0.005)
+        feed.close()
+        yield live
+        nursery.cancel_scope.cancel()
+
+
+def say(log: Log, words: str) -> None:
+    log.event(RESPONSE, chat=LAURA, name="Laura", text=words, seconds=1)
+
+
+async def test_only_conversation_lines_come_and_whatever_the_level(tmp_path: Path) -> None:
+    log = new_log()
+    async with open_store(tmp_path, clock=lambda: 0) as store, running(store, log) as live:
+        feed = live.follow()
+        log.event(TYPING, chat=LAURA, name="Laura")
+        say(log, "hello")
+        with trio.fail_after(5):
+            (line,) = await feed.receive()
+        assert line.kind == "response"
+        assert "hello" in line.line
+        assert "573001234567" not in line.line
+
+
+async def test_the_name_of_a_turn_stays_whole_although_it_may_look_like_a_number(
+    tmp_path: Path,
+) -> None:
+    log = new_log()
+    async with open_store(tmp_path, clock=lambda: 0) as store, running(store, log) as live:
+        feed = live.follow()
+        log.event(RESPONSE, turn="turn_734412346412", name="Laura", text="a", seconds=1)
+        with trio.fail_after(5):
+            (line,) = await feed.receive()
+        assert line.turn == "turn_734412346412"
+
+
+async def test_lines_of_other_threads_come_too(tmp_path: Path) -> None:
+    log = new_log()
+    async with open_store(tmp_path, clock=lambda: 0) as store, running(store, log) as live:
+        feed = live.follow()
+        await trio.to_thread.run_sync(say, log, "from a thread")
+        with trio.fail_after(5):
+            (line,) = await feed.receive()
+        assert "from a thread" in line.line
+
+
+async def test_a_reader_that_does_not_read_is_lost_and_keeps_nothing(tmp_path: Path) -> None:
+    log = new_log()
+    async with open_store(tmp_path, clock=lambda: 0) as store, running(store, log) as live:
+        slow, quick = live.follow(), live.follow()
+        for number in range(MOST_WAITING + 1):
+            say(log, str(number))
+            if number % 100 == 0:
+                with trio.fail_after(5):
+                    await quick.receive()
+        with trio.fail_after(5):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            with pytest.raises(FeedLost):
+                await slow.receive()
+        assert not slow._lines
+        assert await quick.receive()
+
+
+async def test_what_is_not_stored_yet_is_found_and_is_stored_at_the_end(tmp_path: Path) -> None:
+    log = new_log()
+    async with open_store(tmp_path, clock=lambda: 0) as store:
+        async with running(store, log) as live:
+            feed = live.follow()
+            log.event(RESPONSE, name="Laura", text="one", seconds=1)
+            log.event(RESPONSE, name="Laura", text="two", seconds=1)
+            with trio.fail_after(5):
+                lines = await feed.receive()
+                while len(lines) < 2:
+                    lines += await feed.receive()
+            found = await live.lines(LogQuery(after=lines[0].id - 1))
+            assert [line.id for line in found] == [line.id for line in lines]
+        stored = await store.dashboard_log.lines(LogQuery(text="two"))
+        assert [line.id for line in stored] == [lines[1].id]
+
+
+async def test_no_line_is_kept_if_none_is_wanted(tmp_path: Path) -> None:
+    log = new_log()
+    async with open_store(tmp_path, clock=lambda: 0) as store:
+        async with running(store, log, keep=0):
+            log.event(RESPONSE, name="Laura", text="one", seconds=1)
+        assert await store.dashboard_log.lines(LogQuery()) == []

@@ -1,0 +1,85 @@
+"""Presence: who is asked about, what their typing does, and what is forgotten of them."""
+
+import time
+from pathlib import Path
+
+import pytest
+from support.scenes import found, open_scene, outcomes
+from support.stage import LAURA
+
+from daemon.chats.presence import REMEMBERED_SECONDS, Subscriptions
+from daemon.model import ChatKey
+from daemon.sandbox.model_script import say
+
+KEYS = [ChatKey("C", f"57300123456{n}@s.whatsapp.net") for n in range(3)]
+PATIENT = {"window_seconds": 0.3, "typing_seconds": 30.0, "stop_seconds": 0.05}
+"""As long as somebody is seen writing the window stays open, for longer than any test."""
+
+
+def test_contacts_who_have_not_written_for_long_are_forgotten() -> None:
+    subscriptions = Subscriptions()
+    assert [subscriptions.is_due(key, now) for key, now in zip(KEYS, (0, 10, 20), strict=True)] == [
+        True,
+        True,
+        True,
+    ]
+    assert not subscriptions.is_due(KEYS[0], 30)
+    subscriptions.prune(REMEMBERED_SECONDS + 25)
+    assert len(subscriptions) == 1
+    assert not subscriptions.is_due(KEYS[0], 40)
+    assert subscriptions.is_due(KEYS[1], 40)
+
+
+def test_a_new_session_knows_of_nobody() -> None:
+    subscriptions = Subscriptions()
+    subscriptions.is_due(KEYS[0], 0)
+    subscriptions.forget_all()
+    assert subscriptions.is_due(KEYS[0], 1)
+
+
+@pytest.mark.parametrize(
+    ("writing", "ends"),
+    [("typing", "online"), ("typing", "offline"), ("typing", "pending"), ("recording", "online")],
+)
+async def test_the_window_waits_while_somebody_writes_and_ends_when_they_stop(
+    tmp_path: Path, writing: str, ends: str
+) -> None:
+    async with open_scene(tmp_path, buffer=PATIENT) as stage:
+        gateway = stage.gateway
+        gateway.presences_need_subscription = False
+        stage.model.script(say("Con gusto"))
+        await gateway.customer_says(LAURA, "Hola")
+        await gateway.customer_is(LAURA, writing, deliver="acknowledged")
+        told = time.monotonic()
+        await found(lambda: time.monotonic() - told > 0.4)  # past the window of the text alone
+        assert not stage.model.calls
+        await gateway.customer_is(LAURA, ends)
+        await gateway.wait_sent(LAURA)
+
+
+async def test_a_contact_is_asked_about_once_and_a_second_time_does_no_harm(tmp_path: Path) -> None:
+    """After a restart nobody remembers: Whapi answers 409, which is as good."""
+    async with open_scene(tmp_path) as stage:
+        for number in range(2):
+            for text in ("Hola", "Otra cosa"):
+                count = len(stage.said()) + 1
+                await stage.gateway.customer_says(LAURA, text)
+                await stage.gateway.wait_sent(LAURA, count)
+                await stage.quiet()
+            statuses = [call.status for call in stage.gateway.calls("subscribe")]
+            assert statuses == [200, 409][: number + 1]
+            if not number:
+                await stage.stop()
+                await stage.start()
+
+
+async def test_presence_can_be_switched_off(tmp_path: Path) -> None:
+    """Nobody is asked about, and typing that is told all the same changes nothing."""
+    async with open_scene(tmp_path, buffer=PATIENT, presence={"enabled": False}) as stage:
+        gateway = stage.gateway
+        gateway.presences_need_subscription = False
+        await gateway.customer_says(LAURA, "Hola")
+        await gateway.customer_types(LAURA)
+        await gateway.wait_sent(LAURA)
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert not gateway.calls("subscribe")

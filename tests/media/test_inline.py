@@ -1,0 +1,74 @@
+"""Bytes inside of webhook calls: cut out of the JSON, and put into files as they are."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.errors import MediaRefused
+from daemon.media.inline import Opened, keep_inline, open_body
+
+RAW = bytes(range(256)) * 1200  # 307 kB: larger than several blocks
+LIMIT = 1_000_000
+
+
+def opened(value: object, *, escaped: bool = False) -> Opened:
+    body = json.dumps(value).encode()
+    return open_body(body.replace(b"/", b"\\/") if escaped else body, nonce="n0")
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("head", ["", "data:image/jpeg;base64,"])
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_long_strings_are_cut_out_and_kept(
+    tmp_path: Path, head: str, cut: int, *, escaped: bool
+) -> None:
+    """Whatever the rest of it by three, and whether slashes are escaped."""
+    raw = RAW[: len(RAW) - cut]
+    data = head + base64.b64encode(raw).decode()
+    found = opened({"a": "x", "media": [data, data], "b": '\\"'}, escaped=escaped)
+    slim = json.loads(found.slim)
+    assert [*found.parts] == slim["media"] == ["recado-part:n0:0", "recado-part:n0:1"]
+    assert (slim["a"], slim["b"]) == ("x", '\\"')
+    name = keep_inline(found, slim["media"][1], tmp_path, limit=LIMIT)
+    assert (tmp_path / name).read_bytes() == raw
+
+
+@pytest.mark.parametrize(
+    "words", ["hola " * 40_000, "A" * 200_000 + "\n", "A" * 200_000 + '"', "\\" * 100_000]
+)
+def test_long_words_stay_where_they_are(words: str) -> None:
+    body = json.dumps({"body": words, "rest": [1, 2]}).encode()
+    assert open_body(body, nonce="n0").slim == body
+
+
+@given(st.binary(max_size=3000), st.integers(min_value=0, max_value=200_000))
+@settings(max_examples=60, deadline=None)
+def test_what_is_no_json_comes_out_as_little_of_it(noise: bytes, length: int) -> None:
+    body = noise + b'"' + b"A" * length + b'"' + noise
+    found = open_body(body, nonce="n0")
+    assert len(found.slim) <= len(body)
+    if found.parts:
+        (start, end), *_ = found.parts.values()
+        assert body[start:end].strip(b"A") == b""
+
+
+def test_a_mark_that_we_did_not_write_is_nothing(tmp_path: Path) -> None:
+    assert keep_inline(Opened(b"", b""), "recado-part:x:0", tmp_path, limit=LIMIT) == ""
+
+
+@pytest.mark.parametrize("source", ["data:;base64,A", "data:;base64,A===B"])
+def test_what_is_no_base64_is_refused(tmp_path: Path, source: str) -> None:
+    with pytest.raises(MediaRefused):
+        keep_inline(Opened(b"", b""), source, tmp_path, limit=LIMIT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_many_bytes_are_refused(tmp_path: Path) -> None:
+    found = opened([base64.b64encode(RAW).decode()])
+    with pytest.raises(MediaRefused, match="larger"):
+        keep_inline(found, next(iter(found.parts)), tmp_path, limit=1000)
+    assert list(tmp_path.iterdir()) == []

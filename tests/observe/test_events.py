@@ -1,0 +1,88 @@
+"""The vocabulary of the log, and whether the daemon keeps to it."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from daemon.observe import events
+from daemon.observe.catalog import MEANINGS, catalog_text
+from daemon.observe.events import ALL, CONTEXT_FIELDS, DASHBOARD, PLAIN, EventKind
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_no_two_kinds_share_a_name_or_an_id() -> None:
+    assert len({kind.name for kind in ALL}) == len(ALL)
+    assert len({kind.message_id for kind in ALL}) == len(ALL)
+    assert all(re.fullmatch("[0-9a-f]{32}", kind.message_id) for kind in ALL)
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
+def test_both_languages_say_the_same(kind: EventKind) -> None:
+    """A line has the same fields in Spanish and English; a plain line has its own words."""
+    spanish, english = (
+        sorted(name for _, name, _, _ in Formatter().parse(text) if name)
+        for text in (kind.es, kind.en)
+    )
+    assert spanish == english
+    assert bool(kind.en) != (kind in PLAIN.values())
+
+
+def test_the_dashboard_shows_the_conversation_and_no_noise() -> None:
+    shown = {kind.name for kind in DASHBOARD}
+    assert {"message", "response", "voice", "image", "an agent writes"} <= shown
+    assert not shown & {"typing", "recording", "tool started", "unexpected error", "error"}
+
+
+def test_every_kind_is_explained_and_the_catalog_is_the_written_one() -> None:
+    """`python -m daemon.observe.catalog` writes the file."""
+    assert set(MEANINGS) == set(ALL)
+    assert (ROOT / "systemd" / "recado.catalog").read_text("utf-8") == catalog_text()
+
+
+@cache
+def calls() -> list[tuple[str, EventKind, set[str]]]:
+    """Give every call that `_calls` finds."""
+    return list(_calls())
+
+
+def _calls() -> Iterator[tuple[str, EventKind, set[str]]]:
+    """Find every ``log.event(KIND, field=…)`` of the daemon whose kind is written out."""
+    for path in sorted((ROOT / "daemon").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "event":
+                named = node.args[0] if node.args else None
+                kind = getattr(events, named.id, None) if isinstance(named, ast.Name) else None
+                if isinstance(kind, EventKind):
+                    fields = {keyword.arg for keyword in node.keywords if keyword.arg}
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", kind, fields
+
+
+def test_events_are_logged_with_the_fields_they_declare() -> None:
+    found = calls()
+    wrong = [
+        (where, kind.name, fields - kind.fields - CONTEXT_FIELDS)
+        for where, kind, fields in found
+        if not fields <= kind.fields | CONTEXT_FIELDS
+    ]
+    assert len(found) > 15
+    assert wrong == []
+
+
+def test_what_a_line_says_is_given_to_it() -> None:
+    """No call leaves out a field that the line for people shows."""
+    lacking = [
+        (where, kind.name, missing)
+        for where, kind, fields in calls()
+        if (missing := _shown(kind) - fields - {"who", "turn"})
+    ]
+    assert lacking == []
+
+
+def _shown(kind: EventKind) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(kind.en) if name}

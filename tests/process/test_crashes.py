@@ -1,0 +1,122 @@
+"""A process that ends by a fault says why before it is gone."""
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+from support.process import ROOT, Site
+from support.stage import LAURA
+
+from daemon.sandbox.model_script import Call, Step
+
+BUGGY_CORE = """
+import signal, sys
+import trio
+from daemon import app
+from daemon.__main__ import main
+
+async def watch_store(needs):
+    with app._core_task(needs.log), trio.open_signal_receiver(signal.SIGUSR1) as signals:
+        async for _ in signals:
+            raise ZeroDivisionError("a bug in a core task")
+
+app._watch_store = watch_store
+sys.argv = ["recado", "run"]
+main()
+"""
+"""The daemon with a fault in a core task, which shows when it is told to."""
+
+BLOCKING_TOOL = '''
+"""A tool that does what no tool may do."""
+
+import time
+
+from daemon.tools.tool import tool
+
+
+@tool
+async def stuck() -> str:
+    """Hold up the whole event loop."""
+    time.sleep(60)
+    return "never"
+'''
+
+WITHOUT_A_PORT = """
+import json, os, signal, subprocess, sys, urllib.request
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+run = [sys.executable, "-m", "daemon", "run"]
+daemon = subprocess.Popen(run, stderr=subprocess.PIPE, text=True)
+for line in daemon.stderr:
+    if "answering /health" in line:
+        break
+print(urllib.request.urlopen("http://127.0.0.1:8080/health").read().decode())
+daemon.send_signal(signal.SIGTERM)
+sys.exit(daemon.wait())
+"""
+
+
+async def test_a_core_tasks_fault_ends_the_process_within_two_seconds_and_says_why(
+    site: Site,
+) -> None:
+    """With ten runs under way: status 1, the task's name and the traceback are in the log."""
+    thought = trio.Event()
+    contacts = [f"57300200000{number}" for number in range(10)]
+    site.model.script(*[Step(gate=thought) for _ in contacts])
+    process = await site.launch("-c", BUGGY_CORE)
+    await site.opened(process)
+    for contact in contacts:
+        await site.gateway.customer_says(contact, "Hola", deliver="queued")
+    await site.model.wait_for(lambda: site.model.running == len(contacts))
+    status, seconds = await process.end(signal.SIGUSR1)
+    assert status == 1
+    assert seconds < 2
+    fault = await process.wait_event("unexpected error")
+    assert (fault["where"], fault["task"]) == ("core", "store watch")
+    assert "ZeroDivisionError: a bug in a core task" in process.text
+    assert process.text.endswith("}\n")
+
+
+async def test_abort_shows_where_a_blocked_loop_stands(site: Site, tmp_path: Path) -> None:
+    """That is the signal of systemd's watchdog."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "blocking.py").write_text(BLOCKING_TOOL)
+    site.model.script(Step(outputs=(Call("stuck"),)))
+    process = await site.start(RECADO_TOOLS__FOLDER=str(folder))
+    await site.gateway.customer_says(LAURA, "Hola", deliver="queued")
+    await process.wait_event("tool started")
+    status, _ = await process.end(signal.SIGABRT)
+    assert status == -signal.SIGABRT
+    assert "Fatal Python error: Aborted" in process.text
+    assert "in stuck" in process.text
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip"),
+    reason="needs root, unshare and ip, to have port 8080 for itself",
+)
+async def test_without_a_usable_port_the_reason_is_served_at_8080(tmp_path: Path) -> None:
+    """In a network namespace of its own."""
+    (tmp_path / "recado.toml").write_text("[web]\nport = 'none'\n")
+    with trio.fail_after(20):
+        done = await trio.run_process(
+            ["unshare", "--net", sys.executable, "-c", WITHOUT_A_PORT],
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT),
+                "RECADO_CONFIG": str(tmp_path / "recado.toml"),
+            },
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+    if b"unshare" in done.stderr:
+        pytest.skip(f"no network namespace here: {done.stderr.decode()}")
+    assert done.returncode == 2
+    assert b'"minimal"' in done.stdout
+    assert b"web.port" in done.stdout

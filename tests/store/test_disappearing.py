@@ -1,0 +1,137 @@
+"""What its author wanted to disappear is not kept after its turn."""
+
+from pathlib import Path
+
+from support.ledgers import (
+    LAURA,
+    accept,
+    answered_turn,
+    message,
+    message_state,
+    open_turn,
+    own_message,
+    select,
+    thread_of,
+)
+
+from daemon.ledger import NOT_ADDRESSED, NewPart
+from daemon.model import ChatKey, Edit, Media, Message, Reaction, Text
+from daemon.reading import GONE
+from daemon.store.retention import expire
+from daemon.store.store import Store
+from daemon.verdicts import A_REACTION
+
+SECRET = "mi clave es Sol"
+
+
+def vanishing(message_id: str = "m-1") -> Message:
+    return message(message_id, SECRET, ephemeral=True)
+
+
+async def traces(store: Store) -> list[str]:
+    """Every text of messages and events in which the secret still is."""
+    rows = await select(
+        store, "SELECT message FROM messages UNION ALL SELECT CAST(body AS TEXT) FROM events"
+    )
+    return [text for (text,) in rows if text and SECRET in text]
+
+
+async def test_it_is_kept_until_the_turn_has_its_outcome(store: Store) -> None:
+    await accept(store, vanishing(), message("m-2", "y esto queda"))
+    turn = await open_turn(store)
+    await store.turns.conclude(turn, items=[], parts=[NewPart("Con gusto")], now=102)
+    assert len(await traces(store)) == 1
+    await store.turns.close(turn, "answered", now=103)
+    assert await traces(store) == []
+    bodies = await select(store, "SELECT json_extract(message, '$.content.body') FROM messages")
+    assert bodies == [(GONE,), ("y esto queda",)]
+    assert await select(store, "SELECT body FROM events") == [(None,)]
+
+
+async def test_the_raw_call_of_others_stays(store: Store) -> None:
+    await accept(store, message("m-0"))
+    await accept(store, vanishing())
+    await store.turns.close(await open_turn(store), "expired", now=103)
+    kept = await select(store, "SELECT id FROM events WHERE body IS NOT NULL")
+    assert kept == [(1,)]
+
+
+async def test_a_picture_to_be_seen_once_loses_its_words(store: Store) -> None:
+    once = message("m-1", Media(medium="image", caption=SECRET, view_once=True), kind="image")
+    await accept(store, once)
+    await store.turns.close(await open_turn(store), "dead", now=103)
+    assert await traces(store) == []
+
+
+async def test_what_an_agent_handles_disappears_too(store: Store) -> None:
+    await accept(store, own_message("a-1", "Ya voy", source="mobile"), vanishing(), now=100)
+    (theirs,) = await store.inbox.waiting(LAURA, from_me=True)
+    (customers,) = await store.inbox.waiting(LAURA, from_me=False)
+    await store.threads.note_waiting(
+        LAURA, [theirs.seq], [], handed_off=[customers.seq], state="ignored", reason="agent", now=1
+    )
+    assert await traces(store) == []
+
+
+async def test_what_is_not_answered_is_not_kept_at_all(store: Store) -> None:
+    group = ChatKey(LAURA.channel, "120363012345678901@g.us")
+    overheard = message("m-1", SECRET, ephemeral=True, key=group)
+    await accept(store, overheard, verdicts=[NOT_ADDRESSED])
+    assert await traces(store) == []
+    assert await message_state(store, "m-1") == ("ignored", NOT_ADDRESSED)
+
+
+async def test_a_second_arrival_and_a_late_edit_bring_nothing_back(store: Store) -> None:
+    await accept(store, vanishing())
+    await store.turns.close(await open_turn(store), "answered", now=103)
+    await accept(store, vanishing(), edits=(Edit(target="m-1", body=SECRET),))
+    assert await traces(store) == []
+    assert await thread_of(store) == []
+
+
+async def test_an_edit_counts_until_the_turn_has_its_outcome_and_is_not_kept(store: Store) -> None:
+    """Told as an action or as an update, with or without a word that it disappears too."""
+    await accept(
+        store, message("m-1", "antes", ephemeral=True), message("m-2", "y", ephemeral=True)
+    )
+    edited = message("e-1", Edit(target="m-1", body=SECRET), ephemeral=True, kind="action")
+    await accept(store, edited, verdicts=["a change of another message"])
+    plain = message("e-2", Edit(target="m-2", body=SECRET), kind="action")
+    await accept(store, plain, verdicts=["a change of another message"])
+    await accept(store, edits=(Edit(target="m-2", body=f"{SECRET}, y ya"),))
+    turn = await open_turn(store)
+    assert [one.message.content for one in turn.messages] == [
+        Text(body=SECRET),
+        Text(body=f"{SECRET}, y ya"),
+    ]
+    await store.turns.close(turn, "answered", now=103)
+    assert await traces(store) == []
+
+
+async def test_a_sign_that_disappears_is_not_noted(store: Store) -> None:
+    await answered_turn(store, "m-0")
+    sign = message("r-1", Reaction(target="m-0", emoji="👍", about="x"), ephemeral=True)
+    await accept(store, sign, verdicts=[A_REACTION])
+    assert await thread_of(store) == []
+
+
+async def test_the_file_of_a_large_call_goes_with_the_next_retention(
+    store: Store, tmp_path: Path
+) -> None:
+    """At once would be in the middle of a write; its row says already that it is to go."""
+    folder = tmp_path / "events"
+    folder.mkdir()
+    (folder / "large.json").write_text(SECRET)
+    await accept(store, vanishing())
+    await store.database.write(
+        lambda connection: (
+            connection.execute("UPDATE events SET body = NULL, body_file = 'large.json'").rowcount
+        )
+    )
+    await store.turns.close(await open_turn(store), "answered", now=103)
+    expired = await store.database.write(
+        lambda connection: expire(connection, before=0, folder=folder)
+    )
+    assert (expired.events, expired.more) == (1, False)
+    assert list(folder.iterdir()) == []
+    assert await select(store, "SELECT body_file, doomed FROM events") == [("", 0)]

@@ -1,0 +1,220 @@
+"""What WhatsApp tells of sends: it only ever raises what is known, and a failure is mended once."""
+
+import itertools
+import random
+
+import pytest
+from support.ledgers import (
+    LAURA,
+    accept,
+    answered_turn,
+    message,
+    message_state,
+    outbox_states,
+    own_message,
+    queued,
+    select,
+)
+
+from daemon.ledger import OutboxRow, SendFate
+from daemon.model import StatusUpdate
+from daemon.store.statuses import MOST_EARLY, RANKS, RESENT_ALWAYS
+from daemon.store.store import Store
+
+
+def told(status: str, message_id: str = "sent-1", **fields: object) -> StatusUpdate:
+    return StatusUpdate(message_id=message_id, status=status, **fields)  # type: ignore[arg-type]
+
+
+async def tell(
+    store: Store, *updates: StatusUpdate, now: float = 200.0, resend_since: float = RESENT_ALWAYS
+) -> tuple[SendFate, ...]:
+    accepted = await accept(store, statuses=updates, now=now, resend_since=resend_since)
+    return accepted.fates
+
+
+async def row_of(store: Store) -> tuple[object, ...]:
+    (row,) = await select(
+        store, "SELECT state, status, delivered_at, read_at, message_id FROM outbox"
+    )
+    return row
+
+
+async def sending(store: Store) -> OutboxRow:
+    """A send that is under way, its answer still to come."""
+    (row,) = await queued(store, "Claro")
+    await store.outbox.sending(row, now=103)
+    return row
+
+
+async def test_delivered_and_read_have_their_times(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    (fate,) = await tell(store, told("delivered", at=107))
+    assert (fate.status, fate.seconds) == ("delivered", 3)
+    await tell(store, told("read", at=150))
+    assert await row_of(store) == ("sent", "read", 107, 150, "sent-1")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("sent", "delivered", "read"))))
+async def test_no_order_lowers_a_status(store: Store, order: tuple[str, ...]) -> None:
+    """Also told twice; what comes late or again says nothing new."""
+    await answered_turn(store, "m-1")
+    highest = -1
+    for status in order:
+        fates = await tell(store, told(status), told(status))
+        assert len(fates) == (RANKS[status] > highest)
+        highest = max(highest, RANKS[status])
+    assert (await row_of(store))[1] == "read"
+
+
+async def test_what_has_arrived_cannot_fail(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    await tell(store, told("delivered"))
+    assert await tell(store, told("failed", error="late")) == ()
+    assert (await row_of(store))[:2] == ("sent", "delivered")
+
+
+async def test_a_failed_send_waits_to_be_said_once_more_and_then_no_more(store: Store) -> None:
+    """Its second failure leaves the customer without an answer: the turn is dead after all."""
+    await answered_turn(store, "m-1")
+    (fate,) = await tell(store, told("failed", error="131026"))
+    assert (fate.again, fate.error) == (True, "131026")
+    (row,) = await store.outbox.open_rows(LAURA)
+    assert await tell(store, told("failed", error="131026")) == ()  # the same, told twice
+    await store.outbox.sending(row, now=210)
+    await store.outbox.sent(row, "sent-1b", now=211)
+    (fate,) = await tell(store, told("failed", "sent-1b", error="131026"))
+    assert not fate.again
+    assert await outbox_states(store) == ["failed"]
+    assert await message_state(store, "m-1") == ("dead", "131026")
+    assert await select(store, "SELECT outcome, reason FROM turns") == [("dead", "131026")]
+
+
+async def test_one_part_that_arrived_keeps_the_turn_answered(store: Store) -> None:
+    rows = await queued(store, "uno", "dos")
+    for number, row in enumerate(rows, 1):
+        await store.outbox.sending(row, now=103)
+        await store.outbox.sent(row, f"sent-{number}", now=104)
+    turn = await store.turns.living(LAURA)
+    assert turn is not None
+    await store.turns.finish(turn, now=105)
+    (fate,) = await tell(store, told("failed"), resend_since=1000)
+    assert not fate.again
+    assert await select(store, "SELECT outcome FROM turns") == [("answered",)]
+
+
+async def test_it_is_not_said_again_if_it_is_too_old(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    (fate,) = await tell(store, told("failed"), resend_since=103)
+    assert not fate.again
+    assert await outbox_states(store) == ["failed"]
+
+
+async def test_it_is_not_said_again_after_an_agent_took_over(store: Store) -> None:
+    """Not even when the pause is over: the conversation has gone another way."""
+    await answered_turn(store, "m-1")
+    await accept(store, own_message("a-1", "Yo sigo", source="mobile"), now=110, pause_until=120)
+    (fate,) = await tell(store, told("failed"), now=5000)
+    assert not fate.again
+
+
+async def test_what_failed_and_arrives_after_all_is_not_said_again(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    await tell(store, told("failed"))
+    assert await tell(store, told("sent")) == ()  # an earlier stage, told late
+    assert await outbox_states(store) == ["pending"]
+    (fate,) = await tell(store, told("delivered", at=150))
+    assert fate.status == "delivered"
+    assert await row_of(store) == ("sent", "delivered", 150, None, "sent-1")
+
+
+async def test_what_was_given_up_and_arrives_after_all_is_answered(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    await tell(store, told("failed"), resend_since=1000)
+    assert await message_state(store, "m-1") == ("dead", "WhatsApp could not deliver it")
+    await tell(store, told("read"))
+    assert await outbox_states(store) == ["sent"]
+    assert await message_state(store, "m-1") == ("answered", "")
+    assert await select(store, "SELECT outcome FROM turns") == [("answered",)]
+
+
+async def test_a_status_before_the_answer_of_its_send_waits_for_it(store: Store) -> None:
+    row = await sending(store)
+    assert await tell(store, told("delivered", at=150), told("sent", at=149)) == ()
+    fates = await store.outbox.sent(row, "sent-1", now=160)
+    assert [fate.status for fate in fates] == ["delivered"]
+    assert (await row_of(store))[1:3] == ("delivered", 150)
+    assert await select(store, "SELECT * FROM early_statuses") == []
+
+
+async def test_a_failure_before_the_answer_of_its_send_is_noticed(store: Store) -> None:
+    row = await sending(store)
+    await tell(store, told("failed"))
+    (fate,) = await store.outbox.sent(row, "sent-1", now=160, resend_since=RESENT_ALWAYS)
+    assert fate.again
+    assert (await store.outbox.row(row.id)).state == "pending"
+
+
+async def test_a_failure_between_echo_and_answer_is_not_undone_by_the_answer(store: Store) -> None:
+    row = await sending(store)
+    await accept(store, own_message("sent-1", "Claro", source="api"))
+    assert await outbox_states(store) == ["sent"]
+    await tell(store, told("failed"))
+    await store.outbox.sent(row, "sent-1", now=160)
+    assert (await row_of(store))[0] == "pending"
+
+
+async def test_an_echo_claims_what_was_told_before_it(store: Store) -> None:
+    await sending(store)
+    await tell(store, told("delivered"))
+    accepted = await accept(store, own_message("sent-1", "Claro", source="api"))
+    assert [fate.status for fate in accepted.fates] == ["delivered"]
+
+
+async def test_a_late_echo_of_a_failed_attempt_is_no_words_of_an_agent(store: Store) -> None:
+    """Nor does it settle the second attempt."""
+    await answered_turn(store, "m-1", answer="Claro")
+    await tell(store, told("failed"))
+    (row,) = await store.outbox.open_rows(LAURA)
+    await store.outbox.sending(row, now=210)
+    await accept(store, own_message("sent-1", "Claro", source="api"), now=220)
+    assert await outbox_states(store) == ["sending"]
+    assert await store.outbox.known_ids(["sent-1", "other"]) == {"sent-1"}
+
+
+async def test_our_reading_of_a_customers_message_is_no_status_of_a_send(store: Store) -> None:
+    await accept(store, message("theirs"))
+    await sending(store)
+    assert await tell(store, told("read", "theirs"), told("delivered", "theirs")) == ()
+    assert await select(store, "SELECT * FROM early_statuses") == []
+    assert (await row_of(store))[1] == ""
+
+
+async def test_statuses_of_unknown_ids_are_kept_within_bounds(store: Store) -> None:
+    """And only while a send is under way whose id they may name."""
+    await tell(store, told("sent", "nobody's"))
+    assert await select(store, "SELECT COUNT(*) FROM early_statuses") == [(0,)]
+    await sending(store)
+    many = [told("sent", f"other-{number}") for number in range(MOST_EARLY + 50)]
+    await tell(store, *many[: MOST_EARLY // 2], now=200)
+    await tell(store, *many[MOST_EARLY // 2 :], now=201)
+    assert await select(store, "SELECT COUNT(*) FROM early_statuses") == [(MOST_EARLY,)]
+    await tell(store, told("sent", "newest"), now=201 + 2 * 24 * 3600)
+    assert await select(store, "SELECT message_id FROM early_statuses") == [("newest",)]
+
+
+async def test_a_status_nobody_foresaw_changes_nothing(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    assert await tell(store, told("deleted"), told("teleported")) == ()
+    assert (await row_of(store))[1] == ""
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_any_mixture_ends_where_its_furthest_status_says(store: Store, seed: int) -> None:
+    """Shuffled and repeated, without a failure: the highest of them is what is known."""
+    rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    await answered_turn(store, "m-1")
+    statuses = rng.choices(["pending", "sent", "delivered", "read", "played"], k=12)
+    for status in statuses:
+        await tell(store, told(status))
+    assert (await row_of(store))[1] == max(statuses, key=RANKS.__getitem__)

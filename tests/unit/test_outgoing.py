@@ -1,0 +1,194 @@
+"""Messages that are more than words: how they are made, and found again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from daemon.ledger import NewPart
+from daemon.model import Message
+from daemon.outgoing import (
+    ListRow,
+    Outgoing,
+    buttons_part,
+    likeness,
+    likeness_of,
+    list_part,
+    location_part,
+    media_part,
+    reaction_part,
+    shown_line,
+)
+from daemon.whapi.sends import send_call
+from daemon.whapi.wire import parse_messages
+
+CHAT = "573001234567@s.whatsapp.net"
+PARTS: dict[str, NewPart] = {
+    "text": NewPart("Hola"),
+    "voice": NewPart("Hola", kind="voice", payload={"file": "voice_1_2.ogg", "seconds": 2}),
+    "image": media_part("image", "https://example.com/a.jpg", "La vista"),
+    "bare image": media_part("image", "https://example.com/a.jpg", ""),
+    "document": media_part("document", "https://example.com/a.pdf", "Su cuenta", filename="c.pdf"),
+    "location": location_part(4.711, -74.0721, name="Hotel Sol"),
+    "buttons": buttons_part("¿Confirma?", {"si": "Sí", "no": "No"}, footer="Hotel"),
+    "list": list_part("¿Cuál?", "Ver", [ListRow(id="1", title="Doble", section="Cuartos")]),
+}
+COMES_BACK: dict[str, dict[str, Any]] = {
+    "text": {"type": "text", "text": {"body": "Hola"}},
+    "voice": {"type": "voice", "voice": {"id": "oga-1-2", "file_size": 9, "seconds": 3}},
+    "image": {"type": "image", "image": {"id": "jpeg-1-2", "caption": "La vista"}},
+    "bare image": {"type": "image", "image": {"id": "jpeg-1-2"}},
+    "document": {
+        "type": "document",
+        "document": {"id": "pdf-1-2", "caption": "Su cuenta", "file_name": "c.pdf"},
+    },
+    "location": {"type": "location", "location": {"latitude": 4.71100001, "longitude": -74.0721}},
+    "buttons": {
+        "type": "interactive",
+        "interactive": {
+            "type": "button",
+            "header": {"text": "Hotel"},
+            "body": {"text": "¿Confirma?"},
+            "action": {"buttons": [{"type": "quick_reply", "title": "Sí", "id": "si"}]},
+        },
+    },
+    "list": {
+        "type": "interactive",
+        "interactive": {"type": "list", "body": {"text": "¿Cuál?"}, "action": {"list": {}}},
+    },
+}
+"""Each as Whapi tells of it, in the shapes of its OpenAPI document."""
+
+
+def told(content: dict[str, Any]) -> Message:
+    """A message of ours as it is read from Whapi's JSON."""
+    head = {"id": "m-1", "from_me": True, "source": "api", "chat_id": CHAT, "timestamp": 1}
+    (message,) = parse_messages(msgspec.json.encode({"messages": [head | content]}))
+    return message
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_message_is_found_again_and_no_other_is_taken_for_it(name: str) -> None:
+    part = PARTS[name]
+    alike = [
+        other
+        for other, content in COMES_BACK.items()
+        if likeness_of(told(content)) == likeness(part.kind, part.body, part.payload)
+    ]
+    assert alike == [name]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"type": "action", "action": {"type": "reaction", "target": "m-0", "emoji": "👍"}},
+        {"type": "sticker", "sticker": {"id": "webp-1-2"}},
+        {"type": "live_location", "live_location": {"latitude": 4.711, "longitude": -74.0721}},
+        {"type": "system", "system": {"body": "Hola"}},
+    ],
+)
+def test_what_we_never_send_is_like_nothing(content: dict[str, Any]) -> None:
+    assert likeness_of(told(content)) == ()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: media_part("image", "http://example.com/a.jpg", ""), "https"),
+        (lambda: media_part("image", "https://me:pw@example.com/a", ""), "https"),
+        (lambda: media_part("image", "https://[oops/a", ""), "https"),
+        (lambda: media_part("image", "file:///etc/passwd", ""), "https"),
+        (lambda: media_part("image", "", ""), "no address"),
+        (lambda: media_part("document", "a.pdf", "x" * 1025), "caption"),
+        (lambda: location_part(91, 0), "place"),
+        (lambda: location_part(float("nan"), 0), "place"),
+        (lambda: buttons_part("¿?", {}), "buttons"),
+        (lambda: buttons_part("¿?", {str(n): "x" for n in range(4)}), "buttons"),
+        (lambda: buttons_part("¿?", {"a": "x" * 21}), "title"),
+        (lambda: buttons_part(" ", {"a": "x"}), "question"),
+        (lambda: list_part("¿?", "", [ListRow(id="1", title="x")]), "label"),
+        (lambda: list_part("¿?", "Ver", [ListRow(id="1", title="x")] * 2), "same id"),
+        (lambda: list_part("¿?", "Ver", [ListRow(id="1", title="x", description="y" * 73)]), "72"),
+        (lambda: reaction_part("hola", "m-1"), "emoji"),
+        (lambda: reaction_part("👍", ""), "no message"),
+    ],
+    ids=[f"fault {number}" for number in range(17)],
+)
+def test_what_whatsapp_would_not_take_is_refused_in_words(
+    make: Callable[[], NewPart], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+@pytest.mark.parametrize("emoji", ["👍", "❤️", "👩🏽‍💻", "1️⃣", ""])
+def test_any_emoji_may_be_a_reaction(emoji: str) -> None:
+    assert reaction_part(emoji, "m-1").payload == {"emoji": emoji, "target": "m-1"}
+
+
+def test_each_kind_goes_out_in_whapis_words() -> None:
+    """Paths and fields as in Whapi's OpenAPI document."""
+    calls = {
+        name: send_call(
+            CHAT, Outgoing(kind=p.kind, body=p.body, payload=p.payload, media="m", quoted="q-1")
+        )
+        for name, p in PARTS.items()
+    }
+    assert {name: (c.method, c.path) for name, c in calls.items()} == {
+        "text": ("POST", "/messages/text"),
+        "voice": ("POST", "/messages/voice"),
+        "image": ("POST", "/messages/image"),
+        "bare image": ("POST", "/messages/image"),
+        "document": ("POST", "/messages/document"),
+        "location": ("POST", "/messages/location"),
+        "buttons": ("POST", "/messages/interactive"),
+        "list": ("POST", "/messages/interactive"),
+    }
+    assert all(c.content.pop("to") == CHAT for c in calls.values())
+    assert all(c.content.pop("quoted") == "q-1" for c in calls.values())
+    contents = {name: c.content for name, c in calls.items()}
+    assert contents["text"] == {"body": "Hola", "no_link_preview": True}
+    assert contents["voice"] == {"media": "m", "seconds": 2}
+    assert contents["document"] == {"media": "m", "caption": "Su cuenta", "filename": "c.pdf"}
+    assert contents["bare image"] == {"media": "m"}
+    assert contents["location"] == {"latitude": 4.711, "longitude": -74.0721, "name": "Hotel Sol"}
+    assert contents["buttons"] == {
+        "type": "button",
+        "body": {"text": "¿Confirma?"},
+        "footer": {"text": "Hotel"},
+        "action": {
+            "buttons": [
+                {"type": "quick_reply", "id": "si", "title": "Sí"},
+                {"type": "quick_reply", "id": "no", "title": "No"},
+            ]
+        },
+    }
+    assert contents["list"]["action"] == {
+        "list": {
+            "label": "Ver",
+            "sections": [{"title": "Cuartos", "rows": [{"id": "1", "title": "Doble"}]}],
+        }
+    }
+
+
+def test_a_reaction_goes_to_its_message_and_mentions_go_along() -> None:
+    reaction = reaction_part("👍", "a/b")
+    call = send_call(CHAT, Outgoing(kind="reaction", payload=reaction.payload))
+    assert (call.method, call.path) == ("PUT", "/messages/a%2Fb/reaction")
+    assert call.content == {"emoji": "👍"}
+    mentioned = Outgoing(
+        body="@573007654321 hola", payload={"mentions": ["573007654321"]}, link_preview=True
+    )
+    content = send_call(CHAT, mentioned).content
+    assert (content["mentions"], content["no_link_preview"]) == (["573007654321"], False)
+    with pytest.raises(ValueError, match="carrier pigeon"):
+        send_call(CHAT, Outgoing(kind="carrier pigeon"))
+
+
+def test_the_thread_says_what_was_sent() -> None:
+    lines = {n: shown_line(p.kind, p.body, p.payload) for n, p in PARTS.items()}
+    assert lines["buttons"] == ("[Sent to the customer by the tool: ¿Confirma? — buttons: Sí, No]")
+    assert "Hotel Sol" in lines["location"]
+    assert "Doble" in lines["list"]
+    assert lines["bare image"] == "[Sent to the customer by the tool: image]"

@@ -1,0 +1,329 @@
+"""Conversations in the dashboard, on a whole daemon: reading them and taking part in them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from support.dashboard import bubbles_of, chats_of, open_browser, ref_of, words_of
+from support.rows import read_rows
+from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
+from support.stage import LAURA, Stage
+
+from daemon.sandbox.model_script import call, say
+from daemon.web.dashboard.conversations import formatted
+
+SAMPLES = Path(__file__).parents[1] / "sample_data"
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+PEDRO = "573007654321"
+DEED = "0f8b1c52-aaaa-bbbb"
+
+
+async def answered(stage: Stage, text: str, answer: str, *, name: str = "Laura") -> None:
+    """Let Laura say something and get her answer."""
+    before = len(stage.said())
+    stage.model.script(say(answer))
+    await stage.gateway.customer_says(LAURA, text, name=name)
+    await stage.gateway.wait_sent(LAURA, before + 1)
+    await found(lambda: set(outcomes(stage)) == {"answered"})
+
+
+def audit(stage: Stage) -> list[tuple[str, str]]:
+    """What people have done, and to whom."""
+    rows = read_rows(stage.settings.data_dir, "SELECT command, subject FROM audit ORDER BY id")
+    return [(command, subject) for command, subject in rows]
+
+
+async def post(
+    browser: httpx.AsyncClient, ref: str, verb: str, /, **fields: object
+) -> httpx.Response:
+    return await browser.post(f"/dashboard/api/chats/{ref}/{verb}", json=fields)
+
+
+async def test_hostile_names_and_words_are_shown_as_text_and_numbers_are_masked(
+    tmp_path: Path,
+) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await answered(stage, HOSTILE, "Son *dos* noches", name=f"Laura {HOSTILE}")
+        ref = (await chats_of(browser))[0]["ref"]
+        for path in ("/dashboard/chats", f"/dashboard/chats/{ref}", f"/dashboard/api/chats/{ref}"):
+            page = await browser.get(path)
+            assert page.status_code == 200
+            assert LAURA not in page.text
+            assert LAURA not in str(page.url)
+            if "/api/" not in path:
+                assert "<script>alert" not in page.text
+                assert "<img src=x" not in page.text
+                assert "&lt;script&gt;alert(1)" in page.text
+        page = await browser.get(f"/dashboard/chats/{ref}")
+        assert "Son <b>dos</b> noches" in page.text
+        assert "unsafe" not in page.headers["Content-Security-Policy"]
+
+
+async def test_a_chat_is_found_by_name_by_number_and_by_words(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await answered(stage, "¿Aceptan mascotas 100%?", "Sí, con collar", name="Laura Gómez")
+        await stage.gateway.customer_says(PEDRO, "Hola", name="Pedro")
+        await stage.gateway.wait_sent(PEDRO)
+        queries = ("gómez", "+57 300 123", "mascotas", "con collar", "100%", "1_0%", "nadie")
+        names = [[chat["name"] for chat in await chats_of(browser, q=query)] for query in queries]
+        laura = ["Laura Gómez"]
+        assert names == [laura, laura, laura, laura, laura, [], []]
+        assert len(await chats_of(browser)) == 2
+
+
+async def test_a_chat_is_shown_as_on_a_phone(tmp_path: Path) -> None:
+    """Both sides' words in order, an agent's with their name, an edit and a deletion marked."""
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await answered(stage, "¿Hay cupo?", "Sí hay")
+        await stage.gateway.agent_says(LAURA, "Te atiendo yo")
+        ref = await ref_of(browser, "Laura")
+        await found(lambda: len(thread(stage)) > 2)
+        shown = (await bubbles_of(browser, ref))["bubbles"]
+        assert [(b["side"], b["content"]["body"]) for b in shown] == [
+            ("customer", "¿Hay cupo?"),
+            ("bot", "Sí hay"),
+            ("agent", "Te atiendo yo"),
+        ]
+        assert shown[1]["state"] in {"sent", "delivered", "read"}
+        assert shown[0]["turn"] == shown[1]["turn"] != ""
+        (chat,) = await chats_of(browser, state="paused")
+        assert chat["state"] == "paused"
+        assert chat["last"]["side"] == "agent"
+        assert await chats_of(browser, state="failed") == []
+
+
+async def test_every_kind_of_message_can_be_shown(tmp_path: Path) -> None:
+    """Whole payloads of each of WhatsApp's types; a page that lacks a field would be a fault."""
+    async with (
+        open_scene(tmp_path, groups={"mode": "off"}) as stage,
+        open_browser(stage) as browser,
+    ):
+        for sample in sorted(SAMPLES.glob("*.json")):
+            assert (await stage.post(sample.read_bytes())).status_code == 200
+        chats = await chats_of(browser)
+        shown = [await browser.get(f"/dashboard/chats/{chat['ref']}") for chat in chats]
+        assert {page.status_code for page in shown} == {200}
+        assert sum(page.text.count('data-testid="bubble"') for page in shown) > 25
+        forgive(stage)  # some tell that the channel is not linked
+
+
+async def test_older_messages_come_page_by_page_and_each_once(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        stage.model.script(say("listo"))
+        await stage.gateway.agent_says(LAURA, "hola")
+        for number in range(70):
+            await stage.gateway.agent_says(LAURA, f"línea {number}")
+        ref = (await chats_of(browser))[0]["ref"]
+        seen: list[str] = []
+        before = ""
+        for _ in range(3):
+            page = await bubbles_of(browser, ref, before)
+            seen = [b["content"]["body"] for b in page["bubbles"]] + seen
+            before = page["next"]
+            if not before:
+                break
+        assert seen == ["hola", *[f"línea {number}" for number in range(70)]]
+
+
+async def test_a_turn_is_told_with_its_tool_calls_and_their_results(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        arguments = json.dumps({"fact": f"prefiere {HOSTILE}"})
+        stage.model.script(call("remember", arguments), say("Anotado"))
+        await stage.gateway.customer_says(LAURA, "Soy alérgica", name="Laura")
+        await stage.gateway.wait_sent(LAURA)
+        await found(lambda: outcomes(stage) == ["answered"])
+        ref = await ref_of(browser, "Laura")
+        turn = (await bubbles_of(browser, ref))["bubbles"][0]["turn"]
+        story = (await browser.get(f"/dashboard/api/chats/{ref}/turns/{turn}")).json()
+        (tool,) = story["tool_calls"]
+        assert (tool["tool"], tool["arguments"]) == ("remember", arguments)
+        assert [len(run["responses"]) for run in story["runs"]] == [2]
+        assert LAURA not in json.dumps(story)
+        page = await browser.get(f"/dashboard/turns/{turn}", follow_redirects=True)
+        assert str(page.url).endswith(f"/dashboard/chats/{ref}?turn={turn}")
+        told_words = words_of(page.text)
+        for words in ("remember", "Modelo, ronda 1", "Modelo, ronda 2", "Dicho al cliente"):
+            assert words in told_words
+        assert "<script>alert" not in page.text
+        part = await browser.get(f"/dashboard/chats/{ref}?part=turns&turn={turn}")
+        assert part.text.count('data-testid="step"') >= 6
+        assert "<html" not in part.text
+
+
+async def test_a_chat_is_taken_over_and_given_back(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await answered(stage, "Hola", "¡Hola!")
+        ref = await ref_of(browser, "Laura")
+        assert (await post(browser, ref, "pause", minutes=5)).json() == {"done": True}
+        kept_out = await stage.gateway.customer_says(LAURA, "¿Sigues ahí?")
+        await found(
+            lambda: read_rows(
+                stage.settings.data_dir,
+                "SELECT 1 FROM messages WHERE id = ? AND state = 'handed_off'",
+                kept_out,
+            )
+        )
+        assert stage.said() == ["¡Hola!"]
+        assert (await post(browser, ref, "resume")).json() == {"done": True}
+        await answered(stage, "¿Y ahora?", "Aquí estoy")
+        key = f"{LAURA}@s.whatsapp.net"
+        assert audit(stage) == [("dashboard.pause", key), ("dashboard.resume", key)]
+
+
+async def test_an_agent_writes_from_the_dashboard(tmp_path: Path) -> None:
+    """It is said once, pauses the bot, and goes into the thread in the agent's name."""
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await answered(stage, "Hola", "¡Hola!")
+        ref = await ref_of(browser, "Laura")
+        for _ in range(2):
+            sent = await post(browser, ref, "send", text="Soy Marta", name="Marta", deed=DEED)
+            assert sent.json() == {"done": True}
+        assert (await post(browser, ref, "send", text="¿Qué tal?", deed=DEED + "2")).is_success
+        await stage.gateway.wait_sent(LAURA, 3)
+        assert stage.said() == ["¡Hola!", "Soy Marta", "¿Qué tal?"]
+        await found(lambda: "Soy Marta" in json.dumps(thread(stage)))
+        items = [item["content"] for item in thread(stage) if item["role"] == "assistant"]
+        assert items[-1] == "[Mensaje manual de Marta]\nSoy Marta\n¿Qué tal?"
+        shown = (await bubbles_of(browser, ref))["bubbles"]
+        assert [b["side"] for b in shown] == ["customer", "bot", "agent", "agent"]
+        assert shown[2]["name"] == "Marta"
+        assert (await chats_of(browser))[0]["state"] == "paused"
+        assert [command for command, _ in audit(stage)] == ["dashboard.send"] * 2
+        await found(lambda: [state for state, _ in outbox(stage)] == ["sent"] * 3)
+
+
+async def test_an_agents_words_end_the_run_and_are_not_held_up_by_the_pause(tmp_path: Path) -> None:
+    """What the bot was about to say is dropped; the agent's own words are not."""
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        stage.model.script(say("uno\n\ndos"))
+        held = stage.gateway.faults.add(operation="send", kind="hold_answer")
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
+        await held.reached.wait()
+        ref = await ref_of(browser, "Laura")
+        await post(browser, ref, "send", text="Yo sigo", name="Marta", deed=DEED)
+        held.release()
+        await stage.gateway.wait_sent(LAURA, 2)
+        await found(lambda: outcomes(stage) == ["handed_off"])
+        assert stage.said() == ["uno", "Yo sigo"]
+        fate = [("sent", "uno"), ("dropped", "dos"), ("sent", "Yo sigo")]
+        await found(lambda: outbox(stage) == fate)
+        await stage.gateway.customer_says(LAURA, "Gracias")
+        await found(lambda: "Gracias" in json.dumps(thread(stage)))
+        assert len(stage.model.calls) == 1
+
+
+SENSELESS: Sequence[tuple[str, dict[str, object]]] = (
+    ("send", {"text": "  ", "deed": DEED}),
+    ("send", {"text": "x" * 4097, "deed": DEED}),
+    ("send", {"text": "hola", "deed": "no"}),
+    ("send", {"text": 7, "deed": DEED}),
+    ("send", {"text": "\ud800", "deed": DEED}),
+    ("pause", {"minutes": -1}),
+    ("pause", {"minutes": "x"}),
+    ("labels", {"add": []}),
+    ("labels", {"add": [7, ""]}),
+)
+
+
+async def test_deeds_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await answered(stage, "Hola", "¡Hola!")
+        ref = await ref_of(browser, "Laura")
+        for deed, fields in SENSELESS:
+            answer = await browser.post(
+                f"/dashboard/api/chats/{ref}/{deed}",
+                content=json.dumps(fields),
+                headers={"Content-Type": "application/json"},
+            )
+            assert (answer.status_code, deed, fields) == (400, deed, fields)
+        nobody = "0123456789abcdef"
+        for deed in ("pause", "resume", "forget"):
+            assert (await post(browser, nobody, deed)).status_code == 404
+        for path in (f"chats/{nobody}", f"turns/{nobody}", f"api/chats/{nobody}/bubbles"):
+            assert (await browser.get(f"/dashboard/{path}")).status_code == 404
+        assert audit(stage) == []
+
+
+async def test_labels_are_changed_at_whapi(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await answered(stage, "Hola", "¡Hola!")
+        ref = await ref_of(browser, "Laura")
+        refused = await post(browser, ref, "labels", add=["No existe"])
+        assert refused.status_code == 409
+        assert "Cotizado" in refused.json()["error"]
+        assert (await post(browser, ref, "labels", add=["cotizado"])).is_success
+        chat = (await browser.get(f"/dashboard/api/chats/{ref}")).json()
+        assert chat["labels"] == ["Cotizado"]
+        assert (await post(browser, ref, "labels", remove=["Cotizado"])).is_success
+        assert (await browser.get(f"/dashboard/api/chats/{ref}")).json()["labels"] == []
+        assert [command for command, _ in audit(stage)] == ["dashboard.label"] * 2
+
+
+async def test_a_person_is_forgotten_only_when_it_is_confirmed(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await answered(stage, "Mi secreto", "Guardado")
+        ref = await ref_of(browser, "Laura")
+        await stage.quiet()
+        assert (await post(browser, ref, "forget", confirm="0000")).status_code == 409
+        assert len(await chats_of(browser)) == 1
+        assert (await post(browser, ref, "forget", confirm=LAURA[-4:])).is_success
+        assert await chats_of(browser) == []
+        assert (await browser.get(f"/dashboard/chats/{ref}")).status_code == 404
+        left = read_rows(stage.settings.data_dir, "SELECT message FROM messages")
+        assert "secreto" not in json.dumps(left)
+        assert [command for command, _ in audit(stage)] == ["forget"]
+
+
+async def test_files_of_messages_are_served_and_no_others(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        folder = stage.settings.data_dir / "media"
+        folder.mkdir(exist_ok=True)
+        for name in ("a1.png", "b2.html", ".draft-1"):
+            (folder / name).write_bytes(b"<script>alert(1)</script>")
+        picture = await browser.get("/dashboard/media/a1.png")
+        assert picture.headers["Content-Type"] == "image/png"
+        assert picture.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in picture.headers["Content-Security-Policy"]
+        page = await browser.get("/dashboard/media/b2.html")
+        assert page.headers["Content-Type"] == "application/octet-stream"
+        assert page.headers["Content-Disposition"].startswith("attachment")
+        for name in (".draft-1", "gone.png", "..%2frecado.db", "%2e%2e", "a1.png%00"):
+            assert (await browser.get(f"/dashboard/media/{name}")).status_code == 404
+
+
+async def test_nothing_is_shown_or_done_for_strangers(tmp_path: Path) -> None:
+    closed = {"port": 0, "admin_token": SecretStr("let-me-in-123")}
+    async with (
+        open_scene(tmp_path, web=closed) as stage,
+        httpx.AsyncClient(base_url=stage.url) as stranger,
+    ):
+        assert (await stranger.get("/dashboard/chats")).status_code == 302
+        for path in ("api/chats", "api/work", "media/a1.png", "api/chats/x/bubbles"):
+            assert (await stranger.get(f"/dashboard/{path}")).status_code == 401
+        refused = await stranger.post("/dashboard/api/chats/x/pause", json={})
+        assert refused.status_code == 401
+
+
+async def test_a_foreign_page_in_a_browser_can_do_nothing(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        browser.headers["Origin"] = "https://evil.example"
+        for path in ("chats/x/pause", "chats/x/send", "work/cancel", "work/replay"):
+            answer = await browser.post(f"/dashboard/api/{path}", json={})
+            assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("*a* _b_ ~c~", "<b>a</b> <i>b</i> <s>c</s>"),
+        ("2*3*4 a_b_c", "2*3*4 a_b_c"),
+        ("*<b>*", "<b>&lt;b&gt;</b>"),
+        ("* a *", "* a *"),
+        ("<i>&", "&lt;i&gt;&amp;"),
+    ],
+)
+def test_whatsapps_marks_are_shown_and_nothing_else_is_markup(text: str, shown: str) -> None:
+    assert str(formatted(text)) == shown
