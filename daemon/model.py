@@ -208,7 +208,7 @@ class Presence(Value, frozen=True, kw_only=True):
 
 
 class Call(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """A call to our number, as far as it has come: ``ringing``, ``missed``, ``answered`` …"""
+    """A call to our number and how far it has come: ``ringing``, ``missed``, ``answered`` …."""
 
     id: str
     key: ChatKey

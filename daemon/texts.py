@@ -1,8 +1,8 @@
 """The few texts that the daemon says by itself, in Spanish and in English.
 
-Customers read the apologies and notices; the model reads the rest. Everything else that a customer reads was
-written by the model or by a person of the business. Each text can be replaced in the configuration
-(table ``[texts]``).
+Customers read the apologies and notices; the model reads the rest. Everything else that a customer
+reads was written by the model or by a person of the business. Each text can be replaced in the
+configuration (table ``[texts]``).
 """
 
 from collections.abc import Mapping

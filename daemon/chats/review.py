@@ -24,7 +24,7 @@ class Review:
         self._turn = turn
         self._run = run
         self._needs = needs
-        self._candidate = _candidate(turn, request, needs)
+        self._candidate = _candidate(request, needs)
         self._aside: list[JsonObject] = []
         self._place = 0
         self._first: Judgement | None = None
@@ -131,7 +131,7 @@ def _notable(rulings: Sequence[Ruling]) -> list[Ruling]:
     return [ruling for ruling in rulings if ruling[1] != "keep"]
 
 
-def _candidate(turn: Turn, request: ModelRequest, needs: Dependencies) -> Candidate:
+def _candidate(request: ModelRequest, needs: Dependencies) -> Candidate:
     """What an answer of this turn may be held against."""
     internal = tuple(_words(item) for item in request.items if item.get("role") == "developer")
     past = tuple(_words(item) for item in request.items[:-1] if item.get("role") != "developer")

@@ -88,19 +88,19 @@ class MemoryLog:
 
     lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
-    def info(self, event: str, **fields: Any) -> None:
+    def info(self, event: str, /, **fields: Any) -> None:
         self.lines.append(("info", event, fields))
 
-    def warning(self, event: str, **fields: Any) -> None:
+    def warning(self, event: str, /, **fields: Any) -> None:
         self.lines.append(("warning", event, fields))
 
-    def error(self, event: str, **fields: Any) -> None:
+    def error(self, event: str, /, **fields: Any) -> None:
         self.lines.append(("error", event, fields))
 
     def event(self, kind: EventKind, /, **fields: Any) -> None:
         self.lines.append((kind.level, kind.name, fields))
 
-    def exception(self, event: str, **fields: Any) -> None:
+    def exception(self, event: str, /, **fields: Any) -> None:
         self.lines.append(("error", event, fields))
 
     def of(self, level: str) -> list[tuple[str, dict[str, Any]]]:

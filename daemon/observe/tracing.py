@@ -1,0 +1,198 @@
+"""The trace of a turn: which stages it went through, what it called, and how long each took.
+
+A trace belongs to the task that follows the turn and to the tasks that this one starts; they find
+it by a context variable, like the fields of the log. Outside a turn the functions below do nothing.
+Nothing that anybody wrote goes into a trace: names of our own, numbers and the names of tools.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+MOST_STAGES = 200
+MOST_SPANS = 200
+"""Of one turn; an outage of days repeats the same ones. Those beyond are counted, not kept."""
+
+STAGES = (
+    *("window", "init", "resumed", "processing", "openai_start", "function_calling"),
+    *("post_tools_completed", "validation", "superseded", "retry_wait", "delivery"),
+    *("completed", "failed", "interrupted"),
+)
+"""What a turn goes through, named as in the system that Recado replaces where it had the stage."""
+
+Value = str | int | float | bool
+
+
+class Stage(NamedTuple):
+    """The beginning of a stage; the next one ends it. ``at`` in Unix seconds."""
+
+    name: str
+    at: float
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Span:
+    """One piece of work with a beginning and an end, in Unix seconds."""
+
+    name: str
+    began_at: float
+    parent: int | None
+    """Its place among the trace's spans; None for the turn itself."""
+    ended_at: float = 0
+    failed: bool = False
+    attributes: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return max(0.0, self.ended_at - self.began_at)
+
+
+class Trace:
+    """What is remembered of one turn while it is worked on."""
+
+    def __init__(
+        self, request_id: str, turn_id: int, *, now: float, clock: Callable[[], float]
+    ) -> None:
+        """``now``: Unix seconds; ``clock`` measures durations, so that no step of time shows."""
+        self.request_id = request_id
+        self.turn_id = turn_id
+        self.outcome = ""
+        self.left_out = 0
+        """Stages and spans beyond the limits."""
+        self.stages: list[Stage] = []
+        self.spans: list[Span] = []
+        self._clock = clock
+        self._offset = now - clock()
+        self._add_span("turn", None)
+
+    def now(self) -> float:
+        """Unix seconds on the trace's own steady clock."""
+        return self._clock() + self._offset
+
+    def stage(self, name: str, detail: str = "", *, at: float | None = None) -> None:
+        """A stage has begun, now unless ``at`` says when."""
+        if len(self.stages) >= MOST_STAGES:
+            self.left_out += 1
+            return
+        self.stages.append(Stage(name, self.now() if at is None else at, detail))
+
+    def begin_span(self, name: str, parent: int) -> tuple[Span, int]:
+        """Begin a piece of work inside another; gives its place, too.
+
+        One beyond the limit is not kept and stands for its parent.
+        """
+        if len(self.spans) >= MOST_SPANS:
+            self.left_out += 1
+            return Span(name, self.now(), parent), parent
+        return self._add_span(name, parent), len(self.spans) - 1
+
+    def end(self, outcome: str) -> None:
+        """The work on the turn is over; ``outcome`` only counts if none was told before."""
+        self.outcome = self.outcome or outcome
+        name = "failed" if self.outcome in {"dead", "crashed"} else "completed"
+        name = "interrupted" if self.outcome == "interrupted" else name
+        last = Stage(name, self.now(), self.outcome)
+        self.stages.append(last)
+        turn = self.spans[0]
+        # The window belongs to the turn, although it was open before there was one.
+        turn.began_at = min(stage.at for stage in self.stages)
+        turn.ended_at = last.at
+        turn.failed = name == "failed"
+        for span in self.spans:
+            span.ended_at = span.ended_at or last.at
+
+    def _add_span(self, name: str, parent: int | None) -> Span:
+        span = Span(name, self.now(), parent)
+        self.spans.append(span)
+        return span
+
+    def summary(self) -> dict[str, Value]:
+        """Sum the turn up: seconds, calls, tokens and cost. Only after its end."""
+        calls = [span for span in self.spans if span.name == "model call"]
+        tools = [span for span in self.spans if span.name == "tool call"]
+        return {
+            "outcome": self.outcome,
+            "seconds": round(self.spans[0].seconds, 2),
+            "stages": ", ".join(f"{name} {took:.2f}" for name, took in self._seconds().items()),
+            "rounds": len(calls),
+            "tools": len(tools),
+            "tools_failed": sum(span.failed for span in tools),
+            "tokens_in": sum(int(span.attributes.get("input_tokens", 0)) for span in calls),
+            "tokens_out": sum(int(span.attributes.get("output_tokens", 0)) for span in calls),
+            "cost": round(sum(float(span.attributes.get("cost", 0)) for span in calls), 6),
+        }
+
+    def _seconds(self) -> dict[str, float]:
+        """How long each stage took, all its times together, in the order of the first time."""
+        seconds: dict[str, float] = {}
+        for stage, following in zip(self.stages, self.stages[1:], strict=False):
+            took = max(0.0, following.at - stage.at)
+            seconds[stage.name] = seconds.get(stage.name, 0.0) + took
+        return seconds
+
+
+class _Place(NamedTuple):
+    """Where the current task stands."""
+
+    trace: Trace
+    span: int
+
+
+_here: ContextVar[_Place | None] = ContextVar("recado_trace", default=None)
+
+
+@contextmanager
+def followed(trace: Trace) -> Iterator[None]:
+    """Make this the trace of the current task, and of those that it starts, in the block."""
+    token = _here.set(_Place(trace, 0))
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def stage(name: str, detail: str = "") -> None:
+    """Say that the turn under way, if any, begins one of `STAGES`."""
+    here = _here.get()
+    if here is not None:
+        here.trace.stage(name, detail)
+
+
+def outcome(name: str) -> None:
+    """Say what the turn under way has come to."""
+    here = _here.get()
+    if here is not None:
+        here.trace.outcome = name
+
+
+@contextmanager
+def span(name: str, **attributes: Value) -> Iterator[Span]:
+    """Time the block as a piece of work of the turn under way; failed if an exception leaves it.
+
+    A cancellation is no failure. Without a turn the span is nobody's.
+    """
+    here = _here.get()
+    if here is None:
+        yield Span(name, 0, None)
+        return
+    begun, place = here.trace.begin_span(name, here.span)
+    begun.attributes.update(attributes)
+    token = _here.set(_Place(here.trace, place))
+    try:
+        yield begun
+    except Exception:
+        begun.failed = True
+        raise
+    finally:
+        _here.reset(token)
+        begun.ended_at = here.trace.now()
+
+
+def exemplar() -> dict[str, str] | None:
+    """What an observation of a histogram points to: the turn under way, if any."""
+    here = _here.get()
+    return None if here is None else {"request_id": here.trace.request_id}

@@ -1,0 +1,68 @@
+"""How the processes that had this store have ended: the next one finds it out and counts it."""
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import Literal
+
+from daemon.store.database import Database
+
+End = Literal["clean", "forced", "crashed"]
+"""In time; begun, but not finished, so the deadline or a second signal ended it; without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierLives:
+    """What is known of the processes before this one."""
+
+    last_end: End | None = None
+    """None if there was none."""
+    last_stop_seconds: float = 0
+    """How long its stop took; 0 unless it was clean."""
+    ends: dict[str, int] = field(default_factory=dict)
+    """How often a process has ended in which way since the store was made."""
+
+
+class ProcessLife:
+    """The row of the process that has the store. Only the composer calls it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, *, now: float) -> EarlierLives:
+        """Count how the last process ended, and begin the row of this one.
+
+        Raises StoreUnavailable.
+        """
+
+        def verb(connection: sqlite3.Connection) -> EarlierLives:
+            row = connection.execute("SELECT stopping_at, stopped_at FROM process_life").fetchone()
+            end, seconds = _end_of(row) if row else (None, 0.0)
+            connection.execute("UPDATE process_ends SET count = count + 1 WHERE how = ?", (end,))
+            connection.execute(
+                "INSERT OR REPLACE INTO process_life (only, started_at) VALUES (1, ?)", (now,)
+            )
+            ends = dict(connection.execute("SELECT how, count FROM process_ends").fetchall())
+            return EarlierLives(end, seconds, ends)
+
+        return await self._database.write(verb)
+
+    async def stopping(self, *, now: float) -> None:
+        """The stop has begun. Raises StoreUnavailable."""
+        await self._note("stopping_at", now)
+
+    async def stopped(self, *, now: float) -> None:
+        """All is done but closing the store. Raises StoreUnavailable."""
+        await self._note("stopped_at", now)
+
+    async def _note(self, column: Literal["stopping_at", "stopped_at"], now: float) -> None:
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(f"UPDATE process_life SET {column} = ?", (now,))
+
+        await self._database.write(verb)
+
+
+def _end_of(row: tuple[float | None, float | None]) -> tuple[End, float]:
+    stopping_at, stopped_at = row
+    if stopped_at is not None:
+        return "clean", max(0.0, stopped_at - (stopping_at or stopped_at))
+    return ("crashed" if stopping_at is None else "forced"), 0.0

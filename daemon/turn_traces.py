@@ -1,0 +1,127 @@
+"""Following turns: each one's trace is summed up in the log, stored, and exported if wanted.
+
+The chat's task pays for none of it: it hands the trace over when the turn has ended, and a side
+task writes all that wait in one write.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import trio
+
+from daemon.chats.attention import Stopping
+from daemon.errors import StoreUnavailable
+from daemon.ledger import Turn
+from daemon.observe.events import TURN_SUMMARY
+from daemon.observe.logs import Log
+from daemon.observe.tracing import Trace, followed
+from daemon.store.stages import StageRow, Stages
+
+WRITE_SECONDS = 1.0
+"""Stages are written together, at most this often."""
+
+MOST_PENDING = 2_000
+"""Traces that wait for a store which takes none; the oldest are lost then."""
+
+LAST_WRITE_SECONDS = 0.5
+"""How long the traces of the stop may hold it up."""
+
+Export = Callable[[Trace], None]
+"""Takes an ended trace; returns at once and never fails."""
+
+
+class TurnTraces:
+    """Owns the traces of turns from their end until they are stored. Made by the composer."""
+
+    def __init__(
+        self,
+        stages: Stages,
+        log: Log,
+        *,
+        now: Callable[[], float],
+        clock: Callable[[], float],
+        export: Export | None = None,
+    ) -> None:
+        """``now``: the wall clock, Unix seconds; ``clock`` measures durations, in seconds."""
+        self._stages = stages
+        self._log = log
+        self._now = now
+        self._clock = clock
+        self._export = export
+        self._ended: deque[Trace] = deque(maxlen=MOST_PENDING)
+        self._come = trio.Event()
+
+    @contextmanager
+    def follow(self, turn: Turn) -> Iterator[None]:
+        """Trace what the block does for a turn. Only the task of its chat calls it."""
+        trace = Trace(turn.request_id, turn.id, now=self._now(), clock=self._clock)
+        if turn.attempts or turn.state != "open":
+            trace.stage("resumed")
+        else:
+            if turn.messages:
+                trace.stage("window", at=min(turn.messages[0].received_at, turn.opened_at))
+            trace.stage("init", at=turn.opened_at)
+        how = "interrupted"
+        try:
+            with followed(trace):
+                yield
+            how = ""
+        except Exception as error:
+            how = "interrupted" if isinstance(error, Stopping) else "crashed"
+            raise
+        finally:
+            self._take(trace, how)
+
+    async def run(self) -> None:
+        """Store traces, at most once a second. Runs until cancelled; `flush` does the rest."""
+        while True:
+            await self._come.wait()
+            self._come = trio.Event()
+            await self.flush()
+            await trio.sleep(WRITE_SECONDS)
+
+    async def flush(self) -> None:
+        """Store the traces that wait; if the store takes none now, they go on waiting."""
+        traces = list(self._ended)
+        rows = [
+            StageRow(trace.turn_id, stage.name, stage.at, stage.detail)
+            for trace in traces
+            for stage in trace.stages
+        ]
+        if not rows:
+            return
+        try:
+            await self._stages.add(rows)
+        except StoreUnavailable as error:
+            self._log.debug("stages wait for the store", error=str(error))
+            self._come.set()
+            return
+        while self._ended and traces and self._ended[0] in traces:
+            self._ended.popleft()
+
+    def _take(self, trace: Trace, how: str) -> None:
+        trace.end(how)
+        self._log.event(TURN_SUMMARY, turn=trace.request_id, **trace.summary())
+        self._ended.append(trace)
+        self._come.set()
+        if self._export is not None:
+            self._export(trace)
+
+
+@asynccontextmanager
+async def open_turn_traces(
+    stages: Stages,
+    log: Log,
+    *,
+    now: Callable[[], float],
+    clock: Callable[[], float],
+    export: Export | None = None,
+) -> AsyncIterator[TurnTraces]:
+    """Open the traces of turns; what is left at the end of the block is stored, within bounds."""
+    traces = TurnTraces(stages, log, now=now, clock=clock, export=export)
+    try:
+        yield traces
+    finally:
+        with trio.move_on_after(LAST_WRITE_SECONDS, shield=True):
+            await traces.flush()
