@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test format check-format lint types pytest venv lock bench engines crash clean
+.PHONY: help run test format check-format lint types pytest venv lock bench bench-check soak engines crash clean \
+	install install-venv install-files uninstall dist sbom licences
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,8 +41,15 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 
 venv: $(VENV)/dev.stamp  ## build .venv with the development tools
 
-bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md
-	@$(BIN)/python benchmarks/intake.py --write docs/performance.md
+bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md (7 min)
+	@$(BIN)/python benchmarks/run.py
+
+bench-check: $(VENV)/dev.stamp  ## hold what the hot paths execute and allocate to their limits
+	@$(BIN)/python benchmarks/bench_check.py
+
+SOAK_MINUTES ?= 60
+soak: $(VENV)/dev.stamp  ## mixed traffic for SOAK_MINUTES=60: does anything grow?
+	@$(BIN)/python benchmarks/soak.py $(SOAK_MINUTES)
 
 engines: $(VENV)/dev.stamp  ## ask a model server at URL=http://…/v1 (KEY=, MODEL=, FIXTURES=1: docs/engines.md)
 	@RECADO_ENGINE_URL="$(URL)" RECADO_ENGINE_KEY="$(KEY)" RECADO_ENGINE_MODEL="$(MODEL)" \
@@ -70,6 +78,94 @@ lock:  ## resolve pyproject.toml again (needs pip-tools)
 	$(LOCK) --output-file requirements/run.lock pyproject.toml
 	$(LOCK) --extra dev --extra otlp --constraint requirements/run.lock \
 		--output-file requirements/dev.lock pyproject.toml
+	sed -n '/^flit-core==/,/^    # via/p' requirements/dev.lock > requirements/build.lock
+
+# -- as a system service: docs/operating.md ---------------------------------------------------
+DESTDIR ?=
+PREFIX ?= /opt/recado
+BIN_DIR ?= /usr/local/bin
+SHARE_DIR ?= /usr/local/share
+UNIT_DIR ?= /etc/systemd/system
+CATALOG_DIR ?= /usr/lib/systemd/catalog
+CONFIG_DIR ?= /etc/recado
+INSTALLED = $(DESTDIR)$(PREFIX)/venv
+NEW = $(INSTALLED).new
+RECADO ?= $(INSTALLED)/bin/python -m daemon
+COMPLETIONS = \
+	bash:$(SHARE_DIR)/bash-completion/completions/recado \
+	zsh:$(SHARE_DIR)/zsh/site-functions/_recado \
+	fish:$(SHARE_DIR)/fish/vendor_completions.d/recado.fish
+
+install: install-venv install-files  ## as a service below /opt/recado (DESTDIR=, PREFIX=); as root
+	@[ -n "$(DESTDIR)" ] || { systemctl daemon-reload && journalctl --update-catalog; }
+	@echo "installed; next: docs/operating.md, Configure (or, after an upgrade:" \
+		"systemctl restart recado.service)"
+
+# Beside the old one, which is put aside only when the new one is complete: venv.old is the way back.
+# What it is called inside of its scripts is where it will be.
+install-venv:
+	@rm -rf "$(NEW)"
+	@$(PYTHON) -m venv "$(NEW)"
+	@$(NEW)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--require-hashes -r requirements/run.lock -r requirements/build.lock
+	@$(NEW)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--no-deps --no-build-isolation .
+	@$(NEW)/bin/python -m pip uninstall --quiet --yes flit_core
+	@grep -rlIF "$(NEW)" "$(NEW)/bin" "$(NEW)/pyvenv.cfg" | xargs sed -i 's|$(NEW)|$(PREFIX)/venv|g'
+	@$(NEW)/bin/python -m compileall -q -s "$(NEW)" -p "$(PREFIX)/venv" "$(NEW)/lib" || true
+	@rm -rf "$(INSTALLED).old"
+	@[ ! -e "$(INSTALLED)" ] || mv "$(INSTALLED)" "$(INSTALLED).old"
+	@mv "$(NEW)" "$(INSTALLED)"
+
+# A configuration that is there is left alone.
+install-files:
+	@install -d "$(DESTDIR)$(UNIT_DIR)" "$(DESTDIR)$(CATALOG_DIR)" "$(DESTDIR)$(BIN_DIR)" \
+		"$(DESTDIR)$(CONFIG_DIR)"
+	@for unit in recado.service recado.socket; do \
+		sed 's|/opt/recado/|$(PREFIX)/|' systemd/$$unit > "$(DESTDIR)$(UNIT_DIR)/$$unit" && \
+		chmod 644 "$(DESTDIR)$(UNIT_DIR)/$$unit" || exit 1; \
+	done
+	@install -m 644 systemd/recado.catalog "$(DESTDIR)$(CATALOG_DIR)/recado.catalog"
+	@ln -sfn "$(PREFIX)/venv/bin/recado" "$(DESTDIR)$(BIN_DIR)/recado"
+	@for each in $(COMPLETIONS); do \
+		install -d "$$(dirname "$(DESTDIR)$${each#*:}")" && \
+		$(RECADO) completion $${each%%:*} > "$(DESTDIR)$${each#*:}" || exit 1; \
+	done
+	@install -d -m 700 "$(DESTDIR)$(CONFIG_DIR)/credentials"
+	@[ -e "$(DESTDIR)$(CONFIG_DIR)/recado.toml" ] || { \
+		sed 's|^# instructions_file = "config/instructions.md"|instructions_file = "instructions.md"|' \
+			config/recado.toml > "$(DESTDIR)$(CONFIG_DIR)/recado.toml" && \
+		chmod 644 "$(DESTDIR)$(CONFIG_DIR)/recado.toml"; }
+	@[ -e "$(DESTDIR)$(CONFIG_DIR)/instructions.md" ] || \
+		install -m 644 config/instructions.md "$(DESTDIR)$(CONFIG_DIR)/instructions.md"
+
+uninstall:  ## stop and remove the service; configuration and data stay
+	@[ -n "$(DESTDIR)" ] || systemctl disable --now recado.socket recado.service || true
+	@rm -f "$(DESTDIR)$(UNIT_DIR)/recado.service" "$(DESTDIR)$(UNIT_DIR)/recado.socket" \
+		"$(DESTDIR)$(CATALOG_DIR)/recado.catalog" "$(DESTDIR)$(BIN_DIR)/recado"
+	@for each in $(COMPLETIONS); do rm -f "$(DESTDIR)$${each#*:}"; done
+	@rm -rf "$(INSTALLED)" "$(INSTALLED).old" "$(NEW)"
+	@rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(PREFIX)" 2>/dev/null || true
+	@[ -n "$(DESTDIR)" ] || { systemctl daemon-reload && journalctl --update-catalog; }
+	@echo "left: $(DESTDIR)$(CONFIG_DIR) and $(DESTDIR)/var/lib/recado"
+
+# -- what is passed on ------------------------------------------------------------------------
+# Both come out the same from the same files, whenever and wherever they are made.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1577836800)
+
+dist: $(VENV)/dev.stamp  ## wheel and source distribution into dist/
+	@mkdir -p dist
+	@$(BIN)/python -c 'from flit_core import buildapi; print(buildapi.build_sdist("dist")); \
+		print(buildapi.build_wheel("dist"))'
+
+sbom: $(VENV)/dev.stamp  ## the packages of run.lock with their hashes, as CycloneDX, into dist/
+	@mkdir -p dist
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/recado.cdx.json requirements/run.lock
+	@echo dist/recado.cdx.json
+
+licences: $(VENV)/dev.stamp  ## docs/licences.md, from what the packages of run.lock say
+	@$(BIN)/python requirements/licences.py > docs/licences.md
 
 clean:  ## remove what make built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

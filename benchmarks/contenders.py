@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -147,7 +148,7 @@ def running(contender: Contender, folder: Path) -> Iterator[Server]:
 
     Raises RuntimeError, with the end of its output, if it does not come to listen.
     """
-    port = _free_port()
+    port = free_port()
     environ = {**os.environ, "NODE_ENV": "production"}
     for name, value in (contender.environ or {}).items():
         environ[name] = value.replace("PORT", str(port))
@@ -184,7 +185,12 @@ def stored_messages(folder: Path) -> int:
         return count
 
 
-def _free_port() -> int:
+def end_in_order() -> None:
+    """Let SIGTERM end this process as an exit would, so that what it has started ends too."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+
+
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

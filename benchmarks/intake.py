@@ -3,26 +3,21 @@
 One run on one machine: in each round every server is measured for a moment at each number of
 connections, one after the other, so that what else the machine does falls on all of them. Ratios
 are taken within a round, and of all figures the median over the rounds is shown.
-
-Usage: python benchmarks/intake.py [--quick] [--rounds N] [--write docs/performance.md]
 """
 
-import argparse
 import itertools
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from contenders import (
-    BUILD,
     HERE,
-    Contender,
     Server,
     all_contenders,
     install,
@@ -30,9 +25,9 @@ from contenders import (
     stored_messages,
 )
 from disk import GroupCommits, flushes_per_second, group_commits
+from intake_report import DISK, Measurement
 from load import CHATS, Load
 from machine import busy_seconds
-from report import DISK, Measurement, page, table
 
 CONNECTIONS = (1, 16, 64)
 
@@ -48,7 +43,7 @@ class Plan:
     """For each server before the first round: what is imported, compiled or subscribed late."""
 
 
-USUAL = Plan(rounds=5, seconds=1.3, warm_up=2)
+USUAL = Plan(rounds=4, seconds=1, warm_up=1)
 QUICK = Plan(rounds=2, seconds=0.4, warm_up=0.5)
 
 
@@ -109,50 +104,31 @@ class Bench:
         return load
 
 
-def measure(plan: Plan, contenders: list[Contender]) -> Bench:
+def measure(*, quick: bool, folder: Path) -> dict[str, Any]:
     """Run the whole benchmark. Raises RuntimeError if a server fails or lost what it answered."""
-    BUILD.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=BUILD) as name:
-        folder = Path(name)
-        with ExitStack() as stack:
-            servers = []
-            for contender in contenders:
-                own = folder / contender.name
-                own.mkdir()
-                servers.append(stack.enter_context(running(contender, own)))
-            bench = Bench(servers, stack.enter_context(group_commits(folder)), folder)
-            bench.warm_up(plan.warm_up)
-            for number in range(plan.rounds):
-                print(f"round {number + 1} of {plan.rounds}", file=sys.stderr)
-                bench.round(number, plan.seconds)
-        for contender in contenders:
-            if contender.environ is not None:
-                stored = stored_messages(folder / contender.name)
-                answered = bench.answered[contender.name]
-                if stored != answered:
-                    raise RuntimeError(f"{contender.name}: {answered} answered, {stored} stored")
-    return bench
-
-
-def main() -> None:
-    """Read the command line, measure, print, and write the page if asked."""
-    parser = argparse.ArgumentParser(description="Webhooks a second, beside the alternatives.")
-    parser.add_argument("--quick", action="store_true", help="half a minute, for a first look")
-    parser.add_argument("--rounds", type=int, help=f"instead of {USUAL.rounds}")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="write this Markdown page")
-    chosen = parser.parse_args()
-    plan = QUICK if chosen.quick else USUAL
-    if chosen.rounds:
-        plan = Plan(max(1, chosen.rounds), plan.seconds, plan.warm_up)
+    plan = QUICK if quick else USUAL
     missing = install()
     contenders = [one for one in all_contenders() if one.name not in missing]
-    bench = measure(plan, contenders)
-    print(table(bench.measurements))
-    if chosen.write:
-        chosen.write.write_text(
-            page(bench.measurements, bench.flushes, seconds=plan.seconds, chats=CHATS), "utf-8"
-        )
-
-
-if __name__ == "__main__":
-    main()
+    with ExitStack() as stack:
+        servers = []
+        for contender in contenders:
+            own = folder / contender.name
+            own.mkdir()
+            servers.append(stack.enter_context(running(contender, own)))
+        bench = Bench(servers, stack.enter_context(group_commits(folder)), folder)
+        bench.warm_up(plan.warm_up)
+        for number in range(plan.rounds):
+            print(f"  round {number + 1} of {plan.rounds}", file=sys.stderr)
+            bench.round(number, plan.seconds)
+    for contender in contenders:
+        if contender.environ is not None:
+            stored = stored_messages(folder / contender.name)
+            answered = bench.answered[contender.name]
+            if stored != answered:
+                raise RuntimeError(f"{contender.name}: {answered} answered, {stored} stored")
+    return {
+        "measurements": [asdict(one) for one in bench.measurements],
+        "flushes": bench.flushes,
+        "seconds": plan.seconds,
+        "chats": CHATS,
+    }

@@ -17,26 +17,65 @@ CONFIG_OPTION = click.option(
 )
 
 
-@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
+EXAMPLE = """\b
+Example:
+  recado sandbox
+  recado check && recado run
+  recado unanswered
+  recado COMMAND --help
+"""
+
+RUN_EXAMPLE = """\b
+Example:
+  recado run --config /etc/recado/recado.toml
+  kill -HUP PID    reads configuration, instructions and tools again
+  kill -TERM PID   stops within shutdown.deadline_seconds
+"""
+
+SANDBOX_EXAMPLE = """\b
+Example:
+  recado sandbox
+  RECADO_LANGUAGE=en RECADO_WEB__PORT=9090 recado sandbox
+"""
+
+CHECK_EXAMPLE = """\b
+Example:
+  recado check --config new.toml && systemctl reload recado
+  recado check --online --json | jq '.[] | select(.level == "error")'
+"""
+
+
+@click.group(
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXAMPLE,
+)
 @click.version_option(__version__, prog_name="recado")
 def main() -> None:
     """Answer a WhatsApp number with an assistant that people can rely on.
 
-    Exit status: 0 after a clean stop, 1 after a forced stop or a crash, 2 for a configuration or
-    store that cannot be used.
+    `recado sandbox` shows it without any key; `recado run` is the daemon. The other commands work
+    beside it, on its store or on the Whapi channel.
+
+    Exit status of the daemon: 0 after a clean stop, 1 after a forced stop or a crash, 2 for a
+    configuration or store that cannot be used. Of a command: 0 done, 1 it did not work now or has
+    found something, 2 usage, configuration or store are wrong.
     """
 
 
-@main.command(name="run")
+@main.command(name="run", epilog=RUN_EXAMPLE)
 @CONFIG_OPTION
 def run_command(config: Path | None) -> None:
-    """Run the daemon against Whapi and the model server."""
+    """Run the daemon against Whapi and the model server, until it is told to stop.
+
+    It needs whapi.token and assistant.api_key; all settings are in docs/settings.md.
+    """
     from daemon.startup import start  # noqa: PLC0415 - the help needs none of it
 
     sys.exit(start(config, environ=os.environ, cwd=Path.cwd(), sandbox=False))
 
 
-@main.command(name="sandbox")
+@main.command(name="sandbox", epilog=SANDBOX_EXAMPLE)
 @CONFIG_OPTION
 def sandbox_command(config: Path | None) -> None:
     """Run the daemon against simulators, with a phone to write from. No keys needed."""
@@ -45,7 +84,7 @@ def sandbox_command(config: Path | None) -> None:
     sys.exit(start(config, environ=os.environ, cwd=Path.cwd(), sandbox=True))
 
 
-@main.command(name="check")
+@main.command(name="check", epilog=CHECK_EXAMPLE)
 @CONFIG_OPTION
 @click.option("--online", is_flag=True, help="Also ask Whapi and the model server.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")

@@ -1,7 +1,7 @@
 """The one nursery: what is started in which order, and how it stops."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import trio
@@ -14,19 +14,23 @@ from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
 from daemon.composition import OpenDependencies, World, open_dependencies, secret_text
 from daemon.errors import StoreUnavailable
-from daemon.housekeeping import Figures, keep_figures, keep_sweeping
+from daemon.housekeeping.figures import Figures
+from daemon.housekeeping.life import Life
+from daemon.housekeeping.start import start_housekeeping
 from daemon.observe.events import STARTED, STOPPED, STOPPING, UNEXPECTED_ERROR
 from daemon.observe.faults import counted_faults
 from daemon.observe.logs import Log
-from daemon.observe.metrics import Metrics
 from daemon.recovery import recover, resume_windows
-from daemon.retention import keep_media, keep_retention, keep_sent_files
+from daemon.reloading import Reloader
 from daemon.running import RunningDaemon
 from daemon.settings import Settings, model_names
+from daemon.status import keep_status, signs_of_life
 from daemon.store.kept_files import AUDIO_FOLDER
 from daemon.supervisor import supervise
 from daemon.system.deadline import Deadline
-from daemon.system.signals import stop_signals
+from daemon.system.signals import hangup_signal, stop_signals
+from daemon.system.watchdog import keep_feeding
+from daemon.watched import Watched
 from daemon.web.dashboard.dashboard import register_dashboard
 from daemon.web.edge import answered_at_once, create_edge
 from daemon.web.facade import EdgeSettings
@@ -50,16 +54,21 @@ async def run(
     are answered. Raises SettingsError, ToolError or StoreError before anything is served;
     afterwards an exception means a crash.
     """
-    async with open_needs(settings, world) as needs, trio.open_nursery() as nursery:
+    async with (
+        open_needs(settings, world) as needs,
+        _remembered(Life(needs)) as life,
+        trio.open_nursery() as nursery,
+    ):
         chats = ChatRegistry(needs)
         figures = Figures()
         intake = Intake(needs, chats)
+        reloader = Reloader(settings, needs, chats, read=world.read_settings, notify=world.notify)
         daemon = RunningDaemon(settings, needs, chats=chats, intake=intake, figures=figures)
         http = _Http(settings, world, daemon)
         deadline = Deadline(settings.shutdown.deadline_seconds, abandoned=daemon.abandoned)
         side = partial(_start_side_task, nursery, world)
         after = settings.recovery.delay_seconds
-        _publish(needs.metrics, chats, figures)
+        _publish(needs, chats, figures, daemon.watch)
 
         with _signals(world, deadline), counted_faults(world.log, world.metrics):
             # The start, in order: each line may rely on those above it.
@@ -67,14 +76,11 @@ async def run(
             await nursery.start(needs.attachments.run, name="files")
             await nursery.start(_run_chats, chats, world.log, name="chats")
             side("live log", daemon.watch.live.run)
-            side("figures", keep_figures, needs, figures)
+            await life.begin()
             side("samples", daemon.watch.sampler.run)
-            side("retention", keep_retention, needs, settings.retention.event_days)
-            side("sent files", keep_sent_files, needs, settings.retention.audio_hours)
+            start_housekeeping(side, settings, needs, chats, figures)
             limit, report = settings.recovery.timeout_seconds, daemon.recovery
-            side("old files", keep_media, needs, settings.retention.media_days)
             side("recovery", recover, needs, chats, after, limit, report)
-            side("sweep", keep_sweeping, needs, chats, after)
             report.waiting = await resume_windows(needs, chats)
             urls = await nursery.start(http.run, name="http")
             side("channel watch", watch_channel, needs, chats, settings.whapi.check_seconds)
@@ -82,6 +88,10 @@ async def run(
             side("models", report_models, needs.engine, model_names(settings), world.log, world.now)
             daemon.opened(urls)
             world.notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
+            side("reload", reloader.run, world.reload)
+            side("status", keep_status, needs, chats, figures, urls, reloader, world.notify)
+            signs = signs_of_life(needs.store, chats, http_is_open=lambda: http.is_open)
+            side("watchdog", keep_feeding, world.watchdog_seconds, signs, world.notify, world.log)
             world.log.event(
                 STARTED,
                 version=__version__,
@@ -97,6 +107,7 @@ async def run(
             daemon.phase = "stopping"
             world.notify("STOPPING=1")
             world.log.event(STOPPING)
+            nursery.start_soon(life.stopping, name="stop noted")
             stop_began = world.clock()
             with trio.move_on_after(settings.shutdown.deadline_seconds * GRACE_SHARE):
                 http.stop.set()
@@ -128,6 +139,8 @@ class _Http:
     def __init__(self, settings: Settings, world: World, daemon: RunningDaemon) -> None:
         self.stop = trio.Event()
         self.stopped = trio.Event()
+        self.is_open = False
+        """True while clients are accepted and answered."""
         self._settings = settings
         self._world = world
         self._daemon = daemon
@@ -135,7 +148,11 @@ class _Http:
     async def run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
         """Serve until `stop` is set and requests in flight are finished, or cancelled."""
         with _core_task(self._world.log):
-            await self._serve(task_status)
+            self.is_open = True
+            try:
+                await self._serve(task_status)
+            finally:
+                self.is_open = False
 
     async def _serve(self, task_status: trio.TaskStatus[list[str]]) -> None:
         settings, log = self._settings, self._world.log
@@ -176,11 +193,19 @@ def bind_address(settings: Settings) -> str:
 
 @contextmanager
 def _signals(world: World, deadline: Deadline) -> Iterator[None]:
-    """Stop at SIGTERM and SIGINT, if the process is ours."""
+    """Stop at SIGTERM and SIGINT, reload at SIGHUP, if the process is ours."""
     if not world.handle_signals:
         yield
         return
-    with stop_signals(world.stop.set, arm_deadline=deadline.arm):
+
+    def hang_up() -> None:
+        deadline.arm()
+        world.stop.set()
+
+    with (
+        stop_signals(world.stop.set, arm_deadline=deadline.arm),
+        hangup_signal(world.reload.ring, stop=hang_up),
+    ):
         yield
 
 
@@ -209,8 +234,16 @@ def _core_task(log: Log) -> Iterator[None]:
         raise
 
 
-def _publish(metrics: Metrics, chats: ChatRegistry, figures: Figures) -> None:
+@asynccontextmanager
+async def _remembered(life: Life) -> AsyncIterator[Life]:
+    """Note the end of a block that no exception has left."""
+    yield life
+    await life.stopped()
+
+
+def _publish(needs: Dependencies, chats: ChatRegistry, figures: Figures, watch: Watched) -> None:
     """Let the gauges be read when they are scraped."""
+    metrics = needs.metrics
     metrics.read_active(
         chats=lambda: chats.statistics().chats,
         windows=lambda: chats.statistics().windows,
@@ -219,4 +252,15 @@ def _publish(metrics: Metrics, chats: ChatRegistry, figures: Figures) -> None:
     metrics.read_backlog(
         oldest_unanswered=lambda: figures.oldest_unanswered,
         outbox_rows=lambda state: figures.outbox.get(state, 0),
+    )
+    metrics.vitals.read_queue(
+        messages=lambda state: figures.queue.get(state, 0),
+        dead_letters=lambda: figures.dead_letters,
+    )
+    metrics.vitals.read_state(
+        breakers={
+            "model": lambda: needs.model_breaker.is_open,
+            "channel": lambda: bool(needs.channel.trouble),
+        },
+        clients=lambda: watch.live.readers,
     )

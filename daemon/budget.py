@@ -58,6 +58,8 @@ class Budget:
     price: Price = Price()
     answer_tokens: int = 2000
     """What the output of a call is taken to be before it is made."""
+    currency: str = "USD"
+    """Only shown."""
 
 
 NO_LIMITS = Budget()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from daemon.composition import read_instructions
 from daemon.errors import SettingsError, ToolError, ValidatorError
+from daemon.guidance_loading import read_instructions
 from daemon.settings import Settings, missing_keys
 from daemon.settings_sources import load_settings
 from daemon.tools import builtin

@@ -5,48 +5,41 @@ import hmac
 import importlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import trio
 from pydantic import SecretStr
 
 from daemon.assistant.engine import Engine
 from daemon.assistant.responses import open_responses_engine
-from daemon.assistant.wire import compacts
-from daemon.brakes import BrakeRules
 from daemon.breaker import Breaker
-from daemon.budget import Budget, Price
-from daemon.chat_policy import policy_of
 from daemon.chats.channel import Channel
 from daemon.chats.channel_state import ChannelState
 from daemon.chats.chat_info import ChatInfoCache
 from daemon.chats.chat_labels import ChatLabels
-from daemon.chats.dependencies import ChatRules, Dependencies
-from daemon.chats.escalation import EscalationRules
-from daemon.errors import SettingsError
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.guidance import Guide
+from daemon.chats.turn_traces import open_turn_traces
+from daemon.errors import SettingsError, StoreError
+from daemon.guidance_loading import load_guidance
 from daemon.media_opening import open_attachments
 from daemon.model import ChatKey
 from daemon.observe.events import EXTERNAL_CALL
 from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
 from daemon.settings import Settings
-from daemon.store.store import open_store
-from daemon.system.notify import Notify
-from daemon.texts import texts
-from daemon.tools import builtin
-from daemon.tools.toolbox import Toolbox, load_tools
-from daemon.validation.builtin import in_order
-from daemon.validation.loading import load_validators
+from daemon.store.store import Store, open_store
+from daemon.system.authorities import authorities
+from daemon.system.notify import Notify, keep_extending
+from daemon.system.signals import Bell
+from daemon.trace_opening import open_trace_export
 from daemon.voice_opening import open_voice
 from daemon.whapi.client import open_whapi
-from daemon.whapi.wire import chat_id
-from daemon.window import WindowRules
 
 HASHES_KEPT = 2000
 """Chats whose name for the log and the model's provider is remembered."""
@@ -75,6 +68,13 @@ class World:
     """False where the process belongs to somebody else, such as a test."""
     stop: trio.Event = field(default_factory=trio.Event)
     """Set to stop the daemon; signals do that too."""
+    reload: Bell = field(default_factory=Bell)
+    """Rung to have the configuration read again; a signal does that too."""
+    read_settings: Callable[[], Settings] | None = None
+    """Reads the configuration again, in a thread; None: there is nothing to read. It raises
+    SettingsError."""
+    watchdog_seconds: float | None = None
+    """How long systemd waits for a sign of life; None: it waits for none."""
     phone_url: str = ""
     """Origin of the simulated phone beside the dashboard; empty outside the sandbox."""
 
@@ -85,33 +85,29 @@ OpenDependencies = Callable[[Settings, World], AbstractAsyncContextManager[Depen
 @asynccontextmanager
 async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[Dependencies]:
     """Open everything that chats work with; closed in reverse order at the end of the block."""
-    toolbox = Toolbox(
-        [*builtin.ALL, *load_tools(settings.tools.modules, settings.tools.folder)],
-        disabled=settings.tools.disabled,
-        on_fault=lambda name, error: world.log.warning(
-            "tool raised an error", tool=name, exc_info=error
-        ),
-    )
-    validators = in_order(
-        load_validators(settings.validators.modules), disabled=settings.validators.disabled
-    )
-    world.metrics.expect_validators(validator.name for validator in validators)
-    rules = chat_rules(settings, read_instructions(settings.assistant.instructions_file))
+    guidance = load_guidance(settings, world.log)
+    world.metrics.expect_validators(validator.name for validator in guidance.validators)
+    rules = guidance.rules
     channel = Channel(per_minute=rules.messages_per_minute if rules.typing else 0, log=world.log)
     async with (
-        open_store(settings.data_dir, clock=world.clock, meter=_StoreMeter(world.metrics)) as store,
+        _open_store_patiently(settings, world) as store,
         open_whapi(
             api_url=settings.whapi.api_url,
             token=secret_text(settings.whapi.token),
             timeout_seconds=settings.whapi.timeout_seconds,
             rng=world.random,
             observe=partial(_observe_upstream, world, "whapi"),
+            tls=authorities(),
         ) as gateway,
         open_engine(settings, world.random) as engine,
         open_voice(settings) as speech,
         open_attachments(
             settings, store, log=world.log, metrics=world.metrics, now=world.now
         ) as attachments,
+        open_trace_export(settings) as export,
+        open_turn_traces(
+            store.stages, world.log, now=world.now, clock=world.clock, export=export
+        ) as traces,
     ):
         contact_hash = lru_cache(HASHES_KEPT)(_contact_hash(settings.data_dir))
         world.log.hash_chats(contact_hash)
@@ -120,22 +116,20 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             engine=engine,
             gateway=gateway,
             chat_info=ChatInfoCache(gateway, world.log),
-            toolbox=toolbox,
-            validators=validators,
-            rules=rules,
+            guide=Guide(guidance),
             attachments=attachments,
             channel=channel,
             channel_state=ChannelState(
                 channel, log=world.log, metrics=world.metrics, now=world.now
             ),
             labels=ChatLabels(gateway),
+            traces=traces,
             model_breaker=Breaker(
                 threshold=BREAKER_FAILURES,
                 base_seconds=BREAKER_BASE_SECONDS,
                 cap_seconds=BREAKER_CAP_SECONDS,
             ),
             run_slots=trio.CapacityLimiter(settings.assistant.max_concurrent_runs),
-            texts=texts(settings.language, settings.texts.model_dump()),
             log=world.log,
             metrics=world.metrics,
             now=world.now,
@@ -143,6 +137,24 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             contact_hash=contact_hash,
             speech=speech,
         )
+
+
+@asynccontextmanager
+async def _open_store_patiently(settings: Settings, world: World) -> AsyncIterator[Store]:
+    """Open the store, and have systemd wait for it as long as it takes."""
+    opening = open_store(settings.data_dir, clock=world.clock, meter=_StoreMeter(world.metrics))
+    async with AsyncExitStack() as opened:
+        store: Store | StoreError
+        async with trio.open_nursery() as beside:
+            beside.start_soon(keep_extending, world.notify, name="long start")
+            try:
+                store = await opened.enter_async_context(opening)
+            except StoreError as error:  # raised outside of this nursery, which would group it
+                store = error
+            beside.cancel_scope.cancel()
+        if isinstance(store, StoreError):
+            raise store
+        yield store
 
 
 def open_engine(settings: Settings, rng: Random) -> AbstractAsyncContextManager[Engine]:
@@ -172,96 +184,6 @@ def open_engine(settings: Settings, rng: Random) -> AbstractAsyncContextManager[
         options=_model_options(settings),
         told_by_webhook=assistant.webhook_secret is not None,
     )
-
-
-def chat_rules(settings: Settings, instructions: str) -> ChatRules:
-    """The settings that chats go by, in seconds."""
-    buffer = settings.buffer
-    server_compacts = settings.assistant.compaction == "auto" and compacts(
-        settings.assistant.base_url, settings.assistant.model
-    )
-    sums_up = settings.assistant.compaction != "drop" and not server_compacts
-    return ChatRules(
-        instructions=instructions,
-        language=settings.language,
-        zone=ZoneInfo(settings.timezone),
-        window=WindowRules(
-            text_seconds=buffer.window_seconds,
-            voice_seconds=buffer.voice_seconds,
-            typing_seconds=buffer.typing_seconds,
-            stop_seconds=buffer.stop_seconds,
-            max_wait_seconds=buffer.max_wait_seconds,
-            max_messages=buffer.max_messages,
-        ),
-        idle_seconds=buffer.idle_seconds,
-        run_timeout_seconds=settings.assistant.run_timeout_seconds,
-        max_tool_rounds=settings.assistant.max_tool_rounds,
-        history_tokens=settings.assistant.history_tokens,
-        compaction="summary" if sums_up else "drop",
-        server_compacts=server_compacts,
-        import_messages=settings.history.import_messages,
-        pause_seconds=settings.takeover.pause_minutes * 60,
-        max_age_seconds=settings.recovery.max_age_hours * 3600,
-        messages_per_minute=settings.delivery.messages_per_minute,
-        policy=policy_of(settings),
-        answer_calls=settings.replies.answer_calls,
-        group_quote=settings.groups.quote,
-        group_lines=settings.groups.context_messages,
-        typing=settings.delivery.typing,
-        link_preview=settings.delivery.link_preview,
-        spoken_characters=settings.voice.max_characters,
-        files_folder=settings.tools.files_folder,
-        read_receipts=settings.delivery.read_receipts,
-        presence=settings.presence.enabled,
-        budget=_budget(settings),
-        brakes=_brakes(settings),
-        escalation=EscalationRules(
-            chat=chat_id(settings.escalation.chat),
-            label=settings.escalation.label,
-            pause_seconds=60
-            * max(settings.escalation.pause_minutes, settings.takeover.pause_minutes),
-        ),
-    )
-
-
-def _budget(settings: Settings) -> Budget:
-    budget = settings.budget
-    return Budget(
-        contact_tokens=budget.contact_tokens,
-        contact_cost=budget.contact_cost,
-        total_tokens=budget.total_tokens,
-        total_cost=budget.total_cost,
-        price=Price(**budget.prices.get(settings.assistant.model, {})),
-        answer_tokens=budget.answer_tokens,
-    )
-
-
-def _brakes(settings: Settings) -> BrakeRules:
-    brakes = settings.brakes
-    return BrakeRules(
-        turns_per_minute=brakes.turns_per_minute,
-        loop_answers=brakes.loop_answers,
-        loop_seconds=brakes.loop_seconds,
-        loop_reply_seconds=brakes.loop_reply_seconds,
-        repeats=brakes.repeats,
-        repeat_seconds=brakes.repeat_minutes * 60,
-        pause_seconds=brakes.pause_minutes * 60,
-    )
-
-
-def read_instructions(path: Path) -> str:
-    """What the model is told to be; empty if there is no such file.
-
-    A file that the configuration names must exist, which reading the configuration has checked.
-    Raises SettingsError, naming the file, if it cannot be read.
-    """
-    try:
-        return path.read_text("utf-8").strip()
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError([f"assistant.instructions_file: cannot read {path}: {why}"]) from error
 
 
 class _StoreMeter:

@@ -51,6 +51,8 @@ class Accepted:
     duplicates: int = 0
     echoed: tuple[ChatKey, ...] = ()
     """The chats of messages that are our own sends coming back, one entry each."""
+    verdicts: tuple[str, ...] = ()
+    """Why each of its messages is ignored; empty for those that are answered."""
     fates: tuple[SendFate, ...] = ()
     """What its statuses, or earlier ones that waited for the id of their send, newly say."""
 

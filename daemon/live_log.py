@@ -84,6 +84,11 @@ class LiveLog:
         self._feeds.add(feed)
         return feed
 
+    @property
+    def readers(self) -> int:
+        """How many follow the lines now."""
+        return len(self._feeds)
+
     def drop(self, feed: Feed) -> None:
         """Collect for that reader no more."""
         self._feeds.discard(feed)

@@ -18,6 +18,7 @@ from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
 from daemon.settings import Settings
 from daemon.store.store import Store
+from daemon.system.authorities import authorities
 
 MEGABYTE = 1024 * 1024
 
@@ -40,7 +41,7 @@ async def open_attachments(
         raise SettingsError([f"whapi.api_url: {error}"]) from error
     hear = _transcriber(settings)
     try:
-        async with open_downloader(rules) as downloader:
+        async with open_downloader(rules, tls=authorities()) as downloader:
             yield Attachments(
                 store.media,
                 attachment_rules(settings),

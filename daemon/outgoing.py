@@ -6,7 +6,7 @@ documentation of the Cloud API gives them for the same messages (interactive mes
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -149,6 +149,17 @@ def shown_line(kind: str, body: str, payload: Mapping[str, Any]) -> str:
 
 
 # -- making --------------------------------------------------------------------------------------
+
+
+def mentioning(part: NewPart, person: str) -> NewPart:
+    """Begin a text with the mention of a person, so that WhatsApp tells them of it.
+
+    ``person``: digits, or an id ``…@lid``. WhatsApp shows a mention where the text has its digits
+    after an @, as the name that each reader knows the person by.
+    """
+    sign = f"@{person.partition('@')[0]}"
+    body = part.body if sign in part.body else f"{sign} {part.body}"
+    return replace(part, body=body, payload={**part.payload, "mentions": [person]})
 
 
 def media_part(

@@ -17,8 +17,10 @@ UNNAMED_SECONDS = 3600.0
 DAY_SECONDS = 24 * 3600.0
 
 
-async def keep_retention(needs: Dependencies, event_days: float) -> None:
-    """Drop raw webhook events older than ``event_days``, at once and then every hour.
+async def keep_retention(
+    needs: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Drop raw webhook events older than ``event_days``, at once and then every so often.
 
     0 keeps them for good, but for those that were to disappear. Runs until cancelled.
     """
@@ -27,11 +29,31 @@ async def keep_retention(needs: Dependencies, event_days: float) -> None:
             await drop_old_events(needs, event_days=event_days)
         except StoreUnavailable as error:
             needs.log.warning("old events not dropped", error=str(error))
-        await trio.sleep(INTERVAL_SECONDS)
+        await trio.sleep(every_seconds)
 
 
-async def keep_sent_files(needs: Dependencies, audio_hours: float) -> None:
-    """Delete sent voice notes and files older than ``audio_hours``, at once and then every hour.
+async def keep_stages(
+    needs: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Delete the stages of turns older than ``event_days``, at once and then every so often.
+
+    0 keeps them for good. Runs until cancelled.
+    """
+    while event_days:
+        before = needs.now() - event_days * DAY_SECONDS
+        try:
+            while await needs.store.stages.drop_old(before=before):
+                pass
+        except StoreUnavailable as error:
+            needs.log.warning("old stages not deleted", error=str(error))
+        await trio.sleep(every_seconds)
+    await trio.sleep_forever()
+
+
+async def keep_sent_files(
+    needs: Dependencies, audio_hours: float, every_seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Delete sent voice notes and files older than ``audio_hours``, again and again.
 
     0 keeps them for good. Runs until cancelled.
     """
@@ -40,7 +62,7 @@ async def keep_sent_files(needs: Dependencies, audio_hours: float) -> None:
             await drop_sent_files(needs, audio_hours=audio_hours)
         except (StoreUnavailable, OSError) as error:
             needs.log.warning("old voice notes not deleted", error=str(error))
-        await trio.sleep(INTERVAL_SECONDS)
+        await trio.sleep(every_seconds)
     await trio.sleep_forever()
 
 
@@ -54,8 +76,10 @@ async def drop_sent_files(needs: Dependencies, *, audio_hours: float) -> int:
     return dropped
 
 
-async def keep_media(needs: Dependencies, media_days: float) -> None:
-    """Delete files that people sent more than ``media_days`` ago, at once and then every hour.
+async def keep_media(
+    needs: Dependencies, media_days: float, every_seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Delete files that people sent more than ``media_days`` ago, at once and then every so often.
 
     0 keeps them for good, but for those that were to disappear. Runs until cancelled.
     """
@@ -64,7 +88,7 @@ async def keep_media(needs: Dependencies, media_days: float) -> None:
             await drop_media(needs, media_days=media_days)
         except (StoreUnavailable, OSError) as error:
             needs.log.warning("old files not deleted", error=str(error))
-        await trio.sleep(INTERVAL_SECONDS)
+        await trio.sleep(every_seconds)
 
 
 async def drop_media(needs: Dependencies, *, media_days: float) -> int:

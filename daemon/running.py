@@ -8,10 +8,11 @@ from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
 from daemon.desk import ChatDesk
-from daemon.housekeeping import Figures
+from daemon.housekeeping.figures import Figures
 from daemon.observe.redaction import mask_numbers
 from daemon.recovery import RecoveryReport
 from daemon.settings import Settings
+from daemon.system.memory import MemoryTrace, resident_bytes
 from daemon.watched import Watched
 from daemon.web.asgi import iso_utc
 from daemon.whapi.wire import chat_id
@@ -41,6 +42,7 @@ class RunningDaemon:
         """``initializing``, ``ready`` or ``stopping``."""
         self.port = settings.web.port
         self._settings = settings
+        self._needs = needs
         self._store = needs.store
         self._metrics = needs.metrics
         self._engine = needs.engine
@@ -55,6 +57,7 @@ class RunningDaemon:
             needs, settings.dashboard, chats=chats, figures=figures, phase=lambda: self.phase
         )
         """What the dashboard asks."""
+        self._memory_trace = MemoryTrace()
         self.recovery = RecoveryReport(began_at=needs.now())
         self.desk = ChatDesk(needs, chats, settings.data_dir)
         self.workbench = RunningWorkbench(
@@ -62,7 +65,6 @@ class RunningDaemon:
             chats,
             live=self.desk.live,
             recovery=self.recovery,
-            budget=settings.budget,
             data_dir=settings.data_dir,
         )
 
@@ -169,9 +171,8 @@ class RunningDaemon:
 
     async def pause(self, chat: str, minutes: float | None) -> int:
         """Keep the bot out of a chat; see the protocol."""
-        if minutes is None:
-            minutes = self._settings.takeover.pause_minutes
-        return await self._set_pause(chat, self._now() + minutes * 60)
+        seconds = self._needs.rules.pause_seconds if minutes is None else minutes * 60
+        return await self._set_pause(chat, self._now() + seconds)
 
     async def resume(self, chat: str) -> int:
         """Let the bot answer in a chat again."""
@@ -186,6 +187,16 @@ class RunningDaemon:
     def metrics(self, accept_header: str) -> tuple[bytes, str]:
         """The metrics and their content type."""
         return self._metrics.render(accept_header)
+
+    def trace_memory(self) -> dict[str, object]:
+        """Begin to watch where memory is allocated; the next times, what has grown since."""
+        grown = self._memory_trace.grown()
+        self._memory_trace.begin()
+        return {"watching": True, "resident_bytes": resident_bytes(), "grown": grown}
+
+    def end_memory_trace(self) -> None:
+        """Watch allocations no more."""
+        self._memory_trace.end()
 
     def _threads(self) -> dict[str, int]:
         return {

@@ -3,7 +3,7 @@
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -160,9 +160,19 @@ def with_voice(settings: Settings) -> Settings:
     return settings.model_copy(update={"voice": voice})
 
 
+def _furnished(settings: Settings) -> Settings:
+    """The settings with the example tools and with voice."""
+    return with_voice(with_example_tools(settings, EXAMPLE_TOOLS))
+
+
+def _read_again(read: Callable[[], Settings] | None, outside: Simulators) -> Settings:
+    """Read the configuration for a reload, and make it the sandbox's."""
+    return sandbox_settings(_furnished(read() if read else Settings()), outside)
+
+
 async def run_sandbox(settings: Settings, world: World) -> None:
     """Run the daemon in the sandbox until it is told to stop. Raises what `run` raises."""
-    settings = with_voice(with_example_tools(settings, EXAMPLE_TOOLS))
+    settings = _furnished(settings)
     secrets = settings.web.webhook_secret
     async with (
         simulators(
@@ -174,7 +184,11 @@ async def run_sandbox(settings: Settings, world: World) -> None:
         ) as outside,
         trio.open_nursery() as nursery,
     ):
-        shown = replace(world, phone_url=outside.gateway_url)
+        shown = replace(
+            world,
+            phone_url=outside.gateway_url,
+            read_settings=partial(_read_again, world.read_settings, outside),
+        )
         add_switches(outside, os.environ)
         outside.gateway.phone.language = settings.language
         urls = await nursery.start(run, sandbox_settings(settings, outside), shown, name="daemon")

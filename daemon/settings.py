@@ -18,7 +18,11 @@ from daemon.settings_chats import (
     ReplySettings,
 )
 from daemon.settings_media import MediaSettings, VoiceSettings
-from daemon.settings_operation import DashboardSettings
+from daemon.settings_operation import (
+    DashboardSettings,
+    HousekeepingSettings,
+    TracingSettings,
+)
 from daemon.settings_rules import (
     FilePath,
     Rule,
@@ -90,6 +94,8 @@ class Settings(Section):
     brakes: BrakeSettings = BrakeSettings()
     recovery: RecoverySettings = RecoverySettings()
     retention: RetentionSettings = RetentionSettings()
+    housekeeping: HousekeepingSettings = HousekeepingSettings()
+    tracing: TracingSettings = TracingSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     texts: TextSettings = TextSettings()
 

@@ -23,6 +23,10 @@ class GroupSettings(Section):
     quote: Switch = Field(
         default=True, description="answers in a group quote the message that they answer"
     )
+    mention: Switch = Field(
+        default=True,
+        description="answers in a group in which several people write mention whom they answer",
+    )
     context_messages: Annotated[
         int, Field(ge=0, le=200), Rule("a whole number from 0 to 200", int)
     ] = Field(

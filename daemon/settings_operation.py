@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from daemon.settings_rules import Rule, Seconds
+from daemon.settings_rules import OptionalSecret, OptionalUrl, Rule, Seconds
 from daemon.settings_sections import Section
 
 
@@ -20,3 +20,63 @@ class DashboardSettings(Section):
     session_hours: Annotated[
         float, Field(gt=0, le=8760), Rule("a number of hours above 0, at most 8760", float)
     ] = Field(default=72, description="until a browser has to sign in again")
+
+
+Minutes = Annotated[
+    float, Field(gt=0, le=10_080), Rule("a number of minutes above 0, at most 10080", float)
+]
+Megabytes = Annotated[
+    float, Field(ge=0, le=1_000_000), Rule("a number of megabytes, 0 or more", float)
+]
+
+
+class HousekeepingSettings(Section):
+    """``[housekeeping]``: what is looked after every so often."""
+
+    figures_seconds: Seconds = Field(
+        default=5,
+        description="between two readings of the store's figures for /health and /metrics",
+    )
+    sweep_seconds: Seconds = Field(
+        default=2, description="between two searches for work that nobody is doing"
+    )
+    retention_minutes: Minutes = Field(
+        default=60, description="between two rounds of deleting what [retention] says"
+    )
+    cache_minutes: Minutes = Field(
+        default=10, description="between two rounds of forgetting what caches do not use any more"
+    )
+    chat_info_minutes: Minutes = Field(
+        default=60, description="after which the names and labels of a chat at rest are forgotten"
+    )
+    contact_hours: Annotated[
+        float, Field(gt=0, le=8760), Rule("a number of hours above 0, at most 8760", float)
+    ] = Field(
+        default=24,
+        description="after which it is forgotten that WhatsApp tells us when a contact types",
+    )
+    checkpoint_minutes: Minutes = Field(
+        default=10, description="between two looks at whether the store's log is to be folded in"
+    )
+    memory_minutes: Minutes = Field(
+        default=5, description="between two looks at the memory that the daemon uses"
+    )
+    memory_alert_mb: Megabytes = Field(
+        default=300, description="memory above which the log has a warning; 0: never"
+    )
+    memory_limit_mb: Megabytes = Field(
+        default=700,
+        description="memory above which the log has a fatal line; 0: never. The unit's MemoryMax"
+        " then ends the process",
+    )
+
+
+class TracingSettings(Section):
+    """``[tracing]``: the traces of turns, for an OpenTelemetry collector."""
+
+    otlp_endpoint: OptionalUrl = Field(
+        default="",
+        description="address of a collector that takes OTLP over HTTP, such as"
+        " http://localhost:4318; needs the extra recado[otlp]",
+    )
+    otlp_token: OptionalSecret = Field(default=None, description="bearer token of the collector")

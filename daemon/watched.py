@@ -6,7 +6,7 @@ from typing import Literal
 from daemon.budget import day_of
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
-from daemon.housekeeping import Figures
+from daemon.housekeeping.figures import Figures
 from daemon.live_log import Feed, LiveLog
 from daemon.observe.counts import bucket_ends, read_counts
 from daemon.sampling import Sampler

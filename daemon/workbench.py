@@ -14,7 +14,6 @@ from daemon.errors import WebhookError
 from daemon.model import ChatKey, JsonObject
 from daemon.observe.redaction import mask_numbers
 from daemon.recovery import RecoveryReport
-from daemon.settings_sections import BudgetSettings
 from daemon.store.database import transaction
 from daemon.store.operator.door import EVENTS_FOLDER, open_beside_daemon
 from daemon.store.operator.replaying import (
@@ -39,7 +38,6 @@ class RunningWorkbench:
         *,
         live: Callable[[], dict[ChatKey, Live]],
         recovery: RecoveryReport,
-        budget: BudgetSettings,
         data_dir: Path,
     ) -> None:
         """``live`` says what the chats' tasks are doing."""
@@ -47,7 +45,6 @@ class RunningWorkbench:
         self._chats = chats
         self._live = live
         self._recovery = recovery
-        self._budget = budget
         self._data_dir = data_dir
 
     async def work(self) -> JsonObject:
@@ -120,7 +117,7 @@ class RunningWorkbench:
     def _spending(
         self, people: Mapping[ChatKey, JsonObject], spent: JsonObject, day: str
     ) -> JsonObject:
-        limits = self._budget
+        limits = self._needs.rules.budget
         return {
             "day": day,
             "currency": limits.currency,

@@ -76,7 +76,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.whapi.channel_events",
         "daemon.whapi.channel_settings",
         "daemon.whapi.contents",
+        "daemon.whapi.elements",
         "daemon.whapi.fields",
+        "daemon.whapi.other_events",
         "daemon.whapi.sends",
         "daemon.whapi.shapes",
         "daemon.whapi.wire",
@@ -95,7 +97,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "services": (
         "daemon.chats.*",
-        "daemon.housekeeping",
+        "daemon.housekeeping.*",
         "daemon.live_log",
         "daemon.recovery",
         "daemon.retention",
@@ -112,10 +114,15 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.checks",
         "daemon.commands.*",
         "daemon.desk",
+        "daemon.guidance_loading",
         "daemon.online_checks",
+        "daemon.reload_plan",
+        "daemon.reloading",
         "daemon.running",
         "daemon.sandboxed",
         "daemon.startup",
+        "daemon.status",
+        "daemon.trace_opening",
         "daemon.voice_opening",
         "daemon.watched",
         "daemon.workbench",
@@ -135,6 +142,7 @@ WAITING_OR_OUTSIDE = frozenset(
         "hypercorn",
         "io",
         "openai",
+        "opentelemetry",
         "os",
         "pathlib",
         "prometheus_client",
@@ -168,7 +176,7 @@ IMPURE_CALLS = frozenset(
 
 HOMES = {
     "sqlite3": ("daemon.store",),
-    "httpx": ("daemon.media", "daemon.whapi", "daemon.sandbox"),
+    "httpx": ("daemon.media", "daemon.whapi", "daemon.sandbox", "daemon.system.authorities"),
     "httpx2": ("daemon.assistant",),
     "openai": ("daemon.assistant",),
     "hypercorn": ("daemon.web",),
@@ -178,6 +186,7 @@ HOMES = {
     "h11": ("daemon.web",),
     "structlog": ("daemon.observe",),
     "prometheus_client": ("daemon.observe",),
+    "opentelemetry": ("daemon.observe",),
 }
 """Libraries that only these folders know, so that no error or type of theirs leaves them."""
 

@@ -33,7 +33,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def installed_copies(folder: Path) -> list[Path]:
     """Copies of the units whose program exists on this machine."""
     copies = []
-    for unit in sorted(UNITS.iterdir()):
+    for unit in sorted(UNITS.glob("recado.*[!g]")):  # the catalog is none
         copy = folder / unit.name
         copy.write_text(unit.read_text("utf-8").replace(INSTALLED, shutil.which("true") or ""))
         copies.append(copy)
@@ -61,10 +61,10 @@ def test_a_misspelt_line_would_be_noticed(tmp_path: Path) -> None:
 
 
 @analyzed
-def test_the_exposure_of_the_service_is_at_most_one_and_a_half() -> None:
+def test_the_exposure_of_the_service_is_at_most_one_point_one() -> None:
     """The threshold is in tenths; the unit has 1.1 with systemd 252."""
     service = UNITS / "recado.service"
-    assessed = analyze("security", "--offline=true", "--threshold=15", "--no-pager", service)
+    assessed = analyze("security", "--offline=true", "--threshold=11", "--no-pager", service)
     assert assessed.returncode == 0, assessed.stdout[-200:] + assessed.stderr
 
 

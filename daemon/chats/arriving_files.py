@@ -1,6 +1,6 @@
 """Reading a webhook call whose body may be large, and keeping the files that came inside of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,16 +14,20 @@ from daemon.whapi.contents import INLINE_BEGINNINGS
 from daemon.whapi.wire import parse_webhook
 
 
-async def read_webhook(body: bytes, path_event: str, *, nonce: str) -> tuple[Webhook, Opened]:
+async def read_webhook(
+    body: bytes, path_event: str, *, nonce: Callable[[], str]
+) -> tuple[Webhook, Opened]:
     """Read a call; a large one in a worker thread, without the long strings of bytes in it.
 
-    ``nonce``: see `daemon.media.inline.open_body`. Raises WebhookError.
+    ``nonce`` gives one: see `daemon.media.inline.open_body`. Raises WebhookError.
     """
     if len(body) < LARGE_BODY_BYTES:
         return parse_webhook(body, path_event=path_event), Opened(body, body)
 
+    mark = nonce()
+
     def read() -> tuple[Webhook, Opened]:
-        opened = open_body(body, nonce=nonce)
+        opened = open_body(body, nonce=mark)
         return parse_webhook(opened.slim, path_event=path_event), opened
 
     return await trio.to_thread.run_sync(read)
@@ -38,12 +42,12 @@ async def keep_files(
     then repeats the call.
     """
     wanted = [
-        not verdict and not message.from_me and _has_bytes(message)
+        not verdict and not message.from_me and comes_with_bytes(message)
         for message, verdict in zip(webhook.messages, verdicts, strict=True)
     ]
     if not any(wanted):
         return webhook
-    keep = partial(_kept, opened, folder=folder, limit=limit)
+    keep = partial(keep_bytes, opened, folder=folder, limit=limit)
     try:
         messages = [
             await trio.to_thread.run_sync(keep, message) if want else message
@@ -54,7 +58,8 @@ async def keep_files(
     return msgspec.structs.replace(webhook, messages=tuple(messages))
 
 
-def _has_bytes(message: Message) -> bool:
+def comes_with_bytes(message: Message) -> bool:
+    """True if a file, or a small picture of it, is in the call itself."""
     content = message.content
     return isinstance(content, Media) and (
         content.inline.startswith(INLINE_BEGINNINGS)
@@ -62,7 +67,11 @@ def _has_bytes(message: Message) -> bool:
     )
 
 
-def _kept(opened: Opened, message: Message, *, folder: Path, limit: int) -> Message:
+def keep_bytes(opened: Opened, message: Message, *, folder: Path, limit: int) -> Message:
+    """The message with names of files in the place of the bytes that it came with.
+
+    Blocks; for a worker thread, or a command. Raises MediaDelayed if they cannot be written.
+    """
     content = message.content
     if not isinstance(content, Media):
         return message

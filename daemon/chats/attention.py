@@ -65,10 +65,18 @@ class Attention:
         self._now = now
         self._never_paused = never_paused
         self._wake = trio.Event()
+        self._looks_at: float | None = None
+        """While the task waits for the window to close: when it looks whether that is now."""
         self._run: tuple[trio.CancelScope, Progress, int] | None = None
         self.interruption: Interruption | None = None
 
     # -- being told --------------------------------------------------------------------------
+
+    def guided(self, rules: WindowRules, *, pause_seconds: float) -> None:
+        """Other rules hold from now on, for a window that is open too."""
+        self._rules = rules
+        self._pause_seconds = pause_seconds
+        self.wake()
 
     def arrived(self, arrival: Arrival) -> None:
         """Something was stored for this chat."""
@@ -87,12 +95,14 @@ class Attention:
             if arrival.what == "message":
                 self.window = after_message(self.window, arrival.kind, at, self._rules)
                 self.came_late = self.came_late or (self.working and not joins)
+                self._wake_if_sooner()
+                return
         self.wake()
 
     def presence(self, status: str) -> None:
         """The contact types, records, or has stopped."""
         self.window = after_presence(self.window, status, trio.current_time(), self._rules)
-        self.wake()
+        self._wake_if_sooner()
 
     def pause(self, until: float) -> None:
         """An operator pauses the bot here until a time (Unix seconds), or resumes it with 0."""
@@ -122,6 +132,15 @@ class Attention:
     def wake(self) -> None:
         """Let the task look at its signals."""
         self._wake.set()
+
+    def _wake_if_sooner(self) -> None:
+        """Let the task look at its window, unless it looks in time by itself.
+
+        Most messages of a burst only put off its end.
+        """
+        window, looks_at = self.window, self._looks_at
+        if window is None or looks_at is None or closes_at(window, self._rules) < looks_at:
+            self.wake()
 
     def _interrupt(self, why: Interruption) -> bool:
         """Cancel the run under way, if it may be for this reason; False if it goes on."""
@@ -218,6 +237,14 @@ class Attention:
             await self._wake.wait()
         self._wake = trio.Event()
         return not scope.cancelled_caught
+
+    async def woken_in_window(self, seconds: float) -> bool:
+        """Wait like `woken`, but not for messages and presences that only put off the close."""
+        self._looks_at = trio.current_time() + seconds
+        try:
+            return await self.woken(seconds)
+        finally:
+            self._looks_at = None
 
     async def unless_called_off(self, wait: Callable[[], Awaitable[None]]) -> None:
         """Wait for something else than a signal; cancelled if the daemon stops or a pause begins.

@@ -14,6 +14,7 @@ from daemon.chats.run_progress import Progress
 from daemon.ledger import RecordedCall, Run, Turn
 from daemon.model import FunctionCall
 from daemon.observe.events import FUNCTION_ENDED, FUNCTION_FAILED, FUNCTION_STARTED
+from daemon.observe.tracing import exemplar, span
 from daemon.store.runs import call_key
 from daemon.tools.context import ToolContext
 
@@ -100,14 +101,17 @@ async def _call(
         recent_messages=needs.store.threads.recent_lines,
         conversation=conversation,
     )
+    known = call.name if needs.toolbox.is_enabled(call.name) else "unknown"
     try:
-        output, failed = await needs.toolbox.call(call, context)
+        with span("tool call", tool=known, effects=effects) as work:
+            output, failed = await needs.toolbox.call(call, context)
+            work.failed = failed
     finally:
         conversation.close()
     if effects:
         progress.deeds[key] = output
     seconds = trio.current_time() - started
-    needs.metrics.tool.observe(seconds)
+    needs.metrics.tool.observe(seconds, exemplar())
     await needs.store.runs.call_ended(row, output, failed=failed, now=needs.now())
     ended = FUNCTION_FAILED if failed else FUNCTION_ENDED
     needs.log.event(ended, tool=call.name, call=call.call_id, seconds=round(seconds, 3))

@@ -27,7 +27,7 @@ class Channel:
 
     def __init__(self, *, per_minute: float, log: Log) -> None:
         """``per_minute`` messages at most in the long run; 0: no limit."""
-        self._interval = 60.0 / per_minute if per_minute else 0.0
+        self.set_pace(per_minute)
         self._log = log
         self._free_at = float("-inf")
         self._breaker = Breaker(
@@ -39,6 +39,10 @@ class Channel:
         """Set when something says that the channel may not be well: whoever watches it asks."""
         self._held = False
         self._waiting: set[Attention] = set()
+
+    def set_pace(self, per_minute: float) -> None:
+        """So many messages at most in the long run from now on; 0: no limit."""
+        self._interval = 60.0 / per_minute if per_minute else 0.0
 
     async def wait_until_well(self, attention: Attention) -> None:
         """Wait while it is known that nothing can be sent. Raises Stopping or TakenOver."""

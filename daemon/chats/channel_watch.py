@@ -31,7 +31,6 @@ async def watch_channel(needs: Dependencies, chats: ChatRegistry, interval_secon
         if state.reconnects != renewed:
             renewed = state.reconnects
             chats.renew_presences()
-        chats.prune_presences()
         await trio.sleep(GAP_SECONDS)
         well = state.view.state == "ok"
         with trio.move_on_after(interval_seconds if well else min(interval_seconds, AGAIN_SECONDS)):

@@ -12,11 +12,13 @@ from daemon.chats.attention import Attention, Stopping, TakenOver
 from daemon.chats.brakes import stop_loop
 from daemon.chats.delivery import Delivery
 from daemon.chats.dependencies import Dependencies
-from daemon.chats.turn import TurnWork, log_end
+from daemon.chats.endings import ended
+from daemon.chats.turn import TurnWork
 from daemon.ledger import StoredMessage, Turn
 from daemon.model import ChatKey, JsonObject
 from daemon.observe.events import NEW_CONVERSATION, TAKEOVER
 from daemon.observe.logs import about
+from daemon.observe.tracing import exemplar, stage
 from daemon.reading import agent_items, burst_item, kept
 from daemon.reading_media import Seen
 from daemon.window import Window, closes_at
@@ -103,7 +105,8 @@ class Chat:
             left = min(known) - trio.current_time() if known else rules.idle_seconds
             if attention.look or (known and left <= 0):
                 return True
-            signalled = await attention.woken(left)
+            wait = attention.woken_in_window if known else attention.woken
+            signalled = await wait(left)
             attention.stop_if_asked()
             if not signalled and not known:
                 return False
@@ -245,7 +248,7 @@ class Chat:
         """Bring a turn to its outcome."""
         self.attention.working = True
         try:
-            with about(turn=turn.request_id):
+            with about(turn=turn.request_id), self._needs.traces.follow(turn):
                 await self._answer_and_deliver(turn)
             await self._needs.attachments.let_go(turn)
             until = await self._needs.store.escalations.paused_until(turn)
@@ -263,7 +266,7 @@ class Chat:
                 await stop_loop(turn, self.attention, needs, needs.log)
             work = TurnWork(
                 turn,
-                needs,
+                needs.pinned(),
                 self.attention,
                 needs.log,
                 say=self._say_what_waits,
@@ -277,18 +280,17 @@ class Chat:
                 return
             turn = answered
         self._now_doing("sending", turn.request_id)
+        stage("delivery")
         try:
             await self._delivery.deliver()
         except TakenOver:
             await self._delivery.leave_to_agent(turn)
-            needs.metrics.turns.labels("handed_off").inc()
             needs.log.event(TAKEOVER, name=turn.contact_name)
-            log_end(turn, "handed_off", needs)
+            ended(turn, "handed_off", needs)
             return
         outcome = await needs.store.turns.finish(turn, now=needs.now())
-        needs.metrics.turns.labels(outcome).inc()
-        needs.metrics.turn.observe(trio.current_time() - started)
-        log_end(turn, outcome, needs)
+        needs.metrics.turn.observe(trio.current_time() - started, exemplar())
+        ended(turn, outcome, needs)
         self._shorten(self.key, budget)
 
     def _waits(self, waiting: bool) -> None:  # noqa: FBT001 - the only argument

@@ -101,6 +101,14 @@ class ChatInfoCache:
         """Ask Whapi again at the next turn of a chat: we have changed something there."""
         self._entries.pop(key, None)
 
+    def prune(self, seconds: float) -> int:
+        """Forget the chats whose details nobody has asked for in so long; gives how many."""
+        old = trio.current_time() - seconds
+        stale = [key for key, entry in self._entries.items() if entry.until < old]
+        for key in stale:
+            del self._entries[key]
+        return len(stale)
+
     def _keep(self, key: ChatKey, details: ChatDetails | None, seconds: float) -> None:
         self._entries[key] = _Entry(details, trio.current_time() + seconds)
         self._entries.move_to_end(key)

@@ -22,6 +22,7 @@ from daemon.errors import (
 from daemon.ledger import OutboxRow, Turn
 from daemon.model import ChatKey
 from daemon.observe.events import WHAPI_ERROR
+from daemon.observe.tracing import exemplar, span
 from daemon.outgoing import REPEATABLE, Outgoing, likeness, likeness_of
 from daemon.split import pause_before_next
 
@@ -134,7 +135,8 @@ class Delivery:
         await outbox.sending(row, now=needs.now())
         started = trio.current_time()
         try:
-            message_id = await needs.gateway.send(self._key.chat, message)
+            with span("send", kind=row.kind, attempt=row.attempts + 1):
+                message_id = await needs.gateway.send(self._key.chat, message)
         except WhapiUnknownOutcome as error:
             needs.channel.undecided()
             self._failed("send of unknown outcome", row, error)
@@ -156,7 +158,7 @@ class Delivery:
             await self._back_off(row, error)
             return await outbox.row(row.id)
         needs.channel.worked()
-        needs.metrics.send.observe(trio.current_time() - started)
+        needs.metrics.send.observe(trio.current_time() - started, exemplar())
         return await self._sent(row, message_id)
 
     async def _sent(self, row: OutboxRow, message_id: str) -> OutboxRow:

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-import msgspec
-
-from daemon.chats.arriving_files import keep_files, read_webhook
+from daemon.chats.arriving_files import comes_with_bytes, keep_files, read_webhook
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.fates import report_fates
 from daemon.chats.registry import ChatRegistry
 from daemon.ledger import Accepted, Arrival, NewPart
+from daemon.media.inline import Opened
 from daemon.model import Call, Media, Message, Presence, Text, Webhook
 from daemon.observe.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, VOICE
+from daemon.store.references import Judging
 from daemon.verdicts import verdict
 
 SHOWN_CHARACTERS = 60
@@ -32,24 +32,19 @@ class Intake:
         """
         needs = self._needs
         now = needs.now()
-        nonce = f"{needs.random.getrandbits(64):016x}"
-        parsed, opened = await read_webhook(body, path_event, nonce=nonce)
-        webhook, verdicts = await self._judge(parsed, now)
-        limits = needs.attachments.rules
-        webhook = await keep_files(
-            webhook, opened, verdicts, folder=limits.showing.folder, limit=limits.max_bytes
-        )
+        webhook, opened = await read_webhook(body, path_event, nonce=self._nonce)
+        webhook = await self._with_files(webhook, opened, now)
         await self._take_calls(webhook, now)
         pause = needs.rules.pause_seconds
         accepted = await needs.store.inbox.accept(
             webhook,
             body,
-            verdicts=verdicts,
+            verdicts=self._judging,
             now=now,
             pause_until=now + pause if pause else 0,
             resend_since=now - needs.rules.max_age_seconds,
         )
-        for message, ignored in zip(webhook.messages, verdicts, strict=True):
+        for message, ignored in zip(webhook.messages, accepted.verdicts, strict=True):
             if not ignored and not message.from_me:
                 needs.attachments.begin(message)
         for arrival in accepted.arrivals:
@@ -78,18 +73,32 @@ class Intake:
             needs.labels.forget()
         needs.channel_state.told(webhook.channel_news)
 
-    async def _judge(self, webhook: Webhook, now: float) -> tuple[Webhook, list[str]]:
-        """The call with what the store knows of its messages, and why which are not answered."""
-        needs, policy = self._needs, self._needs.rules.policy
-        known = await needs.store.references.know(
-            webhook.messages,
+    @property
+    def _judging(self) -> Judging:
+        policy = self._needs.rules.policy
+        return Judging(
+            verdict=lambda known: verdict(known, policy),
             own_ids=policy.own_ids,
             mentions=policy.groups == "mentions",
-            now=now,
         )
-        messages = tuple(one.message for one in known)
-        verdicts = [verdict(one, policy) for one in known]
-        return msgspec.structs.replace(webhook, messages=messages), verdicts
+
+    def _nonce(self) -> str:
+        return f"{self._needs.random.getrandbits(64):016x}"
+
+    async def _with_files(self, webhook: Webhook, opened: Opened, now: float) -> Webhook:
+        """The call with its files kept, as far as they came inside of it and are wanted.
+
+        They must be on the disk before the write that names them, so such a call is judged twice.
+        """
+        if not any(comes_with_bytes(message) for message in webhook.messages):
+            return webhook
+        judging, limits = self._judging, self._needs.attachments.rules
+        known = await self._needs.store.references.know(
+            webhook.messages, own_ids=judging.own_ids, mentions=judging.mentions, now=now
+        )
+        verdicts = [judging.verdict(one) for one in known]
+        folder, limit = limits.showing.folder, limits.max_bytes
+        return await keep_files(webhook, opened, verdicts, folder=folder, limit=limit)
 
     async def _take_calls(self, webhook: Webhook, now: float) -> None:
         """Note calls to our number and, if that is wanted, say that nobody takes them here.

@@ -41,7 +41,9 @@ class Subscriptions:
         """WhatsApp has a new session of ours, which knows of no subscription."""
         self._known.clear()
 
-    def prune(self, now: float) -> None:
-        """Forget the contacts who have not written for long."""
-        while self._known and next(iter(self._known.values())) < now - REMEMBERED_SECONDS:
+    def prune(self, now: float, seconds: float = REMEMBERED_SECONDS) -> int:
+        """Forget the contacts who have not written for so long; gives how many."""
+        before = len(self._known)
+        while self._known and next(iter(self._known.values())) < now - seconds:
             self._known.popitem(last=False)
+        return before - len(self._known)

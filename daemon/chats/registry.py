@@ -78,6 +78,11 @@ class ChatRegistry:
         finally:
             self._nursery = None
 
+    @property
+    def is_open(self) -> bool:
+        """True while tasks of chats can run."""
+        return self._nursery is not None
+
     # -- being told --------------------------------------------------------------------------
 
     def poke(self, arrival: Arrival) -> None:
@@ -107,6 +112,12 @@ class ChatRegistry:
         if chat is not None and self._needs.rules.presence:
             chat.attention.presence(presence.status)
 
+    def guided(self) -> None:
+        """The guidance was replaced: the chats at work wait by its rules from now on."""
+        rules = self._needs.rules
+        for chat in self._chats.values():
+            chat.attention.guided(rules.window, pause_seconds=rules.pause_seconds)
+
     def renew_presences(self) -> None:
         """WhatsApp has a new session of ours: it is asked anew about everybody.
 
@@ -119,9 +130,9 @@ class ChatRegistry:
         if due and not self._stopping:
             self._start_meeting(due, "presences renewed")
 
-    def prune_presences(self) -> None:
-        """Forget the subscriptions to contacts who have not written for long."""
-        self._subscriptions.prune(trio.current_time())
+    def prune_presences(self, seconds: float) -> int:
+        """Forget the subscriptions to contacts who have not written for so long; gives how many."""
+        return self._subscriptions.prune(trio.current_time(), seconds)
 
     def pause(self, key: ChatKey, until: float) -> None:
         """An operator has paused or resumed the bot on a chat; the store has it already."""

@@ -23,6 +23,7 @@ from daemon.errors import (
 )
 from daemon.ledger import RecordedRound, Run, Turn
 from daemon.model import JsonObject, ModelRequest, ModelResponse, Usage
+from daemon.observe.tracing import Span, exemplar, span, stage
 
 CANCEL_SECONDS = 1.0
 """How long giving a running response back to the server may hold up what comes next."""
@@ -77,11 +78,14 @@ async def run_model(
         first_usage = first_usage or response.usage
         if number == limit or not response.calls:
             # In the last round no tools were offered: a call all the same is not carried out.
+            stage("validation")
             if await review.sends_back(number, produced, response, last=number == limit):
                 continue
             produced += review.final_items(response)
             break
+        stage("function_calling", f"{len(response.calls)} calls")
         outputs = await call_tools(turn, run, number, response.calls, progress, needs)
+        stage("post_tools_completed")
         produced += await spoken_items(turn, response.calls, spoken, needs)
         produced += response.items
         produced += [
@@ -140,6 +144,20 @@ async def _ask(run: Run, number: int, request: ModelRequest, needs: Dependencies
     recorded = next((r for r in run.rounds if r.round == number), None)
     if recorded is not None and recorded.response is not None:
         return recorded.response
+    stage("openai_start", f"round {number}")
+    with span("model call", round=number) as work:
+        return await _ask_anew(run, number, recorded, request, needs, work)
+
+
+async def _ask_anew(
+    run: Run,
+    number: int,
+    recorded: RecordedRound | None,
+    request: ModelRequest,
+    needs: Dependencies,
+    work: Span,
+) -> ModelResponse:
+    """One round's response from the server; ``work`` is told what it used up."""
     runs = needs.store.runs
     started = trio.current_time()
     try:
@@ -161,12 +179,19 @@ async def _ask(run: Run, number: int, request: ModelRequest, needs: Dependencies
             raise ModelTemporary(str(error)) from error
         raise
     needs.metrics.count_upstream("model", "response", "ok")
-    needs.metrics.run.observe(trio.current_time() - started)
+    needs.metrics.run.observe(trio.current_time() - started, exemplar())
     now = needs.now()
     charge = Charge(day_of(now, needs.rules.zone), use_of(response.usage, needs.rules.budget.price))
     await runs.round_completed(run, number, response, charge=charge, now=now)
     needs.metrics.count_tokens(response.usage)
     needs.metrics.cost.inc(charge.use.micros / MICROS)
+    work.attributes.update(
+        input_tokens=response.usage.input_tokens,
+        cached_tokens=response.usage.cached_tokens,
+        output_tokens=response.usage.output_tokens,
+        reasoning_tokens=response.usage.reasoning_tokens,
+        cost=charge.use.micros / MICROS,
+    )
     return response
 
 

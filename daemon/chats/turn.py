@@ -12,13 +12,15 @@ from daemon.chats.attention import Attention, Interruption
 from daemon.chats.brakes import run_slot, stop_for_budget
 from daemon.chats.conversation import facts_item
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.endings import ended, ended_without_answer, unanswered_items
 from daemon.chats.history_import import import_history
 from daemon.chats.interim import open_interim
 from daemon.chats.preparation import Prepared, prepare
-from daemon.chats.run import Answer, done_so_far, give_up, run_model
+from daemon.chats.reply import reply_parts
+from daemon.chats.run import Answer, give_up, run_model
 from daemon.chats.run_progress import Progress
 from daemon.chats.typing_indicator import show, with_typing_shown
-from daemon.chats.voicing import cut_answer, wants_voice
+from daemon.chats.voicing import wants_voice
 from daemon.errors import BudgetSpent, ContextTooLong, ModelRejected, ModelTemporary
 from daemon.ledger import AttachmentKind, NewPart, Turn
 from daemon.model import JsonObject, Media, Message
@@ -27,23 +29,18 @@ from daemon.observe.events import (
     MODEL_DOWN,
     MODEL_ERROR,
     RESPONSE,
-    TAKEOVER,
-    TURN_ENDED,
     TURN_GIVEN_UP,
     VOICE_RESPONSE,
 )
 from daemon.observe.logs import Log
+from daemon.observe.tracing import span, stage
 from daemon.reading import burst_item, burst_with_files, kept, overheard_item
 from daemon.reading_media import NOTHING_SEEN
-from daemon.split import split_reply
 
 RETRY_CAP_SECONDS = 60.0
 APOLOGISE_AFTER = 3
 APOLOGISE_AFTER_SECONDS = 20.0
 """Failed attempts, or time, before the customer is told that the answer will take a while."""
-
-LONGEST_DELAY_SECONDS = 30 * 24 * 3600.0
-"""WhatsApp keeps what it cannot deliver for 30 days; an earlier time is a wrong clock."""
 
 SHOWN_CHARACTERS = 60
 """How much of an answer the log shows."""
@@ -109,7 +106,7 @@ class TurnWork:
         given up. Raises Stopping when the daemon stops; the turn then stays as it is.
         """
         superseded = False
-        while not await self._ended_without_answer():
+        while not await self._is_over():
             if self._attention.news and not self._turn.effects:
                 await self._take_in_news(counts=superseded)
                 superseded = False
@@ -127,37 +124,9 @@ class TurnWork:
             superseded = result == "news"
         return None
 
-    async def _ended_without_answer(self) -> bool:
+    async def _is_over(self) -> bool:
         """Close the turn if no answer is wanted any more."""
-        turn, needs, now = self._turn, self._needs, self._needs.now()
-        if self._attention.is_paused:
-            items = await self._unanswered_items()
-            await give_up(turn, needs)
-            await needs.store.turns.close(
-                turn, "handed_off", reason=self._attention.pause_reason, items=items, now=now
-            )
-            if not self._attention.in_loop:
-                self._log.event(TAKEOVER, name=turn.contact_name)
-            self._ended("handed_off")
-        elif not turn.messages:
-            await give_up(turn, needs)
-            await needs.store.turns.close(turn, "ignored", reason="deleted by its author", now=now)
-            self._ended("ignored")
-        elif _written_at(turn) < now - needs.rules.max_age_seconds:
-            await give_up(turn, needs)
-            await needs.store.turns.apologise(turn, NewPart(needs.texts.expired), now=now)
-            items = await self._unanswered_items()
-            await needs.store.turns.close(
-                turn, "expired", reason="too old to answer", items=items, now=now
-            )
-            self._ended("expired")
-        else:
-            return False
-        return True
-
-    def _ended(self, outcome: str) -> None:
-        self._needs.metrics.turns.labels(outcome).inc()
-        log_end(self._turn, outcome, self._needs)
+        return await ended_without_answer(self._turn, self._needs, self._attention, self._log)
 
     # -- one attempt ---------------------------------------------------------------------------
 
@@ -178,6 +147,7 @@ class TurnWork:
         needs, attention = self._needs, self._attention
         self._asked_at = trio.current_time()
         self._attempts = await needs.store.turns.begin_attempt(self._turn)
+        stage("processing", f"attempt {self._attempts}")
         self._show_as_read()
         if not self._knows_history:
             self._knows_history = True
@@ -221,7 +191,10 @@ class TurnWork:
     async def _run(self, progress: Progress) -> Answer | Failure:
         needs = self._needs
         try:
-            with trio.fail_after(needs.rules.run_timeout_seconds):
+            with (
+                span("run", attempt=self._attempts),
+                trio.fail_after(needs.rules.run_timeout_seconds),
+            ):
                 answer = await self._run_in_context(progress)
         except trio.TooSlowError:
             needs.model_breaker.released()
@@ -304,20 +277,13 @@ class TurnWork:
         if not answer.text:
             needs.metrics.fallbacks.inc()
             self._log.warning("answer not fit to be sent")
-        kind, chunks = "text", split_reply(needs.texts.unclear)
-        if answer.text:
-            kind, chunks = cut_answer(answer.text, turn, needs)
+        parts = await reply_parts(answer.text, turn, needs)
         self._log.event(
-            VOICE_RESPONSE if kind == "voice" else RESPONSE,
+            VOICE_RESPONSE if parts[0].kind == "voice" else RESPONSE,
             name=turn.contact_name,
-            text=" ".join(chunks)[:SHOWN_CHARACTERS],
+            text=" ".join(part.body for part in parts)[:SHOWN_CHARACTERS],
             seconds=round(trio.current_time() - self._asked_at, 1),
         )
-        quoted = _quoted(turn, in_group=needs.rules.group_quote)
-        parts = [
-            NewPart(body=chunk, quoted=quoted if number == 0 else "", kind=kind)
-            for number, chunk in enumerate(chunks)
-        ]
         return await needs.store.turns.conclude(
             turn,
             items=items,
@@ -337,6 +303,7 @@ class TurnWork:
             fraction=needs.random.random(),
         )
         wait = max(wait, failure.retry_after)
+        stage("retry_wait", f"{wait:.1f} s after attempt {self._attempts}")
         self._log.event(
             MODEL_ERROR,
             name=self._turn.contact_name,
@@ -351,6 +318,7 @@ class TurnWork:
 
     async def _take_in_news(self, *, counts: bool) -> None:
         """Wait until the customer has finished, and answer all of it together."""
+        stage("superseded")
         await self._attention.rest_until_quiet()
         if self._attention.is_paused:
             return
@@ -370,9 +338,9 @@ class TurnWork:
         """No answer is possible: say so politely, and keep the reason."""
         needs = self._needs
         if failure.over_budget:
-            items = await self._unanswered_items()
+            items = await unanswered_items(self._turn, needs)
             await stop_for_budget(self._turn, failure.over_budget, items, needs, self._log)
-            self._ended("handed_off")
+            ended(self._turn, "handed_off", needs)
             return
         self._log.event(TURN_GIVEN_UP, name=self._turn.contact_name, error=failure.reason)
         await self._apologise()
@@ -380,17 +348,10 @@ class TurnWork:
             self._turn,
             "dead",
             reason=failure.reason,
-            items=await self._unanswered_items(),
+            items=await unanswered_items(self._turn, needs),
             now=needs.now(),
         )
-        self._ended("dead")
-
-    async def _unanswered_items(self) -> list[JsonObject]:
-        """What goes into the thread of a turn without an answer: the burst, and what was done."""
-        turn = self._turn
-        seen = await self._needs.attachments.known(self._messages())
-        items = [burst_item(kept(turn.messages), seen)] if turn.messages else []
-        return [*items, *await done_so_far(turn, self._needs)] if turn.effects else items
+        ended(self._turn, "dead", needs)
 
     async def _apologise(self) -> None:
         """Say once in an outage that the answer is late, and say it now and not with the answer."""
@@ -400,36 +361,3 @@ class TurnWork:
         ):
             needs.metrics.fallbacks.inc()
             await self._say()
-
-
-def _quoted(turn: Turn, *, in_group: bool) -> str:
-    """The message that the answer is to quote: of a group's the last one, else a late one."""
-    if in_group and turn.messages and turn.messages[-1].message.is_group:
-        return turn.messages[-1].message.id
-    return turn.messages[0].message.id if turn.quotes else ""
-
-
-def log_end(turn: Turn, outcome: str, needs: Dependencies) -> None:
-    """Sum a turn up in the log, whatever came of it."""
-    needs.log.event(
-        TURN_ENDED,
-        chat=turn.key,
-        name=turn.contact_name,
-        turn=turn.request_id,
-        outcome=outcome,
-        messages=len(turn.messages),
-        seconds=round(needs.now() - turn.opened_at, 1),
-    )
-
-
-def _written_at(turn: Turn) -> float:
-    """When the newest message of a burst was written, Unix seconds.
-
-    An outage of the daemon or of the channel delays messages, so their arrival says too little;
-    but a time that WhatsApp cannot mean says nothing.
-    """
-    newest = turn.messages[-1]
-    sent_at = newest.message.sent_at
-    if newest.received_at - LONGEST_DELAY_SECONDS < sent_at < newest.received_at:
-        return sent_at
-    return newest.received_at

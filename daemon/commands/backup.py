@@ -1,11 +1,13 @@
 """`recado backup`: a copy of the store while the daemon runs."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from daemon.commands.place import Failure, NotDone, Place, takes_place
-from daemon.store.operator.backup import back_up, back_up_files
+from daemon.store.operator.backup import Backup, back_up, back_up_files
 from daemon.store.operator.door import open_beside_daemon
 
 EXAMPLE = """\b
@@ -22,8 +24,9 @@ Example:
     is_flag=True,
     help="Copy large events, which lie in files of their own, into FILE.events as well.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print what was copied as JSON.")
 @takes_place
-def command(place: Place, *, file: Path, force: bool, with_files: bool) -> None:
+def command(place: Place, *, file: Path, force: bool, with_files: bool, as_json: bool) -> None:
     """Copy the store into FILE while the daemon runs.
 
     The copy is of one moment, checked, on the disk when the command ends, and readable for its
@@ -38,22 +41,32 @@ def command(place: Place, *, file: Path, force: bool, with_files: bool) -> None:
         if target.exists() and target.samefile(place.data_dir / "recado.db"):
             raise Failure(f"{target} is the store itself")
         backup = back_up(connection, target)
-    click.echo(f"{target}: {backup.size} bytes, sound")
-    if backup.media:
-        click.echo(
-            f"not included: {backup.media} files that people sent in {place.media}; copy the folder"
-            " to keep them",
-            err=True,
-        )
-    if not with_files:
-        if backup.files:
-            click.echo(
-                f"not included: {backup.files} large events in {place.events}; --with-files"
-                " copies them too",
-                err=True,
-            )
-        return
-    files = back_up_files(target, place.events)
-    click.echo(f"{target}.events: {files.files} large events")
-    if files.missing:
+    files = back_up_files(target, place.events) if with_files else None
+    if as_json:
+        click.echo(json.dumps(_row(target, backup, files), ensure_ascii=False))
+    else:
+        click.echo(f"{target}: {backup.size} bytes, sound")
+        if files is not None:
+            click.echo(f"{target}.events: {files.files} large events")
+    for line in _left_out(place, backup, files):
+        click.echo(f"not included: {line}", err=True)
+    if files is not None and files.missing:
         raise NotDone(f"{files.missing} large events could not be found")
+
+
+def _row(target: Path, backup: Backup, files: Backup | None) -> dict[str, object]:
+    return {
+        "file": str(target),
+        "bytes": backup.size,
+        "large_events": backup.files,
+        "large_events_copied": files.files if files else 0,
+        "media_not_copied": backup.media,
+    }
+
+
+def _left_out(place: Place, backup: Backup, files: Backup | None) -> Iterator[str]:
+    """What lies beside the store and is not in the copy."""
+    if backup.media:
+        yield f"{backup.media} files that people sent in {place.media}; copy the folder as well"
+    if backup.files and files is None:
+        yield f"{backup.files} large events in {place.events}; --with-files copies them too"

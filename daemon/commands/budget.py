@@ -28,6 +28,11 @@ Example:
 @click.option("--reveal", is_flag=True, help="Show whole phone numbers.")
 @takes_place
 def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> None:
+    """Show what the model has used up today, by contact and in all, and the limits.
+
+    Calls under way count at their estimate. With --data-dir the limits are not known, and the last
+    day with any use is shown.
+    """
     with open_beside_daemon(place.data_dir, read_only=True) as connection:
         day = _day(place) or newest_day(connection)
         spent = spending_of(connection, day)
@@ -54,12 +59,7 @@ def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> Non
 
 @click.group(name="budget", invoke_without_command=True, epilog=EXAMPLE)
 @wraps(_show)
-def command(**options: Any) -> None:
-    """Show what the model has used up today, by contact and in all, and the limits.
-
-    Calls under way count at their estimate. With --data-dir the limits are not known, and the last
-    day with any use is shown.
-    """
+def command(**options: Any) -> None:  # noqa: D103 - its help is that of `_show`
     if click.get_current_context().invoked_subcommand is None:
         _show(**options)
 

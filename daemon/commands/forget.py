@@ -1,6 +1,8 @@
 """`recado forget`: one person, erased."""
 
+import json
 import time
+from dataclasses import asdict
 
 import click
 
@@ -19,8 +21,9 @@ Example:
 @click.command(name="forget", epilog=EXAMPLE)
 @click.argument("chat")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was erased, in numbers, as JSON.")
 @takes_place
-def command(place: Place, *, chat: str, yes: bool) -> None:
+def command(place: Place, *, chat: str, yes: bool, as_json: bool) -> None:
     """Erase one person from every table and file, for good.
 
     CHAT is a phone number with its country code, or a chat id; other ids under which WhatsApp shows
@@ -34,7 +37,11 @@ def command(place: Place, *, chat: str, yes: bool) -> None:
     if name.startswith(PREFIX):
         raise Failure(f"{name} is forgotten already")
     if not yes:
-        click.confirm(f"Erase everything held of {name}? This cannot be undone", abort=True)
+        question = f"Erase everything held of {name}? This cannot be undone"
+        click.confirm(question, abort=True, err=as_json)
     with open_beside_daemon(place.data_dir) as connection:
         done = forget(connection, names_of(connection, name), place.events, now=time.time())
-    click.echo(f"forgotten, now called {done.name}: {done.summary()}")
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+    else:
+        click.echo(f"forgotten, now called {done.name}: {done.summary()}")

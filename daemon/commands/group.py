@@ -7,6 +7,7 @@ import click
 OPERATOR_COMMANDS = (
     "backup",
     "budget",
+    "completion",
     "explain",
     "export",
     "forget",

@@ -7,9 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+import msgspec
 
+from daemon.chats.arriving_files import comes_with_bytes, keep_bytes
 from daemon.commands.place import Failure, Place, known_chat, takes_place
-from daemon.errors import WebhookError
+from daemon.errors import MediaDelayed, WebhookError
+from daemon.media.inline import Opened
 from daemon.model import Webhook
 from daemon.observe.redaction import mask_numbers
 from daemon.store.database import transaction
@@ -65,13 +68,16 @@ def command(
                 event = stored_event(connection, event_id, place.events)
                 if event is None:
                     raise Failure(f"there is no event {event_id}; nothing was put back")
-                webhook = _read(event)
+                webhook = _read(event, place)
                 replayed += replay_event(connection, event, webhook, verdict=judge, now=now)
     _print(replayed, as_json=as_json)
 
 
-def _read(event: StoredEvent) -> Webhook | None:
-    """Read an event anew; where that is not possible its stored messages are all there is."""
+def _read(event: StoredEvent, place: Place) -> Webhook | None:
+    """Read an event anew; where that is not possible its stored messages are all there is.
+
+    The bytes of files in an event that was not read before become files now.
+    """
     if event.body is None:
         click.echo(f"event {event.id}: its raw body is not kept any more", err=True)
         return None
@@ -82,7 +88,19 @@ def _read(event: StoredEvent) -> Webhook | None:
         return None
     for fault in webhook.unreadable:
         click.echo(f"event {event.id}: still unreadable: {fault}", err=True)
-    return webhook
+    if not event.unreadable:
+        return webhook
+    opened, limit = Opened(event.body, event.body), len(event.body)
+    try:
+        messages = tuple(
+            keep_bytes(opened, one, folder=place.media, limit=limit)
+            if comes_with_bytes(one)
+            else one
+            for one in webhook.messages
+        )
+    except MediaDelayed as error:
+        raise Failure(f"event {event.id}: {error}; nothing was put back") from error
+    return msgspec.structs.replace(webhook, messages=messages)
 
 
 def _print(replayed: Sequence[Replayed], *, as_json: bool) -> None:

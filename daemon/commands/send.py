@@ -1,8 +1,10 @@
 """`recado send`: one message through the outbox."""
 
+import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 import click
 import trio
@@ -39,8 +41,11 @@ Example:
     help="Wait until it is sent, and print its WhatsApp id; status 1 if it is not by then.",
 )
 @click.option("--channel", help="Whapi channel; else the one that the chat was last active in.")
+@click.option("--json", "as_json", is_flag=True, help="Print row, state and id as JSON.")
 @takes_place
-def command(place: Place, *, chat: str, text: str, wait: float, channel: str | None) -> None:
+def command(
+    place: Place, *, chat: str, text: str, wait: float, channel: str | None, as_json: bool
+) -> None:
     """Send one message to a chat, through the daemon's outbox.
 
     CHAT is a phone number with its country code, or a chat id as WhatsApp has it. The message is
@@ -62,9 +67,15 @@ def command(place: Place, *, chat: str, text: str, wait: float, channel: str | N
                 channel_of(connection, key_chat) if channel is None else channel, key_chat
             )
             row_id = queue_text(connection, key, text, now=time.time())
-        click.echo(f"outbox row {row_id}")
-        if wait:
-            _report(trio.run(_settled, lambda: sending_of(connection, row_id), wait))
+        if not as_json:
+            click.echo(f"outbox row {row_id}")
+        sending = trio.run(_settled, lambda: sending_of(connection, row_id), wait)
+    if as_json:
+        click.echo(json.dumps({"row": row_id, **asdict(sending)}, ensure_ascii=False))
+    elif wait and sending.state == "sent":
+        click.echo(f"sent as {sending.message_id}")
+    if wait:
+        _require_sent(sending)
 
 
 async def _settled(look: Callable[[], Sending], seconds: float) -> Sending:
@@ -77,9 +88,8 @@ async def _settled(look: Callable[[], Sending], seconds: float) -> Sending:
     return sending
 
 
-def _report(sending: Sending) -> None:
+def _require_sent(sending: Sending) -> None:
     if sending.state == "sent":
-        click.echo(f"sent as {sending.message_id}")
         return
     reason = f": {sending.error}" if sending.error else ""
     if sending.state in SETTLED:

@@ -13,6 +13,9 @@ from daemon.store.operator.life import Life
 SHOWN_CHARACTERS = 200
 """Of a tool's arguments and output, and of a text."""
 
+BAR_WIDTH = 40
+"""Characters that stand for a turn's whole time."""
+
 _WORDS = ("body", "caption", "title", "description", "address", "file_name", "emoji", "vcard")
 
 
@@ -38,12 +41,13 @@ def timeline(life: Life, *, zone: tzinfo | None, reveal: bool) -> str:
     told += [
         f"{_moment(line.at, zone)}  {_offset(line.at - start):>12}  {line.text}" for line in lines
     ]
-    told += ["", _ending(life)]
+    told += ["", *_where_time_went(life), _ending(life)]
     if reveal:
         return "\n".join(told)
     redactor = Redactor()
     # Times are left out of the masking: a date and an hour may look like a number.
-    head, body, tail = told[:3], told[3:-2], told[-2:]
+    end = 3 + len(lines)
+    head, body, tail = told[:3], told[3:end], told[end:]
     cut = len(_moment(start, zone)) + 2
     body = [f"{line[:cut]}{redactor.text(line[cut:])}" for line in body]
     return "\n".join([*map(redactor.text, head), *body, *map(redactor.text, tail)])
@@ -218,6 +222,27 @@ def _send_lines(row: JsonObject) -> Iterator[_Line]:
         at = row["attempted_at"] or row["created_at"]
         error = f": {row['error']}" if row["error"] else ""
         yield _Line(at, f"{name} {row['state']}{error}")
+
+
+# -- where the time went -------------------------------------------------------------------------
+
+
+def _where_time_went(life: Life) -> list[str]:
+    """The stages of the turn, one below the other on one scale, each with its seconds."""
+    stages = sorted(life.stages, key=lambda stage: stage["at"])
+    if len(stages) < 2:
+        return []
+    start, end = stages[0]["at"], stages[-1]["at"]
+    total = max(end - start, 0.001)
+    drawn = ["stages of the turn:"]
+    for stage, following in zip(stages, [*stages[1:], stages[-1]], strict=True):
+        seconds = following["at"] - stage["at"]
+        left = round((stage["at"] - start) / total * BAR_WIDTH)
+        right = max(left, round((following["at"] - start) / total * BAR_WIDTH))
+        bar = f"{' ' * left}{'█' * (right - left) or '▏'}"
+        detail = f"  {stage['detail']}" if stage["detail"] else ""
+        drawn.append(f"  {stage['stage']:<21}{seconds:9.3f} s  {bar:<{BAR_WIDTH + 1}}{detail}")
+    return [*(line.rstrip() for line in drawn), ""]
 
 
 # -- the rest ------------------------------------------------------------------------------------

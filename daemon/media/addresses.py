@@ -36,9 +36,10 @@ def origin_of(url: str) -> Origin:
         port = parts.port
     except ValueError:
         raise MediaRefused("the link is no address") from None
-    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme not in _PORTS or not host or parts.username is not None:
         raise MediaRefused("the link is no plain https address")
-    return Origin(parts.scheme, parts.hostname.rstrip("."), port or _PORTS[parts.scheme])
+    return Origin(parts.scheme, host, port or _PORTS[parts.scheme])
 
 
 def check_origin(origin: Origin, *, hosts: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ size and a time, without being unpacked.
 """
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -215,14 +216,17 @@ async def resolve_host(host: str, port: int) -> list[str]:
 
 @asynccontextmanager
 async def open_downloader(
-    rules: FetchRules, *, resolve: Resolve = resolve_host
+    rules: FetchRules, *, resolve: Resolve = resolve_host, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Downloader]:
     """Open the downloader; its connections close with the block.
 
     No proxy is used, since it would do the resolving; and no connection is used twice, since the
-    next file may be another host's at the same address.
+    next file may be another host's at the same address. ``tls``: whom to believe; None: httpx's own
+    authorities, which take a while to read.
     """
     limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0)
     timeout = httpx.Timeout(rules.timeout_seconds)
-    async with httpx.AsyncClient(trust_env=False, limits=limits, timeout=timeout) as http:
+    async with httpx.AsyncClient(
+        trust_env=False, limits=limits, timeout=timeout, verify=tls or True
+    ) as http:
         yield Downloader(http, rules, resolve=resolve)

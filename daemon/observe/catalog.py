@@ -65,8 +65,16 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             "El modelo pidió una persona. Alguien debe atender el chat.",
         ),
         events.TURN_ENDED: (
-            f"A turn has its outcome: answered, ignored, handed_off, expired or dead. {_STORY[0]}",
-            f"Un turno terminó: answered, ignored, handed_off, expired o dead. {_STORY[1]}",
+            (
+                "A turn has its outcome: answered, ignored, handed_off, expired or dead;\n"
+                "or this process is done with it: interrupted by a stop, or crashed.\n"
+                f"RECADO_STAGES says where its time went. {_STORY[0]}"
+            ),
+            (
+                "Un turno terminó: answered, ignored, handed_off, expired o dead; o este\n"
+                "proceso lo dejó: interrupted por una parada, o crashed.\n"
+                f"RECADO_STAGES dice en qué se fue su tiempo. {_STORY[1]}"
+            ),
         ),
         events.FUNCTION_STARTED: (
             "The model has called a tool.",
@@ -125,6 +133,10 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
         events.STOPPED: (
             "Recado has stopped cleanly.",
             "Recado se detuvo limpiamente.",
+        ),
+        events.EARLIER_END: (
+            "forced: the deadline or a second signal ended its stop; crashed: it had no time to.",
+            "forced: el plazo o una segunda señal cortó la parada; crashed: no llegó a parar.",
         ),
         events.RECOVERING: (
             "Work that the last process left behind is taken up again.",

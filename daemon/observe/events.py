@@ -171,8 +171,15 @@ TURN_ENDED = EventKind(
     symbol="🏁",
     level="info",
     message_id="c3f39b78119b4073a6bff6fcea7d3f65",
-    es="{who}: turno {turn}: {outcome}, {messages} mensajes, {seconds} s",
-    en="{who}: turn {turn}: {outcome}, {messages} messages, {seconds} s",
+    es=(
+        "{who}: turno {turn}: {outcome} en {seconds} s; {messages} mensajes, {rounds} rondas, "
+        "{tools} funciones, {tokens_in} + {tokens_out} tokens, costo {cost}"
+    ),
+    en=(
+        "{who}: turn {turn}: {outcome} in {seconds} s; {messages} messages, {rounds} rounds, "
+        "{tools} tools, {tokens_in} + {tokens_out} tokens, cost {cost}"
+    ),
+    more=frozenset({"stages", "tools_failed"}),
 )
 
 # -- tools and other services --------------------------------------------------------------------
@@ -294,6 +301,14 @@ STOPPED = EventKind(
     message_id="fc2b4e987ed64aa8bd363ef24a5c5417",
     es="Recado se detuvo en {seconds} s",
     en="Recado stopped in {seconds} s",
+)
+EARLIER_END = EventKind(
+    name="the last process did not end cleanly",
+    symbol="⚠️",
+    level="warning",
+    message_id="0c7a1f5d2b9e4d6fa3c88e1b7f60d254",
+    es="El proceso anterior no terminó limpiamente: {how}",
+    en="The last process did not end cleanly: {how}",
 )
 RECOVERING = EventKind(
     name="recovering",

@@ -74,6 +74,10 @@ class Log(structlog.BoundLoggerBase):
         """Show ``tap`` every event of these kinds, whatever the level, until the block is left."""
         return self._logger.tapped(tap, kinds)
 
+    def set_level(self, level: str) -> None:
+        """Write whatever is at least as serious as this from now on."""
+        self._logger.set_level(level)
+
     def hash_chats(self, chat_hash: Callable[[ChatKey], str]) -> None:
         """Tell chats apart by this from now on, where machines read the log."""
         self._logger.chat_hash = chat_hash

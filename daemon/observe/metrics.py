@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from daemon.model import Usage
+from daemon.observe.vitals import Vitals
 from daemon.validation.builtin import BUILT_IN
 
 WEBHOOK_RESULTS = ("stored", "unauthorized", "invalid", "too_large", "unavailable")
@@ -48,6 +49,9 @@ could not be made, or WhatsApp did not take it, and it was written instead."""
 
 FAULT_PLACES = ("chat", "side_task", "core", "request")
 """Where an exception that nobody expected ended: what it took with it."""
+
+RELOADS = ("applied", "refused")
+"""The configuration was read again: what is new holds, or has a fault and nothing was changed."""
 
 MEDIA_RESULTS = ("stored", "delayed", "refused")
 STATUSES = ("pending", "sent", "delivered", "read", "played", "failed")
@@ -101,6 +105,7 @@ class Metrics:
         self._make_channel_counters()
         self._make_histograms()
         self._make_gauges(version)
+        self.vitals = Vitals(self.registry)
 
     def _make_counters(self) -> None:
         self.webhooks = self._counter("webhooks", "Webhook calls by result", "result")
@@ -118,6 +123,7 @@ class Metrics:
             "recoveries", "Work of an earlier process taken up again, by how", "how"
         )
         self.takeovers = self._counter("takeovers", "Messages of human agents that paused a chat")
+        self.reloads = self._counter("reloads", "Readings of the configuration anew", "result")
         self.chat_crashes = self._counter("chat_crashes", "Chat tasks that ended by a fault")
         self.unexpected_errors = self._counter(
             "unexpected_errors", "Exceptions that nobody expected, by where they ended", "where"
@@ -138,6 +144,7 @@ class Metrics:
             (self.tokens, ("input", "cached", "output", "reasoning")),
             (self.voice_replies, VOICE_REPLIES),
             (self.brakes, BRAKES),
+            (self.reloads, RELOADS),
             (self.unexpected_errors, FAULT_PLACES),
         ):
             for value in values:

@@ -51,6 +51,25 @@ class Span:
         return max(0.0, self.ended_at - self.began_at)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A turn in one line: how it went, where the time went, what was called and used up."""
+
+    outcome: str
+    seconds: float
+    stages: str
+    """Each stage with its seconds, in the order of their first time."""
+    rounds: int
+    """Calls of the model."""
+    tools: int
+    """Calls of tools."""
+    tools_failed: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    """In the configured currency."""
+
+
 class Trace:
     """What is remembered of one turn while it is worked on."""
 
@@ -61,6 +80,8 @@ class Trace:
         self.request_id = request_id
         self.turn_id = turn_id
         self.outcome = ""
+        self.messages = 0
+        """How many messages the turn answers."""
         self.left_out = 0
         """Stages and spans beyond the limits."""
         self.stages: list[Stage] = []
@@ -110,21 +131,21 @@ class Trace:
         self.spans.append(span)
         return span
 
-    def summary(self) -> dict[str, Value]:
-        """Sum the turn up: seconds, calls, tokens and cost. Only after its end."""
+    def summary(self) -> "Summary":
+        """Sum the turn up. Only after its end."""
         calls = [span for span in self.spans if span.name == "model call"]
         tools = [span for span in self.spans if span.name == "tool call"]
-        return {
-            "outcome": self.outcome,
-            "seconds": round(self.spans[0].seconds, 2),
-            "stages": ", ".join(f"{name} {took:.2f}" for name, took in self._seconds().items()),
-            "rounds": len(calls),
-            "tools": len(tools),
-            "tools_failed": sum(span.failed for span in tools),
-            "tokens_in": sum(int(span.attributes.get("input_tokens", 0)) for span in calls),
-            "tokens_out": sum(int(span.attributes.get("output_tokens", 0)) for span in calls),
-            "cost": round(sum(float(span.attributes.get("cost", 0)) for span in calls), 6),
-        }
+        return Summary(
+            outcome=self.outcome,
+            seconds=round(self.spans[0].seconds, 2),
+            stages=", ".join(f"{name} {took:.2f}" for name, took in self._seconds().items()),
+            rounds=len(calls),
+            tools=len(tools),
+            tools_failed=sum(span.failed for span in tools),
+            tokens_in=sum(int(span.attributes.get("input_tokens", 0)) for span in calls),
+            tokens_out=sum(int(span.attributes.get("output_tokens", 0)) for span in calls),
+            cost=round(sum(float(span.attributes.get("cost", 0)) for span in calls), 6),
+        )
 
     def _seconds(self) -> dict[str, float]:
         """How long each stage took, all its times together, in the order of the first time."""
@@ -162,11 +183,12 @@ def stage(name: str, detail: str = "") -> None:
         here.trace.stage(name, detail)
 
 
-def outcome(name: str) -> None:
-    """Say what the turn under way has come to."""
+def outcome(name: str, *, messages: int) -> None:
+    """Say what the turn under way has come to, and how many messages it took up."""
     here = _here.get()
     if here is not None:
         here.trace.outcome = name
+        here.trace.messages = messages
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class LogWriter:
     ) -> None:
         """``strict``: see `check`."""
         self._output = output
-        self._threshold = SEVERITY[level]
+        self.set_level(level)
         self._redactor = redactor
         self._now = now
         self._strict = strict
@@ -48,6 +48,10 @@ class LogWriter:
         self._taps: tuple[tuple[Collection[EventKind], Tap], ...] = ()
         self._names: dict[str, str] = {}
         self.chat_hash: Callable[[ChatKey], str] = _unknown
+
+    def set_level(self, level: str) -> None:
+        """See `daemon.observe.logs.Log.set_level`."""
+        self._threshold = SEVERITY[level]
 
     @contextmanager
     def tapped(self, tap: Tap, kinds: Collection[EventKind]) -> Iterator[None]:

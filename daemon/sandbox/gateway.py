@@ -38,7 +38,7 @@ from daemon.sandbox.media import MediaFiles
 from daemon.sandbox.people import People
 from daemon.sandbox.person import Person
 from daemon.sandbox.phone import Contact, Phone, is_loopback
-from daemon.sandbox.webhooks import Delivery, Postbox
+from daemon.sandbox.webhooks import Delivery, Postbox, plain_client
 from daemon.sandbox.whapi_api import Route, WhapiApi, recipient_of
 
 LABELS: tuple[JsonObject, ...] = (
@@ -279,7 +279,7 @@ class Gateway(People):
         if not is_loopback(urlsplit(link).hostname or ""):
             return
         with trio.move_on_after(FETCH_SECONDS):
-            async with httpx.AsyncClient(timeout=None, trust_env=False) as client:  # noqa: S113 - limited by the scope above
+            async with plain_client() as client:
                 try:
                     response = await client.get(link)
                 except httpx.HTTPError:

@@ -9,13 +9,12 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import httpx
 import trio
 
 from daemon.model import JsonObject
 from daemon.sandbox import payloads
 from daemon.sandbox.ledger import Ledger
-from daemon.sandbox.webhooks import Delivery, Postbox, Target, Until, WholeBody
+from daemon.sandbox.webhooks import Delivery, Postbox, Target, Until, WholeBody, plain_client
 
 Status = Literal["pending", "sent", "delivered", "read", "played", "failed"]
 """What becomes of a message."""
@@ -257,7 +256,7 @@ class People:
         given = target.headers if headers is None else headers
         sent_headers = {"content-length": str(len(body)), **given}
         with trio.fail_after(timeout_seconds):
-            async with httpx.AsyncClient(timeout=None, trust_env=False) as client:  # noqa: S113 - limited by the scope above
+            async with plain_client() as client:
                 request = client.build_request(method, target.url + path, headers=sent_headers)
                 request.stream = WholeBody(body)
                 response = await client.send(request)

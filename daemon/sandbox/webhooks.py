@@ -6,10 +6,11 @@ its own chat alone, and tries never end.
 """
 
 import itertools
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import trio
@@ -71,6 +72,19 @@ class Delivery:
             await self.attempted.wait()
         elif until == "acknowledged":
             await self.acknowledged.wait()
+
+
+def plain_client(**options: Any) -> httpx.AsyncClient:
+    """Give a client for servers of this machine, without limits of time: its users have scopes.
+
+    It speaks plain HTTP alone, and so spends nothing on reading the certificates of authorities.
+    """
+    return httpx.AsyncClient(
+        timeout=None,  # noqa: S113 - see above
+        trust_env=False,
+        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        **options,
+    )
 
 
 class WholeBody(httpx.AsyncByteStream):
@@ -140,7 +154,7 @@ class Postbox:
         # As many kept alive as open: httpx's default keeps 20 and would open the rest each time.
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         async with (
-            httpx.AsyncClient(limits=limits, timeout=None, trust_env=False) as client,  # noqa: S113 - a cancel scope round each call
+            plain_client(limits=limits) as client,
             trio.open_nursery() as nursery,
         ):
             self._running = nursery, client

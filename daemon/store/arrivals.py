@@ -54,6 +54,7 @@ def take_in(
         stored=tally.stored,
         duplicates=tally.duplicates,
         echoed=tuple(tally.echoed),
+        verdicts=tuple(verdicts),
         fates=tuple(tally.fates),
     )
 
@@ -92,54 +93,57 @@ def _of_one_person(connection: sqlite3.Connection, message: Message) -> Message:
 
 def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally: Tally) -> None:
     """Store one message if it is new, and say what it means for its chat."""
-    known = connection.execute(
-        "UPDATE messages SET duplicates = duplicates + 1 WHERE channel = ? AND id = ?",
-        (message.key.channel, message.id),
-    )
-    if known.rowcount:
-        if message.disappears:
-            drop_raw_event(connection, tally.event_id)
-        tally.duplicates += 1
+    reason, agent = verdict, False
+    if message.from_me:
+        if _is_repeated(connection, message):
+            _note_repetition(connection, message, tally)
+            return
+        reason, agent = _judge_own(connection, message, verdict, tally)
+    goes = bool(reason) and reason != ECHO and to_disappear(connection, message)
+    stored = without_bytes(without_words(message) if goes else message)
+    repetitions, is_awaited = _insert_message(connection, stored, reason, tally)
+    if repetitions:
+        _note_repetition(connection, message, tally)
         return
     tally.stored += 1
     _note_chat(connection, message, tally.now)
-    reason, agent = _judge(connection, message, verdict, tally)
-    change = message.content
-    if reason and reason != ECHO and to_disappear(connection, message):
-        message = without_words(message)
+    if goes:
         drop_raw_event(connection, tally.event_id)
-    state = "ignored" if reason else "received"
-    message = without_bytes(message)
-    _insert_message(connection, message, state, reason, tally)
-    if not reason and not message.from_me:
+    if verdict in NOTED and not message.from_me:
+        note_sign(connection, message, tally.now)
+    if isinstance(message.content, Edit | Deletion):
+        change_message(connection, message.key.channel, message.content, tally)
+    if not reason:
+        _announce(connection, stored, tally, agent=agent)
+        if is_awaited:
+            apply_early_change(connection, stored, tally)
+
+
+def _announce(
+    connection: sqlite3.Connection, message: Message, tally: Tally, *, agent: bool
+) -> None:
+    """Let the chat of a new message know of it."""
+    if not message.from_me:
         want_file(connection, message, tally.now)
-    if isinstance(change, Edit | Deletion):
-        change_message(connection, message.key.channel, change, tally)
     if agent:
         connection.execute(
             "UPDATE chats SET paused_until = MAX(paused_until, ?) WHERE channel = ? AND chat = ?",
             (tally.pause_until, *message.key),
         )
-    if not reason:
-        tally.arrivals.append(
-            Arrival(
-                key=message.key,
-                what="agent" if agent else "message",
-                kind=message.kind,
-                received_at=tally.now,
-            )
+    tally.arrivals.append(
+        Arrival(
+            key=message.key,
+            what="agent" if agent else "message",
+            kind=message.kind,
+            received_at=tally.now,
         )
-        apply_early_change(connection, message, tally)
+    )
 
 
-def _judge(
+def _judge_own(
     connection: sqlite3.Connection, message: Message, verdict: str, tally: Tally
 ) -> tuple[str, bool]:
-    """Why a new message is not answered, if so, and whether an agent wrote it."""
-    if not message.from_me:
-        if verdict in NOTED:
-            note_sign(connection, message, tally.now)
-        return verdict, False
+    """Why a new message that left our number counts for nothing, and whether an agent wrote it."""
     learn_own_id(connection, message)
     reason, agent = read_own(connection, message, tally.now)
     if reason == ECHO:
@@ -152,12 +156,34 @@ def _judge(
     return reason, agent
 
 
+def _is_repeated(connection: sqlite3.Connection, message: Message) -> bool:
+    """Whether a message is stored already; counts that it has come again."""
+    again = connection.execute(
+        "UPDATE messages SET duplicates = duplicates + 1 WHERE channel = ? AND id = ?",
+        (message.key.channel, message.id),
+    )
+    return again.rowcount > 0
+
+
+def _note_repetition(connection: sqlite3.Connection, message: Message, tally: Tally) -> None:
+    tally.duplicates += 1
+    if message.disappears:
+        drop_raw_event(connection, tally.event_id)
+
+
 def _insert_message(
-    connection: sqlite3.Connection, message: Message, state: str, reason: str, tally: Tally
-) -> None:
-    connection.execute(
+    connection: sqlite3.Connection, message: Message, reason: str, tally: Tally
+) -> tuple[int, bool]:
+    """Store a message, or count that it has come again: how often, and if a change waits for it.
+
+    One statement for all of it: each of them is two handovers of the interpreter's lock.
+    """
+    repetitions, is_awaited = connection.execute(
         "INSERT INTO messages (channel, id, chat, event_id, kind, from_me, message, sent_at,"
-        " received_at, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " received_at, state, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        " ON CONFLICT (channel, id) DO UPDATE SET duplicates = duplicates + 1"
+        " RETURNING duplicates,"
+        " EXISTS (SELECT 1 FROM early_changes WHERE channel = ?1 AND target = ?2)",
         (
             message.key.channel,
             message.id,
@@ -168,10 +194,11 @@ def _insert_message(
             message_json.encode(message).decode(),
             message.sent_at,
             tally.now,
-            state,
+            "ignored" if reason else "received",
             reason,
         ),
-    )
+    ).fetchone()
+    return repetitions, bool(is_awaited)
 
 
 def _note_chat(connection: sqlite3.Connection, message: Message, now: float) -> None:

@@ -19,7 +19,8 @@ from daemon.model import (
 )
 from daemon.store.arrivals import insert_event, take_in
 from daemon.store.database import Database
-from daemon.store.rows import stored_message
+from daemon.store.references import Judging, judge
+from daemon.store.rows import WAITING, stored_message
 from daemon.store.statuses import NEVER
 
 ROW_BODY_BYTES = 64 * 1024
@@ -38,7 +39,7 @@ class Inbox:
         webhook: Webhook,
         body: bytes,
         *,
-        verdicts: Sequence[str],
+        verdicts: Sequence[str] | Judging,
         now: float,
         pause_until: float,
         resend_since: float = NEVER,
@@ -46,7 +47,8 @@ class Inbox:
         """Store one webhook call and all it says; durable on return.
 
         ``verdicts`` has one word for each of the call's messages: empty to answer it, else the
-        reason why it is ignored. ``now`` is Unix seconds; a human agent's message pauses its chat
+        reason why it is ignored; or it says how they are judged, in the write, by what the store
+        knows at that moment. ``now`` is Unix seconds; a human agent's message pauses its chat
         until ``pause_until`` (0: no pause). A send that WhatsApp could not deliver is said once
         more if it was created at ``resend_since`` (Unix seconds) or later.
 
@@ -58,11 +60,14 @@ class Inbox:
 
         def verb(connection: sqlite3.Connection) -> Accepted:
             event_id = insert_event(connection, webhook, body, body_file, now)
+            judged, words = webhook, verdicts
+            if isinstance(words, Judging):
+                judged, words = judge(connection, webhook, words, now)
             return take_in(
                 connection,
-                webhook,
+                judged,
                 event_id,
-                verdicts=verdicts,
+                verdicts=words,
                 now=now,
                 pause_until=pause_until,
                 resend_since=resend_since,
@@ -75,8 +80,8 @@ class Inbox:
 
         def verb(connection: sqlite3.Connection) -> tuple[StoredMessage, ...]:
             rows = connection.execute(
-                "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"
-                " AND state = 'received' AND from_me = ? ORDER BY seq",
+                "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"  # noqa: S608 - constant
+                f" AND {WAITING} AND from_me = ? ORDER BY seq",
                 (*key, int(from_me)),
             )
             return tuple(stored_message(*row) for row in rows)
@@ -88,8 +93,8 @@ class Inbox:
 
         def verb(connection: sqlite3.Connection) -> tuple[Arrival, ...]:
             rows = connection.execute(
-                "SELECT channel, chat, from_me, kind, received_at FROM messages"
-                " INDEXED BY messages_waiting WHERE state = 'received' ORDER BY seq"
+                "SELECT channel, chat, from_me, kind, received_at FROM messages"  # noqa: S608 - constant
+                f" INDEXED BY messages_open WHERE {WAITING} ORDER BY seq"
             )
             return tuple(
                 Arrival(
@@ -108,8 +113,7 @@ class Inbox:
 
         def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
             rows = connection.execute(
-                "SELECT DISTINCT channel, chat FROM messages"
-                " WHERE state = 'received' AND received_at < ?",
+                f"SELECT DISTINCT channel, chat FROM messages WHERE {WAITING} AND received_at < ?",  # noqa: S608 - constant
                 (older_than,),
             )
             return tuple(ChatKey(*row) for row in rows)

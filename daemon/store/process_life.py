@@ -56,7 +56,7 @@ class ProcessLife:
 
     async def _note(self, column: Literal["stopping_at", "stopped_at"], now: float) -> None:
         def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(f"UPDATE process_life SET {column} = ?", (now,))
+            connection.execute(f"UPDATE process_life SET {column} = ?", (now,))  # noqa: S608 - one of two
 
         await self._database.write(verb)
 

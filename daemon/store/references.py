@@ -6,19 +6,36 @@ what was said before.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from daemon.ledger import Known, StoredMessage, Turn
-from daemon.model import AnyContent, Message, Poll, Reaction, Vote
+from daemon.model import AnyContent, Message, Poll, Reaction, Vote, Webhook
 from daemon.reading import as_line
 from daemon.store.database import Database
 from daemon.store.identity import LID, PERSON, canonical, shown_pair
-from daemon.store.rows import read_message, stored_message
+from daemon.store.rows import WAITING, read_message, stored_message
+
+LATELY_WRITTEN = 100
+"""Messages of a group in which it is looked for several people."""
 
 LIVE_SECONDS = 8 * 3600.0
 """WhatsApp shares a live location for at most so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """How the messages of a call are judged."""
+
+    verdict: Callable[[Known], str]
+    """Gives why a message is ignored, empty to answer it; called in the writer's thread."""
+    own_ids: frozenset[str]
+    """Our number and lid as far as the configuration names them; more are learnt from our own
+    messages."""
+    mentions: bool
+    """It matters who is addressed in groups."""
 
 
 class References:
@@ -37,9 +54,8 @@ class References:
     ) -> list[Known]:
         """What is known about new messages, in their order.
 
-        ``own_ids``: our number and lid as far as the configuration names them; more are learnt
-        from our own messages. ``mentions``: it matters who is addressed in groups. Most messages
-        need no look into the store, and get none.
+        ``own_ids`` and ``mentions``: see `Judging`. Most messages need no look into the store, and
+        get none.
         """
         if not any(_needs_look(message, mentions=mentions) for message in messages):
             return [_at_sight(message) for message in messages]
@@ -66,6 +82,21 @@ class References:
             connection.execute("INSERT OR IGNORE INTO own_ids VALUES (?, ?)", (channel, lid))
 
         await self._database.write(verb)
+
+    async def others_write(self, turn: Turn, author: str) -> bool:
+        """True if somebody else than ``author`` has written lately in the chat of a turn."""
+
+        def verb(connection: sqlite3.Connection) -> bool:
+            row = connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM (SELECT message, from_me FROM messages"
+                " INDEXED BY messages_told WHERE channel || '/' || chat = ?"
+                " ORDER BY seq DESC LIMIT ?)"
+                " WHERE from_me = 0 AND json_extract(message, '$.author') NOT IN ('', ?))",
+                ("/".join(turn.key), LATELY_WRITTEN, author),
+            ).fetchone()
+            return bool(row[0])
+
+        return await self._database.read(verb)
 
     async def overheard(self, turn: Turn, *, limit: int) -> tuple[StoredMessage, ...]:
         """What a group has said among itself since the turn before, the newest ``limit``.
@@ -104,6 +135,18 @@ def know(
         else _at_sight(message)
         for message in messages
     ]
+
+
+def judge(
+    connection: sqlite3.Connection, webhook: Webhook, judging: Judging, now: float
+) -> tuple[Webhook, list[str]]:
+    """A call with what is known of its messages, and the verdicts; in the caller's transaction."""
+    known = know(
+        connection, webhook.messages, own_ids=judging.own_ids, mentions=judging.mentions, now=now
+    )
+    messages = tuple(one.message for one in known)
+    verdicts = [judging.verdict(one) for one in known]
+    return msgspec.structs.replace(webhook, messages=messages), verdicts
 
 
 def learn_own_id(connection: sqlite3.Connection, message: Message) -> None:
@@ -240,8 +283,8 @@ def _mentions_us(connection: sqlite3.Connection, message: Message, own_ids: froz
 def _goes_on(connection: sqlite3.Connection, message: Message) -> bool:
     """Whether its author has just addressed us, and is still being waited for."""
     row = connection.execute(
-        "SELECT 1 FROM messages INDEXED BY messages_waiting WHERE channel = ? AND chat = ?"
-        " AND state = 'received' AND from_me = 0 AND json_extract(message, '$.author') = ?",
+        "SELECT 1 FROM messages INDEXED BY messages_open WHERE channel = ? AND chat = ?"  # noqa: S608 - constant
+        f" AND {WAITING} AND from_me = 0 AND json_extract(message, '$.author') = ?",
         (*message.key, message.author),
     ).fetchone()
     return row is not None

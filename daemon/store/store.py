@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.ledger import MEDIA_FOLDER
+from daemon.store.backlog import Backlog
 from daemon.store.by_hand import ByHand
 from daemon.store.calls import Calls
 from daemon.store.dashboard_log import DashboardLog
@@ -20,10 +21,12 @@ from daemon.store.kept_files import AUDIO_FOLDER, KeptFiles
 from daemon.store.media import MediaItems
 from daemon.store.memory import Memories
 from daemon.store.outbox import Outbox
+from daemon.store.process_life import ProcessLife
 from daemon.store.references import References
 from daemon.store.runs import Runs
 from daemon.store.samples import Samples
 from daemon.store.sessions import Sessions
+from daemon.store.stages import Stages
 from daemon.store.thread import Threads
 from daemon.store.turns import Turns
 from daemon.store.usage import UsageBook
@@ -56,6 +59,9 @@ class Store:
     dashboard_log: DashboardLog
     samples: Samples
     sessions: Sessions
+    stages: Stages
+    process_life: ProcessLife
+    backlog: Backlog
     by_hand: ByHand
     views: Views
 
@@ -93,6 +99,9 @@ async def open_store(
             dashboard_log=DashboardLog(database),
             samples=Samples(database),
             sessions=Sessions(database),
+            stages=Stages(database),
+            process_life=ProcessLife(database),
+            backlog=Backlog(database),
         )
         await store.outbox.repair()
         yield store

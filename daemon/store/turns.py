@@ -11,7 +11,7 @@ from daemon.store.disappearing import let_turn_disappear
 from daemon.store.escalations import pause_if_escalated
 from daemon.store.memory import keep_turn
 from daemon.store.outbox import queue_parts
-from daemon.store.rows import stored_message
+from daemon.store.rows import WAITING, stored_message
 from daemon.store.thread import add_note, append
 from daemon.store.validations import record
 
@@ -60,9 +60,9 @@ class Turns:
 
         def verb(connection: sqlite3.Connection) -> Turn | None:
             cursor = connection.execute(
-                "INSERT INTO turns (channel, chat, request_id, quotes, opened_at)"
+                "INSERT INTO turns (channel, chat, request_id, quotes, opened_at)"  # noqa: S608 - constant
                 " SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM messages WHERE channel = ?"
-                " AND chat = ? AND state = 'received' AND from_me = 0)",
+                f" AND chat = ? AND {WAITING} AND from_me = 0)",
                 (*key, request_id, int(quotes), now, *key),
             )
             if not cursor.rowcount:
@@ -264,8 +264,8 @@ def _messages(connection: sqlite3.Connection, turn_id: int) -> tuple[StoredMessa
 
 def _claim(connection: sqlite3.Connection, key: ChatKey, turn_id: int | None, limit: int) -> None:
     connection.execute(
-        "UPDATE messages SET state = 'in_turn', turn_id = ? WHERE seq IN (SELECT seq FROM messages"
-        " WHERE channel = ? AND chat = ? AND state = 'received' AND from_me = 0"
+        "UPDATE messages SET state = 'in_turn', turn_id = ? WHERE seq IN (SELECT seq FROM messages"  # noqa: S608 - constant
+        f" WHERE channel = ? AND chat = ? AND {WAITING} AND from_me = 0"
         " ORDER BY seq LIMIT ?)",
         (turn_id, *key, limit),
     )

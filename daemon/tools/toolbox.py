@@ -19,6 +19,9 @@ from daemon.tools.tool import Tool, ToolContext
 MAX_OUTPUT_BYTES = 32_000
 """More than this tells a model nothing and costs a fortune; some servers refuse 1 MB outright."""
 
+FOLDER_PACKAGE = "recado_tools"
+"""The modules of ``tools.folder`` are known to Python by names inside this one."""
+
 UNKNOWN_OUTCOME = (
     "; outcome unknown: it may have taken effect. Do not repeat it; check its result with another"
     " tool, or tell the customer that a person will confirm."
@@ -194,7 +197,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = f"recado_tools.{path.stem}"
+    name = f"{FOLDER_PACKAGE}.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ToolError(f"{path}: not a Python file")

@@ -113,6 +113,12 @@ class Daemon(Protocol):
     def metrics(self, accept_header: str) -> tuple[bytes, str]:
         """Return the metrics and their content type, in the best format that the client accepts."""
 
+    def trace_memory(self) -> dict[str, object]:
+        """Begin to watch where memory is allocated, or return what has grown since it began."""
+
+    def end_memory_trace(self) -> None:
+        """Watch allocations no more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeSettings:

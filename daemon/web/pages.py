@@ -16,6 +16,7 @@ from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.web.asgi import Log, iso_utc
 from daemon.web.audio import create_audio
 from daemon.web.bearer import bears
+from daemon.web.debug import create_debug
 from daemon.web.facade import Daemon, EdgeSettings
 from daemon.web.openai_webhook import create_model_webhook
 from daemon.web.takeover import create_takeover
@@ -44,6 +45,9 @@ def create_pages(daemon: Daemon, settings: EdgeSettings, log: Log) -> QuartTrio:
     takeover = create_takeover(daemon)
     takeover.before_request(admin_guard(settings))
     app.register_blueprint(takeover)
+    debug = create_debug(daemon)
+    debug.before_request(admin_guard(settings))
+    app.register_blueprint(debug)
     _answer_errors(app, log)
     app.after_request(_secure)
     return app

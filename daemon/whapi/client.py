@@ -7,6 +7,7 @@ texts hold no token, number, or words of anybody.
 """
 
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal, TypeVar
@@ -60,7 +61,9 @@ _BACKOFF_BASE_SECONDS = 0.25
 _BACKOFF_CAP_SECONDS = 4.0
 _LONGEST_TYPING_SECONDS = 60  # Whapi's limit of typing_time
 _LONGEST_LISTING = 500  # Whapi's limit of count
-_MOST_CONNECTIONS = 200
+_MOST_CONNECTIONS = 100
+"""httpcore looks through all idle connections, for each of them, at the beginning and the end of
+every request: two hundred of them cost more than the request itself."""
 _OUTCOMES: Mapping[type[BaseException], str] = {
     WhapiTemporary: "temporary",
     WhapiUnknownOutcome: "unknown",
@@ -296,10 +299,12 @@ async def open_whapi(
     timeout_seconds: float,
     rng: random.Random,
     observe: Observe | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[WhapiClient]:
     """Open the client of one channel; its connections close with the block.
 
-    ``timeout_seconds`` is the time for one exchange. Proxies of the environment are used, except
+    ``timeout_seconds`` is the time for one exchange. ``tls``: whom to believe; None: httpx's own
+    authorities, which take a while to read. Proxies of the environment are used, except
     for an API on this machine. Raises SettingsError if address or token cannot be used at all.
     """
     limits = httpx.Limits(max_connections=_MOST_CONNECTIONS)
@@ -309,6 +314,7 @@ async def open_whapi(
         headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
         timeout=timeout_seconds,
         limits=limits,
+        verify=tls or True,
         trust_env=url.host not in {"localhost", "127.0.0.1", "::1"},
     ) as http:
         yield WhapiClient(http, timeout_seconds=timeout_seconds, rng=rng, observe=observe)

@@ -8,6 +8,7 @@ from functools import partial
 import httpx
 import pytest
 import trio
+from support.plain import NO_TLS
 
 from daemon.assistant.engine import Engine
 from daemon.assistant.responses import open_responses_engine
@@ -32,7 +33,7 @@ async def leave_running(url: str) -> str:
     """Start a background response and vanish, as a killed process does; return its id."""
     body = {"model": "m", "input": "hola", "background": True, "store": True}
     headers = {"authorization": "Bearer sk-test-0123456789abcdef"}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=NO_TLS) as client:
         answer = await client.post(f"{url}/responses", json=body, headers=headers)
     return str(answer.json()["id"])
 

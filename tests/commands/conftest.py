@@ -2,16 +2,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.stage import Stage, open_stage
+from support.stage import QUICK, Stage, open_stage
 
-from daemon import housekeeping
+from daemon.housekeeping import sweeping
 
 
 @pytest.fixture(autouse=True)
 def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the daemon notice in tenths of a second what a command has put into its store."""
-    monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 0.1)
-    monkeypatch.setattr(housekeeping, "SWEEP_GRACE_SECONDS", 0.1)
+    monkeypatch.setitem(QUICK, "housekeeping", {"sweep_seconds": 0.1})
+    monkeypatch.setattr(sweeping, "SWEEP_GRACE_SECONDS", 0.1)
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ async def answered(stage: Stage) -> str:
     await stage.post(text_webhook("Hola, soy Laura", "laura-0001"))
     (answer,) = await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
+    await found(lambda: rows(stage.settings.data_dir, "SELECT 1 FROM stages"))
     return answer.id
 
 
@@ -63,6 +64,12 @@ async def test_explain_tells_the_whole_life_in_order_without_words_and_numbers(
             "send 1 attempted, try 1",
             "send 1 sent as",
             "turn ended: answered",
+            "\nstages of the turn:",
+            "\n  window ",
+            "\n  openai_start ",
+            "\n  function_calling ",
+            "\n  delivery ",
+            "\n  completed ",
             "message laura-0001: answered",
         )
     ]

@@ -1,12 +1,16 @@
 """`recado replay`: what got no answer gets one, and what has one stays as it is."""
 
+import base64
 import json
 import time
+from typing import Any
 
 from support.operator import change, recado, rows
 from support.stage import LAURA, Stage, text_webhook
 
+from daemon.sandbox.forms import Upload
 from daemon.sandbox.model_script import Step, say
+from daemon.sandbox.samples import read
 
 HOURS = 3600
 REFUSED = Step(status=400, code="invalid_prompt", message="refused")
@@ -119,6 +123,48 @@ async def test_what_could_not_be_read_then_is_read_now(stage: Stage) -> None:
     again = await recado(data_dir, "replay", "1")
     assert "laura-0009  5730…4567@s.whatsapp.net  left alone: it was answered" in again.stdout
     assert "0 put back" in again.stdout
+
+
+def kinds_told(stage: Stage) -> list[str]:
+    """The kinds of the parts of the burst that the model was given last."""
+    content: Any = stage.model.calls[-1].items[-1]["content"]
+    return [part["type"] for part in content] if isinstance(content, list) else []
+
+
+async def test_a_file_that_could_not_be_had_is_fetched_again(stage: Stage) -> None:
+    """Whapi has it only by the time of the replay."""
+    picture = Upload(read("receipt.jpg"), "image/jpeg", "receipt.jpg")
+    media_id = stage.gateway.media.keep(picture)
+    kept = stage.gateway.ledger.media.pop(media_id)
+    stage.model.script(REFUSED, say("Bonita foto."))
+    content = {"id": media_id, "mime_type": "image/jpeg"}
+    await stage.gateway.person(LAURA).send({"type": "image", "image": content})
+    await stage.gateway.wait_sent(LAURA)
+    await stage.quiet()
+    forget_errors(stage)
+    data_dir = stage.settings.data_dir
+    assert rows(data_dir, "SELECT state FROM media") == [{"state": "failed"}]
+    stage.gateway.ledger.media[media_id] = kept
+    assert "1 put back" in (await recado(data_dir, "replay", "--dead")).stdout
+    await stage.gateway.wait_sent(LAURA, 2)
+    assert "input_image" in kinds_told(stage)
+    assert rows(data_dir, "SELECT state FROM media") == [{"state": "stored"}]
+
+
+async def test_a_picture_in_a_call_that_could_not_be_read_is_shown_after_its_replay(
+    stage: Stage,
+) -> None:
+    await stage.post(text_webhook("   ", "laura-0001"))
+    data_dir = stage.settings.data_dir
+    link = f"data:image/jpeg;base64,{base64.b64encode(read('receipt.jpg')).decode()}"
+    picture: dict[str, Any] = {"type": "image", "image": {"link": link, "mime_type": "image/jpeg"}}
+    body = json.dumps(text_webhook("", "laura-0009", **picture))
+    change(data_dir, "UPDATE events SET body = ?, unreadable = 'messages[0]: odd'", body.encode())
+    await recado(data_dir, "replay", "1")
+    await stage.gateway.wait_sent(LAURA)
+    assert "input_image" in kinds_told(stage)
+    stored = rows(data_dir, "SELECT message FROM messages WHERE id = 'laura-0009'")
+    assert "base64" not in str(stored)
 
 
 async def test_one_unknown_event_stops_the_whole_command(stage: Stage) -> None:

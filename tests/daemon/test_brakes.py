@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.plain import NO_TLS
 from support.rows import read_rows
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
@@ -280,7 +281,7 @@ async def test_an_operator_ends_the_pause_of_a_loop_and_the_chat_begins_anew(
         await _ended(stage, 1)
         await stage.gateway.customer_says(LAURA, "¿Hay alguien?")
         await _ended(stage, 2)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             done = await client.post(f"{stage.url}/takeover/resume", json={"chat": LAURA})
         assert done.status_code == 200, done.text
         await _says(stage, "¿Hay alguien?", 2)

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import trio
+from support.plain import NO_TLS
 from support.rows import read_rows
 from support.scenes import QUICK_RULES, forgive, open_scene, words
 from support.stage import CHANNEL, Stage, text_webhook
@@ -293,7 +294,7 @@ async def test_what_the_model_sees_and_what_the_customer_gets(tmp_path: Path) ->
     replies, media = {"answer_calls": True}, {"wait_seconds": 0.3}
     async with (
         open_scene(tmp_path, rules=QUICK_RULES, replies=replies, media=media) as stage,
-        httpx.AsyncClient(timeout=30) as client,
+        httpx.AsyncClient(verify=NO_TLS, timeout=30) as client,
         trio.open_nursery() as nursery,
     ):
         hook = f"{stage.url}/hook"

@@ -54,6 +54,8 @@ async def test_a_voice_note_is_heard(tmp_path: Path) -> None:
         assert told(stage)[-1] == "[voice note] Quiero dos noches"
         assert words(thread(stage)[-2]) == "[voice note] Quiero dos noches"
         assert [row[:3] for row in media_rows(stage)] == [("stored", "", "Quiero dos noches")]
+        metrics = (await stage.get("/metrics")).text
+        assert 'operation="transcription",outcome="ok",service="model"} 1.0' in metrics
 
 
 async def test_pictures_come_in_the_order_of_the_burst(tmp_path: Path) -> None:

@@ -188,3 +188,48 @@ async def test_what_is_remembered_of_a_member_stays_in_the_private_chat(tmp_path
         await answered(stage, 3)
         assert "[Remembered about this group]" in told(stage)[0]
         assert "Viajan en mayo" in told(stage)[0]
+
+
+async def test_an_answer_mentions_whom_it_answers_where_several_write(tmp_path: Path) -> None:
+    """Nobody needs it while one person talks to the bot alone."""
+    async with open_scene(tmp_path, groups={"mode": "all"}) as stage:
+        stage.model.script(say("Sí, hay"), say("A las tres"), say("Con gusto, @998877665544332"))
+        await says(stage, LAURA, "¿Hay cupo?", "m-1")
+        await answered(stage)
+        await says(stage, PEDRO, "¿A qué hora?", "m-2")
+        await answered(stage, 2)
+        await says(stage, LAURA, "Gracias", "m-3", **{"from": "998877665544332@lid"})
+        await answered(stage, 3)
+        sent = stage.gateway.sent(GROUP)
+        assert [one.text for one in sent] == [
+            "Sí, hay",
+            f"@{PEDRO} A las tres",
+            "Con gusto, @998877665544332",
+        ]
+        mentioned = [one.request.get("mentions") for one in sent]
+        assert mentioned == [None, [PEDRO], ["998877665544332@lid"]]
+        assert "A las tres" in [words(item) for item in _thread(stage)]
+
+
+async def test_mentions_can_be_switched_off(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, groups={"mode": "all", "mention": False}) as stage:
+        stage.model.script(say("Buenas"), say("A las tres"))
+        await says(stage, LAURA, "Hola", "m-1")
+        await answered(stage)
+        await says(stage, PEDRO, "¿A qué hora?", "m-2")
+        await answered(stage, 2)
+        assert stage.said(GROUP) == ["Buenas", "A las tres"]
+
+
+async def test_a_mention_in_doubt_is_found_again(tmp_path: Path) -> None:
+    """A send of unknown outcome is looked for with the words that it really has."""
+    async with open_scene(tmp_path, groups={"mode": "all"}) as stage:
+        stage.model.script(say("Buenas"), say("A las tres"))
+        await says(stage, LAURA, "Hola", "m-1")
+        await answered(stage)
+        stage.gateway.echoes.mode = "missing"
+        stage.gateway.faults.add(operation="send", kind="status_after")
+        await says(stage, PEDRO, "¿A qué hora?", "m-2")
+        await answered(stage, 2)
+        assert stage.gateway.calls("list")
+        assert stage.said(GROUP) == ["Buenas", f"@{PEDRO} A las tres"]

@@ -101,7 +101,7 @@ async def test_a_gateway_over_its_limit_again_and_again_is_waited_out(tmp_path: 
 
 
 async def test_a_short_conversation_is_four_lines_of_the_log(tmp_path: Path) -> None:
-    """What was said and how it ended, once each; webhooks, calls and sends make no lines."""
+    """What was said, how it ended and what it took; webhooks, calls and sends make no lines."""
     async with open_brisk_stage(tmp_path / "data") as stage:
         await logged(stage, "models are listed")
         forgive(stage)

@@ -22,9 +22,8 @@ from support.scenes import (
     told,
     words,
 )
-from support.stage import LAURA, Stage
+from support.stage import LAURA, QUICK, Stage
 
-from daemon import housekeeping
 from daemon.chats.escalation import notice
 from daemon.sandbox.model_script import Call, Step, call, say
 from daemon.texts import texts
@@ -67,7 +66,7 @@ HAND_OVER = call(
 @pytest.fixture(autouse=True)
 def _quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is put into another chat's outbox is found in tenths of a second."""
-    monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 0.1)
+    monkeypatch.setitem(QUICK, "housekeeping", {"sweep_seconds": 0.1})
 
 
 @asynccontextmanager

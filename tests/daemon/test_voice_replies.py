@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.plain import NO_TLS
 from support.rows import read_rows
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread, words
 from support.stage import LAURA, Stage
@@ -75,7 +76,9 @@ async def test_a_voice_note_is_answered_by_one(tmp_path: Path) -> None:
             "audio/ogg; codecs=opus",
         )
         assert answer.content.startswith(b"OggS")
-        assert counted((await stage.get("/metrics")).text, "sent") == 1
+        metrics = (await stage.get("/metrics")).text
+        assert counted(metrics, "sent") == 1
+        assert 'operation="speech",outcome="ok",service="model"} 1.0' in metrics
 
 
 async def test_a_file_is_served_in_parts_and_nothing_else_is(tmp_path: Path) -> None:
@@ -87,7 +90,7 @@ async def test_a_file_is_served_in_parts_and_nothing_else_is(tmp_path: Path) -> 
         await found(lambda: outcomes(stage) == ["answered"])
         (payload,) = payloads(stage)
         name = payload["file"]
-        async with httpx.AsyncClient(base_url=stage.url) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url) as client:
             whole = await client.get(f"/audio/{name}")
             part = await client.get(f"/audio/{name}", headers={"Range": "bytes=2-5"})
             refusals = {

@@ -2,14 +2,20 @@
 
 import base64
 import json
+import os
+import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.chats import arriving_files
 from daemon.errors import MediaRefused
 from daemon.media.inline import Opened, keep_inline, open_body
+from daemon.model import Media, Webhook
+from daemon.whapi.wire import parse_webhook
 
 RAW = bytes(range(256)) * 1200  # 307 kB: larger than several blocks
 LIMIT = 1_000_000
@@ -43,6 +49,37 @@ def test_long_strings_are_cut_out_and_kept(
 def test_long_words_stay_where_they_are(words: str) -> None:
     body = json.dumps({"body": words, "rest": [1, 2]}).encode()
     assert open_body(body, nonce="n0").slim == body
+
+
+async def test_a_large_call_is_held_once_and_read_off_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The body itself, and less than as much again, until its picture is a file."""
+    picture = base64.b64encode(os.urandom(9_000_000)).decode()
+    message = {"id": "m-1", "type": "image", "chat_id": "573001234567@s.whatsapp.net"}
+    content = {"link": f"data:image/jpeg;base64,{picture}"}
+    body = json.dumps({"messages": [{**message, "image": content}]}).encode()
+    del picture, content
+    readers: list[int] = []
+
+    def noted(slim: bytes, *, path_event: str) -> Webhook:
+        readers.append(threading.get_ident())
+        return parse_webhook(slim, path_event=path_event)
+
+    monkeypatch.setattr(arriving_files, "parse_webhook", noted)
+    tracemalloc.start()
+    try:
+        webhook, found = await arriving_files.read_webhook(body, "", nonce=lambda: "n0")
+        (kept,) = (
+            await arriving_files.keep_files(webhook, found, [""], folder=tmp_path, limit=10_000_000)
+        ).messages
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < len(body)
+    assert threading.get_ident() not in readers
+    assert isinstance(kept.content, Media)
+    assert (tmp_path / kept.content.inline).stat().st_size == 9_000_000
 
 
 @given(st.binary(max_size=3000), st.integers(min_value=0, max_value=200_000))

@@ -216,7 +216,8 @@ chat = ChatKey("C", "573001234567@s.whatsapp.net")
 with about(turn="turn_1", chat=chat):
     log.event(MESSAGE, name="Laura", text="Hola")
     log.warning("large", text="palabra " * 40000)
-    log.event(TURN_ENDED, name="Laura", outcome="answered", messages=1, seconds=1.5)
+    log.event(TURN_ENDED, name="Laura", outcome="answered", messages=1, seconds=1.5, rounds=2,
+        tools=1, tokens_in=900, tokens_out=95, cost=0.01)
 log.info("of another turn", turn="turn_2")
 """
 
@@ -259,5 +260,8 @@ def test_journald_itself_tells_the_story_of_one_turn(tmp_path: Path) -> None:
     assert {entry["RECADO_CHAT"] for entry in entries} == {"0a1b2c"}
     assert [entry["PRIORITY"] for entry in entries] == ["6", "4", "6"]
     assert entries[0]["MESSAGE_ID"] == MESSAGE.message_id
-    assert entries[2]["MESSAGE"] == "Laura: turn turn_1: answered, 1 messages, 1.5 s"
+    assert entries[2]["MESSAGE"] == (
+        "Laura: turn turn_1: answered in 1.5 s; 1 messages, 2 rounds, 1 tools, 900 + 95 tokens, "
+        "cost 0.01"
+    )
     assert PHONE.encode() not in done.stdout

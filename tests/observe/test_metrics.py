@@ -86,3 +86,51 @@ def test_openmetrics_if_asked_for() -> None:
     body, content_type = Metrics(version="1").render("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
+
+
+LABELS = {
+    *("kind", "how", "limit", "operation", "outcome", "reason", "result", "server", "service"),
+    *("state", "status", "then", "validator", "verdict", "version", "where"),
+}
+"""Every label there is: all of few values, and none that names a person, a chat or a message."""
+
+
+def test_no_label_names_a_person_and_no_series_is_missing_at_the_start() -> None:
+    body, _ = Metrics(version="1").render("")
+    families = [f for f in text_string_to_metric_families(body.decode()) if "recado" in f.name]
+    labels = {name for family in families for sample in family.samples for name in sample.labels}
+    assert labels - {"le"} == LABELS
+    assert [family.name for family in families if not family.samples] == []
+
+
+def test_an_observation_points_to_its_turn_in_openmetrics_alone() -> None:
+    metrics = Metrics(version="1")
+    metrics.run.observe(3, {"request_id": "turn_0123456789ab"})
+    openmetrics, _ = metrics.render("application/openmetrics-text; version=1.0.0")
+    (line,) = (part for part in openmetrics.decode().splitlines() if "request_id" in part)
+    assert line.startswith('recado_run_seconds_bucket{le="4.0"} 1.0 # {request_id="turn_01')
+    assert b"request_id" not in metrics.render("")[0]
+
+
+def test_figures_of_earlier_processes_go_on_counting() -> None:
+    metrics = Metrics(version="1")
+    metrics.vitals.count_earlier_ends({"clean": 4, "forced": 1, "crashed": 0}, 0.25)
+    seen = values(metrics)
+    assert seen["recado_process_ends_total", ("forced",)] == 1
+    assert seen["recado_last_stop_seconds", ()] == 0.25
+
+
+def test_breakers_queue_and_followers_are_read_at_each_scrape() -> None:
+    metrics = Metrics(version="1")
+    open_now = {"model": True, "channel": False}
+    metrics.vitals.read_state(
+        breakers={"model": lambda: open_now["model"], "channel": lambda: open_now["channel"]},
+        clients=lambda: 3,
+    )
+    metrics.vitals.read_queue(messages=len, dead_letters=lambda: 2)
+    seen = values(metrics)
+    assert seen["recado_breaker_open", ("model",)] == 1
+    assert seen["recado_queue_messages", ("in_turn",)] == 7
+    assert seen["recado_websocket_clients", ()] == 3
+    open_now["model"] = False
+    assert values(metrics)["recado_breaker_open", ("model",)] == 0

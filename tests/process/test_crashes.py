@@ -33,6 +33,7 @@ main()
 BLOCKING_TOOL = '''
 """A tool that does what no tool may do."""
 
+import sys
 import time
 
 from daemon.tools.tool import tool
@@ -41,6 +42,7 @@ from daemon.tools.tool import tool
 @tool
 async def stuck() -> str:
     """Hold up the whole event loop."""
+    print('{"event": "the loop stands"}', file=sys.stderr, flush=True)
     time.sleep(60)
     return "never"
 '''
@@ -88,7 +90,7 @@ async def test_abort_shows_where_a_blocked_loop_stands(site: Site, tmp_path: Pat
     site.model.script(Step(outputs=(Call("stuck"),)))
     process = await site.start(RECADO_TOOLS__FOLDER=str(folder))
     await site.gateway.customer_says(LAURA, "Hola", deliver="queued")
-    await process.wait_event("tool started")
+    await process.wait_event("the loop stands")
     status, _ = await process.end(signal.SIGABRT)
     assert status == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in process.text

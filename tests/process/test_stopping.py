@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 import trio
+from support.plain import NO_TLS
 from support.process import Site, body_of, until
 from support.rows import states
 from support.stage import LAURA
@@ -11,7 +12,11 @@ from support.stage import LAURA
 from daemon.sandbox.model_script import Call, Step, say
 
 TEN = [f"57300200000{number}" for number in range(10)]
-DEADLINE = {"RECADO_SHUTDOWN__DEADLINE_SECONDS": "1.5"}
+DEADLINE = {"RECADO_SHUTDOWN__DEADLINE_SECONDS": "3"}
+FAR_DEADLINE = {"RECADO_SHUTDOWN__DEADLINE_SECONDS": "60"}
+SOON = 20.0
+"""Seconds, on however busy a machine: long before the far deadline, or its share for what is under
+way, has passed. How quick a stop is on an idle machine is a matter of benchmarks."""
 
 BLOCKING_TOOL = '''
 """A tool that does what no tool may do."""
@@ -41,9 +46,9 @@ async def ten_hanging(site: Site) -> trio.Event:
 
 async def test_from_start_to_ready_and_a_quick_clean_end(site: Site) -> None:
     """It says where it listens, answers its probes and a customer, and ends with 0."""
-    process = await site.launch()
+    process = await site.launch(variables=FAR_DEADLINE)
     url = await site.opened(process)
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=url, trust_env=False) as client:
         assert (await client.get("/ready")).status_code == 200
         health = body_of(await client.get("/health"))
         assert (health["status"], health["initialized"]) == ("healthy", True)
@@ -53,7 +58,7 @@ async def test_from_start_to_ready_and_a_quick_clean_end(site: Site) -> None:
     await until(lambda: states(site.data_dir) == {"answered"})
     status, seconds = await process.end()
     assert status == 0
-    assert seconds < 1
+    assert seconds < SOON
     assert '"stopped"' in process.text
 
 
@@ -61,9 +66,8 @@ async def test_ten_hanging_runs_end_within_the_deadline(site: Site) -> None:
     """A clean end all the same; the next process answers each customer once."""
     process = await site.start(**DEADLINE)
     thought = await ten_hanging(site)
-    status, seconds = await process.end()
-    assert status == 0
-    assert seconds < 1.5
+    status, _ = await process.end()
+    assert status == 0  # 1 if the deadline had to end it
     await site.start()
     thought.set()
     for contact in TEN:
@@ -73,13 +77,13 @@ async def test_ten_hanging_runs_end_within_the_deadline(site: Site) -> None:
 
 
 async def test_a_second_signal_ends_it_at_once(site: Site) -> None:
-    process = await site.start()
+    process = await site.start(**FAR_DEADLINE)
     await ten_hanging(site)
     process.terminate()
     await process.wait_event("stopping")
     status, seconds = await process.end()
     assert status == 1
-    assert seconds < 0.5
+    assert seconds < SOON
 
 
 async def test_a_blocked_event_loop_is_ended_at_the_deadline(site: Site, tmp_path: Path) -> None:
@@ -93,7 +97,7 @@ async def test_a_blocked_event_loop_is_ended_at_the_deadline(site: Site, tmp_pat
     await process.wait_event("tool started")
     status, seconds = await process.end()
     assert status == 1
-    assert seconds < 1.6
+    assert seconds < SOON  # the tool would hold it up for a minute
     await until(lambda: "forced stop" in process.text)
     assert "abandoned: 1 turns (turn_" in process.text
     assert "thinking" in process.text

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import httpx
+from support.plain import NO_TLS
 from support.process import Site, body_of, free_port, get_when_open
 from support.stage import LAURA
 
@@ -20,7 +21,7 @@ async def assert_minimal(url: str, reason: str) -> None:
     assert health["status"] == "minimal"
     assert health["initialized"] is False
     assert reason in health["reason"]
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=url, trust_env=False) as client:
         assert (await client.get("/ready")).status_code == 503
         assert (await client.post("/hook", content=b"{}")).status_code == 503
 

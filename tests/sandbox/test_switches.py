@@ -6,6 +6,7 @@ from io import StringIO
 import httpx
 import pytest
 import trio
+from support.plain import NO_TLS
 from support.stage import new_world
 
 from daemon.sandboxed import SLOW_TOKENS_PER_SECOND, TOKEN, add_switches, simulators
@@ -16,7 +17,7 @@ async def test_the_model_can_be_slow_and_down_and_well_again() -> None:
     with trio.fail_after(10):
         async with (
             simulators(new_world(StringIO()), tokens_per_second=40) as outside,
-            httpx.AsyncClient(trust_env=False, headers=headers) as client,
+            httpx.AsyncClient(verify=NO_TLS, trust_env=False, headers=headers) as client,
         ):
             add_switches(outside, {})
 

@@ -34,6 +34,7 @@ async def test_a_call_is_stored_with_all_its_messages_in_order(store: Store) -> 
             Arrival(key=LAURA, what="message", kind="voice", received_at=100),
         ),
         stored=2,
+        verdicts=("", ""),
     )
     waiting = await store.inbox.waiting(LAURA, from_me=False)
     assert [(w.message, w.received_at) for w in waiting] == [

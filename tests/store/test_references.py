@@ -3,9 +3,21 @@
 from typing import Any
 
 import pytest
-from support.ledgers import CHANNEL, LAURA, accept, answered_turn, message, own_message, queued
+import trio
+from support.ledgers import (
+    CHANNEL,
+    LAURA,
+    accept,
+    answered_turn,
+    held_writer,
+    hold,
+    message,
+    own_message,
+    queued,
+)
+from trio.testing import wait_all_tasks_blocked
 
-from daemon.ledger import NOT_ADDRESSED, Known
+from daemon.ledger import NOT_ADDRESSED, Accepted, Known
 from daemon.model import (
     AnyContent,
     ChatKey,
@@ -17,8 +29,9 @@ from daemon.model import (
     Reaction,
     Text,
     Vote,
+    Webhook,
 )
-from daemon.store.references import LIVE_SECONDS
+from daemon.store.references import LIVE_SECONDS, Judging
 from daemon.store.store import Store
 
 OURS = "573009876543"
@@ -174,3 +187,30 @@ async def test_a_thread_does_not_begin_with_a_sign(store: Store) -> None:
     await accept(store, reaction, verdicts=["a reaction"])
     await answered_turn(store, "m-1")
     assert await store.threads.history(LAURA, tokens=10**6) == ()
+
+
+async def test_who_is_addressed_is_known_in_the_write_itself(
+    store: Store, nursery: trio.Nursery
+) -> None:
+    """Two calls at once share a write, and the second message goes on with the first."""
+    judging = Judging(
+        verdict=lambda one: "" if one.addressed else NOT_ADDRESSED,
+        own_ids=frozenset({OURS}),
+        mentions=True,
+    )
+    accepted: dict[str, Accepted] = {}
+
+    async def call(one: Message) -> None:
+        webhook = Webhook(channel=CHANNEL, event="messages.post", messages=(one,))
+        accepted[one.id] = await store.inbox.accept(
+            webhook, b"{}", verdicts=judging, now=200, pause_until=0
+        )
+
+    with trio.fail_after(20), held_writer() as held:
+        async with trio.open_nursery() as calls:
+            await hold(store.database, held, nursery)
+            for one in (in_group("g-1", mentions=(OURS,)), in_group("g-2", "y otra cosa")):
+                calls.start_soon(call, one)
+                await wait_all_tasks_blocked()
+            held.let_go()
+    assert [accepted[one].verdicts for one in ("g-1", "g-2")] == [("",), ("",)]

@@ -41,7 +41,7 @@ from daemon.verdicts import A_REACTION, A_VOTE
 
 STATEMENTS = ("SELECT", "UPDATE", "DELETE", "INSERT", "WITH")
 SMALL_INDEXES = {
-    *("messages_open", "messages_waiting", "outbox_open", "outbox_in_flight", "one_living_turn"),
+    *("messages_open", "outbox_open", "outbox_in_flight", "one_living_turn"),
     "early_statuses_by_age",
 }
 """Indexes that hold only what is open, or a thousand rows: reading one of them whole is cheap."""

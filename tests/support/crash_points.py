@@ -13,6 +13,7 @@ import msgspec
 
 from daemon.assistant.engine import Engine
 from daemon.chats.dependencies import Dependencies, Gateway, Presence
+from daemon.chats.guidance import Guide
 from daemon.ledger import OutboxRow, SendFate
 from daemon.model import FunctionCall, Message, ModelRequest, ModelResponse
 from daemon.outgoing import Outgoing
@@ -74,12 +75,13 @@ class KillPoints:
 def watched(needs: Dependencies, points: KillPoints) -> Dependencies:
     """The same dependencies with kill points round everything that leaves a trace outside."""
     _watch_commits(needs.store.database, points)
+    guidance = needs.guide.current
     return replace(
         needs,
         store=replace(needs.store, outbox=_WatchedOutbox(needs.store.database, points)),
         engine=_WatchedEngine(needs.engine, points),
         gateway=_WatchedGateway(needs.gateway, points),
-        toolbox=_WatchedToolbox(needs.toolbox, points),
+        guide=Guide(replace(guidance, toolbox=_WatchedToolbox(guidance.toolbox, points))),
     )
 
 

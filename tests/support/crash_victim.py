@@ -19,6 +19,7 @@ import trio
 from daemon import __version__
 from daemon.app import run
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.guidance import Guide
 from daemon.composition import World, open_dependencies
 from daemon.observe.metrics import Metrics
 from daemon.settings import Settings
@@ -52,7 +53,8 @@ def main() -> None:
     async def open_watched(settings: Settings, world: World) -> AsyncIterator[Dependencies]:
         async with open_dependencies(settings, world) as needs:
             rules = replace(needs.rules, echo_seconds=ECHO_SECONDS, retry_seconds=RETRY_SECONDS)
-            yield watched(replace(needs, rules=rules), points)
+            guide = Guide(replace(needs.guide.current, rules=rules))
+            yield watched(replace(needs, guide=guide), points)
 
     async def life() -> None:
         await run(settings, world, open_needs=open_watched)

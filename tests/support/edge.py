@@ -81,6 +81,12 @@ class MemoryDaemon:
         self.accept_headers.append(accept_header)
         return b"recado_up 1\n", "text/plain; version=0.0.4; charset=utf-8"
 
+    def trace_memory(self) -> dict[str, object]:
+        return {"watching": True}
+
+    def end_memory_trace(self) -> None:
+        self.ended.append("memory trace")
+
 
 @dataclass
 class MemoryLog:

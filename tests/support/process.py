@@ -19,6 +19,7 @@ import trio
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_server import ModelServer
 from daemon.sandboxed import TOKEN, Simulators, simulators
+from support.plain import NO_TLS
 from support.stage import new_world
 
 ROOT = Path(__file__).parents[2]
@@ -172,7 +173,7 @@ def _environ(folder: Path, outside: Simulators) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_site(folder: Path, *, seconds: float = 40) -> AsyncIterator[Site]:
+async def open_site(folder: Path, *, seconds: float = 90) -> AsyncIterator[Site]:
     """Both simulators; processes that still live at the end are killed, each by itself."""
     with trio.fail_after(seconds):
         async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
@@ -194,17 +195,17 @@ def free_port() -> int:
         return port
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
     """Look again and again, for what another process does where no event of ours tells of it."""
     with trio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - nobody tells of it
             await trio.sleep(0.02)
 
 
-async def get_when_open(url: str, *, seconds: float = 10) -> httpx.Response:
+async def get_when_open(url: str, *, seconds: float = 30) -> httpx.Response:
     """Get a page as soon as somebody listens there."""
     with trio.fail_after(seconds):
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=20, trust_env=False) as client:
             while True:
                 try:
                     return await client.get(url)

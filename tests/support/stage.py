@@ -17,6 +17,7 @@ import trio
 from daemon.app import run
 from daemon.assistant.engine import Engine
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.guidance import Guide
 from daemon.composition import World, open_dependencies
 from daemon.observe.logs import open_log
 from daemon.observe.metrics import Metrics
@@ -25,6 +26,7 @@ from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_server import ModelServer
 from daemon.sandboxed import Simulators, sandbox_settings, simulators
 from daemon.settings import Settings
+from support.plain import NO_TLS
 
 LAURA = "573001234567"
 CHANNEL = "SANDBOX-00001"
@@ -112,7 +114,7 @@ class Stage:
         async with open_dependencies(settings, world) as needs:
             yield replace(
                 needs,
-                rules=replace(needs.rules, **self.rules),
+                guide=Guide(replace(needs.guide.current, rules=replace(needs.rules, **self.rules))),
                 engine=self.wrap_engine(needs.engine),
             )
 
@@ -129,12 +131,12 @@ class Stage:
     async def post(self, body: bytes | object, path: str = "/hook") -> httpx.Response:
         """Post one webhook body (bytes as they are, anything else as JSON)."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             return await client.post(self.url + path, content=content)
 
     async def get(self, path: str) -> httpx.Response:
         """Get one page of the daemon."""
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             return await client.get(self.url + path)
 
     def said(self, chat: str = LAURA) -> list[str]:
@@ -143,11 +145,12 @@ class Stage:
 
     async def quiet(self) -> None:
         """Wait until no chat of the daemon has a task any more."""
-        while True:
-            locks = (await self.get("/locks")).json()
-            if locks["stats"]["totalUsers"] == 0:
-                return
-            await trio.sleep(0.02)
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
+            while True:
+                locks = (await client.get(f"{self.url}/locks")).json()
+                if locks["stats"]["totalUsers"] == 0:
+                    return
+                await trio.sleep(0.02)
 
 
 def new_world(log: StringIO) -> World:

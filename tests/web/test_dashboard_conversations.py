@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from support.dashboard import bubbles_of, chats_of, open_browser, ref_of, words_of
+from support.plain import NO_TLS
 from support.rows import read_rows
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
 from support.stage import LAURA, Stage
@@ -298,7 +299,7 @@ async def test_nothing_is_shown_or_done_for_strangers(tmp_path: Path) -> None:
     closed = {"port": 0, "admin_token": SecretStr("let-me-in-123")}
     async with (
         open_scene(tmp_path, web=closed) as stage,
-        httpx.AsyncClient(base_url=stage.url) as stranger,
+        httpx.AsyncClient(verify=NO_TLS, base_url=stage.url) as stranger,
     ):
         assert (await stranger.get("/dashboard/chats")).status_code == 302
         for path in ("api/chats", "api/work", "media/a1.png", "api/chats/x/bubbles"):

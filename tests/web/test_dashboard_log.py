@@ -5,7 +5,8 @@ import html
 import httpx
 import pytest
 import trio
-from support.edge import MemoryDaemon, Start
+from support.edge import MemoryDaemon, MemoryLog, Start
+from support.plain import NO_TLS
 from support.watch import MOST_WAITING
 from support.websocket import Refused, websocket
 
@@ -19,7 +20,7 @@ PATH = "/dashboard/api/logs"
 
 async def get(url: str, **options: object) -> httpx.Response:
     with trio.fail_after(10):
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=10, trust_env=False) as client:
             return await client.get(url, **options)  # type: ignore[arg-type]
 
 
@@ -105,7 +106,7 @@ async def test_bearer_and_cookie_both_open_the_handshake(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
     served = await start_edge(admin_token=TOKEN)
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=10, trust_env=False) as client:
         answer = await client.post(
             f"{served.url}/dashboard/login", data={"token": TOKEN}, headers={"Origin": served.url}
         )
@@ -186,6 +187,20 @@ async def test_a_client_that_never_reads_is_cut_off(
                 del daemon.watch.lines[:-1]
                 await trio.sleep(0.001)
             assert most <= MOST_WAITING
+
+
+async def test_a_fault_of_ours_is_a_page_without_its_detail(
+    start_edge: Start, daemon: MemoryDaemon, log: MemoryLog
+) -> None:
+    daemon.watch.failure = RuntimeError("the detail")
+    served = await start_edge()
+    page = await get(f"{served.url}/dashboard")
+    assert (page.status_code, page.headers["Content-Type"]) == (500, "text/html; charset=utf-8")
+    assert "Error interno" in page.text
+    assert "the detail" not in page.text
+    lines = await get(f"{served.url}/dashboard/logs")
+    assert (lines.status_code, lines.json()) == (500, {"error": "internal server error"})
+    assert len([line for line in log.lines if "a page failed" in str(line)]) == 2
 
 
 async def test_a_store_that_cannot_be_read_is_said_to_be_so(

@@ -7,6 +7,7 @@ import httpx
 import pytest
 import trio
 from support.edge import MemoryDaemon, MemoryLog, Served, Start
+from support.plain import NO_TLS
 
 from daemon.web.dashboard.sessions import (
     MOST_ADDRESSES,
@@ -25,7 +26,7 @@ EVERYWHERE = (*PAGES, *DATA, "/dashboard/login", "/dashboard/static/shell.css")
 
 async def ask(served: Served, method: str, path: str, **options: Any) -> httpx.Response:
     with trio.fail_after(10):
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=10, trust_env=False) as client:
             return await client.request(method, served.url + path, **options)
 
 
@@ -258,6 +259,19 @@ async def test_assets_are_asked_for_again_only_when_they_have_changed(start_edge
     assert (again.status_code, again.content) == (304, b"")
     for path in ("/dashboard/static/../shell.py", "/dashboard/static/nothing.css"):
         assert (await ask(served, "GET", path)).status_code in {302, 404}
+
+
+async def test_pages_name_assets_that_browsers_keep(start_edge: Start) -> None:
+    served = await start_edge(admin_token=TOKEN)
+    page = await ask(served, "GET", "/dashboard/login")
+    found = re.search(r'href="(/dashboard/static/\w{12}/shell\.css)"', page.text)
+    assert found is not None
+    kept = await ask(served, "GET", found[1])
+    assert "immutable" in kept.headers["cache-control"]
+    plain = await ask(served, "GET", "/dashboard/static/shell.css")
+    assert kept.content == plain.content
+    old = found[1].replace(found[1].split("/")[3], "0" * 12)
+    assert (await ask(served, "GET", old)).status_code == 404
 
 
 def test_the_limit_counts_all_addresses_together() -> None:

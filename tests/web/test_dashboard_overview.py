@@ -6,6 +6,7 @@ import httpx
 import pytest
 import trio
 from support.edge import MemoryDaemon, Start
+from support.plain import NO_TLS
 
 from daemon.watching import SECONDS_SHOWN, Part, Sample
 from daemon.web.dashboard.charts import HEIGHT, POINTS, draw, parts_of_day, percentile
@@ -16,7 +17,7 @@ NOW = 1_769_860_800.25
 
 async def get(url: str) -> httpx.Response:
     with trio.fail_after(10):
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=10, trust_env=False) as client:
             return await client.get(url)
 
 

@@ -10,6 +10,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from support.edge import MemoryDaemon, MemoryLog, Start, read_until
+from support.plain import NO_TLS
 
 from daemon.errors import StoreUnavailable, WebhookError
 from daemon.web.bearer import bears
@@ -42,7 +43,7 @@ async def test_a_webhook_is_stored_and_then_acknowledged(
 ) -> None:
     with trio.fail_after(10):
         served = await start_edge()
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.request(method, f"{served.url}{path}", content=BODY)
     assert answer.status_code == 200
     assert answer.json() == {
@@ -87,7 +88,7 @@ async def test_what_is_not_stored_is_not_acknowledged(
     daemon.failure = failure
     with trio.fail_after(10):
         served = await start_edge()
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.post(f"{served.url}/hook", content=b"[")
             daemon.failure = None
             again = await client.post(f"{served.url}/hook", content=BODY)
@@ -106,7 +107,9 @@ async def test_what_is_not_stored_is_not_acknowledged(
 async def test_every_configured_secret_opens(start_edge: Start, secret: str) -> None:
     with trio.fail_after(10):
         served = await start_edge(webhook_secrets=SECRETS)
-        async with httpx.AsyncClient(headers={"Authorization": f"bearer {secret}"}) as client:
+        async with httpx.AsyncClient(
+            verify=NO_TLS, headers={"Authorization": f"bearer {secret}"}
+        ) as client:
             answer = await client.post(f"{served.url}/hook", content=BODY)
     assert answer.status_code == 200
 
@@ -215,7 +218,7 @@ async def test_bodies_in_flight_share_a_budget(start_edge: Start, daemon: Memory
     daemon.hold = trio.Event()
     with trio.fail_after(10):
         served = await start_edge(max_body_bytes=1000, total_body_bytes=1500)
-        async with httpx.AsyncClient() as client, trio.open_nursery() as nursery:
+        async with httpx.AsyncClient(verify=NO_TLS) as client, trio.open_nursery() as nursery:
             post = partial(client.post, f"{served.url}/hook", content=b"x" * 1000)
             nursery.start_soon(post)
             await daemon.entered.wait()
@@ -239,7 +242,7 @@ async def test_a_refused_body_gives_its_budget_back(start_edge: Start) -> None:
             assert stalled.startswith(b"HTTP/1.1 408 ")
         async with await served.connect() as stream:
             await stream.send_all(head("content-length: 900"))
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.post(f"{served.url}/hook", content=b"x" * 1000)
     assert answer.status_code == 200
 
@@ -287,7 +290,7 @@ async def test_a_large_body_arrives_whole(start_edge: Start, daemon: MemoryDaemo
     body = json.dumps({"messages": ["x" * 1000] * 5000}).encode()
     with trio.fail_after(20):
         served = await start_edge()
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.post(f"{served.url}/hook/messages", content=body)
     assert answer.status_code == 200
     assert daemon.stored == [(body, "messages.post")]

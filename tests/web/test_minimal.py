@@ -7,6 +7,7 @@ import httpx
 import pytest
 import trio
 from support.edge import Start
+from support.plain import NO_TLS
 
 from daemon.web.minimal import minimal_app
 
@@ -16,7 +17,7 @@ APP = minimal_app("the store is damaged", "production", 8080, lambda: 1_769_860_
 async def test_health_says_why(start: Start) -> None:
     with trio.fail_after(10):
         served = await start(APP)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.get(f"{served.url}/health")
     assert answer.status_code == 200
     assert answer.json() == {
@@ -36,7 +37,7 @@ async def test_health_says_why(start: Start) -> None:
 async def test_everything_else_is_put_off(start: Start, method: str, path: str) -> None:
     with trio.fail_after(10):
         served = await start(APP)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.request(method, f"{served.url}{path}", content=b"{}")
             assert answer.status_code == 503
             assert (await client.get(f"{served.url}/health")).status_code == 200

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import trio
 from support.edge import MemoryDaemon, Start
+from support.plain import NO_TLS
 
 from daemon.web.openai_webhook import TOLERANCE_SECONDS, Seen, signature_fault
 
@@ -71,7 +72,7 @@ async def test_the_daemon_hears_of_the_response_once(
     with trio.fail_after(10):
         served = await start_edge(model_webhook_secret=SECRET)
         url = f"{served.url}/openai/webhook"
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             headers = signed(BODY, at=daemon.now())
             answers = [await client.post(url, content=BODY, headers=headers) for _ in range(2)]
             strange = await client.post(url, content=BODY, headers={})
@@ -86,6 +87,6 @@ async def test_the_daemon_hears_of_the_response_once(
 async def test_without_a_secret_there_is_no_such_route(start_edge: Start) -> None:
     with trio.fail_after(10):
         served = await start_edge()
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.post(f"{served.url}/openai/webhook", content=BODY)
     assert answer.status_code == 404

@@ -5,6 +5,7 @@ import pytest
 import trio
 from quart import request
 from support.edge import MemoryDaemon, MemoryLog, Start, read_until
+from support.plain import NO_TLS
 
 from daemon.web.edge import PAGE_BODY_BYTES, EdgeSettings, create_edge
 from daemon.web.pages import create_pages
@@ -24,7 +25,7 @@ async def fetch(
     """Ask a new edge once."""
     with trio.fail_after(10):
         served = await start_edge(**settings)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             return await client.request(method, f"{served.url}{path}", headers=headers)
 
 

@@ -11,6 +11,7 @@ import trio.testing
 from quart import Response, websocket
 from quart_trio import QuartTrio
 from support.edge import MemoryLog, Start, read_all, read_until
+from support.plain import NO_TLS
 
 from daemon.web.asgi import Receive, Scope, Send, answer_json, answer_lifespan
 from daemon.web.connection import Limits
@@ -394,7 +395,7 @@ async def test_addresses_are_all_listened_on_or_none() -> None:
 async def test_a_client_of_a_common_kind_is_served(start: Start) -> None:
     with trio.fail_after(10):
         served = await start(plain)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.post(f"{served.url}/any", content=b"x" * 300_000)
     assert answer.status_code == 200
     assert "server" not in answer.headers

@@ -12,6 +12,7 @@ import h11
 import httpx
 import pytest
 import trio
+from support.plain import NO_TLS
 
 from daemon.errors import (
     SettingsError,
@@ -258,7 +259,9 @@ async def test_no_free_connection_in_time_means_not_sent() -> None:
     async with line(Reply(fault="hang"), timeout_seconds=60) as to:
         pool = httpx.Limits(max_connections=1)
         base = to.client._http.base_url
-        async with httpx.AsyncClient(base_url=base, limits=pool, trust_env=False) as http:
+        async with httpx.AsyncClient(
+            verify=NO_TLS, base_url=base, limits=pool, trust_env=False
+        ) as http:
             patient = WhapiClient(http, timeout_seconds=60, rng=rng(), observe=None)
             hasty = WhapiClient(http, timeout_seconds=0.2, rng=rng(), observe=None)
             async with trio.open_nursery() as nursery:

@@ -27,5 +27,5 @@ CREATE TABLE process_ends (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO process_ends (how) VALUES ('clean'), ('forced'), ('crashed');
 
--- The dead letters are counted every few seconds.
-CREATE INDEX turns_given_up ON turns (id) WHERE outcome = 'dead';
+-- Messages that were given up and not put back in since; they are counted every few seconds.
+CREATE INDEX messages_dead ON messages (seq) WHERE state = 'dead';

@@ -17,6 +17,8 @@ _QUERIES = {
     "thread": "SELECT * FROM thread_items WHERE chat IN names ORDER BY id",
     "summary": "SELECT * FROM thread_heads WHERE chat IN names",
     "turns": "SELECT * FROM turns WHERE chat IN names ORDER BY id",
+    "stages": """SELECT stages.* FROM stages JOIN turns ON turns.id = turn_id
+        WHERE chat IN names ORDER BY stages.id""",
     "model_calls": """SELECT responses.* FROM responses JOIN runs ON runs.id = run_id
         JOIN turns ON turns.id = turn_id WHERE chat IN names ORDER BY run_id, round""",
     "tool_calls": """SELECT tool_calls.* FROM tool_calls JOIN turns ON turns.id = turn_id

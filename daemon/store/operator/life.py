@@ -37,6 +37,8 @@ class Life:
     tool_calls: list[JsonObject] = field(default_factory=list)
     outbox: list[JsonObject] = field(default_factory=list)
     audit: list[JsonObject] = field(default_factory=list)
+    stages: list[JsonObject] = field(default_factory=list)
+    """Of the turn, as they began; empty if retention or a crash has taken them."""
 
 
 def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
@@ -85,6 +87,12 @@ def life_of_turn(connection: sqlite3.Connection, turn_id: int, *, message_id: st
         tool_calls=_tool_calls(connection, turn_id),
         outbox=[_send(connection, row) for row in outbox],
         audit=_audit(connection, [message["id"] for message in messages]),
+        stages=[
+            dict(row)
+            for row in connection.execute(
+                "SELECT stage, at, detail FROM stages WHERE turn_id = ? ORDER BY id", (turn_id,)
+            )
+        ],
     )
 
 

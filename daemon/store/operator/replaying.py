@@ -24,6 +24,12 @@ _PUT_BACK = (
     "UPDATE messages SET state = 'received', turn_id = NULL, received_at = ?, reason = ?,"
     " message = json_remove(message, '$.sent_at') WHERE seq = ?"
 )
+# What could not be fetched or understood then is tried again; what was let go stays gone.
+_FILE_AGAIN = (
+    "UPDATE media SET state = CASE state WHEN 'failed' THEN 'wanted' ELSE state END, reason = '',"
+    " words_error = '' WHERE (channel, message_id) = (SELECT channel, id FROM messages"
+    " WHERE seq = ?) AND state IN ('failed', 'stored')"
+)
 _READ_NOW = (
     "UPDATE messages SET reason = ?, message = json_remove(message, '$.sent_at')"
     " WHERE channel = ? AND id = ? AND state = 'received' AND reason = ''"
@@ -123,6 +129,7 @@ def _put_back(
     if obstacle:
         return Replayed(row["id"], row["chat"], done=False, what=obstacle)
     connection.execute(_PUT_BACK, (now, REASON, row["seq"]))
+    connection.execute(_FILE_AGAIN, (row["seq"],))
     reason = f" ({row['reason']})" if row["reason"] else ""
     turn = f", {row['request_id']}" if row["request_id"] else ""
     was = f"was {row['state']}{reason}{turn}"

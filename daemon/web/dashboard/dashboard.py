@@ -5,11 +5,17 @@ from collections.abc import Callable
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException, NotFound, ServiceUnavailable
+from werkzeug.exceptions import (
+    HTTPException,
+    InternalServerError,
+    NotFound,
+    ServiceUnavailable,
+)
 
 from daemon.errors import StoreUnavailable
+from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.web.asgi import Log
-from daemon.web.dashboard.assets import create_assets, read_assets
+from daemon.web.dashboard.assets import create_assets, read_assets, version_of
 from daemon.web.dashboard.conversations import create_conversations
 from daemon.web.dashboard.guard import DATA_PATHS, Guard
 from daemon.web.dashboard.log_page import create_log
@@ -30,9 +36,10 @@ def register_dashboard(
 ) -> None:
     """Put the dashboard's routes on `app`. `clock` measures durations, in seconds."""
     guard = Guard(daemon, settings)
-    shell = Shell(daemon, settings, guard)
+    assets = read_assets()
+    shell = Shell(daemon, settings, guard, version=version_of(assets))
     for blueprint in (
-        create_assets(read_assets()),
+        create_assets(assets),
         create_login(shell, log, clock),
         create_overview(shell),
         create_conversations(shell),
@@ -42,7 +49,7 @@ def register_dashboard(
         _create_rest(guard),
     ):
         blueprint.after_request(guard.secure)
-        _show_errors(blueprint, shell)
+        _show_errors(blueprint, shell, log)
         app.register_blueprint(blueprint)
 
 
@@ -58,12 +65,24 @@ def _create_rest(guard: Guard) -> Blueprint:
     return rest
 
 
-def _show_errors(blueprint: Blueprint, shell: Shell) -> None:
+def _show_errors(blueprint: Blueprint, shell: Shell, log: Log) -> None:
     """Show an error as a page where a page was asked for."""
 
     @blueprint.errorhandler(StoreUnavailable)
     async def wait(_error: StoreUnavailable) -> ResponseReturnValue:
         return await show(ServiceUnavailable())
+
+    @blueprint.errorhandler(Exception)
+    async def fail(error: Exception) -> ResponseReturnValue:
+        log.event(
+            UNEXPECTED_ERROR,
+            where="request",
+            what="a page failed",
+            path=request.path,
+            error=type(error).__name__,
+            exc_info=error,
+        )
+        return await show(InternalServerError())
 
     @blueprint.errorhandler(HTTPException)
     async def show(error: HTTPException) -> ResponseReturnValue:

@@ -33,6 +33,8 @@ class Card:
     """``bars`` or ``line``."""
     said: tuple[tuple[str, str], ...]
     """What the chart says at each point: the time, and the value in words."""
+    peak: str
+    """The value at the top of the chart; empty if it shows nothing."""
 
 
 def create_overview(shell: Shell) -> Blueprint:
@@ -134,7 +136,9 @@ def cards(now: Overview, w: Wording) -> list[Card]:
             (w.clock(at)[:5], NOTHING if value is None else say(w, value))
             for at, value in chart.points
         )
-        return Card(name, w.t(label), figure, note, chart, kind, said)
+        highest = max((value for value in values if value is not None), default=0)
+        peak = say(w, highest) if highest else ""
+        return Card(name, w.t(label), figure, note, chart, kind, said, peak)
 
     day = w.t("{count} in 24 h", count=w.figure(sum(s.messages for s in now.samples)))
     answered = w.t("{count} in 24 h", count=w.figure(sum(s.answers for s in now.samples)))

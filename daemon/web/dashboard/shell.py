@@ -41,10 +41,14 @@ PHONE = Section("phone", "/dashboard/phone", "Phone", "phone")
 class Shell:
     """Renders pages. Made once for the dashboard; called by its handlers."""
 
-    def __init__(self, daemon: Daemon, settings: EdgeSettings, guard: Guard) -> None:
+    def __init__(
+        self, daemon: Daemon, settings: EdgeSettings, guard: Guard, *, version: str
+    ) -> None:
+        """`version` is that of the assets."""
         self.daemon = daemon
         self.settings = settings
         self.guard = guard
+        self._static = f"/dashboard/static/{version}"
         self._words = read_words()
         self._zone = ZoneInfo(settings.timezone)
         self._templates = Environment(
@@ -73,6 +77,7 @@ class Shell:
         html = self._templates.get_template(template).render(
             **values,
             w=w,
+            static=self._static,
             t=w.t,
             theme=theme if theme in THEMES else "auto",
             themes=THEMES,

@@ -109,7 +109,7 @@ def _message(message: JsonObject, w: Wording) -> Iterator[Step]:
         notes.append(w.t("came again {count} times", count=message["duplicates"]))
     if message["state"] not in {"answered", "in_turn"}:
         notes.append(message["state"])
-    title = w.t("A message came: {kind}", kind=message["kind"])
+    title = w.t("A message came: {kind}", kind=w.t(message["kind"]))
     yield Step(
         id=f"in-{message['id']}",
         kind="message",

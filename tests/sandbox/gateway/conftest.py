@@ -12,6 +12,7 @@ import httpx
 import pytest
 import trio
 from support.edge import MemoryLog
+from support.plain import NO_TLS
 
 from daemon.sandbox.asgi import follow_lifespan, read_request
 from daemon.sandbox.gateway import Gateway
@@ -121,7 +122,9 @@ async def api(gateway: Gateway, serve_app: Serve) -> AsyncIterator[httpx.AsyncCl
     url = await serve_app(gateway)
     gateway.set_base_url(url)
     headers = {"authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        verify=NO_TLS, base_url=url, headers=headers, trust_env=False
+    ) as client:
         yield client
 
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
+from support.plain import NO_TLS
 
 from daemon.sandbox.model_server import ModelServer
 
@@ -30,6 +31,6 @@ async def client(server: ModelServer, nursery: trio.Nursery) -> AsyncIterator[ht
     serving = partial(serve, server, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
     urls: list[str] = await nursery.start(serving)
     headers = {"authorization": "Bearer sk-test"}
-    async with httpx.AsyncClient(base_url=urls[0] + "/v1", headers=headers) as http:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=urls[0] + "/v1", headers=headers) as http:
         yield http
     stop.set()

@@ -9,6 +9,7 @@ const SPARE = 12; // rows kept ready above and below the view
 const MOST = 10000;
 const PAGE = 500;
 const AGENT = new Set(["an agent writes", "taken over", "chat handed to a person"]);
+const PICTURES = new URL("./icons.svg", import.meta.url).pathname;
 const SVG = "http://www.w3.org/2000/svg";
 const FALLBACK = { warning: "alert", error: "alert", critical: "alert" };
 const ICONS = {
@@ -196,7 +197,7 @@ function show(line) {
   symbol.setAttribute("class", "icon symbol");
   symbol.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `/dashboard/static/icons.svg#${ICONS[line.kind] ?? FALLBACK[line.level] ?? "log"}`);
+  use.setAttribute("href", `${PICTURES}#${ICONS[line.kind] ?? FALLBACK[line.level] ?? "log"}`);
   symbol.append(use);
   const said = document.createElement("span");
   said.className = "said";
@@ -262,7 +263,7 @@ function setPaused(pause) {
   paused = pause;
   pauseButton.setAttribute("aria-pressed", String(pause));
   pauseButton.querySelector("span").textContent = pause ? t("Go on") : t("Pause");
-  pauseButton.querySelector("use").setAttribute("href", `/dashboard/static/icons.svg#${pause ? "play" : "pause"}`);
+  pauseButton.querySelector("use").setAttribute("href", `${PICTURES}#${pause ? "play" : "pause"}`);
   if (!pause) {
     const waiting = held;
     held = [];

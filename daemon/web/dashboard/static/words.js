@@ -1,7 +1,7 @@
 // The words of the page's language: t("English text", {name: "…"}).
 
 const language = document.documentElement.lang === "es" ? "es" : "en";
-const words = (await import(`/dashboard/static/words-${language}.js`)).default;
+const words = (await import(`./words-${language}.js`)).default;
 
 export function t(english, names = {}) {
   const said = words[english] ?? english;

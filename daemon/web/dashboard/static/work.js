@@ -22,6 +22,7 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-cancel], [data-replay], [data-replay-event], [data-replay-all]");
   if (!button) return;
   button.disabled = true;
+  button.removeAttribute("data-hold"); // the pointer still rests on it, and it has been used
   try {
     toast(await act(button.dataset));
   } catch (error) {

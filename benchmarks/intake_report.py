@@ -1,13 +1,12 @@
-"""The figures as a table and as a page: measurements in, text out."""
+"""The figures of intake as a table and as a section of the page: measurements in, text out."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from contenders import EXPRESS, RECADO_CHATS, RECADO_IGNORED
 from load import BODY_BYTES, Load
-from machine import describe
 
 T = TypeVar("T")
 
@@ -66,10 +65,10 @@ def ratios(measurements: Sequence[Measurement]) -> str:
     return "\n".join(lines)
 
 
-def page(
-    measurements: Sequence[Measurement], flushes: Sequence[float], *, seconds: float, chats: int
-) -> str:
-    """The whole page."""
+def text(found: dict[str, Any]) -> str:
+    """The section of the page."""
+    measurements = measurements_of(found)
+    flushes, seconds, chats = found["flushes"], found["seconds"], found["chats"]
     rounds = len(_in_order(m.round for m in measurements))
     others = [m.others for m in measurements if m.server_cpu]
     generator = max(
@@ -77,11 +76,7 @@ def page(
         for m in measurements
         if m.name in {RECADO_IGNORED, RECADO_CHATS, EXPRESS}
     )
-    return f"""# Performance
-
-<!-- Written by benchmarks/intake.py: make bench. -->
-
-## Intake: webhooks answered a second
+    return f"""## Intake: webhooks answered a second
 
 How fast `/hook` takes messages, when each is on the disk before its 200. Beside it, in the same
 run, are servers that **store nothing**: Express 5 with `express.json`, which is what the system
@@ -89,7 +84,7 @@ before Recado did, and others that show where the limits of the language and of 
 
 {table(measurements)}
 
-The goal is 1.00 or more at {GOAL_CONNECTIONS} connections. {verdict(measurements)}
+The goal is 1.00 or more at {GOAL_CONNECTIONS} connections. {verdict(found)}
 
 - Every request is a different text message of {BODY_BYTES} bytes, posted over keep-alive
   connections by a generator in a process of its own; each connection sends its next request when
@@ -112,26 +107,49 @@ taken within each round, and in brackets are the least and the greatest.
 How noisy it was: work that was neither the server's nor the generator's took {median(others):.2f}
 cores in the median of all measurements, {max(others):.2f} at most.
 
-Machine: {describe()}.
 The disk did {median(flushes):,.0f} flushes a second (4 KiB appended, then `fdatasync`), between
 {min(flushes):,.0f} and {max(flushes):,.0f} in the single rounds.
-
-Again: `make bench` (needs Node with npm; without it there is no Express), or for a first look
-`.venv/bin/python benchmarks/intake.py --quick`.
 """
 
 
-def verdict(measurements: Sequence[Measurement]) -> str:
-    """Say whether the goal is reached, by the slower of Recado's two rows."""
-    reached = [
-        median(_ratios(measurements, name, GOAL_CONNECTIONS))
+def measurements_of(found: dict[str, Any]) -> list[Measurement]:
+    """The measurements as they were before they were put into a file."""
+    return [Measurement(**{**one, "load": Load(**one["load"])}) for one in found["measurements"]]
+
+
+def goal_ratio(found: dict[str, Any]) -> float:
+    """Recado's rate beside Express's at the goal's connections, of the slower row; 0: unknown."""
+    measurements = measurements_of(found)
+    each = [
+        median(each_round)
         for name in (RECADO_IGNORED, RECADO_CHATS)
-        if _ratios(measurements, name, GOAL_CONNECTIONS)
+        if (each_round := _ratios(measurements, name, GOAL_CONNECTIONS))
     ]
-    if not reached:
+    return min(each, default=0)
+
+
+def disk_factor(found: dict[str, Any]) -> float:
+    """How many times as many rows as Recado's messages the disk takes, at the goal's connections.
+
+    Of the slower of Recado's rows.
+    """
+    rates = {
+        name: median(
+            m.load.per_second
+            for m in measurements_of(found)
+            if (m.name, m.connections) == (name, GOAL_CONNECTIONS)
+        )
+        for name in (DISK, RECADO_IGNORED, RECADO_CHATS)
+    }
+    return rates[DISK] / min(rates[RECADO_IGNORED], rates[RECADO_CHATS])
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """Say whether the goal is reached, by the slower of Recado's two rows."""
+    ratio = goal_ratio(found)
+    if not ratio:
         return "It could not be checked here."
-    word = "reached" if min(reached) >= 1 else "not reached"
-    return f"It is {word}: {min(reached):.2f} for the slower of the two."
+    return f"It is {'reached' if ratio >= 1 else 'not reached'}: {ratio:.2f} for the slower one."
 
 
 def _ratios(measurements: Sequence[Measurement], name: str, connections: int) -> list[float]:

@@ -13,7 +13,7 @@ import trio
 from daemon.chats.attention import Stopping
 from daemon.errors import StoreUnavailable
 from daemon.ledger import Turn
-from daemon.observe.events import TURN_SUMMARY
+from daemon.observe.events import TURN_ENDED
 from daemon.observe.logs import Log
 from daemon.observe.tracing import Trace, followed
 from daemon.store.stages import StageRow, Stages
@@ -56,6 +56,7 @@ class TurnTraces:
     def follow(self, turn: Turn) -> Iterator[None]:
         """Trace what the block does for a turn. Only the task of its chat calls it."""
         trace = Trace(turn.request_id, turn.id, now=self._now(), clock=self._clock)
+        trace.messages = len(turn.messages)
         if turn.attempts or turn.state != "open":
             trace.stage("resumed")
         else:
@@ -71,7 +72,8 @@ class TurnTraces:
             how = "interrupted" if isinstance(error, Stopping) else "crashed"
             raise
         finally:
-            self._take(trace, how)
+            trace.end(how)
+            self._take(trace, turn.contact_name)
 
     async def run(self) -> None:
         """Store traces, at most once a second. Runs until cancelled; `flush` does the rest."""
@@ -84,6 +86,7 @@ class TurnTraces:
     async def flush(self) -> None:
         """Store the traces that wait; if the store takes none now, they go on waiting."""
         traces = list(self._ended)
+        self._ended.clear()  # before the wait: a write that is cancelled still happens
         rows = [
             StageRow(trace.turn_id, stage.name, stage.at, stage.detail)
             for trace in traces
@@ -95,14 +98,27 @@ class TurnTraces:
             await self._stages.add(rows)
         except StoreUnavailable as error:
             self._log.debug("stages wait for the store", error=str(error))
+            self._ended.extendleft(reversed(traces[: MOST_PENDING - len(self._ended)]))
             self._come.set()
-            return
-        while self._ended and traces and self._ended[0] in traces:
-            self._ended.popleft()
 
-    def _take(self, trace: Trace, how: str) -> None:
-        trace.end(how)
-        self._log.event(TURN_SUMMARY, turn=trace.request_id, **trace.summary())
+    def _take(self, trace: Trace, name: str) -> None:
+        """Sum an ended trace up in the log, and keep it until it is stored."""
+        told = trace.summary()
+        self._log.event(
+            TURN_ENDED,
+            name=name,
+            turn=trace.request_id,
+            outcome=told.outcome,
+            messages=trace.messages,
+            seconds=told.seconds,
+            stages=told.stages,
+            rounds=told.rounds,
+            tools=told.tools,
+            tools_failed=told.tools_failed,
+            tokens_in=told.tokens_in,
+            tokens_out=told.tokens_out,
+            cost=told.cost,
+        )
         self._ended.append(trace)
         self._come.set()
         if self._export is not None:

@@ -1,0 +1,191 @@
+"""The things that Recado does for each message, each as a call that can be counted."""
+
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
+from io import StringIO
+from itertools import count
+from types import SimpleNamespace
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import trio
+from load import requests
+
+from daemon.chats.preparation import prepare
+from daemon.ledger import (
+    ChatRecord,
+    Known,
+    Recollection,
+    StoredMessage,
+    ThreadHead,
+    ThreadItem,
+    Turn,
+)
+from daemon.model import ChatKey
+from daemon.observe.events import MESSAGE
+from daemon.observe.logs import open_log
+from daemon.observe.redaction import Redactor
+from daemon.split import split_reply
+from daemon.store.arrivals import insert_event, take_in
+from daemon.store.migrations import migrate
+from daemon.texts import texts
+from daemon.verdicts import Policy, verdict
+from daemon.web.whole_request import whole_request
+from daemon.whapi.wire import parse_webhook
+from daemon.window import WindowRules, after_message, after_presence, closes_at
+
+NOW = 1_763_890_000.0
+KEY = ChatKey("MANTIS-M72HC", "573001234567@s.whatsapp.net")
+THREAD_ITEMS = 40
+REPLY = "\n\n".join(
+    f"Opción {n}: habitación doble con desayuno, vista al jardín, $ {n}80.000 la noche. "
+    "Se puede cancelar sin costo hasta dos días antes.\n- wifi\n- parqueadero\n- piscina"
+    for n in range(1, 6)
+)
+
+Path = Callable[[], object]
+
+
+def hot_paths(connection: sqlite3.Connection, *, seed: int = 1) -> dict[str, Path]:
+    """Everything that is counted, by its name. Each may be called again and again.
+
+    ``connection`` is made a store, if it is none yet; another ``seed`` gives other messages.
+    """
+    migrate(connection)
+    return {
+        "http request": _http(next(requests("chat", seed))),
+        "parse webhook": _parse(_bodies(seed)),
+        "verdict": _verdict(_bodies(seed)),
+        "store arrivals": _store(connection, _bodies(seed)),
+        "log line": _log(),
+        "window": _window(),
+        "prepare turn": _prepare(),
+        "split reply": lambda: split_reply(REPLY),
+    }
+
+
+def _bodies(seed: int) -> Iterator[bytes]:
+    """Usual webhook calls, each with another message."""
+    return (request.partition(b"\r\n\r\n")[2] for request in requests("chat", seed))
+
+
+def _http(request: bytes) -> Path:
+    return lambda: whole_request(request, lambda _path: True)
+
+
+def _parse(bodies: Iterator[bytes]) -> Path:
+    body = next(bodies)
+    return lambda: parse_webhook(body)
+
+
+def _verdict(bodies: Iterator[bytes]) -> Path:
+    (message,) = parse_webhook(next(bodies)).messages
+    known = Known(message=message, names=frozenset({message.key.chat}))
+    policy = Policy()
+    return lambda: verdict(known, policy)
+
+
+def _store(connection: sqlite3.Connection, bodies: Iterator[bytes]) -> Path:
+    calls = ((parse_webhook(body), body) for body in bodies)
+    # Read before they are wanted: only the storing is to be counted.
+    ready = iter([next(calls) for _ in range(40)])
+
+    def accept() -> None:
+        webhook, body = next(ready)
+        connection.execute("BEGIN IMMEDIATE")
+        event_id = insert_event(connection, webhook, body, "", NOW)
+        verdicts = [""] * len(webhook.messages)
+        take_in(connection, webhook, event_id, verdicts=verdicts, now=NOW, pause_until=NOW + 60)
+        connection.execute("COMMIT")
+
+    return accept
+
+
+def _log() -> Path:
+    log = open_log(
+        stream=StringIO(),
+        level="info",
+        format="json",
+        redactor=Redactor(["benchmark-secret-0001"]),
+        now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        strict=False,
+    )
+    numbers = count()
+
+    def write() -> None:
+        text = f"Hola, ¿hay cupo para el viernes? {next(numbers)}"
+        log.event(MESSAGE, chat=KEY, kind="text", text=text, who="Laura")
+
+    return write
+
+
+def _window() -> Path:
+    rules = WindowRules(
+        text_seconds=5,
+        voice_seconds=8,
+        typing_seconds=10,
+        stop_seconds=1,
+        max_wait_seconds=60,
+        max_messages=50,
+    )
+
+    def decide() -> float:
+        window = after_message(None, "text", 0, rules)
+        typing = after_presence(window, "typing", 1, rules)
+        return closes_at(after_message(typing, "voice", 2, rules), rules)
+
+    return decide
+
+
+def _prepare() -> Path:
+    """A turn in a long conversation; the store's and Whapi's answers are there at once."""
+    items = tuple(
+        ThreadItem(
+            turn_id=number // 2,
+            item={"role": "assistant" if number % 2 else "user", "content": "Hola, buenos días."},
+            tokens=12,
+            id=number,
+            created_at=NOW - 100 + number,
+        )
+        for number in range(THREAD_ITEMS)
+    )
+    memory = Recollection(ChatRecord(name="Laura", contact_name="Laura"), ThreadHead(None), items)
+    needs = SimpleNamespace(
+        rules=SimpleNamespace(
+            instructions="Contesta en español.",
+            zone=ZoneInfo("America/Bogota"),
+            server_compacts=False,
+        ),
+        toolbox=SimpleNamespace(specs=()),
+        contact_hash=lambda _key: "hash",
+        now=lambda: NOW,
+        texts=texts("es"),
+        chat_info=SimpleNamespace(details=_gives(None)),
+        store=SimpleNamespace(memories=SimpleNamespace(recall=_gives(memory))),
+    )
+    (message,) = parse_webhook(next(_bodies(1))).messages
+    turn = Turn(
+        id=1,
+        key=KEY,
+        state="open",
+        request_id="turn_1",
+        attempts=0,
+        superseded=0,
+        quotes=False,
+        opened_at=NOW,
+        messages=(StoredMessage(1, message, NOW),),
+    )
+    burst = {"role": "user", "content": "Hola"}
+
+    async def work() -> object:
+        return await prepare(turn, burst, cast("Any", needs), budget=24_000)
+
+    return lambda: trio.run(work)
+
+
+def _gives(value: object) -> Callable[..., Coroutine[Any, Any, object]]:
+    async def give(*_: object, **__: object) -> object:
+        return value
+
+    return give

@@ -1,0 +1,294 @@
+"""The customers of the benchmarks: they post as Whapi does, and wait for their replies."""
+
+import base64
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import count
+from typing import Any
+
+import trio
+from load import SECRET
+
+CHANNEL = "MANTIS-M72HC"
+AGENT_EVERY, MEDIA_EVERY, GROUP_EVERY = 50, 40, 5
+"""Of mixed traffic, so many calls are one of an agent, of a picture, of a group."""
+PICTURE_BYTES = 60_000
+MIXED_CHATS = 1000
+
+
+@dataclass(slots=True)
+class Question:
+    """One message of a customer, and what became of it. Times are of this process's own clock."""
+
+    posted_at: float = 0
+    stored_at: float = 0
+    model_seconds: float = 0
+    replied_at: float = 0
+    replies: int = 0
+
+
+class Customers:
+    """Everybody who writes, over a pool of keep-alive connections to one daemon."""
+
+    def __init__(self) -> None:
+        self._questions: dict[str, Question] = {}
+        self._open = 0
+        self._numbers = count(1)
+        self._mixed = count()
+        self._run = int(time.time()) % 10**8
+        self._port = 0
+        self._free: list[trio.SocketStream] = []
+        self._changed = trio.Event()
+        self.refused = 0
+
+    # -- what the other side of the world reports --------------------------------------------
+
+    def model_took(self, token: str, seconds: float) -> None:
+        """Note how long a round of the model took for a question."""
+        question = self._questions.get(token)
+        if question is not None:
+            question.model_seconds += seconds
+
+    def reply_came(self, token: str) -> None:
+        """Note that the reply to a question was sent."""
+        question = self._questions.get(token)
+        if question is None:
+            return
+        question.replies += 1
+        if question.replies == 1:
+            question.replied_at = trio.current_time()
+            self._open -= 1
+            if not self._open:
+                self._changed.set()
+
+    async def tell_of(self, message: dict[str, Any]) -> None:
+        """Post the echo of a message that the daemon sent, then that it was delivered."""
+        if not self._port:
+            return
+        await self._post(_call("messages", [message]))
+        status = {"id": message["id"], "code": 3, "status": "delivered"}
+        status |= {"recipient_id": message["chat_id"], "timestamp": str(int(time.time()))}
+        await self._post(_call("statuses", [status]))
+
+    # -- what they are told to do --------------------------------------------------------------
+
+    async def target(self, port: int) -> None:
+        """Post there from now on; 0 is nowhere."""
+        for stream in self._free:
+            await trio.aclose_forcefully(stream)
+        self._free, self._port = [], port
+
+    def forget(self) -> None:
+        """Start from nothing."""
+        self._questions, self._open, self.refused = {}, 0, 0
+
+    async def burst(self, amount: int, rate: float, patience: float) -> dict[str, Any]:
+        """Let `amount` customers write once, evenly `rate` a second, each at its time."""
+        self.forget()
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for number in range(amount):
+                await trio.sleep_until(began + number / rate)
+                nursery.start_soon(self._ask)
+            asked = trio.current_time() - began
+        return {"asking_seconds": asked, **await self.answered(patience)}
+
+    async def fill(self, amount: int, connections: int) -> dict[str, Any]:
+        """Let `amount` customers write, each next one when an earlier one has its 200."""
+        began = trio.current_time()
+        left = iter(range(amount))
+
+        async def one_after_the_other() -> None:
+            for _ in left:
+                await self._ask()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(connections):
+                nursery.start_soon(one_after_the_other)
+        return {"seconds": trio.current_time() - began}
+
+    async def expect(self, amount: int) -> dict[str, Any]:
+        """Announce questions, by their tokens, that come to the model without us."""
+        self.forget()
+        tokens = [self._new_token() for _ in range(amount)]
+        self._open = amount
+        for token in tokens:
+            self._questions[token] = Question()
+        return {"tokens": tokens}
+
+    async def asked(self, token: str) -> dict[str, Any]:
+        """Note that a question that was announced is asked now."""
+        self._questions[token].posted_at = trio.current_time()
+        return {}
+
+    async def answered(self, patience: float) -> dict[str, Any]:
+        """Wait for all replies; gives every question as it is then."""
+        with trio.move_on_after(patience):
+            while self._open:
+                self._changed = trio.Event()
+                await self._changed.wait()
+        asked = [asdict(question) for question in self._questions.values()]
+        return {"questions": asked, "refused": self.refused}
+
+    async def probe(self, path: str, seconds: float, rate: float) -> dict[str, Any]:
+        """Send a small request every 1/rate s, whether or not the last one was answered.
+
+        With path ``/hook`` it is a message of a group, else a GET.
+        """
+        delays: list[float] = []
+
+        async def ask(due: float) -> None:
+            if path == "/hook":
+                await self._post(self._group_message())
+            else:
+                await self._request(f"GET {path} HTTP/1.1\r\nHost: b\r\n\r\n".encode())
+            delays.append(trio.current_time() - due)
+
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for number in range(max(1, int(seconds * rate))):
+                await trio.sleep_until(began + number / rate)
+                # From its due time on, so that a stall of this process counts too.
+                nursery.start_soon(ask, began + number / rate)
+        return {"delays": delays}
+
+    async def large(self, megabytes: float) -> dict[str, Any]:
+        """Post a call with a picture, `megabytes` in all; gives the seconds until its 200."""
+        body = self._picture(int(megabytes * 1e6 * 3 / 4))
+        began = trio.current_time()
+        await self._post(body)
+        return {"seconds": trio.current_time() - began, "refused": self.refused}
+
+    async def mixed(self, seconds: float, rate: float) -> dict[str, Any]:
+        """Send texts, pictures, groups' messages and agents' words for so long."""
+        began = trio.current_time()
+        sent = 0
+        async with trio.open_nursery() as nursery:
+            for number in range(int(seconds * rate)):
+                await trio.sleep_until(began + number / rate)
+                nursery.start_soon(self._post, self._something(next(self._mixed)))
+                sent += 1
+        return {"sent": sent, "refused": self.refused}
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _new_token(self) -> str:
+        return f"{next(self._numbers)}-{self._run}"
+
+    async def _ask(self) -> None:
+        token = self._new_token()
+        question = self._questions[token] = Question()
+        self._open += 1
+        number = int(token.partition("-")[0])
+        text = f"Hola, tengo una pregunta para el viernes, consulta {token}."
+        body = self._message(f"573{number:09d}", {"type": "text", "text": {"body": text}})
+        question.posted_at = trio.current_time()
+        await self._post(body)
+        question.stored_at = trio.current_time()
+
+    def _something(self, number: int) -> bytes:
+        chat = f"573{10**8 + number * 7919 % MIXED_CHATS:09d}"
+        if number % AGENT_EVERY == 1:
+            words = {"type": "text", "text": {"body": "Hola, soy Ana, de la recepción."}}
+            return self._message(chat, {**words, "from_me": True, "source": "mobile"})
+        if number % MEDIA_EVERY == 2:
+            return self._picture(PICTURE_BYTES, chat)
+        if number % GROUP_EVERY == 3:
+            return self._group_message()
+        text = f"¿Y para el día {number % 28 + 1}? consulta {number}-{self._run}"
+        return self._message(chat, {"type": "text", "text": {"body": text}})
+
+    def _picture(self, size: int, chat: str = "573009999999") -> bytes:
+        data = base64.b64encode(b"\xff\xd8\xff\xe0" + os.urandom(size)).decode()
+        link = f"data:image/jpeg;base64,{data}"
+        image = {"mime_type": "image/jpeg", "file_size": size + 4, "link": link}
+        return self._message(chat, {"type": "image", "image": image})
+
+    def _group_message(self) -> bytes:
+        text = {"type": "text", "text": {"body": "Buenos días a todos."}}
+        return self._message("573001234567", {**text, "chat_id": "120363000000000001@g.us"})
+
+    def _message(self, chat: str, content: dict[str, Any]) -> bytes:
+        message = {
+            "id": f"{next(self._numbers):012d}{self._run:010d}-gHqFdSGxaw",
+            "from_me": False,
+            "chat_id": f"{chat}@s.whatsapp.net",
+            "timestamp": int(time.time()),
+            "source": "mobile",
+            "chat_name": "Laura Cliente",
+            "from": chat,
+            "from_name": "Laura",
+            **content,
+        }
+        return _call("messages", [message])
+
+    async def _post(self, body: bytes) -> None:
+        """Post one call."""
+        head = (
+            "POST /hook HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            f"User-Agent: benchmark\r\nAccept: */*\r\nAuthorization: Bearer {SECRET}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        await self._request(head.encode() + body)
+
+    async def _request(self, request: bytes) -> None:
+        """Send one request; `refused` counts those that had no 200, for whatever reason."""
+        try:
+            status = await self._exchange(request)
+        except (OSError, trio.BrokenResourceError, EOFError) as error:
+            print(f"no answer: {error!r}", file=sys.stderr)
+            status = 0
+        if status != 200:
+            self.refused += 1
+
+    async def _exchange(self, request: bytes) -> int:
+        """Send one request and read its answer; gives the status.
+
+        A connection that was kept may have been closed for its idleness meanwhile, as HTTP allows:
+        then the request goes over a new one.
+        """
+        while self._free:
+            stream = self._free.pop()
+            with suppress(trio.BrokenResourceError, EOFError):
+                return await self._over(stream, request)
+        stream = await trio.open_tcp_stream("127.0.0.1", self._port)
+        return await self._over(stream, request)
+
+    async def _over(self, stream: trio.SocketStream, request: bytes) -> int:
+        """Exchange over this connection, which is kept if that succeeds, else closed."""
+        port = self._port
+        try:
+            await stream.send_all(request)
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += await _some(stream)
+            head, _, rest = received.partition(b"\r\n\r\n")
+            size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+            left = size - len(rest)
+            while left > 0:
+                left -= len(await _some(stream))
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        if port == self._port and b"connection: close" not in head.lower():
+            self._free.append(stream)
+        else:
+            await trio.aclose_forcefully(stream)
+        return int(head[9:12])
+
+
+async def _some(stream: trio.SocketStream) -> bytes:
+    part = bytes(await stream.receive_some(65536))
+    if not part:
+        raise EOFError("the daemon closed the connection")
+    return part
+
+
+def _call(kind: str, things: list[dict[str, Any]]) -> bytes:
+    event = {"type": kind, "event": "post"}
+    call = {kind: things, "event": event, "channel_id": CHANNEL}
+    return json.dumps(call, ensure_ascii=False).encode()

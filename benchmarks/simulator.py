@@ -1,0 +1,219 @@
+"""The outside world of a Recado under test, in a process of its own: Whapi, customers, the model.
+
+Leaner than the simulators of the sandbox, whose shapes it speaks, so that it leaves the daemon a
+core of its own even at hundreds of chats a second. It knows when each webhook was posted, how long
+the model took, and when the reply came, all by one clock.
+
+Usage: python simulator.py; it prints its port. ``POST /control/VERB`` with a JSON object calls the
+method of `Controls` of that name. It ends when its standard input does.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import count
+from typing import Any
+
+import trio
+from simulated_customers import Customers
+from simulated_model import TOKEN, Manner, Model
+
+from daemon.sandbox import payloads
+
+JSON_HEAD = "HTTP/1.1 {} OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+
+class Controls:
+    """What the benchmarks tell this process to do; each verb gives a JSON object."""
+
+    def __init__(self, model: Model, customers: Customers) -> None:
+        self._model = model
+        self._customers = customers
+
+    async def manner(self, **fields: Any) -> dict[str, Any]:
+        """See `Manner`."""
+        self._model.manner = Manner(**fields)
+        return {}
+
+    async def target(self, port: int) -> dict[str, Any]:
+        """Post to the daemon at this port from now on."""
+        await self._customers.target(port)
+        return {}
+
+    async def burst(self, amount: int, rate: float, patience: float) -> dict[str, Any]:
+        """Let so many customers write, `rate` a second; gives what became of each."""
+        return await self._customers.burst(amount, rate, patience)
+
+    async def fill(self, amount: int, connections: int) -> dict[str, Any]:
+        """Let so many customers write, as fast as they are taken; nobody waits for replies."""
+        return await self._customers.fill(amount, connections)
+
+    async def expect(self, amount: int) -> dict[str, Any]:
+        """Announce so many questions that come without a webhook; gives their names."""
+        return await self._customers.expect(amount)
+
+    async def asked(self, token: str) -> dict[str, Any]:
+        """Note that such a question is asked now."""
+        return await self._customers.asked(token)
+
+    async def answered(self, patience: float) -> dict[str, Any]:
+        """Wait until every question has its reply."""
+        return await self._customers.answered(patience)
+
+    async def probe(self, path: str, seconds: float, rate: float) -> dict[str, Any]:
+        """Send small requests at an even pace; gives the delay of each answer."""
+        return await self._customers.probe(path, seconds, rate)
+
+    async def mixed(self, seconds: float, rate: float) -> dict[str, Any]:
+        """Send all sorts of things for so long, `rate` calls a second."""
+        return await self._customers.mixed(seconds, rate)
+
+    async def large(self, megabytes: float) -> dict[str, Any]:
+        """Post one call with a picture of this size."""
+        return await self._customers.large(megabytes)
+
+    async def hold(self, seconds: float) -> dict[str, Any]:
+        """Begin responses that do not end, with a word each so many seconds."""
+        self._model.hold(seconds)
+        return {}
+
+    async def release(self) -> dict[str, Any]:
+        """Let the model finish what it holds."""
+        self._model.release()
+        return {}
+
+    async def streaming(self, amount: int, patience: float) -> dict[str, Any]:
+        """Wait until so many responses are under way at once; gives how many are."""
+        with trio.move_on_after(patience):
+            while self._model.streaming < amount:  # noqa: ASYNC110 - a look now and then will do
+                await trio.sleep(0.02)
+        return {"streaming": self._model.streaming}
+
+    async def forget(self) -> dict[str, Any]:
+        """Forget all questions."""
+        self._customers.forget()
+        return {}
+
+    async def spent(self) -> dict[str, Any]:
+        """Give the CPU time of this process so far."""
+        return {"cpu_seconds": time.process_time()}
+
+
+class World:
+    """One HTTP server for Whapi, the model, and the controls."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._customers = Customers()
+        self._model = Model(self._customers.model_took)
+        self._controls = Controls(self._model, self._customers)
+        self._nursery = nursery
+        self._ids = count(1)
+        self._stamp = f"{os.getpid():07d}"
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Answer the requests of one connection until it closes."""
+        rest = b""
+        try:
+            async with stream:
+                while True:
+                    head, end, rest = rest.partition(b"\r\n\r\n")
+                    while not end:
+                        part = await stream.receive_some()
+                        if not part:
+                            return
+                        head, end, rest = (head + part).partition(b"\r\n\r\n")
+                    size = _length(head)
+                    while len(rest) < size:
+                        part = await stream.receive_some()
+                        if not part:
+                            return
+                        rest += part
+                    body, rest = rest[:size], rest[size:]
+                    method, path = head.decode("latin-1").split(" ", 2)[:2]
+                    await self._answer(stream, method, path.partition("?")[0], body)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+    async def _answer(self, stream: trio.SocketStream, method: str, path: str, body: bytes) -> None:
+        if path == "/v1/responses" and b'"stream":true' in body.replace(b" ", b""):
+            await stream.send_all(STREAM_HEAD)
+            async for events in self._model.stream(body):
+                await stream.send_all(b"%x\r\n%b\r\n" % (len(events), events))
+            await stream.send_all(b"0\r\n\r\n")
+            return
+        after: Callable[[], Awaitable[None]] | None = None
+        if path.startswith("/control/"):
+            verb = getattr(self._controls, path.rpartition("/")[2])
+            content = await verb(**json.loads(body or b"{}"))
+        elif path == "/v1/responses":
+            content = self._model.begin(body)
+        elif path.startswith("/v1/responses/"):
+            content = self._model.look(path.rpartition("/")[2])
+        elif method == "POST" and path == "/messages/text":
+            content, after = self._sent(body)
+        else:
+            content = _plain(path)
+        data = json.dumps(content).encode()
+        await stream.send_all(JSON_HEAD.format(200, len(data)).encode() + data)
+        if after is not None:
+            self._nursery.start_soon(after)
+
+    def _sent(self, body: bytes) -> tuple[dict[str, Any], Callable[[], Awaitable[None]]]:
+        """Take a reply; gives Whapi's answer, and what tells the daemon of it afterwards."""
+        found = TOKEN.findall(body)
+        self._customers.reply_came(found[-1].decode() if found else "")
+        asked = json.loads(body)
+        message = payloads.own_message(
+            payloads.text_content(asked["body"]),
+            message_id=f"{next(self._ids):015d}{self._stamp}-gHqFdSGxaw",
+            chat=payloads.chat_id_of(asked["to"]),
+            at=time.time(),
+            source="api",
+        )
+        told = partial(self._customers.tell_of, message)
+        return {"sent": True, "message": message}, told
+
+
+def _plain(path: str) -> dict[str, Any]:
+    """What Whapi and the model's server say to everything else that the daemon asks."""
+    if path == "/health":
+        return {"status": {"code": 4, "text": "AUTH"}}
+    if path == "/labels":
+        return {"labels": [], "count": 0, "total": 0}
+    if path.startswith("/chats/"):
+        return {"id": path.rpartition("/")[2], "name": "Laura", "type": "contact"}
+    if path == "/v1/models":
+        return {"object": "list", "data": [{"id": "gpt-6-luna", "object": "model"}]}
+    return {"success": True}
+
+
+def _length(head: bytes) -> int:
+    value = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    return int(value or 0)
+
+
+async def _until_input_ends(nursery: trio.Nursery) -> None:
+    """Cancel everything once whoever started this process is gone or wants its end."""
+    await trio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
+    nursery.cancel_scope.cancel()
+
+
+async def main() -> None:
+    """Serve until standard input ends."""
+    async with trio.open_nursery() as nursery:
+        world = World(nursery)
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=4096)
+        print(listeners[0].socket.getsockname()[1], flush=True)
+        nursery.start_soon(partial(trio.serve_listeners, world.serve, listeners))
+        nursery.start_soon(_until_input_ends, nursery)
+
+
+if __name__ == "__main__":
+    trio.run(main)
+    os._exit(0)  # the thread that reads standard input may still be there

@@ -1,0 +1,71 @@
+"""The ends of turns that need no answer any more: taken over, deleted, or too old."""
+
+from daemon.chats.attention import Attention
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.run import done_so_far, give_up
+from daemon.ledger import NewPart, Outcome, Turn
+from daemon.model import JsonObject
+from daemon.observe.events import TAKEOVER
+from daemon.observe.logs import Log
+from daemon.observe.tracing import outcome as trace_outcome
+from daemon.reading import burst_item, kept
+
+LONGEST_DELAY_SECONDS = 30 * 24 * 3600.0
+"""WhatsApp keeps what it cannot deliver for 30 days; an earlier time is a wrong clock."""
+
+
+async def ended_without_answer(
+    turn: Turn, needs: Dependencies, attention: Attention, log: Log
+) -> bool:
+    """Close a turn if no answer is wanted any more. Called by the task of its chat."""
+    now = needs.now()
+    if attention.is_paused:
+        items = await unanswered_items(turn, needs)
+        await give_up(turn, needs)
+        await needs.store.turns.close(
+            turn, "handed_off", reason=attention.pause_reason, items=items, now=now
+        )
+        if not attention.in_loop:
+            log.event(TAKEOVER, name=turn.contact_name)
+        ended(turn, "handed_off", needs)
+    elif not turn.messages:
+        await give_up(turn, needs)
+        await needs.store.turns.close(turn, "ignored", reason="deleted by its author", now=now)
+        ended(turn, "ignored", needs)
+    elif _written_at(turn) < now - needs.rules.max_age_seconds:
+        await give_up(turn, needs)
+        await needs.store.turns.apologise(turn, NewPart(needs.texts.expired), now=now)
+        items = await unanswered_items(turn, needs)
+        await needs.store.turns.close(
+            turn, "expired", reason="too old to answer", items=items, now=now
+        )
+        ended(turn, "expired", needs)
+    else:
+        return False
+    return True
+
+
+async def unanswered_items(turn: Turn, needs: Dependencies) -> list[JsonObject]:
+    """What goes into the thread of a turn without an answer: the burst, and what was done."""
+    seen = await needs.attachments.known([stored.message for stored in turn.messages])
+    items = [burst_item(kept(turn.messages), seen)] if turn.messages else []
+    return [*items, *await done_so_far(turn, needs)] if turn.effects else items
+
+
+def ended(turn: Turn, outcome: Outcome, needs: Dependencies) -> None:
+    """Count a turn that has its outcome; the end of its trace puts it into the log."""
+    needs.metrics.turns.labels(outcome).inc()
+    trace_outcome(outcome, messages=len(turn.messages))
+
+
+def _written_at(turn: Turn) -> float:
+    """When the newest message of a burst was written, Unix seconds.
+
+    An outage of the daemon or of the channel delays messages, so their arrival says too little;
+    but a time that WhatsApp cannot mean says nothing.
+    """
+    newest = turn.messages[-1]
+    sent_at = newest.message.sent_at
+    if newest.received_at - LONGEST_DELAY_SECONDS < sent_at < newest.received_at:
+        return sent_at
+    return newest.received_at

@@ -1,0 +1,43 @@
+"""The messages that an answer becomes: written or spoken, with whom and what they refer to."""
+
+from dataclasses import replace
+
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.voicing import cut_answer
+from daemon.ledger import NewPart, Turn
+from daemon.outgoing import mentioning
+from daemon.split import split_reply
+
+
+async def reply_parts(text: str, turn: Turn, needs: Dependencies) -> list[NewPart]:
+    """Cut the answer of a turn into messages; at least one, the safe words if ``text`` is empty.
+
+    The first of them quotes, and in a group mentions, whom it answers. Called by the chat's task.
+    """
+    kind, chunks = "text", split_reply(needs.texts.unclear)
+    if text:
+        kind, chunks = cut_answer(text, turn, needs)
+    parts = [NewPart(body=chunk, kind=kind) for chunk in chunks]
+    parts[0] = replace(parts[0], quoted=_quoted(turn, in_group=needs.rules.group_quote))
+    whom = await _mentioned(turn, needs)
+    if whom and kind == "text":  # nobody sees a mention in a voice note
+        parts[0] = mentioning(parts[0], whom)
+    return parts
+
+
+def _quoted(turn: Turn, *, in_group: bool) -> str:
+    """The message that the answer is to quote: of a group's the last one, else a late one."""
+    if in_group and turn.messages and turn.messages[-1].message.is_group:
+        return turn.messages[-1].message.id
+    return turn.messages[0].message.id if turn.quotes else ""
+
+
+async def _mentioned(turn: Turn, needs: Dependencies) -> str:
+    """Whom the answer mentions: in a group in which others write too, who wrote last."""
+    if not needs.rules.group_mention or not turn.messages:
+        return ""
+    newest = turn.messages[-1].message
+    if not newest.is_group or not newest.author:
+        return ""
+    several = await needs.store.references.others_write(turn, newest.author)
+    return newest.author if several else ""

@@ -1,0 +1,138 @@
+"""Reading what guides the chats: settings, instructions, tools and validators.
+
+At the start and again at each reload, then in a thread: nothing here touches the event loop.
+"""
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from daemon.assistant.wire import compacts
+from daemon.brakes import BrakeRules
+from daemon.budget import Budget, Price
+from daemon.chat_policy import policy_of
+from daemon.chats.escalation import EscalationRules
+from daemon.chats.guidance import ChatRules, Guidance
+from daemon.errors import SettingsError
+from daemon.observe.logs import Log
+from daemon.settings import Settings
+from daemon.texts import texts
+from daemon.tools import builtin
+from daemon.tools.toolbox import Toolbox, load_tools
+from daemon.validation.builtin import in_order
+from daemon.validation.loading import load_validators
+from daemon.whapi.wire import chat_id
+from daemon.window import WindowRules
+
+
+def load_guidance(settings: Settings, log: Log) -> Guidance:
+    """Read everything that the settings say chats go by.
+
+    Imports the operator's modules. Raises SettingsError, ToolError or ValidatorError, naming the
+    key or the module.
+    """
+    toolbox = Toolbox(
+        [*builtin.ALL, *load_tools(settings.tools.modules, settings.tools.folder)],
+        disabled=settings.tools.disabled,
+        on_fault=lambda name, error: log.warning("tool raised an error", tool=name, exc_info=error),
+    )
+    validators = in_order(
+        load_validators(settings.validators.modules), disabled=settings.validators.disabled
+    )
+    return Guidance(
+        rules=chat_rules(settings, read_instructions(settings.assistant.instructions_file)),
+        texts=texts(settings.language, settings.texts.model_dump()),
+        toolbox=toolbox,
+        validators=tuple(validators),
+    )
+
+
+def chat_rules(settings: Settings, instructions: str) -> ChatRules:
+    """The settings that chats go by, in seconds."""
+    buffer = settings.buffer
+    server_compacts = settings.assistant.compaction == "auto" and compacts(
+        settings.assistant.base_url, settings.assistant.model
+    )
+    sums_up = settings.assistant.compaction != "drop" and not server_compacts
+    return ChatRules(
+        instructions=instructions,
+        language=settings.language,
+        zone=ZoneInfo(settings.timezone),
+        window=WindowRules(
+            text_seconds=buffer.window_seconds,
+            voice_seconds=buffer.voice_seconds,
+            typing_seconds=buffer.typing_seconds,
+            stop_seconds=buffer.stop_seconds,
+            max_wait_seconds=buffer.max_wait_seconds,
+            max_messages=buffer.max_messages,
+        ),
+        idle_seconds=buffer.idle_seconds,
+        run_timeout_seconds=settings.assistant.run_timeout_seconds,
+        max_tool_rounds=settings.assistant.max_tool_rounds,
+        history_tokens=settings.assistant.history_tokens,
+        compaction="summary" if sums_up else "drop",
+        server_compacts=server_compacts,
+        import_messages=settings.history.import_messages,
+        pause_seconds=settings.takeover.pause_minutes * 60,
+        max_age_seconds=settings.recovery.max_age_hours * 3600,
+        messages_per_minute=settings.delivery.messages_per_minute,
+        policy=policy_of(settings),
+        answer_calls=settings.replies.answer_calls,
+        group_quote=settings.groups.quote,
+        group_mention=settings.groups.mention,
+        group_lines=settings.groups.context_messages,
+        typing=settings.delivery.typing,
+        link_preview=settings.delivery.link_preview,
+        spoken_characters=settings.voice.max_characters,
+        files_folder=settings.tools.files_folder,
+        read_receipts=settings.delivery.read_receipts,
+        presence=settings.presence.enabled,
+        budget=_budget(settings),
+        brakes=_brakes(settings),
+        escalation=EscalationRules(
+            chat=chat_id(settings.escalation.chat),
+            label=settings.escalation.label,
+            pause_seconds=60
+            * max(settings.escalation.pause_minutes, settings.takeover.pause_minutes),
+        ),
+    )
+
+
+def _budget(settings: Settings) -> Budget:
+    budget = settings.budget
+    return Budget(
+        contact_tokens=budget.contact_tokens,
+        contact_cost=budget.contact_cost,
+        total_tokens=budget.total_tokens,
+        total_cost=budget.total_cost,
+        price=Price(**budget.prices.get(settings.assistant.model, {})),
+        answer_tokens=budget.answer_tokens,
+        currency=budget.currency,
+    )
+
+
+def _brakes(settings: Settings) -> BrakeRules:
+    brakes = settings.brakes
+    return BrakeRules(
+        turns_per_minute=brakes.turns_per_minute,
+        loop_answers=brakes.loop_answers,
+        loop_seconds=brakes.loop_seconds,
+        loop_reply_seconds=brakes.loop_reply_seconds,
+        repeats=brakes.repeats,
+        repeat_seconds=brakes.repeat_minutes * 60,
+        pause_seconds=brakes.pause_minutes * 60,
+    )
+
+
+def read_instructions(path: Path) -> str:
+    """What the model is told to be; empty if there is no such file.
+
+    A file that the configuration names must exist, which reading the configuration has checked.
+    Raises SettingsError, naming the file, if it cannot be read.
+    """
+    try:
+        return path.read_text("utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError([f"assistant.instructions_file: cannot read {path}: {why}"]) from error

@@ -1,0 +1,80 @@
+"""Keeping memory and files small: caches, the store's log, and an eye on the process itself."""
+
+from collections import deque
+
+import trio
+
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.registry import ChatRegistry
+from daemon.errors import StoreUnavailable
+from daemon.observe.logs import Log
+from daemon.observe.vitals import Vitals
+from daemon.system.memory import resident_bytes
+
+MEGABYTE = 1_000_000
+
+LAG_EVERY_SECONDS = 1.0
+LAGS_KEPT = 60
+"""The largest of the last minute is shown, so that no scrape misses it."""
+
+
+async def keep_caches_small(
+    needs: Dependencies,
+    chats: ChatRegistry,
+    every_seconds: float,
+    chat_info_seconds: float,
+    contact_seconds: float,
+) -> None:
+    """Forget what is remembered of contacts who are not there any more. Runs until cancelled.
+
+    All of it is bounded by itself; this is for the quiet hours after a busy one.
+    """
+    while True:
+        await trio.sleep(every_seconds)
+        forgotten = needs.chat_info.prune(chat_info_seconds)
+        forgotten += chats.prune_presences(contact_seconds)
+        if forgotten:
+            needs.log.debug("caches made smaller", entries=forgotten)
+
+
+async def keep_log_folded(needs: Dependencies, every_seconds: float) -> None:
+    """Fold the store's write-ahead log into its file every so often. Runs until cancelled.
+
+    SQLite does it by itself after a number of writes; this is for what a quiet time leaves there.
+    """
+    while True:
+        await trio.sleep(every_seconds)
+        try:
+            await needs.store.database.checkpoint()
+        except StoreUnavailable as error:
+            needs.log.warning("the store's log was not folded in", error=str(error))
+
+
+async def watch_memory(
+    log: Log, every_seconds: float, *, alert_bytes: float, limit_bytes: float
+) -> None:
+    """Say so in the log when the process uses too much memory. Runs until cancelled.
+
+    Ending it is left to systemd (``MemoryMax=``): a daemon that ends itself on a wrong guess loses
+    more than one that is slow for a while. 0: no such line.
+    """
+    while True:
+        await trio.sleep(every_seconds)
+        used = resident_bytes()
+        megabytes = round(used / MEGABYTE)
+        if limit_bytes and used > limit_bytes:
+            log.critical("memory is over the limit", megabytes=megabytes)
+        elif alert_bytes and used > alert_bytes:
+            log.warning("memory is high", symbol="🚨", megabytes=megabytes)
+
+
+async def watch_loop_lag(vitals: Vitals) -> None:
+    """Measure each second by how much the event loop is late. Runs until cancelled."""
+    recent: deque[float] = deque(maxlen=LAGS_KEPT)
+    while True:
+        due = trio.current_time() + LAG_EVERY_SECONDS
+        await trio.sleep_until(due)
+        lag = max(0.0, trio.current_time() - due)
+        recent.append(lag)
+        vitals.event_loop_lag.observe(lag)
+        vitals.event_loop_lag_max.set(max(recent))

@@ -1,0 +1,170 @@
+"""What a webhook call tells of besides messages: typing, statuses, calls, chats, the channel."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from daemon.model import (
+    Call,
+    ChannelNews,
+    ChatKey,
+    Deletion,
+    LabelChange,
+    NameChange,
+    Presence,
+    StatusUpdate,
+)
+from daemon.whapi.channel_events import (
+    ContactUpdateShape,
+    HealthShape,
+    NamedShape,
+    QrShape,
+    health_news,
+    name_change,
+    qr_news,
+    user_news,
+)
+from daemon.whapi.contents import first_error, status_name
+from daemon.whapi.elements import Unreadable, decode, string
+from daemon.whapi.fields import chat_id, flag, label_names, moment, text, texts
+from daemon.whapi.shapes import (
+    CallShape,
+    ChatShape,
+    ChatUpdateShape,
+    PresenceShape,
+    StatusShape,
+)
+
+
+class OtherEvents:
+    """What has been read so far of one body, but for its messages."""
+
+    def __init__(self, channel: str, event: str, note: Callable[[str], None]) -> None:
+        """``note`` is told the key of what is stored without being read."""
+        self.channel = channel
+        self.event = event
+        self.note = note
+        self.presences: list[Presence] = []
+        self.statuses: list[StatusUpdate] = []
+        self.deletions: list[Deletion] = []
+        self.label_changes: list[LabelChange] = []
+        self.name_changes: list[NameChange] = []
+        self.labels_changed = False
+        self.channel_news: list[ChannelNews] = []
+        self.calls: list[Call] = []
+        self.readers: Mapping[str, Callable[[msgspec.Raw], None]] = {
+            "messages_removed": self.removal,
+            "presences": self.presence,
+            "statuses": self.status,
+            "chats_updates": self.chat_update,
+            "calls": self.call,
+            "contacts": self.contact,
+            "contacts_updates": self.contact_update,
+            "labels": self.labels,
+            "labels_removed": self.labels,
+            "health": self.health,
+            "qr": self.qr,
+            "user": self.user,
+        }
+
+    def call(self, element: msgspec.Raw) -> None:
+        """Read an element of ``calls``."""
+        shape, _ = decode(element, CallShape)
+        call_id = text(shape.id).strip()
+        chat = chat_id(text(shape.chat_id)) or chat_id(text(shape.sender))
+        if not call_id or not chat:
+            raise Unreadable("no id" if not call_id else "no chat_id")
+        self.calls.append(
+            Call(
+                id=call_id,
+                key=ChatKey(self.channel, chat),
+                status=text(shape.status).strip().lower(),
+                video=flag(shape.video_call),
+                at=moment(shape.timestamp),
+            )
+        )
+
+    def removal(self, element: msgspec.Raw) -> None:
+        """Read an element of ``messages_removed``: a message id, bare or in an object."""
+        target = string(element) or text(decode(element, StatusShape)[0].id)
+        target = text(target).strip()
+        if not target:
+            raise Unreadable("no id")
+        self.deletions.append(Deletion(target=target))
+
+    def presence(self, element: msgspec.Raw) -> None:
+        """Read an element of ``presences``."""
+        shape, _ = decode(element, PresenceShape)
+        chat, status = chat_id(text(shape.contact_id)), text(shape.status).strip().lower()
+        if not chat or not status:
+            raise Unreadable("no contact_id" if not chat else "no status")
+        self.presences.append(Presence(key=ChatKey(self.channel, chat), status=status))
+
+    def status(self, element: msgspec.Raw) -> None:
+        """Read an element of ``statuses``."""
+        shape, _ = decode(element, StatusShape)
+        message_id = text(shape.id).strip()
+        status = text(shape.status).strip().lower() or status_name(shape.code)
+        if not message_id or not status:
+            raise Unreadable("no id" if not message_id else "no status")
+        self.statuses.append(
+            StatusUpdate(
+                message_id=message_id,
+                status=status,
+                error=first_error(shape.errors),
+                at=moment(shape.timestamp),
+            )
+        )
+
+    def chat_update(self, element: msgspec.Raw) -> None:
+        """Read an element of ``chats_updates``: labels, a name, or what is only noted (mute)."""
+        shape, _ = decode(element, ChatUpdateShape)
+        after = shape.after_update if isinstance(shape.after_update, ChatShape) else ChatShape()
+        chat = chat_id(text(after.id))
+        if chat and (isinstance(after.labels, list) or "labels" in texts(shape.changes)):
+            labels = label_names(after.labels)
+            self.label_changes.append(LabelChange(key=ChatKey(self.channel, chat), labels=labels))
+        elif "name" not in texts(shape.changes) or not self.named(after, shape.changes):
+            self.note("chats_updates")
+
+    def contact(self, element: msgspec.Raw) -> None:
+        """Read an element of ``contacts``: a contact that is new or was saved."""
+        shape, _ = decode(element, NamedShape)
+        if not self.named(shape, None):
+            self.note("contacts")
+
+    def contact_update(self, element: msgspec.Raw) -> None:
+        """Read an element of ``contacts_updates``: a new name, or something that is only noted."""
+        shape, _ = decode(element, ContactUpdateShape)
+        if not self.named(shape.after_update, shape.changes):
+            self.note("contacts_updates")
+
+    def named(self, after: object, changes: object) -> bool:
+        """Take the new name of a contact or chat; False if there is none."""
+        change = name_change(self.channel, after, changes)
+        if change is not None:
+            self.name_changes.append(change)
+        return change is not None
+
+    def labels(self, _element: msgspec.Raw) -> None:
+        """Note that the channel has other labels than before; they are read anew when needed."""
+        self.labels_changed = True
+
+    def health(self, element: msgspec.Raw) -> None:
+        """Read ``health``: the state of the channel."""
+        self.tell_of_channel(health_news(decode(element, HealthShape)[0]), "health")
+
+    def qr(self, element: msgspec.Raw) -> None:
+        """Read ``qr``, but for its code: the channel wants to be linked to a phone."""
+        self.tell_of_channel(qr_news(decode(element, QrShape)[0]), "qr")
+
+    def user(self, _element: msgspec.Raw) -> None:
+        """Read ``user``: the channel was linked to a phone, or is not any more."""
+        self.tell_of_channel(user_news(self.event), "user")
+
+    def tell_of_channel(self, news: ChannelNews | None, key: str) -> None:
+        """Keep what is said of the channel, or note the key if it says nothing."""
+        if news is None:
+            self.note(key)
+        else:
+            self.channel_news.append(news)

@@ -1,0 +1,205 @@
+"""How the dashboard is made: accessible, narrow and wide, light and dark, by keyboard, in bulk."""
+
+import re
+import sqlite3
+import time
+from contextlib import closing
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from support.stand import Stand
+
+from daemon.sandbox.model_script import Step, call, say
+
+NORA, DEAD = "573005550201", "573005550202"
+NARROW: Any = {"width": 360, "height": 740}
+WIDE: Any = {"width": 1280, "height": 800}
+CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+RULES = {"resultTypes": ["violations"]}
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def nora(stand: Stand) -> str:
+    """The page of a chat with a turn with a tool, a voice note, an edit, a reaction, an agent."""
+    gateway = stand.site.gateway
+    stand.script("contexto", call("get_conversation_context"), say("*Claro*, Nora."))
+    person = stand.tell(gateway.person, NORA, name="Nora")
+    first = stand.ask(person.say, "contexto")
+    answer = stand.heard(NORA, "Claro")
+    stand.ask(person.edit, first, "el contexto, por favor")
+    stand.ask(person.react, answer, "👍")
+    stand.ask(gateway.agent_says, NORA, "Sigo yo, Nora.")
+    stand.ask(person.send_voice)
+    stand.ask(person.send_location)
+    stand.script("perdido", Step(status=400, code="invalid_prompt", message="no"))
+    stand.ask(gateway.customer_says, DEAD, "perdido", name="Perdido")
+    stand.ask(gateway.wait_sent, DEAD)
+    return "Nora"
+
+
+def violations(page: Page, options: dict[str, Any]) -> list[str]:
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{fault['id']}: {node['target']} {node['html'][:120]}"
+        for fault in found
+        for node in fault["nodes"]
+    ]
+
+
+def look(page: Page, path: str) -> None:
+    """Both themes and both widths: nothing that axe finds, nothing wider than the window."""
+    faults = []
+    for theme, size, options in (
+        ("light", WIDE, RULES),
+        ("dark", WIDE, CONTRAST),
+        ("light", NARROW, CONTRAST),
+        ("dark", NARROW, RULES),
+    ):
+        page.set_viewport_size(size)
+        page.evaluate("(theme) => { document.documentElement.dataset.theme = theme }", theme)
+        faults += [
+            f"{path} {theme} {size['width']}: {fault}" for fault in violations(page, options)
+        ]
+        wider = page.evaluate(OVERFLOW)
+        faults += [f"{path} {size['width']}: {wider} px too wide"] if wider > 0 else []
+    assert faults == []
+
+
+@pytest.mark.parametrize("path", ["", "log", "work", "phone", "nothing-here"])
+def test_a_page_has_no_fault_that_axe_finds(page: Page, nora: str, path: str) -> None:
+    assert nora
+    page.goto(f"/dashboard/{path}".removesuffix("/"))
+    page.locator("main *").first.wait_for()
+    if path == "log":
+        page.get_by_test_id("line").first.wait_for()
+    look(page, path)
+
+
+def test_the_conversations_have_none(page: Page, nora: str) -> None:
+    page.goto("/dashboard/chats")
+    look(page, "chats")
+    page.set_viewport_size(WIDE)
+    page.get_by_test_id("chat-row").filter(has_text=nora).click()
+    expect(page.get_by_test_id("steps")).to_be_visible()
+    look(page, "one chat")
+    page.get_by_test_id("forget").click()
+    expect(page.get_by_test_id("forget-dialog")).to_be_visible()
+    look(page, "forget")
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("forget-dialog")).to_be_hidden()
+
+
+def test_the_login_has_none(browser: Browser, stand: Stand) -> None:
+    context = browser.new_context(base_url=stand.url)
+    page = context.new_page()
+    page.goto("/dashboard/login")
+    look(page, "login")
+    context.close()
+
+
+def test_empty_pages_in_english_have_none(context: BrowserContext, stand: Stand) -> None:
+    url = f"{stand.url}/dashboard"
+    context.add_cookies([{"name": "recado-language", "value": "en", "url": url}])
+    page = context.new_page()
+    page.goto("/dashboard/chats?q=nobody-is-called-so")
+    expect(page.get_by_test_id("empty").first).to_contain_text("Nobody found")
+    look(page, "nobody")
+    page.goto("/dashboard/log?text=nobody-says-so")
+    expect(page.get_by_test_id("nothing")).to_be_visible()
+    look(page, "no lines")
+
+
+FOCUS = """() => {
+  const here = document.activeElement, style = getComputedStyle(here);
+  if (here === document.body) return null;
+  const box = here.getBoundingClientRect();
+  const seen = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+  const player = here.matches("audio, video"); // which shows the focus of its parts
+  return [here.dataset.testid || here.outerHTML.slice(0, 80), player || seen && box.width > 0];
+}"""
+
+
+def reached(page: Page) -> list[str]:
+    """Tab through a page; everything that is met shows that it has the focus."""
+    names: list[str] = []
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        found = page.evaluate(FOCUS)
+        if found is None:
+            break
+        name, seen = found
+        assert seen, f"{name} does not show its focus"
+        names.append(name)
+    return names
+
+
+def test_everything_is_reached_by_keyboard(page: Page, nora: str) -> None:
+    page.goto("/dashboard")
+    names = reached(page)
+    for wanted in (
+        "nav-overview",
+        "nav-chats",
+        "nav-log",
+        "theme",
+        "language",
+        "logout",
+        "chart-messages",
+    ):
+        assert wanted in names
+    page.goto("/dashboard/chats")
+    page.keyboard.press("/")
+    expect(page.get_by_test_id("search")).to_be_focused()
+    page.keyboard.type(nora)
+    expect(page.get_by_test_id("chat-row")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_test_id("chat-row")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("chat-name")).to_have_text(nora)
+    names = reached(page)
+    for wanted in ("number", "resume", "add-label", "forget", "bubbles", "words", "turn-row"):
+        assert wanted in names, wanted
+    page.locator("body").press("Escape")
+    expect(page).to_have_url(re.compile(r"/dashboard/chats(\?|$)"))
+    page.keyboard.press("Alt+4")
+    expect(page.get_by_test_id("lines")).to_be_visible()
+
+
+def test_ten_thousand_lines_are_a_few_rows(page: Page, stand: Stand, nora: str) -> None:
+    assert nora
+    begun = time.time() - 20_000
+    with closing(sqlite3.connect(stand.site.data_dir / "recado.db", timeout=10)) as store, store:
+        store.executemany(
+            "INSERT OR IGNORE INTO log_lines (id, at, kind, level, line) VALUES (?, ?, ?, ?, ?)",
+            [(n, begun + n, "message", "info", f"Nora: line {n}") for n in range(1, 10_001)],
+        )
+    page.goto("/dashboard/log")
+    page.get_by_test_id("line").first.wait_for()
+    told = page.evaluate(
+        """async () => {
+          const view = document.querySelector("[data-lines]");
+          const frame = () => new Promise(requestAnimationFrame);
+          let most = 0, slow = 0, last = performance.now();
+          for (let turn = 0; turn < 600; turn++) {
+            if (view.scrollTop < 4000) {
+              const height = view.scrollHeight;
+              view.scrollTop = 0;
+              for (let n = 0; n < 60 && view.scrollHeight === height; n++) await frame();
+              if (view.scrollHeight === height) break;
+              view.scrollTop = 0;
+              last = performance.now();
+              continue;
+            }
+            view.scrollTop -= 3000;
+            await frame();
+            most = Math.max(most, document.querySelectorAll(".line").length);
+            slow = Math.max(slow, performance.now() - last);
+            last = performance.now();
+          }
+          return { most, slow, height: view.scrollHeight };
+        }"""
+    )
+    assert told["height"] >= 9_900 * 36
+    assert 0 < told["most"] < 80

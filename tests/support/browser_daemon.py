@@ -1,0 +1,37 @@
+"""The daemon as the browser tests start it: ``python -m support.browser_daemon``.
+
+As ``recado run``, and the dashboard shows the phone of simulators that live in another process.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import trio
+
+from daemon import __version__
+from daemon.app import run
+from daemon.composition import World
+from daemon.observe.metrics import Metrics
+from daemon.settings_sources import load_settings
+from daemon.startup import _open_log
+
+PHONE_VARIABLE = "TEST_PHONE_URL"
+
+
+def main() -> None:
+    """Run until killed, or until SIGTERM."""
+    settings = load_settings(config=None, environ=os.environ, cwd=Path.cwd()).settings
+    world = World(
+        log=_open_log(settings, os.environ),
+        metrics=Metrics(version=__version__),
+        now=time.time,
+        clock=time.perf_counter,
+        notify=lambda _message: None,
+        phone_url=os.environ[PHONE_VARIABLE],
+    )
+    trio.run(run, settings, world, strict_exception_groups=True)
+
+
+if __name__ == "__main__":
+    main()

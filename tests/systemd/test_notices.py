@@ -1,0 +1,140 @@
+"""What systemd is told, by a daemon on a stage that writes it down."""
+
+import re
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import trio
+from support import stage as stages
+from support.brisk import open_brisk_stage
+from support.stage import LAURA, Stage
+from trio.testing import MockClock
+
+from daemon import status
+from daemon.composition import World
+from daemon.sandbox.model_script import say
+from daemon.store.database import Database
+from daemon.system.notify import EXTEND_SECONDS, keep_extending, reloading_notice
+
+
+class Told:
+    """Everything that systemd was told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.watchdog_seconds = 300.0
+        self._changed = trio.Event()
+
+    def notify(self, message: str) -> None:
+        self.messages.append(message)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def wait(self, pattern: str, after: int = 0) -> str:
+        """The first message that matches after so many, when it has come."""
+        while True:
+            for message in self.messages[after:]:
+                if re.search(pattern, message):
+                    return message
+            await self._changed.wait()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Stages tell this one, and as often as they can."""
+    found, make = Told(), stages.new_world
+
+    def new_world(*arguments: object) -> World:
+        world = make(*arguments)  # type: ignore[arg-type]
+        return replace(world, notify=found.notify, watchdog_seconds=found.watchdog_seconds)
+
+    monkeypatch.setattr(stages, "new_world", new_world)
+    monkeypatch.setattr(status, "STATUS_SECONDS", 0.02)
+    return found
+
+
+async def test_a_start_a_turn_and_a_stop_as_systemd_sees_them(told: Told, tmp_path: Path) -> None:
+    thought = trio.Event()
+    async with open_brisk_stage(tmp_path / "data", budget={"total_tokens": 1_000_000}) as stage:
+        assert told.messages[0].startswith("READY=1\nSTATUS=serving http://127.0.0.1:")
+        await told.wait(r"; 0 chats, 0 runs, 0 waiting; budget 0 %$")
+        await told.wait("^WATCHDOG=1$")
+        stage.model.script(say("Claro", gate=thought))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await told.wait("; 1 chat, 1 run, 0 waiting")
+        thought.set()
+        await stage.gateway.wait_sent(LAURA)
+        await stage.stop()
+    assert "STOPPING=1" in told.messages
+    lines = [message for message in told.messages if message.startswith("STATUS=")]
+    assert all(line != following for line, following in pairwise(lines))
+
+
+async def test_a_reload_begins_and_ends_and_a_refusal_stays_in_the_status(
+    told: Told, tmp_path: Path
+) -> None:
+    async with open_brisk_stage(tmp_path / "data") as stage:
+        stage.settings.assistant.instructions_file.unlink()
+        stage.settings.assistant.instructions_file.mkdir()
+        began = len(told.messages)
+        stage.world.reload.ring()
+        await told.wait("reload refused: assistant.instructions_file")
+        kinds = [message.split("\n")[0] for message in told.messages[began:]]
+        assert kinds.index("RELOADING=1") < kinds.index("READY=1")
+        stage.settings.assistant.instructions_file.rmdir()
+        stage.settings.assistant.instructions_file.write_text("You answer for a museum.")
+        began = len(told.messages)
+        stage.world.reload.ring()
+        await told.wait(r"^STATUS=(?!.*refused)", after=began)
+        assert reloads(stage) == {"applied": 1, "refused": 1}
+        forget(stage)
+
+
+def forget(stage: Stage) -> None:
+    """Drop what was logged, errors that were wanted among it."""
+    stage.log.seek(0)
+    stage.log.truncate()
+
+
+def reloads(stage: Stage) -> dict[str, float]:
+    """How often it was tried, by how it went."""
+    (family,) = stage.world.metrics.reloads.collect()
+    return {s.labels["result"]: s.value for s in family.samples if s.name.endswith("_total")}
+
+
+async def test_a_store_that_does_not_answer_starves_the_watchdog(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(_database: Database) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(Database, "answer", answer)
+    told.watchdog_seconds = 0.3
+    async with open_brisk_stage(tmp_path / "data") as stage:
+        while not stage.events("the watchdog is not fed"):
+            await told.wait("STATUS")
+            await trio.sleep(0.01)
+        assert stage.events("the watchdog is not fed")[0]["silent"] == "the store's writer"
+        assert "WATCHDOG=1" not in told.messages
+        await stage.stop()
+        forget(stage)
+
+
+async def test_a_long_start_asks_for_time_and_a_short_one_does_not(
+    autojump_clock: MockClock,
+) -> None:
+    told = Told()
+    with trio.move_on_after(EXTEND_SECONDS):
+        await keep_extending(told.notify)
+    assert told.messages == ["EXTEND_TIMEOUT_USEC=30000000"] * 2
+    assert autojump_clock.current_time() == EXTEND_SECONDS
+
+
+def test_the_notice_of_a_reload_has_the_time_that_systemd_compares() -> None:
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    first, second = reloading_notice().split("\n")
+    assert first == "RELOADING=1"
+    assert before <= int(second.removeprefix("MONOTONIC_USEC=")) <= before + 1_000_000
