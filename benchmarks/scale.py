@@ -17,8 +17,8 @@ WORD_SECONDS = 1.0
 """Between two words of a run that streams."""
 LOOKS_A_SECOND = 50
 SETTLE_SECONDS = 25
-QUIET_CORES = 0.06
-"""What it uses at most when there is nothing to do."""
+QUIET_CORES, QUIET_LOOKS = 0.06, 3
+"""What it uses at most when there is nothing to do, and how often that is to be seen."""
 NEVER = {
     "RECADO_BUFFER__WINDOW_SECONDS": "3600",
     "RECADO_BUFFER__MAX_WAIT_SECONDS": "3600",
@@ -86,11 +86,12 @@ def _settled(subject: Recado) -> float:
     Gives the seconds that it took, `SETTLE_SECONDS` at most.
     """
     began = time.perf_counter()
-    used = 1.0
-    while used > QUIET_CORES and time.perf_counter() - began < SETTLE_SECONDS:
+    quiet = 0
+    while quiet < QUIET_LOOKS and time.perf_counter() - began < SETTLE_SECONDS:
         cpu, at = subject.cpu_seconds(), time.perf_counter()
         time.sleep(0.5)  # noqa: TID251 - another process is waited for, which tells nobody
         used = (subject.cpu_seconds() - cpu) / (time.perf_counter() - at)
+        quiet = quiet + 1 if used <= QUIET_CORES else 0
     return time.perf_counter() - began
 
 

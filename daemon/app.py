@@ -30,7 +30,6 @@ from daemon.supervisor import supervise
 from daemon.system.deadline import Deadline
 from daemon.system.signals import hangup_signal, stop_signals
 from daemon.system.watchdog import keep_feeding
-from daemon.watched import Watched
 from daemon.web.dashboard.dashboard import register_dashboard
 from daemon.web.edge import answered_at_once, create_edge
 from daemon.web.facade import EdgeSettings
@@ -68,7 +67,7 @@ async def run(
         deadline = Deadline(settings.shutdown.deadline_seconds, abandoned=daemon.abandoned)
         side = partial(_start_side_task, nursery, world)
         after = settings.recovery.delay_seconds
-        _publish(needs, chats, figures, daemon.watch)
+        _publish(needs, chats, figures, daemon)
 
         with _signals(world, deadline), counted_faults(world.log, world.metrics):
             # The start, in order: each line may rely on those above it.
@@ -241,7 +240,9 @@ async def _remembered(life: Life) -> AsyncIterator[Life]:
     await life.stopped()
 
 
-def _publish(needs: Dependencies, chats: ChatRegistry, figures: Figures, watch: Watched) -> None:
+def _publish(
+    needs: Dependencies, chats: ChatRegistry, figures: Figures, daemon: RunningDaemon
+) -> None:
     """Let the gauges be read when they are scraped."""
     metrics = needs.metrics
     metrics.read_active(
@@ -258,9 +259,10 @@ def _publish(needs: Dependencies, chats: ChatRegistry, figures: Figures, watch: 
         dead_letters=lambda: figures.dead_letters,
     )
     metrics.vitals.read_state(
+        ready=lambda: not daemon.ready(),
         breakers={
             "model": lambda: needs.model_breaker.is_open,
             "channel": lambda: bool(needs.channel.trouble),
         },
-        clients=lambda: watch.live.readers,
+        clients=lambda: daemon.watch.live.readers,
     )

@@ -22,8 +22,8 @@ ALERTS = (FOLDER / "recado.alerts.yml").read_text("utf-8")
 RULES = (FOLDER / "recado.rules.yml").read_text("utf-8")
 OPERATING = (ROOT / "docs" / "operating.md").read_text("utf-8")
 
-OF_PROMETHEUS = {"up", "probe_success"}
-"""Series of Prometheus itself and of its blackbox exporter."""
+OF_PROMETHEUS = {"up"}
+"""Series of Prometheus itself."""
 
 OF_SCRAPES = {"job", "instance", "le"}
 

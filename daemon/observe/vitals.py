@@ -43,6 +43,7 @@ class Vitals:
         self.event_loop_lag_max = gauge(
             "recado_event_loop_lag_max_seconds", "The largest lag of the last minute"
         )
+        self.ready = gauge("recado_ready", "1 while webhooks are taken, as /ready says")
         self.websocket_clients = gauge(
             "recado_websocket_clients", "Browsers that follow the live log"
         )
@@ -71,9 +72,14 @@ class Vitals:
         self.dead_letters.set_function(dead_letters)
 
     def read_state(
-        self, *, breakers: Mapping[str, Callable[[], bool]], clients: Callable[[], float]
+        self,
+        *,
+        ready: Callable[[], bool],
+        breakers: Mapping[str, Callable[[], bool]],
+        clients: Callable[[], float],
     ) -> None:
         """Read these gauges from callbacks at each scrape; ``breakers`` by `BREAKERS`."""
+        self.ready.set_function(ready)
         for server, is_open in breakers.items():
             self.breaker_open.labels(server).set_function(is_open)
         self.websocket_clients.set_function(clients)

@@ -203,6 +203,7 @@ async def test_figures_of_queue_disk_and_dead_letters(tmp_path: Path) -> None:
         labels = {"state": "in_turn"}
         await found(lambda: value(metrics, "recado_queue_messages", **labels) == 1)
         assert value(metrics, "recado_dead_letters") == 1
+        assert value(metrics, "recado_ready") == 1
         assert (value(metrics, "recado_free_disk_bytes") or 0) > 0
         assert (value(metrics, "recado_store_bytes") or 0) > 0
         gate.set()

@@ -63,7 +63,7 @@ async def test_a_contact_who_stops_typing_is_answered_early(tmp_path: Path) -> N
 
 async def test_a_typing_sign_that_never_ends_is_capped(tmp_path: Path) -> None:
     """The daemon asks to be told of typing; whoever types for ever is answered all the same."""
-    buffer = {"typing_seconds": 0.8, "max_wait_seconds": 1.5}
+    buffer = {"window_seconds": 0.8, "typing_seconds": 0.8, "max_wait_seconds": 1.5}
     async with (
         open_brisk_stage(tmp_path / "data", buffer=buffer) as stage,
         trio.open_nursery() as typing,

@@ -124,6 +124,7 @@ def test_breakers_queue_and_followers_are_read_at_each_scrape() -> None:
     metrics = Metrics(version="1")
     open_now = {"model": True, "channel": False}
     metrics.vitals.read_state(
+        ready=lambda: open_now["model"],
         breakers={"model": lambda: open_now["model"], "channel": lambda: open_now["channel"]},
         clients=lambda: 3,
     )
@@ -132,5 +133,7 @@ def test_breakers_queue_and_followers_are_read_at_each_scrape() -> None:
     assert seen["recado_breaker_open", ("model",)] == 1
     assert seen["recado_queue_messages", ("in_turn",)] == 7
     assert seen["recado_websocket_clients", ()] == 3
+    assert seen["recado_ready", ()] == 1
     open_now["model"] = False
     assert values(metrics)["recado_breaker_open", ("model",)] == 0
+    assert values(metrics)["recado_ready", ()] == 0

@@ -18,6 +18,7 @@ NAMESPACES = (
     "--kill-child",
 )
 PROGRAMS = ("unshare", "nsenter", "systemctl", "journalctl", "pivot_root")
+POLL_SECONDS = 0.05
 TARGET = """[Unit]
 Description=What the test wants
 Requires=systemd-journald.service recado.socket
@@ -76,9 +77,10 @@ class Machine:
 
     async def until(self, *command: str, has: str, seconds: float = 20) -> str:
         """Run a command again and again until its output has these words."""
-        text = ""
+        text = (await self.try_run(*command))[1]
         with trio.move_on_after(seconds):
             while has not in text:
+                await trio.sleep(POLL_SECONDS)  # what it waits for needs the processors, too
                 text = (await self.try_run(*command))[1]
         assert has in text, f"{' '.join(command)} does not say {has!r} but:\n{text}"
         return text
@@ -124,7 +126,7 @@ async def _booted(process: trio.Process, output: Path) -> int:
                 )
                 if status == 0:
                     return int(pid)
-            await trio.sleep(0.05)
+            await trio.sleep(POLL_SECONDS)
     raise CannotBoot((await trio.Path(output).read_text(errors="replace"))[-2000:])
 
 
