@@ -9,19 +9,30 @@ from daemon.chats.presence import Subscriptions
 from daemon.errors import StoreError, WhapiError
 from daemon.model import ChatKey
 
+AT_ONCE = 4
+"""Contacts asked about at the same time: a rush of new ones must not crowd out what is to be sent
+(ten thousand at once kept the connections to Whapi busy for minutes)."""
 
-async def meet(keys: Sequence[ChatKey], subscriptions: Subscriptions, needs: Dependencies) -> None:
+
+async def meet(
+    keys: Sequence[ChatKey],
+    subscriptions: Subscriptions,
+    needs: Dependencies,
+    places: trio.CapacityLimiter,
+) -> None:
     """Ask to be told when contacts type, and by which other ids WhatsApp knows them.
 
     Both are courtesies of Whapi, of which the first may be switched off: without them the window
     is a little less clever, and a person may be met a second time under the other id. One contact
-    after the other; ends when all have been asked about.
+    after the other, each in one of the `places` that all callers share; ends when all have been
+    asked about.
     """
     for key in keys:
         try:
-            await _meet(key, needs)
-            if needs.rules.policy.groups == "mentions":
-                await _meet_ourselves(key.channel, subscriptions, needs)
+            async with places:
+                await _meet(key, needs)
+                if needs.rules.policy.groups == "mentions":
+                    await _meet_ourselves(key.channel, subscriptions, needs)
         except WhapiError as error:
             subscriptions.forget(key)
             needs.log.debug("contact not met", chat=key, error=str(error))

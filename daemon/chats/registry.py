@@ -9,7 +9,7 @@ from daemon.backoff import delay
 from daemon.chats.attention import Attention
 from daemon.chats.chat import Chat, Doing
 from daemon.chats.dependencies import Dependencies
-from daemon.chats.meeting import meet
+from daemon.chats.meeting import AT_ONCE, meet
 from daemon.chats.presence import Subscriptions
 from daemon.chats.read_receipts import mark_read
 from daemon.chats.shortening import shorten_thread
@@ -66,6 +66,7 @@ class ChatRegistry:
         self._idle = trio.Event()
         self._idle.set()
         self._subscriptions = Subscriptions()
+        self._meetings = trio.CapacityLimiter(AT_ONCE)
         self._shortening: set[ChatKey] = set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -289,7 +290,9 @@ class ChatRegistry:
     def _start_meeting(self, keys: list[ChatKey], name: str) -> None:
         """Meet contacts beside the tasks of their chats."""
         if self._nursery is not None:
-            self._nursery.start_soon(meet, keys, self._subscriptions, self._needs, name=name)
+            self._nursery.start_soon(
+                meet, keys, self._subscriptions, self._needs, self._meetings, name=name
+            )
 
     def _mark_read(self, key: ChatKey, message_ids: list[str]) -> None:
         """Mark messages as read beside the chat's task, which may end before that does."""

@@ -7,6 +7,7 @@ import pytest
 from support.scenes import found, open_scene, outcomes
 from support.stage import LAURA
 
+from daemon.chats.meeting import AT_ONCE
 from daemon.chats.presence import REMEMBERED_SECONDS, Subscriptions
 from daemon.model import ChatKey
 from daemon.sandbox.model_script import say
@@ -83,3 +84,17 @@ async def test_presence_can_be_switched_off(tmp_path: Path) -> None:
         await gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
         assert not gateway.calls("subscribe")
+
+
+async def test_a_rush_of_new_contacts_is_met_a_few_at_a_time(tmp_path: Path) -> None:
+    """And nobody's answer waits for that."""
+    contacts = [f"5730012345{n:02}@s.whatsapp.net" for n in range(3 * AT_ONCE)]
+    async with open_scene(tmp_path) as stage:
+        asked = stage.gateway.faults.add(operation="subscribe", kind="hold", times=-1)
+        for contact in contacts:
+            await stage.gateway.customer_says(contact, "Hola")
+        for contact in contacts:
+            await stage.gateway.wait_sent(contact)
+        assert asked.hits == AT_ONCE
+        stage.gateway.faults.remove(asked)
+        await found(lambda: len(stage.gateway.calls("subscribe")) >= len(contacts))

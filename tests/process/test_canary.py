@@ -34,6 +34,12 @@ async def leak(words: str) -> str:
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:[0-9]+")
 
+PATHS = (
+    *("/", "/health", "/ready", "/locks", "/metrics", f"/{PHONE}?token={OTHER}"),
+    *("/dashboard/logs", "/dashboard/stats"),
+)
+"""What answers an operator's programs; pages of conversations are to show words."""
+
 FORMATS = ("human", "json", "journal")
 """The journal's protocol itself is in ``tests/observe``; without journald its events are JSON."""
 
@@ -63,7 +69,7 @@ async def leaked(url: str, site: Site) -> list[str]:
                 seen.append(answer.text)
         await site.gateway.wait_sent(PHONE)
         admin = {"Authorization": f"Bearer {ADMIN}"}
-        for path in ("/", "/health", "/ready", "/locks", "/metrics", f"/{PHONE}?token={OTHER}"):
+        for path in PATHS:
             seen.append((await client.get(path, headers=admin)).text)
             seen.append((await client.get(path, headers=none)).text)
     return seen
@@ -99,6 +105,11 @@ async def test_no_output_tells_a_secret_or_a_number(
     for text in (process.text, *seen):
         for hidden in (PHONE, PHONE[2:], ADMIN, HOOK, OTHER):
             assert hidden not in text
+    rows = read_rows(site.data_dir, "SELECT kind, turn, line FROM log_lines")
+    lines = str([tuple(row) for row in rows])
+    assert "message" in lines
+    for hidden in (PHONE, ADMIN, HOOK, OTHER):
+        assert hidden not in lines
     dead = read_rows(site.data_dir, "SELECT reason FROM turns WHERE outcome = 'dead'")
     assert len(dead) == 1
     for hidden in (PHONE, ADMIN, HOOK, OTHER):
