@@ -44,6 +44,9 @@ def environment_name(key: str) -> str:
 
 _ENVIRONMENT_KEYS = {environment_name(key): key for key in _FIELDS}
 
+_NOT_SETTINGS = frozenset({"RECADO_CONFIG", "RECADO_SUPERVISED"})
+"""Names that say where the file is, and that a supervisor is there; they set no key."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -165,7 +168,7 @@ def _from_environment(
             notes.append(f"{key}: {name} wins over {texts[key][0]}")
         texts[key] = (name, text)
     for name in environ:
-        unknown = name not in _ENVIRONMENT_KEYS and name != "RECADO_CONFIG"
+        unknown = name not in _ENVIRONMENT_KEYS and name not in _NOT_SETTINGS
         if name.startswith("RECADO_") and unknown:
             suggestion = _suggestion(name, _ENVIRONMENT_KEYS)
             problems.append(f"{name}: unknown environment variable{suggestion}")

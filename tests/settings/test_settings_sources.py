@@ -99,6 +99,11 @@ def test_state_directory_is_the_default_of_data_dir_only(cwd: Path) -> None:
     assert load(cwd, environ, 'data_dir = "store"').settings.data_dir == cwd / "store"
 
 
+def test_a_supervisor_may_say_that_it_is_there(cwd: Path) -> None:
+    """``RECADO_SUPERVISED`` is for the sandbox's kill switch, and is no setting."""
+    assert load(cwd, {"RECADO_SUPERVISED": "1"}).settings == load(cwd, {}).settings
+
+
 def test_all_problems_are_told_each_with_key_fault_and_origin(cwd: Path) -> None:
     found = problems(
         cwd,

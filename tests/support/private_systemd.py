@@ -18,6 +18,8 @@ NAMESPACES = (
     "--kill-child",
 )
 PROGRAMS = ("unshare", "nsenter", "systemctl", "journalctl", "pivot_root")
+NEEDED = sorted({str(ROOT), sys.prefix, sys.base_prefix})
+"""What the daemon is run from."""
 POLL_SECONDS = 0.05
 TARGET = """[Unit]
 Description=What the test wants
@@ -98,11 +100,10 @@ async def open_machine(folder: Path) -> AsyncIterator[Machine]:
     units = exchange / "etc" / "systemd" / "system"
     units.mkdir(parents=True, exist_ok=True)
     (units / "test.target").write_text(TARGET)
-    needed = {str(ROOT), sys.prefix, sys.base_prefix}
     output = folder / "boot.log"
     with output.open("wb") as said:
         process = await trio.lowlevel.open_process(
-            [*NAMESPACES, "bash", str(BOOT), str(work), str(exchange), *sorted(needed)],
+            [*NAMESPACES, "bash", str(BOOT), str(work), str(exchange), *NEEDED],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
@@ -128,6 +129,11 @@ async def _booted(process: trio.Process, output: Path) -> int:
                     return int(pid)
             await trio.sleep(POLL_SECONDS)
     raise CannotBoot((await trio.Path(output).read_text(errors="replace"))[-2000:])
+
+
+def is_temporary(path: str) -> bool:
+    """True if ``PrivateTmp=yes``, which a dynamic user implies, hides it."""
+    return os.path.realpath(path).startswith(("/tmp/", "/var/tmp/"))  # noqa: S108 - nothing is made
 
 
 def is_below_home(path: str) -> bool:

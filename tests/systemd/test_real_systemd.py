@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 import trio
-from support.private_systemd import ROOT, CannotBoot, Machine, is_below_home, open_machine, why_not
+from support.private_systemd import (
+    NEEDED,
+    ROOT,
+    CannotBoot,
+    Machine,
+    is_below_home,
+    is_temporary,
+    open_machine,
+    why_not,
+)
 from support.stage import text_webhook
 
 LACKING = why_not()
@@ -53,6 +62,7 @@ Environment=PYTHONPATH=/exchange/blocker
 # There is nothing to load, and a namespace without real users cannot load it.
 LoadCredential=
 {home}
+{seen}
 """
 
 CLIENT = '''
@@ -97,7 +107,8 @@ def furnish(exchange: Path) -> None:
     for unit in ("recado.service", "recado.socket"):
         (system / unit).write_text((ROOT / "systemd" / unit).read_text())
     home = "ProtectHome=no" if any(map(is_below_home, (sys.base_prefix, sys.prefix))) else ""
-    (drop_in / "test.conf").write_text(DROP_IN.format(home=home))
+    seen = "\n".join(f"BindReadOnlyPaths={path}" for path in NEEDED if is_temporary(path))
+    (drop_in / "test.conf").write_text(DROP_IN.format(home=home, seen=seen))
     catalog = exchange / "usr" / "lib" / "systemd" / "catalog"
     catalog.mkdir(parents=True)
     (catalog / "recado.catalog").write_text((ROOT / "systemd" / "recado.catalog").read_text())
