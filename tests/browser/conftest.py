@@ -84,8 +84,9 @@ def context(browser: Browser, stand: Stand, session: StorageState) -> Iterator[B
     context.on("weberror", note)
     yield context
     for page in context.pages:
-        faults += page.evaluate("window.faults ?? []")
-        assert page.evaluate("window.pwned") is None
+        for frame in page.frames:
+            faults += frame.evaluate("window.faults ?? []")
+            assert frame.evaluate("window.pwned") is None
     context.close()
     assert faults == []
 

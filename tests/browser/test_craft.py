@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Frame, Page, expect
 from support.stand import Stand
 
 from daemon.sandbox.model_script import Step, call, say
+from daemon.sandboxed import Simulators, add_switches
 
 NORA, DEAD = "573005550201", "573005550202"
 NARROW: Any = {"width": 360, "height": 740}
@@ -48,7 +49,7 @@ LOOK = """async (options) => {
 }"""
 
 
-def violations(page: Page, options: dict[str, Any]) -> list[str]:
+def violations(page: Page | Frame, options: dict[str, Any]) -> list[str]:
     """What axe finds; its script stays in the page, and its long report too."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.axe_script)
@@ -97,6 +98,51 @@ def test_the_conversations_have_none(page: Page, nora: str) -> None:
     look(page, "forget")
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("forget-dialog")).to_be_hidden()
+
+
+def test_the_phones_switches_are_turned_beside_the_dashboard(page: Page, stand: Stand) -> None:
+    """Nor has the phone with its panel a fault that axe finds; the kill switch says why not."""
+    site = stand.site
+    stand.tell(add_switches, Simulators(site.gateway, "", site.model, ""), {})
+    page.goto("/dashboard/phone")
+    phone = page.frame_locator("iframe")
+    phone.locator(".open-panel").click()
+    down = phone.locator("#control-model_down")
+    for on in (True, False):
+        down.click()
+        expect(down).to_have_attribute("aria-checked", str(on).lower())
+        expect(phone.locator("#faults-count")).to_have_text("1" if on else "")
+        assert site.model.is_down == on
+    expect(phone.locator("#control-kill")).to_have_attribute("aria-disabled", "true")
+    expect(phone.locator("#control-kill")).to_contain_text("supervisor")
+    (_, frame) = page.frames
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        assert violations(frame, RULES) == []
+
+
+def test_a_chat_opened_on_the_phone_has_nothing_unread(page: Page, stand: Stand, nora: str) -> None:
+    page.goto("/dashboard/phone")
+    phone = page.frame_locator("iframe")
+    chats = phone.get_by_test_id("chats").locator("button")
+    chats.filter(has_text="Perdido").click()
+    stand.ask(stand.site.gateway.agent_says, NORA, "¿Algo más, Nora?")
+    row = chats.filter(has_text=nora)
+    expect(row.locator(".badge")).to_be_visible()
+    row.click()
+    expect(row.locator(".badge")).to_have_count(0)
+
+
+def test_a_lost_connection_is_told_without_a_fault_that_axe_finds(
+    context: BrowserContext, page: Page
+) -> None:
+    page.goto("/dashboard")
+    expect(page.get_by_test_id("offline")).to_be_hidden()
+    page.evaluate(AXE.axe_script)
+    context.set_offline(True)
+    page.evaluate("dispatchEvent(new Event('offline'))")  # Chromium tells it a moment too early
+    expect(page.get_by_test_id("offline")).to_be_visible()
+    look(page, "offline")
 
 
 def test_the_login_has_none(browser: Browser, stand: Stand) -> None:

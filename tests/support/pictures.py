@@ -183,7 +183,10 @@ def take(browser: Browser, stand: Stand, folder: Path, *, language: str = "es") 
     for theme in ("light", "dark"):
         for size in (WIDE, NARROW):
             context = browser.new_context(
-                viewport=size, reduced_motion="reduce", color_scheme=theme
+                viewport=size,
+                reduced_motion="reduce",
+                color_scheme=theme,
+                timezone_id="America/Bogota",
             )
             page = context.new_page()
             page.goto(f"{stand.url}/dashboard/login")

@@ -23,8 +23,8 @@ function show(id, { focus = false } = {}) {
   drawComposer(before);
   drawTop();
   drawLog();
-  drawList(show);
   if (chat) read(chat);
+  drawList(show);
   if (chat && focus) $("text").focus({ preventScroll: true });
 }
 

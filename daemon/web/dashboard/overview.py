@@ -163,7 +163,7 @@ def cards(now: Overview, w: Wording) -> list[Card]:
             "turn",
             "Time to answer",
             _span(w, _answered(now, last_hour, 0.5)),
-            w.t("95 of 100 within {span}", span=_span(w, _answered(now, last_hour, 0.95))),
+            _within(w, "95 of 100 within {span}", _answered(now, last_hour, 0.95)),
             series(parts, lambda part: _answered(now, part, 0.5)),
             "line",
         ),
@@ -171,7 +171,7 @@ def cards(now: Overview, w: Wording) -> list[Card]:
             "acknowledgement",
             "Time to take a webhook",
             _span(w, _acknowledged(now, last_hour, 0.5)),
-            w.t("99 of 100 within {span}", span=_span(w, _acknowledged(now, last_hour, 0.99))),
+            _within(w, "99 of 100 within {span}", _acknowledged(now, last_hour, 0.99)),
             series(parts, lambda part: _acknowledged(now, part, 0.99)),
             "line",
         ),
@@ -213,6 +213,12 @@ def cards(now: Overview, w: Wording) -> list[Card]:
             "line",
         ),
     ]
+
+
+def _within(w: Wording, words: str, seconds: float | None) -> str:
+    if seconds is None:
+        return w.t("none in the last hour")
+    return w.t(words, span=w.span(seconds))
 
 
 def _span(w: Wording, seconds: float | None) -> str:

@@ -32,5 +32,6 @@ export function keepFresh(seconds, path) {
   };
   if (seconds) setInterval(() => { if (!document.hidden) again(); }, seconds * 1000);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) again(); });
+  for (const change of ["online", "offline"]) addEventListener(change, again);
   return again;
 }
