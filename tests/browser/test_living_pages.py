@@ -108,6 +108,34 @@ def test_a_chat_is_taken_over_written_in_and_given_back(page: Page, stand: Stand
     expect(bubble(page, "Aquí sigo.")).to_have_attribute("data-side", "bot")
 
 
+def test_the_log_is_paused_searched_and_leads_to_the_turn(page: Page, stand: Stand) -> None:
+    stand.script("una sábana", say("Enseguida la llevo, Rosa."))
+    page.goto("/dashboard/log")
+    expect(page.get_by_test_id("live")).to_have_attribute("data-state", "live")
+    page.get_by_test_id("pause").click()
+    stand.ask(stand.site.gateway.customer_says, ROSA, "una sábana más", name="Rosa")
+    stand.heard(ROSA, "Enseguida")
+    expect(page.get_by_test_id("newer")).to_be_visible()
+    expect(line(page, "una sábana más")).to_have_count(0)
+    page.get_by_test_id("pause").click()
+    expect(line(page, "una sábana más")).to_be_visible()
+
+    page.get_by_test_id("search").fill("enseguida LA llevo")
+    expect(line(page, "Enseguida la llevo")).to_be_visible()
+    expect(line(page, "una sábana más")).to_have_count(0)
+    page.get_by_test_id("search").fill("")
+    line(page, "una sábana más").get_by_role("button", name="Rosa").click()
+    expect(page.get_by_test_id("only-chat")).to_be_visible()
+    expect(line(page, "Enseguida la llevo")).to_be_visible()
+    expect(line(page, "Laura")).to_have_count(0)
+
+    time = line(page, "Enseguida la llevo").get_by_role("link")
+    assert re.search(r"\d{4}", time.get_attribute("title") or "")  # the whole date on hover
+    time.click()
+    expect(page.get_by_test_id("chat-name")).to_have_text("Rosa")
+    expect(page.get_by_test_id("steps").locator("[data-kind=model]")).to_be_visible()
+
+
 def test_a_dead_letter_is_replayed(page: Page, stand: Stand) -> None:
     stand.script("mascotas", Step(status=400, code="invalid_prompt", message="no"))
     stand.ask(stand.site.gateway.customer_says, ROSA, "¿mascotas?", name="Rosa")
