@@ -142,3 +142,8 @@ async def test_no_payload_breaks_the_daemon(tmp_path: Path) -> None:
         assert fates(stage.settings.data_dir)[good] == ("answered", "")
         crashes = [line for line in stage.log.getvalue().splitlines() if "Traceback" in line]
         assert crashes == []
+        # A body may say, in Whapi's own words, that the phone is not linked: that is an alert.
+        alerts = {line["event"] for line in stage.errors()}
+        assert alerts <= {"channel is not usable"}
+        stage.log.seek(0)
+        stage.log.truncate()

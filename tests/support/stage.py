@@ -234,4 +234,5 @@ async def open_stage(
             yield stage
             if stage.url:
                 await stage.stop()
-    assert not stage.errors()
+    errors = stage.errors()
+    assert not errors, errors
