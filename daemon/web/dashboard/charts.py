@@ -39,7 +39,8 @@ def parts_of_day(samples: Sequence[Sample], now: float) -> list[list[Sample]]:
     first = now - SECONDS_SHOWN
     parts: list[list[Sample]] = [[] for _ in range(POINTS)]
     for sample in samples:
-        place = floor((sample.at - first) / length)
+        # The interval under way ends now, which belongs to the newest part.
+        place = POINTS - 1 if sample.at == now else floor((sample.at - first) / length)
         if 0 <= place < POINTS:
             parts[place].append(sample)
     return parts

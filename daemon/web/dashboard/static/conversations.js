@@ -3,6 +3,7 @@
 
 import { getPage, postJson, toast } from "./http.js";
 import { follow } from "./live.js";
+import { toldOfSend } from "./sends.js";
 import { showTimes } from "./time.js";
 import { t } from "./words.js";
 
@@ -203,6 +204,20 @@ desk.addEventListener("click", (event) => {
   else if (button.dataset.act === "pause") act("pause", {}, t("You have the chat; the bot keeps out."));
   else if (button.dataset.act === "resume") act("resume", {}, t("The bot answers here again."));
   else document.getElementById(`${button.dataset.act}-dialog`).showModal();
+});
+
+desk.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-send-again], [data-drop-send]");
+  if (!button) return;
+  button.disabled = true;
+  try {
+    toast(await toldOfSend(button.dataset));
+  } catch (error) {
+    toast(error.message, "bad");
+    button.disabled = false;
+  }
+  button.blur();
+  want("list", "talk", "turns");
 });
 
 const labels = document.querySelector("[data-label]");
