@@ -27,7 +27,7 @@ from daemon.web.dashboard.conversation_data import add_data
 from daemon.web.dashboard.conversation_deeds import add_deeds
 from daemon.web.dashboard.shell import Shell
 from daemon.web.dashboard.story import TONES, tell
-from daemon.web.dashboard.wording import Wording
+from daemon.web.dashboard.wording import DAY, Wording
 
 STATE_TONES = {
     "writing": "busy",
@@ -102,6 +102,7 @@ async def _page(shell: Shell, ref: str) -> Response:
         "tones": STATE_TONES,
         "formatted": formatted,
         "line": lambda bubble: line_of(bubble, w),
+        "initial": initial,
     }
     if "list" in wanted:
         values["list"] = await desk.chats(
@@ -130,7 +131,7 @@ async def _chat_values(
     if "talk" in wanted:
         talk = await desk.bubbles(ref, before=asked.before, limit=BUBBLES_SHOWN) or {}
         talk["bubbles"] = [_whole(bubble) for bubble in talk["bubbles"]]
-        values |= {"talk": talk, "days": _days(talk["bubbles"], w)}
+        values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
     if "turns" in wanted:
         turns = await desk.turns(ref, limit=TURNS_SHOWN) or []
         chosen = asked.turn or (turns[0]["turn"] if turns else "")
@@ -152,14 +153,14 @@ def _whole(bubble: JsonObject) -> JsonObject:
     return {**bubble, "content": content, "file": {**NO_FILE, **(bubble["file"] or {})}}
 
 
-def _days(bubbles: list[JsonObject], w: Wording) -> dict[str, str]:
+def days_of(bubbles: list[JsonObject], w: Wording) -> dict[str, str]:
     """Above which bubbles a day begins, and what it is called."""
     days, last = {}, ""
-    today = _day(w.now, w)
+    called = {_day(w.now - DAY, w): w.t("Yesterday"), _day(w.now, w): w.t("Today")}
     for bubble in bubbles:
         day = _day(bubble["at"], w)
         if day != last:
-            days[bubble["id"]] = w.t("Today") if day == today else day
+            days[bubble["id"]] = called.get(day, day)
         last = day
     return days
 
@@ -174,6 +175,14 @@ def formatted(text: str) -> Markup:
     for mark, tag in _FORMATS:
         shown = mark.sub(tag, shown)
     return Markup(shown)  # noqa: S704 - escaped above; what was put in are three tags without attributes
+
+
+def initial(name: str) -> str:
+    """What stands in the circle of somebody without a picture: a letter, or a figure of the name.
+
+    Many names begin with an emoji or a mark, of which one code point may be no whole character.
+    """
+    return next((letter.upper() for letter in name if letter.isalnum()), "·")
 
 
 def line_of(bubble: JsonObject | None, w: Wording) -> str:

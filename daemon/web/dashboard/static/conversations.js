@@ -136,6 +136,13 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) want
 const bubbles = document.getElementById("bubbles");
 if (bubbles && !new URLSearchParams(location.search).get("before")) bubbles.scrollTop = bubbles.scrollHeight;
 
+// Whoever reads the end stays there when the window becomes smaller: a keyboard, a turned phone.
+if (bubbles) {
+  let reads = isAtEnd(bubbles);
+  bubbles.addEventListener("scroll", () => { reads = isAtEnd(bubbles); }, { passive: true });
+  new ResizeObserver(() => { if (reads) bubbles.scrollTop = bubbles.scrollHeight; }).observe(bubbles);
+}
+
 // Another turn is shown in place; the address changes with it.
 desk.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-turn]");
