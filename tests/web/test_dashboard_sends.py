@@ -170,3 +170,6 @@ async def test_the_words_before_an_edit_are_shown_and_the_model_has_the_newest(
             assert page.count('data-testid="earlier"') == 1
             assert "El sábado &lt;b&gt;" in page
             assert "Lo que decía antes" in words_of(page)
+            logged = str((await browser.get("/dashboard/logs")).json())
+            assert "[edit]" in logged
+            assert "[action]" not in logged

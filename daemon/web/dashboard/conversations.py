@@ -5,7 +5,7 @@ chat. What people do is a POST of JSON, behind the guard's look at its origin.
 """
 
 import re
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
@@ -27,7 +27,7 @@ from daemon.web.dashboard.conversation_data import add_data
 from daemon.web.dashboard.conversation_deeds import add_deeds
 from daemon.web.dashboard.shell import Shell
 from daemon.web.dashboard.story import TONES, tell
-from daemon.web.dashboard.wording import DAY, Wording
+from daemon.web.dashboard.wording import Wording
 
 STATE_TONES = {
     "writing": "busy",
@@ -155,18 +155,17 @@ def _whole(bubble: JsonObject) -> JsonObject:
 
 def days_of(bubbles: list[JsonObject], w: Wording) -> dict[str, str]:
     """Above which bubbles a day begins, and what it is called."""
-    days, last = {}, ""
-    called = {_day(w.now - DAY, w): w.t("Yesterday"), _day(w.now, w): w.t("Today")}
+    days: dict[str, str] = {}
+    last: date | None = None
+    today = datetime.fromtimestamp(w.now, w.zone).date()
+    # By the calendar: a day on which the clock is changed has 23 or 25 hours.
+    called = {today - timedelta(days=1): w.t("Yesterday"), today: w.t("Today")}
     for bubble in bubbles:
-        day = _day(bubble["at"], w)
+        day = datetime.fromtimestamp(bubble["at"], w.zone).date()
         if day != last:
-            days[bubble["id"]] = called.get(day, day)
+            days[bubble["id"]] = called.get(day, f"{day:%d/%m/%Y}")
         last = day
     return days
-
-
-def _day(at: float, w: Wording) -> str:
-    return f"{datetime.fromtimestamp(at, w.zone):%d/%m/%Y}"
 
 
 def formatted(text: str) -> Markup:

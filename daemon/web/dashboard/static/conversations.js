@@ -108,8 +108,25 @@ function keepOpen(old, fresh) {
   }
 }
 
+// What is in use is left alone, and renewed when it is not used any more.
+let missed = false;
+
 function isUsed(element) {
   if (element.id === "bubbles" || element.id === "rows" || element.id === "turn-list") return false;
+  const used = isHeld(element);
+  missed ||= used;
+  return used;
+}
+
+for (const end of ["focusout", "pause", "ended"]) {
+  desk.addEventListener(end, () => {
+    if (!missed) return;
+    missed = false;
+    want("list", "talk", "turns");
+  }, { capture: true });
+}
+
+function isHeld(element) {
   const selection = getSelection();
   if (selection && !selection.isCollapsed && element.contains(selection.anchorNode)) return true;
   if ([...element.querySelectorAll("audio, video")].some((media) => !media.paused)) return true;
