@@ -9,7 +9,9 @@ from support.stand import Stand
 
 from daemon.sandbox.model_script import Step, say
 
-LONG, AMINA, EDITA, REFUSED, DROPPED, BUSY = (f"57300555{number}" for number in range(3001, 3007))
+LONG, AMINA, EDITA, REFUSED, DROPPED, BUSY, SILENT = (
+    f"57300555{number}" for number in range(3001, 3008)
+)
 LONG_NAME = "María Fernanda de los Ángeles Rodríguez-Echeverri y Castañeda de Villanueva"
 BUSY_NAME = LONG_NAME.replace("María", "Lucía")
 ARABIC = "مرحبا، هل لديكم غرفة لليلة واحدة؟"
@@ -216,3 +218,15 @@ def test_what_a_message_said_before_stays_open_while_the_chat_goes_on(
     page.get_by_test_id("words").focus()  # what has the focus is left alone
     expect(bubble(page, "el 105")).to_be_visible()
     expect(earlier.get_by_text("el 103, por favor")).to_be_visible()
+
+
+def test_an_empty_timeline_looks_like_every_empty_list(page: Page, stand: Stand) -> None:
+    stand.ask(stand.site.gateway.agent_says, SILENT, "Hola, soy Marta")
+    page.goto("/dashboard/chats?q=Marta")
+    row = page.get_by_test_id("chat-row").filter(has_text="soy Marta")
+    row.click()
+    title = "(e) => { const s = getComputedStyle(e); return [s.fontSize, s.fontFamily, s.color] }"
+    shown = page.get_by_test_id("turns").get_by_test_id("empty").locator("h2").evaluate(title)
+    page.goto("/dashboard/chats?q=nobody-is-called-so")
+    elsewhere = page.get_by_test_id("empty").first.locator("h2").evaluate(title)
+    assert shown == elsewhere
