@@ -1,11 +1,12 @@
 """The daemon's own figures of the last two days, for the dashboard's charts.
 
 They are taken from the metrics once a minute and stored, so that the charts need no Prometheus and
-outlive a restart; what the last minute before a crash counted is lost.
+outlive a restart; what the last minute before a crash counted is lost. Whoever asks is told of the
+minute under way as well.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -29,25 +30,40 @@ class Sampler:
     now: Callable[[], float]
     seconds: float
     """The interval."""
+    _last: Counts = field(init=False)
+    """What was counted when the interval under way began."""
+    _turn: trio.Lock = field(default_factory=trio.Lock, init=False)
+    """Held over a read and a write, so that no reader sees a sample stored and still under way."""
+
+    def __post_init__(self) -> None:
+        """Begin to count."""
+        self._last = read_counts(self.metrics)
 
     async def run(self) -> None:
         """Take a sample each interval. Runs until cancelled."""
-        last = read_counts(self.metrics)
         while True:
             await trio.sleep(self.seconds)
-            counts = read_counts(self.metrics)
             try:
-                sample = difference(last, counts, self.now())
-                await self.store.add(sample, keep_seconds=KEPT_SECONDS)
+                await self._store()
             except StoreUnavailable as error:
                 # The next sample has the counts of this one as well.
                 self.log.debug("figures wait for the store", error=str(error))
-            else:
-                last = counts
+
+    async def _store(self) -> None:
+        async with self._turn:
+            counts = read_counts(self.metrics)
+            sample = difference(self._last, counts, self.now())
+            await self.store.add(sample, keep_seconds=KEPT_SECONDS)
+            self._last = counts
 
     async def recent(self, seconds: float) -> tuple[Sample, ...]:
-        """The samples of the last so many seconds. Raises StoreUnavailable."""
-        return await self.store.since(self.now() - seconds)
+        """The samples of the last so many seconds, the interval under way among them.
+
+        Any task may ask. Raises StoreUnavailable.
+        """
+        async with self._turn:
+            stored = await self.store.since(self.now() - seconds)
+            return (*stored, difference(self._last, read_counts(self.metrics), self.now()))
 
 
 def difference(before: Counts, after: Counts, at: float) -> Sample:

@@ -72,6 +72,7 @@ class Watched:
     async def overview(self) -> Overview:
         """The first page, as of now."""
         needs, figures, statistics = self._needs, self._figures, self._chats.statistics()
+        samples = await self.sampler.recent(SECONDS_SHOWN)
         now, budget = needs.now(), needs.rules.budget
         used = await needs.store.usage.total(day_of(now, needs.rules.zone))
         paused, dead = await needs.store.samples.standing(now)
@@ -91,8 +92,9 @@ class Watched:
             cost_today=used.micros / 1_000_000,
             tokens_limit=budget.total_tokens,
             cost_limit=budget.total_cost,
+            currency=budget.currency,
             memory_bytes=read_counts(needs.metrics).memory_bytes,
-            samples=await self.sampler.recent(SECONDS_SHOWN),
+            samples=samples,
             acknowledgement_buckets=self._ends[0],
             turn_buckets=self._ends[1],
         )

@@ -101,6 +101,8 @@ class Overview:
     cost_today: float = 0
     tokens_limit: int = 0
     cost_limit: float = 0
+    currency: str = ""
+    """Of the costs; only shown."""
     memory_bytes: int = 0
     samples: tuple[Sample, ...] = ()
     """Oldest first, at most a day old."""

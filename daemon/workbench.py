@@ -27,6 +27,14 @@ from daemon.store.views.chat_list import Live
 from daemon.verdicts import Policy
 from daemon.whapi.wire import parse_webhook
 
+OBSTACLES = {
+    "": "",
+    "not refused": "it is not a refused one any more",
+    "paused": "a person has this chat; give it back to the bot first",
+    "replayed": "its question was put back in and is answered anew",
+}
+"""Why a send is not said again, as the pages have words for it."""
+
 
 class RunningWorkbench:
     """Implements `daemon.web.desk.Workbench`. Made by the composer, used by HTTP handlers."""
@@ -173,6 +181,21 @@ class RunningWorkbench:
         )
         replayed = await trio.to_thread.run_sync(put_back)
         return None if replayed is None else self._wake(replayed, None)
+
+    async def send_again(self, number: int) -> str | None:
+        """Let a refused message be said once more; see the protocol."""
+        obstacle, key = await self._needs.store.by_hand.send_again(
+            number, agents_chat=self._needs.rules.escalation.chat, now=self._needs.now()
+        )
+        if key is not None and not obstacle:
+            self._chats.wake(key)
+        return OBSTACLES.get(obstacle)
+
+    async def drop_send(self, number: int) -> str | None:
+        """Let a refused message be; see the protocol."""
+        return OBSTACLES.get(
+            await self._needs.store.by_hand.drop_send(number, now=self._needs.now())
+        )
 
     def _wake(self, replayed: list[Replayed], key: ChatKey | None) -> int:
         """Have one chat look at once; the sweep tells the others. Gives how many were put back."""

@@ -146,7 +146,8 @@ class Intake:
 
     def _report_message(self, message: Message, event_id: int) -> None:
         content = message.content
-        words = f"[{message.kind}]"
+        tag = content.__struct_config__.tag
+        words = f"[{tag if message.kind == 'action' else message.kind}]"
         if isinstance(content, Text) and not message.disappears:
             words = content.body
         fields: dict[str, Any] = {}

@@ -320,5 +320,7 @@ class People:
         """Return a customer's new action on a message, recorded and not yet told of."""
         target = self.ledger.messages[target_id]
         content: JsonObject = {"type": "action", "action": {"target": target_id, **action}}
-        author = author or ("" if target["from_me"] else target["from"])
-        return self.compose(target["chat_id"], content, author=author)
+        name = ""
+        if not author and not target["from_me"]:
+            author, name = target["from"], target.get("from_name", "")
+        return self.compose(target["chat_id"], content, name=name, author=author)

@@ -5,18 +5,24 @@ The commands of the command line do the same to the file beside the daemon; see
 """
 
 import sqlite3
+from typing import Literal
 
 from daemon.ledger import Arrival
 from daemon.model import ChatKey, Message, Text, Webhook
 from daemon.store.arrivals import take_in
 from daemon.store.database import Database
 from daemon.store.operator.door import write_audit
+from daemon.store.statuses import unearth_turn
 
 EVENT = "dashboard.send"
 """What the ledger calls the event that brings an agent's words from the dashboard."""
 
 SOURCE = "web"
 """An agent at the dashboard counts as one at WhatsApp Web: see `daemon.store.echoes`."""
+
+
+Obstacle = Literal["", "unknown", "not refused", "paused", "replayed"]
+"""Why a send was left as it is; empty if it was not. ``unknown``: there is no such send."""
 
 
 class ByHand:
@@ -87,6 +93,56 @@ class ByHand:
 
         await self._database.write(verb)
 
+    async def send_again(
+        self, row_id: int, *, agents_chat: str, now: float
+    ) -> tuple[Obstacle, ChatKey | None]:
+        """Let a message of ours be said that was refused; durable on return.
+
+        Only one that certainly was not said: a row whose outcome is unknown is never touched here.
+        Nor is the bot's own in a chat that it is to keep out of, unless that is ``agents_chat``, in
+        which it never does, nor one whose question was put back in and is answered anew. Its turn
+        counts as answered again, so that a replay does not say it a second time. Gives what stood
+        in the way, and the chat whose task is to look. ``now``: Unix seconds.
+        """
+
+        def verb(connection: sqlite3.Connection) -> tuple[Obstacle, ChatKey | None]:
+            key, obstacle = _refused_row(connection, row_id)
+            if key is None or obstacle:
+                return obstacle, key
+            if key.chat != agents_chat and _keeps_out(connection, row_id, now):
+                return "paused", key
+            if _was_replayed(connection, row_id):
+                return "replayed", key
+            connection.execute(
+                "UPDATE outbox SET state = 'pending', message_id = '', status = '', error = ''"
+                " WHERE id = ?",
+                (row_id,),
+            )
+            if not _is_interim(connection, row_id):
+                unearth_turn(connection, row_id)
+            detail = f"outbox row {row_id}"
+            write_audit(connection, "dashboard.send again", key.chat, detail, now=now)
+            return "", key
+
+        return await self._database.write(verb)
+
+    async def drop_send(self, row_id: int, *, now: float) -> Obstacle:
+        """Let a message of ours that was refused be: it is not listed any more, and never said.
+
+        Its turn stays what it is. ``now``: Unix seconds.
+        """
+
+        def verb(connection: sqlite3.Connection) -> Obstacle:
+            key, obstacle = _refused_row(connection, row_id)
+            if key is None or obstacle:
+                return obstacle
+            connection.execute("UPDATE outbox SET state = 'dropped' WHERE id = ?", (row_id,))
+            detail = f"outbox row {row_id}"
+            write_audit(connection, "dashboard.drop send", key.chat, detail, now=now)
+            return ""
+
+        return await self._database.write(verb)
+
     async def note(self, deed: str, subject: str, detail: str, *, now: float) -> None:
         """Write down what was done elsewhere: labels at Whapi, a run in memory. Never a text."""
         await self._database.write(
@@ -94,3 +150,43 @@ class ByHand:
                 connection, f"dashboard.{deed}", subject, detail, now=now
             )
         )
+
+
+def _refused_row(connection: sqlite3.Connection, row_id: int) -> tuple[ChatKey | None, Obstacle]:
+    """The chat of a send, and whether it is one that was refused for good."""
+    row = connection.execute(
+        "SELECT channel, chat, state FROM outbox WHERE id = ? AND chat NOT GLOB 'forgotten-*'",
+        (row_id,),
+    ).fetchone()
+    if row is None:
+        return None, "unknown"
+    return ChatKey(row[0], row[1]), "" if row[2] == "failed" else "not refused"
+
+
+def _keeps_out(connection: sqlite3.Connection, row_id: int, now: float) -> bool:
+    """True if the words of a row are the bot's, and a person has its chat."""
+    row = connection.execute(
+        "SELECT 1 FROM outbox o JOIN chats c ON c.channel = o.channel AND c.chat = o.chat"
+        " WHERE o.id = ? AND o.author = '' AND c.paused_until > ?",
+        (row_id, now),
+    ).fetchone()
+    return row is not None
+
+
+def _is_interim(connection: sqlite3.Connection, row_id: int) -> bool:
+    """True for what a tool said while it worked, which is no part of the answer."""
+    row = connection.execute(
+        "SELECT 1 FROM interim_messages WHERE outbox_id = ?", (row_id,)
+    ).fetchone()
+    return row is not None
+
+
+def _was_replayed(connection: sqlite3.Connection, row_id: int) -> bool:
+    """True if the turn of a row was given up, and its messages were put back in since."""
+    row = connection.execute(
+        "SELECT 1 FROM outbox o JOIN turns t ON t.id = o.turn_id WHERE o.id = ?"
+        " AND t.outcome = 'dead' AND NOT EXISTS (SELECT 1 FROM messages m"
+        " WHERE m.turn_id = t.id AND m.state = 'dead')",
+        (row_id,),
+    ).fetchone()
+    return row is not None

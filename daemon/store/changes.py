@@ -1,5 +1,6 @@
 """Edits and deletions: applied to a message without an outcome, noted in the thread after it."""
 
+import json
 import sqlite3
 
 import msgspec
@@ -10,14 +11,19 @@ from daemon.store.rows import message_json, read_change, read_message
 from daemon.store.tally import Tally
 from daemon.store.thread import add_note
 
+EARLIER_KEPT = 10
+"""Wordings of an edited message that are kept beside the newest: its first, and the last nine."""
+EARLIER_CHARACTERS = 4096
+"""Kept of each of them; one more character, an ellipsis, stands where words are missing."""
+
 
 def change_message(
     connection: sqlite3.Connection, channel: str, change: Edit | Deletion, tally: Tally
 ) -> None:
     """Edit or delete a message that has no outcome yet; note it in the thread if it has one."""
     row = connection.execute(
-        "SELECT m.seq, m.chat, m.message, m.from_me OR m.deleted_at IS NOT NULL, m.state, t.state"
-        " FROM messages m"
+        "SELECT m.seq, m.chat, m.message, m.from_me OR m.deleted_at IS NOT NULL, m.state, t.state,"
+        " m.earlier FROM messages m"
         " LEFT JOIN turns t ON t.id = m.turn_id WHERE m.channel = ? AND m.id = ?",
         (channel, change.target),
     ).fetchone()
@@ -30,7 +36,7 @@ def change_message(
             (channel, change.target, message_json.encode(change).decode(), tally.now),
         )
         return
-    seq, chat, text, is_settled, state, turn_state = row
+    seq, chat, text, is_settled, state, turn_state, earlier = row
     key = ChatKey(channel, chat)
     message = read_message.decode(text)
     if is_settled or (isinstance(change, Edit) and words(message) == change.body):
@@ -41,8 +47,13 @@ def change_message(
     if isinstance(change, Edit):
         edited = msgspec.structs.replace(message, content=_edited(message, change))
         connection.execute(
-            "UPDATE messages SET message = ?, edited_at = ? WHERE seq = ?",
-            (message_json.encode(edited).decode(), tally.now, seq),
+            "UPDATE messages SET message = ?, earlier = ?, edited_at = ? WHERE seq = ?",
+            (
+                message_json.encode(edited).decode(),
+                _with_earlier(earlier, message, until=tally.now),
+                tally.now,
+                seq,
+            ),
         )
     else:
         connection.execute(
@@ -73,6 +84,20 @@ def words(message: Message) -> str:
     if isinstance(content, Text):
         return content.body
     return content.caption if isinstance(content, Media) else ""
+
+
+def _with_earlier(earlier: str, message: Message, *, until: float) -> str:
+    """The earlier wordings with the one that an edit replaces, as they lie in the row.
+
+    What is to disappear leaves nothing here, and a message without words has nothing to leave.
+    """
+    replaced = words(message)
+    if message.disappears or not replaced:
+        return earlier
+    if len(replaced) > EARLIER_CHARACTERS:
+        replaced = replaced[:EARLIER_CHARACTERS] + "…"
+    kept = [*json.loads(earlier), {"words": replaced, "until": until}]
+    return json.dumps([*kept[:1], *kept[1:][1 - EARLIER_KEPT :]], ensure_ascii=False)
 
 
 def _edited(message: Message, change: Edit) -> Text | Media:

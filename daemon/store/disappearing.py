@@ -69,6 +69,8 @@ def drop_raw_event(connection: sqlite3.Connection, event_id: int) -> None:
 def _empty(connection: sqlite3.Connection, rows: Sequence[tuple[int, int, str]]) -> int:
     for seq, event_id, text in rows:
         empty = message_json.encode(without_words(read_message.decode(text))).decode()
-        connection.execute("UPDATE messages SET message = ? WHERE seq = ?", (empty, seq))
+        connection.execute(
+            "UPDATE messages SET message = ?, earlier = '[]' WHERE seq = ?", (empty, seq)
+        )
         drop_raw_event(connection, event_id)
     return len(rows)

@@ -14,7 +14,7 @@ from daemon.ledger import NewPart, OutboxRow, SendFate
 from daemon.model import ChatKey, JsonObject
 from daemon.outgoing import Likeness, likeness
 from daemon.store.database import Database
-from daemon.store.statuses import NEVER, claim_early
+from daemon.store.statuses import NEVER, bury_turn, claim_early
 
 _ROW = (
     "SELECT id, channel, chat, turn_id, body, quoted, state, attempts, created_at, attempted_at,"
@@ -112,8 +112,18 @@ class Outbox:
         await self._set(row, "state = 'pending'", only_from="unknown")
 
     async def failed(self, row: OutboxRow, error: str) -> None:
-        """It can never be said."""
-        await self._set(row, "state = 'failed', error = ?", error)
+        """It can never be said.
+
+        Of a turn that has ended, which somebody has let be said again, it may have been all.
+        """
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE outbox SET state = 'failed', error = ? WHERE id = ?", (error, row.id)
+            )
+            bury_turn(connection, row.id, error)
+
+        await self._database.write(verb)
 
     async def drop(self, key: ChatKey, reason: str) -> int:
         """Say nothing more of what waits in a chat: a human has it. Gives how many rows.

@@ -64,7 +64,8 @@ def note_status(
     at = _moment(update, now)
     _raise(connection, row_id, update.status, at)
     if status == "failed" and RANKS[update.status] >= ARRIVED:
-        _unearth_turn(connection, row_id)
+        connection.execute("UPDATE outbox SET state = 'sent', error = '' WHERE id = ?", (row_id,))
+        unearth_turn(connection, row_id)
     seconds = max(0.0, at - sent_at) if sent_at and update.status == "delivered" else None
     return SendFate(key=key, row_id=row_id, status=update.status, seconds=seconds)
 
@@ -130,7 +131,7 @@ def _fail(
             "UPDATE outbox SET state = 'failed', status = 'failed', error = ? WHERE id = ?",
             (error, row_id),
         )
-        _bury_turn(connection, row_id, error)
+        bury_turn(connection, row_id, error)
     return SendFate(key=key, row_id=row_id, status="failed", error=error, again=again)
 
 
@@ -143,7 +144,7 @@ def _agent_since(connection: sqlite3.Connection, key: ChatKey, created_at: float
     return row is not None
 
 
-def _bury_turn(connection: sqlite3.Connection, row_id: int, error: str) -> None:
+def bury_turn(connection: sqlite3.Connection, row_id: int, error: str) -> None:
     """A turn that counts as answered, of whose answer nothing has arrived, is dead after all.
 
     So it is found by whoever looks for messages without an answer, and can be replayed.
@@ -166,10 +167,13 @@ def _bury_turn(connection: sqlite3.Connection, row_id: int, error: str) -> None:
     )
 
 
-def _unearth_turn(connection: sqlite3.Connection, row_id: int) -> None:
-    """What was given up has arrived: its turn is answered, unless somebody has seen to that."""
+def unearth_turn(connection: sqlite3.Connection, row_id: int) -> None:
+    """A part of an answer that was given up counts again: its turn is answered.
+
+    Unless somebody has put the turn's messages back in. Inside the caller's transaction, as is
+    `bury_turn`.
+    """
     turn = "(SELECT turn_id FROM outbox WHERE id = ?)"
-    connection.execute("UPDATE outbox SET state = 'sent', error = '' WHERE id = ?", (row_id,))
     left = connection.execute(
         f"UPDATE messages SET state = 'answered', reason = '' WHERE turn_id = {turn}"  # noqa: S608 - a constant
         " AND state = 'dead'",

@@ -71,5 +71,14 @@ class Workbench(Protocol):
     async def replay_dead(self, ref: str) -> int:
         """Put the dead messages of a chat back in, or all of them if `ref` is empty."""
 
+    async def send_again(self, number: int) -> str | None:
+        """Let a refused message of ours be said once more; return why not, empty if it will be.
+
+        None if there is no such send. `number` is the ``id`` that `work` and `Desk.bubbles` give.
+        """
+
+    async def drop_send(self, number: int) -> str | None:
+        """Let a refused message of ours be, for good; as `send_again`."""
+
     async def replay_event(self, number: int) -> int | None:
         """Read a stored event anew; return how many messages were put back, None if unknown."""

@@ -14,7 +14,7 @@ from support.stand import Stand
 from daemon.sandbox.model_script import Step, call, say
 from daemon.sandboxed import Simulators, add_switches
 
-NORA, DEAD = "573005550201", "573005550202"
+NORA, DEAD, REFUSED = "573005550201", "573005550202", "573005550203"
 NARROW: Any = {"width": 360, "height": 740}
 WIDE: Any = {"width": 1280, "height": 800}
 AXE = Axe()
@@ -38,6 +38,11 @@ def nora(stand: Stand) -> str:
     stand.script("perdido", Step(status=400, code="invalid_prompt", message="no"))
     stand.ask(gateway.customer_says, DEAD, "perdido", name="Perdido")
     stand.ask(gateway.wait_sent, DEAD)
+    chat = f"{REFUSED}@s.whatsapp.net"
+    fault = stand.tell(gateway.faults.add, operation="send", kind="status", status=400, chat=chat)
+    stand.script("sin suerte", say("No llega."))
+    stand.ask(gateway.customer_says, REFUSED, "sin suerte", name="Rechazada")
+    stand.ask(fault.reached.wait)
     return "Nora"
 
 
@@ -89,12 +94,21 @@ def test_the_conversations_have_none(page: Page, nora: str) -> None:
     page.set_viewport_size(WIDE)
     page.get_by_test_id("chat-row").filter(has_text=nora).click()
     expect(page.get_by_test_id("steps")).to_be_visible()
+    page.get_by_test_id("earlier").locator("summary").click()
     look(page, "one chat")
     page.get_by_test_id("forget").click()
     expect(page.get_by_test_id("forget-dialog")).to_be_visible()
     look(page, "forget")
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("forget-dialog")).to_be_hidden()
+
+
+def test_a_refused_send_has_none(page: Page, nora: str) -> None:
+    assert nora
+    page.goto("/dashboard/chats?q=Rechazada")
+    page.get_by_test_id("chat-row").click()
+    expect(page.get_by_test_id("send-again")).to_be_visible()
+    look(page, "refused")
 
 
 def test_the_phones_switches_are_turned_beside_the_dashboard(page: Page, stand: Stand) -> None:

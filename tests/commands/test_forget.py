@@ -14,8 +14,21 @@ from daemon.sandbox.model_script import Step, call, say
 PEDRO = "573007654321"
 GROUP = "120363000000000001@g.us"
 LID = "99887766554433@lid"
-WORDS = ("Cumpleaños de Matilde", "Zoraida", "Zarzuela para Zoraida", "Zurriago", "zapallo")
+WORDS = (
+    "Cumpleaños de Matilde",
+    "Zoraida",
+    "Zarzuela para Zoraida",
+    "Zurriago",
+    "zapallo",
+    "Zambo",
+)
 """What Laura (here: Zoraida) has said and been told, and what tools were asked for her."""
+EDITED = {
+    "type": "edit",
+    "target": "laura-0004",
+    "edited_type": "text",
+    "edited_content": {"body": "De parte de todos"},
+}
 
 
 def of_laura(body: str, message_id: str, **fields: Any) -> dict[str, Any]:
@@ -38,6 +51,8 @@ async def several_people(stage: Stage) -> None:
     quoted = {"quoted_id": "laura-0003", "quoted_author": LAURA, "quoted_type": "text"}
     for body in (
         of_laura("Zurriago en el grupo", "laura-0003", chat_id=GROUP),
+        of_laura("Zambo", "laura-0004", chat_id=GROUP),
+        of_laura("", "laura-0005", chat_id=GROUP, type="action", text=None, action=EDITED),
         text_webhook(
             "De acuerdo",
             "pedro-0001",
@@ -65,6 +80,8 @@ async def test_not_a_byte_of_a_person_stays_and_everybody_else_does(stage: Stage
         row["id"] for row in rows(data_dir, "SELECT id FROM messages WHERE chat GLOB '57300123*'")
     ]
     sent_ids = [message.id for message in stage.gateway.sent(LAURA)]
+    (edited,) = rows(data_dir, "SELECT earlier FROM messages WHERE id = 'laura-0004'")
+    assert [wording["words"] for wording in json.loads(edited["earlier"])] == ["Zambo"]
     traces = (LAURA, LID, *WORDS, *ids, *sent_ids, "laura-0003")
     assert {found.partition(": ")[2] for found in files_with(data_dir, *traces)} == set(traces)
     counts = "SELECT (SELECT COUNT(*) FROM messages) AS messages, COUNT(*) AS turns FROM turns"

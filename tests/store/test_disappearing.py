@@ -31,7 +31,9 @@ def vanishing(message_id: str = "m-1") -> Message:
 async def traces(store: Store) -> list[str]:
     """Every text of messages and events in which the secret still is."""
     rows = await select(
-        store, "SELECT message FROM messages UNION ALL SELECT CAST(body AS TEXT) FROM events"
+        store,
+        "SELECT message FROM messages UNION ALL SELECT CAST(body AS TEXT) FROM events"
+        " UNION ALL SELECT earlier FROM messages",
     )
     return [text for (text,) in rows if text and SECRET in text]
 

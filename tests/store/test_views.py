@@ -20,6 +20,7 @@ from support.ledgers import (
 
 from daemon.ledger import NewPart
 from daemon.model import ChatKey, Deletion, Edit, Media, Quote, Reaction
+from daemon.store.changes import EARLIER_CHARACTERS, EARLIER_KEPT
 from daemon.store.store import Store
 from daemon.store.views.bubbles import Before
 from daemon.store.views.chat_list import STATES, Live, Wanted
@@ -155,6 +156,32 @@ async def test_changes_reactions_and_quotes_are_on_their_bubbles(store: Store) -
     assert (edited["content"]["body"], edited["edited_at"]) == ("dos noches", 106)
     assert (edited["quote"]["body"], edited["quote"]["mine"]) == ("Claro", True)
     assert deleted["deleted_at"] == 107
+
+
+async def test_the_earlier_words_of_a_message_are_kept_within_bounds(store: Store) -> None:
+    await accept(store, message("m-1", "uno"))
+    for number in range(30):
+        edit = Edit(target="m-1", body=f"vez {number} " + "x" * (EARLIER_CHARACTERS + 9))
+        await accept(store, edits=(edit,), now=200 + number)
+    (bubble,) = await said(store)
+    assert bubble["content"]["body"].startswith("vez 29 ")
+    wordings = bubble["earlier"]
+    assert [(w["words"].split("x")[0], w["until"]) for w in wordings] == [
+        ("uno", 200),
+        *((f"vez {number} ", 201 + number) for number in range(20, 29)),
+    ]
+    assert len(wordings) == EARLIER_KEPT
+    assert {len(w["words"]) for w in wordings[1:]} == {EARLIER_CHARACTERS + 1}
+
+
+async def test_an_edit_that_came_before_its_message_leaves_the_words_it_replaced(
+    store: Store,
+) -> None:
+    await accept(store, edits=(Edit(target="m-1", body="dos"),), now=90)
+    await accept(store, message("m-1", "uno"), now=100)
+    (bubble,) = await said(store)
+    assert bubble["content"]["body"] == "dos"
+    assert bubble["earlier"] == [{"words": "uno", "until": 100}]
 
 
 async def test_a_file_is_named_without_where_it_came_from(store: Store) -> None:

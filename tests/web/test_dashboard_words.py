@@ -25,6 +25,16 @@ def test_every_text_has_its_spanish() -> None:
     assert sorted(texts - set(words)) == []
 
 
+def test_no_word_of_the_ledger_is_shown_as_it_is_written_there() -> None:
+    """What is one word of a person in Spanish is none with a line below it in English."""
+    words = read_words()
+    states = {word for word in words["es"] if "_" in word and " " not in word}
+    assert "handed_off" in states
+    assert sorted(states - set(words["en"])) == []
+    assert sorted(set(words["en"]) - set(words["es"])) == []
+    assert not any("_" in said for said in words["en"].values())
+
+
 def test_every_kind_of_line_has_its_spanish() -> None:
     words = read_words()["es"]
     assert [kind for kind in KINDS if f"log: {kind}" not in words] == []

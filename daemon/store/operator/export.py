@@ -35,7 +35,7 @@ _PARAMETERS = (
     " authors AS (SELECT value FROM json_each(:authors)) "
 )
 
-_JSON_COLUMNS = frozenset({"message", "item", "response", "arguments", "payload"})
+_JSON_COLUMNS = frozenset({"message", "earlier", "item", "response", "arguments", "payload"})
 
 
 def held_of(connection: sqlite3.Connection, names: Sequence[str]) -> JsonObject:

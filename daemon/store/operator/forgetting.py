@@ -37,7 +37,7 @@ _json = msgspec.json.Encoder()
 _read_message = msgspec.json.Decoder(Message)
 
 _FREE_TEXT = {
-    "messages": ("message", "reason"),
+    "messages": ("message", "earlier", "reason"),
     "thread_items": ("item",),
     "thread_heads": ("item",),
     "turns": ("reason",),
@@ -200,7 +200,8 @@ def _erase_messages(
         waits = row["state"] in {"received", "in_turn"}
         connection.execute(
             "UPDATE messages SET id = ?, chat = ?, message = ?, state = ?, reason ="
-            " CASE WHEN ? THEN ? ELSE without(reason) END, edited_at = NULL WHERE seq = ?",
+            " CASE WHEN ? THEN ? ELSE without(reason) END, edited_at = NULL, earlier = '[]'"
+            " WHERE seq = ?",
             (
                 new_id,
                 chat,

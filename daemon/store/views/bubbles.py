@@ -13,7 +13,7 @@ NEWEST = 2**62
 
 _CAME = f"""
     SELECT m.seq AS number, m.id, m.kind, m.from_me, m.message, m.received_at AS at, m.state,
-        m.reason, m.edited_at, m.deleted_at, t.request_id AS turn, f.state AS file_state,
+        m.reason, m.edited_at, m.earlier, m.deleted_at, t.request_id AS turn, f.state AS file_state,
         f.reason AS file_fault, f.file, f.mime, f.size, f.words, f.words_error
     FROM messages m LEFT JOIN turns t ON t.id = m.turn_id
     LEFT JOIN media f ON f.channel = m.channel AND f.message_id = m.id
@@ -47,7 +47,8 @@ def bubbles(
 
     Each has ``id``, ``side`` (``customer``, ``bot``, ``agent`` or ``other``), ``name``, ``at``,
     ``content`` (as `daemon.model` has contents, and ``buttons``, ``list``), ``file``, ``quote``,
-    ``reactions``, ``state``, ``turn`` (its name in the log) and what else its side has.
+    ``reactions``, ``earlier`` (what it said before it was edited: ``words``, ``until``), ``state``,
+    ``turn`` (its name in the log) and what else its side has.
     """
     page, following = _page(connection, key, before, limit)
     _add_reactions(connection, key, page)
@@ -112,6 +113,7 @@ def _came(row: dict[str, Any]) -> JsonObject:
         "forwarded": message.get("forwarded", False),
         "disappears": message.get("ephemeral", False) or content.get("view_once", False),
         "edited_at": row["edited_at"],
+        "earlier": json.loads(row["earlier"]),
         "deleted_at": row["deleted_at"],
         "state": row["state"],
         "reason": "" if row["reason"] == "agent" else row["reason"],
@@ -160,6 +162,7 @@ def _went(row: dict[str, Any]) -> JsonObject:
         "forwarded": False,
         "disappears": False,
         "edited_at": None,
+        "earlier": [],
         "deleted_at": None,
         "state": _fate(row),
         "reason": row["error"],

@@ -39,7 +39,8 @@ def parts_of_day(samples: Sequence[Sample], now: float) -> list[list[Sample]]:
     first = now - SECONDS_SHOWN
     parts: list[list[Sample]] = [[] for _ in range(POINTS)]
     for sample in samples:
-        place = floor((sample.at - first) / length)
+        # The interval under way ends now, which belongs to the newest part.
+        place = POINTS - 1 if sample.at == now else floor((sample.at - first) / length)
         if 0 <= place < POINTS:
             parts[place].append(sample)
     return parts
@@ -119,6 +120,8 @@ def _runs(spots: Sequence[tuple[float, float] | None]) -> list[list[tuple[float,
 
 
 def _path(run: Sequence[tuple[float, float]]) -> str:
-    words = " L".join(f"{x:.1f} {y:.1f}" for x, y in run)
-    # A lone spot gets a length, so that it is seen.
-    return f"M{words}" if len(run) > 1 else f"M{words} h0.1"
+    if len(run) == 1:  # a lone spot gets the length of a bar, so that it is seen
+        x, y = run[0]
+        length = WIDTH / POINTS * BAR_SHARE
+        return f"M{x - length / 2:.1f} {y:.1f} h{length:.1f}"
+    return "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in run)

@@ -5,7 +5,7 @@ chat. What people do is a POST of JSON, behind the guard's look at its origin.
 """
 
 import re
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
@@ -102,6 +102,7 @@ async def _page(shell: Shell, ref: str) -> Response:
         "tones": STATE_TONES,
         "formatted": formatted,
         "line": lambda bubble: line_of(bubble, w),
+        "initial": initial,
     }
     if "list" in wanted:
         values["list"] = await desk.chats(
@@ -130,7 +131,7 @@ async def _chat_values(
     if "talk" in wanted:
         talk = await desk.bubbles(ref, before=asked.before, limit=BUBBLES_SHOWN) or {}
         talk["bubbles"] = [_whole(bubble) for bubble in talk["bubbles"]]
-        values |= {"talk": talk, "days": _days(talk["bubbles"], w)}
+        values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
     if "turns" in wanted:
         turns = await desk.turns(ref, limit=TURNS_SHOWN) or []
         chosen = asked.turn or (turns[0]["turn"] if turns else "")
@@ -152,20 +153,19 @@ def _whole(bubble: JsonObject) -> JsonObject:
     return {**bubble, "content": content, "file": {**NO_FILE, **(bubble["file"] or {})}}
 
 
-def _days(bubbles: list[JsonObject], w: Wording) -> dict[str, str]:
+def days_of(bubbles: list[JsonObject], w: Wording) -> dict[str, str]:
     """Above which bubbles a day begins, and what it is called."""
-    days, last = {}, ""
-    today = _day(w.now, w)
+    days: dict[str, str] = {}
+    last: date | None = None
+    today = datetime.fromtimestamp(w.now, w.zone).date()
+    # By the calendar: a day on which the clock is changed has 23 or 25 hours.
+    called = {today - timedelta(days=1): w.t("Yesterday"), today: w.t("Today")}
     for bubble in bubbles:
-        day = _day(bubble["at"], w)
+        day = datetime.fromtimestamp(bubble["at"], w.zone).date()
         if day != last:
-            days[bubble["id"]] = w.t("Today") if day == today else day
+            days[bubble["id"]] = called.get(day, f"{day:%d/%m/%Y}")
         last = day
     return days
-
-
-def _day(at: float, w: Wording) -> str:
-    return f"{datetime.fromtimestamp(at, w.zone):%d/%m/%Y}"
 
 
 def formatted(text: str) -> Markup:
@@ -174,6 +174,14 @@ def formatted(text: str) -> Markup:
     for mark, tag in _FORMATS:
         shown = mark.sub(tag, shown)
     return Markup(shown)  # noqa: S704 - escaped above; what was put in are three tags without attributes
+
+
+def initial(name: str) -> str:
+    """What stands in the circle of somebody without a picture: a letter, or a figure of the name.
+
+    Many names begin with an emoji or a mark, of which one code point may be no whole character.
+    """
+    return next((letter.upper() for letter in name if letter.isalnum()), "·")
 
 
 def line_of(bubble: JsonObject | None, w: Wording) -> str:

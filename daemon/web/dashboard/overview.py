@@ -189,7 +189,7 @@ def cards(now: Overview, w: Wording) -> list[Card]:
             "cost",
             "Cost today",
             w.money(now.cost_today),
-            w.t("of {limit}", limit=w.money(now.cost_limit)) if now.cost_limit else w.t("no limit"),
+            _of_cost(now, w),
             series(parts, lambda part: sum(sample.cost for sample in part)),
             "bars",
         ),
@@ -213,6 +213,12 @@ def cards(now: Overview, w: Wording) -> list[Card]:
             "line",
         ),
     ]
+
+
+def _of_cost(now: Overview, w: Wording) -> str:
+    """The limit of the day's cost, and the currency of both."""
+    limit = w.t("of {limit}", limit=w.money(now.cost_limit)) if now.cost_limit else w.t("no limit")
+    return f"{now.currency} · {limit}" if now.currency else limit
 
 
 def _within(w: Wording, words: str, seconds: float | None) -> str:

@@ -31,7 +31,7 @@ class Section:
 
 SECTIONS = (
     Section("overview", "/dashboard", "Overview", "gauge"),
-    Section("chats", "/dashboard/chats", "Conversations", "chats"),
+    Section("chats", "/dashboard/chats", "Chats", "chats"),
     Section("work", "/dashboard/work", "Work", "work"),
     Section("log", "/dashboard/log", "Log", "log"),
 )

@@ -108,7 +108,7 @@ def _message(message: JsonObject, w: Wording) -> Iterator[Step]:
     if message["duplicates"]:
         notes.append(w.t("came again {count} times", count=message["duplicates"]))
     if message["state"] not in {"answered", "in_turn"}:
-        notes.append(message["state"])
+        notes.append(w.t(message["state"]))
     title = w.t("A message came: {kind}", kind=w.t(message["kind"]))
     yield Step(
         id=f"in-{message['id']}",

@@ -51,7 +51,28 @@ def create_work(shell: Shell) -> Blueprint:
             return {"put_back": await bench.replay_dead("")}
         return {"error": "name an event or a chat, or say all"}, 400
 
+    _add_sends(work, shell)
     return work
+
+
+def _add_sends(work: Blueprint, shell: Shell) -> None:
+    """Add what people do about a message of ours that was refused."""
+    bench = shell.daemon.workbench
+
+    @work.post("/dashboard/api/sends/<int:number>/again")
+    async def send_again(number: int) -> ResponseReturnValue:
+        return _told(await bench.send_again(number) if number < LARGEST_NUMBER else None)
+
+    @work.post("/dashboard/api/sends/<int:number>/drop")
+    async def drop_send(number: int) -> ResponseReturnValue:
+        return _told(await bench.drop_send(number) if number < LARGEST_NUMBER else None)
+
+
+def _told(obstacle: str | None) -> ResponseReturnValue:
+    """Answer a deed to a send: done, or why not."""
+    if obstacle is None:
+        raise NotFound
+    return ({"error": obstacle}, 409) if obstacle else {"done": True}
 
 
 def share(used: float, limit: float) -> float:

@@ -3,6 +3,7 @@
 
 import { getPage, postJson, toast } from "./http.js";
 import { follow } from "./live.js";
+import { toldOfSend } from "./sends.js";
 import { showTimes } from "./time.js";
 import { t } from "./words.js";
 
@@ -107,8 +108,25 @@ function keepOpen(old, fresh) {
   }
 }
 
+// What is in use is left alone, and renewed when it is not used any more.
+let missed = false;
+
 function isUsed(element) {
   if (element.id === "bubbles" || element.id === "rows" || element.id === "turn-list") return false;
+  const used = isHeld(element);
+  missed ||= used;
+  return used;
+}
+
+for (const end of ["focusout", "pause", "ended"]) {
+  desk.addEventListener(end, () => {
+    if (!missed) return;
+    missed = false;
+    want("list", "talk", "turns");
+  }, { capture: true });
+}
+
+function isHeld(element) {
   const selection = getSelection();
   if (selection && !selection.isCollapsed && element.contains(selection.anchorNode)) return true;
   if ([...element.querySelectorAll("audio, video")].some((media) => !media.paused)) return true;
@@ -134,6 +152,13 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) want
 
 const bubbles = document.getElementById("bubbles");
 if (bubbles && !new URLSearchParams(location.search).get("before")) bubbles.scrollTop = bubbles.scrollHeight;
+
+// Whoever reads the end stays there when the window becomes smaller: a keyboard, a turned phone.
+if (bubbles) {
+  let reads = isAtEnd(bubbles);
+  bubbles.addEventListener("scroll", () => { reads = isAtEnd(bubbles); }, { passive: true });
+  new ResizeObserver(() => { if (reads) bubbles.scrollTop = bubbles.scrollHeight; }).observe(bubbles);
+}
 
 // Another turn is shown in place; the address changes with it.
 desk.addEventListener("click", (event) => {
@@ -203,6 +228,20 @@ desk.addEventListener("click", (event) => {
   else if (button.dataset.act === "pause") act("pause", {}, t("You have the chat; the bot keeps out."));
   else if (button.dataset.act === "resume") act("resume", {}, t("The bot answers here again."));
   else document.getElementById(`${button.dataset.act}-dialog`).showModal();
+});
+
+desk.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-send-again], [data-drop-send]");
+  if (!button) return;
+  button.disabled = true;
+  try {
+    toast(await toldOfSend(button.dataset));
+  } catch (error) {
+    toast(error.message, "bad");
+    button.disabled = false;
+  }
+  button.blur();
+  want("list", "talk", "turns");
 });
 
 const labels = document.querySelector("[data-label]");

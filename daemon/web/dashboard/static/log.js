@@ -203,7 +203,7 @@ function show(line) {
   said.className = "said";
   said.title = line.line;
   const cut = line.ref ? line.line.indexOf(": ") : -1;
-  if (cut > 0 && cut < 60 && !voice) {
+  if (cut > 0 && cut < 120 && !voice) {
     const who = document.createElement("button");
     who.type = "button";
     who.className = "who";

@@ -3,6 +3,7 @@
 
 import { postJson, toast } from "./http.js";
 import { follow } from "./live.js";
+import { toldOfSend } from "./sends.js";
 import { keepFresh } from "./refresh.js";
 import { t } from "./words.js";
 
@@ -19,7 +20,7 @@ follow({
 });
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-cancel], [data-replay], [data-replay-event], [data-replay-all]");
+  const button = event.target.closest("[data-cancel], [data-replay], [data-replay-event], [data-replay-all], [data-send-again], [data-drop-send]");
   if (!button) return;
   button.disabled = true;
   button.removeAttribute("data-hold"); // the pointer still rests on it, and it has been used
@@ -34,6 +35,7 @@ document.addEventListener("click", async (event) => {
 });
 
 async function act(asked) {
+  if ("sendAgain" in asked || "dropSend" in asked) return toldOfSend(asked);
   if ("cancel" in asked) {
     await postJson("/dashboard/api/work/cancel", { ref: asked.cancel });
     return t("The run was cancelled; it begins again.");

@@ -1,0 +1,188 @@
+"""A refused message of ours, as a person may let it be said again or drop it."""
+
+import pytest
+from support.ledgers import (
+    LAURA,
+    PEDRO,
+    accept,
+    message,
+    message_state,
+    outbox_states,
+    queued,
+    select,
+)
+
+from daemon.ledger import OutboxRow
+from daemon.model import ChatKey, StatusUpdate
+from daemon.store.by_hand import Obstacle
+from daemon.store.store import Store
+
+NOW = 500.0
+
+
+async def refused(store: Store, *bodies: str, key: ChatKey = LAURA) -> tuple[OutboxRow, ...]:
+    """The rows of an answer of which nothing could be said; its turn has ended."""
+    rows = await queued(store, *bodies, key=key)
+    turn = await store.turns.living(key)
+    assert turn is not None
+    for row in rows:
+        await store.outbox.sending(row, now=103)
+        await store.outbox.failed(row, "status 400")
+    assert await store.turns.finish(turn, now=105) == "dead"
+    return rows
+
+
+async def again(store: Store, row: OutboxRow, *, agents_chat: str = "") -> Obstacle:
+    obstacle, key = await store.by_hand.send_again(row.id, agents_chat=agents_chat, now=NOW)
+    assert key == row.key
+    return obstacle
+
+
+async def audit(store: Store) -> list[tuple[str, str, str]]:
+    rows = await select(store, "SELECT command, subject, detail FROM audit ORDER BY id")
+    return [(command, subject, detail) for command, subject, detail in rows]
+
+
+async def test_it_waits_again_and_its_turn_counts_as_answered(store: Store) -> None:
+    (row,) = await refused(store, "uno")
+    assert await message_state(store, "for-uno") == ("dead", "status 400")
+    assert await again(store, row) == ""
+    assert await outbox_states(store) == ["pending"]
+    assert await message_state(store, "for-uno") == ("answered", "")
+    assert await select(store, "SELECT outcome, reason FROM turns") == [("answered", "")]
+    assert await audit(store) == [("dashboard.send again", LAURA.chat, f"outbox row {row.id}")]
+    # The second click of a double click, and one while it is under way.
+    assert await again(store, row) == "not refused"
+    await store.outbox.sending(row, now=NOW)
+    assert await again(store, row) == "not refused"
+    assert len(await audit(store)) == 1
+
+
+async def test_refused_once_more_its_turn_is_dead_again(store: Store) -> None:
+    (row,) = await refused(store, "uno")
+    await again(store, row)
+    await store.outbox.sending(row, now=NOW)
+    await store.outbox.failed(row, "status 403")
+    assert await message_state(store, "for-uno") == ("dead", "status 403")
+    assert await again(store, row) == ""
+
+
+async def test_a_part_of_an_answer_that_arrived_leaves_its_turn_alone(store: Store) -> None:
+    first, second = await queued(store, "uno", "dos")
+    turn = await store.turns.living(LAURA)
+    assert turn is not None
+    await store.outbox.sending(first, now=103)
+    await store.outbox.sent(first, "w-1", now=104)
+    await store.outbox.sending(second, now=104)
+    await store.outbox.failed(second, "status 400")
+    assert await store.turns.finish(turn, now=105) == "answered"
+    assert await again(store, second) == ""
+    await store.outbox.failed(second, "status 400")
+    assert await message_state(store, "for-uno-dos") == ("answered", "status 400")
+
+
+@pytest.mark.parametrize("state", ["pending", "sending", "unknown", "sent", "dropped"])
+async def test_only_what_was_refused_is_touched(store: Store, state: str) -> None:
+    """Above all nothing whose outcome is unknown: it may have been said."""
+    (row,) = await queued(store, "uno")
+    if state != "pending":
+        await store.outbox.sending(row, now=103)
+    if state == "unknown":
+        await store.outbox.unknown(row, "timeout")
+    elif state == "sent":
+        await store.outbox.sent(row, "w-1", now=104)
+    elif state == "dropped":
+        await store.outbox.failed(row, "status 400")
+        assert await store.by_hand.drop_send(row.id, now=104) == ""
+    assert await outbox_states(store) == [state]
+    before = await audit(store)
+    assert await again(store, row) == "not refused"
+    assert await store.by_hand.drop_send(row.id, now=NOW) == "not refused"
+    assert await outbox_states(store) == [state]
+    assert await audit(store) == before
+
+
+async def test_an_unknown_number_and_a_forgotten_person_have_no_send(store: Store) -> None:
+    (row,) = await refused(store, "uno")
+    assert await store.by_hand.send_again(99, agents_chat="", now=NOW) == ("unknown", None)
+    assert await store.by_hand.drop_send(99, now=NOW) == "unknown"
+    await store.database.write(
+        lambda connection: connection.execute("UPDATE outbox SET chat = 'forgotten-1'")
+    )
+    assert await store.by_hand.send_again(row.id, agents_chat="", now=NOW) == ("unknown", None)
+    assert await store.by_hand.drop_send(row.id, now=NOW) == "unknown"
+
+
+async def test_the_bots_words_wait_until_the_person_gives_the_chat_back(store: Store) -> None:
+    (row,) = await refused(store, "uno")
+    await store.by_hand.pause(LAURA, NOW + 60, now=NOW)
+    assert await again(store, row) == "paused"
+    assert await outbox_states(store) == ["failed"]
+    assert await again(store, row, agents_chat=PEDRO.chat) == "paused"
+    await store.by_hand.pause(LAURA, 0, now=NOW)
+    assert await again(store, row) == ""
+
+
+async def test_the_persons_own_words_and_the_agents_chat_know_no_pause(store: Store) -> None:
+    await accept(store, message("m-1"))
+    await store.by_hand.say(
+        LAURA, "Soy Marta", name="Marta", deed="d-1", now=110, pause_until=NOW + 60
+    )
+    (own,) = await store.outbox.open_rows(LAURA)
+    await store.outbox.failed(own, "status 400")
+    assert await again(store, own) == ""
+    (row,) = await refused(store, "uno", key=PEDRO)
+    await store.by_hand.pause(PEDRO, NOW + 60, now=NOW)
+    assert await again(store, row, agents_chat=PEDRO.chat) == ""
+
+
+async def test_what_is_answered_anew_is_not_said_too(store: Store) -> None:
+    (row,) = await refused(store, "uno")
+    await store.database.write(
+        lambda connection: connection.execute(
+            "UPDATE messages SET state = 'received', turn_id = NULL"
+        )
+    )
+    assert await again(store, row) == "replayed"
+    assert await outbox_states(store) == ["failed"]
+    assert await store.by_hand.drop_send(row.id, now=NOW) == ""
+    assert await outbox_states(store) == ["dropped"]
+
+
+async def test_a_dropped_one_leaves_its_turn_to_be_replayed(store: Store) -> None:
+    (row,) = await refused(store, "uno")
+    assert await store.by_hand.drop_send(row.id, now=NOW) == ""
+    assert await message_state(store, "for-uno") == ("dead", "status 400")
+    work = await store.views.work([], day="2026-01-01", since=0)
+    assert (work["failed_sends"], work["outbox"]["failed"]) == ([], 0)
+    assert await audit(store) == [("dashboard.drop send", LAURA.chat, f"outbox row {row.id}")]
+
+
+async def test_a_tools_own_words_do_not_answer_the_turn(store: Store) -> None:
+    """The turn was given up for another reason: it stays to be replayed."""
+    (row,) = await refused(store, "Un momento")
+    await store.database.write(
+        lambda connection: connection.execute(
+            "INSERT INTO interim_messages (key, ordinal, outbox_id) VALUES ('k', 0, ?)", (row.id,)
+        )
+    )
+    assert await again(store, row) == ""
+    assert await message_state(store, "for-Un momento") == ("dead", "status 400")
+
+
+async def test_one_that_whatsapp_could_not_deliver_forgets_the_old_attempt(store: Store) -> None:
+    """A late word that the old attempt has arrived settles it before it is said again."""
+    (row,) = await queued(store, "uno")
+    turn = await store.turns.living(LAURA)
+    assert turn is not None
+    await store.outbox.sending(row, now=103)
+    await store.outbox.sent(row, "w-1", now=104)
+    await store.turns.finish(turn, now=105)
+    failed = StatusUpdate(message_id="w-1", status="failed", error="131026")
+    await accept(store, statuses=(failed,), now=106)
+    assert await outbox_states(store) == ["failed"]
+    assert await again(store, row) == ""
+    assert await message_state(store, "for-uno") == ("answered", "")
+    late = StatusUpdate(message_id="w-1", status="delivered")
+    await accept(store, statuses=(late,), now=107)
+    assert await outbox_states(store) == ["sent"]

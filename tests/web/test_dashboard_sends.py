@@ -1,0 +1,175 @@
+"""Refused messages of ours on a whole daemon: said again by a click, or dropped."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+from support.dashboard import bubbles_of, open_browser, ref_of, words_of
+from support.rows import read_rows
+from support.scenes import forgive, found, open_scene, outbox, outcomes
+from support.stage import LAURA, Stage
+
+from daemon.sandbox.model_script import say
+
+SENDS = "/dashboard/api/sends"
+
+
+async def refused(stage: Stage, answer: str = "Sí hay.") -> int:
+    """Let an answer be refused by the gateway; gives the number of its row."""
+    stage.gateway.faults.add(operation="send", kind="status", status=400)
+    stage.model.script(say(answer))
+    await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
+    await found(lambda: outcomes(stage) == ["dead"])
+    await stage.quiet()
+    ((number,),) = read_rows(stage.settings.data_dir, "SELECT id FROM outbox")
+    return int(number)
+
+
+async def post(browser: httpx.AsyncClient, number: int, deed: str) -> tuple[int, Any]:
+    answer = await browser.post(f"{SENDS}/{number}/{deed}")
+    return answer.status_code, answer.json()
+
+
+def audited(stage: Stage) -> list[str]:
+    rows = read_rows(stage.settings.data_dir, "SELECT command FROM audit ORDER BY id")
+    return [command for (command,) in rows]
+
+
+async def test_a_refused_send_is_said_again_by_a_click_and_once(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        number = await refused(stage)
+        page = (await browser.get("/dashboard/work")).text
+        assert f'data-send-again="{number}"' in page
+        ref = await ref_of(browser, "Laura")
+        chat = (await browser.get(f"/dashboard/chats/{ref}")).text
+        assert f'data-send-again="{number}"' in chat
+        assert "Enviar otra vez" in words_of(chat)
+        assert await post(browser, number, "again") == (200, {"done": True})
+        await stage.gateway.wait_sent(LAURA)
+        await found(lambda: outbox(stage) == [("sent", "Sí hay.")])
+        assert outcomes(stage) == ["answered"]
+        status, told = await post(browser, number, "again")
+        assert (status, told["error"]) == (409, "it is not a refused one any more")
+        replayed = await browser.post("/dashboard/api/work/replay", json={"ref": ref})
+        assert replayed.json() == {"put_back": 0}
+        await stage.quiet()
+        assert stage.said() == ["Sí hay."]
+        assert audited(stage) == ["dashboard.send again"]
+        forgive(stage)
+
+
+async def test_refused_a_second_time_it_can_be_tried_a_third(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        number = await refused(stage)
+        fault = stage.gateway.faults.add(operation="send", kind="status", status=400)
+        assert (await post(browser, number, "again"))[0] == 200
+        await fault.reached.wait()
+        await found(lambda: outbox(stage) == [("failed", "Sí hay.")])
+        assert outcomes(stage) == ["dead"]
+        await stage.quiet()
+        assert (await post(browser, number, "again"))[0] == 200
+        await stage.gateway.wait_sent(LAURA)
+        await found(lambda: outcomes(stage) == ["answered"])
+        forgive(stage)
+
+
+async def test_it_is_not_said_over_a_persons_words(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        number = await refused(stage)
+        ref = await ref_of(browser, "Laura")
+        await browser.post(f"/dashboard/api/chats/{ref}/pause", json={})
+        status, told = await post(browser, number, "again")
+        assert (status, "a person has this chat" in told["error"]) == (409, True)
+        assert outbox(stage) == [("failed", "Sí hay.")]
+        await browser.post(f"/dashboard/api/chats/{ref}/resume", json={})
+        assert (await post(browser, number, "again"))[0] == 200
+        await stage.gateway.wait_sent(LAURA)
+        assert stage.said() == ["Sí hay."]
+        forgive(stage)
+
+
+async def test_a_takeover_while_it_waits_drops_it(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        number = await refused(stage)
+        stage.gateway.faults.add(operation="send", kind="status", status=503, times=-1)
+        assert (await post(browser, number, "again"))[0] == 200
+        await stage.gateway.wait_for(lambda: len(stage.gateway.calls("send")) > 1)
+        await stage.gateway.agent_says(LAURA, "Soy Marta, ya te ayudo")
+        await found(lambda: outbox(stage)[0][0] == "dropped")
+        stage.gateway.reset_faults()
+        await stage.quiet()
+        assert stage.said() == []
+        forgive(stage)
+
+
+async def test_it_outlives_a_crash(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage:
+        async with open_browser(stage) as browser:
+            number = await refused(stage)
+            stage.gateway.faults.add(operation="send", kind="status", status=503, times=-1)
+            assert (await post(browser, number, "again"))[0] == 200
+        await stage.crash()
+        stage.gateway.reset_faults()
+        await stage.start()
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert stage.said() == ["Sí hay."]
+        assert outcomes(stage) == ["answered"]
+        forgive(stage)
+
+
+async def test_a_dropped_one_is_listed_no_more_and_shown_as_such(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        number = await refused(stage)
+        assert await post(browser, number, "drop") == (200, {"done": True})
+        assert (await post(browser, number, "drop"))[0] == 409
+        assert (await post(browser, number, "again"))[0] == 409
+        work = (await browser.get("/dashboard/api/work")).json()
+        assert (work["failed_sends"], work["outbox"]["failed"]) == ([], 0)
+        assert [entry["messages"] for entry in work["dead_turns"]] == [1]  # still to be replayed
+        ref = await ref_of(browser, "Laura")
+        *_, bubble = (await bubbles_of(browser, ref))["bubbles"]
+        assert bubble["state"] == "dropped"
+        assert audited(stage) == ["dashboard.drop send"]
+        forgive(stage)
+
+
+async def test_a_send_that_is_not_there_is_not_found_and_strangers_are_refused(
+    tmp_path: Path,
+) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        number = await refused(stage)
+        for nobody in (number + 1, 0, 2**62, 10**30):
+            for deed in ("again", "drop"):
+                assert (await browser.post(f"{SENDS}/{nobody}/{deed}")).status_code == 404
+        foreign = {"Origin": "https://elsewhere.example"}
+        for deed in ("again", "drop"):
+            answer = await browser.post(f"{SENDS}/{number}/{deed}", headers=foreign)
+            assert answer.status_code == 403
+        assert outbox(stage) == [("failed", "Sí hay.")]
+        forgive(stage)
+
+
+async def test_the_words_before_an_edit_are_shown_and_the_model_has_the_newest(
+    tmp_path: Path,
+) -> None:
+    async with open_scene(tmp_path, buffer={"window_seconds": 0.4}) as stage:
+        laura = stage.gateway.person(LAURA, name="Laura")
+        asked = await laura.say("El sábado <b>")
+        for words in ("El domingo", "El lunes"):
+            await laura.edit(asked, words, deliver="acknowledged")
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert [call.customer_texts for call in stage.model.calls] == [["El lunes"]]
+        async with open_browser(stage) as browser:
+            ref = await ref_of(browser, "Laura")
+            first, *_ = (await bubbles_of(browser, ref))["bubbles"]
+            assert first["content"]["body"] == "El lunes"
+            assert [w["words"] for w in first["earlier"]] == ["El sábado <b>", "El domingo"]
+            page = (await browser.get(f"/dashboard/chats/{ref}")).text
+            assert page.count('data-testid="earlier"') == 1
+            assert "El sábado &lt;b&gt;" in page
+            assert "Lo que decía antes" in words_of(page)
+            logged = str((await browser.get("/dashboard/logs")).json())
+            assert "[edit]" in logged
+            assert "[action]" not in logged
