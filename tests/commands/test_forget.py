@@ -241,7 +241,7 @@ async def test_nothing_of_a_person_stays_in_our_own_words_in_a_group(tmp_path: P
         ids = [message.id for message in stage.gateway.sent(GROUP)]
         traces = (LAURA, "Zurriago", "Zarzuela", "Zoraida", "zoraida", "laura-0001", ids[0])
         # The live log stores its lines once a second.
-        await found(lambda: rows(data_dir, "SELECT 1 FROM log_lines WHERE line GLOB '*Algo más*'"))
+        await found(lambda: rows(data_dir, "SELECT 1 FROM log_lines WHERE line GLOB '*Como dijo*'"))
         left = {line.partition(": ")[2] for line in files_with(data_dir, *traces)}
         assert left == set(traces)
 
