@@ -21,6 +21,9 @@ MICROS = 1_000_000
 IMAGE_TOKENS = 1500
 """What a picture is taken to cost: models charge for tiles of it, not for its bytes."""
 
+SLOW_SPEECH = 10
+"""Characters a second: slower than people and models speak (12 to 17), so on the high side."""
+
 Refusal = Literal["", "contact", "total"]
 """Whose budget does not allow a call; empty if the call may be made."""
 
@@ -29,11 +32,17 @@ _EMBEDDED = re.compile(rb'"data:[^"]*"')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """Money for a million tokens of each kind; ``cached`` is input that the server knew already."""
+    """Money for a million tokens of each kind; ``cached`` is input that the server knew already.
+
+    Models that hear or speak are paid for by the minute of sound, or by the characters spoken.
+    """
 
     input: float = 0
     cached: float = 0
     output: float = 0
+    minute: float = 0
+    characters: float = 0
+    """For a million of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,10 @@ class Budget:
     total_tokens: int = 0
     total_cost: float = 0
     price: Price = Price()
+    hearing: Price = Price()
+    """Of the model that hears voice notes."""
+    speech: Price = Price()
+    """Of the model that speaks."""
     answer_tokens: int = 2000
     """What the output of a call is taken to be before it is made."""
     currency: str = "USD"
@@ -86,8 +99,25 @@ def use_of(usage: Usage, price: Price) -> Use:
         + cached * price.cached
         + usage.output_tokens * price.output
     )
+    return Use(usage.input_tokens + usage.output_tokens, _rounded_up(micros))
+
+
+def heard_use(seconds: float, price: Price) -> Use:
+    """What hearing a recording costs."""
+    return Use(micros=_rounded_up(seconds / 60 * price.minute * MICROS))
+
+
+def spoken_use(characters: int, price: Price, *, seconds: float = 0) -> Use:
+    """What speaking costs; ``seconds``: how long it came to, 0 if that is not known (yet)."""
+    seconds = seconds or characters / SLOW_SPEECH
+    return Use(
+        micros=_rounded_up(seconds / 60 * price.minute * MICROS + characters * price.characters)
+    )
+
+
+def _rounded_up(micros: float) -> int:
     # Rounded first: a price such as 0.1 must not cost one millionth too much.
-    return Use(usage.input_tokens + usage.output_tokens, math.ceil(round(micros, 6)))
+    return math.ceil(round(micros, 6))
 
 
 def expected_use(request: ModelRequest, budget: Budget) -> Use:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from daemon.errors import SettingsError, ToolError, ValidatorError
 from daemon.guidance_loading import read_instructions
-from daemon.settings import Settings, missing_keys
+from daemon.settings import Settings, missing_keys, unpriced_models
 from daemon.settings_sources import load_settings
 from daemon.tools import builtin
 from daemon.tools.toolbox import Toolbox, load_tools
@@ -37,6 +37,10 @@ def offline_findings(
     findings = [Finding("ok", f"configuration: {source}")]
     findings += [Finding("warning", note) for note in loaded.notes]
     findings += [Finding("error", f"{key}: is not set") for key in missing_keys(settings)]
+    findings += [
+        Finding("warning", f"budget.prices: {model} has no price; its use is not limited by cost")
+        for model in unpriced_models(settings)
+    ]
     findings += [_data_dir(settings.data_dir), _instructions(settings), _tools(settings)]
     findings.append(_validators(settings))
     return findings

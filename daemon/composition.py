@@ -87,7 +87,7 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
     """Open everything that chats work with; closed in reverse order at the end of the block."""
     guidance = load_guidance(settings, world.log)
     world.metrics.expect_validators(validator.name for validator in guidance.validators)
-    rules = guidance.rules
+    guide, rules = Guide(guidance), guidance.rules
     channel = Channel(per_minute=rules.messages_per_minute if rules.typing else 0, log=world.log)
     async with (
         _open_store_patiently(settings, world) as store,
@@ -102,7 +102,7 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
         open_engine(settings, world.random) as engine,
         open_voice(settings) as speech,
         open_attachments(
-            settings, store, log=world.log, metrics=world.metrics, now=world.now
+            settings, store, guide=guide, log=world.log, metrics=world.metrics, now=world.now
         ) as attachments,
         open_trace_export(settings) as export,
         open_turn_traces(
@@ -116,7 +116,7 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             engine=engine,
             gateway=gateway,
             chat_info=ChatInfoCache(gateway, world.log),
-            guide=Guide(guidance),
+            guide=guide,
             attachments=attachments,
             channel=channel,
             channel_state=ChannelState(

@@ -98,13 +98,15 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
 
 
 def _budget(settings: Settings) -> Budget:
-    budget = settings.budget
+    budget, voice = settings.budget, settings.voice
     return Budget(
         contact_tokens=budget.contact_tokens,
         contact_cost=budget.contact_cost,
         total_tokens=budget.total_tokens,
         total_cost=budget.total_cost,
         price=Price(**budget.prices.get(settings.assistant.model, {})),
+        hearing=Price(**budget.prices.get(voice.transcription_model, {})),
+        speech=Price(**budget.prices.get(voice.speech_model, {})),
         answer_tokens=budget.answer_tokens,
         currency=budget.currency,
     )

@@ -8,6 +8,9 @@ from pydantic import SecretStr
 from daemon.assistant.transcription import Hearing, Transcriber
 from daemon.assistant.wire import keeps_responses
 from daemon.chats.attachments import AttachmentRules, Attachments
+from daemon.chats.guidance import Guide
+from daemon.chats.listening import Listener
+from daemon.chats.purse import Purse
 from daemon.errors import MediaRefused, SettingsError
 from daemon.media.addresses import origin_of
 from daemon.media.documents import DocumentReader, DocumentRules
@@ -28,6 +31,7 @@ async def open_attachments(
     settings: Settings,
     store: Store,
     *,
+    guide: Guide,
     log: Log,
     metrics: Metrics,
     now: Callable[[], float],
@@ -46,7 +50,9 @@ async def open_attachments(
                 store.media,
                 attachment_rules(settings),
                 fetch=downloader,
-                hear=hear,
+                listener=Listener(
+                    hear, Purse(store.usage, guide, metrics=metrics, now=now), metrics
+                ),
                 read=DocumentReader(
                     DocumentRules(pages=media.document_pages, characters=media.document_characters)
                 ),

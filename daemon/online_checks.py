@@ -1,22 +1,35 @@
 """What `recado check --online` asks of the outside: Whapi's channel, its webhooks, the models."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
 import trio
+from pydantic import SecretStr
 
+from daemon.assistant.connecting import connection_to
 from daemon.assistant.models import model_findings
 from daemon.checks import Finding
 from daemon.composition import open_engine, secret_text
-from daemon.errors import AssistantError, SettingsError, WhapiError, WhapiRejected
+from daemon.errors import (
+    AssistantError,
+    ModelRejected,
+    ResponseGone,
+    SettingsError,
+    WhapiError,
+    WhapiRejected,
+)
 from daemon.model import JsonObject
 from daemon.settings import Settings, model_names
 from daemon.settings_sources import load_settings
 from daemon.whapi.channel_settings import ours_among, reachable_from_outside, webhook_faults
 from daemon.whapi.client import WhapiClient, open_whapi
+
+LIST_SECONDS = 10.0
+"""For the connection to a voice server, which is asked once."""
 
 
 def check_online(config: Path | None, *, environ: Mapping[str, str], cwd: Path) -> list[Finding]:
@@ -42,7 +55,10 @@ async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
             findings += await _webhooks(whapi, settings)
     except SettingsError as error:
         findings += [Finding("error", problem) for problem in error.problems]
-    return findings + await _models(settings, today)
+    findings += await _models(settings, today)
+    for server in _voice_servers(settings):
+        findings.append(await _voice_server(server, today))
+    return findings
 
 
 async def _channel(whapi: WhapiClient) -> list[Finding]:
@@ -100,3 +116,50 @@ async def _models(settings: Settings, today: date) -> list[Finding]:
     if not faults:
         return [Finding("ok", f"models: {', '.join(names)}")]
     return [Finding("error" if urgent else "warning", text) for text, urgent in faults]
+
+
+@dataclass(frozen=True, slots=True)
+class _VoiceServer:
+    """A server of its own for a model that hears or speaks."""
+
+    section: str
+    """How its settings begin, to name it by."""
+    model: str
+    base_url: str
+    api_key: SecretStr | None
+
+
+def _voice_servers(settings: Settings) -> Iterator[_VoiceServer]:
+    voice = settings.voice
+    if voice.transcription_model and voice.transcription_base_url:
+        yield _VoiceServer(
+            "voice.transcription",
+            voice.transcription_model,
+            voice.transcription_base_url,
+            voice.transcription_api_key,
+        )
+    if voice.speech_model and voice.reply_with_voice and voice.speech_base_url:
+        yield _VoiceServer(
+            "voice.speech", voice.speech_model, voice.speech_base_url, voice.speech_api_key
+        )
+
+
+async def _voice_server(server: _VoiceServer, today: date) -> Finding:
+    """Whether a server answers, takes the key and has the model; many list no models at all."""
+    key = secret_text(server.api_key)
+    connection = connection_to(base_url=server.base_url, api_key=key, idle_seconds=LIST_SECONDS)
+    try:
+        listed = await connection.list_models()
+    except (ModelRejected, ResponseGone) as error:
+        # It has answered, but knows no such page.
+        text = (
+            f"{server.section}_base_url: it lists no models, {server.model} is not tried: {error}"
+        )
+        return Finding("warning", text)
+    except AssistantError as error:
+        return Finding("error", f"{server.section}_base_url: {error}")
+    finally:
+        await connection.aclose()
+    for fault, urgent in model_findings([server.model], listed, today=today):
+        return Finding("error" if urgent else "warning", f"{server.section}_model: {fault}")
+    return Finding("ok", f"{server.section}_model: {server.model}")

@@ -4,6 +4,8 @@ Pure values. Whapi's fields for them are in `daemon.whapi.sends`; limits are Wha
 documentation of the Cloud API gives them for the same messages (interactive messages, media).
 """
 
+import base64
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +13,21 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from daemon.ledger import NewPart
-from daemon.model import JsonObject, Location, Media, Message, Other, Text
+from daemon.media.vcards import written_card
+from daemon.model import Contacts, JsonObject, Location, Media, Message, Other, Poll, Text
 
-Kind = Literal["text", "voice", "image", "document", "location", "buttons", "list", "reaction"]
+Kind = Literal[
+    "text",
+    "voice",
+    "image",
+    "document",
+    "location",
+    "contact",
+    "buttons",
+    "list",
+    "poll",
+    "reaction",
+]
 
 WITH_MEDIA = frozenset({"voice", "image", "document"})
 """Kinds that carry a file."""
@@ -32,6 +46,15 @@ MAX_ROW_DESCRIPTION = 72
 MAX_LIST_LABEL = 20
 MAX_ID = 200
 MAX_EMOJI = 16
+MAX_NAME = 100
+MIN_DIGITS = 7
+MAX_DIGITS = 15
+"""Of a telephone number (E.164; Whapi's ``ContactID``)."""
+MAX_POLL_TITLE = 255
+MIN_OPTIONS = 2
+MAX_OPTIONS = 12
+"""Of a poll (Whapi's OpenAPI document, ``MessagePropsPoll``)."""
+MAX_OPTION = 100
 LAST_LATIN_SIGN = 0xA8
 """The first character that is shown as an emoji is ©, U+00A9."""
 
@@ -75,11 +98,12 @@ class ListRow:
 def likeness(kind: str, body: str, payload: Mapping[str, Any]) -> Likeness:
     """By what a message of ours is found again among those of its chat.
 
-    A text by its words, a picture or document by its caption, a place by its coordinates, buttons
-    and lists by their question. A voice note by being one: Whapi encodes the file anew unless told
-    not to, so neither size nor checksum need come back. The same holds for pictures and documents,
-    and a document's name is not always told. What this leaves open is little: within one chat one
-    message at a time is looked for, and those whose ids are known do not count.
+    A text by its words, a picture or document by its caption, a place by its coordinates, buttons,
+    lists and polls by their question, a contact card by its name. A voice note by being one: Whapi
+    encodes the file anew unless told not to, so neither size nor checksum need come back. The same
+    holds for pictures and documents, and a document's name is not always told. What this leaves
+    open is little: within one chat one message at a time is looked for, and those whose ids are
+    known do not count.
     """
     match kind:
         case "voice":
@@ -88,6 +112,8 @@ def likeness(kind: str, body: str, payload: Mapping[str, Any]) -> Likeness:
             return ("location", *_rounded(payload.get("latitude"), payload.get("longitude")))
         case "buttons" | "list":
             return ("interactive", body)
+        case "contact":
+            return ("contact", str(payload.get("name", "")))
         case "reaction":
             return ()
         case _:
@@ -103,6 +129,10 @@ def likeness_of(message: Message) -> Likeness:
         return _media_likeness(content)
     if isinstance(content, Location) and not content.live:
         return ("location", *_rounded(content.latitude, content.longitude))
+    if isinstance(content, Contacts) and len(content.cards) == 1:
+        return ("contact", content.cards[0].name)
+    if isinstance(content, Poll):
+        return ("poll", content.title)
     if isinstance(content, Other) and message.kind in _INTERACTIVE:
         return ("interactive", _question(content))
     return ()
@@ -137,6 +167,10 @@ def shown_line(kind: str, body: str, payload: Mapping[str, Any]) -> str:
             what = f"reaction {payload.get('emoji', '')}"
         case "location":
             what = f"place: {payload.get('name') or payload.get('latitude')}"
+        case "contact":
+            what = f"contact {payload.get('name', '')}: {payload.get('number', '')}"
+        case "poll":
+            what = f"{body} — poll: {', '.join(payload['options'])}"
         case "buttons":
             what = f"{body} — buttons: {', '.join(b['title'] for b in payload['buttons'])}"
         case "list":
@@ -185,6 +219,41 @@ def location_part(
     place: JsonObject = {"latitude": float(latitude), "longitude": float(longitude)}
     place |= {key: value for key, value in (("name", name), ("address", address)) if value}
     return NewPart(body="", kind="location", payload=place)
+
+
+def contact_part(name: str, number: str, *, organisation: str = "", email: str = "") -> NewPart:
+    """Make the card of a person; ``number`` in international form. Raises ValueError in words."""
+    name = " ".join(name.split())
+    _require(0 < len(name) <= MAX_NAME, f"a name has 1 to {MAX_NAME} characters")
+    digits = re.sub(r"[\s().+-]", "", number)
+    _require(
+        digits.isascii() and digits.isdecimal() and MIN_DIGITS <= len(digits) <= MAX_DIGITS,
+        f"a number has {MIN_DIGITS} to {MAX_DIGITS} digits, the country's first",
+    )
+    _require(max(len(organisation), len(email)) <= MAX_NAME, "the card is too long")
+    card = written_card(name, digits, organisation=organisation, email=email)
+    payload = {"name": name, "number": f"+{digits}", "vcard": card}
+    return NewPart(body="", kind="contact", payload=payload)
+
+
+def poll_part(question: str, options: Sequence[str], *, several: bool = False) -> NewPart:
+    """Make a poll; ``several``: more than one option may be chosen. Raises ValueError in words."""
+    question, most = question.strip(), MAX_POLL_TITLE
+    _require(0 < len(question) <= most, f"a poll's question has 1 to {most} characters")
+    options = [option.strip() for option in options]
+    _require(
+        MIN_OPTIONS <= len(options) <= MAX_OPTIONS,
+        f"a poll has {MIN_OPTIONS} to {MAX_OPTIONS} options",
+    )
+    _require(len(set(options)) == len(options), "two options are the same")
+    for option in options:
+        _require(0 < len(option) <= MAX_OPTION, f"an option has 1 to {MAX_OPTION} characters")
+    return NewPart(body=question, kind="poll", payload={"options": options, "several": several})
+
+
+def poll_option_id(option: str) -> str:
+    """The id by which votes name an option of a poll: WhatsApp's is the hash of its words."""
+    return base64.b64encode(hashlib.sha256(option.encode()).digest()).decode()
 
 
 def buttons_part(

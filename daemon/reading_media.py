@@ -19,7 +19,10 @@ NAME_CHARACTERS = 100
 VOICES = ("voice", "ptt")
 SOUNDS = (*VOICES, "audio")
 DEAF = "no model is set that hears"
+UNPAID = "the day's budget does not pay for hearing it"
 """Why words are not known, where that is no fault of the recording."""
+STRANGE = "no model hears its format"
+"""The same of a recording that every server would refuse; behind it stands the format."""
 
 _NAMES = {
     "voice": "voice note",
@@ -117,8 +120,10 @@ def _sound_note(content: Media, item: MediaItem | None) -> str:
         return f"[{name}] {item.words}"
     if item is not None and item.words is not None:
         return f"[{name}{_length(content)} without words in it]"
-    if item is None or item.words_error == DEAF:
+    if item is None or item.words_error in {DEAF, UNPAID}:
         return f"[{name}{_length(content)}; what is spoken cannot be heard here]"
+    if item.words_error.startswith(STRANGE):
+        return f"[{name}{_length(content)} in a format that cannot be heard here]"
     return f"[{name}{_length(content)} that could not be heard]"
 
 

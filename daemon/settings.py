@@ -158,6 +158,22 @@ def budget_faults(settings: Settings) -> dict[str, str]:
     return {key: fault for key, limit in limits.items() if limit}
 
 
+def unpriced_models(settings: Settings) -> list[str]:
+    """Name the voice models that cost nothing as far as a limit of costs can tell."""
+    budget, voice = settings.budget, settings.voice
+    if not (budget.contact_cost or budget.total_cost):
+        return []
+    needed = {
+        voice.transcription_model: ("minute",),
+        voice.speech_model if voice.reply_with_voice else "": ("minute", "characters"),
+    }
+    return [
+        model
+        for model, kinds in needed.items()
+        if model and not any(kind in budget.prices.get(model, {}) for kind in kinds)
+    ]
+
+
 def open_routes(settings: Settings) -> list[str]:
     """Say which routes are open to everyone, one line each; the start-up shows them."""
     lines = []

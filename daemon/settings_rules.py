@@ -186,10 +186,16 @@ Tables = Annotated[
 Count = Annotated[int, Field(ge=0), Rule("a whole number, 0 or more", int)]
 Amount = Annotated[float, Field(ge=0), Rule("an amount of money, 0 or more", float)]
 Prices = Annotated[
-    dict[str, dict[Literal["input", "cached", "output"], Annotated[float, Field(ge=0)]]],
+    dict[
+        str,
+        dict[
+            Literal["input", "cached", "output", "minute", "characters"],
+            Annotated[float, Field(ge=0)],
+        ],
+    ],
     Rule(
-        "a table of models, each with amounts for input, cached and output (in the environment: a"
-        " JSON object)",
+        "a table of models, each with amounts for input, cached, output, minute and characters (in"
+        " the environment: a JSON object)",
         _read_table,
     ),
 ]

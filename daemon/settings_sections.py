@@ -258,7 +258,8 @@ class BudgetSettings(Section):
     currency: Name = Field(default="USD", description="of the costs and prices; only shown")
     prices: Prices = Field(
         default={},
-        description="by model, for a million tokens: { input = 1.0, cached = 0.1, output = 4.0 }",
+        description="by model, for a million tokens: { input = 1.0, cached = 0.1, output = 4.0 };"
+        " of models that hear or speak: minute, of sound, and characters, for a million of them",
     )
     answer_tokens: Count = Field(
         default=2000, description="set aside for the output of a call until its real use is known"

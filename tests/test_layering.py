@@ -51,6 +51,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.observe.events",
         "daemon.observe.lines",
         "daemon.observe.noise",
+        "daemon.observe.phrasing",
         "daemon.observe.records",
         "daemon.observe.redaction",
         "daemon.media",

@@ -21,7 +21,11 @@ ENDINGS = {
     "audio/flac": "flac",
     "audio/webm": "webm",
 }
-"""What the API hears, by the ending of the name that it goes by (OpenAI's API reference)."""
+"""What the API hears, by the ending of the name that it goes by (OpenAI's API reference).
+
+AMR, which some telephones record, is not among it: the API answers ``400 Unsupported file format
+amr``, and no library of ours turns it into anything else.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,10 @@ class Transcriber:
             api_key=hearing.api_key,
             idle_seconds=hearing.timeout_seconds,
         )
+
+    def hears(self, mime: str) -> bool:
+        """Whether sound of a type can be heard at all."""
+        return mime in ENDINGS
 
     async def hear(self, sound: bytes, mime: str) -> str:
         """The words that are said in a recording, of the type that its bytes have.

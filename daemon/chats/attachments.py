@@ -12,11 +12,11 @@ from typing import Protocol
 
 import trio
 
+from daemon.chats.listening import Listener, Recording
 from daemon.errors import (
     AssistantError,
     MediaDelayed,
     MediaError,
-    MediaRefused,
     ModelTemporary,
     StoreError,
 )
@@ -28,7 +28,7 @@ from daemon.model import Media, Message
 from daemon.observe.events import FILE_ERROR, IMAGE_ERROR, UNEXPECTED_ERROR, VOICE_ERROR
 from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
-from daemon.reading_media import DEAF, SOUNDS, Seen
+from daemon.reading_media import SOUNDS, STRANGE, Seen
 from daemon.store.media import MediaItems
 
 MOST_WAITING = 10_000
@@ -42,13 +42,6 @@ class Fetch(Protocol):
         self, *, link: str, media_id: str, inline: str, medium: str, declared: str
     ) -> StoredFile:
         """Raises MediaRefused or MediaDelayed."""
-
-
-class Hear(Protocol):
-    """What hears a recording; see `daemon.assistant.transcription.Transcriber`."""
-
-    async def hear(self, sound: bytes, mime: str) -> str:
-        """Raises ModelTemporary or ModelRejected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +76,22 @@ class Attachments:
         rules: AttachmentRules,
         *,
         fetch: Fetch,
-        hear: Hear | None,
+        listener: Listener,
         read: DocumentReader,
         log: Log,
         metrics: Metrics,
         now: Callable[[], float],
     ) -> None:
-        """``hear``: None if no model is set that hears."""
         self._items = items
         self.rules = rules
         self._fetch = fetch
-        self._hear = hear
+        self._listener = listener
         self._read = read
         self._log = log
         self._metrics = metrics
         self._now = now
+        self._told_strange: set[str] = set()
+        """Formats of sound of which the operator has been told that nobody hears them."""
         self._places = trio.CapacityLimiter(rules.concurrency)
         self._under_way: dict[tuple[str, str], _Work] = {}
         self._nursery: trio.Nursery | None = None
@@ -232,7 +226,7 @@ class Attachments:
         content = message.content
         try:
             if isinstance(content, Media) and content.medium in SOUNDS:
-                words = await self._heard(content, item)
+                words = await self._heard(message, content, item)
             else:
                 words = await self._read.read(self.rules.showing.folder / item.file, item.mime)
         except (MediaDelayed, ModelTemporary) as error:
@@ -243,31 +237,21 @@ class Attachments:
         else:
             await self._items.understood(message, words)
 
-    async def _heard(self, content: Media, item: MediaItem) -> str:
-        if self._hear is None:
-            raise MediaRefused(DEAF)
-        if content.seconds > self.rules.longest_sound_seconds:
-            raise MediaRefused("it is too long to be heard")
-        path = self.rules.showing.folder / item.file
-        try:
-            sound = await trio.to_thread.run_sync(path.read_bytes)
-        except OSError as error:
-            raise MediaRefused(f"its file cannot be read: {error.strerror}") from error
-        outcome = "cancelled"
-        try:
-            words = await self._hear.hear(sound, item.mime)
-            outcome = "ok"
-        except ModelTemporary:
-            outcome = "temporary"
-            raise
-        except AssistantError:
-            outcome = "rejected"
-            raise
-        finally:
-            self._metrics.count_upstream("model", "transcription", outcome)
-        return words
+    async def _heard(self, message: Message, content: Media, item: MediaItem) -> str:
+        recording = Recording(
+            key=message.key,
+            path=self.rules.showing.folder / item.file,
+            mime=item.mime,
+            seconds=content.seconds,
+        )
+        return await self._listener.words_of(
+            recording, longest_seconds=self.rules.longest_sound_seconds
+        )
 
     def _report(self, words: str, message: Message, error: Exception) -> None:
+        if str(error).startswith(STRANGE):
+            self._report_strange(str(error), message)
+            return
         kind = VOICE_ERROR if message.kind in SOUNDS else FILE_ERROR
         self._log.event(
             IMAGE_ERROR if message.kind == "image" else kind,
@@ -277,6 +261,19 @@ class Attachments:
             what=words,
             error=str(error),
         )
+
+    def _report_strange(self, error: str, message: Message) -> None:
+        """Tell the operator once of each format, not of each voice note in it."""
+        if error not in self._told_strange:
+            self._told_strange.add(error)
+            self._log.event(
+                VOICE_ERROR,
+                chat=message.key,
+                name=message.author_name,
+                kind=message.kind,
+                what="a voice note came in a format that cannot be heard; it is told once",
+                error=error,
+            )
 
 
 def _with_file(messages: Sequence[Message]) -> list[Message]:

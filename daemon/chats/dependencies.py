@@ -15,6 +15,7 @@ from daemon.chats.channel_state import ChannelState
 from daemon.chats.chat_info import ChatInfoCache
 from daemon.chats.chat_labels import ChatLabels
 from daemon.chats.guidance import ChatRules, Guide
+from daemon.chats.purse import Purse
 from daemon.chats.turn_traces import TurnTraces
 from daemon.model import ChatKey, Message
 from daemon.observe.logs import Log
@@ -115,6 +116,11 @@ class Dependencies:
     def validators(self) -> tuple[Validator, ...]:
         """What an answer has to pass at this moment, in order."""
         return self.guide.current.validators
+
+    @property
+    def purse(self) -> Purse:
+        """What pays for calls that belong to no run."""
+        return Purse(self.store.usage, self.guide, metrics=self.metrics, now=self.now)
 
     def pinned(self) -> "Dependencies":
         """The same, with the guidance of this moment for good: for one turn from end to end."""

@@ -12,6 +12,7 @@ from pathlib import PurePath
 import trio
 
 from daemon.assistant.speech import spoken_seconds
+from daemon.budget import spoken_use
 from daemon.chats.dependencies import Dependencies
 from daemon.errors import AssistantError, ModelTemporary
 from daemon.ledger import OutboxRow, Turn
@@ -26,6 +27,8 @@ MAX_VOICE_TRIES = 3
 
 SPOKEN = frozenset({"voice", "ptt"})
 """WhatsApp's names of voice notes; an audio file that somebody passes on is none."""
+
+UNPAID = "the day's budget does not pay for speech"
 
 MIME_TYPES = {"ogg": "audio/ogg; codecs=opus", "mp3": "audio/mpeg"}
 
@@ -58,27 +61,42 @@ async def make_voice(row: OutboxRow, needs: Dependencies) -> OutboxRow:
     name = row.payload.get("file", "")
     if name and (needs.store.files.folder / name).exists():
         return row
+    words, price = spoken_words(row.body), needs.purse.budget.speech
+    payment = await needs.purse.pay(row.key, spoken_use(len(words), price))
+    if payment is None:
+        return await write_instead(row, UNPAID, "unpaid", needs)
     try:
-        payload = await _spoken(row, needs)
-    except (AssistantError, OSError) as error:
+        data = await _spoken(words, needs)
+    except AssistantError as error:
+        await payment.give_back()
+        return await write_instead(row, str(error), "not_made", needs)
+    await payment.settle(spoken_use(len(words), price, seconds=spoken_seconds(data)))
+    try:
+        payload = await _kept(data, needs)
+    except OSError as error:
         return await write_instead(row, str(error), "not_made", needs)
     return await needs.store.outbox.voiced(row, payload)
 
 
-async def _spoken(row: OutboxRow, needs: Dependencies) -> JsonObject:
-    """Make the file of a voice note; gives what the row has to know of it."""
+async def _spoken(words: str, needs: Dependencies) -> bytes:
+    """Have words spoken; gives the bytes of the file."""
     if needs.speech is None:
         raise ModelTemporary("there is no speech model any more")
     outcome = "cancelled"
     try:
-        data = await needs.speech.speak(spoken_words(row.body))
+        data = await needs.speech.speak(words)
         outcome = "ok"
     except AssistantError as error:
         outcome = "temporary" if isinstance(error, ModelTemporary) else "rejected"
         raise
     finally:
         needs.metrics.count_upstream("model", "speech", outcome)
-    ending = needs.speech.ending
+    return data
+
+
+async def _kept(data: bytes, needs: Dependencies) -> JsonObject:
+    """Keep the file of a voice note; gives what the row has to know of it."""
+    ending = needs.speech.ending if needs.speech else "ogg"
     name = await needs.store.files.keep_voice(data, ending, now=needs.now(), random=needs.random)
     payload: JsonObject = {"file": name, "mime_type": MIME_TYPES[ending]}
     if ending == "ogg" and (seconds := spoken_seconds(data)):

@@ -16,6 +16,7 @@ from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookEr
 from daemon.ledger import MEDIA_FOLDER
 from daemon.settings_sections import BudgetSettings
 from daemon.settings_sources import load_settings
+from daemon.store.kept_files import AUDIO_FOLDER
 from daemon.store.operator.door import EVENTS_FOLDER
 from daemon.verdicts import DEFAULT_POLICY, Policy
 from daemon.whapi.wire import chat_id
@@ -48,6 +49,11 @@ class Place:
     def media(self) -> Path:
         """The folder of files that people have sent."""
         return self.data_dir / MEDIA_FOLDER
+
+    @property
+    def audio(self) -> Path:
+        """The folder of files that went out, or are to."""
+        return self.data_dir / AUDIO_FOLDER
 
     @property
     def events(self) -> Path:

@@ -66,13 +66,15 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
         ),
         events.TURN_ENDED: (
             (
-                "A turn has its outcome: answered, ignored, handed_off, expired or dead;\n"
-                "or this process is done with it: interrupted by a stop, or crashed.\n"
+                "A turn has its outcome (answered, not answered, left to a person, expired, given\n"
+                "up), or this process is done with it: interrupted by a stop, or by a fault.\n"
+                "RECADO_OUTCOME has it as one word, the same in every language.\n"
                 f"RECADO_STAGES says where its time went. {_STORY[0]}"
             ),
             (
-                "Un turno terminó: answered, ignored, handed_off, expired o dead; o este\n"
-                "proceso lo dejó: interrupted por una parada, o crashed.\n"
+                "Un turno terminó (respondido, sin respuesta, en manos de una persona, vencido o\n"
+                "abandonado), o este proceso lo dejó: por una parada, o por una falla.\n"
+                "RECADO_OUTCOME lo dice en una palabra, igual en todos los idiomas.\n"
                 f"RECADO_STAGES dice en qué se fue su tiempo. {_STORY[1]}"
             ),
         ),

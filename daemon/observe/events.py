@@ -9,10 +9,13 @@ The templates are for ``str.format_map``. ``{who}`` is the customer's name, or t
 where there is none. What the lines mean to an operator is in `daemon.observe.catalog`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from string import Formatter
 from typing import Literal
+
+from daemon.observe.phrasing import Phrasing, kind_words, turn_words
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
 Language = Literal["es", "en"]
@@ -35,6 +38,8 @@ class EventKind:
     en: str
     more: frozenset[str] = frozenset()
     """Fields beside those of the line."""
+    phrasing: Phrasing | None = None
+    """How the line says some of its fields, where it is not with their own values."""
     feeds_dashboard: bool = False
     """True if the dashboard's live log shows it: the conversation, and what stops it."""
     per_minute: int = 0
@@ -44,11 +49,26 @@ class EventKind:
         """The line in a language."""
         return self.es if language == "es" else self.en
 
+    def line(self, language: Language, fields: Mapping[str, object]) -> str:
+        """The event in one line, ``fields`` in it as people say them."""
+        said = self.phrasing(fields, language) if self.phrasing else {}
+        return self.template(language).format_map(_Shown({**fields, **said}))
+
     @cached_property
     def fields(self) -> frozenset[str]:
         """The names of all fields that the event may have, the common ones aside."""
         parts = Formatter().parse(self.en + self.es)
         return self.more | {name for _, name, _, _ in parts if name} - {"who"}
+
+
+class _Shown(dict[str, object]):
+    """The fields of a line for people: ``who`` is made up, what is missing is empty."""
+
+    def __missing__(self, name: str) -> object:
+        if name != "who":
+            return ""
+        chat = str(self.get("chat", ""))
+        return self.get("name") or chat.partition("@")[0]
 
 
 # -- the conversation ----------------------------------------------------------------------------
@@ -91,6 +111,7 @@ MEDIA = EventKind(
     es="{who}: [Recibido: {kind}]",
     en="{who}: [Received: {kind}]",
     more=frozenset({"text"}),
+    phrasing=kind_words,
     feeds_dashboard=True,
 )
 TYPING = EventKind(
@@ -172,14 +193,15 @@ TURN_ENDED = EventKind(
     level="info",
     message_id="c3f39b78119b4073a6bff6fcea7d3f65",
     es=(
-        "{who}: turno {turn}: {outcome} en {seconds} s; {messages} mensajes, {rounds} rondas, "
-        "{tools} funciones, {tokens_in} + {tokens_out} tokens, costo {cost}"
+        "{who}: turno {turn}: {outcome}; {seconds} s, {messages}, {rounds}, {tools}, "
+        "{tokens_in} + {tokens_out} tokens{cost}"
     ),
     en=(
-        "{who}: turn {turn}: {outcome} in {seconds} s; {messages} messages, {rounds} rounds, "
-        "{tools} tools, {tokens_in} + {tokens_out} tokens, cost {cost}"
+        "{who}: turn {turn}: {outcome}; {seconds} s, {messages}, {rounds}, {tools}, "
+        "{tokens_in} + {tokens_out} tokens{cost}"
     ),
     more=frozenset({"stages", "tools_failed"}),
+    phrasing=turn_words,
 )
 
 # -- tools and other services --------------------------------------------------------------------

@@ -43,9 +43,10 @@ BRAKES = ("budget", "loop", "flood")
 OUTBOX_STATES = ("pending", "sending", "unknown", "failed")
 """States in which a row still waits for something or somebody; sent rows are history."""
 
-VOICE_REPLIES = ("sent", "unfit", "not_made", "refused")
+VOICE_REPLIES = ("sent", "unfit", "not_made", "refused", "unpaid")
 """A voice note went out; the answer to one was not fit to be spoken, and so was written; the speech
-could not be made, or WhatsApp did not take it, and it was written instead."""
+could not be made, or WhatsApp did not take it, or the day's budget did not pay for it, and it was
+written instead."""
 
 FAULT_PLACES = ("chat", "side_task", "core", "request")
 """Where an exception that nobody expected ended: what it took with it."""
@@ -72,7 +73,9 @@ UPSTREAM_OPERATIONS = {
             "image",
             "document",
             "location",
+            "contact",
             "interactive",
+            "poll",
             "reaction",
             "presence",
             "subscribe",

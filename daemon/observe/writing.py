@@ -135,9 +135,8 @@ class LogWriter:
         self._complete(level, given)
         name, value = self._name, self._redactor.value
         fields = {name(key): value(inner) for key, inner in given.items()}
-        template = kind.template(self._language)
-        if template:
-            line = template.format_map(_Shown(fields))
+        if kind.template(self._language):
+            line = kind.line(self._language, fields)
         else:
             event = self._redactor.text(event)
             line = with_fields(event, fields)
@@ -172,16 +171,6 @@ class LogWriter:
             if len(self._names) < MAX_NAMES:
                 self._names[name] = known
         return known
-
-
-class _Shown(dict[str, object]):
-    """The fields of a line for people: ``who`` is made up, what is missing is empty."""
-
-    def __missing__(self, name: str) -> object:
-        if name != "who":
-            return ""
-        chat = str(self.get("chat", ""))
-        return self.get("name") or chat.partition("@")[0]
 
 
 def _task_name() -> str:

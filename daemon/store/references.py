@@ -13,6 +13,7 @@ import msgspec
 
 from daemon.ledger import Known, StoredMessage, Turn
 from daemon.model import AnyContent, Message, Poll, Reaction, Vote, Webhook
+from daemon.outgoing import poll_option_id
 from daemon.reading import as_line
 from daemon.store.database import Database
 from daemon.store.identity import LID, PERSON, canonical, shown_pair
@@ -212,6 +213,9 @@ def _with_words(connection: sqlite3.Connection, message: Message) -> tuple[Messa
         return msgspec.structs.replace(message, content=content), ours
     if isinstance(content, Vote):
         poll, ours = _said(connection, message, content.target)
+        if poll is None:  # its echo has not come, or not yet
+            poll = _own_poll(connection, content.target)
+            ours = poll is not None
         if isinstance(poll, Poll):
             content = _counted(content, poll, ours=ours)
         return msgspec.structs.replace(message, content=content), ours
@@ -234,6 +238,18 @@ def _counted(vote: Vote, poll: Poll, *, ours: bool) -> Vote:
     return msgspec.structs.replace(
         vote, question=poll.title, chosen=tuple(filter(None, chosen)), ours=ours
     )
+
+
+def _own_poll(connection: sqlite3.Connection, target: str) -> Poll | None:
+    """A poll that we have sent, by its id; its options have the ids that WhatsApp gives them."""
+    row = connection.execute(
+        "SELECT body, payload FROM outbox WHERE message_id = ? AND kind = 'poll'", (target,)
+    ).fetchone()
+    if row is None or not target:
+        return None
+    options = tuple(msgspec.json.decode(row[1]).get("options", ()))
+    ids = tuple(poll_option_id(option) for option in options)
+    return Poll(title=row[0], options=options, option_ids=ids)
 
 
 def _words_of(connection: sqlite3.Connection, message: Message, target: str) -> tuple[str, bool]:

@@ -13,6 +13,7 @@ from daemon.budget import Budget, Charge, Refusal, Use, refusal
 from daemon.ledger import NewPart, Run, Turn
 from daemon.model import ChatKey
 from daemon.store.database import Database
+from daemon.store.identity import canonical
 from daemon.store.outbox import queue_parts
 
 ALL = ("", "")
@@ -44,16 +45,24 @@ class UsageBook:
 
     async def charge(self, key: ChatKey, charge: Charge) -> None:
         """Add what a call that belongs to no run has used up to the sums of its day."""
+        await self._database.write(lambda connection: _add(connection, key, charge))
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "INSERT INTO usage_days (day, channel, chat, tokens, micros)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (day, channel, chat) DO UPDATE SET"
-                " tokens = tokens + excluded.tokens, micros = micros + excluded.micros",
-                [(charge.day, *row, charge.use.tokens, charge.use.micros) for row in (key, ALL)],
+    async def take(self, key: ChatKey, wanted: Charge, budget: Budget) -> Refusal:
+        """Add a call that belongs to no run, unless a budget does not allow it: says whose."""
+
+        def verb(connection: sqlite3.Connection) -> Refusal:
+            chat = canonical(connection, key)
+            refused = refusal(
+                budget,
+                contact=_used(connection, wanted.day, chat),
+                total=_used(connection, wanted.day, ALL),
+                wanted=wanted.use,
             )
+            if not refused:
+                _add(connection, chat, wanted)
+            return refused
 
-        await self._database.write(verb)
+        return await self._database.write(verb)
 
     async def stop(self, turn: Turn, part: NewPart, *, day: str, now: float) -> bool:
         """Queue the polite words that the day's budget is spent, once a day; False if said."""
@@ -127,6 +136,17 @@ def _insert(
         "INSERT INTO usage (run_id, round, day, state, tokens, micros, at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (run.id, number, charge.day, state, charge.use.tokens, charge.use.micros, now),
+    )
+
+
+def _add(connection: sqlite3.Connection, key: ChatKey, charge: Charge) -> None:
+    """Add to the sums of a day; taking back what was added may be negative."""
+    use = charge.use
+    connection.executemany(
+        "INSERT INTO usage_days (day, channel, chat, tokens, micros)"
+        " VALUES (?, ?, ?, ?, ?) ON CONFLICT (day, channel, chat) DO UPDATE SET"
+        " tokens = tokens + excluded.tokens, micros = micros + excluded.micros",
+        [(charge.day, *row, use.tokens, use.micros) for row in (canonical(connection, key), ALL)],
     )
 
 

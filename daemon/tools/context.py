@@ -8,7 +8,15 @@ import trio
 
 from daemon.ledger import NewPart
 from daemon.model import ChatKey
-from daemon.outgoing import ListRow, buttons_part, list_part, location_part, media_part
+from daemon.outgoing import (
+    ListRow,
+    buttons_part,
+    contact_part,
+    list_part,
+    location_part,
+    media_part,
+    poll_part,
+)
 
 __all__ = ["Conversation", "ListRow", "Loader", "ToolContext", "Urgency"]
 
@@ -104,6 +112,25 @@ class ToolContext:
         """Send a place, in degrees. Raises ValueError if there is none such."""
         part = location_part(latitude, longitude, name=name, address=address)
         return await self.conversation.send(part)
+
+    async def send_contact(
+        self, name: str, number: str, *, organisation: str = "", email: str = ""
+    ) -> bool:
+        """Send the card of a person, whom the customer can then write to or call.
+
+        ``number`` is international, ``+573001234567``. Raises ValueError if it is none.
+        """
+        part = contact_part(name, number, organisation=organisation, email=email)
+        return await self.conversation.send(part)
+
+    async def send_poll(
+        self, question: str, options: Sequence[str], *, several: bool = False
+    ) -> bool:
+        """Ask with a poll of 2 to 12 options; each vote comes as a message of the customer.
+
+        ``several``: more than one option may be chosen. Raises ValueError if it is not to be sent.
+        """
+        return await self.conversation.send(poll_part(question, options, several=several))
 
     async def send_buttons(
         self, question: str, buttons: Mapping[str, str], *, header: str = "", footer: str = ""

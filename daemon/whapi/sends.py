@@ -1,8 +1,9 @@
 """Whapi's requests for sending: one message, in the fields that its kind wants.
 
 Pure. Paths and fields as in Whapi's OpenAPI document, version 1.8.7 (``SenderText``,
-``SenderVoice``, ``SenderImage``, ``SenderDocument``, ``SenderLocation``, ``SenderInteractive``,
-``ReactToMessage``). A file goes along as a data URI or as its address; Whapi fetches the latter.
+``SenderVoice``, ``SenderImage``, ``SenderDocument``, ``SenderLocation``, ``SenderContact``,
+``SenderInteractive``, ``SenderPoll``, ``ReactToMessage``). A file goes along as a data URI or as
+its address; Whapi fetches the latter.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -69,6 +70,20 @@ def _location(message: Outgoing) -> JsonObject:
     return _given(message.payload, ("latitude", "longitude", "name", "address"))
 
 
+def _contact(message: Outgoing) -> JsonObject:
+    fields = _given(message.payload, ("name", "vcard"))
+    return {name: without_surrogates(words) for name, words in fields.items()}
+
+
+def _poll(message: Outgoing) -> JsonObject:
+    """``count``: 1, only one option may be chosen; 0, any number of them."""
+    return {
+        "title": without_surrogates(message.body),
+        "options": [without_surrogates(option) for option in message.payload["options"]],
+        "count": 0 if message.payload.get("several") else 1,
+    }
+
+
 def _buttons(message: Outgoing) -> JsonObject:
     buttons = [{"type": "quick_reply", **button} for button in message.payload["buttons"]]
     return _interactive(message, "button", {"buttons": buttons})
@@ -104,6 +119,8 @@ _CONTENTS: dict[str, tuple[str, Callable[[Outgoing], JsonObject]]] = {
     "image": ("image", _image),
     "document": ("document", _document),
     "location": ("location", _location),
+    "contact": ("contact", _contact),
+    "poll": ("poll", _poll),
     "buttons": ("interactive", _buttons),
     "list": ("interactive", _list),
 }

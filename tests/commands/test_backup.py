@@ -80,6 +80,39 @@ async def test_large_events_are_copied_on_request_and_never_left_out_silently(
     assert "1 large events could not be found" in less.stderr
 
 
+async def test_files_that_went_out_are_copied_on_request(stage: Stage, tmp_path: Path) -> None:
+    """What was sent may be gone; what is still to be sent is missed."""
+    await stage.stop()
+    data_dir = stage.settings.data_dir
+    audio = data_dir / "audio"
+    audio.mkdir()
+    for name, state in (("voice_1_2.ogg", "sent"), ("menu.pdf", "pending"), ("old.ogg", "sent")):
+        if name != "old.ogg":
+            (audio / name).write_bytes(name.encode())
+        change(
+            data_dir,
+            "INSERT INTO outbox (channel, chat, body, state, created_at, kind, payload)"
+            " VALUES ('c', 'x@s.whatsapp.net', '', ?, 1, 'document', ?)",
+            state,
+            json.dumps({"file": name}),
+        )
+    (audio / "of-nobody.ogg").write_bytes(b"x")
+    plain = await recado(data_dir, "backup", str(tmp_path / "plain.db"))
+    assert "not included: 1 files that are to be sent" in plain.stderr
+    target = str(tmp_path / "full.db")
+    full = await recado(data_dir, "backup", target, "--with-files")
+    assert full.exit_code == 0, full.stderr
+    folder = tmp_path / "full.db.audio"
+    assert names_in(folder) == ["menu.pdf", "voice_1_2.ogg"]
+    assert (folder / "menu.pdf").read_bytes() == b"menu.pdf"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (audio / "menu.pdf").unlink()
+    less = await recado(data_dir, "backup", target, "--with-files", "--force", "--json")
+    assert (less.exit_code, json.loads(less.stdout)["sent_files_copied"]) == (1, 1)
+    assert "1 files that are to be sent could not be found" in less.stderr
+    assert names_in(folder) == ["voice_1_2.ogg"]
+
+
 async def test_a_damaged_store_gives_no_copy(stage: Stage, tmp_path: Path) -> None:
     await stage.stop()
     data_dir = stage.settings.data_dir

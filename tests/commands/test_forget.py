@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 from support.operator import files_with, recado, recado_at, rows
+from support.scenes import forgive, found
 from support.stage import CHANNEL, LAURA, Stage, open_stage, text_webhook
 
 from daemon.sandbox.model_script import Step, call, say
@@ -227,3 +228,84 @@ async def test_what_a_person_said_in_a_group_leaves_its_thread(tmp_path: Path) -
         thread = [row["item"] for row in rows(data_dir, "SELECT item FROM thread_items")]
         assert [item for item in thread if "Zurriago" in item or "Zarzuela" in item] == []
         assert [item for item in thread if "¿A qué hora?" in item or "nueve" in item] != []
+
+
+async def test_nothing_of_a_person_stays_in_our_own_words_in_a_group(tmp_path: Path) -> None:
+    """Neither what was answered to them, nor later answers that name or quote them."""
+    said = "Zurriago a las cinco, por favor"
+    arguments = json.dumps({"context_level": "recent_50", "note": f"Zoraida: {said}"})
+    async with open_stage(tmp_path / "data", groups={"mode": "all"}) as stage:
+        data_dir = stage.settings.data_dir
+        stage.model.script(
+            say("Zarzuela, con gusto"),
+            call("get_conversation_context", arguments),
+            say(f"Como dijo zoraida: «{said}». ¿Algo más, Pedro?"),
+        )
+        await stage.post(of_laura(said, "laura-0001", chat_id=GROUP))
+        await stage.gateway.wait_sent(GROUP)
+        await stage.quiet()
+        quoted = {"quoted_id": "laura-0001", "quoted_author": LAURA, "quoted_type": "text"}
+        context = {**quoted, "quoted_content": {"body": said}}
+        pedro = {"chat_id": GROUP, "from_name": "Pedro"}
+        await stage.post(text_webhook("¿Qué hay?", "pedro-0001", PEDRO, context=context, **pedro))
+        await stage.gateway.wait_sent(GROUP, 2)
+        await stage.quiet()
+        like = {"target": "laura-0001", "type": "reaction", "emoji": "👍"}
+        head = {"id": "pedro-0002", "from_me": False, "type": "action", "from": PEDRO, **pedro}
+        sign = {"messages": [{**head, "timestamp": 1, "action": like}], "channel_id": CHANNEL}
+        assert (await stage.post(sign)).status_code == 200
+        await stage.quiet()
+        ids = [message.id for message in stage.gateway.sent(GROUP)]
+        traces = (LAURA, "Zurriago", "Zarzuela", "Zoraida", "zoraida", "laura-0001", ids[0])
+        # The live log stores its lines once a second.
+        await found(lambda: rows(data_dir, "SELECT 1 FROM log_lines WHERE line GLOB '*Como dijo*'"))
+        left = {line.partition(": ")[2] for line in files_with(data_dir, *traces)}
+        assert left == set(traces)
+
+        done = await recado(data_dir, "forget", LAURA, "--yes")
+
+        assert done.exit_code == 0, done.stderr
+        assert files_with(data_dir, *traces) == []
+        thread = " ".join(row["item"] for row in rows(data_dir, "SELECT item FROM thread_items"))
+        assert "¿Qué hay?" in thread
+        assert "¿Algo más, Pedro?" in thread
+        bodies = [row["body"] for row in rows(data_dir, "SELECT body FROM outbox ORDER BY id")]
+        assert bodies[0] == ""
+        assert bodies[1].endswith("¿Algo más, Pedro?")
+        for row in rows(data_dir, "SELECT id FROM messages"):
+            assert (await recado(data_dir, "explain", row["id"])).exit_code == 0
+        await stage.post(text_webhook("¿Y hoy?", "pedro-0003", PEDRO, **pedro))
+        await stage.gateway.wait_sent(GROUP, 3)
+        body = str(stage.model.calls[-1].body)
+        assert "¿Qué hay?" in body
+        assert not [trace for trace in traces if trace in body]
+
+
+async def test_a_turn_of_a_group_under_way_is_ended_and_others_are_answered(
+    tmp_path: Path,
+) -> None:
+    """The daemon was at work on words of two people; those of the other one wait again."""
+    async with open_stage(tmp_path / "data", groups={"mode": "all"}) as stage:
+        data_dir = stage.settings.data_dir
+        gate = trio.Event()
+        stage.model.script(Step(outputs=say("Zarzuela").outputs, gate=gate), say("A las nueve"))
+        hours = text_webhook("¿A qué hora?", "pedro-0001", PEDRO, chat_id=GROUP, from_name="Pedro")
+        hours["messages"] += of_laura("Zurriago", "laura-0001", chat_id=GROUP)["messages"]
+        await stage.post(hours)
+        await stage.model.wait_requests(1)
+        done = await recado(data_dir, "forget", LAURA, "--yes")
+        assert done.exit_code == 0, done.stderr
+        gate.set()
+        await stage.gateway.wait_sent(GROUP)
+        await stage.quiet()
+        (crash,) = stage.errors()
+        assert "forgotten" in str(crash)
+        forgive(stage)
+        assert stage.said(GROUP) == ["A las nueve"]
+        asked = str(stage.model.calls[-1].body)
+        assert "¿A qué hora?" in asked
+        assert "Zurriago" not in asked
+        for table in ("messages", "thread_items", "outbox", "responses", "events"):
+            kept = str([dict(row) for row in rows(data_dir, f"SELECT * FROM {table}")])  # noqa: S608 - names of tables
+            assert "¿A qué hora?" in kept or table in {"outbox", "responses", "events"}
+            assert not [word for word in ("Zurriago", "Zarzuela", LAURA) if word in kept]

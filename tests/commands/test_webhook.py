@@ -183,6 +183,35 @@ async def test_check_online_names_each_fault(stage: Stage) -> None:
     assert "error: the model server does not list gpt-none" in result.output
 
 
+async def voice_checked(
+    stage: Stage, what: str, model: str, url: str, key: str = TOKEN
+) -> set[tuple[str, str]]:
+    """What `recado check --online` finds of a server of its own for one model."""
+    prefix = f"RECADO_VOICE__{what.upper()}"
+    variables = {f"{prefix}_MODEL": model, f"{prefix}_BASE_URL": url, f"{prefix}_API_KEY": key}
+    result = await recado(stage, "check", "--online", "--json", **variables)
+    found = {(row["level"], row["text"]) for row in json.loads(result.output)}
+    return {(level, text) for level, text in found if text.startswith(f"voice.{what}_")}
+
+
+@pytest.mark.parametrize("what", ["speech", "transcription"])
+async def test_check_online_asks_a_voice_server_of_its_own(stage: Stage, what: str) -> None:
+    url = f"{stage.model_url}/v1"
+    found = await voice_checked(stage, what, "gpt-6-luna", url)
+    assert found == {("ok", f"voice.{what}_model: gpt-6-luna")}
+    ((level, text),) = await voice_checked(stage, what, "nobody", url)
+    assert (level, "does not list nobody" in text) == ("error", True)
+    ((level, text),) = await voice_checked(stage, what, "gpt-6-luna", url, "of-somebody-else")
+    assert (level, "check the key" in text) == ("error", True)
+    ((level, text),) = await voice_checked(stage, what, "x", "http://127.0.0.1:9/v1")
+    assert (level, text.startswith(f"voice.{what}_base_url: ")) == ("error", True)
+
+
+async def test_a_voice_server_that_lists_no_models_is_a_warning(stage: Stage) -> None:
+    ((level, text),) = await voice_checked(stage, "speech", "x", f"{stage.model_url}/v1/other")
+    assert (level, "lists no models" in text) == ("warning", True)
+
+
 async def test_a_model_near_its_end_is_an_error_and_a_far_end_a_warning(stage: Stage) -> None:
     settings: Settings = sandbox_settings(stage.settings, stage._outside)
     assistant = settings.assistant.model_copy(update={"model": "gpt-4o-mini"})

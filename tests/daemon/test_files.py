@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 from support.rows import read_rows
-from support.scenes import PEDRO, forgive, found, logged, open_scene, thread, told, words
+from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes, thread, told, words
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.model import JsonObject
@@ -178,6 +178,22 @@ async def test_without_a_model_that_hears_the_line_says_so(tmp_path: Path) -> No
         await stage.gateway.person(LAURA).send_voice()
         await stage.quiet()
         assert "what is spoken cannot be heard here]" in told(stage)[-1]
+
+
+async def test_a_format_that_nobody_hears_is_said_to_be_one(tmp_path: Path, ear: Ear) -> None:
+    """AMR, as some telephones record: no server is asked, and the operator is told once."""
+    amr = b"#!AMR\n" + bytes([0x3C, *range(31)]) * 50
+    async with open_scene(tmp_path, voice=hearing(ear)) as stage:
+        for _ in range(2):
+            await stage.gateway.person(LAURA).send_voice(amr, "audio/amr")
+            await stage.quiet()
+            assert "voice note" in told(stage)[-1]
+            assert "in a format that cannot be heard here]" in told(stage)[-1]
+        assert outcomes(stage) == ["answered"] * 2
+        assert ear.requests == 0
+        assert [row[3] for row in media_rows(stage)] == ["no model hears its format: audio/amr"] * 2
+        (line,) = stage.events("voice error")
+        assert "audio/amr" in line["error"]
 
 
 async def test_a_restart_hears_nothing_twice(tmp_path: Path, ear: Ear) -> None:

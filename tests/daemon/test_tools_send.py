@@ -37,6 +37,8 @@ async def show(context: ToolContext, what: str) -> str:
         "file": lambda: context.send_image("vista.png"),
         "document": lambda: context.send_document("menu.pdf", "El menú", filename="Menú.pdf"),
         "location": lambda: context.send_location(4.711, -74.0721, name="Hotel Sol"),
+        "contact": lambda: context.send_contact("Pedro", "+57 300 765 4321"),
+        "poll": lambda: context.send_poll("¿Qué día?", ["Sábado", "Domingo"]),
         "buttons": lambda: context.send_buttons("¿Confirma?", {"si": "Sí", "no": "No"}),
         "list": lambda: context.send_list("¿Cuál?", "Ver", [ListRow(id="1", title="Doble")]),
         "reaction": lambda: context.react("👍"),
@@ -58,7 +60,10 @@ def show_from_a_thread(context: ToolContext) -> str:
 '''
 
 PICTURE = b"\x89PNG\r\n\x1a\n picture"
-KINDS = ("image", "file", "document", "location", "buttons", "list", "reaction")
+KINDS = (
+    *("image", "file", "document", "location", "contact", "poll"),
+    *("buttons", "list", "reaction"),
+)
 UNCERTAIN: list[tuple[FaultKind, EchoMode]] = [("drop_after", "missing"), ("drop_before", "after")]
 
 
@@ -75,7 +80,8 @@ async def open_desk(tmp_path: Path, *, hangs: bool = False) -> AsyncIterator[tup
     (files / "large.bin").touch()
     if hangs:
         (folder / "hang").touch()
-    async with open_scene(tmp_path, tools={"folder": folder, "files_folder": files}) as stage:
+    tools = {"folder": folder, "files_folder": files}
+    async with open_scene(tmp_path, tools=tools, assistant={"max_tool_rounds": 20}) as stage:
         yield stage, folder
 
 
@@ -102,7 +108,8 @@ async def test_each_kind_is_sent_before_the_answer_and_told_to_the_model(tmp_pat
         asked = await stage.gateway.customer_says(LAURA, "¿Qué hay?")
         await found(lambda: outcomes(stage) == ["answered"])
         assert delivered(stage) == [
-            *("image", "image", "document", "location", "interactive", "interactive"),
+            *("image", "image", "document", "location", "contact", "poll"),
+            *("interactive", "interactive"),
             *("action", "text"),
         ]
         assert {state for _, state in states(stage)} == {"sent"}
@@ -139,6 +146,20 @@ async def test_each_kind_of_unknown_outcome_is_sent_once(
         else:
             assert len(stage.gateway.sent(LAURA)) == 2
         assert {state for _, state in states(stage)} == {"sent"}
+
+
+@pytest.mark.parametrize("echo", ["after", "missing"])
+async def test_a_vote_in_a_poll_of_a_tool_is_an_answer(tmp_path: Path, echo: EchoMode) -> None:
+    """Also where Whapi has not told us of our own poll: its options are known by their hashes."""
+    async with open_desk(tmp_path) as (stage, _):
+        stage.gateway.echoes.mode = echo
+        stage.model.script(show("poll"), say("Vote"), say("El domingo, pues"))
+        await stage.gateway.customer_says(LAURA, "¿Cuándo?")
+        await found(lambda: outcomes(stage) == ["answered"])
+        poll = stage.gateway.sent(LAURA)[0]
+        await stage.gateway.person(LAURA).vote(poll.id, "Domingo")
+        await found(lambda: outcomes(stage) == ["answered", "answered"])
+        assert words(thread(stage)[-2]).endswith("[voted in the poll: ¿Qué día?] Domingo")
 
 
 async def test_a_picture_is_sent_once_although_its_tool_is_called_again(tmp_path: Path) -> None:

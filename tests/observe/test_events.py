@@ -11,9 +11,23 @@ import pytest
 
 from daemon.observe import events
 from daemon.observe.catalog import MEANINGS, catalog_text
-from daemon.observe.events import ALL, CONTEXT_FIELDS, DASHBOARD, PLAIN, EventKind
+from daemon.observe.events import (
+    ALL,
+    CONTEXT_FIELDS,
+    DASHBOARD,
+    MEDIA,
+    PLAIN,
+    TURN_ENDED,
+    EventKind,
+)
+from daemon.observe.metrics import MESSAGE_KINDS, TURN_OUTCOMES
 
 ROOT = Path(__file__).parents[2]
+WITH_SPANISH_NAMES = {
+    *("document", "location", "live_location", "contact", "contact_list", "reply"),
+    *("interactive", "poll", "order", "short"),
+}
+"""Of WhatsApp's types, those that are not the same word in both languages."""
 
 
 def test_no_two_kinds_share_a_name_or_an_id() -> None:
@@ -86,3 +100,38 @@ def test_what_a_line_says_is_given_to_it() -> None:
 
 def _shown(kind: EventKind) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(kind.en) if name}
+
+
+TURN = {"who": "Laura", "name": "Laura", "turn": "turn_1", "seconds": 1.5, "tools": 0}
+TURN |= {"tokens_in": 900, "tokens_out": 95}
+
+
+def test_a_turns_end_is_said_in_words() -> None:
+    ended = {**TURN, "outcome": "answered", "messages": 1, "rounds": 2, "cost": 0.0}
+    assert TURN_ENDED.line("es", ended) == (
+        "Laura: turno turn_1: respondido; 1.5 s, 1 mensaje, 2 rondas, 0 funciones, 900 + 95 tokens"
+    )
+    dear = {**TURN, "outcome": "handed_off", "messages": 3, "rounds": 1, "cost": 0.000021}
+    assert TURN_ENDED.line("en", dear) == (
+        "Laura: turn turn_1: left to a person; 1.5 s, 3 messages, 1 round, 0 tools,"
+        " 900 + 95 tokens, cost 0.000021"
+    )
+
+
+@pytest.mark.parametrize("outcome", [*TURN_OUTCOMES, "interrupted", "crashed"])
+def test_every_outcome_has_its_words_in_spanish(outcome: str) -> None:
+    line = TURN_ENDED.line("es", {**TURN, "outcome": outcome})
+    assert outcome not in line
+    assert "turno turn_1: ;" not in line
+
+
+@pytest.mark.parametrize("kind", sorted({*MESSAGE_KINDS} & WITH_SPANISH_NAMES))
+def test_what_was_received_is_named_in_spanish(kind: str) -> None:
+    assert MEDIA.line("es", {"name": "Laura", "kind": kind}) != f"Laura: [Recibido: {kind}]"
+
+
+def test_an_unknown_type_is_said_as_it_is() -> None:
+    assert MEDIA.line("es", {"name": "L", "kind": "hologram"}) == "L: [Recibido: hologram]"
+    assert (
+        MEDIA.line("en", {"name": "L", "kind": "live_location"}) == "L: [Received: live location]"
+    )

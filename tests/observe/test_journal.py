@@ -261,7 +261,7 @@ def test_journald_itself_tells_the_story_of_one_turn(tmp_path: Path) -> None:
     assert [entry["PRIORITY"] for entry in entries] == ["6", "4", "6"]
     assert entries[0]["MESSAGE_ID"] == MESSAGE.message_id
     assert entries[2]["MESSAGE"] == (
-        "Laura: turn turn_1: answered in 1.5 s; 1 messages, 2 rounds, 1 tools, 900 + 95 tokens, "
+        "Laura: turn turn_1: answered; 1.5 s, 1 message, 2 rounds, 1 tool, 900 + 95 tokens, "
         "cost 0.01"
     )
     assert PHONE.encode() not in done.stdout

@@ -4,20 +4,29 @@ import contextlib
 import sqlite3
 import stat
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import pytest
 from support.ledgers import accept, message, message_state, queued, select, store_in
 
 from daemon.errors import StoreDamaged
+from daemon.model import ChatKey
 
 PAGE = 4096
+BEFORE_CARDS = 17
+"""The version of a store in which neither cards nor polls could be sent."""
 
 
 async def _stored(folder: Path) -> None:
     """Make a store with a few hundred messages, and close it."""
     async with store_in(folder) as store:
         await accept(store, *(message(f"m-{n}", "Hola " * 20) for n in range(300)))
+
+
+def _steps() -> list[Traversable]:
+    folder = resources.files("daemon.store.migrations")
+    return [step for step in folder.iterdir() if step.name.endswith(".sql")]
 
 
 async def _refused(folder: Path, words: str) -> None:
@@ -28,11 +37,7 @@ async def _refused(folder: Path, words: str) -> None:
 
 async def test_a_new_store_has_all_tables_and_can_be_opened_again(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there" / "yet"
-    latest = max(
-        int(step.name[:4])
-        for step in resources.files("daemon.store.migrations").iterdir()
-        if step.name.endswith(".sql")
-    )
+    latest = max(int(step.name[:4]) for step in _steps())
     async with store_in(folder) as store:
         assert await select(store, "PRAGMA user_version") == [(latest,)]
         assert await select(store, "PRAGMA journal_mode") == [("wal",)]
@@ -43,6 +48,31 @@ async def test_a_new_store_has_all_tables_and_can_be_opened_again(tmp_path: Path
             assert await select(store, "SELECT sql FROM sqlite_schema ORDER BY name") == tables
             assert await message_state(store, "m-1") == ("received", "")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+async def test_an_older_store_keeps_what_its_messages_were(tmp_path: Path) -> None:
+    """The column of their kinds is made anew, also for rows that may not be written to any more."""
+    rows = [("573001234567@s.whatsapp.net", "voice"), ("forgotten-1", "list"), ("1@g.us", "text")]
+    with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as connection:
+        for step in sorted(_steps(), key=lambda step: step.name):
+            if int(step.name[:4]) <= BEFORE_CARDS:
+                connection.executescript(step.read_text("utf-8"))
+        connection.executemany(
+            "INSERT INTO outbox (channel, chat, body, state, created_at, kind)"
+            " VALUES ('c', ?, '', 'sent', 1, ?)",
+            rows,
+        )
+        connection.execute(f"PRAGMA user_version = {BEFORE_CARDS}")
+        connection.commit()
+    async with store_in(tmp_path) as store:
+        assert await select(store, "SELECT chat, kind FROM outbox ORDER BY id") == rows
+        assert await store.outbox.open_rows(ChatKey("c", "forgotten-1")) == ()
+    with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as connection:
+        connection.execute("UPDATE outbox SET kind = 'poll' WHERE chat = '1@g.us'")
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+            connection.execute("UPDATE outbox SET kind = 'dance' WHERE chat = '1@g.us'")
+        with pytest.raises(sqlite3.IntegrityError, match="forgotten"):
+            connection.execute("UPDATE outbox SET kind = 'poll' WHERE chat = 'forgotten-1'")
 
 
 async def test_a_close_leaves_one_file_with_everything_in_it(tmp_path: Path) -> None:

@@ -176,6 +176,27 @@ async def test_a_summary_counts_although_it_belongs_to_no_run(store: Store) -> N
     assert await store.usage.refusal(LAURA, WANTED, Budget(total_tokens=1599)) == "total"
 
 
+async def test_of_two_calls_outside_of_runs_only_one_gets_the_last(store: Store) -> None:
+    budget, answers = Budget(total_cost=0.0007), []
+
+    async def take(key: ChatKey) -> None:
+        answers.append(await store.usage.take(key, Charge(DAY, Use(micros=400)), budget))
+
+    async with trio.open_nursery() as nursery:
+        for key in (LAURA, PEDRO):
+            nursery.start_soon(take, key)
+    assert sorted(answers) == ["", "total"]
+    assert (await store.usage.total(DAY)) == Use(micros=400)
+
+
+async def test_a_call_under_another_id_is_charged_to_the_person(store: Store) -> None:
+    await accept(store, message("m-1", key=LID))
+    assert await store.identities.join(LID, LAURA.chat)
+    assert await store.usage.take(LID, REAL, NO_LIMITS) == ""
+    await store.usage.charge(LID, Charge(DAY, Use(-100, -20)))
+    assert await _sums(store) == {LAURA.chat: (200, 100), "": (200, 100)}
+
+
 async def test_two_ids_of_one_person_have_one_budget(store: Store) -> None:
     for key in (LAURA, LID):
         turn = await _turn(store, key)

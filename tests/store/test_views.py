@@ -20,6 +20,7 @@ from support.ledgers import (
 
 from daemon.ledger import NewPart
 from daemon.model import ChatKey, Deletion, Edit, Media, Quote, Reaction
+from daemon.outgoing import contact_part, poll_part
 from daemon.store.changes import EARLIER_CHARACTERS, EARLIER_KEPT
 from daemon.store.store import Store
 from daemon.store.views.bubbles import Before
@@ -65,6 +66,17 @@ async def test_a_chat_moved_to_another_name_gets_another_public_one(store: Store
     ((after,),) = await select(store, "SELECT ref FROM chats")
     assert after not in {"", before}
     assert (await listed(store))["chats"] == []
+
+
+async def test_cards_and_polls_of_ours_are_shown_like_those_that_come(store: Store) -> None:
+    await accept(store, message("m-1"))
+    turn = await open_turn(store)
+    parts = [contact_part("Pedro", "573007654321"), poll_part("¿Qué día?", ["Hoy", "Mañana"])]
+    await store.turns.conclude(turn, items=[], parts=parts, now=102)
+    card, poll = (bubble["content"] for bubble in (await said(store))[-2:])
+    assert card["type"] == "contacts"
+    assert (card["cards"][0]["name"], card["cards"][0]["number"]) == ("Pedro", "+573007654321")
+    assert poll == {"type": "poll", "title": "¿Qué día?", "options": ["Hoy", "Mañana"]}
 
 
 async def test_the_states_follow_the_store(store: Store) -> None:

@@ -13,7 +13,9 @@ from daemon.budget import (
     Use,
     day_of,
     expected_use,
+    heard_use,
     refusal,
+    spoken_use,
     use_of,
     used_ratios,
 )
@@ -32,6 +34,15 @@ def test_a_fraction_of_a_millionth_is_rounded_up_and_a_rounding_error_is_not() -
     assert use_of(Usage(input_tokens=1, cached_tokens=1), PRICE).micros == 1
     assert use_of(Usage(input_tokens=3, cached_tokens=3), Price(cached=0.1)).micros == 1
     assert use_of(Usage(output_tokens=10), Price(output=0.1)).micros == 1
+
+
+def test_sound_costs_by_the_minute_and_speech_by_its_characters_too() -> None:
+    assert heard_use(90, Price(minute=0.006)) == Use(micros=9000)
+    assert heard_use(90, Price(input=5)) == Use()
+    assert spoken_use(200, Price(characters=15.0)) == Use(micros=3000)
+    # Before it is made it is taken to be slow; afterwards its length is known.
+    assert spoken_use(200, Price(minute=0.015)) == Use(micros=5000)
+    assert spoken_use(200, Price(minute=0.015), seconds=12) == Use(micros=3000)
 
 
 def test_more_cached_than_input_tokens_never_pays_back() -> None:

@@ -7,16 +7,19 @@ import msgspec
 import pytest
 
 from daemon.ledger import NewPart
+from daemon.media.vcards import read_card
 from daemon.model import Message
 from daemon.outgoing import (
     ListRow,
     Outgoing,
     buttons_part,
+    contact_part,
     likeness,
     likeness_of,
     list_part,
     location_part,
     media_part,
+    poll_part,
     reaction_part,
     shown_line,
 )
@@ -31,6 +34,8 @@ PARTS: dict[str, NewPart] = {
     "bare image": media_part("image", "https://example.com/a.jpg", ""),
     "document": media_part("document", "https://example.com/a.pdf", "Su cuenta", filename="c.pdf"),
     "location": location_part(4.711, -74.0721, name="Hotel Sol"),
+    "contact": contact_part("Pedro, guía", "+57 300 765 4321", email="pedro@example.com"),
+    "poll": poll_part("¿Qué día?", ["Sábado", "Domingo"]),
     "buttons": buttons_part("¿Confirma?", {"si": "Sí", "no": "No"}, footer="Hotel"),
     "list": list_part("¿Cuál?", "Ver", [ListRow(id="1", title="Doble", section="Cuartos")]),
 }
@@ -44,6 +49,8 @@ COMES_BACK: dict[str, dict[str, Any]] = {
         "document": {"id": "pdf-1-2", "caption": "Su cuenta", "file_name": "c.pdf"},
     },
     "location": {"type": "location", "location": {"latitude": 4.71100001, "longitude": -74.0721}},
+    "contact": {"type": "contact", "contact": {"name": "Pedro, guía", "vcard": "BEGIN:VCARD"}},
+    "poll": {"type": "poll", "poll": {"title": "¿Qué día?", "options": ["Sábado", "Domingo"]}},
     "buttons": {
         "type": "interactive",
         "interactive": {
@@ -86,6 +93,7 @@ def test_a_message_is_found_again_and_no_other_is_taken_for_it(name: str) -> Non
         {"type": "sticker", "sticker": {"id": "webp-1-2"}},
         {"type": "live_location", "live_location": {"latitude": 4.711, "longitude": -74.0721}},
         {"type": "system", "system": {"body": "Hola"}},
+        {"type": "contact_list", "contact_list": {"list": [{"name": "Pedro"}, {"name": "Ana"}]}},
     ],
 )
 def test_what_we_never_send_is_like_nothing(content: dict[str, Any]) -> None:
@@ -103,6 +111,15 @@ def test_what_we_never_send_is_like_nothing(content: dict[str, Any]) -> None:
         (lambda: media_part("document", "a.pdf", "x" * 1025), "caption"),
         (lambda: location_part(91, 0), "place"),
         (lambda: location_part(float("nan"), 0), "place"),
+        (lambda: contact_part(" ", "573007654321"), "name"),
+        (lambda: contact_part("Pedro", "3007"), "number"),
+        (lambda: contact_part("Pedro", "57300765432a"), "number"),
+        (lambda: contact_part("Pedro", "573007654321", email="x" * 101), "card"),
+        (lambda: poll_part("", ["a", "b"]), "question"),
+        (lambda: poll_part("¿?", ["a"]), "options"),
+        (lambda: poll_part("¿?", [str(n) for n in range(13)]), "options"),
+        (lambda: poll_part("¿?", ["a", "a "]), "same"),
+        (lambda: poll_part("¿?", ["a", "b" * 101]), "option"),
         (lambda: buttons_part("¿?", {}), "buttons"),
         (lambda: buttons_part("¿?", {str(n): "x" for n in range(4)}), "buttons"),
         (lambda: buttons_part("¿?", {"a": "x" * 21}), "title"),
@@ -113,7 +130,7 @@ def test_what_we_never_send_is_like_nothing(content: dict[str, Any]) -> None:
         (lambda: reaction_part("hola", "m-1"), "emoji"),
         (lambda: reaction_part("👍", ""), "no message"),
     ],
-    ids=[f"fault {number}" for number in range(17)],
+    ids=[f"fault {number}" for number in range(26)],
 )
 def test_what_whatsapp_would_not_take_is_refused_in_words(
     make: Callable[[], NewPart], words: str
@@ -142,6 +159,8 @@ def test_each_kind_goes_out_in_whapis_words() -> None:
         "bare image": ("POST", "/messages/image"),
         "document": ("POST", "/messages/document"),
         "location": ("POST", "/messages/location"),
+        "contact": ("POST", "/messages/contact"),
+        "poll": ("POST", "/messages/poll"),
         "buttons": ("POST", "/messages/interactive"),
         "list": ("POST", "/messages/interactive"),
     }
@@ -153,6 +172,16 @@ def test_each_kind_goes_out_in_whapis_words() -> None:
     assert contents["document"] == {"media": "m", "caption": "Su cuenta", "filename": "c.pdf"}
     assert contents["bare image"] == {"media": "m"}
     assert contents["location"] == {"latitude": 4.711, "longitude": -74.0721, "name": "Hotel Sol"}
+    assert contents["poll"] == {
+        "title": "¿Qué día?",
+        "options": ["Sábado", "Domingo"],
+        "count": 1,
+    }
+    assert contents["contact"] == {
+        "name": "Pedro, guía",
+        "vcard": "BEGIN:VCARD\nVERSION:3.0\nN:;Pedro\\, guía;;;\nFN:Pedro\\, guía\n"
+        "TEL;type=CELL;waid=573007654321:+573007654321\nEMAIL:pedro@example.com\nEND:VCARD",
+    }
     assert contents["buttons"] == {
         "type": "button",
         "body": {"text": "¿Confirma?"},
@@ -186,9 +215,24 @@ def test_a_reaction_goes_to_its_message_and_mentions_go_along() -> None:
         send_call(CHAT, Outgoing(kind="carrier pigeon"))
 
 
+def test_a_card_of_ours_is_read_as_it_was_meant() -> None:
+    part = contact_part("Ana; Sol\\y", "573007654321", organisation="Hotel, S.A.")
+    card = read_card(part.payload["vcard"])
+    assert (card.name, card.numbers) == ("Ana; Sol\\y", ("+573007654321",))
+    assert card.organisation == "Hotel, S.A."
+
+
+def test_a_poll_may_let_several_options_be_chosen() -> None:
+    part = poll_part("¿Qué día?", ["Sábado", "Domingo"], several=True)
+    call = send_call(CHAT, Outgoing(kind="poll", body=part.body, payload=part.payload))
+    assert call.content["count"] == 0
+
+
 def test_the_thread_says_what_was_sent() -> None:
     lines = {n: shown_line(p.kind, p.body, p.payload) for n, p in PARTS.items()}
     assert lines["buttons"] == ("[Sent to the customer by the tool: ¿Confirma? — buttons: Sí, No]")
     assert "Hotel Sol" in lines["location"]
     assert "Doble" in lines["list"]
+    assert "Pedro, guía: +573007654321" in lines["contact"]
+    assert "¿Qué día? — poll: Sábado, Domingo" in lines["poll"]
     assert lines["bare image"] == "[Sent to the customer by the tool: image]"

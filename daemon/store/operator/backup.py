@@ -4,11 +4,14 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.errors import StoreDamaged, StoreError
+
+_WITH_FILE = "json_extract(payload, '$.file') IS NOT NULL"
+_OPEN = "state IN ('pending', 'sending', 'unknown')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +22,19 @@ class Backup:
     """Bytes of the copied database."""
     files: int
     """Large events that lie in files beside the store."""
-    media: int = 0
+    media: int
     """Files that people have sent, which lie beside the store and are not copied."""
-    missing: int = 0
-    """Of these, those that could not be copied because they are gone."""
+    sent: int
+    """Voice notes and files of the outbox that are still to be sent, which lie there too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What was copied of the files of one folder."""
+
+    copied: int
+    missing: int
+    """Those that could not be copied because they are gone."""
 
 
 def back_up(connection: sqlite3.Connection, target: Path) -> Backup:
@@ -36,18 +48,21 @@ def back_up(connection: sqlite3.Connection, target: Path) -> Backup:
     try:
         with _cleared(draft):
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            files, media = _copy(connection, draft)
+            files, media, sent = _copy(connection, draft)
             _sync(draft)
             size = draft.stat().st_size
             draft.replace(target)
             _sync(target.parent)
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror}") from error
-    return Backup(size=size, files=files, media=media)
+    return Backup(size=size, files=files, media=media, sent=sent)
 
 
-def _copy(connection: sqlite3.Connection, draft: Path) -> tuple[int, int]:
-    """Fill the draft and check it; gives how many large events and sent files it refers to."""
+def _copy(connection: sqlite3.Connection, draft: Path) -> tuple[int, int, int]:
+    """Fill the draft and check it; gives how many files it refers to.
+
+    Large events, files that people have sent, and files that are still to be sent.
+    """
     with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as copy:
         connection.backup(copy)
         # Without a log beside it the copy is complete in itself.
@@ -56,7 +71,8 @@ def _copy(connection: sqlite3.Connection, draft: Path) -> tuple[int, int]:
         if faults != ["ok"]:
             raise StoreDamaged(f"the copy is not sound: {'; '.join(map(str, faults))}")
         media = copy.execute("SELECT COUNT(DISTINCT file) FROM media WHERE file != ''").fetchone()
-        return len(event_files(copy)), int(media[0])
+        waiting = sent_files(copy, where=f"{_WITH_FILE} AND {_OPEN}")
+        return len(event_files(copy)), int(media[0]), len(waiting)
 
 
 def event_files(connection: sqlite3.Connection) -> list[str]:
@@ -67,17 +83,40 @@ def event_files(connection: sqlite3.Connection) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def back_up_files(target: Path, source: Path) -> Backup:
+def sent_files(connection: sqlite3.Connection, *, where: str = _WITH_FILE) -> list[str]:
+    """The names of the files that messages of ours have; ``where``: constants of this module."""
+    rows = connection.execute(
+        "SELECT DISTINCT json_extract(payload, '$.file') AS name FROM outbox"  # noqa: S608 - constants
+        f" WHERE {where} ORDER BY name"
+    )
+    return [str(row[0]) for row in rows]
+
+
+def back_up_events(target: Path, source: Path) -> Files:
     """Copy the large events that the copied store ``target`` refers to into ``target.events``.
 
     ``source`` is the folder they lie in. A folder of that name is replaced. Files that retention
     has deleted meanwhile are counted as missing. Raises StoreError if it cannot be written.
     """
-    folder = target.with_name(f"{target.name}.events")
-    draft = target.with_name(f".{target.name}.events.{os.urandom(4).hex()}")
     with contextlib.closing(sqlite3.connect(target)) as copy:
         names = event_files(copy)
-    missing = 0
+    return _copy_files(target.with_name(f"{target.name}.events"), source, names, needed=set(names))
+
+
+def back_up_sent(target: Path, source: Path) -> Files:
+    """Copy the voice notes and files of the outbox likewise, into ``target.audio``.
+
+    Those of messages that were sent may be gone; only what is still to be sent can be missing.
+    """
+    with contextlib.closing(sqlite3.connect(target)) as copy:
+        names = sent_files(copy)
+        needed = set(sent_files(copy, where=f"{_WITH_FILE} AND {_OPEN}"))
+    return _copy_files(target.with_name(f"{target.name}.audio"), source, names, needed=needed)
+
+
+def _copy_files(folder: Path, source: Path, names: Sequence[str], *, needed: set[str]) -> Files:
+    draft = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}")
+    copied = missing = 0
     try:
         with _cleared(draft):
             draft.mkdir(mode=0o700)
@@ -85,10 +124,11 @@ def back_up_files(target: Path, source: Path) -> Backup:
                 try:
                     shutil.copyfile(source / name, draft / name)
                 except FileNotFoundError:
-                    missing += 1
+                    missing += name in needed
                     continue
                 (draft / name).chmod(0o600)
                 _sync(draft / name)
+                copied += 1
             _sync(draft)
             if folder.exists():
                 shutil.rmtree(folder)
@@ -96,7 +136,7 @@ def back_up_files(target: Path, source: Path) -> Backup:
             _sync(folder.parent)
     except OSError as error:
         raise StoreError(f"cannot write {folder}: {error.strerror}") from error
-    return Backup(size=target.stat().st_size, files=len(names) - missing, missing=missing)
+    return Files(copied=copied, missing=missing)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,8 @@ from daemon.store.operator.door import write_audit
 from daemon.store.operator.group_words import erase_group_words
 from daemon.store.operator.log_lines import erase_log_lines
 from daemon.store.operator.person import Person, person_of
-from daemon.store.operator.raw_events import drop_events, find_events
+from daemon.store.operator.raw_events import drop_events, events_of, find_events
+from daemon.store.operator.references import erase_references
 from daemon.store.operator.sent_files import erase_sent_files
 
 REASON = "forgotten"
@@ -34,7 +35,6 @@ CHECKPOINT_TRIES = 5
 """Each waits as long as the connection's busy timeout for readers of the daemon."""
 
 _json = msgspec.json.Encoder()
-_read_message = msgspec.json.Decoder(Message)
 
 _FREE_TEXT = {
     "messages": ("message", "earlier", "reason"),
@@ -141,12 +141,14 @@ def forget(
         person = person_of(connection, names)
         later = find_events(connection, person, folder, after=seen.last)
         _define_functions(connection, person, done.name)
+        dropped = {*seen.ids, *later.ids}
         drop_events(connection, [seen, later], folder)
-        done.events = len(seen.ids) + len(later.ids)
         done.files = _erase_files(connection, person, folder.parent / MEDIA_FOLDER)
         erase_log_lines(connection, person)
-        erase_group_words(connection, person)
-        erase_sent_files(connection, person.names, folder.parent)
+        erase_sent_files(connection, person, folder.parent)
+        echoes = erase_group_words(connection, person, name=done.name, now=now)
+        drop_events(connection, [events_of(connection, echoes)], folder)
+        done.events = len(dropped.union(echoes))
         _erase_messages(connection, person, done, now)
         _erase_rows(connection, person, done, now)
         _take_out_number(connection, person, done)
@@ -175,18 +177,19 @@ def _erase_messages(
     connection: sqlite3.Connection, person: Person, done: Forgotten, now: float
 ) -> None:
     """Empty the person's messages, also those in groups; they get ids that nobody knows."""
-    parameters = {"names": json.dumps(person.names), "authors": json.dumps(person.authors)}
     rows = connection.execute(
         "SELECT seq, channel, id, chat, kind, from_me, state FROM messages"
         " WHERE chat IN (SELECT value FROM json_each(:names))"
         " OR json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))"
-        # The echo of what the agents were told about the person.
-        " OR id IN (SELECT message_id FROM outbox JOIN escalations ON outbox_id = outbox.id"
-        " JOIN turns ON turns.id = escalations.turn_id WHERE message_id != ''"
-        " AND turns.chat IN (SELECT value FROM json_each(:names)))",
-        parameters,
+        # The echoes of answers in groups, and of what the agents were told about the person.
+        " OR id IN (SELECT value FROM json_each(:sent))",
+        {
+            "names": json.dumps(person.names),
+            "authors": json.dumps(person.authors),
+            "sent": json.dumps(sorted(person.sent_ids)),
+        },
     ).fetchall()
-    _unquote(connection, person)
+    erase_references(connection, person)
     for row in rows:
         chat = _new_name(person, row["chat"], done) if row["chat"] in person.names else row["chat"]
         new_id = f"{done.name}-{row['seq']}"
@@ -214,21 +217,6 @@ def _erase_messages(
         )
     _forget_ids(connection, person, done, now)
     done.messages = len(rows)
-
-
-def _unquote(connection: sqlite3.Connection, person: Person) -> None:
-    """Take the person's words out of what others have quoted."""
-    rows = connection.execute(
-        "SELECT seq, message FROM messages WHERE json_extract(message, '$.quote.id')"
-        " IN (SELECT value FROM json_each(?)) OR json_extract(message, '$.quote.author')"
-        " IN (SELECT value FROM json_each(?))",
-        (json.dumps(sorted(person.message_ids)), json.dumps(person.authors)),
-    ).fetchall()
-    for seq, text in rows:
-        bare = msgspec.structs.replace(_read_message.decode(text), quote=None)
-        connection.execute(
-            "UPDATE messages SET message = ? WHERE seq = ?", (_json.encode(bare).decode(), seq)
-        )
 
 
 def _forget_ids(

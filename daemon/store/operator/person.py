@@ -19,8 +19,12 @@ class Person:
     names: tuple[str, ...]
     authors: tuple[str, ...]
     message_ids: frozenset[str]
+    sent_ids: frozenset[str]
+    """Of these, what we have sent to the person, in groups too."""
+    group_turns: tuple[int, ...]
+    """The turns of groups in which the person has spoken."""
     event_ids: frozenset[int]
-    """The webhook calls that brought the person's messages."""
+    """The webhook calls that brought the person's messages, and the echoes of what we sent."""
     needles: tuple[str, ...]
     """One of these is in every text that `pattern` finds: for a quick look at many texts."""
     pattern: re.Pattern[str]
@@ -53,11 +57,17 @@ def person_of(connection: sqlite3.Connection, names: Sequence[str]) -> Person:
         " OR json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))",
         parameters,
     ).fetchall()
-    sends = connection.execute(
-        "SELECT message_id FROM outbox WHERE message_id != ''"
-        " AND chat IN (SELECT value FROM json_each(:names))",
+    turns = connection.execute(
+        "SELECT DISTINCT turn_id FROM messages WHERE turn_id IS NOT NULL AND chat GLOB '*@g.us'"
+        " AND json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))",
         parameters,
-    )
+    ).fetchall()
+    group_turns = tuple(sorted(int(row[0]) for row in turns))
+    sent_ids = _sent_ids(connection, names, group_turns)
+    echoes = connection.execute(
+        "SELECT event_id FROM messages WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(sent_ids)),),
+    ).fetchall()
     numbers = {name.partition("@")[0] for name in names}
     numbers = {n for n in numbers if n.isdecimal() and len(n) >= SHORTEST_NUMBER}
     needles = numbers | {name for name in names if name.partition("@")[0] not in numbers}
@@ -66,9 +76,27 @@ def person_of(connection: sqlite3.Connection, names: Sequence[str]) -> Person:
     return Person(
         names=tuple(names),
         authors=tuple(authors),
-        message_ids=frozenset(str(row[0]) for row in (*messages, *sends)),
-        event_ids=frozenset(int(row[1]) for row in messages),
+        message_ids=frozenset(str(row[0]) for row in messages) | sent_ids,
+        sent_ids=sent_ids,
+        group_turns=group_turns,
+        event_ids=frozenset(int(row[-1]) for row in (*messages, *echoes)),
         needles=tuple(sorted(needles)),
         pattern=re.compile(pattern),
         raw_pattern=re.compile(pattern.encode()),
     )
+
+
+def _sent_ids(
+    connection: sqlite3.Connection, names: Sequence[str], group_turns: Sequence[int]
+) -> frozenset[str]:
+    """WhatsApp's ids of what went to the person, and to the agents about them."""
+    rows = connection.execute(
+        "SELECT message_id FROM outbox WHERE message_id != '' AND ("
+        " chat IN (SELECT value FROM json_each(:names))"
+        " OR turn_id IN (SELECT value FROM json_each(:turns))"
+        " OR id IN (SELECT outbox_id FROM escalations JOIN turns ON turns.id = escalations.turn_id"
+        " WHERE turns.id IN (SELECT value FROM json_each(:turns))"
+        " OR turns.chat IN (SELECT value FROM json_each(:names))))",
+        {"names": json.dumps(list(names)), "turns": json.dumps(list(group_turns))},
+    )
+    return frozenset(str(row[0]) for row in rows)

@@ -1,5 +1,6 @@
 """Finding one person in the raw bodies of webhook calls, and letting go of those."""
 
+import json
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -53,6 +54,16 @@ def find_events(
             if file:
                 found.files.add(file)
     return found
+
+
+def events_of(connection: sqlite3.Connection, ids: Sequence[int]) -> Found:
+    """Certain raw events, and the files in which they lie."""
+    rows = connection.execute(
+        "SELECT body_file FROM events WHERE body_file != ''"
+        " AND id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(ids)),),
+    )
+    return Found(ids=list(ids), files={str(row[0]) for row in rows})
 
 
 def drop_events(connection: sqlite3.Connection, found: Sequence[Found], folder: Path) -> None:

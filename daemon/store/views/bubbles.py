@@ -187,6 +187,10 @@ def _said(kind: str, body: str, payload: dict[str, Any]) -> JsonObject:
         return {"type": "media", "medium": kind, "caption": body, "file_name": name}
     if kind == "location":
         return {"type": "location", **payload}
+    if kind == "contact":
+        return {"type": "contacts", "cards": [payload]}
+    if kind == "poll":
+        return {"type": "poll", "title": body, "options": payload.get("options", ())}
     if kind == "buttons":
         titles = [button.get("title", "") for button in payload.get("buttons", ())]
         return {"type": "buttons", "body": body, "titles": titles}

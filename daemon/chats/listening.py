@@ -1,0 +1,95 @@
+"""Having recordings heard: as far as their format, their length and the day's budget allow it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from daemon.assistant.speech import spoken_seconds
+from daemon.budget import heard_use
+from daemon.chats.purse import Purse
+from daemon.errors import AssistantError, MediaRefused, ModelTemporary
+from daemon.model import ChatKey
+from daemon.observe.metrics import Metrics
+from daemon.reading_media import DEAF, STRANGE, UNPAID
+
+THIN_SOUND = 2000
+"""Bytes a second of a voice note of WhatsApp (Opus at 16 kbit/s); other sound has more."""
+
+
+class Hear(Protocol):
+    """What hears a recording; see `daemon.assistant.transcription.Transcriber`."""
+
+    def hears(self, mime: str) -> bool:
+        """Whether it hears sound of a type at all."""
+
+    async def hear(self, sound: bytes, mime: str) -> str:
+        """Raises ModelTemporary or ModelRejected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A sound that somebody has sent."""
+
+    key: ChatKey
+    """Whose budget pays for it."""
+    path: Path
+    mime: str
+    """What its bytes are."""
+    seconds: float
+    """As its message says; 0 if it does not."""
+
+
+class Listener:
+    """Turns recordings into words. Any number of tasks may use it at once."""
+
+    def __init__(self, hear: Hear | None, purse: Purse, metrics: Metrics) -> None:
+        """``hear``: None if no model is set that hears."""
+        self._hear = hear
+        self._purse = purse
+        self._metrics = metrics
+
+    async def words_of(self, recording: Recording, *, longest_seconds: float) -> str:
+        """The words in a recording, paid for by its length.
+
+        Raises MediaRefused if it is not to be heard, ModelTemporary or ModelRejected if that
+        failed, StoreError.
+        """
+        if self._hear is None:
+            raise MediaRefused(DEAF)
+        if not self._hear.hears(recording.mime):
+            raise MediaRefused(f"{STRANGE}: {recording.mime}")
+        try:
+            sound = await trio.to_thread.run_sync(recording.path.read_bytes)
+        except OSError as error:
+            raise MediaRefused(f"its file cannot be read: {error.strerror}") from error
+        seconds = max(spoken_seconds(sound), recording.seconds)
+        if seconds > longest_seconds:
+            raise MediaRefused("it is too long to be heard")
+        cost = heard_use(seconds or len(sound) / THIN_SOUND, self._purse.budget.hearing)
+        payment = await self._purse.pay(recording.key, cost)
+        if payment is None:
+            raise MediaRefused(UNPAID)
+        try:
+            words = await self._ask(self._hear, sound, recording.mime)
+        except AssistantError:
+            await payment.give_back()
+            raise
+        await payment.settle(cost)
+        return words
+
+    async def _ask(self, hear: Hear, sound: bytes, mime: str) -> str:
+        outcome = "cancelled"
+        try:
+            words = await hear.hear(sound, mime)
+            outcome = "ok"
+        except ModelTemporary:
+            outcome = "temporary"
+            raise
+        except AssistantError:
+            outcome = "rejected"
+            raise
+        finally:
+            self._metrics.count_upstream("model", "transcription", outcome)
+        return words

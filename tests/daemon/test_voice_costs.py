@@ -1,0 +1,126 @@
+"""What hearing and speaking cost: charged to a day, bounded by its budget."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.rows import read_rows
+from support.scenes import found, open_scene, outcomes, told
+from support.stage import LAURA, Stage
+
+from daemon.assistant.speech import spoken_seconds
+from daemon.sandbox import model_audio, samples
+from daemon.sandbox.asgi import json_answer
+from daemon.sandbox.model_script import say
+
+HEARS = {"transcription_model": "oído"}
+SPEAKS = {"speech_model": "voz", "speech_format": "ogg"}
+SECONDS = spoken_seconds(samples.first_of("voice").data)
+MINUTE = 60.0
+"""A price at which a second costs one."""
+FIT = "Con mucho gusto la esperamos el viernes."
+HEARD = "Quiero dos noches"
+
+
+def priced(**limits: Any) -> dict[str, Any]:
+    """A budget in which only sound costs something."""
+    return {"prices": {"oído": {"minute": MINUTE}, "voz": {"characters": 1_000_000.0}}, **limits}
+
+
+def cost(stage: Stage) -> list[float]:
+    """What the day has cost the chat and in all."""
+    rows = read_rows(stage.settings.data_dir, "SELECT micros FROM usage_days ORDER BY chat DESC")
+    return [micros / 1_000_000 for (micros,) in rows]
+
+
+def asked(stage: Stage, what: str) -> int:
+    """How often a model for sound was asked."""
+    return sum(path.endswith(f"/audio/{what}") for _, path in stage.model.hits)
+
+
+async def test_hearing_costs_what_the_recording_lasts(tmp_path: Path) -> None:
+    """By its own length, whatever its message says."""
+    async with open_scene(tmp_path, voice=HEARS, budget=priced()) as stage:
+        stage.model.transcript = HEARD
+        await stage.gateway.person(LAURA).send_voice()
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert told(stage)[-1] == f"[voice note] {HEARD}"
+        assert SECONDS > 0
+        assert cost(stage) == [SECONDS, SECONDS]
+        assert f"recado_cost_total {float(SECONDS)}" in (await stage.get("/metrics")).text
+
+
+@pytest.mark.parametrize("limit", ["contact_cost", "total_cost"])
+async def test_what_the_budget_does_not_pay_for_is_not_heard(tmp_path: Path, limit: str) -> None:
+    """The model is told as where nobody hears, the operator why."""
+    budget = priced(**{limit: SECONDS + 0.5})
+    async with open_scene(tmp_path, voice=HEARS, budget=budget) as stage:
+        laura = stage.gateway.person(LAURA)
+        await laura.send_voice()
+        await found(lambda: outcomes(stage) == ["answered"])
+        await laura.send_voice()
+        await found(lambda: outcomes(stage) == ["answered"] * 2)
+        assert told(stage)[-1].endswith("what is spoken cannot be heard here]")
+        assert asked(stage, "transcriptions") == 1
+        assert cost(stage) == [SECONDS, SECONDS]
+        (line,) = stage.events("voice error")
+        assert "budget" in line["error"]
+
+
+async def test_a_recording_that_could_not_be_heard_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = json_answer({"error": {"message": "no"}}, 400)
+    monkeypatch.setattr(model_audio, "transcription_answer", lambda *_: refused)
+    async with open_scene(tmp_path, voice=HEARS, budget=priced()) as stage:
+        await stage.gateway.person(LAURA).send_voice()
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert asked(stage, "transcriptions") == 1
+        assert cost(stage) == [0, 0]
+
+
+async def test_speech_costs_what_is_said(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, voice=SPEAKS, budget=priced()) as stage:
+        stage.model.script(say(FIT))
+        await stage.gateway.person(LAURA).send_voice()
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert [sent.kind for sent in stage.gateway.sent(LAURA)] == ["voice"]
+        assert cost(stage) == [len(FIT), len(FIT)]
+
+
+async def test_speech_priced_by_the_minute_costs_what_it_came_to(tmp_path: Path) -> None:
+    """It is taken to last longer before it is made."""
+    prices = {"voz": {"minute": MINUTE}}
+    async with open_scene(tmp_path, voice=SPEAKS, budget={"prices": prices}) as stage:
+        stage.model.script(say(FIT))
+        await stage.gateway.person(LAURA).send_voice()
+        (sent,) = await stage.gateway.wait_sent(LAURA)
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert cost(stage) == [sent.request["seconds"]] * 2
+        assert sent.request["seconds"] > 0
+
+
+async def test_what_the_budget_does_not_pay_for_is_written(tmp_path: Path) -> None:
+    budget = priced(total_cost=len(FIT) - 1)
+    async with open_scene(tmp_path, voice=SPEAKS, budget=budget) as stage:
+        stage.model.script(say(FIT))
+        await stage.gateway.person(LAURA).send_voice()
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert stage.said() == [FIT]
+        assert asked(stage, "speech") == 0
+        assert cost(stage) == [0, 0]
+        metrics = (await stage.get("/metrics")).text
+        assert 'recado_voice_replies_total{result="unpaid"} 1.0' in metrics
+
+
+async def test_speech_that_was_not_made_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = json_answer({"error": {"message": "no"}}, 400)
+    monkeypatch.setattr(model_audio, "speech_answer", lambda *_: refused)
+    async with open_scene(tmp_path, voice=SPEAKS, budget=priced()) as stage:
+        stage.model.script(say(FIT))
+        await stage.gateway.person(LAURA).send_voice()
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert stage.said() == [FIT]
+        assert (asked(stage, "speech"), cost(stage)) == (1, [0, 0])

@@ -1,0 +1,45 @@
+"""What `recado check` says of settings that work, but perhaps not as they are meant."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from daemon.checks import offline_findings
+
+BASE = {
+    "WHAPI_TOKEN": "an-invented-token",
+    "OPENAI_API_KEY": "an-invented-key",
+    "RECADO_ASSISTANT__MODEL": "m",
+    "RECADO_VOICE__TRANSCRIPTION_MODEL": "hears",
+    "RECADO_VOICE__SPEECH_MODEL": "speaks",
+}
+
+
+def warned(folder: Path, prices: dict[str, dict[str, float]], **more: str) -> list[str]:
+    """The warnings about prices, by the model's name."""
+    environ = {**BASE, "RECADO_BUDGET__PRICES": json.dumps(prices), **more}
+    found = offline_findings(None, environ=environ, cwd=folder)
+    assert not [finding for finding in found if finding.level == "error"]
+    texts = [finding.text for finding in found if finding.level == "warning"]
+    return [text.split()[1] for text in texts if text.startswith("budget.prices: ")]
+
+
+@pytest.mark.parametrize(
+    ("prices", "expected"),
+    [
+        ({}, ["hears", "speaks"]),
+        ({"hears": {"minute": 0.006}, "speaks": {"characters": 15.0}}, []),
+        ({"hears": {"characters": 15.0}, "speaks": {"minute": 0.015}}, ["hears"]),
+        ({"hears": {"minute": 0}, "speaks": {"minute": 0}}, []),
+    ],
+)
+def test_a_limit_of_costs_wants_prices_of_the_voice_models(
+    tmp_path: Path, prices: dict[str, dict[str, float]], expected: list[str]
+) -> None:
+    prices = {"m": {"input": 1.0}, **prices}
+    assert warned(tmp_path, prices, RECADO_BUDGET__TOTAL_COST="5") == expected
+
+
+def test_without_a_limit_prices_are_nobodys_business(tmp_path: Path) -> None:
+    assert warned(tmp_path, {}) == []
