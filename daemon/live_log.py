@@ -116,7 +116,10 @@ class LiveLog:
 
         def tap(record: LogRecord) -> None:
             self._records.append(record)
-            _wake(token, self._rouse)
+            if _runs_here(token):
+                self._come.set()
+            else:
+                _wake(token, self._rouse)
 
         with self._log.tapped(tap, DASHBOARD):
             async with trio.open_nursery() as nursery:
@@ -195,6 +198,17 @@ class LiveLog:
 
     def _rouse(self) -> None:
         self._come.set()
+
+
+def _runs_here(token: trio.lowlevel.TrioToken) -> bool:
+    """True in the thread of that loop, where an event may be set at once: nobody has to be woken.
+
+    Waking it through its queue costs a write to a socket and a reading of it, for each line.
+    """
+    try:
+        return trio.lowlevel.current_trio_token() is token
+    except RuntimeError:
+        return False
 
 
 def _wake(token: trio.lowlevel.TrioToken, rouse: Callable[[], None]) -> None:

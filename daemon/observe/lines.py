@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -51,9 +52,9 @@ def human_line(record: LogRecord, *, color: bool, symbols: bool) -> str:
 
 def json_line(record: LogRecord, chat_hash: str) -> bytes:
     """Write the event as one JSON object, its time in UTC; ``chat_hash`` empty if there is none."""
-    stamp = record.at.astimezone(UTC).isoformat(timespec="milliseconds")
+    at = record.at
     event: dict[str, object] = {
-        "timestamp": f"{stamp[:-6]}Z",
+        "timestamp": f"{_utc_second(int(at.timestamp()))}.{at.microsecond // 1000:03}Z",
         "level": record.level,
         "event": record.event,
     }
@@ -65,6 +66,12 @@ def json_line(record: LogRecord, chat_hash: str) -> bytes:
     except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
         # Lone surrogates and integers of more than 64 bits, which msgspec does not write.
         return json.dumps(event).encode()
+
+
+@lru_cache(2)
+def _utc_second(seconds: int) -> str:
+    """Write a Unix time; many lines are of the same second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
 
 
 def _field(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import select
+import stat
 import threading
 from typing import TextIO
 
@@ -25,8 +26,10 @@ class LineSink:
         """The stream's file descriptor; None for a stream in memory."""
         self._mutex = threading.Lock()
         self._poll = select.poll()
+        self._is_file = False
         if self.descriptor is not None:
             self._poll.register(self.descriptor, select.POLLOUT)
+            self._is_file = stat.S_ISREG(os.fstat(self.descriptor).st_mode)
         self._cut = False
         self.lost = 0
         """Lines lost since the last one that was written."""
@@ -59,8 +62,8 @@ class LineSink:
         return True
 
     def _is_ready(self) -> bool:
-        # After a loss nobody waits again until there is room.
-        return bool(self._poll.poll(0 if self.lost else PATIENCE_MS))
+        # A file is always ready (poll(2)). After a loss nobody waits again until there is room.
+        return self._is_file or bool(self._poll.poll(0 if self.lost else PATIENCE_MS))
 
 
 def _descriptor_of(stream: TextIO) -> int | None:
