@@ -105,12 +105,14 @@ class Intake:
 
         Comes before the 200, so that a call that is not noted is told of again.
         """
-        needs, policy = self._needs, self._needs.rules.policy
         told = [
             Call(id=message.id, key=message.key, status="missed", at=message.sent_at)
             for message in webhook.messages
             if message.kind == "call" and not message.from_me
         ]
+        if not told and not webhook.calls:
+            return
+        needs, policy = self._needs, self._needs.rules.policy
         calls = [
             call
             for call in (*webhook.calls, *told)

@@ -8,8 +8,9 @@ stop can hang (both measured with 0.18).
 import logging
 import socket
 import sys
+import time
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import cast
 
 import trio
@@ -92,12 +93,27 @@ def _inherited(descriptor: int) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
 
 
+class _Config(Config):
+    """hypercorn's settings, with what every answer says made once a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made = lru_cache(1)(self._make)
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """Give the headers of all answers: the date, which changes with the second."""
+        return list(self._made(protocol, int(time.time())))
+
+    def _make(self, protocol: str, _second: int) -> list[tuple[bytes, bytes]]:
+        return super().response_headers(protocol)
+
+
 def _config(limits: Limits) -> Config:
     """Return hypercorn's settings: its protocol reads them, the rest of them has no effect here.
 
     The access log stays off: it would copy all headers and the whole environment a request.
     """
-    config = Config()
+    config = _Config()
     config.accesslog = None
     config.errorlog = logging.getLogger("daemon.web.hypercorn")
     config.include_server_header = False
