@@ -128,7 +128,8 @@ class Intake:
 
     def _report(self, webhook: Webhook, accepted: Accepted) -> None:
         metrics, log = self._needs.metrics, self._needs.log
-        metrics.duplicates.inc(accepted.duplicates)
+        if accepted.duplicates:
+            metrics.duplicates.inc(accepted.duplicates)
         report_fates(accepted.fates, metrics, log)
         for message in webhook.messages:
             if not message.from_me:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import floor
 
 import msgspec
 
@@ -22,6 +23,12 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\
 _PLAIN = re.compile(r"[^\s\"'=\\]+")
 
 _encode = msgspec.json.Encoder().encode
+
+
+@lru_cache(2)
+def utc_second(seconds: int) -> str:
+    """Write a Unix time as ``2026-01-31T12:00:00``; much is said within one second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
 
 
 def one_line(text: str) -> str:
@@ -54,7 +61,7 @@ def json_line(record: LogRecord, chat_hash: str) -> bytes:
     """Write the event as one JSON object, its time in UTC; ``chat_hash`` empty if there is none."""
     at = record.at
     event: dict[str, object] = {
-        "timestamp": f"{_utc_second(int(at.timestamp()))}.{at.microsecond // 1000:03}Z",
+        "timestamp": f"{utc_second(floor(at.timestamp()))}.{at.microsecond // 1000:03}Z",
         "level": record.level,
         "event": record.event,
     }
@@ -66,12 +73,6 @@ def json_line(record: LogRecord, chat_hash: str) -> bytes:
     except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
         # Lone surrogates and integers of more than 64 bits, which msgspec does not write.
         return json.dumps(event).encode()
-
-
-@lru_cache(2)
-def _utc_second(seconds: int) -> str:
-    """Write a Unix time; many lines are of the same second."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
 
 
 def _field(value: object) -> str:
