@@ -26,10 +26,9 @@ class LineSink:
         """The stream's file descriptor; None for a stream in memory."""
         self._mutex = threading.Lock()
         self._poll = select.poll()
-        self._is_file = False
+        self._is_file = self.descriptor is not None and _is_file(self.descriptor)
         if self.descriptor is not None:
             self._poll.register(self.descriptor, select.POLLOUT)
-            self._is_file = stat.S_ISREG(os.fstat(self.descriptor).st_mode)
         self._cut = False
         self.lost = 0
         """Lines lost since the last one that was written."""
@@ -73,3 +72,10 @@ def _descriptor_of(stream: TextIO) -> int | None:
     except (OSError, ValueError):  # a stream in memory
         return None
     return descriptor
+
+
+def _is_file(descriptor: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:  # closed already
+        return False
