@@ -1,7 +1,12 @@
-"""What the store's verbs take and give back: the rows of the ledger as plain values."""
+"""What the store's verbs take and give back: the rows of the ledger as plain values.
+
+Those that each webhook call makes are structs, since a frozen dataclass takes ten times as long.
+"""
 
 from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from daemon.model import ChatKey, JsonObject, Message, ModelResponse
 
@@ -11,8 +16,7 @@ Outcome = Literal["answered", "ignored", "handed_off", "expired", "dead"]
 """How a turn and its messages can end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """Something new for a chat's task to look at."""
 
     key: ChatKey
@@ -40,8 +44,7 @@ class SendFate:
     """True if it has failed and waits to be said once more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """What became of one webhook call; all of it is durable."""
 
     event_id: int
@@ -61,8 +64,7 @@ NOT_ADDRESSED = "not addressed to us"
 """Why what a group says among itself is not answered; the model is told of it all the same."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, kw_only=True):
     """A new message together with what the store knows of its surroundings."""
 
     message: Message

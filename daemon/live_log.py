@@ -7,7 +7,6 @@ cursor stays true over restarts.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 
 import trio
 
@@ -28,6 +27,8 @@ MOST_WAITING = 1_000
 
 MOST_NAMES = 10_000
 """Chats whose public name is remembered."""
+
+_Named = tuple[ChatKey | None, str]
 
 
 class Feed:
@@ -116,7 +117,10 @@ class LiveLog:
 
         def tap(record: LogRecord) -> None:
             self._records.append(record)
-            _wake(token, self._rouse)
+            if _runs_here(token):
+                self._come.set()
+            else:
+                _wake(token, self._rouse)
 
         with self._log.tapped(tap, DASHBOARD):
             async with trio.open_nursery() as nursery:
@@ -128,7 +132,8 @@ class LiveLog:
         while True:
             self._come = trio.Event()
             while self._records:
-                line = await self._line(self._records.popleft())
+                record = self._records.popleft()
+                line = self._line(record, await self._name(record.chat))
                 self._pending.append(line)
                 self._writable.set()
                 for feed in self._feeds:
@@ -160,41 +165,56 @@ class LiveLog:
         while self._pending and self._pending[0].id <= lines[-1].id:
             self._pending.popleft()
 
-    async def _line(self, record: LogRecord) -> LogLine:
+    def _line(self, record: LogRecord, named: _Named) -> LogLine:
         """Number a record; only here."""
         number, self._next = self._next, self._next + 1
-        line = LogLine(
+        key, ref = named
+        return LogLine(
             id=number,
             at=record.at.timestamp(),
             kind=record.kind.name,
             level=record.level,
+            key=key,
+            ref=ref,
             turn=record.turn,
             symbol=record.symbol,
             line=record.line,
         )
-        if record.chat is None:
-            return line
-        known = await self._name(record.chat.chat)
-        # A line of somebody stays theirs, so that it is not stored for nobody to forget.
-        key, ref = known or (record.chat, "")
-        return replace(line, key=key, ref=ref)
 
-    async def _name(self, chat: str) -> tuple[ChatKey, str] | None:
-        """The key and public name of a chat; None if it is not known, or the store cannot tell."""
-        if known := self._names.get(chat):
+    async def _name(self, chat: ChatKey | None) -> _Named:
+        """The key and public name of a chat.
+
+        Where they are not known, or the store cannot tell, the key as it is: a line of somebody
+        stays theirs, so that it is not stored for nobody to forget.
+        """
+        if chat is None:
+            return None, ""
+        if known := self._names.get(chat.chat):
             return known
         try:
-            known = await self._store.chat_names(chat)
+            known = await self._store.chat_names(chat.chat)
         except StoreUnavailable:
-            return None
-        if known:
-            if len(self._names) >= MOST_NAMES:
-                self._names.clear()
-            self._names[chat] = known
+            return chat, ""
+        if not known:
+            return chat, ""
+        if len(self._names) >= MOST_NAMES:
+            self._names.clear()
+        self._names[chat.chat] = known
         return known
 
     def _rouse(self) -> None:
         self._come.set()
+
+
+def _runs_here(token: trio.lowlevel.TrioToken) -> bool:
+    """True in the thread of that loop, where an event may be set at once: nobody has to be woken.
+
+    Waking it through its queue costs a write to a socket and a reading of it, for each line.
+    """
+    try:
+        return trio.lowlevel.current_trio_token() is token
+    except RuntimeError:
+        return False
 
 
 def _wake(token: trio.lowlevel.TrioToken, rouse: Callable[[], None]) -> None:

@@ -45,6 +45,9 @@ class RunningDaemon:
         self._needs = needs
         self._store = needs.store
         self._metrics = needs.metrics
+        results = needs.metrics.webhooks
+        self._hook_results = {status: results.labels(was) for status, was in HOOK_RESULTS.items()}
+        self._hook_failed = results.labels("unavailable")
         self._engine = needs.engine
         self._channel = needs.channel
         self._channel_state = needs.channel_state
@@ -86,7 +89,7 @@ class RunningDaemon:
 
     def hook_answered(self, status: int, seconds: float) -> None:
         """A webhook call was answered, so long after its last byte."""
-        self._metrics.webhooks.labels(HOOK_RESULTS.get(status, "unavailable")).inc()
+        self._hook_results.get(status, self._hook_failed).inc()
         if status == 200:
             self._metrics.acknowledgement.observe(seconds)
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from daemon.model import ChatKey
 
 SECONDS_SHOWN = 24 * 3600
@@ -13,8 +15,7 @@ class FeedLost(Exception):
     """A reader of the live log was too slow; its last cursor finds what it has missed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the live log: words for people, numbers masked, and what it can be found by."""
 
     id: int

@@ -105,12 +105,14 @@ class Intake:
 
         Comes before the 200, so that a call that is not noted is told of again.
         """
-        needs, policy = self._needs, self._needs.rules.policy
         told = [
             Call(id=message.id, key=message.key, status="missed", at=message.sent_at)
             for message in webhook.messages
             if message.kind == "call" and not message.from_me
         ]
+        if not told and not webhook.calls:
+            return
+        needs, policy = self._needs, self._needs.rules.policy
         calls = [
             call
             for call in (*webhook.calls, *told)
@@ -126,7 +128,8 @@ class Intake:
 
     def _report(self, webhook: Webhook, accepted: Accepted) -> None:
         metrics, log = self._needs.metrics, self._needs.log
-        metrics.duplicates.inc(accepted.duplicates)
+        if accepted.duplicates:
+            metrics.duplicates.inc(accepted.duplicates)
         report_fates(accepted.fates, metrics, log)
         for message in webhook.messages:
             if not message.from_me:

@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import lru_cache
+from math import floor
 
 import msgspec
 
@@ -21,6 +23,12 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\
 _PLAIN = re.compile(r"[^\s\"'=\\]+")
 
 _encode = msgspec.json.Encoder().encode
+
+
+@lru_cache(2)
+def utc_second(seconds: int) -> str:
+    """Write a Unix time as ``2026-01-31T12:00:00``; much is said within one second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
 
 
 def one_line(text: str) -> str:
@@ -51,9 +59,9 @@ def human_line(record: LogRecord, *, color: bool, symbols: bool) -> str:
 
 def json_line(record: LogRecord, chat_hash: str) -> bytes:
     """Write the event as one JSON object, its time in UTC; ``chat_hash`` empty if there is none."""
-    stamp = record.at.astimezone(UTC).isoformat(timespec="milliseconds")
+    at = record.at
     event: dict[str, object] = {
-        "timestamp": f"{stamp[:-6]}Z",
+        "timestamp": f"{utc_second(floor(at.timestamp()))}.{at.microsecond // 1000:03}Z",
         "level": record.level,
         "event": record.event,
     }

@@ -59,6 +59,11 @@ class Noise:
         count.left_out += 1
         return False
 
+    @property
+    def counts(self) -> bool:
+        """True while there is a period that could end. May be asked in any thread."""
+        return bool(self._counts)
+
     def ended(self, now: float) -> list[Repeated]:
         """Close the periods that are over; gives what they left out."""
         forward, self._last = now >= self._last, now

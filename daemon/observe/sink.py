@@ -2,6 +2,7 @@
 
 import os
 import select
+import stat
 import threading
 from typing import TextIO
 
@@ -25,6 +26,7 @@ class LineSink:
         """The stream's file descriptor; None for a stream in memory."""
         self._mutex = threading.Lock()
         self._poll = select.poll()
+        self._is_file = self.descriptor is not None and _is_file(self.descriptor)
         if self.descriptor is not None:
             self._poll.register(self.descriptor, select.POLLOUT)
         self._cut = False
@@ -59,8 +61,8 @@ class LineSink:
         return True
 
     def _is_ready(self) -> bool:
-        # After a loss nobody waits again until there is room.
-        return bool(self._poll.poll(0 if self.lost else PATIENCE_MS))
+        # A file is always ready (poll(2)). After a loss nobody waits again until there is room.
+        return self._is_file or bool(self._poll.poll(0 if self.lost else PATIENCE_MS))
 
 
 def _descriptor_of(stream: TextIO) -> int | None:
@@ -70,3 +72,10 @@ def _descriptor_of(stream: TextIO) -> int | None:
     except (OSError, ValueError):  # a stream in memory
         return None
     return descriptor
+
+
+def _is_file(descriptor: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:  # closed already
+        return False

@@ -19,9 +19,6 @@ from daemon.observe.redaction import Redactor
 
 SEVERITY = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
-MAX_NAMES = 500
-"""Names of fields whose redacted form is remembered; they are few, and words of ours."""
-
 
 class LogWriter:
     """Takes the events of all loggers. May be called from any task or thread."""
@@ -46,7 +43,6 @@ class LogWriter:
         self._noise = Noise()
         self._noise_mutex = threading.Lock()
         self._taps: tuple[tuple[Collection[EventKind], Tap], ...] = ()
-        self._names: dict[str, str] = {}
         self.chat_hash: Callable[[ChatKey], str] = _unknown
 
     def set_level(self, level: str) -> None:
@@ -97,6 +93,8 @@ class LogWriter:
     # -- noise ---------------------------------------------------------------------------------
 
     def _ended(self, at: datetime) -> list[Repeated]:
+        if not self._noise.counts:
+            return []
         with self._noise_mutex:
             return self._noise.ended(at.timestamp())
 
@@ -133,8 +131,7 @@ class LogWriter:
         elif chat is not None:
             chat = ChatKey("", str(chat))
         self._complete(level, given)
-        name, value = self._name, self._redactor.value
-        fields = {name(key): value(inner) for key, inner in given.items()}
+        fields = self._redactor.fields(given)
         if kind.template(self._language):
             line = kind.line(self._language, fields)
         else:
@@ -163,14 +160,6 @@ class LogWriter:
                 fields["task"] = task
         if self._output.lost:
             fields["lost_lines"] = self._output.lost
-
-    def _name(self, name: str) -> str:
-        known = self._names.get(name)
-        if known is None:
-            known = self._redactor.text(name)
-            if len(self._names) < MAX_NAMES:
-                self._names[name] = known
-        return known
 
 
 def _task_name() -> str:

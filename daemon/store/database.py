@@ -6,7 +6,6 @@ durable acknowledgement cheap: on a disk with 50 fsyncs a second, thousands of w
 """
 
 import contextlib
-import queue
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Generic, Protocol, TypeGuard, TypeVar, cast
 import trio
 
 from daemon.errors import StoreDamaged, StoreError, StoreUnavailable
+from daemon.store.handing_over import HandOver
 from daemon.store.migrations import migrate
 from daemon.store.ownership import owned
 
@@ -84,11 +84,11 @@ class Database:
         self._closing = False
         self._clock = clock
         self._meter = meter
-        self._writes: queue.SimpleQueue[_Write[object] | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
         self._connection = _connect(path)
         self._readers = [_connect(path, read_only=True) for _ in range(READERS)]
         self._reader_limit = trio.CapacityLimiter(READERS)
+        self._writes: HandOver[_Write[object]] = HandOver()
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
 
@@ -162,7 +162,7 @@ class Database:
     async def close(self) -> None:
         """Finish the writes that wait, fold the log into the file, and close. Idempotent."""
         self._closing = True
-        self._writes.put(None)
+        self._writes.end()
         with trio.move_on_after(CLOSE_SECONDS, shield=True) as grace:
             await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
         if grace.cancelled_caught:
@@ -174,21 +174,8 @@ class Database:
 
     def _write_all(self) -> None:
         """Take whatever waits, commit it as one, until told to end."""
-        ending = False
-        while not ending:
-            batch: list[_Write[object]] = []
-            entry = self._writes.get()
-            while entry is not None:
-                batch.append(entry)
-                if len(batch) == MAX_BATCH:
-                    break
-                try:
-                    entry = self._writes.get_nowait()
-                except queue.Empty:
-                    break
-            ending = entry is None
-            if batch:
-                self._commit(batch)
+        while batch := self._writes.take(MAX_BATCH):
+            self._commit(batch)
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()

@@ -7,7 +7,6 @@ what was said before.
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -19,6 +18,8 @@ from daemon.store.database import Database
 from daemon.store.identity import LID, PERSON, canonical, shown_pair
 from daemon.store.rows import WAITING, read_message, stored_message
 
+_read_ids = msgspec.json.Decoder(list[str])
+
 LATELY_WRITTEN = 100
 """Messages of a group in which it is looked for several people."""
 
@@ -26,8 +27,7 @@ LIVE_SECONDS = 8 * 3600.0
 """WhatsApp shares a live location for at most so long."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judging:
+class Judging(msgspec.Struct, frozen=True, kw_only=True):
     """How the messages of a call are judged."""
 
     verdict: Callable[[Known], str]
@@ -188,17 +188,15 @@ def _as_chat(person: str) -> str:
 def _look(
     connection: sqlite3.Connection, message: Message, own_ids: frozenset[str], now: float
 ) -> Known:
-    sight = _at_sight(message)
-    others = {canonical(connection, message.key).chat, shown_pair(message)} - {""}
+    chat = message.key.chat
+    others = {canonical(connection, message.key).chat, shown_pair(message), chat} - {""}
+    authors = {_as_chat(message.author)} if message.author else set()
     message, about_us = _with_words(connection, message)
     return Known(
         message=message,
-        names=sight.names | others,
-        authors=sight.authors if message.is_group else sight.authors | others,
-        addressed=message.is_group
-        and (
-            about_us or _mentions_us(connection, message, own_ids) or _goes_on(connection, message)
-        ),
+        names=frozenset(others),
+        authors=frozenset(authors if message.is_group else authors | others),
+        addressed=message.is_group and (about_us or _is_addressed(connection, message, own_ids)),
         about_us=about_us,
         moved=message.kind == "live_location" and _is_moving(connection, message, now),
     )
@@ -277,16 +275,22 @@ def _said(
 # -- in groups -----------------------------------------------------------------------------------
 
 
-def _own_digits(
-    connection: sqlite3.Connection, channel: str, own_ids: frozenset[str]
-) -> frozenset[str]:
-    """Our number and our lid without their endings."""
-    rows = connection.execute("SELECT id FROM own_ids WHERE channel = ?", (channel,))
-    return frozenset(name.partition("@")[0] for name in (*own_ids, *(row[0] for row in rows)))
+def _is_addressed(
+    connection: sqlite3.Connection, message: Message, own_ids: frozenset[str]
+) -> bool:
+    """Whether it mentions or answers us, or its author has just addressed us and is waited for."""
+    learnt, goes_on = connection.execute(
+        "SELECT (SELECT json_group_array(id) FROM own_ids WHERE channel = ?1),"  # noqa: S608 - constant
+        " EXISTS (SELECT 1 FROM messages INDEXED BY messages_open WHERE channel = ?1 AND chat = ?2"
+        f" AND {WAITING} AND from_me = 0 AND json_extract(message, '$.author') = ?3)",
+        (*message.key, message.author),
+    ).fetchone()
+    return bool(goes_on) or _mentions(message, own_ids.union(_read_ids.decode(learnt)))
 
 
-def _mentions_us(connection: sqlite3.Connection, message: Message, own_ids: frozenset[str]) -> bool:
-    own = _own_digits(connection, message.key.channel, own_ids)
+def _mentions(message: Message, own_ids: frozenset[str]) -> bool:
+    """Whether it names or answers somebody with one of these ids."""
+    own = {name.partition("@")[0] for name in own_ids}
     if any(mention.partition("@")[0] in own for mention in message.mentions):
         return True
     if message.quote is not None and message.quote.author.partition("@")[0] in own:
@@ -294,16 +298,6 @@ def _mentions_us(connection: sqlite3.Connection, message: Message, own_ids: froz
     # WhatsApp writes a mention into the text as @ and digits; the list of mentions may be missing.
     words = as_line(message.content)
     return any(f"@{digits}" in words for digits in own)
-
-
-def _goes_on(connection: sqlite3.Connection, message: Message) -> bool:
-    """Whether its author has just addressed us, and is still being waited for."""
-    row = connection.execute(
-        "SELECT 1 FROM messages INDEXED BY messages_open WHERE channel = ? AND chat = ?"  # noqa: S608 - constant
-        f" AND {WAITING} AND from_me = 0 AND json_extract(message, '$.author') = ?",
-        (*message.key, message.author),
-    ).fetchone()
-    return row is not None
 
 
 def _is_moving(connection: sqlite3.Connection, message: Message, now: float) -> bool:

@@ -5,12 +5,12 @@ dictionaries, as the server hands them over.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
 
 from daemon.observe.events import EventKind
+from daemon.observe.lines import utc_second
 
 Scope = dict[str, Any]
 Event = dict[str, Any]
@@ -66,8 +66,8 @@ async def answer_json(
 
 def iso_utc(seconds: float) -> str:
     """Write a Unix time the way JavaScript does: ``2026-01-31T12:00:00.000Z``."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, microseconds = divmod(round(seconds * 1e6), 1_000_000)
+    return f"{utc_second(second)}.{microseconds // 1000:03}Z"
 
 
 async def answer_lifespan(receive: Receive, send: Send) -> None:

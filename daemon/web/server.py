@@ -8,8 +8,10 @@ stop can hang (both measured with 0.18).
 import logging
 import socket
 import sys
-from collections.abc import Sequence
-from functools import partial
+import time
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from functools import lru_cache, partial
 from typing import cast
 
 import trio
@@ -92,15 +94,33 @@ def _inherited(descriptor: int) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
 
 
+class DatedConfig(Config):
+    """hypercorn's settings, with the date of answers written once a second."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """``now`` is the wall clock, in Unix seconds."""
+        super().__init__()
+        self._now = now
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:  # noqa: ARG002 - hypercorn's signature
+        """Give the headers of all answers: the date alone, without the name of the server."""
+        return [(b"date", _http_date(int(self._now())))]
+
+
+@lru_cache(1)
+def _http_date(second: int) -> bytes:
+    """Write a Unix time as HTTP does (RFC 9110, section 5.6.7)."""
+    return formatdate(second, usegmt=True).encode("ascii")
+
+
 def _config(limits: Limits) -> Config:
     """Return hypercorn's settings: its protocol reads them, the rest of them has no effect here.
 
     The access log stays off: it would copy all headers and the whole environment a request.
     """
-    config = Config()
+    config = DatedConfig(time.time)
     config.accesslog = None
     config.errorlog = logging.getLogger("daemon.web.hypercorn")
-    config.include_server_header = False
     # A busy client may stay: each close is a chance to lose the request it sends next.
     config.keep_alive_max_requests = sys.maxsize
     config.h11_max_incomplete_size = limits.head_bytes

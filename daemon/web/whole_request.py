@@ -67,6 +67,11 @@ class _Parts:
         self.complete = True
 
 
+def _stays(headers: Headers) -> bool:
+    """True if the connection is as usual after the request."""
+    return all(value.lower() == STAYS for name, value in headers if name == b"connection")
+
+
 def whole_request(data: bytes, at_once: AtOnce) -> WholeRequest | None:
     """The one request that `data` consists of, if it is whole and ordinary and `at_once` wants it.
 
@@ -91,10 +96,12 @@ def whole_request(data: bytes, at_once: AtOnce) -> WholeRequest | None:
         or not parts.url.isascii()
         or names.count(b"host") != 1
         or not UNUSUAL.isdisjoint(names)
-        or any(value.lower() != STAYS for name, value in parts.headers if name == b"connection")
+        or (b"connection" in names and not _stays(parts.headers))
     ):
         return None
-    readable = unquote(path.decode("ascii"))
+    readable = path.decode("ascii")
+    if "%" in readable:
+        readable = unquote(readable)
     if not at_once(readable):
         return None
     scope: Scope = {

@@ -8,6 +8,7 @@ nearest usable value, so that one odd field never costs a message.
 import json
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 from daemon.model import JsonObject
@@ -18,6 +19,7 @@ _OLD_PERSON_SUFFIX = "@c.us"
 _LEGACY_TYPES = {"message": "messages", "ack": "statuses", "status": "statuses", "chat": "chats"}
 """Whapi's names of before 2024, still sent in path and method delivery."""
 _EVENT_CHARACTERS = 60
+_EVENTS_KEPT = 256
 
 _READABLE_KEYS = ("body", "text", "caption", "title", "name", "description", "file_name")
 _READABLE_DEPTH = 3
@@ -32,6 +34,7 @@ _KEPT_DEPTH = 6
 
 _LARGEST_INTEGER = 2**63 - 1  # SQLite's, and safe for every JSON encoder here
 _LONGEST_NUMBER = 40
+_NUMERIC = (int, float, str)
 _MILLISECONDS_FROM = 1e11  # as seconds this is the year 5138; Whapi's calls count milliseconds
 
 
@@ -56,9 +59,19 @@ def person(value: object) -> str:
 
 def event_name(kind: str = "", verb: str = "", *_rest: str) -> str:
     """Join type and verb, ``messages.post``; old type names become today's."""
+    if len(kind) + len(verb) <= _EVENT_CHARACTERS:
+        return _short_event_name(kind, verb)
+    return _event_name(kind, verb)
+
+
+def _event_name(kind: str, verb: str) -> str:
     kind, verb = (text(part).strip().lower()[:_EVENT_CHARACTERS] for part in (kind, verb))
     kind = _LEGACY_TYPES.get(kind, kind)
     return f"{kind}.{verb}" if kind and verb else kind
+
+
+_short_event_name = lru_cache(_EVENTS_KEPT)(_event_name)
+"""There are a few dozen of them, and each call names one."""
 
 
 def text(value: object) -> str:
@@ -96,7 +109,7 @@ def label_names(value: object) -> tuple[str, ...]:
 
 def number(value: object) -> float | None:
     """Give a finite number, also from a string of digits, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, _NUMERIC):
         return None
     if isinstance(value, str) and len(value) > _LONGEST_NUMBER:
         return None
@@ -109,7 +122,7 @@ def number(value: object) -> float | None:
 
 def amount(value: object) -> float:
     """Give a number that is not negative; 0 for anything else."""
-    return max(0.0, number(value) or 0.0)
+    return 0.0 if value is None else max(0.0, number(value) or 0.0)
 
 
 def count(value: object) -> int:
@@ -126,7 +139,9 @@ def moment(value: object) -> float:
 
 def flag(value: object) -> bool:
     """Give True for ``true``, ``"true"`` and 1."""
-    return value is True or text(value).lower() in {"true", "1"}
+    if value is None or isinstance(value, bool):
+        return value is True
+    return text(value).lower() in {"true", "1"}
 
 
 def readable(value: object, *, depth: int = _READABLE_DEPTH) -> str:

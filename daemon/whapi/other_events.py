@@ -13,6 +13,7 @@ from daemon.model import (
     NameChange,
     Presence,
     StatusUpdate,
+    Webhook,
 )
 from daemon.whapi.channel_events import (
     ContactUpdateShape,
@@ -52,20 +53,20 @@ class OtherEvents:
         self.labels_changed = False
         self.channel_news: list[ChannelNews] = []
         self.calls: list[Call] = []
-        self.readers: Mapping[str, Callable[[msgspec.Raw], None]] = {
-            "messages_removed": self.removal,
-            "presences": self.presence,
-            "statuses": self.status,
-            "chats_updates": self.chat_update,
-            "calls": self.call,
-            "contacts": self.contact,
-            "contacts_updates": self.contact_update,
-            "labels": self.labels,
-            "labels_removed": self.labels,
-            "health": self.health,
-            "qr": self.qr,
-            "user": self.user,
-        }
+
+    def added_to(self, webhook: Webhook) -> Webhook:
+        """The call with all of this."""
+        return msgspec.structs.replace(
+            webhook,
+            presences=tuple(self.presences),
+            statuses=tuple(self.statuses),
+            deletions=tuple(self.deletions),
+            label_changes=tuple(self.label_changes),
+            name_changes=tuple(self.name_changes),
+            labels_changed=self.labels_changed,
+            channel_news=tuple(self.channel_news),
+            calls=tuple(self.calls),
+        )
 
     def call(self, element: msgspec.Raw) -> None:
         """Read an element of ``calls``."""
@@ -168,3 +169,20 @@ class OtherEvents:
             self.note(key)
         else:
             self.channel_news.append(news)
+
+
+READERS: Mapping[str, Callable[[OtherEvents, msgspec.Raw], None]] = {
+    "messages_removed": OtherEvents.removal,
+    "presences": OtherEvents.presence,
+    "statuses": OtherEvents.status,
+    "chats_updates": OtherEvents.chat_update,
+    "calls": OtherEvents.call,
+    "contacts": OtherEvents.contact,
+    "contacts_updates": OtherEvents.contact_update,
+    "labels": OtherEvents.labels,
+    "labels_removed": OtherEvents.labels,
+    "health": OtherEvents.health,
+    "qr": OtherEvents.qr,
+    "user": OtherEvents.user,
+}
+"""By the key of the body, what reads one element under it."""

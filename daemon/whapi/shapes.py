@@ -6,6 +6,8 @@ decoder without being built; bytes in base64, which make bodies large, are cut o
 And each object may just as well be a string, a number, a list or null: it is then kept as such
 and read as "nothing there", while the rest of the message survives.
 
+What the decoder builds has no cycles, so the collector is not to look through it (``gc=False``).
+
 Names and meanings are those of Whapi's OpenAPI document, version 1.8.7.
 """
 
@@ -17,7 +19,7 @@ NotAnObject = str | int | float | bool | list[Any] | None
 """Every JSON value that is no object."""
 
 
-class Part(msgspec.Struct):
+class Part(msgspec.Struct, gc=False):
     """The object under a message's content key: all fields that any kind of content has."""
 
     id: Any = None
@@ -57,7 +59,7 @@ class Part(msgspec.Struct):
     votes: Any = None
 
 
-class Context(msgspec.Struct):
+class Context(msgspec.Struct, gc=False):
     """What a message refers to."""
 
     forwarded: Any = None
@@ -69,7 +71,7 @@ class Context(msgspec.Struct):
     quoted_content: Part | NotAnObject = None
 
 
-class MessageShape(msgspec.Struct):
+class MessageShape(msgspec.Struct, gc=False):
     """One element of ``messages``. The content keys are those that become more than ``Other``."""
 
     id: Any = None
@@ -105,7 +107,7 @@ class MessageShape(msgspec.Struct):
     action: Part | NotAnObject = None
 
 
-class UpdateShape(msgspec.Struct):
+class UpdateShape(msgspec.Struct, gc=False):
     """One element of ``messages_updates``: a message before and after, and what changed it."""
 
     id: Any = None
@@ -115,7 +117,7 @@ class UpdateShape(msgspec.Struct):
     changes: Any = None
 
 
-class ChatShape(msgspec.Struct):
+class ChatShape(msgspec.Struct, gc=False):
     """A chat as it is after a change."""
 
     id: Any = None
@@ -123,14 +125,14 @@ class ChatShape(msgspec.Struct):
     labels: Any = None
 
 
-class ChatUpdateShape(msgspec.Struct):
+class ChatUpdateShape(msgspec.Struct, gc=False):
     """One element of ``chats_updates``: a chat before and after, and what was changed."""
 
     after_update: ChatShape | NotAnObject = None
     changes: Any = None
 
 
-class CallShape(msgspec.Struct):
+class CallShape(msgspec.Struct, gc=False):
     """One element of ``calls``."""
 
     id: Any = None
@@ -141,7 +143,7 @@ class CallShape(msgspec.Struct):
     video_call: Any = None
 
 
-class StatusShape(msgspec.Struct):
+class StatusShape(msgspec.Struct, gc=False):
     """One element of ``statuses``."""
 
     id: Any = None
@@ -151,7 +153,7 @@ class StatusShape(msgspec.Struct):
     errors: Any = None
 
 
-class PresenceShape(msgspec.Struct):
+class PresenceShape(msgspec.Struct, gc=False):
     """One element of ``presences``; ``contact_id`` is digits without a suffix."""
 
     contact_id: Any = None

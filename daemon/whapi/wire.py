@@ -10,6 +10,7 @@ webhooks; where these and real traffic disagree, both are accepted.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -45,7 +46,7 @@ from daemon.whapi.fields import (
     text,
     texts,
 )
-from daemon.whapi.other_events import OtherEvents
+from daemon.whapi.other_events import READERS, OtherEvents
 from daemon.whapi.shapes import (
     Context,
     MessageShape,
@@ -64,6 +65,8 @@ _MOST_UNREADABLE = 10_000
 """After so many unusable elements a body is junk; looking at millions would block the loop."""
 _KEYS_KEPT = 50
 _KEY_CHARACTERS = 60
+
+_NO_CONTEXT = Context()
 
 _envelopes = msgspec.json.Decoder(Envelope)
 
@@ -126,40 +129,28 @@ class _Reading:
         self.other_keys: dict[str, None] = {}
         self.unreadable: list[str] = []
         self.unreadable_count = 0
-        self.others = OtherEvents(channel, event, self.note)
-        self.readers: dict[str, Callable[[msgspec.Raw], None]] = {
-            "messages": self.message,
-            "messages_updates": self.update,
-            **self.others.readers,
-        }
+        self.others: OtherEvents | None = None
+        """Made when there is one: most bodies hold a message and nothing else."""
 
     def webhook(self) -> Webhook:
         """Give the result."""
-        others = self.others
         missing = self.unreadable_count - len(self.unreadable)
         more = (f"{missing} more parts cannot be read",) if missing else ()
-        return Webhook(
+        webhook = Webhook(
             channel=self.channel,
             event=self.event,
             messages=tuple(self.messages),
-            presences=tuple(others.presences),
-            statuses=tuple(others.statuses),
             edits=tuple(self.edits),
-            deletions=tuple(others.deletions),
-            label_changes=tuple(others.label_changes),
-            name_changes=tuple(others.name_changes),
-            labels_changed=others.labels_changed,
-            channel_news=tuple(others.channel_news),
-            calls=tuple(others.calls),
             other_keys=tuple(self.other_keys),
             unreadable=(*self.unreadable, *more),
         )
+        return self.others.added_to(webhook) if self.others else webhook
 
     def read(self, key: str, value: Elements) -> None:
         """Read what one key of the payload holds, element by element."""
         if key in {"event", "channel_id"} or value is None:
             return
-        reader = self.readers.get(key)
+        reader = self.reader(key)
         if reader is None:
             self.note(key)
             return
@@ -172,6 +163,19 @@ class _Reading:
                 self.give_up(f"{key}[{index}]: {why}")
             if self.unreadable_count >= _MOST_UNREADABLE:
                 break
+
+    def reader(self, key: str) -> Callable[[msgspec.Raw], None] | None:
+        """What reads the elements under a key; None if nothing does."""
+        if key == "messages":
+            return self.message
+        if key == "messages_updates":
+            return self.update
+        read = READERS.get(key)
+        if read is None:
+            return None
+        if self.others is None:
+            self.others = OtherEvents(self.channel, self.event, self.note)
+        return partial(read, self.others)
 
     def give_up(self, line: str) -> None:
         """Count an unreadable part; the first hundred are named."""
@@ -190,7 +194,7 @@ class _Reading:
         message_id, chat = text(shape.id).strip(), chat_id(text(shape.chat_id))
         if not message_id or not chat:
             raise Unreadable("no id" if not message_id else "no chat_id")
-        context = shape.context if isinstance(shape.context, Context) else Context()
+        context = shape.context if isinstance(shape.context, Context) else _NO_CONTEXT
         source = text(shape.source)
         # Echoes of our own sends have been seen without from_me; they must not pass for a
         # customer's words.
@@ -287,5 +291,9 @@ def _event(value: Elements) -> str:
         return event_name(*value.split("."))
     if not isinstance(value, dict):
         return ""
-    names = {key: string(raw) for key, raw in value.items() if key in {"type", "event", "method"}}
-    return event_name(names.get("type", ""), names.get("event") or names.get("method", ""))
+    kind, event, method = (value.get(key) for key in ("type", "event", "method"))
+    return event_name(_words(kind), _words(event) or _words(method))
+
+
+def _words(raw: msgspec.Raw | None) -> str:
+    return "" if raw is None else string(raw)

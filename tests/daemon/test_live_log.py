@@ -33,10 +33,13 @@ async def running(store: Store, log: Log, *, keep: int = 100) -> AsyncIterator[L
     async with trio.open_nursery() as nursery:
         nursery.start_soon(live.run)
         feed = live.follow()
-        # The first line that arrives shows that the tap is in place.
+        # The first line that arrives shows that the tap is in place, the last that no other comes.
         with trio.fail_after(5):
             while not feed._lines:
                 say(log, "begin")
+                await trio.testing.wait_all_tasks_blocked(0.005)
+            say(log, "begun")
+            while "begun" not in feed._lines[-1].line:
                 await trio.testing.wait_all_tasks_blocked(0.005)
         feed.close()
         yield live

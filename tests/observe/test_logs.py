@@ -3,6 +3,7 @@ import json
 import logging
 import os
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -169,6 +170,15 @@ def test_blocked_reader_never_blocks_and_losses_are_told() -> None:
     event = json.loads(last)
     assert event["event"] == "again"
     assert event["lost_lines"] > 100
+
+
+def test_a_file_gets_every_line(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as stream:
+        log = make_log(stream)
+        for number in range(3):
+            log.info("a line", number=number)
+        lines = (tmp_path / "log").read_text().splitlines()
+    assert [json.loads(line)["number"] for line in lines] == [0, 1, 2]
 
 
 def test_time_may_be_in_any_zone() -> None:

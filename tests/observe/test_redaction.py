@@ -96,3 +96,10 @@ def test_nested_values_are_redacted_and_numbers_kept() -> None:
         "fault": "5730…4567",
         "broken": "<Broken that cannot be shown>",
     }
+
+
+def test_a_word_that_comes_again_is_shown_the_same() -> None:
+    redactor = Redactor(["whapi-token-Zx81q"])
+    words = ["573001234567@s.whatsapp.net", "whapi-token-Zx81q", "Laura"]
+    once, again = [[redactor.text(word) for word in words] for _ in range(2)]
+    assert once == again == ["5730…4567@s.whatsapp.net", "[secret]", "Laura"]

@@ -41,6 +41,16 @@ async def test_a_hundred_writers_share_one_transaction(
     assert sorted(map(int, await events(store))) == list(range(100))
 
 
+async def test_what_the_tasks_of_one_pass_write_is_one_transaction(
+    store: Store, commits: Commits
+) -> None:
+    commits.rows.clear()
+    async with trio.open_nursery() as writers:
+        for number in range(20):
+            writers.start_soon(store.database.write, insert_event(f"{number}"))
+    assert commits.rows == [20]
+
+
 async def test_a_transaction_takes_only_so_many_writes(
     store: Store, commits: Commits, nursery: trio.Nursery
 ) -> None:
