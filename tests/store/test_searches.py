@@ -173,7 +173,7 @@ async def test_no_search_reads_everything(
 ) -> None:
     statements: list[str] = []
     async with store_in(tmp_path) as store:
-        connections = [store.database._connection, *store.database._readers]
+        connections = [store.database._connection, *store.database._readers.connections]
         for connection in connections:
             connection.set_trace_callback(statements.append)
         await scene(store)
