@@ -65,7 +65,7 @@ async def _intake(store: Store) -> None:
 async def _turns(store: Store) -> None:
     await accept(store, message("m-1"))
     turn = await open_turn(store)
-    run = await store.runs.begin(turn, now=101)
+    run, _ = await store.runs.start(turn, attempt=1, now=101)
     await store.runs.round_started(run, 0, now=101)
     await store.runs.round_named(run, 0, "resp-1")
     await store.runs.abandon_response(turn.id, now=101)
@@ -73,11 +73,12 @@ async def _turns(store: Store) -> None:
     await store.runs.round_completed(run, 0, ModelResponse(id="resp-1", items=()), now=101)
     row = await store.runs.call_started(run, 0, tool_call(), effects=True, now=101)
     await store.runs.call_ended(row, "{}", failed=False, now=101)
-    await store.turns.begin_attempt(turn)
     turn = await store.turns.join(turn, limit=5, counts=True, now=102)
     await store.turns.apologise(turn, NewPart("Disculpa"), now=103)
     await store.turns.close(turn, "dead", now=104)
+    await store.turns.end(turn)
     await store.turns.living(LAURA)
+    await store.standings.of(LAURA, since=0)
     await store.turns.all_living()
 
 
