@@ -23,6 +23,7 @@ from support.ledgers import (
     tool_call,
 )
 
+from daemon.budget import Charge, Use
 from daemon.ledger import NewPart
 from daemon.model import (
     Call,
@@ -65,7 +66,8 @@ async def _intake(store: Store) -> None:
 async def _turns(store: Store) -> None:
     await accept(store, message("m-1"))
     turn = await open_turn(store)
-    run, _ = await store.runs.start(turn, attempt=1, now=101)
+    wanted = Charge("2026-03-01", Use(10, 10))
+    run, _ = await store.runs.start(turn, attempt=1, wanted=wanted, now=101)
     await store.runs.round_started(run, 0, now=101)
     await store.runs.round_named(run, 0, "resp-1")
     await store.runs.abandon_response(turn.id, now=101)
