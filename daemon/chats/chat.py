@@ -8,19 +8,18 @@ from typing import Literal
 import trio
 
 from daemon.brakes import MINUTE_SECONDS, free_at, turns_of_a_loop
+from daemon.chats.agent_words import note_what_an_agent_handles
 from daemon.chats.attention import Attention, Stopping, TakenOver
 from daemon.chats.brakes import stop_loop
 from daemon.chats.delivery import Delivery
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.endings import ended
 from daemon.chats.turn import TurnWork
-from daemon.ledger import OutboxRow, StoredMessage, Turn, TurnEnd
-from daemon.model import ChatKey, JsonObject
+from daemon.ledger import OutboxRow, Turn, TurnEnd
+from daemon.model import ChatKey
 from daemon.observe.events import NEW_CONVERSATION, TAKEOVER
 from daemon.observe.logs import about
 from daemon.observe.tracing import exemplar, stage
-from daemon.reading import agent_items, burst_item, kept
-from daemon.reading_media import Seen
 from daemon.store.standing import Standing
 from daemon.window import Window, closes_at
 
@@ -147,7 +146,7 @@ class Chat:
         window = self._closed_window()
         if attention.agent_until is not None or attention.is_paused:
             attention.agent_until = None
-            await self._note_what_an_agent_handles()
+            await note_what_an_agent_handles(self.key, attention, self._needs)
         if attention.is_paused:
             attention.came_late = False
             return
@@ -200,52 +199,6 @@ class Chat:
         now = trio.current_time()
         if self.attention.window is None:
             self.attention.window = Window(opened_at=now, quiet_until=now, messages=count)
-
-    async def _note_what_an_agent_handles(self) -> None:
-        """Put an agent's words into the thread, and the customer's while the agent has the chat."""
-        inbox, threads = self._needs.store.inbox, self._needs.store.threads
-        theirs = await inbox.waiting(self.key, from_me=True)
-        customers = await inbox.waiting(self.key, from_me=False)
-        if not self.attention.is_paused:
-            customers = ()
-        now = self._needs.now()
-        seen = await self._needs.attachments.known([stored.message for stored in customers])
-        items = self._conversation(theirs, customers, seen)
-        if items:
-            await threads.note_waiting(
-                self.key,
-                [stored.seq for stored in theirs],
-                items,
-                handed_off=[stored.seq for stored in customers],
-                pause_reason=self.attention.pause_reason,
-                state="ignored",
-                reason="agent",
-                now=now,
-            )
-        if theirs:
-            self._needs.log.info("MANUAL_SYNC_SUCCESS", symbol="👥", messages=len(theirs))
-
-    def _conversation(
-        self,
-        theirs: tuple[StoredMessage, ...],
-        customers: tuple[StoredMessage, ...],
-        seen: Seen,
-    ) -> list[JsonObject]:
-        """Both sides' words in the order they were written."""
-        items: list[JsonObject] = []
-        side: list[StoredMessage] = []
-        everything = kept(sorted((*theirs, *customers), key=lambda stored: stored.seq))
-        for number, stored in enumerate(everything):
-            side.append(stored)
-            last = number + 1 == len(everything)
-            if last or everything[number + 1].message.from_me != stored.message.from_me:
-                items += (
-                    agent_items(side, self._needs.texts)
-                    if stored.message.from_me
-                    else [burst_item(side, seen)]
-                )
-                side = []
-        return items
 
     # -- answering -----------------------------------------------------------------------------
 
