@@ -65,9 +65,9 @@ async def run_model(
     run, refused = await needs.store.runs.start(
         turn, attempt=attempt, wanted=_expected(first, now, needs), budget=budget, now=now
     )
+    progress.effects = turn.effects or any(call.effects for call in run.calls)
     if refused:
         raise BudgetSpent(refused)
-    progress.effects = turn.effects or any(call.effects for call in run.calls)
     produced: list[JsonObject] = []
     spoken: set[str] = set()
     usage, first_usage = Usage(), None
