@@ -45,6 +45,11 @@ class Exchange:
     """When the first and the last part of the answer were sent; None while it is not answered."""
 
 
+def turns_of_a_loop(rules: BrakeRules) -> int:
+    """In fewer turns than these nothing is a loop; 0 if both brakes are off."""
+    return min((turns for turns in (rules.loop_answers, rules.repeats) if turns), default=0)
+
+
 def loop_in(exchanges: Sequence[Exchange], rules: BrakeRules, *, now: float) -> str:
     """Why a chat seems to be a talk between machines; empty if it does not.
 

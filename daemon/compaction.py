@@ -87,6 +87,14 @@ def falls_out(memory: Recollection, *, budget: int) -> int:
     return kept
 
 
+def surely_fits(tokens: int, *, budget: int) -> bool:
+    """Whether `falls_out` has nothing to say of a memory of ``tokens`` of our own estimate.
+
+    That is its head and its items; whatever the ratio is by which they are counted.
+    """
+    return tokens <= estimated_budget(budget, HIGHEST_RATIO)
+
+
 def request_estimate(request: ModelRequest) -> int | None:
     """Our own estimate of a request's tokens; None where it has parts that are no text."""
     if any(_without_files(item)[1] for item in request.items):

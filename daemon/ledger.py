@@ -152,6 +152,17 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """How a turn has ended, and what is left to be done about it."""
+
+    outcome: Outcome
+    paused_until: float = 0
+    """The end of the pause that its end has begun, Unix seconds; 0 if it began none."""
+    leaves_files: bool = False
+    """True if there are files of its messages that are to disappear now."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRecord:
     """What is known of a chat besides its thread. Times are Unix seconds, 0 for never."""
 
@@ -199,6 +210,8 @@ class Recollection:
     chat: ChatRecord
     head: ThreadHead
     items: tuple[ThreadItem, ...]
+    facts: "tuple[Fact, ...]" = ()
+    """What is remembered of the contact, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +263,8 @@ class Run:
     rounds: tuple[RecordedRound, ...] = ()
     calls: tuple[RecordedCall, ...] = ()
     """Tool calls of the whole turn, earlier runs included."""
+    is_asked: bool = False
+    """True if its first round was started with it, and the model is to be asked now."""
 
 
 @dataclass(frozen=True, slots=True)

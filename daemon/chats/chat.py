@@ -1,26 +1,26 @@
 """The task of one chat: its lock, its queue, and its memory of what the customer is doing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Literal
 
 import trio
 
-from daemon.brakes import MINUTE_SECONDS, free_at
+from daemon.brakes import MINUTE_SECONDS, free_at, turns_of_a_loop
+from daemon.chats.agent_words import note_what_an_agent_handles
 from daemon.chats.attention import Attention, Stopping, TakenOver
 from daemon.chats.brakes import stop_loop
 from daemon.chats.delivery import Delivery
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.endings import ended
 from daemon.chats.turn import TurnWork
-from daemon.ledger import StoredMessage, Turn
-from daemon.model import ChatKey, JsonObject
+from daemon.ledger import OutboxRow, Turn, TurnEnd
+from daemon.model import ChatKey
 from daemon.observe.events import NEW_CONVERSATION, TAKEOVER
 from daemon.observe.logs import about
 from daemon.observe.tracing import exemplar, stage
-from daemon.reading import agent_items, burst_item, kept
-from daemon.reading_media import Seen
+from daemon.store.standing import Standing
 from daemon.window import Window, closes_at
 
 Doing = Literal["idle", "gathering", "waiting", "thinking", "sending", "paused", "loop"]
@@ -51,7 +51,8 @@ class Chat:
         self.request_id = ""
         """The turn under way, by the name it has in the log."""
         self._taken: list[float] = []
-        """When the last turns were taken up, oldest first, on trio's clock."""
+        """When the last turns were taken up, oldest first, on trio's clock: as many as the brakes
+        look at."""
         self._flooded = False
         """True while the window is held open because of the chat's pace."""
         self._is_new = False
@@ -67,16 +68,13 @@ class Chat:
         May be cancelled at any checkpoint; whatever it was doing is found in the store by the
         next task of this chat.
         """
-        record = await self._needs.store.threads.chat(self.key)
-        self.attention.paused_until = max(self.attention.paused_until, record.paused_until)
-        self.attention.loop_until = max(self.attention.loop_until, record.loop_until)
-        self._is_new = not record.context_at
-        await self._remember_pace()
+        standing = await self._look_back()
         try:
-            turn = await self._needs.store.turns.living(self.key)
-            if turn is not None:
-                await self._work(turn)
-            await self._say_what_waits()
+            if standing.turn is not None:
+                await self._work(standing.turn)
+                await self._say_what_waits()
+            elif standing.to_say:
+                await self._say_what_waits(standing.to_say)
             while await self._gather():
                 if self.attention.look:
                     await self._look_into_store()
@@ -128,14 +126,19 @@ class Chat:
             self._needs.log.warning("too many turns, answered later")
         return free
 
-    async def _remember_pace(self) -> None:
-        """Count the turns that another task of this chat has answered in the last minute."""
-        if not self._needs.rules.brakes.turns_per_minute:
-            return
-        wall, now = self._needs.now(), trio.current_time()
-        recent = await self._needs.store.exchanges.recent(self.key, since=wall - MINUTE_SECONDS)
-        ages = [wall - (exchange.said_from or wall) for exchange in recent]
+    async def _look_back(self) -> Standing:
+        """Take up where the last task of this chat has left it: its pauses, its pace, its work."""
+        needs, attention = self._needs, self.attention
+        brakes = needs.rules.brakes
+        longest = max(MINUTE_SECONDS, brakes.loop_seconds, brakes.repeat_seconds)
+        standing = await needs.store.standings.of(self.key, since=needs.now() - longest)
+        attention.paused_until = max(attention.paused_until, standing.chat.paused_until)
+        attention.loop_until = max(attention.loop_until, standing.chat.loop_until)
+        self._is_new = not standing.chat.context_at
+        wall, now = needs.now(), trio.current_time()
+        ages = [wall - (exchange.said_from or wall) for exchange in standing.exchanges]
         self._taken = [now - age for age in ages]
+        return standing
 
     async def _take_up(self) -> None:
         """Deal with what has been gathered: an agent's words, and the customer's."""
@@ -143,7 +146,7 @@ class Chat:
         window = self._closed_window()
         if attention.agent_until is not None or attention.is_paused:
             attention.agent_until = None
-            await self._note_what_an_agent_handles()
+            await note_what_an_agent_handles(self.key, attention, self._needs)
         if attention.is_paused:
             attention.came_late = False
             return
@@ -163,8 +166,9 @@ class Chat:
         if self._is_new:
             self._is_new = False
             self._needs.log.event(NEW_CONVERSATION, name=turn.contact_name)
-        pace = self._needs.rules.brakes.turns_per_minute
-        self._taken = [*self._taken, trio.current_time()][-pace:] if pace else []
+        brakes = self._needs.rules.brakes
+        enough = max(1, brakes.turns_per_minute, turns_of_a_loop(brakes))
+        self._taken = [*self._taken, trio.current_time()][-enough:]
         left_over = window.messages - len(turn.messages)
         await self._work(turn)
         if left_over > 0:
@@ -196,52 +200,6 @@ class Chat:
         if self.attention.window is None:
             self.attention.window = Window(opened_at=now, quiet_until=now, messages=count)
 
-    async def _note_what_an_agent_handles(self) -> None:
-        """Put an agent's words into the thread, and the customer's while the agent has the chat."""
-        inbox, threads = self._needs.store.inbox, self._needs.store.threads
-        theirs = await inbox.waiting(self.key, from_me=True)
-        customers = await inbox.waiting(self.key, from_me=False)
-        if not self.attention.is_paused:
-            customers = ()
-        now = self._needs.now()
-        seen = await self._needs.attachments.known([stored.message for stored in customers])
-        items = self._conversation(theirs, customers, seen)
-        if items:
-            await threads.note_waiting(
-                self.key,
-                [stored.seq for stored in theirs],
-                items,
-                handed_off=[stored.seq for stored in customers],
-                pause_reason=self.attention.pause_reason,
-                state="ignored",
-                reason="agent",
-                now=now,
-            )
-        if theirs:
-            self._needs.log.info("MANUAL_SYNC_SUCCESS", symbol="👥", messages=len(theirs))
-
-    def _conversation(
-        self,
-        theirs: tuple[StoredMessage, ...],
-        customers: tuple[StoredMessage, ...],
-        seen: Seen,
-    ) -> list[JsonObject]:
-        """Both sides' words in the order they were written."""
-        items: list[JsonObject] = []
-        side: list[StoredMessage] = []
-        everything = kept(sorted((*theirs, *customers), key=lambda stored: stored.seq))
-        for number, stored in enumerate(everything):
-            side.append(stored)
-            last = number + 1 == len(everything)
-            if last or everything[number + 1].message.from_me != stored.message.from_me:
-                items += (
-                    agent_items(side, self._needs.texts)
-                    if stored.message.from_me
-                    else [burst_item(side, seen)]
-                )
-                side = []
-        return items
-
     # -- answering -----------------------------------------------------------------------------
 
     async def _work(self, turn: Turn) -> None:
@@ -249,20 +207,23 @@ class Chat:
         self.attention.working = True
         try:
             with about(turn=turn.request_id), self._needs.traces.follow(turn):
-                await self._answer_and_deliver(turn)
-            await self._needs.attachments.let_go(turn)
-            until = await self._needs.store.escalations.paused_until(turn)
-            self.attention.paused_until = max(self.attention.paused_until, until)
+                end = await self._answer_and_deliver(turn)
+            end = end or await self._needs.store.turns.end(turn)
+            if end.leaves_files:
+                await self._needs.attachments.let_go(turn)
+            self.attention.paused_until = max(self.attention.paused_until, end.paused_until)
         finally:
             self.attention.working = False
 
-    async def _answer_and_deliver(self, turn: Turn) -> None:
+    async def _answer_and_deliver(self, turn: Turn) -> TurnEnd | None:
+        """Bring a turn to its outcome; gives it, unless the store alone knows."""
         needs = self._needs
         started = trio.current_time()
-        budget = needs.rules.history_tokens
+        budget, fits, to_say = needs.rules.history_tokens, False, None
         if turn.state == "open":
             self._now_doing("thinking", turn.request_id)
-            if not turn.attempts:
+            # In the first turns of a talk there is no loop to be looked for in the store.
+            if not turn.attempts and len(self._taken) + 1 >= turns_of_a_loop(needs.rules.brakes):
                 await stop_loop(turn, self.attention, needs, needs.log)
             work = TurnWork(
                 turn,
@@ -274,32 +235,37 @@ class Chat:
                 mark_read=partial(self._mark_read, self.key),
             )
             answered = await work.answer()
-            budget = work.history_budget
+            budget, fits = work.history_budget, work.thread_fits
             if answered is None:
                 await self._say_what_waits()
-                return
-            turn = answered
+                return None
+            turn, to_say = answered.turn, answered.to_say
         self._now_doing("sending", turn.request_id)
         stage("delivery")
         try:
-            await self._delivery.deliver()
+            end = await self._delivery.deliver(to_say, finishes=turn)
         except TakenOver:
             await self._delivery.leave_to_agent(turn)
             needs.log.event(TAKEOVER, name=turn.contact_name)
             ended(turn, "handed_off", needs)
-            return
-        outcome = await needs.store.turns.finish(turn, now=needs.now())
+            return None
+        end = end or await needs.store.turns.finish(turn, now=needs.now())
         needs.metrics.turn.observe(trio.current_time() - started, exemplar())
-        ended(turn, outcome, needs)
-        self._shorten(self.key, budget)
+        ended(turn, end.outcome, needs)
+        if not fits:
+            self._shorten(self.key, budget)
+        return end
 
     def _waits(self, waiting: bool) -> None:  # noqa: FBT001 - the only argument
         self._now_doing("waiting" if waiting else "thinking", self.request_id)
 
-    async def _say_what_waits(self) -> None:
-        """Send what is in the outbox without belonging to a turn: notices and apologies."""
+    async def _say_what_waits(self, rows: Sequence[OutboxRow] | None = None) -> None:
+        """Send what is in the outbox without belonging to a turn: notices and apologies.
+
+        ``rows``: that, if it has been read already.
+        """
         try:
-            await self._delivery.deliver()
+            await self._delivery.deliver(rows)
         except TakenOver:
             await self._needs.store.outbox.drop(self.key, "an agent has the chat")
             with suppress(TakenOver):  # what the agent has written in the dashboard is said

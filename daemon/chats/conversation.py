@@ -7,8 +7,8 @@ from daemon.chats.escalation import notice
 from daemon.chats.run_progress import Progress
 from daemon.chats.tool_files import keep_file
 from daemon.errors import WhapiError
-from daemon.ledger import NewPart, Turn
-from daemon.model import JsonObject
+from daemon.ledger import Fact, NewPart, Turn
+from daemon.model import ChatKey, JsonObject
 from daemon.observe.events import HANDED_TO_PERSON
 from daemon.outgoing import WITH_MEDIA, reaction_part
 from daemon.tools.context import Urgency
@@ -108,15 +108,14 @@ class CallConversation:
         return await self._needs.store.facts.forget(self._turn.key, fact_id)
 
 
-async def facts_item(turn: Turn, needs: Dependencies) -> list[JsonObject]:
+def facts_item(key: ChatKey, facts: Sequence[Fact]) -> list[JsonObject]:
     """What is remembered of the contact, as an item for the model; nothing if there is nothing.
 
     It is made for each request and is no part of the thread: facts come and go.
     """
-    facts = await needs.store.facts.of(turn.key)
     if not facts:
         return []
     lines = "\n".join(f"{fact.id}: {fact.text}" for fact in facts)
     # A group has facts of its own: what is known of its members stays in their own chats.
-    whom = "group" if turn.key.chat.endswith("@g.us") else "customer"
+    whom = "group" if key.chat.endswith("@g.us") else "customer"
     return [{"role": "developer", "content": f"[Remembered about this {whom}]\n{lines}"}]

@@ -4,6 +4,8 @@ Each row goes `pending → sending → sent`. A send whose outcome nobody knows 
 any second try: first its echo, then the chat itself.
 """
 
+from collections.abc import Sequence
+
 import trio
 
 from daemon.backoff import delay
@@ -19,7 +21,7 @@ from daemon.errors import (
     WhapiTemporary,
     WhapiUnknownOutcome,
 )
-from daemon.ledger import OutboxRow, Turn
+from daemon.ledger import OutboxRow, Turn, TurnEnd
 from daemon.model import ChatKey
 from daemon.observe.events import WHAPI_ERROR
 from daemon.observe.tracing import exemplar, span
@@ -50,24 +52,36 @@ class Delivery:
         self._key = key
         self._needs = needs
         self._attention = attention
+        self._finishes: Turn | None = None
+        """The turn that is over when the message that is being said has been."""
+        self._end: TurnEnd | None = None
+        """How that has ended."""
 
-    async def deliver(self) -> None:
-        """Say everything that waits, in order.
+    async def deliver(
+        self, rows: Sequence[OutboxRow] | None = None, *, finishes: Turn | None = None
+    ) -> TurnEnd | None:
+        """Say everything that waits, in order; ``rows`` is that, if it has been read already.
 
+        ``finishes`` is the turn that is over with it; gives its end, if the last send was it.
         Raises Stopping or TakenOver between two messages; what is not said stays in the outbox.
         """
         said, typing = "", False
+        self._end = None
         try:
-            for row in await self._needs.store.outbox.open_rows(self._key):
+            if rows is None:
+                rows = await self._needs.store.outbox.open_rows(self._key)
+            for row in rows:
                 if said and self._needs.rules.typing:
                     await self._attention.rest(pause_before_next(said))
                 typing = self._needs.rules.typing
+                self._finishes = finishes if row is rows[-1] else None
                 ended = await self._say(row, first=not said)
                 typing = typing and ended.state != "sent"  # a message ends the indicator
                 said = row.body or row.kind
         finally:
             if typing:
                 await take_away(self._key.chat, self._needs)
+        return self._end
 
     async def _say(self, row: OutboxRow, *, first: bool) -> OutboxRow:
         """Say one message, in as many attempts as it takes; gives the row as it ends."""
@@ -83,8 +97,7 @@ class Delivery:
                     row = await self._make_ready(row, first=first)
                     message = await outgoing(row, self._needs)
                     if message is None:
-                        await self._needs.store.outbox.failed(row, "its file is gone")
-                        return await self._needs.store.outbox.row(row.id)
+                        return await self._needs.store.outbox.failed(row, "its file is gone")
                     await self._needs.channel.wait_turn(self._attention)
                     row = await self._send(row, message)
                 else:
@@ -146,12 +159,10 @@ class Delivery:
             self._failed("send refused", row, error)
             if row.kind == "voice":
                 return await write_instead(row, str(error), "refused", needs)
-            await outbox.failed(row, str(error))
-            return await outbox.row(row.id)
+            return await outbox.failed(row, str(error))
         except WhapiChannelTrouble as error:
             needs.channel.refused(error)
-            await outbox.pending(row, str(error))
-            return await outbox.row(row.id)
+            return await outbox.pending(row, str(error))
         except WhapiError as error:
             needs.channel.undecided()
             await outbox.pending(row, str(error))
@@ -164,11 +175,16 @@ class Delivery:
     async def _sent(self, row: OutboxRow, message_id: str) -> OutboxRow:
         """It was said; pending again if WhatsApp has told already that it could not deliver it."""
         needs, now = self._needs, self._needs.now()
-        fates = await needs.store.outbox.sent(
-            row, message_id, now=now, resend_since=now - needs.rules.max_age_seconds
+        sent = await needs.store.outbox.sent(
+            row,
+            message_id,
+            finishes=self._finishes,
+            now=now,
+            resend_since=now - needs.rules.max_age_seconds,
         )
-        report_fates(fates, needs.metrics, needs.log)
-        return await needs.store.outbox.row(row.id)
+        report_fates(sent.fates, needs.metrics, needs.log)
+        self._end = sent.end
+        return sent.row
 
     async def _await_echo(self, row: OutboxRow) -> OutboxRow:
         """Give the echo of a send time to come; it settles the row in the store and wakes us.
@@ -207,8 +223,7 @@ class Delivery:
             return row
         if row.kind in REPEATABLE:
             again = row.attempts < MAX_REPETITIONS
-            await (outbox.repeat(row) if again else outbox.failed(row, "no answer"))
-            return await outbox.row(row.id)
+            return await (outbox.repeat(row) if again else outbox.failed(row, "no answer"))
         since = row.attempted_at - CLOCK_TOLERANCE_SECONDS
         try:
             listed = await needs.gateway.list_messages(
@@ -229,8 +244,7 @@ class Delivery:
         others = sum(message_id not in listed_ids for message_id in said)
         if len(unclaimed) <= others:
             self._needs.log.warning("send not found in the chat, repeating", outbox=row.id)
-            await outbox.repeat(row)
-            return await outbox.row(row.id)
+            return await outbox.repeat(row)
         return await self._sent(row, unclaimed[0].id)
 
     def _failed(self, what: str, row: OutboxRow, error: WhapiError) -> None:

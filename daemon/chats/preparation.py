@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import trio
 
 from daemon.chats.chat_info import ChatDetails
+from daemon.chats.conversation import facts_item
 from daemon.chats.dependencies import Dependencies
 from daemon.compaction import (
     LOWEST_RATIO,
@@ -32,6 +33,8 @@ class Prepared:
     context_text: str
     history_tokens: int
     """About how many tokens of the conversation so far are in it."""
+    remembered_tokens: int
+    """Our own estimate of the conversation so far, as far as it was read."""
 
     def told(self, first_usage: Usage) -> Told:
         """What the chat is to remember, given what the server counted for this very request."""
@@ -45,17 +48,17 @@ async def prepare(
     needs: Dependencies,
     *,
     budget: int,
-    known: Sequence[JsonObject] = (),
     overheard: Sequence[JsonObject] = (),
 ) -> Prepared:
     """Put together what the model is told: the conversation so far, the moment, the burst.
 
-    ``budget`` is what the conversation so far may take, in tokens. ``known`` is told each time,
-    beside the instructions, and is no part of the thread: what is remembered of the contact.
+    ``budget`` is what the conversation so far may take, in tokens. What is remembered of the
+    contact is told each time, beside the instructions, and is no part of the thread.
     ``overheard`` comes before the burst and becomes part of the thread with it.
-    Called by the task of the turn's chat; takes a second at most beside its reads of the store.
+    Called by the task of the turn's chat; takes a second at most beside its read of the store.
     """
     memory, details = await _recall(turn.key, needs, budget=budget)
+    known = facts_item(turn.key, memory.facts)
     past = shown(memory, budget=budget)
     context_text, moment = _moment(memory, past, details, needs)
     opening = (*moment, *overheard)
@@ -72,6 +75,7 @@ async def prepare(
         opening=opening,
         context_text=context_text,
         history_tokens=int(estimate * memory.chat.token_ratio),
+        remembered_tokens=memory.head.tokens + sum(entry.tokens for entry in memory.items),
     )
 
 

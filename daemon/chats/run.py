@@ -50,19 +50,27 @@ class Answer:
 
 
 async def run_model(
-    turn: Turn, request: ModelRequest, progress: Progress, needs: Dependencies
+    turn: Turn, request: ModelRequest, progress: Progress, needs: Dependencies, *, attempt: int
 ) -> Answer:
     """Run the model for a turn until it answers, at most so many rounds of tools.
 
-    Called by the task of the turn's chat, inside its time limit; may be cancelled anywhere.
-    Raises AssistantError if the model cannot be asked; the rounds that succeeded are kept.
+    ``attempt`` counts the beginnings of the work on the turn. Called by the task of the turn's
+    chat, inside its time limit; may be cancelled anywhere. Raises AssistantError if the model
+    cannot be asked; the rounds that succeeded are kept. Raises BudgetSpent if the day does not
+    allow it.
     """
-    run = await needs.store.runs.begin(turn, now=needs.now())
+    limit = needs.rules.max_tool_rounds
+    first = _with(request, [], last=limit == 0)
+    now, budget = needs.now(), needs.rules.budget
+    run, refused = await needs.store.runs.start(
+        turn, attempt=attempt, wanted=_expected(first, now, needs), budget=budget, now=now
+    )
     progress.effects = turn.effects or any(call.effects for call in run.calls)
+    if refused:
+        raise BudgetSpent(refused)
     produced: list[JsonObject] = []
     spoken: set[str] = set()
     usage, first_usage = Usage(), None
-    limit = needs.rules.max_tool_rounds
     review = Review(turn, run, request, needs)
     for number in range(limit + 1):
         asked = _with(request, review.shown(produced), last=number == limit)
@@ -165,7 +173,8 @@ async def _ask_anew(
         if recorded is not None and recorded.response_id:
             response = await _harvest(recorded, needs)
         if response is None:
-            await _reserve(run, number, request, needs)
+            if number > 0 or not run.is_asked:
+                await _reserve(run, number, request, needs)
 
             async def named(response_id: str) -> None:
                 await runs.round_named(run, number, response_id)
@@ -198,12 +207,16 @@ async def _ask_anew(
 async def _reserve(run: Run, number: int, request: ModelRequest, needs: Dependencies) -> None:
     """Note that the model is about to be asked. Raises BudgetSpent if the day does not allow it."""
     now, budget = needs.now(), needs.rules.budget
-    wanted = Charge(day_of(now, needs.rules.zone), expected_use(request, budget))
+    wanted = _expected(request, now, needs)
     refused = await needs.store.runs.round_started(
         run, number, wanted=wanted, budget=budget, now=now
     )
     if refused:
         raise BudgetSpent(refused)
+
+
+def _expected(request: ModelRequest, now: float, needs: Dependencies) -> Charge:
+    return Charge(day_of(now, needs.rules.zone), expected_use(request, needs.rules.budget))
 
 
 async def _harvest(recorded: RecordedRound, needs: Dependencies) -> ModelResponse | None:

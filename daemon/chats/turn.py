@@ -10,7 +10,6 @@ from daemon.backoff import delay
 from daemon.budget import Refusal
 from daemon.chats.attention import Attention, Interruption
 from daemon.chats.brakes import run_slot, stop_for_budget
-from daemon.chats.conversation import facts_item
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.endings import ended, ended_without_answer, unanswered_items
 from daemon.chats.history_import import import_history
@@ -21,6 +20,7 @@ from daemon.chats.run import Answer, give_up, run_model
 from daemon.chats.run_progress import Progress
 from daemon.chats.typing_indicator import show, with_typing_shown
 from daemon.chats.voicing import wants_voice
+from daemon.compaction import surely_fits
 from daemon.errors import BudgetSpent, ContextTooLong, ModelRejected, ModelTemporary
 from daemon.ledger import AttachmentKind, NewPart, Turn
 from daemon.model import JsonObject, Media, Message
@@ -36,6 +36,7 @@ from daemon.observe.logs import Log
 from daemon.observe.tracing import span, stage
 from daemon.reading import burst_item, burst_with_files, kept, overheard_item
 from daemon.reading_media import NOTHING_SEEN
+from daemon.store.turns import Concluded
 
 RETRY_CAP_SECONDS = 60.0
 APOLOGISE_AFTER = 3
@@ -93,14 +94,16 @@ class TurnWork:
         self._asked_at = 0.0
         self.history_budget = needs.rules.history_tokens
         """Tokens that the conversation so far may take; less once it was too long for the model."""
+        self.thread_fits = False
+        """True once it is known that nothing of the thread has to be left out for its length."""
         self._knows_history = False
         self._seen = NOTHING_SEEN
         self._kinds: frozenset[AttachmentKind] = frozenset(("image", "preview", "file"))
         """In which forms the model is given files; fewer once it has refused them."""
         self._prepared: Prepared
 
-    async def answer(self) -> Turn | None:
-        """Decide the answer of the turn: it is in the outbox when this returns the turn.
+    async def answer(self) -> Concluded | None:
+        """Decide the answer of the turn: it is in the outbox when this returns.
 
         None if the turn has ended in another way: taken over by an agent, deleted, too old, or
         given up. Raises Stopping when the daemon stops; the turn then stays as it is.
@@ -146,7 +149,7 @@ class TurnWork:
         """Run the model once, unless something interrupts it."""
         needs, attention = self._needs, self._attention
         self._asked_at = trio.current_time()
-        self._attempts = await needs.store.turns.begin_attempt(self._turn)
+        self._attempts += 1  # in the ledger with the run
         stage("processing", f"attempt {self._attempts}")
         self._show_as_read()
         if not self._knows_history:
@@ -219,7 +222,7 @@ class TurnWork:
     async def _run_in_context(self, progress: Progress) -> Answer:
         """Run the model; once more with half the history if it is too long for the model."""
         try:
-            return await run_model(self._turn, self._prepared.request, progress, self._needs)
+            return await self._run_prepared(progress)
         except ContextTooLong:
             self.history_budget = min(self.history_budget, self._prepared.history_tokens) // 2
             # The text of documents is told instead; pictures stay while history can make room.
@@ -231,7 +234,12 @@ class TurnWork:
             self._kinds = frozenset()
             self._log.warning("files refused by the model, told without", error=str(error))
         self._prepared = await self._prepare()
-        return await run_model(self._turn, self._prepared.request, progress, self._needs)
+        return await self._run_prepared(progress)
+
+    async def _run_prepared(self, progress: Progress) -> Answer:
+        return await run_model(
+            self._turn, self._prepared.request, progress, self._needs, attempt=self._attempts
+        )
 
     async def _files_known(self) -> bool:
         """Wait for what the burst's files say; False if something else has to be seen to first."""
@@ -253,7 +261,6 @@ class TurnWork:
             burst_with_files(self._turn.messages, self._seen),
             self._needs,
             budget=self.history_budget,
-            known=await facts_item(self._turn, self._needs),
             overheard=await self._overheard(),
         )
 
@@ -268,7 +275,7 @@ class TurnWork:
 
     # -- what comes of it ----------------------------------------------------------------------
 
-    async def _conclude(self, answer: Answer) -> Turn:
+    async def _conclude(self, answer: Answer) -> Concluded:
         """Put the answer into the thread and the outbox, in one write."""
         needs, turn = self._needs, self._turn
         told = self._prepared.told(answer.first_usage)
@@ -284,7 +291,7 @@ class TurnWork:
             text=" ".join(part.body for part in parts)[:SHOWN_CHARACTERS],
             seconds=round(trio.current_time() - self._asked_at, 1),
         )
-        return await needs.store.turns.conclude(
+        concluded = await needs.store.turns.conclude(
             turn,
             items=items,
             parts=parts,
@@ -292,6 +299,9 @@ class TurnWork:
             validation=answer.validation,
             now=needs.now(),
         )
+        remembered = self._prepared.remembered_tokens + concluded.tokens
+        self.thread_fits = surely_fits(remembered, budget=self.history_budget)
+        return concluded
 
     async def _wait_to_retry(self, failure: Failure) -> None:
         """Wait before the next attempt; tell the customer, once, that it will take a while."""

@@ -125,6 +125,9 @@ def _lines(life: Life) -> Iterator[_Line]:
         yield from _tool_lines(call)
     for row in life.outbox:
         yield from _send_lines(row)
+    if life.turn is not None and life.turn["closed_at"]:
+        # After the last send, which is of the same moment.
+        yield _Line(life.turn["closed_at"], f"turn ended: {_outcome(life.turn)}")
     for entry in life.audit:
         what = f"operator: {entry['command']} {entry['subject']}, {entry['detail']}"
         yield _Line(entry["at"], what)
@@ -158,8 +161,6 @@ def _turn_lines(turn: JsonObject) -> Iterator[_Line]:
     yield _Line(turn["opened_at"], f"window closed: {turn['request_id']} opened")
     if turn["concluded_at"]:
         yield _Line(turn["concluded_at"], "answer decided, in the outbox")
-    if turn["closed_at"]:
-        yield _Line(turn["closed_at"], f"turn ended: {_outcome(turn)}")
 
 
 def _run_lines(run: JsonObject) -> Iterator[_Line]:

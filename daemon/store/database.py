@@ -18,6 +18,7 @@ from daemon.errors import StoreDamaged, StoreError, StoreUnavailable
 from daemon.store.handing_over import HandOver
 from daemon.store.migrations import migrate
 from daemon.store.ownership import owned
+from daemon.store.reading import Readers
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ MAX_BATCH = 256
 """Writes in one transaction. More would only delay the first of them."""
 
 READERS = 2
-"""Reader connections: reads are short, and more threads would only compete for the interpreter."""
+"""Reader threads: reads are short, and more threads would only compete for the interpreter."""
 
 CLOSE_SECONDS = 2.0
 """How long a close goes on although it is cancelled: the lock must not be free before the last
@@ -86,8 +87,7 @@ class Database:
         self._meter = meter
         self._token = trio.lowlevel.current_trio_token()
         self._connection = _connect(path)
-        self._readers = [_connect(path, read_only=True) for _ in range(READERS)]
-        self._reader_limit = trio.CapacityLimiter(READERS)
+        self._readers = Readers([_connect(path, read_only=True) for _ in range(READERS)])
         self._writes: HandOver[_Write[object]] = HandOver()
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
@@ -114,16 +114,11 @@ class Database:
     async def read(self, verb: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``verb`` on a read-only connection in a thread; it sees all that is committed.
 
-        Raises StoreUnavailable if the database cannot be read.
+        ``verb`` must only use the connection it is given. If the caller is cancelled while
+        waiting, nobody gets its result. Raises StoreUnavailable if the database cannot be read;
+        what the verb itself raises passes through.
         """
-        async with self._reader_limit:
-            connection = self._readers.pop()
-            try:
-                return await trio.to_thread.run_sync(verb, connection)
-            except sqlite3.Error as error:
-                raise StoreUnavailable(f"cannot read the store: {error}") from error
-            finally:
-                self._readers.append(connection)
+        return await self._readers.read(verb)
 
     async def probe(self) -> None:
         """Try whether writes that failed would succeed by now; does nothing if none failed.
@@ -164,11 +159,14 @@ class Database:
         self._closing = True
         self._writes.end()
         with trio.move_on_after(CLOSE_SECONDS, shield=True) as grace:
-            await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(self._join, abandon_on_cancel=True)
         if grace.cancelled_caught:
-            await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
-        for reader in self._readers:
-            reader.close()
+            await trio.to_thread.run_sync(self._join, abandon_on_cancel=True)
+
+    def _join(self) -> None:
+        """Wait until no thread uses the file any more."""
+        self._thread.join()
+        self._readers.close()
 
     # -- in the writer thread ----------------------------------------------------------------
 

@@ -52,30 +52,3 @@ class Escalations:
             return True
 
         return await self._database.write(verb)
-
-    async def paused_until(self, turn: Turn) -> float:
-        """The end of the pause that a turn's end has begun, Unix seconds; 0 if it began none."""
-
-        def verb(connection: sqlite3.Connection) -> float:
-            row = connection.execute(
-                "SELECT paused_until FROM chats WHERE channel = ? AND chat = ?"
-                " AND EXISTS (SELECT 1 FROM escalations WHERE turn_id = ?)",
-                (*turn.key, turn.id),
-            ).fetchone()
-            return float(row[0]) if row else 0
-
-        return await self._database.read(verb)
-
-
-def pause_if_escalated(connection: sqlite3.Connection, turn: Turn, now: float) -> None:
-    """Begin the pause of a turn that ends, if it hands its chat over; in the caller's transaction.
-
-    A longer pause that has begun already stays.
-    """
-    connection.execute(
-        "UPDATE chats SET paused_until = MAX(paused_until,"
-        " ? + (SELECT pause_seconds FROM escalations WHERE turn_id = ?))"
-        " WHERE channel = ? AND chat = ?"
-        " AND EXISTS (SELECT 1 FROM escalations WHERE turn_id = ? AND pause_seconds > 0)",
-        (now, turn.id, *turn.key, turn.id),
-    )

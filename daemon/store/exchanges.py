@@ -19,22 +19,9 @@ class Exchanges:
 
     async def recent(self, key: ChatKey, *, since: float) -> tuple[Exchange, ...]:
         """The turns answered since a time (Unix seconds) and since the last loop, oldest first."""
-
-        def verb(connection: sqlite3.Connection) -> tuple[Exchange, ...]:
-            answered = connection.execute(
-                "SELECT turn_id, MIN(sent_at), MAX(sent_at) FROM (SELECT turn_id, sent_at"
-                " FROM outbox WHERE channel = ? AND chat = ? ORDER BY id DESC LIMIT ?)"
-                " WHERE turn_id IS NOT NULL AND sent_at > MAX(?, COALESCE("
-                " (SELECT loop_at FROM chats WHERE channel = ? AND chat = ?), 0))"
-                " GROUP BY turn_id ORDER BY turn_id",
-                (*key, LOOKED_AT, since, *key),
-            ).fetchall()
-            return tuple(
-                _exchange(connection, turn_id, said_from, said_until)
-                for turn_id, said_from, said_until in answered
-            )
-
-        return await self._database.read(verb)
+        return await self._database.read(
+            lambda connection: recent_exchanges(connection, key, since=since)
+        )
 
     async def stop_loop(self, key: ChatKey, *, until: float, now: float) -> None:
         """Keep the bot out of a chat until a time, because it talks with a machine there."""
@@ -47,6 +34,24 @@ class Exchanges:
             )
 
         await self._database.write(verb)
+
+
+def recent_exchanges(
+    connection: sqlite3.Connection, key: ChatKey, *, since: float
+) -> tuple[Exchange, ...]:
+    """See `Exchanges.recent`; inside the caller's transaction or read."""
+    answered = connection.execute(
+        "SELECT turn_id, MIN(sent_at), MAX(sent_at) FROM (SELECT turn_id, sent_at"
+        " FROM outbox WHERE channel = ? AND chat = ? ORDER BY id DESC LIMIT ?)"
+        " WHERE turn_id IS NOT NULL AND sent_at > MAX(?, COALESCE("
+        " (SELECT loop_at FROM chats WHERE channel = ? AND chat = ?), 0))"
+        " GROUP BY turn_id ORDER BY turn_id",
+        (*key, LOOKED_AT, since, *key),
+    ).fetchall()
+    return tuple(
+        _exchange(connection, turn_id, said_from, said_until)
+        for turn_id, said_from, said_until in answered
+    )
 
 
 def _exchange(

@@ -18,14 +18,7 @@ class Facts:
 
     async def of(self, key: ChatKey) -> tuple[Fact, ...]:
         """The facts about a contact, oldest first."""
-
-        def verb(connection: sqlite3.Connection) -> tuple[Fact, ...]:
-            rows = connection.execute(
-                "SELECT id, fact FROM facts WHERE channel = ? AND chat = ? ORDER BY id", key
-            )
-            return tuple(Fact(*row) for row in rows)
-
-        return await self._database.read(verb)
+        return await self._database.read(lambda connection: facts_of(connection, key))
 
     async def remember(self, turn: Turn, fact: str, *, now: float) -> int:
         """Keep a fact learnt in a turn; gives its number, the old one if it is known already.
@@ -61,3 +54,11 @@ class Facts:
             return done.rowcount == 1
 
         return await self._database.write(verb)
+
+
+def facts_of(connection: sqlite3.Connection, key: ChatKey) -> tuple[Fact, ...]:
+    """See `Facts.of`; inside the caller's transaction or read."""
+    rows = connection.execute(
+        "SELECT id, fact FROM facts WHERE channel = ? AND chat = ? ORDER BY id", key
+    )
+    return tuple(Fact(*row) for row in rows)

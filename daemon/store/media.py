@@ -15,7 +15,7 @@ from daemon.store.database import Database
 BATCH = 200
 """Rows in one write: a few milliseconds, so that no webhook waits for it."""
 
-_WITHDRAWN = (
+WITHDRAWN = (
     "SELECT media.channel, message_id FROM media JOIN messages"
     " ON messages.channel = media.channel AND messages.id = message_id"
     " WHERE media.state IN ('wanted', 'stored') AND messages.state NOT IN ('received', 'in_turn')"
@@ -91,7 +91,7 @@ class MediaItems:
         """Delete the files of a turn that is over whose messages have disappeared; how many."""
 
         def look(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-            rows = connection.execute(f"{_WITHDRAWN} AND turn_id = ?", (turn.id,))
+            rows = connection.execute(f"{WITHDRAWN} AND turn_id = ?", (turn.id,))
             return [(channel, message_id) for channel, message_id in rows]
 
         withdrawn = await self._database.read(look)
@@ -190,7 +190,7 @@ def expire_media(connection: sqlite3.Connection, *, before: float, folder: Path)
         " AND wanted_at < ? ORDER BY wanted_at LIMIT ?",
         (before, BATCH),
     ).fetchall()
-    withdrawn = connection.execute(f"{_WITHDRAWN} LIMIT ?", (BATCH,)).fetchall()
+    withdrawn = connection.execute(f"{WITHDRAWN} LIMIT ?", (BATCH,)).fetchall()
     items = drop_files(connection, old, folder, reason="it is too old to be kept")
     items += drop_files(connection, withdrawn, folder, reason="its author took it back")
     return ExpiredMedia(items, more=BATCH in {len(old), len(withdrawn)})

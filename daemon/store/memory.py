@@ -13,6 +13,7 @@ from daemon.history import estimate_tokens
 from daemon.ledger import Recollection, ThreadHead, ThreadItem, Told, Turn
 from daemon.model import ChatKey, JsonObject
 from daemon.store.database import Database
+from daemon.store.facts import facts_of
 from daemon.store.thread import append, chat_record, newest_items
 
 _item_json = msgspec.json.Encoder()
@@ -26,7 +27,7 @@ class Memories:
         self._database = database
 
     async def recall(self, key: ChatKey, *, tokens: int) -> Recollection:
-        """What is known of a chat, and the newest items of the shown part of its thread.
+        """What is known of a chat and its contact, and the newest items of what is told of it.
 
         As many items as ``tokens`` of our own estimate are enough for, and one more, by which the
         caller sees that the oldest turn of the answer is not whole or does not fit.
@@ -35,7 +36,12 @@ class Memories:
         def verb(connection: sqlite3.Connection) -> Recollection:
             up_to, head = _head(connection, key)
             items = newest_items(connection, key, tokens=tokens, after=up_to)
-            return Recollection(chat=chat_record(connection, key), head=head, items=items)
+            return Recollection(
+                chat=chat_record(connection, key),
+                head=head,
+                items=items,
+                facts=facts_of(connection, key),
+            )
 
         return await self._database.read(verb)
 
@@ -93,29 +99,31 @@ def keep_turn(
     told: Told | None,
     *,
     now: float,
-) -> None:
-    """Add an answered turn to its thread, inside the caller's transaction.
+) -> int:
+    """Add an answered turn to its thread, inside the caller's transaction; gives its tokens.
+
+    The chat's customer may be told of an outage again.
 
     Where the server has compacted the conversation by itself, its item becomes the thread's head.
     """
     before, compaction, after = split_at_compaction(items)
-    append(connection, turn.key, turn.id, before, now=now)
+    tokens = append(connection, turn.key, turn.id, before, now=now)
     if compaction is not None:
         (last,) = connection.execute(
             "SELECT COALESCE(MAX(id), 0) FROM thread_items WHERE channel = ? AND chat = ?", turn.key
         ).fetchone()
         _set_head(connection, turn.key, last, compaction, now)
-    append(connection, turn.key, turn.id, after, now=now)
-    if told is not None and told.context_text:
-        connection.execute(
-            "UPDATE chats SET context_at = ?, context_text = ? WHERE channel = ? AND chat = ?",
-            (now, told.context_text, *turn.key),
-        )
-    if told is not None and told.token_ratio:
-        connection.execute(
-            "UPDATE chats SET token_ratio = ? WHERE channel = ? AND chat = ?",
-            (told.token_ratio, *turn.key),
-        )
+    tokens += append(connection, turn.key, turn.id, after, now=now)
+    told = told or Told()
+    connection.execute(
+        "UPDATE chats SET apologised_at = 0,"
+        " context_at = CASE ?1 WHEN '' THEN context_at ELSE ?2 END,"
+        " context_text = CASE ?1 WHEN '' THEN context_text ELSE ?1 END,"
+        " token_ratio = CASE ?3 WHEN 0 THEN token_ratio ELSE ?3 END"
+        " WHERE channel = ?4 AND chat = ?5",
+        (told.context_text, now, told.token_ratio, *turn.key),
+    )
+    return tokens
 
 
 def _head(connection: sqlite3.Connection, key: ChatKey) -> tuple[int, ThreadHead]:

@@ -7,21 +7,37 @@ looking at the chat, and only then sent again.
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from daemon.ledger import NewPart, OutboxRow, SendFate
+from daemon.ledger import NewPart, OutboxRow, SendFate, Turn, TurnEnd
 from daemon.model import ChatKey, JsonObject
 from daemon.outgoing import Likeness, likeness
 from daemon.store.database import Database
+from daemon.store.ending import finish_turn
 from daemon.store.statuses import NEVER, bury_turn, claim_early
 
-_ROW = (
-    "SELECT id, channel, chat, turn_id, body, quoted, state, attempts, created_at, attempted_at,"
-    " kind, payload, author FROM outbox"
+_COLUMNS = (
+    "id, channel, chat, turn_id, body, quoted, state, attempts, created_at, attempted_at, kind,"
+    " payload, author"
 )
+_ROW = f"SELECT {_COLUMNS} FROM outbox"  # noqa: S608 - a constant
+OPEN = frozenset({"pending", "sending", "unknown"})
+"""The states of rows that are still to be said, or that somebody has to settle."""
+
 _json = msgspec.json.Encoder()
 read_payload = msgspec.json.Decoder(JsonObject)
+
+
+class Sent(NamedTuple):
+    """What a send has come to."""
+
+    row: OutboxRow
+    fates: tuple[SendFate, ...]
+    """What was told of it before its id was known."""
+    end: TurnEnd | None
+    """How the turn has ended that was finished by it."""
 
 
 class Outbox:
@@ -32,24 +48,11 @@ class Outbox:
 
     async def open_rows(self, key: ChatKey) -> tuple[OutboxRow, ...]:
         """What is still to be said in a chat, in order."""
-
-        def verb(connection: sqlite3.Connection) -> tuple[OutboxRow, ...]:
-            rows = connection.execute(
-                f"{_ROW} WHERE channel = ? AND chat = ?"
-                " AND state IN ('pending', 'sending', 'unknown') ORDER BY id",
-                key,
-            )
-            return tuple(_row(row) for row in rows)
-
-        return await self._database.read(verb)
+        return await self._database.read(lambda connection: open_rows(connection, key))
 
     async def row(self, row_id: int) -> OutboxRow:
         """One row as it is now."""
-
-        def verb(connection: sqlite3.Connection) -> OutboxRow:
-            return _row(connection.execute(f"{_ROW} WHERE id = ?", (row_id,)).fetchone())
-
-        return await self._database.read(verb)
+        return await self._database.read(lambda connection: _known_row(connection, row_id))
 
     async def chats_with_work(self) -> tuple[ChatKey, ...]:
         """The chats in which something is still to be said."""
@@ -79,51 +82,67 @@ class Outbox:
         await self._set(row, "state = 'sending', attempts = attempts + 1, attempted_at = ?", now)
 
     async def sent(
-        self, row: OutboxRow, message_id: str, *, now: float, resend_since: float = NEVER
-    ) -> tuple[SendFate, ...]:
+        self,
+        row: OutboxRow,
+        message_id: str,
+        *,
+        finishes: Turn | None = None,
+        now: float,
+        resend_since: float = NEVER,
+    ) -> Sent:
         """It was said, under this WhatsApp id; gives what was told of that before.
 
-        It may be ``pending`` again on return: see `daemon.store.statuses.note_status`.
+        It may be ``pending`` again on return: see `daemon.store.statuses.note_status`. If not,
+        and it was the last thing to be said in a turn, ``finishes``, that is finished in the same
+        write.
         """
 
-        def verb(connection: sqlite3.Connection) -> tuple[SendFate, ...]:
-            connection.execute(
-                "UPDATE outbox SET state = 'sent', message_id = ?1, sent_at = ?2, error = ''"
+        def verb(connection: sqlite3.Connection) -> Sent:
+            found = connection.execute(
+                "UPDATE outbox SET state = 'sent', message_id = ?1, sent_at = ?2, error = ''"  # noqa: S608 - constants
                 # After its echo it may have been told already that this attempt has failed.
                 " WHERE id = ?3 AND NOT EXISTS (SELECT 1 FROM send_failures"
-                " WHERE message_id = ?1)",
+                f" WHERE message_id = ?1) RETURNING {_COLUMNS}",
                 (message_id, now, row.id),
-            )
-            return claim_early(connection, message_id, now=now, resend_since=resend_since)
+            ).fetchone()
+            fates = claim_early(connection, message_id, now=now, resend_since=resend_since)
+            left = _row(found) if found and not fates else _known_row(connection, row.id)
+            over = finishes is not None and left.state not in OPEN
+            end = finish_turn(connection, finishes, now) if finishes and over else None
+            return Sent(left, fates, end)
 
         return await self._database.write(verb)
 
     async def unknown(self, row: OutboxRow, error: str) -> OutboxRow:
-        """Nobody knows whether it went out. An echo may have settled it already."""
-        await self._set(row, "state = 'unknown', error = ?", error, only_from="sending")
-        return await self.row(row.id)
+        """Nobody knows whether it went out. An echo may have settled it already.
 
-    async def pending(self, row: OutboxRow, error: str) -> None:
+        Gives the row as it is then, like the others that follow.
+        """
+        return await self._set(row, "state = 'unknown', error = ?", error, only_from="sending")
+
+    async def pending(self, row: OutboxRow, error: str) -> OutboxRow:
         """It certainly was not said; it waits for another try."""
-        await self._set(row, "state = 'pending', error = ?", error, only_from="sending")
+        return await self._set(row, "state = 'pending', error = ?", error, only_from="sending")
 
-    async def repeat(self, row: OutboxRow) -> None:
+    async def repeat(self, row: OutboxRow) -> OutboxRow:
         """An unknown one was looked for and not found: it may be said again."""
-        await self._set(row, "state = 'pending'", only_from="unknown")
+        return await self._set(row, "state = 'pending'", only_from="unknown")
 
-    async def failed(self, row: OutboxRow, error: str) -> None:
+    async def failed(self, row: OutboxRow, error: str) -> OutboxRow:
         """It can never be said.
 
         Of a turn that has ended, which somebody has let be said again, it may have been all.
         """
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE outbox SET state = 'failed', error = ? WHERE id = ?", (error, row.id)
-            )
+        def verb(connection: sqlite3.Connection) -> OutboxRow:
+            found = connection.execute(
+                f"UPDATE outbox SET state = 'failed', error = ? WHERE id = ? RETURNING {_COLUMNS}",  # noqa: S608 - constants
+                (error, row.id),
+            ).fetchone()
             bury_turn(connection, row.id, error)
+            return _row(found)
 
-        await self._database.write(verb)
+        return await self._database.write(verb)
 
     async def drop(self, key: ChatKey, reason: str) -> int:
         """Say nothing more of what waits in a chat: a human has it. Gives how many rows.
@@ -143,8 +162,8 @@ class Outbox:
 
     async def voiced(self, row: OutboxRow, payload: JsonObject) -> OutboxRow:
         """Its voice note has been made and lies in a file; what is said stays in ``body``."""
-        await self._set(row, "payload = ?", _json.encode(payload).decode(), only_from="pending")
-        return await self.row(row.id)
+        words = _json.encode(payload).decode()
+        return await self._set(row, "payload = ?", words, only_from="pending")
 
     async def write_instead(self, row: OutboxRow, reason: str) -> OutboxRow:
         """A voice note cannot be made or is refused: it is written, once, in its place.
@@ -154,16 +173,16 @@ class Outbox:
         is never given here.
         """
 
-        def verb(connection: sqlite3.Connection) -> None:
+        def verb(connection: sqlite3.Connection) -> OutboxRow:
             connection.execute(
                 "UPDATE outbox SET kind = 'text', payload = ?, state = 'pending', error = ?"
                 " WHERE kind = 'voice' AND ((id = ? AND state IN ('pending', 'sending'))"
                 " OR (turn_id = ? AND state = 'pending'))",
                 ('{"instead_of":"voice"}', reason, row.id, row.turn_id),
             )
+            return _known_row(connection, row.id)
 
-        await self._database.write(verb)
-        return await self.row(row.id)
+        return await self._database.write(verb)
 
     async def files_in_use(self) -> frozenset[str]:
         """The names of the files that messages still to be sent need."""
@@ -224,17 +243,32 @@ class Outbox:
 
     async def _set(
         self, row: OutboxRow, assignment: str, *values: object, only_from: str = ""
-    ) -> None:
+    ) -> OutboxRow:
         condition = " AND state = ?" if only_from else ""
         parameters = (*values, row.id, *([only_from] if only_from else []))
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                f"UPDATE outbox SET {assignment} WHERE id = ?{condition}",  # noqa: S608 - constants
+        def verb(connection: sqlite3.Connection) -> OutboxRow:
+            found = connection.execute(
+                f"UPDATE outbox SET {assignment} WHERE id = ?{condition} RETURNING {_COLUMNS}",  # noqa: S608 - constants
                 parameters,
-            )
+            ).fetchone()
+            return _row(found) if found else _known_row(connection, row.id)
 
-        await self._database.write(verb)
+        return await self._database.write(verb)
+
+
+def open_rows(connection: sqlite3.Connection, key: ChatKey) -> tuple[OutboxRow, ...]:
+    """See `Outbox.open_rows`; inside the caller's transaction or read."""
+    rows = connection.execute(
+        f"{_ROW} WHERE channel = ? AND chat = ?"
+        " AND state IN ('pending', 'sending', 'unknown') ORDER BY id",
+        key,
+    )
+    return tuple(_row(row) for row in rows)
+
+
+def _known_row(connection: sqlite3.Connection, row_id: int) -> OutboxRow:
+    return _row(connection.execute(f"{_ROW} WHERE id = ?", (row_id,)).fetchone())
 
 
 def queue_parts(

@@ -6,6 +6,7 @@ response that the server still has is fetched, a tool call that ended is not rep
 
 import hashlib
 import sqlite3
+from dataclasses import replace
 
 import msgspec
 
@@ -40,23 +41,32 @@ class Runs:
 
     async def begin(self, turn: Turn, *, now: float) -> Run:
         """The running run of a turn with all that is known of it, or a new one."""
+        return await self._database.write(lambda connection: _begin(connection, turn, now))
 
-        def verb(connection: sqlite3.Connection) -> Run:
-            row = connection.execute(
-                "SELECT id FROM runs WHERE turn_id = ? AND state = 'running'", (turn.id,)
-            ).fetchone()
-            if row is None:
-                row = connection.execute(
-                    "INSERT INTO runs (turn_id, started_at) VALUES (?, ?) RETURNING id",
-                    (turn.id, now),
-                ).fetchone()
-            run_id: int = row[0]
-            return Run(
-                id=run_id,
-                turn_id=turn.id,
-                rounds=_rounds(connection, run_id),
-                calls=_calls(connection, turn.id),
+    async def start(
+        self,
+        turn: Turn,
+        *,
+        attempt: int,
+        wanted: Charge | None = None,
+        budget: Budget = NO_LIMITS,
+        now: float,
+    ) -> tuple[Run, Refusal]:
+        """Begin or go on with the run of a turn, for the ``attempt``-th time at least.
+
+        If the model has not been asked yet, its first round is started as by `round_started`, in
+        the same write; also says whose budget does not allow that.
+        """
+
+        def verb(connection: sqlite3.Connection) -> tuple[Run, Refusal]:
+            connection.execute(
+                "UPDATE turns SET attempts = MAX(attempts, ?) WHERE id = ?", (attempt, turn.id)
             )
+            run = _begin(connection, turn, now)
+            if run.rounds:
+                return run, ""
+            refused = _start_round(connection, run, 0, wanted, budget, now)
+            return replace(run, is_asked=not refused), refused
 
         return await self._database.write(verb)
 
@@ -73,22 +83,9 @@ class Runs:
 
         Says whose budget does not allow it; then it has not started and must not be asked.
         """
-
-        def verb(connection: sqlite3.Connection) -> Refusal:
-            refused: Refusal = ""
-            if wanted is not None:
-                refused = usage.reserve(connection, run, number, wanted, budget, now=now)
-            if refused:
-                return refused
-            connection.execute(
-                "INSERT INTO responses (run_id, round, started_at) VALUES (?, ?, ?)"
-                " ON CONFLICT (run_id, round) DO UPDATE SET state = 'started', response_id = '',"
-                " calls = calls + 1, started_at = excluded.started_at, ended_at = NULL",
-                (run.id, number, now),
-            )
-            return ""
-
-        return await self._database.write(verb)
+        return await self._database.write(
+            lambda connection: _start_round(connection, run, number, wanted, budget, now)
+        )
 
     async def round_named(self, run: Run, number: int, response_id: str) -> None:
         """The server has taken the request and will keep the answer under this id."""
@@ -204,6 +201,48 @@ class Runs:
             )
 
         await self._database.write(verb)
+
+
+def _begin(connection: sqlite3.Connection, turn: Turn, now: float) -> Run:
+    begun = connection.execute(
+        "INSERT INTO runs (turn_id, started_at) SELECT ?1, ?2 WHERE NOT EXISTS"
+        " (SELECT 1 FROM runs WHERE turn_id = ?1 AND state = 'running') RETURNING id",
+        (turn.id, now),
+    ).fetchone()
+    if begun is not None:
+        return Run(id=begun[0], turn_id=turn.id, calls=_calls(connection, turn.id))
+    (run_id,) = connection.execute(
+        "SELECT id FROM runs WHERE turn_id = ? AND state = 'running'", (turn.id,)
+    ).fetchone()
+    return Run(
+        id=run_id,
+        turn_id=turn.id,
+        rounds=_rounds(connection, run_id),
+        calls=_calls(connection, turn.id),
+    )
+
+
+def _start_round(
+    connection: sqlite3.Connection,
+    run: Run,
+    number: int,
+    wanted: Charge | None,
+    budget: Budget,
+    now: float,
+) -> Refusal:
+    """See `Runs.round_started`; inside the caller's transaction."""
+    refused: Refusal = ""
+    if wanted is not None:
+        refused = usage.reserve(connection, run, number, wanted, budget, now=now)
+    if refused:
+        return refused
+    connection.execute(
+        "INSERT INTO responses (run_id, round, started_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (run_id, round) DO UPDATE SET state = 'started', response_id = '',"
+        " calls = calls + 1, started_at = excluded.started_at, ended_at = NULL",
+        (run.id, number, now),
+    )
+    return ""
 
 
 def _rounds(connection: sqlite3.Connection, run_id: int) -> tuple[RecordedRound, ...]:

@@ -27,6 +27,7 @@ from daemon.store.runs import Runs
 from daemon.store.samples import Samples
 from daemon.store.sessions import Sessions
 from daemon.store.stages import Stages
+from daemon.store.standing import Standings
 from daemon.store.thread import Threads
 from daemon.store.turns import Turns
 from daemon.store.usage import UsageBook
@@ -60,6 +61,7 @@ class Store:
     samples: Samples
     sessions: Sessions
     stages: Stages
+    standings: Standings
     process_life: ProcessLife
     backlog: Backlog
     by_hand: ByHand
@@ -100,6 +102,7 @@ async def open_store(
             samples=Samples(database),
             sessions=Sessions(database),
             stages=Stages(database),
+            standings=Standings(database),
             process_life=ProcessLife(database),
             backlog=Backlog(database),
         )

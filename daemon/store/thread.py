@@ -154,14 +154,17 @@ def append(
     items: Sequence[JsonObject],
     *,
     now: float,
-) -> None:
-    """Add items to a thread, inside the caller's transaction."""
+) -> int:
+    """Add items to a thread, inside the caller's transaction; gives their tokens."""
     encoded = [_item_json.encode(item).decode() for item in items]
-    connection.executemany(
-        "INSERT INTO thread_items (channel, chat, turn_id, item, tokens, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        [(*key, turn_id, text, estimate_tokens(text), now) for text in encoded],
-    )
+    sized = [(text, estimate_tokens(text)) for text in encoded]
+    if sized:
+        connection.executemany(
+            "INSERT INTO thread_items (channel, chat, turn_id, item, tokens, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [(*key, turn_id, text, tokens, now) for text, tokens in sized],
+        )
+    return sum(tokens for _, tokens in sized)
 
 
 def add_note(connection: sqlite3.Connection, key: ChatKey, note: str, *, now: float) -> None:

@@ -2,15 +2,17 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
+from operator import itemgetter
+from typing import NamedTuple
 
-from daemon.ledger import NewPart, Outcome, StoredMessage, Told, Turn
+from daemon.ledger import NewPart, OutboxRow, Outcome, StoredMessage, Told, Turn, TurnEnd
 from daemon.model import ChatKey, Deletion, Edit, JsonObject
 from daemon.store.changes import change_note, words
 from daemon.store.database import Database
-from daemon.store.disappearing import let_turn_disappear
-from daemon.store.escalations import pause_if_escalated
+from daemon.store.ending import close_turn, finish_turn, turn_end
 from daemon.store.memory import keep_turn
-from daemon.store.outbox import queue_parts
+from daemon.store.outbox import open_rows, queue_parts
 from daemon.store.rows import WAITING, stored_message
 from daemon.store.thread import add_note, append
 from daemon.store.validations import record
@@ -21,6 +23,16 @@ _TURN = (
 )
 
 
+class Concluded(NamedTuple):
+    """A turn whose answer is decided."""
+
+    turn: Turn
+    to_say: tuple[OutboxRow, ...]
+    """All that is to be said in its chat, in order."""
+    tokens: int
+    """About how many it has added to the thread."""
+
+
 class Turns:
     """The life of turns. Only the task of a turn's chat may change it."""
 
@@ -29,14 +41,7 @@ class Turns:
 
     async def living(self, key: ChatKey) -> Turn | None:
         """The turn of a chat that has no outcome yet, if there is one."""
-
-        def verb(connection: sqlite3.Connection) -> Turn | None:
-            row = connection.execute(
-                f"{_TURN} WHERE channel = ? AND chat = ? AND state != 'done'", key
-            ).fetchone()
-            return _turn(connection, row) if row else None
-
-        return await self._database.read(verb)
+        return await self._database.read(lambda connection: living_turn(connection, key))
 
     async def all_living(self) -> tuple[ChatKey, ...]:
         """The chats whose turn has no outcome yet, oldest turn first."""
@@ -68,9 +73,18 @@ class Turns:
             if not cursor.rowcount:
                 return None
             turn_id = cursor.lastrowid
-            _claim(connection, key, turn_id, limit)
-            row = connection.execute(f"{_TURN} WHERE id = ?", (turn_id,)).fetchone()
-            return _turn(connection, row)
+            assert turn_id is not None  # noqa: S101 - an INSERT of a row always has one
+            return Turn(
+                id=turn_id,
+                key=key,
+                state="open",
+                request_id=request_id,
+                attempts=0,
+                superseded=0,
+                quotes=quotes,
+                opened_at=now,
+                messages=_claim(connection, key, turn_id, limit),
+            )
 
         return await self._database.write(verb)
 
@@ -96,18 +110,6 @@ class Turns:
 
         return await self._database.write(verb)
 
-    async def begin_attempt(self, turn: Turn) -> int:
-        """Count one more beginning of the work on a turn; gives the count, 1 for the first."""
-
-        def verb(connection: sqlite3.Connection) -> int:
-            row = connection.execute(
-                "UPDATE turns SET attempts = attempts + 1 WHERE id = ? RETURNING attempts",
-                (turn.id,),
-            ).fetchone()
-            return int(row[0])
-
-        return await self._database.write(verb)
-
     async def conclude(
         self,
         turn: Turn,
@@ -117,7 +119,7 @@ class Turns:
         told: Told | None = None,
         validation: tuple[int, str] | None = None,
         now: float,
-    ) -> Turn:
+    ) -> Concluded:
         """Decide the answer: the thread and the outbox get it in one write.
 
         From here on the answer is said exactly once, whatever happens. What was edited or deleted
@@ -126,11 +128,12 @@ class Turns:
         the answer and what was said of it, a JSON list.
         """
 
-        def verb(connection: sqlite3.Connection) -> Turn:
-            keep_turn(connection, turn, items, told, now=now)
+        def verb(connection: sqlite3.Connection) -> Concluded:
+            tokens = keep_turn(connection, turn, items, told, now=now)
             if validation is not None:
                 record(connection, turn.id, *validation)
-            _note_changes(connection, turn, now)
+            messages = _messages(connection, turn.id)
+            _note_changes(connection, turn, messages, now)
             queue_parts(connection, turn.key, turn.id, parts, now=now)
             connection.execute(
                 "UPDATE runs SET state = 'completed', ended_at = ?"
@@ -138,14 +141,13 @@ class Turns:
                 (now, turn.id),
             )
             connection.execute(
-                "UPDATE chats SET apologised_at = 0 WHERE channel = ? AND chat = ?", turn.key
-            )
-            connection.execute(
                 "UPDATE turns SET state = 'delivering', concluded_at = ? WHERE id = ?",
                 (now, turn.id),
             )
-            row = connection.execute(f"{_TURN} WHERE id = ?", (turn.id,)).fetchone()
-            return _turn(connection, row)
+            delivering = replace(
+                turn, state="delivering", messages=messages, effects=turn.effects or bool(parts)
+            )
+            return Concluded(delivering, open_rows(connection, turn.key), tokens)
 
         return await self._database.write(verb)
 
@@ -178,31 +180,21 @@ class Turns:
                 " WHERE turn_id = ? AND state = 'running'",
                 (now, turn.id),
             )
-            _close(connection, turn, outcome, reason, now)
+            close_turn(connection, turn, outcome, reason, now)
 
         await self._database.write(verb)
 
-    async def finish(self, turn: Turn, *, now: float) -> Outcome:
+    async def finish(self, turn: Turn, *, now: float) -> TurnEnd:
         """Close a turn whose answer has been delivered, as far as it can be.
 
         Answered if any part of it was said; dead if every part was refused for good. What tools
-        have said before the answer does not count.
+        have said before the answer does not count. See also `daemon.store.outbox.Outbox.sent`.
         """
+        return await self._database.write(lambda connection: finish_turn(connection, turn, now))
 
-        def verb(connection: sqlite3.Connection) -> Outcome:
-            said, refused, error = connection.execute(
-                "SELECT COALESCE(SUM(state = 'sent'), 0), COALESCE(SUM(state = 'failed'), 0),"
-                " MAX(CASE state WHEN 'failed' THEN error ELSE '' END)"
-                " FROM outbox WHERE turn_id = ?"
-                " AND id NOT IN (SELECT outbox_id FROM interim_messages)",
-                (turn.id,),
-            ).fetchone()
-            outcome: Outcome = "dead" if refused and not said else "answered"
-            reason = error if refused else ""
-            _close(connection, turn, outcome, reason, now)
-            return outcome
-
-        return await self._database.write(verb)
+    async def end(self, turn: Turn) -> TurnEnd:
+        """How a turn has ended that is over."""
+        return await self._database.read(lambda connection: turn_end(connection, turn))
 
     async def apologise(self, turn: Turn, part: NewPart, *, now: float) -> bool:
         """Queue an apology, unless the chat has had one since its last answer.
@@ -224,24 +216,19 @@ class Turns:
         return await self._database.write(verb)
 
 
-def _close(
-    connection: sqlite3.Connection, turn: Turn, outcome: Outcome, reason: str, now: float
+def living_turn(connection: sqlite3.Connection, key: ChatKey) -> Turn | None:
+    """See `Turns.living`; inside the caller's transaction or read."""
+    row = connection.execute(
+        f"{_TURN} WHERE channel = ? AND chat = ? AND state != 'done'", key
+    ).fetchone()
+    return _turn(connection, row) if row else None
+
+
+def _note_changes(
+    connection: sqlite3.Connection, turn: Turn, messages: Sequence[StoredMessage], now: float
 ) -> None:
-    connection.execute(
-        "UPDATE messages SET state = ?, reason = ? WHERE turn_id = ? AND state = 'in_turn'",
-        (outcome, reason, turn.id),
-    )
-    connection.execute(
-        "UPDATE turns SET state = 'done', outcome = ?, reason = ?, closed_at = ? WHERE id = ?",
-        (outcome, reason, now, turn.id),
-    )
-    let_turn_disappear(connection, turn.id)
-    pause_if_escalated(connection, turn, now)
-
-
-def _note_changes(connection: sqlite3.Connection, turn: Turn, now: float) -> None:
     """Put into the thread what has become of a turn's messages since the turn was read."""
-    left = {stored.seq: stored.message for stored in _messages(connection, turn.id)}
+    left = {stored.seq: stored.message for stored in messages}
     for stored in turn.messages:
         message = left.get(stored.seq)
         if message is None:
@@ -262,13 +249,18 @@ def _messages(connection: sqlite3.Connection, turn_id: int) -> tuple[StoredMessa
     return tuple(stored_message(*row) for row in rows)
 
 
-def _claim(connection: sqlite3.Connection, key: ChatKey, turn_id: int | None, limit: int) -> None:
-    connection.execute(
+def _claim(
+    connection: sqlite3.Connection, key: ChatKey, turn_id: int, limit: int
+) -> tuple[StoredMessage, ...]:
+    """Take messages that wait into a turn; gives those that are not deleted, in order."""
+    rows = connection.execute(
         "UPDATE messages SET state = 'in_turn', turn_id = ? WHERE seq IN (SELECT seq FROM messages"  # noqa: S608 - constant
         f" WHERE channel = ? AND chat = ? AND {WAITING} AND from_me = 0"
-        " ORDER BY seq LIMIT ?)",
+        " ORDER BY seq LIMIT ?) RETURNING seq, message, received_at, deleted_at",
         (turn_id, *key, limit),
-    )
+    ).fetchall()
+    kept = sorted((row[:3] for row in rows if row[3] is None), key=itemgetter(0))
+    return tuple(stored_message(*row) for row in kept)
 
 
 def _turn(

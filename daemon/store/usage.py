@@ -19,6 +19,9 @@ from daemon.store.outbox import queue_parts
 ALL = ("", "")
 """Channel and chat of the row that sums up a day."""
 
+_LEFT = "MAX(0, tokens - pardoned_tokens), MAX(0, micros - pardoned_micros)"
+"""What a row counts for, after what an operator has pardoned."""
+
 
 class UsageBook:
     """What has been used up. Any task may read it; a chat's task notes its own stop."""
@@ -95,15 +98,17 @@ def reserve(
     same round is replaced.
     """
     release(connection, run.id, number)
-    key = connection.execute(
-        "SELECT channel, chat FROM turns WHERE id = ?", (run.turn_id,)
-    ).fetchone()
-    refused = refusal(
-        budget,
-        contact=_used(connection, wanted.day, key),
-        total=_used(connection, wanted.day, ALL),
-        wanted=wanted.use,
+    used = dict.fromkeys(("contact", "total"), Use())
+    rows = connection.execute(
+        f"SELECT 'contact', {_LEFT} FROM turns JOIN usage_days USING (channel, chat)"  # noqa: S608 - constants
+        " WHERE turns.id = ?1 AND day = ?2"
+        f" UNION ALL SELECT 'total', {_LEFT} FROM usage_days"
+        " WHERE day = ?2 AND channel = ?3 AND chat = ?4",
+        (run.turn_id, wanted.day, *ALL),
     )
+    for whose, tokens, micros in rows:
+        used[whose] = Use(tokens, micros)
+    refused = refusal(budget, contact=used["contact"], total=used["total"], wanted=wanted.use)
     if not refused:
         _insert(connection, run, number, wanted, "reserved", now)
     return refused
@@ -152,8 +157,7 @@ def _add(connection: sqlite3.Connection, key: ChatKey, charge: Charge) -> None:
 
 def _used(connection: sqlite3.Connection, day: str, key: tuple[str, str]) -> Use:
     row = connection.execute(
-        "SELECT MAX(0, tokens - pardoned_tokens), MAX(0, micros - pardoned_micros)"
-        " FROM usage_days WHERE day = ? AND channel = ? AND chat = ?",
+        f"SELECT {_LEFT} FROM usage_days WHERE day = ? AND channel = ? AND chat = ?",  # noqa: S608 - constants
         (day, *key),
     ).fetchone()
     return Use(*row) if row else Use()

@@ -229,9 +229,10 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         turn = burst.turn
         answer = [NewPart(f"part {number}") for number in range(parts)]
-        burst.turn = self.store.do(
+        concluded = self.store.do(
             lambda store: store.turns.conclude(turn, items=[], parts=answer, now=self.now())
         )
+        burst.turn = concluded.turn
         burst.delivering = True
         self.model.sends += [Send(key, turn.id) for _ in answer]
 
@@ -271,7 +272,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if OPEN_SENDS & set(fates):
             return
         turn = burst.turn
-        outcome = self.store.do(lambda store: store.turns.finish(turn, now=self.now()))
+        outcome = self.store.do(lambda store: store.turns.finish(turn, now=self.now())).outcome
         assert outcome == ("dead" if "failed" in fates and "sent" not in fates else "answered")
         self._end(key, outcome)
 

@@ -23,7 +23,7 @@ async def _turn(
     count = len(await select(store, "SELECT 1 FROM messages"))
     await accept(store, message(f"m-{count}"))
     turn = await open_turn(store)
-    turn = await store.turns.conclude(turn, items=items, parts=[], told=told, now=now)
+    await store.turns.conclude(turn, items=items, parts=[], told=told, now=now)
     await store.turns.finish(turn, now=now)
 
 

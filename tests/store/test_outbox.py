@@ -1,8 +1,13 @@
 """The outbox: what is to be said is said once, or known not to be known."""
 
-import pytest
-from support.ledgers import LAURA, PEDRO, outbox_states, queued, select
+from functools import partial
 
+import pytest
+from support.ledgers import LAURA, PEDRO, accept, outbox_states, queued, select
+
+from daemon.ledger import TurnEnd
+from daemon.model import StatusUpdate
+from daemon.store.statuses import NEVER, RESENT_ALWAYS
 from daemon.store.store import Store
 
 
@@ -106,3 +111,47 @@ async def test_after_a_crash_sends_under_way_are_unknown_and_others_as_they_were
     await store.outbox.sending(second, now=105)
     assert await store.outbox.repair() == 1
     assert await outbox_states(store) == ["sent", "unknown", "pending"]
+
+
+async def test_the_last_send_of_a_turn_finishes_it_in_the_same_write(store: Store) -> None:
+    (row,) = await queued(store, "uno")
+    turn = await store.turns.living(LAURA)
+    await store.outbox.sending(row, now=103)
+    sent = await store.outbox.sent(row, "w-1", finishes=turn, now=104)
+    assert sent.row == await store.outbox.row(row.id)
+    assert sent.end == TurnEnd("answered")
+    assert await store.turns.living(LAURA) is None
+    assert await select(store, "SELECT outcome, closed_at FROM turns") == [("answered", 104.0)]
+
+
+@pytest.mark.parametrize(("since", "state"), [(RESENT_ALWAYS, "pending"), (NEVER, "failed")])
+async def test_a_last_send_that_has_failed_before_its_answer_is_no_answer(
+    store: Store, since: float, state: str
+) -> None:
+    """One that is to be said again leaves the turn open; one that is given up ends it as dead."""
+    (row,) = await queued(store, "uno")
+    turn = await store.turns.living(LAURA)
+    await store.outbox.sending(row, now=103)
+    failed = StatusUpdate(message_id="w-1", status="failed", error="470", at=103)
+    await accept(store, statuses=(failed,), now=103)
+    sent = await store.outbox.sent(row, "w-1", finishes=turn, now=104, resend_since=since)
+    assert sent.row.state == state
+    assert sent.end == (TurnEnd("dead") if state == "failed" else None)
+    assert (await store.turns.living(LAURA) is None) == (state == "failed")
+
+
+async def test_each_change_of_a_row_gives_it_as_it_is_then(store: Store) -> None:
+    """Also one that changes nothing, because the row has another state by now."""
+    outbox = store.outbox
+    (row,) = await queued(store, "uno")
+    for change in (
+        partial(outbox.repeat, row),
+        partial(outbox.voiced, row, {"file": "a.ogg"}),
+        partial(outbox.write_instead, row, "no voice"),
+        partial(outbox.pending, row, "429"),
+        partial(outbox.unknown, row, "timeout"),
+        partial(outbox.failed, row, "400"),
+    ):
+        assert await change() == await outbox.row(row.id)
+        await outbox.sending(row, now=103)
+        assert await change() == await outbox.row(row.id)

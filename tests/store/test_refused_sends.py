@@ -28,7 +28,7 @@ async def refused(store: Store, *bodies: str, key: ChatKey = LAURA) -> tuple[Out
     for row in rows:
         await store.outbox.sending(row, now=103)
         await store.outbox.failed(row, "status 400")
-    assert await store.turns.finish(turn, now=105) == "dead"
+    assert (await store.turns.finish(turn, now=105)).outcome == "dead"
     return rows
 
 
@@ -75,7 +75,7 @@ async def test_a_part_of_an_answer_that_arrived_leaves_its_turn_alone(store: Sto
     await store.outbox.sent(first, "w-1", now=104)
     await store.outbox.sending(second, now=104)
     await store.outbox.failed(second, "status 400")
-    assert await store.turns.finish(turn, now=105) == "answered"
+    assert (await store.turns.finish(turn, now=105)).outcome == "answered"
     assert await again(store, second) == ""
     await store.outbox.failed(second, "status 400")
     assert await message_state(store, "for-uno-dos") == ("answered", "status 400")

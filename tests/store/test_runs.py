@@ -164,3 +164,23 @@ def test_other_deeds_have_other_keys() -> None:
 @example("[" * 100_000)
 def test_every_text_that_a_model_may_write_has_a_key(arguments: str) -> None:
     assert len(call_key(1, tool_call(arguments))) == 32
+
+
+async def test_a_new_run_starts_its_first_round_in_the_same_write(store: Store) -> None:
+    await accept(store, message("m-1"))
+    turn = await open_turn(store)
+    run, refused = await store.runs.start(turn, attempt=1, now=101)
+    assert (run.is_asked, refused) == (True, "")
+    assert await select(store, "SELECT run_id, round, state, calls FROM responses") == [
+        (run.id, 0, "started", 1)
+    ]
+
+
+async def test_a_run_that_goes_on_has_its_rounds_and_starts_none(store: Store) -> None:
+    await accept(store, message("m-1"))
+    turn = await open_turn(store)
+    run, _ = await store.runs.start(turn, attempt=1, now=101)
+    await store.runs.round_named(run, 0, "resp-1")
+    again, _ = await store.runs.start(turn, attempt=2, now=102)
+    assert (again.id, again.is_asked) == (run.id, False)
+    assert [(r.response_id, r.calls) for r in again.rounds] == [("resp-1", 1)]

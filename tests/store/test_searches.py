@@ -23,6 +23,7 @@ from support.ledgers import (
     tool_call,
 )
 
+from daemon.budget import Charge, Use
 from daemon.ledger import NewPart
 from daemon.model import (
     Call,
@@ -65,7 +66,8 @@ async def _intake(store: Store) -> None:
 async def _turns(store: Store) -> None:
     await accept(store, message("m-1"))
     turn = await open_turn(store)
-    run = await store.runs.begin(turn, now=101)
+    wanted = Charge("2026-03-01", Use(10, 10))
+    run, _ = await store.runs.start(turn, attempt=1, wanted=wanted, now=101)
     await store.runs.round_started(run, 0, now=101)
     await store.runs.round_named(run, 0, "resp-1")
     await store.runs.abandon_response(turn.id, now=101)
@@ -73,11 +75,12 @@ async def _turns(store: Store) -> None:
     await store.runs.round_completed(run, 0, ModelResponse(id="resp-1", items=()), now=101)
     row = await store.runs.call_started(run, 0, tool_call(), effects=True, now=101)
     await store.runs.call_ended(row, "{}", failed=False, now=101)
-    await store.turns.begin_attempt(turn)
     turn = await store.turns.join(turn, limit=5, counts=True, now=102)
     await store.turns.apologise(turn, NewPart("Disculpa"), now=103)
     await store.turns.close(turn, "dead", now=104)
+    await store.turns.end(turn)
     await store.turns.living(LAURA)
+    await store.standings.of(LAURA, since=0)
     await store.turns.all_living()
 
 
@@ -173,7 +176,7 @@ async def test_no_search_reads_everything(
 ) -> None:
     statements: list[str] = []
     async with store_in(tmp_path) as store:
-        connections = [store.database._connection, *store.database._readers]
+        connections = [store.database._connection, *store.database._readers.connections]
         for connection in connections:
             connection.set_trace_callback(statements.append)
         await scene(store)

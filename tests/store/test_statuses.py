@@ -141,8 +141,8 @@ async def test_what_was_given_up_and_arrives_after_all_is_answered(store: Store)
 async def test_a_status_before_the_answer_of_its_send_waits_for_it(store: Store) -> None:
     row = await sending(store)
     assert await tell(store, told("delivered", at=150), told("sent", at=149)) == ()
-    fates = await store.outbox.sent(row, "sent-1", now=160)
-    assert [fate.status for fate in fates] == ["delivered"]
+    sent = await store.outbox.sent(row, "sent-1", now=160)
+    assert [fate.status for fate in sent.fates] == ["delivered"]
     assert (await row_of(store))[1:3] == ("delivered", 150)
     assert await select(store, "SELECT * FROM early_statuses") == []
 
@@ -150,9 +150,10 @@ async def test_a_status_before_the_answer_of_its_send_waits_for_it(store: Store)
 async def test_a_failure_before_the_answer_of_its_send_is_noticed(store: Store) -> None:
     row = await sending(store)
     await tell(store, told("failed"))
-    (fate,) = await store.outbox.sent(row, "sent-1", now=160, resend_since=RESENT_ALWAYS)
-    assert fate.again
-    assert (await store.outbox.row(row.id)).state == "pending"
+    sent = await store.outbox.sent(row, "sent-1", now=160, resend_since=RESENT_ALWAYS)
+    assert [fate.again for fate in sent.fates] == [True]
+    assert sent.row.state == "pending"
+    assert sent.row == await store.outbox.row(row.id)
 
 
 async def test_a_failure_between_echo_and_answer_is_not_undone_by_the_answer(store: Store) -> None:

@@ -21,7 +21,7 @@ from support.ledgers import (
 )
 
 from daemon.errors import StoreError
-from daemon.ledger import NewPart, Outcome, Turn
+from daemon.ledger import NewPart, Outcome, Turn, TurnEnd
 from daemon.model import JsonObject
 from daemon.store.store import Store
 
@@ -127,12 +127,14 @@ async def test_attempts_are_counted_through_restarts(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await accept(store, message("m-1"))
         turn = await open_turn(store)
-        assert await store.turns.begin_attempt(turn) == 1
+        await store.runs.start(turn, attempt=1, now=102)
     async with store_in(tmp_path) as store:
-        assert await store.turns.begin_attempt(turn) == 2
         again = await store.turns.living(LAURA)
         assert again is not None
-        assert again.attempts == 2
+        assert again.attempts == 1
+        await store.runs.start(again, attempt=2, now=103)
+        await store.runs.start(again, attempt=1, now=104)
+        assert await select(store, "SELECT attempts FROM turns") == [(2,)]
 
 
 async def test_a_turn_knows_that_a_tool_with_effects_was_called_for_it(store: Store) -> None:
@@ -153,11 +155,14 @@ async def test_an_answer_is_decided_in_one_write(store: Store) -> None:
     turn = await open_turn(store)
     await store.runs.begin(turn, now=101)
     parts = [NewPart("Buenas", quoted="m-1"), NewPart("¿En qué le ayudo?")]
-    concluded = await store.turns.conclude(turn, items=[USER, ANSWER], parts=parts, now=102)
+    concluded, rows, _ = await store.turns.conclude(
+        turn, items=[USER, ANSWER], parts=parts, now=102
+    )
+    assert concluded == await store.turns.living(LAURA)
     assert concluded.state == "delivering"
     assert _ids(concluded) == ["m-1"]
     assert await thread_of(store) == [USER, ANSWER]
-    rows = await store.outbox.open_rows(LAURA)
+    assert rows == await store.outbox.open_rows(LAURA)
     assert [(r.body, r.quoted, r.state, r.turn_id) for r in rows] == [
         ("Buenas", "m-1", "pending", turn.id),
         ("¿En qué le ayudo?", "", "pending", turn.id),
@@ -182,7 +187,8 @@ async def test_a_turn_is_answered_if_any_part_of_it_was_said(
     store: Store, fates: list[str], outcome: Outcome, reason: str
 ) -> None:
     turn = await _deliver(store, *fates)
-    assert await store.turns.finish(turn, now=120) == outcome
+    end = await store.turns.finish(turn, now=120)
+    assert end == await store.turns.end(turn) == TurnEnd(outcome)
     assert await store.turns.living(LAURA) is None
     assert await select(store, "SELECT state, outcome, reason, closed_at FROM turns") == [
         ("done", outcome, reason, 120.0)
@@ -235,7 +241,7 @@ async def test_one_outage_is_one_apology_until_the_next_answer(store: Store) -> 
     turn = await open_turn(store)
     assert not await store.turns.apologise(turn, part, now=105)
     await store.turns.conclude(turn, items=[], parts=[NewPart("Ya")], now=106)
-    assert await store.turns.finish(turn, now=107) == "answered"
+    assert (await store.turns.finish(turn, now=107)).outcome == "answered"
     await accept(store, message("m-3"))
     assert await store.turns.apologise(await open_turn(store), part, now=108)
     rows = await store.outbox.open_rows(LAURA)

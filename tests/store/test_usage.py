@@ -225,3 +225,15 @@ async def test_exchanges_before_a_loop_was_stopped_count_no_more(store: Store) -
     assert (record.paused_until, record.loop_until) == (2000, 2000)
     await store.threads.set_pause(LAURA.chat, 0)
     assert (await store.threads.chat(LAURA)).loop_until == 0
+
+
+async def test_a_run_begins_and_reserves_in_one_write(store: Store) -> None:
+    """A run that the budget does not pay for begins, and asks as soon as it does."""
+    turn = await _turn(store)
+    tight = Budget(total_tokens=999)
+    run, refused = await store.runs.start(turn, attempt=1, wanted=WANTED, budget=tight, now=101)
+    assert (run.is_asked, refused) == (False, "total")
+    assert await _sums(store) == {}
+    again, refused = await store.runs.start(turn, attempt=2, wanted=WANTED, now=102)
+    assert (again.id, again.is_asked, refused) == (run.id, True, "")
+    assert await _sums(store) == {LAURA.chat: (1000, 500), "": (1000, 500)}

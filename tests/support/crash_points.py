@@ -14,11 +14,11 @@ import msgspec
 from daemon.assistant.engine import Engine
 from daemon.chats.dependencies import Dependencies, Gateway, Presence
 from daemon.chats.guidance import Guide
-from daemon.ledger import OutboxRow, SendFate
+from daemon.ledger import OutboxRow, Turn
 from daemon.model import FunctionCall, Message, ModelRequest, ModelResponse
 from daemon.outgoing import Outgoing
 from daemon.store.database import Database, _Write
-from daemon.store.outbox import Outbox
+from daemon.store.outbox import Outbox, Sent
 from daemon.store.statuses import NEVER
 from daemon.tools.tool import ToolContext
 from daemon.tools.toolbox import Toolbox
@@ -128,17 +128,26 @@ class _WatchedOutbox(Outbox):
         self._points.reach("after outbox sending")
 
     async def sent(
-        self, row: OutboxRow, message_id: str, *, now: float, resend_since: float = NEVER
-    ) -> tuple[SendFate, ...]:
+        self,
+        row: OutboxRow,
+        message_id: str,
+        *,
+        finishes: Turn | None = None,
+        now: float,
+        resend_since: float = NEVER,
+    ) -> Sent:
         self._points.reach("before outbox sent")
-        fates = await super().sent(row, message_id, now=now, resend_since=resend_since)
+        sent = await super().sent(
+            row, message_id, finishes=finishes, now=now, resend_since=resend_since
+        )
         self._points.reach("after outbox sent")
-        return fates
+        return sent
 
-    async def repeat(self, row: OutboxRow) -> None:
+    async def repeat(self, row: OutboxRow) -> OutboxRow:
         self._points.reach("before outbox repeat")
-        await super().repeat(row)
+        row = await super().repeat(row)
         self._points.reach("after outbox repeat")
+        return row
 
 
 class _WatchedEngine:

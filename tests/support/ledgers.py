@@ -90,13 +90,12 @@ async def answered_turn(store: Store, *message_ids: str, answer: str = "Claro qu
     """A turn on new messages with these ids, answered and finished."""
     for message_id in message_ids:
         await accept(store, message(message_id))
-    turn = await store.turns.conclude(
+    turn, (row,), _ = await store.turns.conclude(
         await open_turn(store), items=[], parts=[NewPart(answer)], now=102
     )
-    (row,) = await store.outbox.open_rows(turn.key)
     await store.outbox.sending(row, now=103)
     await store.outbox.sent(row, f"sent-{row.id}", now=104)
-    assert await store.turns.finish(turn, now=105) == "answered"
+    assert (await store.turns.finish(turn, now=105)).outcome == "answered"
     return turn
 
 
@@ -105,8 +104,7 @@ async def queued(store: Store, *bodies: str, key: ChatKey = LAURA) -> tuple[Outb
     await accept(store, message(f"for-{'-'.join(bodies)}", key=key))
     turn = await open_turn(store, key)
     parts = [NewPart(body) for body in bodies]
-    await store.turns.conclude(turn, items=[], parts=parts, now=102)
-    return await store.outbox.open_rows(key)
+    return (await store.turns.conclude(turn, items=[], parts=parts, now=102)).to_say
 
 
 def tool_call(arguments: str = "{}", *, name: str = "book", call_id: str = "c-1") -> FunctionCall:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.brakes import BrakeRules, Exchange, free_at, loop_in
+from daemon.brakes import BrakeRules, Exchange, free_at, loop_in, turns_of_a_loop
 from daemon.budget import (
     Budget,
     Price,
@@ -121,6 +121,24 @@ def _loop(talk: list[Exchange], rules: BrakeRules = RULES) -> str:
 def test_six_answers_each_replied_to_at_once_are_a_loop() -> None:
     assert _loop(_talk(5, reply=1)) == ""
     assert _loop(_talk(6, reply=1)) != ""
+
+
+@given(
+    answers=st.integers(0, 12),
+    loop_answers=st.sampled_from([0, 3, 6]),
+    repeats=st.sampled_from([0, 1, 2, 4]),
+    reply=st.sampled_from([1.0, 30.0]),
+    texts=st.booleans(),
+)
+def test_fewer_turns_than_a_loop_takes_are_none(
+    *, answers: int, loop_answers: int, repeats: int, reply: float, texts: bool
+) -> None:
+    rules = BrakeRules(loop_answers=loop_answers, repeats=repeats, loop_seconds=3600)
+    talk = _talk(answers, reply=reply, texts=texts)
+    least = turns_of_a_loop(rules)
+    assert (least == 0) == (loop_answers == repeats == 0)
+    if _loop(talk, rules):
+        assert len(talk) >= least > 0
 
 
 def test_one_slow_reply_is_a_sign_of_a_person() -> None:

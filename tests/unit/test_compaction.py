@@ -20,6 +20,7 @@ from daemon.compaction import (
     split_at_compaction,
     summary_item,
     summary_request,
+    surely_fits,
 )
 from daemon.history import estimate_tokens
 from daemon.ledger import ChatRecord, Recollection, ThreadHead, ThreadItem
@@ -78,6 +79,18 @@ def test_what_is_shown_fits_and_what_is_kept_fits(memory: Recollection, budget: 
     assert shown(kept, budget=budget) == kept.items
     if 0 < count < len(memory.items) and memory.items[count].turn_id is not None:
         assert memory.items[count - 1].turn_id != memory.items[count].turn_id
+
+
+@given(threads(), st.integers(1, 300))
+def test_nothing_falls_out_of_what_surely_fits(memory: Recollection, budget: int) -> None:
+    tokens = memory.head.tokens + sum(entry.tokens for entry in memory.items)
+    if surely_fits(tokens, budget=budget):
+        assert falls_out(memory, budget=budget) == 0
+
+
+def test_what_fits_by_far_is_known_to_fit() -> None:
+    assert surely_fits(50, budget=100)
+    assert not surely_fits(51, budget=100)
 
 
 def test_the_ratio_corrects_the_estimate_within_bounds() -> None:

@@ -1,0 +1,60 @@
+"""What a human agent handles: told to the model, so that it knows when it takes over again."""
+
+from daemon.chats.attention import Attention
+from daemon.chats.dependencies import Dependencies
+from daemon.ledger import StoredMessage
+from daemon.model import ChatKey, JsonObject
+from daemon.reading import agent_items, burst_item, kept
+from daemon.reading_media import Seen
+from daemon.texts import Texts
+
+
+async def note_what_an_agent_handles(
+    key: ChatKey, attention: Attention, needs: Dependencies
+) -> None:
+    """Put an agent's words into the thread, and the customer's while the agent has the chat.
+
+    Called by the task of the chat.
+    """
+    inbox, threads = needs.store.inbox, needs.store.threads
+    theirs = await inbox.waiting(key, from_me=True)
+    customers = await inbox.waiting(key, from_me=False)
+    if not attention.is_paused:
+        customers = ()
+    now = needs.now()
+    seen = await needs.attachments.known([stored.message for stored in customers])
+    items = _conversation(theirs, customers, seen, needs.texts)
+    if items:
+        await threads.note_waiting(
+            key,
+            [stored.seq for stored in theirs],
+            items,
+            handed_off=[stored.seq for stored in customers],
+            pause_reason=attention.pause_reason,
+            state="ignored",
+            reason="agent",
+            now=now,
+        )
+    if theirs:
+        needs.log.info("MANUAL_SYNC_SUCCESS", symbol="👥", messages=len(theirs))
+
+
+def _conversation(
+    theirs: tuple[StoredMessage, ...],
+    customers: tuple[StoredMessage, ...],
+    seen: Seen,
+    texts: Texts,
+) -> list[JsonObject]:
+    """Both sides' words in the order they were written."""
+    items: list[JsonObject] = []
+    side: list[StoredMessage] = []
+    everything = kept(sorted((*theirs, *customers), key=lambda stored: stored.seq))
+    for number, stored in enumerate(everything):
+        side.append(stored)
+        last = number + 1 == len(everything)
+        if last or everything[number + 1].message.from_me != stored.message.from_me:
+            items += (
+                agent_items(side, texts) if stored.message.from_me else [burst_item(side, seen)]
+            )
+            side = []
+    return items
