@@ -18,6 +18,8 @@ AGENT_EVERY, MEDIA_EVERY, GROUP_EVERY = 50, 40, 5
 """Of mixed traffic, so many calls are one of an agent, of a picture, of a group."""
 PICTURE_BYTES = 60_000
 MIXED_CHATS = 1000
+NUMBERS = "s.whatsapp.net"
+"""What follows the name of a contact that is a number."""
 
 
 @dataclass(slots=True)
@@ -97,14 +99,17 @@ class Customers:
             asked = trio.current_time() - began
         return {"asking_seconds": asked, **await self.answered(patience)}
 
-    async def fill(self, amount: int, connections: int) -> dict[str, Any]:
-        """Let `amount` customers write, each next one when an earlier one has its 200."""
+    async def fill(self, amount: int, connections: int, server: str) -> dict[str, Any]:
+        """Let `amount` customers write, each next one when an earlier one has its 200.
+
+        With ``server`` ``lid`` they have no numbers: nothing of them is asked of Whapi.
+        """
         began = trio.current_time()
         left = iter(range(amount))
 
         async def one_after_the_other() -> None:
             for _ in left:
-                await self._ask()
+                await self._ask(server)
 
         async with trio.open_nursery() as nursery:
             for _ in range(connections):
@@ -179,13 +184,16 @@ class Customers:
     def _new_token(self) -> str:
         return f"{next(self._numbers)}-{self._run}"
 
-    async def _ask(self) -> None:
+    async def _ask(self, server: str = NUMBERS) -> None:
         token = self._new_token()
         question = self._questions[token] = Question()
         self._open += 1
         number = int(token.partition("-")[0])
         text = f"Hola, tengo una pregunta para el viernes, consulta {token}."
-        body = self._message(f"573{number:09d}", {"type": "text", "text": {"body": text}})
+        content = {"type": "text", "text": {"body": text}}
+        body = self._message(
+            f"573{number:09d}", {**content, "chat_id": f"573{number:09d}@{server}"}
+        )
         question.posted_at = trio.current_time()
         await self._post(body)
         question.stored_at = trio.current_time()

@@ -18,7 +18,7 @@ from itertools import count
 from typing import Any
 
 import trio
-from simulated_customers import Customers
+from simulated_customers import NUMBERS, Customers
 from simulated_model import TOKEN, Manner, Model
 
 from daemon.sandbox import payloads
@@ -50,9 +50,9 @@ class Controls:
         """Let so many customers write, `rate` a second; gives what became of each."""
         return await self._customers.burst(amount, rate, patience)
 
-    async def fill(self, amount: int, connections: int) -> dict[str, Any]:
+    async def fill(self, amount: int, connections: int, server: str = NUMBERS) -> dict[str, Any]:
         """Let so many customers write, as fast as they are taken; nobody waits for replies."""
-        return await self._customers.fill(amount, connections)
+        return await self._customers.fill(amount, connections, server)
 
     async def expect(self, amount: int) -> dict[str, Any]:
         """Announce so many questions that come without a webhook; gives their names."""
