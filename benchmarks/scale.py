@@ -26,7 +26,7 @@ HEALTH_PROBES = 5
 LOOKS = 3
 DESCRIPTORS = 2 * MAX_CONNECTIONS + 1_000
 """Each run is a connection at both ends; the simulator holds the customers' besides."""
-SETTLE_SECONDS = 60
+SETTLE_SECONDS = 180
 STREAM_SECONDS = 240
 """How long all runs may take until they stream."""
 QUIET_CORES, QUIET_LOOKS = 0.06, 3

@@ -12,12 +12,11 @@ from typing import Any
 
 import trio
 from load import SECRET
+from mixed_traffic import MixedTraffic
+
+from daemon.sandbox import payloads
 
 CHANNEL = "MANTIS-M72HC"
-AGENT_EVERY, MEDIA_EVERY, GROUP_EVERY = 50, 40, 5
-"""Of mixed traffic, so many calls are one of an agent, of a picture, of a group."""
-PICTURE_BYTES = 60_000
-MIXED_CHATS = 1000
 NUMBERS = "s.whatsapp.net"
 """What follows the name of a contact that is a number."""
 
@@ -40,12 +39,13 @@ class Customers:
         self._questions: dict[str, Question] = {}
         self._open = 0
         self._numbers = count(1)
-        self._mixed = count()
+        self._mixed = MixedTraffic()
         self._run = int(time.time()) % 10**8
         self._port = 0
         self._free: list[trio.SocketStream] = []
         self._changed = trio.Event()
         self.refused = 0
+        self.statuses: tuple[str, ...] = ("delivered",)
 
     # -- what the other side of the world reports --------------------------------------------
 
@@ -68,13 +68,13 @@ class Customers:
                 self._changed.set()
 
     async def tell_of(self, message: dict[str, Any]) -> None:
-        """Post the echo of a message that the daemon sent, then that it was delivered."""
+        """Post the echo of a message that the daemon sent, then what `statuses` says of it."""
         if not self._port:
             return
         await self._post(_call("messages", [message]))
-        status = {"id": message["id"], "code": 3, "status": "delivered"}
-        status |= {"recipient_id": message["chat_id"], "timestamp": str(int(time.time()))}
-        await self._post(_call("statuses", [status]))
+        for status in self.statuses:
+            update = payloads.status_update(message, status, time.time())
+            await self._post(_call("statuses", [update]))
 
     # -- what they are told to do --------------------------------------------------------------
 
@@ -169,13 +169,14 @@ class Customers:
         return {"seconds": trio.current_time() - began, "refused": self.refused}
 
     async def mixed(self, seconds: float, rate: float) -> dict[str, Any]:
-        """Send texts, pictures, groups' messages and agents' words for so long."""
+        """Send what `MixedTraffic` has next for so long, `rate` calls a second."""
         began = trio.current_time()
         sent = 0
         async with trio.open_nursery() as nursery:
             for number in range(int(seconds * rate)):
                 await trio.sleep_until(began + number / rate)
-                nursery.start_soon(self._post, self._something(next(self._mixed)))
+                kind, thing = self._mixed.next()
+                nursery.start_soon(self._post, _call(kind, [thing]))
                 sent += 1
         return {"sent": sent, "refused": self.refused}
 
@@ -198,23 +199,11 @@ class Customers:
         await self._post(body)
         question.stored_at = trio.current_time()
 
-    def _something(self, number: int) -> bytes:
-        chat = f"573{10**8 + number * 7919 % MIXED_CHATS:09d}"
-        if number % AGENT_EVERY == 1:
-            words = {"type": "text", "text": {"body": "Hola, soy Ana, de la recepción."}}
-            return self._message(chat, {**words, "from_me": True, "source": "mobile"})
-        if number % MEDIA_EVERY == 2:
-            return self._picture(PICTURE_BYTES, chat)
-        if number % GROUP_EVERY == 3:
-            return self._group_message()
-        text = f"¿Y para el día {number % 28 + 1}? consulta {number}-{self._run}"
-        return self._message(chat, {"type": "text", "text": {"body": text}})
-
-    def _picture(self, size: int, chat: str = "573009999999") -> bytes:
+    def _picture(self, size: int) -> bytes:
         data = base64.b64encode(b"\xff\xd8\xff\xe0" + os.urandom(size)).decode()
         link = f"data:image/jpeg;base64,{data}"
         image = {"mime_type": "image/jpeg", "file_size": size + 4, "link": link}
-        return self._message(chat, {"type": "image", "image": image})
+        return self._message("573009999999", {"type": "image", "image": image})
 
     def _group_message(self) -> bytes:
         text = {"type": "text", "text": {"body": "Buenos días a todos."}}

@@ -12,17 +12,25 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from itertools import count
 from typing import Any
+from urllib.parse import unquote
 
 import trio
+from dashboard_readers import Readers
+from mixed_traffic import media_of
 from simulated_customers import NUMBERS, Customers
+from simulated_faults import Faults
 from simulated_model import TOKEN, Manner, Model
 
 from daemon.sandbox import payloads
 
+SENT_KEPT = 500
+"""Messages that a list of a chat may show: those that were sent last."""
 JSON_HEAD = "HTTP/1.1 {} OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -32,9 +40,14 @@ STREAM_HEAD = (
 class Controls:
     """What the benchmarks tell this process to do; each verb gives a JSON object."""
 
-    def __init__(self, model: Model, customers: Customers) -> None:
+    def __init__(
+        self, model: Model, customers: Customers, faults: Faults, nursery: trio.Nursery
+    ) -> None:
         self._model = model
         self._customers = customers
+        self._faults = faults
+        self._readers = Readers()
+        self._nursery = nursery
 
     async def manner(self, **fields: Any) -> dict[str, Any]:
         """See `Manner`."""
@@ -74,6 +87,28 @@ class Controls:
         """Send all sorts of things for so long, `rate` calls a second."""
         return await self._customers.mixed(seconds, rate)
 
+    async def faults(self, **fields: int) -> dict[str, Any]:
+        """Have requests fail from now on, as `Faults` says; gives how many did so far."""
+        for name, value in fields.items():
+            setattr(self._faults, name, value)
+        return {"model": self._faults.model_failed, "whapi": self._faults.whapi_failed}
+
+    async def statuses(self, each: list[str]) -> dict[str, Any]:
+        """What becomes of each message that the daemon sends, from now on."""
+        self._customers.statuses = tuple(each)
+        return {}
+
+    async def read_dashboard(self, port: int, amount: int) -> dict[str, Any]:
+        """Have so many people look at the dashboard there, as long as this process lives."""
+        self._nursery.start_soon(self._readers.visit, port, amount)
+        return {}
+
+    async def readers(self) -> dict[str, Any]:
+        """What the readers of the dashboard have seen."""
+        seen = self._readers
+        counts = {"pages": seen.pages, "followed": seen.followed, "lines": seen.lines}
+        return {**counts, "refused": seen.refused}
+
     async def large(self, megabytes: float) -> dict[str, Any]:
         """Post one call with a picture of this size."""
         return await self._customers.large(megabytes)
@@ -111,10 +146,12 @@ class World:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._customers = Customers()
         self._model = Model(self._customers.model_took)
-        self._controls = Controls(self._model, self._customers)
+        self._faults = Faults()
+        self._controls = Controls(self._model, self._customers, self._faults, nursery)
         self._nursery = nursery
         self._ids = count(1)
         self._stamp = f"{os.getpid():07d}"
+        self._sent_lately: deque[dict[str, Any]] = deque(maxlen=SENT_KEPT)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Answer the requests of one connection until it closes."""
@@ -141,28 +178,59 @@ class World:
             return
 
     async def _answer(self, stream: trio.SocketStream, method: str, path: str, body: bytes) -> None:
-        if path == "/v1/responses" and b'"stream":true' in body.replace(b" ", b""):
-            await stream.send_all(STREAM_HEAD)
-            async for events in self._model.stream(body):
-                await stream.send_all(b"%x\r\n%b\r\n" % (len(events), events))
-            await stream.send_all(b"0\r\n\r\n")
-            return
-        after: Callable[[], Awaitable[None]] | None = None
-        if path.startswith("/control/"):
+        if path == "/v1/responses":
+            await self._respond(stream, body)
+        elif path.startswith("/control/"):
             verb = getattr(self._controls, path.rpartition("/")[2])
-            content = await verb(**json.loads(body or b"{}"))
-        elif path == "/v1/responses":
-            content = self._model.begin(body)
+            await _tell(stream, await verb(**json.loads(body or b"{}")))
         elif path.startswith("/v1/responses/"):
-            content = self._model.look(path.rpartition("/")[2])
+            await _tell(stream, self._model.look(path.rpartition("/")[2]))
         elif method == "POST" and path == "/messages/text":
-            content, after = self._sent(body)
+            await self._send(stream, body)
+        elif path.startswith("/messages/list/"):
+            await _tell(stream, self._listed(unquote(path.rpartition("/")[2])))
+        elif path.startswith("/media/"):
+            await _give(stream, media_of(unquote(path.rpartition("/")[2])))
         else:
-            content = _plain(path)
-        data = json.dumps(content).encode()
-        await stream.send_all(JSON_HEAD.format(200, len(data)).encode() + data)
-        if after is not None:
-            self._nursery.start_soon(after)
+            await _tell(stream, _plain(path))
+
+    async def _respond(self, stream: trio.SocketStream, body: bytes) -> None:
+        """Begin a response, or fail to."""
+        fault = self._faults.of_model()
+        if fault == "silent":
+            raise trio.ClosedResourceError
+        if fault.isdigit():
+            await _tell(stream, {"error": {"message": "not now", "type": "server"}}, int(fault))
+            return
+        if b'"stream":true' not in body.replace(b" ", b""):
+            await _tell(stream, self._model.begin(body))
+            return
+        await stream.send_all(STREAM_HEAD)
+        async with aclosing(self._model.stream(body)) as stream_of_events:
+            async for events in stream_of_events:
+                await stream.send_all(b"%x\r\n%b\r\n" % (len(events), events))
+                if fault:
+                    raise trio.ClosedResourceError
+        await stream.send_all(b"0\r\n\r\n")
+
+    async def _send(self, stream: trio.SocketStream, body: bytes) -> None:
+        """Take a reply, or fail to; the daemon is told of it afterwards."""
+        fault = self._faults.of_whapi()
+        if fault.isdigit():
+            await _tell(stream, {"error": {"code": int(fault), "message": "not now"}}, int(fault))
+            return
+        if fault == "silent":
+            raise trio.ClosedResourceError
+        content, after = self._sent(body)
+        if not fault:
+            await _tell(stream, content)
+        self._nursery.start_soon(after)
+        if fault:
+            raise trio.ClosedResourceError
+
+    def _listed(self, chat: str) -> dict[str, Any]:
+        found = [one for one in reversed(self._sent_lately) if one["chat_id"] == chat]
+        return {"messages": found, "count": len(found), "total": len(found), "offset": 0}
 
     def _sent(self, body: bytes) -> tuple[dict[str, Any], Callable[[], Awaitable[None]]]:
         """Take a reply; gives Whapi's answer, and what tells the daemon of it afterwards."""
@@ -176,8 +244,21 @@ class World:
             at=time.time(),
             source="api",
         )
+        self._sent_lately.append(message)
         told = partial(self._customers.tell_of, message)
         return {"sent": True, "message": message}, told
+
+
+async def _tell(
+    stream: trio.SocketStream, content: dict[str, Any] | list[Any], status: int = 200
+) -> None:
+    data = json.dumps(content).encode()
+    await stream.send_all(JSON_HEAD.format(status, len(data)).encode() + data)
+
+
+async def _give(stream: trio.SocketStream, file: bytes) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(file)}\r\n\r\n"
+    await stream.send_all(head.encode() + file)
 
 
 def _plain(path: str) -> dict[str, Any] | list[Any]:
@@ -186,6 +267,8 @@ def _plain(path: str) -> dict[str, Any] | list[Any]:
         return {"status": {"code": 4, "text": "AUTH"}}
     if path == "/labels":
         return []
+    if path == "/v1/audio/transcriptions":
+        return {"text": "Hola, quisiera saber si tienen cupo para este fin de semana."}
     if path.startswith("/chats/"):
         return {"id": path.rpartition("/")[2], "name": "Laura", "type": "contact"}
     if path == "/v1/models":

@@ -106,7 +106,10 @@ class Recado:
 
     def figures(self) -> dict[str, float]:
         """The daemon's own figures without labels, and sums of those with, by name."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/metrics", headers={"Authorization": f"Bearer {SECRET}"}
+        )
+        with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - to ourselves
             lines = answer.read().decode().splitlines()
         found: dict[str, float] = {}
         for line in lines:
