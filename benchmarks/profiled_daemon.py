@@ -89,7 +89,7 @@ class Sampler:
         file = frame.f_code.co_filename
         place = self._places.get(file)
         if place is None:
-            place = self._places[file] = _package(Path(file))
+            place = self._places[file] = package_of(Path(file))
         return place
 
 
@@ -111,7 +111,8 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _package(path: Path) -> str:
+def package_of(path: Path) -> str:
+    """The package of a file, ``daemon/`` and a part of it for our own; empty for others."""
     if path.is_relative_to(HOME):
         return f"daemon/{path.relative_to(HOME).with_suffix('').parts[0]}"
     if "site-packages" in path.parts:

@@ -2,14 +2,13 @@
 
 import json
 import signal
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from contenders import HERE
 from figures import table
-from subject import Outside, Recado, outside_world, recado
+from subject import Outside, Recado, outside_world, recado, written
 
 GROUPS = {
     "HTTP to others": ("httpx", "httpcore", "h11", "anyio", "sniffio", "idna", "certifi", "httpx2"),
@@ -28,7 +27,6 @@ THREADS = {
 WORKS = {"webhooks": "webhooks of a group", "turns": "turns, 30 a second"}
 LEAST_SHARE = 0.02
 TURNS_A_SECOND, HOOKS_A_SECOND = 30, 1000
-TELL_SECONDS = 10.0
 
 Found = dict[str, Any]
 
@@ -70,23 +68,13 @@ def _profile(
         _signal(subject)
         amount = work(outside, seconds)
         _signal(subject)
-        found: Found = json.loads(_written(output))
+        found: Found = json.loads(written(output))
         subject.stop()
     return {**found, "amount": amount}
 
 
 def _signal(subject: Recado) -> None:
     subject.process.send_signal(signal.SIGUSR2)
-
-
-def _written(output: Path) -> str:
-    """Wait for what the daemon writes. Raises RuntimeError if it does not."""
-    ends = time.perf_counter() + TELL_SECONDS
-    while not output.exists():
-        if time.perf_counter() > ends:
-            raise RuntimeError("the daemon did not write its profile")
-        time.sleep(0.02)  # noqa: TID251 - another process is waited for, which tells nobody
-    return output.read_text()
 
 
 def text(found: Found) -> str:

@@ -18,6 +18,7 @@ from load import SECRET
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+TELL_SECONDS = 10.0
 SETTINGS = {
     "RECADO_WEB__WEBHOOK_SECRET": SECRET,
     "RECADO_GROUPS__MODE": "off",
@@ -185,6 +186,16 @@ def recado(
             outside("target", port=0)
         finally:
             _end(process, signal.SIGTERM)
+
+
+def written(output: Path) -> str:
+    """Wait for what a daemon with a probe in it writes. Raises RuntimeError if it does not."""
+    ends = time.perf_counter() + TELL_SECONDS
+    while not output.exists():
+        if time.perf_counter() > ends:
+            raise RuntimeError("the daemon did not write what it has found")
+        time.sleep(0.02)  # noqa: TID251 - another process is waited for, which tells nobody
+    return output.read_text()
 
 
 @contextlib.contextmanager
