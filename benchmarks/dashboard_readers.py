@@ -26,12 +26,18 @@ class Readers:
     def __init__(self) -> None:
         self.pages = self.followed = self.lines = self.refused = 0
         self._visits = count()
+        self._scope = trio.CancelScope()
 
     async def visit(self, port: int, amount: int) -> None:
-        """Have `amount` of them come and go; ends when it is cancelled."""
+        """Have `amount` of them come and go; ends when they are sent away, or it is cancelled."""
         async with trio.open_nursery() as nursery:
+            self._scope = nursery.cancel_scope
             for _ in range(amount):
                 nursery.start_soon(self._come_and_go, port)
+
+    def leave(self) -> None:
+        """Send everybody away."""
+        self._scope.cancel()
 
     async def _come_and_go(self, port: int) -> None:
         while True:

@@ -5,12 +5,12 @@ import json
 import os
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any
 
 import trio
+from keep_alive import Connections
 from load import SECRET
 from mixed_traffic import MixedTraffic
 
@@ -41,8 +41,7 @@ class Customers:
         self._numbers = count(1)
         self._mixed = MixedTraffic()
         self._run = int(time.time()) % 10**8
-        self._port = 0
-        self._free: list[trio.SocketStream] = []
+        self._connections = Connections()
         self._changed = trio.Event()
         self.refused = 0
         self.statuses: tuple[str, ...] = ("delivered",)
@@ -69,7 +68,7 @@ class Customers:
 
     async def tell_of(self, message: dict[str, Any]) -> None:
         """Post the echo of a message that the daemon sent, then what `statuses` says of it."""
-        if not self._port:
+        if not self._connections.port:
             return
         await self._post(_call("messages", [message]))
         for status in self.statuses:
@@ -80,9 +79,7 @@ class Customers:
 
     async def target(self, port: int) -> None:
         """Post there from now on; 0 is nowhere."""
-        for stream in self._free:
-            await trio.aclose_forcefully(stream)
-        self._free, self._port = [], port
+        await self._connections.target(port)
 
     def forget(self) -> None:
         """Start from nothing."""
@@ -115,6 +112,30 @@ class Customers:
             for _ in range(connections):
                 nursery.start_soon(one_after_the_other)
         return {"seconds": trio.current_time() - began}
+
+    async def pass_by(
+        self, first: int, amount: int, connections: int, every: int
+    ) -> dict[str, Any]:
+        """Let `amount` contacts write once; of `every` so many one gets an answer of the model.
+
+        To the others an agent says something in the same call, which is far less work.
+        """
+        left = iter(range(first, first + amount))
+
+        async def one_after_the_other() -> None:
+            for number in left:
+                name = f"571{number:09d}"
+                chat = {"chat_id": f"{name}@lid", "type": "text"}
+                asked = self._said(name, {**chat, "text": {"body": f"Hola, soy el {number}."}})
+                words = {"from_me": True, "text": {"body": "Hola, soy Ana."}}
+                said = self._said(name, {**chat, **words})
+                both = [asked, said] if number % every else [asked]
+                await self._post(_call("messages", both))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(connections):
+                nursery.start_soon(one_after_the_other)
+        return {"refused": self.refused}
 
     async def expect(self, amount: int) -> dict[str, Any]:
         """Announce questions, by their tokens, that come to the model without us."""
@@ -210,10 +231,13 @@ class Customers:
         return self._message("573001234567", {**text, "chat_id": "120363000000000001@g.us"})
 
     def _message(self, chat: str, content: dict[str, Any]) -> bytes:
-        message = {
+        return _call("messages", [self._said(chat, content)])
+
+    def _said(self, chat: str, content: dict[str, Any]) -> dict[str, Any]:
+        return {
             "id": f"{next(self._numbers):012d}{self._run:010d}-gHqFdSGxaw",
             "from_me": False,
-            "chat_id": f"{chat}@s.whatsapp.net",
+            "chat_id": f"{chat}@{NUMBERS}",
             "timestamp": int(time.time()),
             "source": "mobile",
             "chat_name": "Laura Cliente",
@@ -221,7 +245,6 @@ class Customers:
             "from_name": "Laura",
             **content,
         }
-        return _call("messages", [message])
 
     async def _post(self, body: bytes) -> None:
         """Post one call."""
@@ -235,54 +258,12 @@ class Customers:
     async def _request(self, request: bytes) -> None:
         """Send one request; `refused` counts those that had no 200, for whatever reason."""
         try:
-            status = await self._exchange(request)
+            status = await self._connections.exchange(request)
         except (OSError, trio.BrokenResourceError, EOFError) as error:
             print(f"no answer: {error!r}", file=sys.stderr)
             status = 0
         if status != 200:
             self.refused += 1
-
-    async def _exchange(self, request: bytes) -> int:
-        """Send one request and read its answer; gives the status.
-
-        A connection that was kept may have been closed for its idleness meanwhile, as HTTP allows:
-        then the request goes over a new one.
-        """
-        while self._free:
-            stream = self._free.pop()
-            with suppress(trio.BrokenResourceError, EOFError):
-                return await self._over(stream, request)
-        stream = await trio.open_tcp_stream("127.0.0.1", self._port)
-        return await self._over(stream, request)
-
-    async def _over(self, stream: trio.SocketStream, request: bytes) -> int:
-        """Exchange over this connection, which is kept if that succeeds, else closed."""
-        port = self._port
-        try:
-            await stream.send_all(request)
-            received = b""
-            while b"\r\n\r\n" not in received:
-                received += await _some(stream)
-            head, _, rest = received.partition(b"\r\n\r\n")
-            size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-            left = size - len(rest)
-            while left > 0:
-                left -= len(await _some(stream))
-        except BaseException:
-            await trio.aclose_forcefully(stream)
-            raise
-        if port == self._port and b"connection: close" not in head.lower():
-            self._free.append(stream)
-        else:
-            await trio.aclose_forcefully(stream)
-        return int(head[9:12])
-
-
-async def _some(stream: trio.SocketStream) -> bytes:
-    part = bytes(await stream.receive_some(65536))
-    if not part:
-        raise EOFError("the daemon closed the connection")
-    return part
 
 
 def _call(kind: str, things: list[dict[str, Any]]) -> bytes:

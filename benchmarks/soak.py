@@ -100,6 +100,7 @@ def measure(minutes: float, folder: Path) -> Found:
             if len(samples) % RELOAD_EVERY == 0:
                 reloads += 1
                 _reload(subject, instructions, reloads)
+        outside("leave_dashboard")
         _settle(subject)
         answered = subject.figures().get("recado_turns_total", 0)
         faults, readers = outside("faults"), outside("readers")
