@@ -40,6 +40,7 @@ NEVER = {
 AT_ONCE = {
     "RECADO_BUFFER__WINDOW_SECONDS": "0.1",
     "RECADO_ASSISTANT__RUN_TIMEOUT_SECONDS": "600",
+    "RECADO_ASSISTANT__MAX_CONCURRENT_RUNS": "10000",
 }
 MEMORY_GOAL = 400e6
 PLOTS = {"rss": "Memory", "lag": "Waits of the event loop", "cpu": "Processor"}

@@ -237,7 +237,7 @@ def text(found: Found) -> str:
     heads = ["", "usual", "most", "rise in an hour", "may be", ""]
     return f"""## Soak: mixed traffic for {found["minutes"]:g} minutes
 
-![Memory over time](performance/soak.svg)
+![Memory and file descriptors over time](performance/soak.svg)
 
 {table(heads, rows)}
 
@@ -262,14 +262,13 @@ def text(found: Found) -> str:
 
 
 def drawing(found: Found) -> str:
-    """Memory and store over time, as SVG."""
+    """Memory and descriptors over time, as SVG."""
     samples = found["samples"]
     lines = [
         Line("resident memory", [(one["at"] / 60, one["rss"] / 1e6) for one in samples]),
-        Line("store on disk", [(one["at"] / 60, one["store"] / 1e6) for one in samples]),
-        Line("chats with a task", [(one["at"] / 60, one["chats"]) for one in samples]),
+        Line("file descriptors", [(one["at"] / 60, one["descriptors"]) for one in samples]),
     ]
-    return course("Mixed traffic", "minutes", "MB, and number of chats", lines)
+    return course("Mixed traffic", "minutes", "MB, and open file descriptors", lines)
 
 
 def main() -> int:
