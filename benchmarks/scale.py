@@ -21,6 +21,7 @@ LARGE = 2_000
 """What is more at once than this is left out of a quick look."""
 WORD_SECONDS = 1.0
 """Between two words of a run that streams."""
+SLOW_SECONDS = 10.0
 PROBES_A_SECOND = 50
 HEALTH_PROBES = 5
 LOOKS = 3
@@ -48,11 +49,20 @@ PLOTS = {"rss": "Memory", "lag": "Waits of the event loop", "cpu": "Processor"}
 Found = dict[str, Any]
 
 
+class NotReached(Exception):
+    """So many were not at once in the time that there is."""
+
+    def __init__(self, reached: int) -> None:
+        super().__init__(reached)
+        self.reached = reached
+
+
 def measure(*, quick: bool, folder: Path) -> Found:
     """Measure each size on a daemon of its own."""
     seconds = 1.0 if quick else 2.0
     _allow_descriptors()
     cells: list[Found] = []
+    missed: list[Found] = []
     with outside_world() as outside, outside_world() as prober:
         for kind, sizes, settings, prepare in (
             ("open windows", WINDOWS, NEVER, _open_windows),
@@ -67,15 +77,19 @@ def measure(*, quick: bool, folder: Path) -> Found:
                 if kind == "known threads":
                     seeded(own, outside, size)
                 with recado(own, outside, settings) as subject:
-                    prepare(outside, size)
-                    quiet = 0 if kind == "streaming runs" else _settled(subject)
-                    prober("target", port=subject.port)
-                    seen = _looks(prober, subject, seconds)
-                    cells.append({"kind": kind, "size": size, "quiet_after": quiet, **seen})
+                    try:
+                        prepare(outside, size)
+                    except NotReached as failure:
+                        missed.append({"kind": kind, "size": size, "reached": failure.reached})
+                    else:
+                        quiet = 0 if kind == "streaming runs" else _settled(subject)
+                        prober("target", port=subject.port)
+                        seen = _looks(prober, subject, seconds)
+                        cells.append({"kind": kind, "size": size, "quiet_after": quiet, **seen})
                     outside("release")
                     subject.kill()
                 outside("forget")
-    return {"cells": cells, "seconds": seconds}
+    return {"cells": cells, "missed": missed, "seconds": seconds}
 
 
 def _allow_descriptors() -> None:
@@ -95,13 +109,17 @@ def _open_windows(outside: Outside, size: int) -> None:
 
 
 def _begin_runs(outside: Outside, size: int) -> None:
-    """Have so many runs stream at once. Raises RuntimeError if they do not come to that."""
+    """Have so many runs stream at once. Raises NotReached if they do not come to that.
+
+    Until all have begun they stream slowly, so that those that are there do not keep others out.
+    """
     outside("manner", shortest=0.1, longest=0.2)
-    outside("hold", seconds=WORD_SECONDS)
+    outside("hold", seconds=SLOW_SECONDS)
     outside("fill", amount=size, connections=16)
     reached = outside("streaming", amount=size, patience=STREAM_SECONDS)["streaming"]
     if reached < size:
-        raise RuntimeError(f"only {reached} of {size} runs are streaming")
+        raise NotReached(reached)
+    outside("pace", seconds=WORD_SECONDS)
 
 
 def _settled(subject: Recado) -> float:
@@ -183,6 +201,15 @@ def _longest_wait(found: Found) -> str:
     return f"{longest['quiet_after']:.0f} s (with {longest['size']:,} {longest['kind']})"
 
 
+def _missed(found: Found) -> str:
+    """A line of the page for each size that could not be had here; empty if all could."""
+    return "".join(
+        f"- {one['size']:,} {one['kind']} could not be had here: after {STREAM_SECONDS} s there"
+        f" were {one['reached']:,}.\n"
+        for one in found["missed"]
+    )
+
+
 def text(found: Found) -> str:
     """The section of the page."""
     rows = [
@@ -214,11 +241,11 @@ def text(found: Found) -> str:
 - There are no more than {MAX_CONNECTIONS:,} streaming runs: so many connections to the model does
   the daemon open (`MAX_CONNECTIONS` in `daemon/assistant/connection.py`); further runs wait for one
   of them.
-- Memory is the resident set after it, of one process. How long the event loop lets things wait is
-  seen from outside: `/ready`, whose answer is known at once, is asked for {PROBES_A_SECOND} times a
-  second for {found["seconds"]:g} s by a process of its own, each at its time. The processor time is
-  that of the same seconds, these requests included. `/health` counts what all chats do; it is asked
-  for {HEALTH_PROBES} times afterwards.
+{_missed(found)}- Memory is the resident set after it, of one process. How long the event
+  loop lets things wait is seen from outside: `/ready`, whose answer is known at once, is asked for
+  {PROBES_A_SECOND} times a second for {found["seconds"]:g} s by a process of its own, each at its
+  time. The processor time is that of the same seconds, these requests included. `/health` counts
+  what all chats do; it is asked for {HEALTH_PROBES} times afterwards.
 - Each line is a daemon of its own, looked at {LOOKS} times: the median of the looks, in brackets
   the least and the greatest. The looks begin when what came before is done, or after
   {SETTLE_SECONDS} s; longest it took {_longest_wait(found)}.

@@ -72,6 +72,11 @@ class Model:
         self.manner.dribble = seconds
         self.released = trio.Event()
 
+    async def pace(self, seconds: float) -> None:
+        """Dribble at another pace; ends when all that is held has taken it up."""
+        before, self.manner.dribble = self.manner.dribble, seconds
+        await trio.sleep(before)
+
     def release(self) -> None:
         """Let everything end that is held."""
         self.manner.dribble = 0

@@ -102,6 +102,11 @@ class Controls:
         self._model.hold(seconds)
         return {}
 
+    async def pace(self, seconds: float) -> dict[str, Any]:
+        """Go on with what is held at a word each so many seconds."""
+        await self._model.pace(seconds)
+        return {}
+
     async def release(self) -> dict[str, Any]:
         """Let the model finish what it holds."""
         self._model.release()
