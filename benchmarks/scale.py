@@ -28,7 +28,7 @@ LOOKS = 3
 DESCRIPTORS = 2 * MAX_CONNECTIONS + 1_000
 """Each run is a connection at both ends; the simulator holds the customers' besides."""
 SETTLE_SECONDS = 180
-STREAM_SECONDS = 240
+STREAM_SECONDS = 150
 """How long all runs may take until they stream."""
 QUIET_CORES, QUIET_LOOKS = 0.06, 3
 """What it uses at most when there is nothing to do, and how often that is to be seen."""
