@@ -41,10 +41,10 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 
 venv: $(VENV)/dev.stamp  ## build .venv with the development tools
 
-bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md (7 min)
+bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md (15 min)
 	@$(BIN)/python benchmarks/run.py
 
-bench-check: $(VENV)/dev.stamp  ## hold what the hot paths execute and allocate to their limits
+bench-check: $(VENV)/dev.stamp  ## hold what the hot paths and a turn execute to their limits
 	@$(BIN)/python benchmarks/bench_check.py
 
 SOAK_MINUTES ?= 60

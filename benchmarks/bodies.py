@@ -60,9 +60,9 @@ def _cell(
     }
 
 
-def worst_delay(found: Found) -> float:
-    """The longest that a small call waited beside the largest one: the median over the rounds."""
-    return middle(max(cell["delays"]) for cell in _cells(found, max(SIZES)))
+def worst_delay(found: Found, size: float = max(SIZES)) -> float:
+    """The longest that a small call waited beside a large one: the median over the rounds."""
+    return middle(max(cell["delays"]) for cell in _cells(found, size))
 
 
 def text(found: Found) -> str:

@@ -1,62 +1,130 @@
-"""Let many different contacts write to a daemon, and see whether its memory stays flat.
+"""A hundred thousand different contacts pass by: whether the daemon's memory stays as it is.
 
-    python benchmarks/contacts.py --contacts 100000
-
-Each contact writes once and is answered; the store grows with them, the daemon must not. It is a
-process of its own; the simulators around it keep what they have seen in theirs.
+Usage: python benchmarks/contacts.py [CONTACTS]. Writes docs/performance/contacts.json, of which
+benchmarks/run.py tells on the page. Exit status 1 if memory grows, or something is left behind.
 """
 
-import argparse
-import re
+import json
 import sys
 import tempfile
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import httpx
-import trio
+from contenders import BUILD, HERE, end_in_order
+from figures import mb, table, trend
+from subject import Outside, Recado, outside_world, recado
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+KEPT = HERE.parent / "docs" / "performance" / "contacts.json"
+STEPS = 20
+ANSWER_EVERY = 8
+"""So many have enough answers that the caches of what is known of chats (10,000) are full too."""
+CONNECTIONS = 16
+JUDGED_FROM = 0.5
+LIMIT_BYTES = 20.0
+"""A contact may leave so much behind in memory: far less than the smallest thing about it would."""
+SETTLE_SECONDS = 120
+SETTINGS = {
+    "RECADO_BUFFER__WINDOW_SECONDS": "0.1",
+    "RECADO_BUFFER__IDLE_SECONDS": "0.5",
+    "RECADO_PRESENCE__ENABLED": "false",
+    "RECADO_TAKEOVER__PAUSE_MINUTES": "60",
+    "RECADO_HOUSEKEEPING__FIGURES_SECONDS": "0.5",
+}
 
-from support.process import open_site
-from support.stage import text_webhook
-
-AT_ONCE = 50
-STEPS = 10
-DAY_SECONDS = 24 * 3600
-
-
-async def write(client: httpx.AsyncClient, first: int, count: int) -> None:
-    """Let so many new contacts write, some at a time, and wait until all are answered."""
-    for start in range(first, first + count, AT_ONCE):
-        async with trio.open_nursery() as nursery:
-            for number in range(start, min(start + AT_ONCE, first + count)):
-                body = text_webhook("Hola", f"m{number}", f"57300{number:07d}")
-                nursery.start_soon(lambda body=body: client.post("/hook", json=body))
-        while (await client.get("/locks")).json()["stats"]["totalUsers"] > AT_ONCE // 2:  # noqa: ASYNC110
-            await trio.sleep(0.05)
-
-
-async def measure(folder: Path, total: int) -> None:
-    async with open_site(folder, seconds=DAY_SECONDS) as site:
-        process = await site.launch(variables={"RECADO_LOG__LEVEL": "info"})
-        url = await site.opened(process)
-        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-            for step in range(STEPS):
-                await write(client, step * total // STEPS, total // STEPS)
-                process.text = ""
-                metrics = (await client.get("/metrics")).text
-                found = re.search(r"^process_resident_memory_bytes (\S+)", metrics, re.MULTILINE)
-                memory = float(found[1]) / 1e6 if found else 0.0
-                print(f"{(step + 1) * total // STEPS:>8} contacts {memory:8.1f} MB", flush=True)
+Found = dict[str, Any]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--contacts", type=int, default=100_000)
-    total = parser.parse_args().contacts
-    with tempfile.TemporaryDirectory() as folder:
-        trio.run(measure, Path(folder), total)
+def measure(contacts: int, folder: Path) -> Found:
+    """Let them come, step by step; look when all of a step are gone. RuntimeError if they stay."""
+    samples: list[Found] = []
+    with outside_world() as outside, recado(folder / "contacts", outside, SETTINGS) as subject:
+        outside("manner", shortest=0.01, longest=0.02)
+        began = time.perf_counter()
+        for step in range(STEPS):
+            first, last = step * contacts // STEPS, (step + 1) * contacts // STEPS
+            refused = _step(outside, subject, first, last - first)
+            samples.append({"contacts": last, "rss": subject.memory()})
+            print(f"{last:>9,} contacts  {mb(subject.memory())} MB", file=sys.stderr)
+        seconds = time.perf_counter() - began
+        turns, cpu = subject.figures()["recado_turns_total"], subject.cpu_seconds()
+    return {
+        "on": datetime.now(UTC).date().isoformat(),
+        "samples": samples,
+        "refused": refused,
+        "turns": turns,
+        "seconds": seconds,
+        "cpu": cpu,
+    }
+
+
+def _step(outside: Outside, subject: Recado, first: int, amount: int) -> int:
+    """Let so many contacts pass by; gives how many calls were refused so far."""
+    told = outside(
+        "pass_by", first=first, amount=amount, connections=CONNECTIONS, every=ANSWER_EVERY
+    )
+    ends = time.perf_counter() + SETTLE_SECONDS
+    figures = subject.figures()
+    while figures["recado_queue_messages"] or figures["recado_active_chats"]:
+        if time.perf_counter() > ends:
+            raise RuntimeError(f"{figures['recado_active_chats']:.0f} chats do not end")
+        time.sleep(0.5)  # noqa: TID251 - another process is waited for, which tells nobody
+        figures = subject.figures()
+    return int(told["refused"])
+
+
+def bytes_each(found: Found) -> tuple[float, float]:
+    """How much memory each contact of the second half left behind, and how wrong that may be."""
+    samples = found["samples"]
+    judged = samples[int(len(samples) * JUDGED_FROM) :]
+    went = trend([(one["contacts"], one["rss"]) for one in judged])
+    return went.slope, went.error
+
+
+def grows(found: Found) -> bool:
+    """Whether it is more than may be, and more than it wavers."""
+    each, error = bytes_each(found)
+    return each > max(LIMIT_BYTES, error)
+
+
+def known() -> Found | None:
+    """What was found the last time, if there was one."""
+    return json.loads(KEPT.read_text()) if KEPT.exists() else None
+
+
+def text(found: Found) -> str:
+    """The section of the page."""
+    samples = found["samples"]
+    each, error = bytes_each(found)
+    last = samples[-1]["contacts"]
+    shown = [samples[0], *samples[3::4]]
+    rows = [["RSS, MB", *(mb(sample["rss"]) for sample in shown)]]
+    return f"""## Contacts: {last:,} pass by
+
+{table(["contacts so far", *(f"{sample['contacts']:,}" for sample in shown)], rows)}
+
+- Each of them is another one, writes once, and is not seen again. One in {ANSWER_EVERY} is answered
+  by the model ({found["turns"]:,.0f} turns), the others by an agent. Memory is looked at when the
+  last of a step is gone.
+- In the second half each contact left {each:+,.1f} bytes behind (± {error:,.1f}, 95%), which
+  {"is **growth**" if grows(found) else "is none"}: {LIMIT_BYTES:g} would be.
+- It took {found["seconds"]:.0f} s and {found["cpu"]:.0f} s of CPU time. Measured on {found["on"]}.
+"""
+
+
+def main() -> int:
+    """Measure, write, judge."""
+    contacts = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    end_in_order()
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix="contacts-") as folder:
+        found = measure(contacts, Path(folder))
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps(found))
+    print(text(found))
+    return 1 if grows(found) or found["refused"] else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from statistics import median
+from typing import NamedTuple
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -11,15 +12,27 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0
 
 
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """How much y grows for each x, by least squares; 0 for fewer than two different x."""
-    if not points:
-        return 0
+class Trend(NamedTuple):
+    """How much y grows for each x, and by how much that may be wrong (95%)."""
+
+    slope: float
+    error: float
+
+
+T_95 = 2.23
+"""Student's t for ten degrees of freedom, two-sided, which twelve points leave."""
+
+
+def trend(points: Sequence[tuple[float, float]]) -> Trend:
+    """Fit a line by least squares; no slope, and no bound of its error, for fewer than three."""
+    if len(points) < 3:
+        return Trend(0, math.inf)
     middle_x = sum(x for x, _ in points) / len(points)
     middle_y = sum(y for _, y in points) / len(points)
     spread = sum((x - middle_x) ** 2 for x, _ in points)
-    common = sum((x - middle_x) * (y - middle_y) for x, y in points)
-    return common / spread if spread else 0
+    slope = sum((x - middle_x) * (y - middle_y) for x, y in points) / spread
+    left = sum((y - middle_y - slope * (x - middle_x)) ** 2 for x, y in points)
+    return Trend(slope, T_95 * math.sqrt(left / (len(points) - 2) / spread))
 
 
 def middle(values: Iterable[float]) -> float:

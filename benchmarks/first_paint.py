@@ -1,4 +1,4 @@
-"""How soon the dashboard is seen: ``PYTHONPATH=tests python benchmarks/first_paint.py``.
+"""How soon the dashboard is seen: ``python benchmarks/first_paint.py``.
 
 A daemon that has just started, Chromium on the same machine; milliseconds from the click to the
 first contentful paint, first with nothing kept by the browser, then as people go from page to page.
@@ -9,6 +9,9 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
 from support.chromium import launch
 from support.stand import ADMIN_TOKEN, open_stand
 

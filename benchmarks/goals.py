@@ -10,7 +10,7 @@ import lifecycle
 import profiles
 import scale
 import turns
-from figures import mb, ms, table
+from figures import mb, middle, ms, table
 
 IDLE_GOAL, BUSY_GOAL = 0.025, 0.25
 Found = Mapping[str, dict[str, Any]]
@@ -50,11 +50,13 @@ def _intake(found: Found) -> list[Goal]:
     ratio = intake_report.goal_ratio(found["intake"]) if "intake" in found else 0
     if not ratio:
         return [Goal("intake", "≥ 1.0 of Express", "", None)]
+    data = found["intake"]
+    cpu = intake_report.cpu_seconds(data)
     why = (
-        "Express stores nothing, and parses in C. SQLite alone commits"
-        f" {intake_report.disk_factor(found['intake']):.0f} times as many rows on this disk."
-        f" Of Recado's CPU time are{_most(found, 'webhooks')}. Beyond what one interpreter"
-        " can do it would take several processes in front of one writer."
+        f"Express stores nothing. SQLite alone commits {intake_report.disk_factor(data):.0f} times"
+        f" as many rows on this disk. A webhook takes {cpu * 1e6:.0f} µs of Recado's CPU time;"
+        f" Express answers one each {1e6 / intake_report.express_rate(data):.0f} µs."
+        f"{_spent(found, 'webhooks', cpu)}"
     )
     return [
         Goal(
@@ -67,21 +69,30 @@ def _intake(found: Found) -> list[Goal]:
     ]
 
 
-def _most(found: Found, work: str) -> str:
-    """Where most of the CPU time goes, as part of a sentence; nothing if it was not measured."""
+def _spent(found: Found, work: str, cpu: float) -> str:
+    """Where the CPU time goes, and how much a second can be done; nothing if not profiled.
+
+    ``cpu`` is the seconds that one piece of work takes; 0: the limit does not matter.
+    """
     if "profiles" not in found:
-        return ": not profiled here"
-    return f": {profiles.largest(found['profiles'], work)} (profile below)"
+        return ""
+    data = found["profiles"]
+    most = f" Most goes to: {profiles.largest(data, work)} (profile below)."
+    if not cpu:
+        return most
+    share = profiles.main_share(data, work)
+    return (
+        f"{most} {share:.0%} is of the main thread, which can have one core: that is full at"
+        f" {1 / (share * cpu):,.0f} a second, whatever the other threads do."
+    )
 
 
 def _bodies(found: Found) -> list[Goal]:
     if "bodies" not in found:
         return [Goal("beside a body of 50 MB", "≤ 100 ms", "", None)]
     delay = bodies.worst_delay(found["bodies"])
-    why = (
-        "generator, the worker thread that reads the body, and the event loop share the machine's"
-        " cores; what of it is the loop's own, `large_body.py` shows."
-    )
+    alone = bodies.worst_delay(found["bodies"], 0)
+    why = f"without a large body beside it the longest was {ms(alone)} ms."
     return [
         Goal(
             "longest wait of another call beside a body of 50 MB",
@@ -107,18 +118,16 @@ def _turns(found: Found) -> list[Goal]:
             f"≤ {IDLE_GOAL * 1000:.0f} ms",
             f"{ms(idle)} ms",
             idle <= IDLE_GOAL,
-            "it is the CPU time of a turn (the table's last column), and the fsync of each step"
-            " in its ledger, one after the other.",
+            f"the median is {ms(turns.overhead(data, 'Recado', 1, 0.5))} ms; a turn takes"
+            f" {turns.cpu_ms(data, 1):.1f} ms of CPU time at this rate.{_spent(found, 'turns', 0)}",
         ),
         Goal(
             "turn overhead, p99, 200 chats a second",
             f"≤ {BUSY_GOAL * 1000:.0f} ms",
             f"{ms(busy)} ms",
             busy <= BUSY_GOAL,
-            f"a turn takes {cpu:.1f} ms of CPU, the webhooks of echo and status included,"
-            f" so one core is full at {1000 / max(cpu, 0.001):.0f} turns a second;"
-            f" {served:.0f} were reached. 200 a second needs less than 5 ms a turn. Of that time"
-            f" are{_most(found, 'turns')}.",
+            f"{served:.0f} turns a second were reached; each takes {cpu:.1f} ms of CPU time, the"
+            f" webhooks of echo and status included.{_spent(found, 'turns', cpu / 1000)}",
         ),
     ]
 
@@ -133,7 +142,9 @@ def _scale(found: Found) -> list[Goal]:
             goals.append(Goal(name, goal, "", None))
             continue
         reached = cell["rss"] < scale.MEMORY_GOAL
-        goals.append(Goal(name, goal, f"{mb(cell['rss'])} MB", reached))
+        each = scale.bytes_each(data, kind) / 1000
+        why = f"{kind} take {each:,.1f} kB each on top of what is always there."
+        goals.append(Goal(name, goal, f"{mb(cell['rss'])} MB", reached, why))
     return goals
 
 
@@ -147,7 +158,12 @@ def _lifecycle(found: Found) -> list[Goal]:
     recovery = data["recovery"]
     lost = recovery["unanswered"] + recovery["twice"]
     return [
-        _within(f"start with {data['threads']:,} threads to READY", start, lifecycle.START_GOAL),
+        _within(
+            f"start with {data['threads']:,} threads to READY",
+            start,
+            lifecycle.START_GOAL,
+            f"with an empty store it takes {middle(data['starts']['empty']):.2f} s.",
+        ),
         _within("longest stop, idle", idle, lifecycle.IDLE_STOP_GOAL),
         _within("longest stop, runs hanging", loaded, lifecycle.STOP_GOAL),
         Goal(
@@ -159,7 +175,7 @@ def _lifecycle(found: Found) -> list[Goal]:
     ]
 
 
-def _within(measure: str, seconds: float, goal: float) -> Goal:
+def _within(measure: str, seconds: float, goal: float, why: str = "") -> Goal:
     # What is shown is what is judged.
     shown = math.floor(seconds * 100 + 0.5) / 100
-    return Goal(measure, f"≤ {goal:g} s", f"{shown:.2f} s", shown <= goal)
+    return Goal(measure, f"≤ {goal:g} s", f"{shown:.2f} s", shown <= goal, why)

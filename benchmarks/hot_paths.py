@@ -1,5 +1,6 @@
 """The things that Recado does for each message, each as a call that can be counted."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
@@ -9,9 +10,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import msgspec
 import trio
+from ledger_paths import KEY, NOW, REPLY, Path, accept_path, bodies_of, ledger_path, said
 from load import requests
 
+from daemon.assistant.events import ResponseReader
+from daemon.assistant.wire import ServerProfile, request_body
 from daemon.chats.preparation import prepare
 from daemon.ledger import (
     ChatRecord,
@@ -22,29 +27,26 @@ from daemon.ledger import (
     ThreadItem,
     Turn,
 )
-from daemon.model import ChatKey
+from daemon.model import ModelRequest
 from daemon.observe.events import MESSAGE
 from daemon.observe.logs import open_log
 from daemon.observe.redaction import Redactor
+from daemon.outgoing import Outgoing
+from daemon.sandbox import model_wire
+from daemon.sandbox.model_script import Say
 from daemon.split import split_reply
-from daemon.store.arrivals import insert_event, take_in
 from daemon.store.migrations import migrate
 from daemon.texts import texts
+from daemon.validation.builtin import in_order
+from daemon.validation.chain import judge
+from daemon.validation.verdicts import Candidate
 from daemon.verdicts import Policy, verdict
 from daemon.web.whole_request import whole_request
+from daemon.whapi.sends import send_call
 from daemon.whapi.wire import parse_webhook
 from daemon.window import WindowRules, after_message, after_presence, closes_at
 
-NOW = 1_763_890_000.0
-KEY = ChatKey("MANTIS-M72HC", "573001234567@s.whatsapp.net")
 THREAD_ITEMS = 40
-REPLY = "\n\n".join(
-    f"Opción {n}: habitación doble con desayuno, vista al jardín, $ {n}80.000 la noche. "
-    "Se puede cancelar sin costo hasta dos días antes.\n- wifi\n- parqueadero\n- piscina"
-    for n in range(1, 6)
-)
-
-Path = Callable[[], object]
 
 
 def hot_paths(connection: sqlite3.Connection, *, seed: int = 1) -> dict[str, Path]:
@@ -55,19 +57,21 @@ def hot_paths(connection: sqlite3.Connection, *, seed: int = 1) -> dict[str, Pat
     migrate(connection)
     return {
         "http request": _http(next(requests("chat", seed))),
-        "parse webhook": _parse(_bodies(seed)),
-        "verdict": _verdict(_bodies(seed)),
-        "store arrivals": _store(connection, _bodies(seed)),
+        "parse webhook": _parse(bodies_of(seed)),
+        "verdict": _verdict(bodies_of(seed)),
+        "accept call": accept_path(connection, bodies_of(seed)),
+        "turn's ledger": ledger_path(connection, bodies_of(seed + 100)),
         "log line": _log(),
         "window": _window(),
         "prepare turn": _prepare(),
+        "model's request": _request(),
+        "model's stream": _stream(),
+        "validation": _validation(),
         "split reply": lambda: split_reply(REPLY),
+        "build send": lambda: msgspec.json.encode(
+            send_call(KEY.chat, Outgoing(body=REPLY)).content
+        ),
     }
-
-
-def _bodies(seed: int) -> Iterator[bytes]:
-    """Usual webhook calls, each with another message."""
-    return (request.partition(b"\r\n\r\n")[2] for request in requests("chat", seed))
 
 
 def _http(request: bytes) -> Path:
@@ -86,20 +90,39 @@ def _verdict(bodies: Iterator[bytes]) -> Path:
     return lambda: verdict(known, policy)
 
 
-def _store(connection: sqlite3.Connection, bodies: Iterator[bytes]) -> Path:
-    calls = ((parse_webhook(body), body) for body in bodies)
-    # Read before they are wanted: only the storing is to be counted.
-    ready = iter([next(calls) for _ in range(40)])
+def _conversation() -> ModelRequest:
+    turns = [said(f"Hola {n}", ("user", "assistant")[n % 2]) for n in range(THREAD_ITEMS)]
+    return ModelRequest(instructions="Contesta en español.", items=(*turns, said("Hola", "user")))
 
-    def accept() -> None:
-        webhook, body = next(ready)
-        connection.execute("BEGIN IMMEDIATE")
-        event_id = insert_event(connection, webhook, body, "", NOW)
-        verdicts = [""] * len(webhook.messages)
-        take_in(connection, webhook, event_id, verdicts=verdicts, now=NOW, pause_until=NOW + 60)
-        connection.execute("COMMIT")
 
-    return accept
+def _request() -> Path:
+    request = _conversation()
+    server = ServerProfile(model="gpt-6-luna", background=False, openai=False)
+    return lambda: msgspec.json.encode(request_body(request, server))
+
+
+def _stream() -> Path:
+    """The lines of an answer in pieces of a word or two."""
+    events = model_wire.item_events(Say(REPLY), 0, "1")
+    lines = [line for event in events for line in (f"data: {json.dumps(event)}", "")]
+
+    def read() -> None:
+        reader = ResponseReader()
+        for line in lines:
+            reader.feed(line)
+
+    return read
+
+
+def _validation() -> Path:
+    validators = in_order(())
+    candidate = Candidate(
+        text=REPLY,
+        heard="¿Qué opciones tienen?",
+        instructions=REPLY,
+        remembered=tuple(f"Hola {n}, buenos días." for n in range(THREAD_ITEMS)),
+    )
+    return lambda: judge(candidate, validators)
 
 
 def _log() -> Path:
@@ -164,7 +187,7 @@ def _prepare() -> Path:
         chat_info=SimpleNamespace(details=_gives(None)),
         store=SimpleNamespace(memories=SimpleNamespace(recall=_gives(memory))),
     )
-    (message,) = parse_webhook(next(_bodies(1))).messages
+    (message,) = parse_webhook(next(bodies_of(1))).messages
     turn = Turn(
         id=1,
         key=KEY,

@@ -133,15 +133,30 @@ def disk_factor(found: dict[str, Any]) -> float:
 
     Of the slower of Recado's rows.
     """
-    rates = {
-        name: median(
-            m.load.per_second
-            for m in measurements_of(found)
-            if (m.name, m.connections) == (name, GOAL_CONNECTIONS)
-        )
-        for name in (DISK, RECADO_IGNORED, RECADO_CHATS)
-    }
-    return rates[DISK] / min(rates[RECADO_IGNORED], rates[RECADO_CHATS])
+    slower = min(_rate(found, RECADO_IGNORED), _rate(found, RECADO_CHATS))
+    return _rate(found, DISK) / slower
+
+
+def express_rate(found: dict[str, Any]) -> float:
+    """Express's answers a second at the goal's connections: the median over the rounds."""
+    return _rate(found, EXPRESS)
+
+
+def cpu_seconds(found: dict[str, Any]) -> float:
+    """CPU time of a webhook at the goal's connections, of Recado's row with more of it."""
+    return max(
+        median(m.server_cpu / m.load.total for m in _at_goal(found, name))
+        for name in (RECADO_IGNORED, RECADO_CHATS)
+    )
+
+
+def _rate(found: dict[str, Any], name: str) -> float:
+    return median(m.load.per_second for m in _at_goal(found, name))
+
+
+def _at_goal(found: dict[str, Any], name: str) -> list[Measurement]:
+    wanted = (name, GOAL_CONNECTIONS)
+    return [m for m in measurements_of(found) if (m.name, m.connections) == wanted]
 
 
 def verdict(found: dict[str, Any]) -> str:

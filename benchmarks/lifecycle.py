@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from figures import middle, spread_of, table
+from figures import mb, middle, spread_of, table
 from seeding import seeded
 from subject import Outside, outside_world, recado
 
@@ -29,11 +29,13 @@ def measure(*, quick: bool, folder: Path) -> Found:
     with outside_world() as outside:
         full = seeded(folder / "full", outside, threads)
         starts: dict[str, list[float]] = {"empty": [], "full": []}
+        memory: dict[str, list[float]] = {"empty": [], "full": []}
         stops: dict[str, list[float]] = {"empty": [], "full": []}
         for number in range(rounds):
             for name, own in (("empty", folder / f"empty {number}"), ("full", full)):
                 with recado(own, outside) as subject:
                     starts[name].append(subject.ready_seconds)
+                    memory[name].append(subject.memory())
                     outside("probe", path="/ready", seconds=0.2, rate=10)
                     stops[name].append(_stopped(subject.stop()))
         loaded = [_stop_under_load(outside, folder / f"load {n}") for n in range(min(rounds, 2))]
@@ -41,6 +43,7 @@ def measure(*, quick: bool, folder: Path) -> Found:
     return {
         "threads": threads,
         "starts": starts,
+        "memory": memory,
         "stops": stops,
         "loaded": loaded,
         "recovery": recovery,
@@ -116,6 +119,8 @@ def text(found: Found) -> str:
 - {found["rounds"]} round(s), empty and full store in turn; the files are in the page cache. A start
   counts from `fork` to the datagram that systemd would get, a stop from SIGTERM to the end of the
   process.
+- When it is ready the process has {mb(middle(found["memory"]["empty"]))} MB of resident memory with
+  an empty store, and {mb(middle(found["memory"]["full"]))} MB with the full one.
 - A stop waits for running turns up to 60 % of `shutdown.deadline_seconds` (5 s): runs that hang
   use it up, everything else is over sooner.
 - Orphaned turns: {recovery["orphans"]:,} runs were streaming when the process was killed. The next

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import bodies
+import contacts
 import goals
 import intake
 import intake_report
@@ -90,8 +91,9 @@ def _write(path: Path, results: dict[str, Any]) -> None:
     known = {name: results[name]["found"] for name in SECTIONS if name in results}
     parts = [_head(results), goals.text(known)]
     parts += [SECTIONS[name].text(found) for name, found in known.items()]
-    soaked = soak.known()
-    if soaked:
+    if passed := contacts.known():
+        parts.append(contacts.text(passed))
+    if soaked := soak.known():
         parts.append(soak.text(soaked))
     parts.append(_foot())
     images = path.parent / "performance"
@@ -144,11 +146,12 @@ Measured on {on}, everything on one machine and over 127.0.0.1:
 def _foot() -> str:
     return """## Again
 
-`make bench` measures all of it and writes this page (seven minutes; it needs Node with npm, else
-there is no Express). `.venv/bin/python benchmarks/run.py --quick` takes a first look,
-`--only turns` measures one section again. `make soak` (`SOAK_MINUTES=60`) is the last section.
-`make bench-check` counts what the hot paths execute and allocate, which no other load on the
-machine changes, and compares it with `benchmarks/limits.toml`.
+`make bench` measures all of it and writes this page (a quarter of an hour; it needs Node with npm,
+else there is no Express). `.venv/bin/python benchmarks/run.py --quick` takes a first look,
+`--only turns` measures one section again. `benchmarks/contacts.py` is the section on contacts,
+`make soak` (`SOAK_MINUTES=60`) the last one. `make bench-check` counts what the hot paths and a
+whole turn execute, allocate and write, which no other load on the machine changes, and compares it
+with `benchmarks/limits.toml`. `benchmarks/first_paint.py` looks at the dashboard in Chromium.
 """
 
 

@@ -1,22 +1,35 @@
 """How memory, loop and processor fare as there is more at once: windows, runs, known threads."""
 
+import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from figures import mb, ms, percentile, table
+from figures import mb, middle, ms, percentile, spread_of, table
 from plot import Line, growth
 from seeding import seeded
 from subject import Outside, Recado, outside_world, recado
 
-WINDOWS = (100, 1_000, 10_000)
-RUNS = (100, 1_000)
-THREADS = (1_000, 10_000, 100_000)
+from daemon.assistant.connection import MAX_CONNECTIONS
+
+WINDOWS = (100, 1_000, 10_000, 100_000)
+RUNS = (100, 1_000, MAX_CONNECTIONS)
+THREADS = (100, 1_000, 10_000, 100_000)
+LARGE = 2_000
+"""What is more at once than this is left out of a quick look."""
 WORD_SECONDS = 1.0
 """Between two words of a run that streams."""
-LOOKS_A_SECOND = 50
-SETTLE_SECONDS = 25
+SLOW_SECONDS = 10.0
+PROBES_A_SECOND = 50
+HEALTH_PROBES = 5
+LOOKS = 3
+DESCRIPTORS = 2 * MAX_CONNECTIONS + 1_000
+"""Each run is a connection at both ends; the simulator holds the customers' besides."""
+SETTLE_SECONDS = 180
+STREAM_SECONDS = 150
+"""How long all runs may take until they stream."""
 QUIET_CORES, QUIET_LOOKS = 0.06, 3
 """What it uses at most when there is nothing to do, and how often that is to be seen."""
 NEVER = {
@@ -28,6 +41,7 @@ NEVER = {
 AT_ONCE = {
     "RECADO_BUFFER__WINDOW_SECONDS": "0.1",
     "RECADO_ASSISTANT__RUN_TIMEOUT_SECONDS": "600",
+    "RECADO_ASSISTANT__MAX_CONCURRENT_RUNS": "10000",
 }
 MEMORY_GOAL = 400e6
 PLOTS = {"rss": "Memory", "lag": "Waits of the event loop", "cpu": "Processor"}
@@ -35,31 +49,55 @@ PLOTS = {"rss": "Memory", "lag": "Waits of the event loop", "cpu": "Processor"}
 Found = dict[str, Any]
 
 
+class NotReached(Exception):
+    """So many were not at once in the time that there is."""
+
+    def __init__(self, reached: int) -> None:
+        super().__init__(reached)
+        self.reached = reached
+
+
 def measure(*, quick: bool, folder: Path) -> Found:
     """Measure each size on a daemon of its own."""
-    seconds = 1.0 if quick else 3.0
-    windows, runs, threads = (sizes[:-1] if quick else sizes for sizes in (WINDOWS, RUNS, THREADS))
+    seconds = 1.0 if quick else 2.0
+    _allow_descriptors()
     cells: list[Found] = []
+    missed: list[Found] = []
     with outside_world() as outside, outside_world() as prober:
         for kind, sizes, settings, prepare in (
-            ("open windows", windows, NEVER, _open_windows),
-            ("streaming runs", runs, AT_ONCE, _begin_runs),
-            ("known threads", threads, NEVER, _nothing),
+            ("open windows", WINDOWS, NEVER, _open_windows),
+            ("streaming runs", RUNS, AT_ONCE, _begin_runs),
+            ("known threads", THREADS, NEVER, _nothing),
         ):
             for size in sizes:
+                if quick and size > LARGE:
+                    continue
+                print(f"  {size:,} {kind}", file=sys.stderr)
                 own = folder / f"scale {kind} {size}"
                 if kind == "known threads":
                     seeded(own, outside, size)
                 with recado(own, outside, settings) as subject:
-                    prepare(outside, size)
-                    quiet = 0 if kind == "streaming runs" else _settled(subject)
-                    prober("target", port=subject.port)
-                    seen = _look(prober, subject, seconds)
-                    cells.append({"kind": kind, "size": size, "quiet_after": quiet, **seen})
+                    try:
+                        prepare(outside, size)
+                    except NotReached as failure:
+                        missed.append({"kind": kind, "size": size, "reached": failure.reached})
+                    else:
+                        quiet = 0 if kind == "streaming runs" else _settled(subject)
+                        prober("target", port=subject.port)
+                        seen = _looks(prober, subject, seconds)
+                        cells.append({"kind": kind, "size": size, "quiet_after": quiet, **seen})
                     outside("release")
                     subject.kill()
                 outside("forget")
-    return {"cells": cells, "seconds": seconds}
+    return {"cells": cells, "missed": missed, "seconds": seconds}
+
+
+def _allow_descriptors() -> None:
+    """Let this process and those it starts have the files that the runs need, if they may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS:
+        wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _nothing(_outside: Outside, _size: int) -> None:
@@ -67,17 +105,21 @@ def _nothing(_outside: Outside, _size: int) -> None:
 
 
 def _open_windows(outside: Outside, size: int) -> None:
-    outside("fill", amount=size, connections=32)
+    outside("fill", amount=size, connections=32, server="lid")
 
 
 def _begin_runs(outside: Outside, size: int) -> None:
-    """Have so many runs stream at once. Raises RuntimeError if they do not come to that."""
+    """Have so many runs stream at once. Raises NotReached if they do not come to that.
+
+    Until all have begun they stream slowly, so that those that are there do not keep others out.
+    """
     outside("manner", shortest=0.1, longest=0.2)
-    outside("hold", seconds=WORD_SECONDS)
+    outside("hold", seconds=SLOW_SECONDS)
     outside("fill", amount=size, connections=16)
-    reached = outside("streaming", amount=size, patience=120)["streaming"]
+    reached = outside("streaming", amount=size, patience=STREAM_SECONDS)["streaming"]
     if reached < size:
-        raise RuntimeError(f"only {reached} of {size} runs are streaming")
+        raise NotReached(reached)
+    outside("pace", seconds=WORD_SECONDS)
 
 
 def _settled(subject: Recado) -> float:
@@ -95,18 +137,27 @@ def _settled(subject: Recado) -> float:
     return time.perf_counter() - began
 
 
-def _look(prober: Outside, subject: Recado, seconds: float) -> Found:
-    """See how it is while nothing new comes but a few requests for ``/health``."""
-    prober("probe", path="/health", seconds=seconds / 2, rate=LOOKS_A_SECOND)
-    cpu = subject.cpu_seconds()
-    delays = prober("probe", path="/health", seconds=seconds, rate=LOOKS_A_SECOND)["delays"]
+def _looks(prober: Outside, subject: Recado, seconds: float) -> Found:
+    """See how it is while nothing new comes but a few requests, several times."""
+    prober("probe", path="/ready", seconds=seconds / 2, rate=PROBES_A_SECOND)
+    looks = [_look(prober, subject, seconds) for _ in range(LOOKS)]
+    health = prober("probe", path="/health", seconds=1, rate=HEALTH_PROBES)["delays"]
     return {
-        "cpu": (subject.cpu_seconds() - cpu) / seconds,
         "rss": subject.memory(),
-        "lag": percentile(delays, 0.99),
-        "lag_p50": percentile(delays, 0.5),
+        "cpu": [look["cpu"] for look in looks],
+        "lag": [percentile(look["delays"], 0.99) for look in looks],
+        "lag_p50": [percentile(look["delays"], 0.5) for look in looks],
+        "health": percentile(health, 0.5),
         "ready": subject.ready_seconds,
     }
+
+
+def _look(prober: Outside, subject: Recado, seconds: float) -> Found:
+    began, cpu = time.perf_counter(), subject.cpu_seconds()
+    delays = prober("probe", path="/ready", seconds=seconds, rate=PROBES_A_SECOND)["delays"]
+    # Where the loop is late the answers take longer than the time in which they were asked for.
+    span = time.perf_counter() - began
+    return {"cpu": (subject.cpu_seconds() - cpu) / span, "delays": delays}
 
 
 def cell_of(found: Found, kind: str, size: int) -> Found | None:
@@ -117,12 +168,19 @@ def cell_of(found: Found, kind: str, size: int) -> Found | None:
     return None
 
 
+def bytes_each(found: Found, kind: str) -> float:
+    """How much memory one more of a kind takes, by the largest number measured."""
+    cells = [cell for cell in found["cells"] if cell["kind"] == kind]
+    few, many = cells[0], cells[-1]
+    return float(many["rss"] - few["rss"]) / max(1, many["size"] - few["size"])
+
+
 def plots(found: Found) -> dict[str, str]:
     """The growth curves as SVG, by the names of their files."""
     values: dict[str, tuple[str, Callable[[Found], float]]] = {
         "rss": ("RSS in MB", lambda cell: cell["rss"] / 1e6),
-        "lag": ("p99 of /health in ms", lambda cell: cell["lag"] * 1000),
-        "cpu": ("cores", lambda cell: max(cell["cpu"], 0.001)),
+        "lag": ("p99 of /ready in ms", lambda cell: middle(cell["lag"]) * 1000),
+        "cpu": ("cores", lambda cell: max(middle(cell["cpu"]), 0.001)),
     }
     kinds = dict.fromkeys(cell["kind"] for cell in found["cells"])
     drawn = {}
@@ -143,19 +201,29 @@ def _longest_wait(found: Found) -> str:
     return f"{longest['quiet_after']:.0f} s (with {longest['size']:,} {longest['kind']})"
 
 
+def _missed(found: Found) -> str:
+    """A line of the page for each size that could not be had here; empty if all could."""
+    return "".join(
+        f"- {one['size']:,} {one['kind']} could not be had here: after {STREAM_SECONDS} s there"
+        f" were {one['reached']:,}.\n"
+        for one in found["missed"]
+    )
+
+
 def text(found: Found) -> str:
     """The section of the page."""
     rows = [
         [
             f"{cell['size']:,} {cell['kind']}",
             mb(cell["rss"]),
-            ms(cell["lag_p50"]),
-            ms(cell["lag"]),
-            f"{cell['cpu']:.2f}",
+            ms(middle(cell["lag_p50"])),
+            spread_of([1000 * lag for lag in cell["lag"]], ",.1f"),
+            spread_of(cell["cpu"], ".2f"),
+            ms(cell["health"]),
         ]
         for cell in found["cells"]
     ]
-    heads = ["", "RSS MB", "/health p50 ms", "p99 ms", "CPU cores"]
+    heads = ["", "RSS MB", "/ready p50 ms", "p99 ms", "CPU cores", "/health p50 ms"]
     images = "\n".join(
         f"![{title} as there is more at once](performance/scale-{name}.svg)"
         for name, title in PLOTS.items()
@@ -170,11 +238,15 @@ def text(found: Found) -> str:
   subscribed to. *Streaming runs* are turns whose answer comes at {1 / WORD_SECONDS:g} word a
   second, each over a connection of its own. *Known threads* are conversations in the store,
   each with a turn that was answered; none of them is active.
-- Memory is the resident set after it, of one process. How long the event loop lets things wait is
-  seen from outside: `/health` is asked for {LOOKS_A_SECOND} times a second for
-  {found["seconds"]:g} s by a process of its own, each at its time, and touches nothing but memory.
-  The processor time is that of the same seconds, these requests included.
-- Each line is a daemon of its own, measured once, when what so many new contacts bring is done
-  (Whapi is asked for the other id of each), or after {SETTLE_SECONDS} s. Longest it took
-  {_longest_wait(found)}.
+- There are no more than {MAX_CONNECTIONS:,} streaming runs: so many connections to the model does
+  the daemon open (`MAX_CONNECTIONS` in `daemon/assistant/connection.py`); further runs wait for one
+  of them.
+{_missed(found)}- Memory is the resident set after it, of one process. How long the event
+  loop lets things wait is seen from outside: `/ready`, whose answer is known at once, is asked for
+  {PROBES_A_SECOND} times a second for {found["seconds"]:g} s by a process of its own, each at its
+  time. The processor time is that of the same seconds, these requests included. `/health` counts
+  what all chats do; it is asked for {HEALTH_PROBES} times afterwards.
+- Each line is a daemon of its own, looked at {LOOKS} times: the median of the looks, in brackets
+  the least and the greatest. The looks begin when what came before is done, or after
+  {SETTLE_SECONDS} s; longest it took {_longest_wait(found)}.
 """

@@ -5,19 +5,20 @@ import json
 import os
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any
 
 import trio
+from keep_alive import Connections
 from load import SECRET
+from mixed_traffic import MixedTraffic
+
+from daemon.sandbox import payloads
 
 CHANNEL = "MANTIS-M72HC"
-AGENT_EVERY, MEDIA_EVERY, GROUP_EVERY = 50, 40, 5
-"""Of mixed traffic, so many calls are one of an agent, of a picture, of a group."""
-PICTURE_BYTES = 60_000
-MIXED_CHATS = 1000
+NUMBERS = "s.whatsapp.net"
+"""What follows the name of a contact that is a number."""
 
 
 @dataclass(slots=True)
@@ -38,12 +39,12 @@ class Customers:
         self._questions: dict[str, Question] = {}
         self._open = 0
         self._numbers = count(1)
-        self._mixed = count()
+        self._mixed = MixedTraffic()
         self._run = int(time.time()) % 10**8
-        self._port = 0
-        self._free: list[trio.SocketStream] = []
+        self._connections = Connections()
         self._changed = trio.Event()
         self.refused = 0
+        self.statuses: tuple[str, ...] = ("delivered",)
 
     # -- what the other side of the world reports --------------------------------------------
 
@@ -66,21 +67,19 @@ class Customers:
                 self._changed.set()
 
     async def tell_of(self, message: dict[str, Any]) -> None:
-        """Post the echo of a message that the daemon sent, then that it was delivered."""
-        if not self._port:
+        """Post the echo of a message that the daemon sent, then what `statuses` says of it."""
+        if not self._connections.port:
             return
         await self._post(_call("messages", [message]))
-        status = {"id": message["id"], "code": 3, "status": "delivered"}
-        status |= {"recipient_id": message["chat_id"], "timestamp": str(int(time.time()))}
-        await self._post(_call("statuses", [status]))
+        for status in self.statuses:
+            update = payloads.status_update(message, status, time.time())
+            await self._post(_call("statuses", [update]))
 
     # -- what they are told to do --------------------------------------------------------------
 
     async def target(self, port: int) -> None:
         """Post there from now on; 0 is nowhere."""
-        for stream in self._free:
-            await trio.aclose_forcefully(stream)
-        self._free, self._port = [], port
+        await self._connections.target(port)
 
     def forget(self) -> None:
         """Start from nothing."""
@@ -97,19 +96,46 @@ class Customers:
             asked = trio.current_time() - began
         return {"asking_seconds": asked, **await self.answered(patience)}
 
-    async def fill(self, amount: int, connections: int) -> dict[str, Any]:
-        """Let `amount` customers write, each next one when an earlier one has its 200."""
+    async def fill(self, amount: int, connections: int, server: str) -> dict[str, Any]:
+        """Let `amount` customers write, each next one when an earlier one has its 200.
+
+        With ``server`` ``lid`` they have no numbers: nothing of them is asked of Whapi.
+        """
         began = trio.current_time()
         left = iter(range(amount))
 
         async def one_after_the_other() -> None:
             for _ in left:
-                await self._ask()
+                await self._ask(server)
 
         async with trio.open_nursery() as nursery:
             for _ in range(connections):
                 nursery.start_soon(one_after_the_other)
         return {"seconds": trio.current_time() - began}
+
+    async def pass_by(
+        self, first: int, amount: int, connections: int, every: int
+    ) -> dict[str, Any]:
+        """Let `amount` contacts write once; of `every` so many one gets an answer of the model.
+
+        To the others an agent says something in the same call, which is far less work.
+        """
+        left = iter(range(first, first + amount))
+
+        async def one_after_the_other() -> None:
+            for number in left:
+                name = f"571{number:09d}"
+                chat = {"chat_id": f"{name}@lid", "type": "text"}
+                asked = self._said(name, {**chat, "text": {"body": f"Hola, soy el {number}."}})
+                words = {"from_me": True, "text": {"body": "Hola, soy Ana."}}
+                said = self._said(name, {**chat, **words})
+                both = [asked, said] if number % every else [asked]
+                await self._post(_call("messages", both))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(connections):
+                nursery.start_soon(one_after_the_other)
+        return {"refused": self.refused}
 
     async def expect(self, amount: int) -> dict[str, Any]:
         """Announce questions, by their tokens, that come to the model without us."""
@@ -164,13 +190,14 @@ class Customers:
         return {"seconds": trio.current_time() - began, "refused": self.refused}
 
     async def mixed(self, seconds: float, rate: float) -> dict[str, Any]:
-        """Send texts, pictures, groups' messages and agents' words for so long."""
+        """Send what `MixedTraffic` has next for so long, `rate` calls a second."""
         began = trio.current_time()
         sent = 0
         async with trio.open_nursery() as nursery:
             for number in range(int(seconds * rate)):
                 await trio.sleep_until(began + number / rate)
-                nursery.start_soon(self._post, self._something(next(self._mixed)))
+                kind, thing = self._mixed.next()
+                nursery.start_soon(self._post, _call(kind, [thing]))
                 sent += 1
         return {"sent": sent, "refused": self.refused}
 
@@ -179,44 +206,38 @@ class Customers:
     def _new_token(self) -> str:
         return f"{next(self._numbers)}-{self._run}"
 
-    async def _ask(self) -> None:
+    async def _ask(self, server: str = NUMBERS) -> None:
         token = self._new_token()
         question = self._questions[token] = Question()
         self._open += 1
         number = int(token.partition("-")[0])
         text = f"Hola, tengo una pregunta para el viernes, consulta {token}."
-        body = self._message(f"573{number:09d}", {"type": "text", "text": {"body": text}})
+        content = {"type": "text", "text": {"body": text}}
+        body = self._message(
+            f"573{number:09d}", {**content, "chat_id": f"573{number:09d}@{server}"}
+        )
         question.posted_at = trio.current_time()
         await self._post(body)
         question.stored_at = trio.current_time()
 
-    def _something(self, number: int) -> bytes:
-        chat = f"573{10**8 + number * 7919 % MIXED_CHATS:09d}"
-        if number % AGENT_EVERY == 1:
-            words = {"type": "text", "text": {"body": "Hola, soy Ana, de la recepción."}}
-            return self._message(chat, {**words, "from_me": True, "source": "mobile"})
-        if number % MEDIA_EVERY == 2:
-            return self._picture(PICTURE_BYTES, chat)
-        if number % GROUP_EVERY == 3:
-            return self._group_message()
-        text = f"¿Y para el día {number % 28 + 1}? consulta {number}-{self._run}"
-        return self._message(chat, {"type": "text", "text": {"body": text}})
-
-    def _picture(self, size: int, chat: str = "573009999999") -> bytes:
+    def _picture(self, size: int) -> bytes:
         data = base64.b64encode(b"\xff\xd8\xff\xe0" + os.urandom(size)).decode()
         link = f"data:image/jpeg;base64,{data}"
         image = {"mime_type": "image/jpeg", "file_size": size + 4, "link": link}
-        return self._message(chat, {"type": "image", "image": image})
+        return self._message("573009999999", {"type": "image", "image": image})
 
     def _group_message(self) -> bytes:
         text = {"type": "text", "text": {"body": "Buenos días a todos."}}
         return self._message("573001234567", {**text, "chat_id": "120363000000000001@g.us"})
 
     def _message(self, chat: str, content: dict[str, Any]) -> bytes:
-        message = {
+        return _call("messages", [self._said(chat, content)])
+
+    def _said(self, chat: str, content: dict[str, Any]) -> dict[str, Any]:
+        return {
             "id": f"{next(self._numbers):012d}{self._run:010d}-gHqFdSGxaw",
             "from_me": False,
-            "chat_id": f"{chat}@s.whatsapp.net",
+            "chat_id": f"{chat}@{NUMBERS}",
             "timestamp": int(time.time()),
             "source": "mobile",
             "chat_name": "Laura Cliente",
@@ -224,7 +245,6 @@ class Customers:
             "from_name": "Laura",
             **content,
         }
-        return _call("messages", [message])
 
     async def _post(self, body: bytes) -> None:
         """Post one call."""
@@ -238,54 +258,12 @@ class Customers:
     async def _request(self, request: bytes) -> None:
         """Send one request; `refused` counts those that had no 200, for whatever reason."""
         try:
-            status = await self._exchange(request)
+            status = await self._connections.exchange(request)
         except (OSError, trio.BrokenResourceError, EOFError) as error:
             print(f"no answer: {error!r}", file=sys.stderr)
             status = 0
         if status != 200:
             self.refused += 1
-
-    async def _exchange(self, request: bytes) -> int:
-        """Send one request and read its answer; gives the status.
-
-        A connection that was kept may have been closed for its idleness meanwhile, as HTTP allows:
-        then the request goes over a new one.
-        """
-        while self._free:
-            stream = self._free.pop()
-            with suppress(trio.BrokenResourceError, EOFError):
-                return await self._over(stream, request)
-        stream = await trio.open_tcp_stream("127.0.0.1", self._port)
-        return await self._over(stream, request)
-
-    async def _over(self, stream: trio.SocketStream, request: bytes) -> int:
-        """Exchange over this connection, which is kept if that succeeds, else closed."""
-        port = self._port
-        try:
-            await stream.send_all(request)
-            received = b""
-            while b"\r\n\r\n" not in received:
-                received += await _some(stream)
-            head, _, rest = received.partition(b"\r\n\r\n")
-            size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-            left = size - len(rest)
-            while left > 0:
-                left -= len(await _some(stream))
-        except BaseException:
-            await trio.aclose_forcefully(stream)
-            raise
-        if port == self._port and b"connection: close" not in head.lower():
-            self._free.append(stream)
-        else:
-            await trio.aclose_forcefully(stream)
-        return int(head[9:12])
-
-
-async def _some(stream: trio.SocketStream) -> bytes:
-    part = bytes(await stream.receive_some(65536))
-    if not part:
-        raise EOFError("the daemon closed the connection")
-    return part
 
 
 def _call(kind: str, things: list[dict[str, Any]]) -> bytes:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -32,6 +32,8 @@ class Manner:
     longest: float = 1.5
     tool: bool = False
     """Whether the first round of each question asks for a tool."""
+    tool_every: int = 0
+    """If not 0: each so many questions one asks for a tool."""
     dribble: float = 0
     """If not 0: from the first word on, one more each so many seconds, until it is released."""
 
@@ -62,6 +64,7 @@ class Model:
         self.released = trio.Event()
         self._note = note
         self._numbers = count(1)
+        self._asked_anew = count(1)
         self._kept: dict[str, Kept] = {}
 
     def hold(self, seconds: float) -> None:
@@ -69,12 +72,17 @@ class Model:
         self.manner.dribble = seconds
         self.released = trio.Event()
 
+    async def pace(self, seconds: float) -> None:
+        """Dribble at another pace; ends when all that is held has taken it up."""
+        before, self.manner.dribble = self.manner.dribble, seconds
+        await trio.sleep(before)
+
     def release(self) -> None:
         """Let everything end that is held."""
         self.manner.dribble = 0
         self.released.set()
 
-    async def stream(self, body: bytes) -> AsyncIterator[bytes]:
+    async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
         """Yield the server-sent events of a new response, each when it is time."""
         began = trio.current_time()
         token, response, outputs = self._asked(body)
@@ -120,12 +128,16 @@ class Model:
         asked = json.loads(body)
         response_id = f"resp_{next(self._numbers):032x}"
         # What the real server repeats of the request is left out: it costs both sides alike.
-        asked = {"model": asked.get("model"), "background": asked.get("background")}
-        response = model_wire.response_object(response_id, asked, created_at=0)
-        if self.manner.tool and b"function_call_output" not in body:
+        told = {"model": asked.get("model"), "background": asked.get("background")}
+        response = model_wire.response_object(response_id, told, created_at=0)
+        if asked["input"][-1].get("type") != "function_call_output" and self._wants_tool():
             fact = json.dumps({"fact": "Prefiere los viernes"})
             return token, response, (Call("remember", fact),)
         return token, response, (Say(ANSWER % token),)
+
+    def _wants_tool(self) -> bool:
+        every = self.manner.tool_every
+        return self.manner.tool or bool(every and next(self._asked_anew) % every == 0)
 
     async def _dribble(self, output: Say | Call, response_id: str) -> AsyncIterator[bytes]:
         """One word after the other, until `release`; the text is none of the final answer's."""

@@ -12,97 +12,29 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from itertools import count
 from typing import Any
+from urllib.parse import unquote
 
 import trio
+from mixed_traffic import media_of
 from simulated_customers import Customers
-from simulated_model import TOKEN, Manner, Model
+from simulated_faults import Faults
+from simulated_model import TOKEN, Model
+from simulator_controls import Controls
 
 from daemon.sandbox import payloads
 
+SENT_KEPT = 500
+"""Messages that a list of a chat may show: those that were sent last."""
 JSON_HEAD = "HTTP/1.1 {} OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
-
-
-class Controls:
-    """What the benchmarks tell this process to do; each verb gives a JSON object."""
-
-    def __init__(self, model: Model, customers: Customers) -> None:
-        self._model = model
-        self._customers = customers
-
-    async def manner(self, **fields: Any) -> dict[str, Any]:
-        """See `Manner`."""
-        self._model.manner = Manner(**fields)
-        return {}
-
-    async def target(self, port: int) -> dict[str, Any]:
-        """Post to the daemon at this port from now on."""
-        await self._customers.target(port)
-        return {}
-
-    async def burst(self, amount: int, rate: float, patience: float) -> dict[str, Any]:
-        """Let so many customers write, `rate` a second; gives what became of each."""
-        return await self._customers.burst(amount, rate, patience)
-
-    async def fill(self, amount: int, connections: int) -> dict[str, Any]:
-        """Let so many customers write, as fast as they are taken; nobody waits for replies."""
-        return await self._customers.fill(amount, connections)
-
-    async def expect(self, amount: int) -> dict[str, Any]:
-        """Announce so many questions that come without a webhook; gives their names."""
-        return await self._customers.expect(amount)
-
-    async def asked(self, token: str) -> dict[str, Any]:
-        """Note that such a question is asked now."""
-        return await self._customers.asked(token)
-
-    async def answered(self, patience: float) -> dict[str, Any]:
-        """Wait until every question has its reply."""
-        return await self._customers.answered(patience)
-
-    async def probe(self, path: str, seconds: float, rate: float) -> dict[str, Any]:
-        """Send small requests at an even pace; gives the delay of each answer."""
-        return await self._customers.probe(path, seconds, rate)
-
-    async def mixed(self, seconds: float, rate: float) -> dict[str, Any]:
-        """Send all sorts of things for so long, `rate` calls a second."""
-        return await self._customers.mixed(seconds, rate)
-
-    async def large(self, megabytes: float) -> dict[str, Any]:
-        """Post one call with a picture of this size."""
-        return await self._customers.large(megabytes)
-
-    async def hold(self, seconds: float) -> dict[str, Any]:
-        """Begin responses that do not end, with a word each so many seconds."""
-        self._model.hold(seconds)
-        return {}
-
-    async def release(self) -> dict[str, Any]:
-        """Let the model finish what it holds."""
-        self._model.release()
-        return {}
-
-    async def streaming(self, amount: int, patience: float) -> dict[str, Any]:
-        """Wait until so many responses are under way at once; gives how many are."""
-        with trio.move_on_after(patience):
-            while self._model.streaming < amount:  # noqa: ASYNC110 - a look now and then will do
-                await trio.sleep(0.02)
-        return {"streaming": self._model.streaming}
-
-    async def forget(self) -> dict[str, Any]:
-        """Forget all questions."""
-        self._customers.forget()
-        return {}
-
-    async def spent(self) -> dict[str, Any]:
-        """Give the CPU time of this process so far."""
-        return {"cpu_seconds": time.process_time()}
 
 
 class World:
@@ -111,10 +43,12 @@ class World:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._customers = Customers()
         self._model = Model(self._customers.model_took)
-        self._controls = Controls(self._model, self._customers)
+        self._faults = Faults()
+        self._controls = Controls(self._model, self._customers, self._faults, nursery)
         self._nursery = nursery
         self._ids = count(1)
         self._stamp = f"{os.getpid():07d}"
+        self._sent_lately: deque[dict[str, Any]] = deque(maxlen=SENT_KEPT)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Answer the requests of one connection until it closes."""
@@ -141,28 +75,59 @@ class World:
             return
 
     async def _answer(self, stream: trio.SocketStream, method: str, path: str, body: bytes) -> None:
-        if path == "/v1/responses" and b'"stream":true' in body.replace(b" ", b""):
-            await stream.send_all(STREAM_HEAD)
-            async for events in self._model.stream(body):
-                await stream.send_all(b"%x\r\n%b\r\n" % (len(events), events))
-            await stream.send_all(b"0\r\n\r\n")
-            return
-        after: Callable[[], Awaitable[None]] | None = None
-        if path.startswith("/control/"):
+        if path == "/v1/responses":
+            await self._respond(stream, body)
+        elif path.startswith("/control/"):
             verb = getattr(self._controls, path.rpartition("/")[2])
-            content = await verb(**json.loads(body or b"{}"))
-        elif path == "/v1/responses":
-            content = self._model.begin(body)
+            await _tell(stream, await verb(**json.loads(body or b"{}")))
         elif path.startswith("/v1/responses/"):
-            content = self._model.look(path.rpartition("/")[2])
+            await _tell(stream, self._model.look(path.rpartition("/")[2]))
         elif method == "POST" and path == "/messages/text":
-            content, after = self._sent(body)
+            await self._send(stream, body)
+        elif path.startswith("/messages/list/"):
+            await _tell(stream, self._listed(unquote(path.rpartition("/")[2])))
+        elif path.startswith("/media/"):
+            await _give(stream, media_of(unquote(path.rpartition("/")[2])))
         else:
-            content = _plain(path)
-        data = json.dumps(content).encode()
-        await stream.send_all(JSON_HEAD.format(200, len(data)).encode() + data)
-        if after is not None:
-            self._nursery.start_soon(after)
+            await _tell(stream, _plain(path))
+
+    async def _respond(self, stream: trio.SocketStream, body: bytes) -> None:
+        """Begin a response, or fail to."""
+        fault = self._faults.of_model()
+        if fault == "silent":
+            raise trio.ClosedResourceError
+        if fault.isdigit():
+            await _tell(stream, {"error": {"message": "not now", "type": "server"}}, int(fault))
+            return
+        if b'"stream":true' not in body.replace(b" ", b""):
+            await _tell(stream, self._model.begin(body))
+            return
+        await stream.send_all(STREAM_HEAD)
+        async with aclosing(self._model.stream(body)) as stream_of_events:
+            async for events in stream_of_events:
+                await stream.send_all(b"%x\r\n%b\r\n" % (len(events), events))
+                if fault:
+                    raise trio.ClosedResourceError
+        await stream.send_all(b"0\r\n\r\n")
+
+    async def _send(self, stream: trio.SocketStream, body: bytes) -> None:
+        """Take a reply, or fail to; the daemon is told of it afterwards."""
+        fault = self._faults.of_whapi()
+        if fault.isdigit():
+            await _tell(stream, {"error": {"code": int(fault), "message": "not now"}}, int(fault))
+            return
+        if fault == "silent":
+            raise trio.ClosedResourceError
+        content, after = self._sent(body)
+        if not fault:
+            await _tell(stream, content)
+        self._nursery.start_soon(after)
+        if fault:
+            raise trio.ClosedResourceError
+
+    def _listed(self, chat: str) -> dict[str, Any]:
+        found = [one for one in reversed(self._sent_lately) if one["chat_id"] == chat]
+        return {"messages": found, "count": len(found), "total": len(found), "offset": 0}
 
     def _sent(self, body: bytes) -> tuple[dict[str, Any], Callable[[], Awaitable[None]]]:
         """Take a reply; gives Whapi's answer, and what tells the daemon of it afterwards."""
@@ -176,8 +141,21 @@ class World:
             at=time.time(),
             source="api",
         )
+        self._sent_lately.append(message)
         told = partial(self._customers.tell_of, message)
         return {"sent": True, "message": message}, told
+
+
+async def _tell(
+    stream: trio.SocketStream, content: dict[str, Any] | list[Any], status: int = 200
+) -> None:
+    data = json.dumps(content).encode()
+    await stream.send_all(JSON_HEAD.format(status, len(data)).encode() + data)
+
+
+async def _give(stream: trio.SocketStream, file: bytes) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(file)}\r\n\r\n"
+    await stream.send_all(head.encode() + file)
 
 
 def _plain(path: str) -> dict[str, Any] | list[Any]:
@@ -186,6 +164,8 @@ def _plain(path: str) -> dict[str, Any] | list[Any]:
         return {"status": {"code": 4, "text": "AUTH"}}
     if path == "/labels":
         return []
+    if path == "/v1/audio/transcriptions":
+        return {"text": "Hola, quisiera saber si tienen cupo para este fin de semana."}
     if path.startswith("/chats/"):
         return {"id": path.rpartition("/")[2], "name": "Laura", "type": "contact"}
     if path == "/v1/models":

@@ -18,6 +18,7 @@ from load import SECRET
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+TELL_SECONDS = 10.0
 SETTINGS = {
     "RECADO_WEB__WEBHOOK_SECRET": SECRET,
     "RECADO_GROUPS__MODE": "off",
@@ -106,7 +107,10 @@ class Recado:
 
     def figures(self) -> dict[str, float]:
         """The daemon's own figures without labels, and sums of those with, by name."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/metrics", headers={"Authorization": f"Bearer {SECRET}"}
+        )
+        with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - to ourselves
             lines = answer.read().decode().splitlines()
         found: dict[str, float] = {}
         for line in lines:
@@ -182,6 +186,16 @@ def recado(
             outside("target", port=0)
         finally:
             _end(process, signal.SIGTERM)
+
+
+def written(output: Path) -> str:
+    """Wait for what a daemon with a probe in it writes. Raises RuntimeError if it does not."""
+    ends = time.perf_counter() + TELL_SECONDS
+    while not output.exists():
+        if time.perf_counter() > ends:
+            raise RuntimeError("the daemon did not write what it has found")
+        time.sleep(0.02)  # noqa: TID251 - another process is waited for, which tells nobody
+    return output.read_text()
 
 
 @contextlib.contextmanager
