@@ -133,8 +133,7 @@ async def test_thirty_turns_with_a_small_budget_are_all_answered(tmp_path: Path)
                         when=lambda body: body.get("instructions") != SUMMARY_INSTRUCTIONS,
                     )
                 )
-            await stage.gateway.customer_says(LAURA, f"tema{number} " + "palabra " * 20)
-            await stage.gateway.wait_sent(LAURA, number + 1)
+            await exchange(stage, f"tema{number} " + "palabra " * 20)
         await found(lambda: _head(stage))
         await exchange(stage, "¿En qué quedamos?")
         assert [asked.outcome for asked in stage.model.calls].count("refused") == 0
