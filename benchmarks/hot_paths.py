@@ -31,10 +31,8 @@ from daemon.model import ModelRequest
 from daemon.observe.events import MESSAGE
 from daemon.observe.logs import open_log
 from daemon.observe.redaction import Redactor
-from daemon.outgoing import Outgoing
 from daemon.sandbox import model_wire
 from daemon.sandbox.model_script import Say
-from daemon.split import split_reply
 from daemon.store.migrations import migrate
 from daemon.texts import texts
 from daemon.validation.builtin import in_order
@@ -45,6 +43,8 @@ from daemon.web.whole_request import whole_request
 from daemon.whapi.sends import send_call
 from daemon.whapi.wire import parse_webhook
 from daemon.window import WindowRules, after_message, after_presence, closes_at
+from daemon.writing.outgoing import Outgoing
+from daemon.writing.split import split_reply
 
 THREAD_ITEMS = 40
 

@@ -12,7 +12,8 @@ from daemon.chats.channel_watch import watch_channel
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
-from daemon.composition import OpenDependencies, World, open_dependencies, secret_text
+from daemon.composition.opening import OpenDependencies, World, open_dependencies, secret_text
+from daemon.composition.reloading import Reloader
 from daemon.errors import StoreUnavailable
 from daemon.housekeeping.figures import Figures
 from daemon.housekeeping.life import Life
@@ -21,10 +22,9 @@ from daemon.observe.events import STARTED, STOPPED, STOPPING, UNEXPECTED_ERROR
 from daemon.observe.faults import counted_faults
 from daemon.observe.logs import Log
 from daemon.recovery import recover, resume_windows
-from daemon.reloading import Reloader
-from daemon.running import RunningDaemon
+from daemon.running.daemon import RunningDaemon
+from daemon.running.status import keep_status, signs_of_life
 from daemon.settings import Settings, model_names
-from daemon.status import keep_status, signs_of_life
 from daemon.store.kept_files import AUDIO_FOLDER
 from daemon.supervisor import supervise
 from daemon.system.deadline import Deadline

@@ -173,7 +173,7 @@ class ChatRecord:
     context_at: float = 0
     """When the model was last told the moment and whom it talks to."""
     context_text: str = ""
-    """Whom it was told, as `daemon.context` writes it; empty for never."""
+    """Whom it was told, as `daemon.prompt.context` writes it; empty for never."""
     token_ratio: float = 1
     """Tokens as the server counts them, for each token of our own estimate."""
     imported_at: float = 0
@@ -271,7 +271,7 @@ class Run:
 class OutboxRow:
     """One thing to say. ``turn_id`` is None for what an operator or a notice says.
 
-    ``kind`` and ``payload`` are those of `daemon.outgoing`; ``body`` is what it says in words.
+    ``kind`` and ``payload`` are those of `writing.outgoing`; ``body`` is what it says in words.
     """
 
     id: int
@@ -309,4 +309,4 @@ class NewPart:
     quoted: str = ""
     kind: str = "text"
     payload: JsonObject = field(default_factory=dict)
-    """What else its kind needs; see `daemon.outgoing`."""
+    """What else its kind needs; see `daemon.writing.outgoing`."""

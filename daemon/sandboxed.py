@@ -14,7 +14,7 @@ import trio
 from pydantic import SecretStr
 
 from daemon.app import run
-from daemon.composition import World
+from daemon.composition.opening import World
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_server import ModelServer
 from daemon.sandbox.phone import CONTACTS

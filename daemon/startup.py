@@ -15,15 +15,15 @@ from pydantic import BaseModel, SecretStr
 
 from daemon import __version__
 from daemon.app import bind_address, run
-from daemon.composition import World
+from daemon.composition.opening import World
+from daemon.composition.reloading import ReadSettings
 from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError, ValidatorError
 from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.observe.logs import Log, open_log, route_library_logs
 from daemon.observe.metrics import Metrics
 from daemon.observe.redaction import Redactor
-from daemon.reloading import ReadSettings
 from daemon.settings import Settings, missing_keys
-from daemon.settings_sources import load_settings
+from daemon.settings.sources import load_settings
 from daemon.system.deadline import Deadline
 from daemon.system.notify import notifier
 from daemon.system.signals import stop_signals

@@ -5,7 +5,7 @@ from random import Random
 
 import trio
 
-from daemon.backoff import delay
+from daemon.limits.backoff import delay
 from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.observe.logs import Log
 

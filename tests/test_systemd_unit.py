@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.settings import Settings, fields_by_key
-from daemon.settings_rules import rule_of
+from daemon.settings.rules import rule_of
 
 UNITS = Path(__file__).parent.parent / "systemd"
 INSTALLED = "/opt/recado/venv/bin/recado"

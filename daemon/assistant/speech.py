@@ -11,9 +11,9 @@ from typing import Literal
 import trio
 
 from daemon.assistant.connecting import LazyConnection, connection_to
-from daemon.breaker import Breaker
 from daemon.errors import AssistantError, ModelRejected, ModelTemporary
-from daemon.speakable import MAX_INPUT
+from daemon.limits.breaker import Breaker
+from daemon.writing.speakable import MAX_INPUT
 
 Ending = Literal["ogg", "mp3"]
 

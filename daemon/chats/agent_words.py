@@ -4,8 +4,8 @@ from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
 from daemon.ledger import StoredMessage
 from daemon.model import ChatKey, JsonObject
-from daemon.reading import agent_items, burst_item, kept
-from daemon.reading_media import Seen
+from daemon.reading.media import Seen
+from daemon.reading.messages import agent_items, burst_item, kept
 from daemon.texts import Texts
 
 

@@ -28,7 +28,7 @@ from daemon.model import Media, Message
 from daemon.observe.events import FILE_ERROR, IMAGE_ERROR, UNEXPECTED_ERROR, VOICE_ERROR
 from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
-from daemon.reading_media import SOUNDS, STRANGE, Seen
+from daemon.reading.media import SOUNDS, STRANGE, Seen
 from daemon.store.media import MediaItems
 
 MOST_WAITING = 10_000

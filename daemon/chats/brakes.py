@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from daemon.brakes import Exchange, loop_in
-from daemon.budget import Refusal, day_of
 from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
 from daemon.ledger import NewPart, Turn
+from daemon.limits.brakes import Exchange, loop_in
+from daemon.limits.budget import Refusal, day_of
 from daemon.model import JsonObject, Text
 from daemon.observe.events import BUDGET_SPENT
 from daemon.observe.logs import Log

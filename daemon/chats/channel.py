@@ -8,9 +8,9 @@ import math
 
 import trio
 
-from daemon.breaker import Breaker
 from daemon.chats.attention import Attention
 from daemon.errors import WhapiChannelTrouble
+from daemon.limits.breaker import Breaker
 from daemon.observe.events import CHANNEL_BACK, CHANNEL_TROUBLE
 from daemon.observe.logs import Log
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 import trio
 
-from daemon.brakes import MINUTE_SECONDS, free_at, turns_of_a_loop
 from daemon.chats.agent_words import note_what_an_agent_handles
 from daemon.chats.attention import Attention, Stopping, TakenOver
 from daemon.chats.brakes import stop_loop
@@ -16,6 +15,7 @@ from daemon.chats.dependencies import Dependencies
 from daemon.chats.endings import ended
 from daemon.chats.turn import TurnWork
 from daemon.ledger import OutboxRow, Turn, TurnEnd
+from daemon.limits.brakes import MINUTE_SECONDS, free_at, turns_of_a_loop
 from daemon.model import ChatKey
 from daemon.observe.events import NEW_CONVERSATION, TAKEOVER
 from daemon.observe.logs import about

@@ -10,8 +10,8 @@ from daemon.errors import WhapiError
 from daemon.ledger import Fact, NewPart, Turn
 from daemon.model import ChatKey, JsonObject
 from daemon.observe.events import HANDED_TO_PERSON
-from daemon.outgoing import WITH_MEDIA, reaction_part
 from daemon.tools.context import Urgency
+from daemon.writing.outgoing import WITH_MEDIA, reaction_part
 
 
 class CallConversation:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import trio
 
-from daemon.backoff import delay
 from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.fates import report_fates
@@ -22,11 +21,12 @@ from daemon.errors import (
     WhapiUnknownOutcome,
 )
 from daemon.ledger import OutboxRow, Turn, TurnEnd
+from daemon.limits.backoff import delay
 from daemon.model import ChatKey
 from daemon.observe.events import WHAPI_ERROR
 from daemon.observe.tracing import exemplar, span
-from daemon.outgoing import REPEATABLE, Outgoing, likeness, likeness_of
-from daemon.split import pause_before_next
+from daemon.writing.outgoing import REPEATABLE, Outgoing, likeness, likeness_of
+from daemon.writing.split import pause_before_next
 
 FIRST_TYPING_SECONDS = 3.0
 NEXT_TYPING_SECONDS = 2.0

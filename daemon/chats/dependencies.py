@@ -8,7 +8,6 @@ from typing import Literal, Protocol
 import trio
 
 from daemon.assistant.engine import Engine
-from daemon.breaker import Breaker
 from daemon.chats.attachments import Attachments
 from daemon.chats.channel import Channel
 from daemon.chats.channel_state import ChannelState
@@ -17,15 +16,16 @@ from daemon.chats.chat_labels import ChatLabels
 from daemon.chats.guidance import ChatRules, Guide
 from daemon.chats.purse import Purse
 from daemon.chats.turn_traces import TurnTraces
+from daemon.limits.breaker import Breaker
 from daemon.model import ChatKey, Message
 from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
-from daemon.outgoing import Outgoing
 from daemon.store.store import Store
 from daemon.texts import Texts
 from daemon.tools.toolbox import Toolbox
 from daemon.validation.verdicts import Validator
 from daemon.whapi.answers import ChannelHealth
+from daemon.writing.outgoing import Outgoing
 
 Presence = Literal["typing", "recording", "pause"]
 

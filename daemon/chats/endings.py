@@ -8,7 +8,7 @@ from daemon.model import JsonObject
 from daemon.observe.events import TAKEOVER
 from daemon.observe.logs import Log
 from daemon.observe.tracing import outcome as trace_outcome
-from daemon.reading import burst_item, kept
+from daemon.reading.messages import burst_item, kept
 
 LONGEST_DELAY_SECONDS = 30 * 24 * 3600.0
 """WhatsApp keeps what it cannot deliver for 30 days; an earlier time is a wrong clock."""

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from daemon.brakes import DEFAULT_BRAKES, BrakeRules
-from daemon.budget import NO_LIMITS, Budget
 from daemon.chats.escalation import EscalationRules
+from daemon.limits.brakes import DEFAULT_BRAKES, BrakeRules
+from daemon.limits.budget import NO_LIMITS, Budget
 from daemon.texts import Texts
 from daemon.tools.toolbox import Toolbox
 from daemon.validation.verdicts import Validator

@@ -9,7 +9,7 @@ from daemon.chats.dependencies import Dependencies
 from daemon.errors import WhapiError
 from daemon.ledger import Turn
 from daemon.model import JsonObject, Message
-from daemon.reading import as_lines
+from daemon.reading.messages import as_lines
 from daemon.verdicts import nothing_to_answer
 
 PATIENCE_SECONDS = 3.0

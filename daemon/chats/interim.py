@@ -11,8 +11,8 @@ from daemon.chats.dependencies import Dependencies
 from daemon.chats.run_progress import Progress
 from daemon.ledger import NewPart, Turn
 from daemon.model import FunctionCall, JsonObject
-from daemon.outgoing import shown_line
 from daemon.store.runs import call_key
+from daemon.writing.outgoing import shown_line
 
 MAX_CHARACTERS = 4096
 """WhatsApp's limit of one text."""

@@ -7,12 +7,12 @@ from typing import Protocol
 import trio
 
 from daemon.assistant.speech import spoken_seconds
-from daemon.budget import heard_use
 from daemon.chats.purse import Purse
 from daemon.errors import AssistantError, MediaRefused, ModelTemporary
+from daemon.limits.budget import heard_use
 from daemon.model import ChatKey
 from daemon.observe.metrics import Metrics
-from daemon.reading_media import DEAF, STRANGE, UNPAID
+from daemon.reading.media import DEAF, STRANGE, UNPAID
 
 THIN_SOUND = 2000
 """Bytes a second of a voice note of WhatsApp (Opus at 16 kbit/s); other sound has more."""

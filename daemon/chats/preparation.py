@@ -9,7 +9,9 @@ import trio
 from daemon.chats.chat_info import ChatDetails
 from daemon.chats.conversation import facts_item
 from daemon.chats.dependencies import Dependencies
-from daemon.compaction import (
+from daemon.ledger import Recollection, ThreadItem, Told, Turn
+from daemon.model import ChatKey, JsonObject, ModelRequest, Usage
+from daemon.prompt.compaction import (
     LOWEST_RATIO,
     SERVER_SHARE,
     as_input,
@@ -18,9 +20,7 @@ from daemon.compaction import (
     rough_estimate,
     shown,
 )
-from daemon.context import as_text, context_item, context_line, is_due, subject_of
-from daemon.ledger import Recollection, ThreadItem, Told, Turn
-from daemon.model import ChatKey, JsonObject, ModelRequest, Usage
+from daemon.prompt.context import as_text, context_item, context_line, is_due, subject_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ call that a stop or a crash cuts stays charged.
 
 from collections.abc import Callable
 
-from daemon.budget import MICROS, Budget, Charge, Use, day_of
 from daemon.chats.guidance import Guide
+from daemon.limits.budget import MICROS, Budget, Charge, Use, day_of
 from daemon.model import ChatKey
 from daemon.observe.metrics import Metrics
 from daemon.store.usage import UsageBook

@@ -5,7 +5,6 @@ from types import MappingProxyType
 
 import trio
 
-from daemon.backoff import delay
 from daemon.chats.attention import Attention
 from daemon.chats.chat import Chat, Doing
 from daemon.chats.dependencies import Dependencies
@@ -14,6 +13,7 @@ from daemon.chats.presence import Subscriptions
 from daemon.chats.read_receipts import mark_read
 from daemon.chats.shortening import shorten_thread
 from daemon.ledger import Arrival, NewPart
+from daemon.limits.backoff import delay
 from daemon.model import ChatKey, Presence
 from daemon.observe.events import RECORDING, TYPING, UNEXPECTED_ERROR
 from daemon.observe.logs import about

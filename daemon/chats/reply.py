@@ -5,8 +5,8 @@ from dataclasses import replace
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.voicing import cut_answer
 from daemon.ledger import NewPart, Turn
-from daemon.outgoing import mentioning
-from daemon.split import split_reply
+from daemon.writing.outgoing import mentioning
+from daemon.writing.split import split_reply
 
 
 async def reply_parts(text: str, turn: Turn, needs: Dependencies) -> list[NewPart]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import trio
 
-from daemon.budget import MICROS, Charge, day_of, expected_use, use_of
 from daemon.chats.calls import call_tools, known_output
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.interim import spoken_items
@@ -22,6 +21,7 @@ from daemon.errors import (
     ResponseGone,
 )
 from daemon.ledger import RecordedRound, Run, Turn
+from daemon.limits.budget import MICROS, Charge, day_of, expected_use, use_of
 from daemon.model import JsonObject, ModelRequest, ModelResponse, Usage
 from daemon.observe.tracing import Span, exemplar, span, stage
 

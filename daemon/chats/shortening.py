@@ -6,18 +6,18 @@ again after the chat's next turn. Until then the oldest turns are simply not tol
 
 import trio
 
-from daemon.budget import MICROS, Charge, day_of, expected_use, use_of
 from daemon.chats.dependencies import Dependencies
-from daemon.compaction import (
+from daemon.errors import AssistantError
+from daemon.ledger import Recollection
+from daemon.limits.budget import MICROS, Charge, day_of, expected_use, use_of
+from daemon.model import ChatKey, JsonObject
+from daemon.prompt.compaction import (
     LOWEST_RATIO,
     TRANSCRIPT_BUDGETS,
     falls_out,
     summary_item,
     summary_request,
 )
-from daemon.errors import AssistantError
-from daemon.ledger import Recollection
-from daemon.model import ChatKey, JsonObject
 
 
 async def shorten_thread(key: ChatKey, budget: int, needs: Dependencies) -> None:

@@ -6,8 +6,6 @@ from functools import partial
 
 import trio
 
-from daemon.backoff import delay
-from daemon.budget import Refusal
 from daemon.chats.attention import Attention, Interruption
 from daemon.chats.brakes import run_slot, stop_for_budget
 from daemon.chats.dependencies import Dependencies
@@ -20,9 +18,10 @@ from daemon.chats.run import Answer, give_up, run_model
 from daemon.chats.run_progress import Progress
 from daemon.chats.typing_indicator import show, with_typing_shown
 from daemon.chats.voicing import wants_voice
-from daemon.compaction import surely_fits
 from daemon.errors import BudgetSpent, ContextTooLong, ModelRejected, ModelTemporary
 from daemon.ledger import AttachmentKind, NewPart, Turn
+from daemon.limits.backoff import delay
+from daemon.limits.budget import Refusal
 from daemon.model import JsonObject, Media, Message
 from daemon.observe.events import (
     MODEL_BACK,
@@ -34,8 +33,9 @@ from daemon.observe.events import (
 )
 from daemon.observe.logs import Log
 from daemon.observe.tracing import span, stage
-from daemon.reading import burst_item, burst_with_files, kept, overheard_item
-from daemon.reading_media import NOTHING_SEEN
+from daemon.prompt.compaction import surely_fits
+from daemon.reading.media import NOTHING_SEEN
+from daemon.reading.messages import burst_item, burst_with_files, kept, overheard_item
 from daemon.store.turns import Concluded
 
 RETRY_CAP_SECONDS = 60.0

@@ -12,15 +12,15 @@ from pathlib import PurePath
 import trio
 
 from daemon.assistant.speech import spoken_seconds
-from daemon.budget import spoken_use
 from daemon.chats.dependencies import Dependencies
 from daemon.errors import AssistantError, ModelTemporary
 from daemon.ledger import OutboxRow, Turn
+from daemon.limits.budget import spoken_use
 from daemon.model import JsonObject, Media
 from daemon.observe.events import VOICE_ERROR
-from daemon.outgoing import WITH_MEDIA, Outgoing
-from daemon.speakable import is_fit, spoken_parts, spoken_words
-from daemon.split import split_reply
+from daemon.writing.outgoing import WITH_MEDIA, Outgoing
+from daemon.writing.speakable import is_fit, spoken_parts, spoken_words
+from daemon.writing.split import split_reply
 
 MAX_VOICE_TRIES = 3
 """A voice note that was not found in the chat after so many sends is written."""

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from daemon.chat_policy import policy_of
+from daemon.composition.chat_policy import policy_of
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
 from daemon.ledger import MEDIA_FOLDER
-from daemon.settings_sections import BudgetSettings
-from daemon.settings_sources import load_settings
+from daemon.settings.sections import BudgetSettings
+from daemon.settings.sources import load_settings
 from daemon.store.kept_files import AUDIO_FOLDER
 from daemon.store.operator.door import EVENTS_FOLDER
 from daemon.verdicts import DEFAULT_POLICY, Policy

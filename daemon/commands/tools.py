@@ -15,7 +15,7 @@ from daemon.errors import SettingsError, ToolError
 from daemon.ledger import NewPart
 from daemon.model import ChatKey, FunctionCall
 from daemon.settings import Settings
-from daemon.settings_sources import load_settings
+from daemon.settings.sources import load_settings
 from daemon.tools import builtin
 from daemon.tools.context import ToolContext, Urgency
 from daemon.tools.tool import Tool

@@ -11,11 +11,11 @@ import click
 import trio
 
 from daemon.commands.place import Failure, NotDone
-from daemon.composition import secret_text
+from daemon.composition.opening import secret_text
 from daemon.errors import SettingsError, WhapiError
 from daemon.model import JsonObject
 from daemon.settings import Settings
-from daemon.settings_sources import load_settings
+from daemon.settings.sources import load_settings
 from daemon.whapi.channel_settings import (
     carries,
     events_of,

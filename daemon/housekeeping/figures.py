@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import trio
 
-from daemon.budget import day_of, used_ratios
 from daemon.chats.dependencies import Dependencies
 from daemon.errors import StoreUnavailable
+from daemon.limits.budget import day_of, used_ratios
 
 ACTIVE_SECONDS = 7 * 24 * 3600.0
 """A thread counts as active for a week, as in the system that Recado replaces."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.housekeeping.figures import Figures, keep_figures
+from daemon.housekeeping.retention import keep_media, keep_retention, keep_sent_files, keep_stages
 from daemon.housekeeping.sweeping import keep_sweeping
 from daemon.housekeeping.upkeep import (
     MEGABYTE,
@@ -15,7 +16,6 @@ from daemon.housekeeping.upkeep import (
     watch_loop_lag,
     watch_memory,
 )
-from daemon.retention import keep_media, keep_retention, keep_sent_files, keep_stages
 from daemon.settings import Settings
 
 MINUTE_SECONDS = 60.0

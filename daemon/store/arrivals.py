@@ -8,7 +8,7 @@ import msgspec
 from daemon.errors import StoreUnavailable
 from daemon.ledger import Accepted, Arrival
 from daemon.model import Deletion, Edit, Message, Webhook
-from daemon.reading import without_words
+from daemon.reading.messages import without_words
 from daemon.store.changes import apply_early_change, change_message
 from daemon.store.disappearing import drop_raw_event, target_disappears, to_disappear
 from daemon.store.echoes import ECHO, read_own

@@ -2,14 +2,14 @@
 
 A message is kept as long as its answer is being made. Then its row says only that there was one,
 and the raw body of its webhook call goes with it. What the thread keeps of it is written in that
-form from the beginning (`daemon.reading.kept`).
+form from the beginning (`daemon.reading.messages.kept`).
 """
 
 import sqlite3
 from collections.abc import Sequence
 
 from daemon.model import Edit, Message
-from daemon.reading import without_words
+from daemon.reading.messages import without_words
 from daemon.store.rows import message_json, read_message
 
 _DISAPPEARS = (

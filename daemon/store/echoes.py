@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from daemon.model import ChatKey, Deletion, Edit, Message, Other, Reaction, Vote
-from daemon.outgoing import Likeness, likeness, likeness_of
 from daemon.store.outbox import read_payload
+from daemon.writing.outgoing import Likeness, likeness, likeness_of
 
 ECHO = "echo"
 """Why our own sends are ignored when they come back."""

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from daemon.brakes import Exchange
+from daemon.limits.brakes import Exchange
 from daemon.model import ChatKey, Text
 from daemon.store.database import Database
 from daemon.store.rows import read_message

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from daemon.compaction import split_at_compaction
-from daemon.history import estimate_tokens
 from daemon.ledger import Recollection, ThreadHead, ThreadItem, Told, Turn
 from daemon.model import ChatKey, JsonObject
+from daemon.prompt.compaction import split_at_compaction
+from daemon.prompt.history import estimate_tokens
 from daemon.store.database import Database
 from daemon.store.facts import facts_of
 from daemon.store.thread import append, chat_record, newest_items

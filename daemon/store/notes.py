@@ -4,9 +4,9 @@ import sqlite3
 
 import msgspec
 
-from daemon.history import estimate_tokens
 from daemon.model import JsonObject, Message
-from daemon.reading import noted_item
+from daemon.prompt.history import estimate_tokens
+from daemon.reading.messages import noted_item
 from daemon.store.thread import append
 
 _json = msgspec.json.Encoder()

@@ -13,10 +13,10 @@ import msgspec
 
 from daemon.ledger import NewPart, OutboxRow, SendFate, Turn, TurnEnd
 from daemon.model import ChatKey, JsonObject
-from daemon.outgoing import Likeness, likeness
 from daemon.store.database import Database
 from daemon.store.ending import finish_turn
 from daemon.store.statuses import NEVER, bury_turn, claim_early
+from daemon.writing.outgoing import Likeness, likeness
 
 _COLUMNS = (
     "id, channel, chat, turn_id, body, quoted, state, attempts, created_at, attempted_at, kind,"

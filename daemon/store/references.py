@@ -12,11 +12,11 @@ import msgspec
 
 from daemon.ledger import Known, StoredMessage, Turn
 from daemon.model import AnyContent, Message, Poll, Reaction, Vote, Webhook
-from daemon.outgoing import poll_option_id
-from daemon.reading import as_line
+from daemon.reading.messages import as_line
 from daemon.store.database import Database
 from daemon.store.identity import LID, PERSON, canonical, shown_pair
 from daemon.store.rows import WAITING, read_message, stored_message
+from daemon.writing.outgoing import poll_option_id
 
 _read_ids = msgspec.json.Decoder(list[str])
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import msgspec
 
-from daemon.budget import NO_LIMITS, Budget, Charge, Refusal
 from daemon.ledger import RecordedCall, RecordedRound, Run, Turn
+from daemon.limits.budget import NO_LIMITS, Budget, Charge, Refusal
 from daemon.model import FunctionCall, ModelResponse
 from daemon.store import usage
 from daemon.store.database import Database

@@ -3,8 +3,8 @@
 import sqlite3
 from dataclasses import dataclass
 
-from daemon.brakes import Exchange
 from daemon.ledger import ChatRecord, OutboxRow, Turn
+from daemon.limits.brakes import Exchange
 from daemon.model import ChatKey
 from daemon.store.database import Database
 from daemon.store.exchanges import recent_exchanges

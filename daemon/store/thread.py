@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from daemon.history import estimate_tokens
 from daemon.ledger import ChatRecord, ThreadItem
 from daemon.model import ChatKey, JsonObject
+from daemon.prompt.history import estimate_tokens
 from daemon.store.database import Database
 from daemon.store.disappearing import let_disappear
 

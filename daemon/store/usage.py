@@ -9,8 +9,8 @@ was cancelled has cost is not known and not charged.
 
 import sqlite3
 
-from daemon.budget import Budget, Charge, Refusal, Use, refusal
 from daemon.ledger import NewPart, Run, Turn
+from daemon.limits.budget import Budget, Charge, Refusal, Use, refusal
 from daemon.model import ChatKey
 from daemon.store.database import Database
 from daemon.store.identity import canonical

@@ -8,7 +8,7 @@ import trio
 
 from daemon.ledger import NewPart
 from daemon.model import ChatKey
-from daemon.outgoing import (
+from daemon.writing.outgoing import (
     ListRow,
     buttons_part,
     contact_part,

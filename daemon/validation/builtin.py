@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from daemon.errors import ValidatorError
 from daemon.validation import facts, surface
 from daemon.validation.verdicts import KEEP, Candidate, Fix, Validator, Verdict
-from daemon.whatsapp_format import to_whatsapp
+from daemon.writing.whatsapp_format import to_whatsapp
 
 
 def whatsapp(candidate: Candidate) -> Verdict:

@@ -16,7 +16,6 @@ from urllib.parse import quote
 import httpx
 import trio
 
-from daemon.backoff import delay
 from daemon.errors import (
     WhapiChannelTrouble,
     WhapiError,
@@ -24,8 +23,8 @@ from daemon.errors import (
     WhapiTemporary,
     WhapiUnknownOutcome,
 )
+from daemon.limits.backoff import delay
 from daemon.model import JsonObject, Message
-from daemon.outgoing import Outgoing
 from daemon.whapi.answers import (
     ChannelHealth,
     ChatInfo,
@@ -48,6 +47,7 @@ from daemon.whapi.exchange import (
 )
 from daemon.whapi.fields import without_surrogates
 from daemon.whapi.sends import SendCall, send_call
+from daemon.writing.outgoing import Outgoing
 
 Answer = TypeVar("Answer")
 Observe = Callable[[str, str, float], None]

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from daemon.model import JsonObject
-from daemon.outgoing import Outgoing
 from daemon.whapi.fields import without_surrogates
+from daemon.writing.outgoing import Outgoing
 
 UPLOAD_BYTES_PER_SECOND = 250_000
 """A slow line: the time allowed for a send grows with the file that goes along."""

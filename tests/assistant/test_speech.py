@@ -15,7 +15,7 @@ from daemon.errors import ModelRejected, ModelTemporary
 from daemon.sandbox import model_audio
 from daemon.sandbox.asgi import Answer, json_answer
 from daemon.sandboxed import TOKEN, Simulators, simulators
-from daemon.speakable import MAX_INPUT
+from daemon.writing.speakable import MAX_INPUT
 
 PACKET = b"\xf8\xff\xfe"
 """20 ms of silence (RFC 6716, section 3.1)."""

@@ -11,8 +11,8 @@ from support.operator import rows
 from support.stage import new_world, quick_settings, text_webhook
 
 from daemon.chats.dependencies import Dependencies
-from daemon.composition import open_dependencies
-from daemon.retention import DAY_SECONDS, drop_old_events, keep_retention
+from daemon.composition.opening import open_dependencies
+from daemon.housekeeping.retention import DAY_SECONDS, drop_old_events, keep_retention
 from daemon.settings import Settings
 from daemon.store.retention import BATCH
 from daemon.whapi.wire import parse_webhook

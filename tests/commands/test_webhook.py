@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from support.stage import Stage, open_stage
 
 from daemon.__main__ import main
-from daemon.online_checks import online_findings
+from daemon.checks.online import online_findings
 from daemon.sandbox.channel import ChannelState
 from daemon.sandboxed import TOKEN, sandbox_settings
 from daemon.settings import Settings

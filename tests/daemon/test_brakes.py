@@ -13,9 +13,9 @@ from support.rows import read_rows
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
-from daemon import brakes
+from daemon.limits import brakes
 from daemon.sandbox.model_script import Step, call, say
-from daemon.settings_sections import BrakeSettings
+from daemon.settings.sections import BrakeSettings
 from daemon.texts import texts
 
 STOP_TEXT = texts("es").budget

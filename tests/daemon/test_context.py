@@ -9,8 +9,8 @@ from support.scenes import open_scene, thread
 from support.stage import LAURA, Stage
 
 from daemon.chats.chat_info import RETRY_SECONDS
-from daemon.context import RENEWED_AFTER_SECONDS
 from daemon.model import JsonObject
+from daemon.prompt.context import RENEWED_AFTER_SECONDS
 from daemon.sandbox.payloads import chat_id_of
 
 QUOTED, PAID = "2", "3"

@@ -18,7 +18,7 @@ from support.scenes import (
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.ledger import NOT_ADDRESSED
-from daemon.reading import OVERHEARD
+from daemon.reading.messages import OVERHEARD
 from daemon.sandbox.model_script import call, say
 
 PEDRO = "573007654321"

@@ -23,7 +23,7 @@ from daemon.chats.chat_info import MAX_CHATS, ChatInfoCache
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.presence import MAX_CONTACTS, Subscriptions
 from daemon.chats.registry import ChatRegistry
-from daemon.composition import open_dependencies
+from daemon.composition.opening import open_dependencies
 from daemon.housekeeping import upkeep
 from daemon.housekeeping.upkeep import watch_loop_lag, watch_memory
 from daemon.model import ChatKey

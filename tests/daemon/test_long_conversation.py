@@ -13,7 +13,9 @@ from support.rows import read_rows
 from support.scenes import forgive, found, open_scene, outcomes, told
 from support.stage import LAURA, Stage
 
-from daemon.compaction import (
+from daemon.ledger import Told
+from daemon.model import JsonObject
+from daemon.prompt.compaction import (
     SUMMARY_INSTRUCTIONS,
     SUMMARY_NOTE,
     as_input,
@@ -21,8 +23,6 @@ from daemon.compaction import (
     shown,
     summary_item,
 )
-from daemon.ledger import Told
-from daemon.model import JsonObject
 from daemon.sandbox.model_generation import ModelCall
 from daemon.sandbox.model_script import Step, call, say
 from daemon.sandbox.model_wire import refusal_of, tokens_of

@@ -11,9 +11,9 @@ from support.brisk import open_brisk_stage
 from support.rows import fates, read_rows
 from support.stage import LAURA, Stage
 
-from daemon import composition, guidance_loading
 from daemon.chats import turn
 from daemon.chats.guidance import ChatRules
+from daemon.composition import guidance, opening
 from daemon.sandbox.model_script import Say, Step, say
 from daemon.settings import Settings
 from daemon.texts import texts
@@ -26,15 +26,15 @@ MANY = 100
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again after hundredths of a second."""
-    original = guidance_loading.chat_rules
+    original = guidance.chat_rules
 
     def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         return replace(original(settings, instructions), retry_seconds=0.05)
 
-    monkeypatch.setattr(guidance_loading, "chat_rules", chat_rules)
+    monkeypatch.setattr(guidance, "chat_rules", chat_rules)
     monkeypatch.setattr(turn, "RETRY_CAP_SECONDS", 0.1)
-    monkeypatch.setattr(composition, "BREAKER_BASE_SECONDS", 0.05)
-    monkeypatch.setattr(composition, "BREAKER_CAP_SECONDS", 0.1)
+    monkeypatch.setattr(opening, "BREAKER_BASE_SECONDS", 0.05)
+    monkeypatch.setattr(opening, "BREAKER_CAP_SECONDS", 0.1)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from support.scenes import PAUSE_MINUTES, found, logged, open_scene, thread, tol
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.model import JsonObject
-from daemon.reading import GONE
+from daemon.reading.messages import GONE
 from daemon.sandbox.model_script import say
 from daemon.sandbox.payloads import OWN_NUMBER
 from daemon.texts import texts

@@ -5,9 +5,9 @@ import tomllib
 from pathlib import Path
 
 from daemon.settings import Settings, fields_by_key, model_names
-from daemon.settings_media import VoiceSettings
-from daemon.settings_page import configuration_file, settings_page
-from daemon.settings_sections import TextSettings
+from daemon.settings.media import VoiceSettings
+from daemon.settings.page import configuration_file, settings_page
+from daemon.settings.sections import TextSettings
 from daemon.texts import Texts, texts
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def test_agent_note_takes_any_name() -> None:
 
 def test_settings_load_without_network_or_event_loop_libraries() -> None:
     """The start has a second and a half; the settings must not bring in half of it."""
-    code = "import sys, daemon.settings_sources; print(*sys.modules)"
+    code = "import sys, daemon.settings.sources; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )

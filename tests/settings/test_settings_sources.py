@@ -5,7 +5,7 @@ import pytest
 
 from daemon.errors import SettingsError
 from daemon.settings import Settings, missing_keys
-from daemon.settings_sources import Loaded, load_settings
+from daemon.settings.sources import Loaded, load_settings
 
 SECRET = "hunter2-hunter2-hunter2"
 

@@ -16,7 +16,7 @@ from support.ledgers import (
 
 from daemon.ledger import NOT_ADDRESSED, NewPart
 from daemon.model import ChatKey, Edit, Media, Message, Reaction, Text
-from daemon.reading import GONE
+from daemon.reading.messages import GONE
 from daemon.store.retention import expire
 from daemon.store.store import Store
 from daemon.verdicts import A_REACTION

@@ -2,10 +2,10 @@
 
 from support.ledgers import LAURA, PEDRO, accept, message, open_turn, select, thread_of
 
-from daemon.compaction import shown
-from daemon.context import Subject, as_text
 from daemon.ledger import ChatRecord, ThreadHead, ThreadItem, Told
 from daemon.model import ChatKey, JsonObject
+from daemon.prompt.compaction import shown
+from daemon.prompt.context import Subject, as_text
 from daemon.store.store import Store
 
 ALIAS = ChatKey(LAURA.channel, "123456789012345@lid")

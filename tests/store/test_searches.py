@@ -23,8 +23,8 @@ from support.ledgers import (
     tool_call,
 )
 
-from daemon.budget import Charge, Use
 from daemon.ledger import NewPart
+from daemon.limits.budget import Charge, Use
 from daemon.model import (
     Call,
     ChatKey,

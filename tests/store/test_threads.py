@@ -2,9 +2,9 @@
 
 from support.ledgers import LAURA, PEDRO, accept, message, open_turn, thread_of
 
-from daemon.history import fit
 from daemon.ledger import ChatRecord
 from daemon.model import JsonObject
+from daemon.prompt.history import fit
 from daemon.store.store import Store
 
 

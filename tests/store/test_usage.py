@@ -14,8 +14,8 @@ from support.ledgers import (
     store_in,
 )
 
-from daemon.budget import NO_LIMITS, Budget, Charge, Refusal, Use
 from daemon.ledger import NewPart, Run, Turn
+from daemon.limits.budget import NO_LIMITS, Budget, Charge, Refusal, Use
 from daemon.model import ChatKey, ModelResponse
 from daemon.store.store import Store
 

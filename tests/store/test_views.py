@@ -20,11 +20,11 @@ from support.ledgers import (
 
 from daemon.ledger import NewPart
 from daemon.model import ChatKey, Deletion, Edit, Media, Quote, Reaction
-from daemon.outgoing import contact_part, poll_part
 from daemon.store.changes import EARLIER_CHARACTERS, EARLIER_KEPT
 from daemon.store.store import Store
 from daemon.store.views.bubbles import Before
 from daemon.store.views.chat_list import STATES, Live, Wanted
+from daemon.writing.outgoing import contact_part, poll_part
 
 NOW = 1000.0
 

@@ -11,9 +11,9 @@ import trio
 
 from daemon import __version__
 from daemon.app import run
-from daemon.composition import World
+from daemon.composition.opening import World
 from daemon.observe.metrics import Metrics
-from daemon.settings_sources import load_settings
+from daemon.settings.sources import load_settings
 from daemon.startup import _open_log
 
 PHONE_VARIABLE = "TEST_PHONE_URL"

@@ -16,13 +16,13 @@ from daemon.chats.dependencies import Dependencies, Gateway, Presence
 from daemon.chats.guidance import Guide
 from daemon.ledger import OutboxRow, Turn
 from daemon.model import FunctionCall, Message, ModelRequest, ModelResponse
-from daemon.outgoing import Outgoing
 from daemon.store.database import Database, _Write
 from daemon.store.outbox import Outbox, Sent
 from daemon.store.statuses import NEVER
 from daemon.tools.tool import ToolContext
 from daemon.tools.toolbox import Toolbox
 from daemon.whapi.answers import ChannelHealth
+from daemon.writing.outgoing import Outgoing
 
 PLAN_VARIABLE = "CRASH_PLAN"
 """The environment variable in which the victim finds its plan. Only the victim reads it."""

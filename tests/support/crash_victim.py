@@ -20,10 +20,10 @@ from daemon import __version__
 from daemon.app import run
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.guidance import Guide
-from daemon.composition import World, open_dependencies
+from daemon.composition.opening import World, open_dependencies
 from daemon.observe.metrics import Metrics
 from daemon.settings import Settings
-from daemon.settings_sources import load_settings
+from daemon.settings.sources import load_settings
 from daemon.startup import _open_log
 from support.crash_points import PLAN_VARIABLE, KillPlan, KillPoints, watched
 

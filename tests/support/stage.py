@@ -18,7 +18,7 @@ from daemon.app import run
 from daemon.assistant.engine import Engine
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.guidance import Guide
-from daemon.composition import World, open_dependencies
+from daemon.composition.opening import World, open_dependencies
 from daemon.observe.logs import open_log
 from daemon.observe.metrics import Metrics
 from daemon.observe.redaction import Redactor

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from daemon.ledger import NewPart
-from daemon.outgoing import reaction_part
 from daemon.tools.context import Urgency
+from daemon.writing.outgoing import reaction_part
 
 
 class HeardConversation:

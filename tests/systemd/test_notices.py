@@ -13,8 +13,8 @@ from support.brisk import open_brisk_stage
 from support.stage import LAURA, Stage
 from trio.testing import MockClock
 
-from daemon import status
-from daemon.composition import World
+from daemon.composition.opening import World
+from daemon.running import status
 from daemon.sandbox.model_script import say
 from daemon.store.database import Database
 from daemon.system.notify import EXTEND_SECONDS, keep_extending, reloading_notice

@@ -1,6 +1,6 @@
 """The circuit breaker, second by second."""
 
-from daemon.breaker import Breaker
+from daemon.limits.breaker import Breaker
 
 
 def broken(failures: int = 3) -> Breaker:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.brakes import BrakeRules, Exchange, free_at, loop_in, turns_of_a_loop
-from daemon.budget import (
+from daemon.limits.brakes import BrakeRules, Exchange, free_at, loop_in, turns_of_a_loop
+from daemon.limits.budget import (
     Budget,
     Price,
     Use,

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.assistant.wire import ServerProfile, compacts, request_body
-from daemon.compaction import (
+from daemon.ledger import ChatRecord, Recollection, ThreadHead, ThreadItem
+from daemon.model import JsonObject, ModelRequest, ToolSpec
+from daemon.prompt.compaction import (
     HIGHEST_RATIO,
     LOWEST_RATIO,
     SUMMARY_NOTE,
@@ -22,9 +24,7 @@ from daemon.compaction import (
     summary_request,
     surely_fits,
 )
-from daemon.history import estimate_tokens
-from daemon.ledger import ChatRecord, Recollection, ThreadHead, ThreadItem
-from daemon.model import JsonObject, ModelRequest, ToolSpec
+from daemon.prompt.history import estimate_tokens
 
 
 def _said(words: str, role: str = "user") -> JsonObject:

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from support.ledgers import LAURA
 
-from daemon.context import (
+from daemon.ledger import ChatRecord
+from daemon.prompt.context import (
     MAX_CHARACTERS,
     RENEWED_AFTER_SECONDS,
     Subject,
@@ -18,7 +19,6 @@ from daemon.context import (
     subject_of,
     told_subject,
 )
-from daemon.ledger import ChatRecord
 from daemon.texts import texts
 
 BOGOTA = datetime(2026, 3, 2, 14, 5, tzinfo=UTC).astimezone(ZoneInfo("America/Bogota"))

@@ -9,7 +9,9 @@ import pytest
 from daemon.ledger import NewPart
 from daemon.media.vcards import read_card
 from daemon.model import Message
-from daemon.outgoing import (
+from daemon.whapi.sends import send_call
+from daemon.whapi.wire import parse_messages
+from daemon.writing.outgoing import (
     ListRow,
     Outgoing,
     buttons_part,
@@ -23,8 +25,6 @@ from daemon.outgoing import (
     reaction_part,
     shown_line,
 )
-from daemon.whapi.sends import send_call
-from daemon.whapi.wire import parse_messages
 
 CHAT = "573001234567@s.whatsapp.net"
 PARTS: dict[str, NewPart] = {

@@ -24,7 +24,7 @@ from daemon.model import (
     Text,
     Vote,
 )
-from daemon.reading import (
+from daemon.reading.messages import (
     GONE,
     agent_items,
     as_line,

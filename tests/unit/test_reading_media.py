@@ -2,11 +2,11 @@
 
 import pytest
 
-from daemon.compaction import FILE_TOKENS, request_estimate, rough_estimate
 from daemon.ledger import Attachment, MediaItem, StoredMessage
 from daemon.model import ChatKey, ContactCard, Contacts, Media, Message, ModelRequest
-from daemon.reading import burst_item, burst_with_files
-from daemon.reading_media import DEAF, KEPT_CHARACTERS, Seen, contacts_line, media_line
+from daemon.prompt.compaction import FILE_TOKENS, request_estimate, rough_estimate
+from daemon.reading.media import DEAF, KEPT_CHARACTERS, Seen, contacts_line, media_line
+from daemon.reading.messages import burst_item, burst_with_files
 
 VOICE = Media(medium="voice", seconds=7)
 PAPER = Media(medium="document", file_name="cuenta]\n.pdf", pages=3)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from daemon.reload_plan import RELOADABLE, is_reloadable, plan
+from daemon.composition.reload_plan import RELOADABLE, is_reloadable, plan
 from daemon.settings import Settings, fields_by_key
 
 OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daemon.split import MAX_CHUNK, pause_before_next, split_reply
+from daemon.writing.split import MAX_CHUNK, pause_before_next, split_reply
 
 CASES = [
     pytest.param("", [], id="nothing"),

@@ -12,7 +12,7 @@ from support.plain import NO_TLS
 from support.scenes import PEDRO, found, open_scene, outcomes
 from support.stage import LAURA, Stage, new_world
 
-from daemon.sampling import Sampler
+from daemon.housekeeping.sampling import Sampler
 from daemon.sandbox.model_script import say
 from daemon.sandboxed import TOKEN
 from daemon.store.store import open_store

@@ -35,7 +35,7 @@ BLAMING = {"error": {"code": 1234, "message": f"{CHAT} cannot read '{WORDS}' wit
 
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let retries follow at once: the waits themselves are tested with ``daemon.backoff``."""
+    """Let retries follow at once: the waits themselves are tested with `backoff`."""
     monkeypatch.setattr("daemon.whapi.client._BACKOFF_BASE_SECONDS", 0.01)
 
 

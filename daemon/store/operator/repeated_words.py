@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from daemon.reading import QUOTED_CHARACTERS
+from daemon.reading.messages import QUOTED_CHARACTERS
 
 SHORTEST_NAME = 3
 """Characters; anything shorter is in too many words."""
@@ -14,7 +14,7 @@ SHORTEST_PASSAGE = 12
 """Characters; "de acuerdo" is said by everybody."""
 
 _QUOTED = re.compile(r"(?m)^(> )(.+)$|(\bto: )(.+)(?=\]$)")
-"""How `daemon.reading` shows what a message quotes, and what is reacted to."""
+"""How `daemon.reading.messages` shows what a message quotes, and what is reacted to."""
 
 
 class RepeatedWords:

@@ -181,7 +181,7 @@ def _fate(row: dict[str, Any]) -> str:
 
 
 def _said(kind: str, body: str, payload: dict[str, Any]) -> JsonObject:
-    """A message of ours in the shape of one that came; see `daemon.outgoing` for payloads."""
+    """A message of ours in the shape of one that came; see `writing.outgoing` for payloads."""
     if kind in {"voice", "image", "document"}:
         name = payload.get("filename", "")
         return {"type": "media", "medium": kind, "caption": body, "file_name": name}

@@ -7,16 +7,16 @@ from daemon.chats.channel_state import ChannelView
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
-from daemon.desk import ChatDesk
 from daemon.housekeeping.figures import Figures
 from daemon.observe.redaction import mask_numbers
 from daemon.recovery import RecoveryReport
+from daemon.running.desk import ChatDesk
+from daemon.running.watched import Watched
+from daemon.running.workbench import RunningWorkbench
 from daemon.settings import Settings
 from daemon.system.memory import MemoryTrace, resident_bytes
-from daemon.watched import Watched
 from daemon.web.asgi import iso_utc
 from daemon.whapi.wire import chat_id
-from daemon.workbench import RunningWorkbench
 
 STALE_SECONDS = 900.0
 """A message unanswered for so long means that something is wrong, if nobody has paused the bot."""

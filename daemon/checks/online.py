@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from daemon.assistant.connecting import connection_to
 from daemon.assistant.models import model_findings
-from daemon.checks import Finding
-from daemon.composition import open_engine, secret_text
+from daemon.checks.offline import Finding
+from daemon.composition.opening import open_engine, secret_text
 from daemon.errors import (
     AssistantError,
     ModelRejected,
@@ -24,7 +24,7 @@ from daemon.errors import (
 )
 from daemon.model import JsonObject
 from daemon.settings import Settings, model_names
-from daemon.settings_sources import load_settings
+from daemon.settings.sources import load_settings
 from daemon.whapi.channel_settings import ours_among, reachable_from_outside, webhook_faults
 from daemon.whapi.client import WhapiClient, open_whapi
 

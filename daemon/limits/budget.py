@@ -12,8 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from daemon.history import estimate_tokens
 from daemon.model import ModelRequest, Usage
+from daemon.prompt.history import estimate_tokens
 
 MICROS = 1_000_000
 """Millionths in one unit of the currency."""

@@ -8,10 +8,10 @@ import trio
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.guidance import Guidance
 from daemon.chats.registry import ChatRegistry
+from daemon.composition.guidance import load_guidance
+from daemon.composition.reload_plan import Plan, plan
 from daemon.errors import SettingsError, ToolError, ValidatorError
-from daemon.guidance_loading import load_guidance
 from daemon.observe.logs import Log
-from daemon.reload_plan import Plan, plan
 from daemon.settings import Settings, budget_faults, production_faults
 from daemon.system.modules import imported_anew
 from daemon.system.notify import Notify, reloading_notice

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from daemon.settings_rules import OptionalSecret, OptionalUrl, Rule, Seconds
-from daemon.settings_sections import Section
+from daemon.settings.rules import OptionalSecret, OptionalUrl, Rule, Seconds
+from daemon.settings.sections import Section
 
 
 class DashboardSettings(Section):

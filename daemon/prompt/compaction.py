@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from daemon.history import consistent, estimate_tokens, first_that_fits, turns_of
 from daemon.ledger import Recollection, ThreadItem
 from daemon.model import JsonObject, ModelRequest
+from daemon.prompt.history import consistent, estimate_tokens, first_that_fits, turns_of
 
 KEPT_SHARE = 0.5
 """Of the budget, what a compaction leaves. The less it leaves, the rarer it is, and the longer the

@@ -7,12 +7,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from daemon.assistant.wire import compacts
-from daemon.brakes import BrakeRules
-from daemon.budget import Budget, Price
-from daemon.chat_policy import policy_of
 from daemon.chats.escalation import EscalationRules
 from daemon.chats.guidance import ChatRules, Guidance
+from daemon.composition.chat_policy import policy_of
 from daemon.errors import SettingsError
+from daemon.limits.brakes import BrakeRules
+from daemon.limits.budget import Budget, Price
 from daemon.observe.logs import Log
 from daemon.settings import Settings
 from daemon.texts import texts

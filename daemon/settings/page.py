@@ -1,6 +1,6 @@
 """Writes what people read about the settings, from the settings themselves.
 
-``python -m daemon.settings_page`` rewrites ``config/recado.toml`` and ``docs/settings.md`` in the
+``python -m daemon.settings.page`` rewrites ``config/recado.toml`` and ``docs/settings.md`` in the
 working directory; a test fails while they differ from the code.
 """
 
@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from daemon.settings import Settings, fields_by_key
-from daemon.settings_rules import rule_of
-from daemon.settings_sections import Section
-from daemon.settings_sources import PLAIN_NAMES, environment_name
+from daemon.settings.rules import rule_of
+from daemon.settings.sections import Section
+from daemon.settings.sources import PLAIN_NAMES, environment_name
 
 _FILE_HEAD = """\
 # The configuration of Recado. Every key is here, commented out, at its default: remove the "#" in
@@ -25,7 +25,7 @@ _FILE_HEAD = """\
 _PAGE_HEAD = """\
 # Settings
 
-<!-- Written by python -m daemon.settings_page from daemon/settings.py. -->
+<!-- Written by python -m daemon.settings.page from daemon/settings/. -->
 
 Everything has a default. In the order of their strength, values come from:
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from daemon.budget import day_of
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.housekeeping.figures import Figures
+from daemon.housekeeping.sampling import Sampler
+from daemon.limits.budget import day_of
 from daemon.live_log import Feed, LiveLog
 from daemon.observe.counts import bucket_ends, read_counts
-from daemon.sampling import Sampler
-from daemon.settings_operation import DashboardSettings
+from daemon.settings.operation import DashboardSettings
 from daemon.watching import SECONDS_SHOWN, LogLine, LogQuery, Overview, Part
 
 

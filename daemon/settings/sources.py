@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from daemon.errors import SettingsError
 from daemon.settings import Settings, budget_faults, fields_by_key, open_routes, production_faults
-from daemon.settings_rules import rule_of
+from daemon.settings.rules import rule_of
 
 PLAIN_NAMES = {
     "PORT": "web.port",

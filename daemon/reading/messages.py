@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import msgspec
 
-from daemon.business_lines import line_of
 from daemon.ledger import StoredMessage
 from daemon.model import (
     AnyContent,
@@ -26,7 +25,8 @@ from daemon.model import (
     Vote,
 )
 from daemon.observe.redaction import mask_numbers
-from daemon.reading_media import (
+from daemon.reading.business_lines import line_of
+from daemon.reading.media import (
     NOTHING_SEEN,
     Seen,
     contacts_line,

@@ -1,15 +1,15 @@
 """The tables of the configuration that say which chats are answered, and how.
 
 Every field carries its default, a one-line meaning and, in its type, what a value must be; see
-`daemon.settings_sections`.
+`daemon.settings.sections`.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from daemon.settings_rules import Chats, Rule, Switch
-from daemon.settings_sections import Section
+from daemon.settings.rules import Chats, Rule, Switch
+from daemon.settings.sections import Section
 
 
 class GroupSettings(Section):

@@ -17,7 +17,6 @@ from pydantic import SecretStr
 
 from daemon.assistant.engine import Engine
 from daemon.assistant.responses import open_responses_engine
-from daemon.breaker import Breaker
 from daemon.chats.channel import Channel
 from daemon.chats.channel_state import ChannelState
 from daemon.chats.chat_info import ChatInfoCache
@@ -25,9 +24,12 @@ from daemon.chats.chat_labels import ChatLabels
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.guidance import Guide
 from daemon.chats.turn_traces import open_turn_traces
+from daemon.composition.guidance import load_guidance
+from daemon.composition.media import open_attachments
+from daemon.composition.traces import open_trace_export
+from daemon.composition.voice import open_voice
 from daemon.errors import SettingsError, StoreError
-from daemon.guidance_loading import load_guidance
-from daemon.media_opening import open_attachments
+from daemon.limits.breaker import Breaker
 from daemon.model import ChatKey
 from daemon.observe.events import EXTERNAL_CALL
 from daemon.observe.logs import Log
@@ -37,8 +39,6 @@ from daemon.store.store import Store, open_store
 from daemon.system.authorities import authorities
 from daemon.system.notify import Notify, keep_extending
 from daemon.system.signals import Bell
-from daemon.trace_opening import open_trace_export
-from daemon.voice_opening import open_voice
 from daemon.whapi.client import open_whapi
 
 HASHES_KEPT = 2000

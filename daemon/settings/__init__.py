@@ -1,6 +1,6 @@
 """The configuration as the rest of the daemon sees it: frozen, complete and checked.
 
-Reading files and environment is the business of `daemon.settings_sources`; nothing here does I/O.
+Reading files and environment is the business of `daemon.settings.sources`; nothing here does I/O.
 Secrets are ``SecretStr``: neither ``repr`` nor an error of pydantic shows them.
 """
 
@@ -10,25 +10,25 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from daemon.settings_chats import (
+from daemon.settings.chats import (
     ChatSettings,
     ContactSettings,
     GroupSettings,
     PresenceSettings,
     ReplySettings,
 )
-from daemon.settings_media import MediaSettings, VoiceSettings
-from daemon.settings_operation import (
+from daemon.settings.media import MediaSettings, VoiceSettings
+from daemon.settings.operation import (
     DashboardSettings,
     HousekeepingSettings,
     TracingSettings,
 )
-from daemon.settings_rules import (
+from daemon.settings.rules import (
     FilePath,
     Rule,
     TimeZone,
 )
-from daemon.settings_sections import (
+from daemon.settings.sections import (
     AssistantSettings,
     BrakeSettings,
     BudgetSettings,

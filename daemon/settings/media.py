@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from daemon.settings_rules import (
+from daemon.settings.rules import (
     Name,
     Names,
     OptionalSecret,
@@ -14,7 +14,7 @@ from daemon.settings_rules import (
     Seconds,
     Switch,
 )
-from daemon.settings_sections import Section
+from daemon.settings.sections import Section
 
 
 class MediaSettings(Section):

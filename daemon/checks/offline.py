@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from daemon.composition.guidance import read_instructions
 from daemon.errors import SettingsError, ToolError, ValidatorError
-from daemon.guidance_loading import read_instructions
 from daemon.settings import Settings, missing_keys, unpriced_models
-from daemon.settings_sources import load_settings
+from daemon.settings.sources import load_settings
 from daemon.tools import builtin
 from daemon.tools.toolbox import Toolbox, load_tools
 from daemon.validation.builtin import in_order

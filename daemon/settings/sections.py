@@ -1,7 +1,7 @@
 """The tables of the configuration, one class each; `daemon.settings` puts them together.
 
 Every field carries its default, a one-line meaning (shown in ``config/recado.toml`` and
-``docs/settings.md``) and, in its type, what a value must be (`daemon.settings_rules`).
+``docs/settings.md``) and, in its type, what a value must be (`daemon.settings.rules`).
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.settings_rules import (
+from daemon.settings.rules import (
     Amount,
     Background,
     Count,

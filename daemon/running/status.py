@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from daemon.budget import day_of, used_ratios
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
+from daemon.composition.reloading import Reloader
 from daemon.errors import StoreUnavailable
 from daemon.housekeeping.figures import Figures
-from daemon.reloading import Reloader
+from daemon.limits.budget import day_of, used_ratios
 from daemon.store.store import Store
 from daemon.system.notify import Notify
 from daemon.system.watchdog import Sign

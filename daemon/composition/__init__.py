@@ -1,0 +1,1 @@
+"""The parts of the daemon put together: what the settings say becomes objects and rules."""

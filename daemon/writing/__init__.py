@@ -1,0 +1,1 @@
+"""How what the model wrote becomes messages of WhatsApp."""
