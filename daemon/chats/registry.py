@@ -169,13 +169,13 @@ class ChatRegistry:
 
     def statistics(self) -> Statistics:
         """Count the chats by what they do."""
-        chats = self._chats.values()
-        return Statistics(
-            chats=len(chats),
-            windows=sum(chat.attention.window is not None for chat in chats),
-            runs=sum(chat.attention.is_running for chat in chats),
-            working=sum(chat.attention.working for chat in chats),
-        )
+        windows = runs = working = 0
+        for chat in self._chats.values():
+            attention = chat.attention
+            windows += attention.window is not None
+            runs += attention.is_running
+            working += attention.working
+        return Statistics(chats=len(self._chats), windows=windows, runs=runs, working=working)
 
     def states(self) -> list[ChatState]:
         """What each chat with a task is doing."""
