@@ -78,6 +78,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.whapi.contents",
         "daemon.whapi.elements",
         "daemon.whapi.fields",
+        "daemon.whapi.http_answer",
         "daemon.whapi.other_events",
         "daemon.whapi.sends",
         "daemon.whapi.shapes",
@@ -177,6 +178,7 @@ IMPURE_CALLS = frozenset(
 HOMES = {
     "sqlite3": ("daemon.store",),
     "httpx": ("daemon.media", "daemon.whapi", "daemon.sandbox", "daemon.system.authorities"),
+    "httptools": ("daemon.web", "daemon.whapi"),
     "httpx2": ("daemon.assistant",),
     "openai": ("daemon.assistant",),
     "hypercorn": ("daemon.web",),

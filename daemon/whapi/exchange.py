@@ -1,12 +1,13 @@
 """One HTTP exchange with Whapi: a request, what came of it, and the error that stands for that.
 
-The one place that knows httpx's errors. Whether a failed request may have arrived is not guessed
-from the kind of error but noted while it is made: httpcore's ``trace`` extension tells when the
-first byte of the request goes out, and before that nothing can have happened.
+The one place that knows what a connection may raise. Whether a failed request may have arrived is
+not guessed from the kind of error but noted while it is made: before its first byte leaves, nothing
+can have happened.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -27,8 +28,13 @@ from daemon.whapi.answers import (
     retry_after,
     verdict,
 )
+from daemon.whapi.connections import Connections
+from daemon.whapi.http_answer import HttpAnswer, UnusableAnswer
+from daemon.whapi.route import NoWay
 
 _MOST_ANSWER_BYTES = 32 * 1024 * 1024
+_WITHOUT_CONTENT = frozenset({"GET", "DELETE"})
+"""Methods whose requests need not say that they have no content (RFC 9110, section 8.6)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,96 +60,57 @@ class Response:
     """Why there is no whole answer; empty if there is one."""
 
 
-async def exchange(http: httpx.AsyncClient, request: Request, *, seconds: float) -> Response:
-    """Make one HTTP request; raises nothing but Cancelled."""
-    response = Response()
+class Api:
+    """Whapi's API as requests reach it: the way there, and the headers of each of them."""
 
-    # httpcore says where it is in the exchange; once the headers go out, anything may have
-    # happened at the other end.
-    async def trace(event: str, _info: Mapping[str, object]) -> None:
-        response.began = response.began or event.endswith("send_request_headers.started")
+    def __init__(self, connections: Connections, token: str) -> None:
+        self._connections = connections
+        self._headers = (
+            connections.route.own_headers()
+            + f"Authorization: Bearer {token}\r\n".encode("ascii")
+            + b"Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: recado\r\n"
+        )
 
-    with trio.move_on_after(seconds) as scope:
+    async def exchange(self, request: Request, *, seconds: float) -> Response:
+        """Make one HTTP request; raises nothing but Cancelled."""
+        response = Response()
+        with trio.move_on_after(seconds) as scope:
+            try:
+                await self._exchange(request, response)
+            except UnusableAnswer as error:
+                response.failure = str(error)
+            except NoWay:
+                response.failure = "the proxy gives no way"
+            except (OSError, trio.BrokenResourceError):
+                response.failure = "the connection broke" if response.began else "no connection"
+        if scope.cancelled_caught:
+            response.failure = "no answer in time"
+        return response
+
+    async def _exchange(self, request: Request, response: Response) -> None:
+        outgoing = self._bytes(request)
+        connection = await self._connections.take()
+        answer = HttpAnswer(most_body_bytes=_MOST_ANSWER_BYTES)
         try:
-            await _stream(http, request, response, seconds=seconds, trace=trace)
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
-            response.failure = response.failure or type(error).__name__
-    if scope.cancelled_caught:
-        response.failure = "no answer in time"
-    return response
+            response.began = True
+            await connection.exchange(outgoing, answer)
+        finally:
+            response.status = answer.status
+            response.retry_after = retry_after(answer.header(b"retry-after"))
+            answer.release()
+            await self._connections.give_back(connection, reusable=answer.reusable)
+        response.body = answer.body()
 
-
-async def _stream(
-    http: httpx.AsyncClient,
-    request: Request,
-    response: Response,
-    *,
-    seconds: float,
-    trace: object,
-) -> None:
-    content = b"" if request.content is None else msgspec.json.encode(request.content)
-    outgoing = http.build_request(
-        request.method,
-        request.path,
-        params=request.query,
-        content=content,
-        headers={"Content-Type": "application/json"} if content else None,
-        timeout=seconds,
-        extensions={"trace": trace},
-    )
-    outgoing.stream = _Body(content)
-    answer = await http.send(outgoing, stream=True)
-    try:
-        response.status = answer.status_code
-        response.retry_after = retry_after(answer.headers.get("Retry-After"))
-        response.body = await _whole_body(answer, response)
-    finally:
-        await answer.aclose()
-
-
-async def _whole_body(answer: httpx.Response, response: Response) -> bytes:
-    """Read the body to its end; one that is too large counts as a failure and is given up.
-
-    It is given up by closing the connection under the loop, which ends with ReadError: leaving
-    the loop instead would leave httpx's generators behind unfinished.
-    """
-    chunks = bytearray()
-    async for chunk in answer.aiter_bytes():
-        chunks += chunk
-        if len(chunks) > _MOST_ANSWER_BYTES:
-            response.failure = "the answer is too large"
-            chunks.clear()
-            await answer.aclose()
-    return bytes(chunks)
-
-
-class _Body(httpx.AsyncByteStream):
-    """A request's body in one piece.
-
-    httpx's own one iterates by an async generator, which a failed or cancelled write leaves
-    behind unfinished; trio then warns of it when it is collected.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Once(self._content)
-
-
-class _Once:
-    """An asynchronous iterator over one value."""
-
-    def __init__(self, value: bytes) -> None:
-        self._left = [value]
-
-    def __aiter__(self) -> "_Once":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()
+    def _bytes(self, request: Request) -> bytes:
+        path = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
+        head = f"{request.method} {self._connections.route.target(path)} HTTP/1.1\r\n"
+        content, about = b"", b""
+        if request.content is not None:
+            content = msgspec.json.encode(request.content)
+            about = b"Content-Type: application/json\r\n"
+        if content or request.method not in _WITHOUT_CONTENT:
+            about += b"Content-Length: %d\r\n" % len(content)
+        return b"".join((head.encode("ascii"), self._headers, about, b"\r\n", content))
 
 
 def raise_unless_done(request: Request, response: Response) -> None:
@@ -154,10 +121,10 @@ def raise_unless_done(request: Request, response: Response) -> None:
         if response.began:
             raise WhapiUnknownOutcome(words, status=response.status)
         raise WhapiTemporary(words)
+    if said is Verdict.DONE:
+        return
     words = f"Whapi {request.operation}: {explanation(response.status, response.body)}"
     match said:
-        case Verdict.DONE:
-            return
         case Verdict.LATER:
             raise WhapiTemporary(words, status=response.status, retry_after=response.retry_after)
         case Verdict.UNKNOWN:
