@@ -47,7 +47,6 @@ from daemon.whapi.exchange import (
     usable_address,
 )
 from daemon.whapi.fields import without_surrogates
-from daemon.whapi.route import route_to
 from daemon.whapi.sends import SendCall, send_call
 
 Answer = TypeVar("Answer")
@@ -309,7 +308,7 @@ async def open_whapi(
     used, except for an API on this machine. Raises SettingsError if address, token or proxy cannot
     be used at all.
     """
-    connections = Connections(route_to(usable_address(api_url, token), tls), most=_MOST_CONNECTIONS)
+    connections = Connections(usable_address(api_url, token), tls, most=_MOST_CONNECTIONS)
     try:
         yield WhapiClient(
             Api(connections, token), timeout_seconds=timeout_seconds, rng=rng, observe=observe

@@ -1,88 +1,90 @@
-"""The connections to Whapi's API: kept for the next request, a bounded number of them.
+"""The connections to Whapi's API: httpcore's, kept for the next request, a bounded number of them.
 
-httpx's own pool looks through all of its connections for each of the idle ones, at the beginning
-and the end of every request: with a hundred of them that costs several milliseconds.
+Its own pool looks through all of its connections for each of the idle ones, at the beginning and
+the end of every request: with a hundred of them that costs several milliseconds. Here they are a
+stack, so a request costs the same whatever their number.
 """
 
+import ssl
 from collections import deque
-from contextlib import suppress
-from typing import NamedTuple
 
+import httpcore
+import httpx
 import trio
 
-from daemon.whapi.http_answer import HttpAnswer
-from daemon.whapi.route import Route
+from daemon.whapi.proxies import proxy_for
 
 IDLE_SECONDS = 5.0
 """So long is a connection kept without a request (httpx's value). The longer, the likelier is a
 request on one that the other side is just closing: nobody knows then whether it arrived."""
 
-READ_BYTES = 64 * 1024
-
-
-class Connection(NamedTuple):
-    """One connection; `socket` is what is under `stream`."""
-
-    stream: trio.abc.Stream
-    socket: trio.SocketStream
-    idle_until: float = 0
-    """On trio's clock."""
-
-    async def exchange(self, request: bytes, answer: HttpAnswer) -> None:
-        """Send a request and read its answer whole.
-
-        Raises OSError, trio.BrokenResourceError, and what `HttpAnswer.feed` does.
-        """
-        # A request that cannot be written may be answered all the same: "too large", before all
-        # of it was read.
-        with suppress(trio.BrokenResourceError):
-            await self.stream.send_all(request)
-        while not answer.complete:
-            answer.feed(await self.stream.receive_some(READ_BYTES))
-
 
 class Connections:
-    """Connections of one route. Any task may use them; those that wait close with `aclose`."""
+    """At most so many connections to one server. Any task may use them; close with `aclose`.
 
-    def __init__(self, route: Route, *, most: int) -> None:
-        self.route = route
-        self._idle: deque[Connection] = deque()
+    ``tls``: whom to believe; None: httpx's own authorities. Proxies of the environment are used.
+    Raises SettingsError if that proxy cannot be.
+    """
+
+    def __init__(self, url: httpx.URL, tls: ssl.SSLContext | None, *, most: int) -> None:
+        self.url = url
+        self._maker = _maker(url, tls)
+        self._origin = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port).origin
+        self._idle: deque[httpcore.AsyncConnectionInterface] = deque()
         """The one that was used last is the last."""
         self._places = trio.Semaphore(most)
 
-    async def take(self) -> Connection:
+    async def take(self) -> httpcore.AsyncConnectionInterface:
         """Give a connection to one task, which gives it back; waits while all are taken.
 
-        The one used last, so that those too many are the ones that grow old. Raises what
-        `Route.open` does.
+        The one used last, so that those too many are the ones that grow old. One that is new
+        (`is_available` is False) connects with its first request.
         """
         await self._places.acquire()
         try:
-            now = trio.current_time()
             while self._idle:
                 known = self._idle.pop()
-                # A connection that waits has nothing to say: it can only be its end.
-                if now < known.idle_until and not known.socket.socket.is_readable():
+                if not known.has_expired():  # nor ended by the other side
                     return known
-                await trio.aclose_forcefully(known.stream)
-            stream, socket = await self.route.open()
+                await known.aclose()
         except BaseException:
             self._places.release()
             raise
-        return Connection(stream, socket)
+        return self._maker.create_connection(self._origin)
 
-    async def give_back(self, connection: Connection, *, reusable: bool) -> None:
-        """Keep a connection for the next request, or close it."""
+    async def give_back(self, connection: httpcore.AsyncConnectionInterface) -> None:
+        """Keep a connection for the next request if it can take one, or close it."""
         self._places.release()
-        now = trio.current_time()
-        if reusable:
-            self._idle.append(connection._replace(idle_until=now + IDLE_SECONDS))
+        if connection.is_available():
+            self._idle.append(connection)
         else:
-            await trio.aclose_forcefully(connection.stream)
-        while self._idle and self._idle[0].idle_until <= now:
-            await trio.aclose_forcefully(self._idle.popleft().stream)
+            await connection.aclose()
+        while self._idle and self._idle[0].has_expired():
+            await self._idle.popleft().aclose()
 
     async def aclose(self) -> None:
         """Close those that wait for a request."""
         while self._idle:
-            await trio.aclose_forcefully(self._idle.pop().stream)
+            await self._idle.pop().aclose()
+
+
+def _maker(url: httpx.URL, tls: ssl.SSLContext | None) -> httpcore.AsyncConnectionPool:
+    """Make what knows how to connect; as a pool it is not used."""
+    proxy = proxy_for(url)
+    secured = url.scheme == "https"
+    secured_proxy = proxy is not None and proxy.scheme == "https"
+    context = (tls or httpx.create_ssl_context()) if secured or secured_proxy else None
+    backend = httpcore.TrioBackend()
+    if proxy is None:
+        return httpcore.AsyncConnectionPool(
+            ssl_context=context, keepalive_expiry=IDLE_SECONDS, network_backend=backend
+        )
+    named = proxy.username or proxy.password
+    return httpcore.AsyncHTTPProxy(
+        httpcore.URL(scheme=proxy.raw_scheme, host=proxy.raw_host, port=proxy.port),
+        proxy_auth=(proxy.username.encode(), proxy.password.encode()) if named else None,
+        ssl_context=context,
+        proxy_ssl_context=context if secured_proxy else None,
+        keepalive_expiry=IDLE_SECONDS,
+        network_backend=backend,
+    )

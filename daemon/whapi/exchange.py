@@ -1,14 +1,15 @@
 """One HTTP exchange with Whapi: a request, what came of it, and the error that stands for that.
 
-The one place that knows what a connection may raise. Whether a failed request may have arrived is
-not guessed from the kind of error but noted while it is made: before its first byte leaves, nothing
-can have happened.
+The one place that knows httpcore's errors. Whether a failed request may have arrived is not guessed
+from the kind of error but noted while it is made: before its first byte leaves, nothing can have
+happened.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
+import httpcore
 import httpx
 import msgspec
 import trio
@@ -26,11 +27,10 @@ from daemon.whapi.answers import (
     explanation,
     read_sent,
     retry_after,
+    unpacked,
     verdict,
 )
 from daemon.whapi.connections import Connections
-from daemon.whapi.http_answer import HttpAnswer, UnusableAnswer
-from daemon.whapi.route import NoWay
 
 _MOST_ANSWER_BYTES = 32 * 1024 * 1024
 _WITHOUT_CONTENT = frozenset({"GET", "DELETE"})
@@ -61,15 +61,20 @@ class Response:
 
 
 class Api:
-    """Whapi's API as requests reach it: the way there, and the headers of each of them."""
+    """Whapi's API as requests reach it: its address, and the headers of each request."""
 
     def __init__(self, connections: Connections, token: str) -> None:
         self._connections = connections
-        self._headers = (
-            connections.route.own_headers()
-            + f"Authorization: Bearer {token}\r\n".encode("ascii")
-            + b"Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: recado\r\n"
-        )
+        url = connections.url
+        self._url = url
+        self._path = url.raw_path.partition(b"?")[0].rstrip(b"/")
+        self._headers = [
+            (b"Host", url.netloc),
+            (b"Authorization", f"Bearer {token}".encode("ascii")),
+            (b"Accept", b"application/json"),
+            (b"Accept-Encoding", b"identity"),
+            (b"User-Agent", b"recado"),
+        ]
 
     async def exchange(self, request: Request, *, seconds: float) -> Response:
         """Make one HTTP request; raises nothing but Cancelled."""
@@ -77,40 +82,103 @@ class Api:
         with trio.move_on_after(seconds) as scope:
             try:
                 await self._exchange(request, response)
-            except UnusableAnswer as error:
+            except Unintelligible as error:
                 response.failure = str(error)
-            except NoWay:
+            except httpcore.ProxyError:
                 response.failure = "the proxy gives no way"
-            except (OSError, trio.BrokenResourceError):
-                response.failure = "the connection broke" if response.began else "no connection"
+            except httpcore.ProtocolError:
+                response.failure = "no whole HTTP answer"
+            except (httpcore.NetworkError, httpcore.TimeoutException):
+                broke = "the connection broke" if response.began else "no connection"
+                response.failure = response.failure or broke
         if scope.cancelled_caught:
             response.failure = "no answer in time"
         return response
 
     async def _exchange(self, request: Request, response: Response) -> None:
-        outgoing = self._bytes(request)
+        outgoing = self._outgoing(request)
         connection = await self._connections.take()
-        answer = HttpAnswer(most_body_bytes=_MOST_ANSWER_BYTES)
         try:
-            response.began = True
-            await connection.exchange(outgoing, answer)
-        finally:
+            if connection.is_available():
+                response.began = True
+            else:  # it connects first
+                outgoing.extensions["trace"] = _Beginning(response)
+            answer = await connection.handle_async_request(outgoing)
             response.status = answer.status
-            response.retry_after = retry_after(answer.header(b"retry-after"))
-            answer.release()
-            await self._connections.give_back(connection, reusable=answer.reusable)
-        response.body = answer.body()
+            headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+            response.retry_after = retry_after(headers.get(b"retry-after"))
+            body = await _whole_body(answer, response)
+        finally:
+            await self._connections.give_back(connection)
+        coding = headers.get(b"content-encoding", "identity")
+        response.body = unpacked(body, coding, most_bytes=_MOST_ANSWER_BYTES)
 
-    def _bytes(self, request: Request) -> bytes:
+    def _outgoing(self, request: Request) -> httpcore.Request:
         path = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
-        head = f"{request.method} {self._connections.route.target(path)} HTTP/1.1\r\n"
-        content, about = b"", b""
+        url = httpcore.URL(
+            scheme=self._url.raw_scheme,
+            host=self._url.raw_host,
+            port=self._url.port,
+            target=self._path + path.encode("ascii"),
+        )
+        content, headers = b"", self._headers
         if request.content is not None:
             content = msgspec.json.encode(request.content)
-            about = b"Content-Type: application/json\r\n"
+            headers = [*headers, (b"Content-Type", b"application/json")]
         if content or request.method not in _WITHOUT_CONTENT:
-            about += b"Content-Length: %d\r\n" % len(content)
-        return b"".join((head.encode("ascii"), self._headers, about, b"\r\n", content))
+            headers = [*headers, (b"Content-Length", b"%d" % len(content))]
+        return httpcore.Request(request.method, url, headers=headers, content=_Content(content))
+
+
+class _Beginning:
+    """Notes that a request begins: httpcore's ``trace`` extension is told of each step of it."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    async def __call__(self, event: str, info: Mapping[str, object]) -> None:
+        """Once the headers go out, anything may have happened at the other end."""
+        if event.endswith("send_request_headers.started"):
+            sent = info.get("request")
+            # A proxy is asked for a tunnel in between, which is not yet the request.
+            asked_proxy = isinstance(sent, httpcore.Request) and sent.method == b"CONNECT"
+            self._response.began = self._response.began or not asked_proxy
+
+
+async def _whole_body(answer: httpcore.Response, response: Response) -> bytes:
+    """Read the body to its end; one that is too large counts as a failure and is given up.
+
+    It is given up by closing the connection under the loop, which ends with ReadError: leaving
+    the loop instead would leave httpcore's generators behind unfinished.
+    """
+    chunks = bytearray()
+    async for chunk in answer.aiter_stream():
+        chunks += chunk
+        if len(chunks) > _MOST_ANSWER_BYTES:
+            response.failure = "the answer is too large"
+            chunks.clear()
+            await answer.aclose()
+    await answer.aclose()  # now its connection can take the next request
+    return bytes(chunks)
+
+
+class _Content:
+    """A request's content in one piece, or nothing: an iterable that is its own iterator.
+
+    httpcore's own one iterates by an async generator, which a failed or cancelled write leaves
+    behind unfinished; trio then warns of it when it is collected.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content] if content else []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 def raise_unless_done(request: Request, response: Response) -> None:

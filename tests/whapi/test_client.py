@@ -26,7 +26,6 @@ from daemon.whapi.answers import ChannelHealth, ChatInfo, Label
 from daemon.whapi.client import WhapiClient, open_whapi
 from daemon.whapi.connections import Connections
 from daemon.whapi.exchange import Api
-from daemon.whapi.route import route_to
 
 TOKEN = "invented-token-1234567890"
 CHAT = "573001234567@s.whatsapp.net"
@@ -261,7 +260,7 @@ async def test_no_free_connection_in_time_means_not_sent() -> None:
     """A send that only waited in the client's own queue certainly did not happen."""
     async with line(Reply(fault="hang"), timeout_seconds=60) as to:
         url = httpx.URL(f"http://127.0.0.1:{to.port}")
-        connections = Connections(route_to(url, None), most=1)
+        connections = Connections(url, None, most=1)
         api = Api(connections, TOKEN)
         patient = WhapiClient(api, timeout_seconds=60, rng=rng(), observe=None)
         hasty = WhapiClient(api, timeout_seconds=0.2, rng=rng(), observe=None)

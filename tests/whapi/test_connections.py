@@ -1,6 +1,7 @@
-"""Connections to Whapi: how answers may look, what is used again, and the way by a proxy."""
+"""Connections to Whapi: what is used again, how answers may look, and the way by a proxy."""
 
 import gzip
+import time
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +11,12 @@ from functools import partial
 import httpx
 import pytest
 import trio
+from support.plain import NO_TLS
 
 from daemon.errors import SettingsError
 from daemon.whapi.connections import IDLE_SECONDS, Connections
 from daemon.whapi.exchange import Api, Request, Response
-from daemon.whapi.http_answer import MOST_HEAD_BYTES, HttpAnswer, UnusableAnswer
-from daemon.whapi.route import route_to
+from daemon.whapi.proxies import proxy_for
 
 TOKEN = "invented-token-1234567890"
 REQUEST = Request(operation="health", method="GET", path="/health", query={"wakeup": "false"})
@@ -64,16 +65,24 @@ async def served(*answers: bytes) -> AsyncIterator[Bytes]:
             nursery.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def connected(url: str, *, most: int = 2) -> AsyncIterator[Connections]:
+    """Give connections to an address; those that wait are closed with the block."""
+    connections = Connections(httpx.URL(url), None, most=most)
+    try:
+        yield connections
+    finally:
+        await connections.aclose()
+
+
 async def asked(*answers: bytes) -> tuple[Bytes, list[Response]]:
     """Make a request for each answer, one after the other."""
-    async with served(*answers) as server:
-        connections = Connections(
-            route_to(httpx.URL(f"http://127.0.0.1:{server.port}/v1/"), None), most=2
-        )
+    async with (
+        served(*answers) as server,
+        connected(f"http://127.0.0.1:{server.port}/v1/") as connections,
+    ):
         ask = Api(connections, TOKEN).exchange
-        responses = [await ask(REQUEST, seconds=5) for _ in answers]
-        await connections.aclose()
-    return server, responses
+        return server, [await ask(REQUEST, seconds=5) for _ in answers]
 
 
 async def test_one_connection_serves_request_after_request() -> None:
@@ -91,8 +100,6 @@ async def test_one_connection_serves_request_after_request() -> None:
     [
         b"HTTP/1.0 200 OK\r\n\r\n{}",  # lasts until the connection's end
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
-        OK + b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsomething",  # more than was asked for
-        OK + b"nonsense",
     ],
 )
 async def test_a_connection_that_cannot_go_on_is_not_used_again(answer: bytes) -> None:
@@ -101,112 +108,144 @@ async def test_a_connection_that_cannot_go_on_is_not_used_again(answer: bytes) -
     assert server.connections == 2
 
 
+def packed(coding: bytes, body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s" % (
+        coding,
+        len(body),
+        body,
+    )
+
+
 @pytest.mark.parametrize(
     "answer",
     [
         b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
         b"HTTP/1.1 103 Early Hints\r\nContent-Encoding: x\r\n\r\n" + OK,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s"
-        % (len(gzip.compress(b"{}")), gzip.compress(b"{}")),
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: %d\r\n\r\n%s"
-        % (len(zlib.compress(b"{}")), zlib.compress(b"{}")),
+        packed(b"gzip", gzip.compress(b"{}")),
+        packed(b"Deflate", zlib.compress(b"{}")),
     ],
 )
-@pytest.mark.parametrize("step", [1, 7, 10_000])
-def test_an_answer_is_read_however_it_is_written_and_cut(answer: bytes, step: int) -> None:
-    reader = HttpAnswer(most_body_bytes=1000)
-    for start in range(0, len(answer), step):
-        assert not reader.complete
-        reader.feed(answer[start : start + step])
-    assert reader.complete
-    assert reader.reusable
-    assert (reader.status, reader.body()) == (200, b"{}")
-    reader.release()
+async def test_an_answer_is_read_however_it_is_written(answer: bytes) -> None:
+    server, responses = await asked(answer, OK)
+    assert [(x.status, x.body, x.failure) for x in responses] == [(200, b"{}", "")] * 2
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "not an HTTP answer"),
-        (b"HTTP/1.1 101 Upgrade\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "not an HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}", "ended before"),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * MOST_HEAD_BYTES, "head is too large"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "no whole HTTP answer"),
+        (b"HTTP/1.1 101 Up\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "no whole HTTP answer"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n{}", "no whole HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000, "answer is too large"),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 1\r\n\r\nx", "unknown way"),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", "unpacked"),
-        (
-            b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 2000),
-            "too l",
-        ),
-        (b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x")[:-9], "unpack"),
+        (packed(b"br", b"x"), "unknown way"),
+        (packed(b"gzip", b"x"), "cannot be unpacked"),
+        (packed(b"gzip", gzip.compress(b"x" * 2000)), "too large"),
+        (packed(b"gzip", gzip.compress(b"x")[:-9]), "cannot be unpacked"),
     ],
 )
-def test_an_answer_that_cannot_be_used_is_told_so(answer: bytes, words: str) -> None:
-    with pytest.raises(UnusableAnswer, match=words):
-        read_whole(answer)
-
-
-def read_whole(answer: bytes) -> bytes:
-    """Read an answer, after which the connection ends."""
-    reader = HttpAnswer(most_body_bytes=1000)
-    reader.feed(answer)
-    if not reader.complete:
-        reader.feed(b"")
-    return reader.body()
+async def test_an_answer_that_cannot_be_used_is_told_so(
+    answer: bytes, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what comes next is not disturbed by it."""
+    monkeypatch.setattr("daemon.whapi.exchange._MOST_ANSWER_BYTES", 1000)
+    _, (bad, good) = await asked(answer, OK)
+    assert words in bad.failure
+    assert (bad.began, bad.body) == (True, b"")
+    assert (good.failure, good.body) == ("", b"{}")
 
 
 async def test_a_connection_that_the_other_side_has_ended_is_not_used_again() -> None:
     """A request on it would have an unknown outcome, for no reason."""
-    async with served(OK, OK) as server:
-        connections = Connections(
-            route_to(httpx.URL(f"http://127.0.0.1:{server.port}"), None), most=2
-        )
-        one = await connections.take()
-        await connections.give_back(one, reusable=True)
-        with one.socket.socket.dup() as other_name:
-            other_name.shutdown(trio.socket.SHUT_WR)  # the server sees the end, and ends too
-            await trio.lowlevel.wait_readable(other_name.fileno())
-        two = await connections.take()
-        assert two.socket is not one.socket
-        await connections.give_back(two, reusable=False)
+    ended = trio.Event()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(OK)
+        ended.set()
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+            port = listener.socket.getsockname()[1]
+            async with connected(f"http://127.0.0.1:{port}") as connections:
+                ask = Api(connections, TOKEN).exchange
+                assert (await ask(REQUEST, seconds=5)).body == b"{}"
+                await ended.wait()
+                assert (await ask(REQUEST, seconds=5)).body == b"{}"
+            nursery.cancel_scope.cancel()
 
 
 async def test_connections_grow_old_and_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with served(OK) as server:
-        connections = Connections(
-            route_to(httpx.URL(f"http://127.0.0.1:{server.port}"), None), most=2
-        )
+    """Also those that nobody takes, since another one is used last each time."""
+    async with (
+        served(OK, OK, OK) as server,
+        connected(f"http://127.0.0.1:{server.port}") as connections,
+    ):
+        api = Api(connections, TOKEN)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(partial(api.exchange, REQUEST, seconds=5))
+        old, newest = await connections.take(), await connections.take()
+        assert old is not newest
+        await connections.give_back(old)
+        later = time.monotonic() + IDLE_SECONDS + 1
+        monkeypatch.setattr(time, "monotonic", lambda: later)  # httpcore's clock
+        await connections.give_back(newest)
+        assert old.is_closed()
+        assert newest.is_closed()
+        assert (await api.exchange(REQUEST, seconds=5)).body == b"{}"
+    assert server.connections == 3
+
+
+async def test_the_connection_used_last_is_used_first() -> None:
+    async with (
+        served(OK, OK) as server,
+        connected(f"http://127.0.0.1:{server.port}") as connections,
+    ):
+        api = Api(connections, TOKEN)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(partial(api.exchange, REQUEST, seconds=5))
         one, two = await connections.take(), await connections.take()
-        await connections.give_back(one, reusable=True)
-        later = trio.current_time() + IDLE_SECONDS + 1
-        monkeypatch.setattr(trio, "current_time", lambda: later)
-        await connections.give_back(two, reusable=True)
-        assert one.socket.socket.fileno() == -1  # closed, although the other is the one in use
-        assert two.socket.socket.fileno() != -1
-        await connections.aclose()
-        assert two.socket.socket.fileno() == -1
+        await connections.give_back(one)
+        await connections.give_back(two)
+        again = await connections.take()
+        assert again is two
+        await connections.give_back(again)
 
 
 async def test_a_cancelled_request_closes_its_connection_and_leaves_its_place() -> None:
-    async with served(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", OK) as server:
-        connections = Connections(
-            route_to(httpx.URL(f"http://127.0.0.1:{server.port}"), None), most=1
-        )
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"
+    async with (
+        served(half, OK) as server,
+        connected(f"http://127.0.0.1:{server.port}", most=1) as connections,
+    ):
         ask = Api(connections, TOKEN).exchange
         first = await ask(REQUEST, seconds=0.1)
         assert (first.failure, first.began, first.status) == ("no answer in time", True, 200)
         assert (await ask(REQUEST, seconds=5)).body == b"{}"
-        await connections.aclose()
     assert server.connections == 2
+
+
+async def test_a_request_that_cannot_connect_leaves_its_place() -> None:
+    with trio.socket.socket() as unused, trio.fail_after(20):
+        await unused.bind(("127.0.0.1", 0))  # bound, not listening: refuses connections
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        async with connected(address, most=1) as connections:
+            ask = Api(connections, TOKEN).exchange
+            for _ in range(2):
+                response = await ask(REQUEST, seconds=5)
+                assert (response.failure, response.began) == ("no connection", False)
 
 
 async def test_a_proxy_is_told_the_whole_address(monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(OK) as server:
         monkeypatch.setenv("http_proxy", f"http://user:p%40ss@127.0.0.1:{server.port}")
-        connections = Connections(route_to(httpx.URL("http://whapi.invalid/v1"), None), most=2)
-        response = await Api(connections, TOKEN).exchange(REQUEST, seconds=5)
-        await connections.aclose()
+        async with connected("http://whapi.invalid/v1") as connections:
+            response = await Api(connections, TOKEN).exchange(REQUEST, seconds=5)
     assert response.body == b"{}"
     lines = server.heads[0].split(b"\r\n")
     assert lines[0] == b"GET http://whapi.invalid/v1/health?wakeup=false HTTP/1.1"
@@ -221,12 +260,13 @@ async def test_a_proxy_that_refuses_a_tunnel_means_not_sent(
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     async with served(refusal) as server:
         monkeypatch.setenv("https_proxy", f"127.0.0.1:{server.port}")
-        connections = Connections(route_to(httpx.URL("https://whapi.invalid"), None), most=2)
-        response = await Api(connections, TOKEN).exchange(REQUEST, seconds=5)
+        connections = Connections(httpx.URL("https://whapi.invalid"), NO_TLS, most=1)
+        ask = Api(connections, TOKEN).exchange
+        response = await ask(REQUEST, seconds=5)
     assert (response.failure, response.began) == ("the proxy gives no way", False)
-    assert server.heads == [
-        b"CONNECT whapi.invalid:443 HTTP/1.1\r\nHost: whapi.invalid:443\r\n\r\n"
-    ]
+    (head,) = server.heads
+    assert head.startswith(b"CONNECT whapi.invalid:443 HTTP/1.1\r\nHost: whapi.invalid:443\r\n")
+    assert TOKEN.encode() not in head
 
 
 @pytest.mark.parametrize(
@@ -252,12 +292,12 @@ def test_proxies_of_the_environment_count(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    route = route_to(httpx.URL(address), None)
-    assert (route.proxy.host if route.proxy else None) == host
+    proxy = proxy_for(httpx.URL(address))
+    assert (proxy.host if proxy else None) == host
 
 
 def test_an_unknown_kind_of_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "socks5://user:secret@p.invalid:1080")
     with pytest.raises(SettingsError, match="proxy") as caught:
-        route_to(httpx.URL("http://whapi.invalid"), None)
+        Connections(httpx.URL("http://whapi.invalid"), None, most=1)
     assert "secret" not in str(caught.value)
