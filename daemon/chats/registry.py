@@ -92,12 +92,14 @@ class ChatRegistry:
         """Something new is in the store for a chat."""
         chat = self._chat(arrival.key)
         if chat is not None:
+            self._meet_if_due(arrival.key)
             chat.attention.arrived(arrival)
 
     def wake(self, key: ChatKey) -> None:
         """Let a chat look into the store for work left behind."""
         chat = self._chat(key)
         if chat is not None:
+            self._meet_if_due(key)
             chat.attention.left_work()
 
     def nudge(self, key: ChatKey) -> None:
@@ -213,8 +215,6 @@ class ChatRegistry:
         if self._idle.is_set():
             self._idle = trio.Event()
         self._nursery.start_soon(self._supervise, chat, name=f"chat {key.chat}")
-        if self._subscriptions.is_due(key, trio.current_time()):
-            self._start_meeting([key], f"meeting {key.chat}", still_writing=self._gathers)
         return chat
 
     async def _supervise(self, chat: Chat) -> None:
@@ -292,6 +292,11 @@ class ChatRegistry:
     def _gathers(self, key: ChatKey) -> bool:
         chat = self._chats.get(key)
         return chat is not None and chat.attention.window is not None
+
+    def _meet_if_due(self, key: ChatKey) -> None:
+        """Meet a contact who writes and is new, or was not asked about when that was due."""
+        if not self._stopping and self._subscriptions.is_due(key, trio.current_time()):
+            self._start_meeting([key], f"meeting {key.chat}", still_writing=self._gathers)
 
     def _start_meeting(
         self, keys: list[ChatKey], name: str, *, still_writing: Callable[[ChatKey], bool]

@@ -118,3 +118,17 @@ async def test_whoever_is_asked_about_too_late_is_not_subscribed_to(
         stage.gateway.faults.remove(asked)
         await found(lambda: len(stage.gateway.calls("lid")) >= len(contacts))
         assert len(stage.gateway.calls("subscribe")) <= AT_ONCE
+
+
+async def test_whoever_was_not_subscribed_to_in_a_rush_is_when_they_write_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while their chat still has its task."""
+    monkeypatch.setattr("daemon.chats.meeting.MOST_WAITING", 0)
+    async with open_scene(tmp_path, buffer={"idle_seconds": 60}) as stage:
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_sent(LAURA)
+        assert not stage.gateway.calls("subscribe")
+        monkeypatch.setattr("daemon.chats.meeting.MOST_WAITING", 1)
+        await stage.gateway.customer_says(LAURA, "Otra cosa")
+        await found(lambda: len(stage.gateway.calls("subscribe")) == 1)
