@@ -18,6 +18,9 @@ IDLE_SECONDS = 5.0
 """So long is a connection kept without a request (httpx's value). The longer, the likelier is a
 request on one that the other side is just closing: nobody knows then whether it arrived."""
 
+_CLOSING_SECONDS = 1.0
+"""More than closing ever takes: TLS takes no leave either."""
+
 
 class Connections:
     """At most so many connections to one server. Any task may use them; close with `aclose`.
@@ -46,7 +49,7 @@ class Connections:
                 known = self._idle.pop()
                 if not known.has_expired():  # nor ended by the other side
                     return known
-                await known.aclose()
+                await _close(known)
         except BaseException:
             self._places.release()
             raise
@@ -58,14 +61,20 @@ class Connections:
         if connection.is_available():
             self._idle.append(connection)
         else:
-            await connection.aclose()
+            await _close(connection)
         while self._idle and self._idle[0].has_expired():
-            await self._idle.popleft().aclose()
+            await _close(self._idle.popleft())
 
     async def aclose(self) -> None:
         """Close those that wait for a request."""
         while self._idle:
-            await self._idle.pop().aclose()
+            await _close(self._idle.pop())
+
+
+async def _close(connection: httpcore.AsyncConnectionInterface) -> None:
+    """Close a connection, also for a task that is cancelled: the next ones need closing too."""
+    with trio.move_on_after(_CLOSING_SECONDS, shield=True):
+        await connection.aclose()
 
 
 def _maker(url: httpx.URL, tls: ssl.SSLContext | None) -> httpcore.AsyncConnectionPool:

@@ -230,6 +230,22 @@ async def test_a_cancelled_request_closes_its_connection_and_leaves_its_place() 
     assert server.connections == 2
 
 
+async def test_all_that_wait_are_closed_even_by_a_task_that_is_cancelled() -> None:
+    async with served(OK, OK) as server:
+        connections = Connections(httpx.URL(f"http://127.0.0.1:{server.port}"), None, most=2)
+        api = Api(connections, TOKEN)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(partial(api.exchange, REQUEST, seconds=5))
+        kept = [await connections.take(), await connections.take()]
+        for connection in kept:
+            await connections.give_back(connection)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await connections.aclose()
+        assert [connection.is_closed() for connection in kept] == [True, True]
+
+
 async def test_a_request_that_cannot_connect_leaves_its_place() -> None:
     with trio.socket.socket() as unused, trio.fail_after(20):
         await unused.bind(("127.0.0.1", 0))  # bound, not listening: refuses connections
