@@ -107,6 +107,7 @@ HEIGHT = {layer: height for height, layer in enumerate(LAYERS)}
 WAITING_OR_OUTSIDE = frozenset(
     {
         "fcntl",
+        "httpcore",
         "httpx",
         "httpx2",
         "hypercorn",
@@ -147,6 +148,7 @@ IMPURE_CALLS = frozenset(
 HOMES = {
     "sqlite3": ("daemon.store",),
     "httpx": ("daemon.media", "daemon.whapi", "daemon.sandbox", "daemon.system.authorities"),
+    "httpcore": ("daemon.whapi",),
     "httpx2": ("daemon.assistant",),
     "openai": ("daemon.assistant",),
     "hypercorn": ("daemon.web",),
@@ -379,11 +381,12 @@ def test_third_party_libraries_are_those_that_the_project_names() -> None:
     named = (ROOT / "pyproject.toml").read_text("utf-8")
     brought = {
         "h11",
+        "httpcore",
         "httpx2",
         "jinja2",
         "markupsafe",
         "quart",
         "werkzeug",
-    }  # with hypercorn, openai and quart-trio
+    }  # with hypercorn, httpx, openai and quart-trio
     brought |= {"docx"}  # the package that python-docx installs
     assert {n for n in used - brought if f'"{n.replace("_", "-")}' not in named} == set()

@@ -1,6 +1,8 @@
 """All chats at work: a task for each chat that has something to do, and none for the others."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import trio
@@ -8,7 +10,7 @@ import trio
 from daemon.chats.attention import Attention
 from daemon.chats.chat import Chat, Doing
 from daemon.chats.dependencies import Dependencies
-from daemon.chats.meeting import AT_ONCE, meet
+from daemon.chats.meeting import MeetingPlaces, meet
 from daemon.chats.presence import Subscriptions
 from daemon.chats.read_receipts import mark_read
 from daemon.chats.shortening import shorten_thread
@@ -66,7 +68,7 @@ class ChatRegistry:
         self._idle = trio.Event()
         self._idle.set()
         self._subscriptions = Subscriptions()
-        self._meetings = trio.CapacityLimiter(AT_ONCE)
+        self._meetings = MeetingPlaces()
         self._shortening: set[ChatKey] = set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -90,12 +92,14 @@ class ChatRegistry:
         """Something new is in the store for a chat."""
         chat = self._chat(arrival.key)
         if chat is not None:
+            self._meet_if_due(arrival.key)
             chat.attention.arrived(arrival)
 
     def wake(self, key: ChatKey) -> None:
         """Let a chat look into the store for work left behind."""
         chat = self._chat(key)
         if chat is not None:
+            self._meet_if_due(key)
             chat.attention.left_work()
 
     def nudge(self, key: ChatKey) -> None:
@@ -129,7 +133,7 @@ class ChatRegistry:
         now = trio.current_time()
         due = [key for key in self._chats if self._subscriptions.is_due(key, now)]
         if due and not self._stopping:
-            self._start_meeting(due, "presences renewed")
+            self._start_meeting(due, "presences renewed", still_writing=lambda _key: True)
 
     def prune_presences(self, seconds: float) -> int:
         """Forget the subscriptions to contacts who have not written for so long; gives how many."""
@@ -211,8 +215,6 @@ class ChatRegistry:
         if self._idle.is_set():
             self._idle = trio.Event()
         self._nursery.start_soon(self._supervise, chat, name=f"chat {key.chat}")
-        if self._subscriptions.is_due(key, trio.current_time()):
-            self._start_meeting([key], f"meeting {key.chat}")
         return chat
 
     async def _supervise(self, chat: Chat) -> None:
@@ -287,12 +289,29 @@ class ChatRegistry:
         finally:
             self._shortening.discard(key)
 
-    def _start_meeting(self, keys: list[ChatKey], name: str) -> None:
+    def _gathers(self, key: ChatKey) -> bool:
+        chat = self._chats.get(key)
+        return chat is not None and chat.attention.window is not None
+
+    def _meet_if_due(self, key: ChatKey) -> None:
+        """Meet a contact who writes and is new, or was not asked about when that was due."""
+        if not self._stopping and self._subscriptions.is_due(key, trio.current_time()):
+            self._start_meeting([key], f"meeting {key.chat}", still_writing=self._gathers)
+
+    def _start_meeting(
+        self, keys: list[ChatKey], name: str, *, still_writing: Callable[[ChatKey], bool]
+    ) -> None:
         """Meet contacts beside the tasks of their chats."""
         if self._nursery is not None:
-            self._nursery.start_soon(
-                meet, keys, self._subscriptions, self._needs, self._meetings, name=name
+            meeting = partial(
+                meet,
+                keys,
+                self._subscriptions,
+                self._needs,
+                self._meetings,
+                still_writing=still_writing,
             )
+            self._nursery.start_soon(meeting, name=name)
 
     def _mark_read(self, key: ChatKey, message_ids: list[str]) -> None:
         """Mark messages as read beside the chat's task, which may end before that does."""

@@ -152,10 +152,12 @@ class Metrics:
         ):
             for value in values:
                 counter.labels(value)
-        for service, operations in UPSTREAM_OPERATIONS.items():
-            for operation in operations:
-                for outcome in UPSTREAM_OUTCOMES:
-                    self._upstream.labels(service, operation, outcome)
+        self._upstream_series = {
+            series: self._upstream.labels(*series)
+            for service, operations in UPSTREAM_OPERATIONS.items()
+            for operation in operations
+            for series in ((service, operation, outcome) for outcome in UPSTREAM_OUTCOMES)
+        }
 
     def _make_channel_counters(self) -> None:
         self.media = self._counter("media", "Tries to fetch a file that was sent", "result")
@@ -263,7 +265,7 @@ class Metrics:
         if service not in UPSTREAM_OPERATIONS or outcome not in UPSTREAM_OUTCOMES:
             raise ValueError(f"no such service or outcome: {service}, {outcome}")
         known = operation if operation in UPSTREAM_OPERATIONS[service] else "other"
-        self._upstream.labels(service, known, outcome).inc()
+        self._upstream_series[service, known, outcome].inc()
 
     def read_active(
         self,

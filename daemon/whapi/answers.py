@@ -5,6 +5,7 @@ Shapes and statuses as in Whapi's OpenAPI document, version 1.8.7. Nothing here 
 hold numbers and texts of people.
 """
 
+import zlib
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
@@ -89,6 +90,25 @@ def verdict(status: int) -> Verdict:
     }:
         return Verdict.CHANNEL
     return Verdict.REFUSED
+
+
+def unpacked(body: bytes, coding: str, *, most_bytes: int) -> bytes:
+    """Unpack a body by its ``Content-Encoding``: we ask for it as it is, not all listen."""
+    coding = coding.strip().lower()
+    if coding in {"", "identity"}:
+        return body
+    if coding not in {"gzip", "x-gzip", "deflate"}:
+        raise Unintelligible("the answer is packed in an unknown way")
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip's header or zlib's
+    try:
+        whole = unpacking.decompress(body, most_bytes + 1)
+    except zlib.error:
+        raise Unintelligible("the answer cannot be unpacked") from None
+    if len(whole) > most_bytes:
+        raise Unintelligible("the answer is too large")
+    if not unpacking.eof:
+        raise Unintelligible("the answer cannot be unpacked")
+    return whole
 
 
 def explanation(status: int, body: bytes) -> str:

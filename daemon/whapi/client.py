@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Literal, TypeVar
 from urllib.parse import quote
 
-import httpx
 import trio
 
 from daemon.errors import (
@@ -37,10 +36,11 @@ from daemon.whapi.answers import (
     read_messages,
     read_object,
 )
+from daemon.whapi.connections import Connections
 from daemon.whapi.exchange import (
+    Api,
     Request,
     Response,
-    exchange,
     raise_unless_done,
     sent_id,
     usable_address,
@@ -61,9 +61,9 @@ _BACKOFF_BASE_SECONDS = 0.25
 _BACKOFF_CAP_SECONDS = 4.0
 _LONGEST_TYPING_SECONDS = 60  # Whapi's limit of typing_time
 _LONGEST_LISTING = 500  # Whapi's limit of count
-_MOST_CONNECTIONS = 100
-"""httpcore looks through all idle connections, for each of them, at the beginning and the end of
-every request: two hundred of them cost more than the request itself."""
+_MOST_CONNECTIONS = 200
+"""As many calls as are under way when two hundred turns a second are answered, five calls each,
+by a Whapi that takes a fifth of a second. More than that wait for one another."""
 _OUTCOMES: Mapping[type[BaseException], str] = {
     WhapiTemporary: "temporary",
     WhapiUnknownOutcome: "unknown",
@@ -77,13 +77,13 @@ class WhapiClient:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        api: Api,
         *,
         timeout_seconds: float,
         rng: random.Random,
         observe: Observe | None,
     ) -> None:
-        self._http = http
+        self._api = api
         self._timeout_seconds = timeout_seconds
         self._rng = rng
         self._observe = observe
@@ -116,7 +116,7 @@ class WhapiClient:
         )
         seconds = self._timeout_seconds + call.extra_seconds
         with self._observed(request.operation):
-            response = await exchange(self._http, request, seconds=seconds)
+            response = await self._api.exchange(request, seconds=seconds)
             return sent_id(request, response)
 
     async def set_presence(
@@ -252,8 +252,8 @@ class WhapiClient:
             attempt = 0
             while True:
                 left = deadline - trio.current_time()
-                response = await exchange(
-                    self._http, request, seconds=min(left, self._timeout_seconds)
+                response = await self._api.exchange(
+                    request, seconds=min(left, self._timeout_seconds)
                 )
                 if instead is not None and response.status in instead:
                     return instead[response.status]
@@ -304,20 +304,17 @@ async def open_whapi(
     """Open the client of one channel; its connections close with the block.
 
     ``timeout_seconds`` is the time for one exchange. ``tls``: whom to believe; None: httpx's own
-    authorities, which take a while to read. Proxies of the environment are used, except
-    for an API on this machine. Raises SettingsError if address or token cannot be used at all.
+    authorities, which take a while to read, if there is TLS at all. Proxies of the environment are
+    used, except for an API on this machine. Raises SettingsError if address, token or proxy cannot
+    be used at all.
     """
-    limits = httpx.Limits(max_connections=_MOST_CONNECTIONS)
-    url = usable_address(api_url, token)
-    async with httpx.AsyncClient(
-        base_url=url,
-        headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-        timeout=timeout_seconds,
-        limits=limits,
-        verify=tls or True,
-        trust_env=url.host not in {"localhost", "127.0.0.1", "::1"},
-    ) as http:
-        yield WhapiClient(http, timeout_seconds=timeout_seconds, rng=rng, observe=observe)
+    connections = Connections(usable_address(api_url, token), tls, most=_MOST_CONNECTIONS)
+    try:
+        yield WhapiClient(
+            Api(connections, token), timeout_seconds=timeout_seconds, rng=rng, observe=observe
+        )
+    finally:
+        await connections.aclose()
 
 
 def _understood(request: Request, response: Response, read: Callable[[bytes], Answer]) -> Answer:

@@ -1,13 +1,15 @@
 """One HTTP exchange with Whapi: a request, what came of it, and the error that stands for that.
 
-The one place that knows httpx's errors. Whether a failed request may have arrived is not guessed
-from the kind of error but noted while it is made: httpcore's ``trace`` extension tells when the
-first byte of the request goes out, and before that nothing can have happened.
+The one place that knows httpcore's errors. Whether a failed request may have arrived is not guessed
+from the kind of error but noted while it is made: before its first byte leaves, nothing can have
+happened.
 """
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
+import httpcore
 import httpx
 import msgspec
 import trio
@@ -25,10 +27,14 @@ from daemon.whapi.answers import (
     explanation,
     read_sent,
     retry_after,
+    unpacked,
     verdict,
 )
+from daemon.whapi.connections import Connections
 
 _MOST_ANSWER_BYTES = 32 * 1024 * 1024
+_WITHOUT_CONTENT = frozenset({"GET", "DELETE"})
+"""Methods whose requests need not say that they have no content (RFC 9110, section 8.6)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,90 +60,119 @@ class Response:
     """Why there is no whole answer; empty if there is one."""
 
 
-async def exchange(http: httpx.AsyncClient, request: Request, *, seconds: float) -> Response:
-    """Make one HTTP request; raises nothing but Cancelled."""
-    response = Response()
+class Api:
+    """Whapi's API as requests reach it: its address, and the headers of each request."""
 
-    # httpcore says where it is in the exchange; once the headers go out, anything may have
-    # happened at the other end.
-    async def trace(event: str, _info: Mapping[str, object]) -> None:
-        response.began = response.began or event.endswith("send_request_headers.started")
+    def __init__(self, connections: Connections, token: str) -> None:
+        self._connections = connections
+        url = connections.url
+        self._url = url
+        self._path = url.raw_path.partition(b"?")[0].rstrip(b"/")
+        self._headers = [
+            (b"Host", url.netloc),
+            (b"Authorization", f"Bearer {token}".encode("ascii")),
+            (b"Accept", b"application/json"),
+            (b"Accept-Encoding", b"identity"),
+            (b"User-Agent", b"recado"),
+        ]
 
-    with trio.move_on_after(seconds) as scope:
+    async def exchange(self, request: Request, *, seconds: float) -> Response:
+        """Make one HTTP request; raises nothing but Cancelled."""
+        response = Response()
+        with trio.move_on_after(seconds) as scope:
+            try:
+                await self._exchange(request, response)
+            except Unintelligible as error:
+                response.failure = str(error)
+            except httpcore.ProxyError:
+                response.failure = "the proxy gives no way"
+            except httpcore.ProtocolError:
+                response.failure = "no whole HTTP answer"
+            except (httpcore.NetworkError, httpcore.TimeoutException):
+                broke = "the connection broke" if response.began else "no connection"
+                response.failure = response.failure or broke
+        if scope.cancelled_caught:
+            response.failure = "no answer in time"
+        return response
+
+    async def _exchange(self, request: Request, response: Response) -> None:
+        outgoing = self._outgoing(request)
+        connection = await self._connections.take()
         try:
-            await _stream(http, request, response, seconds=seconds, trace=trace)
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
-            response.failure = response.failure or type(error).__name__
-    if scope.cancelled_caught:
-        response.failure = "no answer in time"
-    return response
+            if connection.is_available():
+                response.began = True
+            else:  # it connects first
+                outgoing.extensions["trace"] = _Beginning(response)
+            answer = await connection.handle_async_request(outgoing)
+            response.status = answer.status
+            headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+            response.retry_after = retry_after(headers.get(b"retry-after"))
+            body = await _whole_body(answer, response)
+        finally:
+            await self._connections.give_back(connection)
+        coding = headers.get(b"content-encoding", "identity")
+        response.body = unpacked(body, coding, most_bytes=_MOST_ANSWER_BYTES)
+
+    def _outgoing(self, request: Request) -> httpcore.Request:
+        path = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
+        url = httpcore.URL(
+            scheme=self._url.raw_scheme,
+            host=self._url.raw_host,
+            port=self._url.port,
+            target=self._path + path.encode("ascii"),
+        )
+        content, headers = b"", self._headers
+        if request.content is not None:
+            content = msgspec.json.encode(request.content)
+            headers = [*headers, (b"Content-Type", b"application/json")]
+        if content or request.method not in _WITHOUT_CONTENT:
+            headers = [*headers, (b"Content-Length", b"%d" % len(content))]
+        return httpcore.Request(request.method, url, headers=headers, content=_Content(content))
 
 
-async def _stream(
-    http: httpx.AsyncClient,
-    request: Request,
-    response: Response,
-    *,
-    seconds: float,
-    trace: object,
-) -> None:
-    content = b"" if request.content is None else msgspec.json.encode(request.content)
-    outgoing = http.build_request(
-        request.method,
-        request.path,
-        params=request.query,
-        content=content,
-        headers={"Content-Type": "application/json"} if content else None,
-        timeout=seconds,
-        extensions={"trace": trace},
-    )
-    outgoing.stream = _Body(content)
-    answer = await http.send(outgoing, stream=True)
-    try:
-        response.status = answer.status_code
-        response.retry_after = retry_after(answer.headers.get("Retry-After"))
-        response.body = await _whole_body(answer, response)
-    finally:
-        await answer.aclose()
+class _Beginning:
+    """Notes that a request begins: httpcore's ``trace`` extension is told of each step of it."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    async def __call__(self, event: str, info: Mapping[str, object]) -> None:
+        """Once the headers go out, anything may have happened at the other end."""
+        if event.endswith("send_request_headers.started"):
+            sent = info.get("request")
+            # A proxy is asked for a tunnel in between, which is not yet the request.
+            asked_proxy = isinstance(sent, httpcore.Request) and sent.method == b"CONNECT"
+            self._response.began = self._response.began or not asked_proxy
 
 
-async def _whole_body(answer: httpx.Response, response: Response) -> bytes:
+async def _whole_body(answer: httpcore.Response, response: Response) -> bytes:
     """Read the body to its end; one that is too large counts as a failure and is given up.
 
     It is given up by closing the connection under the loop, which ends with ReadError: leaving
-    the loop instead would leave httpx's generators behind unfinished.
+    the loop instead would leave httpcore's generators behind unfinished.
     """
     chunks = bytearray()
-    async for chunk in answer.aiter_bytes():
+    async for chunk in answer.aiter_stream():
         chunks += chunk
         if len(chunks) > _MOST_ANSWER_BYTES:
             response.failure = "the answer is too large"
             chunks.clear()
             await answer.aclose()
+    await answer.aclose()  # now its connection can take the next request
     return bytes(chunks)
 
 
-class _Body(httpx.AsyncByteStream):
-    """A request's body in one piece.
+class _Content:
+    """A request's content in one piece, or nothing: an iterable that is its own iterator.
 
-    httpx's own one iterates by an async generator, which a failed or cancelled write leaves
+    httpcore's own one iterates by an async generator, which a failed or cancelled write leaves
     behind unfinished; trio then warns of it when it is collected.
     """
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
+        self._left = [content] if content else []
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Once(self._content)
-
-
-class _Once:
-    """An asynchronous iterator over one value."""
-
-    def __init__(self, value: bytes) -> None:
-        self._left = [value]
-
-    def __aiter__(self) -> "_Once":
         return self
 
     async def __anext__(self) -> bytes:
@@ -154,10 +189,10 @@ def raise_unless_done(request: Request, response: Response) -> None:
         if response.began:
             raise WhapiUnknownOutcome(words, status=response.status)
         raise WhapiTemporary(words)
+    if said is Verdict.DONE:
+        return
     words = f"Whapi {request.operation}: {explanation(response.status, response.body)}"
     match said:
-        case Verdict.DONE:
-            return
         case Verdict.LATER:
             raise WhapiTemporary(words, status=response.status, retry_after=response.retry_after)
         case Verdict.UNKNOWN:

@@ -86,8 +86,11 @@ async def test_presence_can_be_switched_off(tmp_path: Path) -> None:
         assert not gateway.calls("subscribe")
 
 
-async def test_a_rush_of_new_contacts_is_met_a_few_at_a_time(tmp_path: Path) -> None:
+async def test_a_rush_of_new_contacts_is_met_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And nobody's answer waits for that."""
+    monkeypatch.setattr("daemon.chats.meeting.SOON_SECONDS", 60)  # however slow this machine is
     contacts = [f"5730012345{n:02}@s.whatsapp.net" for n in range(3 * AT_ONCE)]
     async with open_scene(tmp_path) as stage:
         asked = stage.gateway.faults.add(operation="subscribe", kind="hold", times=-1)
@@ -98,3 +101,34 @@ async def test_a_rush_of_new_contacts_is_met_a_few_at_a_time(tmp_path: Path) -> 
         assert asked.hits == AT_ONCE
         stage.gateway.faults.remove(asked)
         await found(lambda: len(stage.gateway.calls("subscribe")) >= len(contacts))
+
+
+async def test_whoever_is_asked_about_too_late_is_not_subscribed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their burst is over, and the answers go first; their other ids are asked for all the same."""
+    monkeypatch.setattr("daemon.chats.meeting.SOON_SECONDS", 0)
+    contacts = [f"5730012345{n:02}@s.whatsapp.net" for n in range(2 * AT_ONCE)]
+    async with open_scene(tmp_path) as stage:
+        asked = stage.gateway.faults.add(operation="subscribe", kind="hold", times=-1)
+        for contact in contacts:
+            await stage.gateway.customer_says(contact, "Hola")
+        for contact in contacts:
+            await stage.gateway.wait_sent(contact)
+        stage.gateway.faults.remove(asked)
+        await found(lambda: len(stage.gateway.calls("lid")) >= len(contacts))
+        assert len(stage.gateway.calls("subscribe")) <= AT_ONCE
+
+
+async def test_whoever_was_not_subscribed_to_in_a_rush_is_when_they_write_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while their chat still has its task."""
+    monkeypatch.setattr("daemon.chats.meeting.MOST_WAITING", 0)
+    async with open_scene(tmp_path, buffer={"idle_seconds": 60}) as stage:
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_sent(LAURA)
+        assert not stage.gateway.calls("subscribe")
+        monkeypatch.setattr("daemon.chats.meeting.MOST_WAITING", 1)
+        await stage.gateway.customer_says(LAURA, "Otra cosa")
+        await found(lambda: len(stage.gateway.calls("subscribe")) == 1)

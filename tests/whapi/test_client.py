@@ -12,7 +12,6 @@ import h11
 import httpx
 import pytest
 import trio
-from support.plain import NO_TLS
 
 from daemon.errors import (
     SettingsError,
@@ -25,6 +24,8 @@ from daemon.errors import (
 from daemon.model import Text
 from daemon.whapi.answers import ChannelHealth, ChatInfo, Label
 from daemon.whapi.client import WhapiClient, open_whapi
+from daemon.whapi.connections import Connections
+from daemon.whapi.exchange import Api
 
 TOKEN = "invented-token-1234567890"
 CHAT = "573001234567@s.whatsapp.net"
@@ -137,6 +138,7 @@ class Line:
     client: WhapiClient
     server: ScriptedWhapi
     observed: list[tuple[str, str]]
+    port: int
 
 
 @asynccontextmanager
@@ -155,7 +157,7 @@ async def line(*replies: Reply, timeout_seconds: float = 5) -> AsyncIterator[Lin
                 rng=rng(),
                 observe=lambda operation, outcome, _: observed.append((operation, outcome)),
             ) as client:
-                yield Line(client, server, observed)
+                yield Line(client, server, observed, port)
             nursery.cancel_scope.cancel()
 
 
@@ -257,19 +259,17 @@ async def test_no_connection_means_not_sent() -> None:
 async def test_no_free_connection_in_time_means_not_sent() -> None:
     """A send that only waited in the client's own queue certainly did not happen."""
     async with line(Reply(fault="hang"), timeout_seconds=60) as to:
-        pool = httpx.Limits(max_connections=1)
-        base = to.client._http.base_url
-        async with httpx.AsyncClient(
-            verify=NO_TLS, base_url=base, limits=pool, trust_env=False
-        ) as http:
-            patient = WhapiClient(http, timeout_seconds=60, rng=rng(), observe=None)
-            hasty = WhapiClient(http, timeout_seconds=0.2, rng=rng(), observe=None)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(patient.send_text, CHAT, WORDS)
-                await to.server.arrived.wait()
-                with pytest.raises(WhapiTemporary):
-                    await hasty.send_text(CHAT, WORDS)
-                nursery.cancel_scope.cancel()
+        url = httpx.URL(f"http://127.0.0.1:{to.port}")
+        connections = Connections(url, None, most=1)
+        api = Api(connections, TOKEN)
+        patient = WhapiClient(api, timeout_seconds=60, rng=rng(), observe=None)
+        hasty = WhapiClient(api, timeout_seconds=0.2, rng=rng(), observe=None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(patient.send_text, CHAT, WORDS)
+            await to.server.arrived.wait()
+            with pytest.raises(WhapiTemporary):
+                await hasty.send_text(CHAT, WORDS)
+            nursery.cancel_scope.cancel()
     assert len(to.server.seen) == 1
 
 

@@ -1,0 +1,319 @@
+"""Connections to Whapi: what is used again, how answers may look, and the way by a proxy."""
+
+import gzip
+import time
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import httpx
+import pytest
+import trio
+from support.plain import NO_TLS
+
+from daemon.errors import SettingsError
+from daemon.whapi.connections import IDLE_SECONDS, Connections
+from daemon.whapi.exchange import Api, Request, Response
+from daemon.whapi.proxies import proxy_for
+
+TOKEN = "invented-token-1234567890"
+REQUEST = Request(operation="health", method="GET", path="/health", query={"wakeup": "false"})
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@dataclass
+class Bytes:
+    """A server that answers each request on a connection with the next of its bytes."""
+
+    answers: list[bytes]
+    port: int = 0
+    connections: int = 0
+    heads: list[bytes] = field(default_factory=list)
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Serve one connection; end it after an empty answer."""
+        self.connections += 1
+        async with stream:
+            while head := bytes(await stream.receive_some()):
+                self.heads.append(head)
+                answer = self.answers.pop(0)
+                await stream.send_all(answer)
+                if not answer.startswith(b"HTTP/1.1") or b"close" in answer:
+                    return
+
+
+@asynccontextmanager
+async def served(*answers: bytes) -> AsyncIterator[Bytes]:
+    """Serve these bytes; ends with the block."""
+    server = Bytes(list(answers))
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            serve = partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1")
+            (listener,) = await nursery.start(serve)
+            server.port = listener.socket.getsockname()[1]
+            yield server
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def connected(url: str, *, most: int = 2) -> AsyncIterator[Connections]:
+    """Give connections to an address; those that wait are closed with the block."""
+    connections = Connections(httpx.URL(url), None, most=most)
+    try:
+        yield connections
+    finally:
+        await connections.aclose()
+
+
+async def asked(*answers: bytes) -> tuple[Bytes, list[Response]]:
+    """Make a request for each answer, one after the other."""
+    async with (
+        served(*answers) as server,
+        connected(f"http://127.0.0.1:{server.port}/v1/") as connections,
+    ):
+        ask = Api(connections, TOKEN).exchange
+        return server, [await ask(REQUEST, seconds=5) for _ in answers]
+
+
+async def test_one_connection_serves_request_after_request() -> None:
+    server, responses = await asked(OK, OK, OK)
+    assert [(x.status, x.body, x.failure) for x in responses] == [(200, b"{}", "")] * 3
+    assert server.connections == 1
+    first, *headers = server.heads[0].decode().split("\r\n")
+    assert first == "GET /v1/health?wakeup=false HTTP/1.1"
+    assert f"Host: 127.0.0.1:{server.port}" in headers
+    assert f"Authorization: Bearer {TOKEN}" in headers
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 200 OK\r\n\r\n{}",  # lasts until the connection's end
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+async def test_a_connection_that_cannot_go_on_is_not_used_again(answer: bytes) -> None:
+    server, responses = await asked(answer, OK)
+    assert [(x.status, x.body, x.failure) for x in responses] == [(200, b"{}", "")] * 2
+    assert server.connections == 2
+
+
+def packed(coding: bytes, body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s" % (
+        coding,
+        len(body),
+        body,
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        b"HTTP/1.1 103 Early Hints\r\nContent-Encoding: x\r\n\r\n" + OK,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+        packed(b"gzip", gzip.compress(b"{}")),
+        packed(b"Deflate", zlib.compress(b"{}")),
+    ],
+)
+async def test_an_answer_is_read_however_it_is_written(answer: bytes) -> None:
+    server, responses = await asked(answer, OK)
+    assert [(x.status, x.body, x.failure) for x in responses] == [(200, b"{}", "")] * 2
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "no whole HTTP answer"),
+        (b"HTTP/1.1 101 Up\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "no whole HTTP answer"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n{}", "no whole HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000, "answer is too large"),
+        (packed(b"br", b"x"), "unknown way"),
+        (packed(b"gzip", b"x"), "cannot be unpacked"),
+        (packed(b"gzip", gzip.compress(b"x" * 2000)), "too large"),
+        (packed(b"gzip", gzip.compress(b"x")[:-9]), "cannot be unpacked"),
+    ],
+)
+async def test_an_answer_that_cannot_be_used_is_told_so(
+    answer: bytes, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what comes next is not disturbed by it."""
+    monkeypatch.setattr("daemon.whapi.exchange._MOST_ANSWER_BYTES", 1000)
+    _, (bad, good) = await asked(answer, OK)
+    assert words in bad.failure
+    assert (bad.began, bad.body) == (True, b"")
+    assert (good.failure, good.body) == ("", b"{}")
+
+
+async def test_a_connection_that_the_other_side_has_ended_is_not_used_again() -> None:
+    """A request on it would have an unknown outcome, for no reason."""
+    ended = trio.Event()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(OK)
+        ended.set()
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+            port = listener.socket.getsockname()[1]
+            async with connected(f"http://127.0.0.1:{port}") as connections:
+                ask = Api(connections, TOKEN).exchange
+                assert (await ask(REQUEST, seconds=5)).body == b"{}"
+                await ended.wait()
+                assert (await ask(REQUEST, seconds=5)).body == b"{}"
+            nursery.cancel_scope.cancel()
+
+
+async def test_connections_grow_old_and_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that nobody takes, since another one is used last each time."""
+    async with (
+        served(OK, OK, OK) as server,
+        connected(f"http://127.0.0.1:{server.port}") as connections,
+    ):
+        api = Api(connections, TOKEN)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(partial(api.exchange, REQUEST, seconds=5))
+        old, newest = await connections.take(), await connections.take()
+        assert old is not newest
+        await connections.give_back(old)
+        later = time.monotonic() + IDLE_SECONDS + 1
+        monkeypatch.setattr(time, "monotonic", lambda: later)  # httpcore's clock
+        await connections.give_back(newest)
+        assert old.is_closed()
+        assert newest.is_closed()
+        assert (await api.exchange(REQUEST, seconds=5)).body == b"{}"
+    assert server.connections == 3
+
+
+async def test_the_connection_used_last_is_used_first() -> None:
+    async with (
+        served(OK, OK) as server,
+        connected(f"http://127.0.0.1:{server.port}") as connections,
+    ):
+        api = Api(connections, TOKEN)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(partial(api.exchange, REQUEST, seconds=5))
+        one, two = await connections.take(), await connections.take()
+        await connections.give_back(one)
+        await connections.give_back(two)
+        again = await connections.take()
+        assert again is two
+        await connections.give_back(again)
+
+
+async def test_a_cancelled_request_closes_its_connection_and_leaves_its_place() -> None:
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"
+    async with (
+        served(half, OK) as server,
+        connected(f"http://127.0.0.1:{server.port}", most=1) as connections,
+    ):
+        ask = Api(connections, TOKEN).exchange
+        first = await ask(REQUEST, seconds=0.1)
+        assert (first.failure, first.began, first.status) == ("no answer in time", True, 200)
+        assert (await ask(REQUEST, seconds=5)).body == b"{}"
+    assert server.connections == 2
+
+
+async def test_all_that_wait_are_closed_even_by_a_task_that_is_cancelled() -> None:
+    async with served(OK, OK) as server:
+        connections = Connections(httpx.URL(f"http://127.0.0.1:{server.port}"), None, most=2)
+        api = Api(connections, TOKEN)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(partial(api.exchange, REQUEST, seconds=5))
+        kept = [await connections.take(), await connections.take()]
+        for connection in kept:
+            await connections.give_back(connection)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await connections.aclose()
+        assert [connection.is_closed() for connection in kept] == [True, True]
+
+
+async def test_a_request_that_cannot_connect_leaves_its_place() -> None:
+    with trio.socket.socket() as unused, trio.fail_after(20):
+        await unused.bind(("127.0.0.1", 0))  # bound, not listening: refuses connections
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        async with connected(address, most=1) as connections:
+            ask = Api(connections, TOKEN).exchange
+            for _ in range(2):
+                response = await ask(REQUEST, seconds=5)
+                assert (response.failure, response.began) == ("no connection", False)
+
+
+async def test_a_proxy_is_told_the_whole_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(OK) as server:
+        monkeypatch.setenv("http_proxy", f"http://user:p%40ss@127.0.0.1:{server.port}")
+        async with connected("http://whapi.invalid/v1") as connections:
+            response = await Api(connections, TOKEN).exchange(REQUEST, seconds=5)
+    assert response.body == b"{}"
+    lines = server.heads[0].split(b"\r\n")
+    assert lines[0] == b"GET http://whapi.invalid/v1/health?wakeup=false HTTP/1.1"
+    assert b"Host: whapi.invalid" in lines
+    assert b"Proxy-Authorization: Basic dXNlcjpwQHNz" in lines  # user:p@ss
+
+
+async def test_a_proxy_that_refuses_a_tunnel_means_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And it sees neither the request nor the token."""
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    async with served(refusal) as server:
+        monkeypatch.setenv("https_proxy", f"127.0.0.1:{server.port}")
+        connections = Connections(httpx.URL("https://whapi.invalid"), NO_TLS, most=1)
+        ask = Api(connections, TOKEN).exchange
+        response = await ask(REQUEST, seconds=5)
+    assert (response.failure, response.began) == ("the proxy gives no way", False)
+    (head,) = server.heads
+    assert head.startswith(b"CONNECT whapi.invalid:443 HTTP/1.1\r\nHost: whapi.invalid:443\r\n")
+    assert TOKEN.encode() not in head
+
+
+@pytest.mark.parametrize(
+    ("environment", "address", "host"),
+    [
+        ({}, "http://whapi.invalid", None),
+        ({"all_proxy": "http://p.invalid:3128"}, "http://whapi.invalid", "p.invalid"),
+        ({"https_proxy": "http://p.invalid:3128"}, "http://whapi.invalid", None),
+        (
+            {"http_proxy": "http://p.invalid:3128", "no_proxy": "whapi.invalid"},
+            "http://whapi.invalid",
+            None,
+        ),
+        ({"http_proxy": "http://p.invalid:3128", "no_proxy": "*"}, "http://whapi.invalid", None),
+        ({"http_proxy": "http://p.invalid:3128"}, "http://127.0.0.1:9", None),
+    ],
+)
+def test_proxies_of_the_environment_count(
+    environment: dict[str, str],
+    address: str,
+    host: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    proxy = proxy_for(httpx.URL(address))
+    assert (proxy.host if proxy else None) == host
+
+
+def test_an_unknown_kind_of_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "socks5://user:secret@p.invalid:1080")
+    with pytest.raises(SettingsError, match="proxy") as caught:
+        Connections(httpx.URL("http://whapi.invalid"), None, most=1)
+    assert "secret" not in str(caught.value)
