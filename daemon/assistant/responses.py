@@ -227,7 +227,7 @@ class ResponsesEngine:
                 nursery.start_soon(_within, bound, bound_guard, name="bound response shield")
                 with guard:
                     try:
-                        await connection.create(body, reader, on_line=look_for_id)
+                        await connection.create(body, reader, on_part=look_for_id)
                     except AssistantError as error:
                         failure = error
                 bound.cancel()
