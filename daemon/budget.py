@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from daemon.history import estimate_tokens
+from daemon.history import tokens_of_bytes
 from daemon.model import ModelRequest, Usage
 
 MICROS = 1_000_000
@@ -96,7 +96,7 @@ def expected_use(request: ModelRequest, budget: Budget) -> Use:
         (request.instructions, request.items, request.tools), enc_hook=dict
     )
     text, images = _EMBEDDED.subn(b'""', encoded)
-    tokens = estimate_tokens(text.decode("utf-8", "replace")) + images * IMAGE_TOKENS
+    tokens = tokens_of_bytes(len(text)) + images * IMAGE_TOKENS
     return use_of(Usage(input_tokens=tokens, output_tokens=budget.answer_tokens), budget.price)
 
 
