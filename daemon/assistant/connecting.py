@@ -30,7 +30,9 @@ class LazyConnection:
         """The connection, once somebody has asked for it."""
 
     async def get(self) -> "Connection":
-        """Return the connection."""
+        """Return the connection; at once, and without a checkpoint, when it has been built."""
+        if self.built is not None:
+            return self.built
         async with self._building:
             if self.built is None:
                 # Abandoned at a cancellation: an import finishes by itself and serves the next.

@@ -106,11 +106,12 @@ class Connection:
             return answer.content
 
     async def create(
-        self, body: JsonObject, reader: ResponseReader, *, on_line: Callable[[], None]
+        self, body: JsonObject, reader: ResponseReader, *, on_part: Callable[[], None]
     ) -> None:
         """POST a new response and read its stream into `reader` until the stream ends.
 
-        `on_line` is called after each line. A stream that ends without an outcome is no error here.
+        `on_part` is called after each part of it. A stream that ends without an outcome is no
+        error here.
         """
         with _errors_translated():
             stream = await self._client.post(
@@ -120,7 +121,7 @@ class Connection:
                 stream=True,
                 stream_cls=openai.AsyncStream[Any],
             )
-            await _read(stream, reader, on_line)
+            await _read(stream, reader, on_part)
 
     async def follow(self, reader: ResponseReader) -> None:
         """Read on the stream of a stored response, after the last event that `reader` has seen."""
@@ -170,7 +171,7 @@ def _ignore() -> None:
     pass
 
 
-async def _read(stream: object, reader: ResponseReader, on_line: Callable[[], None]) -> None:
+async def _read(stream: object, reader: ResponseReader, on_part: Callable[[], None]) -> None:
     """Feed an answer to `reader` to its end.
 
     Nothing in the loop waits or raises: a generator of the HTTP library that is left before it is
@@ -181,13 +182,13 @@ async def _read(stream: object, reader: ResponseReader, on_line: Callable[[], No
     try:
         if "text/event-stream" not in response.headers.get("content-type", ""):
             _take_whole(await response.aread(), reader)  # a server that does not stream
-            on_line()
+            on_part()
             return
         reader.start_stream()
         with trio.CancelScope() as tail:
-            async for line in response.aiter_lines():
-                reader.feed(line)
-                on_line()
+            async for part in response.aiter_bytes():
+                reader.feed(part)
+                on_part()
                 if reader.outcome is not None and tail.deadline == math.inf:
                     tail.deadline = trio.current_time() + TAIL_SECONDS
     finally:
@@ -197,7 +198,7 @@ async def _read(stream: object, reader: ResponseReader, on_line: Callable[[], No
 def _object(content: bytes) -> JsonObject:
     try:
         return msgspec.json.decode(content, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise ModelTemporary("the model server's answer is not JSON") from None
 
 

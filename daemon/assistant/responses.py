@@ -199,18 +199,20 @@ class ResponsesEngine:
     ) -> AssistantError | None:
         """Start a response and read its first stream; return what went wrong with that, if so.
 
-        Two tasks help, and end with this call. One is `on_started`: the reading must not wait for
-        it, nor be left by its error. The other bounds a shield: a response that the server keeps
-        runs on when the connection closes, so a cancellation that comes before its id is known
-        waits for the id, a second at most.
+        Two tasks help where the server keeps it, and end with this call. One is `on_started`: the
+        reading must not wait for it, nor be left by its error. The other bounds a shield: a
+        response that the server keeps runs on when the connection closes, so a cancellation that
+        comes before its id is known waits for the id, a second at most.
         """
+        if not self.can_resume:
+            return await _first_stream(connection, body, reader, on_part=_ignore)
         failure: AssistantError | None = None
-        guard = trio.CancelScope(shield=self.can_resume)
+        guard = trio.CancelScope(shield=True)
         announced = False
 
         def look_for_id() -> None:
             nonlocal announced
-            if reader.response_id and self.can_resume and not announced:
+            if reader.response_id and not announced:
                 announced = True
                 guard.shield = False
                 nursery.start_soon(on_started, reader.response_id, name="announce response")
@@ -226,10 +228,7 @@ class ResponsesEngine:
                 bound = trio.CancelScope()
                 nursery.start_soon(_within, bound, bound_guard, name="bound response shield")
                 with guard:
-                    try:
-                        await connection.create(body, reader, on_line=look_for_id)
-                    except AssistantError as error:
-                        failure = error
+                    failure = await _first_stream(connection, body, reader, on_part=look_for_id)
                 bound.cancel()
         except BaseExceptionGroup as group:
             raise _first_error(group) from None
@@ -267,6 +266,24 @@ class ResponsesEngine:
 
     def _jittered(self, seconds: float) -> float:
         return seconds * (1 + JITTER * self._rng.random())
+
+
+async def _first_stream(
+    connection: "Connection",
+    body: JsonObject,
+    reader: ResponseReader,
+    *,
+    on_part: Callable[[], None],
+) -> AssistantError | None:
+    try:
+        await connection.create(body, reader, on_part=on_part)
+    except AssistantError as error:
+        return error
+    return None
+
+
+def _ignore() -> None:
+    pass
 
 
 async def _within(scope: trio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:

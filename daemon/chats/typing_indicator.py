@@ -27,12 +27,14 @@ async def with_typing_shown(
 ) -> T:
     """Do ``work`` in a child task while the customer is shown that we are typing; its result.
 
-    Or recording, if ``presence`` says so.
+    Or recording, if ``presence`` says so. Where nothing is to be shown, the caller does the work.
 
     The indicator is a courtesy: a fault of it is not a fault of the work. It is taken away if the
     work is cancelled or fails; after a result it stands, since a message follows, which ends it.
-    ``name`` is the child's. What the work raises comes in a group.
+    ``name`` is the child's. What the work raises comes in a group if there is a child.
     """
+    if not needs.rules.typing:
+        return await work()
     results: list[T] = []
 
     async def child() -> None:
@@ -41,12 +43,11 @@ async def with_typing_shown(
 
     try:
         async with trio.open_nursery() as nursery:
-            if needs.rules.typing:
-                nursery.start_soon(_keep_typing, chat, needs, presence, name=f"typing of {name}")
+            nursery.start_soon(_keep_typing, chat, needs, presence, name=f"typing of {name}")
             nursery.start_soon(child, name=name)
         return results[0]
     finally:
-        if not results and needs.rules.typing:
+        if not results:
             await take_away(chat, needs)
 
 

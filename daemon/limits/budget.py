@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from daemon.model import ModelRequest, Usage
-from daemon.prompt.history import estimate_tokens
+from daemon.prompt.history import tokens_of_bytes
 
 MICROS = 1_000_000
 """Millionths in one unit of the currency."""
@@ -126,7 +126,7 @@ def expected_use(request: ModelRequest, budget: Budget) -> Use:
         (request.instructions, request.items, request.tools), enc_hook=dict
     )
     text, images = _EMBEDDED.subn(b'""', encoded)
-    tokens = estimate_tokens(text.decode("utf-8", "replace")) + images * IMAGE_TOKENS
+    tokens = tokens_of_bytes(len(text)) + images * IMAGE_TOKENS
     return use_of(Usage(input_tokens=tokens, output_tokens=budget.answer_tokens), budget.price)
 
 

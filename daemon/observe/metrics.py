@@ -138,6 +138,7 @@ class Metrics:
         self._validations = self._counter(
             "validations", "What validators said of answers", "validator", "verdict"
         )
+        self._validation_series: dict[tuple[str, str], Counter] = {}
         self.expect_validators(BUILT_IN)
         for counter, values in (
             (self.webhooks, WEBHOOK_RESULTS),
@@ -244,11 +245,12 @@ class Metrics:
         """Show the series of these validators from the start."""
         for name in names:
             for verdict in VALIDATION_VERDICTS:
-                self._validations.labels(name, verdict)
+                series = self._validations.labels(name, verdict)
+                self._validation_series[name, verdict] = series
 
     def count_validation(self, validator: str, verdict: str) -> None:
         """Count what a validator, one of those configured, said of an answer."""
-        self._validations.labels(validator, verdict).inc()
+        self._validation_series[validator, verdict].inc()
 
     def count_tokens(self, usage: Usage) -> None:
         """Add the tokens of one model call."""

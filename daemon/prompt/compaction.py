@@ -10,7 +10,13 @@ import msgspec
 
 from daemon.ledger import Recollection, ThreadItem
 from daemon.model import JsonObject, ModelRequest
-from daemon.prompt.history import consistent, estimate_tokens, first_that_fits, turns_of
+from daemon.prompt.history import (
+    consistent,
+    estimate_tokens,
+    first_that_fits,
+    tokens_of_bytes,
+    turns_of,
+)
 
 KEPT_SHARE = 0.5
 """Of the budget, what a compaction leaves. The less it leaves, the rarer it is, and the longer the
@@ -99,9 +105,8 @@ def request_estimate(request: ModelRequest) -> int | None:
     """Our own estimate of a request's tokens; None where it has parts that are no text."""
     if any(_without_files(item)[1] for item in request.items):
         return None
-    encoded = [_json.encode(item).decode() for item in request.items]
-    encoded += [_json.encode(spec).decode() for spec in request.tools]
-    return estimate_tokens(request.instructions) + sum(map(estimate_tokens, encoded))
+    sizes = [len(_json.encode(part)) for part in (*request.items, *request.tools)]
+    return estimate_tokens(request.instructions) + sum(map(tokens_of_bytes, sizes))
 
 
 def rough_estimate(request: ModelRequest) -> int:
@@ -122,6 +127,8 @@ def _without_files(item: JsonObject) -> tuple[JsonObject, int]:
     if not isinstance(content, list):
         return item, 0
     texts = [part for part in content if part.get("type") not in FILE_PARTS]
+    if len(texts) == len(content):
+        return item, 0
     return {**item, "content": texts}, len(content) - len(texts)
 
 

@@ -18,7 +18,12 @@ ITEM_TOKENS = 4
 
 def estimate_tokens(text: str) -> int:
     """Estimate the tokens of one item from its JSON text; on the high side."""
-    return ITEM_TOKENS + len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN
+    return tokens_of_bytes(len(text.encode("utf-8", "replace")))
+
+
+def tokens_of_bytes(size: int) -> int:
+    """Estimate the tokens of one item from the bytes of its JSON text, in UTF-8."""
+    return ITEM_TOKENS + size // BYTES_PER_TOKEN
 
 
 def fit(

@@ -33,12 +33,15 @@ def judge(candidate: Candidate, validators: Sequence[Validator]) -> Judgement:
     Never raises for what a validator does wrong.
     """
     text, usable = candidate.text, True
+    shown = candidate
     notes: list[str] = []
     rulings: list[Ruling] = []
     faults: list[tuple[str, Exception]] = []
     for validator in validators:
+        if shown.text != text:
+            shown = replace(candidate, text=text)
         try:
-            verdict = validator.judge(replace(candidate, text=text))
+            verdict = validator.judge(shown)
             word = _word(verdict, text)
         except Exception as error:  # noqa: BLE001 - an operator's code may fail in any way
             faults.append((validator.name, error))

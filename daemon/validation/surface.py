@@ -32,7 +32,8 @@ def cut_off(candidate: Candidate) -> Verdict:
 
 def echo(candidate: Candidate) -> Verdict:
     """An answer is more than the customer's own words, or a line of what only the model reads."""
-    if _plain(candidate.text) and _plain(candidate.text) == _plain(candidate.heard):
+    said = _plain(candidate.text)
+    if said and said == _plain(candidate.heard):
         return Retry("It only repeated the customer's words. Answer them.")
     return KEEP
 
@@ -47,6 +48,9 @@ _CITATION = re.compile(
     r"[ \t]?(?:【[^】\n]{0,200}】|\ue200[^\ue201\n]{0,300}\ue201|\[\d+(?::\d+)?†[^\]\n]{0,120}\])"
     r"|[\ue200-\ue206]|[ \t]?\b(?:cite)?turn\d+(?:search|news|view|file|image)\d+\b"
 )
+_CITED = re.compile(r"[【†\ue200-\ue206]|turn\d")
+"""In every citation; quick to look for, and most answers have none."""
+
 _ID = re.compile(
     r"\b(?:call|resp|msg|run|thread|asst|rs|fc|fs|ws|mcp|step|turn|req|chatcmpl|file)[_-]"
     r"(?=[A-Za-z0-9]*\d)[A-Za-z0-9]{8,}\b"
@@ -64,7 +68,9 @@ def internal_ids(candidate: Candidate) -> Verdict:
     An id that a tool or the customer has said is a reference of the business, and stays.
     """
     known = "\n".join((candidate.heard, candidate.instructions, *candidate.tool_outputs))
-    text = _CITATION.sub("", candidate.text)
+    text = candidate.text
+    if _CITED.search(text):
+        text = _CITATION.sub("", text)
     text = _SANDBOX.sub("", text)
     text = _TRACKING.sub(lambda m: "?" if m[0].endswith("&") else "", text)
     bare = _ID.sub(lambda m: m[0] if m[0] in known else "", text)
@@ -105,6 +111,9 @@ _CALL_LINE = re.compile(
     r"|<function=\w+).*$",
     re.MULTILINE,
 )
+_CALL_WORDS = ("function", "tool", "TOOL")
+"""One of them is in every line that `_CALL_LINE` takes out, and in hardly any answer."""
+
 _CALL_KEYS = (
     frozenset({"name", "arguments"}),
     frozenset({"name", "parameters"}),
@@ -150,7 +159,8 @@ def leaks(candidate: Candidate) -> Verdict:
 def _without_calls(text: str) -> str:
     for pattern in (_CALL_FENCE, _CALL_TAG):
         text = pattern.sub("", text)
-    return _CALL_LINE.sub("", _without_call_objects(text))
+    text = _without_call_objects(text)
+    return _CALL_LINE.sub("", text) if any(word in text for word in _CALL_WORDS) else text
 
 
 def _without_call_objects(text: str) -> str:
@@ -171,7 +181,7 @@ def _without_call_objects(text: str) -> str:
 
 def _answer_in_json(text: str) -> str | None:
     """The words in an answer that is JSON as a whole: empty if it has none, None if it is not."""
-    bare = re.sub(r"\A\s*```(?:json)?\s*|\s*```\s*\Z", "", text).strip()
+    bare = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
     if not bare.startswith(("{", "[{", '["')):
         return None
     try:

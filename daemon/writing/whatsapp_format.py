@@ -25,6 +25,9 @@ _TASK = re.compile(r"\[([ xX])\][ \t]+(?=\S)")
 _DIVIDER = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 _CELL_END = re.compile(r"(?<!\\)\|")
 
+_SIGN = re.compile(r"[`&<\[\\*_~]")
+"""A line without any of these has nothing inside it that is written in another way."""
+
 _CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:|tel:)[^\s<>]+|[\w.+-]+@[\w-]+\.[\w.-]+)>")
 _LINK = re.compile(
@@ -180,6 +183,8 @@ class _Pass:
     # -- inside a line -------------------------------------------------------------------------
 
     def _inline(self, line: str) -> str:
+        if not _SIGN.search(line):
+            return line
         line = _CODE.sub(self._code, line)
         line = _ENTITY.sub(_entity, line)
         line = _AUTOLINK.sub(lambda m: self._keep(_bare(m[1])), line)

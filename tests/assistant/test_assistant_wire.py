@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from daemon.assistant import failures, wire
+from daemon.assistant import events, failures, wire
 from daemon.assistant.events import ResponseReader
 from daemon.errors import AssistantError, ContextTooLong, ModelRejected, ModelTemporary
 from daemon.model import JsonObject, ModelRequest, ToolSpec
@@ -147,12 +147,10 @@ def test_usage_of_servers_that_count_less() -> None:
     assert (usage.input_tokens, usage.cached_tokens, usage.output_tokens) == (5, 0, 0)
 
 
-def _feed(reader: ResponseReader, *events: object) -> None:
-    for event in events:
+def _feed(reader: ResponseReader, *told: object) -> None:
+    for event in told:
         text = event if isinstance(event, str) else json.dumps(event)
-        reader.feed("event: x")
-        reader.feed(f"data: {text}")
-        reader.feed("")
+        reader.feed(f"event: x\ndata: {text}\n\n".encode())
 
 
 def test_events_without_a_final_output_are_put_together() -> None:
@@ -172,10 +170,65 @@ def test_events_without_a_final_output_are_put_together() -> None:
 
 def test_half_an_event_of_a_cut_stream_is_forgotten() -> None:
     reader = ResponseReader("resp_1", sequence=4)
-    reader.feed('data: {"type": "response.outp')
+    reader.feed(b'data: {"type": "x",\ndata: "response": {}')
     reader.start_stream()
     _feed(reader, {"type": "response.output_text.delta", "sequence_number": 5}, "{no json")
     assert (reader.sequence, reader.unreadable) == (5, 1)
+
+
+def _stream(end: str, *texts: str) -> bytes:
+    """Write a stream of two lines of data an event, in the way of a server that escapes nothing."""
+    events = [
+        f'event: x{end}data: {{"type": "response.output_item.done",{end}'
+        f"data:{json.dumps({'item': _message(text)}, ensure_ascii=False)[1:]}{end}{end}"
+        for text in texts
+    ]
+    return "".join(events).encode()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 10_000])
+def test_a_stream_may_be_cut_anywhere(end: str, size: int) -> None:
+    """Also between CR and LF, and in the middle of a letter."""
+    reader = ResponseReader()
+    stream = _stream(end, "año", "👩🏽‍🍳") + b": a remark" + end.encode()
+    for start in range(0, len(stream), size):
+        reader.feed(stream[start : start + size])
+    assert _text(reader) == "año\n\n👩🏽‍🍳"
+
+
+@pytest.mark.parametrize("mark", list("\u2028\u2029\x85"))
+def test_only_cr_and_lf_end_a_line(mark: str) -> None:
+    """JSON may hold these as they are, and customers paste them."""
+    reader = ResponseReader()
+    reader.feed(_stream("\n", f"uno{mark}dos"))
+    assert _text(reader) == f"uno{mark}dos"
+
+
+def test_what_is_no_utf_8_is_replaced() -> None:
+    reader = ResponseReader()
+    reader.feed(_stream("\n", "año").replace("ñ".encode(), b"\xf1"))
+    assert _text(reader) == "a\N{REPLACEMENT CHARACTER}o"
+
+
+def test_an_endless_event_is_dropped_and_the_next_one_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events, "MAX_EVENT_BYTES", 1000)
+    reader = ResponseReader()
+    for _ in range(20):
+        reader.feed(b'data: "' + b"x" * 100)
+    for _ in range(20):
+        reader.feed(b"\ndata: " + b"x" * 100)
+    reader.feed(b"\n\n" + _stream("\n", "luego"))
+    assert _text(reader) == "luego"
+    assert reader.unreadable == 1
+
+
+def _text(reader: ResponseReader) -> str:
+    _feed(reader, {"type": "response.completed", "response": {"id": "resp_1"}})
+    assert reader.outcome is not None
+    return wire.response_from(reader.outcome).text
 
 
 @pytest.mark.parametrize(

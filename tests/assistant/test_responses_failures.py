@@ -138,3 +138,32 @@ async def test_no_server_at_all(ask: Ask, rng: random.Random) -> None:
         ) as engine:
             with pytest.raises(ModelTemporary, match="no connection"):
                 await engine.respond(ask(WORDS), on_started=ignore)
+
+
+@pytest.mark.parametrize("body", [b'{"id": "r\xff", "output": []}', b'{"id": ', b"[1]", b""])
+async def test_a_plain_answer_that_cannot_be_read_is_temporary(
+    ask: Ask, rng: random.Random, nursery: trio.Nursery, body: bytes
+) -> None:
+    """No UTF-8, half a JSON text, no object, nothing: from a proxy or a server in trouble."""
+
+    async def answer(stream: trio.SocketStream) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            async for _rest in stream:
+                pass  # a connection closed over unread bytes would be reset, and the answer lost
+
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, answer, [listener])
+    port = listener.socket.getsockname()[1]
+    with trio.fail_after(20):
+        async with open_responses_engine(
+            base_url=f"http://127.0.0.1:{port}/v1",
+            api_key="",
+            model="m",
+            timeout_seconds=5,
+            rng=rng,
+        ) as engine:
+            with pytest.raises(ModelTemporary, match="is not JSON"):
+                await engine.respond(ask(WORDS), on_started=ignore)

@@ -53,6 +53,10 @@ GOOD = (
 FIXED = {
     "Abrimos a las 8【4:0†horario.pdf】.": "Abrimos a las 8.",
     "Abrimos a las 8 \ue200cite\ue202turn0search1\ue201.": "Abrimos a las 8.",
+    "Abrimos a las 8【horario】.": "Abrimos a las 8.",
+    "Abrimos a las 8 [3†horario.pdf].": "Abrimos a las 8.",
+    "Abrimos a las 8\ue203.": "Abrimos a las 8.",
+    "Abrimos a las 8 turn0search1.": "Abrimos a las 8.",
     "Listo (ID: call_a1B2c3D4e5F6g7). ¿Algo más?": "Listo. ¿Algo más?",
     "Ver https://a.co/x?utm_source=openai": "Ver https://a.co/x",
     "<think>Pide precio.\nLo doy.</think>\n\nCuesta 50.": "Cuesta 50.",
@@ -75,6 +79,10 @@ SENT_BACK = {
     "Ya miro.\n<tool_call>precio</tool_call>": "Ya miro.",
     "Ya miro.\n```tool_code\nprint(precio())\n```": "Ya miro.",
     "Ya miro.\nto=functions.precio {}": "Ya miro.",
+    "Ya miro.\nmulti_tool_use.parallel": "Ya miro.",
+    "Ya miro.\n[TOOL_CALLS] precio": "Ya miro.",
+    "Ya miro.\n[function_call] precio": "Ya miro.",
+    '```json\n{"name": "precio", "arguments": {}}\n```': "",
     "<think>No sé qué": "",
     '{"intent": 4}': "",
 }

@@ -48,6 +48,8 @@ REPLIES = {
     "antes\n\n---\n\ndespués": "antes\n\ndespués",
     "```python\nx = **1**\n\ny\n```": "```\nx = **1**\n\u00a0\ny\n```",
     "usa `**x**` y ``y``": "usa `**x**` y `y`",
+    "escribe ``reserva`` aquí": "escribe `reserva` aquí",
+    r"cuesta \$50": "cuesta $50",
     "Tom &amp; Ana<br>chao&nbsp;pues": "Tom & Ana\nchao pues",
     "<b>Hola</b> <i>Laura</i>": "*Hola* _Laura_",
     r"cuesta \$50 y mi\_archivo": "cuesta $50 y mi_archivo",
