@@ -235,7 +235,7 @@ class Chat:
                 mark_read=partial(self._mark_read, self.key),
             )
             answered = await work.answer()
-            budget, fits = work.history_budget, work.thread_fits
+            budget, fits = work.telling.history_budget, work.thread_fits
             if answered is None:
                 await self._say_what_waits()
                 return None

@@ -12,17 +12,17 @@ from daemon.chats.dependencies import Dependencies
 from daemon.chats.endings import ended, ended_without_answer, unanswered_items
 from daemon.chats.history_import import import_history
 from daemon.chats.interim import open_interim
-from daemon.chats.preparation import Prepared, prepare
 from daemon.chats.reply import reply_parts
-from daemon.chats.run import Answer, give_up, run_model
+from daemon.chats.run import Answer, give_up
 from daemon.chats.run_progress import Progress
+from daemon.chats.telling import Telling
 from daemon.chats.typing_indicator import show, with_typing_shown
 from daemon.chats.voicing import wants_voice
-from daemon.errors import BudgetSpent, ContextTooLong, ModelRejected, ModelTemporary
-from daemon.ledger import AttachmentKind, NewPart, Turn
+from daemon.errors import BudgetSpent, ModelRejected, ModelTemporary
+from daemon.ledger import NewPart, Turn
 from daemon.limits.backoff import delay
 from daemon.limits.budget import Refusal
-from daemon.model import JsonObject, Media, Message
+from daemon.model import Media
 from daemon.observe.events import (
     MODEL_BACK,
     MODEL_DOWN,
@@ -33,9 +33,6 @@ from daemon.observe.events import (
 )
 from daemon.observe.logs import Log
 from daemon.observe.tracing import span, stage
-from daemon.prompt.compaction import surely_fits
-from daemon.reading.media import NOTHING_SEEN
-from daemon.reading.messages import burst_item, burst_with_files, kept, overheard_item
 from daemon.store.turns import Concluded
 
 RETRY_CAP_SECONDS = 60.0
@@ -92,15 +89,10 @@ class TurnWork:
         self._attempts = turn.attempts
         self._timeouts = 0
         self._asked_at = 0.0
-        self.history_budget = needs.rules.history_tokens
-        """Tokens that the conversation so far may take; less once it was too long for the model."""
+        self.telling = Telling(needs, log)
         self.thread_fits = False
         """True once it is known that nothing of the thread has to be left out for its length."""
         self._knows_history = False
-        self._seen = NOTHING_SEEN
-        self._kinds: frozenset[AttachmentKind] = frozenset(("image", "preview", "file"))
-        """In which forms the model is given files; fewer once it has refused them."""
-        self._prepared: Prepared
 
     async def answer(self) -> Concluded | None:
         """Decide the answer of the turn: it is in the outbox when this returns.
@@ -155,7 +147,7 @@ class TurnWork:
         if not self._knows_history:
             self._knows_history = True
             await import_history(self._turn, needs)
-        self._prepared = await self._prepare()
+        await self.telling.prepare(self._turn)
         progress = Progress(effects=self._turn.effects)
         result: Answer | Failure | None = None
         async with open_interim(self._turn, needs, progress, deliver=self._say):
@@ -198,7 +190,7 @@ class TurnWork:
                 span("run", attempt=self._attempts),
                 trio.fail_after(needs.rules.run_timeout_seconds),
             ):
-                answer = await self._run_in_context(progress)
+                answer = await self.telling.ask(self._turn, progress, attempt=self._attempts)
         except trio.TooSlowError:
             needs.model_breaker.released()
             await give_up(self._turn, needs)
@@ -219,68 +211,21 @@ class TurnWork:
             self._log.event(MODEL_BACK)
         return answer
 
-    async def _run_in_context(self, progress: Progress) -> Answer:
-        """Run the model; once more with half the history if it is too long for the model."""
-        try:
-            return await self._run_prepared(progress)
-        except ContextTooLong:
-            self.history_budget = min(self.history_budget, self._prepared.history_tokens) // 2
-            # The text of documents is told instead; pictures stay while history can make room.
-            self._kinds -= {"file"} if self.history_budget else self._kinds
-            self._log.warning("too long for the model", history_tokens=self.history_budget)
-        except ModelRejected as error:
-            if not self._seen.attachments:
-                raise
-            self._kinds = frozenset()
-            self._log.warning("files refused by the model, told without", error=str(error))
-        self._prepared = await self._prepare()
-        return await self._run_prepared(progress)
-
-    async def _run_prepared(self, progress: Progress) -> Answer:
-        return await run_model(
-            self._turn, self._prepared.request, progress, self._needs, attempt=self._attempts
-        )
-
     async def _files_known(self) -> bool:
         """Wait for what the burst's files say; False if something else has to be seen to first."""
-        messages, attention = self._messages(), self._attention
+        messages = [stored.message for stored in self._turn.messages]
+        attention = self._attention
         if any(isinstance(message.content, Media) for message in messages):
             wait = partial(self._needs.attachments.wait, messages)
             await attention.unless_called_off(wait)
             attention.stop_if_asked()
         return not (attention.is_paused or (attention.news and not self._turn.effects))
 
-    def _messages(self) -> list[Message]:
-        return [stored.message for stored in self._turn.messages]
-
-    async def _prepare(self) -> Prepared:
-        """Put together what the model is told."""
-        self._seen = await self._needs.attachments.seen(self._messages(), kinds=self._kinds)
-        return await prepare(
-            self._turn,
-            burst_with_files(self._turn.messages, self._seen),
-            self._needs,
-            budget=self.history_budget,
-            overheard=await self._overheard(),
-        )
-
-    async def _overheard(self) -> list[JsonObject]:
-        """What the group has said among itself since it was last answered."""
-        turn, limit = self._turn, self._needs.rules.group_lines
-        if not limit or not turn.key.chat.endswith("@g.us"):
-            return []
-        lines = await self._needs.store.references.overheard(turn, limit=limit + 1)
-        missing = len(lines) > limit
-        return [overheard_item(lines[-limit:], missing=missing)] if lines else []
-
     # -- what comes of it ----------------------------------------------------------------------
 
     async def _conclude(self, answer: Answer) -> Concluded:
         """Put the answer into the thread and the outbox, in one write."""
         needs, turn = self._needs, self._turn
-        told = self._prepared.told(answer.first_usage)
-        heard = [*self._prepared.opening, burst_item(kept(turn.messages), self._seen)]
-        items = [*heard, *answer.items]
         if not answer.text:
             needs.metrics.fallbacks.inc()
             self._log.warning("answer not fit to be sent")
@@ -293,14 +238,13 @@ class TurnWork:
         )
         concluded = await needs.store.turns.conclude(
             turn,
-            items=items,
+            items=[*self.telling.heard(turn), *answer.items],
             parts=parts,
-            told=told,
+            told=self.telling.told(answer),
             validation=answer.validation,
             now=needs.now(),
         )
-        remembered = self._prepared.remembered_tokens + concluded.tokens
-        self.thread_fits = surely_fits(remembered, budget=self.history_budget)
+        self.thread_fits = self.telling.fits_with(concluded.tokens)
         return concluded
 
     async def _wait_to_retry(self, failure: Failure) -> None:
