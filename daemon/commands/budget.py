@@ -10,7 +10,7 @@ import click
 from daemon.commands.place import NotDone, Place, known_chat, takes_place
 from daemon.limits.budget import MICROS, day_of
 from daemon.observe.redaction import mask_numbers
-from daemon.settings.sections import BudgetSettings
+from daemon.settings.limits import BudgetSettings
 from daemon.store.database import transaction
 from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.person import names_of

@@ -14,7 +14,7 @@ import click
 from daemon.composition.chat_policy import policy_of
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
 from daemon.ledger import MEDIA_FOLDER
-from daemon.settings.sections import BudgetSettings
+from daemon.settings.limits import BudgetSettings
 from daemon.settings.sources import load_settings
 from daemon.store.kept_files import AUDIO_FOLDER
 from daemon.store.operator.door import EVENTS_FOLDER

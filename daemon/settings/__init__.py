@@ -10,44 +10,38 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
+from daemon.settings.assistant import (
+    AssistantSettings,
+    HistorySettings,
+    ToolSettings,
+    ValidatorSettings,
+)
 from daemon.settings.chats import (
+    BufferSettings,
     ChatSettings,
     ContactSettings,
+    DeliverySettings,
+    EscalationSettings,
     GroupSettings,
     PresenceSettings,
     ReplySettings,
+    TakeoverSettings,
 )
+from daemon.settings.limits import BrakeSettings, BudgetSettings
 from daemon.settings.media import MediaSettings, VoiceSettings
 from daemon.settings.operation import (
     DashboardSettings,
     HousekeepingSettings,
-    TracingSettings,
-)
-from daemon.settings.rules import (
-    FilePath,
-    Rule,
-    TimeZone,
-)
-from daemon.settings.sections import (
-    AssistantSettings,
-    BrakeSettings,
-    BudgetSettings,
-    BufferSettings,
-    DeliverySettings,
-    EscalationSettings,
-    HistorySettings,
     LogSettings,
     RecoverySettings,
     RetentionSettings,
-    Section,
     ShutdownSettings,
-    TakeoverSettings,
-    TextSettings,
-    ToolSettings,
-    ValidatorSettings,
-    WebSettings,
-    WhapiSettings,
+    TracingSettings,
 )
+from daemon.settings.rules import FilePath, Rule, TimeZone
+from daemon.settings.section import Section
+from daemon.settings.services import WebSettings, WhapiSettings
+from daemon.settings.texts import TextSettings
 
 MIN_SECRET_LENGTH = 16
 """Characters of a secret in production: shorter ones can be guessed over a network."""

@@ -1,15 +1,15 @@
 """The tables of the configuration that say which chats are answered, and how.
 
 Every field carries its default, a one-line meaning and, in its type, what a value must be; see
-`daemon.settings.sections`.
+`daemon.settings.section`.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from daemon.settings.rules import Chats, Rule, Switch
-from daemon.settings.sections import Section
+from daemon.settings.rules import Chats, OptionalChat, OwnName, Rule, Seconds, Switch
+from daemon.settings.section import Section
 
 
 class GroupSettings(Section):
@@ -72,4 +72,66 @@ class ReplySettings(Section):
     answer_calls: Switch = Field(
         default=False,
         description="after a missed call say that calls are not answered here (texts.call)",
+    )
+
+
+class BufferSettings(Section):
+    """``[buffer]``: the debounce window in which a burst of messages is gathered."""
+
+    window_seconds: Seconds = Field(default=5, description="waited after a text")
+    voice_seconds: Seconds = Field(default=8, description="waited after a voice note")
+    typing_seconds: Seconds = Field(
+        default=10, description="waited after the last sign of typing or recording"
+    )
+    stop_seconds: Seconds = Field(
+        default=1, description="the window closes this long after the contact stops typing"
+    )
+    max_wait_seconds: Seconds = Field(default=60, description="no window is longer than this")
+    max_messages: Annotated[
+        int, Field(ge=1, le=1000), Rule("a whole number from 1 to 1000", int)
+    ] = Field(default=50, description="a full window closes at once; what comes next opens another")
+    idle_seconds: Seconds = Field(
+        default=60, description="a chat's task leaves after this long with nothing to do"
+    )
+
+
+class TakeoverSettings(Section):
+    """``[takeover]``: stepping aside when a person of the business writes."""
+
+    pause_minutes: Annotated[float, Field(ge=0), Rule("a number of minutes, 0 or more", float)] = (
+        Field(
+            default=30,
+            description="silence after an agent wrote; fractions allowed, 0: never pause",
+        )
+    )
+
+
+class EscalationSettings(Section):
+    """``[escalation]``: handing a chat to a person when the model asks for it."""
+
+    chat: OptionalChat = Field(
+        default="", description="where agents are told: a number or chat id, best a group's"
+    )
+    label: OwnName = Field(default="", description="WhatsApp label that the chat gets")
+    pause_minutes: Annotated[float, Field(ge=0), Rule("a number of minutes, 0 or more", float)] = (
+        Field(default=60, description="silence after handing over, at least takeover.pause_minutes")
+    )
+
+
+class DeliverySettings(Section):
+    """``[delivery]``: how answers are sent."""
+
+    typing: Switch = Field(
+        default=True, description="show typing and keep a human pace; false sends at once"
+    )
+    messages_per_minute: Annotated[
+        float, Field(ge=0), Rule("a number of messages, 0 or more", float)
+    ] = Field(default=120, description="of all chats together while typing is shown; 0: no limit")
+    read_receipts: Switch = Field(
+        default=True,
+        description="mark messages as read when their answer is begun; never while an agent has"
+        " the chat",
+    )
+    link_preview: Switch = Field(
+        default=False, description="let WhatsApp show a preview of the links in an answer"
     )

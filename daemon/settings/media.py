@@ -14,7 +14,7 @@ from daemon.settings.rules import (
     Seconds,
     Switch,
 )
-from daemon.settings.sections import Section
+from daemon.settings.section import Section
 
 
 class MediaSettings(Section):

@@ -1,11 +1,11 @@
 """The tables of the configuration about running the daemon: what operators watch it with."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from daemon.settings.rules import OptionalSecret, OptionalUrl, Rule, Seconds
-from daemon.settings.sections import Section
+from daemon.settings.rules import OptionalSecret, OptionalUrl, Rule, Seconds, Switch
+from daemon.settings.section import Section
 
 
 class DashboardSettings(Section):
@@ -80,3 +80,57 @@ class TracingSettings(Section):
         " http://localhost:4318; needs the extra recado[otlp]",
     )
     otlp_token: OptionalSecret = Field(default=None, description="bearer token of the collector")
+
+
+class LogSettings(Section):
+    """``[log]``: what is written to the log."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Rule("debug, info, warning or error")
+    ] = Field(default="info", description="the least serious lines that are written")
+    format: Annotated[
+        Literal["auto", "human", "json", "journal"], Rule("auto, human, json or journal")
+    ] = Field(
+        default="auto",
+        description="auto: the journal under systemd, readable lines on a terminal, else JSON",
+    )
+    emoji: Switch = Field(
+        default=True, description="whether readable lines begin with a symbol of what happened"
+    )
+
+
+class RecoverySettings(Section):
+    """``[recovery]``: what happens to work that the last process left."""
+
+    delay_seconds: Annotated[
+        float,
+        Field(ge=0, le=86400),
+        Rule("a number of seconds from 0 to 86400", float),
+    ] = Field(default=5, description="from start to recovery")
+    timeout_seconds: Seconds = Field(default=10, description="for the whole recovery")
+    max_age_hours: Annotated[float, Field(gt=0), Rule("a number of hours above 0", float)] = Field(
+        default=6, description="older messages get one polite line a chat instead of an answer"
+    )
+
+
+class RetentionSettings(Section):
+    """``[retention]``: how long things are kept that are not needed for the work."""
+
+    event_days: Annotated[float, Field(ge=0), Rule("a number of days, 0 or more", float)] = Field(
+        default=30, description="raw webhook events are kept; 0 keeps them for good"
+    )
+    audio_hours: Annotated[float, Field(ge=0), Rule("a number of hours, 0 or more", float)] = Field(
+        default=24,
+        description="voice notes and files that were sent are kept; 0 keeps them for good",
+    )
+    media_days: Annotated[float, Field(ge=0), Rule("a number of days, 0 or more", float)] = Field(
+        default=30, description="files that people sent are kept; 0 keeps them for good"
+    )
+
+
+class ShutdownSettings(Section):
+    """``[shutdown]``: the end."""
+
+    deadline_seconds: Seconds = Field(
+        default=5, description="after which the process ends whatever it is doing"
+    )

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from daemon.settings import Settings, fields_by_key
 from daemon.settings.rules import rule_of
-from daemon.settings.sections import Section
+from daemon.settings.section import Section
 from daemon.settings.sources import PLAIN_NAMES, environment_name
 
 _FILE_HEAD = """\

@@ -15,7 +15,7 @@ from support.stage import LAURA, Stage
 
 from daemon.limits import brakes
 from daemon.sandbox.model_script import Step, call, say
-from daemon.settings.sections import BrakeSettings
+from daemon.settings.limits import BrakeSettings
 from daemon.texts import texts
 
 STOP_TEXT = texts("es").budget

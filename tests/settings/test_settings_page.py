@@ -7,7 +7,7 @@ from pathlib import Path
 from daemon.settings import Settings, fields_by_key, model_names
 from daemon.settings.media import VoiceSettings
 from daemon.settings.page import configuration_file, settings_page
-from daemon.settings.sections import TextSettings
+from daemon.settings.texts import TextSettings
 from daemon.texts import Texts, texts
 
 ROOT = Path(__file__).parents[2]

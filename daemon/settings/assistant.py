@@ -1,0 +1,114 @@
+"""The tables of the configuration about the model, and about what it is told and may do."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from daemon.settings.rules import (
+    Background,
+    FilePath,
+    Name,
+    Names,
+    OptionalPath,
+    OptionalSecret,
+    OwnId,
+    Rule,
+    Seconds,
+    Table,
+    Tables,
+    Url,
+)
+from daemon.settings.section import Section
+
+
+class AssistantSettings(Section):
+    """``[assistant]``: the model and how it is run."""
+
+    engine: Annotated[Literal["responses", "assistants"], Rule("responses or assistants")] = Field(
+        default="responses", description="API that the server speaks: responses or assistants"
+    )
+    assistant_id: OwnId = Field(
+        default="", description="with engine assistants: the assistant that its runs are made of"
+    )
+    webhook_secret: OptionalSecret = Field(
+        default=None,
+        description="of the model server's webhooks (whsec_…) at /openai/webhook; with background"
+        " they tell when an answer is ready and no stream is held open",
+    )
+    base_url: Url = Field(
+        default="https://api.openai.com/v1", description="where the model server is"
+    )
+    api_key: OptionalSecret = Field(default=None, description="key of the model server")
+    model: Name = Field(default="gpt-6-luna", description="model that answers")
+    instructions_file: FilePath = Field(
+        default=Path("config/instructions.md"), description="what the model is told to be and to do"
+    )
+    run_timeout_seconds: Seconds = Field(
+        default=120, description="for one run of the model, its tools included"
+    )
+    background: Background = Field(
+        default="auto",
+        description="let the server keep a run so that a crash can resume it; auto: if it can",
+    )
+    max_tool_rounds: Annotated[
+        int, Field(ge=0, le=100), Rule("a whole number from 0 to 100", int)
+    ] = Field(default=8, description="calls of the model in one run before it must answer")
+    max_concurrent_runs: Annotated[
+        int, Field(ge=1, le=100_000), Rule("a whole number from 1 to 100000", int)
+    ] = Field(default=200, description="runs of all chats at once; further ones wait in line")
+    history_tokens: Annotated[
+        int, Field(ge=1), Rule("a whole number of tokens, 1 or more", int)
+    ] = Field(default=24000, description="of the conversation so far that the model is shown")
+    compaction: Annotated[Literal["auto", "summary", "drop"], Rule("auto, summary or drop")] = (
+        Field(
+            default="auto",
+            description="of a conversation longer than that: a summary by the model, the oldest"
+            " part dropped, or (auto) the server's own where it has one, else a summary",
+        )
+    )
+    options: Table = Field(
+        default={},
+        description="passed to the model call as they are: reasoning, service_tier and so on",
+    )
+    hosted_tools: Tables = Field(
+        default=(), description="tools that the server runs itself: web search, MCP servers"
+    )
+
+
+class HistorySettings(Section):
+    """``[history]``: conversations from before Recado."""
+
+    import_messages: Annotated[
+        int, Field(ge=0, le=400), Rule("a whole number from 0 to 400", int)
+    ] = Field(
+        default=50,
+        description="read from Whapi when a customer writes for the first time; 0 reads none",
+    )
+
+
+class ToolSettings(Section):
+    """``[tools]``: what the model may call besides the built-in tools."""
+
+    modules: Names = Field(default=(), description="Python modules that declare tools")
+    folder: OptionalPath = Field(
+        default=None, description="a folder of Python files that declare tools"
+    )
+    files_folder: OptionalPath = Field(
+        default=None,
+        description="a folder with the pictures and documents that tools may send by their names",
+    )
+    disabled: Names = Field(
+        default=(), description="names of tools, built-in ones included, that are not offered"
+    )
+
+
+class ValidatorSettings(Section):
+    """``[validators]``: what looks at an answer before the customer reads it."""
+
+    modules: Names = Field(
+        default=(), description="Python modules that declare validators of your own"
+    )
+    disabled: Names = Field(
+        default=(), description="names of validators, built-in ones included, that are left out"
+    )
