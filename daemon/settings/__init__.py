@@ -27,6 +27,7 @@ from daemon.settings.chats import (
     ReplySettings,
     TakeoverSettings,
 )
+from daemon.settings.http import WebSettings, WhapiSettings
 from daemon.settings.limits import BrakeSettings, BudgetSettings
 from daemon.settings.media import MediaSettings, VoiceSettings
 from daemon.settings.operation import (
@@ -40,7 +41,6 @@ from daemon.settings.operation import (
 )
 from daemon.settings.rules import FilePath, Rule, TimeZone
 from daemon.settings.section import Section
-from daemon.settings.services import WebSettings, WhapiSettings
 from daemon.settings.texts import TextSettings
 
 MIN_SECRET_LENGTH = 16

@@ -1,4 +1,4 @@
-"""The tables of the configuration about running the daemon: what operators watch it with."""
+"""The tables of the configuration about running the daemon: how it is watched, what it keeps."""
 
 from typing import Annotated, Literal
 
