@@ -218,6 +218,8 @@ class Delivery:
     async def _settle(self, row: OutboxRow) -> OutboxRow:
         """Find out whether a send of unknown outcome happened; if not, it may be repeated."""
         needs, outbox = self._needs, self._needs.store.outbox
+        if row.state == "sending":  # a task of this chat crashed in the middle of it
+            row = await outbox.unknown(row, "the task that sent it crashed")
         row = await self._await_echo(row)
         if row.state != "unknown":
             return row
