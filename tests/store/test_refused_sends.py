@@ -81,6 +81,29 @@ async def test_a_part_of_an_answer_that_arrived_leaves_its_turn_alone(store: Sto
     assert await message_state(store, "for-uno-dos") == ("answered", "status 400")
 
 
+@pytest.mark.parametrize("fate", ["sent", "failed"])
+async def test_a_part_said_again_before_the_other_was_refused_decides_about_the_turn(
+    store: Store, fate: str
+) -> None:
+    """Somebody was quicker than the delivery: what waits to be said again is an answer, still."""
+    first, second = await queued(store, "uno", "dos")
+    turn = await store.turns.living(LAURA)
+    assert turn is not None
+    await store.outbox.sending(first, now=103)
+    await store.outbox.failed(first, "status 400")
+    assert await again(store, first) == ""
+    await store.outbox.sending(second, now=104)
+    await store.outbox.failed(second, "status 400")
+    assert (await store.turns.finish(turn, now=105)).outcome == "answered"
+    await store.outbox.sending(first, now=106)
+    if fate == "sent":
+        await store.outbox.sent(first, "w-1", now=107)
+        assert await message_state(store, "for-uno-dos") == ("answered", "status 400")
+    else:
+        await store.outbox.failed(first, "status 403")
+        assert await message_state(store, "for-uno-dos") == ("dead", "status 403")
+
+
 @pytest.mark.parametrize("state", ["pending", "sending", "unknown", "sent", "dropped"])
 async def test_only_what_was_refused_is_touched(store: Store, state: str) -> None:
     """Above all nothing whose outcome is unknown: it may have been said."""
