@@ -1,5 +1,7 @@
 """A refused message of ours, as a person may let it be said again or drop it."""
 
+from pathlib import Path
+
 import pytest
 from support.ledgers import (
     LAURA,
@@ -7,14 +9,17 @@ from support.ledgers import (
     accept,
     message,
     message_state,
+    open_turn,
     outbox_states,
     queued,
     select,
 )
 
-from daemon.ledger import OutboxRow
+from daemon.ledger import NewPart, OutboxRow
 from daemon.model import ChatKey, StatusUpdate
 from daemon.store.by_hand import Obstacle
+from daemon.store.operator.door import open_beside_daemon
+from daemon.store.operator.forgetting import forget
 from daemon.store.store import Store
 
 NOW = 500.0
@@ -209,3 +214,24 @@ async def test_one_that_whatsapp_could_not_deliver_forgets_the_old_attempt(store
     late = StatusUpdate(message_id="w-1", status="delivered")
     await accept(store, statuses=(late,), now=107)
     assert await outbox_states(store) == ["sent"]
+
+
+async def test_two_of_a_group_are_forgotten_whose_answer_was_to_be_said_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """The row that was given up with the first is no obstacle to the second."""
+    group = ChatKey(LAURA.channel, "120363000000000001@g.us")
+    for number, person in enumerate((LAURA, PEDRO)):
+        digits = person.chat.partition("@")[0]
+        await accept(store, message(f"m-{number}", key=group, author=digits))
+    turn = await open_turn(store, group)
+    parts = [NewPart("A las nueve, Laura y Pedro")]
+    turn, (row,), _ = await store.turns.conclude(turn, items=[], parts=parts, now=102)
+    await store.outbox.sending(row, now=103)
+    await store.outbox.failed(row, "status 400")
+    assert (await store.turns.finish(turn, now=104)).outcome == "dead"
+    assert await again(store, row) == ""
+    for person in (LAURA, PEDRO):
+        with open_beside_daemon(tmp_path) as connection:
+            assert forget(connection, [person.chat], tmp_path / "events", now=NOW).messages == 1
+    assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]

@@ -48,7 +48,7 @@ _STATEMENTS = (
     """UPDATE outbox SET body = '', quoted = '', message_id = '', payload = '{}', error = '',
         chat = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN :name ELSE chat END,
         state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped' ELSE state END
-        WHERE turn_id IN (SELECT id FROM spoken_turns)""",
+        WHERE turn_id IN (SELECT id FROM spoken_turns) AND chat NOT GLOB 'forgotten-*'""",
     # What others have said in a turn under way waits again.
     """UPDATE messages SET state = 'received', turn_id = NULL WHERE state = 'in_turn'
         AND turn_id IN (SELECT id FROM spoken_turns) AND json_extract(message, '$.author') NOT IN (
