@@ -216,22 +216,62 @@ async def test_one_that_whatsapp_could_not_deliver_forgets_the_old_attempt(store
     assert await outbox_states(store) == ["sent"]
 
 
-async def test_two_of_a_group_are_forgotten_whose_answer_was_to_be_said_again(
-    store: Store, tmp_path: Path
-) -> None:
-    """The row that was given up with the first is no obstacle to the second."""
+async def refused_in_a_group(store: Store) -> OutboxRow:
+    """What was to be said to two people of a group, and was refused; the turn has ended."""
     group = ChatKey(LAURA.channel, "120363000000000001@g.us")
     for number, person in enumerate((LAURA, PEDRO)):
         digits = person.chat.partition("@")[0]
         await accept(store, message(f"m-{number}", key=group, author=digits))
-    turn = await open_turn(store, group)
-    parts = [NewPart("A las nueve, Laura y Pedro")]
-    turn, (row,), _ = await store.turns.conclude(turn, items=[], parts=parts, now=102)
+    parts = [NewPart("Laura", kind="contact", payload={"name": "Laura", "vcard": "BEGIN:VCARD"})]
+    turn, (row,), _ = await store.turns.conclude(
+        await open_turn(store, group), items=[], parts=parts, now=102
+    )
     await store.outbox.sending(row, now=103)
     await store.outbox.failed(row, "status 400")
     assert (await store.turns.finish(turn, now=104)).outcome == "dead"
-    assert await again(store, row) == ""
+    return row
+
+
+async def test_two_of_a_group_are_forgotten_whose_answer_was_to_be_said_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """The row that was given up with the first is no obstacle to the second."""
+    assert await again(store, await refused_in_a_group(store)) == ""
     for person in (LAURA, PEDRO):
         with open_beside_daemon(tmp_path) as connection:
             assert forget(connection, [person.chat], tmp_path / "events", now=NOW).messages == 1
+    assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]
+
+
+async def test_what_a_forgotten_person_would_have_been_told_in_a_group_is_not_said_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """Nothing is left of it that could be."""
+    row = await refused_in_a_group(store)
+    with open_beside_daemon(tmp_path) as connection:
+        forget(connection, [LAURA.chat], tmp_path / "events", now=NOW)
+    assert await again(store, row) == "not refused"
+    assert await outbox_states(store) == ["dropped"]
+
+
+async def test_what_the_agents_would_have_been_told_of_a_forgotten_person_is_not_said_again(
+    store: Store, tmp_path: Path
+) -> None:
+    await accept(store, message("m-1"))
+    turn = await open_turn(store)
+    assert await store.escalations.open(
+        turn,
+        reason="Pide una persona",
+        summary="Quiere facturar",
+        urgency="high",
+        pause_seconds=0,
+        notice=(PEDRO.chat, "Laura quiere facturar"),
+        now=102,
+    )
+    (row,) = await store.outbox.open_rows(PEDRO)
+    await store.outbox.sending(row, now=103)
+    await store.outbox.failed(row, "status 400")
+    with open_beside_daemon(tmp_path) as connection:
+        forget(connection, [LAURA.chat], tmp_path / "events", now=NOW)
+    assert await again(store, row, agents_chat=PEDRO.chat) == "not refused"
     assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]
