@@ -87,9 +87,11 @@ class Delivery:
         """Say one message, in as many attempts as it takes; gives the row as it ends."""
         if row.kind == "voice":  # one before it may have turned it into written words
             row = await self._needs.store.outbox.row(row.id)
+        if row.state == "sending":  # a task of this chat crashed in the middle of it
+            row = await self._needs.store.outbox.unknown(row, "the task that sent it crashed")
         self._attention.by_hand = bool(row.author)
         try:
-            while row.state in {"pending", "sending", "unknown"}:
+            while row.state in {"pending", "unknown"}:
                 self._attention.check()
                 if row.state == "pending":
                     # Before anything is shown: nobody is to be seen typing for hours.
@@ -218,8 +220,6 @@ class Delivery:
     async def _settle(self, row: OutboxRow) -> OutboxRow:
         """Find out whether a send of unknown outcome happened; if not, it may be repeated."""
         needs, outbox = self._needs, self._needs.store.outbox
-        if row.state == "sending":  # a task of this chat crashed in the middle of it
-            row = await outbox.unknown(row, "the task that sent it crashed")
         row = await self._await_echo(row)
         if row.state != "unknown":
             return row
