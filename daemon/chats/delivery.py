@@ -87,9 +87,11 @@ class Delivery:
         """Say one message, in as many attempts as it takes; gives the row as it ends."""
         if row.kind == "voice":  # one before it may have turned it into written words
             row = await self._needs.store.outbox.row(row.id)
+        if row.state == "sending":  # a task of this chat crashed in the middle of it
+            row = await self._needs.store.outbox.unknown(row, "the task that sent it crashed")
         self._attention.by_hand = bool(row.author)
         try:
-            while row.state in {"pending", "sending", "unknown"}:
+            while row.state in {"pending", "unknown"}:
                 self._attention.check()
                 if row.state == "pending":
                     # Before anything is shown: nobody is to be seen typing for hours.

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from traceback import clear_frames
 from typing import Generic, Protocol, TypeGuard, TypeVar, cast
 
 import trio
@@ -264,6 +265,7 @@ def _apply(connection: sqlite3.Connection, write: _Write[object]) -> None:
             raise  # the whole batch fails
         write.error = StoreError(f"the store refused a write: {error}")
     except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
+        clear_frames(error.__traceback__)  # a cursor in there would go on reading
         write.error = error
     if write.error is not None:
         connection.execute("ROLLBACK TO one_write")

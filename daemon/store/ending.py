@@ -29,7 +29,9 @@ def close_turn(
 def finish_turn(connection: sqlite3.Connection, turn: Turn, now: float) -> TurnEnd:
     """See `daemon.store.turns.Turns.finish`."""
     said, refused, error = connection.execute(
-        "SELECT COALESCE(SUM(state = 'sent'), 0), COALESCE(SUM(state = 'failed'), 0),"
+        # What waits to be said again counts: if that is refused too, `bury_turn` sees to it.
+        "SELECT COALESCE(SUM(state NOT IN ('failed', 'dropped')), 0),"
+        " COALESCE(SUM(state = 'failed'), 0),"
         " MAX(CASE state WHEN 'failed' THEN error ELSE '' END)"
         " FROM outbox WHERE turn_id = ?"
         " AND id NOT IN (SELECT outbox_id FROM interim_messages)",

@@ -77,17 +77,19 @@ class Memories:
     async def begin_with(self, key: ChatKey, items: Sequence[JsonObject], *, now: float) -> bool:
         """Put what was said before Recado into a thread that is still blank.
 
-        Done once a chat, whatever happens; False if it was done before or the thread has begun.
+        Done once a chat, whatever happens; False if it was done before or the thread has begun,
+        or if there is no such chat any more: it was forgotten.
         """
 
         def verb(connection: sqlite3.Connection) -> bool:
             if not _is_blank(connection, key):
                 return False
-            append(connection, key, None, items, now=now)
-            connection.execute(
+            chats = connection.execute(
                 "UPDATE chats SET imported_at = ? WHERE channel = ? AND chat = ?", (now, *key)
             )
-            return True
+            if chats.rowcount:
+                append(connection, key, None, items, now=now)
+            return chats.rowcount > 0
 
         return await self._database.write(verb)
 

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from traceback import clear_frames
 from typing import Generic, TypeVar, cast
 
 import trio
@@ -90,6 +91,8 @@ class Readers:
             try:
                 read.result = read.verb(connection)
             except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
+                # A cursor in there would keep this connection at the store of this moment.
+                clear_frames(error.__traceback__)
                 read.error = error
             # The run may be over already; then nobody waits.
             with suppress(trio.RunFinishedError):

@@ -187,8 +187,9 @@ class Turns:
     async def finish(self, turn: Turn, *, now: float) -> TurnEnd:
         """Close a turn whose answer has been delivered, as far as it can be.
 
-        Answered if any part of it was said; dead if every part was refused for good. What tools
-        have said before the answer does not count. See also `daemon.store.outbox.Outbox.sent`.
+        Answered if any part of it was said, or waits to be said again; dead if every part was
+        refused for good. What tools have said before the answer does not count. See also
+        `daemon.store.outbox.Outbox.sent`.
         """
         return await self._database.write(lambda connection: finish_turn(connection, turn, now))
 

@@ -145,11 +145,16 @@ def _insert(
 
 
 def _add(connection: sqlite3.Connection, key: ChatKey, charge: Charge) -> None:
-    """Add to the sums of a day; taking back what was added may be negative."""
+    """Add to the sums of a day; taking back what was added may be negative.
+
+    Of a person who was forgotten while the call was made, only the sum of all is changed.
+    """
     use = charge.use
     connection.executemany(
         "INSERT INTO usage_days (day, channel, chat, tokens, micros)"
-        " VALUES (?, ?, ?, ?, ?) ON CONFLICT (day, channel, chat) DO UPDATE SET"
+        " SELECT ?1, ?2, ?3, ?4, ?5 WHERE ?3 = ''"
+        " OR EXISTS (SELECT 1 FROM chats WHERE channel = ?2 AND chat = ?3)"
+        " ON CONFLICT (day, channel, chat) DO UPDATE SET"
         " tokens = tokens + excluded.tokens, micros = micros + excluded.micros",
         [(charge.day, *row, use.tokens, use.micros) for row in (canonical(connection, key), ALL)],
     )

@@ -2,15 +2,31 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import trio
 from support.rows import states
-from support.scenes import PEDRO, forgive, open_scene
+from support.scenes import PEDRO, forgive, found, open_scene, outbox, outcomes
 from support.stage import LAURA
 
 from daemon.assistant.engine import Engine
 from daemon.chats import registry
 from daemon.model import ModelRequest, ModelResponse
+from daemon.sandbox.model_script import call, say
+
+TOOLS = '''
+"""A tool that speaks while it works, for tests."""
+
+from daemon.tools.tool import ToolContext, tool
+
+
+@tool
+async def look_up(context: ToolContext) -> str:
+    """Look up what is free."""
+    await context.say("Voy a consultar")
+    return "FREE"
+'''
 
 
 class BuggyEngine:
@@ -58,4 +74,53 @@ async def test_a_crash_in_one_chat_is_recorded_counted_and_stays_there(
         await stage.gateway.wait_sent(PEDRO, 2)
         await stage.quiet()
         assert sorted(states(stage.settings.data_dir)) == ["answered", "dead"]
+        forgive(stage)
+
+
+class BuggyOnceEngine(BuggyEngine):
+    """An engine that has a bug with the first output of a tool, as soon as it is told to."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.due = trio.Event()
+        self._is_sound = False
+
+    async def respond(
+        self, request: ModelRequest, *, on_started: Callable[[str], Awaitable[None]]
+    ) -> ModelResponse:
+        if not self._is_sound and "FREE" in str(request.items[-1]):
+            self._is_sound = True
+            await self.due.wait()
+            raise ZeroDivisionError("a bug")
+        return await super().respond(request, on_started=on_started)
+
+
+@pytest.mark.parametrize("kind", ["hold", "hold_answer"])
+async def test_a_crash_in_the_middle_of_a_send_leaves_it_to_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Literal["hold", "hold_answer"]
+) -> None:
+    """Nobody knows any more whether it went out: it is looked for, and said once."""
+    monkeypatch.setattr(registry, "CRASH_BASE_SECONDS", 0.02)
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "desk.py").write_text(TOOLS)
+    async with open_scene(tmp_path, started=False, tools={"folder": folder}) as stage:
+        engines: list[BuggyOnceEngine] = []
+
+        def wrap(engine: Engine) -> Engine:
+            engines.append(BuggyOnceEngine(engine))
+            return engines[0]
+
+        stage.wrap_engine = wrap  # type: ignore[method-assign]
+        stage.gateway.echoes.mode = "missing"
+        stage.model.script(call("look_up"), say("La 101 está libre"))
+        held = stage.gateway.faults.add(operation="send", kind=kind)
+        await stage.start()
+        await stage.gateway.customer_says(LAURA, "¿Qué hay libre?")
+        await held.reached.wait()
+        engines[0].due.set()
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert stage.said() == ["Voy a consultar", "La 101 está libre"]
+        assert [state for state, _ in outbox(stage)] == ["sent", "sent"]
+        assert len(stage.events("unexpected error")) == 1
         forgive(stage)

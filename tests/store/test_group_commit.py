@@ -1,5 +1,6 @@
 """Writes that wait together share one transaction, and fail or land each for itself."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -165,3 +166,24 @@ async def test_readers_see_what_is_committed_and_change_nothing(store: Store) ->
     with pytest.raises(StoreUnavailable, match="readonly"):
         await store.database.read(insert_event("b"))
     assert await events(store) == ["a"]
+
+
+async def test_a_verb_that_fails_amid_its_rows_does_not_stop_the_next_writes(
+    store: Store, tmp_path: Path
+) -> None:
+    """Its cursor would hold the writer to an old state once a command has written beside it."""
+
+    def broken(connection: sqlite3.Connection) -> None:
+        rows = connection.execute("SELECT value FROM json_each('[1,2]'), events")
+        for _row in rows:
+            raise ValueError("a row of ours is wrong")
+
+    await store.database.write(insert_event("a"))
+    with pytest.raises(ValueError, match="a row of ours") as raised:
+        await store.database.write(broken)
+    with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as beside:
+        insert_event("b")(beside)
+        beside.commit()
+    await store.database.write(insert_event("c"))
+    assert await events(store) == ["a", "b", "c"]
+    assert str(raised.value) == "a row of ours is wrong"

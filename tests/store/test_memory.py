@@ -1,11 +1,15 @@
 """What a chat's model remembers: heads of threads, what it was told, what was there before."""
 
+from pathlib import Path
+
 from support.ledgers import LAURA, PEDRO, accept, message, open_turn, select, thread_of
 
 from daemon.ledger import ChatRecord, ThreadHead, ThreadItem, Told
 from daemon.model import ChatKey, JsonObject
 from daemon.prompt.compaction import shown
 from daemon.prompt.context import Subject, as_text
+from daemon.store.operator.door import open_beside_daemon
+from daemon.store.operator.forgetting import forget
 from daemon.store.store import Store
 
 ALIAS = ChatKey(LAURA.channel, "123456789012345@lid")
@@ -145,3 +149,14 @@ async def test_no_more_is_read_than_the_budget_needs(store: Store) -> None:
     memory = await store.memories.recall(LAURA, tokens=3 * size)
     assert len(memory.items) <= 4
     assert len(shown(memory, budget=3 * size)) == 3
+
+
+async def test_what_was_said_before_is_not_kept_of_somebody_who_is_forgotten_meanwhile(
+    store: Store, tmp_path: Path
+) -> None:
+    """Whapi was being asked for it: the thread of nobody begins with it."""
+    await accept(store, message("m-1"))
+    with open_beside_daemon(tmp_path) as connection:
+        forget(connection, [LAURA.chat], tmp_path / "events", now=103)
+    assert not await store.memories.begin_with(LAURA, [_said("antes")], now=104)
+    assert await thread_of(store) == []

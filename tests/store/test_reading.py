@@ -117,3 +117,25 @@ async def test_after_the_close_a_read_is_refused(tmp_path: Path) -> None:
         pass
     with trio.fail_after(5), pytest.raises(StoreUnavailable, match="closed"):
         await select(store, "SELECT 1")
+
+
+async def test_a_verb_that_fails_amid_its_rows_does_not_hold_the_next_reads_back(
+    store: Store,
+) -> None:
+    """Its cursor would keep the state of the store that it saw, as long as the fault is kept."""
+
+    def broken(connection: sqlite3.Connection) -> None:
+        rows = connection.execute("SELECT value FROM json_each('[1,2]'), events")
+        for _row in rows:
+            raise ValueError("a row of ours is wrong")
+
+    await store.database.write(insert_event("a"))
+    faults = []
+    for _ in range(2 * READERS):
+        with pytest.raises(ValueError, match="a row of ours") as raised:
+            await store.database.read(broken)
+        faults.append(raised.value)
+    await store.database.write(insert_event("b"))
+    for _ in range(2 * READERS):
+        assert await events(store) == ["a", "b"]
+    assert len(faults) == 2 * READERS

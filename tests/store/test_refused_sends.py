@@ -1,5 +1,7 @@
 """A refused message of ours, as a person may let it be said again or drop it."""
 
+from pathlib import Path
+
 import pytest
 from support.ledgers import (
     LAURA,
@@ -7,14 +9,17 @@ from support.ledgers import (
     accept,
     message,
     message_state,
+    open_turn,
     outbox_states,
     queued,
     select,
 )
 
-from daemon.ledger import OutboxRow
+from daemon.ledger import NewPart, OutboxRow
 from daemon.model import ChatKey, StatusUpdate
 from daemon.store.by_hand import Obstacle
+from daemon.store.operator.door import open_beside_daemon
+from daemon.store.operator.forgetting import forget
 from daemon.store.store import Store
 
 NOW = 500.0
@@ -79,6 +84,29 @@ async def test_a_part_of_an_answer_that_arrived_leaves_its_turn_alone(store: Sto
     assert await again(store, second) == ""
     await store.outbox.failed(second, "status 400")
     assert await message_state(store, "for-uno-dos") == ("answered", "status 400")
+
+
+@pytest.mark.parametrize("fate", ["sent", "failed"])
+async def test_a_part_said_again_before_the_other_was_refused_decides_about_the_turn(
+    store: Store, fate: str
+) -> None:
+    """Somebody was quicker than the delivery: what waits to be said again is an answer, still."""
+    first, second = await queued(store, "uno", "dos")
+    turn = await store.turns.living(LAURA)
+    assert turn is not None
+    await store.outbox.sending(first, now=103)
+    await store.outbox.failed(first, "status 400")
+    assert await again(store, first) == ""
+    await store.outbox.sending(second, now=104)
+    await store.outbox.failed(second, "status 400")
+    assert (await store.turns.finish(turn, now=105)).outcome == "answered"
+    await store.outbox.sending(first, now=106)
+    if fate == "sent":
+        await store.outbox.sent(first, "w-1", now=107)
+        assert await message_state(store, "for-uno-dos") == ("answered", "status 400")
+    else:
+        await store.outbox.failed(first, "status 403")
+        assert await message_state(store, "for-uno-dos") == ("dead", "status 403")
 
 
 @pytest.mark.parametrize("state", ["pending", "sending", "unknown", "sent", "dropped"])
@@ -186,3 +214,64 @@ async def test_one_that_whatsapp_could_not_deliver_forgets_the_old_attempt(store
     late = StatusUpdate(message_id="w-1", status="delivered")
     await accept(store, statuses=(late,), now=107)
     assert await outbox_states(store) == ["sent"]
+
+
+async def refused_in_a_group(store: Store) -> OutboxRow:
+    """What was to be said to two people of a group, and was refused; the turn has ended."""
+    group = ChatKey(LAURA.channel, "120363000000000001@g.us")
+    for number, person in enumerate((LAURA, PEDRO)):
+        digits = person.chat.partition("@")[0]
+        await accept(store, message(f"m-{number}", key=group, author=digits))
+    parts = [NewPart("Laura", kind="contact", payload={"name": "Laura", "vcard": "BEGIN:VCARD"})]
+    turn, (row,), _ = await store.turns.conclude(
+        await open_turn(store, group), items=[], parts=parts, now=102
+    )
+    await store.outbox.sending(row, now=103)
+    await store.outbox.failed(row, "status 400")
+    assert (await store.turns.finish(turn, now=104)).outcome == "dead"
+    return row
+
+
+async def test_two_of_a_group_are_forgotten_whose_answer_was_to_be_said_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """The row that was given up with the first is no obstacle to the second."""
+    assert await again(store, await refused_in_a_group(store)) == ""
+    for person in (LAURA, PEDRO):
+        with open_beside_daemon(tmp_path) as connection:
+            assert forget(connection, [person.chat], tmp_path / "events", now=NOW).messages == 1
+    assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]
+
+
+async def test_what_a_forgotten_person_would_have_been_told_in_a_group_is_not_said_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """Nothing is left of it that could be."""
+    row = await refused_in_a_group(store)
+    with open_beside_daemon(tmp_path) as connection:
+        forget(connection, [LAURA.chat], tmp_path / "events", now=NOW)
+    assert await again(store, row) == "not refused"
+    assert await outbox_states(store) == ["dropped"]
+
+
+async def test_what_the_agents_would_have_been_told_of_a_forgotten_person_is_not_said_again(
+    store: Store, tmp_path: Path
+) -> None:
+    await accept(store, message("m-1"))
+    turn = await open_turn(store)
+    assert await store.escalations.open(
+        turn,
+        reason="Pide una persona",
+        summary="Quiere facturar",
+        urgency="high",
+        pause_seconds=0,
+        notice=(PEDRO.chat, "Laura quiere facturar"),
+        now=102,
+    )
+    (row,) = await store.outbox.open_rows(PEDRO)
+    await store.outbox.sending(row, now=103)
+    await store.outbox.failed(row, "status 400")
+    with open_beside_daemon(tmp_path) as connection:
+        forget(connection, [LAURA.chat], tmp_path / "events", now=NOW)
+    assert await again(store, row, agents_chat=PEDRO.chat) == "not refused"
+    assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]

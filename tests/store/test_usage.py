@@ -17,6 +17,8 @@ from support.ledgers import (
 from daemon.ledger import NewPart, Run, Turn
 from daemon.limits.budget import NO_LIMITS, Budget, Charge, Refusal, Use
 from daemon.model import ChatKey, ModelResponse
+from daemon.store.operator.door import open_beside_daemon
+from daemon.store.operator.forgetting import forget
 from daemon.store.store import Store
 
 DAY, NEXT_DAY = "2026-03-01", "2026-03-02"
@@ -168,6 +170,7 @@ async def test_the_polite_words_are_queued_once_a_day_and_the_alert_is_given_onc
 
 
 async def test_a_summary_counts_although_it_belongs_to_no_run(store: Store) -> None:
+    await accept(store, message("m-1"))
     assert await store.usage.refusal(LAURA, WANTED, Budget(contact_tokens=999)) == "contact"
     assert await store.usage.refusal(LAURA, WANTED, Budget(contact_tokens=1000)) == ""
     await store.usage.charge(LAURA, REAL)
@@ -195,6 +198,19 @@ async def test_a_call_under_another_id_is_charged_to_the_person(store: Store) ->
     assert await store.usage.take(LID, REAL, NO_LIMITS) == ""
     await store.usage.charge(LID, Charge(DAY, Use(-100, -20)))
     assert await _sums(store) == {LAURA.chat: (200, 100), "": (200, 100)}
+
+
+async def test_a_call_for_somebody_who_is_forgotten_meanwhile_brings_no_number_back(
+    store: Store, tmp_path: Path
+) -> None:
+    """A voice note was being made: what it did not cost is given back to the day alone."""
+    await accept(store, message("m-1"))
+    assert await store.usage.take(LAURA, REAL, NO_LIMITS) == ""
+    with open_beside_daemon(tmp_path) as connection:
+        name = forget(connection, [LAURA.chat], tmp_path / "events", now=103).name
+    await store.usage.charge(LAURA, Charge(DAY, Use(-100, -20)))
+    assert await store.usage.take(LAURA, REAL, NO_LIMITS) == ""
+    assert await _sums(store) == {name: (300, 120), "": (500, 220)}
 
 
 async def test_two_ids_of_one_person_have_one_budget(store: Store) -> None:

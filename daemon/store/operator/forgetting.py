@@ -77,8 +77,8 @@ _STATEMENTS = (
     "DELETE FROM calls WHERE chat = :chat",
     # What the agents were told about the person is about the person.
     """UPDATE outbox SET body = '', error = '', payload = '{}',
-        state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped'
-        ELSE state END WHERE id IN (SELECT outbox_id FROM escalations
+        state = CASE state WHEN 'sent' THEN 'sent' ELSE 'dropped' END
+        WHERE id IN (SELECT outbox_id FROM escalations
         JOIN turns ON turns.id = escalations.turn_id WHERE turns.chat = :chat)""",
     "DELETE FROM escalations WHERE turn_id IN (SELECT id FROM turns WHERE chat = :chat)",
     """UPDATE interim_messages SET key = 'forgotten-' || outbox_id WHERE outbox_id IN (

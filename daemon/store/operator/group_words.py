@@ -24,7 +24,8 @@ _NOTED = (
 """The turns and groups in which the person has spoken."""
 
 _STATEMENTS = (
-    # A turn under way gets a chat that nothing more is written about, last of all.
+    # A turn under way gets a chat that nothing more is written about, last of all. What was
+    # refused is dropped too: nothing is left of it that could be sent again.
     """UPDATE responses SET response_id = '', response = '', error = '', note = '',
         state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
         ended_at = COALESCE(ended_at, :now)
@@ -37,7 +38,7 @@ _STATEMENTS = (
     "DELETE FROM thread_items WHERE turn_id IN (SELECT id FROM spoken_turns)",
     "DELETE FROM facts WHERE turn_id IN (SELECT id FROM spoken_turns)",
     """UPDATE outbox SET body = '', error = '', payload = '{}', message_id = '',
-        state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped' ELSE state END
+        state = CASE state WHEN 'sent' THEN 'sent' ELSE 'dropped' END
         WHERE id IN (SELECT outbox_id FROM escalations
         WHERE turn_id IN (SELECT id FROM spoken_turns))""",
     "DELETE FROM escalations WHERE turn_id IN (SELECT id FROM spoken_turns)",
@@ -47,8 +48,8 @@ _STATEMENTS = (
         SELECT id FROM outbox WHERE turn_id IN (SELECT id FROM spoken_turns))""",
     """UPDATE outbox SET body = '', quoted = '', message_id = '', payload = '{}', error = '',
         chat = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN :name ELSE chat END,
-        state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped' ELSE state END
-        WHERE turn_id IN (SELECT id FROM spoken_turns)""",
+        state = CASE state WHEN 'sent' THEN 'sent' ELSE 'dropped' END
+        WHERE turn_id IN (SELECT id FROM spoken_turns) AND chat NOT GLOB 'forgotten-*'""",
     # What others have said in a turn under way waits again.
     """UPDATE messages SET state = 'received', turn_id = NULL WHERE state = 'in_turn'
         AND turn_id IN (SELECT id FROM spoken_turns) AND json_extract(message, '$.author') NOT IN (
