@@ -71,12 +71,10 @@ async def test_words_of_another_chat_are_not_looked_up(store: Store) -> None:
     (row,) = await queued(store, "Cuesta cien")
     await store.outbox.sending(row, now=103)
     await store.outbox.sent(row, "sent-1", now=104)
-    bodies = [
-        found.message.quote.body
-        for one in ("m-1", "sent-1", "g-1")
-        if (found := await known(store, message("q-1", "¿Qué?", key=pedro, quote=Quote(id=one))))
-        and found.message.quote
-    ]
+    bodies = []
+    for one in ("m-1", "sent-1", "g-1"):
+        found = await known(store, message("q-1", "¿Qué?", key=pedro, quote=Quote(id=one)))
+        bodies.append(found.message.quote.body if found.message.quote else None)
     assert bodies == ["", "", "Hola a todos"]
     for content in (Reaction(target="m-1", emoji="👍"), Vote(target="p-1", options=("id-9",))):
         found = await known(store, message("q-2", content, key=pedro))
