@@ -17,6 +17,11 @@ from daemon.reading.media import DEAF, STRANGE, UNPAID
 THIN_SOUND = 2000
 """Bytes a second of a voice note of WhatsApp (Opus at 16 kbit/s); other sound has more."""
 
+DENSEST_OPUS = 64_000
+DENSEST_SOUND = 192_000
+"""Bytes a second that no sound passes: Opus (510 kbit/s, RFC 6716, 2.1.1), and stereo that is not
+compressed (48 kHz, 16 bits)."""
+
 
 class Hear(Protocol):
     """What hears a recording; see `daemon.assistant.transcription.Transcriber`."""
@@ -64,10 +69,11 @@ class Listener:
             sound = await trio.to_thread.run_sync(recording.path.read_bytes)
         except OSError as error:
             raise MediaRefused(f"its file cannot be read: {error.strerror}") from error
-        seconds = max(spoken_seconds(sound), recording.seconds)
-        if seconds > longest_seconds:
+        told = max(spoken_seconds(sound), recording.seconds)
+        if max(told, least_seconds(sound)) > longest_seconds:
             raise MediaRefused("it is too long to be heard")
-        cost = heard_use(seconds or len(sound) / THIN_SOUND, self._purse.budget.hearing)
+        seconds = max(told, least_seconds(sound)) if told else len(sound) / THIN_SOUND
+        cost = heard_use(seconds, self._purse.budget.hearing)
         payment = await self._purse.pay(recording.key, cost)
         if payment is None:
             raise MediaRefused(UNPAID)
@@ -93,3 +99,8 @@ class Listener:
         finally:
             self._metrics.count_upstream("model", "transcription", outcome)
         return words
+
+
+def least_seconds(sound: bytes) -> float:
+    """How long a recording lasts at least: its message and its last page are a stranger's words."""
+    return len(sound) / (DENSEST_OPUS if sound.startswith(b"OggS") else DENSEST_SOUND)

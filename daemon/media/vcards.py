@@ -16,6 +16,7 @@ MOST_NUMBERS = 5
 SHOWN_CHARACTERS = 100
 
 _FOLD = re.compile(r"\r?\n[ \t]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WANTED = re.compile(r"(?:[\w-]+\.)?(?:BEGIN|VERSION|N|FN|TEL|ORG|EMAIL|END)[;:]", re.IGNORECASE)
 
 
@@ -67,7 +68,7 @@ def written_card(name: str, digits: str, *, organisation: str = "", email: str =
 
 
 def _escaped(value: str) -> str:
-    plain = " ".join(value.split())
+    plain = _CONTROL.sub("", " ".join(value.split()))
     return re.sub(r"([\\,;])", r"\\\1", plain)
 
 

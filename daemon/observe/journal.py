@@ -8,6 +8,7 @@ whose descriptor is passed on (``SCM_RIGHTS``).
 import array
 import errno
 import fcntl
+import json
 import os
 import re
 import socket
@@ -66,10 +67,16 @@ def journal_entry(record: LogRecord, chat_hash: str) -> bytes:
         lines.append(b"RECADO_CHAT=" + chat_hash.encode())
     for name, value in record.fields.items():
         if name not in {"chat", "exception"}:
-            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            lines.append(_field(_name(name), text))
+            lines.append(_field(_name(name), value if isinstance(value, str) else _json(value)))
     lines.append(b"")
     return b"\n".join(lines)
+
+
+def _json(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
+        return json.dumps(value)  # halves of characters, which msgspec does not write
 
 
 def _name(name: str) -> bytes:
@@ -105,7 +112,7 @@ class JournalSocket:
         """Write one event; ``chat_hash`` names its chat, empty if it has none."""
         try:
             self._send(journal_entry(record, chat_hash))
-        except (OSError, msgspec.MsgspecError):
+        except OSError:
             self._otherwise(record, chat_hash)
 
     def _send(self, entry: bytes) -> None:

@@ -30,7 +30,9 @@ _WORD_LENGTH = 8
 # The first group are look-alikes that stay: UUIDs, decimal fractions, Unix times with a fraction.
 # Opaque ids such as 3EB0C767D09712345678 and PsqXxx12345678 stay because their digits touch mixed
 # letters; a word and a number written together (cel3001234567) do not stay.
-# E.164 allows 15 digits (ITU-T); fewer than 8 are no international number.
+# E.164 allows 15 digits (ITU-T); fewer than 8 are no international number. Telephones write numbers
+# with blanks and hyphens that do not break, and people one on the next line.
+_BETWEEN = r"[\s.()\u2010-\u2015\u2060-]"
 _NUMBERS = re.compile(
     r"(?P<keep>"
     r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
@@ -38,15 +40,15 @@ _NUMBERS = re.compile(
     r")"
     r"|(?P<word>(?<![0-9A-Za-z])(?:[A-Za-z]?[a-z]{1,11})?)"
     r"(?P<number>"
-    r"\+[0-9](?:[ .()-]{0,2}[0-9]){7,14}"
+    rf"\+[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{7,14}}"
     r"|[0-9]{8,15}"
-    r"|[0-9]{3}[ .-][0-9]{3}[ .-]?[0-9]{4}"
+    rf"|[0-9]{{3}}{_BETWEEN}{{1,2}}[0-9]{{3}}{_BETWEEN}?[0-9]{{2}}{_BETWEEN}?[0-9]{{2}}"
     r")(?![0-9A-Za-z])"
 )
 
 # Every number above has eight digits this close to one another; most texts have not, and this is
 # five times as quick at finding that out.
-_MAY_HOLD_NUMBER = re.compile(r"[0-9](?:[ .()-]{0,2}[0-9]){7}")
+_MAY_HOLD_NUMBER = re.compile(rf"[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{7}}")
 
 _CREDENTIAL_MARKS = ("=", "bearer", "basic", "sk-")
 """One of these is in the lower case of every text that holds a credential."""

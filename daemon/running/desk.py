@@ -38,6 +38,9 @@ TYPES = {
 }
 """Files that are shown as what they are; all others are only bytes to be kept."""
 
+NAME_MAX = 255
+"""Of a file's name, in bytes (Linux, ``limits.h``): a longer one is nowhere."""
+
 NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-")
 
 
@@ -112,7 +115,7 @@ class ChatDesk:
 
     async def file(self, name: str) -> tuple[Path, str] | None:
         """Where a file lies; see the protocol."""
-        if not name or name.startswith(".") or not NAME_CHARACTERS.issuperset(name):
+        if not 0 < len(name) <= NAME_MAX or name.startswith(".") or set(name) - NAME_CHARACTERS:
             return None
         kind = TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
         for folder in (MEDIA_FOLDER, AUDIO_FOLDER):

@@ -212,7 +212,7 @@ def _with_words(connection: sqlite3.Connection, message: Message) -> tuple[Messa
     if isinstance(content, Vote):
         poll, ours = _said(connection, message, content.target)
         if poll is None:  # its echo has not come, or not yet
-            poll = _own_poll(connection, content.target)
+            poll = _own_poll(connection, message, content.target)
             ours = poll is not None
         if isinstance(poll, Poll):
             content = _counted(content, poll, ours=ours)
@@ -238,12 +238,12 @@ def _counted(vote: Vote, poll: Poll, *, ours: bool) -> Vote:
     )
 
 
-def _own_poll(connection: sqlite3.Connection, target: str) -> Poll | None:
+def _own_poll(connection: sqlite3.Connection, message: Message, target: str) -> Poll | None:
     """A poll that we have sent, by its id; its options have the ids that WhatsApp gives them."""
     row = connection.execute(
-        "SELECT body, payload FROM outbox WHERE message_id = ? AND kind = 'poll'", (target,)
+        "SELECT body, payload, chat FROM outbox WHERE message_id = ? AND kind = 'poll'", (target,)
     ).fetchone()
-    if row is None or not target:
+    if row is None or not target or not _is_shown_to(connection, message, row[2]):
         return None
     options = tuple(msgspec.json.decode(row[1]).get("options", ()))
     ids = tuple(poll_option_id(option) for option in options)
@@ -253,9 +253,12 @@ def _own_poll(connection: sqlite3.Connection, target: str) -> Poll | None:
 def _words_of(connection: sqlite3.Connection, message: Message, target: str) -> tuple[str, bool]:
     """The words of an earlier message, and whether it was ours."""
     row = connection.execute(
-        "SELECT body FROM outbox WHERE message_id = ? AND message_id != '' ORDER BY id LIMIT 1",
+        "SELECT body, chat FROM outbox WHERE message_id = ? AND message_id != ''"
+        " ORDER BY id LIMIT 1",
         (target,),
     ).fetchone()
+    if row and not _is_shown_to(connection, message, row[1]):
+        return "", False
     if row and row[0]:
         return str(row[0]), True
     content, ours = _said(connection, message, target)
@@ -266,10 +269,21 @@ def _said(
     connection: sqlite3.Connection, message: Message, target: str
 ) -> tuple[AnyContent | None, bool]:
     row = connection.execute(
-        "SELECT message, from_me FROM messages WHERE channel = ? AND id = ?",
+        "SELECT message, from_me, chat FROM messages WHERE channel = ? AND id = ?",
         (message.key.channel, target),
     ).fetchone()
-    return (read_message.decode(row[0]).content, bool(row[1])) if row else (None, False)
+    if row is None or not _is_shown_to(connection, message, row[2]):
+        return None, False
+    return read_message.decode(row[0]).content, bool(row[1])
+
+
+def _is_shown_to(connection: sqlite3.Connection, message: Message, chat: str) -> bool:
+    """Whether what was said in a chat may be told where a message was written.
+
+    The id that a message refers to is its author's word; with a stranger's id the model would be
+    told the stranger's words. What was said in a group can be answered in private.
+    """
+    return chat.endswith("@g.us") or chat == canonical(connection, message.key).chat
 
 
 # -- in groups -----------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from quart import Blueprint, send_file
 from quart.typing import ResponseReturnValue
 
 NAME = re.compile(r"voice_\d+_\d+\.(mp3|ogg)", re.ASCII)
+NAME_MAX = 255
+"""Of a file's name, in bytes (Linux, ``limits.h``): a longer one is nowhere."""
 CONTENT_TYPES = {"mp3": "audio/mpeg", "ogg": "audio/ogg; codecs=opus"}
 NOT_CACHED = "no-cache, no-store, must-revalidate"
 
@@ -24,6 +26,8 @@ def create_audio(folder: Path) -> Blueprint:
         known = NAME.fullmatch(name)
         if known is None:
             return {"error": "Invalid filename"}, 400
+        if len(name) > NAME_MAX:
+            return {"error": "Audio file not found"}, 404
         try:
             response = await send_file(
                 folder / name, mimetype=CONTENT_TYPES[known[1]], conditional=True, cache_timeout=0

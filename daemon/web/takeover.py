@@ -5,12 +5,12 @@ time counts. Only JSON is read, so a foreign page in a browser cannot post a for
 """
 
 from math import isfinite
-from typing import Any
 
-from quart import Blueprint, request
+from quart import Blueprint
 from quart.typing import ResponseReturnValue
 
 from daemon.web.facade import Daemon
+from daemon.web.json_body import json_object
 
 MAX_MINUTES = 60 * 24 * 365
 
@@ -21,7 +21,7 @@ def create_takeover(daemon: Daemon) -> Blueprint:
 
     @takeover.post("/takeover/pause")
     async def pause() -> ResponseReturnValue:
-        fields = await _fields()
+        fields = await json_object()
         minutes = fields.get("minutes")
         if minutes is not None and not _is_time(minutes):
             return {"error": "minutes must be a number above 0"}, 400
@@ -32,18 +32,12 @@ def create_takeover(daemon: Daemon) -> Blueprint:
 
     @takeover.post("/takeover/resume")
     async def resume() -> ResponseReturnValue:
-        chat = (await _fields()).get("chat")
+        chat = (await json_object()).get("chat")
         if not isinstance(chat, str) or not chat:
             return {"error": "chat is missing"}, 400
         return _told(await daemon.resume(chat))
 
     return takeover
-
-
-async def _fields() -> dict[str, Any]:
-    """The request's JSON object; empty if it has none."""
-    fields = await request.get_json(silent=True)
-    return fields if isinstance(fields, dict) else {}
 
 
 def _is_time(minutes: object) -> bool:

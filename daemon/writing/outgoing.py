@@ -55,6 +55,8 @@ MIN_OPTIONS = 2
 MAX_OPTIONS = 12
 """Of a poll (Whapi's OpenAPI document, ``MessagePropsPoll``)."""
 MAX_OPTION = 100
+_BETWEEN_DIGITS = r"[\s().+\u2010-\u2015\u202a-\u202e\u2060\u2066-\u2069-]"
+"""What telephones write between the digits of a number, and around it."""
 LAST_LATIN_SIGN = 0xA8
 """The first character that is shown as an emoji is ©, U+00A9."""
 
@@ -225,9 +227,9 @@ def contact_part(name: str, number: str, *, organisation: str = "", email: str =
     """Make the card of a person; ``number`` in international form. Raises ValueError in words."""
     name = " ".join(name.split())
     _require(0 < len(name) <= MAX_NAME, f"a name has 1 to {MAX_NAME} characters")
-    digits = re.sub(r"[\s().+-]", "", number)
+    digits = re.sub(_BETWEEN_DIGITS, "", number)
     _require(
-        digits.isascii() and digits.isdecimal() and MIN_DIGITS <= len(digits) <= MAX_DIGITS,
+        re.fullmatch(rf"[1-9][0-9]{{{MIN_DIGITS - 1},{MAX_DIGITS - 1}}}", digits) is not None,
         f"a number has {MIN_DIGITS} to {MAX_DIGITS} digits, the country's first",
     )
     _require(max(len(organisation), len(email)) <= MAX_NAME, "the card is too long")

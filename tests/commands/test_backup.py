@@ -111,6 +111,14 @@ async def test_files_that_went_out_are_copied_on_request(stage: Stage, tmp_path:
     assert (less.exit_code, json.loads(less.stdout)["sent_files_copied"]) == (1, 1)
     assert "1 files that are to be sent could not be found" in less.stderr
     assert names_in(folder) == ["voice_1_2.ogg"]
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"of root")
+    secret.chmod(0o644)
+    (audio / "menu.pdf").symlink_to(secret)
+    led = await recado(data_dir, "backup", target, "--with-files", "--force")
+    assert led.exit_code == 1
+    assert names_in(folder) == ["voice_1_2.ogg"]
+    assert secret.stat().st_mode & 0o777 == 0o644
 
 
 async def test_a_damaged_store_gives_no_copy(stage: Stage, tmp_path: Path) -> None:

@@ -50,6 +50,23 @@ async def test_hearing_costs_what_the_recording_lasts(tmp_path: Path) -> None:
         assert f"recado_cost_total {float(SECONDS)}" in (await stage.get("/metrics")).text
 
 
+@pytest.mark.parametrize("position", [1, 48_000, 2**62, -(2**63), 2**63 - 1])
+async def test_a_recording_cannot_say_that_it_is_shorter_than_its_bytes(
+    tmp_path: Path, position: int
+) -> None:
+    """Its message says a second, and so does its last page, or an age of the world."""
+    head, *_ = model_audio.ogg_head()
+    last = model_audio.ogg_page([b"end"], 9, position, flags=4)
+    sound = head + b"\x00" * 640_000 + last
+    async with open_scene(tmp_path, voice=HEARS, budget=priced()) as stage:
+        await stage.gateway.person(LAURA).send_voice(sound)
+        await found(lambda: outcomes(stage) == ["answered"])
+        if position > 2**60:
+            assert asked(stage, "transcriptions") == 0
+        else:
+            assert cost(stage)[0] >= len(sound) / 64_000
+
+
 @pytest.mark.parametrize("limit", ["contact_cost", "total_cost"])
 async def test_what_the_budget_does_not_pay_for_is_not_heard(tmp_path: Path, limit: str) -> None:
     """The model is told as where nobody hears, the operator why."""

@@ -120,6 +120,14 @@ def test_an_event_has_its_id_its_priority_and_its_fields(journald: Journald) -> 
     assert stream.getvalue() == ""
 
 
+def test_half_a_character_within_a_list_is_written_and_fails_nobody(journald: Journald) -> None:
+    with open_log_at(journald.path, io.StringIO()) as log:
+        log.warning("odd names", symbol="\ud83d", names=["\ud83d", "Laura"], id="\udc00")
+    entry = journald.receive()
+    assert json.loads(entry["RECADO_NAMES"]) == ["\ud83d", "Laura"]
+    assert entry["RECADO_ID"] == "\\udc00"
+
+
 def test_a_traceback_is_part_of_the_message_and_line_breaks_of_others_forge_no_field(
     journald: Journald,
 ) -> None:

@@ -20,6 +20,12 @@ PRINTABLE = st.characters(min_codepoint=33, max_codepoint=126)
         ("cel3001234567.", "cel300…567."),
         ("1.573001234567", "1.5730…4567"),
         ("12345678", "12…78"),
+        ("+57\u00a0300\u00a01234567", "5730…4567"),
+        ("\u202a+1\u202f(555)\u2011123\u20114567\u202c", "\u202a155…567\u202c"),
+        ("+57 300\n1234567", "5730…4567"),
+        ("+57 - 300 - 123 - 4567", "5730…4567"),
+        ("300 123 45 67", "300…567"),
+        ("(300) 123-4567", "(300…567"),
     ],
 )
 def test_phone_numbers_are_shortened(text: str, masked: str) -> None:
@@ -37,6 +43,9 @@ def test_phone_numbers_are_shortened(text: str, masked: str) -> None:
         "PsqXxx12345678-wAbCd",
         "$ 1.200.000 por 840000",
         "12:03:44",
+        "del 12/12/2026 al 14/12/2026",
+        "2026-12-12 2026-12-14",
+        "101 (doble): $180,000 a night, 102: 95.000",
     ],
 )
 def test_what_is_no_phone_number_stays(text: str) -> None:

@@ -62,6 +62,26 @@ async def test_the_words_of_a_quote_are_looked_up_where_they_are_missing(store: 
     assert bodies[2:] == ["Cuesta cien", "", "como lo dice WhatsApp"]
 
 
+async def test_words_of_another_chat_are_not_looked_up(store: Store) -> None:
+    """The id is its author's word; what was said in a group can be answered in private."""
+    pedro = ChatKey(CHANNEL, "573007654321@s.whatsapp.net")
+    poll = Poll(title="¿Hora?", options=("9",), option_ids=("id-9",))
+    await accept(store, message("m-1", "Es un secreto"), in_group("g-1", "Hola a todos"))
+    await accept(store, own_message("p-1", poll, source="api"))
+    (row,) = await queued(store, "Cuesta cien")
+    await store.outbox.sending(row, now=103)
+    await store.outbox.sent(row, "sent-1", now=104)
+    bodies = []
+    for one in ("m-1", "sent-1", "g-1"):
+        found = await known(store, message("q-1", "¿Qué?", key=pedro, quote=Quote(id=one)))
+        bodies.append(found.message.quote.body if found.message.quote else None)
+    assert bodies == ["", "", "Hola a todos"]
+    for content in (Reaction(target="m-1", emoji="👍"), Vote(target="p-1", options=("id-9",))):
+        found = await known(store, message("q-2", content, key=pedro))
+        assert found.message.content == content
+        assert not found.about_us
+
+
 async def test_a_reaction_knows_what_it_is_about_and_whose_that_is(store: Store) -> None:
     await accept(store, message("m-1", "Hola"), own_message("a-1", "Ya voy", source="mobile"))
     theirs = await known(store, message("r-1", Reaction(target="m-1", emoji="👍")))

@@ -114,6 +114,10 @@ def test_what_we_never_send_is_like_nothing(content: dict[str, Any]) -> None:
         (lambda: contact_part(" ", "573007654321"), "name"),
         (lambda: contact_part("Pedro", "3007"), "number"),
         (lambda: contact_part("Pedro", "57300765432a"), "number"),
+        (lambda: contact_part("Pedro", "00573007654321"), "number"),
+        (lambda: contact_part("Pedro", "0300 765 4321"), "number"),
+        (lambda: contact_part("Pedro", "٥٧٣٠٠٧٦٥٤٣٢١"), "number"),
+        (lambda: contact_part("Pedro", "573007654321;waid=1"), "number"),
         (lambda: contact_part("Pedro", "573007654321", email="x" * 101), "card"),
         (lambda: poll_part("", ["a", "b"]), "question"),
         (lambda: poll_part("¿?", ["a"]), "options"),
@@ -130,7 +134,7 @@ def test_what_we_never_send_is_like_nothing(content: dict[str, Any]) -> None:
         (lambda: reaction_part("hola", "m-1"), "emoji"),
         (lambda: reaction_part("👍", ""), "no message"),
     ],
-    ids=[f"fault {number}" for number in range(26)],
+    ids=[f"fault {number}" for number in range(30)],
 )
 def test_what_whatsapp_would_not_take_is_refused_in_words(
     make: Callable[[], NewPart], words: str
@@ -220,6 +224,26 @@ def test_a_card_of_ours_is_read_as_it_was_meant() -> None:
     card = read_card(part.payload["vcard"])
     assert (card.name, card.numbers) == ("Ana; Sol\\y", ("+573007654321",))
     assert card.organisation == "Hotel, S.A."
+
+
+@pytest.mark.parametrize(
+    "number", ["+57 (300) 765-43.21", "\u202a+57\u00a0300\u2011765\u20114321\u202c", "573007654321"]
+)
+def test_a_number_is_taken_as_telephones_write_it(number: str) -> None:
+    assert contact_part("Pedro", number).payload["number"] == "+573007654321"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["Ana\r\nTEL:+1", "Ana;;\nEND:VCARD\nBEGIN:VCARD", "Ana\u2028N:x", "Ana\x00\x1b\x85N:x"],
+)
+def test_words_on_a_card_cannot_write_a_line_of_their_own(hostile: str) -> None:
+    part = contact_part(hostile, "573007654321", organisation=hostile, email=hostile)
+    card = part.payload["vcard"]
+    names = [line.partition(":")[0].partition(";")[0] for line in card.splitlines()]
+    assert names == ["BEGIN", "VERSION", "N", "FN", "ORG", "TEL", "EMAIL", "END"]
+    assert not any(sign < " " for sign in card.replace("\n", ""))
+    assert read_card(card).numbers == ("+573007654321",)
 
 
 def test_a_poll_may_let_several_options_be_chosen() -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from support.dashboard import bubbles_of, chats_of, open_browser, ref_of, words_of
+from support.operator import change
 from support.plain import NO_TLS
 from support.rows import read_rows
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
@@ -328,3 +329,19 @@ async def test_a_foreign_page_in_a_browser_can_do_nothing(tmp_path: Path) -> Non
 )
 def test_whatsapps_marks_are_shown_and_nothing_else_is_markup(text: str, shown: str) -> None:
     assert str(formatted(text)) == shown
+
+
+async def test_a_card_that_was_sent_is_shown_with_its_number(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await stage.gateway.customer_says(LAURA, "Hola", name="Laura")
+        await found(lambda: outcomes(stage) == ["answered"])
+        card = {"name": HOSTILE, "number": "+573007654321", "vcard": "BEGIN:VCARD"}
+        change(
+            stage.settings.data_dir,
+            "INSERT INTO outbox (channel, chat, body, state, created_at, kind, payload)"
+            " SELECT channel, chat, '', 'sent', created_at, 'contact', ? FROM outbox",
+            json.dumps(card),
+        )
+        page = (await browser.get(f"/dashboard/chats/{await ref_of(browser, 'Laura')}")).text
+        assert "<small>+573007654321</small>" in page
+        assert HOSTILE not in page

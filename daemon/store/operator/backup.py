@@ -1,6 +1,7 @@
 """Copying the store while the daemon runs: what `recado backup` does."""
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -121,9 +122,7 @@ def _copy_files(folder: Path, source: Path, names: Sequence[str], *, needed: set
         with _cleared(draft):
             draft.mkdir(mode=0o700)
             for name in names:
-                try:
-                    shutil.copyfile(source / name, draft / name)
-                except FileNotFoundError:
+                if not _copied(source / name, draft / name):
                     missing += name in needed
                     continue
                 (draft / name).chmod(0o600)
@@ -137,6 +136,23 @@ def _copy_files(folder: Path, source: Path, names: Sequence[str], *, needed: set
     except OSError as error:
         raise StoreError(f"cannot write {folder}: {error.strerror}") from error
     return Files(copied=copied, missing=missing)
+
+
+def _copied(source: Path, target: Path) -> bool:
+    """Copy one file; False if it is gone, or a link.
+
+    The daemon writes no links there. The command is run as root, who must not be led elsewhere by
+    whoever may write into the daemon's folder.
+    """
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ELOOP}:
+            return False
+        raise
+    with os.fdopen(descriptor, "rb") as reading, target.open("wb") as writing:
+        shutil.copyfileobj(reading, writing)
+    return True
 
 
 @contextlib.contextmanager

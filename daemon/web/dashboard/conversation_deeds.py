@@ -2,13 +2,14 @@
 
 import re
 
-from quart import Blueprint, request
+from quart import Blueprint
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from daemon.model import JsonObject
 from daemon.web.dashboard.asked import confirm_word
 from daemon.web.dashboard.shell import Shell
+from daemon.web.json_body import json_object
 
 LONGEST_TEXT = 4096
 """Of a WhatsApp message."""
@@ -25,7 +26,7 @@ def add_deeds(chats: Blueprint, shell: Shell) -> None:
 
     @chats.post("/dashboard/api/chats/<ref>/pause")
     async def take_over(ref: str) -> ResponseReturnValue:
-        minutes = (await _fields()).get("minutes")
+        minutes = (await json_object()).get("minutes")
         if minutes is not None and not _is_time(minutes):
             return {"error": "minutes must be a number above 0"}, 400
         return _done(await desk.take_over(ref, minutes))
@@ -48,7 +49,7 @@ def add_deeds(chats: Blueprint, shell: Shell) -> None:
 
 
 async def _say(shell: Shell, ref: str) -> ResponseReturnValue:
-    fields = await _fields()
+    fields = await json_object()
     text, name, deed = (_text(fields, key) for key in ("text", "name", "deed"))
     if not text or len(text) > LONGEST_TEXT:
         return {"error": f"a message has 1 to {LONGEST_TEXT} characters"}, 400
@@ -59,7 +60,7 @@ async def _say(shell: Shell, ref: str) -> ResponseReturnValue:
 
 
 async def _label(shell: Shell, ref: str) -> ResponseReturnValue:
-    fields = await _fields()
+    fields = await json_object()
     add, remove = (_names(fields, key) for key in ("add", "remove"))
     if not add and not remove:
         return {"error": "no label is named"}, 400
@@ -74,15 +75,9 @@ async def _forget(shell: Shell, ref: str) -> ResponseReturnValue:
     chat = await desk.chat(ref)
     if chat is None:
         raise NotFound
-    if _text(await _fields(), "confirm") != confirm_word(chat):
+    if _text(await json_object(), "confirm") != confirm_word(chat):
         return {"error": "the last four digits do not match; nothing was erased"}, 409
     return {"done": True, "erased": await desk.forget(ref) or ""}
-
-
-async def _fields() -> JsonObject:
-    """The request's JSON object; empty if it has none."""
-    fields = await request.get_json(silent=True)
-    return fields if isinstance(fields, dict) else {}
 
 
 def _text(fields: JsonObject, key: str) -> str:

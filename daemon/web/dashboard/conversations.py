@@ -149,7 +149,11 @@ async def _chat_values(
 def _whole(bubble: JsonObject) -> JsonObject:
     """A bubble with every field that the page looks at; contents leave out what is empty."""
     content = {**NOTHING, **bubble["content"]}
-    content["cards"] = [{"name": card.get("name", "")} for card in content["cards"]]
+    # The number on a card that we have sent is shown; those on other people's cards stay in them.
+    content["cards"] = [
+        {"name": "", **{field: card[field] for field in ("name", "number") if field in card}}
+        for card in content["cards"]
+    ]
     return {**bubble, "content": content, "file": {**NO_FILE, **(bubble["file"] or {})}}
 
 

@@ -85,7 +85,10 @@ class Guard:
 
     def is_own_page(self, asked: Request | Websocket) -> bool:
         """Whether the page that asks was served by us, as far as its browser tells."""
-        origin = urlsplit(asked.headers.get("Origin", "")).netloc.lower()
+        try:
+            origin = urlsplit(asked.headers.get("Origin", "")).netloc.lower()
+        except ValueError:  # a bracket that is not closed: no browser sends such a one
+            return False
         hosts = {asked.headers.get("Host", "").lower(), self._public_host} - {""}
         return origin in hosts
 

@@ -1,10 +1,11 @@
 """The sandbox's phone beside the dashboard, and the numbers behind masked ones."""
 
-from quart import Blueprint, request
+from quart import Blueprint
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from daemon.web.dashboard.shell import Shell
+from daemon.web.json_body import json_object
 
 
 def create_phone(shell: Shell) -> Blueprint:
@@ -20,8 +21,7 @@ def create_phone(shell: Shell) -> Blueprint:
 
     @phone.post("/dashboard/api/reveal")
     async def reveal() -> ResponseReturnValue:
-        fields = await request.get_json(silent=True)
-        ref = fields.get("ref") if isinstance(fields, dict) else None
+        ref = (await json_object()).get("ref")
         number = await shell.daemon.watch.phone_number(ref) if isinstance(ref, str) else ""
         if not number:
             return {"error": "no such chat"}, 404

@@ -1,12 +1,12 @@
 """Work: what is under way, what waits, what went wrong, and what the day has cost."""
 
-from quart import Blueprint, request
+from quart import Blueprint
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from daemon.model import JsonObject
 from daemon.web.dashboard.conversations import STATE_TONES
 from daemon.web.dashboard.shell import Shell
+from daemon.web.json_body import json_object
 
 LARGEST_NUMBER = 2**62
 """Of a row."""
@@ -30,14 +30,14 @@ def create_work(shell: Shell) -> Blueprint:
 
     @work.post("/dashboard/api/work/cancel")
     async def cancel() -> ResponseReturnValue:
-        ref = (await _fields()).get("ref")
+        ref = (await json_object()).get("ref")
         if not isinstance(ref, str) or not await bench.cancel_run(ref):
             return {"error": "no run is under way there"}, 409
         return {"done": True}
 
     @work.post("/dashboard/api/work/replay")
     async def replay() -> ResponseReturnValue:
-        fields = await _fields()
+        fields = await json_object()
         number, ref = fields.get("event"), fields.get("ref")
         if isinstance(number, int) and not isinstance(number, bool):
             known = 0 < number < LARGEST_NUMBER
@@ -78,8 +78,3 @@ def _told(obstacle: str | None) -> ResponseReturnValue:
 def share(used: float, limit: float) -> float:
     """How much of a limit is used up, in percent; 0 where there is none."""
     return min(100.0, round(100 * used / limit, 1)) if limit else 0.0
-
-
-async def _fields() -> JsonObject:
-    fields = await request.get_json(silent=True)
-    return fields if isinstance(fields, dict) else {}
