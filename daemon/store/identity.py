@@ -31,8 +31,9 @@ class Identities:
     async def join(self, alias: ChatKey, chat: str) -> bool:
         """Learn that ``alias`` is the same person as ``chat``; True if that is news.
 
-        Everything of the alias moves to the chat. False, and nothing done, while a turn of the
-        alias is under way: it is learnt again with the person's next message.
+        Everything of the alias moves to the chat. False, and nothing done, while the task of the
+        alias has work: a turn, or words that are being said. A second task would take a send of
+        the first for one that a crash has cut. It is learnt again with the person's next message.
         """
         return await self._database.write(lambda connection: join(connection, alias, chat))
 
@@ -61,7 +62,10 @@ def join(connection: sqlite3.Connection, alias: ChatKey, chat: str) -> bool:
     if not alias.chat.endswith(LID) or canonical(connection, alias).chat == chat:
         return False
     busy = connection.execute(
-        "SELECT 1 FROM turns WHERE channel = ? AND chat = ? AND state != 'done'", alias
+        "SELECT 1 FROM turns WHERE channel = ?1 AND chat = ?2 AND state != 'done' UNION ALL"
+        " SELECT 1 FROM outbox WHERE channel = ?1 AND chat = ?2"
+        " AND state IN ('pending', 'sending', 'unknown') LIMIT 1",
+        alias,
     ).fetchone()
     if busy:
         return False
