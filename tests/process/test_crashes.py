@@ -13,6 +13,9 @@ from support.stage import LAURA
 
 from daemon.sandbox.model_script import Call, Step
 
+SOON = 20.0
+"""Seconds, on however busy a machine: long before the far deadline's share for work has passed."""
+
 BUGGY_CORE = """
 import signal, sys
 import trio
@@ -61,21 +64,23 @@ sys.exit(daemon.wait())
 """
 
 
-async def test_a_core_tasks_fault_ends_the_process_within_two_seconds_and_says_why(
+async def test_a_core_tasks_fault_ends_the_process_at_once_and_says_why(
     site: Site,
 ) -> None:
     """With ten runs under way: status 1, the task's name and the traceback are in the log."""
     thought = trio.Event()
     contacts = [f"57300200000{number}" for number in range(10)]
     site.model.script(*[Step(gate=thought) for _ in contacts])
-    process = await site.launch("-c", BUGGY_CORE)
+    process = await site.launch(
+        "-c", BUGGY_CORE, variables={"RECADO_SHUTDOWN__DEADLINE_SECONDS": "60"}
+    )
     await site.opened(process)
     for contact in contacts:
         await site.gateway.customer_says(contact, "Hola", deliver="queued")
     await site.model.wait_for(lambda: site.model.running == len(contacts))
     status, seconds = await process.end(signal.SIGUSR1)
     assert status == 1
-    assert seconds < 2
+    assert seconds < SOON
     fault = await process.wait_event("unexpected error")
     assert (fault["where"], fault["task"]) == ("core", "store watch")
     assert "ZeroDivisionError: a bug in a core task" in process.text

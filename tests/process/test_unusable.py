@@ -30,9 +30,7 @@ async def test_a_bad_configuration_is_explained_on_health(site: Site) -> None:
     port = free_port()
     process = await site.launch(variables={**at(port), "RECADO_BUFFER__WINDOW_SECONDS": "soon"})
     await assert_minimal(f"http://127.0.0.1:{port}", "buffer.window_seconds")
-    status, seconds = await process.end()
-    assert status == 2
-    assert seconds < 1
+    assert (await process.end())[0] == 2
     assert "RECADO_BUFFER__WINDOW_SECONDS" in process.text
 
 
