@@ -61,15 +61,16 @@ SEED ?= 1
 crash: $(VENV)/dev.stamp  ## kill -9 at every named point, then N=1000 times at random (SEED=1)
 	@PYTHONPATH=tests $(BIN)/python -m support.crash_main --kills $(N) --seed $(SEED)
 
-$(VENV)/run.stamp: requirements/run.lock pyproject.toml
+$(VENV)/run.stamp: requirements/run.lock requirements/build.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@echo "installing the locked packages into $(VENV) (once)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 LOCK := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \

@@ -154,6 +154,13 @@ def test_the_bill_of_materials_has_every_package_with_its_hashes(tmp_path: Path)
     assert bill["metadata"]["component"]["name"] == "recado"
 
 
+def test_what_make_run_builds_has_the_command(tmp_path: Path) -> None:
+    """`recado explain` is to be tried beside the first `make run`, without the rest of the tools."""
+    told = run("make", "--dry-run", f"VENV={tmp_path}", f"{tmp_path}/run.stamp").stdout
+    assert "--editable ." in told
+    assert "dev.lock" not in told
+
+
 def test_the_build_tool_is_locked_once() -> None:
     """`make install` gets it with its hashes, and in the version that the tests ran with."""
     (name, version), *others = locked("build.lock").items()
