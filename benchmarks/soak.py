@@ -72,6 +72,8 @@ FIGURES = {
 BLOCKS = 12
 """Parts of the time that is judged, each of which counts with its floor. What comes and goes with
 the work of the moment (connections, chats, memory of large bodies) is above it."""
+END_SHARE = 0.5
+"""The part of it, at its end, that tells what fills up from what leaks."""
 UNENDED = {
     "messages": "SELECT state, count(*) FROM messages"
     " WHERE state IN ('received', 'in_turn', 'dead') GROUP BY state",
@@ -183,9 +185,10 @@ def judged(found: Found) -> Sequence[Found]:
     return [sample for sample in found["samples"] if sample["at"] > after]
 
 
-def course_of(found: Found, name: str) -> Trend:
-    """How a figure went in the time that is judged: of its floors, in an hour."""
+def course_of(found: Found, name: str, *, of_last: float = 1) -> Trend:
+    """How a figure went in the last part of the time that is judged: of its floors, in an hour."""
     samples = judged(found)
+    samples = samples[int(len(samples) * (1 - of_last)) :]
     floors = [
         (block[0]["at"] / 3600, min(one[name] for one in block))
         for number in range(BLOCKS)
@@ -199,12 +202,17 @@ def course_of(found: Found, name: str) -> Trend:
 
 
 def verdict(found: Found, name: str) -> str:
-    """Whether a figure has grown: by more than its limit, and by more than it wavers."""
+    """Whether a figure has grown: by more than its limit, and by more than it wavers.
+
+    What grew and then stays has filled up; a leak goes on.
+    """
     if found["minutes"] < FEWEST_MINUTES:
         return "too short to tell"
-    went, figure = course_of(found, name), FIGURES[name]
-    grows = went.slope > max(figure.limit * figure.unit, went.error)
-    return "**grows**" if grows else "flat"
+    limit = FIGURES[name].limit * FIGURES[name].unit
+    whole, end = course_of(found, name), course_of(found, name, of_last=END_SHARE)
+    if whole.slope <= max(limit, whole.error):
+        return "flat"
+    return "**grows**" if end.slope > max(limit, end.error) else "grew, then stayed"
 
 
 def known() -> Found | None:
@@ -219,13 +227,14 @@ def text(found: Found) -> str:
     rows = []
     for name, figure in FIGURES.items():
         values = [sample[name] / figure.unit for sample in samples]
-        went = course_of(found, name)
+        went, end = course_of(found, name), course_of(found, name, of_last=END_SHARE)
         rows.append(
             [
                 figure.shown,
                 f"{middle(values):,.0f}",
                 f"{max(values, default=0):,.0f}",
                 f"{went.slope / figure.unit:+,.1f} ± {went.error / figure.unit:,.1f}",
+                f"{end.slope / figure.unit:+,.1f} ± {end.error / figure.unit:,.1f}",
                 f"{figure.limit:g}",
                 verdict(found, name),
             ]
@@ -235,7 +244,7 @@ def text(found: Found) -> str:
     cpu = (samples[-1]["cpu"] - samples[0]["cpu"]) / span if samples else 0
     shares = "; ".join(f"{share} {kind}" for kind, share in SHARES.items())
     left = ", ".join(f"{amount} {name}" for name, amount in found["left"].items()) or "none"
-    heads = ["", "usual", "most", "rise in an hour", "may be", ""]
+    heads = ["", "usual", "most", "rise in an hour", "of the end", "may be", ""]
     return f"""## Soak: mixed traffic for {found["minutes"]:g} minutes
 
 ![Memory and file descriptors over time](performance/soak.svg)
@@ -254,8 +263,9 @@ def text(found: Found) -> str:
   readers' requests. Left at the end without an outcome, or given up: {left}.
 - The first {WARM_UP_SHARE:.0%}, {LEAST_WARM_UP} s at least, is not judged: chats come to life and
   caches fill. The rest is cut into {BLOCKS} parts, and a line fitted through the least value of
-  each: *rise in an hour*, with what it may be off by (95%). A figure grows if that rise is above
-  what it may be, and above the uncertainty; a leak smaller than both is not seen.
+  each: *rise in an hour*, with what it may be off by (95%), and likewise *of the end*, the last
+  {END_SHARE:.0%} of that time. A figure grows if both are above what they may be, and above the
+  uncertainty; a leak smaller than that is not seen.
 - Beside it the store grew by {stored:,.0f} MB, which it is meant to. The daemon used {cpu:.2f}
   cores, and stopped in {found["stop_seconds"]:.2f} s with exit status {found["status"]}.
   Measured on {found["on"]}.
