@@ -39,6 +39,7 @@ Found = dict[str, Any]
 def measure(contacts: int, folder: Path) -> Found:
     """Let them come, step by step; look when all of a step are gone. RuntimeError if they stay."""
     samples: list[Found] = []
+    refused = 0
     with outside_world() as outside, recado(folder / "contacts", outside, SETTINGS) as subject:
         outside("manner", shortest=0.01, longest=0.02)
         began = time.perf_counter()

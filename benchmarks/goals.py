@@ -110,7 +110,7 @@ def _turns(found: Found) -> list[Goal]:
     data = found["turns"]
     idle = turns.overhead(data, "Recado", 1, 0.99)
     busy = turns.overhead(data, "Recado", 200, 0.99)
-    cpu = turns.cpu_ms(data, 50)
+    cpu = turns.cpu_ms(data, 200)
     served = turns.served_rate(data, 200)
     return [
         Goal(

@@ -102,14 +102,14 @@ def _request() -> Path:
 
 
 def _stream() -> Path:
-    """The lines of an answer in pieces of a word or two."""
+    """The events of an answer in pieces of a word or two, each a part of its own."""
     events = model_wire.item_events(Say(REPLY), 0, "1")
-    lines = [line for event in events for line in (f"data: {json.dumps(event)}", "")]
+    parts = [f"data: {json.dumps(event)}\n\n".encode() for event in events]
 
     def read() -> None:
         reader = ResponseReader()
-        for line in lines:
-            reader.feed(line)
+        for part in parts:
+            reader.feed(part)
 
     return read
 

@@ -80,17 +80,14 @@ def ledger_path(connection: sqlite3.Connection, bodies: Iterator[bytes]) -> Path
         name = f"turn_{next(numbers)}"
         turn = await turns.open(message.key, request_id=name, limit=50, quotes=False, now=NOW)
         assert turn is not None
-        await turns.begin_attempt(turn)
-        run = await runs.begin(turn, now=NOW)
-        await runs.round_started(run, 1, now=NOW)
-        await runs.round_named(run, 1, "resp_1")
-        await runs.round_completed(run, 1, response, now=NOW)
+        run, _ = await runs.start(turn, attempt=1, now=NOW)
+        await runs.round_named(run, 0, "resp_1")
+        await runs.round_completed(run, 0, response, now=NOW)
         items = (said("Hola", "user"), *response.items)
-        turn = await turns.conclude(turn, items=items, parts=[NewPart(REPLY)], now=NOW)
-        (row,) = await outbox.open_rows(turn.key)
+        concluded = await turns.conclude(turn, items=items, parts=[NewPart(REPLY)], now=NOW)
+        (row,) = concluded.to_say
         await outbox.sending(row, now=NOW)
-        await outbox.sent(row, f"sent-{name}", now=NOW)
-        await turns.finish(turn, now=NOW)
+        await outbox.sent(row, f"sent-{name}", finishes=concluded.turn, now=NOW)
 
     return lambda: _at_once(live())
 

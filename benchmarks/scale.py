@@ -172,7 +172,8 @@ def bytes_each(found: Found, kind: str) -> float:
     """How much memory one more of a kind takes, by the largest number measured."""
     cells = [cell for cell in found["cells"] if cell["kind"] == kind]
     few, many = cells[0], cells[-1]
-    return float(many["rss"] - few["rss"]) / max(1, many["size"] - few["size"])
+    bytes_more: int = many["rss"] - few["rss"]
+    return bytes_more / max(1, int(many["size"]) - int(few["size"]))
 
 
 def plots(found: Found) -> dict[str, str]:

@@ -155,7 +155,7 @@ def test_the_bill_of_materials_has_every_package_with_its_hashes(tmp_path: Path)
 
 
 def test_what_make_run_builds_has_the_command(tmp_path: Path) -> None:
-    """`recado explain` is to be tried beside the first `make run`, without the rest of the tools."""
+    """`recado explain` is to be tried beside the first `make run`, without the other tools."""
     told = run("make", "--dry-run", f"VENV={tmp_path}", f"{tmp_path}/run.stamp").stdout
     assert "--editable ." in told
     assert "dev.lock" not in told
