@@ -29,7 +29,7 @@ CARDINAL = (
 )
 """The points round the intake, the model, the tool, the send and its rows: never left out."""
 
-OTHERS = 10
+OTHERS = 6
 """How many of the other points, the commits of every verb of the store, are in the sample."""
 
 
