@@ -43,7 +43,6 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.media",
         "daemon.media.addresses",
         "daemon.media.kinds",
-        "daemon.media.vcards",
         "daemon.prompt.*",
         "daemon.reading.*",
         "daemon.tools.schema",

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from daemon.ledger import Attachment, MediaItem
-from daemon.media.vcards import read_card
 from daemon.model import ContactCard, Contacts, JsonObject, Media
+from daemon.writing.vcards import read_card
 
 KEPT_CHARACTERS = 2000
 """Of a document's text, what stays in the thread."""

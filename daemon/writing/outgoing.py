@@ -13,8 +13,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from daemon.ledger import NewPart
-from daemon.media.vcards import written_card
 from daemon.model import Contacts, JsonObject, Location, Media, Message, Other, Poll, Text
+from daemon.writing.vcards import written_card
 
 Kind = Literal[
     "text",

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from daemon.ledger import NewPart
-from daemon.media.vcards import read_card
 from daemon.model import Message
 from daemon.whapi.sends import send_call
 from daemon.whapi.wire import parse_messages
@@ -25,6 +24,7 @@ from daemon.writing.outgoing import (
     reaction_part,
     shown_line,
 )
+from daemon.writing.vcards import read_card
 
 CHAT = "573001234567@s.whatsapp.net"
 PARTS: dict[str, NewPart] = {
