@@ -3,17 +3,24 @@
 Pure: no I/O, no clock. Shapes follow version 2 of that API (header ``OpenAI-Beta: assistants=v2``).
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from daemon.assistant.wire import ServerProfile, function_tool
 from daemon.errors import ModelTemporary
 from daemon.model import FunctionCall, JsonObject, ModelRequest, ModelResponse, Usage
+from daemon.prompt.data import RULE, data_item
+
+_json = msgspec.json.Encoder()
 
 MOST_MESSAGES = 32
 """A thread is created with at most so many messages; older ones are folded into the first."""
 
 MOST_CHARACTERS = 256_000
 """The API's limit for the text of one message, and for a run's instructions."""
+
+MOST_FOLDED = MOST_CHARACTERS - 1000
 
 ENDED = frozenset({"completed", "incomplete", "failed", "cancelled", "expired"})
 """Statuses of a run after which nothing more comes."""
@@ -27,15 +34,14 @@ class ThreadBusy(ModelTemporary):
 
 
 def split_notes(items: tuple[JsonObject, ...]) -> tuple[list[JsonObject], list[str]]:
-    """Take out the developer's notes that come after the assistant's last words.
+    """Take out the developer's notes.
 
-    They are about the answer to be given, and become instructions of the run. Older ones stay.
+    They are fixed texts about the answer to be given, and become instructions of the run.
     """
-    last = max((n for n, item in enumerate(items) if item.get("role") == "assistant"), default=-1)
     kept: list[JsonObject] = []
     notes: list[str] = []
-    for number, item in enumerate(items):
-        if number > last and item.get("role") in {"developer", "system"}:
+    for item in items:
+        if item.get("role") in {"developer", "system"}:
             notes.append(_words(item))
         else:
             kept.append(item)
@@ -51,9 +57,7 @@ def thread_body(request: ModelRequest) -> JsonObject:
     messages = [message for item in kept if (message := _message(item)) is not None]
     if len(messages) > MOST_MESSAGES:
         older = messages[: len(messages) - MOST_MESSAGES + 1]
-        lines = [f"{message['role']}: {_text_of(message['content'])}" for message in older]
-        folded = "[The conversation so far]\n" + "\n".join(lines)
-        messages = [{"role": "user", "content": folded[-MOST_CHARACTERS:]}, *messages[len(older) :]]
+        messages = [_folded(older), *messages[len(older) :]]
     return {"messages": messages}
 
 
@@ -73,8 +77,7 @@ def run_body(request: ModelRequest, server: ServerProfile, assistant_id: str) ->
     }
     if request.instructions:
         body["instructions"] = request.instructions[:MOST_CHARACTERS]
-    if notes := split_notes(request.items)[1]:
-        body["additional_instructions"] = "\n\n".join(notes)
+    body["additional_instructions"] = "\n\n".join((RULE, *split_notes(request.items)[1]))
     return body
 
 
@@ -167,14 +170,13 @@ def _message(item: JsonObject) -> JsonObject | None:
     match item.get("type", "message"):
         case "message" if item.get("role") == "assistant":
             return _said("assistant", _words(item))
-        case "message" if item.get("role") == "user":
-            return _from_customer(item)
         case "message":
-            return _said("user", f"[Note, not written by the customer: {_words(item)}]")
+            return _from_customer(item)
         case "function_call":
             return _said("assistant", f"[Called {item.get('name')}: {item.get('arguments')}]")
         case "function_call_output":
-            return _said("user", f"[Result of the call: {_text_of(item.get('output'))}]")
+            output = _text_of(item.get("output"))[: MOST_CHARACTERS // 4]
+            return data_item("result of the call", output)
     return None  # reasoning, and items of hosted tools
 
 
@@ -193,6 +195,19 @@ def _from_customer(item: JsonObject) -> JsonObject | None:
         return _said("user", text)
     parts = [{"type": "text", "text": text}] if text else []
     return {"role": "user", "content": [*parts, *images]}
+
+
+def _folded(messages: Sequence[JsonObject]) -> JsonObject:
+    """Fold messages into one, the newest of them if all are too long, one JSON object a line."""
+    lines: list[str] = []
+    room = MOST_FOLDED
+    for message in reversed(messages):
+        line = _json.encode({message["role"]: _text_of(message["content"])}).decode()
+        room -= len(line.replace("<", "&lt;")) + 1
+        if room < 0:
+            break
+        lines.append(line)
+    return data_item("conversation", "\n".join(("[The conversation so far]", *reversed(lines))))
 
 
 def _said(role: str, text: str) -> JsonObject | None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from daemon.model import JsonObject, ModelRequest, ModelResponse, ToolSpec, Usage
+from daemon.prompt.data import RULE
 
 STRICT_KEYWORDS = frozenset(
     {
@@ -76,8 +77,7 @@ def request_body(request: ModelRequest, server: ServerProfile) -> JsonObject:
         "stream": True,
         "store": server.background,
     }
-    if request.instructions:
-        body["instructions"] = request.instructions
+    body["instructions"] = f"{request.instructions}\n\n{RULE}".strip()
     if tools:
         body["tools"] = tools
     if server.background:

@@ -10,6 +10,7 @@ from daemon.errors import WhapiError
 from daemon.ledger import Fact, NewPart, Turn
 from daemon.model import ChatKey, JsonObject
 from daemon.observe.events import HANDED_TO_PERSON
+from daemon.prompt.data import data_item
 from daemon.tools.context import Urgency
 from daemon.writing.outgoing import WITH_MEDIA, reaction_part
 
@@ -118,4 +119,4 @@ def facts_item(key: ChatKey, facts: Sequence[Fact]) -> list[JsonObject]:
     lines = "\n".join(f"{fact.id}: {fact.text}" for fact in facts)
     # A group has facts of its own: what is known of its members stays in their own chats.
     whom = "group" if key.chat.endswith("@g.us") else "customer"
-    return [{"role": "developer", "content": f"[Remembered about this {whom}]\n{lines}"}]
+    return [data_item("facts", f"[Remembered about this {whom}]\n{lines}")]

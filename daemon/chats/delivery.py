@@ -25,6 +25,7 @@ from daemon.limits.backoff import delay
 from daemon.model import ChatKey
 from daemon.observe.events import WHAPI_ERROR
 from daemon.observe.tracing import exemplar, span
+from daemon.prompt.data import data_item
 from daemon.writing.outgoing import REPEATABLE, Outgoing, likeness, likeness_of
 from daemon.writing.split import pause_before_next
 
@@ -121,7 +122,7 @@ class Delivery:
             turn,
             "handed_off",
             reason="an agent took over while it was being said",
-            items=[{"role": "developer", "content": note}],
+            items=[data_item("note", note)],
             now=needs.now(),
         )
 

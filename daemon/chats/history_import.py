@@ -9,6 +9,7 @@ from daemon.chats.dependencies import Dependencies
 from daemon.errors import WhapiError
 from daemon.ledger import Turn
 from daemon.model import JsonObject, Message
+from daemon.prompt.data import data_item
 from daemon.reading.messages import as_lines
 from daemon.verdicts import nothing_to_answer
 
@@ -79,7 +80,7 @@ def earlier_items(
     if not said:
         return []
     return [
-        {"role": "developer", "content": NOTE},
+        data_item("note", NOTE),
         *said,
-        {"role": "developer", "content": END_NOTE},
+        data_item("note", END_NOTE),
     ]

@@ -11,6 +11,7 @@ from daemon.chats.dependencies import Dependencies
 from daemon.chats.run_progress import Progress
 from daemon.ledger import NewPart, Turn
 from daemon.model import FunctionCall, JsonObject
+from daemon.prompt.data import data_item
 from daemon.store.runs import call_key
 from daemon.writing.outgoing import shown_line
 
@@ -103,7 +104,7 @@ async def open_interim(
 async def spoken_items(
     turn: Turn, calls: Sequence[FunctionCall], known: set[str], needs: Dependencies
 ) -> list[JsonObject]:
-    """What the calls of a round have said, as items of the assistant to put before the calls.
+    """What the calls of a round have said, as items to put before the calls.
 
     ``known`` holds the keys of the calls that were seen already, and learns those of these.
     """
@@ -119,5 +120,4 @@ async def spoken_items(
 def _item(part: NewPart) -> JsonObject:
     if part.kind == "text":
         return {"role": "assistant", "content": part.body}
-    line = shown_line(part.kind, part.body, part.payload)
-    return {"role": "developer", "content": line}
+    return data_item("sent", shown_line(part.kind, part.body, part.payload))

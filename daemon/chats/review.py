@@ -9,7 +9,8 @@ import trio
 from daemon.chats.dependencies import Dependencies
 from daemon.ledger import Run, Turn
 from daemon.model import JsonObject, ModelRequest, ModelResponse
-from daemon.validation.chain import Judgement, Ruling, judge, retry_note
+from daemon.prompt.data import data_item, is_data
+from daemon.validation.chain import RETRY, Judgement, Ruling, judge, retry_note
 from daemon.validation.verdicts import Candidate
 
 
@@ -63,7 +64,8 @@ class Review:
             self._report(judgement)
         if not last and (earlier or (note and await self._granted(number, rulings, note))):
             self._first = judgement
-            self._aside = [*response.items, {"role": "developer", "content": note}]
+            order: JsonObject = {"role": "developer", "content": RETRY}
+            self._aside = [*response.items, data_item("rejected", note), order]
             self._place = len(produced)
             return True
         self.text = judgement.text
@@ -133,8 +135,8 @@ def _notable(rulings: Sequence[Ruling]) -> list[Ruling]:
 
 def _candidate(request: ModelRequest, needs: Dependencies) -> Candidate:
     """What an answer of this turn may be held against."""
-    internal = tuple(_words(item) for item in request.items if item.get("role") == "developer")
-    past = tuple(_words(item) for item in request.items[:-1] if item.get("role") != "developer")
+    internal = tuple(_words(item) for item in request.items if is_data(item))
+    past = tuple(_words(item) for item in request.items[:-1] if not is_data(item))
     return Candidate(
         text="",
         heard=_words(request.items[-1]),

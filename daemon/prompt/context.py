@@ -11,6 +11,7 @@ import msgspec
 
 from daemon.ledger import ChatRecord
 from daemon.model import JsonObject, Value
+from daemon.prompt.data import data_item
 from daemon.texts import Texts
 
 RENEWED_AFTER_SECONDS = 3 * 3600.0
@@ -104,8 +105,8 @@ def context_line(texts: Texts, subject: Subject, local_time: datetime) -> str:
 
 
 def context_item(line: str) -> JsonObject:
-    """The line as an input item."""
-    return {"role": "developer", "content": line}
+    """The line as an input item: data, since contacts choose their names themselves."""
+    return data_item("context", line)
 
 
 def _clean(name: str) -> str:

@@ -25,6 +25,7 @@ from daemon.model import (
     Vote,
 )
 from daemon.observe.redaction import mask_numbers
+from daemon.prompt.data import indented, unmarked
 from daemon.reading.business_lines import line_of
 from daemon.reading.media import (
     NOTHING_SEEN,
@@ -102,10 +103,10 @@ def as_lines(message: Message, file_line: str = "") -> str:
     if message.forwarded:
         line = f"[forwarded] {line}"
     if message.is_group and not message.from_me:
-        line = f"{speaker(message)}: {line}"
+        line = f"{speaker(message)}: {indented(line)}"
     if message.quote and message.quote.body:
         line = f"> {_short(message.quote.body)}\n{line}"
-    return line
+    return unmarked(line)
 
 
 def speaker(message: Message) -> str:

@@ -117,6 +117,7 @@ def customer_burst(items: Sequence[Item]) -> tuple[list[str], bool]:
 
     These are the user's items behind the last thing that anybody else said, tools aside. Of a text
     with a context head over it (closed by a line ``---``) only the words below are the customer's.
+    What the program has put between marks of its own, such as the context line, is not theirs.
     """
     parts = _burst_parts(items)
     texts = [str(part["text"]) for part in parts if part.get("text")]
@@ -130,13 +131,18 @@ def _burst_parts(items: Sequence[Item]) -> list[Item]:
             continue
         if item.get("role") == "assistant":
             break
-        if item.get("role") == "user":
+        if item.get("role") == "user" and not _is_note(item):
             parts = [
                 {**part, "text": _below_head(str(part["text"]))} if part.get("text") else part
                 for part in _parts(item)
             ]
             burst[:0] = [part for part in parts if part.get("text") != ""]
     return burst
+
+
+def _is_note(item: Item) -> bool:
+    content = item.get("content")
+    return isinstance(content, str) and content.startswith("<recado_data ")
 
 
 def trailing_outputs(items: Sequence[Item]) -> list[str]:

@@ -7,6 +7,7 @@ import msgspec
 
 from daemon.ledger import ChatRecord, ThreadItem
 from daemon.model import ChatKey, JsonObject
+from daemon.prompt.data import data_item, indented, is_data
 from daemon.prompt.history import estimate_tokens
 from daemon.store.database import Database
 from daemon.store.disappearing import let_disappear
@@ -139,12 +140,15 @@ def chat_record(connection: sqlite3.Connection, key: ChatKey) -> ChatRecord:
 
 
 def _spoken(item: JsonObject) -> str:
-    """One item as a line of conversation; empty for calls of tools and the like."""
+    """One item as a line of conversation; empty for notes, calls of tools and the like."""
+    if is_data(item):
+        return ""
     content = item.get("content", "")
     if not isinstance(content, str):
         content = " ".join(str(part.get("text", "")) for part in content)
     role = item.get("role")
-    return f"{role}: {content.strip()}" if role in {"user", "assistant"} else ""
+    # Further lines are set in, so that none can pass for a line of the other side.
+    return f"{role}: {indented(content.strip())}" if role in {"user", "assistant"} else ""
 
 
 def append(
@@ -169,4 +173,4 @@ def append(
 
 def add_note(connection: sqlite3.Connection, key: ChatKey, note: str, *, now: float) -> None:
     """Tell the model something about the conversation, inside the caller's transaction."""
-    append(connection, key, None, [{"role": "developer", "content": note}], now=now)
+    append(connection, key, None, [data_item("note", note)], now=now)

@@ -7,6 +7,12 @@ from daemon.validation.verdicts import Block, Candidate, Fix, Keep, Retry, Valid
 
 EMPTY_NOTE = "Your answer had no text for the customer. Answer the customer now."
 
+RETRY = (
+    "[Your last answer was not sent; the note before this one says why. Write the whole answer"
+    " again for the customer, and do not mention these notes.]"
+)
+"""What the model is told to do then."""
+
 Ruling = tuple[str, str]
 """A validator's name and its verdict in one word: keep, fix, retry, block or error."""
 
@@ -80,9 +86,5 @@ def _word(verdict: object, text: str) -> str:
 
 
 def retry_note(notes: Sequence[str]) -> str:
-    """What the model is told when it is to try again."""
-    reasons = " ".join(notes)
-    return (
-        f"[Your last answer was not sent to the customer. {reasons} Write the whole answer again"
-        " for the customer, and do not mention this note.]"
-    )
+    """Why an answer was not sent, for the model: data, since it may quote what customers wrote."""
+    return f"[Your last answer was not sent to the customer. {' '.join(notes)}]"

@@ -12,6 +12,7 @@ from daemon.assistant.assistants_wire import MOST_MESSAGES, run_body, thread_bod
 from daemon.assistant.wire import ServerProfile
 from daemon.errors import ModelTemporary
 from daemon.model import JsonObject, ModelRequest, ToolSpec
+from daemon.prompt.data import RULE
 from daemon.sandbox.model_script import call, say
 from daemon.sandbox.model_server import ModelServer
 
@@ -114,12 +115,12 @@ def test_a_long_input_is_folded_and_keeps_its_end() -> None:
 
 
 def test_notes_about_this_answer_become_instructions(rng: random.Random) -> None:
-    """The context line is for the run; an older note stays where it was, marked as one."""
+    """They are no part of the conversation, with which a customer could write them too."""
     picture = {"type": "input_image", "image_url": "https://example.com/a.jpg"}
     items: tuple[JsonObject, ...] = (
-        {"role": "developer", "content": "old note"},
+        {"role": "developer", "content": "[A note.]"},
         {"role": "assistant", "content": "¡Hola!"},
-        {"role": "developer", "content": "Fecha: 23/11/2026"},
+        {"role": "developer", "content": "[No more tools.]"},
         {"role": "user", "content": [{"type": "input_text", "text": "mire"}, picture]},
     )
     request = ModelRequest(instructions="Be kind.", items=items, tools=(ROOMS,))
@@ -128,11 +129,10 @@ def test_notes_about_this_answer_become_instructions(rng: random.Random) -> None
         model="m", background=True, openai=False, options={"temperature": temperature}
     )
     body = run_body(request, profile, "asst_1")
-    assert body["additional_instructions"] == "Fecha: 23/11/2026"
+    assert body["additional_instructions"] == f"{RULE}\n\n[A note.]\n\n[No more tools.]"
     assert body["temperature"] == temperature
     assert body["tools"][0]["function"]["name"] == "rooms"
     assert thread_body(request)["messages"] == [
-        {"role": "user", "content": "[Note, not written by the customer: old note]"},
         {"role": "assistant", "content": "¡Hola!"},
         {
             "role": "user",

@@ -112,7 +112,7 @@ async def test_a_text_is_answered(server: ModelServer, engine: Open, ask: Ask) -
     assert response.usage.input_tokens > 0
     assert response.usage.output_tokens > 0
     assert server.running == 0
-    assert server.calls[0].body["instructions"] == "Be kind."
+    assert server.calls[0].body["instructions"].startswith("Be kind.")
     assert server.assistants.threads == {}
 
 

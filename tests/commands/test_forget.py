@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 from support.operator import files_with, recado, recado_at, rows
-from support.scenes import forgive, found
+from support.scenes import forgive, found, role_of
 from support.stage import CHANNEL, LAURA, Stage, open_stage, text_webhook
 
 from daemon.sandbox.model_script import Step, call, say
@@ -180,7 +180,7 @@ async def test_export_holds_everything_of_one_person_and_nothing_of_others(stage
     assert held["turns"][0]["outcome"] == "answered"
     assert held["tool_calls"][0]["arguments"]["note"] == "Zurriago"
     assert held["outbox"][0]["body"] == "Zarzuela para Zoraida, con gusto."
-    assert [entry["item"].get("role") for entry in held["thread"]][:2] == ["developer", "user"]
+    assert [role_of(entry["item"]) for entry in held["thread"]][:2] == ["data", "user"]
     assert held["model_calls"][0]["response"]["id"]
     for others in ("De acuerdo", "pedro-0002", PEDRO):
         assert others not in done.stdout

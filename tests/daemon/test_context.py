@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.scenes import open_scene, thread
+from support.scenes import open_scene, role_of, thread, words
 from support.stage import LAURA, Stage
 
 from daemon.chats.chat_info import RETRY_SECONDS
@@ -34,7 +34,7 @@ async def exchange(stage: Stage, words: str, *, name: str = "Laura") -> None:
 
 def contexts(items: list[JsonObject]) -> list[str]:
     """The context lines among some items."""
-    notes = [str(item["content"]) for item in items if item.get("role") == "developer"]
+    notes = [words(item) for item in items if role_of(item) == "data"]
     return [note for note in notes if note.startswith("Fecha: ")]
 
 

@@ -8,6 +8,7 @@ from support.rows import fates
 from support.scenes import found, open_scene, outcomes, thread, told
 from support.stage import LAURA, Stage, text_webhook
 
+from daemon.prompt.data import data_item
 from daemon.sandbox.model_script import call, say
 
 told_both_ways = pytest.mark.parametrize("as_event", [False, True], ids=["action", "event"])
@@ -99,7 +100,7 @@ async def test_changes_after_the_answer_are_noted_and_not_answered(
         await stage.gateway.customer_says(LAURA, "¿Listo?")
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        notes = [text for text in told(stage, role="developer") if "customer" in text]
+        notes = [text for text in told(stage, role="data") if "customer" in text]
         assert notes == [
             "[The customer edited an earlier message. It now says:] El domingo",
             "[The customer deleted an earlier message:] con desayuno",
@@ -147,10 +148,9 @@ async def test_a_change_that_the_answer_could_not_take_in_is_noted(tmp_path: Pat
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         assert stage.said() == ["reservado"]
-        assert thread(stage)[-1] == {
-            "role": "developer",
-            "content": "[The customer edited an earlier message. It now says:] El domingo",
-        }
+        assert thread(stage)[-1] == data_item(
+            "note", "[The customer edited an earlier message. It now says:] El domingo"
+        )
 
 
 async def test_an_edit_while_the_model_is_down_is_what_gets_answered(tmp_path: Path) -> None:

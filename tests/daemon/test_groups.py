@@ -11,6 +11,7 @@ from support.scenes import (
     found,
     logged,
     open_scene,
+    role_of,
     thread,
     told,
     words,
@@ -62,7 +63,7 @@ async def test_only_what_addresses_us_is_answered_with_what_was_said_before(
         await says(stage, PEDRO, "@573000000001 ¿y el domingo?", "m-5", **mention())
         await answered(stage, 2)
         first, second = (
-            [words(item) for item in call.items if item.get("role") == "user"]
+            [words(item) for item in call.items if role_of(item) == "user"]
             for call in stage.model.calls
         )
         talk = f"{OVERHEARD}\nPedro (5730…4321): ¿Quién reserva?\nLaura (5730…4567): Yo"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from support.scenes import found, open_scene, thread, told
+from support.scenes import found, open_scene, role_of, thread, told, words
 from support.stage import LAURA, Stage
 
 from daemon.chats.history_import import END_NOTE, NOTE, earlier_items
@@ -57,8 +57,8 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 async def exchange(stage: Stage, *texts: str) -> None:
     """One burst, answered, and the chat at rest."""
     count = len(stage.said())
-    for words in texts:
-        await stage.gateway.customer_says(LAURA, words)
+    for text in texts:
+        await stage.gateway.customer_says(LAURA, text)
     await stage.gateway.wait_sent(LAURA, count + 1)
     await stage.quiet()
 
@@ -70,12 +70,8 @@ async def test_the_model_knows_what_was_written_before(stage: Stage) -> None:
     words = told(stage)
     assert words[:4] == CONVERSATION
     assert words[-1] == "Hola\nsoy yo otra vez"
-    assert [item["role"] for item in stage.model.calls[0].items][:4] == [
-        "developer",
-        "user",
-        "assistant",
-        "developer",
-    ]
+    roles = [role_of(item) for item in stage.model.calls[0].items]
+    assert roles[:4] == ["data", "user", "assistant", "data"]
     assert len(stage.said()) == sent_before + 1
 
 
@@ -97,7 +93,7 @@ async def test_a_crash_after_the_import_does_not_repeat_it(stage: Stage) -> None
     await stage.crash()
     await stage.start()
     await found(lambda: stage.model.running == 1)
-    assert [item["content"] for item in thread(stage)] == CONVERSATION
+    assert [words(item) for item in thread(stage)] == CONVERSATION
     assert len(stage.gateway.calls("list")) == 1
 
 

@@ -1,8 +1,10 @@
 """Conversations that go on and on: within the budget, sound for the server, and summed up."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -10,7 +12,7 @@ from support.brisk import open_brisk_stage
 from support.ledgers import LAURA as KEY
 from support.ledgers import accept, message, open_turn, store_in
 from support.rows import read_rows
-from support.scenes import forgive, found, open_scene, outcomes, told
+from support.scenes import forgive, found, open_scene, outcomes, told, words
 from support.stage import LAURA, Stage
 
 from daemon.ledger import Told
@@ -92,12 +94,16 @@ async def test_500_turns_stay_within_the_budget_and_are_sound(
         assert (head is not None) == (compaction == "summary")
 
 
+def _sums(body: Mapping[str, Any]) -> bool:
+    return str(body.get("instructions")).startswith(SUMMARY_INSTRUCTIONS)
+
+
 def _is_summary(asked: ModelCall) -> bool:
-    return asked.body.get("instructions") == SUMMARY_INSTRUCTIONS
+    return _sums(asked.body)
 
 
 def _sums_up(text: str) -> Step:
-    return say(text, when=lambda body: body.get("instructions") == SUMMARY_INSTRUCTIONS)
+    return say(text, when=_sums)
 
 
 async def exchange(stage: Stage, words: str) -> None:
@@ -130,7 +136,7 @@ async def test_thirty_turns_with_a_small_budget_are_all_answered(tmp_path: Path)
                     call(
                         CONTEXT_TOOL,
                         '{"context_level": "recent_50"}',
-                        when=lambda body: body.get("instructions") != SUMMARY_INSTRUCTIONS,
+                        when=lambda body: not _sums(body),
                     )
                 )
             await exchange(stage, f"tema{number} " + "palabra " * 20)
@@ -140,11 +146,11 @@ async def test_thirty_turns_with_a_small_budget_are_all_answered(tmp_path: Path)
         assert set(outcomes(stage)) == {"answered"}
         turns = [asked for asked in stage.model.calls if not _is_summary(asked)]
         assert any(_is_summary(asked) for asked in stage.model.calls)
-        told_last = [str(item.get("content")) for item in turns[-1].items]
+        told_last = [words(item) for item in turns[-1].items]
         assert told_last[0].startswith(f"{SUMMARY_NOTE}\nResumen ")
-        assert sum(words.startswith(SUMMARY_NOTE) for words in told_last) == 1
-        assert not any("tema0 " in words for words in told_last)
-        assert any("tema29 " in words for words in told_last)
+        assert sum(text.startswith(SUMMARY_NOTE) for text in told_last) == 1
+        assert not any("tema0 " in text for text in told_last)
+        assert any("tema29 " in text for text in told_last)
 
 
 async def test_a_summary_delays_no_answer_and_a_lost_one_is_made_again(tmp_path: Path) -> None:

@@ -306,12 +306,12 @@ async def test_facts_are_told_in_every_later_request_and_can_be_forgotten(tmp_pa
         await stage.gateway.wait_sent(LAURA)
         await stage.gateway.customer_says(LAURA, "Ya no lo soy")
         await stage.gateway.wait_sent(LAURA, 2)
-        remembered = [said for said in told(stage, 2, role="developer") if "maní" in said]
+        remembered = [said for said in told(stage, 2, role="data") if "maní" in said]
         assert len(remembered) == 1
         assert "1: Es alérgica al maní" in remembered[0]
         await stage.gateway.customer_says(PEDRO, "Hola")
         await stage.gateway.wait_sent(PEDRO)
-        assert not [said for said in told(stage, role="developer") if "maní" in said]
+        assert not [said for said in told(stage, role="data") if "maní" in said]
         assert not read_rows(stage.settings.data_dir, "SELECT * FROM facts")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.rows import read_rows
-from support.scenes import found, open_scene, outcomes, thread, words
+from support.scenes import found, open_scene, outcomes, role_of, thread, words
 from support.stage import LAURA, Stage
 
 from daemon.sandbox.echoes import EchoMode
@@ -122,7 +122,7 @@ async def test_each_kind_is_sent_before_the_answer_and_told_to_the_model(tmp_pat
         messages = stage.gateway.ledger.chats[f"{LAURA}@s.whatsapp.net"].messages
         (reaction,) = [message for message in messages if message["type"] == "action"]
         assert (reaction["action"]["target"], reaction["action"]["emoji"]) == (asked, "👍")
-        noted = [words(item) for item in thread(stage) if item.get("role") == "developer"]
+        noted = [words(item) for item in thread(stage) if role_of(item) == "data"]
         assert sum("Sent to the customer by the tool" in note for note in noted) == len(KINDS)
         # Their echoes are ours: nobody has taken the chat over.
         assert not stage.events("an agent writes")

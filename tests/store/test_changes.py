@@ -19,6 +19,7 @@ from support.ledgers import (
 
 from daemon.ledger import Accepted, NewPart
 from daemon.model import Deletion, Edit, Media, Message, Text
+from daemon.prompt.data import is_data
 from daemon.store.store import Store
 
 EDIT = Edit(target="m-1", body="Para tres personas")
@@ -48,7 +49,7 @@ async def _stored(store: Store) -> Message:
 
 
 async def _notes(store: Store) -> list[Any]:
-    return [i["content"] for i in await thread_of(store) if i["role"] == "developer"]
+    return [item["content"].split("\n")[1] for item in await thread_of(store) if is_data(item)]
 
 
 @pytest.mark.parametrize("way", ["messages", "event"])

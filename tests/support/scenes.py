@@ -11,6 +11,7 @@ import httpx
 import trio
 
 from daemon.model import JsonObject
+from daemon.prompt.data import is_data
 from daemon.sandbox.payloads import chat_id_of
 from daemon.sandboxed import TOKEN
 from support.plain import NO_TLS
@@ -44,17 +45,27 @@ async def open_scene(
 
 
 def words(item: JsonObject) -> str:
-    """The words of one input item of the model."""
+    """The words of one input item of the model; of data what stands between the marks."""
     content: Any = item.get("content") or item.get("output") or ""
+    if is_data(item):
+        return "\n".join(content.splitlines()[1:-1]).replace("&lt;", "<")
     if isinstance(content, str):
         return content
     return " ".join(str(part.get("text", "")) for part in content)
 
 
 def told(stage: Stage, number: int = -1, *, role: str = "") -> list[str]:
-    """What one call of the model was given: the words of its items, of one role or of all."""
+    """What one call of the model was given: the words of its items, of one role or of all.
+
+    What the program itself tells has the role ``data`` here.
+    """
     items = stage.model.calls[number].items
-    return [words(item) for item in items if role in {"", item.get("role")}]
+    return [words(item) for item in items if role in {"", role_of(item)}]
+
+
+def role_of(item: JsonObject) -> str:
+    """Who says an item: a role of the API, or ``data`` for what the program tells."""
+    return "data" if is_data(item) else str(item.get("role", ""))
 
 
 def thread(stage: Stage, chat: str = LAURA) -> list[JsonObject]:

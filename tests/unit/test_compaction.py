@@ -24,6 +24,7 @@ from daemon.prompt.compaction import (
     summary_request,
     surely_fits,
 )
+from daemon.prompt.data import data_item, is_data
 from daemon.prompt.history import estimate_tokens
 
 
@@ -121,7 +122,7 @@ def test_a_request_is_estimated_with_all_that_is_text_in_it() -> None:
 
 def test_the_head_is_told_before_the_items() -> None:
     memory = _thread((1, 5), head=10)
-    assert as_input(memory, memory.items) == (_said("summary", "developer"), _said("words 0"))
+    assert as_input(memory, memory.items) == (data_item("note", "summary"), _said("words 0"))
     lone = {"type": "function_call_output", "call_id": "c", "output": "2"}
     cut = replace(memory, items=(ThreadItem(1, lone, 5), *memory.items))
     assert lone not in as_input(cut, cut.items)
@@ -140,13 +141,13 @@ def test_a_summary_is_made_of_the_earlier_one_and_of_what_was_said_and_done() ->
     request = summary_request(memory, entries, budget=1000, contact_hash="h")
     (asked,) = request.items
     assert asked["content"].splitlines() == [
-        "<conversation>",
-        "note: summary",
-        "customer: ¿Hay cupo?",
-        'assistant used look: {"n": 2}',
-        "result: two rooms",
-        "business: Sí, dos.",
-        "</conversation>",
+        '<recado_data kind="conversation">',
+        '{"note":"summary"}',
+        '{"customer":"¿Hay cupo?"}',
+        r'{"business used a tool":"look {\"n\": 2}"}',
+        '{"result of the tool":"two rooms"}',
+        '{"business":"Sí, dos."}',
+        "</recado_data>",
     ]
     assert not request.tools
     assert request.contact_hash == "h"
@@ -156,18 +157,24 @@ def test_a_summary_is_made_of_no_more_than_a_model_can_read() -> None:
     entries = tuple(ThreadItem(n, _said(f"{n} " + "palabra " * 50), 140, n) for n in range(100))
     request = summary_request(_thread(), entries, budget=500, contact_hash="")
     assert estimate_tokens(str(request.items)) < 4 * 500
-    assert "customer: 99 " in request.items[0]["content"]
-    assert "customer: 0 " not in request.items[0]["content"]
+    assert '"customer":"99 ' in request.items[0]["content"]
+    assert '"customer":"0 ' not in request.items[0]["content"]
 
 
-@given(st.text(), st.integers(1, 20_000))
+def inside(content: str) -> str:
+    """What stands between the marks of data."""
+    return "\n".join(content.split("\n")[1:-1]).replace("&lt;", "<")
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.integers(1, 20_000))
 def test_a_summary_takes_a_part_of_the_budget_only(text: str, budget: int) -> None:
     item = summary_item(text, budget=budget)
     if item is None:
         assert not text.strip() or budget < 8
         return
-    assert item["content"].startswith(f"{SUMMARY_NOTE}\n")
-    words = item["content"].removeprefix(f"{SUMMARY_NOTE}\n")
+    assert is_data(item)
+    _, note, words = inside(item["content"]).partition(f"{SUMMARY_NOTE}\n")
+    assert note
     assert words
     assert text.strip().encode("utf-8", "replace").decode().startswith(words)
     assert len(words.encode()) <= 3 * budget // 4

@@ -19,6 +19,7 @@ from daemon.prompt.context import (
     subject_of,
     told_subject,
 )
+from daemon.prompt.data import data_item
 from daemon.texts import texts
 
 BOGOTA = datetime(2026, 3, 2, 14, 5, tzinfo=UTC).astimezone(ZoneInfo("America/Bogota"))
@@ -40,7 +41,7 @@ TOLD = ChatRecord(contact_name="Laura", context_at=NOW - 60, context_text=as_tex
 )
 def test_the_line_says_when_who_and_where(subject: Subject, line: str) -> None:
     assert context_line(texts("es"), subject, BOGOTA) == line
-    assert context_item(line) == {"role": "developer", "content": line}
+    assert context_item(line) == data_item("context", line)
 
 
 def test_the_line_speaks_the_language_of_the_settings() -> None:

@@ -9,6 +9,7 @@ import json
 import sqlite3
 
 from daemon.observe.redaction import mask_numbers
+from daemon.prompt.data import TAG
 from daemon.store.echoes import ECHO
 from daemon.store.operator.person import Person
 from daemon.store.operator.repeated_words import RepeatedWords
@@ -64,12 +65,14 @@ _STATEMENTS = (
 )
 _IN_GROUPS = "chat IN (SELECT chat FROM spoken_groups)"
 _OF_TURNS = f"turn_id IN (SELECT id FROM turns WHERE {_IN_GROUPS})"  # noqa: S608 - a constant
+_NOT_SAID = f"(item ->> '$.role' IS NOT 'user' OR item ->> '$.content' GLOB '<{TAG} *')"
+"""Items of a thread that are our own words or notes, and no message of a customer."""
 _OUR_WORDS = (
     ("outbox", ("body", "payload"), _IN_GROUPS),
     ("facts", ("fact",), _IN_GROUPS),
     ("chats", ("contact_name",), _IN_GROUPS),
     ("messages", ("message",), f"from_me = 1 AND reason = '{ECHO}' AND {_IN_GROUPS}"),
-    ("thread_items", ("item",), f"item ->> '$.role' IS NOT 'user' AND {_IN_GROUPS}"),
+    ("thread_items", ("item",), f"{_NOT_SAID} AND {_IN_GROUPS}"),
     ("responses", ("response", "note"), f"run_id IN (SELECT id FROM runs WHERE {_OF_TURNS})"),  # noqa: S608 - a constant
     ("tool_calls", ("arguments", "output"), _OF_TURNS),
     ("escalations", ("reason", "summary"), _OF_TURNS),
