@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS: dict[str, tuple[str, ...]] = {
     "leaf": (
         "daemon",
+        "daemon.audit",
         "daemon.errors",
         "daemon.ledger",
         "daemon.model",

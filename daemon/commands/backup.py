@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import click
 
-from daemon.commands.place import Failure, NotDone, Place, takes_place
+from daemon.commands.place import Failure, NotDone, Place, note, takes_place
 from daemon.store.operator.backup import Backup, Files, back_up, back_up_events, back_up_sent
 from daemon.store.operator.door import open_beside_daemon
 
@@ -44,6 +44,7 @@ def command(place: Place, *, file: Path, force: bool, with_files: bool, as_json:
     with open_beside_daemon(place.data_dir) as connection:
         if target.exists() and target.samefile(place.data_dir / "recado.db"):
             raise Failure(f"{target} is the store itself")
+        note(place.data_dir, "backup", str(target))
         backup = back_up(connection, target)
     files = _copy(target, place) if with_files else None
     if as_json:

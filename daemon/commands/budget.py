@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from daemon.commands.place import NotDone, Place, known_chat, takes_place
+from daemon.commands.place import NotDone, Place, known_chat, note, os_actor, takes_place
 from daemon.limits.budget import MICROS, day_of
 from daemon.observe.redaction import mask_numbers
 from daemon.settings.limits import BudgetSettings
@@ -39,6 +39,8 @@ def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> Non
         if chat is not None:
             names = {"", *names_of(connection, known_chat(chat))}
             spent = tuple(entry for entry in spent if entry.chat in names)
+    if reveal:
+        note(place.data_dir, "reveal", after=f"budget of {day}, {len(spent)} rows")
     rows = [_row(entry, reveal=reveal) for entry in spent if entry.chat]
     total = next(
         (entry for entry in spent if not entry.chat), Spending(*("", "", 0, 0, 0, 0, False))
@@ -76,7 +78,8 @@ def reset(place: Place, *, chat: str) -> None:
     with open_beside_daemon(place.data_dir) as connection:
         day = _day(place) or newest_day(connection)
         with transaction(connection):
-            done = pardon(connection, day, names_of(connection, known_chat(chat)), now=time.time())
+            names = names_of(connection, known_chat(chat))
+            done = pardon(connection, day, names, by=os_actor(), now=time.time())
     if not done:
         raise NotDone(f"nothing was used up by this contact on {day or 'any day'}")
     click.echo(f"reset for {day}")

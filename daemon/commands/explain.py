@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import click
 
-from daemon.commands.place import Failure, Place, takes_place
+from daemon.commands.place import Failure, Place, note, takes_place
 from daemon.commands.timeline import timeline, without_words
 from daemon.observe.redaction import Redactor
 from daemon.store.operator.door import open_beside_daemon
@@ -35,7 +35,9 @@ def command(place: Place, *, message_id: str, as_json: bool, reveal: bool) -> No
         life = life_of(connection, message_id)
     if life is None:
         raise Failure(f"no message {message_id} is known")
-    if not reveal:
+    if reveal:
+        note(place.data_dir, "reveal", message_id, after="explain")
+    else:
         life = without_words(life)
     if as_json:
         rows = asdict(life) if reveal else Redactor().value(asdict(life))

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from daemon.commands.place import Failure, Place, known_chat, takes_place
+from daemon.commands.place import Failure, Place, known_chat, note, takes_place
 from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.export import held_of
 from daemon.store.operator.person import names_of
@@ -32,4 +32,5 @@ def command(place: Place, *, chat: str) -> None:
         connection.execute("ROLLBACK")
     if not any(rows for table, rows in held.items() if table not in {"chat", "also_known_as"}):
         raise Failure(f"nothing is held of {chat}")
+    note(place.data_dir, "export", held["chat"])
     click.echo(json.dumps(held, ensure_ascii=False, indent=2))

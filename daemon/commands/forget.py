@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from daemon.commands.place import Failure, Place, known_chat, takes_place
+from daemon.commands.place import Failure, Place, known_chat, os_actor, takes_place
 from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.forgetting import PREFIX, forget
 from daemon.store.operator.person import names_of
@@ -40,7 +40,8 @@ def command(place: Place, *, chat: str, yes: bool, as_json: bool) -> None:
         question = f"Erase everything held of {name}? This cannot be undone"
         click.confirm(question, abort=True, err=as_json)
     with open_beside_daemon(place.data_dir) as connection:
-        done = forget(connection, names_of(connection, name), place.events, now=time.time())
+        names = names_of(connection, name)
+        done = forget(connection, names, place.events, by=os_actor(), now=time.time())
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:

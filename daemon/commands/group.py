@@ -5,6 +5,7 @@ import importlib
 import click
 
 OPERATOR_COMMANDS = (
+    "audit",
     "backup",
     "budget",
     "completion",

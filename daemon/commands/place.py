@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import pwd
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
@@ -11,13 +13,16 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from daemon.audit import Action, Actor
 from daemon.composition.chat_policy import policy_of
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
 from daemon.ledger import MEDIA_FOLDER
 from daemon.settings.limits import BudgetSettings
 from daemon.settings.sources import load_settings
+from daemon.store.audit import write_audit
+from daemon.store.database import transaction
 from daemon.store.kept_files import AUDIO_FOLDER
-from daemon.store.operator.door import EVENTS_FOLDER
+from daemon.store.operator.door import EVENTS_FOLDER, open_beside_daemon
 from daemon.verdicts import DEFAULT_POLICY, Policy
 from daemon.whapi.wire import chat_id
 
@@ -84,6 +89,33 @@ def takes_place(function: Callable[..., None]) -> Callable[..., None]:
             function(_place(config, data_dir), **arguments)
 
     return command
+
+
+def os_actor() -> Actor:
+    """Who runs the command: the user of the operating system, and for whom sudo made it root."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a number without a name, in a container for example
+        user = str(os.getuid())
+    before = os.environ.get("SUDO_USER", "")
+    name = f"{before} as {user}" if before and before != user else user
+    return Actor(name=f"user {name}")
+
+
+def note(
+    data_dir: Path, action: Action, subject: str = "", *, before: str = "", after: str = ""
+) -> None:
+    """Write down in the audit what the user of this command does. Raises StoreError."""
+    with open_beside_daemon(data_dir) as connection, transaction(connection):
+        write_audit(
+            connection,
+            os_actor(),
+            action,
+            subject,
+            before=before,
+            after=after,
+            now=time.time(),
+        )
 
 
 def known_chat(text: str) -> str:

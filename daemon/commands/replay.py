@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from daemon.chats.arriving_files import comes_with_bytes, keep_bytes
-from daemon.commands.place import Failure, Place, known_chat, takes_place
+from daemon.commands.place import Failure, Place, known_chat, os_actor, takes_place
 from daemon.errors import MediaDelayed, WebhookError
 from daemon.media.inline import Opened
 from daemon.model import Webhook
@@ -56,12 +56,12 @@ def command(
         raise click.UsageError("name events, or give --dead")
     if chat is not None and not dead:
         raise click.UsageError("--chat goes with --dead")
-    now = time.time()
+    now, by = time.time(), os_actor()
     with open_beside_daemon(place.data_dir) as connection, transaction(connection):
         judge = judge_of(connection, place.policy, now=now)
         if dead:
             chats = names_of(connection, known_chat(chat)) if chat is not None else ()
-            replayed = replay_dead(connection, chats, verdict=judge, now=now)
+            replayed = replay_dead(connection, chats, verdict=judge, by=by, now=now)
         else:
             replayed = []
             for event_id in dict.fromkeys(event_ids):
@@ -69,7 +69,7 @@ def command(
                 if event is None:
                     raise Failure(f"there is no event {event_id}; nothing was put back")
                 webhook = _read(event, place)
-                replayed += replay_event(connection, event, webhook, verdict=judge, now=now)
+                replayed += replay_event(connection, event, webhook, verdict=judge, by=by, now=now)
     _print(replayed, as_json=as_json)
 
 

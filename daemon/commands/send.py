@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 import trio
 
-from daemon.commands.place import Failure, NotDone, Place, known_chat, takes_place
+from daemon.commands.place import Failure, NotDone, Place, known_chat, os_actor, takes_place
 from daemon.model import ChatKey
 from daemon.store.database import transaction
 from daemon.store.operator.door import open_beside_daemon
@@ -66,7 +66,7 @@ def command(
             key = ChatKey(
                 channel_of(connection, key_chat) if channel is None else channel, key_chat
             )
-            row_id = queue_text(connection, key, text, now=time.time())
+            row_id = queue_text(connection, key, text, by=os_actor(), now=time.time())
         if not as_json:
             click.echo(f"outbox row {row_id}")
         sending = trio.run(_settled, lambda: sending_of(connection, row_id), wait)

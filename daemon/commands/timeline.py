@@ -129,7 +129,9 @@ def _lines(life: Life) -> Iterator[_Line]:
         # After the last send, which is of the same moment.
         yield _Line(life.turn["closed_at"], f"turn ended: {_outcome(life.turn)}")
     for entry in life.audit:
-        what = f"operator: {entry['command']} {entry['subject']}, {entry['detail']}"
+        change = ", ".join(entry[name] for name in ("before", "after") if entry[name])
+        who = f" by {entry['actor']}" if entry["actor"] else ""
+        what = f"operator{who}: {entry['action']} {entry['subject']}, {change}"
         yield _Line(entry["at"], what)
 
 

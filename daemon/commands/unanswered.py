@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from daemon.commands.place import Place, takes_place
+from daemon.commands.place import Place, note, takes_place
 from daemon.observe.redaction import mask_numbers
 from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.unanswered import unanswered
@@ -36,6 +36,8 @@ def command(place: Place, *, older_than: float, as_json: bool, reveal: bool) -> 
     with open_beside_daemon(place.data_dir, read_only=True) as connection:
         found = [m for m in unanswered(connection) if now - m.received_at >= older_than]
     shown = mask_numbers if not reveal else str
+    if reveal:
+        note(place.data_dir, "reveal", after=f"unanswered, {len(found)} messages")
     if as_json:
         rows = [asdict(message) | {"chat": shown(message.chat)} for message in found]
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))

@@ -10,12 +10,13 @@ from typing import TypeVar
 import click
 import trio
 
-from daemon.commands.place import Failure, NotDone
+from daemon.commands.place import Failure, NotDone, note
 from daemon.composition.opening import secret_text
-from daemon.errors import SettingsError, WhapiError
+from daemon.errors import SettingsError, StoreError, WhapiError
 from daemon.model import JsonObject
 from daemon.settings import Settings
 from daemon.settings.sources import load_settings
+from daemon.store.operator.door import STORE_FILE
 from daemon.whapi.channel_settings import (
     carries,
     events_of,
@@ -104,6 +105,7 @@ def set_webhook(config: Path | None, *, url: str | None, mode: str, as_json: boo
 
     found, count = _asked(settings, change)
     done = "changed" if found else "added"
+    _note(settings, url, found=found)
     if as_json:
         row = {"done": done, "url": url, "carries_secret": bool(secret), "webhooks": count}
         click.echo(json.dumps(row, ensure_ascii=False, indent=2))
@@ -111,6 +113,17 @@ def set_webhook(config: Path | None, *, url: str | None, mode: str, as_json: boo
         click.echo(f"{done} {url}")
     if not secret:
         click.echo("web.webhook_secret is not set: anybody may post to /hook", err=True)
+
+
+def _note(settings: Settings, url: str, *, found: bool) -> None:
+    """Write the change into the audit, if there is a store yet; the channel is set either way."""
+    if not (settings.data_dir / STORE_FILE).is_file():
+        return
+    before, after = ("set", "changed") if found else ("", "added")
+    try:
+        note(settings.data_dir, "webhook set", url, before=before, after=after)
+    except StoreError as error:
+        click.echo(f"not noted in the audit: {error}", err=True)
 
 
 def _asked(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer]]) -> Answer:

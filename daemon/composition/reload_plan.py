@@ -54,12 +54,12 @@ def is_reloadable(key: str) -> bool:
 
 def plan(current: Settings, wanted: Settings) -> Plan:
     """Compare what holds with what was read, and put together what can hold now."""
-    differing = [key for key in fields_by_key() if _value(current, key) != _value(wanted, key)]
+    differing = [key for key in fields_by_key() if value_of(current, key) != value_of(wanted, key)]
     changed = tuple(key for key in differing if is_reloadable(key))
     tables: dict[str, dict[str, object]] = {}
     for key in changed:
         table, _, name = key.partition(".")
-        tables.setdefault(table, {})[name] = _value(wanted, key)
+        tables.setdefault(table, {})[name] = value_of(wanted, key)
     update = {
         table: getattr(current, table).model_copy(update=values) for table, values in tables.items()
     }
@@ -70,6 +70,7 @@ def plan(current: Settings, wanted: Settings) -> Plan:
     )
 
 
-def _value(settings: Settings, key: str) -> object:
+def value_of(settings: Settings, key: str) -> object:
+    """The value of a setting by its key, ``table.name``."""
     table, _, name = key.rpartition(".")
     return getattr(getattr(settings, table) if table else settings, name)

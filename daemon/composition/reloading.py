@@ -1,16 +1,17 @@
 """Reading the configuration again while the daemon runs: all of it, or nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
 
+from daemon.audit import Actor
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.guidance import Guidance
 from daemon.chats.registry import ChatRegistry
 from daemon.composition.guidance import load_guidance
-from daemon.composition.reload_plan import Plan, plan
-from daemon.errors import SettingsError, ToolError, ValidatorError
+from daemon.composition.reload_plan import Plan, plan, value_of
+from daemon.errors import SettingsError, StoreUnavailable, ToolError, ValidatorError
 from daemon.observe.logs import Log
 from daemon.settings import Settings, budget_faults, production_faults
 from daemon.system.modules import imported_anew
@@ -20,6 +21,12 @@ from daemon.tools.toolbox import FOLDER_PACKAGE
 
 RELOAD_SECONDS = 20.0
 """For reading everything; a module of the operator may hang while it is imported."""
+
+SHOWN_CHARACTERS = 200
+"""Of a setting's value in the audit; a text may be long."""
+
+SIGNAL = Actor(name="signal SIGHUP")
+"""A signal does not say who has sent it."""
 
 ReadSettings = Callable[[], Settings]
 """Reads the configuration as the start does. Raises SettingsError. Called in a thread."""
@@ -77,7 +84,9 @@ class Reloader:
         except trio.TooSlowError:
             self._refuse([f"not read within {RELOAD_SECONDS:g} seconds"])
         else:
+            before = self.settings
             self._apply(prepared)
+            await self._note(before, prepared.plan)
         finally:
             self._notify("READY=1")
             self.tried.ring()
@@ -114,11 +123,29 @@ class Reloader:
         for key in prepared.plan.needs_restart:
             self._log.warning(f"{key} changed: needs a restart")
 
+    async def _note(self, before: Settings, done: Plan) -> None:
+        """Write down what changed, in the audit; a store that is full hinders no reload."""
+        try:
+            await self._needs.store.audit.write(
+                SIGNAL,
+                "settings reload",
+                before=_told(before, done.changed),
+                after=_told(done.settings, done.changed),
+                now=self._needs.now(),
+            )
+        except StoreUnavailable as error:
+            self._log.warning("the reload is not in the audit", error=str(error))
+
     def _refuse(self, problems: list[str]) -> None:
         self.refusal = "; ".join(problems)
         self._needs.metrics.reloads.labels("refused").inc()
         for problem in problems:
             self._log.error("configuration refused, nothing changed", reason=problem)
+
+
+def _told(settings: Settings, keys: Sequence[str]) -> str:
+    """Settings and their values, each cut to what a row of the audit has room for."""
+    return ", ".join(f"{key} = {value_of(settings, key)!r:.{SHOWN_CHARACTERS}}" for key in keys)
 
 
 def _other_changes(before: Guidance, after: Guidance) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from daemon import __version__
+from daemon.audit import Action, Actor
 from daemon.chats.channel_state import ChannelView
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
@@ -168,21 +169,31 @@ class RunningDaemon:
             self.port = int(port)
         self.phase = "ready"
 
-    async def clear_locks(self) -> int:
-        """Cancel the runs under way; each begins again by itself."""
-        return self._chats.release_all()
+    async def audit(
+        self, by: Actor, action: Action, subject: str = "", *, before: str = "", after: str = ""
+    ) -> None:
+        """Write down who did what; see the protocol."""
+        await self._store.audit.write(
+            by, action, subject, before=before, after=after, now=self._now()
+        )
 
-    async def pause(self, chat: str, minutes: float | None) -> int:
+    async def clear_locks(self, *, by: Actor) -> int:
+        """Cancel the runs under way; each begins again by itself."""
+        cleared = self._chats.release_all()
+        await self.audit(by, "clear locks", after=f"{cleared} cleared")
+        return cleared
+
+    async def pause(self, chat: str, minutes: float | None, *, by: Actor) -> int:
         """Keep the bot out of a chat; see the protocol."""
         seconds = self._needs.rules.pause_seconds if minutes is None else minutes * 60
-        return await self._set_pause(chat, self._now() + seconds)
+        return await self._set_pause(chat, self._now() + seconds, by)
 
-    async def resume(self, chat: str) -> int:
+    async def resume(self, chat: str, *, by: Actor) -> int:
         """Let the bot answer in a chat again."""
-        return await self._set_pause(chat, 0)
+        return await self._set_pause(chat, 0, by)
 
-    async def _set_pause(self, chat: str, until: float) -> int:
-        keys = await self._store.threads.set_pause(chat_id(chat), until)
+    async def _set_pause(self, chat: str, until: float, by: Actor) -> int:
+        keys = await self._store.by_hand.pause(chat_id(chat), until, by=by, now=self._now())
         for key in keys:
             self._chats.pause(key, until)
         return len(keys)

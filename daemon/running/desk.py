@@ -6,6 +6,7 @@ from pathlib import Path
 
 import trio
 
+from daemon.audit import Actor
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.errors import WhapiError
@@ -138,38 +139,48 @@ class ChatDesk:
 
     # -- taking part ---------------------------------------------------------------------------
 
-    async def take_over(self, ref: str, minutes: float | None) -> bool:
+    async def take_over(self, ref: str, minutes: float | None, *, by: Actor) -> bool:
         """Keep the bot out of a chat; see the protocol."""
         seconds = self._needs.rules.pause_seconds if minutes is None else minutes * 60
-        return await self._pause(ref, self._needs.now() + seconds)
+        return await self._pause(ref, self._needs.now() + seconds, by)
 
-    async def give_back(self, ref: str) -> bool:
+    async def give_back(self, ref: str, *, by: Actor) -> bool:
         """Let the bot answer again; see the protocol."""
-        return await self._pause(ref, 0)
+        return await self._pause(ref, 0, by)
 
-    async def _pause(self, ref: str, until: float) -> bool:
+    async def _pause(self, ref: str, until: float, by: Actor) -> bool:
         key = await self._views.key_of(ref)
         if key is None:
             return False
-        await self._by_hand.pause(key, until, now=self._needs.now())
+        await self._by_hand.pause(
+            key.chat, until, channel=key.channel, by=by, now=self._needs.now()
+        )
         self._chats.pause(key, until)
         return True
 
-    async def say(self, ref: str, text: str, *, name: str, deed: str) -> bool:
+    async def say(self, ref: str, text: str, *, name: str, deed: str, by: Actor) -> bool:
         """Let an agent say something; see the protocol."""
         key = await self._views.key_of(ref)
         if key is None:
             return False
         now, pause = self._needs.now(), self._needs.rules.pause_seconds
         arrival = await self._by_hand.say(
-            key, text, name=name, deed=deed, now=now, pause_until=now + pause if pause else 0
+            key,
+            text,
+            name=name,
+            deed=deed,
+            by=by,
+            now=now,
+            pause_until=now + pause if pause else 0,
         )
         if arrival is not None:
             self._chats.poke(arrival)
             self._chats.wake(key)
         return True
 
-    async def label(self, ref: str, *, add: tuple[str, ...], remove: tuple[str, ...]) -> str | None:
+    async def label(
+        self, ref: str, *, add: tuple[str, ...], remove: tuple[str, ...], by: Actor
+    ) -> str | None:
         """Change the labels; see the protocol."""
         key = await self._views.key_of(ref)
         if key is None:
@@ -182,27 +193,27 @@ class ChatDesk:
         needs.chat_info.forget(key)
         if not fault:
             detail = f"{len(add)} added, {len(remove)} removed"
-            await self._by_hand.note("label", key.chat, detail, now=needs.now())
+            await needs.store.audit.write(by, "label", key.chat, after=detail, now=needs.now())
         return fault
 
-    async def forget(self, ref: str) -> str | None:
+    async def forget(self, ref: str, *, by: Actor) -> str | None:
         """Erase a person; see the protocol. Goes the way of `recado forget`."""
         key = await self._views.key_of(ref)
         if key is None:
             return None
         self._chats.release(key)
         done = await trio.to_thread.run_sync(
-            partial(_forget, self._data_dir, key.chat, now=self._needs.now())
+            partial(_forget, self._data_dir, key.chat, by=by, now=self._needs.now())
         )
         self._needs.chat_info.forget(key)
         return done
 
 
-def _forget(data_dir: Path, chat: str, *, now: float) -> str:
+def _forget(data_dir: Path, chat: str, *, by: Actor, now: float) -> str:
     """Erase a person from the store; in a thread, since it takes as long as the file is large."""
     with open_beside_daemon(data_dir) as connection:
         names = names_of(connection, chat)
-        return forget(connection, names, data_dir / EVENTS_FOLDER, now=now).summary()
+        return forget(connection, names, data_dir / EVENTS_FOLDER, by=by, now=now).summary()
 
 
 def shown_chat(told: JsonObject) -> JsonObject:

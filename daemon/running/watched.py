@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from daemon.audit import Actor
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.housekeeping.figures import Figures
@@ -63,9 +64,11 @@ class Watched:
         """The lines from now on."""
         return self.live.follow()
 
-    async def phone_number(self, ref: str) -> str:
+    async def phone_number(self, ref: str, *, by: Actor) -> str:
         """The number behind a public name, as people write it; a group's id as it is."""
         chat = await self._needs.store.dashboard_log.chat_of(ref)
+        if chat:
+            await self._needs.store.audit.write(by, "reveal", chat, now=self._needs.now())
         digits, _, server = chat.partition("@")
         return f"+{digits}" if server == "s.whatsapp.net" else chat
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import trio
 
+from daemon.audit import Actor
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.errors import WebhookError
@@ -155,46 +156,59 @@ class RunningWorkbench:
 
     # -- doing ---------------------------------------------------------------------------------
 
-    async def cancel_run(self, ref: str) -> bool:
+    async def cancel_run(self, ref: str, *, by: Actor) -> bool:
         """Cancel the run of a chat; see the protocol."""
         key = await self._needs.store.views.key_of(ref)
         if key is None or not self._chats.release(key):
             return False
-        await self._needs.store.by_hand.note("cancel run", key.chat, "", now=self._needs.now())
+        await self._needs.store.audit.write(by, "cancel run", key.chat, now=self._needs.now())
         return True
 
-    async def replay_dead(self, ref: str) -> int:
+    async def replay_dead(self, ref: str, *, by: Actor) -> int:
         """Put dead messages back in; see the protocol. Goes the way of `recado replay`."""
         key = await self._needs.store.views.key_of(ref) if ref else None
         if ref and key is None:
             return 0
         chats = (key.chat,) if key else ()
         put_back = partial(
-            _replay_dead, self._data_dir, chats, self._needs.rules.policy, now=self._needs.now()
+            _replay_dead,
+            self._data_dir,
+            chats,
+            self._needs.rules.policy,
+            by=by,
+            now=self._needs.now(),
         )
         return self._wake(await trio.to_thread.run_sync(put_back), key)
 
-    async def replay_event(self, number: int) -> int | None:
+    async def replay_event(self, number: int, *, by: Actor) -> int | None:
         """Read an event anew; see the protocol."""
         put_back = partial(
-            _replay_event, self._data_dir, number, self._needs.rules.policy, now=self._needs.now()
+            _replay_event,
+            self._data_dir,
+            number,
+            self._needs.rules.policy,
+            by=by,
+            now=self._needs.now(),
         )
         replayed = await trio.to_thread.run_sync(put_back)
         return None if replayed is None else self._wake(replayed, None)
 
-    async def send_again(self, number: int) -> str | None:
+    async def send_again(self, number: int, *, by: Actor) -> str | None:
         """Let a refused message be said once more; see the protocol."""
         obstacle, key = await self._needs.store.by_hand.send_again(
-            number, agents_chat=self._needs.rules.escalation.chat, now=self._needs.now()
+            number,
+            agents_chat=self._needs.rules.escalation.chat,
+            by=by,
+            now=self._needs.now(),
         )
         if key is not None and not obstacle:
             self._chats.wake(key)
         return OBSTACLES.get(obstacle)
 
-    async def drop_send(self, number: int) -> str | None:
+    async def drop_send(self, number: int, *, by: Actor) -> str | None:
         """Let a refused message be; see the protocol."""
         return OBSTACLES.get(
-            await self._needs.store.by_hand.drop_send(number, now=self._needs.now())
+            await self._needs.store.by_hand.drop_send(number, by=by, now=self._needs.now())
         )
 
     def _wake(self, replayed: list[Replayed], key: ChatKey | None) -> int:
@@ -229,15 +243,15 @@ def _shown(people: Mapping[ChatKey, JsonObject], entries: list[JsonObject]) -> l
 
 
 def _replay_dead(
-    data_dir: Path, chats: tuple[str, ...], policy: Policy, *, now: float
+    data_dir: Path, chats: tuple[str, ...], policy: Policy, *, by: Actor, now: float
 ) -> list[Replayed]:
     with open_beside_daemon(data_dir) as connection, transaction(connection):
         judge = judge_of(connection, policy, now=now)
-        return replay_dead(connection, chats, verdict=judge, now=now)
+        return replay_dead(connection, chats, verdict=judge, by=by, now=now)
 
 
 def _replay_event(
-    data_dir: Path, number: int, policy: Policy, *, now: float
+    data_dir: Path, number: int, policy: Policy, *, by: Actor, now: float
 ) -> list[Replayed] | None:
     with open_beside_daemon(data_dir) as connection, transaction(connection):
         event = stored_event(connection, number, data_dir / EVENTS_FOLDER)
@@ -250,4 +264,4 @@ def _replay_event(
             except WebhookError:
                 webhook = None
         judge = judge_of(connection, policy, now=now)
-        return replay_event(connection, event, webhook, verdict=judge, now=now)
+        return replay_event(connection, event, webhook, verdict=judge, by=by, now=now)

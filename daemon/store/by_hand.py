@@ -7,11 +7,12 @@ The commands of the command line do the same to the file beside the daemon; see
 import sqlite3
 from typing import Literal
 
+from daemon.audit import Actor
 from daemon.ledger import Arrival
 from daemon.model import ChatKey, Message, Text, Webhook
 from daemon.store.arrivals import take_in
+from daemon.store.audit import write_audit
 from daemon.store.database import Database
-from daemon.store.operator.door import write_audit
 from daemon.store.statuses import unearth_turn
 
 EVENT = "dashboard.send"
@@ -32,7 +33,15 @@ class ByHand:
         self._database = database
 
     async def say(
-        self, key: ChatKey, text: str, *, name: str, deed: str, now: float, pause_until: float
+        self,
+        key: ChatKey,
+        text: str,
+        *,
+        name: str,
+        deed: str,
+        by: Actor,
+        now: float,
+        pause_until: float,
     ) -> Arrival | None:
         """Let the agent ``name`` say something in a chat; durable on return.
 
@@ -75,26 +84,46 @@ class ByHand:
                 now=now,
                 pause_until=pause_until,
             )
-            write_audit(connection, EVENT, key.chat, f"outbox row {row_id}", now=now)
+            write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
             return Arrival(key=key, what="agent", received_at=now)
 
         return await self._database.write(verb)
 
-    async def pause(self, key: ChatKey, until: float, *, now: float) -> None:
-        """Keep the bot out of a chat until a time, or let it in again with 0 (Unix seconds)."""
+    async def pause(
+        self, chat: str, until: float, *, channel: str | None = None, by: Actor, now: float
+    ) -> tuple[ChatKey, ...]:
+        """Keep the bot out of a chat until a time, or let it in again with 0 (Unix seconds).
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE chats SET paused_until = ?, loop_until = 0 WHERE channel = ? AND chat = ?",
-                (until, *key),
-            )
-            deed, detail = ("pause", f"until {until:.0f}") if until else ("resume", "")
-            write_audit(connection, f"dashboard.{deed}", key.chat, detail, now=now)
+        On one channel, or on all that know the number. Gives the chats concerned.
+        """
 
-        await self._database.write(verb)
+        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
+            rows = connection.execute(
+                "SELECT channel, paused_until FROM chats WHERE chat = ?1"
+                " AND (?2 IS NULL OR channel = ?2)",
+                (chat, channel),
+            ).fetchall()
+            for known, before in rows:
+                connection.execute(
+                    "UPDATE chats SET paused_until = ?, loop_until = 0"
+                    " WHERE channel = ? AND chat = ?",
+                    (until, known, chat),
+                )
+                write_audit(
+                    connection,
+                    by,
+                    "pause" if until else "resume",
+                    chat,
+                    before=_until(before, now),
+                    after=_until(until, now),
+                    now=now,
+                )
+            return tuple(ChatKey(known, chat) for known, _ in rows)
+
+        return await self._database.write(verb)
 
     async def send_again(
-        self, row_id: int, *, agents_chat: str, now: float
+        self, row_id: int, *, agents_chat: str, by: Actor, now: float
     ) -> tuple[Obstacle, ChatKey | None]:
         """Let a message of ours be said that was refused; durable on return.
 
@@ -121,12 +150,12 @@ class ByHand:
             if not _is_interim(connection, row_id):
                 unearth_turn(connection, row_id)
             detail = f"outbox row {row_id}"
-            write_audit(connection, "dashboard.send again", key.chat, detail, now=now)
+            write_audit(connection, by, "send again", key.chat, after=detail, now=now)
             return "", key
 
         return await self._database.write(verb)
 
-    async def drop_send(self, row_id: int, *, now: float) -> Obstacle:
+    async def drop_send(self, row_id: int, *, by: Actor, now: float) -> Obstacle:
         """Let a message of ours that was refused be: it is not listed any more, and never said.
 
         Its turn stays what it is. ``now``: Unix seconds.
@@ -138,18 +167,15 @@ class ByHand:
                 return obstacle
             connection.execute("UPDATE outbox SET state = 'dropped' WHERE id = ?", (row_id,))
             detail = f"outbox row {row_id}"
-            write_audit(connection, "dashboard.drop send", key.chat, detail, now=now)
+            write_audit(connection, by, "drop send", key.chat, after=detail, now=now)
             return ""
 
         return await self._database.write(verb)
 
-    async def note(self, deed: str, subject: str, detail: str, *, now: float) -> None:
-        """Write down what was done elsewhere: labels at Whapi, a run in memory. Never a text."""
-        await self._database.write(
-            lambda connection: write_audit(
-                connection, f"dashboard.{deed}", subject, detail, now=now
-            )
-        )
+
+def _until(until: float, now: float) -> str:
+    """How a pause is told in the audit; empty if there is none any more."""
+    return f"paused until {until:.0f}" if until > now else ""
 
 
 def _refused_row(connection: sqlite3.Connection, row_id: int) -> tuple[ChatKey | None, Obstacle]:

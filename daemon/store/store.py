@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.ledger import MEDIA_FOLDER
+from daemon.store.audit import Audit
 from daemon.store.backlog import Backlog
 from daemon.store.by_hand import ByHand
 from daemon.store.calls import Calls
@@ -65,6 +66,7 @@ class Store:
     process_life: ProcessLife
     backlog: Backlog
     by_hand: ByHand
+    audit: Audit
     views: Views
 
 
@@ -97,6 +99,7 @@ async def open_store(
             usage=UsageBook(database),
             exchanges=Exchanges(database),
             by_hand=ByHand(database),
+            audit=Audit(database),
             views=Views(database),
             dashboard_log=DashboardLog(database),
             samples=Samples(database),

@@ -80,22 +80,6 @@ class Threads:
 
         await self._database.write(verb)
 
-    async def set_pause(self, chat: str, until: float) -> tuple[ChatKey, ...]:
-        """Pause the bot on a chat until a time (Unix seconds), or resume it with 0.
-
-        Gives the chats concerned: the same number may write on several channels.
-        """
-
-        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
-            rows = connection.execute(
-                "UPDATE chats SET paused_until = ?, loop_until = 0 WHERE chat = ?"
-                " RETURNING channel, chat",
-                (until, chat),
-            )
-            return tuple(ChatKey(*row) for row in rows.fetchall())
-
-        return await self._database.write(verb)
-
     async def counts(self, *, active_since: float) -> tuple[int, int]:
         """How many chats are known, and how many of them were active since then."""
 

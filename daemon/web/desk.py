@@ -7,6 +7,7 @@ Times are Unix seconds. Verbs raise StoreUnavailable; those that give None know 
 from pathlib import Path
 from typing import Literal, Protocol
 
+from daemon.audit import Actor
 from daemon.model import JsonObject
 
 Deed = Literal["done", "unknown", "refused"]
@@ -40,22 +41,24 @@ class Desk(Protocol):
     async def file(self, name: str) -> tuple[Path, str] | None:
         """Return where a file of a message lies, and its MIME type; None if it is gone."""
 
-    async def take_over(self, ref: str, minutes: float | None) -> bool:
+    async def take_over(self, ref: str, minutes: float | None, *, by: Actor) -> bool:
         """Keep the bot out of a chat; `minutes` None takes the configured time."""
 
-    async def give_back(self, ref: str) -> bool:
+    async def give_back(self, ref: str, *, by: Actor) -> bool:
         """Let the bot answer in a chat again."""
 
-    async def say(self, ref: str, text: str, *, name: str, deed: str) -> bool:
+    async def say(self, ref: str, text: str, *, name: str, deed: str, by: Actor) -> bool:
         """Let the agent `name` say something; it is in the outbox on return.
 
         `deed` is the browser's own name of this click: a second one of that name does nothing.
         """
 
-    async def label(self, ref: str, *, add: tuple[str, ...], remove: tuple[str, ...]) -> str | None:
+    async def label(
+        self, ref: str, *, add: tuple[str, ...], remove: tuple[str, ...], by: Actor
+    ) -> str | None:
         """Change the chat's labels; return what is wrong, empty if nothing is."""
 
-    async def forget(self, ref: str) -> str | None:
+    async def forget(self, ref: str, *, by: Actor) -> str | None:
         """Erase the person of a chat for good; return in numbers what was erased."""
 
 
@@ -65,20 +68,20 @@ class Workbench(Protocol):
     async def work(self) -> JsonObject:
         """Return everything that the page of work shows."""
 
-    async def cancel_run(self, ref: str) -> bool:
+    async def cancel_run(self, ref: str, *, by: Actor) -> bool:
         """Cancel the run of a chat; it begins again by itself. False if there is none."""
 
-    async def replay_dead(self, ref: str) -> int:
+    async def replay_dead(self, ref: str, *, by: Actor) -> int:
         """Put the dead messages of a chat back in, or all of them if `ref` is empty."""
 
-    async def send_again(self, number: int) -> str | None:
+    async def send_again(self, number: int, *, by: Actor) -> str | None:
         """Let a refused message of ours be said once more; return why not, empty if it will be.
 
         None if there is no such send. `number` is the ``id`` that `work` and `Desk.bubbles` give.
         """
 
-    async def drop_send(self, number: int) -> str | None:
+    async def drop_send(self, number: int, *, by: Actor) -> str | None:
         """Let a refused message of ours be, for good; as `send_again`."""
 
-    async def replay_event(self, number: int) -> int | None:
+    async def replay_event(self, number: int, *, by: Actor) -> int | None:
         """Read a stored event anew; return how many messages were put back, None if unknown."""

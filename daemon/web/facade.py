@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from daemon.audit import Action, Actor
 from daemon.watching import LogLine, LogQuery, Overview
 from daemon.web.desk import Desk, Workbench
 
@@ -42,8 +43,11 @@ class Watch(Protocol):
     def follow_log(self) -> LogFeed:
         """Begin to collect the lines of the live log that come from now on."""
 
-    async def phone_number(self, ref: str) -> str:
-        """Return the number (or group id) behind a chat's public name; empty if not known."""
+    async def phone_number(self, ref: str, *, by: Actor) -> str:
+        """Return the number (or group id) behind a chat's public name; empty if not known.
+
+        The audit tells whom it was shown to. Raises StoreUnavailable.
+        """
 
 
 class Daemon(Protocol):
@@ -97,17 +101,26 @@ class Daemon(Protocol):
     def locks(self) -> dict[str, object]:
         """Return the body of ``/locks``, numbers masked."""
 
-    async def clear_locks(self) -> int:
+    async def clear_locks(self, *, by: Actor) -> int:
         """Cancel the running turns, release their chats, and return how many there were."""
 
-    async def pause(self, chat: str, minutes: float | None) -> int:
+    async def audit(
+        self, by: Actor, action: Action, subject: str = "", *, before: str = "", after: str = ""
+    ) -> None:
+        """Write down who did what; durable on return. Raises StoreUnavailable.
+
+        For what is not written down by what does it: logins, and what is only read. `subject` is a
+        chat, a message or a file, never a text or a secret; see `daemon.audit`.
+        """
+
+    async def pause(self, chat: str, minutes: float | None, *, by: Actor) -> int:
         """Keep the bot out of a chat; `minutes` None takes the configured time.
 
         `chat` is digits or a chat id. Returns how many chats it concerns: 0 if it is not known.
         Raises StoreUnavailable.
         """
 
-    async def resume(self, chat: str) -> int:
+    async def resume(self, chat: str, *, by: Actor) -> int:
         """Let the bot answer in a chat again; like `pause`."""
 
     def metrics(self, accept_header: str) -> tuple[bytes, str]:

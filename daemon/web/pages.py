@@ -13,6 +13,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from daemon.observe.events import UNEXPECTED_ERROR
+from daemon.web.actor import request_actor
 from daemon.web.asgi import Log, iso_utc
 from daemon.web.audio import create_audio
 from daemon.web.bearer import bears
@@ -42,7 +43,7 @@ def create_pages(daemon: Daemon, settings: EdgeSettings, log: Log) -> QuartTrio:
     app.register_blueprint(_locks(daemon, settings))
     if settings.model_webhook_secret:
         app.register_blueprint(create_model_webhook(daemon, settings.model_webhook_secret, log))
-    takeover = create_takeover(daemon)
+    takeover = create_takeover(daemon, settings)
     takeover.before_request(admin_guard(settings))
     app.register_blueprint(takeover)
     debug = create_debug(daemon)
@@ -107,7 +108,7 @@ def _locks(daemon: Daemon, settings: EdgeSettings) -> Blueprint:
 
     @locks.post("/locks/clear")
     async def clear() -> ResponseReturnValue:
-        cleared = await daemon.clear_locks()
+        cleared = await daemon.clear_locks(by=request_actor(settings))
         return {
             "message": "all locks and queues were cleared",
             "cleared": cleared,

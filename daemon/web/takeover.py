@@ -9,13 +9,14 @@ from math import isfinite
 from quart import Blueprint
 from quart.typing import ResponseReturnValue
 
-from daemon.web.facade import Daemon
+from daemon.web.actor import request_actor
+from daemon.web.facade import Daemon, EdgeSettings
 from daemon.web.json_body import json_object
 
 MAX_MINUTES = 60 * 24 * 365
 
 
-def create_takeover(daemon: Daemon) -> Blueprint:
+def create_takeover(daemon: Daemon, settings: EdgeSettings) -> Blueprint:
     """Return the routes; the caller puts the guard in front of them."""
     takeover = Blueprint("takeover", __name__)
 
@@ -28,14 +29,14 @@ def create_takeover(daemon: Daemon) -> Blueprint:
         chat = fields.get("chat")
         if not isinstance(chat, str) or not chat:
             return {"error": "chat is missing"}, 400
-        return _told(await daemon.pause(chat, minutes))
+        return _told(await daemon.pause(chat, minutes, by=request_actor(settings)))
 
     @takeover.post("/takeover/resume")
     async def resume() -> ResponseReturnValue:
         chat = (await json_object()).get("chat")
         if not isinstance(chat, str) or not chat:
             return {"error": "chat is missing"}, 400
-        return _told(await daemon.resume(chat))
+        return _told(await daemon.resume(chat, by=request_actor(settings)))
 
     return takeover
 

@@ -124,13 +124,12 @@ async def test_files_that_went_out_are_copied_on_request(stage: Stage, tmp_path:
 async def test_a_damaged_store_gives_no_copy(stage: Stage, tmp_path: Path) -> None:
     await stage.stop()
     data_dir = stage.settings.data_dir
-    change(data_dir, "INSERT INTO audit (at, command, subject) VALUES (1, 'test', 'x')")
     with closing(sqlite3.connect(data_dir / "recado.db")) as connection:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute(
             "UPDATE sqlite_schema SET rootpage ="
             " (SELECT rootpage FROM sqlite_schema WHERE name = 'chats')"
-            " WHERE name = 'audit_by_subject'"
+            " WHERE name = 'stages_by_age'"
         )
         connection.commit()
     target = tmp_path / "copies" / "copy.db"

@@ -89,8 +89,11 @@ async def test_a_contact_that_is_reset_is_answered_again_at_once(tmp_path: Path)
         assert "(0 tokens since the reset)" in page.stdout
         await _answered(stage, "Sigo aquí", 3)
         assert stage.said()[2] != texts("es").budget
-        (audited,) = rows(stage.settings.data_dir, "SELECT command, subject FROM audit")
-        assert audited == {"command": "budget reset", "subject": CHAT}
+        (audited,) = rows(
+            stage.settings.data_dir,
+            "SELECT action, subject FROM audit JOIN audit_details ON audit_id = id",
+        )
+        assert audited == {"action": "budget reset", "subject": CHAT}
 
 
 async def test_a_reset_of_somebody_without_use_says_so(stage: Stage) -> None:

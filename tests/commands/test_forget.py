@@ -98,8 +98,10 @@ async def test_not_a_byte_of_a_person_stays_and_everybody_else_does(stage: Stage
     assert json.loads(kept["message"])["content"]["body"] == "De acuerdo"
     (mention,) = rows(data_dir, "SELECT message FROM messages WHERE id = 'pedro-0002'")
     assert "El número es forgotten-" in mention["message"]
-    (audited,) = rows(data_dir, "SELECT command, subject, detail FROM audit")
-    assert audited["command"] == "forget"
+    (audited,) = rows(
+        data_dir, "SELECT action, subject FROM audit JOIN audit_details ON audit_id = id"
+    )
+    assert audited["action"] == "forget"
     assert audited["subject"].startswith("forgotten-")
     assert audited["subject"] in done.stdout
     # The daemon has not noticed: it answers her as somebody new, and Pedro as ever.

@@ -8,6 +8,7 @@ from typing import Any
 from support.operator import change, recado, rows
 from support.stage import LAURA, Stage, text_webhook
 
+from daemon.commands.place import os_actor
 from daemon.sandbox.forms import Upload
 from daemon.sandbox.model_script import Step, say
 from daemon.sandbox.samples import read
@@ -43,7 +44,7 @@ async def test_dead_messages_are_answered_after_a_replay(stage: Stage) -> None:
     await stage.quiet()
     assert stage.said()[1] == "Ahora sí."
     told = await recado(data_dir, "explain", "laura-0001")
-    assert "operator: replay laura-0001, was dead (" in told.stdout
+    assert f"operator by {os_actor().name}: replay laura-0001, was dead (" in told.stdout
     assert "message laura-0001: answered" in told.stdout
 
 

@@ -31,8 +31,10 @@ async def test_it_goes_by_the_channel_of_the_chat_and_the_model_knows_it_was_sai
     assert chat["channel"]
     assert rows(data_dir, "SELECT DISTINCT channel FROM outbox") == [chat]
     assert "¿Confirma a las 8?" in str(stage.model.calls[-1].body["input"])
-    (audited,) = rows(data_dir, "SELECT command, detail FROM audit")
-    assert audited == {"command": "send", "detail": "outbox row 2"}
+    (audited,) = rows(
+        data_dir, "SELECT action, after FROM audit JOIN audit_details ON audit_id = id"
+    )
+    assert audited == {"action": "send", "after": "outbox row 2"}
 
 
 async def test_a_stopped_daemon_sends_it_when_it_starts(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trio
+from support.ledgers import OPERATOR
 from support.rows import read_rows
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes, thread, told, words
 from support.stage import LAURA, Stage, text_webhook
@@ -331,6 +332,9 @@ async def test_the_files_of_a_forgotten_person_are_deleted(tmp_path: Path) -> No
             held = held_of(connection, [laura])
             assert [row["words"] for row in held["media"]] == ["Zarzamora", None]
             assert {row["file"] for row in held["media"]} == {path.name for path in files(stage)}
-            assert forget(connection, [laura], data_dir / "events", now=time.time()).files == 2
+            assert (
+                forget(connection, [laura], data_dir / "events", by=OPERATOR, now=time.time()).files
+                == 2
+            )
         assert [path.suffix for path in files(stage)] == [".jpg"]
         assert [row[2] for row in media_rows(stage)] == [None]

@@ -218,14 +218,14 @@ async def test_figures_of_queue_disk_and_dead_letters(tmp_path: Path) -> None:
 async def test_a_checkpoint_folds_the_log_into_the_file_beside_readers(tmp_path: Path) -> None:
     path = tmp_path / "recado.db"
     async with open_database(path, clock=lambda: 0) as database:
-        large = "INSERT INTO audit (at, command, subject, detail) VALUES (1, 'c', 's', ?)"
+        large = "INSERT INTO samples (at, figures) VALUES (1, ?)"
         await database.write(lambda connection: connection.execute(large, ("x" * 200_000,)))
         size = path.stat().st_size
         assert database.wal_bytes() > 200_000
         await database.checkpoint()
         assert path.stat().st_size > size
         with closing(sqlite3.connect(path)) as other:
-            assert other.execute("SELECT COUNT(*) FROM audit").fetchone() == (1,)
+            assert other.execute("SELECT COUNT(*) FROM samples").fetchone() == (1,)
         await database.checkpoint()
     assert WAL_BYTES > 1_000_000
 

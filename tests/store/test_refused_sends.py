@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support.ledgers import (
     LAURA,
+    OPERATOR,
     PEDRO,
     accept,
     message,
@@ -38,13 +39,18 @@ async def refused(store: Store, *bodies: str, key: ChatKey = LAURA) -> tuple[Out
 
 
 async def again(store: Store, row: OutboxRow, *, agents_chat: str = "") -> Obstacle:
-    obstacle, key = await store.by_hand.send_again(row.id, agents_chat=agents_chat, now=NOW)
+    obstacle, key = await store.by_hand.send_again(
+        row.id, agents_chat=agents_chat, by=OPERATOR, now=NOW
+    )
     assert key == row.key
     return obstacle
 
 
+AUDIT = "SELECT action, subject, after FROM audit JOIN audit_details ON audit_id = id ORDER BY id"
+
+
 async def audit(store: Store) -> list[tuple[str, str, str]]:
-    rows = await select(store, "SELECT command, subject, detail FROM audit ORDER BY id")
+    rows = await select(store, AUDIT)
     return [(command, subject, detail) for command, subject, detail in rows]
 
 
@@ -55,7 +61,7 @@ async def test_it_waits_again_and_its_turn_counts_as_answered(store: Store) -> N
     assert await outbox_states(store) == ["pending"]
     assert await message_state(store, "for-uno") == ("answered", "")
     assert await select(store, "SELECT outcome, reason FROM turns") == [("answered", "")]
-    assert await audit(store) == [("dashboard.send again", LAURA.chat, f"outbox row {row.id}")]
+    assert await audit(store) == [("send again", LAURA.chat, f"outbox row {row.id}")]
     # The second click of a double click, and one while it is under way.
     assert await again(store, row) == "not refused"
     await store.outbox.sending(row, now=NOW)
@@ -121,46 +127,52 @@ async def test_only_what_was_refused_is_touched(store: Store, state: str) -> Non
         await store.outbox.sent(row, "w-1", now=104)
     elif state == "dropped":
         await store.outbox.failed(row, "status 400")
-        assert await store.by_hand.drop_send(row.id, now=104) == ""
+        assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=104) == ""
     assert await outbox_states(store) == [state]
     before = await audit(store)
     assert await again(store, row) == "not refused"
-    assert await store.by_hand.drop_send(row.id, now=NOW) == "not refused"
+    assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=NOW) == "not refused"
     assert await outbox_states(store) == [state]
     assert await audit(store) == before
 
 
 async def test_an_unknown_number_and_a_forgotten_person_have_no_send(store: Store) -> None:
     (row,) = await refused(store, "uno")
-    assert await store.by_hand.send_again(99, agents_chat="", now=NOW) == ("unknown", None)
-    assert await store.by_hand.drop_send(99, now=NOW) == "unknown"
+    assert await store.by_hand.send_again(99, agents_chat="", by=OPERATOR, now=NOW) == (
+        "unknown",
+        None,
+    )
+    assert await store.by_hand.drop_send(99, by=OPERATOR, now=NOW) == "unknown"
     await store.database.write(
         lambda connection: connection.execute("UPDATE outbox SET chat = 'forgotten-1'")
     )
-    assert await store.by_hand.send_again(row.id, agents_chat="", now=NOW) == ("unknown", None)
-    assert await store.by_hand.drop_send(row.id, now=NOW) == "unknown"
+    assert await store.by_hand.send_again(row.id, agents_chat="", by=OPERATOR, now=NOW) == (
+        "unknown",
+        None,
+    )
+    assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=NOW) == "unknown"
 
 
 async def test_the_bots_words_wait_until_the_person_gives_the_chat_back(store: Store) -> None:
     (row,) = await refused(store, "uno")
-    await store.by_hand.pause(LAURA, NOW + 60, now=NOW)
+    await store.by_hand.pause(LAURA.chat, NOW + 60, by=OPERATOR, now=NOW)
     assert await again(store, row) == "paused"
     assert await outbox_states(store) == ["failed"]
     assert await again(store, row, agents_chat=PEDRO.chat) == "paused"
-    await store.by_hand.pause(LAURA, 0, now=NOW)
+    await store.by_hand.pause(LAURA.chat, 0, by=OPERATOR, now=NOW)
     assert await again(store, row) == ""
 
 
 async def test_the_persons_own_words_and_the_agents_chat_know_no_pause(store: Store) -> None:
     await accept(store, message("m-1"))
     await store.by_hand.say(
-        LAURA, "Soy Marta", name="Marta", deed="d-1", now=110, pause_until=NOW + 60
+        LAURA, "Soy Marta", name="Marta", deed="d-1", by=OPERATOR, now=110, pause_until=NOW + 60
     )
     (own,) = await store.outbox.open_rows(LAURA)
     await store.outbox.failed(own, "status 400")
     assert await again(store, own) == ""
     (row,) = await refused(store, "uno", key=PEDRO)
-    await store.by_hand.pause(PEDRO, NOW + 60, now=NOW)
+    await store.by_hand.pause(PEDRO.chat, NOW + 60, by=OPERATOR, now=NOW)
     assert await again(store, row, agents_chat=PEDRO.chat) == ""
 
 
@@ -173,17 +185,17 @@ async def test_what_is_answered_anew_is_not_said_too(store: Store) -> None:
     )
     assert await again(store, row) == "replayed"
     assert await outbox_states(store) == ["failed"]
-    assert await store.by_hand.drop_send(row.id, now=NOW) == ""
+    assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=NOW) == ""
     assert await outbox_states(store) == ["dropped"]
 
 
 async def test_a_dropped_one_leaves_its_turn_to_be_replayed(store: Store) -> None:
     (row,) = await refused(store, "uno")
-    assert await store.by_hand.drop_send(row.id, now=NOW) == ""
+    assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=NOW) == ""
     assert await message_state(store, "for-uno") == ("dead", "status 400")
     work = await store.views.work([], day="2026-01-01", since=0)
     assert (work["failed_sends"], work["outbox"]["failed"]) == ([], 0)
-    assert await audit(store) == [("dashboard.drop send", LAURA.chat, f"outbox row {row.id}")]
+    assert await audit(store) == [("drop send", LAURA.chat, f"outbox row {row.id}")]
 
 
 async def test_a_tools_own_words_do_not_answer_the_turn(store: Store) -> None:
@@ -239,7 +251,12 @@ async def test_two_of_a_group_are_forgotten_whose_answer_was_to_be_said_again(
     assert await again(store, await refused_in_a_group(store)) == ""
     for person in (LAURA, PEDRO):
         with open_beside_daemon(tmp_path) as connection:
-            assert forget(connection, [person.chat], tmp_path / "events", now=NOW).messages == 1
+            assert (
+                forget(
+                    connection, [person.chat], tmp_path / "events", by=OPERATOR, now=NOW
+                ).messages
+                == 1
+            )
     assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]
 
 
@@ -249,7 +266,7 @@ async def test_what_a_forgotten_person_would_have_been_told_in_a_group_is_not_sa
     """Nothing is left of it that could be."""
     row = await refused_in_a_group(store)
     with open_beside_daemon(tmp_path) as connection:
-        forget(connection, [LAURA.chat], tmp_path / "events", now=NOW)
+        forget(connection, [LAURA.chat], tmp_path / "events", by=OPERATOR, now=NOW)
     assert await again(store, row) == "not refused"
     assert await outbox_states(store) == ["dropped"]
 
@@ -272,6 +289,6 @@ async def test_what_the_agents_would_have_been_told_of_a_forgotten_person_is_not
     await store.outbox.sending(row, now=103)
     await store.outbox.failed(row, "status 400")
     with open_beside_daemon(tmp_path) as connection:
-        forget(connection, [LAURA.chat], tmp_path / "events", now=NOW)
+        forget(connection, [LAURA.chat], tmp_path / "events", by=OPERATOR, now=NOW)
     assert await again(store, row, agents_chat=PEDRO.chat) == "not refused"
     assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]

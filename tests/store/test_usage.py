@@ -5,6 +5,7 @@ from pathlib import Path
 import trio
 from support.ledgers import (
     LAURA,
+    OPERATOR,
     PEDRO,
     accept,
     answered_turn,
@@ -207,7 +208,7 @@ async def test_a_call_for_somebody_who_is_forgotten_meanwhile_brings_no_number_b
     await accept(store, message("m-1"))
     assert await store.usage.take(LAURA, REAL, NO_LIMITS) == ""
     with open_beside_daemon(tmp_path) as connection:
-        name = forget(connection, [LAURA.chat], tmp_path / "events", now=103).name
+        name = forget(connection, [LAURA.chat], tmp_path / "events", by=OPERATOR, now=103).name
     await store.usage.charge(LAURA, Charge(DAY, Use(-100, -20)))
     assert await store.usage.take(LAURA, REAL, NO_LIMITS) == ""
     assert await _sums(store) == {name: (300, 120), "": (500, 220)}
@@ -239,7 +240,7 @@ async def test_exchanges_before_a_loop_was_stopped_count_no_more(store: Store) -
     assert await store.exchanges.recent(LAURA, since=0) == ()
     record = await store.threads.chat(LAURA)
     assert (record.paused_until, record.loop_until) == (2000, 2000)
-    await store.threads.set_pause(LAURA.chat, 0)
+    await store.by_hand.pause(LAURA.chat, 0, by=OPERATOR, now=1)
     assert (await store.threads.chat(LAURA)).loop_until == 0
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import trio
 
+from daemon.audit import Action, Actor
 from daemon.observe.events import EventKind
 from support.watch import MemoryWatch
 
@@ -24,6 +25,8 @@ class MemoryDaemon:
     cleared: int = 0
     answers: list[tuple[int, float]] = field(default_factory=list)
     pauses: list[tuple[str, float | None]] = field(default_factory=list)
+    actors: list[Actor] = field(default_factory=list)
+    audited: list[tuple[Actor, Action, str, str, str]] = field(default_factory=list)
     accept_headers: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     watch: MemoryWatch = field(default_factory=MemoryWatch)
@@ -65,15 +68,23 @@ class MemoryDaemon:
     def locks(self) -> dict[str, object]:
         return {"stats": {"activeLocks": 0}}
 
-    async def clear_locks(self) -> int:
+    async def audit(
+        self, by: Actor, action: Action, subject: str = "", *, before: str = "", after: str = ""
+    ) -> None:
+        self.audited.append((by, action, subject, before, after))
+
+    async def clear_locks(self, *, by: Actor) -> int:
+        self.actors.append(by)
         self.cleared += 1
         return 3
 
-    async def pause(self, chat: str, minutes: float | None) -> int:
+    async def pause(self, chat: str, minutes: float | None, *, by: Actor) -> int:
+        self.actors.append(by)
         self.pauses.append((chat, minutes))
         return int(chat != "unknown")
 
-    async def resume(self, chat: str) -> int:
+    async def resume(self, chat: str, *, by: Actor) -> int:
+        self.actors.append(by)
         self.pauses.append((chat, 0))
         return int(chat != "unknown")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from daemon.audit import Actor
 from daemon.ledger import Accepted, NewPart, OutboxRow, Turn
 from daemon.model import AnyContent, ChatKey, FunctionCall, Message, Text, Webhook
 from daemon.store.database import Database
@@ -19,6 +20,7 @@ from daemon.store.store import Store, open_store
 
 CHANNEL = "MANTIS-M72HC"
 LAURA = ChatKey(CHANNEL, "573001234567@s.whatsapp.net")
+OPERATOR = Actor(name="user maria")
 PEDRO = ChatKey(CHANNEL, "573007654321@s.whatsapp.net")
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from daemon.audit import Actor
 from daemon.store.dashboard_log import matches
 from daemon.watching import FeedLost, LogLine, LogQuery, Overview, Part, Sample
 
@@ -42,6 +43,7 @@ class MemoryWatch:
     samples: tuple[Sample, ...] = ()
     parts: tuple[Part, ...] = ()
     numbers: dict[str, str] = field(default_factory=dict)
+    revealed: list[tuple[Actor, str]] = field(default_factory=list)
     failure: Exception | None = None
 
     async def begin_session(self, name: str, ends_at: float) -> None:
@@ -83,7 +85,8 @@ class MemoryWatch:
         self.followed.set()
         return feed
 
-    async def phone_number(self, ref: str) -> str:
+    async def phone_number(self, ref: str, *, by: Actor) -> str:
+        self.revealed.append((by, ref))
         return self.numbers.get(ref, "")
 
     def say(self, words: str = "hello", **fields: object) -> LogLine:

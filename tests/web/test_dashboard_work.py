@@ -45,8 +45,8 @@ async def test_a_run_is_shown_and_cancelled_and_begins_again(tmp_path: Path) -> 
         again = await browser.post("/dashboard/api/work/cancel", json={"ref": entry["ref"]})
         assert again.status_code == 409
         assert (await work_of(browser))["stats"]["runs"] == 0
-        commands = read_rows(stage.settings.data_dir, "SELECT command FROM audit")
-        assert commands == [("dashboard.cancel run",)]
+        commands = read_rows(stage.settings.data_dir, "SELECT action FROM audit")
+        assert commands == [("cancel run",)]
 
 
 async def test_a_dead_letter_is_replayed(tmp_path: Path) -> None:

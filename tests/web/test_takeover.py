@@ -22,6 +22,7 @@ async def test_pause_and_resume_reach_the_daemon() -> None:
     assert await post(daemon, "/takeover/pause", {"chat": "573001234567"}) == 200
     assert await post(daemon, "/takeover/resume", {"chat": "573001234567"}) == 200
     assert daemon.pauses == [("573001234567", 1.5), ("573001234567", None), ("573001234567", 0)]
+    assert {actor.name for actor in daemon.actors} == {"token admin"}
 
 
 @pytest.mark.parametrize(

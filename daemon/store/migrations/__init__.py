@@ -3,6 +3,7 @@
 import sqlite3
 from importlib import resources
 
+from daemon.audit import FIRST_HASH, Actor, digest_of, hash_of
 from daemon.errors import StoreDamaged
 
 
@@ -23,6 +24,7 @@ def migrate(connection: sqlite3.Connection) -> None:
             f"the store has version {version}, this Recado knows {latest}: it was written by a"
             " later one"
         )
+    _define_functions(connection)
     for number, script in steps:
         if number > version:
             try:
@@ -33,6 +35,19 @@ def migrate(connection: sqlite3.Connection) -> None:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+
+def _define_functions(connection: sqlite3.Connection) -> None:
+    """What the migration of the audit needs and SQLite lacks: the hashes of its chain."""
+    last = FIRST_HASH
+
+    def chained(number: int, at: float, action: str, digest: str) -> str:
+        nonlocal last
+        last = hash_of(last, number, at, Actor(name=""), action, digest)
+        return last
+
+    connection.create_function("audit_digest", 4, digest_of)
+    connection.create_function("audit_chained", 4, chained)
 
 
 def latest_version() -> int:

@@ -62,16 +62,6 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def write_audit(
-    connection: sqlite3.Connection, command: str, subject: str, detail: str, *, now: float
-) -> None:
-    """Write down what a command did, inside its transaction. ``now``: Unix seconds."""
-    connection.execute(
-        "INSERT INTO audit (at, command, subject, detail) VALUES (?, ?, ?, ?)",
-        (now, command, subject, detail),
-    )
-
-
 def marks(values: Sequence[object]) -> str:
     """Placeholders for the values of an SQL list: ``?, ?, ?``."""
     return ", ".join("?" for _ in values)

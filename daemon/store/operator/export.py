@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from daemon.model import JsonObject
+from daemon.store.audit import audit_of
 from daemon.store.operator.person import authors_of
 
 _QUERIES = {
@@ -28,7 +29,6 @@ _QUERIES = {
         WHERE chat IN names ORDER BY turn_id""",
     "usage": "SELECT * FROM usage_days WHERE chat IN names ORDER BY day",
     "outbox": "SELECT * FROM outbox WHERE chat IN names ORDER BY id",
-    "audit": "SELECT * FROM audit WHERE subject IN names ORDER BY id",
 }
 _PARAMETERS = (
     "WITH names AS (SELECT value FROM json_each(:names)),"
@@ -49,6 +49,7 @@ def held_of(connection: sqlite3.Connection, names: Sequence[str]) -> JsonObject:
     for table, query in _QUERIES.items():
         rows = connection.execute(_PARAMETERS + query, parameters)
         held[table] = [_row(row) for row in rows]
+    held["audit"] = [row.shown() for row in audit_of(connection, names)]
     return held
 
 

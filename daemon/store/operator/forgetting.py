@@ -14,12 +14,13 @@ from pathlib import Path
 
 import msgspec
 
+from daemon.audit import Actor
 from daemon.errors import StoreUnavailable
 from daemon.ledger import MEDIA_FOLDER
 from daemon.model import ChatKey, Message, Other
+from daemon.store.audit import erase_audit, write_audit
 from daemon.store.database import transaction
 from daemon.store.media import drop_files
-from daemon.store.operator.door import write_audit
 from daemon.store.operator.group_words import erase_group_words
 from daemon.store.operator.log_lines import erase_log_lines
 from daemon.store.operator.person import Person, person_of
@@ -52,7 +53,6 @@ _FREE_TEXT = {
     "facts": ("fact",),
     "escalations": ("reason", "summary"),
     "events": ("unreadable",),
-    "audit": ("subject", "detail"),
 }
 """Where a number may have been written by somebody else, or by the model."""
 
@@ -124,7 +124,7 @@ class Forgotten:
 
 
 def forget(
-    connection: sqlite3.Connection, names: Sequence[str], folder: Path, *, now: float
+    connection: sqlite3.Connection, names: Sequence[str], folder: Path, *, by: Actor, now: float
 ) -> Forgotten:
     """Erase the person with these chat ids from all tables and from the files in ``folder``.
 
@@ -149,10 +149,10 @@ def forget(
         echoes = erase_group_words(connection, person, name=done.name, now=now)
         drop_events(connection, [events_of(connection, echoes)], folder)
         done.events = len(dropped.union(echoes))
-        _erase_messages(connection, person, done, now)
+        _erase_messages(connection, person, done)
         _erase_rows(connection, person, done, now)
         _take_out_number(connection, person, done)
-        write_audit(connection, "forget", done.name, done.summary(), now=now)
+        write_audit(connection, by, "forget", done.name, after=done.summary(), now=now)
     _overwrite(connection)
     return done
 
@@ -173,9 +173,7 @@ def _erase_files(connection: sqlite3.Connection, person: Person, folder: Path) -
 # -- rows ----------------------------------------------------------------------------------------
 
 
-def _erase_messages(
-    connection: sqlite3.Connection, person: Person, done: Forgotten, now: float
-) -> None:
+def _erase_messages(connection: sqlite3.Connection, person: Person, done: Forgotten) -> None:
     """Empty the person's messages, also those in groups; they get ids that nobody knows."""
     rows = connection.execute(
         "SELECT seq, channel, id, chat, kind, from_me, state FROM messages"
@@ -215,23 +213,17 @@ def _erase_messages(
                 row["seq"],
             ),
         )
-    _forget_ids(connection, person, done, now)
+    _forget_ids(connection, person)
     done.messages = len(rows)
 
 
-def _forget_ids(
-    connection: sqlite3.Connection, person: Person, done: Forgotten, now: float
-) -> None:
+def _forget_ids(connection: sqlite3.Connection, person: Person) -> None:
     """Take the ids of the person's messages out of what refers to them."""
     ids = json.dumps(sorted(person.message_ids))
     connection.execute(
         "DELETE FROM early_changes WHERE target IN (SELECT value FROM json_each(?))", (ids,)
     )
-    connection.execute(
-        "UPDATE audit SET subject = ?, detail = 'forgotten', at = MIN(at, ?)"
-        " WHERE subject IN (SELECT value FROM json_each(?))",
-        (done.name, now, ids),
-    )
+    erase_audit(connection, [*person.names, *sorted(person.message_ids)])
 
 
 def _erase_rows(

@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import dataclass, field
 
 from daemon.model import JsonObject
+from daemon.store.audit import audit_of
 
 _MESSAGE = (
     "SELECT id, channel, chat, event_id, kind, from_me, message, sent_at, received_at, state,"
@@ -167,9 +168,4 @@ def _seconds(row: sqlite3.Row) -> float | None:
 
 
 def _audit(connection: sqlite3.Connection, subjects: list[str]) -> list[JsonObject]:
-    rows = connection.execute(
-        "SELECT at, command, subject, detail FROM audit"
-        " WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY id",
-        (json.dumps(subjects),),
-    )
-    return [dict(row) for row in rows]
+    return [row.shown() for row in audit_of(connection, subjects)]

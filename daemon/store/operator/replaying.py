@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.audit import Actor
 from daemon.model import Message, Webhook
 from daemon.store.arrivals import take_in
-from daemon.store.operator.door import marks, write_audit
+from daemon.store.audit import write_audit
+from daemon.store.operator.door import marks
 from daemon.store.references import know
 from daemon.store.rows import stored_message
 from daemon.verdicts import Policy, verdict
@@ -100,6 +102,7 @@ def replay_event(
     webhook: Webhook | None,
     *,
     verdict: Verdict,
+    by: Actor,
     now: float,
 ) -> list[Replayed]:
     """Put back what one event brought, and bring in what it could not be read for then.
@@ -107,23 +110,28 @@ def replay_event(
     ``webhook`` is the event read anew, None where it cannot be. Inside the caller's transaction.
     """
     rows = connection.execute(f"{_ROW} WHERE m.event_id = ? ORDER BY m.seq", (event.id,)).fetchall()
-    replayed = [_put_back(connection, row, verdict=verdict, now=now) for row in rows]
+    replayed = [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows]
     if webhook is not None:
-        replayed += _bring_in(connection, event, webhook, verdict=verdict, now=now)
+        replayed += _bring_in(connection, event, webhook, verdict=verdict, by=by, now=now)
     return replayed
 
 
 def replay_dead(
-    connection: sqlite3.Connection, chats: Sequence[str], *, verdict: Verdict, now: float
+    connection: sqlite3.Connection,
+    chats: Sequence[str],
+    *,
+    verdict: Verdict,
+    by: Actor,
+    now: float,
 ) -> list[Replayed]:
     """Put back all dead messages, or those of some chats. Inside the caller's transaction."""
     only = f" AND m.chat IN ({marks(chats)})" if chats else ""
     rows = connection.execute(f"{_ROW} WHERE m.state = 'dead'{only} ORDER BY m.seq", chats)
-    return [_put_back(connection, row, verdict=verdict, now=now) for row in rows.fetchall()]
+    return [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows.fetchall()]
 
 
 def _put_back(
-    connection: sqlite3.Connection, row: sqlite3.Row, *, verdict: Verdict, now: float
+    connection: sqlite3.Connection, row: sqlite3.Row, *, verdict: Verdict, by: Actor, now: float
 ) -> Replayed:
     obstacle = _obstacle(row, verdict)
     if obstacle:
@@ -133,7 +141,7 @@ def _put_back(
     reason = f" ({row['reason']})" if row["reason"] else ""
     turn = f", {row['request_id']}" if row["request_id"] else ""
     was = f"was {row['state']}{reason}{turn}"
-    write_audit(connection, "replay", row["id"], was, now=now)
+    write_audit(connection, by, "replay", row["id"], before=was, now=now)
     return Replayed(row["id"], row["chat"], done=True, what=was)
 
 
@@ -157,6 +165,7 @@ def _bring_in(
     webhook: Webhook,
     *,
     verdict: Verdict,
+    by: Actor,
     now: float,
 ) -> list[Replayed]:
     """Store the messages of an event that are not in the table; its changes if it was unreadable.
@@ -179,7 +188,9 @@ def _bring_in(
     for message, ignored in zip(new, verdicts, strict=True):
         connection.execute(_READ_NOW, (REASON, message.key.channel, message.id))
         what = f"read now, and ignored: {ignored}" if ignored else "read now for the first time"
-        write_audit(connection, "replay", message.id, f"{what}, event {event.id}", now=now)
+        write_audit(
+            connection, by, "replay", message.id, after=f"{what}, event {event.id}", now=now
+        )
         replayed.append(Replayed(message.id, message.key.chat, done=not ignored, what=what))
     return replayed
 

@@ -3,8 +3,9 @@
 import sqlite3
 from dataclasses import dataclass
 
+from daemon.audit import Actor
 from daemon.model import ChatKey
-from daemon.store.operator.door import write_audit
+from daemon.store.audit import write_audit
 from daemon.store.thread import append
 
 
@@ -28,7 +29,9 @@ def channel_of(connection: sqlite3.Connection, chat: str) -> str:
     return str(row[0]) if row else ""
 
 
-def queue_text(connection: sqlite3.Connection, key: ChatKey, text: str, *, now: float) -> int:
+def queue_text(
+    connection: sqlite3.Connection, key: ChatKey, text: str, *, by: Actor, now: float
+) -> int:
     """Put one message into the outbox and the thread, inside the caller's transaction.
 
     Gives the outbox row's number. In the thread it stands as said by us, so that the model knows
@@ -39,7 +42,7 @@ def queue_text(connection: sqlite3.Connection, key: ChatKey, text: str, *, now: 
         (*key, text, now),
     ).fetchone()
     append(connection, key, None, [{"role": "assistant", "content": text}], now=now)
-    write_audit(connection, "send", key.chat, f"outbox row {row[0]}", now=now)
+    write_audit(connection, by, "send", key.chat, after=f"outbox row {row[0]}", now=now)
     return int(row[0])
 
 

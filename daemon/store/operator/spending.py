@@ -5,7 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.store.operator.door import write_audit
+from daemon.audit import Actor
+from daemon.store.audit import write_audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ def spending_of(connection: sqlite3.Connection, day: str) -> tuple[Spending, ...
     )
 
 
-def pardon(connection: sqlite3.Connection, day: str, names: Sequence[str], *, now: float) -> int:
+def pardon(
+    connection: sqlite3.Connection, day: str, names: Sequence[str], *, by: Actor, now: float
+) -> int:
     """Let a person begin the day anew, inside the caller's transaction; gives the chats concerned.
 
     ``names``: the person's chat ids. What was used up stays in the total of the day.
@@ -54,5 +57,5 @@ def pardon(connection: sqlite3.Connection, day: str, names: Sequence[str], *, no
         (day, json.dumps(names)),
     )
     if done.rowcount:
-        write_audit(connection, "budget reset", names[0], day, now=now)
+        write_audit(connection, by, "budget reset", names[0], after=f"new on {day}", now=now)
     return done.rowcount

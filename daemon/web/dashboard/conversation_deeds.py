@@ -29,11 +29,11 @@ def add_deeds(chats: Blueprint, shell: Shell) -> None:
         minutes = (await json_object()).get("minutes")
         if minutes is not None and not _is_time(minutes):
             return {"error": "minutes must be a number above 0"}, 400
-        return _done(await desk.take_over(ref, minutes))
+        return _done(await desk.take_over(ref, minutes, by=shell.actor()))
 
     @chats.post("/dashboard/api/chats/<ref>/resume")
     async def give_back(ref: str) -> ResponseReturnValue:
-        return _done(await desk.give_back(ref))
+        return _done(await desk.give_back(ref, by=shell.actor()))
 
     @chats.post("/dashboard/api/chats/<ref>/send")
     async def say(ref: str) -> ResponseReturnValue:
@@ -56,7 +56,7 @@ async def _say(shell: Shell, ref: str) -> ResponseReturnValue:
     if not DEED.fullmatch(deed):
         return {"error": "deed must name the click"}, 400
     name = " ".join(name.split())[:LONGEST_NAME] or shell.wording().t("Agent")
-    return _done(await shell.daemon.desk.say(ref, text, name=name, deed=deed))
+    return _done(await shell.daemon.desk.say(ref, text, name=name, deed=deed, by=shell.actor()))
 
 
 async def _label(shell: Shell, ref: str) -> ResponseReturnValue:
@@ -64,7 +64,7 @@ async def _label(shell: Shell, ref: str) -> ResponseReturnValue:
     add, remove = (_names(fields, key) for key in ("add", "remove"))
     if not add and not remove:
         return {"error": "no label is named"}, 400
-    fault = await shell.daemon.desk.label(ref, add=add, remove=remove)
+    fault = await shell.daemon.desk.label(ref, add=add, remove=remove, by=shell.actor())
     if fault is None:
         raise NotFound
     return ({"error": fault}, 409) if fault else {"done": True}
@@ -77,7 +77,7 @@ async def _forget(shell: Shell, ref: str) -> ResponseReturnValue:
         raise NotFound
     if _text(await json_object(), "confirm") != confirm_word(chat):
         return {"error": "the last four digits do not match; nothing was erased"}, 409
-    return {"done": True, "erased": await desk.forget(ref) or ""}
+    return {"done": True, "erased": await desk.forget(ref, by=shell.actor()) or ""}
 
 
 def _text(fields: JsonObject, key: str) -> str:

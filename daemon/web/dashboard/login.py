@@ -8,6 +8,8 @@ from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as WSGIResponse
 
+from daemon.audit import Actor
+from daemon.web.actor import session_actor
 from daemon.web.asgi import Log
 from daemon.web.dashboard.guard import LOGIN
 from daemon.web.dashboard.sessions import (
@@ -77,6 +79,7 @@ class _Door:
         if not same_secret(form.get("token", ""), self._shell.settings.admin_token):
             self._limit.failed(address, self._clock())
             self._log.warning("a login was refused", symbol="🔒")
+            await self._shell.daemon.audit(Actor(name="anybody", address=address), "login failed")
             return _form(self._shell, WRONG, following, 401)
         self._limit.succeeded(address)
         return await self._begin(following)
@@ -85,7 +88,9 @@ class _Door:
         daemon, settings = self._shell.daemon, self._shell.settings
         value = secrets.token_urlsafe(COOKIE_BYTES)
         ends_at = daemon.now() + settings.session_seconds
-        await daemon.watch.begin_session(session_name(value, settings.admin_token), ends_at)
+        name = session_name(value, settings.admin_token)
+        await daemon.watch.begin_session(name, ends_at)
+        await daemon.audit(session_actor(name), "login")
         answer = redirect(_inner(following), 303)
         _keep(answer, value, int(settings.session_seconds))
         return answer
@@ -93,7 +98,9 @@ class _Door:
     async def sign_out(self) -> ResponseReturnValue:
         if value := request.cookies.get(COOKIE, ""):
             name = session_name(value, self._shell.settings.admin_token)
-            await self._shell.daemon.watch.end_session(name)
+            if await self._shell.daemon.watch.session_end(name):
+                await self._shell.daemon.watch.end_session(name)
+                await self._shell.daemon.audit(session_actor(name), "logout")
         answer = redirect(LOGIN, 303)
         _keep(answer, "", 0)
         return answer

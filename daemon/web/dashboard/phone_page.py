@@ -22,7 +22,9 @@ def create_phone(shell: Shell) -> Blueprint:
     @phone.post("/dashboard/api/reveal")
     async def reveal() -> ResponseReturnValue:
         ref = (await json_object()).get("ref")
-        number = await shell.daemon.watch.phone_number(ref) if isinstance(ref, str) else ""
+        if not isinstance(ref, str):
+            return {"error": "no such chat"}, 404
+        number = await shell.daemon.watch.phone_number(ref, by=shell.actor())
         if not number:
             return {"error": "no such chat"}, 404
         return {"number": number}

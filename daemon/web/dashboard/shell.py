@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from quart import Response, request
 
+from daemon.audit import Actor
+from daemon.web.actor import request_actor
 from daemon.web.dashboard.assets import read_words
 from daemon.web.dashboard.guard import Guard
 from daemon.web.dashboard.wording import Wording
@@ -58,6 +60,10 @@ class Shell:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+
+    def actor(self) -> Actor:
+        """Who the present request is by, for the audit."""
+        return request_actor(self.settings)
 
     def wording(self) -> Wording:
         """The words of the present request: what its browser chose, else the settings' language."""

@@ -94,10 +94,12 @@ def _steps(story: JsonObject, w: Wording) -> Iterator[Step]:
         yield Step(
             id=f"deed-{number}",
             kind="deed",
-            title=w.t("By an operator: {deed}", deed=entry["command"]),
+            title=w.t("By an operator: {deed}", deed=entry["action"]),
             at=entry["at"],
             until=entry["at"],
-            notes=(entry["detail"],) if entry["detail"] else (),
+            notes=tuple(
+                entry[name] for name in ("actor", "address", "before", "after") if entry[name]
+            ),
         )
     yield _end(turn, w)
 

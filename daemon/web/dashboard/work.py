@@ -31,7 +31,7 @@ def create_work(shell: Shell) -> Blueprint:
     @work.post("/dashboard/api/work/cancel")
     async def cancel() -> ResponseReturnValue:
         ref = (await json_object()).get("ref")
-        if not isinstance(ref, str) or not await bench.cancel_run(ref):
+        if not isinstance(ref, str) or not await bench.cancel_run(ref, by=shell.actor()):
             return {"error": "no run is under way there"}, 409
         return {"done": True}
 
@@ -41,14 +41,14 @@ def create_work(shell: Shell) -> Blueprint:
         number, ref = fields.get("event"), fields.get("ref")
         if isinstance(number, int) and not isinstance(number, bool):
             known = 0 < number < LARGEST_NUMBER
-            put_back = await bench.replay_event(number) if known else None
+            put_back = await bench.replay_event(number, by=shell.actor()) if known else None
             if put_back is None:
                 raise NotFound
             return {"put_back": put_back}
         if isinstance(ref, str) and ref:
-            return {"put_back": await bench.replay_dead(ref)}
+            return {"put_back": await bench.replay_dead(ref, by=shell.actor())}
         if fields.get("all") is True:
-            return {"put_back": await bench.replay_dead("")}
+            return {"put_back": await bench.replay_dead("", by=shell.actor())}
         return {"error": "name an event or a chat, or say all"}, 400
 
     _add_sends(work, shell)
@@ -61,11 +61,15 @@ def _add_sends(work: Blueprint, shell: Shell) -> None:
 
     @work.post("/dashboard/api/sends/<int:number>/again")
     async def send_again(number: int) -> ResponseReturnValue:
-        return _told(await bench.send_again(number) if number < LARGEST_NUMBER else None)
+        return _told(
+            await bench.send_again(number, by=shell.actor()) if number < LARGEST_NUMBER else None
+        )
 
     @work.post("/dashboard/api/sends/<int:number>/drop")
     async def drop_send(number: int) -> ResponseReturnValue:
-        return _told(await bench.drop_send(number) if number < LARGEST_NUMBER else None)
+        return _told(
+            await bench.drop_send(number, by=shell.actor()) if number < LARGEST_NUMBER else None
+        )
 
 
 def _told(obstacle: str | None) -> ResponseReturnValue:
