@@ -12,18 +12,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from daemon.assistant.strictness import fits_strict
 from daemon.model import JsonObject, ModelRequest, ModelResponse, ToolSpec, Usage
 from daemon.prompt.data import RULE
-
-STRICT_KEYWORDS = frozenset(
-    {
-        *("type", "properties", "required", "additionalProperties", "description", "title"),
-        *("enum", "const", "items", "anyOf", "$ref", "$defs", "pattern", "format"),
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-        *("minItems", "maxItems"),
-    }
-)
-"""JSON Schema keywords that strict function tools take (OpenAI's guide to structured outputs)."""
 
 CACHE_KEY_CHARACTERS = 64
 """OpenAI's limit for `prompt_cache_key`; `safety_identifier` takes 128."""
@@ -110,26 +101,8 @@ def function_tool(spec: ToolSpec) -> JsonObject:
         "name": spec.name,
         "description": spec.description,
         "parameters": dict(spec.parameters),
-        "strict": spec.parameters.get("type") == "object" and fits_strict(spec.parameters),
+        "strict": fits_strict(spec.parameters),
     }
-
-
-def fits_strict(schema: Any) -> bool:
-    """Return True if a JSON schema keeps the rules of strict tools.
-
-    All objects are closed, all their properties required, and no other keyword is used.
-    """
-    if not isinstance(schema, Mapping) or not STRICT_KEYWORDS.issuperset(schema):
-        return False
-    properties = schema.get("properties", {})
-    kind = schema.get("type")
-    if properties or kind == "object" or (isinstance(kind, list) and "object" in kind):
-        closed = schema.get("additionalProperties") is False
-        if not closed or set(schema.get("required", ())) != set(properties):
-            return False
-    items = [schema["items"]] if "items" in schema else []
-    inner = [*properties.values(), *schema.get("$defs", {}).values(), *items]
-    return all(map(fits_strict, [*inner, *schema.get("anyOf", ())]))
 
 
 def reusable_items(output: Iterable[Any]) -> tuple[JsonObject, ...]:

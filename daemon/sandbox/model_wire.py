@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.sandbox.model_schemas import fault_of
 from daemon.sandbox.model_script import Call, Output, Say
 
 JsonObject = dict[str, Any]
@@ -88,19 +89,17 @@ def _broken_items(items: Sequence[Mapping[str, Any]]) -> Refusal | None:
 
 
 def _broken_tools(tools: Sequence[Mapping[str, Any]]) -> Refusal | None:
-    """Check names, and that strict tools are closed and require all their properties."""
+    """Check names and schemas; a tool that does not say so is strict."""
     for number, tool in enumerate(tools):
         if tool.get("type") != "function":
             continue
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(tool.get("name"))):
             text = f"Invalid 'tools[{number}].name': string does not match pattern."
             return Refusal(400, text, "invalid_value", f"tools[{number}].name")
-        schema = tool.get("parameters") or {}
-        open_schema = schema.get("additionalProperties") is not False
-        if tool.get("strict", True) and (
-            open_schema or set(schema.get("required", ())) != set(schema.get("properties", {}))
-        ):
-            text = f"Invalid schema for function '{tool['name']}'."
+        parameters = tool.get("parameters") or {}
+        fault = fault_of(parameters, strict=tool.get("strict", True) is not False)
+        if fault:
+            text = f"Invalid schema for function '{tool['name']}': {fault}"
             return Refusal(400, text, "invalid_function_parameters", f"tools[{number}].parameters")
     return None
 

@@ -6,51 +6,142 @@ do not know strict tools read the same schema; there an argument may be left out
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from daemon.assistant.wire import fits_strict
+from daemon.assistant.strictness import FORMATS, KEYWORDS, LOOKAROUND, fits_strict, inner_schemas
 from daemon.model import JsonObject
 
-_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+
+_DEFINED = "#/$defs/"
+
+_TOLD = ("minLength", "maxLength", "uniqueItems", "contentEncoding")
+"""Limits that no strict schema takes; the model reads them in the description instead."""
+
+_SHAPING = frozenset(
+    {
+        *("allOf", "oneOf", "not", "if", "then", "else", "contains", "prefixItems"),
+        *("patternProperties", "propertyNames", "dependentRequired", "dependentSchemas"),
+        *("unevaluatedItems", "unevaluatedProperties"),
+    }
+)
+"""Keywords without which a schema would mean something else: with one there is no strict form."""
 
 
 def strict_schema(schema: JsonObject) -> JsonObject:
-    """The strict form of a schema; the schema itself if it has none (free-form objects, say)."""
-    strict = _strict(schema)
-    return strict if fits_strict(strict) else schema
+    """The strict form of a schema, or the form to send it in where there is none.
+
+    A reference stands alone: what is said beside it is written into a copy of what it means.
+    Keywords that only narrow or describe a value are dropped or told in its description. The
+    caller's check of the arguments keeps to all of them.
+    """
+    told = _with_lists_told(schema)
+    strict = _strict(told, told.get("$defs", {}))
+    used = _used(strict, strict.get("$defs", {}))
+    strict = {name: value for name, value in strict.items() if name != "$defs"}
+    if used:
+        strict["$defs"] = used
+    return strict if fits_strict(strict) else told
 
 
-def _strict(schema: Any) -> Any:
+def _with_lists_told(schema: Any) -> Any:
+    """Say of every list what it holds: servers refuse lists that do not, strict or not.
+
+    A tuple becomes a list of that length with any of its types at each place.
+    """
     if not isinstance(schema, dict):
         return schema
-    strict = {name: value for name, value in schema.items() if name != "default"}
-    for name in ("items",):
-        if name in strict:
-            strict[name] = _strict(strict[name])
+    told = {
+        name: _with_lists_told(value) for name, value in schema.items() if name != "prefixItems"
+    }
+    for name in ("properties", "$defs"):
+        if isinstance(schema.get(name), dict):
+            told[name] = {key: _with_lists_told(inner) for key, inner in schema[name].items()}
+    for name in ("anyOf", "oneOf", "allOf"):
+        if isinstance(schema.get(name), list):
+            told[name] = [_with_lists_told(branch) for branch in schema[name]]
+    places = [
+        {name: value for name, value in _with_lists_told(place).items() if name != "default"}
+        for place in schema.get("prefixItems", ())
+    ]
+    if places:
+        kinds = [place for n, place in enumerate(places) if place not in places[:n]]
+        told["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    elif schema.get("type") == "array":
+        told.setdefault("items", {})
+    return told
+
+
+def _strict(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _reference(schema, definitions)
+    strict = _kept(schema)
+    if "items" in strict:
+        strict["items"] = _strict(strict["items"], definitions)
     if "anyOf" in strict:
-        strict["anyOf"] = [_strict(branch) for branch in strict["anyOf"]]
+        strict["anyOf"] = [_strict(branch, definitions) for branch in strict["anyOf"]]
     if "$defs" in strict:
-        strict["$defs"] = {name: _strict(inner) for name, inner in strict["$defs"].items()}
+        strict["$defs"] = {n: _strict(inner, definitions) for n, inner in strict["$defs"].items()}
     if "enum" in strict and "type" not in strict:
-        kinds = {_TYPES.get(type(value)) for value in strict["enum"]}
-        if len(kinds) == 1 and None not in kinds:
-            strict["type"] = kinds.pop()  # refused without a type
+        strict |= _type_of_choices(strict["enum"])
     if "properties" in strict:
-        required = set(schema.get("required", ()))
-        strict["properties"] = {
-            name: _strict(inner) if name in required else _or_null(inner)
-            for name, inner in strict["properties"].items()
-        }
-        strict["required"] = list(strict["properties"])
-        strict.setdefault("additionalProperties", False)
+        _close(strict, frozenset(schema.get("required", ())), definitions)
     return strict
 
 
-def _or_null(schema: JsonObject) -> JsonObject:
+def _kept(schema: JsonObject) -> JsonObject:
+    """A schema without the keywords that strict ones cannot have; limits among them are told."""
+    kept = {n: value for n, value in schema.items() if n in KEYWORDS or n in _SHAPING}
+    words = [f"{name}: {json.dumps(schema[name])}" for name in _TOLD if name in schema]
+    if kept.get("format", "date") not in FORMATS:
+        words.append(f"format: {kept.pop('format')}")
+    if LOOKAROUND.search(str(kept.get("pattern", ""))):
+        words.append(f"pattern: {kept.pop('pattern')}")
+    if words:
+        said = (kept.get("description"), f"({', '.join(words)})")
+        kept["description"] = " ".join(filter(None, said))
+    return kept
+
+
+def _reference(schema: JsonObject, definitions: Mapping[str, Any]) -> JsonObject:
+    """A reference by itself, or a copy of what it means with what was said beside it.
+
+    A type that holds itself cannot be copied; what was said beside it is left out.
+    """
+    beside = {n: value for n, value in schema.items() if n in KEYWORDS and n != "$ref"}
+    name = str(schema["$ref"]).removeprefix(_DEFINED)
+    if not beside or name not in definitions or _holds(definitions[name], name, definitions):
+        return {"$ref": schema["$ref"]}
+    copied: JsonObject = _strict({**definitions[name], **beside}, definitions)
+    return copied
+
+
+def _type_of_choices(choices: list[Any]) -> JsonObject:
+    """The type that an enum needs beside it."""
+    kinds = list(dict.fromkeys(_TYPES.get(type(value)) for value in choices))
+    if None in kinds:
+        return {}
+    return {"type": kinds[0] if len(kinds) == 1 else kinds}
+
+
+def _close(schema: JsonObject, required: frozenset[str], definitions: Mapping[str, Any]) -> None:
+    """Require all properties of an object and allow no others."""
+    schema["properties"] = {
+        name: _strict(inner, definitions) if name in required else _or_null(inner, definitions)
+        for name, inner in schema["properties"].items()
+    }
+    schema["required"] = list(schema["properties"])
+    schema.setdefault("additionalProperties", False)
+
+
+def _or_null(schema: JsonObject, definitions: Mapping[str, Any]) -> JsonObject:
     """The strict form of a property that may be left out: null stands for its default."""
-    inner = _strict(schema)
-    words = [inner.pop("description", "")]
+    outer = {n: schema[n] for n in ("description",) if n in schema} if "$ref" in schema else {}
+    inner = _strict({n: v for n, v in schema.items() if n not in outer}, definitions)
+    words = [outer.get("description", "") or inner.pop("description", "")]
     default = schema.get("default")
     if default not in (None, [], {}):
         words.append(f"Null: {json.dumps(default, ensure_ascii=False)}.")
@@ -61,11 +152,42 @@ def _or_null(schema: JsonObject) -> JsonObject:
     return {**inner, "description": description} if description else inner
 
 
+def _holds(schema: Mapping[str, Any], name: str, definitions: Mapping[str, Any]) -> bool:
+    """True if a schema refers to a definition, directly or by way of others."""
+    return name in _names(schema, definitions)
+
+
+def _used(schema: JsonObject, definitions: Mapping[str, Any]) -> JsonObject:
+    """The definitions that a schema refers to."""
+    names = _names({n: v for n, v in schema.items() if n != "$defs"}, definitions)
+    return {name: inner for name, inner in definitions.items() if name in names}
+
+
+def _names(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    rest = list(_references(schema))
+    while rest:
+        name = rest.pop()
+        if name in definitions and name not in found:
+            found.add(name)
+            rest += _references(definitions[name])
+    return found
+
+
+def _references(schema: Mapping[str, Any]) -> Iterator[str]:
+    if "$ref" in schema:
+        yield str(schema["$ref"]).removeprefix(_DEFINED)
+    for inner in inner_schemas(schema):
+        yield from _references(inner)
+
+
 def takes_null(schema: Mapping[str, Any]) -> bool:
     """True if null is a value of its own under a schema."""
     if any(takes_null(branch) for branch in schema.get("anyOf", ())):
         return True
     kind = schema.get("type")
+    if kind is None:
+        return None in schema.get("enum", ())
     return kind == "null" or (isinstance(kind, list) and "null" in kind)
 
 
@@ -74,8 +196,8 @@ def without_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]
 
     ``schema`` is the one before it was made strict, ``root`` the whole that holds its ``$defs``.
     """
-    schema = _followed(schema, root)
-    if isinstance(value, list) and "items" in schema:
+    schema = _followed(value, schema, root)
+    if isinstance(value, list) and isinstance(schema.get("items"), Mapping):
         return [without_nulls(item, schema["items"], root) for item in value]
     properties = schema.get("properties")
     if not isinstance(value, dict) or not properties:
@@ -91,13 +213,24 @@ def without_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]
     }
 
 
-def _followed(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema that a reference means, or the branch that is not null if there is but one."""
-    branches = [branch for branch in schema.get("anyOf", ()) if branch.get("type") != "null"]
-    if len(branches) == 1:
-        return _followed(branches[0], root)
+def _followed(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema that a reference means, and of a union the branch that a value is of."""
     if "$ref" in schema:
-        name = str(schema["$ref"]).removeprefix("#/$defs/")
-        found: Mapping[str, Any] = root.get("$defs", {}).get(name, {})
-        return found
+        found: Mapping[str, Any] = root.get("$defs", {})
+        return _followed(value, found.get(str(schema["$ref"]).removeprefix(_DEFINED), {}), root)
+    for branch in schema.get("anyOf", ()):
+        meant = _followed(value, branch, root)
+        if isinstance(value, list) and meant.get("type") == "array":
+            return meant
+        if isinstance(value, dict) and _is_tagged(value, meant.get("properties", {})):
+            return meant
     return schema
+
+
+def _is_tagged(value: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
+    """True if an object has the properties' one value wherever they allow but one."""
+    return bool(properties) and all(
+        value.get(name) == inner["enum"][0]
+        for name, inner in properties.items()
+        if len(inner.get("enum", ())) == 1
+    )

@@ -77,7 +77,7 @@ async def test_the_key_is_wanted(server: ModelServer, client: httpx.AsyncClient)
         ({"tools": [{"type": "function", "name": "a b"}]}, "Invalid 'tools[0].name'"),
         (
             {"tools": [{"type": "function", "name": "a", "parameters": {}}]},
-            "Invalid schema for function 'a'.",
+            "Invalid schema for function 'a': ",
         ),
     ],
 )
