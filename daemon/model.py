@@ -326,6 +326,15 @@ class FunctionCall(Value, frozen=True, kw_only=True):
     arguments: str
 
 
+def is_for_customer(item: JsonObject) -> bool:
+    """True unless an item is what a model says between its tool calls.
+
+    Models from gpt-5.3 on give their messages a ``phase``: ``commentary`` or ``final_answer``. A
+    phase that is not known is not said either.
+    """
+    return item.get("phase") in {None, "", "final_answer"}
+
+
 class ModelResponse(Value, frozen=True, kw_only=True, omit_defaults=True):
     """The model's answer to one call: text, or function calls to be answered, or both."""
 
@@ -335,6 +344,8 @@ class ModelResponse(Value, frozen=True, kw_only=True, omit_defaults=True):
     usage: Usage = Usage()
     incomplete: str = ""
     """Why the output was cut (``max_output_tokens``, ``content_filter``), if it was."""
+    left_out: tuple[str, ...] = ()
+    """Types of items that the model server wanted something for that Recado does not do."""
 
     @property
     def calls(self) -> tuple[FunctionCall, ...]:
@@ -347,12 +358,12 @@ class ModelResponse(Value, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def text(self) -> str:
-        """The words meant for the customer: all text parts of the output messages."""
+        """The words meant for the customer: texts and refusals of the answer, in order."""
         parts = (
-            part.get("text", "")
+            str(part.get("text") or part.get("refusal") or "")
             for item in self.items
-            if item.get("type") == "message"
+            if item.get("type") == "message" and is_for_customer(item)
             for part in item.get("content", ())
-            if part.get("type") == "output_text"
+            if part.get("type") in {"output_text", "refusal"}
         )
         return "\n\n".join(p.strip() for p in parts if p.strip())

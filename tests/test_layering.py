@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.assistant.engine",
         "daemon.assistant.events",
         "daemon.assistant.failures",
+        "daemon.assistant.output_items",
         "daemon.assistant.strictness",
         "daemon.assistant.wire",
         "daemon.observe",

@@ -9,7 +9,14 @@ import msgspec
 
 from daemon.assistant.wire import ServerProfile, function_tool
 from daemon.errors import ModelTemporary
-from daemon.model import FunctionCall, JsonObject, ModelRequest, ModelResponse, Usage
+from daemon.model import (
+    FunctionCall,
+    JsonObject,
+    ModelRequest,
+    ModelResponse,
+    Usage,
+    is_for_customer,
+)
 from daemon.prompt.data import RULE, data_item
 
 _json = msgspec.json.Encoder()
@@ -54,7 +61,8 @@ def thread_body(request: ModelRequest) -> JsonObject:
     A thread knows two roles and no tool items, so calls and their outputs are written as text.
     """
     kept, _ = split_notes(request.items)
-    messages = [message for item in kept if (message := _message(item)) is not None]
+    told = filter(is_for_customer, kept)
+    messages = [message for item in told if (message := _message(item)) is not None]
     if len(messages) > MOST_MESSAGES:
         older = messages[: len(messages) - MOST_MESSAGES + 1]
         messages = [_folded(older), *messages[len(older) :]]

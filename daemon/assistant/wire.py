@@ -1,19 +1,24 @@
-"""The Responses API as values: what is sent, what comes back, and what of it may be sent again.
+"""The Responses API as values: what is sent, and what comes back.
 
-Pure: no I/O, no clock. The rules on item ids come from how the API treats items that it does not
-keep; see `reusable_items`.
+Pure: no I/O, no clock. What becomes of the single items of an answer is decided in `output_items`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
+from daemon.assistant.output_items import reusable_items, unanswered
 from daemon.assistant.strictness import fits_strict
-from daemon.model import JsonObject, ModelRequest, ModelResponse, ToolSpec, Usage
+from daemon.model import (
+    JsonObject,
+    ModelRequest,
+    ModelResponse,
+    ToolSpec,
+    Usage,
+    is_for_customer,
+)
 from daemon.prompt.data import RULE
 
 CACHE_KEY_CHARACTERS = 64
@@ -84,8 +89,9 @@ def request_body(request: ModelRequest, server: ServerProfile) -> JsonObject:
             body.setdefault("context_management", [threshold])
     else:
         # Another server's compaction says nothing to this one.
+        # Nor do words between tool calls, without the phase that tells them from an answer.
         items = (item for item in request.items if item.get("type") != "compaction")
-        body["input"] = [_portable(item) for item in items]
+        body["input"] = [_portable(item) for item in items if is_for_customer(item)]
     if includes:
         body["include"] = includes
     return body
@@ -105,36 +111,17 @@ def function_tool(spec: ToolSpec) -> JsonObject:
     }
 
 
-def reusable_items(output: Iterable[Any]) -> tuple[JsonObject, ...]:
-    """Return the items of an output in the form in which they can be input of later calls.
-
-    An id in an input item is taken as a reference to something the server has stored: it fails
-    once that is gone, and it ties a message or call to the reasoning item that came with it. So
-    ids and statuses are left out. Reasoning is kept only if its encrypted content came along and
-    the item that it led to is kept too. Calls of hosted tools live on in the message written from
-    them, and a function call that was cut in mid-arguments must not be run; both are dropped.
-    """
-    kept: list[JsonObject] = []
-    follower_kept = False
-    for item in reversed(list(output)):
-        clean = _reusable(item) if isinstance(item, dict) else None
-        if clean is None or (clean["type"] == "reasoning" and not follower_kept):
-            follower_kept = False
-            continue
-        follower_kept = True
-        kept.append(clean)
-    return tuple(reversed(kept))
-
-
 def response_from(body: Mapping[str, Any]) -> ModelResponse:
     """Return the answer held by a finished response object of the API."""
     details = body.get("incomplete_details") or {}
     incomplete = body.get("status") == "incomplete"
+    output = body.get("output") or ()
     return ModelResponse(
         id=str(body.get("id") or ""),
-        items=reusable_items(body.get("output") or ()),
+        items=reusable_items(output),
         usage=usage_from(body.get("usage") or {}),
         incomplete=str(details.get("reason") or "unknown") if incomplete else "",
+        left_out=unanswered(output),
     )
 
 
@@ -163,46 +150,3 @@ def _portable(item: JsonObject) -> JsonObject:
         return item
     text = "\n\n".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
     return {"type": "message", "role": "assistant", "content": text}
-
-
-def _reusable(item: JsonObject) -> JsonObject | None:
-    """Return one output item cleaned, or None if it cannot be used again."""
-    match item.get("type"):
-        case "message":
-            return _message(item)
-        case "function_call":
-            return _function_call(item)
-        case "reasoning" if item.get("encrypted_content"):
-            names = ("type", "summary", "encrypted_content")
-            return {"summary": [], **{name: item[name] for name in names if name in item}}
-        case "compaction" if item.get("encrypted_content"):
-            return {"type": "compaction", "encrypted_content": item["encrypted_content"]}
-    return None
-
-
-def _message(item: JsonObject) -> JsonObject | None:
-    parts: list[JsonObject] = []
-    for part in item.get("content") or ():
-        if part.get("type") == "output_text" and part.get("text"):
-            parts.append({"type": "output_text", "text": part["text"], "annotations": []})
-        elif part.get("type") == "refusal" and part.get("refusal"):
-            parts.append({"type": "refusal", "refusal": part["refusal"]})
-    if not parts:
-        return None
-    clean: JsonObject = {"type": "message", "role": "assistant", "content": parts}
-    if item.get("phase"):  # models of 2026 answer worse if it is lost
-        clean["phase"] = item["phase"]
-    return clean
-
-
-def _function_call(item: JsonObject) -> JsonObject | None:
-    call_id = item.get("call_id") or item.get("id")
-    if not call_id or not item.get("name") or item.get("status") in {"incomplete", "in_progress"}:
-        return None
-    arguments = item.get("arguments") or "{}"
-    if not isinstance(arguments, str):
-        arguments = msgspec.json.encode(arguments).decode()
-    clean = {"type": "function_call", "call_id": call_id, "name": item["name"]}
-    if item.get("namespace"):
-        clean["namespace"] = item["namespace"]
-    return {**clean, "arguments": arguments}

@@ -25,6 +25,7 @@ class ChatRules:
     window: WindowRules
     idle_seconds: float
     run_timeout_seconds: float
+    """Of one run, the time in which its tools work aside."""
     max_tool_rounds: int
     history_tokens: int
     """Of the conversation so far, as the server counts them."""
@@ -60,6 +61,8 @@ class ChatRules:
     """Let WhatsApp show previews of links."""
     spoken_characters: int = 700
     """Of one voice note; a longer answer is cut."""
+    longest_tool_seconds: float = 300.0
+    """No tool may take longer; so long the run's own clock stops."""
     files_folder: Path | None = None
     """The files that tools may send by their names."""
     escalation: EscalationRules = field(default_factory=EscalationRules)

@@ -92,7 +92,8 @@ async def run_model(
             produced += review.final_items(response)
             break
         stage("function_calling", f"{len(response.calls)} calls")
-        outputs = await call_tools(turn, run, number, response.calls, progress, needs)
+        with progress.clock_stopped(needs.rules.longest_tool_seconds):
+            outputs = await call_tools(turn, run, number, response.calls, progress, needs)
         stage("post_tools_completed")
         produced += await spoken_items(turn, response.calls, spoken, needs)
         produced += response.items
@@ -192,6 +193,8 @@ async def _ask_anew(
     now = needs.now()
     charge = Charge(day_of(now, needs.rules.zone), use_of(response.usage, needs.rules.budget.price))
     await runs.round_completed(run, number, response, charge=charge, now=now)
+    if response.left_out:
+        needs.log.warning("the model's answer had items left out", types=response.left_out)
     needs.metrics.count_tokens(response.usage)
     needs.metrics.cost.inc(charge.use.micros / MICROS)
     work.attributes.update(

@@ -1,7 +1,10 @@
 """How far a run has come, shared by the run, its tool calls and the chat that may stop it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+import trio
 
 from daemon.ledger import NewPart
 
@@ -25,3 +28,19 @@ class Progress:
     """Outputs of the calls with side effects that this run has made, by what they do."""
     speak: Speak = _nobody_listens
     """How tools speak to the customer while they work."""
+    time_limit: trio.CancelScope | None = None
+    """The scope that ends the run when it takes too long."""
+
+    @contextmanager
+    def clock_stopped(self, longest_seconds: float) -> Iterator[None]:
+        """Let a block take up to so many seconds without counting them as the run's own."""
+        limit = self.time_limit
+        if limit is None:
+            yield
+            return
+        began, deadline = trio.current_time(), limit.deadline
+        limit.deadline = deadline + longest_seconds
+        try:
+            yield
+        finally:
+            limit.deadline = deadline + min(trio.current_time() - began, longest_seconds)

@@ -188,8 +188,9 @@ class TurnWork:
         try:
             with (
                 span("run", attempt=self._attempts),
-                trio.fail_after(needs.rules.run_timeout_seconds),
+                trio.fail_after(needs.rules.run_timeout_seconds) as time_limit,
             ):
+                progress.time_limit = time_limit
                 answer = await self.telling.ask(self._turn, progress, attempt=self._attempts)
         except trio.TooSlowError:
             needs.model_breaker.released()

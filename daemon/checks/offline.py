@@ -67,7 +67,11 @@ def _instructions(settings: Settings) -> Finding:
 def _tools(settings: Settings) -> Finding:
     try:
         tools = load_tools(settings.tools.modules, settings.tools.folder)
-        Toolbox([*builtin.ALL, *tools], disabled=settings.tools.disabled)
+        Toolbox(
+            [*builtin.ALL, *tools],
+            disabled=settings.tools.disabled,
+            longest_seconds=settings.tools.longest_seconds,
+        )
     except ToolError as error:
         return Finding("error", str(error))
     names = ", ".join(tool.name for tool in tools) or "only the built-in ones"

@@ -33,6 +33,7 @@ def load_guidance(settings: Settings, log: Log) -> Guidance:
     toolbox = Toolbox(
         [*builtin.ALL, *load_tools(settings.tools.modules, settings.tools.folder)],
         disabled=settings.tools.disabled,
+        longest_seconds=settings.tools.longest_seconds,
         on_fault=lambda name, error: log.warning("tool raised an error", tool=name, exc_info=error),
     )
     validators = in_order(
@@ -83,6 +84,7 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         typing=settings.delivery.typing,
         link_preview=settings.delivery.link_preview,
         spoken_characters=settings.voice.max_characters,
+        longest_tool_seconds=settings.tools.longest_seconds,
         files_folder=settings.tools.files_folder,
         read_receipts=settings.delivery.read_receipts,
         presence=settings.presence.enabled,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from daemon.ledger import Recollection, ThreadItem
-from daemon.model import JsonObject, ModelRequest
+from daemon.model import JsonObject, ModelRequest, is_for_customer
 from daemon.prompt.data import data_item, from_store, is_data
 from daemon.prompt.history import (
     consistent,
@@ -201,8 +201,10 @@ def _line(item: JsonObject) -> str:
         return _json_line("result of the tool", str(item.get("output")))
     content = item.get("content") or ""
     if not isinstance(content, str):
-        content = " ".join(str(part.get("text") or "") for part in content)
+        content = " ".join(str(part.get("text") or part.get("refusal") or "") for part in content)
     names = {"user": "customer", "assistant": "business", "developer": "note"}
+    if not is_for_customer(item):
+        return ""
     name = "note" if is_data(item) else names.get(str(item.get("role")))
     return _json_line(name, content.strip()) if name and content.strip() else ""
 

@@ -13,6 +13,8 @@ class Say:
     """A message to the customer."""
 
     text: str
+    phase: str = ""
+    """``commentary`` or ``final_answer``, as models from gpt-5.3 on say; empty: not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,14 @@ class Think:
     summary: str = ""
 
 
-Output = Say | Call | Think
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Any other output item, or a message of unusual parts, as it is."""
+
+    fields: dict[str, Any]
+
+
+Output = Say | Call | Think | Item
 
 
 class Gate(Protocol):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.sandbox.model_schemas import fault_of
-from daemon.sandbox.model_script import Call, Output, Say
+from daemon.sandbox.model_script import Call, Item, Output, Say
 
 JsonObject = dict[str, Any]
 
@@ -169,9 +169,13 @@ def item_events(output: Output, index: int, key: str) -> Iterator[JsonObject]:
         yield from _message_events(output, index, f"msg_{key}{index}")
     elif isinstance(output, Call):
         yield from _call_events(output, index, f"fc_{key}{index}", f"call_{key}{index}")
+    elif isinstance(output, Item):
+        item: JsonObject = {"id": f"item_{key}{index}", "status": "completed", **output.fields}
+        yield {"type": "response.output_item.added", "output_index": index, "item": item}
+        yield {"type": "response.output_item.done", "output_index": index, "item": item}
     else:
         summary = [{"type": "summary_text", "text": output.summary}] if output.summary else []
-        item: JsonObject = {"id": f"rs_{key}{index}", "type": "reasoning", "summary": summary}
+        item = {"id": f"rs_{key}{index}", "type": "reasoning", "summary": summary}
         yield {"type": "response.output_item.added", "output_index": index, "item": item}
         item = {**item, "encrypted_content": f"sealed-{key}{index}"}
         yield {"type": "response.output_item.done", "output_index": index, "item": item}
@@ -179,6 +183,8 @@ def item_events(output: Output, index: int, key: str) -> Iterator[JsonObject]:
 
 def _message_events(output: Say, index: int, item_id: str) -> Iterator[JsonObject]:
     item: JsonObject = {"id": item_id, "type": "message", "role": "assistant", "content": []}
+    if output.phase:
+        item["phase"] = output.phase
     place = {"item_id": item_id, "output_index": index, "content_index": 0}
     empty: JsonObject = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
     started = {**item, "status": "in_progress"}

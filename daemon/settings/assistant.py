@@ -45,7 +45,8 @@ class AssistantSettings(Section):
         default=Path("config/instructions.md"), description="what the model is told to be and to do"
     )
     run_timeout_seconds: Seconds = Field(
-        default=120, description="for one run of the model, its tools included"
+        default=120,
+        description="for one run of the model; the time in which its tools work is not counted",
     )
     background: Background = Field(
         default="auto",
@@ -93,6 +94,9 @@ class ToolSettings(Section):
     modules: Names = Field(default=(), description="Python modules that declare tools")
     folder: OptionalPath = Field(
         default=None, description="a folder of Python files that declare tools"
+    )
+    longest_seconds: Seconds = Field(
+        default=300, description="no tool may have a longer timeout; with one there is no start"
     )
     files_folder: OptionalPath = Field(
         default=None,

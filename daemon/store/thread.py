@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from daemon.ledger import ChatRecord, ThreadItem
-from daemon.model import ChatKey, JsonObject
+from daemon.model import ChatKey, JsonObject, is_for_customer
 from daemon.prompt.data import data_item, indented, is_data
 from daemon.prompt.history import estimate_tokens
 from daemon.store.database import Database
@@ -125,11 +125,11 @@ def chat_record(connection: sqlite3.Connection, key: ChatKey) -> ChatRecord:
 
 def _spoken(item: JsonObject) -> str:
     """One item as a line of conversation; empty for notes, calls of tools and the like."""
-    if is_data(item):
+    if is_data(item) or not is_for_customer(item):
         return ""
     content = item.get("content", "")
     if not isinstance(content, str):
-        content = " ".join(str(part.get("text", "")) for part in content)
+        content = " ".join(str(part.get("text") or part.get("refusal") or "") for part in content)
     role = item.get("role")
     # Further lines are set in, so that none can pass for a line of the other side.
     return f"{role}: {indented(content.strip())}" if role in {"user", "assistant"} else ""

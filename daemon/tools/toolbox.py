@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import importlib.util
+import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -45,11 +46,13 @@ class Toolbox:
         tools: Iterable[Tool],
         *,
         disabled: Collection[str] = (),
+        longest_seconds: float = math.inf,
         on_fault: OnFault = lambda *_: None,
     ) -> None:
         """``on_fault`` is told of every exception that a tool raises.
 
-        Raises ToolError if two tools have one name, or one that is ``disabled`` does not exist.
+        Raises ToolError if two tools have one name, if one that is ``disabled`` does not exist, or
+        if one may take more than ``longest_seconds``.
         """
         self._on_fault = on_fault
         self._tools: dict[str, Tool] = {}
@@ -58,6 +61,11 @@ class Toolbox:
             if self._tools.get(tool.name, tool) is not tool:
                 raise ToolError(f"two tools are called {tool.name}")
             self._tools[tool.name] = tool
+            if tool.timeout > longest_seconds:
+                raise ToolError(
+                    f"tool {tool.name}: its timeout of {tool.timeout:g} s is longer than"
+                    f" tools.longest_seconds ({longest_seconds:g})"
+                )
         unknown = sorted(set(disabled) - set(self._tools))
         if unknown:
             raise ToolError(f"tools.disabled: there is no tool {', '.join(unknown)}")

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -262,3 +263,10 @@ async def test_what_a_tool_raises_is_told_to_the_operator_not_to_the_model(
     assert failed
     assert "password" not in output
     assert faults == [("fail", "the database password is wrong")]
+
+
+def test_a_tool_that_may_take_too_long_is_refused_with_both_numbers() -> None:
+    slow = replace(greet, timeout=301.0)
+    with pytest.raises(ToolError, match=r"greet: its timeout of 301 s .*longest_seconds \(300\)"):
+        Toolbox([slow], longest_seconds=300)
+    assert Toolbox([slow], longest_seconds=301).is_enabled("greet")
