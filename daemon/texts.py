@@ -27,6 +27,10 @@ class Texts:
     ``{chat}``, ``{reason}``, ``{summary}`` and ``{link}``."""
     budget: str
     """To the customer, once a day, when the budget of the day is spent."""
+    document: str
+    """To the customer, with the document that a very long answer becomes."""
+    document_name: str
+    """Of that document's file, without its ending."""
     call: str
     """To the customer, after a missed call, where the configuration wants it."""
     agent_note: str
@@ -66,6 +70,8 @@ _BUILT_IN = MappingProxyType(
                 "Por hoy no puedo seguir respondiéndote por aquí."
                 " Ya tenemos tu mensaje y una persona del equipo te escribirá."
             ),
+            document="Te envío la respuesta completa en este documento.",
+            document_name="respuesta",
             call=(
                 "Hola, por aquí no podemos contestar llamadas."
                 " ¿Nos escribes, por favor, en qué te podemos ayudar?"
@@ -97,6 +103,8 @@ _BUILT_IN = MappingProxyType(
                 "I cannot go on answering you here today."
                 " We have your message, and a person of the team will write to you."
             ),
+            document="I am sending you the whole answer in this document.",
+            document_name="answer",
             call="Hello, we cannot take calls here. Could you write to us what you need, please?",
             agent_note="[Message written by {name}]",
             date_label="Date",

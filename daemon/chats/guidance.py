@@ -13,6 +13,7 @@ from daemon.tools.toolbox import Toolbox
 from daemon.validation.verdicts import Validator
 from daemon.verdicts import Policy
 from daemon.window import WindowRules
+from daemon.writing.split import MAX_BUBBLES, SHORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,10 @@ class ChatRules:
     """Ask WhatsApp to tell when contacts type, and heed it."""
     link_preview: bool = False
     """Let WhatsApp show previews of links."""
+    max_bubbles: int = MAX_BUBBLES
+    """Messages of one answer; what does not fit into them is a document."""
+    short_characters: int = SHORT
+    """A paragraph with fewer goes with its neighbour."""
     spoken_characters: int = 700
     """Of one voice note; a longer answer is cut."""
     longest_tool_seconds: float = 300.0

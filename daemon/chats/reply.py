@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from daemon.chats.dependencies import Dependencies
-from daemon.chats.voicing import cut_answer
+from daemon.chats.voicing import spoken_answer
 from daemon.ledger import NewPart, Turn
 from daemon.writing.outgoing import mentioning
-from daemon.writing.split import split_reply
+from daemon.writing.split import MAX_WRITTEN, split_reply
 
 
 async def reply_parts(text: str, turn: Turn, needs: Dependencies) -> list[NewPart]:
@@ -14,15 +14,31 @@ async def reply_parts(text: str, turn: Turn, needs: Dependencies) -> list[NewPar
 
     The first of them quotes, and in a group mentions, whom it answers. Called by the chat's task.
     """
-    kind, chunks = "text", split_reply(needs.texts.unclear)
-    if text:
-        kind, chunks = cut_answer(text, turn, needs)
-    parts = [NewPart(body=chunk, kind=kind) for chunk in chunks]
+    spoken = spoken_answer(text, turn, needs) if text else []
+    if spoken:
+        parts = [NewPart(body=words, kind="voice") for words in spoken]
+    else:
+        parts = await _written(text or needs.texts.unclear, needs)
     parts[0] = replace(parts[0], quoted=_quoted(turn, in_group=needs.rules.group_quote))
     whom = await _mentioned(turn, needs)
-    if whom and kind == "text":  # nobody sees a mention in a voice note
+    if whom and parts[0].kind == "text":  # nobody sees a mention in a voice note
         parts[0] = mentioning(parts[0], whom)
     return parts
+
+
+async def _written(text: str, needs: Dependencies) -> list[NewPart]:
+    """The texts that an answer is cut into, or the document that has all of it."""
+    rules, texts = needs.rules, needs.texts
+    chunks = split_reply(text, max_bubbles=rules.max_bubbles, short=rules.short_characters)
+    if len(text) > MAX_WRITTEN or len(chunks) > rules.max_bubbles:
+        try:
+            name = await needs.store.files.keep_text(text)
+        except OSError as error:
+            needs.log.warning("answer not written as a document", error=str(error))
+        else:
+            payload = {"filename": f"{texts.document_name}.txt", "mime_type": "text/plain"}
+            return [NewPart(texts.document, kind="document", payload={**payload, "file": name})]
+    return [NewPart(body=chunk) for chunk in chunks]
 
 
 def _quoted(turn: Turn, *, in_group: bool) -> str:

@@ -20,7 +20,6 @@ from daemon.model import JsonObject, Media
 from daemon.observe.events import VOICE_ERROR
 from daemon.writing.outgoing import WITH_MEDIA, Outgoing
 from daemon.writing.speakable import is_fit, spoken_parts, spoken_words
-from daemon.writing.split import split_reply
 
 MAX_VOICE_TRIES = 3
 """A voice note that was not found in the chat after so many sends is written."""
@@ -41,14 +40,16 @@ def wants_voice(turn: Turn, needs: Dependencies) -> bool:
     )
 
 
-def cut_answer(text: str, turn: Turn, needs: Dependencies) -> tuple[str, list[str]]:
-    """The kind of messages that an answer becomes, ``voice`` or ``text``, and their words."""
-    if wants_voice(turn, needs):
-        parts = spoken_parts(text, most=needs.rules.spoken_characters) if is_fit(text) else []
-        if parts:
-            return "voice", parts
+def spoken_answer(text: str, turn: Turn, needs: Dependencies) -> list[str]:
+    """The words of the voice notes that an answer becomes; empty if it is to be written."""
+    if not wants_voice(turn, needs):
+        return []
+    rules = needs.rules
+    parts = spoken_parts(text, most=rules.spoken_characters) if is_fit(text) else []
+    if not parts or len(parts) > rules.max_bubbles:
         needs.metrics.voice_replies.labels("unfit").inc()
-    return "text", split_reply(text)
+        return []
+    return parts
 
 
 async def make_voice(row: OutboxRow, needs: Dependencies) -> OutboxRow:

@@ -83,6 +83,8 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         group_lines=settings.groups.context_messages,
         typing=settings.delivery.typing,
         link_preview=settings.delivery.link_preview,
+        max_bubbles=settings.delivery.max_bubbles,
+        short_characters=settings.delivery.short_characters,
         spoken_characters=settings.voice.max_characters,
         longest_tool_seconds=settings.tools.longest_seconds,
         files_folder=settings.tools.files_folder,

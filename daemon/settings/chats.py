@@ -135,3 +135,17 @@ class DeliverySettings(Section):
     link_preview: Switch = Field(
         default=False, description="let WhatsApp show a preview of the links in an answer"
     )
+    max_bubbles: Annotated[int, Field(ge=1, le=20), Rule("a whole number from 1 to 20", int)] = (
+        Field(
+            default=4,
+            description="messages of one answer, at most; one that does not fit into them, or has"
+            " more than 16,000 characters, is sent as a document",
+        )
+    )
+    short_characters: Annotated[
+        int, Field(ge=0, le=1000), Rule("a whole number from 0 to 1000", int)
+    ] = Field(
+        default=40,
+        description="a paragraph with fewer, such as a greeting, goes with its neighbour; 0: each"
+        " paragraph is a message",
+    )

@@ -23,6 +23,12 @@ class TextSettings(Section):
     budget: OwnText = Field(
         default="", description="sent once a day a chat when the budget of the day is spent"
     )
+    document: OwnText = Field(
+        default="", description="sent with the document that a very long answer becomes"
+    )
+    document_name: OwnText = Field(
+        default="", description="name of that document, without its ending"
+    )
     call: OwnText = Field(
         default="", description="sent after a missed call, if replies.answer_calls is on"
     )

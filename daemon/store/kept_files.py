@@ -35,6 +35,13 @@ class KeptFiles:
         await trio.to_thread.run_sync(_write, self.folder, name, data)
         return name
 
+    async def keep_text(self, words: str) -> str:
+        """Write a text as a file, durably, under the name of its contents. Raises OSError."""
+        data = words.encode()
+        name = f"{hashlib.sha256(data).hexdigest()}.txt"
+        await trio.to_thread.run_sync(_write, self.folder, name, data)
+        return name
+
     async def keep_copy(self, source: Path, *, most: int) -> tuple[str, int]:
         """Keep a copy of a file under the name of its contents; gives name and size in bytes.
 

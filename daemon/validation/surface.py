@@ -30,10 +30,16 @@ def cut_off(candidate: Candidate) -> Verdict:
     return Retry("It was cut off before its end. Answer again, shorter.")
 
 
+SENTENCE_WORDS = 4
+"""Shorter answers may be the customer's words: "Sí", "Hola", "Muchas gracias"."""
+
+
 def echo(candidate: Candidate) -> Verdict:
-    """An answer is more than the customer's own words, or a line of what only the model reads."""
-    said = _plain(candidate.text)
-    if said and said == _plain(candidate.heard):
+    """An answer is more than a copy of a sentence that the customer wrote."""
+    answer = _plain(candidate.text)
+    if len(answer.split()) < SENTENCE_WORDS:
+        return KEEP
+    if answer in {_plain(words) for words in (candidate.heard, *candidate.heard.splitlines())}:
         return Retry("It only repeated the customer's words. Answer them.")
     return KEEP
 

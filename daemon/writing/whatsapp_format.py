@@ -124,8 +124,8 @@ class _Pass:
             end += 1
         body = lines[at + 1 : end]
         if any(line.strip() for line in body):
-            # An answer is cut at blank lines, and half a fence is none.
-            kept = [line.rstrip() if line.strip() else "\u00a0" for line in body]
+            # Code is pasted: a space that does not break is an error there.
+            kept = [line.replace("\u00a0", " ").rstrip() for line in body]
             told.append(self._keep("\n".join(["```", *kept, "```"])))
         return end + 1
 

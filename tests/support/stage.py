@@ -40,7 +40,7 @@ QUICK: dict[str, dict[str, Any]] = {
         "max_wait_seconds": 3.0,
         "idle_seconds": 0.5,
     },
-    "delivery": {"typing": False},
+    "delivery": {"typing": False, "short_characters": 0},
     "recovery": {"delay_seconds": 0.05},
     "web": {"port": 0},
     "brakes": {"turns_per_minute": 0, "loop_answers": 0, "repeats": 0},

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daemon.writing.split import MAX_CHUNK, pause_before_next, split_reply
+from daemon.writing.split import MAX_CHUNK, MAX_WRITTEN, pause_before_next, split_reply
 
 CASES = [
     pytest.param("", [], id="nothing"),
@@ -70,7 +70,73 @@ CASES = [
 
 @pytest.mark.parametrize(("reply", "chunks"), CASES)
 def test_replies_are_cut_as_a_person_would(reply: str, chunks: list[str]) -> None:
-    assert split_reply(reply) == chunks
+    assert split_reply(reply, short=0) == chunks
+
+
+ROOMS = "Para el viernes quedan dos habitaciones dobles y la suite del último piso."
+PRICES = "Las dobles cuestan $180.000 la noche y la suite $320.000, con desayuno."
+CODE = '```\n{\n  "a": 1,\n\n\n  "b": 2\n}\n```'
+
+
+@pytest.mark.parametrize(
+    ("paragraphs", "messages"),
+    [
+        (["¡Hola, Laura!", ROOMS], [[0, 1]]),
+        ([ROOMS, PRICES, "Un abrazo, Hotel Sol"], [[0], [1, 2]]),
+        (["¡Hola!", ROOMS, "¿Te reservo?", PRICES, "Saludos"], [[0, 1], [2, 3, 4]]),
+        (["¡Hola!", "Sí.", "Claro."], [[0, 1, 2]]),
+        ([ROOMS, PRICES], [[0], [1]]),
+    ],
+)
+def test_a_greeting_and_a_signature_are_no_messages(
+    paragraphs: list[str], messages: list[list[int]]
+) -> None:
+    told = ["\n\n".join(paragraphs[n] for n in message) for message in messages]
+    assert split_reply("\n\n".join(paragraphs)) == told
+
+
+def test_a_line_that_joins_another_stays_a_line() -> None:
+    text = f"{ROOMS}\nNecesito:\n- Nombre\n- Fechas\nGracias."
+    assert split_reply(text) == [ROOMS, "Necesito:\n- Nombre\n- Fechas\nGracias."]
+
+
+def test_code_stays_in_one_piece_with_its_blank_lines() -> None:
+    assert split_reply(f"{ROOMS}\n\n{CODE}\n\n{PRICES}") == [ROOMS, CODE, PRICES]
+    assert split_reply(f"{ROOMS}\n{CODE}\n{PRICES}", short=0) == [f"{ROOMS}\n{CODE}\n{PRICES}"]
+
+
+def test_code_that_is_cut_is_code_in_both_pieces() -> None:
+    code = "\n".join(f"linea {number};" for number in range(40))
+    pieces = split_reply(f"```\n{code}\n```", max_chunk=200)
+    assert len(pieces) > 2
+    assert all(p.startswith("```\n") and p.endswith("\n```") and len(p) <= 200 for p in pieces)
+    assert "\n".join(piece[4:-4] for piece in pieces) == code
+
+
+def test_an_answer_has_only_so_many_messages() -> None:
+    """The shortest neighbours go together, and no words are lost."""
+    paragraphs = [ROOMS * times for times in (3, 1, 1, 4, 5, 5, 6)]
+    text = "\n\n".join(paragraphs)
+    found = split_reply(text)
+    assert len(found) == 4
+    assert "\n\n".join(found) == text
+    assert found[0] == "\n\n".join(paragraphs[:3])
+    assert len(split_reply(text, max_bubbles=1)) == 1
+    assert len(split_reply(text, max_bubbles=20)) == 7
+
+
+@pytest.mark.parametrize("size", [30, 1500, 2100, 2800, 4000, 4090])
+@pytest.mark.parametrize("start", ["", "```\n"])
+def test_what_is_written_at_all_fits_into_four_messages(size: int, start: str) -> None:
+    paragraph = ("palabras sueltas " * 300)[:size].strip()
+    text = start + "\n\n".join([paragraph] * 600)[: MAX_WRITTEN - 4].strip()
+    found = split_reply(text)
+    assert len(found) <= 4
+    assert all(len(message) <= MAX_CHUNK for message in found)
+    assert "".join(found).replace("`", "").split() != []
+    assert "".join("".join(found).replace("`", "").split()) == "".join(
+        text.replace("`", "").split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,6 +166,7 @@ limits = st.integers(1, 60)
 def test_no_word_is_lost_or_added_or_moved(reply: str, limit: int) -> None:
     chunks = split_reply(reply, max_chunk=limit)
     assert "".join("".join(chunks).split()) == "".join(reply.split())
+    assert len(chunks) <= max(4, 4 * len(reply) / limit + 1)
 
 
 @given(texts, limits)
@@ -110,9 +177,9 @@ def test_every_chunk_can_be_sent(reply: str, limit: int) -> None:
     assert bool(chunks) == bool(reply.strip())
 
 
-@given(st.lists(st.sampled_from(["Uno", "Dos palabras", "Y otra."]), min_size=2))
+@given(st.lists(st.sampled_from(["Uno", "Dos palabras", "Y otra."]), min_size=2, max_size=12))
 def test_each_paragraph_is_a_message(paragraphs: list[str]) -> None:
-    assert split_reply("\n\n".join(paragraphs)) == paragraphs
+    assert split_reply("\n\n".join(paragraphs), short=0, max_bubbles=12) == paragraphs
 
 
 def test_a_chunk_is_by_default_as_long_as_whatsapp_allows() -> None:
@@ -127,4 +194,4 @@ def test_the_pause_grows_with_the_chunk_up_to_a_second(length: int, seconds: flo
 def test_a_list_with_blank_lines_stays_with_its_heading() -> None:
     """Models like to put air between the items."""
     text = "Tenemos:\n\n- La 101\n\n- La 102\n\n¿Cuál prefieres?"
-    assert split_reply(text) == ["Tenemos:\n- La 101\n- La 102", "¿Cuál prefieres?"]
+    assert split_reply(text, short=0) == ["Tenemos:\n- La 101\n- La 102", "¿Cuál prefieres?"]

@@ -26,7 +26,11 @@ ROOMS = '[{"room": "1722-A", "price": 180000}, {"room": "1723-C", "price": 84000
 
 
 def judged(
-    text: str, *, heard: str = "¿precio?", outputs: tuple[str, ...] = (), incomplete: str = ""
+    text: str,
+    *,
+    heard: str = "Hola\n¿Cuánto cuesta la noche?",
+    outputs: tuple[str, ...] = (),
+    incomplete: str = "",
 ) -> Judgement:
     """What all built-in validators say of a reply."""
     candidate = Candidate(
@@ -73,7 +77,8 @@ FIXED = {
 SENT_BACK = {
     "": "",
     "  \n": "",
-    "¿Precio?": "",
+    "¿Cuánto cuesta la noche?": "",
+    " ¿cuánto  cuesta la NOCHE?\n": "",
     '{"name": "precio", "arguments": {"room": 5}}': "",
     'Ya miro. {"name": "precio", "arguments": {"room": 5}}': "Ya miro.",
     "Ya miro.\n<tool_call>precio</tool_call>": "Ya miro.",
@@ -106,6 +111,11 @@ def test_a_reply_that_is_none_goes_back(text: str) -> None:
     found = judged(text)
     assert found.notes
     assert found.text == SENT_BACK[text]
+
+
+@pytest.mark.parametrize("words", ["Sí", "Hola", "👍", "¡Muchas gracias!", "Buenas tardes"])
+def test_a_short_answer_may_be_the_customers_words(words: str) -> None:
+    assert not judged(words, heard=words).notes
 
 
 def test_half_a_reply_goes_back() -> None:

@@ -46,7 +46,7 @@ REPLIES = {
     TABLE: "• Habitación: 1722-B; Precio: *$180.000*\n• Habitación: Suite; Precio: $1.200.000",
     "> **Ojo**: cierra a las 6": "> *Ojo*: cierra a las 6",
     "antes\n\n---\n\ndespués": "antes\n\ndespués",
-    "```python\nx = **1**\n\ny\n```": "```\nx = **1**\n\u00a0\ny\n```",
+    "```python\nx = **1**\n\n\n  y\u00a0= 2\n```": "```\nx = **1**\n\n\n  y = 2\n```",
     "usa `**x**` y ``y``": "usa `**x**` y `y`",
     "escribe ``reserva`` aquí": "escribe `reserva` aquí",
     r"cuesta \$50": "cuesta $50",
