@@ -169,9 +169,14 @@ def burst_with_files(messages: Sequence[StoredMessage], seen: Seen) -> JsonObjec
 
 
 def agent_items(messages: Sequence[StoredMessage], texts: Texts) -> list[JsonObject]:
-    """The words of a human agent, as the assistant's side of the conversation."""
+    """The words of a human agent: a note of the user that says whose, and the assistant's words.
+
+    The replaced system stored this pair. The words are the agent's alone, so that the model does
+    not learn to begin its own with a note.
+    """
     if not messages:
         return []
     name = messages[0].message.author_name or messages[0].message.author
     words = "\n".join(as_lines(stored.message) for stored in messages)
-    return [{"role": "assistant", "content": f"{texts.note_of(name)}\n{words}"}]
+    note = {"role": "user", "content": texts.note_of(unmarked(name))}
+    return [note, {"role": "assistant", "content": words}]

@@ -33,7 +33,7 @@ class TextSettings(Section):
         default="", description="sent after a missed call, if replies.answer_calls is on"
     )
     agent_note: OwnText = Field(
-        default="", description="put before an agent's words in the thread; {name} is the agent"
+        default="", description="stands before an agent's words in the thread; {name} is the agent"
     )
     date_label: OwnText = Field(default="", description="label in the context line")
     time_label: OwnText = Field(default="", description="label in the context line")

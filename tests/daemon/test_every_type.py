@@ -161,8 +161,8 @@ ROWS: dict[str, Row] = {
     "group_mention": Row(sees="): @573009876543 tienen cupo?"),
     # What leaves our own number.
     "echo_from_api": unanswered("sent through the API by another client"),
-    "agent_text": unanswered("agent", noted="[Mensaje manual de Hotel]\nHola, soy Marta"),
-    "agent_voice": unanswered("agent", noted="[Mensaje manual de Hotel]\n["),
+    "agent_text": unanswered("agent", noted="Hola, soy Marta"),
+    "agent_voice": unanswered("agent", noted="["),
     "agent_image": unanswered("agent", noted="El cuarto"),
     # No messages at all.
     "statuses": NO_MESSAGE,

@@ -45,7 +45,7 @@ async def test_an_agent_in_the_window_keeps_the_bot_silent(tmp_path: Path) -> No
         assert (stage.said(), stage.model.calls) == ([], [])
         assert fates(stage.settings.data_dir)[asked] == ("handed_off", "an agent has the chat")
         known = await answered_after_pause(stage)
-        assert known[-4:-2] == ["¿Hay cupo?", f"{NOTE}\nHola Laura, te atiendo yo"]
+        assert known[-5:-2] == ["¿Hay cupo?", NOTE, "Hola Laura, te atiendo yo"]
         assert known[-1] == "¿Sigues ahí?"
 
 
@@ -63,7 +63,7 @@ async def test_an_agent_during_the_run_ends_it(tmp_path: Path) -> None:
         assert stage.said() == []
         assert outcomes(stage) == ["handed_off"]
         known = await answered_after_pause(stage)
-        assert known[-4:-2] == ["¿Hay cupo?", f"{NOTE}\nSí hay"]
+        assert known[-5:-2] == ["¿Hay cupo?", NOTE, "Sí hay"]
 
 
 async def test_an_agent_between_two_chunks_stops_the_rest(tmp_path: Path) -> None:
@@ -80,7 +80,8 @@ async def test_an_agent_between_two_chunks_stops_the_rest(tmp_path: Path) -> Non
         assert stage.said() == ["uno"]
         assert outcomes(stage) == ["handed_off"]
         known = await answered_after_pause(stage)
-        place = known.index(f"{NOTE}\nYo sigo")
+        place = known.index("Yo sigo") - 1
+        assert known[place] == NOTE
         assert "took over" in known[place - 1]
         assert known[place - 3 : place - 1] == ["¿Hay cupo?", "uno\n\ndos\n\ntres"]
 
@@ -143,15 +144,17 @@ async def test_words_during_the_pause_reach_the_model_when_it_is_over(tmp_path: 
         assert conversation == [
             "Hola",
             first.text,
-            f"{NOTE}\nTe escribo yo",
+            NOTE,
+            "Te escribo yo",
             "¿Cuánto vale?",
-            f"{NOTE}\nCien mil",
+            NOTE,
+            "Cien mil",
             "Listo",
         ]
         assert len(stage.said()) == 2
 
 
-async def test_two_messages_of_an_agent_are_one_item(tmp_path: Path) -> None:
+async def test_two_messages_of_an_agent_are_one_pair(tmp_path: Path) -> None:
     """Written within five seconds of each other (here less), they are gathered."""
     async with open_scene(tmp_path, started=False) as stage:
         stage.rules = {**QUICK_RULES, "agent_seconds": 0.8}
@@ -161,7 +164,8 @@ async def test_two_messages_of_an_agent_are_one_item(tmp_path: Path) -> None:
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
         assert thread(stage) == [
-            {"role": "assistant", "content": f"{NOTE}\nBuenas tardes\nya le confirmo"}
+            {"role": "user", "content": NOTE},
+            {"role": "assistant", "content": "Buenas tardes\nya le confirmo"},
         ]
         (line,) = stage.events("MANUAL_SYNC_SUCCESS")
         assert line["messages"] == 2
@@ -173,8 +177,9 @@ async def test_an_agent_starts_the_thread_of_a_new_chat(tmp_path: Path) -> None:
         await stage.gateway.agent_says(LAURA, "Le guardamos la habitación")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         known = await answered_after_pause(stage, "¿Cuál?")
-        assert known[0] == f"{NOTE}\nLe guardamos la habitación"
-        assert stage.model.calls[0].items[0]["role"] == "assistant"
+        assert known[:2] == [NOTE, "Le guardamos la habitación"]
+        roles = [item["role"] for item in stage.model.calls[0].items[:2]]
+        assert roles == ["user", "assistant"]
 
 
 async def test_an_agent_does_not_rename_the_customer(tmp_path: Path) -> None:
@@ -202,7 +207,7 @@ async def test_with_a_pause_of_zero_the_bot_answers_beside_the_agent(tmp_path: P
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
         assert outcomes(stage) == ["answered"]
-        assert {"role": "assistant", "content": f"{NOTE}\nUn momento"} in thread(stage)
+        assert {"role": "assistant", "content": "Un momento"} in thread(stage)
 
 
 async def test_with_a_pause_of_zero_an_agent_does_not_close_the_window(tmp_path: Path) -> None:
@@ -231,7 +236,8 @@ async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
         await stage.quiet()
         assert (stage.said(), stage.model.calls) == ([], [])
         assert {state for state, _ in fates(stage.settings.data_dir).values()} == {"handed_off"}
-        assert f"{NOTE}\nSí hay" in [item["content"] for item in thread(stage)]
+        words = [item["content"] for item in thread(stage)]
+        assert words[words.index(NOTE) + 1] == "Sí hay"
 
 
 @pytest.mark.parametrize("mode", ["before", "delayed", "missing", "other_id"])

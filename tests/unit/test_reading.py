@@ -207,13 +207,14 @@ def test_a_burst_is_one_item_in_order() -> None:
     ("author", "name"),
     [({"author_name": "Ana {1}", "author": "57300"}, "Ana {1}"), ({"author": "57300"}, "57300")],
 )
-def test_an_agents_words_are_the_assistants_side_with_a_note(
+def test_an_agents_words_are_a_note_and_the_assistants_side(
     author: dict[str, Any], name: str
 ) -> None:
     words = _stored(message("a-1", "Buenas", **author), message("a-2", "Soy Ana"))
-    (item,) = agent_items(words, texts("es"))
-    assert item["role"] == "assistant"
-    assert item["content"] == f"[Mensaje manual de {name}]\nBuenas\nSoy Ana"
+    assert agent_items(words, texts("es")) == [
+        {"role": "user", "content": f"[Mensaje manual de {name}]"},
+        {"role": "assistant", "content": "Buenas\nSoy Ana"},
+    ]
 
 
 def test_no_words_of_an_agent_are_no_item() -> None:
