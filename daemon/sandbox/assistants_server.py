@@ -161,6 +161,8 @@ class AssistantsServer:
             "tools": tools,
             "background": True,
         }
+        if body.get("additional_instructions"):
+            asked["additional_instructions"] = body["additional_instructions"]
         run_id = f"run_{next(self._numbers):024x}"
         call = ModelCall(response_id=run_id, body=asked, started_at=self._now())
         refusal = model_wire.refusal_of(asked, context_tokens=self._context_tokens())
