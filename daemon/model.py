@@ -113,17 +113,31 @@ class Reaction(Content, frozen=True, kw_only=True, omit_defaults=True, tag="reac
     """The words of that message; not told by WhatsApp, but found in the store."""
 
 
+class Origin(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """From where a change came that is no message by itself."""
+
+    chat: str
+    """Chat id as Whapi tells it."""
+    author: str = ""
+    """As in `Message`; empty if it is not told."""
+    from_me: bool = False
+
+
 class Edit(Content, frozen=True, kw_only=True, omit_defaults=True, tag="edit"):
     """New words for the message ``target``."""
 
     target: str
     body: str = ""
+    origin: Origin | None = None
+    """None where it is the content of a message, which says it."""
 
 
 class Deletion(Content, frozen=True, kw_only=True, omit_defaults=True, tag="deletion"):
     """The message ``target`` was deleted for everyone."""
 
     target: str
+    origin: Origin | None = None
+    """None also where Whapi names the deleted message and nothing else."""
 
 
 class Vote(Content, frozen=True, kw_only=True, omit_defaults=True, tag="vote"):

@@ -7,7 +7,7 @@ import msgspec
 
 from daemon.errors import StoreUnavailable
 from daemon.ledger import Accepted, Arrival
-from daemon.model import Deletion, Edit, Message, Webhook
+from daemon.model import Deletion, Edit, Message, Origin, Webhook
 from daemon.reading.messages import without_words
 from daemon.store.changes import apply_early_change, change_message
 from daemon.store.disappearing import drop_raw_event, target_disappears, to_disappear
@@ -112,7 +112,9 @@ def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally:
     if verdict in NOTED and not message.from_me:
         note_sign(connection, message, tally.now)
     if isinstance(message.content, Edit | Deletion):
-        change_message(connection, message.key.channel, message.content, tally)
+        origin = Origin(chat=message.key.chat, author=message.author, from_me=message.from_me)
+        change = msgspec.structs.replace(message.content, origin=origin)
+        change_message(connection, message.key.channel, change, tally)
     if not reason:
         _announce(connection, stored, tally, agent=agent)
         if is_awaited:

@@ -6,7 +6,8 @@ import sqlite3
 import msgspec
 
 from daemon.ledger import Arrival
-from daemon.model import ChatKey, Deletion, Edit, Media, Message, Text
+from daemon.model import ChatKey, Deletion, Edit, Media, Message, Origin, Text
+from daemon.store.identity import PERSON, canonical
 from daemon.store.rows import message_json, read_change, read_message
 from daemon.store.tally import Tally
 from daemon.store.thread import add_note
@@ -16,11 +17,19 @@ EARLIER_KEPT = 10
 EARLIER_CHARACTERS = 4096
 """Kept of each of them; one more character, an ellipsis, stands where words are missing."""
 
+MOST_EARLY = 50
+EARLY_SECONDS = 24 * 3600.0
+"""So many changes of a chat wait for their messages, and so long: these are seconds late at most,
+and whoever names messages that do not exist fills nothing."""
+
 
 def change_message(
     connection: sqlite3.Connection, channel: str, change: Edit | Deletion, tally: Tally
 ) -> None:
-    """Edit or delete a message that has no outcome yet; note it in the thread if it has one."""
+    """Edit or delete a message that has no outcome yet; note it in the thread if it has one.
+
+    Only in the same chat and for the same author: the id that a change names is a stranger's word.
+    """
     row = connection.execute(
         "SELECT m.seq, m.chat, m.message, m.from_me OR m.deleted_at IS NOT NULL, m.state, t.state,"
         " m.earlier FROM messages m"
@@ -28,18 +37,14 @@ def change_message(
         (channel, change.target),
     ).fetchone()
     if row is None:
-        connection.execute(
-            "INSERT INTO early_changes (channel, target, change, received_at)"
-            " VALUES (?, ?, ?, ?) ON CONFLICT (channel, target) DO UPDATE SET"
-            " change = excluded.change, received_at = excluded.received_at"
-            " WHERE json_extract(early_changes.change, '$.type') != 'deletion'",
-            (channel, change.target, message_json.encode(change).decode(), tally.now),
-        )
+        _keep_for_later(connection, channel, change, tally.now)
         return
     seq, chat, text, is_settled, state, turn_state, earlier = row
     key = ChatKey(channel, chat)
     message = read_message.decode(text)
     if is_settled or (isinstance(change, Edit) and words(message) == change.body):
+        return
+    if not _is_by_author(connection, key, message, change):
         return
     undecided = state == "received" or (state == "in_turn" and turn_state == "open")
     if message.disappears and not undecided:
@@ -69,13 +74,73 @@ def change_message(
 
 
 def apply_early_change(connection: sqlite3.Connection, message: Message, tally: Tally) -> None:
-    """Apply the change that has waited for this message, if one has."""
-    row = connection.execute(
+    """Apply the changes that have waited for this message; those of others come to nothing."""
+    rows = connection.execute(
         "DELETE FROM early_changes WHERE channel = ? AND target = ? RETURNING change",
         (message.key.channel, message.id),
-    ).fetchone()
-    if row:
-        change_message(connection, message.key.channel, read_change.decode(row[0]), tally)
+    ).fetchall()
+    for (change,) in rows:
+        change_message(connection, message.key.channel, read_change.decode(change), tally)
+
+
+def _keep_for_later(
+    connection: sqlite3.Connection, channel: str, change: Edit | Deletion, now: float
+) -> None:
+    """Keep a change whose message has not come: the newest few of its chat, for a day."""
+    if isinstance(change, Edit) and change.origin is None:
+        return
+    chat, author = _place(connection, channel, change.origin)
+    connection.execute(
+        "INSERT INTO early_changes (channel, target, chat, author, change, received_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel, target, chat, author) DO UPDATE SET"
+        " change = excluded.change, received_at = excluded.received_at"
+        " WHERE json_extract(early_changes.change, '$.type') != 'deletion'",
+        (channel, change.target, chat, author, message_json.encode(change).decode(), now),
+    )
+    connection.execute(
+        "DELETE FROM early_changes WHERE (channel, target, chat, author) IN ("
+        " SELECT channel, target, chat, author FROM early_changes WHERE channel = ? AND chat = ?"
+        " ORDER BY received_at DESC LIMIT -1 OFFSET ?)",
+        (channel, chat, MOST_EARLY),
+    )
+    connection.execute("DELETE FROM early_changes WHERE received_at < ?", (now - EARLY_SECONDS,))
+
+
+def _is_by_author(
+    connection: sqlite3.Connection, key: ChatKey, message: Message, change: Edit | Deletion
+) -> bool:
+    """Whether a change comes from where a customer's message came from.
+
+    Whapi's ``messages_removed`` names ids alone. It is the gateway's own word of what is gone, so
+    it counts; an edit always says where it was made.
+    """
+    if change.origin is None:
+        return isinstance(change, Deletion)
+    if change.origin.from_me:
+        return False
+    chat, author = _place(connection, key.channel, change.origin)
+    if chat != canonical(connection, key).chat:
+        return False
+    return not message.is_group or (
+        author != "" and author == _person(connection, key.channel, message.author)
+    )
+
+
+def _place(connection: sqlite3.Connection, channel: str, origin: Origin | None) -> tuple[str, str]:
+    """The chat that a change was made in, and in a group by whom, under the ids that stand."""
+    if origin is None:
+        return "", ""
+    chat = canonical(connection, ChatKey(channel, origin.chat)).chat
+    is_group = chat.endswith("@g.us")
+    return chat, _person(connection, channel, origin.author) if is_group else ""
+
+
+def _person(connection: sqlite3.Connection, channel: str, author: str) -> str:
+    """The id that stands for the author of a message, a number or a lid; empty if not known."""
+    if not author:
+        return ""
+    chat = author if "@" in author else f"{author}{PERSON}"
+    return canonical(connection, ChatKey(channel, chat)).chat
 
 
 def words(message: Message) -> str:

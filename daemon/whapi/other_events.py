@@ -11,6 +11,7 @@ from daemon.model import (
     Deletion,
     LabelChange,
     NameChange,
+    Origin,
     Presence,
     StatusUpdate,
     Webhook,
@@ -27,11 +28,12 @@ from daemon.whapi.channel_events import (
 )
 from daemon.whapi.contents import first_error, status_name
 from daemon.whapi.elements import Unreadable, decode, string
-from daemon.whapi.fields import chat_id, flag, label_names, moment, text, texts
+from daemon.whapi.fields import chat_id, flag, label_names, moment, person, text, texts
 from daemon.whapi.shapes import (
     CallShape,
     ChatShape,
     ChatUpdateShape,
+    MessageShape,
     PresenceShape,
     StatusShape,
 )
@@ -87,11 +89,13 @@ class OtherEvents:
 
     def removal(self, element: msgspec.Raw) -> None:
         """Read an element of ``messages_removed``: a message id, bare or in an object."""
-        target = string(element) or text(decode(element, StatusShape)[0].id)
-        target = text(target).strip()
+        bare = string(element)
+        shape = MessageShape() if bare else decode(element, MessageShape)[0]
+        target, chat = text(bare or shape.id).strip(), chat_id(text(shape.chat_id))
         if not target:
             raise Unreadable("no id")
-        self.deletions.append(Deletion(target=target))
+        origin = Origin(chat=chat, author=person(shape.sender), from_me=flag(shape.from_me))
+        self.deletions.append(Deletion(target=target, origin=origin if chat else None))
 
     def presence(self, element: msgspec.Raw) -> None:
         """Read an element of ``presences``."""

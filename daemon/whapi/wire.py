@@ -20,6 +20,7 @@ from daemon.model import (
     ChatKey,
     Edit,
     Message,
+    Origin,
     Other,
     Reaction,
     Vote,
@@ -232,17 +233,15 @@ class _Reading:
             raise Unreadable("no id")
         edit = edit_of(action, target=target)
         body = updated_text(shape.before_update, shape.after_update)
-        if body:
-            self.edits.append(Edit(target=target, body=body))
-        elif edit is not None:
-            self.edits.append(edit)
+        if body or edit is not None:
+            words = body or (edit.body if edit else "")
+            self.edits.append(Edit(target=target, body=words, origin=_origin(shape, trigger)))
         elif not self.trigger(shape, trigger):
             self.note("messages_updates")
 
     def trigger(self, update: UpdateShape, trigger: MessageShape) -> bool:
         """Take a reaction or a vote that an update tells of; False if it tells of neither."""
-        states = (trigger, as_message(update.after_update), as_message(update.before_update))
-        chat = next(filter(None, (chat_id(text(state.chat_id)) for state in states)), "")
+        chat = _chat_of(_states(update, trigger))
         message_id = text(trigger.id).strip()
         content = action_of(trigger)
         if not (chat and message_id and isinstance(content, Reaction | Vote)):
@@ -262,6 +261,26 @@ class _Reading:
             )
         )
         return True
+
+
+def _states(update: UpdateShape, trigger: MessageShape) -> tuple[MessageShape, ...]:
+    """The messages of an update: first the one that made it, whose word counts most."""
+    return trigger, as_message(update.after_update), as_message(update.before_update)
+
+
+def _chat_of(states: tuple[MessageShape, ...]) -> str:
+    return next(filter(None, (chat_id(text(state.chat_id)) for state in states)), "")
+
+
+def _origin(update: UpdateShape, trigger: MessageShape) -> Origin:
+    """Where an edit was made, and by whom. Raises Unreadable if no chat is told."""
+    states = _states(update, trigger)
+    chat = _chat_of(states)
+    if not chat:
+        raise Unreadable("no chat_id")
+    author = next(filter(None, (person(state.sender) for state in states)), "")
+    from_me = next((flag(s.from_me) for s in states if s.from_me is not None), False)
+    return Origin(chat=chat, author=author or _other_side(chat), from_me=from_me)
 
 
 def _scalar(value: Elements) -> object:

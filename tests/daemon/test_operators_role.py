@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 from support.scenes import PEDRO, found, open_scene, role_of, words
 from support.stage import LAURA, Stage, text_webhook
 

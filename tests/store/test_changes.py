@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from support.ledgers import (
     CHANNEL,
+    HERE,
     LAURA,
     accept,
     answered_turn,
@@ -18,8 +20,9 @@ from support.ledgers import (
 )
 
 from daemon.ledger import Accepted, NewPart
-from daemon.model import Deletion, Edit, Media, Message, Text
+from daemon.model import ChatKey, Deletion, Edit, Media, Message, Origin, Text
 from daemon.prompt.data import is_data
+from daemon.store.changes import EARLY_SECONDS, MOST_EARLY
 from daemon.store.store import Store
 
 EDIT = Edit(target="m-1", body="Para tres personas")
@@ -36,7 +39,8 @@ async def _told(store: Store, change: Edit | Deletion, way: str = "messages") ->
         told = message(f"change-{known[0][0]}", change, kind="action")
         return await accept(store, told, verdicts=[kind])
     if isinstance(change, Edit):
-        return await accept(store, edits=(change,))
+        edit = msgspec.structs.replace(change, origin=HERE)
+        return await accept(store, edits=(edit,))
     return await accept(store, deletions=(change,))
 
 
@@ -216,3 +220,107 @@ async def test_a_change_that_waits_for_its_message_survives_a_restart(tmp_path: 
     async with store_in(tmp_path) as store:
         await accept(store, message("m-1"))
         assert (await message_state(store, "m-1"))[0] == "ignored"
+
+
+# -- whose message it is ---------------------------------------------------------------------------
+
+PEDRO = ChatKey(CHANNEL, "573007654321@s.whatsapp.net")
+GROUP = ChatKey(CHANNEL, "120363012345678901@g.us")
+
+
+def _change_by(change: Edit | Deletion, key: ChatKey, **fields: Any) -> Message:
+    return message("change-by", change, key=key, kind="action", **fields)
+
+
+@pytest.mark.parametrize("change", [EDIT, DELETION])
+@pytest.mark.parametrize("way", ["messages", "event"])
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("answered", [False, True])
+async def test_nobody_changes_the_words_of_another_chat(
+    store: Store, change: Edit | Deletion, way: str, *, early: bool, answered: bool
+) -> None:
+    """Whoever knows the id of a message may name it; before it comes, while it waits, after."""
+
+    async def attack() -> None:
+        if way == "messages":
+            await accept(store, _change_by(change, PEDRO), verdicts=["a change"])
+            return
+        there = Origin(chat=PEDRO.chat)
+        if isinstance(change, Edit):
+            await accept(store, edits=(msgspec.structs.replace(change, origin=there),))
+        else:
+            await accept(store, deletions=(msgspec.structs.replace(change, origin=there),))
+
+    if early:
+        await attack()
+    await accept(store, message("m-1", "Para dos personas"))
+    if answered:
+        await store.turns.close(await open_turn(store), "answered", now=105)
+    if not early:
+        await attack()
+    rows = await select(store, "SELECT message, state FROM messages WHERE id = 'm-1'")
+    assert "Para dos personas" in rows[0][0]
+    assert rows[0][1] == ("answered" if answered else "received")
+    assert await _notes(store) == []
+
+
+@pytest.mark.parametrize("change", [EDIT, DELETION])
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_member_changes_no_words_of_another_member(
+    store: Store, change: Edit | Deletion, *, early: bool
+) -> None:
+    theirs = message("m-1", "Para dos personas", key=GROUP, author="573001234567")
+    attacks = [
+        _change_by(change, GROUP, author="573007654321"),
+        _change_by(change, GROUP),
+        _change_by(change, GROUP, from_me=True, source="mobile", author="573001234567"),
+    ]
+    for number, attack in enumerate(attacks):
+        if not early:
+            await accept(store, theirs)
+        named = msgspec.structs.replace(attack, id=f"a-{number}")
+        await accept(store, named, verdicts=["a change"])
+    await accept(store, theirs)
+    (waiting,) = await store.inbox.waiting(GROUP, from_me=False)
+    assert waiting.message.content == Text(body="Para dos personas")
+
+
+@pytest.mark.parametrize("way", ["phone", "lid"])
+async def test_a_member_changes_their_own_words_under_either_id(store: Store, way: str) -> None:
+    lid = ChatKey(CHANNEL, "123456789012345@lid")
+    await store.identities.join(lid, LAURA.chat)
+    names = ["573001234567", lid.chat]
+    author, editor = names if way == "phone" else reversed(names)
+    await accept(store, message("m-1", "Para dos personas", key=GROUP, author=author))
+    await accept(store, _change_by(EDIT, GROUP, author=editor), verdicts=["a change"])
+    (waiting,) = await store.inbox.waiting(GROUP, from_me=False)
+    assert waiting.message.content == Text(body="Para tres personas")
+
+
+async def test_a_person_changes_their_own_words_under_either_id(store: Store) -> None:
+    lid = ChatKey(CHANNEL, "123456789012345@lid")
+    await accept(store, message("m-1", "Para dos personas", key=lid))
+    await store.identities.join(lid, LAURA.chat)
+    await accept(store, _change_by(EDIT, LAURA), verdicts=["a change"])
+    assert (await _stored(store)).content == Text(body="Para tres personas")
+
+
+async def test_a_stranger_cannot_keep_the_authors_own_early_change_out(store: Store) -> None:
+    await accept(store, _change_by(DELETION, PEDRO), verdicts=["a change"])
+    await _told(store, EDIT)
+    await accept(store, message("m-1", "Para dos personas"))
+    assert (await _stored(store)).content == Text(body="Para tres personas")
+
+
+async def test_changes_of_unknown_messages_are_bounded(store: Store) -> None:
+    """The newest of each chat are kept, and all of them for a day."""
+    edits = tuple(Edit(target=f"none-{n}", body="x", origin=HERE) for n in range(2_000))
+    await accept(store, edits=edits)
+    mine = "SELECT COUNT(*) FROM early_changes WHERE chat = ?"
+    assert await select(store, mine, LAURA.chat) == [(MOST_EARLY,)]
+    other = Origin(chat=PEDRO.chat)
+    await accept(store, edits=(Edit(target="a", body="x", origin=other),), now=200)
+    assert await select(store, "SELECT COUNT(*) FROM early_changes") == [(MOST_EARLY + 1,)]
+    later = 150 + EARLY_SECONDS
+    await accept(store, edits=(Edit(target="b", body="x", origin=other),), now=later)
+    assert await select(store, "SELECT target FROM early_changes ORDER BY 1") == [("a",), ("b",)]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from support.ledgers import (
+    HERE,
     LAURA,
     accept,
     answered_turn,
@@ -86,7 +87,7 @@ async def test_what_is_not_answered_is_not_kept_at_all(store: Store) -> None:
 async def test_a_second_arrival_and_a_late_edit_bring_nothing_back(store: Store) -> None:
     await accept(store, vanishing())
     await store.turns.close(await open_turn(store), "answered", now=103)
-    await accept(store, vanishing(), edits=(Edit(target="m-1", body=SECRET),))
+    await accept(store, vanishing(), edits=(Edit(target="m-1", body=SECRET, origin=HERE),))
     assert await traces(store) == []
     assert await thread_of(store) == []
 
@@ -100,7 +101,7 @@ async def test_an_edit_counts_until_the_turn_has_its_outcome_and_is_not_kept(sto
     await accept(store, edited, verdicts=["a change of another message"])
     plain = message("e-2", Edit(target="m-2", body=SECRET), kind="action")
     await accept(store, plain, verdicts=["a change of another message"])
-    await accept(store, edits=(Edit(target="m-2", body=f"{SECRET}, y ya"),))
+    await accept(store, edits=(Edit(target="m-2", body=f"{SECRET}, y ya", origin=HERE),))
     turn = await open_turn(store)
     assert [one.message.content for one in turn.messages] == [
         Text(body=SECRET),

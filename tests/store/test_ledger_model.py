@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from support.ledgers import LAURA, PEDRO, accept, message, select, store_in
 
 from daemon.ledger import NewPart, Outcome, Turn
-from daemon.model import ChatKey, Deletion, Edit
+from daemon.model import ChatKey, Deletion, Edit, Origin
 from daemon.store.store import Store
 
 T = TypeVar("T")
@@ -167,7 +167,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(number=NAMES, key=CHATS, words=st.sampled_from(["otra", "cosa"]))
     def an_edit_arrives(self, number: int, key: ChatKey, words: str) -> None:
-        edit = Edit(target=f"{key.chat[:12]}-{number}", body=words)
+        origin = Origin(chat=key.chat)
+        edit = Edit(target=f"{key.chat[:12]}-{number}", body=words, origin=origin)
         self.store.do(lambda store: accept(store, edits=(edit,), now=self.now()))
         self.model.change(edit)
 

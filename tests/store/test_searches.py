@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.ledgers import (
+    HERE,
     LAURA,
     PEDRO,
     accept,
@@ -54,7 +55,10 @@ async def _intake(store: Store) -> None:
     await accept(
         store,
         statuses=(StatusUpdate(message_id="w-1", status="read"),),
-        edits=(Edit(target="m-1", body="dos"), Edit(target="none", body="x")),
+        edits=(
+            Edit(target="m-1", body="dos", origin=HERE),
+            Edit(target="none", body="x", origin=HERE),
+        ),
         deletions=(Deletion(target="m-1"),),
     )
     await store.inbox.waiting(LAURA, from_me=False)

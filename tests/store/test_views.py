@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.ledgers import (
     CHANNEL,
+    HERE,
     LAURA,
     OPERATOR,
     PEDRO,
@@ -159,7 +160,7 @@ async def test_changes_reactions_and_quotes_are_on_their_bubbles(store: Store) -
     await answered_turn(store, "m-1", answer="Claro")
     both = (message("m-2", "dos", quote=Quote(id="sent-1")), message("m-3", "tres"))
     await accept(store, *both, now=105)
-    await accept(store, edits=(Edit(target="m-2", body="dos noches"),), now=106)
+    await accept(store, edits=(Edit(target="m-2", body="dos noches", origin=HERE),), now=106)
     await accept(store, deletions=(Deletion(target="m-3"),), now=107)
     for number, emoji in enumerate(("👍", "❤️")):
         reaction = message(f"r-{number}", Reaction(target="sent-1", emoji=emoji), kind="action")
@@ -174,7 +175,8 @@ async def test_changes_reactions_and_quotes_are_on_their_bubbles(store: Store) -
 async def test_the_earlier_words_of_a_message_are_kept_within_bounds(store: Store) -> None:
     await accept(store, message("m-1", "uno"))
     for number in range(30):
-        edit = Edit(target="m-1", body=f"vez {number} " + "x" * (EARLIER_CHARACTERS + 9))
+        body = f"vez {number} " + "x" * (EARLIER_CHARACTERS + 9)
+        edit = Edit(target="m-1", body=body, origin=HERE)
         await accept(store, edits=(edit,), now=200 + number)
     (bubble,) = await said(store)
     assert bubble["content"]["body"].startswith("vez 29 ")
@@ -190,7 +192,7 @@ async def test_the_earlier_words_of_a_message_are_kept_within_bounds(store: Stor
 async def test_an_edit_that_came_before_its_message_leaves_the_words_it_replaced(
     store: Store,
 ) -> None:
-    await accept(store, edits=(Edit(target="m-1", body="dos"),), now=90)
+    await accept(store, edits=(Edit(target="m-1", body="dos", origin=HERE),), now=90)
     await accept(store, message("m-1", "uno"), now=100)
     (bubble,) = await said(store)
     assert bubble["content"]["body"] == "dos"

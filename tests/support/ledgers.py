@@ -13,7 +13,7 @@ import trio
 
 from daemon.audit import Actor
 from daemon.ledger import Accepted, NewPart, OutboxRow, Turn
-from daemon.model import AnyContent, ChatKey, FunctionCall, Message, Text, Webhook
+from daemon.model import AnyContent, ChatKey, FunctionCall, Message, Origin, Text, Webhook
 from daemon.store.database import Database
 from daemon.store.statuses import NEVER
 from daemon.store.store import Store, open_store
@@ -40,6 +40,10 @@ def store_in(
 ) -> AbstractAsyncContextManager[Store, bool | None]:
     """Open the store of a folder as the daemon does."""
     return open_store(folder, clock=time.perf_counter, meter=meter)
+
+
+HERE = Origin(chat=LAURA.chat)
+"""Where Laura's own changes come from."""
 
 
 def message(

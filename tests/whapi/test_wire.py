@@ -20,6 +20,7 @@ from daemon.model import (
     Media,
     Message,
     NameChange,
+    Origin,
     Other,
     Poll,
     Presence,
@@ -268,7 +269,11 @@ CONTENTS: dict[str, AnyContent] = {
     "lid_text": Text(body="Hola"),
 }
 
-PATCHED_EDIT = Edit(target=TARGET, body="Hola, el sabado")
+PATCHED_EDIT = Edit(
+    target=TARGET,
+    body="Hola, el sabado",
+    origin=Origin(chat="573001234567@s.whatsapp.net", author="573001234567"),
+)
 STATUSES = (
     StatusUpdate(message_id=TARGET, status="delivered", at=1763890061),
     StatusUpdate(

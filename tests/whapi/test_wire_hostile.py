@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from daemon.errors import WebhookError
-from daemon.model import Contacts, Edit, Location, Media, Message, Other, Text, Webhook
+from daemon.model import Contacts, Location, Media, Message, Other, Text, Webhook
 from daemon.whapi.wire import parse_webhook
 
 SAMPLES = [p.read_bytes() for p in sorted((Path(__file__).parents[1] / "sample_data").glob("*"))]
@@ -252,9 +252,10 @@ def test_an_update_is_an_edit_only_if_words_changed() -> None:
         part = {"id": "a-1", "before_update": before, "after_update": after}
         return parse_webhook(json.dumps({"messages_updates": [part]}).encode())
 
-    old = {"type": "image", "image": {"caption": "uno"}}
-    new = {"type": "image", "image": {"caption": "dos"}}
-    assert update(old, new).edits == (Edit(target="a-1", body="dos"),)
+    old = {"type": "image", "image": {"caption": "uno"}, "chat_id": "573001234567"}
+    new = {**old, "image": {"caption": "dos"}}
+    (edit,) = update(old, new).edits
+    assert (edit.target, edit.body) == ("a-1", "dos")
     for before, after in [(old, old), (None, new), (old, None), ({"status": "sent"}, new)]:
         webhook = update(before, after)
         assert webhook.edits == ()

@@ -60,6 +60,7 @@ _TABLES_BY_CHAT = frozenset({"messages", "turns", "outbox"})
 """In these the rows of forgotten persons may not be written to."""
 
 _STATEMENTS = (
+    "DELETE FROM early_changes WHERE chat = :chat OR author = :chat",
     # The turns' chat changes last: from then on nothing of them can be written.
     """UPDATE responses SET response_id = '', response = '', error = '', note = '',
         state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
