@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import trio
+
 from daemon.chats.arriving_files import comes_with_bytes, keep_files, read_webhook
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.fates import report_fates
@@ -13,6 +15,9 @@ from daemon.observe.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, VOICE
 from daemon.store.references import Judging
 from daemon.verdicts import verdict
 
+LARGE_BYTES = 1_000_000
+"""Larger calls are read one after the other: while it is read, one takes several times its size."""
+
 SHOWN_CHARACTERS = 60
 """How much of a message a log line shows."""
 
@@ -23,6 +28,7 @@ class Intake:
     def __init__(self, needs: Dependencies, chats: ChatRegistry) -> None:
         self._needs = needs
         self._chats = chats
+        self._large = trio.CapacityLimiter(1)
 
     async def accept(self, body: bytes, path_event: str) -> None:
         """Store one webhook call durably, then wake the chats it is about.
@@ -30,6 +36,13 @@ class Intake:
         ``path_event`` is what the URL says the event is, empty if it does not. Raises WebhookError
         if the body cannot be read, StoreUnavailable if it is not stored.
         """
+        if len(body) < LARGE_BYTES:
+            await self._accept(body, path_event)
+            return
+        async with self._large:
+            await self._accept(body, path_event)
+
+    async def _accept(self, body: bytes, path_event: str) -> None:
         needs = self._needs
         now = needs.now()
         webhook, opened = await read_webhook(body, path_event, nonce=self._nonce)

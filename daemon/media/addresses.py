@@ -18,6 +18,20 @@ _COMPATIBLE = ipaddress.IPv6Network("::/96")
 _TEREDO = ipaddress.IPv6Network("2001::/32")
 """IPv6 addresses that stand for IPv4 ones: RFC 6052, RFC 8215, RFC 4291, RFC 4380."""
 
+_NOBODYS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "168.63.129.16/32",  # Azure's agent and resolver, reached from inside its machines only
+        "192.0.2.0/24",  # documentation: RFC 5737
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "2001:db8::/32",  # documentation: RFC 3849
+        "3fff::/20",  # documentation: RFC 9637
+        "5f00::/16",  # segments of a provider's own network: RFC 9602
+    )
+)
+"""Networks that are not the public internet, whatever this Python's own list says of them."""
+
 
 class Origin(NamedTuple):
     """One server: scheme, host in lower case, port."""
@@ -70,8 +84,10 @@ def is_public(address: str) -> bool:
 
 
 def _is_plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return address.is_global and not (
-        address.is_multicast or address.is_reserved or address.is_unspecified
+    return (
+        address.is_global
+        and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+        and not any(address in network for network in _NOBODYS)
     )
 
 

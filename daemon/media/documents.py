@@ -13,7 +13,7 @@ from daemon.media.kinds import DOCX, PDF
 SECONDS = 20.0
 """For one document; the process limits its processor time to less."""
 
-PROCESSES = 2
+PROCESSES = 1
 """Documents read at once: each may take as much memory as all the rest of the daemon."""
 
 _KINDS = {PDF: "pdf", DOCX: "docx"}
@@ -28,7 +28,7 @@ class DocumentRules:
 
 
 class DocumentReader:
-    """Reads documents, a few at once. Any task may call it."""
+    """Reads documents, one after the other. Any task may call it."""
 
     def __init__(self, rules: DocumentRules, *, seconds: float = SECONDS) -> None:
         self._rules = rules

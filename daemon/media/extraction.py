@@ -12,10 +12,14 @@ import zipfile
 from collections.abc import Iterator
 from io import BytesIO
 
-MEMORY_BYTES = 768 * 1024 * 1024
+MEMORY_BYTES = 256 * 1024 * 1024
 PROCESSOR_SECONDS = 15
 
-UNPACKED_BYTES = 100 * 1024 * 1024
+UNPACKED_BYTES = 64 * 1024 * 1024
+MARKUP_BYTES = 16 * 1024 * 1024
+"""Of all members of a zipped document, and of those that are parsed: a tree of them takes several
+times as much. A novel has 2 MB."""
+
 MEMBERS = 2000
 """A zipped document beyond these is a bomb, or no letter that anybody sends."""
 
@@ -66,10 +70,16 @@ def docx_parts(content: bytes) -> Iterator[str]:
 
 
 def check_zip(content: bytes) -> None:
-    """Refuse an archive that would unpack to too much. Raises UnreadableDocument."""
+    """Refuse an archive that would unpack to too much, before anything of it is unpacked.
+
+    The sizes are those that its directory says; no more of a member than that is ever unpacked.
+    Raises UnreadableDocument.
+    """
     with zipfile.ZipFile(BytesIO(content)) as archive:
         members = archive.infolist()
-    if len(members) > MEMBERS or sum(member.file_size for member in members) > UNPACKED_BYTES:
+    markup = sum(m.file_size for m in members if m.filename.lower().endswith((".xml", ".rels")))
+    whole = sum(member.file_size for member in members)
+    if len(members) > MEMBERS or whole > UNPACKED_BYTES or markup > MARKUP_BYTES:
         raise UnreadableDocument("it would unpack to too much")
 
 

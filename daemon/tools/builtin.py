@@ -1,10 +1,15 @@
 """The tools that every Recado has."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from daemon.ledger import MAX_FACT_CHARACTERS
 from daemon.tools.context import ToolContext, Urgency
 from daemon.tools.tool import Tool, tool
+
+FactNumber = Annotated[int, Meta(ge=1, le=2**53)]
+"""Up to where a number of JSON is exact (RFC 8259, section 6); SQLite's reach farther."""
 
 Level = Literal["recent_50", "recent_100", "recent_200", "recent_400", "recent_600"]
 
@@ -62,7 +67,7 @@ async def remember(context: ToolContext, fact: str) -> str:
 
 
 @tool
-async def forget_fact(context: ToolContext, fact_id: int) -> str:
+async def forget_fact(context: ToolContext, fact_id: FactNumber) -> str:
     """Forget a remembered fact about this customer, by its number: it was wrong or has changed."""
     known = await context.conversation.forget_fact(fact_id)
     return "Forgotten." if known else f"There is no fact {fact_id} about this customer."

@@ -36,6 +36,7 @@ from daemon.whapi.fields import (
     shortened,
     text,
     texts,
+    words,
 )
 from daemon.whapi.shapes import Context, MessageShape, NotAnObject, Part, as_message, as_part
 
@@ -191,7 +192,7 @@ def _link_preview(shape: MessageShape, _kind: str) -> Text:
 
 
 def _body(part: Part) -> str:
-    return text(part.body) or readable(part.body) or text(part.text)
+    return words(part.body) or readable(part.body) or words(part.text)
 
 
 def _media(shape: MessageShape, kind: str) -> Media:
@@ -206,7 +207,7 @@ def _media(shape: MessageShape, kind: str) -> Media:
         mime_type=text(part.mime_type),
         size_bytes=count(part.file_size),
         file_name=text(part.file_name) or text(part.filename),
-        caption=text(part.caption),
+        caption=words(part.caption),
         seconds=amount(part.seconds),
         pages=count(part.page_count),
         animated=flag(part.animated),
@@ -246,7 +247,7 @@ def _location(shape: MessageShape, kind: str) -> Location | None:
         longitude=longitude,
         name=text(part.name),
         address=text(part.address),
-        caption=text(part.caption),
+        caption=words(part.caption),
         live=kind == "live_location",
     )
 

@@ -21,6 +21,10 @@ _LEGACY_TYPES = {"message": "messages", "ack": "statuses", "status": "statuses",
 _EVENT_CHARACTERS = 60
 _EVENTS_KEPT = 256
 
+MOST_CHARACTERS = 65_536
+"""Of what somebody writes in one message; WhatsApp takes no more of a text, and less of a caption.
+The stored call keeps what came."""
+
 _READABLE_KEYS = ("body", "text", "caption", "title", "name", "description", "file_name")
 _READABLE_DEPTH = 3
 
@@ -154,7 +158,12 @@ def readable(value: object, *, depth: int = _READABLE_DEPTH) -> str:
     if isinstance(value, dict):
         found = (readable(value.get(key), depth=depth - 1) for key in _READABLE_KEYS)
         return next(filter(None, found), "")
-    return text(value) if isinstance(value, str) else ""
+    return words(value) if isinstance(value, str) else ""
+
+
+def words(value: object) -> str:
+    """Give what somebody wrote: a string, cut where WhatsApp itself would not have taken more."""
+    return text(value[:MOST_CHARACTERS] if isinstance(value, str) else value)
 
 
 def shortened(value: JsonObject) -> JsonObject:

@@ -16,7 +16,7 @@ from daemon.writing.vcards import Card, read_card
 PRIVATE = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
     *("172.16.0.0/12", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4"),
-    "240.0.0.0/4",
+    *("240.0.0.0/4", "198.51.100.0/24", "203.0.113.0/24", "168.63.129.16/32"),
 )
 
 
@@ -60,6 +60,12 @@ def test_what_is_public_is_global(
         ("::", False),
         ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),
         ("64:ff9b:1::a00:1", False),
+        ("168.63.129.15", True),
+        ("168.63.129.17", True),
+        ("3fff::1", False),
+        ("3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", False),
+        ("3ffe:ffff::1", True),
+        ("2001:db8::1", False),
         ("files.example.com", False),
         ("", False),
     ],

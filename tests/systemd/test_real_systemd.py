@@ -61,6 +61,9 @@ Environment=RECADO_ENVIRONMENT=development RECADO_CONFIG=/exchange/recado.toml
 Environment=PYTHONPATH=/exchange/blocker
 # There is nothing to load, and a namespace without real users cannot load it.
 LoadCredential=
+# The simulators listen, too.
+SocketBindDeny=
+ExecPaths={programs}
 {home}
 {seen}
 """
@@ -107,8 +110,9 @@ def furnish(exchange: Path) -> None:
     for unit in ("recado.service", "recado.socket"):
         (system / unit).write_text((ROOT / "systemd" / unit).read_text())
     home = "ProtectHome=no" if any(map(is_below_home, (sys.base_prefix, sys.prefix))) else ""
+    programs = " ".join(NEEDED)
     seen = "\n".join(f"BindReadOnlyPaths={path}" for path in NEEDED if is_temporary(path))
-    (drop_in / "test.conf").write_text(DROP_IN.format(home=home, seen=seen))
+    (drop_in / "test.conf").write_text(DROP_IN.format(home=home, seen=seen, programs=programs))
     catalog = exchange / "usr" / "lib" / "systemd" / "catalog"
     catalog.mkdir(parents=True)
     (catalog / "recado.catalog").write_text((ROOT / "systemd" / "recado.catalog").read_text())
@@ -153,6 +157,7 @@ async def entries(machine: Machine, *matches: str) -> list[dict[str, Any]]:
 async def test_the_life_of_the_service(machine: Machine) -> None:
     """One boot for all of it, since the boot and the starts are what takes long."""
     await starts_with_the_first_webhook(machine)
+    await is_shut_in(machine)
     await tells_a_turns_story_in_the_journal(machine)
     await reloads(machine)
     await refuses_a_bad_configuration(machine)
@@ -173,6 +178,22 @@ async def starts_with_the_first_webhook(machine: Machine) -> None:
     assert (await machine.show("StatusText")).startswith("serving ")
     user = await machine.run("stat", "--format=%U %a", "/var/lib/private/recado")
     assert user.split() == ["recado", "700"]
+
+
+async def is_shut_in(machine: Machine) -> None:
+    """Nothing of the disk can be run but programs, no memory is dumped or swapped."""
+    pid = await machine.show("MainPID")
+    mounts = [
+        line.split() for line in (await machine.run("cat", f"/proc/{pid}/mounts")).splitlines()
+    ]
+    flags = {mount[1]: mount[3].split(",") for mount in mounts}
+    assert "noexec" in flags["/"]
+    assert "noexec" in flags["/var/lib/private/recado"]
+    assert "noexec" not in flags["/usr"]
+    limits = await machine.run("cat", f"/proc/{pid}/limits")
+    assert re.search(r"Max core file size +0 +0 ", limits)
+    assert await machine.show("MemorySwapMax") == "0"
+    assert await machine.show("OOMPolicy") == "continue"
 
 
 async def tells_a_turns_story_in_the_journal(machine: Machine) -> None:

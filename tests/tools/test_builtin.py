@@ -7,7 +7,7 @@ from support.tools import HeardConversation
 
 from daemon.ledger import MAX_FACT_CHARACTERS
 from daemon.model import FunctionCall
-from daemon.tools.builtin import escalate_to_human, forget_fact, remember, set_labels
+from daemon.tools.builtin import ALL, escalate_to_human, forget_fact, remember, set_labels
 from daemon.tools.tool import Tool, ToolContext
 from daemon.tools.toolbox import Toolbox
 
@@ -58,3 +58,23 @@ async def test_a_fact_is_short(
 ) -> None:
     assert "1 to 300 characters" in await told(context, remember, fact=fact)
     assert conversation.facts == {}
+
+
+NUMBERS = [
+    (tool, name)
+    for tool in ALL
+    for name, schema in tool.loose["properties"].items()
+    if schema.get("type") in {"integer", "number"}
+]
+
+
+@pytest.mark.parametrize(("tool", "name"), NUMBERS, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize("number", ["-1", "9" * 30, "-" + "9" * 30, "9" * 5000, "1e400"])
+async def test_a_number_out_of_range_is_a_bad_argument(
+    context: ToolContext, tool: Tool, name: str, number: str
+) -> None:
+    """The model is told so; the store never sees a number that it cannot hold."""
+    asked = FunctionCall(call_id="c", name=tool.name, arguments=f'{{"{name}": {number}}}')
+    output, failed = await Toolbox([tool]).call(asked, context)
+    assert failed
+    assert f"arguments for {tool.name}" in json.loads(output)["error"]
