@@ -51,7 +51,11 @@ class StoreError(RecadoError):
 
 
 class StoreInUse(StoreError):
-    """Another process holds this store."""
+    """Another process, ``holder``, holds this store."""
+
+    def __init__(self, folder: object, holder: str) -> None:
+        super().__init__(f"the store in {folder} is in use by another process (pid {holder})")
+        self.holder = holder
 
 
 class StoreDamaged(StoreError):

@@ -111,6 +111,9 @@ class MediaItem:
     """Why that will never be known."""
 
 
+EVENTS_FOLDER = "events"
+"""Where large webhook calls lie, beside the store, named by their hash."""
+
 MEDIA_FOLDER = "media"
 """Where the files that people send lie, beside the store, named by their hash."""
 

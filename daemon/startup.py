@@ -3,6 +3,7 @@
 import faulthandler
 import gc
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.observe.logs import Log, open_log, route_library_logs
 from daemon.observe.metrics import Metrics
 from daemon.observe.redaction import Redactor
-from daemon.settings import Settings, missing_keys
+from daemon.settings import Settings, fields_by_key, missing_keys
 from daemon.settings.sources import load_settings
 from daemon.system.deadline import Deadline
 from daemon.system.notify import notifier
@@ -31,6 +32,9 @@ from daemon.system.sockets import inherited_listeners
 from daemon.system.watchdog import watchdog_seconds
 from daemon.web.minimal import minimal_app
 from daemon.web.server import serve
+
+NAME = re.compile(r"[A-Za-z0-9_. -]{1,80}")
+"""What a key, a variable or a file may be called where strangers read it."""
 
 CLEAN, CRASHED, UNUSABLE = 0, 1, 2
 """Exit statuses."""
@@ -66,13 +70,14 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
             log.warning(note)
         _run(settings, log, environ, read, sandbox=sandbox)
     except Exception as error:  # noqa: BLE001 - the boundary of the process
-        reasons = [str(e) for e in leaves(error) if isinstance(e, UNUSABLE_ERRORS)]
-        if not reasons:
+        unusable = [e for e in leaves(error) if isinstance(e, UNUSABLE_ERRORS)]
+        if not unusable:
             log.event(UNEXPECTED_ERROR, where="core", what="stopped by a fault", exc_info=error)
             return CRASHED
-        for line in "\n".join(reasons).splitlines():
+        for line in "\n".join(map(str, unusable)).splitlines():
             log.critical(line, symbol="❌")
-        return _serve_reason("; ".join(reasons), settings, log, environ)
+        reason = "; ".join(map(public_reason, unusable))
+        return _serve_reason(f"{reason}; the log says why", settings, log, environ)
     finally:
         log.close()
     return CLEAN
@@ -92,6 +97,24 @@ def _read_again(
     if not sandbox:
         require_keys(settings)
     return settings
+
+
+def public_reason(error: Exception) -> str:
+    """What a stranger may know of why the daemon cannot run: which part of it, and no value.
+
+    The lines of these errors begin with what is wrong: a key, a variable, a file. What follows may
+    quote the configuration, or whatever a tool's module has said.
+    """
+    if isinstance(error, StoreInUse):
+        return f"the store is in use by another process (pid {error.holder})"
+    if isinstance(error, StoreDamaged):
+        return "the store recado.db cannot be used"
+    heads = [line.partition(": ")[0].rpartition("/")[2] for line in str(error).splitlines()]
+    if not isinstance(error, SettingsError):
+        keys = fields_by_key()
+        heads = [head if head.endswith(".py") or head in keys else "a module" for head in heads]
+    names = [head if NAME.fullmatch(head) else "the configuration" for head in heads]
+    return f"cannot be used: {', '.join(dict.fromkeys(names))}"
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -16,13 +16,13 @@ import click
 from daemon.audit import Action, Actor
 from daemon.composition.chat_policy import policy_of
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
-from daemon.ledger import MEDIA_FOLDER
+from daemon.ledger import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.settings.limits import BudgetSettings
 from daemon.settings.sources import load_settings
 from daemon.store.audit import write_audit
 from daemon.store.database import transaction
 from daemon.store.kept_files import AUDIO_FOLDER
-from daemon.store.operator.door import EVENTS_FOLDER, open_beside_daemon
+from daemon.store.operator.door import open_beside_daemon
 from daemon.verdicts import DEFAULT_POLICY, Policy
 from daemon.whapi.wire import chat_id
 

@@ -38,6 +38,7 @@ from daemon.settings import Settings
 from daemon.store.store import Store, open_store
 from daemon.system.authorities import authorities
 from daemon.system.notify import Notify, keep_extending
+from daemon.system.private_files import new_file
 from daemon.system.signals import Bell
 from daemon.whapi.client import open_whapi
 
@@ -238,8 +239,8 @@ def _contact_hash(data_dir: Path) -> Callable[[ChatKey], str]:
         key = path.read_bytes()
     except FileNotFoundError:
         key = secrets.token_bytes(32)
-        path.touch(mode=0o600)
-        path.write_bytes(key)
+        with new_file(path) as file:
+            file.write(key)
 
     def name(chat: ChatKey) -> str:
         text = f"{chat.channel}\0{chat.chat}".encode()

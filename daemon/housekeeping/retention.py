@@ -9,6 +9,7 @@ from daemon.errors import StoreUnavailable
 from daemon.media.files import old_names
 from daemon.store.media import drop_unnamed, expire_media
 from daemon.store.retention import expire
+from daemon.store.store import tighten_files
 
 INTERVAL_SECONDS = 3600.0
 UNNAMED_SECONDS = 3600.0
@@ -74,6 +75,17 @@ async def drop_sent_files(needs: Dependencies, *, audio_hours: float) -> int:
     if dropped:
         needs.log.info("old voice notes deleted", symbol="🧹", files=dropped)
     return dropped
+
+
+async def keep_files_private(needs: Dependencies) -> None:
+    """Take away what others may do with files that an earlier version, or somebody, left wider.
+
+    Ends when all have been looked at.
+    """
+    folder = needs.store.database.path.parent
+    tightened = await trio.to_thread.run_sync(tighten_files, folder)
+    if tightened:
+        needs.log.warning("files were readable for others, and are not any more", files=tightened)
 
 
 async def keep_media(

@@ -7,7 +7,13 @@ from typing import Protocol
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.housekeeping.figures import Figures, keep_figures
-from daemon.housekeeping.retention import keep_media, keep_retention, keep_sent_files, keep_stages
+from daemon.housekeeping.retention import (
+    keep_files_private,
+    keep_media,
+    keep_retention,
+    keep_sent_files,
+    keep_stages,
+)
 from daemon.housekeeping.sweeping import keep_sweeping
 from daemon.housekeeping.upkeep import (
     MEGABYTE,
@@ -42,6 +48,7 @@ def start_housekeeping(
     side("event loop lag", watch_loop_lag, needs.metrics.vitals)
 
     retention_seconds = every.retention_minutes * MINUTE_SECONDS
+    side("file modes", keep_files_private, needs)
     side("retention", keep_retention, needs, kept.event_days, retention_seconds)
     side("old stages", keep_stages, needs, kept.event_days, retention_seconds)
     side("sent files", keep_sent_files, needs, kept.audio_hours, retention_seconds)

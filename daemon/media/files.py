@@ -11,6 +11,7 @@ from pathlib import Path
 from daemon.errors import MediaDelayed, MediaRefused
 from daemon.ledger import MEDIA_FOLDER
 from daemon.media.kinds import HEAD_BYTES, Kind, kind_of
+from daemon.system.private_files import make_folder, new_file
 
 FOLDER = MEDIA_FOLDER
 """Its name in the data directory."""
@@ -39,9 +40,8 @@ class Draft:
         self._head = b""
         self._path = folder / f"{DRAFT_PREFIX}{os.urandom(8).hex()}"
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-            self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb")
+            make_folder(folder)
+            self._file = new_file(self._path)
         except OSError as error:
             raise _unwritable(error) from error
 

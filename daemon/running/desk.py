@@ -10,11 +10,12 @@ from daemon.audit import Actor
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.errors import WhapiError
+from daemon.ledger import EVENTS_FOLDER
 from daemon.media.files import FOLDER as MEDIA_FOLDER
 from daemon.model import ChatKey, JsonObject
 from daemon.observe.redaction import mask_numbers
 from daemon.store.kept_files import AUDIO_FOLDER
-from daemon.store.operator.door import EVENTS_FOLDER, open_beside_daemon
+from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.forgetting import forget
 from daemon.store.operator.person import names_of
 from daemon.store.views.bubbles import Before

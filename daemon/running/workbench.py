@@ -10,13 +10,14 @@ from daemon.audit import Actor
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.errors import WebhookError
+from daemon.ledger import EVENTS_FOLDER
 from daemon.limits.budget import MICROS, day_of
 from daemon.model import ChatKey, JsonObject
 from daemon.observe.redaction import mask_numbers
 from daemon.recovery import RecoveryReport
 from daemon.running.desk import masked
 from daemon.store.database import transaction
-from daemon.store.operator.door import EVENTS_FOLDER, open_beside_daemon
+from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.replaying import (
     Replayed,
     judge_of,

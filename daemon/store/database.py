@@ -20,6 +20,7 @@ from daemon.store.handing_over import HandOver
 from daemon.store.migrations import migrate
 from daemon.store.ownership import owned
 from daemon.store.reading import Readers
+from daemon.system.private_files import make_folder, new_file
 
 T = TypeVar("T")
 
@@ -304,10 +305,12 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 def _prepare(path: Path) -> None:
     """Create the file if need be, bring its tables up to date, and check that it is sound."""
     try:
+        with contextlib.suppress(FileExistsError):
+            new_file(path).close()  # SQLite gives the files beside it the same mode
         with contextlib.closing(_connect(path)) as connection:
             migrate(connection)
             faults = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreDamaged(f"cannot open the store {path}: {error}") from error
     if faults != ["ok"]:
         raise StoreDamaged(f"the store {path} is damaged: {'; '.join(faults)}")
@@ -323,7 +326,7 @@ async def open_database(
     StoreDamaged if it cannot be opened, is not sound, or is of a later version.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
     except OSError as error:
         raise StoreDamaged(f"cannot create {path.parent}: {error.strerror}") from error
     with owned(path.with_suffix(".lock")):

@@ -22,6 +22,7 @@ from daemon.store.database import Database
 from daemon.store.references import Judging, judge
 from daemon.store.rows import WAITING, stored_message
 from daemon.store.statuses import NEVER
+from daemon.system.private_files import make_folder, new_file
 
 ROW_BODY_BYTES = 64 * 1024
 """Larger webhook bodies go to a file: a row of megabytes would hold up every other write."""
@@ -138,9 +139,9 @@ def _write_durably(folder_path: Path, body: bytes) -> str:
     """Put a large body beside the store, on the disk before the row that names it; gives a name."""
     path = folder_path / f"{hashlib.sha256(body).hexdigest()}.json"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         draft = path.with_suffix(f".{os.urandom(4).hex()}")
-        with draft.open("wb") as file:
+        with new_file(draft) as file:
             file.write(body)
             file.flush()
             os.fsync(file.fileno())

@@ -7,12 +7,13 @@ its name in the folder, before the row says so.
 import hashlib
 import os
 import re
-import threading
 from collections.abc import Container
 from pathlib import Path
 from random import Random
 
 import trio
+
+from daemon.system.private_files import make_folder, new_file
 
 VOICE_NAME = re.compile(r"voice_\d+_\d+\.(?:mp3|ogg)")
 """What voice notes are called: the time in milliseconds, and a number that nobody can guess, since
@@ -89,13 +90,13 @@ def _write(folder: Path, name: str, data: bytes) -> None:
     Nothing is written over: a file of the same name has the same contents, or a random number
     has come twice.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     target = folder / name
     if target.exists():
         os.utime(target)  # young again, since it is used again
         return
-    beginning = folder / f".{name}.{threading.get_ident()}"
-    with beginning.open("wb") as file:
+    beginning = folder / f".{name}.{os.urandom(4).hex()}"
+    with new_file(beginning) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

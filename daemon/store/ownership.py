@@ -21,9 +21,7 @@ def owned(lock_file: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-            raise StoreInUse(
-                f"the store in {lock_file.parent} is in use by another process (pid {holder})"
-            ) from None
+            raise StoreInUse(lock_file.parent, holder) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.ledger import MEDIA_FOLDER
+import trio
+
+from daemon.ledger import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.store.audit import Audit
 from daemon.store.backlog import Backlog
 from daemon.store.by_hand import ByHand
@@ -34,6 +36,13 @@ from daemon.store.turns import Turns
 from daemon.store.usage import UsageBook
 from daemon.store.validations import Validations
 from daemon.store.views.views import Views
+from daemon.system.private_files import files_in, tighten
+
+FOLDERS = (EVENTS_FOLDER, MEDIA_FOLDER, AUDIO_FOLDER)
+"""Where files lie beside the store."""
+
+OUR_FILES = ("recado.", "contact.key")
+"""How the names of files begin that are ours: the data directory may hold others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +90,7 @@ async def open_store(
     async with open_database(data_dir / "recado.db", clock=clock, meter=meter) as database:
         store = Store(
             database=database,
-            inbox=Inbox(database, data_dir / "events"),
+            inbox=Inbox(database, data_dir / EVENTS_FOLDER),
             references=References(database),
             calls=Calls(database),
             turns=Turns(database),
@@ -109,5 +118,21 @@ async def open_store(
             process_life=ProcessLife(database),
             backlog=Backlog(database),
         )
+        await trio.to_thread.run_sync(_keep_private, data_dir)
         await store.outbox.repair()
         yield store
+
+
+def _keep_private(data_dir: Path) -> None:
+    """Tighten the modes of the data directory, and of what is directly in it and ours."""
+    data_dir = data_dir.resolve()
+    ours = [path for path in files_in(data_dir) if path.name.startswith(OUR_FILES)]
+    tighten([data_dir, *ours, *(data_dir / folder for folder in FOLDERS)])
+
+
+def tighten_files(data_dir: Path) -> int:
+    """Tighten the modes of the files in the store's folders; gives how many were too wide.
+
+    Blocks for as long as it takes to look at all of them.
+    """
+    return sum(tighten(files_in(data_dir / folder)) for folder in FOLDERS)

@@ -21,6 +21,7 @@ async def assert_minimal(url: str, reason: str) -> None:
     assert health["status"] == "minimal"
     assert health["initialized"] is False
     assert reason in health["reason"]
+    assert "soon" not in health["reason"]
     async with httpx.AsyncClient(verify=NO_TLS, base_url=url, trust_env=False) as client:
         assert (await client.get("/ready")).status_code == 503
         assert (await client.post("/hook", content=b"{}")).status_code == 503

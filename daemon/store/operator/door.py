@@ -9,8 +9,7 @@ from daemon.errors import StoreDamaged, StoreError, StoreUnavailable
 from daemon.store.migrations import latest_version
 
 STORE_FILE = "recado.db"
-EVENTS_FOLDER = "events"
-"""Both in the data folder, as `daemon.store.store.open_store` lays it out."""
+"""In the data folder, as `daemon.store.store.open_store` lays it out."""
 
 BUSY_MILLISECONDS = 5000
 """How long a command waits for the daemon's transaction; those take milliseconds."""
