@@ -9,6 +9,7 @@ from daemon.chats.dependencies import Dependencies
 from daemon.chats.presence import Subscriptions
 from daemon.errors import StoreError, WhapiError
 from daemon.model import ChatKey
+from daemon.observe.events import UNEXPECTED_ERROR
 
 AT_ONCE = 4
 """Contacts asked about at the same time: a rush of new ones must not crowd out what is to be sent
@@ -85,6 +86,10 @@ async def meet(
             needs.log.debug("contact not met", chat=key, error=str(error))
         except StoreError as error:
             needs.log.warning("ids of one person not joined", chat=key, error=str(error))
+        except Exception:  # noqa: BLE001 - a courtesy: it may not end what all chats run in
+            subscriptions.forget(key)
+            what = "contact not met"
+            needs.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
 
 
 async def _meet(key: ChatKey, needs: Dependencies, *, subscribes: bool) -> None:

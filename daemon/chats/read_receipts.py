@@ -7,6 +7,7 @@ import trio
 from daemon.chats.dependencies import Dependencies
 from daemon.errors import WhapiError
 from daemon.model import ChatKey
+from daemon.observe.events import UNEXPECTED_ERROR
 
 PATIENCE_SECONDS = 10.0
 """For all messages of a burst; what is not marked by then stays unread."""
@@ -23,3 +24,6 @@ async def mark_read(key: ChatKey, message_ids: Sequence[str], needs: Dependencie
                 await needs.gateway.mark_read(message_id)
         except WhapiError as error:
             needs.log.debug("not marked as read", chat=key, error=str(error))
+        except Exception:  # noqa: BLE001 - a courtesy: it may not end what all chats run in
+            what = "not marked as read"
+            needs.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)

@@ -7,13 +7,14 @@ from typing import Literal
 import pytest
 import trio
 from support.rows import states
-from support.scenes import PEDRO, forgive, found, open_scene, outbox, outcomes
+from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA
 
 from daemon.assistant.engine import Engine
 from daemon.chats import registry
 from daemon.model import ModelRequest, ModelResponse
 from daemon.sandbox.model_script import call, say
+from daemon.whapi.client import WhapiClient
 
 TOOLS = '''
 """A tool that speaks while it works, for tests."""
@@ -123,4 +124,25 @@ async def test_a_crash_in_the_middle_of_a_send_leaves_it_to_the_next_try(
         assert stage.said() == ["Voy a consultar", "La 101 está libre"]
         assert [state for state, _ in outbox(stage)] == ["sent", "sent"]
         assert len(stage.events("unexpected error")) == 1
+        forgive(stage)
+
+
+async def test_a_bug_in_a_courtesy_ends_neither_the_chats_nor_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told of, nothing is marked as read, and everybody is answered."""
+
+    async def bug(*_arguments: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(WhapiClient, "subscribe_presence", bug)
+    monkeypatch.setattr(WhapiClient, "mark_read", bug)
+    async with open_scene(tmp_path) as stage:
+        for chat in (LAURA, PEDRO):
+            await stage.gateway.customer_says(chat, "Hola")
+            await stage.gateway.wait_sent(chat)
+        faults = await logged(stage, "unexpected error", 4)
+        whats = sorted(fault["what"] for fault in faults)
+        assert whats == ["contact not met"] * 2 + ["not marked as read"] * 2
+        assert (await stage.get("/ready")).status_code == 200
         forgive(stage)

@@ -212,6 +212,30 @@ async def test_figures_of_queue_disk_and_dead_letters(tmp_path: Path) -> None:
         scene.log.truncate()
 
 
+async def test_what_is_done_every_so_often_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the running daemon: memory is watched, caches are pruned, the store's log is folded in."""
+    pruned: list[float] = []
+    monkeypatch.setattr(ChatInfoCache, "prune", lambda _, seconds: pruned.append(seconds) or 0)
+    often = {"memory_minutes": 0.001, "memory_alert_mb": 1, "memory_limit_mb": 0}
+    often |= {"cache_minutes": 0.001, "chat_info_minutes": 0.001, "checkpoint_minutes": 0.001}
+    async with open_scene(tmp_path, housekeeping=often) as scene:
+        await found(lambda: scene.events("memory is high"))
+        await scene.gateway.customer_says(LAURA, "Hola")
+        await scene.gateway.wait_sent(LAURA)
+        await scene.quiet()
+        path, copy = scene.settings.data_dir / "recado.db", tmp_path / "copy.db"
+
+        def folded() -> int:
+            copy.write_bytes(path.read_bytes())  # without the log beside it
+            with closing(sqlite3.connect(f"{copy.as_uri()}?immutable=1", uri=True)) as alone:
+                return int(alone.execute("SELECT COUNT(*) FROM messages").fetchone()[0])
+
+        await found(folded)
+        await found(lambda: pruned)
+
+
 # -- the store's log ------------------------------------------------------------------------------
 
 
