@@ -217,7 +217,12 @@ async def test_what_is_done_every_so_often_is_done(
 ) -> None:
     """By the running daemon: memory is watched, caches are pruned, the store's log is folded in."""
     pruned: list[float] = []
-    monkeypatch.setattr(ChatInfoCache, "prune", lambda _, seconds: pruned.append(seconds) or 0)
+
+    def prune(_cache: ChatInfoCache, seconds: float) -> int:
+        pruned.append(seconds)
+        return 0
+
+    monkeypatch.setattr(ChatInfoCache, "prune", prune)
     often = {"memory_minutes": 0.001, "memory_alert_mb": 1, "memory_limit_mb": 0}
     often |= {"cache_minutes": 0.001, "chat_info_minutes": 0.001, "checkpoint_minutes": 0.001}
     async with open_scene(tmp_path, housekeeping=often) as scene:
