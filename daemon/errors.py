@@ -7,11 +7,13 @@ RecadoError
 │   ├── StoreInUse                another process has it: stop (exit status 2)
 │   ├── StoreDamaged              it will not open or is not sound: stop (exit status 2)
 │   └── StoreUnavailable          this write did not happen: answer 503, keep the work
-├── WhapiError
-│   ├── WhapiTemporary            it did not happen: try again later
-│   ├── WhapiUnknownOutcome       it may have happened: find out before trying again
-│   ├── WhapiChannelTrouble       nothing can be sent on this channel now: hold, alert
-│   └── WhapiRejected             it will never work: give up and say so
+├── GatewayError
+│   ├── GatewayTemporary          it did not happen: try again later
+│   ├── OutcomeUnknown            it may have happened: find out before trying again
+│   ├── NumberTrouble             nothing can be sent by this number now: hold, alert, probe
+│   └── GatewayRefused            the same call will never work
+│       ├── RefusedRecipient      nothing can be sent to this recipient: give this send up
+│       └── RefusedForm           this message cannot be sent as it is: a plainer one may
 ├── AssistantError
 │   ├── ModelTemporary            try again later
 │   ├── ModelRejected             the same request will never work
@@ -66,15 +68,19 @@ class StoreUnavailable(StoreError):
     """A write or read did not happen; nothing of it is stored."""
 
 
-class WhapiError(RecadoError):
-    """A call to Whapi did not succeed. ``status`` is the HTTP status, 0 where there was none."""
+class GatewayError(RecadoError):
+    """A call to a gateway did not succeed. ``status`` is the HTTP status, 0 where there was none.
+
+    The classes below are the caller's next step; what each status of Whapi's is stands in
+    `daemon.whapi.answers` and in docs/faults.md.
+    """
 
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
 
 
-class WhapiTemporary(WhapiError):
+class GatewayTemporary(GatewayError):
     """It certainly did not happen and may work later: 429, or no connection could be made.
 
     ``retry_after`` is what the server asked for, in seconds, or None.
@@ -85,16 +91,34 @@ class WhapiTemporary(WhapiError):
         self.retry_after = retry_after
 
 
-class WhapiUnknownOutcome(WhapiError):
+class OutcomeUnknown(GatewayError):
     """It may have happened: a timeout, a cut connection, a 5xx, or an answer without an id."""
 
 
-class WhapiChannelTrouble(WhapiError):
-    """The channel itself refuses: 401, 402, 403. Nothing was sent and nothing will be for now."""
+class NumberTrouble(GatewayError):
+    """The number itself is in trouble: not linked, not paid, token unknown. Nothing was sent."""
 
 
-class WhapiRejected(WhapiError):
-    """This request is refused for good: 400, 404, 413, 415 and other 4xx."""
+class GatewayRefused(GatewayError):
+    """The call is refused for good; nothing was sent."""
+
+
+class RefusedRecipient(GatewayRefused):
+    """Nothing may be sent to this recipient; other chats are not concerned."""
+
+
+class RefusedForm(GatewayRefused):
+    """The request cannot be carried out as it is.
+
+    ``named`` has the optional parts of a message that the refusal's words point at, by the names
+    of `daemon.writing.plainer`; empty if they point at none.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 0, named: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__(message, status=status)
+        self.named = named
 
 
 class AssistantError(RecadoError):

@@ -4,7 +4,8 @@ The registry and the webhook handler tell it, synchronously; the chat's task ask
 interrupted. Nothing here is durable: after a crash the same is read from the store.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import trio
@@ -68,6 +69,12 @@ class Attention:
         self._looks_at: float | None = None
         """While the task waits for the window to close: when it looks whether that is now."""
         self._run: tuple[trio.CancelScope, Progress, int] | None = None
+        self._send: trio.CancelScope | None = None
+        """Around the request of a send."""
+        self._resting = 0
+        """Waits under way that an operator may cut short."""
+        self._let_go = False
+        """An operator has cut one short."""
         self.interruption: Interruption | None = None
 
     # -- being told --------------------------------------------------------------------------
@@ -118,11 +125,19 @@ class Attention:
         self.loop_until = until
 
     def release(self) -> bool:
-        """Cancel the run under way, to be begun again; False if there is none."""
-        if self._run is None:
-            return False
-        self._interrupt("released")
-        return True
+        """Begin anew what the task is at: its run, its send, its wait before another try.
+
+        A send whose request is cut has an unknown outcome, and is looked for before it is made
+        again. False if there is nothing to cut.
+        """
+        found = self._interrupt("released")
+        if self._send is not None:
+            self._send.cancel()
+            found = True
+        if self._resting:
+            self._let_go = found = True
+            self.wake()
+        return found
 
     def left_work(self) -> None:
         """There is work in the store that nobody has told of: a notice, a replayed message."""
@@ -199,25 +214,44 @@ class Attention:
         """True while a run is under way."""
         return self._run is not None
 
+    @contextmanager
+    def sending(self) -> Iterator[trio.CancelScope]:
+        """Make the request of a send in this block; `release` cuts it."""
+        with trio.CancelScope() as scope:
+            self._send = scope
+            try:
+                yield scope
+            finally:
+                self._send = None
+
     async def rest(self, seconds: float) -> None:
-        """Wait so long. Raises Stopping or TakenOver as soon as one is so."""
-        deadline = trio.current_time() + seconds
-        while True:
-            self.check()
-            left = deadline - trio.current_time()
-            if left <= 0:
-                return
-            await self.woken(left)
+        """Wait so long, or until released. Raises Stopping or TakenOver as soon as one is so."""
+        with self._rest_of(seconds) as left:
+            while True:
+                self.check()
+                if left() <= 0:
+                    return
+                await self.woken(left())
 
     async def rest_until_news(self, seconds: float) -> None:
-        """Wait so long, or until there is news or an agent takes over. Raises Stopping."""
+        """Wait so long, or until there is news, a takeover or a release. Raises Stopping."""
+        with self._rest_of(seconds) as left:
+            while not (self.news or self.is_paused):
+                self.stop_if_asked()
+                if left() <= 0:
+                    return
+                await self.woken(left())
+
+    @contextmanager
+    def _rest_of(self, seconds: float) -> Iterator[Callable[[], float]]:
+        """Count a wait as one that `release` cuts short; gives what is left of it, in seconds."""
         deadline = trio.current_time() + seconds
-        while not (self.news or self.is_paused):
-            self.stop_if_asked()
-            left = deadline - trio.current_time()
-            if left <= 0:
-                return
-            await self.woken(left)
+        self._resting += 1
+        try:
+            yield lambda: 0.0 if self._let_go else deadline - trio.current_time()
+        finally:
+            self._resting -= 1
+            self._let_go = self._let_go and self._resting > 0
 
     async def rest_until_quiet(self) -> None:
         """Wait until the customer has finished writing, or an agent takes over.

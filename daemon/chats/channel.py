@@ -1,7 +1,7 @@
 """Our side of WhatsApp as one thing: how fast we may speak, and whether we may speak at all.
 
-All chats share it. When the channel itself refuses (not linked, not paid, forbidden), every send
-is held and one chat at a time tries again; people are told once, not at every try.
+All chats share it. When the number itself is in trouble (not linked, not paid, its token unknown),
+every send is held and one chat at a time tries again; people are told once, not at every try.
 """
 
 import math
@@ -9,14 +9,17 @@ import math
 import trio
 
 from daemon.chats.attention import Attention
-from daemon.errors import WhapiChannelTrouble
+from daemon.errors import NumberTrouble
 from daemon.limits.breaker import Breaker
 from daemon.observe.events import CHANNEL_BACK, CHANNEL_TROUBLE
 from daemon.observe.logs import Log
 
-TROUBLE_BASE_SECONDS = 1.0
-TROUBLE_CAP_SECONDS = 300.0
-"""A channel that needs a person's hand is tried this often."""
+TROUBLE_BASE_SECONDS = 5.0
+TROUBLE_CAP_SECONDS = 60.0
+"""A number in trouble is tried after 5 s, then less and less often, but once a minute."""
+
+LONG_DELAY_SECONDS = 5.0
+"""A wait before another try of one send that counts as people waiting."""
 
 BURST = 60
 """Messages that may go out at once after a silence."""
@@ -39,6 +42,7 @@ class Channel:
         """Set when something says that the channel may not be well: whoever watches it asks."""
         self._held = False
         self._waiting: set[Attention] = set()
+        self._delayed: dict[Attention, str] = {}
 
     def set_pace(self, per_minute: float) -> None:
         """So many messages at most in the long run from now on; 0: no limit."""
@@ -75,6 +79,32 @@ class Channel:
             self._waiting.discard(attention)
         attention.check()
 
+    async def rest(self, attention: Attention, seconds: float, reason: str) -> None:
+        """Wait before another try of one send. Raises Stopping or TakenOver.
+
+        It is shown as `delay` if it is long; then somebody waits for our words.
+        """
+        if seconds >= LONG_DELAY_SECONDS:
+            self._delayed[attention] = reason
+        try:
+            await attention.rest(seconds)
+        finally:
+            self._delayed.pop(attention, None)
+
+    @property
+    def delay(self) -> str:
+        """What keeps single sends waiting now, in a line; empty if nothing does."""
+        if not self._delayed:
+            return ""
+        return f"sends of {len(self._delayed)} chats wait: {next(iter(self._delayed.values()))}"
+
+    def try_now(self) -> None:
+        """An operator wants the number tried again at once, and asked how it is."""
+        self._breaker.try_now()
+        self.doubt.set()
+        for attention in self._waiting:
+            attention.wake()
+
     def hold(self, reason: str) -> None:
         """Nothing can be sent until `go_on`; whoever is about to send waits.
 
@@ -103,7 +133,7 @@ class Channel:
         """A request told nothing of the channel, such as a cut one: the next may try."""
         self._breaker.released()
 
-    def refused(self, error: WhapiChannelTrouble) -> None:
+    def refused(self, error: NumberTrouble) -> None:
         """The channel refused a request for a reason of its own."""
         if not self._held:
             self.trouble = str(error)

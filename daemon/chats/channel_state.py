@@ -11,7 +11,7 @@ from typing import Literal
 import trio
 
 from daemon.chats.channel import Channel
-from daemon.errors import WhapiError
+from daemon.errors import GatewayError
 from daemon.model import ChannelNews
 from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
@@ -103,7 +103,7 @@ class ChannelState:
         """Whapi has answered how the channel is, in its words."""
         self._set(condition_of(ChannelNews(what="health", status=status)), f"health {status}")
 
-    def not_answered(self, error: WhapiError) -> None:
+    def not_answered(self, error: GatewayError) -> None:
         """Whapi would not say how the channel is, or could not."""
         self._set(condition_of_refusal(error.status), str(error))
 
@@ -114,9 +114,14 @@ class ChannelState:
             return f"the channel is not usable: {self.view.state}, {self.view.detail}"
         return ""
 
+    @property
+    def seconds_since_change(self) -> float:
+        """How long the channel has been as it is."""
+        return trio.current_time() - self._changed_at
+
     def look_at_the_clock(self) -> None:
         """Raise the alarm about a channel that has been connecting for too long."""
-        waited = trio.current_time() - self._changed_at
+        waited = self.seconds_since_change
         if self.view.state == "connecting" and waited > PATIENCE_SECONDS and not self._alerted:
             self._alert("channel does not connect")
 

@@ -1,13 +1,19 @@
 """The task that keeps an eye on our channel: it asks Whapi, and mends what a reconnect undid."""
 
+import math
+
 import trio
 
+from daemon.chats.channel_state import ChannelState
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
-from daemon.errors import WhapiError
+from daemon.errors import GatewayError
 
-AGAIN_SECONDS = 10.0
-"""While the channel is not well it is asked for this often, so that held sends go on soon."""
+AGAIN_SECONDS = 5.0
+SELDOM_SECONDS = 30.0
+SOON_SECONDS = 300.0
+"""While the channel is not well it is asked for every 5 s, so that held sends go on soon, and after
+five minutes every 30 s."""
 
 GAP_SECONDS = 0.5
 """However much raises doubt, Whapi is not asked more often than this."""
@@ -25,13 +31,19 @@ async def watch_channel(needs: Dependencies, chats: ChatRegistry, interval_secon
         channel.doubt = trio.Event()
         try:
             state.asked((await needs.gateway.health()).status)
-        except WhapiError as error:
+        except GatewayError as error:
             state.not_answered(error)
         state.look_at_the_clock()
         if state.reconnects != renewed:
             renewed = state.reconnects
             chats.renew_presences()
         await trio.sleep(GAP_SECONDS)
-        well = state.view.state == "ok"
-        with trio.move_on_after(interval_seconds if well else min(interval_seconds, AGAIN_SECONDS)):
+        with trio.move_on_after(min(interval_seconds, _again(state))):
             await channel.doubt.wait()
+
+
+def _again(state: ChannelState) -> float:
+    """Seconds until the channel is asked for again, if nothing else says when."""
+    if state.view.state == "ok":
+        return math.inf
+    return AGAIN_SECONDS if state.seconds_since_change < SOON_SECONDS else SELDOM_SECONDS

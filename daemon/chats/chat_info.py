@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import trio
 
-from daemon.errors import WhapiError
+from daemon.errors import GatewayError
 from daemon.model import ChatKey
 from daemon.observe.logs import Log
 from daemon.whapi.answers import ChatInfo
@@ -26,7 +26,7 @@ MAX_CHATS = 10_000
 
 
 class ChatInfoGateway(Protocol):
-    """The call of Whapi that is remembered here. It raises only errors of `WhapiError`."""
+    """The call of Whapi that is remembered here. It raises only errors of `GatewayError`."""
 
     async def get_chat(self, chat: str) -> ChatInfo | None:
         """A chat's saved name and labels; None if Whapi does not know the chat."""
@@ -69,7 +69,7 @@ class ChatInfoCache:
         with trio.move_on_after(PATIENCE_SECONDS) as scope:
             try:
                 info = await self._gateway.get_chat(key.chat)
-            except WhapiError as error:
+            except GatewayError as error:
                 self._log.debug("chat not looked up", chat=key, error=str(error))
             else:
                 details = _details_of(info)

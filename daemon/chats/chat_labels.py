@@ -13,7 +13,7 @@ MAX_LABELS = 1000
 
 
 class LabelGateway(Protocol):
-    """The calls of Whapi about labels. They raise only errors of `WhapiError`."""
+    """The calls of Whapi about labels. They raise only errors of `GatewayError`."""
 
     async def list_labels(self) -> tuple[Label, ...]:
         """All labels of the channel."""
@@ -39,7 +39,7 @@ class ChatLabels:
         """Change the labels of a chat; gives what is wrong with the names, empty if nothing is.
 
         Names are compared without regard to case. Nothing is done if one is unknown. Raises
-        WhapiError.
+        GatewayError.
         """
         wanted = {_folded(name): name for name in (*add, *remove)}
         await self._refresh()

@@ -6,7 +6,7 @@ from daemon.chats.dependencies import Dependencies
 from daemon.chats.escalation import notice
 from daemon.chats.run_progress import Progress
 from daemon.chats.tool_files import keep_file
-from daemon.errors import WhapiError
+from daemon.errors import GatewayError
 from daemon.ledger import Fact, NewPart, Turn
 from daemon.model import ChatKey, JsonObject
 from daemon.observe.events import HANDED_TO_PERSON
@@ -83,7 +83,7 @@ class CallConversation:
         """Label the chat for the agents; a fault of it is only noted."""
         try:
             fault = await self._needs.labels.change(self._turn.key, add=(name,), remove=())
-        except WhapiError as error:
+        except GatewayError as error:
             fault = str(error)
         if fault:
             self._needs.log.warning("chat not labelled", label=name, error=fault)
@@ -94,7 +94,7 @@ class CallConversation:
             fault = await self._needs.labels.change(
                 self._turn.key, add=tuple(add), remove=tuple(remove)
             )
-        except WhapiError as error:
+        except GatewayError as error:
             self._needs.log.warning("labels not changed", error=str(error))
             return ["the labels could not be changed now"]
         self._needs.chat_info.forget(self._turn.key)  # the next context is to show the new ones

@@ -8,42 +8,40 @@ from collections.abc import Sequence
 
 import trio
 
-from daemon.chats.attention import Attention
+from daemon.chats.attention import Attention, Stopping, TakenOver
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.fates import report_fates
+from daemon.chats.settling import await_echo, id_in_chat
 from daemon.chats.typing_indicator import show, take_away
 from daemon.chats.voicing import make_voice, outgoing, write_instead
 from daemon.errors import (
-    WhapiChannelTrouble,
-    WhapiError,
-    WhapiRejected,
-    WhapiTemporary,
-    WhapiUnknownOutcome,
+    GatewayError,
+    GatewayTemporary,
+    NumberTrouble,
+    OutcomeUnknown,
+    RefusedForm,
+    RefusedRecipient,
 )
 from daemon.ledger import OutboxRow, Turn, TurnEnd
-from daemon.limits.backoff import delay
+from daemon.limits.backoff import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.model import ChatKey
 from daemon.observe.events import WHAPI_ERROR
 from daemon.observe.tracing import exemplar, span
 from daemon.prompt.data import data_item
-from daemon.writing.outgoing import REPEATABLE, Outgoing, likeness, likeness_of
+from daemon.writing.outgoing import REPEATABLE, Outgoing
+from daemon.writing.plainer import plainer
 from daemon.writing.split import pause_before_next
 
 FIRST_TYPING_SECONDS = 3.0
 NEXT_TYPING_SECONDS = 2.0
 """How long we are seen typing before the first chunk and before each next one."""
 
-RETRY_CAP_SECONDS = 60.0
-CLOCK_TOLERANCE_SECONDS = 2 * 3600.0
-"""WhatsApp's times and ours may differ by this much: a clock that was set by an hour, and some.
-Earlier messages of the same words are told apart by their ids, which the store knows."""
+STALE_SECONDS = 1.0
+MAX_READINGS = 3
+"""A pause that was read longer ago, on the boot clock, is read again before a send, so often."""
 
-LISTED_MESSAGES = 50
 MAX_REPETITIONS = 3
 """A reaction that was sent so often without an answer is let be."""
-
-WRITTEN_BY_HAND = frozenset({"mobile", "web"})
-"""Sources of what a person typed: the same words from there are not our send."""
 
 
 class Delivery:
@@ -57,6 +55,8 @@ class Delivery:
         """The turn that is over when the message that is being said has been."""
         self._end: TurnEnd | None = None
         """How that has ended."""
+        self._read_at = 0.0
+        """When the pause of the chat was last read from the store, on the boot clock."""
 
     async def deliver(
         self, rows: Sequence[OutboxRow] | None = None, *, finishes: Turn | None = None
@@ -148,32 +148,86 @@ class Delivery:
     async def _send(self, row: OutboxRow, message: Outgoing) -> OutboxRow:
         """Make one attempt; gives the row as it is afterwards."""
         needs, outbox = self._needs, self._needs.store.outbox
-        await outbox.sending(row, now=needs.now())
-        started = trio.current_time()
+        self._read_at = needs.boot_clock()
+        self._heed(await outbox.sending(row, now=needs.now()))
+        started, message_id = trio.current_time(), ""
         try:
-            with span("send", kind=row.kind, attempt=row.attempts + 1):
-                message_id = await needs.gateway.send(self._key.chat, message)
-        except WhapiUnknownOutcome as error:
+            with (
+                span("send", kind=row.kind, attempt=row.attempts + 1),
+                self._attention.sending() as released,
+            ):
+                message_id = await needs.gateway.send(
+                    self._key.chat, message, before=self._look_again
+                )
+        except (TakenOver, Stopping):
             needs.channel.undecided()
-            self._failed("send of unknown outcome", row, error)
-            return await outbox.unknown(row, str(error))
-        except WhapiRejected as error:
-            needs.channel.worked()
-            self._failed("send refused", row, error)
-            if row.kind == "voice":
-                return await write_instead(row, str(error), "refused", needs)
-            return await outbox.failed(row, str(error))
-        except WhapiChannelTrouble as error:
-            needs.channel.refused(error)
-            return await outbox.pending(row, str(error))
-        except WhapiError as error:
+            await outbox.pending(row, "called off before its first byte")
+            raise
+        except GatewayError as error:
+            return await self._not_sent(row, error)
+        if released.cancelled_caught:
             needs.channel.undecided()
-            await outbox.pending(row, str(error))
-            await self._back_off(row, error)
-            return await outbox.row(row.id)
+            return await outbox.unknown(row, "its request was cut by an operator")
         needs.channel.worked()
         needs.metrics.send.observe(trio.current_time() - started, exemplar())
         return await self._sent(row, message_id)
+
+    async def _look_again(self) -> None:
+        """Look once more, right before the first byte, whether the send is still wanted.
+
+        If this process or the machine stood still since the chat was read, it is read again.
+        Raises TakenOver or Stopping.
+        """
+        needs = self._needs
+        for _ in range(MAX_READINGS):
+            before = needs.boot_clock()
+            if before - self._read_at <= STALE_SECONDS:
+                break
+            self._heed(await needs.store.outbox.paused_until(self._key))
+            self._read_at = before
+        self._attention.check()
+
+    def _heed(self, paused_until: float) -> None:
+        """The store has the chat paused until then, Unix seconds."""
+        self._attention.paused_until = max(self._attention.paused_until, paused_until)
+
+    async def _not_sent(self, row: OutboxRow, error: GatewayError) -> OutboxRow:
+        """Decide by what a send came to; gives the row as it is then."""
+        needs, outbox, why = self._needs, self._needs.store.outbox, str(error)
+        match error:
+            case OutcomeUnknown():
+                needs.channel.undecided()
+                self._failed("send of unknown outcome", row, error)
+                return await outbox.unknown(row, why)
+            case NumberTrouble():
+                needs.channel.refused(error)
+                return await outbox.pending(row, why)
+            case RefusedRecipient():
+                needs.channel.undecided()
+                needs.channel.doubt.set()  # only Whapi's health tells a number that nobody takes
+                self._failed("send refused", row, error)
+                return await outbox.failed(row, why)
+            case RefusedForm():
+                needs.channel.worked()
+                self._failed("send refused", row, error)
+                return await self._without_refused_part(row, error)
+        needs.channel.undecided()
+        await outbox.pending(row, why)
+        await self._back_off(row, error)
+        return await outbox.row(row.id)
+
+    async def _without_refused_part(self, row: OutboxRow, error: RefusedForm) -> OutboxRow:
+        """Let a message be said once more without what may have been refused; else it has failed.
+
+        A voice note is written, unless the refusal points at something else.
+        """
+        needs, why = self._needs, str(error)
+        part = plainer(row, error.named, shows_previews=needs.rules.link_preview)
+        if row.kind == "voice" and not (part and error.named):
+            return await write_instead(row, why, "refused", needs)
+        if part is None:
+            return await needs.store.outbox.failed(row, why)
+        return await needs.store.outbox.plainer(row, part, why)
 
     async def _sent(self, row: OutboxRow, message_id: str) -> OutboxRow:
         """It was said; pending again if WhatsApp has told already that it could not deliver it."""
@@ -189,68 +243,42 @@ class Delivery:
         self._end = sent.end
         return sent.row
 
-    async def _await_echo(self, row: OutboxRow) -> OutboxRow:
-        """Give the echo of a send time to come; it settles the row in the store and wakes us.
-
-        The time counts from the send, also over a restart: a process that was killed and started
-        again at once would else look for a message that the gateway is still passing on, and say
-        it twice.
-        """
-        patience = self._needs.rules.echo_seconds
-        due = row.attempted_at + patience - self._needs.now()
-        deadline = trio.current_time() + min(due, patience)
-        while row.state == "unknown" and (left := deadline - trio.current_time()) > 0:
-            self._attention.check()
-            await self._attention.woken(left)
-            row = await self._needs.store.outbox.row(row.id)
-        return row
-
-    async def _back_off(self, row: OutboxRow, error: WhapiError) -> None:
+    async def _back_off(self, row: OutboxRow, error: GatewayError) -> None:
         """Wait before another try of a send that certainly did not happen."""
         wait = delay(
             row.attempts,
             base_seconds=self._needs.rules.retry_seconds,
-            cap_seconds=RETRY_CAP_SECONDS,
+            cap_seconds=LONGEST_WAIT_SECONDS,
             fraction=self._needs.random.random(),
         )
-        if isinstance(error, WhapiTemporary):
-            wait = max(wait, error.retry_after or 0)
+        if isinstance(error, GatewayTemporary):
+            wait = max(wait, honoured(error.retry_after))
         self._failed("send failed", row, error)
-        await self._attention.rest(wait)
+        await self._needs.channel.rest(self._attention, wait, str(error))
 
     async def _settle(self, row: OutboxRow) -> OutboxRow:
         """Find out whether a send of unknown outcome happened; if not, it may be repeated."""
         needs, outbox = self._needs, self._needs.store.outbox
-        row = await self._await_echo(row)
+        row = await await_echo(row, needs, self._attention)
         if row.state != "unknown":
             return row
         if row.kind in REPEATABLE:
             again = row.attempts < MAX_REPETITIONS
             return await (outbox.repeat(row) if again else outbox.failed(row, "no answer"))
-        since = row.attempted_at - CLOCK_TOLERANCE_SECONDS
         try:
-            listed = await needs.gateway.list_messages(
-                self._key.chat, from_me=True, since=since, count=LISTED_MESSAGES
-            )
-        except WhapiRejected:
-            listed = ()  # 404: nothing was ever said in this chat
-        except WhapiError as error:
+            message_id = await id_in_chat(row, needs)
+        except RefusedRecipient as error:
+            return await outbox.failed(row, f"nobody can tell whether it was sent: {error}")
+        except GatewayError as error:
+            needs.channel.doubt.set()
             await self._back_off(row, error)
             return await outbox.row(row.id)
-        like = likeness(row.kind, row.body, row.payload)
-        ours = [m for m in listed if likeness_of(m) == like and m.source not in WRITTEN_BY_HAND]
-        known = await outbox.known_ids([m.id for m in ours])
-        unclaimed = [m for m in ours if m.id not in known]
-        # The same said before, and listed under another id than we know, are not this send.
-        listed_ids = {m.id for m in listed}
-        said = await outbox.said_since(self._key, like, since)
-        others = sum(message_id not in listed_ids for message_id in said)
-        if len(unclaimed) <= others:
-            self._needs.log.warning("send not found in the chat, repeating", outbox=row.id)
+        if not message_id:
+            needs.log.warning("send not found in the chat, repeating", outbox=row.id)
             return await outbox.repeat(row)
-        return await self._sent(row, unclaimed[0].id)
+        return await self._sent(row, message_id)
 
-    def _failed(self, what: str, row: OutboxRow, error: WhapiError) -> None:
+    def _failed(self, what: str, row: OutboxRow, error: GatewayError) -> None:
         self._needs.log.event(
             WHAPI_ERROR, chat=self._key, operation=what, outbox=row.id, error=str(error)
         )

@@ -1,6 +1,6 @@
 """What the tasks of chats work with, given to them by the composer."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, Protocol
@@ -31,10 +31,16 @@ Presence = Literal["typing", "recording", "pause"]
 
 
 class Gateway(Protocol):
-    """The calls of Whapi that a chat makes. They raise only errors of `WhapiError`."""
+    """The calls of Whapi that a chat makes. They raise only errors of `GatewayError`."""
 
-    async def send(self, chat: str, message: Outgoing) -> str:
-        """Send one message, once; gives WhatsApp's message id, empty for a reaction."""
+    async def send(
+        self, chat: str, message: Outgoing, *, before: Callable[[], Awaitable[None]]
+    ) -> str:
+        """Send one message, once; gives WhatsApp's message id, empty for a reaction.
+
+        ``before`` is awaited when the connection stands, right before the first byte of the
+        request; if it raises, nothing was sent, and its error leaves this call.
+        """
 
     async def set_presence(self, chat: str, presence: Presence) -> None:
         """Show the customer that we are typing, or stop showing it."""
@@ -91,6 +97,8 @@ class Dependencies:
     metrics: Metrics
     now: Callable[[], float]
     """Wall clock, Unix seconds."""
+    boot_clock: Callable[[], float]
+    """Seconds that also pass while the machine sleeps: see `daemon.system.boot_clock`."""
     random: Random
     contact_hash: Callable[[ChatKey], str]
     """An anonymous, stable name for a contact."""

@@ -6,7 +6,7 @@ from itertools import groupby
 import trio
 
 from daemon.chats.dependencies import Dependencies
-from daemon.errors import WhapiError
+from daemon.errors import GatewayError
 from daemon.ledger import Turn
 from daemon.model import JsonObject, Message
 from daemon.prompt.data import data_item
@@ -37,7 +37,7 @@ async def import_history(turn: Turn, needs: Dependencies) -> None:
             listed = await needs.gateway.list_messages(
                 turn.key.chat, from_me=None, since=0, count=count + len(turn.messages)
             )
-        except WhapiError as error:
+        except GatewayError as error:
             # A number nobody wrote with before is unknown there, which is no fault.
             needs.log.debug("no earlier messages", chat=turn.key, error=str(error))
             return

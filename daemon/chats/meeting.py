@@ -7,7 +7,7 @@ import trio
 
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.presence import Subscriptions
-from daemon.errors import StoreError, WhapiError
+from daemon.errors import GatewayError, StoreError
 from daemon.model import ChatKey
 from daemon.observe.events import UNEXPECTED_ERROR
 
@@ -81,7 +81,7 @@ async def meet(
                     subscriptions.forget(key)
                 if needs.rules.policy.groups == "mentions":
                     await _meet_ourselves(key.channel, subscriptions, needs)
-        except WhapiError as error:
+        except GatewayError as error:
             subscriptions.forget(key)
             needs.log.debug("contact not met", chat=key, error=str(error))
         except StoreError as error:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import trio
 
 from daemon.chats.dependencies import Dependencies
-from daemon.errors import WhapiError
+from daemon.errors import GatewayError
 from daemon.model import ChatKey
 from daemon.observe.events import UNEXPECTED_ERROR
 
@@ -22,7 +22,7 @@ async def mark_read(key: ChatKey, message_ids: Sequence[str], needs: Dependencie
         try:
             for message_id in reversed(message_ids):
                 await needs.gateway.mark_read(message_id)
-        except WhapiError as error:
+        except GatewayError as error:
             needs.log.debug("not marked as read", chat=key, error=str(error))
         except Exception:  # noqa: BLE001 - a courtesy: it may not end what all chats run in
             what = "not marked as read"

@@ -146,12 +146,12 @@ class ChatRegistry:
             chat.attention.pause(until)
 
     def release(self, key: ChatKey) -> bool:
-        """Cancel the run of a chat; it begins again by itself. False if there is none."""
+        """Begin anew what a chat is at, by itself; False if there is nothing to cut short."""
         chat = self._chats.get(key)
         return chat is not None and chat.attention.release()
 
     def release_all(self) -> int:
-        """Cancel the runs under way; they begin again by themselves. Gives how many."""
+        """Begin anew what the chats are at: runs, sends, waits for another try. Gives how many."""
         return sum(chat.attention.release() for chat in self._chats.values())
 
     def stop(self) -> None:

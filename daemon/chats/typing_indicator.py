@@ -6,7 +6,7 @@ from typing import TypeVar
 import trio
 
 from daemon.chats.dependencies import Dependencies, Presence
-from daemon.errors import WhapiError
+from daemon.errors import GatewayError
 
 T = TypeVar("T")
 
@@ -69,5 +69,5 @@ async def show(chat: str, presence: Presence, needs: Dependencies) -> None:
     """Set the indicator; a failure is only noted."""
     try:
         await needs.gateway.set_presence(chat, presence)
-    except WhapiError as error:
+    except GatewayError as error:
         needs.log.debug("typing indicator not set", error=str(error))

@@ -19,6 +19,7 @@ from daemon.limits.budget import spoken_use
 from daemon.model import JsonObject, Media
 from daemon.observe.events import VOICE_ERROR
 from daemon.writing.outgoing import WITH_MEDIA, Outgoing
+from daemon.writing.plainer import WITHOUT
 from daemon.writing.speakable import is_fit, spoken_parts, spoken_words
 
 MAX_VOICE_TRIES = 3
@@ -121,13 +122,14 @@ async def outgoing(row: OutboxRow, needs: Dependencies) -> Outgoing | None:
         if not media:
             needs.log.warning("a file to be sent is gone", symbol="❌", outbox=row.id)
             return None
+    left_out = row.payload.get(WITHOUT, ())
     return Outgoing(
         kind=row.kind,
         body=row.body,
         quoted=row.quoted,
         payload=row.payload,
         media=media,
-        link_preview=needs.rules.link_preview,
+        link_preview=needs.rules.link_preview and "link_preview" not in left_out,
     )
 
 

@@ -16,11 +16,11 @@ from daemon.checks.offline import Finding
 from daemon.composition.opening import open_engine, secret_text
 from daemon.errors import (
     AssistantError,
+    GatewayError,
+    GatewayRefused,
     ModelRejected,
     ResponseGone,
     SettingsError,
-    WhapiError,
-    WhapiRejected,
 )
 from daemon.model import JsonObject
 from daemon.settings import Settings, model_names
@@ -64,7 +64,7 @@ async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
 async def _channel(whapi: WhapiClient) -> list[Finding]:
     try:
         health = await whapi.health()
-    except WhapiError as error:
+    except GatewayError as error:
         refused = error.status in {401, 403, 404}
         hint = ": whapi.token is wrong, or of another channel" if refused else ""
         return [Finding("error", f"{error}{hint}")]
@@ -79,7 +79,7 @@ async def _channel(whapi: WhapiClient) -> list[Finding]:
 async def _webhooks(whapi: WhapiClient, settings: Settings) -> list[Finding]:
     try:
         found = await whapi.get_settings()
-    except WhapiError as error:
+    except GatewayError as error:
         return [Finding("error", str(error))]
     secrets = [secret.get_secret_value() for secret in settings.web.webhook_secret]
     faults = webhook_faults(found, settings.web.webhook_url, secrets)
@@ -97,9 +97,9 @@ async def _reached(whapi: WhapiClient, entry: JsonObject) -> list[Finding]:
     try:
         if await whapi.test_webhook(entry):
             return []
-    except WhapiRejected as error:
+    except GatewayRefused as error:
         return [Finding("warning", f"whether Whapi reaches the webhook is not known: {error}")]
-    except WhapiError as error:
+    except GatewayError as error:
         return [Finding("error", str(error))]
     text = "Whapi does not reach the webhook: is the daemon running, and its address public?"
     return [Finding("error", text)]

@@ -12,7 +12,7 @@ import trio
 
 from daemon.commands.place import Failure, NotDone, note
 from daemon.composition.opening import secret_text
-from daemon.errors import SettingsError, StoreError, WhapiError
+from daemon.errors import GatewayError, SettingsError, StoreError
 from daemon.model import JsonObject
 from daemon.settings import Settings
 from daemon.settings.sources import load_settings
@@ -141,7 +141,7 @@ async def _ask(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer
             return await ask(whapi)
     except SettingsError as error:
         raise Failure(str(error)) from error
-    except WhapiError as error:
+    except GatewayError as error:
         raise NotDone(str(error)) from error
 
 

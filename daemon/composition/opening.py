@@ -37,6 +37,7 @@ from daemon.observe.metrics import Metrics
 from daemon.settings import Settings
 from daemon.store.store import Store, open_store
 from daemon.system.authorities import authorities
+from daemon.system.boot_clock import boot_seconds
 from daemon.system.notify import Notify, keep_extending
 from daemon.system.private_files import new_file
 from daemon.system.signals import Bell
@@ -62,6 +63,8 @@ class World:
     clock: Callable[[], float]
     """Durations, seconds; callable from any thread."""
     notify: Notify
+    boot_clock: Callable[[], float] = boot_seconds
+    """Seconds that also pass while the machine sleeps."""
     binds: Sequence[str] = ()
     """Addresses to serve instead of the settings' host and port, such as inherited sockets."""
     random: Random = field(default_factory=SystemRandom)
@@ -134,6 +137,7 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             log=world.log,
             metrics=world.metrics,
             now=world.now,
+            boot_clock=world.boot_clock,
             random=world.random,
             contact_hash=contact_hash,
             speech=speech,

@@ -6,6 +6,8 @@ chats share it, so that an outage is asked about by one of them at a time and no
 
 from dataclasses import dataclass
 
+from daemon.limits.backoff import honoured
+
 
 @dataclass(slots=True)
 class Breaker:
@@ -41,13 +43,16 @@ class Breaker:
         return 0.0
 
     def failed(self, now: float, *, retry_after: float = 0) -> bool:
-        """A call failed; ``retry_after`` is what the server asked for. True if this opened it."""
+        """A call failed; ``retry_after`` is what the server asked for. True if this opened it.
+
+        Of that only so much is kept as `daemon.limits.backoff.honoured` gives.
+        """
         was_open = self.is_open
         self.failures += 1
         self.probing_until = 0
         doublings = min(max(0, self.failures - self.threshold), 30)
         hold = min(self.cap_seconds, self.base_seconds * 2.0**doublings)
-        self.held_until = max(self.held_until, now + max(hold, retry_after))
+        self.held_until = max(self.held_until, now + max(hold, honoured(retry_after)))
         return self.is_open and not was_open
 
     def succeeded(self) -> bool:
@@ -56,6 +61,10 @@ class Breaker:
         self.failures = 0
         self.held_until = self.probing_until = 0
         return was_open
+
+    def try_now(self) -> None:
+        """An operator wants the server asked again at once: the next one may try."""
+        self.held_until = self.probing_until = 0
 
     def released(self) -> None:
         """A call that was let through ended without telling anything: let the next one try."""

@@ -178,7 +178,9 @@ class RunningDaemon:
         )
 
     async def clear_locks(self, *, by: Actor) -> int:
-        """Cancel the runs under way; each begins again by itself."""
+        """Begin anew, at once, what the chats are at; servers that were left alone are asked."""
+        self._model_breaker.try_now()
+        self._channel.try_now()
         cleared = self._chats.release_all()
         await self.audit(by, "clear locks", after=f"{cleared} cleared")
         return cleared
@@ -226,6 +228,8 @@ class RunningDaemon:
             faults.append(self._channel_state.fault)
         elif self._channel.trouble:
             faults.append(f"sends are held: {self._channel.trouble}")
+        elif self._channel.delay:
+            faults.append(self._channel.delay)
         if self._model_breaker.is_open:
             faults.append("the model server does not answer")
         oldest = self._figures.oldest_unanswered

@@ -9,7 +9,7 @@ import trio
 from daemon.audit import Actor
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
-from daemon.errors import WhapiError
+from daemon.errors import GatewayError
 from daemon.ledger import EVENTS_FOLDER
 from daemon.media.files import FOLDER as MEDIA_FOLDER
 from daemon.model import ChatKey, JsonObject
@@ -189,7 +189,7 @@ class ChatDesk:
         needs = self._needs
         try:
             fault = await needs.labels.change(key, add=add, remove=remove)
-        except WhapiError as error:
+        except GatewayError as error:
             return mask_numbers(str(error))
         needs.chat_info.forget(key)
         if not fault:

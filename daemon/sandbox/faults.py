@@ -1,10 +1,12 @@
 """Faults that a test scripts: what goes wrong with which calls of the simulated gateway."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import trio
 
+from daemon.model import JsonObject
 from daemon.sandbox.asgi import (
     Answer,
     Receive,
@@ -46,6 +48,8 @@ class Fault:
     status: int
     retry_after: str
     location: str
+    message: str
+    where: Callable[[JsonObject], bool] | None
     times: int
     """How many more calls it will meet; -1 for all until `Faults.reset`."""
     hits: int = 0
@@ -74,24 +78,28 @@ class Faults:
         status: int = 500,
         retry_after: str = "",
         location: str = "",
+        message: str = "scripted fault",
+        where: Callable[[JsonObject], bool] | None = None,
     ) -> Fault:
         """Script a fault for the next `times` calls of `operation` (-1: all), and return it.
 
         Operations are the names in the gateway's route table, such as ``send``, ``presence``,
         ``subscribe``, ``list``, ``health``, ``media`` (a file by its id), ``file`` (by its link);
-        ``*`` is any. `chat` narrows it to one chat id, `status` and `retry_after` (the header's
-        text) are for the kinds that answer a status, `location` is for ``redirect``.
+        ``*`` is any. `chat` narrows it to one chat id, `where` to requests whose fields it returns
+        True for. `status`, `retry_after` (the header's text) and `message` (Whapi's words) are for
+        the kinds that answer a status, `location` is for ``redirect``.
         """
-        fault = Fault(operation, kind, chat, status, retry_after, location, times)
+        fault = Fault(operation, kind, chat, status, retry_after, location, message, where, times)
         self._faults.append(fault)
         return fault
 
-    def take(self, operation: str, chat: str) -> Fault | None:
-        """Return the fault that this call meets, if any, and count it."""
+    def take(self, operation: str, chat: str, fields: JsonObject | None = None) -> Fault | None:
+        """Return the fault that this call with these fields meets, if any, and count it."""
         for fault in self._faults:
             anything = fault.operation == "*" and operation != "delivery"
             meant = anything or fault.operation == operation
             fits = meant and fault.chat in {"", chat}
+            fits = fits and (fault.where is None or fault.where(fields or {}))
             if fits and fault.times != 0:
                 if fault.times > 0:
                     fault.times -= 1
@@ -172,6 +180,6 @@ _WEB_PAGE = b"<!doctype html><title>Sign in</title><p>This is no file."
 
 
 def _status_answer(fault: Fault) -> Answer:
-    answer = error_answer(fault.status, "scripted fault")
+    answer = error_answer(fault.status, fault.message)
     headers = {"retry-after": fault.retry_after} if fault.retry_after else {}
     return Answer(answer.status, answer.body, answer.content_type, headers)

@@ -114,6 +114,8 @@ class Gateway(People):
         )
         self.honour_typing_time = False
         """Whether a send with ``typing_time`` is delivered that much later, as by Whapi."""
+        self.token_is_good = True
+        """Set to False, the token has expired: every call is answered as for a wrong one."""
         self._token = token.encode()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -223,7 +225,7 @@ class Gateway(People):
         operation = "none"
         echoes: list[Echo] = []
         if not self._is_authorised(request):
-            reply = Reply(error_answer(401, "need channel authorization"))
+            reply = Reply(error_answer(404, "Channel not found"))
         elif isinstance(found, int):
             reply = Reply(error_answer(found, "no such endpoint"))
         elif refusal := self.channel.refusal(found[0].operation):
@@ -246,7 +248,7 @@ class Gateway(People):
     ) -> tuple[Reply, list[Echo]]:
         """Do what was asked, or what a fault makes of it; return the reply and what to echo."""
         chat = recipient_of(request, parameters)
-        fault = self.faults.take(route.operation, chat)
+        fault = self.faults.take(route.operation, chat, request.fields())
         refused = await refuse(fault, receive)
         if refused is not None:
             return refused, []
@@ -295,6 +297,8 @@ class Gateway(People):
             await trio.sleep(seconds)
 
     def _is_authorised(self, request: Request) -> bool:
+        if not self.token_is_good:
+            return False
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             given = request.query.get("token", "")

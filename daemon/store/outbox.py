@@ -77,9 +77,25 @@ class Outbox:
 
         return await self._database.write(verb)
 
-    async def sending(self, row: OutboxRow, *, now: float) -> None:
-        """The request is about to be made; durable before the first byte of it."""
-        await self._set(row, "state = 'sending', attempts = attempts + 1, attempted_at = ?", now)
+    async def sending(self, row: OutboxRow, *, now: float) -> float:
+        """The request is about to be made; durable before the first byte of it.
+
+        Gives until when the chat is paused as of this write, Unix seconds.
+        """
+
+        def verb(connection: sqlite3.Connection) -> float:
+            connection.execute(
+                "UPDATE outbox SET state = 'sending', attempts = attempts + 1, attempted_at = ?"
+                " WHERE id = ?",
+                (now, row.id),
+            )
+            return _paused_until(connection, row.key)
+
+        return await self._database.write(verb)
+
+    async def paused_until(self, key: ChatKey) -> float:
+        """Until when a chat is paused, Unix seconds; 0 if it never was."""
+        return await self._database.read(lambda connection: _paused_until(connection, key))
 
     async def sent(
         self,
@@ -184,6 +200,16 @@ class Outbox:
 
         return await self._database.write(verb)
 
+    async def plainer(self, row: OutboxRow, part: NewPart, reason: str) -> OutboxRow:
+        """A send was refused because of its form: it waits to be sent as ``part`` instead."""
+        payload = _json.encode(part.payload).decode()
+        return await self._set(
+            row,
+            "state = 'pending', kind = ?, body = ?, quoted = ?, payload = ?, error = ?",
+            *(part.kind, part.body, part.quoted, payload, reason),
+            only_from="sending",
+        )
+
     async def files_in_use(self) -> frozenset[str]:
         """The names of the files that messages still to be sent need."""
 
@@ -265,6 +291,13 @@ def open_rows(connection: sqlite3.Connection, key: ChatKey) -> tuple[OutboxRow, 
         key,
     )
     return tuple(_row(row) for row in rows)
+
+
+def _paused_until(connection: sqlite3.Connection, key: ChatKey) -> float:
+    row = connection.execute(
+        "SELECT paused_until FROM chats WHERE channel = ? AND chat = ?", key
+    ).fetchone()
+    return float(row[0]) if row else 0.0
 
 
 def _known_row(connection: sqlite3.Connection, row_id: int) -> OutboxRow:

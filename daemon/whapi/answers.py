@@ -1,13 +1,11 @@
-"""Read the answers of Whapi's API: what an HTTP status means, and what the bodies say.
+"""Read the answers of Whapi's API: what the bodies say.
 
-Shapes and statuses as in Whapi's OpenAPI document, version 1.8.7. Nothing here raises but
+Shapes as in Whapi's OpenAPI document, version 1.8.7. Nothing here raises but
 ``Unintelligible``, and no text made here quotes an answer, since Whapi's own error messages may
 hold numbers and texts of people.
 """
 
 import zlib
-from enum import Enum
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -25,22 +23,12 @@ class Unintelligible(Exception):
     """The body of a successful answer is not what Whapi documents."""
 
 
-class Verdict(Enum):
-    """What an HTTP status says about the call."""
-
-    DONE = "done"
-    LATER = "later"
-    UNKNOWN = "unknown"
-    CHANNEL = "channel"
-    REFUSED = "refused"
-
-
 class Sent(Value, frozen=True, kw_only=True):
     """The answer to a send: WhatsApp's id, or that Whapi said it did not send."""
 
     message_id: str = ""
     refused: bool = False
-    """``sent`` is false and an error is given."""
+    """``sent`` is false and an error is given: see `daemon.whapi.refusals`."""
 
 
 class ChannelHealth(Value, frozen=True, kw_only=True):
@@ -75,23 +63,6 @@ class ChatInfo(Value, frozen=True, kw_only=True):
     labels: tuple[Label, ...] = ()
 
 
-def verdict(status: int) -> Verdict:
-    """Classify an HTTP status by what the caller does next."""
-    if 200 <= status < 300:
-        return Verdict.DONE
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Verdict.LATER
-    if status >= 500:
-        return Verdict.UNKNOWN
-    if status in {
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.PAYMENT_REQUIRED,
-        HTTPStatus.FORBIDDEN,
-    }:
-        return Verdict.CHANNEL
-    return Verdict.REFUSED
-
-
 def unpacked(body: bytes, coding: str, *, most_bytes: int) -> bytes:
     """Unpack a body by its ``Content-Encoding``: we ask for it as it is, not all listen."""
     coding = coding.strip().lower()
@@ -109,26 +80,6 @@ def unpacked(body: bytes, coding: str, *, most_bytes: int) -> bytes:
     if not unpacking.eof:
         raise Unintelligible("the answer cannot be unpacked")
     return whole
-
-
-def explanation(status: int, body: bytes) -> str:
-    """Describe a refusal for the log: the status, its meaning, and Whapi's error code if any."""
-    meaning = _MEANINGS.get(status, "")
-    code = _error_code(body)
-    words = (f"status {status}", f"({meaning})" if meaning else "", f"code {code}" if code else "")
-    return " ".join(filter(None, words))
-
-
-_MEANINGS = {
-    400: "wrong parameters",
-    401: "the channel is not linked to a phone, or the token is wrong",
-    402: "the trial's limit is exceeded",
-    403: "forbidden",
-    404: "not found",
-    413: "too large",
-    415: "unsupported media",
-    429: "too many requests",
-}
 
 
 def retry_after(header: str | None) -> float | None:
@@ -229,11 +180,3 @@ def _object(body: bytes) -> dict[str, Any]:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             continue
     raise Unintelligible("not a JSON object")
-
-
-def _error_code(body: bytes) -> int:
-    try:
-        error = _object(body).get("error")
-    except Unintelligible:
-        return 0
-    return count(error.get("code")) if isinstance(error, dict) else 0

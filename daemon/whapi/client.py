@@ -2,7 +2,7 @@
 
 Two kinds of calls. A send is made exactly once, and its error says whether it may have happened;
 whoever owns the outbox decides what is next. Everything else does no harm when repeated and is
-tried up to three times here. Only errors of ``daemon.errors.WhapiError`` leave this file; their
+tried up to three times here. Only errors of ``daemon.errors.GatewayError`` leave this file; their
 texts hold no token, number, or words of anybody.
 """
 
@@ -16,11 +16,12 @@ from urllib.parse import quote
 import trio
 
 from daemon.errors import (
-    WhapiChannelTrouble,
-    WhapiError,
-    WhapiRejected,
-    WhapiTemporary,
-    WhapiUnknownOutcome,
+    GatewayError,
+    GatewayTemporary,
+    NumberTrouble,
+    OutcomeUnknown,
+    RefusedForm,
+    RefusedRecipient,
 )
 from daemon.limits.backoff import delay
 from daemon.model import JsonObject, Message
@@ -39,6 +40,7 @@ from daemon.whapi.answers import (
 from daemon.whapi.connections import Connections
 from daemon.whapi.exchange import (
     Api,
+    Before,
     Request,
     Response,
     raise_unless_done,
@@ -65,10 +67,11 @@ _MOST_CONNECTIONS = 200
 """As many calls as are under way when two hundred turns a second are answered, five calls each,
 by a Whapi that takes a fifth of a second. More than that wait for one another."""
 _OUTCOMES: Mapping[type[BaseException], str] = {
-    WhapiTemporary: "temporary",
-    WhapiUnknownOutcome: "unknown",
-    WhapiChannelTrouble: "channel_trouble",
-    WhapiRejected: "rejected",
+    GatewayTemporary: "temporary",
+    OutcomeUnknown: "unknown",
+    NumberTrouble: "channel_trouble",
+    RefusedRecipient: "rejected",
+    RefusedForm: "rejected",
 }
 
 
@@ -94,29 +97,30 @@ class WhapiClient:
         """Send a text once and give WhatsApp's message id.
 
         ``quoted`` is the id of the message it answers; ``typing_seconds`` lets Whapi show the
-        typing indicator first and is added to the time allowed. Raises WhapiTemporary if it was
-        certainly not sent, WhapiUnknownOutcome if it may have been, WhapiChannelTrouble and
-        WhapiRejected as they say.
+        typing indicator first and is added to the time allowed. Raises GatewayTemporary if it was
+        certainly not sent, OutcomeUnknown if it may have been, NumberTrouble, RefusedRecipient and
+        RefusedForm as they say.
         """
         typing = min(max(round(typing_seconds), 0), _LONGEST_TYPING_SECONDS)
         call = send_call(chat, Outgoing(body=body, quoted=quoted))
         content = {**call.content, "typing_time": typing} if typing else call.content
         return await self._send(call._replace(content=content, extra_seconds=typing))
 
-    async def send(self, chat: str, message: Outgoing) -> str:
+    async def send(self, chat: str, message: Outgoing, *, before: Before | None = None) -> str:
         """Send one message of any kind once and give WhatsApp's id; empty for a reaction.
 
-        Raises what `send_text` raises, and ValueError for a kind that Whapi does not have.
+        ``before`` has the last word: see `daemon.whapi.exchange.Before`. Raises what `send_text`
+        and ``before`` raise, and ValueError for a kind that Whapi does not have.
         """
-        return await self._send(send_call(chat, message))
+        return await self._send(send_call(chat, message), before)
 
-    async def _send(self, call: SendCall) -> str:
+    async def _send(self, call: SendCall, before: Before | None = None) -> str:
         request = Request(
             operation=call.operation, method=call.method, path=call.path, content=call.content
         )
         seconds = self._timeout_seconds + call.extra_seconds
         with self._observed(request.operation):
-            response = await self._api.exchange(request, seconds=seconds)
+            response = await self._api.exchange(request, seconds=seconds, before=before)
             return sent_id(request, response)
 
     async def set_presence(
@@ -150,8 +154,8 @@ class WhapiClient:
     ) -> tuple[Message, ...]:
         """List the chat's messages since a Unix time, newest first, at most ``count`` (1..500).
 
-        Their keys name no channel. A chat that Whapi does not know is WhapiRejected with status
-        404, since a bad token looks the same.
+        Their keys name no channel. A chat that Whapi does not know is RefusedForm with status
+        404; a bad token, also 404, is NumberTrouble.
         """
         query = {"count": str(min(max(count, 1), _LONGEST_LISTING))}
         if since > 0:
@@ -244,8 +248,8 @@ class WhapiClient:
         """Make a call that may be repeated, and read its answer.
 
         ``instead`` gives the results of statuses that are no failure here. Ends within twice the
-        time allowed for one exchange. Whatever may pass by itself raises WhapiTemporary, never
-        WhapiUnknownOutcome: nothing depends on whether a failed try did arrive.
+        time allowed for one exchange. Whatever may pass by itself raises GatewayTemporary, never
+        OutcomeUnknown: nothing depends on whether a failed try did arrive.
         """
         with self._observed(request.operation):
             deadline = trio.current_time() + 2 * self._timeout_seconds
@@ -259,7 +263,7 @@ class WhapiClient:
                     return instead[response.status]
                 try:
                     return _understood(request, response, read)
-                except WhapiTemporary as error:
+                except GatewayTemporary as error:
                     pause = self._pause(attempt, error.retry_after)
                     attempt += 1
                     if attempt == _TRIES or trio.current_time() + pause >= deadline:
@@ -283,7 +287,7 @@ class WhapiClient:
         try:
             yield
             outcome = "ok"
-        except WhapiError as error:
+        except GatewayError as error:
             outcome = _OUTCOMES.get(type(error), "rejected")
             raise
         finally:
@@ -322,12 +326,12 @@ def _understood(request: Request, response: Response, read: Callable[[bytes], An
     try:
         raise_unless_done(request, response)
         return read(response.body)
-    except WhapiUnknownOutcome as error:
-        temporary = WhapiTemporary(
+    except OutcomeUnknown as error:
+        temporary = GatewayTemporary(
             str(error), status=error.status, retry_after=response.retry_after
         )
     except Unintelligible as error:
-        temporary = WhapiTemporary(
+        temporary = GatewayTemporary(
             f"Whapi {request.operation}: the answer cannot be used: {error}", status=response.status
         )
     raise temporary

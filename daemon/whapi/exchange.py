@@ -5,7 +5,7 @@ from the kind of error but noted while it is made: before its first byte leaves,
 happened.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -15,22 +15,27 @@ import msgspec
 import trio
 
 from daemon.errors import (
+    GatewayError,
+    GatewayTemporary,
+    NumberTrouble,
+    OutcomeUnknown,
+    RefusedForm,
+    RefusedRecipient,
     SettingsError,
-    WhapiChannelTrouble,
-    WhapiRejected,
-    WhapiTemporary,
-    WhapiUnknownOutcome,
 )
-from daemon.whapi.answers import (
-    Unintelligible,
-    Verdict,
-    explanation,
-    read_sent,
-    retry_after,
-    unpacked,
-    verdict,
-)
+from daemon.whapi.answers import Unintelligible, read_sent, retry_after, unpacked
 from daemon.whapi.connections import Connections
+from daemon.whapi.refusals import (
+    NextStep,
+    explanation,
+    named_parts,
+    next_step,
+    next_step_of_error,
+)
+
+Before = Callable[[], Awaitable[None]]
+"""Awaited when the connection stands, right before a request's first byte; if it raises, nothing
+was sent, and its error leaves the call."""
 
 _MOST_ANSWER_BYTES = 32 * 1024 * 1024
 _WITHOUT_CONTENT = frozenset({"GET", "DELETE"})
@@ -76,12 +81,14 @@ class Api:
             (b"User-Agent", b"recado"),
         ]
 
-    async def exchange(self, request: Request, *, seconds: float) -> Response:
-        """Make one HTTP request; raises nothing but Cancelled."""
+    async def exchange(
+        self, request: Request, *, seconds: float, before: Before | None = None
+    ) -> Response:
+        """Make one HTTP request; raises nothing but Cancelled, and what ``before`` raises."""
         response = Response()
         with trio.move_on_after(seconds) as scope:
             try:
-                await self._exchange(request, response)
+                await self._exchange(request, response, before)
             except Unintelligible as error:
                 response.failure = str(error)
             except httpcore.ProxyError:
@@ -95,14 +102,14 @@ class Api:
             response.failure = "no answer in time"
         return response
 
-    async def _exchange(self, request: Request, response: Response) -> None:
+    async def _exchange(self, request: Request, response: Response, before: Before | None) -> None:
         outgoing = self._outgoing(request)
         connection = await self._connections.take()
         try:
-            if connection.is_available():
+            if before is None and connection.is_available():
                 response.began = True
-            else:  # it connects first
-                outgoing.extensions["trace"] = _Beginning(response)
+            else:  # it connects first, or somebody has a last word
+                outgoing.extensions["trace"] = _Beginning(response, before)
             answer = await connection.handle_async_request(outgoing)
             response.status = answer.status
             headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
@@ -133,16 +140,24 @@ class Api:
 class _Beginning:
     """Notes that a request begins: httpcore's ``trace`` extension is told of each step of it."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: Response, before: Before | None) -> None:
         self._response = response
+        self._before = before
 
     async def __call__(self, event: str, info: Mapping[str, object]) -> None:
-        """Once the headers go out, anything may have happened at the other end."""
-        if event.endswith("send_request_headers.started"):
-            sent = info.get("request")
-            # A proxy is asked for a tunnel in between, which is not yet the request.
-            asked_proxy = isinstance(sent, httpcore.Request) and sent.method == b"CONNECT"
-            self._response.began = self._response.began or not asked_proxy
+        """Once the headers go out, anything may have happened at the other end.
+
+        The connection stands then. What ``before`` raises here ends the request before its first
+        byte; httpcore closes the connection.
+        """
+        if not event.endswith("send_request_headers.started"):
+            return
+        sent = info.get("request")
+        if isinstance(sent, httpcore.Request) and sent.method == b"CONNECT":
+            return  # a proxy is asked for a tunnel, which is not yet the request
+        if self._before is not None:
+            await self._before()
+        self._response.began = True
 
 
 async def _whole_body(answer: httpcore.Response, response: Response) -> bytes:
@@ -183,24 +198,31 @@ class _Content:
 
 def raise_unless_done(request: Request, response: Response) -> None:
     """Raise the error of a response that is not a whole success, as for a call made once."""
-    said = verdict(response.status) if response.status else Verdict.UNKNOWN
-    if response.failure and said in {Verdict.DONE, Verdict.UNKNOWN}:
+    status = response.status
+    step = next_step(status, response.body) if status else NextStep.UNKNOWN
+    if response.failure and step in {NextStep.DONE, NextStep.UNKNOWN}:
         words = f"Whapi {request.operation}: {response.failure}"
         if response.began:
-            raise WhapiUnknownOutcome(words, status=response.status)
-        raise WhapiTemporary(words)
-    if said is Verdict.DONE:
-        return
-    words = f"Whapi {request.operation}: {explanation(response.status, response.body)}"
-    match said:
-        case Verdict.LATER:
-            raise WhapiTemporary(words, status=response.status, retry_after=response.retry_after)
-        case Verdict.UNKNOWN:
-            raise WhapiUnknownOutcome(words, status=response.status)
-        case Verdict.CHANNEL:
-            raise WhapiChannelTrouble(words, status=response.status)
-        case Verdict.REFUSED:
-            raise WhapiRejected(words, status=response.status)
+            raise OutcomeUnknown(words, status=status)
+        raise GatewayTemporary(words)
+    if step is not NextStep.DONE:
+        words = f"Whapi {request.operation}: {explanation(status, response.body)}"
+        raise _error_of(step, words, response)
+
+
+def _error_of(step: NextStep, words: str, response: Response) -> GatewayError:
+    status = response.status
+    match step:
+        case NextStep.TEMPORARY:
+            return GatewayTemporary(words, status=status, retry_after=response.retry_after)
+        case NextStep.NUMBER:
+            return NumberTrouble(words, status=status)
+        case NextStep.RECIPIENT:
+            return RefusedRecipient(words, status=status)
+        case NextStep.FORM:
+            return RefusedForm(words, status=status, named=named_parts(response.body))
+        case _:
+            return OutcomeUnknown(words, status=status)
 
 
 def sent_id(request: Request, response: Response) -> str:
@@ -215,11 +237,11 @@ def sent_id(request: Request, response: Response) -> str:
         sent = read_sent(response.body)
     except Unintelligible as error:
         words = f"Whapi {request.operation}: the answer cannot be used: {error}"
-        raise WhapiUnknownOutcome(words, status=response.status) from None
+        raise OutcomeUnknown(words, status=response.status) from None
     if sent.refused:
         words = explanation(response.status, response.body)
         words = f"Whapi {request.operation}: not sent: {words}"
-        raise WhapiRejected(words, status=response.status)
+        raise _error_of(next_step_of_error(response.body), words, response)
     return sent.message_id
 
 

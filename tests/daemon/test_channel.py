@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from daemon.chats.attention import Attention
 from daemon.chats.channel import BURST, Channel
-from daemon.errors import WhapiChannelTrouble
+from daemon.errors import NumberTrouble
 from daemon.window import WindowRules
 
 RULES = WindowRules(
@@ -54,13 +54,13 @@ async def test_a_channel_that_refuses_holds_everybody_and_alerts_once(
     lines = StringIO()
     channel = Channel(per_minute=0, log=new_world(lines).log)
     await channel.wait_turn(attention())
-    channel.refused(WhapiChannelTrouble("not linked", status=401))
+    channel.refused(NumberTrouble("not linked", status=401))
     await channel.wait_turn(attention())
-    assert autojump_clock.current_time() == 1
-    channel.refused(WhapiChannelTrouble("not linked", status=401))
+    assert autojump_clock.current_time() == 5
+    channel.refused(NumberTrouble("not linked", status=401))
     assert channel.trouble
     await channel.wait_turn(attention())
-    assert autojump_clock.current_time() == 3
+    assert autojump_clock.current_time() == 15
     channel.worked()
     assert not channel.trouble
     logged = [json.loads(line)["event"] for line in lines.getvalue().splitlines()]

@@ -18,7 +18,7 @@ from daemon.chats.channel_state import (
     condition_of,
     condition_of_refusal,
 )
-from daemon.errors import WhapiChannelTrouble, WhapiTemporary
+from daemon.errors import GatewayTemporary, NumberTrouble
 from daemon.model import ChannelNews
 from daemon.sandbox.channel import ChannelState as Told
 from daemon.sandbox.model_script import say
@@ -107,7 +107,7 @@ async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
     for _ in range(3):
         state.look_at_the_clock()
     assert "connecting" in state.fault
-    state.not_answered(WhapiTemporary("no answer", status=502))
+    state.not_answered(GatewayTemporary("no answer", status=502))
     assert (state.view.state, state.fault) == ("unknown", "")
     said = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert [line["event"] for line in said if line["level"] == "error"] == [
@@ -123,7 +123,7 @@ async def test_a_refusal_of_sends_alone_is_not_over_when_the_channel_says_that_i
     channel = Channel(per_minute=0, log=world.log)
     state = ChannelState(channel, log=world.log, metrics=world.metrics, now=world.now)
     state.asked("AUTH")
-    channel.refused(WhapiChannelTrouble("trial", status=402))
+    channel.refused(NumberTrouble("trial", status=402))
     assert channel.doubt.is_set()
     state.asked("AUTH")
     assert channel.trouble == "trial"

@@ -122,10 +122,11 @@ class _WatchedOutbox(Outbox):
         super().__init__(database)
         self._points = points
 
-    async def sending(self, row: OutboxRow, *, now: float) -> None:
+    async def sending(self, row: OutboxRow, *, now: float) -> float:
         self._points.reach("before outbox sending")
-        await super().sending(row, now=now)
+        paused_until = await super().sending(row, now=now)
         self._points.reach("after outbox sending")
+        return paused_until
 
     async def sent(
         self,
@@ -202,9 +203,11 @@ class _WatchedGateway:
         self._gateway = gateway
         self._points = points
 
-    async def send(self, chat: str, message: Outgoing) -> str:
+    async def send(
+        self, chat: str, message: Outgoing, *, before: Callable[[], Awaitable[None]]
+    ) -> str:
         self._points.reach("before send")
-        message_id = await self._gateway.send(chat, message)
+        message_id = await self._gateway.send(chat, message, before=before)
         self._points.reach("after send")
         return message_id
 

@@ -17,6 +17,7 @@ import trio
 from daemon.app import run
 from daemon.assistant.engine import Engine
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.dependencies import Gateway as WhapiCalls
 from daemon.chats.guidance import Guide
 from daemon.composition.opening import World, open_dependencies
 from daemon.observe.logs import open_log
@@ -26,6 +27,7 @@ from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_server import ModelServer
 from daemon.sandboxed import Simulators, sandbox_settings, simulators
 from daemon.settings import Settings
+from daemon.system.boot_clock import boot_seconds
 from support.plain import NO_TLS
 
 LAURA = "573001234567"
@@ -63,6 +65,8 @@ class Stage:
         self.world = new_world(self.log)
         self.rules: Mapping[str, Any] = {}
         """Fields of the chats' rules that no setting changes, such as ``agent_seconds``."""
+        self.slept_seconds = 0.0
+        """How far the boot clock is ahead of the others: so long the machine has slept."""
         self.later_seconds = 0.0
         """How far the wall clock of the next start is ahead of the real one."""
         self._outside = outside
@@ -75,10 +79,19 @@ class Stage:
         """What stands between the daemon and its engine; tests of its faults put one there."""
         return engine
 
+    @staticmethod
+    def wrap_gateway(gateway: WhapiCalls) -> WhapiCalls:
+        """What stands between the chats and Whapi; tests of what happens there put one."""
+        return gateway
+
     async def start(self) -> None:
         """Start the daemon on the stage's store; webhooks go to it from now on."""
         later = self.later_seconds
-        self.world = replace(new_world(self.log), now=lambda: time.time() + later)
+        self.world = replace(
+            new_world(self.log),
+            now=lambda: time.time() + later,
+            boot_clock=lambda: boot_seconds() + self.slept_seconds,
+        )
         self._ended = trio.Event()
         self._life = trio.CancelScope()
         (self.url,) = await self._nursery.start(self._run, name="daemon under test")
@@ -116,6 +129,7 @@ class Stage:
                 needs,
                 guide=Guide(replace(needs.guide.current, rules=replace(needs.rules, **self.rules))),
                 engine=self.wrap_engine(needs.engine),
+                gateway=self.wrap_gateway(needs.gateway),
             )
 
     def events(self, words: str) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The circuit breaker, second by second."""
 
+from daemon.limits.backoff import LONGEST_WAIT_SECONDS
 from daemon.limits.breaker import Breaker
 
 
@@ -24,10 +25,20 @@ def test_the_hold_doubles_up_to_its_cap() -> None:
     assert [broken(failures).wait(0) for failures in (3, 4, 5, 6, 50)] == [2, 4, 8, 10, 10]
 
 
-def test_a_server_that_asks_for_more_time_gets_it() -> None:
-    breaker = broken(2)
-    breaker.failed(0, retry_after=60)
-    assert breaker.wait(0) == 60
+def test_a_server_that_asks_for_more_time_gets_it_within_bounds() -> None:
+    """A day is what Azure asks for; it is looked at again after half a minute."""
+    for asked, kept in ((12, 12), (86_400, LONGEST_WAIT_SECONDS)):
+        breaker = broken(2)
+        breaker.failed(0, retry_after=asked)
+        assert breaker.wait(0) == kept
+
+
+def test_an_operator_has_it_tried_at_once() -> None:
+    breaker = broken()
+    assert breaker.wait(1) > 0
+    breaker.try_now()
+    assert breaker.wait(1) == 0
+    assert breaker.is_open
 
 
 def test_after_the_hold_one_caller_at_a_time_looks() -> None:

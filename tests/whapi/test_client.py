@@ -14,12 +14,13 @@ import pytest
 import trio
 
 from daemon.errors import (
+    GatewayError,
+    GatewayTemporary,
+    NumberTrouble,
+    OutcomeUnknown,
+    RefusedForm,
+    RefusedRecipient,
     SettingsError,
-    WhapiChannelTrouble,
-    WhapiError,
-    WhapiRejected,
-    WhapiTemporary,
-    WhapiUnknownOutcome,
 )
 from daemon.model import Text
 from daemon.whapi.answers import ChannelHealth, ChatInfo, Label
@@ -200,28 +201,28 @@ async def test_a_text_that_is_not_unicode_is_sent_all_the_same() -> None:
 @pytest.mark.parametrize(
     ("reply", "error", "outcome", "status"),
     [
-        (Reply(status=429, json=BLAMING), WhapiTemporary, "temporary", 429),
-        (Reply(status=500, json=BLAMING), WhapiUnknownOutcome, "unknown", 500),
-        (Reply(status=502, raw=b"<html>"), WhapiUnknownOutcome, "unknown", 502),
-        (Reply(fault="hang"), WhapiUnknownOutcome, "unknown", 0),
-        (Reply(fault="cut"), WhapiUnknownOutcome, "unknown", 0),
-        (Reply(json=SENT, fault="half"), WhapiUnknownOutcome, "unknown", 200),
-        (Reply(raw=b"ok"), WhapiUnknownOutcome, "unknown", 200),
-        (Reply(json={"sent": True}), WhapiUnknownOutcome, "unknown", 200),
-        (Reply(json={"sent": True, "message": {"id": ""}}), WhapiUnknownOutcome, "unknown", 200),
-        (Reply(json={"sent": False}), WhapiUnknownOutcome, "unknown", 200),
-        (Reply(json={"sent": False, **BLAMING}), WhapiRejected, "rejected", 200),
-        (Reply(status=401, json=BLAMING), WhapiChannelTrouble, "channel_trouble", 401),
-        (Reply(status=402, json=BLAMING), WhapiChannelTrouble, "channel_trouble", 402),
-        (Reply(status=403, json=BLAMING), WhapiChannelTrouble, "channel_trouble", 403),
-        (Reply(status=400, json=BLAMING), WhapiRejected, "rejected", 400),
-        (Reply(status=400, json=BLAMING, fault="half"), WhapiRejected, "rejected", 400),
-        (Reply(status=413, json=BLAMING), WhapiRejected, "rejected", 413),
-        (Reply(status=302, headers=[("Location", "/x")]), WhapiRejected, "rejected", 302),
+        (Reply(status=429, json=BLAMING), GatewayTemporary, "temporary", 429),
+        (Reply(status=500, json=BLAMING), OutcomeUnknown, "unknown", 500),
+        (Reply(status=502, raw=b"<html>"), OutcomeUnknown, "unknown", 502),
+        (Reply(fault="hang"), OutcomeUnknown, "unknown", 0),
+        (Reply(fault="cut"), OutcomeUnknown, "unknown", 0),
+        (Reply(json=SENT, fault="half"), OutcomeUnknown, "unknown", 200),
+        (Reply(raw=b"ok"), OutcomeUnknown, "unknown", 200),
+        (Reply(json={"sent": True}), OutcomeUnknown, "unknown", 200),
+        (Reply(json={"sent": True, "message": {"id": ""}}), OutcomeUnknown, "unknown", 200),
+        (Reply(json={"sent": False}), OutcomeUnknown, "unknown", 200),
+        (Reply(json={"sent": False, **BLAMING}), RefusedForm, "rejected", 200),
+        (Reply(status=401, json=BLAMING), NumberTrouble, "channel_trouble", 401),
+        (Reply(status=402, json=BLAMING), NumberTrouble, "channel_trouble", 402),
+        (Reply(status=403, json=BLAMING), RefusedRecipient, "rejected", 403),
+        (Reply(status=400, json=BLAMING), RefusedForm, "rejected", 400),
+        (Reply(status=400, json=BLAMING, fault="half"), RefusedForm, "rejected", 400),
+        (Reply(status=413, json=BLAMING), RefusedForm, "rejected", 413),
+        (Reply(status=302, headers=[("Location", "/x")]), NumberTrouble, "channel_trouble", 302),
     ],
 )
 async def test_a_failed_send_says_whether_it_may_have_happened(
-    reply: Reply, error: type[WhapiError], outcome: str, status: int
+    reply: Reply, error: type[GatewayError], outcome: str, status: int
 ) -> None:
     """Each fault becomes the error that tells what to do next, after exactly one request."""
     async with line(reply, timeout_seconds=0.3 if reply.fault == "hang" else 5) as to:
@@ -236,7 +237,7 @@ async def test_a_failed_send_says_whether_it_may_have_happened(
 
 async def test_a_connection_cut_before_the_answer_leaves_the_outcome_open() -> None:
     async with line(Reply(fault="cut at once")) as to:
-        with pytest.raises(WhapiUnknownOutcome) as caught:
+        with pytest.raises(OutcomeUnknown) as caught:
             await to.client.send_text(CHAT, WORDS)
     assert to.server.connections == 1
     assert_discreet(caught.value)
@@ -250,7 +251,7 @@ async def test_no_connection_means_not_sent() -> None:
             async with open_whapi(
                 api_url=address, token=TOKEN, timeout_seconds=5, rng=rng()
             ) as client:
-                with pytest.raises(WhapiTemporary) as caught:
+                with pytest.raises(GatewayTemporary) as caught:
                     await client.send_text(CHAT, WORDS)
     assert caught.value.status == 0
     assert_discreet(caught.value)
@@ -267,7 +268,7 @@ async def test_no_free_connection_in_time_means_not_sent() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(patient.send_text, CHAT, WORDS)
             await to.server.arrived.wait()
-            with pytest.raises(WhapiTemporary):
+            with pytest.raises(GatewayTemporary):
                 await hasty.send_text(CHAT, WORDS)
             nursery.cancel_scope.cancel()
     assert len(to.server.seen) == 1
@@ -277,7 +278,7 @@ async def test_no_free_connection_in_time_means_not_sent() -> None:
 async def test_retry_after_is_passed_on(header: str, seconds: float | None) -> None:
     """A send is not repeated here, so the wish is handed to the caller."""
     async with line(Reply(status=429, headers=[("Retry-After", header)])) as to:
-        with pytest.raises(WhapiTemporary) as caught:
+        with pytest.raises(GatewayTemporary) as caught:
             await to.client.send_text(CHAT, WORDS)
     assert caught.value.retry_after == seconds
 
@@ -285,7 +286,7 @@ async def test_retry_after_is_passed_on(header: str, seconds: float | None) -> N
 async def test_typing_time_is_added_to_the_time_allowed() -> None:
     async with line(Reply(fault="hang"), timeout_seconds=0.2) as to:
         started = trio.current_time()
-        with pytest.raises(WhapiUnknownOutcome):
+        with pytest.raises(OutcomeUnknown):
             await to.client.send_text(CHAT, WORDS, typing_seconds=1)
         assert trio.current_time() - started > 1
 
@@ -380,7 +381,7 @@ async def test_what_may_be_repeated_is_repeated(fault: Reply) -> None:
 
 async def test_it_gives_up_after_three_tries() -> None:
     async with line(Reply(status=500, json=BLAMING)) as to:
-        with pytest.raises(WhapiTemporary) as caught:
+        with pytest.raises(GatewayTemporary) as caught:
             await to.client.health()
     assert len(to.server.seen) == 3
     assert caught.value.status == 500
@@ -388,9 +389,9 @@ async def test_it_gives_up_after_three_tries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(401, WhapiChannelTrouble), (400, WhapiRejected), (404, WhapiRejected)]
+    ("status", "error"), [(401, NumberTrouble), (400, RefusedForm), (404, RefusedForm)]
 )
-async def test_a_refusal_is_not_repeated(status: int, error: type[WhapiError]) -> None:
+async def test_a_refusal_is_not_repeated(status: int, error: type[GatewayError]) -> None:
     """What the server refuses for good is asked once."""
     async with line(Reply(status=status, json=BLAMING)) as to:
         with pytest.raises(error) as caught:
@@ -402,13 +403,13 @@ async def test_a_refusal_is_not_repeated(status: int, error: type[WhapiError]) -
 async def test_an_endless_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.whapi.exchange._MOST_ANSWER_BYTES", 100_000)
     async with line(Reply(json={**HEALTHY, "x": "y" * 1_000_000})) as to:
-        with pytest.raises(WhapiTemporary, match="too large"):
+        with pytest.raises(GatewayTemporary, match="too large"):
             await to.client.health()
 
 
 async def test_a_wait_beyond_the_deadline_is_left_to_the_caller() -> None:
     async with line(Reply(status=429, headers=[("Retry-After", "600")])) as to:
-        with pytest.raises(WhapiTemporary) as caught:
+        with pytest.raises(GatewayTemporary) as caught:
             await to.client.health()
     assert len(to.server.seen) == 1
     assert caught.value.retry_after == 600
@@ -417,7 +418,7 @@ async def test_a_wait_beyond_the_deadline_is_left_to_the_caller() -> None:
 async def test_tries_share_one_deadline() -> None:
     async with line(Reply(fault="hang"), timeout_seconds=0.4) as to:
         started = trio.current_time()
-        with pytest.raises(WhapiTemporary):
+        with pytest.raises(GatewayTemporary):
             await to.client.health()
         assert trio.current_time() - started < 3
     assert 1 < len(to.server.seen) <= 3

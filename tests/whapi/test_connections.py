@@ -11,6 +11,7 @@ from functools import partial
 import httpx
 import pytest
 import trio
+import trio.lowlevel
 from support.plain import NO_TLS
 
 from daemon.errors import SettingsError
@@ -317,3 +318,43 @@ def test_an_unknown_kind_of_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SettingsError, match="proxy") as caught:
         Connections(httpx.URL("http://whapi.invalid"), None, most=1)
     assert "secret" not in str(caught.value)
+
+
+class CalledOff(Exception):
+    """What is about to be sent is not wanted any more."""
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_the_last_word_comes_when_the_connection_stands_and_before_the_first_byte(
+    *, kept: bool
+) -> None:
+    """On a new connection and on one that was kept; a request that is called off leaves no byte."""
+    async with (
+        served(OK, OK, OK) as server,
+        connected(f"http://127.0.0.1:{server.port}/v1/") as connections,
+    ):
+        api = Api(connections, TOKEN)
+        if kept:
+            await api.exchange(REQUEST, seconds=5)
+        known = len(server.heads)
+
+        async def call_off() -> None:
+            while not server.connections:
+                await trio.lowlevel.checkpoint()
+            assert len(server.heads) == known
+            raise CalledOff
+
+        with pytest.raises(CalledOff):
+            await api.exchange(REQUEST, seconds=5, before=call_off)
+        response = await api.exchange(REQUEST, seconds=5)
+        assert (response.status, len(server.heads), server.connections) == (200, known + 1, 2)
+
+
+async def test_a_last_word_that_takes_too_long_means_not_sent() -> None:
+    async with (
+        served(OK) as server,
+        connected(f"http://127.0.0.1:{server.port}/v1/") as connections,
+    ):
+        api = Api(connections, TOKEN)
+        response = await api.exchange(REQUEST, seconds=0.1, before=trio.sleep_forever)
+        assert (response.began, response.failure, server.heads) == (False, "no answer in time", [])

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trio
 
-from daemon.errors import WhapiTemporary
+from daemon.errors import GatewayTemporary
 from daemon.whapi.connections import Connections
 from daemon.whapi.exchange import Api, Request, Response, raise_unless_done
 
@@ -120,7 +120,7 @@ async def test_a_server_that_is_not_believed_is_asked_nothing(authority: Authori
         responses = await asked_twice(f"https://127.0.0.1:{server.port}", stranger)
     assert [(x.began, x.failure) for x in responses] == [(False, "no connection")] * 2
     assert server.requests == 0
-    with pytest.raises(WhapiTemporary):
+    with pytest.raises(GatewayTemporary):
         raise_unless_done(REQUEST, responses[0])
 
 

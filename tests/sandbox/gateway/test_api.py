@@ -73,12 +73,18 @@ async def test_refusals_have_whapis_shape_and_deliver_nothing(
     assert gateway.sent(LAURA) == []
 
 
-async def test_a_wrong_token_is_a_401(gateway: Gateway, api: httpx.AsyncClient) -> None:
+async def test_a_wrong_or_expired_token_knows_no_channel(
+    gateway: Gateway, api: httpx.AsyncClient
+) -> None:
     with trio.fail_after(5):
         wrong = {b"authorization": "Bearer ñ".encode()}
         response = await api.post("/messages/text", json={"to": LAURA, "body": "x"}, headers=wrong)
         by_query = await api.get("/health?token=sandbox-token", headers={"authorization": ""})
-    assert response.status_code == 401
+        gateway.token_is_good = False
+        expired = await api.get("/health")
+    for refused in (response, expired):
+        assert refused.status_code == 404
+        assert refused.json()["error"]["message"] == "Channel not found"
     assert gateway.sent(LAURA) == []
     assert by_query.status_code == 200
 
