@@ -81,7 +81,7 @@ def ledger_path(connection: sqlite3.Connection, bodies: Iterator[bytes]) -> Path
         turn = await turns.open(message.key, request_id=name, limit=50, quotes=False, now=NOW)
         assert turn is not None
         run, _ = await runs.start(turn, attempt=1, now=NOW)
-        await runs.round_named(run, 0, "resp_1")
+        await runs.round_named(run, 0, "resp_1", now=NOW)
         await runs.round_completed(run, 0, response, now=NOW)
         items = (said("Hola", "user"), *response.items)
         concluded = await turns.conclude(turn, items=items, parts=[NewPart(REPLY)], now=NOW)

@@ -61,8 +61,9 @@ async def recover(
     """Wake the chats whose turn or sends the last process left unfinished; ends when that is done.
 
     Waits first, so that live traffic comes first; what is not woken within the time limit is found
-    by the sweep.
+    by the sweep. Then what is left at the model server is cancelled.
     """
+    began = needs.now()
     await trio.sleep(delay_seconds)
     with trio.move_on_after(timeout_seconds) as scope:
         turns = await needs.store.turns.all_living()
@@ -78,6 +79,19 @@ async def recover(
     report.in_time = not scope.cancelled_caught
     if scope.cancelled_caught:
         needs.log.warning("recovery ran out of time; the sweep goes on")
+    await cancel_orphans(needs, left_before=began)
+
+
+async def cancel_orphans(needs: Dependencies, *, left_before: float) -> None:
+    """Have the model server end what earlier processes have left there and nobody will ask for.
+
+    ``left_before``: Unix seconds of this start. What cannot be cancelled now is left to the next.
+    """
+    for response_id in await needs.store.orphans.left(before=left_before):
+        gone = await needs.engine.cancel(response_id)
+        if gone:
+            await needs.store.orphans.released(response_id)
+        needs.log.info("orphan cancelled at the model server", response=response_id, gone=gone)
 
 
 async def sweep(needs: Dependencies, chats: ChatRegistry, *, older_than: float) -> int:

@@ -13,6 +13,7 @@ runs everything can be found again, whatever moment a crash has hit.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -23,17 +24,19 @@ from daemon.assistant.assistants_wire import ThreadBusy
 from daemon.assistant.connecting import LazyConnection, connection_to, has_stopped
 from daemon.assistant.engine import Engine
 from daemon.assistant.wire import ServerProfile, is_openai
-from daemon.errors import AssistantError, ModelRejected, ModelTemporary, ResponseGone
+from daemon.errors import ModelRejected, ModelTemporary, ResponseGone
 from daemon.model import FunctionCall, JsonObject, ModelRequest, ModelResponse
 
 HEADERS = {"OpenAI-Beta": "assistants=v2"}
 POLL_SECONDS = 1.0
-QUICK_POLLS = 30
-LATE_POLL_SECONDS = 5.0
-"""A run is looked at each second, thirty times; then less often, until the call's time is up."""
+"""A run is looked at each second."""
 
 AFTER_TOOLS_SECONDS = 0.5
-"""After tool outputs: this long, then so much longer each time, up to LATE_POLL_SECONDS."""
+AFTER_TOOLS_CAP_SECONDS = 5.0
+"""After tool outputs: this long, then so much longer each time, up to the cap."""
+
+MOST_LEFT = 1000
+"""Threads whose deletion failed that are remembered, to try it again."""
 
 POLL_FAILURES = 3
 """So many looks in a row may fail before the call does: the run goes on without them."""
@@ -68,12 +71,15 @@ async def open_assistants_engine(
     assistant_id: str,
     model: str,
     timeout_seconds: float,
+    polls: int = 30,
+    tool_polls: int = 10,
     options: Mapping[str, Any] | None = None,
     idle_seconds: float = 60,
 ) -> AsyncIterator[Engine]:
     """Open the engine; its connections are closed at the end of the block.
 
-    `timeout_seconds` bounds one call of the model. `options` are further fields of the run, such as
+    `timeout_seconds` bounds one call of the model. A run is given up after `polls` looks at it, or
+    `tool_polls` looks after its tools' outputs. `options` are further fields of the run, such as
     ``temperature`` or hosted ``tools``. No call may be under way when the block ends.
     """
     profile = ServerProfile(
@@ -81,7 +87,12 @@ async def open_assistants_engine(
     )
     connection = connection_to(base_url=base_url, api_key=api_key, idle_seconds=idle_seconds)
     engine = AssistantsEngine(
-        profile, connection, assistant_id=assistant_id, timeout_seconds=timeout_seconds
+        profile,
+        connection,
+        assistant_id=assistant_id,
+        timeout_seconds=timeout_seconds,
+        polls=polls,
+        tool_polls=tool_polls,
     )
     try:
         yield engine
@@ -95,6 +106,7 @@ class AssistantsEngine:
     """See `Engine` for the contract and `open_assistants_engine` for the way to get one."""
 
     can_resume = True
+    waits_for_outputs = True
 
     def __init__(
         self,
@@ -103,11 +115,17 @@ class AssistantsEngine:
         *,
         assistant_id: str,
         timeout_seconds: float,
+        polls: int,
+        tool_polls: int,
     ) -> None:
         self._profile = profile
         self._connection = connection
         self._assistant_id = assistant_id
         self._timeout_seconds = timeout_seconds
+        self._polls = polls
+        self._tool_polls = tool_polls
+        self._left: dict[str, None] = {}
+        """Threads that could not be deleted, oldest first; at most MOST_LEFT."""
         self._waiting: dict[str, _Waiting] = {}
         """Runs that wait for tool outputs, by thread; bounded by ORPHAN_SECONDS."""
 
@@ -162,7 +180,8 @@ class AssistantsEngine:
         async def stop() -> None:
             for run in await self._runs(response_id):
                 if run.get("status") in assistants_wire.ACTIVE:
-                    await self._cancel_run(response_id, str(run["id"]))
+                    with suppress(ModelRejected):  # it has ended in the meantime
+                        await self._cancel_run(response_id, str(run["id"]))
             await self._delete(response_id)
 
         return await has_stopped(stop)
@@ -179,11 +198,14 @@ class AssistantsEngine:
         """Nothing waits for word from elsewhere: runs are polled."""
 
     async def give_up_waiting(self, *, older_than: float) -> None:
-        """Cancel the runs whose tool outputs have not come for so many seconds, with threads."""
+        """Cancel the runs whose tool outputs have not come for so many seconds, with threads.
+
+        Threads that could not be deleted before are tried again.
+        """
         now = trio.current_time()
-        late = [w for w in self._waiting.values() if now - w.since >= older_than]
-        for waiting in late:
-            await self._drop(waiting.thread_id)
+        late = [w.thread_id for w in self._waiting.values() if now - w.since >= older_than]
+        left, self._left = list(self._left), {}
+        await self._drop(*late, *left)
 
     # -- beginning a run -----------------------------------------------------------------------
 
@@ -252,8 +274,9 @@ class AssistantsEngine:
     # -- following it --------------------------------------------------------------------------
 
     async def _follow(self, thread_id: str, run: JsonObject, *, after_tools: bool) -> ModelResponse:
-        """Poll a run until it has ended or asks for tools."""
+        """Poll a run until it has ended or asks for tools, or was looked at often enough."""
         looks = failed = 0
+        most = self._tool_polls if after_tools else self._polls
         path = f"{_runs_path(thread_id)}/{quote(str(run.get('id')), safe='')}"
         while True:
             status = run.get("status")
@@ -261,6 +284,9 @@ class AssistantsEngine:
                 return self._calls(thread_id, run)
             if status in assistants_wire.ENDED:
                 return await self._ended(thread_id, run)
+            if looks == most:
+                await self._drop(thread_id)
+                raise ModelTemporary(f"no answer of the model after {looks} looks at its run")
             await trio.sleep(_pause(looks, after_tools=after_tools))
             looks += 1
             try:
@@ -302,14 +328,22 @@ class AssistantsEngine:
     # -- giving up -----------------------------------------------------------------------------
 
     async def _drop(self, *thread_ids: str, running: bool = True) -> None:
-        """Cancel what runs on threads and delete them, in a second; nothing depends on it."""
+        """Cancel what runs on threads and delete them, in a second; nothing depends on it.
+
+        What does not succeed is tried again with the next call of the model.
+        """
+        rest = [thread_id for thread_id in dict.fromkeys(thread_ids) if thread_id]
+        self._left.update(dict.fromkeys(rest))
         with trio.move_on_after(TIDY_SECONDS, shield=True):
-            for thread_id in filter(None, dict.fromkeys(thread_ids)):
+            for thread_id in rest:
                 if running:
-                    await self.cancel(thread_id)
+                    gone = await self.cancel(thread_id)
                 else:
-                    with suppress(AssistantError):
-                        await self._delete(thread_id)
+                    gone = await has_stopped(partial(self._delete, thread_id))
+                if gone:
+                    self._left.pop(thread_id, None)
+        while len(self._left) > MOST_LEFT:
+            del self._left[next(iter(self._left))]
 
     async def _runs(self, thread_id: str) -> list[JsonObject]:
         """List a thread's runs, newest first. Raises ResponseGone if the thread is not there."""
@@ -346,8 +380,8 @@ class _RunFailed(ModelTemporary):
 def _pause(looks: int, *, after_tools: bool) -> float:
     """Return the seconds to wait before the next look at a run."""
     if after_tools:
-        return min((looks + 1) * AFTER_TOOLS_SECONDS, LATE_POLL_SECONDS)
-    return POLL_SECONDS if looks < QUICK_POLLS else LATE_POLL_SECONDS
+        return min((looks + 1) * AFTER_TOOLS_SECONDS, AFTER_TOOLS_CAP_SECONDS)
+    return POLL_SECONDS
 
 
 def _path(thread_id: str) -> str:

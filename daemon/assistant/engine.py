@@ -21,6 +21,10 @@ class Engine(Protocol):
     def can_resume(self) -> bool:
         """True if the server keeps responses, so that `resume` and `cancel` can find them."""
 
+    @property
+    def waits_for_outputs(self) -> bool:
+        """True if a response with calls stays at the server until their outputs come."""
+
     async def respond(
         self, request: ModelRequest, *, on_started: Callable[[str], Awaitable[None]]
     ) -> ModelResponse:

@@ -96,6 +96,8 @@ class ResponsesEngine:
         self._rng = rng
         self._notices = notices
 
+    waits_for_outputs = False
+
     @property
     def can_resume(self) -> bool:
         """True if the server keeps responses, so that `resume` and `cancel` can find them."""

@@ -178,7 +178,7 @@ async def _ask_anew(
                 await _reserve(run, number, request, needs)
 
             async def named(response_id: str) -> None:
-                await runs.round_named(run, number, response_id)
+                await runs.round_named(run, number, response_id, now=needs.now())
 
             response = await needs.engine.respond(request, on_started=named)
     except AssistantError as error:
@@ -192,7 +192,8 @@ async def _ask_anew(
     needs.metrics.run.observe(trio.current_time() - started, exemplar())
     now = needs.now()
     charge = Charge(day_of(now, needs.rules.zone), use_of(response.usage, needs.rules.budget.price))
-    await runs.round_completed(run, number, response, charge=charge, now=now)
+    waits = needs.engine.waits_for_outputs and bool(response.calls)
+    await runs.round_completed(run, number, response, charge=charge, waits=waits, now=now)
     if response.left_out:
         needs.log.warning("the model's answer had items left out", types=response.left_out)
     needs.metrics.count_tokens(response.usage)
@@ -246,4 +247,6 @@ async def give_up(turn: Turn, needs: Dependencies) -> None:
         return
     with trio.move_on_after(CANCEL_SECONDS):
         stopped = await needs.engine.cancel(response_id)
+        if stopped:
+            await needs.store.orphans.released(response_id)
         needs.log.info("response cancelled", turn=turn.request_id, stopped=stopped)

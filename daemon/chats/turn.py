@@ -184,7 +184,7 @@ class TurnWork:
             self._mark_read(new)
 
     async def _run(self, progress: Progress) -> Answer | Failure:
-        needs = self._needs
+        needs, began = self._needs, trio.current_time()
         try:
             with (
                 span("run", attempt=self._attempts),
@@ -210,6 +210,7 @@ class TurnWork:
             return Failure(str(error), final=True, over_budget=error.whose)
         if needs.model_breaker.succeeded():
             self._log.event(MODEL_BACK)
+        needs.metrics.note_run(answer.usage, trio.current_time() - began)
         return answer
 
     async def _files_known(self) -> bool:

@@ -176,6 +176,8 @@ def open_engine(settings: Settings, rng: Random) -> AbstractAsyncContextManager[
             assistant_id=assistant.assistant_id,
             model=assistant.model,
             timeout_seconds=assistant.run_timeout_seconds,
+            polls=assistant.polls,
+            tool_polls=assistant.tool_polls,
             options=_model_options(settings),
         )
         return opened

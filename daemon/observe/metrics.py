@@ -205,6 +205,12 @@ class Metrics:
         self.active_chats = self._gauge("active_chats", "Chats with a task")
         self.active_windows = self._gauge("active_windows", "Windows open now")
         self.active_runs = self._gauge("active_runs", "Runs of the model under way")
+        self.last_run_tokens = self._gauge(
+            "last_run_tokens", "Tokens of the last run of the model that gave an answer"
+        )
+        self.last_run_latency = self._gauge(
+            "last_run_latency_seconds", "How long that run took, its tools included"
+        )
         self.budget_used_ratio = Gauge(
             *("recado_budget_used_ratio", "Part of the day's total budget that is used, by limit"),
             ("limit",),
@@ -258,6 +264,11 @@ class Metrics:
         self.tokens.labels("cached").inc(usage.cached_tokens)
         self.tokens.labels("output").inc(usage.output_tokens)
         self.tokens.labels("reasoning").inc(usage.reasoning_tokens)
+
+    def note_run(self, usage: Usage, seconds: float) -> None:
+        """Show what the last run that gave an answer took."""
+        self.last_run_tokens.set(usage.input_tokens + usage.output_tokens)
+        self.last_run_latency.set(seconds)
 
     def count_upstream(self, service: str, operation: str, outcome: str) -> None:
         """Count a request to ``whapi`` or ``model``; an operation not listed counts as "other".

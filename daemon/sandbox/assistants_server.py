@@ -75,6 +75,10 @@ class AssistantsServer:
         self.threads: dict[str, SimulatedThread] = {}
         self.busy_answers = 0
         """So many next runs are refused since another one is active, as in a race."""
+        self.refused_deletions = 0
+        """So many next deletions of threads are answered 503."""
+        self.ends_at_cancel = False
+        """Set to True, a run ends by itself just before it is cancelled."""
         self._now = now
         self._take_step = take_step
         self._note_call = note_call
@@ -98,6 +102,9 @@ class AssistantsServer:
         self, thread: SimulatedThread, request: Request, parts: list[str]
     ) -> Answer | None:
         match request.method, parts:
+            case "DELETE", [] if self.refused_deletions:
+                self.refused_deletions -= 1
+                return _refusal(503, "The server is overloaded.")
             case "DELETE", []:
                 del self.threads[thread.id]
                 return json_answer({"id": thread.id, "object": "thread.deleted", "deleted": True})
@@ -210,7 +217,7 @@ class AssistantsServer:
             run.cut_next_look = False
             return None
         if (method, verb) == ("POST", ["cancel"]):
-            if run.status not in {"in_progress", "requires_action"}:
+            if self.ends_at_cancel or run.status not in {"in_progress", "requires_action"}:
                 return _refusal(400, f"Cannot cancel run with status '{run.status}'.")
             run.cancelled = True
             run.generation.cancel()

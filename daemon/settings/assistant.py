@@ -21,6 +21,8 @@ from daemon.settings.rules import (
 )
 from daemon.settings.section import Section
 
+Looks = Annotated[int, Field(ge=1, le=10_000), Rule("a whole number from 1 to 10000", int)]
+
 
 class AssistantSettings(Section):
     """``[assistant]``: the model and how it is run."""
@@ -30,6 +32,15 @@ class AssistantSettings(Section):
     )
     assistant_id: OwnId = Field(
         default="", description="with engine assistants: the assistant that its runs are made of"
+    )
+    polls: Looks = Field(
+        default=30,
+        description="with engine assistants: looks at a run, one a second, before it is given up",
+    )
+    tool_polls: Looks = Field(
+        default=10,
+        description="with engine assistants: looks at a run after its tools' outputs,"
+        " with growing pauses, before it is given up",
     )
     webhook_secret: OptionalSecret = Field(
         default=None,

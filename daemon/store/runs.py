@@ -13,7 +13,7 @@ import msgspec
 from daemon.ledger import RecordedCall, RecordedRound, Run, Turn
 from daemon.limits.budget import NO_LIMITS, Budget, Charge, Refusal
 from daemon.model import FunctionCall, ModelResponse
-from daemon.store import usage
+from daemon.store import orphans, usage
 from daemon.store.database import Database
 
 _json = msgspec.json.Encoder()
@@ -87,7 +87,7 @@ class Runs:
             lambda connection: _start_round(connection, run, number, wanted, budget, now)
         )
 
-    async def round_named(self, run: Run, number: int, response_id: str) -> None:
+    async def round_named(self, run: Run, number: int, response_id: str, *, now: float) -> None:
         """The server has taken the request and will keep the answer under this id."""
 
         def verb(connection: sqlite3.Connection) -> None:
@@ -95,6 +95,7 @@ class Runs:
                 "UPDATE responses SET response_id = ? WHERE run_id = ? AND round = ?",
                 (response_id, run.id, number),
             )
+            orphans.note(connection, response_id, now=now)
 
         await self._database.write(verb)
 
@@ -105,9 +106,13 @@ class Runs:
         response: ModelResponse,
         *,
         charge: Charge | None = None,
+        waits: bool = False,
         now: float,
     ) -> None:
-        """The model has answered, which has used up ``charge``."""
+        """The model has answered, which has used up ``charge``.
+
+        ``waits``: the server goes on with this response when it gets the outputs of its calls.
+        """
 
         def verb(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -117,6 +122,10 @@ class Runs:
             )
             if charge is not None:
                 usage.settle(connection, run, number, charge, now=now)
+            if waits:
+                orphans.note(connection, response.id, now=now)
+            elif response.id:
+                orphans.forget(connection, response.id)
 
         await self._database.write(verb)
 

@@ -23,6 +23,7 @@ from daemon.store.interim import InterimMessages
 from daemon.store.kept_files import AUDIO_FOLDER, KeptFiles
 from daemon.store.media import MediaItems
 from daemon.store.memory import Memories
+from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
 from daemon.store.process_life import ProcessLife
 from daemon.store.references import References
@@ -55,6 +56,7 @@ class Store:
     calls: Calls
     turns: Turns
     runs: Runs
+    orphans: Orphans
     outbox: Outbox
     files: KeptFiles
     threads: Threads
@@ -95,6 +97,7 @@ async def open_store(
             calls=Calls(database),
             turns=Turns(database),
             runs=Runs(database),
+            orphans=Orphans(database),
             outbox=Outbox(database),
             files=KeptFiles(data_dir / AUDIO_FOLDER),
             threads=Threads(database),

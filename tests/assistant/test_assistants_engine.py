@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 import trio
@@ -18,6 +19,8 @@ from daemon.sandbox.model_server import ModelServer
 
 KEY = "sk-test-0123456789abcdef"
 Ask = Callable[..., ModelRequest]
+AFTER_TOOLS = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0]
+"""Seconds, as in the replaced system: half a second more each time, up to five."""
 ROOMS = ToolSpec(name="rooms", description="Free rooms.", parameters={"type": "object"})
 
 
@@ -100,6 +103,82 @@ async def test_an_expired_run_is_replaced_by_a_new_thread(
     assert second.text == "Hay dos."
     assert "dos libres" in str(server.calls[-1].items)
     assert server.assistants.threads == {}
+
+
+async def test_a_run_is_looked_at_so_often_and_then_cancelled(
+    server: ModelServer, engine: AssistantsEngine, ask: Ask
+) -> None:
+    """The limit of the replaced system; nothing is left at the server."""
+    server.script(say("nunca", gate=trio.Event()))
+    with trio.fail_after(20), pytest.raises(ModelTemporary, match="30 looks"):
+        await engine.respond(ask("Hola"), on_started=ignore)
+    assert looks(server) == 30
+    assert server.calls[0].outcome == "cancelled"
+    assert server.assistants.threads == {}
+
+
+async def test_after_tools_it_is_looked_at_less_often(
+    server: ModelServer,
+    engine: AssistantsEngine,
+    ask: Ask,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(assistants, "AFTER_TOOLS_SECONDS", 0.01)
+    server.script(call("rooms"), say("nunca", gate=trio.Event()))
+    with trio.fail_after(20):
+        first = await engine.respond(ask("¿Hay cupo?", tools=(ROOMS,)), on_started=ignore)
+        before = looks(server)
+        call_id = first.calls[0].call_id
+        output = {"type": "function_call_output", "call_id": call_id, "output": "dos libres"}
+        request = ask("¿Hay cupo?", *first.items, output, tools=(ROOMS,))
+        with pytest.raises(ModelTemporary, match="10 looks"):
+            await engine.respond(request, on_started=ignore)
+    assert looks(server) - before == 10
+    assert server.assistants.threads == {}
+
+
+@pytest.mark.parametrize(("after_tools", "seconds"), [(False, [1.0] * 30), (True, AFTER_TOOLS)])
+def test_the_pauses_between_looks(*, after_tools: bool, seconds: list[float]) -> None:
+    pauses = [assistants._pause(n, after_tools=after_tools) for n in range(len(seconds))]
+    assert pauses == seconds
+
+
+async def test_a_thread_that_could_not_be_deleted_is_tried_again(
+    server: ModelServer, engine: AssistantsEngine, ask: Ask
+) -> None:
+    """The server is down as the answer has been read; the next call finds it up again."""
+    server.assistants.refused_deletions = 1
+    with trio.fail_after(20):
+        await engine.respond(ask("Hola"), on_started=ignore)
+        assert len(server.assistants.threads) == 1
+        await engine.respond(ask("Hola"), on_started=ignore)
+    assert server.assistants.threads == {}
+
+
+async def test_a_run_that_ends_while_it_is_cancelled_leaves_no_thread(
+    server: ModelServer, engine: AssistantsEngine, ask: Ask
+) -> None:
+    """The refusal to cancel it must not keep the thread from being deleted."""
+    gate = trio.Event()
+    server.script(say("Hola", gate=gate))
+    named: list[str] = []
+
+    async def on_started(response_id: str) -> None:
+        named.append(response_id)
+        await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(engine.respond, ask("Hola"), on_started=on_started))
+        await server.wait_for(lambda: server.running == 1)
+        nursery.cancel_scope.cancel()
+    server.assistants.ends_at_cancel = True
+    assert await engine.cancel(named[0])
+    assert server.assistants.threads == {}
+
+
+def looks(server: ModelServer) -> int:
+    """How often a run was looked at."""
+    return sum(1 for method, path in server.hits if method == "GET" and "/runs/run_" in path)
 
 
 def test_a_long_input_is_folded_and_keeps_its_end() -> None:

@@ -67,7 +67,7 @@ def engine(
         }
         opening: AbstractAsyncContextManager[Engine]
         if request.param == "assistants":
-            opening = partial(open_assistants_engine, assistant_id="asst_1")(**common)  # type: ignore[arg-type]
+            opening = partial(open_assistants_engine, assistant_id="asst_1", polls=1000)(**common)  # type: ignore[arg-type]
         else:
             opening = partial(
                 open_responses_engine,

@@ -13,6 +13,8 @@ import pytest
 import trio
 from pydantic import SecretStr
 from support.plain import NO_TLS
+from support.rows import read_rows
+from support.scenes import found, logged
 from support.stage import LAURA, open_stage
 
 from daemon.assistant import assistants
@@ -21,6 +23,20 @@ from daemon.sandbox.model_script import call, say
 KEY = b"0123456789abcdef0123456789abcdef"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
 ASSISTANTS = {"engine": "assistants"}
+STUCK_ONCE = '''
+"""A tool that never answers."""
+
+import trio
+
+from daemon.tools.tool import tool
+
+
+@tool
+async def stuck() -> str:
+    """Look something up."""
+    await trio.sleep_forever()
+    return "found"
+'''
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +75,60 @@ async def test_a_run_survives_a_crash(tmp_path: Path) -> None:
         await stage.quiet()
         assert stage.said() == ["Aquí estoy."]
         assert len(stage.model.calls) == 1
+
+
+async def test_a_crash_in_a_tool_leaves_no_run_behind(tmp_path: Path) -> None:
+    """The run that waits for outputs is cancelled with its thread; a new one goes on."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "stuck.py").write_text(STUCK_ONCE)
+    async with open_stage(
+        tmp_path / "data", assistant=ASSISTANTS, tools={"folder": folder}
+    ) as stage:
+        stage.model.script(call("stuck"), say("¡Listo!"))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await logged(stage, "tool started")
+        (left,) = stage.model.assistants.threads.values()
+        assert left.runs[0].status == "requires_action"
+        await stage.crash()
+        (folder / "stuck.py").write_text(STUCK_ONCE.replace("sleep_forever()", "sleep(0)"))
+        await stage.start()
+        await stage.gateway.wait_sent(LAURA)
+        await logged(stage, "orphan cancelled at the model server")
+        assert stage.said() == ["¡Listo!"]
+        assert left.runs[0].status == "cancelled"
+        assert stage.model.assistants.threads == {}
+        assert read_rows(tmp_path / "data", "SELECT * FROM kept_responses") == []
+
+
+@pytest.mark.parametrize("engine", ["assistants", "responses"])
+async def test_what_could_not_be_cancelled_is_cancelled_at_the_next_start(
+    tmp_path: Path, engine: str
+) -> None:
+    """An agent took over while the model server could not be reached; then came a restart."""
+    assistant = {"engine": engine, "background": "on"}
+    async with open_stage(tmp_path / "data", assistant=assistant) as stage:
+        stage.model.script(say("nunca", gate=trio.Event()))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.model.wait_for(lambda: stage.model.running == 1)
+        (made,) = stage.model.calls
+        await found(lambda: kept(tmp_path / "data") == 1)
+        stage.model.is_down = True
+        await stage.gateway.agent_says(LAURA, "Te atiendo yo")
+        await logged(stage, "response cancelled")
+        assert (made.outcome, kept(tmp_path / "data")) == ("running", 1)
+        await stage.crash()
+        stage.model.is_down = False
+        await stage.start()
+        await made.ended.wait()
+        await found(lambda: kept(tmp_path / "data") == 0)
+        assert made.outcome == "cancelled"
+        assert stage.model.assistants.threads == {}
+
+
+def kept(data_dir: Path) -> int:
+    """How many responses the server is known to keep for us."""
+    return len(read_rows(data_dir, "SELECT 1 FROM kept_responses"))
 
 
 async def test_the_model_servers_webhook_ends_the_wait(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class BuggyEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.can_resume = engine.can_resume
+        self.waits_for_outputs = engine.waits_for_outputs
         self.resume, self.cancel = engine.resume, engine.cancel
         self.warm_up, self.list_models = engine.warm_up, engine.list_models
         self.notice = engine.notice

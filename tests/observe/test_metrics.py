@@ -47,6 +47,7 @@ def test_counting() -> None:
     metrics.count_tokens(Usage(input_tokens=5, cached_tokens=3, output_tokens=2))
     metrics.count_upstream("whapi", "text", "ok")
     metrics.count_upstream("whapi", "dance", "ok")
+    metrics.note_run(Usage(input_tokens=5, cached_tokens=3, output_tokens=2), 1.5)
     metrics.duplicates.inc()
     metrics.webhooks.labels("stored").inc()
     seen = values(metrics)
@@ -55,6 +56,8 @@ def test_counting() -> None:
     assert seen["recado_tokens_total", ("cached",)] == 3
     assert seen["recado_upstream_requests_total", ("other", "ok", "whapi")] == 1
     assert seen["recado_duplicates_total", ()] == 1
+    assert seen["recado_last_run_tokens", ()] == 7
+    assert seen["recado_last_run_latency_seconds", ()] == 1.5
     assert seen["recado_webhooks_total", ("stored",)] == 1
 
 

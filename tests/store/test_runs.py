@@ -44,7 +44,7 @@ async def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
         run = await _run(store)
         assert run == Run(id=run.id, turn_id=run.turn_id)
         await store.runs.round_started(run, 0, now=102)
-        await store.runs.round_named(run, 0, "resp-1")
+        await store.runs.round_named(run, 0, "resp-1", now=102)
         await store.runs.round_completed(run, 0, ANSWER, now=103)
         done = await store.runs.call_started(run, 0, tool_call(), effects=True, now=104)
         await store.runs.call_ended(done, '{"ok":true}', failed=False, now=105)
@@ -52,7 +52,7 @@ async def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
             run, 0, tool_call('{"a":1}', call_id="c-2"), effects=False, now=106
         )
         await store.runs.round_started(run, 1, now=107)
-        await store.runs.round_named(run, 1, "resp-2")
+        await store.runs.round_named(run, 1, "resp-2", now=102)
     async with store_in(tmp_path) as store:
         again = await _again(store)
         assert again.id == run.id
@@ -70,7 +70,7 @@ async def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
 async def test_a_failed_round_that_the_server_may_still_answer_keeps_its_id(store: Store) -> None:
     run = await _run(store)
     await store.runs.round_started(run, 0, now=102)
-    await store.runs.round_named(run, 0, "resp-1")
+    await store.runs.round_named(run, 0, "resp-1", now=102)
     await store.runs.round_failed(run, 0, "the connection was cut", lost=False, now=103)
     assert (await _again(store)).rounds[0].response_id == "resp-1"
     await store.runs.round_failed(run, 0, "gone", lost=True, now=104)
@@ -83,7 +83,7 @@ async def test_a_failed_round_that_the_server_may_still_answer_keeps_its_id(stor
 async def test_asking_again_counts_and_forgets_the_earlier_id(store: Store) -> None:
     run = await _run(store)
     await store.runs.round_started(run, 0, now=102)
-    await store.runs.round_named(run, 0, "resp-1")
+    await store.runs.round_named(run, 0, "resp-1", now=102)
     await store.runs.round_started(run, 0, now=103)
     assert (await _again(store)).rounds == (
         RecordedRound(round=0, response_id="", response=None, calls=2),
@@ -118,7 +118,7 @@ async def test_a_response_given_up_is_named_once_so_that_it_can_be_cancelled(sto
     run = await _run(store)
     await store.runs.round_started(run, 0, now=102)
     assert await store.runs.abandon_response(run.turn_id, now=103) == ""
-    await store.runs.round_named(run, 0, "resp-1")
+    await store.runs.round_named(run, 0, "resp-1", now=102)
     assert await store.runs.abandon_response(run.turn_id, now=104) == "resp-1"
     assert await store.runs.abandon_response(run.turn_id, now=105) == ""
 
@@ -180,7 +180,7 @@ async def test_a_run_that_goes_on_has_its_rounds_and_starts_none(store: Store) -
     await accept(store, message("m-1"))
     turn = await open_turn(store)
     run, _ = await store.runs.start(turn, attempt=1, now=101)
-    await store.runs.round_named(run, 0, "resp-1")
+    await store.runs.round_named(run, 0, "resp-1", now=102)
     again, _ = await store.runs.start(turn, attempt=2, now=102)
     assert (again.id, again.is_asked) == (run.id, False)
     assert [(r.response_id, r.calls) for r in again.rounds] == [("resp-1", 1)]

@@ -73,7 +73,7 @@ async def _turns(store: Store) -> None:
     wanted = Charge("2026-03-01", Use(10, 10))
     run, _ = await store.runs.start(turn, attempt=1, wanted=wanted, now=101)
     await store.runs.round_started(run, 0, now=101)
-    await store.runs.round_named(run, 0, "resp-1")
+    await store.runs.round_named(run, 0, "resp-1", now=102)
     await store.runs.abandon_response(turn.id, now=101)
     await store.runs.round_failed(run, 0, "cut", lost=False, now=101)
     await store.runs.round_completed(run, 0, ModelResponse(id="resp-1", items=()), now=101)

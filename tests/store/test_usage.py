@@ -151,7 +151,7 @@ async def test_a_failed_call_gives_its_reservation_back(store: Store) -> None:
 async def test_a_call_whose_answer_may_still_be_fetched_keeps_it(store: Store) -> None:
     run = await _run(store)
     await _start(store, run)
-    await store.runs.round_named(run, 0, "resp-1")
+    await store.runs.round_named(run, 0, "resp-1", now=102)
     await store.runs.round_failed(run, 0, "cut", lost=False, now=103)
     assert await store.usage.total(DAY) == WANTED.use
     await store.runs.round_completed(run, 0, ANSWER, charge=REAL, now=104)

@@ -162,6 +162,10 @@ class _WatchedEngine:
     def can_resume(self) -> bool:
         return self._engine.can_resume
 
+    @property
+    def waits_for_outputs(self) -> bool:
+        return self._engine.waits_for_outputs
+
     async def respond(
         self, request: ModelRequest, *, on_started: Callable[[str], Awaitable[None]]
     ) -> ModelResponse:
