@@ -10,7 +10,7 @@ import msgspec
 
 from daemon.model import ChatKey, JsonObject, Message, ModelResponse
 
-ArrivalKind = Literal["message", "agent", "change"]
+ArrivalKind = Literal["message", "held", "agent", "change"]
 
 Outcome = Literal["answered", "ignored", "handed_off", "expired", "dead"]
 """How a turn and its messages can end."""
@@ -21,7 +21,8 @@ class Arrival(msgspec.Struct, frozen=True):
 
     key: ChatKey
     what: ArrivalKind
-    """A customer's message, the words of a human agent, or a change to a message already in."""
+    """A customer's message, one that waits for a person, the words of a human agent, or a change
+    to a message already in."""
     kind: str = "text"
     """Whapi's message type."""
     received_at: float = 0
@@ -147,6 +148,8 @@ class Turn:
     effects: bool = False
     """True if a tool with side effects has been called for it, or something was said already: then
     nothing joins it any more."""
+    taken_over: bool = False
+    """True if an agent has answered its messages: nothing more of it is said."""
 
     @property
     def contact_name(self) -> str:

@@ -43,11 +43,15 @@ class RecoveryReport:
 async def resume_windows(needs: Dependencies, chats: ChatRegistry) -> int:
     """Open again the windows that a stop or crash has dropped; gives how many messages waited.
 
+    Also chats that a person has are looked at: a pause that ended meanwhile is over.
+
     Called once, before HTTP, so that what waited is answered before what comes.
     """
     arrivals = await needs.store.inbox.chats_with_work()
     for arrival in arrivals:
         chats.poke(arrival)
+    for key in await needs.store.handovers.chats_to_watch():
+        chats.wake(key)
     return len(arrivals)
 
 
@@ -101,6 +105,7 @@ async def sweep(needs: Dependencies, chats: ChatRegistry, *, older_than: float) 
     ``older_than``: Unix seconds; a message that came later is on its way to its chat.
     """
     left = (
+        *await needs.store.handovers.chats_with_work(now=needs.now()),
         *await needs.store.inbox.chats_waiting(older_than=older_than),
         *await needs.store.turns.all_living(),
         *await needs.store.outbox.chats_with_work(),

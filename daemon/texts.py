@@ -31,6 +31,8 @@ class Texts:
     """To the customer, with the document that a very long answer becomes."""
     document_name: str
     """Of that document's file, without its ending."""
+    overdue: str
+    """To the customer, once, when a person was asked for and none has written in time."""
     call: str
     """To the customer, after a missed call, where the configuration wants it."""
     agent_note: str
@@ -72,6 +74,10 @@ _BUILT_IN = MappingProxyType(
             ),
             document="Te envío la respuesta completa en este documento.",
             document_name="respuesta",
+            overdue=(
+                "Disculpa la espera: todavía no te ha podido escribir una persona del equipo."
+                " Tu mensaje sigue pendiente y te responderemos; si necesitas algo más, escríbeme."
+            ),
             call=(
                 "Hola, por aquí no podemos contestar llamadas."
                 " ¿Nos escribes, por favor, en qué te podemos ayudar?"
@@ -105,6 +111,10 @@ _BUILT_IN = MappingProxyType(
             ),
             document="I am sending you the whole answer in this document.",
             document_name="answer",
+            overdue=(
+                "Sorry for the wait: nobody of the team could write to you yet. Your message is"
+                " still waiting and will be answered; if you need anything else, write to me."
+            ),
             call="Hello, we cannot take calls here. Could you write to us what you need, please?",
             agent_note="[Message written by {name}]",
             date_label="Date",

@@ -56,6 +56,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.validation.facts",
         "daemon.validation.surface",
         "daemon.validation.verdicts",
+        "daemon.handover",
         "daemon.verdicts",
         "daemon.whapi",
         "daemon.whapi.answers",

@@ -12,15 +12,14 @@ from daemon.texts import Texts
 async def note_what_an_agent_handles(
     key: ChatKey, attention: Attention, needs: Dependencies
 ) -> None:
-    """Put an agent's words into the thread, and the customer's while the agent has the chat.
+    """Put an agent's words into the thread, and the customer's that the agent answers.
 
-    Called by the task of the chat.
+    What waits for the agent is told when that is over. Called by the task of the chat.
     """
-    inbox, threads = needs.store.inbox, needs.store.threads
-    theirs = await inbox.waiting(key, from_me=True)
-    customers = await inbox.waiting(key, from_me=False)
-    if not attention.is_paused:
-        customers = ()
+    store, threads = needs.store, needs.store.threads
+    theirs = await store.inbox.waiting(key, from_me=True)
+    waiting_too = not attention.is_paused
+    customers = await store.handovers.to_note(key, waiting_too=waiting_too)
     now = needs.now()
     seen = await needs.attachments.known([stored.message for stored in customers])
     items = _conversation(theirs, customers, seen, needs.texts)
@@ -29,10 +28,9 @@ async def note_what_an_agent_handles(
             key,
             [stored.seq for stored in theirs],
             items,
-            handed_off=[stored.seq for stored in customers],
-            pause_reason=attention.pause_reason,
             state="ignored",
             reason="agent",
+            noted=[stored.seq for stored in customers],
             now=now,
         )
     if theirs:

@@ -11,6 +11,7 @@ from typing import Literal
 import trio
 
 from daemon.chats.run_progress import Progress
+from daemon.handover import AN_AGENT, LOOP
 from daemon.ledger import Arrival
 from daemon.window import Window, WindowRules, after_message, after_presence, closes_at
 
@@ -49,6 +50,10 @@ class Attention:
         """Unix seconds."""
         self.loop_until = 0.0
         """Until when the chat is paused because it is a talk with a machine, Unix seconds."""
+        self.waits = False
+        """Something is to be done when the pause ends: a message goes back to the bot, say."""
+        self.notes = False
+        """The thread is to be told of what a person has closed, or left waiting."""
         self.look = False
         """Somebody has left work in the store for this chat."""
         self.news = False
@@ -89,7 +94,10 @@ class Attention:
         """Something was stored for this chat."""
         age = max(0.0, self._now() - arrival.received_at)
         at = trio.current_time() - age
-        if arrival.what == "agent":
+        if arrival.what == "held":
+            self.waits = True
+        elif arrival.what == "agent":
+            self.notes = True
             self.agent_until = at + self._agent_seconds
             if self._pause_seconds:
                 self.loop_until = 0.0
@@ -112,7 +120,7 @@ class Attention:
         self._wake_if_sooner()
 
     def pause(self, until: float) -> None:
-        """An operator pauses the bot here until a time (Unix seconds), or resumes it with 0."""
+        """An operator pauses the bot here until a time (Unix seconds); a past one resumes it."""
         self.paused_until = until
         self.loop_until = 0.0
         if self.is_paused:
@@ -183,7 +191,12 @@ class Attention:
     @property
     def pause_reason(self) -> str:
         """Why the chat is paused, as the ledger has it."""
-        return "loop" if self.in_loop else "an agent has the chat"
+        return LOOP if self.in_loop else AN_AGENT
+
+    @property
+    def pause_ends_in(self) -> float:
+        """Seconds to the end of the pause; 0 if there is none."""
+        return max(0.0, self.paused_until - self._now()) if self.is_paused else 0.0
 
     def check(self) -> None:
         """Raise Stopping or TakenOver if the work must not go on."""

@@ -7,6 +7,7 @@ import trio
 
 from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
+from daemon.handover import BUDGET
 from daemon.ledger import NewPart, Turn
 from daemon.limits.brakes import Exchange, loop_in
 from daemon.limits.budget import Refusal, day_of
@@ -33,7 +34,7 @@ async def stop_for_budget(
         log.event(BUDGET_SPENT, day=day)
     elif whose == "contact" and told:
         log.warning("a contact's budget is spent", symbol="🚨", chat=turn.key, day=day)
-    await needs.store.turns.close(turn, "handed_off", reason="budget", items=items, now=now)
+    await needs.store.turns.close(turn, "handed_off", reason=BUDGET, items=items, now=now)
 
 
 async def stop_loop(turn: Turn, attention: Attention, needs: Dependencies, log: Log) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Literal
 
 import trio
@@ -14,10 +15,10 @@ from daemon.chats.delivery import Delivery
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.endings import ended
 from daemon.chats.turn import TurnWork
-from daemon.ledger import OutboxRow, Turn, TurnEnd
+from daemon.ledger import NewPart, OutboxRow, Turn, TurnEnd
 from daemon.limits.brakes import MINUTE_SECONDS, free_at, turns_of_a_loop
 from daemon.model import ChatKey
-from daemon.observe.events import NEW_CONVERSATION, TAKEOVER
+from daemon.observe.events import NEW_CONVERSATION, NOBODY_CAME, TAKEOVER
 from daemon.observe.logs import about
 from daemon.observe.tracing import exemplar, stage
 from daemon.store.standing import Standing
@@ -38,10 +39,12 @@ class Chat:
         *,
         shorten: Callable[[ChatKey, int], None],
         mark_read: Callable[[ChatKey, list[str]], None],
+        wake_at: Callable[[ChatKey, float], None],
     ) -> None:
         """``shorten`` begins to bring the thread into a budget of tokens, and returns at once.
 
-        So does ``mark_read``, which shows the customer that some messages were read.
+        So does ``mark_read``, which shows the customer that some messages were read. ``wake_at``
+        has the chat woken at a time (Unix seconds), if it has no task then.
         """
         self.key = key
         self.attention = attention
@@ -61,6 +64,7 @@ class Chat:
         self._delivery = Delivery(key, needs, attention)
         self._shorten = shorten
         self._mark_read = mark_read
+        self._wake_at = wake_at
 
     async def run(self) -> None:
         """Work until there has been nothing to do for the idle time, or the daemon stops.
@@ -92,22 +96,36 @@ class Chat:
 
     async def _gather(self) -> bool:
         """Wait until a burst is complete; False after so long without anything."""
-        rules = self._needs.rules
         attention = self.attention
         while True:
-            closes = self._closes_at(attention.window) if attention.window else None
-            if attention.is_paused and attention.agent_until is not None:
-                closes = None  # nobody is answered: the agent's words are let come together
-            known = [end for end in (closes, attention.agent_until) if end is not None]
-            self._now_doing("gathering" if known else self._at_rest())
-            left = min(known) - trio.current_time() if known else rules.idle_seconds
-            if attention.look or (known and left <= 0):
+            due = self._next_due()
+            gathers = attention.window is not None or attention.agent_until is not None
+            self._now_doing("gathering" if gathers else self._at_rest())
+            left = inf if due is None else due - trio.current_time()
+            if left <= 0:
                 return True
-            wait = attention.woken_in_window if known else attention.woken
-            signalled = await wait(left)
+            idle_seconds = inf if gathers else self._needs.rules.idle_seconds
+            wait = attention.woken_in_window if gathers else attention.woken
+            signalled = await wait(min(left, idle_seconds))
             attention.stop_if_asked()
-            if not signalled and not known:
+            if not signalled and idle_seconds < left:
+                if attention.waits:
+                    self._wake_at(self.key, attention.paused_until)
                 return False
+
+    def _next_due(self) -> float | None:
+        """When there is something to take up, on trio's clock; None if nothing is known of."""
+        attention, now = self.attention, trio.current_time()
+        if attention.look or (attention.is_paused and attention.window is not None):
+            return now
+        ends = [now + attention.pause_ends_in] if attention.waits else []
+        if attention.window is not None:
+            ends.append(self._closes_at(attention.window))
+        if attention.agent_until is not None:
+            ends.append(attention.agent_until)
+        elif attention.notes:
+            ends.append(now)
+        return min(ends, default=None)
 
     def _at_rest(self) -> Doing:
         if self.attention.in_loop:
@@ -134,6 +152,8 @@ class Chat:
         standing = await needs.store.standings.of(self.key, since=needs.now() - longest)
         attention.paused_until = max(attention.paused_until, standing.chat.paused_until)
         attention.loop_until = max(attention.loop_until, standing.chat.loop_until)
+        attention.waits = attention.waits or standing.waits
+        attention.notes = attention.notes or standing.notes
         self._is_new = not standing.chat.context_at
         wall, now = needs.now(), trio.current_time()
         ages = [wall - (exchange.said_from or wall) for exchange in standing.exchanges]
@@ -144,12 +164,16 @@ class Chat:
         """Deal with what has been gathered: an agent's words, and the customer's."""
         attention = self.attention
         window = self._closed_window()
-        if attention.agent_until is not None or attention.is_paused:
-            attention.agent_until = None
-            await note_what_an_agent_handles(self.key, attention, self._needs)
         if attention.is_paused:
             attention.came_late = False
+            if window is not None:
+                await self._hold()
+            if attention.agent_until is None or attention.agent_until <= trio.current_time():
+                await self._note()
             return
+        await self._end_pause()
+        await self._note()
+        window = window or self._closed_window()
         if window is None:
             return
         quotes, attention.came_late, attention.news = attention.came_late, False, False
@@ -174,6 +198,36 @@ class Chat:
         if left_over > 0:
             self._answer_without_wait(left_over)
 
+    async def _hold(self) -> None:
+        """Leave to the agent what came before the pause and waits for the bot."""
+        if await self._needs.store.handovers.hold(self.key, now=self._needs.now()):
+            self.attention.waits = True
+
+    async def _note(self) -> None:
+        """Tell the thread what an agent has said and answered, if there is anything."""
+        attention = self.attention
+        if not attention.notes:
+            return
+        attention.notes, attention.agent_until = False, None
+        await note_what_an_agent_handles(self.key, attention, self._needs)
+
+    async def _end_pause(self) -> None:
+        """Take back from the agent what waits for the bot, if the pause is over."""
+        attention, needs = self.attention, self._needs
+        if not attention.waits:
+            return
+        notice = NewPart(needs.texts.overdue)
+        end = await needs.store.handovers.end_pause(self.key, notice, now=needs.now())
+        if end.paused_until > needs.now():
+            attention.paused_until = end.paused_until
+            return
+        attention.waits, attention.notes = False, True
+        if end.notice:
+            needs.log.event(NOBODY_CAME, chat=self.key)
+            await self._say_what_waits()
+        if end.given_back:
+            self._answer_without_wait(end.given_back)
+
     def _closed_window(self) -> Window | None:
         """Take the window away if it has closed, or if an agent answers in the bot's place."""
         attention = self.attention
@@ -190,6 +244,9 @@ class Chat:
         """Find work that came by another way than a webhook: a notice, a replayed message."""
         self.attention.look = False
         await self._say_what_waits()
+        waits, notes = await self._needs.store.handovers.signals(self.key)
+        self.attention.waits = self.attention.waits or waits
+        self.attention.notes = self.attention.notes or notes
         waiting = await self._needs.store.inbox.waiting(self.key, from_me=False)
         if waiting:
             self._answer_without_wait(len(waiting))
@@ -212,6 +269,8 @@ class Chat:
             if end.leaves_files:
                 await self._needs.attachments.let_go(turn)
             self.attention.paused_until = max(self.attention.paused_until, end.paused_until)
+            if end.paused_until or end.outcome == "handed_off":
+                self.attention.waits = self.attention.notes = True
         finally:
             self.attention.working = False
 
@@ -243,6 +302,8 @@ class Chat:
         self._now_doing("sending", turn.request_id)
         stage("delivery")
         try:
+            if turn.taken_over:
+                raise TakenOver  # noqa: TRY301 - as the delivery does when it sees the pause
             end = await self._delivery.deliver(to_say, finishes=turn)
         except TakenOver:
             await self._delivery.leave_to_agent(turn)

@@ -121,7 +121,7 @@ class Delivery:
         await needs.store.turns.close(
             turn,
             "handed_off",
-            reason="an agent took over while it was being said",
+            reason=self._attention.pause_reason,
             items=[data_item("note", note)],
             now=needs.now(),
         )

@@ -3,6 +3,7 @@
 from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.run import done_so_far, give_up
+from daemon.handover import DELETED
 from daemon.ledger import NewPart, Outcome, Turn
 from daemon.model import JsonObject
 from daemon.observe.events import TAKEOVER
@@ -19,8 +20,9 @@ async def ended_without_answer(
 ) -> bool:
     """Close a turn if no answer is wanted any more. Called by the task of its chat."""
     now = needs.now()
-    if attention.is_paused:
-        items = await unanswered_items(turn, needs)
+    if attention.is_paused or turn.taken_over:
+        # Its words are told with the agent's, or answered later; what tools have done is told now.
+        items = await unanswered_items(turn, needs) if turn.effects else []
         await give_up(turn, needs)
         await needs.store.turns.close(
             turn, "handed_off", reason=attention.pause_reason, items=items, now=now
@@ -30,7 +32,7 @@ async def ended_without_answer(
         ended(turn, "handed_off", needs)
     elif not turn.messages:
         await give_up(turn, needs)
-        await needs.store.turns.close(turn, "ignored", reason="deleted by its author", now=now)
+        await needs.store.turns.close(turn, "ignored", reason=DELETED, now=now)
         ended(turn, "ignored", needs)
     elif _written_at(turn) < now - needs.rules.max_age_seconds:
         await give_up(turn, needs)

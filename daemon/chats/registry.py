@@ -11,6 +11,7 @@ from daemon.chats.attention import Attention
 from daemon.chats.chat import Chat, Doing
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.meeting import MeetingPlaces, meet
+from daemon.chats.pauses import Pauses
 from daemon.chats.presence import Subscriptions
 from daemon.chats.read_receipts import mark_read
 from daemon.chats.shortening import shorten_thread
@@ -70,12 +71,14 @@ class ChatRegistry:
         self._subscriptions = Subscriptions()
         self._meetings = MeetingPlaces()
         self._shortening: set[ChatKey] = set()
+        self._pauses = Pauses(needs.now)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the tasks of all chats. Runs until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
+                nursery.start_soon(self._pauses.run, self.wake, name="pauses")
                 task_status.started()
                 await trio.sleep_forever()
         finally:
@@ -140,10 +143,15 @@ class ChatRegistry:
         return self._subscriptions.prune(trio.current_time(), seconds)
 
     def pause(self, key: ChatKey, until: float) -> None:
-        """An operator has paused or resumed the bot on a chat; the store has it already."""
+        """An operator has paused the bot on a chat; the store has it already."""
         chat = self._chats.get(key)
         if chat is not None:
             chat.attention.pause(until)
+
+    def give_back(self, key: ChatKey, at: float) -> None:
+        """A person has given a chat back to the bot at a time (Unix seconds); likewise."""
+        self.pause(key, at)
+        self.wake(key)
 
     def release(self, key: ChatKey) -> bool:
         """Begin anew what a chat is at, by itself; False if there is nothing to cut short."""
@@ -210,7 +218,12 @@ class ChatRegistry:
             never_paused=key.chat == self._needs.rules.escalation.chat,
         )
         chat = self._chats[key] = Chat(
-            key, self._needs, attention, shorten=self._shorten, mark_read=self._mark_read
+            key,
+            self._needs,
+            attention,
+            shorten=self._shorten,
+            mark_read=self._mark_read,
+            wake_at=self._pauses.note,
         )
         if self._idle.is_set():
             self._idle = trio.Event()

@@ -64,6 +64,16 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             "The model has asked for a person. Somebody should look at the chat.",
             "El modelo pidió una persona. Alguien debe atender el chat.",
         ),
+        events.NOBODY_CAME: (
+            (
+                "The model had asked for a person, the pause is over and none has written. The\n"
+                "customer was told so once and still waits; `recado unanswered` lists the chat."
+            ),
+            (
+                "El modelo había pedido una persona, la pausa terminó y nadie escribió. El\n"
+                "cliente lo sabe y sigue esperando; `recado unanswered` muestra el chat."
+            ),
+        ),
         events.TURN_ENDED: (
             (
                 "A turn has its outcome (answered, not answered, left to a person, expired, given\n"

@@ -187,6 +187,15 @@ HANDED_TO_PERSON = EventKind(
     en="The bot hands {who} to a person",
     feeds_dashboard=True,
 )
+NOBODY_CAME = EventKind(
+    name="nobody came",
+    symbol="🚨",
+    level="warning",
+    message_id="a71e2c078e294bf8824ef96c8d1b7538",
+    es="{who} sigue esperando a una persona: nadie escribió durante la pausa",
+    en="{who} still waits for a person: nobody wrote while the bot was silent",
+    feeds_dashboard=True,
+)
 TURN_ENDED = EventKind(
     name="turn ended",
     symbol="🏁",

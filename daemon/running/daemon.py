@@ -188,17 +188,26 @@ class RunningDaemon:
     async def pause(self, chat: str, minutes: float | None, *, by: Actor) -> int:
         """Keep the bot out of a chat; see the protocol."""
         seconds = self._needs.rules.pause_seconds if minutes is None else minutes * 60
-        return await self._set_pause(chat, self._now() + seconds, by)
+        now = self._now()
+        keys = await self._store.by_hand.pause(chat_id(chat), now + seconds, by=by, now=now)
+        for key in keys:
+            self._chats.pause(key, now + seconds)
+        return len(keys)
 
     async def resume(self, chat: str, *, by: Actor) -> int:
-        """Let the bot answer in a chat again."""
-        return await self._set_pause(chat, 0, by)
-
-    async def _set_pause(self, chat: str, until: float, by: Actor) -> int:
-        keys = await self._store.by_hand.pause(chat_id(chat), until, by=by, now=self._now())
+        """Let the bot answer in a chat again, also what waits there."""
+        now = self._now()
+        keys = await self._store.by_hand.give_back(chat_id(chat), by=by, now=now)
         for key in keys:
-            self._chats.pause(key, until)
+            self._chats.give_back(key, now)
         return len(keys)
+
+    async def mark_done(self, chat: str, *, by: Actor) -> tuple[int, int]:
+        """Count what waits for a person as handled; see the protocol."""
+        keys, closed = await self._store.by_hand.done(chat_id(chat), by=by, now=self._now())
+        for key in keys:
+            self._chats.wake(key)
+        return len(keys), closed
 
     def metrics(self, accept_header: str) -> tuple[bytes, str]:
         """The metrics and their content type."""

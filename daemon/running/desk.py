@@ -142,21 +142,32 @@ class ChatDesk:
 
     async def take_over(self, ref: str, minutes: float | None, *, by: Actor) -> bool:
         """Keep the bot out of a chat; see the protocol."""
-        seconds = self._needs.rules.pause_seconds if minutes is None else minutes * 60
-        return await self._pause(ref, self._needs.now() + seconds, by)
-
-    async def give_back(self, ref: str, *, by: Actor) -> bool:
-        """Let the bot answer again; see the protocol."""
-        return await self._pause(ref, 0, by)
-
-    async def _pause(self, ref: str, until: float, by: Actor) -> bool:
         key = await self._views.key_of(ref)
         if key is None:
             return False
-        await self._by_hand.pause(
-            key.chat, until, channel=key.channel, by=by, now=self._needs.now()
-        )
+        now = self._needs.now()
+        until = now + (self._needs.rules.pause_seconds if minutes is None else minutes * 60)
+        await self._by_hand.pause(key.chat, until, channel=key.channel, by=by, now=now)
         self._chats.pause(key, until)
+        return True
+
+    async def give_back(self, ref: str, *, by: Actor) -> bool:
+        """Let the bot answer again; see the protocol."""
+        key = await self._views.key_of(ref)
+        if key is None:
+            return False
+        now = self._needs.now()
+        await self._by_hand.give_back(key.chat, channel=key.channel, by=by, now=now)
+        self._chats.give_back(key, now)
+        return True
+
+    async def done(self, ref: str, *, by: Actor) -> bool:
+        """Count what waits for a person as handled; see the protocol."""
+        key = await self._views.key_of(ref)
+        if key is None:
+            return False
+        await self._by_hand.done(key.chat, channel=key.channel, by=by, now=self._needs.now())
+        self._chats.wake(key)
         return True
 
     async def say(self, ref: str, text: str, *, name: str, deed: str, by: Actor) -> bool:

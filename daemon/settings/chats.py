@@ -104,6 +104,12 @@ class TakeoverSettings(Section):
             description="silence after an agent wrote; fractions allowed, 0: never pause",
         )
     )
+    remind_minutes: Annotated[float, Field(gt=0), Rule("a number of minutes above 0", float)] = (
+        Field(
+            default=30,
+            description="after so long a customer who waits for a person is reported",
+        )
+    )
 
 
 class EscalationSettings(Section):

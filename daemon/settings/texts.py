@@ -29,6 +29,9 @@ class TextSettings(Section):
     document_name: OwnText = Field(
         default="", description="name of that document, without its ending"
     )
+    overdue: OwnText = Field(
+        default="", description="sent once when a person was asked for and none has written in time"
+    )
     call: OwnText = Field(
         default="", description="sent after a missed call, if replies.answer_calls is on"
     )

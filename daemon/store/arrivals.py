@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from daemon.errors import StoreUnavailable
-from daemon.ledger import Accepted, Arrival
+from daemon.ledger import Accepted, Arrival, ArrivalKind
 from daemon.model import Deletion, Edit, Message, Origin, Webhook
 from daemon.reading.messages import without_words
 from daemon.store.changes import apply_early_change, change_message
@@ -19,6 +19,7 @@ from daemon.store.references import learn_own_id
 from daemon.store.rows import message_json
 from daemon.store.statuses import NEVER, claim_early, note_status
 from daemon.store.tally import Tally
+from daemon.store.waiting import agent_wrote, hold_waiting
 from daemon.verdicts import NOTED
 
 
@@ -31,12 +32,20 @@ def take_in(
     now: float,
     pause_until: float,
     resend_since: float = NEVER,
+    agents_close: bool = True,
 ) -> Accepted:
     """Store what a webhook call says, inside the caller's transaction; see `Inbox.accept`.
 
-    ``event_id`` is its row in ``events``, which is there already.
+    ``event_id`` is its row in ``events``, which is there already. ``agents_close``: an agent's
+    message answers what customers wrote before it.
     """
-    tally = Tally(event_id=event_id, now=now, pause_until=pause_until, resend_since=resend_since)
+    tally = Tally(
+        event_id=event_id,
+        now=now,
+        pause_until=pause_until,
+        resend_since=resend_since,
+        agents_close=agents_close,
+    )
     for message, verdict in zip(webhook.messages, verdicts, strict=True):
         _take(connection, _of_one_person(connection, message), verdict, tally)
     changes: tuple[Edit | Deletion, ...] = (*webhook.edits, *webhook.deletions)
@@ -101,7 +110,7 @@ def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally:
         reason, agent = _judge_own(connection, message, verdict, tally)
     goes = bool(reason) and reason != ECHO and to_disappear(connection, message)
     stored = without_bytes(without_words(message) if goes else message)
-    repetitions, is_awaited = _insert_message(connection, stored, reason, tally)
+    repetitions, is_awaited, is_paused = _insert_message(connection, stored, reason, tally)
     if repetitions:
         _note_repetition(connection, message, tally)
         return
@@ -116,26 +125,26 @@ def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally:
         change = msgspec.structs.replace(message.content, origin=origin)
         change_message(connection, message.key.channel, change, tally)
     if not reason:
-        _announce(connection, stored, tally, agent=agent)
+        is_held = is_paused and not message.from_me
+        if is_held:
+            hold_waiting(connection, message.key, tally.now)
+        _announce(connection, stored, tally, "agent" if agent else "held" if is_held else "message")
         if is_awaited:
             apply_early_change(connection, stored, tally)
 
 
 def _announce(
-    connection: sqlite3.Connection, message: Message, tally: Tally, *, agent: bool
+    connection: sqlite3.Connection, message: Message, tally: Tally, what: ArrivalKind
 ) -> None:
     """Let the chat of a new message know of it."""
     if not message.from_me:
         want_file(connection, message, tally.now)
-    if agent:
-        connection.execute(
-            "UPDATE chats SET paused_until = MAX(paused_until, ?) WHERE channel = ? AND chat = ?",
-            (tally.pause_until, *message.key),
-        )
+    if what == "agent" and tally.agents_close:
+        agent_wrote(connection, message.key, pause_until=tally.pause_until)
     tally.arrivals.append(
         Arrival(
             key=message.key,
-            what="agent" if agent else "message",
+            what=what,
             kind=message.kind,
             received_at=tally.now,
         )
@@ -175,17 +184,19 @@ def _note_repetition(connection: sqlite3.Connection, message: Message, tally: Ta
 
 def _insert_message(
     connection: sqlite3.Connection, message: Message, reason: str, tally: Tally
-) -> tuple[int, bool]:
-    """Store a message, or count that it has come again: how often, and if a change waits for it.
+) -> tuple[int, bool, bool]:
+    """Store a message, or count that it has come again.
 
-    One statement for all of it: each of them is two handovers of the interpreter's lock.
+    Gives how often it has, if a change waits for it, and if the bot keeps out of its chat. One
+    statement for all of it: each of them is two handovers of the interpreter's lock.
     """
-    repetitions, is_awaited = connection.execute(
+    repetitions, is_awaited, is_paused = connection.execute(
         "INSERT INTO messages (channel, id, chat, event_id, kind, from_me, message, sent_at,"
         " received_at, state, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
         " ON CONFLICT (channel, id) DO UPDATE SET duplicates = duplicates + 1"
         " RETURNING duplicates,"
-        " EXISTS (SELECT 1 FROM early_changes WHERE channel = ?1 AND target = ?2)",
+        " EXISTS (SELECT 1 FROM early_changes WHERE channel = ?1 AND target = ?2),"
+        " EXISTS (SELECT 1 FROM chats WHERE channel = ?1 AND chat = ?3 AND paused_until > ?9)",
         (
             message.key.channel,
             message.id,
@@ -200,7 +211,7 @@ def _insert_message(
             reason,
         ),
     ).fetchone()
-    return repetitions, bool(is_awaited)
+    return repetitions, bool(is_awaited), bool(is_paused)
 
 
 def _note_chat(connection: sqlite3.Connection, message: Message, now: float) -> None:

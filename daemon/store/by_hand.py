@@ -7,13 +7,14 @@ The commands of the command line do the same to the file beside the daemon; see
 import sqlite3
 from typing import Literal
 
-from daemon.audit import Actor
+from daemon.audit import Action, Actor
 from daemon.ledger import Arrival
 from daemon.model import ChatKey, Message, Text, Webhook
 from daemon.store.arrivals import take_in
 from daemon.store.audit import write_audit
 from daemon.store.database import Database
 from daemon.store.statuses import unearth_turn
+from daemon.store.waiting import chats_named, give_back, hold_of, mark_done
 
 EVENT = "dashboard.send"
 """What the ledger calls the event that brings an agent's words from the dashboard."""
@@ -92,33 +93,50 @@ class ByHand:
     async def pause(
         self, chat: str, until: float, *, channel: str | None = None, by: Actor, now: float
     ) -> tuple[ChatKey, ...]:
-        """Keep the bot out of a chat until a time, or let it in again with 0 (Unix seconds).
+        """Keep the bot out of a chat until a time (Unix seconds).
 
         On one channel, or on all that know the number. Gives the chats concerned.
         """
 
         def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
-            rows = connection.execute(
-                "SELECT channel, paused_until FROM chats WHERE chat = ?1"
-                " AND (?2 IS NULL OR channel = ?2)",
-                (chat, channel),
-            ).fetchall()
-            for known, before in rows:
+            keys = chats_named(connection, chat, channel)
+            for key in keys:
+                before = hold_of(connection, key).paused_until
                 connection.execute(
                     "UPDATE chats SET paused_until = ?, loop_until = 0"
                     " WHERE channel = ? AND chat = ?",
-                    (until, known, chat),
+                    (until, *key),
                 )
-                write_audit(
-                    connection,
-                    by,
-                    "pause" if until else "resume",
-                    chat,
-                    before=_until(before, now),
-                    after=_until(until, now),
-                    now=now,
-                )
-            return tuple(ChatKey(known, chat) for known, _ in rows)
+                _write_pause(connection, by, "pause", key, before=before, after=until, now=now)
+            return keys
+
+        return await self._database.write(verb)
+
+    async def give_back(
+        self, chat: str, *, channel: str | None = None, by: Actor, now: float
+    ) -> tuple[ChatKey, ...]:
+        """Let the bot answer in a chat again, also what waits there for a person; like `pause`."""
+
+        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
+            keys = chats_named(connection, chat, channel)
+            for key in keys:
+                before = hold_of(connection, key).paused_until
+                give_back(connection, key, now=now)
+                _write_pause(connection, by, "resume", key, before=before, after=0, now=now)
+            return keys
+
+        return await self._database.write(verb)
+
+    async def done(
+        self, chat: str, *, channel: str | None = None, by: Actor, now: float
+    ) -> tuple[tuple[ChatKey, ...], int]:
+        """Count what waits for a person in a chat as handled; a pause goes on.
+
+        Gives the chats concerned, and how many messages were closed.
+        """
+
+        def verb(connection: sqlite3.Connection) -> tuple[tuple[ChatKey, ...], int]:
+            return done_by_hand(connection, chat, channel=channel, by=by, now=now)
 
         return await self._database.write(verb)
 
@@ -171,6 +189,40 @@ class ByHand:
             return ""
 
         return await self._database.write(verb)
+
+
+def done_by_hand(
+    connection: sqlite3.Connection, chat: str, *, channel: str | None = None, by: Actor, now: float
+) -> tuple[tuple[ChatKey, ...], int]:
+    """See `ByHand.done`; inside the caller's transaction, for the command line too."""
+    keys, closed = chats_named(connection, chat, channel), 0
+    for key in keys:
+        messages = mark_done(connection, key)
+        closed += messages
+        write_audit(connection, by, "done", chat, after=f"{messages} messages", now=now)
+    return keys, closed
+
+
+def _write_pause(
+    connection: sqlite3.Connection,
+    by: Actor,
+    action: Action,
+    key: ChatKey,
+    *,
+    before: float,
+    after: float,
+    now: float,
+) -> None:
+    """Write down that the bot was kept out of a chat, or let in again."""
+    write_audit(
+        connection,
+        by,
+        action,
+        key.chat,
+        before=_until(before, now),
+        after=_until(after, now),
+        now=now,
+    )
 
 
 def _until(until: float, now: float) -> str:

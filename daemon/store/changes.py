@@ -5,6 +5,7 @@ import sqlite3
 
 import msgspec
 
+from daemon.handover import DELETED, WITH_AGENT
 from daemon.ledger import Arrival
 from daemon.model import ChatKey, Deletion, Edit, Media, Message, Origin, Text
 from daemon.store.identity import PERSON, canonical
@@ -32,14 +33,14 @@ def change_message(
     """
     row = connection.execute(
         "SELECT m.seq, m.chat, m.message, m.from_me OR m.deleted_at IS NOT NULL, m.state, t.state,"
-        " m.earlier FROM messages m"
+        " m.earlier, m.to_note FROM messages m"
         " LEFT JOIN turns t ON t.id = m.turn_id WHERE m.channel = ? AND m.id = ?",
         (channel, change.target),
     ).fetchone()
     if row is None:
         _keep_for_later(connection, channel, change, tally.now)
         return
-    seq, chat, text, is_settled, state, turn_state, earlier = row
+    seq, chat, text, is_settled, state, turn_state, earlier, to_note = row
     key = ChatKey(channel, chat)
     message = read_message.decode(text)
     if is_settled or (isinstance(change, Edit) and words(message) == change.body):
@@ -47,7 +48,8 @@ def change_message(
     if not _is_by_author(connection, key, message, change):
         return
     undecided = state == "received" or (state == "in_turn" and turn_state == "open")
-    if message.disappears and not undecided:
+    waits = state == WITH_AGENT
+    if message.disappears and not undecided and not waits:
         return
     if isinstance(change, Edit):
         edited = msgspec.structs.replace(message, content=_edited(message, change))
@@ -62,14 +64,14 @@ def change_message(
         )
     else:
         connection.execute(
-            "UPDATE messages SET deleted_at = ?, state = CASE state WHEN 'received'"
-            " THEN 'ignored' ELSE state END, reason = CASE state WHEN 'received'"
-            " THEN 'deleted by its author' ELSE reason END WHERE seq = ?",
-            (tally.now, seq),
+            "UPDATE messages SET deleted_at = ?1, state = CASE WHEN state IN ('received', ?2)"
+            " THEN 'ignored' ELSE state END, reason = CASE WHEN state IN ('received', ?2)"
+            " THEN ?3 ELSE reason END, to_note = 0 WHERE seq = ?4",
+            (tally.now, WITH_AGENT, DELETED, seq),
         )
     if undecided:
         tally.arrivals.append(Arrival(key=key, what="change", received_at=tally.now))
-    elif state in {"answered", "in_turn", "handed_off"}:
+    elif state in {"answered", "in_turn", "handed_off", WITH_AGENT} and not to_note:
         add_note(connection, key, change_note(message, change), now=tally.now)
 
 

@@ -8,6 +8,7 @@ form from the beginning (`daemon.reading.messages.kept`).
 import sqlite3
 from collections.abc import Sequence
 
+from daemon.handover import WITH_AGENT
 from daemon.model import Edit, Message
 from daemon.reading.messages import without_words
 from daemon.store.rows import message_json, read_message
@@ -20,22 +21,28 @@ _DISAPPEARS = (
 def let_turn_disappear(connection: sqlite3.Connection, turn_id: int) -> int:
     """Empty the messages of a turn that has its outcome, as far as they are to disappear.
 
+    Those that wait for a person, or are still to be put into the thread, stay until that is over.
     Gives how many they were. Inside the caller's transaction, like the other function here.
     """
     rows = connection.execute(
-        f"SELECT seq, event_id, message FROM messages WHERE turn_id = ? AND {_DISAPPEARS}",  # noqa: S608 - constant
+        f"SELECT seq, event_id, message FROM messages WHERE turn_id = ? AND {_DISAPPEARS}"  # noqa: S608 - constants
+        f" AND state != '{WITH_AGENT}' AND to_note = 0",
         (turn_id,),
     )
     return _empty(connection, rows.fetchall())
 
 
 def let_disappear(connection: sqlite3.Connection, seqs: Sequence[int]) -> int:
-    """Empty these messages, as far as they are to disappear; gives how many they were."""
+    """Empty these messages, as far as they are to disappear; gives how many they were.
+
+    One that still waits for a person stays until that is over.
+    """
     rows = [
         row
         for seq in seqs
         for row in connection.execute(
-            f"SELECT seq, event_id, message FROM messages WHERE seq = ? AND {_DISAPPEARS}",  # noqa: S608 - constant
+            f"SELECT seq, event_id, message FROM messages WHERE seq = ? AND {_DISAPPEARS}"  # noqa: S608 - constants
+            f" AND state != '{WITH_AGENT}'",
             (seq,),
         )
     ]

@@ -8,12 +8,25 @@ import sqlite3
 from daemon.ledger import Outcome, Turn, TurnEnd
 from daemon.store.disappearing import let_turn_disappear
 from daemon.store.media import WITHDRAWN
+from daemon.store.waiting import hold_waiting, leave_turn
 
 
 def close_turn(
-    connection: sqlite3.Connection, turn: Turn, outcome: Outcome, reason: str, now: float
+    connection: sqlite3.Connection,
+    turn: Turn,
+    outcome: Outcome,
+    reason: str,
+    now: float,
+    *,
+    in_thread: bool = True,
 ) -> None:
-    """Give a turn and its messages their outcome; the pause that it has asked for begins."""
+    """Give a turn and its messages their outcome; the pause that it has asked for begins.
+
+    The messages of a turn that is handed off wait for a person. ``in_thread``: the thread has their
+    words.
+    """
+    if outcome == "handed_off":
+        leave_turn(connection, turn.id, reason, in_thread=in_thread)
     connection.execute(
         "UPDATE messages SET state = ?, reason = ? WHERE turn_id = ? AND state = 'in_turn'",
         (outcome, reason, turn.id),
@@ -57,12 +70,14 @@ def turn_end(connection: sqlite3.Connection, turn: Turn) -> TurnEnd:
 def _pause_if_escalated(connection: sqlite3.Connection, turn: Turn, now: float) -> None:
     """Begin the pause of a turn that ends, if it hands its chat over.
 
-    A longer pause that has begun already stays.
+    A longer pause that has begun already stays. From now on a person is asked for.
     """
-    connection.execute(
-        "UPDATE chats SET paused_until = MAX(paused_until,"
-        " ? + (SELECT pause_seconds FROM escalations WHERE turn_id = ?))"
-        " WHERE channel = ? AND chat = ?"
-        " AND EXISTS (SELECT 1 FROM escalations WHERE turn_id = ? AND pause_seconds > 0)",
-        (now, turn.id, *turn.key, turn.id),
+    escalated = connection.execute(
+        # Without a pause the bot goes on, so nothing is said when the pause ends.
+        "UPDATE chats SET escalated_at = ?1, overdue_at = IIF(e.pause_seconds > 0, 0, ?1),"
+        " paused_until = IIF(e.pause_seconds > 0, MAX(paused_until, ?1 + e.pause_seconds),"
+        " paused_until) FROM escalations e WHERE e.turn_id = ?2 AND channel = ?3 AND chat = ?4",
+        (now, turn.id, *turn.key),
     )
+    if escalated.rowcount:
+        hold_waiting(connection, turn.key, now)

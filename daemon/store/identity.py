@@ -83,11 +83,14 @@ def join(connection: sqlite3.Connection, alias: ChatKey, chat: str) -> bool:
     connection.execute("DELETE FROM facts WHERE channel = ? AND chat = ?", alias)
     connection.execute(
         "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at,"
-        " paused_until, apologised_at) SELECT channel, ?, name, contact_name, first_seen_at,"
-        " last_activity_at, paused_until, apologised_at FROM chats WHERE channel = ? AND chat = ?"
+        " paused_until, apologised_at, escalated_at, overdue_at) SELECT channel, ?, name,"
+        " contact_name, first_seen_at, last_activity_at, paused_until, apologised_at, escalated_at,"
+        " overdue_at FROM chats WHERE channel = ? AND chat = ?"
         " ON CONFLICT (channel, chat) DO UPDATE SET"
         " first_seen_at = MIN(first_seen_at, excluded.first_seen_at),"
-        " paused_until = MAX(paused_until, excluded.paused_until)",
+        " paused_until = MAX(paused_until, excluded.paused_until),"
+        " overdue_at = MAX(overdue_at, excluded.overdue_at),"
+        " escalated_at = MAX(escalated_at, excluded.escalated_at)",
         (chat, *alias),
     )
     connection.execute("DELETE FROM chats WHERE channel = ? AND chat = ?", alias)

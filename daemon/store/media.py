@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from daemon.handover import WITH_AGENT
 from daemon.ledger import MediaItem, Turn
 from daemon.model import Media, Message
 from daemon.store.database import Database
@@ -16,9 +17,10 @@ BATCH = 200
 """Rows in one write: a few milliseconds, so that no webhook waits for it."""
 
 WITHDRAWN = (
-    "SELECT media.channel, message_id FROM media JOIN messages"
+    "SELECT media.channel, message_id FROM media JOIN messages"  # noqa: S608 - a constant
     " ON messages.channel = media.channel AND messages.id = message_id"
-    " WHERE media.state IN ('wanted', 'stored') AND messages.state NOT IN ('received', 'in_turn')"
+    " WHERE media.state IN ('wanted', 'stored') AND messages.state NOT IN"
+    f" ('received', 'in_turn', '{WITH_AGENT}') AND to_note = 0"
     " AND (deleted_at IS NOT NULL OR json_extract(message, '$.content.type') != 'media')"
 )
 """Files of messages that were to disappear, or were deleted, once their turn is over."""

@@ -11,6 +11,7 @@ from daemon.store.exchanges import recent_exchanges
 from daemon.store.outbox import open_rows
 from daemon.store.thread import chat_record
 from daemon.store.turns import living_turn
+from daemon.store.waiting import signals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,10 @@ class Standing:
     """What is still to be said, in order."""
     exchanges: tuple[Exchange, ...]
     """The last turns, oldest first."""
+    waits: bool
+    """True if the end of its pause means something."""
+    notes: bool
+    """True if a person has closed, or has, a message of which the thread does not know."""
 
 
 class Standings:
@@ -36,11 +41,14 @@ class Standings:
         """Where a chat stands now; of its turns those answered since a time (Unix seconds)."""
 
         def verb(connection: sqlite3.Connection) -> Standing:
+            waits, notes = signals(connection, key)
             return Standing(
                 chat=chat_record(connection, key),
                 turn=living_turn(connection, key),
                 to_say=open_rows(connection, key),
                 exchanges=recent_exchanges(connection, key, since=since),
+                waits=waits,
+                notes=notes,
             )
 
         return await self._database.read(verb)

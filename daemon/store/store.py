@@ -17,6 +17,7 @@ from daemon.store.database import Database, Meter, open_database
 from daemon.store.escalations import Escalations
 from daemon.store.exchanges import Exchanges
 from daemon.store.facts import Facts
+from daemon.store.handovers import Handovers
 from daemon.store.identity import Identities
 from daemon.store.inbox import Inbox
 from daemon.store.interim import InterimMessages
@@ -78,6 +79,7 @@ class Store:
     backlog: Backlog
     by_hand: ByHand
     audit: Audit
+    handovers: Handovers
     views: Views
 
 
@@ -112,6 +114,7 @@ async def open_store(
             exchanges=Exchanges(database),
             by_hand=ByHand(database),
             audit=Audit(database),
+            handovers=Handovers(database),
             views=Views(database),
             dashboard_log=DashboardLog(database),
             samples=Samples(database),

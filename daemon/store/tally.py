@@ -21,3 +21,5 @@ class Tally:
     fates: list[SendFate] = field(default_factory=list)
     resend_since: float = math.inf
     """Sends created earlier are not said again if WhatsApp could not deliver them."""
+    agents_close: bool = True
+    """An agent's message answers what customers wrote before it."""

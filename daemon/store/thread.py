@@ -56,27 +56,27 @@ class Threads:
         seqs: Sequence[int],
         items: Sequence[JsonObject],
         *,
-        handed_off: Sequence[int] = (),
-        pause_reason: str = "an agent has the chat",
         state: str,
         reason: str,
+        noted: Sequence[int] = (),
         now: float,
     ) -> None:
         """Put messages that need no answer into the thread and give them their outcome.
 
-        Used for a human agent's own words, and for what a customer writes while an agent has the
-        chat (``handed_off``): the model knows both when it takes over again. All in one write.
+        Used for a human agent's own words, and for what the agent answered or will (``noted``,
+        which keep their state): the model knows both when it takes over again. All in one write.
         """
 
         def verb(connection: sqlite3.Connection) -> None:
             append(connection, key, None, items, now=now)
-            outcomes = [(state, reason, seq) for seq in seqs]
-            outcomes += [("handed_off", pause_reason, seq) for seq in handed_off]
             connection.executemany(
                 "UPDATE messages SET state = ?, reason = ? WHERE seq = ? AND state = 'received'",
-                outcomes,
+                [(state, reason, seq) for seq in seqs],
             )
-            let_disappear(connection, [*seqs, *handed_off])
+            connection.executemany(
+                "UPDATE messages SET to_note = 0 WHERE seq = ?", [(seq,) for seq in noted]
+            )
+            let_disappear(connection, [*seqs, *noted])
 
         await self._database.write(verb)
 

@@ -18,8 +18,8 @@ from daemon.store.thread import add_note, append
 from daemon.store.validations import record
 
 _TURN = (
-    "SELECT id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at"
-    " FROM turns"
+    "SELECT id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at,"
+    " EXISTS (SELECT 1 FROM messages WHERE turn_id = turns.id AND state = 'handed_off') FROM turns"
 )
 
 
@@ -132,6 +132,9 @@ class Turns:
             tokens = keep_turn(connection, turn, items, told, now=now)
             if validation is not None:
                 record(connection, turn.id, *validation)
+            connection.execute(  # an agent may have closed them since, to be noted
+                "UPDATE messages SET to_note = 0 WHERE turn_id = ? AND to_note = 1", (turn.id,)
+            )
             messages = _messages(connection, turn.id)
             _note_changes(connection, turn, messages, now)
             queue_parts(connection, turn.key, turn.id, parts, now=now)
@@ -144,8 +147,15 @@ class Turns:
                 "UPDATE turns SET state = 'delivering', concluded_at = ? WHERE id = ?",
                 (now, turn.id),
             )
+            taken_over = connection.execute(
+                "SELECT 1 FROM messages WHERE turn_id = ? AND state = 'handed_off'", (turn.id,)
+            ).fetchone()
             delivering = replace(
-                turn, state="delivering", messages=messages, effects=turn.effects or bool(parts)
+                turn,
+                state="delivering",
+                messages=messages,
+                effects=turn.effects or bool(parts),
+                taken_over=taken_over is not None,
             )
             return Concluded(delivering, open_rows(connection, turn.key), tokens)
 
@@ -163,8 +173,10 @@ class Turns:
     ) -> None:
         """Give a turn and its messages their outcome.
 
-        ``items`` go into the thread and ``parts`` into the outbox in the same write: the burst
-        that a human takes over, or the polite words for one that cannot be answered.
+        ``items`` go into the thread and ``parts`` into the outbox in the same write: the burst,
+        and the polite words for one that cannot be answered. With the outcome ``handed_off`` its
+        messages wait for a person, if none has answered them already; ``reason`` is then one of
+        `daemon.handover`, and ``items`` of an open turn have the burst or are empty.
         """
 
         def verb(connection: sqlite3.Connection) -> None:
@@ -180,7 +192,8 @@ class Turns:
                 " WHERE turn_id = ? AND state = 'running'",
                 (now, turn.id),
             )
-            close_turn(connection, turn, outcome, reason, now)
+            in_thread = turn.state != "open" or bool(items)
+            close_turn(connection, turn, outcome, reason, now, in_thread=in_thread)
 
         await self._database.write(verb)
 
@@ -266,9 +279,9 @@ def _claim(
 
 def _turn(
     connection: sqlite3.Connection,
-    row: tuple[int, str, str, str, str, int, int, int, float],
+    row: tuple[int, str, str, str, str, int, int, int, float, int],
 ) -> Turn:
-    turn_id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at = row
+    turn_id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at, over = row
     return Turn(
         id=turn_id,
         key=ChatKey(channel, chat),
@@ -285,4 +298,5 @@ def _turn(
             (turn_id,),
         ).fetchone()
         is not None,
+        taken_over=bool(over),
     )

@@ -45,7 +45,10 @@ class Desk(Protocol):
         """Keep the bot out of a chat; `minutes` None takes the configured time."""
 
     async def give_back(self, ref: str, *, by: Actor) -> bool:
-        """Let the bot answer in a chat again."""
+        """Let the bot answer in a chat again, also what waits there for a person."""
+
+    async def done(self, ref: str, *, by: Actor) -> bool:
+        """Count what waits for a person in a chat as handled."""
 
     async def say(self, ref: str, text: str, *, name: str, deed: str, by: Actor) -> bool:
         """Let the agent `name` say something; it is in the outbox on return.

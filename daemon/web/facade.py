@@ -121,7 +121,13 @@ class Daemon(Protocol):
         """
 
     async def resume(self, chat: str, *, by: Actor) -> int:
-        """Let the bot answer in a chat again; like `pause`."""
+        """Let the bot answer in a chat again, also what waits there for a person; like `pause`."""
+
+    async def mark_done(self, chat: str, *, by: Actor) -> tuple[int, int]:
+        """Count what waits for a person in a chat as handled; like `pause`.
+
+        Returns how many chats it concerns, and how many messages were closed.
+        """
 
     def metrics(self, accept_header: str) -> tuple[bytes, str]:
         """Return the metrics and their content type, in the best format that the client accepts."""

@@ -1,7 +1,8 @@
-"""Pausing and resuming the bot on a chat, by hand: `POST /takeover/pause` and `/takeover/resume`.
+"""Who has a chat, by hand: `POST /takeover/pause`, `/takeover/resume` and `/takeover/done`.
 
 The body is JSON: ``{"chat": "573001234567", "minutes": 30}``; without ``minutes`` the configured
-time counts. Only JSON is read, so a foreign page in a browser cannot post a form here.
+time counts. ``done``: what waits for a person in the chat counts as handled. Only JSON is read, so
+a foreign page in a browser cannot post a form here.
 """
 
 from math import isfinite
@@ -37,6 +38,14 @@ def create_takeover(daemon: Daemon, settings: EdgeSettings) -> Blueprint:
         if not isinstance(chat, str) or not chat:
             return {"error": "chat is missing"}, 400
         return _told(await daemon.resume(chat, by=request_actor(settings)))
+
+    @takeover.post("/takeover/done")
+    async def done() -> ResponseReturnValue:
+        chat = (await json_object()).get("chat")
+        if not isinstance(chat, str) or not chat:
+            return {"error": "chat is missing"}, 400
+        chats, closed = await daemon.mark_done(chat, by=request_actor(settings))
+        return {"chats": chats, "messages": closed} if chats else _told(0)
 
     return takeover
 

@@ -13,6 +13,7 @@ from support.rows import read_rows
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
+from daemon.handover import LOOP, WITH_AGENT
 from daemon.limits import brakes
 from daemon.sandbox.model_script import Step, call, say
 from daemon.settings.limits import BrakeSettings
@@ -267,9 +268,9 @@ async def test_the_same_words_again_and_again_are_stopped_also_after_a_restart(
                 stage.settings.data_dir,
                 "SELECT state, reason FROM messages WHERE from_me = 0 ORDER BY seq",
             ),
-            lambda rows: len(rows) == 4 and rows[-1][0] == "handed_off",
+            lambda rows: len(rows) == 4 and rows[-1][0] == WITH_AGENT,
         )
-        assert fate[2:] == [("handed_off", "loop"), ("handed_off", "loop")]
+        assert fate[2:] == [(WITH_AGENT, LOOP), (WITH_AGENT, LOOP)]
         assert len(stage.said()) == 2
 
 

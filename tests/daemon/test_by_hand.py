@@ -6,9 +6,10 @@ import httpx
 import trio
 from support.plain import NO_TLS
 from support.rows import states
-from support.scenes import found, open_scene, told
+from support.scenes import open_scene, told
 from support.stage import LAURA, Stage
 
+from daemon.handover import WITH_AGENT
 from daemon.sandbox.model_script import Step, say
 
 
@@ -19,7 +20,7 @@ async def post(stage: Stage, path: str, body: dict[str, object]) -> httpx.Respon
 
 
 async def test_a_chat_is_paused_and_resumed_by_hand(tmp_path: Path) -> None:
-    """Nothing is said while it lasts; afterwards the model knows what was written in it."""
+    """Nothing is said while it lasts; afterwards what was written in it is answered."""
     async with open_scene(tmp_path) as stage:
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.wait_sent(LAURA)
@@ -27,12 +28,14 @@ async def test_a_chat_is_paused_and_resumed_by_hand(tmp_path: Path) -> None:
             "chats": 1
         }
         await stage.gateway.customer_says(LAURA, "¿Sigue ahí?")
-        await found(lambda: "handed_off" in states(stage.settings.data_dir))
+        await stage.quiet()
+        assert states(stage.settings.data_dir) == {"answered", WITH_AGENT}
+        assert len(stage.said()) == 1
         assert (await post(stage, "/takeover/resume", {"chat": LAURA})).json() == {"chats": 1}
-        await stage.gateway.customer_says(LAURA, "¿Y ahora?")
         await stage.gateway.wait_sent(LAURA, 2)
-        assert len(stage.said()) == 2
-        assert "¿Sigue ahí?" in told(stage, role="user")
+        assert told(stage, role="user")[-1] == "¿Sigue ahí?"
+        await stage.quiet()
+        assert states(stage.settings.data_dir) == {"answered"}
 
 
 async def test_clearing_the_locks_begins_the_runs_again_and_loses_nothing(tmp_path: Path) -> None:

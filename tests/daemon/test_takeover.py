@@ -18,6 +18,7 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
+from daemon.handover import AGENT_WROTE, WITH_AGENT
 from daemon.sandbox.echoes import EchoMode
 from daemon.sandbox.model_script import say
 from daemon.sandbox.payloads import OWN_NAME, chat_id_of, new_id, own_message, text_content
@@ -43,7 +44,7 @@ async def test_an_agent_in_the_window_keeps_the_bot_silent(tmp_path: Path) -> No
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
         assert (stage.said(), stage.model.calls) == ([], [])
-        assert fates(stage.settings.data_dir)[asked] == ("handed_off", "an agent has the chat")
+        assert fates(stage.settings.data_dir)[asked] == ("handed_off", AGENT_WROTE)
         known = await answered_after_pause(stage)
         assert known[-5:-2] == ["¿Hay cupo?", NOTE, "Hola Laura, te atiendo yo"]
         assert known[-1] == "¿Sigues ahí?"
@@ -232,10 +233,13 @@ async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
         await stage.crash()
         await stage.start()
         later = await stage.gateway.customer_says(LAURA, "Gracias")
-        await found(lambda: fates(stage.settings.data_dir)[later][0] == "handed_off")
+        await found(lambda: fates(stage.settings.data_dir)[later][0] == WITH_AGENT)
         await stage.quiet()
         assert (stage.said(), stage.model.calls) == ([], [])
-        assert {state for state, _ in fates(stage.settings.data_dir).values()} == {"handed_off"}
+        assert {state for state, _ in fates(stage.settings.data_dir).values()} == {
+            "handed_off",
+            WITH_AGENT,
+        }
         words = [item["content"] for item in thread(stage)]
         assert words[words.index(NOTE) + 1] == "Sí hay"
 

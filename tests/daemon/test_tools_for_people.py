@@ -17,7 +17,6 @@ from support.scenes import (
     open_scene,
     outbox,
     outcomes,
-    pause_over,
     thread,
     told,
     words,
@@ -181,11 +180,11 @@ async def test_a_chat_is_handed_to_a_person(tmp_path: Path) -> None:
         assert stage.gateway.ledger.chats[f"{LAURA}@s.whatsapp.net"].labels == ["3"]
         await found(lambda: outcomes(stage) == ["answered"])
         await stage.gateway.customer_says(LAURA, "¿Hola?")
-        await pause_over(stage)
-        assert stage.said() == ["Ya le escribe una persona"]
-        await stage.gateway.customer_says(LAURA, "¿Siguen ahí?")
         await stage.gateway.wait_sent(LAURA, 2)
-        assert "¿Hola?" in told(stage)
+        assert stage.said() == ["Ya le escribe una persona", texts("es").overdue]
+        await stage.gateway.customer_says(LAURA, "¿Siguen ahí?")
+        await stage.gateway.wait_sent(LAURA, 3)
+        assert told(stage)[-4:-2] == [texts("es").overdue, "¿Hola?"]
         await stage.quiet()
         assert outcomes(stage) == ["answered", "answered"]
         assert len(stage.gateway.sent(AGENTS)) == 1

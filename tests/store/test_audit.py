@@ -26,7 +26,7 @@ async def test_rows_are_chained_whoever_writes_them(store: Store) -> None:
             write = partial(store.audit.write, OPERATOR, "reveal", f"chat-{number}", now=number)
             nursery.start_soon(write)
     await store.by_hand.pause(LAURA.chat, 900.0, by=OPERATOR, now=100)
-    await store.by_hand.pause(LAURA.chat, 0, by=OPERATOR, now=200)
+    await store.by_hand.give_back(LAURA.chat, by=OPERATOR, now=200)
     verified = await store.database.read(verify_audit)
     assert (verified.rows, verified.fault) == (22, "")
     rows = await store.database.read(lambda connection: list(audit_rows(connection, since=100)))

@@ -19,6 +19,7 @@ from support.ledgers import (
     thread_of,
 )
 
+from daemon.handover import BUDGET, WITH_AGENT
 from daemon.ledger import Accepted, NewPart
 from daemon.model import ChatKey, Deletion, Edit, Media, Message, Origin, Text
 from daemon.prompt.data import is_data
@@ -119,16 +120,34 @@ async def test_a_change_while_the_answer_is_being_said_is_a_note(
 
 
 @pytest.mark.parametrize(("change", "note"), [(EDIT, EDIT_NOTE), (DELETION, DELETION_NOTE)])
-@pytest.mark.parametrize("outcome", ["answered", "handed_off"])
 async def test_a_change_after_the_outcome_is_a_note(
-    store: Store, change: Edit | Deletion, note: str, outcome: Any
+    store: Store, change: Edit | Deletion, note: str
 ) -> None:
     await accept(store, message("m-1"))
-    await store.turns.close(await open_turn(store), outcome, now=105)
+    await store.turns.close(await open_turn(store), "answered", now=105)
     accepted = await _told(store, change)
     assert accepted.arrivals == ()
     assert await _notes(store) == [note]
-    assert await message_state(store, "m-1") == (outcome, "")
+    assert await message_state(store, "m-1") == ("answered", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [(EDIT, (WITH_AGENT, BUDGET)), (DELETION, ("ignored", "deleted by its author"))],
+)
+@pytest.mark.parametrize("in_thread", [True, False])
+async def test_a_change_of_what_waits_for_a_person_is_told_if_the_model_knows_it(
+    store: Store, change: Edit | Deletion, state: tuple[str, str], *, in_thread: bool
+) -> None:
+    await accept(store, message("m-1"))
+    items = [{"role": "user", "content": "Hola"}] if in_thread else []
+    await store.turns.close(
+        await open_turn(store), "handed_off", reason=BUDGET, items=items, now=105
+    )
+    accepted = await _told(store, change)
+    assert accepted.arrivals == ()
+    assert len(await _notes(store)) == in_thread
+    assert await message_state(store, "m-1") == state
 
 
 @pytest.mark.parametrize("change", [EDIT, DELETION])

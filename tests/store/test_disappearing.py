@@ -67,11 +67,17 @@ async def test_a_picture_to_be_seen_once_loses_its_words(store: Store) -> None:
 
 
 async def test_what_an_agent_handles_disappears_too(store: Store) -> None:
-    await accept(store, own_message("a-1", "Ya voy", source="mobile"), vanishing(), now=100)
+    await accept(
+        store,
+        vanishing(),
+        own_message("a-1", "Ya voy", source="mobile"),
+        now=100,
+        pause_until=1900,
+    )
     (theirs,) = await store.inbox.waiting(LAURA, from_me=True)
-    (customers,) = await store.inbox.waiting(LAURA, from_me=False)
+    (customers,) = await store.handovers.to_note(LAURA, waiting_too=False)
     await store.threads.note_waiting(
-        LAURA, [theirs.seq], [], handed_off=[customers.seq], state="ignored", reason="agent", now=1
+        LAURA, [theirs.seq], [], noted=[customers.seq], state="ignored", reason="agent", now=1
     )
     assert await traces(store) == []
 

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 )
 from support.ledgers import LAURA, PEDRO, accept, message, select, store_in
 
+from daemon.handover import WITH_AGENT
 from daemon.ledger import NewPart, Outcome, Turn
 from daemon.model import ChatKey, Deletion, Edit, Origin
 from daemon.store.store import Store
@@ -89,7 +90,7 @@ class Model:
             sheet.words = change.body
         else:
             sheet.deleted = True
-            sheet.state = "ignored" if sheet.state == "received" else sheet.state
+            sheet.state = "ignored" if sheet.state in {"received", WITH_AGENT} else sheet.state
 
 
 class OpenStore:
@@ -292,7 +293,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _end(self, key: ChatKey, outcome: Outcome) -> None:
         for name in self.model.bursts.pop(key).names:
-            self.model.sheets[name].state = outcome
+            sheet = self.model.sheets[name]
+            left = "ignored" if sheet.deleted else WITH_AGENT
+            sheet.state = left if outcome == "handed_off" else outcome
 
     @rule()
     def the_daemon_starts_again(self) -> None:

@@ -196,7 +196,7 @@ async def test_a_turn_is_answered_if_any_part_of_it_was_said(
     assert await select(store, "SELECT state, reason FROM messages") == [(outcome, reason)]
 
 
-@pytest.mark.parametrize("outcome", ["answered", "ignored", "handed_off", "expired", "dead"])
+@pytest.mark.parametrize("outcome", ["answered", "ignored", "expired", "dead"])
 async def test_a_closed_turn_gives_its_messages_the_outcome(store: Store, outcome: Outcome) -> None:
     await accept(store, message("m-1"), message("m-2"))
     turn = await open_turn(store, limit=1)

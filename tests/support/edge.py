@@ -27,6 +27,7 @@ class MemoryDaemon:
     pauses: list[tuple[str, float | None]] = field(default_factory=list)
     actors: list[Actor] = field(default_factory=list)
     audited: list[tuple[Actor, Action, str, str, str]] = field(default_factory=list)
+    marked: list[str] = field(default_factory=list)
     accept_headers: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     watch: MemoryWatch = field(default_factory=MemoryWatch)
@@ -87,6 +88,11 @@ class MemoryDaemon:
         self.actors.append(by)
         self.pauses.append((chat, 0))
         return int(chat != "unknown")
+
+    async def mark_done(self, chat: str, *, by: Actor) -> tuple[int, int]:
+        self.actors.append(by)
+        self.marked.append(chat)
+        return int(chat != "unknown"), 2
 
     def metrics(self, accept_header: str) -> tuple[bytes, str]:
         self.accept_headers.append(accept_header)

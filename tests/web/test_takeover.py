@@ -1,4 +1,4 @@
-"""Pausing and resuming a chat over HTTP."""
+"""Pausing and resuming a chat over HTTP, and marking as handled what waits there."""
 
 import pytest
 from support.edge import MemoryDaemon, MemoryLog
@@ -35,8 +35,17 @@ async def test_bad_bodies_are_refused(body: object) -> None:
     assert daemon.pauses == []
 
 
-async def test_an_unknown_chat_is_not_found() -> None:
-    assert await post(MemoryDaemon(), "/takeover/resume", {"chat": "unknown"}) == 404
+async def test_done_reaches_the_daemon() -> None:
+    daemon = MemoryDaemon()
+    assert await post(daemon, "/takeover/done", {"chat": "573001234567"}) == 200
+    assert await post(daemon, "/takeover/done", {"chat": 1}) == 400
+    assert await post(daemon, "/takeover/done", {"chat": "573001234567"}, token="wrong") == 401
+    assert daemon.marked == ["573001234567"]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "done"])
+async def test_an_unknown_chat_is_not_found(verb: str) -> None:
+    assert await post(MemoryDaemon(), f"/takeover/{verb}", {"chat": "unknown"}) == 404
 
 
 async def test_strangers_are_refused() -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from daemon.audit import Actor
 from daemon.errors import StoreUnavailable
+from daemon.handover import WITH_AGENT
 from daemon.ledger import MEDIA_FOLDER
 from daemon.model import ChatKey, Message, Other
 from daemon.store.audit import erase_audit, write_audit
@@ -89,8 +90,8 @@ _STATEMENTS = (
         error = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN :reason ELSE '' END,
         state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped'
         ELSE state END WHERE chat = :chat""",
-    """UPDATE chats SET chat = :name, name = '', contact_name = '', context_text = ''
-        WHERE chat = :chat""",
+    """UPDATE chats SET chat = :name, name = '', contact_name = '', context_text = '',
+        escalated_at = 0 WHERE chat = :chat""",
     "UPDATE usage_days SET chat = :name WHERE chat = :chat",
     "DELETE FROM aliases WHERE alias = :chat OR chat = :chat",
     """UPDATE turns SET chat = :name, closed_at = COALESCE(closed_at, :now),
@@ -199,10 +200,11 @@ def _erase_messages(connection: sqlite3.Connection, person: Person, done: Forgot
             content=Other(),
             from_me=bool(row["from_me"]),
         )
-        waits = row["state"] in {"received", "in_turn"}
+        waits = row["state"] in {"received", "in_turn", WITH_AGENT}
         connection.execute(
             "UPDATE messages SET id = ?, chat = ?, message = ?, state = ?, reason ="
-            " CASE WHEN ? THEN ? ELSE without(reason) END, edited_at = NULL, earlier = '[]'"
+            " CASE WHEN ? THEN ? ELSE without(reason) END, edited_at = NULL, earlier = '[]',"
+            " to_note = 0"
             " WHERE seq = ?",
             (
                 new_id,

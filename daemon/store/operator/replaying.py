@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.audit import Actor
+from daemon.handover import WITH_AGENT
 from daemon.model import Message, Webhook
 from daemon.store.arrivals import take_in
 from daemon.store.audit import write_audit
@@ -39,6 +40,7 @@ _READ_NOW = (
 
 _ENDED_WELL = frozenset({"answered", "handed_off"})
 _WAITING = frozenset({"received", "in_turn"})
+_WITH_AGENT = "it waits for a person: answer it, give its chat back to the bot, or mark it as done"
 
 _ROW = (
     "SELECT m.seq, m.id, m.message, m.received_at, m.state, m.reason, m.from_me, m.deleted_at,"
@@ -153,6 +155,8 @@ def _obstacle(row: sqlite3.Row, verdict: Verdict) -> str:
         return "it was answered" if row["state"] == "answered" else "a person has handled it"
     if row["state"] in _WAITING:
         return "it is waiting for its answer"
+    if row["state"] == WITH_AGENT:
+        return _WITH_AGENT
     if row["deleted_at"] is not None:
         return "its author deleted it"
     still = verdict(stored_message(row["seq"], row["message"], row["received_at"]).message)
@@ -170,7 +174,7 @@ def _bring_in(
 ) -> list[Replayed]:
     """Store the messages of an event that are not in the table; its changes if it was unreadable.
 
-    An agent's words pause nothing: their moment has passed.
+    An agent's words pause nothing and close nothing: their moment has passed.
     """
     new = tuple(message for message in webhook.messages if not _is_known(connection, message))
     missing = Webhook(channel=webhook.channel, event=webhook.event, messages=new)
@@ -183,7 +187,15 @@ def _bring_in(
             deletions=webhook.deletions,
         )
     verdicts = [verdict(message) for message in new]
-    take_in(connection, missing, event.id, verdicts=verdicts, now=now, pause_until=0)
+    take_in(
+        connection,
+        missing,
+        event.id,
+        verdicts=verdicts,
+        now=now,
+        pause_until=0,
+        agents_close=False,
+    )
     replayed = []
     for message, ignored in zip(new, verdicts, strict=True):
         connection.execute(_READ_NOW, (REASON, message.key.channel, message.id))

@@ -35,6 +35,10 @@ def add_deeds(chats: Blueprint, shell: Shell) -> None:
     async def give_back(ref: str) -> ResponseReturnValue:
         return _done(await desk.give_back(ref, by=shell.actor()))
 
+    @chats.post("/dashboard/api/chats/<ref>/done")
+    async def done(ref: str) -> ResponseReturnValue:
+        return _done(await desk.done(ref, by=shell.actor()))
+
     @chats.post("/dashboard/api/chats/<ref>/send")
     async def say(ref: str) -> ResponseReturnValue:
         return await _say(shell, ref)

@@ -1,0 +1,202 @@
+"""Customers who write while a person has the chat: answered, closed by a person, or waiting."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from support.plain import NO_TLS
+from support.rows import fates, read_rows
+from support.scenes import (
+    PAUSE_MINUTES,
+    found,
+    logged,
+    open_scene,
+    outcomes,
+    pause_over,
+    thread,
+    told,
+)
+from support.stage import LAURA, Stage
+
+from daemon.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED, WITH_AGENT
+from daemon.sandbox.model_script import call, say
+from daemon.sandbox.payloads import OWN_NAME
+from daemon.texts import texts
+
+NOTE = f"[Mensaje manual de {OWN_NAME}]"
+SHORT_PAUSE = {"pause_minutes": PAUSE_MINUTES}
+HAND_OVER = call(
+    "escalate_to_human",
+    '{"reason": "Pide una persona", "summary": "Quiere facturar", "urgency": "high"}',
+)
+
+
+async def post(stage: Stage, path: str, body: dict[str, object]) -> Any:
+    """Post JSON to the running daemon; gives the answer."""
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url, trust_env=False) as client:
+        return (await client.post(path, json=body)).json()
+
+
+def fate(stage: Stage, message_id: str) -> tuple[str, str]:
+    """State and reason of one message."""
+    return fates(stage.settings.data_dir)[message_id]
+
+
+async def test_what_waits_for_an_agent_is_answered_when_the_pause_ends(tmp_path: Path) -> None:
+    """With the agent's words, as one burst, in the right order."""
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        await stage.gateway.agent_says(LAURA, "Le confirmo en un rato")
+        first = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        second = await stage.gateway.customer_says(LAURA, "Para dos")
+        assert fate(stage, first) == fate(stage, second) == (WITH_AGENT, AN_AGENT)
+        await stage.gateway.wait_sent(LAURA)
+        (call,) = stage.model.calls
+        assert told(stage)[:2] == [NOTE, "Le confirmo en un rato"]
+        assert call.customer_texts == ["¿Hay cupo?\nPara dos"]
+        await stage.quiet()
+        assert outcomes(stage) == ["answered"]
+
+
+async def test_what_an_agent_has_answered_is_never_answered_again(tmp_path: Path) -> None:
+    """Whatever waits is closed in the write that takes the agent's message in."""
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        await stage.gateway.agent_says(LAURA, "Hola")
+        asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await stage.gateway.agent_says(LAURA, "Sí hay")
+        assert fate(stage, asked) == ("handed_off", AGENT_WROTE)
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await pause_over(stage)
+        await stage.quiet()
+        assert (stage.said(), stage.model.calls) == ([], [])
+        assert [item["content"] for item in thread(stage)][-3:] == ["¿Hay cupo?", NOTE, "Sí hay"]
+
+
+@pytest.mark.parametrize("how", ["stop", "crash"])
+async def test_a_pause_that_ended_while_the_daemon_was_down_is_over(
+    tmp_path: Path, how: str
+) -> None:
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        await stage.gateway.agent_says(LAURA, "Ya le digo")
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await (stage.stop() if how == "stop" else stage.crash())
+        await pause_over(stage)
+        await stage.start()
+        await stage.gateway.wait_sent(LAURA)
+        assert stage.model.calls[0].customer_texts == ["¿Hay cupo?"]
+
+
+async def test_done_closes_what_waits_and_the_thread_knows_it(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage:
+        await stage.gateway.agent_says(LAURA, "Hola")
+        asked = await stage.gateway.customer_says(LAURA, "Gracias")
+        answer = await post(stage, "/takeover/done", {"chat": LAURA})
+        assert answer == {"chats": 1, "messages": 1}
+        assert fate(stage, asked) == ("handed_off", DONE)
+        await found(lambda: "Gracias" in [item["content"] for item in thread(stage)])
+        later = await stage.gateway.customer_says(LAURA, "Una cosa más")
+        assert fate(stage, later) == (WITH_AGENT, AN_AGENT)
+        await post(stage, "/takeover/resume", {"chat": LAURA})
+        await stage.gateway.wait_sent(LAURA)
+        assert [call.customer_texts for call in stage.model.calls] == [["Gracias", "Una cosa más"]]
+
+
+async def test_a_takeover_by_hand_closes_nothing(tmp_path: Path) -> None:
+    """Nobody has written: what was being answered waits, and is answered after the pause."""
+    async with open_scene(tmp_path) as stage:
+        stage.model.script(say("demasiado tarde", gate=trio.Event()), say("Sí hay"))
+        asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        (run,) = await stage.model.wait_requests(1)
+        await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": PAUSE_MINUTES})
+        await run.ended.wait()
+        await found(lambda: fate(stage, asked)[0] == WITH_AGENT)
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert stage.said() == ["Sí hay"]
+        assert outcomes(stage) == ["handed_off", "answered"]
+        assert told(stage, role="user") == ["¿Hay cupo?"]
+
+
+async def test_an_answer_cut_by_a_takeover_by_hand_is_taken_up_again(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage:
+        stage.model.script(say("uno\n\ndos"), say("tres"))
+        held = stage.gateway.faults.add(operation="send", kind="hold_answer")
+        asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await held.reached.wait()
+        await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": 30})
+        held.release()
+        await found(lambda: fate(stage, asked)[0] == WITH_AGENT)
+        await post(stage, "/takeover/resume", {"chat": LAURA})
+        await stage.gateway.wait_sent(LAURA, 2)
+        await stage.quiet()
+        assert stage.said() == ["uno", "tres"]
+        assert fate(stage, asked) == ("answered", "")
+
+
+async def test_a_window_that_a_takeover_by_hand_ends_is_answered_after_it(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, buffer={"window_seconds": 30}) as stage:
+        asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": PAUSE_MINUTES})
+        await found(lambda: fate(stage, asked)[0] == WITH_AGENT)
+        await stage.gateway.wait_sent(LAURA)
+
+
+async def test_a_turn_that_an_agent_has_answered_is_over_after_a_crash(tmp_path: Path) -> None:
+    """The pause ended while the daemon was down: still nothing is said over the agent's words."""
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        stage.model.script(say("uno\n\ndos"))
+        held = stage.gateway.faults.add(operation="send", kind="hold_answer")
+        asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await held.reached.wait()
+        await stage.gateway.agent_says(LAURA, "Yo sigo")
+        await stage.crash()
+        held.release()
+        await pause_over(stage)
+        await stage.start()
+        await found(lambda: outcomes(stage) == ["handed_off"])
+        await logged(stage, "MANUAL_SYNC_SUCCESS")
+        await stage.quiet()
+        assert stage.said() == ["uno"]
+        assert fate(stage, asked) == ("handed_off", AGENT_WROTE)
+
+
+async def test_after_an_escalation_that_nobody_follows_the_customer_is_told_and_waits(
+    tmp_path: Path,
+) -> None:
+    """The bot answers what comes then; what waits stays with the agent until a person is done."""
+    async with open_scene(tmp_path, takeover={"pause_minutes": 0}, escalation=SHORT_PAUSE) as stage:
+        stage.model.script(HAND_OVER, say("Ya le escriben"), say("¿En qué más ayudo?"))
+        await stage.gateway.customer_says(LAURA, "Una persona, por favor")
+        await stage.gateway.wait_sent(LAURA)
+        await found(lambda: outcomes(stage) == ["answered"])
+        waiting = await stage.gateway.customer_says(LAURA, "¿Hola?")
+        assert fate(stage, waiting) == (WITH_AGENT, ESCALATED)
+        await stage.gateway.wait_sent(LAURA, 2)
+        assert stage.said()[1] == texts("es").overdue
+        new = await stage.gateway.customer_says(LAURA, "Otra pregunta")
+        await stage.gateway.wait_sent(LAURA, 3)
+        await stage.quiet()
+        assert fate(stage, new)[0] == "answered"
+        assert fate(stage, waiting) == (WITH_AGENT, ESCALATED)
+        await stage.crash()
+        await stage.start()
+        await stage.quiet()
+        assert len(stage.said()) == 3
+        await stage.gateway.agent_says(LAURA, "Perdón, ya estoy")
+        assert fate(stage, waiting) == ("handed_off", AGENT_WROTE)
+        assert read_rows(stage.settings.data_dir, "SELECT escalated_at FROM chats") == [(0.0,)]
+
+
+async def test_an_agent_who_follows_an_escalation_is_not_apologised_for(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, takeover={"pause_minutes": 0}, escalation=SHORT_PAUSE) as stage:
+        stage.model.script(HAND_OVER, say("Ya le escriben"), say("Con gusto"))
+        await stage.gateway.customer_says(LAURA, "Una persona, por favor")
+        await stage.gateway.wait_sent(LAURA)
+        await found(lambda: outcomes(stage) == ["answered"])
+        await stage.gateway.agent_says(LAURA, "Hola, soy Ana")
+        asked = await stage.gateway.customer_says(LAURA, "Gracias, Ana")
+        assert fate(stage, asked) == (WITH_AGENT, AN_AGENT)
+        await stage.gateway.wait_sent(LAURA, 2)
+        await stage.quiet()
+        assert stage.said() == ["Ya le escriben", "Con gusto"]
