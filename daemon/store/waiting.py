@@ -26,8 +26,8 @@ from daemon.store.disappearing import let_disappear
 _OPEN = (
     # Each state in the words of the index that holds it; see `daemon.store.rows.WAITING`.
     "SELECT m.seq, m.state, m.reason, m.to_note, COALESCE(t.state = 'delivering', 0),"  # noqa: S608 - constants
-    " m.deleted_at IS NOT NULL FROM messages m LEFT JOIN turns t ON t.id = m.turn_id WHERE m.channel = ?1 AND m.chat = ?2"
-    " AND m.from_me = 0 AND m.state IN ('received', 'in_turn')"
+    " m.deleted_at IS NOT NULL FROM messages m LEFT JOIN turns t ON t.id = m.turn_id"
+    " WHERE m.channel = ?1 AND m.chat = ?2 AND m.from_me = 0 AND m.state IN ('received', 'in_turn')"
     " UNION ALL SELECT seq, state, reason, to_note, 0, 0 FROM messages WHERE channel = ?1"
     f" AND chat = ?2 AND from_me = 0 AND state = '{WITH_AGENT}'"
 )
