@@ -35,6 +35,12 @@ async def _refused(folder: Path, words: str) -> None:
             raise AssertionError("it should not have opened")
 
 
+def test_each_step_has_a_number_of_its_own() -> None:
+    """With one number twice, a store that has the one step would never get the other."""
+    numbers = sorted(int(step.name[:4]) for step in _steps())
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 async def test_a_new_store_has_all_tables_and_can_be_opened_again(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there" / "yet"
     latest = max(int(step.name[:4]) for step in _steps())
