@@ -252,6 +252,10 @@ def _publish(
     )
     metrics.read_backlog(
         oldest_unanswered=lambda: figures.oldest_unanswered,
+        oldest_waiting=lambda whom: (
+            figures.oldest_for_bot if whom == "bot" else figures.oldest_for_person
+        ),
+        chats_waiting_for_person=lambda: figures.chats_for_person,
         outbox_rows=lambda state: figures.outbox.get(state, 0),
     )
     metrics.vitals.read_queue(

@@ -38,6 +38,8 @@ class ChatRules:
     """Of the time before Recado, that a new thread begins with; 0: none."""
     pause_seconds: float
     """How long an agent's message keeps the bot out of a chat; 0: not at all."""
+    remind_seconds: float
+    """A customer who has waited so long for a person is reported."""
     max_age_seconds: float
     """Older messages are not answered any more."""
     messages_per_minute: float

@@ -9,6 +9,7 @@ OPERATOR_COMMANDS = (
     "backup",
     "budget",
     "completion",
+    "done",
     "explain",
     "export",
     "forget",

@@ -1,15 +1,16 @@
-"""`recado unanswered`: the messages that have no outcome yet."""
+"""`recado unanswered`: the chats in which somebody waits for an answer."""
 
 import json
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 import click
 
 from daemon.commands.place import Place, note, takes_place
 from daemon.observe.redaction import mask_numbers
 from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.unanswered import unanswered
+from daemon.store.operator.unanswered import Unanswered, unanswered
 
 EXAMPLE = """\b
 Example:
@@ -24,29 +25,43 @@ Example:
 @click.option("--reveal", is_flag=True, help="Show phone numbers.")
 @takes_place
 def command(place: Place, *, older_than: float, as_json: bool, reveal: bool) -> None:
-    """List the customers' messages that have no outcome yet, the oldest first.
+    """List the chats in which a customer waits, the longest wait first, and for whom.
 
-    Also those whose answer WhatsApp could not deliver, not even at a second try: dead letters,
-    which `recado replay --dead` has answered anew.
+    For the bot; for a person of the business, who has the chat or was asked for; or for an
+    operator, where WhatsApp could not deliver the answer: `recado replay --dead` has that answered
+    anew. `recado done CHAT` closes what waits for a person.
 
     Exit status 1 if there are any, so that a script may ask. `recado explain` tells the life of
     each.
     """
     now = time.time()
     with open_beside_daemon(place.data_dir, read_only=True) as connection:
-        found = [m for m in unanswered(connection) if now - m.received_at >= older_than]
-    shown = mask_numbers if not reveal else str
+        found = [chat for chat in unanswered(connection) if now - chat.since >= older_than]
     if reveal:
-        note(place.data_dir, "reveal", after=f"unanswered, {len(found)} messages")
+        note(place.data_dir, "reveal", after=f"unanswered, {len(found)} rows")
+    shown = mask_numbers if not reveal else str
     if as_json:
-        rows = [asdict(message) | {"chat": shown(message.chat)} for message in found]
+        rows = [asdict(chat) | {"chat": shown(chat.chat)} for chat in found]
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     else:
-        for message in found:
-            click.echo(
-                f"{message.message_id}  {shown(message.chat)}  {message.state}"
-                f"  {now - message.received_at:,.0f} s old, {message.attempts} attempts"
-            )
-        click.echo(f"{len(found)} without an outcome")
+        for chat in found:
+            click.echo(_line(chat, shown(chat.chat), place, now))
+        click.echo(f"{len(found)} {'chat waits' if len(found) == 1 else 'chats wait'}")
     if found:
         raise SystemExit(1)
+
+
+def _line(chat: Unanswered, name: str, place: Place, now: float) -> str:
+    since = datetime.fromtimestamp(chat.since, place.zone or UTC)
+    parts = [
+        name,
+        f"waits for {'an' if chat.waits_for == 'operator' else 'the'} {chat.waits_for}"
+        if chat.waits_for != "person"
+        else "waits for a person",
+        f"since {since:%Y-%m-%d %H:%M:%S%z}, {now - chat.since:,.0f} s",
+        chat.why,
+    ]
+    if chat.messages:
+        many = f"{chat.messages} message{'' if chat.messages == 1 else 's'}"
+        parts.append(f"{many}, the first {chat.message_id}")
+    return "  ".join(parts)

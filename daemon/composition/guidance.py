@@ -74,6 +74,7 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         server_compacts=server_compacts,
         import_messages=settings.history.import_messages,
         pause_seconds=settings.takeover.pause_minutes * 60,
+        remind_seconds=settings.takeover.remind_minutes * 60,
         max_age_seconds=settings.recovery.max_age_hours * 3600,
         messages_per_minute=settings.delivery.messages_per_minute,
         policy=policy_of(settings),

@@ -20,6 +20,13 @@ class Figures:
     total_threads: int = 0
     active_threads: int = 0
     oldest_unanswered: float = 0
+    """When the oldest message without an outcome came, Unix seconds; 0 if there is none."""
+    oldest_for_bot: float = 0
+    """Of those that the bot is to answer."""
+    oldest_for_person: float = 0
+    """Since when somebody waits for a person."""
+    chats_for_person: int = 0
+    """In how many chats somebody does."""
     outbox: dict[str, int] = field(default_factory=dict)
     queue: dict[str, int] = field(default_factory=dict)
     """Customers' messages without an outcome, by state."""
@@ -46,7 +53,12 @@ async def refresh(needs: Dependencies, figures: Figures) -> None:
     store = needs.store
     counts = await store.threads.counts(active_since=needs.now() - ACTIVE_SECONDS)
     figures.total_threads, figures.active_threads = counts
-    figures.oldest_unanswered = await store.inbox.oldest_unanswered() or 0
+    figures.oldest_for_bot = await store.inbox.oldest_unanswered() or 0
+    waiting = await store.handovers.waiting_chats()
+    figures.chats_for_person = len(waiting)
+    figures.oldest_for_person = waiting[0].since if waiting else 0
+    oldest = [at for at in (figures.oldest_for_bot, figures.oldest_for_person) if at]
+    figures.oldest_unanswered = min(oldest, default=0)
     figures.outbox = await store.outbox.counts()
     figures.queue, figures.dead_letters = await store.backlog.counts()
     used = await store.usage.total(day_of(needs.now(), needs.rules.zone))

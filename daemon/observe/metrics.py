@@ -33,6 +33,9 @@ MESSAGE_KINDS = (
 )
 """Whapi's message types that are told apart (reference: Whapi OpenAPI 1.8); others are "other"."""
 
+OWED_BY = ("bot", "person")
+"""Of whom customers wait for an answer."""
+
 TURN_OUTCOMES = ("answered", "ignored", "handed_off", "expired", "dead")
 RECOVERIES = ("harvested", "asked_again", "continued")
 """A response fetched from the server, one that had to be asked for again, any other work."""
@@ -222,6 +225,17 @@ class Metrics:
             "oldest_unanswered_timestamp_seconds",
             "When the oldest message without an outcome was stored, Unix time; 0 if there is none",
         )
+        self.oldest_waiting = Gauge(
+            "recado_oldest_waiting_timestamp_seconds",
+            "Since when the longest-waiting customer waits for whom, Unix time; 0 if nobody does",
+            ("owed_by",),
+            registry=self.registry,
+        )
+        for whom in OWED_BY:
+            self.oldest_waiting.labels(whom)
+        self.chats_waiting_for_person = self._gauge(
+            "waiting_for_person_chats", "Chats in which a customer waits for a person"
+        )
         self.outbox_rows = Gauge(
             *("recado_outbox_rows", "Outbox rows that are not settled, by state", ("state",)),
             registry=self.registry,
@@ -293,10 +307,21 @@ class Metrics:
         self.active_runs.set_function(runs)
 
     def read_backlog(
-        self, *, oldest_unanswered: Callable[[], float], outbox_rows: Callable[[str], float]
+        self,
+        *,
+        oldest_unanswered: Callable[[], float],
+        oldest_waiting: Callable[[str], float],
+        chats_waiting_for_person: Callable[[], float],
+        outbox_rows: Callable[[str], float],
     ) -> None:
-        """Read these gauges from callbacks at each scrape; ``outbox_rows`` is given the state."""
+        """Read these gauges from callbacks at each scrape.
+
+        ``oldest_waiting`` is given one of `OWED_BY`, ``outbox_rows`` the state.
+        """
         self.oldest_unanswered.set_function(oldest_unanswered)
+        self.chats_waiting_for_person.set_function(chats_waiting_for_person)
+        for whom in OWED_BY:
+            self.oldest_waiting.labels(whom).set_function(partial(oldest_waiting, whom))
         for state in OUTBOX_STATES:
             self.outbox_rows.labels(state).set_function(partial(outbox_rows, state))
 

@@ -5,7 +5,9 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-QUEUE_STATES = ("received", "in_turn")
+from daemon.handover import WITH_AGENT
+
+QUEUE_STATES = ("received", "in_turn", WITH_AGENT)
 """Customers' messages that nobody has an outcome for yet."""
 
 BREAKERS = ("model", "channel")

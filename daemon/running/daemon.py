@@ -20,7 +20,7 @@ from daemon.web.asgi import iso_utc
 from daemon.whapi.wire import chat_id
 
 STALE_SECONDS = 900.0
-"""A message unanswered for so long means that something is wrong, if nobody has paused the bot."""
+"""A message that the bot owes an answer for so long means that something is wrong."""
 
 HOOK_RESULTS = {200: "stored", 400: "invalid", 401: "unauthorized", 413: "too_large"}
 """What the answers of ``/hook`` are counted as; the others mean that it could not be taken."""
@@ -107,6 +107,7 @@ class RunningDaemon:
             "activeBuffers": statistics.windows,
             "activeProcessing": statistics.working,
             "threadStats": self._threads(),
+            "waitingForPerson": self._waiting_for_person(),
         }
         if faults:
             health["reasons"] = faults
@@ -241,7 +242,17 @@ class RunningDaemon:
             faults.append(self._channel.delay)
         if self._model_breaker.is_open:
             faults.append("the model server does not answer")
-        oldest = self._figures.oldest_unanswered
+        oldest = self._figures.oldest_for_bot
         if oldest and self._now() - oldest > STALE_SECONDS:
             faults.append("a message has been unanswered for more than 15 minutes")
+        patience = self._needs.rules.remind_seconds
+        if self._waiting_for_person()["oldestSeconds"] > patience:
+            minutes = f"{patience / 60:g} minutes"
+            faults.append(f"a customer has waited for a person for more than {minutes}")
         return faults
+
+    def _waiting_for_person(self) -> dict[str, int]:
+        """How many chats wait for a person, and the longest wait, for ``/health``."""
+        figures = self._figures
+        waited = self._now() - figures.oldest_for_person if figures.chats_for_person else 0
+        return {"chats": figures.chats_for_person, "oldestSeconds": max(0, round(waited))}

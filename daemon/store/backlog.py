@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from daemon.handover import WITH_AGENT
 from daemon.store.database import Database
 
 
@@ -19,8 +20,9 @@ class Backlog:
 
         def verb(connection: sqlite3.Connection) -> tuple[dict[str, int], int]:
             queue = connection.execute(
-                "SELECT state, COUNT(*) FROM messages WHERE state IN ('received', 'in_turn')"
-                " GROUP BY state"
+                "SELECT state, COUNT(*) FROM messages WHERE state IN ('received', 'in_turn')"  # noqa: S608 - constant
+                f" GROUP BY state UNION ALL SELECT '{WITH_AGENT}', COUNT(*) FROM messages"
+                f" WHERE state = '{WITH_AGENT}'"
             )
             dead = connection.execute("SELECT COUNT(*) FROM messages WHERE state = 'dead'")
             return dict(queue.fetchall()), dead.fetchone()[0]

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from daemon.model import ChatKey, Deletion, Edit, Message, Other, Reaction, Vote
+from daemon.model import ChatKey, Deletion, Edit, Media, Message, Other, Reaction, Text, Vote
 from daemon.store.outbox import read_payload
 from daemon.writing.outgoing import Likeness, likeness, likeness_of
 
@@ -16,6 +16,10 @@ ECHO_SECONDS = 600
 HUMAN_SOURCES = frozenset({"mobile", "web", ""})
 """Where a person writes. ``business_api`` and ``system`` are automatic replies and notices."""
 
+UNKNOWN_SOURCE = "unknown"
+"""Whapi cannot tell where it was written. Protocol notices come so too, without any content; with
+words or a file a person has written it."""
+
 
 def read_own(connection: sqlite3.Connection, message: Message, now: float) -> tuple[str, bool]:
     """Tell our own sends and other automatic messages from a human agent's.
@@ -26,9 +30,10 @@ def read_own(connection: sqlite3.Connection, message: Message, now: float) -> tu
         return ECHO, False
     if message.source == "api":
         return "sent through the API by another client", False
-    if message.source not in HUMAN_SOURCES:
-        return "automatic message of our number", False
     content = message.content
+    is_said = isinstance(content, Media) or (isinstance(content, Text) and bool(content.body))
+    if message.source not in HUMAN_SOURCES and not (message.source == UNKNOWN_SOURCE and is_said):
+        return "automatic message of our number", False
     if isinstance(content, Reaction | Edit | Deletion | Vote) or (
         isinstance(content, Other) and not content.body
     ):

@@ -122,7 +122,7 @@ class Inbox:
         return await self._database.read(verb)
 
     async def oldest_unanswered(self) -> float | None:
-        """When the oldest customer message without an outcome arrived, Unix seconds."""
+        """When the oldest message that the bot is to answer arrived, Unix seconds."""
 
         def verb(connection: sqlite3.Connection) -> float | None:
             row = connection.execute(

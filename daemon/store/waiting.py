@@ -44,6 +44,8 @@ class WaitingChat:
     """How many messages wait; 0 if only the model asked for a person."""
     reason: str
     """Why the oldest waits: see `daemon.handover`."""
+    message_id: str = ""
+    """Of the oldest message; empty if only the model asked for a person."""
     name: str = ""
     """The customer's or group's name in WhatsApp; empty if unknown."""
 
@@ -140,20 +142,27 @@ def waiting_chats(
 ) -> tuple[WaitingChat, ...]:
     """See `Handovers.waiting_chats`."""
     rows = connection.execute(
-        "SELECT channel, chat, MIN(since), SUM(messages), reason,"  # noqa: S608 - constants
+        # SQLite takes the other columns from the row with the minimum.
+        "SELECT channel, chat, MIN(since), SUM(messages), reason, id,"  # noqa: S608 - constants
         " (SELECT CASE contact_name WHEN '' THEN name ELSE contact_name END FROM chats"
         " WHERE chats.channel = w.channel AND chats.chat = w.chat) FROM ("
-        "SELECT channel, chat, received_at AS since, 1 AS messages, reason FROM messages"
+        "SELECT channel, chat, received_at AS since, 1 AS messages, reason, id FROM messages"
         f" WHERE state = '{WITH_AGENT}'"
-        " UNION ALL SELECT channel, chat, escalated_at, 0, ?2 FROM chats WHERE escalated_at > 0"
+        " UNION ALL SELECT channel, chat, escalated_at, 0, ?2, '' FROM chats"
+        " WHERE escalated_at > 0"
         ") w GROUP BY channel, chat HAVING ?1 IS NULL OR MIN(since) <= ?1 ORDER BY MIN(since)",
         (before, ESCALATED),
     )
     return tuple(
         WaitingChat(
-            key=ChatKey(channel, chat), since=since, messages=count, reason=why, name=name or ""
+            key=ChatKey(channel, chat),
+            since=since,
+            messages=count,
+            reason=reason,
+            message_id=message_id,
+            name=name or "",
         )
-        for channel, chat, since, count, why, name in rows
+        for channel, chat, since, count, reason, message_id, name in rows
     )
 
 

@@ -4,9 +4,12 @@ import json
 
 import trio
 from support.operator import recado
-from support.scenes import forgive, logged
+from support.rows import fates, read_rows
+from support.scenes import forgive, logged, thread
+from support.scenes import found as seen
 from support.stage import LAURA, Stage
 
+from daemon.handover import DONE
 from daemon.sandbox.model_script import Step
 
 
@@ -18,12 +21,15 @@ async def test_it_names_what_was_answered_and_never_delivered(stage: Stage) -> N
     await logged(stage, "WhatsApp could not deliver, given up")
     found = await recado(stage.settings.data_dir, "unanswered")
     assert found.exit_code == 1
-    assert f"{message_id}  5730…4567@s.whatsapp.net  dead" in found.stdout
+    assert "5730…4567@s.whatsapp.net  waits for an operator  since 20" in found.stdout
+    assert f"dead, its answer could not be delivered  1 message, the first {message_id}\n" in (
+        found.stdout
+    )
     await recado(stage.settings.data_dir, "replay", "--dead")
     await stage.gateway.wait_sent(LAURA, 3)
     await stage.quiet()
     nothing = await recado(stage.settings.data_dir, "unanswered")
-    assert (nothing.exit_code, nothing.stdout) == (0, "0 without an outcome\n")
+    assert (nothing.exit_code, nothing.stdout) == (0, "0 chats wait\n")
     forgive(stage)
 
 
@@ -32,7 +38,7 @@ async def test_it_names_what_has_no_outcome_and_nothing_else(stage: Stage) -> No
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
     nothing = await recado(stage.settings.data_dir, "unanswered")
-    assert (nothing.exit_code, nothing.stdout) == (0, "0 without an outcome\n")
+    assert (nothing.exit_code, nothing.stdout) == (0, "0 chats wait\n")
 
     thought = trio.Event()
     stage.model.script(Step(gate=thought))
@@ -40,14 +46,50 @@ async def test_it_names_what_has_no_outcome_and_nothing_else(stage: Stage) -> No
     await stage.model.wait_requests(2)
     found = await recado(stage.settings.data_dir, "unanswered")
     assert found.exit_code == 1
-    assert f"{message_id}  5730…4567@s.whatsapp.net  in_turn" in found.stdout
-    assert "1 attempt" in found.stdout
+    assert "5730…4567@s.whatsapp.net  waits for the bot  since 20" in found.stdout
+    assert f"in_turn, 1 attempt  1 message, the first {message_id}\n1 chat waits\n" in found.stdout
     assert LAURA not in found.stdout
     (row,) = json.loads(
         (await recado(stage.settings.data_dir, "unanswered", "--json", "--reveal")).stdout
     )
     assert (row["message_id"], row["chat"]) == (message_id, f"{LAURA}@s.whatsapp.net")
+    assert (row["waits_for"], row["messages"]) == ("bot", 1)
     young = await recado(stage.settings.data_dir, "unanswered", "--older-than", "3600")
     assert young.exit_code == 0
     thought.set()
     await stage.gateway.wait_sent(LAURA, 2)
+
+
+async def test_who_waits_for_a_person_is_listed_until_one_is_done(stage: Stage) -> None:
+    """A line a chat; `recado done` closes it beside the daemon, which tells the thread of it."""
+    await stage.gateway.agent_says(LAURA, "Hola")
+    first = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+    await stage.gateway.customer_says(LAURA, "¿Hola?")
+    found = await recado(stage.settings.data_dir, "unanswered")
+    assert found.exit_code == 1
+    assert "5730…4567@s.whatsapp.net  waits for a person  since 20" in found.stdout
+    assert f"an agent has the chat  2 messages, the first {first}\n1 chat waits\n" in found.stdout
+    ((event,),) = read_rows(
+        stage.settings.data_dir, "SELECT event_id FROM messages WHERE id = ?", first
+    )
+    replayed = await recado(stage.settings.data_dir, "replay", str(event))
+    assert "it waits for a person" in replayed.stdout
+    done = await recado(stage.settings.data_dir, "done", LAURA)
+    assert (done.exit_code, done.stdout) == (0, "2 messages closed\n")
+    assert (await recado(stage.settings.data_dir, "unanswered")).exit_code == 0
+    assert set(fates(stage.settings.data_dir).values()) == {("handed_off", DONE)}
+    (row,) = read_rows(
+        stage.settings.data_dir,
+        "SELECT action, after FROM audit JOIN audit_details ON audit_id = audit.id",
+    )
+    assert row == ("done", "2 messages")
+    again = await recado(stage.settings.data_dir, "done", LAURA, "--json")
+    assert json.loads(again.stdout) == {"chats": 1, "messages": 0}
+    nobody = await recado(stage.settings.data_dir, "done", "573009999999")
+    assert nobody.exit_code == 1
+    await found_in_thread(stage, "¿Hay cupo?\n¿Hola?")
+
+
+async def found_in_thread(stage: Stage, words: str) -> None:
+    """Wait until the thread has these words, which no turn has put there."""
+    await seen(lambda: words in [item["content"] for item in thread(stage)])

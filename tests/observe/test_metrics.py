@@ -70,12 +70,19 @@ def test_gauges_are_read_at_each_scrape() -> None:
     metrics = Metrics(version="1")
     now = {"chats": 1.0}
     metrics.read_active(chats=lambda: now["chats"], windows=lambda: 2, runs=lambda: 3)
-    metrics.read_backlog(oldest_unanswered=lambda: 99, outbox_rows=OUTBOX_STATES.index)
+    metrics.read_backlog(
+        oldest_unanswered=lambda: 99,
+        oldest_waiting=lambda whom: 98 if whom == "person" else 0,
+        chats_waiting_for_person=lambda: 3,
+        outbox_rows=OUTBOX_STATES.index,
+    )
     assert values(metrics)["recado_active_chats", ()] == 1
     now["chats"] = 7
     seen = values(metrics)
     assert seen["recado_active_chats", ()] == 7
     assert seen["recado_oldest_unanswered_timestamp_seconds", ()] == 99
+    assert seen["recado_oldest_waiting_timestamp_seconds", ("person",)] == 98
+    assert seen["recado_waiting_for_person_chats", ()] == 3
     assert [seen["recado_outbox_rows", (state,)] for state in OUTBOX_STATES] == [0, 1, 2, 3]
 
 
@@ -92,7 +99,18 @@ def test_openmetrics_if_asked_for() -> None:
 
 
 LABELS = {
-    *("kind", "how", "limit", "operation", "outcome", "reason", "result", "server", "service"),
+    *(
+        "kind",
+        "how",
+        "limit",
+        "operation",
+        "outcome",
+        "owed_by",
+        "reason",
+        "result",
+        "server",
+        "service",
+    ),
     *("state", "status", "then", "validator", "verdict", "version", "where"),
 }
 """Every label there is: all of few values, and none that names a person, a chat or a message."""

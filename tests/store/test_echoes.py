@@ -1,10 +1,13 @@
 """Our own sends come back as webhooks: by their id, by their words, or as somebody else's."""
 
+from typing import Any
+
 import pytest
 from support.ledgers import (
     LAURA,
     PEDRO,
     accept,
+    message,
     message_state,
     outbox_states,
     own_message,
@@ -13,6 +16,7 @@ from support.ledgers import (
 )
 
 from daemon.ledger import OutboxRow
+from daemon.model import Media, Other, Reaction, Text
 from daemon.store.echoes import ECHO_SECONDS
 from daemon.store.store import Store
 
@@ -104,6 +108,36 @@ async def test_a_person_who_repeats_our_words_is_still_an_agent(store: Store) ->
     await store.outbox.sent(row, "w-1", now=104)
     assert not await _echoed(store, "a-1", source="mobile")
     assert await message_state(store, "a-1") == ("received", "")
+
+
+async def test_words_from_an_unknown_source_are_an_agents(store: Store) -> None:
+    """Unless they are one of our sends, by its id or by its likeness."""
+    row = await _sending(store)
+    assert await _echoed(store, "w-1", source="unknown")
+    await store.outbox.sent(row, "w-1", now=104)
+    assert not await _echoed(store, "a-1", source="unknown", now=104 + ECHO_SECONDS + 1)
+    assert await message_state(store, "a-1") == ("received", "")
+    assert (await store.threads.chat(LAURA)).paused_until == 1900
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "agent"),
+    [
+        ("image", Media(medium="image"), True),
+        ("voice", Media(medium="voice", seconds=3), True),
+        ("text", Text(body=""), False),
+        ("unknown", Other(), False),
+        ("system", Other(body="Messages are end-to-end encrypted"), False),
+        ("action", Reaction(target="m-1", emoji="👍"), False),
+    ],
+)
+async def test_what_of_an_unknown_source_is_an_agents(
+    store: Store, kind: str, content: Any, *, agent: bool
+) -> None:
+    """Protocol notices have no content."""
+    said = message("a-1", content, kind=kind, from_me=True, source="unknown")
+    await accept(store, said, pause_until=1900)
+    assert (await store.threads.chat(LAURA)).paused_until == (1900 if agent else 0)
 
 
 async def test_known_ids_are_those_of_our_own_sends(store: Store) -> None:

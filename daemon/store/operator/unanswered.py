@@ -1,33 +1,89 @@
-"""Which messages have no outcome: the query behind the figure of the oldest unanswered one."""
+"""Which chats wait for an answer, and of whom: the queries behind the figure of the oldest one."""
 
 import sqlite3
 from dataclasses import dataclass
+from typing import Literal
+
+from daemon.store.waiting import waiting_chats
+
+WaitsFor = Literal["bot", "person", "operator"]
+"""``operator``: the answer was given, and WhatsApp could not deliver it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
-    """One customer message that nobody has dealt with yet. Times are Unix seconds."""
+    """One chat with something that nobody has dealt with yet. Times are Unix seconds."""
 
-    message_id: str
     chat: str
-    state: str
-    """``received`` while it waits, ``in_turn`` while it is being answered, ``dead`` if its answer
-    could not be delivered by WhatsApp."""
-    received_at: float
-    attempts: int
-    """How often the work on its turn has begun."""
+    waits_for: WaitsFor
+    since: float
+    """When the oldest of its messages came."""
+    messages: int
+    """How many they are; 0 if the model has asked for a person and nothing was written since."""
+    why: str
+    """Of the oldest: why it waits for a person, or its state and how often its turn has begun."""
+    message_id: str
+    """Of the oldest; empty if there is none."""
 
 
 def unanswered(connection: sqlite3.Connection) -> list[Unanswered]:
-    """All messages of customers without an outcome, the oldest first.
+    """All chats in which somebody waits, the longest wait first.
 
-    With them those whose answer was given, and could not be delivered.
+    A chat may stand there twice: some of its messages may wait for a person, and later ones for the
+    bot.
     """
+    found = [*_for_a_person(connection), *_for_the_bot(connection), *_undelivered(connection)]
+    return sorted(found, key=lambda chat: chat.since)
+
+
+def _for_a_person(connection: sqlite3.Connection) -> list[Unanswered]:
+    return [
+        Unanswered(
+            chat=waiting.key.chat,
+            waits_for="person",
+            since=waiting.since,
+            messages=waiting.messages,
+            why=waiting.reason,
+            message_id=waiting.message_id,
+        )
+        for waiting in waiting_chats(connection)
+    ]
+
+
+def _for_the_bot(connection: sqlite3.Connection) -> list[Unanswered]:
     rows = connection.execute(
-        "SELECT m.id, m.chat, m.state, m.received_at, COALESCE(t.attempts, 0) FROM messages m"
-        " LEFT JOIN turns t ON t.id = m.turn_id"
-        " WHERE m.from_me = 0 AND (m.state IN ('received', 'in_turn') OR (m.state = 'dead'"
-        " AND m.turn_id IN (SELECT o.turn_id FROM send_failures f JOIN outbox o"
-        " ON o.id = f.outbox_id))) ORDER BY m.seq"
+        # SQLite takes the other columns from the row with the minimum.
+        "SELECT m.chat, MIN(m.received_at), COUNT(*), m.state, COALESCE(t.attempts, 0), m.id"
+        " FROM messages m LEFT JOIN turns t ON t.id = m.turn_id WHERE m.from_me = 0"
+        " AND m.state IN ('received', 'in_turn') GROUP BY m.channel, m.chat"
     )
-    return [Unanswered(*row) for row in rows]
+    return [
+        Unanswered(
+            chat=chat,
+            waits_for="bot",
+            since=since,
+            messages=count,
+            why=f"{state}, {attempts} attempt{'' if attempts == 1 else 's'}",
+            message_id=message_id,
+        )
+        for chat, since, count, state, attempts, message_id in rows
+    ]
+
+
+def _undelivered(connection: sqlite3.Connection) -> list[Unanswered]:
+    rows = connection.execute(
+        "SELECT chat, MIN(received_at), COUNT(*), id FROM messages WHERE from_me = 0"
+        " AND state = 'dead' AND turn_id IN (SELECT o.turn_id FROM send_failures f"
+        " JOIN outbox o ON o.id = f.outbox_id) GROUP BY channel, chat"
+    )
+    return [
+        Unanswered(
+            chat=chat,
+            waits_for="operator",
+            since=since,
+            messages=count,
+            why="dead, its answer could not be delivered",
+            message_id=message_id,
+        )
+        for chat, since, count, message_id in rows
+    ]
