@@ -1,7 +1,7 @@
 """The one nursery: what is started in which order, and how it stops."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 
 import trio
@@ -12,9 +12,15 @@ from daemon.chats.channel_watch import watch_channel
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
-from daemon.composition.opening import OpenDependencies, World, open_dependencies, secret_text
+from daemon.composition.opening import (
+    OpenDependencies,
+    StoppedEarly,
+    World,
+    open_dependencies,
+    secret_text,
+)
 from daemon.composition.reloading import Reloader
-from daemon.errors import StoreUnavailable
+from daemon.errors import SettingsError, StoreUnavailable
 from daemon.housekeeping.figures import Figures
 from daemon.housekeeping.life import Life
 from daemon.housekeeping.start import start_housekeeping
@@ -33,11 +39,15 @@ from daemon.system.watchdog import keep_feeding
 from daemon.web.dashboard.dashboard import register_dashboard
 from daemon.web.edge import answered_at_once, create_edge
 from daemon.web.facade import EdgeSettings
+from daemon.web.front import Front
 from daemon.web.pages import create_pages
 from daemon.web.server import serve
 
 GRACE_SHARE = 0.6
 """The part of the stop deadline in which runs and sends may finish; the rest is for tidying up."""
+
+LAST_ANSWERS_SECONDS = 1.0
+"""How long requests in flight may go on when the start has failed."""
 
 
 async def run(
@@ -50,71 +60,88 @@ async def run(
     """Run the daemon until it is told to stop, or a core task of it fails.
 
     ``open_needs`` opens what chats work with. ``task_status`` gets the URLs served, once requests
-    are answered. Raises SettingsError, ToolError or StoreError before anything is served;
-    afterwards an exception means a crash.
+    are answered. Raises SettingsError, ToolError or StoreError if it cannot start; afterwards an
+    exception means a crash.
     """
+    http = _Http(settings, world)
+    deadline = Deadline(settings.shutdown.deadline_seconds, abandoned=http.abandoned)
+    with _signals(world, deadline), counted_faults(world.log, world.metrics):
+        try:
+            in_time = partial(_ending_in_time, world, deadline, http)
+            await _start_and_stop(settings, world, http, open_needs, in_time, task_status)
+        except* StoppedEarly:
+            task_status.started([])
+    deadline.disarm()
+
+
+async def _start_and_stop(
+    settings: Settings,
+    world: World,
+    http: "_Http",
+    open_needs: OpenDependencies,
+    ending_in_time: Callable[[], AbstractAsyncContextManager[None]],
+    task_status: trio.TaskStatus[list[str]],
+) -> None:
+    # The start, in order: each line may rely on those above it.
     async with (
+        http.listening(),  # and answering that the daemon starts
         open_needs(settings, world) as needs,
         _remembered(Life(needs)) as life,
         trio.open_nursery() as nursery,
+        ending_in_time(),
     ):
         chats = ChatRegistry(needs)
         figures = Figures()
         intake = Intake(needs, chats)
         reloader = Reloader(settings, needs, chats, read=world.read_settings, notify=world.notify)
         daemon = RunningDaemon(settings, needs, chats=chats, intake=intake, figures=figures)
-        http = _Http(settings, world, daemon)
-        deadline = Deadline(settings.shutdown.deadline_seconds, abandoned=daemon.abandoned)
         side = partial(_start_side_task, nursery, world)
         after = settings.recovery.delay_seconds
         _publish(needs, chats, figures, daemon)
 
-        with _signals(world, deadline), counted_faults(world.log, world.metrics):
-            # The start, in order: each line may rely on those above it.
-            nursery.start_soon(_watch_store, needs, name="store watch")
-            await nursery.start(needs.attachments.run, name="files")
-            await nursery.start(_run_chats, chats, world.log, name="chats")
-            side("live log", daemon.watch.live.run)
-            await life.begin()
-            side("samples", daemon.watch.sampler.run)
-            start_housekeeping(side, settings, needs, chats, figures)
-            limit, report = settings.recovery.timeout_seconds, daemon.recovery
-            side("recovery", recover, needs, chats, after, limit, report)
-            report.waiting = await resume_windows(needs, chats)
-            urls = await nursery.start(http.run, name="http")
-            side("channel watch", watch_channel, needs, chats, settings.whapi.check_seconds)
-            side("model warm-up", needs.engine.warm_up)
-            side("models", report_models, needs.engine, model_names(settings), world.log, world.now)
-            daemon.opened(urls)
-            world.notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
-            side("reload", reloader.run, world.reload)
-            side("status", keep_status, needs, chats, figures, urls, reloader, world.notify)
-            signs = signs_of_life(needs.store, chats, http_is_open=lambda: http.is_open)
-            side("watchdog", keep_feeding, world.watchdog_seconds, signs, world.notify, world.log)
-            world.log.event(
-                STARTED,
-                version=__version__,
-                environment=settings.environment,
-                address=", ".join(urls),
-                webhook=settings.web.webhook_url or f"{urls[0]}/hook",
-            )
-            task_status.started(urls)
+        nursery.start_soon(_watch_store, needs, name="store watch")
+        await nursery.start(needs.attachments.run, name="files")
+        await nursery.start(_run_chats, chats, world.log, name="chats")
+        side("live log", daemon.watch.live.run)
+        await life.begin()
+        side("samples", daemon.watch.sampler.run)
+        start_housekeeping(side, settings, needs, chats, figures)
+        limit, report = settings.recovery.timeout_seconds, daemon.recovery
+        side("recovery", recover, needs, chats, after, limit, report)
+        report.waiting = await resume_windows(needs, chats)
+        http.open(daemon)
+        side("channel watch", watch_channel, needs, chats, settings.whapi.check_seconds)
+        side("model warm-up", needs.engine.warm_up)
+        side("models", report_models, needs.engine, model_names(settings), world.log, world.now)
+        urls = http.urls
+        world.notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
+        side("reload", reloader.run, world.reload)
+        side("status", keep_status, needs, chats, figures, urls, reloader, world.notify)
+        signs = signs_of_life(needs.store, chats, http_is_open=lambda: http.is_open)
+        side("watchdog", keep_feeding, world.watchdog_seconds, signs, world.notify, world.log)
+        world.log.event(
+            STARTED,
+            version=__version__,
+            environment=settings.environment,
+            address=", ".join(urls),
+            webhook=settings.web.webhook_url or f"{urls[0]}/hook",
+        )
+        task_status.started(urls)
 
-            await world.stop.wait()
+        await world.stop.wait()
 
-            # The stop, in order: nothing new, then what is under way, then all of it.
-            daemon.phase = "stopping"
-            world.notify("STOPPING=1")
-            world.log.event(STOPPING)
-            nursery.start_soon(life.stopping, name="stop noted")
-            stop_began = world.clock()
-            with trio.move_on_after(settings.shutdown.deadline_seconds * GRACE_SHARE):
-                http.stop.set()
-                chats.stop()
-                await http.stopped.wait()
-                await chats.wait_idle()
-            nursery.cancel_scope.cancel()
-    deadline.disarm()
+        # The stop, in order: nothing new, then what is under way, then all of it.
+        daemon.phase = "stopping"
+        world.notify("STOPPING=1")
+        world.log.event(STOPPING)
+        nursery.start_soon(life.stopping, name="stop noted")
+        stop_began = world.clock()
+        with trio.move_on_after(settings.shutdown.deadline_seconds * GRACE_SHARE):
+            http.stop.set()
+            chats.stop()
+            await http.stopped.wait()
+            await chats.wait_idle()
+        nursery.cancel_scope.cancel()
     world.log.event(STOPPED, seconds=round(world.clock() - stop_began, 2))
 
 
@@ -135,26 +162,49 @@ def _start_side_task(
 class _Http:
     """The HTTP edge as a core task: it ends when `stop` is set, and at no other time."""
 
-    def __init__(self, settings: Settings, world: World, daemon: RunningDaemon) -> None:
+    def __init__(self, settings: Settings, world: World) -> None:
         self.stop = trio.Event()
         self.stopped = trio.Event()
         self.is_open = False
         """True while clients are accepted and answered."""
+        self.urls: list[str] = []
+        """Where it listens."""
         self._settings = settings
         self._world = world
-        self._daemon = daemon
+        self._daemon: RunningDaemon | None = None
+        self._scope = trio.CancelScope()
+        self._front = Front(
+            version=__version__,
+            environment=settings.environment,
+            public_url=settings.web.webhook_url,
+            port=settings.web.port,
+            now=world.now,
+        )
 
-    async def run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
-        """Serve until `stop` is set and requests in flight are finished, or cancelled."""
-        with _core_task(self._world.log):
-            self.is_open = True
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Serve for the length of the block: first that the daemon starts, then what is `open`ed.
+
+        Raises SettingsError if the address cannot be listened on.
+        """
+        async with trio.open_nursery() as nursery:
+            self.urls = await nursery.start(self._run, name="http")
+            port = self.urls[0].rpartition(":")[2]
+            self._front.port = int(port) if port.isdecimal() else self._settings.web.port
             try:
-                await self._serve(task_status)
-            finally:
-                self.is_open = False
+                yield
+            except BaseException:
+                # A start that failed: nobody is cut off whom the minimal app will go on answering.
+                self._front.give_up()
+                self.stop.set()
+                with trio.move_on_after(LAST_ANSWERS_SECONDS, shield=True):
+                    await self.stopped.wait()
+                raise
+            self.cut()
 
-    async def _serve(self, task_status: trio.TaskStatus[list[str]]) -> None:
-        settings, log = self._settings, self._world.log
+    def open(self, daemon: RunningDaemon) -> None:
+        """Answer for a daemon that is ready, and pass on to it what has waited for that."""
+        settings, world = self._settings, self._world
         edge = EdgeSettings(
             environment=settings.environment,
             webhook_secrets=tuple(s.get_secret_value() for s in settings.web.webhook_secret),
@@ -166,22 +216,51 @@ class _Http:
             language=settings.language,
             timezone=settings.timezone,
             session_seconds=settings.dashboard.session_hours * 3600,
-            phone_url=self._world.phone_url,
+            phone_url=world.phone_url,
         )
-        pages = create_pages(self._daemon, edge, log)
-        register_dashboard(pages, self._daemon, edge, log, self._world.clock)
-        await serve(
-            create_edge(self._daemon, edge, pages, log),
-            binds=self._world.binds or [bind_address(settings)],
-            stop=self.stop,
-            grace_seconds=settings.shutdown.deadline_seconds * GRACE_SHARE,
-            log=log,
-            at_once=answered_at_once,
-            task_status=task_status,
-        )
+        pages = create_pages(daemon, edge, world.log)
+        register_dashboard(pages, daemon, edge, world.log, world.clock)
+        daemon.opened(self.urls)
+        self._daemon = daemon
+        self._front.open(create_edge(daemon, edge, pages, world.log))
+
+    def cut(self) -> None:
+        """End at once, with all requests in flight."""
+        self._scope.cancel()
+
+    def abandoned(self) -> str:
+        """What is under way, in one line; called by another thread when a stop is forced."""
+        return self._daemon.abandoned() if self._daemon else "the start"
+
+    async def _run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
+        """Serve until `stop` is set and requests in flight are finished, or it is `cut`."""
+        self.is_open = True
+        try:
+            with self._scope, _core_task(self._world.log):
+                await self._serve(task_status)
+        finally:
+            self.is_open = False
+            self.stopped.set()
+
+    async def _serve(self, task_status: trio.TaskStatus[list[str]]) -> None:
+        binds = self._world.binds or [bind_address(self._settings)]
+        try:
+            await serve(
+                self._front,
+                binds=binds,
+                stop=self.stop,
+                grace_seconds=self._settings.shutdown.deadline_seconds * GRACE_SHARE,
+                log=self._world.log,
+                at_once=answered_at_once,
+                task_status=task_status,
+            )
+        except OSError as error:
+            if self.urls:
+                raise
+            line = f"web.port: cannot listen on {', '.join(binds)}: {error.strerror or error}"
+            raise SettingsError([line]) from error
         if not self.stop.is_set():
             raise RuntimeError("the HTTP server ended without being asked")
-        self.stopped.set()
 
 
 def bind_address(settings: Settings) -> str:
@@ -226,10 +305,28 @@ def _core_task(log: Log) -> Iterator[None]:
     """Name the core task whose fault ends the daemon; its traceback follows at the very end."""
     try:
         yield
+    except SettingsError:
+        raise  # a person has to act; the daemon does not even begin
     except Exception as error:
         log.event(
             UNEXPECTED_ERROR, where="core", what="a core task failed", error=type(error).__name__
         )
+        raise
+
+
+@asynccontextmanager
+async def _ending_in_time(world: World, deadline: Deadline, http: _Http) -> AsyncIterator[None]:
+    """Have the stop after a fault of any core task end in time, as after a signal.
+
+    A fault of another task reaches the block as its cancellation. HTTP, which began before what it
+    serves was open, ends before that is closed.
+    """
+    try:
+        yield
+    except BaseException:
+        if world.handle_signals:  # else the process is somebody else's
+            deadline.arm()
+        http.cut()
         raise
 
 

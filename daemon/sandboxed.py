@@ -192,6 +192,8 @@ async def run_sandbox(settings: Settings, world: World) -> None:
         add_switches(outside, os.environ)
         outside.gateway.phone.language = settings.language
         urls = await nursery.start(run, sandbox_settings(settings, outside), shown, name="daemon")
+        if not urls:
+            return  # told to stop before it was open
         outside.gateway.set_webhook(f"{urls[0]}/hook")
         world.log.info(
             "write to the bot from this phone", symbol="📱", address=f"{outside.gateway_url}/phone"

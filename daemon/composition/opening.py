@@ -83,6 +83,10 @@ class World:
     """Origin of the simulated phone beside the dashboard; empty outside the sandbox."""
 
 
+class StoppedEarly(Exception):
+    """The daemon was told to stop before it was open."""
+
+
 OpenDependencies = Callable[[Settings, World], AbstractAsyncContextManager[Dependencies]]
 
 
@@ -146,12 +150,16 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
 
 @asynccontextmanager
 async def _open_store_patiently(settings: Settings, world: World) -> AsyncIterator[Store]:
-    """Open the store, and have systemd wait for it as long as it takes."""
+    """Open the store, and have systemd wait for it as long as it takes, unless told to stop.
+
+    Raises StoppedEarly if that came first.
+    """
     opening = open_store(settings.data_dir, clock=world.clock, meter=_StoreMeter(world.metrics))
     async with AsyncExitStack() as opened:
-        store: Store | StoreError
+        store: Store | StoreError | None = None
         async with trio.open_nursery() as beside:
             beside.start_soon(keep_extending, world.notify, name="long start")
+            beside.start_soon(_cancel_at, world.stop, beside.cancel_scope, name="early stop")
             try:
                 store = await opened.enter_async_context(opening)
             except StoreError as error:  # raised outside of this nursery, which would group it
@@ -159,7 +167,15 @@ async def _open_store_patiently(settings: Settings, world: World) -> AsyncIterat
             beside.cancel_scope.cancel()
         if isinstance(store, StoreError):
             raise store
+        if store is None:
+            raise StoppedEarly
         yield store
+
+
+async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
+    """Cancel a scope when an event is set; ends with it."""
+    await event.wait()
+    scope.cancel()
 
 
 def open_engine(settings: Settings, rng: Random) -> AbstractAsyncContextManager[Engine]:

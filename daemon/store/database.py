@@ -302,12 +302,28 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(path: Path) -> None:
-    """Create the file if need be, bring its tables up to date, and check that it is sound."""
+async def _prepare(path: Path) -> None:
+    """Have the file ready for use, in a thread; cancelled, it breaks off, and nothing is lost."""
+    opened: list[sqlite3.Connection] = []
+    try:
+        await trio.to_thread.run_sync(_made_ready, path, opened, abandon_on_cancel=True)
+    except trio.Cancelled:
+        for connection in opened:
+            with contextlib.suppress(sqlite3.Error):  # it may be closed by now
+                connection.interrupt()
+        raise
+
+
+def _made_ready(path: Path, opened: list[sqlite3.Connection]) -> None:
+    """Create the file if need be, bring its tables up to date, and check that it is sound.
+
+    ``opened`` gets the connection that may be interrupted meanwhile.
+    """
     try:
         with contextlib.suppress(FileExistsError):
             new_file(path).close()  # SQLite gives the files beside it the same mode
         with contextlib.closing(_connect(path)) as connection:
+            opened.append(connection)
             migrate(connection)
             faults = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
     except (sqlite3.Error, OSError) as error:
@@ -330,7 +346,7 @@ async def open_database(
     except OSError as error:
         raise StoreDamaged(f"cannot create {path.parent}: {error.strerror}") from error
     with owned(path.with_suffix(".lock")):
-        await trio.to_thread.run_sync(_prepare, path)
+        await _prepare(path)
         database = Database(path, clock=clock, meter=meter)
         try:
             yield database

@@ -6,6 +6,7 @@ stop can hang (both measured with 0.18).
 """
 
 import logging
+import os
 import socket
 import sys
 import time
@@ -89,7 +90,8 @@ async def open_listeners(binds: Sequence[str]) -> list[trio.SocketListener]:
 
 
 def _inherited(descriptor: int) -> trio.SocketListener:
-    listening = socket.socket(fileno=descriptor)
+    """Listen on a copy: who serves after us, such as the minimal app, finds the socket open."""
+    listening = socket.socket(fileno=os.dup(descriptor))
     listening.set_inheritable(False)
     return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
 

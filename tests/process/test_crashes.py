@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from support.process import ROOT, Site
+from support.process import ROOT, Site, until
 from support.stage import LAURA
 
 from daemon.sandbox.model_script import Call, Step
@@ -32,6 +32,14 @@ sys.argv = ["recado", "run"]
 main()
 """
 """The daemon with a fault in a core task, which shows when it is told to."""
+
+BLOCKED_WRITER = BUGGY_CORE.replace(
+    """            raise""",
+    """            with trio.move_on_after(0.2):
+                await needs.store.database.write(lambda _: time.sleep(60))
+            raise""",
+).replace("import signal, sys", "import signal, sys, time")
+"""The same fault while the store's writer is stuck, so that the store cannot be closed either."""
 
 BLOCKING_TOOL = '''
 """A tool that does what no tool may do."""
@@ -85,6 +93,27 @@ async def test_a_core_tasks_fault_ends_the_process_at_once_and_says_why(
     assert (fault["where"], fault["task"]) == ("core", "store watch")
     assert "ZeroDivisionError: a bug in a core task" in process.text
     assert process.text.endswith("}\n")
+
+
+async def test_a_core_tasks_fault_ends_the_process_in_time_whatever_is_stuck(site: Site) -> None:
+    """By the same deadline as after a signal, and the next process answers whoever waits."""
+    thought = trio.Event()
+    site.model.script(Step(gate=thought))
+    process = await site.launch(
+        "-c", BLOCKED_WRITER, variables={"RECADO_SHUTDOWN__DEADLINE_SECONDS": "2"}
+    )
+    await site.opened(process)
+    await site.gateway.customer_says(LAURA, "Hola", deliver="queued")
+    await site.model.wait_for(lambda: site.model.running == 1)
+    status, seconds = await process.end(signal.SIGUSR1)
+    assert status == 1
+    assert seconds < SOON
+    await until(lambda: "forced stop: 2 s were not enough; abandoned: " in process.text)
+    assert "ZeroDivisionError" in process.text or "a core task failed" in process.text
+    await site.start()
+    thought.set()
+    await site.gateway.wait_sent(LAURA)
+    assert len(site.said(LAURA)) == 1
 
 
 async def test_abort_shows_where_a_blocked_loop_stands(site: Site, tmp_path: Path) -> None:

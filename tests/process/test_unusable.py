@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 from support.plain import NO_TLS
-from support.process import Site, body_of, free_port, get_when_open
+from support.process import Site, free_port, health_when_known
 from support.stage import LAURA
 
 
@@ -15,9 +15,7 @@ def at(port: int) -> dict[str, str]:
 
 async def assert_minimal(url: str, reason: str) -> None:
     """Somebody answers there who explains why there is no daemon, and takes no webhooks."""
-    answer = await get_when_open(f"{url}/health")
-    assert answer.status_code == 200
-    health = body_of(answer)
+    health = await health_when_known(url)
     assert health["status"] == "minimal"
     assert health["initialized"] is False
     assert reason in health["reason"]

@@ -213,6 +213,16 @@ async def get_when_open(url: str, *, seconds: float = 30) -> httpx.Response:
                     await trio.sleep(0.02)
 
 
+async def health_when_known(url: str) -> Mapping[str, Any]:
+    """What ``/health`` says once it is known how the start has ended."""
+    while True:
+        answer = await get_when_open(f"{url}/health")
+        assert answer.status_code == 200
+        if body_of(answer)["status"] != "starting":
+            return body_of(answer)
+        await trio.sleep(0.02)  # nobody tells of it
+
+
 def body_of(response: httpx.Response) -> Mapping[str, Any]:
     """The JSON object of an answer."""
     found: Mapping[str, Any] = response.json()

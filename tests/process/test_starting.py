@@ -1,0 +1,145 @@
+"""From the first moment on: the port is open and says that the daemon starts."""
+
+import contextlib
+import socket
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import trio
+from support.plain import NO_TLS
+from support.process import (
+    HAND_OVER,
+    RUN,
+    DaemonProcess,
+    Site,
+    body_of,
+    free_port,
+    get_when_open,
+    health_when_known,
+    until,
+)
+from support.rows import states
+from support.stage import text_webhook
+
+SLOW_STORE = """
+import pathlib, sys, time
+from daemon.store import database
+from daemon.__main__ import main
+
+make_ready, gate = database._made_ready, pathlib.Path(sys.argv[1])
+
+def slowly(*arguments):
+    while not gate.exists():
+        time.sleep(0.01)
+    make_ready(*arguments)
+
+database._made_ready = slowly
+sys.argv = ["recado", "run"]
+main()
+"""
+"""The daemon with a store that is made ready when a file appears, however long that takes."""
+
+
+@asynccontextmanager
+async def client_of(url: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(
+        verify=NO_TLS, base_url=url, trust_env=False, timeout=30
+    ) as client:
+        yield client
+
+
+async def on_inherited(site: Site, listening: socket.socket, *run: str) -> DaemonProcess:
+    """A daemon on a socket as systemd hands it over."""
+    number = listening.fileno()
+    return await site.launch("-c", HAND_OVER, str(number), *run, pass_fds=[number])
+
+
+async def test_health_answers_while_the_store_is_made_ready(site: Site, tmp_path: Path) -> None:
+    """Calls wait a moment, and are then put off, for as long as that takes."""
+    port, gate = free_port(), tmp_path / "gate"
+    variables = {"RECADO_WEB__PORT": str(port)}
+    process = await site.launch("-c", SLOW_STORE, str(gate), variables=variables)
+    answer = await get_when_open(f"http://127.0.0.1:{port}/health")
+    health = body_of(answer)
+    assert answer.status_code == 200
+    assert (health["status"], health["initialized"]) == ("starting", False)
+    assert (health["port"], health["activeBuffers"]) == (port, 0)
+    assert health["threadStats"] == {"totalThreads": 0, "activeThreads": 0}
+    async with client_of(f"http://127.0.0.1:{port}") as client:
+        about = body_of(await client.get("/"))
+        assert (about["status"], about["service"]) == ("initializing", "Recado")
+        assert (await client.get("/ready")).status_code == 503
+        put_off = await client.post("/hook", json=text_webhook("Hola", "m-1"))
+        assert (put_off.status_code, put_off.headers["retry-after"]) == (503, "5")
+        gate.touch()
+        await process.wait_event("ready")
+        health = body_of(await client.get("/health"))
+        assert (health["status"], health["initialized"]) == ("healthy", True)
+        assert (await client.get("/ready")).status_code == 200
+    assert (await process.end())[0] == 0
+
+
+async def test_a_call_that_waits_for_a_short_start_is_stored(site: Site, tmp_path: Path) -> None:
+    """On a socket of systemd's: nobody is refused, and nobody has to come again."""
+    statuses: list[int] = []
+
+    async def post(url: str) -> None:
+        async with client_of(url) as client:
+            answer = await client.post("/hook", json=text_webhook("Hola", "m-1"))
+            statuses.append(answer.status_code)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        gate = tmp_path / "gate"
+        process = await on_inherited(site, listening, "-c", SLOW_STORE, str(gate))
+        assert body_of(await get_when_open(f"{url}/health"))["status"] == "starting"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(post, url, name="post")
+            await trio.sleep(0.3)  # nobody tells that it waits
+            assert statuses == []
+            gate.touch()
+            await site.opened(process)
+        assert statuses == [200]
+        await until(lambda: states(site.data_dir) == {"answered"})
+        assert (await process.end())[0] == 0
+
+
+async def test_a_stop_while_the_store_is_made_ready_is_clean(site: Site) -> None:
+    """Somebody else writes into the file, so that ours has to wait."""
+    site.data_dir.mkdir()
+    port = free_port()
+    with contextlib.closing(sqlite3.connect(site.data_dir / "recado.db")) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")
+        process = await site.launch(variables={"RECADO_WEB__PORT": str(port)})
+        await get_when_open(f"http://127.0.0.1:{port}/health")
+        status, _ = await process.end()
+        assert status == 0
+        other.rollback()
+    assert "forced stop" not in process.text
+
+
+async def test_a_store_that_cannot_be_used_leaves_the_inherited_socket_open(site: Site) -> None:
+    """Whoever comes is answered: by the daemon that starts, or the minimal one."""
+    site.data_dir.mkdir()
+    (site.data_dir / "recado.db").write_bytes(b"this is not a database" * 400)
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        process = await on_inherited(site, listening, *RUN)
+        assert (await health_when_known(url))["status"] == "minimal"
+        async with client_of(url) as client:
+            assert (await client.post("/hook", json={})).status_code == 503
+        assert (await process.end())[0] == 2
+
+
+async def test_a_port_that_is_taken_is_named(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = await site.launch(variables={"RECADO_WEB__PORT": str(port)})
+        assert await process.ended() == 2
+    await until(lambda: "the minimal server cannot listen either" in process.text)
+    assert f"web.port: cannot listen on 127.0.0.1:{port}" in process.text
+    assert "unexpected error" not in process.text
