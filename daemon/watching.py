@@ -94,8 +94,16 @@ class Overview:
     outbox: dict[str, int] = field(default_factory=dict)
     oldest_unanswered: float = 0
     """When the oldest message without an outcome was stored; 0 if there is none."""
+    oldest_for_bot: float = 0
+    """Of those that the bot is to answer; likewise."""
     paused: int = 0
     """Chats that an agent has."""
+    waiting: int = 0
+    """Chats in which somebody waits for a person."""
+    waiting_since: float = 0
+    """When the longest of these waits began; 0 if there is none."""
+    remind_seconds: float = 0
+    """After so long such a wait is reported."""
     dead: int = 0
     """Turns that ended as dead letters."""
     tokens_today: int = 0

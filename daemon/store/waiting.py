@@ -138,20 +138,22 @@ def signals(connection: sqlite3.Connection, key: ChatKey) -> tuple[bool, bool]:
 
 
 def waiting_chats(
-    connection: sqlite3.Connection, *, before: float | None = None
+    connection: sqlite3.Connection, key: ChatKey | None = None, *, before: float | None = None
 ) -> tuple[WaitingChat, ...]:
-    """See `Handovers.waiting_chats`."""
+    """See `Handovers.waiting_chats`; of one chat, or of all."""
+    only = "" if key is None else " AND channel = :channel AND chat = :chat"
+    values = {"before": before, "escalated": ESCALATED, **(key._asdict() if key else {})}
     rows = connection.execute(
         # SQLite takes the other columns from the row with the minimum.
         "SELECT channel, chat, MIN(since), SUM(messages), reason, id,"  # noqa: S608 - constants
         " (SELECT CASE contact_name WHEN '' THEN name ELSE contact_name END FROM chats"
         " WHERE chats.channel = w.channel AND chats.chat = w.chat) FROM ("
         "SELECT channel, chat, received_at AS since, 1 AS messages, reason, id FROM messages"
-        f" WHERE state = '{WITH_AGENT}'"
-        " UNION ALL SELECT channel, chat, escalated_at, 0, ?2, '' FROM chats"
-        " WHERE escalated_at > 0"
-        ") w GROUP BY channel, chat HAVING ?1 IS NULL OR MIN(since) <= ?1 ORDER BY MIN(since)",
-        (before, ESCALATED),
+        f" WHERE state = '{WITH_AGENT}'{only}"
+        " UNION ALL SELECT channel, chat, escalated_at, 0, :escalated, '' FROM chats"
+        f" WHERE escalated_at > 0{only}) w GROUP BY channel, chat"
+        " HAVING :before IS NULL OR MIN(since) <= :before ORDER BY MIN(since)",
+        values,
     )
     return tuple(
         WaitingChat(

@@ -1,6 +1,7 @@
 """Conversations in the dashboard, on a whole daemon: reading them and taking part in them."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from pydantic import SecretStr
 from support.dashboard import bubbles_of, chats_of, open_browser, ref_of, words_of
 from support.operator import change
 from support.plain import NO_TLS
-from support.rows import read_rows
+from support.rows import fates, read_rows, states
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
 from support.stage import LAURA, Stage
 
+from daemon.handover import AN_AGENT, DONE, WITH_AGENT
 from daemon.sandbox.model_script import call, say
 from daemon.web.dashboard.conversations import formatted
 
@@ -164,18 +166,50 @@ async def test_a_chat_is_taken_over_and_given_back(tmp_path: Path) -> None:
         ref = await ref_of(browser, "Laura")
         assert (await post(browser, ref, "pause", minutes=5)).json() == {"done": True}
         kept_out = await stage.gateway.customer_says(LAURA, "¿Sigues ahí?")
-        await found(
-            lambda: read_rows(
-                stage.settings.data_dir,
-                "SELECT 1 FROM messages WHERE id = ? AND state = 'handed_off'",
-                kept_out,
-            )
-        )
+        assert fates(stage.settings.data_dir)[kept_out] == (WITH_AGENT, AN_AGENT)
         assert stage.said() == ["¡Hola!"]
+        stage.model.script(say("Aquí estoy"))
         assert (await post(browser, ref, "resume")).json() == {"done": True}
-        await answered(stage, "¿Y ahora?", "Aquí estoy")
+        await stage.gateway.wait_sent(LAURA, 2)
+        assert stage.said() == ["¡Hola!", "Aquí estoy"]
+        await found(lambda: fates(stage.settings.data_dir)[kept_out][0] == "answered")
         key = f"{LAURA}@s.whatsapp.net"
         assert audit(stage) == [("pause", key), ("resume", key)]
+
+
+@pytest.mark.parametrize(
+    ("language", "waits", "button"),
+    [
+        ("es", "Espera a una persona desde", "Atendido"),
+        ("en", "Waits for a person since", "Done"),
+    ],
+)
+async def test_who_waits_for_a_person_is_shown_until_it_is_done(
+    tmp_path: Path, language: str, waits: str, button: str
+) -> None:
+    """In the list, its filter, the conversation and on the message."""
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        browser.cookies.set("recado-language", language)
+        await stage.gateway.agent_says(LAURA, "Hola")
+        asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
+        (chat,) = await chats_of(browser, state=WITH_AGENT)
+        assert (chat["state"], chat["unanswered"]) == (WITH_AGENT, 1)
+        assert chat["waiting"]["reason"] == AN_AGENT
+        page = (await browser.get(f"/dashboard/chats/{chat['ref']}")).text
+        (shown,) = re.findall(r'data-testid="waits">([^<]*)<', page)
+        assert shown.startswith(waits)
+        assert AN_AGENT not in shown or language == "en"
+        assert f"<span>{button}</span>" in page
+        assert re.search(r'data-testid="fate" data-state="with_agent">\w', page)
+        assert 'data-testid="filter-with_agent"' in page
+        assert (await post(browser, chat["ref"], "done")).json() == {"done": True}
+        assert fates(stage.settings.data_dir)[asked] == ("handed_off", DONE)
+        page = (await browser.get(f"/dashboard/chats/{chat['ref']}")).text
+        assert 'data-testid="waits"' not in page
+        assert 'data-testid="done"' not in page
+        assert await chats_of(browser, state=WITH_AGENT) == []
+        assert audit(stage) == [("done", f"{LAURA}@s.whatsapp.net")]
+        assert (await post(browser, "0" * 16, "done")).status_code == 404
 
 
 async def test_an_agent_writes_from_the_dashboard(tmp_path: Path) -> None:
@@ -216,7 +250,7 @@ async def test_an_agents_words_end_the_run_and_are_not_held_up_by_the_pause(tmp_
         fate = [("sent", "uno"), ("dropped", "dos"), ("sent", "Yo sigo")]
         await found(lambda: outbox(stage) == fate)
         await stage.gateway.customer_says(LAURA, "Gracias")
-        await found(lambda: "Gracias" in json.dumps(thread(stage)))
+        await found(lambda: WITH_AGENT in states(stage.settings.data_dir))
         assert len(stage.model.calls) == 1
 
 

@@ -83,6 +83,40 @@ async def test_what_the_day_has_cost_is_what_its_tokens_cost(tmp_path: Path) -> 
         assert note == "COP · de 5,00"
 
 
+async def test_who_waits_for_a_person_is_on_the_page_and_in_health(tmp_path: Path) -> None:
+    quick = {"figures_seconds": 0.05}
+    takeover = {"pause_minutes": 60, "remind_minutes": 1 / 6000}
+    async with (
+        open_scene(tmp_path, housekeeping=quick, takeover=takeover) as stage,
+        open_browser(stage) as browser,
+    ):
+        health = (await stage.get("/health")).json()
+        assert health["waitingForPerson"] == {"chats": 0, "oldestSeconds": 0}
+        assert (await browser.get("/dashboard")).text.count('data-testid="waiting"') == 0
+        for person in (LAURA, PEDRO):
+            await stage.gateway.agent_says(person, "Hola, soy Marta")
+            await stage.gateway.customer_says(person, "¿Hay cupo?")
+        with trio.fail_after(10):
+            while (await stage.get("/health")).json()["waitingForPerson"]["oldestSeconds"] < 1:  # noqa: ASYNC110 - over HTTP
+                await trio.sleep(0.02)
+        health = (await stage.get("/health")).json()
+        assert health["waitingForPerson"]["chats"] == 2
+        assert health["status"] == "degraded"
+        (reason,) = health["reasons"]
+        assert reason.startswith("a customer has waited for a person for more than")
+        page = (await browser.get("/dashboard")).text
+        (waiting,) = re.findall(r'data-testid="waiting">([^<]*)<', page)
+        assert waiting.startswith("2 esperando hace ")
+        now = (await browser.get("/dashboard/stats")).json()["now"]
+        assert now["waitingForPerson"]["chats"] == 2
+        assert now["waitingForPerson"]["oldestSeconds"] >= 1
+        figures = (await browser.get("/metrics")).text
+        assert "recado_waiting_for_person_chats 2.0" in figures
+        assert 'recado_queue_messages{state="with_agent"} 2.0' in figures
+        assert "recado_oldest_unanswered_timestamp_seconds 0.0" not in figures
+        assert 'recado_oldest_waiting_timestamp_seconds{owed_by="bot"} 0.0' in figures
+
+
 async def test_takeovers_and_the_longest_wait_are_on_the_page(tmp_path: Path) -> None:
     quick = {"figures_seconds": 0.05}
     async with (

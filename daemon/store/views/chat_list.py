@@ -4,19 +4,22 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from daemon.handover import WITH_AGENT
 from daemon.model import ChatKey, JsonObject
 from daemon.store.operator.door import marks
 from daemon.store.views.bubbles import last_bubble
+from daemon.store.waiting import WaitingChat, waiting_chats
 
 SEARCHED_MESSAGES = 20_000
 """Words are looked for in so many of the newest messages, and of our own: a tenth of a second."""
 
-STATES = ("failed", "paused", "writing", "waiting", "thinking", "sending", "idle")
-"""What a chat can be about. ``writing``: its window is open; ``waiting``: for its turn."""
+STATES = ("failed", WITH_AGENT, "paused", "writing", "waiting", "thinking", "sending", "idle")
+"""What a chat can be about. ``writing``: its window is open; ``waiting``: for its turn;
+``with_agent``: somebody waits for a person."""
 
 _CHATS = (
     "SELECT channel, chat, ref, name, contact_name, first_seen_at, last_activity_at,"
-    " paused_until, loop_until FROM chats"
+    " paused_until, loop_until, escalated_at, overdue_at FROM chats"
 )
 
 
@@ -49,6 +52,8 @@ class _Open:
 
     unanswered: dict[ChatKey, tuple[int, float]]
     """How many messages have no outcome, and when the first of them came."""
+    waiting: dict[ChatKey, WaitingChat]
+    """Where somebody waits for a person."""
     turns: set[ChatKey]
     sends: set[ChatKey]
     dead: set[ChatKey]
@@ -155,7 +160,7 @@ def _key(told: JsonObject) -> ChatKey:
 def _told(
     row: tuple[object, ...], open_work: _Open, live: Mapping[ChatKey, Live], now: float
 ) -> JsonObject:
-    channel, chat, ref, name, contact_name, first_seen_at, at, paused_until, loop_until = row
+    channel, chat, ref, name, contact_name, first_seen_at, at, paused_until, loop_until = row[:9]
     key = ChatKey(str(channel), str(chat))
     unanswered, first_at = open_work.unanswered.get(key, (0, 0.0))
     paused = float(str(paused_until))
@@ -169,6 +174,7 @@ def _told(
         "first_seen_at": first_seen_at,
         "unanswered": unanswered,
         "unanswered_since": first_at,
+        "waiting": _waiting(open_work.waiting.get(key), nobody_came=bool(row[10])),
         "paused_until": paused if paused > now else 0.0,
         "loop": float(str(loop_until)) > now,
         "state": _state(key, open_work, live, is_paused=paused > now),
@@ -180,12 +186,27 @@ def _told(
     return told
 
 
+def _waiting(waiting: WaitingChat | None, *, nobody_came: bool) -> JsonObject | None:
+    """Who waits for a person in a chat; None if nobody does."""
+    if waiting is None:
+        return None
+    return {
+        "since": waiting.since,
+        "messages": waiting.messages,
+        "reason": waiting.reason,
+        "nobody_came": nobody_came,
+    }
+
+
 def _state(key: ChatKey, open_work: _Open, live: Mapping[ChatKey, Live], *, is_paused: bool) -> str:
     """What a chat is about: its task knows best, then the store."""
-    doing = live.get(key)
-    if doing is not None and doing.state != "idle":
-        return "paused" if is_paused and doing.state == "writing" else doing.state
-    if is_paused:
+    doing = live[key].state if key in live else "idle"
+    is_kept_out = doing == "paused" or (is_paused and doing == "writing")  # an agent's words
+    if doing != "idle" and not is_kept_out:
+        return doing
+    if key in open_work.waiting:
+        return WITH_AGENT
+    if is_paused or is_kept_out:
         return "paused"
     if key in open_work.sends:
         return "sending"
@@ -202,13 +223,19 @@ def _state(key: ChatKey, open_work: _Open, live: Mapping[ChatKey, Live], *, is_p
 def _open_work(connection: sqlite3.Connection, key: ChatKey | None = None) -> _Open:
     """Everything that is not settled, of one chat or of all; there is little of it at any time."""
     only, values = ("", ()) if key is None else (" AND channel = ? AND chat = ?", tuple(key))
-    waiting = connection.execute(
+    waiting = {w.key: w for w in waiting_chats(connection, key)}
+    for_bot = connection.execute(
         "SELECT channel, chat, COUNT(*), MIN(received_at) FROM messages"  # noqa: S608 - constants
         f" WHERE state IN ('received', 'in_turn') AND from_me = 0{only} GROUP BY channel, chat",
         values,
     )
+    unanswered = {w.key: (w.messages, w.since) for w in waiting.values() if w.messages}
+    for channel, chat, count, at in for_bot:
+        more, since = unanswered.get(ChatKey(channel, chat), (0, at))
+        unanswered[ChatKey(channel, chat)] = (count + more, min(at, since))
     return _Open(
-        unanswered={ChatKey(c, chat): (count, at) for c, chat, count, at in waiting},
+        unanswered=unanswered,
+        waiting=waiting,
         turns=_keys(
             connection,
             f"SELECT channel, chat FROM turns WHERE state != 'done'{only}",  # noqa: S608
@@ -247,7 +274,7 @@ def _count_states(
     paused = _keys(connection, "SELECT channel, chat FROM chats WHERE paused_until > ?", (now,))
     busy = {key for key, doing in live.items() if doing.state != "idle"}
     known = paused | busy | set(open_work.unanswered) | open_work.turns
-    known |= open_work.sends | open_work.dead
+    known |= open_work.sends | open_work.dead | set(open_work.waiting)
     counts = dict.fromkeys(STATES[:-1], 0)
     for key in known:
         state = _state(key, open_work, live, is_paused=key in paused)

@@ -5,9 +5,10 @@ from urllib.parse import urlencode
 
 from quart import request
 
+from daemon.handover import WITH_AGENT
 from daemon.model import JsonObject
 
-STATES = ("writing", "waiting", "thinking", "sending", "paused", "failed")
+STATES = (WITH_AGENT, "writing", "waiting", "thinking", "sending", "paused", "failed")
 """By which the list can be narrowed; the others are idle."""
 
 PARTS = frozenset({"list", "talk", "turns"})

@@ -13,6 +13,7 @@ from quart import Blueprint, Response, redirect
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
+from daemon.handover import WITH_AGENT
 from daemon.model import JsonObject
 from daemon.web.dashboard.asked import (
     BUBBLES_SHOWN,
@@ -35,6 +36,7 @@ STATE_TONES = {
     "thinking": "busy",
     "sending": "busy",
     "paused": "wait",
+    WITH_AGENT: "bad",
     "failed": "bad",
 }
 TURNS_SHOWN = 30

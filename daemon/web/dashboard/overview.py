@@ -13,7 +13,7 @@ from daemon.web.dashboard.shell import Shell
 from daemon.web.dashboard.wording import Wording
 
 TROUBLE_SECONDS = 900
-"""A message unanswered for so long is shown as a fault, as ``/health`` does."""
+"""A message that the bot owes an answer for so long is shown as a fault, as in ``/health``."""
 
 
 NOTHING = "\N{EN DASH}"
@@ -53,7 +53,8 @@ def create_overview(shell: Shell) -> Blueprint:
             now=now,
             cards=cards(now, w),
             tones=tones(now),
-            late=bool(now.oldest_unanswered) and now.at - now.oldest_unanswered > TROUBLE_SECONDS,
+            late=bool(now.oldest_for_bot) and now.at - now.oldest_for_bot > TROUBLE_SECONDS,
+            overdue=bool(now.waiting) and now.at - now.waiting_since > now.remind_seconds,
         )
 
     @overview.get("/dashboard/stats")
@@ -80,6 +81,10 @@ def figures(now: Overview) -> dict[str, object]:
             "threads": now.threads,
             "outbox": now.outbox,
             "oldestUnanswered": iso_utc(now.oldest_unanswered) if now.oldest_unanswered else None,
+            "waitingForPerson": {
+                "chats": now.waiting,
+                "oldestSeconds": round(now.at - now.waiting_since) if now.waiting else 0,
+            },
             "memoryBytes": now.memory_bytes,
         },
         "today": {

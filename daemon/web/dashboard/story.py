@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.handover import WITH_AGENT
 from daemon.model import JsonObject
 from daemon.web.dashboard.wording import Wording
 
@@ -20,6 +21,7 @@ TONES = {
     "completed": "ok",
     "finished": "ok",
     "handed_off": "wait",
+    WITH_AGENT: "wait",
     "expired": "wait",
     "unknown": "wait",
     "superseded": "wait",

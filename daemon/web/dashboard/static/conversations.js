@@ -227,6 +227,7 @@ desk.addEventListener("click", (event) => {
   else if ("close" in button.dataset) button.closest("dialog").close();
   else if (button.dataset.act === "pause") act("pause", {}, t("You have the chat; the bot keeps out."));
   else if (button.dataset.act === "resume") act("resume", {}, t("The bot answers here again."));
+  else if (button.dataset.act === "done") act("done", {}, t("Counts as handled; the bot will not answer it."));
   else document.getElementById(`${button.dataset.act}-dialog`).showModal();
 });
 
