@@ -87,7 +87,7 @@ UPSTREAM_OPERATIONS = {
             "read",
             "chat",
         ),
-        *("contact", "labels", "media", "health", "settings", "other"),
+        *("lid", "labels", "media", "health", "settings", "other"),
     ),
     "model": ("response", "retrieve", "cancel", "transcription", "speech", "models", "other"),
 }

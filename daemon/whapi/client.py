@@ -55,7 +55,7 @@ Answer = TypeVar("Answer")
 Observe = Callable[[str, str, float], None]
 """Told of each call: operation (of sends as in `daemon.whapi.sends`; ``presence``,
 ``subscribe``, ``messages``, ``health``,
-``chat``, ``contact``, ``labels``, ``settings``), outcome (``ok``, ``temporary``, ``unknown``,
+``chat``, ``lid``, ``labels``, ``settings``), outcome (``ok``, ``temporary``, ``unknown``,
 ``channel_trouble``, ``rejected``, ``cancelled``), seconds."""
 
 _TRIES = 3
@@ -234,7 +234,7 @@ class WhapiClient:
         Whapi has no way back from such an id to a number.
         """
         request = Request(
-            operation="contact", method="GET", path=f"/contacts/lids/{_segment(contact_digits)}"
+            operation="lid", method="GET", path=f"/contacts/lids/{_segment(contact_digits)}"
         )
         return await self._repeatable(request, read_lid, instead={404: ""})
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import httpx
 import trio
 from support.plain import NO_TLS
-from support.rows import states
+from support.rows import read_rows, states
 from support.scenes import open_scene, told
 from support.stage import LAURA, Stage
 
 from daemon.handover import WITH_AGENT
 from daemon.sandbox.model_script import Step, say
+from daemon.sandbox.payloads import chat_id_of
 
 
 async def post(stage: Stage, path: str, body: dict[str, object]) -> httpx.Response:
@@ -36,6 +37,11 @@ async def test_a_chat_is_paused_and_resumed_by_hand(tmp_path: Path) -> None:
         assert told(stage, role="user")[-1] == "¿Sigue ahí?"
         await stage.quiet()
         assert states(stage.settings.data_dir) == {"answered"}
+        data_dir = stage.settings.data_dir
+        audited = read_rows(data_dir, "SELECT actor, address, action FROM audit ORDER BY id")
+        assert audited == [("anybody", "127.0.0.1", "pause"), ("anybody", "127.0.0.1", "resume")]
+        subjects = read_rows(data_dir, "SELECT DISTINCT subject FROM audit_details")
+        assert subjects == [(chat_id_of(LAURA),)]
 
 
 async def test_clearing_the_locks_begins_the_runs_again_and_loses_nothing(tmp_path: Path) -> None:

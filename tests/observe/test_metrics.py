@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.model import Usage
-from daemon.observe.metrics import OUTBOX_STATES, Metrics
+from daemon.observe.metrics import OUTBOX_STATES, UPSTREAM_OPERATIONS, Metrics
 
 
 def values(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -64,6 +64,11 @@ def test_counting() -> None:
 def test_unknown_service_is_refused() -> None:
     with pytest.raises(ValueError, match="no such service"):
         Metrics(version="1").count_upstream("fax", "text", "ok")
+
+
+def test_each_operation_has_a_name_of_its_own() -> None:
+    for operations in UPSTREAM_OPERATIONS.values():
+        assert len(set(operations)) == len(operations)
 
 
 def test_gauges_are_read_at_each_scrape() -> None:

@@ -345,6 +345,12 @@ async def test_other_calls(call: Call, reply: Reply, request_line: str, result: 
     assert [outcome for _, outcome in to.observed] == ["ok"]
 
 
+async def test_a_lid_that_is_looked_up_does_not_count_as_a_card_that_is_sent() -> None:
+    async with line(Reply(status=404)) as to:
+        assert await to.client.find_lid("573001234567") == ""
+    assert to.observed == [("lid", "ok")]
+
+
 async def test_presence_carries_what_to_show() -> None:
     async with line(Reply(json={})) as to:
         await to.client.set_presence(CHAT, "recording")
