@@ -22,6 +22,7 @@ from daemon.composition.opening import (
 from daemon.composition.reloading import Reloader
 from daemon.errors import SettingsError, StoreUnavailable
 from daemon.housekeeping.figures import Figures
+from daemon.housekeeping.forgetting import Forgetter
 from daemon.housekeeping.life import Life
 from daemon.housekeeping.start import start_housekeeping
 from daemon.observe.events import STARTED, STOPPED, STOPPING, UNEXPECTED_ERROR
@@ -94,7 +95,10 @@ async def _start_and_stop(
         figures = Figures()
         intake = Intake(needs, chats)
         reloader = Reloader(settings, needs, chats, read=world.read_settings, notify=world.notify)
-        daemon = RunningDaemon(settings, needs, chats=chats, intake=intake, figures=figures)
+        forgetter = Forgetter(needs, chats, settings.data_dir)
+        daemon = RunningDaemon(
+            settings, needs, chats=chats, intake=intake, figures=figures, forgetter=forgetter
+        )
         side = partial(_start_side_task, nursery, world)
         after = settings.recovery.delay_seconds
         _publish(needs, chats, figures, daemon)
@@ -105,7 +109,7 @@ async def _start_and_stop(
         side("live log", daemon.watch.live.run)
         await life.begin()
         side("samples", daemon.watch.sampler.run)
-        start_housekeeping(side, settings, needs, chats, figures)
+        start_housekeeping(side, settings, needs, chats, figures, forgetter)
         limit, report = settings.recovery.timeout_seconds, daemon.recovery
         side("recovery", recover, needs, chats, after, limit, report)
         report.waiting = await resume_windows(needs, chats)

@@ -60,6 +60,10 @@ class Chat:
         """True while the window is held open because of the chat's pace."""
         self._is_new = False
         """True until the first turn of a conversation that the model knows nothing of."""
+        self.scope = trio.CancelScope()
+        """For its registry, which cancels the task with it."""
+        self.left = trio.Event()
+        """Set when the task has ended."""
         self._needs = needs
         self._delivery = Delivery(key, needs, attention)
         self._shorten = shorten

@@ -1,6 +1,7 @@
 """All chats at work: a task for each chat that has something to do, and none for the others."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -27,6 +28,9 @@ MAX_CRASHES = 3
 CRASH_BASE_SECONDS = 1.0
 CRASH_CAP_SECONDS = 30.0
 
+
+LEAVE_SECONDS = 5.0
+"""How long a chat's task has to leave by itself what it is at; a send under way ends in that."""
 
 PRESENCES = MappingProxyType({"typing": TYPING, "recording": RECORDING})
 """What is logged of a contact's presence; the other ones say nothing of the conversation."""
@@ -72,6 +76,8 @@ class ChatRegistry:
         self._meetings = MeetingPlaces()
         self._shortening: set[ChatKey] = set()
         self._pauses = Pauses(needs.now)
+        self._held: set[ChatKey] = set()
+        """Chats whose rows are being erased: no task of theirs is started."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the tasks of all chats. Runs until cancelled."""
@@ -168,6 +174,27 @@ class ChatRegistry:
         for chat in self._chats.values():
             chat.attention.wake()
 
+    @asynccontextmanager
+    async def held(self, keys: Collection[ChatKey]) -> AsyncIterator[None]:
+        """End the tasks of some chats, and start none while the block runs.
+
+        What comes meanwhile is stored, and found by the sweep afterwards. A task leaves at its next
+        look, or is cancelled after ``LEAVE_SECONDS``. One at a time may hold chats.
+        """
+        self._held = set(keys)
+        try:
+            for chat in [self._chats[key] for key in keys if key in self._chats]:
+                chat.attention.release()
+                chat.attention.wake()
+                with trio.move_on_after(LEAVE_SECONDS) as patience:
+                    await chat.left.wait()
+                if patience.cancelled_caught:
+                    chat.scope.cancel()
+                    await chat.left.wait()
+            yield
+        finally:
+            self._held = set()
+
     # -- asking --------------------------------------------------------------------------------
 
     async def wait_idle(self) -> None:
@@ -207,13 +234,13 @@ class ChatRegistry:
     def _chat(self, key: ChatKey) -> Chat | None:
         """The chat's task, started if it has none."""
         known = self._chats.get(key)
-        if known is not None or self._nursery is None or self._stopping:
+        if known is not None or self._nursery is None or self._stopping or key in self._held:
             return known
         attention = Attention(
             self._needs.rules.window,
             pause_seconds=self._needs.rules.pause_seconds,
             agent_seconds=self._needs.rules.agent_seconds,
-            stopping=lambda: self._stopping,
+            stopping=lambda: self._stopping or key in self._held,
             now=self._needs.now,
             never_paused=key.chat == self._needs.rules.escalation.chat,
         )
@@ -240,7 +267,7 @@ class ChatRegistry:
         try:
             while True:
                 try:
-                    with about(chat=chat.key):
+                    with about(chat=chat.key), trio.CancelScope() as chat.scope:
                         await chat.run()
                 except Exception:  # noqa: BLE001 - contained in the chat
                     crashes += 1
@@ -251,6 +278,7 @@ class ChatRegistry:
                 if not await self._after_crash(chat, crashes):
                     return
         finally:
+            chat.left.set()
             del self._chats[chat.key]
             if not self._chats:
                 self._idle.set()
@@ -269,9 +297,9 @@ class ChatRegistry:
             fraction=needs.random.random(),
         )
         with trio.move_on_after(wait):
-            while not self._stopping:
+            while not self._stopping and chat.key not in self._held:
                 await chat.attention.woken(wait)
-        if self._stopping:
+        if self._stopping or chat.key in self._held:
             return False
         if crashes % MAX_CRASHES:
             return True

@@ -2,14 +2,22 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import click
+import trio
 
-from daemon.commands.place import Failure, Place, known_chat, os_actor, takes_place
-from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.forgetting import PREFIX, forget
+from daemon.commands.place import Failure, NotDone, Place, known_chat, os_actor, takes_place
+from daemon.errors import StoreInUse
+from daemon.store.database import transaction
+from daemon.store.operator.door import LOCK_FILE, open_beside_daemon
+from daemon.store.operator.forgetting import PREFIX, Forgotten, ask, carry_out, done_as
 from daemon.store.operator.person import names_of
+from daemon.store.ownership import owned
+
+LOOK_SECONDS = 0.1
 
 EXAMPLE = """\b
 Example:
@@ -21,15 +29,24 @@ Example:
 @click.command(name="forget", epilog=EXAMPLE)
 @click.argument("chat")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=3600,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait so long for the running daemon to do it; it goes on afterwards.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was erased, in numbers, as JSON.")
 @takes_place
-def command(place: Place, *, chat: str, yes: bool, as_json: bool) -> None:
+def command(place: Place, *, chat: str, yes: bool, wait: float, as_json: bool) -> None:
     """Erase one person from every table and file, for good.
 
     CHAT is a phone number with its country code, or a chat id; other ids under which WhatsApp shows
     the same person go with it, on all channels. Texts, names, ids and raw events go, and their
     bytes are overwritten. What is counted stays, under a name that leads nowhere. A turn under way
-    is ended. The daemon may go on running; its writes wait while the file is written anew.
+    is ended. A running daemon does it, in slices beside its work; else this command. What a crash
+    cuts short is gone on with at the daemon's next start.
 
     Backups, logs and what Whapi, WhatsApp and the model's provider keep are not touched.
     """
@@ -40,9 +57,35 @@ def command(place: Place, *, chat: str, yes: bool, as_json: bool) -> None:
         question = f"Erase everything held of {name}? This cannot be undone"
         click.confirm(question, abort=True, err=as_json)
     with open_beside_daemon(place.data_dir) as connection:
-        names = names_of(connection, name)
-        done = forget(connection, names, place.events, by=os_actor(), now=time.time())
+        with transaction(connection):
+            forgotten = ask(connection, names_of(connection, name), by=os_actor(), now=time.time())
+        done = trio.run(
+            _done,
+            lambda: done_as(connection, forgotten),
+            lambda: carry_out(connection, forgotten, place.data_dir, now=time.time()),
+            place.data_dir / LOCK_FILE,
+            wait,
+        )
+    if done is None:
+        raise NotDone(f"{name} is not forgotten yet; the daemon goes on with it")
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
         click.echo(f"forgotten, now called {done.name}: {done.summary()}")
+
+
+async def _done(
+    look: Callable[[], Forgotten | None], carry_out: Callable[[], None], lock: Path, seconds: float
+) -> Forgotten | None:
+    """Wait for the daemon to do it, or do it in its place if there is none; None if it lasts."""
+    with trio.move_on_after(seconds):
+        while True:
+            done = look()
+            if done is not None:
+                return done
+            try:
+                with owned(lock):
+                    carry_out()
+            except StoreInUse:
+                await trio.sleep(LOOK_SECONDS)
+    return look()

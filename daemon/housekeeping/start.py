@@ -7,6 +7,7 @@ from typing import Protocol
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.housekeeping.figures import Figures, keep_figures
+from daemon.housekeeping.forgetting import Forgetter
 from daemon.housekeeping.retention import (
     keep_files_private,
     keep_media,
@@ -38,7 +39,12 @@ class Side(Protocol):
 
 
 def start_housekeeping(
-    side: Side, settings: Settings, needs: Dependencies, chats: ChatRegistry, figures: Figures
+    side: Side,
+    settings: Settings,
+    needs: Dependencies,
+    chats: ChatRegistry,
+    figures: Figures,
+    forgetter: Forgetter,
 ) -> None:
     """Start every housekeeping task. Called once, by the composer, when chats can be woken."""
     every, kept = settings.housekeeping, settings.retention
@@ -50,6 +56,9 @@ def start_housekeeping(
     retention_seconds = every.retention_minutes * MINUTE_SECONDS
     side("file modes", keep_files_private, needs)
     side("retention", keep_retention, needs, kept.event_days, retention_seconds)
+    side("forgetting", forgetter.run, every.sweep_seconds)
+    days = kept.conversations_days
+    side("old conversations", forgetter.keep_conversations, days, retention_seconds)
     side("old stages", keep_stages, needs, kept.event_days, retention_seconds)
     side("sent files", keep_sent_files, needs, kept.audio_hours, retention_seconds)
     side("old files", keep_media, needs, kept.media_days, retention_seconds)

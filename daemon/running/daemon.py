@@ -9,6 +9,7 @@ from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
 from daemon.housekeeping.figures import Figures
+from daemon.housekeeping.forgetting import Forgetter
 from daemon.observe.redaction import mask_numbers
 from daemon.recovery import RecoveryReport
 from daemon.running.desk import ChatDesk
@@ -37,6 +38,7 @@ class RunningDaemon:
         chats: ChatRegistry,
         intake: Intake,
         figures: Figures,
+        forgetter: Forgetter,
     ) -> None:
         self.environment = settings.environment
         self.phase = "initializing"
@@ -63,7 +65,7 @@ class RunningDaemon:
         """What the dashboard asks."""
         self._memory_trace = MemoryTrace()
         self.recovery = RecoveryReport(began_at=needs.now())
-        self.desk = ChatDesk(needs, chats, settings.data_dir)
+        self.desk = ChatDesk(needs, chats, settings.data_dir, forgetter)
         self.workbench = RunningWorkbench(
             needs,
             chats,

@@ -10,13 +10,11 @@ from daemon.audit import Actor
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.errors import GatewayError
-from daemon.ledger import EVENTS_FOLDER
+from daemon.housekeeping.forgetting import Forgetter
 from daemon.media.files import FOLDER as MEDIA_FOLDER
 from daemon.model import ChatKey, JsonObject
 from daemon.observe.redaction import mask_numbers
 from daemon.store.kept_files import AUDIO_FOLDER
-from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.forgetting import forget
 from daemon.store.operator.person import names_of
 from daemon.store.views.bubbles import Before
 from daemon.store.views.chat_list import Live, Wanted
@@ -49,12 +47,15 @@ NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO
 class ChatDesk:
     """Implements `daemon.web.desk.Desk`. Made by the composer, used by HTTP handlers."""
 
-    def __init__(self, needs: Dependencies, chats: ChatRegistry, data_dir: Path) -> None:
+    def __init__(
+        self, needs: Dependencies, chats: ChatRegistry, data_dir: Path, forgetter: Forgetter
+    ) -> None:
         self._needs = needs
         self._views = needs.store.views
         self._by_hand = needs.store.by_hand
         self._chats = chats
         self._data_dir = data_dir
+        self._forgetter = forgetter
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -213,19 +214,10 @@ class ChatDesk:
         key = await self._views.key_of(ref)
         if key is None:
             return None
-        self._chats.release(key)
-        done = await trio.to_thread.run_sync(
-            partial(_forget, self._data_dir, key.chat, by=by, now=self._needs.now())
-        )
+        names = await self._needs.store.database.read(partial(names_of, chat=key.chat))
+        done = await self._forgetter.forget(names, by=by)
         self._needs.chat_info.forget(key)
-        return done
-
-
-def _forget(data_dir: Path, chat: str, *, by: Actor, now: float) -> str:
-    """Erase a person from the store; in a thread, since it takes as long as the file is large."""
-    with open_beside_daemon(data_dir) as connection:
-        names = names_of(connection, chat)
-        return forget(connection, names, data_dir / EVENTS_FOLDER, by=by, now=now).summary()
+        return done.summary()
 
 
 def shown_chat(told: JsonObject) -> JsonObject:

@@ -126,6 +126,13 @@ class RetentionSettings(Section):
     media_days: Annotated[float, Field(ge=0), Rule("a number of days, 0 or more", float)] = Field(
         default=30, description="files that people sent are kept; 0 keeps them for good"
     )
+    conversations_days: Annotated[
+        float, Field(ge=0), Rule("a number of days, 0 or more", float)
+    ] = Field(
+        default=0,
+        description="after its last message a chat's content is deleted, the totals stay; 0 keeps"
+        " conversations for good",
+    )
 
 
 class ShutdownSettings(Section):

@@ -37,6 +37,10 @@ write is done, and the stop as a whole has a deadline of seconds."""
 WAL_BYTES = 16 * 1024 * 1024
 """To this the write-ahead log is cut when it begins anew: a burst gives its room back."""
 
+EMPTY_TRIES = 50
+EMPTY_MILLISECONDS = 25
+"""Each try to empty the log waits so long for readers, and writers wait as long."""
+
 FATAL_CODES = frozenset(
     {
         sqlite3.SQLITE_IOERR,
@@ -148,6 +152,16 @@ class Database:
         except sqlite3.Error as error:
             raise StoreUnavailable(f"cannot fold the store's log in: {error}") from error
 
+    async def empty_log(self) -> None:
+        """Fold all of the write-ahead log into the file and empty it: it holds deleted rows too.
+
+        Raises StoreUnavailable if somebody kept reading.
+        """
+        try:
+            await trio.to_thread.run_sync(_empty_log, self.path)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"cannot empty the store's log: {error}") from error
+
     async def answer(self) -> None:
         """Return as soon as the writer has taken up a write, or refused one.
 
@@ -239,6 +253,29 @@ def _checkpoint(path: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # makes no writer and no reader wait
 
 
+def _empty_log(path: Path) -> None:
+    with contextlib.closing(_connect(path)) as connection:
+        empty_log(connection)
+
+
+def empty_log(connection: sqlite3.Connection) -> None:
+    """Fold the write-ahead log into the file and empty it, outside of a transaction.
+
+    Writers wait for one try at most, some milliseconds. Raises StoreUnavailable.
+    """
+    connection.execute(f"PRAGMA busy_timeout = {EMPTY_MILLISECONDS}")
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    for _ in range(EMPTY_TRIES):
+        with contextlib.suppress(sqlite3.OperationalError):
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if not busy:
+                return
+    raise StoreUnavailable(
+        "the store's log still holds what was deleted, since the store is being read; it is emptied"
+        " when the daemon stops"
+    )
+
+
 def _take_room(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE room AS SELECT zeroblob(65536) AS bytes")
     connection.execute("DROP TABLE room")
@@ -299,6 +336,8 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        # What is deleted is overwritten at once, since it may be somebody's who is forgotten.
+        connection.execute("PRAGMA secure_delete = ON")
     return connection
 
 

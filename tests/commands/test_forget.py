@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 from support.operator import files_with, recado, recado_at, rows
-from support.scenes import forgive, found, role_of
+from support.scenes import found, role_of
 from support.stage import CHANNEL, LAURA, Stage, open_stage, text_webhook
 
 from daemon.sandbox.model_script import Step, call, say
@@ -132,10 +132,7 @@ async def test_a_turn_under_way_is_ended_and_leaves_nothing_behind(tmp_path: Pat
         assert rows(data_dir, "SELECT state, reason FROM messages") == [
             {"state": "ignored", "reason": "forgotten"}
         ]
-        (crash,) = stage.errors()
-        assert "forgotten" in str(crash)
-        stage.log.seek(0)
-        stage.log.truncate()
+        assert stage.errors() == []
         await stage.stop()
         assert files_with(data_dir, LAURA, *WORDS) == []
 
@@ -154,7 +151,7 @@ async def test_somebody_unknown_is_forgotten_without_harm(stage: Stage) -> None:
     done = await recado(data_dir, "forget", PEDRO, "--yes")
     assert done.exit_code == 0
     assert "0 messages, 0 turns, 0 sends, 0 raw events" in done.stdout
-    assert rows(data_dir, "SELECT id FROM messages") == [{"id": "laura-0001"}]
+    assert rows(data_dir, "SELECT id FROM messages WHERE from_me = 0") == [{"id": "laura-0001"}]
     name = done.stdout.split()[3].rstrip(":")
     assert (await recado(data_dir, "forget", name, "--yes")).exit_code == 2
 
@@ -300,9 +297,7 @@ async def test_a_turn_of_a_group_under_way_is_ended_and_others_are_answered(
         gate.set()
         await stage.gateway.wait_sent(GROUP)
         await stage.quiet()
-        (crash,) = stage.errors()
-        assert "forgotten" in str(crash)
-        forgive(stage)
+        assert stage.errors() == []
         assert stage.said(GROUP) == ["A las nueve"]
         asked = str(stage.model.calls[-1].body)
         assert "¿A qué hora?" in asked

@@ -332,9 +332,6 @@ async def test_the_files_of_a_forgotten_person_are_deleted(tmp_path: Path) -> No
             held = held_of(connection, [laura])
             assert [row["words"] for row in held["media"]] == ["Zarzamora", None]
             assert {row["file"] for row in held["media"]} == {path.name for path in files(stage)}
-            assert (
-                forget(connection, [laura], data_dir / "events", by=OPERATOR, now=time.time()).files
-                == 2
-            )
+            assert forget(connection, [laura], data_dir, by=OPERATOR, now=time.time()).files == 2
         assert [path.suffix for path in files(stage)] == [".jpg"]
         assert [row[2] for row in media_rows(stage)] == [None]

@@ -43,7 +43,7 @@ async def test_forgetting_erases_the_subject_and_not_the_row(store: Store, tmp_p
     await store.audit.write(OPERATOR, "replay", "m-1", before="was dead", now=2)
     await store.audit.write(OPERATOR, "backup", "/srv/copy.db", now=3)
     with open_beside_daemon(tmp_path) as connection:
-        done = forget(connection, [LAURA.chat], tmp_path / "events", by=OPERATOR, now=4)
+        done = forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=4)
     verified = await store.database.read(verify_audit)
     assert (verified.rows, verified.erased, verified.fault) == (4, 2, "")
     assert await select(store, "SELECT subject FROM audit_details ORDER BY audit_id") == [

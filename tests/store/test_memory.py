@@ -157,6 +157,6 @@ async def test_what_was_said_before_is_not_kept_of_somebody_who_is_forgotten_mea
     """Whapi was being asked for it: the thread of nobody begins with it."""
     await accept(store, message("m-1"))
     with open_beside_daemon(tmp_path) as connection:
-        forget(connection, [LAURA.chat], tmp_path / "events", by=OPERATOR, now=103)
+        forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=103)
     assert not await store.memories.begin_with(LAURA, [_said("antes")], now=104)
     assert await thread_of(store) == []

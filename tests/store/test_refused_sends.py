@@ -266,7 +266,7 @@ async def test_what_a_forgotten_person_would_have_been_told_in_a_group_is_not_sa
     """Nothing is left of it that could be."""
     row = await refused_in_a_group(store)
     with open_beside_daemon(tmp_path) as connection:
-        forget(connection, [LAURA.chat], tmp_path / "events", by=OPERATOR, now=NOW)
+        forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=NOW)
     assert await again(store, row) == "not refused"
     assert await outbox_states(store) == ["dropped"]
 
@@ -289,6 +289,6 @@ async def test_what_the_agents_would_have_been_told_of_a_forgotten_person_is_not
     await store.outbox.sending(row, now=103)
     await store.outbox.failed(row, "status 400")
     with open_beside_daemon(tmp_path) as connection:
-        forget(connection, [LAURA.chat], tmp_path / "events", by=OPERATOR, now=NOW)
+        forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=NOW)
     assert await again(store, row, agents_chat=PEDRO.chat) == "not refused"
     assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]

@@ -208,7 +208,7 @@ async def test_a_call_for_somebody_who_is_forgotten_meanwhile_brings_no_number_b
     await accept(store, message("m-1"))
     assert await store.usage.take(LAURA, REAL, NO_LIMITS) == ""
     with open_beside_daemon(tmp_path) as connection:
-        name = forget(connection, [LAURA.chat], tmp_path / "events", by=OPERATOR, now=103).name
+        name = forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=103).name
     await store.usage.charge(LAURA, Charge(DAY, Use(-100, -20)))
     assert await store.usage.take(LAURA, REAL, NO_LIMITS) == ""
     assert await _sums(store) == {name: (300, 120), "": (500, 220)}

@@ -9,7 +9,8 @@ from daemon.errors import StoreDamaged, StoreError, StoreUnavailable
 from daemon.store.migrations import latest_version
 
 STORE_FILE = "recado.db"
-"""In the data folder, as `daemon.store.store.open_store` lays it out."""
+LOCK_FILE = "recado.lock"
+"""Both in the data folder, as `daemon.store.store.open_store` lays it out."""
 
 BUSY_MILLISECONDS = 5000
 """How long a command waits for the daemon's transaction; those take milliseconds."""
@@ -36,6 +37,7 @@ def open_beside_daemon(data_dir: Path, *, read_only: bool = False) -> Iterator[s
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
             _check_version(connection, path)
             if read_only:
                 connection.execute("PRAGMA query_only = ON")

@@ -1,103 +1,54 @@
-"""Erasing one person: what `recado forget` does.
+"""Erasing one person, in slices: what `recado forget` does, and retention to chats.
 
 Rows that are counted stay, without words and under a name that leads nowhere; everything else goes.
-What others have said stays theirs, only the person's number is taken out of it. SQLite overwrites
-nothing by itself, so at the end the file is written anew and its log is emptied.
+What others have said stays theirs, only the person's number is taken out of it. No write takes
+longer than some milliseconds, and after each the store says how far it has come: whoever opens it
+next goes on. Deleted bytes are overwritten by ``secure_delete``, which each connection has on.
 """
 
 import json
 import secrets
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
 from daemon.audit import Actor
-from daemon.errors import StoreUnavailable
 from daemon.handover import WITH_AGENT
-from daemon.ledger import MEDIA_FOLDER
-from daemon.model import ChatKey, Message, Other
+from daemon.model import ChatKey, JsonObject
 from daemon.store.audit import erase_audit, write_audit
-from daemon.store.database import transaction
-from daemon.store.media import drop_files
-from daemon.store.operator.group_words import erase_group_words
-from daemon.store.operator.log_lines import erase_log_lines
-from daemon.store.operator.person import Person, person_of
-from daemon.store.operator.raw_events import drop_events, events_of, find_events
-from daemon.store.operator.references import erase_references
-from daemon.store.operator.sent_files import erase_sent_files
+from daemon.store.database import empty_log, transaction
+from daemon.store.operator.cut import cut
+from daemon.store.operator.person import Person, keys_of, only, person_of
+from daemon.store.operator.stages import CUT, OVER, STAGE, Batch, Kind, Work, knows_rows, next_stage
+from daemon.store.operator.texts_of_others import called, words_of
 
-REASON = "forgotten"
 PREFIX = "forgotten-"
-"""Chats of this name are never written about again: see the triggers in ``0003_audit.sql``."""
+"""The rows of forgotten persons are of chats with such names."""
 
-CHECKPOINT_TRIES = 5
-"""Each waits as long as the connection's busy timeout for readers of the daemon."""
+ALL = 2**62
+"""More rows than a table has."""
 
-_json = msgspec.json.Encoder()
+NOBODY: JsonObject = {"names": [], "keys": [], "called": [], "groups": [], "turns": []}
+"""Whom a work is about that is over."""
 
-_FREE_TEXT = {
-    "messages": ("message", "earlier", "reason"),
-    "thread_items": ("item",),
-    "thread_heads": ("item",),
-    "turns": ("reason",),
-    "responses": ("response", "error", "note"),
-    "tool_calls": ("arguments", "output"),
-    "outbox": ("body", "error", "payload"),
-    "early_changes": ("change",),
-    "media": ("reason", "words", "words_error"),
-    "early_statuses": ("error",),
-    "send_failures": ("error",),
-    "chats": ("name", "contact_name", "context_text"),
-    "facts": ("fact",),
-    "escalations": ("reason", "summary"),
-    "events": ("unreadable",),
-}
-"""Where a number may have been written by somebody else, or by the model."""
+_JOB = (
+    "SELECT id, name, kind, chats, actor, address, asked_at, stage, place, marks, counts"
+    " FROM forgettings"
+)
 
-_TABLES_BY_CHAT = frozenset({"messages", "turns", "outbox"})
-"""In these the rows of forgotten persons may not be written to."""
-
-_STATEMENTS = (
-    "DELETE FROM early_changes WHERE chat = :chat OR author = :chat",
-    # The turns' chat changes last: from then on nothing of them can be written.
-    """UPDATE responses SET response_id = '', response = '', error = '', note = '',
-        state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
-        ended_at = COALESCE(ended_at, :now) WHERE run_id IN (
-        SELECT runs.id FROM runs JOIN turns ON turns.id = turn_id WHERE chat = :chat)""",
-    """UPDATE tool_calls SET arguments = '{}', output = '', key = '',
-        state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
-        ended_at = COALESCE(ended_at, :now)
-        WHERE turn_id IN (SELECT id FROM turns WHERE chat = :chat)""",
-    """UPDATE runs SET state = 'abandoned', ended_at = :now WHERE state = 'running'
-        AND turn_id IN (SELECT id FROM turns WHERE chat = :chat)""",
-    "DELETE FROM thread_items WHERE chat = :chat",
-    "DELETE FROM thread_heads WHERE chat = :chat",
-    "DELETE FROM facts WHERE chat = :chat",
-    "DELETE FROM calls WHERE chat = :chat",
-    # What the agents were told about the person is about the person.
-    """UPDATE outbox SET body = '', error = '', payload = '{}',
-        state = CASE state WHEN 'sent' THEN 'sent' ELSE 'dropped' END
-        WHERE id IN (SELECT outbox_id FROM escalations
-        JOIN turns ON turns.id = escalations.turn_id WHERE turns.chat = :chat)""",
-    "DELETE FROM escalations WHERE turn_id IN (SELECT id FROM turns WHERE chat = :chat)",
-    """UPDATE interim_messages SET key = 'forgotten-' || outbox_id WHERE outbox_id IN (
-        SELECT id FROM outbox WHERE chat = :chat)""",
-    "DELETE FROM send_failures WHERE outbox_id IN (SELECT id FROM outbox WHERE chat = :chat)",
-    """UPDATE outbox SET chat = :name, body = '', quoted = '', message_id = '', payload = '{}',
-        error = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN :reason ELSE '' END,
-        state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped'
-        ELSE state END WHERE chat = :chat""",
-    """UPDATE chats SET chat = :name, name = '', contact_name = '', context_text = '',
-        escalated_at = 0 WHERE chat = :chat""",
-    "UPDATE usage_days SET chat = :name WHERE chat = :chat",
-    "DELETE FROM aliases WHERE alias = :chat OR chat = :chat",
-    """UPDATE turns SET chat = :name, closed_at = COALESCE(closed_at, :now),
-        outcome = CASE state WHEN 'done' THEN outcome ELSE 'ignored' END,
-        reason = CASE state WHEN 'done' THEN without(reason) ELSE :reason END, state = 'done'
-        WHERE chat = :chat""",
+_OLD = (
+    "SELECT channel, chat FROM chats c WHERE last_activity_at < ?"  # noqa: S608 - constants
+    " AND chat NOT GLOB 'forgotten-*'"
+    " AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.channel = c.channel AND m.chat = c.chat"
+    " AND m.state IN ('received', 'in_turn'))"
+    " AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.channel = c.channel AND m.chat = c.chat"
+    f" AND m.state = '{WITH_AGENT}')"
+    " AND NOT EXISTS (SELECT 1 FROM turns t WHERE t.channel = c.channel AND t.chat = c.chat"
+    " AND t.state != 'done')"
+    " AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.channel = c.channel AND o.chat = c.chat"
+    " AND o.state IN ('pending', 'sending', 'unknown'))"
 )
 
 
@@ -125,178 +76,223 @@ class Forgotten:
         )
 
 
-def forget(
-    connection: sqlite3.Connection, names: Sequence[str], folder: Path, *, by: Actor, now: float
-) -> Forgotten:
-    """Erase the person with these chat ids from all tables and from the files in ``folder``.
+# -- jobs ------------------------------------------------------------------------------------------
 
-    ``now``: Unix seconds. Blocks the daemon's writes for the length of one transaction, and for
-    that of writing the file anew. Raises StoreUnavailable if the bytes could not be taken out of
-    the log; the rows are erased then.
+
+def ask(connection: sqlite3.Connection, names: Sequence[str], *, by: Actor, now: float) -> str:
+    """Note that a person is to be forgotten, inside the caller's transaction; gives the name.
+
+    ``names``: the person's chat ids. From then on it will be done, whatever happens.
     """
-    connection.execute("PRAGMA secure_delete = ON")
-    done = Forgotten(name=f"{PREFIX}{secrets.token_hex(8)}")
-    person = person_of(connection, names)
-    # The long look at all raw events comes before the transaction; the rest of them inside it.
-    seen = find_events(connection, person, folder, after=0)
+    return _ask(connection, "person", names, keys_of(connection, names), by=by, now=now)
+
+
+def ask_chat(connection: sqlite3.Connection, key: ChatKey, *, before: float, now: float) -> str:
+    """Note that a chat is too old to be kept, inside the caller's transaction; gives the name.
+
+    Empty if it is not any more: something has come since it was found.
+    """
+    if not connection.execute(f"{_OLD} AND channel = ? AND chat = ?", (before, *key)).fetchone():
+        return ""
+    return _ask(connection, "chat", [key.chat], [key], by=Actor(name=""), now=now)
+
+
+def old_chats(connection: sqlite3.Connection, *, before: float, most: int) -> tuple[ChatKey, ...]:
+    """Chats whose last message came before a time (Unix seconds), and in which nothing is open."""
+    rows = connection.execute(f"{_OLD} ORDER BY last_activity_at LIMIT ?", (before, most))
+    return tuple(ChatKey(*row) for row in rows)
+
+
+def _ask(
+    connection: sqlite3.Connection,
+    kind: Kind,
+    names: Sequence[str],
+    keys: Sequence[ChatKey],
+    *,
+    by: Actor,
+    now: float,
+) -> str:
+    name = f"{PREFIX}{secrets.token_hex(8)}"
+    connection.execute(
+        "INSERT INTO forgettings (name, kind, chats, actor, address, asked_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (name, kind, json.dumps({"names": names, "keys": keys}), by.name, by.address, now),
+    )
+    return name
+
+
+def next_work(connection: sqlite3.Connection, data_dir: Path, *, name: str = "") -> Work | None:
+    """The oldest work that is not done, or that of a name; None if there is none. Reads only."""
+    row = connection.execute(
+        f"{_JOB} WHERE done_at IS NULL AND (?1 = '' OR name = ?1) ORDER BY id LIMIT 1",
+        (name,),
+    ).fetchone()
+    if row is None:
+        return None
+    number, name, kind, whom, actor, address, asked_at, stage, place, marks, counts = row
+    told, marks = json.loads(whom), json.loads(marks)
+    keys = [ChatKey(*key) for key in told["keys"]]
+    person = only(keys)
+    if kind == "person":
+        person = person_of(connection, told["names"], keys, up_to=marks.get("messages", ALL))
+    if not knows_rows(stage):
+        person = _as_kept(connection, person, number, told)
+    return Work(
+        id=number,
+        name=name,
+        kind=kind,
+        by=Actor(name=actor, address=address),
+        asked_at=asked_at,
+        names={} if kind == "chat" else _called(name, told["names"]),
+        stage=stage,
+        place=tuple(json.loads(place)),
+        marks=marks,
+        counts=Counter(json.loads(counts)),
+        person=person,
+        words=words_of(connection, person, told.get("called") or called(connection, person), name),
+        data_dir=data_dir,
+    )
+
+
+def _as_kept(connection: sqlite3.Connection, person: Person, job: int, told: JsonObject) -> Person:
+    """What was known of the person before their rows were erased."""
+    rows = connection.execute("SELECT id FROM forgetting_ids WHERE job = ?", (job,))
+    return replace(
+        person,
+        groups=tuple(ChatKey(*key) for key in told["groups"]),
+        group_turns=tuple(told["turns"]),
+        message_ids=frozenset(str(row[0]) for row in rows),
+    )
+
+
+def _called(name: str, names: Sequence[str]) -> dict[str, str]:
+    """A name for each chat id of the person: one channel may have rows of several of them."""
+    return {chat: f"{name}-{place}" if place else name for place, chat in enumerate(names)}
+
+
+def done_as(connection: sqlite3.Connection, name: str) -> Forgotten | None:
+    """What was erased under a name; None while that is not over."""
+    row = connection.execute(
+        "SELECT counts FROM forgettings WHERE name = ? AND done_at IS NOT NULL", (name,)
+    ).fetchone()
+    return Forgotten(name=name, **json.loads(row[0])) if row else None
+
+
+# -- slices ----------------------------------------------------------------------------------------
+
+
+def look(connection: sqlite3.Connection, work: Work) -> Batch:
+    """Find the next batch; changes nothing."""
+    if work.stage in {CUT, OVER}:
+        return Batch([work.stage])
+    return STAGE[work.stage].look(connection, work)
+
+
+def moved(work: Work, batch: Batch) -> Work:
+    """A work after one batch, without its counts."""
+    if batch.last:
+        return replace(work, stage=next_stage(work), place=())
+    return replace(work, place=batch.place)
+
+
+def write(connection: sqlite3.Connection, work: Work, batch: Batch, *, now: float) -> Work:
+    """Erase one batch, and note how far it has come. Inside the caller's transaction.
+
+    A batch without rows need not be written. ``now``: Unix seconds.
+    """
+    if work.stage == CUT:
+        return _cut(connection, work, now)
+    done = STAGE[work.stage].write(connection, work, batch.rows, now)
+    left = replace(moved(work, batch), counts=work.counts + done)
+    connection.execute(
+        "UPDATE forgettings SET stage = ?, place = ?, counts = ? WHERE id = ?",
+        (left.stage, json.dumps(left.place), json.dumps(left.counts), left.id),
+    )
+    return left
+
+
+def _cut(connection: sqlite3.Connection, work: Work, now: float) -> Work:
+    person = work.person
+    names = called(connection, person)
+    marks, chats = cut(connection, person, work.names, work.name, now=now)
+    left = replace(
+        work, stage=next_stage(work), marks=marks, counts=work.counts + Counter(chats=chats)
+    )
+    whom = {
+        "names": person.names,
+        "keys": person.keys,
+        "called": names,
+        "groups": person.groups,
+        "turns": person.group_turns,
+    }
+    connection.execute(
+        "UPDATE forgettings SET chats = ?, stage = ?, marks = ?, counts = ? WHERE id = ?",
+        (json.dumps(whom), left.stage, json.dumps(marks), json.dumps(left.counts), left.id),
+    )
+    return left
+
+
+def let_go(connection: sqlite3.Connection, work: Work) -> None:
+    """Take the person's ids out of the work itself, and out of what tells of operators' actions.
+
+    The last rows to be erased. Inside the caller's transaction.
+    """
+    erase_audit(connection, work.person.names)
+    # A lid that was looked up when the person was cut off; not one of somebody who is new.
+    connection.executemany(
+        "DELETE FROM aliases WHERE channel = ?1 AND chat = ?2 AND NOT EXISTS"
+        " (SELECT 1 FROM chats WHERE channel = ?1 AND chat = ?2)",
+        work.person.keys,
+    )
+    connection.execute(
+        "UPDATE forgettings SET stage = ?, chats = ?, marks = '{}', place = '[]', counts = ?"
+        " WHERE id = ?",
+        (OVER, json.dumps(NOBODY), json.dumps(work.counts), work.id),
+    )
+
+
+def close(connection: sqlite3.Connection, work: Work, *, now: float) -> None:
+    """Note that it is over, when the bytes are gone too. Inside the caller's transaction."""
+    if work.kind == "chat":
+        connection.execute("DELETE FROM forgettings WHERE id = ?", (work.id,))
+        return
+    connection.execute("UPDATE forgettings SET done_at = ? WHERE id = ?", (now, work.id))
+    done = Forgotten(name=work.name, **work.counts)
+    write_audit(connection, work.by, "forget", work.name, after=done.summary(), now=now)
+
+
+def forget(
+    connection: sqlite3.Connection, names: Sequence[str], data_dir: Path, *, by: Actor, now: float
+) -> Forgotten:
+    """Erase the person with these chat ids from all tables and from the files in ``data_dir``.
+
+    For a store that no daemon has open: no task of it may be at work on the person. ``now``: Unix
+    seconds. Raises StoreUnavailable if the bytes could not be taken out of the log; the rows are
+    erased then.
+    """
     with transaction(connection):
-        person = person_of(connection, names)
-        later = find_events(connection, person, folder, after=seen.last)
-        _define_functions(connection, person, done.name)
-        dropped = {*seen.ids, *later.ids}
-        drop_events(connection, [seen, later], folder)
-        done.files = _erase_files(connection, person, folder.parent / MEDIA_FOLDER)
-        erase_log_lines(connection, person)
-        erase_sent_files(connection, person, folder.parent)
-        echoes = erase_group_words(connection, person, name=done.name, now=now)
-        drop_events(connection, [events_of(connection, echoes)], folder)
-        done.events = len(dropped.union(echoes))
-        _erase_messages(connection, person, done)
-        _erase_rows(connection, person, done, now)
-        _take_out_number(connection, person, done)
-        write_audit(connection, by, "forget", done.name, after=done.summary(), now=now)
-    _overwrite(connection)
+        name = ask(connection, names, by=by, now=now)
+    carry_out(connection, name, data_dir, now=now)
+    done = done_as(connection, name)
+    assert done is not None  # noqa: S101 - it was carried out
     return done
 
 
-def _erase_files(connection: sqlite3.Connection, person: Person, folder: Path) -> int:
-    """Delete the files that the person has sent, and the words in them; gives how many."""
-    rows = connection.execute(
-        "SELECT channel, message_id FROM media"
-        " WHERE message_id IN (SELECT value FROM json_each(?))",
-        (json.dumps(sorted(person.message_ids)),),
-    )
-    keys = [(row[0], row[1]) for row in rows]
-    drop_files(connection, keys, folder, reason=REASON)
-    connection.executemany("DELETE FROM media WHERE channel = ? AND message_id = ?", keys)
-    return len(keys)
-
-
-# -- rows ----------------------------------------------------------------------------------------
-
-
-def _erase_messages(connection: sqlite3.Connection, person: Person, done: Forgotten) -> None:
-    """Empty the person's messages, also those in groups; they get ids that nobody knows."""
-    rows = connection.execute(
-        "SELECT seq, channel, id, chat, kind, from_me, state FROM messages"
-        " WHERE chat IN (SELECT value FROM json_each(:names))"
-        " OR json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))"
-        # The echoes of answers in groups, and of what the agents were told about the person.
-        " OR id IN (SELECT value FROM json_each(:sent))",
-        {
-            "names": json.dumps(person.names),
-            "authors": json.dumps(person.authors),
-            "sent": json.dumps(sorted(person.sent_ids)),
-        },
-    ).fetchall()
-    erase_references(connection, person)
-    for row in rows:
-        chat = _new_name(person, row["chat"], done) if row["chat"] in person.names else row["chat"]
-        new_id = f"{done.name}-{row['seq']}"
-        empty = Message(
-            id=new_id,
-            key=ChatKey(row["channel"], chat),
-            kind=row["kind"],
-            content=Other(),
-            from_me=bool(row["from_me"]),
-        )
-        waits = row["state"] in {"received", "in_turn", WITH_AGENT}
-        connection.execute(
-            "UPDATE messages SET id = ?, chat = ?, message = ?, state = ?, reason ="
-            " CASE WHEN ? THEN ? ELSE without(reason) END, edited_at = NULL, earlier = '[]',"
-            " to_note = 0"
-            " WHERE seq = ?",
-            (
-                new_id,
-                chat,
-                _json.encode(empty).decode(),
-                "ignored" if waits else row["state"],
-                waits,
-                REASON,
-                row["seq"],
-            ),
-        )
-    _forget_ids(connection, person)
-    done.messages = len(rows)
-
-
-def _forget_ids(connection: sqlite3.Connection, person: Person) -> None:
-    """Take the ids of the person's messages out of what refers to them."""
-    ids = json.dumps(sorted(person.message_ids))
-    connection.execute(
-        "DELETE FROM early_changes WHERE target IN (SELECT value FROM json_each(?))", (ids,)
-    )
-    erase_audit(connection, [*person.names, *sorted(person.message_ids)])
-
-
-def _erase_rows(
-    connection: sqlite3.Connection, person: Person, done: Forgotten, now: float
-) -> None:
-    for table, counter in (("chats", "chats"), ("turns", "turns"), ("outbox", "sends")):
-        count = connection.execute(
-            f"SELECT COUNT(*) FROM {table} WHERE chat"  # noqa: S608 - constants
-            " IN (SELECT value FROM json_each(?))",
-            (json.dumps(person.names),),
-        ).fetchone()[0]
-        setattr(done, counter, count)
-    for chat in person.names:
-        parameters = {
-            "chat": chat,
-            "name": _new_name(person, chat, done),
-            "now": now,
-            "reason": REASON,
-        }
-        for statement in _STATEMENTS:
-            connection.execute(statement, parameters)
-
-
-def _new_name(person: Person, chat: str, done: Forgotten) -> str:
-    """A name for each chat id of the person: one channel may have rows of several of them."""
-    place = person.names.index(chat)
-    return f"{done.name}-{place}" if place else done.name
-
-
-def _define_functions(connection: sqlite3.Connection, person: Person, name: str) -> None:
-    """Let SQL ask whether a text names the person, and take the number out of it."""
-
-    def names_person(text: str) -> bool:
-        return person.pattern.search(text) is not None
-
-    def without(text: str) -> str:
-        return person.pattern.sub(name, text)
-
-    connection.create_function("names_person", 1, names_person, deterministic=True)
-    connection.create_function("without", 1, without, deterministic=True)
-
-
-def _take_out_number(connection: sqlite3.Connection, person: Person, done: Forgotten) -> None:
-    """Replace the person's number wherever else it was written."""
-    for table, columns in _FREE_TEXT.items():
-        others = f" AND chat NOT GLOB '{PREFIX}*'" if table in _TABLES_BY_CHAT else ""
-        for column in columns:
-            seen = " OR ".join(f"instr({column}, ?)" for _ in person.needles)
-            done.mentions += connection.execute(
-                f"UPDATE {table} SET {column} = without({column})"  # noqa: S608 - constants
-                f" WHERE ({seen}) AND names_person({column}){others}",
-                person.needles,
-            ).rowcount
-
-
-# -- bytes ---------------------------------------------------------------------------------------
-
-
-def _overwrite(connection: sqlite3.Connection) -> None:
-    """Write the file anew without what was deleted, and empty its log."""
-    try:
-        connection.execute("VACUUM")
-        for _ in range(CHECKPOINT_TRIES):
-            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if not busy:
-                return
-        fault = "the daemon kept reading"
-    except sqlite3.OperationalError as error:
-        fault = str(error)
-    raise StoreUnavailable(
-        f"the rows are erased, but their bytes are not overwritten yet ({fault}): run the command"
-        " again"
-    )
+def carry_out(connection: sqlite3.Connection, name: str, data_dir: Path, *, now: float) -> None:
+    """Do what was asked for, from where it was left; see `forget`."""
+    connection.execute("PRAGMA secure_delete = ON")
+    work = next_work(connection, data_dir, name=name)
+    while work is not None and work.stage != OVER:
+        batch = look(connection, work)
+        if not batch.rows:
+            work = moved(work, batch)
+            continue
+        with transaction(connection):
+            work = write(connection, work, batch, now=now)
+    if work is None:
+        return
+    with transaction(connection):
+        let_go(connection, work)
+    empty_log(connection)
+    with transaction(connection):
+        close(connection, work, now=now)

@@ -6,10 +6,14 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from daemon.model import ChatKey
 from daemon.store.identity import PERSON
 
 SHORTEST_NUMBER = 8
 """Digits. A shorter id is taken out only where it stands as a whole chat id."""
+
+OF_CHAT = "channel || '/' || chat = ?"
+"""The condition that the indexes of a whole conversation are for; see `told`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +22,23 @@ class Person:
 
     names: tuple[str, ...]
     authors: tuple[str, ...]
+    keys: tuple[ChatKey, ...]
+    """The person's own chats."""
+    groups: tuple[ChatKey, ...]
+    """The groups in which the person has spoken."""
     message_ids: frozenset[str]
-    sent_ids: frozenset[str]
-    """Of these, what we have sent to the person, in groups too."""
+    """Ids of the person's messages, and of what we have sent to them, in groups too."""
     group_turns: tuple[int, ...]
     """The turns of groups in which the person has spoken."""
-    event_ids: frozenset[int]
-    """The webhook calls that brought the person's messages, and the echoes of what we sent."""
     needles: tuple[str, ...]
     """One of these is in every text that `pattern` finds: for a quick look at many texts."""
     pattern: re.Pattern[str]
     raw_pattern: re.Pattern[bytes]
+
+
+def told(key: ChatKey) -> str:
+    """What `OF_CHAT` compares with."""
+    return f"{key.channel}/{key.chat}"
 
 
 def names_of(connection: sqlite3.Connection, chat: str) -> tuple[str, ...]:
@@ -48,26 +58,55 @@ def authors_of(names: Sequence[str]) -> list[str]:
     return sorted({*names, *(name.removesuffix(PERSON) for name in names)})
 
 
-def person_of(connection: sqlite3.Connection, names: Sequence[str]) -> Person:
-    """Learn by what to recognise the person with these chat ids, as `names_of` gives them."""
+def keys_of(connection: sqlite3.Connection, names: Sequence[str]) -> tuple[ChatKey, ...]:
+    """The person's chats on all channels that there are."""
+    channels = [str(row[0]) for row in connection.execute("SELECT DISTINCT channel FROM chats")]
+    return tuple(ChatKey(channel, name) for channel in channels for name in names)
+
+
+def only(keys: Sequence[ChatKey]) -> Person:
+    """Some chats as a whole, whoever has written in them, and nothing outside of them."""
+    never = re.compile(r"(?!)")
+    return Person(
+        names=tuple({key.chat for key in keys}),
+        authors=(),
+        keys=tuple(keys),
+        groups=(),
+        message_ids=frozenset(),
+        group_turns=(),
+        needles=(),
+        pattern=never,
+        raw_pattern=re.compile(rb"(?!)"),
+    )
+
+
+def person_of(
+    connection: sqlite3.Connection, names: Sequence[str], keys: Sequence[ChatKey], *, up_to: int
+) -> Person:
+    """Learn by what to recognise the person with these chat ids, as `names_of` gives them.
+
+    ``up_to``: the last message that counts.
+    """
     authors = authors_of(names)
-    parameters = {"names": json.dumps(names), "authors": json.dumps(authors)}
-    messages = connection.execute(
-        "SELECT id, event_id FROM messages WHERE chat IN (SELECT value FROM json_each(:names))"
-        " OR json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))",
-        parameters,
-    ).fetchall()
-    turns = connection.execute(
-        "SELECT DISTINCT turn_id FROM messages WHERE turn_id IS NOT NULL AND chat GLOB '*@g.us'"
-        " AND json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))",
-        parameters,
-    ).fetchall()
-    group_turns = tuple(sorted(int(row[0]) for row in turns))
-    sent_ids = _sent_ids(connection, names, group_turns)
-    echoes = connection.execute(
-        "SELECT event_id FROM messages WHERE id IN (SELECT value FROM json_each(?))",
-        (json.dumps(sorted(sent_ids)),),
-    ).fetchall()
+    rows = [
+        row
+        for key in keys
+        for row in connection.execute(
+            f"SELECT id FROM messages WHERE {OF_CHAT} AND seq <= ?",  # noqa: S608 - a constant
+            (told(key), up_to),
+        )
+    ]
+    spoken = [
+        row
+        for author in authors
+        for row in connection.execute(
+            "SELECT id, chat, turn_id FROM messages"
+            " WHERE chat GLOB '*@g.us' AND json_extract(message, '$.author') = ? AND seq <= ?",
+            (author, up_to),
+        )
+    ]
+    group_turns = tuple(sorted({int(row[2]) for row in spoken if row[2] is not None}))
+    sent_ids = _sent_ids(connection, keys, group_turns)
     numbers = {name.partition("@")[0] for name in names}
     numbers = {n for n in numbers if n.isdecimal() and len(n) >= SHORTEST_NUMBER}
     needles = numbers | {name for name in names if name.partition("@")[0] not in numbers}
@@ -76,10 +115,15 @@ def person_of(connection: sqlite3.Connection, names: Sequence[str]) -> Person:
     return Person(
         names=tuple(names),
         authors=tuple(authors),
-        message_ids=frozenset(str(row[0]) for row in messages) | sent_ids,
-        sent_ids=sent_ids,
+        keys=tuple(keys),
+        # The echo of a send may have come on another channel than the turn.
+        groups=tuple(
+            ChatKey(channel, chat)
+            for channel in sorted({key.channel for key in keys})
+            for chat in sorted({row[1] for row in spoken})
+        ),
+        message_ids=frozenset(str(row[0]) for row in (*rows, *spoken)) | sent_ids,
         group_turns=group_turns,
-        event_ids=frozenset(int(row[-1]) for row in (*messages, *echoes)),
         needles=tuple(sorted(needles)),
         pattern=re.compile(pattern),
         raw_pattern=re.compile(pattern.encode()),
@@ -87,16 +131,32 @@ def person_of(connection: sqlite3.Connection, names: Sequence[str]) -> Person:
 
 
 def _sent_ids(
-    connection: sqlite3.Connection, names: Sequence[str], group_turns: Sequence[int]
+    connection: sqlite3.Connection, keys: Sequence[ChatKey], group_turns: Sequence[int]
 ) -> frozenset[str]:
     """WhatsApp's ids of what went to the person, and to the agents about them."""
-    rows = connection.execute(
-        "SELECT message_id FROM outbox WHERE message_id != '' AND ("
-        " chat IN (SELECT value FROM json_each(:names))"
-        " OR turn_id IN (SELECT value FROM json_each(:turns))"
-        " OR id IN (SELECT outbox_id FROM escalations JOIN turns ON turns.id = escalations.turn_id"
-        " WHERE turns.id IN (SELECT value FROM json_each(:turns))"
-        " OR turns.chat IN (SELECT value FROM json_each(:names))))",
-        {"names": json.dumps(list(names)), "turns": json.dumps(list(group_turns))},
+    found: set[str] = set()
+    for key in keys:
+        found |= _ids(connection, "channel = ? AND chat = ?", key)
+        found |= _ids(
+            connection,
+            "id IN (SELECT outbox_id FROM escalations JOIN turns ON turns.id = escalations.turn_id"  # noqa: S608 - a constant
+            f" WHERE {OF_CHAT})",
+            (told(key),),
+        )
+    turns = json.dumps(list(group_turns))
+    found |= _ids(connection, "turn_id IN (SELECT value FROM json_each(?))", (turns,))
+    found |= _ids(
+        connection,
+        "id IN (SELECT outbox_id FROM escalations"
+        " WHERE turn_id IN (SELECT value FROM json_each(?)))",
+        (turns,),
     )
-    return frozenset(str(row[0]) for row in rows)
+    return frozenset(found)
+
+
+def _ids(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> set[str]:
+    rows = connection.execute(
+        f"SELECT message_id FROM outbox WHERE message_id != '' AND {where}",  # noqa: S608 - constants
+        values,
+    )
+    return {str(row[0]) for row in rows}

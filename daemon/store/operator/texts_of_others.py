@@ -1,0 +1,265 @@
+"""What others have said and we have written: without the person's number, words and names.
+
+What other people have said stays theirs, only the person's number and their quotations of the
+person are taken out. Of our own words in groups in which the person has spoken the person's names
+are taken out too, and what repeats a message of theirs.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from daemon.model import ChatKey, Deletion, Edit, Message, Reaction, Vote
+from daemon.observe.redaction import mask_numbers
+from daemon.prompt.data import TAG
+from daemon.store.echoes import ECHO
+from daemon.store.operator.person import OF_CHAT, Person, told
+from daemon.store.operator.repeated_words import RepeatedWords
+
+_json = msgspec.json.Encoder()
+_read_message = msgspec.json.Decoder(Message)
+
+Change = Callable[[str], str]
+"""Takes something out of a text; gives the same text if it is not in it."""
+
+
+class Texts(NamedTuple):
+    """Columns with words in them, and by what their rows are known."""
+
+    table: str
+    key: tuple[str, ...]
+    """The first of them is a number that grows, or the table is small."""
+    columns: tuple[str, ...]
+
+
+MENTIONS = (
+    Texts("messages", ("seq",), ("message", "earlier", "reason")),
+    Texts("thread_items", ("id",), ("item",)),
+    Texts("thread_heads", ("channel", "chat"), ("item",)),
+    Texts("turns", ("id",), ("reason",)),
+    Texts("responses", ("run_id", "round"), ("response", "error", "note")),
+    Texts("tool_calls", ("id",), ("arguments", "output")),
+    Texts("outbox", ("id",), ("body", "error", "payload")),
+    Texts("early_changes", ("channel", "target", "chat", "author"), ("change",)),
+    Texts("media", ("rowid",), ("reason", "words", "words_error")),
+    Texts("early_statuses", ("message_id", "status"), ("error",)),
+    Texts("send_failures", ("message_id",), ("error",)),
+    Texts("chats", ("channel", "chat"), ("name", "contact_name", "context_text")),
+    Texts("facts", ("id",), ("fact",)),
+    Texts("escalations", ("turn_id",), ("reason", "summary")),
+    Texts("events", ("id",), ("unreadable",)),
+)
+"""Where a number may have been written by somebody else, or by the model."""
+
+NUMBERED = frozenset({"seq", "id", "rowid", "run_id", "turn_id"})
+
+
+def mentions_in(
+    connection: sqlite3.Connection,
+    texts: Texts,
+    person: Person,
+    *,
+    after: int,
+    window: int,
+    most: int,
+) -> tuple[list[tuple[object, ...]], int | None]:
+    """The next rows of a table that name the person's number.
+
+    Gives their keys, and the number up to which was looked; None if there are no more rows. A
+    table without such a number is looked at as a whole.
+    """
+    keys = ", ".join(texts.key)
+    seen = " OR ".join(f"instr({column}, ?)" for column in texts.columns for _ in person.needles)
+    needles = [needle for _ in texts.columns for needle in person.needles]
+    if texts.key[0] not in NUMBERED:
+        rows = connection.execute(f"SELECT {keys} FROM {texts.table} WHERE {seen}", needles)  # noqa: S608 - constants
+        return [tuple(row) for row in rows], None
+    number = texts.key[0]
+    last = connection.execute(f"SELECT MAX({number}) FROM {texts.table}").fetchone()[0] or 0  # noqa: S608 - constants
+    rows = connection.execute(
+        f"SELECT {keys} FROM {texts.table} WHERE {number} > ? AND {number} <= ? AND ({seen})"  # noqa: S608 - constants
+        f" ORDER BY {number} LIMIT ?",
+        (after, after + window, *needles, most),
+    )
+    found = [tuple(row) for row in rows]
+    up_to = int(found[-1][0]) if len(found) == most else after + window
+    return found, None if up_to >= last else up_to
+
+
+def rewrite(
+    connection: sqlite3.Connection,
+    texts: Texts,
+    keys: Sequence[Sequence[object]],
+    change: Change,
+) -> int:
+    """Change the words of some rows, inside the caller's transaction; gives how many texts."""
+    where = " AND ".join(f"{column} = ?" for column in texts.key)
+    changed = 0
+    for key in keys:
+        row = connection.execute(
+            f"SELECT {', '.join(texts.columns)} FROM {texts.table} WHERE {where}",  # noqa: S608 - constants
+            tuple(key),
+        ).fetchone()
+        for column, text in zip(texts.columns, row or (), strict=False):
+            new = change(text) if text else text
+            if new != text:
+                connection.execute(
+                    f"UPDATE {texts.table} SET {column} = ? WHERE {where}",  # noqa: S608 - constants
+                    (new, *key),
+                )
+                changed += 1
+    return changed
+
+
+# -- what refers to the person ---------------------------------------------------------------------
+
+
+def references_in(
+    connection: sqlite3.Connection, person: Person, *, after: int, up_to: int, window: int
+) -> tuple[list[tuple[int, str]], int | None]:
+    """The next messages that quote the person, react to them, vote in what they asked.
+
+    Gives each with what it is without that, and the number up to which was looked; None at the end.
+    """
+    rows = connection.execute(
+        "SELECT seq, message FROM messages WHERE seq > ? AND seq <= ?"
+        " AND (instr(message, '\"quote\":') OR instr(message, '\"target\":'))",
+        (after, min(after + window, up_to)),
+    )
+    found = []
+    for seq, text in rows:
+        message = _read_message.decode(text)
+        bare = _without_reference(message, person)
+        if bare is not message:
+            found.append((seq, _json.encode(bare).decode()))
+    return found, None if after + window >= up_to else after + window
+
+
+def _without_reference(message: Message, person: Person) -> Message:
+    """A message that tells no more of what it is about, if that is the person's."""
+    quote, content = message.quote, message.content
+    if quote is not None and (quote.id in person.message_ids or quote.author in person.authors):
+        message = msgspec.structs.replace(message, quote=None)
+    if getattr(content, "target", "") not in person.message_ids:
+        return message
+    if isinstance(content, Reaction):
+        content = msgspec.structs.replace(content, target="", about="")
+    elif isinstance(content, Vote):
+        content = msgspec.structs.replace(content, target="", question="", chosen=())
+    elif isinstance(content, Edit | Deletion):
+        content = msgspec.structs.replace(content, target="")
+    return msgspec.structs.replace(message, content=content)
+
+
+# -- groups ----------------------------------------------------------------------------------------
+
+
+def called(connection: sqlite3.Connection, person: Person) -> tuple[str, ...]:
+    """How the person is called in their chats, before these are cut off."""
+    rows = [
+        row
+        for key in person.keys
+        for row in connection.execute(
+            "SELECT name, contact_name FROM chats WHERE channel = ? AND chat = ?", key
+        )
+    ]
+    return tuple(sorted({str(name) for row in rows for name in row if name}))
+
+
+def words_of(
+    connection: sqlite3.Connection, person: Person, names: Sequence[str], instead: str
+) -> RepeatedWords:
+    """The person's ``names``, and those and the words that stand in their messages in groups."""
+    rows = [
+        row
+        for author in person.authors
+        for row in connection.execute(
+            "SELECT json_extract(message, '$.author_name'),"
+            " json_extract(message, '$.content.body'),"
+            " json_extract(message, '$.content.caption'), media.words FROM messages"
+            " LEFT JOIN media ON media.channel = messages.channel AND message_id = messages.id"
+            " WHERE chat GLOB '*@g.us' AND json_extract(message, '$.author') = ? AND from_me = 0",
+            (author,),
+        )
+    ]
+    return RepeatedWords(
+        names=[*names, *(str(row[0]) for row in rows if row[0])],
+        passages=[str(value) for row in rows for value in row[1:] if value],
+        instead=instead,
+    )
+
+
+def rewrite_thread(
+    connection: sqlite3.Connection,
+    group: ChatKey,
+    person: Person,
+    words: RepeatedWords,
+    *,
+    after: int,
+    up_to: int,
+    most: int,
+) -> tuple[list[tuple[int, str]], int | None]:
+    """The next items of a group's thread that tell of the person, with what is left of each.
+
+    Empty if nothing is: the item goes. Gives the number up to which was looked; None at the end.
+    """
+    labels = {mask_numbers(name.partition("@")[0]) for name in person.names}
+    turns = frozenset(person.group_turns)
+    rows = connection.execute(
+        "SELECT id, turn_id, item FROM thread_items WHERE channel = ? AND chat = ?"
+        " AND id > ? AND id <= ? ORDER BY id LIMIT ?",
+        (*group, after, up_to, most),
+    ).fetchall()
+    found = []
+    for number, turn, item in rows:
+        if turn in turns or any(label in item for label in labels):
+            found.append((int(number), ""))
+            continue
+        words_in = json.loads(item)
+        is_note = str(words_in.get("content")).startswith(f"<{TAG} ")
+        ours = words_in.get("role") != "user" or is_note
+        left = words.taken_out(item) if ours else words.unquoted(item)
+        if left != item:
+            found.append((int(number), left))
+    return found, int(rows[-1][0]) if len(rows) == most else None
+
+
+OUTBOX = Texts("outbox", ("id",), ("body", "payload"))
+ECHOES = Texts("messages", ("seq",), ("message",))
+OF_TURNS = (
+    Texts("responses", ("run_id", "round"), ("response", "note")),
+    Texts("tool_calls", ("id",), ("arguments", "output")),
+    Texts("escalations", ("turn_id",), ("reason", "summary")),
+)
+
+
+_OURS = {
+    "outbox": "SELECT id FROM outbox WHERE channel = ? AND chat = ? AND id > ?",
+    "messages": f"SELECT seq FROM messages WHERE {OF_CHAT} AND seq > ?"  # noqa: S608 - constants
+    f" AND from_me = 1 AND reason = '{ECHO}'",
+    "turns": f"SELECT id FROM turns WHERE {OF_CHAT} AND id > ?",  # noqa: S608 - constants
+}
+
+
+def our_rows(
+    connection: sqlite3.Connection, group: ChatKey, texts: Texts, *, after: int, most: int
+) -> list[tuple[object, ...]]:
+    """The keys of the next rows of a group in which we have written: messages sent, or turns."""
+    query = _OURS[texts.table]
+    of_group = group if texts.table == "outbox" else (told(group),)
+    rows = connection.execute(f"{query} ORDER BY 1 LIMIT ?", (*of_group, after, most))
+    return [tuple(row) for row in rows]
+
+
+def rewrite_turn(connection: sqlite3.Connection, turn: int, change: Change) -> None:
+    """Change what the model has said and asked tools for in one turn."""
+    queries = (
+        "SELECT run_id, round FROM responses JOIN runs ON runs.id = run_id WHERE turn_id = ?",
+        "SELECT id FROM tool_calls WHERE turn_id = ?",
+        "SELECT turn_id FROM escalations WHERE turn_id = ?",
+    )
+    for texts, query in zip(OF_TURNS, queries, strict=True):
+        rewrite(connection, texts, connection.execute(query, (turn,)).fetchall(), change)
