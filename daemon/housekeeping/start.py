@@ -78,4 +78,4 @@ def start_housekeeping(
         alert_bytes=every.memory_alert_mb * MEGABYTE,
         limit_bytes=every.memory_limit_mb * MEGABYTE,
     )
-    side("memory", watch, needs.log, every.memory_minutes * MINUTE_SECONDS)
+    side("memory", watch, needs.log, needs.metrics.vitals, every.memory_minutes * MINUTE_SECONDS)

@@ -9,9 +9,13 @@ from daemon.chats.registry import ChatRegistry
 from daemon.errors import StoreUnavailable
 from daemon.observe.logs import Log
 from daemon.observe.vitals import Vitals
+from daemon.system.cgroups import memory_limit
 from daemon.system.memory import resident_bytes
 
 MEGABYTE = 1_000_000
+
+NEAR_LIMIT = 0.95
+"""The share of the limit of systemd or the container from which on it is said in any case."""
 
 LAG_EVERY_SECONDS = 1.0
 LAGS_KEPT = 60
@@ -51,17 +55,29 @@ async def keep_log_folded(needs: Dependencies, every_seconds: float) -> None:
 
 
 async def watch_memory(
-    log: Log, every_seconds: float, *, alert_bytes: float, limit_bytes: float
+    log: Log, vitals: Vitals, every_seconds: float, *, alert_bytes: float, limit_bytes: float
 ) -> None:
     """Say so in the log when the process uses too much memory. Runs until cancelled.
 
     Ending it is left to systemd (``MemoryMax=``): a daemon that ends itself on a wrong guess loses
-    more than one that is slow for a while. 0: no such line.
+    more than one that is slow for a while. 0: no such line. Near the limit that systemd or a
+    container has set, which counts all processes of the service, there is a line in any case.
     """
     while True:
         await trio.sleep(every_seconds)
         used = resident_bytes()
         megabytes = round(used / MEGABYTE)
+        if (allowed := memory_limit()) is not None:
+            share = allowed.used_bytes() / max(1, allowed.limit_bytes)
+            vitals.memory_limit_ratio.set(share)
+            if share >= NEAR_LIMIT:
+                log.critical(
+                    "memory is almost at the limit of the service",
+                    percent=round(100 * share),
+                    limit_megabytes=round(allowed.limit_bytes / MEGABYTE),
+                    megabytes=megabytes,
+                )
+                continue
         if limit_bytes and used > limit_bytes:
             log.critical("memory is over the limit", megabytes=megabytes)
         elif alert_bytes and used > alert_bytes:

@@ -37,6 +37,10 @@ class Vitals:
             "recado_store_wal_bytes", "Size of the store's write-ahead log"
         )
         self.free_disk_bytes = gauge("recado_free_disk_bytes", "Room on the store's disk")
+        self.memory_limit_ratio = gauge(
+            "recado_memory_limit_ratio",
+            "Memory of the service as a share of its limit (systemd, container); 0: no limit",
+        )
         self.event_loop_lag = Histogram(
             *("recado_event_loop_lag_seconds", "How late the event loop is, measured each second"),
             buckets=_LAG_BUCKETS,

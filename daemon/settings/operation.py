@@ -59,7 +59,7 @@ class HousekeepingSettings(Section):
         default=10, description="between two looks at whether the store's log is to be folded in"
     )
     memory_minutes: Minutes = Field(
-        default=5, description="between two looks at the memory that the daemon uses"
+        default=1, description="between two looks at the memory that the daemon uses"
     )
     memory_alert_mb: Megabytes = Field(
         default=300, description="memory above which the log has a warning; 0: never"

@@ -35,6 +35,7 @@ from daemon.settings import Settings
 from daemon.store.database import WAL_BYTES, open_database
 from daemon.store.process_life import EarlierLives, ProcessLife
 from daemon.store.stages import BATCH, StageRow
+from daemon.system.cgroups import MemoryLimit
 from daemon.web.openai_webhook import MOST_IDS, Seen
 from daemon.whapi.answers import ChatInfo
 
@@ -166,15 +167,35 @@ async def test_memory_over_the_marks_is_said(
     del autojump_clock
     used = iter([200_000_000, 301_000_000, 701_000_000])
     monkeypatch.setattr(upkeep, "resident_bytes", lambda: next(used))
+    monkeypatch.setattr(upkeep, "memory_limit", lambda: None)
     written = StringIO()
     log = new_world(written).log
     with trio.move_on_after(3.5):
-        await watch_memory(log, 1.0, alert_bytes=300e6, limit_bytes=700e6)
+        vitals = Metrics(version="1").vitals
+        await watch_memory(log, vitals, 1.0, alert_bytes=300e6, limit_bytes=700e6)
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     assert [(line["level"], line["megabytes"]) for line in lines] == [
         ("warning", 301),
         ("critical", 701),
     ]
+
+
+async def test_memory_near_the_limit_of_the_service_is_said(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """Of systemd or the container: at 95 %, whatever the settings say of the process."""
+    del autojump_clock
+    metrics, written, current = Metrics(version="1"), StringIO(), tmp_path / "memory.current"
+    limit = MemoryLimit(1_000_000_000, tmp_path, 2)
+    monkeypatch.setattr(upkeep, "memory_limit", lambda: limit)
+    log = new_world(written).log
+    for used in (949_000_000, 950_000_000):
+        current.write_text(str(used))
+        with trio.move_on_after(1.5):
+            await watch_memory(log, metrics.vitals, 1.0, alert_bytes=0, limit_bytes=0)
+    (line,) = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert (line["level"], line["percent"], line["limit_megabytes"]) == ("critical", 95, 1000)
+    assert value(metrics, "recado_memory_limit_ratio") == 0.95
 
 
 async def test_a_late_event_loop_is_measured(autojump_clock: trio.testing.MockClock) -> None:
