@@ -3,6 +3,7 @@
 import faulthandler
 import gc
 import os
+import platform
 import re
 import sys
 import time
@@ -24,8 +25,10 @@ from daemon.observe.logs import Log, open_log, route_library_logs
 from daemon.observe.metrics import Metrics
 from daemon.observe.redaction import Redactor
 from daemon.settings import Settings, fields_by_key, missing_keys
-from daemon.settings.sources import load_settings
+from daemon.settings.sources import Loaded, load_settings
+from daemon.system.cgroups import memory_limit
 from daemon.system.deadline import Deadline
+from daemon.system.memory import machine_bytes
 from daemon.system.notify import notifier
 from daemon.system.signals import stop_signals
 from daemon.system.sockets import inherited_listeners
@@ -66,6 +69,7 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
         read = partial(_read_again, config, environ, cwd, sandbox=sandbox)
         if not sandbox:
             require_keys(settings)
+        _introduce(loaded, log)
         for note in loaded.notes:
             log.warning(note)
         _run(settings, log, environ, read, sandbox=sandbox)
@@ -81,6 +85,27 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
     finally:
         log.close()
     return CLEAN
+
+
+def _introduce(loaded: Loaded, log: Log) -> None:
+    """Say which daemon this is, where it runs and how it is configured; of secrets, whether."""
+    limit = memory_limit()
+    log.info(
+        "starting",
+        version=__version__,
+        python=platform.python_version(),
+        environment=loaded.settings.environment,
+        memory_mb=machine_bytes() // 1_000_000,
+        memory_limit_mb=limit.limit_bytes // 1_000_000 if limit else 0,
+        config=str(loaded.config_file or "built-in defaults"),
+    )
+    changed = (f"{key}={value}" for key, value in loaded.changed.items())
+    secrets = (f"{key} {'set' if given else 'unset'}" for key, given in loaded.secrets.items())
+    log.info(
+        "configured",
+        changed=" ".join(changed) or "nothing",
+        secrets=", ".join(secrets),
+    )
 
 
 def require_keys(settings: Settings) -> None:

@@ -42,6 +42,8 @@ def environment_name(key: str) -> str:
     return "RECADO_" + key.replace(".", "__").upper()
 
 
+_SECRET_KEYS = tuple(key for key, field in _FIELDS.items() if rule_of(field).secret)
+
 _ENVIRONMENT_KEYS = {environment_name(key): key for key in _FIELDS}
 
 _NOT_SETTINGS = frozenset({"RECADO_CONFIG", "RECADO_SUPERVISED"})
@@ -57,6 +59,10 @@ class Loaded:
     """The TOML file that was read, if any."""
     notes: tuple[str, ...]
     """One line each: nothing wrong, but worth saying at start."""
+    changed: Mapping[str, str]
+    """The settings that are not at their defaults, by key, as they may be shown; no secrets."""
+    secrets: Mapping[str, bool]
+    """Whether each secret is set, by key."""
 
 
 class _Given(NamedTuple):
@@ -80,7 +86,8 @@ def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path)
         | _from_environment(environ, problems, notes)
         | _from_credentials(environ, problems)
     )
-    settings = _resolve_paths(_check(given, problems), cwd)
+    as_written = _check(given, problems)
+    settings = _resolve_paths(as_written, cwd)
     for key, fault in (production_faults(settings) | budget_faults(settings)).items():
         # A key whose value was refused above is not missing as well.
         if not any(line.startswith(f"{key}:") for line in problems):
@@ -95,7 +102,25 @@ def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path)
             notes.append(f"{line}: the model runs without instructions")
     if problems:
         raise SettingsError(problems)
-    return Loaded(settings=settings, config_file=file, notes=tuple(notes))
+    return Loaded(
+        settings=settings,
+        config_file=file,
+        notes=tuple(notes),
+        changed=_changed(as_written),
+        secrets={key: bool(_value(as_written, key)) for key in _SECRET_KEYS},
+    )
+
+
+def _changed(settings: Settings) -> dict[str, str]:
+    """Name the settings that differ from their defaults, with their values as far as one may."""
+    defaults = Settings()
+    values = {key: _value(settings, key) for key in _FIELDS if key not in _SECRET_KEYS}
+    return {key: _shown(value) for key, value in values.items() if value != _value(defaults, key)}
+
+
+def _value(settings: Settings, key: str) -> object:
+    table, _, name = key.rpartition(".")
+    return getattr(getattr(settings, table) if table else settings, name)
 
 
 def _read_file(
@@ -256,10 +281,10 @@ def _origin_or_place(key: str, given: dict[str, _Given]) -> str:
 
 
 def _shown(value: object) -> str:
-    """Show a faulty value on one line, shortened, without a password that an address may hold."""
+    """Show a value on one line, shortened, without a password that an address may hold."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, dict | list):
+    if isinstance(value, dict | list | tuple | frozenset):
         return "a table" if isinstance(value, dict) else "a list"
     text = str(value)
     if "@" in text:

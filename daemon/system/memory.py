@@ -19,6 +19,14 @@ def resident_bytes() -> int:
         return 0
 
 
+def machine_bytes() -> int:
+    """Memory of this machine; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
+    except (OSError, ValueError):
+        return 0
+
+
 class MemoryTrace:
     """Where memory is allocated, from `begin` on. One at a time; it makes the process slower."""
 

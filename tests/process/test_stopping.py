@@ -10,6 +10,7 @@ from support.rows import states
 from support.stage import LAURA
 
 from daemon.sandbox.model_script import Call, Step, say
+from daemon.sandboxed import TOKEN
 
 TEN = [f"57300200000{number}" for number in range(10)]
 DEADLINE = {"RECADO_SHUTDOWN__DEADLINE_SECONDS": "3"}
@@ -45,9 +46,15 @@ async def ten_hanging(site: Site) -> trio.Event:
 
 
 async def test_from_start_to_ready_and_a_quick_clean_end(site: Site) -> None:
-    """It says where it listens, answers its probes and a customer, and ends with 0."""
+    """It says what it is and where it listens, answers its probes and a customer, ends with 0."""
     process = await site.launch(variables=FAR_DEADLINE)
     url = await site.opened(process)
+    starting = await process.wait_event("starting")
+    assert {"version", "python", "memory_mb", "environment", "config"} <= set(starting)
+    configured = await process.wait_event("configured")
+    assert "shutdown.deadline_seconds=60" in configured["changed"]
+    assert "whapi.token set, " in configured["secrets"]
+    assert TOKEN not in process.text
     async with httpx.AsyncClient(verify=NO_TLS, base_url=url, trust_env=False) as client:
         assert (await client.get("/ready")).status_code == 200
         health = body_of(await client.get("/health"))

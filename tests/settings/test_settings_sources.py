@@ -216,3 +216,24 @@ def test_instructions_file_that_was_named_must_exist(cwd: Path) -> None:
 def test_missing_credentials_directory_is_a_problem(cwd: Path) -> None:
     (problem,) = problems(cwd, {"CREDENTIALS_DIRECTORY": str(cwd / "gone")})
     assert problem.startswith("CREDENTIALS_DIRECTORY: ")
+
+
+def test_what_differs_from_the_defaults_is_told_without_secrets(tmp_path: Path) -> None:
+    """For the first lines of the log: values as they may be shown, and of secrets only whether."""
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        '[buffer]\nwindow_seconds = 3.5\nmax_messages = 50\n[web]\nwebhook_secret = ["hunter2"]\n'
+        '[contacts]\nallow = ["573001234567"]\n[assistant]\nmodel = "mine"\n'
+    )
+    environ = {"RECADO_WEB__ADMIN_TOKEN": "hunter3", "WEBHOOK_URL": "https://bot.example.com"}
+    loaded = load_settings(config=file, environ=environ, cwd=tmp_path)
+    assert loaded.changed == {
+        "web.webhook_url": "'https://bot.example.com'",
+        "assistant.model": "'mine'",
+        "buffer.window_seconds": "3.5",
+        "contacts.allow": "a list",
+    }
+    assert loaded.secrets["web.admin_token"]
+    assert loaded.secrets["web.webhook_secret"]
+    assert not loaded.secrets["whapi.token"]
+    assert "hunter" not in repr(loaded)

@@ -192,6 +192,11 @@ async def is_shut_in(machine: Machine) -> None:
     assert "noexec" not in flags["/usr"]
     limits = await machine.run("cat", f"/proc/{pid}/limits")
     assert re.search(r"Max core file size +0 +0 ", limits)
+    (starting,) = await entries(machine, "--unit=recado", "RECADO_EVENT=starting")
+    group = "/sys/fs/cgroup/system.slice/recado.service"
+    limited = (await machine.try_run("cat", f"{group}/memory.high"))[0] == 0
+    megabytes = 768 * 1024 * 1024 // 1_000_000 if limited else 0  # if the kernel lets it
+    assert int(starting["RECADO_MEMORY_LIMIT_MB"]) == megabytes
     assert await machine.show("MemorySwapMax") == "0"
     assert await machine.show("OOMPolicy") == "continue"
 
