@@ -366,7 +366,7 @@ def _publish(
     metrics.vitals.read_state(
         ready=lambda: not daemon.ready(),
         breakers={
-            "model": lambda: needs.model_breaker.is_open,
+            "model": lambda: needs.model_state.is_down,
             "channel": lambda: bool(needs.channel.trouble),
         },
         clients=lambda: daemon.watch.live.readers,

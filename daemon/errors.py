@@ -134,7 +134,17 @@ class ModelTemporary(AssistantError):
 
 
 class ModelRejected(AssistantError):
-    """The request is refused for good: bad model, bad input, blocked content."""
+    """The request is refused for good: bad model, bad input, blocked content.
+
+    ``about_input`` is True if that is for what was told in it, False if the same would happen to
+    any request: an unknown model, parameter or schema. ``reason`` has the server's words then; they
+    may quote the request, so they are no part of the error's own text.
+    """
+
+    def __init__(self, message: str, *, about_input: bool = True, reason: str = "") -> None:
+        super().__init__(message)
+        self.about_input = about_input
+        self.reason = reason
 
 
 class ContextTooLong(ModelRejected):

@@ -5,7 +5,7 @@ passed on. What is passed on is the status and codes, and only if they look like
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -47,6 +47,12 @@ TEMPORARY_CODES = frozenset(
 )
 """Codes in `response.failed` and `error` events after which the same request may well work."""
 
+INPUT_CODES = re.compile(r"prompt|policy|image|content|context|string_above|safety|moderation")
+"""Codes of 400 that are about what was told in a request, not about how requests are made."""
+
+MOST_REASON = 300
+QUOTED_WORDS = 3
+_SECRET = re.compile(r"\b(?:sk-|ey)[\w.-]{6,}")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}(\[\d+\][A-Za-z0-9_.\[\]]{0,40})?")
 
 
@@ -67,7 +73,9 @@ def from_status(status: int, body: Any, headers: Mapping[str, str]) -> Assistant
         return ContextTooLong(what)
     if status in TEMPORARY_STATUSES or status >= 500:
         return ModelTemporary(what, retry_after=retry_after(headers, message))
-    return ModelRejected(what)
+    if _about_input(code, str(error.get("param") or "")):
+        return ModelRejected(what)
+    return ModelRejected(what, about_input=False, reason=message)
 
 
 def from_failed(error: Any) -> AssistantError:
@@ -84,6 +92,23 @@ def from_failed(error: Any) -> AssistantError:
     if code in TEMPORARY_CODES:
         return ModelTemporary(what, retry_after=retry_after({}, message))
     return ModelRejected(what)
+
+
+def shown_reason(error: ModelRejected, told: Iterable[str]) -> str:
+    """Give what a server says of a refusal as far as it may be shown; else only its codes.
+
+    ``told``: all texts of the request. Servers that check requests by a schema quote them in their
+    refusals, so nothing is shown that has three words in a row of what was told.
+    """
+    words = " ".join(error.reason.split())[:MOST_REASON]
+    said = words.casefold().split()
+    runs = {tuple(said[i : i + QUOTED_WORDS]) for i in range(len(said) - QUOTED_WORDS + 1)}
+    for text in told:
+        heard = text.casefold().split()
+        if any(tuple(heard[i : i + QUOTED_WORDS]) in runs for i in range(len(heard))):
+            return str(error)
+    shown = _SECRET.sub("…", words)
+    return f"{error}: {shown}" if shown else str(error)
 
 
 def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
@@ -108,6 +133,11 @@ def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
         number = _number(found[1])
         return number / 1000 if number is not None and found[2] == "ms" else number
     return None
+
+
+def _about_input(code: str, param: str) -> bool:
+    """True if a refusal is about what this one request tells; the next may be answered."""
+    return INPUT_CODES.search(code.lower()) is not None or param.startswith(("input", "messages"))
 
 
 def _too_long(code: str, message: str) -> bool:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from daemon.chats.dependencies import Dependencies
-from daemon.chats.escalation import notice
+from daemon.chats.escalating import escalate
 from daemon.chats.run_progress import Progress
 from daemon.chats.tool_files import keep_file
 from daemon.errors import GatewayError
 from daemon.ledger import Fact, NewPart, Turn
 from daemon.model import ChatKey, JsonObject
-from daemon.observe.events import HANDED_TO_PERSON
 from daemon.prompt.data import data_item
 from daemon.tools.context import Urgency
 from daemon.writing.outgoing import WITH_MEDIA, reaction_part
@@ -53,28 +52,16 @@ class CallConversation:
 
     async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
         """See the protocol. The pause begins with the write that ends the turn."""
-        needs, turn = self._needs, self._turn
-        rules = needs.rules.escalation
-        words = notice(
-            needs.texts.escalation,
-            chat=turn.key.chat,
-            name=turn.contact_name,
-            reason=reason,
-            summary=summary,
-            urgency=urgency,
-        )
+        rules = self._needs.rules.escalation
         self._progress.effects = True
-        new = await needs.store.escalations.open(
-            turn,
+        new = await escalate(
+            self._turn,
+            self._needs,
             reason=reason,
             summary=summary,
             urgency=urgency,
             pause_seconds=rules.pause_seconds,
-            notice=(rules.chat, words) if rules.chat else None,
-            now=needs.now(),
         )
-        if new:
-            needs.log.event(HANDED_TO_PERSON, chat=turn.key, name=turn.contact_name)
         if rules.label:
             await self._label(rules.label)
         return new

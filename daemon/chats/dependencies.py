@@ -14,9 +14,9 @@ from daemon.chats.channel_state import ChannelState
 from daemon.chats.chat_info import ChatInfoCache
 from daemon.chats.chat_labels import ChatLabels
 from daemon.chats.guidance import ChatRules, Guide
+from daemon.chats.model_state import ModelState
 from daemon.chats.purse import Purse
 from daemon.chats.turn_traces import TurnTraces
-from daemon.limits.breaker import Breaker
 from daemon.model import ChatKey, Message
 from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
@@ -89,8 +89,7 @@ class Dependencies:
     channel_state: ChannelState
     labels: ChatLabels
     traces: TurnTraces
-    model_breaker: Breaker
-    """Says when the model server is to be left alone."""
+    model_state: ModelState
     run_slots: trio.CapacityLimiter
     """The places for runs of all chats; see `daemon.chats.brakes.run_slot`."""
     log: Log

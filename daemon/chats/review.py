@@ -135,11 +135,11 @@ def _notable(rulings: Sequence[Ruling]) -> list[Ruling]:
 
 def _candidate(request: ModelRequest, needs: Dependencies) -> Candidate:
     """What an answer of this turn may be held against."""
-    internal = tuple(_words(item) for item in request.items if is_data(item))
-    past = tuple(_words(item) for item in request.items[:-1] if not is_data(item))
+    internal = tuple(words_of(item) for item in request.items if is_data(item))
+    past = tuple(words_of(item) for item in request.items[:-1] if not is_data(item))
     return Candidate(
         text="",
-        heard=_words(request.items[-1]),
+        heard=words_of(request.items[-1]),
         instructions=request.instructions,
         internal=internal,
         agent_note=needs.texts.agent_note,
@@ -148,7 +148,7 @@ def _candidate(request: ModelRequest, needs: Dependencies) -> Candidate:
     )
 
 
-def _words(item: JsonObject) -> str:
+def words_of(item: JsonObject) -> str:
     """The words of an item: what was said, or what a tool gave."""
     content = item.get("content") or item.get("output") or ""
     if isinstance(content, str):

@@ -45,7 +45,7 @@ async def _summary(
     key: ChatKey, memory: Recollection, count: int, budget: int, needs: Dependencies
 ) -> JsonObject | None:
     """Let the model sum up the oldest items; None if it does not."""
-    if needs.model_breaker.is_open:
+    if needs.model_state.fault:
         return None
     request = summary_request(
         memory, memory.items[:count], budget=budget, contact_hash=needs.contact_hash(key)

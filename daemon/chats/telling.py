@@ -1,7 +1,9 @@
 """What one turn tells the model, attempt after attempt: less of it, once it was too much."""
 
+from daemon.assistant.failures import shown_reason
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.preparation import Prepared, prepare
+from daemon.chats.review import words_of
 from daemon.chats.run import Answer, run_model
 from daemon.chats.run_progress import Progress
 from daemon.errors import ContextTooLong, ModelRejected
@@ -58,6 +60,10 @@ class Telling:
             self._log.warning("files refused by the model, told without", error=str(error))
         await self.prepare(turn)
         return await self._run(turn, progress, attempt)
+
+    def shown_reason(self, error: ModelRejected) -> str:
+        """What the server says of a refusal, without what it may quote of the request."""
+        return shown_reason(error, map(words_of, self._prepared.request.items))
 
     def told(self, answer: Answer) -> Told:
         """What the chat is to remember of the request, now that it is answered."""

@@ -1,15 +1,16 @@
 """Answering one turn: ask the model until there is an answer, a human, or nothing left to try."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import trio
 
 from daemon.chats.attention import Attention, Interruption
-from daemon.chats.brakes import run_slot, stop_for_budget
+from daemon.chats.brakes import run_slot
 from daemon.chats.dependencies import Dependencies
-from daemon.chats.endings import ended, ended_without_answer, unanswered_items
+from daemon.chats.endings import ended_without_answer
+from daemon.chats.failed_turn import Failure, apologise, give_turn_up
 from daemon.chats.history_import import import_history
 from daemon.chats.interim import open_interim
 from daemon.chats.reply import reply_parts
@@ -19,44 +20,29 @@ from daemon.chats.telling import Telling
 from daemon.chats.typing_indicator import show, with_typing_shown
 from daemon.chats.voicing import wants_voice
 from daemon.errors import BudgetSpent, ModelRejected, ModelTemporary
-from daemon.ledger import NewPart, Turn
-from daemon.limits.backoff import delay
-from daemon.limits.budget import Refusal
+from daemon.ledger import Turn
+from daemon.limits.backoff import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.model import Media
 from daemon.observe.events import (
-    MODEL_BACK,
-    MODEL_DOWN,
     MODEL_ERROR,
     RESPONSE,
-    TURN_GIVEN_UP,
     VOICE_RESPONSE,
 )
 from daemon.observe.logs import Log
 from daemon.observe.tracing import span, stage
 from daemon.store.turns import Concluded
 
-RETRY_CAP_SECONDS = 60.0
+RETRY_CAP_SECONDS = LONGEST_WAIT_SECONDS
 APOLOGISE_AFTER = 3
 APOLOGISE_AFTER_SECONDS = 20.0
-"""Failed attempts, or time, before the customer is told that the answer will take a while."""
+"""Failed attempts, or time with the wait that comes, before the customer is told that the answer
+will take a while."""
 
 SHOWN_CHARACTERS = 60
 """How much of an answer the log shows."""
 
 MAX_TIMEOUTS = 3
 """A run that was too slow so often will be so again, and each one is paid for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A run that gave no answer."""
-
-    reason: str
-    final: bool = False
-    """True if trying again cannot help."""
-    retry_after: float = 0
-    over_budget: Refusal = ""
-    """Whose budget of the day is spent, if that is the reason."""
 
 
 class TurnWork:
@@ -112,7 +98,7 @@ class TurnWork:
             if isinstance(result, Answer):
                 return await self._conclude(result)
             if isinstance(result, Failure) and result.final:
-                await self._give_up(result)
+                await give_turn_up(self._turn, result, self._needs, self._log, say=self._say)
                 return None
             if isinstance(result, Failure):
                 await self._wait_to_retry(result)
@@ -132,7 +118,7 @@ class TurnWork:
             attention.stop_if_asked()
             if not held or (attention.news and not self._turn.effects):
                 return None
-            hold = needs.model_breaker.wait(trio.current_time())
+            hold = needs.model_state.wait()
             if hold > 0:
                 return Failure("the model server is down", retry_after=hold)
             return await self._attempt()
@@ -169,7 +155,7 @@ class TurnWork:
             await show(self._turn.key.chat, "pause", needs)  # nothing may follow for a while
         if result is not None:
             return result
-        needs.model_breaker.released()
+        needs.model_state.undecided()
         interruption = attention.interruption or "released"
         await give_up(self._turn, needs)
         self._log.info("run interrupted", why=interruption)
@@ -193,23 +179,21 @@ class TurnWork:
                 progress.time_limit = time_limit
                 answer = await self.telling.ask(self._turn, progress, attempt=self._attempts)
         except trio.TooSlowError:
-            needs.model_breaker.released()
+            needs.model_state.undecided()
             await give_up(self._turn, needs)
             self._timeouts += 1
             return Failure("the run took too long", final=self._timeouts >= MAX_TIMEOUTS)
         except ModelTemporary as error:
-            retry_after = error.retry_after or 0
-            if needs.model_breaker.failed(trio.current_time(), retry_after=retry_after):
-                self._log.event(MODEL_DOWN, error=str(error))
-            return Failure(str(error), retry_after=retry_after)
+            needs.model_state.failed(error)
+            return Failure(str(error), retry_after=honoured(error.retry_after))
         except ModelRejected as error:
-            needs.model_breaker.succeeded()
-            return Failure(str(error), final=True)
+            reason = self.telling.shown_reason(error)
+            for_everybody = needs.model_state.refused(error, self._turn.key, reason=reason)
+            return Failure(str(error), final=True, for_everybody=for_everybody)
         except BudgetSpent as error:
-            needs.model_breaker.released()
+            needs.model_state.undecided()
             return Failure(str(error), final=True, over_budget=error.whose)
-        if needs.model_breaker.succeeded():
-            self._log.event(MODEL_BACK)
+        needs.model_state.answered()
         needs.metrics.note_run(answer.usage, trio.current_time() - began)
         return answer
 
@@ -267,10 +251,13 @@ class TurnWork:
             attempt=self._attempts,
             wait=round(wait, 1),
         )
-        overdue = needs.now() - self._turn.opened_at > APOLOGISE_AFTER_SECONDS
-        if self._attempts >= APOLOGISE_AFTER or overdue:
-            await self._apologise()
-        await self._attention.rest_until_news(wait)
+        overdue = needs.now() + wait - self._turn.opened_at > APOLOGISE_AFTER_SECONDS
+        if self._attempts < APOLOGISE_AFTER and not overdue:
+            await self._attention.rest_until_news(wait)
+            return
+        await apologise(self._turn, needs, say=self._say)
+        with needs.model_state.somebody_waits(failure.reason):
+            await self._attention.rest_until_news(wait)
 
     async def _take_in_news(self, *, counts: bool) -> None:
         """Wait until the customer has finished, and answer all of it together."""
@@ -289,31 +276,3 @@ class TurnWork:
             now=self._needs.now(),
         )
         self._log.info("turn joined by later messages", messages=len(self._turn.messages))
-
-    async def _give_up(self, failure: Failure) -> None:
-        """No answer is possible: say so politely, and keep the reason."""
-        needs = self._needs
-        if failure.over_budget:
-            items = await unanswered_items(self._turn, needs)
-            await stop_for_budget(self._turn, failure.over_budget, items, needs, self._log)
-            ended(self._turn, "handed_off", needs)
-            return
-        self._log.event(TURN_GIVEN_UP, name=self._turn.contact_name, error=failure.reason)
-        await self._apologise()
-        await needs.store.turns.close(
-            self._turn,
-            "dead",
-            reason=failure.reason,
-            items=await unanswered_items(self._turn, needs),
-            now=needs.now(),
-        )
-        ended(self._turn, "dead", needs)
-
-    async def _apologise(self) -> None:
-        """Say once in an outage that the answer is late, and say it now and not with the answer."""
-        needs = self._needs
-        if await needs.store.turns.apologise(
-            self._turn, NewPart(needs.texts.apology), now=needs.now()
-        ):
-            needs.metrics.fallbacks.inc()
-            await self._say()

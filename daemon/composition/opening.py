@@ -23,12 +23,14 @@ from daemon.chats.chat_info import ChatInfoCache
 from daemon.chats.chat_labels import ChatLabels
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.guidance import Guide
+from daemon.chats.model_state import ModelState
 from daemon.chats.turn_traces import open_turn_traces
 from daemon.composition.guidance import load_guidance
 from daemon.composition.media import open_attachments
 from daemon.composition.traces import open_trace_export
 from daemon.composition.voice import open_voice
 from daemon.errors import SettingsError, StoreError
+from daemon.limits.backoff import LONGEST_WAIT_SECONDS
 from daemon.limits.breaker import Breaker
 from daemon.model import ChatKey
 from daemon.observe.events import EXTERNAL_CALL
@@ -48,7 +50,7 @@ HASHES_KEPT = 2000
 
 BREAKER_FAILURES = 5
 BREAKER_BASE_SECONDS = 2.0
-BREAKER_CAP_SECONDS = 60.0
+BREAKER_CAP_SECONDS = LONGEST_WAIT_SECONDS
 """After so many failures of the model in a row, over all chats, one chat at a time asks again."""
 
 
@@ -132,10 +134,13 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             ),
             labels=ChatLabels(gateway),
             traces=traces,
-            model_breaker=Breaker(
-                threshold=BREAKER_FAILURES,
-                base_seconds=BREAKER_BASE_SECONDS,
-                cap_seconds=BREAKER_CAP_SECONDS,
+            model_state=ModelState(
+                Breaker(
+                    threshold=BREAKER_FAILURES,
+                    base_seconds=BREAKER_BASE_SECONDS,
+                    cap_seconds=BREAKER_CAP_SECONDS,
+                ),
+                log=world.log,
             ),
             run_slots=trio.CapacityLimiter(settings.assistant.max_concurrent_runs),
             log=world.log,

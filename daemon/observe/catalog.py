@@ -162,6 +162,18 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             "The model's server does not answer. Customers wait; it goes on by itself.",
             "El servidor del modelo no responde. Los clientes esperan; continúa solo.",
         ),
+        events.MODEL_REFUSES: (
+            (
+                "The model's server refuses requests for how they are made (model, parameter,\n"
+                "tool schema). Each customer gets a safe text and waits for a person. Repair what\n"
+                "the line says; `recado check --online` looks at the models."
+            ),
+            (
+                "El servidor del modelo rechaza las solicitudes por su forma (modelo, parámetro,\n"
+                "esquema). Cada cliente recibe un texto y espera a una persona. Repare lo que\n"
+                "dice la línea; `recado check --online` revisa los modelos."
+            ),
+        ),
         events.MODEL_BACK: (
             "The model's server answers again.",
             "El servidor del modelo responde de nuevo.",

@@ -368,6 +368,15 @@ MODEL_DOWN = EventKind(
     en="OpenAI does not answer: {error}",
     feeds_dashboard=True,
 )
+MODEL_REFUSES = EventKind(
+    name="model refuses every request",
+    symbol="🚨",
+    level="error",
+    message_id="d1440cbd5c104a77b47c8ede773ec5e7",
+    es="OpenAI rechaza todas las solicitudes: {error}",
+    en="OpenAI refuses every request: {error}",
+    feeds_dashboard=True,
+)
 MODEL_BACK = EventKind(
     name="model server is back",
     symbol="✅",

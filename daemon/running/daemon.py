@@ -54,7 +54,7 @@ class RunningDaemon:
         self._engine = needs.engine
         self._channel = needs.channel
         self._channel_state = needs.channel_state
-        self._model_breaker = needs.model_breaker
+        self._model_state = needs.model_state
         self._now = needs.now
         self._chats = chats
         self._intake = intake
@@ -182,7 +182,7 @@ class RunningDaemon:
 
     async def clear_locks(self, *, by: Actor) -> int:
         """Begin anew, at once, what the chats are at; servers that were left alone are asked."""
-        self._model_breaker.try_now()
+        self._model_state.try_now()
         self._channel.try_now()
         cleared = self._chats.release_all()
         await self.audit(by, "clear locks", after=f"{cleared} cleared")
@@ -242,8 +242,8 @@ class RunningDaemon:
             faults.append(f"sends are held: {self._channel.trouble}")
         elif self._channel.delay:
             faults.append(self._channel.delay)
-        if self._model_breaker.is_open:
-            faults.append("the model server does not answer")
+        if self._model_state.fault:
+            faults.append(self._model_state.fault)
         oldest = self._figures.oldest_for_bot
         if oldest and self._now() - oldest > STALE_SECONDS:
             faults.append("a message has been unanswered for more than 15 minutes")

@@ -114,6 +114,7 @@ class Watched:
         connecting = needs.channel_state.view.state == "connecting"
         state: Literal["ok", "wait", "bad"] = "wait" if connecting else "ok"
         yield Part(name="channel", state="bad" if trouble else state, reason=trouble)
-        yield Part(name="model", state="bad" if needs.model_breaker.is_open else "ok")
+        fault = needs.model_state.fault
+        yield Part(name="model", state="bad" if fault else "ok", reason=fault)
         fault, full = needs.store.database.fault, needs.store.database.trouble
         yield Part(name="store", state="bad" if fault or full else "ok", reason=fault or full)

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -23,8 +23,8 @@ class SlowToConnect:
     """Whapi, at the end of a line on which a connection takes as long as a test wants."""
 
     gateway: Gateway
-    reached: trio.Event = field(default_factory=trio.Event)
-    connected: trio.Event = field(default_factory=trio.Event)
+    reached: trio.Event
+    connected: trio.Event
 
     async def send(
         self, chat: str, message: Outgoing, *, before: Callable[[], Awaitable[None]]
@@ -39,12 +39,13 @@ class SlowToConnect:
 
 
 async def started(stage: Stage) -> SlowToConnect:
-    """Start the daemon with a slow line to Whapi; gives the line."""
+    """Start the daemon with a slow line to Whapi; gives what the lines of all its lives share."""
+    reached, connected = trio.Event(), trio.Event()
     lines: list[SlowToConnect] = []
 
     def wrap(gateway: Gateway) -> Gateway:
-        lines.append(SlowToConnect(gateway))
-        return cast("Gateway", lines[0])
+        lines.append(SlowToConnect(gateway, reached, connected))
+        return cast("Gateway", lines[-1])
 
     stage.wrap_gateway = wrap  # type: ignore[method-assign]
     await stage.start()

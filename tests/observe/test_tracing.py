@@ -183,7 +183,7 @@ async def test_a_turn_leaves_its_stages_a_summary_and_exemplars(tmp_path: Path) 
 
 async def test_a_turn_that_is_given_up_is_summed_up_too(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as scene:
-        scene.model.script(Step(status=400))
+        scene.model.script(Step(status=400, code="invalid_prompt"))
         await scene.post(text_webhook("Hola", "m1"))
         (told,) = await found(lambda: scene.events("turn ended"))
         scene.log.seek(0)

@@ -1,0 +1,44 @@
+"""Handing the chat of a turn to a person: the ledger, the agents' chat, the log."""
+
+from daemon.chats.dependencies import Dependencies
+from daemon.chats.escalation import notice
+from daemon.ledger import Turn
+from daemon.observe.events import HANDED_TO_PERSON
+from daemon.tools.context import Urgency
+
+
+async def escalate(
+    turn: Turn,
+    needs: Dependencies,
+    *,
+    reason: str,
+    summary: str,
+    urgency: Urgency,
+    pause_seconds: float,
+) -> bool:
+    """Ask for a person in a turn's chat; False if this turn has done so already.
+
+    The pause begins with the write that ends the turn; 0: the bot goes on with what comes next.
+    Called by the task of the chat, or by a tool of its run.
+    """
+    rules = needs.rules.escalation
+    words = notice(
+        needs.texts.escalation,
+        chat=turn.key.chat,
+        name=turn.contact_name,
+        reason=reason,
+        summary=summary,
+        urgency=urgency,
+    )
+    new = await needs.store.escalations.open(
+        turn,
+        reason=reason,
+        summary=summary,
+        urgency=urgency,
+        pause_seconds=pause_seconds,
+        notice=(rules.chat, words) if rules.chat else None,
+        now=needs.now(),
+    )
+    if new:
+        needs.log.event(HANDED_TO_PERSON, chat=turn.key, name=turn.contact_name)
+    return new
