@@ -37,6 +37,8 @@ from daemon.supervisor import supervise
 from daemon.system.deadline import Deadline
 from daemon.system.signals import hangup_signal, stop_signals
 from daemon.system.watchdog import keep_feeding
+from daemon.web.access import Access
+from daemon.web.client_address import read_networks
 from daemon.web.dashboard.dashboard import register_dashboard
 from daemon.web.edge import answered_at_once, create_edge
 from daemon.web.facade import EdgeSettings
@@ -222,11 +224,12 @@ class _Http:
             session_seconds=settings.dashboard.session_hours * 3600,
             phone_url=world.phone_url,
         )
-        pages = create_pages(daemon, edge, world.log)
-        register_dashboard(pages, daemon, edge, world.log, world.clock)
+        access = Access(daemon, world.log)
+        pages = create_pages(daemon, edge, world.log, access)
+        register_dashboard(pages, daemon, edge, world.log, access)
         daemon.opened(self.urls)
         self._daemon = daemon
-        self._front.open(create_edge(daemon, edge, pages, world.log))
+        self._front.open(create_edge(daemon, edge, pages, world.log, access))
 
     def cut(self) -> None:
         """End at once, with all requests in flight."""
@@ -255,6 +258,7 @@ class _Http:
                 stop=self.stop,
                 grace_seconds=self._settings.shutdown.deadline_seconds * GRACE_SHARE,
                 log=self._world.log,
+                proxies=read_networks(self._settings.web.trusted_proxies),
                 at_once=answered_at_once,
                 task_status=task_status,
             )

@@ -48,6 +48,10 @@ class WebhookError(RecadoError):
     """The body of a webhook call is not a JSON object that can be read."""
 
 
+class WebhookTooLarge(WebhookError):
+    """The body of a webhook call holds more than is read of one call (413)."""
+
+
 class StoreError(RecadoError):
     """The store cannot do what was asked."""
 

@@ -7,19 +7,24 @@ from pathlib import Path
 import msgspec
 import trio
 
-from daemon.errors import MediaDelayed, MediaRefused, StoreUnavailable
+from daemon.errors import MediaDelayed, MediaRefused, StoreUnavailable, WebhookTooLarge
 from daemon.media.inline import LARGE_BODY_BYTES, Opened, keep_inline, open_body
 from daemon.model import Media, Message, Webhook
 from daemon.whapi.contents import INLINE_BEGINNINGS
 from daemon.whapi.wire import parse_webhook
 
+MOST_READ_BYTES = 16 * 1024 * 1024
+"""Of a call, without the files in it. Ten thousand messages have less, and a text of WhatsApp has
+65,536 characters. A byte is in memory a dozen times until it is stored and shown to the model."""
+
 
 async def read_webhook(
-    body: bytes, path_event: str, *, nonce: Callable[[], str]
+    body: bytes, path_event: str, *, nonce: Callable[[], str], large: trio.CapacityLimiter
 ) -> tuple[Webhook, Opened]:
     """Read a call; a large one in a worker thread, without the long strings of bytes in it.
 
-    ``nonce`` gives one: see `daemon.media.inline.open_body`. Raises WebhookError.
+    ``nonce`` gives one: see `daemon.media.inline.open_body`. ``large`` is how many large ones are
+    read at once. Raises WebhookTooLarge, or WebhookError.
     """
     if len(body) < LARGE_BODY_BYTES:
         return parse_webhook(body, path_event=path_event), Opened(body, body)
@@ -28,9 +33,11 @@ async def read_webhook(
 
     def read() -> tuple[Webhook, Opened]:
         opened = open_body(body, nonce=mark)
+        if len(opened.slim) > MOST_READ_BYTES:
+            raise WebhookTooLarge(f"the body has more than {MOST_READ_BYTES} bytes beside files")
         return parse_webhook(opened.slim, path_event=path_event), opened
 
-    return await trio.to_thread.run_sync(read)
+    return await trio.to_thread.run_sync(read, limiter=large)
 
 
 async def keep_files(

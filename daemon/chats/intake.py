@@ -34,7 +34,8 @@ class Intake:
         """Store one webhook call durably, then wake the chats it is about.
 
         ``path_event`` is what the URL says the event is, empty if it does not. Raises WebhookError
-        if the body cannot be read, StoreUnavailable if it is not stored.
+        (WebhookTooLarge among them) if the body cannot be read, StoreUnavailable if it is not
+        stored.
         """
         if len(body) < LARGE_BYTES:
             await self._accept(body, path_event)

@@ -158,6 +158,34 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             "A fault of Recado: please report it with its traceback. The rest goes on.",
             "Una falla de Recado: por favor repórtela con su traza. El resto continúa.",
         ),
+        events.SECRET_REFUSED: (
+            (
+                "A request carried a secret or token that is not ours. RECADO_WHAT says where:\n"
+                "webhook, token (the admin token as a bearer) or login. Further ones from that\n"
+                "address are answered later and later; the right one is never refused."
+            ),
+            (
+                "Una petición traía un secreto o token que no es el nuestro. RECADO_WHAT dice\n"
+                "dónde: webhook, token (el de administración) o login. Los siguientes desde esa\n"
+                "dirección se responden cada vez más tarde; el correcto nunca se rechaza."
+            ),
+        ),
+        events.SIGNED_IN: (
+            "A browser has shown the admin token; its session begins.",
+            "Un navegador mostró el token de administración; empieza su sesión.",
+        ),
+        events.CROWDED: (
+            (
+                "There was no room for a new connection, so the oldest one that never showed a\n"
+                "secret was closed. RECADO_FULL says what was full: the server, or what one\n"
+                "address may have. Behind a proxy, name it in web.trusted_proxies."
+            ),
+            (
+                "No había lugar para una conexión nueva; se cerró la más antigua que nunca mostró\n"
+                "un secreto. RECADO_FULL dice qué estaba lleno: el servidor, o lo que puede tener\n"
+                "una dirección. Detrás de un proxy, nómbrelo en web.trusted_proxies."
+            ),
+        ),
         events.MODEL_DOWN: (
             "The model's server does not answer. Customers wait; it goes on by itself.",
             "El servidor del modelo no responde. Los clientes esperan; continúa solo.",

@@ -423,6 +423,35 @@ REPEATED = EventKind(
     en="… and {count} more in {period} s: {what}",
 )
 
+# -- who calls ------------------------------------------------------------------------------------
+
+SECRET_REFUSED = EventKind(
+    name="a wrong secret was refused",
+    symbol="🔒",
+    level="warning",
+    message_id="b0b4d563f7014e263a567387ba4e836d",
+    es="Secreto equivocado ({what}) desde {address}",
+    en="Wrong secret ({what}) from {address}",
+    per_minute=20,
+)
+SIGNED_IN = EventKind(
+    name="signed in",
+    symbol="🔑",
+    level="info",
+    message_id="823e5d42d8f82d3686c5880faea65212",
+    es="Entró al panel alguien desde {address}",
+    en="Somebody signed in to the dashboard from {address}",
+)
+CROWDED = EventKind(
+    name="a connection was closed to make room",
+    symbol="🚪",
+    level="warning",
+    message_id="f9669d94fe0616499539c2cb9376ca8f",
+    es="Se cerró una conexión de {address} para dar lugar a otra ({full})",
+    en="A connection of {address} was closed to make room for another ({full})",
+    per_minute=5,
+)
+
 # -- everything else, by its level ----------------------------------------------------------------
 
 NOTE = EventKind(

@@ -25,6 +25,9 @@ from daemon.validation.builtin import BUILT_IN
 WEBHOOK_RESULTS = ("stored", "unauthorized", "invalid", "too_large", "unavailable")
 """What a call of /hook came to: 200, 401, 400, 413, 503."""
 
+SECRETS = ("webhook", "token", "login")
+"""Where a wrong secret was shown: to /hook, as a bearer of the admin token, in the login."""
+
 MESSAGE_KINDS = (
     *("text", "link_preview", "image", "video", "gif", "short", "audio", "voice", "document"),
     *("sticker", "location", "live_location", "contact", "contact_list", "reply", "interactive"),
@@ -115,6 +118,9 @@ class Metrics:
 
     def _make_counters(self) -> None:
         self.webhooks = self._counter("webhooks", "Webhook calls by result", "result")
+        self.secrets_refused = self._counter(
+            "secrets_refused", "Requests with a wrong secret or token, by where", "where"
+        )
         self._messages = self._counter("messages", "Inbound messages stored, by kind", "kind")
         self.duplicates = self._counter("duplicates", "Messages that had been stored before")
         self.turns = self._counter("turns", "Turns ended, by outcome", "outcome")
@@ -145,6 +151,7 @@ class Metrics:
         self.expect_validators(BUILT_IN)
         for counter, values in (
             (self.webhooks, WEBHOOK_RESULTS),
+            (self.secrets_refused, SECRETS),
             (self._messages, MESSAGE_KINDS),
             (self.turns, TURN_OUTCOMES),
             (self.recoveries, RECOVERIES),

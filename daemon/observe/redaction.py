@@ -27,16 +27,19 @@ are not kept: they are somebody's, and hardly ever come twice."""
 _WORD_LENGTH = 8
 """Shorter secrets are only taken out as whole words: "dev" must not spoil "device"."""
 
-# The first group are look-alikes that stay: UUIDs, decimal fractions, Unix times with a fraction.
+# The first group are look-alikes that stay: UUIDs, decimal fractions, Unix times with a fraction,
+# addresses of machines.
 # Opaque ids such as 3EB0C767D09712345678 and PsqXxx12345678 stay because their digits touch mixed
 # letters; a word and a number written together (cel3001234567) do not stay.
 # E.164 allows 15 digits (ITU-T); fewer than 8 are no international number. Telephones write numbers
 # with blanks and hyphens that do not break, and people one on the next line.
 _BETWEEN = r"[\s.()\u2010-\u2015\u2060-]"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _NUMBERS = re.compile(
     r"(?P<keep>"
     r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
     r"|(?<![0-9A-Za-z.])(?:0|1[0-9]{9})\.[0-9]+(?![0-9A-Za-z@])"
+    rf"|(?<![0-9A-Za-z.])(?:{_OCTET}\.){{3}}{_OCTET}(?![0-9A-Za-z@]|\.[0-9])"
     r")"
     r"|(?P<word>(?<![0-9A-Za-z])(?:[A-Za-z]?[a-z]{1,11})?)"
     r"(?P<number>"

@@ -96,6 +96,10 @@ class RunningDaemon:
         if status == 200:
             self._metrics.acknowledgement.observe(seconds)
 
+    def secret_refused(self, what: str) -> None:
+        """A request carried a wrong secret."""
+        self._metrics.secrets_refused.labels(what).inc()
+
     def health(self) -> dict[str, object]:
         """The body of ``/health``."""
         statistics = self._chats.statistics()

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from daemon.settings.rules import (
     Name,
+    Networks,
     OptionalSecret,
     OptionalUrl,
     Port,
@@ -31,6 +32,10 @@ class WebSettings(Section):
     )
     admin_token: OptionalSecret = Field(
         default=None, description="token for the dashboard, /locks and /metrics"
+    )
+    trusted_proxies: Networks = Field(
+        default=(),
+        description="addresses or networks of proxies whose X-Forwarded-For names the client",
     )
     max_body_mb: Annotated[
         float, Field(gt=0, le=1024), Rule("a number of megabytes above 0, at most 1024", float)

@@ -7,6 +7,7 @@ value from an environment variable.
 import json
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -102,6 +103,12 @@ def _require_chats(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _require_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        ip_network(network)  # raises ValueError, also where bits are set behind the mask
+    return networks
+
+
 _CHAT = re.compile(r"\+?[0-9]{7,15}|[0-9]{5,25}(-[0-9]{5,15})?@(s\.whatsapp\.net|lid|g\.us)")
 
 
@@ -143,6 +150,13 @@ Names = Annotated[
     Field(strict=False),
     BeforeValidator(_one_is_a_list),
     Rule("a list of names", _read_list),
+]
+Networks = Annotated[
+    tuple[str, ...],
+    Field(strict=False),
+    BeforeValidator(_one_is_a_list),
+    AfterValidator(_require_networks),
+    Rule("a list of addresses or networks, such as 10.0.0.7 or 10.0.0.0/8", _read_list),
 ]
 Secret = Annotated[SecretStr, AfterValidator(_require_header_value)]
 OptionalSecret = Annotated[

@@ -18,6 +18,7 @@ came whole (`daemon.web.whole_request`) pass hypercorn by, at a third of the cos
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -28,13 +29,17 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import EndBody, Response
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState, H11SendableEvent
 from hypercorn.utils import parse_socket_addr
 
 from daemon.web.answering import answered_at_once
 from daemon.web.asgi import Log
+from daemon.web.client_address import Networks
+from daemon.web.crowd import Crowd
 from daemon.web.request_tasks import RequestTasks
+from daemon.web.visit import VISIT, Visit
 from daemon.web.whole_request import AtOnce, WholeRequest, whole_request
 
 BODY_READ_BYTES = 64 * 1024
@@ -51,7 +56,10 @@ class Limits:
     """What one client may take; the defaults are generous for Whapi and for browsers."""
 
     connections: int = 1_000
-    """Connections open at once; more wait in the listen queue."""
+    """Connections open at once; then the oldest that never showed a secret makes room for a new
+    one (`daemon.web.crowd`)."""
+    strangers_per_address: int = 100
+    """Connections of one address that never showed a secret; a trusted proxy may have more."""
     head_bytes: int = 16 * 1024
     """Size of a request's head: more is answered with 431."""
     head_seconds: float = 10
@@ -68,14 +76,36 @@ class Limits:
 
 
 class Http11(H11Protocol):
-    """hypercorn's HTTP/1.1 without HTTP/2, with one write for a head and its body."""
+    """hypercorn's HTTP/1.1 without HTTP/2, with one write for a head and its body.
+
+    It refuses what can be read in two ways (RFC 9112, section 6.1), and what a client may not send
+    yet (RFC 6455, section 4.1). ``100 Continue`` is said when the app asks for the body.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._head = b""
+        self._is_refused = False
+
+    async def handle(self, event: Event) -> None:
+        """Take in what the client sent, but nothing before its handshake was answered."""
+        if isinstance(event, RawData) and self._shakes_hands:
+            await self._refuse(400)
+        else:
+            await super().handle(event)
+
+    async def proceed(self) -> None:
+        """Say that the body is wanted, if the client waits for that word (RFC 9110, 10.1.1)."""
+        if self.connection.they_are_waiting_for_100_continue:
+            headers = self.config.response_headers("h11")
+            await super()._send_h11_event(
+                h11.InformationalResponse(status_code=100, headers=headers)
+            )
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Pass on what a request's stream says, telling the client when we are stopping."""
+        if self._is_refused:
+            return
         if isinstance(event, Response) and event.status_code >= 200 and self._stopping:
             event = replace(event, headers=[*event.headers, (b"connection", b"close")])
         await super().stream_send(event)
@@ -91,14 +121,41 @@ class Http11(H11Protocol):
     async def _check_protocol(self, event: h11.Request) -> None:
         """Ignore offers of HTTP/2: a server may, and the request is answered in HTTP/1.1."""
 
+    @property
+    def _shakes_hands(self) -> bool:
+        """True while a WebSocket was asked for and the app has not answered."""
+        return (
+            isinstance(self.stream, WSStream) and self.stream.state is ASGIWebsocketState.HANDSHAKE
+        )
+
     async def _create_stream(self, request: h11.Request) -> None:
-        if request.http_version in {b"1.1", b"1.0"}:
-            await super()._create_stream(request)
+        if request.http_version not in {b"1.1", b"1.0"}:
+            await self._refuse(505)
+        elif self._is_ambiguous(request):
+            await self._refuse(400)
         else:
-            await self._send_error_response(505)
-            await self.send(Closed())
+            await super()._create_stream(request)
+
+    def _is_ambiguous(self, request: h11.Request) -> bool:
+        """Whether where the request ends is said twice, or its client does not wait for us."""
+        names = {name for name, _ in request.headers}
+        lengths = names & {b"content-length", b"transfer-encoding"}
+        if b"upgrade" in names and request.method == b"GET":
+            upgrades = {value.lower() for name, value in request.headers if name == b"upgrade"}
+            if b"websocket" in upgrades:
+                return bool(lengths or self.connection.trailing_data[0])
+        chunks_in_1_0 = request.http_version == b"1.0" and b"transfer-encoding" in lengths
+        return len(lengths) == 2 or chunks_in_1_0
+
+    async def _refuse(self, status: int) -> None:
+        """Answer without asking the app, and close."""
+        await self._send_error_response(status)
+        self._is_refused = True
+        await self.send(Closed())
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        if isinstance(event, h11.InformationalResponse) and event.status_code == 100:
+            return  # hypercorn says it for every body, wanted or not: see `proceed`
         try:
             data = self.connection.send(event)
         except h11.LocalProtocolError:
@@ -129,6 +186,8 @@ class Connection:
         limits: Limits,
         log: Log,
         at_once: AtOnce,
+        crowd: Crowd,
+        proxies: Networks,
     ) -> None:
         self._app = app
         self._config = config
@@ -142,8 +201,11 @@ class Connection:
         self._idle_since: float | None = trio.current_time()
         self._head_begun = True
         self._peer_ended = False
-        self._tasks = RequestTasks(context, log)
         socket = stream.socket
+        peer = _address(socket, socket.getpeername)
+        self._crowd = crowd
+        self._visit = Visit(peer[0] if peer else "", proxies, partial(crowd.proved, self))
+        self._tasks = RequestTasks(context, log, self._visit, self._proceed)
         self._protocol = Http11(
             app,
             config,
@@ -151,10 +213,25 @@ class Connection:
             self._tasks,
             ConnectionState({}),
             False,
-            _address(socket, socket.getpeername),
+            peer,
             _address(socket, socket.getsockname),
             self._handle,
         )
+
+    @property
+    def address(self) -> str:
+        """The address of the other end; empty if it has none."""
+        return self._visit.peer
+
+    @property
+    def is_exempt(self) -> bool:
+        """True if the other end stands for many clients: a trusted proxy, or a Unix socket."""
+        return self._visit.through_proxy or not self._visit.peer
+
+    @property
+    def idle_since(self) -> float | None:
+        """When it fell idle, by trio's clock; None while a request is under way."""
+        return self._idle_since
 
     @property
     def idle(self) -> bool:
@@ -172,19 +249,22 @@ class Connection:
                 await self._read()
             await self._linger()
         finally:
+            self._visit.leave()
             await trio.aclose_forcefully(self._stream)
 
     def end_if_idle(self) -> None:
         """Close as soon as no request is lost by it, as the server is stopping.
 
         A client that was answered a moment ago may have its next request on the way already: it
-        gets that moment, so that a restart under load resets nobody.
+        gets that moment, so that a restart under load resets nobody. Who is held up is let go.
         """
+        self._visit.leave()
         if self._idle_since is not None:
             self._reading.deadline = self._idle_since + JUST_ANSWERED_SECONDS
 
     def abort(self) -> None:
         """Close at once, whatever is being read or written."""
+        self._visit.leave()
         self._reading.cancel()
         self._stream.socket.close()
 
@@ -228,6 +308,7 @@ class Connection:
         """
         self._idle_since = None
         self._reading.deadline = inf
+        request.scope[VISIT] = self._visit
         answer = await answered_at_once(self._app, request, self._log)
         last = answer.closes or self._context.terminated.is_set()
         self._reading.deadline = trio.current_time() + self._limits.send_seconds
@@ -257,8 +338,12 @@ class Connection:
             self._idle_since = None
             self._reading.deadline = inf
 
+    async def _proceed(self) -> None:
+        await self._protocol.proceed()
+
     def _fall_idle(self) -> None:
         self._idle_since = trio.current_time()
+        self._crowd.fell_idle()
         self._head_begun = False
         self._set_deadline(self._limits.idle_seconds)
 

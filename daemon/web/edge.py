@@ -4,11 +4,17 @@ A request through Quart costs about twice one through bare ASGI (measured), and 
 requests have no limit while a body arrives in chunks; so one is put round it here.
 """
 
+import re
 from collections.abc import Awaitable, Callable
+from ipaddress import AddressValueError, IPv6Address
 
+import trio
+
+from daemon.web.access import Access
 from daemon.web.asgi import (
     ASGIApp,
     Event,
+    Headers,
     Log,
     Receive,
     Scope,
@@ -17,6 +23,7 @@ from daemon.web.asgi import (
 )
 from daemon.web.facade import Daemon, EdgeSettings
 from daemon.web.hook import Hook, declared_size
+from daemon.web.pages import BODY_WANTED
 from daemon.web.probes import create_probes
 
 __all__ = ["PAGE_BODY_BYTES", "Daemon", "EdgeSettings", "create_edge"]
@@ -27,6 +34,11 @@ PAGE_BODY_BYTES = 1024 * 1024
 """Largest body for anything but webhooks: forms and buttons of the dashboard."""
 
 
+_HOST = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|[\w.~!$&'()*+,;=%-]*)(?::(?P<port>[0-9]{0,5}))?", re.ASCII
+)
+"""``Host``: a name or address, and a port (RFC 3986, section 3.2.2, without its IPvFuture)."""
+
 PROBES = frozenset({"/health", "/ready"})
 
 
@@ -35,28 +47,62 @@ def answered_at_once(path: str) -> bool:
     return path == "/hook" or path.startswith("/hook/") or path in PROBES
 
 
-def create_edge(daemon: Daemon, settings: EdgeSettings, pages: Pages, log: Log) -> ASGIApp:
+def create_edge(
+    daemon: Daemon, settings: EdgeSettings, pages: Pages, log: Log, access: Access
+) -> ASGIApp:
     """Return the whole edge as one ASGI app, to be given to `daemon.web.server.serve`.
 
     `pages` gets every route that is not ``/hook``, ``/health`` or ``/ready``, the WebSockets, and
     the server's start and stop (lifespan).
     """
-    hook = Hook(daemon, settings, log)
+    hook = Hook(daemon, settings, log, access)
     probes = create_probes(daemon, log)
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await pages(scope, receive, send)
             return
         path: str = scope["path"]
-        if path in PROBES:
+        if scope["type"] == "http" and path in PROBES:
             await probes(scope, receive, send)
-        elif answered_at_once(path):
+        elif scope["type"] == "http" and answered_at_once(path):
             await hook(scope, receive, send)
+        elif not has_plain_host(scope):
+            await _refuse_host(scope, send)
+        elif scope["type"] == "websocket":
+            await pages(scope, receive, send)
         else:
             await _limited(pages, scope, receive, send)
 
     return edge
+
+
+def has_plain_host(scope: Scope) -> bool:
+    """Whether ``Host`` is a name or an address; what pages compare with it is read from it."""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host = _HOST.fullmatch(value.decode("latin-1"))
+            return host is not None and _is_address(host["v6"]) and int(host["port"] or 0) < 65536
+    return True
+
+
+def _is_address(v6: str | None) -> bool:
+    try:
+        IPv6Address(v6 or "::")
+    except AddressValueError:
+        return False
+    return True
+
+
+async def _refuse_host(scope: Scope, send: Send) -> None:
+    """Answer 400, to a request or to a WebSocket's handshake."""
+
+    async def answer(message: Event) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    content = {"error": "the Host header is no name and no address"}
+    close: Headers = [(b"connection", b"close")]
+    await answer_json(send if scope["type"] == "http" else answer, 400, content, close)
 
 
 async def _limited(app: Pages, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,9 +113,11 @@ async def _limited(app: Pages, scope: Scope, receive: Receive, send: Send) -> No
     """
     size = declared_size(scope["headers"])
     started = False
+    wanted = scope[BODY_WANTED] = trio.Event()
 
     async def counted_receive() -> Event:
         nonlocal size
+        await wanted.wait()
         event = await receive()
         size += len(event.get("body", b""))
         return {"type": "http.disconnect"} if size > PAGE_BODY_BYTES else event

@@ -34,6 +34,12 @@ class Watch(Protocol):
     async def end_session(self, name: str) -> None:
         """Forget a session; does nothing if there is none. Raises StoreUnavailable."""
 
+    async def note_access(self, action: str, address: str) -> None:
+        """Write into the audit that a sign-in or a token was taken or refused, and from where.
+
+        Raises StoreUnavailable.
+        """
+
     async def overview(self) -> Overview:
         """Return what the dashboard's first page shows. Raises StoreUnavailable."""
 
@@ -88,6 +94,9 @@ class Daemon(Protocol):
 
     def hook_answered(self, status: int, seconds: float) -> None:
         """A webhook call was answered, so long after its last byte."""
+
+    def secret_refused(self, what: str) -> None:
+        """A request carried a wrong secret; `what` is one of `daemon.web.access.What`."""
 
     def health(self) -> dict[str, object]:
         """Return the body of ``/health``; it answers before the daemon is initialised, too."""

@@ -12,11 +12,13 @@ from io import BytesIO
 
 import trio
 
-from daemon.errors import StoreUnavailable, WebhookError
+from daemon.errors import StoreUnavailable, WebhookError, WebhookTooLarge
 from daemon.observe.events import UNEXPECTED_ERROR
+from daemon.web.access import Access
 from daemon.web.asgi import Headers, Log, Receive, Scope, Send, answer_json, iso_utc
 from daemon.web.bearer import bears
 from daemon.web.facade import Daemon, EdgeSettings
+from daemon.web.visit import visit_of
 from daemon.web.whole_request import WHOLE
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
@@ -43,9 +45,10 @@ class _ClientLeft(Exception):
 class Hook:
     """The ASGI app behind ``/hook``; one for all calls, since they share a memory budget."""
 
-    def __init__(self, daemon: Daemon, settings: EdgeSettings, log: Log) -> None:
+    def __init__(self, daemon: Daemon, settings: EdgeSettings, log: Log, access: Access) -> None:
         self._daemon = daemon
         self._settings = settings
+        self._access = access
         self._log = log
         self._secrets = tuple(secret.encode() for secret in settings.webhook_secrets)
         self._bytes_left = settings.body_budget
@@ -67,12 +70,17 @@ class Hook:
     ) -> tuple[int, dict[str, object], Headers]:
         """Have one call accepted; gives status, content and headers of its answer."""
         try:
-            event = self._admit(scope)
+            event = self._called(scope)
+            if not self._is_known(scope):
+                await self._admit(scope)
             await body.read(scope, receive)
             await self._daemon.accept(body.take(), event)
         except _Refusal as refusal:
             self._log.warning("a webhook was refused", status=refusal.status, reason=refusal.reason)
             return refusal.status, {"error": refusal.reason}, refusal.headers
+        except WebhookTooLarge as error:
+            self._log.warning("a webhook was refused", status=413, reason=str(error))
+            return 413, {"error": str(error)}, []
         except WebhookError as error:
             return 400, {"error": str(error)}, []
         except StoreUnavailable as error:
@@ -96,18 +104,31 @@ class Hook:
         }
         return 200, received, []
 
-    def _admit(self, scope: Scope) -> str:
-        """Return the event that URL and method name; raise _Refusal if the call is not for us."""
+    def _called(self, scope: Scope) -> str:
+        """Return the event that URL and method name; raise _Refusal if there is no such call."""
         event = path_event(scope["method"], scope["path"])
         if event is None:
             raise _Refusal(404, "not found", CLOSE)
         if scope["method"] not in METHODS:
             allow = ", ".join(METHODS).encode()
             raise _Refusal(405, "method not allowed", [*CLOSE, (b"allow", allow)])
-        if not bears(scope["headers"], self._secrets):
+        return event
+
+    def _is_known(self, scope: Scope) -> bool:
+        """True for a client that has shown its secret on this connection before, and does so now.
+
+        The quick way of most calls; `_admit` is that of the others.
+        """
+        visit = visit_of(scope)
+        return (
+            visit.is_proven and not visit.through_proxy and bears(scope["headers"], self._secrets)
+        )
+
+    async def _admit(self, scope: Scope) -> None:
+        """Look for the secret; raise _Refusal if it is missing or wrong."""
+        if not await self._access.bears(scope, self._secrets, "webhook"):
             challenge = (b"www-authenticate", b'Bearer realm="recado"')
             raise _Refusal(401, "a valid bearer secret is needed", [*CLOSE, challenge])
-        return event
 
     def reserve(self, size: int, more: int) -> None:
         """Take `more` bytes for a body of at least `size` bytes out of the limits, or refuse."""

@@ -7,16 +7,18 @@ functions in threads.
 
 from collections.abc import Awaitable, Callable
 
+import trio
 from quart import Blueprint, Response, request
+from quart.ctx import RequestContext
 from quart.typing import ResponseReturnValue
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.web.actor import request_actor
+from daemon.web.access import Access
 from daemon.web.asgi import Log, iso_utc
 from daemon.web.audio import create_audio
-from daemon.web.bearer import bears
 from daemon.web.debug import create_debug
 from daemon.web.facade import Daemon, EdgeSettings
 from daemon.web.openai_webhook import create_model_webhook
@@ -31,30 +33,54 @@ SECURITY_HEADERS = {
 """On every page, unless the handler has set the header itself."""
 
 
-def create_pages(daemon: Daemon, settings: EdgeSettings, log: Log) -> QuartTrio:
+BODY_WANTED = "recado.body_wanted"
+"""The key of a scope under which the edge puts an event: set when a handler may read the body."""
+
+
+class Pages(QuartTrio):
+    """Quart's app, which asks for a request's body only after its guards have let it pass.
+
+    Quart itself begins to read at once, beside them.
+    """
+
+    async def dispatch_request(
+        self, request_context: RequestContext | None = None
+    ) -> ResponseReturnValue:
+        """Call the handler of a request that was let pass."""
+        wanted: trio.Event | None = request.scope.get(BODY_WANTED)  # type: ignore[assignment]
+        if wanted is not None and request.routing_exception is None:
+            wanted.set()
+        return await super().dispatch_request(request_context)
+
+
+def create_pages(daemon: Daemon, settings: EdgeSettings, log: Log, access: Access) -> QuartTrio:
     """Return the app for all routes but the hot ones; more blueprints may be registered on it."""
-    app = QuartTrio("daemon.web", static_folder=None)
+    app = Pages("daemon.web", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # its default provider has it
     app.config["BODY_TIMEOUT"] = settings.body_deadline_seconds
     app.register_blueprint(_about(daemon))
-    app.register_blueprint(_metrics(daemon, settings))
+    guard = admin_guard(settings, access)
+    app.register_blueprint(_metrics(daemon, guard))
     if settings.audio_folder:
         app.register_blueprint(create_audio(settings.audio_folder))
-    app.register_blueprint(_locks(daemon, settings))
+    app.register_blueprint(_locks(daemon, settings, guard))
     if settings.model_webhook_secret:
         app.register_blueprint(create_model_webhook(daemon, settings.model_webhook_secret, log))
     takeover = create_takeover(daemon, settings)
-    takeover.before_request(admin_guard(settings))
+    takeover.before_request(guard)
     app.register_blueprint(takeover)
     debug = create_debug(daemon)
-    debug.before_request(admin_guard(settings))
+    debug.before_request(guard)
     app.register_blueprint(debug)
     _answer_errors(app, log)
     app.after_request(_secure)
     return app
 
 
-def admin_guard(settings: EdgeSettings) -> Callable[[], Awaitable[ResponseReturnValue | None]]:
+Guard = Callable[[], Awaitable[ResponseReturnValue | None]]
+
+
+def admin_guard(settings: EdgeSettings, access: Access) -> Guard:
     """Return a `before_request` function that lets only bearers of the admin token pass.
 
     Without a token in the settings everybody passes; production does not start like that.
@@ -62,7 +88,7 @@ def admin_guard(settings: EdgeSettings) -> Callable[[], Awaitable[ResponseReturn
     tokens = (settings.admin_token.encode(),) if settings.admin_token else ()
 
     async def refuse_strangers() -> ResponseReturnValue | None:
-        if bears(request.scope["headers"], tokens):
+        if await access.bears(request.scope, tokens, "token"):
             return None
         challenge = {"WWW-Authenticate": 'Bearer realm="recado"'}
         return {"error": "the admin token is needed"}, 401, challenge
@@ -80,9 +106,9 @@ def _about(daemon: Daemon) -> Blueprint:
     return about
 
 
-def _metrics(daemon: Daemon, settings: EdgeSettings) -> Blueprint:
+def _metrics(daemon: Daemon, guard: Guard) -> Blueprint:
     metrics = Blueprint("metrics", __name__)
-    metrics.before_request(admin_guard(settings))
+    metrics.before_request(guard)
 
     @metrics.get("/metrics")
     async def show() -> ResponseReturnValue:
@@ -92,9 +118,8 @@ def _metrics(daemon: Daemon, settings: EdgeSettings) -> Blueprint:
     return metrics
 
 
-def _locks(daemon: Daemon, settings: EdgeSettings) -> Blueprint:
+def _locks(daemon: Daemon, settings: EdgeSettings, guard: Guard) -> Blueprint:
     locks = Blueprint("locks", __name__)
-    guard = admin_guard(settings)
 
     @locks.before_request
     async def refuse() -> ResponseReturnValue | None:

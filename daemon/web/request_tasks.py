@@ -14,6 +14,7 @@ WebSockets are told of the stop as well (close code 1001); hypercorn leaves them
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import trio
 from hypercorn.config import Config
@@ -23,15 +24,25 @@ from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Scope
 
 from daemon.observe.events import UNEXPECTED_ERROR
 from daemon.web.asgi import Log
+from daemon.web.visit import VISIT, Visit
 
 
 class RequestTasks(TaskGroup):
     """The tasks of one connection: one for each request's app, none for anything else."""
 
-    def __init__(self, context: WorkerContext, log: Log) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        log: Log,
+        visit: Visit,
+        proceed: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``proceed`` tells the client that its body is wanted, if it waits for that."""
         super().__init__()
         self._context = context
         self._log = log
+        self._visit = visit
+        self._proceed = proceed
 
     async def spawn_app(
         self,
@@ -45,7 +56,11 @@ class RequestTasks(TaskGroup):
         The task ends with the app. Feeding waits while the app has enough to read, but never for
         the last event, and not at all once the app is through.
         """
-        request = _Request(app, scope, send, config.max_app_queue_size)
+        known: dict[str, Any] = cast(dict[str, Any], scope)
+        known[VISIT] = self._visit
+        if self._visit.through_proxy:
+            known["client"] = (self._visit.address(known), 0)
+        request = _Request(app, scope, send, config.max_app_queue_size, self._proceed)
         if self._nursery is None:
             raise RuntimeError("spawn_app was called outside of the connection's nursery")
         if scope["type"] == "websocket":
@@ -89,8 +104,10 @@ class _Request:
         scope: Scope,
         send: Callable[[ASGISendEvent | None], Awaitable[None]],
         queue_size: int,
+        proceed: Callable[[], Awaitable[None]],
     ) -> None:
         self._app = app
+        self._proceed: Callable[[], Awaitable[None]] | None = proceed
         self._scope = scope
         self._send = send
         self._into, self._out = trio.open_memory_channel[ASGIReceiveEvent](queue_size)
@@ -134,6 +151,9 @@ class _Request:
         self._into.close()
 
     async def _receive(self) -> ASGIReceiveEvent:
+        if self._proceed is not None:
+            proceed, self._proceed = self._proceed, None
+            await proceed()
         try:
             return await self._out.receive()
         except trio.EndOfChannel:

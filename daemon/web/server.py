@@ -24,7 +24,9 @@ from hypercorn.typing import ASGIFramework
 from hypercorn.utils import repr_socket_addr
 
 from daemon.web.asgi import ASGIApp, Log
+from daemon.web.client_address import Networks
 from daemon.web.connection import Connection, Limits
+from daemon.web.crowd import Crowd
 from daemon.web.whole_request import AtOnce
 
 
@@ -36,6 +38,7 @@ async def serve(
     grace_seconds: float,
     log: Log,
     limits: Limits | None = None,
+    proxies: Networks = (),
     at_once: AtOnce = lambda _path: False,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -47,10 +50,11 @@ async def serve(
 
     At `stop` the listeners are closed (an inherited one is never shut down, so that clients go on
     queueing in it), idle connections end, requests in flight have `grace_seconds`, and then all is
-    cut. ``at_once`` names the paths whose requests, if they came whole, are answered in the
-    connection's own task: of an app that reads the body at once and answers with a length, without
-    waiting for the client. Failures of one connection stay in it and are logged. Raises OSError if
-    an address cannot be listened on, and ValueError if it cannot be read.
+    cut. ``proxies`` are those whose ``X-Forwarded-For`` names the client. ``at_once`` names the
+    paths whose requests, if they came whole, are answered in the connection's own task: of an app
+    that reads the body at once and answers with a length, without waiting for the client. Failures
+    of one connection stay in it and are logged. Raises OSError if an address cannot be listened on,
+    and ValueError if it cannot be read.
     """
     listeners = await open_listeners(binds)
     try:
@@ -60,7 +64,7 @@ async def serve(
         async with trio.open_nursery() as around:
             await around.start(lifespan.handle_lifespan, name="http lifespan")
             await lifespan.wait_for_startup()
-            clients = _Clients(wrapped, config, limits or Limits(), log, at_once)
+            clients = _Clients(wrapped, config, limits or Limits(), log, at_once, proxies)
             await clients.serve(listeners, stop, grace_seconds, task_status)
             await lifespan.wait_for_shutdown()
             around.cancel_scope.cancel()
@@ -133,12 +137,19 @@ class _Clients:
     """All connections of one server."""
 
     def __init__(
-        self, app: ASGIWrapper, config: Config, limits: Limits, log: Log, at_once: AtOnce
+        self,
+        app: ASGIWrapper,
+        config: Config,
+        limits: Limits,
+        log: Log,
+        at_once: AtOnce,
+        proxies: Networks,
     ) -> None:
-        self._limits = limits
         self._log = log
         self._context = WorkerContext(None)
-        self._room = trio.Semaphore(limits.connections)
+        self._crowd = Crowd(
+            most=limits.connections, strangers_per_address=limits.strangers_per_address, log=log
+        )
         self._open: set[Connection] = set()
         self._failures = 0
         self._connect = partial(
@@ -149,6 +160,8 @@ class _Clients:
             limits=limits,
             log=log,
             at_once=at_once,
+            crowd=self._crowd,
+            proxies=proxies,
         )
 
     async def serve(
@@ -182,7 +195,7 @@ class _Clients:
             accepting.start_soon(
                 partial(trio.serve_listeners, handler_nursery=handlers),
                 self._serve_client,
-                [_LimitedListener(listener, self._room) for listener in listeners],
+                [_LimitedListener(listener, self._crowd) for listener in listeners],
                 name="http listeners",
             )
             task_status.started([_url(listener) for listener in listeners])
@@ -210,10 +223,12 @@ class _Clients:
         try:
             connection = self._connect(stream)
             self._open.add(connection)
+            self._crowd.enter(connection)
             try:
                 await connection.run()
             finally:
                 self._open.discard(connection)
+                self._crowd.leave(connection)
         except* Exception as failures:  # noqa: BLE001 - a failure never leaves its connection
             self._failures += 1
             self._log.warning(
@@ -221,8 +236,6 @@ class _Clients:
                 error=_kind(failures),
                 count=self._failures,
             )
-        finally:
-            self._room.release()
 
 
 def _kind(failures: BaseException) -> str:
@@ -233,20 +246,21 @@ def _kind(failures: BaseException) -> str:
 
 
 class _LimitedListener(trio.abc.Listener[trio.SocketStream]):
-    """Accepts only while there is room; who comes later waits in the kernel's queue."""
+    """Accepts while there can be room; who comes later waits here, and in the kernel's queue."""
 
-    def __init__(self, listener: trio.SocketListener, room: trio.Semaphore) -> None:
+    def __init__(self, listener: trio.SocketListener, crowd: Crowd) -> None:
         self._listener = listener
-        self._room = room
+        self._crowd = crowd
 
     async def accept(self) -> trio.SocketStream:
-        """Return the next client's stream, holding one place that its handler gives back."""
-        await self._room.acquire()
+        """Return the next client's stream."""
+        stream = await self._listener.accept()
         try:
-            return await self._listener.accept()
+            await self._crowd.room()
         except BaseException:
-            self._room.release()
+            stream.socket.close()
             raise
+        return stream
 
     async def aclose(self) -> None:
         """Close the listening socket, without a shutdown that other holders of it would feel."""

@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from daemon.errors import WebhookTooLarge
 from daemon.model import JsonObject
 
 PERSON_SUFFIX = "@s.whatsapp.net"
@@ -208,6 +209,10 @@ class _Shortening:
         return None
 
 
+_MOST_LENIENT_BYTES = 16 * 1024 * 1024
+"""Long texts of people are some ten thousand bytes; files in base64 are not among them."""
+
+
 def strict_json(body: bytes) -> bytes:
     """Rewrite lenient JSON as the strict JSON that the fast decoder wants.
 
@@ -215,8 +220,12 @@ def strict_json(body: bytes) -> bytes:
     range become null; control characters in strings are allowed. Several times slower than the
     fast path, so only for what that one refuses.
 
-    Raises ValueError if it is not JSON at all, RecursionError if it is nested too deeply.
+    Raises ValueError if it is not JSON at all, RecursionError if it is nested too deeply, and
+    WebhookTooLarge if it is too long: it is in memory four times meanwhile, in four bytes a
+    character if one of them needs so many.
     """
+    if len(body) > _MOST_LENIENT_BYTES:
+        raise WebhookTooLarge("the body is not strict JSON, and too long to be mended")
     value = json.loads(
         body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"),
         parse_constant=_no_constant,

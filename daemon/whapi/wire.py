@@ -14,7 +14,7 @@ from functools import partial
 
 import msgspec
 
-from daemon.errors import WebhookError
+from daemon.errors import WebhookError, WebhookTooLarge
 from daemon.model import (
     AnyContent,
     ChatKey,
@@ -61,9 +61,15 @@ __all__ = ["chat_id", "parse_messages", "parse_webhook"]
 Elements = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | int | float | bool | None
 Envelope = dict[str, Elements]
 
+MOST_ELEMENTS = 10_000
+"""Elements of one call; Whapi's own lists have 500 at most. A call of more is refused as a whole,
+since reading a part of it would lose the rest, and all of it may be millions."""
+MOST_VALUES = 1_000_000
+"""Values of one call, its commas and brackets counted: each takes up to 200 bytes when it is read,
+and may have come as two."""
+_COUNTED_BYTES = 1024 * 1024
+"""Of a body, between two looks at how many values there are."""
 _LINES_KEPT = 100
-_MOST_UNREADABLE = 10_000
-"""After so many unusable elements a body is junk; looking at millions would block the loop."""
 _KEYS_KEPT = 50
 _KEY_CHARACTERS = 60
 
@@ -76,7 +82,8 @@ def parse_webhook(body: bytes, *, path_event: str = "") -> Webhook:
     """Read one webhook call.
 
     ``path_event`` is what the URL and method said (``messages.post``), used where the body does
-    not name its event. Raises WebhookError if the body is not a JSON object; nothing else.
+    not name its event. Raises WebhookTooLarge if the body holds too much, WebhookError if it is not
+    a JSON object; nothing else.
     """
     envelope = _open(body)
     event = _event(envelope.get("event")) or event_name(
@@ -105,6 +112,7 @@ def _open(body: bytes) -> Envelope:
     start = body[:LONGEST_INDENT].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start and not start.startswith(b"{"):
         raise WebhookError("the body is not a JSON object")
+    _refuse_many_values(body)
     try:
         return _envelopes.decode(body)
     except REFUSALS:
@@ -119,6 +127,18 @@ def _open(body: bytes) -> Envelope:
         raise WebhookError("the body is not JSON") from None
 
 
+def _refuse_many_values(body: bytes) -> None:
+    """Raise WebhookTooLarge for a body with too many values; a small one cannot have them."""
+    if len(body) <= MOST_VALUES:
+        return
+    left = MOST_VALUES
+    for start in range(0, len(body), _COUNTED_BYTES):
+        end = start + _COUNTED_BYTES
+        left -= sum(body.count(mark, start, end) for mark in (b",", b"[", b"{"))
+        if left < 0:
+            raise WebhookTooLarge(f"the body has more than {MOST_VALUES} values")
+
+
 class _Reading:
     """What has been read of one body so far."""
 
@@ -130,6 +150,7 @@ class _Reading:
         self.other_keys: dict[str, None] = {}
         self.unreadable: list[str] = []
         self.unreadable_count = 0
+        self.elements = 0
         self.others: OtherEvents | None = None
         """Made when there is one: most bodies hold a message and nothing else."""
 
@@ -157,13 +178,14 @@ class _Reading:
             return
         if not isinstance(value, list):  # one element where a list of one was meant
             value = [msgspec.Raw(msgspec.json.encode(value))]
+        self.elements += len(value)
+        if self.elements > MOST_ELEMENTS:
+            raise WebhookTooLarge(f"the call has more than {MOST_ELEMENTS} elements")
         for index, element in enumerate(value):
             try:
                 reader(element)
             except Unreadable as why:
                 self.give_up(f"{key}[{index}]: {why}")
-            if self.unreadable_count >= _MOST_UNREADABLE:
-                break
 
     def reader(self, key: str) -> Callable[[msgspec.Raw], None] | None:
         """What reads the elements under a key; None if nothing does."""

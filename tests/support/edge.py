@@ -30,6 +30,7 @@ class MemoryDaemon:
     marked: list[str] = field(default_factory=list)
     accept_headers: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     watch: MemoryWatch = field(default_factory=MemoryWatch)
     desk: Any = None
     workbench: Any = None
@@ -52,6 +53,9 @@ class MemoryDaemon:
 
     def hook_answered(self, status: int, seconds: float) -> None:
         self.answers.append((status, seconds))
+
+    def secret_refused(self, what: str) -> None:
+        self.refused.append(what)
 
     def health(self) -> dict[str, object]:
         if self.failure is not None:

@@ -7,7 +7,9 @@ import pytest
 import trio
 from support.edge import MemoryDaemon, MemoryLog, Served, Start
 
+from daemon.web.access import Access
 from daemon.web.asgi import ASGIApp
+from daemon.web.client_address import Networks, read_networks
 from daemon.web.connection import Limits
 from daemon.web.dashboard.dashboard import register_dashboard
 from daemon.web.edge import EdgeSettings, answered_at_once, create_edge
@@ -35,6 +37,7 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
         *,
         grace_seconds: float = 30,
         limits: Limits | None = None,
+        proxies: Networks = (),
         binds: Sequence[str] = ("127.0.0.1:0",),
         at_once: AtOnce = lambda _path: False,
     ) -> Served:
@@ -48,6 +51,7 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
                 grace_seconds=grace_seconds,
                 log=log,
                 limits=limits,
+                proxies=proxies,
                 at_once=at_once,
                 task_status=task_status,
             )
@@ -71,11 +75,14 @@ def start_edge(
     """
     at_once: AtOnce = answered_at_once if request.param == "at once" else lambda _path: False
 
-    async def start_one(*, limits: Limits | None = None, **settings: Any) -> Served:
+    async def start_one(
+        *, limits: Limits | None = None, proxies: Sequence[str] = (), **settings: Any
+    ) -> Served:
         chosen = EdgeSettings(**{"environment": daemon.environment} | settings)
-        pages = create_pages(daemon, chosen, log)
-        register_dashboard(pages, daemon, chosen, log, trio.current_time)
-        edge = create_edge(daemon, chosen, pages, log)
-        return await start(edge, limits=limits, at_once=at_once)
+        access = Access(daemon, log)
+        pages = create_pages(daemon, chosen, log, access)
+        register_dashboard(pages, daemon, chosen, log, access)
+        edge = create_edge(daemon, chosen, pages, log, access)
+        return await start(edge, limits=limits, proxies=read_networks(proxies), at_once=at_once)
 
     return start_one

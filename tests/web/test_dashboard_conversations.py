@@ -320,15 +320,20 @@ async def test_files_of_messages_are_served_and_no_others(tmp_path: Path) -> Non
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         folder = stage.settings.data_dir / "media"
         folder.mkdir(exist_ok=True)
-        for name in ("a1.png", "b2.html", ".draft-1"):
+        for name in ("a1.png", "b2.html", "c3.svg", ".draft-1"):
             (folder / name).write_bytes(b"<script>alert(1)</script>")
         picture = await browser.get("/dashboard/media/a1.png")
         assert picture.headers["Content-Type"] == "image/png"
         assert picture.headers["X-Content-Type-Options"] == "nosniff"
+        assert picture.headers["Cache-Control"] == "no-store"
+        assert "Content-Disposition" not in picture.headers
         assert "sandbox" in picture.headers["Content-Security-Policy"]
         page = await browser.get("/dashboard/media/b2.html")
         assert page.headers["Content-Type"] == "application/octet-stream"
         assert page.headers["Content-Disposition"].startswith("attachment")
+        drawing = await browser.get("/dashboard/media/c3.svg")
+        assert drawing.headers["Content-Disposition"].startswith("attachment")
+        assert drawing.headers["Cache-Control"] == "no-store"
         for name in (".draft-1", "gone.png", "..%2frecado.db", "%2e%2e", "a1.png%00"):
             assert (await browser.get(f"/dashboard/media/{name}")).status_code == 404
 

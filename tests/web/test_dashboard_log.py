@@ -1,17 +1,20 @@
 """The live log over HTTP and WebSocket."""
 
 import html
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
 import trio
-from support.edge import MemoryDaemon, MemoryLog, Start
+from support.edge import MemoryDaemon, MemoryLog, Served, Start
 from support.plain import NO_TLS
 from support.watch import MOST_WAITING
-from support.websocket import Refused, websocket
+from support.websocket import Refused, WebSocketClient, websocket
 
 from daemon.errors import StoreUnavailable
 from daemon.web.connection import Limits
+from daemon.web.dashboard.log_page import BEAT_SECONDS, SIGNED_OUT
 
 TOKEN = "the-admin-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -120,6 +123,59 @@ async def test_bearer_and_cookie_both_open_the_handshake(
         ):
             async with websocket(served.port, PATH, headers=headers) as client_:
                 assert len(await client_.live()) == 1
+
+
+@asynccontextmanager
+async def signed_in(served: Served) -> AsyncIterator[tuple[httpx.AsyncClient, WebSocketClient]]:
+    """A browser with a session, and the live log open in it."""
+    async with httpx.AsyncClient(
+        base_url=served.url, verify=NO_TLS, timeout=10, trust_env=False
+    ) as client:
+        client.headers["Origin"] = served.url
+        answer = await client.post("/dashboard/login", data={"token": TOKEN})
+        cookie = answer.headers["set-cookie"].partition(";")[0]
+        headers = [(b"cookie", cookie.encode()), (b"origin", served.url.encode())]
+        async with websocket(served.port, PATH, headers=headers) as live:
+            await live.live()
+            client.headers["Cookie"] = cookie
+            yield client, live
+
+
+async def closing_code(live: WebSocketClient) -> int:
+    """Wait until the server closes; gives its close code."""
+    while live.closed is None:
+        with suppress(trio.EndOfChannel):
+            await live.receive()
+    return live.closed.code
+
+
+async def test_the_log_ends_with_the_logout(start_edge: Start, daemon: MemoryDaemon) -> None:
+    served = await start_edge(admin_token=TOKEN)
+    with trio.fail_after(10):
+        async with signed_in(served) as (_, other), signed_in(served) as (client, live):
+            await client.post("/dashboard/logout")
+            assert await closing_code(live) == SIGNED_OUT
+            daemon.watch.say("a secret of later")
+            assert [line["line"] for line in await other.lines(1)] == ["a secret of later"]
+
+
+async def test_the_log_ends_with_the_time_of_the_session(
+    start_edge: Start, autojump_clock: trio.testing.MockClock
+) -> None:
+    served = await start_edge(admin_token=TOKEN, session_seconds=100)
+    async with signed_in(served) as (_, live):
+        assert await closing_code(live) == SIGNED_OUT
+    assert 99 < autojump_clock.current_time() < 101
+
+
+async def test_the_log_ends_when_another_process_ends_the_session(
+    start_edge: Start, daemon: MemoryDaemon, autojump_clock: trio.testing.MockClock
+) -> None:
+    served = await start_edge(admin_token=TOKEN)
+    async with signed_in(served) as (_, live):
+        daemon.watch.sessions.clear()
+        assert await closing_code(live) == SIGNED_OUT
+    assert autojump_clock.current_time() < 2 * BEAT_SECONDS
 
 
 async def test_an_open_log_is_not_for_other_sites_or_rebound_names(start_edge: Start) -> None:

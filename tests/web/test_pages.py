@@ -7,6 +7,7 @@ from quart import request
 from support.edge import MemoryDaemon, MemoryLog, Start, read_until
 from support.plain import NO_TLS
 
+from daemon.web.access import Access
 from daemon.web.edge import PAGE_BODY_BYTES, EdgeSettings, create_edge
 from daemon.web.pages import create_pages
 
@@ -150,8 +151,8 @@ async def test_pages_take_no_large_bodies(
     start: Start, daemon: MemoryDaemon, log: MemoryLog, header: str
 ) -> None:
     """Even a page that would read it all, whether the body says its size or grows."""
-    settings = EdgeSettings(environment="test")
-    pages = create_pages(daemon, settings, log)
+    settings, access = EdgeSettings(environment="test"), Access(daemon, log)
+    pages = create_pages(daemon, settings, log, access)
     read = 0
 
     @pages.post("/form")
@@ -161,7 +162,7 @@ async def test_pages_take_no_large_bodies(
         return "read"
 
     with trio.fail_after(10):
-        served = await start(create_edge(daemon, settings, pages, log))
+        served = await start(create_edge(daemon, settings, pages, log, access))
         async with await served.connect() as stream:
             await stream.send_all(f"POST /form HTTP/1.1\r\nhost: x\r\n{header}\r\n\r\n".encode())
             if "chunked" in header:

@@ -340,20 +340,6 @@ async def test_an_idle_connection_is_closed_in_the_end(start: Start) -> None:
             assert (await read_all(stream)).endswith(b"ok")
 
 
-async def test_clients_over_the_limit_wait_until_another_leaves(start: Start) -> None:
-    with trio.fail_after(10):
-        served = await start(plain, limits=Limits(connections=1))
-        async with await served.connect() as waiting, await served.connect() as second:
-            await second.send_all(GET)
-            with trio.move_on_after(0.1) as early:
-                await second.receive_some()
-            assert early.cancelled_caught
-            await waiting.send_all(GET)
-            await read_until(waiting, b"{}")
-            await waiting.aclose()
-            assert (await read_until(second, b"{}")).startswith(b"HTTP/1.1 200 ")
-
-
 async def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
     async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

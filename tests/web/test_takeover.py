@@ -3,6 +3,7 @@
 import pytest
 from support.edge import MemoryDaemon, MemoryLog
 
+from daemon.web.access import Access
 from daemon.web.facade import EdgeSettings
 from daemon.web.pages import create_pages
 
@@ -10,8 +11,8 @@ TOKEN = "an-admin-token-of-some-length"
 
 
 async def post(daemon: MemoryDaemon, path: str, body: object, token: str = TOKEN) -> int:
-    settings = EdgeSettings(environment="production", admin_token=TOKEN)
-    client = create_pages(daemon, settings, MemoryLog()).test_client()
+    settings, log = EdgeSettings(environment="production", admin_token=TOKEN), MemoryLog()
+    client = create_pages(daemon, settings, log, Access(daemon, log)).test_client()
     response = await client.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
     return response.status_code
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from daemon.errors import WebhookError
+from daemon.errors import WebhookError, WebhookTooLarge
 from daemon.model import Contacts, Location, Media, Message, Other, Text, Webhook
-from daemon.whapi.wire import parse_webhook
+from daemon.whapi.wire import MOST_ELEMENTS, MOST_VALUES, parse_webhook
 
 SAMPLES = [p.read_bytes() for p in sorted((Path(__file__).parents[1] / "sample_data").glob("*"))]
 GOOD = '{"id":"good-1","chat_id":"573001234567@s.whatsapp.net","type":"text","text":{"body":"si"}}'
@@ -215,14 +215,39 @@ def test_strange_objects_are_read(body: bytes) -> None:
     assert parse_webhook(body).messages == ()
 
 
-def test_junk_by_the_million_stays_small_and_quick() -> None:
+def test_junk_by_the_thousand_stays_small_and_quick() -> None:
     started = time.perf_counter()
-    webhook = parse_webhook(b'{"messages":[' + b"1," * 2_000_000 + b"1]}")
+    webhook = parse_webhook(b'{"messages":[' + b"1," * (MOST_ELEMENTS - 1) + b"1]}")
     assert len(webhook.unreadable) == 101
-    assert webhook.unreadable[-1] == "9900 more parts cannot be read"
+    assert webhook.unreadable[-1] == f"{MOST_ELEMENTS - 100} more parts cannot be read"
     keys = b",".join(b'"%d":0' % n for n in range(100_000))
     assert len(parse_webhook(b"{" + keys + b"}").other_keys) == 50
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages":[' + b"{}," * MOST_ELEMENTS + b"{}]}",
+        b'{"statuses":[' + b"{}," * MOST_ELEMENTS + b"{}]}",
+        b'{"messages":[%b],"statuses":[%b]}' % ((b"{}," * (MOST_ELEMENTS // 2) + b"{}",) * 2),
+        b'{"messages":[' + b"1," * MOST_VALUES + b"1]}",
+        b'{"any":[' + b"[]," * MOST_VALUES + b"1]}",
+        b'{"messages":[{"id":"a","chat_id":"1","text":{"body":[' + b"{}," * MOST_VALUES + b"1]}}]}",
+        b'{"messages":[{"id":"a","chat_id":"1","text":{"body":"%b\\ud800"}}]}'
+        % (b"a" * 17_000_000),
+        b'{"messages":[{"id":"a","chat_id":"1","text":{"body":"%b\xff"}}]}' % (b"a" * 17_000_000),
+    ],
+    ids=lambda body: f"{len(body)}-{body[:20]!r}",
+)
+def test_what_holds_more_than_is_read_of_one_call_is_refused_as_a_whole(body: bytes) -> None:
+    """Nothing of it is read and the rest lost; memory stays a few times the body."""
+    with pytest.raises(WebhookTooLarge):
+        parse_webhook(body)
+
+
+def test_a_text_may_have_as_many_commas_as_fit_into_it() -> None:
+    assert body_of(b'"%b"' % (b"a, " * 200_000)) == "a, " * 200_000
 
 
 def test_pictures_in_large_bodies_cost_almost_nothing() -> None:

@@ -9,7 +9,7 @@ from daemon.web.dashboard.asked import BUBBLES_SHOWN, CHATS_SHOWN, read_asked
 from daemon.web.dashboard.shell import Shell
 
 SHOWN_AS_IT_IS = ("image/", "audio/", "video/")
-"""Types that browsers show without running anything in them; SVG is none of the daemon's types."""
+"""Types that browsers show without running anything in them, but for those that are XML: SVG."""
 
 
 def add_data(chats: Blueprint, shell: Shell) -> None:
@@ -47,7 +47,7 @@ async def _file(shell: Shell, name: str) -> ResponseReturnValue:
     if found is None:
         raise NotFound
     path, kind = found
-    is_shown = kind.startswith(SHOWN_AS_IT_IS)
+    is_shown = kind.lower().startswith(SHOWN_AS_IT_IS) and "xml" not in kind.lower()
     try:
         answer = await send_file(
             path,
@@ -59,7 +59,7 @@ async def _file(shell: Shell, name: str) -> ResponseReturnValue:
     except FileNotFoundError:
         raise NotFound from None
     answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    answer.headers["Cache-Control"] = "private, max-age=3600"
+    answer.headers["Cache-Control"] = "no-store"
     return answer
 
 

@@ -1,8 +1,6 @@
 """The dashboard put together: its pages, and what all of them have in common."""
 
-from collections.abc import Callable
-
-from quart import Blueprint, request
+from quart import Blueprint, has_request_context, request, websocket
 from quart.typing import ResponseReturnValue
 from quart_trio import QuartTrio
 from werkzeug.exceptions import (
@@ -14,6 +12,7 @@ from werkzeug.exceptions import (
 
 from daemon.errors import StoreUnavailable
 from daemon.observe.events import UNEXPECTED_ERROR
+from daemon.web.access import Access
 from daemon.web.asgi import Log
 from daemon.web.dashboard.assets import create_assets, read_assets, version_of
 from daemon.web.dashboard.conversations import create_conversations
@@ -32,15 +31,15 @@ def register_dashboard(
     daemon: Daemon,
     settings: EdgeSettings,
     log: Log,
-    clock: Callable[[], float],
+    access: Access,
 ) -> None:
-    """Put the dashboard's routes on `app`. `clock` measures durations, in seconds."""
-    guard = Guard(daemon, settings)
+    """Put the dashboard's routes on `app`."""
+    guard = Guard(daemon, settings, access)
     assets = read_assets()
     shell = Shell(daemon, settings, guard, version=version_of(assets))
     for blueprint in (
         create_assets(assets),
-        create_login(shell, log, clock),
+        create_login(shell, access),
         create_overview(shell),
         create_conversations(shell),
         create_work(shell),
@@ -78,7 +77,7 @@ def _show_errors(blueprint: Blueprint, shell: Shell, log: Log) -> None:
             UNEXPECTED_ERROR,
             where="request",
             what="a page failed",
-            path=request.path,
+            path=request.path if has_request_context() else websocket.path,
             error=type(error).__name__,
             exc_info=error,
         )
@@ -87,6 +86,8 @@ def _show_errors(blueprint: Blueprint, shell: Shell, log: Log) -> None:
     @blueprint.errorhandler(HTTPException)
     async def show(error: HTTPException) -> ResponseReturnValue:
         status = error.code or 500
+        if not has_request_context():
+            return {"error": error.name.lower()}, status
         if request.method != "GET" or request.path.startswith((*DATA_PATHS, "/dashboard/static/")):
             return {"error": error.name.lower()}, status
         return shell.error(status)

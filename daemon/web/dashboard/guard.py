@@ -12,9 +12,10 @@ from quart import Response, redirect, request, websocket
 from quart.typing import ResponseReturnValue
 from quart.wrappers import Request, Websocket
 
-from daemon.web.bearer import bears
-from daemon.web.dashboard.sessions import COOKIE, session_name
+from daemon.web.access import Access
+from daemon.web.dashboard.sessions import COOKIE, OpenSockets, session_name
 from daemon.web.facade import Daemon, EdgeSettings
+from daemon.web.visit import visit_of
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -32,8 +33,10 @@ CONTENT_POLICY = (
 class Guard:
     """Decides about requests and handshakes; its methods are `before_request` functions."""
 
-    def __init__(self, daemon: Daemon, settings: EdgeSettings) -> None:
+    def __init__(self, daemon: Daemon, settings: EdgeSettings, access: Access) -> None:
         self._daemon = daemon
+        self._access = access
+        self.sockets = OpenSockets()
         self._token = settings.admin_token
         self._public_host = urlsplit(settings.public_url).netloc.lower()
         frame = f"; frame-src 'self' {settings.phone_url}" if settings.phone_url else ""
@@ -47,9 +50,7 @@ class Guard:
     async def refuse_strangers(self) -> ResponseReturnValue | None:
         """Let requests of those who may pass; a page leads others to the login."""
         if self._token and "Authorization" in request.headers:
-            if bears(request.scope["headers"], (self._token.encode(),)):
-                return None
-            return _unknown()
+            return None if await self._bears(request) else _unknown()
         if refusal := self.refuse_foreign():
             return refusal
         if await self._signed_in(request):
@@ -62,8 +63,7 @@ class Guard:
     async def refuse_strange_sockets(self) -> ResponseReturnValue | None:
         """Let handshakes of those who may pass: by token, or by cookie from a page of ours."""
         if self._token and "Authorization" in websocket.headers:
-            known = bears(websocket.scope["headers"], (self._token.encode(),))
-            return None if known else _unknown()
+            return None if await self._bears(websocket) else _unknown()
         if not self._is_local(websocket):
             return _elsewhere()
         # Without a browser there is no cookie to be misused, but then there is no need of one.
@@ -101,14 +101,30 @@ class Guard:
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         return response
 
-    async def _signed_in(self, asked: Request | Websocket) -> bool:
-        if self.open:
-            return True
+    def session_of(self, asked: Request | Websocket) -> str:
+        """The name of the session whose cookie somebody shows; empty if there is none.
+
+        A bearer of the token has none, and neither has anybody where nobody signs in.
+        """
         value = asked.cookies.get(COOKIE, "")
-        if not value:
-            return False
-        ends_at = await self._daemon.watch.session_end(session_name(value, self._token))
-        return ends_at > self._daemon.now()
+        if self.open or not value or "Authorization" in asked.headers:
+            return ""
+        return session_name(value, self._token)
+
+    async def seconds_left(self, session: str) -> float:
+        """How long a session goes on; 0 if it has ended. Raises StoreUnavailable."""
+        ends_at = await self._daemon.watch.session_end(session)
+        return max(0.0, ends_at - self._daemon.now())
+
+    async def _bears(self, asked: Request | Websocket) -> bool:
+        return await self._access.bears(asked.scope, (self._token.encode(),), "token")
+
+    async def _signed_in(self, asked: Request | Websocket) -> bool:
+        session = self.session_of(asked)
+        known = self.open or (bool(session) and await self.seconds_left(session) > 0)
+        if known:
+            visit_of(asked.scope).prove()
+        return known
 
     def _is_local(self, asked: Request | Websocket) -> bool:
         if not self.open:

@@ -23,6 +23,8 @@ BEAT_SECONDS = 20.0
 """How often a quiet connection says something, so that either side notices when it is gone."""
 TRY_AGAIN_LATER = 1013
 """The close code for a reader that was too slow (IANA's WebSocket registry)."""
+SIGNED_OUT = 1008
+"""The close code for a reader whose session has ended: a policy (RFC 6455, section 7.4.1)."""
 LONGEST_TEXT = 200
 
 KINDS = tuple(sorted(kind.name for kind in DASHBOARD))
@@ -56,14 +58,25 @@ def create_log(shell: Shell) -> Blueprint:
         # First the feed, then the store: what comes between is in both, and told by its number.
         with closing(shell.daemon.watch.follow_log()) as feed:
             try:
-                await _follow(shell, feed)
+                await _follow_in_session(shell, feed)
             except StoreUnavailable:
                 await websocket.close(TRY_AGAIN_LATER, "the store cannot be read")
 
     return log
 
 
-async def _follow(shell: Shell, feed: LogFeed) -> None:
+async def _follow_in_session(shell: Shell, feed: LogFeed) -> None:
+    """Follow the log until the reader leaves, or is signed out: here, by time or elsewhere."""
+    session = shell.guard.session_of(websocket)
+    with shell.guard.sockets.held(session) as held:
+        if session:
+            held.deadline = trio.current_time() + await shell.guard.seconds_left(session)
+        await _follow(shell, feed, session)
+    if held.cancelled_caught:
+        await websocket.close(SIGNED_OUT, "the session has ended")
+
+
+async def _follow(shell: Shell, feed: LogFeed, session: str) -> None:
     """Tell what there is after the reader's cursor, then what comes. Runs until it leaves."""
     cursor = _number(websocket.args.get("after", ""))
     history = min(_number(websocket.args.get("history", ""), FIRST_LINES), MOST_LINES)
@@ -76,7 +89,12 @@ async def _follow(shell: Shell, feed: LogFeed) -> None:
         cursor = found[-1].id if found else 0
         await _tell(found)
     await _send({"type": "live", "after": cursor})
+    looked_at = trio.current_time()
     while True:
+        if session and trio.current_time() - looked_at >= BEAT_SECONDS:
+            looked_at = trio.current_time()
+            if not await shell.guard.seconds_left(session):  # signed out by another process
+                shell.guard.sockets.end(session)
         fresh: list[LogLine] = []
         try:
             with trio.move_on_after(BEAT_SECONDS) as quiet:

@@ -1,21 +1,18 @@
 """Signing in with the admin token, signing out, and choosing language and theme."""
 
 import secrets
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as WSGIResponse
 
-from daemon.audit import Actor
 from daemon.web.actor import session_actor
-from daemon.web.asgi import Log
+from daemon.web.access import Access
 from daemon.web.dashboard.guard import LOGIN
 from daemon.web.dashboard.sessions import (
     COOKIE,
     COOKIE_BYTES,
-    LoginLimit,
     same_secret,
     session_name,
 )
@@ -35,10 +32,10 @@ NOT_PRIVATE = "Signing in needs https, or an address of this machine."
 WRONG = "That is not the admin token."
 
 
-def create_login(shell: Shell, log: Log, clock: Callable[[], float]) -> Blueprint:
-    """Return the routes of signing in and out; `clock` measures the pauses between wrong tokens."""
+def create_login(shell: Shell, access: Access) -> Blueprint:
+    """Return the routes of signing in and out."""
     login = Blueprint("dashboard_login", __name__)
-    door = _Door(shell, log, clock)
+    door = _Door(shell, access)
 
     @login.before_request
     async def refuse_foreign() -> ResponseReturnValue | None:
@@ -52,13 +49,11 @@ def create_login(shell: Shell, log: Log, clock: Callable[[], float]) -> Blueprin
 
 
 class _Door:
-    """Lets people in and out. One for all requests, since it counts wrong tokens."""
+    """Lets people in and out."""
 
-    def __init__(self, shell: Shell, log: Log, clock: Callable[[], float]) -> None:
+    def __init__(self, shell: Shell, access: Access) -> None:
         self._shell = shell
-        self._log = log
-        self._clock = clock
-        self._limit = LoginLimit()
+        self._access = access
 
     async def show(self) -> ResponseReturnValue:
         if self._shell.guard.open:
@@ -69,20 +64,20 @@ class _Door:
         if self._shell.guard.open:
             return redirect(HOME, 303)
         form = await request.form
-        following, address = form.get("next", ""), request.remote_addr or ""
-        if wait := self._limit.wait(address, self._clock()):
-            page = _form(self._shell, TOO_MANY, following, 429)
-            page.headers["Retry-After"] = str(wait)
-            return page
+        following, given = form.get("next", ""), form.get("token", "")
         if not _is_private(request.headers.get("Origin", "")):
             return _form(self._shell, NOT_PRIVATE, following, 400)
-        if not same_secret(form.get("token", ""), self._shell.settings.admin_token):
-            self._limit.failed(address, self._clock())
-            self._log.warning("a login was refused", symbol="🔒")
-            await self._shell.daemon.audit(Actor(name="anybody", address=address), "login failed")
+        wait = self._access.retry_after(request.scope)
+        expected = self._shell.settings.admin_token
+        if await self._access.is_right(
+            request.scope, lambda: same_secret(given, expected), "login"
+        ):
+            return await self._begin(following)
+        if not wait:
             return _form(self._shell, WRONG, following, 401)
-        self._limit.succeeded(address)
-        return await self._begin(following)
+        page = _form(self._shell, TOO_MANY, following, 429)
+        page.headers["Retry-After"] = str(wait)
+        return page
 
     async def _begin(self, following: str) -> ResponseReturnValue:
         daemon, settings = self._shell.daemon, self._shell.settings
@@ -91,6 +86,7 @@ class _Door:
         name = session_name(value, settings.admin_token)
         await daemon.watch.begin_session(name, ends_at)
         await daemon.audit(session_actor(name), "login")
+        self._access.signed_in(request.scope)
         answer = redirect(_inner(following), 303)
         _keep(answer, value, int(settings.session_seconds))
         return answer
@@ -101,6 +97,7 @@ class _Door:
             if await self._shell.daemon.watch.session_end(name):
                 await self._shell.daemon.watch.end_session(name)
                 await self._shell.daemon.audit(session_actor(name), "logout")
+                self._shell.guard.sockets.end(name)
         answer = redirect(LOGIN, 303)
         _keep(answer, "", 0)
         return answer

@@ -43,6 +43,10 @@ export function follow({ after = 0, history = 200, onLines, onState = () => {} }
     socket.onclose = (event) => {
       clearTimeout(quiet);
       if (ended) return;
+      if (event.code === 1008) {
+        location.reload(); // signed out: the page leads to the login
+        return;
+      }
       onState("waiting");
       if (event.code !== 1013) setOffline(true); // 1013: we were too slow, and may come back at once
       timer = setTimeout(connect, wait * (0.75 + Math.random() / 2));
