@@ -7,7 +7,13 @@ from pathlib import Path
 import msgspec
 import trio
 
-from daemon.errors import MediaDelayed, MediaRefused, StoreUnavailable, WebhookTooLarge
+from daemon.errors import (
+    MediaDelayed,
+    MediaRefused,
+    StoreUnavailable,
+    WebhookError,
+    WebhookTooLarge,
+)
 from daemon.media.inline import LARGE_BODY_BYTES, Opened, keep_inline, open_body
 from daemon.model import Media, Message, Webhook
 from daemon.whapi.contents import INLINE_BEGINNINGS
@@ -31,13 +37,20 @@ async def read_webhook(
 
     mark = nonce()
 
-    def read() -> tuple[Webhook, Opened]:
+    def read() -> tuple[Webhook, Opened] | WebhookError:
         opened = open_body(body, nonce=mark)
         if len(opened.slim) > MOST_READ_BYTES:
-            raise WebhookTooLarge(f"the body has more than {MOST_READ_BYTES} bytes beside files")
-        return parse_webhook(opened.slim, path_event=path_event), opened
+            return WebhookTooLarge(f"the body has more than {MOST_READ_BYTES} bytes beside files")
+        try:
+            return parse_webhook(opened.slim, path_event=path_event), opened
+        except WebhookError as error:
+            return type(error)(str(error))
 
-    return await trio.to_thread.run_sync(read, limiter=large)
+    # What a thread raises is kept by trio until the collector's next round, and with it the body.
+    found = await trio.to_thread.run_sync(read, limiter=large)
+    if isinstance(found, WebhookError):
+        raise type(found)(str(found))
+    return found
 
 
 async def keep_files(
