@@ -36,6 +36,7 @@ Action = Literal[
     "send",
     "send again",
     "settings reload",
+    "token refused",
     "webhook set",
 ]
 """What is written down. Rows from before the chain have other names (``dashboard.pause``)."""

@@ -25,12 +25,12 @@ MOST_READ_BYTES = 16 * 1024 * 1024
 
 
 async def read_webhook(
-    body: bytes, path_event: str, *, nonce: Callable[[], str], large: trio.CapacityLimiter
+    body: bytes, path_event: str, *, nonce: Callable[[], str]
 ) -> tuple[Webhook, Opened]:
     """Read a call; a large one in a worker thread, without the long strings of bytes in it.
 
-    ``nonce`` gives one: see `daemon.media.inline.open_body`. ``large`` is how many large ones are
-    read at once. Raises WebhookTooLarge, or WebhookError.
+    ``nonce`` gives one: see `daemon.media.inline.open_body`. Raises WebhookTooLarge, or
+    WebhookError.
     """
     if len(body) < LARGE_BODY_BYTES:
         return parse_webhook(body, path_event=path_event), Opened(body, body)
@@ -47,7 +47,7 @@ async def read_webhook(
             return type(error)(str(error))
 
     # What a thread raises is kept by trio until the collector's next round, and with it the body.
-    found = await trio.to_thread.run_sync(read, limiter=large)
+    found = await trio.to_thread.run_sync(read)
     if isinstance(found, WebhookError):
         raise type(found)(str(found))
     return found

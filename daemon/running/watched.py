@@ -56,10 +56,6 @@ class Watched:
         """Forget a session."""
         await self._needs.store.sessions.end(name)
 
-    async def note_access(self, action: str, address: str) -> None:
-        """Write into the audit who came, or wanted to."""
-        await self._needs.store.by_hand.note(action, "", address, now=self._needs.now())
-
     async def log_lines(self, query: LogQuery) -> list[LogLine]:
         """Lines of the live log, oldest first."""
         return await self.live.lines(query)

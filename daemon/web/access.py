@@ -4,10 +4,12 @@ Wrong ones are logged, counted and held up by the client's address (`daemon.web.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import trio
 
+from daemon.audit import Action, Actor
 from daemon.errors import StoreUnavailable
 from daemon.observe.events import SECRET_REFUSED, SIGNED_IN
 from daemon.web.asgi import Log
@@ -19,7 +21,9 @@ from daemon.web.visit import visit_of
 What = Literal["webhook", "token", "login"]
 """What a secret is for."""
 
-AUDITED = frozenset({"token", "login"})
+AUDITED: Mapping[What, Action] = MappingProxyType(
+    {"token": "token refused", "login": "login failed"}
+)
 AUDITED_SECONDS = 60.0
 MOST_AUDITED = 30
 """Wrong tokens in so many seconds that leave a row; a flood of them must not fill the store."""
@@ -70,7 +74,7 @@ class Access:
         self._daemon.secret_refused(what)
         self._log.event(SECRET_REFUSED, what=what, address=address)
         if what in AUDITED and self._may_audit(address):
-            await self._audit(f"{what} failed", address)
+            await self._audit(AUDITED[what], address)
         await visit.hold_up(seconds)
         return False
 
@@ -78,11 +82,9 @@ class Access:
         """Whole seconds until a wrong secret of this client may be a slip; 0 if it may be now."""
         return self._guesses.retry_after(visit_of(scope).address(scope), trio.current_time())
 
-    async def signed_in(self, scope: Mapping[str, Any]) -> None:
-        """Note that somebody has signed in. Raises StoreUnavailable."""
-        address = visit_of(scope).address(scope)
-        await self._daemon.watch.note_access("login", address)
-        self._log.event(SIGNED_IN, address=address)
+    def signed_in(self, scope: Mapping[str, Any]) -> None:
+        """Say in the log that somebody has signed in."""
+        self._log.event(SIGNED_IN, address=visit_of(scope).address(scope))
 
     def _may_audit(self, address: str) -> bool:
         now = trio.current_time()
@@ -92,8 +94,8 @@ class Access:
         self._audited.append(now)
         return True
 
-    async def _audit(self, action: str, address: str) -> None:
+    async def _audit(self, action: Action, address: str) -> None:
         try:
-            await self._daemon.watch.note_access(action, address)
+            await self._daemon.audit(Actor(name="anybody", address=address), action)
         except StoreUnavailable as error:
             self._log.warning("a wrong token was not audited", reason=str(error))

@@ -34,12 +34,6 @@ class Watch(Protocol):
     async def end_session(self, name: str) -> None:
         """Forget a session; does nothing if there is none. Raises StoreUnavailable."""
 
-    async def note_access(self, action: str, address: str) -> None:
-        """Write into the audit that a sign-in or a token was taken or refused, and from where.
-
-        Raises StoreUnavailable.
-        """
-
     async def overview(self) -> Overview:
         """Return what the dashboard's first page shows. Raises StoreUnavailable."""
 

@@ -15,8 +15,8 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from daemon.observe.events import UNEXPECTED_ERROR
-from daemon.web.actor import request_actor
 from daemon.web.access import Access
+from daemon.web.actor import request_actor
 from daemon.web.asgi import Log, iso_utc
 from daemon.web.audio import create_audio
 from daemon.web.debug import create_debug

@@ -8,7 +8,6 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,9 +69,7 @@ async def test_a_large_call_is_held_once_and_read_off_the_event_loop(
     monkeypatch.setattr(arriving_files, "parse_webhook", noted)
     tracemalloc.start()
     try:
-        webhook, found = await arriving_files.read_webhook(
-            body, "", nonce=lambda: "n0", large=trio.CapacityLimiter(1)
-        )
+        webhook, found = await arriving_files.read_webhook(body, "", nonce=lambda: "n0")
         (kept,) = (
             await arriving_files.keep_files(webhook, found, [""], folder=tmp_path, limit=10_000_000)
         ).messages

@@ -55,9 +55,6 @@ class MemoryWatch:
     async def end_session(self, name: str) -> None:
         self.sessions.pop(name, None)
 
-    async def note_access(self, action: str, address: str) -> None:
-        self.audit.append((action, address))
-
     async def overview(self) -> Overview:
         if self.failure is not None:
             raise self.failure

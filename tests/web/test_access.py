@@ -8,6 +8,7 @@ import trio
 from support.edge import MemoryDaemon, MemoryLog, Served, Start
 from support.plain import NO_TLS
 
+from daemon.audit import Actor
 from daemon.errors import StoreUnavailable
 from daemon.web.access import MOST_AUDITED
 from daemon.web.guesses import FREE
@@ -43,6 +44,16 @@ def _from(client: str) -> dict[str, str]:
     return {"X-Forwarded-For": client} if client else {}
 
 
+def audited(daemon: MemoryDaemon) -> list[tuple[str, str, str]]:
+    """The rows of the audit: who, from where, what."""
+    return [(by.name, by.address, action) for by, action, *_ in daemon.audited]
+
+
+REFUSED = {
+    "webhook": [],
+    "token": [("anybody", OTHER, "token refused")],
+    "login": [("anybody", OTHER, "login failed")],
+}
 WAYS = {"webhook": (hook, SECRET), "token": (metrics, TOKEN), "login": (sign_in, TOKEN)}
 
 
@@ -61,7 +72,7 @@ async def test_the_wrong_one_is_logged_and_counted_with_the_address(
     assert daemon.refused == [what]
     assert ("a wrong secret was refused", {"what": what, "address": OTHER}) in log.of("warning")
     assert "wrong-secret" not in repr(log.lines)
-    assert daemon.watch.audit == ([] if what == "webhook" else [(f"{what} failed", OTHER)])
+    assert audited(daemon) == REFUSED[what]
     assert await call(served, right, MINE) in {200, 303}
     assert daemon.refused == [what]
 
@@ -71,7 +82,9 @@ async def test_a_sign_in_is_logged_and_audited_with_the_address(
 ) -> None:
     served = await start_edge(admin_token=TOKEN, proxies=["127.0.0.1"])
     assert await sign_in(served, TOKEN, MINE) == 303
-    assert daemon.watch.audit == [("login", MINE)]
+    ((actor, action, *_),) = daemon.audited
+    assert (action, actor.address) == ("login", MINE)
+    assert actor.name.startswith("session ")
     assert log.of("info") == [("signed in", {"address": MINE})]
 
 
@@ -120,16 +133,16 @@ async def test_a_flood_of_wrong_tokens_does_not_fill_the_audit(
     served = await start_edge(admin_token=TOKEN, proxies=["127.0.0.1"])
     for number in range(MOST_AUDITED + 10):
         await metrics(served, "wrong", f"198.51.100.{number}")
-    assert len(daemon.watch.audit) == MOST_AUDITED
+    assert len(daemon.audited) == MOST_AUDITED
 
 
 async def test_a_store_that_cannot_be_written_lets_nobody_in_and_breaks_nothing(
     start_edge: Start, daemon: MemoryDaemon, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(action: str, address: str) -> None:
-        raise StoreUnavailable(f"{action} {address}")
+    async def fail(by: Actor, action: str) -> None:
+        raise StoreUnavailable(f"{action} by {by}")
 
-    monkeypatch.setattr(daemon.watch, "note_access", fail)
+    monkeypatch.setattr(daemon, "audit", fail)
     served = await start_edge(admin_token=TOKEN)
     assert await metrics(served, "wrong") == 401
     assert await metrics(served, TOKEN) == 200

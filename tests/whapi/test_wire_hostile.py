@@ -247,7 +247,7 @@ def test_what_holds_more_than_is_read_of_one_call_is_refused_as_a_whole(body: by
 
 
 def test_a_text_may_have_as_many_commas_as_fit_into_it() -> None:
-    assert body_of(b'"%b"' % (b"a, " * 200_000)) == "a, " * 200_000
+    assert body_of(b'"%b"' % (b"a, " * 20_000)) == "a, " * 20_000
 
 
 def test_pictures_in_large_bodies_cost_almost_nothing() -> None:

@@ -7,8 +7,8 @@ from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as WSGIResponse
 
-from daemon.web.actor import session_actor
 from daemon.web.access import Access
+from daemon.web.actor import session_actor
 from daemon.web.dashboard.guard import LOGIN
 from daemon.web.dashboard.sessions import (
     COOKIE,
