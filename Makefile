@@ -77,8 +77,10 @@ LOCK := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:  ## resolve pyproject.toml again (needs pip-tools)
 	$(LOCK) --output-file requirements/run.lock pyproject.toml
-	$(LOCK) --extra dev --extra otlp --constraint requirements/run.lock \
+	$(LOCK) --extra dev --extra otlp --extra notify --constraint requirements/run.lock \
 		--output-file requirements/dev.lock pyproject.toml
+	$(LOCK) --extra otlp --extra notify --constraint requirements/run.lock \
+		--output-file requirements/extras.lock pyproject.toml
 	sed -n '/^flit-core==/,/^    # via/p' requirements/dev.lock > requirements/build.lock
 
 # -- as a system service: docs/operating.md ---------------------------------------------------
@@ -97,7 +99,7 @@ COMPLETIONS = \
 	zsh:$(SHARE_DIR)/zsh/site-functions/_recado \
 	fish:$(SHARE_DIR)/fish/vendor_completions.d/recado.fish
 
-install: install-venv install-files  ## as a service below /opt/recado (DESTDIR=, PREFIX=); as root
+install: install-venv install-files  ## as a service below /opt/recado (DESTDIR=, PREFIX=, EXTRAS=1: otlp, notify); as root
 	@[ -n "$(DESTDIR)" ] || { systemctl daemon-reload && journalctl --update-catalog; }
 	@echo "installed; next: docs/operating.md, Configure (or, after an upgrade:" \
 		"systemctl restart recado.service)"
@@ -108,7 +110,7 @@ install-venv:
 	@rm -rf "$(NEW)"
 	@$(PYTHON) -m venv "$(NEW)"
 	@$(NEW)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
-		--require-hashes -r requirements/run.lock -r requirements/build.lock
+		--require-hashes -r requirements/$(if $(EXTRAS),extras,run).lock -r requirements/build.lock
 	@$(NEW)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		--no-deps --no-build-isolation .
 	@$(NEW)/bin/python -m pip uninstall --quiet --yes flit_core

@@ -12,6 +12,7 @@ from daemon.chats.channel_watch import watch_channel
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
+from daemon.composition.notifying import open_notifier
 from daemon.composition.opening import (
     OpenDependencies,
     StoppedEarly,
@@ -89,6 +90,7 @@ async def _start_and_stop(
     async with (
         http.listening(),  # and answering that the daemon starts
         open_needs(settings, world) as needs,
+        open_notifier(settings, needs) as notifier,
         _remembered(Life(needs)) as life,
         trio.open_nursery() as nursery,
         ending_in_time(),
@@ -117,6 +119,7 @@ async def _start_and_stop(
         report.waiting = await resume_windows(needs, chats)
         http.open(daemon)
         side("channel watch", watch_channel, needs, chats, settings.whapi.check_seconds)
+        side("notifications", notifier.run)
         side("model warm-up", needs.engine.warm_up)
         side("models", report_models, needs.engine, model_names(settings), world.log, world.now)
         urls = http.urls

@@ -46,6 +46,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.media",
         "daemon.media.addresses",
         "daemon.media.kinds",
+        "daemon.notifications",
+        "daemon.notifications.occasions",
         "daemon.prompt.*",
         "daemon.reading.*",
         "daemon.tools.schema",
@@ -75,6 +77,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "adapters": (
         "daemon.assistant.*",
         "daemon.media.*",
+        "daemon.notifications.targets",
         "daemon.observe.*",
         "daemon.store.*",
         "daemon.system.*",
@@ -86,6 +89,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.chats.*",
         "daemon.housekeeping.*",
         "daemon.live_log",
+        "daemon.notifications.notifier",
         "daemon.recovery",
         "daemon.supervisor",
     ),
@@ -109,6 +113,7 @@ HEIGHT = {layer: height for height, layer in enumerate(LAYERS)}
 
 WAITING_OR_OUTSIDE = frozenset(
     {
+        "apprise",
         "fcntl",
         "httpcore",
         "httpx",
@@ -162,6 +167,7 @@ HOMES = {
     "structlog": ("daemon.observe",),
     "prometheus_client": ("daemon.observe",),
     "opentelemetry": ("daemon.observe",),
+    "apprise": ("daemon.notifications",),
 }
 """Libraries that only these folders know, so that no error or type of theirs leaves them."""
 

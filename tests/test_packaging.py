@@ -161,6 +161,15 @@ def test_what_make_run_builds_has_the_command(tmp_path: Path) -> None:
     assert "dev.lock" not in told
 
 
+def test_the_extras_are_locked_over_the_same_packages() -> None:
+    """`make install EXTRAS=1` installs from this file in the place of the other."""
+    run, extras, dev = locked("run.lock"), locked("extras.lock"), locked("dev.lock")
+    assert {name: extras.get(name) for name in run} == run
+    added = {name: version for name, version in extras.items() if name not in run}
+    assert {name: dev.get(name) for name in added} == added
+    assert {"apprise", "opentelemetry-sdk"} <= set(added)
+
+
 def test_the_build_tool_is_locked_once() -> None:
     """`make install` gets it with its hashes, and in the version that the tests ran with."""
     (name, version), *others = locked("build.lock").items()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from daemon.composition.guidance import read_instructions
+from daemon.composition.notifying import NOBODY_IS_TOLD, target_faults, tells_nobody
 from daemon.errors import SettingsError, ToolError, ValidatorError
 from daemon.settings import Settings, missing_keys, unpriced_models
 from daemon.settings.sources import load_settings
@@ -42,7 +43,7 @@ def offline_findings(
         for model in unpriced_models(settings)
     ]
     findings += [_data_dir(settings.data_dir), _instructions(settings), _tools(settings)]
-    findings.append(_validators(settings))
+    findings += [_validators(settings), *_notifications(settings)]
     return findings
 
 
@@ -76,6 +77,14 @@ def _tools(settings: Settings) -> Finding:
         return Finding("error", str(error))
     names = ", ".join(tool.name for tool in tools) or "only the built-in ones"
     return Finding("ok", f"tools: {names}")
+
+
+def _notifications(settings: Settings) -> list[Finding]:
+    if tells_nobody(settings):
+        return [Finding("warning", NOBODY_IS_TOLD)]
+    faults = [Finding("error", fault) for fault in target_faults(settings)]
+    count = len(settings.notify.urls)
+    return faults or ([Finding("ok", f"notify.urls: {count} addresses")] if count else [])
 
 
 def _validators(settings: Settings) -> Finding:

@@ -60,6 +60,9 @@ FAULT_PLACES = ("chat", "side_task", "core", "request")
 RELOADS = ("applied", "refused")
 """The configuration was read again: what is new holds, or has a fault and nothing was changed."""
 
+NOTIFICATION_RESULTS = ("sent", "failed", "given_up")
+"""All targets have taken an occasion; some will be tried again; they were tried for a day."""
+
 MEDIA_RESULTS = ("stored", "delayed", "refused")
 STATUSES = ("pending", "sent", "delivered", "read", "played", "failed")
 CHANNEL_STATES = (
@@ -149,6 +152,11 @@ class Metrics:
         )
         self._validation_series: dict[tuple[str, str], Counter] = {}
         self.expect_validators(BUILT_IN)
+        self.notifications = self._counter(
+            "notifications",
+            "Tries at telling people outside of WhatsApp, by what came of it",
+            "result",
+        )
         for counter, values in (
             (self.webhooks, WEBHOOK_RESULTS),
             (self.secrets_refused, SECRETS),
@@ -159,6 +167,7 @@ class Metrics:
             (self.voice_replies, VOICE_REPLIES),
             (self.brakes, BRAKES),
             (self.reloads, RELOADS),
+            (self.notifications, NOTIFICATION_RESULTS),
             (self.unexpected_errors, FAULT_PLACES),
         ):
             for value in values:

@@ -34,6 +34,7 @@ from daemon.settings.operation import (
     DashboardSettings,
     HousekeepingSettings,
     LogSettings,
+    NotifySettings,
     RecoverySettings,
     RetentionSettings,
     ShutdownSettings,
@@ -89,6 +90,7 @@ class Settings(Section):
     recovery: RecoverySettings = RecoverySettings()
     retention: RetentionSettings = RetentionSettings()
     housekeeping: HousekeepingSettings = HousekeepingSettings()
+    notify: NotifySettings = NotifySettings()
     tracing: TracingSettings = TracingSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     texts: TextSettings = TextSettings()

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from daemon.settings.rules import OptionalSecret, OptionalUrl, Rule, Seconds, Switch
+from daemon.settings.rules import Addresses, OptionalSecret, OptionalUrl, Rule, Seconds, Switch
 from daemon.settings.section import Section
 
 
@@ -68,6 +68,18 @@ class HousekeepingSettings(Section):
         default=700,
         description="memory above which the log has a fatal line; 0: never. The unit's MemoryMax"
         " then ends the process",
+    )
+
+
+class NotifySettings(Section):
+    """``[notify]``: telling people outside of WhatsApp."""
+
+    urls: Addresses = Field(
+        default=(),
+        description="where people are told that a customer wants a person or waits for one, that"
+        " the channel is in trouble, the day's budget spent, or the model refuses every request:"
+        " addresses of Apprise (mailto://, tgram://, slack://, ntfy:// …); needs the extra"
+        " recado[notify]",
     )
 
 

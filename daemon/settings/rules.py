@@ -55,6 +55,17 @@ def _read_list(text: str) -> list[str]:
     return [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
 
 
+def _read_addresses(text: str) -> list[str]:
+    """Split at commas and spaces that a new address follows: one address may hold commas."""
+    return [part.strip(", \n") for part in re.split(r"[,\s]+(?=[A-Za-z0-9]+://)", text) if part]
+
+
+def _require_address(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z0-9]+://\S*", secret.get_secret_value()):
+        raise ValueError("not an address")
+    return secret
+
+
 def _require_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
@@ -171,6 +182,16 @@ Secrets = Annotated[
     Rule(
         "one secret or a list of two, of printable ASCII characters without spaces",
         _read_list,
+        secret=True,
+    ),
+]
+Addresses = Annotated[
+    tuple[Annotated[SecretStr, AfterValidator(_require_address)], ...],
+    Field(strict=False, max_length=20),
+    BeforeValidator(_one_is_a_list),
+    Rule(
+        "an address such as ntfy://topic, or a list of at most 20, without spaces in them",
+        _read_addresses,
         secret=True,
     ),
 ]

@@ -13,7 +13,7 @@ from daemon.store.database import Database
 LID = "@lid"
 PERSON = "@s.whatsapp.net"
 
-_TABLES_BY_CHAT = ("messages", "turns", "outbox", "thread_items", "calls")
+_TABLES_BY_CHAT = ("messages", "turns", "outbox", "thread_items", "calls", "notifications")
 
 
 class Identities:

@@ -24,6 +24,7 @@ from daemon.store.interim import InterimMessages
 from daemon.store.kept_files import AUDIO_FOLDER, KeptFiles
 from daemon.store.media import MediaItems
 from daemon.store.memory import Memories
+from daemon.store.notifications import Notifications
 from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
 from daemon.store.process_life import ProcessLife
@@ -58,6 +59,7 @@ class Store:
     turns: Turns
     runs: Runs
     orphans: Orphans
+    notifications: Notifications
     outbox: Outbox
     files: KeptFiles
     threads: Threads
@@ -100,6 +102,7 @@ async def open_store(
             turns=Turns(database),
             runs=Runs(database),
             orphans=Orphans(database),
+            notifications=Notifications(database),
             outbox=Outbox(database),
             files=KeptFiles(data_dir / AUDIO_FOLDER),
             threads=Threads(database),

@@ -33,6 +33,18 @@ class UsageBook:
         """What all chats together have used up and reserved in a day."""
         return await self._database.read(lambda connection: _used(connection, day, ALL))
 
+    async def was_alerted(self, day: str) -> bool:
+        """True if the total of a day was spent, and a customer was not answered for that."""
+
+        def query(connection: sqlite3.Connection) -> bool:
+            told = connection.execute(
+                "SELECT 1 FROM usage_days WHERE day = ? AND channel = ? AND chat = ? AND told = 1",
+                (day, *ALL),
+            )
+            return told.fetchone() is not None
+
+        return await self._database.read(query)
+
     async def refusal(self, key: ChatKey, wanted: Charge, budget: Budget) -> Refusal:
         """Whose budget does not allow a call that belongs to no run, such as a summary."""
 

@@ -53,6 +53,11 @@ _OWN_CHAT = (
     "DELETE FROM facts WHERE channel = :channel AND chat = :chat",
     "DELETE FROM calls WHERE channel = :channel AND chat = :chat",
     "DELETE FROM early_changes WHERE channel = :channel AND chat = :chat",
+    # An escalation stays known as told: its turn is erased later than this.
+    """DELETE FROM notifications WHERE channel = :channel AND chat = :chat
+        AND reason != 'escalation'""",
+    """UPDATE notifications SET channel = '', chat = '', line = '', state = 'sent'
+        WHERE channel = :channel AND chat = :chat""",
 )
 _RENAME = (
     """UPDATE chats SET chat = :name, name = '', contact_name = '', context_text = '',

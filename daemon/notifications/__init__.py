@@ -1,0 +1,1 @@
+"""Telling the people of the business what wants them, outside of WhatsApp."""

@@ -1,0 +1,164 @@
+"""People are told over real HTTP, beside the daemon's work: once, in few words, after any crash."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from pydantic import SecretStr
+from support.rows import read_rows
+from support.scenes import forgive, found, logged, open_scene
+from support.stage import LAURA, Stage
+from support.target import NotificationTarget, open_target
+
+from daemon.notifications import notifier, targets
+from daemon.sandbox.model_script import call, say
+
+ESCALATION = json.dumps(
+    {
+        "reason": "customer_complaint",
+        "summary": "La ducha no funciona. Llamar al 573009876543.",
+        "urgency": "high",
+    }
+)
+WORDS = "mi pasaporte es AB123 y estoy furiosa"
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Look again at once where the daemon lets seconds pass."""
+    monkeypatch.setattr(notifier, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(notifier, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(notifier, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(targets, "SEND_SECONDS", 2.0)
+    return iter([None])
+
+
+@asynccontextmanager
+async def told(
+    folder: Path, *, more: tuple[str, ...] = (), **changes: Any
+) -> AsyncIterator[tuple[Stage, NotificationTarget]]:
+    """A running daemon that tells a real server of what people have to know."""
+    async with open_target() as target:
+        urls = tuple(SecretStr(url) for url in (target.address, *more))
+        async with open_scene(folder, notify={"urls": urls}, **changes) as stage:
+            yield stage, target
+
+
+async def bodies(target: NotificationTarget, count: int = 1) -> list[dict[str, Any]]:
+    return await found(lambda: target.taken, lambda taken: len(taken) >= count)
+
+
+def rows(stage: Stage) -> list[tuple[str, str]]:
+    return [
+        (reason, state)
+        for reason, state in read_rows(
+            stage.settings.data_dir, "SELECT reason, state FROM notifications ORDER BY id"
+        )
+    ]
+
+
+async def escalate(stage: Stage) -> None:
+    """Have the model hand Laura's chat to a person."""
+    stage.model.script(call("escalate_to_human", ESCALATION), say("Una persona le escribe."))
+    await stage.gateway.customer_says(LAURA, WORDS, name="Laura")
+
+
+async def test_an_escalation_is_told_once_and_without_the_customers_words(tmp_path: Path) -> None:
+    async with told(tmp_path) as (stage, target):
+        await escalate(stage)
+        (body,) = await bodies(target)
+        await stage.gateway.wait_sent(LAURA, 1)
+        await stage.quiet()
+        await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "sent")])
+        await stage.crash()
+        await stage.start()
+        await logged(stage, "ready", 2)
+        assert "una persona" in body["title"]
+        assert "Laura (5730…4567): customer_complaint, urgente. La ducha" in body["message"]
+        assert "573009876543" not in body["message"]
+        assert "pasaporte" not in json.dumps(body)
+        assert len(target.taken) == 1
+
+
+async def test_a_target_that_was_down_is_told_after_a_crash(tmp_path: Path) -> None:
+    """The customer is answered meanwhile; what could not be sent is in the ledger."""
+    async with told(tmp_path) as (stage, target):
+        target.status = 503
+        await escalate(stage)
+        await stage.gateway.wait_sent(LAURA, 1)
+        warned = await logged(stage, "notification not delivered", 2)
+        assert {line["error"] for line in warned} == {"answered 503"}
+        assert {line["target"] for line in warned} == {"notify.urls[0] (json)"}
+        await stage.crash()
+        target.status = 200
+        await stage.start()
+        await bodies(target)
+        await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "sent")])
+        assert len(target.taken) == 1
+        assert str(target.port) not in stage.log.getvalue().replace(stage.url, "")
+
+
+async def test_a_target_that_hangs_holds_up_neither_a_turn_nor_another_target(
+    tmp_path: Path,
+) -> None:
+    async with open_target() as stuck:
+        stuck.open = trio.Event()
+        async with told(tmp_path, more=(stuck.address,)) as (stage, target):
+            await escalate(stage)
+            await bodies(target)
+            await found(lambda: stuck.asked == 1)
+            await stage.gateway.wait_sent(LAURA, 1)
+            assert rows(stage) == [("escalation", "pending")]
+            stuck.open.set()
+            await bodies(stuck)
+            await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "sent")])
+            assert len(target.taken) == 1, "it had taken it already"
+
+
+async def test_a_customer_who_waits_for_a_person_is_told_of(tmp_path: Path) -> None:
+    async with told(tmp_path, takeover={"pause_minutes": 30, "remind_minutes": 0.002}) as (
+        stage,
+        target,
+    ):
+        await stage.gateway.agent_says(LAURA, "Te atiendo yo")
+        await stage.gateway.customer_says(LAURA, WORDS, name="Laura")
+        (body,) = await bodies(target)
+        assert "esperan a una persona" in body["title"]
+        assert "Laura (5730…4567): desde las" in body["message"]
+        assert "pasaporte" not in json.dumps(body)
+
+
+async def test_trouble_of_the_channel_is_told_with_what_to_do(tmp_path: Path) -> None:
+    async with told(tmp_path, whapi={"check_seconds": 0.05}) as (stage, target):
+        stage.gateway.set_channel_state("QR")
+        (body,) = await bodies(target)
+        assert "canal de WhatsApp" in body["title"]
+        assert "needs_qr, health QR; scan the code" in body["message"]
+        await found(lambda: rows(stage), lambda all_: all_ == [("channel", "sent")])
+        forgive(stage)
+
+
+async def test_the_spent_budget_is_told_once_a_day(tmp_path: Path) -> None:
+    async with told(tmp_path, budget={"total_tokens": 10}) as (stage, target):
+        for number in range(2):
+            await stage.gateway.customer_says(LAURA, f"Hola {number}")
+        (body,) = await bodies(target)
+        assert "presupuesto" in body["title"]
+        await found(lambda: rows(stage), lambda all_: ("budget", "sent") in all_)
+        assert len(target.taken) == 1
+        forgive(stage)
+
+
+async def test_without_an_address_nobody_is_told_and_the_start_says_so(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage:
+        (line,) = await logged(
+            stage,
+            "neither escalation.chat nor notify.urls is set: when the bot"
+            " hands a customer to a person, nobody is told",
+        )
+        assert line["level"] == "warning"
+        assert rows(stage) == []

@@ -1,0 +1,107 @@
+"""Notifications in the ledger: each occasion once, until it is told."""
+
+from pathlib import Path
+
+from support.ledgers import LAURA, accept, message, open_turn, select, store_in
+
+from daemon.notifications.occasions import Occasion
+from daemon.store.store import Store
+
+BUDGET = Occasion(reason="budget", subject="2026-11-29", line="2026-11-29")
+TROUBLE = Occasion(reason="channel", line="needs_qr")
+QUIET = 600.0
+
+
+async def note(store: Store, *occasions: Occasion, now: float) -> None:
+    await store.notifications.note(occasions, quiet_seconds=QUIET, now=now)
+
+
+async def lines(store: Store, now: float) -> list[str]:
+    return [pending.line for pending in await store.notifications.due(now=now, limit=10)]
+
+
+async def test_an_occasion_is_noted_once_and_outlives_a_restart(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await note(store, BUDGET, now=100)
+        await note(store, BUDGET, now=5000)
+    async with store_in(tmp_path) as store:
+        assert await lines(store, 5000) == ["2026-11-29"]
+
+
+async def test_what_is_told_leaves_no_words_and_is_not_told_again(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await note(store, BUDGET, now=100)
+        (pending,) = await store.notifications.due(now=100, limit=10)
+        await store.notifications.settle(pending, {"a"}, again_at=0)
+        await note(store, BUDGET, now=5000)
+        assert await lines(store, 5000) == []
+        rows = await select(store, "SELECT state, line FROM notifications")
+        assert rows == [("sent", "")]
+
+
+async def test_a_failed_try_is_due_again_for_the_targets_that_are_left(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await note(store, BUDGET, now=100)
+        (pending,) = await store.notifications.due(now=100, limit=10)
+        await store.notifications.settle(pending, {"b", "a"}, again_at=130)
+        assert await lines(store, 129) == []
+        (again,) = await store.notifications.due(now=130, limit=10)
+        assert (sorted(again.reached), again.tries) == (["a", "b"], 1)
+        await store.notifications.settle(again, again.reached, again_at=-1)
+        assert await lines(store, 9000) == []
+        rows = await select(store, "SELECT state, tries FROM notifications")
+        assert rows == [("failed", 2)]
+
+
+async def test_trouble_is_told_again_only_after_it_was_away(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await note(store, TROUBLE, now=100)
+        (pending,) = await store.notifications.due(now=100, limit=10)
+        await store.notifications.settle(pending, {"a"}, again_at=0)
+        for now in (200.0, 700.0, 1250.0, 1850.0):  # never away for ten minutes
+            await note(store, TROUBLE, now=now)
+            assert await lines(store, now) == []
+        await note(store, TROUBLE, now=1850 + QUIET + 1)
+        assert await lines(store, 3000) == ["needs_qr"]
+
+
+async def test_seeing_trouble_again_at_once_writes_nothing(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await note(store, TROUBLE, now=100)
+        await note(store, TROUBLE, now=105)
+        assert await select(store, "SELECT seen_at FROM notifications") == [(100.0,)]
+
+
+async def test_old_ones_are_forgotten(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await note(store, BUDGET, now=100)
+        await note(store, TROUBLE, now=200)
+        await store.notifications.forget(noted_before=200)
+        assert await lines(store, 300) == ["needs_qr"]
+
+
+async def test_escalations_are_found_since_a_time(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await accept(store, message("m-1", author_name="Laura"))
+        turn = await open_turn(store)
+        await store.escalations.open(
+            turn,
+            reason="complaint",
+            summary="Cold water.",
+            urgency="high",
+            pause_seconds=60,
+            notice=None,
+            now=150,
+        )
+        (found,) = await store.notifications.escalations(since=150, language="en")
+        assert (found.subject, found.key) == (str(turn.id), LAURA)
+        assert found.line.endswith("(5730…4567): complaint, urgent. Cold water.")
+        assert await store.notifications.escalations(since=151, language="en") == ()
+
+
+async def test_the_end_of_the_days_budget_is_known_once_it_was_alerted(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        assert not await store.usage.was_alerted("2026-11-29")
+        await store.usage.alert("2026-11-29")
+        assert await store.usage.was_alerted("2026-11-29")
+        assert not await store.usage.was_alerted("2026-11-30")

@@ -1,0 +1,73 @@
+"""What people are told of, in words: nothing of a customer's beyond a beginning, no full number."""
+
+import pytest
+
+from daemon.model import ChatKey
+from daemon.notifications import occasions
+from daemon.notifications.occasions import MOST_LINES, TEXT_CHARACTERS, TITLES, Language
+
+LAURA = ChatKey("CHANNEL", "573001234567@s.whatsapp.net")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Laura", "Laura (5730…4567)"),
+        ("", "5730…4567"),
+        ("573001234567", "5730…4567"),
+        ("Laura\n\n 573009876543", "Laura 5730…6543 (5730…4567)"),
+        ("L" * 100, "L" * 40 + " (5730…4567)"),
+    ],
+)
+def test_a_customer_is_told_by_name_and_masked_number(name: str, shown: str) -> None:
+    assert occasions.who(name, LAURA) == shown
+
+
+@pytest.mark.parametrize("language", ["es", "en"])
+def test_an_escalation_tells_the_beginning_of_its_summary(language: Language) -> None:
+    told = occasions.escalation(
+        7,
+        LAURA,
+        name="Laura",
+        reason="complaint",
+        summary="Call 573009876543.\n" + "word " * 100,
+        urgency="high",
+        language=language,
+    )
+    assert (told.reason, told.subject, told.key) == ("escalation", "7", LAURA)
+    urgent = "urgente" if language == "es" else "urgent"
+    assert told.line.startswith(f"Laura (5730…4567): complaint, {urgent}. Call 5730…6543. word")
+    assert told.line.endswith("…")
+    assert len(told.line) < TEXT_CHARACTERS + 60
+    assert "\n" not in told.line
+
+
+def test_an_escalation_without_words_says_why_alone() -> None:
+    told = occasions.escalation(
+        7, LAURA, name="", reason="arrival", summary="", urgency="normal", language="es"
+    )
+    assert told.line == "5730…4567: arrival"
+
+
+def test_one_wait_is_told_from_the_next() -> None:
+    first, same, later = (
+        occasions.waiting(LAURA, name="", since=since, clock="10:00", language="en")
+        for since in (100.0, 100.0, 200.0)
+    )
+    assert first.subject == same.subject != later.subject
+    assert first.line == "5730…4567: since 10:00"
+
+
+@pytest.mark.parametrize("language", ["es", "en"])
+def test_every_reason_has_a_title_and_many_occasions_are_one_notification(
+    language: Language,
+) -> None:
+    lines = [f"line {n}" for n in range(MOST_LINES + 3)]
+    for reason, title in TITLES[language].items():
+        told = occasions.notification(reason, lines, language=language, link="https://a.example/d")
+        assert told[0] == f"Recado: {title}"
+        *shown, more, link = told[1].splitlines()
+        assert shown == [f"• line {n}" for n in range(MOST_LINES)]
+        assert "3" in more
+        assert link == "https://a.example/d"
+    assert occasions.notification("budget", ["x"], language=language, link="")[1] == "• x"
