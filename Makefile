@@ -79,7 +79,7 @@ lock:  ## resolve pyproject.toml again (needs pip-tools)
 	$(LOCK) --output-file requirements/run.lock pyproject.toml
 	$(LOCK) --extra dev --extra otlp --extra notify --constraint requirements/run.lock \
 		--output-file requirements/dev.lock pyproject.toml
-	$(LOCK) --extra otlp --extra notify --constraint requirements/run.lock \
+	$(LOCK) --extra otlp --extra notify --constraint requirements/dev.lock \
 		--output-file requirements/extras.lock pyproject.toml
 	sed -n '/^flit-core==/,/^    # via/p' requirements/dev.lock > requirements/build.lock
 

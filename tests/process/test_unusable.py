@@ -100,6 +100,27 @@ async def test_check_misses_the_keys(site: Site) -> None:
     assert "error: assistant.api_key: is not set" in out
 
 
+NOBODY = "warning: neither escalation.chat nor notify.urls is set"
+
+
+async def test_check_looks_who_is_told_and_where(site: Site) -> None:
+    """An address that is none is named by its place, since it may hold a password."""
+    _, out, _ = await site.say("check")
+    assert NOBODY in out
+    _, out, _ = await site.say("check", RECADO_NOTIFY__URLS="ntfy://topic json://localhost/a,b")
+    assert "ok: notify.urls: 2 addresses" in out
+    assert NOBODY not in out
+    status, out, _ = await site.say(
+        "check", RECADO_NOTIFY__URLS="ntfy://topic, nonsense://user:hunter2@example.com"
+    )
+    assert status == 1
+    assert "error: notify.urls[1]: is no address that Apprise knows" in out
+    assert "hunter2" not in out
+    _, out, _ = await site.say("check", RECADO_NOTIFY__URLS="hunter2")
+    assert "error: notify.urls: must be an address such as ntfy://topic" in out
+    assert "hunter2" not in out
+
+
 async def test_wrong_usage_ends_with_two(site: Site) -> None:
     status, _, err = await site.say("run", "--nonsense")
     assert status == 2
