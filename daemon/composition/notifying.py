@@ -44,7 +44,10 @@ async def open_notifier(settings: Settings, needs: Dependencies) -> AsyncIterato
         needs.log.warning(NOBODY_IS_TOLD)
 
     def standing() -> Mapping[Reason, str]:
-        return {"channel": needs.channel_state.fault or needs.channel.trouble}
+        return {
+            "channel": needs.channel_state.fault or needs.channel.trouble,
+            "model": needs.model_state.refusal,
+        }
 
     with ExitStack() as opened:
         targets = await trio.to_thread.run_sync(_open_targets, settings, opened)

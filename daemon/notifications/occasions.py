@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from daemon.handover import REFUSED
 from daemon.model import ChatKey
 from daemon.observe.redaction import mask_numbers
 
@@ -75,7 +76,9 @@ def escalation(
     urgency: str,
     language: Language,
 ) -> Occasion:
-    """The model has handed a chat to a person."""
+    """A chat was handed to a person; the summary is the model's, if the model did so."""
+    if reason == REFUSED:  # then it is the customer's own words
+        summary = ""
     how = _URGENCY[language].get(urgency, "")
     why = ", ".join(filter(None, (shortened(reason), how)))
     about = f"{why}. {shortened(summary)}" if summary else why

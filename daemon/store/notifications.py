@@ -99,7 +99,8 @@ class Notifications:
         def verb(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "UPDATE notifications SET state = ?1, reached = ?2, tries = tries + 1,"
-                " next_at = ?3, line = CASE ?1 WHEN 'pending' THEN line ELSE '' END WHERE id = ?4",
+                " next_at = ?3, line = CASE ?1 WHEN 'pending' THEN line ELSE '' END"
+                " WHERE id = ?4 AND state = 'pending'",
                 (state, _json.encode(sorted(reached)).decode(), max(again_at, 0), pending.id),
             )
 

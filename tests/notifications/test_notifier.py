@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import trio
 from pydantic import SecretStr
+from support.operator import recado
 from support.rows import read_rows
 from support.scenes import forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
 from support.target import NotificationTarget, open_target
 
 from daemon.notifications import notifier, targets
-from daemon.sandbox.model_script import call, say
+from daemon.sandbox.model_script import Step, call, say
 
 ESCALATION = json.dumps(
     {
@@ -151,6 +152,39 @@ async def test_the_spent_budget_is_told_once_a_day(tmp_path: Path) -> None:
         assert "presupuesto" in body["title"]
         await found(lambda: rows(stage), lambda all_: ("budget", "sent") in all_)
         assert len(target.taken) == 1
+        forgive(stage)
+
+
+async def test_a_model_that_refuses_every_request_is_told_with_its_reason(tmp_path: Path) -> None:
+    """And that the customer waits for a person, without what was written."""
+    async with told(tmp_path) as (stage, target):
+        stage.model.script(Step(status=400, code="unknown_parameter", message="Unknown: 'x'."))
+        await stage.gateway.customer_says(LAURA, WORDS, name="Laura")
+        await bodies(target, 2)
+        titles = {body["title"]: body["message"] for body in target.taken}
+        refusal = next(body for title, body in titles.items() if "rechaza todo" in title)
+        assert "Unknown: 'x'." in refusal
+        assert any("a una persona" in title for title in titles)
+        assert "pasaporte" not in json.dumps(target.taken)
+        forgive(stage)
+
+
+async def test_a_person_who_is_forgotten_leaves_nothing_here(tmp_path: Path) -> None:
+    """Nor is anybody told of the escalation once more while it is being erased."""
+    async with told(tmp_path) as (stage, target):
+        target.status = 503
+        await escalate(stage)
+        await stage.gateway.wait_sent(LAURA, 1)
+        await logged(stage, "notification not delivered")
+        await stage.quiet()
+        done = await recado(stage.settings.data_dir, "forget", LAURA, "--yes")
+        assert done.exit_code == 0, done.stderr
+        query = "SELECT channel, chat, line, state FROM notifications"
+        assert read_rows(stage.settings.data_dir, query) == [("", "", "", "sent")]
+        target.status = 200
+        stage.gateway.set_channel_state("QR")
+        (body,) = await bodies(target)
+        assert "canal de WhatsApp" in body["title"], "it has looked again, and this alone is new"
         forgive(stage)
 
 

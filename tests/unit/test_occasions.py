@@ -2,6 +2,7 @@
 
 import pytest
 
+from daemon.handover import REFUSED
 from daemon.model import ChatKey
 from daemon.notifications import occasions
 from daemon.notifications.occasions import MOST_LINES, TEXT_CHARACTERS, TITLES, Language
@@ -47,6 +48,13 @@ def test_an_escalation_without_words_says_why_alone() -> None:
         7, LAURA, name="", reason="arrival", summary="", urgency="normal", language="es"
     )
     assert told.line == "5730…4567: arrival"
+
+
+def test_where_no_model_has_written_a_summary_the_customers_words_are_not_told() -> None:
+    told = occasions.escalation(
+        7, LAURA, name="", reason=REFUSED, summary="mi clave", urgency="high", language="es"
+    )
+    assert told.line == f"5730…4567: {REFUSED}, urgente"
 
 
 def test_one_wait_is_told_from_the_next() -> None:
