@@ -11,6 +11,7 @@ from daemon.assistant.models import report_models
 from daemon.chats.channel_watch import watch_channel
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.intake import Intake
+from daemon.chats.own_ids import know_ourselves
 from daemon.chats.registry import ChatRegistry
 from daemon.composition.notifying import open_notifier
 from daemon.composition.opening import (
@@ -117,6 +118,7 @@ async def _start_and_stop(
         limit, report = settings.recovery.timeout_seconds, daemon.recovery
         side("recovery", recover, needs, chats, after, limit, report)
         report.waiting = await resume_windows(needs, chats)
+        await know_ourselves(needs)
         http.open(daemon)
         side("channel watch", watch_channel, needs, chats, settings.whapi.check_seconds)
         side("notifications", notifier.run)

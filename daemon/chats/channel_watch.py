@@ -6,8 +6,10 @@ import trio
 
 from daemon.chats.channel_state import ChannelState
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.own_ids import learn_own_ids
 from daemon.chats.registry import ChatRegistry
-from daemon.errors import GatewayError
+from daemon.errors import GatewayError, StoreError
+from daemon.whapi.answers import ChannelHealth
 
 AGAIN_SECONDS = 5.0
 SELDOM_SECONDS = 30.0
@@ -26,13 +28,17 @@ async def watch_channel(needs: Dependencies, chats: ChatRegistry, interval_secon
     one that counts. Runs until cancelled.
     """
     state, channel = needs.channel_state, needs.channel
-    renewed = 0
+    renewed, number = 0, ""
     while True:
         channel.doubt = trio.Event()
         try:
-            state.asked((await needs.gateway.health()).status)
+            health = await needs.gateway.health()
         except GatewayError as error:
             state.not_answered(error)
+        else:
+            state.asked(health.status)
+            if health.number != number:
+                number = await _learned(health, needs)
         state.look_at_the_clock()
         if state.reconnects != renewed:
             renewed = state.reconnects
@@ -40,6 +46,16 @@ async def watch_channel(needs: Dependencies, chats: ChatRegistry, interval_secon
         await trio.sleep(GAP_SECONDS)
         with trio.move_on_after(min(interval_seconds, _again(state))):
             await channel.doubt.wait()
+
+
+async def _learned(health: ChannelHealth, needs: Dependencies) -> str:
+    """Keep who we are; gives the number, or nothing if that has to be tried again."""
+    try:
+        await learn_own_ids(health, needs)
+    except (GatewayError, StoreError) as error:
+        needs.log.debug("our own number is not known yet", error=str(error))
+        return ""
+    return health.number
 
 
 def _again(state: ChannelState) -> float:

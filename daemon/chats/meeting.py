@@ -109,4 +109,4 @@ async def _meet_ourselves(channel: str, subscriptions: Subscriptions, needs: Dep
     if number and subscriptions.is_due(ours, trio.current_time()):
         lid = await needs.gateway.find_lid(number)
         if lid:
-            await needs.store.references.learn_lid(channel, lid)
+            await needs.store.references.learn_own_id(channel, lid)

@@ -35,8 +35,8 @@ class GroupSettings(Section):
     )
     own_number: Chats = Field(
         default=(),
-        description="our number, and our …@lid id if known, to recognise mentions by; empty: learnt"
-        " from our own messages",
+        description="our number, and our …@lid id if known, to recognise mentions by; empty: asked"
+        " of the gateway at the start",
     )
 
 

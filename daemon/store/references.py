@@ -76,13 +76,21 @@ class References:
 
         return await self._database.read(verb)
 
-    async def learn_lid(self, channel: str, lid: str) -> None:
-        """Keep our own lid on a channel."""
+    async def learn_own_id(self, channel: str, own_id: str) -> None:
+        """Keep our own number or lid on a channel."""
 
         def verb(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR IGNORE INTO own_ids VALUES (?, ?)", (channel, lid))
+            connection.execute("INSERT OR IGNORE INTO own_ids VALUES (?, ?)", (channel, own_id))
 
         await self._database.write(verb)
+
+    async def knows_us(self) -> bool:
+        """Whether any id of ours is known."""
+
+        def verb(connection: sqlite3.Connection) -> bool:
+            return connection.execute("SELECT 1 FROM own_ids LIMIT 1").fetchone() is not None
+
+        return await self._database.read(verb)
 
     async def others_write(self, turn: Turn, author: str) -> bool:
         """True if somebody else than ``author`` has written lately in the chat of a turn."""

@@ -40,6 +40,8 @@ class ChannelHealth(Value, frozen=True, kw_only=True):
     channel: str = ""
     version: str = ""
     uptime_seconds: float = 0
+    number: str = ""
+    """The digits of the phone that is linked; empty if none is."""
 
     @property
     def ready(self) -> bool:
@@ -124,7 +126,15 @@ def read_health(body: bytes) -> ChannelHealth:
         channel=text(answer.get("channel_id")),
         version=text(answer.get("version")),
         uptime_seconds=amount(answer.get("uptime")),
+        number=_digits(answer.get("user")),
     )
+
+
+def _digits(user: object) -> str:
+    """The number of a user object, whose id is digits or a chat id; else empty."""
+    found = text(user.get("id")) if isinstance(user, dict) else ""
+    digits = found.partition("@")[0].partition(":")[0].removeprefix("+")
+    return digits if digits.isdecimal() and not found.endswith("@lid") else ""
 
 
 def read_chat(body: bytes) -> ChatInfo:

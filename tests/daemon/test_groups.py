@@ -8,6 +8,7 @@ from support.rows import fates, read_rows
 from support.scenes import (
     PAUSE_MINUTES,
     QUICK_RULES,
+    forgive,
     found,
     logged,
     open_scene,
@@ -78,6 +79,37 @@ async def test_only_what_addresses_us_is_answered_with_what_was_said_before(
         found = fates(stage.settings.data_dir)
         assert [found[f"m-{n}"] for n in (1, 2, 4)] == [("ignored", NOT_ADDRESSED)] * 3
         assert [sent.quoted for sent in stage.gateway.sent(GROUP)] == ["m-3", "m-5"]
+
+
+async def asks(stage: Stage, words: str) -> str:
+    """Somebody writes in the group of the gateway's own channel; gives the message's id."""
+    asked = {"type": "text", "text": {"body": words}}
+    return await stage.gateway.customer_sends(GROUP, asked, author=PEDRO)
+
+
+async def test_the_first_mention_on_a_fresh_store_is_answered(tmp_path: Path) -> None:
+    """Our number and its lid are asked of the gateway before the first message is taken."""
+    async with open_scene(tmp_path, started=False) as stage:
+        stage.gateway.api.lids[OURS] = "998877665544332@lid"
+        await stage.start()
+        await asks(stage, f"@{OURS} ¿hay cupo?")
+        await answered(stage)
+        await asks(stage, "@998877665544332 ¿y el domingo?")
+        await answered(stage, 2)
+
+
+async def test_our_number_is_learnt_when_the_phone_is_linked_later(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, started=False) as stage:
+        stage.gateway.channel.change("QR")
+        await stage.start()
+        first = await asks(stage, f"@{OURS} ¿hay cupo?")
+        path = stage.settings.data_dir
+        await found(lambda: fates(path).get(first) == ("ignored", NOT_ADDRESSED))
+        stage.gateway.channel.change("AUTH")
+        await found(lambda: read_rows(path, "SELECT 1 FROM own_ids WHERE id = ?", OURS))
+        await asks(stage, f"@{OURS} ¿y el domingo?")
+        await answered(stage)
+        forgive(stage)  # that nobody was linked
 
 
 async def test_an_answer_to_our_words_addresses_us(tmp_path: Path) -> None:
