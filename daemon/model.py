@@ -202,6 +202,8 @@ class Message(Value, frozen=True, kw_only=True, omit_defaults=True):
     mentions: tuple[str, ...] = ()
     ephemeral: bool = False
     """True if its author wants it to disappear: what it says is not kept after its turn."""
+    ad: str = ""
+    """The title of the ad that its author tapped to write to us."""
 
     @property
     def disappears(self) -> bool:

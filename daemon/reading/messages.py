@@ -100,6 +100,8 @@ def as_lines(message: Message, file_line: str = "") -> str:
     content = message.content
     line = line_of(message.kind, content) if isinstance(content, Other) else as_line(content)
     line = file_line or line
+    if message.ad:
+        line = f"[came from the ad: {_short(message.ad)}]\n{line}".rstrip()
     if message.forwarded:
         line = f"[forwarded] {line}"
     if message.is_group and not message.from_me:

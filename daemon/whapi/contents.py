@@ -126,6 +126,13 @@ def quote_of(context: Context | NotAnObject) -> Quote | None:
     )
 
 
+def ad_of(context: Context) -> str:
+    """Give the title of the ad that brought the customer here, or what else it says."""
+    if context.ad is None:
+        return ""
+    return words(as_part(context.ad).title) or words_in(as_part(context.ad))
+
+
 def words_in(part: Part) -> str:
     """Find the words a person would read in a content object, or ``""``."""
     return readable(msgspec.structs.asdict(part))
@@ -265,7 +272,8 @@ def _contacts(shape: MessageShape, kind: str) -> Contacts | None:
 
 def _choice(shape: MessageShape, _kind: str) -> Choice | None:
     part = as_part(shape.reply)
-    chosen = next((r for r in (part.buttons_reply, part.list_reply) if isinstance(r, dict)), None)
+    replies = (part.buttons_reply, part.button_reply, part.list_reply)
+    chosen = next((reply for reply in replies if isinstance(reply, dict)), None)
     if chosen is None:
         return None
     choice = text(chosen.get("id"))
@@ -324,6 +332,19 @@ def _action(shape: MessageShape, _kind: str) -> Reaction | Edit | Deletion | Vot
             return None
 
 
+def _poll_update(shape: MessageShape, _kind: str) -> Vote | None:
+    """A vote under the type that Whapi's own skill calls it by; its fields are documented nowhere.
+
+    So they are looked for under every name that actions and polls have for them.
+    """
+    parts = [as_part(p) for p in (shape.poll_update, shape.action, shape.poll)]
+    context = shape.context if isinstance(shape.context, Context) else Context()
+    targets = [text(p.target) or text(p.poll_id) for p in parts]
+    target = next(filter(None, (*targets, text(context.quoted_id))), "")
+    votes = (texts(p.votes) or tuple(_option_names(p.options)) for p in parts)
+    return Vote(target=target, options=next(filter(None, votes), ())) if target else None
+
+
 _BUILDERS: dict[str, Callable[[MessageShape, str], AnyContent | None]] = {
     "text": _text,
     "link_preview": _link_preview,
@@ -334,6 +355,7 @@ _BUILDERS: dict[str, Callable[[MessageShape, str], AnyContent | None]] = {
     "contact_list": _contacts,
     "reply": _choice,
     "poll": _poll,
+    "poll_update": _poll_update,
     "action": _action,
 }
 

@@ -50,6 +50,7 @@ class Part(msgspec.Struct, gc=False):
     vcard: Any = None
     cards: Any = msgspec.field(name="list", default=None)
     buttons_reply: Any = None
+    button_reply: Any = None
     list_reply: Any = None
     options: Any = None
     results: Any = None
@@ -57,6 +58,7 @@ class Part(msgspec.Struct, gc=False):
     emoji: Any = None
     edited_content: "Part | NotAnObject" = None
     votes: Any = None
+    poll_id: Any = None
 
 
 class Context(msgspec.Struct, gc=False):
@@ -69,6 +71,7 @@ class Context(msgspec.Struct, gc=False):
     quoted_type: Any = None
     quoted_author: Any = None
     quoted_content: Part | NotAnObject = None
+    ad: Part | NotAnObject = None
 
 
 class MessageShape(msgspec.Struct, gc=False):
@@ -104,6 +107,7 @@ class MessageShape(msgspec.Struct, gc=False):
     contact_list: Part | NotAnObject = None
     reply: Part | NotAnObject = None
     poll: Part | NotAnObject = None
+    poll_update: Part | NotAnObject = None
     action: Part | NotAnObject = None
 
 

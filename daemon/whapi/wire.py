@@ -28,6 +28,7 @@ from daemon.model import (
 )
 from daemon.whapi.contents import (
     action_of,
+    ad_of,
     content_of,
     edit_of,
     kind_of,
@@ -238,6 +239,7 @@ class _Reading:
                 forwarded=flag(context.forwarded),
                 mentions=tuple(map(person, texts(context.mentions))),
                 ephemeral=flag(context.ephemeral) or amount(context.ephemeral) > 0,
+                ad=ad_of(context),
             )
         )
 

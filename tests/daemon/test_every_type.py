@@ -74,11 +74,15 @@ ROWS: dict[str, Row] = {
     # Words.
     "text": Row(sees="Hola, tienen cupo el viernes?"),
     "text_with_quote": Row(sees="> Le sirve el apto 301?\n[forwarded] Si, ese"),
+    "text_from_ad": Row(
+        sees="[came from the ad: Cabañas junto al lago]\nHola, tienen cupo el viernes?"
+    ),
     "quote_without_content": Row(sees=f"> {BEFORE}\nSi, ese", before=True),
     "link_preview": Row(sees="vi esto https://example.com/h\n[link: Hotel]"),
     "lid_text": Row(sees="Hola"),
     "ephemeral_text": Row(sees="Mi clave es Sol"),
     "reply_buttons": Row(sees="> Elija\nSi"),
+    "reply_button": Row(sees="> Elija\nSi"),
     "reply_list": Row(sees="> Menu\nDoble: 2 personas"),
     "poll": Row(sees="[poll] Hora?: 9, 10"),
     # Files.
@@ -115,6 +119,7 @@ ROWS: dict[str, Row] = {
         A_REACTION, noted=f"[reacted ❤️ to: {BEFORE}]", before=True
     ),
     "action_vote": unanswered(A_VOTE, noted="[voted in a poll]", before=True),
+    "poll_update": unanswered(A_VOTE, noted="[voted in a poll]", before=True),
     "action_edit": unanswered(
         "a change of another message",
         noted="[The customer edited an earlier message. It now says:] Hola, el sabado",

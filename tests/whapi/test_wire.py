@@ -47,6 +47,7 @@ ANA = ContactCard(name="Ana", vcard=PEDRO.vcard.replace("Pedro", "Ana"))
 CONTENTS: dict[str, AnyContent] = {
     "text": Text(body="Hola, tienen cupo el viernes?"),
     "text_with_quote": Text(body="Si, ese"),
+    "text_from_ad": Text(body="Hola, tienen cupo el viernes?"),
     "link_preview": Text(
         body="vi esto https://example.com/h", url="https://example.com/h", title="Hotel"
     ),
@@ -132,6 +133,7 @@ CONTENTS: dict[str, AnyContent] = {
     "contact": Contacts(cards=(PEDRO,)),
     "contact_list": Contacts(cards=(PEDRO, ANA)),
     "reply_buttons": Choice(choice_id="si", title="Si"),
+    "reply_button": Choice(choice_id="si", title="Si"),
     "reply_list": Choice(choice_id="r1", title="Doble", description="2 personas"),
     "poll": Poll(title="Hora?", options=("9", "10"), option_ids=("YCUA=", "f61L=")),
     "action_reaction": Reaction(target=TARGET, emoji="👍"),
@@ -139,6 +141,7 @@ CONTENTS: dict[str, AnyContent] = {
     "action_edited": Edit(target=TARGET, body="mi pasaporte"),
     "action_delete": Deletion(target=TARGET),
     "action_vote": Vote(target=TARGET, options=("YCUA=",)),
+    "poll_update": Vote(target=TARGET, options=("YCUA=",)),
     "action_ephemeral": Other(raw={"type": "ephemeral", "ephemeral": 86400}),
     "interactive": Other(
         body="Elija",
