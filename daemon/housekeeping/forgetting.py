@@ -33,7 +33,7 @@ from daemon.store.operator.forgetting import (
 from daemon.store.operator.stages import OVER, Work, is_held
 from daemon.system.signals import Bell
 
-REST_SECONDS = 0.01
+REST_SECONDS = 0.002
 """Between two slices, so that webhooks never wait behind several of them."""
 
 RETENTION_BATCH = 50
@@ -51,45 +51,46 @@ class Forgetter:
         self._progress = trio.Event()
         """Set, and replaced, whenever one work is over."""
 
-    async def run(self, every_seconds: float) -> None:
-        """Look for work whenever it is asked for, and every so often. Runs until cancelled."""
+    async def run(self, every_seconds: float, days: float, retention_seconds: float) -> None:
+        """Do what is asked for, and look for it every so often. Runs until cancelled.
+
+        Erases chats whose last message is older than ``days``, too, at once and then every
+        ``retention_seconds``; with 0 days they are kept for good.
+        """
+        due = trio.current_time()
         while True:
             try:
-                while work := await self._next():
-                    await self._carry_out(work)
+                await self.do_all()
+                if days and trio.current_time() >= due:
+                    await self.drop_conversations(days)
+                    due = trio.current_time() + retention_seconds
             except StoreUnavailable as error:
                 self._needs.log.warning("forgetting waits for the store", error=str(error))
             with trio.move_on_after(every_seconds):
                 await self._bell.answer()
 
-    async def keep_conversations(self, days: float, every_seconds: float) -> None:
-        """Erase chats whose last message is older than ``days``, at once and then every so often.
-
-        0 keeps them for good. Runs until cancelled.
-        """
-        while days:
-            try:
-                erased = await self.drop_conversations(days)
-                if erased:
-                    self._needs.log.info("old conversations deleted", symbol="🧹", chats=erased)
-            except StoreUnavailable as error:
-                self._needs.log.warning("old conversations not deleted", error=str(error))
-            await trio.sleep(every_seconds)
-        await trio.sleep_forever()
+    async def do_all(self) -> None:
+        """Do what has been asked for until now. Raises StoreUnavailable."""
+        while work := await self._next():
+            await self._carry_out(work)
 
     async def drop_conversations(self, days: float) -> int:
-        """Erase what is too old now; gives how many chats. Raises StoreUnavailable."""
+        """Erase what is too old now; gives how many chats. Raises StoreUnavailable.
+
+        Whoever is to be forgotten meanwhile does not wait for all of them.
+        """
         database, before = self._needs.store.database, self._needs.now() - days * DAY_SECONDS
         find = partial(old_chats, before=before, most=RETENTION_BATCH)
-        erased = 0
-        while keys := await database.read(find):
-            for key in keys:
-                ask = partial(ask_chat, key=key, before=before, now=self._needs.now())
-                name = await database.write(ask)
-                work = await self._named(name) if name else None
-                if work is not None:
-                    await self._carry_out(work)
-                    erased += 1
+        erased, more = 0, True
+        while more:
+            more = False
+            for key in await database.read(find):
+                asked = partial(ask_chat, key=key, before=before, now=self._needs.now())
+                more |= bool(await database.write(asked))
+                await self.do_all()
+                erased += more
+        if erased:
+            self._needs.log.info("old conversations deleted", symbol="🧹", chats=erased)
         return erased
 
     async def forget(self, names: Sequence[str], *, by: Actor) -> Forgotten:
@@ -121,7 +122,8 @@ class Forgetter:
                 work = await self._erase(work, until=lambda one: not is_held(one))
         work = await self._erase(work, until=lambda one: one.stage == OVER)
         await database.write(partial(let_go, work=work))
-        await database.empty_log()
+        if not work.deletes:
+            await database.empty_log()
         await database.write(partial(close, work=work, now=self._needs.now()))
         over, self._progress = self._progress, trio.Event()
         over.set()

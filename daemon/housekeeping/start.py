@@ -56,9 +56,8 @@ def start_housekeeping(
     retention_seconds = every.retention_minutes * MINUTE_SECONDS
     side("file modes", keep_files_private, needs)
     side("retention", keep_retention, needs, kept.event_days, retention_seconds)
-    side("forgetting", forgetter.run, every.sweep_seconds)
     days = kept.conversations_days
-    side("old conversations", forgetter.keep_conversations, days, retention_seconds)
+    side("forgetting", forgetter.run, every.sweep_seconds, days, retention_seconds)
     side("old stages", keep_stages, needs, kept.event_days, retention_seconds)
     side("sent files", keep_sent_files, needs, kept.audio_hours, retention_seconds)
     side("old files", keep_media, needs, kept.media_days, retention_seconds)

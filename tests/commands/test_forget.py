@@ -1,6 +1,7 @@
 """`recado forget` and `recado export`: one person of several, all of them, nobody else."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ from support.operator import files_with, recado, recado_at, rows
 from support.scenes import found, role_of
 from support.stage import CHANNEL, LAURA, Stage, open_stage, text_webhook
 
+from daemon.commands.place import os_actor
 from daemon.sandbox.model_script import Step, call, say
+from daemon.store.operator.door import open_beside_daemon
+from daemon.store.operator.forgetting import ask, look, next_work, write
+from daemon.store.operator.person import names_of
 
 PEDRO = "573007654321"
 GROUP = "120363000000000001@g.us"
@@ -135,6 +140,28 @@ async def test_a_turn_under_way_is_ended_and_leaves_nothing_behind(tmp_path: Pat
         assert stage.errors() == []
         await stage.stop()
         assert files_with(data_dir, LAURA, *WORDS) == []
+
+
+async def test_what_a_crash_has_cut_short_is_done_at_the_next_start(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    async with open_stage(data_dir) as stage:
+        await stage.post(of_laura("Cumpleaños de Matilde", "laura-0001"))
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+    with open_beside_daemon(data_dir) as connection:
+        names = names_of(connection, f"{LAURA}@s.whatsapp.net")
+        name = ask(connection, names, by=os_actor(), now=time.time())
+        work = next_work(connection, data_dir)
+        assert work is not None
+        write(connection, work, look(connection, work), now=time.time())
+    async with open_stage(data_dir):
+        open_ones = "SELECT COUNT(*) AS count FROM forgettings WHERE done_at IS NULL"
+        await found(lambda: rows(data_dir, open_ones) == [{"count": 0}])
+    assert files_with(data_dir, LAURA, *WORDS, "laura-0001") == []
+    (audited,) = rows(
+        data_dir, "SELECT actor, subject FROM audit JOIN audit_details ON audit_id = id"
+    )
+    assert audited == {"actor": os_actor().name, "subject": name}
 
 
 async def test_it_asks_first(stage: Stage) -> None:

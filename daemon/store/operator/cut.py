@@ -59,16 +59,20 @@ _OWN_CHAT = (
     """UPDATE notifications SET channel = '', chat = '', line = '', state = 'sent'
         WHERE channel = :channel AND chat = :chat""",
 )
+_ALIASES = (
+    "DELETE FROM aliases WHERE channel = :channel AND alias = :chat",
+    "DELETE FROM aliases WHERE channel = :channel AND chat = :chat",
+)
 _RENAME = (
     """UPDATE chats SET chat = :name, name = '', contact_name = '', context_text = '',
         escalated_at = 0, overdue_at = 0 WHERE channel = :channel AND chat = :chat""",
     "UPDATE usage_days SET chat = :name WHERE channel = :channel AND chat = :chat",
-    "DELETE FROM aliases WHERE channel = :channel AND :chat IN (alias, chat)",
+    *_ALIASES,
 )
 _DELETE = (
     "DELETE FROM chats WHERE channel = :channel AND chat = :chat",
     "DELETE FROM usage_days WHERE channel = :channel AND chat = :chat",
-    "DELETE FROM aliases WHERE channel = :channel AND :chat IN (alias, chat)",
+    *_ALIASES,
 )
 
 

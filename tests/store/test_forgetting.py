@@ -1,0 +1,203 @@
+"""Forgetting in slices: whole at every cut, small in every write, and nobody else's rows."""
+
+import sqlite3
+from functools import partial
+from pathlib import Path
+
+from support.ledgers import (
+    CHANNEL,
+    LAURA,
+    OPERATOR,
+    PEDRO,
+    accept,
+    answered_turn,
+    message,
+    open_turn,
+    select,
+    store_in,
+    thread_of,
+)
+from support.operator import files_with
+
+from daemon.ledger import NewPart
+from daemon.limits.budget import Charge, Use
+from daemon.model import ChatKey, ModelResponse
+from daemon.store.operator.door import open_beside_daemon
+from daemon.store.operator.forgetting import (
+    ask,
+    ask_chat,
+    carry_out,
+    close,
+    done_as,
+    let_go,
+    look,
+    moved,
+    next_work,
+    old_chats,
+    write,
+)
+from daemon.store.operator.stages import OVER, STAGES, is_held
+from daemon.store.store import Store
+
+GROUP = ChatKey(CHANNEL, "120363000000000001@g.us")
+NUMBER = LAURA.chat.partition("@")[0]
+WORDS = ("Zurriago", "Zarzuela", "Zapallo", NUMBER)
+MANY = 100
+"""Messages, of which one batch takes less."""
+
+
+async def fill(store: Store) -> None:
+    """Laura in her chat and in a group, Pedro beside her and about her."""
+    for number in range(MANY):
+        await accept(store, message(f"laura-{number}", "Zurriago"), verdicts=["not now"])
+    await accept(store, message("laura-q", "Zurriago a las cinco, por favor"))
+    turn = await open_turn(store)
+    run = await store.runs.begin(turn, now=101)
+    wanted = Charge("2026-03-01", Use(100, 10))
+    await store.runs.round_started(run, 0, wanted=wanted, now=101)
+    answer = ModelResponse(id="resp-1", items=({"role": "assistant", "content": "Zarzuela"},))
+    await store.runs.round_completed(run, 0, answer, charge=wanted, now=102)
+    await store.facts.remember(turn, "Le gusta el Zapallo", now=102)
+    said = [{"role": "user", "content": "Zurriago"}, {"role": "assistant", "content": "Zarzuela"}]
+    await store.turns.conclude(turn, items=said, parts=[NewPart("Zarzuela")], now=102)
+    (row,) = await store.outbox.open_rows(LAURA)
+    await store.outbox.sent(row, "sent-laura", now=103, finishes=turn)
+    spoken = message("laura-g", "Zapallo", key=GROUP, author=NUMBER)
+    overheard = message("pedro-g", "Ya veo", key=GROUP, author="573007654321")
+    await accept(store, spoken, overheard, verdicts=["not addressed to us"] * 2)
+    await accept(store, message("pedro-1", f"El número es {NUMBER}", key=PEDRO))
+    items = [{"role": "user", "content": f"El número es {NUMBER}"}]
+    pedro = await open_turn(store, PEDRO)
+    await store.turns.close(pedro, "answered", items=items, now=104)
+
+
+def slices(connection: sqlite3.Connection, data_dir: Path, name: str) -> int:
+    """Do it with a crash after each write: all that is known then is read again. Gives how many."""
+    count = 0
+    while (work := next_work(connection, data_dir, name=name)) and work.stage != OVER:
+        while not (batch := look(connection, work)).rows and work.stage != OVER:
+            work = moved(work, batch)
+        if work.stage == OVER:
+            break
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            write(connection, work, batch, now=200)
+        count += 1
+    return count
+
+
+async def test_a_crash_after_any_slice_leaves_nothing_behind_in_the_end(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await fill(store)
+    with open_beside_daemon(tmp_path) as connection:
+        name = ask(connection, [LAURA.chat], by=OPERATOR, now=199)
+        assert slices(connection, tmp_path, name) > len(STAGES)
+        assert done_as(connection, name) is None
+        carry_out(connection, name, tmp_path, now=201)
+        done = done_as(connection, name)
+        assert done is not None
+        assert (done.messages, done.turns, done.sends, done.chats) == (MANY + 2, 1, 1, 1)
+        assert connection.execute("SELECT COUNT(*) FROM forgetting_ids").fetchone()[0] == 0
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert files_with(tmp_path, *WORDS, "laura-", "sent-laura") == []
+    async with store_in(tmp_path) as store:
+        rows = await select(store, "SELECT id FROM messages WHERE id GLOB 'pedro-*' ORDER BY seq")
+        assert rows == [("pedro-g",), ("pedro-1",)]
+        (item,) = await thread_of(store, PEDRO)
+        assert item["content"] == f"El número es {name}"
+        assert await thread_of(store) == []
+        total = await select(store, "SELECT tokens FROM usage_days WHERE chat = ''")
+        assert total == [(100,)]
+
+
+async def test_the_model_is_told_nothing_any_more_before_the_chat_is_let_go(
+    tmp_path: Path,
+) -> None:
+    async with store_in(tmp_path) as store:
+        await fill(store)
+        await accept(store, message("laura-open", "Zurriago"))
+        turn = await open_turn(store)
+    with open_beside_daemon(tmp_path) as connection:
+        ask(connection, [LAURA.chat], by=OPERATOR, now=199)
+        work = next_work(connection, tmp_path)
+        assert work is not None
+        while is_held(work):
+            batch = look(connection, work)
+            work = write(connection, work, batch, now=200) if batch.rows else moved(work, batch)
+    async with store_in(tmp_path) as store:
+        assert await thread_of(store) == []
+        assert await store.facts.of(LAURA) == ()
+        assert (await store.turns.end(turn)).outcome == "ignored"
+        assert await store.turns.all_living() == ()
+        assert await store.outbox.chats_with_work() == ()
+        words = await select(store, "SELECT COUNT(*) FROM messages WHERE instr(message, 'Zap')")
+        assert words == [(0,)]
+
+
+async def test_what_comes_while_it_lasts_is_of_somebody_new_and_stays(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await fill(store)
+        with open_beside_daemon(tmp_path) as connection:
+            name = ask(connection, [LAURA.chat], by=OPERATOR, now=199)
+            work = next_work(connection, tmp_path)
+            assert work is not None
+            write(connection, work, look(connection, work), now=200)
+            await accept(store, message("new-1", "Hola de nuevo"), now=201)
+            carry_out(connection, name, tmp_path, now=202)
+        assert await select(store, "SELECT id, state FROM messages WHERE id = 'new-1'") == [
+            ("new-1", "received")
+        ]
+        turn = await open_turn(store)
+        assert [stored.message.id for stored in turn.messages] == ["new-1"]
+        assert await thread_of(store) == []
+
+
+async def test_an_old_chat_goes_and_the_totals_stay(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await fill(store)
+        await answered_turn(store, "pedro-2")
+        total = await select(store, "SELECT tokens, micros FROM usage_days WHERE chat = ''")
+        find = partial(old_chats, before=150, most=10)
+        assert set(await store.database.read(find)) == {LAURA, PEDRO, GROUP}
+        pedro = await select(store, "SELECT * FROM messages WHERE chat = ?", PEDRO.chat)
+        name = await store.database.write(partial(ask_chat, key=LAURA, before=150, now=500))
+        work = await store.database.read(partial(next_work, data_dir=tmp_path, name=name))
+        assert work is not None
+        while work.stage != OVER:
+            batch = await store.database.read(partial(look, work=work))
+            work = (
+                await store.database.write(partial(write, work=work, batch=batch, now=500))
+                if batch.rows
+                else moved(work, batch)
+            )
+        await store.database.write(partial(let_go, work=work))
+        await store.database.write(partial(close, work=work, now=500))
+        for table in ("chats", "turns", "messages", "outbox", "thread_items", "facts"):
+            left = f"SELECT COUNT(*) FROM {table} WHERE chat = ?"  # noqa: S608 - names of tables
+            assert await select(store, left, LAURA.chat) == [(0,)]
+        assert await select(store, "SELECT COUNT(*) FROM responses") == [(0,)]
+        assert await select(store, "SELECT COUNT(*) FROM usage") == [(0,)]
+        assert await select(store, "SELECT chat FROM usage_days") == [("",)]
+        assert await select(store, "SELECT tokens, micros FROM usage_days") == total
+        assert await select(store, "SELECT * FROM messages WHERE chat = ?", PEDRO.chat) == pedro
+        assert await select(store, "SELECT COUNT(*) FROM forgettings") == [(0,)]
+        assert await select(store, "PRAGMA foreign_key_check") == []
+
+
+async def test_a_chat_with_something_open_is_not_too_old(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await accept(store, message("m-1"))
+        find = partial(old_chats, before=10_000, most=10)
+        assert await store.database.read(find) == ()
+        turn = await open_turn(store)
+        assert await store.database.read(find) == ()
+        await store.turns.close(turn, "dead", parts=[NewPart("Disculpa")], now=101)
+        assert await store.database.read(find) == ()
+        (row,) = await store.outbox.open_rows(LAURA)
+        await store.outbox.sent(row, "s-1", now=102)
+        assert await store.database.read(find) == (LAURA,)
+        await accept(store, message("m-2"), verdicts=["not now"], now=20_000)
+        assert (
+            await store.database.write(partial(ask_chat, key=LAURA, before=10_000, now=20_001))
+            == ""
+        )
