@@ -28,7 +28,7 @@ async def watch_channel(needs: Dependencies, chats: ChatRegistry, interval_secon
     one that counts. Runs until cancelled.
     """
     state, channel = needs.channel_state, needs.channel
-    renewed, number = 0, ""
+    renewed, number, clock = 0, "", 0.0
     while True:
         channel.doubt = trio.Event()
         try:
@@ -40,6 +40,7 @@ async def watch_channel(needs: Dependencies, chats: ChatRegistry, interval_secon
             if health.number != number:
                 number = await _learned(health, needs)
         state.look_at_the_clock()
+        clock = _compared(clock, needs)
         if state.reconnects != renewed:
             renewed = state.reconnects
             chats.renew_presences()
@@ -56,6 +57,17 @@ async def _learned(health: ChannelHealth, needs: Dependencies) -> str:
         needs.log.debug("our own number is not known yet", error=str(error))
         return ""
     return health.number
+
+
+def _compared(before: float, needs: Dependencies) -> float:
+    """Say when the gateway's clock and ours begin or cease to differ; gives by how much they do."""
+    ahead = needs.gateway.seconds_ahead or 0.0
+    needs.metrics.vitals.gateway_clock.set(ahead)
+    if ahead and not before:
+        needs.log.warning("our clock differs from the gateway's", seconds_behind=round(ahead))
+    elif before and not ahead:
+        needs.log.info("our clock and the gateway's are in step again")
+    return ahead
 
 
 def _again(state: ChannelState) -> float:

@@ -33,6 +33,13 @@ Presence = Literal["typing", "recording", "pause"]
 class Gateway(Protocol):
     """The calls of Whapi that a chat makes. They raise only errors of `GatewayError`."""
 
+    @property
+    def seconds_ahead(self) -> float | None:
+        """By how much the gateway's clock is ahead of ours, as its last answers say.
+
+        0: they are in step; None: it has not answered yet.
+        """
+
     async def send(
         self, chat: str, message: Outgoing, *, before: Callable[[], Awaitable[None]]
     ) -> str:

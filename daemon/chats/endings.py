@@ -1,8 +1,13 @@
 """The ends of turns that need no answer any more: taken over, deleted, or too old."""
 
+import contextlib
+
+import trio
+
 from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.run import done_so_far, give_up
+from daemon.errors import GatewayError
 from daemon.handover import DELETED
 from daemon.ledger import NewPart, Outcome, Turn
 from daemon.model import JsonObject
@@ -13,6 +18,13 @@ from daemon.reading.messages import burst_item, kept
 
 LONGEST_DELAY_SECONDS = 30 * 24 * 3600.0
 """WhatsApp keeps what it cannot deliver for 30 days; an earlier time is a wrong clock."""
+
+
+CLOCK_PATIENCE_SECONDS = 10.0
+"""How long an apology waits for the gateway's clock, which may show that there is no delay."""
+
+CLOCK_SLACK_SECONDS = 60.0
+"""Two clocks that are in step may differ by so much."""
 
 
 async def ended_without_answer(
@@ -34,7 +46,7 @@ async def ended_without_answer(
         await give_up(turn, needs)
         await needs.store.turns.close(turn, "ignored", reason=DELETED, now=now)
         ended(turn, "ignored", needs)
-    elif _written_at(turn) < now - needs.rules.max_age_seconds:
+    elif await _is_too_old(turn, now, needs):
         await give_up(turn, needs)
         await needs.store.turns.apologise(turn, NewPart(needs.texts.expired), now=now)
         items = await unanswered_items(turn, needs)
@@ -60,14 +72,29 @@ def ended(turn: Turn, outcome: Outcome, needs: Dependencies) -> None:
     trace_outcome(outcome, messages=len(turn.messages))
 
 
-def _written_at(turn: Turn) -> float:
-    """When the newest message of a burst was written, Unix seconds.
+async def _is_too_old(turn: Turn, now: float, needs: Dependencies) -> bool:
+    """Whether it is too late to answer. The gateway's clock is asked for first, if need be."""
+    limit = needs.rules.max_age_seconds
+    ahead = needs.gateway.seconds_ahead
+    if _age(turn, now, ahead or 0.0) <= limit:
+        return False
+    if ahead is None:
+        with contextlib.suppress(GatewayError), trio.move_on_after(CLOCK_PATIENCE_SECONDS):
+            await needs.gateway.health()
+        ahead = needs.gateway.seconds_ahead
+    return _age(turn, now, ahead or 0.0) > limit
 
-    An outage of the daemon or of the channel delays messages, so their arrival says too little;
-    but a time that WhatsApp cannot mean says nothing.
+
+def _age(turn: Turn, now: float, ahead: float) -> float:
+    """How long ago the newest message of a burst was written, in seconds.
+
+    ``now``: our clock, Unix seconds; ``ahead``: by how much the gateway's is ahead of it. An outage
+    of the daemon or of the channel delays messages, so their arrival says too little. When they
+    were sent is WhatsApp's time, so it is compared with the gateway's clock; but a time that
+    WhatsApp cannot mean says nothing.
     """
     newest = turn.messages[-1]
     sent_at = newest.message.sent_at
-    if newest.received_at - LONGEST_DELAY_SECONDS < sent_at < newest.received_at:
-        return sent_at
-    return newest.received_at
+    if now + ahead - LONGEST_DELAY_SECONDS < sent_at <= now + ahead + CLOCK_SLACK_SECONDS:
+        return now + ahead - sent_at
+    return now - newest.received_at

@@ -6,6 +6,7 @@ from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
 from daemon.errors import RefusedForm
 from daemon.ledger import OutboxRow
+from daemon.model import Message
 from daemon.writing.outgoing import likeness, likeness_of
 
 CLOCK_TOLERANCE_SECONDS = 2 * 3600.0
@@ -43,9 +44,7 @@ async def id_in_chat(row: OutboxRow, needs: Dependencies) -> str:
     outbox = needs.store.outbox
     since = row.attempted_at - CLOCK_TOLERANCE_SECONDS
     try:
-        listed = await needs.gateway.list_messages(
-            row.key.chat, from_me=True, since=since, count=LISTED_MESSAGES
-        )
+        listed = await _listed(row, needs)
     except RefusedForm:
         return ""  # 404: nothing was ever said in this chat
     like = likeness(row.kind, row.body, row.payload)
@@ -57,3 +56,32 @@ async def id_in_chat(row: OutboxRow, needs: Dependencies) -> str:
     said = await outbox.said_since(row.key, like, since)
     others = sum(message_id not in listed_ids for message_id in said)
     return "" if len(unclaimed) <= others else unclaimed[0].id
+
+
+async def _listed(row: OutboxRow, needs: Dependencies) -> tuple[Message, ...]:
+    """List what we have said in a chat since a send, whichever clock was wrong, then or now.
+
+    Raises GatewayError.
+    """
+    while True:
+        ahead = needs.gateway.seconds_ahead or 0.0
+        listed = await needs.gateway.list_messages(
+            row.key.chat,
+            from_me=True,
+            since=listed_since(row.attempted_at, needs.now(), ahead),
+            count=LISTED_MESSAGES,
+        )
+        if abs(needs.gateway.seconds_ahead or 0.0) <= abs(ahead) + CLOCK_TOLERANCE_SECONDS / 2:
+            return listed
+        # The first answer of a process has just told how wrong our clock is.
+
+
+def listed_since(attempted_at: float, now: float, ahead: float) -> float:
+    """From when on a chat is listed to find a send, in the gateway's time; all Unix seconds.
+
+    ``ahead``: by how much the gateway's clock is ahead of ours. A send that was made in the future
+    was made before our clock was set back. It is rather listed from too early on: what was said
+    before is told apart by its id.
+    """
+    set_back = max(0.0, attempted_at - now)
+    return min(attempted_at, now) - CLOCK_TOLERANCE_SECONDS - abs(ahead) - set_back

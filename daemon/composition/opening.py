@@ -106,6 +106,7 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
             token=secret_text(settings.whapi.token),
             timeout_seconds=settings.whapi.timeout_seconds,
             rng=world.random,
+            now=world.now,
             observe=partial(_observe_upstream, world, "whapi"),
             tls=authorities(),
         ) as gateway,

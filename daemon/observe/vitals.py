@@ -37,6 +37,9 @@ class Vitals:
             "recado_store_wal_bytes", "Size of the store's write-ahead log"
         )
         self.free_disk_bytes = gauge("recado_free_disk_bytes", "Room on the store's disk")
+        self.gateway_clock = gauge(
+            "recado_gateway_clock_seconds", "By how much the gateway's clock is ahead; 0: in step"
+        )
         self.memory_limit_ratio = gauge(
             "recado_memory_limit_ratio",
             "Memory of the service as a share of its limit (systemd, container); 0: no limit",

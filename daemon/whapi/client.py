@@ -8,6 +8,7 @@ texts hold no token, number, or words of anybody.
 
 import random
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal, TypeVar
@@ -90,6 +91,11 @@ class WhapiClient:
         self._timeout_seconds = timeout_seconds
         self._rng = rng
         self._observe = observe
+
+    @property
+    def seconds_ahead(self) -> float | None:
+        """By how much Whapi's clock is ahead of ours; see `daemon.whapi.clock`."""
+        return self._api.clock.seconds_ahead
 
     async def send_text(
         self, chat: str, body: str, *, quoted: str = "", typing_seconds: float = 0
@@ -302,20 +308,24 @@ async def open_whapi(
     token: str,
     timeout_seconds: float,
     rng: random.Random,
+    now: Callable[[], float] = time.time,
     observe: Observe | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[WhapiClient]:
     """Open the client of one channel; its connections close with the block.
 
-    ``timeout_seconds`` is the time for one exchange. ``tls``: whom to believe; None: httpx's own
-    authorities, which take a while to read, if there is TLS at all. Proxies of the environment are
-    used, except for an API on this machine. Raises SettingsError if address, token or proxy cannot
-    be used at all.
+    ``timeout_seconds`` is the time for one exchange. ``now``: the wall clock, Unix seconds.
+    ``tls``: whom to believe; None: httpx's own authorities, which take a while to read, if there
+    is TLS at all. Proxies of the environment are used, except for an API on this machine. Raises
+    SettingsError if address, token or proxy cannot be used at all.
     """
     connections = Connections(usable_address(api_url, token), tls, most=_MOST_CONNECTIONS)
     try:
         yield WhapiClient(
-            Api(connections, token), timeout_seconds=timeout_seconds, rng=rng, observe=observe
+            Api(connections, token, now),
+            timeout_seconds=timeout_seconds,
+            rng=rng,
+            observe=observe,
         )
     finally:
         await connections.aclose()

@@ -5,6 +5,7 @@ from the kind of error but noted while it is made: before its first byte leaves,
 happened.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -24,6 +25,7 @@ from daemon.errors import (
     SettingsError,
 )
 from daemon.whapi.answers import Unintelligible, read_sent, retry_after, unpacked
+from daemon.whapi.clock import GatewayClock
 from daemon.whapi.connections import Connections
 from daemon.whapi.refusals import (
     NextStep,
@@ -68,8 +70,12 @@ class Response:
 class Api:
     """Whapi's API as requests reach it: its address, and the headers of each request."""
 
-    def __init__(self, connections: Connections, token: str) -> None:
+    def __init__(
+        self, connections: Connections, token: str, now: Callable[[], float] = time.time
+    ) -> None:
+        """``now``: our wall clock, Unix seconds."""
         self._connections = connections
+        self.clock = GatewayClock(now)
         url = connections.url
         self._url = url
         self._path = url.raw_path.partition(b"?")[0].rstrip(b"/")
@@ -113,6 +119,7 @@ class Api:
             answer = await connection.handle_async_request(outgoing)
             response.status = answer.status
             headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+            self.clock.heard(headers.get(b"date"))
             response.retry_after = retry_after(headers.get(b"retry-after"))
             body = await _whole_body(answer, response)
         finally:

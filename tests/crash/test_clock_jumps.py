@@ -1,4 +1,4 @@
-"""The wall clock jumps an hour between two lives of the daemon: nothing is lost, nothing repeated.
+"""The wall clock jumps between two lives of the daemon: nothing is lost, nothing repeated.
 
 Waits go by trio's clock, which no administrator can set; the wall clock only dates what is stored.
 """
@@ -12,7 +12,9 @@ from support.stage import LAURA, open_stage
 from daemon.sandbox.model_script import say
 
 HOUR = 3600.0
-JUMPS = [(0.0, HOUR), (0.0, -HOUR), (HOUR, 0.0), (-HOUR, 0.0)]
+DAY = 24 * HOUR
+JUMPS = [(0.0, HOUR), (0.0, -HOUR), (HOUR, 0.0), (-HOUR, 0.0), (9 * HOUR, 9 * HOUR)]
+JUMPS += [(0.0, DAY), (0.0, -DAY), (DAY, 0.0), (-DAY, 0.0), (-DAY, -DAY)]
 """How far the clocks of the first and of the second life are ahead."""
 
 RULES = {"echo_seconds": 0.1}

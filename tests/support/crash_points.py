@@ -207,6 +207,10 @@ class _WatchedGateway:
         self._gateway = gateway
         self._points = points
 
+    @property
+    def seconds_ahead(self) -> float | None:
+        return self._gateway.seconds_ahead
+
     async def send(
         self, chat: str, message: Outgoing, *, before: Callable[[], Awaitable[None]]
     ) -> str:
