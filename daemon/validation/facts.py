@@ -7,7 +7,7 @@ what it altered is an error and no small talk.
 import re
 from collections import defaultdict
 
-from daemon.validation.amounts import strange_amounts
+from daemon.validation.amounts import read_sources, strange_amounts
 from daemon.validation.verdicts import KEEP, Candidate, Fix, Retry, Verdict
 
 _CODE = re.compile(
@@ -63,11 +63,13 @@ def amounts(candidate: Candidate) -> Verdict:
     """An amount of money that nobody said, and that does not follow from what was, is wrong."""
     if not candidate.tool_outputs:
         return KEEP
-    strange = strange_amounts(
-        candidate.text,
-        known=_sources(candidate),
-        said="\n".join((candidate.heard, *candidate.remembered[-4:])),
+    sources = read_sources(
+        heard=candidate.heard,
+        tools=candidate.tool_outputs,
+        instructions=(candidate.instructions, *candidate.internal),
+        before=candidate.remembered,
     )
+    strange = strange_amounts(candidate.text, sources)
     if not strange:
         return KEEP
     return Retry(f"It says {_listed([s.written for s in strange])}, which no tool said. {_EXACT}")

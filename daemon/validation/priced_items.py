@@ -1,0 +1,115 @@
+"""Which item a price belongs to, as the data of tools says. Pure.
+
+A price that a tool gave for one room is wrong for another, although it was said. The items are the
+objects of a tool's JSON output with a name and a price (``{"room": "Suite", "price": 320000}``),
+and the named prices of an object (``{"suite": 320000, "doble": 180000}``).
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.validation.figures import figures, is_count_key, is_price_key, plain
+
+MOST_ITEMS = 200
+"""Of all outputs together; what comes after them is not looked at."""
+
+MOST_BYTES = 200_000
+"""Of an output; a longer one is not read as data."""
+
+_NAME_LENGTH = 80
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_COMMON = frozenset("para con por los las del una uno the for and with price precio valor".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something that has a price."""
+
+    words: frozenset[str]
+    """Of its name."""
+    prices: frozenset[float]
+
+
+def priced_items(outputs: Iterable[str]) -> list[Item]:
+    """The items of tools' outputs, those of outputs that are JSON."""
+    items: list[Item] = []
+    for output in outputs:
+        if len(output) > MOST_BYTES or not output.lstrip().startswith(("{", "[")):
+            continue
+        try:
+            data = json.loads(output)
+        except (ValueError, RecursionError):
+            continue
+        for item in _items(data):
+            if len(items) >= MOST_ITEMS:
+                return items
+            items.append(item)
+    return items
+
+
+def _items(data: Any) -> Iterator[Item]:
+    """The items in a value, whatever it stands in. Not recursive: data may be nested deeply."""
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, dict):
+            waiting.extend(v for v in value.values() if isinstance(v, (dict, list)))
+            yield from _items_of(value)
+
+
+def _items_of(record: dict[str, Any]) -> Iterator[Item]:
+    prices = {key: prices for key, value in record.items() if (prices := _prices(key, value))}
+    names = [
+        value
+        for value in record.values()
+        if isinstance(value, str) and 3 <= len(value) <= _NAME_LENGTH and _WORD.search(value)
+    ]
+    if names and prices:
+        if words := _words(names[0]):
+            yield Item(words, frozenset[float]().union(*prices.values()))
+    elif len(prices) > 1 and not any(is_price_key(key) for key in record):
+        for key, found in prices.items():
+            if words := _words(key.replace("_", " ")):
+                yield Item(words, found)
+
+
+def _prices(key: str, value: object) -> frozenset[float]:
+    if isinstance(value, bool) or is_count_key(key):
+        return frozenset()
+    if isinstance(value, (int, float)):
+        return frozenset({float(value)})
+    if isinstance(value, str) and len(value) <= 20 and value[:1] in "$€£0123456789":
+        return frozenset(f.value for f in figures(value) if f.role != "other")
+    return frozenset()
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(plain(name))) - _COMMON
+
+
+def owner(before: str, items: Sequence[Item]) -> Item | None:
+    """The item that words before a price name, if they name one and no other as well."""
+    said = _words(before)
+    named = [item for item in items if item.words <= said]
+    most = max((len(item.words) for item in named), default=0)
+    best = {item.words: item for item in named if len(item.words) == most}
+    if len(best) != 1 or any(
+        item.words != next(iter(best)) and not item.words <= next(iter(best)) for item in named
+    ):
+        return None
+    words = next(iter(best))
+    return Item(words, frozenset[float]().union(*(i.prices for i in items if i.words == words)))
+
+
+def is_of_another(value: float, named: Item, around: str, items: Sequence[Item]) -> bool:
+    """Whether a price belongs to items that the words around it do not name, and not to this one."""
+    said = _words(around)
+    owners = [item for item in items if value in item.prices]
+    return bool(owners) and not any(
+        item.words == named.words or item.words & said - named.words for item in owners
+    )

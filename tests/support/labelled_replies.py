@@ -1,0 +1,58 @@
+"""The labelled replies: what bots of small businesses answer, right and with one wrong figure."""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.validation.facts import amounts
+from daemon.validation.verdicts import KEEP, Candidate
+
+FOLDER = Path(__file__).parents[1] / "labelled_replies"
+HALVES = ("first_half", "second_half")
+"""The validator was made with the first before its maker wrote the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A reply with what it had before it, once correct and once with a slip."""
+
+    half: str
+    trade: str
+    language: str
+    candidate: Candidate
+    """With the correct reply."""
+    wrong: Candidate
+    slip: str
+    """The kind of slip: ``transposed``, ``count``, ``sum`` …"""
+    figures: tuple[str, str]
+    """What is right and what is wrong."""
+
+
+def load_cases(half: str) -> Iterator[Case]:
+    """The cases of one half, in the order of its file."""
+    for case in tomllib.loads((FOLDER / f"{half}.toml").read_text("utf-8"))["case"]:
+        right, wrong, slip = case["slip"]
+        reply = case["reply"]
+        assert right in reply, reply
+        given = {
+            "heard": case["customer"],
+            "instructions": case.get("instructions", ""),
+            "tool_outputs": tuple(case["tools"]),
+            "remembered": tuple(case.get("before", ())),
+            "language": case["lang"],
+        }
+        yield Case(
+            half=half,
+            trade=case["trade"],
+            language=case["lang"],
+            candidate=Candidate(text=reply, **given),
+            wrong=Candidate(text=reply.replace(right, wrong, 1), **given),
+            slip=slip,
+            figures=(right, wrong),
+        )
+
+
+def is_kept(candidate: Candidate) -> bool:
+    """Whether the amounts validator has nothing against a reply."""
+    return amounts(candidate) == KEEP
