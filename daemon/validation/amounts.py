@@ -15,22 +15,32 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from daemon.validation.figures import Figure, figures, is_count_key, is_in_cents, is_percent_key
-from daemon.validation.priced_items import Item, is_of_another, owner, priced_items
-from daemon.validation.quantities import Quantity, is_unit, quantities, shares, spoken_amounts
+from daemon.validation.priced_items import Item, column_sums, is_of_another, owner, priced_items
+from daemon.validation.quantities import (
+    PER,
+    Quantity,
+    is_of_rate,
+    is_unit,
+    quantities,
+    shares,
+    spoken_amounts,
+)
 
 MOST_AMOUNTS = 80
 """Of one answer that are looked at."""
 
-MOST_BASES = 80
+MOST_BASES = 150
 """Amounts that others may be derived from."""
 
 MOST_FACTORS = 400
 MOST_LINES = 60
 MOST_TERMS = 24
+MOST_COUNTS = 8
+MOST_TRIPLED = 40
 """Bounds of the search: factors of one amount, products in a sum, and terms that are combined."""
 
-CHANCE_NEAR = 0.35
-CHANCE = 0.12
+CHANCE_NEAR = 0.25
+CHANCE = 0.1
 """The widest search explains an amount only if it explains no more than this share of the others."""
 
 EXACT = 0.006
@@ -41,7 +51,7 @@ _DIFFERENCE = re.compile(
     r"ahorr|descuent|rebaja|resto|restante|saldo|diferencia|falta|vuelt|devuel|devolv|menos"
     r"|\bbaja|pendiente|\bsave|saving|remain|\brest\b|balance|\boff\b|differ|change\b|less|minus|\bowe"
     r"|\bdue\b|\bleft\b|below|after|discount|refund|cheaper|m[aá]s barat|m[aá]s car|en vez|en lugar"
-    r"|instead|exced|sobr[ae]",
+    r"|instead|exced|sobr[ae]|\b(?:tu|su|el)\s(?:cambio|vuelto)\b",
     re.IGNORECASE,
 )
 _HEDGE = re.compile(
@@ -59,6 +69,12 @@ _TOTAL = re.compile(
     r"|all in\b|together|en conjunto|\bsuma\b|=)[^\n.]{0,24}$",
     re.IGNORECASE,
 )
+_RESULT = re.compile(r"[:=]\s?(?:son|ser[ií]an?|es|te\squeda|queda)?\s?[*_]?$", re.IGNORECASE)
+_COMES_TO = re.compile(
+    r"(?:ser[ií]an?|\bson|te queda|quedar?[ií]an?|comes? to|that's|that is|\bso|makes?|would be)\s?(?:en\s)?"
+    r"[*_]?$",
+    re.IGNORECASE,
+)
 _TOTAL_AFTER = re.compile(
     r"[*_~]{0,2},?\s?(?:en total|in total|total\b|altogether|in all|all in|por todo)", re.IGNORECASE
 )
@@ -69,7 +85,7 @@ _FORMER = re.compile(
 )
 """Said before an amount that holds no more, or elsewhere."""
 _EACH = re.compile(
-    r"[*_~]{0,2}\s?(?:/|c/u|cada|por\s(?:persona|noche|d[ií]a|hora|kilo|kg|unidad|clase|sesi[oó]n|mes)"
+    r"[*_~]{0,2}\s?(?:/|c/u|cada|por\s(?!las?\b|los\b|el\b|tod|amb|un|dos|[0-9])[^\W\d_]+"
     r"|p/p|p\.p|la (?:noche|hora|unidad|docena|sesi[oó]n|clase)|el (?:d[ií]a|metro|kilo|mes|gal[oó]n)"
     r"|al (?:mes|d[ií]a)|diari[oa]s?|mensual(?:es)?|each|per\b|an?\s(?:day|night|hour|month|week|person"
     r"|piece|yard|dozen|visit)|apiece|pp\b)",
@@ -77,6 +93,7 @@ _EACH = re.compile(
 )
 """Said after the price of one of several."""
 _BETWEEN = re.compile(r"\b(?:entre|desde|between|from|o)\s[*_]?$", re.IGNORECASE)
+_ADDITIONAL = re.compile(r"primer|\bfirst\b|adicional|additional|\bextra\b", re.IGNORECASE)
 _LABEL_END = re.compile(
     r"[,;:.()\n]|\s(?:y|e|o|and|or|m[aá]s|plus|con|with|pero|but|mientras|while)\s"
 )
@@ -120,9 +137,13 @@ class Sources:
     items: tuple[Item, ...]
     """What the tools of this turn gave prices for."""
     former: frozenset[float]
-    """What only the conversation before has said."""
+    """What the customer or the conversation before has said, and no tool."""
     rate: bool
     """Whether an exchange rate is spoken of."""
+    columns: tuple[float, ...]
+    """What the lists of tools come to."""
+    asked: frozenset[float]
+    """The amounts that the customer named."""
     lodging: bool
     """Whether nights are spoken of: then days are counted without the last."""
 
@@ -139,22 +160,29 @@ def read_sources(
     parts: set[float] = set()
     given: set[Quantity] = set()
     counted: frozenset[Quantity] = frozenset()
+    asked: frozenset[float] = frozenset()
     texts = (heard, *reversed(tools), *instructions, *reversed(before))
-    now: set[float] = set()
+    given_now: set[float] = set()
+    columns: set[float] = set()
     for place, text in enumerate(texts):
-        if place == len(texts) - len(before):
-            now = set(said)
         found = list(figures(text))
         for figure in found:
             said.update((figure.value, *figure.other_readings))
             if is_in_cents(figure.key):
                 said.add(figure.value / 100)
+            if 0 < place < len(texts) - len(before):
+                given_now.add(figure.value)
         said |= (spoken := spoken_amounts(text))
         bases |= dict.fromkeys([*_bases(text, found), *spoken])
+        if 0 < place <= len(tools):
+            columns.update(column_sums(text))
         parts |= shares(text, found)
         counts = quantities(text, found)
         if place == 0:
             counted = frozenset(counts)
+            asked = frozenset(
+                figure.value for figure in found if figure.role in {"money", "grouped"}
+            )
         else:
             given.update(counts)
     together = "\n".join(texts)
@@ -165,18 +193,23 @@ def read_sources(
         given=frozenset(given),
         shares=frozenset(sorted(parts)[:MOST_TERMS]),
         items=tuple(priced_items(tools)),
-        former=frozenset(said - now) if before else frozenset(),
+        former=frozenset(said - given_now),
+        columns=tuple(sorted(columns)[:MOST_TERMS]),
+        asked=asked,
         rate=bool(_RATE.search(together)),
         lodging=bool(_LODGING.search(together)),
     )
 
 
-def _bases(text: str, found: Iterable[Figure]) -> Iterator[float]:
+def _bases(text: str, found: Sequence[Figure]) -> Iterator[float]:
+    priced = any(figure.role == "money" for figure in found)
     for figure in found:
         bare = figure.role == "plain"
         if figure.role in {"percent", "counted", "other"} or not figure.value:
             continue
         if bare and (is_count_key(figure.key) or (not figure.key and is_unit(text, figure.end))):
+            continue
+        if bare and priced and not figure.key:  # where prices have a currency, it has none
             continue
         if bare and is_percent_key(figure.key) and figure.value <= 100:
             continue
@@ -232,6 +265,7 @@ class _Search:
             ways["near"] = lambda: self._is_found_near(goal, amount, multiplied=True)
         else:
             ways |= {
+                "column": lambda: goal.is_near(self._sources.columns),
                 "sum": lambda: self._is_sum(goal, sentence),
                 "converted": lambda: self._rate and self._is_converted(goal),
                 "near": lambda: self._is_found_near(goal, amount),
@@ -261,15 +295,20 @@ class _Search:
     def _counts(self, sentence: str) -> tuple[set[Quantity], set[Quantity]]:
         """The quantities of a sentence, and those of elsewhere that do not contradict them."""
         heard, given = self._sources.heard, self._sources.given
-        asked = {q.unit for q in heard if q.unit}
+        asked = {q.unit for q in heard if q.unit and q.count > 1 and not is_of_rate(q, heard)}
         known = heard | given
+
+        if _ADDITIONAL.search(self._text):
+            known |= {Quantity(q.count - 1, "additional") for q in heard if q.count > 2}
 
         def is_believed(q: Quantity) -> bool:
             return q.unit not in asked or q in known
 
         local = {q for q in quantities(sentence, list(figures(sentence))) if is_believed(q)}
         units = {q.unit for q in local if q.unit}
-        elsewhere = {q for q in (*known, *self._own) if is_believed(q) and q.unit not in units}
+        elsewhere = {
+            q for q in (*known, *self._own) if is_believed(q) and q.unit not in {*units, PER}
+        }
         if self._lodging or "day" in units:
             elsewhere = {q for q in elsewhere if q.unit != "days, both ends"}
         return local, elsewhere
@@ -285,8 +324,10 @@ class _Search:
             for b in local | elsewhere
             if a.unit != b.unit and a.count != b.count
         }
-        asked = {q.count for q in local if q.unit and q in self._sources.heard}
-        if asked:  # the sentence is about what the customer wants so many of
+        wanted = {q.count for q in self._sources.heard} - {1.0}
+        if wanted & {
+            q.count for q in local
+        }:  # the sentence is about what the customer wants so many of
             bound = {q.count for q in local}
             counts = bound
             products = {a * q.count for a in bound for q in local | elsewhere if a != q.count}
@@ -294,7 +335,7 @@ class _Search:
             a.count / b.count
             for a in near
             for b in self._sources.given
-            if b.count >= 10 and a.count > b.count and a.count % b.count == 0
+            if b.unit == PER and a.count > b.count and a.count % b.count == 0
         }
         whole = sorted(counts | products)[:MOST_FACTORS]
         parts = shares(sentence, list(figures(sentence))) or set(self._sources.shares) | shares(
@@ -327,10 +368,15 @@ class _Search:
     def _is_total(self, at: int, amount: Amount) -> bool:
         """Whether it is called the total of amounts that stand before it."""
         before = self._text[max(0, amount.start - 48) : amount.start]
-        called = _TOTAL.search(before) and not _BETWEEN.search(before)
-        if not called and not _TOTAL_AFTER.match(self._text, amount.end):
+        start, _ = self._sentence_of(amount)
+        terms = [p for p in self._terms(before=at) if not self._is_former(p)]
+        if _BETWEEN.search(before):
             return False
-        return len(self._terms(before=at)) > 1
+        if _TOTAL.search(before) or _TOTAL_AFTER.match(self._text, amount.end):
+            return len(terms) > 1
+        if _RESULT.search(before):
+            return len([p for p in terms if self._stated[p].start >= start]) > 1
+        return bool(_COMES_TO.search(before)) and len(terms) == 2
 
     def _is_run(self, at: int, goal: "_Goal") -> bool:
         """The sum of the amounts right before it, or right after it.
@@ -338,9 +384,8 @@ class _Search:
         Prices of one of several, those in brackets and those that hold no more may be left out.
         """
         for places in (self._terms(before=at)[::-1], self._terms(after=at)):
-            held = [p for p in places if not self._is_former(p)]
+            held = [p for p in places if not self._is_former(p) and not self._is_asked(p)]
             for kept in (
-                places,
                 held,
                 [p for p in held if not self._is_each(p)],
                 [p for p in held if not self._is_in_brackets(p)],
@@ -355,6 +400,10 @@ class _Search:
     def _is_former(self, place: int) -> bool:
         start = self._stated[place].start
         return bool(_FORMER.search(self._text[max(0, start - 16) : start]))
+
+    def _is_asked(self, place: int) -> bool:
+        """Whether the customer named it: the value of a parcel, a budget."""
+        return self._stated[place].value in self._sources.asked
 
     def _is_in_brackets(self, place: int) -> bool:
         """Whether a bracket before it, of the same line, is still open."""
@@ -375,7 +424,8 @@ class _Search:
 
     def _is_sum(self, goal: "_Goal", sentence: str) -> bool:
         """The sum of two or three amounts, one of them as often as the sentence says."""
-        terms = sorted({self._accounted[place] for place in self._terms()})[:MOST_TERMS]
+        places = [p for p in self._terms() if not self._is_each(p)]
+        terms = sorted({self._accounted[place] for place in places})[:MOST_TERMS]
         stated = sorted(set(self._accounted.values()))[:MOST_TERMS]
         known = sorted({*terms, *self._sources.bases} - self._units)[:MOST_BASES]
         local, _ = self._counts(sentence)
@@ -412,25 +462,49 @@ class _Search:
     def _is_found_near(self, goal: "_Goal", amount: Amount, *, multiplied: bool = False) -> bool:
         """The sum of up to three amounts of the answer, each times a quantity."""
         stated = set(self._accounted.values()) - self._units
-        return goal.is_rarely_at(self._sums(stated, amount, multiplied=multiplied), CHANCE_NEAR)
+        few, more = self._few_counts(amount)
+        return any(
+            goal.is_rarely_at(
+                self._sums(stated, counts, amount, near=True, multiplied=multiplied), CHANCE_NEAR
+            )
+            for counts in (few, [count for count in more if count == int(count)])
+        )
 
     def _is_found_far(self, goal: "_Goal", amount: Amount) -> bool:
         """The same with all amounts that were said, where that is more than chance."""
-        known = {*self._accounted.values(), *self._sources.bases} - self._units
-        return goal.is_rarely_at(self._sums(known, amount), CHANCE)
+        stated, sources = self._accounted.values(), self._sources
+        known = {*stated, *sources.bases, *sources.columns} - self._units
+        few, more = self._few_counts(amount)
+        return goal.is_rarely_at(self._sums(known, few, amount), CHANCE) or goal.is_rarely_at(
+            self._sums(known, more, amount), CHANCE / 2
+        )
 
-    def _sums(self, known: set[float], amount: Amount, *, multiplied: bool = False) -> set[float]:
+    def _few_counts(self, amount: Amount) -> tuple[list[float], list[float]]:
+        """Quantities for sums: those of the sentence, then with those of the whole conversation."""
+        local, elsewhere = self._counts(self._sentence(amount))
+        local |= {q for q in elsewhere if q.unit == "additional"}
+        near = [1.0, *sorted({q.count for q in local})]
+        asked = {q.count for q in elsewhere if q in self._sources.heard or q in self._own}
+        few, more = dict.fromkeys(near), dict.fromkeys([*near, *sorted(asked)])
+        return list(few)[:MOST_COUNTS], list(more)[:MOST_COUNTS]
+
+    def _sums(
+        self,
+        known: set[float],
+        counts: Sequence[float],
+        amount: Amount,
+        *,
+        near: bool = False,
+        multiplied: bool = False,
+    ) -> set[float]:
         """What two or three amounts come to, each times a quantity: sums, and differences.
 
         ``multiplied``: one of them is there more than once.
         """
-        local, elsewhere = self._counts(self._sentence(amount))
-        asked = {q for q in elsewhere if q in self._sources.heard or q in self._own}
-        few = sorted({q.count for q in (*local, *asked)} | {1.0})[:6]
-        lines = [(base, count) for base in sorted(known)[:MOST_TERMS] for count in few]
+        lines = [(base, count) for base in sorted(known)[:MOST_TERMS] for count in counts]
         lines = lines[:MOST_LINES]
-        sizes = (2, 3) if len(lines) <= MOST_TERMS else (2,)
-        differences = self._speaks_of_difference(amount)
+        sizes = (2, 3) if len(lines) <= MOST_TRIPLED else (2,)
+        differs = self._speaks_of_difference(amount)
         found: set[float] = set()
         for size in sizes:
             for terms in combinations(lines, size):
@@ -440,7 +514,7 @@ class _Search:
                     continue
                 values = [base * count for base, count in terms]
                 found.add(sum(values))
-                if differences and size == 2:
+                if size == 2 and (differs or (near and values == [base for base, _ in terms])):
                     found.add(abs(values[0] - values[1]))
         return found
 
@@ -457,7 +531,7 @@ class _Search:
         if named is None or amount.value in named.prices or _FORMER.search(before):
             return False
         if amount.value in self._sources.former:
-            return True
+            return not named.prices & {stated.value for stated in self._stated}
         after = _LABEL_END.split(self._text[amount.end : min(end, later)], maxsplit=1)[0]
         around = f"{before} {after}"
         return is_of_another(amount.value, named, around, self._sources.items)

@@ -42,15 +42,23 @@ _AFTER = re.compile(rf"[*_~]{{0,2}}\s?(?:(?:de\s)?{_CURRENCY}|[€£$](?!\s?[0-9
 _TIMES = re.compile(
     r"\s?(mil(?:lones|l[oó]n)?|millions?|thousand|lucas|lukas|palos?|k|m)(?!\w)", re.IGNORECASE
 )
+_SHARED_TIMES = re.compile(
+    r"\s?(?:-|\u2013|a|y|o|to|and|or)\s?\$?[0-9]{1,4}(?:[.,][0-9]{1,2})?\s?(mil(?:lones)?|k|thousand|million)"
+    r"(?!\w)",
+    re.IGNORECASE,
+)
+"""Behind the first of two: ``$180-200 mil``."""
 _MULTIPLE = {"mil": 1e3, "thousand": 1e3, "lucas": 1e3, "lukas": 1e3, "k": 1e3}
 _PERCENT = re.compile(r"\s?%|\s(?:por ciento|percent|per cent|pct)(?!\w)", re.IGNORECASE)
 _GROUPED = re.compile(r"[0-9]{1,3}(?:([.,'\u2019\u00a0\u202f])[0-9]{3})(?:[.'\u2019,][0-9]{3})*")
 
 _JOINED_BEFORE = re.compile(r"(?:(?<![^\W_])x|([\w/:#@+&=-]|[0-9][., ]))$")
-_JOINED_AFTER = re.compile(r"[-:][0-9A-Za-z]|/[0-9]|[A-Za-z_]|[ªº°@]|[ ][0-9]{2}")
+_JOINED_AFTER = re.compile(r"[-:][0-9A-Za-z]|/[0-9]|[A-Za-z_]|[ªº°@\ufe0f\u20e3]|[ ][0-9]{2}")
 _UNIT_GLUED = re.compile(
     r"(?:h|hs|hrs?|min|mins|d|x|am|pm|kg|g|km|m|cm|mm|l|ml|gb|mb|mg|pax|pp?l?)(?!\w)", re.IGNORECASE
 )
+_NUMBERING = re.compile(r"(?:^|\n)[ \t*_]{0,8}$")
+_NUMBERED = re.compile(r"[.)]\s|\ufe0f|\u20e3")
 _TIME = re.compile(r"\s?(?::[0-9]{2}|[ap]\.?\s?m(?:\.|\b)|h\b|hrs?\b)", re.IGNORECASE)
 
 _NAMED = re.compile(
@@ -74,7 +82,11 @@ _MONTHS = (
     "|december|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|ene|abr|ago|dic"
 )
 _DAY_AFTER = re.compile(rf"(?:st|nd|rd|th)?\s(?:de\s|of\s)?(?:{_MONTHS})(?!\w)", re.IGNORECASE)
-_DAY_BEFORE = re.compile(rf"\b(?:{_MONTHS})\.?\s$", re.IGNORECASE)
+_DAY_BEFORE = re.compile(
+    rf"\b(?:{_MONTHS}|lunes|martes|mi[eé]rcoles|jueves|viernes|s[aá]bado|domingo"
+    r"|(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?)\.?\s$",
+    re.IGNORECASE,
+)
 
 _WORD_AFTER = re.compile(r"[*_~]{0,2}\s?([^\W\d_]+)")
 _LIKE_PRICE = frozenset(
@@ -100,10 +112,11 @@ _PRICE_KEY = re.compile(
     r"|(?:^|_)(?:per|por|usd|cop|eur|mxn|clp|pen|ars|gbp)(?:_|$)"
 )
 _COUNT_KEY = re.compile(
-    r"(?:^|_)(?:nights?|noches?|dias?|days?|hours?|horas?|minut\w*|mins?|persons?|people|personas?|pax"
-    r"|guests?|huesped(?:es)?|adult\w*|child(?:ren)?|nin[oa]s?|qty|quantity|cantidad|units?|unidad(?:es)?"
-    r"|stock|sessions?|sesion(?:es)?|cupos?|capacidad|capacity|months?|mes|meses|years?|anos?|weeks?"
-    r"|semanas?|cuotas|porcion(?:es)?|edad|age|kg|m2|area|tallas?|size|max|min|tiers?)$"
+    r"^(?:kg|m2|area|lbs?|min|max)$|(?:^|_)(?:nights|noches|dias|days|hours|horas|minut\w*|mins?|persons"
+    r"|people|personas|pax|guests?|huesped(?:es)?|adults?|adultos|children|qty|quantity|cantidad|units"
+    r"|unidades|stock|sessions|sesiones|clases|classes|cupos?|capacidad|capacity|months|meses|plazo"
+    r"|years|anos|weeks|semanas|cuotas|porciones|edad|age|tallas?|size|permanencia|stars?|estrellas)"
+    r"(?:_(?:min|max|minimo|maximo|incluid[ao]s|included))?$"
 )
 _NAME_KEY = re.compile(
     r"(?:^|_)(?:id|ids|ref|code|codigo|código|sku|phone|tel|telefono|teléfono|celular|nit|cedula|date"
@@ -154,10 +167,12 @@ def _figure(text: str, match: re.Match[str]) -> Figure:
     times = _TIMES.match(text, end)
     multiple = _multiple(times[1]) if times else 1.0
     past = times.end() if times else end
+    if not times and (shared := _SHARED_TIMES.match(text, end)):
+        multiple = _multiple(shared[1])
     currency_before = _BEFORE.search(before)
     currency_after = _AFTER.match(text, past) or (times and _AFTER.match(text, end))
     named = bool(currency_before or currency_after)
-    if times and len(times[1]) == 1 and not named:
+    if not named and times and len(times[1]) == 1:
         multiple, past = 1.0, end  # "100 m", "10k" without a currency: metres, a race
     if times and times[1].lower() in {"lucas", "lukas"}:
         named = True
@@ -194,13 +209,15 @@ def _role(
     if named:
         return "money"
     after = text[end : end + _BESIDE]
+    if _NUMBERING.search(before) and _NUMBERED.match(after):
+        return "other"
     if _is_joined(before, after) or _is_moment(before, after) or _NAMED.search(before):
         return "other"
     if name and _NAME_KEY.search(name):
         return "other"
     if _GROUPED.fullmatch(number) or multiplied:
         return "grouped" if _price_follows(text, past, name) else "counted"
-    return "plain" if len(number) <= 12 else "other"
+    return "plain" if len(number) <= (12 if name else 9) else "other"
 
 
 def _is_joined(before: str, after: str) -> bool:

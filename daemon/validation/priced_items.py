@@ -6,9 +6,11 @@ and the named prices of an object (``{"suite": 320000, "doble": 180000}``).
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from daemon.validation.figures import figures, is_count_key, is_price_key, plain
@@ -35,31 +37,52 @@ class Item:
 
 def priced_items(outputs: Iterable[str]) -> list[Item]:
     """The items of tools' outputs, those of outputs that are JSON."""
-    items: list[Item] = []
-    for output in outputs:
-        if len(output) > MOST_BYTES or not output.lstrip().startswith(("{", "[")):
-            continue
-        try:
-            data = json.loads(output)
-        except (ValueError, RecursionError):
-            continue
-        for item in _items(data):
-            if len(items) >= MOST_ITEMS:
-                return items
-            items.append(item)
-    return items
+    found = (
+        item
+        for output in outputs
+        for value in _values(output)
+        if isinstance(value, dict)
+        for item in _items_of(value)
+    )
+    return list(islice(found, MOST_ITEMS))
 
 
-def _items(data: Any) -> Iterator[Item]:
-    """The items in a value, whatever it stands in. Not recursive: data may be nested deeply."""
-    waiting = [data]
+def column_sums(output: str) -> Iterator[float]:
+    """What the lists of an output come to: their prices, each times its quantity if it has one."""
+    for value in _values(output):
+        if isinstance(value, list) and 1 < len(value) <= MOST_ITEMS:
+            yield from _sums_of([row for row in value if isinstance(row, dict)])
+
+
+def _values(output: str) -> Iterator[Any]:
+    """All lists and objects of an output that is JSON. Not recursive: it may be nested deeply."""
+    if len(output) > MOST_BYTES or not output.lstrip().startswith(("{", "[")):
+        return
+    try:
+        waiting = [json.loads(output)]
+    except (ValueError, RecursionError):
+        return
     while waiting:
         value = waiting.pop()
-        if isinstance(value, list):
-            waiting.extend(value)
-        elif isinstance(value, dict):
-            waiting.extend(v for v in value.values() if isinstance(v, (dict, list)))
-            yield from _items_of(value)
+        yield value
+        inside = value.values() if isinstance(value, dict) else value
+        waiting.extend(each for each in inside if isinstance(each, (dict, list)))
+
+
+def _sums_of(rows: Sequence[dict[str, Any]]) -> Iterator[float]:
+    totals: dict[str, float] = {}
+    for row in rows:
+        many = next(
+            (float(n) for key, n in row.items() if is_count_key(key) and _is_number(n)), 1.0
+        )
+        for key, value in row.items():
+            for price in sorted(_prices(key, value))[-1:]:
+                totals[key] = totals.get(key, 0.0) + price * many
+    yield from totals.values()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _items_of(record: dict[str, Any]) -> Iterator[Item]:
@@ -81,7 +104,7 @@ def _items_of(record: dict[str, Any]) -> Iterator[Item]:
 def _prices(key: str, value: object) -> frozenset[float]:
     if isinstance(value, bool) or is_count_key(key):
         return frozenset()
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and math.isfinite(value):
         return frozenset({float(value)})
     if isinstance(value, str) and len(value) <= 20 and value[:1] in "$€£0123456789":
         return frozenset(f.value for f in figures(value) if f.role != "other")

@@ -5,7 +5,7 @@ Pure. Digits and words, Spanish and English: ``3 noches``, ``quince días``, ``h
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,6 +13,9 @@ from daemon.validation.figures import Figure, is_count_key, is_percent_key, is_p
 
 MOST = 40
 """Quantities of one text that are heeded, the first ones."""
+
+PER = "per"
+"""The unit of how many a price is for: ``"price_per_100": 22000``."""
 
 LARGEST = 10_000
 """A larger number is no count."""
@@ -42,11 +45,14 @@ _CONVERSIONS: dict[str, tuple[tuple[float, str], ...]] = {
     **dict.fromkeys(("bimestre", "bimestres"), ((2, "month"),)),
     **dict.fromkeys(("trimestre", "trimestres", "quarter", "quarters"), ((3, "month"),)),
     **dict.fromkeys(("semestre", "semestres"), ((6, "month"),)),
-    **dict.fromkeys(
-        ("ano", "anos", "year", "years"), ((12, "month"), (52, "week"), (1, "year"), (365, "day"))
-    ),
+    **dict.fromkeys(("ano", "anos", "year", "years"), ((12, "month"), (52, "week"), (1, "year"))),
     **dict.fromkeys(("docena", "docenas", "dozen", "dozens"), ((12, "piece"), (1, "dozen"))),
     **dict.fromkeys(("decena", "decenas"), ((10, "piece"),)),
+    **dict.fromkeys(
+        ("minuto", "minutos", "minute", "minutes", "min", "mins"), ((1 / 60, "hour"), (1, "minute"))
+    ),
+    **dict.fromkeys(("g", "gr", "grs", "gramos", "grams"), ((1 / 1000, "kg"), (1, "gram"))),
+    **dict.fromkeys(("ml", "cc"), ((1 / 1000, "litre"),)),
 }
 _BARE: dict[str, tuple[tuple[float, str], ...]] = {
     **dict.fromkeys(("anual", "anuales", "yearly", "annual", "annually"), ((12, "month"),)),
@@ -122,6 +128,7 @@ _SHARES = {
     **dict.fromkeys(("tercio", "tercera", "third"), 1 / 3),
     **dict.fromkeys(("cuarta", "quarter"), 0.25),
 }
+_FRACTIONS = {"½": " y media ", "1/2": " media ", "¼": " un cuarto "}
 _JOINING = frozenset("y and".split())
 _OR = frozenset("o u y a or and to".split())
 _SKIPPED = frozenset("de of a una un noches-".split())
@@ -206,9 +213,23 @@ def shares(text: str, found: Sequence[Figure]) -> set[float]:
     for figure in found:
         if figure.key and figure.role in {"plain", "grouped"} and is_percent_key(figure.key):
             parts.add(figure.value if figure.value < 1 else figure.value / 100)
+        if figure.key.endswith(("per_100", "por_100")):
+            parts.add(figure.value / 100)
     words = set(_WORD.findall(plain(text)))
     parts |= {share for word, share in _SHARES.items() if word in words}
     return {part for part in parts if 0 < part <= 1}
+
+
+def is_of_rate(quantity: Quantity, among: Collection[Quantity]) -> bool:
+    """Whether it may only come from words such as ``a month``, which ask for nothing."""
+    longer = {
+        (30, "day"): "month",
+        (4, "week"): "month",
+        (12, "month"): "year",
+        (52, "week"): "year",
+    }
+    name = longer.get((int(quantity.count), quantity.unit))
+    return name is not None and Quantity(1, name) in among
 
 
 def is_unit(text: str, end: int) -> bool:
@@ -234,7 +255,10 @@ def _counting(text: str, found: Sequence[Figure]) -> str:
         else:
             pieces.append("¤")
         at = max(at, figure.end)
-    return plain("".join((*pieces, text[at:])))
+    counting = "".join((*pieces, text[at:]))
+    for sign, words in _FRACTIONS.items():
+        counting = counting.replace(sign, words)
+    return plain(counting)
 
 
 def _words(bare: str) -> list[str]:
@@ -260,6 +284,9 @@ def _number(words: list[str], at: int) -> tuple[float, int]:
         word = words[at]
         if word in _THOUSANDS and (total or word in {"mil", "thousand"}):
             total = (total or 1) * _THOUSANDS[word]
+            if words[at + 1 : at + 3] in (["y", "medio"], ["y", "media"]):
+                total += _THOUSANDS[word] / 2
+                at += 2
         elif word in _HUNDREDS and total % 1000 < 10:
             total = total * 100 if word == "hundred" and total else total + _HUNDREDS[word]
         elif word in _TENS and total % 100 == 0:
@@ -271,7 +298,10 @@ def _number(words: list[str], at: int) -> tuple[float, int]:
         elif word in _JOINING and total >= 30 and words[at + 1 : at + 2] and _adds(words[at + 1]):
             pass
         elif total == 0 and word[0].isdigit() and len(word) <= 6:
-            return _decimal(word), at + 1
+            if words[at + 1 : at + 2] and words[at + 1] in _THOUSANDS:
+                total = _decimal(word)
+            else:
+                return _decimal(word), at + 1
         else:
             break
         at += 1
@@ -345,7 +375,7 @@ def _spans(bare: str) -> Iterator[Quantity]:
             yield Quantity((last - first) % 12, "hour")
         else:
             yield from _stay(last - first, longest=31)
-            yield Quantity(last - first, "hour")
+            yield Quantity((last - first) % 12, "hour")
             yield from (Quantity(first), Quantity(last))
 
 
@@ -377,7 +407,7 @@ def _named(found: Sequence[Figure]) -> Iterator[Quantity]:
     """Counts in data, under a name: ``"nights": 3``."""
     for figure in found:
         if figure.role == "other" and figure.before == "_" and figure.value >= 2:
-            yield Quantity(figure.value)  # "precio_x_100": 22000
+            yield Quantity(figure.value, PER)
         if figure.role == "plain" and figure.key and not is_price_key(figure.key):
             if is_percent_key(figure.key):
                 continue
