@@ -49,7 +49,7 @@ EXACT = 0.006
 _SENTENCE_END = re.compile(r"\n+|[.!?;](?=\s)|[?!]")
 _DIFFERENCE = re.compile(
     r"ahorr|descuent|rebaja|resto|restante|saldo|diferencia|falta|vuelt|devuel|devolv|menos"
-    r"|\bbaja|pendiente|\bsave|saving|remain|\brest\b|balance|\boff\b|differ|change\b|less|minus|\bowe"
+    r"|\bbaja|pendiente|\bsave|saving|remain|\brest\b|balance|(?<!-)\boff\b|differ|change\b|less|minus|\bowe"
     r"|\bdue\b|\bleft\b|below|after|discount|refund|cheaper|m[aá]s barat|m[aá]s car|en vez|en lugar"
     r"|instead|exced|sobr[ae]|\b(?:tu|su|el)\s(?:cambio|vuelto)\b",
     re.IGNORECASE,
@@ -261,16 +261,17 @@ class _Search:
             "scaled": lambda: self._is_scaled(goal, sentence),
             "difference": lambda: self._is_difference(goal, amount),
         }
-        if self._is_total(at, amount):
-            ways["near"] = lambda: self._is_found_near(goal, amount, multiplied=True)
-        else:
+        total = self._is_total(at, amount)
+        if not total:  # a total of less than all amounts before it is wrong
             ways |= {
                 "column": lambda: goal.is_near(self._sources.columns),
                 "sum": lambda: self._is_sum(goal, sentence),
                 "converted": lambda: self._rate and self._is_converted(goal),
-                "near": lambda: self._is_found_near(goal, amount),
-                "far": lambda: self._is_found_far(goal, amount),
             }
+        ways |= {
+            "near": lambda: self._is_found_near(goal, amount, multiplied=total),
+            "far": lambda: self._is_found_far(goal, amount, multiplied=total),
+        }
         why = next((name for name, explains in ways.items() if explains()), "")
         if why:
             self._accounted[at] = amount.value
@@ -376,7 +377,8 @@ class _Search:
             return len(terms) > 1
         if _RESULT.search(before):
             return len([p for p in terms if self._stated[p].start >= start]) > 1
-        return bool(_COMES_TO.search(before)) and len(terms) == 2
+        own = [p for p in terms if self._stated[p].start >= start]
+        return bool(_COMES_TO.search(before)) and len(own) == len(terms) == 2
 
     def _is_run(self, at: int, goal: "_Goal") -> bool:
         """The sum of the amounts right before it, or right after it.
@@ -417,7 +419,7 @@ class _Search:
             if _Goal(amount.value, hedged=False).is_near(self._sources.said):
                 continue
             local, elsewhere = self._counts(self._sentence(amount))
-            counts = {q.count for q in (*local, *elsewhere) if q.count >= 2}
+            counts = {q.count for q in (*local, *elsewhere) if q.count >= 2 or q.count == 0.5}
             for other in self._stated[max(0, at - 3) : at + 4]:
                 if round(amount.value / other.value, 6) in counts:
                     yield other.value
@@ -440,7 +442,7 @@ class _Search:
     def _speaks_of_difference(self, amount: Amount) -> bool:
         before, after = self._text[max(0, amount.start - 48) : amount.start], amount.end
         return bool(
-            _DIFFERENCE.search(before) or _DIFFERENCE.search(self._text[after : after + 24])
+            _DIFFERENCE.search(before) or _DIFFERENCE.search(self._text[after : after + 30])
         )
 
     def _is_difference(self, goal: "_Goal", amount: Amount) -> bool:
@@ -465,18 +467,19 @@ class _Search:
         few, more = self._few_counts(amount)
         return any(
             goal.is_rarely_at(
-                self._sums(stated, counts, amount, near=True, multiplied=multiplied), CHANCE_NEAR
+                self._sums(stated, counts, amount, multiplied=multiplied), CHANCE_NEAR
             )
             for counts in (few, [count for count in more if count == int(count)])
         )
 
-    def _is_found_far(self, goal: "_Goal", amount: Amount) -> bool:
+    def _is_found_far(self, goal: "_Goal", amount: Amount, *, multiplied: bool = False) -> bool:
         """The same with all amounts that were said, where that is more than chance."""
         stated, sources = self._accounted.values(), self._sources
         known = {*stated, *sources.bases, *sources.columns} - self._units
         few, more = self._few_counts(amount)
-        return goal.is_rarely_at(self._sums(known, few, amount), CHANCE) or goal.is_rarely_at(
-            self._sums(known, more, amount), CHANCE / 2
+        return any(
+            goal.is_rarely_at(self._sums(known, counts, amount, multiplied=multiplied), chance)
+            for counts, chance in ((few, CHANCE), (more, CHANCE / 2))
         )
 
     def _few_counts(self, amount: Amount) -> tuple[list[float], list[float]]:
@@ -494,7 +497,6 @@ class _Search:
         counts: Sequence[float],
         amount: Amount,
         *,
-        near: bool = False,
         multiplied: bool = False,
     ) -> set[float]:
         """What two or three amounts come to, each times a quantity: sums, and differences.
@@ -510,11 +512,12 @@ class _Search:
             for terms in combinations(lines, size):
                 if len({base for base, _ in terms}) < size:
                     continue
-                if multiplied and all(count == 1 for _, count in terms):
+                is_plain = all(count == 1 for _, count in terms)
+                if multiplied and is_plain:
                     continue
                 values = [base * count for base, count in terms]
                 found.add(sum(values))
-                if size == 2 and (differs or (near and values == [base for base, _ in terms])):
+                if size == 2 and (differs or is_plain):
                     found.add(abs(values[0] - values[1]))
         return found
 

@@ -71,7 +71,8 @@ _NAMED = re.compile(
     r"|reserva|booking|lote|serie|serial|p[oó]liza|policy|policies|expediente|registro|rnt|n[uú]mero|number"
     r"|n[oº°]|no|nro|num|talla|size|versi[oó]n|version|a[nñ]o|year|since|desde\s(?:el\s)?a[nñ]o|l[ií]nea"
     r"|llama(?:r|nos)?|call|escr[ií]be(?:nos)?|ext|extensi[oó]n|c[oó]digo\spostal|zip|postal|cp"
-    r")\.?(?:\s(?:n[oº°]?\.?|es|is|al|a|el|la|us|on|at|de\s\w{1,12}))?|#)\s?[:#]?\s?$",
+    r")\.?(?:\s(?:n[oº°]?\.?|es|is|al|a|el|la|us|on|at|de\s\w{1,12}))?|#)\s?[:#]?\s?$"
+    r"|\b(?:calle|carrera|cra|cll|av|avda|avenida|avenue|street|road|ruta|km)\.?(?:\s[\w.]{1,16}){1,3}\s$",
     re.IGNORECASE,
 )
 """What stands before a number that names something."""

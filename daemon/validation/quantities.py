@@ -37,6 +37,8 @@ _UNITS = {
 }
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split()}
 
+_PEOPLE = frozenset({"person", "child"})
+
 _CONVERSIONS: dict[str, tuple[tuple[float, str], ...]] = {
     "week": ((7, "day"), (1, "week")),
     "month": ((30, "day"), (1, "month"), (4, "week")),
@@ -204,7 +206,7 @@ def quantities(text: str, found: Sequence[Figure]) -> list[Quantity]:
     for quantity in (*_spoken(_counting(text, found)), *_spans(plain(text)), *_named(found)):
         if 0 < quantity.count <= LARGEST and len(kept) < MOST:
             kept[quantity] = None
-    return list(kept)
+    return [*kept, *_parties(plain(text), kept)]
 
 
 def shares(text: str, found: Sequence[Figure]) -> set[float]:
@@ -241,6 +243,22 @@ def is_unit(text: str, end: int) -> bool:
 def spoken_amounts(text: str) -> set[float]:
     """Sums of money in words: ``cien mil``, ``two thousand``."""
     return {count * 1.0 for count, _ in _numbers(_words(plain(text))) if count >= 1000}
+
+
+_ROUND_TRIP = re.compile(r"ida y (?:vuelta|regreso)|round[ -]trip|both ways|return trip")
+_WITH_ME = re.compile(r"\by yo\b|\bme and\b|\band (?:me|i|myself)\b|\bplus me\b")
+
+
+def _parties(bare: str, counted: Collection[Quantity]) -> Iterator[Quantity]:
+    """How many people there are together, and how many ways."""
+    if _ROUND_TRIP.search(bare):
+        yield Quantity(2, "way")
+    groups = {q.unit: q.count for q in counted if q.unit in _PEOPLE}
+    together = sum(groups.values())
+    if len(groups) > 1:
+        yield Quantity(together, "people together")
+    if _WITH_ME.search(bare):
+        yield from (Quantity(q.count + 1, "people together") for q in counted if q.count < 20)
 
 
 def _counting(text: str, found: Sequence[Figure]) -> str:
@@ -337,7 +355,7 @@ def _spoken(bare: str) -> Iterator[Quantity]:
                 unit = words[after + 3 : after + 4]
         elif len(more) > 2 and more[1] in _JOINING and more[2] in _HALVES:
             yield from _counted(count + 0.5, unit)
-        if count != 1 or (unit and unit[0] in _CONVERTED):
+        if count != 1 or (unit and (unit[0] in _CONVERTED or _UNIT_OF.get(unit[0]) in _PEOPLE)):
             yield from _counted(count, unit)
 
 
