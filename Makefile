@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test format check-format lint types pytest venv lock bench bench-check soak engines crash clean \
+.PHONY: help run test format check-format lint types pytest venv lock bench bench-check amounts soak engines crash clean \
 	install install-venv install-files uninstall dist sbom licences
 
 help:  ## this list
@@ -46,6 +46,9 @@ bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/perfo
 
 bench-check: $(VENV)/dev.stamp  ## hold what the hot paths and a turn execute to their limits
 	@$(BIN)/python benchmarks/bench_check.py
+
+amounts: $(VENV)/dev.stamp  ## what the amounts validator rejects and finds of the labelled replies
+	@$(BIN)/python benchmarks/amounts.py --show
 
 SOAK_MINUTES ?= 60
 soak: $(VENV)/dev.stamp  ## mixed traffic for SOAK_MINUTES=60: does anything grow?

@@ -308,6 +308,18 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Validation:
+    """What the validators said of the answer that a turn ends with."""
+
+    round: int
+    """Of the answer's run."""
+    rulings: str
+    """A JSON list of validators and verdicts."""
+    doubt: str = ""
+    """The validators that doubt it although it is sent; a person should look at it."""
+
+
+@dataclass(frozen=True, slots=True)
 class NewPart:
     """One chunk of an answer, or another message, to be put into the outbox."""
 

@@ -7,7 +7,7 @@ import msgspec
 import trio
 
 from daemon.chats.dependencies import Dependencies
-from daemon.ledger import Run, Turn
+from daemon.ledger import Run, Turn, Validation
 from daemon.model import JsonObject, ModelRequest, ModelResponse
 from daemon.prompt.data import data_item, is_data
 from daemon.validation.chain import RETRY, Judgement, Ruling, judge, retry_note
@@ -29,10 +29,11 @@ class Review:
         self._aside: list[JsonObject] = []
         self._place = 0
         self._first: Judgement | None = None
+        self._first_round = 0
         self.text = ""
         """What is to be said; empty if nothing that the model wrote is fit to be said."""
-        self.validation: tuple[int, str] | None = None
-        """The round of the answer and what was said of it, as the ledger keeps it."""
+        self.validation: Validation | None = None
+        """What was said of the answer that is to be said, as the ledger keeps it."""
 
     @property
     def asked_again(self) -> bool:
@@ -58,25 +59,39 @@ class Review:
         """
         earlier = next((r.note for r in self._run.rounds if r.round == number), "")
         judgement = await self._judge(produced, response)
-        rulings = msgspec.json.encode(_notable(judgement.rulings)).decode()
         note = earlier or (retry_note(judgement.notes) if judgement.notes else "")
         if not earlier:
             self._report(judgement)
+        rulings = _written(judgement.rulings)
         if not last and (earlier or (note and await self._granted(number, rulings, note))):
-            self._first = judgement
+            self._first, self._first_round = judgement, number
             order: JsonObject = {"role": "developer", "content": RETRY}
             self._aside = [*response.items, data_item("rejected", note), order]
             self._place = len(produced)
             return True
-        self.text = judgement.text
-        if judgement.notes and not self.text and self._first and not judgement.blocked:
-            self.text = self._first.text
-        self.validation = (number, rulings)
+        if judgement.notes and not judgement.text and self._first and not judgement.blocked:
+            self.give_in()
+        else:
+            self._settle(judgement, number)
         return False
 
     def give_in(self) -> None:
         """The second try cannot be had: the first answer stands, as far as it was mended."""
-        self.text = self._first.text if self._first else ""
+        if self._first:
+            self._settle(self._first, self._first_round)
+
+    def _settle(self, judgement: Judgement, number: int) -> None:
+        """This is to be said. What was doubted in it, and is said all the same, is marked."""
+        doubts = judgement.doubts if judgement.text else ()
+        rulings = [(name, "flag" if name in doubts else word) for name, word in judgement.rulings]
+        for name in doubts:
+            self._needs.metrics.count_validation(name, "flag")
+        if doubts:
+            self._needs.log.warning(
+                "doubtful answer sent", turn=self._turn.request_id, validators=", ".join(doubts)
+            )
+        self.text = judgement.text
+        self.validation = Validation(number, _written(rulings), ", ".join(doubts))
 
     def final_items(self, response: ModelResponse) -> list[JsonObject]:
         """The answer as the thread keeps it: what was said, and nothing that was not."""
@@ -127,6 +142,10 @@ class Review:
             verdicts = ", ".join(f"{validator}: {verdict}" for validator, verdict in notable)
             level = needs.log.warning if not judgement.text or judgement.notes else needs.log.info
             level("answer validated", turn=name, verdicts=verdicts, reason=judgement.blocked)
+
+
+def _written(rulings: Sequence[Ruling]) -> str:
+    return msgspec.json.encode(_notable(rulings)).decode()
 
 
 def _notable(rulings: Sequence[Ruling]) -> list[Ruling]:

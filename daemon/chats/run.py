@@ -20,7 +20,7 @@ from daemon.errors import (
     ModelTemporary,
     ResponseGone,
 )
-from daemon.ledger import RecordedRound, Run, Turn
+from daemon.ledger import RecordedRound, Run, Turn, Validation
 from daemon.limits.budget import MICROS, Charge, day_of, expected_use, use_of
 from daemon.model import JsonObject, ModelRequest, ModelResponse, Usage
 from daemon.observe.tracing import Span, exemplar, span, stage
@@ -45,7 +45,7 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     first_usage: Usage = field(default_factory=Usage)
     """That of the first round, whose input was the request and nothing else."""
-    validation: tuple[int, str] | None = None
+    validation: Validation | None = None
     """The round that the text is from, and what the validators said of it."""
 
 

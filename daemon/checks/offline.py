@@ -90,7 +90,7 @@ def _notifications(settings: Settings) -> list[Finding]:
 def _validators(settings: Settings) -> Finding:
     own = settings.validators
     try:
-        validators = in_order(load_validators(own.modules), disabled=own.disabled)
+        validators = in_order(load_validators(own.modules, own.folder), disabled=own.disabled)
     except ValidatorError as error:
         return Finding("error", str(error))
     return Finding("ok", f"validators: {', '.join(validator.name for validator in validators)}")

@@ -182,6 +182,8 @@ def _run_lines(run: JsonObject) -> Iterator[_Line]:
 
 def _verdicts(call: JsonObject) -> str:
     told = ", ".join(f"{validator} {verdict}" for validator, verdict in call["validation"])
+    if any(verdict == "flag" for _, verdict in call["validation"]):
+        told = f"{told}; sent all the same, a person should check it"
     return f"{told}; the model was asked again" if call["asked_again"] else told
 
 

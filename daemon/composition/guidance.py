@@ -36,8 +36,9 @@ def load_guidance(settings: Settings, log: Log) -> Guidance:
         longest_seconds=settings.tools.longest_seconds,
         on_fault=lambda name, error: log.warning("tool raised an error", tool=name, exc_info=error),
     )
+    own = settings.validators
     validators = in_order(
-        load_validators(settings.validators.modules), disabled=settings.validators.disabled
+        load_validators(own.modules, own.folder), disabled=own.disabled, amounts=own.amounts
     )
     return Guidance(
         rules=chat_rules(settings, read_instructions(settings.assistant.instructions_file)),

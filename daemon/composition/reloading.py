@@ -18,6 +18,7 @@ from daemon.system.modules import imported_anew
 from daemon.system.notify import Notify, reloading_notice
 from daemon.system.signals import Bell
 from daemon.tools.toolbox import FOLDER_PACKAGE
+from daemon.validation.loading import FOLDER_PACKAGE as VALIDATORS_PACKAGE
 
 RELOAD_SECONDS = 20.0
 """For reading everything; a module of the operator may hang while it is imported."""
@@ -103,7 +104,12 @@ class Reloader:
             raise SettingsError(
                 [f"{key}: {fault}; {waiting} would need a restart" for key, fault in faults.items()]
             )
-        modules = {*settings.tools.modules, *settings.validators.modules, FOLDER_PACKAGE}
+        modules = {
+            *settings.tools.modules,
+            *settings.validators.modules,
+            FOLDER_PACKAGE,
+            VALIDATORS_PACKAGE,
+        }
         with imported_anew(modules):
             return _Prepared(prepared, load_guidance(settings, self._log))
 

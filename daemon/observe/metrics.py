@@ -71,7 +71,8 @@ CHANNEL_STATES = (
 )
 """As `daemon.chats.channel_state` names them."""
 
-VALIDATION_VERDICTS = ("keep", "fix", "retry", "block", "error")
+VALIDATION_VERDICTS = ("keep", "fix", "retry", "doubt", "flag", "block", "error")
+"""``flag``: an answer that was doubted was sent all the same, and is marked for a person."""
 
 UPSTREAM_OUTCOMES = ("ok", "temporary", "rejected", "unknown", "channel_trouble", "cancelled")
 UPSTREAM_OPERATIONS = {

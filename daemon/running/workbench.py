@@ -63,7 +63,7 @@ class RunningWorkbench:
         day = day_of(needs.now(), needs.rules.zone)
         continued = [key for key, _ in self._recovery.continued]
         told = await needs.store.views.work(
-            [*live, *continued], day=day, since=self._recovery.began_at
+            [*live, *continued], day=day, since=self._recovery.began_at, now=needs.now()
         )
         people = told["people"]
         statistics = self._chats.statistics()
@@ -91,6 +91,7 @@ class RunningWorkbench:
             "outbox": told["outbox"],
             "sends": _shown(people, told["sends"]),
             "dead_turns": _shown(people, told["dead_turns"]),
+            "doubtful": _shown(people, told["doubtful"]),
             "failed_sends": _shown(people, told["failed_sends"]),
             "unreadable": [
                 {**event, "reason": mask_numbers(event["reason"])} for event in told["unreadable"]

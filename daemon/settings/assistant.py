@@ -127,3 +127,11 @@ class ValidatorSettings(Section):
     disabled: Names = Field(
         default=(), description="names of validators, built-in ones included, that are left out"
     )
+    amounts: Annotated[Literal["flag", "block"], Rule("flag or block")] = Field(
+        default="flag",
+        description="what becomes of an answer whose amounts are still doubtful at the second try:"
+        " flag sends it and marks it for a person, block sends the safe text instead",
+    )
+    folder: OptionalPath = Field(
+        default=None, description="a folder of Python files that declare validators"
+    )

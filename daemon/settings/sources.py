@@ -313,6 +313,13 @@ def _resolve_paths(settings: Settings, cwd: Path) -> Settings:
     assistant = settings.assistant.model_copy(update={"instructions_file": instructions_file})
     folder = settings.tools.folder
     tools = settings.tools.model_copy(update={"folder": cwd / folder if folder else None})
+    folder = settings.validators.folder
+    validators = settings.validators.model_copy(update={"folder": cwd / folder if folder else None})
     return settings.model_copy(
-        update={"data_dir": cwd / settings.data_dir, "assistant": assistant, "tools": tools}
+        update={
+            "data_dir": cwd / settings.data_dir,
+            "assistant": assistant,
+            "tools": tools,
+            "validators": validators,
+        }
     )

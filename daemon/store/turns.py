@@ -6,7 +6,16 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
 
-from daemon.ledger import NewPart, OutboxRow, Outcome, StoredMessage, Told, Turn, TurnEnd
+from daemon.ledger import (
+    NewPart,
+    OutboxRow,
+    Outcome,
+    StoredMessage,
+    Told,
+    Turn,
+    TurnEnd,
+    Validation,
+)
 from daemon.model import ChatKey, Deletion, Edit, JsonObject
 from daemon.store.changes import change_note, words
 from daemon.store.database import Database
@@ -117,21 +126,21 @@ class Turns:
         items: Sequence[JsonObject],
         parts: Sequence[NewPart],
         told: Told | None = None,
-        validation: tuple[int, str] | None = None,
+        validation: Validation | None = None,
         now: float,
     ) -> Concluded:
         """Decide the answer: the thread and the outbox get it in one write.
 
         From here on the answer is said exactly once, whatever happens. What was edited or deleted
         since ``turn`` was read is noted in the thread, since the answer does not know it. ``told``
-        is what the chat is to remember of the turn besides its items; ``validation`` the round of
-        the answer and what was said of it, a JSON list.
+        is what the chat is to remember of the turn besides its items; ``validation`` what was said
+        of the answer.
         """
 
         def verb(connection: sqlite3.Connection) -> Concluded:
             tokens = keep_turn(connection, turn, items, told, now=now)
             if validation is not None:
-                record(connection, turn.id, *validation)
+                record(connection, turn.id, validation)
             connection.execute(  # an agent may have closed them since, to be noted
                 "UPDATE messages SET to_note = 0 WHERE turn_id = ? AND to_note = 1", (turn.id,)
             )

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from daemon.ledger import Run
+from daemon.ledger import Run, Validation
 from daemon.store.database import Database
 
 
@@ -45,10 +45,12 @@ class Validations:
         return await self._database.write(verb)
 
 
-def record(connection: sqlite3.Connection, turn_id: int, number: int, rulings: str) -> None:
+def record(connection: sqlite3.Connection, turn_id: int, validation: Validation) -> None:
     """Keep what was said of the answer that a turn ends with, inside the caller's transaction."""
     connection.execute(
         "UPDATE responses SET validation = ? WHERE round = ? AND run_id ="
         " (SELECT id FROM runs WHERE turn_id = ? AND state = 'running')",
-        (rulings, number, turn_id),
+        (validation.rulings, validation.round, turn_id),
     )
+    if validation.doubt:
+        connection.execute("UPDATE turns SET doubt = ? WHERE id = ?", (validation.doubt, turn_id))

@@ -1,10 +1,12 @@
 """The validators of every Recado, in order, and where an operator's own stand among them. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 from daemon.errors import ValidatorError
 from daemon.validation import facts, surface
-from daemon.validation.verdicts import KEEP, Candidate, Fix, Validator, Verdict
+from daemon.validation.verdicts import KEEP, Candidate, Doubt, Fix, Retry, Validator, Verdict
 from daemon.writing.whatsapp_format import to_whatsapp
 
 
@@ -21,7 +23,6 @@ FIRST = (
     Validator(name="internal_ids", judge=surface.internal_ids),
     Validator(name="leaks", judge=surface.leaks),
     Validator(name="context_lines", judge=surface.context_lines),
-    Validator(name="codes", judge=facts.codes),
     Validator(name="amounts", judge=facts.amounts),
 )
 LAST = (Validator(name="whatsapp", judge=whatsapp),)
@@ -30,13 +31,30 @@ BUILT_IN = tuple(validator.name for validator in (*FIRST, *LAST))
 """Their names, in order."""
 
 
-def in_order(own: Sequence[Validator], *, disabled: Sequence[str] = ()) -> tuple[Validator, ...]:
+def blocked_amounts(candidate: Candidate) -> Verdict:
+    """What `facts.amounts` says, but a doubtful amount is not sent."""
+    verdict = facts.amounts(candidate)
+    return Retry(verdict.note) if isinstance(verdict, Doubt) else verdict
+
+
+def in_order(
+    own: Sequence[Validator],
+    *,
+    disabled: Sequence[str] = (),
+    amounts: Literal["flag", "block"] = "flag",
+) -> tuple[Validator, ...]:
     """All validators in their order: facts of the text, an operator's ``own``, then the format.
 
-    ``disabled`` names those to leave out. Raises ValidatorError for an unknown name in it, or two
-    validators of one name.
+    ``disabled`` names those to leave out; ``amounts`` says what becomes of an answer with a
+    doubtful amount after its second try. Raises ValidatorError for an unknown name in
+    ``disabled``, or two validators of one name.
     """
     everyone = (*FIRST, *own, *LAST)
+    if amounts == "block":
+        everyone = tuple(
+            replace(each, judge=blocked_amounts) if each.judge is facts.amounts else each
+            for each in everyone
+        )
     names = [validator.name for validator in everyone]
     for name in names:
         if names.count(name) > 1:

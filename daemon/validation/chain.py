@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from daemon.validation.verdicts import Block, Candidate, Fix, Keep, Retry, Validator
+from daemon.validation.verdicts import Block, Candidate, Doubt, Fix, Keep, Retry, Validator
 
 EMPTY_NOTE = "Your answer had no text for the customer. Answer the customer now."
 
@@ -14,7 +14,7 @@ RETRY = (
 """What the model is told to do then."""
 
 Ruling = tuple[str, str]
-"""A validator's name and its verdict in one word: keep, fix, retry, block or error."""
+"""A validator's name and its verdict in one word: keep, fix, retry, doubt, block or error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,8 @@ class Judgement:
     """Why the model should try again; empty if it need not."""
     rulings: tuple[Ruling, ...] = ()
     """One for each validator that was asked, in order."""
+    doubts: tuple[str, ...] = ()
+    """The validators that doubt it; if it is sent, a person should look at it."""
     faults: tuple[tuple[str, Exception], ...] = ()
     """Validators that failed, and with what; they count as if they had kept the answer."""
     blocked: str = ""
@@ -64,6 +66,8 @@ def judge(candidate: Candidate, validators: Sequence[Validator]) -> Judgement:
             notes.append(verdict.note)
             usable = usable and bool(verdict.instead.strip())
             text = verdict.instead or text
+        elif isinstance(verdict, Doubt):
+            notes.append(verdict.note)
     if not text.strip() and not notes:
         notes.append(EMPTY_NOTE)
         rulings.append(("empty", "retry"))
@@ -71,6 +75,7 @@ def judge(candidate: Candidate, validators: Sequence[Validator]) -> Judgement:
         text=text.strip() if usable else "",
         notes=tuple(notes),
         rulings=tuple(rulings),
+        doubts=tuple(name for name, word in rulings if word == "doubt"),
         faults=tuple(faults),
     )
 
@@ -79,7 +84,7 @@ def _word(verdict: object, text: str) -> str:
     """Name a verdict; raises TypeError for what is none, such as a forgotten return."""
     if isinstance(verdict, Fix):
         return "keep" if verdict.text == text else "fix"
-    for kind, word in ((Keep, "keep"), (Retry, "retry"), (Block, "block")):
+    for kind, word in ((Keep, "keep"), (Retry, "retry"), (Doubt, "doubt"), (Block, "block")):
         if isinstance(verdict, kind):
             return word
     raise TypeError(f"a validator returned {type(verdict).__name__} and no verdict")

@@ -6,10 +6,11 @@ the few characters beside it, so a text is read in time that grows with its leng
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from daemon.validation.data_keys import is_name_key, is_price_key
 
 Role = Literal["money", "grouped", "counted", "percent", "plain", "other"]
 """``money`` has a currency, ``grouped`` is written like a large sum without one, ``counted`` too,
@@ -91,14 +92,20 @@ _DAY_BEFORE = re.compile(
 
 _WORD_AFTER = re.compile(r"[*_~]{0,2}\s?([^\W\d_]+)")
 _LIKE_PRICE = frozenset(
-    "la el lo los las por cada al a más mas y e o u con para en de del si que incluye incluido"
-    " incluida incluyendo incl iva total neto netos aprox mensual mensuales mes semanal semanales"
-    " diario diarios diaria diarias anual anuales quincenal c p ambos ambas todo toda sin menos"
-    " extra adicional adicionales es son sería serían queda quedaría te le les nos pero entonces"
-    " colombianos mexicanos según aparte solo sólo normalmente ida hasta por noche efectivo"
-    " the per each for and with plus total a an in is or if to of on off more less extra monthly"
-    " weekly daily yearly but so that which including incl both all net altogether one only each"
-    " instead now today until without cash upfront".split()
+    {
+        *("la", "el", "lo", "los", "las", "por", "cada", "al", "a", "más", "mas", "y", "e", "o"),
+        *("u", "con", "para", "en", "de", "del", "si", "que", "incluye", "incluido", "incluida"),
+        *("incluyendo", "incl", "iva", "total", "neto", "netos", "aprox", "mensual", "mensuales"),
+        *("mes", "semanal", "semanales", "diario", "diarios", "diaria", "diarias", "anual"),
+        *("anuales", "quincenal", "c", "p", "ambos", "ambas", "todo", "toda", "sin", "menos"),
+        *("extra", "adicional", "adicionales", "es", "son", "sería", "serían", "queda"),
+        *("quedaría", "te", "le", "les", "nos", "pero", "entonces", "colombianos", "mexicanos"),
+        *("según", "aparte", "solo", "sólo", "normalmente", "ida", "hasta", "noche", "efectivo"),
+        *("the", "per", "each", "for", "and", "with", "plus", "an", "in", "is", "or", "if", "to"),
+        *("of", "on", "off", "more", "less", "monthly", "weekly", "daily", "yearly", "but", "so"),
+        *("that", "which", "including", "both", "all", "net", "altogether", "one", "only"),
+        *("instead", "now", "today", "until", "without", "cash", "upfront"),
+    }
 )
 """Words that follow a price. After a sum without currency any other word is what it counts."""
 
@@ -106,31 +113,6 @@ _KEY = re.compile(
     r"[\"']?([A-Za-z_\u00c0-\u024f][\w \u00c0-\u024f.-]{0,39})[\"']?\s?[:=]\s?[\"']?$"
 )
 """The name before a value in data: ``"price": 45``, ``price=45``, ``Precio: 45``."""
-
-_PRICE_KEY = re.compile(
-    r"pric|preci|cost|valor|value|tarif|rate|monto|importe|amount|fee|charge|cargo|total|deposit"
-    r"|abono|anticip|saldo|balance|honorar|canon|rent|prima|premium|budget|ahorro|saving"
-    r"|(?:^|_)(?:per|por|usd|cop|eur|mxn|clp|pen|ars|gbp)(?:_|$)"
-)
-_COUNT_KEY = re.compile(
-    r"^(?:kg|m2|area|lbs?|min|max)$|(?:^|_)(?:nights|noches|dias|days|hours|horas|minut\w*|mins?|persons"
-    r"|people|personas|pax|guests?|huesped(?:es)?|adults?|adultos|children|qty|quantity|cantidad|units"
-    r"|unidades|stock|sessions|sesiones|clases|classes|cupos?|capacidad|capacity|months|meses|plazo"
-    r"|years|anos|weeks|semanas|cuotas|porciones|edad|age|tallas?|size|permanencia|stars?|estrellas)"
-    r"(?:_(?:min|max|minimo|maximo|incluid[ao]s|included))?$"
-)
-_NAME_KEY = re.compile(
-    r"(?:^|_)(?:id|ids|ref|code|codigo|código|sku|phone|tel|telefono|teléfono|celular|nit|cedula|date"
-    r"|fecha|year|room|hab|habitacion|numero|número|number|order|pedido|guia|placa|zip|lat|lng|lon"
-    r"|latitude|longitude|rating|estrato|plazo|version|time|hora|check_in|check_out)$",
-    re.IGNORECASE,
-)
-_PERCENT_KEY = re.compile(
-    r"pct|percent|porcent|descuento|discount|iva|vat|tax|impuesto|comision|commission|propina|tip"
-    r"|recargo|surcharge|inter[eé]s|interest|_off",
-    re.IGNORECASE,
-)
-_CENTS_KEY = re.compile(r"cents|centavos|minor", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +196,7 @@ def _role(
         return "other"
     if _is_joined(before, after) or _is_moment(before, after) or _NAMED.search(before):
         return "other"
-    if name and _NAME_KEY.search(name):
+    if name and is_name_key(name):
         return "other"
     if _GROUPED.fullmatch(number) or multiplied:
         return "grouped" if _price_follows(text, past, name) else "counted"
@@ -261,30 +243,3 @@ def readings_of(number: str) -> list[float]:
     if tail == 3 and not number.startswith("0"):
         return [whole, decimal] if len(marks) == 1 else [whole]
     return [decimal]
-
-
-def is_percent_key(name: str) -> bool:
-    """True for the name of a value in data that is a share: ``discount_pct``, ``iva``."""
-    return bool(_PERCENT_KEY.search(name))
-
-
-def is_price_key(name: str) -> bool:
-    """True for the name of a value in data that is an amount of money."""
-    return bool(_PRICE_KEY.search(plain(name)))
-
-
-def is_count_key(name: str) -> bool:
-    """True for the name of a value in data that counts something."""
-    bare = plain(name)
-    return bool(_COUNT_KEY.search(bare)) and not _PRICE_KEY.search(bare)
-
-
-def is_in_cents(name: str) -> bool:
-    """True for the name of a value in data that is written in hundredths."""
-    return bool(_CENTS_KEY.search(name))
-
-
-def plain(text: str) -> str:
-    """Lower case without accents: ``Días`` and ``dias`` are one word."""
-    decomposed = unicodedata.normalize("NFD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))

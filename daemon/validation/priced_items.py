@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from daemon.validation.figures import figures, is_count_key, is_price_key, plain
+from daemon.validation.data_keys import is_count_key, is_price_key, plain
+from daemon.validation.figures import figures
 
 MOST_ITEMS = 200
 """Of all outputs together; what comes after them is not looked at."""
@@ -23,7 +24,25 @@ MOST_BYTES = 200_000
 
 _NAME_LENGTH = 80
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_COMMON = frozenset("para con por los las del una uno the for and with price precio valor".split())
+_COMMON = frozenset(
+    [
+        "para",
+        "con",
+        "por",
+        "los",
+        "las",
+        "del",
+        "una",
+        "uno",
+        "the",
+        "for",
+        "and",
+        "with",
+        "price",
+        "precio",
+        "valor",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +138,14 @@ def owner(before: str, items: Sequence[Item]) -> Item | None:
     """The item that words before a price name, if they name one and no other as well."""
     said = _words(before)
     named = [item for item in items if item.words <= said]
-    most = max((len(item.words) for item in named), default=0)
-    best = {item.words: item for item in named if len(item.words) == most}
-    if len(best) != 1 or any(
-        item.words != next(iter(best)) and not item.words <= next(iter(best)) for item in named
-    ):
+    words = max((item.words for item in named), key=len, default=frozenset[str]())
+    if not words or not all(item.words <= words for item in named):
         return None
-    words = next(iter(best))
     return Item(words, frozenset[float]().union(*(i.prices for i in items if i.words == words)))
 
 
 def is_of_another(value: float, named: Item, around: str, items: Sequence[Item]) -> bool:
-    """Whether a price belongs to items that the words around it do not name, and not to this one."""
+    """Whether a price is not this item's, but one's that the words around it do not name."""
     said = _words(around)
     owners = [item for item in items if value in item.prices]
     return bool(owners) and not any(

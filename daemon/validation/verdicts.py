@@ -63,6 +63,18 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """The model should try again, told this note; but the answer may be sent.
+
+    If there is no second try, or it is no better, it is sent and marked for a person's eye: in the
+    dashboard, in `recado explain` and in the metrics.
+    """
+
+    note: str
+    """In English; the customer never sees it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """This answer must not be sent, and asking again is of no use: the safe text is sent."""
 
@@ -70,7 +82,7 @@ class Block:
     """For the log; names no person and quotes no text."""
 
 
-Verdict = Keep | Fix | Retry | Block
+Verdict = Keep | Fix | Retry | Doubt | Block
 
 KEEP = Keep()
 

@@ -193,7 +193,7 @@ async def test_a_dropped_one_leaves_its_turn_to_be_replayed(store: Store) -> Non
     (row,) = await refused(store, "uno")
     assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=NOW) == ""
     assert await message_state(store, "for-uno") == ("dead", "status 400")
-    work = await store.views.work([], day="2026-01-01", since=0)
+    work = await store.views.work([], day="2026-01-01", since=0, now=0)
     assert (work["failed_sends"], work["outbox"]["failed"]) == ([], 0)
     assert await audit(store) == [("drop send", LAURA.chat, f"outbox row {row.id}")]
 

@@ -9,15 +9,15 @@ from daemon.validation.facts import amounts
 from daemon.validation.verdicts import KEEP, Candidate
 
 FOLDER = Path(__file__).parents[1] / "labelled_replies"
-HALVES = ("first_half", "second_half")
-"""The validator was made with the first before its maker wrote the second."""
+PARTS = ("first_half", "second_half", "third_part")
+"""Each was written when the validator had been made with those before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """A reply with what it had before it, once correct and once with a slip."""
 
-    half: str
+    part: str
     trade: str
     language: str
     candidate: Candidate
@@ -29,9 +29,9 @@ class Case:
     """What is right and what is wrong."""
 
 
-def load_cases(half: str) -> Iterator[Case]:
-    """The cases of one half, in the order of its file."""
-    for case in tomllib.loads((FOLDER / f"{half}.toml").read_text("utf-8"))["case"]:
+def load_cases(part: str) -> Iterator[Case]:
+    """The cases of one part, in the order of its file."""
+    for case in tomllib.loads((FOLDER / f"{part}.toml").read_text("utf-8"))["case"]:
         right, wrong, slip = case["slip"]
         reply = case["reply"]
         assert right in reply, reply
@@ -43,7 +43,7 @@ def load_cases(half: str) -> Iterator[Case]:
             "language": case["lang"],
         }
         yield Case(
-            half=half,
+            part=part,
             trade=case["trade"],
             language=case["lang"],
             candidate=Candidate(text=reply, **given),

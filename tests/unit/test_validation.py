@@ -1,13 +1,12 @@
 """Validators on replies as models write them, in Spanish and English."""
 
 import sys
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from daemon.errors import ValidatorError
-from daemon.validation.amounts import amounts
+from daemon.validation.amount_sources import amounts
 from daemon.validation.builtin import BUILT_IN, in_order
 from daemon.validation.chain import Judgement, judge
 from daemon.validation.loading import load_validators
@@ -139,17 +138,26 @@ NOTATIONS = {
     "$1,2 millones": "1200000",
     "$180k": "180000",
     "90 euros": "90",
+    "1'200.000 pesos": "1200000",
+    "S/ 60": "60",
+    "85 lucas": "85000",
 }
 
 
 @pytest.mark.parametrize("written", NOTATIONS)
 def test_amounts_are_read_in_all_notations(written: str) -> None:
     found = [a.value for a in amounts(f"Cuesta {written}, sin desayuno.")]
-    assert found == [Decimal(NOTATIONS[written])]
+    assert found == [float(NOTATIONS[written])]
 
 
 @pytest.mark.parametrize(
-    "text", ["a las 10.30", "1.200 metros", "300.123.4567", "3 noches", "v1.2.3", "el 12.10.2026"]
+    "text",
+    [
+        *("a las 10.30", "1.200 metros", "300.123.4567", "3 noches", "v1.2.3", "el 12.10.2026"),
+        *("NIT 900.123.456-7", "C.C. 1.020.345.678", "la Ley 1.480 de 2011", "placa ABC 123"),
+        *("más de 2.300 reseñas", "Av. Rivadavia 5.240", "cel 310.555.123", "45.000 km", "10k"),
+        *("pedido # 20.418", "12,500 miles", "RNT 45.678", "el año 2.026", "15.000 personas"),
+    ],
 )
 def test_what_is_no_money_is_not_read_as_money(text: str) -> None:
     assert list(amounts(text)) == []
@@ -170,30 +178,55 @@ WRONG = (
     "The room costs COP 80,000.",
     "Cuesta 18.000 pesos.",
     "2 noches son $370.000.",
-    "El apartamento 1999-D está libre.",
     "Te queda en $1.840.000.",
 )
 
 
 @pytest.mark.parametrize("text", RIGHT)
-def test_amounts_and_codes_that_were_said_or_follow_are_right(text: str) -> None:
+def test_amounts_that_were_said_or_follow_are_right(text: str) -> None:
     found = judged(text, outputs=(ROOMS,))
     assert (found.text, found.notes) == (text, ())
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_amounts_and_codes_that_nobody_said_are_sent_back(text: str) -> None:
+def test_amounts_that_nobody_said_are_doubted(text: str) -> None:
+    """The model may try again, but the answer may be sent, unless the operator forbids it."""
     found = judged(text, outputs=(ROOMS,))
     assert found.notes
-    assert found.text == ""
+    assert (found.text, found.doubts) == (text, ("amounts",))
+    blocked = judge(Candidate(text=text, tool_outputs=(ROOMS,)), in_order([], amounts="block"))
+    assert (blocked.text, blocked.doubts, bool(blocked.notes)) == ("", (), True)
     assert not judged(text).notes, "without tools there is nothing to hold it against"
 
 
-def test_a_code_with_another_letter_is_mended() -> None:
-    found = judged("El apartamento 1722-B está libre.", outputs=(ROOMS,))
-    assert (found.text, found.notes) == ("El apartamento 1722-A está libre.", ())
-    two = judged("El apartamento 1722-B está libre.", outputs=(ROOMS, "1722-D"))
-    assert two.notes
+EXAMPLES = Path(__file__).parents[2] / "config" / "validators"
+
+
+def test_the_example_of_a_hotel_mends_room_codes() -> None:
+    (room_codes,) = load_validators([], EXAMPLES)
+
+    def told(text: str, *outputs: str) -> Verdict:
+        return room_codes.judge(Candidate(text=text, tool_outputs=outputs))
+
+    free = "El apartamento 1722-B está libre."
+    assert told(free, ROOMS) == Fix("El apartamento 1722-A está libre.")
+    assert isinstance(told(free, ROOMS, "1722-D"), Retry)
+    assert isinstance(told("El apartamento 1999-D está libre.", ROOMS), Retry)
+    assert told("Estamos en la Calle 10 # 43-B.", ROOMS) == KEEP
+    assert told(free) == KEEP, "without tools there is nothing to hold it against"
+
+
+def test_a_folder_of_validators_is_read(tmp_path: Path) -> None:
+    (tmp_path / "_not_this.py").write_text("raise RuntimeError")
+    (tmp_path / "polite.py").write_text(
+        f"{HEAD}@validator\ndef polite(candidate):\n    return KEEP\n"
+    )
+    assert [each.name for each in load_validators([], tmp_path)] == ["polite"]
+    with pytest.raises(ValidatorError, match="is not a folder"):
+        load_validators([], tmp_path / "nowhere")
+    (tmp_path / "broken.py").write_text("1 / 0")
+    with pytest.raises(ValidatorError, match=r"broken\.py: ZeroDivisionError"):
+        load_validators([], tmp_path)
 
 
 def named(name: str, verdict: Verdict) -> Validator:

@@ -25,7 +25,7 @@ _CAME = f"""
 _WENT = """
     SELECT o.id AS number, o.message_id AS id, o.kind, o.body, o.payload, o.quoted, o.author,
         COALESCE(o.sent_at, o.created_at) AS at, o.state, o.status, o.error, o.attempts,
-        o.delivered_at, o.read_at, t.request_id AS turn
+        o.delivered_at, o.read_at, t.request_id AS turn, t.doubt
     FROM outbox o LEFT JOIN turns t ON t.id = o.turn_id
     WHERE o.channel = :channel AND o.chat = :name AND o.id < :before AND o.kind != 'reaction'
     ORDER BY o.id DESC LIMIT :limit
@@ -48,7 +48,7 @@ def bubbles(
     Each has ``id``, ``side`` (``customer``, ``bot``, ``agent`` or ``other``), ``name``, ``at``,
     ``content`` (as `daemon.model` has contents, and ``buttons``, ``list``), ``file``, ``quote``,
     ``reactions``, ``earlier`` (what it said before it was edited: ``words``, ``until``), ``state``,
-    ``turn`` (its name in the log) and what else its side has.
+    ``turn`` (its name in the log), ``doubt`` (validators that doubted it) and what else its side has.
     """
     page, following = _page(connection, key, before, limit)
     _add_reactions(connection, key, page)
@@ -118,6 +118,7 @@ def _came(row: dict[str, Any]) -> JsonObject:
         "state": row["state"],
         "reason": "" if row["reason"] == "agent" else row["reason"],
         "turn": row["turn"] or "",
+        "doubt": "",
         "reactions": [],
     }
 
@@ -170,6 +171,7 @@ def _went(row: dict[str, Any]) -> JsonObject:
         "delivered_at": row["delivered_at"],
         "read_at": row["read_at"],
         "turn": row["turn"] or "",
+        "doubt": row["doubt"] or "",
         "reactions": [],
     }
 

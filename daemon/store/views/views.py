@@ -14,6 +14,9 @@ from daemon.store.views.chat_list import Live, Wanted
 
 T = TypeVar("T")
 
+DOUBTFUL_SECONDS = 7 * 86400.0
+"""How long an answer that was doubted is shown among the work."""
+
 
 class Views:
     """What people are shown. Any task may ask; all raise StoreUnavailable."""
@@ -55,7 +58,9 @@ class Views:
         """The chat with this public name."""
         return await self._read(partial(chat_list.key_of, ref=ref))
 
-    async def work(self, live: Iterable[ChatKey], *, day: str, since: float) -> JsonObject:
+    async def work(
+        self, live: Iterable[ChatKey], *, day: str, since: float, now: float
+    ) -> JsonObject:
         """What is under way, what waits, what failed, and what the day has cost.
 
         ``people`` has the names of the chats in it, and of those in ``live``. ``since``: when this
@@ -69,12 +74,14 @@ class Views:
                 "outbox": work.outbox_counts(connection),
                 "sends": work.open_sends(connection),
                 "dead_turns": work.dead_turns(connection),
+                "doubtful": work.doubtful_turns(connection, now - DOUBTFUL_SECONDS),
                 "failed_sends": work.failed_sends(connection),
                 "unreadable": work.unreadable_events(connection),
                 "expired": work.expired_since(connection, since),
                 "spending": work.spending(connection, day),
             }
-            lists = (told["sends"], told["dead_turns"], told["failed_sends"])
+            names = ("sends", "dead_turns", "doubtful", "failed_sends")
+            lists = [told[name] for name in names]
             keys = asked | {entry["key"] for entries in lists for entry in entries}
             keys |= {entry["key"] for entry in told["spending"]["chats"]} | set(told["runs"])
             return {**told, "people": work.people(connection, keys)}

@@ -65,6 +65,20 @@ def dead_turns(connection: sqlite3.Connection) -> list[JsonObject]:
     ]
 
 
+def doubtful_turns(connection: sqlite3.Connection, since: float) -> list[JsonObject]:
+    """Answers sent since a time (Unix seconds) although a validator doubted them, newest first."""
+    rows = connection.execute(
+        "SELECT channel, chat, request_id, doubt, concluded_at FROM turns INDEXED BY turns_in_doubt"
+        " WHERE doubt != '' AND concluded_at >= ? AND chat NOT GLOB 'forgotten-*'"
+        " ORDER BY id DESC LIMIT ?",
+        (since, SHOWN),
+    )
+    return [
+        {"key": ChatKey(channel, chat), "turn": turn, "reason": doubt, "at": at}
+        for channel, chat, turn, doubt, at in rows
+    ]
+
+
 def failed_sends(connection: sqlite3.Connection) -> list[JsonObject]:
     """Messages of ours that were refused for good, the newest first."""
     rows = connection.execute(

@@ -169,6 +169,8 @@ def _model(call: JsonObject, run_id: int, w: Wording) -> Step:
     if call["incomplete"]:
         notes.append(w.t("cut short: {reason}", reason=call["incomplete"]))
     verdicts = [f"{validator}: {verdict}" for validator, verdict in call["validation"]]
+    if any(verdict == "flag" for _, verdict in call["validation"]):
+        notes.append(w.t("doubtful: please check"))
     if call["asked_again"]:
         notes.append(w.t("sent back to the model"))
     details = [(w.t("Validation"), "\n".join(verdicts))] if verdicts else []
