@@ -48,7 +48,7 @@ def bubbles(
     Each has ``id``, ``side`` (``customer``, ``bot``, ``agent`` or ``other``), ``name``, ``at``,
     ``content`` (as `daemon.model` has contents, and ``buttons``, ``list``), ``file``, ``quote``,
     ``reactions``, ``earlier`` (what it said before it was edited: ``words``, ``until``), ``state``,
-    ``turn`` (its name in the log), ``doubt`` (validators that doubted it) and what else its side has.
+    ``turn`` (its name in the log), ``doubt`` (who doubted it), and what else its side has.
     """
     page, following = _page(connection, key, before, limit)
     _add_reactions(connection, key, page)
