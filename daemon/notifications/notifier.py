@@ -112,7 +112,7 @@ class Notifier:
         since = now - LOOK_BACK_SECONDS
         found = [*await store.notifications.escalations(since=since, language=language)]
         for chat in await store.handovers.waiting_chats(before=now - needs.rules.remind_seconds):
-            clock = datetime.fromtimestamp(chat.since, needs.rules.zone).strftime("%d/%m %H:%M")
+            clock = datetime.fromtimestamp(chat.since, needs.rules.zone).strftime("%Y-%m-%d %H:%M")
             found.append(
                 waiting(chat.key, name=chat.name, since=chat.since, clock=clock, language=language)
             )

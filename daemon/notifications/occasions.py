@@ -4,12 +4,12 @@ A customer's own words stay in the chat: of a text that may hold them the beginn
 numbers are masked.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from daemon.handover import REFUSED
 from daemon.model import ChatKey
 from daemon.observe.redaction import mask_numbers
 
@@ -21,6 +21,11 @@ MOST_LINES = 10
 
 NAME_CHARACTERS = 40
 TEXT_CHARACTERS = 160
+
+QUOTED_WORDS = 4
+FEW_WORDS = 3
+"""So many words in a row are a customer's, and not the model's about them; fewer than these say
+nothing of anybody."""
 
 TITLES: Mapping[Language, Mapping[Reason, str]] = MappingProxyType(
     {
@@ -45,7 +50,7 @@ TITLES: Mapping[Language, Mapping[Reason, str]] = MappingProxyType(
     }
 )
 
-_WAITING = {"es": "{who}: desde las {since}", "en": "{who}: since {since}"}
+_WAITING = {"es": "{who}: espera desde {since}", "en": "{who}: waits since {since}"}
 _MORE = {"es": "… y {count} más", "en": "… and {count} more"}
 _URGENCY = {
     "es": {"low": "no urge", "normal": "", "high": "urgente"},
@@ -74,17 +79,15 @@ def escalation(
     reason: str,
     summary: str,
     urgency: str,
+    heard: str,
     language: Language,
 ) -> Occasion:
-    """A chat was handed to a person; the summary is the model's, if the model did so."""
-    if reason == REFUSED:  # then it is the customer's own words
-        summary = ""
-    how = _URGENCY[language].get(urgency, "")
-    why = ", ".join(filter(None, (shortened(reason), how)))
-    about = f"{why}. {shortened(summary)}" if summary else why
-    return Occasion(
-        reason="escalation", subject=str(turn_id), line=f"{who(name, key)}: {about}", key=key
-    )
+    """A chat was handed to a person. ``heard`` is what the customer wrote: that is not told."""
+    parts = [text for text in (reason, summary) if text and not _quotes(text, heard)]
+    urgent = _URGENCY[language].get(urgency, "")
+    about = "; ".join(filter(None, (*map(shortened, parts), urgent)))
+    line = f"{who(name, key)}: {about}" if about else who(name, key)
+    return Occasion(reason="escalation", subject=str(turn_id), line=line, key=key)
 
 
 def waiting(key: ChatKey, *, name: str, since: float, clock: str, language: Language) -> Occasion:
@@ -105,6 +108,15 @@ def notification(
     if link:
         body.append(link)
     return f"Recado: {TITLES[language][reason]}", "\n".join(body)
+
+
+def _quotes(text: str, heard: str) -> bool:
+    """True if a text has some words in a row of what the customer wrote, or only such words."""
+    said, theirs = (re.findall(r"\w+", part.casefold()) for part in (text, heard))
+    length = min(QUOTED_WORDS, len(said))
+    runs = {tuple(theirs[n : n + length]) for n in range(len(theirs) - length + 1)}
+    places = range(len(said) - length + 1)
+    return length >= FEW_WORDS and any(tuple(said[n : n + length]) in runs for n in places)
 
 
 def who(name: str, key: ChatKey) -> str:

@@ -120,7 +120,9 @@ class Notifications:
         def query(connection: sqlite3.Connection) -> tuple[Occasion, ...]:
             rows = connection.execute(
                 "SELECT e.turn_id, t.channel, t.chat, COALESCE(NULLIF(c.contact_name, ''), c.name,"
-                " ''), e.reason, e.summary, e.urgency FROM escalations e"
+                " ''), e.reason, e.summary, e.urgency, COALESCE((SELECT group_concat(body, ' ')"
+                " FROM (SELECT json_extract(message, '$.content.body') AS body FROM messages m"
+                " WHERE m.turn_id = e.turn_id)), '') FROM escalations e"
                 " JOIN turns t ON t.id = e.turn_id"
                 " LEFT JOIN chats c ON c.channel = t.channel AND c.chat = t.chat"
                 " WHERE e.created_at >= ? AND e.turn_id IN"
@@ -135,9 +137,10 @@ class Notifications:
                     reason=reason,
                     summary=summary,
                     urgency=urgency,
+                    heard=heard,
                     language=language,
                 )
-                for turn_id, channel, chat, name, reason, summary, urgency in rows
+                for turn_id, channel, chat, name, reason, summary, urgency, heard in rows
             )
 
         return await self._database.read(query)

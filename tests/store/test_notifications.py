@@ -82,12 +82,12 @@ async def test_old_ones_are_forgotten(tmp_path: Path) -> None:
 
 async def test_escalations_are_found_since_a_time(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
-        await accept(store, message("m-1", author_name="Laura"))
+        await accept(store, message("m-1", "My key is 1234, help", author_name="Laura"))
         turn = await open_turn(store)
         await store.escalations.open(
             turn,
             reason="complaint",
-            summary="Cold water.",
+            summary="Cold water",
             urgency="high",
             pause_seconds=60,
             notice=None,
@@ -95,7 +95,8 @@ async def test_escalations_are_found_since_a_time(tmp_path: Path) -> None:
         )
         (found,) = await store.notifications.escalations(since=150, language="en")
         assert (found.subject, found.key) == (str(turn.id), LAURA)
-        assert found.line.endswith("(5730…4567): complaint, urgent. Cold water.")
+        assert found.line.endswith("(5730…4567): complaint; Cold water; urgent")
+        assert "1234" not in found.line
         assert await store.notifications.escalations(since=151, language="en") == ()
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from daemon.handover import REFUSED
 from daemon.model import ChatKey
 from daemon.notifications import occasions
 from daemon.notifications.occasions import MOST_LINES, TEXT_CHARACTERS, TITLES, Language
@@ -24,37 +23,44 @@ def test_a_customer_is_told_by_name_and_masked_number(name: str, shown: str) -> 
     assert occasions.who(name, LAURA) == shown
 
 
-@pytest.mark.parametrize("language", ["es", "en"])
-def test_an_escalation_tells_the_beginning_of_its_summary(language: Language) -> None:
+def escalation(reason: str, summary: str, heard: str = "", language: Language = "es") -> str:
     told = occasions.escalation(
         7,
         LAURA,
-        name="Laura",
-        reason="complaint",
-        summary="Call 573009876543.\n" + "word " * 100,
+        name="",
+        reason=reason,
+        summary=summary,
         urgency="high",
+        heard=heard,
         language=language,
     )
     assert (told.reason, told.subject, told.key) == ("escalation", "7", LAURA)
-    urgent = "urgente" if language == "es" else "urgent"
-    assert told.line.startswith(f"Laura (5730…4567): complaint, {urgent}. Call 5730…6543. word")
-    assert told.line.endswith("…")
-    assert len(told.line) < TEXT_CHARACTERS + 60
-    assert "\n" not in told.line
+    return told.line.removeprefix("5730…4567")
 
 
-def test_an_escalation_without_words_says_why_alone() -> None:
-    told = occasions.escalation(
-        7, LAURA, name="", reason="arrival", summary="", urgency="normal", language="es"
-    )
-    assert told.line == "5730…4567: arrival"
+def test_an_escalation_tells_the_beginning_of_its_summary() -> None:
+    line = escalation("complaint", "Call 573009876543.\n" + "word " * 100, language="en")
+    assert line.startswith(": complaint; Call 5730…6543. word")
+    assert line.endswith("…; urgent")
+    assert len(line) < TEXT_CHARACTERS + 60
+    assert "\n" not in line
 
 
-def test_where_no_model_has_written_a_summary_the_customers_words_are_not_told() -> None:
-    told = occasions.escalation(
-        7, LAURA, name="", reason=REFUSED, summary="mi clave", urgency="high", language="es"
-    )
-    assert told.line == f"5730…4567: {REFUSED}, urgente"
+HEARD = "Quiero  hablar con un asesor, mi clave es 1234"
+
+
+@pytest.mark.parametrize(
+    ("reason", "summary", "line"),
+    [
+        ("arrival", "", ": arrival; urgente"),
+        ("Pide una persona", "Quiere facturar", ": Pide una persona; Quiere facturar; urgente"),
+        (HEARD, HEARD, ": urgente"),
+        ("asesor", "Dice que mi clave es 1234 y nada más.", ": asesor; urgente"),
+        ("hablar con un", "", ": urgente"),
+    ],
+)
+def test_the_customers_words_are_not_told(reason: str, summary: str, line: str) -> None:
+    assert escalation(reason, summary, HEARD) == line
 
 
 def test_one_wait_is_told_from_the_next() -> None:
@@ -63,7 +69,7 @@ def test_one_wait_is_told_from_the_next() -> None:
         for since in (100.0, 100.0, 200.0)
     )
     assert first.subject == same.subject != later.subject
-    assert first.line == "5730…4567: since 10:00"
+    assert first.line == "5730…4567: waits since 10:00"
 
 
 @pytest.mark.parametrize("language", ["es", "en"])
