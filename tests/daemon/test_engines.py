@@ -126,6 +126,18 @@ async def test_what_could_not_be_cancelled_is_cancelled_at_the_next_start(
         assert stage.model.assistants.threads == {}
 
 
+@pytest.mark.parametrize("engine", ["assistants", "responses"])
+async def test_what_was_cancelled_is_no_orphan(tmp_path: Path, engine: str) -> None:
+    assistant = {"engine": engine, "background": "on"}
+    async with open_stage(tmp_path / "data", assistant=assistant) as stage:
+        stage.model.script(say("nunca", gate=trio.Event()))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await found(lambda: kept(tmp_path / "data") == 1)
+        await stage.gateway.agent_says(LAURA, "Te atiendo yo")
+        await found(lambda: kept(tmp_path / "data") == 0)
+        assert stage.model.calls[0].outcome == "cancelled"
+
+
 def kept(data_dir: Path) -> int:
     """How many responses the server is known to keep for us."""
     return len(read_rows(data_dir, "SELECT 1 FROM kept_responses"))

@@ -9,6 +9,7 @@ from support.stage import LAURA
 
 from daemon.sandbox.model_script import Call, Item, Say, Step, call, say
 
+LAST_RESPONSE = "SELECT response FROM responses WHERE run_id = (SELECT MAX(run_id) FROM responses)"
 SLOW = '''
 """A tool that takes its time."""
 
@@ -49,6 +50,15 @@ async def test_only_the_final_answer_is_said(tmp_path: Path) -> None:
         await stage.gateway.customer_says(LAURA, "Gracias")
         await stage.gateway.wait_sent(LAURA, 2)
         assert stage.said() == ["Sí, hay lugar.", "Con gusto."]
+        figures = dict(
+            line.split(" ")
+            for line in (await stage.get("/metrics")).text.splitlines()
+            if line.startswith("recado_last_run")
+        )
+        usage = [json.loads(row)["usage"] for (row,) in read_rows(data, LAST_RESPONSE)]
+        tokens = sum(one["input_tokens"] + one["output_tokens"] for one in usage)
+        assert float(figures["recado_last_run_tokens"]) == tokens
+        assert 0 < float(figures["recado_last_run_latency_seconds"]) < 30
         (warned,) = stage.events("the model's answer had items left out")
         assert warned["types"] == ["hologram"]
         rows = read_rows(data, "SELECT item FROM thread_items WHERE item LIKE '%phase%'")

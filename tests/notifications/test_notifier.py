@@ -115,9 +115,31 @@ async def test_a_target_that_hangs_holds_up_neither_a_turn_nor_another_target(
             await stage.gateway.wait_sent(LAURA, 1)
             assert rows(stage) == [("escalation", "pending")]
             stuck.open.set()
-            await bodies(stuck)
             await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "sent")])
-            assert len(target.taken) == 1, "it had taken it already"
+
+
+async def test_what_nobody_takes_for_a_day_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "GIVE_UP_SECONDS", 0.0)
+    async with told(tmp_path) as (stage, target):
+        target.status = 503
+        await escalate(stage)
+        await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "failed")])
+        (line,) = await logged(stage, "notification given up")
+        assert (line["level"], line["reason"]) == ("error", "escalation")
+        forgive(stage)
+
+
+async def test_only_who_has_not_taken_it_is_tried_again(tmp_path: Path) -> None:
+    async with open_target() as second:
+        second.status = 503
+        async with told(tmp_path, more=(second.address,)) as (stage, target):
+            await escalate(stage)
+            await found(lambda: second.asked, lambda asked: asked > 1)
+            second.status = 200
+            await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "sent")])
+            assert (len(target.taken), len(second.taken)) == (1, 1)
 
 
 async def test_a_customer_who_waits_for_a_person_is_told_of(tmp_path: Path) -> None:
