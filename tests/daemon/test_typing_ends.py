@@ -49,7 +49,7 @@ async def test_after_an_answer(tmp_path: Path) -> None:
 
 async def test_after_a_turn_that_is_given_up(tmp_path: Path) -> None:
     async with open_scene(tmp_path, delivery=TYPING) as stage:
-        stage.model.script(Step(status=400, code="invalid_request_error"))
+        stage.model.script(Step(status=400, code="invalid_prompt"))
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["dead"])
         await stage.gateway.wait_sent(LAURA)
