@@ -32,6 +32,7 @@ FaultKind = Literal[
     "slow",  # done, the second half of the answer's body held until released
     "endless",  # done, answered 200 with a body that goes on until the client leaves
     "wrong_type",  # done, answered 200 with a web page in the place of a file
+    "not_sent",  # not done, answered 200 with ``sent: false`` and an error of code `status`
     "redirect",  # not done, answered 302 to `location`
     "failed",  # for the operation ``delivery`` alone: WhatsApp says that a message failed
 ]
@@ -148,6 +149,9 @@ async def refuse(fault: Fault | None, receive: Receive) -> Reply | None:
         return None
     if fault.kind == "status":
         return Reply(_status_answer(fault))
+    if fault.kind == "not_sent":
+        error = {"code": fault.status, "message": fault.message}
+        return Reply(json_answer({"sent": False, "error": error}))
     if fault.kind == "redirect":
         return Reply(Answer(302, b"", "text/plain", {"location": fault.location}))
     if fault.kind == "drop_before":

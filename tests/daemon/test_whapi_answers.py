@@ -144,6 +144,19 @@ async def test_what_is_refused_for_its_form_fails_alone(
         forgive(stage)
 
 
+async def test_an_answer_of_200_that_says_not_sent_counts_by_its_error(tmp_path: Path) -> None:
+    """The recipient's refusal is final, the limit is not."""
+    async with open_scene(tmp_path) as stage:
+        for status in (429, 403):
+            stage.gateway.faults.add(operation="send", kind="not_sent", status=status, chat=HERS)
+        asked = await stage.gateway.customer_says(LAURA, "Hola")
+        await found(lambda: outcomes(stage) == ["dead"])
+        assert (sends(stage), stage.said()) == (2, [])
+        assert "not sent" in fates(stage.settings.data_dir)[asked][1]
+        await others_are_answered(stage)
+        forgive(stage)
+
+
 @pytest.mark.parametrize("status", [409, 425, 429])
 async def test_what_is_temporary_is_sent_again(tmp_path: Path, status: int) -> None:
     """It certainly did not happen: no look into the chat before the next try."""
