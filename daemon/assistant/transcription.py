@@ -6,6 +6,7 @@ import trio
 
 from daemon.assistant.connecting import LazyConnection, connection_to
 from daemon.errors import ModelRejected, ModelTemporary
+from daemon.limits.backoff import honoured
 
 TRIES = 2
 PAUSE_SECONDS = 0.5
@@ -70,7 +71,7 @@ class Transcriber:
                 try:
                     return await self._ask(sound, mime)
                 except ModelTemporary as error:
-                    await trio.sleep(error.retry_after or PAUSE_SECONDS)
+                    await trio.sleep(honoured(error.retry_after) or PAUSE_SECONDS)
             return await self._ask(sound, mime)
         raise ModelTemporary("it was not heard in time")
 

@@ -9,6 +9,7 @@ from support.rows import fates
 from support.scenes import PEDRO, forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
 
+from daemon.composition import opening
 from daemon.handover import REFUSED
 from daemon.sandbox.model_script import Step, say
 from daemon.texts import texts
@@ -119,8 +120,17 @@ async def test_the_alert_quotes_no_customer(tmp_path: Path) -> None:
         forgive(stage)
 
 
-async def test_a_day_that_the_model_server_asks_for_is_not_waited_out(tmp_path: Path) -> None:
-    """The customer hears of the wait before it, /health says so, an operator has it cut short."""
+@pytest.mark.parametrize(
+    ("failures", "why"), [(5, "chats wait for the model server"), (1, "does not answer")]
+)
+async def test_a_day_that_the_model_server_asks_for_is_not_waited_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, why: str
+) -> None:
+    """The customer hears of the wait before it, /health says so, an operator has it cut short.
+
+    Also if the server is left alone by everybody, after so many failures.
+    """
+    monkeypatch.setattr(opening, "BREAKER_FAILURES", failures)
     async with open_scene(tmp_path) as stage:
         stage.model.script(Step(status=429, headers={"retry-after": "86400"}), say("Sí hay"))
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
@@ -130,12 +140,13 @@ async def test_a_day_that_the_model_server_asks_for_is_not_waited_out(tmp_path: 
         page = await health(stage)
         while page["status"] == "healthy":
             page = await health(stage)
-        assert "chats wait for the model server" in " ".join(page["reasons"])
+        assert why in " ".join(page["reasons"])
         (line,) = stage.events("model error, trying again")
         assert line["wait"] == 30
-        cleared = await stage.post({}, "/locks/clear")
-        assert cleared.json()["cleared"] == 1
+        while (await stage.post({}, "/locks/clear")).json()["cleared"] == 0:
+            pass  # the apology is still being written down
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
         assert stage.said() == [APOLOGY, "Sí hay"]
         assert (await health(stage))["status"] == "healthy"
+        forgive(stage)

@@ -199,6 +199,21 @@ async def test_no_look_into_the_chat_of_a_number_in_trouble_counts_as_not_sent(
         assert (refused.hits, sends(stage), len(stage.said())) == (2, 1, 1)
 
 
+async def test_a_chat_that_cannot_be_looked_into_for_good_is_left_to_a_person(
+    tmp_path: Path,
+) -> None:
+    """Nobody can tell whether it was sent: it is not repeated, and the turn is dead and listed."""
+    async with open_scene(tmp_path) as stage:
+        stage.gateway.echoes.mode = "missing"
+        stage.gateway.faults.add(operation="send", kind="drop_after")
+        stage.gateway.faults.add(operation="list", kind="status", status=403, times=-1, chat=HERS)
+        asked = await stage.gateway.customer_says(LAURA, "Hola")
+        await found(lambda: outcomes(stage) == ["dead"])
+        assert "nobody can tell" in fates(stage.settings.data_dir)[asked][1]
+        assert (sends(stage), len(stage.said())) == (1, 1)
+        await others_are_answered(stage)
+
+
 # -- once more, without the refused part -----------------------------------------------------------
 
 GROUP = "120363012345678901@g.us"
@@ -317,6 +332,22 @@ async def test_a_day_that_the_gateway_asks_for_is_not_waited_out(tmp_path: Path)
         assert (await health(stage))["status"] == "healthy"
 
 
+async def test_a_number_in_trouble_is_tried_at_once_if_an_operator_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has paid, and nobody wants to wait for the next try."""
+    monkeypatch.setattr(channel, "TROUBLE_BASE_SECONDS", 3600.0)
+    monkeypatch.setattr(channel, "TROUBLE_CAP_SECONDS", 3600.0)
+    async with open_scene(tmp_path) as stage:
+        meet(stage, 402)
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await logged(stage, "channel trouble, sends are held")
+        await cleared(stage)
+        await stage.gateway.wait_sent(LAURA)
+        await found(lambda: outcomes(stage) == ["answered"])
+        forgive(stage)
+
+
 async def cleared(stage: Stage) -> int:
     """Clear the locks; gives how many chats were released."""
     count: int = (await stage.post({}, "/locks/clear")).json()["cleared"]
@@ -325,8 +356,8 @@ async def cleared(stage: Stage) -> int:
 
 @pytest.mark.parametrize("kind", ["hold", "hold_answer"])
 async def test_a_send_that_hangs_is_released_and_said_once(tmp_path: Path, kind: FaultKind) -> None:
-    """Whether it had arrived is looked up first."""
-    async with open_scene(tmp_path) as stage:
+    """Nobody waits for its time limit, and whether it had arrived is looked up first."""
+    async with open_scene(tmp_path, whapi={"timeout_seconds": 3600.0}) as stage:
         stage.gateway.echoes.mode = "missing"
         stage.model.script(say("uno\n\ndos"))
         held = stage.gateway.faults.add(operation="send", kind=kind)
