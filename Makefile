@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test format check-format lint types pytest venv lock bench bench-check amounts soak engines crash clean \
+.PHONY: help run test format check-format lint types pytest venv lock bench bench-check amounts soak \
+	engines crash fuzz clean \
 	install install-venv install-files uninstall dist sbom licences
 
 help:  ## this list
@@ -63,6 +64,10 @@ N ?= 1000
 SEED ?= 1
 crash: $(VENV)/dev.stamp  ## kill -9 at every named point, then N=1000 times at random (SEED=1)
 	@PYTHONPATH=tests $(BIN)/python -m support.crash_main --kills $(N) --seed $(SEED)
+
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/dev.stamp  ## mutated input for FUZZ_SECONDS=600: the HTTP edge over raw sockets (SEED=1)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) --seed $(SEED)
 
 $(VENV)/run.stamp: requirements/run.lock requirements/build.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)

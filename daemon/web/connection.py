@@ -89,7 +89,7 @@ class Http11(H11Protocol):
 
     async def handle(self, event: Event) -> None:
         """Take in what the client sent, but nothing before its handshake was answered."""
-        if isinstance(event, RawData) and self._shakes_hands:
+        if isinstance(event, RawData) and event.data and self._shakes_hands:
             await self._refuse(400)
         else:
             await super().handle(event)
@@ -131,26 +131,30 @@ class Http11(H11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         if request.http_version not in {b"1.1", b"1.0"}:
             await self._refuse(505)
+        elif request.method != request.method.upper():
+            # Methods have a case (RFC 9110, section 9.1), which hypercorn does not keep.
+            await self._refuse(501)
         elif self._is_ambiguous(request):
             await self._refuse(400)
         else:
             await super()._create_stream(request)
 
     def _is_ambiguous(self, request: h11.Request) -> bool:
-        """Whether where the request ends is said twice, or its client does not wait for us."""
+        """Whether where the request ends is said twice, or a handshake is none."""
         names = {name for name, _ in request.headers}
         lengths = names & {b"content-length", b"transfer-encoding"}
         if b"upgrade" in names and request.method == b"GET":
             upgrades = {value.lower() for name, value in request.headers if name == b"upgrade"}
             if b"websocket" in upgrades:
-                return bool(lengths or self.connection.trailing_data[0])
+                early = lengths or self.connection.trailing_data[0]
+                return bool(early) or not all(value.isascii() for _, value in request.headers)
         chunks_in_1_0 = request.http_version == b"1.0" and b"transfer-encoding" in lengths
         return len(lengths) == 2 or chunks_in_1_0
 
     async def _refuse(self, status: int) -> None:
         """Answer without asking the app, and close."""
-        await self._send_error_response(status)
         self._is_refused = True
+        await self._send_error_response(status)
         await self.send(Closed())
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:

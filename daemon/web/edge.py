@@ -34,10 +34,14 @@ PAGE_BODY_BYTES = 1024 * 1024
 """Largest body for anything but webhooks: forms and buttons of the dashboard."""
 
 
+_LETTER = r"[\w~!$&'()*+,;=%-]"
 _HOST = re.compile(
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|[\w.~!$&'()*+,;=%-]*)(?::(?P<port>[0-9]{0,5}))?", re.ASCII
+    rf"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?:{_LETTER}{{1,63}}\.)*{_LETTER}{{0,63}})"
+    r"(?::(?P<port>[0-9]{0,5}))?",
+    re.ASCII,
 )
-"""``Host``: a name or address, and a port (RFC 3986, section 3.2.2, without its IPvFuture)."""
+"""``Host``: a name or address, and a port (RFC 3986, section 3.2.2, without its IPvFuture). Labels
+have the length of those of DNS: werkzeug takes no other ones, and raises where nobody looks."""
 
 PROBES = frozenset({"/health", "/ready"})
 
@@ -67,8 +71,8 @@ def create_edge(
             await probes(scope, receive, send)
         elif scope["type"] == "http" and answered_at_once(path):
             await hook(scope, receive, send)
-        elif not has_plain_host(scope):
-            await _refuse_host(scope, send)
+        elif fault := address_fault(scope):
+            await _refuse(scope, send, fault)
         elif scope["type"] == "websocket":
             await pages(scope, receive, send)
         else:
@@ -77,8 +81,17 @@ def create_edge(
     return edge
 
 
-def has_plain_host(scope: Scope) -> bool:
-    """Whether ``Host`` is a name or an address; what pages compare with it is read from it."""
+def address_fault(scope: Scope) -> str:
+    """Return what is wrong with the address that a request is for; empty if nothing is.
+
+    Quart raises for a target that is no path, and pages compare what they read from ``Host``.
+    """
+    if not scope["path"].startswith("/"):
+        return "the target is no path"
+    return "" if _has_plain_host(scope) else "the Host header is no name and no address"
+
+
+def _has_plain_host(scope: Scope) -> bool:
     for name, value in scope["headers"]:
         if name == b"host":
             host = _HOST.fullmatch(value.decode("latin-1"))
@@ -94,15 +107,14 @@ def _is_address(v6: str | None) -> bool:
     return True
 
 
-async def _refuse_host(scope: Scope, send: Send) -> None:
+async def _refuse(scope: Scope, send: Send, fault: str) -> None:
     """Answer 400, to a request or to a WebSocket's handshake."""
 
     async def answer(message: Event) -> None:
         await send({**message, "type": f"websocket.{message['type']}"})
 
-    content = {"error": "the Host header is no name and no address"}
     close: Headers = [(b"connection", b"close")]
-    await answer_json(send if scope["type"] == "http" else answer, 400, content, close)
+    await answer_json(send if scope["type"] == "http" else answer, 400, {"error": fault}, close)
 
 
 async def _limited(app: Pages, scope: Scope, receive: Receive, send: Send) -> None:

@@ -150,6 +150,7 @@ async def test_data_before_the_handshakes_answer_is_a_400(
     [
         *(b"[", b"[::1", b"::1]", b"[::1]x", b"[g::1]", b"a b", b"x\xff", b"u@h", b"h/p", b"x:y"),
         *(b"x:99999", b"x:1:2", b"[::1]:70000", b"<script>", b"x\\y", b"x?y", b"x#y"),
+        *(b"a..b", b".a", b"a" * 64, b"a." + b"b" * 64 + b".c"),
     ],
 )
 @pytest.mark.parametrize("token", ["", TOKEN])
@@ -167,7 +168,53 @@ async def test_an_odd_host_is_a_400(
     assert not log.of("error")
 
 
-@pytest.mark.parametrize("host", [b"x", b"", b"a-b.c_d", b"[::1]:8080", b"127.0.0.1:8080", b"x:"])
+@pytest.mark.parametrize(
+    "target", [b"?a=b", b"*", b"http://[", b"http://127.0.0.1/metrics", b"x/y"]
+)
+async def test_a_target_that_is_no_path_is_a_400(
+    start_edge: Start, log: MemoryLog, target: bytes
+) -> None:
+    served = await start_edge()
+    with trio.fail_after(10):
+        for asking in (b"GET /dashboard/api/logs HTTP/1.1\r\nhost: x\r\n", HANDSHAKE):
+            request = asking.replace(b"/dashboard/api/logs", target) + b"\r\n"
+            assert (await served.exchange(request)).startswith(b"HTTP/1.1 400 ")
+    assert not log.of("error")
+
+
+async def test_a_method_in_another_case_is_none(start_edge: Start, log: MemoryLog) -> None:
+    """For one half of the server it would be HEAD, for the other not."""
+    served = await start_edge()
+    with trio.fail_after(10):
+        for path in (b"/health", b"/dashboard"):
+            answer = await served.exchange(b"HeAD " + path + b" HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 501 ")
+    assert not log.of("error")
+
+
+async def test_who_leaves_in_the_handshake_is_no_fault(
+    start_edge: Start, daemon: MemoryDaemon, log: MemoryLog
+) -> None:
+    served = await start_edge(admin_token=TOKEN)
+    with trio.fail_after(10):
+        for _ in range(10):
+            async with await served.connect() as stream:
+                await stream.send_all(HANDSHAKE + b"\r\n")
+        async with await served.connect() as stream:
+            await stream.send_all(HANDSHAKE + b"\r\n")
+            await stream.send_eof()
+            await read_all(stream)
+        assert await served.alive()
+        served.stop.set()
+        await served.ended.wait()
+    assert not daemon.watch.feeds
+    assert not log.of("error")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [b"x", b"", b"x.", b"a" * 63 + b".b", b"a-b.c_d", b"[::1]:8080", b"127.0.0.1:8080", b"x:"],
+)
 async def test_names_and_addresses_are_hosts(start_edge: Start, host: bytes) -> None:
     served = await start_edge()
     request = b"GET /metrics HTTP/1.1\r\nconnection: close\r\nhost: " + host + b"\r\n\r\n"

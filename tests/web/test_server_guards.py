@@ -13,6 +13,7 @@ from quart_trio import QuartTrio
 from support.edge import MemoryLog, Start, read_all, read_until
 from support.plain import NO_TLS
 
+from daemon.web import connection
 from daemon.web.asgi import Receive, Scope, Send, answer_json, answer_lifespan
 from daemon.web.connection import Limits
 from daemon.web.server import open_listeners
@@ -82,19 +83,31 @@ async def test_a_killing_request_ends_only_its_connection(
 
 
 async def test_a_failure_in_a_connection_is_one_warning_with_a_count(
-    start: Start, log: MemoryLog
+    start: Start, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def fail(*_arguments: object) -> None:
+        raise ValueError("a detail that stays inside")
+
     with trio.fail_after(10):
         served = await start(plain)
-        for _ in range(2):
-            await served.exchange(NOT_ASCII)
+        with monkeypatch.context() as broken:
+            broken.setattr(connection, "whole_request", fail)
+            for _ in range(2):
+                await served.exchange(GET)
         assert await served.alive()
     warnings = log.of("warning")
     assert [event for event, _ in warnings] == ["a connection failed"] * 2
     assert [fields for _, fields in warnings] == [
-        {"error": "UnicodeDecodeError", "count": 1},
-        {"error": "UnicodeDecodeError", "count": 2},
+        {"error": "ValueError", "count": 1},
+        {"error": "ValueError", "count": 2},
     ]
+
+
+async def test_a_handshake_that_is_not_ascii_is_a_400(start: Start, log: MemoryLog) -> None:
+    with trio.fail_after(10):
+        served = await start(plain)
+        assert (await served.exchange(NOT_ASCII)).startswith(b"HTTP/1.1 400 ")
+    assert not log.lines
 
 
 async def test_an_offer_of_http2_is_answered_in_http1(start: Start) -> None:
