@@ -110,6 +110,7 @@ async def test_the_total_over_budget_is_an_alert_once_a_day(tmp_path: Path) -> N
         assert stage.model.calls == []
         metrics = (await stage.get("/metrics")).text
         assert 'recado_brakes_total{reason="budget"} 2.0' in metrics
+        assert "recado_fallbacks_total 2.0" in metrics
         forgive(stage)
 
 

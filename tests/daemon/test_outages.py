@@ -228,6 +228,7 @@ async def test_two_refusals_in_a_row_are_one_apology(stage: Stage) -> None:
     await stage.model.wait_requests(2)
     await stage.quiet()
     assert stage.said() == [APOLOGY]
+    assert "recado_fallbacks_total 1.0" in (await stage.get("/metrics")).text
     forget_errors(stage)
 
 

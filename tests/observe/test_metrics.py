@@ -53,7 +53,8 @@ def test_counting() -> None:
     seen = values(metrics)
     assert seen["recado_messages_total", ("voice",)] == 1
     assert seen["recado_messages_total", ("other",)] == 1
-    assert seen["recado_tokens_total", ("cached",)] == 3
+    tokens = {kind: seen["recado_tokens_total", (kind,)] for kind in ("input", "output", "cached")}
+    assert tokens == {"input": 5, "output": 2, "cached": 3}
     assert seen["recado_upstream_requests_total", ("other", "ok", "whapi")] == 1
     assert seen["recado_duplicates_total", ()] == 1
     assert seen["recado_last_run_tokens", ()] == 7
