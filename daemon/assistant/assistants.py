@@ -11,23 +11,20 @@ runs everything can be found again, whatever moment a crash has hit.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any
 
 import trio
 
 from daemon.assistant import assistants_wire, failures
-from daemon.assistant.assistants_wire import ThreadBusy
-from daemon.assistant.connecting import LazyConnection, connection_to, has_stopped
+from daemon.assistant.connecting import LazyConnection, connection_to
 from daemon.assistant.engine import Engine
+from daemon.assistant.threads import TIDY_SECONDS, Threads
 from daemon.assistant.wire import ServerProfile, is_openai
 from daemon.errors import ModelRejected, ModelTemporary, ResponseGone
 from daemon.model import FunctionCall, JsonObject, ModelRequest, ModelResponse
 
-HEADERS = {"OpenAI-Beta": "assistants=v2"}
 POLL_SECONDS = 1.0
 """A run is looked at each second."""
 
@@ -35,22 +32,11 @@ AFTER_TOOLS_SECONDS = 0.5
 AFTER_TOOLS_CAP_SECONDS = 5.0
 """After tool outputs: this long, then so much longer each time, up to the cap."""
 
-MOST_LEFT = 1000
-"""Threads whose deletion failed that are remembered, to try it again."""
-
 POLL_FAILURES = 3
 """So many looks in a row may fail before the call does: the run goes on without them."""
 
-RACE_TRIES = 15
-RACE_CAP_SECONDS = 5.0
-"""A thread may still be busy with a run that is ending: 1, 2, … 5 seconds between tries."""
-
 ORPHAN_SECONDS = 600.0
 """A run whose tool outputs never came is given up; servers let it expire at the same age."""
-
-TIDY_SECONDS = 1.0
-
-Method = Literal["GET", "POST", "DELETE"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +110,7 @@ class AssistantsEngine:
         self._timeout_seconds = timeout_seconds
         self._polls = polls
         self._tool_polls = tool_polls
-        self._left: dict[str, None] = {}
-        """Threads that could not be deleted, oldest first; at most MOST_LEFT."""
+        self._threads = Threads(connection)
         self._waiting: dict[str, _Waiting] = {}
         """Runs that wait for tool outputs, by thread; bounded by ORPHAN_SECONDS."""
 
@@ -140,12 +125,12 @@ class AssistantsEngine:
             try:
                 run = await self._continue(waiting, request, on_started) if waiting else None
                 if run is None:
-                    begun.append(await self._new_thread(request))
+                    begun.append(await self._threads.create(assistants_wire.thread_body(request)))
                     run = await self._start(begun[-1], request, on_started)
                     waiting = None
                 return await self._follow(begun[-1], run, after_tools=waiting is not None)
             except ResponseGone as error:
-                await self._drop(begun[-1])
+                await self._threads.drop(begun[-1])
                 raise ModelTemporary(f"the run was lost: {error}") from None
             except ModelTemporary:
                 raise  # the run may go on, to be found by `resume`
@@ -154,37 +139,29 @@ class AssistantsEngine:
                     self._waiting[waiting.thread_id] = waiting  # for `give_up_waiting`
                 raise
             except BaseException:
-                await self._drop(*begun)
+                await self._threads.drop(*begun)
                 raise
-        await self._drop(*begun)
+        await self._threads.drop(*begun)
         raise ModelTemporary(f"no answer of the model within {self._timeout_seconds:g} s")
 
     async def resume(self, response_id: str, *, starting_after: int = 0) -> ModelResponse:  # noqa: ARG002 - of the protocol
         """Return the answer of the newest run of a thread; see `Engine.resume`."""
         with trio.move_on_after(self._timeout_seconds):
-            runs = await self._runs(response_id)
+            runs = await self._threads.runs(response_id)
             if not runs:
-                await self._drop(response_id)
+                await self._threads.drop(response_id)
                 raise ResponseGone("no run was made on the thread")
             try:
                 return await self._follow(response_id, runs[0], after_tools=False)
             except (ModelRejected, _RunFailed):
                 raise ResponseGone("the run failed") from None
-        await self._drop(response_id)
+        await self._threads.drop(response_id)
         raise ModelTemporary(f"no answer of the model within {self._timeout_seconds:g} s")
 
     async def cancel(self, response_id: str) -> bool:
         """Cancel what runs on a thread and delete it; see `Engine.cancel`. At most 5 seconds."""
         self._waiting.pop(response_id, None)
-
-        async def stop() -> None:
-            for run in await self._runs(response_id):
-                if run.get("status") in assistants_wire.ACTIVE:
-                    with suppress(ModelRejected):  # it has ended in the meantime
-                        await self._cancel_run(response_id, str(run["id"]))
-            await self._delete(response_id)
-
-        return await has_stopped(stop)
+        return await self._threads.cancel(response_id)
 
     async def warm_up(self) -> None:
         """Import the SDK and build the client, on a worker thread."""
@@ -204,8 +181,10 @@ class AssistantsEngine:
         """
         now = trio.current_time()
         late = [w.thread_id for w in self._waiting.values() if now - w.since >= older_than]
-        left, self._left = list(self._left), {}
-        await self._drop(*late, *left)
+        for thread_id in late:
+            self._waiting.pop(thread_id, None)
+        await self._threads.drop(*late)
+        await self._threads.drop_left()
 
     # -- beginning a run -----------------------------------------------------------------------
 
@@ -217,11 +196,6 @@ class AssistantsEngine:
                 return self._waiting.pop(waiting.thread_id)
         return None
 
-    async def _new_thread(self, request: ModelRequest) -> str:
-        body = assistants_wire.thread_body(request)
-        thread = await self._call("POST", "/threads", body)
-        return str(thread.get("id") or "")
-
     async def _continue(
         self,
         waiting: _Waiting,
@@ -230,19 +204,15 @@ class AssistantsEngine:
     ) -> JsonObject | None:
         """Give a waiting run its outputs; None if it cannot go on, and is given up."""
         outputs = assistants_wire.outputs_at_end(request)
-        given = [{"tool_call_id": call, "output": output} for call, output in outputs.items()]
-        path = f"{_runs_path(waiting.thread_id)}/{quote(waiting.run_id, safe='')}"
         if waiting.calls == set(outputs):
             try:
-                run = await self._call(
-                    "POST", f"{path}/submit_tool_outputs", {"tool_outputs": given}, stored=True
-                )
+                run = await self._threads.submit(waiting.thread_id, waiting.run_id, outputs)
             except (ResponseGone, ModelRejected):
                 run = None  # it expired, or somebody ended it
             if run is not None:
                 await on_started(waiting.thread_id)
                 return run
-        await self._drop(waiting.thread_id)
+        await self._threads.drop(waiting.thread_id)
         return None
 
     async def _start(
@@ -254,22 +224,7 @@ class AssistantsEngine:
         """Announce a new thread, then start the run on it, so that no run is ever unknown."""
         await on_started(thread_id)
         body = assistants_wire.run_body(request, self._profile, self._assistant_id)
-        return await self._start_run(thread_id, body)
-
-    async def _start_run(self, thread_id: str, body: JsonObject) -> JsonObject:
-        """POST a run; while another one is ending on the thread, wait and try again.
-
-        That refusal says that nothing was started, so trying again doubles nothing.
-        """
-        tries = 0
-        while True:
-            try:
-                return await self._call("POST", _runs_path(thread_id), body)
-            except ModelTemporary as error:
-                tries += 1
-                if not isinstance(error, ThreadBusy) or tries == RACE_TRIES:
-                    raise
-            await trio.sleep(min(float(tries), RACE_CAP_SECONDS))
+        return await self._threads.start_run(thread_id, body)
 
     # -- following it --------------------------------------------------------------------------
 
@@ -277,7 +232,7 @@ class AssistantsEngine:
         """Poll a run until it has ended or asks for tools, or was looked at often enough."""
         looks = failed = 0
         most = self._tool_polls if after_tools else self._polls
-        path = f"{_runs_path(thread_id)}/{quote(str(run.get('id')), safe='')}"
+        run_id = str(run.get("id"))
         while True:
             status = run.get("status")
             if status == "requires_action":
@@ -285,12 +240,12 @@ class AssistantsEngine:
             if status in assistants_wire.ENDED:
                 return await self._ended(thread_id, run)
             if looks == most:
-                await self._drop(thread_id)
+                await self._threads.drop(thread_id)
                 raise ModelTemporary(f"no answer of the model after {looks} looks at its run")
             await trio.sleep(_pause(looks, after_tools=after_tools))
             looks += 1
             try:
-                run = await self._call("GET", path, stored=True)
+                run = await self._threads.look(thread_id, run_id)
                 failed = 0
             except ModelTemporary:
                 failed += 1
@@ -312,65 +267,17 @@ class AssistantsEngine:
         """Read the answer of a run that has ended, and delete its thread."""
         status = run.get("status")
         if status in {"cancelled", "expired"}:
+            await self._threads.drop(thread_id)
             raise ResponseGone(f"the run is {status}")
         if status == "failed":
-            await self._drop(thread_id)
+            await self._threads.drop(thread_id)
             error = failures.from_failed(run.get("last_error"))
             if isinstance(error, ModelTemporary):
                 raise _RunFailed(str(error), retry_after=error.retry_after)
             raise error
-        query = {"order": "asc", "limit": "100", "run_id": str(run.get("id"))}
-        path = f"{_path(thread_id)}/messages"
-        messages = await self._call("GET", path, query=query, stored=True)
-        await self._drop(thread_id, running=False)
+        messages = await self._threads.words(thread_id, run)
+        await self._threads.drop(thread_id, running=False)
         return assistants_wire.response_with_words(thread_id, run, messages)
-
-    # -- giving up -----------------------------------------------------------------------------
-
-    async def _drop(self, *thread_ids: str, running: bool = True) -> None:
-        """Cancel what runs on threads and delete them, in a second; nothing depends on it.
-
-        What does not succeed is tried again with the next call of the model.
-        """
-        rest = [thread_id for thread_id in dict.fromkeys(thread_ids) if thread_id]
-        self._left.update(dict.fromkeys(rest))
-        with trio.move_on_after(TIDY_SECONDS, shield=True):
-            for thread_id in rest:
-                if running:
-                    gone = await self.cancel(thread_id)
-                else:
-                    gone = await has_stopped(partial(self._delete, thread_id))
-                if gone:
-                    self._left.pop(thread_id, None)
-        while len(self._left) > MOST_LEFT:
-            del self._left[next(iter(self._left))]
-
-    async def _runs(self, thread_id: str) -> list[JsonObject]:
-        """List a thread's runs, newest first. Raises ResponseGone if the thread is not there."""
-        query = {"order": "desc", "limit": "20"}
-        listed = await self._call("GET", _runs_path(thread_id), query=query, stored=True)
-        return [run for run in listed.get("data") or () if run.get("id")]
-
-    async def _cancel_run(self, thread_id: str, run_id: str) -> None:
-        path = f"{_runs_path(thread_id)}/{quote(run_id, safe='')}/cancel"
-        await self._call("POST", path, stored=True)
-
-    async def _delete(self, thread_id: str) -> None:
-        await self._call("DELETE", _path(thread_id), stored=True)
-
-    async def _call(
-        self,
-        method: Method,
-        path: str,
-        body: JsonObject | None = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        stored: bool = False,
-    ) -> JsonObject:
-        connection = await self._connection.get()
-        return await connection.call(
-            method, path, body, query=query, headers=HEADERS, stored=stored
-        )
 
 
 class _RunFailed(ModelTemporary):
@@ -382,11 +289,3 @@ def _pause(looks: int, *, after_tools: bool) -> float:
     if after_tools:
         return min((looks + 1) * AFTER_TOOLS_SECONDS, AFTER_TOOLS_CAP_SECONDS)
     return POLL_SECONDS
-
-
-def _path(thread_id: str) -> str:
-    return "/threads/" + quote(thread_id, safe="")
-
-
-def _runs_path(thread_id: str) -> str:
-    return _path(thread_id) + "/runs"

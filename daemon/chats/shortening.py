@@ -10,7 +10,7 @@ from daemon.chats.dependencies import Dependencies
 from daemon.errors import AssistantError
 from daemon.ledger import Recollection
 from daemon.limits.budget import MICROS, Charge, day_of, expected_use, use_of
-from daemon.model import ChatKey, JsonObject
+from daemon.model import ChatKey, JsonObject, ModelRequest, ModelResponse
 from daemon.prompt.compaction import (
     LOWEST_RATIO,
     TRANSCRIPT_BUDGETS,
@@ -55,14 +55,8 @@ async def _summary(
     wanted = Charge(day, expected_use(request, budget_of_day))
     if await usage.refusal(key, wanted, budget_of_day):
         return None
-    with trio.move_on_after(needs.rules.run_timeout_seconds) as scope:
-        try:
-            response = await needs.engine.respond(request, on_started=_ignore)
-        except AssistantError as error:
-            needs.log.warning("no summary", chat=key, error=str(error))
-            return None
-    if scope.cancelled_caught:
-        needs.log.warning("no summary in time", chat=key)
+    response = await _response(key, request, needs)
+    if response is None:
         return None
     needs.metrics.count_tokens(response.usage)
     charge = Charge(day, use_of(response.usage, budget_of_day.price))
@@ -71,5 +65,29 @@ async def _summary(
     return None if response.incomplete else summary_item(response.text, budget=budget)
 
 
-async def _ignore(_response_id: str) -> None:
-    """A summary is not resumed: whoever needs it makes it again."""
+async def _response(
+    key: ChatKey, request: ModelRequest, needs: Dependencies
+) -> ModelResponse | None:
+    """Ask the model for a summary; None if it has none in time.
+
+    A summary is not resumed, since whoever needs it makes it again: what the server keeps of a lost
+    one is cancelled, after a crash by recovery.
+    """
+    kept: list[str] = []
+
+    async def named(response_id: str) -> None:
+        kept.append(response_id)
+        await needs.store.orphans.noted(response_id, now=needs.now())
+
+    response, why = None, "not in time"
+    with trio.move_on_after(needs.rules.run_timeout_seconds):
+        try:
+            response = await needs.engine.respond(request, on_started=named)
+        except AssistantError as error:
+            why = str(error)
+    if response is None:
+        needs.log.warning("no summary", chat=key, error=why)
+    for response_id in kept:
+        if response is not None or await needs.engine.cancel(response_id):
+            await needs.store.orphans.released(response_id)
+    return response

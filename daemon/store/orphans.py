@@ -47,6 +47,10 @@ class Orphans:
 
         return await self._database.read(query)
 
+    async def noted(self, response_id: str, *, now: float) -> None:
+        """The server keeps a response that belongs to no run, and will not be asked for again."""
+        await self._database.write(lambda connection: note(connection, response_id, now=now))
+
     async def released(self, response_id: str) -> None:
         """The server has said that it does not run or keep this any more."""
         await self._database.write(lambda connection: forget(connection, response_id))

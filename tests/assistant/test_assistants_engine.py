@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import trio
 
-from daemon.assistant import assistants
+from daemon.assistant import assistants, threads
 from daemon.assistant.assistants import AssistantsEngine, open_assistants_engine
 from daemon.assistant.assistants_wire import MOST_MESSAGES, run_body, thread_body
 from daemon.assistant.wire import ServerProfile
@@ -29,7 +29,7 @@ async def engine(
     server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[AssistantsEngine]:
     monkeypatch.setattr(assistants, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(assistants, "RACE_CAP_SECONDS", 0.01)
+    monkeypatch.setattr(threads, "RACE_CAP_SECONDS", 0.01)
     async with open_assistants_engine(
         base_url=server_url,
         api_key=KEY,
@@ -62,7 +62,7 @@ async def test_a_thread_that_stays_busy_is_given_up(
     server.assistants.busy_answers = 100
     with trio.fail_after(20), pytest.raises(ModelTemporary):
         await engine.respond(ask("Hola"), on_started=ignore)
-    assert len(server.calls) == assistants.RACE_TRIES
+    assert len(server.calls) == threads.RACE_TRIES
 
 
 async def test_an_orphan_is_cancelled_with_its_thread(

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 import trio
 
-from daemon.assistant import assistants, responses
+from daemon.assistant import assistants, responses, threads
 from daemon.assistant.assistants import open_assistants_engine
 from daemon.assistant.engine import Engine
 from daemon.assistant.responses import open_responses_engine
@@ -54,7 +54,7 @@ def engine(
     """Give a way to open each of the engines, with short pauses between looks."""
     monkeypatch.setattr(assistants, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(assistants, "AFTER_TOOLS_SECONDS", 0.01)
-    monkeypatch.setattr(assistants, "RACE_CAP_SECONDS", 0.02)
+    monkeypatch.setattr(threads, "RACE_CAP_SECONDS", 0.02)
     monkeypatch.setattr(responses, "NOTICE_SECONDS", 0.02)
 
     @asynccontextmanager

@@ -106,7 +106,7 @@ async def test_what_could_not_be_cancelled_is_cancelled_at_the_next_start(
     tmp_path: Path, engine: str
 ) -> None:
     """An agent took over while the model server could not be reached; then came a restart."""
-    assistant = {"engine": engine, "background": "on"}
+    assistant = {"engine": engine, "background": True}
     async with open_stage(tmp_path / "data", assistant=assistant) as stage:
         stage.model.script(say("nunca", gate=trio.Event()))
         await stage.gateway.customer_says(LAURA, "Hola")
@@ -128,7 +128,7 @@ async def test_what_could_not_be_cancelled_is_cancelled_at_the_next_start(
 
 @pytest.mark.parametrize("engine", ["assistants", "responses"])
 async def test_what_was_cancelled_is_no_orphan(tmp_path: Path, engine: str) -> None:
-    assistant = {"engine": engine, "background": "on"}
+    assistant = {"engine": engine, "background": True}
     async with open_stage(tmp_path / "data", assistant=assistant) as stage:
         stage.model.script(say("nunca", gate=trio.Event()))
         await stage.gateway.customer_says(LAURA, "Hola")

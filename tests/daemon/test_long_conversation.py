@@ -154,8 +154,11 @@ async def test_thirty_turns_with_a_small_budget_are_all_answered(tmp_path: Path)
 
 
 async def test_a_summary_delays_no_answer_and_a_lost_one_is_made_again(tmp_path: Path) -> None:
-    """The model never ends the first summary; the daemon is killed, and the next turn makes one."""
-    assistant = {"history_tokens": 250, "compaction": "summary"}
+    """The model never ends the first summary; the daemon is killed, and the next turn makes one.
+
+    What the server keeps of the lost one is cancelled at the start.
+    """
+    assistant = {"history_tokens": 250, "compaction": "summary", "background": True}
     async with open_scene(tmp_path, assistant=assistant) as stage:
         stage.model.script(replace(_sums_up("Nunca."), gate=trio.Event()))
         for number in range(5):
@@ -169,6 +172,10 @@ async def test_a_summary_delays_no_answer_and_a_lost_one_is_made_again(tmp_path:
         await stage.start()
         await exchange(stage, "¿Y ahora?")
         await found(lambda: _head(stage))
+        lost = next(made for made in stage.model.calls if _is_summary(made))
+        await lost.ended.wait()
+        assert lost.outcome == "cancelled"
+        await found(lambda: not read_rows(stage.settings.data_dir, "SELECT 1 FROM kept_responses"))
         await exchange(stage, "Gracias")
         assert told(stage)[0] == f"{SUMMARY_NOTE}\nHabló de temas."
 

@@ -1,0 +1,147 @@
+"""Threads and runs at a server of the Assistants API: every request that the engine makes of it.
+
+A thread that could not be deleted is remembered, and tried again when the next call tidies up.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Literal
+from urllib.parse import quote
+
+import trio
+
+from daemon.assistant import assistants_wire
+from daemon.assistant.assistants_wire import ThreadBusy
+from daemon.assistant.connecting import LazyConnection, has_stopped
+from daemon.errors import ModelRejected, ModelTemporary
+from daemon.model import JsonObject
+
+HEADERS = {"OpenAI-Beta": "assistants=v2"}
+
+RACE_TRIES = 15
+RACE_CAP_SECONDS = 5.0
+"""A thread may still be busy with a run that is ending: 1, 2, … 5 seconds between tries."""
+
+TIDY_SECONDS = 1.0
+"""What tidying up may hold up; nothing depends on it."""
+
+MOST_LEFT = 1000
+"""Threads whose deletion failed that are remembered."""
+
+Method = Literal["GET", "POST", "DELETE"]
+
+
+class Threads:
+    """The threads of one server. Any number of tasks may call it; it raises the engine's errors."""
+
+    def __init__(self, connection: LazyConnection) -> None:
+        self._connection = connection
+        self._left: dict[str, None] = {}
+        """Threads that could not be deleted, oldest first; at most MOST_LEFT."""
+
+    async def create(self, body: JsonObject) -> str:
+        """Make a thread; gives its id."""
+        thread = await self._call("POST", "/threads", body)
+        return str(thread.get("id") or "")
+
+    async def words(self, thread_id: str, run: JsonObject) -> JsonObject:
+        """List what a run has said, oldest first."""
+        query = {"order": "asc", "limit": "100", "run_id": str(run.get("id"))}
+        return await self._call("GET", f"{_path(thread_id)}/messages", query=query, stored=True)
+
+    async def start_run(self, thread_id: str, body: JsonObject) -> JsonObject:
+        """Start a run; while another one is ending on the thread, wait and try again.
+
+        That refusal says that nothing was started, so trying again doubles nothing.
+        """
+        tries = 0
+        while True:
+            try:
+                return await self._call("POST", _runs_path(thread_id), body)
+            except ModelTemporary as error:
+                tries += 1
+                if not isinstance(error, ThreadBusy) or tries == RACE_TRIES:
+                    raise
+            await trio.sleep(min(float(tries), RACE_CAP_SECONDS))
+
+    async def look(self, thread_id: str, run_id: str) -> JsonObject:
+        """Ask how a run is."""
+        return await self._call("GET", _run_path(thread_id, run_id), stored=True)
+
+    async def submit(self, thread_id: str, run_id: str, outputs: Mapping[str, str]) -> JsonObject:
+        """Give a run that waits the outputs of its calls, by their ids."""
+        given = [{"tool_call_id": call, "output": output} for call, output in outputs.items()]
+        path = f"{_run_path(thread_id, run_id)}/submit_tool_outputs"
+        return await self._call("POST", path, {"tool_outputs": given}, stored=True)
+
+    async def runs(self, thread_id: str) -> list[JsonObject]:
+        """List a thread's runs, newest first. Raises ResponseGone if the thread is not there."""
+        query = {"order": "desc", "limit": "20"}
+        listed = await self._call("GET", _runs_path(thread_id), query=query, stored=True)
+        return [run for run in listed.get("data") or () if run.get("id")]
+
+    async def cancel(self, thread_id: str) -> bool:
+        """Cancel what runs on a thread and delete it, in 5 seconds; True if it is gone."""
+
+        async def stop() -> None:
+            for run in await self.runs(thread_id):
+                if run.get("status") in assistants_wire.ACTIVE:
+                    with suppress(ModelRejected):  # it has ended in the meantime
+                        path = f"{_run_path(thread_id, str(run['id']))}/cancel"
+                        await self._call("POST", path, stored=True)
+            await self._delete(thread_id)
+
+        return await has_stopped(stop)
+
+    async def drop(self, *thread_ids: str, running: bool = True) -> None:
+        """Cancel what runs on threads and delete them, in a second; raises no error of ours.
+
+        What does not succeed is tried again by `drop_left`.
+        """
+        rest = [thread_id for thread_id in dict.fromkeys(thread_ids) if thread_id]
+        self._left.update(dict.fromkeys(rest))
+        with trio.move_on_after(TIDY_SECONDS, shield=True):
+            for thread_id in rest:
+                if running:
+                    gone = await self.cancel(thread_id)
+                else:
+                    gone = await has_stopped(partial(self._delete, thread_id))
+                if gone:
+                    self._left.pop(thread_id, None)
+        while len(self._left) > MOST_LEFT:
+            del self._left[next(iter(self._left))]
+
+    async def drop_left(self) -> None:
+        """Try again what could not be deleted."""
+        left, self._left = list(self._left), {}
+        await self.drop(*left)
+
+    async def _delete(self, thread_id: str) -> None:
+        await self._call("DELETE", _path(thread_id), stored=True)
+
+    async def _call(
+        self,
+        method: Method,
+        path: str,
+        body: JsonObject | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        stored: bool = False,
+    ) -> JsonObject:
+        connection = await self._connection.get()
+        return await connection.call(
+            method, path, body, query=query, headers=HEADERS, stored=stored
+        )
+
+
+def _path(thread_id: str) -> str:
+    return "/threads/" + quote(thread_id, safe="")
+
+
+def _runs_path(thread_id: str) -> str:
+    return _path(thread_id) + "/runs"
+
+
+def _run_path(thread_id: str, run_id: str) -> str:
+    return f"{_runs_path(thread_id)}/{quote(run_id, safe='')}"
