@@ -375,7 +375,7 @@ def _publish(
     metrics.vitals.read_state(
         ready=lambda: not daemon.ready(),
         breakers={
-            "model": lambda: needs.model_state.is_down,
+            "model": lambda: needs.model_state.is_down or bool(needs.model_state.refusal),
             "channel": lambda: bool(needs.channel.trouble),
         },
         clients=lambda: daemon.watch.live.readers,

@@ -110,12 +110,16 @@ def add_switches(outside: Simulators, environ: Mapping[str, str]) -> None:
     def break_down(on: bool) -> None:  # noqa: FBT001 - a switch's position
         model.is_down = on
 
+    def refuse(on: bool) -> None:  # noqa: FBT001 - a switch's position
+        model.refuses = on
+
     def kill(_on: bool) -> None:  # noqa: FBT001 - a switch's position
         os.kill(os.getpid(), signal.SIGKILL)
 
     supervised = any(environ.get(name) for name in SUPERVISED)
     controls.add("model_slow", slow_down)
     controls.add("model_down", break_down)
+    controls.add("model_refuses", refuse)
     controls.add("kill", kill, button=True, unavailable="" if supervised else "no_supervisor")
 
 

@@ -96,7 +96,8 @@ class Channel:
         """What keeps single sends waiting now, in a line; empty if nothing does."""
         if not self._delayed:
             return ""
-        return f"sends of {len(self._delayed)} chats wait: {next(iter(self._delayed.values()))}"
+        why = next(iter(self._delayed.values()))
+        return f"chats whose sends wait: {len(self._delayed)} ({why})"
 
     def try_now(self) -> None:
         """An operator wants the number tried again at once, and asked how it is."""

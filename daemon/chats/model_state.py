@@ -47,7 +47,7 @@ class ModelState:
             return "the model server does not answer"
         if self._waiting:
             why = next(iter(self._waiting.values()))
-            return f"{len(self._waiting)} chats wait for the model server: {why}"
+            return f"chats that wait for the model server: {len(self._waiting)} ({why})"
         return ""
 
     def wait(self) -> float:

@@ -57,8 +57,10 @@ class Controls:
         ]
 
 
-def add_gateway_switches(controls: Controls, *, faults: Faults, channel: Channel) -> None:
-    """Add what can go wrong with Whapi."""
+def add_gateway_switches(
+    controls: Controls, *, faults: Faults, channel: Channel, expire: Callable[[bool], None]
+) -> None:
+    """Add what can go wrong with Whapi; `expire` lets the token expire, or renews it."""
 
     def fault_switch(operation: str, kind: FaultKind) -> Callable[[bool], None]:
         made: list[Fault] = []
@@ -74,4 +76,5 @@ def add_gateway_switches(controls: Controls, *, faults: Faults, channel: Channel
     controls.add("whapi_down", fault_switch("*", "status"))
     controls.add("answer_lost", fault_switch("send", "drop_after"))
     controls.add("not_delivered", fault_switch("delivery", "failed"))
+    controls.add("token_expired", expire)
     controls.add("needs_qr", lambda on: channel.change("QR" if on else "AUTH"))

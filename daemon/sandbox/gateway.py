@@ -102,7 +102,9 @@ class Gateway(People):
             rng=rng,
         )
         self.controls = Controls(journal=ledger.journal)
-        add_gateway_switches(self.controls, faults=self.faults, channel=self.channel)
+        add_gateway_switches(
+            self.controls, faults=self.faults, channel=self.channel, expire=self._expire
+        )
         self.phone = Phone(
             people=self,
             media=self.media,
@@ -210,6 +212,9 @@ class Gateway(People):
     def store_media(self, data: bytes, mime_type: str, *, file_name: str = "") -> str:
         """Keep a file for ``GET /media/{id}`` and return its id."""
         return self.media.keep(Upload(data, mime_type, file_name))
+
+    def _expire(self, expired: bool) -> None:  # noqa: FBT001 - a switch's position
+        self.token_is_good = not expired
 
     def _tell(self, lane: str, event: str, parts: Mapping[str, Any]) -> None:
         self.queue(lane, event, parts)

@@ -50,6 +50,12 @@ MODELS = (
 )
 TRANSCRIPT = "Hola, quisiera saber si tienen disponibilidad para este fin de semana."
 RESPONSES = "/responses"
+_NO_SUCH_SCHEMA = Refusal(
+    400,
+    "Invalid schema for function 'example': schema must have type 'object'.",
+    "invalid_function_parameters",
+    "tools[0].parameters",
+)
 
 
 class ModelServer:
@@ -78,6 +84,8 @@ class ModelServer:
         self.tokens_per_second = tokens_per_second
         self.streams_again = True
         """Set to False, kept responses can be asked for but not streamed again."""
+        self.refuses = False
+        """Set to True, every request is refused with 400, as for a tool with a wrong schema."""
         self.is_down = False
         """Set to True, everything is answered 503, as by a server that is overloaded."""
         self._api_key = api_key
@@ -176,6 +184,7 @@ class ModelServer:
         call = ModelCall(response_id=response_id, body=body, started_at=self._now())
         self.calls.append(call)
         refusal = model_wire.refusal_of(body, context_tokens=self.context_tokens)
+        refusal = _NO_SUCH_SCHEMA if self.refuses else refusal
         step = Step() if refusal else self._take_step(body)
         if step.status != 200:
             refusal = Refusal(step.status, step.message, step.code)

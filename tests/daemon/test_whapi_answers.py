@@ -323,7 +323,7 @@ async def test_a_day_that_the_gateway_asks_for_is_not_waited_out(tmp_path: Path)
         page = await health(stage)
         while page["status"] == "healthy":
             page = await health(stage)
-        assert "sends of 1 chats wait" in " ".join(page["reasons"])
+        assert "chats whose sends wait: 1" in " ".join(page["reasons"])
         assert stage.said() == []
         assert await cleared(stage) == 1
         await stage.gateway.wait_sent(LAURA)

@@ -27,11 +27,17 @@ async def test_the_model_can_be_slow_and_down_and_well_again() -> None:
                 return (await client.get(f"{outside.model_url}/v1/models")).status_code
 
             answers = [await turn("model_down", on=True), await turn("model_down", on=False)]
+            await turn("model_refuses", on=True)
+            refused = await client.post(f"{outside.model_url}/v1/responses", json={"input": "x"})
+            await turn("model_refuses", on=False)
+            await turn("token_expired", on=True)
+            expired = await client.get(f"{outside.gateway_url}/health")
             await turn("model_slow", on=True)
             slow = outside.model.tokens_per_second
             await turn("model_slow", on=False)
             quick = outside.model.tokens_per_second
     assert answers == [503, 200]
+    assert (refused.status_code, expired.status_code) == (400, 404)
     assert (slow, quick) == (SLOW_TOKENS_PER_SECOND, 40)
 
 
