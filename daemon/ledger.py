@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from daemon.consent import Choice
 from daemon.model import ChatKey, JsonObject, Message, ModelResponse
 
 ArrivalKind = Literal["message", "held", "agent", "change"]
@@ -186,6 +187,10 @@ class ChatRecord:
     """When the messages from before Recado were put into the thread."""
     loop_until: float = 0
     """Until when the bot keeps out because it talks with a machine there."""
+    opted_out_at: float = 0
+    """Since when the contact wants no messages that they have not asked for."""
+    consent_at: float = 0
+    """When the contact was told what becomes of their data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +233,10 @@ class Told:
     """Whom it was told it talks to, in this turn; empty if it was not told again."""
     token_ratio: float = 0
     """The new ratio of the chat; 0 leaves it as it is."""
+    choice: Choice = ""
+    """``out``: the contact wants no messages that they have not asked for; ``in``: again."""
+    consent: bool = False
+    """The contact is told what becomes of their data."""
 
 
 @dataclass(frozen=True, slots=True)

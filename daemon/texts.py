@@ -35,6 +35,10 @@ class Texts:
     """To the customer, once, when a person was asked for and none has written in time."""
     call: str
     """To the customer, after a missed call, where the configuration wants it."""
+    opted_out: str
+    """To the customer, who wants no more messages: a template with ``{word}``, which undoes it."""
+    opted_in: str
+    """To the customer, who wants them again."""
     agent_note: str
     """In the thread, before the words of an agent: a template with ``{name}``."""
     date_label: str
@@ -44,6 +48,10 @@ class Texts:
     chat_label: str
     channel_label: str
     labels_label: str
+
+    def opted_out_with(self, word: str) -> str:
+        """The confirmation that names the word which undoes it."""
+        return self.opted_out.replace("{word}", word)
 
     def note_of(self, name: str) -> str:
         """Write the agent note for the agent ``name``."""
@@ -82,6 +90,11 @@ _BUILT_IN = MappingProxyType(
                 "Hola, por aquí no podemos contestar llamadas."
                 " ¿Nos escribes, por favor, en qué te podemos ayudar?"
             ),
+            opted_out=(
+                "Listo, no te volveremos a escribir por nuestra cuenta. Si tú nos escribes, te"
+                " respondemos. Para volver a recibir mensajes, escribe {word}."
+            ),
+            opted_in="Listo, volverás a recibir nuestros mensajes.",
             agent_note="[Mensaje manual de {name}]",
             date_label="Fecha",
             time_label="Hora",
@@ -116,6 +129,11 @@ _BUILT_IN = MappingProxyType(
                 " still waiting and will be answered; if you need anything else, write to me."
             ),
             call="Hello, we cannot take calls here. Could you write to us what you need, please?",
+            opted_out=(
+                "Done, we will not write to you on our own any more. If you write to us, we answer."
+                " To get messages again, write {word}."
+            ),
+            opted_in="Done, you will get our messages again.",
             agent_note="[Message written by {name}]",
             date_label="Date",
             time_label="Time",

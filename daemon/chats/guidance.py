@@ -6,6 +6,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from daemon.chats.escalation import EscalationRules
+from daemon.consent import ConsentRules
 from daemon.limits.brakes import DEFAULT_BRAKES, BrakeRules
 from daemon.limits.budget import NO_LIMITS, Budget
 from daemon.texts import Texts
@@ -46,6 +47,10 @@ class ChatRules:
     """Messages of all chats together while there is typing; 0: no limit."""
     policy: Policy
     """Which messages are answered."""
+    consent: ConsentRules
+    """What is said about consent, and the words that end and undo it."""
+    first_opt_in_word: str
+    """Named to who opts out."""
     answer_calls: bool
     """Say after a missed call that nobody takes it here."""
     group_quote: bool

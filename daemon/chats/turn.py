@@ -19,8 +19,9 @@ from daemon.chats.run_progress import Progress
 from daemon.chats.telling import Telling
 from daemon.chats.typing_indicator import show, with_typing_shown
 from daemon.chats.voicing import wants_voice
+from daemon.chats.wishes import as_said, heed, said_before, wish_in
 from daemon.errors import BudgetSpent, ModelRejected, ModelTemporary
-from daemon.ledger import Turn
+from daemon.ledger import NewPart, Turn
 from daemon.limits.backoff import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.model import Media
 from daemon.observe.events import (
@@ -87,6 +88,9 @@ class TurnWork:
         given up. Raises Stopping when the daemon stops; the turn then stays as it is.
         """
         superseded = False
+        wish = await wish_in(self._turn, self._needs)
+        if wish.alone and not self._attention.is_paused:
+            return await heed(self._turn, wish, self._needs, self._log)
         while not await self._is_over():
             if self._attention.news and not self._turn.effects:
                 await self._take_in_news(counts=superseded)
@@ -94,6 +98,9 @@ class TurnWork:
                 continue
             if not await self._files_known():
                 continue
+            wish = await wish_in(self._turn, self._needs)
+            if wish.alone:
+                return await heed(self._turn, wish, self._needs, self._log)
             result = await self._attempt_in_place()
             if isinstance(result, Answer):
                 return await self._conclude(result)
@@ -216,6 +223,8 @@ class TurnWork:
             needs.metrics.fallbacks.inc()
             self._log.warning("answer not fit to be sent")
         parts = await reply_parts(answer.text, turn, needs)
+        wish = await wish_in(turn, needs)
+        before = await said_before(turn, wish, needs)
         self._log.event(
             VOICE_RESPONSE if parts[0].kind == "voice" else RESPONSE,
             name=turn.contact_name,
@@ -224,9 +233,13 @@ class TurnWork:
         )
         concluded = await needs.store.turns.conclude(
             turn,
-            items=[*self.telling.heard(turn), *answer.items],
-            parts=parts,
-            told=self.telling.told(answer),
+            items=[*self.telling.heard(turn), *map(as_said, before), *answer.items],
+            parts=[*map(NewPart, before), *parts],
+            told=replace(
+                self.telling.told(answer),
+                choice=wish.choice,
+                consent=needs.rules.consent.notice in before,
+            ),
             validation=answer.validation,
             now=needs.now(),
         )

@@ -11,6 +11,7 @@ import trio
 
 from daemon.commands.place import Failure, NotDone, Place, known_chat, os_actor, takes_place
 from daemon.model import ChatKey
+from daemon.store.consents import has_opted_out
 from daemon.store.database import transaction
 from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.sending import Sending, channel_of, queue_text, sending_of
@@ -40,11 +41,21 @@ Example:
     metavar="SECONDS",
     help="Wait until it is sent, and print its WhatsApp id; status 1 if it is not by then.",
 )
+@click.option(
+    "--anyway", is_flag=True, help="Also to somebody who wants no messages they have not asked for."
+)
 @click.option("--channel", help="Whapi channel; else the one that the chat was last active in.")
 @click.option("--json", "as_json", is_flag=True, help="Print row, state and id as JSON.")
 @takes_place
 def command(
-    place: Place, *, chat: str, text: str, wait: float, channel: str | None, as_json: bool
+    place: Place,
+    *,
+    chat: str,
+    text: str,
+    wait: float,
+    anyway: bool,
+    channel: str | None,
+    as_json: bool,
 ) -> None:
     """Send one message to a chat, through the daemon's outbox.
 
@@ -66,6 +77,10 @@ def command(
             key = ChatKey(
                 channel_of(connection, key_chat) if channel is None else channel, key_chat
             )
+            if not anyway and has_opted_out(connection, key):
+                raise Failure(
+                    f"{chat} wants no messages that they have not asked for; --anyway sends it"
+                )
             row_id = queue_text(connection, key, text, by=os_actor(), now=time.time())
         if not as_json:
             click.echo(f"outbox row {row_id}")

@@ -42,6 +42,9 @@ def timeline(life: Life, *, zone: tzinfo | None, reveal: bool) -> str:
         f"{_moment(line.at, zone)}  {_offset(line.at - start):>12}  {line.text}" for line in lines
     ]
     told += ["", *_where_time_went(life), _ending(life)]
+    if life.opted_out_at:
+        since = _moment(life.opted_out_at, zone)
+        told.append(f"the contact wants no unasked messages since {since}")
     if reveal:
         return "\n".join(told)
     redactor = Redactor()

@@ -10,6 +10,7 @@ from daemon.assistant.wire import compacts
 from daemon.chats.escalation import EscalationRules
 from daemon.chats.guidance import ChatRules, Guidance
 from daemon.composition.chat_policy import policy_of
+from daemon.consent import ConsentRules, plain_words
 from daemon.errors import SettingsError
 from daemon.limits.brakes import BrakeRules
 from daemon.limits.budget import Budget, Price
@@ -79,6 +80,12 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         max_age_seconds=settings.recovery.max_age_hours * 3600,
         messages_per_minute=settings.delivery.messages_per_minute,
         policy=policy_of(settings),
+        consent=ConsentRules(
+            notice=settings.contacts.consent_notice,
+            out_words=plain_words(settings.contacts.opt_out_words),
+            in_words=plain_words(settings.contacts.opt_in_words),
+        ),
+        first_opt_in_word=next(iter(settings.contacts.opt_in_words), "").upper(),
         answer_calls=settings.replies.answer_calls,
         group_quote=settings.groups.quote,
         group_mention=settings.groups.mention,

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import importlib
-import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,11 +36,11 @@ from daemon.observe.events import EXTERNAL_CALL
 from daemon.observe.logs import Log
 from daemon.observe.metrics import Metrics
 from daemon.settings import Settings
+from daemon.store.consents import contact_key
 from daemon.store.store import Store, open_store
 from daemon.system.authorities import authorities
 from daemon.system.boot_clock import boot_seconds
 from daemon.system.notify import Notify, keep_extending
-from daemon.system.private_files import new_file
 from daemon.system.signals import Bell
 from daemon.whapi.client import open_whapi
 
@@ -262,13 +261,7 @@ def _contact_hash(data_dir: Path) -> Callable[[ChatKey], str]:
 
     The key lies beside the store, so that names are stable here and mean nothing anywhere else.
     """
-    path = data_dir / "contact.key"
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        key = secrets.token_bytes(32)
-        with new_file(path) as file:
-            file.write(key)
+    key = contact_key(data_dir)
 
     def name(chat: ChatKey) -> str:
         text = f"{chat.channel}\0{chat.chat}".encode()

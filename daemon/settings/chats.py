@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from daemon.settings.rules import Chats, OptionalChat, OwnName, Rule, Seconds, Switch
+from daemon.settings.rules import (
+    Chats,
+    OptionalChat,
+    OwnName,
+    OwnText,
+    Rule,
+    Seconds,
+    Switch,
+    Words,
+)
 from daemon.settings.section import Section
 
 
@@ -45,6 +54,19 @@ class ContactSettings(Section):
 
     allow: Chats = Field(default=(), description="only these persons; empty: everybody")
     deny: Chats = Field(default=(), description="never these persons, also if they are allowed")
+    consent_notice: OwnText = Field(
+        default="",
+        description="said to each contact once, before the first answer; empty: nothing is said",
+    )
+    opt_out_words: Words = Field(
+        default=("baja", "darme de baja", "no más mensajes", "stop", "unsubscribe"),
+        description="a message that is one of these ends messages nobody has asked for; what the"
+        " contact writes is still answered",
+    )
+    opt_in_words: Words = Field(
+        default=("alta", "darme de alta", "start", "subscribe"),
+        description="and one of these lets them come again; the first is named in texts.opted_out",
+    )
 
 
 class ChatSettings(Section):

@@ -58,7 +58,7 @@ def default_of(field: FieldInfo) -> str:
     if default is None or isinstance(default, SecretStr):
         return '""'
     if isinstance(default, tuple):
-        return "[]"
+        return json.dumps(default, ensure_ascii=False)
     if isinstance(default, Path):
         return json.dumps(str(default))
     # JSON and TOML write numbers, switches, texts and empty tables alike.

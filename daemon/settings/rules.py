@@ -207,6 +207,12 @@ Chats = Annotated[
     AfterValidator(_require_chats),
     Rule("a list of phone numbers with their country code, or of chat ids", _read_list),
 ]
+Words = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
+    Field(strict=False),
+    BeforeValidator(_one_is_a_list),
+    Rule("a list of words or short sentences, of at most 64 characters each", _read_list),
+]
 OwnName = Annotated[str, Rule("a name, or empty")]
 OwnText = Annotated[str, Rule("a text; empty takes the built-in one")]
 OwnId = Annotated[str, Rule("an id, or empty")]

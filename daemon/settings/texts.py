@@ -35,6 +35,10 @@ class TextSettings(Section):
     call: OwnText = Field(
         default="", description="sent after a missed call, if replies.answer_calls is on"
     )
+    opted_out: OwnText = Field(
+        default="", description="sent to who wants no more messages; {word} lets them come again"
+    )
+    opted_in: OwnText = Field(default="", description="sent to who wants messages again")
     agent_note: OwnText = Field(
         default="", description="stands before an agent's words in the thread; {name} is the agent"
     )

@@ -10,6 +10,7 @@ from daemon.ledger import Accepted, Arrival, ArrivalKind
 from daemon.model import Deletion, Edit, Message, Origin, Webhook
 from daemon.reading.messages import without_words
 from daemon.store.changes import apply_early_change, change_message
+from daemon.store.consents import recall
 from daemon.store.disappearing import drop_raw_event, target_disappears, to_disappear
 from daemon.store.echoes import ECHO, read_own
 from daemon.store.identity import LID, canonical, join, shown_pair
@@ -22,6 +23,8 @@ from daemon.store.tally import Tally
 from daemon.store.waiting import agent_wrote, hold_waiting
 from daemon.verdicts import NOTED
 
+BEFORE_FORGOTTEN = "sent before its person was forgotten"
+
 
 def take_in(
     connection: sqlite3.Connection,
@@ -33,11 +36,12 @@ def take_in(
     pause_until: float,
     resend_since: float = NEVER,
     agents_close: bool = True,
+    contact: bytes = b"",
 ) -> Accepted:
     """Store what a webhook call says, inside the caller's transaction; see `Inbox.accept`.
 
     ``event_id`` is its row in ``events``, which is there already. ``agents_close``: an agent's
-    message answers what customers wrote before it.
+    message answers what customers wrote before it. ``contact`` is the key of contacts' hashes.
     """
     tally = Tally(
         event_id=event_id,
@@ -45,6 +49,7 @@ def take_in(
         pause_until=pause_until,
         resend_since=resend_since,
         agents_close=agents_close,
+        contact=contact,
     )
     for message, verdict in zip(webhook.messages, verdicts, strict=True):
         _take(connection, _of_one_person(connection, message), verdict, tally)
@@ -115,7 +120,9 @@ def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally:
         _note_repetition(connection, message, tally)
         return
     tally.stored += 1
-    _note_chat(connection, message, tally.now)
+    if _is_forgotten(message, _note_chat(connection, message, tally)):
+        _let_be(connection, stored, tally)
+        return
     if goes:
         drop_raw_event(connection, tally.event_id)
     if verdict in NOTED and not message.from_me:
@@ -125,18 +132,23 @@ def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally:
         change = msgspec.structs.replace(message.content, origin=origin)
         change_message(connection, message.key.channel, change, tally)
     if not reason:
-        is_held = is_paused and not message.from_me
-        if is_held:
-            hold_waiting(connection, message.key, tally.now)
-        _announce(connection, stored, tally, "agent" if agent else "held" if is_held else "message")
+        _announce(connection, stored, tally, _kind(message, agent=agent, is_paused=is_paused))
         if is_awaited:
             apply_early_change(connection, stored, tally)
+
+
+def _kind(message: Message, *, agent: bool, is_paused: bool) -> ArrivalKind:
+    if agent:
+        return "agent"
+    return "held" if is_paused and not message.from_me else "message"
 
 
 def _announce(
     connection: sqlite3.Connection, message: Message, tally: Tally, what: ArrivalKind
 ) -> None:
     """Let the chat of a new message know of it."""
+    if what == "held":
+        hold_waiting(connection, message.key, tally.now)
     if not message.from_me:
         want_file(connection, message, tally.now)
     if what == "agent" and tally.agents_close:
@@ -214,14 +226,42 @@ def _insert_message(
     return repetitions, bool(is_awaited), bool(is_paused)
 
 
-def _note_chat(connection: sqlite3.Connection, message: Message, now: float) -> None:
-    """Remember the chat and its names. Only the customer's own messages name the customer."""
-    contact = "" if message.from_me or message.is_group else message.author_name
+def _is_forgotten(message: Message, forgotten_at: float) -> bool:
+    """True for a message that comes late, from before its person was forgotten."""
+    return not message.from_me and 0 < message.sent_at < int(forgotten_at)
+
+
+def _let_be(connection: sqlite3.Connection, message: Message, tally: Tally) -> None:
+    """Keep nothing of such a message but that it came."""
     connection.execute(
+        "UPDATE messages SET state = 'ignored', reason = ?, message = ?"
+        " WHERE channel = ? AND id = ?",
+        (
+            BEFORE_FORGOTTEN,
+            message_json.encode(without_words(message)).decode(),
+            message.key.channel,
+            message.id,
+        ),
+    )
+    drop_raw_event(connection, tally.event_id)
+
+
+def _note_chat(connection: sqlite3.Connection, message: Message, tally: Tally) -> float:
+    """Remember the chat and its names. Only the customer's own messages name the customer.
+
+    Gives when the person of this number was forgotten, Unix seconds; 0 for never.
+    """
+    now = tally.now
+    contact = "" if message.from_me or message.is_group else message.author_name
+    first_seen_at, forgotten_at = connection.execute(
         "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at)"
         " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel, chat) DO UPDATE SET"
         " name = CASE excluded.name WHEN '' THEN name ELSE excluded.name END,"
         " contact_name = CASE excluded.contact_name WHEN '' THEN contact_name"
-        " ELSE excluded.contact_name END, last_activity_at = excluded.last_activity_at",
+        " ELSE excluded.contact_name END, last_activity_at = excluded.last_activity_at"
+        " RETURNING first_seen_at, forgotten_at",
         (*message.key, message.chat_name, contact, now, now),
-    )
+    ).fetchone()
+    if first_seen_at == now and tally.contact:
+        return recall(connection, tally.contact, message.key)
+    return float(forgotten_at)

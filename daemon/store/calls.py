@@ -9,7 +9,7 @@ from daemon.ledger import NewPart
 from daemon.model import Call, ChatKey
 from daemon.store.database import Database
 from daemon.store.identity import canonical
-from daemon.store.outbox import queue_parts
+from daemon.store.outbox import queue_notice
 from daemon.store.thread import append
 
 REPLY_EVERY_SECONDS = 3600.0
@@ -41,8 +41,11 @@ class Calls:
             for call in calls:
                 known = msgspec.structs.replace(call, key=canonical(connection, call.key))
                 _note(connection, known, now)
-                if reply is not None and _is_due(connection, known, now):
-                    queue_parts(connection, known.key, None, [reply], now=now)
+                if (
+                    reply is not None
+                    and _is_due(connection, known, now)
+                    and queue_notice(connection, known.key, reply, now=now)
+                ):
                     due.append(known.key)
             return tuple(due)
 

@@ -10,7 +10,7 @@ from daemon.handover import AN_AGENT, WITH_AGENT, notice_is_due
 from daemon.ledger import NewPart, StoredMessage
 from daemon.model import ChatKey
 from daemon.store.database import Database
-from daemon.store.outbox import queue_parts
+from daemon.store.outbox import queue_notice
 from daemon.store.rows import stored_message
 from daemon.store.thread import append
 from daemon.store.waiting import (
@@ -71,7 +71,7 @@ class Handovers:
                 connection.execute(
                     "UPDATE chats SET overdue_at = ? WHERE channel = ? AND chat = ?", (now, *key)
                 )
-                queue_parts(connection, key, None, [notice], now=now)
+                due = queue_notice(connection, key, notice, now=now)
             given_back = apply_event(connection, key, "pause ended")
             if due:
                 note = {"role": "assistant", "content": notice.body}

@@ -83,13 +83,17 @@ def join(connection: sqlite3.Connection, alias: ChatKey, chat: str) -> bool:
     connection.execute("DELETE FROM facts WHERE channel = ? AND chat = ?", alias)
     connection.execute(
         "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at,"
-        " paused_until, apologised_at, escalated_at, overdue_at) SELECT channel, ?, name,"
-        " contact_name, first_seen_at, last_activity_at, paused_until, apologised_at, escalated_at,"
-        " overdue_at FROM chats WHERE channel = ? AND chat = ?"
+        " paused_until, apologised_at, escalated_at, overdue_at, opted_out_at, consent_at,"
+        " forgotten_at) SELECT channel, ?, name, contact_name, first_seen_at, last_activity_at,"
+        " paused_until, apologised_at, escalated_at, overdue_at, opted_out_at, consent_at,"
+        " forgotten_at FROM chats WHERE channel = ? AND chat = ?"
         " ON CONFLICT (channel, chat) DO UPDATE SET"
         " first_seen_at = MIN(first_seen_at, excluded.first_seen_at),"
         " paused_until = MAX(paused_until, excluded.paused_until),"
         " overdue_at = MAX(overdue_at, excluded.overdue_at),"
+        " opted_out_at = MAX(opted_out_at, excluded.opted_out_at),"
+        " consent_at = MAX(consent_at, excluded.consent_at),"
+        " forgotten_at = MAX(forgotten_at, excluded.forgotten_at),"
         " escalated_at = MAX(escalated_at, excluded.escalated_at)",
         (chat, *alias),
     )

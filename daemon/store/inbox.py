@@ -31,9 +31,11 @@ ROW_BODY_BYTES = 64 * 1024
 class Inbox:
     """Inbound messages. Used by the webhook handler and by chats; any task may call it."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, contact: bytes = b"") -> None:
+        """``contact`` is the key of the hashes of contacts."""
         self._database = database
         self._folder = folder
+        self._contact = contact
 
     async def accept(
         self,
@@ -72,6 +74,7 @@ class Inbox:
                 now=now,
                 pause_until=pause_until,
                 resend_since=resend_since,
+                contact=self._contact,
             )
 
         return await self._database.write(verb)

@@ -121,9 +121,15 @@ def keep_turn(
         "UPDATE chats SET apologised_at = 0,"
         " context_at = CASE ?1 WHEN '' THEN context_at ELSE ?2 END,"
         " context_text = CASE ?1 WHEN '' THEN context_text ELSE ?1 END,"
-        " token_ratio = CASE ?3 WHEN 0 THEN token_ratio ELSE ?3 END"
+        " token_ratio = CASE ?3 WHEN 0 THEN token_ratio ELSE ?3 END,"
+        " opted_out_at = CASE ?6 WHEN 'out' THEN ?2 WHEN 'in' THEN 0 ELSE opted_out_at END,"
+        " consent_at = CASE ?7 WHEN 1 THEN ?2 ELSE consent_at END"
         " WHERE channel = ?4 AND chat = ?5",
-        (told.context_text, now, told.token_ratio, *turn.key),
+        (
+            *(told.context_text, now, told.token_ratio),
+            *turn.key,
+            *(told.choice, int(told.consent)),
+        ),
     )
     return tokens
 
@@ -159,7 +165,7 @@ def _set_head(
 
 def _is_blank(connection: sqlite3.Connection, key: ChatKey) -> bool:
     row = connection.execute(
-        "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND imported_at > 0"
+        "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND imported_at + forgotten_at > 0"
         " UNION ALL SELECT 1 FROM thread_items WHERE channel = ? AND chat = ? LIMIT 1",
         (*key, *key),
     ).fetchone()

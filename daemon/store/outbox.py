@@ -13,6 +13,7 @@ import msgspec
 
 from daemon.ledger import NewPart, OutboxRow, SendFate, Turn, TurnEnd
 from daemon.model import ChatKey, JsonObject
+from daemon.store.consents import has_opted_out
 from daemon.store.database import Database
 from daemon.store.ending import finish_turn
 from daemon.store.statuses import NEVER, bury_turn, claim_early
@@ -324,6 +325,20 @@ def queue_parts(
             for part in parts
         ],
     )
+
+
+def queue_notice(
+    connection: sqlite3.Connection, key: ChatKey, part: NewPart, *, now: float
+) -> bool:
+    """Queue something that nobody has asked for, inside the caller's transaction.
+
+    The one place for apologies, reminders and the like: False, and nothing done, if the contact
+    has opted out of them.
+    """
+    if has_opted_out(connection, key):
+        return False
+    queue_parts(connection, key, None, [part], now=now)
+    return True
 
 
 def _row(

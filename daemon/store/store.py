@@ -12,6 +12,7 @@ from daemon.store.audit import Audit
 from daemon.store.backlog import Backlog
 from daemon.store.by_hand import ByHand
 from daemon.store.calls import Calls
+from daemon.store.consents import contact_key
 from daemon.store.dashboard_log import DashboardLog
 from daemon.store.database import Database, Meter, open_database
 from daemon.store.escalations import Escalations
@@ -96,7 +97,7 @@ async def open_store(
     async with open_database(data_dir / "recado.db", clock=clock, meter=meter) as database:
         store = Store(
             database=database,
-            inbox=Inbox(database, data_dir / EVENTS_FOLDER),
+            inbox=Inbox(database, data_dir / EVENTS_FOLDER, contact_key(data_dir)),
             references=References(database),
             calls=Calls(database),
             turns=Turns(database),

@@ -21,5 +21,7 @@ class Tally:
     fates: list[SendFate] = field(default_factory=list)
     resend_since: float = math.inf
     """Sends created earlier are not said again if WhatsApp could not deliver them."""
+    contact: bytes = b""
+    """The key of the hashes of contacts; without it nothing is known of who was forgotten."""
     agents_close: bool = True
     """An agent's message answers what customers wrote before it."""

@@ -117,7 +117,8 @@ def chat_record(connection: sqlite3.Connection, key: ChatKey) -> ChatRecord:
     """See `Threads.chat`; inside a transaction."""
     row = connection.execute(
         "SELECT name, contact_name, paused_until, apologised_at, context_at, context_text,"
-        " token_ratio, imported_at, loop_until FROM chats WHERE channel = ? AND chat = ?",
+        " token_ratio, imported_at, loop_until, opted_out_at, consent_at FROM chats"
+        " WHERE channel = ? AND chat = ?",
         key,
     ).fetchone()
     return ChatRecord(*row) if row else ChatRecord()

@@ -21,7 +21,7 @@ from daemon.store.changes import change_note, words
 from daemon.store.database import Database
 from daemon.store.ending import close_turn, finish_turn, turn_end
 from daemon.store.memory import keep_turn
-from daemon.store.outbox import open_rows, queue_parts
+from daemon.store.outbox import open_rows, queue_notice, queue_parts
 from daemon.store.rows import WAITING, stored_message
 from daemon.store.thread import add_note, append
 from daemon.store.validations import record
@@ -195,7 +195,8 @@ class Turns:
                 " WHERE turn_id = ? AND state IN ('pending', 'unknown')",
                 (reason or outcome, turn.id),
             )
-            queue_parts(connection, turn.key, None, parts, now=now)
+            for part in parts:
+                queue_notice(connection, turn.key, part, now=now)
             connection.execute(
                 "UPDATE runs SET state = 'abandoned', ended_at = ?"
                 " WHERE turn_id = ? AND state = 'running'",
@@ -233,8 +234,7 @@ class Turns:
             )
             if not due.rowcount:
                 return False
-            queue_parts(connection, turn.key, None, [part], now=now)
-            return True
+            return queue_notice(connection, turn.key, part, now=now)
 
         return await self._database.write(verb)
 

@@ -14,7 +14,7 @@ from daemon.limits.budget import Budget, Charge, Refusal, Use, refusal
 from daemon.model import ChatKey
 from daemon.store.database import Database
 from daemon.store.identity import canonical
-from daemon.store.outbox import queue_parts
+from daemon.store.outbox import queue_notice
 
 ALL = ("", "")
 """Channel and chat of the row that sums up a day."""
@@ -85,8 +85,7 @@ class UsageBook:
         def verb(connection: sqlite3.Connection) -> bool:
             if not _tell(connection, day, turn.key):
                 return False
-            queue_parts(connection, turn.key, None, [part], now=now)
-            return True
+            return queue_notice(connection, turn.key, part, now=now)
 
         return await self._database.write(verb)
 

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from daemon.handover import WITH_AGENT
+from daemon.store.consents import bury
 from daemon.store.operator.own_rows import REASON
 from daemon.store.operator.person import Person
 
@@ -82,6 +83,7 @@ def cut(
     names: Mapping[str, str],
     name: str,
     *,
+    contact: bytes,
     now: float,
 ) -> tuple[dict[str, int], int]:
     """Cut the person off, inside the caller's transaction.
@@ -120,6 +122,7 @@ def cut(
         )
     chats = 0
     for key in person.keys:
+        bury(connection, contact, key, forgotten_at=now if names else 0)
         chats += connection.execute(
             "SELECT COUNT(*) FROM chats WHERE channel = ? AND chat = ?", key
         ).fetchone()[0]

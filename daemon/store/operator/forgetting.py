@@ -18,6 +18,7 @@ from daemon.audit import Actor
 from daemon.handover import WITH_AGENT
 from daemon.model import ChatKey, JsonObject
 from daemon.store.audit import erase_audit, write_audit
+from daemon.store.consents import contact_key
 from daemon.store.database import empty_log, transaction
 from daemon.store.operator.cut import cut
 from daemon.store.operator.person import Person, keys_of, only, person_of
@@ -214,7 +215,14 @@ def write(connection: sqlite3.Connection, work: Work, batch: Batch, *, now: floa
 def _cut(connection: sqlite3.Connection, work: Work, now: float) -> Work:
     person = work.person
     names = called(connection, person)
-    marks, chats = cut(connection, person, work.names, work.name, now=now)
+    marks, chats = cut(
+        connection,
+        person,
+        work.names,
+        work.name,
+        contact=contact_key(work.data_dir),
+        now=now,
+    )
     left = replace(
         work, stage=next_stage(work), marks=marks, counts=work.counts + Counter(chats=chats)
     )

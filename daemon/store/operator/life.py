@@ -38,6 +38,8 @@ class Life:
     tool_calls: list[JsonObject] = field(default_factory=list)
     outbox: list[JsonObject] = field(default_factory=list)
     audit: list[JsonObject] = field(default_factory=list)
+    opted_out_at: float = 0
+    """Since when the contact wants no unasked messages, Unix seconds; 0 for never."""
     stages: list[JsonObject] = field(default_factory=list)
     """Of the turn, as they began; empty if retention or a crash has taken them."""
 
@@ -65,6 +67,7 @@ def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
             messages=[] if came is None else [_message(came)],
             outbox=[] if sent is None else [_send(connection, sent)],
             audit=_audit(connection, [message_id]),
+            opted_out_at=_opted_out_at(connection, known["channel"], known["chat"]),
         )
     return life_of_turn(connection, turn_id, message_id=message_id)
 
@@ -88,6 +91,7 @@ def life_of_turn(connection: sqlite3.Connection, turn_id: int, *, message_id: st
         tool_calls=_tool_calls(connection, turn_id),
         outbox=[_send(connection, row) for row in outbox],
         audit=_audit(connection, [message["id"] for message in messages]),
+        opted_out_at=_opted_out_at(connection, turn["channel"], turn["chat"]),
         stages=[
             dict(row)
             for row in connection.execute(
@@ -95,6 +99,13 @@ def life_of_turn(connection: sqlite3.Connection, turn_id: int, *, message_id: st
             )
         ],
     )
+
+
+def _opted_out_at(connection: sqlite3.Connection, channel: str, chat: str) -> float:
+    row = connection.execute(
+        "SELECT opted_out_at FROM chats WHERE channel = ? AND chat = ?", (channel, chat)
+    ).fetchone()
+    return float(row[0]) if row else 0.0
 
 
 def _send(connection: sqlite3.Connection, row: sqlite3.Row) -> JsonObject:

@@ -19,7 +19,7 @@ STATES = ("failed", WITH_AGENT, "paused", "writing", "waiting", "thinking", "sen
 
 _CHATS = (
     "SELECT channel, chat, ref, name, contact_name, first_seen_at, last_activity_at,"
-    " paused_until, loop_until, escalated_at, overdue_at FROM chats"
+    " paused_until, loop_until, escalated_at, overdue_at, opted_out_at FROM chats"
 )
 
 
@@ -177,6 +177,7 @@ def _told(
         "waiting": _waiting(open_work.waiting.get(key), nobody_came=bool(row[10])),
         "paused_until": paused if paused > now else 0.0,
         "loop": float(str(loop_until)) > now,
+        "opted_out_at": row[11],
         "state": _state(key, open_work, live, is_paused=paused > now),
         "since": 0.0,
         "turn": "",

@@ -1,0 +1,105 @@
+"""Consent: one notice, one confirmation, then nothing that nobody has asked for."""
+
+import json
+import time
+from pathlib import Path
+
+from support.operator import recado, rows
+from support.rows import fates, read_rows
+from support.scenes import found, open_scene, told
+from support.stage import CHANNEL, LAURA, Stage, text_webhook
+
+from daemon.consent import OUT_ALREADY
+from daemon.sandbox.model_script import Step, say
+from daemon.store.arrivals import BEFORE_FORGOTTEN
+from daemon.texts import texts
+
+TEXTS = texts("es")
+OUT = TEXTS.opted_out_with("ALTA")
+NOTICE = "Tratamos sus datos según nuestra política: https://example.com/datos"
+MISSED = {"calls": [{"id": "call-1", "from": LAURA, "status": "missed"}], "channel_id": CHANNEL}
+
+
+async def says(stage: Stage, words: str, answers: int) -> None:
+    await stage.post(text_webhook(words, f"laura-{words}"))
+    await stage.gateway.wait_sent(LAURA, answers)
+    await stage.quiet()
+
+
+async def test_one_confirmation_and_the_own_messages_are_still_answered(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, replies={"answer_calls": True}) as stage:
+        data_dir = stage.settings.data_dir
+        await says(stage, "STOP", 1)
+        assert stage.said() == [OUT]
+        assert stage.model.calls == []
+        await stage.post(text_webhook("baja", "laura-again"))
+        await found(lambda: fates(data_dir)["laura-again"] == ("ignored", OUT_ALREADY))
+        stage.model.script(say("Abrimos a las nueve."))
+        await says(stage, "¿A qué hora abren?", 2)
+        assert stage.said() == [OUT, "Abrimos a las nueve."]
+        assert told(stage)[1:3] == [OUT, "baja"]
+        # Neither a call nor an old message nor a model that is down makes us write.
+        await stage.post(MISSED)
+        old = int(time.time()) - 10 * 3600
+        await stage.post(text_webhook("¿Hola?", "laura-old", timestamp=old))
+        await found(lambda: fates(data_dir)["laura-old"][0] == "expired")
+        stage.model.script(Step(status=400, code="invalid_prompt", message="refused"))
+        await stage.post(text_webhook("¿Y mañana?", "laura-dead"))
+        await found(lambda: fates(data_dir)["laura-dead"][0] == "dead")
+        await stage.quiet()
+        assert len(stage.said()) == 2
+        refused = await recado(data_dir, "send", LAURA, "Tenemos ofertas")
+        assert refused.exit_code == 2
+        assert "--anyway" in refused.stderr
+        shown = await recado(data_dir, "explain", "laura-old")
+        assert "the contact wants no unasked messages since" in shown.stdout
+        held = json.loads((await recado(data_dir, "export", LAURA)).stdout)
+        (chat,) = [chat for chat in held["chats"] if chat["channel"] == CHANNEL]
+        assert chat["opted_out_at"] > 0
+        page = (await stage.get(f"/dashboard/chats/{chat['ref']}")).text
+        assert 'data-testid="opted-out"' in page
+        await says(stage, "Alta", 3)
+        assert stage.said()[-1] == TEXTS.opted_in
+        assert {row[0] for row in read_rows(data_dir, "SELECT opted_out_at FROM chats")} == {0}
+        stage.log.seek(0)
+        stage.log.truncate()
+
+
+async def test_a_wish_beside_a_question_is_confirmed_and_the_question_answered(
+    tmp_path: Path,
+) -> None:
+    async with open_scene(tmp_path, contacts={"consent_notice": NOTICE}) as stage:
+        stage.model.script(say("A las nueve."), say("A las seis."))
+        both = text_webhook("¿A qué hora abren?", "laura-1")
+        both["messages"] += text_webhook("stop", "laura-2")["messages"]
+        await stage.post(both)
+        await stage.gateway.wait_sent(LAURA, 3)
+        await stage.quiet()
+        assert stage.said() == [NOTICE, OUT, "A las nueve."]
+        await says(stage, "¿Y cierran?", 4)
+        assert stage.said()[3:] == ["A las seis."]
+
+
+async def test_an_opt_out_outlives_the_contact_and_nothing_old_comes_back(tmp_path: Path) -> None:
+    async with open_scene(
+        tmp_path, housekeeping={"sweep_seconds": 0.1}, history={"import_messages": 20}
+    ) as stage:
+        data_dir = stage.settings.data_dir
+        await says(stage, "Soy Zoraida", 1)
+        await says(stage, "stop", 2)
+        assert (await recado(data_dir, "forget", LAURA, "--yes")).exit_code == 0
+        assert LAURA not in str(rows(data_dir, "SELECT * FROM tombstones"))
+        early = int(time.time()) - 60
+        await stage.post(text_webhook("Soy Zoraida", "laura-late", timestamp=early))
+        await found(lambda: "laura-late" in fates(data_dir))
+        assert fates(data_dir)["laura-late"] == ("ignored", BEFORE_FORGOTTEN)
+        assert rows(data_dir, "SELECT 1 FROM messages WHERE instr(message, 'Zoraida')") == []
+        later = int(time.time()) + 2
+        await stage.post(text_webhook("¿Hola?", "laura-new", timestamp=later))
+        await stage.gateway.wait_sent(LAURA, 3)
+        await stage.quiet()
+        assert "Zoraida" not in str(stage.model.calls[-1].body)
+        query = "SELECT opted_out_at FROM chats WHERE chat GLOB '573001234567*' AND channel = ?"
+        ((opted_out_at,),) = read_rows(data_dir, query, CHANNEL)
+        assert opted_out_at > 0
+        assert rows(data_dir, "SELECT * FROM tombstones") == []
