@@ -59,9 +59,12 @@ def authors_of(names: Sequence[str]) -> list[str]:
 
 
 def keys_of(connection: sqlite3.Connection, names: Sequence[str]) -> tuple[ChatKey, ...]:
-    """The person's chats on all channels that there are."""
-    channels = [str(row[0]) for row in connection.execute("SELECT DISTINCT channel FROM chats")]
-    return tuple(ChatKey(channel, name) for channel in channels for name in names)
+    """The person's chats on all channels that there are.
+
+    An empty one is that of words sent from the command line before any channel was known.
+    """
+    channels = {str(row[0]) for row in connection.execute("SELECT DISTINCT channel FROM chats")}
+    return tuple(ChatKey(channel, name) for channel in sorted({"", *channels}) for name in names)
 
 
 def only(keys: Sequence[ChatKey]) -> Person:
