@@ -100,7 +100,7 @@ async def _start_and_stop(
         figures = Figures()
         intake = Intake(needs, chats)
         reloader = Reloader(settings, needs, chats, read=world.read_settings, notify=world.notify)
-        forgetter = Forgetter(needs, chats, settings.data_dir)
+        forgetter = Forgetter(needs, chats, settings.data_dir, clock=world.clock)
         daemon = RunningDaemon(
             settings, needs, chats=chats, intake=intake, figures=figures, forgetter=forgetter
         )

@@ -28,7 +28,7 @@ from daemon.store.operator.forgetting import (
     moved,
     next_work,
     old_chats,
-    write,
+    write_paced,
 )
 from daemon.store.operator.stages import OVER, Work, is_held
 from daemon.system.signals import Bell
@@ -43,10 +43,19 @@ RETENTION_BATCH = 50
 class Forgetter:
     """Carries out what was asked for. Made by the composer; `run` is a side task."""
 
-    def __init__(self, needs: Dependencies, chats: ChatRegistry, data_dir: Path) -> None:
+    def __init__(
+        self,
+        needs: Dependencies,
+        chats: ChatRegistry,
+        data_dir: Path,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` measures durations, in seconds."""
         self._needs = needs
         self._chats = chats
         self._data_dir = data_dir
+        self._clock = clock
         self._bell = Bell()
         self._progress = trio.Event()
         """Set, and replaced, whenever one work is over."""
@@ -140,6 +149,8 @@ class Forgetter:
             if not batch.rows:
                 work = moved(work, batch)
                 continue
-            work = await database.write(partial(write, work=work, batch=batch, now=now()))
+            work = await database.write(
+                partial(write_paced, work=work, batch=batch, now=now(), clock=self._clock)
+            )
             await trio.sleep(REST_SECONDS)
         return work

@@ -10,7 +10,7 @@ import json
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,10 @@ from daemon.store.operator.texts_of_others import called, words_of
 
 PREFIX = "forgotten-"
 """The rows of forgotten persons are of chats with such names."""
+
+WRITE_SECONDS = 0.01
+"""What one write may take of the store's time; it takes less from then on if it took more."""
+LEAST_SHARE, MORE = 0.05, 1.2
 
 ALL = 2**62
 """More rows than a table has."""
@@ -210,6 +214,22 @@ def write(connection: sqlite3.Connection, work: Work, batch: Batch, *, now: floa
         (left.stage, json.dumps(left.place), json.dumps(left.counts), left.id),
     )
     return left
+
+
+def write_paced(
+    connection: sqlite3.Connection,
+    work: Work,
+    batch: Batch,
+    *,
+    now: float,
+    clock: Callable[[], float],
+) -> Work:
+    """`write`; the next one is smaller if this one held the store for long, by ``clock``."""
+    began = clock()
+    left = write(connection, work, batch, now=now)
+    if clock() - began > WRITE_SECONDS:
+        return replace(left, share=max(left.share / 2, LEAST_SHARE))
+    return replace(left, share=min(left.share * MORE, 1.0))
 
 
 def _cut(connection: sqlite3.Connection, work: Work, now: float) -> Work:

@@ -40,7 +40,7 @@ from daemon.store.operator.texts_of_others import (
 WINDOW = 4_000
 """Rows looked at in one read."""
 MESSAGES, TURNS, ITEMS, IDS = 40, 8, 100, 500
-"""Rows changed in one write: together with their indexes some milliseconds of work."""
+"""Rows changed in one write at most: together with their indexes some milliseconds of work."""
 
 Kind = Literal["person", "chat"]
 """A person who is forgotten, or a chat that is only too old: its rows go, and nobody else's."""
@@ -68,6 +68,12 @@ class Work:
     person: Person
     words: RepeatedWords
     data_dir: Path
+    share: float = 1.0
+    """Of the most rows that one write may change: less on a disk that is slow."""
+
+    def most(self, rows: int) -> int:
+        """How many of so many rows the next write may change."""
+        return max(1, int(rows * self.share))
 
     @property
     def deletes(self) -> bool:
@@ -138,7 +144,7 @@ def _look_thread(connection: sqlite3.Connection, work: Work) -> Batch:
         "thread_items",
         work.person.keys,
         up_to=work.marks["thread_items"],
-        most=ITEMS,
+        most=work.most(ITEMS),
     )
     return Batch(rows, last=not rows)
 
@@ -161,7 +167,7 @@ def _look_group_threads(connection: sqlite3.Connection, work: Work) -> Batch:
         work.words,
         after=after,
         up_to=work.marks["thread_items"],
-        most=ITEMS,
+        most=work.most(ITEMS),
     )
     return Batch(found, (group, more) if more else (group + 1, 0))
 
@@ -220,7 +226,12 @@ def _look_mentions(connection: sqlite3.Connection, work: Work) -> Batch:
     if table >= len(MENTIONS):
         return Batch([], last=True)
     found, more = mentions_in(
-        connection, MENTIONS[table], work.person, after=after, window=WINDOW, most=MESSAGES
+        connection,
+        MENTIONS[table],
+        work.person,
+        after=after,
+        window=WINDOW,
+        most=work.most(MESSAGES),
     )
     place = (table + 1, 0) if more is None else (table, more)
     return Batch([(table, *key) for key in found], place)
@@ -248,7 +259,9 @@ def _look_group_words(connection: sqlite3.Connection, work: Work) -> Batch:
     if group >= len(work.person.groups):
         return Batch([], last=True)
     texts = Texts(_OURS[kind], (), ())
-    rows = our_rows(connection, work.person.groups[group], texts, after=after, most=MESSAGES)
+    rows = our_rows(
+        connection, work.person.groups[group], texts, after=after, most=work.most(MESSAGES)
+    )
     if rows:
         return Batch([(group, kind, *row) for row in rows], (group, kind, rows[-1][0]))
     place = (group, kind + 1, 0) if kind + 1 < len(_OURS) else (group + 1, 0, 0)
@@ -285,7 +298,7 @@ def _rewrite_group_words(
 
 def _look_group_turns(_connection: sqlite3.Connection, work: Work) -> Batch:
     (after,) = work.place or (0,)
-    left = [turn for turn in work.person.group_turns if turn > after][:TURNS]
+    left = [turn for turn in work.person.group_turns if turn > after][: work.most(TURNS)]
     return Batch(left, (left[-1],) if left else (), last=not left)
 
 
@@ -315,12 +328,12 @@ def _empty_or_delete(
 
 def _look_messages(connection: sqlite3.Connection, work: Work) -> Batch:
     up_to = work.marks["messages"]
-    rows = own_ids(connection, "messages", work.person.keys, up_to=up_to, most=MESSAGES)
+    rows = own_ids(connection, "messages", work.person.keys, up_to=up_to, most=work.most(MESSAGES))
     for author in work.person.authors if not rows and not work.deletes else ():
         found = connection.execute(
             "SELECT seq FROM messages WHERE chat GLOB '*@g.us'"
             " AND json_extract(message, '$.author') = ? AND seq <= ? ORDER BY seq LIMIT ?",
-            (author, up_to, MESSAGES),
+            (author, up_to, work.most(MESSAGES)),
         ).fetchall()
         rows = rows or [int(row[0]) for row in found]
     return Batch(rows, last=not rows)
@@ -336,7 +349,7 @@ def _erase_messages(
 
 def _look_turns(connection: sqlite3.Connection, work: Work) -> Batch:
     up_to = work.marks["turns"]
-    rows = own_ids(connection, "turns", work.person.keys, up_to=up_to, most=TURNS)
+    rows = own_ids(connection, "turns", work.person.keys, up_to=up_to, most=work.most(TURNS))
     return Batch(rows, last=not rows)
 
 
@@ -354,7 +367,7 @@ def _erase_turns(
 
 def _look_sends(connection: sqlite3.Connection, work: Work) -> Batch:
     up_to = work.marks["outbox"]
-    rows = own_ids(connection, "outbox", work.person.keys, up_to=up_to, most=MESSAGES)
+    rows = own_ids(connection, "outbox", work.person.keys, up_to=up_to, most=work.most(MESSAGES))
     return Batch(rows, last=not rows)
 
 
