@@ -18,6 +18,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "leaf": (
         "daemon",
         "daemon.audit",
+        "daemon.consent",
         "daemon.errors",
         "daemon.ledger",
         "daemon.model",

@@ -36,6 +36,9 @@ from daemon.system.signals import Bell
 REST_SECONDS = 0.002
 """Between two slices, so that webhooks never wait behind several of them."""
 
+LOG_BYTES = 2_000_000
+"""The log is folded in beside the writes before a write has to do it (SQLite's 1000 pages)."""
+
 RETENTION_BATCH = 50
 """Old chats found in one read."""
 
@@ -152,5 +155,7 @@ class Forgetter:
             work = await database.write(
                 partial(write_paced, work=work, batch=batch, now=now(), clock=self._clock)
             )
+            if database.wal_bytes() > LOG_BYTES:
+                await database.checkpoint()
             await trio.sleep(REST_SECONDS)
         return work

@@ -18,6 +18,7 @@ from daemon.housekeeping.retention import (
 from daemon.housekeeping.sweeping import keep_sweeping
 from daemon.housekeeping.upkeep import (
     MEGABYTE,
+    keep_audit_head,
     keep_caches_small,
     keep_log_folded,
     watch_loop_lag,
@@ -71,6 +72,7 @@ def start_housekeeping(
         every.chat_info_minutes * MINUTE_SECONDS,
         every.contact_hours * HOUR_SECONDS,
     )
+    side("audit head", keep_audit_head, needs, retention_seconds)
     side("checkpoint", keep_log_folded, needs, every.checkpoint_minutes * MINUTE_SECONDS)
     watch = partial(
         watch_memory,

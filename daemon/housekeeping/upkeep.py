@@ -54,6 +54,23 @@ async def keep_log_folded(needs: Dependencies, every_seconds: float) -> None:
             needs.log.warning("the store's log was not folded in", error=str(error))
 
 
+async def keep_audit_head(needs: Dependencies, every_seconds: float) -> None:
+    """Put the head of the audit's chain into the log when it has moved. Runs until cancelled.
+
+    The log lies elsewhere than the store: it shows later whether the chain was cut or made anew.
+    """
+    last = 0
+    while True:
+        try:
+            head = await needs.store.audit.head()
+            if head.id != last:
+                last = head.id
+                needs.log.info("audit head", head=f"{head.id}:{head.hash}")
+        except StoreUnavailable as error:
+            needs.log.warning("the audit's head was not read", error=str(error))
+        await trio.sleep(every_seconds)
+
+
 async def watch_memory(
     log: Log, vitals: Vitals, every_seconds: float, *, alert_bytes: float, limit_bytes: float
 ) -> None:

@@ -125,7 +125,8 @@ def rename_turns(connection: sqlite3.Connection, turns: Sequence[int], names: Na
     """Give turns that were emptied a name that leads nowhere."""
     for chat, name in names.items():
         connection.execute(
-            "UPDATE turns SET chat = ?, doubt = '' WHERE chat = ? AND id IN (SELECT value FROM json_each(?))",
+            "UPDATE turns SET chat = ?, doubt = '' WHERE chat = ?"
+            " AND id IN (SELECT value FROM json_each(?))",
             (name, chat, json.dumps(list(turns))),
         )
 
