@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test format check-format lint types pytest venv lock bench bench-check amounts soak \
+.PHONY: help run test format check-format lint types pytest venv lock bench bench-check amounts mutants soak \
 	engines crash fuzz clean \
 	install install-venv install-files uninstall dist sbom licences
 
@@ -51,6 +51,12 @@ bench-check: $(VENV)/dev.stamp  ## hold what the hot paths and a turn execute to
 amounts: $(VENV)/dev.stamp  ## what the amounts validator rejects and finds of the labelled replies
 	@$(BIN)/python benchmarks/amounts.py --show
 
+# Only what is named is mutated; MUTANTS="daemon.window*" for a part of it (docs/reliability.md).
+MUTANTS ?=
+mutants: $(VENV)/mutants.stamp  ## change the core's lines one by one: does a test fail? (hours; MUTANTS=)
+	@nice -n 10 $(BIN)/mutmut run $(MUTANTS)
+	@$(BIN)/mutmut results
+
 SOAK_MINUTES ?= 60
 soak: $(VENV)/dev.stamp  ## mixed traffic for SOAK_MINUTES=60: does anything grow?
 	@$(BIN)/python benchmarks/soak.py $(SOAK_MINUTES)
@@ -81,6 +87,10 @@ $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@touch $@
 
+$(VENV)/mutants.stamp: requirements/mutants.lock $(VENV)/dev.stamp
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.lock
+	@touch $@
+
 LOCK := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:  ## resolve pyproject.toml again (needs pip-tools)
@@ -89,6 +99,8 @@ lock:  ## resolve pyproject.toml again (needs pip-tools)
 		--output-file requirements/dev.lock pyproject.toml
 	$(LOCK) --extra otlp --extra notify --constraint requirements/dev.lock \
 		--output-file requirements/extras.lock pyproject.toml
+	$(LOCK) --extra mutants --constraint requirements/dev.lock \
+		--output-file requirements/mutants.lock pyproject.toml
 	sed -n '/^flit-core==/,/^    # via/p' requirements/dev.lock > requirements/build.lock
 
 # -- as a system service: docs/operating.md ---------------------------------------------------

@@ -1,14 +1,16 @@
 """The outbox: what is to be said is said once, or known not to be known."""
 
+import sqlite3
 from functools import partial
 
 import pytest
 from support.ledgers import LAURA, PEDRO, accept, outbox_states, queued, select
 
-from daemon.ledger import TurnEnd
+from daemon.ledger import OutboxRow, TurnEnd
 from daemon.model import StatusUpdate
 from daemon.store.statuses import NEVER, RESENT_ALWAYS
 from daemon.store.store import Store
+from daemon.writing.outgoing import likeness
 
 
 async def test_rows_are_said_in_the_order_in_which_they_were_decided(store: Store) -> None:
@@ -42,7 +44,7 @@ async def test_an_unknown_send_is_repeated_only_after_it_was_looked_for(store: S
     assert await outbox_states(store) == ["sending"]
     unknown = await store.outbox.unknown(row, "timeout")
     assert (unknown.state, unknown.attempts) == ("unknown", 1)
-    await store.outbox.repeat(row)
+    assert (await store.outbox.repeat(row)).state == "pending"
     await store.outbox.sending(row, now=110)
     assert (await store.outbox.row(row.id)).attempts == 2
 
@@ -155,3 +157,53 @@ async def test_each_change_of_a_row_gives_it_as_it_is_then(store: Store) -> None
         assert await change() == await outbox.row(row.id)
         await outbox.sending(row, now=103)
         assert await change() == await outbox.row(row.id)
+
+
+async def _spoken(store: Store, *bodies: str) -> tuple[OutboxRow, ...]:
+    await queued(store, *bodies)
+
+    def verb(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE outbox SET kind = 'voice'")
+
+    await store.database.write(verb)
+    return await store.outbox.open_rows(LAURA)
+
+
+async def test_the_file_of_a_voice_note_is_named_only_before_its_send(store: Store) -> None:
+    (row,) = await _spoken(store, "uno")
+    made = await store.outbox.voiced(row, {"file": "voice_1_1.ogg", "seconds": 2})
+    assert (made.payload, made.body) == ({"file": "voice_1_1.ogg", "seconds": 2}, "uno")
+    assert await store.outbox.files_in_use() == {"voice_1_1.ogg"}
+    await store.outbox.sending(made, now=103)
+    late = await store.outbox.voiced(made, {"file": "voice_2_2.ogg"})
+    assert late.payload["file"] == "voice_1_1.ogg"
+
+
+async def test_what_cannot_be_spoken_is_written_with_what_nobody_has_begun_to_say(
+    store: Store,
+) -> None:
+    first, second, third = await _spoken(store, "uno", "dos", "tres")
+    await store.outbox.sending(first, now=103)
+    await store.outbox.sent(first, "w-1", now=104)
+    await store.outbox.sending(second, now=105)
+    written = await store.outbox.write_instead(second, "refused")
+    assert (written.kind, written.state, written.payload) == (
+        *("text", "pending"),
+        {"instead_of": "voice"},
+    )
+    assert [row.kind for row in await store.outbox.open_rows(LAURA)] == ["text", "text"]
+    assert (await store.outbox.row(first.id)).kind == "voice"
+    assert (await store.outbox.row(third.id)).body == "tres"
+
+
+async def test_sends_are_known_by_their_ids_and_their_words(store: Store) -> None:
+    first, second = await queued(store, "uno", "dos")
+    for row, at in ((first, 103), (second, 105)):
+        await store.outbox.sending(row, now=at)
+        await store.outbox.sent(row, f"w-{row.id}", now=at)
+    assert await store.outbox.known_ids(["w-1", "w-9", "w-2"]) == {"w-1", "w-2"}
+    like = likeness("text", "dos", {})
+    assert await store.outbox.said_since(LAURA, like, 105) == ("w-2",)
+    assert await store.outbox.said_since(LAURA, like, 106) == ()
+    assert await store.outbox.said_since(PEDRO, like, 0) == ()
+    assert await store.outbox.said_since(LAURA, (), 0) == ()

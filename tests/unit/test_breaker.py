@@ -1,6 +1,6 @@
 """The circuit breaker, second by second."""
 
-from daemon.limits.backoff import LONGEST_WAIT_SECONDS
+from daemon.limits.backoff import LONGEST_WAIT_SECONDS, honoured
 from daemon.limits.breaker import Breaker
 
 
@@ -41,12 +41,20 @@ def test_an_operator_has_it_tried_at_once() -> None:
     assert breaker.is_open
 
 
+def test_the_hold_is_what_is_left_of_it() -> None:
+    breaker = broken()
+    assert breaker.wait(0.5) == 1.5
+    assert breaker.wait(1.75) == 0.25
+
+
 def test_after_the_hold_one_caller_at_a_time_looks() -> None:
     breaker = broken()
     assert breaker.wait(2) == 0
-    assert breaker.wait(2) > 0
+    assert breaker.wait(2) == 2, "the others look again before long"
+    assert breaker.wait(11.5) == 0.5, "and the next one may try when the first has had its time"
+    assert breaker.wait(12) == 0
     breaker.released()
-    assert breaker.wait(2) == 0
+    assert breaker.wait(12) == 0
 
 
 def test_a_success_closes_it_and_forgets() -> None:
@@ -54,4 +62,9 @@ def test_a_success_closes_it_and_forgets() -> None:
     assert breaker.succeeded()
     assert not breaker.succeeded()
     assert breaker.wait(0) == 0
-    assert not breaker.failed(1)
+    assert [breaker.failed(100) for _ in range(3)] == [False, False, True]
+    assert breaker.wait(100) == 2
+
+
+def test_of_a_wait_that_is_asked_for_only_so_much_is_kept() -> None:
+    assert [honoured(asked) for asked in (None, -5, 0.25, 12, 86_400)] == [0, 0, 0.25, 12, 30]

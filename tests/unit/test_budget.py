@@ -1,5 +1,6 @@
 """Budgets and brakes as decisions: prices, limits, days, loops and pace."""
 
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from daemon.limits.brakes import BrakeRules, Exchange, free_at, loop_in, turns_of_a_loop
 from daemon.limits.budget import (
+    IMAGE_TOKENS,
     Budget,
     Price,
     Use,
@@ -64,7 +66,14 @@ def test_a_request_is_expected_to_cost_its_input_and_a_whole_answer() -> None:
 def test_an_embedded_picture_is_not_counted_by_its_bytes() -> None:
     content = [{"type": "input_image", "image_url": "data:image/png;base64," + "A" * 900_000}]
     request = ModelRequest(instructions="", items=({"role": "user", "content": content},))
-    assert expected_use(request, Budget(answer_tokens=0)).tokens < 2000
+    found = expected_use(request, Budget(answer_tokens=0)).tokens
+    assert IMAGE_TOKENS < found < 2000
+
+
+def test_a_request_may_hold_mappings_of_any_kind() -> None:
+    item = MappingProxyType({"role": "user", "content": "Hola"})
+    request = ModelRequest(instructions="", items=(item,))  # type: ignore[arg-type]
+    assert expected_use(request, Budget()) == expected_use(_request("Hola"), Budget())
 
 
 @pytest.mark.parametrize(
@@ -161,6 +170,13 @@ def test_quick_replies_over_a_longer_time_are_not_a_loop() -> None:
     assert _loop(_talk(6, reply=9, say=14)) == ""
 
 
+def test_a_turn_that_was_never_answered_ends_the_row() -> None:
+    talk = _talk(12, reply=1)
+    silent = talk[8]
+    talk[8] = Exchange(heard_at=silent.heard_at, texts=silent.texts, said_from=silent.said_from)
+    assert _loop(talk) == ""
+
+
 def test_what_was_written_while_we_answered_is_not_a_reply() -> None:
     assert _loop(_talk(12, reply=-3)) == ""
 
@@ -180,7 +196,7 @@ def test_case_and_spaces_do_not_hide_a_repetition() -> None:
     assert _loop(talk) != ""
 
 
-@pytest.mark.parametrize("word", ["sí", "Sí", "ok", "no", "2"])
+@pytest.mark.parametrize("word", ["sí", "Sí", "ok", "no", "2", "yes"])
 def test_a_short_answer_may_be_given_to_many_questions(word: str) -> None:
     talk = [
         Exchange(heard_at=1000.0 + 30 * n, texts=(word,), said_from=0, said_until=0)

@@ -150,6 +150,8 @@ def test_an_agent_is_nobody_who_could_be_denied() -> None:
 def test_the_agents_own_chat_is_no_conversation() -> None:
     policy = Policy(groups="all", agents_chat=FAMILY)
     assert verdict(in_group(), policy) == "the agents' own chat"
+    elsewhere = Policy(groups="all", agents_chat="120363000000000000@g.us")
+    assert verdict(in_group(), elsewhere) == ""
 
 
 @pytest.mark.parametrize(("about_us", "reason"), [(True, ""), (False, A_REACTION)])
