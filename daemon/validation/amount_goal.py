@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 EXACT = 0.006
 """Half a cent, and what floating point adds to it."""
 
-ROUNDED = 0.01
+ROUNDED = 0.001
 """How far, of a result, a rounded amount may be from it."""
 
 HEDGED = 0.05
@@ -22,25 +22,28 @@ class Goal:
         self._step = _roundness(value)
 
     def is_at(self, found: float, *, rounded: bool = False) -> bool:
-        """Whether a result is the amount: exactly, or without its cents.
+        """Whether a result is the amount, exactly.
 
         ``rounded``, or for an amount that is said to be about so much: or as it is rounded.
         """
         off = abs(self.value - found)
         if off <= EXACT:
             return True
-        if not (rounded or self._hedged):
-            return off < 1 and self._step >= 1 and found > 10 and found != int(found)
-        if off >= self._step or off > found * (HEDGED if self._hedged else ROUNDED):
+        if self._step < 1 or not (rounded or self._hedged):
             return False
+        if self._hedged:
+            return off < self._step and off <= found * HEDGED
+        if off < 0.5:
+            return True
         tenth = self._step / 10
-        return self._hedged or abs(found / tenth - round(found / tenth)) > 0.001
+        is_finer = abs(found / tenth - round(found / tenth)) > 0.001
+        return off < self._step and off <= found * ROUNDED and is_finer
 
     def is_near(
         self, known: Sequence[float], factor: float = 1.0, *, rounded: bool = False
     ) -> bool:
         """Whether one of the known amounts, sorted, times a factor is the amount."""
-        reach = self.value * (1.2 * HEDGED if self._hedged else 1.1 * ROUNDED) + EXACT
+        reach = self.value * (1.2 * HEDGED if self._hedged else 1.1 * ROUNDED) + 0.5
         at = bisect_left(known, (self.value - reach) / factor)
         while at < len(known) and known[at] * factor <= self.value + reach:
             if self.is_at(known[at] * factor, rounded=rounded):

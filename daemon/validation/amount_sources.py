@@ -65,6 +65,8 @@ class Sources:
     """What the lists of tools come to."""
     asked: frozenset[float]
     """The amounts that the customer named."""
+    monthly: bool
+    """Whether months are spoken of: then a price may be for some days of one."""
     lodging: bool
     """Whether nights are spoken of: then days are counted without the last."""
 
@@ -94,7 +96,7 @@ def read_sources(
             if 0 < place < len(texts) - len(before):
                 given_now.add(figure.value)
         said |= (spoken := spoken_amounts(text))
-        bases |= dict.fromkeys([*_bases(text, found), *spoken])
+        bases |= dict.fromkeys([*_bases(text, found, heard=place == 0), *spoken])
         if 0 < place <= len(tools):
             columns.update(column_sums(text))
         parts |= shares(text, found)
@@ -118,15 +120,18 @@ def read_sources(
         columns=tuple(sorted(columns)[:MOST_SHARES]),
         asked=asked,
         rate=bool(words.RATE.search(together)),
+        monthly=bool(words.MONTHLY.search(together)),
         lodging=bool(words.LODGING.search(together)),
     )
 
 
-def _bases(text: str, found: Sequence[Figure]) -> Iterator[float]:
+def _bases(text: str, found: Sequence[Figure], *, heard: bool) -> Iterator[float]:
     priced = any(figure.role == "money" for figure in found)
     for figure in found:
         bare = figure.role == "plain"
         if figure.role in {"percent", "counted", "other"} or not figure.value:
+            continue
+        if bare and heard and figure.value == int(figure.value) and figure.value < SMALLEST_SUM:
             continue
         if bare and not figure.key and is_unit(text, figure.end):
             continue

@@ -64,4 +64,11 @@ ADDITIONAL = re.compile(r"primer|\bfirst\b|adicional|additional|\bextra\b", re.I
 LABEL_END = re.compile(
     r"[,;:.()\n]|\s(?:y|e|o|and|or|m[aá]s|plus|con|with|pero|but|mientras|while)\s"
 )
+MONTHLY = re.compile(r"\bmes(?:es)?\b|mensual|month", re.IGNORECASE)
+TIMES = re.compile(r"(?<![0-9.,])([0-9]{1,3})\s?[x\u00d7*]\s?[*_]?$", re.IGNORECASE)
+"""Before a price that is multiplied: ``3 x $14``."""
+TIMES_AFTER = re.compile(
+    r"[*_]{0,2}\s?[x\u00d7]\s?([0-9]{1,3})(?![0-9.,]*[0-9])\s?[*_]?\s?", re.IGNORECASE
+)
+EQUALS = re.compile(r"[*_]{0,2}\s?=\s?[*_]{0,2}$")
 LODGING = re.compile(r"noche|night", re.IGNORECASE)

@@ -27,6 +27,9 @@ from daemon.validation.quantities import (
 )
 from daemon.validation.time_spans import BOTH_ENDS
 
+DAYS_OF_MONTH = 30
+"""Of a month that is charged by the day."""
+
 MOST_FACTORS = 400
 """Quantities, and products of two, that an amount is divided by."""
 
@@ -35,6 +38,9 @@ MOST_SEARCHES = 16
 
 MOST_PASSES = 4
 """Passes over the amounts: what one of them explains is used by the next."""
+
+FEW_TERMS = 2
+"""Amounts before a total that may be fewer than a list of the tool's has."""
 
 MOST_TERMS = 24
 MOST_TRIPLED = 12
@@ -68,8 +74,9 @@ class _Search:
         """Those of them that were said as they are."""
         self._searches = 0
         self._counted: dict[int, tuple[set[Quantity], set[Quantity]]] = {}
-        self._units: set[float] = set()
+        self._units: set[int] = set()
         """Prices of one thing of which the answer has the price of several."""
+        self._monthly = sources.monthly or bool(words.MONTHLY.search(answer.text))
         self._rate = sources.rate or bool(words.RATE.search(answer.text))
         self._lodging = sources.lodging or bool(words.LODGING.search(answer.text))
 
@@ -95,17 +102,21 @@ class _Search:
     def explanation(self, place: int) -> str:
         """How an amount is explained, in a word; empty if it is not."""
         goal = Goal(self._answer.stated[place].value, hedged=self._answer.is_hedged(place))
+        product = self._answer.product_before(place)
+        if product:
+            return "product" if goal.is_at(product) else ""
         terms = [p for p in self._terms(before=place) if not self._answer.is_former(p)]
         total = self._answer.is_total(place, terms)
         ways: list[tuple[str, Callable[[], bool]]] = [
-            ("said", lambda: goal.is_near(self._sources.said)),
+            ("said", lambda: goal.is_near(self._sources.said, rounded=True)),
             ("run", lambda: self._is_run(place, goal)),
             ("scaled", lambda: self._is_scaled(place, goal)),
             ("difference", lambda: self._is_difference(place, goal)),
         ]
+        if len(terms) <= FEW_TERMS or not total:
+            ways.append(("list", lambda: goal.is_near(self._sources.columns)))
         if not total:  # a total of less than all amounts before it is wrong
             ways += [
-                ("list", lambda: goal.is_near(self._sources.columns)),
                 ("sum", lambda: self._is_sum(place, goal)),
                 ("converted", lambda: self._rate and self._is_converted(goal)),
             ]
@@ -139,7 +150,7 @@ class _Search:
         return local, {q for q in elsewhere if q.unit not in {*units, PER}}
 
     def _factors(self, place: int) -> tuple[set[float], set[float]]:
-        """What a price may be multiplied with, and what percentages make of it."""
+        """What a price may be multiplied with: all of it, and what percentages may come to it."""
         heard = self._sources.heard
         local, elsewhere = self._counts(place)
         near = local | {q for q in elsewhere if q in heard}
@@ -161,8 +172,10 @@ class _Search:
             for b in self._sources.given
             if b.unit == PER and a.count > b.count and a.count % b.count == 0
         }
+        if self._monthly:
+            ratios |= {q.count / DAYS_OF_MONTH for q in local if q.unit == "day"}
         whole = sorted(counts | products | ratios)[:MOST_FACTORS]
-        return {*whole, 1.0}, set(self._changes(place))
+        return {*whole, 1.0}, {1.0, *(q.count for q in near)}
 
     def _changes(self, place: int) -> Iterator[float]:
         """What percentages make of a price: those of the sentence, or else of everything."""
@@ -177,36 +190,49 @@ class _Search:
 
     def _is_scaled(self, place: int, goal: Goal) -> bool:
         """A known amount times a quantity, divided by one, or with a percentage on or off."""
-        counts, changes = self._factors(place)
-        divisors = [1 / count for count in counts if count > 1]
+        counts, few = self._factors(place)
         bases = sorted({*self._sources.bases, *self._accounted.values()})
-        return any(
-            goal.is_near(bases, factor * change, rounded=change != 1 or factor < 1)
-            for change in (1.0, *changes)
-            for factor in (*counts, *divisors)
+        return (
+            any(goal.is_near(bases, factor, rounded=factor < 1) for factor in counts)
+            or any(goal.is_near(bases, 1 / n, rounded=True) for n in counts if n > 1)
+            or any(
+                goal.is_near(bases, change * factor, rounded=True)
+                for change in self._changes(place)
+                for n in few
+                for factor in {n, 1 / n}
+            )
         )
 
     # -- sums and differences ----------------------------------------------------------------------
 
-    def _find_units(self) -> Iterator[float]:
-        """Prices of one thing beside which the answer has the price of several."""
+    def _find_units(self) -> Iterator[int]:
+        """The places of prices of one thing beside which the answer has the price of several."""
         stated = self._answer.stated
         for place, amount in enumerate(stated):
             if Goal(amount.value, hedged=False).is_near(self._sources.said):
                 continue
             local, elsewhere = self._counts(place)
             counts = {q.count for q in (*local, *elsewhere) if q.count >= 2 or q.count == 0.5}
-            for other in stated[max(0, place - 3) : place + 4]:
-                if round(amount.value / other.value, 6) in counts:
-                    yield other.value
+            beside = [*range(place - 1, place - 4, -1), *range(place + 1, place + 4)]
+            for other in beside:
+                if 0 <= other < len(stated) and (
+                    round(amount.value / stated[other].value, 6) in counts
+                ):
+                    yield other
+                    break
 
     def _terms(self, *, before: int = MOST_AMOUNTS, after: int = -1) -> list[int]:
         """The places of amounts that a sum may have: not the price of one of what it counts."""
         return [
             place
             for place in sorted(self._accounted)
-            if after < place < before and self._accounted[place] not in self._units
+            if after < place < before and place not in self._units
         ]
+
+    def _unit_prices(self) -> set[float]:
+        """The prices of one, unless something else costs as much."""
+        others = {value for place, value in self._accounted.items() if place not in self._units}
+        return {self._answer.stated[place].value for place in self._units} - others
 
     def _is_run(self, place: int, goal: Goal) -> bool:
         """The sum of the amounts right before it, or right after it.
@@ -233,7 +259,7 @@ class _Search:
         places = [p for p in self._terms() if not self._answer.is_each(p)]
         terms = sorted({self._accounted[p] for p in places})[:MOST_TERMS]
         stated = sorted(set(self._accounted.values()))[:MOST_TERMS]
-        known = sorted({*terms, *self._sources.bases} - self._units)[:MOST_BASES]
+        known = sorted({*terms, *self._sources.bases} - self._unit_prices())[:MOST_BASES]
         counts = {q.count for q in self._counts(place)[0]}
         return (
             any(goal.is_at(a + b) for a in terms for b in known if a != b)
@@ -268,11 +294,12 @@ class _Search:
         self._searches += 1
         stated = set(self._accounted.values())
         known = {*stated, *self._sources.bases, *self._sources.columns}
+        units = self._unit_prices()
         few, more = self._few_counts(place)
         whole = [count for count in more if count == int(count)]
         differs = self._answer.speaks_of_difference(place)
         return any(
-            goal.is_rarely_at(_sums(amounts - self._units, counts, differs, total), chance)
+            goal.is_rarely_at(_sums(amounts - units, counts, differs, total), chance)
             for amounts, counts, chance in (
                 (stated, few, CHANCE_NEAR),
                 (stated, whole, CHANCE_NEAR),

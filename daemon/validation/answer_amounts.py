@@ -69,6 +69,17 @@ class AnswerAmounts:
         after = words.LABEL_END.split(self.text[amount.end : end], maxsplit=1)[0]
         return self.text[max(start, earlier) : amount.start], after
 
+    def product_before(self, place: int) -> float:
+        """What a multiplication comes to that stands before an amount: ``3 x $14 =``; else 0."""
+        if not place or not words.EQUALS.search(self.before(place)):
+            return 0.0
+        price = self.stated[place - 1]
+        between = self.text[price.end : self.stated[place].start]
+        if times := words.TIMES_AFTER.match(between):
+            return price.value * int(times[1]) if words.EQUALS.match(between, times.end()) else 0.0
+        times = words.TIMES.search(self.before(place - 1))
+        return price.value * int(times[1]) if times and words.EQUALS.match(between) else 0.0
+
     def is_hedged(self, place: int) -> bool:
         """Whether it is said to be about so much."""
         return bool(words.HEDGE.search(self.before(place, _HEDGE_REACH)))

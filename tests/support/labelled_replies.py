@@ -9,7 +9,7 @@ from daemon.validation.facts import amounts
 from daemon.validation.verdicts import KEEP, Candidate
 
 FOLDER = Path(__file__).parents[1] / "labelled_replies"
-PARTS = ("first_half", "second_half", "third_part")
+PARTS = ("first_half", "second_half", "third_part", "fourth_part")
 """Each was written when the validator had been made with those before it."""
 
 
