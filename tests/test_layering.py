@@ -53,6 +53,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.reading.*",
         "daemon.tools.schema",
         "daemon.validation",
+        "daemon.validation.amount_factors",
         "daemon.validation.amount_goal",
         "daemon.validation.amount_sources",
         "daemon.validation.amount_words",

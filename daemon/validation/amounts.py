@@ -12,26 +12,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import combinations
 
 from daemon.validation import amount_words as words
+from daemon.validation.amount_factors import Factors
 from daemon.validation.amount_goal import Goal
 from daemon.validation.amount_sources import MOST_BASES, Amount, Sources
 from daemon.validation.answer_amounts import MOST_AMOUNTS, AnswerAmounts
-from daemon.validation.figures import figures
 from daemon.validation.priced_items import is_of_another, owner
-from daemon.validation.quantities import (
-    ADDITIONAL,
-    PER,
-    Quantity,
-    is_of_rate,
-    quantities,
-    shares,
-)
-from daemon.validation.time_spans import BOTH_ENDS
-
-DAYS_OF_MONTH = 30
-"""Of a month that is charged by the day."""
-
-MOST_FACTORS = 400
-"""Quantities, and products of two, that an amount is divided by."""
 
 MOST_SEARCHES = 16
 """Sums of products that are searched in one answer; an answer has a handful of amounts."""
@@ -46,10 +31,9 @@ MOST_TERMS = 24
 MOST_TRIPLED = 12
 """Amounts of which each two, and each three, are added."""
 
-MOST_COUNTS = 8
 MOST_LINES = 60
 MOST_LINES_TRIPLED = 30
-"""Quantities in a sum of products; products of which each two, and each three, are added."""
+"""Products of which each two, and each three, are added."""
 
 CHANCE_NEAR = 0.25
 CHANCE_FAR = 0.1
@@ -68,17 +52,15 @@ class _Search:
     def __init__(self, answer: AnswerAmounts, sources: Sources) -> None:
         self._answer = answer
         self._sources = sources
+        self._factors = Factors(answer, sources)
         self._accounted: dict[int, float] = {}
         """The amounts that are explained, by their places."""
         self._said: set[int] = set()
         """Those of them that were said as they are."""
         self._searches = 0
-        self._counted: dict[int, tuple[set[Quantity], set[Quantity]]] = {}
         self._units: set[int] = set()
         """Prices of one thing of which the answer has the price of several."""
-        self._monthly = sources.monthly or bool(words.MONTHLY.search(answer.text))
         self._rate = sources.rate or bool(words.RATE.search(answer.text))
-        self._lodging = sources.lodging or bool(words.LODGING.search(answer.text))
 
     def strange(self) -> list[Amount]:
         """The amounts that have no explanation, or are said of the wrong thing."""
@@ -123,81 +105,16 @@ class _Search:
         ways.append(("products", lambda: self._is_sum_of_products(place, goal, total=total)))
         return next((name for name, explains in ways if explains()), "")
 
-    # -- what an amount may be multiplied with -----------------------------------------------------
-
-    def _counts(self, place: int) -> tuple[set[Quantity], set[Quantity]]:
-        """The quantities of a sentence, and those of elsewhere that do not contradict them."""
-        if place not in self._counted:
-            self._counted[place] = self._read_counts(place)
-        return self._counted[place]
-
-    def _read_counts(self, place: int) -> tuple[set[Quantity], set[Quantity]]:
-        heard = self._sources.heard
-        known = heard | self._sources.given
-        asked = {q.unit for q in heard if q.unit and q.count > 1 and not is_of_rate(q, heard)}
-        if words.ADDITIONAL.search(self._answer.text):
-            known |= {Quantity(q.count - 1, ADDITIONAL) for q in heard if q.count > 2}
-
-        def is_believed(quantity: Quantity) -> bool:
-            return quantity.unit not in asked or quantity in known
-
-        sentence = self._answer.sentence(place)
-        local = {q for q in quantities(sentence, list(figures(sentence))) if is_believed(q)}
-        units = {q.unit for q in local if q.unit}
-        if self._lodging or "day" in units:
-            units.add(BOTH_ENDS)
-        elsewhere = {q for q in (*known, *self._answer.quantities) if is_believed(q)}
-        return local, {q for q in elsewhere if q.unit not in {*units, PER}}
-
-    def _factors(self, place: int) -> tuple[set[float], set[float]]:
-        """What a price may be multiplied with: all of it, and what percentages may come to it."""
-        heard = self._sources.heard
-        local, elsewhere = self._counts(place)
-        near = local | {q for q in elsewhere if q in heard}
-        wanted = {q.count for q in heard} - {1.0}
-        counts = {q.count for q in local}
-        if wanted & counts:  # the sentence is about what the customer wants so many of
-            products = {a * q.count for a in counts for q in local | elsewhere if a != q.count}
-        else:
-            counts |= {q.count for q in elsewhere}
-            products = {
-                a.count * b.count
-                for a in near
-                for b in local | elsewhere
-                if a.unit != b.unit and a.count != b.count
-            }
-        ratios = {
-            a.count / b.count
-            for a in near
-            for b in self._sources.given
-            if b.unit == PER and a.count > b.count and a.count % b.count == 0
-        }
-        if self._monthly:
-            ratios |= {q.count / DAYS_OF_MONTH for q in local if q.unit == "day"}
-        whole = sorted(counts | products | ratios)[:MOST_FACTORS]
-        return {*whole, 1.0}, {1.0, *(q.count for q in near)}
-
-    def _changes(self, place: int) -> Iterator[float]:
-        """What percentages make of a price: those of the sentence, or else of everything."""
-        sentence = self._answer.sentence(place)
-        parts = shares(sentence, list(figures(sentence)))
-        if not parts:
-            parts = {*self._sources.shares, *shares(self._answer.text, self._answer.figures)}
-        for part in parts:
-            yield from (part, 1 + part, 1 / (1 + part))
-            if part < 1:
-                yield 1 - part
-
     def _is_scaled(self, place: int, goal: Goal) -> bool:
         """A known amount times a quantity, divided by one, or with a percentage on or off."""
-        counts, few = self._factors(place)
+        counts, few = self._factors.factors(place)
         bases = sorted({*self._sources.bases, *self._accounted.values()})
         return (
             any(goal.is_near(bases, factor, rounded=factor < 1) for factor in counts)
             or any(goal.is_near(bases, 1 / n, rounded=True) for n in counts if n > 1)
             or any(
                 goal.is_near(bases, change * factor, rounded=True)
-                for change in self._changes(place)
+                for change in self._factors.changes(place)
                 for n in few
                 for factor in {n, 1 / n}
             )
@@ -211,7 +128,7 @@ class _Search:
         for place, amount in enumerate(stated):
             if Goal(amount.value, hedged=False).is_near(self._sources.said):
                 continue
-            local, elsewhere = self._counts(place)
+            local, elsewhere = self._factors.counts(place)
             counts = {q.count for q in (*local, *elsewhere) if q.count >= 2 or q.count == 0.5}
             beside = [*range(place - 1, place - 4, -1), *range(place + 1, place + 4)]
             for other in beside:
@@ -260,7 +177,7 @@ class _Search:
         terms = sorted({self._accounted[p] for p in places})[:MOST_TERMS]
         stated = sorted(set(self._accounted.values()))[:MOST_TERMS]
         known = sorted({*terms, *self._sources.bases} - self._unit_prices())[:MOST_BASES]
-        counts = {q.count for q in self._counts(place)[0]}
+        counts = {q.count for q in self._factors.counts(place)[0]}
         return (
             any(goal.is_at(a + b) for a in terms for b in known if a != b)
             or any(goal.is_at(a + n * b) for a in terms for b in stated for n in counts if a != b)
@@ -295,7 +212,7 @@ class _Search:
         stated = set(self._accounted.values())
         known = {*stated, *self._sources.bases, *self._sources.columns}
         units = self._unit_prices()
-        few, more = self._few_counts(place)
+        few, more = self._factors.few(place)
         whole = [count for count in more if count == int(count)]
         differs = self._answer.speaks_of_difference(place)
         return any(
@@ -307,16 +224,6 @@ class _Search:
                 (known, more, CHANCE_FAR / 2),
             )
         )
-
-    def _few_counts(self, place: int) -> tuple[list[float], list[float]]:
-        """Quantities for sums: those of the sentence, then with those of the whole conversation."""
-        local, elsewhere = self._counts(place)
-        heard, own = self._sources.heard, self._answer.quantities
-        near = {q.count for q in (*local, *elsewhere) if q in local or q.unit == ADDITIONAL}
-        asked = {q.count for q in elsewhere if q in heard or q in own}
-        few = list(dict.fromkeys([1.0, *sorted(near)]))
-        more = list(dict.fromkeys([*few, *sorted(asked)]))
-        return few[:MOST_COUNTS], more[:MOST_COUNTS]
 
     # -- whose price it is -------------------------------------------------------------------------
 
