@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from daemon.commands.place import Failure, NotDone, Place, known_chat, os_actor,
 from daemon.errors import StoreInUse
 from daemon.store.database import transaction
 from daemon.store.operator.door import LOCK_FILE, open_beside_daemon
-from daemon.store.operator.forgetting import PREFIX, Forgotten, ask, carry_out, done_as
+from daemon.store.operator.forgetting import PREFIX, Forgotten, ask, done_as, slices
 from daemon.store.operator.person import names_of
 from daemon.store.ownership import owned
 
 LOOK_SECONDS = 0.1
+REST_SECONDS = 0.002
+"""Between two slices without a daemon; one that starts tries for a second to get the store."""
 
 EXAMPLE = """\b
 Example:
@@ -62,7 +64,7 @@ def command(place: Place, *, chat: str, yes: bool, wait: float, as_json: bool) -
         done = trio.run(
             _done,
             lambda: done_as(connection, forgotten),
-            lambda: carry_out(connection, forgotten, place.data_dir, now=time.time()),
+            lambda: slices(connection, forgotten, place.data_dir, now=time.time()),
             place.data_dir / LOCK_FILE,
             wait,
         )
@@ -75,17 +77,25 @@ def command(place: Place, *, chat: str, yes: bool, wait: float, as_json: bool) -
 
 
 async def _done(
-    look: Callable[[], Forgotten | None], carry_out: Callable[[], None], lock: Path, seconds: float
+    look: Callable[[], Forgotten | None],
+    slices: Callable[[], Iterator[None]],
+    lock: Path,
+    seconds: float,
 ) -> Forgotten | None:
-    """Wait for the daemon to do it, or do it in its place if there is none; None if it lasts."""
+    """Wait for the daemon to do it, or do it in its place if there is none; None if it lasts.
+
+    The store is held for a slice at a time: a daemon that starts meanwhile takes it, and goes on.
+    """
+    left = slices()
     with trio.move_on_after(seconds):
-        while True:
-            done = look()
-            if done is not None:
-                return done
+        while (done := look()) is None:
             try:
                 with owned(lock):
-                    carry_out()
+                    next(left, None)
             except StoreInUse:
+                left = slices()
                 await trio.sleep(LOOK_SECONDS)
+            else:
+                await trio.sleep(REST_SECONDS)
+        return done
     return look()

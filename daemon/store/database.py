@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeGuard, TypeVar, cast
 
 import trio
 
-from daemon.errors import StoreDamaged, StoreError, StoreUnavailable
+from daemon.errors import StoreDamaged, StoreError, StoreInUse, StoreUnavailable
 from daemon.store.handing_over import HandOver
 from daemon.store.migrations import migrate
 from daemon.store.ownership import owned
@@ -36,6 +36,10 @@ write is done, and the stop as a whole has a deadline of seconds."""
 
 WAL_BYTES = 16 * 1024 * 1024
 """To this the write-ahead log is cut when it begins anew: a burst gives its room back."""
+
+LOCK_SECONDS, LOCK_EVERY_SECONDS = 1.0, 0.005
+"""How long the start tries to get the store, and how often: `recado forget` without a daemon has it
+for a slice at a time."""
 
 EMPTY_TRIES = 50
 EMPTY_MILLISECONDS = 25
@@ -372,6 +376,22 @@ def _made_ready(path: Path, opened: list[sqlite3.Connection]) -> None:
 
 
 @contextlib.asynccontextmanager
+async def _owned_soon(lock_file: Path) -> AsyncIterator[None]:
+    """Hold the store's lock; a command may have it for moments. Raises StoreInUse."""
+    deadline = trio.current_time() + LOCK_SECONDS
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(owned(lock_file))
+                break
+            except StoreInUse:
+                if trio.current_time() > deadline:
+                    raise
+            await trio.sleep(LOCK_EVERY_SECONDS)
+        yield
+
+
+@contextlib.asynccontextmanager
 async def open_database(
     path: Path, *, clock: Callable[[], float], meter: Meter | None = None
 ) -> AsyncIterator[Database]:
@@ -384,7 +404,7 @@ async def open_database(
         make_folder(path.parent)
     except OSError as error:
         raise StoreDamaged(f"cannot create {path.parent}: {error.strerror}") from error
-    with owned(path.with_suffix(".lock")):
+    async with _owned_soon(path.with_suffix(".lock")):
         await _prepare(path)
         database = Database(path, clock=clock, meter=meter)
         try:

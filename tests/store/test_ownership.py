@@ -4,14 +4,16 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from support.ledgers import accept, message, message_state, store_in
 
 from daemon.errors import StoreInUse
+from daemon.store.ownership import owned
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,3 +91,23 @@ async def test_a_refused_opener_leaves_the_holder_alone(tmp_path: Path) -> None:
             async with store_in(tmp_path):
                 raise AssertionError("the refusal has freed the lock")
         assert await message_state(store, "m-1") == ("received", "")
+
+
+async def test_a_start_waits_a_moment_for_a_command_that_has_the_store(tmp_path: Path) -> None:
+    """`recado forget` has it for a slice at a time; a daemon that starts gets it in between."""
+    async with store_in(tmp_path):
+        pass
+    opened = trio.Event()
+
+    async def start() -> None:
+        async with store_in(tmp_path):
+            opened.set()
+
+    with trio.fail_after(30), ExitStack() as command:
+        command.enter_context(owned(tmp_path / "recado.lock"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(start)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not opened.is_set()
+            command.close()
+            await opened.wait()

@@ -10,7 +10,7 @@ import json
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -308,15 +308,24 @@ def forget(
 
 def carry_out(connection: sqlite3.Connection, name: str, data_dir: Path, *, now: float) -> None:
     """Do what was asked for, from where it was left; see `forget`."""
+    for _ in slices(connection, name, data_dir, now=now):
+        pass
+
+
+def slices(
+    connection: sqlite3.Connection, name: str, data_dir: Path, *, now: float
+) -> Iterator[None]:
+    """Do what was asked for, a slice at each step; no daemon may have the store meanwhile."""
     connection.execute("PRAGMA secure_delete = ON")
     work = next_work(connection, data_dir, name=name)
     while work is not None and work.stage != OVER:
         batch = look(connection, work)
-        if not batch.rows:
+        if batch.rows:
+            with transaction(connection):
+                work = write(connection, work, batch, now=now)
+        else:
             work = moved(work, batch)
-            continue
-        with transaction(connection):
-            work = write(connection, work, batch, now=now)
+        yield
     if work is None:
         return
     with transaction(connection):
