@@ -5,25 +5,37 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import trio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.plain import NO_TLS
 from support.rows import fates, read_rows
 from support.scenes import PAUSE_MINUTES, PEDRO, found, open_scene, outbox
 from support.stage import LAURA, Stage
 
+from daemon.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED, WITH_AGENT
 from daemon.sandbox.model_generation import ModelCall
+from daemon.sandbox.model_script import call, say
+from daemon.store.operator.door import open_beside_daemon
+from daemon.store.operator.unanswered import unanswered
 
 CHATS = (LAURA, PEDRO)
 PAUSE_SECONDS = PAUSE_MINUTES * 60
 OPEN = {"received", "in_turn"}
+HAND_OVER = call(
+    "escalate_to_human", '{"reason": "lo pide", "summary": "una factura", "urgency": "low"}'
+)
 
 in_a_chat = st.sampled_from(CHATS)
 steps = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["says", "says", "says", "types", "stops"]), in_a_chat),
-        st.tuples(st.sampled_from(["agent", "edits", "repeats"]), in_a_chat),
-        st.tuples(st.sampled_from(["answer", "crash", "restart", "window"]), st.just("")),
+        st.tuples(st.sampled_from(["agent", "agent", "edits", "deletes", "repeats"]), in_a_chat),
+        st.tuples(st.sampled_from(["pause", "resume", "done", "pause_ends"]), in_a_chat),
+        st.tuples(
+            st.sampled_from(["answer", "crash", "restart", "window", "escalates"]), st.just("")
+        ),
     ),
     min_size=3,
     max_size=14,
@@ -40,10 +52,13 @@ class World:
     """Ids of each chat's messages."""
     words: dict[str, str] = field(default_factory=dict)
     """The newest words of each message."""
+    deleted: set[str] = field(default_factory=set)
     agent_wrote: dict[str, list[tuple[float, int]]] = field(
         default_factory=lambda: defaultdict(list)
     )
     """When an agent's message was acknowledged, and what the chat's customer had got by then."""
+    resumed: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """When a chat was given back to the bot by hand."""
 
     async def says(self, chat: str) -> None:
         """A customer writes something never written before."""
@@ -72,6 +87,39 @@ class World:
             self.count += 1
             message_id, text = self.written[chat][-1], f"mensaje-{self.count:03}"
             await self.stage.gateway.customer_edits(message_id, text, deliver="acknowledged")
+
+    async def deletes(self, chat: str) -> None:
+        """The customer takes the last message back."""
+        if self.written[chat]:
+            message_id = self.written[chat][-1]
+            await self.stage.gateway.customer_deletes(message_id, deliver="acknowledged")
+            self.deleted.add(message_id)
+
+    async def pause(self, chat: str) -> None:
+        """A person takes the chat without writing in it."""
+        await self._by_hand("pause", chat, minutes=PAUSE_MINUTES)
+
+    async def resume(self, chat: str) -> None:
+        """A person gives the chat back to the bot."""
+        self.resumed[chat].append(self.stage.world.now())
+        await self._by_hand("resume", chat)
+
+    async def done(self, chat: str) -> None:
+        """A person says that what waits for a person is handled."""
+        await self._by_hand("done", chat)
+
+    async def _by_hand(self, verb: str, chat: str, **fields: object) -> None:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=self.stage.url) as client:
+            answer = await client.post(f"/takeover/{verb}", json={"chat": chat, **fields})
+        assert answer.status_code in {200, 404}
+
+    async def pause_ends(self, chat: str) -> None:
+        """Time goes by until nobody keeps the bot out of the chat."""
+        await found(lambda: paused_until(self.stage, chat), lambda at: at < self.stage.world.now())
+
+    async def escalates(self, _chat: str) -> None:
+        """The model asks for a person when it is next asked itself."""
+        self.stage.model.script(HAND_OVER, say("ya le escriben"))
 
     async def repeats(self, chat: str) -> None:
         """The gateway tells again of the last message."""
@@ -112,13 +160,18 @@ def answered_by(stage: Stage) -> dict[str, list[ModelCall]]:
 
 
 def check(world: World) -> None:
-    """The simple model: one outcome a message, one answer a turn, silence in a pause."""
+    """The simple model: one outcome a message, one answer a turn, silence in a pause.
+
+    Or no outcome, but then a person is waited for, and that is seen.
+    """
     stage = world.stage
     data = stage.settings.data_dir
     every = [message_id for chat in CHATS for message_id in world.written[chat]]
     state = {m: s for m, (s, _) in fates(data).items() if m in world.words}
     assert sorted(state) == sorted(every), "a message is missing"
-    assert set(state.values()) <= {"answered", "handed_off"}
+    assert set(state.values()) <= {"answered", "handed_off", WITH_AGENT, "ignored"}
+    assert {m for m, how in state.items() if how == "ignored"} <= world.deleted
+    check_handovers(stage)
 
     # Said is what was decided, once each, and nothing else.
     for chat in CHATS:
@@ -148,13 +201,58 @@ def check(world: World) -> None:
         if how == "answered":
             assert by_words[world.words[message_id]] or edited(world, message_id)
 
-    # After an agent's message at most the send that was under way, until the pause is over.
+    # After an agent's message at most the send that was under way, until the pause is over or
+    # somebody has given the chat back.
     for chat, wrote in world.agent_wrote.items():
         for at, already in wrote:
             later = stage.gateway.sent(chat)[already:]
-            in_pause = [sent for sent in later if sent.at < at + PAUSE_SECONDS - 0.05]
+            over = min(t for t in (*world.resumed[chat], at + PAUSE_SECONDS - 0.05) if t > at)
+            in_pause = [sent for sent in later if sent.at < over]
             assert len(in_pause) <= 1
             assert all(sent.at < at + 0.3 for sent in in_pause)
+
+
+def check_handovers(stage: Stage) -> None:
+    """Closed by a person is what a person has closed, and what waits for one is listed."""
+    data = stage.settings.data_dir
+    for state, reason in fates(data).values():
+        assert state != "handed_off" or reason in {AGENT_WROTE, DONE}
+        assert state != WITH_AGENT or reason == ESCALATED  # all pauses are over
+    closed_by_nobody = read_rows(
+        data,
+        "SELECT id FROM messages m WHERE reason = ? AND NOT EXISTS (SELECT 1 FROM messages a"
+        " WHERE a.chat = m.chat AND a.from_me = 1 AND a.reason = 'agent' AND a.seq > m.seq)",
+        AGENT_WROTE,
+    )
+    assert closed_by_nobody == []
+    answered_again = read_rows(
+        data,
+        "SELECT m.id FROM messages m JOIN turns t ON t.id = m.turn_id WHERE m.state = 'answered'"
+        " AND EXISTS (SELECT 1 FROM messages a WHERE a.chat = m.chat AND a.from_me = 1"
+        " AND a.reason = 'agent' AND a.seq > m.seq AND a.received_at < t.opened_at)",
+    )
+    assert answered_again == []
+    with open_beside_daemon(data, read_only=True) as connection:
+        listed = {chat.chat: chat for chat in unanswered(connection)}
+    waiting = read_rows(
+        data,
+        "SELECT chat, COUNT(*) FROM messages WHERE state = ? GROUP BY chat",
+        WITH_AGENT,
+    )
+    for chat, count in waiting:
+        assert (listed[chat].waits_for, listed[chat].messages) == ("person", count)
+    noted = read_rows(data, "SELECT id FROM messages WHERE to_note = 1")
+    assert noted == [], "the thread lacks what a person has handled"
+
+
+def paused_until(stage: Stage, chat: str) -> float:
+    """Until when the bot keeps out of a chat, Unix seconds; 0 for one that nobody knows."""
+    rows = read_rows(
+        stage.settings.data_dir,
+        "SELECT paused_until FROM chats WHERE chat = ?",
+        f"{chat}@s.whatsapp.net",
+    )
+    return float(rows[0][0]) if rows else 0.0
 
 
 def edited(world: World, message_id: str) -> bool:
@@ -171,15 +269,21 @@ async def play(story: list[tuple[str, str]]) -> None:
         async with open_scene(
             Path(folder),
             takeover={"pause_minutes": PAUSE_MINUTES},
+            escalation={"pause_minutes": PAUSE_MINUTES},
             buffer={"window_seconds": 0.05, "typing_seconds": 0.1, "max_wait_seconds": 0.3},
             recovery={"delay_seconds": 0.01},
         ) as stage:
             world = World(stage)
             for name, chat in story:
                 await getattr(world, name)(chat)
+            for chat in CHATS:
+                await world.pause_ends(chat)
             await found(
-                lambda: {state for state, _ in fates(stage.settings.data_dir).values()},
-                lambda states: not states & OPEN,
+                lambda: set(fates(stage.settings.data_dir).values()),
+                lambda all_fates: all(
+                    state not in OPEN and (state, reason) != (WITH_AGENT, AN_AGENT)
+                    for state, reason in all_fates
+                ),
             )
             await stage.quiet()
             check(world)
@@ -194,8 +298,8 @@ async def play(story: list[tuple[str, str]]) -> None:
     suppress_health_check=list(HealthCheck),
 )
 @given(steps)
-def test_whatever_happens_each_message_is_answered_or_handed_off_once(
+def test_whatever_happens_each_message_is_answered_closed_by_a_person_or_seen_waiting(
     story: list[tuple[str, str]],
 ) -> None:
-    """Messages, typing, agents, edits, redeliveries, crashes and restarts in random order."""
+    """Messages, agents, takeovers by hand, escalations, edits, crashes ... in random order."""
     trio.run(play, story, strict_exception_groups=True)
