@@ -81,6 +81,26 @@ def notice_is_due(hold: Hold, now: float) -> bool:
     return hold.is_escalated and not hold.is_paused(now)
 
 
+def escalated(hold: Hold, *, pause_seconds: float, agent_wrote: bool, now: float) -> Hold:
+    """What keeps the bot out of a chat from the end of a turn on that asks for a person.
+
+    A longer pause that has begun already stays. Nobody is asked for who has come: ``agent_wrote``
+    while the turn was still at work. Without a pause the bot goes on, so the customer is not told
+    at its end that nobody has come.
+    """
+    paused_until = hold.paused_until
+    if pause_seconds:
+        paused_until = max(paused_until, now + pause_seconds)
+    if agent_wrote:
+        return replace(hold, paused_until=paused_until)
+    return replace(
+        hold,
+        paused_until=paused_until,
+        escalated_at=hold.escalated_at or now,
+        overdue_at=0.0 if pause_seconds else now,
+    )
+
+
 def held(message: OpenMessage, reason: str) -> OpenMessage:
     """A message that the bot does not answer because it keeps out of the chat."""
     if message.state != "received" or not reason:

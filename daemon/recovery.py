@@ -43,15 +43,18 @@ class RecoveryReport:
 async def resume_windows(needs: Dependencies, chats: ChatRegistry) -> int:
     """Open again the windows that a stop or crash has dropped; gives how many messages waited.
 
-    Also chats that a person has are looked at: a pause that ended meanwhile is over.
+    A pause that ended meanwhile is over; one that goes on ends as if nothing had been.
 
     Called once, before HTTP, so that what waited is answered before what comes.
     """
     arrivals = await needs.store.inbox.chats_with_work()
     for arrival in arrivals:
         chats.poke(arrival)
-    for key in await needs.store.handovers.chats_to_watch():
+    now = needs.now()
+    for key in await needs.store.handovers.chats_with_work(now=now):
         chats.wake(key)
+    for key, until in await needs.store.handovers.pauses(now=now):
+        chats.wake_at(key, until)
     return len(arrivals)
 
 

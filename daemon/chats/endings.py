@@ -46,7 +46,7 @@ async def ended_without_answer(
         await give_up(turn, needs)
         await needs.store.turns.close(turn, "ignored", reason=DELETED, now=now)
         ended(turn, "ignored", needs)
-    elif await _is_too_old(turn, now, needs):
+    elif await _is_too_old(turn, now, needs, free_since=attention.paused_until):
         await give_up(turn, needs)
         await needs.store.turns.apologise(turn, NewPart(needs.texts.expired), now=now)
         items = await unanswered_items(turn, needs)
@@ -72,9 +72,15 @@ def ended(turn: Turn, outcome: Outcome, needs: Dependencies) -> None:
     trace_outcome(outcome, messages=len(turn.messages))
 
 
-async def _is_too_old(turn: Turn, now: float, needs: Dependencies) -> bool:
-    """Whether it is too late to answer. The gateway's clock is asked for first, if need be."""
+async def _is_too_old(turn: Turn, now: float, needs: Dependencies, *, free_since: float) -> bool:
+    """Whether it is too late to answer. The gateway's clock is asked for first, if need be.
+
+    What waited for a person could not be answered before ``free_since``, the end of the pause
+    (Unix seconds): it is too old only so long after that.
+    """
     limit = needs.rules.max_age_seconds
+    if now - free_since <= limit:
+        return False
     ahead = needs.gateway.seconds_ahead
     if _age(turn, now, ahead or 0.0) <= limit:
         return False

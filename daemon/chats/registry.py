@@ -111,6 +111,10 @@ class ChatRegistry:
             self._meet_if_due(key)
             chat.attention.left_work()
 
+    def wake_at(self, key: ChatKey, until: float) -> None:
+        """Let a chat look into the store at a time (Unix seconds), such as the end of its pause."""
+        self._pauses.note(key, until)
+
     def nudge(self, key: ChatKey) -> None:
         """Something that a chat may be waiting for is in the store; this alone starts no task."""
         chat = self._chats.get(key)
@@ -250,7 +254,7 @@ class ChatRegistry:
             attention,
             shorten=self._shorten,
             mark_read=self._mark_read,
-            wake_at=self._pauses.note,
+            wake_at=self.wake_at,
         )
         if self._idle.is_set():
             self._idle = trio.Event()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from daemon.handover import AGENT_WROTE, WITH_AGENT
 from daemon.model import JsonObject
 from daemon.observe.redaction import Redactor
 from daemon.store.operator.life import Life
@@ -153,6 +154,10 @@ def _message_lines(life: Life, message: JsonObject) -> Iterator[_Line]:
         yield _Line(message["edited_at"], f"{name} edited by its author")
     if message["deleted_at"]:
         yield _Line(message["deleted_at"], f"{name} deleted by its author")
+    if message["state"] == WITH_AGENT:
+        yield _Line(message["received_at"], f"{name} waits for a person: {message['reason']}")
+    if message["reason"] == AGENT_WROTE and message["agent_wrote_at"]:
+        yield _Line(message["agent_wrote_at"], f"an agent wrote: {name} is handled by a person")
 
 
 def _says(message: JsonObject) -> str:

@@ -5,10 +5,11 @@ All of it happens inside the caller's transaction.
 
 import sqlite3
 
+from daemon.handover import escalated
 from daemon.ledger import Outcome, Turn, TurnEnd
 from daemon.store.disappearing import let_turn_disappear
 from daemon.store.media import WITHDRAWN
-from daemon.store.waiting import hold_waiting, leave_turn
+from daemon.store.waiting import hold_of, hold_waiting, leave_turn
 
 
 def close_turn(
@@ -68,16 +69,32 @@ def turn_end(connection: sqlite3.Connection, turn: Turn) -> TurnEnd:
 
 
 def _pause_if_escalated(connection: sqlite3.Connection, turn: Turn, now: float) -> None:
-    """Begin the pause of a turn that ends, if it hands its chat over.
-
-    A longer pause that has begun already stays. From now on a person is asked for.
-    """
-    escalated = connection.execute(
-        # Without a pause the bot goes on, so nothing is said when the pause ends.
-        "UPDATE chats SET escalated_at = ?1, overdue_at = IIF(e.pause_seconds > 0, 0, ?1),"
-        " paused_until = IIF(e.pause_seconds > 0, MAX(paused_until, ?1 + e.pause_seconds),"
-        " paused_until) FROM escalations e WHERE e.turn_id = ?2 AND channel = ?3 AND chat = ?4",
-        (now, turn.id, *turn.key),
+    """Begin the pause of a turn that ends, if it hands its chat over; see `handover.escalated`."""
+    row = connection.execute(
+        "SELECT pause_seconds FROM escalations WHERE turn_id = ?", (turn.id,)
+    ).fetchone()
+    if row is None:
+        return
+    hold = escalated(
+        hold_of(connection, turn.key),
+        pause_seconds=row[0],
+        agent_wrote=_agent_wrote_since(connection, turn),
+        now=now,
     )
-    if escalated.rowcount:
-        hold_waiting(connection, turn.key, now)
+    connection.execute(
+        "UPDATE chats SET paused_until = ?, escalated_at = ?, overdue_at = ?"
+        " WHERE channel = ? AND chat = ?",
+        (hold.paused_until, hold.escalated_at, hold.overdue_at, *turn.key),
+    )
+    hold_waiting(connection, turn.key, now)
+
+
+def _agent_wrote_since(connection: sqlite3.Connection, turn: Turn) -> bool:
+    """Whether an agent has written in the chat while a turn was at work."""
+    row = connection.execute(
+        "SELECT 1 FROM messages WHERE channel || '/' || chat = ? AND from_me = 1"
+        " AND seq > (SELECT MAX(seq) FROM messages WHERE turn_id = ?)"
+        " AND (state = 'received' OR reason = 'agent') LIMIT 1",
+        ("/".join(turn.key), turn.id),
+    ).fetchone()
+    return row is not None

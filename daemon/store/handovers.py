@@ -113,12 +113,19 @@ class Handovers:
 
         return await self._database.read(verb)
 
-    async def chats_to_watch(self) -> tuple[ChatKey, ...]:
-        """The chats that have something to do when their pause ends, or now."""
+    async def pauses(self, *, now: float) -> tuple[tuple[ChatKey, float], ...]:
+        """The chats with something to do when their pause ends, and when it does, Unix seconds.
 
-        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
-            rows = connection.execute(f"{_ESCALATED} UNION {_BY_AGENT} UNION {_TO_NOTE}")
-            return tuple(ChatKey(*row) for row in rows)
+        Only of pauses that go on: the others are in `chats_with_work`.
+        """
+
+        def verb(connection: sqlite3.Connection) -> tuple[tuple[ChatKey, float], ...]:
+            rows = connection.execute(
+                f"SELECT channel, chat, paused_until FROM chats WHERE paused_until > ?"  # noqa: S608 - constants
+                f" AND (channel, chat) IN ({_ESCALATED} UNION {_BY_AGENT})",
+                (now,),
+            )
+            return tuple((ChatKey(channel, chat), until) for channel, chat, until in rows)
 
         return await self._database.read(verb)
 

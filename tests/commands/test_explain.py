@@ -202,3 +202,20 @@ def test_each_command_teaches_with_an_example(command: str) -> None:
     told = recado_at(Path(), command, "--help")
     assert told.exit_code == 0
     assert f"recado {command} " in told.stdout.partition("Example:")[2]
+
+
+async def test_explain_tells_who_has_a_message_and_who_closed_it(stage: Stage) -> None:
+    await stage.gateway.agent_says(LAURA, "Hola")
+    asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+    waits = (await recado(stage.settings.data_dir, "explain", asked)).stdout
+    assert f"message {asked} waits for a person: an agent has the chat" in waits
+    assert f"message {asked}: with_agent (an agent has the chat)" in waits
+    await stage.gateway.agent_says(LAURA, "Sí hay")
+    closed = (await recado(stage.settings.data_dir, "explain", asked)).stdout
+    assert f"an agent wrote: message {asked} is handled by a person" in closed
+    assert f"message {asked}: handed_off (an agent wrote)" in closed
+    later = await stage.gateway.customer_says(LAURA, "Gracias")
+    assert (await recado(stage.settings.data_dir, "done", LAURA)).exit_code == 0
+    done = (await recado(stage.settings.data_dir, "explain", later)).stdout
+    assert "done 5730…4567@s.whatsapp.net, 1 messages" in done
+    assert f"message {later}: handed_off (done)" in done

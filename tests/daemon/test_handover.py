@@ -7,7 +7,7 @@ import httpx
 import pytest
 import trio
 from support.plain import NO_TLS
-from support.rows import fates, read_rows
+from support.rows import fates, read_rows, states
 from support.scenes import (
     PAUSE_MINUTES,
     found,
@@ -20,11 +20,20 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
-from daemon.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED, WITH_AGENT
+from daemon.handover import (
+    AGENT_WROTE,
+    AN_AGENT,
+    BUDGET,
+    DELETED,
+    DONE,
+    ESCALATED,
+    WITH_AGENT,
+)
 from daemon.sandbox.model_script import call, say
 from daemon.sandbox.payloads import OWN_NAME
 from daemon.texts import texts
 
+GROUP = "120363012345678901@g.us"
 NOTE = f"[Mensaje manual de {OWN_NAME}]"
 SHORT_PAUSE = {"pause_minutes": PAUSE_MINUTES}
 HAND_OVER = call(
@@ -200,3 +209,83 @@ async def test_an_agent_who_follows_an_escalation_is_not_apologised_for(tmp_path
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
         assert stage.said() == ["Ya le escriben", "Con gusto"]
+
+
+async def test_what_waited_long_for_a_person_is_answered_and_not_too_old(tmp_path: Path) -> None:
+    """The bot could not answer before: its age counts from the end of the pause."""
+    async with open_scene(
+        tmp_path, takeover={"pause_minutes": 0.03}, recovery={"max_age_hours": 1 / 3600}
+    ) as stage:
+        await stage.gateway.agent_says(LAURA, "Le confirmo")
+        asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert fate(stage, asked) == ("answered", "")
+
+
+async def test_an_agent_who_writes_while_the_model_escalates_has_come(tmp_path: Path) -> None:
+    """The turn ends after the agent's message: nobody is waited for any more."""
+    async with open_scene(tmp_path, takeover={"pause_minutes": 0}, escalation=SHORT_PAUSE) as stage:
+        gate = trio.Event()
+        stage.model.script(HAND_OVER, say("Ya le escriben", gate=gate))
+        await stage.gateway.customer_says(LAURA, "Una persona, por favor")
+        await stage.model.wait_requests(2)
+        await stage.gateway.agent_says(LAURA, "Aquí estoy")
+        gate.set()
+        await stage.gateway.wait_sent(LAURA)
+        await pause_over(stage)
+        await stage.quiet()
+        assert stage.said() == ["Ya le escriben"]
+        assert read_rows(stage.settings.data_dir, "SELECT escalated_at FROM chats") == [(0.0,)]
+
+
+async def test_a_voice_note_that_waited_is_heard_and_answered(tmp_path: Path) -> None:
+    hears = {"transcription_model": "sandbox-transcription"}
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE, voice=hears) as stage:
+        stage.model.transcript = "Quiero dos noches"
+        await stage.gateway.agent_says(LAURA, "Un momento")
+        await stage.gateway.person(LAURA).send_voice()
+        assert states(stage.settings.data_dir) == {WITH_AGENT}
+        await stage.gateway.wait_sent(LAURA)
+        assert told(stage)[-1] == "[voice note] Quiero dos noches"
+        await stage.quiet()
+        assert states(stage.settings.data_dir) == {"answered"}
+
+
+async def test_a_message_taken_back_while_it_waits_is_answered_by_nobody(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+        await stage.gateway.agent_says(LAURA, "Un momento")
+        gone = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        kept = await stage.gateway.customer_says(LAURA, "¿Y precio?")
+        await stage.gateway.customer_deletes(gone)
+        await stage.gateway.customer_edits(kept, "¿Y el precio?")
+        assert fate(stage, gone) == ("ignored", DELETED)
+        await stage.gateway.wait_sent(LAURA)
+        assert [call.customer_texts for call in stage.model.calls] == [["¿Y el precio?"]]
+
+
+async def test_a_spent_budget_leaves_the_customer_waiting_and_seen(tmp_path: Path) -> None:
+    """Nobody has read the message; the bot answers again as soon as the budget allows."""
+    async with open_scene(tmp_path, budget={"contact_tokens": 1}) as stage:
+        asked = await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_sent(LAURA)
+        await found(lambda: fate(stage, asked) == (WITH_AGENT, BUDGET))
+        await stage.quiet()
+        assert stage.said() == [texts("es").budget]
+        health = (await stage.get("/health")).json()
+        assert set(health["waitingForPerson"]) == {"chats", "oldestSeconds"}
+        await stage.gateway.agent_says(LAURA, "Hola, le atiendo yo")
+        assert fate(stage, asked) == ("handed_off", AGENT_WROTE)
+
+
+async def test_in_a_group_a_question_waits_for_the_agent_too(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, takeover=SHORT_PAUSE, groups={"mode": "all"}) as stage:
+        await stage.gateway.agent_says(GROUP, "Hola a todos")
+        asked = await stage.gateway.customer_says(GROUP, "¿Hay cupo?")
+        assert fate(stage, asked) == (WITH_AGENT, AN_AGENT)
+        await stage.gateway.agent_says(GROUP, "Sí hay")
+        assert fate(stage, asked) == ("handed_off", AGENT_WROTE)
+        second = await stage.gateway.customer_says(GROUP, "¿Y precio?")
+        await stage.gateway.wait_sent(GROUP)
+        await stage.quiet()
+        assert fate(stage, second) == ("answered", "")

@@ -195,11 +195,12 @@ def check(world: World) -> None:
     in_turns = dict(read_rows(data, "SELECT id, turn_id FROM messages WHERE from_me = 0"))
     assert all(in_turns[m] is not None for m, how in state.items() if how == "answered")
 
-    # The model has answered for each of them, unless it was edited after its answer.
+    # The model has answered for each of them, unless it was edited or deleted before its answer.
     by_words = answered_by(stage)
     for message_id, how in state.items():
         if how == "answered":
-            assert by_words[world.words[message_id]] or edited(world, message_id)
+            changed = message_id in world.deleted or edited(world, message_id)
+            assert by_words[world.words[message_id]] or changed
 
     # After an agent's message at most the send that was under way, until the pause is over or
     # somebody has given the chat back.

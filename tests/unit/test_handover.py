@@ -15,6 +15,7 @@ from daemon.handover import (
     Hold,
     OpenMessage,
     after,
+    escalated,
     held,
     left_by_turn,
     notice_is_due,
@@ -105,6 +106,36 @@ def test_why_a_message_waits(hold: Hold, reason: str) -> None:
 )
 def test_the_customer_is_told_once_that_nobody_came(hold: Hold, due: bool) -> None:  # noqa: FBT001
     assert notice_is_due(hold, NOW) == due
+
+
+@pytest.mark.parametrize(
+    ("before", "pause_seconds", "agent_wrote", "then"),
+    [
+        (Hold(), 60, False, Hold(paused_until=NOW + 60, escalated_at=NOW)),
+        (Hold(), 60, True, Hold(paused_until=NOW + 60)),
+        (Hold(), 0, False, Hold(escalated_at=NOW, overdue_at=NOW)),
+        (
+            Hold(paused_until=NOW + 90),
+            60,
+            False,
+            Hold(paused_until=NOW + 90, escalated_at=NOW),
+        ),
+        (
+            Hold(escalated_at=NOW - 500, overdue_at=NOW - 100),
+            60,
+            False,
+            Hold(paused_until=NOW + 60, escalated_at=NOW - 500),
+        ),
+    ],
+)
+def test_an_escalation_asks_for_a_person(
+    before: Hold,
+    pause_seconds: float,
+    agent_wrote: bool,  # noqa: FBT001 - a column of the table
+    then: Hold,
+) -> None:
+    hold = escalated(before, pause_seconds=pause_seconds, agent_wrote=agent_wrote, now=NOW)
+    assert hold == then
 
 
 def test_what_the_bot_does_not_take_up_waits_for_a_person() -> None:

@@ -9,12 +9,18 @@ from daemon.store.audit import audit_of
 
 _MESSAGE = (
     "SELECT id, channel, chat, event_id, kind, from_me, message, sent_at, received_at, state,"
-    " reason, turn_id, duplicates, edited_at, deleted_at FROM messages"
+    " reason, turn_id, duplicates, edited_at, deleted_at, (SELECT a.received_at FROM messages a"
+    " WHERE a.channel || '/' || a.chat = messages.channel || '/' || messages.chat"
+    " AND a.seq > messages.seq AND a.from_me = 1 AND (a.state = 'received' OR a.reason = 'agent')"
+    " ORDER BY a.seq LIMIT 1) AS agent_wrote_at FROM messages"
 )
 _OUTBOX = (
     "SELECT id, channel, chat, turn_id, kind, body, payload, quoted, state, message_id, attempts,"
     " error, status, created_at, attempted_at, sent_at, delivered_at, read_at FROM outbox"
 )
+
+
+_WHO_HAS_THE_CHAT = frozenset({"pause", "resume", "done"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +72,7 @@ def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
             events=_events(connection, [] if came is None else [came["event_id"]]),
             messages=[] if came is None else [_message(came)],
             outbox=[] if sent is None else [_send(connection, sent)],
-            audit=_audit(connection, [message_id]),
+            audit=_audit(connection, [] if came is None else [came]),
             opted_out_at=_opted_out_at(connection, known["channel"], known["chat"]),
         )
     return life_of_turn(connection, turn_id, message_id=message_id)
@@ -75,10 +81,8 @@ def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
 def life_of_turn(connection: sqlite3.Connection, turn_id: int, *, message_id: str = "") -> Life:
     """Read the life of a turn that exists; ``message_id`` is the message that was asked for."""
     turn = connection.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
-    messages = [
-        _message(row)
-        for row in connection.execute(f"{_MESSAGE} WHERE turn_id = ? ORDER BY seq", (turn_id,))
-    ]
+    rows = connection.execute(f"{_MESSAGE} WHERE turn_id = ? ORDER BY seq", (turn_id,)).fetchall()
+    messages = [_message(row) for row in rows]
     outbox = connection.execute(f"{_OUTBOX} WHERE turn_id = ? ORDER BY id", (turn_id,))
     return Life(
         message_id=message_id,
@@ -90,7 +94,7 @@ def life_of_turn(connection: sqlite3.Connection, turn_id: int, *, message_id: st
         runs=_runs(connection, turn_id),
         tool_calls=_tool_calls(connection, turn_id),
         outbox=[_send(connection, row) for row in outbox],
-        audit=_audit(connection, [message["id"] for message in messages]),
+        audit=_audit(connection, rows),
         opted_out_at=_opted_out_at(connection, turn["channel"], turn["chat"]),
         stages=[
             dict(row)
@@ -178,5 +182,13 @@ def _seconds(row: sqlite3.Row) -> float | None:
     return None if ended is None else round(ended - row["started_at"], 6)
 
 
-def _audit(connection: sqlite3.Connection, subjects: list[str]) -> list[JsonObject]:
-    return [row.shown() for row in audit_of(connection, subjects)]
+def _audit(connection: sqlite3.Connection, messages: list[sqlite3.Row]) -> list[JsonObject]:
+    """What operators did to these messages, and since then to who has their chat."""
+    if not messages:
+        return []
+    since, chat = messages[0]["received_at"], messages[0]["chat"]
+    return [
+        row.shown()
+        for row in audit_of(connection, [*(message["id"] for message in messages), chat])
+        if row.subject != chat or (row.action in _WHO_HAS_THE_CHAT and row.at >= since)
+    ]

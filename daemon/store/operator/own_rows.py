@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from daemon.handover import WITH_AGENT
 from daemon.ledger import MEDIA_FOLDER
 from daemon.model import ChatKey, Message, Other
 from daemon.store.audit import erase_audit
@@ -199,10 +200,9 @@ def erase_messages(
         )
         connection.execute(
             "UPDATE messages SET id = ?, chat = ?, message = ?, edited_at = NULL, earlier = '[]',"
-            " to_note = 0,"
-            " state = CASE WHEN state IN ('received', 'in_turn') THEN 'ignored' ELSE state END"
-            " WHERE seq = ?",
-            (new_id, chat_now, _json.encode(empty).decode(), seq),
+            " to_note = 0, state = CASE WHEN state IN ('received', 'in_turn', ?) THEN 'ignored'"
+            " ELSE state END WHERE seq = ?",
+            (new_id, chat_now, _json.encode(empty).decode(), WITH_AGENT, seq),
         )
     return done
 
