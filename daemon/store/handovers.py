@@ -109,7 +109,7 @@ class Handovers:
             rows = connection.execute(
                 f"{_ESCALATED} {over} UNION {_BY_AGENT} {over} UNION {_TO_NOTE}", (now,)
             )
-            return tuple(ChatKey(*row) for row in rows)
+            return tuple(dict.fromkeys(ChatKey(channel, chat) for channel, chat, _ in rows))
 
         return await self._database.read(verb)
 
@@ -120,23 +120,22 @@ class Handovers:
         """
 
         def verb(connection: sqlite3.Connection) -> tuple[tuple[ChatKey, float], ...]:
-            rows = connection.execute(
-                f"SELECT channel, chat, paused_until FROM chats WHERE paused_until > ?"  # noqa: S608 - constants
-                f" AND (channel, chat) IN ({_ESCALATED} UNION {_BY_AGENT})",
-                (now,),
-            )
+            ahead = "AND paused_until > ?1"
+            rows = connection.execute(f"{_ESCALATED} {ahead} UNION {_BY_AGENT} {ahead}", (now,))
             return tuple((ChatKey(channel, chat), until) for channel, chat, until in rows)
 
         return await self._database.read(verb)
 
 
-_ESCALATED = "SELECT channel, chat FROM chats WHERE escalated_at > 0 AND overdue_at = 0"
+_ESCALATED = (
+    "SELECT channel, chat, paused_until FROM chats WHERE escalated_at > 0 AND overdue_at = 0"
+)
 _BY_AGENT = (
-    "SELECT m.channel, m.chat FROM messages m INDEXED BY messages_with_agent JOIN chats"  # noqa: S608 - constants
-    " ON chats.channel = m.channel AND chats.chat = m.chat"
+    "SELECT m.channel, m.chat, paused_until FROM messages m INDEXED BY messages_with_agent"  # noqa: S608 - constants
+    " JOIN chats ON chats.channel = m.channel AND chats.chat = m.chat"
     f" WHERE m.state = '{WITH_AGENT}' AND m.reason = '{AN_AGENT}'"
 )
 _TO_NOTE = (
-    f"SELECT channel, chat FROM messages WHERE to_note = 1 AND state != '{WITH_AGENT}'"  # noqa: S608 - constant
+    f"SELECT channel, chat, 0.0 FROM messages WHERE to_note = 1 AND state != '{WITH_AGENT}'"  # noqa: S608 - constant
     " AND deleted_at IS NULL"
 )

@@ -105,10 +105,8 @@ def chats_named(
     connection: sqlite3.Connection, chat: str, channel: str | None = None
 ) -> tuple[ChatKey, ...]:
     """The chats with this id, on one channel or on all that know it."""
-    rows = connection.execute(
-        "SELECT channel, chat FROM chats WHERE chat = ?1 AND (?2 IS NULL OR channel = ?2)",
-        (chat, channel),
-    )
+    only, values = ("", (chat,)) if channel is None else (" AND channel = ?", (chat, channel))
+    rows = connection.execute(f"SELECT channel, chat FROM chats WHERE chat = ?{only}", values)  # noqa: S608 - constants
     return tuple(ChatKey(*row) for row in rows)
 
 
@@ -147,11 +145,11 @@ def waiting_chats(
         # SQLite takes the other columns from the row with the minimum.
         "SELECT channel, chat, MIN(since), SUM(messages), reason, id,"  # noqa: S608 - constants
         " (SELECT CASE contact_name WHEN '' THEN name ELSE contact_name END FROM chats"
-        " WHERE chats.channel = w.channel AND chats.chat = w.chat) FROM ("
+        " WHERE chats.channel = waits.channel AND chats.chat = waits.chat) FROM ("
         "SELECT channel, chat, received_at AS since, 1 AS messages, reason, id FROM messages"
         f" WHERE state = '{WITH_AGENT}'{only}"
         " UNION ALL SELECT channel, chat, escalated_at, 0, :escalated, '' FROM chats"
-        f" WHERE escalated_at > 0{only}) w GROUP BY channel, chat"
+        f" WHERE escalated_at > 0{only}) waits GROUP BY channel, chat"
         " HAVING :before IS NULL OR MIN(since) <= :before ORDER BY MIN(since)",
         values,
     )

@@ -1,11 +1,13 @@
 """The ledger against a plain model of it, in any order of events that Hypothesis can think of.
 
 No message is ever lost, each has exactly one state, a chat has at most one living turn, and what is
-to be said is said in order; restarts in between change nothing but sends under way.
+to be said is said in order; restarts in between change nothing but sends under way. Nobody waits
+unseen: what a person has not answered is with the bot, or is listed as waiting for a person.
 """
 
 import tempfile
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -22,9 +24,18 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from support.ledgers import LAURA, PEDRO, accept, message, select, store_in
+from support.ledgers import (
+    LAURA,
+    OPERATOR,
+    PEDRO,
+    accept,
+    message,
+    own_message,
+    select,
+    store_in,
+)
 
-from daemon.handover import WITH_AGENT
+from daemon.handover import AN_AGENT, ESCALATED, WITH_AGENT
 from daemon.ledger import NewPart, Outcome, Turn
 from daemon.model import ChatKey, Deletion, Edit, Origin
 from daemon.store.store import Store
@@ -47,6 +58,10 @@ class Sheet:
     words: str
     state: str = "received"
     deleted: bool = False
+    why: str = ""
+    """Why it waits for a person."""
+    place: int = 0
+    """In the order of intake, with the agents' messages."""
 
 
 @dataclass
@@ -56,6 +71,7 @@ class Burst:
     turn: Turn
     names: list[str]
     delivering: bool = False
+    escalated: bool = False
 
 
 @dataclass
@@ -63,8 +79,25 @@ class Send:
     """One outbox row as the model has it."""
 
     key: ChatKey
-    turn_id: int
+    turn_id: int | None
     state: str = "pending"
+
+
+@dataclass
+class Room:
+    """Who has a chat, as the model has it. Times are Unix seconds, 0 for never."""
+
+    paused_until: float = 0
+    escalated_at: float = 0
+    overdue_at: float = 0
+    agent_place: int = 0
+    """Of the last message of an agent, in the order of intake."""
+
+    def why(self, now: float) -> str:
+        """Why a message waits for a person now; empty if it does not."""
+        if now >= self.paused_until:
+            return ""
+        return ESCALATED if self.escalated_at and not self.overdue_at else AN_AGENT
 
 
 @dataclass
@@ -75,6 +108,33 @@ class Model:
     bursts: dict[ChatKey, Burst] = field(default_factory=dict)
     sends: list[Send] = field(default_factory=list)
     early: dict[str, Edit | Deletion] = field(default_factory=dict)
+    rooms: dict[ChatKey, Room] = field(default_factory=lambda: defaultdict(Room))
+    places: int = 0
+    """How many messages have been taken in."""
+
+    def place(self) -> int:
+        """The place of the next message in the order of intake."""
+        self.places += 1
+        return self.places
+
+    def close(self, key: ChatKey, states: set[str]) -> None:
+        """A person has seen to the messages of a chat that are in one of these states."""
+        for sheet in self.sheets.values():
+            if sheet.key == key and sheet.state in states:
+                sheet.state = "handed_off"
+        self.rooms[key].escalated_at = self.rooms[key].overdue_at = 0
+
+    def give_back(self, key: ChatKey, reasons: set[str]) -> None:
+        """The bot is to answer what waits for a person for one of these reasons."""
+        for sheet in self.sheets.values():
+            if sheet.key == key and sheet.state == WITH_AGENT and sheet.why in reasons:
+                sheet.state = "received"
+
+    def hold(self, key: ChatKey, now: float) -> None:
+        """What waits for the bot in a paused chat waits for a person from now on."""
+        why = self.rooms[key].why(now)
+        for sheet in self.waiting(key) if why else ():
+            sheet.state, sheet.why = WITH_AGENT, why
 
     def waiting(self, key: ChatKey) -> list[Sheet]:
         return [s for s in self.sheets.values() if s.key == key and s.state == "received"]
@@ -139,6 +199,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.store = OpenStore(Path(self.folder.name))
         self.model = Model()
         self.clock = 100.0
+        self.closed: dict[str, str] = {}
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -157,10 +218,13 @@ class LedgerMachine(RuleBasedStateMachine):
         # A name belongs to one chat, as WhatsApp's ids do.
         names = [f"{key.chat[:12]}-{number}" for number in numbers]
         calls = [message(name, f"words of {name}", key=key) for name in names]
-        accepted = self.store.do(lambda store: accept(store, *calls, now=self.now()))
+        now = self.now()
+        accepted = self.store.do(lambda store: accept(store, *calls, now=now))
         new = [name for name in dict.fromkeys(names) if name not in self.model.sheets]
         for name in new:
-            self.model.sheets[name] = Sheet(name, key, f"words of {name}")
+            place = self.model.place()
+            self.model.sheets[name] = Sheet(name, key, f"words of {name}", place=place)
+            self.model.hold(key, now)
             early = self.model.early.pop(name, None)
             if early is not None:
                 self.model.change(early)
@@ -273,10 +337,10 @@ class LedgerMachine(RuleBasedStateMachine):
         fates = [send.state for send in self.model.sends if send.turn_id == burst.turn.id]
         if OPEN_SENDS & set(fates):
             return
-        turn = burst.turn
-        outcome = self.store.do(lambda store: store.turns.finish(turn, now=self.now())).outcome
+        turn, now = burst.turn, self.now()
+        outcome = self.store.do(lambda store: store.turns.finish(turn, now=now)).outcome
         assert outcome == ("dead" if "failed" in fates and "sent" not in fates else "answered")
-        self._end(key, outcome)
+        self._end(key, outcome, now)
 
     @precondition(lambda self: self.model.bursts)
     @rule(key=CHATS, outcome=OUTCOMES)
@@ -284,18 +348,110 @@ class LedgerMachine(RuleBasedStateMachine):
         burst = self.model.bursts.get(key)
         if burst is None:
             return
-        turn = burst.turn
-        self.store.do(lambda store: store.turns.close(turn, outcome, now=self.now()))
+        turn, now = burst.turn, self.now()
+        why = AN_AGENT if outcome == "handed_off" else ""
+        self.store.do(lambda store: store.turns.close(turn, outcome, reason=why, now=now))
         for send in self.model.sends:
             if send.turn_id == turn.id and send.state in {"pending", "unknown"}:
                 send.state = "dropped"
-        self._end(key, outcome)
+        self._end(key, outcome, now)
 
-    def _end(self, key: ChatKey, outcome: Outcome) -> None:
-        for name in self.model.bursts.pop(key).names:
+    def _end(self, key: ChatKey, outcome: Outcome, now: float) -> None:
+        burst = self.model.bursts.pop(key)
+        for name in burst.names:
             sheet = self.model.sheets[name]
             left = "ignored" if sheet.deleted else WITH_AGENT
-            sheet.state = left if outcome == "handed_off" else outcome
+            if sheet.state == "in_turn":  # else an agent has answered it
+                sheet.state = left if outcome == "handed_off" else outcome
+                sheet.why = AN_AGENT
+        if burst.escalated:
+            room = self.model.rooms[key]
+            room.paused_until = max(room.paused_until, now + ESCALATION_SECONDS)
+            if room.agent_place < max(self.model.sheets[name].place for name in burst.names):
+                room.escalated_at, room.overdue_at = room.escalated_at or now, 0
+            self.model.hold(key, now)
+
+    # -- who has the chat --------------------------------------------------------------------
+
+    @rule(key=CHATS, seconds=st.sampled_from([0, 5, 30]))
+    def an_agent_writes(self, key: ChatKey, seconds: float) -> None:
+        """With 0 seconds the bot goes on beside the agent."""
+        place = self.model.place()
+        words = own_message(f"agent-{place}", "Ya voy", source="mobile", key=key)
+        now = self.now()
+        until = now + seconds if seconds else 0
+        self.store.do(lambda store: accept(store, words, now=now, pause_until=until))
+        self.model.close(key, OPEN if seconds else {WITH_AGENT})
+        room = self.model.rooms[key]
+        room.paused_until, room.agent_place = max(room.paused_until, until), place
+
+    @rule(key=CHATS)
+    def a_person_is_done(self, key: ChatKey) -> None:
+        now = self.now()
+        self.store.do(lambda store: store.by_hand.done(key.chat, by=OPERATOR, now=now))
+        self.model.close(key, {WITH_AGENT})
+
+    @rule(key=CHATS, seconds=st.sampled_from([5, 30]))
+    def a_person_takes_the_chat(self, key: ChatKey, seconds: float) -> None:
+        """Without writing in it; the chat's task then leaves to them what waits for the bot."""
+        now = self.now()
+        until = now + seconds
+        known = self.store.do(
+            lambda store: store.by_hand.pause(key.chat, until, by=OPERATOR, now=now)
+        )
+        if known:
+            self.model.rooms[key].paused_until = until
+        self.store.do(lambda store: store.handovers.hold(key, now=now))
+        self.model.hold(key, now)
+
+    @rule(key=CHATS)
+    def a_chat_is_given_back(self, key: ChatKey) -> None:
+        now = self.now()
+        self.store.do(lambda store: store.by_hand.give_back(key.chat, by=OPERATOR, now=now))
+        room = self.model.rooms[key]
+        room.paused_until = min(room.paused_until, now)
+        room.escalated_at = room.overdue_at = 0
+        self.model.give_back(key, {AN_AGENT, ESCALATED})
+
+    @rule(key=CHATS)
+    def a_pause_is_looked_at(self, key: ChatKey) -> None:
+        """By the chat's task, when it believes that the pause is over."""
+        now, room = self.now(), self.model.rooms[key]
+        end = self.store.do(
+            lambda store: store.handovers.end_pause(key, NewPart("Disculpa"), now=now)
+        )
+        assert end.notice == (room.why(now) == "" and bool(room.escalated_at > room.overdue_at))
+        if room.why(now):
+            assert end.paused_until == room.paused_until
+            return
+        if end.notice:
+            room.overdue_at = now
+            self.model.sends.append(Send(key, None))
+        self.model.give_back(key, {AN_AGENT})
+
+    @rule(seconds=st.sampled_from([10, 100]))
+    def time_goes_by(self, seconds: float) -> None:
+        self.clock += seconds
+
+    @precondition(lambda self: self.model.bursts)
+    @rule(key=CHATS)
+    def the_model_asks_for_a_person(self, key: ChatKey) -> None:
+        burst = self.model.bursts.get(key)
+        if burst is None or burst.escalated:
+            return
+        turn, now = burst.turn, self.now()
+        assert self.store.do(
+            lambda store: store.escalations.open(
+                turn,
+                reason="r",
+                summary="s",
+                urgency="low",
+                pause_seconds=ESCALATION_SECONDS,
+                notice=None,
+                now=now,
+            )
+        )
+        burst.escalated = True
 
     @rule()
     def the_daemon_starts_again(self) -> None:
@@ -312,12 +468,42 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         rows = self._select(
             "SELECT id, state, deleted_at IS NOT NULL, json_extract(message, '$.content.body')"
-            " FROM messages ORDER BY seq"
+            " FROM messages WHERE from_me = 0 ORDER BY seq"
         )
         assert rows == [
             (sheet.name, sheet.state, sheet.deleted, sheet.words)
             for sheet in self.model.sheets.values()
         ]
+
+    @invariant()
+    def nobody_waits_unseen(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        listed = self.store.do(lambda store: store.handovers.waiting_chats())
+        waiting: dict[ChatKey, int] = {
+            key: 0 for key, room in self.model.rooms.items() if room.escalated_at
+        }
+        for sheet in self.model.sheets.values():
+            if sheet.state == WITH_AGENT:
+                waiting[sheet.key] = waiting.get(sheet.key, 0) + 1
+        assert {chat.key: chat.messages for chat in listed} == waiting
+        # Whoever waits only for the end of a pause is found when that is over.
+        due = self.store.do(lambda store: store.handovers.chats_with_work(now=self.clock))
+        for sheet in self.model.sheets.values():
+            over = self.model.rooms[sheet.key].paused_until <= self.clock
+            if (sheet.state, sheet.why) == (WITH_AGENT, AN_AGENT) and over:
+                assert sheet.key in due
+
+    @invariant()
+    def what_is_closed_stays_closed(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        for sheet in self.model.sheets.values():
+            known = self.closed.setdefault(sheet.name, sheet.state)
+            if known in OPEN:
+                self.closed[sheet.name] = sheet.state
+            else:
+                assert sheet.state == known
 
     @invariant()
     def a_chat_has_at_most_one_living_turn(self) -> None:
@@ -341,6 +527,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 OPEN_SENDS = {"pending", "sending", "unknown"}
+OPEN = {"received", "in_turn", WITH_AGENT}
+ESCALATION_SECONDS = 20.0
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(

@@ -14,6 +14,7 @@ import pytest
 from support.ledgers import (
     HERE,
     LAURA,
+    OPERATOR,
     PEDRO,
     accept,
     message,
@@ -24,6 +25,7 @@ from support.ledgers import (
     tool_call,
 )
 
+from daemon.handover import AN_AGENT
 from daemon.ledger import NewPart
 from daemon.limits.budget import Charge, Use
 from daemon.model import (
@@ -44,7 +46,7 @@ from daemon.verdicts import A_REACTION, A_VOTE
 STATEMENTS = ("SELECT", "UPDATE", "DELETE", "INSERT", "WITH")
 SMALL_INDEXES = {
     *("messages_open", "outbox_open", "outbox_in_flight", "one_living_turn"),
-    "early_statuses_by_age",
+    *("early_statuses_by_age", "messages_with_agent", "messages_to_note", "chats_escalated"),
 }
 """Indexes that hold only what is open, or a thousand rows: reading one of them whole is cheap."""
 
@@ -148,6 +150,25 @@ async def _threads(store: Store) -> None:
     await store.threads.note_waiting(PEDRO, [1], [], state="ignored", reason="", now=101)
 
 
+async def _handovers(store: Store) -> None:
+    """A chat that an agent has, from the takeover to the end of the pause."""
+    await accept(store, message("m-1"))
+    turn = await open_turn(store)
+    await accept(store, own_message("a-1", "Ya voy", source="web"), pause_until=900)
+    await store.turns.close(turn, "handed_off", reason=AN_AGENT, now=102)
+    await accept(store, message("m-2"))
+    await store.handovers.to_note(LAURA, waiting_too=False)
+    await store.handovers.signals(LAURA)
+    await store.handovers.waiting_chats(before=50)
+    await store.handovers.waiting_chats()
+    await store.handovers.chats_with_work(now=1000)
+    await store.handovers.pauses(now=103)
+    await store.handovers.hold(LAURA, now=103)
+    await store.handovers.end_pause(LAURA, NewPart("Disculpa"), now=1000)
+    await store.by_hand.done(LAURA.chat, channel=LAURA.channel, by=OPERATOR, now=1001)
+    await store.by_hand.give_back(LAURA.chat, channel=LAURA.channel, by=OPERATOR, now=1002)
+
+
 def _full_reads(connection: sqlite3.Connection, statement: str) -> list[str]:
     """The steps of a statement's plan that read a table, or a channel, from end to end.
 
@@ -165,6 +186,8 @@ def _full_reads(connection: sqlite3.Connection, statement: str) -> list[str]:
             "sqlite_schema",
             "json_each",
             "own_ids",
+            "audit_head",
+            "waits",
         }:
             continue
         if index is not None and index[1] in SMALL_INDEXES:
@@ -174,7 +197,7 @@ def _full_reads(connection: sqlite3.Connection, statement: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("scene", [_intake, _turns, _sends, _references, _threads])
+@pytest.mark.parametrize("scene", [_intake, _turns, _sends, _references, _threads, _handovers])
 async def test_no_search_reads_everything(
     tmp_path: Path, scene: Callable[[Store], Awaitable[None]]
 ) -> None:

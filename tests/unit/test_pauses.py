@@ -1,0 +1,31 @@
+"""Chats are woken when their pause ends, by one task, in the order of the ends."""
+
+import trio
+import trio.testing
+
+from daemon.chats.pauses import Pauses
+from daemon.model import ChatKey
+
+LAURA, PEDRO = ChatKey("C", "laura"), ChatKey("C", "pedro")
+
+
+async def test_each_chat_is_woken_when_its_time_has_come(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Also one that was noted while a later one was waited for."""
+    began, woken = trio.current_time(), list[tuple[ChatKey, float]]()
+
+    def seconds() -> float:
+        return trio.current_time() - began
+
+    pauses = Pauses(seconds)
+    pauses.note(LAURA, -5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pauses.run, lambda key: woken.append((key, seconds())))
+        await trio.sleep(10)
+        pauses.note(PEDRO, 60)
+        pauses.note(LAURA, 30)
+        pauses.note(LAURA, 90)
+        await trio.sleep(100)
+        nursery.cancel_scope.cancel()
+    assert woken == [(LAURA, 0), (LAURA, 30), (PEDRO, 60), (LAURA, 90)]
