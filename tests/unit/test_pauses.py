@@ -12,7 +12,7 @@ LAURA, PEDRO = ChatKey("C", "laura"), ChatKey("C", "pedro")
 @pytest.mark.usefixtures("autojump_clock")
 async def test_each_chat_is_woken_when_its_time_has_come() -> None:
     """Also one that was noted while a later one was waited for."""
-    began, woken = trio.current_time(), list[tuple[ChatKey, float]]()
+    began, woken = trio.current_time(), list[tuple[ChatKey, int]]()
 
     def seconds() -> float:
         return trio.current_time() - began
@@ -20,7 +20,7 @@ async def test_each_chat_is_woken_when_its_time_has_come() -> None:
     pauses = Pauses(seconds)
     pauses.note(LAURA, -5)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(pauses.run, lambda key: woken.append((key, seconds())))
+        nursery.start_soon(pauses.run, lambda key: woken.append((key, round(seconds()))))
         await trio.sleep(10)
         pauses.note(PEDRO, 60)
         pauses.note(LAURA, 30)
