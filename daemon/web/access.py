@@ -15,7 +15,7 @@ from daemon.observe.events import SECRET_REFUSED, SIGNED_IN
 from daemon.web.asgi import Log
 from daemon.web.bearer import bears
 from daemon.web.facade import Daemon
-from daemon.web.guesses import FREE, Guesses
+from daemon.web.guesses import Guesses
 from daemon.web.visit import visit_of
 
 What = Literal["webhook", "token", "login"]
@@ -24,9 +24,10 @@ What = Literal["webhook", "token", "login"]
 AUDITED: Mapping[What, Action] = MappingProxyType(
     {"token": "token refused", "login": "login failed"}
 )
-AUDITED_SECONDS = 60.0
-MOST_AUDITED = 30
-"""Wrong tokens in so many seconds that leave a row; a flood of them must not fill the store."""
+AUDITED_SECONDS = 600.0
+MOST_AUDITED, MOST_OF_ONE = 30, 5
+"""Wrong tokens in so many seconds that leave a row, of all addresses and of one: a flood of them
+must not fill the store."""
 
 
 class Access:
@@ -36,7 +37,7 @@ class Access:
         self._daemon = daemon
         self._log = log
         self._guesses = Guesses()
-        self._audited: list[float] = []
+        self._audited: list[tuple[float, str]] = []
 
     async def bears(self, scope: Mapping[str, Any], secrets: Sequence[bytes], what: What) -> bool:
         """Whether a request carries one of `secrets` as its bearer; True if there are none.
@@ -88,10 +89,11 @@ class Access:
 
     def _may_audit(self, address: str) -> bool:
         now = trio.current_time()
-        self._audited = [at for at in self._audited if at > now - AUDITED_SECONDS]
-        if self._guesses.wrong(address, now) > FREE + 1 or len(self._audited) >= MOST_AUDITED:
+        self._audited = [row for row in self._audited if row[0] > now - AUDITED_SECONDS]
+        of_one = sum(seen == address for _, seen in self._audited)
+        if of_one >= MOST_OF_ONE or len(self._audited) >= MOST_AUDITED:
             return False
-        self._audited.append(now)
+        self._audited.append((now, address))
         return True
 
     async def _audit(self, action: Action, address: str) -> None:

@@ -88,11 +88,12 @@ class Http11(H11Protocol):
         self._is_refused = False
 
     async def handle(self, event: Event) -> None:
-        """Take in what the client sent, but nothing before its handshake was answered."""
-        if isinstance(event, RawData) and event.data and self._shakes_hands:
-            await self._refuse(400)
-        else:
+        """Take in what the client sent, but nothing before its handshake was accepted."""
+        waiting = isinstance(self.stream, WSStream) and not self.stream.handshake.accepted
+        if not (isinstance(event, RawData) and event.data and waiting):
             await super().handle(event)
+        elif self._shakes_hands:
+            await self._refuse(400)
 
     async def proceed(self) -> None:
         """Say that the body is wanted, if the client waits for that word (RFC 9110, 10.1.1)."""

@@ -31,11 +31,15 @@ RETRY: Headers = [(b"retry-after", b"2")]
 class _Refusal(Exception):
     """The call is answered without being accepted."""
 
-    def __init__(self, status: int, reason: str, headers: Headers) -> None:
+    def __init__(
+        self, status: int, reason: str, headers: Headers, *, is_logged: bool = False
+    ) -> None:
+        """``is_logged``: whoever found the reason has written it down already."""
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.headers = headers
+        self.is_logged = is_logged
 
 
 class _ClientLeft(Exception):
@@ -76,10 +80,11 @@ class Hook:
             await body.read(scope, receive)
             await self._daemon.accept(body.take(), event)
         except _Refusal as refusal:
-            self._log.warning("a webhook was refused", status=refusal.status, reason=refusal.reason)
+            if not refusal.is_logged:
+                self._note(scope, refusal.status, refusal.reason)
             return refusal.status, {"error": refusal.reason}, refusal.headers
         except WebhookTooLarge as error:
-            self._log.warning("a webhook was refused", status=413, reason=str(error))
+            self._note(scope, 413, str(error))
             return 413, {"error": str(error)}, []
         except WebhookError as error:
             return 400, {"error": str(error)}, []
@@ -127,8 +132,13 @@ class Hook:
     async def _admit(self, scope: Scope) -> None:
         """Look for the secret; raise _Refusal if it is missing or wrong."""
         if not await self._access.bears(scope, self._secrets, "webhook"):
-            challenge = (b"www-authenticate", b'Bearer realm="recado"')
-            raise _Refusal(401, "a valid bearer secret is needed", [*CLOSE, challenge])
+            headers = [*CLOSE, (b"www-authenticate", b'Bearer realm="recado"')]
+            shown = any(name == b"authorization" for name, _ in scope["headers"])
+            raise _Refusal(401, "a valid webhook secret is needed", headers, is_logged=shown)
+
+    def _note(self, scope: Scope, status: int, reason: str) -> None:
+        address = visit_of(scope).address(scope)
+        self._log.warning("a webhook was refused", status=status, reason=reason, address=address)
 
     def reserve(self, size: int, more: int) -> None:
         """Take `more` bytes for a body of at least `size` bytes out of the limits, or refuse."""

@@ -66,7 +66,8 @@ def create_model_webhook(daemon: Daemon, secret: str, log: Log) -> Blueprint:
             {name.lower(): value for name, value in request.headers}, body, secret, now=daemon.now()
         )
         if fault:
-            log.warning("a webhook of the model server was refused", reason=fault)
+            address = request.remote_addr or ""
+            log.warning("a webhook of the model server was refused", reason=fault, address=address)
             return {"error": fault}, 401
         try:
             event = msgspec.json.decode(body, type=_Event)

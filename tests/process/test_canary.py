@@ -32,7 +32,7 @@ async def leak(words: str) -> str:
     raise RuntimeError(words + {CANARY!r})
 '''
 
-ADDRESS = re.compile(r"http://127\.0\.0\.1:[0-9]+")
+ADDRESS = re.compile(r"(http://127\.0\.0\.1:[0-9]+)/hook")
 
 PATHS = (
     *("/", "/health", "/ready", "/locks", "/metrics", f"/{PHONE}?token={OTHER}"),
@@ -110,7 +110,7 @@ async def test_no_output_tells_a_secret_or_a_number(
     assert "message" in lines
     for hidden in (PHONE, ADMIN, HOOK, OTHER):
         assert hidden not in lines
-    dead = read_rows(site.data_dir, "SELECT reason FROM turns WHERE outcome = 'dead'")
-    assert len(dead) == 1
+    given_up = read_rows(site.data_dir, "SELECT reason FROM turns WHERE outcome != 'answered'")
+    assert len(given_up) == 1
     for hidden in (PHONE, ADMIN, HOOK, OTHER):
-        assert hidden not in str(dead)
+        assert hidden not in str([tuple(row) for row in given_up])

@@ -10,7 +10,7 @@ from support.plain import NO_TLS
 
 from daemon.audit import Actor
 from daemon.errors import StoreUnavailable
-from daemon.web.access import MOST_AUDITED
+from daemon.web.access import MOST_AUDITED, MOST_OF_ONE
 from daemon.web.guesses import FREE
 
 SECRET = "a-webhook-secret"
@@ -125,6 +125,24 @@ async def test_where_the_right_one_was_shown_lately_it_is_not_held_up(
     assert began > 10
     assert await hook(served, SECRET) == 200
     assert autojump_clock.current_time() - began < 1
+
+
+async def test_each_kind_and_address_is_audited_but_no_flood_of_one(
+    start_edge: Start, daemon: MemoryDaemon, autojump_clock: trio.testing.MockClock
+) -> None:
+    assert autojump_clock.rate == 0  # nobody is held up in earnest
+    served = await start_edge(webhook_secrets=(SECRET,), admin_token=TOKEN, proxies=["127.0.0.1"])
+    for _ in range(10):
+        await hook(served, "wrong", OTHER)
+    await sign_in(served, "wrong", OTHER)
+    for _ in range(10):
+        await metrics(served, "wrong", OTHER)
+    await metrics(served, "wrong", MINE)
+    assert audited(daemon) == [
+        ("anybody", OTHER, "login failed"),
+        *[("anybody", OTHER, "token refused")] * (MOST_OF_ONE - 1),
+        ("anybody", MINE, "token refused"),
+    ]
 
 
 async def test_a_flood_of_wrong_tokens_does_not_fill_the_audit(

@@ -192,6 +192,25 @@ async def test_a_method_in_another_case_is_none(start_edge: Start, log: MemoryLo
     assert not log.of("error")
 
 
+async def test_data_behind_a_refused_handshake_is_not_read(
+    start_edge: Start, log: MemoryLog
+) -> None:
+    """It comes while the refusal is still being sent, at one moment or another."""
+    served = await start_edge(admin_token=TOKEN)
+    stranger = HANDSHAKE.replace(b"authorization: Bearer the-admin-token\r\n", b"")
+    with trio.fail_after(20):
+        for moment in range(60):
+            async with await served.connect() as stream:
+                await stream.send_all(stranger + b"\r\n")
+                for _ in range(moment):
+                    await trio.lowlevel.checkpoint()
+                await stream.send_all(HELLO)
+                answer = await read_all(stream)
+                assert answer.partition(b" ")[2][:3] in {b"400", b"403", b""}
+    assert not log.of("error")
+    assert not log.of("warning")
+
+
 async def test_who_leaves_in_the_handshake_is_no_fault(
     start_edge: Start, daemon: MemoryDaemon, log: MemoryLog
 ) -> None:
