@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +42,11 @@ def offline_findings(
     findings += [
         Finding("warning", f"budget.prices: {model} has no price; its use is not limited by cost")
         for model in unpriced_models(settings)
+    ]
+    findings += [
+        Finding("warning", f"web.trusted_proxies: {network} lets every client say who it is")
+        for network in settings.web.trusted_proxies
+        if ip_network(network).prefixlen == 0
     ]
     findings += [_data_dir(settings.data_dir), _instructions(settings), _tools(settings)]
     findings += [_validators(settings), *_notifications(settings)]

@@ -58,7 +58,7 @@ class RequestTasks(TaskGroup):
         """
         known: dict[str, Any] = cast(dict[str, Any], scope)
         known[VISIT] = self._visit
-        if self._visit.through_proxy:
+        if self._visit.peer:
             known["client"] = (self._visit.address(known), 0)
         request = _Request(app, scope, send, config.max_app_queue_size, self._proceed)
         if self._nursery is None:

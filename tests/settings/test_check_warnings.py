@@ -43,3 +43,10 @@ def test_a_limit_of_costs_wants_prices_of_the_voice_models(
 
 def test_without_a_limit_prices_are_nobodys_business(tmp_path: Path) -> None:
     assert warned(tmp_path, {}) == []
+
+
+def test_trusting_everybody_is_warned_of(tmp_path: Path) -> None:
+    environ = {**BASE, "RECADO_WEB__TRUSTED_PROXIES": "10.0.0.0/8, 0.0.0.0/0, ::/0"}
+    found = offline_findings(None, environ=environ, cwd=tmp_path)
+    warned_of = [one.text.split()[1] for one in found if "trusted_proxies" in one.text]
+    assert warned_of == ["0.0.0.0/0", "::/0"]

@@ -75,6 +75,7 @@ def test_environment_texts_become_lists_switches_fractions_and_tables(cwd: Path)
         cwd,
         {
             "RECADO_WEB__WEBHOOK_SECRET": "one-secret, other-secret",
+            "RECADO_WEB__TRUSTED_PROXIES": "127.0.0.1, fd00::/8",
             "RECADO_DELIVERY__TYPING": "no",
             "RECADO_TAKEOVER__PAUSE_MINUTES": "0.5",
             "RECADO_ASSISTANT__BACKGROUND": "false",
@@ -86,6 +87,7 @@ def test_environment_texts_become_lists_switches_fractions_and_tables(cwd: Path)
         "one-secret",
         "other-secret",
     ]
+    assert settings.web.trusted_proxies == ("127.0.0.1", "fd00::/8")
     assert settings.delivery.typing is False
     assert settings.takeover.pause_minutes == 0.5
     assert settings.assistant.background is False
@@ -102,6 +104,12 @@ def test_state_directory_is_the_default_of_data_dir_only(cwd: Path) -> None:
 def test_a_supervisor_may_say_that_it_is_there(cwd: Path) -> None:
     """``RECADO_SUPERVISED`` is for the sandbox's kill switch, and is no setting."""
     assert load(cwd, {"RECADO_SUPERVISED": "1"}).settings == load(cwd, {}).settings
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "proxy.example", "10.0.0.0/40", "fd00::/8x"])
+def test_a_proxy_is_an_address_or_a_whole_network(cwd: Path, network: str) -> None:
+    (problem,) = problems(cwd, {}, f'[web]\ntrusted_proxies = ["127.0.0.1", "{network}"]')
+    assert problem.startswith("web.trusted_proxies: must be a list of addresses or networks")
 
 
 def test_all_problems_are_told_each_with_key_fault_and_origin(cwd: Path) -> None:
