@@ -61,3 +61,14 @@ async def test_a_send_cut_before_the_jump_is_found_after_it(
         await stage.quiet()
         assert stage.said() == ["Con gusto."]
         assert states(tmp_path / "data") == {"answered"}
+
+
+async def test_a_wrong_clock_is_said_once(tmp_path: Path) -> None:
+    """As soon as the gateway has answered."""
+    async with open_stage(tmp_path / "data", started=False, whapi={"check_seconds": 0.1}) as stage:
+        stage.later_seconds = 9 * HOUR
+        await stage.start()
+        await stage.gateway.wait_for(lambda: len(stage.gateway.calls("health")) > 2)
+        (line,) = stage.events("our clock differs from the gateway's")
+        assert abs(line["seconds_behind"] + 9 * HOUR) < 60
+        assert "recado_gateway_clock_seconds -32" in (await stage.get("/metrics")).text
