@@ -52,7 +52,10 @@ async def test_killed_between_two_chunks(site: Site, kind: str) -> None:
 
     The next process looks into the chat before it says anything again.
     """
-    site.model.script(say("Primero.\n\nSegundo.\n\nTercero."))
+    chunks = [
+        f"{word}. {'Es un párrafo. ' * 20}".strip() for word in ("Primero", "Segundo", "Otro")
+    ]
+    site.model.script(say("\n\n".join(chunks)))
     site.gateway.echoes.mode = "missing"
     site.gateway.faults.add(operation="send", kind="hold").release()
     second = site.gateway.faults.add(
@@ -66,7 +69,7 @@ async def test_killed_between_two_chunks(site: Site, kind: str) -> None:
     await site.start()
     await site.gateway.wait_sent(LAURA, 3)
     await all_answered(site)
-    assert site.said(LAURA) == ["Primero.", "Segundo.", "Tercero."]
+    assert site.said(LAURA) == chunks
     assert len(site.model.calls) == 1
 
 

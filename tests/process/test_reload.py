@@ -77,7 +77,7 @@ async def test_what_can_change_does_and_what_cannot_is_named(place: Place) -> No
     assert process.text.count("needs a restart") == 1
     await place.site.gateway.customer_says(LAURA, "Hola")
     await place.site.gateway.wait_sent(LAURA)
-    assert asked(place)["instructions"] == "You answer for a museum."
+    assert asked(place)["instructions"].startswith("You answer for a museum.")
     assert {"rooms", "hours"} <= {tool["name"] for tool in asked(place)["tools"]}
     assert (await process.end())[0] == 0
 
@@ -107,7 +107,7 @@ async def test_a_fault_changes_nothing(place: Place) -> None:
     place.site.model.script(call("rooms"), say("Siete"))
     await place.site.gateway.customer_says(LAURA, "Hola")
     await place.site.gateway.wait_sent(LAURA)
-    assert asked(place)["instructions"] == "You answer for a small hotel."
+    assert asked(place)["instructions"].startswith("You answer for a small hotel.")
     assert "seven" in str(asked(place)["input"])
     place.configure("")
     said = await reload(process, "configuration read again")
@@ -127,13 +127,13 @@ async def test_a_run_under_way_ends_with_what_it_began_with(place: Place) -> Non
     thought.set()
     await place.site.gateway.wait_sent(LAURA)
     last = asked(place)
-    assert last["instructions"] == "You answer for a small hotel."
+    assert last["instructions"].startswith("You answer for a small hotel.")
     assert "seven" in str(last["input"])
     place.site.model.script(call("rooms"), say("Ninguna"))
     await place.site.gateway.customer_says(LAURA, "¿Y ahora?")
     await place.site.gateway.wait_sent(LAURA, count=2)
     last = asked(place)
-    assert last["instructions"] == "You answer for a museum."
+    assert last["instructions"].startswith("You answer for a museum.")
     assert "not one" in str(last["input"])
 
 
