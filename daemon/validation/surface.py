@@ -62,7 +62,9 @@ _ID = re.compile(
     r"(?=[A-Za-z0-9]*\d)[A-Za-z0-9]{8,}\b"
 )
 _EMPTIED = re.compile(
-    r"[ \t]*[(\[]\s*(?:(?:id|ids|ref|turn|file|archivo)\b\s*)?[:#]?\s*[)\]]", re.IGNORECASE
+    r"(?:(?<![ \t])[ \t]++)?[(\[]\s*+(?:(?:id|ids|ref|turn|file|archivo)\b\s*+)?"
+    r"(?:[:#]\s*+)?[)\]]",
+    re.IGNORECASE,
 )
 _TRACKING = re.compile(r"\?utm_source=(?:openai|chatgpt\.com)(?:&|(?![\w&=]))")
 _SANDBOX = re.compile(r"\(?sandbox:/[^\s)]*\)?")
@@ -99,14 +101,14 @@ def _inner_gaps(line: str) -> str:
 # -- reasoning and calls ---------------------------------------------------------------------------
 
 _THOUGHT_NAMES = r"think|thinking|thought|thoughts|reasoning|analysis|scratchpad|reflection"
-_THOUGHT = re.compile(rf"<({_THOUGHT_NAMES})>.*?</\1>\s*", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(rf"<(/?)({_THOUGHT_NAMES})>", re.IGNORECASE)
 _THOUGHT_END = re.compile(rf"^.*</(?:{_THOUGHT_NAMES})>\s*", re.DOTALL | re.IGNORECASE)
 _THOUGHT_START = re.compile(rf"<(?:{_THOUGHT_NAMES})>.*$", re.DOTALL | re.IGNORECASE)
 _HARMONY_FINAL = re.compile(r"^.*<\|channel\|>\s*final\s*<\|message\|>", re.DOTALL)
 _HARMONY = re.compile(r"<\|[a-z_]{2,20}\|>")
 _CALL_NAMES = r"tool_calls?|function_calls?|function_results?|tool_code|tool_outputs?|tools?|invoke"
 _CALL_TAG = re.compile(
-    rf"<(?:\w+:)?({_CALL_NAMES})\b[^>]*>.*?(?:</(?:\w+:)?\1>|$)", re.DOTALL | re.IGNORECASE
+    rf"<(?:\w+:)?({_CALL_NAMES})\b[^<>]*>.*?(?:</(?:\w+:)?\1>|$)", re.DOTALL | re.IGNORECASE
 )
 _CALL_FENCE = re.compile(
     r"```(?:tool_code|tool_call|tool_outputs|function_call)\b.*?(?:```|$)", re.DOTALL
@@ -139,6 +141,12 @@ _OTHER_ROLE = re.compile(
     r"^(?:user|human|system|developer)\s*:.*\Z", re.DOTALL | re.MULTILINE | re.IGNORECASE
 )
 
+MOST_GAP = 1000
+"""Blank characters that go with the reasoning before them."""
+
+MOST_OBJECTS = 500
+"""Braces at which JSON is looked for; an answer with more of them is none for a customer."""
+
 CALL_NOTE = "It showed a tool call as text. Call tools only as tools, never in the answer."
 THOUGHT_NOTE = "It showed your reasoning. Write only what the customer should read."
 JSON_NOTE = "It was JSON. Write it as a person would."
@@ -146,7 +154,7 @@ JSON_NOTE = "It was JSON. Write it as a person would."
 
 def leaks(candidate: Candidate) -> Verdict:
     """Reasoning, calls written as text, JSON and role names are not for customers."""
-    text = _THOUGHT_END.sub("", _THOUGHT.sub("", candidate.text))
+    text = _THOUGHT_END.sub("", _without_thoughts(candidate.text))
     if "<|" in text:
         text = _HARMONY.sub("", _HARMONY_FINAL.sub("", text))
     without_thought = _THOUGHT_START.sub("", text)
@@ -162,6 +170,26 @@ def leaks(candidate: Candidate) -> Verdict:
     return KEEP if text == candidate.text else Fix(text.strip())
 
 
+def _without_thoughts(text: str) -> str:
+    """Take out reasoning from its tag to the next end of the same name, in one pass."""
+    tags = list(_THOUGHT.finditer(text))
+    ends: dict[str, list[int]] = {}
+    for tag in reversed(tags):
+        if tag[1]:
+            ends.setdefault(tag[2].lower(), []).append(tag.end())
+    kept: list[str] = []
+    at = 0
+    for tag in tags:
+        later = ends.get(tag[2].lower(), [])
+        while later and later[-1] <= tag.end():
+            later.pop()
+        if not tag[1] and later and tag.start() >= at:
+            kept.append(text[at : tag.start()])
+            at = later[-1]
+            at += len(text[at : at + MOST_GAP]) - len(text[at : at + MOST_GAP].lstrip())
+    return "".join((*kept, text[at:]))
+
+
 def _without_calls(text: str) -> str:
     for pattern in (_CALL_FENCE, _CALL_TAG):
         text = pattern.sub("", text)
@@ -172,7 +200,10 @@ def _without_calls(text: str) -> str:
 def _without_call_objects(text: str) -> str:
     """Take out JSON objects that are tool calls, wherever they stand."""
     decoder, at = json.JSONDecoder(), 0
-    while (at := text.find("{", at)) >= 0:
+    for _ in range(MOST_OBJECTS):
+        at = text.find("{", at)
+        if at < 0:
+            break
         try:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):

@@ -17,11 +17,11 @@ MAX_LIST_ITEMS = 2
 """Lists longer than this are written."""
 
 _LINK = re.compile(
-    r"https?://|www\.|\bwa\.me/|@\w|\b[\w-]+\.(?:com|co|net|org|io|me|app|info|es|mx)\b",
+    r"https?://|www\.|\bwa\.me/|@\w|(?<![\w-])[\w-]++\.(?:com|co|net|org|io|me|app|info|es|mx)\b",
     re.IGNORECASE,
 )
 _MONEY = re.compile(
-    r"[$€£¥₡₲₱]|\d\s*%|\b(?:usd|eur|cop|mxn|clp|ars|pen)\b|\d[\d.,]*\s*"
+    r"[$€£¥₡₲₱]|\d\s*+%|\b(?:usd|eur|cop|mxn|clp|ars|pen)\b|\d[.,]*+\s*+"
     r"(?:mil|millón|millon|millones|pesos?|d[óo]lar(?:es)?|euros?|soles|dollars?|bucks)\b",
     re.IGNORECASE,
 )
@@ -30,7 +30,7 @@ _LONG_NUMBER = re.compile(r"\d(?:[\s().,-]?\d){3,}")
 
 _YEAR = re.compile(r"(?<![\d.,-])(?:19|20)\d\d(?![\d.,-]*\d)")
 _TIME = re.compile(r"\b\d{1,2}:\d\d\b")
-_CODE = re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[^\W\d_])[\w-]{3,}\b|`|\b[A-Z]{2,}-\w+")
+_CODE = re.compile(r"(?<![\w-])(?=[\w-]*\d)(?=[\w-]*[^\W\d_])[\w-]{3,}|`|(?<!\w)[A-Z]{2,}-\w")
 """Letters and digits in one word (``A1B2``), or something marked as code."""
 
 _UNIT = re.compile(r"\b\d+(?:am|pm|hs?|hrs?|kms?|kg|min|st|nd|rd|th|er|do|ra|a|o)\b", re.IGNORECASE)
@@ -43,6 +43,8 @@ _SENTENCE = re.compile(r"(?<=[.!?…])[\"»”)]*\s+|\n+")
 
 def is_fit(text: str) -> bool:
     """True if an answer may be spoken in place of being written."""
+    if len(text) > MAX_PARTS * MAX_INPUT:
+        return False
     plain = _TIME.sub(" ", _YEAR.sub(" ", text))
     plain = _UNIT.sub(" ", plain)
     for sign in (_LINK, _MONEY, _LONG_NUMBER, _CODE, _TABLE):

@@ -27,7 +27,7 @@ _FENCE_LINE = re.compile(r"^ {0,3}```+[^`\n]*$", re.MULTILINE)
 _FENCES = 2 * (len(_FENCE) + 1)
 """Characters that a cut through a code block adds: an end before it, a beginning after it."""
 
-_BULLET = re.compile(r"\s*(?:[•*\-\u2013]|\d{1,2}[.)])\s+")
+_BULLET = re.compile(r"(?<!\s)\s*+(?:[•*\-\u2013]|\d{1,2}[.)])\s+")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 
 _MANY = 100

@@ -17,7 +17,9 @@ SHOWN_CHARACTERS = 100
 
 _FOLD = re.compile(r"\r?\n[ \t]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_WANTED = re.compile(r"(?:[\w-]+\.)?(?:BEGIN|VERSION|N|FN|TEL|ORG|EMAIL|END)[;:]", re.IGNORECASE)
+_WANTED = re.compile(
+    r"(?<![\w-])(?:[\w-]++\.)?(?:BEGIN|VERSION|N|FN|TEL|ORG|EMAIL|END)[;:]", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Card:
 def read_card(vcard: str) -> Card:
     """Read one vCard; what cannot be read of it is left out."""
     lines = _FOLD.sub("", vcard[:MOST_CHARACTERS]).splitlines()
-    kept = [line.strip() for line in lines if _WANTED.match(line.strip()) and len(line) < 500]
+    kept = [line.strip() for line in lines if len(line) < 500 and _WANTED.match(line.strip())]
     if not kept:
         return Card()
     kept = [line for line in kept[:MOST_LINES] if line.upper() != "END:VCARD"]

@@ -10,6 +10,7 @@ nothing.
 import html
 import re
 from functools import partial
+from itertools import chain, repeat
 
 MAX_PASSES = 50
 """What a pass uncovers, such as an escaped entity, the next one reads; more than a few is abuse."""
@@ -18,29 +19,31 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _FENCE = re.compile(r"\s{0,3}(?:```+[^`]*|~~~+[^~]*)")
 _RULE = re.compile(r"\s{0,3}(?:(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,})")
 _UNDERLINE = re.compile(r"\s{0,3}={3,}\s*")
-_HEADING = re.compile(r"\s{0,3}#{1,6}(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*")
-_QUOTE = re.compile(r"\s{0,3}>+[ \t]?(?:>[ \t]?)*(?=\S|$)(.*)")
-_BULLET = re.compile(r"([ \t]*)(?:[-*](?=[ \t])|\+(?=[ \t]+[^\s\d]))[ \t]+(?=\S)(.*)")
+_HEADING = re.compile(r"\s{0,3}#{1,6}(?:[ \t]+(.*))?")
+_QUOTE = re.compile(r"(?<![>\s])\s{0,3}>++[ \t]?+(?:>[ \t]?+)*+(?=\S|$)(.*)")
+_BULLET = re.compile(r"(?<![ \t])([ \t]*+)(?:[-*](?=[ \t])|\+(?=[ \t]+[^\s\d]))[ \t]++(?=\S)(.*)")
 _TASK = re.compile(r"\[([ xX])\][ \t]+(?=\S)")
-_DIVIDER = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
+_DIVIDER = re.compile(r"(?<!\s)\s*+(?:\|\s*+)?:?-++:?\s*+(?:\|\s*+:?-++:?\s*+)*+(?:\|\s*+)?")
 _CELL_END = re.compile(r"(?<!\\)\|")
 
 _SIGN = re.compile(r"[`&<\[\\*_~]")
 """A line without any of these has nothing inside it that is written in another way."""
 
-_CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+_CODE = re.compile(r"(?<!`)(`{1,10})(?!`)(.+?)(?<!`)\1(?!`)")
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:|tel:)[^\s<>]+|[\w.+-]+@[\w-]+\.[\w.-]+)>")
 _LINK = re.compile(
-    r"!?\[([^\[\]\n]*)\]\(\s*<?([^\s()<>]*(?:\([^\s()]*\)[^\s()<>]*)*)>?"
-    r"(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'))?\s*\)"
+    r"!?\[([^\[\]\n]*)\]\(\s*+<?([^\s()<>]*+(?:\([^\s()]*+\)[^\s()<>]*+)*+)>?"
+    r"(?:\s++(?:\"[^\"\n]*\"|'[^'\n]*'))?\s*+\)"
 )
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>|\x00-\x03]+")
-_URL_END = re.compile(r"[*_~.,;:!?\"'`\u00bb\u201d\u2019\]]+$")
+_URL_END = "*_~.,;:!?\"'`\u00bb\u201d\u2019]"
+"""Signs after an address that belong to the sentence."""
+
 _ESCAPE = re.compile(r"\\([!-/:-@\[\]^_`{|}~])")
 _ESCAPED = {"*": "\u2217", "`": "'"}
 """Signs that WhatsApp would take for format and cannot escape, and what stands for them."""
 
-_BREAK = re.compile(r"[ \t]*<br\s*/?>[ \t]*", re.IGNORECASE)
+_BREAK = re.compile(r"(?:(?<![ \t])[ \t]++)?<br\s*+/?>[ \t]*+", re.IGNORECASE)
 _TAGS = (
     (re.compile(r"</?(?:b|strong)>", re.IGNORECASE), "**"),
     (re.compile(r"</?(?:i|em)>", re.IGNORECASE), "_"),
@@ -61,7 +64,7 @@ _STRIKE = re.compile(r"(?<!~)~~(?=[^\s~])(.{1,500}?)(?<=[^\s~])~~(?!~)")
 _ITALICS = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]+?)(?<=[^\s*])\*(?![\w*])")
 
 _KEPT = re.compile(r"\x00(\d+)\x01")
-_KEPT_LAST = re.compile(r"^(.*?)[ \t]*(\x00\d+\x01)$")
+_KEPT_LAST = re.compile(r"\x00\d+\x01$")
 _STAR, _SCORE = "\x02", "\x03"
 """Stars and underscores that are WhatsApp's already, until the pass is over."""
 
@@ -139,11 +142,10 @@ class _Pass:
         heads = self._cells(lines[at])
         end = at + 2
         while end < len(lines) and _CELL_END.search(lines[end]):
-            cells = self._cells(lines[end])
-            names = heads + [""] * (len(cells) - len(heads))
+            names = chain(heads, repeat(""))
             said = [
                 f"{name.rstrip(':')}: {cell}" if name else cell
-                for name, cell in zip(names, cells, strict=False)
+                for cell, name in zip(self._cells(lines[end]), names, strict=False)
                 if cell
             ]
             told += [f"• {'; '.join(said)}"] if said else []
@@ -172,7 +174,7 @@ class _Pass:
         if len(parts) > 1 and "`" not in line:
             return [told for part in parts for told in self._line(part)]
         if heading := _HEADING.fullmatch(line):
-            return [self._heading(heading[1] or "")]
+            return [self._heading(_title(heading[1] or ""))]
         if quote := _QUOTE.fullmatch(line):
             return [f"> {self._inline(quote[1])}".rstrip()]
         if bullet := _BULLET.fullmatch(line):
@@ -231,15 +233,13 @@ class _Pass:
         return f"{label.rstrip(':')}: {self._keep(target)}"
 
     def _url(self, match: re.Match[str]) -> str:
-        url, tail = match[0], ""
-        while True:
-            end = _URL_END.search(url)
-            cut = end.start() if end else len(url)
-            if cut == len(url) and url.endswith(")") and url.count(")") > url.count("("):
-                cut -= 1
-            if cut == len(url) or cut == 0:
-                return self._keep(url) + tail
-            url, tail = url[:cut], url[cut:] + tail
+        url = match[0]
+        spare = url.count(")") - url.count("(")
+        end = len(url)
+        while end > 1 and (url[end - 1] in _URL_END or (url[end - 1] == ")" and spare > 0)):
+            end -= 1
+            spare -= url[end] == ")"
+        return self._keep(url[:end]) + url[end:]
 
     # -- what is left alone --------------------------------------------------------------------
 
@@ -257,13 +257,20 @@ class _Pass:
 def _wrapped(marks: str, inside: str) -> str:
     """Put marks around words, but not around an address at their end, which they would break."""
     words, address = inside.strip(), ""
-    if last := _KEPT_LAST.match(words):
-        words, address = last[1], last[2]
+    if last := _KEPT_LAST.search(words):
+        words, address = words[: last.start()], last[0]
     bare = words.rstrip()
     if not bare:
         return address
     told = f"{marks}{bare}{marks[::-1]}"
     return f"{told} {address}" if address else told
+
+
+def _title(words: str) -> str:
+    """The words of a heading, without the signs that may close it."""
+    words = words.rstrip(" \t")
+    bare = words.rstrip("#")
+    return bare.rstrip(" \t") if bare[-1:] in {"", " ", "\t"} else words
 
 
 def _ends_fence(line: str, mark: str) -> bool:

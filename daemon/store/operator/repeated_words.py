@@ -13,7 +13,7 @@ SHORTEST_NAME = 3
 SHORTEST_PASSAGE = 12
 """Characters; "de acuerdo" is said by everybody."""
 
-_QUOTED = re.compile(r"(?m)^(> )(.+)$|(\bto: )(.+)(?=\]$)")
+_QUOTED = re.compile(r"(?m)^(> )(.+)$|^(?=.*\]$)(.*?\bto: )(.+)(?=\]$)")
 """How `daemon.reading.messages` shows what a message quotes, and what is reacted to."""
 
 
@@ -80,12 +80,12 @@ def _inside(text: str, change: Callable[[str], str]) -> str:
     """Change a text, or all texts within it if it is JSON; the same text if nothing changes."""
     try:
         whole = json.loads(text) if text[:1] in {"{", "["} else None
-    except ValueError:
-        whole = None
-    if whole is None:
-        return change(text)
-    changed = _changed(whole, change)
-    return text if changed == whole else json.dumps(changed, ensure_ascii=False)
+        if whole is not None:
+            changed = _changed(whole, change)
+            return text if changed == whole else json.dumps(changed, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        pass  # it is no JSON, or nested deeper than ours ever is
+    return change(text)
 
 
 def _changed(value: Any, change: Callable[[str], str]) -> Any:
