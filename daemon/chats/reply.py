@@ -1,8 +1,10 @@
 """The messages that an answer becomes: written or spoken, with whom and what they refer to."""
 
 from dataclasses import replace
+from functools import partial
 
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.large_texts import work_on
 from daemon.chats.voicing import spoken_answer
 from daemon.ledger import NewPart, Turn
 from daemon.writing.outgoing import mentioning
@@ -29,7 +31,8 @@ async def reply_parts(text: str, turn: Turn, needs: Dependencies) -> list[NewPar
 async def _written(text: str, needs: Dependencies) -> list[NewPart]:
     """The texts that an answer is cut into, or the document that has all of it."""
     rules, texts = needs.rules, needs.texts
-    chunks = split_reply(text, max_bubbles=rules.max_bubbles, short=rules.short_characters)
+    cut = partial(split_reply, max_bubbles=rules.max_bubbles, short=rules.short_characters)
+    chunks = await work_on(text, cut)
     if len(text) > MAX_WRITTEN or len(chunks) > rules.max_bubbles:
         try:
             name = await needs.store.files.keep_text(text)

@@ -7,6 +7,7 @@ import msgspec
 import trio
 
 from daemon.chats.dependencies import Dependencies
+from daemon.chats.large_texts import MOST_CHARACTERS, work_on
 from daemon.ledger import Run, Turn, Validation
 from daemon.model import JsonObject, ModelRequest, ModelResponse
 from daemon.prompt.data import data_item, is_data
@@ -116,7 +117,7 @@ class Review:
         validators = self._needs.validators
         candidate = replace(
             self._candidate,
-            text=response.text,
+            text=response.text[:MOST_CHARACTERS],
             incomplete=response.incomplete,
             tool_outputs=tuple(
                 str(item.get("output", ""))
@@ -128,7 +129,9 @@ class Review:
             return await trio.to_thread.run_sync(
                 judge, candidate, validators, abandon_on_cancel=True
             )
-        return judge(candidate, validators)
+        return await work_on(
+            response.text, lambda text: judge(replace(candidate, text=text), validators)
+        )
 
     def _report(self, judgement: Judgement) -> None:
         """Count all verdicts; log names, and never a word of the text."""
