@@ -14,12 +14,12 @@ MOST_CHARACTERS = 200_000
 """Of a model's answer that are looked at; a customer gets far less of it."""
 
 
-async def work_on(text: str, work: Callable[[str], T]) -> T:
-    """Give what ``work`` makes of a text; of a large one in a thread, and of no more than the most.
+async def work_on(characters: int, work: Callable[[], T]) -> T:
+    """Give what ``work`` makes of so many characters; of many in a thread.
 
     ``work`` is pure. Any task may call it; a cancelled one leaves the thread behind, which ends by
-    itself since the text is bounded.
+    itself since its texts are bounded.
     """
-    if len(text) <= LARGE_CHARACTERS:
-        return work(text)
-    return await trio.to_thread.run_sync(work, text[:MOST_CHARACTERS], abandon_on_cancel=True)
+    if characters <= LARGE_CHARACTERS:
+        return work()
+    return await trio.to_thread.run_sync(work, abandon_on_cancel=True)

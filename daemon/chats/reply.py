@@ -31,8 +31,8 @@ async def reply_parts(text: str, turn: Turn, needs: Dependencies) -> list[NewPar
 async def _written(text: str, needs: Dependencies) -> list[NewPart]:
     """The texts that an answer is cut into, or the document that has all of it."""
     rules, texts = needs.rules, needs.texts
-    cut = partial(split_reply, max_bubbles=rules.max_bubbles, short=rules.short_characters)
-    chunks = await work_on(text, cut)
+    cut = partial(split_reply, text, max_bubbles=rules.max_bubbles, short=rules.short_characters)
+    chunks = await work_on(len(text), cut)
     if len(text) > MAX_WRITTEN or len(chunks) > rules.max_bubbles:
         try:
             name = await needs.store.files.keep_text(text)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import msgspec
-import trio
 
 from daemon.chats.dependencies import Dependencies
 from daemon.chats.large_texts import MOST_CHARACTERS, work_on
@@ -125,13 +125,9 @@ class Review:
                 if item.get("type") == "function_call_output"
             ),
         )
-        if any(validator.blocking for validator in validators):
-            return await trio.to_thread.run_sync(
-                judge, candidate, validators, abandon_on_cancel=True
-            )
-        return await work_on(
-            response.text, lambda text: judge(replace(candidate, text=text), validators)
-        )
+        slow = any(validator.blocking for validator in validators)
+        size = MOST_CHARACTERS if slow else candidate.characters
+        return await work_on(size, partial(judge, candidate, validators))
 
     def _report(self, judgement: Judgement) -> None:
         """Count all verdicts; log names, and never a word of the text."""

@@ -57,11 +57,15 @@ def _read_list(text: str) -> list[str]:
 
 def _read_addresses(text: str) -> list[str]:
     """Split at commas and spaces that a new address follows: one address may hold commas."""
-    return [part.strip(", \n") for part in re.split(r"[,\s]+(?=[A-Za-z0-9]+://)", text) if part]
+    return [
+        part.strip(", \n")
+        for part in re.split(r"(?<![,\s])[,\s]++(?=[A-Za-z0-9]+://)", text)
+        if part
+    ]
 
 
 def _require_address(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[A-Za-z0-9]+://\S*", secret.get_secret_value()):
+    if not re.fullmatch(r"(?<![A-Za-z0-9])[A-Za-z0-9]+://\S*", secret.get_secret_value()):
         raise ValueError("not an address")
     return secret
 

@@ -40,6 +40,12 @@ class Candidate:
     """Why the model's output was cut, if it was."""
     language: str = "es"
 
+    @property
+    def characters(self) -> int:
+        """How much there is to be looked at."""
+        texts = (self.text, self.heard, self.instructions, *self.internal)
+        return sum(map(len, (*texts, *self.tool_outputs, *self.remembered)))
+
 
 @dataclass(frozen=True, slots=True)
 class Keep:
