@@ -184,7 +184,7 @@ def _open_log(settings: Settings, environ: Mapping[str, str]) -> Log:
         format=settings.log.format,
         language=settings.language,
         symbols=settings.log.emoji,
-        redactor=Redactor(secrets_of(settings)),
+        redactor=Redactor(secrets_of(settings), words=settings.log.words),
         now=lambda: datetime.now().astimezone(),
         no_color=bool(environ.get("NO_COLOR")),
         environ=environ,

@@ -39,6 +39,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "daemon.observe.catalog",
         "daemon.observe.events",
         "daemon.observe.lines",
+        "daemon.observe.masking",
         "daemon.observe.noise",
         "daemon.observe.phrasing",
         "daemon.observe.records",

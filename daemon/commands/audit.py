@@ -9,7 +9,7 @@ import click
 
 from daemon.audit import AuditRow, Head, Verified
 from daemon.commands.place import Failure, Place, note, takes_place
-from daemon.observe.redaction import mask_numbers
+from daemon.observe.masking import mask_numbers
 from daemon.store.audit import audit_rows, verify_audit
 from daemon.store.operator.door import open_beside_daemon
 

@@ -9,7 +9,7 @@ import click
 
 from daemon.commands.place import NotDone, Place, known_chat, note, os_actor, takes_place
 from daemon.limits.budget import MICROS, day_of
-from daemon.observe.redaction import mask_numbers
+from daemon.observe.masking import mask_numbers
 from daemon.settings.limits import BudgetSettings
 from daemon.store.database import transaction
 from daemon.store.operator.door import open_beside_daemon

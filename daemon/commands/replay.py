@@ -14,7 +14,7 @@ from daemon.commands.place import Failure, Place, known_chat, os_actor, takes_pl
 from daemon.errors import MediaDelayed, WebhookError
 from daemon.media.inline import Opened
 from daemon.model import Webhook
-from daemon.observe.redaction import mask_numbers
+from daemon.observe.masking import mask_numbers
 from daemon.store.database import transaction
 from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.person import names_of

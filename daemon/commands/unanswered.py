@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from daemon.commands.place import Place, note, takes_place
-from daemon.observe.redaction import mask_numbers
+from daemon.observe.masking import mask_numbers
 from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.unanswered import Unanswered, unanswered
 

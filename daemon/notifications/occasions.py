@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from daemon.model import ChatKey
-from daemon.observe.redaction import mask_numbers
+from daemon.observe.masking import mask_numbers
 
 Reason = Literal["escalation", "waiting", "channel", "budget", "model"]
 Language = Literal["es", "en"]

@@ -1,4 +1,4 @@
-"""Takes secrets and phone numbers out of whatever is about to be written down.
+"""Takes secrets and what names a person out of whatever is about to be written down.
 
 Pure functions of text, used by the log's last step and by anything else that shows stored words to
 an operator. Numbers (int, float) are left alone: times, counts and durations are logged as numbers,
@@ -10,10 +10,20 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from typing import Literal
 from urllib.parse import quote
+
+from daemon.observe.masking import mask_private
 
 HIDDEN = "[secret]"
 """Stands where a secret was."""
+
+Words = Literal["masked", "none", "full"]
+"""What is written of people's words: shortened numbers and addresses in them, nothing, or all."""
+
+SAID = frozenset({"text", "name"})
+"""The fields of events that hold what people, the model and agents say, and how people call
+themselves."""
 
 _MAX_DEPTH = 8
 """Levels of nested values that are shown; deeper ones become text."""
@@ -27,32 +37,6 @@ are not kept: they are somebody's, and hardly ever come twice."""
 _WORD_LENGTH = 8
 """Shorter secrets are only taken out as whole words: "dev" must not spoil "device"."""
 
-# The first group are look-alikes that stay: UUIDs, decimal fractions, Unix times with a fraction,
-# addresses of machines.
-# Opaque ids such as 3EB0C767D09712345678 and PsqXxx12345678 stay because their digits touch mixed
-# letters; a word and a number written together (cel3001234567) do not stay.
-# E.164 allows 15 digits (ITU-T); fewer than 8 are no international number. Telephones write numbers
-# with blanks and hyphens that do not break, and people one on the next line.
-_BETWEEN = r"[\s.()\u2010-\u2015\u2060-]"
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_NUMBERS = re.compile(
-    r"(?P<keep>"
-    r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
-    r"|(?<![0-9A-Za-z.])(?:0|1[0-9]{9})\.[0-9]+(?![0-9A-Za-z@])"
-    rf"|(?<![0-9A-Za-z.])(?:{_OCTET}\.){{3}}{_OCTET}(?![0-9A-Za-z@]|\.[0-9])"
-    r")"
-    r"|(?P<word>(?<![0-9A-Za-z])(?:[A-Za-z]?[a-z]{1,11})?)"
-    r"(?P<number>"
-    rf"\+[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{7,14}}"
-    r"|[0-9]{8,15}"
-    rf"|[0-9]{{3}}{_BETWEEN}{{1,2}}[0-9]{{3}}{_BETWEEN}?[0-9]{{2}}{_BETWEEN}?[0-9]{{2}}"
-    r")(?![0-9A-Za-z])"
-)
-
-# Every number above has eight digits this close to one another; most texts have not, and this is
-# five times as quick at finding that out.
-_MAY_HOLD_NUMBER = re.compile(rf"[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{7}}")
-
 _CREDENTIAL_MARKS = ("=", "bearer", "basic", "sk-")
 """One of these is in the lower case of every text that holds a credential."""
 
@@ -64,36 +48,21 @@ _CREDENTIALS = re.compile(
 )
 
 
-def mask_numbers(text: str) -> str:
-    """Shorten phone numbers in ``text``: ``573001234567@s.whatsapp.net`` keeps ``5730…4567``.
-
-    At least four digits are hidden, so of a number under 12 digits fewer than four stay at each
-    end.
-    """
-    return _NUMBERS.sub(_mask, text) if _MAY_HOLD_NUMBER.search(text) else text
-
-
-def _mask(found: re.Match[str]) -> str:
-    if found["keep"] is not None:
-        return found["keep"]
-    digits = re.sub(r"[^0-9]", "", found["number"])
-    shown = min(4, (len(digits) - 4) // 2)
-    return f"{found['word']}{digits[:shown]}…{digits[-shown:]}"
-
-
 class Redactor:
-    """Removes the given secrets, anything that looks like a credential, and phone numbers.
+    """Removes the given secrets, anything that looks like a credential, and what names a person.
 
     Always the same for the same text; may be called from any task or thread.
     """
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, secrets: Iterable[str] = (), *, words: Words = "masked") -> None:
+        """``words``: see `Words`. Secrets are removed in any case."""
+        self._words = words
         self._forms = _forms_of(secrets)
         self._secrets = _pattern_of(self._forms)
         self._short = lru_cache(_SHORT_KEPT)(self._redacted)
 
     def text(self, text: str) -> str:
-        """Return ``text`` without secrets and with shortened phone numbers."""
+        """Return ``text`` without secrets, and with what names a person shortened."""
         is_word = len(text) <= _SHORT_CHARACTERS and " " not in text
         return self._short(text) if is_word else self._redacted(text)
 
@@ -108,11 +77,13 @@ class Redactor:
             if mark in lowered:
                 text = _CREDENTIALS.sub(_hide, text)
                 break
-        return mask_numbers(text)
+        return text if self._words == "full" else mask_private(text)
 
     def fields(self, given: Mapping[str, object]) -> dict[str, object]:
         """Return named values, each as `value` gives it, the names redacted too."""
         text, value = self.text, self.value
+        if self._words == "none" and not SAID.isdisjoint(given):
+            given = {name: inner for name, inner in given.items() if name not in SAID}
         return {
             text(name): text(inner) if type(inner) is str else value(inner)
             for name, inner in given.items()

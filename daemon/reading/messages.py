@@ -24,7 +24,7 @@ from daemon.model import (
     Text,
     Vote,
 )
-from daemon.observe.redaction import mask_numbers
+from daemon.observe.masking import mask_numbers
 from daemon.prompt.data import indented, unmarked
 from daemon.reading.business_lines import line_of
 from daemon.reading.media import (

@@ -10,7 +10,7 @@ from daemon.chats.intake import Intake
 from daemon.chats.registry import ChatRegistry
 from daemon.housekeeping.figures import Figures
 from daemon.housekeeping.forgetting import Forgetter
-from daemon.observe.redaction import mask_numbers
+from daemon.observe.masking import mask_numbers
 from daemon.recovery import RecoveryReport
 from daemon.running.desk import ChatDesk
 from daemon.running.watched import Watched

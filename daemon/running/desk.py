@@ -13,7 +13,7 @@ from daemon.errors import GatewayError
 from daemon.housekeeping.forgetting import Forgetter
 from daemon.media.files import FOLDER as MEDIA_FOLDER
 from daemon.model import ChatKey, JsonObject
-from daemon.observe.redaction import mask_numbers
+from daemon.observe.masking import mask_numbers
 from daemon.store.kept_files import AUDIO_FOLDER
 from daemon.store.operator.person import names_of
 from daemon.store.views.bubbles import Before

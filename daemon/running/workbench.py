@@ -13,7 +13,7 @@ from daemon.errors import WebhookError
 from daemon.ledger import EVENTS_FOLDER
 from daemon.limits.budget import MICROS, day_of
 from daemon.model import ChatKey, JsonObject
-from daemon.observe.redaction import mask_numbers
+from daemon.observe.masking import mask_numbers
 from daemon.recovery import RecoveryReport
 from daemon.running.desk import masked
 from daemon.store.database import transaction

@@ -136,6 +136,8 @@ def production_faults(settings: Settings) -> dict[str, str]:
         "web.admin_token": () if token is None else (token,),
     }
     faults = {}
+    if settings.log.words == "full":
+        faults["log.words"] = "may be full only when environment is development"
     for key, secrets in needed.items():
         if not secrets:
             faults[key] = "must be set when environment is production"

@@ -109,6 +109,11 @@ class LogSettings(Section):
     emoji: Switch = Field(
         default=True, description="whether readable lines begin with a symbol of what happened"
     )
+    words: Annotated[Literal["masked", "none", "full"], Rule("masked, none or full")] = Field(
+        default="masked",
+        description="what of people's words is written: with numbers, cards and addresses"
+        " shortened, nothing of them, or all (in development alone)",
+    )
 
 
 class RecoverySettings(Section):

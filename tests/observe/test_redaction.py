@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.observe.redaction import Redactor, mask_numbers
+from daemon.observe.masking import is_card, mask_numbers, mask_private
+from daemon.observe.redaction import Redactor
 
 NUMBERS = st.from_regex(r"[1-9][0-9]{9,14}", fullmatch=True)
 PRINTABLE = st.characters(min_codepoint=33, max_codepoint=126)
@@ -61,7 +62,7 @@ def test_no_phone_number_survives_between_any_signs(number: str, sign: str) -> N
 
 @given(st.text())
 def test_text_without_digits_is_untouched(text: str) -> None:
-    plain = "".join(sign for sign in text if not ("0" <= sign <= "9"))
+    plain = "".join(sign for sign in text if not sign.isdigit())
     assert mask_numbers(plain) == plain
 
 
@@ -112,3 +113,83 @@ def test_a_word_that_comes_again_is_shown_the_same() -> None:
     words = ["573001234567@s.whatsapp.net", "whapi-token-Zx81q", "Laura"]
     once, again = [[redactor.text(word) for word in words] for _ in range(2)]
     assert once == again == ["5730…4567@s.whatsapp.net", "[secret]", "Laura"]
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("tarjeta 4111 1111 1111 1111 vence 12/29", "tarjeta …1111 vence 12/29"),
+        ("4111111111111111", "…1111"),
+        ("5500-0000-0000-0004", "…0004"),
+        ("378282246310005", "…0005"),
+        ("mi correo es ana.gomez+viaje@hotel.com.co.", "mi correo es a…@hotel.com.co."),
+        ("<ñandú@ejemplo.es>", "<ñ…@ejemplo.es>"),
+        ("573001234567@s.whatsapp.net", "5730…4567@s.whatsapp.net"),
+        ("120363012345678901@g.us", "120363012345678901@g.us"),
+        ("\u0663\u0660\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667", "300…567"),
+        (
+            "\uff0b\uff15\uff17 \uff13\uff10\uff10 \uff11\uff12\uff13\uff14\uff15\uff16\uff17",
+            "\uff0b5730…4567",
+        ),
+        ("".join(f"{digit}\ufe0f\u20e3" for digit in "3001234567"), "300…567\ufe0f\u20e3"),
+        (
+            "\U0001d7db\U0001d7d8\U0001d7d8\U0001d7d9\U0001d7da\U0001d7db\U0001d7dc\U0001d7dd",
+            "30…45",
+        ),
+        ("300\u200b123\u200b4567", "300…567"),
+        ("600 12 34 56 78", "600…678"),
+        ("11 2345 6789", "112…789"),
+        ("CC 1.020.345.678", "CC 102…678"),
+        ("NIT 900.123.456-7", "NIT 900…567"),
+        ("RUT 12.345.678-K", "RUT 1…K"),
+        ("CPF 123.456.789-09", "CPF 123…909"),
+        ("DNI 12345678Z", "DNI 1…Z"),
+        ("NIE X1234567L", "NIE X…L"),
+        ("CURP GODE561231HDFRRN09", "CURP G…9"),
+        ("RFC GODE561231GR8", "RFC G…8"),
+        ("SSN 123-45-6789", "SSN 1…9"),
+        ("pasaporte AB123456", "pasaporte A…6"),
+        ("IBAN ES91 2100 0418 4502 0005 1332", "IBAN E…2"),
+        (
+            '{"phone": "3001234567", "card": "4111111111111111"}',
+            '{"phone": "300…567", "card": "…1111"}',
+        ),
+    ],
+)
+def test_what_names_a_person_is_shortened(text: str, masked: str) -> None:
+    assert mask_private(text) == masked
+    assert mask_private(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10.0.0.12:38211 from 192.168.100.200",
+        "2026-11-29 23:37:49 2026-11-30",
+        "total 1.200.000, seña 350.000",
+        "$12.345.678 y € 1.234.567",
+        "@laura a las 3",
+        "p.w30M7fgwWD4XwHu-gBgTwl0rVw",
+        "1712995245123456788",
+        "5 noches, 2 adultos, 3 niños",
+    ],
+)
+def test_what_only_looks_alike_stays(text: str) -> None:
+    assert mask_private(text) == text
+
+
+@given(st.integers(10**12, 10**18 - 1), st.sampled_from(["", " ", "-", "."]))
+def test_no_card_survives_however_it_is_written(number: int, between: str) -> None:
+    """The check digit is added, so each of these is a card's number."""
+    digits = next(f"{number}{check}" for check in range(10) if is_card(f"{number}{check}"))
+    written = between.join(digits[at : at + 4] for at in range(0, len(digits), 4))
+    masked = mask_private(f"pago con {written}, gracias")
+    assert written not in masked
+    assert sum(map(str.isdigit, masked)) <= 8
+
+
+def test_the_setting_says_what_of_words_is_written() -> None:
+    said = {"text": "llámame al 3001234567", "name": "Laura", "chat": "573001234567", "n": 1}
+    assert Redactor(words="masked").fields(said)["text"] == "llámame al 300…567"
+    assert Redactor(words="none").fields(said) == {"chat": "5730…4567", "n": 1}
+    assert Redactor(["Laura"], words="full").fields(said) == {**said, "name": "[secret]"}

@@ -18,6 +18,13 @@ PHONE = "573009998877"
 ADMIN = "admin-canary-Zx81qLm0"
 HOOK = "hook-canary-Yw72pKn1"
 OTHER = "sk-proj-canaryUv63oJm2"
+CARD = "4111 1111 1111 1111"
+MAIL = "ana.gomez@example.com"
+EASTERN = "\u0663\u0660\u0660\u0669\u0669\u0669\u0668\u0668\u0667\u0667"
+PRIVATE = f"{CARD} {MAIL} {EASTERN} 12345678Z"
+"""A card, an address, a number in Arabic digits and an identity card: more than a short line
+shows, so they have fields of their own."""
+
 CANARY = f"+{PHONE} {PHONE}@s.whatsapp.net {ADMIN} {HOOK} {OTHER} Bearer {OTHER}"
 
 TOOL = f'''
@@ -29,7 +36,7 @@ from daemon.tools.tool import tool
 @tool
 async def leak(words: str) -> str:
     """Fail with the words it was given."""
-    raise RuntimeError(words + {CANARY!r})
+    raise RuntimeError(words + {CANARY!r} + {PRIVATE!r})
 '''
 
 ADDRESS = re.compile(r"(http://127\.0\.0\.1:[0-9]+)/hook")
@@ -52,6 +59,7 @@ def hook_bodies() -> list[object]:
         {"messages": [{"id": CANARY, "type": CANARY, "from": CANARY}], "channel_id": CANARY},
         {"presences": [{"contact_id": PHONE, "status": "typing"}], "channel_id": "SANDBOX-00001"},
         {"messages": CANARY, "event": {"type": CANARY, "event": CANARY}},
+        text_webhook(PRIVATE[:60], "CANARY2", chat=PHONE, from_name=PRIVATE[:40]),
         CANARY,
     ]
 
@@ -105,10 +113,12 @@ async def test_no_output_tells_a_secret_or_a_number(
     for text in (process.text, *seen):
         for hidden in (PHONE, PHONE[2:], ADMIN, HOOK, OTHER):
             assert hidden not in text
+    for hidden in (CARD, MAIL, EASTERN, EASTERN.encode("unicode-escape").decode(), "12345678Z"):
+        assert hidden not in process.text
     rows = read_rows(site.data_dir, "SELECT kind, turn, line FROM log_lines")
     lines = str([tuple(row) for row in rows])
     assert "message" in lines
-    for hidden in (PHONE, ADMIN, HOOK, OTHER):
+    for hidden in (PHONE, ADMIN, HOOK, OTHER, CARD, MAIL, EASTERN, "12345678Z"):
         assert hidden not in lines
     given_up = read_rows(site.data_dir, "SELECT reason FROM turns WHERE outcome != 'answered'")
     assert len(given_up) == 1

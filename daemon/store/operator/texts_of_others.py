@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from daemon.model import ChatKey, Deletion, Edit, Message, Reaction, Vote
-from daemon.observe.redaction import mask_numbers
+from daemon.observe.masking import mask_numbers
 from daemon.prompt.data import TAG
 from daemon.store.echoes import ECHO
 from daemon.store.operator.person import OF_CHAT, Person, told

@@ -1,0 +1,109 @@
+"""Shortens what names a person in a text: numbers of telephones, cards and papers, and e-mail.
+
+Pure, and linear in the length of the text, since it sees every word that is logged. Digits of any
+script count as digits. What only looks alike stays: times, dates, addresses of machines, amounts.
+"""
+
+import re
+import unicodedata
+
+# Telephones write numbers with blanks and hyphens that do not break, people one on the next line,
+# and hidden characters or the frame of an emoji may stand between two digits.
+_BETWEEN = r"[\s.()\u00ad\u200b-\u200f\u2010-\u2015\u2060\u2066-\u2069\ufe0f\u20e3-]"
+_START = r"(?<![0-9A-Za-z])"
+_END = r"(?![0-9A-Za-z])"
+
+_KEPT = (
+    rf"{_START}[0-9A-Fa-f]{{8}}(?:-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}{_END}"  # UUID
+    r"|(?<![0-9A-Za-z.])(?:0|1[0-9]{9})\.[0-9]+(?![0-9A-Za-z@])"  # decimals, Unix times
+    r"|(?<![0-9.-])[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9-])"  # dates
+    r"|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?![0-9])"  # times of a day
+    r"|[$€£]\s?[0-9]{1,3}(?:[.,][0-9]{3})++(?![0-9])"  # money
+    r"|(?<![0-9A-Za-z.,])(?:[0-9][.,][0-9]{3}[.,][0-9]{3}|[0-9]{1,3}[.,][0-9]{3})(?![0-9.,-])"
+    r"|(?<![0-9A-Za-z.])(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}"  # IPv4
+    r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?![0-9.-])"
+)
+# Mexico's CURP and RFC; Spain's NIE and DNI; passports; Chile's RUT; social security; IBAN.
+_PAPERS = (
+    rf"{_START}(?:[A-Z]{{4}}[0-9]{{6}}[A-Z0-9]{{8}}|[A-ZÑ&]{{3,4}}[0-9]{{6}}[A-Z0-9]{{3}}"
+    r"|[XYZxyz]-?[0-9]{7}-?[A-Za-z]|[0-9]{7,8}-?[A-Za-z]|[A-Z]{1,3}[0-9]{6,9}"
+    r"|[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}-[0-9kK]|[0-9]{3}-[0-9]{2}-[0-9]{4}"
+    rf"|[A-Z]{{2}}[0-9]{{2}}(?: ?[A-Z0-9]{{4}}){{2,7}}(?: ?[A-Z0-9]{{1,3}})?){_END}"
+)
+# E.164 allows 15 digits (ITU-T); fewer than 8 are no international number; cards have up to 19.
+_PRIVATE = re.compile(
+    rf"(?P<keep>{_KEPT})"
+    rf"|(?P<paper>{_PAPERS})"
+    rf"|(?P<word>{_START}(?:[A-Za-z]?[a-z]{{1,11}})?)"
+    rf"(?P<number>\+[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{7,18}}(?![0-9])"
+    rf"|[0-9]{{8,19}}{_END}"
+    rf"|[0-9]{{1,7}}(?:{_BETWEEN}{{1,3}}[0-9]{{1,7}}(?![0-9])){{1,18}})"
+)
+
+_MAY_HOLD_NUMBER = re.compile(rf"[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{5}}")
+"""In every text that holds one of the above, and in few others; this is quick at finding out."""
+
+_EMAIL = re.compile(
+    r"(?<![\w.+%-])([\w.+%-])[\w.+%-]*+@(?!(?:s\.whatsapp\.net|[gc]\.us)(?![\w.-]))"
+    r"([\w-]++(?:\.[\w-]++)++)"
+)
+_OTHER_DIGITS = re.compile(
+    r"[^\D0-9]|[\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u24ea]"
+)
+_NOT_DIGITS = re.compile(r"[^0-9]+")
+
+LEAST_DIGITS = 8
+LONGEST_NUMBER = 15
+LEAST_CARD = 13
+"""Digits; ISO/IEC 7812 has numbers of payment cards of 13 to 19."""
+
+
+def mask_private(text: str) -> str:
+    """Shorten numbers of persons, cards and papers, and e-mail addresses in ``text``."""
+    masked = mask_numbers(text)
+    return _EMAIL.sub(r"\1…@\2", masked) if "@" in masked else masked
+
+
+def mask_numbers(text: str) -> str:
+    """Shorten numbers in ``text``: ``573001234567@s.whatsapp.net`` keeps ``5730…4567``.
+
+    At least four digits are hidden, so of a number under 12 digits fewer than four stay at each
+    end; of a payment card (by its check digit, ISO/IEC 7812-1) the last four stay.
+    """
+    plain = text
+    if not text.isascii() and _OTHER_DIGITS.search(text):
+        plain = _OTHER_DIGITS.sub(_as_ascii, text)
+    if not _MAY_HOLD_NUMBER.search(plain):
+        return text
+    masked = _PRIVATE.sub(_mask, plain)
+    return text if masked == plain else masked
+
+
+def _mask(found: re.Match[str]) -> str:
+    if found["keep"] is not None:
+        return found[0]
+    if (paper := found["paper"]) is not None:
+        return f"{paper[0]}…{paper[-1]}"
+    number = found["number"]
+    digits = _NOT_DIGITS.sub("", number)
+    if not len(digits) >= LEAST_DIGITS:
+        return found[0]
+    if len(digits) >= LEAST_CARD and is_card(digits):
+        return f"{found['word']}…{digits[-4:]}"
+    if len(digits) > LONGEST_NUMBER and digits == number:
+        return found[0]  # an id or a time in nanoseconds
+    shown = min(4, (len(digits) - 4) // 2)
+    return f"{found['word']}{digits[:shown]}…{digits[-shown:]}"
+
+
+def is_card(digits: str) -> bool:
+    """Tell whether the last digit checks the others, as Luhn's formula has it."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 * (value > 9)
+    return total % 10 == 0
+
+
+def _as_ascii(found: re.Match[str]) -> str:
+    return str(unicodedata.digit(found[0], 0))
