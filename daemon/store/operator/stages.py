@@ -26,15 +26,14 @@ from daemon.store.operator.raw_events import drop_events, find_events
 from daemon.store.operator.repeated_words import RepeatedWords
 from daemon.store.operator.texts_of_others import (
     ECHOES,
+    KINDS,
     MENTIONS,
-    OUTBOX,
-    Texts,
+    OURS,
     mentions_in,
-    our_rows,
+    our_words_in,
     references_in,
     rewrite,
     rewrite_thread,
-    rewrite_turn,
 )
 
 WINDOW = 4_000
@@ -251,48 +250,33 @@ def _drop_mentions(
 
 # -- our own words in groups -----------------------------------------------------------------------
 
-_OURS = ("outbox", "messages", "turns")
-
 
 def _look_group_words(connection: sqlite3.Connection, work: Work) -> Batch:
     group, kind, after = work.place or (0, 0, 0)
     if group >= len(work.person.groups):
         return Batch([], last=True)
-    texts = Texts(_OURS[kind], (), ())
-    rows = our_rows(
-        connection, work.person.groups[group], texts, after=after, most=work.most(MESSAGES)
+    key = work.person.groups[group]
+    found, more = our_words_in(
+        connection, key, work.words.taken_out, kind=kind, after=after, most=work.most(MESSAGES)
     )
-    if rows:
-        return Batch([(group, kind, *row) for row in rows], (group, kind, rows[-1][0]))
-    place = (group, kind + 1, 0) if kind + 1 < len(_OURS) else (group + 1, 0, 0)
-    return Batch([(group, -1, 0)], place)
+    if more is not None:
+        return Batch(found, (group, kind, more))
+    if kind + 1 < KINDS:
+        return Batch(found, (group, kind + 1, 0))
+    return Batch([*found, (len(OURS) - 1, *key)], (group + 1, 0, 0))
 
 
 def _rewrite_group_words(
-    connection: sqlite3.Connection, work: Work, rows: Sequence[tuple[int, int, int]], _now: float
+    connection: sqlite3.Connection, work: Work, rows: Sequence[tuple[Any, ...]], _now: float
 ) -> Counter[str]:
-    change = work.words.taken_out
     done: Counter[str] = Counter()
-    for group, kind, number in rows:
-        name = _OURS[kind] if kind >= 0 else ""
-        if name == "outbox":
-            rewrite(connection, OUTBOX, [(number,)], change)
-        elif name == "turns":
-            rewrite_turn(connection, number, change)
-        elif name == "messages" and rewrite(connection, ECHOES, [(number,)], change):
+    for table, *key in rows:
+        changed = rewrite(connection, OURS[table], [key], work.words.taken_out)
+        if changed and table == ECHOES:
             (event,) = connection.execute(
-                "SELECT event_id FROM messages WHERE seq = ?", (number,)
+                "SELECT event_id FROM messages WHERE seq = ?", key
             ).fetchone()
             done["events"] += drop_events(connection, [event], work.data_dir / EVENTS_FOLDER)
-        elif not name:
-            key = work.person.groups[group]
-            facts = connection.execute(
-                "SELECT id FROM facts WHERE channel = ? AND chat = ?", key
-            ).fetchall()
-            rewrite(connection, Texts("facts", ("id",), ("fact",)), facts, change)
-            rewrite(
-                connection, Texts("chats", ("channel", "chat"), ("contact_name",)), [key], change
-            )
     return done
 
 

@@ -8,7 +8,7 @@ are taken out too, and what repeats a message of theirs.
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -227,39 +227,72 @@ def rewrite_thread(
     return found, int(rows[-1][0]) if len(rows) == most else None
 
 
-OUTBOX = Texts("outbox", ("id",), ("body", "payload"))
-ECHOES = Texts("messages", ("seq",), ("message",))
-OF_TURNS = (
+OURS = (
+    Texts("outbox", ("id",), ("body", "payload")),
+    Texts("messages", ("seq",), ("message",)),
     Texts("responses", ("run_id", "round"), ("response", "note")),
     Texts("tool_calls", ("id",), ("arguments", "output")),
     Texts("escalations", ("turn_id",), ("reason", "summary")),
+    Texts("facts", ("id",), ("fact",)),
+    Texts("chats", ("channel", "chat"), ("contact_name",)),
 )
+"""Where we have written in groups; of messages, the echoes of it."""
+ECHOES = 1
 
-
-_OURS = {
-    "outbox": "SELECT id FROM outbox WHERE channel = ? AND chat = ? AND id > ?",
-    "messages": f"SELECT seq FROM messages WHERE {OF_CHAT} AND seq > ?"  # noqa: S608 - constants
-    f" AND from_me = 1 AND reason = '{ECHO}'",
-    "turns": f"SELECT id FROM turns WHERE {OF_CHAT} AND id > ?",  # noqa: S608 - constants
+_ECHOES_OF = (
+    f"SELECT seq FROM messages WHERE {OF_CHAT} AND seq > ?"  # noqa: S608 - constants
+    f" AND from_me = 1 AND reason = '{ECHO}'"
+)
+_OF_GROUP = (
+    ("SELECT id FROM outbox WHERE channel = ? AND chat = ? AND id > ?", False, (0,)),
+    (_ECHOES_OF, True, (ECHOES,)),
+    (f"SELECT id FROM turns WHERE {OF_CHAT} AND id > ?", True, (2, 3, 4)),  # noqa: S608 - constants
+    ("SELECT id FROM facts WHERE channel = ? AND chat = ? AND id > ?", False, (5,)),
+)
+"""How the rows of a group are found, if by the whole conversation, and to which of `OURS` they
+lead."""
+_OF_TURN = {
+    2: "SELECT run_id, round FROM responses JOIN runs ON runs.id = run_id WHERE turn_id = ?",
+    3: "SELECT id FROM tool_calls WHERE turn_id = ?",
+    4: "SELECT turn_id FROM escalations WHERE turn_id = ?",
 }
+KINDS = len(_OF_GROUP)
 
 
-def our_rows(
-    connection: sqlite3.Connection, group: ChatKey, texts: Texts, *, after: int, most: int
-) -> list[tuple[object, ...]]:
-    """The keys of the next rows of a group in which we have written: messages sent, or turns."""
-    query = _OURS[texts.table]
-    of_group = group if texts.table == "outbox" else (told(group),)
-    rows = connection.execute(f"{query} ORDER BY 1 LIMIT ?", (*of_group, after, most))
-    return [tuple(row) for row in rows]
+def our_words_in(
+    connection: sqlite3.Connection,
+    group: ChatKey,
+    change: Change,
+    *,
+    kind: int,
+    after: int,
+    most: int,
+) -> tuple[list[tuple[Any, ...]], int | None]:
+    """The next rows in which we have written of the person in a group: which of `OURS`, and key.
+
+    Gives the number up to which was looked, of one ``kind`` of rows; None at the end of it.
+    """
+    query, whole, tables = _OF_GROUP[kind]
+    of_group = (told(group),) if whole else group
+    rows = connection.execute(f"{query} ORDER BY 1 LIMIT ?", (*of_group, after, most)).fetchall()
+    found = []
+    for (number,) in rows:
+        for table in tables:
+            keys: list[Any] = [(number,)]
+            if table in _OF_TURN:
+                keys = connection.execute(_OF_TURN[table], (number,)).fetchall()
+            found += [
+                (table, *key) for key in keys if _changes(connection, OURS[table], key, change)
+            ]
+    return found, int(rows[-1][0]) if len(rows) == most else None
 
 
-def rewrite_turn(connection: sqlite3.Connection, turn: int, change: Change) -> None:
-    """Change what the model has said and asked tools for in one turn."""
-    queries = (
-        "SELECT run_id, round FROM responses JOIN runs ON runs.id = run_id WHERE turn_id = ?",
-        "SELECT id FROM tool_calls WHERE turn_id = ?",
-        "SELECT turn_id FROM escalations WHERE turn_id = ?",
-    )
-    for texts, query in zip(OF_TURNS, queries, strict=True):
-        rewrite(connection, texts, connection.execute(query, (turn,)).fetchall(), change)
+def _changes(
+    connection: sqlite3.Connection, texts: Texts, key: Sequence[object], change: Change
+) -> bool:
+    where = " AND ".join(f"{column} = ?" for column in texts.key)
+    row = connection.execute(
+        f"SELECT {', '.join(texts.columns)} FROM {texts.table} WHERE {where}",  # noqa: S608 - constants
+        tuple(key),
+    ).fetchone()
+    return any(text and change(text) != text for text in row or ())
