@@ -13,7 +13,8 @@ from daemon.commands.place import Failure, NotDone, Place, known_chat, os_actor,
 from daemon.errors import StoreInUse
 from daemon.store.database import transaction
 from daemon.store.operator.door import LOCK_FILE, open_beside_daemon
-from daemon.store.operator.forgetting import PREFIX, Forgotten, ask, done_as, slices
+from daemon.store.operator.forgetting import slices
+from daemon.store.operator.jobs import PREFIX, Forgotten, ask, done_as
 from daemon.store.operator.person import names_of
 from daemon.store.ownership import owned
 

@@ -17,20 +17,10 @@ from daemon.chats.dependencies import Dependencies
 from daemon.chats.registry import ChatRegistry
 from daemon.errors import StoreUnavailable
 from daemon.housekeeping.retention import DAY_SECONDS
-from daemon.store.operator.forgetting import (
-    Forgotten,
-    ask,
-    ask_chat,
-    close,
-    done_as,
-    let_go,
-    look,
-    moved,
-    next_work,
-    old_chats,
-    write_paced,
-)
-from daemon.store.operator.stages import OVER, Work, is_held
+from daemon.store.operator.forgetting import close, let_go, look, moved, write_paced
+from daemon.store.operator.jobs import Forgotten, ask, ask_chat, done_as, next_work, old_chats
+from daemon.store.operator.stages import OVER, is_held
+from daemon.store.operator.work import Work
 from daemon.system.signals import Bell
 
 REST_SECONDS = 0.002

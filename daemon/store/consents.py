@@ -6,8 +6,10 @@ lies in a file beside the store, so the store alone, and a backup of it, leads t
 
 import hashlib
 import hmac
+import json
 import secrets
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.model import ChatKey
@@ -36,23 +38,34 @@ def tombstone_name(contact: bytes, key: ChatKey) -> str:
 
 
 def bury(
-    connection: sqlite3.Connection, contact: bytes, key: ChatKey, *, forgotten_at: float
+    connection: sqlite3.Connection,
+    contact: bytes,
+    keys: Sequence[ChatKey],
+    *,
+    forgotten_at: float,
 ) -> None:
-    """Keep what is to be respected of a chat that is erased, inside the caller's transaction.
+    """Keep what is to be respected of a person who is erased, inside the caller's transaction.
 
-    ``forgotten_at``: Unix seconds; 0 if it is only too old.
+    ``keys`` are all ids under which the person may write again. ``forgotten_at``: Unix seconds; 0
+    if their chat is only too old.
     """
-    row = connection.execute(
-        "SELECT opted_out_at, forgotten_at FROM chats WHERE channel = ? AND chat = ?", key
-    ).fetchone()
-    opted_out_at, before = row or (0.0, 0.0)
-    forgotten_at = max(forgotten_at, before)
-    if row is not None and (opted_out_at or forgotten_at):
-        connection.execute(
-            "INSERT OR REPLACE INTO tombstones (contact, opted_out_at, forgotten_at)"
-            " VALUES (?, ?, ?)",
-            (tombstone_name(contact, key), opted_out_at, forgotten_at),
-        )
+    for channel in {key.channel for key in keys}:
+        names = [key.chat for key in keys if key.channel == channel]
+        count, opted_out_at, before = connection.execute(
+            "SELECT COUNT(*), COALESCE(MAX(opted_out_at), 0), COALESCE(MAX(forgotten_at), 0)"
+            " FROM chats WHERE channel = ? AND chat IN (SELECT value FROM json_each(?))",
+            (channel, json.dumps(names)),
+        ).fetchone()
+        last = max(forgotten_at, before)
+        if count and (opted_out_at or last):
+            connection.executemany(
+                "INSERT OR REPLACE INTO tombstones (contact, opted_out_at, forgotten_at)"
+                " VALUES (?, ?, ?)",
+                [
+                    (tombstone_name(contact, ChatKey(channel, name)), opted_out_at, last)
+                    for name in names
+                ],
+            )
 
 
 def recall(connection: sqlite3.Connection, contact: bytes, key: ChatKey) -> float:

@@ -14,7 +14,8 @@ from support.stage import CHANNEL, LAURA, Stage, open_stage, text_webhook
 from daemon.commands.place import os_actor
 from daemon.sandbox.model_script import Step, call, say
 from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.forgetting import ask, look, next_work, write
+from daemon.store.operator.forgetting import look, write
+from daemon.store.operator.jobs import ask, next_work
 from daemon.store.operator.person import names_of
 
 PEDRO = "573007654321"

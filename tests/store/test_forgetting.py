@@ -19,23 +19,21 @@ from support.ledgers import (
 )
 from support.operator import files_with
 
-from daemon.ledger import NewPart
+from daemon.ledger import NewPart, Told
 from daemon.limits.budget import Charge, Use
 from daemon.model import ChatKey, ModelResponse
 from daemon.store.operator.door import open_beside_daemon
 from daemon.store.operator.forgetting import (
-    ask,
-    ask_chat,
     carry_out,
     close,
-    done_as,
+    forget,
     let_go,
     look,
     moved,
-    next_work,
-    old_chats,
     write,
 )
+from daemon.store.operator.jobs import ask, ask_chat, done_as, next_work, old_chats
+from daemon.store.operator.person import names_of
 from daemon.store.operator.stages import OVER, STAGES, is_held
 from daemon.store.store import Store
 
@@ -201,3 +199,27 @@ async def test_a_chat_with_something_open_is_not_too_old(tmp_path: Path) -> None
             await store.database.write(partial(ask_chat, key=LAURA, before=10_000, now=20_001))
             == ""
         )
+
+
+async def test_who_writes_under_another_id_is_still_opted_out(tmp_path: Path) -> None:
+    lid = ChatKey(CHANNEL, "99887766554433@lid")
+    async with store_in(tmp_path) as store:
+        await accept(store, message("m-1", key=lid))
+        assert await store.identities.join(lid, LAURA.chat)
+        turn = await open_turn(store)
+        await store.turns.conclude(turn, items=[], parts=[], told=Told(choice="out"), now=102)
+        await store.turns.finish(turn, now=103)
+        with open_beside_daemon(tmp_path) as connection:
+            names = names_of(connection, LAURA.chat)
+            forget(connection, names, tmp_path, by=OPERATOR, now=199)
+        assert await select(store, "SELECT chat FROM chats WHERE opted_out_at = 0") == []
+        await accept(store, message("m-2", key=lid, sent_at=300), now=300)
+        turn = await open_turn(store, lid)
+        assert not await store.turns.apologise(turn, NewPart("Disculpa"), now=301)
+        assert await store.identities.join(lid, LAURA.chat) is False  # it is being answered
+        await store.turns.close(turn, "answered", now=302)
+        assert await store.identities.join(lid, LAURA.chat)
+        ((opted_out_at,),) = await select(
+            store, "SELECT opted_out_at FROM chats WHERE chat = ?", LAURA.chat
+        )
+        assert opted_out_at == 102

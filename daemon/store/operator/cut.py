@@ -120,9 +120,9 @@ def cut(
             "DELETE FROM early_changes WHERE channel = ? AND chat = ? AND author = ?",
             [(*key, author) for author in person.authors],
         )
+    bury(connection, contact, person.keys, forgotten_at=now if names else 0)
     chats = 0
     for key in person.keys:
-        bury(connection, contact, key, forgotten_at=now if names else 0)
         chats += connection.execute(
             "SELECT COUNT(*) FROM chats WHERE channel = ? AND chat = ?", key
         ).fetchone()[0]
