@@ -89,7 +89,9 @@ class Factors:
         }
         if self._monthly:
             ratios |= {q.count / DAYS_OF_MONTH for q in local if q.unit == "day"}
-        whole = sorted(counts | products | ratios)[:MOST_FACTORS]
+        # "2 desayunos x 2 días": the same number of two things
+        twice = {a.count**2 for a in local for b in local if a.count == b.count and a.unit > b.unit}
+        whole = sorted(counts | products | ratios | twice)[:MOST_FACTORS]
         return {*whole, 1.0}, {1.0, *(q.count for q in near)}
 
     def changes(self, place: int) -> Iterator[float]:

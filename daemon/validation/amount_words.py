@@ -28,7 +28,8 @@ HEDGE = re.compile(
     re.IGNORECASE,
 )
 RATE = re.compile(
-    r"\btrm\b|tasa|tipo de cambio|exchange|\brate\b|al cambio|conversi|cambio del d[ií]a",
+    r"\btrm\b|d[oó]lar (?:est[aá]\s)?a\b"
+    r"|tasa|tipo de cambio|exchange|\brate\b|al cambio|conversi|cambio del d[ií]a",
     re.IGNORECASE,
 )
 TOTAL = re.compile(
@@ -71,4 +72,9 @@ TIMES_AFTER = re.compile(
     r"[*_]{0,2}\s?[x\u00d7]\s?([0-9]{1,3})(?![0-9.,]*[0-9])\s?[*_]?\s?", re.IGNORECASE
 )
 EQUALS = re.compile(r"[*_]{0,2}\s?=\s?[*_]{0,2}$")
+TOGETHER = re.compile(
+    r"\bcon\b|m[aá]s\b|\+|total|\bplus\b|\bwith\b|\band\b|\by\b|inclu|junt|ambos|ambas|\bboth\b|todo",
+    re.IGNORECASE,
+)
+"""Said of things that have one price together."""
 LODGING = re.compile(r"noche|night", re.IGNORECASE)

@@ -57,6 +57,8 @@ class _Search:
         """The amounts that are explained, by their places."""
         self._said: set[int] = set()
         """Those of them that were said as they are."""
+        self._changed: set[int] = set()
+        """Those that a percentage has replaced by another."""
         self._searches = 0
         self._units: set[int] = set()
         """Prices of one thing of which the answer has the price of several."""
@@ -79,7 +81,18 @@ class _Search:
             self._accounted[place] = self._answer.stated[place].value
             if why == "said":
                 self._said.add(place)
+            else:
+                self._note_changed(place)
         return bool(why)
+
+    def _note_changed(self, place: int) -> None:
+        """Note the amounts before one that it is, with a percentage on or off."""
+        goal = Goal(self._answer.stated[place].value, hedged=False)
+        changes = [change for change in self._factors.changes(place) if change > 0.5]
+        for earlier in range(max(0, place - 3), place):
+            value = self._answer.stated[earlier].value
+            if any(goal.is_at(value * change, rounded=True) for change in changes):
+                self._changed.add(earlier)
 
     def explanation(self, place: int) -> str:
         """How an amount is explained, in a word; empty if it is not."""
@@ -155,7 +168,7 @@ class _Search:
         """The sum of the amounts right before it, or right after it.
 
         Left out are those that the customer named or that hold no more, and, if that is of use,
-        the price of one of several, and what is in brackets.
+        what a percentage has replaced, the price of one of several, and what is in brackets.
         """
         answer, asked = self._answer, self._sources.asked
         for places in (self._terms(before=place)[::-1], self._terms(after=place)):
@@ -164,6 +177,7 @@ class _Search:
             ]
             for kept in (
                 held,
+                [p for p in held if p not in self._changed],
                 [p for p in held if not answer.is_each(p)],
                 [p for p in held if not answer.is_in_brackets(p)],
             ):
@@ -173,7 +187,8 @@ class _Search:
 
     def _is_sum(self, place: int, goal: Goal) -> bool:
         """The sum of two or three amounts, one of them as often as the sentence says."""
-        places = [p for p in self._terms() if not self._answer.is_each(p)]
+        each = self._answer.is_each(place)
+        places = [p for p in self._terms() if each or not self._answer.is_each(p)]
         terms = sorted({self._accounted[p] for p in places})[:MOST_TERMS]
         stated = sorted(set(self._accounted.values()))[:MOST_TERMS]
         known = sorted({*terms, *self._sources.bases} - self._unit_prices())[:MOST_BASES]
@@ -215,10 +230,12 @@ class _Search:
         few, more = self._factors.few(place)
         whole = [count for count in more if count == int(count)]
         differs = self._answer.speaks_of_difference(place)
+        several = self._answer.speaks_of_several(place)
         return any(
             goal.is_rarely_at(_sums(amounts - units, counts, differs, total), chance)
             for amounts, counts, chance in (
                 (stated, few, CHANCE_NEAR),
+                (known if several else stated, (), CHANCE_NEAR),
                 (stated, whole, CHANCE_NEAR),
                 (known, few, CHANCE_FAR),
                 (known, more, CHANCE_FAR / 2),
@@ -247,12 +264,14 @@ def _sums(
 ) -> set[float]:
     """Sums of two or three of the amounts, each times a count, and differences of two.
 
-    ``differs``: differences of products too; ``repeated``: only with a product among them.
+    Without counts: of two, as they are. ``differs``: differences of products too; ``repeated``:
+    only with a product among them.
     """
-    lines = [(amount, count) for amount in sorted(amounts)[:MOST_TERMS] for count in counts]
+    few = counts or (1.0,)
+    lines = [(amount, count) for amount in sorted(amounts)[:MOST_TERMS] for count in few]
     lines = lines[:MOST_LINES]
     found: set[float] = set()
-    for size in (2, 3) if len(lines) <= MOST_LINES_TRIPLED else (2,):
+    for size in (2, 3) if counts and len(lines) <= MOST_LINES_TRIPLED else (2,):
         for terms in combinations(lines, size):
             if len({amount for amount, _ in terms}) < size:
                 continue

@@ -104,6 +104,10 @@ class AnswerAmounts:
             or words.DIFFERENCE.search(self.after(place))
         )
 
+    def speaks_of_several(self, place: int) -> bool:
+        """Whether the words before it say that it is for things together."""
+        return bool(words.TOGETHER.search(self.before(place)))
+
     def is_total(self, place: int, terms: list[int]) -> bool:
         """Whether it is called the total of amounts before it; ``terms`` are those it may have."""
         before = self.before(place)

@@ -20,8 +20,8 @@ _COUNT_KEY = re.compile(
 )
 _NAME_KEY = re.compile(
     r"(?:^|_)(?:id|ids|ref|code|codigo|código|sku|phone|tel|telefono|teléfono|celular|nit|cedula|date"
-    r"|fecha|year|room|hab|habitacion|numero|número|number|order|pedido|guia|placa|zip|lat|lng|lon"
-    r"|latitude|longitude|rating|estrato|version|check_in|check_out)$|^(?:time|hora|hour)$",
+    r"|fecha|year|numero|número|number|order|pedido|guia|placa|zip|lat|lng|lon"
+    r"|latitude|longitude|rating|estrato|version|check_in|check_out)$|^(?:room|hab|habitacion)$",
     re.IGNORECASE,
 )
 _PERCENT_KEY = re.compile(
