@@ -1,12 +1,12 @@
 """One client's connection: hypercorn's HTTP/1.1 and WebSocket protocol behind guards of ours.
 
-hypercorn 0.18 parses and frames; reading, writing, timing and closing are done here, because its
-own trio connection (`hypercorn.trio.tcp_server`) has faults that end or hang a whole server:
+hypercorn 0.18 parses and frames (`daemon.web.http11`); reading, writing, timing and closing are
+done here, because its own trio connection (`hypercorn.trio.tcp_server`) has faults that end or hang
+a whole server:
 
-- An exception in one connection leaves it and takes the server along: a WebSocket upgrade with data
-  right behind its head or a header that is not ASCII, ``Upgrade: h2c`` with settings that cannot be
-  read. `daemon.web.server` contains it, and HTTP/2 is not spoken at all (RFC 9113 withdrew the
-  upgrade).
+- An exception in one connection leaves it and takes the server along, as ``Upgrade: h2c`` with
+  settings that cannot be read. `daemon.web.server` contains it, and HTTP/2 is not spoken at all
+  (RFC 9113 withdrew the upgrade).
 - It writes under a shield without a deadline, so a client that stops reading hangs the stop. Here
   the shield has a ceiling, and `abort` ends it at once.
 - It has no limit on the time that a request's head may take, and starts a task each time that a
@@ -17,7 +17,7 @@ came whole (`daemon.web.whole_request`) pass hypercorn by, at a third of the cos
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import Any
@@ -26,18 +26,15 @@ import h11
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.events import EndBody, Response
-from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
-from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState, H11SendableEvent
+from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from daemon.web.answering import answered_at_once
 from daemon.web.asgi import Log
 from daemon.web.client_address import Networks
 from daemon.web.crowd import Crowd
+from daemon.web.http11 import Http11
 from daemon.web.request_tasks import RequestTasks
 from daemon.web.visit import VISIT, Visit
 from daemon.web.whole_request import AtOnce, WholeRequest, whole_request
@@ -73,106 +70,6 @@ class Limits:
     the answer is not lost to a reset (RFC 9112, section 9.6)."""
     linger_bytes: int = 1024 * 1024
     """How much of it."""
-
-
-class Http11(H11Protocol):
-    """hypercorn's HTTP/1.1 without HTTP/2, with one write for a head and its body.
-
-    It refuses what can be read in two ways (RFC 9112, section 6.1), and what a client may not send
-    yet (RFC 6455, section 4.1). ``100 Continue`` is said when the app asks for the body.
-    """
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._head = b""
-        self._is_refused = False
-
-    async def handle(self, event: Event) -> None:
-        """Take in what the client sent, but nothing before its handshake was accepted."""
-        waiting = isinstance(self.stream, WSStream) and not self.stream.handshake.accepted
-        if not (isinstance(event, RawData) and event.data and waiting):
-            await super().handle(event)
-        elif self._shakes_hands:
-            await self._refuse(400)
-
-    async def proceed(self) -> None:
-        """Say that the body is wanted, if the client waits for that word (RFC 9110, 10.1.1)."""
-        if self.connection.they_are_waiting_for_100_continue:
-            headers = self.config.response_headers("h11")
-            await super()._send_h11_event(
-                h11.InformationalResponse(status_code=100, headers=headers)
-            )
-
-    async def stream_send(self, event: StreamEvent) -> None:
-        """Pass on what a request's stream says, telling the client when we are stopping."""
-        if self._is_refused:
-            return
-        if isinstance(event, Response) and event.status_code >= 200 and self._stopping:
-            event = replace(event, headers=[*event.headers, (b"connection", b"close")])
-        await super().stream_send(event)
-        if isinstance(event, EndBody) and isinstance(self.connection, H11WSConnection):
-            # A handshake was refused. hypercorn forgets the app that waits behind it if the reason
-            # was data sent too early, and leaves both open.
-            await self.send(Closed())
-
-    @property
-    def _stopping(self) -> bool:
-        return self.context.terminated.is_set()
-
-    async def _check_protocol(self, event: h11.Request) -> None:
-        """Ignore offers of HTTP/2: a server may, and the request is answered in HTTP/1.1."""
-
-    @property
-    def _shakes_hands(self) -> bool:
-        """True while a WebSocket was asked for and the app has not answered."""
-        return (
-            isinstance(self.stream, WSStream) and self.stream.state is ASGIWebsocketState.HANDSHAKE
-        )
-
-    async def _create_stream(self, request: h11.Request) -> None:
-        if request.http_version not in {b"1.1", b"1.0"}:
-            await self._refuse(505)
-        elif request.method != request.method.upper():
-            # Methods have a case (RFC 9110, section 9.1), which hypercorn does not keep.
-            await self._refuse(501)
-        elif self._is_ambiguous(request):
-            await self._refuse(400)
-        else:
-            await super()._create_stream(request)
-
-    def _is_ambiguous(self, request: h11.Request) -> bool:
-        """Whether where the request ends is said twice, or a handshake is none."""
-        names = {name for name, _ in request.headers}
-        lengths = names & {b"content-length", b"transfer-encoding"}
-        if b"upgrade" in names and request.method == b"GET":
-            upgrades = {value.lower() for name, value in request.headers if name == b"upgrade"}
-            if b"websocket" in upgrades:
-                early = lengths or self.connection.trailing_data[0]
-                return bool(early) or not all(value.isascii() for _, value in request.headers)
-        chunks_in_1_0 = request.http_version == b"1.0" and b"transfer-encoding" in lengths
-        return len(lengths) == 2 or chunks_in_1_0
-
-    async def _refuse(self, status: int) -> None:
-        """Answer without asking the app, and close."""
-        self._is_refused = True
-        await self._send_error_response(status)
-        await self.send(Closed())
-
-    async def _send_h11_event(self, event: H11SendableEvent) -> None:
-        if isinstance(event, h11.InformationalResponse) and event.status_code == 100:
-            return  # hypercorn says it for every body, wanted or not: see `proceed`
-        try:
-            data = self.connection.send(event)
-        except h11.LocalProtocolError:
-            if self.connection.their_state is not h11.ERROR:
-                raise
-            return
-        if isinstance(event, h11.Response):
-            self._head = data
-            return
-        data, self._head = self._head + data, b""
-        if data:
-            await self.send(RawData(data=data))
 
 
 class Connection:
