@@ -142,12 +142,12 @@ def waiting_chats(
     only = "" if key is None else " AND channel = :channel AND chat = :chat"
     values = {"before": before, "escalated": ESCALATED, **(key._asdict() if key else {})}
     rows = connection.execute(
-        # SQLite takes the other columns from the row with the minimum.
-        "SELECT channel, chat, MIN(since), SUM(messages), reason, id,"  # noqa: S608 - constants
+        # SQLite takes the other columns from the row with the minimum; there are two rows at most.
+        "SELECT channel, chat, MIN(since), SUM(messages), reason, GROUP_CONCAT(id, ''),"  # noqa: S608 - constants
         " (SELECT CASE contact_name WHEN '' THEN name ELSE contact_name END FROM chats"
         " WHERE chats.channel = waits.channel AND chats.chat = waits.chat) FROM ("
-        "SELECT channel, chat, received_at AS since, 1 AS messages, reason, id FROM messages"
-        f" WHERE state = '{WITH_AGENT}'{only}"
+        "SELECT channel, chat, MIN(received_at) AS since, COUNT(*) AS messages, reason, id"
+        f" FROM messages WHERE state = '{WITH_AGENT}'{only} GROUP BY channel, chat"
         " UNION ALL SELECT channel, chat, escalated_at, 0, :escalated, '' FROM chats"
         f" WHERE escalated_at > 0{only}) waits GROUP BY channel, chat"
         " HAVING :before IS NULL OR MIN(since) <= :before ORDER BY MIN(since)",
