@@ -163,8 +163,9 @@ async def test_the_log_ends_with_the_time_of_the_session(
     start_edge: Start, autojump_clock: trio.testing.MockClock
 ) -> None:
     served = await start_edge(admin_token=TOKEN, session_seconds=100)
-    async with signed_in(served) as (_, live):
-        assert await closing_code(live) == SIGNED_OUT
+    with trio.fail_after(1_000):
+        async with signed_in(served) as (_, live):
+            assert await closing_code(live) == SIGNED_OUT
     assert 99 < autojump_clock.current_time() < 101
 
 
@@ -172,9 +173,10 @@ async def test_the_log_ends_when_another_process_ends_the_session(
     start_edge: Start, daemon: MemoryDaemon, autojump_clock: trio.testing.MockClock
 ) -> None:
     served = await start_edge(admin_token=TOKEN)
-    async with signed_in(served) as (_, live):
-        daemon.watch.sessions.clear()
-        assert await closing_code(live) == SIGNED_OUT
+    with trio.fail_after(1_000):
+        async with signed_in(served) as (_, live):
+            daemon.watch.sessions.clear()
+            assert await closing_code(live) == SIGNED_OUT
     assert autojump_clock.current_time() < 2 * BEAT_SECONDS
 
 
