@@ -11,15 +11,12 @@ from daemon.chats.registry import ChatRegistry
 from daemon.ledger import Accepted, Arrival, NewPart
 from daemon.media.inline import Opened
 from daemon.model import Call, Media, Message, Presence, Text, Webhook
-from daemon.observe.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, VOICE
+from daemon.observe.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, MOST_LOGGED, VOICE
 from daemon.store.references import Judging
 from daemon.verdicts import verdict
 
 LARGE_BYTES = 1_000_000
 """Larger calls are read one after the other: while it is read, one takes several times its size."""
-
-SHOWN_CHARACTERS = 60
-"""How much of a message a log line shows."""
 
 
 class Intake:
@@ -169,7 +166,7 @@ class Intake:
             words = content.body
         fields: dict[str, Any] = {}
         if not isinstance(content, Media):
-            kind, fields["text"] = MESSAGE, words[:SHOWN_CHARACTERS]
+            kind, fields["text"] = MESSAGE, words[:MOST_LOGGED]
         elif content.medium in {"voice", "audio"}:
             kind, fields["seconds"] = VOICE, content.seconds
         else:

@@ -26,6 +26,7 @@ from daemon.limits.backoff import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.model import Media
 from daemon.observe.events import (
     MODEL_ERROR,
+    MOST_LOGGED,
     RESPONSE,
     VOICE_RESPONSE,
 )
@@ -38,9 +39,6 @@ APOLOGISE_AFTER = 3
 APOLOGISE_AFTER_SECONDS = 20.0
 """Failed attempts, or time with the wait that comes, before the customer is told that the answer
 will take a while."""
-
-SHOWN_CHARACTERS = 60
-"""How much of an answer the log shows."""
 
 MAX_TIMEOUTS = 3
 """A run that was too slow so often will be so again, and each one is paid for."""
@@ -228,7 +226,7 @@ class TurnWork:
         self._log.event(
             VOICE_RESPONSE if parts[0].kind == "voice" else RESPONSE,
             name=turn.contact_name,
-            text=" ".join(part.body for part in parts)[:SHOWN_CHARACTERS],
+            text=" ".join(part.body for part in parts)[:MOST_LOGGED],
             seconds=round(trio.current_time() - self._asked_at, 1),
         )
         concluded = await needs.store.turns.conclude(

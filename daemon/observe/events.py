@@ -20,6 +20,12 @@ from daemon.observe.phrasing import Phrasing, kind_words, turn_words
 Level = Literal["debug", "info", "warning", "error", "critical"]
 Language = Literal["es", "en"]
 
+SHOWN_CHARACTERS = 60
+"""Of what somebody says, what a line shows: enough to know which message it is."""
+
+MOST_LOGGED = 240
+"""Of it, what is handed to the log: the cut comes last, so that it leaves no half of a number."""
+
 CONTEXT_FIELDS = frozenset({"chat", "turn", "task", "request", "name", "exc_info"})
 """Fields that any event may have: whom and what it is about, and the exception behind it."""
 

@@ -10,7 +10,14 @@ import trio
 from structlog.processors import format_exc_info
 
 from daemon.model import ChatKey
-from daemon.observe.events import CONTEXT_FIELDS, REPEATED, EventKind, Language, Level
+from daemon.observe.events import (
+    CONTEXT_FIELDS,
+    REPEATED,
+    SHOWN_CHARACTERS,
+    EventKind,
+    Language,
+    Level,
+)
 from daemon.observe.lines import with_fields
 from daemon.observe.noise import PERIOD_SECONDS, Noise, Repeated
 from daemon.observe.outputs import Output
@@ -133,6 +140,8 @@ class LogWriter:
         self._complete(level, given)
         fields = self._redactor.fields(given)
         if kind.template(self._language):
+            if type(said := fields.get("text")) is str:
+                fields["text"] = said[:SHOWN_CHARACTERS]
             line = kind.line(self._language, fields)
         else:
             event = self._redactor.text(event)
