@@ -43,6 +43,15 @@ def meet(stage: Stage, status: int, *, times: int = 1, **more: Any) -> Fault:
     )
 
 
+STARTING_ASKS = 2
+"""How often a start asks for the number's health: who we are, then the watch of the channel."""
+
+
+async def started(stage: Stage) -> None:
+    """Wait until the watch has asked for the first time: the next time it is in doubt."""
+    await found(lambda: len(stage.gateway.calls("health")) == STARTING_ASKS)
+
+
 async def others_are_answered(stage: Stage) -> None:
     """Another customer gets an answer at once, and the daemon calls itself well."""
     await stage.gateway.customer_says(PEDRO, "Buenas")
@@ -81,7 +90,7 @@ async def test_trouble_of_the_number_holds_every_send(
 async def test_an_expired_token_is_noticed_and_sends_go_on_with_a_good_one(tmp_path: Path) -> None:
     """Every call is answered 404 "Channel not found", /health too: held, not killed."""
     async with open_scene(tmp_path) as stage:
-        await found(lambda: bool(stage.gateway.calls("health")))
+        await started(stage)
         stage.gateway.token_is_good = False
         await stage.gateway.customer_says(LAURA, "Hola")
         await logged(stage, "channel is not usable")
@@ -99,13 +108,13 @@ async def test_an_expired_token_is_noticed_and_sends_go_on_with_a_good_one(tmp_p
 async def test_a_recipient_that_refuses_costs_nobody_else_anything(tmp_path: Path) -> None:
     """403: that send alone has failed, once; the number is asked how it is, and is well."""
     async with open_scene(tmp_path) as stage:
-        await found(lambda: len(stage.gateway.calls("health")) == 1)
+        await started(stage)
         meet(stage, 403, times=-1, chat=HERS)
         asked = await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["dead"])
         assert sends(stage) == 1
         assert "403" in fates(stage.settings.data_dir)[asked][1]
-        await found(lambda: len(stage.gateway.calls("health")) == 2)
+        await found(lambda: len(stage.gateway.calls("health")) == STARTING_ASKS + 1)
         await others_are_answered(stage)
         forgive(stage)
 
@@ -113,7 +122,7 @@ async def test_a_recipient_that_refuses_costs_nobody_else_anything(tmp_path: Pat
 async def test_a_recipient_that_refuses_while_the_number_is_in_trouble(tmp_path: Path) -> None:
     """What /health says then holds the sends of the others."""
     async with open_scene(tmp_path) as stage:
-        await found(lambda: len(stage.gateway.calls("health")) == 1)
+        await started(stage)
         stage.gateway.channel.state = "STOP"  # no event tells of it
         meet(stage, 403, chat=HERS)
         await stage.gateway.customer_says(LAURA, "Hola")

@@ -8,14 +8,16 @@ from support.process import RUN, Site, until
 from support.rows import states
 
 CONTACTS = [f"5730055501{number:02}" for number in range(60)]
-FILE_BYTES = 700_000
-"""As large as a file may become: enough to start, not enough for sixty messages."""
+ROOM_BYTES = 100_000
+"""By how much a file may outgrow the fresh store: enough to start, not for sixty messages."""
 
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit of util-linux")
 async def test_a_failing_write_ends_the_daemon_with_1_and_loses_nothing(site: Site) -> None:
     """503 to the webhook, exit status 1, and the next process answers everybody once."""
-    process = await site.launch(f"--fsize={FILE_BYTES}", sys.executable, *RUN, program="prlimit")
+    assert (await (await site.start()).end())[0] == 0
+    most = (site.data_dir / "recado.db").stat().st_size + ROOM_BYTES
+    process = await site.launch(f"--fsize={most}", sys.executable, *RUN, program="prlimit")
     await site.opened(process)
     for contact in CONTACTS:
         await site.gateway.customer_says(contact, "Hola, ¿hay cupo?", deliver="queued")
