@@ -8,6 +8,7 @@ import msgspec
 from daemon.handover import DELETED, WITH_AGENT
 from daemon.ledger import Arrival
 from daemon.model import ChatKey, Deletion, Edit, Media, Message, Origin, Text
+from daemon.store.disappearing import let_disappear
 from daemon.store.identity import PERSON, canonical
 from daemon.store.rows import message_json, read_change, read_message
 from daemon.store.tally import Tally
@@ -69,6 +70,8 @@ def change_message(
             " THEN ?3 ELSE reason END, to_note = 0 WHERE seq = ?4",
             (tally.now, WITH_AGENT, DELETED, seq),
         )
+        if state in {"received", WITH_AGENT}:  # of the others the end of the turn sees to it
+            let_disappear(connection, [seq])
     if undecided:
         tally.arrivals.append(Arrival(key=key, what="change", received_at=tally.now))
     elif state in {"answered", "in_turn", "handed_off", WITH_AGENT} and not to_note:

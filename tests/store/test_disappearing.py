@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from support.ledgers import (
     HERE,
     LAURA,
@@ -16,7 +17,7 @@ from support.ledgers import (
 )
 
 from daemon.ledger import NOT_ADDRESSED, NewPart
-from daemon.model import ChatKey, Edit, Media, Message, Reaction, Text
+from daemon.model import ChatKey, Deletion, Edit, Media, Message, Reaction, Text
 from daemon.reading.messages import GONE
 from daemon.store.retention import expire
 from daemon.store.store import Store
@@ -79,6 +80,22 @@ async def test_what_an_agent_handles_disappears_too(store: Store) -> None:
     await store.threads.note_waiting(
         LAURA, [theirs.seq], [], noted=[customers.seq], state="ignored", reason="agent", now=1
     )
+    assert await traces(store) == []
+
+
+@pytest.mark.parametrize("pause_until", [0, 1900])
+async def test_what_its_author_deletes_before_an_answer_is_not_kept(
+    store: Store, pause_until: float
+) -> None:
+    """Whether it waits for the bot or for a person: nobody will see to it any more."""
+    await accept(store, own_message("a-1", "Ya voy", source="mobile"), pause_until=pause_until)
+    await accept(store, vanishing(), now=101)
+    if pause_until:
+        await store.handovers.hold(LAURA, now=101)
+    waits = ("with_agent", "an agent has the chat") if pause_until else ("received", "")
+    assert await message_state(store, "m-1") == waits
+    await accept(store, deletions=(Deletion(target="m-1", origin=HERE),))
+    assert await message_state(store, "m-1") == ("ignored", "deleted by its author")
     assert await traces(store) == []
 
 
