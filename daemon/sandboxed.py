@@ -76,7 +76,7 @@ async def simulators(
     )
     model = ModelServer(now=world.now, rng=rng, api_key=TOKEN, tokens_per_second=tokens_per_second)
     stop = trio.Event()
-    start = partial(serve, stop=stop, grace_seconds=GRACE_SECONDS, log=world.log)
+    start = partial(serve, stop=stop, grace_seconds=GRACE_SECONDS, log=world.log, now=world.now)
     async with trio.open_nursery() as nursery:
         await nursery.start(gateway.run, name="simulated gateway's webhooks")
         await nursery.start(model.run, name="simulated model's responses")

@@ -40,6 +40,7 @@ async def serve(
     limits: Limits | None = None,
     proxies: Networks = (),
     at_once: AtOnce = lambda _path: False,
+    now: Callable[[], float] = time.time,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` over HTTP/1.1 and WebSocket on every address of `binds`.
@@ -52,13 +53,14 @@ async def serve(
     queueing in it), idle connections end, requests in flight have `grace_seconds`, and then all is
     cut. ``proxies`` are those whose ``X-Forwarded-For`` names the client. ``at_once`` names the
     paths whose requests, if they came whole, are answered in the connection's own task: of an app
-    that reads the body at once and answers with a length, without waiting for the client. Failures
-    of one connection stay in it and are logged. Raises OSError if an address cannot be listened on,
-    and ValueError if it cannot be read.
+    that reads the body at once and answers with a length, without waiting for the client. ``now``
+    is the wall clock in Unix seconds, for the ``Date`` of answers. Failures of one connection stay
+    in it and are logged. Raises OSError if an address cannot be listened on, and ValueError if it
+    cannot be read.
     """
     listeners = await open_listeners(binds)
     try:
-        config = _config(limits or Limits())
+        config = _config(limits or Limits(), now)
         wrapped = ASGIWrapper(cast(ASGIFramework, app))
         lifespan = Lifespan(wrapped, config, {})
         async with trio.open_nursery() as around:
@@ -119,12 +121,12 @@ def _http_date(second: int) -> bytes:
     return formatdate(second, usegmt=True).encode("ascii")
 
 
-def _config(limits: Limits) -> Config:
+def _config(limits: Limits, now: Callable[[], float]) -> Config:
     """Return hypercorn's settings: its protocol reads them, the rest of them has no effect here.
 
     The access log stays off: it would copy all headers and the whole environment a request.
     """
-    config = DatedConfig(time.time)
+    config = DatedConfig(now)
     config.accesslog = None
     config.errorlog = logging.getLogger("daemon.web.hypercorn")
     # A busy client may stay: each close is a chance to lose the request it sends next.

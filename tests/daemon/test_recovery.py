@@ -166,7 +166,7 @@ async def test_what_is_too_old_after_an_outage_expires_with_one_polite_line(
             await stage.crash()
         change_buffer(stage, window_seconds=0.1, max_messages=2)
         asked = len(stage.model.calls)
-        stage.later_seconds = SIX_HOURS + 60
+        stage.pass_time(SIX_HOURS + 60)
         await stage.start()
         await found(lambda: {s for s, _ in fates(stage.settings.data_dir).values()} == {"expired"})
         await stage.quiet()

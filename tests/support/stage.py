@@ -51,6 +51,17 @@ QUICK: dict[str, dict[str, Any]] = {
 """Settings under which a test waits tenths of a second where a customer waits seconds."""
 
 
+class OutsideClock:
+    """The wall clock of WhatsApp and the model server, which tests may move on."""
+
+    def __init__(self) -> None:
+        self.later_seconds = 0.0
+
+    def __call__(self) -> float:
+        """Unix seconds."""
+        return time.time() + self.later_seconds
+
+
 class Stage:
     """One store, two simulators, and a daemon that can be stopped and started again."""
 
@@ -69,6 +80,8 @@ class Stage:
         """How far the boot clock is ahead of the others: so long the machine has slept."""
         self.later_seconds = 0.0
         """How far the wall clock of the next start is ahead of the real one."""
+        self.outside_clock = OutsideClock()
+        """The simulators'; only of a stage from `open_stage` can it be moved."""
         self._outside = outside
         self._nursery = nursery
         self._ended = trio.Event()
@@ -96,6 +109,11 @@ class Stage:
         self._life = trio.CancelScope()
         (self.url,) = await self._nursery.start(self._run, name="daemon under test")
         self.gateway.set_webhook(f"{self.url}/hook")
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass for everybody while the daemon is down: on its next clock and outside."""
+        self.later_seconds += seconds
+        self.outside_clock.later_seconds += seconds
 
     async def stop(self) -> None:
         """Stop the daemon as SIGTERM would, and wait for its end."""
@@ -240,8 +258,11 @@ async def open_stage(
     """
     with trio.fail_after(60):
         settings = quick_settings(data_dir, changes)
-        async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
+        clock = OutsideClock()
+        world = replace(new_world(StringIO()), now=clock)
+        async with simulators(world) as outside, trio.open_nursery() as nursery:
             stage = Stage(settings, outside, nursery)
+            stage.outside_clock = clock
             stage.rules = rules or {}
             if started:
                 await stage.start()
