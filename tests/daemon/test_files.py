@@ -13,7 +13,18 @@ import pytest
 import trio
 from support.ledgers import OPERATOR
 from support.rows import read_rows
-from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes, thread, told, words
+from support.scenes import (
+    PEDRO,
+    forgive,
+    found,
+    logged,
+    open_scene,
+    outcomes,
+    role_of,
+    thread,
+    told,
+    words,
+)
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.model import JsonObject
@@ -79,7 +90,7 @@ async def test_pictures_come_in_the_order_of_the_burst(tmp_path: Path) -> None:
         assert texts[:2] == ["[image] la sala", "[image]"]
         assert texts[2].startswith("¿Cuál es?\n[voice note] ")
         assert parts(stage)[1]["image_url"].startswith("data:image/jpeg;base64,")
-        kept = words(next(item for item in thread(stage) if item.get("role") == "user"))
+        kept = words(next(item for item in thread(stage) if role_of(item) == "user"))
         assert kept.startswith("[image] la sala\n[image]\n¿Cuál es?\n[voice note] ")
 
 

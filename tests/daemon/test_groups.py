@@ -19,6 +19,7 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage, text_webhook
 
+from daemon.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
 from daemon.ledger import NOT_ADDRESSED
 from daemon.reading.messages import OVERHEARD
 from daemon.sandbox.model_script import call, say
@@ -183,7 +184,7 @@ async def test_a_denied_member_is_not_answered_and_the_others_are(tmp_path: Path
 
 
 async def test_an_agent_who_writes_in_a_group_pauses_the_bot_there(tmp_path: Path) -> None:
-    """Also where the group itself is not answered otherwise; its thread has the agent's words."""
+    """Also where the group itself is not answered otherwise; its thread has what was said."""
     async with open_scene(
         tmp_path, groups={"mode": "all"}, takeover={"pause_minutes": PAUSE_MINUTES}
     ) as stage:
@@ -192,8 +193,17 @@ async def test_an_agent_who_writes_in_a_group_pauses_the_bot_there(tmp_path: Pat
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
         assert stage.said(GROUP) == []
-        assert fates(stage.settings.data_dir)[thanks] == ("handed_off", "an agent has the chat")
-        assert [item["role"] for item in _thread(stage)] == ["assistant", "user"]
+        assert fates(stage.settings.data_dir)[thanks] == (WITH_AGENT, AN_AGENT)
+        assert [item["role"] for item in _thread(stage)] == ["user", "assistant"]
+        await stage.gateway.agent_says(GROUP, "Con gusto")
+        await found(lambda: len(_thread(stage)) > 2)
+        await stage.quiet()
+        assert stage.said(GROUP) == []
+        assert fates(stage.settings.data_dir)[thanks] == ("handed_off", AGENT_WROTE)
+        told_by = [(item["role"], words(item)) for item in _thread(stage)]
+        assert told_by[1] == ("assistant", "Yo les ayudo")
+        assert "Gracias" in told_by[2][1]
+        assert told_by[-1] == ("assistant", "Con gusto")
 
 
 def _thread(stage: Stage) -> list[dict[str, Any]]:

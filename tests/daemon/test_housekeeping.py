@@ -213,7 +213,7 @@ async def test_a_late_event_loop_is_measured(autojump_clock: trio.testing.MockCl
 
 async def test_figures_of_queue_disk_and_dead_letters(tmp_path: Path) -> None:
     async with open_scene(tmp_path, housekeeping={"figures_seconds": 0.1}) as scene:
-        scene.model.script(Step(status=400))
+        scene.model.script(Step(status=400, code="invalid_prompt"))
         await scene.post(text_webhook("Hola", "m1"))
         await found(lambda: scene.events("turn ended"))
         gate = trio.Event()

@@ -251,12 +251,8 @@ async def test_two_of_a_group_are_forgotten_whose_answer_was_to_be_said_again(
     assert await again(store, await refused_in_a_group(store)) == ""
     for person in (LAURA, PEDRO):
         with open_beside_daemon(tmp_path) as connection:
-            assert (
-                forget(
-                    connection, [person.chat], tmp_path / "events", by=OPERATOR, now=NOW
-                ).messages
-                == 1
-            )
+            gone = forget(connection, [person.chat], tmp_path, by=OPERATOR, now=NOW)
+            assert gone.messages == 1
     assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]
 
 
