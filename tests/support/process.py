@@ -214,9 +214,16 @@ async def get_when_open(url: str, *, seconds: float = 30) -> httpx.Response:
 
 
 async def health_when_known(url: str) -> Mapping[str, Any]:
-    """What ``/health`` says once it is known how the start has ended."""
+    """What ``/health`` says once it is known how the start has ended.
+
+    A start that fails closes its port before the minimal server opens it again; who had connected
+    just then is reset.
+    """
     while True:
-        answer = await get_when_open(f"{url}/health")
+        try:
+            answer = await get_when_open(f"{url}/health")
+        except (httpx.NetworkError, httpx.RemoteProtocolError):
+            continue
         assert answer.status_code == 200
         if body_of(answer)["status"] != "starting":
             return body_of(answer)
