@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from daemon.model import Choice as Tapped
 from daemon.model import Message, Text
 
 LONGEST_WORDS = 64
@@ -61,8 +62,8 @@ def plain_words(words: Collection[str]) -> frozenset[str]:
 def wish_of(messages: Sequence[Message], rules: ConsentRules, *, opted_out: bool) -> Wish:
     """What a burst of a private chat says; ``opted_out``: how it is until now.
 
-    Each message is taken as a whole: a word in the middle of a sentence says nothing. Who has not
-    opted out says nothing with the words that undo it.
+    Each message is taken as a whole, the words of a button like written ones: a word in the middle
+    of a sentence says nothing. Who has not opted out says nothing with the words that undo it.
     """
     choices = [_choice(message, rules, opted_out=opted_out) for message in messages]
     said = [choice for choice in choices if choice]
@@ -70,9 +71,10 @@ def wish_of(messages: Sequence[Message], rules: ConsentRules, *, opted_out: bool
 
 
 def _choice(message: Message, rules: ConsentRules, *, opted_out: bool) -> Choice:
-    if message.is_group or not isinstance(message.content, Text):
+    content = message.content
+    if message.is_group or not isinstance(content, Text | Tapped):
         return ""
-    words = plain(message.content.body)
+    words = plain(content.body if isinstance(content, Text) else content.title)
     if words in rules.out_words:
         return "out"
     return "in" if opted_out and words in rules.in_words else ""

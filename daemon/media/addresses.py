@@ -22,6 +22,7 @@ _NOBODYS = tuple(
     ipaddress.ip_network(network)
     for network in (
         "168.63.129.16/32",  # Azure's agent and resolver, reached from inside its machines only
+        "192.0.0.0/24",  # protocols' own (RFC 6890); a cloud's metadata are at 192.0.0.192
         "192.0.2.0/24",  # documentation: RFC 5737
         "198.51.100.0/24",
         "203.0.113.0/24",

@@ -34,10 +34,18 @@ _PAPERS = (
 _PRIVATE = re.compile(
     rf"(?P<keep>{_KEPT})"
     rf"|(?P<paper>{_PAPERS})"
-    rf"|(?P<word>{_START}(?:[A-Za-z]?[a-z]{{1,11}})?)"
+    rf"|(?P<word>{_START}(?:[A-Za-z]?[a-z]{{1,11}}|[A-Z]{{2,12}})?)"
     rf"(?P<number>\+[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{7,18}}(?![0-9])"
     rf"|[0-9]{{8,19}}{_END}"
     rf"|[0-9]{{1,7}}(?:{_BETWEEN}{{1,3}}[0-9]{{1,7}}(?![0-9])){{1,18}})"
+)
+
+# Cards are found whatever stands before and after, and between their groups: four, four, four and
+# the rest, or four, six and five.
+_CARD = re.compile(
+    r"(?<![0-9])(?<![0-9]\.)(?:[2-6][0-9]{12,18}"
+    r"|[2-6][0-9]{3}([^0-9A-Za-z]{1,6})[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}"
+    r"|3[47][0-9]{2}([^0-9A-Za-z]{1,6})[0-9]{6}\2[0-9]{5})(?![0-9])"
 )
 
 _MAY_HOLD_NUMBER = re.compile(rf"[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{5}}")
@@ -48,8 +56,12 @@ _EMAIL = re.compile(
     r"([\w-]++(?:\.[\w-]++)++)"
 )
 _OTHER_DIGITS = re.compile(
-    r"[^\D0-9]|[\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u24ea]"
+    r"[^\D0-9]|[\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c"
+    r"\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792]"
 )
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])|%(2[0Bb]|40)")
+"""A character as JSON, ``repr`` (of a ``KeyError``, say) and addresses of the web write it."""
+_BLANK = re.compile(_BETWEEN)
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 
 LEAST_DIGITS = 8
@@ -60,8 +72,11 @@ LEAST_CARD = 13
 
 def mask_private(text: str) -> str:
     """Shorten numbers of persons, cards and papers, and e-mail addresses in ``text``."""
-    masked = mask_numbers(text)
-    return _EMAIL.sub(r"\1…@\2", masked) if "@" in masked else masked
+    plain = _plain(text)
+    masked = _without_numbers(plain)
+    if "@" in masked:
+        masked = _EMAIL.sub(r"\1…@\2", masked)
+    return text if masked == plain else masked
 
 
 def mask_numbers(text: str) -> str:
@@ -70,13 +85,28 @@ def mask_numbers(text: str) -> str:
     At least four digits are hidden, so of a number under 12 digits fewer than four stay at each
     end; of a payment card (by its check digit, ISO/IEC 7812-1) the last four stay.
     """
-    plain = text
-    if not text.isascii() and _OTHER_DIGITS.search(text):
-        plain = _OTHER_DIGITS.sub(_as_ascii, text)
-    if not _MAY_HOLD_NUMBER.search(plain):
-        return text
-    masked = _PRIVATE.sub(_mask, plain)
+    plain = _plain(text)
+    masked = _without_numbers(plain)
     return text if masked == plain else masked
+
+
+def _plain(text: str) -> str:
+    """The text with its digits, blanks and signs as ASCII writes them."""
+    if "\\" in text or "%" in text:
+        text = _ESCAPE.sub(_unescaped, text)
+    if not text.isascii():
+        text = _OTHER_DIGITS.sub(_as_ascii, text.replace("\uff20", "@"))
+    return text
+
+
+def _without_numbers(text: str) -> str:
+    text = _CARD.sub(_mask_card, text)
+    return _PRIVATE.sub(_mask, text) if _MAY_HOLD_NUMBER.search(text) else text
+
+
+def _mask_card(found: re.Match[str]) -> str:
+    digits = _NOT_DIGITS.sub("", found[0])
+    return f"…{digits[-4:]}" if is_card(digits) else found[0]
 
 
 def _mask(found: re.Match[str]) -> str:
@@ -103,6 +133,12 @@ def is_card(digits: str) -> bool:
         value = int(digit) * (1 + place % 2)
         total += value - 9 * (value > 9)
     return total % 10 == 0
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code = found[1] or found[2] or found[3]
+    sign = chr(int(code, 16)) if code else " "
+    return sign if code == found[3] or sign.isdigit() or _BLANK.match(sign) else found[0]
 
 
 def _as_ascii(found: re.Match[str]) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.consent import LONGEST_WORDS, ConsentRules, Wish, plain, plain_words, wish_of
-from daemon.model import ChatKey, Media, Message, Text
+from daemon.model import ChatKey, Choice, Media, Message, Text
 from daemon.settings.chats import ContactSettings
 
 DEFAULTS = ContactSettings()
@@ -36,6 +36,12 @@ def test_a_message_that_is_such_a_word_is_a_wish(words: str) -> None:
 )  # fmt: skip
 def test_a_sentence_with_such_a_word_is_none(words: str) -> None:
     assert wish_of(burst(words), RULES, opted_out=False) == Wish()
+
+
+def test_a_button_with_such_a_word_is_a_wish() -> None:
+    tapped = Choice(choice_id="row-7", title="Darme de baja")
+    message = Message(id="m", key=ChatKey("c", "1"), kind="reply", content=tapped)
+    assert wish_of([message], RULES, opted_out=False) == Wish(choice="out", alone=True)
 
 
 def test_the_words_that_undo_it_mean_nothing_to_who_has_not_opted_out() -> None:
