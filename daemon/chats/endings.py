@@ -48,7 +48,8 @@ async def ended_without_answer(
         ended(turn, "ignored", needs)
     elif await _is_too_old(turn, now, needs, free_since=attention.paused_until):
         await give_up(turn, needs)
-        await needs.store.turns.apologise(turn, NewPart(needs.texts.expired), now=now)
+        notice = NewPart(needs.texts.expired)
+        await needs.store.turns.apologise(turn, notice, now=now, corrects=True)
         items = await unanswered_items(turn, needs)
         await needs.store.turns.close(
             turn, "expired", reason="too old to answer", items=items, now=now

@@ -15,9 +15,11 @@ async def escalate(
     summary: str,
     urgency: Urgency,
     pause_seconds: float,
+    again: bool = True,
 ) -> bool:
     """Ask for a person in a turn's chat; False if this turn has done so already.
 
+    ``again``: also if one is asked for there already, and has not come.
     The pause begins with the write that ends the turn; 0: the bot goes on with what comes next.
     Called by the task of the chat, or by a tool of its run.
     """
@@ -38,6 +40,7 @@ async def escalate(
         pause_seconds=pause_seconds,
         notice=(rules.chat, words) if rules.chat else None,
         now=needs.now(),
+        again=again,
     )
     if new:
         needs.log.event(HANDED_TO_PERSON, chat=turn.key, name=turn.contact_name)

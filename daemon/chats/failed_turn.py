@@ -51,8 +51,8 @@ async def give_turn_up(
     log.event(TURN_GIVEN_UP, name=turn.contact_name, error=failure.reason)
     told = await apologise(turn, needs, say=say)
     outcome: Outcome = "handed_off" if failure.for_everybody else "dead"
-    if failure.for_everybody and told:
-        await _ask_for_person(turn, needs)
+    if failure.for_everybody:
+        await _ask_for_person(turn, needs, again=told)
     await needs.store.turns.close(
         turn,
         outcome,
@@ -75,7 +75,8 @@ async def apologise(turn: Turn, needs: Dependencies, *, say: Callable[[], Awaita
     return told
 
 
-async def _ask_for_person(turn: Turn, needs: Dependencies) -> None:
+async def _ask_for_person(turn: Turn, needs: Dependencies, *, again: bool) -> None:
+    """Ask for one; ``again``: although nobody has come yet who was asked for before."""
     last = [stored.message for stored in turn.messages[-1:] if not stored.message.disappears]
     texts = [message.content.body for message in last if isinstance(message.content, Text)]
     await escalate(
@@ -85,4 +86,5 @@ async def _ask_for_person(turn: Turn, needs: Dependencies) -> None:
         summary="".join(texts),
         urgency="high",
         pause_seconds=0,
+        again=again,
     )

@@ -28,8 +28,8 @@ def command(place: Place, *, older_than: float, as_json: bool, reveal: bool) -> 
     """List the chats in which a customer waits, the longest wait first, and for whom.
 
     For the bot; for a person of the business, who has the chat or was asked for; or for an
-    operator, where WhatsApp could not deliver the answer: `recado replay --dead` has that answered
-    anew. `recado done CHAT` closes what waits for a person.
+    operator, where no answer was possible or it could not be delivered: `recado replay --dead` has
+    that answered anew. `recado done CHAT` closes what waits for a person.
 
     Exit status 1 if there are any, so that a script may ask. `recado explain` tells the life of
     each.

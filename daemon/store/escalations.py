@@ -24,8 +24,11 @@ class Escalations:
         pause_seconds: float,
         notice: tuple[str, str] | None,
         now: float,
+        again: bool = True,
     ) -> bool:
         """Hand the chat of a turn to a person; False if this turn has done so already.
+
+        ``again``: also if a person is asked for there already, and has not come.
 
         ``urgency`` is low, normal or high. ``notice`` is the agents' chat and the words for them,
         put into the outbox in the same write. The bot is paused for ``pause_seconds`` from the end
@@ -34,7 +37,9 @@ class Escalations:
 
         def verb(connection: sqlite3.Connection) -> bool:
             known = connection.execute(
-                "SELECT 1 FROM escalations WHERE turn_id = ?", (turn.id,)
+                "SELECT 1 FROM escalations WHERE turn_id = ?1 UNION ALL SELECT 1 FROM chats"
+                " WHERE channel = ?2 AND chat = ?3 AND escalated_at > 0 AND NOT ?4",
+                (turn.id, *turn.key, again),
             ).fetchone()
             if known:
                 return False

@@ -220,17 +220,22 @@ class Turns:
         """How a turn has ended that is over."""
         return await self._database.read(lambda connection: turn_end(connection, turn))
 
-    async def apologise(self, turn: Turn, part: NewPart, *, now: float) -> bool:
+    async def apologise(
+        self, turn: Turn, part: NewPart, *, now: float, corrects: bool = False
+    ) -> bool:
         """Queue an apology, unless the chat has had one since its last answer.
 
         So a customer hears of one outage once, however many messages and attempts it takes.
+        ``corrects``: it takes back what that one has promised, and is due after it; but once.
         """
 
         def verb(connection: sqlite3.Connection) -> bool:
             due = connection.execute(
                 "UPDATE chats SET apologised_at = ? WHERE channel = ? AND chat = ?"
-                " AND apologised_at = 0",
-                (now, *turn.key),
+                " AND (apologised_at = 0 OR (? AND NOT EXISTS (SELECT 1 FROM outbox"
+                " WHERE outbox.channel = chats.channel AND outbox.chat = chats.chat"
+                " AND body = ? AND created_at >= apologised_at)))",
+                (now, *turn.key, corrects, part.body),
             )
             if not due.rowcount:
                 return False

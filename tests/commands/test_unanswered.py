@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import trio
 from support.operator import recado
 from support.rows import fates, read_rows
@@ -30,6 +31,25 @@ async def test_it_names_what_was_answered_and_never_delivered(stage: Stage) -> N
     await stage.quiet()
     nothing = await recado(stage.settings.data_dir, "unanswered")
     assert (nothing.exit_code, nothing.stdout) == (0, "0 chats wait\n")
+    forgive(stage)
+
+
+@pytest.mark.parametrize("status", [0, 403])
+async def test_it_names_what_was_given_up_until_somebody_speaks(stage: Stage, status: int) -> None:
+    """The model (0) has refused that message, or Whapi the answer: nobody else will answer."""
+    if status:
+        stage.gateway.faults.add(operation="send", kind="status", status=status)
+    else:
+        stage.model.script(Step(status=400, code="invalid_prompt"))
+    message_id = await stage.gateway.customer_says(LAURA, "Hola")
+    await seen(lambda: fates(stage.settings.data_dir)[message_id][0] == "dead")
+    found = await recado(stage.settings.data_dir, "unanswered")
+    assert found.exit_code == 1
+    assert "waits for an operator" in found.stdout
+    assert f"{status or 'invalid_prompt'}" in found.stdout
+    await stage.quiet()
+    await stage.gateway.agent_says(LAURA, "Hola, le atiendo yo")
+    assert (await recado(stage.settings.data_dir, "unanswered")).exit_code == 0
     forgive(stage)
 
 

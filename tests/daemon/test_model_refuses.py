@@ -66,6 +66,24 @@ async def test_a_server_that_refuses_every_request_leaves_nobody_alone(
         forgive(stage)
 
 
+async def test_a_person_is_asked_for_although_the_customer_was_told_of_the_wait_before(
+    tmp_path: Path,
+) -> None:
+    """A server that was down comes back and refuses everything: once, however much is written."""
+    escalation = {"chat": AGENTS, "pause_minutes": 60}
+    async with open_scene(tmp_path, escalation=escalation) as stage:
+        stage.model.script(*[Step(status=503)] * 4, *refuses(code="unknown_parameter"))
+        asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await stage.gateway.wait_sent(AGENTS)
+        await found(lambda: fates(stage.settings.data_dir)[asked] == ("with_agent", REFUSED))
+        again = await stage.gateway.customer_says(LAURA, "¿Hola?")
+        await found(lambda: fates(stage.settings.data_dir)[again] == ("with_agent", REFUSED))
+        await stage.quiet()
+        assert stage.said() == [APOLOGY]
+        assert len(stage.said(AGENTS)) == 1
+        forgive(stage)
+
+
 async def test_when_the_server_takes_requests_again_the_bot_goes_on(tmp_path: Path) -> None:
     """New messages are answered at once; what waits stays with the person who was asked for."""
     async with open_scene(tmp_path) as stage:

@@ -228,6 +228,19 @@ async def test_a_close_drops_what_was_not_said_and_says_its_own_words(store: Sto
     assert (row.body, row.turn_id) == ("Le atiende Ana", None)
 
 
+async def test_what_an_apology_has_promised_is_taken_back_once(store: Store) -> None:
+    """A customer who was told that an answer comes hears that none will."""
+    apology, expired = NewPart("Le contestaremos"), NewPart("No pudimos")
+    await accept(store, message("m-1"))
+    turn = await open_turn(store)
+    assert await store.turns.apologise(turn, apology, now=101)
+    assert await store.turns.apologise(turn, expired, now=102, corrects=True)
+    assert not await store.turns.apologise(turn, expired, now=103, corrects=True)
+    assert not await store.turns.apologise(turn, apology, now=104)
+    rows = await store.outbox.open_rows(LAURA)
+    assert [row.body for row in rows] == ["Le contestaremos", "No pudimos"]
+
+
 async def test_one_outage_is_one_apology_until_the_next_answer(store: Store) -> None:
     part = NewPart("Disculpa")
     await accept(store, message("m-1"), message("p-1", key=PEDRO))

@@ -7,7 +7,7 @@ from typing import Literal
 from daemon.store.waiting import waiting_chats
 
 WaitsFor = Literal["bot", "person", "operator"]
-"""``operator``: the answer was given, and WhatsApp could not deliver it."""
+"""``operator``: no answer was possible, or it could not be delivered; the bot tries no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ def unanswered(connection: sqlite3.Connection) -> list[Unanswered]:
     A chat may stand there twice: some of its messages may wait for a person, and later ones for the
     bot.
     """
-    found = [*_for_a_person(connection), *_for_the_bot(connection), *_undelivered(connection)]
+    found = [*_for_a_person(connection), *_for_the_bot(connection), *_given_up(connection)]
     return sorted(found, key=lambda chat: chat.since)
 
 
@@ -70,11 +70,18 @@ def _for_the_bot(connection: sqlite3.Connection) -> list[Unanswered]:
     ]
 
 
-def _undelivered(connection: sqlite3.Connection) -> list[Unanswered]:
+def _given_up(connection: sqlite3.Connection) -> list[Unanswered]:
+    """What got no answer, or one that never arrived, in a chat where nobody has spoken since."""
     rows = connection.execute(
-        "SELECT chat, MIN(received_at), COUNT(*), id FROM messages WHERE from_me = 0"
-        " AND state = 'dead' AND turn_id IN (SELECT o.turn_id FROM send_failures f"
-        " JOIN outbox o ON o.id = f.outbox_id) GROUP BY channel, chat"
+        # SQLite takes the other columns from the row with the minimum.
+        "SELECT chat, MIN(received_at), COUNT(*), id, reason, EXISTS (SELECT 1 FROM send_failures f"
+        " JOIN outbox o ON o.id = f.outbox_id WHERE o.turn_id = m.turn_id) FROM messages m"
+        " WHERE from_me = 0 AND state = 'dead' AND NOT EXISTS (SELECT 1 FROM turns t"
+        " WHERE t.channel || '/' || t.chat = m.channel || '/' || m.chat AND t.id > m.turn_id"
+        " AND t.outcome IN ('answered', 'handed_off')) AND NOT EXISTS (SELECT 1 FROM messages a"
+        " WHERE a.channel || '/' || a.chat = m.channel || '/' || m.chat AND a.seq > m.seq"
+        " AND a.from_me = 1 AND (a.state = 'received' OR a.reason = 'agent'))"
+        " GROUP BY channel, chat"
     )
     return [
         Unanswered(
@@ -82,8 +89,8 @@ def _undelivered(connection: sqlite3.Connection) -> list[Unanswered]:
             waits_for="operator",
             since=since,
             messages=count,
-            why="dead, its answer could not be delivered",
+            why=f"dead, {'its answer could not be delivered' if undelivered else reason}",
             message_id=message_id,
         )
-        for chat, since, count, message_id in rows
+        for chat, since, count, message_id, reason, undelivered in rows
     ]
