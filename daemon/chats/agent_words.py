@@ -2,6 +2,7 @@
 
 from daemon.chats.attention import Attention
 from daemon.chats.dependencies import Dependencies
+from daemon.consent import wish_of
 from daemon.ledger import StoredMessage
 from daemon.model import ChatKey, JsonObject
 from daemon.reading.media import Seen
@@ -14,14 +15,16 @@ async def note_what_an_agent_handles(
 ) -> None:
     """Put an agent's words into the thread, and the customer's that the agent answers.
 
-    What waits for the agent is told when that is over. Called by the task of the chat.
+    What waits for the agent is told when that is over. A customer who wants no unasked messages
+    has said so to the agent: it is kept, and the confirmation is the agent's. Called by the task
+    of the chat.
     """
     store, threads = needs.store, needs.store.threads
     theirs = await store.inbox.waiting(key, from_me=True)
     waiting_too = not attention.is_paused
     customers = await store.handovers.to_note(key, waiting_too=waiting_too)
-    now = needs.now()
-    seen = await needs.attachments.known([stored.message for stored in customers])
+    now, said = needs.now(), [stored.message for stored in customers]
+    seen = await needs.attachments.known(said)
     items = _conversation(theirs, customers, seen, needs.texts)
     if items:
         await threads.note_waiting(
@@ -31,6 +34,7 @@ async def note_what_an_agent_handles(
             state="ignored",
             reason="agent",
             noted=[stored.seq for stored in customers],
+            choice=wish_of(said, needs.rules.consent, opted_out=True).choice,
             now=now,
         )
     if theirs:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from daemon.consent import Choice
 from daemon.ledger import ChatRecord, ThreadItem
 from daemon.model import ChatKey, JsonObject, is_for_customer
 from daemon.prompt.data import data_item, indented, is_data
@@ -59,12 +60,14 @@ class Threads:
         state: str,
         reason: str,
         noted: Sequence[int] = (),
+        choice: Choice = "",
         now: float,
     ) -> None:
         """Put messages that need no answer into the thread and give them their outcome.
 
         Used for a human agent's own words, and for what the agent answered or will (``noted``,
-        which keep their state): the model knows both when it takes over again. All in one write.
+        which keep their state): the model knows both when it takes over again. ``choice`` is what
+        the customer's say about being written to. All in one write.
         """
 
         def verb(connection: sqlite3.Connection) -> None:
@@ -76,6 +79,11 @@ class Threads:
             connection.executemany(
                 "UPDATE messages SET to_note = 0 WHERE seq = ?", [(seq,) for seq in noted]
             )
+            if choice:
+                connection.execute(
+                    "UPDATE chats SET opted_out_at = ? WHERE channel = ? AND chat = ?",
+                    (now if choice == "out" else 0, *key),
+                )
             let_disappear(connection, [*seqs, *noted])
 
         await self._database.write(verb)

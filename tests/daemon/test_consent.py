@@ -80,6 +80,18 @@ async def test_a_wish_beside_a_question_is_confirmed_and_the_question_answered(
         assert stage.said()[3:] == ["A las seis."]
 
 
+async def test_an_opt_out_said_to_an_agent_is_kept(tmp_path: Path) -> None:
+    """The agent answers it, so the bot never does; unasked messages end all the same."""
+    async with open_scene(tmp_path) as stage:
+        data_dir = stage.settings.data_dir
+        await stage.gateway.agent_says(LAURA, "Hola")
+        await stage.gateway.customer_says(LAURA, "STOP")
+        await stage.gateway.agent_says(LAURA, "Listo, no le escribimos más")
+        await found(lambda: read_rows(data_dir, "SELECT 1 FROM chats WHERE opted_out_at > 0"))
+        assert (await recado(data_dir, "send", LAURA, "Tenemos ofertas")).exit_code == 2
+        assert stage.said() == []
+
+
 async def test_an_opt_out_outlives_the_contact_and_nothing_old_comes_back(tmp_path: Path) -> None:
     async with open_scene(
         tmp_path, housekeeping={"sweep_seconds": 0.1}, history={"import_messages": 20}
