@@ -1,7 +1,7 @@
 """Chats are woken when their pause ends, by one task, in the order of the ends."""
 
-import pytest
 import trio
+import trio.testing
 
 from daemon.chats.pauses import Pauses
 from daemon.model import ChatKey
@@ -9,14 +9,11 @@ from daemon.model import ChatKey
 LAURA, PEDRO = ChatKey("C", "laura"), ChatKey("C", "pedro")
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_each_chat_is_woken_when_its_time_has_come() -> None:
+async def test_each_chat_is_woken_when_its_time_has_come(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     """Also one that was noted while a later one was waited for."""
-    began, woken = trio.current_time(), list[tuple[ChatKey, int]]()
-
-    def seconds() -> float:
-        return trio.current_time() - began
-
+    seconds, woken = autojump_clock.current_time, list[tuple[ChatKey, int]]()
     pauses = Pauses(seconds)
     pauses.note(LAURA, -5)
     async with trio.open_nursery() as nursery:
