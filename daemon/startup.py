@@ -134,12 +134,21 @@ def public_reason(error: Exception) -> str:
         return f"the store is in use by another process (pid {error.holder})"
     if isinstance(error, StoreDamaged):
         return "the store recado.db cannot be used"
-    heads = [line.partition(": ")[0].rpartition("/")[2] for line in str(error).splitlines()]
+    heads = [_head(line) for line in str(error).splitlines()]
     if not isinstance(error, SettingsError):
         keys = fields_by_key()
         heads = [head if head.endswith(".py") or head in keys else "a module" for head in heads]
     names = [head if NAME.fullmatch(head) else "the configuration" for head in heads]
     return f"cannot be used: {', '.join(dict.fromkeys(names))}"
+
+
+def _head(line: str) -> str:
+    """What a line is about. A name that is no setting may be a secret in the wrong place."""
+    name, is_unknown, _ = line.partition(": unknown key")
+    if is_unknown:
+        section = name.partition(".")[0]
+        return section if section in Settings.model_fields else "an unknown key"
+    return line.partition(": ")[0].rpartition("/")[2]
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -31,6 +31,19 @@ def test_a_setting_is_named_and_not_quoted(tmp_path: Path, named: str) -> None:
     assert SECRET not in public_reason(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [(f"sk-{SECRET} = 1", "an unknown key"), (f"[texts]\n{SECRET} = 3", "texts")],
+)
+def test_a_name_that_is_no_setting_is_not_quoted(tmp_path: Path, written: str, named: str) -> None:
+    """It may be a key or a number that was put in the wrong place."""
+    file = tmp_path / "recado.toml"
+    file.write_text(written)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(config=file, environ={}, cwd=tmp_path)
+    assert public_reason(caught.value) == f"cannot be used: {named}"
+
+
 def test_a_file_is_named_without_its_folder_and_its_words(tmp_path: Path) -> None:
     folder = tmp_path / SECRET
     folder.mkdir()
