@@ -71,9 +71,9 @@ SEED ?= 1
 crash: $(VENV)/dev.stamp  ## kill -9 at every named point, then N=1000 times at random (SEED=1)
 	@PYTHONPATH=tests $(BIN)/python -m support.crash_main --kills $(N) --seed $(SEED)
 
-FUZZ_SECONDS ?= 600
-fuzz: $(VENV)/dev.stamp  ## mutated input for FUZZ_SECONDS=600: the HTTP edge over raw sockets (SEED=1)
-	@PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) --seed $(SEED)
+FUZZ_MINUTES ?= 10
+fuzz: $(VENV)/dev.stamp  ## mutated input for FUZZ_MINUTES=10: the HTTP edge, parsers, functions of texts (SEED=1)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(FUZZ_MINUTES) --seed $(SEED)
 
 $(VENV)/run.stamp: requirements/run.lock requirements/build.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)

@@ -82,9 +82,27 @@ def reusable_items(output: Iterable[Any]) -> tuple[JsonObject, ...]:
     return tuple(reversed(kept))
 
 
+def object_in(item: Mapping[str, Any], name: str) -> JsonObject:
+    """Return the object under a name; empty if there is something else, as odd servers send."""
+    found = item.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def list_in(item: Mapping[str, Any], name: str) -> list[Any]:
+    """Return the list under a name, as `object_in`."""
+    found = item.get(name)
+    return list(found) if isinstance(found, list | tuple) else []
+
+
+def words_in(item: Mapping[str, Any], name: str) -> str:
+    """Return the text under a name, as `object_in`."""
+    found = item.get(name)
+    return found if isinstance(found, str) else ""
+
+
 def _reported(item: JsonObject) -> str:
     kind = str(item.get("type") or "")
-    environment, caller = item.get("environment") or {}, item.get("caller") or {}
+    environment, caller = object_in(item, "environment"), object_in(item, "caller")
     if kind == "shell_call" and environment.get("type") == "container_reference":
         return ""  # the server runs it in a container of its own
     if kind == "tool_search_call" and item.get("execution") == "client":
@@ -96,44 +114,48 @@ def _reported(item: JsonObject) -> str:
 
 def _reusable(item: JsonObject) -> JsonObject | None:
     """Return one output item cleaned, or None if it cannot be used again."""
+    sealed = words_in(item, "encrypted_content")
     match item.get("type"):
         case "message":
             return _message(item)
         case "function_call":
             return _function_call(item)
-        case "reasoning" if item.get("encrypted_content"):
-            names = ("type", "summary", "encrypted_content")
-            return {"summary": [], **{name: item[name] for name in names if name in item}}
-        case "compaction" if item.get("encrypted_content"):
-            return {"type": "compaction", "encrypted_content": item["encrypted_content"]}
+        case "reasoning" if sealed:
+            summary = list_in(item, "summary")
+            return {"type": "reasoning", "summary": summary, "encrypted_content": sealed}
+        case "compaction" if sealed:
+            return {"type": "compaction", "encrypted_content": sealed}
     return None
 
 
 def _message(item: JsonObject) -> JsonObject | None:
     parts: list[JsonObject] = []
-    for part in item.get("content") or ():
-        if part.get("type") == "output_text" and part.get("text"):
-            parts.append({"type": "output_text", "text": part["text"], "annotations": []})
-        elif part.get("type") == "refusal" and part.get("refusal"):
-            parts.append({"type": "refusal", "refusal": part["refusal"]})
+    for part in list_in(item, "content"):
+        if not isinstance(part, dict):
+            continue
+        if part.get("type") == "output_text" and (text := words_in(part, "text")):
+            parts.append({"type": "output_text", "text": text, "annotations": []})
+        elif part.get("type") == "refusal" and (refusal := words_in(part, "refusal")):
+            parts.append({"type": "refusal", "refusal": refusal})
     if not parts:
         return None
     clean: JsonObject = {"type": "message", "role": "assistant", "content": parts}
-    if item.get("phase"):  # models of 2026 answer worse if it is lost
-        clean["phase"] = item["phase"]
+    if phase := words_in(item, "phase"):  # models of 2026 answer worse if it is lost
+        clean["phase"] = phase
     return clean
 
 
 def _function_call(item: JsonObject) -> JsonObject | None:
-    call_id = item.get("call_id") or item.get("id")
-    if not call_id or not item.get("name") or item.get("status") in {"incomplete", "in_progress"}:
+    call_id = words_in(item, "call_id") or words_in(item, "id")
+    name = words_in(item, "name")
+    if not call_id or not name or words_in(item, "status") in {"incomplete", "in_progress"}:
         return None
     if _reported(item):
         return None  # its program would have to be sent back, and is not kept
     arguments = item.get("arguments") or "{}"
     if not isinstance(arguments, str):
         arguments = msgspec.json.encode(arguments).decode()
-    clean = {"type": "function_call", "call_id": call_id, "name": item["name"]}
-    if item.get("namespace"):
-        clean["namespace"] = item["namespace"]
+    clean = {"type": "function_call", "call_id": call_id, "name": name}
+    if namespace := words_in(item, "namespace"):
+        clean["namespace"] = namespace
     return {**clean, "arguments": arguments}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from daemon.assistant.output_items import reusable_items, unanswered
+from daemon.assistant.output_items import list_in, object_in, reusable_items, unanswered, words_in
 from daemon.assistant.strictness import fits_strict
 from daemon.model import (
     JsonObject,
@@ -20,6 +20,9 @@ from daemon.model import (
     is_for_customer,
 )
 from daemon.prompt.data import RULE
+
+MOST_TOKENS = 10**9
+"""Of one call; what a server counts beyond is no count."""
 
 CACHE_KEY_CHARACTERS = 64
 """OpenAI's limit for `prompt_cache_key`; `safety_identifier` takes 128."""
@@ -112,27 +115,36 @@ def function_tool(spec: ToolSpec) -> JsonObject:
 
 
 def response_from(body: Mapping[str, Any]) -> ModelResponse:
-    """Return the answer held by a finished response object of the API."""
-    details = body.get("incomplete_details") or {}
+    """Return the answer held by a finished response object of the API.
+
+    What is of another type than it should be is left out; nothing is raised.
+    """
+    reason = words_in(object_in(body, "incomplete_details"), "reason")
     incomplete = body.get("status") == "incomplete"
-    output = body.get("output") or ()
+    output = list_in(body, "output")
     return ModelResponse(
         id=str(body.get("id") or ""),
         items=reusable_items(output),
-        usage=usage_from(body.get("usage") or {}),
-        incomplete=str(details.get("reason") or "unknown") if incomplete else "",
+        usage=usage_from(object_in(body, "usage")),
+        incomplete=(reason or "unknown") if incomplete else "",
         left_out=unanswered(output),
     )
 
 
 def usage_from(usage: Mapping[str, Any]) -> Usage:
-    """Return the token counts of a response; what the server does not count is 0."""
+    """Return the token counts of a response; what is no count, or not counted, is 0."""
+    heard, said = (object_in(usage, f"{way}_tokens_details") for way in ("input", "output"))
     return Usage(
-        input_tokens=usage.get("input_tokens") or 0,
-        cached_tokens=(usage.get("input_tokens_details") or {}).get("cached_tokens") or 0,
-        output_tokens=usage.get("output_tokens") or 0,
-        reasoning_tokens=(usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0,
+        input_tokens=_count(usage, "input_tokens"),
+        cached_tokens=_count(heard, "cached_tokens"),
+        output_tokens=_count(usage, "output_tokens"),
+        reasoning_tokens=_count(said, "reasoning_tokens"),
     )
+
+
+def _count(counts: Mapping[str, Any], name: str) -> int:
+    found = counts.get(name)
+    return found if type(found) is int and 0 <= found <= MOST_TOKENS else 0
 
 
 def _reasons(model: str) -> bool:

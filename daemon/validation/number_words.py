@@ -111,7 +111,7 @@ def number_at(words: list[str], at: int) -> tuple[float, int]:
             total += _SMALL[word]
         elif word in JOINING and total >= 30 and words[at + 1 : at + 2] and _adds(words[at + 1]):
             pass
-        elif total == 0 and word[0].isdigit() and len(word) <= 6:
+        elif total == 0 and word[0].isdecimal() and len(word) <= 6:
             if words[at + 1 : at + 2] and words[at + 1] in _THOUSANDS:
                 total = _decimal(word)
             else:

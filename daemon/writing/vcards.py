@@ -4,11 +4,15 @@ Cards are a stranger's text, with pictures in them at times, so only the lines t
 is are given to the library, and not many of them.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 
 import vobject  # type: ignore[import-untyped]
 from vobject.base import VObjectError  # type: ignore[import-untyped]
+
+# The library writes the lines that it cannot read to stderr, as errors: a customer's numbers.
+logging.getLogger("vobject.base").disabled = True
 
 MOST_CHARACTERS = 100_000
 MOST_LINES = 60
@@ -43,7 +47,7 @@ def read_card(vcard: str) -> Card:
         text = "\r\n".join([*kept, "END:VCARD"])
         found = vobject.readOne(text, ignoreUnreadable=True, allowQP=True)
         values = {name: _values(found.contents.get(name, ())) for name in ("fn", "n", *_SEVERAL)}
-    except (VObjectError, ValueError, AttributeError, TypeError, IndexError, KeyError):
+    except (VObjectError, ValueError, AttributeError, TypeError, LookupError):
         return Card()
     names = (*values["fn"], *values["n"])
     return Card(

@@ -8,8 +8,8 @@ import pytest
 from openai.types.responses import ResponseOutputItem
 
 from daemon.assistant.output_items import ITEMS
-from daemon.assistant.wire import response_from
-from daemon.model import JsonObject, ModelResponse
+from daemon.assistant.wire import response_from, usage_from
+from daemon.model import JsonObject, ModelResponse, Usage
 
 ENGINES_PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
 
@@ -132,3 +132,35 @@ def test_what_is_said_and_what_is_kept(
 def test_an_incomplete_answer_says_why(reason: str) -> None:
     got = answer(message(text("Hay")), status="incomplete", incomplete_details={"reason": reason})
     assert (got.text, got.incomplete) == ("Hay", reason)
+
+
+ODD: tuple[Any, ...] = (7, True, "x", ["x"], {"a": ["x"]}, [{"text": 7}], -1, 10**30)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_value_costs_only_itself(odd: Any) -> None:
+    """Whatever a server sends in place of what is read, there is an answer with the rest."""
+    kinds: tuple[JsonObject, ...] = (
+        {"type": "message", **WITH_FIELDS["message"]},
+        {"type": "function_call", **WITH_FIELDS["function_call"]},
+        {"type": "compaction", **WITH_FIELDS["compaction"]},
+        {"type": "shell_call"},
+        {**SEALED},
+    )
+    names = {"phase", "status", "namespace", "environment", "caller"}.union(*kinds)
+    odd_items = [{**item, name: odd} for item in kinds for name in names]
+    parts = [{**text("Hola"), "text": odd}, odd, {"type": "refusal", "refusal": odd}]
+    got = answer(odd, *odd_items, message(*parts), message(text("Hola")))
+    assert got.text.endswith("Hola")
+    assert all(isinstance(call.name, str) for call in got.calls)
+    for name in ("output", "incomplete_details", "usage"):
+        assert isinstance(response_from({"status": "incomplete", name: odd}), ModelResponse)
+
+
+@pytest.mark.parametrize("odd", ODD[1:])
+def test_what_is_no_count_of_tokens_is_none(odd: Any) -> None:
+    names = ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
+    assert usage_from(dict.fromkeys(names, odd)) == Usage()
+    assert usage_from({"input_tokens_details": {"cached_tokens": odd}, "input_tokens": 7}) == Usage(
+        input_tokens=7
+    )

@@ -1,1 +1,1 @@
-"""Long runs with mutated input, for ``make fuzz``; none of it belongs to ``make test``."""
+"""Long runs with mutated input, for ``make fuzz``; ``make test`` has a second of each."""

@@ -160,3 +160,16 @@ def test_cards_are_read_as_far_as_they_can_be() -> None:
 def test_any_card_is_read_or_left(words: str) -> None:
     for vcard in (words, f"BEGIN:VCARD\nVERSION:3.0\nFN:{words}\nTEL:{words}\nEND:VCARD"):
         assert isinstance(read_card(vcard), Card)
+
+
+def test_a_card_in_an_unknown_alphabet_is_left() -> None:
+    card = "BEGIN:VCARD\nVERSION:2.1\nFN;CHARSET=none;ENCODING=QUOTED-PRINTABLE:=C3=A9\nEND:VCARD"
+    assert read_card(card) == Card()
+
+
+def test_what_cannot_be_read_of_a_card_is_not_written_anywhere(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_card("BEGIN:VCARD\nFN:Laura\nTEL;\x01=573001234567\nEND:VCARD").name == "Laura"
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []

@@ -179,3 +179,11 @@ def test_no_text_is_a_fault(answer: str, output: str) -> None:
     for amount in strange_amounts(answer, sources):
         assert amount.written
         assert answer[amount.start : amount.end].strip()
+
+
+@pytest.mark.parametrize("digit", ["\u24ea", "\u2460", "\u00b2", "\u0663", "\u137c", "\u5104"])
+def test_digits_that_are_none_switch_nothing_off(digit: str) -> None:
+    """A customer who writes one does not get an amount past that nobody said."""
+    heard = f"{digit} noches y {digit}{digit} mil"
+    sources = read_sources(heard=heard, tools=(), instructions=(), before=())
+    assert strange_amounts(f"Son $180.000. {digit} {digit}", sources)
