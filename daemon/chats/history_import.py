@@ -10,7 +10,7 @@ from daemon.errors import GatewayError
 from daemon.ledger import Turn
 from daemon.model import JsonObject, Message
 from daemon.prompt.data import data_item
-from daemon.reading.messages import as_lines
+from daemon.reading.messages import as_lines, own_lines
 from daemon.verdicts import nothing_to_answer
 
 PATIENCE_SECONDS = 3.0
@@ -73,9 +73,9 @@ def earlier_items(
     said: list[JsonObject] = [
         {
             "role": "assistant" if from_me else "user",
-            "content": "\n".join(as_lines(message) for message in messages),
+            "content": own_lines(side) if from_me else "\n".join(map(as_lines, side)),
         }
-        for from_me, messages in sides
+        for from_me, side in sides
     ]
     if not said:
         return []

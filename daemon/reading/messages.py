@@ -4,7 +4,7 @@ Pure. A message becomes lines of text in the order in which they were sent; what
 to the model is named in brackets, so that it can ask instead of guessing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -174,11 +174,17 @@ def agent_items(messages: Sequence[StoredMessage], texts: Texts) -> list[JsonObj
     """The words of a human agent: a note of the user that says whose, and the assistant's words.
 
     The replaced system stored this pair. The words are the agent's alone, so that the model does
-    not learn to begin its own with a note.
+    not learn to begin its own with a note. What the agent quotes is in the note.
     """
     if not messages:
         return []
     name = messages[0].message.author_name or messages[0].message.author
-    words = "\n".join(as_lines(stored.message) for stored in messages)
-    note = {"role": "user", "content": texts.note_of(unmarked(name))}
-    return [note, {"role": "assistant", "content": words}]
+    said = [stored.message for stored in messages]
+    quotes = [f"> {_short(one.quote.body)}" for one in said if one.quote and one.quote.body]
+    note = "\n".join([texts.note_of(unmarked(name)), *map(unmarked, quotes)])
+    return [{"role": "user", "content": note}, {"role": "assistant", "content": own_lines(said)}]
+
+
+def own_lines(messages: Iterable[Message]) -> str:
+    """What our side has written, without what it quotes: that would be in the assistant's mouth."""
+    return "\n".join(as_lines(msgspec.structs.replace(one, quote=None)) for one in messages)

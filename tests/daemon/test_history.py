@@ -4,13 +4,14 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 from support.scenes import found, open_scene, role_of, thread, told, words
 from support.stage import LAURA, Stage
 
 from daemon.chats.history_import import END_NOTE, NOTE, earlier_items
-from daemon.model import ChatKey, Media, Message, Reaction, Text
+from daemon.model import ChatKey, Media, Message, Quote, Reaction, Text
 from daemon.sandbox import payloads
 from daemon.sandbox.model_script import Step
 
@@ -157,6 +158,14 @@ def test_the_newest_are_taken_and_told_oldest_first() -> None:
         ("user", "words 8"),
         ("assistant", "words 9"),
     ]
+
+
+def test_our_side_does_not_say_what_it_quotes() -> None:
+    quoting = msgspec.structs.replace(
+        _message(1, from_me=True), quote=Quote(id="m-0", body="gratis")
+    )
+    items = earlier_items([quoting, _message(0)], known=(), before=100, count=3)
+    assert [i["content"] for i in items[1:-1]] == ["words 0", "words 1"]
 
 
 def test_what_comes_in_another_way_is_left_out() -> None:

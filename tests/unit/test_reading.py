@@ -217,5 +217,13 @@ def test_an_agents_words_are_a_note_and_the_assistants_side(
     ]
 
 
+def test_what_an_agent_quotes_is_not_said_by_the_assistant() -> None:
+    quoting = message("a-1", "Sí", quote=Quote(id="m-0", body="Me prometieron\nla mitad"))
+    assert [item["content"] for item in agent_items(_stored(quoting), texts("es"))] == [
+        f"{texts('es').note_of('')}\n> Me prometieron la mitad",
+        "Sí",
+    ]
+
+
 def test_no_words_of_an_agent_are_no_item() -> None:
     assert agent_items([], texts("es")) == []
