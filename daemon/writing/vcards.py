@@ -43,9 +43,11 @@ def read_card(vcard: str) -> Card:
     if not kept:
         return Card()
     kept = [line for line in kept[:MOST_LINES] if line.upper() != "END:VCARD"]
+    # Later versions know no quoted-printable: there a "=" at a line's end does not join the next.
+    is_later = any(line.upper().startswith(("VERSION:3", "VERSION:4")) for line in kept)
     try:
         text = "\r\n".join([*kept, "END:VCARD"])
-        found = vobject.readOne(text, ignoreUnreadable=True, allowQP=True)
+        found = vobject.readOne(text, ignoreUnreadable=True, allowQP=not is_later)
         values = {name: _values(found.contents.get(name, ())) for name in ("fn", "n", *_SEVERAL)}
     except (VObjectError, ValueError, AttributeError, TypeError, LookupError):
         return Card()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from daemon.errors import MediaRefused
 from daemon.media.addresses import is_public, origin_of
 from daemon.media.kinds import DOCX, PDF, kind_of
-from daemon.writing.vcards import Card, read_card
+from daemon.writing.vcards import Card, read_card, written_card
 
 PRIVATE = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
@@ -173,3 +173,8 @@ def test_what_cannot_be_read_of_a_card_is_not_written_anywhere(
     assert read_card("BEGIN:VCARD\nFN:Laura\nTEL;\x01=573001234567\nEND:VCARD").name == "Laura"
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
+
+
+def test_a_name_does_not_swallow_the_number_after_it() -> None:
+    card = written_card("Laura QUOTED-PRINTABLE=", "573001234567", organisation="quoted-printable=")
+    assert read_card(card).numbers == ("+573001234567",)
