@@ -22,8 +22,12 @@ SHOWN_CHARACTERS = 100
 _FOLD = re.compile(r"\r?\n[ \t]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WANTED = re.compile(
-    r"(?<![\w-])(?:[\w-]++\.)?(?:BEGIN|VERSION|N|FN|TEL|ORG|EMAIL|END)[;:]", re.IGNORECASE
+    r"(?<![\w-])(?:[\w-]++\.)?(?:BEGIN|VERSION|N|FN|TEL|ORG|EMAIL|END)"
+    r"(?:;[\w-]++(?:=(?:\"[^\"\x00-\x1f\x7f]*+\"|[\w .,/+-]*+))?+)*+:",
+    re.IGNORECASE,
 )
+"""The lines that are given to the library: with parameters of the plain form alone, since its own
+pattern takes time without end for others (``TEL;a==|==|==``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What a file is, where it may come from, and who is on a card: pure decisions."""
 
 import ipaddress
+import time
 import zipfile
 from io import BytesIO
 
@@ -178,3 +179,11 @@ def test_what_cannot_be_read_of_a_card_is_not_written_anywhere(
 def test_a_name_does_not_swallow_the_number_after_it() -> None:
     card = written_card("Laura QUOTED-PRINTABLE=", "573001234567", organisation="quoted-printable=")
     assert read_card(card).numbers == ("+573001234567",)
+
+
+@pytest.mark.parametrize("ending", ["", ":1"])
+@pytest.mark.parametrize("unit", ["==|", "=a", ";a=", '"', ",a", '="a"', "=\x01", "a,"])
+def test_no_line_of_a_card_takes_the_library_long(unit: str, ending: str) -> None:
+    begun = time.thread_time()
+    read_card(f"BEGIN:VCARD\nFN:Laura\nTEL;type={unit * 100}{ending}\nEND:VCARD")
+    assert time.thread_time() - begun < 1
