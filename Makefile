@@ -51,7 +51,7 @@ bench-check: $(VENV)/dev.stamp  ## hold what the hot paths and a turn execute to
 amounts: $(VENV)/dev.stamp  ## what the amounts validator rejects and finds of the labelled replies
 	@$(BIN)/python benchmarks/amounts.py --show
 
-# Only what is named is mutated; MUTANTS="daemon.window*" for a part of it (docs/reliability.md).
+# Only what is named is mutated; MUTANTS="daemon.domain.window*" for a part of it (docs/reliability.md).
 MUTANTS ?=
 mutants: $(VENV)/mutants.stamp  ## change the core's lines one by one: does a test fail? (hours; MUTANTS=)
 	@nice -n 10 $(BIN)/mutmut run $(MUTANTS)

@@ -15,10 +15,12 @@ import trio
 from ledger_paths import KEY, NOW, REPLY, Path, accept_path, bodies_of, ledger_path, said
 from load import requests
 
-from daemon.assistant.events import ResponseReader
-from daemon.assistant.wire import ServerProfile, request_body
-from daemon.chats.preparation import prepare
-from daemon.ledger import (
+from daemon.assistant.payloads.responses import ServerProfile, request_body
+from daemon.assistant.payloads.stream_events import ResponseReader
+from daemon.conversation.turn.prompt_builder import prepare
+from daemon.domain.eligibility import Policy, verdict
+from daemon.domain.messages import ModelRequest
+from daemon.domain.records import (
     ChatRecord,
     Known,
     Recollection,
@@ -27,24 +29,22 @@ from daemon.ledger import (
     ThreadItem,
     Turn,
 )
-from daemon.model import ModelRequest
-from daemon.observe.events import MESSAGE
-from daemon.observe.logs import open_log
-from daemon.observe.redaction import Redactor
+from daemon.domain.redaction import Redactor
+from daemon.domain.rendering.outgoing import Outgoing
+from daemon.domain.rendering.split import split_reply
+from daemon.domain.texts import texts
+from daemon.domain.validation.builtin import in_order
+from daemon.domain.validation.chain import judge
+from daemon.domain.validation.results import Candidate
+from daemon.domain.window import WindowRules, after_message, after_presence, closes_at
+from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.gateway.whapi.payloads.sends import send_call
+from daemon.http.whole_request import whole_request
+from daemon.ledger.migrations import migrate
+from daemon.observability.events import MESSAGE
+from daemon.observability.logs import open_log
 from daemon.sandbox import model_wire
 from daemon.sandbox.model_script import Say
-from daemon.store.migrations import migrate
-from daemon.texts import texts
-from daemon.validation.builtin import in_order
-from daemon.validation.chain import judge
-from daemon.validation.verdicts import Candidate
-from daemon.verdicts import Policy, verdict
-from daemon.web.whole_request import whole_request
-from daemon.whapi.sends import send_call
-from daemon.whapi.wire import parse_webhook
-from daemon.window import WindowRules, after_message, after_presence, closes_at
-from daemon.writing.outgoing import Outgoing
-from daemon.writing.split import split_reply
 
 THREAD_ITEMS = 40
 

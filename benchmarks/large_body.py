@@ -18,9 +18,9 @@ from typing import Any
 
 import trio
 
-from daemon.chats.arriving_files import keep_files, read_webhook
-from daemon.store.database import open_database
-from daemon.store.inbox import Inbox
+from daemon.conversation.intake import keep_files, read_webhook
+from daemon.ledger.drivers.sqlite.database import open_database
+from daemon.ledger.intake import Inbox
 
 RAW_BYTES = 37_000_000
 LIMIT = 40_000_000

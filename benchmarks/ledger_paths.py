@@ -8,16 +8,16 @@ from typing import Any, TypeVar, cast
 
 from load import requests
 
-from daemon.ledger import Accepted, NewPart
-from daemon.model import ChatKey, ModelResponse, Webhook
-from daemon.store.database import Database
-from daemon.store.inbox import Inbox
-from daemon.store.outbox import Outbox
-from daemon.store.references import Judging
-from daemon.store.runs import Runs
-from daemon.store.turns import Turns
-from daemon.verdicts import Policy, verdict
-from daemon.whapi.wire import parse_webhook
+from daemon.domain.eligibility import Policy, verdict
+from daemon.domain.messages import ChatKey, ModelResponse, Webhook
+from daemon.domain.records import Accepted, NewPart
+from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.intake import Inbox
+from daemon.ledger.outbox import Outbox
+from daemon.ledger.references import Judging
+from daemon.ledger.runs import Runs
+from daemon.ledger.turns import Turns
 
 NOW = 1_763_890_000.0
 KEY = ChatKey("MANTIS-M72HC", "573001234567@s.whatsapp.net")

@@ -25,22 +25,22 @@ from daemon.__main__ import main
 INTERVAL = 0.001
 HOME = Path(__file__).parent.parent / "daemon"
 PURPOSES = {
-    "daemon/web": "webhooks in",
+    "daemon/http": "webhooks in",
     "hypercorn": "webhooks in",
-    "daemon/whapi": "calls to Whapi",
+    "daemon/gateway/whapi": "calls to Whapi",
     "daemon/assistant": "the model's call",
-    "daemon/store": "handing over to the store",
-    "daemon/observe": "log and figures",
-    "daemon/live_log": "log and figures",
+    "daemon/ledger": "handing over to the store",
+    "daemon/observability": "log and figures",
+    "daemon/ops/live_log": "log and figures",
     "daemon/sampling": "log and figures",
     "daemon/tools": "tools",
     "daemon/media": "files",
-    "daemon/chats": "the turn itself",
+    "daemon/conversation": "the turn itself",
 }
 """What the parts are for. One that stands further outside counts: what is logged or stored while a
 webhook is answered is the webhook's. What a chat does by itself is what is left of it."""
 NOBODY = "event loop and housekeeping"
-LAST = "daemon/chats"
+LAST = "daemon/conversation"
 """Counts only if no other part is on the stack: each turn is within it."""
 CACHE = "_thread_cache"
 """The file of trio in which its worker threads wait for work, and below which they do it."""

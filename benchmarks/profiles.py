@@ -13,10 +13,10 @@ from subject import Outside, Recado, outside_world, recado, written
 GROUPS = {
     "HTTP to others": ("httpx", "httpcore", "h11", "anyio", "sniffio", "idna", "certifi", "httpx2"),
     "model's SDK": ("openai", "pydantic", "pydantic_core", "distro", "jiter"),
-    "web server": ("daemon/web", "hypercorn", "httptools", "wsproto", "h2", "hpack"),
+    "web server": ("daemon/http", "hypercorn", "httptools", "wsproto", "h2", "hpack"),
     "event loop": ("trio", "outcome", "attr", "sortedcontainers", "attrs"),
-    "store": ("daemon/store", "daemon/ledger"),
-    "log and figures": ("daemon/observe", "structlog", "prometheus_client", "opentelemetry"),
+    "store": ("daemon/ledger", "daemon/domain/records"),
+    "log and figures": ("daemon/observability", "structlog", "prometheus_client", "opentelemetry"),
 }
 """Packages that do one thing together. Others, most of all the daemon's own, are shown alone."""
 THREADS = {

@@ -12,7 +12,7 @@ from plot import Line, growth
 from seeding import seeded
 from subject import Outside, Recado, outside_world, recado
 
-from daemon.assistant.connection import MAX_CONNECTIONS
+from daemon.assistant.responses_connection import MAX_CONNECTIONS
 
 WINDOWS = (100, 1_000, 10_000, 100_000)
 RUNS = (100, 1_000, MAX_CONNECTIONS)
@@ -240,8 +240,8 @@ def text(found: Found) -> str:
   second, each over a connection of its own. *Known threads* are conversations in the store,
   each with a turn that was answered; none of them is active.
 - There are no more than {MAX_CONNECTIONS:,} streaming runs: so many connections to the model does
-  the daemon open (`MAX_CONNECTIONS` in `daemon/assistant/connection.py`); further runs wait for one
-  of them.
+  the daemon open (`MAX_CONNECTIONS` in `daemon/assistant/responses_connection.py`); further runs
+  wait for one of them.
 {_missed(found)}- Memory is the resident set after it, of one process. How long the event
   loop lets things wait is seen from outside: `/ready`, whose answer is known at once, is asked for
   {PROBES_A_SECOND} times a second for {found["seconds"]:g} s by a process of its own, each at its

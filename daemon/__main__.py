@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from daemon import __version__
-from daemon.commands.group import CommandGroup
+from daemon.ops.commands.group import CommandGroup
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -90,11 +90,11 @@ def sandbox_command(config: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
 def check_command(config: Path | None, *, online: bool, as_json: bool) -> None:
     """Say whether the daemon could run: one line a finding, status 1 if there is an error."""
-    from daemon.checks.offline import offline_findings  # noqa: PLC0415 - the help needs none of it
+    from daemon.ops.checks import offline_findings  # noqa: PLC0415 - the help needs none of it
 
     findings = offline_findings(config, environ=os.environ, cwd=Path.cwd())
     if online:
-        from daemon.checks.online import check_online  # noqa: PLC0415 - the help needs none of it
+        from daemon.ops.checks import check_online  # noqa: PLC0415 - the help needs none of it
 
         findings += check_online(config, environ=os.environ, cwd=Path.cwd())
     if as_json:

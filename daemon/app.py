@@ -7,46 +7,46 @@ from functools import partial
 import trio
 
 from daemon import __version__
-from daemon.assistant.models import report_models
-from daemon.chats.channel_watch import watch_channel
-from daemon.chats.dependencies import Dependencies
-from daemon.chats.intake import Intake
-from daemon.chats.own_ids import know_ourselves
-from daemon.chats.registry import ChatRegistry
-from daemon.composition.notifying import open_notifier
-from daemon.composition.opening import (
+from daemon.assistant.client import report_models
+from daemon.conversation.deps import Dependencies
+from daemon.conversation.intake import Intake
+from daemon.conversation.number_watch import watch_channel
+from daemon.conversation.opening import (
     OpenDependencies,
     StoppedEarly,
     World,
     open_dependencies,
     secret_text,
 )
-from daemon.composition.reloading import Reloader
+from daemon.conversation.own_ids import know_ourselves
+from daemon.conversation.recovery import recover, resume_windows
+from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.reload import Reloader
 from daemon.errors import SettingsError, StoreUnavailable
-from daemon.housekeeping.figures import Figures
-from daemon.housekeeping.forgetting import Forgetter
-from daemon.housekeeping.life import Life
-from daemon.housekeeping.start import start_housekeeping
-from daemon.observe.events import STARTED, STOPPED, STOPPING, UNEXPECTED_ERROR
-from daemon.observe.faults import counted_faults
-from daemon.observe.logs import Log
-from daemon.recovery import recover, resume_windows
-from daemon.running.daemon import RunningDaemon
-from daemon.running.status import keep_status, signs_of_life
+from daemon.http.access import Access
+from daemon.http.client_address import read_networks
+from daemon.http.dashboard.dashboard import register_dashboard
+from daemon.http.edge import answered_at_once, create_edge
+from daemon.http.facade import EdgeSettings
+from daemon.http.front import Front
+from daemon.http.pages import create_pages
+from daemon.http.server import serve
+from daemon.ledger.kept_files import AUDIO_FOLDER
+from daemon.observability.events import STARTED, STOPPED, STOPPING, UNEXPECTED_ERROR
+from daemon.observability.faults import counted_faults
+from daemon.observability.logs import Log
+from daemon.ops.daemon import RunningDaemon
+from daemon.ops.maintenance.figures import Figures
+from daemon.ops.maintenance.forgetting import Forgetter
+from daemon.ops.maintenance.process_record import Life
+from daemon.ops.maintenance.tasks import start_housekeeping
+from daemon.ops.open_notifier import open_notifier
+from daemon.ops.status import keep_status, signs_of_life
 from daemon.settings import Settings, model_names
-from daemon.store.kept_files import AUDIO_FOLDER
-from daemon.supervisor import supervise
 from daemon.system.deadline import Deadline
 from daemon.system.signals import hangup_signal, stop_signals
+from daemon.system.supervisor import supervise
 from daemon.system.watchdog import keep_feeding
-from daemon.web.access import Access
-from daemon.web.client_address import read_networks
-from daemon.web.dashboard.dashboard import register_dashboard
-from daemon.web.edge import answered_at_once, create_edge
-from daemon.web.facade import EdgeSettings
-from daemon.web.front import Front
-from daemon.web.pages import create_pages
-from daemon.web.server import serve
 
 GRACE_SHARE = 0.6
 """The part of the stop deadline in which runs and sends may finish; the rest is for tidying up."""

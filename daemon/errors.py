@@ -76,7 +76,7 @@ class GatewayError(RecadoError):
     """A call to a gateway did not succeed. ``status`` is the HTTP status, 0 where there was none.
 
     The classes below are the caller's next step; what each status of Whapi's is stands in
-    `daemon.whapi.answers` and in docs/faults.md.
+    `daemon.gateway.whapi.payloads.answers` and in docs/faults.md.
     """
 
     def __init__(self, message: str, *, status: int = 0) -> None:
@@ -115,7 +115,7 @@ class RefusedForm(GatewayRefused):
     """The request cannot be carried out as it is.
 
     ``named`` has the optional parts of a message that the refusal's words point at, by the names
-    of `daemon.writing.plainer`; empty if they point at none.
+    of `daemon.domain.rendering.plainer`; empty if they point at none.
     """
 
     def __init__(

@@ -17,24 +17,24 @@ from pydantic import BaseModel, SecretStr
 
 from daemon import __version__
 from daemon.app import bind_address, run
-from daemon.composition.opening import World
-from daemon.composition.reloading import ReadSettings
+from daemon.conversation.opening import World
+from daemon.conversation.reload import ReadSettings
+from daemon.domain.redaction import Redactor
 from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError, ValidatorError
-from daemon.observe.events import UNEXPECTED_ERROR
-from daemon.observe.logs import Log, open_log, route_library_logs
-from daemon.observe.metrics import Metrics
-from daemon.observe.redaction import Redactor
+from daemon.http.minimal import minimal_app
+from daemon.http.server import serve
+from daemon.observability.events import UNEXPECTED_ERROR
+from daemon.observability.logs import Log, open_log, route_library_logs
+from daemon.observability.metrics import Metrics
 from daemon.settings import Settings, fields_by_key, missing_keys
 from daemon.settings.sources import Loaded, load_settings
 from daemon.system.cgroups import memory_limit
 from daemon.system.deadline import Deadline
-from daemon.system.memory import machine_bytes
 from daemon.system.notify import notifier
+from daemon.system.process import machine_bytes
 from daemon.system.signals import stop_signals
 from daemon.system.sockets import inherited_listeners
 from daemon.system.watchdog import watchdog_seconds
-from daemon.web.minimal import minimal_app
-from daemon.web.server import serve
 
 NAME = re.compile(r"[A-Za-z0-9_. -]{1,80}")
 """What a key, a variable or a file may be called where strangers read it."""
@@ -179,7 +179,7 @@ def _run(
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
     with route_library_logs(log):
         if sandbox:
-            from daemon.sandboxed import run_sandbox  # noqa: PLC0415 - only the sandbox needs it
+            from daemon.sandbox.start import run_sandbox  # noqa: PLC0415 - only the sandbox needs it
 
             trio.run(run_sandbox, settings, world, strict_exception_groups=True)
         else:

@@ -26,8 +26,8 @@ NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "benchmarks", "dist")
 """What lies beside the sources and goes into no build; what is built here does not read it."""
 
 PROGRAM_FILES = (
-    *("store/migrations/*.sql", "sandbox/static/*", "web/dashboard/templates/**/*"),
-    "web/dashboard/static/**/*",
+    *("ledger/migrations/*.sql", "sandbox/static/*", "http/dashboard/templates/**/*"),
+    "http/dashboard/static/**/*",
 )
 """Files that are no Python and without which an installed daemon would fail."""
 

@@ -12,7 +12,7 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 from support.stage import LAURA, open_stage, text_webhook
 
-from daemon.observe.metrics import Metrics
+from daemon.observability.metrics import Metrics
 from daemon.sandbox.model_script import say
 
 ROOT = Path(__file__).parents[1]

@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import trio
 
-from daemon.assistant import assistants_wire
-from daemon.assistant.assistants_wire import ThreadBusy
-from daemon.assistant.connecting import LazyConnection, has_stopped
+from daemon.assistant.client import LazyConnection, has_stopped
+from daemon.assistant.payloads import assistants
+from daemon.assistant.payloads.assistants import ThreadBusy
+from daemon.domain.messages import JsonObject
 from daemon.errors import ModelRejected, ModelTemporary
-from daemon.model import JsonObject
 
 HEADERS = {"OpenAI-Beta": "assistants=v2"}
 
@@ -86,7 +86,7 @@ class Threads:
 
         async def stop() -> None:
             for run in await self.runs(thread_id):
-                if run.get("status") in assistants_wire.ACTIVE:
+                if run.get("status") in assistants.ACTIVE:
                     with suppress(ModelRejected):  # it has ended in the meantime
                         path = f"{_run_path(thread_id, str(run['id']))}/cancel"
                         await self._call("POST", path, stored=True)

@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.domain.records import MEDIA_FOLDER
 from daemon.errors import MediaDelayed, MediaRefused
-from daemon.ledger import MEDIA_FOLDER
 from daemon.media.kinds import HEAD_BYTES, Kind, kind_of
 from daemon.system.private_files import make_folder, new_file
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from daemon.domain.messages import INLINE_MARK
 from daemon.errors import MediaRefused
 from daemon.media.files import Draft
-from daemon.whapi.contents import INLINE_MARK
 
 LARGE_BODY_BYTES = 128 * 1024
 """Smaller bodies are parsed as they are, on the event loop: it takes a millisecond at most."""

@@ -5,10 +5,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.domain.messages import Media, Message
+from daemon.domain.records import Attachment, AttachmentKind, MediaItem
 from daemon.errors import MediaRefused
-from daemon.ledger import Attachment, AttachmentKind, MediaItem
 from daemon.media.kinds import HEAD_BYTES, PDF, SHOWN_IMAGES, kind_of
-from daemon.model import Media, Message
 
 _PICTURES = frozenset({"image", "sticker", "gif", "document", "documentWithCaption"})
 """Media that may be a picture which does not move."""

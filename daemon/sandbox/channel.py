@@ -7,7 +7,7 @@ number is ours.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import payloads
 from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
 from daemon.sandbox.journal import Journal

@@ -1,6 +1,6 @@
 """The channel's settings as Whapi keeps them; where webhooks go is one of them."""
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
 from daemon.sandbox.webhooks import Target
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox.channel import Channel
 from daemon.sandbox.faults import Fault, FaultKind, Faults
 from daemon.sandbox.journal import Journal

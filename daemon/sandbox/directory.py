@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import payloads
 from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
 from daemon.sandbox.ledger import Chat, Ledger

@@ -6,7 +6,7 @@ from typing import Literal
 
 import trio
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox.asgi import (
     Answer,
     Receive,

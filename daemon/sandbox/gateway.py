@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import payloads
 from daemon.sandbox.asgi import (
     ClientGone,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import trio
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 
 
 @dataclass(frozen=True, slots=True)

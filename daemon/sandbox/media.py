@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import samples
 from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
 from daemon.sandbox.forms import Upload

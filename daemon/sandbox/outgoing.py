@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 
 MEDIA_KINDS = frozenset({"image", "video", "short", "gif", "audio", "voice", "document", "sticker"})
 """The kinds of message that are a file."""

@@ -9,7 +9,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 
 CHANNEL = "SANDBX-R3C4D"
 """Channel id of the simulated number, in the form of Whapi's (``MANTIS-M72HC``)."""

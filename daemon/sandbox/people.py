@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import trio
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import payloads
 from daemon.sandbox.ledger import Ledger
 from daemon.sandbox.webhooks import Delivery, Postbox, Target, Until, WholeBody, plain_client

@@ -6,7 +6,7 @@ Every verb records a message, tells of it by webhook, and returns its id.
 from collections.abc import Sequence
 from typing import Literal, TypedDict, Unpack
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import outgoing, payloads, samples
 from daemon.sandbox.forms import Upload
 from daemon.sandbox.media import MediaFiles

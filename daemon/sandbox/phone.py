@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import payloads, samples
 from daemon.sandbox.asgi import (
     Answer,

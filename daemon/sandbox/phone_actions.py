@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import outgoing, payloads, samples
 from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
 from daemon.sandbox.controls import Controls

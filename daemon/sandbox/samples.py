@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 
 VOICE_TYPE = "audio/ogg; codecs=opus"
 """What WhatsApp's voice notes are."""

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import outgoing, payloads
 from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
 from daemon.sandbox.forms import Upload

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import httpx
 import trio
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 
 Mode = Literal["body", "path", "method"]
 Until = Literal["queued", "attempted", "acknowledged"]

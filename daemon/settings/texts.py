@@ -9,7 +9,7 @@ from daemon.settings.section import Section
 class TextSettings(Section):
     """``[texts]``: own wording for the texts that the daemon says by itself.
 
-    Same field names as ``daemon.texts.Texts``.
+    Same field names as ``daemon.domain.texts.Texts``.
     """
 
     apology: OwnText = Field(default="", description="sent when no answer could be made")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import trio
 
-from daemon.observe.logs import Log
+from daemon.observability.logs import Log
 from daemon.system.notify import Notify
 
 FEEDS = 3

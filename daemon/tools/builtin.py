@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from daemon.ledger import MAX_FACT_CHARACTERS
+from daemon.domain.records import MAX_FACT_CHARACTERS
 from daemon.tools.context import ToolContext, Urgency
 from daemon.tools.tool import Tool, tool
 

@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 
 import trio
 
-from daemon.ledger import NewPart
-from daemon.model import ChatKey
-from daemon.writing.outgoing import (
+from daemon.domain.messages import ChatKey
+from daemon.domain.records import NewPart
+from daemon.domain.rendering.outgoing import (
     ListRow,
     buttons_part,
     contact_part,

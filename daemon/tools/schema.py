@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from daemon.assistant.strictness import FORMATS, KEYWORDS, LOOKAROUND, fits_strict, inner_schemas
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
+from daemon.domain.strict_schema import FORMATS, KEYWORDS, LOOKAROUND, fits_strict, inner_schemas
 
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 

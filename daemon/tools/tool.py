@@ -19,8 +19,8 @@ from typing import Any, overload
 
 import msgspec
 
+from daemon.domain.messages import JsonObject, ToolSpec
 from daemon.errors import ToolError
-from daemon.model import JsonObject, ToolSpec
 from daemon.tools.context import ToolContext
 from daemon.tools.schema import strict_schema, without_nulls
 

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import trio
 
+from daemon.domain.messages import FunctionCall, ToolSpec
 from daemon.errors import ToolError
-from daemon.model import FunctionCall, ToolSpec
 from daemon.tools.tool import Tool, ToolContext
 
 MAX_OUTPUT_BYTES = 32_000

@@ -12,9 +12,9 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
-from daemon.assistant.engine import Engine
-from daemon.assistant.responses import ResponsesEngine, open_responses_engine
-from daemon.model import JsonObject, ModelRequest
+from daemon.assistant.port import Engine
+from daemon.assistant.responses_engine import ResponsesEngine, open_responses_engine
+from daemon.domain.messages import JsonObject, ModelRequest
 from daemon.sandbox.model_server import ModelServer
 
 KEY = "sk-test-0123456789abcdef"

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from daemon.assistant import events, failures, output_items, wire
-from daemon.assistant.events import ResponseReader
+from daemon.assistant.payloads import failures, output_items, responses, stream_events
+from daemon.assistant.payloads.stream_events import ResponseReader
+from daemon.domain.messages import JsonObject, ModelRequest, ToolSpec
 from daemon.errors import AssistantError, ContextTooLong, ModelRejected, ModelTemporary
-from daemon.model import JsonObject, ModelRequest, ToolSpec
 
 CLOSED = {"type": "object", "additionalProperties": False}
 
 
-def profile(**fields: Any) -> wire.ServerProfile:
-    return wire.ServerProfile(
+def profile(**fields: Any) -> responses.ServerProfile:
+    return responses.ServerProfile(
         **{"model": "gpt-6-luna", "background": False, "openai": False, **fields}
     )
 
@@ -37,12 +37,12 @@ REQUEST = ModelRequest(
     ],
 )
 def test_what_is_known_of_a_server_by_its_name(url: str, *, openai: bool, keeps: bool) -> None:
-    assert (wire.is_openai(url), wire.keeps_responses(url)) == (openai, keeps)
+    assert (responses.is_openai(url), responses.keeps_responses(url)) == (openai, keeps)
 
 
 def test_openai_gets_the_contacts_hash_and_sealed_reasoning() -> None:
     """Its abuse signals and cache are per contact; identifiers have a longest length."""
-    body = wire.request_body(REQUEST, profile(openai=True, background=True))
+    body = responses.request_body(REQUEST, profile(openai=True, background=True))
     assert body["safety_identifier"] == "c" * 100
     assert body["prompt_cache_key"] == "c" * 64
     assert body["include"] == ["reasoning.encrypted_content"]
@@ -51,7 +51,9 @@ def test_openai_gets_the_contacts_hash_and_sealed_reasoning() -> None:
 
 def test_models_without_reasoning_are_not_asked_for_it() -> None:
     """They refuse the field."""
-    assert "include" not in wire.request_body(REQUEST, profile(openai=True, model="gpt-4o-mini"))
+    assert "include" not in responses.request_body(
+        REQUEST, profile(openai=True, model="gpt-4o-mini")
+    )
 
 
 def test_options_add_but_do_not_replace() -> None:
@@ -63,7 +65,7 @@ def test_options_add_but_do_not_replace() -> None:
         tools=(ToolSpec(name="a", description="A.", parameters=CLOSED),),
     )
     options = {"tools": [hosted], "input": "mine", "stream": False, "service_tier": "flex"}
-    body = wire.request_body(request, profile(options=options))
+    body = responses.request_body(request, profile(options=options))
     assert [tool["type"] for tool in body["tools"]] == ["function", "web_search"]
     assert (body["stream"], body["service_tier"]) == (True, "flex")
     assert body["input"] == list(REQUEST.items)
@@ -74,8 +76,8 @@ def test_other_servers_get_the_assistants_words_the_short_way() -> None:
     """Some know parts only together with ids."""
     said = output_items.reusable_items([_message("uno")])[0]
     request = ModelRequest(instructions="", items=(said,))
-    assert wire.request_body(request, profile())["input"][0]["content"] == "uno"
-    assert wire.request_body(request, profile(openai=True))["input"] == [said]
+    assert responses.request_body(request, profile())["input"][0]["content"] == "uno"
+    assert responses.request_body(request, profile(openai=True))["input"] == [said]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_other_servers_get_the_assistants_words_the_short_way() -> None:
 def test_strict_only_where_the_schema_allows(schema: JsonObject, *, strict: bool) -> None:
     """A tool declared strict with another schema is refused with the whole request."""
     spec = ToolSpec(name="a", description="A.", parameters=schema)
-    assert wire.function_tool(spec)["strict"] is strict
+    assert responses.function_tool(spec)["strict"] is strict
 
 
 def _message(text: str, **fields: Any) -> JsonObject:
@@ -145,7 +147,7 @@ def test_reasoning_is_kept_sealed_and_with_what_it_led_to() -> None:
 
 
 def test_usage_of_servers_that_count_less() -> None:
-    usage = wire.usage_from({"input_tokens": 5, "input_tokens_details": None})
+    usage = responses.usage_from({"input_tokens": 5, "input_tokens_details": None})
     assert (usage.input_tokens, usage.cached_tokens, usage.output_tokens) == (5, 0, 0)
 
 
@@ -167,7 +169,7 @@ def test_events_without_a_final_output_are_put_together() -> None:
     assert (reader.response_id, reader.sequence, reader.outcome) == ("resp_1", 0, None)
     _feed(reader, {"type": "response.completed", "response": {"id": "resp_1"}}, "[DONE]")
     assert reader.outcome is not None
-    assert wire.response_from(reader.outcome).text == "uno\n\ndos"
+    assert responses.response_from(reader.outcome).text == "uno\n\ndos"
 
 
 def test_half_an_event_of_a_cut_stream_is_forgotten() -> None:
@@ -180,12 +182,12 @@ def test_half_an_event_of_a_cut_stream_is_forgotten() -> None:
 
 def _stream(end: str, *texts: str) -> bytes:
     """Write a stream of two lines of data an event, in the way of a server that escapes nothing."""
-    events = [
+    stream_events = [
         f'event: x{end}data: {{"type": "response.output_item.done",{end}'
         f"data:{json.dumps({'item': _message(text)}, ensure_ascii=False)[1:]}{end}{end}"
         for text in texts
     ]
-    return "".join(events).encode()
+    return "".join(stream_events).encode()
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -216,7 +218,7 @@ def test_what_is_no_utf_8_is_replaced() -> None:
 def test_an_endless_event_is_dropped_and_the_next_one_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(events, "MAX_EVENT_BYTES", 1000)
+    monkeypatch.setattr(stream_events, "MAX_EVENT_BYTES", 1000)
     reader = ResponseReader()
     for _ in range(20):
         reader.feed(b'data: "' + b"x" * 100)
@@ -230,7 +232,7 @@ def test_an_endless_event_is_dropped_and_the_next_one_read(
 def _text(reader: ResponseReader) -> str:
     _feed(reader, {"type": "response.completed", "response": {"id": "resp_1"}})
     assert reader.outcome is not None
-    return wire.response_from(reader.outcome).text
+    return responses.response_from(reader.outcome).text
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 import trio
 
-from daemon.assistant import assistants, threads
-from daemon.assistant.assistants import AssistantsEngine, open_assistants_engine
-from daemon.assistant.assistants_wire import MOST_MESSAGES, run_body, thread_body
-from daemon.assistant.wire import ServerProfile
+from daemon.assistant import assistants_engine, threads
+from daemon.assistant.assistants_engine import AssistantsEngine, open_assistants_engine
+from daemon.assistant.payloads.assistants import MOST_MESSAGES, run_body, thread_body
+from daemon.assistant.payloads.responses import ServerProfile
+from daemon.domain.messages import JsonObject, ModelRequest, ToolSpec
+from daemon.domain.prompt.data import RULE
 from daemon.errors import ModelTemporary
-from daemon.model import JsonObject, ModelRequest, ToolSpec
-from daemon.prompt.data import RULE
 from daemon.sandbox.model_script import call, say
 from daemon.sandbox.model_server import ModelServer
 
@@ -28,7 +28,7 @@ ROOMS = ToolSpec(name="rooms", description="Free rooms.", parameters={"type": "o
 async def engine(
     server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[AssistantsEngine]:
-    monkeypatch.setattr(assistants, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(assistants_engine, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(threads, "RACE_CAP_SECONDS", 0.01)
     async with open_assistants_engine(
         base_url=server_url,
@@ -78,7 +78,7 @@ async def test_an_orphan_is_cancelled_with_its_thread(
         (thread,) = server.assistants.threads.values()
         await engine.respond(ask("Hola"), on_started=ignore)
         assert list(server.assistants.threads) == [thread.id]
-        monkeypatch.setattr(assistants, "ORPHAN_SECONDS", 0)
+        monkeypatch.setattr(assistants_engine, "ORPHAN_SECONDS", 0)
         await engine.respond(ask("Hola"), on_started=ignore)
     assert thread.runs[0].status == "cancelled"
     assert server.assistants.threads == {}
@@ -123,7 +123,7 @@ async def test_after_tools_it_is_looked_at_less_often(
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(assistants, "AFTER_TOOLS_SECONDS", 0.01)
+    monkeypatch.setattr(assistants_engine, "AFTER_TOOLS_SECONDS", 0.01)
     server.script(call("rooms"), say("nunca", gate=trio.Event()))
     with trio.fail_after(20):
         first = await engine.respond(ask("¿Hay cupo?", tools=(ROOMS,)), on_started=ignore)
@@ -139,7 +139,7 @@ async def test_after_tools_it_is_looked_at_less_often(
 
 @pytest.mark.parametrize(("after_tools", "seconds"), [(False, [1.0] * 30), (True, AFTER_TOOLS)])
 def test_the_pauses_between_looks(*, after_tools: bool, seconds: list[float]) -> None:
-    pauses = [assistants._pause(n, after_tools=after_tools) for n in range(len(seconds))]
+    pauses = [assistants_engine._pause(n, after_tools=after_tools) for n in range(len(seconds))]
     assert pauses == seconds
 
 

@@ -11,10 +11,11 @@ from functools import partial
 import pytest
 import trio
 
-from daemon.assistant import assistants, responses, threads
-from daemon.assistant.assistants import open_assistants_engine
-from daemon.assistant.engine import Engine
-from daemon.assistant.responses import open_responses_engine
+from daemon.assistant import assistants_engine, responses_engine, threads
+from daemon.assistant.assistants_engine import open_assistants_engine
+from daemon.assistant.port import Engine
+from daemon.assistant.responses_engine import open_responses_engine
+from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse, ToolSpec
 from daemon.errors import (
     AssistantError,
     ContextTooLong,
@@ -23,7 +24,6 @@ from daemon.errors import (
     ResponseGone,
     StoreUnavailable,
 )
-from daemon.model import JsonObject, ModelRequest, ModelResponse, ToolSpec
 from daemon.sandbox.model_script import Call, Step, call, say
 from daemon.sandbox.model_server import ModelServer
 
@@ -52,10 +52,10 @@ def engine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Open:
     """Give a way to open each of the engines, with short pauses between looks."""
-    monkeypatch.setattr(assistants, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(assistants, "AFTER_TOOLS_SECONDS", 0.01)
+    monkeypatch.setattr(assistants_engine, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(assistants_engine, "AFTER_TOOLS_SECONDS", 0.01)
     monkeypatch.setattr(threads, "RACE_CAP_SECONDS", 0.02)
-    monkeypatch.setattr(responses, "NOTICE_SECONDS", 0.02)
+    monkeypatch.setattr(responses_engine, "NOTICE_SECONDS", 0.02)
 
     @asynccontextmanager
     async def open_it(*, api_key: str = KEY, timeout_seconds: float = 20) -> AsyncIterator[Engine]:
@@ -248,8 +248,8 @@ async def test_the_time_limit_stops_the_generation(
 
     The limit leaves a busy machine time to make its requests, and to stop what they have begun.
     """
-    monkeypatch.setattr(responses, "ABANDON_SECONDS", 10.0)
-    monkeypatch.setattr(assistants, "TIDY_SECONDS", 10.0)
+    monkeypatch.setattr(responses_engine, "ABANDON_SECONDS", 10.0)
+    monkeypatch.setattr(assistants_engine, "TIDY_SECONDS", 10.0)
     server.script(Step(gate=trio.Event()))
     async with engine(timeout_seconds=1.5) as opened:
         await opened.warm_up()
@@ -349,7 +349,8 @@ async def test_models_are_listed(engine: Open) -> None:
 def test_importing_the_engines_imports_no_sdk() -> None:
     """It costs 25 MB and a second, which must not fall on the start."""
     code = (
-        "import sys, daemon.assistant.assistants, daemon.assistant.responses, daemon.app;"
+        "import sys, daemon.app, daemon.assistant.assistants_engine;"
+        "import daemon.assistant.responses_engine;"
         " sys.exit('openai' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import trio
 
-from daemon.assistant.engine import Engine
-from daemon.assistant.responses import open_responses_engine
+from daemon.assistant.port import Engine
+from daemon.assistant.responses_engine import open_responses_engine
+from daemon.domain.messages import ModelRequest, ToolSpec
 from daemon.errors import ContextTooLong, ModelTemporary
-from daemon.model import ModelRequest, ToolSpec
 
 URL = os.environ.get("RECADO_ENGINE_URL", "")
 KEY = os.environ.get("RECADO_ENGINE_KEY", "") or "sk-test"

@@ -11,9 +11,9 @@ import pytest
 import trio
 import trio.testing
 
-from daemon.assistant.engine import Engine
+from daemon.assistant.port import Engine
+from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse, ToolSpec
 from daemon.errors import ModelTemporary, StoreUnavailable
-from daemon.model import JsonObject, ModelRequest, ModelResponse, ToolSpec
 from daemon.sandbox.model_script import Call, Say, Step, Think, call, say
 from daemon.sandbox.model_server import ModelServer
 
@@ -54,7 +54,7 @@ def output_of(response: ModelResponse, *outputs: str) -> list[JsonObject]:
 
 def test_the_sdk_is_not_imported_with_the_engine() -> None:
     """It costs 25 MB and a second, which must not fall on the start."""
-    code = "import sys, daemon.assistant.responses; sys.exit('openai' in sys.modules)"
+    code = "import sys, daemon.assistant.responses_engine; sys.exit('openai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 

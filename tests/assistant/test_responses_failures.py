@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 import trio
 
-from daemon.assistant.engine import Engine
-from daemon.assistant.responses import open_responses_engine
+from daemon.assistant.port import Engine
+from daemon.assistant.responses_engine import open_responses_engine
+from daemon.domain.messages import ModelRequest
 from daemon.errors import AssistantError, ContextTooLong, ModelRejected, ModelTemporary
-from daemon.model import ModelRequest
 from daemon.sandbox.model_script import Step
 from daemon.sandbox.model_server import ModelServer
 

@@ -10,10 +10,10 @@ import pytest
 import trio
 from support.plain import NO_TLS
 
-from daemon.assistant.engine import Engine
-from daemon.assistant.responses import open_responses_engine
+from daemon.assistant.port import Engine
+from daemon.assistant.responses_engine import open_responses_engine
+from daemon.domain.messages import ModelRequest
 from daemon.errors import ModelTemporary, ResponseGone
-from daemon.model import ModelRequest
 from daemon.sandbox.model_script import Say, Step, say
 from daemon.sandbox.model_server import ModelServer
 
@@ -188,7 +188,7 @@ async def test_a_server_that_cannot_be_reached(
     rng: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`cancel` says so without an error; `resume` tries a few times and calls it temporary."""
-    monkeypatch.setattr("daemon.assistant.responses.FOLLOW_DELAYS", (0.0, 0.01))
+    monkeypatch.setattr("daemon.assistant.responses_engine.FOLLOW_DELAYS", (0.0, 0.01))
     with trio.fail_after(20):
         async with open_responses_engine(
             base_url="http://127.0.0.1:9/v1",
@@ -207,7 +207,7 @@ async def test_a_server_that_does_not_stream_again_is_polled(
     server: ModelServer, server_url: str, open_engine: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keeping responses and streaming them again are two abilities."""
-    monkeypatch.setattr("daemon.assistant.responses.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("daemon.assistant.responses_engine.POLL_SECONDS", 0.01)
     gate = trio.Event()
     server.script(say("uno dos", gate=gate))
     with trio.fail_after(20):

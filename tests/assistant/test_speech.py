@@ -9,13 +9,13 @@ import pytest
 import trio
 from support.stage import new_world
 
-from daemon.assistant import speech
-from daemon.assistant.speech import Speech, open_speech, spoken_seconds
+from daemon.assistant import sound
+from daemon.assistant.sound import Speech, open_speech, spoken_seconds
+from daemon.domain.rendering.speakable import MAX_INPUT
 from daemon.errors import ModelRejected, ModelTemporary
 from daemon.sandbox import model_audio
 from daemon.sandbox.asgi import Answer, json_answer
-from daemon.sandboxed import TOKEN, Simulators, simulators
-from daemon.writing.speakable import MAX_INPUT
+from daemon.sandbox.start import TOKEN, Simulators, simulators
 
 PACKET = b"\xf8\xff\xfe"
 """20 ms of silence (RFC 6716, section 3.1)."""
@@ -44,7 +44,7 @@ async def speaker(**how: Any) -> AsyncIterator[tuple[Speech, Simulators]]:
 
 @pytest.mark.parametrize(("ending", "asked_for"), [("ogg", "opus"), ("mp3", "mp3")])
 async def test_words_become_a_file(
-    monkeypatch: pytest.MonkeyPatch, ending: speech.Ending, asked_for: str
+    monkeypatch: pytest.MonkeyPatch, ending: sound.Ending, asked_for: str
 ) -> None:
     asked: list[dict[str, Any]] = []
     answer = model_audio.speech_answer
@@ -56,7 +56,7 @@ async def test_words_become_a_file(
     monkeypatch.setattr(model_audio, "speech_answer", noted)
     async with speaker(ending=ending) as (client, _):
         data = await client.speak("Con mucho gusto. " * 300)
-    assert data.startswith(speech.BEGINNINGS[ending])
+    assert data.startswith(sound.BEGINNINGS[ending])
     (body,) = asked
     assert body.pop("input") == ("Con mucho gusto. " * 300)[:MAX_INPUT]
     assert body == {"model": "voz", "voice": "nova", "response_format": asked_for}
@@ -87,10 +87,10 @@ async def test_a_server_that_fails_again_and_again_is_left_alone(
     """Each answer would else wait for it before it is written."""
     monkeypatch.setattr(model_audio, "speech_answer", lambda _body: json_answer({}, 500))
     async with speaker() as (client, outside):
-        for _ in range(speech.FAILURES + 2):
+        for _ in range(sound.FAILURES + 2):
             with pytest.raises(ModelTemporary):
                 await client.speak("Hola")
-        assert len(outside.model.hits) == speech.FAILURES
+        assert len(outside.model.hits) == sound.FAILURES
 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for() -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Frame, Page, expect
 from support.stand import Stand
 
 from daemon.sandbox.model_script import Step, call, say
-from daemon.sandboxed import Simulators, add_switches
+from daemon.sandbox.start import Simulators, add_switches
 
 NORA, DEAD, REFUSED = "573005550201", "573005550202", "573005550203"
 NARROW: Any = {"width": 360, "height": 740}

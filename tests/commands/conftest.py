@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 from support.stage import QUICK, Stage, open_stage
 
-from daemon.housekeeping import sweeping
+from daemon.conversation import recovery
 
 
 @pytest.fixture(autouse=True)
 def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the daemon notice in tenths of a second what a command has put into its store."""
     monkeypatch.setitem(QUICK, "housekeeping", {"sweep_seconds": 0.1})
-    monkeypatch.setattr(sweeping, "SWEEP_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(recovery, "SWEEP_GRACE_SECONDS", 0.1)
 
 
 @pytest.fixture

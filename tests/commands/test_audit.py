@@ -9,8 +9,8 @@ import trio
 from support.ledgers import LAURA, OPERATOR, accept, message, store_in
 from support.operator import change, recado_at, rows
 
-from daemon.audit import Actor
-from daemon.commands.place import os_actor
+from daemon.domain.audit_chain import Actor
+from daemon.ops.commands.place import os_actor
 
 NOW = time.time()
 STRANGER = Actor(name="anybody", address="198.51.100.4")

@@ -10,7 +10,7 @@ import trio
 from support.operator import change, names_in, recado, rows
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.store.store import open_store
+from daemon.ledger.ledger import open_store
 
 
 async def test_a_copy_made_under_traffic_is_complete_and_opens_as_a_store(

@@ -8,7 +8,7 @@ from support.operator import change, recado, recado_at, rows
 from support.stage import LAURA, Stage, open_stage
 
 from daemon.__main__ import main
-from daemon.texts import texts
+from daemon.domain.texts import texts
 
 CHAT = f"{LAURA}@s.whatsapp.net"
 

@@ -9,9 +9,9 @@ from support.operator import recado, recado_at, rows
 from support.scenes import found
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.commands.timeline import timeline
+from daemon.ledger.admin.message_trace import Life
+from daemon.ops.commands.timeline import timeline
 from daemon.sandbox.model_script import call, say
-from daemon.store.operator.life import Life
 
 CONTEXT_CALL = json.dumps({"context_level": "recent_50"})
 

@@ -11,12 +11,12 @@ from support.operator import files_with, recado, recado_at, rows
 from support.scenes import found, role_of
 from support.stage import CHANNEL, LAURA, Stage, open_stage, text_webhook
 
-from daemon.commands.place import os_actor
+from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.person import names_of
+from daemon.ledger.forget.forget import look, write
+from daemon.ledger.forget.jobs import ask, next_work
+from daemon.ops.commands.place import os_actor
 from daemon.sandbox.model_script import Step, call, say
-from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.forgetting import look, write
-from daemon.store.operator.jobs import ask, next_work
-from daemon.store.operator.person import names_of
 
 PEDRO = "573007654321"
 GROUP = "120363000000000001@g.us"

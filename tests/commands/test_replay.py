@@ -8,7 +8,7 @@ from typing import Any
 from support.operator import change, recado, rows
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.commands.place import os_actor
+from daemon.ops.commands.place import os_actor
 from daemon.sandbox.forms import Upload
 from daemon.sandbox.model_script import Step, say
 from daemon.sandbox.samples import read

@@ -10,12 +10,12 @@ from pydantic import SecretStr
 from support.operator import rows
 from support.stage import new_world, quick_settings, text_webhook
 
-from daemon.chats.dependencies import Dependencies
-from daemon.composition.opening import open_dependencies
-from daemon.housekeeping.retention import DAY_SECONDS, drop_old_events, keep_retention
+from daemon.conversation.deps import Dependencies
+from daemon.conversation.opening import open_dependencies
+from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.ledger.retention import BATCH
+from daemon.ops.maintenance.retention import DAY_SECONDS, drop_old_events, keep_retention
 from daemon.settings import Settings
-from daemon.store.retention import BATCH
-from daemon.whapi.wire import parse_webhook
 
 LARGE = "x" * 100_000
 

@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 from support.stage import Stage, open_stage
 
 from daemon.__main__ import main
-from daemon.checks.online import online_findings
+from daemon.gateway.whapi.payloads.channel_settings import ANSWERED_MEDIA, USEFUL_EVENTS
+from daemon.ops.checks import online_findings
 from daemon.sandbox.channel import ChannelState
-from daemon.sandboxed import TOKEN, sandbox_settings
+from daemon.sandbox.start import TOKEN, sandbox_settings
 from daemon.settings import Settings
-from daemon.whapi.channel_settings import ANSWERED_MEDIA, USEFUL_EVENTS
 
 SECRET = "a-secret-of-the-webhook"
 URL = "https://bot.example.com/hook"

@@ -4,10 +4,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from daemon.chats.attention import Attention
-from daemon.ledger import Arrival
-from daemon.model import ChatKey
-from daemon.window import WindowRules
+from daemon.conversation.signals import Attention
+from daemon.domain.messages import ChatKey
+from daemon.domain.records import Arrival
+from daemon.domain.window import WindowRules
 
 KEY = ChatKey("CHAN-1", "573001234567@s.whatsapp.net")
 RULES = WindowRules(

@@ -12,7 +12,7 @@ from support.brisk import open_brisk_stage
 from support.rows import fates, read_rows
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.ledger import NOT_ADDRESSED
+from daemon.domain.records import NOT_ADDRESSED
 
 ANDRES = "573005550142"
 SOFIA = "573005550173"

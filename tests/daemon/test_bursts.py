@@ -6,7 +6,7 @@ from typing import Any
 from support.scenes import open_scene, words
 from support.stage import LAURA, Stage
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
 
 
 def a_file(kind: str, **fields: Any) -> JsonObject:

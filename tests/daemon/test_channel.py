@@ -6,10 +6,10 @@ from io import StringIO
 from support.stage import new_world
 from trio.testing import MockClock
 
-from daemon.chats.attention import Attention
-from daemon.chats.channel import BURST, Channel
+from daemon.conversation.pacing import BURST, Channel
+from daemon.conversation.signals import Attention
+from daemon.domain.window import WindowRules
 from daemon.errors import NumberTrouble
-from daemon.window import WindowRules
 
 RULES = WindowRules(
     text_seconds=5,

@@ -10,16 +10,16 @@ from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, ou
 from support.stage import LAURA, Stage, new_world
 from trio.testing import MockClock
 
-from daemon.chats import channel_watch
-from daemon.chats.channel import Channel
-from daemon.chats.channel_state import (
+from daemon.conversation import number_watch
+from daemon.conversation.number_state import (
     PATIENCE_SECONDS,
     ChannelState,
     condition_of,
     condition_of_refusal,
 )
+from daemon.conversation.pacing import Channel
+from daemon.domain.messages import ChannelNews
 from daemon.errors import GatewayTemporary, NumberTrouble
-from daemon.model import ChannelNews
 from daemon.sandbox.channel import ChannelState as Told
 from daemon.sandbox.model_script import say
 
@@ -29,7 +29,7 @@ LOOK_OFTEN = {"check_seconds": 0.05}
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask again at once where the daemon lets half a second pass."""
-    monkeypatch.setattr(channel_watch, "GAP_SECONDS", 0.02)
+    monkeypatch.setattr(number_watch, "GAP_SECONDS", 0.02)
 
 
 def health(status: str) -> ChannelNews:

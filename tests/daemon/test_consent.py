@@ -9,10 +9,10 @@ from support.rows import fates, read_rows
 from support.scenes import found, open_scene, told
 from support.stage import CHANNEL, LAURA, Stage, text_webhook
 
-from daemon.consent import OUT_ALREADY
+from daemon.domain.consent import OUT_ALREADY
+from daemon.domain.texts import texts
+from daemon.ledger.arrivals import BEFORE_FORGOTTEN
 from daemon.sandbox.model_script import Step, say
-from daemon.store.arrivals import BEFORE_FORGOTTEN
-from daemon.texts import texts
 
 TEXTS = texts("es")
 OUT = TEXTS.opted_out_with("ALTA")

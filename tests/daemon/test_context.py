@@ -8,9 +8,9 @@ import pytest
 from support.scenes import open_scene, role_of, thread, words
 from support.stage import LAURA, Stage
 
-from daemon.chats.chat_info import RETRY_SECONDS
-from daemon.model import JsonObject
-from daemon.prompt.context import RENEWED_AFTER_SECONDS
+from daemon.conversation.chat_info import RETRY_SECONDS
+from daemon.domain.messages import JsonObject
+from daemon.domain.prompt.context import RENEWED_AFTER_SECONDS
 from daemon.sandbox.payloads import chat_id_of
 
 QUOTED, PAID = "2", "3"

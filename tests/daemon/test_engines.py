@@ -17,7 +17,7 @@ from support.rows import read_rows
 from support.scenes import found, logged
 from support.stage import LAURA, open_stage
 
-from daemon.assistant import assistants
+from daemon.assistant import assistants_engine
 from daemon.sandbox.model_script import call, say
 
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -42,8 +42,8 @@ async def stuck() -> str:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Look at runs more often than once a second."""
-    monkeypatch.setattr(assistants, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(assistants, "AFTER_TOOLS_SECONDS", 0.02)
+    monkeypatch.setattr(assistants_engine, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(assistants_engine, "AFTER_TOOLS_SECONDS", 0.02)
     return iter([None])
 
 

@@ -18,12 +18,12 @@ from support.rows import read_rows
 from support.scenes import QUICK_RULES, forgive, open_scene, words
 from support.stage import CHANNEL, Stage, text_webhook
 
-from daemon.ledger import NOT_ADDRESSED
-from daemon.model import JsonObject
+from daemon.domain.eligibility import A_MENU, A_REACTION, A_VOTE
+from daemon.domain.messages import JsonObject
+from daemon.domain.records import NOT_ADDRESSED
+from daemon.domain.texts import texts
+from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.sandbox.payloads import chat_id_of
-from daemon.texts import texts
-from daemon.verdicts import A_MENU, A_REACTION, A_VOTE
-from daemon.whapi.wire import parse_webhook
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 LAURA = "573001234567"

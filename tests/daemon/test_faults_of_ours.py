@@ -10,11 +10,11 @@ from support.rows import states
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA
 
-from daemon.assistant.engine import Engine
-from daemon.chats import registry
-from daemon.model import ModelRequest, ModelResponse
+from daemon.assistant.port import Engine
+from daemon.conversation import registry
+from daemon.domain.messages import ModelRequest, ModelResponse
+from daemon.gateway.whapi.client import WhapiClient
 from daemon.sandbox.model_script import call, say
-from daemon.whapi.client import WhapiClient
 
 TOOLS = '''
 """A tool that speaks while it works, for tests."""

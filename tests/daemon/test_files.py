@@ -27,12 +27,12 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.model import JsonObject
+from daemon.domain.messages import JsonObject
+from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.person import held_of
+from daemon.ledger.forget.forget import forget
 from daemon.sandbox import samples
 from daemon.sandbox.model_script import Step
-from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.export import held_of
-from daemon.store.operator.forgetting import forget
 
 HEARS = {"transcription_model": "sandbox-transcription"}
 

@@ -20,7 +20,7 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
-from daemon.handover import (
+from daemon.domain.handover import (
     AGENT_WROTE,
     AN_AGENT,
     BUDGET,
@@ -29,9 +29,9 @@ from daemon.handover import (
     ESCALATED,
     WITH_AGENT,
 )
+from daemon.domain.texts import texts
 from daemon.sandbox.model_script import call, say
 from daemon.sandbox.payloads import OWN_NAME
-from daemon.texts import texts
 
 GROUP = "120363012345678901@g.us"
 NOTE = f"[Mensaje manual de {OWN_NAME}]"

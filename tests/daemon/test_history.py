@@ -10,8 +10,8 @@ import trio
 from support.scenes import found, open_scene, role_of, thread, told, words
 from support.stage import LAURA, Stage
 
-from daemon.chats.history_import import END_NOTE, NOTE, earlier_items
-from daemon.model import ChatKey, Media, Message, Quote, Reaction, Text
+from daemon.conversation.turn.history import END_NOTE, NOTE, earlier_items
+from daemon.domain.messages import ChatKey, Media, Message, Quote, Reaction, Text
 from daemon.sandbox import payloads
 from daemon.sandbox.model_script import Step
 

@@ -16,8 +16,8 @@ from support.rows import fates, read_rows
 from support.scenes import PEDRO, open_scene, outcomes, told
 from support.stage import LAURA, Stage
 
+from daemon.domain.messages import JsonObject
 from daemon.media.kinds import DOCX
-from daemon.model import JsonObject
 from daemon.sandbox.forms import Upload
 
 NOT_LOADED = "that could not be loaded]"

@@ -13,7 +13,14 @@ from support.brisk import open_brisk_stage
 from support.plain import NO_TLS
 from support.rows import fates, read_rows
 
-from daemon.whapi.shapes import CallShape, Context, MessageShape, Part, StatusShape, UpdateShape
+from daemon.gateway.whapi.payloads.shapes import (
+    CallShape,
+    Context,
+    MessageShape,
+    Part,
+    StatusShape,
+    UpdateShape,
+)
 
 SAMPLES = [p.read_bytes() for p in sorted((Path(__file__).parents[1] / "sample_data").glob("*"))]
 EXAMPLES = 120

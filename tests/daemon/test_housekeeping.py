@@ -18,26 +18,25 @@ from support.rows import read_rows
 from support.scenes import found, open_scene
 from support.stage import LAURA, Stage, new_world, quick_settings, text_webhook
 
-from daemon.chats.chat import Chat
-from daemon.chats.chat_info import MAX_CHATS, ChatInfoCache
-from daemon.chats.dependencies import Dependencies
-from daemon.chats.presence import MAX_CONTACTS, Subscriptions
-from daemon.chats.registry import ChatRegistry
-from daemon.composition.opening import open_dependencies
-from daemon.housekeeping import upkeep
-from daemon.housekeeping.upkeep import watch_loop_lag, watch_memory
-from daemon.model import ChatKey
-from daemon.observe.metrics import Metrics
-from daemon.observe.noise import MAX_KEYS, Noise
-from daemon.observe.vitals import PROCESS_ENDS
+from daemon.conversation.chat import Chat
+from daemon.conversation.chat_info import MAX_CHATS, ChatInfoCache
+from daemon.conversation.deps import Dependencies
+from daemon.conversation.opening import open_dependencies
+from daemon.conversation.presence import MAX_CONTACTS, Subscriptions
+from daemon.conversation.registry import ChatRegistry
+from daemon.domain.messages import ChatKey
+from daemon.gateway.whapi.payloads.answers import ChatInfo
+from daemon.http.openai_webhook import MOST_IDS, Seen
+from daemon.ledger.drivers.sqlite.database import WAL_BYTES, open_database
+from daemon.ledger.process_records import STAGES_A_WRITE, EarlierLives, ProcessLife, StageRow
+from daemon.observability.metrics import Metrics
+from daemon.observability.noise import MAX_KEYS, Noise
+from daemon.observability.vitals import PROCESS_ENDS
+from daemon.ops.maintenance import tasks
+from daemon.ops.maintenance.tasks import watch_loop_lag, watch_memory
 from daemon.sandbox.model_script import Step, say
 from daemon.settings import Settings
-from daemon.store.database import WAL_BYTES, open_database
-from daemon.store.process_life import EarlierLives, ProcessLife
-from daemon.store.stages import BATCH, StageRow
 from daemon.system.cgroups import MemoryLimit
-from daemon.web.openai_webhook import MOST_IDS, Seen
-from daemon.whapi.answers import ChatInfo
 
 CONTACTS = 100_000
 
@@ -166,8 +165,8 @@ async def test_memory_over_the_marks_is_said(
 ) -> None:
     del autojump_clock
     used = iter([200_000_000, 301_000_000, 701_000_000])
-    monkeypatch.setattr(upkeep, "resident_bytes", lambda: next(used))
-    monkeypatch.setattr(upkeep, "memory_limit", lambda: None)
+    monkeypatch.setattr(tasks, "resident_bytes", lambda: next(used))
+    monkeypatch.setattr(tasks, "memory_limit", lambda: None)
     written = StringIO()
     log = new_world(written).log
     with trio.move_on_after(3.5):
@@ -187,7 +186,7 @@ async def test_memory_near_the_limit_of_the_service_is_said(
     del autojump_clock
     metrics, written, current = Metrics(version="1"), StringIO(), tmp_path / "memory.current"
     limit = MemoryLimit(1_000_000_000, tmp_path, 2)
-    monkeypatch.setattr(upkeep, "memory_limit", lambda: limit)
+    monkeypatch.setattr(tasks, "memory_limit", lambda: limit)
     log = new_world(written).log
     for used in (949_000_000, 950_000_000):
         current.write_text(str(used))
@@ -292,7 +291,9 @@ async def test_old_stages_go_batch_by_batch(tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "data")
     async with open_dependencies(settings, new_world(StringIO())) as needs:
         stages = needs.store.stages
-        await stages.add([StageRow(1, "init", float(number), "") for number in range(BATCH + 5)])
+        await stages.add(
+            [StageRow(1, "init", float(number), "") for number in range(STAGES_A_WRITE + 5)]
+        )
         assert await stages.drop_old(before=1e6)
         assert not await stages.drop_old(before=1e6)
     left = read_rows(tmp_path / "data", "SELECT COUNT(*) FROM stages WHERE at < 1e6")

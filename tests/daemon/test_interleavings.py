@@ -14,11 +14,11 @@ from support.rows import fates, read_rows
 from support.scenes import PAUSE_MINUTES, PEDRO, found, open_scene, outbox
 from support.stage import LAURA, Stage
 
-from daemon.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED, WITH_AGENT
+from daemon.domain.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED, WITH_AGENT
+from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_queries import unanswered
 from daemon.sandbox.model_generation import ModelCall
 from daemon.sandbox.model_script import call, say
-from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.unanswered import unanswered
 
 CHATS = (LAURA, PEDRO)
 PAUSE_SECONDS = PAUSE_MINUTES * 60

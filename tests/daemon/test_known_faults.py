@@ -14,13 +14,13 @@ from support.rows import fates, read_rows
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes, words
 from support.stage import LAURA, new_world
 
-from daemon.chats.chat import Chat
-from daemon.chats.chat_info import ChatInfoCache
-from daemon.chats.presence import Subscriptions
-from daemon.model import ChatKey
+from daemon.conversation.chat import Chat
+from daemon.conversation.chat_info import ChatInfoCache
+from daemon.conversation.presence import Subscriptions
+from daemon.domain.messages import ChatKey
+from daemon.gateway.whapi.payloads.answers import ChatInfo
 from daemon.sandbox.model_script import call, say
 from daemon.sandbox.payloads import chat_id_of
-from daemon.whapi.answers import ChatInfo
 
 ROOT = Path(__file__).parents[2]
 WEEK_SECONDS = 7 * 24 * 3600.0

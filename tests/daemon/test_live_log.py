@@ -10,13 +10,13 @@ import pytest
 import trio
 import trio.testing
 
-from daemon.live_log import MOST_WAITING, LiveLog
-from daemon.model import ChatKey
-from daemon.observe.events import RESPONSE, TYPING
-from daemon.observe.logs import Log, open_log
-from daemon.observe.redaction import Redactor
-from daemon.store.store import Store, open_store
-from daemon.watching import FeedLost, LogQuery
+from daemon.domain.dashboard_values import FeedLost, LogQuery
+from daemon.domain.messages import ChatKey
+from daemon.domain.redaction import Redactor
+from daemon.ledger.ledger import Store, open_store
+from daemon.observability.events import RESPONSE, TYPING
+from daemon.observability.logs import Log, open_log
+from daemon.ops.live_log import MOST_WAITING, LiveLog
 
 LAURA = ChatKey("C", "573001234567@s.whatsapp.net")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from support.brisk import open_brisk_stage
 from support.stage import LAURA, Stage
 
+from daemon.domain.texts import texts
 from daemon.sandbox.model_script import say
-from daemon.texts import texts
 
 OFFER = "Para el viernes quedan dos habitaciones dobles y la suite del último piso."
 

@@ -15,9 +15,8 @@ from support.rows import read_rows
 from support.scenes import forgive, found, open_scene, outcomes, told, words
 from support.stage import LAURA, Stage
 
-from daemon.ledger import Told
-from daemon.model import JsonObject
-from daemon.prompt.compaction import (
+from daemon.domain.messages import JsonObject
+from daemon.domain.prompt.compaction import (
     SUMMARY_INSTRUCTIONS,
     SUMMARY_NOTE,
     as_input,
@@ -25,11 +24,12 @@ from daemon.prompt.compaction import (
     shown,
     summary_item,
 )
+from daemon.domain.records import Told
+from daemon.domain.texts import texts
+from daemon.ledger.ledger import Store
 from daemon.sandbox.model_generation import ModelCall
 from daemon.sandbox.model_script import Step, call, say
 from daemon.sandbox.model_wire import refusal_of, tokens_of
-from daemon.store.store import Store
-from daemon.texts import texts
 
 CONTEXT_TOOL = "get_conversation_context"
 

@@ -3,7 +3,7 @@
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from daemon.chats.meeting import MOST_WAITING, PER_SECOND, UNPACED, MeetingPlaces
+from daemon.conversation.contact_setup import MOST_WAITING, PER_SECOND, UNPACED, MeetingPlaces
 
 
 async def met(places: MeetingPlaces, times: list[float]) -> None:

@@ -9,10 +9,10 @@ from support.rows import fates
 from support.scenes import PEDRO, forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
 
-from daemon.composition import opening
-from daemon.handover import REFUSED
+from daemon.conversation import opening
+from daemon.domain.handover import REFUSED
+from daemon.domain.texts import texts
 from daemon.sandbox.model_script import Step, say
-from daemon.texts import texts
 
 APOLOGY = texts("es").apology
 SCHEMA = "Invalid schema for function 'book': 'additionalProperties' is required to be false."

@@ -15,9 +15,9 @@ import pytest
 from support.scenes import PEDRO, found, open_scene, role_of, words
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.assistant import assistants
-from daemon.model import JsonObject
-from daemon.prompt.data import TAG, data_item, from_store, is_data, unmarked
+from daemon.assistant import assistants_engine
+from daemon.domain.messages import JsonObject
+from daemon.domain.prompt.data import TAG, data_item, from_store, is_data, unmarked
 from daemon.sandbox import payloads
 from daemon.sandbox.model_generation import ModelCall
 from daemon.sandbox.model_script import Step, call, say
@@ -43,7 +43,7 @@ async def look_up(context: ToolContext, what: str) -> str:
 VALIDATORS = '''
 """A validator that quotes what it dislikes."""
 
-from daemon.validation.verdicts import KEEP, Candidate, Retry, Verdict, validator
+from daemon.domain.validation.results import KEEP, Candidate, Retry, Verdict, validator
 
 
 @validator
@@ -60,8 +60,8 @@ def marked(name: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assistants, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(assistants, "AFTER_TOOLS_SECONDS", 0.02)
+    monkeypatch.setattr(assistants_engine, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(assistants_engine, "AFTER_TOOLS_SECONDS", 0.02)
 
 
 async def answered(stage: Stage, chat: str = LAURA, *, before: int) -> None:

@@ -11,12 +11,12 @@ from support.brisk import open_brisk_stage
 from support.rows import fates, read_rows
 from support.stage import LAURA, Stage
 
-from daemon.chats import turn
-from daemon.chats.guidance import ChatRules
-from daemon.composition import guidance, opening
+from daemon.conversation import load_config, opening
+from daemon.conversation.live_config import ChatRules
+from daemon.conversation.turn import turn
+from daemon.domain.texts import texts
 from daemon.sandbox.model_script import Say, Step, say
 from daemon.settings import Settings
-from daemon.texts import texts
 
 ANDRES = "573005550142"
 APOLOGY, UNCLEAR = texts("es").apology, texts("es").unclear
@@ -26,12 +26,12 @@ MANY = 100
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again after hundredths of a second."""
-    original = guidance.chat_rules
+    original = load_config.chat_rules
 
     def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         return replace(original(settings, instructions), retry_seconds=0.05)
 
-    monkeypatch.setattr(guidance, "chat_rules", chat_rules)
+    monkeypatch.setattr(load_config, "chat_rules", chat_rules)
     monkeypatch.setattr(turn, "RETRY_CAP_SECONDS", 0.1)
     monkeypatch.setattr(opening, "BREAKER_BASE_SECONDS", 0.05)
     monkeypatch.setattr(opening, "BREAKER_CAP_SECONDS", 0.1)

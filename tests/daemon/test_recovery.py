@@ -17,10 +17,10 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
+from daemon.domain.texts import texts
 from daemon.sandbox.model_generation import ModelCall
 from daemon.sandbox.model_script import say
 from daemon.sandbox.payloads import chat_id_of, customer_message, new_id, text_content
-from daemon.texts import texts
 
 EXPIRED = texts("es").expired
 SIX_HOURS = 6 * 3600.0

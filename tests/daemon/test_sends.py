@@ -8,7 +8,7 @@ from support.rows import fates
 from support.scenes import PEDRO, QUICK_RULES, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.chats import channel
+from daemon.conversation import pacing
 from daemon.sandbox.echoes import EchoMode
 from daemon.sandbox.faults import FaultKind
 from daemon.sandbox.model_script import say
@@ -40,7 +40,7 @@ SAME_WORDS: list[tuple[tuple[FaultKind, ...], EchoMode]] = [
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try a number in trouble again after tenths of a second."""
-    monkeypatch.setattr(channel, "TROUBLE_BASE_SECONDS", 0.2)
+    monkeypatch.setattr(pacing, "TROUBLE_BASE_SECONDS", 0.2)
 
 
 def send_calls(stage: Stage) -> int:

@@ -7,12 +7,12 @@ from support.rows import fates, read_rows
 from support.scenes import PAUSE_MINUTES, found, logged, open_scene, thread, told, words
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
-from daemon.model import JsonObject
-from daemon.reading.messages import GONE
+from daemon.domain.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
+from daemon.domain.messages import JsonObject
+from daemon.domain.prompt.message_text import GONE
+from daemon.domain.texts import texts
 from daemon.sandbox.model_script import say
 from daemon.sandbox.payloads import OWN_NUMBER
-from daemon.texts import texts
 
 EVERYTHING = ("messages", "thread_items", "events", "turns", "runs", "responses", "outbox")
 """The tables that have somebody's words."""

@@ -13,9 +13,9 @@ import trio.testing
 from support.scenes import found, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.chats.dependencies import Gateway
+from daemon.conversation.deps import Gateway
+from daemon.domain.rendering.outgoing import Outgoing
 from daemon.sandbox.model_script import say
-from daemon.writing.outgoing import Outgoing
 
 
 @dataclass

@@ -23,9 +23,9 @@ from support.scenes import (
 )
 from support.stage import LAURA, QUICK, Stage
 
-from daemon.chats.escalation import notice
+from daemon.domain.escalation import notice
+from daemon.domain.texts import texts
 from daemon.sandbox.model_script import Call, Step, call, say
-from daemon.texts import texts
 
 TOOLS = '''
 """Tools that speak while they work, for tests."""

@@ -14,9 +14,9 @@ from support.brisk import open_brisk_stage
 from support.rows import read_rows
 from support.stage import LAURA, Stage
 
+from daemon.domain.texts import texts
 from daemon.sandbox.model_generation import ModelCall
 from daemon.sandbox.model_script import Call, Step, Think, call, say
-from daemon.texts import texts
 
 CONTEXT = "get_conversation_context"
 RECENT_50 = '{"context_level": "recent_50"}'

@@ -8,9 +8,9 @@ import trio
 from support.scenes import PAUSE_MINUTES, forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.chats import delivery
+from daemon.conversation import delivery
+from daemon.domain.texts import texts
 from daemon.sandbox.model_script import Step, say
-from daemon.texts import texts
 
 TYPING = {"typing": True}
 HALF = "Primera parte.\n\nSegunda parte."

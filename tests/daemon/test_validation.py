@@ -12,9 +12,9 @@ from support.rows import read_rows
 from support.scenes import role_of, words
 from support.stage import LAURA, Stage
 
+from daemon.domain.texts import texts
+from daemon.domain.validation.chain import RETRY
 from daemon.sandbox.model_script import Step, call, say
-from daemon.texts import texts
-from daemon.validation.chain import RETRY
 
 UNCLEAR = texts("es").unclear
 
@@ -33,7 +33,7 @@ async def price_of() -> str:
 OWN_VALIDATORS = '''
 """Validators of a hotel, for tests."""
 
-from daemon.validation.verdicts import KEEP, Block, Candidate, Fix, Verdict, validator
+from daemon.domain.validation.results import KEEP, Block, Candidate, Fix, Verdict, validator
 
 
 @validator

@@ -8,7 +8,7 @@ from support.rows import read_rows
 from support.scenes import found, open_scene, outcomes, told
 from support.stage import LAURA, Stage
 
-from daemon.assistant.speech import spoken_seconds
+from daemon.assistant.sound import spoken_seconds
 from daemon.sandbox import model_audio, samples
 from daemon.sandbox.asgi import json_answer
 from daemon.sandbox.model_script import say

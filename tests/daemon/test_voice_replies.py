@@ -12,7 +12,7 @@ from support.rows import read_rows
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread, words
 from support.stage import LAURA, Stage
 
-from daemon.assistant.speech import Speech
+from daemon.assistant.sound import Speech
 from daemon.sandbox import model_audio
 from daemon.sandbox.asgi import Answer, json_answer
 from daemon.sandbox.echoes import EchoMode
@@ -151,7 +151,7 @@ async def test_a_long_answer_is_several_voice_notes_in_order(tmp_path: Path) -> 
 async def test_recording_is_shown_in_the_place_of_typing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.chats.delivery.FIRST_TYPING_SECONDS", 0.05)
+    monkeypatch.setattr("daemon.conversation.delivery.FIRST_TYPING_SECONDS", 0.05)
     async with open_scene(tmp_path, voice=VOICE, delivery={"typing": True}) as stage:
         stage.model.script(say(FIT))
         await speaks(stage)
@@ -253,7 +253,7 @@ async def test_a_voice_note_that_never_arrives_is_written_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After it was looked for and not found."""
-    monkeypatch.setattr("daemon.chats.voicing.MAX_VOICE_TRIES", 1)
+    monkeypatch.setattr("daemon.conversation.voice.MAX_VOICE_TRIES", 1)
     async with open_scene(tmp_path, voice=VOICE) as stage:
         stage.model.script(say(FIT))
         stage.gateway.faults.add(operation="send", kind="drop_before")

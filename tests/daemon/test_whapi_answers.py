@@ -8,8 +8,8 @@ from support.rows import fates
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.chats import channel, channel_watch
-from daemon.model import JsonObject
+from daemon.conversation import number_watch, pacing
+from daemon.domain.messages import JsonObject
 from daemon.sandbox.faults import Fault, FaultKind
 from daemon.sandbox.model_script import call, say
 
@@ -20,9 +20,9 @@ NO_CHANNEL = "Channel not found"
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try a number in trouble again after tenths of a second."""
-    monkeypatch.setattr(channel, "TROUBLE_BASE_SECONDS", 0.2)
-    monkeypatch.setattr(channel_watch, "GAP_SECONDS", 0.02)
-    monkeypatch.setattr(channel_watch, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(pacing, "TROUBLE_BASE_SECONDS", 0.2)
+    monkeypatch.setattr(number_watch, "GAP_SECONDS", 0.02)
+    monkeypatch.setattr(number_watch, "AGAIN_SECONDS", 0.2)
 
 
 def sends(stage: Stage) -> int:
@@ -345,8 +345,8 @@ async def test_a_number_in_trouble_is_tried_at_once_if_an_operator_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody has paid, and nobody wants to wait for the next try."""
-    monkeypatch.setattr(channel, "TROUBLE_BASE_SECONDS", 3600.0)
-    monkeypatch.setattr(channel, "TROUBLE_CAP_SECONDS", 3600.0)
+    monkeypatch.setattr(pacing, "TROUBLE_BASE_SECONDS", 3600.0)
+    monkeypatch.setattr(pacing, "TROUBLE_CAP_SECONDS", 3600.0)
     async with open_scene(tmp_path) as stage:
         meet(stage, 402)
         await stage.gateway.customer_says(LAURA, "Hola")

@@ -18,7 +18,7 @@ import trio
 from pydantic import SecretStr
 from support.stage import Stage, new_world, quick_settings
 
-from daemon.sandboxed import simulators
+from daemon.sandbox.start import simulators
 from fuzz.finding import Finding, Report
 from fuzz.requests import SECRET, TOKEN, mutated
 

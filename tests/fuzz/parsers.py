@@ -9,20 +9,20 @@ from typing import Any
 
 import msgspec
 
-from daemon.assistant.events import ResponseReader
-from daemon.assistant.failures import from_failed
-from daemon.assistant.wire import response_from
+from daemon.assistant.payloads.failures import from_failed
+from daemon.assistant.payloads.responses import response_from
+from daemon.assistant.payloads.stream_events import ResponseReader
+from daemon.domain.messages import ModelResponse, Webhook
+from daemon.domain.prompt.data import TAG
+from daemon.domain.prompt.message_text import as_lines, burst_item
+from daemon.domain.records import StoredMessage
+from daemon.domain.rendering.vcards import MOST_NUMBERS, SHOWN_CHARACTERS, read_card, written_card
 from daemon.errors import AssistantError, MediaRefused, SettingsError, WebhookError
-from daemon.ledger import StoredMessage
+from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.http.client_address import client_address, neighbourhood, read_networks
 from daemon.media.addresses import is_public, origin_of
 from daemon.media.inline import open_body
-from daemon.model import ModelResponse, Webhook
-from daemon.prompt.data import TAG
-from daemon.reading.messages import as_lines, burst_item
 from daemon.settings.sources import load_settings
-from daemon.web.client_address import client_address, neighbourhood, read_networks
-from daemon.whapi.wire import parse_webhook
-from daemon.writing.vcards import MOST_NUMBERS, SHOWN_CHARACTERS, read_card, written_card
 from fuzz.checks import Check
 from fuzz.mutations import mutated_bytes, mutated_text, mutated_value
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.chats import arriving_files
+from daemon.conversation import intake
+from daemon.domain.messages import Media, Webhook
 from daemon.errors import MediaRefused
+from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.media.inline import Opened, keep_inline, open_body
-from daemon.model import Media, Webhook
-from daemon.whapi.wire import parse_webhook
 
 RAW = bytes(range(256)) * 1200  # 307 kB: larger than several blocks
 LIMIT = 1_000_000
@@ -66,12 +66,12 @@ async def test_a_large_call_is_held_once_and_read_off_the_event_loop(
         readers.append(threading.get_ident())
         return parse_webhook(slim, path_event=path_event)
 
-    monkeypatch.setattr(arriving_files, "parse_webhook", noted)
+    monkeypatch.setattr(intake, "parse_webhook", noted)
     tracemalloc.start()
     try:
-        webhook, found = await arriving_files.read_webhook(body, "", nonce=lambda: "n0")
+        webhook, found = await intake.read_webhook(body, "", nonce=lambda: "n0")
         (kept,) = (
-            await arriving_files.keep_files(webhook, found, [""], folder=tmp_path, limit=10_000_000)
+            await intake.keep_files(webhook, found, [""], folder=tmp_path, limit=10_000_000)
         ).messages
         peak = tracemalloc.get_traced_memory()[1]
     finally:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.domain.rendering.vcards import Card, read_card, written_card
 from daemon.errors import MediaRefused
 from daemon.media.addresses import is_public, origin_of
 from daemon.media.kinds import DOCX, PDF, kind_of
-from daemon.writing.vcards import Card, read_card, written_card
 
 PRIVATE = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),

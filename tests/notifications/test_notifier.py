@@ -15,7 +15,7 @@ from support.scenes import forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
 from support.target import NotificationTarget, open_target
 
-from daemon.notifications import notifier, targets
+from daemon.ops import notification_targets, notifier
 from daemon.sandbox.model_script import Step, call, say
 
 ESCALATION = json.dumps(
@@ -34,7 +34,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(notifier, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(notifier, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(notifier, "RETRY_SECONDS", 0.02)
-    monkeypatch.setattr(targets, "SEND_SECONDS", 2.0)
+    monkeypatch.setattr(notification_targets, "SEND_SECONDS", 2.0)
     return iter([None])
 
 

@@ -7,8 +7,8 @@ import pytest
 import trio
 from support.target import open_target
 
-from daemon.notifications import targets
-from daemon.notifications.targets import Target, listening, targets_at
+from daemon.ops import notification_targets
+from daemon.ops.notification_targets import Target, listening, targets_at
 
 
 def one(address: str) -> Target:
@@ -50,7 +50,7 @@ async def test_a_target_that_never_answers_holds_one_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The next send to it waits for that thread, within its own time."""
-    monkeypatch.setattr(targets, "SEND_SECONDS", 0.4)
+    monkeypatch.setattr(notification_targets, "SEND_SECONDS", 0.4)
     async with open_target() as server:
         server.open = trio.Event()
         target = one(server.address)

@@ -9,9 +9,9 @@ from string import Formatter
 
 import pytest
 
-from daemon.observe import events
-from daemon.observe.catalog import MEANINGS, catalog_text
-from daemon.observe.events import (
+from daemon.observability import events
+from daemon.observability.catalog import MEANINGS, catalog_text
+from daemon.observability.events import (
     ALL,
     CONTEXT_FIELDS,
     DASHBOARD,
@@ -20,7 +20,7 @@ from daemon.observe.events import (
     TURN_ENDED,
     EventKind,
 )
-from daemon.observe.metrics import MESSAGE_KINDS, TURN_OUTCOMES
+from daemon.observability.metrics import MESSAGE_KINDS, TURN_OUTCOMES
 
 ROOT = Path(__file__).parents[2]
 WITH_SPANISH_NAMES = {
@@ -54,7 +54,7 @@ def test_the_dashboard_shows_the_conversation_and_no_noise() -> None:
 
 
 def test_every_kind_is_explained_and_the_catalog_is_the_written_one() -> None:
-    """`python -m daemon.observe.catalog` writes the file."""
+    """`python -m daemon.observability.catalog` writes the file."""
     assert set(MEANINGS) == set(ALL)
     assert (ROOT / "systemd" / "recado.catalog").read_text("utf-8") == catalog_text()
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon.model import ChatKey
-from daemon.observe.events import MESSAGE, UNEXPECTED_ERROR
-from daemon.observe.journal import is_journal
-from daemon.observe.logs import Log, about
-from daemon.observe.outputs import open_output
-from daemon.observe.redaction import Redactor
-from daemon.observe.writing import LogWriter
+from daemon.domain.messages import ChatKey
+from daemon.domain.redaction import Redactor
+from daemon.observability.events import MESSAGE, UNEXPECTED_ERROR
+from daemon.observability.journal import is_journal
+from daemon.observability.logs import Log, about
+from daemon.observability.outputs import open_output
+from daemon.observability.writing import LogWriter
 
 ROOT = Path(__file__).parents[2]
 PHONE = "573001234567"
@@ -213,10 +213,10 @@ journalctl --no-pager -o json RECADO_TURN=turn_1
 PROGRAM = """
 import sys
 from datetime import datetime
-from daemon.model import ChatKey
-from daemon.observe.events import MESSAGE, TURN_ENDED
-from daemon.observe.logs import about, open_log
-from daemon.observe.redaction import Redactor
+from daemon.domain.messages import ChatKey
+from daemon.observability.events import MESSAGE, TURN_ENDED
+from daemon.observability.logs import about, open_log
+from daemon.domain.redaction import Redactor
 log = open_log(stream=sys.stderr, level="info", redactor=Redactor(), format="journal",
     now=lambda: datetime.now().astimezone(), strict=True)
 log.hash_chats(lambda key: "0a1b2c")

@@ -9,12 +9,12 @@ from typing import Any, TextIO
 import pytest
 import trio
 
-from daemon.model import ChatKey
-from daemon.observe.events import ALL, DASHBOARD, MESSAGE, TYPING, Language
-from daemon.observe.logs import Log, _LibraryHandler, about, open_log, route_library_logs
-from daemon.observe.outputs import Format
-from daemon.observe.records import LogRecord
-from daemon.observe.redaction import Redactor
+from daemon.domain.messages import ChatKey
+from daemon.domain.redaction import Redactor
+from daemon.observability.events import ALL, DASHBOARD, MESSAGE, TYPING, Language
+from daemon.observability.lines import LogRecord
+from daemon.observability.logs import Log, _LibraryHandler, about, open_log, route_library_logs
+from daemon.observability.outputs import Format
 
 TOKEN = "whapi-token-Zx81q"
 PHONE = "573001234567"

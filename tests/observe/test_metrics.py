@@ -3,8 +3,8 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.model import Usage
-from daemon.observe.metrics import OUTBOX_STATES, UPSTREAM_OPERATIONS, Metrics
+from daemon.domain.messages import Usage
+from daemon.observability.metrics import OUTBOX_STATES, UPSTREAM_OPERATIONS, Metrics
 
 
 def values(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.observe.masking import is_card, mask_numbers, mask_private
-from daemon.observe.redaction import Redactor
+from daemon.domain.masking import is_card, mask_numbers, mask_private
+from daemon.domain.redaction import Redactor
 
 NUMBERS = st.from_regex(r"[1-9][0-9]{9,14}", fullmatch=True)
 PRINTABLE = st.characters(min_codepoint=33, max_codepoint=126)

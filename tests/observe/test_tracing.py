@@ -20,9 +20,9 @@ from support.rows import read_rows
 from support.scenes import found, open_scene
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.observe import otlp
-from daemon.observe.otlp import trace_id
-from daemon.observe.tracing import (
+from daemon.observability import otlp
+from daemon.observability.otlp import trace_id
+from daemon.observability.tracing import (
     MOST_SPANS,
     MOST_STAGES,
     STAGES,

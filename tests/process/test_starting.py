@@ -26,7 +26,7 @@ from support.stage import text_webhook
 
 SLOW_STORE = """
 import pathlib, sys, time
-from daemon.store import database
+from daemon.ledger.drivers.sqlite import database
 from daemon.__main__ import main
 
 make_ready, gate = database._made_ready, pathlib.Path(sys.argv[1])

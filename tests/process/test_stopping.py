@@ -10,7 +10,7 @@ from support.rows import states
 from support.stage import LAURA
 
 from daemon.sandbox.model_script import Call, Step, say
-from daemon.sandboxed import TOKEN
+from daemon.sandbox.start import TOKEN
 
 TEN = [f"57300200000{number}" for number in range(10)]
 DEADLINE = {"RECADO_SHUTDOWN__DEADLINE_SECONDS": "3"}

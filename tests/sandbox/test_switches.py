@@ -9,7 +9,7 @@ import trio
 from support.plain import NO_TLS
 from support.stage import new_world
 
-from daemon.sandboxed import SLOW_TOKENS_PER_SECOND, TOKEN, add_switches, simulators
+from daemon.sandbox.start import SLOW_TOKENS_PER_SECOND, TOKEN, add_switches, simulators
 
 
 async def test_the_model_can_be_slow_and_down_and_well_again() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.checks.offline import offline_findings
+from daemon.ops.checks import offline_findings
 
 BASE = {
     "WHAPI_TOKEN": "an-invented-token",

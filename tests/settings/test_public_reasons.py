@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.conversation.load_config import load_validators
 from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError, ValidatorError
 from daemon.settings.sources import load_settings
 from daemon.startup import public_reason
 from daemon.tools.toolbox import Toolbox, load_tools
-from daemon.validation.loading import load_validators
 
 SECRET = "hunter2"
 """Stands in every value that is wrong."""

@@ -4,11 +4,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+from daemon.domain.texts import Texts, texts
 from daemon.settings import Settings, fields_by_key, model_names
 from daemon.settings.media import VoiceSettings
 from daemon.settings.page import configuration_file, settings_page
 from daemon.settings.texts import TextSettings
-from daemon.texts import Texts, texts
 
 ROOT = Path(__file__).parents[2]
 

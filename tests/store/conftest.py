@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from support.ledgers import Commits, store_in
 
-from daemon.store.store import Store
+from daemon.ledger.ledger import Store
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 import trio
 from support.ledgers import LAURA, OPERATOR, accept, message, select, store_in
 
-from daemon.audit import Head
-from daemon.store.audit import audit_rows, verify_audit
-from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.forgetting import forget
-from daemon.store.store import Store
+from daemon.domain.audit_chain import Head
+from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.audit import audit_rows, verify_audit
+from daemon.ledger.forget.forget import forget
+from daemon.ledger.ledger import Store
 
 BEFORE_CHAIN = 18
 """The version of a store whose audit is no chain yet."""
@@ -54,7 +54,7 @@ async def test_forgetting_erases_the_subject_and_not_the_row(store: Store, tmp_p
 
 async def test_rows_of_an_older_store_become_the_beginning_of_the_chain(tmp_path: Path) -> None:
     steps = sorted(
-        (step for step in resources.files("daemon.store.migrations").iterdir()),
+        (step for step in resources.files("daemon.ledger.migrations").iterdir()),
         key=lambda step: step.name,
     )
     old = [

@@ -3,10 +3,10 @@
 import pytest
 from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, select, thread_of
 
-from daemon.ledger import NewPart
-from daemon.model import Call, ChatKey
-from daemon.store.calls import NOTE, REPLY_EVERY_SECONDS
-from daemon.store.store import Store
+from daemon.domain.messages import Call, ChatKey
+from daemon.domain.records import NewPart
+from daemon.ledger.calls import NOTE, REPLY_EVERY_SECONDS
+from daemon.ledger.ledger import Store
 
 REPLY = NewPart("Por aquí no contestamos llamadas")
 

@@ -19,12 +19,12 @@ from support.ledgers import (
     thread_of,
 )
 
-from daemon.handover import BUDGET, WITH_AGENT
-from daemon.ledger import Accepted, NewPart
-from daemon.model import ChatKey, Deletion, Edit, Media, Message, Origin, Text
-from daemon.prompt.data import is_data
-from daemon.store.changes import EARLY_SECONDS, MOST_EARLY
-from daemon.store.store import Store
+from daemon.domain.handover import BUDGET, WITH_AGENT
+from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Origin, Text
+from daemon.domain.prompt.data import is_data
+from daemon.domain.records import Accepted, NewPart
+from daemon.ledger.changes import EARLY_SECONDS, MOST_EARLY
+from daemon.ledger.ledger import Store
 
 EDIT = Edit(target="m-1", body="Para tres personas")
 DELETION = Deletion(target="m-1")

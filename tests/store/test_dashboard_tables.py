@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from daemon.model import ChatKey
-from daemon.store.dashboard_log import LINES_A_START
-from daemon.store.sessions import MOST_SESSIONS
-from daemon.store.store import Store, open_store
-from daemon.watching import LogLine, LogQuery, Sample
+from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
+from daemon.domain.messages import ChatKey
+from daemon.ledger.dashboard import LINES_A_START, MOST_SESSIONS
+from daemon.ledger.ledger import Store, open_store
 
 LAURA = ChatKey("C", "573001234567@s.whatsapp.net")
 

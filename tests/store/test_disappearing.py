@@ -16,12 +16,12 @@ from support.ledgers import (
     thread_of,
 )
 
-from daemon.ledger import NOT_ADDRESSED, NewPart
-from daemon.model import ChatKey, Deletion, Edit, Media, Message, Reaction, Text
-from daemon.reading.messages import GONE
-from daemon.store.retention import expire
-from daemon.store.store import Store
-from daemon.verdicts import A_REACTION
+from daemon.domain.eligibility import A_REACTION
+from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Reaction, Text
+from daemon.domain.prompt.message_text import GONE
+from daemon.domain.records import NOT_ADDRESSED, NewPart
+from daemon.ledger.ledger import Store
+from daemon.ledger.retention import expire
 
 SECRET = "mi clave es Sol"
 

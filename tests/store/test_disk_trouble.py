@@ -23,7 +23,7 @@ from support.ledgers import (
 from trio.testing import wait_all_tasks_blocked
 
 from daemon.errors import StoreUnavailable
-from daemon.store.store import Store
+from daemon.ledger.ledger import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,8 +34,8 @@ from pathlib import Path
 import trio
 
 from daemon.errors import StoreUnavailable
-from daemon.model import ChatKey, Message, Text, Webhook
-from daemon.store.store import open_store
+from daemon.domain.messages import ChatKey, Message, Text, Webhook
+from daemon.ledger.ledger import open_store
 
 KEY = ChatKey("c", "573001234567@s.whatsapp.net")
 report = {"accepted": [], "refused": []}

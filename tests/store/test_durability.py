@@ -17,8 +17,8 @@ from pathlib import Path
 
 import trio
 
-from daemon.model import ChatKey, Message, Text, Webhook
-from daemon.store.store import open_store
+from daemon.domain.messages import ChatKey, Message, Text, Webhook
+from daemon.ledger.ledger import open_store
 
 KEY = ChatKey("c", "573001234567@s.whatsapp.net")
 

@@ -15,10 +15,10 @@ from support.ledgers import (
     select,
 )
 
-from daemon.ledger import OutboxRow
-from daemon.model import Media, Other, Reaction, Text
-from daemon.store.echoes import ECHO_SECONDS
-from daemon.store.store import Store
+from daemon.domain.messages import Media, Other, Reaction, Text
+from daemon.domain.records import OutboxRow
+from daemon.ledger.echoes import ECHO_SECONDS
+from daemon.ledger.ledger import Store
 
 WORDS = "Sí, tenemos cupo."
 

@@ -19,23 +19,15 @@ from support.ledgers import (
 )
 from support.operator import files_with
 
-from daemon.ledger import NewPart, Told
-from daemon.limits.budget import Charge, Use
-from daemon.model import ChatKey, ModelResponse
-from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.forgetting import (
-    carry_out,
-    close,
-    forget,
-    let_go,
-    look,
-    moved,
-    write,
-)
-from daemon.store.operator.jobs import ask, ask_chat, done_as, next_work, old_chats
-from daemon.store.operator.person import names_of
-from daemon.store.operator.stages import OVER, STAGES, is_held
-from daemon.store.store import Store
+from daemon.domain.limits.budget import Charge, Use
+from daemon.domain.messages import ChatKey, ModelResponse
+from daemon.domain.records import NewPart, Told
+from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.person import names_of
+from daemon.ledger.forget.forget import carry_out, close, forget, let_go, look, moved, write
+from daemon.ledger.forget.jobs import ask, ask_chat, done_as, next_work, old_chats
+from daemon.ledger.forget.stages import OVER, STAGES, is_held
+from daemon.ledger.ledger import Store
 
 GROUP = ChatKey(CHANNEL, "120363000000000001@g.us")
 NUMBER = LAURA.chat.partition("@")[0]

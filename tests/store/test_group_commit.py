@@ -10,8 +10,8 @@ from support.ledgers import Commits, events, held_writer, hold, insert_event, st
 from trio.testing import wait_all_tasks_blocked
 
 from daemon.errors import StoreError, StoreUnavailable
-from daemon.store.database import MAX_BATCH
-from daemon.store.store import Store
+from daemon.ledger.drivers.sqlite.database import MAX_BATCH
+from daemon.ledger.ledger import Store
 
 
 def _refused_by_a_constraint(connection: sqlite3.Connection) -> None:

@@ -2,9 +2,9 @@
 
 from support.ledgers import CHANNEL, LAURA, accept, message, open_turn, queued, select
 
-from daemon.ledger import NewPart
-from daemon.model import ChatKey
-from daemon.store.store import Store
+from daemon.domain.messages import ChatKey
+from daemon.domain.records import NewPart
+from daemon.ledger.ledger import Store
 
 LID = ChatKey(CHANNEL, "112233445566778@lid")
 

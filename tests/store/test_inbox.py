@@ -18,11 +18,11 @@ from support.ledgers import (
     thread_of,
 )
 
+from daemon.domain.messages import ChatKey, StatusUpdate, Webhook
+from daemon.domain.records import Accepted, Arrival
 from daemon.errors import StoreUnavailable
-from daemon.ledger import Accepted, Arrival
-from daemon.model import ChatKey, StatusUpdate, Webhook
-from daemon.store.inbox import ROW_BODY_BYTES
-from daemon.store.store import Store
+from daemon.ledger.intake import ROW_BODY_BYTES
+from daemon.ledger.ledger import Store
 
 
 async def test_a_call_is_stored_with_all_its_messages_in_order(store: Store) -> None:

@@ -35,10 +35,10 @@ from support.ledgers import (
     store_in,
 )
 
-from daemon.handover import AN_AGENT, ESCALATED, WITH_AGENT
-from daemon.ledger import NewPart, Outcome, Turn
-from daemon.model import ChatKey, Deletion, Edit, Origin
-from daemon.store.store import Store
+from daemon.domain.handover import AN_AGENT, ESCALATED, WITH_AGENT
+from daemon.domain.messages import ChatKey, Deletion, Edit, Origin
+from daemon.domain.records import NewPart, Outcome, Turn
+from daemon.ledger.ledger import Store
 
 T = TypeVar("T")
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, select, thread_of
 
-from daemon.ledger import ChatRecord, ThreadHead, ThreadItem, Told
-from daemon.model import ChatKey, JsonObject
-from daemon.prompt.compaction import shown
-from daemon.prompt.context import Subject, as_text
-from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.forgetting import forget
-from daemon.store.store import Store
+from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.prompt.compaction import shown
+from daemon.domain.prompt.context import Subject, as_text
+from daemon.domain.records import ChatRecord, ThreadHead, ThreadItem, Told
+from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.forget.forget import forget
+from daemon.ledger.ledger import Store
 
 ALIAS = ChatKey(LAURA.channel, "123456789012345@lid")
 SUMMARY: JsonObject = {"role": "developer", "content": "[Summary] Two rooms are wanted."}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from support.ledgers import LAURA, accept, message, open_turn, select, store_in
 
-from daemon.notifications.occasions import Occasion
-from daemon.store.store import Store
+from daemon.domain.notifications import Occasion
+from daemon.ledger.ledger import Store
 
 BUDGET = Occasion(reason="budget", subject="2026-11-29", line="2026-11-29")
 TROUBLE = Occasion(reason="channel", line="needs_qr")

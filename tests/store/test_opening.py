@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from support.ledgers import accept, message, message_state, queued, select, store_in
 
+from daemon.domain.messages import ChatKey
 from daemon.errors import StoreDamaged
-from daemon.model import ChatKey
 
 PAGE = 4096
 BEFORE_CARDS = 17
@@ -25,7 +25,7 @@ async def _stored(folder: Path) -> None:
 
 
 def _steps() -> list[Traversable]:
-    folder = resources.files("daemon.store.migrations")
+    folder = resources.files("daemon.ledger.migrations")
     return [step for step in folder.iterdir() if step.name.endswith(".sql")]
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from support.ledgers import LAURA, accept, message, open_turn, store_in
 
-from daemon.ledger import Run
-from daemon.model import ModelResponse
-from daemon.store.store import Store
+from daemon.domain.messages import ModelResponse
+from daemon.domain.records import Run
+from daemon.ledger.ledger import Store
 
 ANSWER = ModelResponse(id="resp-1", items=())
 

@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 from support.ledgers import LAURA, PEDRO, accept, outbox_states, queued, select
 
-from daemon.ledger import OutboxRow, TurnEnd
-from daemon.model import StatusUpdate
-from daemon.store.statuses import NEVER, RESENT_ALWAYS
-from daemon.store.store import Store
-from daemon.writing.outgoing import likeness
+from daemon.domain.messages import StatusUpdate
+from daemon.domain.records import OutboxRow, TurnEnd
+from daemon.domain.rendering.outgoing import likeness
+from daemon.ledger.ledger import Store
+from daemon.ledger.statuses import NEVER, RESENT_ALWAYS
 
 
 async def test_rows_are_said_in_the_order_in_which_they_were_decided(store: Store) -> None:

@@ -13,7 +13,7 @@ import trio.testing
 from support.ledgers import accept, message, message_state, store_in
 
 from daemon.errors import StoreInUse
-from daemon.store.ownership import owned
+from daemon.ledger.drivers.sqlite.file_lock import owned
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import trio
 
-from daemon.store.store import open_store
+from daemon.ledger.ledger import open_store
 
 
 async def main(folder):

@@ -10,12 +10,12 @@ from random import Random
 import pytest
 from support.ledgers import CHANNEL, message, store_in
 
-from daemon.ledger import MEDIA_FOLDER
+from daemon.domain.messages import Webhook
+from daemon.domain.records import MEDIA_FOLDER
+from daemon.ledger.intake import ROW_BODY_BYTES
+from daemon.ledger.ledger import tighten_files
+from daemon.ledger.statuses import NEVER
 from daemon.media.files import Draft
-from daemon.model import Webhook
-from daemon.store.inbox import ROW_BODY_BYTES
-from daemon.store.statuses import NEVER
-from daemon.store.store import tighten_files
 from daemon.system.private_files import make_folder, new_file, tighten
 
 

@@ -11,8 +11,8 @@ import trio
 from support.ledgers import events, insert_event, select, store_in
 
 from daemon.errors import StoreUnavailable
-from daemon.store.database import READERS
-from daemon.store.store import Store
+from daemon.ledger.drivers.sqlite.database import READERS
+from daemon.ledger.ledger import Store
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
 

@@ -17,8 +17,7 @@ from support.ledgers import (
 )
 from trio.testing import wait_all_tasks_blocked
 
-from daemon.ledger import NOT_ADDRESSED, Accepted, Known
-from daemon.model import (
+from daemon.domain.messages import (
     AnyContent,
     ChatKey,
     Location,
@@ -31,8 +30,9 @@ from daemon.model import (
     Vote,
     Webhook,
 )
-from daemon.store.references import LIVE_SECONDS, Judging
-from daemon.store.store import Store
+from daemon.domain.records import NOT_ADDRESSED, Accepted, Known
+from daemon.ledger.ledger import Store
+from daemon.ledger.references import LIVE_SECONDS, Judging
 
 OURS = "573009876543"
 OUR_LID = "998877665544332@lid"

@@ -16,12 +16,12 @@ from support.ledgers import (
     select,
 )
 
-from daemon.ledger import NewPart, OutboxRow
-from daemon.model import ChatKey, StatusUpdate
-from daemon.store.by_hand import Obstacle
-from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.forgetting import forget
-from daemon.store.store import Store
+from daemon.domain.messages import ChatKey, StatusUpdate
+from daemon.domain.records import NewPart, OutboxRow
+from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.forget.forget import forget
+from daemon.ledger.ledger import Store
+from daemon.ledger.operator_actions import Obstacle
 
 NOW = 500.0
 

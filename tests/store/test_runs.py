@@ -15,10 +15,10 @@ from support.ledgers import (
     tool_call,
 )
 
-from daemon.ledger import RecordedCall, RecordedRound, Run
-from daemon.model import ModelResponse, Usage
-from daemon.store.runs import call_key
-from daemon.store.store import Store
+from daemon.domain.messages import ModelResponse, Usage
+from daemon.domain.records import RecordedCall, RecordedRound, Run
+from daemon.ledger.ledger import Store
+from daemon.ledger.runs import call_key
 
 ANSWER = ModelResponse(
     id="resp-1",

@@ -25,10 +25,10 @@ from support.ledgers import (
     tool_call,
 )
 
-from daemon.handover import AN_AGENT
-from daemon.ledger import NewPart
-from daemon.limits.budget import Charge, Use
-from daemon.model import (
+from daemon.domain.eligibility import A_REACTION, A_VOTE
+from daemon.domain.handover import AN_AGENT
+from daemon.domain.limits.budget import Charge, Use
+from daemon.domain.messages import (
     Call,
     ChatKey,
     Deletion,
@@ -40,8 +40,8 @@ from daemon.model import (
     StatusUpdate,
     Vote,
 )
-from daemon.store.store import Store
-from daemon.verdicts import A_REACTION, A_VOTE
+from daemon.domain.records import NewPart
+from daemon.ledger.ledger import Store
 
 STATEMENTS = ("SELECT", "UPDATE", "DELETE", "INSERT", "WITH")
 SMALL_INDEXES = {

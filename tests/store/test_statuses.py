@@ -16,10 +16,10 @@ from support.ledgers import (
     select,
 )
 
-from daemon.ledger import OutboxRow, SendFate
-from daemon.model import StatusUpdate
-from daemon.store.statuses import MOST_EARLY, RANKS, RESENT_ALWAYS
-from daemon.store.store import Store
+from daemon.domain.messages import StatusUpdate
+from daemon.domain.records import OutboxRow, SendFate
+from daemon.ledger.ledger import Store
+from daemon.ledger.statuses import MOST_EARLY, RANKS, RESENT_ALWAYS
 
 
 def told(status: str, message_id: str = "sent-1", **fields: object) -> StatusUpdate:

@@ -2,10 +2,10 @@
 
 from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, thread_of
 
-from daemon.ledger import ChatRecord
-from daemon.model import JsonObject
-from daemon.prompt.history import fit
-from daemon.store.store import Store
+from daemon.domain.messages import JsonObject
+from daemon.domain.prompt.history import fit
+from daemon.domain.records import ChatRecord
+from daemon.ledger.ledger import Store
 
 
 def _said(role: str, words: str) -> JsonObject:

@@ -20,10 +20,10 @@ from support.ledgers import (
     tool_call,
 )
 
+from daemon.domain.messages import JsonObject
+from daemon.domain.records import NewPart, Outcome, Turn, TurnEnd
 from daemon.errors import StoreError
-from daemon.ledger import NewPart, Outcome, Turn, TurnEnd
-from daemon.model import JsonObject
-from daemon.store.store import Store
+from daemon.ledger.ledger import Store
 
 USER: JsonObject = {"role": "user", "content": "Hola"}
 ANSWER: JsonObject = {"role": "assistant", "content": "Buenas"}

@@ -15,12 +15,12 @@ from support.ledgers import (
     store_in,
 )
 
-from daemon.ledger import NewPart, Run, Turn
-from daemon.limits.budget import NO_LIMITS, Budget, Charge, Refusal, Use
-from daemon.model import ChatKey, ModelResponse
-from daemon.store.operator.door import open_beside_daemon
-from daemon.store.operator.forgetting import forget
-from daemon.store.store import Store
+from daemon.domain.limits.budget import NO_LIMITS, Budget, Charge, Refusal, Use
+from daemon.domain.messages import ChatKey, ModelResponse
+from daemon.domain.records import NewPart, Run, Turn
+from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.forget.forget import forget
+from daemon.ledger.ledger import Store
 
 DAY, NEXT_DAY = "2026-03-01", "2026-03-02"
 WANTED = Charge(DAY, Use(1000, 500))

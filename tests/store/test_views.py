@@ -20,13 +20,13 @@ from support.ledgers import (
     select,
 )
 
-from daemon.ledger import NewPart
-from daemon.model import ChatKey, Deletion, Edit, Media, Quote, Reaction
-from daemon.store.changes import EARLIER_CHARACTERS, EARLIER_KEPT
-from daemon.store.store import Store
-from daemon.store.views.bubbles import Before
-from daemon.store.views.chat_list import STATES, Live, Wanted
-from daemon.writing.outgoing import contact_part, poll_part
+from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Quote, Reaction
+from daemon.domain.records import NewPart
+from daemon.domain.rendering.outgoing import contact_part, poll_part
+from daemon.ledger.changes import EARLIER_CHARACTERS, EARLIER_KEPT
+from daemon.ledger.ledger import Store
+from daemon.ledger.views.bubbles import Before
+from daemon.ledger.views.chat_list import STATES, Live, Wanted
 
 NOW = 1000.0
 

@@ -11,8 +11,8 @@ import trio
 
 from daemon import __version__
 from daemon.app import run
-from daemon.composition.opening import World
-from daemon.observe.metrics import Metrics
+from daemon.conversation.opening import World
+from daemon.observability.metrics import Metrics
 from daemon.settings.sources import load_settings
 from daemon.startup import _open_log
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import trio
 
+from daemon.http.server import serve
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_script import Step
 from daemon.sandbox.payloads import chat_id_of, digits_of
-from daemon.web.server import serve
 from support.crash_judges import (
     SECOND_PART,
     Fault,

@@ -11,18 +11,18 @@ from functools import partial
 
 import msgspec
 
-from daemon.assistant.engine import Engine
-from daemon.chats.dependencies import Dependencies, Gateway, Presence
-from daemon.chats.guidance import Guide
-from daemon.ledger import OutboxRow, Turn
-from daemon.model import FunctionCall, Message, ModelRequest, ModelResponse
-from daemon.store.database import Database, _Write
-from daemon.store.outbox import Outbox, Sent
-from daemon.store.statuses import NEVER
+from daemon.assistant.port import Engine
+from daemon.conversation.deps import Dependencies, Gateway, Presence
+from daemon.conversation.live_config import Guide
+from daemon.domain.messages import FunctionCall, Message, ModelRequest, ModelResponse
+from daemon.domain.records import OutboxRow, Turn
+from daemon.domain.rendering.outgoing import Outgoing
+from daemon.gateway.whapi.payloads.answers import ChannelHealth
+from daemon.ledger.drivers.sqlite.database import Database, _Write
+from daemon.ledger.outbox import Outbox, Sent
+from daemon.ledger.statuses import NEVER
 from daemon.tools.tool import ToolContext
 from daemon.tools.toolbox import Toolbox
-from daemon.whapi.answers import ChannelHealth
-from daemon.writing.outgoing import Outgoing
 
 PLAN_VARIABLE = "CRASH_PLAN"
 """The environment variable in which the victim finds its plan. Only the victim reads it."""

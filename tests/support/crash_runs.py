@@ -9,10 +9,10 @@ from pathlib import Path
 
 import trio
 
+from daemon.domain.texts import texts
 from daemon.sandbox.echoes import EchoMode
 from daemon.sandbox.faults import FaultKind
 from daemon.sandbox.model_script import Step
-from daemon.texts import texts
 from support.crash import Harness, open_harness, report
 from support.crash_judges import Fault
 

@@ -18,10 +18,10 @@ import trio
 
 from daemon import __version__
 from daemon.app import run
-from daemon.chats.dependencies import Dependencies
-from daemon.chats.guidance import Guide
-from daemon.composition.opening import World, open_dependencies
-from daemon.observe.metrics import Metrics
+from daemon.conversation.deps import Dependencies
+from daemon.conversation.live_config import Guide
+from daemon.conversation.opening import World, open_dependencies
+from daemon.observability.metrics import Metrics
 from daemon.settings import Settings
 from daemon.settings.sources import load_settings
 from daemon.startup import _open_log

@@ -6,8 +6,8 @@ from typing import Any
 
 import trio
 
-from daemon.audit import Action, Actor
-from daemon.observe.events import EventKind
+from daemon.domain.audit_chain import Action, Actor
+from daemon.observability.events import EventKind
 from support.watch import MemoryWatch
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.validation.facts import amounts
-from daemon.validation.verdicts import KEEP, Candidate
+from daemon.domain.validation.facts import amounts
+from daemon.domain.validation.results import KEEP, Candidate
 
 FOLDER = Path(__file__).parents[1] / "labelled_replies"
 PARTS = ("first_half", "second_half", "third_part", "fourth_part")

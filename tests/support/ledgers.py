@@ -11,12 +11,12 @@ from typing import Any
 
 import trio
 
-from daemon.audit import Actor
-from daemon.ledger import Accepted, NewPart, OutboxRow, Turn
-from daemon.model import AnyContent, ChatKey, FunctionCall, Message, Origin, Text, Webhook
-from daemon.store.database import Database
-from daemon.store.statuses import NEVER
-from daemon.store.store import Store, open_store
+from daemon.domain.audit_chain import Actor
+from daemon.domain.messages import AnyContent, ChatKey, FunctionCall, Message, Origin, Text, Webhook
+from daemon.domain.records import Accepted, NewPart, OutboxRow, Turn
+from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.ledger import Store, open_store
+from daemon.ledger.statuses import NEVER
 
 CHANNEL = "MANTIS-M72HC"
 LAURA = ChatKey(CHANNEL, "573001234567@s.whatsapp.net")

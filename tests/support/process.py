@@ -18,7 +18,7 @@ import trio
 
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_server import ModelServer
-from daemon.sandboxed import TOKEN, Simulators, simulators
+from daemon.sandbox.start import TOKEN, Simulators, simulators
 from support.plain import NO_TLS
 from support.stage import new_world
 

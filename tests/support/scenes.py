@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import httpx
 import trio
 
-from daemon.model import JsonObject
-from daemon.prompt.data import is_data
+from daemon.domain.messages import JsonObject
+from daemon.domain.prompt.data import is_data
 from daemon.sandbox.payloads import chat_id_of
-from daemon.sandboxed import TOKEN
+from daemon.sandbox.start import TOKEN
 from support.plain import NO_TLS
 from support.rows import read_rows
 from support.stage import LAURA, Stage, open_stage

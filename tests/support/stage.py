@@ -15,17 +15,17 @@ import httpx
 import trio
 
 from daemon.app import run
-from daemon.assistant.engine import Engine
-from daemon.chats.dependencies import Dependencies
-from daemon.chats.dependencies import Gateway as WhapiCalls
-from daemon.chats.guidance import Guide
-from daemon.composition.opening import World, open_dependencies
-from daemon.observe.logs import open_log
-from daemon.observe.metrics import Metrics
-from daemon.observe.redaction import Redactor
+from daemon.assistant.port import Engine
+from daemon.conversation.deps import Dependencies
+from daemon.conversation.deps import Gateway as WhapiCalls
+from daemon.conversation.live_config import Guide
+from daemon.conversation.opening import World, open_dependencies
+from daemon.domain.redaction import Redactor
+from daemon.observability.logs import open_log
+from daemon.observability.metrics import Metrics
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_server import ModelServer
-from daemon.sandboxed import Simulators, sandbox_settings, simulators
+from daemon.sandbox.start import Simulators, sandbox_settings, simulators
 from daemon.settings import Settings
 from daemon.system.boot_clock import boot_seconds
 from support.plain import NO_TLS

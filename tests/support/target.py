@@ -9,8 +9,8 @@ from typing import Any
 
 import trio
 
+from daemon.http.server import serve
 from daemon.sandbox.asgi import Receive, Scope, Send, json_answer, read_request, send_answer
-from daemon.web.server import serve
 from support.stage import new_world
 
 

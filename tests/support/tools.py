@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from daemon.ledger import NewPart
+from daemon.domain.records import NewPart
+from daemon.domain.rendering.outgoing import reaction_part
 from daemon.tools.context import Urgency
-from daemon.writing.outgoing import reaction_part
 
 
 class HeardConversation:

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import trio
 
-from daemon.audit import Actor
-from daemon.store.dashboard_log import matches
-from daemon.watching import FeedLost, LogLine, LogQuery, Overview, Part, Sample
+from daemon.domain.audit_chain import Actor
+from daemon.domain.dashboard_values import FeedLost, LogLine, LogQuery, Overview, Part, Sample
+from daemon.ledger.dashboard import matches
 
 MOST_WAITING = 50
 
@@ -33,7 +33,7 @@ class MemoryFeed:
 
 @dataclass
 class MemoryWatch:
-    """Implements `daemon.web.facade.Watch`."""
+    """Implements `daemon.http.facade.Watch`."""
 
     now: float = 1_769_860_800.25
     sessions: dict[str, float] = field(default_factory=dict)

@@ -13,10 +13,10 @@ from support.brisk import open_brisk_stage
 from support.stage import LAURA, Stage
 from trio.testing import MockClock
 
-from daemon.composition.opening import World
-from daemon.running import status
+from daemon.conversation.opening import World
+from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ops import status
 from daemon.sandbox.model_script import say
-from daemon.store.database import Database
 from daemon.system.notify import EXTEND_SECONDS, keep_extending, reloading_notice
 
 

@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from daemon.observe.logs import Log, open_log
-from daemon.observe.redaction import Redactor
+from daemon.domain.redaction import Redactor
+from daemon.observability.logs import Log, open_log
 from daemon.system.watchdog import Sign, keep_feeding, watchdog_seconds
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from support.tools import HeardConversation
 
-from daemon.model import ChatKey, FunctionCall
+from daemon.domain.messages import ChatKey, FunctionCall
 from daemon.tools.tool import Tool, ToolContext
 from daemon.tools.toolbox import Toolbox
 

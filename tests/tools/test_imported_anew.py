@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.system.modules import imported_anew
+from daemon.system.process import imported_anew
 
 PACKAGE = "recado_test_shop"
 

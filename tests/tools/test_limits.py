@@ -7,8 +7,8 @@ import trio
 import trio.testing
 from support.tools import HeardConversation
 
+from daemon.domain.messages import FunctionCall
 from daemon.errors import ToolError
-from daemon.model import FunctionCall
 from daemon.tools.tool import ToolContext, tool
 from daemon.tools.toolbox import Toolbox
 

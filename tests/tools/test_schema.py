@@ -6,8 +6,8 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from daemon.assistant.strictness import fits_strict
-from daemon.assistant.wire import function_tool
+from daemon.assistant.payloads.responses import function_tool
+from daemon.domain.strict_schema import fits_strict
 from daemon.tools import builtin
 from daemon.tools.tool import Tool, tool
 

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from daemon.assistant.strictness import fits_strict
-from daemon.assistant.wire import function_tool
-from daemon.model import JsonObject
+from daemon.assistant.payloads.responses import function_tool
+from daemon.domain.messages import JsonObject
+from daemon.domain.strict_schema import fits_strict
 from daemon.sandbox.model_schemas import fault_of
 from daemon.tools.tool import Tool, tool
 

@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from daemon.domain.messages import FunctionCall
 from daemon.errors import ToolError
-from daemon.model import FunctionCall
 from daemon.tools.builtin import get_conversation_context
 from daemon.tools.tool import ToolContext, tool
 from daemon.tools.toolbox import CUT_NOTE, MAX_OUTPUT_BYTES, Toolbox

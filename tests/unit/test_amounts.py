@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.labelled_replies import PARTS, is_kept, load_cases
 
-from daemon.validation.amount_sources import read_sources
-from daemon.validation.amounts import strange_amounts
-from daemon.validation.figures import figures
-from daemon.validation.quantities import Quantity, quantities, shares
+from daemon.domain.validation.amount_sources import read_sources
+from daemon.domain.validation.amounts import strange_amounts
+from daemon.domain.validation.figures import figures
+from daemon.domain.validation.quantities import Quantity, quantities, shares
 
 MOST_REJECTED = 0.02
 LEAST_DETECTED = 0.85

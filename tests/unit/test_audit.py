@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.audit import FIRST_HASH, Actor, AuditRow, Head, digest_of, hash_of, verify
+from daemon.domain.audit_chain import FIRST_HASH, Actor, AuditRow, Head, digest_of, hash_of, verify
 
 MARIA = Actor(name="user maria", address="203.0.113.7")
 

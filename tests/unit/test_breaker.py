@@ -1,7 +1,6 @@
 """The circuit breaker, second by second."""
 
-from daemon.limits.backoff import LONGEST_WAIT_SECONDS, honoured
-from daemon.limits.breaker import Breaker
+from daemon.domain.limits.retries import LONGEST_WAIT_SECONDS, Breaker, honoured
 
 
 def broken(failures: int = 3) -> Breaker:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.limits.brakes import BrakeRules, Exchange, free_at, loop_in, turns_of_a_loop
-from daemon.limits.budget import (
+from daemon.domain.limits.budget import (
     IMAGE_TOKENS,
     Budget,
     Price,
@@ -21,7 +20,8 @@ from daemon.limits.budget import (
     use_of,
     used_ratios,
 )
-from daemon.model import ModelRequest, Usage
+from daemon.domain.limits.rate_limits import BrakeRules, Exchange, free_at, loop_in, turns_of_a_loop
+from daemon.domain.messages import ModelRequest, Usage
 
 PRICE = Price(input=1.0, cached=0.1, output=8.0)
 RULES = BrakeRules()

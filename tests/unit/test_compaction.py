@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.assistant.wire import ServerProfile, compacts, request_body
-from daemon.ledger import ChatRecord, Recollection, ThreadHead, ThreadItem
-from daemon.model import JsonObject, ModelRequest, ToolSpec
-from daemon.prompt.compaction import (
+from daemon.assistant.payloads.responses import ServerProfile, compacts, request_body
+from daemon.domain.messages import JsonObject, ModelRequest, ToolSpec
+from daemon.domain.prompt.compaction import (
     HIGHEST_RATIO,
     LOWEST_RATIO,
     SUMMARY_NOTE,
@@ -24,8 +23,9 @@ from daemon.prompt.compaction import (
     summary_request,
     surely_fits,
 )
-from daemon.prompt.data import data_item, is_data
-from daemon.prompt.history import estimate_tokens
+from daemon.domain.prompt.data import data_item, is_data
+from daemon.domain.prompt.history import estimate_tokens
+from daemon.domain.records import ChatRecord, Recollection, ThreadHead, ThreadItem
 
 
 def _said(words: str, role: str = "user") -> JsonObject:

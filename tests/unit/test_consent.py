@@ -2,8 +2,8 @@
 
 import pytest
 
-from daemon.consent import LONGEST_WORDS, ConsentRules, Wish, plain, plain_words, wish_of
-from daemon.model import ChatKey, Choice, Media, Message, Text
+from daemon.domain.consent import LONGEST_WORDS, ConsentRules, Wish, plain, plain_words, wish_of
+from daemon.domain.messages import ChatKey, Choice, Media, Message, Text
 from daemon.settings.chats import ContactSettings
 
 DEFAULTS = ContactSettings()

@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from support.ledgers import LAURA
 
-from daemon.ledger import ChatRecord
-from daemon.prompt.context import (
+from daemon.domain.prompt.context import (
     MAX_CHARACTERS,
     RENEWED_AFTER_SECONDS,
     Subject,
@@ -19,8 +18,9 @@ from daemon.prompt.context import (
     subject_of,
     told_subject,
 )
-from daemon.prompt.data import data_item
-from daemon.texts import texts
+from daemon.domain.prompt.data import data_item
+from daemon.domain.records import ChatRecord
+from daemon.domain.texts import texts
 
 BOGOTA = datetime(2026, 3, 2, 14, 5, tzinfo=UTC).astimezone(ZoneInfo("America/Bogota"))
 MOMENT = "Fecha: 02/03/2026 | Hora: 09:05 (-05)"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.handover import (
+from daemon.domain.handover import (
     AGENT_WROTE,
     AN_AGENT,
     BUDGET,

@@ -7,8 +7,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.model import JsonObject
-from daemon.prompt.history import BYTES_PER_TOKEN, ITEM_TOKENS, consistent, estimate_tokens, fit
+from daemon.domain.messages import JsonObject
+from daemon.domain.prompt.history import (
+    BYTES_PER_TOKEN,
+    ITEM_TOKENS,
+    consistent,
+    estimate_tokens,
+    fit,
+)
 
 Entry = tuple[int | None, JsonObject, int]
 

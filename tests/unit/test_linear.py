@@ -29,20 +29,29 @@ from support.pathological import (
     texts_for,
     texts_of,
 )
-from test_layering import TREES, layer_of
+from test_layering import MODULES, is_pure
 
 import daemon
-from daemon.ledger import StoredMessage
+from daemon.domain.messages import (
+    ChatKey,
+    ContactCard,
+    Contacts,
+    Media,
+    Message,
+    Other,
+    Quote,
+    Text,
+)
+from daemon.domain.prompt.data import data_item
+from daemon.domain.prompt.message_text import as_lines, burst_item
+from daemon.domain.records import StoredMessage
+from daemon.domain.redaction import Redactor
+from daemon.domain.validation.builtin import in_order
+from daemon.domain.validation.chain import judge
+from daemon.domain.validation.results import Candidate
+from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.ledger.forget.other_texts import RepeatedWords
 from daemon.media.inline import open_body
-from daemon.model import ChatKey, ContactCard, Contacts, Media, Message, Other, Quote, Text
-from daemon.observe.redaction import Redactor
-from daemon.prompt.data import data_item
-from daemon.reading.messages import as_lines, burst_item
-from daemon.store.operator.repeated_words import RepeatedWords
-from daemon.validation.builtin import in_order
-from daemon.validation.chain import judge
-from daemon.validation.verdicts import Candidate
-from daemon.whapi.wire import parse_webhook
 
 NOT_OF_THE_DAEMON = ("daemon.sandbox", "daemon.__main__")
 
@@ -197,8 +206,8 @@ def call(function: Callable[..., object], kinds: Mapping[str, Any], text: str) -
 
 def functions_of_texts() -> Iterator[tuple[str, Callable[[str], object]]]:
     """Each function of a pure module that can be called with texts and numbers alone."""
-    for name in TREES:
-        if layer_of(name) != "pure":
+    for name in MODULES:
+        if not is_pure(name):
             continue
         for own, function in vars(importlib.import_module(name)).items():
             if own.startswith("_") or getattr(function, "__module__", "") != name:

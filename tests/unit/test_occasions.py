@@ -2,9 +2,9 @@
 
 import pytest
 
-from daemon.model import ChatKey
-from daemon.notifications import occasions
-from daemon.notifications.occasions import MOST_LINES, TEXT_CHARACTERS, TITLES, Language
+from daemon.domain import notifications
+from daemon.domain.messages import ChatKey
+from daemon.domain.notifications import MOST_LINES, TEXT_CHARACTERS, TITLES, Language
 
 LAURA = ChatKey("CHANNEL", "573001234567@s.whatsapp.net")
 
@@ -20,11 +20,11 @@ LAURA = ChatKey("CHANNEL", "573001234567@s.whatsapp.net")
     ],
 )
 def test_a_customer_is_told_by_name_and_masked_number(name: str, shown: str) -> None:
-    assert occasions.who(name, LAURA) == shown
+    assert notifications.who(name, LAURA) == shown
 
 
 def escalation(reason: str, summary: str, heard: str = "", language: Language = "es") -> str:
-    told = occasions.escalation(
+    told = notifications.escalation(
         7,
         LAURA,
         name="",
@@ -65,7 +65,7 @@ def test_the_customers_words_are_not_told(reason: str, summary: str, line: str) 
 
 def test_one_wait_is_told_from_the_next() -> None:
     first, same, later = (
-        occasions.waiting(LAURA, name="", since=since, clock="10:00", language="en")
+        notifications.waiting(LAURA, name="", since=since, clock="10:00", language="en")
         for since in (100.0, 100.0, 200.0)
     )
     assert first.subject == same.subject != later.subject
@@ -78,10 +78,12 @@ def test_every_reason_has_a_title_and_many_occasions_are_one_notification(
 ) -> None:
     lines = [f"line {n}" for n in range(MOST_LINES + 3)]
     for reason, title in TITLES[language].items():
-        told = occasions.notification(reason, lines, language=language, link="https://a.example/d")
+        told = notifications.notification(
+            reason, lines, language=language, link="https://a.example/d"
+        )
         assert told[0] == f"Recado: {title}"
         *shown, more, link = told[1].splitlines()
         assert shown == [f"• line {n}" for n in range(MOST_LINES)]
         assert "3" in more
         assert link == "https://a.example/d"
-    assert occasions.notification("budget", ["x"], language=language, link="")[1] == "• x"
+    assert notifications.notification("budget", ["x"], language=language, link="")[1] == "• x"

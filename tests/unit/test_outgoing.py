@@ -6,11 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from daemon.ledger import NewPart
-from daemon.model import Message
-from daemon.whapi.sends import send_call
-from daemon.whapi.wire import parse_messages
-from daemon.writing.outgoing import (
+from daemon.domain.messages import Message
+from daemon.domain.records import NewPart
+from daemon.domain.rendering.outgoing import (
     ListRow,
     Outgoing,
     buttons_part,
@@ -24,7 +22,9 @@ from daemon.writing.outgoing import (
     reaction_part,
     shown_line,
 )
-from daemon.writing.vcards import read_card
+from daemon.domain.rendering.vcards import read_card
+from daemon.gateway.whapi.payloads.parser import parse_messages
+from daemon.gateway.whapi.payloads.sends import send_call
 
 CHAT = "573001234567@s.whatsapp.net"
 PARTS: dict[str, NewPart] = {

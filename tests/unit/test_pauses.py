@@ -3,8 +3,8 @@
 import trio
 import trio.testing
 
-from daemon.chats.pauses import Pauses
-from daemon.model import ChatKey
+from daemon.conversation.pauses import Pauses
+from daemon.domain.messages import ChatKey
 
 LAURA, PEDRO = ChatKey("C", "laura"), ChatKey("C", "pedro")
 

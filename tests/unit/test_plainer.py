@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from daemon.ledger import OutboxRow
-from daemon.model import ChatKey
-from daemon.writing.plainer import plainer
+from daemon.domain.messages import ChatKey
+from daemon.domain.records import OutboxRow
+from daemon.domain.rendering.plainer import plainer
 
 LAURA = "573001234567"
 BUTTONS = {"buttons": [{"id": "si", "title": "Sí"}, {"id": "no", "title": "No"}]}

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from support.ledgers import message
 
-from daemon.ledger import StoredMessage
-from daemon.model import (
+from daemon.domain.messages import (
     AnyContent,
     ChatKey,
     Choice,
@@ -24,7 +23,7 @@ from daemon.model import (
     Text,
     Vote,
 )
-from daemon.reading.messages import (
+from daemon.domain.prompt.message_text import (
     GONE,
     agent_items,
     as_line,
@@ -33,7 +32,8 @@ from daemon.reading.messages import (
     kept,
     overheard_item,
 )
-from daemon.texts import texts
+from daemon.domain.records import StoredMessage
+from daemon.domain.texts import texts
 
 LINES: list[tuple[AnyContent, str]] = [
     (Text(body="  Hola,\n¿hay cupo? "), "Hola,\n¿hay cupo?"),

@@ -2,11 +2,11 @@
 
 import pytest
 
-from daemon.ledger import Attachment, MediaItem, StoredMessage
-from daemon.model import ChatKey, ContactCard, Contacts, Media, Message, ModelRequest
-from daemon.prompt.compaction import FILE_TOKENS, request_estimate, rough_estimate
-from daemon.reading.media import DEAF, KEPT_CHARACTERS, Seen, contacts_line, media_line
-from daemon.reading.messages import burst_item, burst_with_files
+from daemon.domain.messages import ChatKey, ContactCard, Contacts, Media, Message, ModelRequest
+from daemon.domain.prompt.compaction import FILE_TOKENS, request_estimate, rough_estimate
+from daemon.domain.prompt.media_text import DEAF, KEPT_CHARACTERS, Seen, contacts_line, media_line
+from daemon.domain.prompt.message_text import burst_item, burst_with_files
+from daemon.domain.records import Attachment, MediaItem, StoredMessage
 
 VOICE = Media(medium="voice", seconds=7)
 PAPER = Media(medium="document", file_name="cuenta]\n.pdf", pages=3)

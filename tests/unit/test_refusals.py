@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from daemon.whapi.refusals import (
+from daemon.gateway.whapi.payloads.refusals import (
     NextStep,
     explanation,
     named_parts,

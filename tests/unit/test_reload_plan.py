@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from daemon.composition.reload_plan import RELOADABLE, is_reloadable, plan
 from daemon.settings import Settings, fields_by_key
+from daemon.settings.reload_plan import RELOADABLE, is_reloadable, plan
 
 OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from daemon.store.operator.repeated_words import RepeatedWords
+from daemon.ledger.forget.other_texts import RepeatedWords
 
 SAID = "El viernes  llego\na las cinco"
 WORDS = RepeatedWords(

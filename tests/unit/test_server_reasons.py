@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from daemon.assistant.failures import MOST_REASON, from_status, shown_reason
+from daemon.assistant.payloads.failures import MOST_REASON, from_status, shown_reason
 from daemon.errors import ModelRejected
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daemon.writing.split import MAX_CHUNK, MAX_WRITTEN, pause_before_next, split_reply
+from daemon.domain.rendering.split import MAX_CHUNK, MAX_WRITTEN, pause_before_next, split_reply
 
 CASES = [
     pytest.param("", [], id="nothing"),

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import ValidatorError
-from daemon.validation.amount_sources import amounts
-from daemon.validation.builtin import BUILT_IN, in_order
-from daemon.validation.chain import Judgement, judge
-from daemon.validation.loading import load_validators
-from daemon.validation.verdicts import (
+from daemon.conversation.load_config import load_validators
+from daemon.domain.validation.amount_sources import amounts
+from daemon.domain.validation.builtin import BUILT_IN, in_order
+from daemon.domain.validation.chain import Judgement, judge
+from daemon.domain.validation.results import (
     KEEP,
     Block,
     Candidate,
@@ -20,6 +19,7 @@ from daemon.validation.verdicts import (
     Verdict,
     validator,
 )
+from daemon.errors import ValidatorError
 
 ROOMS = '[{"room": "1722-A", "price": 180000}, {"room": "1723-C", "price": 840000.0}]'
 
@@ -271,7 +271,7 @@ def test_own_validators_stand_before_the_format() -> None:
         in_order([named("echo", KEEP)])
 
 
-HEAD = "from daemon.validation.verdicts import KEEP, Candidate, Verdict, validator\n"
+HEAD = "from daemon.domain.validation.results import KEEP, Candidate, Verdict, validator\n"
 BROKEN_MODULES = {
     "import nowhere_at_all": "cannot be imported",
     "x = 1": "no validator in it",

@@ -5,8 +5,19 @@ from typing import Any
 import pytest
 from support.ledgers import message
 
-from daemon.ledger import NOT_ADDRESSED, Known
-from daemon.model import (
+from daemon.domain.eligibility import (
+    A_MENU,
+    A_MOVE,
+    A_REACTION,
+    A_VOTE,
+    ANSWERED_TYPES,
+    MENU_TYPES,
+    DoorList,
+    Policy,
+    nothing_to_answer,
+    verdict,
+)
+from daemon.domain.messages import (
     AnyContent,
     ChatKey,
     Choice,
@@ -22,18 +33,7 @@ from daemon.model import (
     Text,
     Vote,
 )
-from daemon.verdicts import (
-    A_MENU,
-    A_MOVE,
-    A_REACTION,
-    A_VOTE,
-    ANSWERED_TYPES,
-    MENU_TYPES,
-    DoorList,
-    Policy,
-    nothing_to_answer,
-    verdict,
-)
+from daemon.domain.records import NOT_ADDRESSED, Known
 
 LAURA = "573001234567@s.whatsapp.net"
 PEDRO = "573007654321@s.whatsapp.net"

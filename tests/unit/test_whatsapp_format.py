@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from daemon.writing.whatsapp_format import to_whatsapp
+from daemon.domain.rendering.whatsapp_format import to_whatsapp
 
 TABLE = """\
 | Habitación | Precio |

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.window import (
+from daemon.domain.window import (
     VOICE_KINDS,
     Window,
     WindowRules,

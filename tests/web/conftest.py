@@ -7,15 +7,15 @@ import pytest
 import trio
 from support.edge import MemoryDaemon, MemoryLog, Served, Start
 
-from daemon.web.access import Access
-from daemon.web.asgi import ASGIApp
-from daemon.web.client_address import Networks, read_networks
-from daemon.web.connection import Limits
-from daemon.web.dashboard.dashboard import register_dashboard
-from daemon.web.edge import EdgeSettings, answered_at_once, create_edge
-from daemon.web.pages import create_pages
-from daemon.web.server import serve
-from daemon.web.whole_request import AtOnce
+from daemon.http.access import Access
+from daemon.http.asgi import ASGIApp
+from daemon.http.client_address import Networks, read_networks
+from daemon.http.connection import Limits
+from daemon.http.dashboard.dashboard import register_dashboard
+from daemon.http.edge import EdgeSettings, answered_at_once, create_edge
+from daemon.http.pages import create_pages
+from daemon.http.server import serve
+from daemon.http.whole_request import AtOnce
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import trio
 from support.edge import MemoryDaemon, MemoryLog, Served, Start
 from support.plain import NO_TLS
 
-from daemon.audit import Actor
+from daemon.domain.audit_chain import Actor
 from daemon.errors import StoreUnavailable
-from daemon.web.access import MOST_AUDITED, MOST_OF_ONE
-from daemon.web.guesses import FREE
+from daemon.http.access import MOST_AUDITED, MOST_OF_ONE
+from daemon.http.guesses import FREE
 
 SECRET = "a-webhook-secret"
 TOKEN = "the-admin-token"

@@ -7,8 +7,8 @@ import pytest
 import trio
 from support.edge import MemoryDaemon, MemoryLog, Served, Start, read_all, read_until
 
-from daemon.web.asgi import Receive, Scope, Send, answer_json, answer_lifespan
-from daemon.web.connection import Limits
+from daemon.http.asgi import Receive, Scope, Send, answer_json, answer_lifespan
+from daemon.http.connection import Limits
 
 SECRET = "a-webhook-secret"
 WEBHOOK = (

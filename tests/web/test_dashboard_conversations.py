@@ -15,9 +15,9 @@ from support.rows import fates, read_rows, states
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
 from support.stage import LAURA, Stage
 
-from daemon.handover import AN_AGENT, DONE, WITH_AGENT
+from daemon.domain.handover import AN_AGENT, DONE, WITH_AGENT
+from daemon.http.dashboard.conversations import formatted
 from daemon.sandbox.model_script import call, say
-from daemon.web.dashboard.conversations import formatted
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"

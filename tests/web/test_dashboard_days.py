@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from daemon.web.dashboard.conversations import days_of, initial
-from daemon.web.dashboard.wording import DAY, Wording
+from daemon.http.dashboard.conversations import days_of, initial
+from daemon.http.dashboard.wording import DAY, Wording
 
 
 @pytest.mark.parametrize(

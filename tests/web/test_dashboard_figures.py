@@ -12,12 +12,12 @@ from support.plain import NO_TLS
 from support.scenes import PEDRO, found, open_scene, outcomes
 from support.stage import LAURA, Stage, new_world
 
-from daemon.housekeeping.sampling import Sampler
+from daemon.domain.dashboard_values import Sample
+from daemon.http.dashboard.overview import NOTHING
+from daemon.ledger.ledger import open_store
+from daemon.ops.maintenance.figures import Sampler
 from daemon.sandbox.model_script import say
-from daemon.sandboxed import TOKEN
-from daemon.store.store import open_store
-from daemon.watching import Sample
-from daemon.web.dashboard.overview import NOTHING
+from daemon.sandbox.start import TOKEN
 
 MODEL = "gpt-6-luna"
 PRICES = {MODEL: {"input": 1000.0, "cached": 1000.0, "output": 1000.0}}

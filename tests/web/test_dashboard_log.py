@@ -13,8 +13,8 @@ from support.watch import MOST_WAITING
 from support.websocket import Refused, WebSocketClient, websocket
 
 from daemon.errors import StoreUnavailable
-from daemon.web.connection import Limits
-from daemon.web.dashboard.log_page import BEAT_SECONDS, SIGNED_OUT
+from daemon.http.connection import Limits
+from daemon.http.dashboard.log_page import BEAT_SECONDS, SIGNED_OUT
 
 TOKEN = "the-admin-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -9,8 +9,8 @@ import trio
 from support.edge import MemoryDaemon, MemoryLog, Served, Start
 from support.plain import NO_TLS
 
-from daemon.web.dashboard.sessions import session_name
-from daemon.web.guesses import FREE
+from daemon.http.dashboard.sessions import session_name
+from daemon.http.guesses import FREE
 
 TOKEN = "the-admin-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -8,9 +8,9 @@ import trio
 from support.edge import MemoryDaemon, Start
 from support.plain import NO_TLS
 
-from daemon.watching import SECONDS_SHOWN, Part, Sample
-from daemon.web.dashboard.charts import HEIGHT, POINTS, draw, parts_of_day, percentile
-from daemon.web.dashboard.wording import Wording
+from daemon.domain.dashboard_values import SECONDS_SHOWN, Part, Sample
+from daemon.http.dashboard.charts import HEIGHT, POINTS, draw, parts_of_day, percentile
+from daemon.http.dashboard.wording import Wording
 
 NOW = 1_769_860_800.25
 

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from daemon.web.dashboard.assets import read_assets, read_words
-from daemon.web.dashboard.log_page import KINDS
-from daemon.web.dashboard.login import NOT_PRIVATE, TOO_MANY, WRONG
+from daemon.http.dashboard.assets import read_assets, read_words
+from daemon.http.dashboard.log_page import KINDS
+from daemon.http.dashboard.login import NOT_PRIVATE, TOO_MANY, WRONG
 
-FOLDER = Path(__file__).parents[2] / "daemon" / "web" / "dashboard"
+FOLDER = Path(__file__).parents[2] / "daemon" / "http" / "dashboard"
 SAID = re.compile(r"""(?<![\w.])t\(\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
 FIELDS = re.compile(r"\{\w+\}")
 

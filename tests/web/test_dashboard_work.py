@@ -10,8 +10,8 @@ from support.rows import fates, read_rows
 from support.scenes import forgive, found, open_scene, outcomes
 from support.stage import LAURA
 
+from daemon.http.dashboard.work import share
 from daemon.sandbox.model_script import Step, call, say
-from daemon.web.dashboard.work import share
 
 
 async def work_of(browser: httpx.AsyncClient) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from daemon.web.asgi import iso_utc
-from daemon.web.server import DatedConfig
+from daemon.http.server import DatedConfig
+from daemon.observability.lines import iso_utc
 
 
 def test_the_date_of_answers_goes_on_with_the_clock() -> None:

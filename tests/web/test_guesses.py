@@ -1,6 +1,6 @@
 """How wrong secrets count against an address."""
 
-from daemon.web.guesses import (
+from daemon.http.guesses import (
     FORGIVEN_SECONDS,
     FREE,
     MOST_ADDRESSES,

@@ -13,8 +13,8 @@ from support.edge import MemoryDaemon, MemoryLog, Start, read_until
 from support.plain import NO_TLS
 
 from daemon.errors import StoreUnavailable, WebhookError
-from daemon.web.bearer import bears
-from daemon.web.hook import path_event
+from daemon.http.bearer import bears
+from daemon.http.hook import path_event
 
 BODY = b'{"messages":[]}'
 SECRETS = ("first-secret", "second-secret")

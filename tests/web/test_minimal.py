@@ -9,7 +9,7 @@ import trio
 from support.edge import Start
 from support.plain import NO_TLS
 
-from daemon.web.minimal import minimal_app
+from daemon.http.minimal import minimal_app
 
 APP = minimal_app("the store is damaged", "production", 8080, lambda: 1_769_860_800.25)
 
@@ -46,8 +46,8 @@ async def test_everything_else_is_put_off(start: Start, method: str, path: str) 
 def test_it_needs_no_framework() -> None:
     """It must work when half of what is installed does not."""
     code = (
-        "import sys, daemon.web.minimal;"
-        "sys.exit({'quart', 'openai', 'httpx', 'daemon.store'} & set(sys.modules) or 0)"
+        "import sys, daemon.http.minimal;"
+        "sys.exit({'quart', 'openai', 'httpx', 'daemon.ledger'} & set(sys.modules) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -11,7 +11,7 @@ import trio
 from support.edge import MemoryDaemon, Start
 from support.plain import NO_TLS
 
-from daemon.web.openai_webhook import TOLERANCE_SECONDS, Seen, signature_fault
+from daemon.http.openai_webhook import TOLERANCE_SECONDS, Seen, signature_fault
 
 KEY = b"0123456789abcdef0123456789abcdef"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()

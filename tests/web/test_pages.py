@@ -7,9 +7,9 @@ from quart import request
 from support.edge import MemoryDaemon, MemoryLog, Start, read_until
 from support.plain import NO_TLS
 
-from daemon.web.access import Access
-from daemon.web.edge import PAGE_BODY_BYTES, EdgeSettings, create_edge
-from daemon.web.pages import create_pages
+from daemon.http.access import Access
+from daemon.http.edge import PAGE_BODY_BYTES, EdgeSettings, create_edge
+from daemon.http.pages import create_pages
 
 TOO_LARGE = PAGE_BODY_BYTES + 1
 TOKEN = {"Authorization": "Bearer admin-token"}

@@ -13,10 +13,10 @@ from quart_trio import QuartTrio
 from support.edge import MemoryLog, Start, read_all, read_until
 from support.plain import NO_TLS
 
-from daemon.web import connection
-from daemon.web.asgi import Receive, Scope, Send, answer_json, answer_lifespan
-from daemon.web.connection import Limits
-from daemon.web.server import open_listeners
+from daemon.http import connection
+from daemon.http.asgi import Receive, Scope, Send, answer_json, answer_lifespan
+from daemon.http.connection import Limits
+from daemon.http.server import open_listeners
 
 GET = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
 H2C = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\n"

@@ -3,9 +3,9 @@
 import pytest
 from support.edge import MemoryDaemon, MemoryLog
 
-from daemon.web.access import Access
-from daemon.web.facade import EdgeSettings
-from daemon.web.pages import create_pages
+from daemon.http.access import Access
+from daemon.http.facade import EdgeSettings
+from daemon.http.pages import create_pages
 
 TOKEN = "an-admin-token-of-some-length"
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.edge import MemoryDaemon, Start, read_all, read_until
 
-from daemon.web.edge import answered_at_once
-from daemon.web.whole_request import WHOLE, whole_request
+from daemon.http.edge import answered_at_once
+from daemon.http.whole_request import WHOLE, whole_request
 
 POST = b"POST /hook/messages?x=%31 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import trio
 
+from daemon.domain.messages import Text
 from daemon.errors import (
     GatewayError,
     GatewayTemporary,
@@ -22,11 +23,10 @@ from daemon.errors import (
     RefusedRecipient,
     SettingsError,
 )
-from daemon.model import Text
-from daemon.whapi.answers import ChannelHealth, ChatInfo, Label
-from daemon.whapi.client import WhapiClient, open_whapi
-from daemon.whapi.connections import Connections
-from daemon.whapi.exchange import Api
+from daemon.gateway.whapi.client import WhapiClient, open_whapi
+from daemon.gateway.whapi.connections import Connections
+from daemon.gateway.whapi.exchange import Api
+from daemon.gateway.whapi.payloads.answers import ChannelHealth, ChatInfo, Label
 
 TOKEN = "invented-token-1234567890"
 CHAT = "573001234567@s.whatsapp.net"
@@ -38,7 +38,7 @@ BLAMING = {"error": {"code": 1234, "message": f"{CHAT} cannot read '{WORDS}' wit
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let retries follow at once: the waits themselves are tested with `backoff`."""
-    monkeypatch.setattr("daemon.whapi.client._BACKOFF_BASE_SECONDS", 0.01)
+    monkeypatch.setattr("daemon.gateway.whapi.client._BACKOFF_BASE_SECONDS", 0.01)
 
 
 @dataclass(kw_only=True)
@@ -407,7 +407,7 @@ async def test_a_refusal_is_not_repeated(status: int, error: type[GatewayError])
 
 
 async def test_an_endless_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.whapi.exchange._MOST_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr("daemon.gateway.whapi.exchange._MOST_ANSWER_BYTES", 100_000)
     async with line(Reply(json={**HEALTHY, "x": "y" * 1_000_000})) as to:
         with pytest.raises(GatewayTemporary, match="too large"):
             await to.client.health()

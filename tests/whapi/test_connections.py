@@ -15,9 +15,8 @@ import trio.lowlevel
 from support.plain import NO_TLS
 
 from daemon.errors import SettingsError
-from daemon.whapi.connections import IDLE_SECONDS, Connections
-from daemon.whapi.exchange import Api, Request, Response
-from daemon.whapi.proxies import proxy_for
+from daemon.gateway.whapi.connections import IDLE_SECONDS, Connections, proxy_for
+from daemon.gateway.whapi.exchange import Api, Request, Response
 
 TOKEN = "invented-token-1234567890"
 REQUEST = Request(operation="health", method="GET", path="/health", query={"wakeup": "false"})
@@ -150,7 +149,7 @@ async def test_an_answer_that_cannot_be_used_is_told_so(
     answer: bytes, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what comes next is not disturbed by it."""
-    monkeypatch.setattr("daemon.whapi.exchange._MOST_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("daemon.gateway.whapi.exchange._MOST_ANSWER_BYTES", 1000)
     _, (bad, good) = await asked(answer, OK)
     assert words in bad.failure
     assert (bad.began, bad.body) == (True, b"")

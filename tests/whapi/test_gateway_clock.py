@@ -4,8 +4,8 @@ from email.utils import formatdate
 
 import pytest
 
-from daemon.chats.settling import CLOCK_TOLERANCE_SECONDS, listed_since
-from daemon.whapi.clock import ANSWERS, GatewayClock
+from daemon.conversation.settling import CLOCK_TOLERANCE_SECONDS, listed_since
+from daemon.gateway.whapi.clock import ANSWERS, GatewayClock
 
 HOUR = 3600.0
 NOW = 1_800_000_000.0

@@ -13,8 +13,8 @@ import pytest
 import trio
 
 from daemon.errors import GatewayTemporary
-from daemon.whapi.connections import Connections
-from daemon.whapi.exchange import Api, Request, Response, raise_unless_done
+from daemon.gateway.whapi.connections import Connections
+from daemon.gateway.whapi.exchange import Api, Request, Response, raise_unless_done
 
 REQUEST = Request(operation="text", method="POST", path="/messages/text", content={"body": "Hola"})
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

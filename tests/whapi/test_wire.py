@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import WebhookError
-from daemon.model import (
+from daemon.domain.messages import (
     AnyContent,
     Call,
     ChannelNews,
@@ -31,7 +30,8 @@ from daemon.model import (
     Vote,
     Webhook,
 )
-from daemon.whapi.wire import chat_id, parse_messages, parse_webhook
+from daemon.errors import WebhookError
+from daemon.gateway.whapi.payloads.parser import chat_id, parse_messages, parse_webhook
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 FILES = "https://files.example.com/in-files/573009876543/"

@@ -14,10 +14,10 @@ import trio
 from support.edge import MemoryLog
 from support.plain import NO_TLS
 
+from daemon.http.server import serve
 from daemon.sandbox.asgi import follow_lifespan, read_request
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.phone import CONTACTS
-from daemon.web.server import serve
 
 TOKEN = "sandbox-token"
 SECRET = "hook-secret"

@@ -6,9 +6,9 @@ import httpx
 import pytest
 import trio
 
-from daemon.model import Choice, Contacts, Location, Media, Poll, Reaction, Vote
+from daemon.domain.messages import Choice, Contacts, Location, Media, Poll, Reaction, Vote
+from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.sandbox.gateway import Gateway
-from daemon.whapi.wire import parse_webhook
 
 LAURA = "573001234567"
 LAURA_CHAT = f"{LAURA}@s.whatsapp.net"

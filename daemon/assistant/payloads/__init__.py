@@ -1,0 +1,1 @@
+"""What model servers send and are sent, as values: pure."""

@@ -1,0 +1,236 @@
+"""The model server over HTTP: the SDK's client, its calls, its errors made ours.
+
+Importing this module imports `openai`, which costs 25 MB and a second: only
+`daemon.assistant.client` does it, on a worker thread.
+
+The SDK is used for connections, authentication and the reading of errors. Its event streams are
+not: they leave async generators behind when an event is malformed or a `[DONE]` arrives, and they
+build models of every delta. So streams are read here, to their end or to a cancellation.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, cast
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+import openai
+import trio
+from openai._types import RequestOptions
+
+from daemon.assistant.payloads import failures
+from daemon.assistant.payloads.assistants import ThreadBusy, is_race
+from daemon.assistant.payloads.stream_events import ResponseReader
+from daemon.domain.messages import JsonObject
+from daemon.errors import ModelTemporary, ResponseGone
+
+CONNECT_SECONDS = 5.0
+TAIL_SECONDS = 1.0
+"""How long a stream may stay open after its last event; then the connection is given up."""
+
+MAX_CONNECTIONS = 4000
+MAX_IDLE_CONNECTIONS = 50
+NO_KEY = "no-key"
+"""Sent where no key is set: local servers want none, but an empty header is not valid HTTP."""
+
+
+class Connection:
+    """A pool of connections to one model server. Any number of tasks may use it at once.
+
+    All calls raise ModelTemporary, ContextTooLong, ModelRejected or ResponseGone and nothing else
+    of their own. Nothing is ever tried twice in here.
+    """
+
+    def __init__(self, *, base_url: str, api_key: str, idle_seconds: float) -> None:
+        """Build the client; it reads certificates, so better not on the event loop.
+
+        `idle_seconds` is the longest silence allowed between two parts of an answer.
+        """
+        timeout = httpx2.Timeout(idle_seconds, connect=CONNECT_SECONDS)
+        limits = httpx2.Limits(
+            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS
+        )
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key or NO_KEY,
+            max_retries=0,  # a POST that timed out may have run
+            timeout=timeout,
+            http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, limits=limits),
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def call(
+        self,
+        method: Literal["GET", "POST", "DELETE"],
+        path: str,
+        body: JsonObject | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        stored: bool = False,
+    ) -> JsonObject:
+        """Make one plain call of the API and return the JSON object it answers with.
+
+        `stored` is for things that the server should have: 404 then raises ResponseGone. A race of
+        the Assistants API (see `assistants_wire.is_race`) raises ThreadBusy.
+        """
+        options: RequestOptions = {"headers": dict(headers or {}), "params": dict(query or {})}
+        with _errors_translated(stored=stored):
+            if method == "GET":
+                answer = await self._client.get(path, cast_to=httpx2.Response, options=options)
+            elif method == "DELETE":
+                answer = await self._client.delete(path, cast_to=httpx2.Response, options=options)
+            else:
+                answer = await self._client.post(
+                    path,
+                    content=msgspec.json.encode(body or {}),
+                    cast_to=httpx2.Response,
+                    options=options,
+                )
+            return _object(answer.content)
+
+    async def fetch(self, path: str, body: JsonObject) -> bytes:
+        """POST a JSON object and return the file that is the answer, whole."""
+        with _errors_translated():
+            answer = await self._client.post(
+                path,
+                content=msgspec.json.encode(body),
+                cast_to=httpx2.Response,
+                options={"headers": {"Accept": "application/octet-stream"}},
+            )
+            return answer.content
+
+    async def create(
+        self, body: JsonObject, reader: ResponseReader, *, on_part: Callable[[], None]
+    ) -> None:
+        """POST a new response and read its stream into `reader` until the stream ends.
+
+        `on_part` is called after each part of it. A stream that ends without an outcome is no
+        error here.
+        """
+        with _errors_translated():
+            stream = await self._client.post(
+                "/responses",
+                content=msgspec.json.encode(body),
+                cast_to=httpx2.Response,
+                stream=True,
+                stream_cls=openai.AsyncStream[Any],
+            )
+            await _read(stream, reader, on_part)
+
+    async def follow(self, reader: ResponseReader) -> None:
+        """Read on the stream of a stored response, after the last event that `reader` has seen."""
+        with _errors_translated(stored=True):
+            stream = await self._client.get(
+                _path(reader.response_id),
+                options={"params": {"stream": "true", "starting_after": max(reader.sequence, 0)}},
+                cast_to=httpx2.Response,
+                stream=True,
+                stream_cls=openai.AsyncStream[Any],
+            )
+            await _read(stream, reader, _ignore)
+
+    async def retrieve(self, reader: ResponseReader) -> None:
+        """GET a stored response as it is now."""
+        with _errors_translated(stored=True):
+            answer = await self._client.get(_path(reader.response_id), cast_to=httpx2.Response)
+            _take_whole(answer.content, reader)
+
+    async def cancel(self, response_id: str) -> None:
+        """POST the cancellation of a stored response."""
+        with _errors_translated(stored=True):
+            await self._client.post(_path(response_id) + "/cancel", cast_to=httpx2.Response)
+
+    async def transcribe(
+        self, sound: tuple[str, bytes, str], *, model: str, language: str = ""
+    ) -> str:
+        """Have a recording (name, bytes, type) put into words; ``language`` is a hint."""
+        with _errors_translated():
+            answer = await self._client.audio.transcriptions.create(
+                file=sound,
+                model=model,
+                language=language or openai.omit,
+                response_format="json",
+            )
+        text = getattr(answer, "text", None)
+        if not isinstance(text, str):
+            raise ModelTemporary("the model server's answer holds no transcript")
+        return text.strip()
+
+
+def _path(response_id: str) -> str:
+    return "/responses/" + quote(response_id, safe="")
+
+
+def _ignore() -> None:
+    pass
+
+
+async def _read(stream: object, reader: ResponseReader, on_part: Callable[[], None]) -> None:
+    """Feed an answer to `reader` to its end.
+
+    Nothing in the loop waits or raises: a generator of the HTTP library that is left before it is
+    exhausted is finished by the garbage collector, some time, with its connection.
+    """
+    # Asked for an httpx2.Response, the SDK returns that, unread, and no object of its stream class.
+    response = cast("httpx2.Response", stream)
+    try:
+        if "text/event-stream" not in response.headers.get("content-type", ""):
+            _take_whole(await response.aread(), reader)  # a server that does not stream
+            on_part()
+            return
+        reader.start_stream()
+        with trio.CancelScope() as tail:
+            async for part in response.aiter_bytes():
+                reader.feed(part)
+                on_part()
+                if reader.outcome is not None and tail.deadline == math.inf:
+                    tail.deadline = trio.current_time() + TAIL_SECONDS
+    finally:
+        await response.aclose()
+
+
+def _object(content: bytes) -> JsonObject:
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ModelTemporary("the model server's answer is not JSON") from None
+
+
+def _take_whole(content: bytes, reader: ResponseReader) -> None:
+    body = _object(content)
+    reader.take_response(body, status="completed" if "output" in body else "")
+
+
+@contextmanager
+def _errors_translated(*, stored: bool = False) -> Iterator[None]:
+    """Turn errors of the SDK and of the HTTP library into ours.
+
+    `stored` is for calls about a response that the server should have: 404 means that it has not.
+    The originals are not chained: their texts may quote the key or the request.
+    """
+    try:
+        yield
+    except openai.APIStatusError as error:
+        if stored and error.status_code in {404, 405, 410}:
+            raise ResponseGone(f"the model server answered {error.status_code}") from None
+        if error.status_code == 400 and is_race(error.message):
+            raise ThreadBusy("a run is active on this thread") from None
+        headers = _lower(error.response.headers)
+        raise failures.from_status(error.status_code, error.body, headers) from None
+    except (openai.APITimeoutError, httpx2.TimeoutException):
+        raise ModelTemporary("the model server did not answer in time") from None
+    except (openai.APIConnectionError, httpx2.RequestError) as error:
+        cause = type(error.__cause__ or error).__name__
+        raise ModelTemporary(f"no connection to the model server, or cut: {cause}") from None
+    except openai.OpenAIError as error:
+        raise ModelTemporary(f"the model client failed: {type(error).__name__}") from None
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

@@ -1,1 +1,0 @@
-"""What `recado check` looks at."""

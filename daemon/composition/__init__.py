@@ -1,1 +1,0 @@
-"""The parts of the daemon put together: what the settings say becomes objects and rules."""

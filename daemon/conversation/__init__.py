@@ -1,0 +1,1 @@
+"""The conversations: one task a chat, its turns, and what is sent."""

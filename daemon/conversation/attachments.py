@@ -1,0 +1,282 @@
+"""The files that people send: fetched, heard and read beside the chats, from their arrival on.
+
+A file has a task of its own, so that a slow one holds up nothing but the answer that needs it, and
+that one only for a while. What has been done is in the store after each step: what a crash cuts is
+begun again by the turn that needs it, and what is done is never done twice.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import trio
+
+from daemon.conversation.listening import Listener, Recording
+from daemon.domain.messages import Media, Message
+from daemon.domain.prompt.media_text import SOUNDS, STRANGE, Seen
+from daemon.domain.records import AttachmentKind, MediaItem, Turn
+from daemon.errors import AssistantError, MediaDelayed, MediaError, ModelTemporary, StoreError
+from daemon.ledger.media import MediaItems
+from daemon.media.documents import DocumentReader
+from daemon.media.files import StoredFile
+from daemon.media.showing import ShowingRules, load_attachments
+from daemon.observability.events import FILE_ERROR, IMAGE_ERROR, UNEXPECTED_ERROR, VOICE_ERROR
+from daemon.observability.logs import Log
+from daemon.observability.metrics import Metrics
+
+MOST_WAITING = 10_000
+"""Files waited for at once; further ones are fetched when their turn needs them."""
+
+
+class Fetch(Protocol):
+    """What brings a file into the folder; see `daemon.media.download.Downloader`."""
+
+    async def fetch(
+        self, *, link: str, media_id: str, inline: str, medium: str, declared: str
+    ) -> StoredFile:
+        """Raises MediaRefused or MediaDelayed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachmentRules:
+    """The settings for files. Times in seconds."""
+
+    wait_seconds: float
+    """From when a file is begun until the answer no longer waits for it."""
+    concurrency: int
+    """Files of all chats at once."""
+    longest_sound_seconds: float
+    max_bytes: int
+    """Of one file."""
+    showing: ShowingRules
+
+
+@dataclass(slots=True)
+class _Work:
+    """A file that is being seen to."""
+
+    began: float
+    """On trio's clock."""
+    done: trio.Event
+
+
+class Attachments:
+    """Sees to files. `begin` returns at once; the waiting verbs are for the tasks of chats."""
+
+    def __init__(
+        self,
+        items: MediaItems,
+        rules: AttachmentRules,
+        *,
+        fetch: Fetch,
+        listener: Listener,
+        read: DocumentReader,
+        log: Log,
+        metrics: Metrics,
+        now: Callable[[], float],
+    ) -> None:
+        self._items = items
+        self.rules = rules
+        self._fetch = fetch
+        self._listener = listener
+        self._read = read
+        self._log = log
+        self._metrics = metrics
+        self._now = now
+        self._told_strange: set[str] = set()
+        """Formats of sound of which the operator has been told that nobody hears them."""
+        self._places = trio.CapacityLimiter(rules.concurrency)
+        self._under_way: dict[tuple[str, str], _Work] = {}
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the tasks of files. Runs until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                task_status.started()
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None
+
+    # -- for chats -----------------------------------------------------------------------------
+
+    def begin(self, message: Message) -> None:
+        """See to the file of a stored message, if it has one and nobody does so already."""
+        key = (message.key.channel, message.id)
+        if not isinstance(message.content, Media) or key in self._under_way:
+            return
+        if self._nursery is None or len(self._under_way) >= MOST_WAITING:
+            return
+        work = self._under_way[key] = _Work(trio.current_time(), trio.Event())
+        self._nursery.start_soon(self._see_to, message, work, name=f"file of {message.id}")
+
+    async def wait(self, messages: Sequence[Message]) -> None:
+        """Wait until everything is known that can be of the files of messages, or long enough.
+
+        What has been left undone by an earlier process, or by a failed try, is begun again.
+        """
+        with_file = _with_file(messages)
+        known = await self._items.of(with_file)
+        for message in with_file:
+            if self._lacks(message, known.get(message.id)):
+                self.begin(message)
+        for message in with_file:
+            work = self._under_way.get((message.key.channel, message.id))
+            if work is not None:
+                with trio.move_on_at(work.began + self.rules.wait_seconds):
+                    await work.done.wait()
+
+    async def known(self, messages: Sequence[Message]) -> Seen:
+        """What is known of the files of messages now; nothing is attached."""
+        with_file = _with_file(messages)
+        return Seen(await self._items.of(with_file)) if with_file else Seen()
+
+    async def let_go(self, turn: Turn) -> None:
+        """Delete the files of a turn that is over, as far as they were to disappear."""
+        if gone := await self._items.let_go(turn):
+            self._log.info("files deleted that were to disappear", chat=turn.key, files=gone)
+
+    async def seen(self, messages: Sequence[Message], *, kinds: Collection[AttachmentKind]) -> Seen:
+        """What is known of the files of messages now, and what the model is to get of them.
+
+        ``kinds``: the forms in which it takes files.
+        """
+        with_file = _with_file(messages)
+        if not with_file:
+            return Seen()
+        items = await self._items.of(with_file)
+        chosen = [
+            (message, item)
+            for message in with_file
+            if (item := items.get(message.id)) and item.state == "stored"
+        ]
+        load = partial(load_attachments, chosen, self.rules.showing, kinds)
+        return Seen(items, await trio.to_thread.run_sync(load))
+
+    # -- one file ------------------------------------------------------------------------------
+
+    async def _see_to(self, message: Message, work: _Work) -> None:
+        """Fetch a file, and hear or read it. Ends when there is nothing more to try."""
+        try:
+            async with self._places:
+                item = await self._items.want(message, now=self._now())
+                if item.state == "wanted":
+                    item = await self._fetch_file(message, item)
+                if self._lacks(message, item) and item.state == "stored":
+                    await self._understand(message, item)
+        except StoreError as error:
+            self._log.warning("a file was not noted", chat=message.key, error=str(error))
+        except Exception:  # noqa: BLE001 - a stranger's file must not end the daemon
+            self._log.event(
+                UNEXPECTED_ERROR,
+                where="chat",
+                what="a file failed",
+                chat=message.key,
+                exc_info=True,
+            )
+        finally:
+            self._under_way.pop((message.key.channel, message.id), None)
+            work.done.set()
+
+    def _lacks(self, message: Message, item: MediaItem | None) -> bool:
+        """Whether something is still to be done about a file."""
+        if item is None or item.state == "wanted":
+            return True
+        undecided = item.words is None and not item.words_error
+        return item.state == "stored" and undecided and _has_words(message, item)
+
+    async def _fetch_file(self, message: Message, item: MediaItem) -> MediaItem:
+        content = message.content
+        assert isinstance(content, Media)  # noqa: S101 - `begin` has seen to it
+        result = "stored"
+        try:
+            file = await self._fetch.fetch(
+                link=content.link,
+                media_id=content.media_id,
+                inline=content.inline,
+                medium=content.medium,
+                declared=content.mime_type,
+            )
+        except MediaDelayed as error:
+            result = "delayed"
+            await self._items.delayed(message, str(error))
+            self._report("a file did not come", message, error)
+        except MediaError as error:
+            result = "refused"
+            await self._items.failed(message, str(error), now=self._now())
+            self._report("a file was refused", message, error)
+        else:
+            await self._items.stored(
+                message, file=file.name, mime=file.mime, size=file.size, now=self._now()
+            )
+        self._metrics.media.labels(result).inc()
+        known = await self._items.of([message])
+        return known.get(message.id, item)
+
+    async def _understand(self, message: Message, item: MediaItem) -> None:
+        """Hear or read what is in a file."""
+        content = message.content
+        try:
+            if isinstance(content, Media) and content.medium in SOUNDS:
+                words = await self._heard(message, content, item)
+            else:
+                words = await self._read.read(self.rules.showing.folder / item.file, item.mime)
+        except (MediaDelayed, ModelTemporary) as error:
+            self._report("a file was not understood", message, error)
+        except (MediaError, AssistantError) as error:
+            self._report("a file cannot be understood", message, error)
+            await self._items.not_understood(message, str(error))
+        else:
+            await self._items.understood(message, words)
+
+    async def _heard(self, message: Message, content: Media, item: MediaItem) -> str:
+        recording = Recording(
+            key=message.key,
+            path=self.rules.showing.folder / item.file,
+            mime=item.mime,
+            seconds=content.seconds,
+        )
+        return await self._listener.words_of(
+            recording, longest_seconds=self.rules.longest_sound_seconds
+        )
+
+    def _report(self, words: str, message: Message, error: Exception) -> None:
+        if str(error).startswith(STRANGE):
+            self._report_strange(str(error), message)
+            return
+        kind = VOICE_ERROR if message.kind in SOUNDS else FILE_ERROR
+        self._log.event(
+            IMAGE_ERROR if message.kind == "image" else kind,
+            chat=message.key,
+            name=message.author_name,
+            kind=message.kind,
+            what=words,
+            error=str(error),
+        )
+
+    def _report_strange(self, error: str, message: Message) -> None:
+        """Tell the operator once of each format, not of each voice note in it."""
+        if error not in self._told_strange:
+            self._told_strange.add(error)
+            self._log.event(
+                VOICE_ERROR,
+                chat=message.key,
+                name=message.author_name,
+                kind=message.kind,
+                what="a voice note came in a format that cannot be heard; it is told once",
+                error=error,
+            )
+
+
+def _with_file(messages: Sequence[Message]) -> list[Message]:
+    return [message for message in messages if isinstance(message.content, Media)]
+
+
+def _has_words(message: Message, item: MediaItem) -> bool:
+    """Whether there may be words in a file that can be made out."""
+    content = message.content
+    if not isinstance(content, Media):
+        return False
+    return content.medium in SOUNDS or DocumentReader.reads(item.mime)

@@ -1,0 +1,192 @@
+"""What Whapi knows of chats, their saved names and labels, remembered for a while.
+
+A courtesy to the model: without it an answer is a little less well informed, so it never fails
+one and delays it hardly.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import trio
+
+from daemon.domain.messages import ChatKey
+from daemon.errors import GatewayError
+from daemon.gateway.whapi.payloads.answers import ChatInfo, Label
+from daemon.observability.logs import Log
+
+FRESH_SECONDS = 300.0
+"""How long an answer of Whapi holds (the replaced system's value)."""
+
+RETRY_SECONDS = 30.0
+"""After a failure Whapi is left alone for so long, so that not each answer is delayed."""
+
+PATIENCE_SECONDS = 1.0
+MAX_CHATS = 10_000
+
+
+class ChatInfoGateway(Protocol):
+    """The call of Whapi that is remembered here. It raises only errors of `GatewayError`."""
+
+    async def get_chat(self, chat: str) -> ChatInfo | None:
+        """A chat's saved name and labels; None if Whapi does not know the chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDetails:
+    """The saved name of a chat (empty if there is none) and the names of its labels, in order."""
+
+    name: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    details: ChatDetails | None
+    """None: Whapi could not be asked."""
+    until: float
+    """When it is asked again, on trio's clock."""
+
+
+class ChatInfoCache:
+    """The details of the chats that were busy lately. Any task may ask."""
+
+    def __init__(self, gateway: ChatInfoGateway, log: Log, *, limit: int = MAX_CHATS) -> None:
+        self._gateway = gateway
+        self._log = log
+        self._limit = limit
+        self._entries: OrderedDict[ChatKey, _Entry] = OrderedDict()
+        self._changes = 0
+        """How many changes have been told of; an answer that was asked for before is old."""
+
+    async def details(self, key: ChatKey) -> ChatDetails | None:
+        """What Whapi knows of a chat; None if it cannot say within a second and never could."""
+        entry = self._entries.get(key)
+        if entry is not None and trio.current_time() < entry.until:
+            self._entries.move_to_end(key)
+            return entry.details
+        changes = self._changes
+        with trio.move_on_after(PATIENCE_SECONDS) as scope:
+            try:
+                info = await self._gateway.get_chat(key.chat)
+            except GatewayError as error:
+                self._log.debug("chat not looked up", chat=key, error=str(error))
+            else:
+                details = _details_of(info)
+                self._keep(key, details, FRESH_SECONDS if changes == self._changes else 0)
+                return details
+        if scope.cancelled_caught:
+            self._log.debug("chat not looked up in time", chat=key)
+        # A change of the labels may have been told meanwhile.
+        entry = self._entries.get(key)
+        details_then = entry.details if entry else None
+        self._keep(key, details_then, RETRY_SECONDS)
+        return details_then
+
+    def labels_changed(self, key: ChatKey, labels: tuple[str, ...]) -> None:
+        """Whapi tells that a chat's labels are these now."""
+        self._change(key, labels=labels)
+
+    def renamed(self, key: ChatKey, name: str) -> None:
+        """Whapi tells that a contact or chat is saved under this name now."""
+        self._change(key, name=name)
+
+    def _change(self, key: ChatKey, **fields: Any) -> None:
+        self._changes += 1
+        entry = self._entries.get(key)
+        if entry is not None and entry.details is not None:
+            self._entries[key] = replace(entry, details=replace(entry.details, **fields))
+
+    def forget(self, key: ChatKey) -> None:
+        """Ask Whapi again at the next turn of a chat: we have changed something there."""
+        self._entries.pop(key, None)
+
+    def prune(self, seconds: float) -> int:
+        """Forget the chats whose details nobody has asked for in so long; gives how many."""
+        old = trio.current_time() - seconds
+        stale = [key for key, entry in self._entries.items() if entry.until < old]
+        for key in stale:
+            del self._entries[key]
+        return len(stale)
+
+    def _keep(self, key: ChatKey, details: ChatDetails | None, seconds: float) -> None:
+        self._entries[key] = _Entry(details, trio.current_time() + seconds)
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+
+def _details_of(info: ChatInfo | None) -> ChatDetails:
+    if info is None:
+        return ChatDetails()
+    labels = tuple(label.name or label.id for label in info.labels)
+    return ChatDetails(info.name, tuple(label for label in labels if label))
+
+
+# The channel's WhatsApp labels by name, remembered for a while.
+
+
+CACHE_SECONDS = 300.0
+MAX_LABELS = 1000
+"""WhatsApp Business allows far fewer; what comes after is not known here."""
+
+
+class LabelGateway(Protocol):
+    """The calls of Whapi about labels. They raise only errors of `GatewayError`."""
+
+    async def list_labels(self) -> tuple[Label, ...]:
+        """All labels of the channel."""
+
+    async def add_label(self, label_id: str, chat: str) -> None:
+        """Put a label on a chat; having it already is success."""
+
+    async def remove_label(self, label_id: str, chat: str) -> None:
+        """Take a label off a chat; not having it is success."""
+
+
+class ChatLabels:
+    """Puts labels on chats by their names. Any task may call it."""
+
+    def __init__(self, gateway: LabelGateway) -> None:
+        self._gateway = gateway
+        self._ids: dict[str, str] = {}
+        self._names: tuple[str, ...] = ()
+        self._read_at = float("-inf")
+        self._reading = trio.Lock()
+
+    async def change(self, key: ChatKey, *, add: tuple[str, ...], remove: tuple[str, ...]) -> str:
+        """Change the labels of a chat; gives what is wrong with the names, empty if nothing is.
+
+        Names are compared without regard to case. Nothing is done if one is unknown. Raises
+        GatewayError.
+        """
+        wanted = {_folded(name): name for name in (*add, *remove)}
+        await self._refresh()
+        unknown = [name for folded, name in wanted.items() if folded not in self._ids]
+        if unknown:
+            there = ", ".join(self._names) or "none"
+            return f"there is no label {', '.join(unknown)}; the labels are: {there}"
+        for name in add:
+            await self._gateway.add_label(self._ids[_folded(name)], key.chat)
+        for name in remove:
+            await self._gateway.remove_label(self._ids[_folded(name)], key.chat)
+        return ""
+
+    def forget(self) -> None:
+        """The channel's labels have been changed: they are read anew when they are needed."""
+        self._read_at = float("-inf")
+
+    async def _refresh(self) -> None:
+        """Read the labels if they are old; those who want them at the same time read them once."""
+        async with self._reading:
+            now = trio.current_time()
+            if now - self._read_at < CACHE_SECONDS:
+                return
+            labels = (await self._gateway.list_labels())[:MAX_LABELS]
+            self._ids = {_folded(label.name): label.id for label in labels}
+            self._names = tuple(label.name for label in labels)
+            self._read_at = now
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.split()).casefold()

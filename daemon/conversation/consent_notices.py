@@ -1,0 +1,66 @@
+"""What contacts want of messages that nobody has asked for: heard in a burst, confirmed, kept."""
+
+from daemon.conversation.deps import Dependencies
+from daemon.conversation.turn.outcome import ended, unanswered_items
+from daemon.domain.consent import OUT_ALREADY, Wish, wish_of
+from daemon.domain.messages import JsonObject
+from daemon.domain.records import NewPart, Told, Turn
+from daemon.ledger.turns import Concluded
+from daemon.observability.logs import Log
+
+
+async def wish_in(turn: Turn, needs: Dependencies) -> Wish:
+    """What the burst of a turn says about being written to."""
+    rules, messages = needs.rules.consent, [stored.message for stored in turn.messages]
+    wish = wish_of(messages, rules, opted_out=True)
+    if not wish.choice:
+        return wish
+    return wish_of(messages, rules, opted_out=await _has_opted_out(turn, needs))
+
+
+async def said_before(turn: Turn, wish: Wish, needs: Dependencies) -> list[str]:
+    """What is said before an answer: the notice, once, and that a wish is heeded."""
+    notice = needs.rules.consent.notice
+    if turn.key.chat.endswith("@g.us") or not (notice or wish.choice):
+        return []
+    record = await needs.store.threads.chat(turn.key)
+    said = [notice] if notice and not record.consent_at else []
+    if wish.choice and (wish.choice == "out") != bool(record.opted_out_at):
+        said.append(_confirmation(wish, needs))
+    return said
+
+
+async def heed(turn: Turn, wish: Wish, needs: Dependencies, log: Log) -> Concluded | None:
+    """Answer a burst that says nothing else; no model is asked.
+
+    None if that was said before: one confirmation is enough.
+    """
+    items, now = await unanswered_items(turn, needs), needs.now()
+    if (wish.choice == "out") == await _has_opted_out(turn, needs):
+        await needs.store.turns.close(turn, "ignored", reason=OUT_ALREADY, items=items, now=now)
+        ended(turn, "ignored", needs)
+        return None
+    words = _confirmation(wish, needs)
+    log.info("contact opts out or in", symbol="🔕", choice=wish.choice)
+    return await needs.store.turns.conclude(
+        turn,
+        items=[*items, as_said(words)],
+        parts=[NewPart(words)],
+        told=Told(choice=wish.choice),
+        now=now,
+    )
+
+
+def as_said(words: str) -> JsonObject:
+    """Our own words as an item of the thread."""
+    return {"role": "assistant", "content": words}
+
+
+def _confirmation(wish: Wish, needs: Dependencies) -> str:
+    texts = needs.texts
+    word = needs.rules.first_opt_in_word
+    return texts.opted_out_with(word) if wish.choice == "out" else texts.opted_in
+
+
+async def _has_opted_out(turn: Turn, needs: Dependencies) -> bool:
+    return bool((await needs.store.threads.chat(turn.key)).opted_out_at)

@@ -1,0 +1,283 @@
+"""The way in: a webhook call is read, stored, and its chats are woken."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from daemon.conversation.delivery_updates import report_fates
+from daemon.conversation.deps import Dependencies
+from daemon.conversation.registry import ChatRegistry
+from daemon.domain.eligibility import verdict
+from daemon.domain.messages import Call, Media, Message, Presence, Text, Webhook
+from daemon.domain.records import Accepted, Arrival, NewPart
+from daemon.errors import (
+    MediaDelayed,
+    MediaRefused,
+    StoreUnavailable,
+    WebhookError,
+    WebhookTooLarge,
+)
+from daemon.gateway.whapi.payloads.contents import INLINE_BEGINNINGS
+from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.ledger.references import Judging
+from daemon.media.inline import LARGE_BODY_BYTES, Opened, keep_inline, open_body
+from daemon.observability.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, MOST_LOGGED, VOICE
+
+# Reading a webhook call whose body may be large, and keeping the files that came inside of it.
+
+
+MOST_READ_BYTES = 16 * 1024 * 1024
+"""Of a call, without the files in it. Ten thousand messages have less, and a text of WhatsApp has
+65,536 characters. A byte is in memory a dozen times until it is stored and shown to the model."""
+
+
+async def read_webhook(
+    body: bytes, path_event: str, *, nonce: Callable[[], str]
+) -> tuple[Webhook, Opened]:
+    """Read a call; a large one in a worker thread, without the long strings of bytes in it.
+
+    ``nonce`` gives one: see `daemon.media.inline.open_body`. Raises WebhookTooLarge, or
+    WebhookError.
+    """
+    if len(body) < LARGE_BODY_BYTES:
+        return parse_webhook(body, path_event=path_event), Opened(body, body)
+
+    mark = nonce()
+
+    def read() -> tuple[Webhook, Opened] | WebhookError:
+        opened = open_body(body, nonce=mark)
+        if len(opened.slim) > MOST_READ_BYTES:
+            return WebhookTooLarge(f"the body has more than {MOST_READ_BYTES} bytes beside files")
+        try:
+            return parse_webhook(opened.slim, path_event=path_event), opened
+        except WebhookError as error:
+            return type(error)(str(error))
+
+    # What a thread raises is kept by trio until the collector's next round, and with it the body.
+    found = await trio.to_thread.run_sync(read)
+    if isinstance(found, WebhookError):
+        raise type(found)(str(found))
+    return found
+
+
+async def keep_files(
+    webhook: Webhook, opened: Opened, verdicts: Sequence[str], *, folder: Path, limit: int
+) -> Webhook:
+    """The call with names of files where its messages had bytes, for those that are answered.
+
+    ``limit``: bytes of a file. Raises StoreUnavailable if a file cannot be written: the gateway
+    then repeats the call.
+    """
+    wanted = [
+        not verdict and not message.from_me and comes_with_bytes(message)
+        for message, verdict in zip(webhook.messages, verdicts, strict=True)
+    ]
+    if not any(wanted):
+        return webhook
+    keep = partial(keep_bytes, opened, folder=folder, limit=limit)
+    try:
+        messages = [
+            await trio.to_thread.run_sync(keep, message) if want else message
+            for message, want in zip(webhook.messages, wanted, strict=True)
+        ]
+    except MediaDelayed as error:
+        raise StoreUnavailable(str(error)) from error
+    return msgspec.structs.replace(webhook, messages=tuple(messages))
+
+
+def comes_with_bytes(message: Message) -> bool:
+    """True if a file, or a small picture of it, is in the call itself."""
+    content = message.content
+    return isinstance(content, Media) and (
+        content.inline.startswith(INLINE_BEGINNINGS)
+        or content.preview.startswith(INLINE_BEGINNINGS)
+    )
+
+
+def keep_bytes(opened: Opened, message: Message, *, folder: Path, limit: int) -> Message:
+    """The message with names of files in the place of the bytes that it came with.
+
+    Blocks; for a worker thread, or a command. Raises MediaDelayed if they cannot be written.
+    """
+    content = message.content
+    if not isinstance(content, Media):
+        return message
+    names = []
+    for source in (content.inline, content.preview):
+        try:
+            names.append(keep_inline(opened, source, folder, limit=limit) if source else "")
+        except MediaRefused:
+            names.append("")  # the gateway may still have the file
+    inline, preview = names
+    changed = msgspec.structs.replace(content, inline=inline, preview=preview)
+    return msgspec.structs.replace(message, content=changed)
+
+
+LARGE_BYTES = 1_000_000
+"""Larger calls are read one after the other: while it is read, one takes several times its size."""
+
+
+class Intake:
+    """Accepts webhook calls. Called by the handlers of HTTP requests."""
+
+    def __init__(self, needs: Dependencies, chats: ChatRegistry) -> None:
+        self._needs = needs
+        self._chats = chats
+        self._large = trio.CapacityLimiter(1)
+
+    async def accept(self, body: bytes, path_event: str) -> None:
+        """Store one webhook call durably, then wake the chats it is about.
+
+        ``path_event`` is what the URL says the event is, empty if it does not. Raises WebhookError
+        (WebhookTooLarge among them) if the body cannot be read, StoreUnavailable if it is not
+        stored.
+        """
+        if len(body) < LARGE_BYTES:
+            await self._accept(body, path_event)
+            return
+        async with self._large:
+            await self._accept(body, path_event)
+
+    async def _accept(self, body: bytes, path_event: str) -> None:
+        needs = self._needs
+        now = needs.now()
+        webhook, opened = await read_webhook(body, path_event, nonce=self._nonce)
+        webhook = await self._with_files(webhook, opened, now)
+        await self._take_calls(webhook, now)
+        pause = needs.rules.pause_seconds
+        accepted = await needs.store.inbox.accept(
+            webhook,
+            body,
+            verdicts=self._judging,
+            now=now,
+            pause_until=now + pause if pause else 0,
+            resend_since=now - needs.rules.max_age_seconds,
+        )
+        for message, ignored in zip(webhook.messages, accepted.verdicts, strict=True):
+            if not ignored and not message.from_me:
+                needs.attachments.begin(message)
+        for arrival in accepted.arrivals:
+            self._chats.poke(arrival)
+        for key in accepted.echoed:
+            self._chats.nudge(key)
+        for presence in webhook.presences:
+            key = await needs.store.identities.canonical(presence.key)
+            self._chats.presence(Presence(key=key, status=presence.status))
+        for fate in accepted.fates:
+            if fate.again:
+                self._chats.wake(fate.key)
+        await self._note_changes(webhook)
+        self._report(webhook, accepted)
+
+    async def _note_changes(self, webhook: Webhook) -> None:
+        """Pass on what is told of labels, names, and the channel itself."""
+        needs = self._needs
+        for change in webhook.label_changes:
+            key = await needs.store.identities.canonical(change.key)
+            needs.chat_info.labels_changed(key, change.labels)
+        for renaming in webhook.name_changes:
+            key = await needs.store.identities.canonical(renaming.key)
+            needs.chat_info.renamed(key, renaming.name)
+        if webhook.labels_changed:
+            needs.labels.forget()
+        needs.channel_state.told(webhook.channel_news)
+
+    @property
+    def _judging(self) -> Judging:
+        policy = self._needs.rules.policy
+        return Judging(
+            verdict=lambda known: verdict(known, policy),
+            own_ids=policy.own_ids,
+            mentions=policy.groups == "mentions",
+        )
+
+    def _nonce(self) -> str:
+        return f"{self._needs.random.getrandbits(64):016x}"
+
+    async def _with_files(self, webhook: Webhook, opened: Opened, now: float) -> Webhook:
+        """The call with its files kept, as far as they came inside of it and are wanted.
+
+        They must be on the disk before the write that names them, so such a call is judged twice.
+        """
+        if not any(comes_with_bytes(message) for message in webhook.messages):
+            return webhook
+        judging, limits = self._judging, self._needs.attachments.rules
+        known = await self._needs.store.references.know(
+            webhook.messages, own_ids=judging.own_ids, mentions=judging.mentions, now=now
+        )
+        verdicts = [judging.verdict(one) for one in known]
+        folder, limit = limits.showing.folder, limits.max_bytes
+        return await keep_files(webhook, opened, verdicts, folder=folder, limit=limit)
+
+    async def _take_calls(self, webhook: Webhook, now: float) -> None:
+        """Note calls to our number and, if that is wanted, say that nobody takes them here.
+
+        Comes before the 200, so that a call that is not noted is told of again.
+        """
+        told = [
+            Call(id=message.id, key=message.key, status="missed", at=message.sent_at)
+            for message in webhook.messages
+            if message.kind == "call" and not message.from_me
+        ]
+        if not told and not webhook.calls:
+            return
+        needs, policy = self._needs, self._needs.rules.policy
+        calls = [
+            call
+            for call in (*webhook.calls, *told)
+            if call.key.chat.endswith(("@s.whatsapp.net", "@lid"))
+            and not policy.contacts.refuses({call.key.chat})
+            and not policy.chats.refuses({call.key.chat})
+        ]
+        if not calls:
+            return
+        reply = NewPart(needs.texts.call) if needs.rules.answer_calls else None
+        for key in await needs.store.calls.take_in(calls, reply=reply, now=now):
+            self._chats.wake(key)
+
+    def _report(self, webhook: Webhook, accepted: Accepted) -> None:
+        metrics, log = self._needs.metrics, self._needs.log
+        if accepted.duplicates:
+            metrics.duplicates.inc(accepted.duplicates)
+        report_fates(accepted.fates, metrics, log)
+        for message in webhook.messages:
+            if not message.from_me:
+                metrics.count_message(message.kind)
+            if accepted.stored and not message.from_me:
+                self._report_message(message, accepted.event_id)
+        for fault in webhook.unreadable:
+            log.warning("part of a webhook could not be read", symbol="⚠", fault=fault)
+        for arrival in accepted.arrivals:
+            if arrival.what == "agent":
+                self._report_takeover(arrival)
+
+    def _report_takeover(self, arrival: Arrival) -> None:
+        if self._needs.rules.pause_seconds:
+            self._needs.metrics.takeovers.inc()
+        self._needs.log.event(MANUAL_MESSAGE, chat=arrival.key)
+
+    def _report_message(self, message: Message, event_id: int) -> None:
+        content = message.content
+        tag = content.__struct_config__.tag
+        words = f"[{tag if message.kind == 'action' else message.kind}]"
+        if isinstance(content, Text) and not message.disappears:
+            words = content.body
+        fields: dict[str, Any] = {}
+        if not isinstance(content, Media):
+            kind, fields["text"] = MESSAGE, words[:MOST_LOGGED]
+        elif content.medium in {"voice", "audio"}:
+            kind, fields["seconds"] = VOICE, content.seconds
+        else:
+            kind = IMAGE if content.medium == "image" else MEDIA
+        self._needs.log.event(
+            kind,
+            name=message.author_name,
+            chat=message.key,
+            kind=message.kind,
+            request=f"webhook_{event_id}",
+            **fields,
+        )

@@ -1,0 +1,143 @@
+"""Our side of WhatsApp as one thing: how fast we may speak, and whether we may speak at all.
+
+All chats share it. When the number itself is in trouble (not linked, not paid, its token unknown),
+every send is held and one chat at a time tries again; people are told once, not at every try.
+"""
+
+import math
+
+import trio
+
+from daemon.conversation.signals import Attention
+from daemon.domain.limits.retries import Breaker
+from daemon.errors import NumberTrouble
+from daemon.observability.events import CHANNEL_BACK, CHANNEL_TROUBLE
+from daemon.observability.logs import Log
+
+TROUBLE_BASE_SECONDS = 5.0
+TROUBLE_CAP_SECONDS = 60.0
+"""A number in trouble is tried after 5 s, then less and less often, but once a minute."""
+
+LONG_DELAY_SECONDS = 5.0
+"""A wait before another try of one send that counts as people waiting."""
+
+BURST = 60
+"""Messages that may go out at once after a silence."""
+
+
+class Channel:
+    """Paces the sends of all chats, and holds them while the channel refuses."""
+
+    def __init__(self, *, per_minute: float, log: Log) -> None:
+        """``per_minute`` messages at most in the long run; 0: no limit."""
+        self.set_pace(per_minute)
+        self._log = log
+        self._free_at = float("-inf")
+        self._breaker = Breaker(
+            threshold=1, base_seconds=TROUBLE_BASE_SECONDS, cap_seconds=TROUBLE_CAP_SECONDS
+        )
+        self.trouble = ""
+        """Why sends are held; empty while they are not."""
+        self.doubt = trio.Event()
+        """Set when something says that the channel may not be well: whoever watches it asks."""
+        self._held = False
+        self._waiting: set[Attention] = set()
+        self._delayed: dict[Attention, str] = {}
+
+    def set_pace(self, per_minute: float) -> None:
+        """So many messages at most in the long run from now on; 0: no limit."""
+        self._interval = 60.0 / per_minute if per_minute else 0.0
+
+    async def wait_until_well(self, attention: Attention) -> None:
+        """Wait while it is known that nothing can be sent. Raises Stopping or TakenOver."""
+        while self._held:
+            await self._wait(attention, math.inf)
+
+    async def wait_turn(self, attention: Attention) -> None:
+        """Wait until a message may be sent.
+
+        The caller then makes one send and reports it by `worked`, `refused` or `undecided`. Raises
+        Stopping or TakenOver while waiting.
+        """
+        await self.wait_until_well(attention)
+        if self._interval:
+            now = trio.current_time()
+            self._free_at = max(self._free_at, now - BURST * self._interval) + self._interval
+            if self._free_at > now:
+                await attention.rest(self._free_at - now)
+        # Last, since whoever is let through here has to report.
+        while self._held or (wait := self._breaker.wait(trio.current_time())) > 0:
+            await self._wait(attention, math.inf if self._held else wait)
+
+    async def _wait(self, attention: Attention, seconds: float) -> None:
+        """Wait so long, or until something has changed."""
+        attention.check()
+        self._waiting.add(attention)
+        try:
+            await attention.woken(seconds)
+        finally:
+            self._waiting.discard(attention)
+        attention.check()
+
+    async def rest(self, attention: Attention, seconds: float, reason: str) -> None:
+        """Wait before another try of one send. Raises Stopping or TakenOver.
+
+        It is shown as `delay` if it is long; then somebody waits for our words.
+        """
+        if seconds >= LONG_DELAY_SECONDS:
+            self._delayed[attention] = reason
+        try:
+            await attention.rest(seconds)
+        finally:
+            self._delayed.pop(attention, None)
+
+    @property
+    def delay(self) -> str:
+        """What keeps single sends waiting now, in a line; empty if nothing does."""
+        if not self._delayed:
+            return ""
+        why = next(iter(self._delayed.values()))
+        return f"chats whose sends wait: {len(self._delayed)} ({why})"
+
+    def try_now(self) -> None:
+        """An operator wants the number tried again at once, and asked how it is."""
+        self._breaker.try_now()
+        self.doubt.set()
+        for attention in self._waiting:
+            attention.wake()
+
+    def hold(self, reason: str) -> None:
+        """Nothing can be sent until `go_on`; whoever is about to send waits.
+
+        ``reason`` is what is wrong, empty if nothing is and it will pass.
+        """
+        self._held = True
+        self.trouble = reason
+
+    def go_on(self, *, well: bool) -> None:
+        """Sends may be tried again. ``well``: they will work, whatever was refused before."""
+        if well:
+            self._breaker.succeeded()
+        if well or not self._breaker.is_open:
+            self.trouble = ""
+        self._held = False
+        for attention in self._waiting:
+            attention.wake()
+
+    def worked(self) -> None:
+        """The channel took a request: it is well."""
+        if self._breaker.succeeded() and not self._held:
+            self.trouble = ""
+            self._log.event(CHANNEL_BACK)
+
+    def undecided(self) -> None:
+        """A request told nothing of the channel, such as a cut one: the next may try."""
+        self._breaker.released()
+
+    def refused(self, error: NumberTrouble) -> None:
+        """The channel refused a request for a reason of its own."""
+        if not self._held:
+            self.trouble = str(error)
+        self.doubt.set()
+        if self._breaker.failed(trio.current_time()):
+            self._log.event(CHANNEL_TROUBLE, error=str(error))

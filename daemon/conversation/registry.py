@@ -1,0 +1,365 @@
+"""All chats at work: a task for each chat that has something to do, and none for the others."""
+
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+
+import trio
+
+from daemon.conversation.chat import Chat, Doing
+from daemon.conversation.contact_setup import MeetingPlaces, meet
+from daemon.conversation.deps import Dependencies
+from daemon.conversation.pauses import Pauses
+from daemon.conversation.presence import Subscriptions, mark_read
+from daemon.conversation.signals import Attention
+from daemon.conversation.turn.history import shorten_thread
+from daemon.domain.limits.retries import delay
+from daemon.domain.messages import ChatKey, Presence
+from daemon.domain.records import Arrival, NewPart
+from daemon.observability.events import RECORDING, TYPING, UNEXPECTED_ERROR
+from daemon.observability.logs import about
+
+MAX_CRASHES = 3
+"""A turn that crashes its task so often is given up; the chat's later messages go on."""
+
+CRASH_BASE_SECONDS = 1.0
+CRASH_CAP_SECONDS = 30.0
+
+
+LEAVE_SECONDS = 5.0
+"""How long a chat's task has to leave by itself what it is at; a send under way ends in that."""
+
+PRESENCES = MappingProxyType({"typing": TYPING, "recording": RECORDING})
+"""What is logged of a contact's presence; the other ones say nothing of the conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatState:
+    """What one chat is doing, for people to look at."""
+
+    key: ChatKey
+    doing: Doing
+    since: float
+    queued: int
+    """Messages that wait for the next turn."""
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How many chats do what."""
+
+    chats: int
+    windows: int
+    runs: int
+    working: int
+
+
+class ChatRegistry:
+    """Starts a chat's task when there is work for it and forgets it when it leaves.
+
+    The verbs that are not `run` return at once and may be called by any task; before `run` has
+    started and after `stop` they do nothing, because the store keeps what they are about.
+    """
+
+    def __init__(self, needs: Dependencies) -> None:
+        self._needs = needs
+        self._chats: dict[ChatKey, Chat] = {}
+        self._nursery: trio.Nursery | None = None
+        self._stopping = False
+        self._idle = trio.Event()
+        self._idle.set()
+        self._subscriptions = Subscriptions()
+        self._meetings = MeetingPlaces()
+        self._shortening: set[ChatKey] = set()
+        self._pauses = Pauses(needs.now)
+        self._held: set[ChatKey] = set()
+        """Chats whose rows are being erased: no task of theirs is started."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the tasks of all chats. Runs until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._pauses.run, self.wake, name="pauses")
+                task_status.started()
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None
+
+    @property
+    def is_open(self) -> bool:
+        """True while tasks of chats can run."""
+        return self._nursery is not None
+
+    # -- being told --------------------------------------------------------------------------
+
+    def poke(self, arrival: Arrival) -> None:
+        """Something new is in the store for a chat."""
+        chat = self._chat(arrival.key)
+        if chat is not None:
+            self._meet_if_due(arrival.key)
+            chat.attention.arrived(arrival)
+
+    def wake(self, key: ChatKey) -> None:
+        """Let a chat look into the store for work left behind."""
+        chat = self._chat(key)
+        if chat is not None:
+            self._meet_if_due(key)
+            chat.attention.left_work()
+
+    def wake_at(self, key: ChatKey, until: float) -> None:
+        """Let a chat look into the store at a time (Unix seconds), such as the end of its pause."""
+        self._pauses.note(key, until)
+
+    def nudge(self, key: ChatKey) -> None:
+        """Something that a chat may be waiting for is in the store; this alone starts no task."""
+        chat = self._chats.get(key)
+        if chat is not None:
+            chat.attention.wake()
+
+    def presence(self, presence: Presence) -> None:
+        """A contact types, records or stops; this alone never starts a task."""
+        kind = PRESENCES.get(presence.status)
+        if kind is not None:
+            self._needs.log.event(kind, chat=presence.key)
+        chat = self._chats.get(presence.key)
+        if chat is not None and self._needs.rules.presence:
+            chat.attention.presence(presence.status)
+
+    def guided(self) -> None:
+        """The guidance was replaced: the chats at work wait by its rules from now on."""
+        rules = self._needs.rules
+        for chat in self._chats.values():
+            chat.attention.guided(rules.window, pause_seconds=rules.pause_seconds)
+
+    def renew_presences(self) -> None:
+        """WhatsApp has a new session of ours: it is asked anew about everybody.
+
+        About the contacts of the chats at work now, one after the other; about the others when
+        they write.
+        """
+        self._subscriptions.forget_all()
+        now = trio.current_time()
+        due = [key for key in self._chats if self._subscriptions.is_due(key, now)]
+        if due and not self._stopping:
+            self._start_meeting(due, "presences renewed", still_writing=lambda _key: True)
+
+    def prune_presences(self, seconds: float) -> int:
+        """Forget the subscriptions to contacts who have not written for so long; gives how many."""
+        return self._subscriptions.prune(trio.current_time(), seconds)
+
+    def pause(self, key: ChatKey, until: float) -> None:
+        """An operator has paused the bot on a chat; the store has it already."""
+        chat = self._chats.get(key)
+        if chat is not None:
+            chat.attention.pause(until)
+
+    def give_back(self, key: ChatKey, at: float) -> None:
+        """A person has given a chat back to the bot at a time (Unix seconds); likewise."""
+        self.pause(key, at)
+        self.wake(key)
+
+    def release(self, key: ChatKey) -> bool:
+        """Begin anew what a chat is at, by itself; False if there is nothing to cut short."""
+        chat = self._chats.get(key)
+        return chat is not None and chat.attention.release()
+
+    def release_all(self) -> int:
+        """Begin anew what the chats are at: runs, sends, waits for another try. Gives how many."""
+        return sum(chat.attention.release() for chat in self._chats.values())
+
+    def stop(self) -> None:
+        """Take up no more turns. Windows are dropped: their messages are in the store."""
+        self._stopping = True
+        for chat in self._chats.values():
+            chat.attention.wake()
+
+    @asynccontextmanager
+    async def held(self, keys: Collection[ChatKey]) -> AsyncIterator[None]:
+        """End the tasks of some chats, and start none while the block runs.
+
+        What comes meanwhile is stored, and found by the sweep afterwards. A task leaves at its next
+        look, or is cancelled after ``LEAVE_SECONDS``. One at a time may hold chats.
+        """
+        self._held = set(keys)
+        try:
+            for chat in [self._chats[key] for key in keys if key in self._chats]:
+                chat.attention.release()
+                chat.attention.wake()
+                with trio.move_on_after(LEAVE_SECONDS) as patience:
+                    await chat.left.wait()
+                if patience.cancelled_caught:
+                    chat.scope.cancel()
+                    await chat.left.wait()
+            yield
+        finally:
+            self._held = set()
+
+    # -- asking --------------------------------------------------------------------------------
+
+    async def wait_idle(self) -> None:
+        """Wait until no chat has a task."""
+        await self._idle.wait()
+
+    def is_busy(self, key: ChatKey) -> bool:
+        """True while a chat gathers or answers; what is in the store for it is in good hands."""
+        chat = self._chats.get(key)
+        return chat is not None and chat.doing in {"gathering", "waiting", "thinking", "sending"}
+
+    def statistics(self) -> Statistics:
+        """Count the chats by what they do."""
+        windows = runs = working = 0
+        for chat in self._chats.values():
+            attention = chat.attention
+            windows += attention.window is not None
+            runs += attention.is_running
+            working += attention.working
+        return Statistics(chats=len(self._chats), windows=windows, runs=runs, working=working)
+
+    def states(self) -> list[ChatState]:
+        """What each chat with a task is doing."""
+        return [
+            ChatState(
+                key=chat.key,
+                doing=chat.doing,
+                since=chat.since,
+                queued=chat.attention.window.messages if chat.attention.window else 0,
+                request_id=chat.request_id,
+            )
+            for chat in self._chats.values()
+        ]
+
+    # -- the tasks -----------------------------------------------------------------------------
+
+    def _chat(self, key: ChatKey) -> Chat | None:
+        """The chat's task, started if it has none."""
+        known = self._chats.get(key)
+        if known is not None or self._nursery is None or self._stopping or key in self._held:
+            return known
+        attention = Attention(
+            self._needs.rules.window,
+            pause_seconds=self._needs.rules.pause_seconds,
+            agent_seconds=self._needs.rules.agent_seconds,
+            stopping=lambda: self._stopping or key in self._held,
+            now=self._needs.now,
+            never_paused=key.chat == self._needs.rules.escalation.chat,
+        )
+        chat = self._chats[key] = Chat(
+            key,
+            self._needs,
+            attention,
+            shorten=self._shorten,
+            mark_read=self._mark_read,
+            wake_at=self.wake_at,
+        )
+        if self._idle.is_set():
+            self._idle = trio.Event()
+        self._nursery.start_soon(self._supervise, chat, name=f"chat {key.chat}")
+        return chat
+
+    async def _supervise(self, chat: Chat) -> None:
+        """Run a chat's task; a crash is recorded, counted and stays in this chat.
+
+        Ends when the chat has nothing to do. The removal at the end has no checkpoint between the
+        chat's last look at its signals and itself, so no signal is lost.
+        """
+        crashes = 0
+        try:
+            while True:
+                try:
+                    with about(chat=chat.key), trio.CancelScope() as chat.scope:
+                        await chat.run()
+                except Exception:  # noqa: BLE001 - contained in the chat
+                    crashes += 1
+                    self._needs.metrics.chat_crashes.inc()
+                    self._fault("chat crashed", chat.key)
+                else:
+                    return
+                if not await self._after_crash(chat, crashes):
+                    return
+        finally:
+            chat.left.set()
+            del self._chats[chat.key]
+            if not self._chats:
+                self._idle.set()
+
+    def _fault(self, what: str, key: ChatKey) -> None:
+        """Log and count the exception that is being handled."""
+        self._needs.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
+
+    async def _after_crash(self, chat: Chat, crashes: int) -> bool:
+        """Wait before the next try; give the turn up after too many. False: leave it alone."""
+        needs = self._needs
+        wait = delay(
+            crashes - 1,
+            base_seconds=CRASH_BASE_SECONDS,
+            cap_seconds=CRASH_CAP_SECONDS,
+            fraction=needs.random.random(),
+        )
+        with trio.move_on_after(wait):
+            while not self._stopping and chat.key not in self._held:
+                await chat.attention.woken(wait)
+        if self._stopping or chat.key in self._held:
+            return False
+        if crashes % MAX_CRASHES:
+            return True
+        try:
+            turn = await needs.store.turns.living(chat.key)
+            if turn is not None and turn.state == "open":
+                now = needs.now()
+                await needs.store.turns.apologise(turn, NewPart(needs.texts.apology), now=now)
+                await needs.store.turns.close(turn, "dead", reason="it crashed its task", now=now)
+        except Exception:  # noqa: BLE001 - contained in the chat
+            self._fault("turn could not be given up", chat.key)
+            return False
+        return True
+
+    def _shorten(self, key: ChatKey, budget: int) -> None:
+        """Bring a thread into its budget beside the chat's task, unless that is being done."""
+        if self._nursery is None or self._stopping or key in self._shortening:
+            return
+        self._shortening.add(key)
+        self._nursery.start_soon(self._keep_short, key, budget, name=f"thread of {key.chat}")
+
+    async def _keep_short(self, key: ChatKey, budget: int) -> None:
+        """Ends when the thread is short enough; the turn after a fault tries again."""
+        try:
+            await shorten_thread(key, budget, self._needs)
+        except Exception:  # noqa: BLE001 - contained in the chat
+            self._fault("thread not shortened", key)
+        finally:
+            self._shortening.discard(key)
+
+    def _gathers(self, key: ChatKey) -> bool:
+        chat = self._chats.get(key)
+        return chat is not None and chat.attention.window is not None
+
+    def _meet_if_due(self, key: ChatKey) -> None:
+        """Meet a contact who writes and is new, or was not asked about when that was due."""
+        if not self._stopping and self._subscriptions.is_due(key, trio.current_time()):
+            self._start_meeting([key], f"meeting {key.chat}", still_writing=self._gathers)
+
+    def _start_meeting(
+        self, keys: list[ChatKey], name: str, *, still_writing: Callable[[ChatKey], bool]
+    ) -> None:
+        """Meet contacts beside the tasks of their chats."""
+        if self._nursery is not None:
+            meeting = partial(
+                meet,
+                keys,
+                self._subscriptions,
+                self._needs,
+                self._meetings,
+                still_writing=still_writing,
+            )
+            self._nursery.start_soon(meeting, name=name)
+
+    def _mark_read(self, key: ChatKey, message_ids: list[str]) -> None:
+        """Mark messages as read beside the chat's task, which may end before that does."""
+        if self._nursery is not None:
+            self._nursery.start_soon(
+                mark_read, key, message_ids, self._needs, name=f"read receipts {key.chat}"
+            )

@@ -1,0 +1,1 @@
+"""One turn: from the messages that wait to the answer in the outbox."""

@@ -1,0 +1,1 @@
+"""Pure values and decisions: no trio, no I/O, no clock."""

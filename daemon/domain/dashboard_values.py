@@ -1,0 +1,120 @@
+"""What an operator watches, as values: lines of the live log, and figures of the last day."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from daemon.domain.messages import ChatKey
+
+SECONDS_SHOWN = 24 * 3600
+"""How far back the overview's charts reach."""
+
+
+class FeedLost(Exception):
+    """A reader of the live log was too slow; its last cursor finds what it has missed."""
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the live log: words for people, numbers masked, and what it can be found by."""
+
+    id: int
+    """The cursor: later lines have larger ones, over restarts too."""
+    at: float
+    kind: str
+    level: str
+    key: ChatKey | None = None
+    """Whose line it is; never shown as it is."""
+    ref: str = ""
+    """A stable name for the chat that tells nothing; empty if the line is of none."""
+    turn: str = ""
+    symbol: str = ""
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogQuery:
+    """Which stored lines are wanted. Empty fields do not count; times in Unix seconds."""
+
+    after: int = 0
+    """Lines with a larger id, oldest first; if 0, the newest ones are given."""
+    before: int = 0
+    """Lines with a smaller id; 0: up to the newest."""
+    limit: int = 200
+    ref: str = ""
+    kind: str = ""
+    level: str = ""
+    turn: str = ""
+    text: str = ""
+    since: float = 0
+    until: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The figures of one minute; what is counted was counted in it."""
+
+    at: float
+    """When the minute ended, Unix seconds."""
+    messages: int = 0
+    answers: int = 0
+    takeovers: int = 0
+    dead: int = 0
+    tokens: int = 0
+    cost: float = 0
+    memory_bytes: int = 0
+    acknowledgement: tuple[int, ...] = ()
+    """Webhooks stored, by bucket of `daemon.observability.metrics`; the last is without an end."""
+    turn: tuple[int, ...] = ()
+    """Turns ended, likewise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The state of one part of the daemon."""
+
+    name: str
+    """``daemon``, ``channel``, ``model`` or ``store``."""
+    state: Literal["ok", "wait", "bad"]
+    """``wait``: it will pass by itself."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """Everything that the first page shows, as of now."""
+
+    at: float
+    started_at: float
+    parts: tuple[Part, ...] = ()
+    chats: int = 0
+    windows: int = 0
+    runs: int = 0
+    threads: int = 0
+    outbox: dict[str, int] = field(default_factory=dict)
+    oldest_unanswered: float = 0
+    """When the oldest message without an outcome was stored; 0 if there is none."""
+    oldest_for_bot: float = 0
+    """Of those that the bot is to answer; likewise."""
+    paused: int = 0
+    """Chats that an agent has."""
+    waiting: int = 0
+    """Chats in which somebody waits for a person."""
+    waiting_since: float = 0
+    """When the longest of these waits began; 0 if there is none."""
+    remind_seconds: float = 0
+    """After so long such a wait is reported."""
+    dead: int = 0
+    """Turns that ended as dead letters."""
+    tokens_today: int = 0
+    cost_today: float = 0
+    tokens_limit: int = 0
+    cost_limit: float = 0
+    currency: str = ""
+    """Of the costs; only shown."""
+    memory_bytes: int = 0
+    samples: tuple[Sample, ...] = ()
+    """Oldest first, at most a day old."""
+    acknowledgement_buckets: tuple[float, ...] = ()
+    """Upper ends in seconds of the samples' buckets, without the last."""
+    turn_buckets: tuple[float, ...] = ()

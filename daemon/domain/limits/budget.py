@@ -1,0 +1,151 @@
+"""What the model may use up in a day: estimates, prices, and whether a call may be made.
+
+Pure: requests, usage and limits in; amounts and decisions out. Money is counted in whole millionths
+of the currency, so that sums are exact: a token at a price of 1 for a million costs one millionth.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Literal
+
+import msgspec
+
+from daemon.domain.messages import ModelRequest, Usage
+from daemon.domain.prompt.history import tokens_of_bytes
+
+MICROS = 1_000_000
+"""Millionths in one unit of the currency."""
+
+IMAGE_TOKENS = 1500
+"""What a picture is taken to cost: models charge for tiles of it, not for its bytes."""
+
+SLOW_SPEECH = 10
+"""Characters a second: slower than people and models speak (12 to 17), so on the high side."""
+
+Refusal = Literal["", "contact", "total"]
+"""Whose budget does not allow a call; empty if the call may be made."""
+
+_EMBEDDED = re.compile(rb'"data:[^"]*"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Money for a million tokens of each kind; ``cached`` is input that the server knew already.
+
+    Models that hear or speak are paid for by the minute of sound, or by the characters spoken.
+    """
+
+    input: float = 0
+    cached: float = 0
+    output: float = 0
+    minute: float = 0
+    characters: float = 0
+    """For a million of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Tokens, and their cost in millionths of the currency."""
+
+    tokens: int = 0
+    micros: int = 0
+
+    def __add__(self, other: "Use") -> "Use":
+        return Use(self.tokens + other.tokens, self.micros + other.micros)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Limits of a day for one contact and for all together; 0: no limit. Costs in the currency."""
+
+    contact_tokens: int = 0
+    contact_cost: float = 0
+    total_tokens: int = 0
+    total_cost: float = 0
+    price: Price = Price()
+    hearing: Price = Price()
+    """Of the model that hears voice notes."""
+    speech: Price = Price()
+    """Of the model that speaks."""
+    answer_tokens: int = 2000
+    """What the output of a call is taken to be before it is made."""
+    currency: str = "USD"
+    """Only shown."""
+
+
+NO_LIMITS = Budget()
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one call of the model is, or is expected to be, charged to a day."""
+
+    day: str
+    use: Use
+
+
+def day_of(now: float, zone: tzinfo) -> str:
+    """The day that a time (Unix seconds) belongs to, as ``2026-03-01``."""
+    return datetime.fromtimestamp(now, zone).date().isoformat()
+
+
+def use_of(usage: Usage, price: Price) -> Use:
+    """What a call has used up; fractions of a millionth are rounded up."""
+    cached = min(usage.cached_tokens, usage.input_tokens)
+    micros = (
+        (usage.input_tokens - cached) * price.input
+        + cached * price.cached
+        + usage.output_tokens * price.output
+    )
+    return Use(usage.input_tokens + usage.output_tokens, _rounded_up(micros))
+
+
+def heard_use(seconds: float, price: Price) -> Use:
+    """What hearing a recording costs."""
+    return Use(micros=_rounded_up(seconds / 60 * price.minute * MICROS))
+
+
+def spoken_use(characters: int, price: Price, *, seconds: float = 0) -> Use:
+    """What speaking costs; ``seconds``: how long it came to, 0 if that is not known (yet)."""
+    seconds = seconds or characters / SLOW_SPEECH
+    return Use(
+        micros=_rounded_up(seconds / 60 * price.minute * MICROS + characters * price.characters)
+    )
+
+
+def _rounded_up(micros: float) -> int:
+    # Rounded first: a price such as 0.1 must not cost one millionth too much.
+    return math.ceil(round(micros, 6))
+
+
+def expected_use(request: ModelRequest, budget: Budget) -> Use:
+    """What a call is taken to use up before it is made; on the high side."""
+    encoded = msgspec.json.encode(
+        (request.instructions, request.items, request.tools), enc_hook=dict
+    )
+    text, images = _EMBEDDED.subn(b'""', encoded)
+    tokens = tokens_of_bytes(len(text)) + images * IMAGE_TOKENS
+    return use_of(Usage(input_tokens=tokens, output_tokens=budget.answer_tokens), budget.price)
+
+
+def refusal(budget: Budget, *, contact: Use, total: Use, wanted: Use) -> Refusal:
+    """Whether a call may be made, given what the day has used up and reserved so far."""
+    if _is_over(total + wanted, budget.total_tokens, budget.total_cost):
+        return "total"
+    if _is_over(contact + wanted, budget.contact_tokens, budget.contact_cost):
+        return "contact"
+    return ""
+
+
+def _is_over(use: Use, tokens: int, cost: float) -> bool:
+    return bool((tokens and use.tokens > tokens) or (cost and use.micros > cost * MICROS))
+
+
+def used_ratios(budget: Budget, total: Use) -> dict[str, float]:
+    """The part of the day's total budget that is used up, 1 for all; 0 where there is no limit."""
+    return {
+        "tokens": total.tokens / budget.total_tokens if budget.total_tokens else 0.0,
+        "cost": total.micros / (budget.total_cost * MICROS) if budget.total_cost else 0.0,
+    }

@@ -1,0 +1,96 @@
+"""When to try again: growing delays for one caller, and a breaker for all callers of a server."""
+
+from dataclasses import dataclass
+
+# How long to wait before trying again: a pure function of the attempt and a random number.
+
+
+LONGEST_WAIT_SECONDS = 30.0
+"""Nobody is left waiting longer than this without another try. Servers ask for hours (Azure sends
+``Retry-After: 86400``) and are well again after minutes."""
+
+_MOST_DOUBLINGS = 60  # far beyond every cap; keeps the power a finite float
+
+
+def delay(attempt: int, *, base_seconds: float, cap_seconds: float, fraction: float) -> float:
+    """Give the seconds to wait after failed try number ``attempt``, counted from 0.
+
+    The ceiling doubles from ``base_seconds`` up to ``cap_seconds``; the result lies between half
+    of it and all of it, as ``fraction``, a random number in [0, 1), says. Those who failed
+    together thus do not come back together.
+    """
+    ceiling = min(cap_seconds, base_seconds * 2.0 ** min(attempt, _MOST_DOUBLINGS))
+    return ceiling * (0.5 + fraction / 2)
+
+
+def honoured(asked_seconds: float | None) -> float:
+    """Give how much of a wait that a server asks for is kept, in seconds; 0 if it asks for none."""
+    return min(max(asked_seconds or 0.0, 0.0), LONGEST_WAIT_SECONDS)
+
+
+# A circuit breaker: when a server fails again and again, leave it alone for a while.
+#
+# Pure: times of any one clock come in, the wait comes out. One breaker stands for one server; all
+# chats share it, so that an outage is asked about by one of them at a time and not by all.
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Counts failures in a row and says how long to hold off."""
+
+    threshold: int
+    """Failures in a row that open it."""
+    base_seconds: float
+    """The first hold; it doubles with each failure after that."""
+    cap_seconds: float
+    failures: int = 0
+    held_until: float = 0
+    probing_until: float = 0
+
+    @property
+    def is_open(self) -> bool:
+        """True from the failure that opened it to the next success."""
+        return self.failures >= self.threshold
+
+    def wait(self, now: float) -> float:
+        """Seconds to hold off; 0 means go ahead.
+
+        While it is open, one caller at a time is let through to look whether the server is back;
+        it must report, by `failed`, `succeeded` or `released`.
+        """
+        if not self.is_open:
+            return 0.0
+        if now < self.held_until:
+            return self.held_until - now
+        if now < self.probing_until:  # it may be over soon: look again before long
+            return min(self.base_seconds, self.probing_until - now)
+        self.probing_until = now + self.cap_seconds
+        return 0.0
+
+    def failed(self, now: float, *, retry_after: float = 0) -> bool:
+        """A call failed; ``retry_after`` is what the server asked for. True if this opened it.
+
+        Of that only so much is kept as `daemon.domain.limits.retries.honoured` gives.
+        """
+        was_open = self.is_open
+        self.failures += 1
+        self.probing_until = 0
+        doublings = min(max(0, self.failures - self.threshold), 30)
+        hold = min(self.cap_seconds, self.base_seconds * 2.0**doublings)
+        self.held_until = max(self.held_until, now + max(hold, honoured(retry_after)))
+        return self.is_open and not was_open
+
+    def succeeded(self) -> bool:
+        """A call succeeded. True if this closed it."""
+        was_open = self.is_open
+        self.failures = 0
+        self.held_until = self.probing_until = 0
+        return was_open
+
+    def try_now(self) -> None:
+        """An operator wants the server asked again at once: the next one may try."""
+        self.held_until = self.probing_until = 0
+
+    def released(self) -> None:
+        """A call that was let through ended without telling anything: let the next one try."""
+        self.probing_until = 0

@@ -1,0 +1,388 @@
+"""The words Recado thinks in: messages, their contents, presences, identities.
+
+Plain immutable values that every layer may import. They are msgspec structs so that the store can
+keep a message's content as JSON and read the same value back. Nothing here knows HTTP or SQL.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+JsonObject = dict[str, Any]
+"""One JSON object of a foreign protocol, passed on without being understood."""
+
+INLINE_MARK = "recado-part:"
+"""Begins the source of a file that came inside its webhook call, in the place of a URL."""
+
+
+class ChatKey(NamedTuple):
+    """Where a conversation takes place: a chat as one channel sees it.
+
+    The same person writing to two numbers is two chats, so the channel is part of the name.
+    """
+
+    channel: str
+    """Whapi's channel id, such as ``MANTIS-M72HC``; empty where a payload does not say."""
+    chat: str
+    """WhatsApp's chat id with its suffix, such as ``573001234567@s.whatsapp.net``."""
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Common shape of the values below: immutable, named fields, defaults left out of JSON."""
+
+
+class Content(Value, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """What a message says. One subclass per kind of content that Recado tells apart."""
+
+
+class Text(Content, frozen=True, kw_only=True, omit_defaults=True, tag="text"):
+    """Written words; Whapi calls a text with a link in it ``link_preview``."""
+
+    body: str
+    url: str = ""
+    title: str = ""
+
+
+class Media(Content, frozen=True, kw_only=True, omit_defaults=True, tag="media"):
+    """A file: image, video, gif, short, audio, voice, document or sticker (``medium``)."""
+
+    medium: str
+    media_id: str = ""
+    link: str = ""
+    mime_type: str = ""
+    size_bytes: int = 0
+    file_name: str = ""
+    caption: str = ""
+    seconds: float = 0
+    pages: int = 0
+    animated: bool = False
+    """Of a sticker."""
+    view_once: bool = False
+    inline: str = ""
+    """Where the bytes are that came with the message: as parsed a data URI, or the mark of a part
+    cut out of a large body (`daemon.media.inline`); as stored the name of a file."""
+    preview: str = ""
+    """Likewise its first picture, of moving pictures only."""
+
+
+class Location(Content, frozen=True, kw_only=True, omit_defaults=True, tag="location"):
+    """A place, fixed or live (``live``), in degrees."""
+
+    latitude: float
+    longitude: float
+    name: str = ""
+    address: str = ""
+    caption: str = ""
+    live: bool = False
+
+
+class ContactCard(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """One shared contact; ``vcard`` as sent."""
+
+    name: str = ""
+    vcard: str = ""
+
+
+class Contacts(Content, frozen=True, kw_only=True, omit_defaults=True, tag="contacts"):
+    """One or more shared contacts."""
+
+    cards: tuple[ContactCard, ...]
+
+
+class Choice(Content, frozen=True, kw_only=True, omit_defaults=True, tag="choice"):
+    """The button or list row a person tapped. ``choice_id`` is ours, Whapi's prefix removed."""
+
+    choice_id: str
+    title: str = ""
+    description: str = ""
+
+
+class Poll(Content, frozen=True, kw_only=True, omit_defaults=True, tag="poll"):
+    """A poll that somebody opened."""
+
+    title: str
+    options: tuple[str, ...] = ()
+    option_ids: tuple[str, ...] = ()
+    """WhatsApp's ids of the options, in their order, as votes name them; empty if not known."""
+
+
+class Reaction(Content, frozen=True, kw_only=True, omit_defaults=True, tag="reaction"):
+    """An emoji on the message ``target``; an empty ``emoji`` takes it back."""
+
+    target: str
+    emoji: str = ""
+    about: str = ""
+    """The words of that message; not told by WhatsApp, but found in the store."""
+
+
+class Origin(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """From where a change came that is no message by itself."""
+
+    chat: str
+    """Chat id as Whapi tells it."""
+    author: str = ""
+    """As in `Message`; empty if it is not told."""
+    from_me: bool = False
+
+
+class Edit(Content, frozen=True, kw_only=True, omit_defaults=True, tag="edit"):
+    """New words for the message ``target``."""
+
+    target: str
+    body: str = ""
+    origin: Origin | None = None
+    """None where it is the content of a message, which says it."""
+
+
+class Deletion(Content, frozen=True, kw_only=True, omit_defaults=True, tag="deletion"):
+    """The message ``target`` was deleted for everyone."""
+
+    target: str
+    origin: Origin | None = None
+    """None also where Whapi names the deleted message and nothing else."""
+
+
+class Vote(Content, frozen=True, kw_only=True, omit_defaults=True, tag="vote"):
+    """Options chosen in the poll ``target``, by WhatsApp's option ids."""
+
+    target: str
+    options: tuple[str, ...] = ()
+    question: str = ""
+    """The title of the poll; like the next two it is found in the store."""
+    chosen: tuple[str, ...] = ()
+    """The words of the options."""
+    ours: bool = False
+    """True if we have asked."""
+
+
+class Other(Content, frozen=True, kw_only=True, omit_defaults=True, tag="other"):
+    """Anything else: system notices, calls, stories, orders, types that appear after today.
+
+    ``body`` holds the readable text found in it, if any; ``raw`` what Whapi sent under the type's
+    own key, shortened to what is worth keeping.
+    """
+
+    body: str = ""
+    raw: JsonObject = {}
+
+
+AnyContent = (
+    Text | Media | Location | Contacts | Choice | Poll | Reaction | Edit | Deletion | Vote | Other
+)
+
+
+class Quote(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """The earlier message that a message answers, as far as WhatsApp says."""
+
+    id: str
+    author: str = ""
+    kind: str = ""
+    body: str = ""
+
+
+class Message(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """One WhatsApp message as it arrived."""
+
+    id: str
+    """WhatsApp's id, opaque, unique in its channel."""
+    key: ChatKey
+    kind: str
+    """Whapi's type: ``text``, ``voice``, ``action`` …, as sent."""
+    content: AnyContent
+    from_me: bool = False
+    """True for everything that leaves our number: our own sends, and people at its phone."""
+    source: str = ""
+    """``api``, ``mobile``, ``web``, ``system``, ``business_api`` or whatever Whapi says."""
+    author: str = ""
+    """Digits (or ``…@lid``) of who wrote it; in groups the participant."""
+    author_name: str = ""
+    chat_name: str = ""
+    sent_at: float = 0
+    """When WhatsApp says it was sent, Unix seconds; 0 if it does not say."""
+    quote: Quote | None = None
+    forwarded: bool = False
+    mentions: tuple[str, ...] = ()
+    ephemeral: bool = False
+    """True if its author wants it to disappear: what it says is not kept after its turn."""
+    ad: str = ""
+    """The title of the ad that its author tapped to write to us."""
+
+    @property
+    def disappears(self) -> bool:
+        """True if what it says is not to be kept: ephemeral, or a file to be seen once."""
+        return self.ephemeral or (isinstance(self.content, Media) and self.content.view_once)
+
+    @property
+    def is_group(self) -> bool:
+        """True if the chat is a group."""
+        return self.key.chat.endswith("@g.us")
+
+
+class Presence(Value, frozen=True, kw_only=True):
+    """A contact is ``typing``, ``recording``, ``online``, ``offline`` or ``pending``."""
+
+    key: ChatKey
+    status: str
+
+
+class Call(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """A call to our number and how far it has come: ``ringing``, ``missed``, ``answered`` …."""
+
+    id: str
+    key: ChatKey
+    status: str
+    video: bool = False
+    at: float = 0
+    """Unix seconds; 0 if Whapi does not say."""
+
+
+class StatusUpdate(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a message: ``sent``, ``delivered``, ``read``, ``failed``."""
+
+    message_id: str
+    status: str
+    error: str = ""
+    at: float = 0
+    """By WhatsApp's clock, Unix seconds; 0 if it does not say."""
+
+
+class LabelChange(Value, frozen=True, kw_only=True):
+    """The labels that a chat has now, by their names."""
+
+    key: ChatKey
+    labels: tuple[str, ...]
+
+
+class NameChange(Value, frozen=True, kw_only=True):
+    """The name under which a chat is saved now."""
+
+    key: ChatKey
+    name: str
+
+
+class ChannelNews(Value, frozen=True, kw_only=True):
+    """What Whapi says of our own channel; never the code that links it to a phone.
+
+    ``what`` is ``health`` (``status`` then is ``AUTH``, ``QR`` …), ``qr`` (``OK``, ``WAITING`` …),
+    or ``user`` (``linked``, ``unlinked``).
+    """
+
+    what: Literal["health", "qr", "user"]
+    status: str
+
+
+class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything one webhook call said, in the order it said it."""
+
+    channel: str = ""
+    event: str = ""
+    """Type and verb, ``messages.post``; empty where the call names none."""
+    messages: tuple[Message, ...] = ()
+    presences: tuple[Presence, ...] = ()
+    statuses: tuple[StatusUpdate, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    """Edits told by ``messages_updates``; those in ``messages`` are contents of messages."""
+    deletions: tuple[Deletion, ...] = ()
+    """Deletions told by ``messages_removed``; likewise."""
+    label_changes: tuple[LabelChange, ...] = ()
+    """Told by ``chats_updates``."""
+    name_changes: tuple[NameChange, ...] = ()
+    """Told by ``contacts``, ``contacts_updates`` and ``chats_updates``."""
+    labels_changed: bool = False
+    """True if it tells of the channel's labels themselves."""
+    channel_news: tuple[ChannelNews, ...] = ()
+    calls: tuple[Call, ...] = ()
+    other_keys: tuple[str, ...] = ()
+    """Keys of the payload that were stored without being read: ``contacts``, ``health`` …"""
+    unreadable: tuple[str, ...] = ()
+    """One line for each part that could not be read: where, and why. The raw event is stored."""
+
+
+class Usage(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens of one model call."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+class ToolSpec(Value, frozen=True, kw_only=True):
+    """A function tool as the model is told of it. ``parameters`` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+class ModelRequest(Value, frozen=True, kw_only=True):
+    """One call of the model: the whole input, since the history is ours and nothing is remote."""
+
+    instructions: str
+    items: tuple[JsonObject, ...]
+    """Responses API input items, oldest first."""
+    tools: tuple[ToolSpec, ...] = ()
+    contact_hash: str = ""
+    """Stable and anonymous name of the contact, for the provider's abuse signals and cache."""
+    compact_at: int = 0
+    """From how many input tokens on a server that can is to compact the conversation; 0: never."""
+
+
+class FunctionCall(Value, frozen=True, kw_only=True):
+    """A function call that the model asked for; ``arguments`` is the JSON text it wrote."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+def is_for_customer(item: JsonObject) -> bool:
+    """True unless an item is what a model says between its tool calls.
+
+    Models from gpt-5.3 on give their messages a ``phase``: ``commentary`` or ``final_answer``. A
+    phase that is not known is not said either.
+    """
+    return item.get("phase") in {None, "", "final_answer"}
+
+
+class ModelResponse(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """The model's answer to one call: text, or function calls to be answered, or both."""
+
+    id: str
+    items: tuple[JsonObject, ...]
+    """Output items in order, fit to be input items of the next call."""
+    usage: Usage = Usage()
+    incomplete: str = ""
+    """Why the output was cut (``max_output_tokens``, ``content_filter``), if it was."""
+    left_out: tuple[str, ...] = ()
+    """Types of items that the model server wanted something for that Recado does not do."""
+
+    @property
+    def calls(self) -> tuple[FunctionCall, ...]:
+        """The function calls of the output, in order."""
+        return tuple(
+            FunctionCall(call_id=i["call_id"], name=i["name"], arguments=i.get("arguments", ""))
+            for i in self.items
+            if i.get("type") == "function_call"
+        )
+
+    @property
+    def text(self) -> str:
+        """The words meant for the customer: texts and refusals of the answer, in order."""
+        parts = (
+            str(part.get("text") or part.get("refusal") or "")
+            for item in self.items
+            if item.get("type") == "message" and is_for_customer(item)
+            for part in item.get("content", ())
+            if part.get("type") in {"output_text", "refusal"}
+        )
+        return "\n\n".join(p.strip() for p in parts if p.strip())

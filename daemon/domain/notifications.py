@@ -1,0 +1,132 @@
+"""What people are told of, and in which words. Pure.
+
+A customer's own words stay in the chat: of a text that may hold them the beginning is told, and
+numbers are masked.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from daemon.domain.masking import mask_numbers
+from daemon.domain.messages import ChatKey
+
+Reason = Literal["escalation", "waiting", "channel", "budget", "model"]
+Language = Literal["es", "en"]
+
+MOST_LINES = 10
+"""Occasions that one notification names; others are counted."""
+
+NAME_CHARACTERS = 40
+TEXT_CHARACTERS = 160
+
+QUOTED_WORDS = 4
+FEW_WORDS = 3
+"""So many words in a row are a customer's, and not the model's about them; fewer than these say
+nothing of anybody."""
+
+TITLES: Mapping[Language, Mapping[Reason, str]] = MappingProxyType(
+    {
+        "es": MappingProxyType(
+            {
+                "escalation": "🙋 El bot pasa clientes a una persona",
+                "waiting": "⏳ Clientes que esperan a una persona",
+                "channel": "🚨 El canal de WhatsApp falla",
+                "budget": "🚨 Se agotó el presupuesto del día",
+                "model": "🚨 El servidor del modelo rechaza todo",
+            }
+        ),
+        "en": MappingProxyType(
+            {
+                "escalation": "🙋 The bot hands customers to a person",
+                "waiting": "⏳ Customers wait for a person",
+                "channel": "🚨 The WhatsApp channel is in trouble",
+                "budget": "🚨 The budget of the day is spent",
+                "model": "🚨 The model server refuses every request",
+            }
+        ),
+    }
+)
+
+_WAITING = {"es": "{who}: espera desde {since}", "en": "{who}: waits since {since}"}
+_MORE = {"es": "… y {count} más", "en": "… and {count} more"}
+_URGENCY = {
+    "es": {"low": "no urge", "normal": "", "high": "urgente"},
+    "en": {"low": "not urgent", "normal": "", "high": "urgent"},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """One thing that people are to be told once."""
+
+    reason: Reason
+    subject: str = ""
+    """Tells this occasion from others of its reason; empty for trouble that lasts for a while."""
+    line: str
+    """What is told of it."""
+    key: ChatKey | None = None
+    """The chat that it is about."""
+
+
+def escalation(
+    turn_id: int,
+    key: ChatKey,
+    *,
+    name: str,
+    reason: str,
+    summary: str,
+    urgency: str,
+    heard: str,
+    language: Language,
+) -> Occasion:
+    """A chat was handed to a person. ``heard`` is what the customer wrote: that is not told."""
+    parts = [text for text in (reason, summary) if text and not _quotes(text, heard)]
+    urgent = _URGENCY[language].get(urgency, "")
+    about = "; ".join(filter(None, (*map(shortened, parts), urgent)))
+    line = f"{who(name, key)}: {about}" if about else who(name, key)
+    return Occasion(reason="escalation", subject=str(turn_id), line=line, key=key)
+
+
+def waiting(key: ChatKey, *, name: str, since: float, clock: str, language: Language) -> Occasion:
+    """A customer has waited for a person for too long; ``clock`` says since when."""
+    line = _WAITING[language].format(who=who(name, key), since=clock)
+    return Occasion(
+        reason="waiting", subject=f"{key.channel} {key.chat} {since:.3f}", line=line, key=key
+    )
+
+
+def notification(
+    reason: Reason, lines: Sequence[str], *, language: Language, link: str
+) -> tuple[str, str]:
+    """Title and body of what is sent about occasions of one reason."""
+    body = [f"• {line}" for line in lines[:MOST_LINES]]
+    if len(lines) > MOST_LINES:
+        body.append(_MORE[language].format(count=len(lines) - MOST_LINES))
+    if link:
+        body.append(link)
+    return f"Recado: {TITLES[language][reason]}", "\n".join(body)
+
+
+def _quotes(text: str, heard: str) -> bool:
+    """True if a text has some words in a row of what the customer wrote, or only such words."""
+    said, theirs = (re.findall(r"\w+", part.casefold()) for part in (text, heard))
+    length = min(QUOTED_WORDS, len(said))
+    runs = {tuple(theirs[n : n + length]) for n in range(len(theirs) - length + 1)}
+    places = range(len(said) - length + 1)
+    return length >= FEW_WORDS and any(tuple(said[n : n + length]) in runs for n in places)
+
+
+def who(name: str, key: ChatKey) -> str:
+    """A customer as people are told of them: the name, and the masked number."""
+    number = mask_numbers(key.chat.partition("@")[0])
+    shown = mask_numbers(" ".join(name.split())[:NAME_CHARACTERS])
+    return f"{shown} ({number})" if shown and shown != number else number
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text on one line, numbers masked."""
+    line = mask_numbers(" ".join(text.split()))
+    return line if len(line) <= TEXT_CHARACTERS else line[: TEXT_CHARACTERS - 1] + "…"

@@ -1,0 +1,119 @@
+"""What the model is told of the moment and of the contact, and when it is told again.
+
+Pure. The line becomes part of the thread, so the beginning of each request stays as it was and the
+server's prompt cache can use it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from daemon.domain.messages import JsonObject, Value
+from daemon.domain.prompt.data import data_item
+from daemon.domain.records import ChatRecord
+from daemon.domain.texts import Texts
+
+RENEWED_AFTER_SECONDS = 3 * 3600.0
+"""The replaced system's value: a conversation that goes on after a meal is told the new time."""
+
+MAX_LABELS = 2
+MAX_CHARACTERS = 80
+"""Of a name or label: contacts choose their names themselves."""
+
+CHANNEL = "WhatsApp"
+
+_json = msgspec.json.Encoder()
+
+
+class Subject(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """Who the model talks to, as far as it is told."""
+
+    contact_name: str = ""
+    chat_name: str = ""
+    """The name the business has saved, if it is another one."""
+    labels: tuple[str, ...] = ()
+
+
+_read_subject = msgspec.json.Decoder(Subject)
+
+
+def subject_of(
+    chat: ChatRecord, *, saved_name: str = "", labels: Sequence[str] | None = None
+) -> Subject:
+    """Who a chat is with.
+
+    ``labels`` None: neither they nor the saved name are known at the moment; what the model was
+    last told of them stands.
+    """
+    told = told_subject(chat)
+    if labels is None:
+        saved_name = told.chat_name if told else ""
+        labels = told.labels if told else ()
+    contact = _clean(chat.contact_name)
+    name = _clean(saved_name) or _clean(chat.name)
+    shown = [label for label in map(_clean, labels) if label]
+    return Subject(
+        contact_name=contact,
+        chat_name="" if name == contact or _is_number(name) else name,
+        labels=tuple(shown[:MAX_LABELS]),
+    )
+
+
+def told_subject(chat: ChatRecord) -> Subject | None:
+    """Whom the model was last told it talks to; None if never."""
+    if not chat.context_text:
+        return None
+    try:
+        return _read_subject.decode(chat.context_text)
+    except msgspec.MsgspecError:
+        return None
+
+
+def as_text(subject: Subject) -> str:
+    """A subject in the form in which the store keeps it."""
+    return _json.encode(subject).decode()
+
+
+def is_due(chat: ChatRecord, subject: Subject, *, now: float, shown_since: float) -> bool:
+    """Whether the model has to be told the moment again. Times are Unix seconds.
+
+    ``shown_since``: when the oldest item that is shown was said. What was told before is not seen
+    any more.
+    """
+    return (
+        told_subject(chat) != subject
+        or not 0 <= now - chat.context_at < RENEWED_AFTER_SECONDS
+        or chat.context_at < shown_since
+    )
+
+
+def context_line(texts: Texts, subject: Subject, local_time: datetime) -> str:
+    """What the model should know of the moment: date, time and who it is talking to."""
+    parts = [
+        f"{texts.date_label}: {local_time:%d/%m/%Y}",
+        f"{texts.time_label}: {local_time:%H:%M} ({local_time.tzname()})",
+    ]
+    if subject.contact_name:
+        parts.append(f"{texts.contact_label}: {subject.contact_name}")
+    if subject.chat_name:
+        parts.append(f"{texts.chat_label}: {subject.chat_name}")
+    if subject.labels:
+        parts.append(f"{texts.labels_label}: {', '.join(subject.labels)}")
+    parts.append(f"{texts.channel_label}: {CHANNEL}")
+    return " | ".join(parts)
+
+
+def context_item(line: str) -> JsonObject:
+    """The line as an input item: data, since contacts choose their names themselves."""
+    return data_item("context", line)
+
+
+def _clean(name: str) -> str:
+    """A name on one line, without what separates the parts of the line."""
+    return " ".join(name.replace("|", "/").split())[:MAX_CHARACTERS].rstrip()
+
+
+def _is_number(name: str) -> bool:
+    """Whether a name is only the phone number, as WhatsApp shows contacts nobody has saved."""
+    return name != "" and not any(character.isalpha() for character in name)

@@ -1,0 +1,289 @@
+"""What the model is told of each message.
+
+Pure. A message becomes lines of text in the order in which they were sent; what cannot be shown
+to the model is named in brackets, so that it can ask instead of guessing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from daemon.domain.masking import mask_numbers
+from daemon.domain.messages import (
+    AnyContent,
+    Choice,
+    Contacts,
+    JsonObject,
+    Location,
+    Media,
+    Message,
+    Other,
+    Poll,
+    Reaction,
+    Text,
+    Vote,
+)
+from daemon.domain.prompt.data import indented, unmarked
+from daemon.domain.prompt.media_text import (
+    NOTHING_SEEN,
+    Seen,
+    contacts_line,
+    kept_line,
+    media_line,
+    with_attachments,
+)
+from daemon.domain.records import StoredMessage
+from daemon.domain.texts import Texts
+
+# The types of message that are Whapi's alone, as lines to be read: orders, invitations, menus.
+#
+# Pure. Their objects are kept as they came (`daemon.domain.messages.Other`), since little is
+# documented of
+# them (Whapi's OpenAPI document 1.8.7); so everything is looked for, and what is not there is left
+# out of the line.
+
+
+MOST_OPTIONS = 20
+"""Of a menu: more than WhatsApp shows on one."""
+
+MOST_CHARACTERS = 1000
+
+_NAMES = {
+    "order": "order",
+    "product": "product",
+    "catalog": "catalog",
+    "event": "event",
+    "group_invite": "invitation to a group",
+    "newsletter_invite": "invitation to a channel",
+    "admin_invite": "invitation to be an administrator",
+    "interactive": "menu",
+    "buttons": "menu",
+    "list": "menu",
+    "carousel": "menu",
+    "hsm": "menu",
+}
+_FACTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "order": (("order_id", "number {}"), ("item_count", "{} items"), ("total_price", "total {}")),
+    "product": (("product_id", "number {}"), ("price", "price {}")),
+    "catalog": (("catalog_id", "number {}"),),
+}
+"""By type: which numbers a person would want to read, and how."""
+
+_OPTION_KEYS = ("buttons", "rows", "sections", "cards", "action", "list")
+_LINK_KEYS = ("url", "link", "invite_link", "join_link")
+
+
+def line_of(kind: str, other: Other) -> str:
+    """One message of Whapi's type ``kind`` as the model reads it; other types by their words."""
+    name = _NAMES.get(kind)
+    if name is None:
+        return other.body.strip()
+    raw = other.raw
+    head = ", ".join((name, *_facts(kind, raw)))
+    titles = (_text(raw, "title") or _text(raw, "name"), other.body.strip())
+    words = [word for word in dict.fromkeys((*titles, _text(raw, "description"))) if word]
+    if kind == "event" and (start := _moment(raw)):
+        words.append(start)
+    words += [link for key in _LINK_KEYS if (link := _text(raw, key))][:1]
+    if options := list(dict.fromkeys(_options(raw)))[:MOST_OPTIONS]:
+        words.append(f"({' / '.join(options)})")
+    return f"[{head}] {' '.join(words)}".strip()[:MOST_CHARACTERS]
+
+
+def _facts(kind: str, raw: Mapping[str, Any]) -> Iterator[str]:
+    currency = _text(raw, "currency")
+    for key, words in _FACTS.get(kind, ()):
+        value = _text(raw, key)
+        if value:
+            money = f" {currency}" if currency and "price" in key else ""
+            yield words.format(value) + money
+
+
+def _options(value: object, depth: int = 5) -> Iterator[str]:
+    """The words of what a menu offers, wherever in it they are."""
+    if depth == 0:
+        return
+    if isinstance(value, list):
+        for entry in value:
+            if isinstance(entry, Mapping):
+                title = _text(entry, "title") or _text(entry, "text")
+                nested = list(_options(entry, depth - 1))
+                yield from nested or ([title] if title else [])
+    elif isinstance(value, Mapping):
+        for key in _OPTION_KEYS:
+            yield from _options(value.get(key), depth - 1)
+
+
+def _moment(raw: Mapping[str, Any]) -> str:
+    """When an event begins."""
+    start = raw.get("start") or raw.get("start_time")
+    if isinstance(start, bool) or not isinstance(start, int | float):
+        return ""
+    try:
+        moment = datetime.fromtimestamp(start / 1000 if start > 1e11 else start, UTC)
+    except (OverflowError, ValueError, OSError):
+        return ""
+    return f"(begins {moment:%Y-%m-%d %H:%M} UTC)"
+
+
+def _text(raw: Mapping[str, Any], key: str) -> str:
+    value = raw.get(key)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(value).strip()
+
+
+GONE = "[a message that was to disappear]"
+"""What is kept of a message that its author wanted to disappear."""
+
+OVERHEARD = "[Said in the group, not to you:]"
+
+QUOTED_CHARACTERS = 300
+NAME_CHARACTERS = 40
+EMOJI_CHARACTERS = 16
+
+
+def as_line(content: AnyContent) -> str:
+    """One content as the model reads it."""
+    if isinstance(content, Text):
+        return _text_line(content)
+    if isinstance(content, Media):
+        return media_line(content)
+    if isinstance(content, Location):
+        place = ", ".join(p for p in (content.name, content.address, content.caption) if p)
+        name = "live location" if content.live else "location"
+        return f"[{name} {content.latitude:.5f}, {content.longitude:.5f}] {place}".strip()
+    if isinstance(content, Contacts):
+        return contacts_line(content)
+    if isinstance(content, Choice):
+        return ": ".join(p for p in (content.title or content.choice_id, content.description) if p)
+    if isinstance(content, Poll):
+        return f"[poll] {content.title}: {', '.join(content.options)}"
+    if isinstance(content, Reaction | Vote):
+        return _sign_line(content)
+    return content.body.strip() if isinstance(content, Other) else ""
+
+
+def _text_line(content: Text) -> str:
+    """Written words, with what WhatsApp shows of a link in them where they do not say it."""
+    body = content.body.strip()
+    shown = " ".join(p for p in (content.title, content.url) if p and p not in body)
+    return f"{body}\n[link: {shown}]" if shown else body
+
+
+def _sign_line(content: Reaction | Vote) -> str:
+    """What was said without words."""
+    if isinstance(content, Reaction):
+        about = f"to: {_short(content.about)}" if content.about else "to an earlier message"
+        if not content.emoji:
+            return f"[took back the reaction {about}]"
+        return f"[reacted {content.emoji[:EMOJI_CHARACTERS]} {about}]"
+    poll = f"the poll: {_short(content.question)}" if content.question else "a poll"
+    if not content.options:
+        return f"[took back the vote in {poll}]"
+    return f"[voted in {poll}] {', '.join(content.chosen)}".rstrip()
+
+
+def _short(words: str) -> str:
+    return " ".join(words.split())[:QUOTED_CHARACTERS]
+
+
+def as_lines(message: Message, file_line: str = "") -> str:
+    """One message as the model reads it, with what it quotes, and in a group with who says it.
+
+    ``file_line`` is what is told of its file, if more is known of it than the message says.
+    """
+    content = message.content
+    line = line_of(message.kind, content) if isinstance(content, Other) else as_line(content)
+    line = file_line or line
+    if message.ad:
+        line = f"[came from the ad: {_short(message.ad)}]\n{line}".rstrip()
+    if message.forwarded:
+        line = f"[forwarded] {line}"
+    if message.is_group and not message.from_me:
+        line = f"{speaker(message)}: {indented(line)}"
+    if message.quote and message.quote.body:
+        line = f"> {_short(message.quote.body)}\n{line}"
+    return unmarked(line)
+
+
+def speaker(message: Message) -> str:
+    """Who says a message in a group: people choose their names, so the number goes along."""
+    name = " ".join(message.author_name.split())[:NAME_CHARACTERS]
+    number = mask_numbers(message.author.partition("@")[0])
+    return f"{name} ({number})" if name and name != number else number or "somebody"
+
+
+def kept(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
+    """Messages as they may be kept: of those that were to disappear, only that there were some."""
+    return [
+        replace(stored, message=without_words(stored.message))
+        if stored.message.disappears
+        else stored
+        for stored in messages
+    ]
+
+
+def without_words(message: Message) -> Message:
+    """A message that was to disappear, when it has done so."""
+    return msgspec.structs.replace(message, content=Text(body=GONE), quote=None)
+
+
+def noted_item(message: Message) -> JsonObject:
+    """A message that is not answered, as the thread keeps it: the customer's side of it."""
+    return {"role": "user", "content": as_lines(message)}
+
+
+def overheard_item(messages: Sequence[StoredMessage], *, missing: bool) -> JsonObject:
+    """What a group said among itself before somebody addressed us.
+
+    ``missing``: there was more before that.
+    """
+    lines = [OVERHEARD, *(["[…]"] if missing else []), *(as_lines(m.message) for m in messages)]
+    return {"role": "user", "content": "\n".join(lines)}
+
+
+def burst_item(messages: Sequence[StoredMessage], seen: Seen = NOTHING_SEEN) -> JsonObject:
+    """A burst as one input item of the user, in the order of arrival, as the thread keeps it."""
+    lines = []
+    for message in (stored.message for stored in messages):
+        file_line = ""
+        if isinstance(message.content, Media) and message.id in seen.items:
+            attached = seen.attachments.get(message.id)
+            file_line = kept_line(message.content, seen.items[message.id], attached)
+        lines.append(as_lines(message, file_line))
+    return {"role": "user", "content": "\n".join(lines)}
+
+
+def burst_with_files(messages: Sequence[StoredMessage], seen: Seen) -> JsonObject:
+    """A burst with its pictures and documents, as the model gets it in its own turn."""
+    lines = []
+    for message in (stored.message for stored in messages):
+        file_line, attached = "", seen.attachments.get(message.id)
+        if isinstance(message.content, Media) and message.id in seen.items:
+            file_line = media_line(message.content, seen.items[message.id], attached)
+        lines.append((as_lines(message, file_line), attached))
+    return with_attachments(lines)
+
+
+def agent_items(messages: Sequence[StoredMessage], texts: Texts) -> list[JsonObject]:
+    """The words of a human agent: a note of the user that says whose, and the assistant's words.
+
+    The replaced system stored this pair. The words are the agent's alone, so that the model does
+    not learn to begin its own with a note. What the agent quotes is in the note.
+    """
+    if not messages:
+        return []
+    name = messages[0].message.author_name or messages[0].message.author
+    said = [stored.message for stored in messages]
+    quotes = [f"> {_short(one.quote.body)}" for one in said if one.quote and one.quote.body]
+    note = "\n".join([texts.note_of(unmarked(name)), *map(unmarked, quotes)])
+    return [{"role": "user", "content": note}, {"role": "assistant", "content": own_lines(said)}]
+
+
+def own_lines(messages: Iterable[Message]) -> str:
+    """What our side has written, without what it quotes: that would be in the assistant's mouth."""
+    return "\n".join(as_lines(msgspec.structs.replace(one, quote=None)) for one in messages)

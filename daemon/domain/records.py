@@ -1,0 +1,339 @@
+"""What the store's verbs take and give back: the rows of the ledger as plain values.
+
+Those that each webhook call makes are structs, since a frozen dataclass takes ten times as long.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from daemon.domain.consent import Choice
+from daemon.domain.messages import ChatKey, JsonObject, Message, ModelResponse
+
+ArrivalKind = Literal["message", "held", "agent", "change"]
+
+Outcome = Literal["answered", "ignored", "handed_off", "expired", "dead"]
+"""How a turn and its messages can end."""
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """Something new for a chat's task to look at."""
+
+    key: ChatKey
+    what: ArrivalKind
+    """A customer's message, one that waits for a person, the words of a human agent, or a change
+    to a message already in."""
+    kind: str = "text"
+    """Whapi's message type."""
+    received_at: float = 0
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendFate:
+    """What WhatsApp newly says of a message that it took from us."""
+
+    key: ChatKey
+    row_id: int
+    """Of the outbox."""
+    status: str
+    """``pending``, ``sent``, ``delivered``, ``read``, ``played`` or ``failed``."""
+    error: str = ""
+    seconds: float | None = None
+    """From its send to its delivery, where that is what it says."""
+    again: bool = False
+    """True if it has failed and waits to be said once more."""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What became of one webhook call; all of it is durable."""
+
+    event_id: int
+    arrivals: tuple[Arrival, ...] = ()
+    stored: int = 0
+    """Messages that are new."""
+    duplicates: int = 0
+    echoed: tuple[ChatKey, ...] = ()
+    """The chats of messages that are our own sends coming back, one entry each."""
+    verdicts: tuple[str, ...] = ()
+    """Why each of its messages is ignored; empty for those that are answered."""
+    fates: tuple[SendFate, ...] = ()
+    """What its statuses, or earlier ones that waited for the id of their send, newly say."""
+
+
+NOT_ADDRESSED = "not addressed to us"
+"""Why what a group says among itself is not answered; the model is told of it all the same."""
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """A new message together with what the store knows of its surroundings."""
+
+    message: Message
+    """With the words of what it quotes, reacts to or votes in, as far as they are stored."""
+    names: frozenset[str] = frozenset()
+    """The ids of its chat."""
+    authors: frozenset[str] = frozenset()
+    """The ids of who wrote it, as chat ids."""
+    addressed: bool = False
+    """In a group: it mentions us, answers us, or goes on with what is waiting for our answer."""
+    about_us: bool = False
+    """What it reacts to was said by us."""
+    moved: bool = False
+    """It is a live location whose beginning has come before."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """One inbound message with its place in the order of arrival."""
+
+    seq: int
+    message: Message
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaItem:
+    """What has become of the file of a message, and of the words in it."""
+
+    message_id: str
+    state: Literal["wanted", "stored", "failed", "gone"] = "wanted"
+    reason: str = ""
+    """Why it is not stored; for ``wanted``, why the last try brought nothing."""
+    file: str = ""
+    """Its name in the folder of media files."""
+    preview: str = ""
+    """Likewise of its first picture."""
+    mime: str = ""
+    """What its bytes are, whatever the sender said."""
+    size: int = 0
+    words: str | None = None
+    """What was heard or read in it; None if that is not known."""
+    words_error: str = ""
+    """Why that will never be known."""
+
+
+EVENTS_FOLDER = "events"
+"""Where large webhook calls lie, beside the store, named by their hash."""
+
+MEDIA_FOLDER = "media"
+"""Where the files that people send lie, beside the store, named by their hash."""
+
+AttachmentKind = Literal["image", "preview", "file"]
+"""``preview``: the first picture of what moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file as the model gets it, beside the words of its message."""
+
+    kind: AttachmentKind
+    name: str
+    data_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One burst being worked on. ``state`` is ``open`` or ``delivering``."""
+
+    id: int
+    key: ChatKey
+    state: str
+    request_id: str
+    attempts: int
+    superseded: int
+    quotes: bool
+    """True if the answer should quote the burst's first message, because it came late."""
+    opened_at: float
+    messages: tuple[StoredMessage, ...]
+    effects: bool = False
+    """True if a tool with side effects has been called for it, or something was said already: then
+    nothing joins it any more."""
+    taken_over: bool = False
+    """True if an agent has answered its messages: nothing more of it is said."""
+
+    @property
+    def contact_name(self) -> str:
+        """Who wrote it, by the name in WhatsApp; empty if unknown."""
+        return self.messages[-1].message.author_name if self.messages else ""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """How a turn has ended, and what is left to be done about it."""
+
+    outcome: Outcome
+    paused_until: float = 0
+    """The end of the pause that its end has begun, Unix seconds; 0 if it began none."""
+    leaves_files: bool = False
+    """True if there are files of its messages that are to disappear now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRecord:
+    """What is known of a chat besides its thread. Times are Unix seconds, 0 for never."""
+
+    name: str = ""
+    contact_name: str = ""
+    paused_until: float = 0
+    apologised_at: float = 0
+    context_at: float = 0
+    """When the model was last told the moment and whom it talks to."""
+    context_text: str = ""
+    """Whom it was told, as `daemon.domain.prompt.context` writes it; empty for never."""
+    token_ratio: float = 1
+    """Tokens as the server counts them, for each token of our own estimate."""
+    imported_at: float = 0
+    """When the messages from before Recado were put into the thread."""
+    loop_until: float = 0
+    """Until when the bot keeps out because it talks with a machine there."""
+    opted_out_at: float = 0
+    """Since when the contact wants no messages that they have not asked for."""
+    consent_at: float = 0
+    """When the contact was told what becomes of their data."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadItem:
+    """One stored item of a thread. Items of one turn stay together when a thread is shortened."""
+
+    turn_id: int | None
+    item: JsonObject
+    tokens: int
+    id: int = 0
+    created_at: float = 0
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadHead:
+    """What stands for the oldest part of a thread, which is told no more."""
+
+    item: JsonObject | None
+    """A summary or the server's own compaction; None if that part was only dropped."""
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What is known of a conversation: of its chat, and of its thread the newest items."""
+
+    chat: ChatRecord
+    head: ThreadHead
+    items: tuple[ThreadItem, ...]
+    facts: "tuple[Fact, ...]" = ()
+    """What is remembered of the contact, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the model has learnt and shown in a turn; stored together with the turn's items."""
+
+    context_text: str = ""
+    """Whom it was told it talks to, in this turn; empty if it was not told again."""
+    token_ratio: float = 0
+    """The new ratio of the chat; 0 leaves it as it is."""
+    choice: Choice = ""
+    """``out``: the contact wants no messages that they have not asked for; ``in``: again."""
+    consent: bool = False
+    """The contact is told what becomes of their data."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRound:
+    """One call of the model as the ledger has it.
+
+    With a ``response`` it need not be asked again; with only a ``response_id`` the server may
+    still have the answer.
+    """
+
+    round: int
+    response_id: str
+    response: ModelResponse | None
+    calls: int
+    """How often the model was asked in this round."""
+    note: str = ""
+    """What the model was told when this answer was sent back to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """One tool call as the ledger has it; ``output`` is None if nobody knows how it ended."""
+
+    id: int
+    run_id: int
+    round: int
+    call_id: str
+    key: str
+    effects: bool
+    output: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The run of a turn, with everything of it that is already known."""
+
+    id: int
+    turn_id: int
+    rounds: tuple[RecordedRound, ...] = ()
+    calls: tuple[RecordedCall, ...] = ()
+    """Tool calls of the whole turn, earlier runs included."""
+    is_asked: bool = False
+    """True if its first round was started with it, and the model is to be asked now."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One thing to say. ``turn_id`` is None for what an operator or a notice says.
+
+    ``kind`` and ``payload`` are those of `writing.outgoing`; ``body`` is what it says in words.
+    """
+
+    id: int
+    key: ChatKey
+    turn_id: int | None
+    body: str
+    quoted: str
+    state: str
+    attempts: int
+    created_at: float
+    attempted_at: float
+    kind: str = "text"
+    payload: JsonObject = field(default_factory=dict)
+    author: str = ""
+    """Who of the business says it, in the dashboard; empty for the bot's words."""
+
+
+MAX_FACT_CHARACTERS = 300
+"""Facts are told to the model in every request, so they are short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something remembered about a contact; the number is how the model names it."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What the validators said of the answer that a turn ends with."""
+
+    round: int
+    """Of the answer's run."""
+    rulings: str
+    """A JSON list of validators and verdicts."""
+    doubt: str = ""
+    """The validators that doubt it although it is sent; a person should look at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPart:
+    """One chunk of an answer, or another message, to be put into the outbox."""
+
+    body: str
+    quoted: str = ""
+    kind: str = "text"
+    payload: JsonObject = field(default_factory=dict)
+    """What else its kind needs; see `daemon.domain.rendering.outgoing`."""

@@ -1,0 +1,285 @@
+"""Amounts of money in an answer: each was said, or follows from what was said, or is strange.
+
+Pure. An amount may be said by a tool, the customer, the instructions or the conversation. What was
+said may be multiplied by a quantity, divided by one, changed by a percentage and rounded; amounts
+that are accounted for may be added and subtracted. The quantities and percentages of the same
+sentence come first: where the customer wants three nights and the sentence says so, four explain
+nothing. The search is bounded, and its widest part counts only where few other amounts of the same
+roundness could be found in the same way: what explains everything explains nothing.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import combinations
+
+from daemon.domain.validation import amount_words as words
+from daemon.domain.validation.amount_factors import Factors
+from daemon.domain.validation.amount_goal import Goal
+from daemon.domain.validation.amount_sources import MOST_BASES, Amount, Sources
+from daemon.domain.validation.answer_amounts import MOST_AMOUNTS, AnswerAmounts
+from daemon.domain.validation.priced_items import is_of_another, owner
+
+MOST_SEARCHES = 16
+"""Sums of products that are searched in one answer; an answer has a handful of amounts."""
+
+MOST_PASSES = 4
+"""Passes over the amounts: what one of them explains is used by the next."""
+
+FEW_TERMS = 2
+"""Amounts before a total that may be fewer than a list of the tool's has."""
+
+MOST_TERMS = 24
+MOST_TRIPLED = 12
+"""Amounts of which each two, and each three, are added."""
+
+MOST_LINES = 60
+MOST_LINES_TRIPLED = 30
+"""Products of which each two, and each three, are added."""
+
+CHANCE_NEAR = 0.25
+CHANCE_FAR = 0.1
+"""A sum of products explains an amount only if such sums are no more than this share of all amounts
+near it that are as round: of the amounts of the answer, and of all that was said."""
+
+
+def strange_amounts(text: str, sources: Sources) -> list[Amount]:
+    """The amounts of an answer that nobody said and that do not follow from what was said."""
+    return _Search(AnswerAmounts(text), sources).strange()
+
+
+class _Search:
+    """One answer being looked at."""
+
+    def __init__(self, answer: AnswerAmounts, sources: Sources) -> None:
+        self._answer = answer
+        self._sources = sources
+        self._factors = Factors(answer, sources)
+        self._accounted: dict[int, float] = {}
+        """The amounts that are explained, by their places."""
+        self._said: set[int] = set()
+        """Those of them that were said as they are."""
+        self._changed: set[int] = set()
+        """Those that a percentage has replaced by another."""
+        self._searches = 0
+        self._units: set[int] = set()
+        """Prices of one thing of which the answer has the price of several."""
+        self._rate = sources.rate or bool(words.RATE.search(answer.text))
+
+    def strange(self) -> list[Amount]:
+        """The amounts that have no explanation, or are said of the wrong thing."""
+        self._units = set(self._find_units())
+        rest = list(range(len(self._answer.stated)))
+        for _ in range(MOST_PASSES):
+            left = [place for place in rest if not self._is_explained(place)]
+            if len(left) == len(rest):
+                break
+            rest = left
+        wrong = {*rest, *(place for place in self._said if self._is_of_another(place))}
+        return [self._answer.stated[place] for place in sorted(wrong)]
+
+    def _is_explained(self, place: int) -> bool:
+        if why := self.explanation(place):
+            self._accounted[place] = self._answer.stated[place].value
+            if why == "said":
+                self._said.add(place)
+            else:
+                self._note_changed(place)
+        return bool(why)
+
+    def _note_changed(self, place: int) -> None:
+        """Note the amounts before one that it is, with a percentage on or off."""
+        goal = Goal(self._answer.stated[place].value, hedged=False)
+        changes = [change for change in self._factors.changes(place) if change > 0.5]
+        for earlier in range(max(0, place - 3), place):
+            value = self._answer.stated[earlier].value
+            if any(goal.is_at(value * change, rounded=True) for change in changes):
+                self._changed.add(earlier)
+
+    def explanation(self, place: int) -> str:
+        """How an amount is explained, in a word; empty if it is not."""
+        goal = Goal(self._answer.stated[place].value, hedged=self._answer.is_hedged(place))
+        product = self._answer.product_before(place)
+        if product:
+            return "product" if goal.is_at(product) else ""
+        terms = [p for p in self._terms(before=place) if not self._answer.is_former(p)]
+        total = self._answer.is_total(place, terms)
+        ways: list[tuple[str, Callable[[], bool]]] = [
+            ("said", lambda: goal.is_near(self._sources.said, rounded=True)),
+            ("run", lambda: self._is_run(place, goal)),
+            ("scaled", lambda: self._is_scaled(place, goal)),
+            ("difference", lambda: self._is_difference(place, goal)),
+        ]
+        if len(terms) <= FEW_TERMS or not total:
+            ways.append(("list", lambda: goal.is_near(self._sources.columns)))
+        if not total:  # a total of less than all amounts before it is wrong
+            ways += [
+                ("sum", lambda: self._is_sum(place, goal)),
+                ("converted", lambda: self._rate and self._is_converted(goal)),
+            ]
+        ways.append(("products", lambda: self._is_sum_of_products(place, goal, total=total)))
+        return next((name for name, explains in ways if explains()), "")
+
+    def _is_scaled(self, place: int, goal: Goal) -> bool:
+        """A known amount times a quantity, divided by one, or with a percentage on or off."""
+        counts, few = self._factors.factors(place)
+        bases = sorted({*self._sources.bases, *self._accounted.values()})
+        return (
+            any(goal.is_near(bases, factor, rounded=factor < 1) for factor in counts)
+            or any(goal.is_near(bases, 1 / n, rounded=True) for n in counts if n > 1)
+            or any(
+                goal.is_near(bases, change * factor, rounded=True)
+                for change in self._factors.changes(place)
+                for n in few
+                for factor in {n, 1 / n}
+            )
+        )
+
+    # -- sums and differences ----------------------------------------------------------------------
+
+    def _find_units(self) -> Iterator[int]:
+        """The places of prices of one thing beside which the answer has the price of several."""
+        stated = self._answer.stated
+        for place, amount in enumerate(stated):
+            if Goal(amount.value, hedged=False).is_near(self._sources.said):
+                continue
+            local, elsewhere = self._factors.counts(place)
+            counts = {q.count for q in (*local, *elsewhere) if q.count >= 2 or q.count == 0.5}
+            beside = [*range(place - 1, place - 4, -1), *range(place + 1, place + 4)]
+            for other in beside:
+                if 0 <= other < len(stated) and (
+                    round(amount.value / stated[other].value, 6) in counts
+                ):
+                    yield other
+                    break
+
+    def _terms(self, *, before: int = MOST_AMOUNTS, after: int = -1) -> list[int]:
+        """The places of amounts that a sum may have: not the price of one of what it counts."""
+        return [
+            place
+            for place in sorted(self._accounted)
+            if after < place < before and place not in self._units
+        ]
+
+    def _unit_prices(self) -> set[float]:
+        """The prices of one, unless something else costs as much."""
+        others = {value for place, value in self._accounted.items() if place not in self._units}
+        return {self._answer.stated[place].value for place in self._units} - others
+
+    def _is_run(self, place: int, goal: Goal) -> bool:
+        """The sum of the amounts right before it, or right after it.
+
+        Left out are those that the customer named or that hold no more, and, if that is of use,
+        what a percentage has replaced, the price of one of several, and what is in brackets.
+        """
+        answer, asked = self._answer, self._sources.asked
+        for places in (self._terms(before=place)[::-1], self._terms(after=place)):
+            held = [
+                p for p in places if not answer.is_former(p) and answer.stated[p].value not in asked
+            ]
+            for kept in (
+                held,
+                [p for p in held if p not in self._changed],
+                [p for p in held if not answer.is_each(p)],
+                [p for p in held if not answer.is_in_brackets(p)],
+            ):
+                if goal.is_sum([self._accounted[p] for p in kept]):
+                    return True
+        return False
+
+    def _is_sum(self, place: int, goal: Goal) -> bool:
+        """The sum of two or three amounts, one of them as often as the sentence says."""
+        each = self._answer.is_each(place)
+        places = [p for p in self._terms() if each or not self._answer.is_each(p)]
+        terms = sorted({self._accounted[p] for p in places})[:MOST_TERMS]
+        stated = sorted(set(self._accounted.values()))[:MOST_TERMS]
+        known = sorted({*terms, *self._sources.bases} - self._unit_prices())[:MOST_BASES]
+        counts = {q.count for q in self._factors.counts(place)[0]}
+        return (
+            any(goal.is_at(a + b) for a in terms for b in known if a != b)
+            or any(goal.is_at(a + n * b) for a in terms for b in stated for n in counts if a != b)
+            or any(goal.is_at(sum(three)) for three in combinations(terms[:MOST_TRIPLED], 3))
+        )
+
+    def _is_difference(self, place: int, goal: Goal) -> bool:
+        """What is left of an amount, or of two together, where the words beside it say so."""
+        if not self._answer.speaks_of_difference(place):
+            return False
+        terms = sorted(set(self._accounted.values()))[:MOST_TRIPLED]
+        known = sorted({*terms, *self._sources.bases})[:MOST_BASES]
+        return any(goal.is_at(b - a) for a, b in combinations(known, 2)) or any(
+            goal.is_at(a + b - c) for a, b in combinations(terms, 2) for c in terms
+        )
+
+    def _is_converted(self, goal: Goal) -> bool:
+        """An amount in another currency: a product or quotient of two that were said."""
+        known = sorted({*self._accounted.values(), *self._sources.bases})[:MOST_BASES]
+        loose = Goal(goal.value, hedged=True)
+        return any(loose.is_at(a * b) or loose.is_at(b / a) for a, b in combinations(known, 2) if a)
+
+    def _is_sum_of_products(self, place: int, goal: Goal, *, total: bool) -> bool:
+        """What up to three amounts come to, each times a quantity, where that is more than chance.
+
+        First those of the answer, then all that were said; first with the quantities of the
+        sentence, then with those of the conversation. ``total``: one of them is there repeatedly.
+        """
+        if self._searches >= MOST_SEARCHES:
+            return False
+        self._searches += 1
+        stated = set(self._accounted.values())
+        known = {*stated, *self._sources.bases, *self._sources.columns}
+        units = self._unit_prices()
+        few, more = self._factors.few(place)
+        whole = [count for count in more if count == int(count)]
+        differs = self._answer.speaks_of_difference(place)
+        several = self._answer.speaks_of_several(place)
+        return any(
+            goal.is_rarely_at(_sums(amounts - units, counts, differs, total), chance)
+            for amounts, counts, chance in (
+                (stated, few, CHANCE_NEAR),
+                (known if several else stated, (), CHANCE_NEAR),
+                (stated, whole, CHANCE_NEAR),
+                (known, few, CHANCE_FAR),
+                (known, more, CHANCE_FAR / 2),
+            )
+        )
+
+    # -- whose price it is -------------------------------------------------------------------------
+
+    def _is_of_another(self, place: int) -> bool:
+        """Whether an amount that was said is the price of something else, or one of before."""
+        value, sources = self._answer.stated[place].value, self._sources
+        before, after = self._answer.label(place)
+        named = owner(before, sources.items)
+        if named is None or value in named.prices or words.FORMER.search(before):
+            return False
+        if value in sources.former:
+            return not named.prices & {stated.value for stated in self._answer.stated}
+        return is_of_another(value, named, f"{before} {after}", sources.items)
+
+
+def _sums(
+    amounts: Collection[float],
+    counts: Sequence[float],
+    differs: bool,  # noqa: FBT001 - private, named at its only call
+    repeated: bool,  # noqa: FBT001
+) -> set[float]:
+    """Sums of two or three of the amounts, each times a count, and differences of two.
+
+    Without counts: of two, as they are. ``differs``: differences of products too; ``repeated``:
+    only with a product among them.
+    """
+    few = counts or (1.0,)
+    lines = [(amount, count) for amount in sorted(amounts)[:MOST_TERMS] for count in few]
+    lines = lines[:MOST_LINES]
+    found: set[float] = set()
+    for size in (2, 3) if counts and len(lines) <= MOST_LINES_TRIPLED else (2,):
+        for terms in combinations(lines, size):
+            if len({amount for amount, _ in terms}) < size:
+                continue
+            is_plain = all(count == 1 for _, count in terms)
+            if repeated and is_plain:
+                continue
+            values = [amount * count for amount, count in terms]
+            found.add(sum(values))
+            if size == 2 and (differs or is_plain):
+                found.add(abs(values[0] - values[1]))
+    return found

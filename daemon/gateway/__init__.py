@@ -1,0 +1,1 @@
+"""Gateways to WhatsApp: the port, and one folder for each gateway."""

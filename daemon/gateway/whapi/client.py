@@ -1,0 +1,356 @@
+"""Call Whapi's API: send texts, show presence, look up what was sent.
+
+Two kinds of calls. A send is made exactly once, and its error says whether it may have happened;
+whoever owns the outbox decides what is next. Everything else does no harm when repeated and is
+tried up to three times here. Only errors of ``daemon.errors.GatewayError`` leave this file; their
+texts hold no token, number, or words of anybody.
+"""
+
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Literal, TypeVar
+from urllib.parse import quote
+
+import trio
+
+from daemon.domain.limits.retries import delay
+from daemon.domain.messages import JsonObject, Message
+from daemon.domain.rendering.outgoing import Outgoing
+from daemon.errors import (
+    GatewayError,
+    GatewayTemporary,
+    NumberTrouble,
+    OutcomeUnknown,
+    RefusedForm,
+    RefusedRecipient,
+)
+from daemon.gateway.whapi.connections import Connections
+from daemon.gateway.whapi.exchange import (
+    Api,
+    Before,
+    Request,
+    Response,
+    raise_unless_done,
+    sent_id,
+    usable_address,
+)
+from daemon.gateway.whapi.payloads.answers import (
+    ChannelHealth,
+    ChatInfo,
+    Label,
+    Unintelligible,
+    read_chat,
+    read_health,
+    read_labels,
+    read_lid,
+    read_messages,
+    read_object,
+)
+from daemon.gateway.whapi.payloads.fields import without_surrogates
+from daemon.gateway.whapi.payloads.sends import SendCall, send_call
+
+Answer = TypeVar("Answer")
+Observe = Callable[[str, str, float], None]
+"""Told of each call: operation (of sends as in `daemon.gateway.whapi.payloads.sends`; ``presence``,
+``subscribe``, ``messages``, ``health``,
+``chat``, ``lid``, ``labels``, ``settings``), outcome (``ok``, ``temporary``, ``unknown``,
+``channel_trouble``, ``rejected``, ``cancelled``), seconds."""
+
+_TRIES = 3
+_BACKOFF_BASE_SECONDS = 0.25
+_BACKOFF_CAP_SECONDS = 4.0
+_LONGEST_TYPING_SECONDS = 60  # Whapi's limit of typing_time
+_LONGEST_LISTING = 500  # Whapi's limit of count
+_MOST_CONNECTIONS = 200
+"""As many calls as are under way when two hundred turns a second are answered, five calls each,
+by a Whapi that takes a fifth of a second. More than that wait for one another."""
+_OUTCOMES: Mapping[type[BaseException], str] = {
+    GatewayTemporary: "temporary",
+    OutcomeUnknown: "unknown",
+    NumberTrouble: "channel_trouble",
+    RefusedRecipient: "rejected",
+    RefusedForm: "rejected",
+}
+
+
+class WhapiClient:
+    """One channel's API. Made by ``open_whapi``; any task may call it, all at the same time."""
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        timeout_seconds: float,
+        rng: random.Random,
+        observe: Observe | None,
+    ) -> None:
+        self._api = api
+        self._timeout_seconds = timeout_seconds
+        self._rng = rng
+        self._observe = observe
+
+    @property
+    def seconds_ahead(self) -> float | None:
+        """By how much Whapi's clock is ahead of ours; see `daemon.gateway.whapi.clock`."""
+        return self._api.clock.seconds_ahead
+
+    async def send_text(
+        self, chat: str, body: str, *, quoted: str = "", typing_seconds: float = 0
+    ) -> str:
+        """Send a text once and give WhatsApp's message id.
+
+        ``quoted`` is the id of the message it answers; ``typing_seconds`` lets Whapi show the
+        typing indicator first and is added to the time allowed. Raises GatewayTemporary if it was
+        certainly not sent, OutcomeUnknown if it may have been, NumberTrouble, RefusedRecipient and
+        RefusedForm as they say.
+        """
+        typing = min(max(round(typing_seconds), 0), _LONGEST_TYPING_SECONDS)
+        call = send_call(chat, Outgoing(body=body, quoted=quoted))
+        content = {**call.content, "typing_time": typing} if typing else call.content
+        return await self._send(call._replace(content=content, extra_seconds=typing))
+
+    async def send(self, chat: str, message: Outgoing, *, before: Before | None = None) -> str:
+        """Send one message of any kind once and give WhatsApp's id; empty for a reaction.
+
+        ``before`` has the last word: see `daemon.gateway.whapi.exchange.Before`. Raises what
+        `send_text` and ``before`` raise, and ValueError for a kind that Whapi does not have.
+        """
+        return await self._send(send_call(chat, message), before)
+
+    async def _send(self, call: SendCall, before: Before | None = None) -> str:
+        request = Request(
+            operation=call.operation, method=call.method, path=call.path, content=call.content
+        )
+        seconds = self._timeout_seconds + call.extra_seconds
+        with self._observed(request.operation):
+            response = await self._api.exchange(request, seconds=seconds, before=before)
+            return sent_id(request, response)
+
+    async def set_presence(
+        self, chat: str, presence: Literal["typing", "recording", "pause"]
+    ) -> None:
+        """Show the contact that we type or record, or that we stopped."""
+        request = Request(
+            operation="presence",
+            method="PUT",
+            path=f"/presences/{_segment(chat)}",
+            content={"presence": presence, "delay": 0},
+        )
+        await self._repeatable(request, _nothing)
+
+    async def subscribe_presence(self, contact_digits: str) -> None:
+        """Ask for the contact's presences; being subscribed already (409) is success too."""
+        request = Request(
+            operation="subscribe",
+            method="POST",
+            path=f"/presences/{_segment(contact_digits)}",
+        )
+        await self._repeatable(request, _nothing, instead={409: None})
+
+    async def mark_read(self, message_id: str) -> None:
+        """Show a message's author that it was read; one that is gone (404) is success too."""
+        request = Request(operation="read", method="PUT", path=f"/messages/{_segment(message_id)}")
+        await self._repeatable(request, _nothing, instead={404: None})
+
+    async def list_messages(
+        self, chat: str, *, from_me: bool | None = None, since: float = 0, count: int = 100
+    ) -> tuple[Message, ...]:
+        """List the chat's messages since a Unix time, newest first, at most ``count`` (1..500).
+
+        Their keys name no channel. A chat that Whapi does not know is RefusedForm with status
+        404; a bad token, also 404, is NumberTrouble.
+        """
+        query = {"count": str(min(max(count, 1), _LONGEST_LISTING))}
+        if since > 0:
+            query["time_from"] = str(int(since))
+        if from_me is not None:
+            query["from_me"] = "true" if from_me else "false"
+        path = f"/messages/list/{_segment(chat)}"
+        request = Request(operation="messages", method="GET", path=path, query=query)
+        return await self._repeatable(request, read_messages)
+
+    async def health(self) -> ChannelHealth:
+        """Ask for the channel's state, without waking a stopped channel."""
+        query = {"wakeup": "false"}
+        request = Request(operation="health", method="GET", path="/health", query=query)
+        return await self._repeatable(request, read_health)
+
+    async def get_settings(self) -> JsonObject:
+        """Ask for the channel's settings, webhooks among them, as Whapi keeps them."""
+        request = Request(operation="settings", method="GET", path="/settings")
+        return await self._repeatable(request, read_object)
+
+    async def change_settings(self, changes: JsonObject) -> None:
+        """Change settings of the channel; what is not named stays, lists are replaced whole."""
+        request = Request(operation="settings", method="PATCH", path="/settings", content=changes)
+        await self._repeatable(request, _nothing)
+
+    async def test_webhook(self, webhook: JsonObject) -> bool:
+        """Let Whapi call a webhook's address, with its headers; False if that did not succeed.
+
+        It is called about a status, since the daemon behind it may answer a message.
+        """
+        content = {
+            "type": "statuses",
+            "url": webhook.get("url"),
+            "mode": webhook.get("mode") or "body",
+            "headers": webhook.get("headers") or {},
+        }
+        request = Request(
+            operation="settings", method="POST", path="/settings/webhook_test", content=content
+        )
+        answer = await self._repeatable(request, read_object)
+        return answer.get("success") is True
+
+    async def get_chat(self, chat: str) -> ChatInfo | None:
+        """Look up a chat's saved name and labels; None if Whapi does not know the chat."""
+        request = Request(operation="chat", method="GET", path=f"/chats/{_segment(chat)}")
+        read: Callable[[bytes], ChatInfo | None] = read_chat
+        return await self._repeatable(request, read, instead={404: None})
+
+    async def list_labels(self) -> tuple[Label, ...]:
+        """List the channel's labels (WhatsApp Business only)."""
+        request = Request(operation="labels", method="GET", path="/labels")
+        return await self._repeatable(request, read_labels)
+
+    async def add_label(self, label_id: str, chat: str) -> None:
+        """Put a label on a chat; having it already (409) is success too."""
+        request = Request(
+            operation="labels",
+            method="POST",
+            path=f"/labels/{_segment(label_id)}/{_segment(chat)}",
+        )
+        await self._repeatable(request, _nothing, instead={409: None})
+
+    async def remove_label(self, label_id: str, chat: str) -> None:
+        """Take a label off a chat; not having it (404) is success too."""
+        request = Request(
+            operation="labels",
+            method="DELETE",
+            path=f"/labels/{_segment(label_id)}/{_segment(chat)}",
+        )
+        await self._repeatable(request, _nothing, instead={404: None})
+
+    async def find_lid(self, contact_digits: str) -> str:
+        """Look up the opaque chat id (``<digits>@lid``) of a phone number; empty if none is known.
+
+        Whapi has no way back from such an id to a number.
+        """
+        request = Request(
+            operation="lid", method="GET", path=f"/contacts/lids/{_segment(contact_digits)}"
+        )
+        return await self._repeatable(request, read_lid, instead={404: ""})
+
+    async def _repeatable(
+        self,
+        request: Request,
+        read: Callable[[bytes], Answer],
+        *,
+        instead: Mapping[int, Answer] | None = None,
+    ) -> Answer:
+        """Make a call that may be repeated, and read its answer.
+
+        ``instead`` gives the results of statuses that are no failure here. Ends within twice the
+        time allowed for one exchange. Whatever may pass by itself raises GatewayTemporary, never
+        OutcomeUnknown: nothing depends on whether a failed try did arrive.
+        """
+        with self._observed(request.operation):
+            deadline = trio.current_time() + 2 * self._timeout_seconds
+            attempt = 0
+            while True:
+                left = deadline - trio.current_time()
+                response = await self._api.exchange(
+                    request, seconds=min(left, self._timeout_seconds)
+                )
+                if instead is not None and response.status in instead:
+                    return instead[response.status]
+                try:
+                    return _understood(request, response, read)
+                except GatewayTemporary as error:
+                    pause = self._pause(attempt, error.retry_after)
+                    attempt += 1
+                    if attempt == _TRIES or trio.current_time() + pause >= deadline:
+                        raise
+                await trio.sleep(pause)
+
+    def _pause(self, attempt: int, asked_seconds: float | None) -> float:
+        backoff = delay(
+            attempt,
+            base_seconds=_BACKOFF_BASE_SECONDS,
+            cap_seconds=_BACKOFF_CAP_SECONDS,
+            fraction=self._rng.random(),
+        )
+        return max(backoff, asked_seconds or 0)
+
+    @contextmanager
+    def _observed(self, operation: str) -> Iterator[None]:
+        """Report the outcome and seconds of a call; also of one that was cancelled."""
+        started = trio.current_time()
+        outcome = "cancelled"
+        try:
+            yield
+            outcome = "ok"
+        except GatewayError as error:
+            outcome = _OUTCOMES.get(type(error), "rejected")
+            raise
+        finally:
+            if self._observe is not None:
+                self._observe(operation, outcome, trio.current_time() - started)
+
+
+@asynccontextmanager
+async def open_whapi(
+    *,
+    api_url: str,
+    token: str,
+    timeout_seconds: float,
+    rng: random.Random,
+    now: Callable[[], float] = time.time,
+    observe: Observe | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[WhapiClient]:
+    """Open the client of one channel; its connections close with the block.
+
+    ``timeout_seconds`` is the time for one exchange. ``now``: the wall clock, Unix seconds.
+    ``tls``: whom to believe; None: httpx's own authorities, which take a while to read, if there
+    is TLS at all. Proxies of the environment are used, except for an API on this machine. Raises
+    SettingsError if address, token or proxy cannot be used at all.
+    """
+    connections = Connections(usable_address(api_url, token), tls, most=_MOST_CONNECTIONS)
+    try:
+        yield WhapiClient(
+            Api(connections, token, now),
+            timeout_seconds=timeout_seconds,
+            rng=rng,
+            observe=observe,
+        )
+    finally:
+        await connections.aclose()
+
+
+def _understood(request: Request, response: Response, read: Callable[[bytes], Answer]) -> Answer:
+    """Read the answer of a call that may be repeated, or raise the error of what came instead."""
+    try:
+        raise_unless_done(request, response)
+        return read(response.body)
+    except OutcomeUnknown as error:
+        temporary = GatewayTemporary(
+            str(error), status=error.status, retry_after=response.retry_after
+        )
+    except Unintelligible as error:
+        temporary = GatewayTemporary(
+            f"Whapi {request.operation}: the answer cannot be used: {error}", status=response.status
+        )
+    raise temporary
+
+
+def _segment(name: str) -> str:
+    """Make a chat or contact id one segment of a path, whatever is in it."""
+    return quote(without_surrogates(name), safe="@")
+
+
+def _nothing(_body: bytes) -> None:
+    return None

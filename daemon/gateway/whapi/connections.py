@@ -1,0 +1,127 @@
+"""The connections to Whapi's API: httpcore's, kept for the next request, a bounded number of them.
+
+Its own pool looks through all of its connections for each of the idle ones, at the beginning and
+the end of every request: with a hundred of them that costs several milliseconds. Here they are a
+stack, so a request costs the same whatever their number.
+"""
+
+import ssl
+from collections import deque
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore
+import httpx
+import trio
+
+from daemon.errors import SettingsError
+
+# The proxy on the way to Whapi's API, if the environment names one.
+
+
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def proxy_for(url: httpx.URL) -> httpx.URL | None:
+    """Find the proxy that the environment names for an address; none for this machine.
+
+    By ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, in either case of letters.
+    Raises SettingsError if it is of a kind that is not known here.
+    """
+    if url.host in _HERE:
+        return None
+    known = getproxies()
+    address = known.get(url.scheme) or known.get("all") or ""
+    if not address or proxy_bypass(url.netloc.decode("ascii")):
+        return None
+    try:
+        proxy = httpx.URL(address if "://" in address else f"http://{address}")
+    except httpx.InvalidURL:
+        proxy = httpx.URL()
+    if proxy.scheme not in {"http", "https"} or not proxy.host:
+        raise SettingsError(["the proxy of the environment: not an http or https address"])
+    return proxy
+
+
+IDLE_SECONDS = 5.0
+"""So long is a connection kept without a request (httpx's value). The longer, the likelier is a
+request on one that the other side is just closing: nobody knows then whether it arrived."""
+
+_CLOSING_SECONDS = 1.0
+"""More than closing ever takes: TLS takes no leave either."""
+
+
+class Connections:
+    """At most so many connections to one server. Any task may use them; close with `aclose`.
+
+    ``tls``: whom to believe; None: httpx's own authorities. Proxies of the environment are used.
+    Raises SettingsError if that proxy cannot be.
+    """
+
+    def __init__(self, url: httpx.URL, tls: ssl.SSLContext | None, *, most: int) -> None:
+        self.url = url
+        self._maker = _maker(url, tls)
+        self._origin = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port).origin
+        self._idle: deque[httpcore.AsyncConnectionInterface] = deque()
+        """The one that was used last is the last."""
+        self._places = trio.Semaphore(most)
+
+    async def take(self) -> httpcore.AsyncConnectionInterface:
+        """Give a connection to one task, which gives it back; waits while all are taken.
+
+        The one used last, so that those too many are the ones that grow old. One that is new
+        (`is_available` is False) connects with its first request.
+        """
+        await self._places.acquire()
+        try:
+            while self._idle:
+                known = self._idle.pop()
+                if not known.has_expired():  # nor ended by the other side
+                    return known
+                await _close(known)
+        except BaseException:
+            self._places.release()
+            raise
+        return self._maker.create_connection(self._origin)
+
+    async def give_back(self, connection: httpcore.AsyncConnectionInterface) -> None:
+        """Keep a connection for the next request if it can take one, or close it."""
+        self._places.release()
+        if connection.is_available():
+            self._idle.append(connection)
+        else:
+            await _close(connection)
+        while self._idle and self._idle[0].has_expired():
+            await _close(self._idle.popleft())
+
+    async def aclose(self) -> None:
+        """Close those that wait for a request."""
+        while self._idle:
+            await _close(self._idle.pop())
+
+
+async def _close(connection: httpcore.AsyncConnectionInterface) -> None:
+    """Close a connection, also for a task that is cancelled: the next ones need closing too."""
+    with trio.move_on_after(_CLOSING_SECONDS, shield=True):
+        await connection.aclose()
+
+
+def _maker(url: httpx.URL, tls: ssl.SSLContext | None) -> httpcore.AsyncConnectionPool:
+    """Make what knows how to connect; as a pool it is not used."""
+    proxy = proxy_for(url)
+    secured = url.scheme == "https"
+    secured_proxy = proxy is not None and proxy.scheme == "https"
+    context = (tls or httpx.create_ssl_context()) if secured or secured_proxy else None
+    backend = httpcore.TrioBackend()
+    if proxy is None:
+        return httpcore.AsyncConnectionPool(
+            ssl_context=context, keepalive_expiry=IDLE_SECONDS, network_backend=backend
+        )
+    named = proxy.username or proxy.password
+    return httpcore.AsyncHTTPProxy(
+        httpcore.URL(scheme=proxy.raw_scheme, host=proxy.raw_host, port=proxy.port),
+        proxy_auth=(proxy.username.encode(), proxy.password.encode()) if named else None,
+        ssl_context=context,
+        proxy_ssl_context=context if secured_proxy else None,
+        keepalive_expiry=IDLE_SECONDS,
+        network_backend=backend,
+    )

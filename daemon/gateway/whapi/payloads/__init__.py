@@ -1,0 +1,1 @@
+"""What Whapi sends and is sent, as values: pure."""

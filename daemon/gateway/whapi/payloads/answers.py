@@ -1,0 +1,192 @@
+"""Read the answers of Whapi's API: what the bodies say.
+
+Shapes as in Whapi's OpenAPI document, version 1.8.7. Nothing here raises but
+``Unintelligible``, and no text made here quotes an answer, since Whapi's own error messages may
+hold numbers and texts of people.
+"""
+
+import zlib
+from typing import Any
+
+import msgspec
+
+from daemon.domain.messages import Message, Value
+from daemon.errors import WebhookError
+from daemon.gateway.whapi.payloads.fields import amount, chat_id, count, number, strict_json, text
+from daemon.gateway.whapi.payloads.parser import parse_messages
+
+_READY = "AUTH"
+"""The one health status in which a channel sends and receives (code 4)."""
+
+
+class Unintelligible(Exception):
+    """The body of a successful answer is not what Whapi documents."""
+
+
+class Sent(Value, frozen=True, kw_only=True):
+    """The answer to a send: WhatsApp's id, or that Whapi said it did not send."""
+
+    message_id: str = ""
+    refused: bool = False
+    """``sent`` is false and an error is given: see `daemon.gateway.whapi.payloads.refusals`."""
+
+
+class ChannelHealth(Value, frozen=True, kw_only=True):
+    """The state of the channel as Whapi tells it."""
+
+    code: int
+    status: str
+    """``INIT``, ``LAUNCH``, ``QR``, ``AUTH``, ``SYNC_ERROR``, ``ERROR``, ``STOP`` …"""
+    channel: str = ""
+    version: str = ""
+    uptime_seconds: float = 0
+    number: str = ""
+    """The digits of the phone that is linked; empty if none is."""
+
+    @property
+    def ready(self) -> bool:
+        """True if messages come in and go out."""
+        return self.status == _READY
+
+
+class Label(Value, frozen=True, kw_only=True):
+    """A WhatsApp Business label on a chat."""
+
+    id: str
+    name: str = ""
+    color: str = ""
+
+
+class ChatInfo(Value, frozen=True, kw_only=True):
+    """What Whapi knows about a chat; ``name`` is the saved one."""
+
+    id: str
+    name: str = ""
+    labels: tuple[Label, ...] = ()
+
+
+def unpacked(body: bytes, coding: str, *, most_bytes: int) -> bytes:
+    """Unpack a body by its ``Content-Encoding``: we ask for it as it is, not all listen."""
+    coding = coding.strip().lower()
+    if coding in {"", "identity"}:
+        return body
+    if coding not in {"gzip", "x-gzip", "deflate"}:
+        raise Unintelligible("the answer is packed in an unknown way")
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip's header or zlib's
+    try:
+        whole = unpacking.decompress(body, most_bytes + 1)
+    except zlib.error:
+        raise Unintelligible("the answer cannot be unpacked") from None
+    if len(whole) > most_bytes:
+        raise Unintelligible("the answer is too large")
+    if not unpacking.eof:
+        raise Unintelligible("the answer cannot be unpacked")
+    return whole
+
+
+def retry_after(header: str | None) -> float | None:
+    """Read ``Retry-After`` in seconds; its form as a date is not used, for want of a clock."""
+    seconds = number(header)
+    return None if seconds is None or seconds < 0 else seconds
+
+
+def read_sent(body: bytes) -> Sent:
+    """Read the answer to a send. Raises Unintelligible if it names no message."""
+    answer = _object(body)
+    if answer.get("sent") is False:
+        if answer.get("error"):
+            return Sent(refused=True)
+        raise Unintelligible("not sent, without a reason")
+    message = answer.get("message")
+    message_id = text(message.get("id")).strip() if isinstance(message, dict) else ""
+    if not message_id:
+        raise Unintelligible("no message id")
+    return Sent(message_id=message_id)
+
+
+def read_messages(body: bytes) -> tuple[Message, ...]:
+    """Read a list of messages. Raises Unintelligible if there is none."""
+    if not isinstance(_object(body).get("messages"), list):
+        raise Unintelligible("no list of messages")
+    try:
+        return parse_messages(body)
+    except WebhookError as error:
+        raise Unintelligible(str(error)) from None
+
+
+def read_health(body: bytes) -> ChannelHealth:
+    """Read the channel's health. Raises Unintelligible if it has no status."""
+    answer = _object(body)
+    status = answer.get("status")
+    if not isinstance(status, dict) or not text(status.get("text")):
+        raise Unintelligible("no status")
+    return ChannelHealth(
+        code=count(status.get("code")),
+        status=text(status.get("text")).upper(),
+        channel=text(answer.get("channel_id")),
+        version=text(answer.get("version")),
+        uptime_seconds=amount(answer.get("uptime")),
+        number=_digits(answer.get("user")),
+    )
+
+
+def _digits(user: object) -> str:
+    """The number of a user object, whose id is digits or a chat id; else empty."""
+    found = text(user.get("id")) if isinstance(user, dict) else ""
+    digits = found.partition("@")[0].partition(":")[0].removeprefix("+")
+    return digits if digits.isdecimal() and not found.endswith("@lid") else ""
+
+
+def read_chat(body: bytes) -> ChatInfo:
+    """Read a chat. Raises Unintelligible if it has no id."""
+    answer = _object(body)
+    found = chat_id(text(answer.get("id")))
+    if not found:
+        raise Unintelligible("no id")
+    labels = answer.get("labels")
+    return ChatInfo(
+        id=found,
+        name=text(answer.get("name")),
+        labels=tuple(
+            Label(id=text(x.get("id")), name=text(x.get("name")), color=text(x.get("color")))
+            for x in (labels if isinstance(labels, list) else ())
+            if isinstance(x, dict)
+        ),
+    )
+
+
+def read_labels(body: bytes) -> tuple[Label, ...]:
+    """Read the channel's labels, which come as a bare list. Raises Unintelligible if they do not.
+
+    A label without an id or a name is left out.
+    """
+    try:
+        answer = msgspec.json.decode(body, type=list[dict[str, Any]])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise Unintelligible("no list of labels") from None
+    labels = (
+        Label(id=text(x.get("id")), name=text(x.get("name")), color=text(x.get("color")))
+        for x in answer
+    )
+    return tuple(label for label in labels if label.id and label.name)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Read any JSON object, such as the channel's settings. Raises Unintelligible if it is none."""
+    return _object(body)
+
+
+def read_lid(body: bytes) -> str:
+    """Read the opaque id of a contact, as a chat id; empty if the answer holds none."""
+    lid = text(_object(body).get("lid"))
+    digits = lid.removesuffix("@lid")
+    return f"{digits}@lid" if digits.isdecimal() else ""
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    for read in (bytes, strict_json):
+        try:
+            return msgspec.json.decode(read(body), type=dict[str, Any])
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            continue
+    raise Unintelligible("not a JSON object")

@@ -1,0 +1,254 @@
+"""Read single fields of foreign JSON without ever failing.
+
+Whapi's payloads do not always keep to its schema: a timestamp comes as a string, a number is
+larger than 64 bits, a text is null. Each function here takes whatever was found and gives the
+nearest usable value, so that one odd field never costs a message.
+"""
+
+import json
+import math
+import re
+from functools import lru_cache
+from typing import Any
+
+from daemon.domain.messages import JsonObject
+from daemon.errors import WebhookTooLarge
+
+PERSON_SUFFIX = "@s.whatsapp.net"
+_OLD_PERSON_SUFFIX = "@c.us"
+
+_LEGACY_TYPES = {"message": "messages", "ack": "statuses", "status": "statuses", "chat": "chats"}
+"""Whapi's names of before 2024, still sent in path and method delivery."""
+_EVENT_CHARACTERS = 60
+_EVENTS_KEPT = 256
+
+MOST_CHARACTERS = 65_536
+"""Of what somebody writes in one message; WhatsApp takes no more of a text, and less of a caption.
+The stored call keeps what came."""
+
+_READABLE_KEYS = ("body", "text", "caption", "title", "name", "description", "file_name")
+_READABLE_DEPTH = 3
+
+_DROPPED_KEYS = frozenset({"preview", "waveform"})
+_KEPT_CHARACTERS = 2_000
+_KEPT_KEY_CHARACTERS = 100
+_KEPT_ENTRIES = 50
+_KEPT_VALUES = 400
+_KEPT_TOTAL_CHARACTERS = 20_000
+_KEPT_DEPTH = 6
+
+_LARGEST_INTEGER = 2**63 - 1  # SQLite's, and safe for every JSON encoder here
+_LONGEST_NUMBER = 40
+_NUMERIC = (int, float, str)
+_MILLISECONDS_FROM = 1e11  # as seconds this is the year 5138; Whapi's calls count milliseconds
+
+
+def chat_id(raw: str) -> str:
+    """Give the one spelling of a chat id that Recado uses.
+
+    Bare digits and the old ``@c.us`` become ``…@s.whatsapp.net``, a leading ``+`` goes; groups,
+    ``@lid``, newsletters and broadcasts stay as they are.
+    """
+    name = raw.strip().removeprefix("+")
+    if name.endswith(_OLD_PERSON_SUFFIX):
+        name = name.removesuffix(_OLD_PERSON_SUFFIX) + PERSON_SUFFIX
+    if name.isascii() and name.isdigit():
+        name += PERSON_SUFFIX
+    return name
+
+
+def person(value: object) -> str:
+    """Give the digits of a person's id, or the whole id if it is not a phone number's."""
+    return chat_id(text(value)).removesuffix(PERSON_SUFFIX)
+
+
+def event_name(kind: str = "", verb: str = "", *_rest: str) -> str:
+    """Join type and verb, ``messages.post``; old type names become today's."""
+    if len(kind) + len(verb) <= _EVENT_CHARACTERS:
+        return _short_event_name(kind, verb)
+    return _event_name(kind, verb)
+
+
+def _event_name(kind: str, verb: str) -> str:
+    kind, verb = (text(part).strip().lower()[:_EVENT_CHARACTERS] for part in (kind, verb))
+    kind = _LEGACY_TYPES.get(kind, kind)
+    return f"{kind}.{verb}" if kind and verb else kind
+
+
+_short_event_name = lru_cache(_EVENTS_KEPT)(_event_name)
+"""There are a few dozen of them, and each call names one."""
+
+
+def text(value: object) -> str:
+    """Give a string: numbers as digits, everything else that is no string as ``""``.
+
+    NUL becomes U+FFFD, since SQLite's text functions end at it.
+    """
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, bool):
+        return ""
+    if isinstance(value, int):
+        return str(value) if value.bit_length() <= 256 else ""
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else str(value)
+    return ""
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """Give the non-empty strings of a list; of anything but a list, none."""
+    if not isinstance(value, list):
+        return ()
+    return tuple(found for item in value if (found := text(item)))
+
+
+def label_names(value: object) -> tuple[str, ...]:
+    """Give the names of a list of labels, or their ids where they have none."""
+    if not isinstance(value, list):
+        return ()
+    labels = (item for item in value if isinstance(item, dict))
+    return tuple(
+        name for item in labels if (name := text(item.get("name")) or text(item.get("id")))
+    )
+
+
+def number(value: object) -> float | None:
+    """Give a finite number, also from a string of digits, or None."""
+    if isinstance(value, bool) or not isinstance(value, _NUMERIC):
+        return None
+    if isinstance(value, str) and len(value) > _LONGEST_NUMBER:
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def amount(value: object) -> float:
+    """Give a number that is not negative; 0 for anything else."""
+    return 0.0 if value is None else max(0.0, number(value) or 0.0)
+
+
+def count(value: object) -> int:
+    """Give a whole number from 0 to 2**63-1; 0 for anything else."""
+    found = int(amount(value))
+    return found if found <= _LARGEST_INTEGER else 0
+
+
+def moment(value: object) -> float:
+    """Give Unix seconds, also from milliseconds; 0 for anything else."""
+    found = amount(value)
+    return found / 1000 if found >= _MILLISECONDS_FROM else found
+
+
+def flag(value: object) -> bool:
+    """Give True for ``true``, ``"true"`` and 1."""
+    if value is None or isinstance(value, bool):
+        return value is True
+    return text(value).lower() in {"true", "1"}
+
+
+def readable(value: object, *, depth: int = _READABLE_DEPTH) -> str:
+    """Find the words a person would read in a foreign value; ``""`` if there are none.
+
+    Looks under the keys that Whapi uses for words, in order of interest, and inside of them.
+    """
+    if depth == 0:
+        return ""
+    if isinstance(value, dict):
+        found = (readable(value.get(key), depth=depth - 1) for key in _READABLE_KEYS)
+        return next(filter(None, found), "")
+    return words(value) if isinstance(value, str) else ""
+
+
+def words(value: object) -> str:
+    """Give what somebody wrote: a string, cut where WhatsApp itself would not have taken more."""
+    return text(value[:MOST_CHARACTERS] if isinstance(value, str) else value)
+
+
+def shortened(value: JsonObject) -> JsonObject:
+    """Give a copy that is small and safe to store: bounded in depth, entries and characters.
+
+    Image previews and waveforms go; long strings are cut; numbers that do not fit 64 bits become
+    floats. At most about 20,000 characters of strings remain.
+    """
+    found = _Shortening().value(value, depth=_KEPT_DEPTH)
+    return found if isinstance(found, dict) else {}
+
+
+class _Shortening:
+    """One pass of ``shortened``, with what is left of its allowance."""
+
+    def __init__(self) -> None:
+        self.values = _KEPT_VALUES
+        self.characters = _KEPT_TOTAL_CHARACTERS
+
+    def value(self, value: object, *, depth: int) -> object:
+        self.values -= 1
+        if isinstance(value, str):
+            kept = text(value[: min(_KEPT_CHARACTERS, self.characters)])
+            self.characters -= len(kept)
+            return kept
+        if isinstance(value, int | float):
+            return value if abs(value) <= _LARGEST_INTEGER else number(value)
+        if value is None or depth == 0:
+            return None
+        return self.entries(value, depth=depth - 1)
+
+    def entries(self, value: object, *, depth: int) -> object:
+        if isinstance(value, list):
+            return [self.value(v, depth=depth) for v in value[:_KEPT_ENTRIES] if self.values > 0]
+        if isinstance(value, dict):
+            names = [name for name in value if name not in _DROPPED_KEYS][:_KEPT_ENTRIES]
+            return {
+                text(name)[:_KEPT_KEY_CHARACTERS]: self.value(value[name], depth=depth)
+                for name in names
+                if self.values > 0
+            }
+        return None
+
+
+_MOST_LENIENT_BYTES = 16 * 1024 * 1024
+"""Long texts of people are some ten thousand bytes; files in base64 are not among them."""
+
+
+def strict_json(body: bytes) -> bytes:
+    """Rewrite lenient JSON as the strict JSON that the fast decoder wants.
+
+    Lone surrogates and bytes that are not UTF-8 become U+FFFD; NaN, infinities and numbers out of
+    range become null; control characters in strings are allowed. Several times slower than the
+    fast path, so only for what that one refuses.
+
+    Raises ValueError if it is not JSON at all, RecursionError if it is nested too deeply, and
+    WebhookTooLarge if it is too long: it is in memory four times meanwhile, in four bytes a
+    character if one of them needs so many.
+    """
+    if len(body) > _MOST_LENIENT_BYTES:
+        raise WebhookTooLarge("the body is not strict JSON, and too long to be mended")
+    value = json.loads(
+        body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"),
+        parse_constant=_no_constant,
+        parse_float=number,
+        parse_int=_integer,
+        strict=False,
+    )
+    return without_surrogates(json.dumps(value, ensure_ascii=False)).encode()
+
+
+def without_surrogates(words: str) -> str:
+    """Give the text with U+FFFD for each lone surrogate, so that it can be encoded."""
+    return _LONE_SURROGATES.sub("\ufffd", words)
+
+
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def _no_constant(_name: str) -> Any:
+    return None
+
+
+def _integer(digits: str) -> int | str | None:
+    if len(digits) <= 20:
+        return int(digits)
+    return digits if len(digits) <= _LONGEST_NUMBER else None

@@ -1,0 +1,346 @@
+"""Read what Whapi tells us: the body of a webhook call, or a list of messages from its API.
+
+Reading happens on the event loop for each webhook, before anything is stored, so it is quick
+where bodies are large (two passes over the bytes, nothing built that is not used) and it never
+gives up on more than it must: an odd field costs that field, an unreadable element that element.
+Only a body that is no JSON object is refused.
+
+The shapes are described by Whapi's OpenAPI document (version 1.8.7) and its help desk's pages on
+webhooks; where these and real traffic disagree, both are accepted.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from daemon.domain.messages import (
+    AnyContent,
+    ChatKey,
+    Edit,
+    Message,
+    Origin,
+    Other,
+    Reaction,
+    Vote,
+    Webhook,
+)
+from daemon.errors import WebhookError, WebhookTooLarge
+from daemon.gateway.whapi.payloads.contents import (
+    action_of,
+    ad_of,
+    content_of,
+    edit_of,
+    kind_of,
+    quote_of,
+    updated_text,
+)
+from daemon.gateway.whapi.payloads.fields import (
+    PERSON_SUFFIX,
+    amount,
+    chat_id,
+    event_name,
+    flag,
+    moment,
+    person,
+    strict_json,
+    text,
+    texts,
+)
+from daemon.gateway.whapi.payloads.other_events import READERS, OtherEvents
+from daemon.gateway.whapi.payloads.shapes import (
+    LONGEST_INDENT,
+    REFUSALS,
+    Context,
+    MessageShape,
+    Unreadable,
+    UpdateShape,
+    as_message,
+    as_part,
+    decode,
+    string,
+)
+
+__all__ = ["chat_id", "parse_messages", "parse_webhook"]
+
+Elements = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | int | float | bool | None
+Envelope = dict[str, Elements]
+
+MOST_ELEMENTS = 10_000
+"""Elements of one call; Whapi's own lists have 500 at most. A call of more is refused as a whole,
+since reading a part of it would lose the rest, and all of it may be millions."""
+MOST_VALUES = 1_000_000
+"""Values of one call, its commas and brackets counted: each takes up to 200 bytes when it is read,
+and may have come as two."""
+_COUNTED_BYTES = 1024 * 1024
+"""Of a body, between two looks at how many values there are."""
+_LINES_KEPT = 100
+_KEYS_KEPT = 50
+_KEY_CHARACTERS = 60
+
+_NO_CONTEXT = Context()
+
+_envelopes = msgspec.json.Decoder(Envelope)
+
+
+def parse_webhook(body: bytes, *, path_event: str = "") -> Webhook:
+    """Read one webhook call.
+
+    ``path_event`` is what the URL and method said (``messages.post``), used where the body does
+    not name its event. Raises WebhookTooLarge if the body holds too much, WebhookError if it is not
+    a JSON object; nothing else.
+    """
+    envelope = _open(body)
+    event = _event(envelope.get("event")) or event_name(
+        *path_event.strip("/").replace("/", ".").split(".")
+    )
+    reading = _Reading(text(_scalar(envelope.get("channel_id"))), event)
+    for key, value in envelope.items():
+        reading.read(key, value)
+    return reading.webhook()
+
+
+def parse_messages(body: bytes, *, channel: str = "") -> tuple[Message, ...]:
+    """Read the messages of a ``GET /messages/list`` answer, in its order; skips unreadable ones.
+
+    Raises WebhookError if the body is not a JSON object.
+    """
+    reading = _Reading(channel)
+    reading.read("messages", _open(body).get("messages"))
+    return tuple(reading.messages)
+
+
+def _open(body: bytes) -> Envelope:
+    """Split the body into its keys, and lists into their elements, without decoding those."""
+    if not body:
+        raise WebhookError("the body is empty")
+    start = body[:LONGEST_INDENT].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start and not start.startswith(b"{"):
+        raise WebhookError("the body is not a JSON object")
+    _refuse_many_values(body)
+    try:
+        return _envelopes.decode(body)
+    except REFUSALS:
+        pass
+    try:
+        return _envelopes.decode(strict_json(body))
+    except RecursionError:
+        raise WebhookError("the body is nested too deeply") from None
+    except msgspec.ValidationError:
+        raise WebhookError("the body is not a JSON object") from None
+    except (msgspec.MsgspecError, ValueError):
+        raise WebhookError("the body is not JSON") from None
+
+
+def _refuse_many_values(body: bytes) -> None:
+    """Raise WebhookTooLarge for a body with too many values; a small one cannot have them."""
+    if len(body) <= MOST_VALUES:
+        return
+    left = MOST_VALUES
+    for start in range(0, len(body), _COUNTED_BYTES):
+        end = start + _COUNTED_BYTES
+        left -= sum(body.count(mark, start, end) for mark in (b",", b"[", b"{"))
+        if left < 0:
+            raise WebhookTooLarge(f"the body has more than {MOST_VALUES} values")
+
+
+class _Reading:
+    """What has been read of one body so far."""
+
+    def __init__(self, channel: str, event: str = "") -> None:
+        self.channel = channel
+        self.event = event
+        self.messages: list[Message] = []
+        self.edits: list[Edit] = []
+        self.other_keys: dict[str, None] = {}
+        self.unreadable: list[str] = []
+        self.unreadable_count = 0
+        self.elements = 0
+        self.others: OtherEvents | None = None
+        """Made when there is one: most bodies hold a message and nothing else."""
+
+    def webhook(self) -> Webhook:
+        """Give the result."""
+        missing = self.unreadable_count - len(self.unreadable)
+        more = (f"{missing} more parts cannot be read",) if missing else ()
+        webhook = Webhook(
+            channel=self.channel,
+            event=self.event,
+            messages=tuple(self.messages),
+            edits=tuple(self.edits),
+            other_keys=tuple(self.other_keys),
+            unreadable=(*self.unreadable, *more),
+        )
+        return self.others.added_to(webhook) if self.others else webhook
+
+    def read(self, key: str, value: Elements) -> None:
+        """Read what one key of the payload holds, element by element."""
+        if key in {"event", "channel_id"} or value is None:
+            return
+        reader = self.reader(key)
+        if reader is None:
+            self.note(key)
+            return
+        if not isinstance(value, list):  # one element where a list of one was meant
+            value = [msgspec.Raw(msgspec.json.encode(value))]
+        self.elements += len(value)
+        if self.elements > MOST_ELEMENTS:
+            raise WebhookTooLarge(f"the call has more than {MOST_ELEMENTS} elements")
+        for index, element in enumerate(value):
+            try:
+                reader(element)
+            except Unreadable as why:
+                self.give_up(f"{key}[{index}]: {why}")
+
+    def reader(self, key: str) -> Callable[[msgspec.Raw], None] | None:
+        """What reads the elements under a key; None if nothing does."""
+        if key == "messages":
+            return self.message
+        if key == "messages_updates":
+            return self.update
+        read = READERS.get(key)
+        if read is None:
+            return None
+        if self.others is None:
+            self.others = OtherEvents(self.channel, self.event, self.note)
+        return partial(read, self.others)
+
+    def give_up(self, line: str) -> None:
+        """Count an unreadable part; the first hundred are named."""
+        self.unreadable_count += 1
+        if len(self.unreadable) < _LINES_KEPT:
+            self.unreadable.append(line)
+
+    def note(self, key: str) -> None:
+        """Name a key that is stored without being read."""
+        if len(self.other_keys) < _KEYS_KEPT:
+            self.other_keys[text(key)[:_KEY_CHARACTERS]] = None
+
+    def message(self, element: msgspec.Raw) -> None:
+        """Read an element of ``messages``."""
+        shape, element = decode(element, MessageShape)
+        message_id, chat = text(shape.id).strip(), chat_id(text(shape.chat_id))
+        if not message_id or not chat:
+            raise Unreadable("no id" if not message_id else "no chat_id")
+        context = shape.context if isinstance(shape.context, Context) else _NO_CONTEXT
+        source = text(shape.source)
+        # Echoes of our own sends have been seen without from_me; they must not pass for a
+        # customer's words.
+        from_me = flag(shape.from_me) or (shape.from_me is None and source == "api")
+        self.messages.append(
+            Message(
+                id=message_id,
+                key=ChatKey(self.channel, chat),
+                kind=kind_of(shape),
+                content=_content(shape, element),
+                from_me=from_me,
+                source=source,
+                author=person(shape.sender) or ("" if from_me else _other_side(chat)),
+                author_name=text(shape.from_name),
+                chat_name=text(shape.chat_name),
+                sent_at=moment(shape.timestamp),
+                quote=quote_of(context),
+                forwarded=flag(context.forwarded),
+                mentions=tuple(map(person, texts(context.mentions))),
+                ephemeral=flag(context.ephemeral) or amount(context.ephemeral) > 0,
+                ad=ad_of(context),
+            )
+        )
+
+    def update(self, element: msgspec.Raw) -> None:
+        """Read an element of ``messages_updates``: an edit, a reaction, a vote, or nothing of use.
+
+        A reaction or vote is the message that triggered the update: it may come in ``messages``
+        too, under the same id.
+        """
+        shape, _ = decode(element, UpdateShape)
+        trigger = as_message(shape.trigger)
+        action = as_part(trigger.action)
+        target = text(shape.id).strip() or text(action.target)
+        if not target:
+            raise Unreadable("no id")
+        edit = edit_of(action, target=target)
+        body = updated_text(shape.before_update, shape.after_update)
+        if body or edit is not None:
+            words = body or (edit.body if edit else "")
+            self.edits.append(Edit(target=target, body=words, origin=_origin(shape, trigger)))
+        elif not self.trigger(shape, trigger):
+            self.note("messages_updates")
+
+    def trigger(self, update: UpdateShape, trigger: MessageShape) -> bool:
+        """Take a reaction or a vote that an update tells of; False if it tells of neither."""
+        chat = _chat_of(_states(update, trigger))
+        message_id = text(trigger.id).strip()
+        content = action_of(trigger)
+        if not (chat and message_id and isinstance(content, Reaction | Vote)):
+            return False
+        from_me = flag(trigger.from_me)
+        self.messages.append(
+            Message(
+                id=message_id,
+                key=ChatKey(self.channel, chat),
+                kind="action",
+                content=content,
+                from_me=from_me,
+                source=text(trigger.source),
+                author=person(trigger.sender) or ("" if from_me else _other_side(chat)),
+                author_name=text(trigger.from_name),
+                sent_at=moment(trigger.timestamp),
+            )
+        )
+        return True
+
+
+def _states(update: UpdateShape, trigger: MessageShape) -> tuple[MessageShape, ...]:
+    """The messages of an update: first the one that made it, whose word counts most."""
+    return trigger, as_message(update.after_update), as_message(update.before_update)
+
+
+def _chat_of(states: tuple[MessageShape, ...]) -> str:
+    return next(filter(None, (chat_id(text(state.chat_id)) for state in states)), "")
+
+
+def _origin(update: UpdateShape, trigger: MessageShape) -> Origin:
+    """Where an edit was made, and by whom. Raises Unreadable if no chat is told."""
+    states = _states(update, trigger)
+    chat = _chat_of(states)
+    if not chat:
+        raise Unreadable("no chat_id")
+    author = next(filter(None, (person(state.sender) for state in states)), "")
+    from_me = next((flag(s.from_me) for s in states if s.from_me is not None), False)
+    return Origin(chat=chat, author=author or _other_side(chat), from_me=from_me)
+
+
+def _scalar(value: Elements) -> object:
+    return None if isinstance(value, list | dict) else value
+
+
+def _other_side(chat: str) -> str:
+    """Name the person of a one-to-one chat; in other chats the author is not known from it."""
+    return person(chat) if chat.endswith((PERSON_SUFFIX, "@lid")) else ""
+
+
+def _content(shape: MessageShape, element: msgspec.Raw) -> AnyContent:
+    """Give the content; where the fields that nobody named cannot be decoded, without these."""
+    try:
+        return content_of(shape, element)
+    except REFUSALS:
+        pass
+    try:
+        return content_of(shape, strict_json(bytes(element)))
+    except (*REFUSALS, ValueError):
+        return Other()
+
+
+def _event(value: Elements) -> str:
+    """Name the event that the body states: ``{"type": …, "event" or "method": …}``, or a string."""
+    if isinstance(value, str):
+        return event_name(*value.split("."))
+    if not isinstance(value, dict):
+        return ""
+    kind, event, method = (value.get(key) for key in ("type", "event", "method"))
+    return event_name(_words(kind), _words(event) or _words(method))
+
+
+def _words(raw: msgspec.Raw | None) -> str:
+    return "" if raw is None else string(raw)

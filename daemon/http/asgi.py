@@ -1,0 +1,75 @@
+"""The few words of ASGI that the edge speaks, with types, and one way to answer.
+
+Source: the ASGI 3.0 specification (HTTP and WebSocket messages 2.4). Scopes and messages stay plain
+dictionaries, as the server hands them over.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from daemon.observability.events import EventKind
+
+Scope = dict[str, Any]
+Event = dict[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+class Log(Protocol):
+    """What the edge needs of a structured logger: an event's name and named fields."""
+
+    def info(self, event: str, /, **fields: Any) -> Any:
+        """Log what an operator may want to know."""
+
+    def warning(self, event: str, /, **fields: Any) -> Any:
+        """Log what an operator should look at."""
+
+    def error(self, event: str, /, **fields: Any) -> Any:
+        """Log a fault of ours that wants repair."""
+
+    def event(self, kind: EventKind, /, **fields: Any) -> Any:
+        """Log an event of the vocabulary."""
+
+    def exception(self, event: str, /, **fields: Any) -> Any:
+        """Log a fault of ours with the exception that is being handled."""
+
+
+async def answer_json(
+    send: Send, status: int, content: Mapping[str, object], headers: Headers | None = None
+) -> None:
+    """Send a whole response whose body is `content` as JSON.
+
+    Every such answer describes this moment, so no cache may keep it. Raises whatever the server's
+    `send` raises, and TypeError if `content` cannot be written as JSON.
+    """
+    body = msgspec.json.encode(content)
+    fixed: Headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": fixed + headers if headers else fixed,
+        }
+    )
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def answer_lifespan(receive: Receive, send: Send) -> None:
+    """Follow the lifespan protocol for an app that has nothing to start or stop.
+
+    Runs until the server says that it is shutting down, or cancelled.
+    """
+    while True:
+        event = await receive()
+        await send({"type": f"{event['type']}.complete"})
+        if event["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,204 @@
+"""Conversations: the list, one chat as on a phone, and what was done about each burst.
+
+Pages are rendered here; the script asks for one part of a page anew when the live log tells of its
+chat. What people do is a POST of JSON, behind the guard's look at its origin.
+"""
+
+import re
+from datetime import date, datetime, timedelta
+from urllib.parse import urlencode
+
+from markupsafe import Markup, escape
+from quart import Blueprint, Response, redirect
+from quart.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
+
+from daemon.domain.handover import WITH_AGENT
+from daemon.domain.messages import JsonObject
+from daemon.http.dashboard.asked import (
+    BUBBLES_SHOWN,
+    CHATS_SHOWN,
+    PARTS,
+    STATES,
+    Asked,
+    confirm_word,
+    read_asked,
+)
+from daemon.http.dashboard.conversation_data import add_data
+from daemon.http.dashboard.conversation_deeds import add_deeds
+from daemon.http.dashboard.shell import Shell
+from daemon.http.dashboard.story import TONES, tell
+from daemon.http.dashboard.wording import Wording
+
+STATE_TONES = {
+    "writing": "busy",
+    "waiting": "wait",
+    "thinking": "busy",
+    "sending": "busy",
+    "paused": "wait",
+    WITH_AGENT: "bad",
+    "failed": "bad",
+}
+TURNS_SHOWN = 30
+
+_FORMATS = (
+    (re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])"), r"<b>\1</b>"),
+    (re.compile(r"(?<![\w_])_(?=\S)([^_\n]+?)(?<=\S)_(?![\w_])"), r"<i>\1</i>"),
+    (re.compile(r"(?<![\w~])~(?=\S)([^~\n]+?)(?<=\S)~(?![\w~])"), r"<s>\1</s>"),
+)
+"""WhatsApp's marks for bold, italic and struck words (faq.whatsapp.com, "Format your messages")."""
+
+
+NOTHING: JsonObject = {
+    **dict.fromkeys(("body", "caption", "title", "name", "address", "file_name", "medium"), ""),
+    **dict.fromkeys(("choice_id", "label"), ""),
+    **dict.fromkeys(("options", "titles", "chosen", "cards"), ()),
+    **dict.fromkeys(("latitude", "longitude", "seconds"), 0),
+}
+NO_FILE: JsonObject = {
+    **dict.fromkeys(("state", "fault", "name", "mime", "words", "words_fault"), ""),
+    "size": 0,
+}
+
+
+def create_conversations(shell: Shell) -> Blueprint:
+    """Return the routes of the conversations."""
+    chats = Blueprint("dashboard_chats", __name__)
+    chats.before_request(shell.guard.refuse_strangers)
+    _add_pages(chats, shell)
+    add_data(chats, shell)
+    add_deeds(chats, shell)
+    return chats
+
+
+# -- pages -----------------------------------------------------------------------------------------
+
+
+def _add_pages(chats: Blueprint, shell: Shell) -> None:
+    desk = shell.daemon.desk
+
+    @chats.get("/dashboard/chats")
+    async def show_list() -> ResponseReturnValue:
+        return await _page(shell, "")
+
+    @chats.get("/dashboard/chats/<ref>")
+    async def show_chat(ref: str) -> ResponseReturnValue:
+        return await _page(shell, ref)
+
+    @chats.get("/dashboard/turns/<turn>")
+    async def find(turn: str) -> ResponseReturnValue:
+        ref = await desk.ref_of_turn(turn)
+        if not ref:
+            raise NotFound
+        return redirect(f"/dashboard/chats/{ref}?{urlencode({'turn': turn})}", 303)
+
+
+async def _page(shell: Shell, ref: str) -> Response:
+    """A page, or one part of it; only what is shown is asked for."""
+    asked, w, desk = read_asked(), shell.wording(), shell.daemon.desk
+    wanted = {asked.part} if asked.part else PARTS
+    values: JsonObject = {
+        "asked": asked,
+        "ref": ref,
+        "states": STATES,
+        "tones": STATE_TONES,
+        "formatted": formatted,
+        "line": lambda bubble: line_of(bubble, w),
+        "initial": initial,
+    }
+    if "list" in wanted:
+        values["list"] = await desk.chats(
+            query=asked.query,
+            state=asked.state,
+            before="" if ref else asked.before,
+            limit=CHATS_SHOWN,
+        )
+    if ref and wanted & {"talk", "turns"}:
+        values |= await _chat_values(shell, ref, asked, w, wanted)
+    return shell.page(
+        f"chats_{asked.part}.html" if asked.part else "conversations.html",
+        section="chats",
+        **values,
+    )
+
+
+async def _chat_values(
+    shell: Shell, ref: str, asked: Asked, w: Wording, wanted: set[str] | frozenset[str]
+) -> JsonObject:
+    desk = shell.daemon.desk
+    chat = await desk.chat(ref)
+    if chat is None:
+        raise NotFound
+    values: JsonObject = {"chat": chat, "confirm": confirm_word(chat)}
+    if "talk" in wanted:
+        talk = await desk.bubbles(ref, before=asked.before, limit=BUBBLES_SHOWN) or {}
+        talk["bubbles"] = [_whole(bubble) for bubble in talk["bubbles"]]
+        values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
+    if "turns" in wanted:
+        turns = await desk.turns(ref, limit=TURNS_SHOWN) or []
+        chosen = asked.turn or (turns[0]["turn"] if turns else "")
+        story = await desk.story(ref, chosen) if chosen else None
+        values |= {
+            "turns": turns,
+            "chosen": chosen,
+            "story": story,
+            "steps": tell(story, w) if story else [],
+            "outcome_tones": TONES,
+        }
+    return values
+
+
+def _whole(bubble: JsonObject) -> JsonObject:
+    """A bubble with every field that the page looks at; contents leave out what is empty."""
+    content = {**NOTHING, **bubble["content"]}
+    # The number on a card that we have sent is shown; those on other people's cards stay in them.
+    content["cards"] = [
+        {"name": "", **{field: card[field] for field in ("name", "number") if field in card}}
+        for card in content["cards"]
+    ]
+    return {**bubble, "content": content, "file": {**NO_FILE, **(bubble["file"] or {})}}
+
+
+def days_of(bubbles: list[JsonObject], w: Wording) -> dict[str, str]:
+    """Above which bubbles a day begins, and what it is called."""
+    days: dict[str, str] = {}
+    last: date | None = None
+    today = datetime.fromtimestamp(w.now, w.zone).date()
+    # By the calendar: a day on which the clock is changed has 23 or 25 hours.
+    called = {today - timedelta(days=1): w.t("Yesterday"), today: w.t("Today")}
+    for bubble in bubbles:
+        day = datetime.fromtimestamp(bubble["at"], w.zone).date()
+        if day != last:
+            days[bubble["id"]] = called.get(day, f"{day:%d/%m/%Y}")
+        last = day
+    return days
+
+
+def formatted(text: str) -> Markup:
+    """Show WhatsApp's bold, italic and struck words; everything else of a text is only text."""
+    shown = str(escape(text))
+    for mark, tag in _FORMATS:
+        shown = mark.sub(tag, shown)
+    return Markup(shown)  # noqa: S704 - escaped above; what was put in are three tags without attributes
+
+
+def initial(name: str) -> str:
+    """What stands in the circle of somebody without a picture: a letter, or a figure of the name.
+
+    Many names begin with an emoji or a mark, of which one code point may be no whole character.
+    """
+    return next((letter.upper() for letter in name if letter.isalnum()), "·")
+
+
+def line_of(bubble: JsonObject | None, w: Wording) -> str:
+    """Say a bubble in one line, for the list."""
+    if bubble is None:
+        return ""
+    content = bubble["content"]
+    words = content.get("body") or content.get("caption") or content.get("title") or ""
+    if content["type"] == "media":
+        medium = w.t(content.get("medium", "file"))
+        words = f"{medium}: {words}" if words else medium
+    elif content["type"] in {"location", "contacts"}:
+        words = w.t(content["type"])
+    return " ".join((words or bubble["kind"]).split())[:120]

@@ -1,0 +1,156 @@
+"""Who may see the dashboard: the bearer of the admin token, or a browser that is signed in.
+
+Without a token in the settings, which production refuses, the dashboard is open, but only to this
+machine and under a name of this machine: that keeps out other machines, other sites' pages, and
+names that were rebound to 127.0.0.1.
+"""
+
+from ipaddress import ip_address
+from urllib.parse import quote, urlsplit
+
+from quart import Response, redirect, request, websocket
+from quart.typing import ResponseReturnValue
+from quart.wrappers import Request, Websocket
+
+from daemon.http.access import Access
+from daemon.http.dashboard.sessions import COOKIE, OpenSockets, session_name
+from daemon.http.facade import Daemon, EdgeSettings
+from daemon.http.visit import visit_of
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+DATA_PATHS = ("/dashboard/api/", "/dashboard/logs", "/dashboard/stats", "/dashboard/media/")
+"""These answer a stranger with 401; every other page leads to the login."""
+
+LOGIN = "/dashboard/login"
+
+CONTENT_POLICY = (
+    "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none';"
+    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+class Guard:
+    """Decides about requests and handshakes; its methods are `before_request` functions."""
+
+    def __init__(self, daemon: Daemon, settings: EdgeSettings, access: Access) -> None:
+        self._daemon = daemon
+        self._access = access
+        self.sockets = OpenSockets()
+        self._token = settings.admin_token
+        self._public_host = urlsplit(settings.public_url).netloc.lower()
+        frame = f"; frame-src 'self' {settings.phone_url}" if settings.phone_url else ""
+        self._policy = CONTENT_POLICY + frame
+
+    @property
+    def open(self) -> bool:
+        """True if nobody needs to sign in."""
+        return not self._token
+
+    async def refuse_strangers(self) -> ResponseReturnValue | None:
+        """Let requests of those who may pass; a page leads others to the login."""
+        if self._token and "Authorization" in request.headers:
+            return None if await self._bears(request) else _unknown()
+        if refusal := self.refuse_foreign():
+            return refusal
+        if await self._signed_in(request):
+            return None
+        if request.method == "GET" and not request.path.startswith(DATA_PATHS):
+            asked = request.full_path.rstrip("?")
+            return redirect(f"{LOGIN}?next={quote(asked, safe='/')}", 302)
+        return _unknown()
+
+    async def refuse_strange_sockets(self) -> ResponseReturnValue | None:
+        """Let handshakes of those who may pass: by token, or by cookie from a page of ours."""
+        if self._token and "Authorization" in websocket.headers:
+            return None if await self._bears(websocket) else _unknown()
+        if not self._is_local(websocket):
+            return _elsewhere()
+        # Without a browser there is no cookie to be misused, but then there is no need of one.
+        browser = "Origin" in websocket.headers or not self.open
+        if browser and not self.is_own_page(websocket):
+            return _foreign()
+        return None if await self._signed_in(websocket) else _unknown()
+
+    def refuse_foreign(self) -> ResponseReturnValue | None:
+        """Refuse what another site's page sends, and other machines where nobody signs in."""
+        if not self._is_local(request):
+            return _elsewhere()
+        if request.method not in SAFE_METHODS:
+            # Browsers name the page's origin in every POST; without a cookie none is needed.
+            stranger = "Origin" not in request.headers and COOKIE not in request.cookies
+            if not stranger and not self.is_own_page(request):
+                return _foreign()
+        return None
+
+    def is_own_page(self, asked: Request | Websocket) -> bool:
+        """Whether the page that asks was served by us, as far as its browser tells."""
+        try:
+            origin = urlsplit(asked.headers.get("Origin", "")).netloc.lower()
+        except ValueError:  # a bracket that is not closed: no browser sends such a one
+            return False
+        hosts = {asked.headers.get("Host", "").lower(), self._public_host} - {""}
+        return origin in hosts
+
+    async def secure(self, response: Response) -> Response:
+        """Put the headers of a page on an answer (`after_request`)."""
+        response.headers.setdefault("Content-Security-Policy", self._policy)
+        # With no-referrer browsers name no origin in a form's POST either (Fetch, section 3.2.2).
+        response.headers.setdefault("Referrer-Policy", "same-origin")
+        response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        return response
+
+    def session_of(self, asked: Request | Websocket) -> str:
+        """The name of the session whose cookie somebody shows; empty if there is none.
+
+        A bearer of the token has none, and neither has anybody where nobody signs in.
+        """
+        value = asked.cookies.get(COOKIE, "")
+        if self.open or not value or "Authorization" in asked.headers:
+            return ""
+        return session_name(value, self._token)
+
+    async def seconds_left(self, session: str) -> float:
+        """How long a session goes on; 0 if it has ended. Raises StoreUnavailable."""
+        ends_at = await self._daemon.watch.session_end(session)
+        return max(0.0, ends_at - self._daemon.now())
+
+    async def _bears(self, asked: Request | Websocket) -> bool:
+        return await self._access.bears(asked.scope, (self._token.encode(),), "token")
+
+    async def _signed_in(self, asked: Request | Websocket) -> bool:
+        session = self.session_of(asked)
+        known = self.open or (bool(session) and await self.seconds_left(session) > 0)
+        if known:
+            visit_of(asked.scope).prove()
+        return known
+
+    def _is_local(self, asked: Request | Websocket) -> bool:
+        if not self.open:
+            return True
+        client = asked.scope.get("client")
+        host = urlsplit(f"//{asked.headers.get('Host', '')}").hostname or ""
+        return (client is None or _is_loopback(client[0])) and _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _unknown() -> ResponseReturnValue:
+    challenge = {"WWW-Authenticate": 'Bearer realm="recado"'}
+    return {"error": "sign in, or send the admin token"}, 401, challenge
+
+
+def _foreign() -> ResponseReturnValue:
+    return {"error": "this was not sent by a page of this dashboard"}, 403
+
+
+def _elsewhere() -> ResponseReturnValue:
+    return {"error": "without web.admin_token the dashboard answers this machine only"}, 403

@@ -1,0 +1,164 @@
+"""The live log: its page, its stored lines as JSON, and the lines as they come by WebSocket."""
+
+from contextlib import closing
+from math import isfinite
+
+import msgspec
+import trio
+from quart import Blueprint, request, websocket
+from quart.typing import ResponseReturnValue
+
+from daemon.domain.dashboard_values import FeedLost, LogLine, LogQuery
+from daemon.errors import StoreUnavailable
+from daemon.http.dashboard.shell import Shell
+from daemon.http.facade import LogFeed
+from daemon.observability.events import DASHBOARD
+from daemon.observability.lines import iso_utc
+
+MOST_LINES = 1_000
+"""Lines of one answer."""
+FIRST_LINES = 200
+"""Lines that a page begins with."""
+BEAT_SECONDS = 20.0
+"""How often a quiet connection says something, so that either side notices when it is gone."""
+TRY_AGAIN_LATER = 1013
+"""The close code for a reader that was too slow (IANA's WebSocket registry)."""
+SIGNED_OUT = 1008
+"""The close code for a reader whose session has ended: a policy (RFC 6455, section 7.4.1)."""
+LONGEST_TEXT = 200
+
+KINDS = tuple(sorted(kind.name for kind in DASHBOARD))
+
+
+def create_log(shell: Shell) -> Blueprint:
+    """Return the routes of the live log."""
+    log = Blueprint("dashboard_log", __name__)
+    log.before_request(shell.guard.refuse_strangers)
+    log.before_websocket(shell.guard.refuse_strange_sockets)
+
+    @log.get("/dashboard/log")
+    async def show() -> ResponseReturnValue:
+        return shell.page("log.html", section="log", kinds=KINDS, query=_query())
+
+    @log.get("/dashboard/logs")
+    async def lines() -> ResponseReturnValue:
+        query = _query()
+        found = await shell.daemon.watch.log_lines(query)
+        return {
+            "timestamp": iso_utc(shell.daemon.now()),
+            "count": len(found),
+            "lines": [shown(line) for line in found],
+            "before": found[0].id if len(found) == query.limit else None,
+            "after": found[-1].id if found else query.after,
+        }
+
+    @log.websocket("/dashboard/api/logs")
+    async def follow() -> None:
+        await websocket.accept()
+        # First the feed, then the store: what comes between is in both, and told by its number.
+        with closing(shell.daemon.watch.follow_log()) as feed:
+            try:
+                await _follow_in_session(shell, feed)
+            except StoreUnavailable:
+                await websocket.close(TRY_AGAIN_LATER, "the store cannot be read")
+
+    return log
+
+
+async def _follow_in_session(shell: Shell, feed: LogFeed) -> None:
+    """Follow the log until the reader leaves, or is signed out: here, by time or elsewhere."""
+    session = shell.guard.session_of(websocket)
+    with shell.guard.sockets.held(session) as held:
+        if session:
+            held.deadline = trio.current_time() + await shell.guard.seconds_left(session)
+        await _follow(shell, feed, session)
+    if held.cancelled_caught:
+        await websocket.close(SIGNED_OUT, "the session has ended")
+
+
+async def _follow(shell: Shell, feed: LogFeed, session: str) -> None:
+    """Tell what there is after the reader's cursor, then what comes. Runs until it leaves."""
+    cursor = _number(websocket.args.get("after", ""))
+    history = min(_number(websocket.args.get("history", ""), FIRST_LINES), MOST_LINES)
+    if cursor:
+        while found := await shell.daemon.watch.log_lines(LogQuery(after=cursor, limit=MOST_LINES)):
+            cursor = found[-1].id
+            await _tell(found)
+    elif history:
+        found = await shell.daemon.watch.log_lines(LogQuery(limit=history))
+        cursor = found[-1].id if found else 0
+        await _tell(found)
+    await _send({"type": "live", "after": cursor})
+    looked_at = trio.current_time()
+    while True:
+        if session and trio.current_time() - looked_at >= BEAT_SECONDS:
+            looked_at = trio.current_time()
+            if not await shell.guard.seconds_left(session):  # signed out by another process
+                shell.guard.sockets.end(session)
+        fresh: list[LogLine] = []
+        try:
+            with trio.move_on_after(BEAT_SECONDS) as quiet:
+                fresh = [line for line in await feed.receive() if line.id > cursor]
+        except FeedLost:
+            await _send({"type": "dropped", "after": cursor})
+            await websocket.close(TRY_AGAIN_LATER, "too slow; come back with the cursor")
+            return
+        if quiet.cancelled_caught:
+            await _send({"type": "beat"})
+        elif fresh:
+            cursor = fresh[-1].id
+            await _tell(fresh)
+
+
+async def _tell(lines: list[LogLine]) -> None:
+    await _send({"type": "lines", "lines": [shown(line) for line in lines]})
+
+
+async def _send(said: dict[str, object]) -> None:
+    await websocket.send(msgspec.json.encode(said).decode())
+
+
+def shown(line: LogLine) -> dict[str, object]:
+    """A line as browsers get it: without the chat itself."""
+    return {
+        "id": line.id,
+        "at": line.at,
+        "timestamp": iso_utc(line.at),
+        "kind": line.kind,
+        "level": line.level,
+        "ref": line.ref,
+        "turn": line.turn,
+        "symbol": line.symbol,
+        "line": line.line,
+    }
+
+
+def _query() -> LogQuery:
+    """What the request's address asks for; what cannot be read does not count."""
+    args = request.args
+    return LogQuery(
+        after=_number(args.get("after", "")),
+        before=_number(args.get("before", "")),
+        limit=max(1, min(_number(args.get("limit", ""), FIRST_LINES), MOST_LINES)),
+        ref=args.get("chat", "")[:LONGEST_TEXT],
+        kind=args.get("kind", "")[:LONGEST_TEXT],
+        level=args.get("level", "")[:LONGEST_TEXT],
+        turn=args.get("turn", "")[:LONGEST_TEXT],
+        text=args.get("text", "")[:LONGEST_TEXT],
+        since=_moment(args.get("since", "")),
+        until=_moment(args.get("until", "")),
+    )
+
+
+def _number(text: str, otherwise: int = 0) -> int:
+    plain = text.isascii() and text.isdecimal() and len(text) < 16
+    return int(text) if plain else otherwise
+
+
+def _moment(text: str) -> float:
+    """Read Unix seconds; 0 if they are none."""
+    try:
+        moment = float(text)
+    except ValueError:
+        return 0.0
+    return moment if isfinite(moment) else 0.0

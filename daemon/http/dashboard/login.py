@@ -1,0 +1,132 @@
+"""Signing in with the admin token, signing out, and choosing language and theme."""
+
+import secrets
+from urllib.parse import urlsplit
+
+from quart import Blueprint, Response, redirect, request
+from quart.typing import ResponseReturnValue
+from werkzeug.wrappers import Response as WSGIResponse
+
+from daemon.http.access import Access
+from daemon.http.actor import session_actor
+from daemon.http.dashboard.guard import LOGIN
+from daemon.http.dashboard.sessions import COOKIE, COOKIE_BYTES, same_secret, session_name
+from daemon.http.dashboard.shell import LANGUAGE_COOKIE, LANGUAGES, THEME_COOKIE, THEMES, Shell
+
+HOME = "/dashboard"
+YEAR_SECONDS = 365 * 24 * 3600
+
+TOO_MANY = "Too many tries. Wait a moment and try again."
+NOT_PRIVATE = "Signing in needs https, or an address of this machine."
+WRONG = "That is not the admin token."
+
+
+def create_login(shell: Shell, access: Access) -> Blueprint:
+    """Return the routes of signing in and out."""
+    login = Blueprint("dashboard_login", __name__)
+    door = _Door(shell, access)
+
+    @login.before_request
+    async def refuse_foreign() -> ResponseReturnValue | None:
+        return shell.guard.refuse_foreign()
+
+    login.add_url_rule(LOGIN, view_func=door.show, methods=["GET"])
+    login.add_url_rule(LOGIN, view_func=door.sign_in, methods=["POST"])
+    login.add_url_rule("/dashboard/logout", view_func=door.sign_out, methods=["POST"])
+    login.add_url_rule("/dashboard/preferences", view_func=_prefer, methods=["POST"])
+    return login
+
+
+class _Door:
+    """Lets people in and out."""
+
+    def __init__(self, shell: Shell, access: Access) -> None:
+        self._shell = shell
+        self._access = access
+
+    async def show(self) -> ResponseReturnValue:
+        if self._shell.guard.open:
+            return redirect(HOME, 303)
+        return _form(self._shell, "", request.args.get("next", ""))
+
+    async def sign_in(self) -> ResponseReturnValue:
+        if self._shell.guard.open:
+            return redirect(HOME, 303)
+        form = await request.form
+        following, given = form.get("next", ""), form.get("token", "")
+        if not _is_private(request.headers.get("Origin", "")):
+            return _form(self._shell, NOT_PRIVATE, following, 400)
+        wait = self._access.retry_after(request.scope)
+        expected = self._shell.settings.admin_token
+        if await self._access.is_right(
+            request.scope, lambda: same_secret(given, expected), "login"
+        ):
+            return await self._begin(following)
+        if not wait:
+            return _form(self._shell, WRONG, following, 401)
+        page = _form(self._shell, TOO_MANY, following, 429)
+        page.headers["Retry-After"] = str(wait)
+        return page
+
+    async def _begin(self, following: str) -> ResponseReturnValue:
+        daemon, settings = self._shell.daemon, self._shell.settings
+        value = secrets.token_urlsafe(COOKIE_BYTES)
+        ends_at = daemon.now() + settings.session_seconds
+        name = session_name(value, settings.admin_token)
+        await daemon.watch.begin_session(name, ends_at)
+        await daemon.audit(session_actor(name), "login")
+        self._access.signed_in(request.scope)
+        answer = redirect(_inner(following), 303)
+        _keep(answer, value, int(settings.session_seconds))
+        return answer
+
+    async def sign_out(self) -> ResponseReturnValue:
+        if value := request.cookies.get(COOKIE, ""):
+            name = session_name(value, self._shell.settings.admin_token)
+            if await self._shell.daemon.watch.session_end(name):
+                await self._shell.daemon.watch.end_session(name)
+                await self._shell.daemon.audit(session_actor(name), "logout")
+                self._shell.guard.sockets.end(name)
+        answer = redirect(LOGIN, 303)
+        _keep(answer, "", 0)
+        return answer
+
+
+async def _prefer() -> ResponseReturnValue:
+    """Let the browser remember a language or a theme."""
+    form = await request.form
+    answer = redirect(_inner(form.get("next", "")), 303)
+    for cookie, choices, field in (
+        (LANGUAGE_COOKIE, LANGUAGES, "language"),
+        (THEME_COOKIE, THEMES, "theme"),
+    ):
+        choice = form.get(field, "")
+        if choice in choices:
+            answer.set_cookie(
+                cookie, choice, max_age=YEAR_SECONDS, path="/dashboard", samesite="Lax"
+            )
+    return answer
+
+
+def _form(shell: Shell, fault: str, following: str, status: int = 200) -> Response:
+    return shell.page("login.html", status=status, fault=fault, following=_inner(following))
+
+
+def _is_private(origin: str) -> bool:
+    """Whether nobody can listen in; browsers keep the cookie nowhere else, so say so at once."""
+    page = urlsplit(origin)
+    host = page.hostname or ""
+    return page.scheme != "http" or host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _inner(path: str) -> str:
+    """Where to go next: only to pages of the dashboard, whatever somebody wrote into a link."""
+    plain = path == HOME or path.startswith((f"{HOME}/", f"{HOME}?"))
+    unsafe = "\\" in path or "//" in path or any(ord(letter) < 33 for letter in path)
+    return path if plain and not unsafe and not path.startswith(LOGIN) else HOME
+
+
+def _keep(answer: WSGIResponse, value: str, seconds: int) -> None:
+    answer.set_cookie(
+        COOKIE, value, max_age=seconds, path="/", secure=True, httponly=True, samesite="Strict"
+    )

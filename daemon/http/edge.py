@@ -1,0 +1,137 @@
+"""The app of the HTTP edge: the hot routes in bare ASGI, everything else in the pages' app.
+
+A request through Quart costs about twice one through bare ASGI (measured), and Quart's own
+requests have no limit while a body arrives in chunks; so one is put round it here.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from ipaddress import AddressValueError, IPv6Address
+
+import trio
+
+from daemon.http.access import Access
+from daemon.http.asgi import ASGIApp, Event, Headers, Log, Receive, Scope, Send, answer_json
+from daemon.http.facade import Daemon, EdgeSettings
+from daemon.http.hook import Hook, declared_size
+from daemon.http.pages import BODY_WANTED
+from daemon.http.probes import create_probes
+
+__all__ = ["PAGE_BODY_BYTES", "Daemon", "EdgeSettings", "create_edge"]
+
+Pages = Callable[..., Awaitable[None]]
+"""An ASGI app, too: Quart's has types of its own for scopes and messages."""
+PAGE_BODY_BYTES = 1024 * 1024
+"""Largest body for anything but webhooks: forms and buttons of the dashboard."""
+
+
+_LETTER = r"[\w~!$&'()*+,;=%-]"
+_HOST = re.compile(
+    rf"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?:{_LETTER}{{1,63}}\.)*{_LETTER}{{0,63}})"
+    r"(?::(?P<port>[0-9]{0,5}))?",
+    re.ASCII,
+)
+"""``Host``: a name or address, and a port (RFC 3986, section 3.2.2, without its IPvFuture). Labels
+have the length of those of DNS: werkzeug takes no other ones, and raises where nobody looks."""
+
+PROBES = frozenset({"/health", "/ready"})
+
+
+def answered_at_once(path: str) -> bool:
+    """True for the bare routes, which `daemon.http.server.serve` may answer without a task."""
+    return path == "/hook" or path.startswith("/hook/") or path in PROBES
+
+
+def create_edge(
+    daemon: Daemon, settings: EdgeSettings, pages: Pages, log: Log, access: Access
+) -> ASGIApp:
+    """Return the whole edge as one ASGI app, to be given to `daemon.http.server.serve`.
+
+    `pages` gets every route that is not ``/hook``, ``/health`` or ``/ready``, the WebSockets, and
+    the server's start and stop (lifespan).
+    """
+    hook = Hook(daemon, settings, log, access)
+    probes = create_probes(daemon, log)
+
+    async def edge(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await pages(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if scope["type"] == "http" and path in PROBES:
+            await probes(scope, receive, send)
+        elif scope["type"] == "http" and answered_at_once(path):
+            await hook(scope, receive, send)
+        elif fault := address_fault(scope):
+            await _refuse(scope, send, fault)
+        elif scope["type"] == "websocket":
+            await pages(scope, receive, send)
+        else:
+            await _limited(pages, scope, receive, send)
+
+    return edge
+
+
+def address_fault(scope: Scope) -> str:
+    """Return what is wrong with the address that a request is for; empty if nothing is.
+
+    Quart raises for a target that is no path, and pages compare what they read from ``Host``.
+    """
+    if not scope["path"].startswith("/"):
+        return "the target is no path"
+    return "" if _has_plain_host(scope) else "the Host header is no name and no address"
+
+
+def _has_plain_host(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host = _HOST.fullmatch(value.decode("latin-1"))
+            return host is not None and _is_address(host["v6"]) and int(host["port"] or 0) < 65536
+    return True
+
+
+def _is_address(v6: str | None) -> bool:
+    try:
+        IPv6Address(v6 or "::")
+    except AddressValueError:
+        return False
+    return True
+
+
+async def _refuse(scope: Scope, send: Send, fault: str) -> None:
+    """Answer 400, to a request or to a WebSocket's handshake."""
+
+    async def answer(message: Event) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    close: Headers = [(b"connection", b"close")]
+    await answer_json(send if scope["type"] == "http" else answer, 400, {"error": fault}, close)
+
+
+async def _limited(app: Pages, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run `app` for a request whose body may have PAGE_BODY_BYTES, and answer 413 if it has more.
+
+    A body that says so is refused beforehand. One that grows beyond it looks to `app` as if the
+    client had left.
+    """
+    size = declared_size(scope["headers"])
+    started = False
+    wanted = scope[BODY_WANTED] = trio.Event()
+
+    async def counted_receive() -> Event:
+        nonlocal size
+        await wanted.wait()
+        event = await receive()
+        size += len(event.get("body", b""))
+        return {"type": "http.disconnect"} if size > PAGE_BODY_BYTES else event
+
+    async def noted_send(message: Event) -> None:
+        nonlocal started
+        started = True
+        await send(message)
+
+    if size <= PAGE_BODY_BYTES:
+        size = 0
+        await app(scope, counted_receive, noted_send)
+    if size > PAGE_BODY_BYTES and not started:
+        await answer_json(send, 413, {"error": "too large"}, [(b"connection", b"close")])

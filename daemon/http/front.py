@@ -1,0 +1,103 @@
+"""The app that the server has from its first moment on: it says that the daemon starts, then is it.
+
+The port is open before the store is checked and brought up to date, which takes minutes for a
+large one. Whoever supervises the daemon is answered meanwhile; webhooks wait a moment for the end
+of a usual start, as they would in the listen queue, and are then put off: the gateway comes again.
+"""
+
+from collections.abc import Callable
+
+import trio
+
+from daemon.http.asgi import ASGIApp, Headers, Receive, Scope, Send, answer_json, answer_lifespan
+from daemon.observability.lines import iso_utc
+
+PATIENCE_SECONDS = 3.0
+"""How long a call waits for the end of the start: a restart of a usual store takes less."""
+
+LATER: Headers = [(b"connection", b"close"), (b"retry-after", b"5")]
+
+
+class Front:
+    """An ASGI app that passes requests on to another one, as soon as there is one."""
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        environment: str,
+        public_url: str,
+        port: int,
+        now: Callable[[], float],
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        """``now``: wall clock, Unix seconds. ``port``: what the settings say."""
+        self.port = port
+        """Shown by ``/health``; the composer sets the real one."""
+        self._version = version
+        self._environment = environment
+        self._public_url = public_url
+        self._now = now
+        self._patience_seconds = patience_seconds
+        self._app: ASGIApp | None = None
+        self._opened = trio.Event()
+
+    def open(self, app: ASGIApp) -> None:
+        """Pass requests on to `app` from now on, those that wait among them."""
+        self._app = app
+        self._opened.set()
+
+    def give_up(self) -> None:
+        """There will be no app: requests that wait are put off now. Does nothing after `open`."""
+        self._opened.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or have it answered. Follows the lifespan of the server itself."""
+        if scope["type"] == "lifespan":
+            await answer_lifespan(receive, send)
+        elif self._app is not None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1013})
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path == "/health":
+            await answer_json(send, 200, self._health())
+        elif path == "/":
+            await answer_json(send, 200, self._about())
+        elif path == "/ready":
+            await answer_json(send, 503, {"status": "unready", "reason": "initializing"})
+        else:
+            with trio.move_on_after(self._patience_seconds):
+                await self._opened.wait()
+            if self._app is not None:
+                await self._app(scope, receive, send)
+            else:
+                await answer_json(send, 503, {"error": "the daemon is starting"}, LATER)
+
+    def _health(self) -> dict[str, object]:
+        return {
+            "status": "starting",
+            "timestamp": iso_utc(self._now()),
+            "environment": self._environment,
+            "port": self.port,
+            "initialized": False,
+            "activeBuffers": 0,
+            "activeProcessing": 0,
+            "threadStats": {"totalThreads": 0, "activeThreads": 0},
+            "waitingForPerson": {"chats": 0, "oldestSeconds": 0},
+            "reasons": ["the store is being opened"],
+        }
+
+    def _about(self) -> dict[str, object]:
+        return {
+            "service": "Recado",
+            "version": self._version,
+            "environment": self._environment,
+            "status": "initializing",
+            "webhookUrl": self._public_url,
+            "threads": {"totalThreads": 0, "activeThreads": 0},
+        }

@@ -1,0 +1,227 @@
+"""``/hook``: takes Whapi's webhooks, in all three of its delivery modes.
+
+A 200 means that the event is durably stored. Whatever comes before that is ordered by what it
+costs us: method, secret, declared size, then the body itself under a deadline and two limits.
+
+Whapi repeats a call that was not answered with a 2xx, with growing pauses, so every refusal that
+may pass by itself is a 503 with ``Retry-After``.
+"""
+
+from collections.abc import Iterable
+from io import BytesIO
+
+import trio
+
+from daemon.errors import StoreUnavailable, WebhookError, WebhookTooLarge
+from daemon.http.access import Access
+from daemon.http.asgi import Headers, Log, Receive, Scope, Send, answer_json
+from daemon.http.bearer import bears
+from daemon.http.facade import Daemon, EdgeSettings
+from daemon.http.visit import visit_of
+from daemon.http.whole_request import WHOLE
+from daemon.observability.events import UNEXPECTED_ERROR
+from daemon.observability.lines import iso_utc
+
+METHODS = ("POST", "PUT", "PATCH", "DELETE")
+CLOSE: Headers = [(b"connection", b"close")]
+"""For answers given before the body was read: the rest of it is not wanted."""
+RETRY: Headers = [(b"retry-after", b"2")]
+"""Two seconds: as long as a restart takes, and short for a customer who waits."""
+
+
+class _Refusal(Exception):
+    """The call is answered without being accepted."""
+
+    def __init__(
+        self, status: int, reason: str, headers: Headers, *, is_logged: bool = False
+    ) -> None:
+        """``is_logged``: whoever found the reason has written it down already."""
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.is_logged = is_logged
+
+
+class _ClientLeft(Exception):
+    """The client closed before its body was whole: nothing may be stored of it."""
+
+
+class Hook:
+    """The ASGI app behind ``/hook``; one for all calls, since they share a memory budget."""
+
+    def __init__(self, daemon: Daemon, settings: EdgeSettings, log: Log, access: Access) -> None:
+        self._daemon = daemon
+        self._settings = settings
+        self._access = access
+        self._log = log
+        self._secrets = tuple(secret.encode() for secret in settings.webhook_secrets)
+        self._bytes_left = settings.body_budget
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call. Runs in the request's own task; a disconnect does not cancel it."""
+        body = _Body(self)
+        try:
+            status, content, headers = await self._take(scope, receive, body)
+        except _ClientLeft:
+            return
+        finally:
+            self._bytes_left += body.reserved
+        await answer_json(send, status, content, headers)
+        self._daemon.hook_answered(status, trio.current_time() - body.arrived_at)
+
+    async def _take(
+        self, scope: Scope, receive: Receive, body: "_Body"
+    ) -> tuple[int, dict[str, object], Headers]:
+        """Have one call accepted; gives status, content and headers of its answer."""
+        try:
+            event = self._called(scope)
+            if not self._is_known(scope):
+                await self._admit(scope)
+            await body.read(scope, receive)
+            await self._daemon.accept(body.take(), event)
+        except _Refusal as refusal:
+            if not refusal.is_logged:
+                self._note(scope, refusal.status, refusal.reason)
+            return refusal.status, {"error": refusal.reason}, refusal.headers
+        except WebhookTooLarge as error:
+            self._note(scope, 413, str(error))
+            return 413, {"error": str(error)}, []
+        except WebhookError as error:
+            return 400, {"error": str(error)}, []
+        except StoreUnavailable as error:
+            self._log.warning("a webhook was not stored", reason=str(error))
+            return 503, {"error": "cannot store the event now"}, RETRY
+        except _ClientLeft:
+            raise
+        except Exception as error:  # noqa: BLE001 - the daemon outlives any one call
+            self._log.event(
+                UNEXPECTED_ERROR,
+                where="request",
+                what="a webhook failed",
+                error=type(error).__name__,
+                exc_info=error,
+            )
+            return 500, {"error": "internal error"}, []
+        received = {
+            "received": True,
+            "timestamp": iso_utc(self._daemon.now()),
+            "environment": self._settings.environment,
+        }
+        return 200, received, []
+
+    def _called(self, scope: Scope) -> str:
+        """Return the event that URL and method name; raise _Refusal if there is no such call."""
+        event = path_event(scope["method"], scope["path"])
+        if event is None:
+            raise _Refusal(404, "not found", CLOSE)
+        if scope["method"] not in METHODS:
+            allow = ", ".join(METHODS).encode()
+            raise _Refusal(405, "method not allowed", [*CLOSE, (b"allow", allow)])
+        return event
+
+    def _is_known(self, scope: Scope) -> bool:
+        """True for a client that has shown its secret on this connection before, and does so now.
+
+        The quick way of most calls; `_admit` is that of the others.
+        """
+        visit = visit_of(scope)
+        return (
+            visit.is_proven and not visit.through_proxy and bears(scope["headers"], self._secrets)
+        )
+
+    async def _admit(self, scope: Scope) -> None:
+        """Look for the secret; raise _Refusal if it is missing or wrong."""
+        if not await self._access.bears(scope, self._secrets, "webhook"):
+            headers = [*CLOSE, (b"www-authenticate", b'Bearer realm="recado"')]
+            shown = any(name == b"authorization" for name, _ in scope["headers"])
+            raise _Refusal(401, "a valid webhook secret is needed", headers, is_logged=shown)
+
+    def _note(self, scope: Scope, status: int, reason: str) -> None:
+        address = visit_of(scope).address(scope)
+        self._log.warning("a webhook was refused", status=status, reason=reason, address=address)
+
+    def reserve(self, size: int, more: int) -> None:
+        """Take `more` bytes for a body of at least `size` bytes out of the limits, or refuse."""
+        if size > self._settings.max_body_bytes:
+            limit = self._settings.max_body_bytes
+            raise _Refusal(413, f"the body is larger than {limit} bytes", CLOSE)
+        if more > self._bytes_left:
+            raise _Refusal(503, "too many large bodies at once", [*CLOSE, *RETRY])
+        self._bytes_left -= more
+
+    @property
+    def body_deadline_seconds(self) -> float:
+        """How long one body may take to arrive."""
+        return self._settings.body_deadline_seconds
+
+
+class _Body:
+    """One body on its way in: what of it has arrived, and what is reserved for it."""
+
+    def __init__(self, hook: Hook) -> None:
+        self._hook = hook
+        self._buffer = BytesIO()
+        self.reserved = 0
+        self.arrived_at = trio.current_time()
+        """When its last byte came; until then, when its head did."""
+
+    async def read(self, scope: Scope, receive: Receive) -> None:
+        """Collect the body. Raises _Refusal if it is too large or too slow, or _ClientLeft."""
+        self._reserve(declared_size(scope["headers"]))
+        if WHOLE in scope.get("extensions", ()):
+            self._add((await receive())["body"])
+            return
+        with trio.move_on_after(self._hook.body_deadline_seconds) as waiting:
+            more = True
+            while more:
+                event = await receive()
+                if event["type"] == "http.disconnect":
+                    raise _ClientLeft
+                self._add(event.get("body", b""))
+                more = event.get("more_body", False)
+        if waiting.cancelled_caught:
+            raise _Refusal(408, "the body did not arrive in time", CLOSE)
+        self.arrived_at = trio.current_time()
+
+    def take(self) -> bytes:
+        """Return the body; CPython shares the buffer here, where joining parts would copy it."""
+        return self._buffer.getvalue()
+
+    def _add(self, part: bytes) -> None:
+        self._reserve(self._buffer.tell() + len(part))
+        self._buffer.write(part)
+
+    def _reserve(self, size: int) -> None:
+        more = size - self.reserved
+        if more > 0:
+            self._hook.reserve(size, more)
+            self.reserved = size
+
+
+def declared_size(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Return the body's size as Content-Length gives it, 0 if it does not (chunked, or none).
+
+    The server has checked it already: digits only, at most twenty, and only one.
+    """
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+    return 0
+
+
+def path_event(method: str, path: str) -> str | None:
+    """Name the event of a call (``messages.post``; empty: the body says it), None if not ours.
+
+    Whapi adds to the configured URL in mode "path" the type and the verb (``/messages/post``, by
+    POST), in mode "method" the type (``/messages``, and the method is the verb), and in mode "body"
+    nothing. Types are passed on as they are, the old singular ones (``message``) too.
+    """
+    parts = [part for part in path.split("/") if part][1:]
+    if not parts:
+        return ""
+    if len(parts) == 1:
+        return f"{parts[0]}.{method.lower()}"
+    if len(parts) == 2:
+        return f"{parts[0]}.{parts[1].lower()}"
+    return None

@@ -1,0 +1,274 @@
+"""The server of the HTTP edge: listeners, connections, and a stop in the right order.
+
+It does what `hypercorn.trio.serve` does, out of the same pieces, with the connection of
+`daemon.http.connection` in it: hypercorn's own lets one bad request end the whole server, and its
+stop can hang (both measured with 0.18).
+"""
+
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from functools import lru_cache, partial
+from typing import cast
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework
+from hypercorn.utils import repr_socket_addr
+
+from daemon.http.asgi import ASGIApp, Log
+from daemon.http.client_address import Networks
+from daemon.http.connection import Connection, Limits
+from daemon.http.crowd import Crowd
+from daemon.http.whole_request import AtOnce
+
+
+async def serve(
+    app: ASGIApp,
+    *,
+    binds: Sequence[str],
+    stop: trio.Event,
+    grace_seconds: float,
+    log: Log,
+    limits: Limits | None = None,
+    proxies: Networks = (),
+    at_once: AtOnce = lambda _path: False,
+    now: Callable[[], float] = time.time,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `app` over HTTP/1.1 and WebSocket on every address of `binds`.
+
+    Runs until `stop` is set and the requests in flight are finished, or cancelled. An address is
+    ``host:port`` (port 0: any free one), ``[IPv6]:port``, or ``fd://3`` for an inherited listening
+    socket. ``task_status.started`` gets their URLs, once clients can connect.
+
+    At `stop` the listeners are closed (an inherited one is never shut down, so that clients go on
+    queueing in it), idle connections end, requests in flight have `grace_seconds`, and then all is
+    cut. ``proxies`` are those whose ``X-Forwarded-For`` names the client. ``at_once`` names the
+    paths whose requests, if they came whole, are answered in the connection's own task: of an app
+    that reads the body at once and answers with a length, without waiting for the client. ``now``
+    is the wall clock in Unix seconds, for the ``Date`` of answers. Failures of one connection stay
+    in it and are logged. Raises OSError if an address cannot be listened on, and ValueError if it
+    cannot be read.
+    """
+    listeners = await open_listeners(binds)
+    try:
+        config = _config(limits or Limits(), now)
+        wrapped = ASGIWrapper(cast(ASGIFramework, app))
+        lifespan = Lifespan(wrapped, config, {})
+        async with trio.open_nursery() as around:
+            await around.start(lifespan.handle_lifespan, name="http lifespan")
+            await lifespan.wait_for_startup()
+            clients = _Clients(wrapped, config, limits or Limits(), log, at_once, proxies)
+            await clients.serve(listeners, stop, grace_seconds, task_status)
+            await lifespan.wait_for_shutdown()
+            around.cancel_scope.cancel()
+    finally:
+        for listener in listeners:
+            listener.socket.close()
+
+
+async def open_listeners(binds: Sequence[str]) -> list[trio.SocketListener]:
+    """Listen on every address of `binds`, as described at `serve`, or on none of them.
+
+    Raises OSError if one cannot be listened on, and ValueError if one cannot be read.
+    """
+    listeners: list[trio.SocketListener] = []
+    try:
+        for bind in binds:
+            if bind.startswith("fd://"):
+                listeners.append(_inherited(int(bind.removeprefix("fd://"))))
+            else:
+                host, _, port = bind.rpartition(":")
+                listeners += await trio.open_tcp_listeners(int(port), host=host.strip("[]") or None)
+    except BaseException:
+        for listener in listeners:
+            listener.socket.close()
+        raise
+    return listeners
+
+
+def _inherited(descriptor: int) -> trio.SocketListener:
+    """Listen on a copy: who serves after us, such as the minimal app, finds the socket open."""
+    listening = socket.socket(fileno=os.dup(descriptor))
+    listening.set_inheritable(False)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+
+
+class DatedConfig(Config):
+    """hypercorn's settings, with the date of answers written once a second."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """``now`` is the wall clock, in Unix seconds."""
+        super().__init__()
+        self._now = now
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:  # noqa: ARG002 - hypercorn's signature
+        """Give the headers of all answers: the date alone, without the name of the server."""
+        return [(b"date", _http_date(int(self._now())))]
+
+
+@lru_cache(1)
+def _http_date(second: int) -> bytes:
+    """Write a Unix time as HTTP does (RFC 9110, section 5.6.7)."""
+    return formatdate(second, usegmt=True).encode("ascii")
+
+
+def _config(limits: Limits, now: Callable[[], float]) -> Config:
+    """Return hypercorn's settings: its protocol reads them, the rest of them has no effect here.
+
+    The access log stays off: it would copy all headers and the whole environment a request.
+    """
+    config = DatedConfig(now)
+    config.accesslog = None
+    config.errorlog = logging.getLogger("daemon.http.hypercorn")
+    # A busy client may stay: each close is a chance to lose the request it sends next.
+    config.keep_alive_max_requests = sys.maxsize
+    config.h11_max_incomplete_size = limits.head_bytes
+    return config
+
+
+class _Clients:
+    """All connections of one server."""
+
+    def __init__(
+        self,
+        app: ASGIWrapper,
+        config: Config,
+        limits: Limits,
+        log: Log,
+        at_once: AtOnce,
+        proxies: Networks,
+    ) -> None:
+        self._log = log
+        self._context = WorkerContext(None)
+        self._crowd = Crowd(
+            most=limits.connections, strangers_per_address=limits.strangers_per_address, log=log
+        )
+        self._open: set[Connection] = set()
+        self._failures = 0
+        self._connect = partial(
+            Connection,
+            app=app,
+            config=config,
+            context=self._context,
+            limits=limits,
+            log=log,
+            at_once=at_once,
+            crowd=self._crowd,
+            proxies=proxies,
+        )
+
+    async def serve(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        stop: trio.Event,
+        grace_seconds: float,
+        task_status: trio.TaskStatus[list[str]],
+    ) -> None:
+        """Accept and serve. Runs until `stop` and the end of what is in flight, or cancelled."""
+        async with trio.open_nursery() as watching:
+            async with trio.open_nursery() as handlers:
+                watching.start_soon(
+                    self._cut_after_grace, stop, grace_seconds, handlers, name="http grace"
+                )
+                await self._accept(listeners, handlers, stop, task_status)
+                await self._context.terminated.set()
+                for connection in self._open:
+                    connection.end_if_idle()
+            watching.cancel_scope.cancel()
+
+    async def _accept(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        handlers: trio.Nursery,
+        stop: trio.Event,
+        task_status: trio.TaskStatus[list[str]],
+    ) -> None:
+        """Accept clients into `handlers`. Runs until `stop`; the listeners are closed then."""
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(
+                partial(trio.serve_listeners, handler_nursery=handlers),
+                self._serve_client,
+                [_LimitedListener(listener, self._crowd) for listener in listeners],
+                name="http listeners",
+            )
+            task_status.started([_url(listener) for listener in listeners])
+            await stop.wait()
+            accepting.cancel_scope.cancel()
+
+    async def _cut_after_grace(
+        self, stop: trio.Event, grace_seconds: float, handlers: trio.Nursery
+    ) -> None:
+        """Cut every connection when the grace is over, or at once if this task is cancelled.
+
+        Runs until then. Closing the sockets also ends the writes that are shielded.
+        """
+        try:
+            await stop.wait()
+            await trio.sleep(grace_seconds)
+        finally:
+            for connection in self._open:
+                connection.abort()
+        self._log.warning("requests were cut at the stop", connections=len(self._open))
+        handlers.cancel_scope.cancel()
+
+    async def _serve_client(self, stream: trio.SocketStream) -> None:
+        """Serve one client and contain what goes wrong. Runs until it leaves, or cancelled."""
+        try:
+            connection = self._connect(stream)
+            self._open.add(connection)
+            self._crowd.enter(connection)
+            try:
+                await connection.run()
+            finally:
+                self._open.discard(connection)
+                self._crowd.leave(connection)
+        except* Exception as failures:  # noqa: BLE001 - a failure never leaves its connection
+            self._failures += 1
+            self._log.warning(
+                "a connection failed",
+                error=_kind(failures),
+                count=self._failures,
+            )
+
+
+def _kind(failures: BaseException) -> str:
+    """Name the first failure, but not its text: that may quote a header, and so a secret."""
+    while isinstance(failures, BaseExceptionGroup):
+        failures = failures.exceptions[0]
+    return type(failures).__name__
+
+
+class _LimitedListener(trio.abc.Listener[trio.SocketStream]):
+    """Accepts while there can be room; who comes later waits here, and in the kernel's queue."""
+
+    def __init__(self, listener: trio.SocketListener, crowd: Crowd) -> None:
+        self._listener = listener
+        self._crowd = crowd
+
+    async def accept(self) -> trio.SocketStream:
+        """Return the next client's stream."""
+        stream = await self._listener.accept()
+        try:
+            await self._crowd.room()
+        except BaseException:
+            stream.socket.close()
+            raise
+        return stream
+
+    async def aclose(self) -> None:
+        """Close the listening socket, without a shutdown that other holders of it would feel."""
+        await self._listener.aclose()
+
+
+def _url(listener: trio.SocketListener) -> str:
+    bound = listener.socket
+    return f"http://{repr_socket_addr(bound.family, bound.getsockname())}"

@@ -1,0 +1,208 @@
+"""Small reads and writes of single commands: send, budget, unanswered."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from daemon.domain.audit_chain import Actor
+from daemon.domain.messages import ChatKey
+from daemon.ledger.audit import write_audit
+from daemon.ledger.threads import append
+from daemon.ledger.waiting import waiting_chats
+
+# Putting an operator's words into the outbox: what `recado send` does.
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How far one outbox row has come."""
+
+    state: str
+    message_id: str
+    error: str
+
+
+def channel_of(connection: sqlite3.Connection, chat: str) -> str:
+    """The channel to reach a chat by: where it was last active, else the one last active at all.
+
+    Empty in a store that knows no chat yet; the daemon has one channel then.
+    """
+    row = connection.execute(
+        "SELECT channel FROM chats ORDER BY chat = ? DESC, last_activity_at DESC LIMIT 1", (chat,)
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
+def queue_text(
+    connection: sqlite3.Connection, key: ChatKey, text: str, *, by: Actor, now: float
+) -> int:
+    """Put one message into the outbox and the thread, inside the caller's transaction.
+
+    Gives the outbox row's number. In the thread it stands as said by us, so that the model knows
+    what the customer answers to. ``now``: Unix seconds.
+    """
+    row = connection.execute(
+        "INSERT INTO outbox (channel, chat, body, created_at) VALUES (?, ?, ?, ?) RETURNING id",
+        (*key, text, now),
+    ).fetchone()
+    append(connection, key, None, [{"role": "assistant", "content": text}], now=now)
+    write_audit(connection, by, "send", key.chat, after=f"outbox row {row[0]}", now=now)
+    return int(row[0])
+
+
+def sending_of(connection: sqlite3.Connection, row_id: int) -> Sending:
+    """Look at one outbox row."""
+    row = connection.execute(
+        "SELECT state, message_id, error FROM outbox WHERE id = ?", (row_id,)
+    ).fetchone()
+    return Sending(*row)
+
+
+# What a day has used up, for an operator: what `recado budget` shows and resets.
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What one chat has used up in a day; an empty chat stands for all. Cost in millionths."""
+
+    channel: str
+    chat: str
+    tokens: int
+    micros: int
+    counted_tokens: int
+    counted_micros: int
+    """What counts for the chat's limits: all of it, unless an operator has reset it."""
+    told: bool
+    """True if a call was refused because the budget was spent."""
+
+
+def newest_day(connection: sqlite3.Connection) -> str:
+    """The last day on which anything was used up; empty if there is none."""
+    row = connection.execute("SELECT MAX(day) FROM usage_days").fetchone()
+    return str(row[0] or "")
+
+
+def spending_of(connection: sqlite3.Connection, day: str) -> tuple[Spending, ...]:
+    """What a day has used up: all together first, then the chats, the greatest use first."""
+    rows = connection.execute(
+        "SELECT channel, chat, tokens, micros, MAX(0, tokens - pardoned_tokens),"
+        " MAX(0, micros - pardoned_micros), told FROM usage_days WHERE day = ?"
+        " ORDER BY chat != '', micros DESC, tokens DESC, chat",
+        (day,),
+    )
+    return tuple(
+        Spending(channel, chat, tokens, micros, counted_tokens, counted_micros, bool(told))
+        for channel, chat, tokens, micros, counted_tokens, counted_micros, told in rows
+    )
+
+
+def pardon(
+    connection: sqlite3.Connection, day: str, names: Sequence[str], *, by: Actor, now: float
+) -> int:
+    """Let a person begin the day anew, inside the caller's transaction; gives the chats concerned.
+
+    ``names``: the person's chat ids. What was used up stays in the total of the day.
+    """
+    done = connection.execute(
+        "UPDATE usage_days SET pardoned_tokens = tokens, pardoned_micros = micros, told = 0"
+        " WHERE day = ? AND chat IN (SELECT value FROM json_each(?))",
+        (day, json.dumps(names)),
+    )
+    if done.rowcount:
+        write_audit(connection, by, "budget reset", names[0], after=f"new on {day}", now=now)
+    return done.rowcount
+
+
+# Which chats wait for an answer, and of whom: the queries behind the figure of the oldest one.
+
+
+WaitsFor = Literal["bot", "person", "operator"]
+"""``operator``: no answer was possible, or it could not be delivered; the bot tries no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """One chat with something that nobody has dealt with yet. Times are Unix seconds."""
+
+    chat: str
+    waits_for: WaitsFor
+    since: float
+    """When the oldest of its messages came."""
+    messages: int
+    """How many they are; 0 if the model has asked for a person and nothing was written since."""
+    why: str
+    """Of the oldest: why it waits for a person, or its state and how often its turn has begun."""
+    message_id: str
+    """Of the oldest; empty if there is none."""
+
+
+def unanswered(connection: sqlite3.Connection) -> list[Unanswered]:
+    """All chats in which somebody waits, the longest wait first.
+
+    A chat may stand there twice: some of its messages may wait for a person, and later ones for the
+    bot.
+    """
+    found = [*_for_a_person(connection), *_for_the_bot(connection), *_given_up(connection)]
+    return sorted(found, key=lambda chat: chat.since)
+
+
+def _for_a_person(connection: sqlite3.Connection) -> list[Unanswered]:
+    return [
+        Unanswered(
+            chat=waiting.key.chat,
+            waits_for="person",
+            since=waiting.since,
+            messages=waiting.messages,
+            why=waiting.reason,
+            message_id=waiting.message_id,
+        )
+        for waiting in waiting_chats(connection)
+    ]
+
+
+def _for_the_bot(connection: sqlite3.Connection) -> list[Unanswered]:
+    rows = connection.execute(
+        # SQLite takes the other columns from the row with the minimum.
+        "SELECT m.chat, MIN(m.received_at), COUNT(*), m.state, COALESCE(t.attempts, 0), m.id"
+        " FROM messages m LEFT JOIN turns t ON t.id = m.turn_id WHERE m.from_me = 0"
+        " AND m.state IN ('received', 'in_turn') GROUP BY m.channel, m.chat"
+    )
+    return [
+        Unanswered(
+            chat=chat,
+            waits_for="bot",
+            since=since,
+            messages=count,
+            why=f"{state}, {attempts} attempt{'' if attempts == 1 else 's'}",
+            message_id=message_id,
+        )
+        for chat, since, count, state, attempts, message_id in rows
+    ]
+
+
+def _given_up(connection: sqlite3.Connection) -> list[Unanswered]:
+    """What got no answer, or one that never arrived, in a chat where nobody has spoken since."""
+    rows = connection.execute(
+        # SQLite takes the other columns from the row with the minimum.
+        "SELECT chat, MIN(received_at), COUNT(*), id, reason, EXISTS (SELECT 1 FROM send_failures f"
+        " JOIN outbox o ON o.id = f.outbox_id WHERE o.turn_id = m.turn_id) FROM messages m"
+        " WHERE from_me = 0 AND state = 'dead' AND NOT EXISTS (SELECT 1 FROM turns t"
+        " WHERE t.channel || '/' || t.chat = m.channel || '/' || m.chat AND t.id > m.turn_id"
+        " AND t.outcome IN ('answered', 'handed_off')) AND NOT EXISTS (SELECT 1 FROM messages a"
+        " WHERE a.channel || '/' || a.chat = m.channel || '/' || m.chat AND a.seq > m.seq"
+        " AND a.from_me = 1 AND (a.state = 'received' OR a.reason = 'agent'))"
+        " GROUP BY channel, chat"
+    )
+    return [
+        Unanswered(
+            chat=chat,
+            waits_for="operator",
+            since=since,
+            messages=count,
+            why=f"dead, {'its answer could not be delivered' if undelivered else reason}",
+            message_id=message_id,
+        )
+        for chat, since, count, message_id, reason, undelivered in rows
+    ]

@@ -1,0 +1,194 @@
+"""The life of one message, read from the ledger: what `recado explain` tells."""
+
+import json
+import sqlite3
+from dataclasses import dataclass, field
+
+from daemon.domain.messages import JsonObject
+from daemon.ledger.audit import audit_of
+
+_MESSAGE = (
+    "SELECT id, channel, chat, event_id, kind, from_me, message, sent_at, received_at, state,"
+    " reason, turn_id, duplicates, edited_at, deleted_at, (SELECT a.received_at FROM messages a"
+    " WHERE a.channel || '/' || a.chat = messages.channel || '/' || messages.chat"
+    " AND a.seq > messages.seq AND a.from_me = 1 AND (a.state = 'received' OR a.reason = 'agent')"
+    " ORDER BY a.seq LIMIT 1) AS agent_wrote_at FROM messages"
+)
+_OUTBOX = (
+    "SELECT id, channel, chat, turn_id, kind, body, payload, quoted, state, message_id, attempts,"
+    " error, status, created_at, attempted_at, sent_at, delivered_at, read_at FROM outbox"
+)
+
+
+_WHO_HAS_THE_CHAT = frozenset({"pause", "resume", "done"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """Everything the ledger has about a message and its turn. Rows are objects, times Unix seconds.
+
+    Nothing is masked here.
+    """
+
+    message_id: str
+    """What was asked for: an inbound message, or one that Recado sent."""
+    channel: str
+    chat: str
+    events: list[JsonObject] = field(default_factory=list)
+    """The webhook calls that brought the messages; ``body_kept`` says if retention left it."""
+    messages: list[JsonObject] = field(default_factory=list)
+    """The message and the others of its turn, in order; ``content`` is what it says."""
+    turn: JsonObject | None = None
+    runs: list[JsonObject] = field(default_factory=list)
+    """Each with its model calls (``responses``)."""
+    tool_calls: list[JsonObject] = field(default_factory=list)
+    outbox: list[JsonObject] = field(default_factory=list)
+    audit: list[JsonObject] = field(default_factory=list)
+    opted_out_at: float = 0
+    """Since when the contact wants no unasked messages, Unix seconds; 0 for never."""
+    stages: list[JsonObject] = field(default_factory=list)
+    """Of the turn, as they began; empty if retention or a crash has taken them."""
+
+
+def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
+    """Read the life of an inbound or outbound message by its WhatsApp id; None if it is unknown."""
+    sent = connection.execute(
+        f"{_OUTBOX} WHERE message_id = ?1 OR id IN (SELECT outbox_id FROM send_failures"  # noqa: S608 - a constant
+        " WHERE message_id = ?1) ORDER BY id DESC LIMIT 1",
+        (message_id,),
+    ).fetchone()
+    came = connection.execute(
+        f"{_MESSAGE} WHERE id = ? ORDER BY seq DESC LIMIT 1", (message_id,)
+    ).fetchone()
+    known = sent or came
+    if not message_id or known is None:
+        return None
+    turn_id = known["turn_id"]
+    if turn_id is None:
+        return Life(
+            message_id=message_id,
+            channel=known["channel"],
+            chat=known["chat"],
+            events=_events(connection, [] if came is None else [came["event_id"]]),
+            messages=[] if came is None else [_message(came)],
+            outbox=[] if sent is None else [_send(connection, sent)],
+            audit=_audit(connection, [] if came is None else [came]),
+            opted_out_at=_opted_out_at(connection, known["channel"], known["chat"]),
+        )
+    return life_of_turn(connection, turn_id, message_id=message_id)
+
+
+def life_of_turn(connection: sqlite3.Connection, turn_id: int, *, message_id: str = "") -> Life:
+    """Read the life of a turn that exists; ``message_id`` is the message that was asked for."""
+    turn = connection.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
+    rows = connection.execute(f"{_MESSAGE} WHERE turn_id = ? ORDER BY seq", (turn_id,)).fetchall()
+    messages = [_message(row) for row in rows]
+    outbox = connection.execute(f"{_OUTBOX} WHERE turn_id = ? ORDER BY id", (turn_id,))
+    return Life(
+        message_id=message_id,
+        channel=turn["channel"],
+        chat=turn["chat"],
+        events=_events(connection, [message["event_id"] for message in messages]),
+        messages=messages,
+        turn=dict(turn),
+        runs=_runs(connection, turn_id),
+        tool_calls=_tool_calls(connection, turn_id),
+        outbox=[_send(connection, row) for row in outbox],
+        audit=_audit(connection, rows),
+        opted_out_at=_opted_out_at(connection, turn["channel"], turn["chat"]),
+        stages=[
+            dict(row)
+            for row in connection.execute(
+                "SELECT stage, at, detail FROM stages WHERE turn_id = ? ORDER BY id", (turn_id,)
+            )
+        ],
+    )
+
+
+def _opted_out_at(connection: sqlite3.Connection, channel: str, chat: str) -> float:
+    row = connection.execute(
+        "SELECT opted_out_at FROM chats WHERE channel = ? AND chat = ?", (channel, chat)
+    ).fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def _send(connection: sqlite3.Connection, row: sqlite3.Row) -> JsonObject:
+    """A row of the outbox, with the attempts at it that WhatsApp could not deliver."""
+    failures = connection.execute(
+        "SELECT message_id, error, failed_at FROM send_failures WHERE outbox_id = ?"
+        " ORDER BY failed_at",
+        (row["id"],),
+    )
+    return {**dict(row), "failures": [dict(failure) for failure in failures]}
+
+
+def _message(row: sqlite3.Row) -> JsonObject:
+    told = dict(row)
+    message = json.loads(told.pop("message"))
+    return {
+        **told,
+        "from_me": bool(row["from_me"]),
+        "author_name": message.get("author_name", ""),
+        "content": message["content"],
+    }
+
+
+def _events(connection: sqlite3.Connection, ids: list[int]) -> list[JsonObject]:
+    rows = connection.execute(
+        "SELECT id, received_at, channel, event, body IS NOT NULL OR body_file != '' AS body_kept,"
+        " unreadable FROM events WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (json.dumps(ids),),
+    )
+    return [{**dict(row), "body_kept": bool(row["body_kept"])} for row in rows]
+
+
+def _runs(connection: sqlite3.Connection, turn_id: int) -> list[JsonObject]:
+    runs = []
+    for row in connection.execute("SELECT * FROM runs WHERE turn_id = ? ORDER BY id", (turn_id,)):
+        responses = connection.execute(
+            "SELECT round, response_id, state, response, error, calls, validation, note,"
+            " started_at, ended_at FROM responses WHERE run_id = ? ORDER BY round",
+            (row["id"],),
+        )
+        runs.append({**dict(row), "responses": [_response(response) for response in responses]})
+    return runs
+
+
+def _response(row: sqlite3.Row) -> JsonObject:
+    told = dict(row)
+    answer = json.loads(told.pop("response") or "{}")
+    told["seconds"] = _seconds(row)
+    told["usage"] = answer.get("usage", {})
+    told["validation"] = json.loads(told["validation"] or "[]")
+    told["asked_again"] = bool(told.pop("note"))
+    told["incomplete"] = answer.get("incomplete", "")
+    return told
+
+
+def _tool_calls(connection: sqlite3.Connection, turn_id: int) -> list[JsonObject]:
+    rows = connection.execute(
+        "SELECT id, run_id, round, tool, arguments, effects, state, output, started_at, ended_at"
+        " FROM tool_calls WHERE turn_id = ? ORDER BY id",
+        (turn_id,),
+    )
+    return [
+        {**dict(row), "effects": bool(row["effects"]), "seconds": _seconds(row)} for row in rows
+    ]
+
+
+def _seconds(row: sqlite3.Row) -> float | None:
+    """How long a call took; None for one whose end nobody saw."""
+    ended: float | None = row["ended_at"]
+    return None if ended is None else round(ended - row["started_at"], 6)
+
+
+def _audit(connection: sqlite3.Connection, messages: list[sqlite3.Row]) -> list[JsonObject]:
+    """What operators did to these messages, and since then to who has their chat."""
+    if not messages:
+        return []
+    since, chat = messages[0]["received_at"], messages[0]["chat"]
+    return [
+        row.shown()
+        for row in audit_of(connection, [*(message["id"] for message in messages), chat])
+        if row.subject != chat or (row.action in _WHO_HAS_THE_CHAT and row.at >= since)
+    ]

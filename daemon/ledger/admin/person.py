@@ -1,0 +1,229 @@
+"""Who a person is in the store: chat ids, authors of messages, numbers in texts."""
+
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.domain.messages import ChatKey, JsonObject
+from daemon.ledger.audit import audit_of
+from daemon.ledger.identity import PERSON
+
+SHORTEST_NUMBER = 8
+"""Digits. A shorter id is taken out only where it stands as a whole chat id."""
+
+OF_CHAT = "channel || '/' || chat = ?"
+"""The condition that the indexes of a whole conversation are for; see `told`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """How to recognise one person in rows and raw events."""
+
+    names: tuple[str, ...]
+    authors: tuple[str, ...]
+    keys: tuple[ChatKey, ...]
+    """The person's own chats."""
+    groups: tuple[ChatKey, ...]
+    """The groups in which the person has spoken."""
+    message_ids: frozenset[str]
+    """Ids of the person's messages, and of what we have sent to them, in groups too."""
+    group_turns: tuple[int, ...]
+    """The turns of groups in which the person has spoken."""
+    needles: tuple[str, ...]
+    """One of these is in every text that `pattern` finds: for a quick look at many texts."""
+    pattern: re.Pattern[str]
+    raw_pattern: re.Pattern[bytes]
+
+
+def told(key: ChatKey) -> str:
+    """What `OF_CHAT` compares with."""
+    return f"{key.channel}/{key.chat}"
+
+
+def names_of(connection: sqlite3.Connection, chat: str) -> tuple[str, ...]:
+    """All chat ids of the person behind one of them, the given one first."""
+    rows = connection.execute(
+        "WITH mine (chat) AS (SELECT :chat UNION SELECT chat FROM aliases WHERE alias = :chat)"
+        " SELECT chat FROM mine UNION SELECT alias FROM aliases"
+        " WHERE chat IN (SELECT chat FROM mine)",
+        {"chat": chat},
+    )
+    others = {row[0] for row in rows} - {chat}
+    return (chat, *sorted(others))
+
+
+def authors_of(names: Sequence[str]) -> list[str]:
+    """How the person is named as the author of a message: by digits, or by a whole id."""
+    return sorted({*names, *(name.removesuffix(PERSON) for name in names)})
+
+
+def keys_of(connection: sqlite3.Connection, names: Sequence[str]) -> tuple[ChatKey, ...]:
+    """The person's chats on all channels that there are.
+
+    An empty one is that of words sent from the command line before any channel was known.
+    """
+    channels = {str(row[0]) for row in connection.execute("SELECT DISTINCT channel FROM chats")}
+    return tuple(ChatKey(channel, name) for channel in sorted({"", *channels}) for name in names)
+
+
+def only(keys: Sequence[ChatKey]) -> Person:
+    """Some chats as a whole, whoever has written in them, and nothing outside of them."""
+    never = re.compile(r"(?!)")
+    return Person(
+        names=tuple({key.chat for key in keys}),
+        authors=(),
+        keys=tuple(keys),
+        groups=(),
+        message_ids=frozenset(),
+        group_turns=(),
+        needles=(),
+        pattern=never,
+        raw_pattern=re.compile(rb"(?!)"),
+    )
+
+
+def person_of(
+    connection: sqlite3.Connection, names: Sequence[str], keys: Sequence[ChatKey], *, up_to: int
+) -> Person:
+    """Learn by what to recognise the person with these chat ids, as `names_of` gives them.
+
+    ``up_to``: the last message that counts.
+    """
+    authors = authors_of(names)
+    rows = [
+        row
+        for key in keys
+        for row in connection.execute(
+            f"SELECT id FROM messages WHERE {OF_CHAT} AND seq <= ?",  # noqa: S608 - a constant
+            (told(key), up_to),
+        )
+    ]
+    spoken = [
+        row
+        for author in authors
+        for row in connection.execute(
+            "SELECT id, chat, turn_id FROM messages"
+            " WHERE chat GLOB '*@g.us' AND json_extract(message, '$.author') = ? AND seq <= ?",
+            (author, up_to),
+        )
+    ]
+    group_turns = tuple(sorted({int(row[2]) for row in spoken if row[2] is not None}))
+    sent_ids = _sent_ids(connection, keys, group_turns)
+    numbers = {name.partition("@")[0] for name in names}
+    numbers = {n for n in numbers if n.isdecimal() and len(n) >= SHORTEST_NUMBER}
+    needles = numbers | {name for name in names if name.partition("@")[0] not in numbers}
+    parts = sorted({*names, *numbers}, key=len, reverse=True)
+    pattern = rf"(?<![0-9])(?:{'|'.join(map(re.escape, parts))})(?![0-9])"
+    return Person(
+        names=tuple(names),
+        authors=tuple(authors),
+        keys=tuple(keys),
+        # The echo of a send may have come on another channel than the turn.
+        groups=tuple(
+            ChatKey(channel, chat)
+            for channel in sorted({key.channel for key in keys})
+            for chat in sorted({row[1] for row in spoken})
+        ),
+        message_ids=frozenset(str(row[0]) for row in (*rows, *spoken)) | sent_ids,
+        group_turns=group_turns,
+        needles=tuple(sorted(needles)),
+        pattern=re.compile(pattern),
+        raw_pattern=re.compile(pattern.encode()),
+    )
+
+
+def _sent_ids(
+    connection: sqlite3.Connection, keys: Sequence[ChatKey], group_turns: Sequence[int]
+) -> frozenset[str]:
+    """WhatsApp's ids of what went to the person, and to the agents about them."""
+    found: set[str] = set()
+    for key in keys:
+        found |= _ids(connection, "channel = ? AND chat = ?", key)
+        found |= _ids(
+            connection,
+            "id IN (SELECT outbox_id FROM escalations JOIN turns ON turns.id = escalations.turn_id"  # noqa: S608 - a constant
+            f" WHERE {OF_CHAT})",
+            (told(key),),
+        )
+    turns = json.dumps(list(group_turns))
+    found |= _ids(connection, "turn_id IN (SELECT value FROM json_each(?))", (turns,))
+    found |= _ids(
+        connection,
+        "id IN (SELECT outbox_id FROM escalations"
+        " WHERE turn_id IN (SELECT value FROM json_each(?)))",
+        (turns,),
+    )
+    return frozenset(found)
+
+
+def _ids(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> set[str]:
+    rows = connection.execute(
+        f"SELECT message_id FROM outbox WHERE message_id != '' AND {where}",  # noqa: S608 - constants
+        values,
+    )
+    return {str(row[0]) for row in rows}
+
+
+# Everything held of one person: what `recado export` prints.
+
+
+_QUERIES = {
+    "chats": "SELECT * FROM chats WHERE chat IN names",
+    "messages": """SELECT * FROM messages WHERE chat IN names
+        OR json_extract(message, '$.author') IN authors ORDER BY seq""",
+    "media": """SELECT media.* FROM media JOIN messages ON messages.channel = media.channel
+        AND messages.id = message_id WHERE chat IN names
+        OR json_extract(message, '$.author') IN authors ORDER BY seq""",
+    "thread": "SELECT * FROM thread_items WHERE chat IN names ORDER BY id",
+    "summary": "SELECT * FROM thread_heads WHERE chat IN names",
+    "turns": "SELECT * FROM turns WHERE chat IN names ORDER BY id",
+    "stages": """SELECT stages.* FROM stages JOIN turns ON turns.id = turn_id
+        WHERE chat IN names ORDER BY stages.id""",
+    "model_calls": """SELECT responses.* FROM responses JOIN runs ON runs.id = run_id
+        JOIN turns ON turns.id = turn_id WHERE chat IN names ORDER BY run_id, round""",
+    "tool_calls": """SELECT tool_calls.* FROM tool_calls JOIN turns ON turns.id = turn_id
+        WHERE chat IN names ORDER BY tool_calls.id""",
+    "facts": "SELECT * FROM facts WHERE chat IN names ORDER BY id",
+    "escalations": """SELECT escalations.* FROM escalations JOIN turns ON turns.id = turn_id
+        WHERE chat IN names ORDER BY turn_id""",
+    "usage": "SELECT * FROM usage_days WHERE chat IN names ORDER BY day",
+    "outbox": "SELECT * FROM outbox WHERE chat IN names ORDER BY id",
+}
+_PARAMETERS = (
+    "WITH names AS (SELECT value FROM json_each(:names)),"
+    " authors AS (SELECT value FROM json_each(:authors)) "
+)
+
+_JSON_COLUMNS = frozenset({"message", "earlier", "item", "response", "arguments", "payload"})
+
+
+def held_of(connection: sqlite3.Connection, names: Sequence[str]) -> JsonObject:
+    """Read all rows about the person with these chat ids, as one JSON object by table.
+
+    What the person wrote in groups is among the messages. Raw events are not repeated here: they
+    say the same, together with what others wrote; each message names its ``event_id``.
+    """
+    parameters = {"names": json.dumps(names), "authors": json.dumps(authors_of(names))}
+    held: JsonObject = {"chat": names[0], "also_known_as": list(names[1:])}
+    for table, query in _QUERIES.items():
+        rows = connection.execute(_PARAMETERS + query, parameters)
+        held[table] = [_row(row) for row in rows]
+    held["audit"] = [row.shown() for row in audit_of(connection, names)]
+    return held
+
+
+def _row(row: sqlite3.Row) -> JsonObject:
+    return {
+        name: _parsed(row[name]) if name in _JSON_COLUMNS else row[name]
+        for name in row.keys()  # noqa: SIM118 - a Row iterates over its values
+    }
+
+
+def _parsed(text: str) -> object:
+    """A column that holds JSON as what it holds; the model may have written broken JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

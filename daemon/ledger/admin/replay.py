@@ -1,0 +1,214 @@
+"""Putting messages back in: what `recado replay` does.
+
+A replayed message is `received` again, without a turn; the daemon finds it like any other that
+waits. Messages that were answered, or that a person has handled, are never touched.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.domain.audit_chain import Actor
+from daemon.domain.eligibility import Policy, verdict
+from daemon.domain.handover import WITH_AGENT
+from daemon.domain.messages import Message, Webhook
+from daemon.ledger.admin.cli_connection import marks
+from daemon.ledger.arrivals import take_in
+from daemon.ledger.audit import write_audit
+from daemon.ledger.message_rows import stored_message
+from daemon.ledger.references import know
+
+REASON = "replayed"
+"""What ``messages.reason`` says from then on, until the message has another outcome."""
+
+# A message is too old to be answered by the time within it; the column sent_at keeps that time.
+_PUT_BACK = (
+    "UPDATE messages SET state = 'received', turn_id = NULL, received_at = ?, reason = ?,"
+    " message = json_remove(message, '$.sent_at') WHERE seq = ?"
+)
+# What could not be fetched or understood then is tried again; what was let go stays gone.
+_FILE_AGAIN = (
+    "UPDATE media SET state = CASE state WHEN 'failed' THEN 'wanted' ELSE state END, reason = '',"
+    " words_error = '' WHERE (channel, message_id) = (SELECT channel, id FROM messages"
+    " WHERE seq = ?) AND state IN ('failed', 'stored')"
+)
+_READ_NOW = (
+    "UPDATE messages SET reason = ?, message = json_remove(message, '$.sent_at')"
+    " WHERE channel = ? AND id = ? AND state = 'received' AND reason = ''"
+)
+
+_ENDED_WELL = frozenset({"answered", "handed_off"})
+_WAITING = frozenset({"received", "in_turn"})
+_WITH_AGENT = "it waits for a person: answer it, give its chat back to the bot, or mark it as done"
+
+_ROW = (
+    "SELECT m.seq, m.id, m.message, m.received_at, m.state, m.reason, m.from_me, m.deleted_at,"
+    " m.chat, t.request_id FROM messages m LEFT JOIN turns t ON t.id = m.turn_id"
+)
+
+Verdict = Callable[[Message], str]
+"""Why a message is not to be answered; empty if it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of one message; ``chat`` and ``message_id`` are not masked."""
+
+    message_id: str
+    chat: str
+    done: bool
+    what: str
+    """Was it put back, and if not, why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One webhook call as it lies in the store; ``body`` is None if it is not kept any more."""
+
+    id: int
+    event: str
+    body: bytes | None
+    unreadable: bool
+
+
+def judge_of(connection: sqlite3.Connection, policy: Policy, *, now: float) -> Verdict:
+    """What says of a message what the daemon would: with what the store knows of it."""
+
+    def judge(message: Message) -> str:
+        (known,) = know(connection, [message], own_ids=policy.own_ids, now=now)
+        return verdict(known, policy)
+
+    return judge
+
+
+def stored_event(connection: sqlite3.Connection, event_id: int, folder: Path) -> StoredEvent | None:
+    """Read one event with its body, from the row or its file in ``folder``; None if unknown."""
+    row = connection.execute(
+        "SELECT id, event, body, body_file, unreadable FROM events WHERE id = ?", (event_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    body = row["body"]
+    if row["body_file"]:
+        try:
+            body = (folder / row["body_file"]).read_bytes()
+        except FileNotFoundError:
+            body = None
+    return StoredEvent(row["id"], row["event"], body, bool(row["unreadable"]))
+
+
+def replay_event(
+    connection: sqlite3.Connection,
+    event: StoredEvent,
+    webhook: Webhook | None,
+    *,
+    verdict: Verdict,
+    by: Actor,
+    now: float,
+) -> list[Replayed]:
+    """Put back what one event brought, and bring in what it could not be read for then.
+
+    ``webhook`` is the event read anew, None where it cannot be. Inside the caller's transaction.
+    """
+    rows = connection.execute(f"{_ROW} WHERE m.event_id = ? ORDER BY m.seq", (event.id,)).fetchall()
+    replayed = [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows]
+    if webhook is not None:
+        replayed += _bring_in(connection, event, webhook, verdict=verdict, by=by, now=now)
+    return replayed
+
+
+def replay_dead(
+    connection: sqlite3.Connection,
+    chats: Sequence[str],
+    *,
+    verdict: Verdict,
+    by: Actor,
+    now: float,
+) -> list[Replayed]:
+    """Put back all dead messages, or those of some chats. Inside the caller's transaction."""
+    only = f" AND m.chat IN ({marks(chats)})" if chats else ""
+    rows = connection.execute(f"{_ROW} WHERE m.state = 'dead'{only} ORDER BY m.seq", chats)
+    return [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows.fetchall()]
+
+
+def _put_back(
+    connection: sqlite3.Connection, row: sqlite3.Row, *, verdict: Verdict, by: Actor, now: float
+) -> Replayed:
+    obstacle = _obstacle(row, verdict)
+    if obstacle:
+        return Replayed(row["id"], row["chat"], done=False, what=obstacle)
+    connection.execute(_PUT_BACK, (now, REASON, row["seq"]))
+    connection.execute(_FILE_AGAIN, (row["seq"],))
+    reason = f" ({row['reason']})" if row["reason"] else ""
+    turn = f", {row['request_id']}" if row["request_id"] else ""
+    was = f"was {row['state']}{reason}{turn}"
+    write_audit(connection, by, "replay", row["id"], before=was, now=now)
+    return Replayed(row["id"], row["chat"], done=True, what=was)
+
+
+def _obstacle(row: sqlite3.Row, verdict: Verdict) -> str:
+    """Why a message is left as it is; empty if it may be put back."""
+    if row["from_me"]:
+        return "it left our own number"
+    if row["state"] in _ENDED_WELL:
+        return "it was answered" if row["state"] == "answered" else "a person has handled it"
+    if row["state"] in _WAITING:
+        return "it is waiting for its answer"
+    if row["state"] == WITH_AGENT:
+        return _WITH_AGENT
+    if row["deleted_at"] is not None:
+        return "its author deleted it"
+    still = verdict(stored_message(row["seq"], row["message"], row["received_at"]).message)
+    return f"it is not one to answer: {still}" if still else ""
+
+
+def _bring_in(
+    connection: sqlite3.Connection,
+    event: StoredEvent,
+    webhook: Webhook,
+    *,
+    verdict: Verdict,
+    by: Actor,
+    now: float,
+) -> list[Replayed]:
+    """Store the messages of an event that are not in the table; its changes if it was unreadable.
+
+    An agent's words pause nothing and close nothing: their moment has passed.
+    """
+    new = tuple(message for message in webhook.messages if not _is_known(connection, message))
+    missing = Webhook(channel=webhook.channel, event=webhook.event, messages=new)
+    if event.unreadable:
+        missing = Webhook(
+            channel=webhook.channel,
+            event=webhook.event,
+            messages=new,
+            edits=webhook.edits,
+            deletions=webhook.deletions,
+        )
+    verdicts = [verdict(message) for message in new]
+    take_in(
+        connection,
+        missing,
+        event.id,
+        verdicts=verdicts,
+        now=now,
+        pause_until=0,
+        agents_close=False,
+    )
+    replayed = []
+    for message, ignored in zip(new, verdicts, strict=True):
+        connection.execute(_READ_NOW, (REASON, message.key.channel, message.id))
+        what = f"read now, and ignored: {ignored}" if ignored else "read now for the first time"
+        write_audit(
+            connection, by, "replay", message.id, after=f"{what}, event {event.id}", now=now
+        )
+        replayed.append(Replayed(message.id, message.key.chat, done=not ignored, what=what))
+    return replayed
+
+
+def _is_known(connection: sqlite3.Connection, message: Message) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (message.key.channel, message.id)
+    ).fetchone()
+    return row is not None

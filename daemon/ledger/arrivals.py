@@ -1,0 +1,309 @@
+"""Taking the messages of one webhook call into the ledger, inside one write."""
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from daemon.domain.eligibility import NOTED
+from daemon.domain.messages import Deletion, Edit, JsonObject, Message, Origin, Webhook
+from daemon.domain.prompt.history import estimate_tokens
+from daemon.domain.prompt.message_text import noted_item, without_words
+from daemon.domain.records import Accepted, Arrival, ArrivalKind
+from daemon.errors import StoreUnavailable
+from daemon.ledger.changes import apply_early_change, change_message
+from daemon.ledger.consents import recall
+from daemon.ledger.echoes import ECHO, read_own
+from daemon.ledger.ephemeral import drop_raw_event, target_disappears, to_disappear
+from daemon.ledger.identity import LID, canonical, join, shown_pair
+from daemon.ledger.intake_context import Tally
+from daemon.ledger.media import want_file, without_bytes
+from daemon.ledger.message_rows import message_json
+from daemon.ledger.references import learn_own_id
+from daemon.ledger.statuses import NEVER, claim_early, note_status
+from daemon.ledger.threads import append
+from daemon.ledger.waiting import agent_wrote, hold_waiting
+
+# Signs that need no answer, noted in the thread: the model knows of them when it is next asked.
+
+
+_json = msgspec.json.Encoder()
+_read_item = msgspec.json.Decoder(JsonObject)
+
+_PLACE = "[live location "
+
+
+def note_sign(connection: sqlite3.Connection, message: Message, now: float) -> None:
+    """Note a reaction, a vote, a menu or a new place in the thread of its chat, if it has one.
+
+    A thread does not begin with a sign: what came before Recado could not be put before it any
+    more. Places that follow each other are one note, the last of them. Inside the caller's
+    transaction.
+    """
+    newest = connection.execute(
+        "SELECT id, turn_id, item FROM thread_items WHERE channel = ? AND chat = ?"
+        " ORDER BY id DESC LIMIT 1",
+        message.key,
+    ).fetchone()
+    if newest is None or message.disappears:
+        return
+    item = noted_item(message)
+    number, turn_id, text = newest
+    if turn_id is None and _is_same_place(_read_item.decode(text), item):
+        encoded = _json.encode(item).decode()
+        connection.execute(
+            "UPDATE thread_items SET item = ?, tokens = ?, created_at = ? WHERE id = ?",
+            (encoded, estimate_tokens(encoded), now, number),
+        )
+    else:
+        append(connection, message.key, None, [item], now=now)
+
+
+def _is_same_place(before: JsonObject, item: JsonObject) -> bool:
+    """Whether both say where the same person is."""
+    who, place, _ = str(item["content"]).partition(_PLACE)
+    return bool(place) and str(before.get("content", "")).startswith(f"{who}{place}")
+
+
+BEFORE_FORGOTTEN = "sent before its person was forgotten"
+
+
+def take_in(
+    connection: sqlite3.Connection,
+    webhook: Webhook,
+    event_id: int,
+    *,
+    verdicts: Sequence[str],
+    now: float,
+    pause_until: float,
+    resend_since: float = NEVER,
+    agents_close: bool = True,
+    contact: bytes = b"",
+) -> Accepted:
+    """Store what a webhook call says, inside the caller's transaction; see `Inbox.accept`.
+
+    ``event_id`` is its row in ``events``, which is there already. ``agents_close``: an agent's
+    message answers what customers wrote before it. ``contact`` is the key of contacts' hashes.
+    """
+    tally = Tally(
+        event_id=event_id,
+        now=now,
+        pause_until=pause_until,
+        resend_since=resend_since,
+        agents_close=agents_close,
+        contact=contact,
+    )
+    for message, verdict in zip(webhook.messages, verdicts, strict=True):
+        _take(connection, _of_one_person(connection, message), verdict, tally)
+    changes: tuple[Edit | Deletion, ...] = (*webhook.edits, *webhook.deletions)
+    for change in changes:
+        if isinstance(change, Edit) and target_disappears(connection, webhook.channel, change):
+            drop_raw_event(connection, event_id)
+        change_message(connection, webhook.channel, change, tally)
+    for status in webhook.statuses:
+        fate = note_status(connection, webhook.channel, status, now=now, resend_since=resend_since)
+        if fate is not None:
+            tally.fates.append(fate)
+    return Accepted(
+        event_id=event_id,
+        arrivals=tuple(tally.arrivals),
+        stored=tally.stored,
+        duplicates=tally.duplicates,
+        echoed=tuple(tally.echoed),
+        verdicts=tuple(verdicts),
+        fates=tuple(tally.fates),
+    )
+
+
+def insert_event(
+    connection: sqlite3.Connection, webhook: Webhook, body: bytes, body_file: str, now: float
+) -> int:
+    """Store one webhook call as it came; gives its number."""
+    cursor = connection.execute(
+        "INSERT INTO events (received_at, channel, event, body, body_file, unreadable)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            now,
+            webhook.channel,
+            webhook.event,
+            None if body_file else body,
+            body_file,
+            "\n".join(webhook.unreadable),
+        ),
+    )
+    event_id = cursor.lastrowid
+    if event_id is None:  # pragma: no cover - an INSERT always has one
+        raise StoreUnavailable("the event got no number")
+    return event_id
+
+
+def _of_one_person(connection: sqlite3.Connection, message: Message) -> Message:
+    """The message in the chat that stands for its person, whichever id WhatsApp has used."""
+    if not message.key.chat.endswith(LID):
+        return message
+    phone_chat = shown_pair(message)
+    if phone_chat:
+        join(connection, message.key, phone_chat)
+    return msgspec.structs.replace(message, key=canonical(connection, message.key))
+
+
+def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally: Tally) -> None:
+    """Store one message if it is new, and say what it means for its chat."""
+    reason, agent = verdict, False
+    if message.from_me:
+        if _is_repeated(connection, message):
+            _note_repetition(connection, message, tally)
+            return
+        reason, agent = _judge_own(connection, message, verdict, tally)
+    goes = bool(reason) and reason != ECHO and to_disappear(connection, message)
+    stored = without_bytes(without_words(message) if goes else message)
+    repetitions, is_awaited, is_paused = _insert_message(connection, stored, reason, tally)
+    if repetitions:
+        _note_repetition(connection, message, tally)
+        return
+    tally.stored += 1
+    if _is_forgotten(message, _note_chat(connection, message, tally)):
+        _let_be(connection, stored, tally)
+        return
+    if goes:
+        drop_raw_event(connection, tally.event_id)
+    if verdict in NOTED and not message.from_me:
+        note_sign(connection, message, tally.now)
+    if isinstance(message.content, Edit | Deletion):
+        origin = Origin(chat=message.key.chat, author=message.author, from_me=message.from_me)
+        change = msgspec.structs.replace(message.content, origin=origin)
+        change_message(connection, message.key.channel, change, tally)
+    if not reason:
+        _announce(connection, stored, tally, _kind(message, agent=agent, is_paused=is_paused))
+        if is_awaited:
+            apply_early_change(connection, stored, tally)
+
+
+def _kind(message: Message, *, agent: bool, is_paused: bool) -> ArrivalKind:
+    if agent:
+        return "agent"
+    return "held" if is_paused and not message.from_me else "message"
+
+
+def _announce(
+    connection: sqlite3.Connection, message: Message, tally: Tally, what: ArrivalKind
+) -> None:
+    """Let the chat of a new message know of it."""
+    if what == "held":
+        hold_waiting(connection, message.key, tally.now)
+    if not message.from_me:
+        want_file(connection, message, tally.now)
+    if what == "agent" and tally.agents_close:
+        agent_wrote(connection, message.key, pause_until=tally.pause_until)
+    tally.arrivals.append(
+        Arrival(
+            key=message.key,
+            what=what,
+            kind=message.kind,
+            received_at=tally.now,
+        )
+    )
+
+
+def _judge_own(
+    connection: sqlite3.Connection, message: Message, verdict: str, tally: Tally
+) -> tuple[str, bool]:
+    """Why a new message that left our number counts for nothing, and whether an agent wrote it."""
+    learn_own_id(connection, message)
+    reason, agent = read_own(connection, message, tally.now)
+    if reason == ECHO:
+        tally.echoed.append(message.key)
+        tally.fates += claim_early(
+            connection, message.id, now=tally.now, resend_since=tally.resend_since
+        )
+    if agent and verdict:
+        return verdict, False  # a story of the business, say: nobody was written to
+    return reason, agent
+
+
+def _is_repeated(connection: sqlite3.Connection, message: Message) -> bool:
+    """Whether a message is stored already; counts that it has come again."""
+    again = connection.execute(
+        "UPDATE messages SET duplicates = duplicates + 1 WHERE channel = ? AND id = ?",
+        (message.key.channel, message.id),
+    )
+    return again.rowcount > 0
+
+
+def _note_repetition(connection: sqlite3.Connection, message: Message, tally: Tally) -> None:
+    tally.duplicates += 1
+    if message.disappears:
+        drop_raw_event(connection, tally.event_id)
+
+
+def _insert_message(
+    connection: sqlite3.Connection, message: Message, reason: str, tally: Tally
+) -> tuple[int, bool, bool]:
+    """Store a message, or count that it has come again.
+
+    Gives how often it has, if a change waits for it, and if the bot keeps out of its chat. One
+    statement for all of it: each of them is two handovers of the interpreter's lock.
+    """
+    repetitions, is_awaited, is_paused = connection.execute(
+        "INSERT INTO messages (channel, id, chat, event_id, kind, from_me, message, sent_at,"
+        " received_at, state, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        " ON CONFLICT (channel, id) DO UPDATE SET duplicates = duplicates + 1"
+        " RETURNING duplicates,"
+        " EXISTS (SELECT 1 FROM early_changes WHERE channel = ?1 AND target = ?2),"
+        " EXISTS (SELECT 1 FROM chats WHERE channel = ?1 AND chat = ?3 AND paused_until > ?9)",
+        (
+            message.key.channel,
+            message.id,
+            message.key.chat,
+            tally.event_id,
+            message.kind,
+            int(message.from_me),
+            message_json.encode(message).decode(),
+            message.sent_at,
+            tally.now,
+            "ignored" if reason else "received",
+            reason,
+        ),
+    ).fetchone()
+    return repetitions, bool(is_awaited), bool(is_paused)
+
+
+def _is_forgotten(message: Message, forgotten_at: float) -> bool:
+    """True for a message that comes late, from before its person was forgotten."""
+    return not message.from_me and 0 < message.sent_at < int(forgotten_at)
+
+
+def _let_be(connection: sqlite3.Connection, message: Message, tally: Tally) -> None:
+    """Keep nothing of such a message but that it came."""
+    connection.execute(
+        "UPDATE messages SET state = 'ignored', reason = ?, message = ?"
+        " WHERE channel = ? AND id = ?",
+        (
+            BEFORE_FORGOTTEN,
+            message_json.encode(without_words(message)).decode(),
+            message.key.channel,
+            message.id,
+        ),
+    )
+    drop_raw_event(connection, tally.event_id)
+
+
+def _note_chat(connection: sqlite3.Connection, message: Message, tally: Tally) -> float:
+    """Remember the chat and its names. Only the customer's own messages name the customer.
+
+    Gives when the person of this number was forgotten, Unix seconds; 0 for never.
+    """
+    now = tally.now
+    contact = "" if message.from_me or message.is_group else message.author_name
+    first_seen_at, forgotten_at = connection.execute(
+        "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel, chat) DO UPDATE SET"
+        " name = CASE excluded.name WHEN '' THEN name ELSE excluded.name END,"
+        " contact_name = CASE excluded.contact_name WHEN '' THEN contact_name"
+        " ELSE excluded.contact_name END, last_activity_at = excluded.last_activity_at"
+        " RETURNING first_seen_at, forgotten_at",
+        (*message.key, message.chat_name, contact, now, now),
+    ).fetchone()
+    if first_seen_at == now and tally.contact:
+        return recall(connection, tally.contact, message.key)
+    return float(forgotten_at)

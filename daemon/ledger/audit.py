@@ -1,0 +1,152 @@
+"""The rows of the audit: written in the transaction of what they tell of, read and verified."""
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from daemon.domain.audit_chain import (
+    FIRST_HASH,
+    Action,
+    Actor,
+    AuditRow,
+    Head,
+    Verified,
+    digest_of,
+    hash_of,
+    verify,
+)
+from daemon.ledger.drivers.sqlite.database import Database
+
+SALT_BYTES = 16
+
+_ROWS = (
+    "SELECT a.id, at, actor, address, action, digest, hash, salt, subject, before, after"
+    " FROM audit a LEFT JOIN audit_details d ON d.audit_id = a.id"
+)
+
+
+class Audit:
+    """The audit, for whatever writes nothing else in the same transaction. Any task may call it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def write(
+        self,
+        actor: Actor,
+        action: Action,
+        subject: str = "",
+        *,
+        before: str = "",
+        after: str = "",
+        now: float,
+    ) -> None:
+        """Add one row; durable on return. See `write_audit`. Raises StoreUnavailable."""
+        await self._database.write(
+            lambda connection: write_audit(
+                connection, actor, action, subject, before=before, after=after, now=now
+            )
+        )
+
+    async def head(self) -> Head:
+        """The last row. Raises StoreUnavailable."""
+        return await self._database.read(head_of)
+
+
+def write_audit(
+    connection: sqlite3.Connection,
+    actor: Actor,
+    action: Action,
+    subject: str = "",
+    *,
+    before: str = "",
+    after: str = "",
+    now: float,
+) -> None:
+    """Add one row to the chain, inside the caller's transaction.
+
+    ``subject`` is what it was done to: a chat, a message, a file. It, ``before`` and ``after`` can
+    be erased later; none of them is ever a text of somebody or a secret. ``now``: Unix seconds.
+    """
+    salt = secrets.token_hex(SALT_BYTES)
+    digest = digest_of(salt, subject, before, after)
+    last = head_of(connection)
+    number = last.id + 1
+    name = hash_of(last.hash, number, now, actor, action, digest)
+    connection.execute(
+        "INSERT INTO audit (id, at, actor, address, action, digest, hash)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (number, now, actor.name, actor.address, action, digest, name),
+    )
+    connection.execute(
+        "INSERT INTO audit_details (audit_id, salt, subject, before, after) VALUES (?, ?, ?, ?, ?)",
+        (number, salt, subject, before, after),
+    )
+    connection.execute("UPDATE audit_head SET id = ?, hash = ?", (number, name))
+
+
+def head_of(connection: sqlite3.Connection) -> Head:
+    """The last row, as it was noted when it was written."""
+    row = connection.execute("SELECT id, hash FROM audit_head").fetchone()
+    return Head(id=row[0], hash=row[1]) if row else Head(id=0, hash=FIRST_HASH)
+
+
+def audit_rows(
+    connection: sqlite3.Connection, *, since: float = 0, action: str = "", actor: str = ""
+) -> Iterator[AuditRow]:
+    """The rows from a time on, of an action, of an actor whose name has this in it; oldest first.
+
+    Empty fields do not count.
+    """
+    rows = connection.execute(
+        f"{_ROWS} WHERE at >= ? AND (?2 = '' OR action = ?2)"
+        " AND (?3 = '' OR instr(lower(actor), lower(?3))) ORDER BY a.id",
+        (since, action, actor),
+    )
+    return map(_row, rows)
+
+
+def audit_of(connection: sqlite3.Connection, subjects: Sequence[str]) -> tuple[AuditRow, ...]:
+    """The rows about certain chats or messages, oldest first."""
+    rows = connection.execute(
+        f"{_ROWS} WHERE d.subject IN (SELECT value FROM json_each(?)) ORDER BY a.id",  # noqa: S608 - a constant
+        (json.dumps(list(subjects)),),
+    )
+    return tuple(map(_row, rows))
+
+
+def erase_audit(connection: sqlite3.Connection, subjects: Sequence[str]) -> int:
+    """Erase what stands beside the chain about these subjects; gives how many rows.
+
+    Inside the caller's transaction.
+    """
+    return connection.execute(
+        "DELETE FROM audit_details WHERE subject IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(subjects)),),
+    ).rowcount
+
+
+def verify_audit(connection: sqlite3.Connection, *, known: Head | None = None) -> Verified:
+    """Look at the whole chain; see `daemon.domain.audit_chain.verify`.
+
+    Holds no more than a row in memory.
+    """
+    return verify(audit_rows(connection), head_of(connection), known=known)
+
+
+def _row(row: Sequence[Any]) -> AuditRow:
+    number, at, actor, address, action, digest, name, salt, subject, before, after = row
+    return AuditRow(
+        id=number,
+        at=at,
+        actor=Actor(name=actor, address=address),
+        action=action,
+        digest=digest,
+        hash=name,
+        salt=salt,
+        subject=subject or "",
+        before=before or "",
+        after=after or "",
+    )

@@ -1,0 +1,1 @@
+"""SQLite: a writer thread with group commit, reader threads, the file's lock."""

@@ -1,0 +1,1 @@
+"""Erasing a person: in stages and slices, and what others have said of them."""

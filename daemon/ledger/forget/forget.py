@@ -1,0 +1,181 @@
+"""Erasing one person, in slices: what `recado forget` does, and retention to chats.
+
+Rows that are counted stay, without words and under a name that leads nowhere; everything else goes.
+What others have said stays theirs, only the person's number is taken out of it. No write takes
+longer than some milliseconds, and after each the store says how far it has come: whoever opens it
+next goes on. Deleted bytes are overwritten by ``secure_delete``, which each connection has on.
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from daemon.domain.audit_chain import Actor
+from daemon.domain.messages import JsonObject
+from daemon.ledger.audit import erase_audit, write_audit
+from daemon.ledger.consents import contact_key
+from daemon.ledger.drivers.sqlite.database import empty_log, transaction
+from daemon.ledger.forget.first_cut import cut
+from daemon.ledger.forget.jobs import Forgotten, ask, done_as, next_work
+from daemon.ledger.forget.other_texts import called
+from daemon.ledger.forget.stages import CUT, OVER, STAGE, next_stage
+from daemon.ledger.forget.work import Batch, Work
+
+WRITE_SECONDS = 0.01
+"""What one write may take of the store's time; it takes less from then on if it took more."""
+LEAST_SHARE, MORE = 0.05, 1.2
+
+NOBODY: JsonObject = {"names": [], "keys": [], "called": [], "groups": [], "turns": []}
+"""Whom a work is about that is over."""
+
+
+def look(connection: sqlite3.Connection, work: Work) -> Batch:
+    """Find the next batch; changes nothing."""
+    if work.stage in {CUT, OVER}:
+        return Batch([work.stage])
+    return STAGE[work.stage].look(connection, work)
+
+
+def moved(work: Work, batch: Batch) -> Work:
+    """A work after one batch, without its counts."""
+    if batch.last:
+        return replace(work, stage=next_stage(work), place=())
+    return replace(work, place=batch.place)
+
+
+def write(connection: sqlite3.Connection, work: Work, batch: Batch, *, now: float) -> Work:
+    """Erase one batch, and note how far it has come. Inside the caller's transaction.
+
+    A batch without rows need not be written. ``now``: Unix seconds.
+    """
+    if work.stage == CUT:
+        return _cut(connection, work, now)
+    done = STAGE[work.stage].write(connection, work, batch.rows, now)
+    left = replace(moved(work, batch), counts=work.counts + done)
+    connection.execute(
+        "UPDATE forgettings SET stage = ?, place = ?, counts = ? WHERE id = ?",
+        (left.stage, json.dumps(left.place), json.dumps(left.counts), left.id),
+    )
+    return left
+
+
+def write_paced(
+    connection: sqlite3.Connection,
+    work: Work,
+    batch: Batch,
+    *,
+    now: float,
+    clock: Callable[[], float],
+) -> Work:
+    """`write`; the next one is smaller if this one held the store for long, by ``clock``."""
+    began = clock()
+    left = write(connection, work, batch, now=now)
+    if clock() - began > WRITE_SECONDS:
+        return replace(left, share=max(left.share / 2, LEAST_SHARE))
+    return replace(left, share=min(left.share * MORE, 1.0))
+
+
+def _cut(connection: sqlite3.Connection, work: Work, now: float) -> Work:
+    person = work.person
+    names = called(connection, person)
+    marks, chats = cut(
+        connection,
+        person,
+        work.names,
+        work.name,
+        contact=contact_key(work.data_dir),
+        now=now,
+    )
+    left = replace(
+        work, stage=next_stage(work), marks=marks, counts=work.counts + Counter(chats=chats)
+    )
+    whom = {
+        "names": person.names,
+        "keys": person.keys,
+        "called": names,
+        "groups": person.groups,
+        "turns": person.group_turns,
+    }
+    connection.execute(
+        "UPDATE forgettings SET chats = ?, stage = ?, marks = ?, counts = ? WHERE id = ?",
+        (json.dumps(whom), left.stage, json.dumps(marks), json.dumps(left.counts), left.id),
+    )
+    return left
+
+
+def let_go(connection: sqlite3.Connection, work: Work) -> None:
+    """Take the person's ids out of the work itself, and out of what tells of operators' actions.
+
+    The last rows to be erased. Inside the caller's transaction.
+    """
+    erase_audit(connection, work.person.names)
+    # A lid that was looked up when the person was cut off; not one of somebody who is new.
+    connection.executemany(
+        "DELETE FROM aliases WHERE channel = ?1 AND chat = ?2 AND NOT EXISTS"
+        " (SELECT 1 FROM chats WHERE channel = ?1 AND chat = ?2)",
+        work.person.keys,
+    )
+    connection.execute(
+        "UPDATE forgettings SET stage = ?, chats = ?, marks = '{}', place = '[]', counts = ?"
+        " WHERE id = ?",
+        (OVER, json.dumps(NOBODY), json.dumps(work.counts), work.id),
+    )
+
+
+def close(connection: sqlite3.Connection, work: Work, *, now: float) -> None:
+    """Note that it is over, when the bytes are gone too. Inside the caller's transaction."""
+    if work.kind == "chat":
+        connection.execute("DELETE FROM forgettings WHERE id = ?", (work.id,))
+        return
+    connection.execute("UPDATE forgettings SET done_at = ? WHERE id = ?", (now, work.id))
+    done = Forgotten(name=work.name, **work.counts)
+    write_audit(connection, work.by, "forget", work.name, after=done.summary(), now=now)
+
+
+def forget(
+    connection: sqlite3.Connection, names: Sequence[str], data_dir: Path, *, by: Actor, now: float
+) -> Forgotten:
+    """Erase the person with these chat ids from all tables and from the files in ``data_dir``.
+
+    For a store that no daemon has open: no task of it may be at work on the person. ``now``: Unix
+    seconds. Raises StoreUnavailable if the bytes could not be taken out of the log; the rows are
+    erased then.
+    """
+    with transaction(connection):
+        name = ask(connection, names, by=by, now=now)
+    carry_out(connection, name, data_dir, now=now)
+    done = done_as(connection, name)
+    assert done is not None  # noqa: S101 - it was carried out
+    return done
+
+
+def carry_out(connection: sqlite3.Connection, name: str, data_dir: Path, *, now: float) -> None:
+    """Do what was asked for, from where it was left; see `forget`."""
+    for _ in slices(connection, name, data_dir, now=now):
+        pass
+
+
+def slices(
+    connection: sqlite3.Connection, name: str, data_dir: Path, *, now: float
+) -> Iterator[None]:
+    """Do what was asked for, a slice at each step; no daemon may have the store meanwhile."""
+    connection.execute("PRAGMA secure_delete = ON")
+    work = next_work(connection, data_dir, name=name)
+    while work is not None and work.stage != OVER:
+        batch = look(connection, work)
+        if batch.rows:
+            with transaction(connection):
+                work = write(connection, work, batch, now=now)
+        else:
+            work = moved(work, batch)
+        yield
+    if work is None:
+        return
+    with transaction(connection):
+        let_go(connection, work)
+    empty_log(connection)
+    with transaction(connection):
+        close(connection, work, now=now)

@@ -1,0 +1,264 @@
+"""The rows of a chat that is erased: its thread, its turns, its messages, what was said to it.
+
+Of a forgotten person the rows that are counted stay, without words and under a name that leads
+nowhere. Of a chat that is only too old they go. All functions work inside the caller's transaction.
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from daemon.domain.handover import WITH_AGENT
+from daemon.domain.messages import ChatKey, Message, Other
+from daemon.domain.records import MEDIA_FOLDER
+from daemon.ledger.admin.person import OF_CHAT, told
+from daemon.ledger.audit import erase_audit
+from daemon.ledger.forget.raw_events import drop_events
+from daemon.ledger.kept_files import AUDIO_FOLDER
+from daemon.ledger.media import drop_files
+
+REASON = "forgotten"
+
+Names = Mapping[str, str]
+"""What the chats of a person are called from now on; none if the chats are deleted."""
+
+EVENTS_FOLDER = "events"
+
+_json = msgspec.json.Encoder()
+
+_TURNS = "turn_id IN (SELECT value FROM json_each(:turns))"
+_PARTS = {
+    "@runs": "run_id IN (SELECT id FROM runs WHERE @turns)",
+    "@sends": "outbox_id IN (SELECT id FROM outbox WHERE @turns)",
+    "@turns": _TURNS,
+}
+
+
+def _filled(*statements: str) -> tuple[str, ...]:
+    for part, condition in _PARTS.items():
+        statements = tuple(statement.replace(part, condition) for statement in statements)
+    return statements
+
+
+_EMPTY_TURNS = _filled(
+    """UPDATE responses SET response_id = '', response = '', error = '', note = '',
+        state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
+        ended_at = COALESCE(ended_at, :now) WHERE @runs""",
+    """UPDATE tool_calls SET arguments = '{}', output = '', key = '',
+        state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
+        ended_at = COALESCE(ended_at, :now) WHERE @turns""",
+    "DELETE FROM thread_items WHERE @turns",
+    "DELETE FROM facts WHERE @turns",
+    "DELETE FROM escalations WHERE @turns",
+    "UPDATE interim_messages SET key = 'forgotten-' || outbox_id WHERE @sends",
+    "DELETE FROM send_failures WHERE @sends",
+    # What was refused is dropped too: nothing is left of it that could be sent again.
+    """UPDATE outbox SET body = '', quoted = '', message_id = '', payload = '{}',
+        error = CASE error WHEN 'forgotten' THEN error ELSE '' END,
+        state = CASE state WHEN 'sent' THEN 'sent' ELSE 'dropped' END WHERE @turns""",
+)
+_DELETE_TURNS = _filled(
+    "DELETE FROM responses WHERE @runs",
+    "DELETE FROM usage WHERE @runs",
+    "DELETE FROM tool_calls WHERE @turns",
+    "DELETE FROM runs WHERE @turns",
+    "DELETE FROM thread_items WHERE @turns",
+    "DELETE FROM facts WHERE @turns",
+    "DELETE FROM escalations WHERE @turns",
+    "DELETE FROM stages WHERE @turns",
+    "DELETE FROM interim_messages WHERE @sends",
+    "DELETE FROM send_failures WHERE @sends",
+    "DELETE FROM outbox WHERE @turns",
+    "DELETE FROM turns WHERE id IN (SELECT value FROM json_each(:turns))",
+)
+_DELETE_SENDS = (
+    "UPDATE escalations SET outbox_id = NULL WHERE outbox_id IN (SELECT value FROM json_each(?))",
+    "DELETE FROM interim_messages WHERE outbox_id IN (SELECT value FROM json_each(?))",
+    "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?))",
+)
+
+
+def erase_turns(
+    connection: sqlite3.Connection,
+    turns: Sequence[int],
+    name: str,
+    data_dir: Path,
+    *,
+    channels: Collection[str],
+    delete: bool,
+    now: float,
+) -> None:
+    """Take the words out of these turns, and out of what was said in them and about them.
+
+    ``channels`` are those on which an echo may have come. ``name`` is the beginning of ids that
+    nobody knows. With ``delete`` they go, with everything
+    that belongs to them; their messages are gone already.
+    """
+    ids = json.dumps(list(turns))
+    values: dict[str, object] = {"turns": ids, "now": now}
+    # What the agents were told about the person is about the person.
+    notices = connection.execute(
+        f"SELECT outbox_id FROM escalations WHERE outbox_id IS NOT NULL AND {_TURNS}",  # noqa: S608 - constants
+        values,
+    ).fetchall()
+    rows = connection.execute(
+        f"SELECT message_id, payload FROM outbox WHERE {_TURNS}"  # noqa: S608 - constants
+        " OR id IN (SELECT value FROM json_each(:notices))",
+        {**values, "notices": json.dumps([row[0] for row in notices])},
+    ).fetchall()
+    _delete_sent_files(connection, [row[1] for row in rows], ids, data_dir)
+    sent = [(channel, row[0]) for row in rows if row[0] for channel in channels]
+    _empty_echoes(connection, sent, name, data_dir)
+    connection.executemany(
+        "UPDATE outbox SET body = '', error = '', payload = '{}', message_id = '',"
+        " state = CASE state WHEN 'sent' THEN 'sent' ELSE 'dropped' END WHERE id = ?",
+        notices,
+    )
+    for statement in _DELETE_TURNS if delete else _EMPTY_TURNS:
+        connection.execute(statement, values)
+
+
+def rename_turns(connection: sqlite3.Connection, turns: Sequence[int], names: Names) -> None:
+    """Give turns that were emptied a name that leads nowhere."""
+    for chat, name in names.items():
+        connection.execute(
+            "UPDATE turns SET chat = ?, doubt = '' WHERE chat = ?"
+            " AND id IN (SELECT value FROM json_each(?))",
+            (name, chat, json.dumps(list(turns))),
+        )
+
+
+def erase_sends(
+    connection: sqlite3.Connection, rows: Sequence[int], names: Names, data_dir: Path
+) -> None:
+    """Erase what was said outside of turns: notices, operators' words."""
+    ids = json.dumps(list(rows))
+    found = connection.execute(
+        "SELECT payload FROM outbox WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+    ).fetchall()
+    _delete_sent_files(connection, [row[0] for row in found], "[]", data_dir, besides=ids)
+    connection.execute(
+        "DELETE FROM send_failures WHERE outbox_id IN (SELECT value FROM json_each(?))", (ids,)
+    )
+    for chat, name in names.items():
+        connection.execute(
+            "UPDATE outbox SET chat = ?, body = '', quoted = '', message_id = '', payload = '{}',"
+            " error = CASE error WHEN ? THEN error ELSE '' END,"
+            " state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped'"
+            " ELSE state END WHERE chat = ? AND id IN (SELECT value FROM json_each(?))",
+            (name, REASON, chat, ids),
+        )
+    if not names:
+        for statement in _DELETE_SENDS:
+            connection.execute(statement, (ids,))
+
+
+def erase_messages(
+    connection: sqlite3.Connection,
+    seqs: Sequence[int],
+    names: Names,
+    name: str,
+    data_dir: Path,
+    *,
+    delete: bool,
+) -> Counter[str]:
+    """Empty messages, or delete them, with their files; gives what that were.
+
+    A message in another chat than those of ``names``, a group, stays there. They get ids that
+    begin with ``name`` and that nobody knows.
+    """
+    done: Counter[str] = Counter()
+    rows = connection.execute(
+        "SELECT seq, channel, id, chat, kind, from_me, event_id FROM messages"
+        " WHERE seq IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(seqs)),),
+    ).fetchall()
+    keys = [(row[1], row[2]) for row in rows]
+    drop_files(connection, keys, data_dir / MEDIA_FOLDER, reason=REASON)
+    done["files"] = connection.executemany(
+        "DELETE FROM media WHERE channel = ? AND message_id = ?", keys
+    ).rowcount
+    connection.executemany("DELETE FROM early_changes WHERE channel = ? AND target = ?", keys)
+    erase_audit(connection, [row[2] for row in rows])
+    done["messages"] = len(rows)
+    if delete:
+        drop_events(connection, [row[6] for row in rows], data_dir / EVENTS_FOLDER)
+        connection.executemany("DELETE FROM messages WHERE seq = ?", [(row[0],) for row in rows])
+        return done
+    for seq, channel, _, chat, kind, from_me, _ in rows:
+        new_id, chat_now = f"{name}-{seq}", names.get(chat, chat)
+        empty = Message(
+            id=new_id,
+            key=ChatKey(channel, chat_now),
+            kind=kind,
+            content=Other(),
+            from_me=bool(from_me),
+        )
+        connection.execute(
+            "UPDATE messages SET id = ?, chat = ?, message = ?, edited_at = NULL, earlier = '[]',"
+            " to_note = 0, state = CASE WHEN state IN ('received', 'in_turn', ?) THEN 'ignored'"
+            " ELSE state END WHERE seq = ?",
+            (new_id, chat_now, _json.encode(empty).decode(), WITH_AGENT, seq),
+        )
+    return done
+
+
+def own_ids(
+    connection: sqlite3.Connection, table: str, keys: Sequence[ChatKey], *, up_to: int, most: int
+) -> list[int]:
+    """The first rows of these chats that are left in messages, turns, outbox or thread_items."""
+    number = "seq" if table == "messages" else "id"
+    whole = table in {"messages", "turns"}  # these have an index of the whole conversation
+    condition = OF_CHAT if whole else "channel = ? AND chat = ?"
+    for key in keys:
+        rows = connection.execute(
+            f"SELECT {number} FROM {table} WHERE {condition} AND {number} <= ?"  # noqa: S608 - constants
+            f" ORDER BY {number} LIMIT ?",
+            (*((told(key),) if whole else key), up_to, most),
+        ).fetchall()
+        if rows:
+            return [int(row[0]) for row in rows]
+    return []
+
+
+def _delete_sent_files(
+    connection: sqlite3.Connection,
+    payloads: Sequence[str],
+    turns: str,
+    data_dir: Path,
+    *,
+    besides: str = "[]",
+) -> None:
+    """Delete voice notes and files that went out; one that somebody else is to get stays."""
+    names = {str(name) for name in (_file_of(payload) for payload in payloads) if name}
+    for name in names:
+        needed = connection.execute(
+            "SELECT 1 FROM outbox WHERE state IN ('pending', 'sending', 'unknown')"
+            " AND kind NOT IN ('text', 'reaction') AND json_extract(payload, '$.file') = ?"
+            " AND COALESCE(turn_id, 0) NOT IN (SELECT value FROM json_each(?))"
+            " AND id NOT IN (SELECT value FROM json_each(?)) LIMIT 1",
+            (name, turns, besides),
+        ).fetchone()
+        if needed is None:
+            (data_dir / AUDIO_FOLDER / name).unlink(missing_ok=True)
+
+
+def _file_of(payload: str) -> object:
+    return msgspec.json.decode(payload).get("file") if payload != "{}" else None
+
+
+def _empty_echoes(
+    connection: sqlite3.Connection, sent: Sequence[tuple[str, str]], name: str, data_dir: Path
+) -> None:
+    """Empty the echoes of what is erased, which lie in groups and in the agents' chat."""
+    for key in sent:
+        row = connection.execute(
+            "SELECT seq, event_id FROM messages WHERE channel = ? AND id = ?", key
+        ).fetchone()
+        if row is not None:
+            drop_events(connection, [row[1]], data_dir / EVENTS_FOLDER)
+            erase_messages(connection, [row[0]], {}, name, data_dir, delete=False)

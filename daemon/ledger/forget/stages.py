@@ -1,0 +1,362 @@
+"""The stages of forgetting, in their order: what each looks for, and what it does to what it finds.
+
+A look reads and changes nothing; a write takes one batch, which takes milliseconds. Each can be
+done again: a crash between the two loses nothing. First goes what the model could be told, and
+the ids that the rest needs are kept for it.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from daemon.ledger.forget.other_texts import (
+    ECHOES,
+    KINDS,
+    MENTIONS,
+    OURS,
+    mentions_in,
+    our_words_in,
+    references_in,
+    rewrite,
+    rewrite_thread,
+)
+from daemon.ledger.forget.own_rows import (
+    EVENTS_FOLDER,
+    erase_messages,
+    erase_sends,
+    erase_turns,
+    own_ids,
+    rename_turns,
+)
+from daemon.ledger.forget.raw_events import drop_events, find_events
+from daemon.ledger.forget.work import Batch, Stage, Work
+
+WINDOW = 4_000
+"""Rows looked at in one read."""
+MESSAGES, TURNS, ITEMS, IDS = 40, 8, 100, 500
+"""Rows changed in one write at most: together with their indexes some milliseconds of work."""
+
+
+def _look_ids(_connection: sqlite3.Connection, work: Work) -> Batch:
+    (after,) = work.place or ("",)
+    left = [one for one in sorted(work.person.message_ids) if one > after][:IDS]
+    return Batch(left, (left[-1],) if left else (), last=not left)
+
+
+def _keep_ids(
+    connection: sqlite3.Connection, work: Work, rows: Sequence[str], _now: float
+) -> Counter[str]:
+    connection.executemany(
+        "INSERT OR IGNORE INTO forgetting_ids (job, id) VALUES (?, ?)",
+        [(work.id, row) for row in rows],
+    )
+    return Counter()
+
+
+def _look_kept_ids(connection: sqlite3.Connection, work: Work) -> Batch:
+    rows = connection.execute(
+        "SELECT id FROM forgetting_ids WHERE job = ? LIMIT ?", (work.id, IDS)
+    ).fetchall()
+    return Batch([str(row[0]) for row in rows], last=not rows)
+
+
+def _drop_ids(
+    connection: sqlite3.Connection, work: Work, rows: Sequence[str], _now: float
+) -> Counter[str]:
+    connection.executemany(
+        "DELETE FROM forgetting_ids WHERE job = ? AND id = ?", [(work.id, row) for row in rows]
+    )
+    return Counter()
+
+
+# -- what the model is told ------------------------------------------------------------------------
+
+
+def _look_thread(connection: sqlite3.Connection, work: Work) -> Batch:
+    rows = own_ids(
+        connection,
+        "thread_items",
+        work.person.keys,
+        up_to=work.marks["thread_items"],
+        most=work.most(ITEMS),
+    )
+    return Batch(rows, last=not rows)
+
+
+def _drop_thread(
+    connection: sqlite3.Connection, _work: Work, rows: Sequence[int], _now: float
+) -> Counter[str]:
+    connection.executemany("DELETE FROM thread_items WHERE id = ?", [(row,) for row in rows])
+    return Counter()
+
+
+def _look_group_threads(connection: sqlite3.Connection, work: Work) -> Batch:
+    group, after = work.place or (0, 0)
+    if group >= len(work.person.groups):
+        return Batch([], last=True)
+    found, more = rewrite_thread(
+        connection,
+        work.person.groups[group],
+        work.person,
+        work.words,
+        after=after,
+        up_to=work.marks["thread_items"],
+        most=work.most(ITEMS),
+    )
+    return Batch(found, (group, more) if more else (group + 1, 0))
+
+
+def _rewrite_group_threads(
+    connection: sqlite3.Connection, _work: Work, rows: Sequence[tuple[int, str]], _now: float
+) -> Counter[str]:
+    for number, item in rows:
+        if item:
+            connection.execute("UPDATE thread_items SET item = ? WHERE id = ?", (item, number))
+        else:
+            connection.execute("DELETE FROM thread_items WHERE id = ?", (number,))
+    return Counter()
+
+
+# -- what others have said, and the raw bodies -----------------------------------------------------
+
+
+def _look_events(connection: sqlite3.Connection, work: Work) -> Batch:
+    (after,) = work.place or (0,)
+    found, last = find_events(
+        connection,
+        work.person,
+        work.data_dir / EVENTS_FOLDER,
+        after=after,
+        up_to=work.marks["events"],
+    )
+    return Batch(found, (last,), last=not last)
+
+
+def _drop_events(
+    connection: sqlite3.Connection, work: Work, rows: Sequence[int], _now: float
+) -> Counter[str]:
+    return Counter(events=drop_events(connection, rows, work.data_dir / EVENTS_FOLDER))
+
+
+def _look_references(connection: sqlite3.Connection, work: Work) -> Batch:
+    (after,) = work.place or (0,)
+    found, more = references_in(
+        connection, work.person, after=after, up_to=work.marks["messages"], window=WINDOW
+    )
+    return Batch(found, (more,), last=more is None)
+
+
+def _drop_references(
+    connection: sqlite3.Connection, _work: Work, rows: Sequence[tuple[int, str]], _now: float
+) -> Counter[str]:
+    connection.executemany(
+        "UPDATE messages SET message = ? WHERE seq = ?", [(text, seq) for seq, text in rows]
+    )
+    return Counter()
+
+
+def _look_mentions(connection: sqlite3.Connection, work: Work) -> Batch:
+    table, after = work.place or (0, 0)
+    if table >= len(MENTIONS):
+        return Batch([], last=True)
+    found, more = mentions_in(
+        connection,
+        MENTIONS[table],
+        work.person,
+        after=after,
+        window=WINDOW,
+        most=work.most(MESSAGES),
+    )
+    place = (table + 1, 0) if more is None else (table, more)
+    return Batch([(table, *key) for key in found], place)
+
+
+def _drop_mentions(
+    connection: sqlite3.Connection, work: Work, rows: Sequence[tuple[Any, ...]], _now: float
+) -> Counter[str]:
+    def change(text: str) -> str:
+        return work.person.pattern.sub(work.name, text)
+
+    mentions = 0
+    for table, *key in rows:
+        mentions += rewrite(connection, MENTIONS[table], [key], change)
+    return Counter(mentions=mentions)
+
+
+# -- our own words in groups -----------------------------------------------------------------------
+
+
+def _look_group_words(connection: sqlite3.Connection, work: Work) -> Batch:
+    group, kind, after = work.place or (0, 0, 0)
+    if group >= len(work.person.groups):
+        return Batch([], last=True)
+    key = work.person.groups[group]
+    found, more = our_words_in(
+        connection, key, work.words.taken_out, kind=kind, after=after, most=work.most(MESSAGES)
+    )
+    if more is not None:
+        return Batch(found, (group, kind, more))
+    if kind + 1 < KINDS:
+        return Batch(found, (group, kind + 1, 0))
+    return Batch([*found, (len(OURS) - 1, *key)], (group + 1, 0, 0))
+
+
+def _rewrite_group_words(
+    connection: sqlite3.Connection, work: Work, rows: Sequence[tuple[Any, ...]], _now: float
+) -> Counter[str]:
+    done: Counter[str] = Counter()
+    for table, *key in rows:
+        changed = rewrite(connection, OURS[table], [key], work.words.taken_out)
+        if changed and table == ECHOES:
+            (event,) = connection.execute(
+                "SELECT event_id FROM messages WHERE seq = ?", key
+            ).fetchone()
+            done["events"] += drop_events(connection, [event], work.data_dir / EVENTS_FOLDER)
+    return done
+
+
+def _look_group_turns(_connection: sqlite3.Connection, work: Work) -> Batch:
+    (after,) = work.place or (0,)
+    left = [turn for turn in work.person.group_turns if turn > after][: work.most(TURNS)]
+    return Batch(left, (left[-1],) if left else (), last=not left)
+
+
+def _empty_group_turns(
+    connection: sqlite3.Connection, work: Work, rows: Sequence[int], now: float
+) -> Counter[str]:
+    _empty_or_delete(connection, work, rows, now)
+    return Counter()
+
+
+def _empty_or_delete(
+    connection: sqlite3.Connection, work: Work, turns: Sequence[int], now: float
+) -> None:
+    erase_turns(
+        connection,
+        turns,
+        work.name,
+        work.data_dir,
+        channels={key.channel for key in work.person.keys},
+        delete=work.deletes,
+        now=now,
+    )
+
+
+# -- the person's own rows -------------------------------------------------------------------------
+
+
+def _look_messages(connection: sqlite3.Connection, work: Work) -> Batch:
+    up_to = work.marks["messages"]
+    rows = own_ids(connection, "messages", work.person.keys, up_to=up_to, most=work.most(MESSAGES))
+    for author in work.person.authors if not rows and not work.deletes else ():
+        found = connection.execute(
+            "SELECT seq FROM messages WHERE chat GLOB '*@g.us'"
+            " AND json_extract(message, '$.author') = ? AND seq <= ? ORDER BY seq LIMIT ?",
+            (author, up_to, work.most(MESSAGES)),
+        ).fetchall()
+        rows = rows or [int(row[0]) for row in found]
+    return Batch(rows, last=not rows)
+
+
+def _erase_messages(
+    connection: sqlite3.Connection, work: Work, rows: Sequence[int], _now: float
+) -> Counter[str]:
+    return erase_messages(
+        connection, rows, work.names, work.name, work.data_dir, delete=work.deletes
+    )
+
+
+def _look_turns(connection: sqlite3.Connection, work: Work) -> Batch:
+    up_to = work.marks["turns"]
+    rows = own_ids(connection, "turns", work.person.keys, up_to=up_to, most=work.most(TURNS))
+    return Batch(rows, last=not rows)
+
+
+def _erase_turns(
+    connection: sqlite3.Connection, work: Work, rows: Sequence[int], now: float
+) -> Counter[str]:
+    sends = connection.execute(
+        f"SELECT COUNT(*) FROM outbox WHERE turn_id IN ({', '.join('?' * len(rows))})",  # noqa: S608 - marks
+        rows,
+    ).fetchone()[0]
+    _empty_or_delete(connection, work, rows, now)
+    rename_turns(connection, rows, work.names)
+    return Counter(turns=len(rows), sends=sends)
+
+
+def _look_sends(connection: sqlite3.Connection, work: Work) -> Batch:
+    up_to = work.marks["outbox"]
+    rows = own_ids(connection, "outbox", work.person.keys, up_to=up_to, most=work.most(MESSAGES))
+    return Batch(rows, last=not rows)
+
+
+def _erase_sends(
+    connection: sqlite3.Connection, work: Work, rows: Sequence[int], _now: float
+) -> Counter[str]:
+    alone = connection.execute(
+        "SELECT COUNT(*) FROM outbox WHERE turn_id IS NULL"  # noqa: S608 - marks
+        f" AND id IN ({', '.join('?' * len(rows))})",
+        rows,
+    ).fetchone()[0]
+    erase_sends(connection, rows, work.names, work.data_dir)
+    return Counter(sends=alone)
+
+
+def _look_lines(connection: sqlite3.Connection, work: Work) -> Batch:
+    """Lines of the live log, in the person's chats and in groups in which they have written."""
+    rows: list[int] = []
+    for key in (*work.person.keys, *work.person.groups):
+        found = connection.execute(
+            "SELECT id FROM log_lines WHERE chat = ? AND channel = ? AND at <= ? LIMIT ?",
+            (key.chat, key.channel, work.asked_at, ITEMS),
+        ).fetchall()
+        rows = rows or [int(row[0]) for row in found]
+    return Batch(rows, last=not rows)
+
+
+def _drop_lines(
+    connection: sqlite3.Connection, _work: Work, rows: Sequence[int], _now: float
+) -> Counter[str]:
+    connection.executemany("DELETE FROM log_lines WHERE id = ?", [(row,) for row in rows])
+    return Counter()
+
+
+STAGES = (
+    Stage("ids", _look_ids, _keep_ids, held=True),
+    Stage("thread", _look_thread, _drop_thread, held=True, for_chats=True),
+    Stage("group threads", _look_group_threads, _rewrite_group_threads, held=True),
+    Stage("group words", _look_group_words, _rewrite_group_words, held=True),
+    Stage("messages", _look_messages, _erase_messages, held=True, for_chats=True),
+    Stage("events", _look_events, _drop_events),
+    Stage("references", _look_references, _drop_references),
+    Stage("group turns", _look_group_turns, _empty_group_turns),
+    Stage("turns", _look_turns, _erase_turns, for_chats=True),
+    Stage("sends", _look_sends, _erase_sends, for_chats=True),
+    Stage("mentions", _look_mentions, _drop_mentions),
+    Stage("log", _look_lines, _drop_lines, for_chats=True),
+    Stage("kept ids", _look_kept_ids, _drop_ids),
+)
+STAGE = {stage.name: stage for stage in STAGES}
+
+CUT = "cut"
+"""Before all stages: see `daemon.ledger.forget.first_cut`."""
+OVER = "over"
+"""After all of them, until the bytes are gone too."""
+
+
+def next_stage(work: Work) -> str:
+    """What comes after the stage of a work."""
+    names = [stage.name for stage in STAGES if stage.for_chats or not work.deletes]
+    at = names.index(work.stage) + 1 if work.stage != CUT else 0
+    return names[at] if at < len(names) else OVER
+
+
+def is_held(work: Work) -> bool:
+    """True while no task may work on the person's chats and groups."""
+    return work.stage == CUT or (work.stage != OVER and STAGE[work.stage].held)
+
+
+def knows_rows(work_stage: str) -> bool:
+    """True while the person's own rows tell their ids and words."""
+    return work_stage in {CUT, "ids"}

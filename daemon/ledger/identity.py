@@ -1,0 +1,119 @@
+"""One person, one chat: joining what WhatsApp shows under two ids.
+
+A private chat may appear as ``573001234567@s.whatsapp.net`` and as ``<digits>@lid``. There is no
+way to ask for the number behind a lid, so the pair is learnt where it shows: in a message that
+names both, or by asking for the lid of a number.
+"""
+
+import sqlite3
+
+from daemon.domain.messages import ChatKey, Message
+from daemon.ledger.drivers.sqlite.database import Database
+
+LID = "@lid"
+PERSON = "@s.whatsapp.net"
+
+_TABLES_BY_CHAT = ("messages", "turns", "outbox", "thread_items", "calls", "notifications")
+
+
+class Identities:
+    """Which chats are one. Any task may call it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def canonical(self, key: ChatKey) -> ChatKey:
+        """The chat that stands for this one; itself unless it is a known alias."""
+        if not key.chat.endswith(LID):
+            return key
+        return await self._database.read(lambda connection: canonical(connection, key))
+
+    async def join(self, alias: ChatKey, chat: str) -> bool:
+        """Learn that ``alias`` is the same person as ``chat``; True if that is news.
+
+        Everything of the alias moves to the chat. False, and nothing done, while the task of the
+        alias has work: a turn, or words that are being said. A second task would take a send of
+        the first for one that a crash has cut. It is learnt again with the person's next message.
+        """
+        return await self._database.write(lambda connection: join(connection, alias, chat))
+
+
+def canonical(connection: sqlite3.Connection, key: ChatKey) -> ChatKey:
+    """See `Identities.canonical`; inside the caller's transaction."""
+    if not key.chat.endswith(LID):
+        return key
+    row = connection.execute(
+        "SELECT chat FROM aliases WHERE channel = ? AND alias = ?", key
+    ).fetchone()
+    return ChatKey(key.channel, row[0]) if row else key
+
+
+def shown_pair(message: Message) -> str:
+    """The phone chat that a message under a lid shows to be the same person; empty if none."""
+    if message.from_me or not message.key.chat.endswith(LID):
+        return ""
+    if message.author == message.key.chat.removesuffix(LID):
+        return ""  # the lid once more, without its ending: no number of a phone
+    return f"{message.author}{PERSON}" if message.author.isdecimal() else ""
+
+
+def join(connection: sqlite3.Connection, alias: ChatKey, chat: str) -> bool:
+    """See `Identities.join`; inside the caller's transaction."""
+    if not alias.chat.endswith(LID) or canonical(connection, alias).chat == chat:
+        return False
+    busy = connection.execute(
+        "SELECT 1 FROM turns WHERE channel = ?1 AND chat = ?2 AND state != 'done' UNION ALL"
+        " SELECT 1 FROM outbox WHERE channel = ?1 AND chat = ?2"
+        " AND state IN ('pending', 'sending', 'unknown') LIMIT 1",
+        alias,
+    ).fetchone()
+    if busy:
+        return False
+    connection.execute(
+        "INSERT OR REPLACE INTO aliases (channel, alias, chat) VALUES (?, ?, ?)", (*alias, chat)
+    )
+    for table in _TABLES_BY_CHAT:
+        connection.execute(
+            f"UPDATE {table} SET chat = ? WHERE channel = ? AND chat = ?",  # noqa: S608 - constants
+            (chat, *alias),
+        )
+    connection.execute(
+        "UPDATE OR IGNORE facts SET chat = ? WHERE channel = ? AND chat = ?", (chat, *alias)
+    )
+    connection.execute("DELETE FROM facts WHERE channel = ? AND chat = ?", alias)
+    connection.execute(
+        "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at,"
+        " paused_until, apologised_at, escalated_at, overdue_at, opted_out_at, consent_at,"
+        " forgotten_at) SELECT channel, ?, name, contact_name, first_seen_at, last_activity_at,"
+        " paused_until, apologised_at, escalated_at, overdue_at, opted_out_at, consent_at,"
+        " forgotten_at FROM chats WHERE channel = ? AND chat = ?"
+        " ON CONFLICT (channel, chat) DO UPDATE SET"
+        " first_seen_at = MIN(first_seen_at, excluded.first_seen_at),"
+        " paused_until = MAX(paused_until, excluded.paused_until),"
+        " overdue_at = MAX(overdue_at, excluded.overdue_at),"
+        " opted_out_at = MAX(opted_out_at, excluded.opted_out_at),"
+        " consent_at = MAX(consent_at, excluded.consent_at),"
+        " forgotten_at = MAX(forgotten_at, excluded.forgotten_at),"
+        " escalated_at = MAX(escalated_at, excluded.escalated_at)",
+        (chat, *alias),
+    )
+    connection.execute("DELETE FROM chats WHERE channel = ? AND chat = ?", alias)
+    connection.execute(
+        "INSERT INTO usage_days (day, channel, chat, tokens, micros, pardoned_tokens,"
+        " pardoned_micros, told) SELECT day, channel, ?, tokens, micros, pardoned_tokens,"
+        " pardoned_micros, told FROM usage_days WHERE channel = ? AND chat = ?"
+        " ON CONFLICT (day, channel, chat) DO UPDATE SET tokens = tokens + excluded.tokens,"
+        " micros = micros + excluded.micros,"
+        " pardoned_tokens = pardoned_tokens + excluded.pardoned_tokens,"
+        " pardoned_micros = pardoned_micros + excluded.pardoned_micros,"
+        " told = MAX(told, excluded.told)",
+        (chat, *alias),
+    )
+    connection.execute("DELETE FROM usage_days WHERE channel = ? AND chat = ?", alias)
+    # What was left out of one thread was said before that of the other or after: shown again,
+    # all of it together is summed up anew.
+    connection.execute(
+        "DELETE FROM thread_heads WHERE channel = ? AND chat IN (?, ?)",
+        (alias.channel, alias.chat, chat),
+    )
+    return True

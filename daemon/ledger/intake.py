@@ -1,0 +1,156 @@
+"""Accepting webhook calls: every message once, our own echoes recognised, changes applied.
+
+One call is one write: when it returns, everything the call said is durable.
+"""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from daemon.domain.messages import ChatKey, Webhook
+from daemon.domain.records import Accepted, Arrival, StoredMessage
+from daemon.errors import StoreUnavailable
+from daemon.ledger.arrivals import insert_event, take_in
+from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.message_rows import WAITING, stored_message
+from daemon.ledger.references import Judging, judge
+from daemon.ledger.statuses import NEVER
+from daemon.system.private_files import make_folder, new_file
+
+ROW_BODY_BYTES = 64 * 1024
+"""Larger webhook bodies go to a file: a row of megabytes would hold up every other write."""
+
+
+class Inbox:
+    """Inbound messages. Used by the webhook handler and by chats; any task may call it."""
+
+    def __init__(self, database: Database, folder: Path, contact: bytes = b"") -> None:
+        """``contact`` is the key of the hashes of contacts."""
+        self._database = database
+        self._folder = folder
+        self._contact = contact
+
+    async def accept(
+        self,
+        webhook: Webhook,
+        body: bytes,
+        *,
+        verdicts: Sequence[str] | Judging,
+        now: float,
+        pause_until: float,
+        resend_since: float = NEVER,
+    ) -> Accepted:
+        """Store one webhook call and all it says; durable on return.
+
+        ``verdicts`` has one word for each of the call's messages: empty to answer it, else the
+        reason why it is ignored; or it says how they are judged, in the write, by what the store
+        knows at that moment. ``now`` is Unix seconds; a human agent's message pauses its chat
+        until ``pause_until`` (0: no pause). A send that WhatsApp could not deliver is said once
+        more if it was created at ``resend_since`` (Unix seconds) or later.
+
+        Raises StoreUnavailable if it is not stored; then nothing of the call is.
+        """
+        body_file = ""
+        if len(body) > ROW_BODY_BYTES:
+            body_file = await trio.to_thread.run_sync(_write_durably, self._folder, body)
+
+        def verb(connection: sqlite3.Connection) -> Accepted:
+            event_id = insert_event(connection, webhook, body, body_file, now)
+            judged, words = webhook, verdicts
+            if isinstance(words, Judging):
+                judged, words = judge(connection, webhook, words, now)
+            return take_in(
+                connection,
+                judged,
+                event_id,
+                verdicts=words,
+                now=now,
+                pause_until=pause_until,
+                resend_since=resend_since,
+                contact=self._contact,
+            )
+
+        return await self._database.write(verb)
+
+    async def waiting(self, key: ChatKey, *, from_me: bool) -> tuple[StoredMessage, ...]:
+        """Messages that no turn has taken yet: the customer's, or those of a human agent."""
+
+        def verb(connection: sqlite3.Connection) -> tuple[StoredMessage, ...]:
+            rows = connection.execute(
+                "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"  # noqa: S608 - constant
+                f" AND {WAITING} AND from_me = ? ORDER BY seq",
+                (*key, int(from_me)),
+            )
+            return tuple(stored_message(*row) for row in rows)
+
+        return await self._database.read(verb)
+
+    async def chats_with_work(self) -> tuple[Arrival, ...]:
+        """Everything that waits, as arrivals in order: what the last process left behind."""
+
+        def verb(connection: sqlite3.Connection) -> tuple[Arrival, ...]:
+            rows = connection.execute(
+                "SELECT channel, chat, from_me, kind, received_at FROM messages"  # noqa: S608 - constant
+                f" INDEXED BY messages_open WHERE {WAITING} ORDER BY seq"
+            )
+            return tuple(
+                Arrival(
+                    key=ChatKey(channel, chat),
+                    what="agent" if from_me else "message",
+                    kind=kind,
+                    received_at=received_at,
+                )
+                for channel, chat, from_me, kind, received_at in rows
+            )
+
+        return await self._database.read(verb)
+
+    async def chats_waiting(self, *, older_than: float) -> tuple[ChatKey, ...]:
+        """The chats with a message that no turn has taken and that came before a time."""
+
+        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
+            rows = connection.execute(
+                f"SELECT DISTINCT channel, chat FROM messages WHERE {WAITING} AND received_at < ?",  # noqa: S608 - constant
+                (older_than,),
+            )
+            return tuple(ChatKey(*row) for row in rows)
+
+        return await self._database.read(verb)
+
+    async def oldest_unanswered(self) -> float | None:
+        """When the oldest message that the bot is to answer arrived, Unix seconds."""
+
+        def verb(connection: sqlite3.Connection) -> float | None:
+            row = connection.execute(
+                "SELECT MIN(received_at) FROM messages"
+                " WHERE state IN ('received', 'in_turn') AND from_me = 0"
+            ).fetchone()
+            oldest: float | None = row[0]
+            return oldest
+
+        return await self._database.read(verb)
+
+
+def _write_durably(folder_path: Path, body: bytes) -> str:
+    """Put a large body beside the store, on the disk before the row that names it; gives a name."""
+    path = folder_path / f"{hashlib.sha256(body).hexdigest()}.json"
+    try:
+        make_folder(path.parent)
+        draft = path.with_suffix(f".{os.urandom(4).hex()}")
+        with new_file(draft) as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot store a large event: {error.strerror}") from error
+    return path.name

@@ -1,0 +1,141 @@
+"""The store as the rest sees it: one object, a class for each role."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
+from daemon.ledger.audit import Audit
+from daemon.ledger.calls import Calls
+from daemon.ledger.chat_snapshot import Exchanges, Standings
+from daemon.ledger.consents import contact_key
+from daemon.ledger.dashboard import DashboardLog, Samples, Sessions
+from daemon.ledger.drivers.sqlite.database import Database, Meter, open_database
+from daemon.ledger.handovers import Handovers
+from daemon.ledger.identity import Identities
+from daemon.ledger.intake import Inbox
+from daemon.ledger.kept_files import AUDIO_FOLDER, KeptFiles
+from daemon.ledger.media import MediaItems
+from daemon.ledger.model_responses import Orphans
+from daemon.ledger.notifications import Notifications
+from daemon.ledger.operator_actions import ByHand
+from daemon.ledger.outbox import Outbox
+from daemon.ledger.process_records import Backlog, ProcessLife, Stages
+from daemon.ledger.references import References
+from daemon.ledger.runs import Runs
+from daemon.ledger.thread_memory import Memories
+from daemon.ledger.threads import Threads
+from daemon.ledger.tool_effects import Escalations, Facts, InterimMessages
+from daemon.ledger.turn_outcome import Validations
+from daemon.ledger.turns import Turns
+from daemon.ledger.usage import UsageBook
+from daemon.ledger.views.views import Views
+from daemon.system.private_files import files_in, tighten
+
+FOLDERS = (EVENTS_FOLDER, MEDIA_FOLDER, AUDIO_FOLDER)
+"""Where files lie beside the store."""
+
+OUR_FILES = ("recado.", "contact.key")
+"""How the names of files begin that are ours: the data directory may hold others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """All that is durable. Its fields show what there is; each says who may call it."""
+
+    database: Database
+    inbox: Inbox
+    references: References
+    calls: Calls
+    turns: Turns
+    runs: Runs
+    orphans: Orphans
+    notifications: Notifications
+    outbox: Outbox
+    files: KeptFiles
+    threads: Threads
+    validations: Validations
+    media: MediaItems
+    memories: Memories
+    identities: Identities
+    facts: Facts
+    interim: InterimMessages
+    escalations: Escalations
+    usage: UsageBook
+    exchanges: Exchanges
+    dashboard_log: DashboardLog
+    samples: Samples
+    sessions: Sessions
+    stages: Stages
+    standings: Standings
+    process_life: ProcessLife
+    backlog: Backlog
+    by_hand: ByHand
+    audit: Audit
+    handovers: Handovers
+    views: Views
+
+
+@contextlib.asynccontextmanager
+async def open_store(
+    data_dir: Path, *, clock: Callable[[], float], meter: Meter | None = None
+) -> AsyncIterator[Store]:
+    """Open the store in ``data_dir`` for this process alone, repaired after a crash.
+
+    ``clock`` measures durations, in seconds. Raises StoreInUse or StoreDamaged.
+    """
+    async with open_database(data_dir / "recado.db", clock=clock, meter=meter) as database:
+        store = Store(
+            database=database,
+            inbox=Inbox(database, data_dir / EVENTS_FOLDER, contact_key(data_dir)),
+            references=References(database),
+            calls=Calls(database),
+            turns=Turns(database),
+            runs=Runs(database),
+            orphans=Orphans(database),
+            notifications=Notifications(database),
+            outbox=Outbox(database),
+            files=KeptFiles(data_dir / AUDIO_FOLDER),
+            threads=Threads(database),
+            validations=Validations(database),
+            media=MediaItems(database, data_dir / MEDIA_FOLDER),
+            memories=Memories(database),
+            identities=Identities(database),
+            facts=Facts(database),
+            interim=InterimMessages(database),
+            escalations=Escalations(database),
+            usage=UsageBook(database),
+            exchanges=Exchanges(database),
+            by_hand=ByHand(database),
+            audit=Audit(database),
+            handovers=Handovers(database),
+            views=Views(database),
+            dashboard_log=DashboardLog(database),
+            samples=Samples(database),
+            sessions=Sessions(database),
+            stages=Stages(database),
+            standings=Standings(database),
+            process_life=ProcessLife(database),
+            backlog=Backlog(database),
+        )
+        await trio.to_thread.run_sync(_keep_private, data_dir)
+        await store.outbox.repair()
+        yield store
+
+
+def _keep_private(data_dir: Path) -> None:
+    """Tighten the modes of the data directory, and of what is directly in it and ours."""
+    data_dir = data_dir.resolve()
+    ours = [path for path in files_in(data_dir) if path.name.startswith(OUR_FILES)]
+    tighten([data_dir, *ours, *(data_dir / folder for folder in FOLDERS)])
+
+
+def tighten_files(data_dir: Path) -> int:
+    """Tighten the modes of the files in the store's folders; gives how many were too wide.
+
+    Blocks for as long as it takes to look at all of them.
+    """
+    return sum(tighten(files_in(data_dir / folder)) for folder in FOLDERS)

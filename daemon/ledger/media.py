@@ -1,0 +1,238 @@
+"""Media: what has become of the files that people sent, one row a message with one."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from daemon.domain.handover import WITH_AGENT
+from daemon.domain.messages import Media, Message
+from daemon.domain.records import MediaItem, Turn
+from daemon.ledger.drivers.sqlite.database import Database
+
+BATCH = 200
+"""Rows in one write: a few milliseconds, so that no webhook waits for it."""
+
+WITHDRAWN = (
+    "SELECT media.channel, message_id FROM media JOIN messages"  # noqa: S608 - a constant
+    " ON messages.channel = media.channel AND messages.id = message_id"
+    " WHERE media.state IN ('wanted', 'stored') AND messages.state NOT IN"
+    f" ('received', 'in_turn', '{WITH_AGENT}') AND to_note = 0"
+    " AND (deleted_at IS NOT NULL OR json_extract(message, '$.content.type') != 'media')"
+)
+"""Files of messages that were to disappear, or were deleted, once their turn is over."""
+
+_ITEM = "SELECT message_id, state, reason, file, preview, mime, size, words, words_error FROM media"
+
+
+class MediaItems:
+    """The files of messages. Any task may call it; only the one that fetches a file changes it."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+
+    async def of(self, messages: Sequence[Message]) -> dict[str, MediaItem]:
+        """What is known of the files of messages of one channel, by message id."""
+        ids = [message.id for message in messages]
+        channel = messages[0].key.channel if messages else ""
+
+        def verb(connection: sqlite3.Connection) -> dict[str, MediaItem]:
+            marks = ", ".join("?" * len(ids))
+            rows = connection.execute(
+                f"{_ITEM} WHERE channel = ? AND message_id IN ({marks})", (channel, *ids)
+            )
+            return {row[0]: _item(row) for row in rows}
+
+        return await self._database.read(verb)
+
+    async def want(self, message: Message, *, now: float) -> MediaItem:
+        """Note that the file of a message is wanted, unless that is known; gives what is known."""
+
+        def verb(connection: sqlite3.Connection) -> MediaItem:
+            want_file(connection, message, now)
+            row = connection.execute(
+                f"{_ITEM} WHERE channel = ? AND message_id = ?", (message.key.channel, message.id)
+            ).fetchone()
+            return _item(row) if row else MediaItem(message_id=message.id, state="gone")
+
+        return await self._database.write(verb)
+
+    async def stored(
+        self, message: Message, *, file: str, mime: str, size: int, now: float
+    ) -> bool:
+        """Note that a file lies in the folder; False if nobody wants it any more."""
+        return await self._change(
+            message,
+            "state = 'stored', reason = '', file = ?, mime = ?, size = ?, ended_at = ?",
+            (file, mime, size, now),
+        )
+
+    async def failed(self, message: Message, reason: str, *, now: float) -> bool:
+        """Note that a file will never be had, and why."""
+        return await self._change(
+            message, "state = 'failed', reason = ?, ended_at = ?", (reason, now)
+        )
+
+    async def delayed(self, message: Message, reason: str) -> bool:
+        """Note why a try brought nothing; the file stays wanted."""
+        return await self._change(message, "reason = ?", (reason,))
+
+    async def understood(self, message: Message, words: str) -> bool:
+        """Note what was heard or read in a file."""
+        return await self._change(message, "words = ?", (words,))
+
+    async def not_understood(self, message: Message, reason: str) -> bool:
+        """Note that it will never be known what is said in a file, and why."""
+        return await self._change(message, "words_error = ?", (reason,))
+
+    async def let_go(self, turn: Turn) -> int:
+        """Delete the files of a turn that is over whose messages have disappeared; how many."""
+
+        def look(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+            rows = connection.execute(f"{WITHDRAWN} AND turn_id = ?", (turn.id,))
+            return [(channel, message_id) for channel, message_id in rows]
+
+        withdrawn = await self._database.read(look)
+        if not withdrawn:
+            return 0
+        drop = partial(
+            drop_files, keys=withdrawn, folder=self._folder, reason="it was to disappear"
+        )
+        return await self._database.write(drop)
+
+    async def _change(self, message: Message, assignments: str, values: Sequence[object]) -> bool:
+        """Change the row of a message whose file is still of use."""
+
+        def verb(connection: sqlite3.Connection) -> bool:
+            done = connection.execute(
+                f"UPDATE media SET {assignments} WHERE channel = ? AND message_id = ?"  # noqa: S608 - constants
+                " AND state IN ('wanted', 'stored')",
+                (*values, message.key.channel, message.id),
+            )
+            return done.rowcount == 1
+
+        return await self._database.write(verb)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredMedia:
+    """What one batch has dropped."""
+
+    items: int
+    more: bool
+    """True if there may be further ones."""
+
+
+def want_file(connection: sqlite3.Connection, message: Message, now: float) -> None:
+    """Note that the file of a stored message is wanted, inside the caller's transaction."""
+    content = message.content
+    if not isinstance(content, Media):
+        return
+    connection.execute(
+        "INSERT OR IGNORE INTO media (channel, message_id, file, preview, wanted_at)"
+        " SELECT channel, id, ?, ?, ? FROM messages WHERE channel = ? AND id = ?",
+        (content.inline, content.preview, now, message.key.channel, message.id),
+    )
+
+
+def without_bytes(message: Message) -> Message:
+    """The message as it is stored: of bytes that it came with, only names of files are kept."""
+    content = message.content
+    if not isinstance(content, Media) or not (":" in content.inline or ":" in content.preview):
+        return message
+    inline = "" if ":" in content.inline else content.inline
+    preview = "" if ":" in content.preview else content.preview
+    changed = msgspec.structs.replace(content, inline=inline, preview=preview)
+    return msgspec.structs.replace(message, content=changed)
+
+
+def drop_files(
+    connection: sqlite3.Connection,
+    keys: Sequence[tuple[str, str]],
+    folder: Path,
+    *,
+    reason: str,
+) -> int:
+    """Delete files and words of messages (channel and id), inside the caller's transaction.
+
+    Their rows stay, as ``gone``. A file is deleted before its row says so, so that none is left
+    behind without a name; one that another message has too stays. Gives how many rows changed.
+    """
+    gone = 0
+    for key in keys:
+        row = connection.execute(
+            "SELECT file, preview FROM media WHERE channel = ? AND message_id = ?"
+            " AND state != 'gone'",
+            key,
+        ).fetchone()
+        if row is None:
+            continue
+        connection.execute(
+            "UPDATE media SET state = 'gone', reason = ?, file = '', preview = '', words = NULL,"
+            " words_error = '' WHERE channel = ? AND message_id = ?",
+            (reason, *key),
+        )
+        for name in {*row} - {""}:
+            _delete_unshared(connection, name, folder)
+        gone += 1
+    return gone
+
+
+def expire_media(connection: sqlite3.Connection, *, before: float, folder: Path) -> ExpiredMedia:
+    """Drop the files of one batch of messages from before a time, and those that nobody may keep.
+
+    These are files to be seen once, and files of deleted messages, whose turn is over.
+    """
+    old = connection.execute(
+        "SELECT channel, message_id FROM media WHERE state IN ('wanted', 'stored')"
+        " AND wanted_at < ? ORDER BY wanted_at LIMIT ?",
+        (before, BATCH),
+    ).fetchall()
+    withdrawn = connection.execute(f"{WITHDRAWN} LIMIT ?", (BATCH,)).fetchall()
+    items = drop_files(connection, old, folder, reason="it is too old to be kept")
+    items += drop_files(connection, withdrawn, folder, reason="its author took it back")
+    return ExpiredMedia(items, more=BATCH in {len(old), len(withdrawn)})
+
+
+def drop_unnamed(connection: sqlite3.Connection, *, names: Sequence[str], folder: Path) -> int:
+    """Delete those of these files that no message has; gives how many."""
+    unnamed = [name for name in names if not _is_named(connection, name)]
+    for name in unnamed:
+        (folder / name).unlink(missing_ok=True)
+    return len(unnamed)
+
+
+def _delete_unshared(connection: sqlite3.Connection, name: str, folder: Path) -> None:
+    if not _is_named(connection, name):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _is_named(connection: sqlite3.Connection, name: str) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM media WHERE file = ?1 AND file != '' UNION ALL"
+        " SELECT 1 FROM media WHERE preview = ?1 AND preview != ''",
+        (name,),
+    ).fetchone()
+    return row is not None
+
+
+def _item(row: tuple[object, ...]) -> MediaItem:
+    message_id, state, reason, file, preview, mime, size, words, words_error = row
+    return msgspec.convert(
+        {
+            "message_id": message_id,
+            "state": state,
+            "reason": reason,
+            "file": file,
+            "preview": preview,
+            "mime": mime,
+            "size": size,
+            "words": words,
+            "words_error": words_error,
+        },
+        MediaItem,
+    )

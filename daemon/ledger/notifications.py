@@ -1,0 +1,155 @@
+"""Notifications: what people were told, and what they still have to be told."""
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from daemon.domain.messages import ChatKey
+from daemon.domain.notifications import Language, Occasion, Reason, escalation
+from daemon.ledger.drivers.sqlite.database import Database
+
+_json = msgspec.json.Encoder()
+
+SEEN_SECONDS = 60.0
+"""That something still lasts is written down again after so long, not each time it is seen."""
+
+NEWEST_ESCALATIONS = 200
+"""So many are looked through, since there is no index by time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A notification that is due. Times are Unix seconds."""
+
+    id: int
+    reason: Reason
+    line: str
+    reached: frozenset[str]
+    """The targets that have taken it."""
+    tries: int
+    noted_at: float
+
+
+class Notifications:
+    """The record of notifications. One task writes it, and asks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def note(
+        self, occasions: Sequence[Occasion], *, quiet_seconds: float, now: float
+    ) -> None:
+        """Note the occasions that are new, and that what lasts was seen once more.
+
+        What lasts is new again if it was not seen for ``quiet_seconds``.
+        """
+        seen = await self._database.read(lambda connection: _seen(connection, now))
+        new = [(o.reason, o.subject, *(o.key or ("", "")), o.line, now) for o in occasions]
+        new = [row for row in new if row[:2] not in seen]
+        if not new:
+            return
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "DELETE FROM notifications WHERE reason = ? AND subject = '' AND seen_at < ?",
+                [(row[0], now - quiet_seconds) for row in new],
+            )
+            connection.executemany(
+                "INSERT INTO notifications (reason, subject, channel, chat, line, noted_at,"
+                " seen_at, next_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6)"
+                " ON CONFLICT (reason, subject) DO UPDATE SET seen_at = excluded.seen_at",
+                new,
+            )
+
+        await self._database.write(verb)
+
+    async def due(self, *, now: float, limit: int) -> tuple[Pending, ...]:
+        """What is to be sent now, the oldest first."""
+
+        def query(connection: sqlite3.Connection) -> tuple[Pending, ...]:
+            rows = connection.execute(
+                "SELECT id, reason, line, reached, tries, noted_at FROM notifications"
+                " WHERE state = 'pending' AND next_at <= ? ORDER BY id LIMIT ?",
+                (now, limit),
+            )
+            return tuple(
+                Pending(
+                    id=number,
+                    reason=reason,
+                    line=line,
+                    reached=frozenset(msgspec.json.decode(reached)),
+                    tries=tries,
+                    noted_at=noted_at,
+                )
+                for number, reason, line, reached, tries, noted_at in rows
+            )
+
+        return await self._database.read(query)
+
+    async def settle(self, pending: Pending, reached: Collection[str], *, again_at: float) -> None:
+        """A try has ended: these targets have taken it.
+
+        ``again_at`` is when the others are tried again, 0 if there are none, below 0 if they are
+        given up.
+        """
+        state = "pending" if again_at > 0 else "failed" if again_at < 0 else "sent"
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE notifications SET state = ?1, reached = ?2, tries = tries + 1,"
+                " next_at = ?3, line = CASE ?1 WHEN 'pending' THEN line ELSE '' END"
+                " WHERE id = ?4 AND state = 'pending'",
+                (state, _json.encode(sorted(reached)).decode(), max(again_at, 0), pending.id),
+            )
+
+        await self._database.write(verb)
+
+    async def forget(self, *, noted_before: float) -> None:
+        """Forget old notifications."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM notifications WHERE noted_at < ?", (noted_before,))
+
+        await self._database.write(verb)
+
+    async def escalations(self, *, since: float, language: Language) -> tuple[Occasion, ...]:
+        """The chats that were handed to a person since a time, as occasions."""
+
+        def query(connection: sqlite3.Connection) -> tuple[Occasion, ...]:
+            rows = connection.execute(
+                "SELECT e.turn_id, t.channel, t.chat, COALESCE(NULLIF(c.contact_name, ''), c.name,"
+                " ''), e.reason, e.summary, e.urgency, COALESCE((SELECT group_concat(body, ' ')"
+                " FROM (SELECT json_extract(message, '$.content.body') AS body FROM messages m"
+                " WHERE m.turn_id = e.turn_id)), '') FROM escalations e"
+                " JOIN turns t ON t.id = e.turn_id"
+                " LEFT JOIN chats c ON c.channel = t.channel AND c.chat = t.chat"
+                " WHERE e.created_at >= ? AND e.turn_id IN"
+                " (SELECT turn_id FROM escalations ORDER BY turn_id DESC LIMIT ?)",
+                (since, NEWEST_ESCALATIONS),
+            )
+            return tuple(
+                escalation(
+                    turn_id,
+                    ChatKey(channel, chat),
+                    name=name,
+                    reason=reason,
+                    summary=summary,
+                    urgency=urgency,
+                    heard=heard,
+                    language=language,
+                )
+                for turn_id, channel, chat, name, reason, summary, urgency, heard in rows
+            )
+
+        return await self._database.read(query)
+
+
+def _seen(connection: sqlite3.Connection, now: float) -> frozenset[tuple[str, str]]:
+    """Reason and subject of what needs no writing: told once, or lately seen to last."""
+    rows = connection.execute(
+        "SELECT reason, subject FROM notifications WHERE subject != '' OR seen_at > ?",
+        (now - SEEN_SECONDS,),
+    )
+    return frozenset((reason, subject) for reason, subject in rows)

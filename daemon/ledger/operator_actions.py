@@ -1,0 +1,270 @@
+"""What a person does to a chat in the dashboard; each deed has its row in the audit.
+
+The commands of the command line do the same to the file beside the daemon; see
+`daemon.ledger.admin`.
+"""
+
+import sqlite3
+from typing import Literal
+
+from daemon.domain.audit_chain import Action, Actor
+from daemon.domain.messages import ChatKey, Message, Text, Webhook
+from daemon.domain.records import Arrival
+from daemon.ledger.arrivals import take_in
+from daemon.ledger.audit import write_audit
+from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.statuses import unearth_turn
+from daemon.ledger.waiting import chats_named, give_back, hold_of, mark_done
+
+EVENT = "dashboard.send"
+"""What the ledger calls the event that brings an agent's words from the dashboard."""
+
+SOURCE = "web"
+"""An agent at the dashboard counts as one at WhatsApp Web: see `daemon.ledger.echoes`."""
+
+
+Obstacle = Literal["", "unknown", "not refused", "paused", "replayed"]
+"""Why a send was left as it is; empty if it was not. ``unknown``: there is no such send."""
+
+
+class ByHand:
+    """The deeds of people in the dashboard. Called by the handlers of HTTP requests."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def say(
+        self,
+        key: ChatKey,
+        text: str,
+        *,
+        name: str,
+        deed: str,
+        by: Actor,
+        now: float,
+        pause_until: float,
+    ) -> Arrival | None:
+        """Let the agent ``name`` say something in a chat; durable on return.
+
+        It waits in the outbox, and is taken in like an agent's message from the phone: the chat is
+        paused until ``pause_until`` (0: it is not), and the words go into the thread as theirs.
+        ``deed`` is the client's own name of this click: None, and nothing done, if it is known.
+        Times are Unix seconds.
+        """
+        message = Message(
+            id=f"dashboard-{deed}",
+            key=key,
+            kind="text",
+            content=Text(body=text),
+            from_me=True,
+            source=SOURCE,
+            author_name=name,
+            sent_at=now,
+        )
+
+        def verb(connection: sqlite3.Connection) -> Arrival | None:
+            known = connection.execute(
+                "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (key.channel, message.id)
+            ).fetchone()
+            if known:
+                return None
+            (row_id,) = connection.execute(
+                "INSERT INTO outbox (channel, chat, body, author, created_at)"
+                " VALUES (?, ?, ?, ?, ?) RETURNING id",
+                (*key, text, name, now),
+            ).fetchone()
+            event = connection.execute(
+                "INSERT INTO events (received_at, channel, event) VALUES (?, ?, ?)",
+                (now, key.channel, EVENT),
+            )
+            take_in(
+                connection,
+                Webhook(channel=key.channel, event=EVENT, messages=(message,)),
+                event.lastrowid or 0,
+                verdicts=[""],
+                now=now,
+                pause_until=pause_until,
+            )
+            write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
+            return Arrival(key=key, what="agent", received_at=now)
+
+        return await self._database.write(verb)
+
+    async def pause(
+        self, chat: str, until: float, *, channel: str | None = None, by: Actor, now: float
+    ) -> tuple[ChatKey, ...]:
+        """Keep the bot out of a chat until a time (Unix seconds).
+
+        On one channel, or on all that know the number. Gives the chats concerned.
+        """
+
+        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
+            keys = chats_named(connection, chat, channel)
+            for key in keys:
+                before = hold_of(connection, key).paused_until
+                connection.execute(
+                    "UPDATE chats SET paused_until = ?, loop_until = 0"
+                    " WHERE channel = ? AND chat = ?",
+                    (until, *key),
+                )
+                _write_pause(connection, by, "pause", key, before=before, after=until, now=now)
+            return keys
+
+        return await self._database.write(verb)
+
+    async def give_back(
+        self, chat: str, *, channel: str | None = None, by: Actor, now: float
+    ) -> tuple[ChatKey, ...]:
+        """Let the bot answer in a chat again, also what waits there for a person; like `pause`."""
+
+        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
+            keys = chats_named(connection, chat, channel)
+            for key in keys:
+                before = hold_of(connection, key).paused_until
+                give_back(connection, key, now=now)
+                _write_pause(connection, by, "resume", key, before=before, after=0, now=now)
+            return keys
+
+        return await self._database.write(verb)
+
+    async def done(
+        self, chat: str, *, channel: str | None = None, by: Actor, now: float
+    ) -> tuple[tuple[ChatKey, ...], int]:
+        """Count what waits for a person in a chat as handled; a pause goes on.
+
+        Gives the chats concerned, and how many messages were closed.
+        """
+
+        def verb(connection: sqlite3.Connection) -> tuple[tuple[ChatKey, ...], int]:
+            return done_by_hand(connection, chat, channel=channel, by=by, now=now)
+
+        return await self._database.write(verb)
+
+    async def send_again(
+        self, row_id: int, *, agents_chat: str, by: Actor, now: float
+    ) -> tuple[Obstacle, ChatKey | None]:
+        """Let a message of ours be said that was refused; durable on return.
+
+        Only one that certainly was not said: a row whose outcome is unknown is never touched here.
+        Nor is the bot's own in a chat that it is to keep out of, unless that is ``agents_chat``, in
+        which it never does, nor one whose question was put back in and is answered anew. Its turn
+        counts as answered again, so that a replay does not say it a second time. Gives what stood
+        in the way, and the chat whose task is to look. ``now``: Unix seconds.
+        """
+
+        def verb(connection: sqlite3.Connection) -> tuple[Obstacle, ChatKey | None]:
+            key, obstacle = _refused_row(connection, row_id)
+            if key is None or obstacle:
+                return obstacle, key
+            if key.chat != agents_chat and _keeps_out(connection, row_id, now):
+                return "paused", key
+            if _was_replayed(connection, row_id):
+                return "replayed", key
+            connection.execute(
+                "UPDATE outbox SET state = 'pending', message_id = '', status = '', error = ''"
+                " WHERE id = ?",
+                (row_id,),
+            )
+            if not _is_interim(connection, row_id):
+                unearth_turn(connection, row_id)
+            detail = f"outbox row {row_id}"
+            write_audit(connection, by, "send again", key.chat, after=detail, now=now)
+            return "", key
+
+        return await self._database.write(verb)
+
+    async def drop_send(self, row_id: int, *, by: Actor, now: float) -> Obstacle:
+        """Let a message of ours that was refused be: it is not listed any more, and never said.
+
+        Its turn stays what it is. ``now``: Unix seconds.
+        """
+
+        def verb(connection: sqlite3.Connection) -> Obstacle:
+            key, obstacle = _refused_row(connection, row_id)
+            if key is None or obstacle:
+                return obstacle
+            connection.execute("UPDATE outbox SET state = 'dropped' WHERE id = ?", (row_id,))
+            detail = f"outbox row {row_id}"
+            write_audit(connection, by, "drop send", key.chat, after=detail, now=now)
+            return ""
+
+        return await self._database.write(verb)
+
+
+def done_by_hand(
+    connection: sqlite3.Connection, chat: str, *, channel: str | None = None, by: Actor, now: float
+) -> tuple[tuple[ChatKey, ...], int]:
+    """See `ByHand.done`; inside the caller's transaction, for the command line too."""
+    keys, closed = chats_named(connection, chat, channel), 0
+    for key in keys:
+        messages = mark_done(connection, key)
+        closed += messages
+        write_audit(connection, by, "done", chat, after=f"{messages} messages", now=now)
+    return keys, closed
+
+
+def _write_pause(
+    connection: sqlite3.Connection,
+    by: Actor,
+    action: Action,
+    key: ChatKey,
+    *,
+    before: float,
+    after: float,
+    now: float,
+) -> None:
+    """Write down that the bot was kept out of a chat, or let in again."""
+    write_audit(
+        connection,
+        by,
+        action,
+        key.chat,
+        before=_until(before, now),
+        after=_until(after, now),
+        now=now,
+    )
+
+
+def _until(until: float, now: float) -> str:
+    """How a pause is told in the audit; empty if there is none any more."""
+    return f"paused until {until:.0f}" if until > now else ""
+
+
+def _refused_row(connection: sqlite3.Connection, row_id: int) -> tuple[ChatKey | None, Obstacle]:
+    """The chat of a send, and whether it is one that was refused for good."""
+    row = connection.execute(
+        "SELECT channel, chat, state FROM outbox WHERE id = ? AND chat NOT GLOB 'forgotten-*'",
+        (row_id,),
+    ).fetchone()
+    if row is None:
+        return None, "unknown"
+    return ChatKey(row[0], row[1]), "" if row[2] == "failed" else "not refused"
+
+
+def _keeps_out(connection: sqlite3.Connection, row_id: int, now: float) -> bool:
+    """True if the words of a row are the bot's, and a person has its chat."""
+    row = connection.execute(
+        "SELECT 1 FROM outbox o JOIN chats c ON c.channel = o.channel AND c.chat = o.chat"
+        " WHERE o.id = ? AND o.author = '' AND c.paused_until > ?",
+        (row_id, now),
+    ).fetchone()
+    return row is not None
+
+
+def _is_interim(connection: sqlite3.Connection, row_id: int) -> bool:
+    """True for what a tool said while it worked, which is no part of the answer."""
+    row = connection.execute(
+        "SELECT 1 FROM interim_messages WHERE outbox_id = ?", (row_id,)
+    ).fetchone()
+    return row is not None
+
+
+def _was_replayed(connection: sqlite3.Connection, row_id: int) -> bool:
+    """True if the turn of a row was given up, and its messages were put back in since."""
+    row = connection.execute(
+        "SELECT 1 FROM outbox o JOIN turns t ON t.id = o.turn_id WHERE o.id = ?"
+        " AND t.outcome = 'dead' AND NOT EXISTS (SELECT 1 FROM messages m"
+        " WHERE m.turn_id = t.id AND m.state = 'dead')",
+        (row_id,),
+    ).fetchone()
+    return row is not None

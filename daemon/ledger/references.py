@@ -1,0 +1,333 @@
+"""What the store knows about the surroundings of a message that has just come.
+
+WhatsApp names the message that is quoted, reacted to or voted in, but does not always say what is
+in it; and whether something said in a group is meant for us shows only from who we are and from
+what was said before.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from daemon.domain.messages import AnyContent, Message, Poll, Reaction, Vote, Webhook
+from daemon.domain.prompt.message_text import as_line
+from daemon.domain.records import Known, StoredMessage, Turn
+from daemon.domain.rendering.outgoing import poll_option_id
+from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.identity import LID, PERSON, canonical, shown_pair
+from daemon.ledger.message_rows import WAITING, read_message, stored_message
+
+_read_ids = msgspec.json.Decoder(list[str])
+
+LATELY_WRITTEN = 100
+"""Messages of a group in which it is looked for several people."""
+
+LIVE_SECONDS = 8 * 3600.0
+"""WhatsApp shares a live location for at most so long."""
+
+
+class Judging(msgspec.Struct, frozen=True, kw_only=True):
+    """How the messages of a call are judged."""
+
+    verdict: Callable[[Known], str]
+    """Gives why a message is ignored, empty to answer it; called in the writer's thread."""
+    own_ids: frozenset[str]
+    """Our number and lid as far as the configuration names them; more are learnt from our own
+    messages."""
+    mentions: bool
+    """It matters who is addressed in groups."""
+
+
+class References:
+    """Looks things up for new messages. Any task may call it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def know(
+        self,
+        messages: Sequence[Message],
+        *,
+        own_ids: frozenset[str],
+        mentions: bool = True,
+        now: float,
+    ) -> list[Known]:
+        """What is known about new messages, in their order.
+
+        ``own_ids`` and ``mentions``: see `Judging`. Most messages need no look into the store, and
+        get none.
+        """
+        if not any(_needs_look(message, mentions=mentions) for message in messages):
+            return [_at_sight(message) for message in messages]
+        return await self._database.read(
+            lambda connection: know(
+                connection, messages, own_ids=own_ids, mentions=mentions, now=now
+            )
+        )
+
+    async def number_without_lid(self, channel: str) -> str:
+        """Our number on a channel, if it is known and our lid there is not; else empty."""
+
+        def verb(connection: sqlite3.Connection) -> str:
+            rows = connection.execute("SELECT id FROM own_ids WHERE channel = ?", (channel,))
+            ids = [str(row[0]) for row in rows]
+            return "" if any(one.endswith(LID) for one in ids) else next(iter(ids), "")
+
+        return await self._database.read(verb)
+
+    async def learn_own_id(self, channel: str, own_id: str) -> None:
+        """Keep our own number or lid on a channel."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR IGNORE INTO own_ids VALUES (?, ?)", (channel, own_id))
+
+        await self._database.write(verb)
+
+    async def knows_us(self) -> bool:
+        """Whether any id of ours is known."""
+
+        def verb(connection: sqlite3.Connection) -> bool:
+            return connection.execute("SELECT 1 FROM own_ids LIMIT 1").fetchone() is not None
+
+        return await self._database.read(verb)
+
+    async def others_write(self, turn: Turn, author: str) -> bool:
+        """True if somebody else than ``author`` has written lately in the chat of a turn."""
+
+        def verb(connection: sqlite3.Connection) -> bool:
+            row = connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM (SELECT message, from_me FROM messages"
+                " INDEXED BY messages_told WHERE channel || '/' || chat = ?"
+                " ORDER BY seq DESC LIMIT ?)"
+                " WHERE from_me = 0 AND json_extract(message, '$.author') NOT IN ('', ?))",
+                ("/".join(turn.key), LATELY_WRITTEN, author),
+            ).fetchone()
+            return bool(row[0])
+
+        return await self._database.read(verb)
+
+    async def overheard(self, turn: Turn, *, limit: int) -> tuple[StoredMessage, ...]:
+        """What a group has said among itself since the turn before, the newest ``limit``.
+
+        Oldest first.
+        """
+        last = turn.messages[-1].seq if turn.messages else 0
+
+        def verb(connection: sqlite3.Connection) -> tuple[StoredMessage, ...]:
+            rows = connection.execute(
+                "SELECT seq, message, received_at FROM messages INDEXED BY messages_overheard"
+                " WHERE channel = ?1 AND chat = ?2 AND reason = 'not addressed to us'"
+                " AND deleted_at IS NULL AND seq < ?3 AND seq > COALESCE((SELECT seq"
+                " FROM messages WHERE channel = ?1 AND chat = ?2 AND turn_id IS NOT NULL"
+                " AND turn_id != ?4 AND seq < ?3 ORDER BY seq DESC LIMIT 1), 0)"
+                " ORDER BY seq DESC LIMIT ?5",
+                (*turn.key, last, turn.id, limit),
+            ).fetchall()
+            return tuple(stored_message(*row) for row in reversed(rows))
+
+        return await self._database.read(verb)
+
+
+def know(
+    connection: sqlite3.Connection,
+    messages: Sequence[Message],
+    *,
+    own_ids: frozenset[str],
+    mentions: bool = True,
+    now: float,
+) -> list[Known]:
+    """See `References.know`; inside the caller's transaction."""
+    return [
+        _look(connection, message, own_ids, now)
+        if _needs_look(message, mentions=mentions)
+        else _at_sight(message)
+        for message in messages
+    ]
+
+
+def judge(
+    connection: sqlite3.Connection, webhook: Webhook, judging: Judging, now: float
+) -> tuple[Webhook, list[str]]:
+    """A call with what is known of its messages, and the verdicts; in the caller's transaction."""
+    known = know(
+        connection, webhook.messages, own_ids=judging.own_ids, mentions=judging.mentions, now=now
+    )
+    messages = tuple(one.message for one in known)
+    verdicts = [judging.verdict(one) for one in known]
+    return msgspec.structs.replace(webhook, messages=messages), verdicts
+
+
+def learn_own_id(connection: sqlite3.Connection, message: Message) -> None:
+    """Keep by which id WhatsApp shows us, told by a message that left our number."""
+    if message.from_me and message.author and not message.key.chat.startswith(message.author):
+        connection.execute(
+            "INSERT OR IGNORE INTO own_ids (channel, id) VALUES (?, ?)",
+            (message.key.channel, message.author),
+        )
+
+
+def _needs_look(message: Message, *, mentions: bool) -> bool:
+    if message.quote is not None and not message.quote.body:
+        return True
+    if message.from_me:
+        return False
+    return (
+        (mentions and message.is_group)
+        or message.key.chat.endswith(LID)
+        or message.kind == "live_location"
+        or isinstance(message.content, Reaction | Vote)
+    )
+
+
+def _at_sight(message: Message) -> Known:
+    """What a message says by itself."""
+    chat = message.key.chat
+    authors = {_as_chat(message.author)} if message.author else set()
+    if not message.is_group:
+        authors.add(chat)
+    return Known(message=message, names=frozenset({chat}), authors=frozenset(authors))
+
+
+def _as_chat(person: str) -> str:
+    return person if "@" in person else f"{person}{PERSON}"
+
+
+def _look(
+    connection: sqlite3.Connection, message: Message, own_ids: frozenset[str], now: float
+) -> Known:
+    chat = message.key.chat
+    others = {canonical(connection, message.key).chat, shown_pair(message), chat} - {""}
+    authors = {_as_chat(message.author)} if message.author else set()
+    message, about_us = _with_words(connection, message)
+    return Known(
+        message=message,
+        names=frozenset(others),
+        authors=frozenset(authors if message.is_group else authors | others),
+        addressed=message.is_group and (about_us or _is_addressed(connection, message, own_ids)),
+        about_us=about_us,
+        moved=message.kind == "live_location" and _is_moving(connection, message, now),
+    )
+
+
+def _with_words(connection: sqlite3.Connection, message: Message) -> tuple[Message, bool]:
+    """The message with the words of what it refers to, and whether that was said by us."""
+    content = message.content
+    if isinstance(content, Reaction):
+        words, ours = _words_of(connection, message, content.target)
+        content = msgspec.structs.replace(content, about=words)
+        return msgspec.structs.replace(message, content=content), ours
+    if isinstance(content, Vote):
+        poll, ours = _said(connection, message, content.target)
+        if poll is None:  # its echo has not come, or not yet
+            poll = _own_poll(connection, message, content.target)
+            ours = poll is not None
+        if isinstance(poll, Poll):
+            content = _counted(content, poll, ours=ours)
+        return msgspec.structs.replace(message, content=content), ours
+    quote = message.quote
+    if quote is None:
+        return message, False
+    words, ours = _words_of(connection, message, quote.id)
+    if not quote.body and words:
+        quote = msgspec.structs.replace(quote, body=words)
+        message = msgspec.structs.replace(message, quote=quote)
+    return message, ours
+
+
+def _counted(vote: Vote, poll: Poll, *, ours: bool) -> Vote:
+    """A vote with the words of its options."""
+    names = dict(zip(poll.option_ids, poll.options, strict=False))
+    chosen = [
+        names.get(option, option if option in poll.options else "") for option in vote.options
+    ]
+    return msgspec.structs.replace(
+        vote, question=poll.title, chosen=tuple(filter(None, chosen)), ours=ours
+    )
+
+
+def _own_poll(connection: sqlite3.Connection, message: Message, target: str) -> Poll | None:
+    """A poll that we have sent, by its id; its options have the ids that WhatsApp gives them."""
+    row = connection.execute(
+        "SELECT body, payload, chat FROM outbox WHERE message_id = ? AND kind = 'poll'", (target,)
+    ).fetchone()
+    if row is None or not target or not _is_shown_to(connection, message, row[2]):
+        return None
+    options = tuple(msgspec.json.decode(row[1]).get("options", ()))
+    ids = tuple(poll_option_id(option) for option in options)
+    return Poll(title=row[0], options=options, option_ids=ids)
+
+
+def _words_of(connection: sqlite3.Connection, message: Message, target: str) -> tuple[str, bool]:
+    """The words of an earlier message, and whether it was ours."""
+    row = connection.execute(
+        "SELECT body, chat FROM outbox WHERE message_id = ? AND message_id != ''"
+        " ORDER BY id LIMIT 1",
+        (target,),
+    ).fetchone()
+    if row and not _is_shown_to(connection, message, row[1]):
+        return "", False
+    if row and row[0]:
+        return str(row[0]), True
+    content, ours = _said(connection, message, target)
+    return (as_line(content) if content is not None else ""), ours or row is not None
+
+
+def _said(
+    connection: sqlite3.Connection, message: Message, target: str
+) -> tuple[AnyContent | None, bool]:
+    row = connection.execute(
+        "SELECT message, from_me, chat FROM messages WHERE channel = ? AND id = ?",
+        (message.key.channel, target),
+    ).fetchone()
+    if row is None or not _is_shown_to(connection, message, row[2]):
+        return None, False
+    return read_message.decode(row[0]).content, bool(row[1])
+
+
+def _is_shown_to(connection: sqlite3.Connection, message: Message, chat: str) -> bool:
+    """Whether what was said in a chat may be told where a message was written.
+
+    The id that a message refers to is its author's word; with a stranger's id the model would be
+    told the stranger's words. What was said in a group can be answered in private.
+    """
+    return chat.endswith("@g.us") or chat == canonical(connection, message.key).chat
+
+
+# -- in groups -----------------------------------------------------------------------------------
+
+
+def _is_addressed(
+    connection: sqlite3.Connection, message: Message, own_ids: frozenset[str]
+) -> bool:
+    """Whether it mentions or answers us, or its author has just addressed us and is waited for."""
+    learnt, goes_on = connection.execute(
+        "SELECT (SELECT json_group_array(id) FROM own_ids WHERE channel = ?1),"  # noqa: S608 - constant
+        " EXISTS (SELECT 1 FROM messages INDEXED BY messages_open WHERE channel = ?1 AND chat = ?2"
+        f" AND {WAITING} AND from_me = 0 AND json_extract(message, '$.author') = ?3)",
+        (*message.key, message.author),
+    ).fetchone()
+    return bool(goes_on) or _mentions(message, own_ids.union(_read_ids.decode(learnt)))
+
+
+def _mentions(message: Message, own_ids: frozenset[str]) -> bool:
+    """Whether it names or answers somebody with one of these ids."""
+    own = {name.partition("@")[0] for name in own_ids}
+    if any(mention.partition("@")[0] in own for mention in message.mentions):
+        return True
+    if message.quote is not None and message.quote.author.partition("@")[0] in own:
+        return True
+    # WhatsApp writes a mention into the text as @ and digits; the list of mentions may be missing.
+    words = as_line(message.content)
+    return any(f"@{digits}" in words for digits in own)
+
+
+def _is_moving(connection: sqlite3.Connection, message: Message, now: float) -> bool:
+    """Whether its author has begun to share a live location in this chat before."""
+    row = connection.execute(
+        "SELECT 1 FROM messages WHERE channel = ? AND chat = ? AND kind = 'live_location'"
+        " AND received_at > ? AND id != ? AND from_me = 0"
+        " AND json_extract(message, '$.author') = ?",
+        (*canonical(connection, message.key), now - LIVE_SECONDS, message.id, message.author),
+    ).fetchone()
+    return row is not None

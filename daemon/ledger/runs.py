@@ -1,0 +1,292 @@
+"""Runs: each call of the model and of a tool, written down so that none is paid for twice.
+
+After a crash a run is continued from here: rounds whose response is known are not asked again, a
+response that the server still has is fetched, a tool call that ended is not repeated.
+"""
+
+import hashlib
+import sqlite3
+from dataclasses import replace
+
+import msgspec
+
+from daemon.domain.limits.budget import NO_LIMITS, Budget, Charge, Refusal
+from daemon.domain.messages import FunctionCall, ModelResponse
+from daemon.domain.records import RecordedCall, RecordedRound, Run, Turn
+from daemon.ledger import model_responses, usage
+from daemon.ledger.drivers.sqlite.database import Database
+
+_json = msgspec.json.Encoder()
+_read_response = msgspec.json.Decoder(ModelResponse)
+
+
+def call_key(turn_id: int, call: FunctionCall) -> str:
+    """Name a tool call by what it does: turn, tool and arguments, however they are spaced."""
+    try:
+        arguments = msgspec.json.format(call.arguments, indent=-1)
+        arguments = msgspec.json.encode(
+            msgspec.json.decode(arguments), order="deterministic"
+        ).decode()
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        arguments = call.arguments
+    name = f"{turn_id}\0{call.name}\0{arguments}"
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+class Runs:
+    """The record of runs. Only the task of a turn's chat, and its children, may change it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, turn: Turn, *, now: float) -> Run:
+        """The running run of a turn with all that is known of it, or a new one."""
+        return await self._database.write(lambda connection: _begin(connection, turn, now))
+
+    async def start(
+        self,
+        turn: Turn,
+        *,
+        attempt: int,
+        wanted: Charge | None = None,
+        budget: Budget = NO_LIMITS,
+        now: float,
+    ) -> tuple[Run, Refusal]:
+        """Begin or go on with the run of a turn, for the ``attempt``-th time at least.
+
+        If the model has not been asked yet, its first round is started as by `round_started`, in
+        the same write; also says whose budget does not allow that.
+        """
+
+        def verb(connection: sqlite3.Connection) -> tuple[Run, Refusal]:
+            connection.execute(
+                "UPDATE turns SET attempts = MAX(attempts, ?) WHERE id = ?", (attempt, turn.id)
+            )
+            run = _begin(connection, turn, now)
+            if run.rounds:
+                return run, ""
+            refused = _start_round(connection, run, 0, wanted, budget, now)
+            return replace(run, is_asked=not refused), refused
+
+        return await self._database.write(verb)
+
+    async def round_started(
+        self,
+        run: Run,
+        number: int,
+        *,
+        wanted: Charge | None = None,
+        budget: Budget = NO_LIMITS,
+        now: float,
+    ) -> Refusal:
+        """The model is about to be asked, which is expected to use up ``wanted``.
+
+        Says whose budget does not allow it; then it has not started and must not be asked.
+        """
+        return await self._database.write(
+            lambda connection: _start_round(connection, run, number, wanted, budget, now)
+        )
+
+    async def round_named(self, run: Run, number: int, response_id: str, *, now: float) -> None:
+        """The server has taken the request and will keep the answer under this id."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE responses SET response_id = ? WHERE run_id = ? AND round = ?",
+                (response_id, run.id, number),
+            )
+            model_responses.note(connection, response_id, now=now)
+
+        await self._database.write(verb)
+
+    async def round_completed(
+        self,
+        run: Run,
+        number: int,
+        response: ModelResponse,
+        *,
+        charge: Charge | None = None,
+        waits: bool = False,
+        now: float,
+    ) -> None:
+        """The model has answered, which has used up ``charge``.
+
+        ``waits``: the server goes on with this response when it gets the outputs of its calls.
+        """
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE responses SET state = 'completed', response_id = ?, response = ?,"
+                " error = '', ended_at = ? WHERE run_id = ? AND round = ?",
+                (response.id, _json.encode(response).decode(), now, run.id, number),
+            )
+            if charge is not None:
+                usage.settle(connection, run, number, charge, now=now)
+            if waits:
+                model_responses.note(connection, response.id, now=now)
+            elif response.id:
+                model_responses.forget(connection, response.id)
+
+        await self._database.write(verb)
+
+    async def round_failed(
+        self, run: Run, number: int, error: str, *, lost: bool, now: float
+    ) -> None:
+        """The call did not succeed. ``lost``: the server will not have its answer later either.
+
+        What was set aside for it is given back, unless its answer may still be fetched.
+        """
+
+        def verb(connection: sqlite3.Connection) -> None:
+            row = connection.execute(
+                "UPDATE responses SET state = 'failed', error = ?, ended_at = ?,"
+                " response_id = CASE ? WHEN 1 THEN '' ELSE response_id END"
+                " WHERE run_id = ? AND round = ? RETURNING response_id",
+                (error, now, int(lost), run.id, number),
+            ).fetchone()
+            if row is None or not row[0]:
+                usage.release(connection, run.id, number)
+
+        await self._database.write(verb)
+
+    async def abandon_response(self, turn_id: int, *, now: float) -> str:
+        """The response that the server may be working on for a turn, if there is one.
+
+        It counts as lost from here on: the caller cancels it at the server.
+        """
+
+        def verb(connection: sqlite3.Connection) -> str:
+            row = connection.execute(
+                "SELECT p.run_id, p.round, p.response_id FROM responses p"
+                " JOIN runs r ON r.id = p.run_id WHERE r.turn_id = ? AND r.state = 'running'"
+                " AND p.state != 'completed' AND p.response_id != ''",
+                (turn_id,),
+            ).fetchone()
+            if row is None:
+                return ""
+            run_id, number, response_id = row
+            connection.execute(
+                "UPDATE responses SET state = 'failed', response_id = '', error = 'abandoned',"
+                " ended_at = ? WHERE run_id = ? AND round = ?",
+                (now, run_id, number),
+            )
+            usage.release(connection, run_id, number)
+            return str(response_id)
+
+        return await self._database.write(verb)
+
+    async def call_started(
+        self, run: Run, number: int, call: FunctionCall, *, effects: bool, now: float
+    ) -> int:
+        """A tool is about to be called; gives the number of its row."""
+
+        def verb(connection: sqlite3.Connection) -> int:
+            row = connection.execute(
+                "INSERT INTO tool_calls (turn_id, run_id, round, call_id, tool, arguments,"
+                " effects, key, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                (
+                    run.turn_id,
+                    run.id,
+                    number,
+                    call.call_id,
+                    call.name,
+                    call.arguments,
+                    int(effects),
+                    call_key(run.turn_id, call),
+                    now,
+                ),
+            ).fetchone()
+            return int(row[0])
+
+        return await self._database.write(verb)
+
+    async def call_ended(self, row_id: int, output: str, *, failed: bool, now: float) -> None:
+        """A tool call has ended, with this output for the model."""
+
+        def verb(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE tool_calls SET state = ?, output = ?, ended_at = ? WHERE id = ?",
+                ("failed" if failed else "finished", output, now, row_id),
+            )
+
+        await self._database.write(verb)
+
+
+def _begin(connection: sqlite3.Connection, turn: Turn, now: float) -> Run:
+    begun = connection.execute(
+        "INSERT INTO runs (turn_id, started_at) SELECT ?1, ?2 WHERE NOT EXISTS"
+        " (SELECT 1 FROM runs WHERE turn_id = ?1 AND state = 'running') RETURNING id",
+        (turn.id, now),
+    ).fetchone()
+    if begun is not None:
+        return Run(id=begun[0], turn_id=turn.id, calls=_calls(connection, turn.id))
+    (run_id,) = connection.execute(
+        "SELECT id FROM runs WHERE turn_id = ? AND state = 'running'", (turn.id,)
+    ).fetchone()
+    return Run(
+        id=run_id,
+        turn_id=turn.id,
+        rounds=_rounds(connection, run_id),
+        calls=_calls(connection, turn.id),
+    )
+
+
+def _start_round(
+    connection: sqlite3.Connection,
+    run: Run,
+    number: int,
+    wanted: Charge | None,
+    budget: Budget,
+    now: float,
+) -> Refusal:
+    """See `Runs.round_started`; inside the caller's transaction."""
+    refused: Refusal = ""
+    if wanted is not None:
+        refused = usage.reserve(connection, run, number, wanted, budget, now=now)
+    if refused:
+        return refused
+    connection.execute(
+        "INSERT INTO responses (run_id, round, started_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (run_id, round) DO UPDATE SET state = 'started', response_id = '',"
+        " calls = calls + 1, started_at = excluded.started_at, ended_at = NULL",
+        (run.id, number, now),
+    )
+    return ""
+
+
+def _rounds(connection: sqlite3.Connection, run_id: int) -> tuple[RecordedRound, ...]:
+    rows = connection.execute(
+        "SELECT round, response_id, response, calls, note FROM responses"
+        " WHERE run_id = ? ORDER BY round",
+        (run_id,),
+    )
+    return tuple(
+        RecordedRound(
+            round=number,
+            response_id=response_id,
+            response=_read_response.decode(response) if response else None,
+            calls=calls,
+            note=note,
+        )
+        for number, response_id, response, calls, note in rows
+    )
+
+
+def _calls(connection: sqlite3.Connection, turn_id: int) -> tuple[RecordedCall, ...]:
+    rows = connection.execute(
+        "SELECT id, run_id, round, call_id, key, effects, CASE state WHEN 'started' THEN NULL"
+        " ELSE output END FROM tool_calls WHERE turn_id = ? ORDER BY id",
+        (turn_id,),
+    )
+    return tuple(
+        RecordedCall(
+            id=row_id,
+            run_id=run_id,
+            round=number,
+            call_id=call_id,
+            key=key,
+            effects=bool(effects),
+            output=output,
+        )
+        for row_id, run_id, number, call_id, key, effects, output in rows
+    )

@@ -1,0 +1,315 @@
+"""Turns: bursts being worked on, from the first claim to their outcome."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import itemgetter
+from typing import NamedTuple
+
+from daemon.domain.messages import ChatKey, Deletion, Edit, JsonObject
+from daemon.domain.records import (
+    NewPart,
+    OutboxRow,
+    Outcome,
+    StoredMessage,
+    Told,
+    Turn,
+    TurnEnd,
+    Validation,
+)
+from daemon.ledger.changes import change_note, words
+from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.message_rows import WAITING, stored_message
+from daemon.ledger.outbox import open_rows, queue_notice, queue_parts
+from daemon.ledger.thread_memory import keep_turn
+from daemon.ledger.threads import add_note, append
+from daemon.ledger.turn_outcome import close_turn, finish_turn, record, turn_end
+
+_TURN = (
+    "SELECT id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at,"
+    " EXISTS (SELECT 1 FROM messages WHERE turn_id = turns.id AND state = 'handed_off') FROM turns"
+)
+
+
+class Concluded(NamedTuple):
+    """A turn whose answer is decided."""
+
+    turn: Turn
+    to_say: tuple[OutboxRow, ...]
+    """All that is to be said in its chat, in order."""
+    tokens: int
+    """About how many it has added to the thread."""
+
+
+class Turns:
+    """The life of turns. Only the task of a turn's chat may change it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def living(self, key: ChatKey) -> Turn | None:
+        """The turn of a chat that has no outcome yet, if there is one."""
+        return await self._database.read(lambda connection: living_turn(connection, key))
+
+    async def all_living(self) -> tuple[ChatKey, ...]:
+        """The chats whose turn has no outcome yet, oldest turn first."""
+
+        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
+            rows = connection.execute(
+                "SELECT channel, chat FROM turns INDEXED BY one_living_turn"
+                " WHERE state != 'done' ORDER BY id"
+            )
+            return tuple(ChatKey(*row) for row in rows)
+
+        return await self._database.read(verb)
+
+    async def open(
+        self, key: ChatKey, *, request_id: str, limit: int, quotes: bool, now: float
+    ) -> Turn | None:
+        """Take the messages that wait, at most ``limit`` of them, into a new turn.
+
+        None if nothing waits. ``quotes``: the answer is to quote the first of them.
+        """
+
+        def verb(connection: sqlite3.Connection) -> Turn | None:
+            cursor = connection.execute(
+                "INSERT INTO turns (channel, chat, request_id, quotes, opened_at)"  # noqa: S608 - constant
+                " SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM messages WHERE channel = ?"
+                f" AND chat = ? AND {WAITING} AND from_me = 0)",
+                (*key, request_id, int(quotes), now, *key),
+            )
+            if not cursor.rowcount:
+                return None
+            turn_id = cursor.lastrowid
+            assert turn_id is not None  # noqa: S101 - an INSERT of a row always has one
+            return Turn(
+                id=turn_id,
+                key=key,
+                state="open",
+                request_id=request_id,
+                attempts=0,
+                superseded=0,
+                quotes=quotes,
+                opened_at=now,
+                messages=_claim(connection, key, turn_id, limit),
+            )
+
+        return await self._database.write(verb)
+
+    async def join(self, turn: Turn, *, limit: int, counts: bool, now: float) -> Turn:
+        """Supersede the run of an open turn: take in what has come meanwhile, and start anew.
+
+        ``counts``: a run was thrown away for it, which is done only so often.
+        """
+
+        def verb(connection: sqlite3.Connection) -> Turn:
+            _claim(connection, turn.key, turn.id, limit)
+            connection.execute(
+                "UPDATE runs SET state = 'superseded', ended_at = ?"
+                " WHERE turn_id = ? AND state = 'running'",
+                (now, turn.id),
+            )
+            connection.execute(
+                "UPDATE turns SET superseded = superseded + ? WHERE id = ?",
+                (int(counts), turn.id),
+            )
+            row = connection.execute(f"{_TURN} WHERE id = ?", (turn.id,)).fetchone()
+            return _turn(connection, row)
+
+        return await self._database.write(verb)
+
+    async def conclude(
+        self,
+        turn: Turn,
+        *,
+        items: Sequence[JsonObject],
+        parts: Sequence[NewPart],
+        told: Told | None = None,
+        validation: Validation | None = None,
+        now: float,
+    ) -> Concluded:
+        """Decide the answer: the thread and the outbox get it in one write.
+
+        From here on the answer is said exactly once, whatever happens. What was edited or deleted
+        since ``turn`` was read is noted in the thread, since the answer does not know it. ``told``
+        is what the chat is to remember of the turn besides its items; ``validation`` what was said
+        of the answer.
+        """
+
+        def verb(connection: sqlite3.Connection) -> Concluded:
+            tokens = keep_turn(connection, turn, items, told, now=now)
+            if validation is not None:
+                record(connection, turn.id, validation)
+            connection.execute(  # an agent may have closed them since, to be noted
+                "UPDATE messages SET to_note = 0 WHERE turn_id = ? AND to_note = 1", (turn.id,)
+            )
+            messages = _messages(connection, turn.id)
+            _note_changes(connection, turn, messages, now)
+            queue_parts(connection, turn.key, turn.id, parts, now=now)
+            connection.execute(
+                "UPDATE runs SET state = 'completed', ended_at = ?"
+                " WHERE turn_id = ? AND state = 'running'",
+                (now, turn.id),
+            )
+            connection.execute(
+                "UPDATE turns SET state = 'delivering', concluded_at = ? WHERE id = ?",
+                (now, turn.id),
+            )
+            taken_over = connection.execute(
+                "SELECT 1 FROM messages WHERE turn_id = ? AND state = 'handed_off'", (turn.id,)
+            ).fetchone()
+            delivering = replace(
+                turn,
+                state="delivering",
+                messages=messages,
+                effects=turn.effects or bool(parts),
+                taken_over=taken_over is not None,
+            )
+            return Concluded(delivering, open_rows(connection, turn.key), tokens)
+
+        return await self._database.write(verb)
+
+    async def close(
+        self,
+        turn: Turn,
+        outcome: Outcome,
+        *,
+        reason: str = "",
+        items: Sequence[JsonObject] = (),
+        parts: Sequence[NewPart] = (),
+        now: float,
+    ) -> None:
+        """Give a turn and its messages their outcome.
+
+        ``items`` go into the thread and ``parts`` into the outbox in the same write: the burst,
+        and the polite words for one that cannot be answered. With the outcome ``handed_off`` its
+        messages wait for a person, if none has answered them already; ``reason`` is then one of
+        `daemon.domain.handover`, and ``items`` of an open turn have the burst or are empty.
+        """
+
+        def verb(connection: sqlite3.Connection) -> None:
+            append(connection, turn.key, turn.id, items, now=now)
+            connection.execute(
+                "UPDATE outbox SET state = 'dropped', error = ?"
+                " WHERE turn_id = ? AND state IN ('pending', 'unknown')",
+                (reason or outcome, turn.id),
+            )
+            for part in parts:
+                queue_notice(connection, turn.key, part, now=now)
+            connection.execute(
+                "UPDATE runs SET state = 'abandoned', ended_at = ?"
+                " WHERE turn_id = ? AND state = 'running'",
+                (now, turn.id),
+            )
+            in_thread = turn.state != "open" or bool(items)
+            close_turn(connection, turn, outcome, reason, now, in_thread=in_thread)
+
+        await self._database.write(verb)
+
+    async def finish(self, turn: Turn, *, now: float) -> TurnEnd:
+        """Close a turn whose answer has been delivered, as far as it can be.
+
+        Answered if any part of it was said, or waits to be said again; dead if every part was
+        refused for good. What tools have said before the answer does not count. See also
+        `daemon.ledger.outbox.Outbox.sent`.
+        """
+        return await self._database.write(lambda connection: finish_turn(connection, turn, now))
+
+    async def end(self, turn: Turn) -> TurnEnd:
+        """How a turn has ended that is over."""
+        return await self._database.read(lambda connection: turn_end(connection, turn))
+
+    async def apologise(
+        self, turn: Turn, part: NewPart, *, now: float, corrects: bool = False
+    ) -> bool:
+        """Queue an apology, unless the chat has had one since its last answer.
+
+        So a customer hears of one outage once, however many messages and attempts it takes.
+        ``corrects``: it takes back what that one has promised, and is due after it; but once.
+        """
+
+        def verb(connection: sqlite3.Connection) -> bool:
+            due = connection.execute(
+                "UPDATE chats SET apologised_at = ? WHERE channel = ? AND chat = ?"
+                " AND (apologised_at = 0 OR (? AND NOT EXISTS (SELECT 1 FROM outbox"
+                " WHERE outbox.channel = chats.channel AND outbox.chat = chats.chat"
+                " AND body = ? AND created_at >= apologised_at)))",
+                (now, *turn.key, corrects, part.body),
+            )
+            if not due.rowcount:
+                return False
+            return queue_notice(connection, turn.key, part, now=now)
+
+        return await self._database.write(verb)
+
+
+def living_turn(connection: sqlite3.Connection, key: ChatKey) -> Turn | None:
+    """See `Turns.living`; inside the caller's transaction or read."""
+    row = connection.execute(
+        f"{_TURN} WHERE channel = ? AND chat = ? AND state != 'done'", key
+    ).fetchone()
+    return _turn(connection, row) if row else None
+
+
+def _note_changes(
+    connection: sqlite3.Connection, turn: Turn, messages: Sequence[StoredMessage], now: float
+) -> None:
+    """Put into the thread what has become of a turn's messages since the turn was read."""
+    left = {stored.seq: stored.message for stored in messages}
+    for stored in turn.messages:
+        message = left.get(stored.seq)
+        if message is None:
+            change: Edit | Deletion = Deletion(target=stored.message.id)
+        elif message.content != stored.message.content:
+            change = Edit(target=message.id, body=words(message))
+        else:
+            continue
+        add_note(connection, turn.key, change_note(stored.message, change), now=now)
+
+
+def _messages(connection: sqlite3.Connection, turn_id: int) -> tuple[StoredMessage, ...]:
+    rows = connection.execute(
+        "SELECT seq, message, received_at FROM messages"
+        " WHERE turn_id = ? AND deleted_at IS NULL ORDER BY seq",
+        (turn_id,),
+    )
+    return tuple(stored_message(*row) for row in rows)
+
+
+def _claim(
+    connection: sqlite3.Connection, key: ChatKey, turn_id: int, limit: int
+) -> tuple[StoredMessage, ...]:
+    """Take messages that wait into a turn; gives those that are not deleted, in order."""
+    rows = connection.execute(
+        "UPDATE messages SET state = 'in_turn', turn_id = ? WHERE seq IN (SELECT seq FROM messages"  # noqa: S608 - constant
+        f" WHERE channel = ? AND chat = ? AND {WAITING} AND from_me = 0"
+        " ORDER BY seq LIMIT ?) RETURNING seq, message, received_at, deleted_at",
+        (turn_id, *key, limit),
+    ).fetchall()
+    kept = sorted((row[:3] for row in rows if row[3] is None), key=itemgetter(0))
+    return tuple(stored_message(*row) for row in kept)
+
+
+def _turn(
+    connection: sqlite3.Connection,
+    row: tuple[int, str, str, str, str, int, int, int, float, int],
+) -> Turn:
+    turn_id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at, over = row
+    return Turn(
+        id=turn_id,
+        key=ChatKey(channel, chat),
+        state=state,
+        request_id=request_id,
+        attempts=attempts,
+        superseded=superseded,
+        quotes=bool(quotes),
+        opened_at=opened_at,
+        messages=_messages(connection, turn_id),
+        effects=connection.execute(
+            "SELECT 1 FROM tool_calls WHERE turn_id = ?1 AND effects = 1"
+            " UNION ALL SELECT 1 FROM outbox WHERE turn_id = ?1",
+            (turn_id,),
+        ).fetchone()
+        is not None,
+        taken_over=bool(over),
+    )

@@ -1,0 +1,265 @@
+"""One conversation as people see it on a phone: what both sides said, oldest first."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.domain.messages import ChatKey, JsonObject
+from daemon.ledger.echoes import ECHO
+
+NEWEST = 2**62
+"""Beyond every row's number."""
+
+_CAME = f"""
+    SELECT m.seq AS number, m.id, m.kind, m.from_me, m.message, m.received_at AS at, m.state,
+        m.reason, m.edited_at, m.earlier, m.deleted_at, t.request_id AS turn, f.state AS file_state,
+        f.reason AS file_fault, f.file, f.mime, f.size, f.words, f.words_error
+    FROM messages m LEFT JOIN turns t ON t.id = m.turn_id
+    LEFT JOIN media f ON f.channel = m.channel AND f.message_id = m.id
+    WHERE m.channel || '/' || m.chat = :chat AND m.seq < :before
+        AND NOT (m.from_me = 1 AND m.reason = '{ECHO}') AND substr(m.id, 1, 10) != 'dashboard-'
+        AND json_extract(m.message, '$.content.type') NOT IN ('reaction', 'edit', 'deletion')
+    ORDER BY m.seq DESC LIMIT :limit
+"""  # noqa: S608 - a constant
+_WENT = """
+    SELECT o.id AS number, o.message_id AS id, o.kind, o.body, o.payload, o.quoted, o.author,
+        COALESCE(o.sent_at, o.created_at) AS at, o.state, o.status, o.error, o.attempts,
+        o.delivered_at, o.read_at, t.request_id AS turn, t.doubt
+    FROM outbox o LEFT JOIN turns t ON t.id = o.turn_id
+    WHERE o.channel = :channel AND o.chat = :name AND o.id < :before AND o.kind != 'reaction'
+    ORDER BY o.id DESC LIMIT :limit
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Where the page before a page ends: numbers of the first message and outbox row of it."""
+
+    came: int = NEWEST
+    went: int = NEWEST
+
+
+def bubbles(
+    connection: sqlite3.Connection, key: ChatKey, *, before: Before, limit: int
+) -> tuple[list[JsonObject], Before | None]:
+    """The last ``limit`` things said in a chat before a place; and where the page before ends.
+
+    Each has ``id``, ``side`` (``customer``, ``bot``, ``agent`` or ``other``), ``name``, ``at``,
+    ``content`` (as `daemon.domain.messages` has contents, and ``buttons``, ``list``), ``file``,
+    ``quote``,
+    ``reactions``, ``earlier`` (what it said before it was edited: ``words``, ``until``), ``state``,
+    ``turn`` (its name in the log), ``doubt`` (who doubted it), and what else its side has.
+    """
+    page, following = _page(connection, key, before, limit)
+    _add_reactions(connection, key, page)
+    _add_quotes(connection, key, page)
+    return page, following
+
+
+def last_bubble(connection: sqlite3.Connection, key: ChatKey) -> JsonObject | None:
+    """The last thing said in a chat, without reactions and quotes; None if nothing was."""
+    page, _ = _page(connection, key, Before(), 1)
+    return page[0] if page else None
+
+
+def _page(
+    connection: sqlite3.Connection, key: ChatKey, before: Before, limit: int
+) -> tuple[list[JsonObject], Before | None]:
+    """Merge both sides from the end backwards, each in the order of its own numbers."""
+    values = {"chat": f"{key.channel}/{key.chat}", "channel": key.channel, "name": key.chat}
+    came = _dicts(connection, _CAME, {**values, "before": before.came, "limit": limit + 1})
+    went = _dicts(connection, _WENT, {**values, "before": before.went, "limit": limit + 1})
+    page: list[JsonObject] = []
+    place = before
+    while (came or went) and len(page) < limit:
+        if not went or (came and came[0]["at"] >= went[0]["at"]):
+            row = came.pop(0)
+            place = Before(row["number"], place.went)
+            page.append(_came(row))
+        else:
+            row = went.pop(0)
+            place = Before(place.came, row["number"])
+            page.append(_went(row))
+    return page[::-1], place if came or went else None
+
+
+def _dicts(
+    connection: sqlite3.Connection, query: str, values: dict[str, Any]
+) -> list[dict[str, Any]]:
+    cursor = connection.execute(query, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+# -- what a customer or a person of the business said ----------------------------------------------
+
+
+def _came(row: dict[str, Any]) -> JsonObject:
+    message = json.loads(row["message"])
+    content = message["content"]
+    for inner in ("inline", "preview", "link", "media_id", "raw"):
+        content.pop(inner, None)
+    return {
+        "id": f"in-{row['number']}",
+        "message_id": row["id"],
+        "side": _side(row),
+        "name": message.get("author_name", ""),
+        "author": message.get("author", ""),
+        "at": row["at"],
+        "kind": row["kind"],
+        "content": content,
+        "file": _file(row) if content["type"] == "media" else None,
+        "quote": message.get("quote"),
+        "forwarded": message.get("forwarded", False),
+        "disappears": message.get("ephemeral", False) or content.get("view_once", False),
+        "edited_at": row["edited_at"],
+        "earlier": json.loads(row["earlier"]),
+        "deleted_at": row["deleted_at"],
+        "state": row["state"],
+        "reason": "" if row["reason"] == "agent" else row["reason"],
+        "turn": row["turn"] or "",
+        "doubt": "",
+        "reactions": [],
+    }
+
+
+def _side(row: dict[str, Any]) -> str:
+    """Whose words they are; ``other`` for automatic messages of our own number."""
+    if not row["from_me"]:
+        return "customer"
+    by_hand = row["reason"] == "agent" or row["state"] == "received"
+    return "agent" if by_hand else "other"
+
+
+def _file(row: dict[str, Any]) -> JsonObject:
+    """What is known of a message's file; ``state`` is empty if nobody has looked for it."""
+    return {
+        "state": row["file_state"] or "",
+        "fault": row["file_fault"] or "",
+        "name": row["file"] or "",
+        "mime": row["mime"] or "",
+        "size": row["size"] or 0,
+        "words": row["words"],
+        "words_fault": row["words_error"] or "",
+    }
+
+
+# -- what we said ----------------------------------------------------------------------------------
+
+
+def _went(row: dict[str, Any]) -> JsonObject:
+    payload = json.loads(row["payload"] or "{}")
+    return {
+        "id": f"out-{row['number']}",
+        "message_id": row["id"],
+        "side": "agent" if row["author"] else "bot",
+        "name": row["author"],
+        "author": "",
+        "at": row["at"],
+        "kind": row["kind"],
+        "content": _said(row["kind"], row["body"], payload),
+        "file": _own_file(row, payload),
+        "quote": {"id": row["quoted"]} if row["quoted"] else None,
+        "forwarded": False,
+        "disappears": False,
+        "edited_at": None,
+        "earlier": [],
+        "deleted_at": None,
+        "state": _fate(row),
+        "reason": row["error"],
+        "attempts": row["attempts"],
+        "delivered_at": row["delivered_at"],
+        "read_at": row["read_at"],
+        "turn": row["turn"] or "",
+        "doubt": row["doubt"] or "",
+        "reactions": [],
+    }
+
+
+def _fate(row: dict[str, Any]) -> str:
+    """How far a message of ours has come: its row's state, or what WhatsApp told after that."""
+    told = row["status"] in {"delivered", "read", "played"}
+    return str(row["status"] if row["state"] == "sent" and told else row["state"])
+
+
+def _said(kind: str, body: str, payload: dict[str, Any]) -> JsonObject:
+    """A message of ours in the shape of one that came; see `writing.outgoing` for payloads."""
+    if kind in {"voice", "image", "document"}:
+        name = payload.get("filename", "")
+        return {"type": "media", "medium": kind, "caption": body, "file_name": name}
+    if kind == "location":
+        return {"type": "location", **payload}
+    if kind == "contact":
+        return {"type": "contacts", "cards": [payload]}
+    if kind == "poll":
+        return {"type": "poll", "title": body, "options": payload.get("options", ())}
+    if kind == "buttons":
+        titles = [button.get("title", "") for button in payload.get("buttons", ())]
+        return {"type": "buttons", "body": body, "titles": titles}
+    if kind == "list":
+        titles = [line.get("title", "") for line in payload.get("rows", ())]
+        return {"type": "list", "body": body, "label": payload.get("label", ""), "titles": titles}
+    return {"type": "text", "body": body}
+
+
+def _own_file(row: dict[str, Any], payload: dict[str, Any]) -> JsonObject | None:
+    """A voice note lies in ``audio/``; pictures and documents are only named."""
+    if row["kind"] == "voice":
+        name = str(payload.get("file", ""))
+        return {"state": "said" if name else "", "name": name, "words": row["body"]}
+    return {"state": "given", "name": ""} if row["kind"] in {"image", "document"} else None
+
+
+# -- what belongs to several -----------------------------------------------------------------------
+
+
+def _add_reactions(connection: sqlite3.Connection, key: ChatKey, page: list[JsonObject]) -> None:
+    """Put each side's last reaction on the bubble that it is about."""
+    by_id = {bubble["message_id"]: bubble for bubble in page if bubble["message_id"]}
+    if not by_id:
+        return
+    since = min((_number(bubble) for bubble in page if bubble["id"].startswith("in-")), default=0)
+    theirs = connection.execute(
+        "SELECT json_extract(message, '$.content.target'), from_me,"
+        " COALESCE(json_extract(message, '$.content.emoji'), '') FROM messages"
+        " WHERE channel || '/' || chat = ? AND seq >= ?"
+        " AND json_extract(message, '$.content.type') = 'reaction' ORDER BY seq",
+        (f"{key.channel}/{key.chat}", since),
+    )
+    ours = connection.execute(
+        "SELECT json_extract(payload, '$.target'), 1, json_extract(payload, '$.emoji') FROM outbox"
+        " WHERE channel = ? AND chat = ? AND kind = 'reaction' AND state = 'sent' ORDER BY id",
+        key,
+    )
+    last: dict[tuple[str, bool], str] = {}
+    for target, is_ours, emoji in (*theirs, *ours):
+        last[str(target), bool(is_ours)] = str(emoji or "")
+    for (target, _), emoji in last.items():
+        if emoji and target in by_id:
+            by_id[target]["reactions"].append(emoji)
+
+
+def _number(bubble: JsonObject) -> int:
+    return int(str(bubble["id"]).partition("-")[2])
+
+
+def _add_quotes(connection: sqlite3.Connection, key: ChatKey, page: list[JsonObject]) -> None:
+    """Find the words of what is quoted, where the message itself does not have them."""
+    for bubble in page:
+        quote = bubble["quote"]
+        if not quote:
+            continue
+        quote["mine"] = True
+        said = connection.execute(
+            "SELECT body FROM outbox WHERE message_id = ? AND message_id != ''", (quote["id"],)
+        ).fetchone()
+        if said is None:
+            said = connection.execute(
+                "SELECT COALESCE(json_extract(message, '$.content.body'),"
+                " json_extract(message, '$.content.caption'), '') FROM messages"
+                " WHERE channel = ? AND id = ?",
+                (key.channel, quote["id"]),
+            ).fetchone()
+            quote["mine"] = False
+        quote["body"] = quote.get("body") or (said[0] if said else "")

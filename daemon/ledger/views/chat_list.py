@@ -1,0 +1,284 @@
+"""The list of conversations: who, the last thing said, and what the chat is about just now."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from daemon.domain.handover import WITH_AGENT
+from daemon.domain.messages import ChatKey, JsonObject
+from daemon.ledger.admin.cli_connection import marks
+from daemon.ledger.views.bubbles import last_bubble
+from daemon.ledger.waiting import WaitingChat, waiting_chats
+
+SEARCHED_MESSAGES = 20_000
+"""Words are looked for in so many of the newest messages, and of our own: a tenth of a second."""
+
+STATES = ("failed", WITH_AGENT, "paused", "writing", "waiting", "thinking", "sending", "idle")
+"""What a chat can be about. ``writing``: its window is open; ``waiting``: for its turn;
+``with_agent``: somebody waits for a person."""
+
+_CHATS = (
+    "SELECT channel, chat, ref, name, contact_name, first_seen_at, last_activity_at,"
+    " paused_until, loop_until, escalated_at, overdue_at, opted_out_at FROM chats"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the task of a chat is doing, as memory has it."""
+
+    state: str
+    since: float
+    queued: int = 0
+    turn: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which chats are asked for, and which page of them."""
+
+    query: str = ""
+    """A part of a name or number, or words that were said."""
+    state: str = ""
+    """One of `STATES`; empty: any."""
+    before: tuple[float, str] | None = None
+    """What the page before gave as ``next``."""
+    limit: int = 50
+
+
+@dataclass(slots=True)
+class _Open:
+    """Everything in the store that is not settled, by chat."""
+
+    unanswered: dict[ChatKey, tuple[int, float]]
+    """How many messages have no outcome, and when the first of them came."""
+    waiting: dict[ChatKey, WaitingChat]
+    """Where somebody waits for a person."""
+    turns: set[ChatKey]
+    sends: set[ChatKey]
+    dead: set[ChatKey]
+
+
+def list_chats(
+    connection: sqlite3.Connection, wanted: Wanted, live: Mapping[ChatKey, Live], *, now: float
+) -> JsonObject:
+    """One page of the chats, the busiest lately first; ``states`` counts those that are not idle.
+
+    ``next`` is what to ask for the next page with; None at the end.
+    """
+    open_work = _open_work(connection)
+    page: list[JsonObject] = []
+    following = None
+    for row in _rows(connection, wanted):
+        told = _told(row, open_work, live, now)
+        if wanted.state and told["state"] != wanted.state:
+            continue
+        if len(page) == wanted.limit:
+            following = (page[-1]["at"], page[-1]["ref"])
+            break
+        page.append(told)
+    for told in page:
+        told["last"] = last_bubble(connection, _key(told))
+    return {
+        "chats": page,
+        "next": following,
+        "states": _count_states(connection, open_work, live, now),
+    }
+
+
+def one_chat(
+    connection: sqlite3.Connection, key: ChatKey, live: Mapping[ChatKey, Live], *, now: float
+) -> JsonObject | None:
+    """One entry of the list; None if there is no such chat."""
+    row = connection.execute(f"{_CHATS} WHERE channel = ? AND chat = ?", key).fetchone()
+    if row is None:
+        return None
+    told = _told(row, _open_work(connection, key), live, now)
+    told["last"] = last_bubble(connection, key)
+    return told
+
+
+def key_of(connection: sqlite3.Connection, ref: str) -> ChatKey | None:
+    """The chat with this public name; None if there is none."""
+    row = connection.execute(
+        "SELECT channel, chat FROM chats WHERE ref = ? AND ref != ''", (ref,)
+    ).fetchone()
+    return ChatKey(*row) if row else None
+
+
+# -- the rows ------------------------------------------------------------------------------------
+
+
+def _rows(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[tuple[object, ...]]:
+    conditions, values = ["chat NOT GLOB 'forgotten-*'"], list[object]()
+    if wanted.query:
+        found = _said(connection, wanted.query)
+        like = f"%{_escaped(wanted.query)}%"
+        conditions.append(
+            "(name LIKE ? ESCAPE '\\' OR contact_name LIKE ? ESCAPE '\\'"
+            f" OR chat LIKE ? ESCAPE '\\' OR channel || '/' || chat IN ({marks(found)}))"
+        )
+        values += [like, like, f"%{_digits(wanted.query)}%", *found]
+    if wanted.before:
+        conditions.append("(last_activity_at, ref) < (?, ?)")
+        values += wanted.before
+    where = " AND ".join(conditions)
+    return connection.execute(
+        f"{_CHATS} WHERE {where} ORDER BY last_activity_at DESC, ref DESC",
+        values,
+    )
+
+
+def _said(connection: sqlite3.Connection, query: str) -> list[str]:
+    """The chats in which something like this was said lately."""
+    like = f"%{_escaped(query)}%"
+    rows = connection.execute(
+        "SELECT DISTINCT channel || '/' || chat FROM (SELECT * FROM messages"
+        " ORDER BY seq DESC LIMIT ?1) WHERE json_extract(message, '$.content.body')"
+        " LIKE ?2 ESCAPE '\\' OR json_extract(message, '$.content.caption') LIKE ?2 ESCAPE '\\'"
+        " UNION SELECT DISTINCT channel || '/' || chat FROM (SELECT * FROM outbox"
+        " ORDER BY id DESC LIMIT ?1) WHERE body LIKE ?2 ESCAPE '\\' LIMIT 500",
+        (SEARCHED_MESSAGES, like),
+    )
+    return [str(row[0]) for row in rows]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _digits(query: str) -> str:
+    """A number as people write it, without what they put between the digits."""
+    bare = "".join(letter for letter in query if letter not in " +-().")
+    return _escaped(bare or query)
+
+
+def _key(told: JsonObject) -> ChatKey:
+    return ChatKey(told["channel"], told["chat"])
+
+
+def _told(
+    row: tuple[object, ...], open_work: _Open, live: Mapping[ChatKey, Live], now: float
+) -> JsonObject:
+    channel, chat, ref, name, contact_name, first_seen_at, at, paused_until, loop_until = row[:9]
+    key = ChatKey(str(channel), str(chat))
+    unanswered, first_at = open_work.unanswered.get(key, (0, 0.0))
+    paused = float(str(paused_until))
+    told: JsonObject = {
+        "ref": ref,
+        "channel": channel,
+        "chat": chat,
+        "group": key.chat.endswith("@g.us"),
+        "name": contact_name or name if not key.chat.endswith("@g.us") else name,
+        "at": at,
+        "first_seen_at": first_seen_at,
+        "unanswered": unanswered,
+        "unanswered_since": first_at,
+        "waiting": _waiting(open_work.waiting.get(key), nobody_came=bool(row[10])),
+        "paused_until": paused if paused > now else 0.0,
+        "loop": float(str(loop_until)) > now,
+        "opted_out_at": row[11],
+        "state": _state(key, open_work, live, is_paused=paused > now),
+        "since": 0.0,
+        "turn": "",
+    }
+    if (doing := live.get(key)) is not None and told["state"] == doing.state:
+        told |= {"since": doing.since, "turn": doing.turn, "queued": doing.queued}
+    return told
+
+
+def _waiting(waiting: WaitingChat | None, *, nobody_came: bool) -> JsonObject | None:
+    """Who waits for a person in a chat; None if nobody does."""
+    if waiting is None:
+        return None
+    return {
+        "since": waiting.since,
+        "messages": waiting.messages,
+        "reason": waiting.reason,
+        "nobody_came": nobody_came,
+    }
+
+
+def _state(key: ChatKey, open_work: _Open, live: Mapping[ChatKey, Live], *, is_paused: bool) -> str:
+    """What a chat is about: its task knows best, then the store."""
+    doing = live[key].state if key in live else "idle"
+    is_kept_out = doing == "paused" or (is_paused and doing == "writing")  # an agent's words
+    if doing != "idle" and not is_kept_out:
+        return doing
+    if key in open_work.waiting:
+        return WITH_AGENT
+    if is_paused or is_kept_out:
+        return "paused"
+    if key in open_work.sends:
+        return "sending"
+    if key in open_work.turns:
+        return "thinking"
+    if key in open_work.unanswered:
+        return "waiting"
+    return "failed" if key in open_work.dead else "idle"
+
+
+# -- what is not settled -------------------------------------------------------------------------
+
+
+def _open_work(connection: sqlite3.Connection, key: ChatKey | None = None) -> _Open:
+    """Everything that is not settled, of one chat or of all; there is little of it at any time."""
+    only, values = ("", ()) if key is None else (" AND channel = ? AND chat = ?", tuple(key))
+    waiting = {w.key: w for w in waiting_chats(connection, key)}
+    for_bot = connection.execute(
+        "SELECT channel, chat, COUNT(*), MIN(received_at) FROM messages"  # noqa: S608 - constants
+        f" WHERE state IN ('received', 'in_turn') AND from_me = 0{only} GROUP BY channel, chat",
+        values,
+    )
+    unanswered = {w.key: (w.messages, w.since) for w in waiting.values() if w.messages}
+    for channel, chat, count, at in for_bot:
+        more, since = unanswered.get(ChatKey(channel, chat), (0, at))
+        unanswered[ChatKey(channel, chat)] = (count + more, min(at, since))
+    return _Open(
+        unanswered=unanswered,
+        waiting=waiting,
+        turns=_keys(
+            connection,
+            f"SELECT channel, chat FROM turns WHERE state != 'done'{only}",  # noqa: S608
+            values,
+        ),
+        sends=_keys(
+            connection,
+            "SELECT DISTINCT channel, chat FROM outbox"  # noqa: S608 - constants
+            f" WHERE state IN ('pending', 'sending', 'unknown'){only}",
+            values,
+        ),
+        dead=_keys(connection, _DEAD_TURNS + only, values)
+        | _keys(connection, _FAILED_SENDS + only, values),
+    )
+
+
+_DEAD_TURNS = (
+    "SELECT channel, chat FROM turns d WHERE outcome = 'dead' AND NOT EXISTS (SELECT 1 FROM turns t"
+    " WHERE t.channel || '/' || t.chat = d.channel || '/' || d.chat AND t.id > d.id)"
+)
+_FAILED_SENDS = (
+    "SELECT channel, chat FROM outbox f WHERE state = 'failed' AND NOT EXISTS (SELECT 1 FROM outbox"
+    " o WHERE o.channel = f.channel AND o.chat = f.chat AND o.id > f.id)"
+)
+"""A failure is news as long as nothing came after it."""
+
+
+def _keys(connection: sqlite3.Connection, query: str, values: tuple[object, ...]) -> set[ChatKey]:
+    return {ChatKey(*row) for row in connection.execute(query, values)}
+
+
+def _count_states(
+    connection: sqlite3.Connection, open_work: _Open, live: Mapping[ChatKey, Live], now: float
+) -> JsonObject:
+    """How many chats are in each state but ``idle``."""
+    paused = _keys(connection, "SELECT channel, chat FROM chats WHERE paused_until > ?", (now,))
+    busy = {key for key, doing in live.items() if doing.state != "idle"}
+    known = paused | busy | set(open_work.unanswered) | open_work.turns
+    known |= open_work.sends | open_work.dead | set(open_work.waiting)
+    counts = dict.fromkeys(STATES[:-1], 0)
+    for key in known:
+        state = _state(key, open_work, live, is_paused=key in paused)
+        if state in counts and not key.chat.startswith("forgotten-"):
+            counts[state] += 1
+    return counts

@@ -1,0 +1,185 @@
+"""The work of all chats: what waits to be said, what went wrong, what the day has cost."""
+
+import sqlite3
+from collections.abc import Iterable
+
+from daemon.domain.messages import ChatKey, JsonObject
+
+OPEN_STATES = ("pending", "sending", "unknown")
+SHOWN = 100
+"""Rows of each list that are shown; the counts say how many there are."""
+
+
+def outbox_counts(connection: sqlite3.Connection) -> JsonObject:
+    """Messages of ours by state, of those that are not settled or were refused for good."""
+    counts = dict.fromkeys((*OPEN_STATES, "failed"), 0)
+    open_rows = connection.execute(
+        "SELECT state, COUNT(*) FROM outbox WHERE state IN ('pending', 'sending', 'unknown')"
+        " GROUP BY state"
+    )
+    counts.update(dict(open_rows.fetchall()))
+    failed = connection.execute("SELECT COUNT(*) FROM outbox WHERE state = 'failed'")
+    return {**counts, "failed": failed.fetchone()[0]}
+
+
+def open_sends(connection: sqlite3.Connection) -> list[JsonObject]:
+    """What is still to be said, the oldest first."""
+    rows = connection.execute(
+        "SELECT id, channel, chat, kind, state, attempts, error, created_at FROM outbox"
+        " WHERE state IN ('pending', 'sending', 'unknown') ORDER BY id LIMIT ?",
+        (SHOWN,),
+    )
+    return [
+        {
+            "id": number,
+            "key": ChatKey(channel, chat),
+            "kind": kind,
+            "state": state,
+            "attempts": attempts,
+            "error": error,
+            "at": at,
+        }
+        for number, channel, chat, kind, state, attempts, error, at in rows
+    ]
+
+
+def dead_turns(connection: sqlite3.Connection) -> list[JsonObject]:
+    """Turns that were given up, the newest first; ``waiting`` of their messages can be replayed."""
+    rows = connection.execute(
+        "SELECT t.channel, t.chat, t.request_id, t.reason, t.attempts, COALESCE(t.closed_at,"
+        " t.opened_at), (SELECT COUNT(*) FROM messages m WHERE m.turn_id = t.id"
+        " AND m.state = 'dead') FROM turns t WHERE t.outcome = 'dead'"
+        " AND t.chat NOT GLOB 'forgotten-*' ORDER BY t.id DESC LIMIT ?",
+        (SHOWN,),
+    )
+    return [
+        {
+            "key": ChatKey(channel, chat),
+            "turn": turn,
+            "reason": reason,
+            "attempts": attempts,
+            "at": at,
+            "messages": messages,
+        }
+        for channel, chat, turn, reason, attempts, at, messages in rows
+    ]
+
+
+def doubtful_turns(connection: sqlite3.Connection, since: float) -> list[JsonObject]:
+    """Answers sent since a time (Unix seconds) although a validator doubted them, newest first."""
+    rows = connection.execute(
+        "SELECT channel, chat, request_id, doubt, concluded_at FROM turns INDEXED BY turns_in_doubt"
+        " WHERE doubt != '' AND concluded_at >= ? AND chat NOT GLOB 'forgotten-*'"
+        " ORDER BY id DESC LIMIT ?",
+        (since, SHOWN),
+    )
+    return [
+        {"key": ChatKey(channel, chat), "turn": turn, "reason": doubt, "at": at}
+        for channel, chat, turn, doubt, at in rows
+    ]
+
+
+def failed_sends(connection: sqlite3.Connection) -> list[JsonObject]:
+    """Messages of ours that were refused for good, the newest first."""
+    rows = connection.execute(
+        "SELECT o.id, o.channel, o.chat, o.kind, o.error, o.attempts,"
+        " COALESCE(o.attempted_at, o.created_at), COALESCE(t.request_id, '') FROM outbox o"
+        " LEFT JOIN turns t ON t.id = o.turn_id WHERE o.state = 'failed'"
+        " AND o.chat NOT GLOB 'forgotten-*' ORDER BY o.id DESC LIMIT ?",
+        (SHOWN,),
+    )
+    return [
+        {
+            "id": number,
+            "key": ChatKey(channel, chat),
+            "kind": kind,
+            "reason": error,
+            "attempts": attempts,
+            "at": at,
+            "turn": turn,
+        }
+        for number, channel, chat, kind, error, attempts, at, turn in rows
+    ]
+
+
+def unreadable_events(connection: sqlite3.Connection) -> list[JsonObject]:
+    """The last webhook calls of which a part could not be read."""
+    rows = connection.execute(
+        "SELECT id, received_at, event, unreadable, body IS NOT NULL OR body_file != ''"
+        " FROM events INDEXED BY events_unreadable WHERE unreadable != '' ORDER BY id DESC LIMIT ?",
+        (SHOWN,),
+    )
+    return [
+        {"id": number, "at": at, "event": event, "reason": unreadable, "kept": bool(kept)}
+        for number, at, event, unreadable, kept in rows
+    ]
+
+
+def expired_since(connection: sqlite3.Connection, since: float) -> int:
+    """How many turns have ended as too old since a time (Unix seconds)."""
+    row = connection.execute(
+        "SELECT COUNT(*) FROM turns INDEXED BY turns_expired"
+        " WHERE outcome = 'expired' AND closed_at >= ?",
+        (since,),
+    ).fetchone()
+    return int(row[0])
+
+
+def spending(connection: sqlite3.Connection, day: str, *, limit: int = 10) -> JsonObject:
+    """What a day has used up in all, and by the chats that used most. Cost in millionths."""
+    rows = connection.execute(
+        "SELECT channel, chat, tokens, micros, MAX(0, tokens - pardoned_tokens),"
+        " MAX(0, micros - pardoned_micros), told FROM usage_days WHERE day = ?"
+        " ORDER BY chat != '', micros DESC, tokens DESC, chat LIMIT ?",
+        (day, limit + 1),
+    ).fetchall()
+    told = [
+        {
+            "key": ChatKey(channel, chat),
+            "tokens": tokens,
+            "micros": micros,
+            "counted_tokens": counted_tokens,
+            "counted_micros": counted_micros,
+            "spent": bool(spent),
+        }
+        for channel, chat, tokens, micros, counted_tokens, counted_micros, spent in rows
+    ]
+    nothing: JsonObject = {"tokens": 0, "micros": 0, "spent": False}
+    total = next((entry for entry in told if not entry["key"].chat), nothing)
+    return {"total": total, "chats": [entry for entry in told if entry["key"].chat][:limit]}
+
+
+def running(connection: sqlite3.Connection) -> dict[ChatKey, JsonObject]:
+    """The runs under way: since when, in which round, and which tools are at work."""
+    rows = connection.execute(
+        "SELECT t.channel, t.chat, t.request_id, r.started_at, t.attempts,"
+        " (SELECT MAX(round) FROM responses WHERE run_id = r.id),"
+        " (SELECT GROUP_CONCAT(tool, ', ') FROM tool_calls WHERE run_id = r.id"
+        " AND turn_id = t.id AND state = 'started')"
+        " FROM runs r INDEXED BY one_running_run JOIN turns t ON t.id = r.turn_id"
+        " WHERE r.state = 'running'"
+    )
+    return {
+        ChatKey(channel, chat): {
+            "turn": turn,
+            "began_at": began_at,
+            "attempts": attempts,
+            "round": (number or 0) + 1,
+            "tools": tools or "",
+        }
+        for channel, chat, turn, began_at, attempts, number, tools in rows
+    }
+
+
+def people(connection: sqlite3.Connection, keys: Iterable[ChatKey]) -> dict[ChatKey, JsonObject]:
+    """What some chats are called (empty where nobody has told), and their public names."""
+    found = {}
+    for key in keys:
+        row = connection.execute(
+            "SELECT name, contact_name, ref FROM chats WHERE channel = ? AND chat = ?", key
+        ).fetchone()
+        if row:
+            name, contact_name, ref = row
+            called = name if key.chat.endswith("@g.us") else contact_name or name
+            found[key] = {"name": called, "ref": ref}
+    return found

@@ -1,1 +1,0 @@
-"""Telling the people of the business what wants them, outside of WhatsApp."""

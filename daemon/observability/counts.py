@@ -1,0 +1,87 @@
+"""The few figures of the metrics that the dashboard keeps, as one plain value."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prometheus_client.samples import Sample
+
+from daemon.observability.metrics import Metrics
+
+_SERIES = (
+    "recado_messages_total",
+    "recado_turns_total",
+    "recado_takeovers_total",
+    "recado_tokens_total",
+    "recado_cost_total",
+    "recado_acknowledgement_seconds_bucket",
+    "recado_turn_seconds_bucket",
+    "process_resident_memory_bytes",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What has been counted since the process began."""
+
+    messages: int
+    answers: int
+    takeovers: int
+    dead: int
+    tokens: int
+    cost: float
+    memory_bytes: int
+    acknowledgement: tuple[int, ...]
+    """Of each bucket alone, the last without an end."""
+    turn: tuple[int, ...]
+
+
+def read_counts(metrics: Metrics) -> Counts:
+    """Read the figures as they are now; takes about a millisecond."""
+    found = _samples(metrics)
+    return Counts(
+        messages=int(_sum(found, "recado_messages_total")),
+        answers=int(_sum(found, "recado_turns_total", outcome=("answered",))),
+        takeovers=int(_sum(found, "recado_takeovers_total")),
+        dead=int(_sum(found, "recado_turns_total", outcome=("dead",))),
+        tokens=int(_sum(found, "recado_tokens_total", kind=("input", "output"))),
+        cost=_sum(found, "recado_cost_total"),
+        memory_bytes=int(_sum(found, "process_resident_memory_bytes")),
+        acknowledgement=_alone(found, "recado_acknowledgement_seconds"),
+        turn=_alone(found, "recado_turn_seconds"),
+    )
+
+
+def bucket_ends(metrics: Metrics) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The upper ends of the buckets of acknowledgements and of turns, in seconds."""
+    found = _samples(metrics)
+    return _ends(found, "recado_acknowledgement_seconds"), _ends(found, "recado_turn_seconds")
+
+
+def _samples(metrics: Metrics) -> list[Sample]:
+    chosen = metrics.registry.restricted_registry(_SERIES)
+    return [sample for metric in chosen.collect() for sample in metric.samples]
+
+
+def _ends(found: list[Sample], name: str) -> tuple[float, ...]:
+    return tuple(end for end, _ in _buckets(found, name))[:-1]
+
+
+def _sum(found: list[Sample], name: str, **labels: tuple[str, ...]) -> float:
+    return sum(
+        sample.value
+        for sample in found
+        if sample.name == name
+        and all(sample.labels[label] in values for label, values in labels.items())
+    )
+
+
+def _buckets(found: list[Sample], name: str) -> Iterator[tuple[float, float]]:
+    for sample in found:
+        if sample.name == f"{name}_bucket":
+            yield float(sample.labels["le"]), sample.value
+
+
+def _alone(found: list[Sample], name: str) -> tuple[int, ...]:
+    """Each bucket without the smaller ones, which Prometheus counts in."""
+    values = [int(value) for _, value in _buckets(found, name)]
+    return tuple(value - below for value, below in zip(values, [0, *values[:-1]], strict=True))

@@ -1,0 +1,360 @@
+"""The figures of the daemon, for Prometheus.
+
+One object with a registry of its own, made by the composition and given to whoever counts. Labels
+have few values, known beforehand and present from the start at 0; none names a person, a chat or a
+message. Times are in seconds. Counting is quick and may happen in any task or thread.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import choose_encoder
+
+from daemon.domain.messages import Usage
+from daemon.domain.validation.builtin import BUILT_IN
+from daemon.observability.vitals import Vitals
+
+WEBHOOK_RESULTS = ("stored", "unauthorized", "invalid", "too_large", "unavailable")
+"""What a call of /hook came to: 200, 401, 400, 413, 503."""
+
+SECRETS = ("webhook", "token", "login")
+"""Where a wrong secret was shown: to /hook, as a bearer of the admin token, in the login."""
+
+MESSAGE_KINDS = (
+    *("text", "link_preview", "image", "video", "gif", "short", "audio", "voice", "document"),
+    *("sticker", "location", "live_location", "contact", "contact_list", "reply", "interactive"),
+    *("poll", "action", "system", "call", "story", "order", "group_invite", "event", "unknown"),
+    "other",
+)
+"""Whapi's message types that are told apart (reference: Whapi OpenAPI 1.8); others are "other"."""
+
+OWED_BY = ("bot", "person")
+"""Of whom customers wait for an answer."""
+
+TURN_OUTCOMES = ("answered", "ignored", "handed_off", "expired", "dead")
+RECOVERIES = ("harvested", "asked_again", "continued")
+"""A response fetched from the server, one that had to be asked for again, any other work."""
+
+BRAKES = ("budget", "loop", "flood")
+"""A turn over the day's budget, a talk with a machine, a chat that writes too fast."""
+
+OUTBOX_STATES = ("pending", "sending", "unknown", "failed")
+"""States in which a row still waits for something or somebody; sent rows are history."""
+
+VOICE_REPLIES = ("sent", "unfit", "not_made", "refused", "unpaid")
+"""A voice note went out; the answer to one was not fit to be spoken, and so was written; the speech
+could not be made, or WhatsApp did not take it, or the day's budget did not pay for it, and it was
+written instead."""
+
+FAULT_PLACES = ("chat", "side_task", "core", "request")
+"""Where an exception that nobody expected ended: what it took with it."""
+
+RELOADS = ("applied", "refused")
+"""The configuration was read again: what is new holds, or has a fault and nothing was changed."""
+
+NOTIFICATION_RESULTS = ("sent", "failed", "given_up")
+"""All targets have taken an occasion; some will be tried again; they were tried for a day."""
+
+MEDIA_RESULTS = ("stored", "delayed", "refused")
+STATUSES = ("pending", "sent", "delivered", "read", "played", "failed")
+CHANNEL_STATES = (
+    *("ok", "connecting", "unauthorised", "needs_qr", "stopped", "error"),
+    "unknown",
+)
+"""As `daemon.conversation.number_state` names them."""
+
+VALIDATION_VERDICTS = ("keep", "fix", "retry", "doubt", "flag", "block", "error")
+"""``flag``: an answer that was doubted was sent all the same, and is marked for a person."""
+
+UPSTREAM_OUTCOMES = ("ok", "temporary", "rejected", "unknown", "channel_trouble", "cancelled")
+UPSTREAM_OPERATIONS = {
+    "whapi": (
+        *(
+            "text",
+            "voice",
+            "image",
+            "document",
+            "location",
+            "contact",
+            "interactive",
+            "poll",
+            "reaction",
+            "presence",
+            "subscribe",
+            "message",
+            "messages",
+            "read",
+            "chat",
+        ),
+        *("lid", "labels", "media", "health", "settings", "other"),
+    ),
+    "model": ("response", "retrieve", "cancel", "transcription", "speech", "models", "other"),
+}
+
+_INTAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_WINDOW_BUCKETS = (1, 2.5, 5, 6, 8, 10, 15, 20, 30, 45, 60, 90)
+_RUN_BUCKETS = (0.25, 0.5, 1, 2, 4, 6, 10, 15, 20, 30, 45, 60, 90, 120, 300)
+_CALL_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
+_DELIVERY_BUCKETS = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
+_ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """All figures; attributes are named like the series, without prefix and unit endings."""
+
+    def __init__(self, *, version: str) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._make_counters()
+        self._make_channel_counters()
+        self._make_histograms()
+        self._make_gauges(version)
+        self.vitals = Vitals(self.registry)
+
+    def _make_counters(self) -> None:
+        self.webhooks = self._counter("webhooks", "Webhook calls by result", "result")
+        self.secrets_refused = self._counter(
+            "secrets_refused", "Requests with a wrong secret or token, by where", "where"
+        )
+        self._messages = self._counter("messages", "Inbound messages stored, by kind", "kind")
+        self.duplicates = self._counter("duplicates", "Messages that had been stored before")
+        self.turns = self._counter("turns", "Turns ended, by outcome", "outcome")
+        self.fallbacks = self._counter("fallbacks", "Built-in texts sent in place of an answer")
+        self.tokens = self._counter("tokens", "Tokens the model reported, by kind", "kind")
+        self.cost = self._counter("cost", "What the model cost, in the configured currency")
+        self.voice_replies = self._counter(
+            "voice_replies", "Answers to voice notes, by what they came to", "result"
+        )
+        self.brakes = self._counter("brakes", "Turns and chats held back, by reason", "reason")
+        self.recoveries = self._counter(
+            "recoveries", "Work of an earlier process taken up again, by how", "how"
+        )
+        self.takeovers = self._counter("takeovers", "Messages of human agents that paused a chat")
+        self.reloads = self._counter("reloads", "Readings of the configuration anew", "result")
+        self.chat_crashes = self._counter("chat_crashes", "Chat tasks that ended by a fault")
+        self.unexpected_errors = self._counter(
+            "unexpected_errors", "Exceptions that nobody expected, by where they ended", "where"
+        )
+        self._upstream = self._counter(
+            *("upstream_requests", "Requests to other services, by outcome"),
+            *("service", "operation", "outcome"),
+        )
+        self._validations = self._counter(
+            "validations", "What validators said of answers", "validator", "verdict"
+        )
+        self._validation_series: dict[tuple[str, str], Counter] = {}
+        self.expect_validators(BUILT_IN)
+        self.notifications = self._counter(
+            "notifications",
+            "Tries at telling people outside of WhatsApp, by what came of it",
+            "result",
+        )
+        for counter, values in (
+            (self.webhooks, WEBHOOK_RESULTS),
+            (self.secrets_refused, SECRETS),
+            (self._messages, MESSAGE_KINDS),
+            (self.turns, TURN_OUTCOMES),
+            (self.recoveries, RECOVERIES),
+            (self.tokens, ("input", "cached", "output", "reasoning")),
+            (self.voice_replies, VOICE_REPLIES),
+            (self.brakes, BRAKES),
+            (self.reloads, RELOADS),
+            (self.notifications, NOTIFICATION_RESULTS),
+            (self.unexpected_errors, FAULT_PLACES),
+        ):
+            for value in values:
+                counter.labels(value)
+        self._upstream_series = {
+            series: self._upstream.labels(*series)
+            for service, operations in UPSTREAM_OPERATIONS.items()
+            for operation in operations
+            for series in ((service, operation, outcome) for outcome in UPSTREAM_OUTCOMES)
+        }
+
+    def _make_channel_counters(self) -> None:
+        self.media = self._counter("media", "Tries to fetch a file that was sent", "result")
+        for result in MEDIA_RESULTS:
+            self.media.labels(result)
+        self.statuses = self._counter(
+            "statuses", "What WhatsApp newly said of our messages", "status"
+        )
+        for status in STATUSES:
+            self.statuses.labels(status)
+        self.send_failures = self._counter(
+            "send_failures", "Messages that WhatsApp could not deliver, by what follows", "then"
+        )
+        for then in ("said_again", "given_up"):
+            self.send_failures.labels(then)
+        self.channel_state_changes = self._counter(
+            "channel_state_changes", "Changes of the channel's state"
+        )
+
+    def _make_histograms(self) -> None:
+        self.acknowledgement = self._histogram(
+            "acknowledgement_seconds", "From a webhook call's last byte to its 200", _INTAKE_BUCKETS
+        )
+        self.window = self._histogram(
+            "window_seconds", "From a window's first message to its end", _WINDOW_BUCKETS
+        )
+        self.run = self._histogram("run_seconds", "Runs of the model, tools included", _RUN_BUCKETS)
+        self.tool = self._histogram("tool_seconds", "Calls of tools", _CALL_BUCKETS)
+        self.send = self._histogram("send_seconds", "Sends to Whapi, without pacing", _CALL_BUCKETS)
+        self.turn = self._histogram(
+            "turn_seconds", "From a window's end to the turn's outcome", _RUN_BUCKETS
+        )
+        self.delivery = self._histogram(
+            "delivery_seconds", "From a send to its delivery at the customer", _DELIVERY_BUCKETS
+        )
+        self.store_commit = self._histogram(
+            "store_commit_seconds", "Commits of the store's writer", _INTAKE_BUCKETS
+        )
+        self.store_batch_rows = self._histogram(
+            "store_batch_rows", "Writes that shared one commit", _ROW_BUCKETS
+        )
+
+    def _make_gauges(self, version: str) -> None:
+        self.active_chats = self._gauge("active_chats", "Chats with a task")
+        self.active_windows = self._gauge("active_windows", "Windows open now")
+        self.active_runs = self._gauge("active_runs", "Runs of the model under way")
+        self.last_run_tokens = self._gauge(
+            "last_run_tokens", "Tokens of the last run of the model that gave an answer"
+        )
+        self.last_run_latency = self._gauge(
+            "last_run_latency_seconds", "How long that run took, its tools included"
+        )
+        self.budget_used_ratio = Gauge(
+            *("recado_budget_used_ratio", "Part of the day's total budget that is used, by limit"),
+            ("limit",),
+            registry=self.registry,
+        )
+        for limit in ("tokens", "cost"):
+            self.budget_used_ratio.labels(limit)
+        self.oldest_unanswered = self._gauge(
+            "oldest_unanswered_timestamp_seconds",
+            "When the oldest message without an outcome was stored, Unix time; 0 if there is none",
+        )
+        self.oldest_waiting = Gauge(
+            "recado_oldest_waiting_timestamp_seconds",
+            "Since when the longest-waiting customer waits for whom, Unix time; 0 if nobody does",
+            ("owed_by",),
+            registry=self.registry,
+        )
+        for whom in OWED_BY:
+            self.oldest_waiting.labels(whom)
+        self.chats_waiting_for_person = self._gauge(
+            "waiting_for_person_chats", "Chats in which a customer waits for a person"
+        )
+        self.outbox_rows = Gauge(
+            *("recado_outbox_rows", "Outbox rows that are not settled, by state", ("state",)),
+            registry=self.registry,
+        )
+        for state in OUTBOX_STATES:
+            self.outbox_rows.labels(state)
+        self._channel_state = Gauge(
+            *("recado_channel_state", "1 for the state that the channel is in", ("state",)),
+            registry=self.registry,
+        )
+        self.set_channel_state("unknown")
+        build = Gauge(
+            *("recado_build_info", "The version that runs", ("version",)), registry=self.registry
+        )
+        build.labels(version).set(1)
+
+    def count_message(self, kind: str) -> None:
+        """Count a stored message by Whapi's type; types nobody foresaw count as "other"."""
+        self._messages.labels(kind if kind in MESSAGE_KINDS else "other").inc()
+
+    def set_channel_state(self, state: str) -> None:
+        """Say in which of `CHANNEL_STATES` the channel is."""
+        for each in CHANNEL_STATES:
+            self._channel_state.labels(each).set(each == state)
+
+    def expect_validators(self, names: Iterable[str]) -> None:
+        """Show the series of these validators from the start."""
+        for name in names:
+            for verdict in VALIDATION_VERDICTS:
+                series = self._validations.labels(name, verdict)
+                self._validation_series[name, verdict] = series
+
+    def count_validation(self, validator: str, verdict: str) -> None:
+        """Count what a validator, one of those configured, said of an answer."""
+        self._validation_series[validator, verdict].inc()
+
+    def count_tokens(self, usage: Usage) -> None:
+        """Add the tokens of one model call."""
+        self.tokens.labels("input").inc(usage.input_tokens)
+        self.tokens.labels("cached").inc(usage.cached_tokens)
+        self.tokens.labels("output").inc(usage.output_tokens)
+        self.tokens.labels("reasoning").inc(usage.reasoning_tokens)
+
+    def note_run(self, usage: Usage, seconds: float) -> None:
+        """Show what the last run that gave an answer took."""
+        self.last_run_tokens.set(usage.input_tokens + usage.output_tokens)
+        self.last_run_latency.set(seconds)
+
+    def count_upstream(self, service: str, operation: str, outcome: str) -> None:
+        """Count a request to ``whapi`` or ``model``; an operation not listed counts as "other".
+
+        Raises ValueError for another service or outcome: those are ours to name.
+        """
+        if service not in UPSTREAM_OPERATIONS or outcome not in UPSTREAM_OUTCOMES:
+            raise ValueError(f"no such service or outcome: {service}, {outcome}")
+        known = operation if operation in UPSTREAM_OPERATIONS[service] else "other"
+        self._upstream_series[service, known, outcome].inc()
+
+    def read_active(
+        self,
+        *,
+        chats: Callable[[], float],
+        windows: Callable[[], float],
+        runs: Callable[[], float],
+    ) -> None:
+        """Read these gauges from callbacks at each scrape; the callbacks return at once."""
+        self.active_chats.set_function(chats)
+        self.active_windows.set_function(windows)
+        self.active_runs.set_function(runs)
+
+    def read_backlog(
+        self,
+        *,
+        oldest_unanswered: Callable[[], float],
+        oldest_waiting: Callable[[str], float],
+        chats_waiting_for_person: Callable[[], float],
+        outbox_rows: Callable[[str], float],
+    ) -> None:
+        """Read these gauges from callbacks at each scrape.
+
+        ``oldest_waiting`` is given one of `OWED_BY`, ``outbox_rows`` the state.
+        """
+        self.oldest_unanswered.set_function(oldest_unanswered)
+        self.chats_waiting_for_person.set_function(chats_waiting_for_person)
+        for whom in OWED_BY:
+            self.oldest_waiting.labels(whom).set_function(partial(oldest_waiting, whom))
+        for state in OUTBOX_STATES:
+            self.outbox_rows.labels(state).set_function(partial(outbox_rows, state))
+
+    def render(self, accept_header: str) -> tuple[bytes, str]:
+        """Write all figures: the body and its content type.
+
+        Prometheus text, or OpenMetrics if ``accept_header`` asks for it.
+        """
+        encode, content_type = choose_encoder(accept_header)
+        return encode(self.registry), content_type
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"recado_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(f"recado_{name}", meaning, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"recado_{name}", meaning, buckets=buckets, registry=self.registry)

@@ -1,0 +1,100 @@
+"""The figures of process, machine and store; see `daemon.observability.metrics` for the others."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from daemon.domain.handover import WITH_AGENT
+
+QUEUE_STATES = ("received", "in_turn", WITH_AGENT)
+"""Customers' messages that nobody has an outcome for yet."""
+
+BREAKERS = ("model", "channel")
+"""Who is left alone when it fails: the model's server; our channel, whose sends then wait."""
+
+PROCESS_ENDS = ("clean", "forced", "crashed")
+"""As `daemon.ledger.process_records` tells them apart."""
+
+_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Vitals:
+    """Figures that are set or read from time to time; attributes are named like the series."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry)
+        self.queue_messages = gauge(
+            *("recado_queue_messages", "Customers' messages without an outcome, by state"),
+            ("state",),
+        )
+        self.dead_letters = gauge("recado_dead_letters", "Messages given up, and not put back in")
+        self.breaker_open = gauge(
+            *("recado_breaker_open", "1 while this other side is left alone", ("server",))
+        )
+        self.store_bytes = gauge("recado_store_bytes", "Size of the store's file")
+        self.store_wal_bytes = gauge(
+            "recado_store_wal_bytes", "Size of the store's write-ahead log"
+        )
+        self.free_disk_bytes = gauge("recado_free_disk_bytes", "Room on the store's disk")
+        self.gateway_clock = gauge(
+            "recado_gateway_clock_seconds", "By how much the gateway's clock is ahead; 0: in step"
+        )
+        self.memory_limit_ratio = gauge(
+            "recado_memory_limit_ratio",
+            "Memory of the service as a share of its limit (systemd, container); 0: no limit",
+        )
+        self.event_loop_lag = Histogram(
+            *("recado_event_loop_lag_seconds", "How late the event loop is, measured each second"),
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+        self.event_loop_lag_max = gauge(
+            "recado_event_loop_lag_max_seconds", "The largest lag of the last minute"
+        )
+        self.ready = gauge("recado_ready", "1 while webhooks are taken, as /ready says")
+        self.websocket_clients = gauge(
+            "recado_websocket_clients", "Browsers that follow the live log"
+        )
+        self.last_stop = gauge(
+            "recado_last_stop_seconds",
+            "How long the last process took to stop; 0 if it did not do so cleanly",
+        )
+        self.process_ends = Counter(
+            *("recado_process_ends", "Ends of earlier processes, since the store was made"),
+            ("how",),
+            registry=registry,
+        )
+        for state in QUEUE_STATES:
+            self.queue_messages.labels(state)
+        for server in BREAKERS:
+            self.breaker_open.labels(server)
+        for how in PROCESS_ENDS:
+            self.process_ends.labels(how)
+
+    def read_queue(
+        self, *, messages: Callable[[str], float], dead_letters: Callable[[], float]
+    ) -> None:
+        """Read these gauges from callbacks at each scrape; ``messages`` is given the state."""
+        for state in QUEUE_STATES:
+            self.queue_messages.labels(state).set_function(partial(messages, state))
+        self.dead_letters.set_function(dead_letters)
+
+    def read_state(
+        self,
+        *,
+        ready: Callable[[], bool],
+        breakers: Mapping[str, Callable[[], bool]],
+        clients: Callable[[], float],
+    ) -> None:
+        """Read these gauges from callbacks at each scrape; ``breakers`` by `BREAKERS`."""
+        self.ready.set_function(ready)
+        for server, is_open in breakers.items():
+            self.breaker_open.labels(server).set_function(is_open)
+        self.websocket_clients.set_function(clients)
+
+    def count_earlier_ends(self, ends: Mapping[str, int], last_stop_seconds: float) -> None:
+        """Take over what the store knows of earlier processes. Called once, at the start."""
+        for how, count in ends.items():
+            self.process_ends.labels(how).inc(count)
+        self.last_stop.set(last_stop_seconds)

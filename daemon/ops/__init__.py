@@ -1,0 +1,1 @@
+"""What operators do: commands, checks, maintenance, and what API and dashboard offer."""

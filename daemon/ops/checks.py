@@ -1,0 +1,265 @@
+"""What `recado check` looks at: everything that would keep the daemon from running well."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from ipaddress import ip_network
+from pathlib import Path
+from random import SystemRandom
+from typing import Literal
+
+import trio
+from pydantic import SecretStr
+
+from daemon.assistant.client import connection_to, model_findings
+from daemon.conversation.load_config import load_validators, read_instructions
+from daemon.conversation.opening import open_engine, secret_text
+from daemon.domain.messages import JsonObject
+from daemon.domain.validation.builtin import in_order
+from daemon.errors import (
+    AssistantError,
+    GatewayError,
+    GatewayRefused,
+    ModelRejected,
+    ResponseGone,
+    SettingsError,
+    ToolError,
+    ValidatorError,
+)
+from daemon.gateway.whapi.client import WhapiClient, open_whapi
+from daemon.gateway.whapi.payloads.channel_settings import (
+    ours_among,
+    reachable_from_outside,
+    webhook_faults,
+)
+from daemon.ops.open_notifier import NOBODY_IS_TOLD, target_faults, tells_nobody
+from daemon.settings import Settings, missing_keys, model_names, unpriced_models
+from daemon.settings.sources import load_settings
+from daemon.tools import builtin
+from daemon.tools.toolbox import Toolbox, load_tools
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    level: Literal["ok", "warning", "error"]
+    text: str
+
+
+def offline_findings(
+    config: Path | None, *, environ: Mapping[str, str], cwd: Path
+) -> list[Finding]:
+    """Check all that can be checked on this machine, without the network; stops at no error."""
+    try:
+        loaded = load_settings(config=config, environ=environ, cwd=cwd)
+    except SettingsError as error:
+        return [Finding("error", problem) for problem in error.problems]
+    settings = loaded.settings
+    source = str(loaded.config_file) if loaded.config_file else "built-in defaults"
+    findings = [Finding("ok", f"configuration: {source}")]
+    findings += [Finding("warning", note) for note in loaded.notes]
+    findings += [Finding("error", f"{key}: is not set") for key in missing_keys(settings)]
+    findings += [
+        Finding("warning", f"budget.prices: {model} has no price; its use is not limited by cost")
+        for model in unpriced_models(settings)
+    ]
+    findings += [
+        Finding("warning", f"web.trusted_proxies: {network} lets every client say who it is")
+        for network in settings.web.trusted_proxies
+        if ip_network(network).prefixlen == 0
+    ]
+    findings += [_data_dir(settings.data_dir), _instructions(settings), _tools(settings)]
+    findings += [_validators(settings), *_notifications(settings)]
+    return findings
+
+
+def _data_dir(path: Path) -> Finding:
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        return Finding("error", f"data_dir: {existing} is not a folder that can be written to")
+    return Finding("ok", f"data_dir: {path}")
+
+
+def _instructions(settings: Settings) -> Finding:
+    path = settings.assistant.instructions_file
+    try:
+        text = read_instructions(path)
+    except SettingsError as error:
+        return Finding("error", error.problems[0])
+    if not text:
+        return Finding("warning", f"assistant.instructions_file: {path} is empty")
+    return Finding("ok", f"instructions: {path}, {len(text)} characters")
+
+
+def _tools(settings: Settings) -> Finding:
+    try:
+        tools = load_tools(settings.tools.modules, settings.tools.folder)
+        Toolbox(
+            [*builtin.ALL, *tools],
+            disabled=settings.tools.disabled,
+            longest_seconds=settings.tools.longest_seconds,
+        )
+    except ToolError as error:
+        return Finding("error", str(error))
+    names = ", ".join(tool.name for tool in tools) or "only the built-in ones"
+    return Finding("ok", f"tools: {names}")
+
+
+def _notifications(settings: Settings) -> list[Finding]:
+    if tells_nobody(settings):
+        return [Finding("warning", NOBODY_IS_TOLD)]
+    faults = [Finding("error", fault) for fault in target_faults(settings)]
+    count = len(settings.notify.urls)
+    return faults or ([Finding("ok", f"notify.urls: {count} addresses")] if count else [])
+
+
+def _validators(settings: Settings) -> Finding:
+    own = settings.validators
+    try:
+        validators = in_order(load_validators(own.modules, own.folder), disabled=own.disabled)
+    except ValidatorError as error:
+        return Finding("error", str(error))
+    return Finding("ok", f"validators: {', '.join(validator.name for validator in validators)}")
+
+
+# What `recado check --online` asks of the outside: Whapi's channel, its webhooks, the models.
+
+
+LIST_SECONDS = 10.0
+"""For the connection to a voice server, which is asked once."""
+
+
+def check_online(config: Path | None, *, environ: Mapping[str, str], cwd: Path) -> list[Finding]:
+    """Check what only the network can tell; nothing if the configuration cannot be read."""
+    try:
+        settings = load_settings(config=config, environ=environ, cwd=cwd).settings
+    except SettingsError:
+        return []  # `offline_findings` says why
+    return trio.run(partial(online_findings, settings, today=datetime.now(UTC).date()))
+
+
+async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
+    """Ask Whapi and the model server; one finding for each thing looked at, or more."""
+    findings: list[Finding] = []
+    try:
+        async with open_whapi(
+            api_url=settings.whapi.api_url,
+            token=secret_text(settings.whapi.token),
+            timeout_seconds=settings.whapi.timeout_seconds,
+            rng=SystemRandom(),
+        ) as whapi:
+            findings += await _channel(whapi)
+            findings += await _webhooks(whapi, settings)
+    except SettingsError as error:
+        findings += [Finding("error", problem) for problem in error.problems]
+    findings += await _models(settings, today)
+    for server in _voice_servers(settings):
+        findings.append(await _voice_server(server, today))
+    return findings
+
+
+async def _channel(whapi: WhapiClient) -> list[Finding]:
+    try:
+        health = await whapi.health()
+    except GatewayError as error:
+        refused = error.status in {401, 403, 404}
+        hint = ": whapi.token is wrong, or of another channel" if refused else ""
+        return [Finding("error", f"{error}{hint}")]
+    if not health.ready:
+        what = {"STOP": "stopped", "STOPPED": "stopped", "QR": "not linked to a phone"}
+        state = what.get(health.status, "not linked")
+        text = f"the channel is {state}: its status is {health.status}, not AUTH"
+        return [Finding("error", text)]
+    return [Finding("ok", f"channel: {health.channel or 'linked'}, {health.status}")]
+
+
+async def _webhooks(whapi: WhapiClient, settings: Settings) -> list[Finding]:
+    try:
+        found = await whapi.get_settings()
+    except GatewayError as error:
+        return [Finding("error", str(error))]
+    secrets = [secret.get_secret_value() for secret in settings.web.webhook_secret]
+    faults = webhook_faults(found, settings.web.webhook_url, secrets)
+    findings = [Finding("error" if grave else "warning", text) for text, grave in faults]
+    url = settings.web.webhook_url
+    for entry in ours_among(found, url) if url else []:
+        findings += await _reached(whapi, entry)
+    return findings or [Finding("ok", f"webhook: {url}")]
+
+
+async def _reached(whapi: WhapiClient, entry: JsonObject) -> list[Finding]:
+    """Let Whapi call the webhook; nothing to say if that works."""
+    if not reachable_from_outside(str(entry.get("url"))):
+        return []  # which is a finding already
+    try:
+        if await whapi.test_webhook(entry):
+            return []
+    except GatewayRefused as error:
+        return [Finding("warning", f"whether Whapi reaches the webhook is not known: {error}")]
+    except GatewayError as error:
+        return [Finding("error", str(error))]
+    text = "Whapi does not reach the webhook: is the daemon running, and its address public?"
+    return [Finding("error", text)]
+
+
+async def _models(settings: Settings, today: date) -> list[Finding]:
+    names = model_names(settings)
+    try:
+        async with open_engine(settings, SystemRandom()) as engine:
+            listed = await engine.list_models()
+    except (AssistantError, SettingsError) as error:
+        return [Finding("error", f"models: {error}")]
+    faults = model_findings(names, listed, today=today)
+    if not faults:
+        return [Finding("ok", f"models: {', '.join(names)}")]
+    return [Finding("error" if urgent else "warning", text) for text, urgent in faults]
+
+
+@dataclass(frozen=True, slots=True)
+class _VoiceServer:
+    """A server of its own for a model that hears or speaks."""
+
+    section: str
+    """How its settings begin, to name it by."""
+    model: str
+    base_url: str
+    api_key: SecretStr | None
+
+
+def _voice_servers(settings: Settings) -> Iterator[_VoiceServer]:
+    voice = settings.voice
+    if voice.transcription_model and voice.transcription_base_url:
+        yield _VoiceServer(
+            "voice.transcription",
+            voice.transcription_model,
+            voice.transcription_base_url,
+            voice.transcription_api_key,
+        )
+    if voice.speech_model and voice.reply_with_voice and voice.speech_base_url:
+        yield _VoiceServer(
+            "voice.speech", voice.speech_model, voice.speech_base_url, voice.speech_api_key
+        )
+
+
+async def _voice_server(server: _VoiceServer, today: date) -> Finding:
+    """Whether a server answers, takes the key and has the model; many list no models at all."""
+    key = secret_text(server.api_key)
+    connection = connection_to(base_url=server.base_url, api_key=key, idle_seconds=LIST_SECONDS)
+    try:
+        listed = await connection.list_models()
+    except (ModelRejected, ResponseGone) as error:
+        # It has answered, but knows no such page.
+        text = (
+            f"{server.section}_base_url: it lists no models, {server.model} is not tried: {error}"
+        )
+        return Finding("warning", text)
+    except AssistantError as error:
+        return Finding("error", f"{server.section}_base_url: {error}")
+    finally:
+        await connection.aclose()
+    for fault, urgent in model_findings([server.model], listed, today=today):
+        return Finding("error" if urgent else "warning", f"{server.section}_model: {fault}")
+    return Finding("ok", f"{server.section}_model: {server.model}")

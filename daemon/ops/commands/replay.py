@@ -1,0 +1,117 @@
+"""`recado replay`: stored events and dead messages, put back in."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+import msgspec
+
+from daemon.conversation.intake import comes_with_bytes, keep_bytes
+from daemon.domain.masking import mask_numbers
+from daemon.domain.messages import Webhook
+from daemon.errors import MediaDelayed, WebhookError
+from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.person import names_of
+from daemon.ledger.admin.replay import (
+    Replayed,
+    StoredEvent,
+    judge_of,
+    replay_dead,
+    replay_event,
+    stored_event,
+)
+from daemon.ledger.drivers.sqlite.database import transaction
+from daemon.media.inline import Opened
+from daemon.ops.commands.place import Failure, Place, known_chat, os_actor, takes_place
+
+EXAMPLE = """\b
+Example:
+  recado replay 4711 4712
+  recado replay --dead --chat 573001234567
+"""
+
+
+@click.command(name="replay", epilog=EXAMPLE)
+@click.argument("event_ids", metavar="[EVENT_ID]...", type=int, nargs=-1)
+@click.option("--dead", is_flag=True, help="Put back all messages that ended as dead.")
+@click.option("--chat", help="With --dead: only those of this chat.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@takes_place
+def command(
+    place: Place, *, event_ids: tuple[int, ...], dead: bool, chat: str | None, as_json: bool
+) -> None:
+    """Put stored webhook events, or all dead messages, back in.
+
+    A message that never got its answer (dead, expired, or ignored although it is one to answer)
+    waits for one again, and the running daemon takes it up within seconds. Messages that were
+    answered or that a person has handled are left alone. What an event said that could not be read
+    when it came is read again. Every message put back is noted in the store's audit table, which
+    recado explain shows. The number of an event is in recado explain, too.
+    """
+    if bool(event_ids) == dead:
+        raise click.UsageError("name events, or give --dead")
+    if chat is not None and not dead:
+        raise click.UsageError("--chat goes with --dead")
+    now, by = time.time(), os_actor()
+    with open_beside_daemon(place.data_dir) as connection, transaction(connection):
+        judge = judge_of(connection, place.policy, now=now)
+        if dead:
+            chats = names_of(connection, known_chat(chat)) if chat is not None else ()
+            replayed = replay_dead(connection, chats, verdict=judge, by=by, now=now)
+        else:
+            replayed = []
+            for event_id in dict.fromkeys(event_ids):
+                event = stored_event(connection, event_id, place.events)
+                if event is None:
+                    raise Failure(f"there is no event {event_id}; nothing was put back")
+                webhook = _read(event, place)
+                replayed += replay_event(connection, event, webhook, verdict=judge, by=by, now=now)
+    _print(replayed, as_json=as_json)
+
+
+def _read(event: StoredEvent, place: Place) -> Webhook | None:
+    """Read an event anew; where that is not possible its stored messages are all there is.
+
+    The bytes of files in an event that was not read before become files now.
+    """
+    if event.body is None:
+        click.echo(f"event {event.id}: its raw body is not kept any more", err=True)
+        return None
+    try:
+        webhook = parse_webhook(event.body, path_event=event.event)
+    except WebhookError as error:
+        click.echo(f"event {event.id}: {error}", err=True)
+        return None
+    for fault in webhook.unreadable:
+        click.echo(f"event {event.id}: still unreadable: {fault}", err=True)
+    if not event.unreadable:
+        return webhook
+    opened, limit = Opened(event.body, event.body), len(event.body)
+    try:
+        messages = tuple(
+            keep_bytes(opened, one, folder=place.media, limit=limit)
+            if comes_with_bytes(one)
+            else one
+            for one in webhook.messages
+        )
+    except MediaDelayed as error:
+        raise Failure(f"event {event.id}: {error}; nothing was put back") from error
+    return msgspec.structs.replace(webhook, messages=messages)
+
+
+def _print(replayed: Sequence[Replayed], *, as_json: bool) -> None:
+    if as_json:
+        rows: list[dict[str, Any]] = [
+            asdict(one) | {"chat": mask_numbers(one.chat)} for one in replayed
+        ]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        for one in replayed:
+            done = "put back" if one.done else "left alone"
+            click.echo(f"{one.message_id}  {mask_numbers(one.chat)}  {done}: {one.what}")
+        put_back = sum(one.done for one in replayed)
+        click.echo(f"{put_back} put back, {len(replayed) - put_back} left alone")

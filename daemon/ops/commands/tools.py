@@ -1,0 +1,190 @@
+"""`recado tools`: the tools the model may call, and trying one."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import trio
+
+from daemon.domain.messages import ChatKey, FunctionCall
+from daemon.domain.records import NewPart
+from daemon.errors import SettingsError, ToolError
+from daemon.ops.commands.place import Failure, NotDone
+from daemon.settings import Settings
+from daemon.settings.sources import load_settings
+from daemon.tools import builtin
+from daemon.tools.context import ToolContext, Urgency
+from daemon.tools.tool import Tool
+from daemon.tools.toolbox import Toolbox, load_tools
+
+EXAMPLE = """\b
+Example:
+  recado tools call check_availability '{"arrival": "2026-12-24", "nights": 2}'
+"""
+
+CHAT = ChatKey("RECADO-TOOLS", "573001234567@s.whatsapp.net")
+"""The made-up conversation in which a tool is tried."""
+
+
+class Tools(NamedTuple):
+    """All tools of a configuration, and its language."""
+
+    toolbox: Toolbox
+    language: str
+
+
+@click.group(name="tools", invoke_without_command=True, epilog=EXAMPLE)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="TOML file; else RECADO_CONFIG, ./config/recado.toml or /etc/recado/recado.toml.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the schema.")
+@click.pass_context
+def command(context: click.Context, /, *, config: Path | None, as_json: bool) -> None:
+    """List the tools, built-in and your own, or try one.
+
+    Exit status 2 if the configuration or a tool module cannot be loaded.
+    """
+    context.obj = _load(config)
+    if context.invoked_subcommand is None:
+        _list(context.obj.toolbox, as_json=as_json)
+
+
+@command.command(name="call")
+@click.argument("name")
+@click.argument("arguments", default="{}")
+@click.option("--name", "contact", default="Laura", help="Name of the made-up contact.")
+@click.option("--key", default="recado-tools-call", help="Idempotency key of the call.")
+@click.option("--yes", is_flag=True, help="Call a tool with effects without asking.")
+@click.pass_obj
+def call_command(
+    tools: Tools, *, name: str, arguments: str, contact: str, key: str, yes: bool
+) -> None:
+    """Call the tool NAME with ARGUMENTS, a JSON object, in a made-up conversation.
+
+    What the model would be told goes to stdout; what the tool says to the customer, or does to the
+    conversation, goes to stderr and nowhere else. Its other effects are real. Exit status 1 if
+    the call fails.
+    """
+    tool = next((tool for tool in tools.toolbox.all_tools if tool.name == name), None)
+    if tool is None:
+        raise Failure(f"there is no tool {name}; `recado tools` lists them")
+    if tool.effects and not yes:
+        click.confirm(f"{name} has effects, which will be real. Call it?", abort=True, err=True)
+    context = ToolContext(
+        key=CHAT,
+        contact_name=contact,
+        language=tools.language,
+        idempotency_key=key,
+        recent_messages=_no_messages,
+        conversation=ShownConversation(),
+    )
+    asked = FunctionCall(call_id="call_by_hand", name=name, arguments=arguments)
+    # A box of its own: also a tool that is not enabled may be tried.
+    output, failed = trio.run(
+        Toolbox([replace(tool, enabled=True)], on_fault=_show_fault).call, asked, context
+    )
+    click.echo(output)
+    if failed:
+        raise NotDone(f"{name} failed")
+
+
+class ShownConversation:
+    """Implements `daemon.tools.context.Conversation` by showing what would be done."""
+
+    async def say(self, text: str) -> bool:
+        """See the protocol."""
+        return _show(f"says: {text}")
+
+    async def send(self, part: NewPart) -> bool:
+        """See the protocol."""
+        return _show(f"sends {part.kind}: {part.body} {json.dumps(part.payload)}")
+
+    async def react(self, emoji: str) -> bool:
+        """See the protocol."""
+        return _show(f"reacts: {emoji}")
+
+    async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
+        """See the protocol."""
+        return _show(f"hands the chat to a person ({urgency}): {reason}: {summary}")
+
+    async def set_labels(self, add: Sequence[str], remove: Sequence[str]) -> list[str]:
+        """See the protocol."""
+        _show(f"labels: +{list(add)} -{list(remove)}")
+        return []
+
+    async def remember(self, fact: str) -> int:
+        """See the protocol."""
+        return int(_show(f"remembers: {fact}"))
+
+    async def forget_fact(self, fact_id: int) -> bool:
+        """See the protocol."""
+        return _show(f"forgets fact {fact_id}")
+
+
+def _show(words: str) -> bool:
+    click.echo(words, err=True)
+    return True
+
+
+def _show_fault(name: str, error: Exception) -> None:
+    _show(f"{name} raised {type(error).__name__}: {error}")
+
+
+async def _no_messages(_key: ChatKey, _count: int) -> list[str]:
+    return []
+
+
+def _load(config: Path | None) -> Tools:
+    try:
+        settings = load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
+        return Tools(_toolbox(settings), settings.language)
+    except (SettingsError, ToolError) as error:
+        raise Failure(str(error)) from error
+
+
+def _toolbox(settings: Settings) -> Toolbox:
+    own = load_tools(settings.tools.modules, settings.tools.folder)
+    return Toolbox([*builtin.ALL, *own], disabled=settings.tools.disabled)
+
+
+def _list(toolbox: Toolbox, *, as_json: bool) -> None:
+    if as_json:
+        for tool in toolbox.all_tools:
+            click.echo(json.dumps(_described(tool, toolbox), ensure_ascii=False))
+        return
+    rows = [("NAME", "FROM", "EFFECTS", "TIMEOUT", "AT ONCE", "ENABLED")]
+    for tool in toolbox.all_tools:
+        effects = "no"
+        if tool.effects:
+            effects = "idempotent" if tool.idempotent else "yes"
+        enabled = "yes" if toolbox.is_enabled(tool.name) else "no"
+        at_once = str(tool.concurrency or "any")
+        rows.append((tool.name, _origin(tool), effects, f"{tool.timeout:g} s", at_once, enabled))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def _origin(tool: Tool) -> str:
+    return "built in" if tool.origin == builtin.__name__ else tool.origin
+
+
+def _described(tool: Tool, toolbox: Toolbox) -> dict[str, object]:
+    return {
+        "name": tool.name,
+        "origin": _origin(tool),
+        "effects": tool.effects,
+        "idempotent": tool.idempotent,
+        "timeout": tool.timeout,
+        "concurrency": tool.concurrency,
+        "enabled": toolbox.is_enabled(tool.name),
+        "description": tool.spec.description,
+        "parameters": tool.spec.parameters,
+    }

@@ -1,0 +1,166 @@
+"""`recado webhook`: where Whapi sends what customers write, read and set."""
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import SystemRandom
+from typing import TypeVar
+
+import click
+import trio
+
+from daemon.conversation.opening import secret_text
+from daemon.domain.messages import JsonObject
+from daemon.errors import GatewayError, SettingsError, StoreError
+from daemon.gateway.whapi.client import WhapiClient, open_whapi
+from daemon.gateway.whapi.payloads.channel_settings import (
+    carries,
+    events_of,
+    same_address,
+    webhook_faults,
+    webhooks,
+    with_webhook,
+)
+from daemon.ledger.admin.cli_connection import STORE_FILE
+from daemon.ops.commands.place import Failure, NotDone, note
+from daemon.settings import Settings
+from daemon.settings.sources import load_settings
+
+Answer = TypeVar("Answer")
+
+EXAMPLE = """\b
+Example:
+  recado webhook show
+  recado webhook set --url https://bot.example.com/hook
+"""
+
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="TOML file; else RECADO_CONFIG, ./config/recado.toml or /etc/recado/recado.toml.",
+)
+
+
+@click.group(name="webhook", epilog=EXAMPLE)
+def command() -> None:
+    """Read or set the webhook of the Whapi channel."""
+
+
+@command.command(name="show")
+@CONFIG
+@click.option("--json", "as_json", is_flag=True, help="Print the webhooks as JSON, without values.")
+def show(config: Path | None, *, as_json: bool) -> None:
+    """Show the channel's webhooks, and what is wrong with them; status 1 if something is.
+
+    The values of headers are secrets and are not shown.
+    """
+    settings = _settings(config)
+    found = _asked(settings, WhapiClient.get_settings)
+    secrets = _secrets(settings)
+    rows = [_row(entry, secrets) for entry in webhooks(found)]
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        for row in rows:
+            click.echo(f"{row['url']}  mode {row['mode']}  headers {row['headers']}")
+            click.echo(f"  events: {', '.join(row['events'])}")
+    faults = webhook_faults(found, settings.web.webhook_url, secrets)
+    for text, grave in faults:
+        click.echo(f"{'error' if grave else 'warning'}: {text}", err=True)
+    if any(grave for _, grave in faults):
+        raise SystemExit(1)
+
+
+@command.command(name="set")
+@CONFIG
+@click.option("--url", help="Public address of /hook; else web.webhook_url.")
+@click.option(
+    "--mode",
+    type=click.Choice(["body", "path", "method"]),
+    default="body",
+    show_default=True,
+    help="How Whapi names the event; Recado takes all three.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+def set_webhook(config: Path | None, *, url: str | None, mode: str, as_json: bool) -> None:
+    """Let Whapi send to this daemon: address, events, and the Authorization header.
+
+    The header carries web.webhook_secret, the first one if there are two. A webhook with the same
+    address is changed; other webhooks, and all other settings of the channel, stay as they are.
+    """
+    settings = _settings(config)
+    url = url or settings.web.webhook_url
+    if not url.startswith(("http://", "https://")):
+        raise Failure("no address: give --url https://…/hook, or set web.webhook_url")
+    secret = next(iter(_secrets(settings)), "")
+
+    async def change(whapi: WhapiClient) -> tuple[bool, int]:
+        entries, found = with_webhook(await whapi.get_settings(), url, mode=mode, secret=secret)
+        await whapi.change_settings({"webhooks": entries})
+        kept = webhooks(await whapi.get_settings())
+        if not any(same_address(str(entry.get("url")), url) for entry in kept):
+            raise NotDone("Whapi took the change but does not show it")
+        return found, len(kept)
+
+    found, count = _asked(settings, change)
+    done = "changed" if found else "added"
+    _note(settings, url, found=found)
+    if as_json:
+        row = {"done": done, "url": url, "carries_secret": bool(secret), "webhooks": count}
+        click.echo(json.dumps(row, ensure_ascii=False, indent=2))
+    else:
+        click.echo(f"{done} {url}")
+    if not secret:
+        click.echo("web.webhook_secret is not set: anybody may post to /hook", err=True)
+
+
+def _note(settings: Settings, url: str, *, found: bool) -> None:
+    """Write the change into the audit, if there is a store yet; the channel is set either way."""
+    if not (settings.data_dir / STORE_FILE).is_file():
+        return
+    before, after = ("set", "changed") if found else ("", "added")
+    try:
+        note(settings.data_dir, "webhook set", url, before=before, after=after)
+    except StoreError as error:
+        click.echo(f"not noted in the audit: {error}", err=True)
+
+
+def _asked(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer]]) -> Answer:
+    return trio.run(_ask, settings, ask)
+
+
+async def _ask(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer]]) -> Answer:
+    try:
+        async with open_whapi(
+            api_url=settings.whapi.api_url,
+            token=secret_text(settings.whapi.token),
+            timeout_seconds=settings.whapi.timeout_seconds,
+            rng=SystemRandom(),
+        ) as whapi:
+            return await ask(whapi)
+    except SettingsError as error:
+        raise Failure(str(error)) from error
+    except GatewayError as error:
+        raise NotDone(str(error)) from error
+
+
+def _settings(config: Path | None) -> Settings:
+    try:
+        return load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
+    except SettingsError as error:
+        raise Failure(str(error)) from error
+
+
+def _secrets(settings: Settings) -> list[str]:
+    return [secret.get_secret_value() for secret in settings.web.webhook_secret]
+
+
+def _row(entry: JsonObject, secrets: list[str]) -> JsonObject:
+    return {
+        "url": str(entry.get("url")),
+        "mode": str(entry.get("mode", "body")),
+        "headers": sorted(entry.get("headers") or {}),
+        "carries_secret": bool(secrets) and carries(entry, secrets),
+        "events": events_of(entry),
+    }

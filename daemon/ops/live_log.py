@@ -1,0 +1,225 @@
+"""The live log: lines of the log numbered, shown to whoever follows, and stored in batches.
+
+A line is shown at once and stored within a second, beside the writes that matter and never before
+them. Lines that a crash takes with it were shown at most; their numbers are not given again, so a
+cursor stays true over restarts.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import trio
+
+from daemon.domain.dashboard_values import FeedLost, LogLine, LogQuery
+from daemon.domain.messages import ChatKey
+from daemon.errors import StoreUnavailable
+from daemon.ledger.dashboard import DashboardLog, matches
+from daemon.observability.events import DASHBOARD
+from daemon.observability.lines import LogRecord
+from daemon.observability.logs import Log
+
+WRITE_SECONDS = 1.0
+MOST_PENDING = 2_000
+"""Lines that wait for a store which takes none; the oldest are lost then."""
+
+MOST_WAITING = 1_000
+"""Lines that wait for one reader before it is dropped."""
+
+MOST_NAMES = 10_000
+"""Chats whose public name is remembered."""
+
+_Named = tuple[ChatKey | None, str]
+
+
+class Feed:
+    """The lines for one reader; see `daemon.http.facade.LogFeed`."""
+
+    def __init__(self, live: "LiveLog") -> None:
+        self._live = live
+        self._lines: list[LogLine] = []
+        self._come = trio.Event()
+        self._lost = False
+
+    def put(self, line: LogLine) -> None:
+        """Hand a line over; a reader with too many is lost, and keeps none."""
+        if len(self._lines) >= MOST_WAITING:
+            self._lost = True
+            self._lines.clear()
+        if not self._lost:
+            self._lines.append(line)
+        self._come.set()
+
+    async def receive(self) -> list[LogLine]:
+        """Wait for new lines; see the protocol."""
+        await self._come.wait()
+        if self._lost:
+            raise FeedLost
+        self._come = trio.Event()
+        lines, self._lines = self._lines, []
+        return lines
+
+    def close(self) -> None:
+        """Want no more lines."""
+        self._live.drop(self)
+
+
+class LiveLog:
+    """Owns the numbering of lines. Made by the composer; `run` is a side task of the daemon."""
+
+    def __init__(self, store: DashboardLog, *, keep: int, log: Log) -> None:
+        """``keep`` lines stay in the store; 0 stores none."""
+        self._records: deque[LogRecord] = deque(maxlen=MOST_PENDING)
+        self._store = store
+        self._keep = keep
+        self._log = log
+        self._next = 0
+        self._come = trio.Event()
+        self._feeds: set[Feed] = set()
+        self._pending: deque[LogLine] = deque(maxlen=MOST_PENDING)
+        self._writable = trio.Event()
+        self._names: dict[str, tuple[ChatKey, str]] = {}
+
+    def follow(self) -> Feed:
+        """Begin to collect lines for one reader, until it closes its feed."""
+        feed = Feed(self)
+        self._feeds.add(feed)
+        return feed
+
+    @property
+    def readers(self) -> int:
+        """How many follow the lines now."""
+        return len(self._feeds)
+
+    def drop(self, feed: Feed) -> None:
+        """Collect for that reader no more."""
+        self._feeds.discard(feed)
+
+    async def lines(self, query: LogQuery) -> list[LogLine]:
+        """Lines that were asked for, oldest first: stored ones, and those about to be.
+
+        Raises StoreUnavailable.
+        """
+        pending = [line for line in self._pending if matches(line, query)]
+        lines = {line.id: line for line in await self._store.lines(query)}
+        if query.after and len(lines) == query.limit:
+            return list(lines.values())
+        lines.update((line.id, line) for line in pending)
+        found = [lines[number] for number in sorted(lines)]
+        return found[: query.limit] if query.after else found[-query.limit :]
+
+    async def run(self) -> None:
+        """Number, show and store what the log says. Runs until cancelled.
+
+        Raises StoreUnavailable if the store is so at the start; the supervisor begins again.
+        """
+        self._next = max(self._next, await self._store.start())
+        token = trio.lowlevel.current_trio_token()
+
+        def tap(record: LogRecord) -> None:
+            self._records.append(record)
+            if _runs_here(token):
+                self._come.set()
+            else:
+                _wake(token, self._rouse)
+
+        with self._log.tapped(tap, DASHBOARD):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._show, name="live log")
+                nursery.start_soon(self._write, name="live log's memory")
+
+    async def _show(self) -> None:
+        """Pass lines on as they come. Runs until cancelled."""
+        while True:
+            self._come = trio.Event()
+            while self._records:
+                record = self._records.popleft()
+                line = self._line(record, await self._name(record.chat))
+                self._pending.append(line)
+                self._writable.set()
+                for feed in self._feeds:
+                    feed.put(line)
+            await self._come.wait()
+
+    async def _write(self) -> None:
+        """Store lines, at most once a second; those of the end, too. Runs until cancelled."""
+        try:
+            while True:
+                await self._writable.wait()
+                self._writable = trio.Event()
+                await self._store_pending()
+                await trio.sleep(WRITE_SECONDS)
+        finally:
+            with trio.move_on_after(WRITE_SECONDS, shield=True):
+                await self._store_pending()
+
+    async def _store_pending(self) -> None:
+        lines = list(self._pending)
+        if not lines:
+            return
+        if self._keep:
+            try:
+                await self._store.add(lines, keep=self._keep)
+            except StoreUnavailable as error:
+                self._log.debug("lines of the live log wait for the store", error=str(error))
+                return
+        while self._pending and self._pending[0].id <= lines[-1].id:
+            self._pending.popleft()
+
+    def _line(self, record: LogRecord, named: _Named) -> LogLine:
+        """Number a record; only here."""
+        number, self._next = self._next, self._next + 1
+        key, ref = named
+        return LogLine(
+            id=number,
+            at=record.at.timestamp(),
+            kind=record.kind.name,
+            level=record.level,
+            key=key,
+            ref=ref,
+            turn=record.turn,
+            symbol=record.symbol,
+            line=record.line,
+        )
+
+    async def _name(self, chat: ChatKey | None) -> _Named:
+        """The key and public name of a chat.
+
+        Where they are not known, or the store cannot tell, the key as it is: a line of somebody
+        stays theirs, so that it is not stored for nobody to forget.
+        """
+        if chat is None:
+            return None, ""
+        if known := self._names.get(chat.chat):
+            return known
+        try:
+            known = await self._store.chat_names(chat.chat)
+        except StoreUnavailable:
+            return chat, ""
+        if not known:
+            return chat, ""
+        if len(self._names) >= MOST_NAMES:
+            self._names.clear()
+        self._names[chat.chat] = known
+        return known
+
+    def _rouse(self) -> None:
+        self._come.set()
+
+
+def _runs_here(token: trio.lowlevel.TrioToken) -> bool:
+    """True in the thread of that loop, where an event may be set at once: nobody has to be woken.
+
+    Waking it through its queue costs a write to a socket and a reading of it, for each line.
+    """
+    try:
+        return trio.lowlevel.current_trio_token() is token
+    except RuntimeError:
+        return False
+
+
+def _wake(token: trio.lowlevel.TrioToken, rouse: Callable[[], None]) -> None:
+    """Wake the loop, from any thread; not if it is over."""
+    try:
+        token.run_sync_soon(rouse, idempotent=True)
+    except trio.RunFinishedError:
+        return

@@ -1,0 +1,140 @@
+"""Letting go of what is kept only for a while."""
+
+from functools import partial
+
+import trio
+
+from daemon.conversation.deps import Dependencies
+from daemon.errors import StoreUnavailable
+from daemon.ledger.ledger import tighten_files
+from daemon.ledger.media import drop_unnamed, expire_media
+from daemon.ledger.retention import expire
+from daemon.media.files import old_names
+
+INTERVAL_SECONDS = 3600.0
+UNNAMED_SECONDS = 3600.0
+"""A file that no message has after an hour is left over from something that was cut."""
+
+DAY_SECONDS = 24 * 3600.0
+
+
+async def keep_retention(
+    needs: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Drop raw webhook events older than ``event_days``, at once and then every so often.
+
+    0 keeps them for good, but for those that were to disappear. Runs until cancelled.
+    """
+    while True:
+        try:
+            await drop_old_events(needs, event_days=event_days)
+        except StoreUnavailable as error:
+            needs.log.warning("old events not dropped", error=str(error))
+        await trio.sleep(every_seconds)
+
+
+async def keep_stages(
+    needs: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Delete the stages of turns older than ``event_days``, at once and then every so often.
+
+    0 keeps them for good. Runs until cancelled.
+    """
+    while event_days:
+        before = needs.now() - event_days * DAY_SECONDS
+        try:
+            while await needs.store.stages.drop_old(before=before):
+                pass
+        except StoreUnavailable as error:
+            needs.log.warning("old stages not deleted", error=str(error))
+        await trio.sleep(every_seconds)
+    await trio.sleep_forever()
+
+
+async def keep_sent_files(
+    needs: Dependencies, audio_hours: float, every_seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Delete sent voice notes and files older than ``audio_hours``, again and again.
+
+    0 keeps them for good. Runs until cancelled.
+    """
+    while audio_hours:
+        try:
+            await drop_sent_files(needs, audio_hours=audio_hours)
+        except (StoreUnavailable, OSError) as error:
+            needs.log.warning("old voice notes not deleted", error=str(error))
+        await trio.sleep(every_seconds)
+    await trio.sleep_forever()
+
+
+async def drop_sent_files(needs: Dependencies, *, audio_hours: float) -> int:
+    """Delete what is too old now and not still to be sent; gives how many files."""
+    before = needs.now() - audio_hours * 3600
+    in_use = await needs.store.outbox.files_in_use()
+    dropped = await needs.store.files.drop_old(before=before, in_use=in_use)
+    if dropped:
+        needs.log.info("old voice notes deleted", symbol="🧹", files=dropped)
+    return dropped
+
+
+async def keep_files_private(needs: Dependencies) -> None:
+    """Take away what others may do with files that an earlier version, or somebody, left wider.
+
+    Ends when all have been looked at.
+    """
+    folder = needs.store.database.path.parent
+    tightened = await trio.to_thread.run_sync(tighten_files, folder)
+    if tightened:
+        needs.log.warning("files were readable for others, and are not any more", files=tightened)
+
+
+async def keep_media(
+    needs: Dependencies, media_days: float, every_seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Delete files that people sent more than ``media_days`` ago, at once and then every so often.
+
+    0 keeps them for good, but for those that were to disappear. Runs until cancelled.
+    """
+    while True:
+        try:
+            await drop_media(needs, media_days=media_days)
+        except (StoreUnavailable, OSError) as error:
+            needs.log.warning("old files not deleted", error=str(error))
+        await trio.sleep(every_seconds)
+
+
+async def drop_media(needs: Dependencies, *, media_days: float) -> int:
+    """Delete what is too old now, and files that no message has; gives how many.
+
+    Raises StoreUnavailable or OSError.
+    """
+    database, now = needs.store.database, needs.now()
+    folder = needs.attachments.rules.showing.folder
+    before = now - media_days * DAY_SECONDS if media_days else 0.0
+    verb = partial(expire_media, before=before, folder=folder)
+    dropped, more = 0, True
+    while more:
+        expired = await database.write(verb)
+        dropped, more = dropped + expired.items, expired.more
+    list_old = partial(old_names, folder, before=now - UNNAMED_SECONDS)
+    unnamed = await trio.to_thread.run_sync(list_old)
+    if unnamed:
+        dropped += await database.write(partial(drop_unnamed, names=unnamed, folder=folder))
+    if dropped:
+        needs.log.info("old files deleted", symbol="🧹", files=dropped)
+    return dropped
+
+
+async def drop_old_events(needs: Dependencies, *, event_days: float) -> int:
+    """Drop what is too old now, batch by batch; gives how many. Raises StoreUnavailable."""
+    database = needs.store.database
+    before = needs.now() - event_days * DAY_SECONDS if event_days else 0.0
+    verb = partial(expire, before=before, folder=database.path.parent / "events")
+    events = files = 0
+    more = True
+    while more:
+        expired = await database.write(verb)
+        events, files, more = events + expired.events, files + expired.files, expired.more
+    if events:
+        needs.log.info("old events dropped", symbol="🧹", events=events, files=files)
+    return events

@@ -1,0 +1,101 @@
+"""What systemd is told while the daemon runs: the line of its status, and signs of life."""
+
+from collections.abc import Callable, Sequence
+
+import trio
+
+from daemon.conversation.deps import Dependencies
+from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.reload import Reloader
+from daemon.domain.limits.budget import day_of, used_ratios
+from daemon.errors import StoreUnavailable
+from daemon.ledger.ledger import Store
+from daemon.ops.maintenance.figures import Figures
+from daemon.system.notify import Notify
+from daemon.system.watchdog import Sign
+
+STATUS_SECONDS = 5.0
+"""Between two lines: systemd keeps each in memory and tells whoever watches the unit."""
+
+
+async def keep_status(
+    needs: Dependencies,
+    chats: ChatRegistry,
+    figures: Figures,
+    urls: Sequence[str],
+    reloader: Reloader,
+    notify: Notify,
+) -> None:
+    """Tell systemd the figures of the moment when they have changed. Runs until cancelled."""
+    shown = ""
+    while True:
+        line = "; ".join(
+            [
+                f"serving {', '.join(urls)}",
+                *await _figures(needs, chats, figures),
+                *([f"reload refused: {reloader.refusal}"] if reloader.refusal else []),
+            ]
+        )
+        if line != shown:
+            shown = line
+            notify(f"STATUS={line}")
+        with trio.move_on_after(STATUS_SECONDS):
+            await reloader.tried.answer()
+
+
+async def _figures(needs: Dependencies, chats: ChatRegistry, figures: Figures) -> list[str]:
+    statistics = chats.statistics()
+    waiting = needs.run_slots.statistics().tasks_waiting
+    parts = [
+        f"{_count(statistics.chats, 'chat')}, {_count(statistics.runs, 'run')}, {waiting} waiting"
+    ]
+    if figures.oldest_unanswered:
+        age = max(0.0, needs.now() - figures.oldest_unanswered)
+        parts.append(f"oldest unanswered {age:.0f} s")
+    used = await _used_share(needs)
+    if used is not None:
+        parts.append(f"budget {100 * used:.0f} %")
+    return parts
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+async def _used_share(needs: Dependencies) -> float | None:
+    """How much of the day's budget is used up; None if there is no limit, or no store to ask."""
+    budget = needs.rules.budget
+    if not (budget.total_tokens or budget.total_cost):
+        return None
+    try:
+        used = await needs.store.usage.total(day_of(needs.now(), needs.rules.zone))
+    except StoreUnavailable:
+        return None
+    return max(used_ratios(budget, used).values())
+
+
+def signs_of_life(
+    store: Store, chats: ChatRegistry, *, http_is_open: Callable[[], bool]
+) -> tuple[Sign, ...]:
+    """What has to get on for the watchdog to be fed, besides the event loop.
+
+    The store's writer takes up a write, even if a full disk refuses it; the tasks that accept
+    clients and that own the chats are there. That one chat is slow is no reason: it has time limits
+    of its own, and a restart would cost all others their windows.
+    """
+
+    async def writer_answers() -> bool:
+        await store.database.answer()
+        return True
+
+    async def http_accepts() -> bool:
+        return http_is_open()
+
+    async def chats_are_owned() -> bool:
+        return chats.is_open
+
+    return (
+        Sign("the store's writer", writer_answers),
+        Sign("the HTTP server", http_accepts),
+        Sign("the chats", chats_are_owned),
+    )

@@ -1,1 +1,0 @@
-"""How the model reads what people send."""

@@ -1,0 +1,204 @@
+"""The sandbox: the same daemon between a simulated Whapi and a simulated model, all on loopback."""
+
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import trio
+from pydantic import SecretStr
+
+from daemon.app import run
+from daemon.conversation.opening import World
+from daemon.http.server import serve
+from daemon.sandbox.gateway import Gateway
+from daemon.sandbox.model_server import ModelServer
+from daemon.sandbox.phone import CONTACTS
+from daemon.settings import Settings
+
+GATEWAY_PORT = 8081
+MODEL_PORT = 8082
+TOKENS_PER_SECOND = 40.0
+"""A leisurely model: the phone shows it thinking."""
+
+EXAMPLE_TOOLS = Path("config/tools")
+"""A small hotel, if the sandbox is started where the repository is."""
+
+TOKEN = "sandbox-token"  # noqa: S105 - both ends of it are simulated
+ASSISTANT_ID = "asst_sandbox"
+SPEECH_MODEL = "sandbox-speech"
+TRANSCRIPTION_MODEL = "sandbox-transcription"
+GRACE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Simulators:
+    """The two servers that stand for the outside world, and where they are."""
+
+    gateway: Gateway
+    gateway_url: str
+    model: ModelServer
+    model_url: str
+
+
+SLOW_TOKENS_PER_SECOND = 1.5
+"""The model when somebody at the phone page makes it slow."""
+
+SUPERVISED = ("INVOCATION_ID", "RECADO_SUPERVISED")
+"""Environment variables that say that somebody starts a dead daemon again; the first is systemd's.
+
+https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html
+"""
+
+
+@asynccontextmanager
+async def simulators(
+    world: World,
+    *,
+    webhook_secret: str = "",
+    gateway_port: int = 0,
+    model_port: int = 0,
+    tokens_per_second: float = 0,
+) -> AsyncIterator[Simulators]:
+    """Run both simulators on loopback for the length of the block."""
+    rng = random.Random(world.random.getrandbits(64))  # noqa: S311 - a simulation
+    gateway = Gateway(
+        token=TOKEN,
+        now=world.now,
+        rng=rng,
+        webhook_secret=webhook_secret,
+        contacts=CONTACTS,
+    )
+    model = ModelServer(now=world.now, rng=rng, api_key=TOKEN, tokens_per_second=tokens_per_second)
+    stop = trio.Event()
+    start = partial(serve, stop=stop, grace_seconds=GRACE_SECONDS, log=world.log, now=world.now)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(gateway.run, name="simulated gateway's webhooks")
+        await nursery.start(model.run, name="simulated model's responses")
+        (gateway_url,) = await nursery.start(
+            partial(start, gateway, binds=[f"127.0.0.1:{gateway_port}"]), name="simulated gateway"
+        )
+        (model_url,) = await nursery.start(
+            partial(start, model, binds=[f"127.0.0.1:{model_port}"]), name="simulated model"
+        )
+        gateway.set_base_url(gateway_url)
+        yield Simulators(gateway, gateway_url, model, model_url)
+        nursery.cancel_scope.cancel()
+
+
+def with_example_tools(settings: Settings, folder: Path) -> Settings:
+    """The settings with the example tools, where there are any and none are configured."""
+    if settings.tools.folder or settings.tools.modules or not folder.is_dir():
+        return settings
+    tools = settings.tools.model_copy(update={"folder": folder})
+    return settings.model_copy(update={"tools": tools})
+
+
+def add_switches(outside: Simulators, environ: Mapping[str, str]) -> None:
+    """Give the phone page the switches for the model and for the daemon itself."""
+    model, controls = outside.model, outside.gateway.controls
+    pace = model.tokens_per_second
+
+    def slow_down(on: bool) -> None:  # noqa: FBT001 - a switch's position
+        model.tokens_per_second = SLOW_TOKENS_PER_SECOND if on else pace
+
+    def break_down(on: bool) -> None:  # noqa: FBT001 - a switch's position
+        model.is_down = on
+
+    def refuse(on: bool) -> None:  # noqa: FBT001 - a switch's position
+        model.refuses = on
+
+    def kill(_on: bool) -> None:  # noqa: FBT001 - a switch's position
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    supervised = any(environ.get(name) for name in SUPERVISED)
+    controls.add("model_slow", slow_down)
+    controls.add("model_down", break_down)
+    controls.add("model_refuses", refuse)
+    controls.add("kill", kill, button=True, unavailable="" if supervised else "no_supervisor")
+
+
+def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
+    """The settings of a daemon that talks to the simulators and to nobody else."""
+    whapi = settings.whapi.model_copy(
+        update={"api_url": outside.gateway_url, "token": SecretStr(TOKEN)}
+    )
+    assistant = settings.assistant.model_copy(
+        update={
+            "base_url": f"{outside.model_url}/v1",
+            "api_key": SecretStr(TOKEN),
+            "background": True,
+            "assistant_id": settings.assistant.assistant_id or ASSISTANT_ID,
+        }
+    )
+    voice = settings.voice.model_copy(
+        update={
+            "speech_base_url": "",
+            "speech_api_key": None,
+            "transcription_base_url": _on_this_machine(settings.voice.transcription_base_url),
+            "transcription_api_key": None,
+        }
+    )
+    media = settings.media.model_copy(update={"hosts": ("localhost",)})
+    changes = {"whapi": whapi, "assistant": assistant, "voice": voice, "media": media}
+    return settings.model_copy(update=changes)
+
+
+def _on_this_machine(url: str) -> str:
+    """An address of this machine, such as that of a model that hears; empty for any other."""
+    return url if urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"} else ""
+
+
+def with_voice(settings: Settings) -> Settings:
+    """The settings with models that speak and hear: the phone gets voice notes for its own."""
+    voice = settings.voice
+    if not voice.speech_model:
+        voice = voice.model_copy(update={"speech_model": SPEECH_MODEL})
+    if not voice.transcription_model:
+        voice = voice.model_copy(update={"transcription_model": TRANSCRIPTION_MODEL})
+    return settings.model_copy(update={"voice": voice})
+
+
+def _furnished(settings: Settings) -> Settings:
+    """The settings with the example tools and with voice."""
+    return with_voice(with_example_tools(settings, EXAMPLE_TOOLS))
+
+
+def _read_again(read: Callable[[], Settings] | None, outside: Simulators) -> Settings:
+    """Read the configuration for a reload, and make it the sandbox's."""
+    return sandbox_settings(_furnished(read() if read else Settings()), outside)
+
+
+async def run_sandbox(settings: Settings, world: World) -> None:
+    """Run the daemon in the sandbox until it is told to stop. Raises what `run` raises."""
+    settings = _furnished(settings)
+    secrets = settings.web.webhook_secret
+    async with (
+        simulators(
+            world,
+            webhook_secret=secrets[0].get_secret_value() if secrets else "",
+            gateway_port=GATEWAY_PORT,
+            model_port=MODEL_PORT,
+            tokens_per_second=TOKENS_PER_SECOND,
+        ) as outside,
+        trio.open_nursery() as nursery,
+    ):
+        shown = replace(
+            world,
+            phone_url=outside.gateway_url,
+            read_settings=partial(_read_again, world.read_settings, outside),
+        )
+        add_switches(outside, os.environ)
+        outside.gateway.phone.language = settings.language
+        urls = await nursery.start(run, sandbox_settings(settings, outside), shown, name="daemon")
+        if not urls:
+            return  # told to stop before it was open
+        outside.gateway.set_webhook(f"{urls[0]}/hook")
+        world.log.info(
+            "write to the bot from this phone", symbol="📱", address=f"{outside.gateway_url}/phone"
+        )

@@ -1,3 +1,0 @@
--- What an edited message said before: a JSON list of {"words", "until"}, the oldest first, bounded
--- by daemon.store.changes. It is for people who look into the chat; the model is told the newest.
-ALTER TABLE messages ADD COLUMN earlier TEXT NOT NULL DEFAULT '[]';
