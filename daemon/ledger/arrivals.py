@@ -1,6 +1,5 @@
 """Taking the messages of one webhook call into the ledger, inside one write."""
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
@@ -13,6 +12,7 @@ from daemon.domain.records import Accepted, Arrival, ArrivalKind
 from daemon.errors import StoreUnavailable
 from daemon.ledger.changes import apply_early_change, change_message
 from daemon.ledger.consents import recall
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.echoes import ECHO, read_own
 from daemon.ledger.ephemeral import drop_raw_event, target_disappears, to_disappear
 from daemon.ledger.identity import LID, canonical, join, shown_pair
@@ -33,7 +33,7 @@ _read_item = msgspec.json.Decoder(JsonObject)
 _PLACE = "[live location "
 
 
-def note_sign(connection: sqlite3.Connection, message: Message, now: float) -> None:
+def note_sign(connection: Connection, message: Message, now: float) -> None:
     """Note a reaction, a vote, a menu or a new place in the thread of its chat, if it has one.
 
     A thread does not begin with a sign: what came before Recado could not be put before it any
@@ -69,7 +69,7 @@ BEFORE_FORGOTTEN = "sent before its person was forgotten"
 
 
 def take_in(
-    connection: sqlite3.Connection,
+    connection: Connection,
     webhook: Webhook,
     event_id: int,
     *,
@@ -116,7 +116,7 @@ def take_in(
 
 
 def insert_event(
-    connection: sqlite3.Connection, webhook: Webhook, body: bytes, body_file: str, now: float
+    connection: Connection, webhook: Webhook, body: bytes, body_file: str, now: float
 ) -> int:
     """Store one webhook call as it came; gives its number."""
     cursor = connection.execute(
@@ -137,7 +137,7 @@ def insert_event(
     return event_id
 
 
-def _of_one_person(connection: sqlite3.Connection, message: Message) -> Message:
+def _of_one_person(connection: Connection, message: Message) -> Message:
     """The message in the chat that stands for its person, whichever id WhatsApp has used."""
     if not message.key.chat.endswith(LID):
         return message
@@ -147,7 +147,7 @@ def _of_one_person(connection: sqlite3.Connection, message: Message) -> Message:
     return msgspec.structs.replace(message, key=canonical(connection, message.key))
 
 
-def _take(connection: sqlite3.Connection, message: Message, verdict: str, tally: Tally) -> None:
+def _take(connection: Connection, message: Message, verdict: str, tally: Tally) -> None:
     """Store one message if it is new, and say what it means for its chat."""
     reason, agent = verdict, False
     if message.from_me:
@@ -185,9 +185,7 @@ def _kind(message: Message, *, agent: bool, is_paused: bool) -> ArrivalKind:
     return "held" if is_paused and not message.from_me else "message"
 
 
-def _announce(
-    connection: sqlite3.Connection, message: Message, tally: Tally, what: ArrivalKind
-) -> None:
+def _announce(connection: Connection, message: Message, tally: Tally, what: ArrivalKind) -> None:
     """Let the chat of a new message know of it."""
     if what == "held":
         hold_waiting(connection, message.key, tally.now)
@@ -206,7 +204,7 @@ def _announce(
 
 
 def _judge_own(
-    connection: sqlite3.Connection, message: Message, verdict: str, tally: Tally
+    connection: Connection, message: Message, verdict: str, tally: Tally
 ) -> tuple[str, bool]:
     """Why a new message that left our number counts for nothing, and whether an agent wrote it."""
     learn_own_id(connection, message)
@@ -221,7 +219,7 @@ def _judge_own(
     return reason, agent
 
 
-def _is_repeated(connection: sqlite3.Connection, message: Message) -> bool:
+def _is_repeated(connection: Connection, message: Message) -> bool:
     """Whether a message is stored already; counts that it has come again."""
     again = connection.execute(
         "UPDATE messages SET duplicates = duplicates + 1 WHERE channel = ? AND id = ?",
@@ -230,14 +228,14 @@ def _is_repeated(connection: sqlite3.Connection, message: Message) -> bool:
     return again.rowcount > 0
 
 
-def _note_repetition(connection: sqlite3.Connection, message: Message, tally: Tally) -> None:
+def _note_repetition(connection: Connection, message: Message, tally: Tally) -> None:
     tally.duplicates += 1
     if message.disappears:
         drop_raw_event(connection, tally.event_id)
 
 
 def _insert_message(
-    connection: sqlite3.Connection, message: Message, reason: str, tally: Tally
+    connection: Connection, message: Message, reason: str, tally: Tally
 ) -> tuple[int, bool, bool]:
     """Store a message, or count that it has come again.
 
@@ -273,7 +271,7 @@ def _is_forgotten(message: Message, forgotten_at: float) -> bool:
     return not message.from_me and 0 < message.sent_at < int(forgotten_at)
 
 
-def _let_be(connection: sqlite3.Connection, message: Message, tally: Tally) -> None:
+def _let_be(connection: Connection, message: Message, tally: Tally) -> None:
     """Keep nothing of such a message but that it came."""
     connection.execute(
         "UPDATE messages SET state = 'ignored', reason = ?, message = ?"
@@ -288,7 +286,7 @@ def _let_be(connection: sqlite3.Connection, message: Message, tally: Tally) -> N
     drop_raw_event(connection, tally.event_id)
 
 
-def _note_chat(connection: sqlite3.Connection, message: Message, tally: Tally) -> float:
+def _note_chat(connection: Connection, message: Message, tally: Tally) -> float:
     """Remember the chat and its names. Only the customer's own messages name the customer.
 
     Gives when the person of this number was forgotten, Unix seconds; 0 for never.

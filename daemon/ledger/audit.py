@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,7 +16,8 @@ from daemon.domain.audit_chain import (
     hash_of,
     verify,
 )
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role, transaction
 
 SALT_BYTES = 16
 
@@ -27,14 +27,13 @@ _ROWS = (
 )
 
 
-class Audit:
+class Audit(Role):
     """The audit, for whatever writes nothing else in the same transaction. Any task may call it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def write(
+    @transaction
+    def write(
         self,
+        connection: Connection,
         actor: Actor,
         action: Action,
         subject: str = "",
@@ -44,11 +43,7 @@ class Audit:
         now: float,
     ) -> None:
         """Add one row; durable on return. See `write_audit`. Raises StoreUnavailable."""
-        await self._database.write(
-            lambda connection: write_audit(
-                connection, actor, action, subject, before=before, after=after, now=now
-            )
-        )
+        write_audit(connection, actor, action, subject, before=before, after=after, now=now)
 
     async def head(self) -> Head:
         """The last row. Raises StoreUnavailable."""
@@ -56,7 +51,7 @@ class Audit:
 
 
 def write_audit(
-    connection: sqlite3.Connection,
+    connection: Connection,
     actor: Actor,
     action: Action,
     subject: str = "",
@@ -87,14 +82,14 @@ def write_audit(
     connection.execute("UPDATE audit_head SET id = ?, hash = ?", (number, name))
 
 
-def head_of(connection: sqlite3.Connection) -> Head:
+def head_of(connection: Connection) -> Head:
     """The last row, as it was noted when it was written."""
     row = connection.execute("SELECT id, hash FROM audit_head").fetchone()
     return Head(id=row[0], hash=row[1]) if row else Head(id=0, hash=FIRST_HASH)
 
 
 def audit_rows(
-    connection: sqlite3.Connection, *, since: float = 0, action: str = "", actor: str = ""
+    connection: Connection, *, since: float = 0, action: str = "", actor: str = ""
 ) -> Iterator[AuditRow]:
     """The rows from a time on, of an action, of an actor whose name has this in it; oldest first.
 
@@ -108,7 +103,7 @@ def audit_rows(
     return map(_row, rows)
 
 
-def audit_of(connection: sqlite3.Connection, subjects: Sequence[str]) -> tuple[AuditRow, ...]:
+def audit_of(connection: Connection, subjects: Sequence[str]) -> tuple[AuditRow, ...]:
     """The rows about certain chats or messages, oldest first."""
     rows = connection.execute(
         f"{_ROWS} WHERE d.subject IN (SELECT value FROM json_each(?)) ORDER BY a.id",  # noqa: S608 - a constant
@@ -117,7 +112,7 @@ def audit_of(connection: sqlite3.Connection, subjects: Sequence[str]) -> tuple[A
     return tuple(map(_row, rows))
 
 
-def erase_audit(connection: sqlite3.Connection, subjects: Sequence[str]) -> int:
+def erase_audit(connection: Connection, subjects: Sequence[str]) -> int:
     """Erase what stands beside the chain about these subjects; gives how many rows.
 
     Inside the caller's transaction.
@@ -128,7 +123,7 @@ def erase_audit(connection: sqlite3.Connection, subjects: Sequence[str]) -> int:
     ).rowcount
 
 
-def verify_audit(connection: sqlite3.Connection, *, known: Head | None = None) -> Verified:
+def verify_audit(connection: Connection, *, known: Head | None = None) -> Verified:
     """Look at the whole chain; see `daemon.domain.audit_chain.verify`.
 
     Holds no more than a row in memory.

@@ -1,15 +1,15 @@
 """Calls to our number: noted once each, and answered with a polite line if that is wanted."""
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
 
 from daemon.domain.messages import Call, ChatKey
 from daemon.domain.records import NewPart
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.identity import canonical
 from daemon.ledger.outbox import queue_notice
+from daemon.ledger.role import Role, transaction
 from daemon.ledger.threads import append
 
 REPLY_EVERY_SECONDS = 3600.0
@@ -21,38 +21,32 @@ MISSED = frozenset({"missed", "canceled", "cancelled"})
 NOTE = "[called us over WhatsApp]"
 
 
-class Calls:
+class Calls(Role):
     """The calls that were told of. Used by the webhook handler."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def take_in(
-        self, calls: Sequence[Call], *, reply: NewPart | None, now: float
+    @transaction
+    def take_in(
+        self, connection: Connection, calls: Sequence[Call], *, reply: NewPart | None, now: float
     ) -> tuple[ChatKey, ...]:
         """Note calls, each once whatever Whapi repeats, and queue the reply to those missed.
 
         ``reply`` None: nothing is said. Gives the chats in which something is to be said now. Not
         said where an agent has the chat, where it was said within the hour, or after an hour.
         """
-
-        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
-            due = []
-            for call in calls:
-                known = msgspec.structs.replace(call, key=canonical(connection, call.key))
-                _note(connection, known, now)
-                if (
-                    reply is not None
-                    and _is_due(connection, known, now)
-                    and queue_notice(connection, known.key, reply, now=now)
-                ):
-                    due.append(known.key)
-            return tuple(due)
-
-        return await self._database.write(verb)
+        due = []
+        for call in calls:
+            known = msgspec.structs.replace(call, key=canonical(connection, call.key))
+            _note(connection, known, now)
+            if (
+                reply is not None
+                and _is_due(connection, known, now)
+                and queue_notice(connection, known.key, reply, now=now)
+            ):
+                due.append(known.key)
+        return tuple(due)
 
 
-def _note(connection: sqlite3.Connection, call: Call, now: float) -> None:
+def _note(connection: Connection, call: Call, now: float) -> None:
     new = connection.execute(
         "INSERT OR IGNORE INTO calls (channel, id, chat, noted_at) VALUES (?, ?, ?, ?)",
         (call.key.channel, call.id, call.key.chat, now),
@@ -64,7 +58,7 @@ def _note(connection: sqlite3.Connection, call: Call, now: float) -> None:
         append(connection, call.key, None, [{"role": "user", "content": NOTE}], now=now)
 
 
-def _is_due(connection: sqlite3.Connection, call: Call, now: float) -> bool:
+def _is_due(connection: Connection, call: Call, now: float) -> bool:
     """Take the reply for this call, if it gets one."""
     if call.status not in MISSED or (call.at and now - call.at > REPLY_EVERY_SECONDS):
         return False

@@ -1,13 +1,13 @@
 """Edits and deletions: applied to a message without an outcome, noted in the thread after it."""
 
 import json
-import sqlite3
 
 import msgspec
 
 from daemon.domain.handover import DELETED, WITH_AGENT
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Origin, Text
 from daemon.domain.records import Arrival
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.ephemeral import let_disappear
 from daemon.ledger.identity import PERSON, canonical
 from daemon.ledger.intake_context import Tally
@@ -26,7 +26,7 @@ and whoever names messages that do not exist fills nothing."""
 
 
 def change_message(
-    connection: sqlite3.Connection, channel: str, change: Edit | Deletion, tally: Tally
+    connection: Connection, channel: str, change: Edit | Deletion, tally: Tally
 ) -> None:
     """Edit or delete a message that has no outcome yet; note it in the thread if it has one.
 
@@ -78,7 +78,7 @@ def change_message(
         add_note(connection, key, change_note(message, change), now=tally.now)
 
 
-def apply_early_change(connection: sqlite3.Connection, message: Message, tally: Tally) -> None:
+def apply_early_change(connection: Connection, message: Message, tally: Tally) -> None:
     """Apply the changes that have waited for this message; those of others come to nothing."""
     rows = connection.execute(
         "DELETE FROM early_changes WHERE channel = ? AND target = ? RETURNING change",
@@ -89,7 +89,7 @@ def apply_early_change(connection: sqlite3.Connection, message: Message, tally: 
 
 
 def _keep_for_later(
-    connection: sqlite3.Connection, channel: str, change: Edit | Deletion, now: float
+    connection: Connection, channel: str, change: Edit | Deletion, now: float
 ) -> None:
     """Keep a change whose message has not come: the newest few of its chat, for a day."""
     if isinstance(change, Edit) and change.origin is None:
@@ -112,7 +112,7 @@ def _keep_for_later(
 
 
 def _is_by_author(
-    connection: sqlite3.Connection, key: ChatKey, message: Message, change: Edit | Deletion
+    connection: Connection, key: ChatKey, message: Message, change: Edit | Deletion
 ) -> bool:
     """Whether a change comes from where a customer's message came from.
 
@@ -131,7 +131,7 @@ def _is_by_author(
     )
 
 
-def _place(connection: sqlite3.Connection, channel: str, origin: Origin | None) -> tuple[str, str]:
+def _place(connection: Connection, channel: str, origin: Origin | None) -> tuple[str, str]:
     """The chat that a change was made in, and in a group by whom, under the ids that stand."""
     if origin is None:
         return "", ""
@@ -140,7 +140,7 @@ def _place(connection: sqlite3.Connection, channel: str, origin: Origin | None) 
     return chat, _person(connection, channel, origin.author) if is_group else ""
 
 
-def _person(connection: sqlite3.Connection, channel: str, author: str) -> str:
+def _person(connection: Connection, channel: str, author: str) -> str:
     """The id that stands for the author of a message, a number or a lid; empty if not known."""
     if not author:
         return ""

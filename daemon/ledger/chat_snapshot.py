@@ -1,14 +1,14 @@
 """Where a chat stands: all that its task has to know when it begins, read in one go."""
 
-import sqlite3
 from dataclasses import dataclass
 
 from daemon.domain.limits.rate_limits import Exchange
 from daemon.domain.messages import ChatKey, Text
 from daemon.domain.records import ChatRecord, OutboxRow, Turn
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.message_rows import read_message
 from daemon.ledger.outbox import open_rows
+from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.threads import chat_record
 from daemon.ledger.turns import living_turn
 from daemon.ledger.waiting import signals
@@ -20,34 +20,25 @@ LOOKED_AT = 100
 """Parts of answers that are looked at: more than the brakes let through in ten minutes."""
 
 
-class Exchanges:
+class Exchanges(Role):
     """The pace of chats. Only a chat's own task may change it; any task may read."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def recent(self, key: ChatKey, *, since: float) -> tuple[Exchange, ...]:
+    @query
+    def recent(self, connection: Connection, key: ChatKey, *, since: float) -> tuple[Exchange, ...]:
         """The turns answered since a time (Unix seconds) and since the last loop, oldest first."""
-        return await self._database.read(
-            lambda connection: recent_exchanges(connection, key, since=since)
+        return recent_exchanges(connection, key, since=since)
+
+    @transaction
+    def stop_loop(self, connection: Connection, key: ChatKey, *, until: float, now: float) -> None:
+        """Keep the bot out of a chat until a time, because it talks with a machine there."""
+        connection.execute(
+            "UPDATE chats SET paused_until = MAX(paused_until, ?), loop_until = ?, loop_at = ?"
+            " WHERE channel = ? AND chat = ?",
+            (until, until, now, *key),
         )
 
-    async def stop_loop(self, key: ChatKey, *, until: float, now: float) -> None:
-        """Keep the bot out of a chat until a time, because it talks with a machine there."""
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE chats SET paused_until = MAX(paused_until, ?), loop_until = ?, loop_at = ?"
-                " WHERE channel = ? AND chat = ?",
-                (until, until, now, *key),
-            )
-
-        await self._database.write(verb)
-
-
-def recent_exchanges(
-    connection: sqlite3.Connection, key: ChatKey, *, since: float
-) -> tuple[Exchange, ...]:
+def recent_exchanges(connection: Connection, key: ChatKey, *, since: float) -> tuple[Exchange, ...]:
     """See `Exchanges.recent`; inside the caller's transaction or read."""
     answered = connection.execute(
         "SELECT turn_id, MIN(sent_at), MAX(sent_at) FROM (SELECT turn_id, sent_at"
@@ -64,7 +55,7 @@ def recent_exchanges(
 
 
 def _exchange(
-    connection: sqlite3.Connection, turn_id: int, said_from: float, said_until: float
+    connection: Connection, turn_id: int, said_from: float, said_until: float
 ) -> Exchange:
     rows = connection.execute(
         "SELECT message, received_at FROM messages WHERE turn_id = ? ORDER BY seq", (turn_id,)
@@ -95,24 +86,18 @@ class Standing:
     """True if a person has closed, or has, a message of which the thread does not know."""
 
 
-class Standings:
+class Standings(Role):
     """Where chats stand. Any task may call it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def of(self, key: ChatKey, *, since: float) -> Standing:
+    @query
+    def of(self, connection: Connection, key: ChatKey, *, since: float) -> Standing:
         """Where a chat stands now; of its turns those answered since a time (Unix seconds)."""
-
-        def verb(connection: sqlite3.Connection) -> Standing:
-            waits, notes = signals(connection, key)
-            return Standing(
-                chat=chat_record(connection, key),
-                turn=living_turn(connection, key),
-                to_say=open_rows(connection, key),
-                exchanges=recent_exchanges(connection, key, since=since),
-                waits=waits,
-                notes=notes,
-            )
-
-        return await self._database.read(verb)
+        waits, notes = signals(connection, key)
+        return Standing(
+            chat=chat_record(connection, key),
+            turn=living_turn(connection, key),
+            to_say=open_rows(connection, key),
+            exchanges=recent_exchanges(connection, key, since=since),
+            waits=waits,
+            notes=notes,
+        )

@@ -8,11 +8,11 @@ import hashlib
 import hmac
 import json
 import secrets
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.domain.messages import ChatKey
+from daemon.ledger.drivers.port import Connection
 from daemon.system.private_files import new_file
 
 KEY_FILE = "contact.key"
@@ -38,7 +38,7 @@ def tombstone_name(contact: bytes, key: ChatKey) -> str:
 
 
 def bury(
-    connection: sqlite3.Connection,
+    connection: Connection,
     contact: bytes,
     keys: Sequence[ChatKey],
     *,
@@ -68,7 +68,7 @@ def bury(
             )
 
 
-def recall(connection: sqlite3.Connection, contact: bytes, key: ChatKey) -> float:
+def recall(connection: Connection, contact: bytes, key: ChatKey) -> float:
     """Give a new chat what is known by its hash; gives when its person was forgotten, or 0.
 
     Inside the caller's transaction.
@@ -86,7 +86,7 @@ def recall(connection: sqlite3.Connection, contact: bytes, key: ChatKey) -> floa
     return float(row[1])
 
 
-def has_opted_out(connection: sqlite3.Connection, key: ChatKey) -> bool:
+def has_opted_out(connection: Connection, key: ChatKey) -> bool:
     """True if nothing may be said in a chat that nobody has asked for."""
     row = connection.execute(
         "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND opted_out_at > 0", key

@@ -1,13 +1,13 @@
 """What the dashboard keeps: log lines, signed-in browsers, and figures of each minute."""
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
 
 from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
 from daemon.domain.messages import ChatKey
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role, query, transaction
 
 # The stored lines of the live log: a bounded table, written in batches beside everything else.
 
@@ -22,24 +22,18 @@ _COLUMNS = (
 )
 
 
-class DashboardLog:
+class DashboardLog(Role):
     """The live log's memory. The live log's own tasks write it, any task may read it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def start(self) -> int:
+    @transaction
+    def start(self, connection: Connection) -> int:
         """Give the first id for the lines of this process: no earlier one has given it out."""
-
-        def verb(connection: sqlite3.Connection) -> int:
-            number: int = connection.execute(
-                "INSERT INTO log_starts (number)"
-                " SELECT COALESCE(MAX(number), 0) + 1 FROM log_starts RETURNING number"
-            ).fetchone()[0]
-            connection.execute("DELETE FROM log_starts WHERE number < ?", (number,))
-            return number * LINES_A_START
-
-        return await self._database.write(verb)
+        number: int = connection.execute(
+            "INSERT INTO log_starts (number)"
+            " SELECT COALESCE(MAX(number), 0) + 1 FROM log_starts RETURNING number"
+        ).fetchone()[0]
+        connection.execute("DELETE FROM log_starts WHERE number < ?", (number,))
+        return number * LINES_A_START
 
     async def add(self, lines: Sequence[LogLine], *, keep: int) -> None:
         """Store lines and drop the oldest, so that ``keep`` are left.
@@ -61,7 +55,7 @@ class DashboardLog:
             for line in lines
         ]
 
-        def verb(connection: sqlite3.Connection) -> None:
+        def verb(connection: Connection) -> None:
             connection.executemany(
                 "INSERT OR IGNORE INTO log_lines"
                 " (id, at, kind, level, channel, chat, turn, symbol, line)"
@@ -84,37 +78,31 @@ class DashboardLog:
         order = "ASC" if query.after else "DESC"
         sql = f"{_COLUMNS} WHERE {where} ORDER BY id {order} LIMIT ?"
 
-        def verb(connection: sqlite3.Connection) -> list[LogLine]:
+        def verb(connection: Connection) -> list[LogLine]:
             rows = connection.execute(sql, (*values, query.limit)).fetchall()
             found = [_line(row) for row in rows]
             return found if query.after else found[::-1]
 
         return await self._database.read(verb)
 
-    async def chat_names(self, chat: str) -> tuple[ChatKey, str] | None:
+    @query
+    def chat_names(self, connection: Connection, chat: str) -> tuple[ChatKey, str] | None:
         """The key and the public name of a chat, by any of its ids; None if it is not known."""
+        row = connection.execute(
+            "SELECT channel, chat, ref FROM chats"
+            " WHERE chat IN (SELECT ? UNION ALL SELECT chat FROM aliases WHERE alias = ?)"
+            " ORDER BY last_activity_at DESC",
+            (chat, chat),
+        ).fetchone()
+        return (ChatKey(row[0], row[1]), row[2]) if row else None
 
-        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, str] | None:
-            row = connection.execute(
-                "SELECT channel, chat, ref FROM chats"
-                " WHERE chat IN (SELECT ? UNION ALL SELECT chat FROM aliases WHERE alias = ?)"
-                " ORDER BY last_activity_at DESC",
-                (chat, chat),
-            ).fetchone()
-            return (ChatKey(row[0], row[1]), row[2]) if row else None
-
-        return await self._database.read(verb)
-
-    async def chat_of(self, ref: str) -> str:
+    @query
+    def chat_of(self, connection: Connection, ref: str) -> str:
         """The WhatsApp id behind a public name; empty if there is no such chat."""
-
-        def verb(connection: sqlite3.Connection) -> str:
-            row = connection.execute(
-                "SELECT chat FROM chats WHERE ref = ? AND ref != ''", (ref,)
-            ).fetchone()
-            return str(row[0]) if row else ""
-
-        return await self._database.read(verb)
+        row = connection.execute(
+            "SELECT chat FROM chats WHERE ref = ? AND ref != ''", (ref,)
+        ).fetchone()
+        return str(row[0]) if row else ""
 
 
 def matches(line: LogLine, query: LogQuery) -> bool:
@@ -175,47 +163,35 @@ MOST_SESSIONS = 1_000
 """More browsers than any business has; the ones that end first make room."""
 
 
-class Sessions:
+class Sessions(Role):
     """The sessions of the dashboard. Called by its requests."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def begin(self, name: str, *, ends_at: float, now: float) -> None:
+    @transaction
+    def begin(self, connection: Connection, name: str, *, ends_at: float, now: float) -> None:
         """Keep a session, and drop those that are over."""
+        connection.execute("DELETE FROM dashboard_sessions WHERE ends_at <= ?", (now,))
+        connection.execute(
+            "DELETE FROM dashboard_sessions WHERE name IN ("
+            " SELECT name FROM dashboard_sessions ORDER BY ends_at DESC LIMIT -1 OFFSET ?)",
+            (MOST_SESSIONS - 1,),
+        )
+        connection.execute(
+            "INSERT OR REPLACE INTO dashboard_sessions (name, ends_at) VALUES (?, ?)",
+            (name, ends_at),
+        )
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM dashboard_sessions WHERE ends_at <= ?", (now,))
-            connection.execute(
-                "DELETE FROM dashboard_sessions WHERE name IN ("
-                " SELECT name FROM dashboard_sessions ORDER BY ends_at DESC LIMIT -1 OFFSET ?)",
-                (MOST_SESSIONS - 1,),
-            )
-            connection.execute(
-                "INSERT OR REPLACE INTO dashboard_sessions (name, ends_at) VALUES (?, ?)",
-                (name, ends_at),
-            )
-
-        await self._database.write(verb)
-
-    async def end_of(self, name: str) -> float:
+    @query
+    def end_of(self, connection: Connection, name: str) -> float:
         """When a session ends, Unix seconds; 0 if there is none of that name."""
+        row = connection.execute(
+            "SELECT ends_at FROM dashboard_sessions WHERE name = ?", (name,)
+        ).fetchone()
+        return float(row[0]) if row else 0.0
 
-        def verb(connection: sqlite3.Connection) -> float:
-            row = connection.execute(
-                "SELECT ends_at FROM dashboard_sessions WHERE name = ?", (name,)
-            ).fetchone()
-            return float(row[0]) if row else 0.0
-
-        return await self._database.read(verb)
-
-    async def end(self, name: str) -> None:
+    @transaction
+    def end(self, connection: Connection, name: str) -> None:
         """Forget a session."""
-
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM dashboard_sessions WHERE name = ?", (name,))
-
-        await self._database.write(verb)
+        connection.execute("DELETE FROM dashboard_sessions WHERE name = ?", (name,))
 
 
 # The daemon's figures, one row a minute, and what stands in the ledger right now.
@@ -225,44 +201,32 @@ _read = msgspec.json.Decoder(Sample)
 _write = msgspec.json.Encoder()
 
 
-class Samples:
+class Samples(Role):
     """The figures of the last days. One task adds to them, any may read them."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def add(self, sample: Sample, *, keep_seconds: float) -> None:
+    @transaction
+    def add(self, connection: Connection, sample: Sample, *, keep_seconds: float) -> None:
         """Store the figures of a minute and drop those older than ``keep_seconds``."""
+        connection.execute(
+            "INSERT OR REPLACE INTO samples (at, figures) VALUES (?, ?)",
+            (sample.at, _write.encode(sample).decode()),
+        )
+        connection.execute("DELETE FROM samples WHERE at < ?", (sample.at - keep_seconds,))
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "INSERT OR REPLACE INTO samples (at, figures) VALUES (?, ?)",
-                (sample.at, _write.encode(sample).decode()),
-            )
-            connection.execute("DELETE FROM samples WHERE at < ?", (sample.at - keep_seconds,))
-
-        await self._database.write(verb)
-
-    async def since(self, moment: float) -> tuple[Sample, ...]:
+    @query
+    def since(self, connection: Connection, moment: float) -> tuple[Sample, ...]:
         """The figures since a moment (Unix seconds), oldest first."""
+        rows = connection.execute(
+            "SELECT figures FROM samples WHERE at >= ? ORDER BY at", (moment,)
+        )
+        return tuple(_read.decode(figures) for (figures,) in rows)
 
-        def verb(connection: sqlite3.Connection) -> tuple[Sample, ...]:
-            rows = connection.execute(
-                "SELECT figures FROM samples WHERE at >= ? ORDER BY at", (moment,)
-            )
-            return tuple(_read.decode(figures) for (figures,) in rows)
-
-        return await self._database.read(verb)
-
-    async def standing(self, now: float) -> tuple[int, int]:
+    @query
+    def standing(self, connection: Connection, now: float) -> tuple[int, int]:
         """How many chats an agent has now, and how many turns lie there as dead letters."""
-
-        def verb(connection: sqlite3.Connection) -> tuple[int, int]:
-            row = connection.execute(
-                "SELECT (SELECT COUNT(*) FROM chats WHERE paused_until > ?),"
-                " (SELECT COUNT(*) FROM turns WHERE outcome = 'dead')",
-                (now,),
-            ).fetchone()
-            return row[0], row[1]
-
-        return await self._database.read(verb)
+        row = connection.execute(
+            "SELECT (SELECT COUNT(*) FROM chats WHERE paused_until > ?),"
+            " (SELECT COUNT(*) FROM turns WHERE outcome = 'dead')",
+            (now,),
+        ).fetchone()
+        return row[0], row[1]

@@ -1,6 +1,5 @@
 """Telling our own sends, coming back as echoes, from the words of a human agent."""
 
-import sqlite3
 from collections.abc import Sequence
 
 from daemon.domain.messages import (
@@ -15,6 +14,7 @@ from daemon.domain.messages import (
     Vote,
 )
 from daemon.domain.rendering.outgoing import Likeness, likeness, likeness_of
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.outbox import read_payload
 
 ECHO = "echo"
@@ -31,7 +31,7 @@ UNKNOWN_SOURCE = "unknown"
 words or a file a person has written it."""
 
 
-def read_own(connection: sqlite3.Connection, message: Message, now: float) -> tuple[str, bool]:
+def read_own(connection: Connection, message: Message, now: float) -> tuple[str, bool]:
     """Tell our own sends and other automatic messages from a human agent's.
 
     Gives the reason to ignore it, and whether an agent wrote it.
@@ -51,7 +51,7 @@ def read_own(connection: sqlite3.Connection, message: Message, now: float) -> tu
     return "", True
 
 
-def _is_echo(connection: sqlite3.Connection, message: Message, now: float) -> bool:
+def _is_echo(connection: Connection, message: Message, now: float) -> bool:
     """Find the send that this message is the echo of, and settle it.
 
     The echo may come before the send's own answer, and after a cut connection it is the only
@@ -90,7 +90,7 @@ def _like(row: Sequence[str]) -> Likeness:
     return likeness(kind, body, read_payload.decode(payload))
 
 
-def _owed_echo(connection: sqlite3.Connection, key: ChatKey, like: Likeness, now: float) -> bool:
+def _owed_echo(connection: Connection, key: ChatKey, like: Likeness, now: float) -> bool:
     """True if a send like this that was answered has not had its echo: this is it.
 
     It has come under another id than the answer gave. Looked for before the sends in flight, so

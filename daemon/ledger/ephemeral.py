@@ -5,12 +5,12 @@ and the raw body of its webhook call goes with it. What the thread keeps of it i
 form from the beginning (`daemon.domain.prompt.message_text.kept`).
 """
 
-import sqlite3
 from collections.abc import Sequence
 
 from daemon.domain.handover import WITH_AGENT
 from daemon.domain.messages import Edit, Message
 from daemon.domain.prompt.message_text import without_words
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.message_rows import message_json, read_message
 
 _DISAPPEARS = (
@@ -18,7 +18,7 @@ _DISAPPEARS = (
 )
 
 
-def let_turn_disappear(connection: sqlite3.Connection, turn_id: int) -> int:
+def let_turn_disappear(connection: Connection, turn_id: int) -> int:
     """Empty the messages of a turn that has its outcome, as far as they are to disappear.
 
     Those that wait for a person, or are still to be put into the thread, stay until that is over.
@@ -32,7 +32,7 @@ def let_turn_disappear(connection: sqlite3.Connection, turn_id: int) -> int:
     return _empty(connection, rows.fetchall())
 
 
-def let_disappear(connection: sqlite3.Connection, seqs: Sequence[int]) -> int:
+def let_disappear(connection: Connection, seqs: Sequence[int]) -> int:
     """Empty these messages, as far as they are to disappear; gives how many they were.
 
     One that still waits for a person stays until that is over.
@@ -49,7 +49,7 @@ def let_disappear(connection: sqlite3.Connection, seqs: Sequence[int]) -> int:
     return _empty(connection, rows)
 
 
-def to_disappear(connection: sqlite3.Connection, message: Message) -> bool:
+def to_disappear(connection: Connection, message: Message) -> bool:
     """Whether a message says what is not to be kept: itself, or for the one that it edits."""
     content = message.content
     return message.disappears or (
@@ -57,7 +57,7 @@ def to_disappear(connection: sqlite3.Connection, message: Message) -> bool:
     )
 
 
-def target_disappears(connection: sqlite3.Connection, channel: str, edit: Edit) -> bool:
+def target_disappears(connection: Connection, channel: str, edit: Edit) -> bool:
     """Whether the message that an edit changes is one that is to disappear."""
     row = connection.execute(
         f"SELECT 1 FROM messages WHERE channel = ? AND id = ? AND {_DISAPPEARS}",  # noqa: S608 - constant
@@ -66,14 +66,14 @@ def target_disappears(connection: sqlite3.Connection, channel: str, edit: Edit) 
     return row is not None
 
 
-def drop_raw_event(connection: sqlite3.Connection, event_id: int) -> None:
+def drop_raw_event(connection: Connection, event_id: int) -> None:
     """Let go of what a webhook call said; its file, if it has one, goes with the next retention."""
     connection.execute(
         "UPDATE events SET body = NULL, doomed = body_file != '' WHERE id = ?", (event_id,)
     )
 
 
-def _empty(connection: sqlite3.Connection, rows: Sequence[tuple[int, int, str]]) -> int:
+def _empty(connection: Connection, rows: Sequence[tuple[int, int, str]]) -> int:
     for seq, event_id, text in rows:
         empty = message_json.encode(without_words(read_message.decode(text))).decode()
         connection.execute(

@@ -3,15 +3,15 @@
 What becomes of each message is decided by `daemon.domain.handover`; this module stores it.
 """
 
-import sqlite3
 from dataclasses import dataclass
 
 from daemon.domain.handover import AN_AGENT, WITH_AGENT, notice_is_due
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import NewPart, StoredMessage
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.message_rows import stored_message
 from daemon.ledger.outbox import queue_notice
+from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.threads import append
 from daemon.ledger.waiting import (
     WaitingChat,
@@ -35,96 +35,88 @@ class PauseEnd:
     """True if the customer is told that nobody has come; it is in the outbox."""
 
 
-class Handovers:
+class Handovers(Role):
     """What waits for a person. Any task may call it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def waiting_chats(self, *, before: float | None = None) -> tuple[WaitingChat, ...]:
+    @query
+    def waiting_chats(
+        self, connection: Connection, *, before: float | None = None
+    ) -> tuple[WaitingChat, ...]:
         """The chats in which somebody waits for a person, the longest wait first.
 
         ``before`` (Unix seconds): only those that have waited since then or longer. Raises
         StoreUnavailable.
         """
-        return await self._database.read(
-            lambda connection: waiting_chats(connection, before=before)
-        )
+        return waiting_chats(connection, before=before)
 
-    async def hold(self, key: ChatKey, *, now: float) -> int:
+    @transaction
+    def hold(self, connection: Connection, key: ChatKey, *, now: float) -> int:
         """Leave what waits for the bot to a person if the chat is paused; gives how many."""
-        return await self._database.write(lambda connection: hold_waiting(connection, key, now))
+        return hold_waiting(connection, key, now)
 
-    async def end_pause(self, key: ChatKey, notice: NewPart, *, now: float) -> PauseEnd:
+    @transaction
+    def end_pause(
+        self, connection: Connection, key: ChatKey, notice: NewPart, *, now: float
+    ) -> PauseEnd:
         """Give back to the bot what waits for it in a chat whose pause has ended.
 
         What the model has left to a person goes on waiting; ``notice`` tells the customer, once,
         that nobody has come. Called by the task of the chat.
         """
+        state = hold_of(connection, key)
+        if state.is_paused(now):
+            return PauseEnd(paused_until=state.paused_until)
+        due = notice_is_due(state, now)
+        if due:
+            connection.execute(
+                "UPDATE chats SET overdue_at = ? WHERE channel = ? AND chat = ?", (now, *key)
+            )
+            due = queue_notice(connection, key, notice, now=now)
+        given_back = apply_event(connection, key, "pause ended")
+        if due:
+            note = {"role": "assistant", "content": notice.body}
+            append(connection, key, None, [note], now=now)
+        return PauseEnd(paused_until=state.paused_until, given_back=given_back, notice=due)
 
-        def verb(connection: sqlite3.Connection) -> PauseEnd:
-            state = hold_of(connection, key)
-            if state.is_paused(now):
-                return PauseEnd(paused_until=state.paused_until)
-            due = notice_is_due(state, now)
-            if due:
-                connection.execute(
-                    "UPDATE chats SET overdue_at = ? WHERE channel = ? AND chat = ?", (now, *key)
-                )
-                due = queue_notice(connection, key, notice, now=now)
-            given_back = apply_event(connection, key, "pause ended")
-            if due:
-                note = {"role": "assistant", "content": notice.body}
-                append(connection, key, None, [note], now=now)
-            return PauseEnd(paused_until=state.paused_until, given_back=given_back, notice=due)
-
-        return await self._database.write(verb)
-
-    async def to_note(self, key: ChatKey, *, waiting_too: bool) -> tuple[StoredMessage, ...]:
+    @query
+    def to_note(
+        self, connection: Connection, key: ChatKey, *, waiting_too: bool
+    ) -> tuple[StoredMessage, ...]:
         """A customer's messages that are closed, and of which the thread does not know.
 
         ``waiting_too``: also those that go on waiting for a person.
         """
+        rows = connection.execute(
+            "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"  # noqa: S608 - constant
+            f" AND to_note = 1 AND (? OR state != '{WITH_AGENT}') AND deleted_at IS NULL"
+            " ORDER BY seq",
+            (*key, waiting_too),
+        )
+        return tuple(stored_message(*row) for row in rows)
 
-        def verb(connection: sqlite3.Connection) -> tuple[StoredMessage, ...]:
-            rows = connection.execute(
-                "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"  # noqa: S608 - constant
-                f" AND to_note = 1 AND (? OR state != '{WITH_AGENT}') AND deleted_at IS NULL"
-                " ORDER BY seq",
-                (*key, waiting_too),
-            )
-            return tuple(stored_message(*row) for row in rows)
-
-        return await self._database.read(verb)
-
-    async def signals(self, key: ChatKey) -> tuple[bool, bool]:
+    @query
+    def signals(self, connection: Connection, key: ChatKey) -> tuple[bool, bool]:
         """Whether the end of a chat's pause means something, and whether a thread is to be told."""
-        return await self._database.read(lambda connection: signals(connection, key))
+        return signals(connection, key)
 
-    async def chats_with_work(self, *, now: float) -> tuple[ChatKey, ...]:
+    @query
+    def chats_with_work(self, connection: Connection, *, now: float) -> tuple[ChatKey, ...]:
         """The chats whose task has something to do: a pause is over, or a thread has to be told."""
+        over = "AND paused_until <= ?1"
+        rows = connection.execute(
+            f"{_ESCALATED} {over} UNION {_BY_AGENT} {over} UNION {_TO_NOTE}", (now,)
+        )
+        return tuple(dict.fromkeys(ChatKey(channel, chat) for channel, chat, _ in rows))
 
-        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
-            over = "AND paused_until <= ?1"
-            rows = connection.execute(
-                f"{_ESCALATED} {over} UNION {_BY_AGENT} {over} UNION {_TO_NOTE}", (now,)
-            )
-            return tuple(dict.fromkeys(ChatKey(channel, chat) for channel, chat, _ in rows))
-
-        return await self._database.read(verb)
-
-    async def pauses(self, *, now: float) -> tuple[tuple[ChatKey, float], ...]:
+    @query
+    def pauses(self, connection: Connection, *, now: float) -> tuple[tuple[ChatKey, float], ...]:
         """The chats with something to do when their pause ends, and when it does, Unix seconds.
 
         Only of pauses that go on: the others are in `chats_with_work`.
         """
-
-        def verb(connection: sqlite3.Connection) -> tuple[tuple[ChatKey, float], ...]:
-            ahead = "AND paused_until > ?1"
-            rows = connection.execute(f"{_ESCALATED} {ahead} UNION {_BY_AGENT} {ahead}", (now,))
-            return tuple((ChatKey(channel, chat), until) for channel, chat, until in rows)
-
-        return await self._database.read(verb)
+        ahead = "AND paused_until > ?1"
+        rows = connection.execute(f"{_ESCALATED} {ahead} UNION {_BY_AGENT} {ahead}", (now,))
+        return tuple((ChatKey(channel, chat), until) for channel, chat, until in rows)
 
 
 _ESCALATED = (

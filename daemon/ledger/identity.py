@@ -5,10 +5,9 @@ way to ask for the number behind a lid, so the pair is learnt where it shows: in
 names both, or by asking for the lid of a number.
 """
 
-import sqlite3
-
 from daemon.domain.messages import ChatKey, Message
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role, transaction
 
 LID = "@lid"
 PERSON = "@s.whatsapp.net"
@@ -16,11 +15,8 @@ PERSON = "@s.whatsapp.net"
 _TABLES_BY_CHAT = ("messages", "turns", "outbox", "thread_items", "calls", "notifications")
 
 
-class Identities:
+class Identities(Role):
     """Which chats are one. Any task may call it."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def canonical(self, key: ChatKey) -> ChatKey:
         """The chat that stands for this one; itself unless it is a known alias."""
@@ -28,17 +24,18 @@ class Identities:
             return key
         return await self._database.read(lambda connection: canonical(connection, key))
 
-    async def join(self, alias: ChatKey, chat: str) -> bool:
+    @transaction
+    def join(self, connection: Connection, alias: ChatKey, chat: str) -> bool:
         """Learn that ``alias`` is the same person as ``chat``; True if that is news.
 
         Everything of the alias moves to the chat. False, and nothing done, while the task of the
         alias has work: a turn, or words that are being said. A second task would take a send of
         the first for one that a crash has cut. It is learnt again with the person's next message.
         """
-        return await self._database.write(lambda connection: join(connection, alias, chat))
+        return join(connection, alias, chat)
 
 
-def canonical(connection: sqlite3.Connection, key: ChatKey) -> ChatKey:
+def canonical(connection: Connection, key: ChatKey) -> ChatKey:
     """See `Identities.canonical`; inside the caller's transaction."""
     if not key.chat.endswith(LID):
         return key
@@ -57,7 +54,7 @@ def shown_pair(message: Message) -> str:
     return f"{message.author}{PERSON}" if message.author.isdecimal() else ""
 
 
-def join(connection: sqlite3.Connection, alias: ChatKey, chat: str) -> bool:
+def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
     """See `Identities.join`; inside the caller's transaction."""
     if not alias.chat.endswith(LID) or canonical(connection, alias).chat == chat:
         return False

@@ -5,7 +5,6 @@ One call is one write: when it returns, everything the call said is durable.
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +14,11 @@ from daemon.domain.messages import ChatKey, Webhook
 from daemon.domain.records import Accepted, Arrival, StoredMessage
 from daemon.errors import StoreUnavailable
 from daemon.ledger.arrivals import insert_event, take_in
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.database import Database
 from daemon.ledger.message_rows import WAITING, stored_message
 from daemon.ledger.references import Judging, judge
+from daemon.ledger.role import Role, query
 from daemon.ledger.statuses import NEVER
 from daemon.system.private_files import make_folder, new_file
 
@@ -25,12 +26,12 @@ ROW_BODY_BYTES = 64 * 1024
 """Larger webhook bodies go to a file: a row of megabytes would hold up every other write."""
 
 
-class Inbox:
+class Inbox(Role):
     """Inbound messages. Used by the webhook handler and by chats; any task may call it."""
 
     def __init__(self, database: Database, folder: Path, contact: bytes = b"") -> None:
         """``contact`` is the key of the hashes of contacts."""
-        self._database = database
+        super().__init__(database)
         self._folder = folder
         self._contact = contact
 
@@ -58,7 +59,7 @@ class Inbox:
         if len(body) > ROW_BODY_BYTES:
             body_file = await trio.to_thread.run_sync(_write_durably, self._folder, body)
 
-        def verb(connection: sqlite3.Connection) -> Accepted:
+        def verb(connection: Connection) -> Accepted:
             event_id = insert_event(connection, webhook, body, body_file, now)
             judged, words = webhook, verdicts
             if isinstance(words, Judging):
@@ -76,63 +77,53 @@ class Inbox:
 
         return await self._database.write(verb)
 
-    async def waiting(self, key: ChatKey, *, from_me: bool) -> tuple[StoredMessage, ...]:
+    @query
+    def waiting(
+        self, connection: Connection, key: ChatKey, *, from_me: bool
+    ) -> tuple[StoredMessage, ...]:
         """Messages that no turn has taken yet: the customer's, or those of a human agent."""
+        rows = connection.execute(
+            "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"  # noqa: S608 - constant
+            f" AND {WAITING} AND from_me = ? ORDER BY seq",
+            (*key, int(from_me)),
+        )
+        return tuple(stored_message(*row) for row in rows)
 
-        def verb(connection: sqlite3.Connection) -> tuple[StoredMessage, ...]:
-            rows = connection.execute(
-                "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"  # noqa: S608 - constant
-                f" AND {WAITING} AND from_me = ? ORDER BY seq",
-                (*key, int(from_me)),
-            )
-            return tuple(stored_message(*row) for row in rows)
-
-        return await self._database.read(verb)
-
-    async def chats_with_work(self) -> tuple[Arrival, ...]:
+    @query
+    def chats_with_work(self, connection: Connection) -> tuple[Arrival, ...]:
         """Everything that waits, as arrivals in order: what the last process left behind."""
-
-        def verb(connection: sqlite3.Connection) -> tuple[Arrival, ...]:
-            rows = connection.execute(
-                "SELECT channel, chat, from_me, kind, received_at FROM messages"  # noqa: S608 - constant
-                f" INDEXED BY messages_open WHERE {WAITING} ORDER BY seq"
+        rows = connection.execute(
+            "SELECT channel, chat, from_me, kind, received_at FROM messages"  # noqa: S608 - constant
+            f" INDEXED BY messages_open WHERE {WAITING} ORDER BY seq"
+        )
+        return tuple(
+            Arrival(
+                key=ChatKey(channel, chat),
+                what="agent" if from_me else "message",
+                kind=kind,
+                received_at=received_at,
             )
-            return tuple(
-                Arrival(
-                    key=ChatKey(channel, chat),
-                    what="agent" if from_me else "message",
-                    kind=kind,
-                    received_at=received_at,
-                )
-                for channel, chat, from_me, kind, received_at in rows
-            )
+            for channel, chat, from_me, kind, received_at in rows
+        )
 
-        return await self._database.read(verb)
-
-    async def chats_waiting(self, *, older_than: float) -> tuple[ChatKey, ...]:
+    @query
+    def chats_waiting(self, connection: Connection, *, older_than: float) -> tuple[ChatKey, ...]:
         """The chats with a message that no turn has taken and that came before a time."""
+        rows = connection.execute(
+            f"SELECT DISTINCT channel, chat FROM messages WHERE {WAITING} AND received_at < ?",  # noqa: S608 - constant
+            (older_than,),
+        )
+        return tuple(ChatKey(*row) for row in rows)
 
-        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
-            rows = connection.execute(
-                f"SELECT DISTINCT channel, chat FROM messages WHERE {WAITING} AND received_at < ?",  # noqa: S608 - constant
-                (older_than,),
-            )
-            return tuple(ChatKey(*row) for row in rows)
-
-        return await self._database.read(verb)
-
-    async def oldest_unanswered(self) -> float | None:
+    @query
+    def oldest_unanswered(self, connection: Connection) -> float | None:
         """When the oldest message that the bot is to answer arrived, Unix seconds."""
-
-        def verb(connection: sqlite3.Connection) -> float | None:
-            row = connection.execute(
-                "SELECT MIN(received_at) FROM messages"
-                " WHERE state IN ('received', 'in_turn') AND from_me = 0"
-            ).fetchone()
-            oldest: float | None = row[0]
-            return oldest
-
-        return await self._database.read(verb)
+        row = connection.execute(
+            "SELECT MIN(received_at) FROM messages"
+            " WHERE state IN ('received', 'in_turn') AND from_me = 0"
+        ).fetchone()
+        oldest: float | None = row[0]
+        return oldest
 
 
 def _write_durably(folder_path: Path, body: bytes) -> str:

@@ -1,6 +1,5 @@
 """Media: what has become of the files that people sent, one row a message with one."""
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,9 @@ import msgspec
 from daemon.domain.handover import WITH_AGENT
 from daemon.domain.messages import Media, Message
 from daemon.domain.records import MediaItem, Turn
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.role import Role, transaction
 
 BATCH = 200
 """Rows in one write: a few milliseconds, so that no webhook waits for it."""
@@ -28,11 +29,11 @@ WITHDRAWN = (
 _ITEM = "SELECT message_id, state, reason, file, preview, mime, size, words, words_error FROM media"
 
 
-class MediaItems:
+class MediaItems(Role):
     """The files of messages. Any task may call it; only the one that fetches a file changes it."""
 
     def __init__(self, database: Database, folder: Path) -> None:
-        self._database = database
+        super().__init__(database)
         self._folder = folder
 
     async def of(self, messages: Sequence[Message]) -> dict[str, MediaItem]:
@@ -40,7 +41,7 @@ class MediaItems:
         ids = [message.id for message in messages]
         channel = messages[0].key.channel if messages else ""
 
-        def verb(connection: sqlite3.Connection) -> dict[str, MediaItem]:
+        def verb(connection: Connection) -> dict[str, MediaItem]:
             marks = ", ".join("?" * len(ids))
             rows = connection.execute(
                 f"{_ITEM} WHERE channel = ? AND message_id IN ({marks})", (channel, *ids)
@@ -49,17 +50,14 @@ class MediaItems:
 
         return await self._database.read(verb)
 
-    async def want(self, message: Message, *, now: float) -> MediaItem:
+    @transaction
+    def want(self, connection: Connection, message: Message, *, now: float) -> MediaItem:
         """Note that the file of a message is wanted, unless that is known; gives what is known."""
-
-        def verb(connection: sqlite3.Connection) -> MediaItem:
-            want_file(connection, message, now)
-            row = connection.execute(
-                f"{_ITEM} WHERE channel = ? AND message_id = ?", (message.key.channel, message.id)
-            ).fetchone()
-            return _item(row) if row else MediaItem(message_id=message.id, state="gone")
-
-        return await self._database.write(verb)
+        want_file(connection, message, now)
+        row = connection.execute(
+            f"{_ITEM} WHERE channel = ? AND message_id = ?", (message.key.channel, message.id)
+        ).fetchone()
+        return _item(row) if row else MediaItem(message_id=message.id, state="gone")
 
     async def stored(
         self, message: Message, *, file: str, mime: str, size: int, now: float
@@ -92,7 +90,7 @@ class MediaItems:
     async def let_go(self, turn: Turn) -> int:
         """Delete the files of a turn that is over whose messages have disappeared; how many."""
 
-        def look(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+        def look(connection: Connection) -> list[tuple[str, str]]:
             rows = connection.execute(f"{WITHDRAWN} AND turn_id = ?", (turn.id,))
             return [(channel, message_id) for channel, message_id in rows]
 
@@ -104,18 +102,17 @@ class MediaItems:
         )
         return await self._database.write(drop)
 
-    async def _change(self, message: Message, assignments: str, values: Sequence[object]) -> bool:
+    @transaction
+    def _change(
+        self, connection: Connection, message: Message, assignments: str, values: Sequence[object]
+    ) -> bool:
         """Change the row of a message whose file is still of use."""
-
-        def verb(connection: sqlite3.Connection) -> bool:
-            done = connection.execute(
-                f"UPDATE media SET {assignments} WHERE channel = ? AND message_id = ?"  # noqa: S608 - constants
-                " AND state IN ('wanted', 'stored')",
-                (*values, message.key.channel, message.id),
-            )
-            return done.rowcount == 1
-
-        return await self._database.write(verb)
+        done = connection.execute(
+            f"UPDATE media SET {assignments} WHERE channel = ? AND message_id = ?"  # noqa: S608 - constants
+            " AND state IN ('wanted', 'stored')",
+            (*values, message.key.channel, message.id),
+        )
+        return done.rowcount == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,7 @@ class ExpiredMedia:
     """True if there may be further ones."""
 
 
-def want_file(connection: sqlite3.Connection, message: Message, now: float) -> None:
+def want_file(connection: Connection, message: Message, now: float) -> None:
     """Note that the file of a stored message is wanted, inside the caller's transaction."""
     content = message.content
     if not isinstance(content, Media):
@@ -151,7 +148,7 @@ def without_bytes(message: Message) -> Message:
 
 
 def drop_files(
-    connection: sqlite3.Connection,
+    connection: Connection,
     keys: Sequence[tuple[str, str]],
     folder: Path,
     *,
@@ -182,7 +179,7 @@ def drop_files(
     return gone
 
 
-def expire_media(connection: sqlite3.Connection, *, before: float, folder: Path) -> ExpiredMedia:
+def expire_media(connection: Connection, *, before: float, folder: Path) -> ExpiredMedia:
     """Drop the files of one batch of messages from before a time, and those that nobody may keep.
 
     These are files to be seen once, and files of deleted messages, whose turn is over.
@@ -198,7 +195,7 @@ def expire_media(connection: sqlite3.Connection, *, before: float, folder: Path)
     return ExpiredMedia(items, more=BATCH in {len(old), len(withdrawn)})
 
 
-def drop_unnamed(connection: sqlite3.Connection, *, names: Sequence[str], folder: Path) -> int:
+def drop_unnamed(connection: Connection, *, names: Sequence[str], folder: Path) -> int:
     """Delete those of these files that no message has; gives how many."""
     unnamed = [name for name in names if not _is_named(connection, name)]
     for name in unnamed:
@@ -206,12 +203,12 @@ def drop_unnamed(connection: sqlite3.Connection, *, names: Sequence[str], folder
     return len(unnamed)
 
 
-def _delete_unshared(connection: sqlite3.Connection, name: str, folder: Path) -> None:
+def _delete_unshared(connection: Connection, name: str, folder: Path) -> None:
     if not _is_named(connection, name):
         (folder / name).unlink(missing_ok=True)
 
 
-def _is_named(connection: sqlite3.Connection, name: str) -> bool:
+def _is_named(connection: Connection, name: str) -> bool:
     row = connection.execute(
         "SELECT 1 FROM media WHERE file = ?1 AND file != '' UNION ALL"
         " SELECT 1 FROM media WHERE preview = ?1 AND preview != ''",

@@ -4,15 +4,14 @@ A row is there from the moment the response has an id until its answer is known 
 said that it is gone. Whatever an earlier process has left is an orphan.
 """
 
-import sqlite3
-
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role, query, transaction
 
 MOST_AT_ONCE = 500
 """Orphans that one start cancels; more are left to the next."""
 
 
-def note(connection: sqlite3.Connection, response_id: str, *, now: float) -> None:
+def note(connection: Connection, response_id: str, *, now: float) -> None:
     """The server keeps this; inside the caller's transaction."""
     connection.execute(
         "INSERT INTO kept_responses (response_id, noted_at) VALUES (?, ?)"
@@ -21,36 +20,32 @@ def note(connection: sqlite3.Connection, response_id: str, *, now: float) -> Non
     )
 
 
-def forget(connection: sqlite3.Connection, response_id: str) -> None:
+def forget(connection: Connection, response_id: str) -> None:
     """The server keeps it no more; inside the caller's transaction."""
     connection.execute("DELETE FROM kept_responses WHERE response_id = ?", (response_id,))
 
 
-class Orphans:
+class Orphans(Role):
     """What earlier processes have left at the model server. Recovery alone asks for it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def left(self, *, before: float) -> tuple[str, ...]:
+    @query
+    def left(self, connection: Connection, *, before: float) -> tuple[str, ...]:
         """Responses noted before this time, Unix seconds, that no running run will ask for."""
+        rows = connection.execute(
+            "SELECT response_id FROM kept_responses k WHERE noted_at < ? AND NOT EXISTS"
+            " (SELECT 1 FROM responses p JOIN runs r ON r.id = p.run_id"
+            " WHERE r.state = 'running' AND p.state != 'completed'"
+            " AND p.response_id = k.response_id) ORDER BY noted_at LIMIT ?",
+            (before, MOST_AT_ONCE),
+        )
+        return tuple(response_id for (response_id,) in rows)
 
-        def query(connection: sqlite3.Connection) -> tuple[str, ...]:
-            rows = connection.execute(
-                "SELECT response_id FROM kept_responses k WHERE noted_at < ? AND NOT EXISTS"
-                " (SELECT 1 FROM responses p JOIN runs r ON r.id = p.run_id"
-                " WHERE r.state = 'running' AND p.state != 'completed'"
-                " AND p.response_id = k.response_id) ORDER BY noted_at LIMIT ?",
-                (before, MOST_AT_ONCE),
-            )
-            return tuple(response_id for (response_id,) in rows)
-
-        return await self._database.read(query)
-
-    async def noted(self, response_id: str, *, now: float) -> None:
+    @transaction
+    def noted(self, connection: Connection, response_id: str, *, now: float) -> None:
         """The server keeps a response that belongs to no run, and will not be asked for again."""
-        await self._database.write(lambda connection: note(connection, response_id, now=now))
+        note(connection, response_id, now=now)
 
-    async def released(self, response_id: str) -> None:
+    @transaction
+    def released(self, connection: Connection, response_id: str) -> None:
         """The server has said that it does not run or keep this any more."""
-        await self._database.write(lambda connection: forget(connection, response_id))
+        forget(connection, response_id)

@@ -1,6 +1,5 @@
 """Notifications: what people were told, and what they still have to be told."""
 
-import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,8 @@ import msgspec
 
 from daemon.domain.messages import ChatKey
 from daemon.domain.notifications import Language, Occasion, Reason, escalation
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role, query, transaction
 
 _json = msgspec.json.Encoder()
 
@@ -32,11 +32,8 @@ class Pending:
     noted_at: float
 
 
-class Notifications:
+class Notifications(Role):
     """The record of notifications. One task writes it, and asks."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def note(
         self, occasions: Sequence[Occasion], *, quiet_seconds: float, now: float
@@ -51,7 +48,7 @@ class Notifications:
         if not new:
             return
 
-        def verb(connection: sqlite3.Connection) -> None:
+        def verb(connection: Connection) -> None:
             connection.executemany(
                 "DELETE FROM notifications WHERE reason = ? AND subject = '' AND seen_at < ?",
                 [(row[0], now - quiet_seconds) for row in new],
@@ -65,28 +62,25 @@ class Notifications:
 
         await self._database.write(verb)
 
-    async def due(self, *, now: float, limit: int) -> tuple[Pending, ...]:
+    @query
+    def due(self, connection: Connection, *, now: float, limit: int) -> tuple[Pending, ...]:
         """What is to be sent now, the oldest first."""
-
-        def query(connection: sqlite3.Connection) -> tuple[Pending, ...]:
-            rows = connection.execute(
-                "SELECT id, reason, line, reached, tries, noted_at FROM notifications"
-                " WHERE state = 'pending' AND next_at <= ? ORDER BY id LIMIT ?",
-                (now, limit),
+        rows = connection.execute(
+            "SELECT id, reason, line, reached, tries, noted_at FROM notifications"
+            " WHERE state = 'pending' AND next_at <= ? ORDER BY id LIMIT ?",
+            (now, limit),
+        )
+        return tuple(
+            Pending(
+                id=number,
+                reason=reason,
+                line=line,
+                reached=frozenset(msgspec.json.decode(reached)),
+                tries=tries,
+                noted_at=noted_at,
             )
-            return tuple(
-                Pending(
-                    id=number,
-                    reason=reason,
-                    line=line,
-                    reached=frozenset(msgspec.json.decode(reached)),
-                    tries=tries,
-                    noted_at=noted_at,
-                )
-                for number, reason, line, reached, tries, noted_at in rows
-            )
-
-        return await self._database.read(query)
+            for number, reason, line, reached, tries, noted_at in rows
+        )
 
     async def settle(self, pending: Pending, reached: Collection[str], *, again_at: float) -> None:
         """A try has ended: these targets have taken it.
@@ -96,7 +90,7 @@ class Notifications:
         """
         state = "pending" if again_at > 0 else "failed" if again_at < 0 else "sent"
 
-        def verb(connection: sqlite3.Connection) -> None:
+        def verb(connection: Connection) -> None:
             connection.execute(
                 "UPDATE notifications SET state = ?1, reached = ?2, tries = tries + 1,"
                 " next_at = ?3, line = CASE ?1 WHEN 'pending' THEN line ELSE '' END"
@@ -106,47 +100,43 @@ class Notifications:
 
         await self._database.write(verb)
 
-    async def forget(self, *, noted_before: float) -> None:
+    @transaction
+    def forget(self, connection: Connection, *, noted_before: float) -> None:
         """Forget old notifications."""
+        connection.execute("DELETE FROM notifications WHERE noted_at < ?", (noted_before,))
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM notifications WHERE noted_at < ?", (noted_before,))
-
-        await self._database.write(verb)
-
-    async def escalations(self, *, since: float, language: Language) -> tuple[Occasion, ...]:
+    @query
+    def escalations(
+        self, connection: Connection, *, since: float, language: Language
+    ) -> tuple[Occasion, ...]:
         """The chats that were handed to a person since a time, as occasions."""
-
-        def query(connection: sqlite3.Connection) -> tuple[Occasion, ...]:
-            rows = connection.execute(
-                "SELECT e.turn_id, t.channel, t.chat, COALESCE(NULLIF(c.contact_name, ''), c.name,"
-                " ''), e.reason, e.summary, e.urgency, COALESCE((SELECT group_concat(body, ' ')"
-                " FROM (SELECT json_extract(message, '$.content.body') AS body FROM messages m"
-                " WHERE m.turn_id = e.turn_id)), '') FROM escalations e"
-                " JOIN turns t ON t.id = e.turn_id"
-                " LEFT JOIN chats c ON c.channel = t.channel AND c.chat = t.chat"
-                " WHERE e.created_at >= ? AND e.turn_id IN"
-                " (SELECT turn_id FROM escalations ORDER BY turn_id DESC LIMIT ?)",
-                (since, NEWEST_ESCALATIONS),
+        rows = connection.execute(
+            "SELECT e.turn_id, t.channel, t.chat, COALESCE(NULLIF(c.contact_name, ''), c.name,"
+            " ''), e.reason, e.summary, e.urgency, COALESCE((SELECT group_concat(body, ' ')"
+            " FROM (SELECT json_extract(message, '$.content.body') AS body FROM messages m"
+            " WHERE m.turn_id = e.turn_id)), '') FROM escalations e"
+            " JOIN turns t ON t.id = e.turn_id"
+            " LEFT JOIN chats c ON c.channel = t.channel AND c.chat = t.chat"
+            " WHERE e.created_at >= ? AND e.turn_id IN"
+            " (SELECT turn_id FROM escalations ORDER BY turn_id DESC LIMIT ?)",
+            (since, NEWEST_ESCALATIONS),
+        )
+        return tuple(
+            escalation(
+                turn_id,
+                ChatKey(channel, chat),
+                name=name,
+                reason=reason,
+                summary=summary,
+                urgency=urgency,
+                heard=heard,
+                language=language,
             )
-            return tuple(
-                escalation(
-                    turn_id,
-                    ChatKey(channel, chat),
-                    name=name,
-                    reason=reason,
-                    summary=summary,
-                    urgency=urgency,
-                    heard=heard,
-                    language=language,
-                )
-                for turn_id, channel, chat, name, reason, summary, urgency, heard in rows
-            )
-
-        return await self._database.read(query)
+            for turn_id, channel, chat, name, reason, summary, urgency, heard in rows
+        )
 
 
-def _seen(connection: sqlite3.Connection, now: float) -> frozenset[tuple[str, str]]:
+def _seen(connection: Connection, now: float) -> frozenset[tuple[str, str]]:
     """Reason and subject of what needs no writing: told once, or lately seen to last."""
     rows = connection.execute(
         "SELECT reason, subject FROM notifications WHERE subject != '' OR seen_at > ?",

@@ -4,7 +4,6 @@ The commands of the command line do the same to the file beside the daemon; see
 `daemon.ledger.admin`.
 """
 
-import sqlite3
 from typing import Literal
 
 from daemon.domain.audit_chain import Action, Actor
@@ -12,7 +11,8 @@ from daemon.domain.messages import ChatKey, Message, Text, Webhook
 from daemon.domain.records import Arrival
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role, transaction
 from daemon.ledger.statuses import unearth_turn
 from daemon.ledger.waiting import chats_named, give_back, hold_of, mark_done
 
@@ -27,11 +27,8 @@ Obstacle = Literal["", "unknown", "not refused", "paused", "replayed"]
 """Why a send was left as it is; empty if it was not. ``unknown``: there is no such send."""
 
 
-class ByHand:
+class ByHand(Role):
     """The deeds of people in the dashboard. Called by the handlers of HTTP requests."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def say(
         self,
@@ -62,7 +59,7 @@ class ByHand:
             sent_at=now,
         )
 
-        def verb(connection: sqlite3.Connection) -> Arrival | None:
+        def verb(connection: Connection) -> Arrival | None:
             known = connection.execute(
                 "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (key.channel, message.id)
             ).fetchone()
@@ -90,58 +87,68 @@ class ByHand:
 
         return await self._database.write(verb)
 
-    async def pause(
-        self, chat: str, until: float, *, channel: str | None = None, by: Actor, now: float
+    @transaction
+    def pause(
+        self,
+        connection: Connection,
+        chat: str,
+        until: float,
+        *,
+        channel: str | None = None,
+        by: Actor,
+        now: float,
     ) -> tuple[ChatKey, ...]:
         """Keep the bot out of a chat until a time (Unix seconds).
 
         On one channel, or on all that know the number. Gives the chats concerned.
         """
+        keys = chats_named(connection, chat, channel)
+        for key in keys:
+            before = hold_of(connection, key).paused_until
+            connection.execute(
+                "UPDATE chats SET paused_until = ?, loop_until = 0 WHERE channel = ? AND chat = ?",
+                (until, *key),
+            )
+            _write_pause(connection, by, "pause", key, before=before, after=until, now=now)
+        return keys
 
-        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
-            keys = chats_named(connection, chat, channel)
-            for key in keys:
-                before = hold_of(connection, key).paused_until
-                connection.execute(
-                    "UPDATE chats SET paused_until = ?, loop_until = 0"
-                    " WHERE channel = ? AND chat = ?",
-                    (until, *key),
-                )
-                _write_pause(connection, by, "pause", key, before=before, after=until, now=now)
-            return keys
-
-        return await self._database.write(verb)
-
-    async def give_back(
-        self, chat: str, *, channel: str | None = None, by: Actor, now: float
+    @transaction
+    def give_back(
+        self,
+        connection: Connection,
+        chat: str,
+        *,
+        channel: str | None = None,
+        by: Actor,
+        now: float,
     ) -> tuple[ChatKey, ...]:
         """Let the bot answer in a chat again, also what waits there for a person; like `pause`."""
+        keys = chats_named(connection, chat, channel)
+        for key in keys:
+            before = hold_of(connection, key).paused_until
+            give_back(connection, key, now=now)
+            _write_pause(connection, by, "resume", key, before=before, after=0, now=now)
+        return keys
 
-        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
-            keys = chats_named(connection, chat, channel)
-            for key in keys:
-                before = hold_of(connection, key).paused_until
-                give_back(connection, key, now=now)
-                _write_pause(connection, by, "resume", key, before=before, after=0, now=now)
-            return keys
-
-        return await self._database.write(verb)
-
-    async def done(
-        self, chat: str, *, channel: str | None = None, by: Actor, now: float
+    @transaction
+    def done(
+        self,
+        connection: Connection,
+        chat: str,
+        *,
+        channel: str | None = None,
+        by: Actor,
+        now: float,
     ) -> tuple[tuple[ChatKey, ...], int]:
         """Count what waits for a person in a chat as handled; a pause goes on.
 
         Gives the chats concerned, and how many messages were closed.
         """
+        return done_by_hand(connection, chat, channel=channel, by=by, now=now)
 
-        def verb(connection: sqlite3.Connection) -> tuple[tuple[ChatKey, ...], int]:
-            return done_by_hand(connection, chat, channel=channel, by=by, now=now)
-
-        return await self._database.write(verb)
-
-    async def send_again(
-        self, row_id: int, *, agents_chat: str, by: Actor, now: float
+    @transaction
+    def send_again(
+        self, connection: Connection, row_id: int, *, agents_chat: str, by: Actor, now: float
     ) -> tuple[Obstacle, ChatKey | None]:
         """Let a message of ours be said that was refused; durable on return.
 
@@ -151,48 +158,41 @@ class ByHand:
         counts as answered again, so that a replay does not say it a second time. Gives what stood
         in the way, and the chat whose task is to look. ``now``: Unix seconds.
         """
+        key, obstacle = _refused_row(connection, row_id)
+        if key is None or obstacle:
+            return obstacle, key
+        if key.chat != agents_chat and _keeps_out(connection, row_id, now):
+            return "paused", key
+        if _was_replayed(connection, row_id):
+            return "replayed", key
+        connection.execute(
+            "UPDATE outbox SET state = 'pending', message_id = '', status = '', error = ''"
+            " WHERE id = ?",
+            (row_id,),
+        )
+        if not _is_interim(connection, row_id):
+            unearth_turn(connection, row_id)
+        detail = f"outbox row {row_id}"
+        write_audit(connection, by, "send again", key.chat, after=detail, now=now)
+        return "", key
 
-        def verb(connection: sqlite3.Connection) -> tuple[Obstacle, ChatKey | None]:
-            key, obstacle = _refused_row(connection, row_id)
-            if key is None or obstacle:
-                return obstacle, key
-            if key.chat != agents_chat and _keeps_out(connection, row_id, now):
-                return "paused", key
-            if _was_replayed(connection, row_id):
-                return "replayed", key
-            connection.execute(
-                "UPDATE outbox SET state = 'pending', message_id = '', status = '', error = ''"
-                " WHERE id = ?",
-                (row_id,),
-            )
-            if not _is_interim(connection, row_id):
-                unearth_turn(connection, row_id)
-            detail = f"outbox row {row_id}"
-            write_audit(connection, by, "send again", key.chat, after=detail, now=now)
-            return "", key
-
-        return await self._database.write(verb)
-
-    async def drop_send(self, row_id: int, *, by: Actor, now: float) -> Obstacle:
+    @transaction
+    def drop_send(self, connection: Connection, row_id: int, *, by: Actor, now: float) -> Obstacle:
         """Let a message of ours that was refused be: it is not listed any more, and never said.
 
         Its turn stays what it is. ``now``: Unix seconds.
         """
-
-        def verb(connection: sqlite3.Connection) -> Obstacle:
-            key, obstacle = _refused_row(connection, row_id)
-            if key is None or obstacle:
-                return obstacle
-            connection.execute("UPDATE outbox SET state = 'dropped' WHERE id = ?", (row_id,))
-            detail = f"outbox row {row_id}"
-            write_audit(connection, by, "drop send", key.chat, after=detail, now=now)
-            return ""
-
-        return await self._database.write(verb)
+        key, obstacle = _refused_row(connection, row_id)
+        if key is None or obstacle:
+            return obstacle
+        connection.execute("UPDATE outbox SET state = 'dropped' WHERE id = ?", (row_id,))
+        detail = f"outbox row {row_id}"
+        write_audit(connection, by, "drop send", key.chat, after=detail, now=now)
+        return ""
 
 
 def done_by_hand(
-    connection: sqlite3.Connection, chat: str, *, channel: str | None = None, by: Actor, now: float
+    connection: Connection, chat: str, *, channel: str | None = None, by: Actor, now: float
 ) -> tuple[tuple[ChatKey, ...], int]:
     """See `ByHand.done`; inside the caller's transaction, for the command line too."""
     keys, closed = chats_named(connection, chat, channel), 0
@@ -204,7 +204,7 @@ def done_by_hand(
 
 
 def _write_pause(
-    connection: sqlite3.Connection,
+    connection: Connection,
     by: Actor,
     action: Action,
     key: ChatKey,
@@ -230,7 +230,7 @@ def _until(until: float, now: float) -> str:
     return f"paused until {until:.0f}" if until > now else ""
 
 
-def _refused_row(connection: sqlite3.Connection, row_id: int) -> tuple[ChatKey | None, Obstacle]:
+def _refused_row(connection: Connection, row_id: int) -> tuple[ChatKey | None, Obstacle]:
     """The chat of a send, and whether it is one that was refused for good."""
     row = connection.execute(
         "SELECT channel, chat, state FROM outbox WHERE id = ? AND chat NOT GLOB 'forgotten-*'",
@@ -241,7 +241,7 @@ def _refused_row(connection: sqlite3.Connection, row_id: int) -> tuple[ChatKey |
     return ChatKey(row[0], row[1]), "" if row[2] == "failed" else "not refused"
 
 
-def _keeps_out(connection: sqlite3.Connection, row_id: int, now: float) -> bool:
+def _keeps_out(connection: Connection, row_id: int, now: float) -> bool:
     """True if the words of a row are the bot's, and a person has its chat."""
     row = connection.execute(
         "SELECT 1 FROM outbox o JOIN chats c ON c.channel = o.channel AND c.chat = o.chat"
@@ -251,7 +251,7 @@ def _keeps_out(connection: sqlite3.Connection, row_id: int, now: float) -> bool:
     return row is not None
 
 
-def _is_interim(connection: sqlite3.Connection, row_id: int) -> bool:
+def _is_interim(connection: Connection, row_id: int) -> bool:
     """True for what a tool said while it worked, which is no part of the answer."""
     row = connection.execute(
         "SELECT 1 FROM interim_messages WHERE outbox_id = ?", (row_id,)
@@ -259,7 +259,7 @@ def _is_interim(connection: sqlite3.Connection, row_id: int) -> bool:
     return row is not None
 
 
-def _was_replayed(connection: sqlite3.Connection, row_id: int) -> bool:
+def _was_replayed(connection: Connection, row_id: int) -> bool:
     """True if the turn of a row was given up, and its messages were put back in since."""
     row = connection.execute(
         "SELECT 1 FROM outbox o JOIN turns t ON t.id = o.turn_id WHERE o.id = ?"

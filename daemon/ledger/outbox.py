@@ -5,7 +5,6 @@ or `unknown` if nobody can tell whether it went out. An unknown one is settled b
 looking at the chat, and only then sent again.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +14,8 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import NewPart, OutboxRow, SendFate, Turn, TurnEnd
 from daemon.domain.rendering.outgoing import Likeness, likeness
 from daemon.ledger.consents import has_opted_out
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.statuses import NEVER, bury_turn, claim_early
 from daemon.ledger.turn_outcome import finish_turn
 
@@ -41,65 +41,58 @@ class Sent(NamedTuple):
     """How the turn has ended that was finished by it."""
 
 
-class Outbox:
+class Outbox(Role):
     """Outgoing messages. Only the task of a row's chat sends it; any task may read."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def open_rows(self, key: ChatKey) -> tuple[OutboxRow, ...]:
+    @query
+    def open_rows(self, connection: Connection, key: ChatKey) -> tuple[OutboxRow, ...]:
         """What is still to be said in a chat, in order."""
-        return await self._database.read(lambda connection: open_rows(connection, key))
+        return open_rows(connection, key)
 
-    async def row(self, row_id: int) -> OutboxRow:
+    @query
+    def row(self, connection: Connection, row_id: int) -> OutboxRow:
         """One row as it is now."""
-        return await self._database.read(lambda connection: _known_row(connection, row_id))
+        return _known_row(connection, row_id)
 
-    async def chats_with_work(self) -> tuple[ChatKey, ...]:
+    @query
+    def chats_with_work(self, connection: Connection) -> tuple[ChatKey, ...]:
         """The chats in which something is still to be said."""
+        rows = connection.execute(
+            "SELECT DISTINCT channel, chat FROM outbox"
+            " WHERE state IN ('pending', 'sending', 'unknown')"
+        )
+        return tuple(ChatKey(*row) for row in rows)
 
-        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
-            rows = connection.execute(
-                "SELECT DISTINCT channel, chat FROM outbox"
-                " WHERE state IN ('pending', 'sending', 'unknown')"
-            )
-            return tuple(ChatKey(*row) for row in rows)
-
-        return await self._database.read(verb)
-
-    async def repair(self) -> int:
+    @transaction
+    def repair(self, connection: Connection) -> int:
         """After a crash: a send that was under way has an unknown outcome. Gives how many."""
+        return connection.execute(
+            "UPDATE outbox SET state = 'unknown', error = 'the process ended while sending'"
+            " WHERE state IN ('pending', 'sending', 'unknown') AND state = 'sending'"
+        ).rowcount
 
-        def verb(connection: sqlite3.Connection) -> int:
-            return connection.execute(
-                "UPDATE outbox SET state = 'unknown', error = 'the process ended while sending'"
-                " WHERE state IN ('pending', 'sending', 'unknown') AND state = 'sending'"
-            ).rowcount
-
-        return await self._database.write(verb)
-
-    async def sending(self, row: OutboxRow, *, now: float) -> float:
+    @transaction
+    def sending(self, connection: Connection, row: OutboxRow, *, now: float) -> float:
         """The request is about to be made; durable before the first byte of it.
 
         Gives until when the chat is paused as of this write, Unix seconds.
         """
+        connection.execute(
+            "UPDATE outbox SET state = 'sending', attempts = attempts + 1, attempted_at = ?"
+            " WHERE id = ?",
+            (now, row.id),
+        )
+        return _paused_until(connection, row.key)
 
-        def verb(connection: sqlite3.Connection) -> float:
-            connection.execute(
-                "UPDATE outbox SET state = 'sending', attempts = attempts + 1, attempted_at = ?"
-                " WHERE id = ?",
-                (now, row.id),
-            )
-            return _paused_until(connection, row.key)
-
-        return await self._database.write(verb)
-
-    async def paused_until(self, key: ChatKey) -> float:
+    @query
+    def paused_until(self, connection: Connection, key: ChatKey) -> float:
         """Until when a chat is paused, Unix seconds; 0 if it never was."""
-        return await self._database.read(lambda connection: _paused_until(connection, key))
+        return _paused_until(connection, key)
 
-    async def sent(
+    @transaction
+    def sent(
         self,
+        connection: Connection,
         row: OutboxRow,
         message_id: str,
         *,
@@ -113,22 +106,18 @@ class Outbox:
         and it was the last thing to be said in a turn, ``finishes``, that is finished in the same
         write.
         """
-
-        def verb(connection: sqlite3.Connection) -> Sent:
-            found = connection.execute(
-                "UPDATE outbox SET state = 'sent', message_id = ?1, sent_at = ?2, error = ''"  # noqa: S608 - constants
-                # After its echo it may have been told already that this attempt has failed.
-                " WHERE id = ?3 AND NOT EXISTS (SELECT 1 FROM send_failures"
-                f" WHERE message_id = ?1) RETURNING {_COLUMNS}",
-                (message_id, now, row.id),
-            ).fetchone()
-            fates = claim_early(connection, message_id, now=now, resend_since=resend_since)
-            left = _row(found) if found and not fates else _known_row(connection, row.id)
-            over = finishes is not None and left.state not in OPEN
-            end = finish_turn(connection, finishes, now) if finishes and over else None
-            return Sent(left, fates, end)
-
-        return await self._database.write(verb)
+        found = connection.execute(
+            "UPDATE outbox SET state = 'sent', message_id = ?1, sent_at = ?2, error = ''"  # noqa: S608 - constants
+            # After its echo it may have been told already that this attempt has failed.
+            " WHERE id = ?3 AND NOT EXISTS (SELECT 1 FROM send_failures"
+            f" WHERE message_id = ?1) RETURNING {_COLUMNS}",
+            (message_id, now, row.id),
+        ).fetchone()
+        fates = claim_early(connection, message_id, now=now, resend_since=resend_since)
+        left = _row(found) if found and not fates else _known_row(connection, row.id)
+        over = finishes is not None and left.state not in OPEN
+        end = finish_turn(connection, finishes, now) if finishes and over else None
+        return Sent(left, fates, end)
 
     async def unknown(self, row: OutboxRow, error: str) -> OutboxRow:
         """Nobody knows whether it went out. An echo may have settled it already.
@@ -145,61 +134,52 @@ class Outbox:
         """An unknown one was looked for and not found: it may be said again."""
         return await self._set(row, "state = 'pending'", only_from="unknown")
 
-    async def failed(self, row: OutboxRow, error: str) -> OutboxRow:
+    @transaction
+    def failed(self, connection: Connection, row: OutboxRow, error: str) -> OutboxRow:
         """It can never be said.
 
         Of a turn that has ended, which somebody has let be said again, it may have been all.
         """
+        found = connection.execute(
+            f"UPDATE outbox SET state = 'failed', error = ? WHERE id = ? RETURNING {_COLUMNS}",  # noqa: S608 - constants
+            (error, row.id),
+        ).fetchone()
+        bury_turn(connection, row.id, error)
+        return _row(found)
 
-        def verb(connection: sqlite3.Connection) -> OutboxRow:
-            found = connection.execute(
-                f"UPDATE outbox SET state = 'failed', error = ? WHERE id = ? RETURNING {_COLUMNS}",  # noqa: S608 - constants
-                (error, row.id),
-            ).fetchone()
-            bury_turn(connection, row.id, error)
-            return _row(found)
-
-        return await self._database.write(verb)
-
-    async def drop(self, key: ChatKey, reason: str) -> int:
+    @transaction
+    def drop(self, connection: Connection, key: ChatKey, reason: str) -> int:
         """Say nothing more of what waits in a chat: a human has it. Gives how many rows.
 
         What that human has written in the dashboard stays.
         """
-
-        def verb(connection: sqlite3.Connection) -> int:
-            return connection.execute(
-                "UPDATE outbox SET state = 'dropped', error = ?"
-                " WHERE channel = ? AND chat = ? AND state IN ('pending', 'unknown')"
-                " AND author = ''",
-                (reason, *key),
-            ).rowcount
-
-        return await self._database.write(verb)
+        return connection.execute(
+            "UPDATE outbox SET state = 'dropped', error = ?"
+            " WHERE channel = ? AND chat = ? AND state IN ('pending', 'unknown')"
+            " AND author = ''",
+            (reason, *key),
+        ).rowcount
 
     async def voiced(self, row: OutboxRow, payload: JsonObject) -> OutboxRow:
         """Its voice note has been made and lies in a file; what is said stays in ``body``."""
         words = _json.encode(payload).decode()
         return await self._set(row, "payload = ?", words, only_from="pending")
 
-    async def write_instead(self, row: OutboxRow, reason: str) -> OutboxRow:
+    @transaction
+    def write_instead(self, connection: Connection, row: OutboxRow, reason: str) -> OutboxRow:
         """A voice note cannot be made or is refused: it is written, once, in its place.
 
         So are the other voice notes of the same answer that nobody has begun to send. The row
         changes its kind in this one write, before anything is sent; one whose outcome is unknown
         is never given here.
         """
-
-        def verb(connection: sqlite3.Connection) -> OutboxRow:
-            connection.execute(
-                "UPDATE outbox SET kind = 'text', payload = ?, state = 'pending', error = ?"
-                " WHERE kind = 'voice' AND ((id = ? AND state IN ('pending', 'sending'))"
-                " OR (turn_id = ? AND state = 'pending'))",
-                ('{"instead_of":"voice"}', reason, row.id, row.turn_id),
-            )
-            return _known_row(connection, row.id)
-
-        return await self._database.write(verb)
+        connection.execute(
+            "UPDATE outbox SET kind = 'text', payload = ?, state = 'pending', error = ?"
+            " WHERE kind = 'voice' AND ((id = ? AND state IN ('pending', 'sending'))"
+            " OR (turn_id = ? AND state = 'pending'))",
+            ('{"instead_of":"voice"}', reason, row.id, row.turn_id),
+        )
+        return _known_row(connection, row.id)
 
     async def plainer(self, row: OutboxRow, part: NewPart, reason: str) -> OutboxRow:
         """A send was refused because of its form: it waits to be sent as ``part`` instead."""
@@ -211,62 +191,52 @@ class Outbox:
             only_from="sending",
         )
 
-    async def files_in_use(self) -> frozenset[str]:
+    @query
+    def files_in_use(self, connection: Connection) -> frozenset[str]:
         """The names of the files that messages still to be sent need."""
+        rows = connection.execute(
+            "SELECT json_extract(payload, '$.file') FROM outbox"
+            " WHERE state IN ('pending', 'sending', 'unknown') AND kind != 'text'"
+        )
+        return frozenset(str(name) for (name,) in rows if name)
 
-        def verb(connection: sqlite3.Connection) -> frozenset[str]:
-            rows = connection.execute(
-                "SELECT json_extract(payload, '$.file') FROM outbox"
-                " WHERE state IN ('pending', 'sending', 'unknown') AND kind != 'text'"
-            )
-            return frozenset(str(name) for (name,) in rows if name)
-
-        return await self._database.read(verb)
-
-    async def said_since(self, key: ChatKey, like: Likeness, since: float) -> tuple[str, ...]:
+    @query
+    def said_since(
+        self, connection: Connection, key: ChatKey, like: Likeness, since: float
+    ) -> tuple[str, ...]:
         """The WhatsApp ids of the messages like one that have gone out to a chat since a time."""
+        rows = connection.execute(
+            "SELECT message_id, kind, body, payload FROM outbox WHERE channel = ? AND chat = ?"
+            " AND state = 'sent' AND attempted_at >= ?",
+            (*key, since),
+        )
+        return tuple(
+            message_id
+            for message_id, kind, body, payload in rows
+            if like and likeness(kind, body, read_payload.decode(payload)) == like
+        )
 
-        def verb(connection: sqlite3.Connection) -> tuple[str, ...]:
-            rows = connection.execute(
-                "SELECT message_id, kind, body, payload FROM outbox WHERE channel = ? AND chat = ?"
-                " AND state = 'sent' AND attempted_at >= ?",
-                (*key, since),
-            )
-            return tuple(
-                message_id
-                for message_id, kind, body, payload in rows
-                if like and likeness(kind, body, read_payload.decode(payload)) == like
-            )
-
-        return await self._database.read(verb)
-
-    async def known_ids(self, message_ids: Sequence[str]) -> frozenset[str]:
+    @query
+    def known_ids(self, connection: Connection, message_ids: Sequence[str]) -> frozenset[str]:
         """Those of some WhatsApp ids that are sends of ours already."""
+        found = [
+            connection.execute(
+                "SELECT message_id FROM outbox WHERE message_id = ?1"
+                " UNION ALL SELECT message_id FROM send_failures WHERE message_id = ?1",
+                (message_id,),
+            ).fetchone()
+            for message_id in message_ids
+        ]
+        return frozenset(row[0] for row in found if row)
 
-        def verb(connection: sqlite3.Connection) -> frozenset[str]:
-            found = [
-                connection.execute(
-                    "SELECT message_id FROM outbox WHERE message_id = ?1"
-                    " UNION ALL SELECT message_id FROM send_failures WHERE message_id = ?1",
-                    (message_id,),
-                ).fetchone()
-                for message_id in message_ids
-            ]
-            return frozenset(row[0] for row in found if row)
-
-        return await self._database.read(verb)
-
-    async def counts(self) -> dict[str, int]:
+    @query
+    def counts(self, connection: Connection) -> dict[str, int]:
         """Rows by state, of those that are still open."""
-
-        def verb(connection: sqlite3.Connection) -> dict[str, int]:
-            rows = connection.execute(
-                "SELECT state, COUNT(*) FROM outbox"
-                " WHERE state IN ('pending', 'sending', 'unknown') GROUP BY state"
-            )
-            return {str(state): int(count) for state, count in rows}
-
-        return await self._database.read(verb)
+        rows = connection.execute(
+            "SELECT state, COUNT(*) FROM outbox"
+            " WHERE state IN ('pending', 'sending', 'unknown') GROUP BY state"
+        )
+        return {str(state): int(count) for state, count in rows}
 
     async def _set(
         self, row: OutboxRow, assignment: str, *values: object, only_from: str = ""
@@ -274,7 +244,7 @@ class Outbox:
         condition = " AND state = ?" if only_from else ""
         parameters = (*values, row.id, *([only_from] if only_from else []))
 
-        def verb(connection: sqlite3.Connection) -> OutboxRow:
+        def verb(connection: Connection) -> OutboxRow:
             found = connection.execute(
                 f"UPDATE outbox SET {assignment} WHERE id = ?{condition} RETURNING {_COLUMNS}",  # noqa: S608 - constants
                 parameters,
@@ -284,7 +254,7 @@ class Outbox:
         return await self._database.write(verb)
 
 
-def open_rows(connection: sqlite3.Connection, key: ChatKey) -> tuple[OutboxRow, ...]:
+def open_rows(connection: Connection, key: ChatKey) -> tuple[OutboxRow, ...]:
     """See `Outbox.open_rows`; inside the caller's transaction or read."""
     rows = connection.execute(
         f"{_ROW} WHERE channel = ? AND chat = ?"
@@ -294,19 +264,19 @@ def open_rows(connection: sqlite3.Connection, key: ChatKey) -> tuple[OutboxRow, 
     return tuple(_row(row) for row in rows)
 
 
-def _paused_until(connection: sqlite3.Connection, key: ChatKey) -> float:
+def _paused_until(connection: Connection, key: ChatKey) -> float:
     row = connection.execute(
         "SELECT paused_until FROM chats WHERE channel = ? AND chat = ?", key
     ).fetchone()
     return float(row[0]) if row else 0.0
 
 
-def _known_row(connection: sqlite3.Connection, row_id: int) -> OutboxRow:
+def _known_row(connection: Connection, row_id: int) -> OutboxRow:
     return _row(connection.execute(f"{_ROW} WHERE id = ?", (row_id,)).fetchone())
 
 
 def queue_parts(
-    connection: sqlite3.Connection,
+    connection: Connection,
     key: ChatKey,
     turn_id: int | None,
     parts: Sequence[NewPart],
@@ -327,9 +297,7 @@ def queue_parts(
     )
 
 
-def queue_notice(
-    connection: sqlite3.Connection, key: ChatKey, part: NewPart, *, now: float
-) -> bool:
+def queue_notice(connection: Connection, key: ChatKey, part: NewPart, *, now: float) -> bool:
     """Queue something that nobody has asked for, inside the caller's transaction.
 
     The one place for apologies, reminders and the like: False, and nothing done, if the contact

@@ -1,12 +1,12 @@
 """How earlier processes ended, the stages of turns, and how much waits."""
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from daemon.domain.handover import WITH_AGENT
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role, query, transaction
 
 # How the processes that had this store have ended: the next one finds it out and counts it.
 
@@ -27,29 +27,23 @@ class EarlierLives:
     """How often a process has ended in which way since the store was made."""
 
 
-class ProcessLife:
+class ProcessLife(Role):
     """The row of the process that has the store. Only the composer calls it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def begin(self, *, now: float) -> EarlierLives:
+    @transaction
+    def begin(self, connection: Connection, *, now: float) -> EarlierLives:
         """Count how the last process ended, and begin the row of this one.
 
         Raises StoreUnavailable.
         """
-
-        def verb(connection: sqlite3.Connection) -> EarlierLives:
-            row = connection.execute("SELECT stopping_at, stopped_at FROM process_life").fetchone()
-            end, seconds = _end_of(row) if row else (None, 0.0)
-            connection.execute("UPDATE process_ends SET count = count + 1 WHERE how = ?", (end,))
-            connection.execute(
-                "INSERT OR REPLACE INTO process_life (only, started_at) VALUES (1, ?)", (now,)
-            )
-            ends = dict(connection.execute("SELECT how, count FROM process_ends").fetchall())
-            return EarlierLives(end, seconds, ends)
-
-        return await self._database.write(verb)
+        row = connection.execute("SELECT stopping_at, stopped_at FROM process_life").fetchone()
+        end, seconds = _end_of(row) if row else (None, 0.0)
+        connection.execute("UPDATE process_ends SET count = count + 1 WHERE how = ?", (end,))
+        connection.execute(
+            "INSERT OR REPLACE INTO process_life (only, started_at) VALUES (1, ?)", (now,)
+        )
+        ends = dict(connection.execute("SELECT how, count FROM process_ends").fetchall())
+        return EarlierLives(end, seconds, ends)
 
     async def stopping(self, *, now: float) -> None:
         """The stop has begun. Raises StoreUnavailable."""
@@ -59,11 +53,11 @@ class ProcessLife:
         """All is done but closing the store. Raises StoreUnavailable."""
         await self._note("stopped_at", now)
 
-    async def _note(self, column: Literal["stopping_at", "stopped_at"], now: float) -> None:
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(f"UPDATE process_life SET {column} = ?", (now,))  # noqa: S608 - one of two
-
-        await self._database.write(verb)
+    @transaction
+    def _note(
+        self, connection: Connection, column: Literal["stopping_at", "stopped_at"], now: float
+    ) -> None:
+        connection.execute(f"UPDATE process_life SET {column} = ?", (now,))  # noqa: S608 - one of two
 
 
 def _end_of(row: tuple[float | None, float | None]) -> tuple[End, float]:
@@ -89,60 +83,45 @@ class StageRow(NamedTuple):
     detail: str
 
 
-class Stages:
+class Stages(Role):
     """The record of stages. One task adds to it and one lets old ones go."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def add(self, rows: Sequence[StageRow]) -> None:
+    @transaction
+    def add(self, connection: Connection, rows: Sequence[StageRow]) -> None:
         """Keep the stages of turns that have ended, in one write. Raises StoreUnavailable."""
+        connection.executemany(
+            "INSERT INTO stages (turn_id, stage, at, detail) VALUES (?, ?, ?, ?)", rows
+        )
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "INSERT INTO stages (turn_id, stage, at, detail) VALUES (?, ?, ?, ?)", rows
-            )
-
-        await self._database.write(verb)
-
-    async def drop_old(self, *, before: float) -> bool:
+    @transaction
+    def drop_old(self, connection: Connection, *, before: float) -> bool:
         """Delete a batch of those from before a time (Unix seconds); True if there may be more.
 
         Raises StoreUnavailable.
         """
-
-        def verb(connection: sqlite3.Connection) -> bool:
-            deleted = connection.execute(
-                "DELETE FROM stages WHERE id IN (SELECT id FROM stages WHERE at < ? LIMIT ?)",
-                (before, STAGES_A_WRITE),
-            )
-            return deleted.rowcount == STAGES_A_WRITE
-
-        return await self._database.write(verb)
+        deleted = connection.execute(
+            "DELETE FROM stages WHERE id IN (SELECT id FROM stages WHERE at < ? LIMIT ?)",
+            (before, STAGES_A_WRITE),
+        )
+        return deleted.rowcount == STAGES_A_WRITE
 
 
 # How much waits, and how much was given up: figures for probes and metrics.
 
 
-class Backlog:
+class Backlog(Role):
     """What is not done yet. Any task may ask; it is read from indexes alone."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def counts(self) -> tuple[dict[str, int], int]:
+    @query
+    def counts(self, connection: Connection) -> tuple[dict[str, int], int]:
         """Customers' messages without an outcome by state, and how many were given up.
 
         Raises StoreUnavailable.
         """
-
-        def verb(connection: sqlite3.Connection) -> tuple[dict[str, int], int]:
-            queue = connection.execute(
-                "SELECT state, COUNT(*) FROM messages WHERE state IN ('received', 'in_turn')"  # noqa: S608 - constant
-                f" GROUP BY state UNION ALL SELECT '{WITH_AGENT}', COUNT(*) FROM messages"
-                f" WHERE state = '{WITH_AGENT}'"
-            )
-            dead = connection.execute("SELECT COUNT(*) FROM messages WHERE state = 'dead'")
-            return dict(queue.fetchall()), dead.fetchone()[0]
-
-        return await self._database.read(verb)
+        queue = connection.execute(
+            "SELECT state, COUNT(*) FROM messages WHERE state IN ('received', 'in_turn')"  # noqa: S608 - constant
+            f" GROUP BY state UNION ALL SELECT '{WITH_AGENT}', COUNT(*) FROM messages"
+            f" WHERE state = '{WITH_AGENT}'"
+        )
+        dead = connection.execute("SELECT COUNT(*) FROM messages WHERE state = 'dead'")
+        return dict(queue.fetchall()), dead.fetchone()[0]

@@ -5,7 +5,6 @@ in it; and whether something said in a group is meant for us shows only from who
 what was said before.
 """
 
-import sqlite3
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -14,9 +13,10 @@ from daemon.domain.messages import AnyContent, Message, Poll, Reaction, Vote, We
 from daemon.domain.prompt.message_text import as_line
 from daemon.domain.records import Known, StoredMessage, Turn
 from daemon.domain.rendering.outgoing import poll_option_id
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.identity import LID, PERSON, canonical, shown_pair
 from daemon.ledger.message_rows import WAITING, read_message, stored_message
+from daemon.ledger.role import Role, query, transaction
 
 _read_ids = msgspec.json.Decoder(list[str])
 
@@ -39,11 +39,8 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
     """It matters who is addressed in groups."""
 
 
-class References:
+class References(Role):
     """Looks things up for new messages. Any task may call it."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def know(
         self,
@@ -66,46 +63,34 @@ class References:
             )
         )
 
-    async def number_without_lid(self, channel: str) -> str:
+    @query
+    def number_without_lid(self, connection: Connection, channel: str) -> str:
         """Our number on a channel, if it is known and our lid there is not; else empty."""
+        rows = connection.execute("SELECT id FROM own_ids WHERE channel = ?", (channel,))
+        ids = [str(row[0]) for row in rows]
+        return "" if any(one.endswith(LID) for one in ids) else next(iter(ids), "")
 
-        def verb(connection: sqlite3.Connection) -> str:
-            rows = connection.execute("SELECT id FROM own_ids WHERE channel = ?", (channel,))
-            ids = [str(row[0]) for row in rows]
-            return "" if any(one.endswith(LID) for one in ids) else next(iter(ids), "")
-
-        return await self._database.read(verb)
-
-    async def learn_own_id(self, channel: str, own_id: str) -> None:
+    @transaction
+    def learn_own_id(self, connection: Connection, channel: str, own_id: str) -> None:
         """Keep our own number or lid on a channel."""
+        connection.execute("INSERT OR IGNORE INTO own_ids VALUES (?, ?)", (channel, own_id))
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR IGNORE INTO own_ids VALUES (?, ?)", (channel, own_id))
-
-        await self._database.write(verb)
-
-    async def knows_us(self) -> bool:
+    @query
+    def knows_us(self, connection: Connection) -> bool:
         """Whether any id of ours is known."""
+        return connection.execute("SELECT 1 FROM own_ids LIMIT 1").fetchone() is not None
 
-        def verb(connection: sqlite3.Connection) -> bool:
-            return connection.execute("SELECT 1 FROM own_ids LIMIT 1").fetchone() is not None
-
-        return await self._database.read(verb)
-
-    async def others_write(self, turn: Turn, author: str) -> bool:
+    @query
+    def others_write(self, connection: Connection, turn: Turn, author: str) -> bool:
         """True if somebody else than ``author`` has written lately in the chat of a turn."""
-
-        def verb(connection: sqlite3.Connection) -> bool:
-            row = connection.execute(
-                "SELECT EXISTS (SELECT 1 FROM (SELECT message, from_me FROM messages"
-                " INDEXED BY messages_told WHERE channel || '/' || chat = ?"
-                " ORDER BY seq DESC LIMIT ?)"
-                " WHERE from_me = 0 AND json_extract(message, '$.author') NOT IN ('', ?))",
-                ("/".join(turn.key), LATELY_WRITTEN, author),
-            ).fetchone()
-            return bool(row[0])
-
-        return await self._database.read(verb)
+        row = connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM (SELECT message, from_me FROM messages"
+            " INDEXED BY messages_told WHERE channel || '/' || chat = ?"
+            " ORDER BY seq DESC LIMIT ?)"
+            " WHERE from_me = 0 AND json_extract(message, '$.author') NOT IN ('', ?))",
+            ("/".join(turn.key), LATELY_WRITTEN, author),
+        ).fetchone()
+        return bool(row[0])
 
     async def overheard(self, turn: Turn, *, limit: int) -> tuple[StoredMessage, ...]:
         """What a group has said among itself since the turn before, the newest ``limit``.
@@ -114,7 +99,7 @@ class References:
         """
         last = turn.messages[-1].seq if turn.messages else 0
 
-        def verb(connection: sqlite3.Connection) -> tuple[StoredMessage, ...]:
+        def verb(connection: Connection) -> tuple[StoredMessage, ...]:
             rows = connection.execute(
                 "SELECT seq, message, received_at FROM messages INDEXED BY messages_overheard"
                 " WHERE channel = ?1 AND chat = ?2 AND reason = 'not addressed to us'"
@@ -130,7 +115,7 @@ class References:
 
 
 def know(
-    connection: sqlite3.Connection,
+    connection: Connection,
     messages: Sequence[Message],
     *,
     own_ids: frozenset[str],
@@ -147,7 +132,7 @@ def know(
 
 
 def judge(
-    connection: sqlite3.Connection, webhook: Webhook, judging: Judging, now: float
+    connection: Connection, webhook: Webhook, judging: Judging, now: float
 ) -> tuple[Webhook, list[str]]:
     """A call with what is known of its messages, and the verdicts; in the caller's transaction."""
     known = know(
@@ -158,7 +143,7 @@ def judge(
     return msgspec.structs.replace(webhook, messages=messages), verdicts
 
 
-def learn_own_id(connection: sqlite3.Connection, message: Message) -> None:
+def learn_own_id(connection: Connection, message: Message) -> None:
     """Keep by which id WhatsApp shows us, told by a message that left our number."""
     if message.from_me and message.author and not message.key.chat.startswith(message.author):
         connection.execute(
@@ -193,9 +178,7 @@ def _as_chat(person: str) -> str:
     return person if "@" in person else f"{person}{PERSON}"
 
 
-def _look(
-    connection: sqlite3.Connection, message: Message, own_ids: frozenset[str], now: float
-) -> Known:
+def _look(connection: Connection, message: Message, own_ids: frozenset[str], now: float) -> Known:
     chat = message.key.chat
     others = {canonical(connection, message.key).chat, shown_pair(message), chat} - {""}
     authors = {_as_chat(message.author)} if message.author else set()
@@ -210,7 +193,7 @@ def _look(
     )
 
 
-def _with_words(connection: sqlite3.Connection, message: Message) -> tuple[Message, bool]:
+def _with_words(connection: Connection, message: Message) -> tuple[Message, bool]:
     """The message with the words of what it refers to, and whether that was said by us."""
     content = message.content
     if isinstance(content, Reaction):
@@ -246,7 +229,7 @@ def _counted(vote: Vote, poll: Poll, *, ours: bool) -> Vote:
     )
 
 
-def _own_poll(connection: sqlite3.Connection, message: Message, target: str) -> Poll | None:
+def _own_poll(connection: Connection, message: Message, target: str) -> Poll | None:
     """A poll that we have sent, by its id; its options have the ids that WhatsApp gives them."""
     row = connection.execute(
         "SELECT body, payload, chat FROM outbox WHERE message_id = ? AND kind = 'poll'", (target,)
@@ -258,7 +241,7 @@ def _own_poll(connection: sqlite3.Connection, message: Message, target: str) -> 
     return Poll(title=row[0], options=options, option_ids=ids)
 
 
-def _words_of(connection: sqlite3.Connection, message: Message, target: str) -> tuple[str, bool]:
+def _words_of(connection: Connection, message: Message, target: str) -> tuple[str, bool]:
     """The words of an earlier message, and whether it was ours."""
     row = connection.execute(
         "SELECT body, chat FROM outbox WHERE message_id = ? AND message_id != ''"
@@ -273,9 +256,7 @@ def _words_of(connection: sqlite3.Connection, message: Message, target: str) -> 
     return (as_line(content) if content is not None else ""), ours or row is not None
 
 
-def _said(
-    connection: sqlite3.Connection, message: Message, target: str
-) -> tuple[AnyContent | None, bool]:
+def _said(connection: Connection, message: Message, target: str) -> tuple[AnyContent | None, bool]:
     row = connection.execute(
         "SELECT message, from_me, chat FROM messages WHERE channel = ? AND id = ?",
         (message.key.channel, target),
@@ -285,7 +266,7 @@ def _said(
     return read_message.decode(row[0]).content, bool(row[1])
 
 
-def _is_shown_to(connection: sqlite3.Connection, message: Message, chat: str) -> bool:
+def _is_shown_to(connection: Connection, message: Message, chat: str) -> bool:
     """Whether what was said in a chat may be told where a message was written.
 
     The id that a message refers to is its author's word; with a stranger's id the model would be
@@ -297,9 +278,7 @@ def _is_shown_to(connection: sqlite3.Connection, message: Message, chat: str) ->
 # -- in groups -----------------------------------------------------------------------------------
 
 
-def _is_addressed(
-    connection: sqlite3.Connection, message: Message, own_ids: frozenset[str]
-) -> bool:
+def _is_addressed(connection: Connection, message: Message, own_ids: frozenset[str]) -> bool:
     """Whether it mentions or answers us, or its author has just addressed us and is waited for."""
     learnt, goes_on = connection.execute(
         "SELECT (SELECT json_group_array(id) FROM own_ids WHERE channel = ?1),"  # noqa: S608 - constant
@@ -322,7 +301,7 @@ def _mentions(message: Message, own_ids: frozenset[str]) -> bool:
     return any(f"@{digits}" in words for digits in own)
 
 
-def _is_moving(connection: sqlite3.Connection, message: Message, now: float) -> bool:
+def _is_moving(connection: Connection, message: Message, now: float) -> bool:
     """Whether its author has begun to share a live location in this chat before."""
     row = connection.execute(
         "SELECT 1 FROM messages WHERE channel = ? AND chat = ? AND kind = 'live_location'"

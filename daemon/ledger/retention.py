@@ -1,8 +1,9 @@
 """Letting go of raw webhook events that are too old to be kept."""
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+
+from daemon.ledger.drivers.port import Connection
 
 BATCH = 200
 """Events in one write: a few milliseconds, so that no webhook waits for it."""
@@ -19,7 +20,7 @@ class Expired:
     """True if there may be further ones."""
 
 
-def expire(connection: sqlite3.Connection, *, before: float, folder: Path) -> Expired:
+def expire(connection: Connection, *, before: float, folder: Path) -> Expired:
     """Drop the raw bodies of the oldest events from before a time, one batch of them.
 
     So are those dropped, whatever their age, in which somebody wanted something to disappear.
@@ -54,7 +55,7 @@ def expire(connection: sqlite3.Connection, *, before: float, folder: Path) -> Ex
     return Expired(events=len(dropped), files=files, more=bool(dropped) and full)
 
 
-def _is_shared(connection: sqlite3.Connection, file: str, before: float) -> bool:
+def _is_shared(connection: Connection, file: str, before: float) -> bool:
     row = connection.execute(
         "SELECT 1 FROM events WHERE body_file = ? AND body_file != '' AND received_at >= ? LIMIT 1",
         (file, before),

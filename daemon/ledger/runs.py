@@ -5,7 +5,6 @@ response that the server still has is fetched, a tool call that ended is not rep
 """
 
 import hashlib
-import sqlite3
 from dataclasses import replace
 
 import msgspec
@@ -14,7 +13,8 @@ from daemon.domain.limits.budget import NO_LIMITS, Budget, Charge, Refusal
 from daemon.domain.messages import FunctionCall, ModelResponse
 from daemon.domain.records import RecordedCall, RecordedRound, Run, Turn
 from daemon.ledger import model_responses, usage
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role, transaction
 
 _json = msgspec.json.Encoder()
 _read_response = msgspec.json.Decoder(ModelResponse)
@@ -33,18 +33,18 @@ def call_key(turn_id: int, call: FunctionCall) -> str:
     return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-class Runs:
+class Runs(Role):
     """The record of runs. Only the task of a turn's chat, and its children, may change it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def begin(self, turn: Turn, *, now: float) -> Run:
+    @transaction
+    def begin(self, connection: Connection, turn: Turn, *, now: float) -> Run:
         """The running run of a turn with all that is known of it, or a new one."""
-        return await self._database.write(lambda connection: _begin(connection, turn, now))
+        return _begin(connection, turn, now)
 
-    async def start(
+    @transaction
+    def start(
         self,
+        connection: Connection,
         turn: Turn,
         *,
         attempt: int,
@@ -57,21 +57,19 @@ class Runs:
         If the model has not been asked yet, its first round is started as by `round_started`, in
         the same write; also says whose budget does not allow that.
         """
+        connection.execute(
+            "UPDATE turns SET attempts = MAX(attempts, ?) WHERE id = ?", (attempt, turn.id)
+        )
+        run = _begin(connection, turn, now)
+        if run.rounds:
+            return run, ""
+        refused = _start_round(connection, run, 0, wanted, budget, now)
+        return replace(run, is_asked=not refused), refused
 
-        def verb(connection: sqlite3.Connection) -> tuple[Run, Refusal]:
-            connection.execute(
-                "UPDATE turns SET attempts = MAX(attempts, ?) WHERE id = ?", (attempt, turn.id)
-            )
-            run = _begin(connection, turn, now)
-            if run.rounds:
-                return run, ""
-            refused = _start_round(connection, run, 0, wanted, budget, now)
-            return replace(run, is_asked=not refused), refused
-
-        return await self._database.write(verb)
-
-    async def round_started(
+    @transaction
+    def round_started(
         self,
+        connection: Connection,
         run: Run,
         number: int,
         *,
@@ -83,24 +81,23 @@ class Runs:
 
         Says whose budget does not allow it; then it has not started and must not be asked.
         """
-        return await self._database.write(
-            lambda connection: _start_round(connection, run, number, wanted, budget, now)
-        )
+        return _start_round(connection, run, number, wanted, budget, now)
 
-    async def round_named(self, run: Run, number: int, response_id: str, *, now: float) -> None:
+    @transaction
+    def round_named(
+        self, connection: Connection, run: Run, number: int, response_id: str, *, now: float
+    ) -> None:
         """The server has taken the request and will keep the answer under this id."""
+        connection.execute(
+            "UPDATE responses SET response_id = ? WHERE run_id = ? AND round = ?",
+            (response_id, run.id, number),
+        )
+        model_responses.note(connection, response_id, now=now)
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE responses SET response_id = ? WHERE run_id = ? AND round = ?",
-                (response_id, run.id, number),
-            )
-            model_responses.note(connection, response_id, now=now)
-
-        await self._database.write(verb)
-
-    async def round_completed(
+    @transaction
+    def round_completed(
         self,
+        connection: Connection,
         run: Run,
         number: int,
         response: ModelResponse,
@@ -113,106 +110,99 @@ class Runs:
 
         ``waits``: the server goes on with this response when it gets the outputs of its calls.
         """
+        connection.execute(
+            "UPDATE responses SET state = 'completed', response_id = ?, response = ?,"
+            " error = '', ended_at = ? WHERE run_id = ? AND round = ?",
+            (response.id, _json.encode(response).decode(), now, run.id, number),
+        )
+        if charge is not None:
+            usage.settle(connection, run, number, charge, now=now)
+        if waits:
+            model_responses.note(connection, response.id, now=now)
+        elif response.id:
+            model_responses.forget(connection, response.id)
 
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE responses SET state = 'completed', response_id = ?, response = ?,"
-                " error = '', ended_at = ? WHERE run_id = ? AND round = ?",
-                (response.id, _json.encode(response).decode(), now, run.id, number),
-            )
-            if charge is not None:
-                usage.settle(connection, run, number, charge, now=now)
-            if waits:
-                model_responses.note(connection, response.id, now=now)
-            elif response.id:
-                model_responses.forget(connection, response.id)
-
-        await self._database.write(verb)
-
-    async def round_failed(
-        self, run: Run, number: int, error: str, *, lost: bool, now: float
+    @transaction
+    def round_failed(
+        self, connection: Connection, run: Run, number: int, error: str, *, lost: bool, now: float
     ) -> None:
         """The call did not succeed. ``lost``: the server will not have its answer later either.
 
         What was set aside for it is given back, unless its answer may still be fetched.
         """
+        row = connection.execute(
+            "UPDATE responses SET state = 'failed', error = ?, ended_at = ?,"
+            " response_id = CASE ? WHEN 1 THEN '' ELSE response_id END"
+            " WHERE run_id = ? AND round = ? RETURNING response_id",
+            (error, now, int(lost), run.id, number),
+        ).fetchone()
+        if row is None or not row[0]:
+            usage.release(connection, run.id, number)
 
-        def verb(connection: sqlite3.Connection) -> None:
-            row = connection.execute(
-                "UPDATE responses SET state = 'failed', error = ?, ended_at = ?,"
-                " response_id = CASE ? WHEN 1 THEN '' ELSE response_id END"
-                " WHERE run_id = ? AND round = ? RETURNING response_id",
-                (error, now, int(lost), run.id, number),
-            ).fetchone()
-            if row is None or not row[0]:
-                usage.release(connection, run.id, number)
-
-        await self._database.write(verb)
-
-    async def abandon_response(self, turn_id: int, *, now: float) -> str:
+    @transaction
+    def abandon_response(self, connection: Connection, turn_id: int, *, now: float) -> str:
         """The response that the server may be working on for a turn, if there is one.
 
         It counts as lost from here on: the caller cancels it at the server.
         """
+        row = connection.execute(
+            "SELECT p.run_id, p.round, p.response_id FROM responses p"
+            " JOIN runs r ON r.id = p.run_id WHERE r.turn_id = ? AND r.state = 'running'"
+            " AND p.state != 'completed' AND p.response_id != ''",
+            (turn_id,),
+        ).fetchone()
+        if row is None:
+            return ""
+        run_id, number, response_id = row
+        connection.execute(
+            "UPDATE responses SET state = 'failed', response_id = '', error = 'abandoned',"
+            " ended_at = ? WHERE run_id = ? AND round = ?",
+            (now, run_id, number),
+        )
+        usage.release(connection, run_id, number)
+        return str(response_id)
 
-        def verb(connection: sqlite3.Connection) -> str:
-            row = connection.execute(
-                "SELECT p.run_id, p.round, p.response_id FROM responses p"
-                " JOIN runs r ON r.id = p.run_id WHERE r.turn_id = ? AND r.state = 'running'"
-                " AND p.state != 'completed' AND p.response_id != ''",
-                (turn_id,),
-            ).fetchone()
-            if row is None:
-                return ""
-            run_id, number, response_id = row
-            connection.execute(
-                "UPDATE responses SET state = 'failed', response_id = '', error = 'abandoned',"
-                " ended_at = ? WHERE run_id = ? AND round = ?",
-                (now, run_id, number),
-            )
-            usage.release(connection, run_id, number)
-            return str(response_id)
-
-        return await self._database.write(verb)
-
-    async def call_started(
-        self, run: Run, number: int, call: FunctionCall, *, effects: bool, now: float
+    @transaction
+    def call_started(
+        self,
+        connection: Connection,
+        run: Run,
+        number: int,
+        call: FunctionCall,
+        *,
+        effects: bool,
+        now: float,
     ) -> int:
         """A tool is about to be called; gives the number of its row."""
+        row = connection.execute(
+            "INSERT INTO tool_calls (turn_id, run_id, round, call_id, tool, arguments,"
+            " effects, key, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            (
+                run.turn_id,
+                run.id,
+                number,
+                call.call_id,
+                call.name,
+                call.arguments,
+                int(effects),
+                call_key(run.turn_id, call),
+                now,
+            ),
+        ).fetchone()
+        return int(row[0])
 
-        def verb(connection: sqlite3.Connection) -> int:
-            row = connection.execute(
-                "INSERT INTO tool_calls (turn_id, run_id, round, call_id, tool, arguments,"
-                " effects, key, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-                (
-                    run.turn_id,
-                    run.id,
-                    number,
-                    call.call_id,
-                    call.name,
-                    call.arguments,
-                    int(effects),
-                    call_key(run.turn_id, call),
-                    now,
-                ),
-            ).fetchone()
-            return int(row[0])
-
-        return await self._database.write(verb)
-
-    async def call_ended(self, row_id: int, output: str, *, failed: bool, now: float) -> None:
+    @transaction
+    def call_ended(
+        self, connection: Connection, row_id: int, output: str, *, failed: bool, now: float
+    ) -> None:
         """A tool call has ended, with this output for the model."""
-
-        def verb(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE tool_calls SET state = ?, output = ?, ended_at = ? WHERE id = ?",
-                ("failed" if failed else "finished", output, now, row_id),
-            )
-
-        await self._database.write(verb)
+        connection.execute(
+            "UPDATE tool_calls SET state = ?, output = ?, ended_at = ? WHERE id = ?",
+            ("failed" if failed else "finished", output, now, row_id),
+        )
 
 
-def _begin(connection: sqlite3.Connection, turn: Turn, now: float) -> Run:
+def _begin(connection: Connection, turn: Turn, now: float) -> Run:
     begun = connection.execute(
         "INSERT INTO runs (turn_id, started_at) SELECT ?1, ?2 WHERE NOT EXISTS"
         " (SELECT 1 FROM runs WHERE turn_id = ?1 AND state = 'running') RETURNING id",
@@ -232,7 +222,7 @@ def _begin(connection: sqlite3.Connection, turn: Turn, now: float) -> Run:
 
 
 def _start_round(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run: Run,
     number: int,
     wanted: Charge | None,
@@ -254,7 +244,7 @@ def _start_round(
     return ""
 
 
-def _rounds(connection: sqlite3.Connection, run_id: int) -> tuple[RecordedRound, ...]:
+def _rounds(connection: Connection, run_id: int) -> tuple[RecordedRound, ...]:
     rows = connection.execute(
         "SELECT round, response_id, response, calls, note FROM responses"
         " WHERE run_id = ? ORDER BY round",
@@ -272,7 +262,7 @@ def _rounds(connection: sqlite3.Connection, run_id: int) -> tuple[RecordedRound,
     )
 
 
-def _calls(connection: sqlite3.Connection, turn_id: int) -> tuple[RecordedCall, ...]:
+def _calls(connection: Connection, turn_id: int) -> tuple[RecordedCall, ...]:
     rows = connection.execute(
         "SELECT id, run_id, round, call_id, key, effects, CASE state WHEN 'started' THEN NULL"
         " ELSE output END FROM tool_calls WHERE turn_id = ? ORDER BY id",

@@ -7,10 +7,10 @@ of the webhook call, or of the send's own answer.
 """
 
 import math
-import sqlite3
 
 from daemon.domain.messages import ChatKey, StatusUpdate
 from daemon.domain.records import SendFate
+from daemon.ledger.drivers.port import Connection
 
 RANKS = {"failed": 0, "pending": 1, "sent": 2, "delivered": 3, "read": 4, "played": 5}
 """How far a message has come (Whapi's names; the order is WhatsApp's own codes)."""
@@ -29,7 +29,7 @@ RESENT_ALWAYS = 0.0
 
 
 def note_status(
-    connection: sqlite3.Connection,
+    connection: Connection,
     channel: str,
     update: StatusUpdate,
     *,
@@ -71,7 +71,7 @@ def note_status(
 
 
 def claim_early(
-    connection: sqlite3.Connection, message_id: str, *, now: float, resend_since: float
+    connection: Connection, message_id: str, *, now: float, resend_since: float
 ) -> tuple[SendFate, ...]:
     """Take in what was told of a send before its id was known; the outbox has the id now."""
     rows = connection.execute(
@@ -88,7 +88,7 @@ def claim_early(
     return tuple(fates)
 
 
-def _raise(connection: sqlite3.Connection, row_id: int, status: str, at: float) -> None:
+def _raise(connection: Connection, row_id: int, status: str, at: float) -> None:
     """Record how far a send has come; what was read was delivered, if nobody said when."""
     arrived = at if RANKS[status] >= ARRIVED else None
     seen = at if RANKS[status] > ARRIVED else None
@@ -100,7 +100,7 @@ def _raise(connection: sqlite3.Connection, row_id: int, status: str, at: float) 
 
 
 def _fail(
-    connection: sqlite3.Connection,
+    connection: Connection,
     key: ChatKey,
     row_id: int,
     update: StatusUpdate,
@@ -135,7 +135,7 @@ def _fail(
     return SendFate(key=key, row_id=row_id, status="failed", error=error, again=again)
 
 
-def _agent_since(connection: sqlite3.Connection, key: ChatKey, created_at: float) -> bool:
+def _agent_since(connection: Connection, key: ChatKey, created_at: float) -> bool:
     """True if the bot was kept out of the chat at some time since then."""
     row = connection.execute(
         "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND paused_until > ?",
@@ -144,7 +144,7 @@ def _agent_since(connection: sqlite3.Connection, key: ChatKey, created_at: float
     return row is not None
 
 
-def bury_turn(connection: sqlite3.Connection, row_id: int, error: str) -> None:
+def bury_turn(connection: Connection, row_id: int, error: str) -> None:
     """A turn that counts as answered, of whose answer nothing has arrived, is dead after all.
 
     So it is found by whoever looks for messages without an answer, and can be replayed.
@@ -167,7 +167,7 @@ def bury_turn(connection: sqlite3.Connection, row_id: int, error: str) -> None:
     )
 
 
-def unearth_turn(connection: sqlite3.Connection, row_id: int) -> None:
+def unearth_turn(connection: Connection, row_id: int) -> None:
     """A part of an answer that was given up counts again: its turn is answered.
 
     Unless somebody has put the turn's messages back in. Inside the caller's transaction, as is
@@ -188,7 +188,7 @@ def unearth_turn(connection: sqlite3.Connection, row_id: int) -> None:
 
 
 def _after_failure(
-    connection: sqlite3.Connection, channel: str, update: StatusUpdate, *, now: float
+    connection: Connection, channel: str, update: StatusUpdate, *, now: float
 ) -> SendFate | None:
     """Take in the status of an id that is no send's now: an attempt that failed, or unknown."""
     failed = connection.execute(
@@ -212,9 +212,7 @@ def _after_failure(
     return SendFate(key=ChatKey(own_channel, chat), row_id=row_id, status=update.status)
 
 
-def _keep_early(
-    connection: sqlite3.Connection, channel: str, update: StatusUpdate, now: float
-) -> None:
+def _keep_early(connection: Connection, channel: str, update: StatusUpdate, now: float) -> None:
     """Keep a status that may be about a send under way, within bounds.
 
     Statuses of what customers and agents wrote, such as our own reading of it, are about messages

@@ -3,7 +3,6 @@
 The whole thread stays in ``thread_items``; ``thread_heads`` says from where on it is told.
 """
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
@@ -12,7 +11,8 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.prompt.compaction import split_at_compaction
 from daemon.domain.prompt.history import estimate_tokens
 from daemon.domain.records import Recollection, ThreadHead, ThreadItem, Told, Turn
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.threads import append, chat_record, newest_items
 from daemon.ledger.tool_effects import facts_of
 
@@ -20,82 +20,75 @@ _item_json = msgspec.json.Encoder()
 _read_item = msgspec.json.Decoder(JsonObject)
 
 
-class Memories:
+class Memories(Role):
     """What the models of all chats remember. Only the tasks of a chat may change its memory."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def recall(self, key: ChatKey, *, tokens: int) -> Recollection:
+    @query
+    def recall(self, connection: Connection, key: ChatKey, *, tokens: int) -> Recollection:
         """What is known of a chat and its contact, and the newest items of what is told of it.
 
         As many items as ``tokens`` of our own estimate are enough for, and one more, by which the
         caller sees that the oldest turn of the answer is not whole or does not fit.
         """
+        up_to, head = _head(connection, key)
+        items = newest_items(connection, key, tokens=tokens, after=up_to)
+        return Recollection(
+            chat=chat_record(connection, key),
+            head=head,
+            items=items,
+            facts=facts_of(connection, key),
+        )
 
-        def verb(connection: sqlite3.Connection) -> Recollection:
-            up_to, head = _head(connection, key)
-            items = newest_items(connection, key, tokens=tokens, after=up_to)
-            return Recollection(
-                chat=chat_record(connection, key),
-                head=head,
-                items=items,
-                facts=facts_of(connection, key),
-            )
-
-        return await self._database.read(verb)
-
-    async def shorten(
-        self, key: ChatKey, last: ThreadItem, item: JsonObject | None, *, now: float
+    @transaction
+    def shorten(
+        self,
+        connection: Connection,
+        key: ChatKey,
+        last: ThreadItem,
+        item: JsonObject | None,
+        *,
+        now: float,
     ) -> bool:
         """Tell a thread only from after ``last`` on, with ``item`` in the place of what was before.
 
         ``item`` None leaves what stands there. False, and nothing done, if the thread has changed
         meanwhile so that this says nothing any more: it was forgotten, or joined with another.
         """
+        known = connection.execute(
+            "SELECT 1 FROM thread_items WHERE id = ? AND channel = ? AND chat = ?",
+            (last.id, *key),
+        ).fetchone()
+        if known is None or _head(connection, key)[0] >= last.id:
+            return False
+        _set_head(connection, key, last.id, item, now)
+        return True
 
-        def verb(connection: sqlite3.Connection) -> bool:
-            known = connection.execute(
-                "SELECT 1 FROM thread_items WHERE id = ? AND channel = ? AND chat = ?",
-                (last.id, *key),
-            ).fetchone()
-            if known is None or _head(connection, key)[0] >= last.id:
-                return False
-            _set_head(connection, key, last.id, item, now)
-            return True
-
-        return await self._database.write(verb)
-
-    async def is_blank(self, key: ChatKey) -> bool:
+    @query
+    def is_blank(self, connection: Connection, key: ChatKey) -> bool:
         """Whether nothing was ever said in a chat, as far as the thread knows."""
+        return _is_blank(connection, key)
 
-        def verb(connection: sqlite3.Connection) -> bool:
-            return _is_blank(connection, key)
-
-        return await self._database.read(verb)
-
-    async def begin_with(self, key: ChatKey, items: Sequence[JsonObject], *, now: float) -> bool:
+    @transaction
+    def begin_with(
+        self, connection: Connection, key: ChatKey, items: Sequence[JsonObject], *, now: float
+    ) -> bool:
         """Put what was said before Recado into a thread that is still blank.
 
         Done once a chat, whatever happens; False if it was done before or the thread has begun,
         or if there is no such chat any more: it was forgotten.
         """
-
-        def verb(connection: sqlite3.Connection) -> bool:
-            if not _is_blank(connection, key):
-                return False
-            chats = connection.execute(
-                "UPDATE chats SET imported_at = ? WHERE channel = ? AND chat = ?", (now, *key)
-            )
-            if chats.rowcount:
-                append(connection, key, None, items, now=now)
-            return chats.rowcount > 0
-
-        return await self._database.write(verb)
+        if not _is_blank(connection, key):
+            return False
+        chats = connection.execute(
+            "UPDATE chats SET imported_at = ? WHERE channel = ? AND chat = ?", (now, *key)
+        )
+        if chats.rowcount:
+            append(connection, key, None, items, now=now)
+        return chats.rowcount > 0
 
 
 def keep_turn(
-    connection: sqlite3.Connection,
+    connection: Connection,
     turn: Turn,
     items: Sequence[JsonObject],
     told: Told | None,
@@ -134,7 +127,7 @@ def keep_turn(
     return tokens
 
 
-def _head(connection: sqlite3.Connection, key: ChatKey) -> tuple[int, ThreadHead]:
+def _head(connection: Connection, key: ChatKey) -> tuple[int, ThreadHead]:
     """Up to which item a thread is not told, and what is told instead."""
     row = connection.execute(
         "SELECT up_to, item, tokens FROM thread_heads WHERE channel = ? AND chat = ?", key
@@ -146,7 +139,7 @@ def _head(connection: sqlite3.Connection, key: ChatKey) -> tuple[int, ThreadHead
 
 
 def _set_head(
-    connection: sqlite3.Connection,
+    connection: Connection,
     key: ChatKey,
     up_to: int,
     item: JsonObject | None,
@@ -163,7 +156,7 @@ def _set_head(
     )
 
 
-def _is_blank(connection: sqlite3.Connection, key: ChatKey) -> bool:
+def _is_blank(connection: Connection, key: ChatKey) -> bool:
     row = connection.execute(
         "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND imported_at + forgotten_at > 0"
         " UNION ALL SELECT 1 FROM thread_items WHERE channel = ? AND chat = ? LIMIT 1",

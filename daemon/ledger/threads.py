@@ -1,6 +1,5 @@
 """Threads: the stored conversation of each chat, as items of the Responses API."""
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
@@ -10,49 +9,47 @@ from daemon.domain.messages import ChatKey, JsonObject, is_for_customer
 from daemon.domain.prompt.data import data_item, indented, is_data
 from daemon.domain.prompt.history import estimate_tokens
 from daemon.domain.records import ChatRecord, ThreadItem
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.ephemeral import let_disappear
+from daemon.ledger.role import Role, query, transaction
 
 _item_json = msgspec.json.Encoder()
 _read_item = msgspec.json.Decoder(JsonObject)
 
 
-class Threads:
+class Threads(Role):
     """What was said in each chat, and what is known of it. Any task may call it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def history(self, key: ChatKey, *, tokens: int) -> tuple[ThreadItem, ...]:
+    @query
+    def history(
+        self, connection: Connection, key: ChatKey, *, tokens: int
+    ) -> tuple[ThreadItem, ...]:
         """The newest items of a thread, oldest first: what ``tokens`` are enough for, and one more.
 
         By the one more the caller, who knows what belongs together, sees that the oldest turn of
         the answer is not whole or does not fit, and leaves it out.
         """
-        return await self._database.read(
-            lambda connection: newest_items(connection, key, tokens=tokens)
-        )
+        return newest_items(connection, key, tokens=tokens)
 
-    async def chat(self, key: ChatKey) -> ChatRecord:
+    @query
+    def chat(self, connection: Connection, key: ChatKey) -> ChatRecord:
         """What is known of a chat; an empty record for a new one."""
-        return await self._database.read(lambda connection: chat_record(connection, key))
+        return chat_record(connection, key)
 
-    async def recent_lines(self, key: ChatKey, count: int) -> list[str]:
+    @query
+    def recent_lines(self, connection: Connection, key: ChatKey, count: int) -> list[str]:
         """The last ``count`` things that were said in a chat, oldest first, one line each."""
+        rows = connection.execute(
+            "SELECT item FROM thread_items WHERE channel = ? AND chat = ? ORDER BY id DESC LIMIT ?",
+            (*key, 4 * count),
+        )
+        lines = [_spoken(_read_item.decode(item)) for (item,) in rows]
+        return [line for line in lines if line][:count][::-1]
 
-        def verb(connection: sqlite3.Connection) -> list[str]:
-            rows = connection.execute(
-                "SELECT item FROM thread_items WHERE channel = ? AND chat = ?"
-                " ORDER BY id DESC LIMIT ?",
-                (*key, 4 * count),
-            )
-            lines = [_spoken(_read_item.decode(item)) for (item,) in rows]
-            return [line for line in lines if line][:count][::-1]
-
-        return await self._database.read(verb)
-
-    async def note_waiting(
+    @transaction
+    def note_waiting(
         self,
+        connection: Connection,
         key: ChatKey,
         seqs: Sequence[int],
         items: Sequence[JsonObject],
@@ -69,40 +66,33 @@ class Threads:
         which keep their state): the model knows both when it takes over again. ``choice`` is what
         the customer's say about being written to. All in one write.
         """
-
-        def verb(connection: sqlite3.Connection) -> None:
-            append(connection, key, None, items, now=now)
-            connection.executemany(
-                "UPDATE messages SET state = ?, reason = ? WHERE seq = ? AND state = 'received'",
-                [(state, reason, seq) for seq in seqs],
+        append(connection, key, None, items, now=now)
+        connection.executemany(
+            "UPDATE messages SET state = ?, reason = ? WHERE seq = ? AND state = 'received'",
+            [(state, reason, seq) for seq in seqs],
+        )
+        connection.executemany(
+            "UPDATE messages SET to_note = 0 WHERE seq = ?", [(seq,) for seq in noted]
+        )
+        if choice:
+            connection.execute(
+                "UPDATE chats SET opted_out_at = ? WHERE channel = ? AND chat = ?",
+                (now if choice == "out" else 0, *key),
             )
-            connection.executemany(
-                "UPDATE messages SET to_note = 0 WHERE seq = ?", [(seq,) for seq in noted]
-            )
-            if choice:
-                connection.execute(
-                    "UPDATE chats SET opted_out_at = ? WHERE channel = ? AND chat = ?",
-                    (now if choice == "out" else 0, *key),
-                )
-            let_disappear(connection, [*seqs, *noted])
+        let_disappear(connection, [*seqs, *noted])
 
-        await self._database.write(verb)
-
-    async def counts(self, *, active_since: float) -> tuple[int, int]:
+    @query
+    def counts(self, connection: Connection, *, active_since: float) -> tuple[int, int]:
         """How many chats are known, and how many of them were active since then."""
-
-        def verb(connection: sqlite3.Connection) -> tuple[int, int]:
-            row = connection.execute(
-                "SELECT COUNT(*), COALESCE(SUM(last_activity_at >= ?), 0) FROM chats",
-                (active_since,),
-            ).fetchone()
-            return int(row[0]), int(row[1])
-
-        return await self._database.read(verb)
+        row = connection.execute(
+            "SELECT COUNT(*), COALESCE(SUM(last_activity_at >= ?), 0) FROM chats",
+            (active_since,),
+        ).fetchone()
+        return int(row[0]), int(row[1])
 
 
 def newest_items(
-    connection: sqlite3.Connection, key: ChatKey, *, tokens: int, after: int = 0
+    connection: Connection, key: ChatKey, *, tokens: int, after: int = 0
 ) -> tuple[ThreadItem, ...]:
     """See `Threads.history`; of the items after number ``after``, inside a transaction."""
     rows = connection.execute(
@@ -121,7 +111,7 @@ def newest_items(
     return tuple(reversed(items))
 
 
-def chat_record(connection: sqlite3.Connection, key: ChatKey) -> ChatRecord:
+def chat_record(connection: Connection, key: ChatKey) -> ChatRecord:
     """See `Threads.chat`; inside a transaction."""
     row = connection.execute(
         "SELECT name, contact_name, paused_until, apologised_at, context_at, context_text,"
@@ -145,7 +135,7 @@ def _spoken(item: JsonObject) -> str:
 
 
 def append(
-    connection: sqlite3.Connection,
+    connection: Connection,
     key: ChatKey,
     turn_id: int | None,
     items: Sequence[JsonObject],
@@ -164,6 +154,6 @@ def append(
     return sum(tokens for _, tokens in sized)
 
 
-def add_note(connection: sqlite3.Connection, key: ChatKey, note: str, *, now: float) -> None:
+def add_note(connection: Connection, key: ChatKey, note: str, *, now: float) -> None:
     """Tell the model something about the conversation, inside the caller's transaction."""
     append(connection, key, None, [data_item("note", note)], now=now)

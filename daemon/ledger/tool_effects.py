@@ -1,74 +1,72 @@
 """What tools leave behind: words said while they work, escalations, and remembered facts."""
 
-import sqlite3
-
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import Fact, NewPart, Turn
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.outbox import queue_parts, read_payload
+from daemon.ledger.role import Role, query, transaction
 
 # Interim messages: what tools say to the customer while they work, each once.
 
 
-class InterimMessages:
+class InterimMessages(Role):
     """What tools have said in a turn. Only the tool calls of the turn's run may add to it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def say(self, turn: Turn, key: str, ordinal: int, part: NewPart, *, now: float) -> bool:
+    @transaction
+    def say(
+        self,
+        connection: Connection,
+        turn: Turn,
+        key: str,
+        ordinal: int,
+        part: NewPart,
+        *,
+        now: float,
+    ) -> bool:
         """Put one message into the outbox; False if it is there, or has been said, already.
 
         ``key`` is the idempotency key of the tool call, ``ordinal`` counts what the call says.
         """
+        known = connection.execute(
+            "SELECT 1 FROM interim_messages WHERE key = ? AND ordinal = ?", (key, ordinal)
+        ).fetchone()
+        if known:
+            return False
+        queue_parts(connection, turn.key, turn.id, [part], now=now)
+        connection.execute(
+            "INSERT INTO interim_messages (key, ordinal, outbox_id)"
+            " VALUES (?, ?, last_insert_rowid())",
+            (key, ordinal),
+        )
+        return True
 
-        def verb(connection: sqlite3.Connection) -> bool:
-            known = connection.execute(
-                "SELECT 1 FROM interim_messages WHERE key = ? AND ordinal = ?", (key, ordinal)
-            ).fetchone()
-            if known:
-                return False
-            queue_parts(connection, turn.key, turn.id, [part], now=now)
-            connection.execute(
-                "INSERT INTO interim_messages (key, ordinal, outbox_id)"
-                " VALUES (?, ?, last_insert_rowid())",
-                (key, ordinal),
-            )
-            return True
-
-        return await self._database.write(verb)
-
-    async def said(self, turn: Turn) -> dict[str, list[NewPart]]:
+    @query
+    def said(self, connection: Connection, turn: Turn) -> dict[str, list[NewPart]]:
         """What the tool calls of a turn have said or are going to say, by their keys, in order."""
-
-        def verb(connection: sqlite3.Connection) -> dict[str, list[NewPart]]:
-            rows = connection.execute(
-                "SELECT i.key, o.body, o.kind, o.payload FROM interim_messages i"
-                " JOIN outbox o ON o.id = i.outbox_id WHERE o.turn_id = ?"
-                " AND o.state NOT IN ('failed', 'dropped')"
-                " ORDER BY i.key, i.ordinal",
-                (turn.id,),
-            )
-            said: dict[str, list[NewPart]] = {}
-            for key, body, kind, payload in rows:
-                part = NewPart(body, kind=kind, payload=read_payload.decode(payload))
-                said.setdefault(key, []).append(part)
-            return said
-
-        return await self._database.read(verb)
+        rows = connection.execute(
+            "SELECT i.key, o.body, o.kind, o.payload FROM interim_messages i"
+            " JOIN outbox o ON o.id = i.outbox_id WHERE o.turn_id = ?"
+            " AND o.state NOT IN ('failed', 'dropped')"
+            " ORDER BY i.key, i.ordinal",
+            (turn.id,),
+        )
+        said: dict[str, list[NewPart]] = {}
+        for key, body, kind, payload in rows:
+            part = NewPart(body, kind=kind, payload=read_payload.decode(payload))
+            said.setdefault(key, []).append(part)
+        return said
 
 
 # Escalations: chats handed to a person by the model, with the pause that follows the answer.
 
 
-class Escalations:
+class Escalations(Role):
     """Which turns hand their chat to a person. Only the turn's run may add one."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def open(
+    @transaction
+    def open(
         self,
+        connection: Connection,
         turn: Turn,
         *,
         reason: str,
@@ -87,29 +85,25 @@ class Escalations:
         put into the outbox in the same write. The bot is paused for ``pause_seconds`` from the end
         of the turn, by the write that ends it.
         """
-
-        def verb(connection: sqlite3.Connection) -> bool:
-            known = connection.execute(
-                "SELECT 1 FROM escalations WHERE turn_id = ?1 UNION ALL SELECT 1 FROM chats"
-                " WHERE channel = ?2 AND chat = ?3 AND escalated_at > 0 AND NOT ?4",
-                (turn.id, *turn.key, again),
-            ).fetchone()
-            if known:
-                return False
-            outbox_id = None
-            if notice is not None:
-                chat, words = notice
-                agents = ChatKey(turn.key.channel, chat)
-                queue_parts(connection, agents, None, [NewPart(words)], now=now)
-                outbox_id = connection.execute("SELECT last_insert_rowid()").fetchone()[0]
-            connection.execute(
-                "INSERT INTO escalations (turn_id, reason, summary, urgency, pause_seconds,"
-                " outbox_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (turn.id, reason, summary, urgency, pause_seconds, outbox_id, now),
-            )
-            return True
-
-        return await self._database.write(verb)
+        known = connection.execute(
+            "SELECT 1 FROM escalations WHERE turn_id = ?1 UNION ALL SELECT 1 FROM chats"
+            " WHERE channel = ?2 AND chat = ?3 AND escalated_at > 0 AND NOT ?4",
+            (turn.id, *turn.key, again),
+        ).fetchone()
+        if known:
+            return False
+        outbox_id = None
+        if notice is not None:
+            chat, words = notice
+            agents = ChatKey(turn.key.channel, chat)
+            queue_parts(connection, agents, None, [NewPart(words)], now=now)
+            outbox_id = connection.execute("SELECT last_insert_rowid()").fetchone()[0]
+        connection.execute(
+            "INSERT INTO escalations (turn_id, reason, summary, urgency, pause_seconds,"
+            " outbox_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (turn.id, reason, summary, urgency, pause_seconds, outbox_id, now),
+        )
+        return True
 
 
 # Facts: what is remembered about a contact beyond the thread, in the model's words.
@@ -119,53 +113,45 @@ MAX_FACTS = 50
 """All of them are in every request to the model, so they are few."""
 
 
-class Facts:
+class Facts(Role):
     """What is remembered of each contact. Any task may call it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def of(self, key: ChatKey) -> tuple[Fact, ...]:
+    @query
+    def of(self, connection: Connection, key: ChatKey) -> tuple[Fact, ...]:
         """The facts about a contact, oldest first."""
-        return await self._database.read(lambda connection: facts_of(connection, key))
+        return facts_of(connection, key)
 
-    async def remember(self, turn: Turn, fact: str, *, now: float) -> int:
+    @transaction
+    def remember(self, connection: Connection, turn: Turn, fact: str, *, now: float) -> int:
         """Keep a fact learnt in a turn; gives its number, the old one if it is known already.
 
         ``fact`` has at most ``MAX_FACT_CHARACTERS`` of `daemon.domain.records`. Gives 0, and keeps
         nothing, if the contact has ``MAX_FACTS`` already.
         """
+        known = connection.execute(
+            "SELECT id FROM facts WHERE channel = ? AND chat = ? AND fact = ?",
+            (*turn.key, fact),
+        ).fetchone()
+        if known:
+            return int(known[0])
+        row = connection.execute(
+            "INSERT INTO facts (channel, chat, turn_id, fact, created_at)"
+            " SELECT ?, ?, ?, ?, ? WHERE"
+            " (SELECT COUNT(*) FROM facts WHERE channel = ? AND chat = ?) < ? RETURNING id",
+            (*turn.key, turn.id, fact, now, *turn.key, MAX_FACTS),
+        ).fetchone()
+        return int(row[0]) if row else 0
 
-        def verb(connection: sqlite3.Connection) -> int:
-            known = connection.execute(
-                "SELECT id FROM facts WHERE channel = ? AND chat = ? AND fact = ?",
-                (*turn.key, fact),
-            ).fetchone()
-            if known:
-                return int(known[0])
-            row = connection.execute(
-                "INSERT INTO facts (channel, chat, turn_id, fact, created_at)"
-                " SELECT ?, ?, ?, ?, ? WHERE"
-                " (SELECT COUNT(*) FROM facts WHERE channel = ? AND chat = ?) < ? RETURNING id",
-                (*turn.key, turn.id, fact, now, *turn.key, MAX_FACTS),
-            ).fetchone()
-            return int(row[0]) if row else 0
-
-        return await self._database.write(verb)
-
-    async def forget(self, key: ChatKey, fact_id: int) -> bool:
+    @transaction
+    def forget(self, connection: Connection, key: ChatKey, fact_id: int) -> bool:
         """Forget one fact about a contact; False if there is none of that number."""
-
-        def verb(connection: sqlite3.Connection) -> bool:
-            done = connection.execute(
-                "DELETE FROM facts WHERE channel = ? AND chat = ? AND id = ?", (*key, fact_id)
-            )
-            return done.rowcount == 1
-
-        return await self._database.write(verb)
+        done = connection.execute(
+            "DELETE FROM facts WHERE channel = ? AND chat = ? AND id = ?", (*key, fact_id)
+        )
+        return done.rowcount == 1
 
 
-def facts_of(connection: sqlite3.Connection, key: ChatKey) -> tuple[Fact, ...]:
+def facts_of(connection: Connection, key: ChatKey) -> tuple[Fact, ...]:
     """See `Facts.of`; inside the caller's transaction or read."""
     rows = connection.execute(
         "SELECT id, fact FROM facts WHERE channel = ? AND chat = ? ORDER BY id", key

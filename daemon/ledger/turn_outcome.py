@@ -3,18 +3,17 @@
 All of it happens inside the caller's transaction.
 """
 
-import sqlite3
-
 from daemon.domain.handover import escalated
 from daemon.domain.records import Outcome, Run, Turn, TurnEnd, Validation
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.ephemeral import let_turn_disappear
 from daemon.ledger.media import WITHDRAWN
+from daemon.ledger.role import Role, transaction
 from daemon.ledger.waiting import hold_of, hold_waiting, leave_turn
 
 
 def close_turn(
-    connection: sqlite3.Connection,
+    connection: Connection,
     turn: Turn,
     outcome: Outcome,
     reason: str,
@@ -41,7 +40,7 @@ def close_turn(
     _pause_if_escalated(connection, turn, now)
 
 
-def finish_turn(connection: sqlite3.Connection, turn: Turn, now: float) -> TurnEnd:
+def finish_turn(connection: Connection, turn: Turn, now: float) -> TurnEnd:
     """See `daemon.ledger.turns.Turns.finish`."""
     said, refused, error = connection.execute(
         # What waits to be said again counts: if that is refused too, `bury_turn` sees to it.
@@ -57,7 +56,7 @@ def finish_turn(connection: sqlite3.Connection, turn: Turn, now: float) -> TurnE
     return turn_end(connection, turn)
 
 
-def turn_end(connection: sqlite3.Connection, turn: Turn) -> TurnEnd:
+def turn_end(connection: Connection, turn: Turn) -> TurnEnd:
     """How a turn has ended, and what is left to be done about it."""
     outcome, paused_until, leaves_files = connection.execute(
         "SELECT outcome, (SELECT paused_until FROM chats WHERE chats.channel = turns.channel"  # noqa: S608 - constants
@@ -69,7 +68,7 @@ def turn_end(connection: sqlite3.Connection, turn: Turn) -> TurnEnd:
     return TurnEnd(outcome, paused_until or 0, bool(leaves_files))
 
 
-def _pause_if_escalated(connection: sqlite3.Connection, turn: Turn, now: float) -> None:
+def _pause_if_escalated(connection: Connection, turn: Turn, now: float) -> None:
     """Begin the pause of a turn that ends, if it hands its chat over; see `handover.escalated`."""
     row = connection.execute(
         "SELECT pause_seconds FROM escalations WHERE turn_id = ?", (turn.id,)
@@ -90,7 +89,7 @@ def _pause_if_escalated(connection: sqlite3.Connection, turn: Turn, now: float) 
     hold_waiting(connection, turn.key, now)
 
 
-def _agent_wrote_since(connection: sqlite3.Connection, turn: Turn) -> bool:
+def _agent_wrote_since(connection: Connection, turn: Turn) -> bool:
     """Whether an agent has written in the chat while a turn was at work."""
     row = connection.execute(
         "SELECT 1 FROM messages WHERE channel || '/' || chat = ? AND from_me = 1"
@@ -104,46 +103,48 @@ def _agent_wrote_since(connection: sqlite3.Connection, turn: Turn) -> bool:
 # What validation said of answers, beside the responses that it was said of.
 
 
-class Validations:
+class Validations(Role):
     """Second tries of answers. Only the task of a turn's chat may ask for one."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def ask_again(
-        self, run: Run, number: int, *, rulings: str, note: str, cooldown: float, now: float
+    @transaction
+    def ask_again(
+        self,
+        connection: Connection,
+        run: Run,
+        number: int,
+        *,
+        rulings: str,
+        note: str,
+        cooldown: float,
+        now: float,
     ) -> bool:
         """Grant the answer of a round a second try, and keep the note for it; False if not.
 
         Once a turn, and once in ``cooldown`` seconds a chat. ``rulings`` is a JSON list.
         """
-
-        def verb(connection: sqlite3.Connection) -> bool:
-            asked = connection.execute(
-                "SELECT 1 FROM responses JOIN runs ON runs.id = run_id"
-                " WHERE turn_id = ? AND note != '' LIMIT 1",
-                (run.turn_id,),
-            ).fetchone()
-            if asked is not None:
-                return False
-            due = connection.execute(
-                "UPDATE chats SET validated_at = ? WHERE (channel, chat) ="
-                " (SELECT channel, chat FROM turns WHERE id = ?)"
-                " AND (validated_at <= ? OR validated_at > ?)",
-                (now, run.turn_id, now - cooldown, now),
-            )
-            if not due.rowcount:
-                return False
-            connection.execute(
-                "UPDATE responses SET validation = ?, note = ? WHERE run_id = ? AND round = ?",
-                (rulings, note, run.id, number),
-            )
-            return True
-
-        return await self._database.write(verb)
+        asked = connection.execute(
+            "SELECT 1 FROM responses JOIN runs ON runs.id = run_id"
+            " WHERE turn_id = ? AND note != '' LIMIT 1",
+            (run.turn_id,),
+        ).fetchone()
+        if asked is not None:
+            return False
+        due = connection.execute(
+            "UPDATE chats SET validated_at = ? WHERE (channel, chat) ="
+            " (SELECT channel, chat FROM turns WHERE id = ?)"
+            " AND (validated_at <= ? OR validated_at > ?)",
+            (now, run.turn_id, now - cooldown, now),
+        )
+        if not due.rowcount:
+            return False
+        connection.execute(
+            "UPDATE responses SET validation = ?, note = ? WHERE run_id = ? AND round = ?",
+            (rulings, note, run.id, number),
+        )
+        return True
 
 
-def record(connection: sqlite3.Connection, turn_id: int, validation: Validation) -> None:
+def record(connection: Connection, turn_id: int, validation: Validation) -> None:
     """Keep what was said of the answer that a turn ends with, inside the caller's transaction."""
     connection.execute(
         "UPDATE responses SET validation = ? WHERE round = ? AND run_id ="

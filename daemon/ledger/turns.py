@@ -1,6 +1,5 @@
 """Turns: bursts being worked on, from the first claim to their outcome."""
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
@@ -18,9 +17,10 @@ from daemon.domain.records import (
     Validation,
 )
 from daemon.ledger.changes import change_note, words
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.message_rows import WAITING, stored_message
 from daemon.ledger.outbox import open_rows, queue_notice, queue_parts
+from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.thread_memory import keep_turn
 from daemon.ledger.threads import add_note, append
 from daemon.ledger.turn_outcome import close_turn, finish_turn, record, turn_end
@@ -41,85 +41,85 @@ class Concluded(NamedTuple):
     """About how many it has added to the thread."""
 
 
-class Turns:
+class Turns(Role):
     """The life of turns. Only the task of a turn's chat may change it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def living(self, key: ChatKey) -> Turn | None:
+    @query
+    def living(self, connection: Connection, key: ChatKey) -> Turn | None:
         """The turn of a chat that has no outcome yet, if there is one."""
-        return await self._database.read(lambda connection: living_turn(connection, key))
+        return living_turn(connection, key)
 
-    async def all_living(self) -> tuple[ChatKey, ...]:
+    @query
+    def all_living(self, connection: Connection) -> tuple[ChatKey, ...]:
         """The chats whose turn has no outcome yet, oldest turn first."""
+        rows = connection.execute(
+            "SELECT channel, chat FROM turns INDEXED BY one_living_turn"
+            " WHERE state != 'done' ORDER BY id"
+        )
+        return tuple(ChatKey(*row) for row in rows)
 
-        def verb(connection: sqlite3.Connection) -> tuple[ChatKey, ...]:
-            rows = connection.execute(
-                "SELECT channel, chat FROM turns INDEXED BY one_living_turn"
-                " WHERE state != 'done' ORDER BY id"
-            )
-            return tuple(ChatKey(*row) for row in rows)
-
-        return await self._database.read(verb)
-
-    async def open(
-        self, key: ChatKey, *, request_id: str, limit: int, quotes: bool, now: float
+    @transaction
+    def open(
+        self,
+        connection: Connection,
+        key: ChatKey,
+        *,
+        request_id: str,
+        limit: int,
+        quotes: bool,
+        now: float,
     ) -> Turn | None:
         """Take the messages that wait, at most ``limit`` of them, into a new turn.
 
         None if nothing waits. ``quotes``: the answer is to quote the first of them.
         """
+        cursor = connection.execute(
+            "INSERT INTO turns (channel, chat, request_id, quotes, opened_at)"  # noqa: S608 - constant
+            " SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM messages WHERE channel = ?"
+            f" AND chat = ? AND {WAITING} AND from_me = 0)",
+            (*key, request_id, int(quotes), now, *key),
+        )
+        if not cursor.rowcount:
+            return None
+        turn_id = cursor.lastrowid
+        assert turn_id is not None  # noqa: S101 - an INSERT of a row always has one
+        return Turn(
+            id=turn_id,
+            key=key,
+            state="open",
+            request_id=request_id,
+            attempts=0,
+            superseded=0,
+            quotes=quotes,
+            opened_at=now,
+            messages=_claim(connection, key, turn_id, limit),
+        )
 
-        def verb(connection: sqlite3.Connection) -> Turn | None:
-            cursor = connection.execute(
-                "INSERT INTO turns (channel, chat, request_id, quotes, opened_at)"  # noqa: S608 - constant
-                " SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM messages WHERE channel = ?"
-                f" AND chat = ? AND {WAITING} AND from_me = 0)",
-                (*key, request_id, int(quotes), now, *key),
-            )
-            if not cursor.rowcount:
-                return None
-            turn_id = cursor.lastrowid
-            assert turn_id is not None  # noqa: S101 - an INSERT of a row always has one
-            return Turn(
-                id=turn_id,
-                key=key,
-                state="open",
-                request_id=request_id,
-                attempts=0,
-                superseded=0,
-                quotes=quotes,
-                opened_at=now,
-                messages=_claim(connection, key, turn_id, limit),
-            )
-
-        return await self._database.write(verb)
-
-    async def join(self, turn: Turn, *, limit: int, counts: bool, now: float) -> Turn:
+    @transaction
+    def join(
+        self, connection: Connection, turn: Turn, *, limit: int, counts: bool, now: float
+    ) -> Turn:
         """Supersede the run of an open turn: take in what has come meanwhile, and start anew.
 
         ``counts``: a run was thrown away for it, which is done only so often.
         """
+        _claim(connection, turn.key, turn.id, limit)
+        connection.execute(
+            "UPDATE runs SET state = 'superseded', ended_at = ?"
+            " WHERE turn_id = ? AND state = 'running'",
+            (now, turn.id),
+        )
+        connection.execute(
+            "UPDATE turns SET superseded = superseded + ? WHERE id = ?",
+            (int(counts), turn.id),
+        )
+        row = connection.execute(f"{_TURN} WHERE id = ?", (turn.id,)).fetchone()
+        return _turn(connection, row)
 
-        def verb(connection: sqlite3.Connection) -> Turn:
-            _claim(connection, turn.key, turn.id, limit)
-            connection.execute(
-                "UPDATE runs SET state = 'superseded', ended_at = ?"
-                " WHERE turn_id = ? AND state = 'running'",
-                (now, turn.id),
-            )
-            connection.execute(
-                "UPDATE turns SET superseded = superseded + ? WHERE id = ?",
-                (int(counts), turn.id),
-            )
-            row = connection.execute(f"{_TURN} WHERE id = ?", (turn.id,)).fetchone()
-            return _turn(connection, row)
-
-        return await self._database.write(verb)
-
-    async def conclude(
+    @transaction
+    def conclude(
         self,
+        connection: Connection,
         turn: Turn,
         *,
         items: Sequence[JsonObject],
@@ -135,42 +135,40 @@ class Turns:
         is what the chat is to remember of the turn besides its items; ``validation`` what was said
         of the answer.
         """
+        tokens = keep_turn(connection, turn, items, told, now=now)
+        if validation is not None:
+            record(connection, turn.id, validation)
+        connection.execute(  # an agent may have closed them since, to be noted
+            "UPDATE messages SET to_note = 0 WHERE turn_id = ? AND to_note = 1", (turn.id,)
+        )
+        messages = _messages(connection, turn.id)
+        _note_changes(connection, turn, messages, now)
+        queue_parts(connection, turn.key, turn.id, parts, now=now)
+        connection.execute(
+            "UPDATE runs SET state = 'completed', ended_at = ?"
+            " WHERE turn_id = ? AND state = 'running'",
+            (now, turn.id),
+        )
+        connection.execute(
+            "UPDATE turns SET state = 'delivering', concluded_at = ? WHERE id = ?",
+            (now, turn.id),
+        )
+        taken_over = connection.execute(
+            "SELECT 1 FROM messages WHERE turn_id = ? AND state = 'handed_off'", (turn.id,)
+        ).fetchone()
+        delivering = replace(
+            turn,
+            state="delivering",
+            messages=messages,
+            effects=turn.effects or bool(parts),
+            taken_over=taken_over is not None,
+        )
+        return Concluded(delivering, open_rows(connection, turn.key), tokens)
 
-        def verb(connection: sqlite3.Connection) -> Concluded:
-            tokens = keep_turn(connection, turn, items, told, now=now)
-            if validation is not None:
-                record(connection, turn.id, validation)
-            connection.execute(  # an agent may have closed them since, to be noted
-                "UPDATE messages SET to_note = 0 WHERE turn_id = ? AND to_note = 1", (turn.id,)
-            )
-            messages = _messages(connection, turn.id)
-            _note_changes(connection, turn, messages, now)
-            queue_parts(connection, turn.key, turn.id, parts, now=now)
-            connection.execute(
-                "UPDATE runs SET state = 'completed', ended_at = ?"
-                " WHERE turn_id = ? AND state = 'running'",
-                (now, turn.id),
-            )
-            connection.execute(
-                "UPDATE turns SET state = 'delivering', concluded_at = ? WHERE id = ?",
-                (now, turn.id),
-            )
-            taken_over = connection.execute(
-                "SELECT 1 FROM messages WHERE turn_id = ? AND state = 'handed_off'", (turn.id,)
-            ).fetchone()
-            delivering = replace(
-                turn,
-                state="delivering",
-                messages=messages,
-                effects=turn.effects or bool(parts),
-                taken_over=taken_over is not None,
-            )
-            return Concluded(delivering, open_rows(connection, turn.key), tokens)
-
-        return await self._database.write(verb)
-
-    async def close(
+    @transaction
+    def close(
         self,
+        connection: Connection,
         turn: Turn,
         outcome: Outcome,
         *,
@@ -186,64 +184,65 @@ class Turns:
         messages wait for a person, if none has answered them already; ``reason`` is then one of
         `daemon.domain.handover`, and ``items`` of an open turn have the burst or are empty.
         """
+        append(connection, turn.key, turn.id, items, now=now)
+        connection.execute(
+            "UPDATE outbox SET state = 'dropped', error = ?"
+            " WHERE turn_id = ? AND state IN ('pending', 'unknown')",
+            (reason or outcome, turn.id),
+        )
+        for part in parts:
+            queue_notice(connection, turn.key, part, now=now)
+        connection.execute(
+            "UPDATE runs SET state = 'abandoned', ended_at = ?"
+            " WHERE turn_id = ? AND state = 'running'",
+            (now, turn.id),
+        )
+        in_thread = turn.state != "open" or bool(items)
+        close_turn(connection, turn, outcome, reason, now, in_thread=in_thread)
 
-        def verb(connection: sqlite3.Connection) -> None:
-            append(connection, turn.key, turn.id, items, now=now)
-            connection.execute(
-                "UPDATE outbox SET state = 'dropped', error = ?"
-                " WHERE turn_id = ? AND state IN ('pending', 'unknown')",
-                (reason or outcome, turn.id),
-            )
-            for part in parts:
-                queue_notice(connection, turn.key, part, now=now)
-            connection.execute(
-                "UPDATE runs SET state = 'abandoned', ended_at = ?"
-                " WHERE turn_id = ? AND state = 'running'",
-                (now, turn.id),
-            )
-            in_thread = turn.state != "open" or bool(items)
-            close_turn(connection, turn, outcome, reason, now, in_thread=in_thread)
-
-        await self._database.write(verb)
-
-    async def finish(self, turn: Turn, *, now: float) -> TurnEnd:
+    @transaction
+    def finish(self, connection: Connection, turn: Turn, *, now: float) -> TurnEnd:
         """Close a turn whose answer has been delivered, as far as it can be.
 
         Answered if any part of it was said, or waits to be said again; dead if every part was
         refused for good. What tools have said before the answer does not count. See also
         `daemon.ledger.outbox.Outbox.sent`.
         """
-        return await self._database.write(lambda connection: finish_turn(connection, turn, now))
+        return finish_turn(connection, turn, now)
 
-    async def end(self, turn: Turn) -> TurnEnd:
+    @query
+    def end(self, connection: Connection, turn: Turn) -> TurnEnd:
         """How a turn has ended that is over."""
-        return await self._database.read(lambda connection: turn_end(connection, turn))
+        return turn_end(connection, turn)
 
-    async def apologise(
-        self, turn: Turn, part: NewPart, *, now: float, corrects: bool = False
+    @transaction
+    def apologise(
+        self,
+        connection: Connection,
+        turn: Turn,
+        part: NewPart,
+        *,
+        now: float,
+        corrects: bool = False,
     ) -> bool:
         """Queue an apology, unless the chat has had one since its last answer.
 
         So a customer hears of one outage once, however many messages and attempts it takes.
         ``corrects``: it takes back what that one has promised, and is due after it; but once.
         """
-
-        def verb(connection: sqlite3.Connection) -> bool:
-            due = connection.execute(
-                "UPDATE chats SET apologised_at = ? WHERE channel = ? AND chat = ?"
-                " AND (apologised_at = 0 OR (? AND NOT EXISTS (SELECT 1 FROM outbox"
-                " WHERE outbox.channel = chats.channel AND outbox.chat = chats.chat"
-                " AND body = ? AND created_at >= apologised_at)))",
-                (now, *turn.key, corrects, part.body),
-            )
-            if not due.rowcount:
-                return False
-            return queue_notice(connection, turn.key, part, now=now)
-
-        return await self._database.write(verb)
+        due = connection.execute(
+            "UPDATE chats SET apologised_at = ? WHERE channel = ? AND chat = ?"
+            " AND (apologised_at = 0 OR (? AND NOT EXISTS (SELECT 1 FROM outbox"
+            " WHERE outbox.channel = chats.channel AND outbox.chat = chats.chat"
+            " AND body = ? AND created_at >= apologised_at)))",
+            (now, *turn.key, corrects, part.body),
+        )
+        if not due.rowcount:
+            return False
+        return queue_notice(connection, turn.key, part, now=now)
 
 
-def living_turn(connection: sqlite3.Connection, key: ChatKey) -> Turn | None:
+def living_turn(connection: Connection, key: ChatKey) -> Turn | None:
     """See `Turns.living`; inside the caller's transaction or read."""
     row = connection.execute(
         f"{_TURN} WHERE channel = ? AND chat = ? AND state != 'done'", key
@@ -252,7 +251,7 @@ def living_turn(connection: sqlite3.Connection, key: ChatKey) -> Turn | None:
 
 
 def _note_changes(
-    connection: sqlite3.Connection, turn: Turn, messages: Sequence[StoredMessage], now: float
+    connection: Connection, turn: Turn, messages: Sequence[StoredMessage], now: float
 ) -> None:
     """Put into the thread what has become of a turn's messages since the turn was read."""
     left = {stored.seq: stored.message for stored in messages}
@@ -267,7 +266,7 @@ def _note_changes(
         add_note(connection, turn.key, change_note(stored.message, change), now=now)
 
 
-def _messages(connection: sqlite3.Connection, turn_id: int) -> tuple[StoredMessage, ...]:
+def _messages(connection: Connection, turn_id: int) -> tuple[StoredMessage, ...]:
     rows = connection.execute(
         "SELECT seq, message, received_at FROM messages"
         " WHERE turn_id = ? AND deleted_at IS NULL ORDER BY seq",
@@ -277,7 +276,7 @@ def _messages(connection: sqlite3.Connection, turn_id: int) -> tuple[StoredMessa
 
 
 def _claim(
-    connection: sqlite3.Connection, key: ChatKey, turn_id: int, limit: int
+    connection: Connection, key: ChatKey, turn_id: int, limit: int
 ) -> tuple[StoredMessage, ...]:
     """Take messages that wait into a turn; gives those that are not deleted, in order."""
     rows = connection.execute(
@@ -291,7 +290,7 @@ def _claim(
 
 
 def _turn(
-    connection: sqlite3.Connection,
+    connection: Connection,
     row: tuple[int, str, str, str, str, int, int, int, float, int],
 ) -> Turn:
     turn_id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at, over = row

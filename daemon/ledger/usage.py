@@ -7,14 +7,13 @@ round that is known already is not asked again and so not charged again. What a 
 was cancelled has cost is not known and not charged.
 """
 
-import sqlite3
-
 from daemon.domain.limits.budget import Budget, Charge, Refusal, Use, refusal
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import NewPart, Run, Turn
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.identity import canonical
 from daemon.ledger.outbox import queue_notice
+from daemon.ledger.role import Role, query, transaction
 
 ALL = ("", "")
 """Channel and chat of the row that sums up a day."""
@@ -23,79 +22,71 @@ _LEFT = "MAX(0, tokens - pardoned_tokens), MAX(0, micros - pardoned_micros)"
 """What a row counts for, after what an operator has pardoned."""
 
 
-class UsageBook:
+class UsageBook(Role):
     """What has been used up. Any task may read it; a chat's task notes its own stop."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def total(self, day: str) -> Use:
+    @query
+    def total(self, connection: Connection, day: str) -> Use:
         """What all chats together have used up and reserved in a day."""
-        return await self._database.read(lambda connection: _used(connection, day, ALL))
+        return _used(connection, day, ALL)
 
-    async def was_alerted(self, day: str) -> bool:
+    @query
+    def was_alerted(self, connection: Connection, day: str) -> bool:
         """True if the total of a day was spent, and a customer was not answered for that."""
+        told = connection.execute(
+            "SELECT 1 FROM usage_days WHERE day = ? AND channel = ? AND chat = ? AND told = 1",
+            (day, *ALL),
+        )
+        return told.fetchone() is not None
 
-        def query(connection: sqlite3.Connection) -> bool:
-            told = connection.execute(
-                "SELECT 1 FROM usage_days WHERE day = ? AND channel = ? AND chat = ? AND told = 1",
-                (day, *ALL),
-            )
-            return told.fetchone() is not None
-
-        return await self._database.read(query)
-
-    async def refusal(self, key: ChatKey, wanted: Charge, budget: Budget) -> Refusal:
+    @query
+    def refusal(
+        self, connection: Connection, key: ChatKey, wanted: Charge, budget: Budget
+    ) -> Refusal:
         """Whose budget does not allow a call that belongs to no run, such as a summary."""
+        return refusal(
+            budget,
+            contact=_used(connection, wanted.day, key),
+            total=_used(connection, wanted.day, ALL),
+            wanted=wanted.use,
+        )
 
-        def verb(connection: sqlite3.Connection) -> Refusal:
-            return refusal(
-                budget,
-                contact=_used(connection, wanted.day, key),
-                total=_used(connection, wanted.day, ALL),
-                wanted=wanted.use,
-            )
-
-        return await self._database.read(verb)
-
-    async def charge(self, key: ChatKey, charge: Charge) -> None:
+    @transaction
+    def charge(self, connection: Connection, key: ChatKey, charge: Charge) -> None:
         """Add what a call that belongs to no run has used up to the sums of its day."""
-        await self._database.write(lambda connection: _add(connection, key, charge))
+        _add(connection, key, charge)
 
-    async def take(self, key: ChatKey, wanted: Charge, budget: Budget) -> Refusal:
+    @transaction
+    def take(self, connection: Connection, key: ChatKey, wanted: Charge, budget: Budget) -> Refusal:
         """Add a call that belongs to no run, unless a budget does not allow it: says whose."""
+        chat = canonical(connection, key)
+        refused = refusal(
+            budget,
+            contact=_used(connection, wanted.day, chat),
+            total=_used(connection, wanted.day, ALL),
+            wanted=wanted.use,
+        )
+        if not refused:
+            _add(connection, chat, wanted)
+        return refused
 
-        def verb(connection: sqlite3.Connection) -> Refusal:
-            chat = canonical(connection, key)
-            refused = refusal(
-                budget,
-                contact=_used(connection, wanted.day, chat),
-                total=_used(connection, wanted.day, ALL),
-                wanted=wanted.use,
-            )
-            if not refused:
-                _add(connection, chat, wanted)
-            return refused
-
-        return await self._database.write(verb)
-
-    async def stop(self, turn: Turn, part: NewPart, *, day: str, now: float) -> bool:
+    @transaction
+    def stop(
+        self, connection: Connection, turn: Turn, part: NewPart, *, day: str, now: float
+    ) -> bool:
         """Queue the polite words that the day's budget is spent, once a day; False if said."""
+        if not _tell(connection, day, turn.key):
+            return False
+        return queue_notice(connection, turn.key, part, now=now)
 
-        def verb(connection: sqlite3.Connection) -> bool:
-            if not _tell(connection, day, turn.key):
-                return False
-            return queue_notice(connection, turn.key, part, now=now)
-
-        return await self._database.write(verb)
-
-    async def alert(self, day: str) -> bool:
+    @transaction
+    def alert(self, connection: Connection, day: str) -> bool:
         """Whether the operator is to be told that the total is spent: True once a day."""
-        return await self._database.write(lambda connection: _tell(connection, day, ALL))
+        return _tell(connection, day, ALL)
 
 
 def reserve(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run: Run,
     number: int,
     wanted: Charge,
@@ -125,9 +116,7 @@ def reserve(
     return refused
 
 
-def settle(
-    connection: sqlite3.Connection, run: Run, number: int, charge: Charge, *, now: float
-) -> None:
+def settle(connection: Connection, run: Run, number: int, charge: Charge, *, now: float) -> None:
     """Put the real use of a call in the place of its reservation, on the day it was made."""
     settled = connection.execute(
         "UPDATE usage SET state = 'settled', tokens = ?, micros = ?, at = ?"
@@ -138,7 +127,7 @@ def settle(
         _insert(connection, run, number, charge, "settled", now)
 
 
-def release(connection: sqlite3.Connection, run_id: int, number: int) -> None:
+def release(connection: Connection, run_id: int, number: int) -> None:
     """Give back what was set aside for a call that has no answer."""
     connection.execute(
         "DELETE FROM usage WHERE run_id = ? AND round = ? AND state = 'reserved'", (run_id, number)
@@ -146,7 +135,7 @@ def release(connection: sqlite3.Connection, run_id: int, number: int) -> None:
 
 
 def _insert(
-    connection: sqlite3.Connection, run: Run, number: int, charge: Charge, state: str, now: float
+    connection: Connection, run: Run, number: int, charge: Charge, state: str, now: float
 ) -> None:
     connection.execute(
         "INSERT INTO usage (run_id, round, day, state, tokens, micros, at)"
@@ -155,7 +144,7 @@ def _insert(
     )
 
 
-def _add(connection: sqlite3.Connection, key: ChatKey, charge: Charge) -> None:
+def _add(connection: Connection, key: ChatKey, charge: Charge) -> None:
     """Add to the sums of a day; taking back what was added may be negative.
 
     Of a person who was forgotten while the call was made, only the sum of all is changed.
@@ -171,7 +160,7 @@ def _add(connection: sqlite3.Connection, key: ChatKey, charge: Charge) -> None:
     )
 
 
-def _used(connection: sqlite3.Connection, day: str, key: tuple[str, str]) -> Use:
+def _used(connection: Connection, day: str, key: tuple[str, str]) -> Use:
     row = connection.execute(
         f"SELECT {_LEFT} FROM usage_days WHERE day = ? AND channel = ? AND chat = ?",  # noqa: S608 - constants
         (day, *key),
@@ -179,7 +168,7 @@ def _used(connection: sqlite3.Connection, day: str, key: tuple[str, str]) -> Use
     return Use(*row) if row else Use()
 
 
-def _tell(connection: sqlite3.Connection, day: str, key: tuple[str, str]) -> bool:
+def _tell(connection: Connection, day: str, key: tuple[str, str]) -> bool:
     """Note that a budget's end has been told; False if it had been."""
     told = connection.execute(
         "INSERT INTO usage_days (day, channel, chat, told) VALUES (?, ?, ?, 1)"

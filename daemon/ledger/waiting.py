@@ -4,7 +4,6 @@ What becomes of each message is decided by `daemon.domain.handover`. All of it h
 caller's transaction.
 """
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from daemon.domain.handover import (
     waits_because,
 )
 from daemon.domain.messages import ChatKey
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.ephemeral import let_disappear
 
 _OPEN = (
@@ -50,7 +50,7 @@ class WaitingChat:
     """The customer's or group's name in WhatsApp; empty if unknown."""
 
 
-def hold_of(connection: sqlite3.Connection, key: ChatKey) -> Hold:
+def hold_of(connection: Connection, key: ChatKey) -> Hold:
     """What keeps the bot out of a chat."""
     row = connection.execute(
         "SELECT paused_until, loop_until, escalated_at, overdue_at FROM chats"
@@ -60,19 +60,19 @@ def hold_of(connection: sqlite3.Connection, key: ChatKey) -> Hold:
     return Hold(*row) if row else Hold()
 
 
-def apply_event(connection: sqlite3.Connection, key: ChatKey, event: Event) -> int:
+def apply_event(connection: Connection, key: ChatKey, event: Event) -> int:
     """Let an event change a chat's open messages; gives how many now wait for the bot again."""
     changed = _change(connection, key, lambda message: after(message, event))
     return sum(message.state == "received" for message in changed)
 
 
-def hold_waiting(connection: sqlite3.Connection, key: ChatKey, now: float) -> int:
+def hold_waiting(connection: Connection, key: ChatKey, now: float) -> int:
     """See `Handovers.hold`."""
     reason = waits_because(hold_of(connection, key), now)
     return len(_change(connection, key, lambda message: held(message, reason)))
 
 
-def agent_wrote(connection: sqlite3.Connection, key: ChatKey, *, pause_until: float) -> None:
+def agent_wrote(connection: Connection, key: ChatKey, *, pause_until: float) -> None:
     """Close what an agent's message answers, and pause the bot until a time (0: not at all)."""
     if pause_until:
         connection.execute(
@@ -84,7 +84,7 @@ def agent_wrote(connection: sqlite3.Connection, key: ChatKey, *, pause_until: fl
     apply_event(connection, key, "agent wrote" if pause_until else "agent wrote beside the bot")
 
 
-def give_back(connection: sqlite3.Connection, key: ChatKey, *, now: float) -> None:
+def give_back(connection: Connection, key: ChatKey, *, now: float) -> None:
     """Let the bot answer in a chat again, from now on and what waits there."""
     connection.execute(
         "UPDATE chats SET paused_until = MIN(paused_until, ?), loop_until = 0"
@@ -95,14 +95,14 @@ def give_back(connection: sqlite3.Connection, key: ChatKey, *, now: float) -> No
     apply_event(connection, key, "given back")
 
 
-def mark_done(connection: sqlite3.Connection, key: ChatKey) -> int:
+def mark_done(connection: Connection, key: ChatKey) -> int:
     """Count what waits for a person in a chat as handled; gives how many messages were closed."""
     _nobody_is_asked_for(connection, key)
     return len(_change(connection, key, lambda message: after(message, "done")))
 
 
 def chats_named(
-    connection: sqlite3.Connection, chat: str, channel: str | None = None
+    connection: Connection, chat: str, channel: str | None = None
 ) -> tuple[ChatKey, ...]:
     """The chats with this id, on one channel or on all that know it."""
     only, values = ("", (chat,)) if channel is None else (" AND channel = ?", (chat, channel))
@@ -110,9 +110,7 @@ def chats_named(
     return tuple(ChatKey(*row) for row in rows)
 
 
-def leave_turn(
-    connection: sqlite3.Connection, turn_id: int, reason: str, *, in_thread: bool
-) -> None:
+def leave_turn(connection: Connection, turn_id: int, reason: str, *, in_thread: bool) -> None:
     """Leave the messages of a turn that ends without an answer to a person."""
     rows = connection.execute(
         "SELECT seq, state, reason, to_note, 0, deleted_at IS NOT NULL FROM messages"
@@ -123,7 +121,7 @@ def leave_turn(
     _store(connection, rows, lambda message: left_by_turn(message, reason, in_thread=in_thread))
 
 
-def signals(connection: sqlite3.Connection, key: ChatKey) -> tuple[bool, bool]:
+def signals(connection: Connection, key: ChatKey) -> tuple[bool, bool]:
     """Whether the end of a chat's pause means something, and whether a thread is to be told."""
     waits, notes = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM chats WHERE channel = ?1 AND chat = ?2"  # noqa: S608 - constants
@@ -136,7 +134,7 @@ def signals(connection: sqlite3.Connection, key: ChatKey) -> tuple[bool, bool]:
 
 
 def waiting_chats(
-    connection: sqlite3.Connection, key: ChatKey | None = None, *, before: float | None = None
+    connection: Connection, key: ChatKey | None = None, *, before: float | None = None
 ) -> tuple[WaitingChat, ...]:
     """See `Handovers.waiting_chats`; of one chat, or of all."""
     only = "" if key is None else " AND channel = :channel AND chat = :chat"
@@ -166,7 +164,7 @@ def waiting_chats(
     )
 
 
-def _nobody_is_asked_for(connection: sqlite3.Connection, key: ChatKey) -> None:
+def _nobody_is_asked_for(connection: Connection, key: ChatKey) -> None:
     """A person has seen to the chat: what the model asked for has come."""
     connection.execute(
         "UPDATE chats SET escalated_at = 0, overdue_at = 0"
@@ -176,7 +174,7 @@ def _nobody_is_asked_for(connection: sqlite3.Connection, key: ChatKey) -> None:
 
 
 def _change(
-    connection: sqlite3.Connection,
+    connection: Connection,
     key: ChatKey,
     decide: Callable[[OpenMessage], OpenMessage],
 ) -> list[OpenMessage]:
@@ -185,7 +183,7 @@ def _change(
 
 
 def _store(
-    connection: sqlite3.Connection,
+    connection: Connection,
     rows: Sequence[tuple[int, str, str, int, int, int]],
     decide: Callable[[OpenMessage], OpenMessage],
 ) -> list[OpenMessage]:

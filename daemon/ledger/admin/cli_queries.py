@@ -1,7 +1,6 @@
 """Small reads and writes of single commands: send, budget, unanswered."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +8,7 @@ from typing import Literal
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey
 from daemon.ledger.audit import write_audit
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.threads import append
 from daemon.ledger.waiting import waiting_chats
 
@@ -24,7 +24,7 @@ class Sending:
     error: str
 
 
-def channel_of(connection: sqlite3.Connection, chat: str) -> str:
+def channel_of(connection: Connection, chat: str) -> str:
     """The channel to reach a chat by: where it was last active, else the one last active at all.
 
     Empty in a store that knows no chat yet; the daemon has one channel then.
@@ -35,9 +35,7 @@ def channel_of(connection: sqlite3.Connection, chat: str) -> str:
     return str(row[0]) if row else ""
 
 
-def queue_text(
-    connection: sqlite3.Connection, key: ChatKey, text: str, *, by: Actor, now: float
-) -> int:
+def queue_text(connection: Connection, key: ChatKey, text: str, *, by: Actor, now: float) -> int:
     """Put one message into the outbox and the thread, inside the caller's transaction.
 
     Gives the outbox row's number. In the thread it stands as said by us, so that the model knows
@@ -52,7 +50,7 @@ def queue_text(
     return int(row[0])
 
 
-def sending_of(connection: sqlite3.Connection, row_id: int) -> Sending:
+def sending_of(connection: Connection, row_id: int) -> Sending:
     """Look at one outbox row."""
     row = connection.execute(
         "SELECT state, message_id, error FROM outbox WHERE id = ?", (row_id,)
@@ -78,13 +76,13 @@ class Spending:
     """True if a call was refused because the budget was spent."""
 
 
-def newest_day(connection: sqlite3.Connection) -> str:
+def newest_day(connection: Connection) -> str:
     """The last day on which anything was used up; empty if there is none."""
     row = connection.execute("SELECT MAX(day) FROM usage_days").fetchone()
     return str(row[0] or "")
 
 
-def spending_of(connection: sqlite3.Connection, day: str) -> tuple[Spending, ...]:
+def spending_of(connection: Connection, day: str) -> tuple[Spending, ...]:
     """What a day has used up: all together first, then the chats, the greatest use first."""
     rows = connection.execute(
         "SELECT channel, chat, tokens, micros, MAX(0, tokens - pardoned_tokens),"
@@ -98,9 +96,7 @@ def spending_of(connection: sqlite3.Connection, day: str) -> tuple[Spending, ...
     )
 
 
-def pardon(
-    connection: sqlite3.Connection, day: str, names: Sequence[str], *, by: Actor, now: float
-) -> int:
+def pardon(connection: Connection, day: str, names: Sequence[str], *, by: Actor, now: float) -> int:
     """Let a person begin the day anew, inside the caller's transaction; gives the chats concerned.
 
     ``names``: the person's chat ids. What was used up stays in the total of the day.
@@ -138,7 +134,7 @@ class Unanswered:
     """Of the oldest; empty if there is none."""
 
 
-def unanswered(connection: sqlite3.Connection) -> list[Unanswered]:
+def unanswered(connection: Connection) -> list[Unanswered]:
     """All chats in which somebody waits, the longest wait first.
 
     A chat may stand there twice: some of its messages may wait for a person, and later ones for the
@@ -148,7 +144,7 @@ def unanswered(connection: sqlite3.Connection) -> list[Unanswered]:
     return sorted(found, key=lambda chat: chat.since)
 
 
-def _for_a_person(connection: sqlite3.Connection) -> list[Unanswered]:
+def _for_a_person(connection: Connection) -> list[Unanswered]:
     return [
         Unanswered(
             chat=waiting.key.chat,
@@ -162,7 +158,7 @@ def _for_a_person(connection: sqlite3.Connection) -> list[Unanswered]:
     ]
 
 
-def _for_the_bot(connection: sqlite3.Connection) -> list[Unanswered]:
+def _for_the_bot(connection: Connection) -> list[Unanswered]:
     rows = connection.execute(
         # SQLite takes the other columns from the row with the minimum.
         "SELECT m.chat, MIN(m.received_at), COUNT(*), m.state, COALESCE(t.attempts, 0), m.id"
@@ -182,7 +178,7 @@ def _for_the_bot(connection: sqlite3.Connection) -> list[Unanswered]:
     ]
 
 
-def _given_up(connection: sqlite3.Connection) -> list[Unanswered]:
+def _given_up(connection: Connection) -> list[Unanswered]:
     """What got no answer, or one that never arrived, in a chat where nobody has spoken since."""
     rows = connection.execute(
         # SQLite takes the other columns from the row with the minimum.

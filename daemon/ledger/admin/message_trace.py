@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from daemon.domain.messages import JsonObject
 from daemon.ledger.audit import audit_of
+from daemon.ledger.drivers.port import Connection
 
 _MESSAGE = (
     "SELECT id, channel, chat, event_id, kind, from_me, message, sent_at, received_at, state,"
@@ -50,7 +51,7 @@ class Life:
     """Of the turn, as they began; empty if retention or a crash has taken them."""
 
 
-def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
+def life_of(connection: Connection, message_id: str) -> Life | None:
     """Read the life of an inbound or outbound message by its WhatsApp id; None if it is unknown."""
     sent = connection.execute(
         f"{_OUTBOX} WHERE message_id = ?1 OR id IN (SELECT outbox_id FROM send_failures"  # noqa: S608 - a constant
@@ -78,7 +79,7 @@ def life_of(connection: sqlite3.Connection, message_id: str) -> Life | None:
     return life_of_turn(connection, turn_id, message_id=message_id)
 
 
-def life_of_turn(connection: sqlite3.Connection, turn_id: int, *, message_id: str = "") -> Life:
+def life_of_turn(connection: Connection, turn_id: int, *, message_id: str = "") -> Life:
     """Read the life of a turn that exists; ``message_id`` is the message that was asked for."""
     turn = connection.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
     rows = connection.execute(f"{_MESSAGE} WHERE turn_id = ? ORDER BY seq", (turn_id,)).fetchall()
@@ -105,14 +106,14 @@ def life_of_turn(connection: sqlite3.Connection, turn_id: int, *, message_id: st
     )
 
 
-def _opted_out_at(connection: sqlite3.Connection, channel: str, chat: str) -> float:
+def _opted_out_at(connection: Connection, channel: str, chat: str) -> float:
     row = connection.execute(
         "SELECT opted_out_at FROM chats WHERE channel = ? AND chat = ?", (channel, chat)
     ).fetchone()
     return float(row[0]) if row else 0.0
 
 
-def _send(connection: sqlite3.Connection, row: sqlite3.Row) -> JsonObject:
+def _send(connection: Connection, row: sqlite3.Row) -> JsonObject:
     """A row of the outbox, with the attempts at it that WhatsApp could not deliver."""
     failures = connection.execute(
         "SELECT message_id, error, failed_at FROM send_failures WHERE outbox_id = ?"
@@ -133,7 +134,7 @@ def _message(row: sqlite3.Row) -> JsonObject:
     }
 
 
-def _events(connection: sqlite3.Connection, ids: list[int]) -> list[JsonObject]:
+def _events(connection: Connection, ids: list[int]) -> list[JsonObject]:
     rows = connection.execute(
         "SELECT id, received_at, channel, event, body IS NOT NULL OR body_file != '' AS body_kept,"
         " unreadable FROM events WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
@@ -142,7 +143,7 @@ def _events(connection: sqlite3.Connection, ids: list[int]) -> list[JsonObject]:
     return [{**dict(row), "body_kept": bool(row["body_kept"])} for row in rows]
 
 
-def _runs(connection: sqlite3.Connection, turn_id: int) -> list[JsonObject]:
+def _runs(connection: Connection, turn_id: int) -> list[JsonObject]:
     runs = []
     for row in connection.execute("SELECT * FROM runs WHERE turn_id = ? ORDER BY id", (turn_id,)):
         responses = connection.execute(
@@ -165,7 +166,7 @@ def _response(row: sqlite3.Row) -> JsonObject:
     return told
 
 
-def _tool_calls(connection: sqlite3.Connection, turn_id: int) -> list[JsonObject]:
+def _tool_calls(connection: Connection, turn_id: int) -> list[JsonObject]:
     rows = connection.execute(
         "SELECT id, run_id, round, tool, arguments, effects, state, output, started_at, ended_at"
         " FROM tool_calls WHERE turn_id = ? ORDER BY id",
@@ -182,7 +183,7 @@ def _seconds(row: sqlite3.Row) -> float | None:
     return None if ended is None else round(ended - row["started_at"], 6)
 
 
-def _audit(connection: sqlite3.Connection, messages: list[sqlite3.Row]) -> list[JsonObject]:
+def _audit(connection: Connection, messages: list[sqlite3.Row]) -> list[JsonObject]:
     """What operators did to these messages, and since then to who has their chat."""
     if not messages:
         return []

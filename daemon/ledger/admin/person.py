@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.audit import audit_of
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.identity import PERSON
 
 SHORTEST_NUMBER = 8
@@ -42,7 +43,7 @@ def told(key: ChatKey) -> str:
     return f"{key.channel}/{key.chat}"
 
 
-def names_of(connection: sqlite3.Connection, chat: str) -> tuple[str, ...]:
+def names_of(connection: Connection, chat: str) -> tuple[str, ...]:
     """All chat ids of the person behind one of them, the given one first."""
     rows = connection.execute(
         "WITH mine (chat) AS (SELECT :chat UNION SELECT chat FROM aliases WHERE alias = :chat)"
@@ -59,7 +60,7 @@ def authors_of(names: Sequence[str]) -> list[str]:
     return sorted({*names, *(name.removesuffix(PERSON) for name in names)})
 
 
-def keys_of(connection: sqlite3.Connection, names: Sequence[str]) -> tuple[ChatKey, ...]:
+def keys_of(connection: Connection, names: Sequence[str]) -> tuple[ChatKey, ...]:
     """The person's chats on all channels that there are.
 
     An empty one is that of words sent from the command line before any channel was known.
@@ -85,7 +86,7 @@ def only(keys: Sequence[ChatKey]) -> Person:
 
 
 def person_of(
-    connection: sqlite3.Connection, names: Sequence[str], keys: Sequence[ChatKey], *, up_to: int
+    connection: Connection, names: Sequence[str], keys: Sequence[ChatKey], *, up_to: int
 ) -> Person:
     """Learn by what to recognise the person with these chat ids, as `names_of` gives them.
 
@@ -135,7 +136,7 @@ def person_of(
 
 
 def _sent_ids(
-    connection: sqlite3.Connection, keys: Sequence[ChatKey], group_turns: Sequence[int]
+    connection: Connection, keys: Sequence[ChatKey], group_turns: Sequence[int]
 ) -> frozenset[str]:
     """WhatsApp's ids of what went to the person, and to the agents about them."""
     found: set[str] = set()
@@ -158,7 +159,7 @@ def _sent_ids(
     return frozenset(found)
 
 
-def _ids(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> set[str]:
+def _ids(connection: Connection, where: str, values: Sequence[object]) -> set[str]:
     rows = connection.execute(
         f"SELECT message_id FROM outbox WHERE message_id != '' AND {where}",  # noqa: S608 - constants
         values,
@@ -199,7 +200,7 @@ _PARAMETERS = (
 _JSON_COLUMNS = frozenset({"message", "earlier", "item", "response", "arguments", "payload"})
 
 
-def held_of(connection: sqlite3.Connection, names: Sequence[str]) -> JsonObject:
+def held_of(connection: Connection, names: Sequence[str]) -> JsonObject:
     """Read all rows about the person with these chat ids, as one JSON object by table.
 
     What the person wrote in groups is among the messages. Raw events are not repeated here: they

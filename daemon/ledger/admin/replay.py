@@ -16,6 +16,7 @@ from daemon.domain.messages import Message, Webhook
 from daemon.ledger.admin.cli_connection import marks
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.message_rows import stored_message
 from daemon.ledger.references import know
 
@@ -72,7 +73,7 @@ class StoredEvent:
     unreadable: bool
 
 
-def judge_of(connection: sqlite3.Connection, policy: Policy, *, now: float) -> Verdict:
+def judge_of(connection: Connection, policy: Policy, *, now: float) -> Verdict:
     """What says of a message what the daemon would: with what the store knows of it."""
 
     def judge(message: Message) -> str:
@@ -82,7 +83,7 @@ def judge_of(connection: sqlite3.Connection, policy: Policy, *, now: float) -> V
     return judge
 
 
-def stored_event(connection: sqlite3.Connection, event_id: int, folder: Path) -> StoredEvent | None:
+def stored_event(connection: Connection, event_id: int, folder: Path) -> StoredEvent | None:
     """Read one event with its body, from the row or its file in ``folder``; None if unknown."""
     row = connection.execute(
         "SELECT id, event, body, body_file, unreadable FROM events WHERE id = ?", (event_id,)
@@ -99,7 +100,7 @@ def stored_event(connection: sqlite3.Connection, event_id: int, folder: Path) ->
 
 
 def replay_event(
-    connection: sqlite3.Connection,
+    connection: Connection,
     event: StoredEvent,
     webhook: Webhook | None,
     *,
@@ -119,7 +120,7 @@ def replay_event(
 
 
 def replay_dead(
-    connection: sqlite3.Connection,
+    connection: Connection,
     chats: Sequence[str],
     *,
     verdict: Verdict,
@@ -133,7 +134,7 @@ def replay_dead(
 
 
 def _put_back(
-    connection: sqlite3.Connection, row: sqlite3.Row, *, verdict: Verdict, by: Actor, now: float
+    connection: Connection, row: sqlite3.Row, *, verdict: Verdict, by: Actor, now: float
 ) -> Replayed:
     obstacle = _obstacle(row, verdict)
     if obstacle:
@@ -164,7 +165,7 @@ def _obstacle(row: sqlite3.Row, verdict: Verdict) -> str:
 
 
 def _bring_in(
-    connection: sqlite3.Connection,
+    connection: Connection,
     event: StoredEvent,
     webhook: Webhook,
     *,
@@ -207,7 +208,7 @@ def _bring_in(
     return replayed
 
 
-def _is_known(connection: sqlite3.Connection, message: Message) -> bool:
+def _is_known(connection: Connection, message: Message) -> bool:
     row = connection.execute(
         "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (message.key.channel, message.id)
     ).fetchone()

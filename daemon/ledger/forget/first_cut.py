@@ -6,12 +6,12 @@ tasks of these chats before it, so nothing that they were at comes after it.
 """
 
 import json
-import sqlite3
 from collections.abc import Mapping
 
 from daemon.domain.handover import WITH_AGENT
 from daemon.ledger.admin.person import Person
 from daemon.ledger.consents import bury
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.own_rows import REASON
 
 _MARKS = {
@@ -78,7 +78,7 @@ _DELETE = (
 
 
 def cut(
-    connection: sqlite3.Connection,
+    connection: Connection,
     person: Person,
     names: Mapping[str, str],
     name: str,

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from daemon.domain.audit_chain import Actor
 from daemon.domain.handover import WITH_AGENT
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.admin.person import Person, keys_of, only, person_of
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.other_texts import called, words_of
 from daemon.ledger.forget.stages import knows_rows
 from daemon.ledger.forget.work import Kind, Work
@@ -65,7 +65,7 @@ class Forgotten:
         )
 
 
-def ask(connection: sqlite3.Connection, names: Sequence[str], *, by: Actor, now: float) -> str:
+def ask(connection: Connection, names: Sequence[str], *, by: Actor, now: float) -> str:
     """Note that a person is to be forgotten, inside the caller's transaction; gives the name.
 
     ``names``: the person's chat ids. From then on it will be done, whatever happens.
@@ -73,7 +73,7 @@ def ask(connection: sqlite3.Connection, names: Sequence[str], *, by: Actor, now:
     return _ask(connection, "person", names, keys_of(connection, names), by=by, now=now)
 
 
-def ask_chat(connection: sqlite3.Connection, key: ChatKey, *, before: float, now: float) -> str:
+def ask_chat(connection: Connection, key: ChatKey, *, before: float, now: float) -> str:
     """Note that a chat is too old to be kept, inside the caller's transaction; gives the name.
 
     Empty if it is not any more: something has come since it was found.
@@ -83,14 +83,14 @@ def ask_chat(connection: sqlite3.Connection, key: ChatKey, *, before: float, now
     return _ask(connection, "chat", [key.chat], [key], by=Actor(name=""), now=now)
 
 
-def old_chats(connection: sqlite3.Connection, *, before: float, most: int) -> tuple[ChatKey, ...]:
+def old_chats(connection: Connection, *, before: float, most: int) -> tuple[ChatKey, ...]:
     """Chats whose last message came before a time (Unix seconds), and in which nothing is open."""
     rows = connection.execute(f"{_OLD} ORDER BY last_activity_at LIMIT ?", (before, most))
     return tuple(ChatKey(*row) for row in rows)
 
 
 def _ask(
-    connection: sqlite3.Connection,
+    connection: Connection,
     kind: Kind,
     names: Sequence[str],
     keys: Sequence[ChatKey],
@@ -107,7 +107,7 @@ def _ask(
     return name
 
 
-def next_work(connection: sqlite3.Connection, data_dir: Path, *, name: str = "") -> Work | None:
+def next_work(connection: Connection, data_dir: Path, *, name: str = "") -> Work | None:
     """The oldest work that is not done, or that of a name; None if there is none. Reads only."""
     row = connection.execute(
         f"{_JOB} WHERE done_at IS NULL AND (?1 = '' OR name = ?1) ORDER BY id LIMIT 1",
@@ -140,7 +140,7 @@ def next_work(connection: sqlite3.Connection, data_dir: Path, *, name: str = "")
     )
 
 
-def _as_kept(connection: sqlite3.Connection, person: Person, job: int, told: JsonObject) -> Person:
+def _as_kept(connection: Connection, person: Person, job: int, told: JsonObject) -> Person:
     """What was known of the person before their rows were erased."""
     rows = connection.execute("SELECT id FROM forgetting_ids WHERE job = ?", (job,))
     return replace(
@@ -156,7 +156,7 @@ def _called(name: str, names: Sequence[str]) -> dict[str, str]:
     return {chat: f"{name}-{place}" if place else name for place, chat in enumerate(names)}
 
 
-def done_as(connection: sqlite3.Connection, name: str) -> Forgotten | None:
+def done_as(connection: Connection, name: str) -> Forgotten | None:
     """What was erased under a name; None while that is not over."""
     row = connection.execute(
         "SELECT counts FROM forgettings WHERE name = ? AND done_at IS NOT NULL", (name,)

@@ -7,7 +7,6 @@ are taken out too, and what repeats a message of theirs.
 
 import json
 import re
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from daemon.domain.messages import ChatKey, Deletion, Edit, Message, Reaction, V
 from daemon.domain.prompt.data import TAG
 from daemon.domain.prompt.message_text import QUOTED_CHARACTERS
 from daemon.ledger.admin.person import OF_CHAT, Person, told
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.echoes import ECHO
 
 # Finding in a text the names of a person and what it repeats of their words. Pure.
@@ -154,7 +154,7 @@ NUMBERED = frozenset({"seq", "id", "rowid", "run_id", "turn_id"})
 
 
 def mentions_in(
-    connection: sqlite3.Connection,
+    connection: Connection,
     texts: Texts,
     person: Person,
     *,
@@ -186,7 +186,7 @@ def mentions_in(
 
 
 def rewrite(
-    connection: sqlite3.Connection,
+    connection: Connection,
     texts: Texts,
     keys: Sequence[Sequence[object]],
     change: Change,
@@ -214,7 +214,7 @@ def rewrite(
 
 
 def references_in(
-    connection: sqlite3.Connection, person: Person, *, after: int, up_to: int, window: int
+    connection: Connection, person: Person, *, after: int, up_to: int, window: int
 ) -> tuple[list[tuple[int, str]], int | None]:
     """The next messages that quote the person, react to them, vote in what they asked.
 
@@ -253,7 +253,7 @@ def _without_reference(message: Message, person: Person) -> Message:
 # -- groups ----------------------------------------------------------------------------------------
 
 
-def called(connection: sqlite3.Connection, person: Person) -> tuple[str, ...]:
+def called(connection: Connection, person: Person) -> tuple[str, ...]:
     """How the person is called in their chats, before these are cut off."""
     rows = [
         row
@@ -266,7 +266,7 @@ def called(connection: sqlite3.Connection, person: Person) -> tuple[str, ...]:
 
 
 def words_of(
-    connection: sqlite3.Connection, person: Person, names: Sequence[str], instead: str
+    connection: Connection, person: Person, names: Sequence[str], instead: str
 ) -> RepeatedWords:
     """The person's ``names``, and those and the words that stand in their messages in groups."""
     rows = [
@@ -289,7 +289,7 @@ def words_of(
 
 
 def rewrite_thread(
-    connection: sqlite3.Connection,
+    connection: Connection,
     group: ChatKey,
     person: Person,
     words: RepeatedWords,
@@ -356,7 +356,7 @@ KINDS = len(_OF_GROUP)
 
 
 def our_words_in(
-    connection: sqlite3.Connection,
+    connection: Connection,
     group: ChatKey,
     change: Change,
     *,
@@ -383,9 +383,7 @@ def our_words_in(
     return found, int(rows[-1][0]) if len(rows) == most else None
 
 
-def _changes(
-    connection: sqlite3.Connection, texts: Texts, key: Sequence[object], change: Change
-) -> bool:
+def _changes(connection: Connection, texts: Texts, key: Sequence[object], change: Change) -> bool:
     where = " AND ".join(f"{column} = ?" for column in texts.key)
     row = connection.execute(
         f"SELECT {', '.join(texts.columns)} FROM {texts.table} WHERE {where}",  # noqa: S608 - constants

@@ -5,7 +5,6 @@ nowhere. Of a chat that is only too old they go. All functions work inside the c
 """
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from daemon.domain.messages import ChatKey, Message, Other
 from daemon.domain.records import MEDIA_FOLDER
 from daemon.ledger.admin.person import OF_CHAT, told
 from daemon.ledger.audit import erase_audit
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.raw_events import drop_events
 from daemon.ledger.kept_files import AUDIO_FOLDER
 from daemon.ledger.media import drop_files
@@ -83,7 +83,7 @@ _DELETE_SENDS = (
 
 
 def erase_turns(
-    connection: sqlite3.Connection,
+    connection: Connection,
     turns: Sequence[int],
     name: str,
     data_dir: Path,
@@ -122,7 +122,7 @@ def erase_turns(
         connection.execute(statement, values)
 
 
-def rename_turns(connection: sqlite3.Connection, turns: Sequence[int], names: Names) -> None:
+def rename_turns(connection: Connection, turns: Sequence[int], names: Names) -> None:
     """Give turns that were emptied a name that leads nowhere."""
     for chat, name in names.items():
         connection.execute(
@@ -132,9 +132,7 @@ def rename_turns(connection: sqlite3.Connection, turns: Sequence[int], names: Na
         )
 
 
-def erase_sends(
-    connection: sqlite3.Connection, rows: Sequence[int], names: Names, data_dir: Path
-) -> None:
+def erase_sends(connection: Connection, rows: Sequence[int], names: Names, data_dir: Path) -> None:
     """Erase what was said outside of turns: notices, operators' words."""
     ids = json.dumps(list(rows))
     found = connection.execute(
@@ -158,7 +156,7 @@ def erase_sends(
 
 
 def erase_messages(
-    connection: sqlite3.Connection,
+    connection: Connection,
     seqs: Sequence[int],
     names: Names,
     name: str,
@@ -208,7 +206,7 @@ def erase_messages(
 
 
 def own_ids(
-    connection: sqlite3.Connection, table: str, keys: Sequence[ChatKey], *, up_to: int, most: int
+    connection: Connection, table: str, keys: Sequence[ChatKey], *, up_to: int, most: int
 ) -> list[int]:
     """The first rows of these chats that are left in messages, turns, outbox or thread_items."""
     number = "seq" if table == "messages" else "id"
@@ -226,7 +224,7 @@ def own_ids(
 
 
 def _delete_sent_files(
-    connection: sqlite3.Connection,
+    connection: Connection,
     payloads: Sequence[str],
     turns: str,
     data_dir: Path,
@@ -252,7 +250,7 @@ def _file_of(payload: str) -> object:
 
 
 def _empty_echoes(
-    connection: sqlite3.Connection, sent: Sequence[tuple[str, str]], name: str, data_dir: Path
+    connection: Connection, sent: Sequence[tuple[str, str]], name: str, data_dir: Path
 ) -> None:
     """Empty the echoes of what is erased, which lie in groups and in the agents' chat."""
     for key in sent:

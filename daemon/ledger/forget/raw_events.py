@@ -2,12 +2,12 @@
 
 import json
 import re
-import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from daemon.ledger.admin.person import Person
+from daemon.ledger.drivers.port import Connection
 
 EVENTS_LOOKED_AT = 500
 """Events in one read: their bodies are read one after the other, which takes milliseconds."""
@@ -17,7 +17,7 @@ _TOKENS = re.compile(rb'"([^"\\]{4,128})"')
 
 
 def find_events(
-    connection: sqlite3.Connection, person: Person, folder: Path, *, after: int, up_to: int
+    connection: Connection, person: Person, folder: Path, *, after: int, up_to: int
 ) -> tuple[list[int], int]:
     """Look for the person's names and message ids in the next raw bodies that are kept.
 
@@ -42,7 +42,7 @@ def find_events(
     return found, last
 
 
-def drop_events(connection: sqlite3.Connection, ids: Sequence[int], folder: Path) -> int:
+def drop_events(connection: Connection, ids: Sequence[int], folder: Path) -> int:
     """Let go of some raw bodies, inside the caller's transaction; gives how many there were.
 
     Files go before the rows that name them, so that none is left behind without a name.

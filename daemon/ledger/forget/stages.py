@@ -5,11 +5,11 @@ done again: a crash between the two loses nothing. First goes what the model cou
 the ids that the rest needs are kept for it.
 """
 
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.other_texts import (
     ECHOES,
     KINDS,
@@ -38,15 +38,13 @@ MESSAGES, TURNS, ITEMS, IDS = 40, 8, 100, 500
 """Rows changed in one write at most: together with their indexes some milliseconds of work."""
 
 
-def _look_ids(_connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_ids(_connection: Connection, work: Work) -> Batch:
     (after,) = work.place or ("",)
     left = [one for one in sorted(work.person.message_ids) if one > after][:IDS]
     return Batch(left, (left[-1],) if left else (), last=not left)
 
 
-def _keep_ids(
-    connection: sqlite3.Connection, work: Work, rows: Sequence[str], _now: float
-) -> Counter[str]:
+def _keep_ids(connection: Connection, work: Work, rows: Sequence[str], _now: float) -> Counter[str]:
     connection.executemany(
         "INSERT OR IGNORE INTO forgetting_ids (job, id) VALUES (?, ?)",
         [(work.id, row) for row in rows],
@@ -54,16 +52,14 @@ def _keep_ids(
     return Counter()
 
 
-def _look_kept_ids(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_kept_ids(connection: Connection, work: Work) -> Batch:
     rows = connection.execute(
         "SELECT id FROM forgetting_ids WHERE job = ? LIMIT ?", (work.id, IDS)
     ).fetchall()
     return Batch([str(row[0]) for row in rows], last=not rows)
 
 
-def _drop_ids(
-    connection: sqlite3.Connection, work: Work, rows: Sequence[str], _now: float
-) -> Counter[str]:
+def _drop_ids(connection: Connection, work: Work, rows: Sequence[str], _now: float) -> Counter[str]:
     connection.executemany(
         "DELETE FROM forgetting_ids WHERE job = ? AND id = ?", [(work.id, row) for row in rows]
     )
@@ -73,7 +69,7 @@ def _drop_ids(
 # -- what the model is told ------------------------------------------------------------------------
 
 
-def _look_thread(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_thread(connection: Connection, work: Work) -> Batch:
     rows = own_ids(
         connection,
         "thread_items",
@@ -85,13 +81,13 @@ def _look_thread(connection: sqlite3.Connection, work: Work) -> Batch:
 
 
 def _drop_thread(
-    connection: sqlite3.Connection, _work: Work, rows: Sequence[int], _now: float
+    connection: Connection, _work: Work, rows: Sequence[int], _now: float
 ) -> Counter[str]:
     connection.executemany("DELETE FROM thread_items WHERE id = ?", [(row,) for row in rows])
     return Counter()
 
 
-def _look_group_threads(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_group_threads(connection: Connection, work: Work) -> Batch:
     group, after = work.place or (0, 0)
     if group >= len(work.person.groups):
         return Batch([], last=True)
@@ -108,7 +104,7 @@ def _look_group_threads(connection: sqlite3.Connection, work: Work) -> Batch:
 
 
 def _rewrite_group_threads(
-    connection: sqlite3.Connection, _work: Work, rows: Sequence[tuple[int, str]], _now: float
+    connection: Connection, _work: Work, rows: Sequence[tuple[int, str]], _now: float
 ) -> Counter[str]:
     for number, item in rows:
         if item:
@@ -121,7 +117,7 @@ def _rewrite_group_threads(
 # -- what others have said, and the raw bodies -----------------------------------------------------
 
 
-def _look_events(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_events(connection: Connection, work: Work) -> Batch:
     (after,) = work.place or (0,)
     found, last = find_events(
         connection,
@@ -134,12 +130,12 @@ def _look_events(connection: sqlite3.Connection, work: Work) -> Batch:
 
 
 def _drop_events(
-    connection: sqlite3.Connection, work: Work, rows: Sequence[int], _now: float
+    connection: Connection, work: Work, rows: Sequence[int], _now: float
 ) -> Counter[str]:
     return Counter(events=drop_events(connection, rows, work.data_dir / EVENTS_FOLDER))
 
 
-def _look_references(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_references(connection: Connection, work: Work) -> Batch:
     (after,) = work.place or (0,)
     found, more = references_in(
         connection, work.person, after=after, up_to=work.marks["messages"], window=WINDOW
@@ -148,7 +144,7 @@ def _look_references(connection: sqlite3.Connection, work: Work) -> Batch:
 
 
 def _drop_references(
-    connection: sqlite3.Connection, _work: Work, rows: Sequence[tuple[int, str]], _now: float
+    connection: Connection, _work: Work, rows: Sequence[tuple[int, str]], _now: float
 ) -> Counter[str]:
     connection.executemany(
         "UPDATE messages SET message = ? WHERE seq = ?", [(text, seq) for seq, text in rows]
@@ -156,7 +152,7 @@ def _drop_references(
     return Counter()
 
 
-def _look_mentions(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_mentions(connection: Connection, work: Work) -> Batch:
     table, after = work.place or (0, 0)
     if table >= len(MENTIONS):
         return Batch([], last=True)
@@ -173,7 +169,7 @@ def _look_mentions(connection: sqlite3.Connection, work: Work) -> Batch:
 
 
 def _drop_mentions(
-    connection: sqlite3.Connection, work: Work, rows: Sequence[tuple[Any, ...]], _now: float
+    connection: Connection, work: Work, rows: Sequence[tuple[Any, ...]], _now: float
 ) -> Counter[str]:
     def change(text: str) -> str:
         return work.person.pattern.sub(work.name, text)
@@ -187,7 +183,7 @@ def _drop_mentions(
 # -- our own words in groups -----------------------------------------------------------------------
 
 
-def _look_group_words(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_group_words(connection: Connection, work: Work) -> Batch:
     group, kind, after = work.place or (0, 0, 0)
     if group >= len(work.person.groups):
         return Batch([], last=True)
@@ -203,7 +199,7 @@ def _look_group_words(connection: sqlite3.Connection, work: Work) -> Batch:
 
 
 def _rewrite_group_words(
-    connection: sqlite3.Connection, work: Work, rows: Sequence[tuple[Any, ...]], _now: float
+    connection: Connection, work: Work, rows: Sequence[tuple[Any, ...]], _now: float
 ) -> Counter[str]:
     done: Counter[str] = Counter()
     for table, *key in rows:
@@ -216,22 +212,20 @@ def _rewrite_group_words(
     return done
 
 
-def _look_group_turns(_connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_group_turns(_connection: Connection, work: Work) -> Batch:
     (after,) = work.place or (0,)
     left = [turn for turn in work.person.group_turns if turn > after][: work.most(TURNS)]
     return Batch(left, (left[-1],) if left else (), last=not left)
 
 
 def _empty_group_turns(
-    connection: sqlite3.Connection, work: Work, rows: Sequence[int], now: float
+    connection: Connection, work: Work, rows: Sequence[int], now: float
 ) -> Counter[str]:
     _empty_or_delete(connection, work, rows, now)
     return Counter()
 
 
-def _empty_or_delete(
-    connection: sqlite3.Connection, work: Work, turns: Sequence[int], now: float
-) -> None:
+def _empty_or_delete(connection: Connection, work: Work, turns: Sequence[int], now: float) -> None:
     erase_turns(
         connection,
         turns,
@@ -246,7 +240,7 @@ def _empty_or_delete(
 # -- the person's own rows -------------------------------------------------------------------------
 
 
-def _look_messages(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_messages(connection: Connection, work: Work) -> Batch:
     up_to = work.marks["messages"]
     rows = own_ids(connection, "messages", work.person.keys, up_to=up_to, most=work.most(MESSAGES))
     for author in work.person.authors if not rows and not work.deletes else ():
@@ -260,21 +254,21 @@ def _look_messages(connection: sqlite3.Connection, work: Work) -> Batch:
 
 
 def _erase_messages(
-    connection: sqlite3.Connection, work: Work, rows: Sequence[int], _now: float
+    connection: Connection, work: Work, rows: Sequence[int], _now: float
 ) -> Counter[str]:
     return erase_messages(
         connection, rows, work.names, work.name, work.data_dir, delete=work.deletes
     )
 
 
-def _look_turns(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_turns(connection: Connection, work: Work) -> Batch:
     up_to = work.marks["turns"]
     rows = own_ids(connection, "turns", work.person.keys, up_to=up_to, most=work.most(TURNS))
     return Batch(rows, last=not rows)
 
 
 def _erase_turns(
-    connection: sqlite3.Connection, work: Work, rows: Sequence[int], now: float
+    connection: Connection, work: Work, rows: Sequence[int], now: float
 ) -> Counter[str]:
     sends = connection.execute(
         f"SELECT COUNT(*) FROM outbox WHERE turn_id IN ({', '.join('?' * len(rows))})",  # noqa: S608 - marks
@@ -285,14 +279,14 @@ def _erase_turns(
     return Counter(turns=len(rows), sends=sends)
 
 
-def _look_sends(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_sends(connection: Connection, work: Work) -> Batch:
     up_to = work.marks["outbox"]
     rows = own_ids(connection, "outbox", work.person.keys, up_to=up_to, most=work.most(MESSAGES))
     return Batch(rows, last=not rows)
 
 
 def _erase_sends(
-    connection: sqlite3.Connection, work: Work, rows: Sequence[int], _now: float
+    connection: Connection, work: Work, rows: Sequence[int], _now: float
 ) -> Counter[str]:
     alone = connection.execute(
         "SELECT COUNT(*) FROM outbox WHERE turn_id IS NULL"  # noqa: S608 - marks
@@ -303,7 +297,7 @@ def _erase_sends(
     return Counter(sends=alone)
 
 
-def _look_lines(connection: sqlite3.Connection, work: Work) -> Batch:
+def _look_lines(connection: Connection, work: Work) -> Batch:
     """Lines of the live log, in the person's chats and in groups in which they have written."""
     rows: list[int] = []
     for key in (*work.person.keys, *work.person.groups):
@@ -316,7 +310,7 @@ def _look_lines(connection: sqlite3.Connection, work: Work) -> Batch:
 
 
 def _drop_lines(
-    connection: sqlite3.Connection, _work: Work, rows: Sequence[int], _now: float
+    connection: Connection, _work: Work, rows: Sequence[int], _now: float
 ) -> Counter[str]:
     connection.executemany("DELETE FROM log_lines WHERE id = ?", [(row,) for row in rows])
     return Counter()

@@ -1,6 +1,5 @@
 """One forgetting under way, and what its stages are made of."""
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from daemon.domain.audit_chain import Actor
 from daemon.ledger.admin.person import Person
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.other_texts import RepeatedWords
 
 Kind = Literal["person", "chat"]
@@ -64,8 +64,8 @@ class Stage:
     """One stage: a look, and the write that follows it."""
 
     name: str
-    look: Callable[[sqlite3.Connection, Work], Batch]
-    write: Callable[[sqlite3.Connection, Work, Sequence[Any], float], Counter[str]]
+    look: Callable[[Connection, Work], Batch]
+    write: Callable[[Connection, Work, Sequence[Any], float], Counter[str]]
     held: bool = False
     """The daemon starts no task for the person's chats and groups before it is over."""
     for_chats: bool = False

@@ -1,11 +1,11 @@
 """One conversation as people see it on a phone: what both sides said, oldest first."""
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
 from daemon.domain.messages import ChatKey, JsonObject
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.echoes import ECHO
 
 NEWEST = 2**62
@@ -41,7 +41,7 @@ class Before:
 
 
 def bubbles(
-    connection: sqlite3.Connection, key: ChatKey, *, before: Before, limit: int
+    connection: Connection, key: ChatKey, *, before: Before, limit: int
 ) -> tuple[list[JsonObject], Before | None]:
     """The last ``limit`` things said in a chat before a place; and where the page before ends.
 
@@ -57,14 +57,14 @@ def bubbles(
     return page, following
 
 
-def last_bubble(connection: sqlite3.Connection, key: ChatKey) -> JsonObject | None:
+def last_bubble(connection: Connection, key: ChatKey) -> JsonObject | None:
     """The last thing said in a chat, without reactions and quotes; None if nothing was."""
     page, _ = _page(connection, key, Before(), 1)
     return page[0] if page else None
 
 
 def _page(
-    connection: sqlite3.Connection, key: ChatKey, before: Before, limit: int
+    connection: Connection, key: ChatKey, before: Before, limit: int
 ) -> tuple[list[JsonObject], Before | None]:
     """Merge both sides from the end backwards, each in the order of its own numbers."""
     values = {"chat": f"{key.channel}/{key.chat}", "channel": key.channel, "name": key.chat}
@@ -84,9 +84,7 @@ def _page(
     return page[::-1], place if came or went else None
 
 
-def _dicts(
-    connection: sqlite3.Connection, query: str, values: dict[str, Any]
-) -> list[dict[str, Any]]:
+def _dicts(connection: Connection, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     cursor = connection.execute(query, values)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
@@ -214,7 +212,7 @@ def _own_file(row: dict[str, Any], payload: dict[str, Any]) -> JsonObject | None
 # -- what belongs to several -----------------------------------------------------------------------
 
 
-def _add_reactions(connection: sqlite3.Connection, key: ChatKey, page: list[JsonObject]) -> None:
+def _add_reactions(connection: Connection, key: ChatKey, page: list[JsonObject]) -> None:
     """Put each side's last reaction on the bubble that it is about."""
     by_id = {bubble["message_id"]: bubble for bubble in page if bubble["message_id"]}
     if not by_id:
@@ -244,7 +242,7 @@ def _number(bubble: JsonObject) -> int:
     return int(str(bubble["id"]).partition("-")[2])
 
 
-def _add_quotes(connection: sqlite3.Connection, key: ChatKey, page: list[JsonObject]) -> None:
+def _add_quotes(connection: Connection, key: ChatKey, page: list[JsonObject]) -> None:
     """Find the words of what is quoted, where the message itself does not have them."""
     for bubble in page:
         quote = bubble["quote"]

@@ -1,12 +1,12 @@
 """The list of conversations: who, the last thing said, and what the chat is about just now."""
 
-import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from daemon.domain.handover import WITH_AGENT
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.admin.cli_connection import marks
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.views.bubbles import last_bubble
 from daemon.ledger.waiting import WaitingChat, waiting_chats
 
@@ -60,7 +60,7 @@ class _Open:
 
 
 def list_chats(
-    connection: sqlite3.Connection, wanted: Wanted, live: Mapping[ChatKey, Live], *, now: float
+    connection: Connection, wanted: Wanted, live: Mapping[ChatKey, Live], *, now: float
 ) -> JsonObject:
     """One page of the chats, the busiest lately first; ``states`` counts those that are not idle.
 
@@ -87,7 +87,7 @@ def list_chats(
 
 
 def one_chat(
-    connection: sqlite3.Connection, key: ChatKey, live: Mapping[ChatKey, Live], *, now: float
+    connection: Connection, key: ChatKey, live: Mapping[ChatKey, Live], *, now: float
 ) -> JsonObject | None:
     """One entry of the list; None if there is no such chat."""
     row = connection.execute(f"{_CHATS} WHERE channel = ? AND chat = ?", key).fetchone()
@@ -98,7 +98,7 @@ def one_chat(
     return told
 
 
-def key_of(connection: sqlite3.Connection, ref: str) -> ChatKey | None:
+def key_of(connection: Connection, ref: str) -> ChatKey | None:
     """The chat with this public name; None if there is none."""
     row = connection.execute(
         "SELECT channel, chat FROM chats WHERE ref = ? AND ref != ''", (ref,)
@@ -109,7 +109,7 @@ def key_of(connection: sqlite3.Connection, ref: str) -> ChatKey | None:
 # -- the rows ------------------------------------------------------------------------------------
 
 
-def _rows(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[tuple[object, ...]]:
+def _rows(connection: Connection, wanted: Wanted) -> Iterator[tuple[object, ...]]:
     conditions, values = ["chat NOT GLOB 'forgotten-*'"], list[object]()
     if wanted.query:
         found = _said(connection, wanted.query)
@@ -129,7 +129,7 @@ def _rows(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[tuple[obje
     )
 
 
-def _said(connection: sqlite3.Connection, query: str) -> list[str]:
+def _said(connection: Connection, query: str) -> list[str]:
     """The chats in which something like this was said lately."""
     like = f"%{_escaped(query)}%"
     rows = connection.execute(
@@ -221,7 +221,7 @@ def _state(key: ChatKey, open_work: _Open, live: Mapping[ChatKey, Live], *, is_p
 # -- what is not settled -------------------------------------------------------------------------
 
 
-def _open_work(connection: sqlite3.Connection, key: ChatKey | None = None) -> _Open:
+def _open_work(connection: Connection, key: ChatKey | None = None) -> _Open:
     """Everything that is not settled, of one chat or of all; there is little of it at any time."""
     only, values = ("", ()) if key is None else (" AND channel = ? AND chat = ?", tuple(key))
     waiting = {w.key: w for w in waiting_chats(connection, key)}
@@ -264,12 +264,12 @@ _FAILED_SENDS = (
 """A failure is news as long as nothing came after it."""
 
 
-def _keys(connection: sqlite3.Connection, query: str, values: tuple[object, ...]) -> set[ChatKey]:
+def _keys(connection: Connection, query: str, values: tuple[object, ...]) -> set[ChatKey]:
     return {ChatKey(*row) for row in connection.execute(query, values)}
 
 
 def _count_states(
-    connection: sqlite3.Connection, open_work: _Open, live: Mapping[ChatKey, Live], now: float
+    connection: Connection, open_work: _Open, live: Mapping[ChatKey, Live], now: float
 ) -> JsonObject:
     """How many chats are in each state but ``idle``."""
     paused = _keys(connection, "SELECT channel, chat FROM chats WHERE paused_until > ?", (now,))

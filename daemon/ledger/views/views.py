@@ -1,13 +1,13 @@
 """The views of the ledger as verbs; see the modules beside this one for what they give."""
 
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TypeVar
 
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.admin.message_trace import Life
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role
 from daemon.ledger.views import bubbles, chat_list, stories, work
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted
@@ -18,11 +18,8 @@ DOUBTFUL_SECONDS = 7 * 86400.0
 """How long an answer that was doubted is shown among the work."""
 
 
-class Views:
+class Views(Role):
     """What people are shown. Any task may ask; all raise StoreUnavailable."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def chats(
         self, wanted: Wanted, live: Mapping[ChatKey, Live], *, now: float
@@ -68,7 +65,7 @@ class Views:
         """
         asked = set(live)
 
-        def verb(connection: sqlite3.Connection) -> JsonObject:
+        def verb(connection: Connection) -> JsonObject:
             told: JsonObject = {
                 "runs": work.running(connection),
                 "outbox": work.outbox_counts(connection),
@@ -88,5 +85,5 @@ class Views:
 
         return await self._read(verb)
 
-    async def _read(self, verb: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, verb: Callable[[Connection], T]) -> T:
         return await self._database.read(verb)

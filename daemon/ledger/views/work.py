@@ -1,16 +1,16 @@
 """The work of all chats: what waits to be said, what went wrong, what the day has cost."""
 
-import sqlite3
 from collections.abc import Iterable
 
 from daemon.domain.messages import ChatKey, JsonObject
+from daemon.ledger.drivers.port import Connection
 
 OPEN_STATES = ("pending", "sending", "unknown")
 SHOWN = 100
 """Rows of each list that are shown; the counts say how many there are."""
 
 
-def outbox_counts(connection: sqlite3.Connection) -> JsonObject:
+def outbox_counts(connection: Connection) -> JsonObject:
     """Messages of ours by state, of those that are not settled or were refused for good."""
     counts = dict.fromkeys((*OPEN_STATES, "failed"), 0)
     open_rows = connection.execute(
@@ -22,7 +22,7 @@ def outbox_counts(connection: sqlite3.Connection) -> JsonObject:
     return {**counts, "failed": failed.fetchone()[0]}
 
 
-def open_sends(connection: sqlite3.Connection) -> list[JsonObject]:
+def open_sends(connection: Connection) -> list[JsonObject]:
     """What is still to be said, the oldest first."""
     rows = connection.execute(
         "SELECT id, channel, chat, kind, state, attempts, error, created_at FROM outbox"
@@ -43,7 +43,7 @@ def open_sends(connection: sqlite3.Connection) -> list[JsonObject]:
     ]
 
 
-def dead_turns(connection: sqlite3.Connection) -> list[JsonObject]:
+def dead_turns(connection: Connection) -> list[JsonObject]:
     """Turns that were given up, the newest first; ``waiting`` of their messages can be replayed."""
     rows = connection.execute(
         "SELECT t.channel, t.chat, t.request_id, t.reason, t.attempts, COALESCE(t.closed_at,"
@@ -65,7 +65,7 @@ def dead_turns(connection: sqlite3.Connection) -> list[JsonObject]:
     ]
 
 
-def doubtful_turns(connection: sqlite3.Connection, since: float) -> list[JsonObject]:
+def doubtful_turns(connection: Connection, since: float) -> list[JsonObject]:
     """Answers sent since a time (Unix seconds) although a validator doubted them, newest first."""
     rows = connection.execute(
         "SELECT channel, chat, request_id, doubt, concluded_at FROM turns INDEXED BY turns_in_doubt"
@@ -79,7 +79,7 @@ def doubtful_turns(connection: sqlite3.Connection, since: float) -> list[JsonObj
     ]
 
 
-def failed_sends(connection: sqlite3.Connection) -> list[JsonObject]:
+def failed_sends(connection: Connection) -> list[JsonObject]:
     """Messages of ours that were refused for good, the newest first."""
     rows = connection.execute(
         "SELECT o.id, o.channel, o.chat, o.kind, o.error, o.attempts,"
@@ -102,7 +102,7 @@ def failed_sends(connection: sqlite3.Connection) -> list[JsonObject]:
     ]
 
 
-def unreadable_events(connection: sqlite3.Connection) -> list[JsonObject]:
+def unreadable_events(connection: Connection) -> list[JsonObject]:
     """The last webhook calls of which a part could not be read."""
     rows = connection.execute(
         "SELECT id, received_at, event, unreadable, body IS NOT NULL OR body_file != ''"
@@ -115,7 +115,7 @@ def unreadable_events(connection: sqlite3.Connection) -> list[JsonObject]:
     ]
 
 
-def expired_since(connection: sqlite3.Connection, since: float) -> int:
+def expired_since(connection: Connection, since: float) -> int:
     """How many turns have ended as too old since a time (Unix seconds)."""
     row = connection.execute(
         "SELECT COUNT(*) FROM turns INDEXED BY turns_expired"
@@ -125,7 +125,7 @@ def expired_since(connection: sqlite3.Connection, since: float) -> int:
     return int(row[0])
 
 
-def spending(connection: sqlite3.Connection, day: str, *, limit: int = 10) -> JsonObject:
+def spending(connection: Connection, day: str, *, limit: int = 10) -> JsonObject:
     """What a day has used up in all, and by the chats that used most. Cost in millionths."""
     rows = connection.execute(
         "SELECT channel, chat, tokens, micros, MAX(0, tokens - pardoned_tokens),"
@@ -149,7 +149,7 @@ def spending(connection: sqlite3.Connection, day: str, *, limit: int = 10) -> Js
     return {"total": total, "chats": [entry for entry in told if entry["key"].chat][:limit]}
 
 
-def running(connection: sqlite3.Connection) -> dict[ChatKey, JsonObject]:
+def running(connection: Connection) -> dict[ChatKey, JsonObject]:
     """The runs under way: since when, in which round, and which tools are at work."""
     rows = connection.execute(
         "SELECT t.channel, t.chat, t.request_id, r.started_at, t.attempts,"
@@ -171,7 +171,7 @@ def running(connection: sqlite3.Connection) -> dict[ChatKey, JsonObject]:
     }
 
 
-def people(connection: sqlite3.Connection, keys: Iterable[ChatKey]) -> dict[ChatKey, JsonObject]:
+def people(connection: Connection, keys: Iterable[ChatKey]) -> dict[ChatKey, JsonObject]:
     """What some chats are called (empty where nobody has told), and their public names."""
     found = {}
     for key in keys:
