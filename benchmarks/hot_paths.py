@@ -174,7 +174,7 @@ def _prepare() -> Path:
         for number in range(THREAD_ITEMS)
     )
     memory = Recollection(ChatRecord(name="Laura", contact_name="Laura"), ThreadHead(None), items)
-    needs = SimpleNamespace(
+    deps = SimpleNamespace(
         rules=SimpleNamespace(
             instructions="Contesta en español.",
             zone=ZoneInfo("America/Bogota"),
@@ -202,7 +202,7 @@ def _prepare() -> Path:
     burst = {"role": "user", "content": "Hola"}
 
     async def work() -> object:
-        return await prepare(turn, burst, cast("Any", needs), budget=24_000)
+        return await prepare(turn, burst, cast("Any", deps), budget=24_000)
 
     return lambda: trio.run(work)
 

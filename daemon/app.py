@@ -12,9 +12,9 @@ from daemon.conversation.deps import Dependencies
 from daemon.conversation.intake import Intake
 from daemon.conversation.number_watch import watch_channel
 from daemon.conversation.opening import (
+    Environment,
     OpenDependencies,
     StoppedEarly,
-    World,
     open_dependencies,
     secret_text,
 )
@@ -38,7 +38,7 @@ from daemon.observability.logs import Log
 from daemon.ops.daemon import RunningDaemon
 from daemon.ops.maintenance.figures import Figures
 from daemon.ops.maintenance.forgetting import Forgetter
-from daemon.ops.maintenance.process_record import Life
+from daemon.ops.maintenance.process_record import ProcessRecord
 from daemon.ops.maintenance.tasks import start_housekeeping
 from daemon.ops.open_notifier import open_notifier
 from daemon.ops.status import keep_status, signs_of_life
@@ -57,23 +57,23 @@ LAST_ANSWERS_SECONDS = 1.0
 
 async def run(
     settings: Settings,
-    world: World,
+    environment: Environment,
     *,
-    open_needs: OpenDependencies = open_dependencies,
+    open_deps: OpenDependencies = open_dependencies,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run the daemon until it is told to stop, or a core task of it fails.
 
-    ``open_needs`` opens what chats work with. ``task_status`` gets the URLs served, once requests
+    ``open_deps`` opens what chats work with. ``task_status`` gets the URLs served, once requests
     are answered. Raises SettingsError, ToolError or StoreError if it cannot start; afterwards an
     exception means a crash.
     """
-    http = _Http(settings, world)
+    http = _Http(settings, environment)
     deadline = Deadline(settings.shutdown.deadline_seconds, abandoned=http.abandoned)
-    with _signals(world, deadline), counted_faults(world.log, world.metrics):
+    with _signals(environment, deadline), counted_faults(environment.log, environment.metrics):
         try:
-            in_time = partial(_ending_in_time, world, deadline, http)
-            await _start_and_stop(settings, world, http, open_needs, in_time, task_status)
+            in_time = partial(_ending_in_time, environment, deadline, http)
+            await _start_and_stop(settings, environment, http, open_deps, in_time, task_status)
         except* StoppedEarly:
             task_status.started([])
     deadline.disarm()
@@ -81,56 +81,72 @@ async def run(
 
 async def _start_and_stop(
     settings: Settings,
-    world: World,
+    environment: Environment,
     http: "_Http",
-    open_needs: OpenDependencies,
+    open_deps: OpenDependencies,
     ending_in_time: Callable[[], AbstractAsyncContextManager[None]],
     task_status: trio.TaskStatus[list[str]],
 ) -> None:
     # The start, in order: each line may rely on those above it.
     async with (
         http.listening(),  # and answering that the daemon starts
-        open_needs(settings, world) as needs,
-        open_notifier(settings, needs) as notifier,
-        _remembered(Life(needs)) as life,
+        open_deps(settings, environment) as deps,
+        open_notifier(settings, deps) as notifier,
+        _remembered(ProcessRecord(deps)) as process_record,
         trio.open_nursery() as nursery,
         ending_in_time(),
     ):
-        chats = ChatRegistry(needs)
+        chats = ChatRegistry(deps)
         figures = Figures()
-        intake = Intake(needs, chats)
-        reloader = Reloader(settings, needs, chats, read=world.read_settings, notify=world.notify)
-        forgetter = Forgetter(needs, chats, settings.data_dir, clock=world.clock)
-        daemon = RunningDaemon(
-            settings, needs, chats=chats, intake=intake, figures=figures, forgetter=forgetter
+        intake = Intake(deps, chats)
+        reloader = Reloader(
+            settings, deps, chats, read=environment.read_settings, notify=environment.notify
         )
-        side = partial(_start_side_task, nursery, world)
+        forgetter = Forgetter(deps, chats, settings.data_dir, clock=environment.clock)
+        daemon = RunningDaemon(
+            settings, deps, chats=chats, intake=intake, figures=figures, forgetter=forgetter
+        )
+        side = partial(_start_side_task, nursery, environment)
         after = settings.recovery.delay_seconds
-        _publish(needs, chats, figures, daemon)
+        _publish(deps, chats, figures, daemon)
 
-        nursery.start_soon(_watch_store, needs, name="store watch")
-        await nursery.start(needs.attachments.run, name="files")
-        await nursery.start(_run_chats, chats, world.log, name="chats")
+        nursery.start_soon(_watch_store, deps, name="store watch")
+        await nursery.start(deps.attachments.run, name="files")
+        await nursery.start(_run_chats, chats, environment.log, name="chats")
         side("live log", daemon.watch.live.run)
-        await life.begin()
+        await process_record.begin()
         side("samples", daemon.watch.sampler.run)
-        start_housekeeping(side, settings, needs, chats, figures, forgetter)
+        start_housekeeping(side, settings, deps, chats, figures, forgetter)
         limit, report = settings.recovery.timeout_seconds, daemon.recovery
-        side("recovery", recover, needs, chats, after, limit, report)
-        report.waiting = await resume_windows(needs, chats)
-        await know_ourselves(needs)
+        side("recovery", recover, deps, chats, after, limit, report)
+        report.waiting = await resume_windows(deps, chats)
+        await know_ourselves(deps)
         http.open(daemon)
-        side("channel watch", watch_channel, needs, chats, settings.whapi.check_seconds)
+        side("channel watch", watch_channel, deps, chats, settings.whapi.check_seconds)
         side("notifications", notifier.run)
-        side("model warm-up", needs.engine.warm_up)
-        side("models", report_models, needs.engine, model_names(settings), world.log, world.now)
+        side("model warm-up", deps.engine.warm_up)
+        side(
+            "models",
+            report_models,
+            deps.engine,
+            model_names(settings),
+            environment.log,
+            environment.now,
+        )
         urls = http.urls
-        world.notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
-        side("reload", reloader.run, world.reload)
-        side("status", keep_status, needs, chats, figures, urls, reloader, world.notify)
-        signs = signs_of_life(needs.store, chats, http_is_open=lambda: http.is_open)
-        side("watchdog", keep_feeding, world.watchdog_seconds, signs, world.notify, world.log)
-        world.log.event(
+        environment.notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
+        side("reload", reloader.run, environment.reload)
+        side("status", keep_status, deps, chats, figures, urls, reloader, environment.notify)
+        signs = signs_of_life(deps.store, chats, http_is_open=lambda: http.is_open)
+        side(
+            "watchdog",
+            keep_feeding,
+            environment.watchdog_seconds,
+            signs,
+            environment.notify,
+            environment.log,
+        )
+        environment.log.event(
             STARTED,
             version=__version__,
             environment=settings.environment,
@@ -139,26 +155,26 @@ async def _start_and_stop(
         )
         task_status.started(urls)
 
-        await world.stop.wait()
+        await environment.stop.wait()
 
         # The stop, in order: nothing new, then what is under way, then all of it.
         daemon.phase = "stopping"
-        world.notify("STOPPING=1")
-        world.log.event(STOPPING)
-        nursery.start_soon(life.stopping, name="stop noted")
-        stop_began = world.clock()
+        environment.notify("STOPPING=1")
+        environment.log.event(STOPPING)
+        nursery.start_soon(process_record.stopping, name="stop noted")
+        stop_began = environment.clock()
         with trio.move_on_after(settings.shutdown.deadline_seconds * GRACE_SHARE):
             http.stop.set()
             chats.stop()
             await http.stopped.wait()
             await chats.wait_idle()
         nursery.cancel_scope.cancel()
-    world.log.event(STOPPED, seconds=round(world.clock() - stop_began, 2))
+    environment.log.event(STOPPED, seconds=round(environment.clock() - stop_began, 2))
 
 
 def _start_side_task(
     nursery: trio.Nursery,
-    world: World,
+    environment: Environment,
     name: str,
     task: Callable[..., Awaitable[None]],
     *arguments: object,
@@ -166,14 +182,15 @@ def _start_side_task(
     """Start a task whose faults are logged and mended by beginning it again."""
     run_task = partial(task, *arguments)
     nursery.start_soon(
-        partial(supervise, run_task, name=name, log=world.log, random=world.random), name=name
+        partial(supervise, run_task, name=name, log=environment.log, random=environment.random),
+        name=name,
     )
 
 
 class _Http:
     """The HTTP edge as a core task: it ends when `stop` is set, and at no other time."""
 
-    def __init__(self, settings: Settings, world: World) -> None:
+    def __init__(self, settings: Settings, environment: Environment) -> None:
         self.stop = trio.Event()
         self.stopped = trio.Event()
         self.is_open = False
@@ -181,7 +198,7 @@ class _Http:
         self.urls: list[str] = []
         """Where it listens."""
         self._settings = settings
-        self._world = world
+        self._environment = environment
         self._daemon: RunningDaemon | None = None
         self._scope = trio.CancelScope()
         self._front = Front(
@@ -189,7 +206,7 @@ class _Http:
             environment=settings.environment,
             public_url=settings.web.webhook_url,
             port=settings.web.port,
-            now=world.now,
+            now=environment.now,
         )
 
     @asynccontextmanager
@@ -215,7 +232,7 @@ class _Http:
 
     def open(self, daemon: RunningDaemon) -> None:
         """Answer for a daemon that is ready, and pass on to it what has waited for that."""
-        settings, world = self._settings, self._world
+        settings, environment = self._settings, self._environment
         edge = EdgeSettings(
             environment=settings.environment,
             webhook_secrets=tuple(s.get_secret_value() for s in settings.web.webhook_secret),
@@ -227,14 +244,14 @@ class _Http:
             language=settings.language,
             timezone=settings.timezone,
             session_seconds=settings.dashboard.session_hours * 3600,
-            phone_url=world.phone_url,
+            phone_url=environment.phone_url,
         )
-        access = Access(daemon, world.log)
-        pages = create_pages(daemon, edge, world.log, access)
-        register_dashboard(pages, daemon, edge, world.log, access)
+        access = Access(daemon, environment.log)
+        pages = create_pages(daemon, edge, environment.log, access)
+        register_dashboard(pages, daemon, edge, environment.log, access)
         daemon.opened(self.urls)
         self._daemon = daemon
-        self._front.open(create_edge(daemon, edge, pages, world.log, access))
+        self._front.open(create_edge(daemon, edge, pages, environment.log, access))
 
     def cut(self) -> None:
         """End at once, with all requests in flight."""
@@ -248,21 +265,21 @@ class _Http:
         """Serve until `stop` is set and requests in flight are finished, or it is `cut`."""
         self.is_open = True
         try:
-            with self._scope, _core_task(self._world.log):
+            with self._scope, _core_task(self._environment.log):
                 await self._serve(task_status)
         finally:
             self.is_open = False
             self.stopped.set()
 
     async def _serve(self, task_status: trio.TaskStatus[list[str]]) -> None:
-        binds = self._world.binds or [bind_address(self._settings)]
+        binds = self._environment.binds or [bind_address(self._settings)]
         try:
             await serve(
                 self._front,
                 binds=binds,
                 stop=self.stop,
                 grace_seconds=self._settings.shutdown.deadline_seconds * GRACE_SHARE,
-                log=self._world.log,
+                log=self._environment.log,
                 proxies=read_networks(self._settings.web.trusted_proxies),
                 at_once=answered_at_once,
                 task_status=task_status,
@@ -283,28 +300,28 @@ def bind_address(settings: Settings) -> str:
 
 
 @contextmanager
-def _signals(world: World, deadline: Deadline) -> Iterator[None]:
+def _signals(environment: Environment, deadline: Deadline) -> Iterator[None]:
     """Stop at SIGTERM and SIGINT, reload at SIGHUP, if the process is ours."""
-    if not world.handle_signals:
+    if not environment.handle_signals:
         yield
         return
 
     def hang_up() -> None:
         deadline.arm()
-        world.stop.set()
+        environment.stop.set()
 
     with (
-        stop_signals(world.stop.set, arm_deadline=deadline.arm),
-        hangup_signal(world.reload.ring, stop=hang_up),
+        stop_signals(environment.stop.set, arm_deadline=deadline.arm),
+        hangup_signal(environment.reload.ring, stop=hang_up),
     ):
         yield
 
 
-async def _watch_store(needs: Dependencies) -> None:
+async def _watch_store(deps: Dependencies) -> None:
     """End the daemon when its store cannot be trusted any more. Runs until cancelled."""
-    with _core_task(needs.log):
-        await needs.store.database.failed.wait()
-        raise StoreUnavailable(needs.store.database.fault)
+    with _core_task(deps.log):
+        await deps.store.database.failed.wait()
+        raise StoreUnavailable(deps.store.database.fatal_error)
 
 
 async def _run_chats(chats: ChatRegistry, log: Log, *, task_status: trio.TaskStatus[None]) -> None:
@@ -328,7 +345,9 @@ def _core_task(log: Log) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _ending_in_time(world: World, deadline: Deadline, http: _Http) -> AsyncIterator[None]:
+async def _ending_in_time(
+    environment: Environment, deadline: Deadline, http: _Http
+) -> AsyncIterator[None]:
     """Have the stop after a fault of any core task end in time, as after a signal.
 
     A fault of another task reaches the block as its cancellation. HTTP, which began before what it
@@ -337,24 +356,24 @@ async def _ending_in_time(world: World, deadline: Deadline, http: _Http) -> Asyn
     try:
         yield
     except BaseException:
-        if world.handle_signals:  # else the process is somebody else's
+        if environment.handle_signals:  # else the process is somebody else's
             deadline.arm()
         http.cut()
         raise
 
 
 @asynccontextmanager
-async def _remembered(life: Life) -> AsyncIterator[Life]:
+async def _remembered(process_record: ProcessRecord) -> AsyncIterator[ProcessRecord]:
     """Note the end of a block that no exception has left."""
-    yield life
-    await life.stopped()
+    yield process_record
+    await process_record.stopped()
 
 
 def _publish(
-    needs: Dependencies, chats: ChatRegistry, figures: Figures, daemon: RunningDaemon
+    deps: Dependencies, chats: ChatRegistry, figures: Figures, daemon: RunningDaemon
 ) -> None:
     """Let the gauges be read when they are scraped."""
-    metrics = needs.metrics
+    metrics = deps.metrics
     metrics.read_active(
         chats=lambda: chats.statistics().chats,
         windows=lambda: chats.statistics().windows,
@@ -375,8 +394,8 @@ def _publish(
     metrics.vitals.read_state(
         ready=lambda: not daemon.ready(),
         breakers={
-            "model": lambda: needs.model_state.is_down or bool(needs.model_state.refusal),
-            "channel": lambda: bool(needs.channel.trouble),
+            "model": lambda: deps.model_state.is_down or bool(deps.model_state.refusal),
+            "channel": lambda: bool(deps.channel.trouble),
         },
         clients=lambda: daemon.watch.live.readers,
     )

@@ -17,7 +17,7 @@ from pydantic import BaseModel, SecretStr
 
 from daemon import __version__
 from daemon.app import bind_address, run
-from daemon.conversation.opening import World
+from daemon.conversation.opening import Environment
 from daemon.conversation.reload import ReadSettings
 from daemon.domain.redaction import Redactor
 from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError, ValidatorError
@@ -163,7 +163,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 def _run(
     settings: Settings, log: Log, environ: Mapping[str, str], read: ReadSettings, *, sandbox: bool
 ) -> None:
-    world = World(
+    environment = Environment(
         log=log,
         metrics=Metrics(version=__version__),
         now=time.time,
@@ -181,9 +181,9 @@ def _run(
         if sandbox:
             from daemon.sandbox.start import run_sandbox  # noqa: PLC0415 - only the sandbox needs it
 
-            trio.run(run_sandbox, settings, world, strict_exception_groups=True)
+            trio.run(run_sandbox, settings, environment, strict_exception_groups=True)
         else:
-            trio.run(run, settings, world, strict_exception_groups=True)
+            trio.run(run, settings, environment, strict_exception_groups=True)
 
 
 def _open_log(settings: Settings, environ: Mapping[str, str]) -> Log:

@@ -10,7 +10,7 @@ import trio
 
 from daemon.conversation.delivery import Delivery
 from daemon.conversation.deps import Dependencies
-from daemon.conversation.signals import Attention, Stopping, TakenOver
+from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
 from daemon.conversation.turn.limits import stop_loop
 from daemon.conversation.turn.outcome import ended
 from daemon.conversation.turn.turn import TurnWork
@@ -22,7 +22,7 @@ from daemon.domain.prompt.message_text import agent_items, burst_item, kept
 from daemon.domain.records import NewPart, OutboxRow, StoredMessage, Turn, TurnEnd
 from daemon.domain.texts import Texts
 from daemon.domain.window import Window, closes_at
-from daemon.ledger.chat_snapshot import Standing
+from daemon.ledger.chat_snapshot import ChatSnapshot
 from daemon.observability.events import NEW_CONVERSATION, NOBODY_CAME, TAKEOVER
 from daemon.observability.logs import about
 from daemon.observability.tracing import exemplar, stage
@@ -31,7 +31,7 @@ from daemon.observability.tracing import exemplar, stage
 
 
 async def note_what_an_agent_handles(
-    key: ChatKey, attention: Attention, needs: Dependencies
+    key: ChatKey, signals: ChatSignals, deps: Dependencies
 ) -> None:
     """Put an agent's words into the thread, and the customer's that the agent answers.
 
@@ -39,13 +39,13 @@ async def note_what_an_agent_handles(
     has said so to the agent: it is kept, and the confirmation is the agent's. Called by the task
     of the chat.
     """
-    store, threads = needs.store, needs.store.threads
+    store, threads = deps.store, deps.store.threads
     theirs = await store.inbox.waiting(key, from_me=True)
-    waiting_too = not attention.is_paused
+    waiting_too = not signals.is_paused
     customers = await store.handovers.to_note(key, waiting_too=waiting_too)
-    now, said = needs.now(), [stored.message for stored in customers]
-    seen = await needs.attachments.known(said)
-    items = _conversation(theirs, customers, seen, needs.texts)
+    now, said = deps.now(), [stored.message for stored in customers]
+    seen = await deps.attachments.known(said)
+    items = _conversation(theirs, customers, seen, deps.texts)
     if items:
         await threads.note_waiting(
             key,
@@ -54,11 +54,11 @@ async def note_what_an_agent_handles(
             state="ignored",
             reason="agent",
             noted=[stored.seq for stored in customers],
-            choice=wish_of(said, needs.rules.consent, opted_out=True).choice,
+            choice=wish_of(said, deps.rules.consent, opted_out=True).choice,
             now=now,
         )
     if theirs:
-        needs.log.info("MANUAL_SYNC_SUCCESS", symbol="👥", messages=len(theirs))
+        deps.log.info("MANUAL_SYNC_SUCCESS", symbol="👥", messages=len(theirs))
 
 
 def _conversation(
@@ -92,8 +92,8 @@ class Chat:
     def __init__(
         self,
         key: ChatKey,
-        needs: Dependencies,
-        attention: Attention,
+        deps: Dependencies,
+        signals: ChatSignals,
         *,
         shorten: Callable[[ChatKey, int], None],
         mark_read: Callable[[ChatKey, list[str]], None],
@@ -105,9 +105,9 @@ class Chat:
         has the chat woken at a time (Unix seconds), if it has no task then.
         """
         self.key = key
-        self.attention = attention
+        self.signals = signals
         self.doing: Doing = "idle"
-        self.since = needs.now()
+        self.since = deps.now()
         """When `doing` became what it is, Unix seconds."""
         self.request_id = ""
         """The turn under way, by the name it has in the log."""
@@ -122,8 +122,8 @@ class Chat:
         """For its registry, which cancels the task with it."""
         self.left = trio.Event()
         """Set when the task has ended."""
-        self._needs = needs
-        self._delivery = Delivery(key, needs, attention)
+        self._deps = deps
+        self._delivery = Delivery(key, deps, signals)
         self._shorten = shorten
         self._mark_read = mark_read
         self._wake_at = wake_at
@@ -134,15 +134,15 @@ class Chat:
         May be cancelled at any checkpoint; whatever it was doing is found in the store by the
         next task of this chat.
         """
-        standing = await self._look_back()
+        snapshot = await self._look_back()
         try:
-            if standing.turn is not None:
-                await self._work(standing.turn)
+            if snapshot.turn is not None:
+                await self._work(snapshot.turn)
                 await self._say_what_waits()
-            elif standing.to_say:
-                await self._say_what_waits(standing.to_say)
+            elif snapshot.to_say:
+                await self._say_what_waits(snapshot.to_say)
             while await self._gather():
-                if self.attention.look:
+                if self.signals.look:
                     await self._look_into_store()
                 else:
                     await self._take_up()
@@ -151,86 +151,86 @@ class Chat:
 
     def _now_doing(self, doing: Doing, request_id: str = "") -> None:
         self.doing = doing
-        self.since = self._needs.now()
+        self.since = self._deps.now()
         self.request_id = request_id
 
     # -- gathering -----------------------------------------------------------------------------
 
     async def _gather(self) -> bool:
         """Wait until a burst is complete; False after so long without anything."""
-        attention = self.attention
+        signals = self.signals
         while True:
             due = self._next_due()
-            gathers = attention.window is not None or attention.agent_until is not None
+            gathers = signals.window is not None or signals.agent_until is not None
             self._now_doing("gathering" if gathers else self._at_rest())
             left = inf if due is None else due - trio.current_time()
             if left <= 0:
                 return True
-            idle_seconds = inf if gathers else self._needs.rules.idle_seconds
-            wait = attention.woken_in_window if gathers else attention.woken
+            idle_seconds = inf if gathers else self._deps.rules.idle_seconds
+            wait = signals.woken_in_window if gathers else signals.woken
             signalled = await wait(min(left, idle_seconds))
-            attention.stop_if_asked()
+            signals.stop_if_asked()
             if not signalled and idle_seconds < left:
-                if attention.waits:
-                    self._wake_at(self.key, attention.paused_until)
+                if signals.waits:
+                    self._wake_at(self.key, signals.paused_until)
                 return False
 
     def _next_due(self) -> float | None:
         """When there is something to take up, on trio's clock; None if nothing is known of."""
-        attention, now = self.attention, trio.current_time()
-        if attention.look or (attention.is_paused and attention.window is not None):
+        signals, now = self.signals, trio.current_time()
+        if signals.look or (signals.is_paused and signals.window is not None):
             return now
-        ends = [now + attention.pause_ends_in] if attention.waits else []
-        if attention.window is not None:
-            ends.append(self._closes_at(attention.window))
-        if attention.agent_until is not None:
-            ends.append(attention.agent_until)
-        elif attention.notes:
+        ends = [now + signals.pause_ends_in] if signals.waits else []
+        if signals.window is not None:
+            ends.append(self._closes_at(signals.window))
+        if signals.agent_until is not None:
+            ends.append(signals.agent_until)
+        elif signals.notes:
             ends.append(now)
         return min(ends, default=None)
 
     def _at_rest(self) -> Doing:
-        if self.attention.in_loop:
+        if self.signals.in_loop:
             return "loop"
-        return "paused" if self.attention.is_paused else "idle"
+        return "paused" if self.signals.is_paused else "idle"
 
     def _closes_at(self, window: Window) -> float:
         """When the burst is to be answered: when it is complete, and the chat's pace allows it."""
-        closes = closes_at(window, self._needs.rules.window)
-        free = free_at(self._taken, self._needs.rules.brakes.turns_per_minute)
-        if self.attention.is_paused or free <= closes:
+        closes = closes_at(window, self._deps.rules.window)
+        free = free_at(self._taken, self._deps.rules.brakes.turns_per_minute)
+        if self.signals.is_paused or free <= closes:
             return closes
         if not self._flooded:
             self._flooded = True
-            self._needs.metrics.brakes.labels("flood").inc()
-            self._needs.log.warning("too many turns, answered later")
+            self._deps.metrics.brakes.labels("flood").inc()
+            self._deps.log.warning("too many turns, answered later")
         return free
 
-    async def _look_back(self) -> Standing:
+    async def _look_back(self) -> ChatSnapshot:
         """Take up where the last task of this chat has left it: its pauses, its pace, its work."""
-        needs, attention = self._needs, self.attention
-        brakes = needs.rules.brakes
+        deps, signals = self._deps, self.signals
+        brakes = deps.rules.brakes
         longest = max(MINUTE_SECONDS, brakes.loop_seconds, brakes.repeat_seconds)
-        standing = await needs.store.standings.of(self.key, since=needs.now() - longest)
-        attention.paused_until = max(attention.paused_until, standing.chat.paused_until)
-        attention.loop_until = max(attention.loop_until, standing.chat.loop_until)
-        attention.waits = attention.waits or standing.waits
-        attention.notes = attention.notes or standing.notes
-        self._is_new = not standing.chat.context_at
-        wall, now = needs.now(), trio.current_time()
-        ages = [wall - (exchange.said_from or wall) for exchange in standing.exchanges]
+        snapshot = await deps.store.snapshots.of(self.key, since=deps.now() - longest)
+        signals.paused_until = max(signals.paused_until, snapshot.chat.paused_until)
+        signals.loop_until = max(signals.loop_until, snapshot.chat.loop_until)
+        signals.waits = signals.waits or snapshot.waits
+        signals.notes = signals.notes or snapshot.notes
+        self._is_new = not snapshot.chat.context_at
+        wall, now = deps.now(), trio.current_time()
+        ages = [wall - (exchange.said_from or wall) for exchange in snapshot.exchanges]
         self._taken = [now - age for age in ages]
-        return standing
+        return snapshot
 
     async def _take_up(self) -> None:
         """Deal with what has been gathered: an agent's words, and the customer's."""
-        attention = self.attention
+        signals = self.signals
         window = self._closed_window()
-        if attention.is_paused:
-            attention.came_late = False
+        if signals.is_paused:
+            signals.came_late = False
             if window is not None:
                 await self._hold()
-            if attention.agent_until is None or attention.agent_until <= trio.current_time():
+            if signals.agent_until is None or signals.agent_until <= trio.current_time():
                 await self._note()
             return
         await self._end_pause()
@@ -238,21 +238,21 @@ class Chat:
         window = window or self._closed_window()
         if window is None:
             return
-        quotes, attention.came_late, attention.news = attention.came_late, False, False
-        turn = await self._needs.store.turns.open(
+        quotes, signals.came_late, signals.news = signals.came_late, False, False
+        turn = await self._deps.store.turns.open(
             self.key,
-            request_id=f"turn_{self._needs.random.getrandbits(48):012x}",
-            limit=self._needs.rules.window.max_messages,
+            request_id=f"turn_{self._deps.random.getrandbits(48):012x}",
+            limit=self._deps.rules.window.max_messages,
             quotes=quotes,
-            now=self._needs.now(),
+            now=self._deps.now(),
         )
         if turn is None:
             return
         self._flooded = False
         if self._is_new:
             self._is_new = False
-            self._needs.log.event(NEW_CONVERSATION, name=turn.contact_name)
-        brakes = self._needs.rules.brakes
+            self._deps.log.event(NEW_CONVERSATION, name=turn.contact_name)
+        brakes = self._deps.rules.brakes
         enough = max(1, brakes.turns_per_minute, turns_of_a_loop(brakes))
         self._taken = [*self._taken, trio.current_time()][-enough:]
         left_over = window.messages - len(turn.messages)
@@ -262,101 +262,101 @@ class Chat:
 
     async def _hold(self) -> None:
         """Leave to the agent what came before the pause and waits for the bot."""
-        if await self._needs.store.handovers.hold(self.key, now=self._needs.now()):
-            self.attention.waits = True
+        if await self._deps.store.handovers.hold(self.key, now=self._deps.now()):
+            self.signals.waits = True
 
     async def _note(self) -> None:
         """Tell the thread what an agent has said and answered, if there is anything."""
-        attention = self.attention
-        if not attention.notes:
+        signals = self.signals
+        if not signals.notes:
             return
-        attention.notes, attention.agent_until = False, None
-        await note_what_an_agent_handles(self.key, attention, self._needs)
+        signals.notes, signals.agent_until = False, None
+        await note_what_an_agent_handles(self.key, signals, self._deps)
 
     async def _end_pause(self) -> None:
         """Take back from the agent what waits for the bot, if the pause is over."""
-        attention, needs = self.attention, self._needs
-        if not attention.waits:
+        signals, deps = self.signals, self._deps
+        if not signals.waits:
             return
-        notice = NewPart(needs.texts.overdue)
-        end = await needs.store.handovers.end_pause(self.key, notice, now=needs.now())
-        if end.paused_until > needs.now():
-            attention.paused_until = end.paused_until
+        notice = NewPart(deps.texts.overdue)
+        end = await deps.store.handovers.end_pause(self.key, notice, now=deps.now())
+        if end.paused_until > deps.now():
+            signals.paused_until = end.paused_until
             return
-        attention.waits, attention.notes = False, True
+        signals.waits, signals.notes = False, True
         if end.notice:
-            needs.log.event(NOBODY_CAME, chat=self.key)
+            deps.log.event(NOBODY_CAME, chat=self.key)
             await self._say_what_waits()
         if end.given_back:
             self._answer_without_wait(end.given_back)
 
     def _closed_window(self) -> Window | None:
         """Take the window away if it has closed, or if an agent answers in the bot's place."""
-        attention = self.attention
-        window, now = attention.window, trio.current_time()
+        signals = self.signals
+        window, now = signals.window, trio.current_time()
         if window is None:
             return None
-        if self._closes_at(window) > now and not attention.is_paused:
+        if self._closes_at(window) > now and not signals.is_paused:
             return None
-        attention.window = None
-        self._needs.metrics.window.observe(now - window.opened_at)
+        signals.window = None
+        self._deps.metrics.window.observe(now - window.opened_at)
         return window
 
     async def _look_into_store(self) -> None:
         """Find work that came by another way than a webhook: a notice, a replayed message."""
-        self.attention.look = False
+        self.signals.look = False
         await self._say_what_waits()
-        waits, notes = await self._needs.store.handovers.signals(self.key)
-        self.attention.waits = self.attention.waits or waits
-        self.attention.notes = self.attention.notes or notes
-        waiting = await self._needs.store.inbox.waiting(self.key, from_me=False)
+        waits, notes = await self._deps.store.handovers.signals(self.key)
+        self.signals.waits = self.signals.waits or waits
+        self.signals.notes = self.signals.notes or notes
+        waiting = await self._deps.store.inbox.waiting(self.key, from_me=False)
         if waiting:
             self._answer_without_wait(len(waiting))
 
     def _answer_without_wait(self, count: int) -> None:
         """Messages whose wait is over are answered next, unless the customer is writing again."""
         now = trio.current_time()
-        if self.attention.window is None:
-            self.attention.window = Window(opened_at=now, quiet_until=now, messages=count)
+        if self.signals.window is None:
+            self.signals.window = Window(opened_at=now, quiet_until=now, messages=count)
 
     # -- answering -----------------------------------------------------------------------------
 
     async def _work(self, turn: Turn) -> None:
         """Bring a turn to its outcome."""
-        self.attention.working = True
+        self.signals.working = True
         try:
-            with about(turn=turn.request_id), self._needs.traces.follow(turn):
+            with about(turn=turn.request_id), self._deps.traces.follow(turn):
                 end = await self._answer_and_deliver(turn)
-            end = end or await self._needs.store.turns.end(turn)
+            end = end or await self._deps.store.turns.end(turn)
             if end.leaves_files:
-                await self._needs.attachments.let_go(turn)
-            self.attention.paused_until = max(self.attention.paused_until, end.paused_until)
+                await self._deps.attachments.let_go(turn)
+            self.signals.paused_until = max(self.signals.paused_until, end.paused_until)
             if end.paused_until or end.outcome == "handed_off":
-                self.attention.waits = self.attention.notes = True
+                self.signals.waits = self.signals.notes = True
         finally:
-            self.attention.working = False
+            self.signals.working = False
 
     async def _answer_and_deliver(self, turn: Turn) -> TurnEnd | None:
         """Bring a turn to its outcome; gives it, unless the store alone knows."""
-        needs = self._needs
+        deps = self._deps
         started = trio.current_time()
-        budget, fits, to_say = needs.rules.history_tokens, False, None
+        budget, fits, to_say = deps.rules.history_tokens, False, None
         if turn.state == "open":
             self._now_doing("thinking", turn.request_id)
             # In the first turns of a talk there is no loop to be looked for in the store.
-            if not turn.attempts and len(self._taken) + 1 >= turns_of_a_loop(needs.rules.brakes):
-                await stop_loop(turn, self.attention, needs, needs.log)
+            if not turn.attempts and len(self._taken) + 1 >= turns_of_a_loop(deps.rules.brakes):
+                await stop_loop(turn, self.signals, deps, deps.log)
             work = TurnWork(
                 turn,
-                needs.pinned(),
-                self.attention,
-                needs.log,
+                deps.pinned(),
+                self.signals,
+                deps.log,
                 say=self._say_what_waits,
                 waiting=self._waits,
                 mark_read=partial(self._mark_read, self.key),
             )
             answered = await work.answer()
-            budget, fits = work.telling.history_budget, work.thread_fits
+            budget, fits = work.prompt_builder.history_budget, work.thread_fits
             if answered is None:
                 await self._say_what_waits()
                 return None
@@ -369,12 +369,12 @@ class Chat:
             end = await self._delivery.deliver(to_say, finishes=turn)
         except TakenOver:
             await self._delivery.leave_to_agent(turn)
-            needs.log.event(TAKEOVER, name=turn.contact_name)
-            ended(turn, "handed_off", needs)
+            deps.log.event(TAKEOVER, name=turn.contact_name)
+            ended(turn, "handed_off", deps)
             return None
-        end = end or await needs.store.turns.finish(turn, now=needs.now())
-        needs.metrics.turn.observe(trio.current_time() - started, exemplar())
-        ended(turn, end.outcome, needs)
+        end = end or await deps.store.turns.finish(turn, now=deps.now())
+        deps.metrics.turn.observe(trio.current_time() - started, exemplar())
+        ended(turn, end.outcome, deps)
         if not fits:
             self._shorten(self.key, budget)
         return end
@@ -390,6 +390,6 @@ class Chat:
         try:
             await self._delivery.deliver(rows)
         except TakenOver:
-            await self._needs.store.outbox.drop(self.key, "an agent has the chat")
+            await self._deps.store.outbox.drop(self.key, "an agent has the chat")
             with suppress(TakenOver):  # what the agent has written in the dashboard is said
                 await self._delivery.deliver()

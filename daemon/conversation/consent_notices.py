@@ -9,40 +9,40 @@ from daemon.ledger.turns import Concluded
 from daemon.observability.logs import Log
 
 
-async def wish_in(turn: Turn, needs: Dependencies) -> Wish:
+async def wish_in(turn: Turn, deps: Dependencies) -> Wish:
     """What the burst of a turn says about being written to."""
-    rules, messages = needs.rules.consent, [stored.message for stored in turn.messages]
+    rules, messages = deps.rules.consent, [stored.message for stored in turn.messages]
     wish = wish_of(messages, rules, opted_out=True)
     if not wish.choice:
         return wish
-    return wish_of(messages, rules, opted_out=await _has_opted_out(turn, needs))
+    return wish_of(messages, rules, opted_out=await _has_opted_out(turn, deps))
 
 
-async def said_before(turn: Turn, wish: Wish, needs: Dependencies) -> list[str]:
+async def said_before(turn: Turn, wish: Wish, deps: Dependencies) -> list[str]:
     """What is said before an answer: the notice, once, and that a wish is heeded."""
-    notice = needs.rules.consent.notice
+    notice = deps.rules.consent.notice
     if turn.key.chat.endswith("@g.us") or not (notice or wish.choice):
         return []
-    record = await needs.store.threads.chat(turn.key)
+    record = await deps.store.threads.chat(turn.key)
     said = [notice] if notice and not record.consent_at else []
     if wish.choice and (wish.choice == "out") != bool(record.opted_out_at):
-        said.append(_confirmation(wish, needs))
+        said.append(_confirmation(wish, deps))
     return said
 
 
-async def heed(turn: Turn, wish: Wish, needs: Dependencies, log: Log) -> Concluded | None:
+async def heed(turn: Turn, wish: Wish, deps: Dependencies, log: Log) -> Concluded | None:
     """Answer a burst that says nothing else; no model is asked.
 
     None if that was said before: one confirmation is enough.
     """
-    items, now = await unanswered_items(turn, needs), needs.now()
-    if (wish.choice == "out") == await _has_opted_out(turn, needs):
-        await needs.store.turns.close(turn, "ignored", reason=OUT_ALREADY, items=items, now=now)
-        ended(turn, "ignored", needs)
+    items, now = await unanswered_items(turn, deps), deps.now()
+    if (wish.choice == "out") == await _has_opted_out(turn, deps):
+        await deps.store.turns.close(turn, "ignored", reason=OUT_ALREADY, items=items, now=now)
+        ended(turn, "ignored", deps)
         return None
-    words = _confirmation(wish, needs)
+    words = _confirmation(wish, deps)
     log.info("contact opts out or in", symbol="🔕", choice=wish.choice)
-    return await needs.store.turns.conclude(
+    return await deps.store.turns.conclude(
         turn,
         items=[*items, as_said(words)],
         parts=[NewPart(words)],
@@ -56,11 +56,11 @@ def as_said(words: str) -> JsonObject:
     return {"role": "assistant", "content": words}
 
 
-def _confirmation(wish: Wish, needs: Dependencies) -> str:
-    texts = needs.texts
-    word = needs.rules.first_opt_in_word
+def _confirmation(wish: Wish, deps: Dependencies) -> str:
+    texts = deps.texts
+    word = deps.rules.first_opt_in_word
     return texts.opted_out_with(word) if wish.choice == "out" else texts.opted_in
 
 
-async def _has_opted_out(turn: Turn, needs: Dependencies) -> bool:
-    return bool((await needs.store.threads.chat(turn.key)).opted_out_at)
+async def _has_opted_out(turn: Turn, deps: Dependencies) -> bool:
+    return bool((await deps.store.threads.chat(turn.key)).opted_out_at)

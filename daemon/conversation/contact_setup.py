@@ -28,7 +28,7 @@ MOST_WAITING = 1000
 """Contacts that wait to be asked about; those beyond are asked about when they write again."""
 
 
-class MeetingPlaces:
+class SetupSlots:
     """Where contacts wait for their turn. Any task may come; times on trio's clock."""
 
     def __init__(self) -> None:
@@ -52,11 +52,11 @@ class MeetingPlaces:
             yield
 
 
-async def meet(
+async def set_up_contact(
     keys: Sequence[ChatKey],
     subscriptions: Subscriptions,
-    needs: Dependencies,
-    places: MeetingPlaces,
+    deps: Dependencies,
+    places: SetupSlots,
     *,
     still_writing: Callable[[ChatKey], bool],
 ) -> None:
@@ -76,37 +76,37 @@ async def meet(
         try:
             async with places.place():
                 subscribes = trio.current_time() - began < SOON_SECONDS or still_writing(key)
-                await _meet(key, needs, subscribes=subscribes)
+                await _meet(key, deps, subscribes=subscribes)
                 if not subscribes:
                     subscriptions.forget(key)
-                if needs.rules.policy.groups == "mentions":
-                    await _meet_ourselves(key.channel, subscriptions, needs)
+                if deps.rules.policy.groups == "mentions":
+                    await _meet_ourselves(key.channel, subscriptions, deps)
         except GatewayError as error:
             subscriptions.forget(key)
-            needs.log.debug("contact not met", chat=key, error=str(error))
+            deps.log.debug("contact not met", chat=key, error=str(error))
         except StoreError as error:
-            needs.log.warning("ids of one person not joined", chat=key, error=str(error))
+            deps.log.warning("ids of one person not joined", chat=key, error=str(error))
         except Exception:  # noqa: BLE001 - a courtesy: it may not end what all chats run in
             subscriptions.forget(key)
             what = "contact not met"
-            needs.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
+            deps.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
 
 
-async def _meet(key: ChatKey, needs: Dependencies, *, subscribes: bool) -> None:
+async def _meet(key: ChatKey, deps: Dependencies, *, subscribes: bool) -> None:
     contact, _, kind = key.chat.partition("@")
     is_number = kind == "s.whatsapp.net"
-    if subscribes and needs.rules.presence:
-        await needs.gateway.subscribe_presence(contact if is_number else key.chat)
-    lid = await needs.gateway.find_lid(contact) if is_number else ""
-    if lid and await needs.store.identities.join(ChatKey(key.channel, lid), key.chat):
-        needs.log.info("two ids of one person joined", chat=key)
+    if subscribes and deps.rules.presence:
+        await deps.gateway.subscribe_presence(contact if is_number else key.chat)
+    lid = await deps.gateway.find_lid(contact) if is_number else ""
+    if lid and await deps.store.identities.join(ChatKey(key.channel, lid), key.chat):
+        deps.log.info("two ids of one person joined", chat=key)
 
 
-async def _meet_ourselves(channel: str, subscriptions: Subscriptions, needs: Dependencies) -> None:
+async def _meet_ourselves(channel: str, subscriptions: Subscriptions, deps: Dependencies) -> None:
     """Learn our own lid, under which groups may mention us; asked for once in a while at most."""
-    number = await needs.store.references.number_without_lid(channel)
+    number = await deps.store.references.number_without_lid(channel)
     ours = ChatKey(channel, f"{number}@s.whatsapp.net")
     if number and subscriptions.is_due(ours, trio.current_time()):
-        lid = await needs.gateway.find_lid(number)
+        lid = await deps.gateway.find_lid(number)
         if lid:
-            await needs.store.references.learn_own_id(channel, lid)
+            await deps.store.references.learn_own_id(channel, lid)

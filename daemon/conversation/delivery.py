@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import trio
 
-from daemon.conversation.delivery_updates import report_fates
+from daemon.conversation.delivery_updates import report_delivery_updates
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.presence import show, take_away
 from daemon.conversation.settling import await_echo, id_in_chat
-from daemon.conversation.signals import Attention, Stopping, TakenOver
+from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
 from daemon.conversation.voice import make_voice, outgoing, write_instead
 from daemon.domain.limits.retries import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.domain.messages import ChatKey
@@ -47,10 +47,10 @@ MAX_REPETITIONS = 3
 class Delivery:
     """The outgoing side of one chat; only the chat's task and its children use it, in turn."""
 
-    def __init__(self, key: ChatKey, needs: Dependencies, attention: Attention) -> None:
+    def __init__(self, key: ChatKey, deps: Dependencies, signals: ChatSignals) -> None:
         self._key = key
-        self._needs = needs
-        self._attention = attention
+        self._deps = deps
+        self._signals = signals
         self._finishes: Turn | None = None
         """The turn that is over when the message that is being said has been."""
         self._end: TurnEnd | None = None
@@ -70,60 +70,60 @@ class Delivery:
         self._end = None
         try:
             if rows is None:
-                rows = await self._needs.store.outbox.open_rows(self._key)
+                rows = await self._deps.store.outbox.open_rows(self._key)
             for row in rows:
-                if said and self._needs.rules.typing:
-                    await self._attention.rest(pause_before_next(said))
-                typing = self._needs.rules.typing
+                if said and self._deps.rules.typing:
+                    await self._signals.rest(pause_before_next(said))
+                typing = self._deps.rules.typing
                 self._finishes = finishes if row is rows[-1] else None
                 ended = await self._say(row, first=not said)
                 typing = typing and ended.state != "sent"  # a message ends the indicator
                 said = row.body or row.kind
         finally:
             if typing:
-                await take_away(self._key.chat, self._needs)
+                await take_away(self._key.chat, self._deps)
         return self._end
 
     async def _say(self, row: OutboxRow, *, first: bool) -> OutboxRow:
         """Say one message, in as many attempts as it takes; gives the row as it ends."""
         if row.kind == "voice":  # one before it may have turned it into written words
-            row = await self._needs.store.outbox.row(row.id)
+            row = await self._deps.store.outbox.row(row.id)
         if row.state == "sending":  # a task of this chat crashed in the middle of it
-            row = await self._needs.store.outbox.unknown(row, "the task that sent it crashed")
-        self._attention.by_hand = bool(row.author)
+            row = await self._deps.store.outbox.unknown(row, "the task that sent it crashed")
+        self._signals.operator_actions = bool(row.author)
         try:
             while row.state in {"pending", "unknown"}:
-                self._attention.check()
+                self._signals.check()
                 if row.state == "pending":
                     # Before anything is shown: nobody is to be seen typing for hours.
-                    await self._needs.channel.wait_until_well(self._attention)
+                    await self._deps.channel.wait_until_well(self._signals)
                     row = await self._make_ready(row, first=first)
-                    message = await outgoing(row, self._needs)
+                    message = await outgoing(row, self._deps)
                     if message is None:
-                        return await self._needs.store.outbox.failed(row, "its file is gone")
-                    await self._needs.channel.wait_turn(self._attention)
+                        return await self._deps.store.outbox.failed(row, "its file is gone")
+                    await self._deps.channel.wait_turn(self._signals)
                     row = await self._send(row, message)
                 else:
                     row = await self._settle(row)
         finally:
-            self._attention.by_hand = False
+            self._signals.operator_actions = False
         if row.kind == "voice" and row.state == "sent":
-            self._needs.metrics.voice_replies.labels("sent").inc()
+            self._deps.metrics.voice_replies.labels("sent").inc()
         return row
 
     async def leave_to_agent(self, turn: Turn) -> None:
         """Drop what is not said yet of a turn that an agent has taken over."""
-        needs = self._needs
+        deps = self._deps
         note = (
             "[A person of the business took over at this point; the rest of the answer above was"
             " not sent.]"
         )
-        await needs.store.turns.close(
+        await deps.store.turns.close(
             turn,
             "handed_off",
-            reason=self._attention.pause_reason,
+            reason=self._signals.pause_reason,
             items=[data_item("note", note)],
-            now=needs.now(),
+            now=deps.now(),
         )
 
     async def _make_ready(self, row: OutboxRow, *, first: bool) -> OutboxRow:
@@ -131,45 +131,45 @@ class Delivery:
 
         That is made meanwhile; the row comes back as text if it cannot be.
         """
-        needs, spoken = self._needs, row.kind == "voice"
-        shown = needs.rules.typing and not (row.attempts or row.author or row.kind == "reaction")
+        deps, spoken = self._deps, row.kind == "voice"
+        shown = deps.rules.typing and not (row.attempts or row.author or row.kind == "reaction")
         ready_at = trio.current_time() + (FIRST_TYPING_SECONDS if first else NEXT_TYPING_SECONDS)
         if shown:
-            await show(self._key.chat, "recording" if spoken else "typing", needs)
+            await show(self._key.chat, "recording" if spoken else "typing", deps)
         if spoken:
-            row = await make_voice(row, needs)
-            self._attention.check()  # that may have taken a while
+            row = await make_voice(row, deps)
+            self._signals.check()  # that may have taken a while
         if shown and spoken and row.kind == "text":
-            await show(self._key.chat, "typing", needs)
+            await show(self._key.chat, "typing", deps)
         if shown:
-            await self._attention.rest(ready_at - trio.current_time())
+            await self._signals.rest(ready_at - trio.current_time())
         return row
 
     async def _send(self, row: OutboxRow, message: Outgoing) -> OutboxRow:
         """Make one attempt; gives the row as it is afterwards."""
-        needs, outbox = self._needs, self._needs.store.outbox
-        self._read_at = needs.boot_clock()
-        self._heed(await outbox.sending(row, now=needs.now()))
+        deps, outbox = self._deps, self._deps.store.outbox
+        self._read_at = deps.boot_clock()
+        self._heed(await outbox.sending(row, now=deps.now()))
         started, message_id = trio.current_time(), ""
         try:
             with (
                 span("send", kind=row.kind, attempt=row.attempts + 1),
-                self._attention.sending() as released,
+                self._signals.sending() as released,
             ):
-                message_id = await needs.gateway.send(
+                message_id = await deps.gateway.send(
                     self._key.chat, message, before=self._look_again
                 )
         except (TakenOver, Stopping):
-            needs.channel.undecided()
+            deps.channel.undecided()
             await outbox.pending(row, "called off before its first byte")
             raise
         except GatewayError as error:
             return await self._not_sent(row, error)
         if released.cancelled_caught:
-            needs.channel.undecided()
+            deps.channel.undecided()
             return await outbox.unknown(row, "its request was cut by an operator")
-        needs.channel.worked()
-        needs.metrics.send.observe(trio.current_time() - started, exemplar())
+        deps.channel.worked()
+        deps.metrics.send.observe(trio.current_time() - started, exemplar())
         return await self._sent(row, message_id)
 
     async def _look_again(self) -> None:
@@ -178,40 +178,40 @@ class Delivery:
         If this process or the machine stood still since the chat was read, it is read again.
         Raises TakenOver or Stopping.
         """
-        needs = self._needs
+        deps = self._deps
         for _ in range(MAX_READINGS):
-            before = needs.boot_clock()
+            before = deps.boot_clock()
             if before - self._read_at <= STALE_SECONDS:
                 break
-            self._heed(await needs.store.outbox.paused_until(self._key))
+            self._heed(await deps.store.outbox.paused_until(self._key))
             self._read_at = before
-        self._attention.check()
+        self._signals.check()
 
     def _heed(self, paused_until: float) -> None:
         """The store has the chat paused until then, Unix seconds."""
-        self._attention.paused_until = max(self._attention.paused_until, paused_until)
+        self._signals.paused_until = max(self._signals.paused_until, paused_until)
 
     async def _not_sent(self, row: OutboxRow, error: GatewayError) -> OutboxRow:
         """Decide by what a send came to; gives the row as it is then."""
-        needs, outbox, why = self._needs, self._needs.store.outbox, str(error)
+        deps, outbox, why = self._deps, self._deps.store.outbox, str(error)
         match error:
             case OutcomeUnknown():
-                needs.channel.undecided()
+                deps.channel.undecided()
                 self._failed("send of unknown outcome", row, error)
                 return await outbox.unknown(row, why)
             case NumberTrouble():
-                needs.channel.refused(error)
+                deps.channel.refused(error)
                 return await outbox.pending(row, why)
             case RefusedRecipient():
-                needs.channel.undecided()
-                needs.channel.doubt.set()  # only Whapi's health tells a number that nobody takes
+                deps.channel.undecided()
+                deps.channel.doubt.set()  # only Whapi's health tells a number that nobody takes
                 self._failed("send refused", row, error)
                 return await outbox.failed(row, why)
             case RefusedForm():
-                needs.channel.worked()
+                deps.channel.worked()
                 self._failed("send refused", row, error)
                 return await self._without_refused_part(row, error)
-        needs.channel.undecided()
+        deps.channel.undecided()
         await outbox.pending(row, why)
         await self._back_off(row, error)
         return await outbox.row(row.id)
@@ -221,25 +221,25 @@ class Delivery:
 
         A voice note is written, unless the refusal points at something else.
         """
-        needs, why = self._needs, str(error)
-        part = plainer(row, error.named, shows_previews=needs.rules.link_preview)
+        deps, why = self._deps, str(error)
+        part = plainer(row, error.named, shows_previews=deps.rules.link_preview)
         if row.kind == "voice" and not (part and error.named):
-            return await write_instead(row, why, "refused", needs)
+            return await write_instead(row, why, "refused", deps)
         if part is None:
-            return await needs.store.outbox.failed(row, why)
-        return await needs.store.outbox.plainer(row, part, why)
+            return await deps.store.outbox.failed(row, why)
+        return await deps.store.outbox.plainer(row, part, why)
 
     async def _sent(self, row: OutboxRow, message_id: str) -> OutboxRow:
         """It was said; pending again if WhatsApp has told already that it could not deliver it."""
-        needs, now = self._needs, self._needs.now()
-        sent = await needs.store.outbox.sent(
+        deps, now = self._deps, self._deps.now()
+        sent = await deps.store.outbox.sent(
             row,
             message_id,
             finishes=self._finishes,
             now=now,
-            resend_since=now - needs.rules.max_age_seconds,
+            resend_since=now - deps.rules.max_age_seconds,
         )
-        report_fates(sent.fates, needs.metrics, needs.log)
+        report_delivery_updates(sent.delivery_updates, deps.metrics, deps.log)
         self._end = sent.end
         return sent.row
 
@@ -247,38 +247,38 @@ class Delivery:
         """Wait before another try of a send that certainly did not happen."""
         wait = delay(
             row.attempts,
-            base_seconds=self._needs.rules.retry_seconds,
+            base_seconds=self._deps.rules.retry_seconds,
             cap_seconds=LONGEST_WAIT_SECONDS,
-            fraction=self._needs.random.random(),
+            fraction=self._deps.random.random(),
         )
         if isinstance(error, GatewayTemporary):
             wait = max(wait, honoured(error.retry_after))
         self._failed("send failed", row, error)
-        await self._needs.channel.rest(self._attention, wait, str(error))
+        await self._deps.channel.rest(self._signals, wait, str(error))
 
     async def _settle(self, row: OutboxRow) -> OutboxRow:
         """Find out whether a send of unknown outcome happened; if not, it may be repeated."""
-        needs, outbox = self._needs, self._needs.store.outbox
-        row = await await_echo(row, needs, self._attention)
+        deps, outbox = self._deps, self._deps.store.outbox
+        row = await await_echo(row, deps, self._signals)
         if row.state != "unknown":
             return row
         if row.kind in REPEATABLE:
             again = row.attempts < MAX_REPETITIONS
             return await (outbox.repeat(row) if again else outbox.failed(row, "no answer"))
         try:
-            message_id = await id_in_chat(row, needs)
+            message_id = await id_in_chat(row, deps)
         except RefusedRecipient as error:
             return await outbox.failed(row, f"nobody can tell whether it was sent: {error}")
         except GatewayError as error:
-            needs.channel.doubt.set()
+            deps.channel.doubt.set()
             await self._back_off(row, error)
             return await outbox.row(row.id)
         if not message_id:
-            needs.log.warning("send not found in the chat, repeating", outbox=row.id)
+            deps.log.warning("send not found in the chat, repeating", outbox=row.id)
             return await outbox.repeat(row)
         return await self._sent(row, message_id)
 
     def _failed(self, what: str, row: OutboxRow, error: GatewayError) -> None:
-        self._needs.log.event(
+        self._deps.log.event(
             WHAPI_ERROR, chat=self._key, operation=what, outbox=row.id, error=str(error)
         )

@@ -9,9 +9,9 @@ import trio
 
 from daemon.assistant.port import Engine
 from daemon.conversation.attachments import Attachments
-from daemon.conversation.budget import Purse
+from daemon.conversation.budget import CallBudget
 from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
-from daemon.conversation.live_config import ChatRules, Guide
+from daemon.conversation.live_config import ChatRules, LiveConfig
 from daemon.conversation.model_state import ModelState
 from daemon.conversation.number_state import ChannelState
 from daemon.conversation.pacing import Channel
@@ -88,7 +88,7 @@ class Dependencies:
     engine: Engine
     gateway: Gateway
     chat_info: ChatInfoCache
-    guide: Guide
+    live_config: LiveConfig
     """Rules, texts, tools and validators, which a reload changes."""
     attachments: Attachments
     channel: Channel
@@ -113,28 +113,28 @@ class Dependencies:
     @property
     def rules(self) -> ChatRules:
         """The settings that chats go by at this moment."""
-        return self.guide.current.rules
+        return self.live_config.current.rules
 
     @property
     def texts(self) -> Texts:
         """What the daemon says by itself, at this moment."""
-        return self.guide.current.texts
+        return self.live_config.current.texts
 
     @property
     def toolbox(self) -> Toolbox:
         """The tools of this moment."""
-        return self.guide.current.toolbox
+        return self.live_config.current.toolbox
 
     @property
     def validators(self) -> tuple[Validator, ...]:
         """What an answer has to pass at this moment, in order."""
-        return self.guide.current.validators
+        return self.live_config.current.validators
 
     @property
-    def purse(self) -> Purse:
+    def call_budget(self) -> CallBudget:
         """What pays for calls that belong to no run."""
-        return Purse(self.store.usage, self.guide, metrics=self.metrics, now=self.now)
+        return CallBudget(self.store.usage, self.live_config, metrics=self.metrics, now=self.now)
 
     def pinned(self) -> "Dependencies":
         """The same, with the guidance of this moment for good: for one turn from end to end."""
-        return replace(self, guide=Guide(self.guide.current))
+        return replace(self, live_config=LiveConfig(self.live_config.current))

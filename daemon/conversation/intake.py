@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import trio
 
-from daemon.conversation.delivery_updates import report_fates
+from daemon.conversation.delivery_updates import report_delivery_updates
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.eligibility import verdict
@@ -124,8 +124,8 @@ LARGE_BYTES = 1_000_000
 class Intake:
     """Accepts webhook calls. Called by the handlers of HTTP requests."""
 
-    def __init__(self, needs: Dependencies, chats: ChatRegistry) -> None:
-        self._needs = needs
+    def __init__(self, deps: Dependencies, chats: ChatRegistry) -> None:
+        self._deps = deps
         self._chats = chats
         self._large = trio.CapacityLimiter(1)
 
@@ -143,52 +143,52 @@ class Intake:
             await self._accept(body, path_event)
 
     async def _accept(self, body: bytes, path_event: str) -> None:
-        needs = self._needs
-        now = needs.now()
+        deps = self._deps
+        now = deps.now()
         webhook, opened = await read_webhook(body, path_event, nonce=self._nonce)
         webhook = await self._with_files(webhook, opened, now)
         await self._take_calls(webhook, now)
-        pause = needs.rules.pause_seconds
-        accepted = await needs.store.inbox.accept(
+        pause = deps.rules.pause_seconds
+        accepted = await deps.store.inbox.accept(
             webhook,
             body,
             verdicts=self._judging,
             now=now,
             pause_until=now + pause if pause else 0,
-            resend_since=now - needs.rules.max_age_seconds,
+            resend_since=now - deps.rules.max_age_seconds,
         )
         for message, ignored in zip(webhook.messages, accepted.verdicts, strict=True):
             if not ignored and not message.from_me:
-                needs.attachments.begin(message)
+                deps.attachments.begin(message)
         for arrival in accepted.arrivals:
             self._chats.poke(arrival)
         for key in accepted.echoed:
             self._chats.nudge(key)
         for presence in webhook.presences:
-            key = await needs.store.identities.canonical(presence.key)
+            key = await deps.store.identities.canonical(presence.key)
             self._chats.presence(Presence(key=key, status=presence.status))
-        for fate in accepted.fates:
-            if fate.again:
-                self._chats.wake(fate.key)
+        for delivery_update in accepted.delivery_updates:
+            if delivery_update.again:
+                self._chats.wake(delivery_update.key)
         await self._note_changes(webhook)
         self._report(webhook, accepted)
 
     async def _note_changes(self, webhook: Webhook) -> None:
         """Pass on what is told of labels, names, and the channel itself."""
-        needs = self._needs
+        deps = self._deps
         for change in webhook.label_changes:
-            key = await needs.store.identities.canonical(change.key)
-            needs.chat_info.labels_changed(key, change.labels)
+            key = await deps.store.identities.canonical(change.key)
+            deps.chat_info.labels_changed(key, change.labels)
         for renaming in webhook.name_changes:
-            key = await needs.store.identities.canonical(renaming.key)
-            needs.chat_info.renamed(key, renaming.name)
+            key = await deps.store.identities.canonical(renaming.key)
+            deps.chat_info.renamed(key, renaming.name)
         if webhook.labels_changed:
-            needs.labels.forget()
-        needs.channel_state.told(webhook.channel_news)
+            deps.labels.forget()
+        deps.channel_state.told(webhook.channel_news)
 
     @property
     def _judging(self) -> Judging:
-        policy = self._needs.rules.policy
+        policy = self._deps.rules.policy
         return Judging(
             verdict=lambda known: verdict(known, policy),
             own_ids=policy.own_ids,
@@ -196,7 +196,7 @@ class Intake:
         )
 
     def _nonce(self) -> str:
-        return f"{self._needs.random.getrandbits(64):016x}"
+        return f"{self._deps.random.getrandbits(64):016x}"
 
     async def _with_files(self, webhook: Webhook, opened: Opened, now: float) -> Webhook:
         """The call with its files kept, as far as they came inside of it and are wanted.
@@ -205,8 +205,8 @@ class Intake:
         """
         if not any(comes_with_bytes(message) for message in webhook.messages):
             return webhook
-        judging, limits = self._judging, self._needs.attachments.rules
-        known = await self._needs.store.references.know(
+        judging, limits = self._judging, self._deps.attachments.rules
+        known = await self._deps.store.references.know(
             webhook.messages, own_ids=judging.own_ids, mentions=judging.mentions, now=now
         )
         verdicts = [judging.verdict(one) for one in known]
@@ -225,7 +225,7 @@ class Intake:
         ]
         if not told and not webhook.calls:
             return
-        needs, policy = self._needs, self._needs.rules.policy
+        deps, policy = self._deps, self._deps.rules.policy
         calls = [
             call
             for call in (*webhook.calls, *told)
@@ -235,15 +235,15 @@ class Intake:
         ]
         if not calls:
             return
-        reply = NewPart(needs.texts.call) if needs.rules.answer_calls else None
-        for key in await needs.store.calls.take_in(calls, reply=reply, now=now):
+        reply = NewPart(deps.texts.call) if deps.rules.answer_calls else None
+        for key in await deps.store.calls.take_in(calls, reply=reply, now=now):
             self._chats.wake(key)
 
     def _report(self, webhook: Webhook, accepted: Accepted) -> None:
-        metrics, log = self._needs.metrics, self._needs.log
+        metrics, log = self._deps.metrics, self._deps.log
         if accepted.duplicates:
             metrics.duplicates.inc(accepted.duplicates)
-        report_fates(accepted.fates, metrics, log)
+        report_delivery_updates(accepted.delivery_updates, metrics, log)
         for message in webhook.messages:
             if not message.from_me:
                 metrics.count_message(message.kind)
@@ -256,9 +256,9 @@ class Intake:
                 self._report_takeover(arrival)
 
     def _report_takeover(self, arrival: Arrival) -> None:
-        if self._needs.rules.pause_seconds:
-            self._needs.metrics.takeovers.inc()
-        self._needs.log.event(MANUAL_MESSAGE, chat=arrival.key)
+        if self._deps.rules.pause_seconds:
+            self._deps.metrics.takeovers.inc()
+        self._deps.log.event(MANUAL_MESSAGE, chat=arrival.key)
 
     def _report_message(self, message: Message, event_id: int) -> None:
         content = message.content
@@ -273,7 +273,7 @@ class Intake:
             kind, fields["seconds"] = VOICE, content.seconds
         else:
             kind = IMAGE if content.medium == "image" else MEDIA
-        self._needs.log.event(
+        self._deps.log.event(
             kind,
             name=message.author_name,
             chat=message.key,

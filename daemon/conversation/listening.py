@@ -7,7 +7,7 @@ from typing import Protocol
 import trio
 
 from daemon.assistant.sound import spoken_seconds
-from daemon.conversation.budget import Purse
+from daemon.conversation.budget import CallBudget
 from daemon.domain.limits.budget import heard_use
 from daemon.domain.messages import ChatKey
 from daemon.domain.prompt.media_text import DEAF, STRANGE, UNPAID
@@ -49,10 +49,10 @@ class Recording:
 class Listener:
     """Turns recordings into words. Any number of tasks may use it at once."""
 
-    def __init__(self, hear: Hear | None, purse: Purse, metrics: Metrics) -> None:
+    def __init__(self, hear: Hear | None, call_budget: CallBudget, metrics: Metrics) -> None:
         """``hear``: None if no model is set that hears."""
         self._hear = hear
-        self._purse = purse
+        self._call_budget = call_budget
         self._metrics = metrics
 
     async def words_of(self, recording: Recording, *, longest_seconds: float) -> str:
@@ -73,16 +73,16 @@ class Listener:
         if max(told, least_seconds(sound)) > longest_seconds:
             raise MediaRefused("it is too long to be heard")
         seconds = max(told, least_seconds(sound)) if told else len(sound) / THIN_SOUND
-        cost = heard_use(seconds, self._purse.budget.hearing)
-        payment = await self._purse.pay(recording.key, cost)
-        if payment is None:
+        cost = heard_use(seconds, self._call_budget.budget.hearing)
+        reservation = await self._call_budget.reserve(recording.key, cost)
+        if reservation is None:
             raise MediaRefused(UNPAID)
         try:
             words = await self._ask(self._hear, sound, recording.mime)
         except AssistantError:
-            await payment.give_back()
+            await reservation.release()
             raise
-        await payment.settle(cost)
+        await reservation.settle(cost)
         return words
 
     async def _ask(self, hear: Hear, sound: bytes, mime: str) -> str:

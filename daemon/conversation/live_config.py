@@ -91,7 +91,7 @@ class ChatRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guidance:
+class ChatConfig:
     """Rules, texts, tools and validators that belong together: read, checked and replaced whole."""
 
     rules: ChatRules
@@ -102,7 +102,7 @@ class Guidance:
 
 
 @dataclass(slots=True)
-class Guide:
+class LiveConfig:
     """Where the guidance of the moment is found; only a reload replaces it, in one step."""
 
-    current: Guidance
+    current: ChatConfig

@@ -12,9 +12,9 @@ from types import ModuleType
 from zoneinfo import ZoneInfo
 
 from daemon.assistant.payloads.responses import compacts
-from daemon.conversation.live_config import ChatRules, Guidance
+from daemon.conversation.live_config import ChatConfig, ChatRules
 from daemon.domain.consent import ConsentRules, plain_words
-from daemon.domain.eligibility import DoorList, Policy
+from daemon.domain.eligibility import AccessList, Policy
 from daemon.domain.escalation import EscalationRules
 from daemon.domain.limits.budget import Budget, Price
 from daemon.domain.limits.rate_limits import BrakeRules
@@ -36,8 +36,8 @@ def policy_of(settings: Settings) -> Policy:
     """The settings of groups, contacts, chats and replies, every id in its one spelling."""
     return Policy(
         groups=settings.groups.mode,
-        contacts=DoorList(allow=_ids(settings.contacts.allow), deny=_ids(settings.contacts.deny)),
-        chats=DoorList(allow=_ids(settings.chats.allow), deny=_ids(settings.chats.deny)),
+        contacts=AccessList(allow=_ids(settings.contacts.allow), deny=_ids(settings.contacts.deny)),
+        chats=AccessList(allow=_ids(settings.chats.allow), deny=_ids(settings.chats.deny)),
         agents_chat=chat_id(settings.escalation.chat),
         own_ids=_ids(settings.groups.own_number),
         answer_reactions=settings.replies.answer_reactions,
@@ -105,7 +105,7 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def load_guidance(settings: Settings, log: Log) -> Guidance:
+def load_chat_config(settings: Settings, log: Log) -> ChatConfig:
     """Read everything that the settings say chats go by.
 
     Imports the operator's modules. Raises SettingsError, ToolError or ValidatorError, naming the
@@ -121,7 +121,7 @@ def load_guidance(settings: Settings, log: Log) -> Guidance:
     validators = in_order(
         load_validators(own.modules, own.folder), disabled=own.disabled, amounts=own.amounts
     )
-    return Guidance(
+    return ChatConfig(
         rules=chat_rules(settings, read_instructions(settings.assistant.instructions_file)),
         texts=texts(settings.language, settings.texts.model_dump()),
         toolbox=toolbox,

@@ -21,26 +21,26 @@ GAP_SECONDS = 0.5
 """However much raises doubt, Whapi is not asked more often than this."""
 
 
-async def watch_channel(needs: Dependencies, chats: ChatRegistry, interval_seconds: float) -> None:
+async def watch_channel(deps: Dependencies, chats: ChatRegistry, interval_seconds: float) -> None:
     """Ask how the channel is: at the start, every so often, and at once when there is doubt.
 
     Whapi's events say it sooner, but they may be late, lost or out of order; this answer is the
     one that counts. Runs until cancelled.
     """
-    state, channel = needs.channel_state, needs.channel
+    state, channel = deps.channel_state, deps.channel
     renewed, number, clock = 0, "", 0.0
     while True:
         channel.doubt = trio.Event()
         try:
-            health = await needs.gateway.health()
+            health = await deps.gateway.health()
         except GatewayError as error:
             state.not_answered(error)
         else:
             state.asked(health.status)
             if health.number != number:
-                number = await _learned(health, needs)
+                number = await _learned(health, deps)
         state.look_at_the_clock()
-        clock = _compared(clock, needs)
+        clock = _compared(clock, deps)
         if state.reconnects != renewed:
             renewed = state.reconnects
             chats.renew_presences()
@@ -49,24 +49,24 @@ async def watch_channel(needs: Dependencies, chats: ChatRegistry, interval_secon
             await channel.doubt.wait()
 
 
-async def _learned(health: ChannelHealth, needs: Dependencies) -> str:
+async def _learned(health: ChannelHealth, deps: Dependencies) -> str:
     """Keep who we are; gives the number, or nothing if that has to be tried again."""
     try:
-        await learn_own_ids(health, needs)
+        await learn_own_ids(health, deps)
     except (GatewayError, StoreError) as error:
-        needs.log.debug("our own number is not known yet", error=str(error))
+        deps.log.debug("our own number is not known yet", error=str(error))
         return ""
     return health.number
 
 
-def _compared(before: float, needs: Dependencies) -> float:
+def _compared(before: float, deps: Dependencies) -> float:
     """Say when the gateway's clock and ours begin or cease to differ; gives by how much they do."""
-    ahead = needs.gateway.seconds_ahead or 0.0
-    needs.metrics.vitals.gateway_clock.set(ahead)
+    ahead = deps.gateway.seconds_ahead or 0.0
+    deps.metrics.vitals.gateway_clock.set(ahead)
     if ahead and not before:
-        needs.log.warning("our clock differs from the gateway's", seconds_behind=round(ahead))
+        deps.log.warning("our clock differs from the gateway's", seconds_behind=round(ahead))
     elif before and not ahead:
-        needs.log.info("our clock and the gateway's are in step again")
+        deps.log.info("our clock and the gateway's are in step again")
     return ahead
 
 

@@ -8,9 +8,9 @@ from pydantic import SecretStr
 from daemon.assistant.payloads.responses import keeps_responses
 from daemon.assistant.sound import Hearing, Speech, Transcriber, open_speech
 from daemon.conversation.attachments import AttachmentRules, Attachments
-from daemon.conversation.budget import Purse
+from daemon.conversation.budget import CallBudget
 from daemon.conversation.listening import Listener
-from daemon.conversation.live_config import Guide
+from daemon.conversation.live_config import LiveConfig
 from daemon.errors import MediaRefused, SettingsError
 from daemon.ledger.ledger import Store
 from daemon.media.addresses import origin_of
@@ -31,7 +31,7 @@ async def open_attachments(
     settings: Settings,
     store: Store,
     *,
-    guide: Guide,
+    live_config: LiveConfig,
     log: Log,
     metrics: Metrics,
     now: Callable[[], float],
@@ -51,7 +51,7 @@ async def open_attachments(
                 attachment_rules(settings),
                 fetch=downloader,
                 listener=Listener(
-                    hear, Purse(store.usage, guide, metrics=metrics, now=now), metrics
+                    hear, CallBudget(store.usage, live_config, metrics=metrics, now=now), metrics
                 ),
                 read=DocumentReader(
                     DocumentRules(pages=media.document_pages, characters=media.document_characters)

@@ -18,8 +18,8 @@ from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
 from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
 from daemon.conversation.deps import Dependencies
-from daemon.conversation.live_config import Guide
-from daemon.conversation.load_config import load_guidance
+from daemon.conversation.live_config import LiveConfig
+from daemon.conversation.load_config import load_chat_config
 from daemon.conversation.model_state import ModelState
 from daemon.conversation.number_state import ChannelState
 from daemon.conversation.open_media import open_attachments, open_voice
@@ -51,7 +51,7 @@ BREAKER_CAP_SECONDS = LONGEST_WAIT_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class Environment:
     """Everything the daemon gets from outside its settings. Tests give it another one."""
 
     log: Log
@@ -85,49 +85,62 @@ class StoppedEarly(Exception):
     """The daemon was told to stop before it was open."""
 
 
-OpenDependencies = Callable[[Settings, World], AbstractAsyncContextManager[Dependencies]]
+OpenDependencies = Callable[[Settings, Environment], AbstractAsyncContextManager[Dependencies]]
 
 
 @asynccontextmanager
-async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[Dependencies]:
+async def open_dependencies(
+    settings: Settings, environment: Environment
+) -> AsyncIterator[Dependencies]:
     """Open everything that chats work with; closed in reverse order at the end of the block."""
-    guidance = load_guidance(settings, world.log)
-    world.metrics.expect_validators(validator.name for validator in guidance.validators)
-    guide, rules = Guide(guidance), guidance.rules
-    channel = Channel(per_minute=rules.messages_per_minute if rules.typing else 0, log=world.log)
+    chat_config = load_chat_config(settings, environment.log)
+    environment.metrics.expect_validators(validator.name for validator in chat_config.validators)
+    live_config, rules = LiveConfig(chat_config), chat_config.rules
+    channel = Channel(
+        per_minute=rules.messages_per_minute if rules.typing else 0, log=environment.log
+    )
     async with (
-        _open_store_patiently(settings, world) as store,
+        _open_store_patiently(settings, environment) as store,
         open_whapi(
             api_url=settings.whapi.api_url,
             token=secret_text(settings.whapi.token),
             timeout_seconds=settings.whapi.timeout_seconds,
-            rng=world.random,
-            now=world.now,
-            observe=partial(_observe_upstream, world, "whapi"),
+            rng=environment.random,
+            now=environment.now,
+            observe=partial(_observe_upstream, environment, "whapi"),
             tls=authorities(),
         ) as gateway,
-        open_engine(settings, world.random) as engine,
+        open_engine(settings, environment.random) as engine,
         open_voice(settings) as speech,
         open_attachments(
-            settings, store, guide=guide, log=world.log, metrics=world.metrics, now=world.now
+            settings,
+            store,
+            live_config=live_config,
+            log=environment.log,
+            metrics=environment.metrics,
+            now=environment.now,
         ) as attachments,
         open_trace_export(settings) as export,
         open_turn_traces(
-            store.stages, world.log, now=world.now, clock=world.clock, export=export
+            store.stages,
+            environment.log,
+            now=environment.now,
+            clock=environment.clock,
+            export=export,
         ) as traces,
     ):
         contact_hash = lru_cache(HASHES_KEPT)(_contact_hash(settings.data_dir))
-        world.log.hash_chats(contact_hash)
+        environment.log.hash_chats(contact_hash)
         yield Dependencies(
             store=store,
             engine=engine,
             gateway=gateway,
-            chat_info=ChatInfoCache(gateway, world.log),
-            guide=guide,
+            chat_info=ChatInfoCache(gateway, environment.log),
+            live_config=live_config,
             attachments=attachments,
             channel=channel,
             channel_state=ChannelState(
-                channel, log=world.log, metrics=world.metrics, now=world.now
+                channel, log=environment.log, metrics=environment.metrics, now=environment.now
             ),
             labels=ChatLabels(gateway),
             traces=traces,
@@ -137,31 +150,35 @@ async def open_dependencies(settings: Settings, world: World) -> AsyncIterator[D
                     base_seconds=BREAKER_BASE_SECONDS,
                     cap_seconds=BREAKER_CAP_SECONDS,
                 ),
-                log=world.log,
+                log=environment.log,
             ),
             run_slots=trio.CapacityLimiter(settings.assistant.max_concurrent_runs),
-            log=world.log,
-            metrics=world.metrics,
-            now=world.now,
-            boot_clock=world.boot_clock,
-            random=world.random,
+            log=environment.log,
+            metrics=environment.metrics,
+            now=environment.now,
+            boot_clock=environment.boot_clock,
+            random=environment.random,
             contact_hash=contact_hash,
             speech=speech,
         )
 
 
 @asynccontextmanager
-async def _open_store_patiently(settings: Settings, world: World) -> AsyncIterator[Store]:
+async def _open_store_patiently(
+    settings: Settings, environment: Environment
+) -> AsyncIterator[Store]:
     """Open the store, and have systemd wait for it as long as it takes, unless told to stop.
 
     Raises StoppedEarly if that came first.
     """
-    opening = open_store(settings.data_dir, clock=world.clock, meter=_StoreMeter(world.metrics))
+    opening = open_store(
+        settings.data_dir, clock=environment.clock, meter=_StoreMeter(environment.metrics)
+    )
     async with AsyncExitStack() as opened:
         store: Store | StoreError | None = None
         async with trio.open_nursery() as beside:
-            beside.start_soon(keep_extending, world.notify, name="long start")
-            beside.start_soon(_cancel_at, world.stop, beside.cancel_scope, name="early stop")
+            beside.start_soon(keep_extending, environment.notify, name="long start")
+            beside.start_soon(_cancel_at, environment.stop, beside.cancel_scope, name="early stop")
             try:
                 store = await opened.enter_async_context(opening)
             except StoreError as error:  # raised outside of this nursery, which would group it
@@ -224,10 +241,10 @@ class _StoreMeter:
 
 
 def _observe_upstream(
-    world: World, service: str, operation: str, outcome: str, seconds: float
+    environment: Environment, service: str, operation: str, outcome: str, seconds: float
 ) -> None:
-    world.metrics.count_upstream(service, operation, outcome)
-    world.log.event(
+    environment.metrics.count_upstream(service, operation, outcome)
+    environment.log.event(
         EXTERNAL_CALL,
         service=service,
         operation=operation,

@@ -8,7 +8,7 @@ import math
 
 import trio
 
-from daemon.conversation.signals import Attention
+from daemon.conversation.signals import ChatSignals
 from daemon.domain.limits.retries import Breaker
 from daemon.errors import NumberTrouble
 from daemon.observability.events import CHANNEL_BACK, CHANNEL_TROUBLE
@@ -41,55 +41,55 @@ class Channel:
         self.doubt = trio.Event()
         """Set when something says that the channel may not be well: whoever watches it asks."""
         self._held = False
-        self._waiting: set[Attention] = set()
-        self._delayed: dict[Attention, str] = {}
+        self._waiting: set[ChatSignals] = set()
+        self._delayed: dict[ChatSignals, str] = {}
 
     def set_pace(self, per_minute: float) -> None:
         """So many messages at most in the long run from now on; 0: no limit."""
         self._interval = 60.0 / per_minute if per_minute else 0.0
 
-    async def wait_until_well(self, attention: Attention) -> None:
+    async def wait_until_well(self, signals: ChatSignals) -> None:
         """Wait while it is known that nothing can be sent. Raises Stopping or TakenOver."""
         while self._held:
-            await self._wait(attention, math.inf)
+            await self._wait(signals, math.inf)
 
-    async def wait_turn(self, attention: Attention) -> None:
+    async def wait_turn(self, signals: ChatSignals) -> None:
         """Wait until a message may be sent.
 
         The caller then makes one send and reports it by `worked`, `refused` or `undecided`. Raises
         Stopping or TakenOver while waiting.
         """
-        await self.wait_until_well(attention)
+        await self.wait_until_well(signals)
         if self._interval:
             now = trio.current_time()
             self._free_at = max(self._free_at, now - BURST * self._interval) + self._interval
             if self._free_at > now:
-                await attention.rest(self._free_at - now)
+                await signals.rest(self._free_at - now)
         # Last, since whoever is let through here has to report.
         while self._held or (wait := self._breaker.wait(trio.current_time())) > 0:
-            await self._wait(attention, math.inf if self._held else wait)
+            await self._wait(signals, math.inf if self._held else wait)
 
-    async def _wait(self, attention: Attention, seconds: float) -> None:
+    async def _wait(self, signals: ChatSignals, seconds: float) -> None:
         """Wait so long, or until something has changed."""
-        attention.check()
-        self._waiting.add(attention)
+        signals.check()
+        self._waiting.add(signals)
         try:
-            await attention.woken(seconds)
+            await signals.woken(seconds)
         finally:
-            self._waiting.discard(attention)
-        attention.check()
+            self._waiting.discard(signals)
+        signals.check()
 
-    async def rest(self, attention: Attention, seconds: float, reason: str) -> None:
+    async def rest(self, signals: ChatSignals, seconds: float, reason: str) -> None:
         """Wait before another try of one send. Raises Stopping or TakenOver.
 
         It is shown as `delay` if it is long; then somebody waits for our words.
         """
         if seconds >= LONG_DELAY_SECONDS:
-            self._delayed[attention] = reason
+            self._delayed[signals] = reason
         try:
-            await attention.rest(seconds)
+            await signals.rest(seconds)
         finally:
-            self._delayed.pop(attention, None)
+            self._delayed.pop(signals, None)
 
     @property
     def delay(self) -> str:
@@ -103,8 +103,8 @@ class Channel:
         """An operator wants the number tried again at once, and asked how it is."""
         self._breaker.try_now()
         self.doubt.set()
-        for attention in self._waiting:
-            attention.wake()
+        for signals in self._waiting:
+            signals.wake()
 
     def hold(self, reason: str) -> None:
         """Nothing can be sent until `go_on`; whoever is about to send waits.
@@ -121,8 +121,8 @@ class Channel:
         if well or not self._breaker.is_open:
             self.trouble = ""
         self._held = False
-        for attention in self._waiting:
-            attention.wake()
+        for signals in self._waiting:
+            signals.wake()
 
     def worked(self) -> None:
         """The channel took a request: it is well."""

@@ -70,7 +70,7 @@ CLEAR_SECONDS = 1.0
 
 async def with_typing_shown(
     chat: str,
-    needs: Dependencies,
+    deps: Dependencies,
     work: Callable[[], Awaitable[T]],
     *,
     name: str,
@@ -84,7 +84,7 @@ async def with_typing_shown(
     work is cancelled or fails; after a result it stands, since a message follows, which ends it.
     ``name`` is the child's. What the work raises comes in a group if there is a child.
     """
-    if not needs.rules.typing:
+    if not deps.rules.typing:
         return await work()
     results: list[T] = []
 
@@ -94,34 +94,34 @@ async def with_typing_shown(
 
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_keep_typing, chat, needs, presence, name=f"typing of {name}")
+            nursery.start_soon(_keep_typing, chat, deps, presence, name=f"typing of {name}")
             nursery.start_soon(child, name=name)
         return results[0]
     finally:
         if not results:
-            await take_away(chat, needs)
+            await take_away(chat, deps)
 
 
-async def take_away(chat: str, needs: Dependencies) -> None:
+async def take_away(chat: str, deps: Dependencies) -> None:
     """Show no more that we type, even if the caller is cancelled; takes a second at most."""
     with trio.CancelScope(shield=True) as scope:
         scope.deadline = trio.current_time() + CLEAR_SECONDS
-        await show(chat, "pause", needs)
+        await show(chat, "pause", deps)
 
 
-async def _keep_typing(chat: str, needs: Dependencies, presence: Presence) -> None:
+async def _keep_typing(chat: str, deps: Dependencies, presence: Presence) -> None:
     """Runs until cancelled."""
     while True:
-        await show(chat, presence, needs)
+        await show(chat, presence, deps)
         await trio.sleep(REFRESH_SECONDS)
 
 
-async def show(chat: str, presence: Presence, needs: Dependencies) -> None:
+async def show(chat: str, presence: Presence, deps: Dependencies) -> None:
     """Set the indicator; a failure is only noted."""
     try:
-        await needs.gateway.set_presence(chat, presence)
+        await deps.gateway.set_presence(chat, presence)
     except GatewayError as error:
-        needs.log.debug("typing indicator not set", error=str(error))
+        deps.log.debug("typing indicator not set", error=str(error))
 
 
 # Letting customers see that what they wrote has been read: the blue ticks.
@@ -131,7 +131,7 @@ PATIENCE_SECONDS = 10.0
 """For all messages of a burst; what is not marked by then stays unread."""
 
 
-async def mark_read(key: ChatKey, message_ids: Sequence[str], needs: Dependencies) -> None:
+async def mark_read(key: ChatKey, message_ids: Sequence[str], deps: Dependencies) -> None:
     """Mark messages as read, the newest first, since phones show that one.
 
     A courtesy beside the answer: it fails no turn and delays none. Ends within its patience.
@@ -139,9 +139,9 @@ async def mark_read(key: ChatKey, message_ids: Sequence[str], needs: Dependencie
     with trio.move_on_after(PATIENCE_SECONDS):
         try:
             for message_id in reversed(message_ids):
-                await needs.gateway.mark_read(message_id)
+                await deps.gateway.mark_read(message_id)
         except GatewayError as error:
-            needs.log.debug("not marked as read", chat=key, error=str(error))
+            deps.log.debug("not marked as read", chat=key, error=str(error))
         except Exception:  # noqa: BLE001 - a courtesy: it may not end what all chats run in
             what = "not marked as read"
-            needs.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
+            deps.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)

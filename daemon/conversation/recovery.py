@@ -41,26 +41,26 @@ class RecoveryReport:
             self.more += 1
 
 
-async def resume_windows(needs: Dependencies, chats: ChatRegistry) -> int:
+async def resume_windows(deps: Dependencies, chats: ChatRegistry) -> int:
     """Open again the windows that a stop or crash has dropped; gives how many messages waited.
 
     A pause that ended meanwhile is over; one that goes on ends as if nothing had been.
 
     Called once, before HTTP, so that what waited is answered before what comes.
     """
-    arrivals = await needs.store.inbox.chats_with_work()
+    arrivals = await deps.store.inbox.chats_with_work()
     for arrival in arrivals:
         chats.poke(arrival)
-    now = needs.now()
-    for key in await needs.store.handovers.chats_with_work(now=now):
+    now = deps.now()
+    for key in await deps.store.handovers.chats_with_work(now=now):
         chats.wake(key)
-    for key, until in await needs.store.handovers.pauses(now=now):
+    for key, until in await deps.store.handovers.pauses(now=now):
         chats.wake_at(key, until)
     return len(arrivals)
 
 
 async def recover(
-    needs: Dependencies,
+    deps: Dependencies,
     chats: ChatRegistry,
     delay_seconds: float,
     timeout_seconds: float,
@@ -71,48 +71,48 @@ async def recover(
     Waits first, so that live traffic comes first; what is not woken within the time limit is found
     by the sweep. Then what is left at the model server is cancelled.
     """
-    began = needs.now()
+    began = deps.now()
     await trio.sleep(delay_seconds)
     with trio.move_on_after(timeout_seconds) as scope:
-        turns = await needs.store.turns.all_living()
-        sends = await needs.store.outbox.chats_with_work()
+        turns = await deps.store.turns.all_active()
+        sends = await deps.store.outbox.chats_with_work()
         for key in dict.fromkeys((*turns, *sends)):
             if not chats.is_busy(key):
-                needs.metrics.recoveries.labels("continued").inc()
-                needs.log.event(RECOVERING, chat=key)
-                report.note(key, needs.now())
+                deps.metrics.recoveries.labels("continued").inc()
+                deps.log.event(RECOVERING, chat=key)
+                report.note(key, deps.now())
                 chats.wake(key)
                 await trio.lowlevel.checkpoint()
-    report.ended_at = needs.now()
+    report.ended_at = deps.now()
     report.in_time = not scope.cancelled_caught
     if scope.cancelled_caught:
-        needs.log.warning("recovery ran out of time; the sweep goes on")
-    await cancel_orphans(needs, left_before=began)
+        deps.log.warning("recovery ran out of time; the sweep goes on")
+    await cancel_orphans(deps, left_before=began)
 
 
-async def cancel_orphans(needs: Dependencies, *, left_before: float) -> None:
+async def cancel_orphans(deps: Dependencies, *, left_before: float) -> None:
     """Have the model server end what earlier processes have left there and nobody will ask for.
 
     ``left_before``: Unix seconds of this start. What cannot be cancelled now is left to the next.
     """
-    for response_id in await needs.store.orphans.left(before=left_before):
-        gone = await needs.engine.cancel(response_id)
+    for response_id in await deps.store.orphans.left(before=left_before):
+        gone = await deps.engine.cancel(response_id)
         if gone:
-            await needs.store.orphans.released(response_id)
-        needs.log.info("orphan cancelled at the model server", response=response_id, gone=gone)
+            await deps.store.orphans.released(response_id)
+        deps.log.info("orphan cancelled at the model server", response=response_id, gone=gone)
 
 
-async def sweep(needs: Dependencies, chats: ChatRegistry, *, older_than: float) -> int:
+async def sweep(deps: Dependencies, chats: ChatRegistry, *, older_than: float) -> int:
     """Wake chats with work that nobody is doing; gives how many.
 
     It finds what the command line has put into the store, and is the safety net after a fault.
     ``older_than``: Unix seconds; a message that came later is on its way to its chat.
     """
     left = (
-        *await needs.store.handovers.chats_with_work(now=needs.now()),
-        *await needs.store.inbox.chats_waiting(older_than=older_than),
-        *await needs.store.turns.all_living(),
-        *await needs.store.outbox.chats_with_work(),
+        *await deps.store.handovers.chats_with_work(now=deps.now()),
+        *await deps.store.inbox.chats_waiting(older_than=older_than),
+        *await deps.store.turns.all_active(),
+        *await deps.store.outbox.chats_with_work(),
     )
     idle = [key for key in dict.fromkeys(left) if not chats.is_busy(key)]
     for key in idle:
@@ -128,7 +128,7 @@ SWEEP_GRACE_SECONDS = 2.0
 
 
 async def keep_sweeping(
-    needs: Dependencies, chats: ChatRegistry, delay_seconds: float, every_seconds: float
+    deps: Dependencies, chats: ChatRegistry, delay_seconds: float, every_seconds: float
 ) -> None:
     """Find work that nobody is doing, from when recovery has had its turn. Runs until cancelled.
 
@@ -138,6 +138,6 @@ async def keep_sweeping(
     while True:
         await trio.sleep(every_seconds)
         try:
-            await sweep(needs, chats, older_than=needs.now() - SWEEP_GRACE_SECONDS)
+            await sweep(deps, chats, older_than=deps.now() - SWEEP_GRACE_SECONDS)
         except StoreUnavailable as error:
-            needs.log.warning("sweep failed", error=str(error))
+            deps.log.warning("sweep failed", error=str(error))

@@ -9,11 +9,11 @@ from types import MappingProxyType
 import trio
 
 from daemon.conversation.chat import Chat, Doing
-from daemon.conversation.contact_setup import MeetingPlaces, meet
+from daemon.conversation.contact_setup import SetupSlots, set_up_contact
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.pauses import Pauses
 from daemon.conversation.presence import Subscriptions, mark_read
-from daemon.conversation.signals import Attention
+from daemon.conversation.signals import ChatSignals
 from daemon.conversation.turn.history import shorten_thread
 from daemon.domain.limits.retries import delay
 from daemon.domain.messages import ChatKey, Presence
@@ -64,17 +64,17 @@ class ChatRegistry:
     started and after `stop` they do nothing, because the store keeps what they are about.
     """
 
-    def __init__(self, needs: Dependencies) -> None:
-        self._needs = needs
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
         self._chats: dict[ChatKey, Chat] = {}
         self._nursery: trio.Nursery | None = None
         self._stopping = False
         self._idle = trio.Event()
         self._idle.set()
         self._subscriptions = Subscriptions()
-        self._meetings = MeetingPlaces()
+        self._setup_slots = SetupSlots()
         self._shortening: set[ChatKey] = set()
-        self._pauses = Pauses(needs.now)
+        self._pauses = Pauses(deps.now)
         self._held: set[ChatKey] = set()
         """Chats whose rows are being erased: no task of theirs is started."""
 
@@ -100,15 +100,15 @@ class ChatRegistry:
         """Something new is in the store for a chat."""
         chat = self._chat(arrival.key)
         if chat is not None:
-            self._meet_if_due(arrival.key)
-            chat.attention.arrived(arrival)
+            self._set_up_if_due(arrival.key)
+            chat.signals.arrived(arrival)
 
     def wake(self, key: ChatKey) -> None:
         """Let a chat look into the store for work left behind."""
         chat = self._chat(key)
         if chat is not None:
-            self._meet_if_due(key)
-            chat.attention.left_work()
+            self._set_up_if_due(key)
+            chat.signals.left_work()
 
     def wake_at(self, key: ChatKey, until: float) -> None:
         """Let a chat look into the store at a time (Unix seconds), such as the end of its pause."""
@@ -118,22 +118,22 @@ class ChatRegistry:
         """Something that a chat may be waiting for is in the store; this alone starts no task."""
         chat = self._chats.get(key)
         if chat is not None:
-            chat.attention.wake()
+            chat.signals.wake()
 
     def presence(self, presence: Presence) -> None:
         """A contact types, records or stops; this alone never starts a task."""
         kind = PRESENCES.get(presence.status)
         if kind is not None:
-            self._needs.log.event(kind, chat=presence.key)
+            self._deps.log.event(kind, chat=presence.key)
         chat = self._chats.get(presence.key)
-        if chat is not None and self._needs.rules.presence:
-            chat.attention.presence(presence.status)
+        if chat is not None and self._deps.rules.presence:
+            chat.signals.presence(presence.status)
 
-    def guided(self) -> None:
+    def config_replaced(self) -> None:
         """The guidance was replaced: the chats at work wait by its rules from now on."""
-        rules = self._needs.rules
+        rules = self._deps.rules
         for chat in self._chats.values():
-            chat.attention.guided(rules.window, pause_seconds=rules.pause_seconds)
+            chat.signals.config_replaced(rules.window, pause_seconds=rules.pause_seconds)
 
     def renew_presences(self) -> None:
         """WhatsApp has a new session of ours: it is asked anew about everybody.
@@ -145,7 +145,7 @@ class ChatRegistry:
         now = trio.current_time()
         due = [key for key in self._chats if self._subscriptions.is_due(key, now)]
         if due and not self._stopping:
-            self._start_meeting(due, "presences renewed", still_writing=lambda _key: True)
+            self._start_contact_setup(due, "presences renewed", still_writing=lambda _key: True)
 
     def prune_presences(self, seconds: float) -> int:
         """Forget the subscriptions to contacts who have not written for so long; gives how many."""
@@ -155,7 +155,7 @@ class ChatRegistry:
         """An operator has paused the bot on a chat; the store has it already."""
         chat = self._chats.get(key)
         if chat is not None:
-            chat.attention.pause(until)
+            chat.signals.pause(until)
 
     def give_back(self, key: ChatKey, at: float) -> None:
         """A person has given a chat back to the bot at a time (Unix seconds); likewise."""
@@ -165,17 +165,17 @@ class ChatRegistry:
     def release(self, key: ChatKey) -> bool:
         """Begin anew what a chat is at, by itself; False if there is nothing to cut short."""
         chat = self._chats.get(key)
-        return chat is not None and chat.attention.release()
+        return chat is not None and chat.signals.release()
 
     def release_all(self) -> int:
         """Begin anew what the chats are at: runs, sends, waits for another try. Gives how many."""
-        return sum(chat.attention.release() for chat in self._chats.values())
+        return sum(chat.signals.release() for chat in self._chats.values())
 
     def stop(self) -> None:
         """Take up no more turns. Windows are dropped: their messages are in the store."""
         self._stopping = True
         for chat in self._chats.values():
-            chat.attention.wake()
+            chat.signals.wake()
 
     @asynccontextmanager
     async def held(self, keys: Collection[ChatKey]) -> AsyncIterator[None]:
@@ -187,8 +187,8 @@ class ChatRegistry:
         self._held = set(keys)
         try:
             for chat in [self._chats[key] for key in keys if key in self._chats]:
-                chat.attention.release()
-                chat.attention.wake()
+                chat.signals.release()
+                chat.signals.wake()
                 with trio.move_on_after(LEAVE_SECONDS) as patience:
                     await chat.left.wait()
                 if patience.cancelled_caught:
@@ -213,10 +213,10 @@ class ChatRegistry:
         """Count the chats by what they do."""
         windows = runs = working = 0
         for chat in self._chats.values():
-            attention = chat.attention
-            windows += attention.window is not None
-            runs += attention.is_running
-            working += attention.working
+            signals = chat.signals
+            windows += signals.window is not None
+            runs += signals.is_running
+            working += signals.working
         return Statistics(chats=len(self._chats), windows=windows, runs=runs, working=working)
 
     def states(self) -> list[ChatState]:
@@ -226,7 +226,7 @@ class ChatRegistry:
                 key=chat.key,
                 doing=chat.doing,
                 since=chat.since,
-                queued=chat.attention.window.messages if chat.attention.window else 0,
+                queued=chat.signals.window.messages if chat.signals.window else 0,
                 request_id=chat.request_id,
             )
             for chat in self._chats.values()
@@ -239,18 +239,18 @@ class ChatRegistry:
         known = self._chats.get(key)
         if known is not None or self._nursery is None or self._stopping or key in self._held:
             return known
-        attention = Attention(
-            self._needs.rules.window,
-            pause_seconds=self._needs.rules.pause_seconds,
-            agent_seconds=self._needs.rules.agent_seconds,
+        signals = ChatSignals(
+            self._deps.rules.window,
+            pause_seconds=self._deps.rules.pause_seconds,
+            agent_seconds=self._deps.rules.agent_seconds,
             stopping=lambda: self._stopping or key in self._held,
-            now=self._needs.now,
-            never_paused=key.chat == self._needs.rules.escalation.chat,
+            now=self._deps.now,
+            never_paused=key.chat == self._deps.rules.escalation.chat,
         )
         chat = self._chats[key] = Chat(
             key,
-            self._needs,
-            attention,
+            self._deps,
+            signals,
             shorten=self._shorten,
             mark_read=self._mark_read,
             wake_at=self.wake_at,
@@ -274,7 +274,7 @@ class ChatRegistry:
                         await chat.run()
                 except Exception:  # noqa: BLE001 - contained in the chat
                     crashes += 1
-                    self._needs.metrics.chat_crashes.inc()
+                    self._deps.metrics.chat_crashes.inc()
                     self._fault("chat crashed", chat.key)
                 else:
                     return
@@ -288,30 +288,30 @@ class ChatRegistry:
 
     def _fault(self, what: str, key: ChatKey) -> None:
         """Log and count the exception that is being handled."""
-        self._needs.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
+        self._deps.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
 
     async def _after_crash(self, chat: Chat, crashes: int) -> bool:
         """Wait before the next try; give the turn up after too many. False: leave it alone."""
-        needs = self._needs
+        deps = self._deps
         wait = delay(
             crashes - 1,
             base_seconds=CRASH_BASE_SECONDS,
             cap_seconds=CRASH_CAP_SECONDS,
-            fraction=needs.random.random(),
+            fraction=deps.random.random(),
         )
         with trio.move_on_after(wait):
             while not self._stopping and chat.key not in self._held:
-                await chat.attention.woken(wait)
+                await chat.signals.woken(wait)
         if self._stopping or chat.key in self._held:
             return False
         if crashes % MAX_CRASHES:
             return True
         try:
-            turn = await needs.store.turns.living(chat.key)
+            turn = await deps.store.turns.active(chat.key)
             if turn is not None and turn.state == "open":
-                now = needs.now()
-                await needs.store.turns.apologise(turn, NewPart(needs.texts.apology), now=now)
-                await needs.store.turns.close(turn, "dead", reason="it crashed its task", now=now)
+                now = deps.now()
+                await deps.store.turns.apologise(turn, NewPart(deps.texts.apology), now=now)
+                await deps.store.turns.close(turn, "dead", reason="it crashed its task", now=now)
         except Exception:  # noqa: BLE001 - contained in the chat
             self._fault("turn could not be given up", chat.key)
             return False
@@ -327,7 +327,7 @@ class ChatRegistry:
     async def _keep_short(self, key: ChatKey, budget: int) -> None:
         """Ends when the thread is short enough; the turn after a fault tries again."""
         try:
-            await shorten_thread(key, budget, self._needs)
+            await shorten_thread(key, budget, self._deps)
         except Exception:  # noqa: BLE001 - contained in the chat
             self._fault("thread not shortened", key)
         finally:
@@ -335,31 +335,31 @@ class ChatRegistry:
 
     def _gathers(self, key: ChatKey) -> bool:
         chat = self._chats.get(key)
-        return chat is not None and chat.attention.window is not None
+        return chat is not None and chat.signals.window is not None
 
-    def _meet_if_due(self, key: ChatKey) -> None:
+    def _set_up_if_due(self, key: ChatKey) -> None:
         """Meet a contact who writes and is new, or was not asked about when that was due."""
         if not self._stopping and self._subscriptions.is_due(key, trio.current_time()):
-            self._start_meeting([key], f"meeting {key.chat}", still_writing=self._gathers)
+            self._start_contact_setup([key], f"meeting {key.chat}", still_writing=self._gathers)
 
-    def _start_meeting(
+    def _start_contact_setup(
         self, keys: list[ChatKey], name: str, *, still_writing: Callable[[ChatKey], bool]
     ) -> None:
         """Meet contacts beside the tasks of their chats."""
         if self._nursery is not None:
-            meeting = partial(
-                meet,
+            contact_setup = partial(
+                set_up_contact,
                 keys,
                 self._subscriptions,
-                self._needs,
-                self._meetings,
+                self._deps,
+                self._setup_slots,
                 still_writing=still_writing,
             )
-            self._nursery.start_soon(meeting, name=name)
+            self._nursery.start_soon(contact_setup, name=name)
 
     def _mark_read(self, key: ChatKey, message_ids: list[str]) -> None:
         """Mark messages as read beside the chat's task, which may end before that does."""
         if self._nursery is not None:
             self._nursery.start_soon(
-                mark_read, key, message_ids, self._needs, name=f"read receipts {key.chat}"
+                mark_read, key, message_ids, self._deps, name=f"read receipts {key.chat}"
             )

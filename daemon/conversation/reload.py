@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import trio
 
 from daemon.conversation.deps import Dependencies
-from daemon.conversation.live_config import Guidance
+from daemon.conversation.live_config import ChatConfig
 from daemon.conversation.load_config import FOLDER_PACKAGE as VALIDATORS_PACKAGE
-from daemon.conversation.load_config import load_guidance
+from daemon.conversation.load_config import load_chat_config
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.audit_chain import Actor
 from daemon.errors import SettingsError, StoreUnavailable, ToolError, ValidatorError
@@ -36,7 +36,7 @@ ReadSettings = Callable[[], Settings]
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     plan: Plan
-    guidance: Guidance
+    chat_config: ChatConfig
 
 
 class Reloader:
@@ -48,7 +48,7 @@ class Reloader:
     def __init__(
         self,
         settings: Settings,
-        needs: Dependencies,
+        deps: Dependencies,
         chats: ChatRegistry,
         *,
         read: ReadSettings | None,
@@ -60,8 +60,8 @@ class Reloader:
         """Why the last reload changed nothing; empty if it did."""
         self.tried = Bell()
         """Rung after each reload, whatever came of it."""
-        self._needs = needs
-        self._log: Log = needs.log
+        self._deps = deps
+        self._log: Log = deps.log
         self._chats = chats
         self._read = read
         self._notify = notify
@@ -111,20 +111,22 @@ class Reloader:
             VALIDATORS_PACKAGE,
         }
         with imported_anew(modules):
-            return _Prepared(prepared, load_guidance(settings, self._log))
+            return _Prepared(prepared, load_chat_config(settings, self._log))
 
     def _apply(self, prepared: _Prepared) -> None:
         """Put it in force. No checkpoint: no task sees one half of it."""
-        needs, settings, guidance = self._needs, prepared.plan.settings, prepared.guidance
-        changed = [*prepared.plan.changed, *_other_changes(needs.guide.current, guidance)]
+        deps, settings, chat_config = self._deps, prepared.plan.settings, prepared.chat_config
+        changed = [*prepared.plan.changed, *_other_changes(deps.live_config.current, chat_config)]
         self.settings, self.refusal = settings, ""
-        needs.guide.current = guidance
-        needs.run_slots.total_tokens = settings.assistant.max_concurrent_runs
-        needs.channel.set_pace(guidance.rules.messages_per_minute if guidance.rules.typing else 0)
-        needs.metrics.expect_validators(validator.name for validator in guidance.validators)
-        self._chats.guided()
+        deps.live_config.current = chat_config
+        deps.run_slots.total_tokens = settings.assistant.max_concurrent_runs
+        deps.channel.set_pace(
+            chat_config.rules.messages_per_minute if chat_config.rules.typing else 0
+        )
+        deps.metrics.expect_validators(validator.name for validator in chat_config.validators)
+        self._chats.config_replaced()
         self._log.set_level(settings.log.level)
-        needs.metrics.reloads.labels("applied").inc()
+        deps.metrics.reloads.labels("applied").inc()
         self._log.info("configuration read again", changed=", ".join(changed) or "nothing")
         for key in prepared.plan.needs_restart:
             self._log.warning(f"{key} changed: needs a restart")
@@ -132,19 +134,19 @@ class Reloader:
     async def _note(self, before: Settings, done: Plan) -> None:
         """Write down what changed, in the audit; a store that is full hinders no reload."""
         try:
-            await self._needs.store.audit.write(
+            await self._deps.store.audit.write(
                 SIGNAL,
                 "settings reload",
                 before=_told(before, done.changed),
                 after=_told(done.settings, done.changed),
-                now=self._needs.now(),
+                now=self._deps.now(),
             )
         except StoreUnavailable as error:
             self._log.warning("the reload is not in the audit", error=str(error))
 
     def _refuse(self, problems: list[str]) -> None:
         self.refusal = "; ".join(problems)
-        self._needs.metrics.reloads.labels("refused").inc()
+        self._deps.metrics.reloads.labels("refused").inc()
         for problem in problems:
             self._log.error("configuration refused, nothing changed", reason=problem)
 
@@ -154,7 +156,7 @@ def _told(settings: Settings, keys: Sequence[str]) -> str:
     return ", ".join(f"{key} = {value_of(settings, key)!r:.{SHOWN_CHARACTERS}}" for key in keys)
 
 
-def _other_changes(before: Guidance, after: Guidance) -> list[str]:
+def _other_changes(before: ChatConfig, after: ChatConfig) -> list[str]:
     """What changed besides settings: the files that they name."""
     changes = []
     if before.rules.instructions != after.rules.instructions:

@@ -3,7 +3,7 @@
 import trio
 
 from daemon.conversation.deps import Dependencies
-from daemon.conversation.signals import Attention
+from daemon.conversation.signals import ChatSignals
 from daemon.domain.messages import Message
 from daemon.domain.records import OutboxRow
 from daemon.domain.rendering.outgoing import likeness, likeness_of
@@ -19,32 +19,32 @@ WRITTEN_BY_HAND = frozenset({"mobile", "web"})
 """Sources of what a person typed: the same words from there are not our send."""
 
 
-async def await_echo(row: OutboxRow, needs: Dependencies, attention: Attention) -> OutboxRow:
+async def await_echo(row: OutboxRow, deps: Dependencies, signals: ChatSignals) -> OutboxRow:
     """Give the echo of a send time to come; it settles the row in the store and wakes us.
 
     The time counts from the send, also over a restart: a process that was killed and started
     again at once would else look for a message that the gateway is still passing on, and say
     it twice.
     """
-    patience = needs.rules.echo_seconds
-    due = row.attempted_at + patience - needs.now()
+    patience = deps.rules.echo_seconds
+    due = row.attempted_at + patience - deps.now()
     deadline = trio.current_time() + min(due, patience)
     while row.state == "unknown" and (left := deadline - trio.current_time()) > 0:
-        attention.check()
-        await attention.woken(left)
-        row = await needs.store.outbox.row(row.id)
+        signals.check()
+        await signals.woken(left)
+        row = await deps.store.outbox.row(row.id)
     return row
 
 
-async def id_in_chat(row: OutboxRow, needs: Dependencies) -> str:
+async def id_in_chat(row: OutboxRow, deps: Dependencies) -> str:
     """Look for a send in its chat; gives its WhatsApp id, empty if it did not happen.
 
     Raises GatewayError while the chat cannot be looked into.
     """
-    outbox = needs.store.outbox
+    outbox = deps.store.outbox
     since = row.attempted_at - CLOCK_TOLERANCE_SECONDS
     try:
-        listed = await _listed(row, needs)
+        listed = await _listed(row, deps)
     except RefusedForm:
         return ""  # 404: nothing was ever said in this chat
     like = likeness(row.kind, row.body, row.payload)
@@ -58,20 +58,20 @@ async def id_in_chat(row: OutboxRow, needs: Dependencies) -> str:
     return "" if len(unclaimed) <= others else unclaimed[0].id
 
 
-async def _listed(row: OutboxRow, needs: Dependencies) -> tuple[Message, ...]:
+async def _listed(row: OutboxRow, deps: Dependencies) -> tuple[Message, ...]:
     """List what we have said in a chat since a send, whichever clock was wrong, then or now.
 
     Raises GatewayError.
     """
     while True:
-        ahead = needs.gateway.seconds_ahead or 0.0
-        listed = await needs.gateway.list_messages(
+        ahead = deps.gateway.seconds_ahead or 0.0
+        listed = await deps.gateway.list_messages(
             row.key.chat,
             from_me=True,
-            since=listed_since(row.attempted_at, needs.now(), ahead),
+            since=listed_since(row.attempted_at, deps.now(), ahead),
             count=LISTED_MESSAGES,
         )
-        if abs(needs.gateway.seconds_ahead or 0.0) <= abs(ahead) + CLOCK_TOLERANCE_SECONDS / 2:
+        if abs(deps.gateway.seconds_ahead or 0.0) <= abs(ahead) + CLOCK_TOLERANCE_SECONDS / 2:
             return listed
         # The first answer of a process has just told how wrong our clock is.
 

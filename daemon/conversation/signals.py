@@ -29,7 +29,7 @@ class TakenOver(Exception):
     """A human agent has the chat: what is not said yet is not said."""
 
 
-class Attention:
+class ChatSignals:
     """The signals of one chat. All methods but the waiting ones may be called by any task."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Attention:
         """True while the chat's task brings a turn to its outcome."""
         self.came_late = False
         """News came that the answer under way could not take in."""
-        self.by_hand = False
+        self.operator_actions = False
         """True while an agent's own words are being sent: those no pause holds up."""
         self._rules = rules
         self._pause_seconds = pause_seconds
@@ -84,7 +84,7 @@ class Attention:
 
     # -- being told --------------------------------------------------------------------------
 
-    def guided(self, rules: WindowRules, *, pause_seconds: float) -> None:
+    def config_replaced(self, rules: WindowRules, *, pause_seconds: float) -> None:
         """Other rules hold from now on, for a window that is open too."""
         self._rules = rules
         self._pause_seconds = pause_seconds
@@ -201,7 +201,7 @@ class Attention:
     def check(self) -> None:
         """Raise Stopping or TakenOver if the work must not go on."""
         self.stop_if_asked()
-        if self.is_paused and not self.by_hand:
+        if self.is_paused and not self.operator_actions:
             raise TakenOver
 
     def stop_if_asked(self) -> None:

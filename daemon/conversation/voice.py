@@ -33,94 +33,94 @@ UNPAID = "the day's budget does not pay for speech"
 MIME_TYPES = {"ogg": "audio/ogg; codecs=opus", "mp3": "audio/mpeg"}
 
 
-def wants_voice(turn: Turn, needs: Dependencies) -> bool:
+def wants_voice(turn: Turn, deps: Dependencies) -> bool:
     """True if the customer spoke in a turn, and we can speak."""
     contents = (stored.message.content for stored in turn.messages)
-    return needs.speech is not None and any(
+    return deps.speech is not None and any(
         isinstance(content, Media) and content.medium in SPOKEN for content in contents
     )
 
 
-def spoken_answer(text: str, turn: Turn, needs: Dependencies) -> list[str]:
+def spoken_answer(text: str, turn: Turn, deps: Dependencies) -> list[str]:
     """The words of the voice notes that an answer becomes; empty if it is to be written."""
-    if not wants_voice(turn, needs):
+    if not wants_voice(turn, deps):
         return []
-    rules = needs.rules
+    rules = deps.rules
     parts = spoken_parts(text, most=rules.spoken_characters) if is_fit(text) else []
     if not parts or len(parts) > rules.max_bubbles:
-        needs.metrics.voice_replies.labels("unfit").inc()
+        deps.metrics.voice_replies.labels("unfit").inc()
         return []
     return parts
 
 
-async def make_voice(row: OutboxRow, needs: Dependencies) -> OutboxRow:
+async def make_voice(row: OutboxRow, deps: Dependencies) -> OutboxRow:
     """Have the words of a pending row spoken, unless that is done; it is text if that fails.
 
     Called by the chat's task, shortly before the send.
     """
     if row.attempts >= MAX_VOICE_TRIES:
-        return await write_instead(row, "not arrived after several tries", "refused", needs)
+        return await write_instead(row, "not arrived after several tries", "refused", deps)
     name = row.payload.get("file", "")
-    if name and (needs.store.files.folder / name).exists():
+    if name and (deps.store.files.folder / name).exists():
         return row
-    words, price = spoken_words(row.body), needs.purse.budget.speech
-    payment = await needs.purse.pay(row.key, spoken_use(len(words), price))
-    if payment is None:
-        return await write_instead(row, UNPAID, "unpaid", needs)
+    words, price = spoken_words(row.body), deps.call_budget.budget.speech
+    reservation = await deps.call_budget.reserve(row.key, spoken_use(len(words), price))
+    if reservation is None:
+        return await write_instead(row, UNPAID, "unpaid", deps)
     try:
-        data = await _spoken(words, needs)
+        data = await _spoken(words, deps)
     except AssistantError as error:
-        await payment.give_back()
-        return await write_instead(row, str(error), "not_made", needs)
-    await payment.settle(spoken_use(len(words), price, seconds=spoken_seconds(data)))
+        await reservation.release()
+        return await write_instead(row, str(error), "not_made", deps)
+    await reservation.settle(spoken_use(len(words), price, seconds=spoken_seconds(data)))
     try:
-        payload = await _kept(data, needs)
+        payload = await _kept(data, deps)
     except OSError as error:
-        return await write_instead(row, str(error), "not_made", needs)
-    return await needs.store.outbox.voiced(row, payload)
+        return await write_instead(row, str(error), "not_made", deps)
+    return await deps.store.outbox.voiced(row, payload)
 
 
-async def _spoken(words: str, needs: Dependencies) -> bytes:
+async def _spoken(words: str, deps: Dependencies) -> bytes:
     """Have words spoken; gives the bytes of the file."""
-    if needs.speech is None:
+    if deps.speech is None:
         raise ModelTemporary("there is no speech model any more")
     outcome = "cancelled"
     try:
-        data = await needs.speech.speak(words)
+        data = await deps.speech.speak(words)
         outcome = "ok"
     except AssistantError as error:
         outcome = "temporary" if isinstance(error, ModelTemporary) else "rejected"
         raise
     finally:
-        needs.metrics.count_upstream("model", "speech", outcome)
+        deps.metrics.count_upstream("model", "speech", outcome)
     return data
 
 
-async def _kept(data: bytes, needs: Dependencies) -> JsonObject:
+async def _kept(data: bytes, deps: Dependencies) -> JsonObject:
     """Keep the file of a voice note; gives what the row has to know of it."""
-    ending = needs.speech.ending if needs.speech else "ogg"
-    name = await needs.store.files.keep_voice(data, ending, now=needs.now(), random=needs.random)
+    ending = deps.speech.ending if deps.speech else "ogg"
+    name = await deps.store.files.keep_voice(data, ending, now=deps.now(), random=deps.random)
     payload: JsonObject = {"file": name, "mime_type": MIME_TYPES[ending]}
     if ending == "ogg" and (seconds := spoken_seconds(data)):
         payload["seconds"] = seconds
     return payload
 
 
-async def write_instead(row: OutboxRow, reason: str, result: str, needs: Dependencies) -> OutboxRow:
+async def write_instead(row: OutboxRow, reason: str, result: str, deps: Dependencies) -> OutboxRow:
     """Write what was to be spoken. The row's last send certainly did not happen."""
-    needs.metrics.voice_replies.labels(result).inc()
-    needs.log.event(VOICE_ERROR, what="written instead of spoken", outbox=row.id, error=reason)
-    return await needs.store.outbox.write_instead(row, reason)
+    deps.metrics.voice_replies.labels(result).inc()
+    deps.log.event(VOICE_ERROR, what="written instead of spoken", outbox=row.id, error=reason)
+    return await deps.store.outbox.write_instead(row, reason)
 
 
-async def outgoing(row: OutboxRow, needs: Dependencies) -> Outgoing | None:
+async def outgoing(row: OutboxRow, deps: Dependencies) -> Outgoing | None:
     """The message of a row as the gateway takes it; None if its file is gone or unreadable."""
     media = ""
     if row.kind in WITH_MEDIA:
         name = str(row.payload.get("file", ""))
-        media = await _data_uri(row, name, needs) if name else str(row.payload.get("source", ""))
+        media = await _data_uri(row, name, deps) if name else str(row.payload.get("source", ""))
         if not media:
-            needs.log.warning("a file to be sent is gone", symbol="❌", outbox=row.id)
+            deps.log.warning("a file to be sent is gone", symbol="❌", outbox=row.id)
             return None
     left_out = row.payload.get(WITHOUT, ())
     return Outgoing(
@@ -129,15 +129,15 @@ async def outgoing(row: OutboxRow, needs: Dependencies) -> Outgoing | None:
         quoted=row.quoted,
         payload=row.payload,
         media=media,
-        link_preview=needs.rules.link_preview and "link_preview" not in left_out,
+        link_preview=deps.rules.link_preview and "link_preview" not in left_out,
     )
 
 
-async def _data_uri(row: OutboxRow, name: str, needs: Dependencies) -> str:
+async def _data_uri(row: OutboxRow, name: str, deps: Dependencies) -> str:
     try:
-        data = await needs.store.files.read(PurePath(name).name)
+        data = await deps.store.files.read(PurePath(name).name)
     except OSError as error:
-        needs.log.warning("a file to be sent cannot be read", outbox=row.id, error=str(error))
+        deps.log.warning("a file to be sent cannot be read", outbox=row.id, error=str(error))
         return ""
     if data is None:
         return ""

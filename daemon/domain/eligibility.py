@@ -43,7 +43,7 @@ NOTED = frozenset({A_REACTION, A_VOTE, A_MENU, A_MOVE})
 
 
 @dataclass(frozen=True, slots=True)
-class DoorList:
+class AccessList:
     """Who or what is let in, by ids in their one spelling."""
 
     allow: frozenset[str] = frozenset()
@@ -63,8 +63,8 @@ class Policy:
     """Which messages are answered, as the configuration says."""
 
     groups: GroupMode = "mentions"
-    contacts: DoorList = DoorList()
-    chats: DoorList = DoorList()
+    contacts: AccessList = AccessList()
+    chats: AccessList = AccessList()
     agents_chat: str = ""
     """Where agents are told of chats that wait for them; nothing is answered there."""
     own_ids: frozenset[str] = frozenset()

@@ -31,7 +31,7 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class SendFate:
+class DeliveryUpdate:
     """What WhatsApp newly says of a message that it took from us."""
 
     key: ChatKey
@@ -58,7 +58,7 @@ class Accepted(msgspec.Struct, frozen=True):
     """The chats of messages that are our own sends coming back, one entry each."""
     verdicts: tuple[str, ...] = ()
     """Why each of its messages is ignored; empty for those that are answered."""
-    fates: tuple[SendFate, ...] = ()
+    delivery_updates: tuple[DeliveryUpdate, ...] = ()
     """What its statuses, or earlier ones that waited for the id of their send, newly say."""
 
 

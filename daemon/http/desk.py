@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
 
-Deed = Literal["done", "unknown", "refused"]
+ActionResult = Literal["done", "unknown", "refused"]
 """What became of a verb: `unknown` is a chat or run that is not there."""
 
 
@@ -50,10 +50,10 @@ class Desk(Protocol):
     async def done(self, ref: str, *, by: Actor) -> bool:
         """Count what waits for a person in a chat as handled."""
 
-    async def say(self, ref: str, text: str, *, name: str, deed: str, by: Actor) -> bool:
+    async def say(self, ref: str, text: str, *, name: str, action: str, by: Actor) -> bool:
         """Let the agent `name` say something; it is in the outbox on return.
 
-        `deed` is the browser's own name of this click: a second one of that name does nothing.
+        `action` is the browser's own name of this click: a second one of that name does nothing.
         """
 
     async def label(

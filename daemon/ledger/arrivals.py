@@ -16,7 +16,7 @@ from daemon.ledger.drivers.port import Connection
 from daemon.ledger.echoes import ECHO, read_own
 from daemon.ledger.ephemeral import drop_raw_event, target_disappears, to_disappear
 from daemon.ledger.identity import LID, canonical, join, shown_pair
-from daemon.ledger.intake_context import Tally
+from daemon.ledger.intake_context import IntakeContext
 from daemon.ledger.media import want_file, without_bytes
 from daemon.ledger.message_rows import message_json
 from daemon.ledger.references import learn_own_id
@@ -85,7 +85,7 @@ def take_in(
     ``event_id`` is its row in ``events``, which is there already. ``agents_close``: an agent's
     message answers what customers wrote before it. ``contact`` is the key of contacts' hashes.
     """
-    tally = Tally(
+    context = IntakeContext(
         event_id=event_id,
         now=now,
         pause_until=pause_until,
@@ -94,24 +94,26 @@ def take_in(
         contact=contact,
     )
     for message, verdict in zip(webhook.messages, verdicts, strict=True):
-        _take(connection, _of_one_person(connection, message), verdict, tally)
+        _take(connection, _of_one_person(connection, message), verdict, context)
     changes: tuple[Edit | Deletion, ...] = (*webhook.edits, *webhook.deletions)
     for change in changes:
         if isinstance(change, Edit) and target_disappears(connection, webhook.channel, change):
             drop_raw_event(connection, event_id)
-        change_message(connection, webhook.channel, change, tally)
+        change_message(connection, webhook.channel, change, context)
     for status in webhook.statuses:
-        fate = note_status(connection, webhook.channel, status, now=now, resend_since=resend_since)
-        if fate is not None:
-            tally.fates.append(fate)
+        delivery_update = note_status(
+            connection, webhook.channel, status, now=now, resend_since=resend_since
+        )
+        if delivery_update is not None:
+            context.delivery_updates.append(delivery_update)
     return Accepted(
         event_id=event_id,
-        arrivals=tuple(tally.arrivals),
-        stored=tally.stored,
-        duplicates=tally.duplicates,
-        echoed=tuple(tally.echoed),
+        arrivals=tuple(context.arrivals),
+        stored=context.stored,
+        duplicates=context.duplicates,
+        echoed=tuple(context.echoed),
         verdicts=tuple(verdicts),
-        fates=tuple(tally.fates),
+        delivery_updates=tuple(context.delivery_updates),
     )
 
 
@@ -147,36 +149,36 @@ def _of_one_person(connection: Connection, message: Message) -> Message:
     return msgspec.structs.replace(message, key=canonical(connection, message.key))
 
 
-def _take(connection: Connection, message: Message, verdict: str, tally: Tally) -> None:
+def _take(connection: Connection, message: Message, verdict: str, context: IntakeContext) -> None:
     """Store one message if it is new, and say what it means for its chat."""
     reason, agent = verdict, False
     if message.from_me:
         if _is_repeated(connection, message):
-            _note_repetition(connection, message, tally)
+            _note_repetition(connection, message, context)
             return
-        reason, agent = _judge_own(connection, message, verdict, tally)
+        reason, agent = _judge_own(connection, message, verdict, context)
     goes = bool(reason) and reason != ECHO and to_disappear(connection, message)
     stored = without_bytes(without_words(message) if goes else message)
-    repetitions, is_awaited, is_paused = _insert_message(connection, stored, reason, tally)
+    repetitions, is_awaited, is_paused = _insert_message(connection, stored, reason, context)
     if repetitions:
-        _note_repetition(connection, message, tally)
+        _note_repetition(connection, message, context)
         return
-    tally.stored += 1
-    if _is_forgotten(message, _note_chat(connection, message, tally)):
-        _let_be(connection, stored, tally)
+    context.stored += 1
+    if _is_forgotten(message, _note_chat(connection, message, context)):
+        _let_be(connection, stored, context)
         return
     if goes:
-        drop_raw_event(connection, tally.event_id)
+        drop_raw_event(connection, context.event_id)
     if verdict in NOTED and not message.from_me:
-        note_sign(connection, message, tally.now)
+        note_sign(connection, message, context.now)
     if isinstance(message.content, Edit | Deletion):
         origin = Origin(chat=message.key.chat, author=message.author, from_me=message.from_me)
         change = msgspec.structs.replace(message.content, origin=origin)
-        change_message(connection, message.key.channel, change, tally)
+        change_message(connection, message.key.channel, change, context)
     if not reason:
-        _announce(connection, stored, tally, _kind(message, agent=agent, is_paused=is_paused))
+        _announce(connection, stored, context, _kind(message, agent=agent, is_paused=is_paused))
         if is_awaited:
-            apply_early_change(connection, stored, tally)
+            apply_early_change(connection, stored, context)
 
 
 def _kind(message: Message, *, agent: bool, is_paused: bool) -> ArrivalKind:
@@ -185,34 +187,36 @@ def _kind(message: Message, *, agent: bool, is_paused: bool) -> ArrivalKind:
     return "held" if is_paused and not message.from_me else "message"
 
 
-def _announce(connection: Connection, message: Message, tally: Tally, what: ArrivalKind) -> None:
+def _announce(
+    connection: Connection, message: Message, context: IntakeContext, what: ArrivalKind
+) -> None:
     """Let the chat of a new message know of it."""
     if what == "held":
-        hold_waiting(connection, message.key, tally.now)
+        hold_waiting(connection, message.key, context.now)
     if not message.from_me:
-        want_file(connection, message, tally.now)
-    if what == "agent" and tally.agents_close:
-        agent_wrote(connection, message.key, pause_until=tally.pause_until)
-    tally.arrivals.append(
+        want_file(connection, message, context.now)
+    if what == "agent" and context.agents_close:
+        agent_wrote(connection, message.key, pause_until=context.pause_until)
+    context.arrivals.append(
         Arrival(
             key=message.key,
             what=what,
             kind=message.kind,
-            received_at=tally.now,
+            received_at=context.now,
         )
     )
 
 
 def _judge_own(
-    connection: Connection, message: Message, verdict: str, tally: Tally
+    connection: Connection, message: Message, verdict: str, context: IntakeContext
 ) -> tuple[str, bool]:
     """Why a new message that left our number counts for nothing, and whether an agent wrote it."""
     learn_own_id(connection, message)
-    reason, agent = read_own(connection, message, tally.now)
+    reason, agent = read_own(connection, message, context.now)
     if reason == ECHO:
-        tally.echoed.append(message.key)
-        tally.fates += claim_early(
-            connection, message.id, now=tally.now, resend_since=tally.resend_since
+        context.echoed.append(message.key)
+        context.delivery_updates += claim_early(
+            connection, message.id, now=context.now, resend_since=context.resend_since
         )
     if agent and verdict:
         return verdict, False  # a story of the business, say: nobody was written to
@@ -228,14 +232,14 @@ def _is_repeated(connection: Connection, message: Message) -> bool:
     return again.rowcount > 0
 
 
-def _note_repetition(connection: Connection, message: Message, tally: Tally) -> None:
-    tally.duplicates += 1
+def _note_repetition(connection: Connection, message: Message, context: IntakeContext) -> None:
+    context.duplicates += 1
     if message.disappears:
-        drop_raw_event(connection, tally.event_id)
+        drop_raw_event(connection, context.event_id)
 
 
 def _insert_message(
-    connection: Connection, message: Message, reason: str, tally: Tally
+    connection: Connection, message: Message, reason: str, context: IntakeContext
 ) -> tuple[int, bool, bool]:
     """Store a message, or count that it has come again.
 
@@ -253,12 +257,12 @@ def _insert_message(
             message.key.channel,
             message.id,
             message.key.chat,
-            tally.event_id,
+            context.event_id,
             message.kind,
             int(message.from_me),
             message_json.encode(message).decode(),
             message.sent_at,
-            tally.now,
+            context.now,
             "ignored" if reason else "received",
             reason,
         ),
@@ -271,7 +275,7 @@ def _is_forgotten(message: Message, forgotten_at: float) -> bool:
     return not message.from_me and 0 < message.sent_at < int(forgotten_at)
 
 
-def _let_be(connection: Connection, message: Message, tally: Tally) -> None:
+def _let_be(connection: Connection, message: Message, context: IntakeContext) -> None:
     """Keep nothing of such a message but that it came."""
     connection.execute(
         "UPDATE messages SET state = 'ignored', reason = ?, message = ?"
@@ -283,15 +287,15 @@ def _let_be(connection: Connection, message: Message, tally: Tally) -> None:
             message.id,
         ),
     )
-    drop_raw_event(connection, tally.event_id)
+    drop_raw_event(connection, context.event_id)
 
 
-def _note_chat(connection: Connection, message: Message, tally: Tally) -> float:
+def _note_chat(connection: Connection, message: Message, context: IntakeContext) -> float:
     """Remember the chat and its names. Only the customer's own messages name the customer.
 
     Gives when the person of this number was forgotten, Unix seconds; 0 for never.
     """
-    now = tally.now
+    now = context.now
     contact = "" if message.from_me or message.is_group else message.author_name
     first_seen_at, forgotten_at = connection.execute(
         "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at)"
@@ -302,6 +306,6 @@ def _note_chat(connection: Connection, message: Message, tally: Tally) -> float:
         " RETURNING first_seen_at, forgotten_at",
         (*message.key, message.chat_name, contact, now, now),
     ).fetchone()
-    if first_seen_at == now and tally.contact:
-        return recall(connection, tally.contact, message.key)
+    if first_seen_at == now and context.contact:
+        return recall(connection, context.contact, message.key)
     return float(forgotten_at)

@@ -8,9 +8,9 @@ from daemon.domain.handover import DELETED, WITH_AGENT
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Origin, Text
 from daemon.domain.records import Arrival
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.ephemeral import let_disappear
+from daemon.ledger.ephemeral import redact
 from daemon.ledger.identity import PERSON, canonical
-from daemon.ledger.intake_context import Tally
+from daemon.ledger.intake_context import IntakeContext
 from daemon.ledger.message_rows import message_json, read_change, read_message
 from daemon.ledger.threads import add_note
 
@@ -26,7 +26,7 @@ and whoever names messages that do not exist fills nothing."""
 
 
 def change_message(
-    connection: Connection, channel: str, change: Edit | Deletion, tally: Tally
+    connection: Connection, channel: str, change: Edit | Deletion, context: IntakeContext
 ) -> None:
     """Edit or delete a message that has no outcome yet; note it in the thread if it has one.
 
@@ -39,7 +39,7 @@ def change_message(
         (channel, change.target),
     ).fetchone()
     if row is None:
-        _keep_for_later(connection, channel, change, tally.now)
+        _keep_for_later(connection, channel, change, context.now)
         return
     seq, chat, text, is_settled, state, turn_state, earlier, to_note = row
     key = ChatKey(channel, chat)
@@ -58,8 +58,8 @@ def change_message(
             "UPDATE messages SET message = ?, earlier = ?, edited_at = ? WHERE seq = ?",
             (
                 message_json.encode(edited).decode(),
-                _with_earlier(earlier, message, until=tally.now),
-                tally.now,
+                _with_earlier(earlier, message, until=context.now),
+                context.now,
                 seq,
             ),
         )
@@ -68,24 +68,24 @@ def change_message(
             "UPDATE messages SET deleted_at = ?1, state = CASE WHEN state IN ('received', ?2)"
             " THEN 'ignored' ELSE state END, reason = CASE WHEN state IN ('received', ?2)"
             " THEN ?3 ELSE reason END, to_note = 0 WHERE seq = ?4",
-            (tally.now, WITH_AGENT, DELETED, seq),
+            (context.now, WITH_AGENT, DELETED, seq),
         )
         if state in {"received", WITH_AGENT}:  # of the others the end of the turn sees to it
-            let_disappear(connection, [seq])
+            redact(connection, [seq])
     if undecided:
-        tally.arrivals.append(Arrival(key=key, what="change", received_at=tally.now))
+        context.arrivals.append(Arrival(key=key, what="change", received_at=context.now))
     elif state in {"answered", "in_turn", "handed_off", WITH_AGENT} and not to_note:
-        add_note(connection, key, change_note(message, change), now=tally.now)
+        add_note(connection, key, change_note(message, change), now=context.now)
 
 
-def apply_early_change(connection: Connection, message: Message, tally: Tally) -> None:
+def apply_early_change(connection: Connection, message: Message, context: IntakeContext) -> None:
     """Apply the changes that have waited for this message; those of others come to nothing."""
     rows = connection.execute(
         "DELETE FROM early_changes WHERE channel = ? AND target = ? RETURNING change",
         (message.key.channel, message.id),
     ).fetchall()
     for (change,) in rows:
-        change_message(connection, message.key.channel, read_change.decode(change), tally)
+        change_message(connection, message.key.channel, read_change.decode(change), context)
 
 
 def _keep_for_later(

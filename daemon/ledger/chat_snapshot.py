@@ -10,7 +10,7 @@ from daemon.ledger.message_rows import read_message
 from daemon.ledger.outbox import open_rows
 from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.threads import chat_record
-from daemon.ledger.turns import living_turn
+from daemon.ledger.turns import active_turn
 from daemon.ledger.waiting import signals
 
 # Exchanges: the last turns of a chat with their times, by which a loop is seen and stopped.
@@ -70,7 +70,7 @@ def _exchange(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ChatSnapshot:
     """What an earlier task of a chat, or an earlier process, has left behind."""
 
     chat: ChatRecord
@@ -86,16 +86,16 @@ class Standing:
     """True if a person has closed, or has, a message of which the thread does not know."""
 
 
-class Standings(Role):
+class ChatSnapshots(Role):
     """Where chats stand. Any task may call it."""
 
     @query
-    def of(self, connection: Connection, key: ChatKey, *, since: float) -> Standing:
+    def of(self, connection: Connection, key: ChatKey, *, since: float) -> ChatSnapshot:
         """Where a chat stands now; of its turns those answered since a time (Unix seconds)."""
         waits, notes = signals(connection, key)
-        return Standing(
+        return ChatSnapshot(
             chat=chat_record(connection, key),
-            turn=living_turn(connection, key),
+            turn=active_turn(connection, key),
             to_say=open_rows(connection, key),
             exchanges=recent_exchanges(connection, key, since=since),
             waits=waits,

@@ -18,7 +18,7 @@ _DISAPPEARS = (
 )
 
 
-def let_turn_disappear(connection: Connection, turn_id: int) -> int:
+def redact_turn(connection: Connection, turn_id: int) -> int:
     """Empty the messages of a turn that has its outcome, as far as they are to disappear.
 
     Those that wait for a person, or are still to be put into the thread, stay until that is over.
@@ -32,7 +32,7 @@ def let_turn_disappear(connection: Connection, turn_id: int) -> int:
     return _empty(connection, rows.fetchall())
 
 
-def let_disappear(connection: Connection, seqs: Sequence[int]) -> int:
+def redact(connection: Connection, seqs: Sequence[int]) -> int:
     """Empty these messages, as far as they are to disappear; gives how many they were.
 
     One that still waits for a person stays until that is over.

@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass, field
 
 from daemon.domain.messages import ChatKey
-from daemon.domain.records import Arrival, SendFate
+from daemon.domain.records import Arrival, DeliveryUpdate
 
 
 @dataclass(slots=True)
-class Tally:
+class IntakeContext:
     """What one call brought, while it is being written."""
 
     event_id: int
@@ -18,7 +18,7 @@ class Tally:
     stored: int = 0
     duplicates: int = 0
     echoed: list[ChatKey] = field(default_factory=list)
-    fates: list[SendFate] = field(default_factory=list)
+    delivery_updates: list[DeliveryUpdate] = field(default_factory=list)
     resend_since: float = math.inf
     """Sends created earlier are not said again if WhatsApp could not deliver them."""
     contact: bytes = b""

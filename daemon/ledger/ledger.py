@@ -10,7 +10,7 @@ import trio
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.ledger.audit import Audit
 from daemon.ledger.calls import Calls
-from daemon.ledger.chat_snapshot import Exchanges, Standings
+from daemon.ledger.chat_snapshot import ChatSnapshots, Exchanges
 from daemon.ledger.consents import contact_key
 from daemon.ledger.dashboard import DashboardLog, Samples, Sessions
 from daemon.ledger.drivers.sqlite.database import Database, Meter, open_database
@@ -21,7 +21,7 @@ from daemon.ledger.kept_files import AUDIO_FOLDER, KeptFiles
 from daemon.ledger.media import MediaItems
 from daemon.ledger.model_responses import Orphans
 from daemon.ledger.notifications import Notifications
-from daemon.ledger.operator_actions import ByHand
+from daemon.ledger.operator_actions import OperatorActions
 from daemon.ledger.outbox import Outbox
 from daemon.ledger.process_records import Backlog, ProcessLife, Stages
 from daemon.ledger.references import References
@@ -70,10 +70,10 @@ class Store:
     samples: Samples
     sessions: Sessions
     stages: Stages
-    standings: Standings
+    snapshots: ChatSnapshots
     process_life: ProcessLife
     backlog: Backlog
-    by_hand: ByHand
+    operator_actions: OperatorActions
     audit: Audit
     handovers: Handovers
     views: Views
@@ -109,7 +109,7 @@ async def open_store(
             escalations=Escalations(database),
             usage=UsageBook(database),
             exchanges=Exchanges(database),
-            by_hand=ByHand(database),
+            operator_actions=OperatorActions(database),
             audit=Audit(database),
             handovers=Handovers(database),
             views=Views(database),
@@ -117,7 +117,7 @@ async def open_store(
             samples=Samples(database),
             sessions=Sessions(database),
             stages=Stages(database),
-            standings=Standings(database),
+            snapshots=ChatSnapshots(database),
             process_life=ProcessLife(database),
             backlog=Backlog(database),
         )

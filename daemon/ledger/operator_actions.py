@@ -13,7 +13,7 @@ from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.role import Role, transaction
-from daemon.ledger.statuses import unearth_turn
+from daemon.ledger.statuses import reopen
 from daemon.ledger.waiting import chats_named, give_back, hold_of, mark_done
 
 EVENT = "dashboard.send"
@@ -27,7 +27,7 @@ Obstacle = Literal["", "unknown", "not refused", "paused", "replayed"]
 """Why a send was left as it is; empty if it was not. ``unknown``: there is no such send."""
 
 
-class ByHand(Role):
+class OperatorActions(Role):
     """The deeds of people in the dashboard. Called by the handlers of HTTP requests."""
 
     async def say(
@@ -36,7 +36,7 @@ class ByHand(Role):
         text: str,
         *,
         name: str,
-        deed: str,
+        action: str,
         by: Actor,
         now: float,
         pause_until: float,
@@ -45,11 +45,11 @@ class ByHand(Role):
 
         It waits in the outbox, and is taken in like an agent's message from the phone: the chat is
         paused until ``pause_until`` (0: it is not), and the words go into the thread as theirs.
-        ``deed`` is the client's own name of this click: None, and nothing done, if it is known.
+        ``action`` is the client's own name of this click: None, and nothing done, if it is known.
         Times are Unix seconds.
         """
         message = Message(
-            id=f"dashboard-{deed}",
+            id=f"dashboard-{action}",
             key=key,
             kind="text",
             content=Text(body=text),
@@ -171,7 +171,7 @@ class ByHand(Role):
             (row_id,),
         )
         if not _is_interim(connection, row_id):
-            unearth_turn(connection, row_id)
+            reopen(connection, row_id)
         detail = f"outbox row {row_id}"
         write_audit(connection, by, "send again", key.chat, after=detail, now=now)
         return "", key
@@ -194,7 +194,7 @@ class ByHand(Role):
 def done_by_hand(
     connection: Connection, chat: str, *, channel: str | None = None, by: Actor, now: float
 ) -> tuple[tuple[ChatKey, ...], int]:
-    """See `ByHand.done`; inside the caller's transaction, for the command line too."""
+    """See `OperatorActions.done`; inside the caller's transaction, for the command line too."""
     keys, closed = chats_named(connection, chat, channel), 0
     for key in keys:
         messages = mark_done(connection, key)

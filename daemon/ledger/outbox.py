@@ -11,12 +11,12 @@ from typing import NamedTuple
 import msgspec
 
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.domain.records import NewPart, OutboxRow, SendFate, Turn, TurnEnd
+from daemon.domain.records import DeliveryUpdate, NewPart, OutboxRow, Turn, TurnEnd
 from daemon.domain.rendering.outgoing import Likeness, likeness
 from daemon.ledger.consents import has_opted_out
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.role import Role, query, transaction
-from daemon.ledger.statuses import NEVER, bury_turn, claim_early
+from daemon.ledger.statuses import NEVER, claim_early, mark_dead
 from daemon.ledger.turn_outcome import finish_turn
 
 _COLUMNS = (
@@ -35,7 +35,7 @@ class Sent(NamedTuple):
     """What a send has come to."""
 
     row: OutboxRow
-    fates: tuple[SendFate, ...]
+    delivery_updates: tuple[DeliveryUpdate, ...]
     """What was told of it before its id was known."""
     end: TurnEnd | None
     """How the turn has ended that was finished by it."""
@@ -113,11 +113,11 @@ class Outbox(Role):
             f" WHERE message_id = ?1) RETURNING {_COLUMNS}",
             (message_id, now, row.id),
         ).fetchone()
-        fates = claim_early(connection, message_id, now=now, resend_since=resend_since)
-        left = _row(found) if found and not fates else _known_row(connection, row.id)
+        delivery_updates = claim_early(connection, message_id, now=now, resend_since=resend_since)
+        left = _row(found) if found and not delivery_updates else _known_row(connection, row.id)
         over = finishes is not None and left.state not in OPEN
         end = finish_turn(connection, finishes, now) if finishes and over else None
-        return Sent(left, fates, end)
+        return Sent(left, delivery_updates, end)
 
     async def unknown(self, row: OutboxRow, error: str) -> OutboxRow:
         """Nobody knows whether it went out. An echo may have settled it already.
@@ -144,7 +144,7 @@ class Outbox(Role):
             f"UPDATE outbox SET state = 'failed', error = ? WHERE id = ? RETURNING {_COLUMNS}",  # noqa: S608 - constants
             (error, row.id),
         ).fetchone()
-        bury_turn(connection, row.id, error)
+        mark_dead(connection, row.id, error)
         return _row(found)
 
     @transaction

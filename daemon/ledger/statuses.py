@@ -9,7 +9,7 @@ of the webhook call, or of the send's own answer.
 import math
 
 from daemon.domain.messages import ChatKey, StatusUpdate
-from daemon.domain.records import SendFate
+from daemon.domain.records import DeliveryUpdate
 from daemon.ledger.drivers.port import Connection
 
 RANKS = {"failed": 0, "pending": 1, "sent": 2, "delivered": 3, "read": 4, "played": 5}
@@ -35,7 +35,7 @@ def note_status(
     *,
     now: float,
     resend_since: float,
-) -> SendFate | None:
+) -> DeliveryUpdate | None:
     """Take in one status, inside the caller's transaction; what it newly says of a send of ours.
 
     None where it says nothing new, or is about somebody else's message. A send that has failed
@@ -65,27 +65,27 @@ def note_status(
     _raise(connection, row_id, update.status, at)
     if status == "failed" and RANKS[update.status] >= ARRIVED:
         connection.execute("UPDATE outbox SET state = 'sent', error = '' WHERE id = ?", (row_id,))
-        unearth_turn(connection, row_id)
+        reopen(connection, row_id)
     seconds = max(0.0, at - sent_at) if sent_at and update.status == "delivered" else None
-    return SendFate(key=key, row_id=row_id, status=update.status, seconds=seconds)
+    return DeliveryUpdate(key=key, row_id=row_id, status=update.status, seconds=seconds)
 
 
 def claim_early(
     connection: Connection, message_id: str, *, now: float, resend_since: float
-) -> tuple[SendFate, ...]:
+) -> tuple[DeliveryUpdate, ...]:
     """Take in what was told of a send before its id was known; the outbox has the id now."""
     rows = connection.execute(
         "DELETE FROM early_statuses WHERE message_id = ? RETURNING channel, status, error, at",
         (message_id,),
     ).fetchall()
-    fates = []
+    delivery_updates = []
     # The furthest first: what has arrived cannot fail any more.
     for channel, status, error, at in sorted(rows, key=lambda row: -RANKS[row[1]]):
         update = StatusUpdate(message_id=message_id, status=status, error=error, at=at)
         fate = note_status(connection, channel, update, now=now, resend_since=resend_since)
         if fate is not None:
-            fates.append(fate)
-    return tuple(fates)
+            delivery_updates.append(fate)
+    return tuple(delivery_updates)
 
 
 def _raise(connection: Connection, row_id: int, status: str, at: float) -> None:
@@ -108,7 +108,7 @@ def _fail(
     now: float,
     created_at: float,
     since: float,
-) -> SendFate:
+) -> DeliveryUpdate:
     """Say a failed send once more, or give it up; then its turn may have no answer."""
     error = update.error or "WhatsApp could not deliver it"
     tried = connection.execute(
@@ -131,8 +131,8 @@ def _fail(
             "UPDATE outbox SET state = 'failed', status = 'failed', error = ? WHERE id = ?",
             (error, row_id),
         )
-        bury_turn(connection, row_id, error)
-    return SendFate(key=key, row_id=row_id, status="failed", error=error, again=again)
+        mark_dead(connection, row_id, error)
+    return DeliveryUpdate(key=key, row_id=row_id, status="failed", error=error, again=again)
 
 
 def _agent_since(connection: Connection, key: ChatKey, created_at: float) -> bool:
@@ -144,7 +144,7 @@ def _agent_since(connection: Connection, key: ChatKey, created_at: float) -> boo
     return row is not None
 
 
-def bury_turn(connection: Connection, row_id: int, error: str) -> None:
+def mark_dead(connection: Connection, row_id: int, error: str) -> None:
     """A turn that counts as answered, of whose answer nothing has arrived, is dead after all.
 
     So it is found by whoever looks for messages without an answer, and can be replayed.
@@ -167,11 +167,11 @@ def bury_turn(connection: Connection, row_id: int, error: str) -> None:
     )
 
 
-def unearth_turn(connection: Connection, row_id: int) -> None:
+def reopen(connection: Connection, row_id: int) -> None:
     """A part of an answer that was given up counts again: its turn is answered.
 
     Unless somebody has put the turn's messages back in. Inside the caller's transaction, as is
-    `bury_turn`.
+    `mark_dead`.
     """
     turn = "(SELECT turn_id FROM outbox WHERE id = ?)"
     left = connection.execute(
@@ -189,7 +189,7 @@ def unearth_turn(connection: Connection, row_id: int) -> None:
 
 def _after_failure(
     connection: Connection, channel: str, update: StatusUpdate, *, now: float
-) -> SendFate | None:
+) -> DeliveryUpdate | None:
     """Take in the status of an id that is no send's now: an attempt that failed, or unknown."""
     failed = connection.execute(
         "SELECT o.id, o.channel, o.chat FROM send_failures f JOIN outbox o ON o.id = f.outbox_id"
@@ -209,7 +209,7 @@ def _after_failure(
         (update.message_id, row_id),
     )
     _raise(connection, row_id, update.status, at)
-    return SendFate(key=ChatKey(own_channel, chat), row_id=row_id, status=update.status)
+    return DeliveryUpdate(key=ChatKey(own_channel, chat), row_id=row_id, status=update.status)
 
 
 def _keep_early(connection: Connection, channel: str, update: StatusUpdate, now: float) -> None:

@@ -10,7 +10,7 @@ from daemon.domain.prompt.data import data_item, indented, is_data
 from daemon.domain.prompt.history import estimate_tokens
 from daemon.domain.records import ChatRecord, ThreadItem
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.ephemeral import let_disappear
+from daemon.ledger.ephemeral import redact
 from daemon.ledger.role import Role, query, transaction
 
 _item_json = msgspec.json.Encoder()
@@ -79,7 +79,7 @@ class Threads(Role):
                 "UPDATE chats SET opted_out_at = ? WHERE channel = ? AND chat = ?",
                 (now if choice == "out" else 0, *key),
             )
-        let_disappear(connection, [*seqs, *noted])
+        redact(connection, [*seqs, *noted])
 
     @query
     def counts(self, connection: Connection, *, active_since: float) -> tuple[int, int]:

@@ -6,7 +6,7 @@ All of it happens inside the caller's transaction.
 from daemon.domain.handover import escalated
 from daemon.domain.records import Outcome, Run, Turn, TurnEnd, Validation
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.ephemeral import let_turn_disappear
+from daemon.ledger.ephemeral import redact_turn
 from daemon.ledger.media import WITHDRAWN
 from daemon.ledger.role import Role, transaction
 from daemon.ledger.waiting import hold_of, hold_waiting, leave_turn
@@ -36,14 +36,14 @@ def close_turn(
         "UPDATE turns SET state = 'done', outcome = ?, reason = ?, closed_at = ? WHERE id = ?",
         (outcome, reason, now, turn.id),
     )
-    let_turn_disappear(connection, turn.id)
+    redact_turn(connection, turn.id)
     _pause_if_escalated(connection, turn, now)
 
 
 def finish_turn(connection: Connection, turn: Turn, now: float) -> TurnEnd:
     """See `daemon.ledger.turns.Turns.finish`."""
     said, refused, error = connection.execute(
-        # What waits to be said again counts: if that is refused too, `bury_turn` sees to it.
+        # What waits to be said again counts: if that is refused too, `mark_dead` sees to it.
         "SELECT COALESCE(SUM(state NOT IN ('failed', 'dropped')), 0),"
         " COALESCE(SUM(state = 'failed'), 0),"
         " MAX(CASE state WHEN 'failed' THEN error ELSE '' END)"

@@ -45,12 +45,12 @@ class Turns(Role):
     """The life of turns. Only the task of a turn's chat may change it."""
 
     @query
-    def living(self, connection: Connection, key: ChatKey) -> Turn | None:
+    def active(self, connection: Connection, key: ChatKey) -> Turn | None:
         """The turn of a chat that has no outcome yet, if there is one."""
-        return living_turn(connection, key)
+        return active_turn(connection, key)
 
     @query
-    def all_living(self, connection: Connection) -> tuple[ChatKey, ...]:
+    def all_active(self, connection: Connection) -> tuple[ChatKey, ...]:
         """The chats whose turn has no outcome yet, oldest turn first."""
         rows = connection.execute(
             "SELECT channel, chat FROM turns INDEXED BY one_living_turn"
@@ -242,8 +242,8 @@ class Turns(Role):
         return queue_notice(connection, turn.key, part, now=now)
 
 
-def living_turn(connection: Connection, key: ChatKey) -> Turn | None:
-    """See `Turns.living`; inside the caller's transaction or read."""
+def active_turn(connection: Connection, key: ChatKey) -> Turn | None:
+    """See `Turns.active`; inside the caller's transaction or read."""
     row = connection.execute(
         f"{_TURN} WHERE channel = ? AND chat = ? AND state != 'done'", key
     ).fetchone()

@@ -21,7 +21,7 @@ from daemon.domain.handover import (
 )
 from daemon.domain.messages import ChatKey
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.ephemeral import let_disappear
+from daemon.ledger.ephemeral import redact
 
 _OPEN = (
     # Each state in the words of the index that holds it; see `daemon.ledger.message_rows.WAITING`.
@@ -205,5 +205,5 @@ def _store(
                 (now.state, now.reason, int(now.to_note), seq),
             )
             if now.state == "handed_off" and not now.to_note:
-                let_disappear(connection, [seq])
+                redact(connection, [seq])
     return changed

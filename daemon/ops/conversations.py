@@ -48,11 +48,11 @@ class ChatDesk:
     """Implements `daemon.http.desk.Desk`. Made by the composer, used by HTTP handlers."""
 
     def __init__(
-        self, needs: Dependencies, chats: ChatRegistry, data_dir: Path, forgetter: Forgetter
+        self, deps: Dependencies, chats: ChatRegistry, data_dir: Path, forgetter: Forgetter
     ) -> None:
-        self._needs = needs
-        self._views = needs.store.views
-        self._by_hand = needs.store.by_hand
+        self._deps = deps
+        self._views = deps.store.views
+        self._by_hand = deps.store.operator_actions
         self._chats = chats
         self._data_dir = data_dir
         self._forgetter = forgetter
@@ -62,7 +62,7 @@ class ChatDesk:
     async def chats(self, *, query: str, state: str, before: str, limit: int) -> JsonObject:
         """One page of the list; see the protocol."""
         wanted = Wanted(query=query.strip(), state=state, before=_list_place(before), limit=limit)
-        told = await self._views.chats(wanted, self.live(), now=self._needs.now())
+        told = await self._views.chats(wanted, self.live(), now=self._deps.now())
         at, ref = told["next"] or (0.0, "")
         return {
             "chats": [shown_chat(chat) for chat in told["chats"]],
@@ -73,10 +73,10 @@ class ChatDesk:
     async def chat(self, ref: str) -> JsonObject | None:
         """One chat; see the protocol."""
         key = await self._views.key_of(ref)
-        told = key and await self._views.chat(key, self.live(), now=self._needs.now())
+        told = key and await self._views.chat(key, self.live(), now=self._deps.now())
         if not key or not told:
             return None
-        details = await self._needs.chat_info.details(key)
+        details = await self._deps.chat_info.details(key)
         return {**shown_chat(told), "labels": list(details.labels) if details else None}
 
     async def bubbles(self, ref: str, *, before: str, limit: int) -> JsonObject | None:
@@ -113,7 +113,7 @@ class ChatDesk:
     async def ref_of_turn(self, turn: str) -> str:
         """The chat of a turn; see the protocol."""
         key = await self._views.chat_of_turn(turn)
-        known = key and await self._views.chat(key, {}, now=self._needs.now())
+        known = key and await self._views.chat(key, {}, now=self._deps.now())
         return str(known["ref"]) if known else ""
 
     async def file(self, name: str) -> tuple[Path, str] | None:
@@ -146,8 +146,8 @@ class ChatDesk:
         key = await self._views.key_of(ref)
         if key is None:
             return False
-        now = self._needs.now()
-        until = now + (self._needs.rules.pause_seconds if minutes is None else minutes * 60)
+        now = self._deps.now()
+        until = now + (self._deps.rules.pause_seconds if minutes is None else minutes * 60)
         await self._by_hand.pause(key.chat, until, channel=key.channel, by=by, now=now)
         self._chats.pause(key, until)
         return True
@@ -157,7 +157,7 @@ class ChatDesk:
         key = await self._views.key_of(ref)
         if key is None:
             return False
-        now = self._needs.now()
+        now = self._deps.now()
         await self._by_hand.give_back(key.chat, channel=key.channel, by=by, now=now)
         self._chats.give_back(key, now)
         return True
@@ -167,21 +167,21 @@ class ChatDesk:
         key = await self._views.key_of(ref)
         if key is None:
             return False
-        await self._by_hand.done(key.chat, channel=key.channel, by=by, now=self._needs.now())
+        await self._by_hand.done(key.chat, channel=key.channel, by=by, now=self._deps.now())
         self._chats.wake(key)
         return True
 
-    async def say(self, ref: str, text: str, *, name: str, deed: str, by: Actor) -> bool:
+    async def say(self, ref: str, text: str, *, name: str, action: str, by: Actor) -> bool:
         """Let an agent say something; see the protocol."""
         key = await self._views.key_of(ref)
         if key is None:
             return False
-        now, pause = self._needs.now(), self._needs.rules.pause_seconds
+        now, pause = self._deps.now(), self._deps.rules.pause_seconds
         arrival = await self._by_hand.say(
             key,
             text,
             name=name,
-            deed=deed,
+            action=action,
             by=by,
             now=now,
             pause_until=now + pause if pause else 0,
@@ -198,15 +198,15 @@ class ChatDesk:
         key = await self._views.key_of(ref)
         if key is None:
             return None
-        needs = self._needs
+        deps = self._deps
         try:
-            fault = await needs.labels.change(key, add=add, remove=remove)
+            fault = await deps.labels.change(key, add=add, remove=remove)
         except GatewayError as error:
             return mask_numbers(str(error))
-        needs.chat_info.forget(key)
+        deps.chat_info.forget(key)
         if not fault:
             detail = f"{len(add)} added, {len(remove)} removed"
-            await needs.store.audit.write(by, "label", key.chat, after=detail, now=needs.now())
+            await deps.store.audit.write(by, "label", key.chat, after=detail, now=deps.now())
         return fault
 
     async def forget(self, ref: str, *, by: Actor) -> str | None:
@@ -214,9 +214,9 @@ class ChatDesk:
         key = await self._views.key_of(ref)
         if key is None:
             return None
-        names = await self._needs.store.database.read(partial(names_of, chat=key.chat))
+        names = await self._deps.store.database.read(partial(names_of, chat=key.chat))
         done = await self._forgetter.forget(names, by=by)
-        self._needs.chat_info.forget(key)
+        self._deps.chat_info.forget(key)
         return done.summary()
 
 

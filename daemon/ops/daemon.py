@@ -33,7 +33,7 @@ class RunningDaemon:
     def __init__(
         self,
         settings: Settings,
-        needs: Dependencies,
+        deps: Dependencies,
         *,
         chats: ChatRegistry,
         intake: Intake,
@@ -45,29 +45,29 @@ class RunningDaemon:
         """``initializing``, ``ready`` or ``stopping``."""
         self.port = settings.web.port
         self._settings = settings
-        self._needs = needs
-        self._store = needs.store
-        self._metrics = needs.metrics
-        results = needs.metrics.webhooks
+        self._deps = deps
+        self._store = deps.store
+        self._metrics = deps.metrics
+        results = deps.metrics.webhooks
         self._hook_results = {status: results.labels(was) for status, was in HOOK_RESULTS.items()}
         self._hook_failed = results.labels("unavailable")
-        self._engine = needs.engine
-        self._channel = needs.channel
-        self._channel_state = needs.channel_state
-        self._model_state = needs.model_state
-        self._now = needs.now
+        self._engine = deps.engine
+        self._channel = deps.channel
+        self._channel_state = deps.channel_state
+        self._model_state = deps.model_state
+        self._now = deps.now
         self._chats = chats
         self._intake = intake
         self._figures = figures
         self.watch = Watched(
-            needs, settings.dashboard, chats=chats, figures=figures, phase=lambda: self.phase
+            deps, settings.dashboard, chats=chats, figures=figures, phase=lambda: self.phase
         )
         """What the dashboard asks."""
         self._memory_trace = MemoryTrace()
-        self.recovery = RecoveryReport(began_at=needs.now())
-        self.desk = ChatDesk(needs, chats, settings.data_dir, forgetter)
+        self.recovery = RecoveryReport(began_at=deps.now())
+        self.desk = ChatDesk(deps, chats, settings.data_dir, forgetter)
         self.workbench = RunningWorkbench(
-            needs,
+            deps,
             chats,
             live=self.desk.live,
             recovery=self.recovery,
@@ -127,7 +127,7 @@ class RunningDaemon:
         """Why no webhooks are taken now; empty if they are."""
         if self.phase != "ready":
             return self.phase
-        return self._store.database.fault or self._store.database.trouble
+        return self._store.database.fatal_error or self._store.database.last_write_error
 
     def about(self) -> dict[str, object]:
         """The body of ``/``."""
@@ -194,9 +194,11 @@ class RunningDaemon:
 
     async def pause(self, chat: str, minutes: float | None, *, by: Actor) -> int:
         """Keep the bot out of a chat; see the protocol."""
-        seconds = self._needs.rules.pause_seconds if minutes is None else minutes * 60
+        seconds = self._deps.rules.pause_seconds if minutes is None else minutes * 60
         now = self._now()
-        keys = await self._store.by_hand.pause(chat_id(chat), now + seconds, by=by, now=now)
+        keys = await self._store.operator_actions.pause(
+            chat_id(chat), now + seconds, by=by, now=now
+        )
         for key in keys:
             self._chats.pause(key, now + seconds)
         return len(keys)
@@ -204,14 +206,16 @@ class RunningDaemon:
     async def resume(self, chat: str, *, by: Actor) -> int:
         """Let the bot answer in a chat again, also what waits there."""
         now = self._now()
-        keys = await self._store.by_hand.give_back(chat_id(chat), by=by, now=now)
+        keys = await self._store.operator_actions.give_back(chat_id(chat), by=by, now=now)
         for key in keys:
             self._chats.give_back(key, now)
         return len(keys)
 
     async def mark_done(self, chat: str, *, by: Actor) -> tuple[int, int]:
         """Count what waits for a person as handled; see the protocol."""
-        keys, closed = await self._store.by_hand.done(chat_id(chat), by=by, now=self._now())
+        keys, closed = await self._store.operator_actions.done(
+            chat_id(chat), by=by, now=self._now()
+        )
         for key in keys:
             self._chats.wake(key)
         return len(keys), closed
@@ -238,7 +242,7 @@ class RunningDaemon:
 
     def _faults(self) -> list[str]:
         faults = []
-        if trouble := self._store.database.fault or self._store.database.trouble:
+        if trouble := self._store.database.fatal_error or self._store.database.last_write_error:
             faults.append(trouble)
         if self._channel_state.fault:
             faults.append(self._channel_state.fault)
@@ -251,7 +255,7 @@ class RunningDaemon:
         oldest = self._figures.oldest_for_bot
         if oldest and self._now() - oldest > STALE_SECONDS:
             faults.append("a message has been unanswered for more than 15 minutes")
-        patience = self._needs.rules.remind_seconds
+        patience = self._deps.rules.remind_seconds
         if self._waiting_for_person()["oldestSeconds"] > patience:
             minutes = f"{patience / 60:g} minutes"
             faults.append(f"a customer has waited for a person for more than {minutes}")

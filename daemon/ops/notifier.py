@@ -62,14 +62,14 @@ class Notifier:
 
     def __init__(
         self,
-        needs: Dependencies,
+        deps: Dependencies,
         targets: Sequence[Target],
         *,
         standing: Callable[[], Mapping[Reason, str]],
         link: str,
     ) -> None:
         """``standing`` says what is wrong now with what lasts; ``link`` is told with everything."""
-        self._needs = needs
+        self._deps = deps
         self._targets = targets
         self._standing = standing
         self._link = link
@@ -84,32 +84,32 @@ class Notifier:
                 await self._send_due()
                 await self._tidy()
             except StoreUnavailable as error:
-                self._needs.log.debug("notifications wait for the store", error=str(error))
+                self._deps.log.debug("notifications wait for the store", error=str(error))
             await trio.sleep(LOOK_SECONDS)
 
     @property
     def _language(self) -> Language:
-        return "en" if self._needs.rules.language == "en" else "es"
+        return "en" if self._deps.rules.language == "en" else "es"
 
     # -- what there is to tell -----------------------------------------------------------------
 
     async def _note(self) -> None:
         """Write down what there is to tell, before anything is sent."""
-        await self._needs.store.notifications.note(
-            await self._occasions(), quiet_seconds=QUIET_SECONDS, now=self._needs.now()
+        await self._deps.store.notifications.note(
+            await self._occasions(), quiet_seconds=QUIET_SECONDS, now=self._deps.now()
         )
 
     async def _occasions(self) -> list[Occasion]:
-        needs, now, language = self._needs, self._needs.now(), self._language
-        store = needs.store
+        deps, now, language = self._deps, self._deps.now(), self._language
+        store = deps.store
         since = now - LOOK_BACK_SECONDS
         found = [*await store.notifications.escalations(since=since, language=language)]
-        for chat in await store.handovers.waiting_chats(before=now - needs.rules.remind_seconds):
-            clock = datetime.fromtimestamp(chat.since, needs.rules.zone).strftime("%Y-%m-%d %H:%M")
+        for chat in await store.handovers.waiting_chats(before=now - deps.rules.remind_seconds):
+            clock = datetime.fromtimestamp(chat.since, deps.rules.zone).strftime("%Y-%m-%d %H:%M")
             found.append(
                 waiting(chat.key, name=chat.name, since=chat.since, clock=clock, language=language)
             )
-        day = day_of(now, needs.rules.zone)
+        day = day_of(now, deps.rules.zone)
         if await store.usage.was_alerted(day):
             found.append(Occasion(reason="budget", subject=day, line=day))
         return [*found, *self._lasting()]
@@ -129,8 +129,8 @@ class Notifier:
     # -- telling it ----------------------------------------------------------------------------
 
     async def _send_due(self) -> None:
-        needs = self._needs
-        due = await needs.store.notifications.due(now=needs.now(), limit=MOST_DUE)
+        deps = self._deps
+        due = await deps.store.notifications.due(now=deps.now(), limit=MOST_DUE)
         by_reason: dict[Reason, list[Pending]] = {}
         for pending in due:
             by_reason.setdefault(pending.reason, []).append(pending)
@@ -148,7 +148,7 @@ class Notifier:
             title, body = notification(reason, lines, language=self._language, link=self._link)
             fault = await target.send(title, body) if new else ""
             if fault:
-                self._needs.log.warning(
+                self._deps.log.warning(
                     "notification not delivered", target=target.name, reason=reason, error=fault
                 )
                 return
@@ -162,26 +162,26 @@ class Notifier:
             await self._settle(pending, reached[pending.id])
 
     async def _settle(self, pending: Pending, reached: set[str]) -> None:
-        needs, now = self._needs, self._needs.now()
+        deps, now = self._deps, self._deps.now()
         again_at = 0.0
         if not {target.digest for target in self._targets} <= reached:
             again_at = now + delay(
                 pending.tries,
                 base_seconds=RETRY_SECONDS,
                 cap_seconds=RETRY_CAP_SECONDS,
-                fraction=needs.random.random(),
+                fraction=deps.random.random(),
             )
         if again_at and again_at - pending.noted_at > GIVE_UP_SECONDS:
             again_at = -1.0
-            needs.log.error("notification given up", reason=pending.reason, tries=pending.tries + 1)
+            deps.log.error("notification given up", reason=pending.reason, tries=pending.tries + 1)
         result = "sent" if not again_at else "given_up" if again_at < 0 else "failed"
-        needs.metrics.notifications.labels(result).inc()
-        await needs.store.notifications.settle(pending, reached, again_at=again_at)
+        deps.metrics.notifications.labels(result).inc()
+        await deps.store.notifications.settle(pending, reached, again_at=again_at)
 
     async def _tidy(self) -> None:
         """Forget old notifications, once an hour."""
         if trio.current_time() - self._tidied_at < TIDY_SECONDS:
             return
         self._tidied_at = trio.current_time()
-        before = self._needs.now() - KEPT_SECONDS
-        await self._needs.store.notifications.forget(noted_before=before)
+        before = self._deps.now() - KEPT_SECONDS
+        await self._deps.store.notifications.forget(noted_before=before)

@@ -35,23 +35,23 @@ def target_faults(settings: Settings) -> list[str]:
 
 
 @asynccontextmanager
-async def open_notifier(settings: Settings, needs: Dependencies) -> AsyncIterator[Notifier]:
+async def open_notifier(settings: Settings, deps: Dependencies) -> AsyncIterator[Notifier]:
     """Open the notifier for a block; without an address its task ends at once.
 
     Raises SettingsError if one is set and the packages for it are not installed, or if one is none.
     """
     if tells_nobody(settings):
-        needs.log.warning(NOBODY_IS_TOLD)
+        deps.log.warning(NOBODY_IS_TOLD)
 
     def standing() -> Mapping[Reason, str]:
         return {
-            "channel": needs.channel_state.fault or needs.channel.trouble,
-            "model": needs.model_state.refusal,
+            "channel": deps.channel_state.fault or deps.channel.trouble,
+            "model": deps.model_state.refusal,
         }
 
     with ExitStack() as opened:
         targets = await trio.to_thread.run_sync(_open_targets, settings, opened)
-        yield Notifier(needs, targets, standing=standing, link=_dashboard(settings))
+        yield Notifier(deps, targets, standing=standing, link=_dashboard(settings))
 
 
 def _open_targets(settings: Settings, opened: ExitStack) -> list[Target]:

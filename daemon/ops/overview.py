@@ -19,7 +19,7 @@ class Watched:
 
     def __init__(
         self,
-        needs: Dependencies,
+        deps: Dependencies,
         settings: DashboardSettings,
         *,
         chats: ChatRegistry,
@@ -27,33 +27,33 @@ class Watched:
         phase: Callable[[], str],
     ) -> None:
         """``phase`` is that of the daemon: ``initializing``, ``ready`` or ``stopping``."""
-        self.live = LiveLog(needs.store.dashboard_log, keep=settings.log_lines, log=needs.log)
+        self.live = LiveLog(deps.store.dashboard_log, keep=settings.log_lines, log=deps.log)
         """To be run as a side task, like the sampler."""
         self.sampler = Sampler(
-            metrics=needs.metrics,
-            store=needs.store.samples,
-            log=needs.log,
-            now=needs.now,
+            metrics=deps.metrics,
+            store=deps.store.samples,
+            log=deps.log,
+            now=deps.now,
             seconds=settings.sample_seconds,
         )
-        self._needs = needs
+        self._deps = deps
         self._chats = chats
         self._figures = figures
         self._phase = phase
-        self._started_at = needs.now()
-        self._ends = bucket_ends(needs.metrics)
+        self._started_at = deps.now()
+        self._ends = bucket_ends(deps.metrics)
 
     async def begin_session(self, name: str, ends_at: float) -> None:
         """Keep that somebody is signed in."""
-        await self._needs.store.sessions.begin(name, ends_at=ends_at, now=self._needs.now())
+        await self._deps.store.sessions.begin(name, ends_at=ends_at, now=self._deps.now())
 
     async def session_end(self, name: str) -> float:
         """When a session ends; 0 if there is none."""
-        return await self._needs.store.sessions.end_of(name)
+        return await self._deps.store.sessions.end_of(name)
 
     async def end_session(self, name: str) -> None:
         """Forget a session."""
-        await self._needs.store.sessions.end(name)
+        await self._deps.store.sessions.end(name)
 
     async def log_lines(self, query: LogQuery) -> list[LogLine]:
         """Lines of the live log, oldest first."""
@@ -65,19 +65,19 @@ class Watched:
 
     async def phone_number(self, ref: str, *, by: Actor) -> str:
         """The number behind a public name, as people write it; a group's id as it is."""
-        chat = await self._needs.store.dashboard_log.chat_of(ref)
+        chat = await self._deps.store.dashboard_log.chat_of(ref)
         if chat:
-            await self._needs.store.audit.write(by, "reveal", chat, now=self._needs.now())
+            await self._deps.store.audit.write(by, "reveal", chat, now=self._deps.now())
         digits, _, server = chat.partition("@")
         return f"+{digits}" if server == "s.whatsapp.net" else chat
 
     async def overview(self) -> Overview:
         """The first page, as of now."""
-        needs, figures, statistics = self._needs, self._figures, self._chats.statistics()
+        deps, figures, statistics = self._deps, self._figures, self._chats.statistics()
         samples = await self.sampler.recent(SECONDS_SHOWN)
-        now, budget = needs.now(), needs.rules.budget
-        used = await needs.store.usage.total(day_of(now, needs.rules.zone))
-        paused, dead = await needs.store.samples.standing(now)
+        now, budget = deps.now(), deps.rules.budget
+        used = await deps.store.usage.total(day_of(now, deps.rules.zone))
+        paused, dead = await deps.store.samples.standing(now)
         return Overview(
             at=now,
             started_at=self._started_at,
@@ -91,7 +91,7 @@ class Watched:
             oldest_for_bot=figures.oldest_for_bot,
             waiting=figures.chats_for_person,
             waiting_since=figures.oldest_for_person,
-            remind_seconds=needs.rules.remind_seconds,
+            remind_seconds=deps.rules.remind_seconds,
             paused=paused,
             dead=dead,
             tokens_today=used.tokens,
@@ -99,7 +99,7 @@ class Watched:
             tokens_limit=budget.total_tokens,
             cost_limit=budget.total_cost,
             currency=budget.currency,
-            memory_bytes=read_counts(needs.metrics).memory_bytes,
+            memory_bytes=read_counts(deps.metrics).memory_bytes,
             samples=samples,
             acknowledgement_buckets=self._ends[0],
             turn_buckets=self._ends[1],
@@ -107,13 +107,13 @@ class Watched:
 
     def _parts(self) -> Iterator[Part]:
         """The state of each part, the daemon first."""
-        phase, needs = self._phase(), self._needs
+        phase, deps = self._phase(), self._deps
         yield Part(name="daemon", state="ok" if phase == "ready" else "wait", reason=phase)
-        trouble = needs.channel_state.fault or needs.channel.trouble
-        connecting = needs.channel_state.view.state == "connecting"
+        trouble = deps.channel_state.fault or deps.channel.trouble
+        connecting = deps.channel_state.view.state == "connecting"
         state: Literal["ok", "wait", "bad"] = "wait" if connecting else "ok"
         yield Part(name="channel", state="bad" if trouble else state, reason=trouble)
-        fault = needs.model_state.fault
+        fault = deps.model_state.fault
         yield Part(name="model", state="bad" if fault else "ok", reason=fault)
-        fault, full = needs.store.database.fault, needs.store.database.trouble
+        fault, full = deps.store.database.fatal_error, deps.store.database.last_write_error
         yield Part(name="store", state="bad" if fault or full else "ok", reason=fault or full)

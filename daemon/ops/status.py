@@ -19,7 +19,7 @@ STATUS_SECONDS = 5.0
 
 
 async def keep_status(
-    needs: Dependencies,
+    deps: Dependencies,
     chats: ChatRegistry,
     figures: Figures,
     urls: Sequence[str],
@@ -32,7 +32,7 @@ async def keep_status(
         line = "; ".join(
             [
                 f"serving {', '.join(urls)}",
-                *await _figures(needs, chats, figures),
+                *await _figures(deps, chats, figures),
                 *([f"reload refused: {reloader.refusal}"] if reloader.refusal else []),
             ]
         )
@@ -43,16 +43,16 @@ async def keep_status(
             await reloader.tried.answer()
 
 
-async def _figures(needs: Dependencies, chats: ChatRegistry, figures: Figures) -> list[str]:
+async def _figures(deps: Dependencies, chats: ChatRegistry, figures: Figures) -> list[str]:
     statistics = chats.statistics()
-    waiting = needs.run_slots.statistics().tasks_waiting
+    waiting = deps.run_slots.statistics().tasks_waiting
     parts = [
         f"{_count(statistics.chats, 'chat')}, {_count(statistics.runs, 'run')}, {waiting} waiting"
     ]
     if figures.oldest_unanswered:
-        age = max(0.0, needs.now() - figures.oldest_unanswered)
+        age = max(0.0, deps.now() - figures.oldest_unanswered)
         parts.append(f"oldest unanswered {age:.0f} s")
-    used = await _used_share(needs)
+    used = await _used_share(deps)
     if used is not None:
         parts.append(f"budget {100 * used:.0f} %")
     return parts
@@ -62,13 +62,13 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-async def _used_share(needs: Dependencies) -> float | None:
+async def _used_share(deps: Dependencies) -> float | None:
     """How much of the day's budget is used up; None if there is no limit, or no store to ask."""
-    budget = needs.rules.budget
+    budget = deps.rules.budget
     if not (budget.total_tokens or budget.total_cost):
         return None
     try:
-        used = await needs.store.usage.total(day_of(needs.now(), needs.rules.zone))
+        used = await deps.store.usage.total(day_of(deps.now(), deps.rules.zone))
     except StoreUnavailable:
         return None
     return max(used_ratios(budget, used).values())

@@ -17,7 +17,7 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import EVENTS_FOLDER
 from daemon.errors import WebhookError
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.replay import Replayed, judge_of, replay_dead, replay_event, stored_event
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.views.chat_list import Live
@@ -37,7 +37,7 @@ class RunningWorkbench:
 
     def __init__(
         self,
-        needs: Dependencies,
+        deps: Dependencies,
         chats: ChatRegistry,
         *,
         live: Callable[[], dict[ChatKey, Live]],
@@ -45,7 +45,7 @@ class RunningWorkbench:
         data_dir: Path,
     ) -> None:
         """``live`` says what the chats' tasks are doing."""
-        self._needs = needs
+        self._deps = deps
         self._chats = chats
         self._live = live
         self._recovery = recovery
@@ -53,11 +53,11 @@ class RunningWorkbench:
 
     async def work(self) -> JsonObject:
         """Everything that the page of work shows; see the protocol."""
-        needs, live = self._needs, self._live()
-        day = day_of(needs.now(), needs.rules.zone)
+        deps, live = self._deps, self._live()
+        day = day_of(deps.now(), deps.rules.zone)
         continued = [key for key, _ in self._recovery.continued]
-        told = await needs.store.views.work(
-            [*live, *continued], day=day, since=self._recovery.began_at, now=needs.now()
+        told = await deps.store.views.work(
+            [*live, *continued], day=day, since=self._recovery.began_at, now=deps.now()
         )
         people = told["people"]
         statistics = self._chats.statistics()
@@ -67,8 +67,8 @@ class RunningWorkbench:
                 "windows": statistics.windows,
                 "runs": statistics.runs,
                 "working": statistics.working,
-                "places": int(needs.run_slots.total_tokens),
-                "taken": needs.run_slots.borrowed_tokens,
+                "places": int(deps.run_slots.total_tokens),
+                "taken": deps.run_slots.borrowed_tokens,
             },
             "chats": [
                 {
@@ -113,7 +113,7 @@ class RunningWorkbench:
         return int(
             sum(
                 sample.value
-                for family in self._needs.metrics.recoveries.collect()
+                for family in self._deps.metrics.recoveries.collect()
                 for sample in family.samples
                 if sample.name.endswith("_total") and sample.labels == {"how": how}
             )
@@ -122,7 +122,7 @@ class RunningWorkbench:
     def _spending(
         self, people: Mapping[ChatKey, JsonObject], spent: JsonObject, day: str
     ) -> JsonObject:
-        limits = self._needs.rules.budget
+        limits = self._deps.rules.budget
         return {
             "day": day,
             "currency": limits.currency,
@@ -154,15 +154,15 @@ class RunningWorkbench:
 
     async def cancel_run(self, ref: str, *, by: Actor) -> bool:
         """Cancel the run of a chat; see the protocol."""
-        key = await self._needs.store.views.key_of(ref)
+        key = await self._deps.store.views.key_of(ref)
         if key is None or not self._chats.release(key):
             return False
-        await self._needs.store.audit.write(by, "cancel run", key.chat, now=self._needs.now())
+        await self._deps.store.audit.write(by, "cancel run", key.chat, now=self._deps.now())
         return True
 
     async def replay_dead(self, ref: str, *, by: Actor) -> int:
         """Put dead messages back in; see the protocol. Goes the way of `recado replay`."""
-        key = await self._needs.store.views.key_of(ref) if ref else None
+        key = await self._deps.store.views.key_of(ref) if ref else None
         if ref and key is None:
             return 0
         chats = (key.chat,) if key else ()
@@ -170,9 +170,9 @@ class RunningWorkbench:
             _replay_dead,
             self._data_dir,
             chats,
-            self._needs.rules.policy,
+            self._deps.rules.policy,
             by=by,
-            now=self._needs.now(),
+            now=self._deps.now(),
         )
         return self._wake(await trio.to_thread.run_sync(put_back), key)
 
@@ -182,20 +182,20 @@ class RunningWorkbench:
             _replay_event,
             self._data_dir,
             number,
-            self._needs.rules.policy,
+            self._deps.rules.policy,
             by=by,
-            now=self._needs.now(),
+            now=self._deps.now(),
         )
         replayed = await trio.to_thread.run_sync(put_back)
         return None if replayed is None else self._wake(replayed, None)
 
     async def send_again(self, number: int, *, by: Actor) -> str | None:
         """Let a refused message be said once more; see the protocol."""
-        obstacle, key = await self._needs.store.by_hand.send_again(
+        obstacle, key = await self._deps.store.operator_actions.send_again(
             number,
-            agents_chat=self._needs.rules.escalation.chat,
+            agents_chat=self._deps.rules.escalation.chat,
             by=by,
-            now=self._needs.now(),
+            now=self._deps.now(),
         )
         if key is not None and not obstacle:
             self._chats.wake(key)
@@ -204,7 +204,7 @@ class RunningWorkbench:
     async def drop_send(self, number: int, *, by: Actor) -> str | None:
         """Let a refused message be; see the protocol."""
         return OBSTACLES.get(
-            await self._needs.store.by_hand.drop_send(number, by=by, now=self._needs.now())
+            await self._deps.store.operator_actions.drop_send(number, by=by, now=self._deps.now())
         )
 
     def _wake(self, replayed: list[Replayed], key: ChatKey | None) -> int:
@@ -241,7 +241,7 @@ def _shown(people: Mapping[ChatKey, JsonObject], entries: list[JsonObject]) -> l
 def _replay_dead(
     data_dir: Path, chats: tuple[str, ...], policy: Policy, *, by: Actor, now: float
 ) -> list[Replayed]:
-    with open_beside_daemon(data_dir) as connection, transaction(connection):
+    with open_cli_connection(data_dir) as connection, transaction(connection):
         judge = judge_of(connection, policy, now=now)
         return replay_dead(connection, chats, verdict=judge, by=by, now=now)
 
@@ -249,7 +249,7 @@ def _replay_dead(
 def _replay_event(
     data_dir: Path, number: int, policy: Policy, *, by: Actor, now: float
 ) -> list[Replayed] | None:
-    with open_beside_daemon(data_dir) as connection, transaction(connection):
+    with open_cli_connection(data_dir) as connection, transaction(connection):
         event = stored_event(connection, number, data_dir / EVENTS_FOLDER)
         if event is None:
             return None

@@ -14,7 +14,7 @@ import trio
 from pydantic import SecretStr
 
 from daemon.app import run
-from daemon.conversation.opening import World
+from daemon.conversation.opening import Environment
 from daemon.http.server import serve
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_server import ModelServer
@@ -58,7 +58,7 @@ https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html
 
 @asynccontextmanager
 async def simulators(
-    world: World,
+    environment: Environment,
     *,
     webhook_secret: str = "",
     gateway_port: int = 0,
@@ -66,17 +66,21 @@ async def simulators(
     tokens_per_second: float = 0,
 ) -> AsyncIterator[Simulators]:
     """Run both simulators on loopback for the length of the block."""
-    rng = random.Random(world.random.getrandbits(64))  # noqa: S311 - a simulation
+    rng = random.Random(environment.random.getrandbits(64))  # noqa: S311 - a simulation
     gateway = Gateway(
         token=TOKEN,
-        now=world.now,
+        now=environment.now,
         rng=rng,
         webhook_secret=webhook_secret,
         contacts=CONTACTS,
     )
-    model = ModelServer(now=world.now, rng=rng, api_key=TOKEN, tokens_per_second=tokens_per_second)
+    model = ModelServer(
+        now=environment.now, rng=rng, api_key=TOKEN, tokens_per_second=tokens_per_second
+    )
     stop = trio.Event()
-    start = partial(serve, stop=stop, grace_seconds=GRACE_SECONDS, log=world.log, now=world.now)
+    start = partial(
+        serve, stop=stop, grace_seconds=GRACE_SECONDS, log=environment.log, now=environment.now
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(gateway.run, name="simulated gateway's webhooks")
         await nursery.start(model.run, name="simulated model's responses")
@@ -174,13 +178,13 @@ def _read_again(read: Callable[[], Settings] | None, outside: Simulators) -> Set
     return sandbox_settings(_furnished(read() if read else Settings()), outside)
 
 
-async def run_sandbox(settings: Settings, world: World) -> None:
+async def run_sandbox(settings: Settings, environment: Environment) -> None:
     """Run the daemon in the sandbox until it is told to stop. Raises what `run` raises."""
     settings = _furnished(settings)
     secrets = settings.web.webhook_secret
     async with (
         simulators(
-            world,
+            environment,
             webhook_secret=secrets[0].get_secret_value() if secrets else "",
             gateway_port=GATEWAY_PORT,
             model_port=MODEL_PORT,
@@ -189,9 +193,9 @@ async def run_sandbox(settings: Settings, world: World) -> None:
         trio.open_nursery() as nursery,
     ):
         shown = replace(
-            world,
+            environment,
             phone_url=outside.gateway_url,
-            read_settings=partial(_read_again, world.read_settings, outside),
+            read_settings=partial(_read_again, environment.read_settings, outside),
         )
         add_switches(outside, os.environ)
         outside.gateway.phone.language = settings.language
@@ -199,6 +203,6 @@ async def run_sandbox(settings: Settings, world: World) -> None:
         if not urls:
             return  # told to stop before it was open
         outside.gateway.set_webhook(f"{urls[0]}/hook")
-        world.log.info(
+        environment.log.info(
             "write to the bot from this phone", symbol="📱", address=f"{outside.gateway_url}/phone"
         )

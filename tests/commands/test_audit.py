@@ -23,7 +23,9 @@ def data_dir(tmp_path: Path) -> Path:
     async def fill() -> None:
         async with store_in(tmp_path) as store:
             await accept(store, message("m-1"))
-            await store.by_hand.pause(LAURA.chat, NOW + 60, by=OPERATOR, now=NOW - 8 * 86400)
+            await store.operator_actions.pause(
+                LAURA.chat, NOW + 60, by=OPERATOR, now=NOW - 8 * 86400
+            )
             await store.audit.write(STRANGER, "login failed", now=NOW - 3)
             await store.audit.write(OPERATOR, "reveal", LAURA.chat, now=NOW - 2)
             await store.audit.write(OPERATOR, "backup", "/srv/copy.db", now=NOW - 1)

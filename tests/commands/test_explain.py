@@ -9,7 +9,7 @@ from support.operator import recado, recado_at, rows
 from support.scenes import found
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.ledger.admin.message_trace import Life
+from daemon.ledger.admin.message_trace import MessageTrace
 from daemon.ops.commands.timeline import timeline
 from daemon.sandbox.model_script import call, say
 
@@ -164,7 +164,7 @@ async def test_every_message_of_the_store_can_be_explained(stage: Stage) -> None
 
 
 def test_times_are_absolute_and_offsets_count_from_the_arrival() -> None:
-    life = Life(
+    life = MessageTrace(
         message_id="m1",
         channel="C",
         chat="573001234567@s.whatsapp.net",

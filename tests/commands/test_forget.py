@@ -11,7 +11,7 @@ from support.operator import files_with, recado, recado_at, rows
 from support.scenes import found, role_of
 from support.stage import CHANNEL, LAURA, Stage, open_stage, text_webhook
 
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.forget.forget import look, write
 from daemon.ledger.forget.jobs import ask, next_work
@@ -149,7 +149,7 @@ async def test_what_a_crash_has_cut_short_is_done_at_the_next_start(tmp_path: Pa
         await stage.post(of_laura("Cumpleaños de Matilde", "laura-0001"))
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-    with open_beside_daemon(data_dir) as connection:
+    with open_cli_connection(data_dir) as connection:
         names = names_of(connection, f"{LAURA}@s.whatsapp.net")
         name = ask(connection, names, by=os_actor(), now=time.time())
         work = next_work(connection, data_dir)

@@ -40,17 +40,17 @@ def settings_of(data_dir: Path) -> Settings:
     return quick_settings(data_dir, {"whapi": {"token": token}, "assistant": {"api_key": token}})
 
 
-async def accept(needs: Dependencies, number: int, *, days_ago: float, padding: str = "") -> None:
+async def accept(deps: Dependencies, number: int, *, days_ago: float, padding: str = "") -> None:
     """Store one event as if it had come so many days ago."""
     # Of one time for all, so that the same number is the same bytes.
     call = text_webhook("Hola", f"id-{number}", padding=padding, timestamp=1_763_890_000)
     raw = json.dumps(call).encode()
     webhook = parse_webhook(raw)
-    await needs.store.inbox.accept(
+    await deps.store.inbox.accept(
         webhook,
         raw,
         verdicts=["not now"] * len(webhook.messages),
-        now=needs.now() - days_ago * DAY_SECONDS,
+        now=deps.now() - days_ago * DAY_SECONDS,
         pause_until=0,
     )
 
@@ -58,16 +58,16 @@ async def accept(needs: Dependencies, number: int, *, days_ago: float, padding: 
 async def test_old_bodies_and_files_go_and_the_messages_stay(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     settings = settings_of(data_dir)
-    async with open_dependencies(settings, new_world(io.StringIO())) as needs:
+    async with open_dependencies(settings, new_world(io.StringIO())) as deps:
         for number in range(BATCH + 50):
-            await accept(needs, number, days_ago=31)
-        await accept(needs, 1001, days_ago=31, padding=LARGE)
-        await accept(needs, 1002, days_ago=40, padding=LARGE + "y")
-        await accept(needs, 1002, days_ago=1, padding=LARGE + "y")
-        await accept(needs, 1003, days_ago=29)
+            await accept(deps, number, days_ago=31)
+        await accept(deps, 1001, days_ago=31, padding=LARGE)
+        await accept(deps, 1002, days_ago=40, padding=LARGE + "y")
+        await accept(deps, 1002, days_ago=1, padding=LARGE + "y")
+        await accept(deps, 1003, days_ago=29)
         assert len(list((data_dir / "events").iterdir())) == 2
-        assert await drop_old_events(needs, event_days=30) == BATCH + 52
-        assert await drop_old_events(needs, event_days=30) == 0
+        assert await drop_old_events(deps, event_days=30) == BATCH + 52
+        assert await drop_old_events(deps, event_days=30) == 0
     kept = rows(
         data_dir, "SELECT id FROM events WHERE body IS NOT NULL OR body_file != '' ORDER BY id"
     )
@@ -82,13 +82,13 @@ async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
     log = Noticed("old events dropped")
     settings = settings_of(tmp_path / "data")
     async with (
-        open_dependencies(settings, new_world(log)) as needs,
+        open_dependencies(settings, new_world(log)) as deps,
         trio.open_nursery() as nursery,
     ):
-        await accept(needs, 1, days_ago=31)
+        await accept(deps, 1, days_ago=31)
 
         async def keep() -> None:
-            await keep_retention(needs, settings.retention.event_days)
+            await keep_retention(deps, settings.retention.event_days)
 
         nursery.start_soon(keep, name="retention")
         with trio.fail_after(10):
@@ -99,18 +99,18 @@ async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
 async def test_zero_days_keep_everything(tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "data")
     async with (
-        open_dependencies(settings, new_world(io.StringIO())) as needs,
+        open_dependencies(settings, new_world(io.StringIO())) as deps,
         trio.open_nursery() as nursery,
     ):
-        await accept(needs, 1, days_ago=4000)
+        await accept(deps, 1, days_ago=4000)
 
         async def keep() -> None:
-            await keep_retention(needs, 0)
+            await keep_retention(deps, 0)
 
         nursery.start_soon(keep, name="retention")
         await trio.testing.wait_all_tasks_blocked()
         # A write of its own would be stored before this one.
-        await needs.store.database.write(lambda _connection: None)
+        await deps.store.database.write(lambda _connection: None)
         nursery.cancel_scope.cancel()
     (count,) = rows(tmp_path / "data", "SELECT COUNT(*) AS n FROM events WHERE body IS NOT NULL")
     assert count["n"] == 1

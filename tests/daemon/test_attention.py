@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from daemon.conversation.signals import Attention
+from daemon.conversation.signals import ChatSignals
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import Arrival
 from daemon.domain.window import WindowRules
@@ -20,25 +20,25 @@ RULES = WindowRules(
 )
 
 
-async def in_window() -> Attention:
+async def in_window() -> ChatSignals:
     """A chat whose window was opened by a message now, which its task has seen."""
-    made = Attention(RULES, pause_seconds=60, agent_seconds=5, stopping=bool, now=lambda: 0.0)
+    made = ChatSignals(RULES, pause_seconds=60, agent_seconds=5, stopping=bool, now=lambda: 0.0)
     made.arrived(Arrival(KEY, "message"))
     assert await made.woken(5)
     return made
 
 
-async def woken_at(attention: Attention, clock: MockClock, *whats: str) -> float:
+async def woken_at(signals: ChatSignals, clock: MockClock, *whats: str) -> float:
     """When a task that waits five seconds for the window to close goes on, after two seconds."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(attention.woken_in_window, 5)
+        nursery.start_soon(signals.woken_in_window, 5)
         await wait_all_tasks_blocked()
         await trio.sleep(2)
         for what in whats:
             if what in {"typing", "paused"}:
-                attention.presence(what)
+                signals.presence(what)
             else:
-                attention.arrived(Arrival(KEY, "agent" if what == "agent" else "message"))
+                signals.arrived(Arrival(KEY, "agent" if what == "agent" else "message"))
     return clock.current_time()
 
 
@@ -62,10 +62,10 @@ async def test_only_what_may_end_the_wait_wakes_the_task(
 async def test_a_task_that_does_something_else_is_woken_by_any_message(
     autojump_clock: MockClock,
 ) -> None:
-    attention = await in_window()
+    signals = await in_window()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(attention.woken, 5)
+        nursery.start_soon(signals.woken, 5)
         await wait_all_tasks_blocked()
         await trio.sleep(2)
-        attention.arrived(Arrival(KEY, "message"))
+        signals.arrived(Arrival(KEY, "message"))
     assert autojump_clock.current_time() == 2

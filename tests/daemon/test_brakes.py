@@ -242,7 +242,7 @@ async def test_a_talk_with_a_machine_is_stopped_and_goes_on_after_the_pause(
         (line,) = stage.events("a talk with a machine, the chat is paused")
         assert line["level"] == "warning"
         await found(
-            stage.world.now,
+            stage.environment.now,
             lambda now: (
                 now > read_rows(stage.settings.data_dir, "SELECT paused_until FROM chats")[0][0]
             ),

@@ -7,7 +7,7 @@ from support.stage import new_world
 from trio.testing import MockClock
 
 from daemon.conversation.pacing import BURST, Channel
-from daemon.conversation.signals import Attention
+from daemon.conversation.signals import ChatSignals
 from daemon.domain.window import WindowRules
 from daemon.errors import NumberTrouble
 
@@ -21,9 +21,9 @@ RULES = WindowRules(
 )
 
 
-def attention() -> Attention:
+def signals() -> ChatSignals:
     """The attention of a chat that nothing disturbs."""
-    return Attention(
+    return ChatSignals(
         RULES, pause_seconds=0, agent_seconds=5, stopping=lambda: False, now=lambda: 0.0
     )
 
@@ -32,11 +32,11 @@ async def test_a_burst_goes_at_once_and_what_follows_at_the_pace(autojump_clock:
     """Sixty messages a minute: the first burst is free, then one a second, over all chats."""
     channel = Channel(per_minute=60, log=new_world(StringIO()).log)
     for _ in range(BURST):
-        await channel.wait_turn(attention())
+        await channel.wait_turn(signals())
     assert autojump_clock.current_time() == 0
     times = []
     for _ in range(3):
-        await channel.wait_turn(attention())
+        await channel.wait_turn(signals())
         times.append(autojump_clock.current_time())
     assert times == [1, 2, 3]
 
@@ -44,7 +44,7 @@ async def test_a_burst_goes_at_once_and_what_follows_at_the_pace(autojump_clock:
 async def test_without_a_limit_nobody_waits(autojump_clock: MockClock) -> None:
     channel = Channel(per_minute=0, log=new_world(StringIO()).log)
     for _ in range(10 * BURST):
-        await channel.wait_turn(attention())
+        await channel.wait_turn(signals())
     assert autojump_clock.current_time() == 0
 
 
@@ -53,13 +53,13 @@ async def test_a_channel_that_refuses_holds_everybody_and_alerts_once(
 ) -> None:
     lines = StringIO()
     channel = Channel(per_minute=0, log=new_world(lines).log)
-    await channel.wait_turn(attention())
+    await channel.wait_turn(signals())
     channel.refused(NumberTrouble("not linked", status=401))
-    await channel.wait_turn(attention())
+    await channel.wait_turn(signals())
     assert autojump_clock.current_time() == 5
     channel.refused(NumberTrouble("not linked", status=401))
     assert channel.trouble
-    await channel.wait_turn(attention())
+    await channel.wait_turn(signals())
     assert autojump_clock.current_time() == 15
     channel.worked()
     assert not channel.trouble

@@ -94,9 +94,12 @@ async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
 ) -> None:
     """A channel that only connects is none, unless it takes too long."""
     lines = StringIO()
-    world = new_world(lines)
+    environment = new_world(lines)
     state = ChannelState(
-        Channel(per_minute=0, log=world.log), log=world.log, metrics=world.metrics, now=world.now
+        Channel(per_minute=0, log=environment.log),
+        log=environment.log,
+        metrics=environment.metrics,
+        now=environment.now,
     )
     for status in ("AUTH", "LAUNCH", "AUTH", "QR", "QR", "LAUNCH", "AUTH"):
         state.asked(status)
@@ -119,9 +122,11 @@ async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
 
 async def test_a_refusal_of_sends_alone_is_not_over_when_the_channel_says_that_it_is_well() -> None:
     """A trial's limit is no state of the channel: the sends find out themselves."""
-    world = new_world(StringIO())
-    channel = Channel(per_minute=0, log=world.log)
-    state = ChannelState(channel, log=world.log, metrics=world.metrics, now=world.now)
+    environment = new_world(StringIO())
+    channel = Channel(per_minute=0, log=environment.log)
+    state = ChannelState(
+        channel, log=environment.log, metrics=environment.metrics, now=environment.now
+    )
     state.asked("AUTH")
     channel.refused(NumberTrouble("trial", status=402))
     assert channel.doubt.is_set()

@@ -28,7 +28,7 @@ from support.scenes import (
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.messages import JsonObject
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import held_of
 from daemon.ledger.forget.forget import forget
 from daemon.sandbox import samples
@@ -339,7 +339,7 @@ async def test_the_files_of_a_forgotten_person_are_deleted(tmp_path: Path) -> No
         await stage.quiet()
         data_dir = stage.settings.data_dir
         laura = f"{LAURA}@s.whatsapp.net"
-        with open_beside_daemon(data_dir) as connection:
+        with open_cli_connection(data_dir) as connection:
             held = held_of(connection, [laura])
             assert [row["words"] for row in held["media"]] == ["Zarzamora", None]
             assert {row["file"] for row in held["media"]} == {path.name for path in files(stage)}

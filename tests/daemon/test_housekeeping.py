@@ -74,10 +74,10 @@ def blocks() -> int:
 class Crowd:
     """Everything that remembers something of contacts for longer than a task, by itself."""
 
-    def __init__(self, needs: Dependencies) -> None:
+    def __init__(self, deps: Dependencies) -> None:
         self.subscriptions, self.noise, self.seen = Subscriptions(), Noise(), Seen()
-        self.chat_info = ChatInfoCache(KnowsEverybody(), needs.log)
-        self._contact_hash = needs.contact_hash
+        self.chat_info = ChatInfoCache(KnowsEverybody(), deps.log)
+        self._contact_hash = deps.contact_hash
 
     async def pass_by(self, first: int, count: int) -> None:
         """Let so many contacts come, each one once."""
@@ -99,8 +99,8 @@ class Crowd:
 
 async def test_a_hundred_thousand_contacts_leave_memory_as_it_was(tmp_path: Path) -> None:
     """Once the bounds are reached, ten times as many contacts take up nothing more."""
-    async with open_dependencies(settings_of(tmp_path / "data"), new_world(StringIO())) as needs:
-        crowd = Crowd(needs)
+    async with open_dependencies(settings_of(tmp_path / "data"), new_world(StringIO())) as deps:
+        crowd = Crowd(deps)
         empty = blocks()
         await crowd.pass_by(0, MAX_CHATS + 1_000)
         full = blocks()
@@ -119,10 +119,10 @@ async def test_chats_that_have_nothing_to_do_leave_nothing_behind(tmp_path: Path
     presence = settings.presence.model_copy(update={"enabled": False})
     settings = settings.model_copy(update={"buffer": buffer, "presence": presence})
     async with (
-        open_dependencies(settings, new_world(StringIO())) as needs,
+        open_dependencies(settings, new_world(StringIO())) as deps,
         trio.open_nursery() as nursery,
     ):
-        chats = ChatRegistry(needs)
+        chats = ChatRegistry(deps)
         await nursery.start(chats.run)
         grown = []
         for start in range(0, 1_000, 250):
@@ -219,7 +219,7 @@ async def test_figures_of_queue_disk_and_dead_letters(tmp_path: Path) -> None:
         scene.model.script(say("Ya", gate=gate))
         await scene.post(text_webhook("¿Y?", "m2"))
         await scene.model.wait_requests(2)
-        metrics = scene.world.metrics
+        metrics = scene.environment.metrics
         labels = {"state": "in_turn"}
         await found(lambda: value(metrics, "recado_queue_messages", **labels) == 1)
         assert value(metrics, "recado_dead_letters") == 1
@@ -289,8 +289,8 @@ async def test_old_stages_go_batch_by_batch(tmp_path: Path) -> None:
         await scene.gateway.wait_sent(LAURA)
         await found(lambda: scene.events("turn ended"))
     settings = settings_of(tmp_path / "data")
-    async with open_dependencies(settings, new_world(StringIO())) as needs:
-        stages = needs.store.stages
+    async with open_dependencies(settings, new_world(StringIO())) as deps:
+        stages = deps.store.stages
         await stages.add(
             [StageRow(1, "init", float(number), "") for number in range(STAGES_A_WRITE + 5)]
         )
@@ -325,13 +325,13 @@ async def test_ends_of_processes_are_counted_and_told(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as scene:
         await scene.stop()
         await scene.start()
-        metrics = scene.world.metrics
+        metrics = scene.environment.metrics
         assert value(metrics, "recado_process_ends_total", how="clean") == 1
         assert (value(metrics, "recado_last_stop_seconds") or 0) > 0
         assert not scene.events("the last process did not end cleanly")
         await scene.crash()
         await scene.start()
-        metrics = scene.world.metrics
+        metrics = scene.environment.metrics
         assert value(metrics, "recado_process_ends_total", how="crashed") == 1
         assert value(metrics, "recado_process_ends_total", how="clean") == 1
         (told,) = scene.events("the last process did not end cleanly")

@@ -15,7 +15,7 @@ from support.scenes import PAUSE_MINUTES, PEDRO, found, open_scene, outbox
 from support.stage import LAURA, Stage
 
 from daemon.domain.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED, WITH_AGENT
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.cli_queries import unanswered
 from daemon.sandbox.model_generation import ModelCall
 from daemon.sandbox.model_script import call, say
@@ -43,7 +43,7 @@ steps = st.lists(
 
 
 @dataclass
-class World:
+class Environment:
     """What has happened so far, as the people on the phones know it."""
 
     stage: Stage
@@ -79,7 +79,9 @@ class World:
     async def agent(self, chat: str) -> None:
         """A human of the business writes in the chat."""
         await self.stage.gateway.agent_says(chat, "atiendo yo", deliver="acknowledged")
-        self.agent_wrote[chat].append((self.stage.world.now(), len(self.stage.gateway.sent(chat))))
+        self.agent_wrote[chat].append(
+            (self.stage.environment.now(), len(self.stage.gateway.sent(chat)))
+        )
 
     async def edits(self, chat: str) -> None:
         """The customer changes the last message."""
@@ -101,7 +103,7 @@ class World:
 
     async def resume(self, chat: str) -> None:
         """A person gives the chat back to the bot."""
-        self.resumed[chat].append(self.stage.world.now())
+        self.resumed[chat].append(self.stage.environment.now())
         await self._by_hand("resume", chat)
 
     async def done(self, chat: str) -> None:
@@ -115,7 +117,9 @@ class World:
 
     async def pause_ends(self, chat: str) -> None:
         """Time goes by until nobody keeps the bot out of the chat."""
-        await found(lambda: paused_until(self.stage, chat), lambda at: at < self.stage.world.now())
+        await found(
+            lambda: paused_until(self.stage, chat), lambda at: at < self.stage.environment.now()
+        )
 
     async def escalates(self, _chat: str) -> None:
         """The model asks for a person when it is next asked itself."""
@@ -159,18 +163,18 @@ def answered_by(stage: Stage) -> dict[str, list[ModelCall]]:
     return by_words
 
 
-def check(world: World) -> None:
+def check(environment: Environment) -> None:
     """The simple model: one outcome a message, one answer a turn, silence in a pause.
 
     Or no outcome, but then a person is waited for, and that is seen.
     """
-    stage = world.stage
+    stage = environment.stage
     data = stage.settings.data_dir
-    every = [message_id for chat in CHATS for message_id in world.written[chat]]
-    state = {m: s for m, (s, _) in fates(data).items() if m in world.words}
+    every = [message_id for chat in CHATS for message_id in environment.written[chat]]
+    state = {m: s for m, (s, _) in fates(data).items() if m in environment.words}
     assert sorted(state) == sorted(every), "a message is missing"
     assert set(state.values()) <= {"answered", "handed_off", WITH_AGENT, "ignored"}
-    assert {m for m, how in state.items() if how == "ignored"} <= world.deleted
+    assert {m for m, how in state.items() if how == "ignored"} <= environment.deleted
     check_handovers(stage)
 
     # Said is what was decided, once each, and nothing else.
@@ -199,15 +203,15 @@ def check(world: World) -> None:
     by_words = answered_by(stage)
     for message_id, how in state.items():
         if how == "answered":
-            changed = message_id in world.deleted or edited(world, message_id)
-            assert by_words[world.words[message_id]] or changed
+            changed = message_id in environment.deleted or edited(environment, message_id)
+            assert by_words[environment.words[message_id]] or changed
 
     # After an agent's message at most the send that was under way, until the pause is over or
     # somebody has given the chat back.
-    for chat, wrote in world.agent_wrote.items():
+    for chat, wrote in environment.agent_wrote.items():
         for at, already in wrote:
             later = stage.gateway.sent(chat)[already:]
-            over = min(t for t in (*world.resumed[chat], at + PAUSE_SECONDS - 0.05) if t > at)
+            over = min(t for t in (*environment.resumed[chat], at + PAUSE_SECONDS - 0.05) if t > at)
             in_pause = [sent for sent in later if sent.at < over]
             assert len(in_pause) <= 1
             assert all(sent.at < at + 0.3 for sent in in_pause)
@@ -233,7 +237,7 @@ def check_handovers(stage: Stage) -> None:
         " AND a.reason = 'agent' AND a.seq > m.seq AND a.received_at < t.opened_at)",
     )
     assert answered_again == []
-    with open_beside_daemon(data, read_only=True) as connection:
+    with open_cli_connection(data, read_only=True) as connection:
         listed = {chat.chat: chat for chat in unanswered(connection)}
     waiting = read_rows(
         data,
@@ -256,10 +260,12 @@ def paused_until(stage: Stage, chat: str) -> float:
     return float(rows[0][0]) if rows else 0.0
 
 
-def edited(world: World, message_id: str) -> bool:
+def edited(environment: Environment, message_id: str) -> bool:
     """True if the customer changed the message."""
     rows = read_rows(
-        world.stage.settings.data_dir, "SELECT edited_at FROM messages WHERE id = ?", message_id
+        environment.stage.settings.data_dir,
+        "SELECT edited_at FROM messages WHERE id = ?",
+        message_id,
     )
     return rows[0][0] is not None
 
@@ -274,11 +280,11 @@ async def play(story: list[tuple[str, str]]) -> None:
             buffer={"window_seconds": 0.05, "typing_seconds": 0.1, "max_wait_seconds": 0.3},
             recovery={"delay_seconds": 0.01},
         ) as stage:
-            world = World(stage)
+            environment = Environment(stage)
             for name, chat in story:
-                await getattr(world, name)(chat)
+                await getattr(environment, name)(chat)
             for chat in CHATS:
-                await world.pause_ends(chat)
+                await environment.pause_ends(chat)
             await found(
                 lambda: set(fates(stage.settings.data_dir).values()),
                 lambda all_fates: all(
@@ -287,7 +293,7 @@ async def play(story: list[tuple[str, str]]) -> None:
                 ),
             )
             await stage.quiet()
-            check(world)
+            check(environment)
 
 
 @settings(

@@ -3,16 +3,16 @@
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from daemon.conversation.contact_setup import MOST_WAITING, PER_SECOND, UNPACED, MeetingPlaces
+from daemon.conversation.contact_setup import MOST_WAITING, PER_SECOND, UNPACED, SetupSlots
 
 
-async def met(places: MeetingPlaces, times: list[float]) -> None:
+async def met(places: SetupSlots, times: list[float]) -> None:
     async with places.place():
         times.append(trio.current_time())
 
 
 async def test_a_few_contacts_are_met_at_once(autojump_clock: MockClock) -> None:  # noqa: ARG001 - the clock of the test
-    places, times = MeetingPlaces(), list[float]()
+    places, times = SetupSlots(), list[float]()
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
         for _ in range(UNPACED):
@@ -24,7 +24,7 @@ async def test_a_few_contacts_are_met_at_once(autojump_clock: MockClock) -> None
 async def test_a_rush_is_met_at_a_pace_and_afterwards_it_is_forgotten(
     autojump_clock: MockClock,  # noqa: ARG001 - the clock of the test
 ) -> None:
-    places, times = MeetingPlaces(), list[float]()
+    places, times = SetupSlots(), list[float]()
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
         for _ in range(UNPACED + 5 * PER_SECOND):
@@ -38,7 +38,7 @@ async def test_a_rush_is_met_at_a_pace_and_afterwards_it_is_forgotten(
 
 
 async def test_only_so_many_wait(autojump_clock: MockClock) -> None:  # noqa: ARG001 - the clock of the test
-    places, times = MeetingPlaces(), list[float]()
+    places, times = SetupSlots(), list[float]()
     hold = trio.Event()
 
     async def stay() -> None:

@@ -288,9 +288,9 @@ async def test_a_story_of_the_business_is_no_word_to_anybody(tmp_path: Path) -> 
     async with open_scene(tmp_path) as stage:
         story = own_message(
             {"type": "text", "text": {"body": "¡Promoción!"}},
-            message_id=new_id(stage.world.random),
+            message_id=new_id(stage.environment.random),
             chat="status@broadcast",
-            at=stage.world.now(),
+            at=stage.environment.now(),
             source="mobile",
         )
         await stage.gateway.tell([story], deliver="acknowledged")

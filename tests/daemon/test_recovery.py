@@ -174,9 +174,9 @@ async def test_what_is_too_old_after_an_outage_expires_with_one_polite_line(
         assert len(stage.model.calls) == asked
         fresh = customer_message(
             text_content("¿Sigue abierto?"),
-            message_id=new_id(stage.world.random),
+            message_id=new_id(stage.environment.random),
             chat=chat_id_of(LAURA),
-            at=stage.world.now(),
+            at=stage.environment.now(),
             author=LAURA,
             name="Laura",
             chat_name="Laura",
@@ -193,9 +193,9 @@ async def test_a_week_of_backlog_after_an_outage_gets_one_polite_line(tmp_path: 
         week = [
             customer_message(
                 text_content(f"día {day}"),
-                message_id=new_id(stage.world.random),
+                message_id=new_id(stage.environment.random),
                 chat=chat_id_of(LAURA),
-                at=stage.world.now() - (8 - day) * 24 * 3600,
+                at=stage.environment.now() - (8 - day) * 24 * 3600,
                 author=LAURA,
                 name="Laura",
                 chat_name="Laura",

@@ -111,13 +111,13 @@ async def test_runs_that_end_in_the_grace_are_kept_and_said_by_the_next_start(
     """The stop waits for them, the answers are in the store, and no model is asked again."""
     async with open_brisk_stage(tmp_path / "data", shutdown={"deadline_seconds": 10.0}) as stage:
         thought = await ten_thinking(stage)
-        stage.world.stop.set()
+        stage.environment.stop.set()
         await trio.testing.wait_all_tasks_blocked()
         assert stage.events("stopping")
         thought.set()
         assert await seconds_to_stop(stage) < 5
-        living = "SELECT COUNT(*) FROM turns WHERE state = 'open'"
-        assert read_rows(tmp_path / "data", living) == [(0,)]
+        active = "SELECT COUNT(*) FROM turns WHERE state = 'open'"
+        assert read_rows(tmp_path / "data", active) == [(0,)]
         asked = len(response_hits(stage))
         await stage.start()
         for contact in TEN:

@@ -284,9 +284,9 @@ async def test_reactions_edits_and_deletes_by_us_are_not_words(tmp_path: Path) -
         ):
             mine = own_message(
                 {"type": "action", "action": action},
-                message_id=new_id(stage.world.random),
+                message_id=new_id(stage.environment.random),
                 chat=chat_id_of(LAURA),
-                at=stage.world.now(),
+                at=stage.environment.now(),
                 source="mobile",
             )
             await stage.gateway.tell([mine])
@@ -305,9 +305,9 @@ async def test_an_agent_who_says_the_very_words_of_the_bot_is_still_an_agent(
         await held.reached.wait()
         mine = own_message(
             text_content("Con gusto"),
-            message_id=new_id(stage.world.random),
+            message_id=new_id(stage.environment.random),
             chat=chat_id_of(LAURA),
-            at=stage.world.now(),
+            at=stage.environment.now(),
             source="mobile",
         )
         await stage.gateway.tell([mine])

@@ -81,7 +81,7 @@ async def test_after_a_standstill_the_pause_is_read_again(tmp_path: Path, *, sle
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await line.reached.wait()
         with closing(sqlite3.connect(stage.settings.data_dir / "recado.db")) as connection:
-            connection.execute("UPDATE chats SET paused_until = ?", (stage.world.now() + 60,))
+            connection.execute("UPDATE chats SET paused_until = ?", (stage.environment.now() + 60,))
             connection.commit()
         stage.slept_seconds = 2.0 if slept else 0.0
         line.connected.set()
@@ -100,7 +100,7 @@ async def test_a_stop_before_the_first_byte_leaves_the_message_to_the_next_start
         await line.reached.wait()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stage.stop)
-            await stage.world.stop.wait()
+            await stage.environment.stop.wait()
             await trio.testing.wait_all_tasks_blocked(0.05)
             line.connected.set()
         assert outbox(stage) == [("pending", "uno")]

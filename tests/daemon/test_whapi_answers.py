@@ -250,7 +250,7 @@ async def in_group(stage: Stage, author: str, body: str, message_id: str) -> Non
         "source": "mobile",
         "chat_id": GROUP,
         "from": author,
-        "timestamp": int(stage.world.now()),
+        "timestamp": int(stage.environment.now()),
         "text": {"body": body},
         "context": {"mentions": [OURS]},
     }

@@ -10,7 +10,7 @@ import trio
 from support.ledgers import LAURA, OPERATOR, accept, message, select, store_in
 
 from daemon.domain.audit_chain import Head
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.audit import audit_rows, verify_audit
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
@@ -25,8 +25,8 @@ async def test_rows_are_chained_whoever_writes_them(store: Store) -> None:
         for number in range(20):
             write = partial(store.audit.write, OPERATOR, "reveal", f"chat-{number}", now=number)
             nursery.start_soon(write)
-    await store.by_hand.pause(LAURA.chat, 900.0, by=OPERATOR, now=100)
-    await store.by_hand.give_back(LAURA.chat, by=OPERATOR, now=200)
+    await store.operator_actions.pause(LAURA.chat, 900.0, by=OPERATOR, now=100)
+    await store.operator_actions.give_back(LAURA.chat, by=OPERATOR, now=200)
     verified = await store.database.read(verify_audit)
     assert (verified.rows, verified.fault) == (22, "")
     rows = await store.database.read(lambda connection: list(audit_rows(connection, since=100)))
@@ -42,7 +42,7 @@ async def test_forgetting_erases_the_subject_and_not_the_row(store: Store, tmp_p
     await store.audit.write(OPERATOR, "export", LAURA.chat, now=1)
     await store.audit.write(OPERATOR, "replay", "m-1", before="was dead", now=2)
     await store.audit.write(OPERATOR, "backup", "/srv/copy.db", now=3)
-    with open_beside_daemon(tmp_path) as connection:
+    with open_cli_connection(tmp_path) as connection:
         done = forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=4)
     verified = await store.database.read(verify_audit)
     assert (verified.rows, verified.erased, verified.fault) == (4, 2, "")

@@ -41,7 +41,7 @@ async def test_a_call_that_is_not_missed_needs_no_reply(store: Store, status: st
 async def test_an_old_call_and_one_to_an_agent_get_none(store: Store) -> None:
     assert await replied(store, call(at=5000 - REPLY_EVERY_SECONDS - 1)) == 0
     await accept(store, message("m-1"))
-    await store.by_hand.pause(LAURA.chat, 9000, by=OPERATOR, now=1)
+    await store.operator_actions.pause(LAURA.chat, 9000, by=OPERATOR, now=1)
     assert await replied(store, call("c-2")) == 0
 
 

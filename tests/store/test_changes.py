@@ -48,7 +48,7 @@ async def _told(store: Store, change: Edit | Deletion, way: str = "messages") ->
 async def _stored(store: Store) -> Message:
     ((seq,),) = await select(store, "SELECT seq FROM messages WHERE id = 'm-1'")
     waiting = await store.inbox.waiting(LAURA, from_me=False)
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     known = {s.seq: s.message for s in (*waiting, *(turn.messages if turn else ()))}
     return known[seq]
 
@@ -89,7 +89,7 @@ async def test_an_edit_in_an_open_turn_changes_the_turn(store: Store) -> None:
     await open_turn(store)
     accepted = await _told(store, EDIT)
     assert [a.what for a in accepted.arrivals] == ["change"]
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     assert [m.message.content for m in turn.messages] == [Text(body="Para tres personas")]
     assert await _notes(store) == []
@@ -100,7 +100,7 @@ async def test_a_deletion_in_an_open_turn_takes_the_message_out_of_it(store: Sto
     await open_turn(store)
     accepted = await _told(store, DELETION)
     assert [a.what for a in accepted.arrivals] == ["change"]
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     assert [m.message.id for m in turn.messages] == ["m-2"]
     await store.turns.close(turn, "answered", now=110)

@@ -61,7 +61,7 @@ async def main(folder):
         await accept(store, "while broken")
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         report["failed"] = store.database.failed.is_set()
-        report["fault"] = store.database.fault
+        report["fault"] = store.database.fatal_error
         await accept(store, "after")
     print(json.dumps(report))
 
@@ -112,7 +112,7 @@ async def test_a_full_disk_refuses_writes_until_there_is_room(small_disk: Path) 
             accepted = await _fill(store)
             assert accepted
             assert await _stored(store) == accepted
-            assert not store.database.fault
+            assert not store.database.fatal_error
             assert not store.database.failed.is_set()
             ballast.unlink()
             await accept(store, message("after"))
@@ -127,13 +127,13 @@ async def test_a_full_database_refuses_writes_until_there_is_room(store: Store) 
     store.database._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
     accepted = await _fill(store)
     assert accepted
-    assert not store.database.fault
-    assert "full" in store.database.trouble
+    assert not store.database.fatal_error
+    assert "full" in store.database.last_write_error
     with pytest.raises(StoreUnavailable):
         await store.database.probe()
     store.database._connection.execute("PRAGMA max_page_count = 1000000")
     await store.database.probe()
-    assert not store.database.trouble
+    assert not store.database.last_write_error
     await accept(store, message("after"))
     assert await _stored(store) == [*accepted, "after"]
 
@@ -179,7 +179,7 @@ async def test_writes_that_waited_while_the_store_failed_are_refused(
             async with trio.open_nursery() as writers:
                 writers.start_soon(write, store, "waiting")
                 await wait_all_tasks_blocked()
-                store.database.fault = "the write before failed for good"
+                store.database.fatal_error = "the write before failed for good"
                 held.let_go()
             assert refused == ["waiting"]
             await store.database.failed.wait()
@@ -198,7 +198,7 @@ async def test_a_file_damaged_under_the_daemon_ends_it(tmp_path: Path) -> None:
             pages.write(b"\xff" * (file.stat().st_size - 4096))
         with pytest.raises(StoreUnavailable, match="SQLITE_CORRUPT"):
             await accept(store, message("m-new"))
-        assert "SQLITE_CORRUPT" in store.database.fault
+        assert "SQLITE_CORRUPT" in store.database.fatal_error
         with trio.fail_after(5):
             await store.database.failed.wait()
         with pytest.raises(StoreUnavailable):

@@ -22,7 +22,7 @@ from support.operator import files_with
 from daemon.domain.limits.budget import Charge, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import NewPart, Told
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.forget.forget import carry_out, close, forget, let_go, look, moved, write
 from daemon.ledger.forget.jobs import ask, ask_chat, done_as, next_work, old_chats
@@ -79,7 +79,7 @@ def slices(connection: sqlite3.Connection, data_dir: Path, name: str) -> int:
 async def test_a_crash_after_any_slice_leaves_nothing_behind_in_the_end(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await fill(store)
-    with open_beside_daemon(tmp_path) as connection:
+    with open_cli_connection(tmp_path) as connection:
         name = ask(connection, [LAURA.chat], by=OPERATOR, now=199)
         assert slices(connection, tmp_path, name) > len(STAGES)
         assert done_as(connection, name) is None
@@ -107,7 +107,7 @@ async def test_the_model_is_told_nothing_any_more_before_the_chat_is_let_go(
         await fill(store)
         await accept(store, message("laura-open", "Zurriago"))
         turn = await open_turn(store)
-    with open_beside_daemon(tmp_path) as connection:
+    with open_cli_connection(tmp_path) as connection:
         ask(connection, [LAURA.chat], by=OPERATOR, now=199)
         work = next_work(connection, tmp_path)
         assert work is not None
@@ -118,7 +118,7 @@ async def test_the_model_is_told_nothing_any_more_before_the_chat_is_let_go(
         assert await thread_of(store) == []
         assert await store.facts.of(LAURA) == ()
         assert (await store.turns.end(turn)).outcome == "ignored"
-        assert await store.turns.all_living() == ()
+        assert await store.turns.all_active() == ()
         assert await store.outbox.chats_with_work() == ()
         words = await select(store, "SELECT COUNT(*) FROM messages WHERE instr(message, 'Zap')")
         assert words == [(0,)]
@@ -127,7 +127,7 @@ async def test_the_model_is_told_nothing_any_more_before_the_chat_is_let_go(
 async def test_what_comes_while_it_lasts_is_of_somebody_new_and_stays(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await fill(store)
-        with open_beside_daemon(tmp_path) as connection:
+        with open_cli_connection(tmp_path) as connection:
             name = ask(connection, [LAURA.chat], by=OPERATOR, now=199)
             work = next_work(connection, tmp_path)
             assert work is not None
@@ -201,7 +201,7 @@ async def test_who_writes_under_another_id_is_still_opted_out(tmp_path: Path) ->
         turn = await open_turn(store)
         await store.turns.conclude(turn, items=[], parts=[], told=Told(choice="out"), now=102)
         await store.turns.finish(turn, now=103)
-        with open_beside_daemon(tmp_path) as connection:
+        with open_cli_connection(tmp_path) as connection:
             names = names_of(connection, LAURA.chat)
             forget(connection, names, tmp_path, by=OPERATOR, now=199)
         assert await select(store, "SELECT chat FROM chats WHERE opted_out_at = 0") == []

@@ -93,7 +93,7 @@ async def test_a_failing_verb_is_undone_alone(
 async def test_a_refused_write_leaves_the_store_in_use(store: Store) -> None:
     with pytest.raises(StoreError, match="CHECK constraint"):
         await store.database.write(_refused_by_a_constraint)
-    assert not store.database.fault
+    assert not store.database.fatal_error
     await store.database.write(insert_event("after"))
     assert await events(store) == ["after"]
 

@@ -21,7 +21,7 @@ async def test_a_turn_under_way_is_not_taken_from_its_task(store: Store) -> None
 async def test_words_being_said_are_not_given_to_a_second_task(store: Store) -> None:
     """The task of the phone chat would take the row for one that a crash has cut."""
     (answer,) = await queued(store, "uno", key=LID)
-    turn = await store.turns.living(LID)
+    turn = await store.turns.active(LID)
     assert turn is not None
     await store.turns.apologise(turn, NewPart("Perdona."), now=102)
     rows = await store.outbox.open_rows(LID)

@@ -334,12 +334,18 @@ class LedgerMachine(RuleBasedStateMachine):
         burst = self.model.bursts.get(key)
         if burst is None or not burst.delivering:
             return
-        fates = [send.state for send in self.model.sends if send.turn_id == burst.turn.id]
-        if OPEN_SENDS & set(fates):
+        delivery_updates = [
+            send.state for send in self.model.sends if send.turn_id == burst.turn.id
+        ]
+        if OPEN_SENDS & set(delivery_updates):
             return
         turn, now = burst.turn, self.now()
         outcome = self.store.do(lambda store: store.turns.finish(turn, now=now)).outcome
-        assert outcome == ("dead" if "failed" in fates and "sent" not in fates else "answered")
+        assert outcome == (
+            "dead"
+            if "failed" in delivery_updates and "sent" not in delivery_updates
+            else "answered"
+        )
         self._end(key, outcome, now)
 
     @precondition(lambda self: self.model.bursts)
@@ -388,7 +394,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(key=CHATS)
     def a_person_is_done(self, key: ChatKey) -> None:
         now = self.now()
-        self.store.do(lambda store: store.by_hand.done(key.chat, by=OPERATOR, now=now))
+        self.store.do(lambda store: store.operator_actions.done(key.chat, by=OPERATOR, now=now))
         self.model.close(key, {WITH_AGENT})
 
     @rule(key=CHATS, seconds=st.sampled_from([5, 30]))
@@ -397,7 +403,7 @@ class LedgerMachine(RuleBasedStateMachine):
         now = self.now()
         until = now + seconds
         known = self.store.do(
-            lambda store: store.by_hand.pause(key.chat, until, by=OPERATOR, now=now)
+            lambda store: store.operator_actions.pause(key.chat, until, by=OPERATOR, now=now)
         )
         if known:
             self.model.rooms[key].paused_until = until
@@ -407,7 +413,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(key=CHATS)
     def a_chat_is_given_back(self, key: ChatKey) -> None:
         now = self.now()
-        self.store.do(lambda store: store.by_hand.give_back(key.chat, by=OPERATOR, now=now))
+        self.store.do(
+            lambda store: store.operator_actions.give_back(key.chat, by=OPERATOR, now=now)
+        )
         room = self.model.rooms[key]
         room.paused_until = min(room.paused_until, now)
         room.escalated_at = room.overdue_at = 0
@@ -509,8 +517,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_chat_has_at_most_one_living_turn(self) -> None:
         if not hasattr(self, "store"):
             return
-        living = self._select("SELECT id, channel, chat, state FROM turns WHERE state != 'done'")
-        assert sorted(living) == sorted(
+        active = self._select("SELECT id, channel, chat, state FROM turns WHERE state != 'done'")
+        assert sorted(active) == sorted(
             (burst.turn.id, *key, "delivering" if burst.delivering else "open")
             for key, burst in self.model.bursts.items()
         )

@@ -8,7 +8,7 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.prompt.compaction import shown
 from daemon.domain.prompt.context import Subject, as_text
 from daemon.domain.records import ChatRecord, ThreadHead, ThreadItem, Told
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 
@@ -156,7 +156,7 @@ async def test_what_was_said_before_is_not_kept_of_somebody_who_is_forgotten_mea
 ) -> None:
     """Whapi was being asked for it: the thread of nobody begins with it."""
     await accept(store, message("m-1"))
-    with open_beside_daemon(tmp_path) as connection:
+    with open_cli_connection(tmp_path) as connection:
         forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=103)
     assert not await store.memories.begin_with(LAURA, [_said("antes")], now=104)
     assert await thread_of(store) == []

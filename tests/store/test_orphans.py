@@ -49,7 +49,7 @@ async def test_an_abandoned_one_is_an_orphan_until_the_server_says_that_it_is_go
         run = await started(store)
         assert await store.runs.abandon_response(run.turn_id, now=104) == "resp-1"
     async with store_in(tmp_path) as store:
-        assert await store.turns.living(LAURA) is not None
+        assert await store.turns.active(LAURA) is not None
         assert await store.orphans.left(before=200) == ("resp-1",)
         await store.orphans.released("resp-1")
         assert await store.orphans.left(before=200) == ()

@@ -117,12 +117,12 @@ async def test_after_a_crash_sends_under_way_are_unknown_and_others_as_they_were
 
 async def test_the_last_send_of_a_turn_finishes_it_in_the_same_write(store: Store) -> None:
     (row,) = await queued(store, "uno")
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     await store.outbox.sending(row, now=103)
     sent = await store.outbox.sent(row, "w-1", finishes=turn, now=104)
     assert sent.row == await store.outbox.row(row.id)
     assert sent.end == TurnEnd("answered")
-    assert await store.turns.living(LAURA) is None
+    assert await store.turns.active(LAURA) is None
     assert await select(store, "SELECT outcome, closed_at FROM turns") == [("answered", 104.0)]
 
 
@@ -132,14 +132,14 @@ async def test_a_last_send_that_has_failed_before_its_answer_is_no_answer(
 ) -> None:
     """One that is to be said again leaves the turn open; one that is given up ends it as dead."""
     (row,) = await queued(store, "uno")
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     await store.outbox.sending(row, now=103)
     failed = StatusUpdate(message_id="w-1", status="failed", error="470", at=103)
     await accept(store, statuses=(failed,), now=103)
     sent = await store.outbox.sent(row, "w-1", finishes=turn, now=104, resend_since=since)
     assert sent.row.state == state
     assert sent.end == (TurnEnd("dead") if state == "failed" else None)
-    assert (await store.turns.living(LAURA) is None) == (state == "failed")
+    assert (await store.turns.active(LAURA) is None) == (state == "failed")
 
 
 async def test_each_change_of_a_row_gives_it_as_it_is_then(store: Store) -> None:

@@ -18,7 +18,7 @@ from support.ledgers import (
 
 from daemon.domain.messages import ChatKey, StatusUpdate
 from daemon.domain.records import NewPart, OutboxRow
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 from daemon.ledger.operator_actions import Obstacle
@@ -29,7 +29,7 @@ NOW = 500.0
 async def refused(store: Store, *bodies: str, key: ChatKey = LAURA) -> tuple[OutboxRow, ...]:
     """The rows of an answer of which nothing could be said; its turn has ended."""
     rows = await queued(store, *bodies, key=key)
-    turn = await store.turns.living(key)
+    turn = await store.turns.active(key)
     assert turn is not None
     for row in rows:
         await store.outbox.sending(row, now=103)
@@ -39,7 +39,7 @@ async def refused(store: Store, *bodies: str, key: ChatKey = LAURA) -> tuple[Out
 
 
 async def again(store: Store, row: OutboxRow, *, agents_chat: str = "") -> Obstacle:
-    obstacle, key = await store.by_hand.send_again(
+    obstacle, key = await store.operator_actions.send_again(
         row.id, agents_chat=agents_chat, by=OPERATOR, now=NOW
     )
     assert key == row.key
@@ -80,7 +80,7 @@ async def test_refused_once_more_its_turn_is_dead_again(store: Store) -> None:
 
 async def test_a_part_of_an_answer_that_arrived_leaves_its_turn_alone(store: Store) -> None:
     first, second = await queued(store, "uno", "dos")
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     await store.outbox.sending(first, now=103)
     await store.outbox.sent(first, "w-1", now=104)
@@ -98,7 +98,7 @@ async def test_a_part_said_again_before_the_other_was_refused_decides_about_the_
 ) -> None:
     """Somebody was quicker than the delivery: what waits to be said again is an answer, still."""
     first, second = await queued(store, "uno", "dos")
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     await store.outbox.sending(first, now=103)
     await store.outbox.failed(first, "status 400")
@@ -127,52 +127,54 @@ async def test_only_what_was_refused_is_touched(store: Store, state: str) -> Non
         await store.outbox.sent(row, "w-1", now=104)
     elif state == "dropped":
         await store.outbox.failed(row, "status 400")
-        assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=104) == ""
+        assert await store.operator_actions.drop_send(row.id, by=OPERATOR, now=104) == ""
     assert await outbox_states(store) == [state]
     before = await audit(store)
     assert await again(store, row) == "not refused"
-    assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=NOW) == "not refused"
+    assert await store.operator_actions.drop_send(row.id, by=OPERATOR, now=NOW) == "not refused"
     assert await outbox_states(store) == [state]
     assert await audit(store) == before
 
 
 async def test_an_unknown_number_and_a_forgotten_person_have_no_send(store: Store) -> None:
     (row,) = await refused(store, "uno")
-    assert await store.by_hand.send_again(99, agents_chat="", by=OPERATOR, now=NOW) == (
+    assert await store.operator_actions.send_again(99, agents_chat="", by=OPERATOR, now=NOW) == (
         "unknown",
         None,
     )
-    assert await store.by_hand.drop_send(99, by=OPERATOR, now=NOW) == "unknown"
+    assert await store.operator_actions.drop_send(99, by=OPERATOR, now=NOW) == "unknown"
     await store.database.write(
         lambda connection: connection.execute("UPDATE outbox SET chat = 'forgotten-1'")
     )
-    assert await store.by_hand.send_again(row.id, agents_chat="", by=OPERATOR, now=NOW) == (
+    assert await store.operator_actions.send_again(
+        row.id, agents_chat="", by=OPERATOR, now=NOW
+    ) == (
         "unknown",
         None,
     )
-    assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=NOW) == "unknown"
+    assert await store.operator_actions.drop_send(row.id, by=OPERATOR, now=NOW) == "unknown"
 
 
 async def test_the_bots_words_wait_until_the_person_gives_the_chat_back(store: Store) -> None:
     (row,) = await refused(store, "uno")
-    await store.by_hand.pause(LAURA.chat, NOW + 60, by=OPERATOR, now=NOW)
+    await store.operator_actions.pause(LAURA.chat, NOW + 60, by=OPERATOR, now=NOW)
     assert await again(store, row) == "paused"
     assert await outbox_states(store) == ["failed"]
     assert await again(store, row, agents_chat=PEDRO.chat) == "paused"
-    await store.by_hand.pause(LAURA.chat, 0, by=OPERATOR, now=NOW)
+    await store.operator_actions.pause(LAURA.chat, 0, by=OPERATOR, now=NOW)
     assert await again(store, row) == ""
 
 
 async def test_the_persons_own_words_and_the_agents_chat_know_no_pause(store: Store) -> None:
     await accept(store, message("m-1"))
-    await store.by_hand.say(
-        LAURA, "Soy Marta", name="Marta", deed="d-1", by=OPERATOR, now=110, pause_until=NOW + 60
+    await store.operator_actions.say(
+        LAURA, "Soy Marta", name="Marta", action="d-1", by=OPERATOR, now=110, pause_until=NOW + 60
     )
     (own,) = await store.outbox.open_rows(LAURA)
     await store.outbox.failed(own, "status 400")
     assert await again(store, own) == ""
     (row,) = await refused(store, "uno", key=PEDRO)
-    await store.by_hand.pause(PEDRO.chat, NOW + 60, by=OPERATOR, now=NOW)
+    await store.operator_actions.pause(PEDRO.chat, NOW + 60, by=OPERATOR, now=NOW)
     assert await again(store, row, agents_chat=PEDRO.chat) == ""
 
 
@@ -185,13 +187,13 @@ async def test_what_is_answered_anew_is_not_said_too(store: Store) -> None:
     )
     assert await again(store, row) == "replayed"
     assert await outbox_states(store) == ["failed"]
-    assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=NOW) == ""
+    assert await store.operator_actions.drop_send(row.id, by=OPERATOR, now=NOW) == ""
     assert await outbox_states(store) == ["dropped"]
 
 
 async def test_a_dropped_one_leaves_its_turn_to_be_replayed(store: Store) -> None:
     (row,) = await refused(store, "uno")
-    assert await store.by_hand.drop_send(row.id, by=OPERATOR, now=NOW) == ""
+    assert await store.operator_actions.drop_send(row.id, by=OPERATOR, now=NOW) == ""
     assert await message_state(store, "for-uno") == ("dead", "status 400")
     work = await store.views.work([], day="2026-01-01", since=0, now=0)
     assert (work["failed_sends"], work["outbox"]["failed"]) == ([], 0)
@@ -213,7 +215,7 @@ async def test_a_tools_own_words_do_not_answer_the_turn(store: Store) -> None:
 async def test_one_that_whatsapp_could_not_deliver_forgets_the_old_attempt(store: Store) -> None:
     """A late word that the old attempt has arrived settles it before it is said again."""
     (row,) = await queued(store, "uno")
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     await store.outbox.sending(row, now=103)
     await store.outbox.sent(row, "w-1", now=104)
@@ -250,7 +252,7 @@ async def test_two_of_a_group_are_forgotten_whose_answer_was_to_be_said_again(
     """The row that was given up with the first is no obstacle to the second."""
     assert await again(store, await refused_in_a_group(store)) == ""
     for person in (LAURA, PEDRO):
-        with open_beside_daemon(tmp_path) as connection:
+        with open_cli_connection(tmp_path) as connection:
             gone = forget(connection, [person.chat], tmp_path, by=OPERATOR, now=NOW)
             assert gone.messages == 1
     assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]
@@ -261,7 +263,7 @@ async def test_what_a_forgotten_person_would_have_been_told_in_a_group_is_not_sa
 ) -> None:
     """Nothing is left of it that could be."""
     row = await refused_in_a_group(store)
-    with open_beside_daemon(tmp_path) as connection:
+    with open_cli_connection(tmp_path) as connection:
         forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=NOW)
     assert await again(store, row) == "not refused"
     assert await outbox_states(store) == ["dropped"]
@@ -284,7 +286,7 @@ async def test_what_the_agents_would_have_been_told_of_a_forgotten_person_is_not
     (row,) = await store.outbox.open_rows(PEDRO)
     await store.outbox.sending(row, now=103)
     await store.outbox.failed(row, "status 400")
-    with open_beside_daemon(tmp_path) as connection:
+    with open_cli_connection(tmp_path) as connection:
         forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=NOW)
     assert await again(store, row, agents_chat=PEDRO.chat) == "not refused"
     assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]

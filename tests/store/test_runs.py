@@ -34,7 +34,7 @@ async def _run(store: Store) -> Run:
 
 async def _again(store: Store) -> Run:
     """The run as the next process finds it."""
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     return await store.runs.begin(turn, now=200)
 
@@ -105,7 +105,7 @@ async def test_a_superseded_run_leaves_its_calls_to_the_next(store: Store) -> No
     run = await _run(store)
     await store.runs.round_started(run, 0, now=102)
     row = await store.runs.call_started(run, 0, tool_call(), effects=True, now=103)
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     await store.turns.join(turn, limit=9, counts=True, now=104)
     again = await _again(store)

@@ -85,9 +85,9 @@ async def _turns(store: Store) -> None:
     await store.turns.apologise(turn, NewPart("Disculpa"), now=103)
     await store.turns.close(turn, "dead", now=104)
     await store.turns.end(turn)
-    await store.turns.living(LAURA)
-    await store.standings.of(LAURA, since=0)
-    await store.turns.all_living()
+    await store.turns.active(LAURA)
+    await store.snapshots.of(LAURA, since=0)
+    await store.turns.all_active()
 
 
 async def _sends(store: Store) -> None:
@@ -117,7 +117,7 @@ async def _sends(store: Store) -> None:
     await store.outbox.counts()
     await store.outbox.repair()
     await store.outbox.drop(LAURA, "agent")
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     await store.turns.finish(turn, now=105)
 
@@ -165,8 +165,8 @@ async def _handovers(store: Store) -> None:
     await store.handovers.pauses(now=103)
     await store.handovers.hold(LAURA, now=103)
     await store.handovers.end_pause(LAURA, NewPart("Disculpa"), now=1000)
-    await store.by_hand.done(LAURA.chat, channel=LAURA.channel, by=OPERATOR, now=1001)
-    await store.by_hand.give_back(LAURA.chat, channel=LAURA.channel, by=OPERATOR, now=1002)
+    await store.operator_actions.done(LAURA.chat, channel=LAURA.channel, by=OPERATOR, now=1001)
+    await store.operator_actions.give_back(LAURA.chat, channel=LAURA.channel, by=OPERATOR, now=1002)
 
 
 def _full_reads(connection: sqlite3.Connection, statement: str) -> list[str]:

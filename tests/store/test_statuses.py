@@ -17,7 +17,7 @@ from support.ledgers import (
 )
 
 from daemon.domain.messages import StatusUpdate
-from daemon.domain.records import OutboxRow, SendFate
+from daemon.domain.records import DeliveryUpdate, OutboxRow
 from daemon.ledger.ledger import Store
 from daemon.ledger.statuses import MOST_EARLY, RANKS, RESENT_ALWAYS
 
@@ -28,9 +28,9 @@ def told(status: str, message_id: str = "sent-1", **fields: object) -> StatusUpd
 
 async def tell(
     store: Store, *updates: StatusUpdate, now: float = 200.0, resend_since: float = RESENT_ALWAYS
-) -> tuple[SendFate, ...]:
+) -> tuple[DeliveryUpdate, ...]:
     accepted = await accept(store, statuses=updates, now=now, resend_since=resend_since)
-    return accepted.fates
+    return accepted.delivery_updates
 
 
 async def row_of(store: Store) -> tuple[object, ...]:
@@ -49,8 +49,8 @@ async def sending(store: Store) -> OutboxRow:
 
 async def test_delivered_and_read_have_their_times(store: Store) -> None:
     await answered_turn(store, "m-1")
-    (fate,) = await tell(store, told("delivered", at=107))
-    assert (fate.status, fate.seconds) == ("delivered", 3)
+    (delivery_update,) = await tell(store, told("delivered", at=107))
+    assert (delivery_update.status, delivery_update.seconds) == ("delivered", 3)
     await tell(store, told("read", at=150))
     assert await row_of(store) == ("sent", "read", 107, 150, "sent-1")
 
@@ -61,8 +61,8 @@ async def test_no_order_lowers_a_status(store: Store, order: tuple[str, ...]) ->
     await answered_turn(store, "m-1")
     highest = -1
     for status in order:
-        fates = await tell(store, told(status), told(status))
-        assert len(fates) == (RANKS[status] > highest)
+        delivery_updates = await tell(store, told(status), told(status))
+        assert len(delivery_updates) == (RANKS[status] > highest)
         highest = max(highest, RANKS[status])
     assert (await row_of(store))[1] == "read"
 
@@ -77,14 +77,14 @@ async def test_what_has_arrived_cannot_fail(store: Store) -> None:
 async def test_a_failed_send_waits_to_be_said_once_more_and_then_no_more(store: Store) -> None:
     """Its second failure leaves the customer without an answer: the turn is dead after all."""
     await answered_turn(store, "m-1")
-    (fate,) = await tell(store, told("failed", error="131026"))
-    assert (fate.again, fate.error) == (True, "131026")
+    (delivery_update,) = await tell(store, told("failed", error="131026"))
+    assert (delivery_update.again, delivery_update.error) == (True, "131026")
     (row,) = await store.outbox.open_rows(LAURA)
     assert await tell(store, told("failed", error="131026")) == ()  # the same, told twice
     await store.outbox.sending(row, now=210)
     await store.outbox.sent(row, "sent-1b", now=211)
-    (fate,) = await tell(store, told("failed", "sent-1b", error="131026"))
-    assert not fate.again
+    (delivery_update,) = await tell(store, told("failed", "sent-1b", error="131026"))
+    assert not delivery_update.again
     assert await outbox_states(store) == ["failed"]
     assert await message_state(store, "m-1") == ("dead", "131026")
     assert await select(store, "SELECT outcome, reason FROM turns") == [("dead", "131026")]
@@ -95,18 +95,18 @@ async def test_one_part_that_arrived_keeps_the_turn_answered(store: Store) -> No
     for number, row in enumerate(rows, 1):
         await store.outbox.sending(row, now=103)
         await store.outbox.sent(row, f"sent-{number}", now=104)
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     await store.turns.finish(turn, now=105)
-    (fate,) = await tell(store, told("failed"), resend_since=1000)
-    assert not fate.again
+    (delivery_update,) = await tell(store, told("failed"), resend_since=1000)
+    assert not delivery_update.again
     assert await select(store, "SELECT outcome FROM turns") == [("answered",)]
 
 
 async def test_it_is_not_said_again_if_it_is_too_old(store: Store) -> None:
     await answered_turn(store, "m-1")
-    (fate,) = await tell(store, told("failed"), resend_since=103)
-    assert not fate.again
+    (delivery_update,) = await tell(store, told("failed"), resend_since=103)
+    assert not delivery_update.again
     assert await outbox_states(store) == ["failed"]
 
 
@@ -114,8 +114,8 @@ async def test_it_is_not_said_again_after_an_agent_took_over(store: Store) -> No
     """Not even when the pause is over: the conversation has gone another way."""
     await answered_turn(store, "m-1")
     await accept(store, own_message("a-1", "Yo sigo", source="mobile"), now=110, pause_until=120)
-    (fate,) = await tell(store, told("failed"), now=5000)
-    assert not fate.again
+    (delivery_update,) = await tell(store, told("failed"), now=5000)
+    assert not delivery_update.again
 
 
 async def test_what_failed_and_arrives_after_all_is_not_said_again(store: Store) -> None:
@@ -123,8 +123,8 @@ async def test_what_failed_and_arrives_after_all_is_not_said_again(store: Store)
     await tell(store, told("failed"))
     assert await tell(store, told("sent")) == ()  # an earlier stage, told late
     assert await outbox_states(store) == ["pending"]
-    (fate,) = await tell(store, told("delivered", at=150))
-    assert fate.status == "delivered"
+    (delivery_update,) = await tell(store, told("delivered", at=150))
+    assert delivery_update.status == "delivered"
     assert await row_of(store) == ("sent", "delivered", 150, None, "sent-1")
 
 
@@ -142,7 +142,7 @@ async def test_a_status_before_the_answer_of_its_send_waits_for_it(store: Store)
     row = await sending(store)
     assert await tell(store, told("delivered", at=150), told("sent", at=149)) == ()
     sent = await store.outbox.sent(row, "sent-1", now=160)
-    assert [fate.status for fate in sent.fates] == ["delivered"]
+    assert [delivery_update.status for delivery_update in sent.delivery_updates] == ["delivered"]
     assert (await row_of(store))[1:3] == ("delivered", 150)
     assert await select(store, "SELECT * FROM early_statuses") == []
 
@@ -151,7 +151,7 @@ async def test_a_failure_before_the_answer_of_its_send_is_noticed(store: Store) 
     row = await sending(store)
     await tell(store, told("failed"))
     sent = await store.outbox.sent(row, "sent-1", now=160, resend_since=RESENT_ALWAYS)
-    assert [fate.again for fate in sent.fates] == [True]
+    assert [delivery_update.again for delivery_update in sent.delivery_updates] == [True]
     assert sent.row.state == "pending"
     assert sent.row == await store.outbox.row(row.id)
 
@@ -169,7 +169,9 @@ async def test_an_echo_claims_what_was_told_before_it(store: Store) -> None:
     await sending(store)
     await tell(store, told("delivered"))
     accepted = await accept(store, own_message("sent-1", "Claro", source="api"))
-    assert [fate.status for fate in accepted.fates] == ["delivered"]
+    assert [delivery_update.status for delivery_update in accepted.delivery_updates] == [
+        "delivered"
+    ]
 
 
 async def test_a_late_echo_of_a_failed_attempt_is_no_words_of_an_agent(store: Store) -> None:

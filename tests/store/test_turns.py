@@ -42,7 +42,7 @@ async def _deliver(store: Store, *fates: str) -> Turn:
             await store.outbox.sent(row, f"w-{row.id}", now=104)
         elif fate == "failed":
             await store.outbox.failed(row, f"refused {row.id}")
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     return turn
 
@@ -58,7 +58,7 @@ async def test_a_turn_takes_what_waits_in_the_order_of_arrival(store: Store) -> 
     assert (turn.attempts, turn.superseded, turn.opened_at) == (0, 0, 111)
     assert turn.quotes
     assert not turn.effects
-    assert await store.turns.living(LAURA) == turn
+    assert await store.turns.active(LAURA) == turn
     assert await message_state(store, "m-1") == ("in_turn", "")
     assert await message_state(store, "p-1") == ("received", "")
     assert await message_state(store, "a-1") == ("received", "")
@@ -78,7 +78,7 @@ async def test_nothing_waits_nothing_opens(store: Store) -> None:
     await accept(store, own_message("a-1", "Ya voy", source="web"), message("p-1", key=PEDRO))
     turn = await store.turns.open(LAURA, request_id="r", limit=50, quotes=False, now=101)
     assert turn is None
-    assert await store.turns.living(LAURA) is None
+    assert await store.turns.active(LAURA) is None
     assert await select(store, "SELECT * FROM turns") == []
 
 
@@ -89,7 +89,7 @@ async def test_a_chat_has_one_living_turn(store: Store) -> None:
     with pytest.raises(StoreError, match="UNIQUE"):
         await open_turn(store)
     assert await message_state(store, "m-2") == ("received", "")
-    assert not store.database.fault
+    assert not store.database.fatal_error
 
 
 async def test_living_turns_are_found_again_oldest_first(tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ async def test_living_turns_are_found_again_oldest_first(tmp_path: Path) -> None
         await open_turn(store, PEDRO)
         turn = await open_turn(store)
     async with store_in(tmp_path) as store:
-        assert await store.turns.all_living() == (PEDRO, LAURA)
-        assert await store.turns.living(LAURA) == turn
+        assert await store.turns.all_active() == (PEDRO, LAURA)
+        assert await store.turns.active(LAURA) == turn
 
 
 async def test_what_joins_comes_after_what_was_there(store: Store) -> None:
@@ -129,7 +129,7 @@ async def test_attempts_are_counted_through_restarts(tmp_path: Path) -> None:
         turn = await open_turn(store)
         await store.runs.start(turn, attempt=1, now=102)
     async with store_in(tmp_path) as store:
-        again = await store.turns.living(LAURA)
+        again = await store.turns.active(LAURA)
         assert again is not None
         assert again.attempts == 1
         await store.runs.start(again, attempt=2, now=103)
@@ -141,11 +141,11 @@ async def test_a_turn_knows_that_a_tool_with_effects_was_called_for_it(store: St
     await accept(store, message("m-1"))
     run = await store.runs.begin(await open_turn(store), now=101)
     await store.runs.call_started(run, 0, tool_call(), effects=False, now=102)
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     assert not turn.effects
     await store.runs.call_started(run, 0, tool_call(), effects=True, now=103)
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     assert turn.effects
 
@@ -158,7 +158,7 @@ async def test_an_answer_is_decided_in_one_write(store: Store) -> None:
     concluded, rows, _ = await store.turns.conclude(
         turn, items=[USER, ANSWER], parts=parts, now=102
     )
-    assert concluded == await store.turns.living(LAURA)
+    assert concluded == await store.turns.active(LAURA)
     assert concluded.state == "delivering"
     assert _ids(concluded) == ["m-1"]
     assert await thread_of(store) == [USER, ANSWER]
@@ -189,7 +189,7 @@ async def test_a_turn_is_answered_if_any_part_of_it_was_said(
     turn = await _deliver(store, *fates)
     end = await store.turns.finish(turn, now=120)
     assert end == await store.turns.end(turn) == TurnEnd(outcome)
-    assert await store.turns.living(LAURA) is None
+    assert await store.turns.active(LAURA) is None
     assert await select(store, "SELECT state, outcome, reason, closed_at FROM turns") == [
         ("done", outcome, reason, 120.0)
     ]
@@ -202,7 +202,7 @@ async def test_a_closed_turn_gives_its_messages_the_outcome(store: Store, outcom
     turn = await open_turn(store, limit=1)
     await store.runs.begin(turn, now=101)
     await store.turns.close(turn, outcome, reason="because", items=[USER], now=102)
-    assert await store.turns.living(LAURA) is None
+    assert await store.turns.active(LAURA) is None
     assert await message_state(store, "m-1") == (outcome, "because")
     assert await message_state(store, "m-2") == ("received", "")
     assert await thread_of(store) == [USER]
@@ -216,7 +216,7 @@ async def test_a_close_drops_what_was_not_said_and_says_its_own_words(store: Sto
     await store.outbox.sending(_under_way, now=105)
     await store.outbox.sending(_unsure, now=106)
     await store.outbox.unknown(_unsure, "timeout")
-    turn = await store.turns.living(LAURA)
+    turn = await store.turns.active(LAURA)
     assert turn is not None
     await store.turns.close(turn, "handed_off", parts=[NewPart("Le atiende Ana")], now=107)
     assert await outbox_states(store) == ["sent", "sending", "dropped", "dropped", "pending"]

@@ -18,7 +18,7 @@ from support.ledgers import (
 from daemon.domain.limits.budget import NO_LIMITS, Budget, Charge, Refusal, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import NewPart, Run, Turn
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 
@@ -95,7 +95,7 @@ async def test_a_reservation_survives_a_crash_and_is_settled_when_the_run_goes_o
     async with store_in(tmp_path) as store:
         await _start(store, await _run(store))
     async with store_in(tmp_path) as store:
-        turn = await store.turns.living(LAURA)
+        turn = await store.turns.active(LAURA)
         assert turn is not None
         run = await store.runs.begin(turn, now=200)
         assert await store.usage.total(DAY) == WANTED.use
@@ -110,7 +110,7 @@ async def test_a_reservation_that_a_crash_has_left_is_replaced_when_it_is_asked_
     async with store_in(tmp_path) as store:
         await _start(store, await _run(store))
     async with store_in(tmp_path) as store:
-        turn = await store.turns.living(LAURA)
+        turn = await store.turns.active(LAURA)
         assert turn is not None
         run = await store.runs.begin(turn, now=200)
         limit = Budget(total_tokens=1000)
@@ -207,7 +207,7 @@ async def test_a_call_for_somebody_who_is_forgotten_meanwhile_brings_no_number_b
     """A voice note was being made: what it did not cost is given back to the day alone."""
     await accept(store, message("m-1"))
     assert await store.usage.take(LAURA, REAL, NO_LIMITS) == ""
-    with open_beside_daemon(tmp_path) as connection:
+    with open_cli_connection(tmp_path) as connection:
         name = forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=103).name
     await store.usage.charge(LAURA, Charge(DAY, Use(-100, -20)))
     assert await store.usage.take(LAURA, REAL, NO_LIMITS) == ""
@@ -240,7 +240,7 @@ async def test_exchanges_before_a_loop_was_stopped_count_no_more(store: Store) -
     assert await store.exchanges.recent(LAURA, since=0) == ()
     record = await store.threads.chat(LAURA)
     assert (record.paused_until, record.loop_until) == (2000, 2000)
-    await store.by_hand.pause(LAURA.chat, 0, by=OPERATOR, now=1)
+    await store.operator_actions.pause(LAURA.chat, 0, by=OPERATOR, now=1)
     assert (await store.threads.chat(LAURA)).loop_until == 0
 
 

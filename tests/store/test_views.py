@@ -95,9 +95,9 @@ async def test_the_states_follow_the_store(store: Store) -> None:
     assert await states(store) == {"4567": "failed"}
     await answered_turn(store, "m-2")
     assert await states(store) == {"4567": "idle"}
-    await store.by_hand.pause(LAURA.chat, NOW + 5, by=OPERATOR, now=NOW)
+    await store.operator_actions.pause(LAURA.chat, NOW + 5, by=OPERATOR, now=NOW)
     assert await states(store) == {"4567": "paused"}
-    await store.by_hand.pause(LAURA.chat, 0, by=OPERATOR, now=NOW)
+    await store.operator_actions.pause(LAURA.chat, 0, by=OPERATOR, now=NOW)
     assert await states(store) == {"4567": "idle"}
 
 
@@ -211,13 +211,13 @@ async def test_an_agents_words_are_in_the_outbox_and_pause_the_chat_in_one_write
     store: Store,
 ) -> None:
     await accept(store, message("m-1"))
-    said_once = await store.by_hand.say(
-        LAURA, "Soy Marta", name="Marta", deed="d-1", by=OPERATOR, now=110, pause_until=200
+    said_once = await store.operator_actions.say(
+        LAURA, "Soy Marta", name="Marta", action="d-1", by=OPERATOR, now=110, pause_until=200
     )
     assert said_once is not None
     assert said_once.what == "agent"
-    again = await store.by_hand.say(
-        LAURA, "Soy Marta", name="Marta", deed="d-1", by=OPERATOR, now=111, pause_until=201
+    again = await store.operator_actions.say(
+        LAURA, "Soy Marta", name="Marta", action="d-1", by=OPERATOR, now=111, pause_until=201
     )
     assert again is None
     (row,) = await store.outbox.open_rows(LAURA)

@@ -11,7 +11,7 @@ import trio
 
 from daemon import __version__
 from daemon.app import run
-from daemon.conversation.opening import World
+from daemon.conversation.opening import Environment
 from daemon.observability.metrics import Metrics
 from daemon.settings.sources import load_settings
 from daemon.startup import _open_log
@@ -22,7 +22,7 @@ PHONE_VARIABLE = "TEST_PHONE_URL"
 def main() -> None:
     """Run until killed, or until SIGTERM."""
     settings = load_settings(config=None, environ=os.environ, cwd=Path.cwd()).settings
-    world = World(
+    environment = Environment(
         log=_open_log(settings, os.environ),
         metrics=Metrics(version=__version__),
         now=time.time,
@@ -30,7 +30,7 @@ def main() -> None:
         notify=lambda _message: None,
         phone_url=os.environ[PHONE_VARIABLE],
     )
-    trio.run(run, settings, world, strict_exception_groups=True)
+    trio.run(run, settings, environment, strict_exception_groups=True)
 
 
 if __name__ == "__main__":

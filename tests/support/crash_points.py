@@ -13,7 +13,7 @@ import msgspec
 
 from daemon.assistant.port import Engine
 from daemon.conversation.deps import Dependencies, Gateway, Presence
-from daemon.conversation.live_config import Guide
+from daemon.conversation.live_config import LiveConfig
 from daemon.domain.messages import FunctionCall, Message, ModelRequest, ModelResponse
 from daemon.domain.records import OutboxRow, Turn
 from daemon.domain.rendering.outgoing import Outgoing
@@ -72,16 +72,18 @@ class KillPoints:
                     self._kill()
 
 
-def watched(needs: Dependencies, points: KillPoints) -> Dependencies:
+def watched(deps: Dependencies, points: KillPoints) -> Dependencies:
     """The same dependencies with kill points round everything that leaves a trace outside."""
-    _watch_commits(needs.store.database, points)
-    guidance = needs.guide.current
+    _watch_commits(deps.store.database, points)
+    chat_config = deps.live_config.current
     return replace(
-        needs,
-        store=replace(needs.store, outbox=_WatchedOutbox(needs.store.database, points)),
-        engine=_WatchedEngine(needs.engine, points),
-        gateway=_WatchedGateway(needs.gateway, points),
-        guide=Guide(replace(guidance, toolbox=_WatchedToolbox(guidance.toolbox, points))),
+        deps,
+        store=replace(deps.store, outbox=_WatchedOutbox(deps.store.database, points)),
+        engine=_WatchedEngine(deps.engine, points),
+        gateway=_WatchedGateway(deps.gateway, points),
+        live_config=LiveConfig(
+            replace(chat_config, toolbox=_WatchedToolbox(chat_config.toolbox, points))
+        ),
     )
 
 
@@ -90,17 +92,17 @@ def _watch_commits(database: Database, points: KillPoints) -> None:
     commit = database._commit_as_one
 
     def watched_commit(batch: list[_Write[object]]) -> str:
-        names = [_name(write.verb) for write in batch]
+        names = [_name(write.operation) for write in batch]
         last = batch[-1]
-        verb = last.verb
+        operation = last.operation
 
         def verb_and_points(connection: sqlite3.Connection) -> object:
-            result = verb(connection)
+            result = operation(connection)
             for name in names:
                 points.reach(f"before commit of {name}")
             return result
 
-        last.verb = verb_and_points
+        last.operation = verb_and_points
         fault = commit(batch)
         for name in names:
             points.reach(f"after commit of {name}")
@@ -109,9 +111,9 @@ def _watch_commits(database: Database, points: KillPoints) -> None:
     database._commit_as_one = watched_commit  # type: ignore[method-assign]
 
 
-def _name(verb: Callable[[sqlite3.Connection], object]) -> str:
+def _name(operation: Callable[[sqlite3.Connection], object]) -> str:
     """The verb of the store that a write belongs to, such as ``Inbox.accept``."""
-    function = verb.func if isinstance(verb, partial) else verb
+    function = operation.func if isinstance(operation, partial) else operation
     return str(getattr(function, "__qualname__", "a write")).partition(".<locals>")[0]
 
 

@@ -19,8 +19,8 @@ import trio
 from daemon import __version__
 from daemon.app import run
 from daemon.conversation.deps import Dependencies
-from daemon.conversation.live_config import Guide
-from daemon.conversation.opening import World, open_dependencies
+from daemon.conversation.live_config import LiveConfig
+from daemon.conversation.opening import Environment, open_dependencies
 from daemon.observability.metrics import Metrics
 from daemon.settings import Settings
 from daemon.settings.sources import load_settings
@@ -40,7 +40,7 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, lambda _number, _frame: points.arm())
     environ = {k: v for k, v in os.environ.items() if k != PLAN_VARIABLE}
     settings = load_settings(config=None, environ=environ, cwd=Path.cwd()).settings
-    world = World(
+    environment = Environment(
         log=_open_log(settings, environ),
         metrics=Metrics(version=__version__),
         now=time.time,
@@ -50,14 +50,16 @@ def main() -> None:
     )
 
     @asynccontextmanager
-    async def open_watched(settings: Settings, world: World) -> AsyncIterator[Dependencies]:
-        async with open_dependencies(settings, world) as needs:
-            rules = replace(needs.rules, echo_seconds=ECHO_SECONDS, retry_seconds=RETRY_SECONDS)
-            guide = Guide(replace(needs.guide.current, rules=rules))
-            yield watched(replace(needs, guide=guide), points)
+    async def open_watched(
+        settings: Settings, environment: Environment
+    ) -> AsyncIterator[Dependencies]:
+        async with open_dependencies(settings, environment) as deps:
+            rules = replace(deps.rules, echo_seconds=ECHO_SECONDS, retry_seconds=RETRY_SECONDS)
+            live_config = LiveConfig(replace(deps.live_config.current, rules=rules))
+            yield watched(replace(deps, live_config=live_config), points)
 
     async def life() -> None:
-        await run(settings, world, open_needs=open_watched)
+        await run(settings, environment, open_deps=open_watched)
 
     trio.run(life, strict_exception_groups=True)
 

@@ -18,8 +18,8 @@ from daemon.app import run
 from daemon.assistant.port import Engine
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.deps import Gateway as WhapiCalls
-from daemon.conversation.live_config import Guide
-from daemon.conversation.opening import World, open_dependencies
+from daemon.conversation.live_config import LiveConfig
+from daemon.conversation.opening import Environment, open_dependencies
 from daemon.domain.redaction import Redactor
 from daemon.observability.logs import open_log
 from daemon.observability.metrics import Metrics
@@ -73,7 +73,7 @@ class Stage:
         self.url = ""
         self.log = StringIO()
         """Everything the daemon has logged, one JSON object a line."""
-        self.world = new_world(self.log)
+        self.environment = new_world(self.log)
         self.rules: Mapping[str, Any] = {}
         """Fields of the chats' rules that no setting changes, such as ``agent_seconds``."""
         self.slept_seconds = 0.0
@@ -100,7 +100,7 @@ class Stage:
     async def start(self) -> None:
         """Start the daemon on the stage's store; webhooks go to it from now on."""
         later = self.later_seconds
-        self.world = replace(
+        self.environment = replace(
             new_world(self.log),
             now=lambda: time.time() + later,
             boot_clock=lambda: boot_seconds() + self.slept_seconds,
@@ -117,7 +117,7 @@ class Stage:
 
     async def stop(self) -> None:
         """Stop the daemon as SIGTERM would, and wait for its end."""
-        self.world.stop.set()
+        self.environment.stop.set()
         await self._ended.wait()
 
     async def crash(self) -> None:
@@ -133,21 +133,25 @@ class Stage:
             with self._life:
                 await run(
                     sandbox_settings(self.settings, self._outside),
-                    self.world,
-                    open_needs=self._open_needs,
+                    self.environment,
+                    open_deps=self._open_deps,
                     task_status=task_status,
                 )
         finally:
             self._ended.set()
 
     @asynccontextmanager
-    async def _open_needs(self, settings: Settings, world: World) -> AsyncIterator[Dependencies]:
-        async with open_dependencies(settings, world) as needs:
+    async def _open_deps(
+        self, settings: Settings, environment: Environment
+    ) -> AsyncIterator[Dependencies]:
+        async with open_dependencies(settings, environment) as deps:
             yield replace(
-                needs,
-                guide=Guide(replace(needs.guide.current, rules=replace(needs.rules, **self.rules))),
-                engine=self.wrap_engine(needs.engine),
-                gateway=self.wrap_gateway(needs.gateway),
+                deps,
+                live_config=LiveConfig(
+                    replace(deps.live_config.current, rules=replace(deps.rules, **self.rules))
+                ),
+                engine=self.wrap_engine(deps.engine),
+                gateway=self.wrap_gateway(deps.gateway),
             )
 
     def events(self, words: str) -> list[dict[str, Any]]:
@@ -185,9 +189,9 @@ class Stage:
                 await trio.sleep(0.02)
 
 
-def new_world(log: StringIO) -> World:
+def new_world(log: StringIO) -> Environment:
     """A world without signals, whose log is kept."""
-    return World(
+    return Environment(
         log=open_log(
             stream=log,
             level="info",
@@ -259,8 +263,8 @@ async def open_stage(
     with trio.fail_after(60):
         settings = quick_settings(data_dir, changes)
         clock = OutsideClock()
-        world = replace(new_world(StringIO()), now=clock)
-        async with simulators(world) as outside, trio.open_nursery() as nursery:
+        environment = replace(new_world(StringIO()), now=clock)
+        async with simulators(environment) as outside, trio.open_nursery() as nursery:
             stage = Stage(settings, outside, nursery)
             stage.outside_clock = clock
             stage.rules = rules or {}

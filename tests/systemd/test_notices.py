@@ -13,7 +13,7 @@ from support.brisk import open_brisk_stage
 from support.stage import LAURA, Stage
 from trio.testing import MockClock
 
-from daemon.conversation.opening import World
+from daemon.conversation.opening import Environment
 from daemon.ledger.drivers.sqlite.database import Database
 from daemon.ops import status
 from daemon.sandbox.model_script import say
@@ -47,9 +47,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     """Stages tell this one, and as often as they can."""
     found, make = Told(), stages.new_world
 
-    def new_world(*arguments: object) -> World:
-        world = make(*arguments)  # type: ignore[arg-type]
-        return replace(world, notify=found.notify, watchdog_seconds=found.watchdog_seconds)
+    def new_world(*arguments: object) -> Environment:
+        environment = make(*arguments)  # type: ignore[arg-type]
+        return replace(environment, notify=found.notify, watchdog_seconds=found.watchdog_seconds)
 
     monkeypatch.setattr(stages, "new_world", new_world)
     monkeypatch.setattr(status, "STATUS_SECONDS", 0.02)
@@ -80,14 +80,14 @@ async def test_a_reload_begins_and_ends_and_a_refusal_stays_in_the_status(
         stage.settings.assistant.instructions_file.unlink()
         stage.settings.assistant.instructions_file.mkdir()
         began = len(told.messages)
-        stage.world.reload.ring()
+        stage.environment.reload.ring()
         await told.wait("reload refused: assistant.instructions_file")
         kinds = [message.split("\n")[0] for message in told.messages[began:]]
         assert kinds.index("RELOADING=1") < kinds.index("READY=1")
         stage.settings.assistant.instructions_file.rmdir()
         stage.settings.assistant.instructions_file.write_text("You answer for a museum.")
         began = len(told.messages)
-        stage.world.reload.ring()
+        stage.environment.reload.ring()
         await told.wait(r"^STATUS=(?!.*refused)", after=began)
         assert reloads(stage) == {"applied": 1, "refused": 1}
         forget(stage)
@@ -101,7 +101,7 @@ def forget(stage: Stage) -> None:
 
 def reloads(stage: Stage) -> dict[str, float]:
     """How often it was tried, by how it went."""
-    (family,) = stage.world.metrics.reloads.collect()
+    (family,) = stage.environment.metrics.reloads.collect()
     return {s.labels["result"]: s.value for s in family.samples if s.name.endswith("_total")}
 
 

@@ -13,7 +13,7 @@ from daemon.observability.logs import Log, open_log
 from daemon.system.watchdog import Sign, keep_feeding, watchdog_seconds
 
 
-class Life:
+class MessageTrace:
     """Where the food is counted."""
 
     def __init__(self) -> None:
@@ -75,14 +75,14 @@ def test_systemd_says_how_long_it_waits_and_for_whom(
 async def test_it_is_fed_three_times_in_the_time_that_there_is(
     autojump_clock: MockClock,
 ) -> None:
-    assert await Life().feed(well, well, seconds=35) == [0, 10, 20, 30]
+    assert await MessageTrace().feed(well, well, seconds=35) == [0, 10, 20, 30]
     assert autojump_clock.current_time() == 35
 
 
 async def test_a_part_that_hangs_or_says_no_is_named_and_nobody_feeds(
     autojump_clock: MockClock,
 ) -> None:
-    life = Life()
+    life = MessageTrace()
     assert await life.feed(well, hangs, seconds=35) == []
     assert "part 1" in life.written.getvalue()
     assert await life.feed(well, well, unwell, seconds=5) == []
@@ -97,11 +97,11 @@ async def test_a_part_that_gets_on_again_is_enough(autojump_clock: MockClock) ->
     async def slow_at_first() -> bool:
         return await next(answers)()
 
-    assert await Life().feed(slow_at_first, seconds=25) == [10, 20]
+    assert await MessageTrace().feed(slow_at_first, seconds=25) == [10, 20]
     assert autojump_clock.current_time() == 25
 
 
 async def test_without_a_watchdog_the_task_ends_at_once() -> None:
-    life = Life()
+    life = MessageTrace()
     await keep_feeding(None, [Sign("part", well)], life.notify, life.log)
     assert life.fed == []

@@ -12,7 +12,7 @@ from daemon.domain.eligibility import (
     A_VOTE,
     ANSWERED_TYPES,
     MENU_TYPES,
-    DoorList,
+    AccessList,
     Policy,
     nothing_to_answer,
     verdict,
@@ -127,23 +127,23 @@ def test_groups_are_answered_as_configured(*, mode: Any, addressed: bool, reason
 def test_deny_wins_and_nothing_allowed_is_everybody(
     *, allow: tuple[str, ...], deny: tuple[str, ...], refused: bool
 ) -> None:
-    door = DoorList(allow=frozenset(allow), deny=frozenset(deny))
+    door = AccessList(allow=frozenset(allow), deny=frozenset(deny))
     assert door.refuses({LAURA, "1@lid"}) == refused
 
 
 def test_a_denied_contact_is_not_answered_in_a_group_either() -> None:
-    policy = Policy(groups="all", contacts=DoorList(deny=frozenset({LAURA})))
+    policy = Policy(groups="all", contacts=AccessList(deny=frozenset({LAURA})))
     assert verdict(in_group(LAURA), policy) == "a contact that is not answered"
     assert verdict(in_group(PEDRO), policy) == ""
 
 
 def test_a_chat_may_be_denied_as_a_whole() -> None:
-    policy = Policy(groups="all", chats=DoorList(deny=frozenset({FAMILY})))
+    policy = Policy(groups="all", chats=AccessList(deny=frozenset({FAMILY})))
     assert verdict(in_group(), policy) == "a chat that is not answered"
 
 
 def test_an_agent_is_nobody_who_could_be_denied() -> None:
-    policy = Policy(groups="off", chats=DoorList(deny=frozenset({FAMILY})))
+    policy = Policy(groups="off", chats=AccessList(deny=frozenset({FAMILY})))
     assert verdict(known(message("m", key=GROUP, from_me=True)), policy) == ""
 
 

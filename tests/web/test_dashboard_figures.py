@@ -168,16 +168,20 @@ async def test_the_memory_shown_is_that_of_the_process(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_counted_twice_or_missed_while_a_sample_is_stored(tmp_path: Path) -> None:
-    world = new_world(StringIO())
+    environment = new_world(StringIO())
     async with open_store(tmp_path, clock=time.perf_counter) as store:
         sampler = Sampler(
-            metrics=world.metrics, store=store.samples, log=world.log, now=time.time, seconds=0.001
+            metrics=environment.metrics,
+            store=store.samples,
+            log=environment.log,
+            now=time.time,
+            seconds=0.001,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sampler.run)
             told: tuple[Sample, ...] = ()
             for number in range(1, 101):
-                world.metrics.count_message("text")
+                environment.metrics.count_message("text")
                 told = await sampler.recent(3600)
                 assert sum(sample.messages for sample in told) == number
             assert len(told) > 2

@@ -9,7 +9,7 @@ from daemon.tools.context import Urgency
 
 async def escalate(
     turn: Turn,
-    needs: Dependencies,
+    deps: Dependencies,
     *,
     reason: str,
     summary: str,
@@ -23,25 +23,25 @@ async def escalate(
     The pause begins with the write that ends the turn; 0: the bot goes on with what comes next.
     Called by the task of the chat, or by a tool of its run.
     """
-    rules = needs.rules.escalation
+    rules = deps.rules.escalation
     words = notice(
-        needs.texts.escalation,
+        deps.texts.escalation,
         chat=turn.key.chat,
         name=turn.contact_name,
         reason=reason,
         summary=summary,
         urgency=urgency,
     )
-    new = await needs.store.escalations.open(
+    new = await deps.store.escalations.open(
         turn,
         reason=reason,
         summary=summary,
         urgency=urgency,
         pause_seconds=pause_seconds,
         notice=(rules.chat, words) if rules.chat else None,
-        now=needs.now(),
+        now=deps.now(),
         again=again,
     )
     if new:
-        needs.log.event(HANDED_TO_PERSON, chat=turn.key, name=turn.contact_name)
+        deps.log.event(HANDED_TO_PERSON, chat=turn.key, name=turn.contact_name)
     return new

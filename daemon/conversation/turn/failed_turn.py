@@ -33,7 +33,7 @@ class Failure:
 async def give_turn_up(
     turn: Turn,
     failure: Failure,
-    needs: Dependencies,
+    deps: Dependencies,
     log: Log,
     *,
     say: Callable[[], Awaitable[None]],
@@ -43,45 +43,45 @@ async def give_turn_up(
     If the server refuses every request, the messages wait for a person, who is asked for once; the
     bot goes on with what comes next, as soon as it can.
     """
-    items = await unanswered_items(turn, needs)
+    items = await unanswered_items(turn, deps)
     if failure.over_budget:
-        await stop_for_budget(turn, failure.over_budget, items, needs, log)
-        ended(turn, "handed_off", needs)
+        await stop_for_budget(turn, failure.over_budget, items, deps, log)
+        ended(turn, "handed_off", deps)
         return
     log.event(TURN_GIVEN_UP, name=turn.contact_name, error=failure.reason)
-    told = await apologise(turn, needs, say=say)
+    told = await apologise(turn, deps, say=say)
     outcome: Outcome = "handed_off" if failure.for_everybody else "dead"
     if failure.for_everybody:
-        await _ask_for_person(turn, needs, again=told)
-    await needs.store.turns.close(
+        await _ask_for_person(turn, deps, again=told)
+    await deps.store.turns.close(
         turn,
         outcome,
         reason=REFUSED if failure.for_everybody else failure.reason,
         items=items,
-        now=needs.now(),
+        now=deps.now(),
     )
-    ended(turn, outcome, needs)
+    ended(turn, outcome, deps)
 
 
-async def apologise(turn: Turn, needs: Dependencies, *, say: Callable[[], Awaitable[None]]) -> bool:
+async def apologise(turn: Turn, deps: Dependencies, *, say: Callable[[], Awaitable[None]]) -> bool:
     """Say once in an outage that the answer is late, and say it now and not with the answer.
 
     False if the customer has been told already.
     """
-    told = await needs.store.turns.apologise(turn, NewPart(needs.texts.apology), now=needs.now())
+    told = await deps.store.turns.apologise(turn, NewPart(deps.texts.apology), now=deps.now())
     if told:
-        needs.metrics.fallbacks.inc()
+        deps.metrics.fallbacks.inc()
         await say()
     return told
 
 
-async def _ask_for_person(turn: Turn, needs: Dependencies, *, again: bool) -> None:
+async def _ask_for_person(turn: Turn, deps: Dependencies, *, again: bool) -> None:
     """Ask for one; ``again``: although nobody has come yet who was asked for before."""
     last = [stored.message for stored in turn.messages[-1:] if not stored.message.disappears]
     texts = [message.content.body for message in last if isinstance(message.content, Text)]
     await escalate(
         turn,
-        needs,
+        deps,
         reason=REFUSED,
         summary="".join(texts),
         urgency="high",

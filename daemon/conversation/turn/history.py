@@ -28,36 +28,36 @@ NOTE = "[The messages up to the next note were written in this chat before you t
 END_NOTE = "[End of the earlier messages]"
 
 
-async def import_history(turn: Turn, needs: Dependencies) -> None:
+async def import_history(turn: Turn, deps: Dependencies) -> None:
     """Put the last messages of the chat from before this turn into its thread, if that is blank.
 
     Called by the task of the turn's chat before the model is asked. It takes 3 s at most, and a
     failure is only noted. A crash in between leaves the thread blank, to be begun again.
     """
-    count = needs.rules.import_messages
+    count = deps.rules.import_messages
     if turn.key.chat.endswith("@g.us"):
         return  # what a group said before somebody addressed us is told with that message
-    if not count or not turn.messages or not await needs.store.memories.is_blank(turn.key):
+    if not count or not turn.messages or not await deps.store.memories.is_blank(turn.key):
         return
     listed: tuple[Message, ...] = ()
     with trio.move_on_after(PATIENCE_SECONDS) as scope:
         try:
-            listed = await needs.gateway.list_messages(
+            listed = await deps.gateway.list_messages(
                 turn.key.chat, from_me=None, since=0, count=count + len(turn.messages)
             )
         except GatewayError as error:
             # A number nobody wrote with before is unknown there, which is no fault.
-            needs.log.debug("no earlier messages", chat=turn.key, error=str(error))
+            deps.log.debug("no earlier messages", chat=turn.key, error=str(error))
             return
     if scope.cancelled_caught:
-        needs.log.warning("earlier messages did not come in time", chat=turn.key)
+        deps.log.warning("earlier messages did not come in time", chat=turn.key)
         return
     first = turn.messages[0].message
     known = {stored.message.id for stored in turn.messages}
     items = earlier_items(listed, known=known, before=first.sent_at, count=count)
-    imported = await needs.store.memories.begin_with(turn.key, items, now=needs.now())
+    imported = await deps.store.memories.begin_with(turn.key, items, now=deps.now())
     if imported and items:
-        needs.log.info("earlier messages imported", chat=turn.key, items=len(items) - 2)
+        deps.log.info("earlier messages imported", chat=turn.key, items=len(items) - 2)
 
 
 def earlier_items(
@@ -100,53 +100,53 @@ def earlier_items(
 # again after the chat's next turn. Until then the oldest turns are simply not told.
 
 
-async def shorten_thread(key: ChatKey, budget: int, needs: Dependencies) -> None:
+async def shorten_thread(key: ChatKey, budget: int, deps: Dependencies) -> None:
     """Leave out the oldest turns of a thread that exceeds its budget, or sum them up.
 
     ``budget``: tokens. Any task may call it, one a chat at a time. It takes no longer than a run
     of the model may. Raises StoreError.
     """
     tokens = int(TRANSCRIPT_BUDGETS * budget / LOWEST_RATIO)
-    memory = await needs.store.memories.recall(key, tokens=tokens)
+    memory = await deps.store.memories.recall(key, tokens=tokens)
     count = falls_out(memory, budget=budget)
     if not count:
         return
     item: JsonObject | None = None
-    if needs.rules.compaction == "summary":
-        item = await _summary(key, memory, count, budget, needs)
+    if deps.rules.compaction == "summary":
+        item = await _summary(key, memory, count, budget, deps)
         if item is None:
             return
     last = memory.items[count - 1]
-    if await needs.store.memories.shorten(key, last, item, now=needs.now()):
-        needs.log.info("thread shortened", symbol="✂", chat=key, items=count)
+    if await deps.store.memories.shorten(key, last, item, now=deps.now()):
+        deps.log.info("thread shortened", symbol="✂", chat=key, items=count)
 
 
 async def _summary(
-    key: ChatKey, memory: Recollection, count: int, budget: int, needs: Dependencies
+    key: ChatKey, memory: Recollection, count: int, budget: int, deps: Dependencies
 ) -> JsonObject | None:
     """Let the model sum up the oldest items; None if it does not."""
-    if needs.model_state.fault:
+    if deps.model_state.fault:
         return None
     request = summary_request(
-        memory, memory.items[:count], budget=budget, contact_hash=needs.contact_hash(key)
+        memory, memory.items[:count], budget=budget, contact_hash=deps.contact_hash(key)
     )
-    budget_of_day, usage = needs.rules.budget, needs.store.usage
-    day = day_of(needs.now(), needs.rules.zone)
+    budget_of_day, usage = deps.rules.budget, deps.store.usage
+    day = day_of(deps.now(), deps.rules.zone)
     wanted = Charge(day, expected_use(request, budget_of_day))
     if await usage.refusal(key, wanted, budget_of_day):
         return None
-    response = await _response(key, request, needs)
+    response = await _response(key, request, deps)
     if response is None:
         return None
-    needs.metrics.count_tokens(response.usage)
+    deps.metrics.count_tokens(response.usage)
     charge = Charge(day, use_of(response.usage, budget_of_day.price))
-    needs.metrics.cost.inc(charge.use.micros / MICROS)
+    deps.metrics.cost.inc(charge.use.micros / MICROS)
     await usage.charge(key, charge)
     return None if response.incomplete else summary_item(response.text, budget=budget)
 
 
 async def _response(
-    key: ChatKey, request: ModelRequest, needs: Dependencies
+    key: ChatKey, request: ModelRequest, deps: Dependencies
 ) -> ModelResponse | None:
     """Ask the model for a summary; None if it has none in time.
 
@@ -157,17 +157,17 @@ async def _response(
 
     async def named(response_id: str) -> None:
         kept.append(response_id)
-        await needs.store.orphans.noted(response_id, now=needs.now())
+        await deps.store.orphans.noted(response_id, now=deps.now())
 
     response, why = None, "not in time"
-    with trio.move_on_after(needs.rules.run_timeout_seconds):
+    with trio.move_on_after(deps.rules.run_timeout_seconds):
         try:
-            response = await needs.engine.respond(request, on_started=named)
+            response = await deps.engine.respond(request, on_started=named)
         except AssistantError as error:
             why = str(error)
     if response is None:
-        needs.log.warning("no summary", chat=key, error=why)
+        deps.log.warning("no summary", chat=key, error=why)
     for response_id in kept:
-        if response is not None or await needs.engine.cancel(response_id):
-            await needs.store.orphans.released(response_id)
+        if response is not None or await deps.engine.cancel(response_id):
+            await deps.store.orphans.released(response_id)
     return response

@@ -25,7 +25,7 @@ class Interim:
     def __init__(
         self,
         turn: Turn,
-        needs: Dependencies,
+        deps: Dependencies,
         progress: Progress,
         *,
         nursery: trio.Nursery,
@@ -33,7 +33,7 @@ class Interim:
     ) -> None:
         """``deliver`` sends what waits in the outbox; ``nursery`` lasts until that is done."""
         self._turn = turn
-        self._needs = needs
+        self._deps = deps
         self._progress = progress
         self._nursery = nursery
         self._deliver = deliver
@@ -56,10 +56,10 @@ class Interim:
         if not self._open or (part.kind == "text" and not part.body):
             return False
         self._progress.effects = True
-        needs = self._needs
-        new = await needs.store.interim.say(self._turn, key, ordinal, part, now=needs.now())
+        deps = self._deps
+        new = await deps.store.interim.say(self._turn, key, ordinal, part, now=deps.now())
         if new:
-            needs.log.info("a tool says something", symbol="🤖", turn=self._turn.request_id)
+            deps.log.info("a tool says something", symbol="🤖", turn=self._turn.request_id)
         if self._open:
             self._waiting = True
             if not self._sending:
@@ -82,7 +82,7 @@ class Interim:
 @asynccontextmanager
 async def open_interim(
     turn: Turn,
-    needs: Dependencies,
+    deps: Dependencies,
     progress: Progress,
     *,
     deliver: Callable[[], Awaitable[None]],
@@ -93,7 +93,7 @@ async def open_interim(
     would know whether it was made. ``deliver`` sends what waits in the outbox of the chat.
     """
     async with trio.open_nursery() as nursery:
-        interim = Interim(turn, needs, progress, nursery=nursery, deliver=deliver)
+        interim = Interim(turn, deps, progress, nursery=nursery, deliver=deliver)
         progress.speak = interim.say
         try:
             yield
@@ -102,13 +102,13 @@ async def open_interim(
 
 
 async def spoken_items(
-    turn: Turn, calls: Sequence[FunctionCall], known: set[str], needs: Dependencies
+    turn: Turn, calls: Sequence[FunctionCall], known: set[str], deps: Dependencies
 ) -> list[JsonObject]:
     """What the calls of a round have said, as items to put before the calls.
 
     ``known`` holds the keys of the calls that were seen already, and learns those of these.
     """
-    said = await needs.store.interim.said(turn)
+    said = await deps.store.interim.said(turn)
     items: list[JsonObject] = []
     for key in dict.fromkeys(call_key(turn.id, call) for call in calls):
         if key not in known:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from daemon.conversation.deps import Dependencies
-from daemon.conversation.signals import Attention
+from daemon.conversation.signals import ChatSignals
 from daemon.domain.handover import BUDGET
 from daemon.domain.limits.budget import Refusal, day_of
 from daemon.domain.limits.rate_limits import Exchange, loop_in
@@ -17,37 +17,37 @@ from daemon.observability.logs import Log
 
 
 async def stop_for_budget(
-    turn: Turn, whose: Refusal, items: Sequence[JsonObject], needs: Dependencies, log: Log
+    turn: Turn, whose: Refusal, items: Sequence[JsonObject], deps: Dependencies, log: Log
 ) -> None:
     """End a turn that the day's budget does not pay for: handed off, with polite words once a day.
 
     Called by the task of the turn's chat, which then sends what waits. ``items`` go into the
     thread. The chat's next turn asks anew, so that it is answered as soon as the budget allows.
     """
-    now = needs.now()
-    day = day_of(now, needs.rules.zone)
-    told = await needs.store.usage.stop(turn, NewPart(needs.texts.budget), day=day, now=now)
-    needs.metrics.brakes.labels("budget").inc()
+    now = deps.now()
+    day = day_of(now, deps.rules.zone)
+    told = await deps.store.usage.stop(turn, NewPart(deps.texts.budget), day=day, now=now)
+    deps.metrics.brakes.labels("budget").inc()
     if told:
-        needs.metrics.fallbacks.inc()
-    if whose == "total" and await needs.store.usage.alert(day):
+        deps.metrics.fallbacks.inc()
+    if whose == "total" and await deps.store.usage.alert(day):
         log.event(BUDGET_SPENT, day=day)
     elif whose == "contact" and told:
         log.warning("a contact's budget is spent", symbol="🚨", chat=turn.key, day=day)
-    await needs.store.turns.close(turn, "handed_off", reason=BUDGET, items=items, now=now)
+    await deps.store.turns.close(turn, "handed_off", reason=BUDGET, items=items, now=now)
 
 
-async def stop_loop(turn: Turn, attention: Attention, needs: Dependencies, log: Log) -> None:
+async def stop_loop(turn: Turn, signals: ChatSignals, deps: Dependencies, log: Log) -> None:
     """Pause the chat if the turn is one more round of a talk between machines.
 
     Called by the task of the turn's chat before the turn is answered; the turn then ends like any
     other in a paused chat. The pause ends by itself.
     """
-    rules, now = needs.rules.brakes, needs.now()
+    rules, now = deps.rules.brakes, deps.now()
     if not turn.messages:
         return
     since = now - max(rules.loop_seconds, rules.repeat_seconds)
-    earlier = await needs.store.exchanges.recent(turn.key, since=since)
+    earlier = await deps.store.exchanges.recent(turn.key, since=since)
     contents = [stored.message.content for stored in turn.messages]
     newest = Exchange(
         heard_at=turn.messages[0].received_at,
@@ -57,9 +57,9 @@ async def stop_loop(turn: Turn, attention: Attention, needs: Dependencies, log: 
     if not why:
         return
     until = now + rules.pause_seconds
-    await needs.store.exchanges.stop_loop(turn.key, until=until, now=now)
-    attention.stop_loop(until)
-    needs.metrics.brakes.labels("loop").inc()
+    await deps.store.exchanges.stop_loop(turn.key, until=until, now=now)
+    signals.stop_loop(until)
+    deps.metrics.brakes.labels("loop").inc()
     log.warning(
         "a talk with a machine, the chat is paused",
         symbol="🚨",
@@ -71,7 +71,7 @@ async def stop_loop(turn: Turn, attention: Attention, needs: Dependencies, log: 
 
 @asynccontextmanager
 async def run_slot(
-    slots: trio.CapacityLimiter, attention: Attention, *, waiting: Callable[[bool], None]
+    slots: trio.CapacityLimiter, signals: ChatSignals, *, waiting: Callable[[bool], None]
 ) -> AsyncIterator[bool]:
     """Hold one of the places for runs during the block; first come, first served.
 
@@ -92,7 +92,7 @@ async def run_slot(
             held = True
         except trio.WouldBlock:
             waiting(True)
-            await attention.unless_called_off(stand_in_line)
+            await signals.unless_called_off(stand_in_line)
             waiting(False)
         yield held
     finally:

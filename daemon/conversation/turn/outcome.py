@@ -5,7 +5,7 @@ import contextlib
 import trio
 
 from daemon.conversation.deps import Dependencies
-from daemon.conversation.signals import Attention
+from daemon.conversation.signals import ChatSignals
 from daemon.conversation.turn.run import done_so_far, give_up
 from daemon.domain.handover import DELETED
 from daemon.domain.messages import JsonObject
@@ -28,67 +28,67 @@ CLOCK_SLACK_SECONDS = 60.0
 
 
 async def ended_without_answer(
-    turn: Turn, needs: Dependencies, attention: Attention, log: Log
+    turn: Turn, deps: Dependencies, signals: ChatSignals, log: Log
 ) -> bool:
     """Close a turn if no answer is wanted any more. Called by the task of its chat."""
-    now = needs.now()
-    if attention.is_paused or turn.taken_over:
+    now = deps.now()
+    if signals.is_paused or turn.taken_over:
         # Its words are told with the agent's, or answered later; what tools have done is told now.
-        items = await unanswered_items(turn, needs) if turn.effects else []
-        await give_up(turn, needs)
-        await needs.store.turns.close(
-            turn, "handed_off", reason=attention.pause_reason, items=items, now=now
+        items = await unanswered_items(turn, deps) if turn.effects else []
+        await give_up(turn, deps)
+        await deps.store.turns.close(
+            turn, "handed_off", reason=signals.pause_reason, items=items, now=now
         )
-        if not attention.in_loop:
+        if not signals.in_loop:
             log.event(TAKEOVER, name=turn.contact_name)
-        ended(turn, "handed_off", needs)
+        ended(turn, "handed_off", deps)
     elif not turn.messages:
-        await give_up(turn, needs)
-        await needs.store.turns.close(turn, "ignored", reason=DELETED, now=now)
-        ended(turn, "ignored", needs)
-    elif await _is_too_old(turn, now, needs, free_since=attention.paused_until):
-        await give_up(turn, needs)
-        notice = NewPart(needs.texts.expired)
-        await needs.store.turns.apologise(turn, notice, now=now, corrects=True)
-        items = await unanswered_items(turn, needs)
-        await needs.store.turns.close(
+        await give_up(turn, deps)
+        await deps.store.turns.close(turn, "ignored", reason=DELETED, now=now)
+        ended(turn, "ignored", deps)
+    elif await _is_too_old(turn, now, deps, free_since=signals.paused_until):
+        await give_up(turn, deps)
+        notice = NewPart(deps.texts.expired)
+        await deps.store.turns.apologise(turn, notice, now=now, corrects=True)
+        items = await unanswered_items(turn, deps)
+        await deps.store.turns.close(
             turn, "expired", reason="too old to answer", items=items, now=now
         )
-        ended(turn, "expired", needs)
+        ended(turn, "expired", deps)
     else:
         return False
     return True
 
 
-async def unanswered_items(turn: Turn, needs: Dependencies) -> list[JsonObject]:
+async def unanswered_items(turn: Turn, deps: Dependencies) -> list[JsonObject]:
     """What goes into the thread of a turn without an answer: the burst, and what was done."""
-    seen = await needs.attachments.known([stored.message for stored in turn.messages])
+    seen = await deps.attachments.known([stored.message for stored in turn.messages])
     items = [burst_item(kept(turn.messages), seen)] if turn.messages else []
-    return [*items, *await done_so_far(turn, needs)] if turn.effects else items
+    return [*items, *await done_so_far(turn, deps)] if turn.effects else items
 
 
-def ended(turn: Turn, outcome: Outcome, needs: Dependencies) -> None:
+def ended(turn: Turn, outcome: Outcome, deps: Dependencies) -> None:
     """Count a turn that has its outcome; the end of its trace puts it into the log."""
-    needs.metrics.turns.labels(outcome).inc()
+    deps.metrics.turns.labels(outcome).inc()
     trace_outcome(outcome, messages=len(turn.messages))
 
 
-async def _is_too_old(turn: Turn, now: float, needs: Dependencies, *, free_since: float) -> bool:
+async def _is_too_old(turn: Turn, now: float, deps: Dependencies, *, free_since: float) -> bool:
     """Whether it is too late to answer. The gateway's clock is asked for first, if need be.
 
     What waited for a person could not be answered before ``free_since``, the end of the pause
     (Unix seconds): it is too old only so long after that.
     """
-    limit = needs.rules.max_age_seconds
+    limit = deps.rules.max_age_seconds
     if now - free_since <= limit:
         return False
-    ahead = needs.gateway.seconds_ahead
+    ahead = deps.gateway.seconds_ahead
     if _age(turn, now, ahead or 0.0) <= limit:
         return False
     if ahead is None:
         with contextlib.suppress(GatewayError), trio.move_on_after(CLOCK_PATIENCE_SECONDS):
-            await needs.gateway.health()
-        ahead = needs.gateway.seconds_ahead
+            await deps.gateway.health()
+        ahead = deps.gateway.seconds_ahead
     return _age(turn, now, ahead or 0.0) > limit
 
 

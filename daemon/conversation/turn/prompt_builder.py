@@ -56,7 +56,7 @@ class Prepared:
 async def prepare(
     turn: Turn,
     burst: JsonObject,
-    needs: Dependencies,
+    deps: Dependencies,
     *,
     budget: int,
     overheard: Sequence[JsonObject] = (),
@@ -68,17 +68,17 @@ async def prepare(
     ``overheard`` comes before the burst and becomes part of the thread with it.
     Called by the task of the turn's chat; takes a second at most beside its read of the store.
     """
-    memory, details = await _recall(turn.key, needs, budget=budget)
+    memory, details = await _recall(turn.key, deps, budget=budget)
     known = facts_item(turn.key, memory.facts)
     past = shown(memory, budget=budget)
-    context_text, moment = _moment(memory, past, details, needs)
+    context_text, moment = _moment(memory, past, details, deps)
     opening = (*moment, *overheard)
     request = ModelRequest(
-        instructions=needs.rules.instructions,
+        instructions=deps.rules.instructions,
         items=(*known, *as_input(memory, past), *opening, burst),
-        tools=needs.toolbox.specs,
-        contact_hash=needs.contact_hash(turn.key),
-        compact_at=_compact_at(memory, (*known, *opening, burst), needs, budget=budget),
+        tools=deps.toolbox.specs,
+        contact_hash=deps.contact_hash(turn.key),
+        compact_at=_compact_at(memory, (*known, *opening, burst), deps, budget=budget),
     )
     estimate = memory.head.tokens + sum(entry.tokens for entry in past)
     return Prepared(
@@ -91,18 +91,18 @@ async def prepare(
 
 
 async def _recall(
-    key: ChatKey, needs: Dependencies, *, budget: int
+    key: ChatKey, deps: Dependencies, *, budget: int
 ) -> tuple[Recollection, ChatDetails | None]:
     """Read the thread, and beside it ask what Whapi knows of the chat."""
     details: ChatDetails | None = None
 
     async def look_up() -> None:
         nonlocal details
-        details = await needs.chat_info.details(key)
+        details = await deps.chat_info.details(key)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(look_up, name=f"chat info {key.chat}")
-        memory = await needs.store.memories.recall(key, tokens=int(budget / LOWEST_RATIO))
+        memory = await deps.store.memories.recall(key, tokens=int(budget / LOWEST_RATIO))
     return memory, details
 
 
@@ -110,10 +110,10 @@ def _moment(
     memory: Recollection,
     past: Sequence[ThreadItem],
     details: ChatDetails | None,
-    needs: Dependencies,
+    deps: Dependencies,
 ) -> tuple[str, tuple[JsonObject, ...]]:
     """The context, if the model has to be told it again: its state, and its item."""
-    now = needs.now()
+    now = deps.now()
     subject = subject_of(
         memory.chat,
         saved_name=details.name if details else "",
@@ -122,35 +122,35 @@ def _moment(
     since = past[0].created_at if past else now
     if not is_due(memory.chat, subject, now=now, shown_since=since):
         return "", ()
-    local = datetime.fromtimestamp(now, UTC).astimezone(needs.rules.zone)
-    return as_text(subject), (context_item(context_line(needs.texts, subject, local)),)
+    local = datetime.fromtimestamp(now, UTC).astimezone(deps.rules.zone)
+    return as_text(subject), (context_item(context_line(deps.texts, subject, local)),)
 
 
 def _compact_at(
     memory: Recollection,
     beside: tuple[JsonObject, ...],
-    needs: Dependencies,
+    deps: Dependencies,
     *,
     budget: int,
 ) -> int:
     """From how many tokens on the server is to compact by itself; 0: never."""
-    if not needs.rules.server_compacts:
+    if not deps.rules.server_compacts:
         return 0
     rest = ModelRequest(
-        instructions=needs.rules.instructions, items=beside, tools=needs.toolbox.specs
+        instructions=deps.rules.instructions, items=beside, tools=deps.toolbox.specs
     )
     estimate = rough_estimate(rest)
     return int(budget * SERVER_SHARE + estimate * memory.chat.token_ratio)
 
 
-class Telling:
+class PromptBuilder:
     """Puts requests together for the task of one chat, and remembers what was too much."""
 
-    def __init__(self, needs: Dependencies, log: Log) -> None:
+    def __init__(self, deps: Dependencies, log: Log) -> None:
         """For one turn; nothing is read yet."""
-        self._needs = needs
+        self._deps = deps
         self._log = log
-        self.history_budget = needs.rules.history_tokens
+        self.history_budget = deps.rules.history_tokens
         """Tokens that the conversation so far may take; less once it was too long for the model."""
         self._kinds: frozenset[AttachmentKind] = frozenset(("image", "preview", "file"))
         """In which forms the model is given files; fewer once it has refused them."""
@@ -160,11 +160,11 @@ class Telling:
     async def prepare(self, turn: Turn) -> None:
         """Put together what the model is told; to be done before each attempt."""
         messages = [stored.message for stored in turn.messages]
-        self._seen = await self._needs.attachments.seen(messages, kinds=self._kinds)
+        self._seen = await self._deps.attachments.seen(messages, kinds=self._kinds)
         self._prepared = await prepare(
             turn,
             burst_with_files(turn.messages, self._seen),
-            self._needs,
+            self._deps,
             budget=self.history_budget,
             overheard=await self._overheard(turn),
         )
@@ -206,13 +206,13 @@ class Telling:
         return surely_fits(self._prepared.remembered_tokens + tokens, budget=self.history_budget)
 
     async def _run(self, turn: Turn, progress: Progress, attempt: int) -> Answer:
-        return await run_model(turn, self._prepared.request, progress, self._needs, attempt=attempt)
+        return await run_model(turn, self._prepared.request, progress, self._deps, attempt=attempt)
 
     async def _overheard(self, turn: Turn) -> list[JsonObject]:
         """What the group has said among itself since it was last answered."""
-        limit = self._needs.rules.group_lines
+        limit = self._deps.rules.group_lines
         if not limit or not turn.key.chat.endswith("@g.us"):
             return []
-        lines = await self._needs.store.references.overheard(turn, limit=limit + 1)
+        lines = await self._deps.store.references.overheard(turn, limit=limit + 1)
         missing = len(lines) > limit
         return [overheard_item(lines[-limit:], missing=missing)] if lines else []

@@ -22,11 +22,11 @@ class Review:
     good enough, and why) is kept apart from what goes into the thread.
     """
 
-    def __init__(self, turn: Turn, run: Run, request: ModelRequest, needs: Dependencies) -> None:
+    def __init__(self, turn: Turn, run: Run, request: ModelRequest, deps: Dependencies) -> None:
         self._turn = turn
         self._run = run
-        self._needs = needs
-        self._candidate = _candidate(request, needs)
+        self._deps = deps
+        self._candidate = _candidate(request, deps)
         self._aside: list[JsonObject] = []
         self._place = 0
         self._first: Judgement | None = None
@@ -86,9 +86,9 @@ class Review:
         doubts = judgement.doubts if judgement.text else ()
         rulings = [(name, "flag" if name in doubts else word) for name, word in judgement.rulings]
         for name in doubts:
-            self._needs.metrics.count_validation(name, "flag")
+            self._deps.metrics.count_validation(name, "flag")
         if doubts:
-            self._needs.log.warning(
+            self._deps.log.warning(
                 "doubtful answer sent", turn=self._turn.request_id, validators=", ".join(doubts)
             )
         self.text = judgement.text
@@ -96,25 +96,25 @@ class Review:
 
     def final_items(self, response: ModelResponse) -> list[JsonObject]:
         """The answer as the thread keeps it: what was said, and nothing that was not."""
-        text = self.text or self._needs.texts.unclear
+        text = self.text or self._deps.texts.unclear
         if text == response.text:
             # A call that nobody made has no output, and the server refuses it.
             return [item for item in response.items if item.get("type") != "function_call"]
         return [{"role": "assistant", "content": text}]
 
     async def _granted(self, number: int, rulings: str, note: str) -> bool:
-        needs = self._needs
-        return await needs.store.validations.ask_again(
+        deps = self._deps
+        return await deps.store.validations.ask_again(
             self._run,
             number,
             rulings=rulings,
             note=note,
-            cooldown=needs.rules.validation_cooldown_seconds,
-            now=needs.now(),
+            cooldown=deps.rules.validation_cooldown_seconds,
+            now=deps.now(),
         )
 
     async def _judge(self, produced: Sequence[JsonObject], response: ModelResponse) -> Judgement:
-        validators = self._needs.validators
+        validators = self._deps.validators
         candidate = replace(
             self._candidate,
             text=response.text[:MOST_CHARACTERS],
@@ -131,15 +131,15 @@ class Review:
 
     def _report(self, judgement: Judgement) -> None:
         """Count all verdicts; log names, and never a word of the text."""
-        needs, name = self._needs, self._turn.request_id
+        deps, name = self._deps, self._turn.request_id
         for validator, verdict in judgement.rulings:
-            needs.metrics.count_validation(validator, verdict)
+            deps.metrics.count_validation(validator, verdict)
         for validator, error in judgement.faults:
-            needs.log.warning("validator failed", validator=validator, turn=name, exc_info=error)
+            deps.log.warning("validator failed", validator=validator, turn=name, exc_info=error)
         notable = _notable(judgement.rulings)
         if notable:
             verdicts = ", ".join(f"{validator}: {verdict}" for validator, verdict in notable)
-            level = needs.log.warning if not judgement.text or judgement.notes else needs.log.info
+            level = deps.log.warning if not judgement.text or judgement.notes else deps.log.info
             level("answer validated", turn=name, verdicts=verdicts, reason=judgement.blocked)
 
 
@@ -151,7 +151,7 @@ def _notable(rulings: Sequence[Ruling]) -> list[Ruling]:
     return [ruling for ruling in rulings if ruling[1] != "keep"]
 
 
-def _candidate(request: ModelRequest, needs: Dependencies) -> Candidate:
+def _candidate(request: ModelRequest, deps: Dependencies) -> Candidate:
     """What an answer of this turn may be held against."""
     internal = tuple(words_of(item) for item in request.items if is_data(item))
     past = tuple(words_of(item) for item in request.items[:-1] if not is_data(item))
@@ -160,9 +160,9 @@ def _candidate(request: ModelRequest, needs: Dependencies) -> Candidate:
         heard=words_of(request.items[-1]),
         instructions=request.instructions,
         internal=internal,
-        agent_note=needs.texts.agent_note,
+        agent_note=deps.texts.agent_note,
         remembered=tuple(words for words in past if words),
-        language=needs.rules.language,
+        language=deps.rules.language,
     )
 
 

@@ -44,7 +44,7 @@ class Answer:
 
 
 async def run_model(
-    turn: Turn, request: ModelRequest, progress: Progress, needs: Dependencies, *, attempt: int
+    turn: Turn, request: ModelRequest, progress: Progress, deps: Dependencies, *, attempt: int
 ) -> Answer:
     """Run the model for a turn until it answers, at most so many rounds of tools.
 
@@ -53,11 +53,11 @@ async def run_model(
     cannot be asked; the rounds that succeeded are kept. Raises BudgetSpent if the day does not
     allow it.
     """
-    limit = needs.rules.max_tool_rounds
+    limit = deps.rules.max_tool_rounds
     first = _with(request, [], last=limit == 0)
-    now, budget = needs.now(), needs.rules.budget
-    run, refused = await needs.store.runs.start(
-        turn, attempt=attempt, wanted=_expected(first, now, needs), budget=budget, now=now
+    now, budget = deps.now(), deps.rules.budget
+    run, refused = await deps.store.runs.start(
+        turn, attempt=attempt, wanted=_expected(first, now, deps), budget=budget, now=now
     )
     progress.effects = turn.effects or any(call.effects for call in run.calls)
     if refused:
@@ -65,11 +65,11 @@ async def run_model(
     produced: list[JsonObject] = []
     spoken: set[str] = set()
     usage, first_usage = Usage(), None
-    review = Review(turn, run, request, needs)
+    review = Review(turn, run, request, deps)
     for number in range(limit + 1):
         asked = _with(request, review.shown(produced), last=number == limit)
         try:
-            response = await _ask(run, number, asked, needs)
+            response = await _ask(run, number, asked, deps)
         except (BudgetSpent, ModelRejected):
             if not review.asked_again:
                 raise
@@ -86,10 +86,10 @@ async def run_model(
             produced += review.final_items(response)
             break
         stage("function_calling", f"{len(response.calls)} calls")
-        with progress.clock_stopped(needs.rules.longest_tool_seconds):
-            outputs = await call_tools(turn, run, number, response.calls, progress, needs)
+        with progress.clock_stopped(deps.rules.longest_tool_seconds):
+            outputs = await call_tools(turn, run, number, response.calls, progress, deps)
         stage("post_tools_completed")
-        produced += await spoken_items(turn, response.calls, spoken, needs)
+        produced += await spoken_items(turn, response.calls, spoken, deps)
         produced += response.items
         produced += [
             {"type": "function_call_output", "call_id": call.call_id, "output": output}
@@ -104,12 +104,12 @@ async def run_model(
     )
 
 
-async def done_so_far(turn: Turn, needs: Dependencies) -> list[JsonObject]:
+async def done_so_far(turn: Turn, deps: Dependencies) -> list[JsonObject]:
     """What the run of a turn that will not be answered has done: items for the thread.
 
     A booking that was made stays known to the model, although an agent or a fault ended the turn.
     """
-    run = await needs.store.runs.begin(turn, now=needs.now())
+    run = await deps.store.runs.begin(turn, now=deps.now())
     items: list[JsonObject] = []
     spoken: set[str] = set()
     for recorded in run.rounds:
@@ -117,7 +117,7 @@ async def done_so_far(turn: Turn, needs: Dependencies) -> list[JsonObject]:
             break
         if recorded.note:
             continue  # an answer that was sent back has never been said
-        items += await spoken_items(turn, recorded.response.calls, spoken, needs)
+        items += await spoken_items(turn, recorded.response.calls, spoken, deps)
         items += recorded.response.items
         for call in recorded.response.calls:
             output = known_output(turn, run, recorded.round, call)
@@ -142,14 +142,14 @@ def _with(request: ModelRequest, produced: list[JsonObject], *, last: bool) -> M
     )
 
 
-async def _ask(run: Run, number: int, request: ModelRequest, needs: Dependencies) -> ModelResponse:
+async def _ask(run: Run, number: int, request: ModelRequest, deps: Dependencies) -> ModelResponse:
     """One round's response: from the ledger, else from the server, else anew."""
     recorded = next((r for r in run.rounds if r.round == number), None)
     if recorded is not None and recorded.response is not None:
         return recorded.response
     stage("openai_start", f"round {number}")
     with span("model call", round=number) as work:
-        return await _ask_anew(run, number, recorded, request, needs, work)
+        return await _ask_anew(run, number, recorded, request, deps, work)
 
 
 async def _ask_anew(
@@ -157,41 +157,41 @@ async def _ask_anew(
     number: int,
     recorded: RecordedRound | None,
     request: ModelRequest,
-    needs: Dependencies,
+    deps: Dependencies,
     work: Span,
 ) -> ModelResponse:
     """One round's response from the server; ``work`` is told what it used up."""
-    runs = needs.store.runs
+    runs = deps.store.runs
     started = trio.current_time()
     try:
         response = None
         if recorded is not None and recorded.response_id:
-            response = await _harvest(recorded, needs)
+            response = await _harvest(recorded, deps)
         if response is None:
             if number > 0 or not run.is_asked:
-                await _reserve(run, number, request, needs)
+                await _reserve(run, number, request, deps)
 
             async def named(response_id: str) -> None:
-                await runs.round_named(run, number, response_id, now=needs.now())
+                await runs.round_named(run, number, response_id, now=deps.now())
 
-            response = await needs.engine.respond(request, on_started=named)
+            response = await deps.engine.respond(request, on_started=named)
     except AssistantError as error:
         temporary = isinstance(error, ModelTemporary)
-        needs.metrics.count_upstream("model", "response", "temporary" if temporary else "rejected")
-        await runs.round_failed(run, number, str(error), lost=not temporary, now=needs.now())
+        deps.metrics.count_upstream("model", "response", "temporary" if temporary else "rejected")
+        await runs.round_failed(run, number, str(error), lost=not temporary, now=deps.now())
         if isinstance(error, ResponseGone):  # somebody has cancelled it at the server
             raise ModelTemporary(str(error)) from error
         raise
-    needs.metrics.count_upstream("model", "response", "ok")
-    needs.metrics.run.observe(trio.current_time() - started, exemplar())
-    now = needs.now()
-    charge = Charge(day_of(now, needs.rules.zone), use_of(response.usage, needs.rules.budget.price))
-    waits = needs.engine.waits_for_outputs and bool(response.calls)
+    deps.metrics.count_upstream("model", "response", "ok")
+    deps.metrics.run.observe(trio.current_time() - started, exemplar())
+    now = deps.now()
+    charge = Charge(day_of(now, deps.rules.zone), use_of(response.usage, deps.rules.budget.price))
+    waits = deps.engine.waits_for_outputs and bool(response.calls)
     await runs.round_completed(run, number, response, charge=charge, waits=waits, now=now)
     if response.left_out:
-        needs.log.warning("the model's answer had items left out", types=response.left_out)
-    needs.metrics.count_tokens(response.usage)
-    needs.metrics.cost.inc(charge.use.micros / MICROS)
+        deps.log.warning("the model's answer had items left out", types=response.left_out)
+    deps.metrics.count_tokens(response.usage)
+    deps.metrics.cost.inc(charge.use.micros / MICROS)
     work.attributes.update(
         input_tokens=response.usage.input_tokens,
         cached_tokens=response.usage.cached_tokens,
@@ -202,45 +202,45 @@ async def _ask_anew(
     return response
 
 
-async def _reserve(run: Run, number: int, request: ModelRequest, needs: Dependencies) -> None:
+async def _reserve(run: Run, number: int, request: ModelRequest, deps: Dependencies) -> None:
     """Note that the model is about to be asked. Raises BudgetSpent if the day does not allow it."""
-    now, budget = needs.now(), needs.rules.budget
-    wanted = _expected(request, now, needs)
-    refused = await needs.store.runs.round_started(
+    now, budget = deps.now(), deps.rules.budget
+    wanted = _expected(request, now, deps)
+    refused = await deps.store.runs.round_started(
         run, number, wanted=wanted, budget=budget, now=now
     )
     if refused:
         raise BudgetSpent(refused)
 
 
-def _expected(request: ModelRequest, now: float, needs: Dependencies) -> Charge:
-    return Charge(day_of(now, needs.rules.zone), expected_use(request, needs.rules.budget))
+def _expected(request: ModelRequest, now: float, deps: Dependencies) -> Charge:
+    return Charge(day_of(now, deps.rules.zone), expected_use(request, deps.rules.budget))
 
 
-async def _harvest(recorded: RecordedRound, needs: Dependencies) -> ModelResponse | None:
+async def _harvest(recorded: RecordedRound, deps: Dependencies) -> ModelResponse | None:
     """Fetch a response that an earlier process asked for; None if the server has lost it."""
     try:
-        response = await needs.engine.resume(recorded.response_id, starting_after=0)
+        response = await deps.engine.resume(recorded.response_id, starting_after=0)
     except ResponseGone:
-        needs.metrics.recoveries.labels("asked_again").inc()
-        needs.log.info("response is gone, asking again", symbol="♻", response=recorded.response_id)
+        deps.metrics.recoveries.labels("asked_again").inc()
+        deps.log.info("response is gone, asking again", symbol="♻", response=recorded.response_id)
         return None
-    needs.metrics.recoveries.labels("harvested").inc()
-    needs.log.info("response harvested", symbol="♻", response=recorded.response_id)
+    deps.metrics.recoveries.labels("harvested").inc()
+    deps.log.info("response harvested", symbol="♻", response=recorded.response_id)
     return response
 
 
-async def give_up(turn: Turn, needs: Dependencies) -> None:
+async def give_up(turn: Turn, deps: Dependencies) -> None:
     """Tell the server that the response it is working on is of no use any more.
 
     For a run that was cancelled for good (superseded, taken over, too slow), in this process or
     before it. A run that a stop of the daemon interrupts is left running, to be harvested.
     """
-    response_id = await needs.store.runs.abandon_response(turn.id, now=needs.now())
+    response_id = await deps.store.runs.abandon_response(turn.id, now=deps.now())
     if not response_id:
         return
     with trio.move_on_after(CANCEL_SECONDS):
-        stopped = await needs.engine.cancel(response_id)
+        stopped = await deps.engine.cancel(response_id)
         if stopped:
-            await needs.store.orphans.released(response_id)
-        needs.log.info("response cancelled", turn=turn.request_id, stopped=stopped)
+            await deps.store.orphans.released(response_id)
+        deps.log.info("response cancelled", turn=turn.request_id, stopped=stopped)

@@ -24,20 +24,18 @@ MAX_BYTES = 16 * 1024 * 1024
 """WhatsApp's limit for media; documents may be larger, but go along in one request."""
 
 
-async def keep_file(part: NewPart, needs: Dependencies) -> NewPart:
+async def keep_file(part: NewPart, deps: Dependencies) -> NewPart:
     """Copy the file that a message names and name the copy in its place.
 
     What is sent later, perhaps by another process, is the file as it was now. Raises ValueError in
     words if there is no such file in `tools.files_folder`, or it cannot be sent.
     """
-    source = await trio.to_thread.run_sync(
-        _within, needs.rules.files_folder, part.payload["source"]
-    )
+    source = await trio.to_thread.run_sync(_within, deps.rules.files_folder, part.payload["source"])
     mime_type = mimetypes.guess_type(source.name)[0] or "application/octet-stream"
     if part.kind == "image" and not mime_type.startswith("image/"):
         raise ValueError(f"{source.name} is no picture by its name")
     try:
-        name, _size = await needs.store.files.keep_copy(source, most=MAX_BYTES)
+        name, _size = await deps.store.files.keep_copy(source, most=MAX_BYTES)
     except OSError as error:
         raise ValueError(f"{source.name} cannot be read: {error.strerror}") from error
     payload = {"filename": source.name, **part.payload, "file": name, "mime_type": mime_type}
@@ -57,12 +55,12 @@ def _within(folder: Path | None, name: str) -> Path:
 class CallConversation:
     """Implements `daemon.tools.context.Conversation` for one call of a tool."""
 
-    def __init__(self, turn: Turn, key: str, progress: Progress, needs: Dependencies) -> None:
+    def __init__(self, turn: Turn, key: str, progress: Progress, deps: Dependencies) -> None:
         """``key`` is the idempotency key of the call."""
         self._turn = turn
         self._key = key
         self._progress = progress
-        self._needs = needs
+        self._deps = deps
         self._said = 0
         self._over = False
 
@@ -77,7 +75,7 @@ class CallConversation:
     async def send(self, part: NewPart) -> bool:
         """See the protocol."""
         if part.kind in WITH_MEDIA and "://" not in part.payload["source"]:
-            part = await keep_file(part, self._needs)
+            part = await keep_file(part, self._deps)
         return await self._speak(part)
 
     async def react(self, emoji: str) -> bool:
@@ -92,11 +90,11 @@ class CallConversation:
 
     async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
         """See the protocol. The pause begins with the write that ends the turn."""
-        rules = self._needs.rules.escalation
+        rules = self._deps.rules.escalation
         self._progress.effects = True
         new = await escalate(
             self._turn,
-            self._needs,
+            self._deps,
             reason=reason,
             summary=summary,
             urgency=urgency,
@@ -109,31 +107,31 @@ class CallConversation:
     async def _label(self, name: str) -> None:
         """Label the chat for the agents; a fault of it is only noted."""
         try:
-            fault = await self._needs.labels.change(self._turn.key, add=(name,), remove=())
+            fault = await self._deps.labels.change(self._turn.key, add=(name,), remove=())
         except GatewayError as error:
             fault = str(error)
         if fault:
-            self._needs.log.warning("chat not labelled", label=name, error=fault)
+            self._deps.log.warning("chat not labelled", label=name, error=fault)
 
     async def set_labels(self, add: Sequence[str], remove: Sequence[str]) -> list[str]:
         """See the protocol."""
         try:
-            fault = await self._needs.labels.change(
+            fault = await self._deps.labels.change(
                 self._turn.key, add=tuple(add), remove=tuple(remove)
             )
         except GatewayError as error:
-            self._needs.log.warning("labels not changed", error=str(error))
+            self._deps.log.warning("labels not changed", error=str(error))
             return ["the labels could not be changed now"]
-        self._needs.chat_info.forget(self._turn.key)  # the next context is to show the new ones
+        self._deps.chat_info.forget(self._turn.key)  # the next context is to show the new ones
         return [fault] if fault else []
 
     async def remember(self, fact: str) -> int:
         """See the protocol."""
-        return await self._needs.store.facts.remember(self._turn, fact, now=self._needs.now())
+        return await self._deps.store.facts.remember(self._turn, fact, now=self._deps.now())
 
     async def forget_fact(self, fact_id: int) -> bool:
         """See the protocol."""
-        return await self._needs.store.facts.forget(self._turn.key, fact_id)
+        return await self._deps.store.facts.forget(self._turn.key, fact_id)
 
 
 def facts_item(key: ChatKey, facts: Sequence[Fact]) -> list[JsonObject]:

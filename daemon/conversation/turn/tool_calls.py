@@ -33,17 +33,17 @@ async def call_tools(
     number: int,
     calls: tuple[FunctionCall, ...],
     progress: Progress,
-    needs: Dependencies,
+    deps: Dependencies,
 ) -> list[str]:
     """Make the calls of one round at the same time; gives their outputs in the calls' order.
 
     Called by the task of the turn's chat. Cancelled, it leaves each call in the ledger as it is.
     """
     outputs = [""] * len(calls)
-    first = _first_of_each_deed(turn, calls, needs)
+    first = _first_of_each_deed(turn, calls, deps)
 
     async def one(place: int, call: FunctionCall) -> None:
-        outputs[place] = await _call(turn, run, number, call, progress, needs)
+        outputs[place] = await _call(turn, run, number, call, progress, deps)
 
     async with trio.open_nursery() as nursery:
         for place, call in enumerate(calls):
@@ -53,7 +53,7 @@ async def call_tools(
 
 
 def _first_of_each_deed(
-    turn: Turn, calls: tuple[FunctionCall, ...], needs: Dependencies
+    turn: Turn, calls: tuple[FunctionCall, ...], deps: Dependencies
 ) -> list[int]:
     """For each call the place of the call that is made for it.
 
@@ -63,7 +63,7 @@ def _first_of_each_deed(
     places: dict[str, int] = {}
     return [
         places.setdefault(call_key(turn.id, call), place)
-        if needs.toolbox.has_effects(call)
+        if deps.toolbox.has_effects(call)
         else place
         for place, call in enumerate(calls)
     ]
@@ -75,7 +75,7 @@ async def _call(
     number: int,
     call: FunctionCall,
     progress: Progress,
-    needs: Dependencies,
+    deps: Dependencies,
 ) -> str:
     earlier = _earlier(turn, run, number, call)
     if earlier is not None and earlier.output is not None:
@@ -83,38 +83,38 @@ async def _call(
     key = call_key(turn.id, call)
     if key in progress.deeds:
         return progress.deeds[key]
-    effects = needs.toolbox.has_effects(call)
-    if earlier is not None and earlier.effects and not needs.toolbox.is_repeatable(call):
-        needs.log.warning("tool call of unknown outcome, not repeated", tool=call.name)
-        await needs.store.runs.call_ended(earlier.id, UNKNOWN_OUTCOME, failed=True, now=needs.now())
+    effects = deps.toolbox.has_effects(call)
+    if earlier is not None and earlier.effects and not deps.toolbox.is_repeatable(call):
+        deps.log.warning("tool call of unknown outcome, not repeated", tool=call.name)
+        await deps.store.runs.call_ended(earlier.id, UNKNOWN_OUTCOME, failed=True, now=deps.now())
         return UNKNOWN_OUTCOME
     progress.effects = progress.effects or effects
-    row = await needs.store.runs.call_started(run, number, call, effects=effects, now=needs.now())
+    row = await deps.store.runs.call_started(run, number, call, effects=effects, now=deps.now())
     started = trio.current_time()
-    needs.log.event(FUNCTION_STARTED, tool=call.name, call=call.call_id)
-    conversation = CallConversation(turn, key, progress, needs)
+    deps.log.event(FUNCTION_STARTED, tool=call.name, call=call.call_id)
+    conversation = CallConversation(turn, key, progress, deps)
     context = ToolContext(
         key=turn.key,
         contact_name=turn.contact_name,
-        language=needs.rules.language,
+        language=deps.rules.language,
         idempotency_key=key,
-        recent_messages=needs.store.threads.recent_lines,
+        recent_messages=deps.store.threads.recent_lines,
         conversation=conversation,
     )
-    known = call.name if needs.toolbox.is_enabled(call.name) else "unknown"
+    known = call.name if deps.toolbox.is_enabled(call.name) else "unknown"
     try:
         with span("tool call", tool=known, effects=effects) as work:
-            output, failed = await needs.toolbox.call(call, context)
+            output, failed = await deps.toolbox.call(call, context)
             work.failed = failed
     finally:
         conversation.close()
     if effects:
         progress.deeds[key] = output
     seconds = trio.current_time() - started
-    needs.metrics.tool.observe(seconds, exemplar())
-    await needs.store.runs.call_ended(row, output, failed=failed, now=needs.now())
+    deps.metrics.tool.observe(seconds, exemplar())
+    await deps.store.runs.call_ended(row, output, failed=failed, now=deps.now())
     ended = FUNCTION_FAILED if failed else FUNCTION_ENDED
-    needs.log.event(ended, tool=call.name, call=call.call_id, seconds=round(seconds, 3))
+    deps.log.event(ended, tool=call.name, call=call.call_id, seconds=round(seconds, 3))
     return output
 
 

@@ -9,13 +9,13 @@ import trio
 from daemon.conversation.consent_notices import as_said, heed, said_before, wish_in
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.presence import show, with_typing_shown
-from daemon.conversation.signals import Attention, Interruption
+from daemon.conversation.signals import ChatSignals, Interruption
 from daemon.conversation.turn.failed_turn import Failure, apologise, give_turn_up
 from daemon.conversation.turn.history import import_history
 from daemon.conversation.turn.interim import open_interim
 from daemon.conversation.turn.limits import run_slot
 from daemon.conversation.turn.outcome import ended_without_answer
-from daemon.conversation.turn.prompt_builder import Telling
+from daemon.conversation.turn.prompt_builder import PromptBuilder
 from daemon.conversation.turn.reply import reply_parts
 from daemon.conversation.turn.run import Answer, give_up
 from daemon.conversation.turn.run_progress import Progress
@@ -45,8 +45,8 @@ class TurnWork:
     def __init__(
         self,
         turn: Turn,
-        needs: Dependencies,
-        attention: Attention,
+        deps: Dependencies,
+        signals: ChatSignals,
         log: Log,
         *,
         say: Callable[[], Awaitable[None]],
@@ -59,8 +59,8 @@ class TurnWork:
         ``mark_read`` begins to mark messages as read, and returns at once.
         """
         self._turn = turn
-        self._needs = needs
-        self._attention = attention
+        self._deps = deps
+        self._signals = signals
         self._log = log
         self._say = say
         self._waiting = waiting
@@ -69,7 +69,7 @@ class TurnWork:
         self._attempts = turn.attempts
         self._timeouts = 0
         self._asked_at = 0.0
-        self.telling = Telling(needs, log)
+        self.prompt_builder = PromptBuilder(deps, log)
         self.thread_fits = False
         """True once it is known that nothing of the thread has to be left out for its length."""
         self._knows_history = False
@@ -81,24 +81,24 @@ class TurnWork:
         given up. Raises Stopping when the daemon stops; the turn then stays as it is.
         """
         superseded = False
-        wish = await wish_in(self._turn, self._needs)
-        if wish.alone and not self._attention.is_paused:
-            return await heed(self._turn, wish, self._needs, self._log)
+        wish = await wish_in(self._turn, self._deps)
+        if wish.alone and not self._signals.is_paused:
+            return await heed(self._turn, wish, self._deps, self._log)
         while not await self._is_over():
-            if self._attention.news and not self._turn.effects:
+            if self._signals.news and not self._turn.effects:
                 await self._take_in_news(counts=superseded)
                 superseded = False
                 continue
             if not await self._files_known():
                 continue
-            wish = await wish_in(self._turn, self._needs)
+            wish = await wish_in(self._turn, self._deps)
             if wish.alone:
-                return await heed(self._turn, wish, self._needs, self._log)
+                return await heed(self._turn, wish, self._deps, self._log)
             result = await self._attempt_in_place()
             if isinstance(result, Answer):
                 return await self._conclude(result)
             if isinstance(result, Failure) and result.final:
-                await give_turn_up(self._turn, result, self._needs, self._log, say=self._say)
+                await give_turn_up(self._turn, result, self._deps, self._log, say=self._say)
                 return None
             if isinstance(result, Failure):
                 await self._wait_to_retry(result)
@@ -107,57 +107,57 @@ class TurnWork:
 
     async def _is_over(self) -> bool:
         """Close the turn if no answer is wanted any more."""
-        return await ended_without_answer(self._turn, self._needs, self._attention, self._log)
+        return await ended_without_answer(self._turn, self._deps, self._signals, self._log)
 
     # -- one attempt ---------------------------------------------------------------------------
 
     async def _attempt_in_place(self) -> Answer | Failure | Interruption | None:
         """Run the model once there is a place for it; None if something has to be seen to first."""
-        needs, attention = self._needs, self._attention
-        async with run_slot(needs.run_slots, attention, waiting=self._waiting) as held:
-            attention.stop_if_asked()
-            if not held or (attention.news and not self._turn.effects):
+        deps, signals = self._deps, self._signals
+        async with run_slot(deps.run_slots, signals, waiting=self._waiting) as held:
+            signals.stop_if_asked()
+            if not held or (signals.news and not self._turn.effects):
                 return None
-            hold = needs.model_state.wait()
+            hold = deps.model_state.wait()
             if hold > 0:
                 return Failure("the model server is down", retry_after=hold)
             return await self._attempt()
 
     async def _attempt(self) -> Answer | Failure | Interruption:
         """Run the model once, unless something interrupts it."""
-        needs, attention = self._needs, self._attention
+        deps, signals = self._deps, self._signals
         self._asked_at = trio.current_time()
         self._attempts += 1  # in the ledger with the run
         stage("processing", f"attempt {self._attempts}")
         self._show_as_read()
         if not self._knows_history:
             self._knows_history = True
-            await import_history(self._turn, needs)
-        await self.telling.prepare(self._turn)
+            await import_history(self._turn, deps)
+        await self.prompt_builder.prepare(self._turn)
         progress = Progress(effects=self._turn.effects)
         result: Answer | Failure | None = None
-        async with open_interim(self._turn, needs, progress, deliver=self._say):
+        async with open_interim(self._turn, deps, progress, deliver=self._say):
             with trio.CancelScope() as scope:
-                attention.watch(scope, progress, superseded=self._turn.superseded)
+                signals.watch(scope, progress, superseded=self._turn.superseded)
                 try:
                     result = await with_typing_shown(
                         self._turn.key.chat,
-                        needs,
+                        deps,
                         partial(self._run, progress),
                         name=f"run of {self._turn.request_id}",
-                        presence="recording" if wants_voice(self._turn, needs) else "typing",
+                        presence="recording" if wants_voice(self._turn, deps) else "typing",
                     )
                 finally:
-                    attention.unwatch()
+                    signals.unwatch()
         if progress.effects:
             self._turn = replace(self._turn, effects=True)
-        if isinstance(result, Failure) and needs.rules.typing:
-            await show(self._turn.key.chat, "pause", needs)  # nothing may follow for a while
+        if isinstance(result, Failure) and deps.rules.typing:
+            await show(self._turn.key.chat, "pause", deps)  # nothing may follow for a while
         if result is not None:
             return result
-        needs.model_state.undecided()
-        interruption = attention.interruption or "released"
-        await give_up(self._turn, needs)
+        deps.model_state.undecided()
+        interruption = signals.interruption or "released"
+        await give_up(self._turn, deps)
         self._log.info("run interrupted", why=interruption)
         return interruption
 
@@ -165,88 +165,88 @@ class TurnWork:
         """Mark what is answered now as read; not again what an earlier attempt has marked."""
         ids = [stored.message.id for stored in self._turn.messages]
         new = [message_id for message_id in ids if message_id not in self._read]
-        if new and self._needs.rules.read_receipts:
+        if new and self._deps.rules.read_receipts:
             self._read.update(new)
             self._mark_read(new)
 
     async def _run(self, progress: Progress) -> Answer | Failure:
-        needs, began = self._needs, trio.current_time()
+        deps, began = self._deps, trio.current_time()
         try:
             with (
                 span("run", attempt=self._attempts),
-                trio.fail_after(needs.rules.run_timeout_seconds) as time_limit,
+                trio.fail_after(deps.rules.run_timeout_seconds) as time_limit,
             ):
                 progress.time_limit = time_limit
-                answer = await self.telling.ask(self._turn, progress, attempt=self._attempts)
+                answer = await self.prompt_builder.ask(self._turn, progress, attempt=self._attempts)
         except trio.TooSlowError:
-            needs.model_state.undecided()
-            await give_up(self._turn, needs)
+            deps.model_state.undecided()
+            await give_up(self._turn, deps)
             self._timeouts += 1
             return Failure("the run took too long", final=self._timeouts >= MAX_TIMEOUTS)
         except ModelTemporary as error:
-            needs.model_state.failed(error)
+            deps.model_state.failed(error)
             return Failure(str(error), retry_after=honoured(error.retry_after))
         except ModelRejected as error:
-            reason = self.telling.shown_reason(error)
-            for_everybody = needs.model_state.refused(error, self._turn.key, reason=reason)
+            reason = self.prompt_builder.shown_reason(error)
+            for_everybody = deps.model_state.refused(error, self._turn.key, reason=reason)
             return Failure(str(error), final=True, for_everybody=for_everybody)
         except BudgetSpent as error:
-            needs.model_state.undecided()
+            deps.model_state.undecided()
             return Failure(str(error), final=True, over_budget=error.whose)
-        needs.model_state.answered()
-        needs.metrics.note_run(answer.usage, trio.current_time() - began)
+        deps.model_state.answered()
+        deps.metrics.note_run(answer.usage, trio.current_time() - began)
         return answer
 
     async def _files_known(self) -> bool:
         """Wait for what the burst's files say; False if something else has to be seen to first."""
         messages = [stored.message for stored in self._turn.messages]
-        attention = self._attention
+        signals = self._signals
         if any(isinstance(message.content, Media) for message in messages):
-            wait = partial(self._needs.attachments.wait, messages)
-            await attention.unless_called_off(wait)
-            attention.stop_if_asked()
-        return not (attention.is_paused or (attention.news and not self._turn.effects))
+            wait = partial(self._deps.attachments.wait, messages)
+            await signals.unless_called_off(wait)
+            signals.stop_if_asked()
+        return not (signals.is_paused or (signals.news and not self._turn.effects))
 
     # -- what comes of it ----------------------------------------------------------------------
 
     async def _conclude(self, answer: Answer) -> Concluded:
         """Put the answer into the thread and the outbox, in one write."""
-        needs, turn = self._needs, self._turn
+        deps, turn = self._deps, self._turn
         if not answer.text:
-            needs.metrics.fallbacks.inc()
+            deps.metrics.fallbacks.inc()
             self._log.warning("answer not fit to be sent")
-        parts = await reply_parts(answer.text, turn, needs)
-        wish = await wish_in(turn, needs)
-        before = await said_before(turn, wish, needs)
+        parts = await reply_parts(answer.text, turn, deps)
+        wish = await wish_in(turn, deps)
+        before = await said_before(turn, wish, deps)
         self._log.event(
             VOICE_RESPONSE if parts[0].kind == "voice" else RESPONSE,
             name=turn.contact_name,
             text=" ".join(part.body for part in parts)[:MOST_LOGGED],
             seconds=round(trio.current_time() - self._asked_at, 1),
         )
-        concluded = await needs.store.turns.conclude(
+        concluded = await deps.store.turns.conclude(
             turn,
-            items=[*self.telling.heard(turn), *map(as_said, before), *answer.items],
+            items=[*self.prompt_builder.heard(turn), *map(as_said, before), *answer.items],
             parts=[*map(NewPart, before), *parts],
             told=replace(
-                self.telling.told(answer),
+                self.prompt_builder.told(answer),
                 choice=wish.choice,
-                consent=needs.rules.consent.notice in before,
+                consent=deps.rules.consent.notice in before,
             ),
             validation=answer.validation,
-            now=needs.now(),
+            now=deps.now(),
         )
-        self.thread_fits = self.telling.fits_with(concluded.tokens)
+        self.thread_fits = self.prompt_builder.fits_with(concluded.tokens)
         return concluded
 
     async def _wait_to_retry(self, failure: Failure) -> None:
         """Wait before the next attempt; tell the customer, once, that it will take a while."""
-        needs = self._needs
+        deps = self._deps
         wait = delay(
             max(0, self._attempts - 1),
-            base_seconds=needs.rules.retry_seconds,
+            base_seconds=deps.rules.retry_seconds,
             cap_seconds=RETRY_CAP_SECONDS,
-            fraction=needs.random.random(),
+            fraction=deps.random.random(),
         )
         wait = max(wait, failure.retry_after)
         stage("retry_wait", f"{wait:.1f} s after attempt {self._attempts}")
@@ -257,28 +257,28 @@ class TurnWork:
             attempt=self._attempts,
             wait=round(wait, 1),
         )
-        overdue = needs.now() + wait - self._turn.opened_at > APOLOGISE_AFTER_SECONDS
+        overdue = deps.now() + wait - self._turn.opened_at > APOLOGISE_AFTER_SECONDS
         if self._attempts < APOLOGISE_AFTER and not overdue:
-            await self._attention.rest_until_news(wait)
+            await self._signals.rest_until_news(wait)
             return
-        await apologise(self._turn, needs, say=self._say)
-        with needs.model_state.somebody_waits(failure.reason):
-            await self._attention.rest_until_news(wait)
+        await apologise(self._turn, deps, say=self._say)
+        with deps.model_state.somebody_waits(failure.reason):
+            await self._signals.rest_until_news(wait)
 
     async def _take_in_news(self, *, counts: bool) -> None:
         """Wait until the customer has finished, and answer all of it together."""
         stage("superseded")
-        await self._attention.rest_until_quiet()
-        if self._attention.is_paused:
+        await self._signals.rest_until_quiet()
+        if self._signals.is_paused:
             return
-        self._attention.window = None
-        self._attention.news = False
-        self._attention.came_late = False
-        await give_up(self._turn, self._needs)
-        self._turn = await self._needs.store.turns.join(
+        self._signals.window = None
+        self._signals.news = False
+        self._signals.came_late = False
+        await give_up(self._turn, self._deps)
+        self._turn = await self._deps.store.turns.join(
             self._turn,
-            limit=self._needs.rules.window.max_messages,
+            limit=self._deps.rules.window.max_messages,
             counts=counts,
-            now=self._needs.now(),
+            now=self._deps.now(),
         )
         self._log.info("turn joined by later messages", messages=len(self._turn.messages))

@@ -54,13 +54,13 @@ def add_deeds(chats: Blueprint, shell: Shell) -> None:
 
 async def _say(shell: Shell, ref: str) -> ResponseReturnValue:
     fields = await json_object()
-    text, name, deed = (_text(fields, key) for key in ("text", "name", "deed"))
+    text, name, action = (_text(fields, key) for key in ("text", "name", "deed"))
     if not text or len(text) > LONGEST_TEXT:
         return {"error": f"a message has 1 to {LONGEST_TEXT} characters"}, 400
-    if not DEED.fullmatch(deed):
+    if not DEED.fullmatch(action):
         return {"error": "deed must name the click"}, 400
     name = " ".join(name.split())[:LONGEST_NAME] or shell.wording().t("Agent")
-    return _done(await shell.daemon.desk.say(ref, text, name=name, deed=deed, by=shell.actor()))
+    return _done(await shell.daemon.desk.say(ref, text, name=name, action=action, by=shell.actor()))
 
 
 async def _label(shell: Shell, ref: str) -> ResponseReturnValue:

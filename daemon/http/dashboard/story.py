@@ -38,7 +38,7 @@ class Step:
 
     id: str
     kind: str
-    """``message``, ``window``, ``run``, ``model``, ``tool``, ``send``, ``end`` or ``deed``."""
+    """``message``, ``window``, ``run``, ``model``, ``tool``, ``send``, ``end`` or ``action``."""
     title: str
     at: float
     until: float
@@ -96,7 +96,7 @@ def _steps(story: JsonObject, w: Wording) -> Iterator[Step]:
         yield Step(
             id=f"deed-{number}",
             kind="deed",
-            title=w.t("By an operator: {deed}", deed=entry["action"]),
+            title=w.t("By an operator: {deed}", action=entry["action"]),
             at=entry["at"],
             until=entry["at"],
             notes=tuple(

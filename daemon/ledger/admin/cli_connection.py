@@ -17,7 +17,7 @@ BUSY_MILLISECONDS = 5000
 
 
 @contextlib.contextmanager
-def open_beside_daemon(data_dir: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+def open_cli_connection(data_dir: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
     """Open the existing store in ``data_dir`` for the length of the block; creates nothing.
 
     Rows are `sqlite3.Row`. Raises StoreError if there is no store or it is of another version,

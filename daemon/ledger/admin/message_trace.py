@@ -25,7 +25,7 @@ _WHO_HAS_THE_CHAT = frozenset({"pause", "resume", "done"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
+class MessageTrace:
     """Everything the ledger has about a message and its turn. Rows are objects, times Unix seconds.
 
     Nothing is masked here.
@@ -51,7 +51,7 @@ class Life:
     """Of the turn, as they began; empty if retention or a crash has taken them."""
 
 
-def life_of(connection: Connection, message_id: str) -> Life | None:
+def life_of(connection: Connection, message_id: str) -> MessageTrace | None:
     """Read the life of an inbound or outbound message by its WhatsApp id; None if it is unknown."""
     sent = connection.execute(
         f"{_OUTBOX} WHERE message_id = ?1 OR id IN (SELECT outbox_id FROM send_failures"  # noqa: S608 - a constant
@@ -66,7 +66,7 @@ def life_of(connection: Connection, message_id: str) -> Life | None:
         return None
     turn_id = known["turn_id"]
     if turn_id is None:
-        return Life(
+        return MessageTrace(
             message_id=message_id,
             channel=known["channel"],
             chat=known["chat"],
@@ -79,13 +79,13 @@ def life_of(connection: Connection, message_id: str) -> Life | None:
     return life_of_turn(connection, turn_id, message_id=message_id)
 
 
-def life_of_turn(connection: Connection, turn_id: int, *, message_id: str = "") -> Life:
+def life_of_turn(connection: Connection, turn_id: int, *, message_id: str = "") -> MessageTrace:
     """Read the life of a turn that exists; ``message_id`` is the message that was asked for."""
     turn = connection.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
     rows = connection.execute(f"{_MESSAGE} WHERE turn_id = ? ORDER BY seq", (turn_id,)).fetchall()
     messages = [_message(row) for row in rows]
     outbox = connection.execute(f"{_OUTBOX} WHERE turn_id = ? ORDER BY id", (turn_id,))
-    return Life(
+    return MessageTrace(
         message_id=message_id,
         channel=turn["channel"],
         chat=turn["chat"],

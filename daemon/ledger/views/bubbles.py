@@ -126,8 +126,8 @@ def _side(row: dict[str, Any]) -> str:
     """Whose words they are; ``other`` for automatic messages of our own number."""
     if not row["from_me"]:
         return "customer"
-    by_hand = row["reason"] == "agent" or row["state"] == "received"
-    return "agent" if by_hand else "other"
+    operator_actions = row["reason"] == "agent" or row["state"] == "received"
+    return "agent" if operator_actions else "other"
 
 
 def _file(row: dict[str, Any]) -> JsonObject:

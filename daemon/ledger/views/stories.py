@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.ledger.admin.message_trace import Life, life_of_turn
+from daemon.ledger.admin.message_trace import MessageTrace, life_of_turn
 from daemon.ledger.views.bubbles import NEWEST
 
 _TURNS = """
@@ -47,7 +47,7 @@ def chat_of_turn(connection: sqlite3.Connection, request_id: str) -> ChatKey | N
     return ChatKey(*row) if row else None
 
 
-def story_of(connection: sqlite3.Connection, request_id: str) -> Life | None:
+def story_of(connection: sqlite3.Connection, request_id: str) -> MessageTrace | None:
     """Everything the ledger has about a turn, each round of its runs with its ``charge``."""
     row = connection.execute(
         "SELECT id FROM turns WHERE request_id = ? ORDER BY id DESC LIMIT 1", (request_id,)

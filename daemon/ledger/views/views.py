@@ -5,7 +5,7 @@ from functools import partial
 from typing import TypeVar
 
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.ledger.admin.message_trace import Life
+from daemon.ledger.admin.message_trace import MessageTrace
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.role import Role
 from daemon.ledger.views import bubbles, chat_list, stories, work
@@ -47,7 +47,7 @@ class Views(Role):
         """The chat of a turn, by the turn's name in the log."""
         return await self._read(partial(stories.chat_of_turn, request_id=request_id))
 
-    async def story(self, request_id: str) -> Life | None:
+    async def story(self, request_id: str) -> MessageTrace | None:
         """Everything about one turn, by its name in the log."""
         return await self._read(partial(stories.story_of, request_id=request_id))
 

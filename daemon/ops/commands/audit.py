@@ -9,7 +9,7 @@ import click
 
 from daemon.domain.audit_chain import AuditRow, Head, Verified
 from daemon.domain.masking import mask_numbers
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.audit import audit_rows, verify_audit
 from daemon.ops.commands.place import Failure, Place, note, takes_place
 
@@ -57,7 +57,7 @@ def command(
     """
     if known and not verify:
         raise click.UsageError("--known goes with --verify")
-    with open_beside_daemon(place.data_dir, read_only=True) as connection:
+    with open_cli_connection(place.data_dir, read_only=True) as connection:
         if verify:
             # Rows and head of one moment.
             connection.execute("BEGIN")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import click
 
 from daemon.ledger.admin.backup import Backup, Files, back_up, back_up_events, back_up_sent
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ops.commands.place import Failure, NotDone, Place, note, takes_place
 
 EXAMPLE = """\b
@@ -41,7 +41,7 @@ def command(place: Place, *, file: Path, force: bool, with_files: bool, as_json:
     taken = [path for path in (target, *folders) if path.exists()]
     if taken and not force:
         raise Failure(f"{taken[0]} is there already; --force replaces it")
-    with open_beside_daemon(place.data_dir) as connection:
+    with open_cli_connection(place.data_dir) as connection:
         if target.exists() and target.samefile(place.data_dir / "recado.db"):
             raise Failure(f"{target} is the store itself")
         note(place.data_dir, "backup", str(target))

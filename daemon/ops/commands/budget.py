@@ -9,7 +9,7 @@ import click
 
 from daemon.domain.limits.budget import MICROS, day_of
 from daemon.domain.masking import mask_numbers
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.cli_queries import Spending, newest_day, pardon, spending_of
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.drivers.sqlite.database import transaction
@@ -33,7 +33,7 @@ def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> Non
     Calls under way count at their estimate. With --data-dir the limits are not known, and the last
     day with any use is shown.
     """
-    with open_beside_daemon(place.data_dir, read_only=True) as connection:
+    with open_cli_connection(place.data_dir, read_only=True) as connection:
         day = _day(place) or newest_day(connection)
         spent = spending_of(connection, day)
         if chat is not None:
@@ -75,7 +75,7 @@ def reset(place: Place, *, chat: str) -> None:
     CHAT is a phone number with its country code, or a chat id. The next message is answered again.
     To go on after the total is spent, raise the limits in the configuration.
     """
-    with open_beside_daemon(place.data_dir) as connection:
+    with open_cli_connection(place.data_dir) as connection:
         day = _day(place) or newest_day(connection)
         with transaction(connection):
             names = names_of(connection, known_chat(chat))

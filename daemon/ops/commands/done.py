@@ -5,7 +5,7 @@ import time
 
 import click
 
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.operator_actions import done_by_hand
@@ -29,7 +29,7 @@ def command(place: Place, *, chat: str, as_json: bool) -> None:
     answers what is closed so. If it keeps out of the chat it goes on to, as long as it was to.
     """
     now, by = time.time(), os_actor()
-    with open_beside_daemon(place.data_dir) as connection, transaction(connection):
+    with open_cli_connection(place.data_dir) as connection, transaction(connection):
         names = names_of(connection, known_chat(chat))
         done = [done_by_hand(connection, name, by=by, now=now) for name in names]
     chats = sum(len(keys) for keys, _ in done)

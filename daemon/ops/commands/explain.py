@@ -6,7 +6,7 @@ from dataclasses import asdict
 import click
 
 from daemon.domain.redaction import Redactor
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.message_trace import life_of
 from daemon.ops.commands.place import Failure, Place, note, takes_place
 from daemon.ops.commands.timeline import timeline, without_words
@@ -31,7 +31,7 @@ def command(place: Place, *, message_id: str, as_json: bool, reveal: bool) -> No
     message that Recado sent). Phone numbers are shortened and texts left out unless --reveal is
     given.
     """
-    with open_beside_daemon(place.data_dir, read_only=True) as connection:
+    with open_cli_connection(place.data_dir, read_only=True) as connection:
         life = life_of(connection, message_id)
     if life is None:
         raise Failure(f"no message {message_id} is known")

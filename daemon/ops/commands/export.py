@@ -4,7 +4,7 @@ import json
 
 import click
 
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import held_of, names_of
 from daemon.ops.commands.place import Failure, Place, known_chat, note, takes_place
 
@@ -24,7 +24,7 @@ def command(place: Place, *, chat: str) -> None:
     shows the same person are included, on all channels. Nothing is masked: keep the output as you
     keep the store. Times are Unix seconds (UTC).
     """
-    with open_beside_daemon(place.data_dir, read_only=True) as connection:
+    with open_cli_connection(place.data_dir, read_only=True) as connection:
         # One snapshot for all tables.
         connection.execute("BEGIN")
         held = held_of(connection, names_of(connection, known_chat(chat)))

@@ -10,7 +10,7 @@ import click
 import trio
 
 from daemon.errors import StoreInUse
-from daemon.ledger.admin.cli_connection import LOCK_FILE, open_beside_daemon
+from daemon.ledger.admin.cli_connection import LOCK_FILE, open_cli_connection
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.file_lock import owned
@@ -59,7 +59,7 @@ def command(place: Place, *, chat: str, yes: bool, wait: float, as_json: bool) -
     if not yes:
         question = f"Erase everything held of {name}? This cannot be undone"
         click.confirm(question, abort=True, err=as_json)
-    with open_beside_daemon(place.data_dir) as connection:
+    with open_cli_connection(place.data_dir) as connection:
         with transaction(connection):
             forgotten = ask(connection, names_of(connection, name), by=os_actor(), now=time.time())
         done = trio.run(

@@ -19,7 +19,7 @@ from daemon.domain.eligibility import DEFAULT_POLICY, Policy
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
 from daemon.gateway.whapi.payloads.parser import chat_id
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.kept_files import AUDIO_FOLDER
@@ -106,7 +106,7 @@ def note(
     data_dir: Path, action: Action, subject: str = "", *, before: str = "", after: str = ""
 ) -> None:
     """Write down in the audit what the user of this command does. Raises StoreError."""
-    with open_beside_daemon(data_dir) as connection, transaction(connection):
+    with open_cli_connection(data_dir) as connection, transaction(connection):
         write_audit(
             connection,
             os_actor(),

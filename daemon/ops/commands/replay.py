@@ -14,7 +14,7 @@ from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import Webhook
 from daemon.errors import MediaDelayed, WebhookError
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import (
     Replayed,
@@ -57,7 +57,7 @@ def command(
     if chat is not None and not dead:
         raise click.UsageError("--chat goes with --dead")
     now, by = time.time(), os_actor()
-    with open_beside_daemon(place.data_dir) as connection, transaction(connection):
+    with open_cli_connection(place.data_dir) as connection, transaction(connection):
         judge = judge_of(connection, place.policy, now=now)
         if dead:
             chats = names_of(connection, known_chat(chat)) if chat is not None else ()

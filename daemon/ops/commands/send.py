@@ -10,7 +10,7 @@ import click
 import trio
 
 from daemon.domain.messages import ChatKey
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.cli_queries import Sending, channel_of, queue_text, sending_of
 from daemon.ledger.consents import has_opted_out
 from daemon.ledger.drivers.sqlite.database import transaction
@@ -72,7 +72,7 @@ def command(
         text.encode()
     except UnicodeEncodeError:
         raise Failure("the text is not valid UTF-8") from None
-    with open_beside_daemon(place.data_dir) as connection:
+    with open_cli_connection(place.data_dir) as connection:
         with transaction(connection):
             key = ChatKey(
                 channel_of(connection, key_chat) if channel is None else channel, key_chat

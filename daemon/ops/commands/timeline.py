@@ -9,7 +9,7 @@ from typing import Any
 from daemon.domain.handover import AGENT_WROTE, WITH_AGENT
 from daemon.domain.messages import JsonObject
 from daemon.domain.redaction import Redactor
-from daemon.ledger.admin.message_trace import Life
+from daemon.ledger.admin.message_trace import MessageTrace
 
 SHOWN_CHARACTERS = 200
 """Of a tool's arguments and output, and of a text."""
@@ -28,7 +28,7 @@ class _Line:
     text: str
 
 
-def timeline(life: Life, *, zone: tzinfo | None, reveal: bool) -> str:
+def timeline(life: MessageTrace, *, zone: tzinfo | None, reveal: bool) -> str:
     """Tell a life line by line, in the order of time.
 
     ``zone`` is that of the times (None: this machine's). Without ``reveal`` numbers are shortened;
@@ -57,7 +57,7 @@ def timeline(life: Life, *, zone: tzinfo | None, reveal: bool) -> str:
     return "\n".join([*map(redactor.text, head), *body, *map(redactor.text, tail)])
 
 
-def without_words(life: Life) -> Life:
+def without_words(life: MessageTrace) -> MessageTrace:
     """Leave out what was written: of texts only their length stays."""
     messages = [
         message | {"author_name": "", "content": _bare(message["content"])}
@@ -112,7 +112,7 @@ def _length(text: str) -> str:
 # -- what happened -------------------------------------------------------------------------------
 
 
-def _lines(life: Life) -> Iterator[_Line]:
+def _lines(life: MessageTrace) -> Iterator[_Line]:
     for event in life.events:
         kept = "" if event["body_kept"] else ", raw body not kept any more"
         name = f" ({event['event']})" if event["event"] else ""
@@ -139,7 +139,7 @@ def _lines(life: Life) -> Iterator[_Line]:
         yield _Line(entry["at"], what)
 
 
-def _message_lines(life: Life, message: JsonObject) -> Iterator[_Line]:
+def _message_lines(life: MessageTrace, message: JsonObject) -> Iterator[_Line]:
     name = f"message {message['id']}"
     author = f" of {message['author_name']}" if message["author_name"] else ""
     own = ", from our own number" if message["from_me"] else ""
@@ -240,7 +240,7 @@ def _send_lines(row: JsonObject) -> Iterator[_Line]:
 # -- where the time went -------------------------------------------------------------------------
 
 
-def _where_time_went(life: Life) -> list[str]:
+def _where_time_went(life: MessageTrace) -> list[str]:
     """The stages of the turn, one below the other on one scale, each with its seconds."""
     stages = sorted(life.stages, key=lambda stage: stage["at"])
     if len(stages) < 2:
@@ -261,12 +261,12 @@ def _where_time_went(life: Life) -> list[str]:
 # -- the rest ------------------------------------------------------------------------------------
 
 
-def _title(life: Life) -> str:
+def _title(life: MessageTrace) -> str:
     channel = f" on channel {life.channel}" if life.channel else ""
     return f"message {life.message_id} in chat {life.chat}{channel}"
 
 
-def _ending(life: Life) -> str:
+def _ending(life: MessageTrace) -> str:
     """How it stands now, in a sentence or two."""
     states = [
         f"message {m['id']}: {m['state']}" + (f" ({m['reason']})" if m["reason"] else "")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from daemon.domain.masking import mask_numbers
-from daemon.ledger.admin.cli_connection import open_beside_daemon
+from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.cli_queries import Unanswered, unanswered
 from daemon.ops.commands.place import Place, note, takes_place
 
@@ -35,7 +35,7 @@ def command(place: Place, *, older_than: float, as_json: bool, reveal: bool) -> 
     each.
     """
     now = time.time()
-    with open_beside_daemon(place.data_dir, read_only=True) as connection:
+    with open_cli_connection(place.data_dir, read_only=True) as connection:
         found = [chat for chat in unanswered(connection) if now - chat.since >= older_than]
     if reveal:
         note(place.data_dir, "reveal", after=f"unanswered, {len(found)} rows")

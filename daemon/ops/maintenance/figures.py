@@ -39,25 +39,25 @@ class Figures:
     dead_letters: int = 0
 
 
-async def keep_figures(needs: Dependencies, figures: Figures, every_seconds: float) -> None:
+async def keep_figures(deps: Dependencies, figures: Figures, every_seconds: float) -> None:
     """Read the figures anew every so often, and see whether a full disk has room again.
 
     Runs until cancelled.
     """
     while True:
         try:
-            await needs.store.database.probe()
-            await refresh(needs, figures)
-            await measure_disk(needs)
+            await deps.store.database.probe()
+            await refresh(deps, figures)
+            await measure_disk(deps)
         except (StoreUnavailable, OSError) as error:
-            needs.log.warning("the store is in trouble", error=str(error))
+            deps.log.warning("the store is in trouble", error=str(error))
         await trio.sleep(every_seconds)
 
 
-async def refresh(needs: Dependencies, figures: Figures) -> None:
+async def refresh(deps: Dependencies, figures: Figures) -> None:
     """Read the store's figures once. Raises StoreUnavailable."""
-    store = needs.store
-    counts = await store.threads.counts(active_since=needs.now() - ACTIVE_SECONDS)
+    store = deps.store
+    counts = await store.threads.counts(active_since=deps.now() - ACTIVE_SECONDS)
     figures.total_threads, figures.active_threads = counts
     figures.oldest_for_bot = await store.inbox.oldest_unanswered() or 0
     waiting = await store.handovers.waiting_chats()
@@ -67,14 +67,14 @@ async def refresh(needs: Dependencies, figures: Figures) -> None:
     figures.oldest_unanswered = min(oldest, default=0)
     figures.outbox = await store.outbox.counts()
     figures.queue, figures.dead_letters = await store.backlog.counts()
-    used = await store.usage.total(day_of(needs.now(), needs.rules.zone))
-    for limit, ratio in used_ratios(needs.rules.budget, used).items():
-        needs.metrics.budget_used_ratio.labels(limit).set(ratio)
+    used = await store.usage.total(day_of(deps.now(), deps.rules.zone))
+    for limit, ratio in used_ratios(deps.rules.budget, used).items():
+        deps.metrics.budget_used_ratio.labels(limit).set(ratio)
 
 
-async def measure_disk(needs: Dependencies) -> None:
+async def measure_disk(deps: Dependencies) -> None:
     """See how large the store is, and how much room the disk has. Raises OSError."""
-    database, vitals = needs.store.database, needs.metrics.vitals
+    database, vitals = deps.store.database, deps.metrics.vitals
     usage = await trio.to_thread.run_sync(shutil.disk_usage, database.path.parent)
     vitals.free_disk_bytes.set(usage.free)
     vitals.store_bytes.set(database.path.stat().st_size)

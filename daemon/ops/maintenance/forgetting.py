@@ -38,14 +38,14 @@ class Forgetter:
 
     def __init__(
         self,
-        needs: Dependencies,
+        deps: Dependencies,
         chats: ChatRegistry,
         data_dir: Path,
         *,
         clock: Callable[[], float],
     ) -> None:
         """``clock`` measures durations, in seconds."""
-        self._needs = needs
+        self._deps = deps
         self._chats = chats
         self._data_dir = data_dir
         self._clock = clock
@@ -67,7 +67,7 @@ class Forgetter:
                     await self.drop_conversations(days)
                     due = trio.current_time() + retention_seconds
             except StoreUnavailable as error:
-                self._needs.log.warning("forgetting waits for the store", error=str(error))
+                self._deps.log.warning("forgetting waits for the store", error=str(error))
             with trio.move_on_after(every_seconds):
                 await self._bell.answer()
 
@@ -81,18 +81,18 @@ class Forgetter:
 
         Whoever is to be forgotten meanwhile does not wait for all of them.
         """
-        database, before = self._needs.store.database, self._needs.now() - days * DAY_SECONDS
+        database, before = self._deps.store.database, self._deps.now() - days * DAY_SECONDS
         find = partial(old_chats, before=before, most=RETENTION_BATCH)
         erased, more = 0, True
         while more:
             more = False
             for key in await database.read(find):
-                asked = partial(ask_chat, key=key, before=before, now=self._needs.now())
+                asked = partial(ask_chat, key=key, before=before, now=self._deps.now())
                 more |= bool(await database.write(asked))
                 await self.do_all()
                 erased += more
         if erased:
-            self._needs.log.info("old conversations deleted", symbol="🧹", chats=erased)
+            self._deps.log.info("old conversations deleted", symbol="🧹", chats=erased)
         return erased
 
     async def forget(self, names: Sequence[str], *, by: Actor) -> Forgotten:
@@ -100,8 +100,8 @@ class Forgetter:
 
         If it is cancelled, or this process ends, it is done all the same.
         """
-        database = self._needs.store.database
-        name = await database.write(partial(ask, names=names, by=by, now=self._needs.now()))
+        database = self._deps.store.database
+        name = await database.write(partial(ask, names=names, by=by, now=self._deps.now()))
         self._bell.ring()
         while True:
             over = self._progress
@@ -111,12 +111,12 @@ class Forgetter:
             await over.wait()
 
     async def _next(self) -> Work | None:
-        read = self._needs.store.database.read
+        read = self._deps.store.database.read
         return await read(partial(next_work, data_dir=self._data_dir))
 
     async def _carry_out(self, work: Work) -> None:
         """Go on with one work to its end."""
-        database, person = self._needs.store.database, work.person
+        database, person = self._deps.store.database, work.person
         if is_held(work):
             async with self._chats.held({*person.keys, *person.groups}):
                 # Who they are is read anew: the tasks that were ended have written until now.
@@ -126,17 +126,17 @@ class Forgetter:
         await database.write(partial(let_go, work=work))
         if not work.deletes:
             await database.empty_log()
-        await database.write(partial(close, work=work, now=self._needs.now()))
+        await database.write(partial(close, work=work, now=self._deps.now()))
         over, self._progress = self._progress, trio.Event()
         over.set()
 
     async def _named(self, name: str) -> Work | None:
-        read = self._needs.store.database.read
+        read = self._deps.store.database.read
         return await read(partial(next_work, data_dir=self._data_dir, name=name))
 
     async def _erase(self, work: Work, *, until: Callable[[Work], bool]) -> Work:
         """Erase slice by slice, until something is so."""
-        database, now = self._needs.store.database, self._needs.now
+        database, now = self._deps.store.database, self._deps.now
         while not until(work):
             batch = await database.read(partial(look, work=work))
             if not batch.rows:

@@ -10,35 +10,35 @@ LAST_WORD_SECONDS = 0.5
 """How long noting the end may hold it up."""
 
 
-class Life:
+class ProcessRecord:
     """This process in the store. Made and called by the composer; never fails."""
 
-    def __init__(self, needs: Dependencies) -> None:
-        self._needs = needs
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
 
     async def begin(self) -> None:
         """Find out how the last process ended, count and say it, and begin anew."""
-        needs = self._needs
+        deps = self._deps
         try:
-            earlier = await needs.store.process_life.begin(now=needs.now())
+            earlier = await deps.store.process_life.begin(now=deps.now())
         except StoreUnavailable as error:
-            needs.log.warning("the start was not noted", error=str(error))
+            deps.log.warning("the start was not noted", error=str(error))
             return
-        needs.metrics.vitals.count_earlier_ends(earlier.ends, earlier.last_stop_seconds)
+        deps.metrics.vitals.count_earlier_ends(earlier.ends, earlier.last_stop_seconds)
         if earlier.last_end not in {None, "clean"}:
-            needs.log.event(EARLIER_END, how=earlier.last_end)
+            deps.log.event(EARLIER_END, how=earlier.last_end)
 
     async def stopping(self) -> None:
         """Note that the stop has begun; ends when that is stored."""
         try:
-            await self._needs.store.process_life.stopping(now=self._needs.now())
+            await self._deps.store.process_life.stopping(now=self._deps.now())
         except StoreUnavailable as error:
-            self._needs.log.debug("the stop was not noted", error=str(error))
+            self._deps.log.debug("the stop was not noted", error=str(error))
 
     async def stopped(self) -> None:
         """Note that everything but the store is closed, if that is soon done."""
         with trio.move_on_after(LAST_WORD_SECONDS, shield=True):
             try:
-                await self._needs.store.process_life.stopped(now=self._needs.now())
+                await self._deps.store.process_life.stopped(now=self._deps.now())
             except StoreUnavailable as error:
-                self._needs.log.debug("the end was not noted", error=str(error))
+                self._deps.log.debug("the end was not noted", error=str(error))

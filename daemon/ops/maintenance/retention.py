@@ -19,7 +19,7 @@ DAY_SECONDS = 24 * 3600.0
 
 
 async def keep_retention(
-    needs: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
+    deps: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
 ) -> None:
     """Drop raw webhook events older than ``event_days``, at once and then every so often.
 
@@ -27,32 +27,32 @@ async def keep_retention(
     """
     while True:
         try:
-            await drop_old_events(needs, event_days=event_days)
+            await drop_old_events(deps, event_days=event_days)
         except StoreUnavailable as error:
-            needs.log.warning("old events not dropped", error=str(error))
+            deps.log.warning("old events not dropped", error=str(error))
         await trio.sleep(every_seconds)
 
 
 async def keep_stages(
-    needs: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
+    deps: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
 ) -> None:
     """Delete the stages of turns older than ``event_days``, at once and then every so often.
 
     0 keeps them for good. Runs until cancelled.
     """
     while event_days:
-        before = needs.now() - event_days * DAY_SECONDS
+        before = deps.now() - event_days * DAY_SECONDS
         try:
-            while await needs.store.stages.drop_old(before=before):
+            while await deps.store.stages.drop_old(before=before):
                 pass
         except StoreUnavailable as error:
-            needs.log.warning("old stages not deleted", error=str(error))
+            deps.log.warning("old stages not deleted", error=str(error))
         await trio.sleep(every_seconds)
     await trio.sleep_forever()
 
 
 async def keep_sent_files(
-    needs: Dependencies, audio_hours: float, every_seconds: float = INTERVAL_SECONDS
+    deps: Dependencies, audio_hours: float, every_seconds: float = INTERVAL_SECONDS
 ) -> None:
     """Delete sent voice notes and files older than ``audio_hours``, again and again.
 
@@ -60,36 +60,36 @@ async def keep_sent_files(
     """
     while audio_hours:
         try:
-            await drop_sent_files(needs, audio_hours=audio_hours)
+            await drop_sent_files(deps, audio_hours=audio_hours)
         except (StoreUnavailable, OSError) as error:
-            needs.log.warning("old voice notes not deleted", error=str(error))
+            deps.log.warning("old voice notes not deleted", error=str(error))
         await trio.sleep(every_seconds)
     await trio.sleep_forever()
 
 
-async def drop_sent_files(needs: Dependencies, *, audio_hours: float) -> int:
+async def drop_sent_files(deps: Dependencies, *, audio_hours: float) -> int:
     """Delete what is too old now and not still to be sent; gives how many files."""
-    before = needs.now() - audio_hours * 3600
-    in_use = await needs.store.outbox.files_in_use()
-    dropped = await needs.store.files.drop_old(before=before, in_use=in_use)
+    before = deps.now() - audio_hours * 3600
+    in_use = await deps.store.outbox.files_in_use()
+    dropped = await deps.store.files.drop_old(before=before, in_use=in_use)
     if dropped:
-        needs.log.info("old voice notes deleted", symbol="🧹", files=dropped)
+        deps.log.info("old voice notes deleted", symbol="🧹", files=dropped)
     return dropped
 
 
-async def keep_files_private(needs: Dependencies) -> None:
+async def keep_files_private(deps: Dependencies) -> None:
     """Take away what others may do with files that an earlier version, or somebody, left wider.
 
     Ends when all have been looked at.
     """
-    folder = needs.store.database.path.parent
+    folder = deps.store.database.path.parent
     tightened = await trio.to_thread.run_sync(tighten_files, folder)
     if tightened:
-        needs.log.warning("files were readable for others, and are not any more", files=tightened)
+        deps.log.warning("files were readable for others, and are not any more", files=tightened)
 
 
 async def keep_media(
-    needs: Dependencies, media_days: float, every_seconds: float = INTERVAL_SECONDS
+    deps: Dependencies, media_days: float, every_seconds: float = INTERVAL_SECONDS
 ) -> None:
     """Delete files that people sent more than ``media_days`` ago, at once and then every so often.
 
@@ -97,19 +97,19 @@ async def keep_media(
     """
     while True:
         try:
-            await drop_media(needs, media_days=media_days)
+            await drop_media(deps, media_days=media_days)
         except (StoreUnavailable, OSError) as error:
-            needs.log.warning("old files not deleted", error=str(error))
+            deps.log.warning("old files not deleted", error=str(error))
         await trio.sleep(every_seconds)
 
 
-async def drop_media(needs: Dependencies, *, media_days: float) -> int:
+async def drop_media(deps: Dependencies, *, media_days: float) -> int:
     """Delete what is too old now, and files that no message has; gives how many.
 
     Raises StoreUnavailable or OSError.
     """
-    database, now = needs.store.database, needs.now()
-    folder = needs.attachments.rules.showing.folder
+    database, now = deps.store.database, deps.now()
+    folder = deps.attachments.rules.showing.folder
     before = now - media_days * DAY_SECONDS if media_days else 0.0
     verb = partial(expire_media, before=before, folder=folder)
     dropped, more = 0, True
@@ -121,14 +121,14 @@ async def drop_media(needs: Dependencies, *, media_days: float) -> int:
     if unnamed:
         dropped += await database.write(partial(drop_unnamed, names=unnamed, folder=folder))
     if dropped:
-        needs.log.info("old files deleted", symbol="🧹", files=dropped)
+        deps.log.info("old files deleted", symbol="🧹", files=dropped)
     return dropped
 
 
-async def drop_old_events(needs: Dependencies, *, event_days: float) -> int:
+async def drop_old_events(deps: Dependencies, *, event_days: float) -> int:
     """Drop what is too old now, batch by batch; gives how many. Raises StoreUnavailable."""
-    database = needs.store.database
-    before = needs.now() - event_days * DAY_SECONDS if event_days else 0.0
+    database = deps.store.database
+    before = deps.now() - event_days * DAY_SECONDS if event_days else 0.0
     verb = partial(expire, before=before, folder=database.path.parent / "events")
     events = files = 0
     more = True
@@ -136,5 +136,5 @@ async def drop_old_events(needs: Dependencies, *, event_days: float) -> int:
         expired = await database.write(verb)
         events, files, more = events + expired.events, files + expired.files, expired.more
     if events:
-        needs.log.info("old events dropped", symbol="🧹", events=events, files=files)
+        deps.log.info("old events dropped", symbol="🧹", events=events, files=files)
     return events

@@ -40,7 +40,7 @@ LAGS_KEPT = 60
 
 
 async def keep_caches_small(
-    needs: Dependencies,
+    deps: Dependencies,
     chats: ChatRegistry,
     every_seconds: float,
     chat_info_seconds: float,
@@ -52,13 +52,13 @@ async def keep_caches_small(
     """
     while True:
         await trio.sleep(every_seconds)
-        forgotten = needs.chat_info.prune(chat_info_seconds)
+        forgotten = deps.chat_info.prune(chat_info_seconds)
         forgotten += chats.prune_presences(contact_seconds)
         if forgotten:
-            needs.log.debug("caches made smaller", entries=forgotten)
+            deps.log.debug("caches made smaller", entries=forgotten)
 
 
-async def keep_log_folded(needs: Dependencies, every_seconds: float) -> None:
+async def keep_log_folded(deps: Dependencies, every_seconds: float) -> None:
     """Fold the store's write-ahead log into its file every so often. Runs until cancelled.
 
     SQLite does it by itself after a number of writes; this is for what a quiet time leaves there.
@@ -66,12 +66,12 @@ async def keep_log_folded(needs: Dependencies, every_seconds: float) -> None:
     while True:
         await trio.sleep(every_seconds)
         try:
-            await needs.store.database.checkpoint()
+            await deps.store.database.checkpoint()
         except StoreUnavailable as error:
-            needs.log.warning("the store's log was not folded in", error=str(error))
+            deps.log.warning("the store's log was not folded in", error=str(error))
 
 
-async def keep_audit_head(needs: Dependencies, every_seconds: float) -> None:
+async def keep_audit_head(deps: Dependencies, every_seconds: float) -> None:
     """Put the head of the audit's chain into the log when it has moved. Runs until cancelled.
 
     The log lies elsewhere than the store: it shows later whether the chain was cut or made anew.
@@ -79,12 +79,12 @@ async def keep_audit_head(needs: Dependencies, every_seconds: float) -> None:
     last = 0
     while True:
         try:
-            head = await needs.store.audit.head()
+            head = await deps.store.audit.head()
             if head.id != last:
                 last = head.id
-                needs.log.info("audit head", head=f"{head.id}:{head.hash}")
+                deps.log.info("audit head", head=f"{head.id}:{head.hash}")
         except StoreUnavailable as error:
-            needs.log.warning("the audit's head was not read", error=str(error))
+            deps.log.warning("the audit's head was not read", error=str(error))
         await trio.sleep(every_seconds)
 
 
@@ -146,41 +146,41 @@ class Side(Protocol):
 def start_housekeeping(
     side: Side,
     settings: Settings,
-    needs: Dependencies,
+    deps: Dependencies,
     chats: ChatRegistry,
     figures: Figures,
     forgetter: Forgetter,
 ) -> None:
     """Start every housekeeping task. Called once, by the composer, when chats can be woken."""
     every, kept = settings.housekeeping, settings.retention
-    side("figures", keep_figures, needs, figures, every.figures_seconds)
-    side("sweep", keep_sweeping, needs, chats, settings.recovery.delay_seconds, every.sweep_seconds)
-    side("traces", needs.traces.run)
-    side("event loop lag", watch_loop_lag, needs.metrics.vitals)
+    side("figures", keep_figures, deps, figures, every.figures_seconds)
+    side("sweep", keep_sweeping, deps, chats, settings.recovery.delay_seconds, every.sweep_seconds)
+    side("traces", deps.traces.run)
+    side("event loop lag", watch_loop_lag, deps.metrics.vitals)
 
     retention_seconds = every.retention_minutes * MINUTE_SECONDS
-    side("file modes", keep_files_private, needs)
-    side("retention", keep_retention, needs, kept.event_days, retention_seconds)
+    side("file modes", keep_files_private, deps)
+    side("retention", keep_retention, deps, kept.event_days, retention_seconds)
     days = kept.conversations_days
     side("forgetting", forgetter.run, every.sweep_seconds, days, retention_seconds)
-    side("old stages", keep_stages, needs, kept.event_days, retention_seconds)
-    side("sent files", keep_sent_files, needs, kept.audio_hours, retention_seconds)
-    side("old files", keep_media, needs, kept.media_days, retention_seconds)
+    side("old stages", keep_stages, deps, kept.event_days, retention_seconds)
+    side("sent files", keep_sent_files, deps, kept.audio_hours, retention_seconds)
+    side("old files", keep_media, deps, kept.media_days, retention_seconds)
 
     side(
         "caches",
         keep_caches_small,
-        needs,
+        deps,
         chats,
         every.cache_minutes * MINUTE_SECONDS,
         every.chat_info_minutes * MINUTE_SECONDS,
         every.contact_hours * HOUR_SECONDS,
     )
-    side("audit head", keep_audit_head, needs, retention_seconds)
-    side("checkpoint", keep_log_folded, needs, every.checkpoint_minutes * MINUTE_SECONDS)
+    side("audit head", keep_audit_head, deps, retention_seconds)
+    side("checkpoint", keep_log_folded, deps, every.checkpoint_minutes * MINUTE_SECONDS)
     watch = partial(
         watch_memory,
         alert_bytes=every.memory_alert_mb * MEGABYTE,
         limit_bytes=every.memory_limit_mb * MEGABYTE,
     )
-    side("memory", watch, needs.log, needs.metrics.vitals, every.memory_minutes * MINUTE_SECONDS)
+    side("memory", watch, deps.log, deps.metrics.vitals, every.memory_minutes * MINUTE_SECONDS)

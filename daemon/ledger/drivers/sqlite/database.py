@@ -123,10 +123,10 @@ class Meter(Protocol):
 class _Write(Generic[T]):
     """One write on its way through the writer thread."""
 
-    __slots__ = ("done", "error", "result", "verb")
+    __slots__ = ("done", "error", "operation", "result")
 
-    def __init__(self, verb: Callable[[sqlite3.Connection], T]) -> None:
-        self.verb = verb
+    def __init__(self, operation: Callable[[sqlite3.Connection], T]) -> None:
+        self.operation = operation
         self.done = trio.Event()
         self.result: T | None = None
         self.error: BaseException | None = None
@@ -140,13 +140,13 @@ class Database:
 
     def __init__(self, path: Path, *, clock: Callable[[], float], meter: Meter | None) -> None:
         self.path = path
-        self.fault = ""
+        self.fatal_error = ""
         """Why the database cannot be used any more; empty while it can."""
         self.failed = trio.Event()
-        """Set once `fault` is: the daemon then stops, and the next start opens it afresh."""
-        self.trouble = ""
+        """Set once `fatal_error` is: the daemon then stops, and the next start opens it afresh."""
+        self.last_write_error = ""
         """Why the last write was not stored, on a disk that is full for example; empty if it was.
-        Unlike a `fault` it may pass."""
+        Unlike a `fatal_error` it may pass."""
         self._closing = False
         self._clock = clock
         self._meter = meter
@@ -157,33 +157,34 @@ class Database:
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
 
-    async def write(self, verb: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``verb`` inside the next transaction and return its result once it is durable.
+    async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``operation`` inside the next transaction and return its result once it is durable.
 
-        ``verb`` runs in the writer thread and must only use the connection it is given. It may be
+        ``operation`` runs in the writer thread and must only use the connection it is given. It
+        may be
         undone and run once more, if another write of the same transaction fails. If the caller is
         cancelled while waiting, the write still happens.
 
         Raises StoreUnavailable if it is not stored; what the verb itself raises passes through,
         with the verb's own changes undone.
         """
-        if self.fault or self._closing:
-            raise StoreUnavailable(self.fault or "the store is closed")
-        write = _Write(verb)
+        if self.fatal_error or self._closing:
+            raise StoreUnavailable(self.fatal_error or "the store is closed")
+        write = _Write(operation)
         self._writes.put(cast("_Write[object]", write))
         await write.done.wait()
         if write.error is not None:
             raise write.error
         return cast("T", write.result)
 
-    async def read(self, verb: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``verb`` on a read-only connection in a thread; it sees all that is committed.
+    async def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``operation`` on a read-only connection in a thread; it sees all that is committed.
 
-        ``verb`` must only use the connection it is given. If the caller is cancelled while
+        ``operation`` must only use the connection it is given. If the caller is cancelled while
         waiting, nobody gets its result. Raises StoreUnavailable if the database cannot be read;
         what the verb itself raises passes through.
         """
-        return await self._readers.read(verb)
+        return await self._readers.read(operation)
 
     async def probe(self) -> None:
         """Try whether writes that failed would succeed by now; does nothing if none failed.
@@ -191,7 +192,7 @@ class Database:
         Takes up some pages and gives them back, so that it fails where there is no room. Raises
         StoreUnavailable if there is still none.
         """
-        if self.trouble:
+        if self.last_write_error:
             await self.write(_take_room)
 
     def wal_bytes(self) -> int:
@@ -255,11 +256,11 @@ class Database:
 
     def _commit(self, batch: list[_Write[object]]) -> None:
         started = self._clock()
-        fault = self.fault or self._commit_as_one(batch)
-        if fault:
+        fatal_error = self.fatal_error or self._commit_as_one(batch)
+        if fatal_error:
             for write in batch:
-                write.error = StoreUnavailable(fault)
-        self.trouble = fault
+                write.error = StoreUnavailable(fatal_error)
+        self.last_write_error = fatal_error
         seconds = self._clock() - started
         # The run may be over already; then nobody waits.
         with contextlib.suppress(trio.RunFinishedError):
@@ -274,10 +275,10 @@ class Database:
         try:
             with transaction(self._connection):
                 for write in batch:
-                    write.result = write.verb(self._connection)
+                    write.result = write.operation(self._connection)
         except Exception as error:  # noqa: BLE001 - told apart in the second run
             if _is_of_the_disk(error):
-                return self._note_fault(error)
+                return self._note_error(error)
         else:
             return ""
         try:
@@ -285,23 +286,23 @@ class Database:
                 for write in batch:
                     _apply(self._connection, write)
         except sqlite3.Error as error:
-            return self._note_fault(error)
+            return self._note_error(error)
         return ""
 
-    def _note_fault(self, error: sqlite3.Error) -> str:
+    def _note_error(self, error: sqlite3.Error) -> str:
         """Say what failed; remember it if the handle cannot be trusted any more."""
         name = getattr(error, "sqlite_errorname", type(error).__name__)
-        fault = f"cannot write to the store: {error} ({name})"
+        fatal_error = f"cannot write to the store: {error} ({name})"
         if _is_fatal(error):
-            self.fault = fault
-        return fault
+            self.fatal_error = fatal_error
+        return fatal_error
 
     # -- back in the event loop --------------------------------------------------------------
 
     def _finish(self, batch: list[_Write[object]], seconds: float) -> None:
         for write in batch:
             write.done.set()
-        if self.fault:
+        if self.fatal_error:
             self.failed.set()
         if self._meter is not None:
             self._meter.committed(rows=len(batch), seconds=seconds)
@@ -356,7 +357,7 @@ def _apply(connection: sqlite3.Connection, write: _Write[object]) -> None:
     """Run one write so that its failure undoes it alone."""
     connection.execute("SAVEPOINT one_write")
     try:
-        write.result = write.verb(connection)
+        write.result = write.operation(connection)
     except sqlite3.Error as error:
         if _is_of_the_disk(error):
             raise  # the whole batch fails

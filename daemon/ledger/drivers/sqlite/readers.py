@@ -18,10 +18,10 @@ T = TypeVar("T")
 class _Read(Generic[T]):
     """One read on its way through a reader thread."""
 
-    __slots__ = ("done", "dropped", "error", "result", "verb")
+    __slots__ = ("done", "dropped", "error", "query", "result")
 
-    def __init__(self, verb: Callable[[sqlite3.Connection], T]) -> None:
-        self.verb = verb
+    def __init__(self, query: Callable[[sqlite3.Connection], T]) -> None:
+        self.query = query
         self.done = trio.Event()
         self.dropped = False
         """Nobody waits for it any more."""
@@ -51,11 +51,11 @@ class Readers:
         for thread in self._threads:
             thread.start()
 
-    async def read(self, verb: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """See `Database.read`. If the caller is cancelled, it is dropped."""
         if self._closing:
             raise StoreUnavailable("cannot read the store: it is closed")
-        read = _Read(verb)
+        read = _Read(query)
         self._reads.put(cast("_Read[object]", read))
         try:
             await read.done.wait()
@@ -89,7 +89,7 @@ class Readers:
             if read.dropped:
                 continue
             try:
-                read.result = read.verb(connection)
+                read.result = read.query(connection)
             except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
                 # A cursor in there would keep this connection at the store of this moment.
                 clear_frames(error.__traceback__)
