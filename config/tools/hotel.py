@@ -7,7 +7,7 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 
-from daemon.tools.tool import ToolContext, tool
+from daemon.tools import ToolContext, tool
 
 ROOMS = {"101": ("doble", 180_000), "102": ("doble", 180_000), "201": ("suite", 320_000)}
 """Room, its kind, and its price a night in pesos."""

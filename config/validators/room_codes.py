@@ -8,7 +8,7 @@ called: there the model had the codes before it.
 import re
 from collections import defaultdict
 
-from daemon.domain.validation.results import KEEP, Candidate, Fix, Retry, Verdict, validator
+from daemon.tools.validators import KEEP, Candidate, Fix, Retry, Verdict, validator
 
 CODE = re.compile(
     r"(?<![\w-])(?P<digits>\d{2,5})(?P<dash>\s?[-\u2010-\u2013]\s?)(?P<letter>[A-Za-z])(?![\w-])"

@@ -19,6 +19,7 @@ from daemon.domain.escalation import EscalationRules
 from daemon.domain.limits.budget import Budget, Price
 from daemon.domain.limits.rate_limits import BrakeRules
 from daemon.domain.texts import texts
+from daemon.domain.validation import results
 from daemon.domain.validation.builtin import in_order
 from daemon.domain.validation.results import Validator
 from daemon.domain.window import WindowRules
@@ -55,12 +56,18 @@ FOLDER_PACKAGE = "recado_validators"
 """The modules of ``validators.folder`` are known to Python by names inside this one."""
 
 
+FORMER_PATHS = ("daemon.validation", "daemon.validation.verdicts")
+"""Modules of operators may still import the declarations of validators from here."""
+
+
 def load_validators(modules: Sequence[str], folder: Path | None = None) -> list[Validator]:
     """Import an operator's modules and give their validators, in the order of their declaration.
 
     By name, and every ``*.py`` of a folder whose name begins with no underscore. Raises
     ValidatorError, naming the module and the fault, if one cannot be loaded or has no validator.
     """
+    for path in FORMER_PATHS:
+        sys.modules.setdefault(path, results)
     loaded = [_import(name) for name in modules]
     if folder is not None:
         if not folder.is_dir():

@@ -291,3 +291,17 @@ def test_a_broken_module_is_named(
         load_validators([name])
     assert name in str(caught.value)
     sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("path", ["daemon.tools.validators", "daemon.validation.verdicts"])
+def test_modules_of_operators_import_validators_from_the_public_and_the_former_path(
+    path: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(
+        f"from {path} import KEEP, Candidate, Verdict, validator\n\n\n"
+        "@validator\n"
+        "def own(candidate: Candidate) -> Verdict:\n"
+        '    """Nothing is wrong."""\n'
+        "    return KEEP\n"
+    )
+    assert [each.name for each in load_validators([], tmp_path)] == ["own"]

@@ -1,0 +1,14 @@
+"""What operators' modules import to declare validators; see docs/validators.md."""
+
+from daemon.domain.validation.results import (
+    KEEP,
+    Block,
+    Candidate,
+    Doubt,
+    Fix,
+    Retry,
+    Verdict,
+    validator,
+)
+
+__all__ = ["KEEP", "Block", "Candidate", "Doubt", "Fix", "Retry", "Verdict", "validator"]
