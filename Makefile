@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test format check-format lint types pytest venv lock bench bench-check amounts mutants soak \
+.PHONY: help run test format check-format lint types pytest venv lock bench bench-check walk amounts mutants soak \
 	engines crash fuzz clean \
 	install install-venv install-files uninstall dist sbom licences
 
@@ -56,6 +56,9 @@ MUTANTS ?=
 mutants: $(VENV)/mutants.stamp  ## change the core's lines one by one: does a test fail? (hours; MUTANTS=)
 	@nice -n 10 $(BIN)/mutmut run $(MUTANTS)
 	@$(BIN)/mutmut results
+
+walk: $(VENV)/dev.stamp  ## the files and functions that one webhook enters until it is answered
+	@$(BIN)/python benchmarks/walk.py
 
 SOAK_MINUTES ?= 60
 soak: $(VENV)/dev.stamp  ## mixed traffic for SOAK_MINUTES=60: does anything grow?
