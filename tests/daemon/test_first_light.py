@@ -33,10 +33,14 @@ async def test_fifty_chats_at_once_keep_their_order_and_their_secrets(tmp_path: 
                 await stage.gateway.customer_says(contact, words, deliver="queued")
         for contact in contacts:
             await stage.gateway.wait_sent(contact)
+        with trio.fail_after(
+            60
+        ):  # on a slow machine the last webhooks come after the first answers
+            while states(tmp_path / "data") != {"answered"}:
+                await stage.quiet()
         await stage.quiet()
         for call in stage.model.calls:
             assert len(set(re.findall(r"c\d\d(?=-m\d)", str(call.body["input"])))) == 1
-        assert states(tmp_path / "data") == {"answered"}
         for number, contact in enumerate(contacts):
             heard = read_rows(
                 tmp_path / "data",
