@@ -5,6 +5,7 @@ SQL, HTTP) is decided by the folder too: `domain` is pure, and so is every folde
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -16,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = (
     ("errors",),
-    ("settings",),
     ("domain",),
+    ("settings",),
     ("observability",),
     ("system",),
     ("assistant", "gateway", "ledger", "media", "tools"),
@@ -170,7 +171,7 @@ def may_import(importer: str, imported: str) -> bool:
     if lower == "sandbox":
         return upper == "startup" and imported == COMPOSES_THE_SANDBOX
     if is_pure(importer) and not is_pure(imported):
-        return lower in {"errors", "settings"}
+        return lower == "errors"
     return HEIGHT[lower] < HEIGHT[upper] and (upper != "http" or lower in HTTP_MAY)
 
 
@@ -238,6 +239,31 @@ def test_a_library_is_known_only_where_it_is_used(library: str) -> None:
     users = {module for module in TREES if library in LIBRARIES[module]}
     outside = {u for u in users if not any(_is_in(u, home) for home in HOMES[library])}
     assert outside == set()
+
+
+ID_ENDINGS = re.compile(
+    r"(?<!…)@\(?(?:lid|[gc]\\?\.us|s\\?\.whatsapp\\?\.net|broadcast|newsletter)\b"
+)
+"""Of WhatsApp's ids. A text for people writes ``…@lid``, with the dots."""
+
+
+def _strings(tree: ast.Module) -> Iterator[str]:
+    """The strings of a module, but for its docstrings."""
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or id(node) in documentation:
+            continue
+        if isinstance(node.value, str):
+            yield node.value
+
+
+def test_ids_are_read_and_written_in_one_module() -> None:
+    users = {
+        module
+        for module in MODULES
+        if top(module) != "sandbox" and any(map(ID_ENDINGS.search, _strings(TREES[module])))
+    }
+    assert users == {"daemon.domain.ids"}
 
 
 def test_nothing_uses_asyncio() -> None:

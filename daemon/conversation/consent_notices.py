@@ -3,6 +3,7 @@
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.turn.outcome import ended, unanswered_items
 from daemon.domain.consent import OUT_ALREADY, Wish, wish_of
+from daemon.domain.ids import is_group
 from daemon.domain.messages import JsonObject
 from daemon.domain.records import NewPart, Told, Turn
 from daemon.ledger.turns import Concluded
@@ -21,7 +22,7 @@ async def wish_in(turn: Turn, deps: Dependencies) -> Wish:
 async def said_before(turn: Turn, wish: Wish, deps: Dependencies) -> list[str]:
     """What is said before an answer: the notice, once, and that a wish is heeded."""
     notice = deps.rules.consent.notice
-    if turn.key.chat.endswith("@g.us") or not (notice or wish.choice):
+    if is_group(turn.key.chat) or not (notice or wish.choice):
         return []
     record = await deps.store.threads.chat(turn.key)
     said = [notice] if notice and not record.consent_at else []

@@ -7,6 +7,7 @@ import trio
 
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.presence import Subscriptions
+from daemon.domain.ids import chat_of, person_of, phone_digits
 from daemon.domain.messages import ChatKey
 from daemon.errors import GatewayError, StoreError
 from daemon.observability.events import UNEXPECTED_ERROR
@@ -93,11 +94,10 @@ async def set_up_contact(
 
 
 async def _meet(key: ChatKey, deps: Dependencies, *, subscribes: bool) -> None:
-    contact, _, kind = key.chat.partition("@")
-    is_number = kind == "s.whatsapp.net"
     if subscribes and deps.rules.presence:
-        await deps.gateway.subscribe_presence(contact if is_number else key.chat)
-    lid = await deps.gateway.find_lid(contact) if is_number else ""
+        await deps.gateway.subscribe_presence(person_of(key.chat))
+    digits = phone_digits(key.chat)
+    lid = await deps.gateway.find_lid(digits) if digits else ""
     if lid and await deps.store.identities.join(ChatKey(key.channel, lid), key.chat):
         deps.log.info("two ids of one person joined", chat=key)
 
@@ -105,7 +105,7 @@ async def _meet(key: ChatKey, deps: Dependencies, *, subscribes: bool) -> None:
 async def _meet_ourselves(channel: str, subscriptions: Subscriptions, deps: Dependencies) -> None:
     """Learn our own lid, under which groups may mention us; asked for once in a while at most."""
     number = await deps.store.references.number_without_lid(channel)
-    ours = ChatKey(channel, f"{number}@s.whatsapp.net")
+    ours = ChatKey(channel, chat_of(number))
     if number and subscriptions.is_due(ours, trio.current_time()):
         lid = await deps.gateway.find_lid(number)
         if lid:

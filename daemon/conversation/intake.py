@@ -12,6 +12,7 @@ from daemon.conversation.delivery_updates import report_delivery_updates
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.eligibility import verdict
+from daemon.domain.ids import is_private
 from daemon.domain.messages import Call, Media, Message, Presence, Text, Webhook
 from daemon.domain.records import Accepted, Arrival, NewPart
 from daemon.errors import (
@@ -229,7 +230,7 @@ class Intake:
         calls = [
             call
             for call in (*webhook.calls, *told)
-            if call.key.chat.endswith(("@s.whatsapp.net", "@lid"))
+            if is_private(call.key.chat)
             and not policy.contacts.refuses({call.key.chat})
             and not policy.chats.refuses({call.key.chat})
         ]

@@ -16,6 +16,7 @@ from daemon.conversation.live_config import ChatConfig, ChatRules
 from daemon.domain.consent import ConsentRules, plain_words
 from daemon.domain.eligibility import AccessList, Policy
 from daemon.domain.escalation import EscalationRules
+from daemon.domain.ids import chat_id
 from daemon.domain.limits.budget import Budget, Price
 from daemon.domain.limits.rate_limits import BrakeRules
 from daemon.domain.texts import texts
@@ -24,7 +25,6 @@ from daemon.domain.validation.builtin import in_order
 from daemon.domain.validation.results import Validator
 from daemon.domain.window import WindowRules
 from daemon.errors import SettingsError, ValidatorError
-from daemon.gateway.whapi.payloads.fields import chat_id
 from daemon.observability.logs import Log
 from daemon.settings import Settings
 from daemon.tools import builtin

@@ -7,6 +7,7 @@ from typing import TypeVar
 import trio
 
 from daemon.conversation.deps import Dependencies, Presence
+from daemon.domain.ids import is_private
 from daemon.domain.messages import ChatKey
 from daemon.errors import GatewayError
 from daemon.observability.events import UNEXPECTED_ERROR
@@ -31,7 +32,7 @@ class Subscriptions:
 
     def is_due(self, key: ChatKey, now: float = 0) -> bool:
         """True, once, for a person's chat that has not been subscribed to lately."""
-        if not key.chat.endswith(("@s.whatsapp.net", "@lid")):
+        if not is_private(key.chat):
             return False
         known = key in self._known
         self._known[key] = now

@@ -8,13 +8,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from daemon.domain.ids import is_one_way
 from daemon.domain.messages import Deletion, Edit, Message, Other, Reaction, Text, Vote
 from daemon.domain.records import NOT_ADDRESSED, Known
 
 GroupMode = Literal["off", "mentions", "all"]
-
-NOT_CHATS = ("@broadcast", "@newsletter", "stories")
-"""Endings of chat ids in which nobody expects an answer."""
 
 ANSWERED_TYPES = frozenset(
     {
@@ -98,7 +96,7 @@ def verdict(known: Known, policy: Policy) -> str:
 
 def nothing_to_answer(message: Message) -> str:
     """Why there is nothing to answer in a message, whoever has sent it; empty if there is."""
-    if message.key.chat.endswith(NOT_CHATS):
+    if is_one_way(message.key.chat):
         return "not a conversation"
     content = message.content
     if isinstance(content, Edit | Deletion):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-PERSON = "@s.whatsapp.net"
+from daemon.domain.ids import phone_digits, shown
 
 SIGNS: Mapping[str, str] = MappingProxyType({"low": "🟢", "normal": "🟡", "high": "🔴"})
 """How urgent it is, at a glance."""
@@ -25,13 +25,13 @@ class EscalationRules:
 
 def notice(template: str, *, chat: str, name: str, reason: str, summary: str, urgency: str) -> str:
     """Fill in what the agents are told. A chat without a phone number is named by its id."""
-    number = chat.removesuffix(PERSON) if chat.endswith(PERSON) else ""
+    number = phone_digits(chat)
     fields = {
         "urgency": SIGNS.get(urgency, urgency),
         "name": name or chat,
         "reason": reason,
         "summary": summary,
-        "chat": f"+{number}" if number else chat,
+        "chat": shown(chat),
         "link": f"https://wa.me/{number}" if number else "",
     }
     # In one pass, and not by str.format: names and summaries may hold braces.

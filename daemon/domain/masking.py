@@ -7,6 +7,8 @@ script count as digits. What only looks alike stays: times, dates, addresses of 
 import re
 import unicodedata
 
+from daemon.domain.ids import SERVERS
+
 # Telephones write numbers with blanks and hyphens that do not break, people one on the next line,
 # and hidden characters or the frame of an emoji may stand between two digits.
 _BETWEEN = r"[\s.()\u00ad\u200b-\u200f\u2010-\u2015\u2060\u2066-\u2069\ufe0f\u20e3-]"
@@ -51,8 +53,9 @@ _CARD = re.compile(
 _MAY_HOLD_NUMBER = re.compile(rf"[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{5}}")
 """In every text that holds one of the above, and in few others; this is quick at finding out."""
 
+_NOT_DOMAINS = "|".join(map(re.escape, SERVERS))
 _EMAIL = re.compile(
-    r"(?<![\w.+%-])([\w.+%-])[\w.+%-]*+@(?!(?:s\.whatsapp\.net|[gc]\.us)(?![\w.-]))"
+    rf"(?<![\w.+%-])([\w.+%-])[\w.+%-]*+@(?!(?:{_NOT_DOMAINS})(?![\w.-]))"
     r"([\w-]++(?:\.[\w-]++)++)"
 )
 _OTHER_DIGITS = re.compile(

@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from daemon.domain.ids import is_group
+
 JsonObject = dict[str, Any]
 """One JSON object of a foreign protocol, passed on without being understood."""
 
@@ -216,7 +218,7 @@ class Message(Value, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def is_group(self) -> bool:
         """True if the chat is a group."""
-        return self.key.chat.endswith("@g.us")
+        return is_group(self.key.chat)
 
 
 class Presence(Value, frozen=True, kw_only=True):

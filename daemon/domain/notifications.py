@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from daemon.domain.ids import local_part
 from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import ChatKey
 
@@ -121,7 +122,7 @@ def _quotes(text: str, heard: str) -> bool:
 
 def who(name: str, key: ChatKey) -> str:
     """A customer as people are told of them: the name, and the masked number."""
-    number = mask_numbers(key.chat.partition("@")[0])
+    number = mask_numbers(local_part(key.chat))
     shown = mask_numbers(" ".join(name.split())[:NAME_CHARACTERS])
     return f"{shown} ({number})" if shown and shown != number else number
 

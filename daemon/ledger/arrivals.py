@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from daemon.domain.eligibility import NOTED
+from daemon.domain.ids import is_alias
 from daemon.domain.messages import Deletion, Edit, JsonObject, Message, Origin, Webhook
 from daemon.domain.prompt.history import estimate_tokens
 from daemon.domain.prompt.message_text import noted_item, without_words
@@ -15,7 +16,7 @@ from daemon.ledger.consents import recall
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.echoes import ECHO, read_own
 from daemon.ledger.ephemeral import drop_raw_event, target_disappears, to_disappear
-from daemon.ledger.identity import LID, canonical, join, shown_pair
+from daemon.ledger.identity import canonical, join, shown_pair
 from daemon.ledger.intake_context import IntakeContext
 from daemon.ledger.media import want_file, without_bytes
 from daemon.ledger.message_rows import message_json
@@ -141,7 +142,7 @@ def insert_event(
 
 def _of_one_person(connection: Connection, message: Message) -> Message:
     """The message in the chat that stands for its person, whichever id WhatsApp has used."""
-    if not message.key.chat.endswith(LID):
+    if not is_alias(message.key.chat):
         return message
     phone_chat = shown_pair(message)
     if phone_chat:

@@ -5,11 +5,12 @@ import json
 import msgspec
 
 from daemon.domain.handover import DELETED, WITH_AGENT
+from daemon.domain.ids import chat_of, is_group
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Origin, Text
 from daemon.domain.records import Arrival
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.ephemeral import redact
-from daemon.ledger.identity import PERSON, canonical
+from daemon.ledger.identity import canonical
 from daemon.ledger.intake_context import IntakeContext
 from daemon.ledger.message_rows import message_json, read_change, read_message
 from daemon.ledger.threads import add_note
@@ -136,16 +137,14 @@ def _place(connection: Connection, channel: str, origin: Origin | None) -> tuple
     if origin is None:
         return "", ""
     chat = canonical(connection, ChatKey(channel, origin.chat)).chat
-    is_group = chat.endswith("@g.us")
-    return chat, _person(connection, channel, origin.author) if is_group else ""
+    return chat, _person(connection, channel, origin.author) if is_group(chat) else ""
 
 
 def _person(connection: Connection, channel: str, author: str) -> str:
     """The id that stands for the author of a message, a number or a lid; empty if not known."""
     if not author:
         return ""
-    chat = author if "@" in author else f"{author}{PERSON}"
-    return canonical(connection, ChatKey(channel, chat)).chat
+    return canonical(connection, ChatKey(channel, chat_of(author))).chat
 
 
 def words(message: Message) -> str:

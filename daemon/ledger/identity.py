@@ -5,12 +5,10 @@ way to ask for the number behind a lid, so the pair is learnt where it shows: in
 names both, or by asking for the lid of a number.
 """
 
+from daemon.domain.ids import chat_of, is_alias, local_part
 from daemon.domain.messages import ChatKey, Message
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.role import Role, transaction
-
-LID = "@lid"
-PERSON = "@s.whatsapp.net"
 
 _TABLES_BY_CHAT = ("messages", "turns", "outbox", "thread_items", "calls", "notifications")
 
@@ -20,7 +18,7 @@ class Identities(Role):
 
     async def canonical(self, key: ChatKey) -> ChatKey:
         """The chat that stands for this one; itself unless it is a known alias."""
-        if not key.chat.endswith(LID):
+        if not is_alias(key.chat):
             return key
         return await self._database.read(lambda connection: canonical(connection, key))
 
@@ -37,7 +35,7 @@ class Identities(Role):
 
 def canonical(connection: Connection, key: ChatKey) -> ChatKey:
     """See `Identities.canonical`; inside the caller's transaction."""
-    if not key.chat.endswith(LID):
+    if not is_alias(key.chat):
         return key
     row = connection.execute(
         "SELECT chat FROM aliases WHERE channel = ? AND alias = ?", key
@@ -47,16 +45,16 @@ def canonical(connection: Connection, key: ChatKey) -> ChatKey:
 
 def shown_pair(message: Message) -> str:
     """The phone chat that a message under a lid shows to be the same person; empty if none."""
-    if message.from_me or not message.key.chat.endswith(LID):
+    if message.from_me or not is_alias(message.key.chat):
         return ""
-    if message.author == message.key.chat.removesuffix(LID):
+    if message.author == local_part(message.key.chat):
         return ""  # the lid once more, without its ending: no number of a phone
-    return f"{message.author}{PERSON}" if message.author.isdecimal() else ""
+    return chat_of(message.author) if message.author.isdecimal() else ""
 
 
 def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
     """See `Identities.join`; inside the caller's transaction."""
-    if not alias.chat.endswith(LID) or canonical(connection, alias).chat == chat:
+    if not is_alias(alias.chat) or canonical(connection, alias).chat == chat:
         return False
     busy = connection.execute(
         "SELECT 1 FROM turns WHERE channel = ?1 AND chat = ?2 AND state != 'done' UNION ALL"

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from daemon.domain.ids import chat_of, is_alias, is_group, local_part
 from daemon.domain.messages import AnyContent, Message, Poll, Reaction, Vote, Webhook
 from daemon.domain.prompt.message_text import as_line
 from daemon.domain.records import Known, StoredMessage, Turn
 from daemon.domain.rendering.outgoing import poll_option_id
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.identity import LID, PERSON, canonical, shown_pair
+from daemon.ledger.identity import canonical, shown_pair
 from daemon.ledger.message_rows import WAITING, read_message, stored_message
 from daemon.ledger.role import Role, query, transaction
 
@@ -68,7 +69,7 @@ class References(Role):
         """Our number on a channel, if it is known and our lid there is not; else empty."""
         rows = connection.execute("SELECT id FROM own_ids WHERE channel = ?", (channel,))
         ids = [str(row[0]) for row in rows]
-        return "" if any(one.endswith(LID) for one in ids) else next(iter(ids), "")
+        return "" if any(map(is_alias, ids)) else next(iter(ids), "")
 
     @transaction
     def learn_own_id(self, connection: Connection, channel: str, own_id: str) -> None:
@@ -159,7 +160,7 @@ def _needs_look(message: Message, *, mentions: bool) -> bool:
         return False
     return (
         (mentions and message.is_group)
-        or message.key.chat.endswith(LID)
+        or is_alias(message.key.chat)
         or message.kind == "live_location"
         or isinstance(message.content, Reaction | Vote)
     )
@@ -168,20 +169,16 @@ def _needs_look(message: Message, *, mentions: bool) -> bool:
 def _at_sight(message: Message) -> Known:
     """What a message says by itself."""
     chat = message.key.chat
-    authors = {_as_chat(message.author)} if message.author else set()
+    authors = {chat_of(message.author)} if message.author else set()
     if not message.is_group:
         authors.add(chat)
     return Known(message=message, names=frozenset({chat}), authors=frozenset(authors))
 
 
-def _as_chat(person: str) -> str:
-    return person if "@" in person else f"{person}{PERSON}"
-
-
 def _look(connection: Connection, message: Message, own_ids: frozenset[str], now: float) -> Known:
     chat = message.key.chat
     others = {canonical(connection, message.key).chat, shown_pair(message), chat} - {""}
-    authors = {_as_chat(message.author)} if message.author else set()
+    authors = {chat_of(message.author)} if message.author else set()
     message, about_us = _with_words(connection, message)
     return Known(
         message=message,
@@ -272,7 +269,7 @@ def _is_shown_to(connection: Connection, message: Message, chat: str) -> bool:
     The id that a message refers to is its author's word; with a stranger's id the model would be
     told the stranger's words. What was said in a group can be answered in private.
     """
-    return chat.endswith("@g.us") or chat == canonical(connection, message.key).chat
+    return is_group(chat) or chat == canonical(connection, message.key).chat
 
 
 # -- in groups -----------------------------------------------------------------------------------
@@ -291,10 +288,10 @@ def _is_addressed(connection: Connection, message: Message, own_ids: frozenset[s
 
 def _mentions(message: Message, own_ids: frozenset[str]) -> bool:
     """Whether it names or answers somebody with one of these ids."""
-    own = {name.partition("@")[0] for name in own_ids}
-    if any(mention.partition("@")[0] in own for mention in message.mentions):
+    own = set(map(local_part, own_ids))
+    if not own.isdisjoint(map(local_part, message.mentions)):
         return True
-    if message.quote is not None and message.quote.author.partition("@")[0] in own:
+    if message.quote is not None and local_part(message.quote.author) in own:
         return True
     # WhatsApp writes a mention into the text as @ and digits; the list of mentions may be missing.
     words = as_line(message.content)

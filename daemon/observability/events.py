@@ -15,6 +15,7 @@ from functools import cached_property
 from string import Formatter
 from typing import Literal
 
+from daemon.domain.ids import local_part
 from daemon.observability.phrasing import Phrasing, kind_words, turn_words
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
@@ -74,7 +75,7 @@ class _Shown(dict[str, object]):
         if name != "who":
             return ""
         chat = str(self.get("chat", ""))
-        return self.get("name") or chat.partition("@")[0]
+        return self.get("name") or local_part(chat)
 
 
 # -- the conversation ----------------------------------------------------------------------------

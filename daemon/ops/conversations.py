@@ -9,6 +9,7 @@ import trio
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.audit_chain import Actor
+from daemon.domain.ids import local_part, phone_digits
 from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.errors import GatewayError
@@ -228,9 +229,8 @@ def shown_chat(told: JsonObject) -> JsonObject:
 
 def masked(chat: str) -> str:
     """A chat's number for people, most of it hidden."""
-    digits, _, server = chat.partition("@")
-    shown = mask_numbers(digits)
-    return f"+{shown}" if server == "s.whatsapp.net" else shown
+    number = mask_numbers(local_part(chat))
+    return f"+{number}" if phone_digits(chat) else number
 
 
 # -- places in lists -------------------------------------------------------------------------------

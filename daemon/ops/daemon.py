@@ -9,8 +9,8 @@ from daemon.conversation.number_state import ChannelView
 from daemon.conversation.recovery import RecoveryReport
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.audit_chain import Action, Actor
+from daemon.domain.ids import chat_id
 from daemon.domain.masking import mask_numbers
-from daemon.gateway.whapi.payloads.parser import chat_id
 from daemon.observability.lines import iso_utc
 from daemon.ops.conversations import ChatDesk
 from daemon.ops.maintenance.figures import Figures

@@ -7,6 +7,7 @@ from daemon.conversation.deps import Dependencies
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.audit_chain import Actor
 from daemon.domain.dashboard_values import SECONDS_SHOWN, LogLine, LogQuery, Overview, Part
+from daemon.domain.ids import shown
 from daemon.domain.limits.budget import day_of
 from daemon.observability.counts import bucket_ends, read_counts
 from daemon.ops.live_log import Feed, LiveLog
@@ -68,8 +69,7 @@ class Watched:
         chat = await self._deps.store.dashboard_log.chat_of(ref)
         if chat:
             await self._deps.store.audit.write(by, "reveal", chat, now=self._deps.now())
-        digits, _, server = chat.partition("@")
-        return f"+{digits}" if server == "s.whatsapp.net" else chat
+        return shown(chat)
 
     async def overview(self) -> Overview:
         """The first page, as of now."""

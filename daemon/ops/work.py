@@ -11,6 +11,7 @@ from daemon.conversation.recovery import RecoveryReport
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.audit_chain import Actor
 from daemon.domain.eligibility import Policy
+from daemon.domain.ids import is_group
 from daemon.domain.limits.budget import MICROS, day_of
 from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import ChatKey, JsonObject
@@ -222,7 +223,7 @@ def _person(people: Mapping[ChatKey, JsonObject], key: ChatKey) -> JsonObject:
         "ref": known["ref"],
         "name": mask_numbers(known["name"]),
         "number": masked(key.chat),
-        "group": key.chat.endswith("@g.us"),
+        "group": is_group(key.chat),
     }
 
 

@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 
+from daemon.domain.ids import WRITTEN_CHAT
+
 
 class Rule(NamedTuple):
     """What a value must be, for people (``must be <text>``), and how to read it from a string.
@@ -124,7 +126,7 @@ def _require_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     return networks
 
 
-_CHAT = re.compile(r"\+?[0-9]{7,15}|[0-9]{5,25}(-[0-9]{5,15})?@(s\.whatsapp\.net|lid|g\.us)")
+_CHAT = re.compile(WRITTEN_CHAT)
 
 
 def _empty_is_unset(value: object) -> object:
@@ -201,7 +203,7 @@ Addresses = Annotated[
 ]
 OptionalChat = Annotated[
     str,
-    Field(pattern=r"^(\+?[0-9]{7,15}|[0-9]{5,25}(-[0-9]{5,15})?@(s\.whatsapp\.net|lid|g\.us))?$"),
+    Field(pattern=f"^({WRITTEN_CHAT})?$"),
     Rule("a phone number with its country code, a chat id such as …@g.us, or empty"),
 ]
 Chats = Annotated[

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.domain.ids import chat_id
 from daemon.domain.messages import (
     AnyContent,
     Call,
@@ -31,7 +32,7 @@ from daemon.domain.messages import (
     Webhook,
 )
 from daemon.errors import WebhookError
-from daemon.gateway.whapi.payloads.parser import chat_id, parse_messages, parse_webhook
+from daemon.gateway.whapi.payloads.parser import parse_messages, parse_webhook
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 FILES = "https://files.example.com/in-files/573009876543/"

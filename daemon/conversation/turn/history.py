@@ -7,6 +7,7 @@ import trio
 
 from daemon.conversation.deps import Dependencies
 from daemon.domain.eligibility import nothing_to_answer
+from daemon.domain.ids import is_group
 from daemon.domain.limits.budget import MICROS, Charge, day_of, expected_use, use_of
 from daemon.domain.messages import ChatKey, JsonObject, Message, ModelRequest, ModelResponse
 from daemon.domain.prompt.compaction import (
@@ -35,7 +36,7 @@ async def import_history(turn: Turn, deps: Dependencies) -> None:
     failure is only noted. A crash in between leaves the thread blank, to be begun again.
     """
     count = deps.rules.import_messages
-    if turn.key.chat.endswith("@g.us"):
+    if is_group(turn.key.chat):
         return  # what a group said before somebody addressed us is told with that message
     if not count or not turn.messages or not await deps.store.memories.is_blank(turn.key):
         return

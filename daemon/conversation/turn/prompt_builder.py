@@ -13,6 +13,7 @@ from daemon.conversation.turn.review import words_of
 from daemon.conversation.turn.run import Answer, run_model
 from daemon.conversation.turn.run_progress import Progress
 from daemon.conversation.turn.tool_actions import facts_item
+from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject, ModelRequest, Usage
 from daemon.domain.prompt.compaction import (
     LOWEST_RATIO,
@@ -211,7 +212,7 @@ class PromptBuilder:
     async def _overheard(self, turn: Turn) -> list[JsonObject]:
         """What the group has said among itself since it was last answered."""
         limit = self._deps.rules.group_lines
-        if not limit or not turn.key.chat.endswith("@g.us"):
+        if not limit or not is_group(turn.key.chat):
             return []
         lines = await self._deps.store.references.overheard(turn, limit=limit + 1)
         missing = len(lines) > limit

@@ -10,6 +10,7 @@ import trio
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.turn.escalation import escalate
 from daemon.conversation.turn.run_progress import Progress
+from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.prompt.data import data_item
 from daemon.domain.records import Fact, NewPart, Turn
@@ -143,5 +144,5 @@ def facts_item(key: ChatKey, facts: Sequence[Fact]) -> list[JsonObject]:
         return []
     lines = "\n".join(f"{fact.id}: {fact.text}" for fact in facts)
     # A group has facts of its own: what is known of its members stays in their own chats.
-    whom = "group" if key.chat.endswith("@g.us") else "customer"
+    whom = "group" if is_group(key.chat) else "customer"
     return [data_item("facts", f"[Remembered about this {whom}]\n{lines}")]

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from daemon.domain.ids import local_part
 from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import (
     AnyContent,
@@ -213,7 +214,7 @@ def as_lines(message: Message, file_line: str = "") -> str:
 def speaker(message: Message) -> str:
     """Who says a message in a group: people choose their names, so the number goes along."""
     name = " ".join(message.author_name.split())[:NAME_CHARACTERS]
-    number = mask_numbers(message.author.partition("@")[0])
+    number = mask_numbers(local_part(message.author))
     return f"{name} ({number})" if name and name != number else number or "somebody"
 
 

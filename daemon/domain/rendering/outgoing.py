@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from daemon.domain.ids import local_part
 from daemon.domain.messages import Contacts, JsonObject, Location, Media, Message, Other, Poll, Text
 from daemon.domain.records import NewPart
 from daemon.domain.rendering.vcards import written_card
@@ -194,7 +195,7 @@ def mentioning(part: NewPart, person: str) -> NewPart:
     ``person``: digits, or an id ``…@lid``. WhatsApp shows a mention where the text has its digits
     after an @, as the name that each reader knows the person by.
     """
-    sign = f"@{person.partition('@')[0]}"
+    sign = f"@{local_part(person)}"
     body = part.body if sign in part.body else f"{sign} {part.body}"
     return replace(part, body=body, payload={**part.payload, "mentions": [person]})
 

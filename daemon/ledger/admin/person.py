@@ -6,10 +6,11 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from daemon.domain.ids import GROUPS_GLOB, local_part
+from daemon.domain.ids import person_of as person_of_chat
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.audit import audit_of
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.identity import PERSON
 
 SHORTEST_NUMBER = 8
 """Digits. A shorter id is taken out only where it stands as a whole chat id."""
@@ -57,7 +58,7 @@ def names_of(connection: Connection, chat: str) -> tuple[str, ...]:
 
 def authors_of(names: Sequence[str]) -> list[str]:
     """How the person is named as the author of a message: by digits, or by a whole id."""
-    return sorted({*names, *(name.removesuffix(PERSON) for name in names)})
+    return sorted({*names, *map(person_of_chat, names)})
 
 
 def keys_of(connection: Connection, names: Sequence[str]) -> tuple[ChatKey, ...]:
@@ -105,16 +106,17 @@ def person_of(
         row
         for author in authors
         for row in connection.execute(
-            "SELECT id, chat, turn_id FROM messages"
-            " WHERE chat GLOB '*@g.us' AND json_extract(message, '$.author') = ? AND seq <= ?",
+            "SELECT id, chat, turn_id FROM messages"  # noqa: S608 - a constant
+            f" WHERE chat GLOB '{GROUPS_GLOB}'"
+            " AND json_extract(message, '$.author') = ? AND seq <= ?",
             (author, up_to),
         )
     ]
     group_turns = tuple(sorted({int(row[2]) for row in spoken if row[2] is not None}))
     sent_ids = _sent_ids(connection, keys, group_turns)
-    numbers = {name.partition("@")[0] for name in names}
+    numbers = {local_part(name) for name in names}
     numbers = {n for n in numbers if n.isdecimal() and len(n) >= SHORTEST_NUMBER}
-    needles = numbers | {name for name in names if name.partition("@")[0] not in numbers}
+    needles = numbers | {name for name in names if local_part(name) not in numbers}
     parts = sorted({*names, *numbers}, key=len, reverse=True)
     pattern = rf"(?<![0-9])(?:{'|'.join(map(re.escape, parts))})(?![0-9])"
     return Person(

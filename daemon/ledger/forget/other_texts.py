@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from daemon.domain.ids import GROUPS_GLOB, local_part
 from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import ChatKey, Deletion, Edit, Message, Reaction, Vote
 from daemon.domain.prompt.data import TAG
@@ -273,11 +274,12 @@ def words_of(
         row
         for author in person.authors
         for row in connection.execute(
-            "SELECT json_extract(message, '$.author_name'),"
+            "SELECT json_extract(message, '$.author_name'),"  # noqa: S608 - a constant
             " json_extract(message, '$.content.body'),"
             " json_extract(message, '$.content.caption'), media.words FROM messages"
             " LEFT JOIN media ON media.channel = messages.channel AND message_id = messages.id"
-            " WHERE chat GLOB '*@g.us' AND json_extract(message, '$.author') = ? AND from_me = 0",
+            f" WHERE chat GLOB '{GROUPS_GLOB}'"
+            " AND json_extract(message, '$.author') = ? AND from_me = 0",
             (author,),
         )
     ]
@@ -302,7 +304,7 @@ def rewrite_thread(
 
     Empty if nothing is: the item goes. Gives the number up to which was looked; None at the end.
     """
-    labels = {mask_numbers(name.partition("@")[0]) for name in person.names}
+    labels = {mask_numbers(local_part(name)) for name in person.names}
     turns = frozenset(person.group_turns)
     rows = connection.execute(
         "SELECT id, turn_id, item FROM thread_items WHERE channel = ? AND chat = ?"

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from daemon.domain.ids import GROUPS_GLOB
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.other_texts import (
     ECHOES,
@@ -245,7 +246,7 @@ def _look_messages(connection: Connection, work: Work) -> Batch:
     rows = own_ids(connection, "messages", work.person.keys, up_to=up_to, most=work.most(MESSAGES))
     for author in work.person.authors if not rows and not work.deletes else ():
         found = connection.execute(
-            "SELECT seq FROM messages WHERE chat GLOB '*@g.us'"
+            f"SELECT seq FROM messages WHERE chat GLOB '{GROUPS_GLOB}'"  # noqa: S608 - a constant
             " AND json_extract(message, '$.author') = ? AND seq <= ? ORDER BY seq LIMIT ?",
             (author, up_to, work.most(MESSAGES)),
         ).fetchall()

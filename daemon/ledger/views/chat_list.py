@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from daemon.domain.handover import WITH_AGENT
+from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.admin.cli_connection import marks
 from daemon.ledger.drivers.port import Connection
@@ -168,8 +169,8 @@ def _told(
         "ref": ref,
         "channel": channel,
         "chat": chat,
-        "group": key.chat.endswith("@g.us"),
-        "name": contact_name or name if not key.chat.endswith("@g.us") else name,
+        "group": is_group(key.chat),
+        "name": contact_name or name if not is_group(key.chat) else name,
         "at": at,
         "first_seen_at": first_seen_at,
         "unanswered": unanswered,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.drivers.port import Connection
 
@@ -180,6 +181,6 @@ def people(connection: Connection, keys: Iterable[ChatKey]) -> dict[ChatKey, Jso
         ).fetchone()
         if row:
             name, contact_name, ref = row
-            called = name if key.chat.endswith("@g.us") else contact_name or name
+            called = name if is_group(key.chat) else contact_name or name
             found[key] = {"name": called, "ref": ref}
     return found

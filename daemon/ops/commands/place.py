@@ -16,9 +16,9 @@ import click
 from daemon.conversation.load_config import policy_of
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.eligibility import DEFAULT_POLICY, Policy
+from daemon.domain.ids import chat_id
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
-from daemon.gateway.whapi.payloads.parser import chat_id
 from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.sqlite.database import transaction

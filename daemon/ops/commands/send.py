@@ -1,7 +1,6 @@
 """`recado send`: one message through the outbox."""
 
 import json
-import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -9,17 +8,13 @@ from dataclasses import asdict
 import click
 import trio
 
+from daemon.domain.ids import is_reachable
 from daemon.domain.messages import ChatKey
 from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.cli_queries import Sending, channel_of, queue_text, sending_of
 from daemon.ledger.consents import has_opted_out
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ops.commands.place import Failure, NotDone, Place, known_chat, os_actor, takes_place
-
-USABLE_CHAT = re.compile(
-    r"[0-9]{7,15}@s\.whatsapp\.net|[0-9]{5,20}@lid|[0-9]{5,25}(-[0-9]{5,15})?@g\.us"
-)
-"""A person by number (E.164 has at most 15 digits) or by lid, or a group."""
 
 LOOK_SECONDS = 0.1
 SETTLED = frozenset({"sent", "failed", "dropped"})
@@ -64,7 +59,7 @@ def command(
     stopped one when it starts. While a person of the business has the chat it is not sent.
     """
     key_chat = known_chat(chat)
-    if not USABLE_CHAT.fullmatch(key_chat):
+    if not is_reachable(key_chat):
         raise Failure(f"{chat} is no chat: a number with its country code, or an id such as …@g.us")
     if not text.strip():
         raise Failure("the text is empty")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import click
 import trio
 
+from daemon.domain.ids import chat_of
 from daemon.domain.messages import ChatKey, FunctionCall
 from daemon.domain.records import NewPart
 from daemon.errors import SettingsError, ToolError
@@ -26,7 +27,7 @@ Example:
   recado tools call check_availability '{"arrival": "2026-12-24", "nights": 2}'
 """
 
-CHAT = ChatKey("RECADO-TOOLS", "573001234567@s.whatsapp.net")
+CHAT = ChatKey("RECADO-TOOLS", chat_of("573001234567"))
 """The made-up conversation in which a tool is tried."""
 
 

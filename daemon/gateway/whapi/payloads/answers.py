@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from daemon.domain.ids import alias_of, chat_id, is_alias
 from daemon.domain.messages import Message, Value
 from daemon.errors import WebhookError
-from daemon.gateway.whapi.payloads.fields import amount, chat_id, count, number, strict_json, text
+from daemon.gateway.whapi.payloads.fields import amount, count, number, strict_json, text
 from daemon.gateway.whapi.payloads.parser import parse_messages
 
 _READY = "AUTH"
@@ -134,7 +135,7 @@ def _digits(user: object) -> str:
     """The number of a user object, whose id is digits or a chat id; else empty."""
     found = text(user.get("id")) if isinstance(user, dict) else ""
     digits = found.partition("@")[0].partition(":")[0].removeprefix("+")
-    return digits if digits.isdecimal() and not found.endswith("@lid") else ""
+    return digits if digits.isdecimal() and not is_alias(found) else ""
 
 
 def read_chat(body: bytes) -> ChatInfo:
@@ -178,9 +179,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 def read_lid(body: bytes) -> str:
     """Read the opaque id of a contact, as a chat id; empty if the answer holds none."""
-    lid = text(_object(body).get("lid"))
-    digits = lid.removesuffix("@lid")
-    return f"{digits}@lid" if digits.isdecimal() else ""
+    return alias_of(text(_object(body).get("lid")))
 
 
 def _object(body: bytes) -> dict[str, Any]:

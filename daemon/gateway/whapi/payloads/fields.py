@@ -11,11 +11,9 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from daemon.domain.ids import chat_id, person_of
 from daemon.domain.messages import JsonObject
 from daemon.errors import WebhookTooLarge
-
-PERSON_SUFFIX = "@s.whatsapp.net"
-_OLD_PERSON_SUFFIX = "@c.us"
 
 _LEGACY_TYPES = {"message": "messages", "ack": "statuses", "status": "statuses", "chat": "chats"}
 """Whapi's names of before 2024, still sent in path and method delivery."""
@@ -43,23 +41,9 @@ _NUMERIC = (int, float, str)
 _MILLISECONDS_FROM = 1e11  # as seconds this is the year 5138; Whapi's calls count milliseconds
 
 
-def chat_id(raw: str) -> str:
-    """Give the one spelling of a chat id that Recado uses.
-
-    Bare digits and the old ``@c.us`` become ``…@s.whatsapp.net``, a leading ``+`` goes; groups,
-    ``@lid``, newsletters and broadcasts stay as they are.
-    """
-    name = raw.strip().removeprefix("+")
-    if name.endswith(_OLD_PERSON_SUFFIX):
-        name = name.removesuffix(_OLD_PERSON_SUFFIX) + PERSON_SUFFIX
-    if name.isascii() and name.isdigit():
-        name += PERSON_SUFFIX
-    return name
-
-
 def person(value: object) -> str:
     """Give the digits of a person's id, or the whole id if it is not a phone number's."""
-    return chat_id(text(value)).removesuffix(PERSON_SUFFIX)
+    return person_of(chat_id(text(value)))
 
 
 def event_name(kind: str = "", verb: str = "", *_rest: str) -> str:

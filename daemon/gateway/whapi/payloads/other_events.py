@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from daemon.domain.ids import chat_id
 from daemon.domain.messages import (
     Call,
     ChannelNews,
@@ -19,7 +20,6 @@ from daemon.domain.messages import (
 )
 from daemon.gateway.whapi.payloads.contents import first_error, status_name
 from daemon.gateway.whapi.payloads.fields import (
-    chat_id,
     count,
     flag,
     label_names,

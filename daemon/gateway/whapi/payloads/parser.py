@@ -14,6 +14,7 @@ from functools import partial
 
 import msgspec
 
+from daemon.domain.ids import chat_id, is_private
 from daemon.domain.messages import (
     AnyContent,
     ChatKey,
@@ -36,9 +37,7 @@ from daemon.gateway.whapi.payloads.contents import (
     updated_text,
 )
 from daemon.gateway.whapi.payloads.fields import (
-    PERSON_SUFFIX,
     amount,
-    chat_id,
     event_name,
     flag,
     moment,
@@ -60,8 +59,6 @@ from daemon.gateway.whapi.payloads.shapes import (
     decode,
     string,
 )
-
-__all__ = ["chat_id", "parse_messages", "parse_webhook"]
 
 Elements = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | int | float | bool | None
 Envelope = dict[str, Elements]
@@ -317,7 +314,7 @@ def _scalar(value: Elements) -> object:
 
 def _other_side(chat: str) -> str:
     """Name the person of a one-to-one chat; in other chats the author is not known from it."""
-    return person(chat) if chat.endswith((PERSON_SUFFIX, "@lid")) else ""
+    return person(chat) if is_private(chat) else ""
 
 
 def _content(shape: MessageShape, element: msgspec.Raw) -> AnyContent:
