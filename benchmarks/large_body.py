@@ -19,7 +19,7 @@ from typing import Any
 import trio
 
 from daemon.conversation.intake import keep_files, read_webhook
-from daemon.ledger.drivers.sqlite.database import open_database
+from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.intake import Inbox
 
 RAW_BYTES = 37_000_000

@@ -31,7 +31,7 @@ from daemon.http.facade import EdgeSettings
 from daemon.http.front import Front
 from daemon.http.pages import create_pages
 from daemon.http.server import serve
-from daemon.ledger.kept_files import AUDIO_FOLDER
+from daemon.ledger.files import AUDIO_FOLDER
 from daemon.observability.events import STARTED, STOPPED, STOPPING, UNEXPECTED_ERROR
 from daemon.observability.faults import counted_faults
 from daemon.observability.logs import Log

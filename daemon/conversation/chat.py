@@ -22,7 +22,7 @@ from daemon.domain.prompt.message_text import agent_items, burst_item, kept
 from daemon.domain.records import NewPart, OutboxRow, StoredMessage, Turn, TurnEnd
 from daemon.domain.texts import Texts
 from daemon.domain.window import Window, closes_at
-from daemon.ledger.chat_snapshot import ChatSnapshot
+from daemon.ledger.chats import ChatSnapshot
 from daemon.observability.events import NEW_CONVERSATION, NOBODY_CAME, TAKEOVER
 from daemon.observability.logs import about
 from daemon.observability.tracing import exemplar, stage

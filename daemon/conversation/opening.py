@@ -29,8 +29,8 @@ from daemon.domain.limits.retries import LONGEST_WAIT_SECONDS, Breaker
 from daemon.domain.messages import ChatKey
 from daemon.errors import SettingsError, StoreError
 from daemon.gateway.whapi.client import open_whapi
-from daemon.ledger.consents import contact_key
 from daemon.ledger.ledger import Store, open_store
+from daemon.ledger.people import contact_key
 from daemon.observability.events import EXTERNAL_CALL
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics

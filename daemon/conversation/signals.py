@@ -11,8 +11,8 @@ from typing import Literal
 import trio
 
 from daemon.conversation.turn.run_progress import Progress
-from daemon.domain.handover import AN_AGENT, LOOP
 from daemon.domain.records import Arrival
+from daemon.domain.transitions.handover import AN_AGENT, LOOP
 from daemon.domain.window import Window, WindowRules, after_message, after_presence, closes_at
 
 MAX_SUPERSEDED = 2

@@ -1,7 +1,7 @@
 """Consent: the notice at the first contact, and the words with which a contact wants to be let be.
 
 Pure. Whoever has opted out gets no message that they have not asked for; what they write is
-answered all the same. `daemon.ledger.consents` keeps it.
+answered all the same. `daemon.ledger.people` keeps it.
 """
 
 import unicodedata

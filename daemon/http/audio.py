@@ -1,7 +1,7 @@
 """``GET /audio/<name>``: the voice notes that were sent, for players and other programs.
 
 Names, answers and headers are those of the system that Recado replaces. Open to everyone, as it
-was there; a name holds a random number that nobody can guess (`daemon.ledger.kept_files`).
+was there; a name holds a random number that nobody can guess (`daemon.ledger.files`).
 """
 
 import re

@@ -1,29 +1,159 @@
 """Taking the messages of one webhook call into the ledger, inside one write."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
 from daemon.domain.eligibility import NOTED
 from daemon.domain.ids import is_alias
-from daemon.domain.messages import Deletion, Edit, JsonObject, Message, Origin, Webhook
+from daemon.domain.messages import (
+    ChatKey,
+    Deletion,
+    Edit,
+    JsonObject,
+    Media,
+    Message,
+    Origin,
+    Other,
+    Reaction,
+    Text,
+    Vote,
+    Webhook,
+)
 from daemon.domain.prompt.history import estimate_tokens
 from daemon.domain.prompt.message_text import noted_item, without_words
-from daemon.domain.records import Accepted, Arrival, ArrivalKind
-from daemon.errors import StoreUnavailable
-from daemon.ledger.changes import apply_early_change, change_message
-from daemon.ledger.consents import recall
+from daemon.domain.records import Accepted, Arrival, ArrivalKind, DeliveryUpdate
+from daemon.domain.rendering.outgoing import Likeness, likeness, likeness_of
+from daemon.ledger.changes import apply_early_changes, change_message
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.echoes import ECHO, read_own
-from daemon.ledger.ephemeral import drop_raw_event, target_disappears, to_disappear
-from daemon.ledger.identity import canonical, join, shown_pair
-from daemon.ledger.intake_context import IntakeContext
+from daemon.ledger.handover import agent_wrote, hold_waiting
 from daemon.ledger.media import want_file, without_bytes
-from daemon.ledger.message_rows import message_json
+from daemon.ledger.messages import drop_raw_event, message_json, target_disappears, to_disappear
+from daemon.ledger.outbox import read_payload
+from daemon.ledger.people import canonical, join, recall, shown_pair
 from daemon.ledger.references import learn_own_id
 from daemon.ledger.statuses import NEVER, claim_early, note_status
 from daemon.ledger.threads import append
-from daemon.ledger.waiting import agent_wrote, hold_waiting
+
+# What one webhook call brings, while it is being written.
+
+
+@dataclass(slots=True)
+class IntakeContext:
+    """What one call brought, while it is being written."""
+
+    event_id: int
+    now: float
+    pause_until: float
+    arrivals: list[Arrival] = field(default_factory=list)
+    stored: int = 0
+    duplicates: int = 0
+    echoed: list[ChatKey] = field(default_factory=list)
+    delivery_updates: list[DeliveryUpdate] = field(default_factory=list)
+    resend_since: float = math.inf
+    """Sends created earlier are not said again if WhatsApp could not deliver them."""
+    contact: bytes = b""
+    """The key of the hashes of contacts; without it nothing is known of who was forgotten."""
+    agents_close: bool = True
+    """An agent's message answers what customers wrote before it."""
+
+    def note(self, *arrivals: Arrival | None) -> None:
+        """Add what changes mean for their chats, if anything."""
+        self.arrivals += filter(None, arrivals)
+
+
+# Telling our own sends, coming back as echoes, from the words of a human agent.
+
+
+ECHO = "echo"
+"""Why our own sends are ignored when they come back."""
+
+ECHO_SECONDS = 600
+"""How long an echo under another id is still recognised by its likeness."""
+
+HUMAN_SOURCES = frozenset({"mobile", "web", ""})
+"""Where a person writes. ``business_api`` and ``system`` are automatic replies and notices."""
+
+UNKNOWN_SOURCE = "unknown"
+"""Whapi cannot tell where it was written. Protocol notices come so too, without any content; with
+words or a file a person has written it."""
+
+
+def read_own(connection: Connection, message: Message, now: float) -> tuple[str, bool]:
+    """Tell our own sends and other automatic messages from a human agent's.
+
+    Gives the reason to ignore it, and whether an agent wrote it.
+    """
+    if _is_echo(connection, message, now):
+        return ECHO, False
+    if message.source == "api":
+        return "sent through the API by another client", False
+    content = message.content
+    is_said = isinstance(content, Media) or (isinstance(content, Text) and bool(content.body))
+    if message.source not in HUMAN_SOURCES and not (message.source == UNKNOWN_SOURCE and is_said):
+        return "automatic message of our number", False
+    if isinstance(content, Reaction | Edit | Deletion | Vote) or (
+        isinstance(content, Other) and not content.body
+    ):
+        return "no words of an agent", False
+    return "", True
+
+
+def _is_echo(connection: Connection, message: Message, now: float) -> bool:
+    """Find the send that this message is the echo of, and settle it.
+
+    The echo may come before the send's own answer, and after a cut connection it is the only
+    answer there will be: so a send in flight or of unknown outcome is recognised by its likeness.
+    """
+    by_id = connection.execute(
+        "SELECT outbox_id FROM send_failures WHERE message_id = ?1"
+        " UNION ALL SELECT id FROM outbox WHERE message_id = ?1",
+        (message.id,),
+    )
+    if by_id.fetchone():
+        return True
+    like = likeness_of(message)
+    if not like or message.source in {"mobile", "web"}:
+        return False
+    if _owed_echo(connection, message.key, like, now):
+        return True
+    rows = connection.execute(
+        "SELECT kind, body, payload, id FROM outbox WHERE channel IN (?, '') AND chat = ?"
+        " AND state IN ('sending', 'unknown') ORDER BY id",
+        message.key,
+    )
+    for *row, row_id in rows:
+        if _like(row) == like:
+            connection.execute(
+                "UPDATE outbox SET state = 'sent', message_id = ?, sent_at = ?, error = ''"
+                " WHERE id = ?",
+                (message.id, now, row_id),
+            )
+            return True
+    return False
+
+
+def _like(row: Sequence[str]) -> Likeness:
+    kind, body, payload = row
+    return likeness(kind, body, read_payload.decode(payload))
+
+
+def _owed_echo(connection: Connection, key: ChatKey, like: Likeness, now: float) -> bool:
+    """True if a send like this that was answered has not had its echo: this is it.
+
+    It has come under another id than the answer gave. Looked for before the sends in flight, so
+    that it does not settle a later send of the same words.
+    """
+    rows = connection.execute(
+        "SELECT o.kind, o.body, o.payload FROM outbox o WHERE o.channel IN (?, '') AND o.chat = ?"
+        " AND o.state = 'sent' AND o.sent_at > ? AND NOT EXISTS (SELECT 1 FROM messages m"
+        " WHERE m.channel = ? AND m.id = o.message_id)",
+        (*key, now - ECHO_SECONDS, key.channel),
+    )
+    return any(_like(row) == like for row in rows)
+
 
 # Signs that need no answer, noted in the thread: the model knows of them when it is next asked.
 
@@ -100,7 +230,7 @@ def take_in(
     for change in changes:
         if isinstance(change, Edit) and target_disappears(connection, webhook.channel, change):
             drop_raw_event(connection, event_id)
-        change_message(connection, webhook.channel, change, context)
+        context.note(change_message(connection, webhook.channel, change, context.now))
     for status in webhook.statuses:
         delivery_update = note_status(
             connection, webhook.channel, status, now=now, resend_since=resend_since
@@ -122,9 +252,9 @@ def insert_event(
     connection: Connection, webhook: Webhook, body: bytes, body_file: str, now: float
 ) -> int:
     """Store one webhook call as it came; gives its number."""
-    cursor = connection.execute(
+    row = connection.execute(
         "INSERT INTO events (received_at, channel, event, body, body_file, unreadable)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
         (
             now,
             webhook.channel,
@@ -133,11 +263,8 @@ def insert_event(
             body_file,
             "\n".join(webhook.unreadable),
         ),
-    )
-    event_id = cursor.lastrowid
-    if event_id is None:  # pragma: no cover - an INSERT always has one
-        raise StoreUnavailable("the event got no number")
-    return event_id
+    ).fetchone()
+    return int(row[0])
 
 
 def _of_one_person(connection: Connection, message: Message) -> Message:
@@ -175,11 +302,11 @@ def _take(connection: Connection, message: Message, verdict: str, context: Intak
     if isinstance(message.content, Edit | Deletion):
         origin = Origin(chat=message.key.chat, author=message.author, from_me=message.from_me)
         change = msgspec.structs.replace(message.content, origin=origin)
-        change_message(connection, message.key.channel, change, context)
+        context.note(change_message(connection, message.key.channel, change, context.now))
     if not reason:
         _announce(connection, stored, context, _kind(message, agent=agent, is_paused=is_paused))
         if is_awaited:
-            apply_early_change(connection, stored, context)
+            context.note(*apply_early_changes(connection, stored, context.now))
 
 
 def _kind(message: Message, *, agent: bool, is_paused: bool) -> ArrivalKind:

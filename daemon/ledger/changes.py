@@ -4,15 +4,13 @@ import json
 
 import msgspec
 
-from daemon.domain.handover import DELETED, WITH_AGENT
 from daemon.domain.ids import chat_of, is_group
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Origin, Text
 from daemon.domain.records import Arrival
+from daemon.domain.transitions.handover import DELETED, WITH_AGENT
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.ephemeral import redact
-from daemon.ledger.identity import canonical
-from daemon.ledger.intake_context import IntakeContext
-from daemon.ledger.message_rows import message_json, read_change, read_message
+from daemon.ledger.messages import message_json, read_change, read_message, redact
+from daemon.ledger.people import canonical
 from daemon.ledger.threads import add_note
 
 EARLIER_KEPT = 10
@@ -27,11 +25,12 @@ and whoever names messages that do not exist fills nothing."""
 
 
 def change_message(
-    connection: Connection, channel: str, change: Edit | Deletion, context: IntakeContext
-) -> None:
+    connection: Connection, channel: str, change: Edit | Deletion, now: float
+) -> Arrival | None:
     """Edit or delete a message that has no outcome yet; note it in the thread if it has one.
 
-    Only in the same chat and for the same author: the id that a change names is a stranger's word.
+    Gives an arrival if the chat's task has to look again. Only in the same chat and for the same
+    author: the id that a change names is a stranger's word.
     """
     row = connection.execute(
         "SELECT m.seq, m.chat, m.message, m.from_me OR m.deleted_at IS NOT NULL, m.state, t.state,"
@@ -40,27 +39,27 @@ def change_message(
         (channel, change.target),
     ).fetchone()
     if row is None:
-        _keep_for_later(connection, channel, change, context.now)
-        return
+        _keep_for_later(connection, channel, change, now)
+        return None
     seq, chat, text, is_settled, state, turn_state, earlier, to_note = row
     key = ChatKey(channel, chat)
     message = read_message.decode(text)
     if is_settled or (isinstance(change, Edit) and words(message) == change.body):
-        return
+        return None
     if not _is_by_author(connection, key, message, change):
-        return
+        return None
     undecided = state == "received" or (state == "in_turn" and turn_state == "open")
     waits = state == WITH_AGENT
     if message.disappears and not undecided and not waits:
-        return
+        return None
     if isinstance(change, Edit):
         edited = msgspec.structs.replace(message, content=_edited(message, change))
         connection.execute(
             "UPDATE messages SET message = ?, earlier = ?, edited_at = ? WHERE seq = ?",
             (
                 message_json.encode(edited).decode(),
-                _with_earlier(earlier, message, until=context.now),
-                context.now,
+                _with_earlier(earlier, message, until=now),
+                now,
                 seq,
             ),
         )
@@ -69,24 +68,29 @@ def change_message(
             "UPDATE messages SET deleted_at = ?1, state = CASE WHEN state IN ('received', ?2)"
             " THEN 'ignored' ELSE state END, reason = CASE WHEN state IN ('received', ?2)"
             " THEN ?3 ELSE reason END, to_note = 0 WHERE seq = ?4",
-            (context.now, WITH_AGENT, DELETED, seq),
+            (now, WITH_AGENT, DELETED, seq),
         )
         if state in {"received", WITH_AGENT}:  # of the others the end of the turn sees to it
             redact(connection, [seq])
     if undecided:
-        context.arrivals.append(Arrival(key=key, what="change", received_at=context.now))
-    elif state in {"answered", "in_turn", "handed_off", WITH_AGENT} and not to_note:
-        add_note(connection, key, change_note(message, change), now=context.now)
+        return Arrival(key=key, what="change", received_at=now)
+    if state in {"answered", "in_turn", "handed_off", WITH_AGENT} and not to_note:
+        add_note(connection, key, change_note(message, change), now=now)
+    return None
 
 
-def apply_early_change(connection: Connection, message: Message, context: IntakeContext) -> None:
-    """Apply the changes that have waited for this message; those of others come to nothing."""
+def apply_early_changes(
+    connection: Connection, message: Message, now: float
+) -> list[Arrival | None]:
+    """Apply the changes that have waited for this message; like `change_message` for each."""
     rows = connection.execute(
         "DELETE FROM early_changes WHERE channel = ? AND target = ? RETURNING change",
         (message.key.channel, message.id),
     ).fetchall()
-    for (change,) in rows:
-        change_message(connection, message.key.channel, read_change.decode(change), context)
+    return [
+        change_message(connection, message.key.channel, read_change.decode(change), now)
+        for (change,) in rows
+    ]
 
 
 def _keep_for_later(

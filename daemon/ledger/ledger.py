@@ -9,30 +9,32 @@ import trio
 
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.ledger.audit import Audit
-from daemon.ledger.calls import Calls
-from daemon.ledger.chat_snapshot import ChatSnapshots, Exchanges
-from daemon.ledger.consents import contact_key
-from daemon.ledger.dashboard import DashboardLog, Samples, Sessions
-from daemon.ledger.drivers.sqlite.database import Database, Meter, open_database
-from daemon.ledger.handovers import Handovers
-from daemon.ledger.identity import Identities
-from daemon.ledger.intake import Inbox
-from daemon.ledger.kept_files import AUDIO_FOLDER, KeptFiles
+from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
+from daemon.ledger.drivers.sqlite.database import Database, Meter
+from daemon.ledger.drivers.sqlite.opening import open_database
+from daemon.ledger.files import AUDIO_FOLDER, KeptFiles
+from daemon.ledger.intake import Calls, Inbox
 from daemon.ledger.media import MediaItems
-from daemon.ledger.model_responses import Orphans
 from daemon.ledger.notifications import Notifications
 from daemon.ledger.operator_actions import OperatorActions
 from daemon.ledger.outbox import Outbox
-from daemon.ledger.process_records import Backlog, ProcessLife, Stages
+from daemon.ledger.people import Identities, contact_key
+from daemon.ledger.process_records import (
+    Backlog,
+    DashboardLog,
+    ProcessLife,
+    Samples,
+    Sessions,
+    Stages,
+)
 from daemon.ledger.references import References
-from daemon.ledger.runs import Runs
-from daemon.ledger.thread_memory import Memories
-from daemon.ledger.threads import Threads
+from daemon.ledger.runs import Orphans, Runs
+from daemon.ledger.threads import Memories, Threads
 from daemon.ledger.tool_effects import Escalations, Facts, InterimMessages
 from daemon.ledger.turn_outcome import Validations
 from daemon.ledger.turns import Turns
 from daemon.ledger.usage import UsageBook
-from daemon.ledger.views.views import Views
+from daemon.ledger.views import Views
 from daemon.system.private_files import files_in, tighten
 
 FOLDERS = (EVENTS_FOLDER, MEDIA_FOLDER, AUDIO_FOLDER)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from daemon.domain.handover import WITH_AGENT
 from daemon.domain.messages import Media, Message
 from daemon.domain.records import MediaItem, Turn
-from daemon.ledger.drivers.port import Connection
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.ledger.drivers.port import Connection, Database
 from daemon.ledger.role import Role, transaction
 
 BATCH = 200

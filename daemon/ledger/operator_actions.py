@@ -12,15 +12,15 @@ from daemon.domain.records import Arrival
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection
+from daemon.ledger.handover import chats_named, give_back, hold_of, mark_done
 from daemon.ledger.role import Role, transaction
 from daemon.ledger.statuses import reopen
-from daemon.ledger.waiting import chats_named, give_back, hold_of, mark_done
 
 EVENT = "dashboard.send"
 """What the ledger calls the event that brings an agent's words from the dashboard."""
 
 SOURCE = "web"
-"""An agent at the dashboard counts as one at WhatsApp Web: see `daemon.ledger.echoes`."""
+"""An agent at the dashboard counts as one at WhatsApp Web: see `daemon.ledger.arrivals`."""
 
 
 Obstacle = Literal["", "unknown", "not refused", "paused", "replayed"]
@@ -70,14 +70,14 @@ class OperatorActions(Role):
                 " VALUES (?, ?, ?, ?, ?) RETURNING id",
                 (*key, text, name, now),
             ).fetchone()
-            event = connection.execute(
-                "INSERT INTO events (received_at, channel, event) VALUES (?, ?, ?)",
+            (event_id,) = connection.execute(
+                "INSERT INTO events (received_at, channel, event) VALUES (?, ?, ?) RETURNING id",
                 (now, key.channel, EVENT),
-            )
+            ).fetchone()
             take_in(
                 connection,
                 Webhook(channel=key.channel, event=EVENT, messages=(message,)),
-                event.lastrowid or 0,
+                event_id,
                 verdicts=[""],
                 now=now,
                 pause_until=pause_until,

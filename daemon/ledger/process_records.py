@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from daemon.domain.handover import WITH_AGENT
+import msgspec
+
+from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
+from daemon.domain.messages import ChatKey
+from daemon.domain.transitions.handover import WITH_AGENT
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.role import Role, query, transaction
 
@@ -125,3 +129,229 @@ class Backlog(Role):
         )
         dead = connection.execute("SELECT COUNT(*) FROM messages WHERE state = 'dead'")
         return dict(queue.fetchall()), dead.fetchone()[0]
+
+
+# What the dashboard keeps: log lines, signed-in browsers, and figures of each minute.
+
+
+# The stored lines of the live log: a bounded table, written in batches beside everything else.
+
+
+LINES_A_START = 2**30
+"""Ids that one process may give: with 2^53 exact numbers in JavaScript, enough for 8 million."""
+
+_COLUMNS = (
+    "SELECT id, at, kind, level, log_lines.channel, log_lines.chat, turn, symbol, line,"
+    " COALESCE(ref, '') FROM log_lines LEFT JOIN chats"
+    " ON chats.channel = log_lines.channel AND chats.chat = log_lines.chat"
+)
+
+
+class DashboardLog(Role):
+    """The live log's memory. The live log's own tasks write it, any task may read it."""
+
+    @transaction
+    def start(self, connection: Connection) -> int:
+        """Give the first id for the lines of this process: no earlier one has given it out."""
+        number: int = connection.execute(
+            "INSERT INTO log_starts (number)"
+            " SELECT COALESCE(MAX(number), 0) + 1 FROM log_starts RETURNING number"
+        ).fetchone()[0]
+        connection.execute("DELETE FROM log_starts WHERE number < ?", (number,))
+        return number * LINES_A_START
+
+    async def add(self, lines: Sequence[LogLine], *, keep: int) -> None:
+        """Store lines and drop the oldest, so that ``keep`` are left.
+
+        A line of somebody who was forgotten a moment ago is not stored.
+        """
+        rows = [
+            {
+                "id": line.id,
+                "at": line.at,
+                "kind": line.kind,
+                "level": line.level,
+                "channel": line.key.channel if line.key else "",
+                "chat": line.key.chat if line.key else "",
+                "turn": line.turn,
+                "symbol": line.symbol,
+                "line": line.line,
+            }
+            for line in lines
+        ]
+
+        def verb(connection: Connection) -> None:
+            connection.executemany(
+                "INSERT OR IGNORE INTO log_lines"
+                " (id, at, kind, level, channel, chat, turn, symbol, line)"
+                " SELECT :id, :at, :kind, :level, :channel, :chat, :turn, :symbol, :line"
+                " WHERE :chat = '' OR EXISTS"
+                " (SELECT 1 FROM chats WHERE channel = :channel AND chat = :chat)",
+                rows,
+            )
+            connection.execute(
+                "DELETE FROM log_lines WHERE id <= "
+                "(SELECT id FROM log_lines ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                (keep,),
+            )
+
+        await self._database.write(verb)
+
+    async def lines(self, query: LogQuery) -> list[LogLine]:
+        """The lines that were asked for, oldest first."""
+        where, values = _conditions(query)
+        order = "ASC" if query.after else "DESC"
+        sql = f"{_COLUMNS} WHERE {where} ORDER BY id {order} LIMIT ?"
+
+        def verb(connection: Connection) -> list[LogLine]:
+            rows = connection.execute(sql, (*values, query.limit)).fetchall()
+            found = [_line(row) for row in rows]
+            return found if query.after else found[::-1]
+
+        return await self._database.read(verb)
+
+    @query
+    def chat_names(self, connection: Connection, chat: str) -> tuple[ChatKey, str] | None:
+        """The key and the public name of a chat, by any of its ids; None if it is not known."""
+        row = connection.execute(
+            "SELECT channel, chat, ref FROM chats"
+            " WHERE chat IN (SELECT ? UNION ALL SELECT chat FROM aliases WHERE alias = ?)"
+            " ORDER BY last_activity_at DESC",
+            (chat, chat),
+        ).fetchone()
+        return (ChatKey(row[0], row[1]), row[2]) if row else None
+
+    @query
+    def chat_of(self, connection: Connection, ref: str) -> str:
+        """The WhatsApp id behind a public name; empty if there is no such chat."""
+        row = connection.execute(
+            "SELECT chat FROM chats WHERE ref = ? AND ref != ''", (ref,)
+        ).fetchone()
+        return str(row[0]) if row else ""
+
+
+def matches(line: LogLine, query: LogQuery) -> bool:
+    """Whether a line is among those asked for, its place among them aside."""
+    exact = (
+        (query.ref, line.ref),
+        (query.kind, line.kind),
+        (query.level, line.level),
+        (query.turn, line.turn),
+    )
+    return (
+        all(not wanted or wanted == given for wanted, given in exact)
+        and line.id > query.after
+        and (not query.before or line.id < query.before)
+        and (not query.since or line.at >= query.since)
+        and (not query.until or line.at < query.until)
+        and query.text.casefold() in line.line.casefold()
+    )
+
+
+def _conditions(query: LogQuery) -> tuple[str, list[object]]:
+    """The conditions of a query as SQL, and the values in it."""
+    text = query.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    conditions: tuple[tuple[str, object], ...] = (
+        ("id > ?", query.after),
+        ("id < ?", query.before),
+        ("ref = ?", query.ref),
+        ("kind = ?", query.kind),
+        ("level = ?", query.level),
+        ("turn = ?", query.turn),
+        ("at >= ?", query.since),
+        ("at < ?", query.until),
+        ("line LIKE ? ESCAPE '\\'", f"%{text}%" if text else ""),
+    )
+    wanted = [(condition, value) for condition, value in conditions if value]
+    return " AND ".join(["1", *(condition for condition, _ in wanted)]), [v for _, v in wanted]
+
+
+def _line(row: tuple[int, float, str, str, str, str, str, str, str, str]) -> LogLine:
+    number, at, kind, level, channel, chat, turn, symbol, line, ref = row
+    return LogLine(
+        id=number,
+        at=at,
+        kind=kind,
+        level=level,
+        key=ChatKey(channel, chat) if chat else None,
+        ref=ref,
+        turn=turn,
+        symbol=symbol,
+        line=line,
+    )
+
+
+# Who is signed in to the dashboard, by names that let nobody in.
+
+
+MOST_SESSIONS = 1_000
+"""More browsers than any business has; the ones that end first make room."""
+
+
+class Sessions(Role):
+    """The sessions of the dashboard. Called by its requests."""
+
+    @transaction
+    def begin(self, connection: Connection, name: str, *, ends_at: float, now: float) -> None:
+        """Keep a session, and drop those that are over."""
+        connection.execute("DELETE FROM dashboard_sessions WHERE ends_at <= ?", (now,))
+        connection.execute(
+            "DELETE FROM dashboard_sessions WHERE name IN ("
+            " SELECT name FROM dashboard_sessions ORDER BY ends_at DESC LIMIT -1 OFFSET ?)",
+            (MOST_SESSIONS - 1,),
+        )
+        connection.execute(
+            "INSERT OR REPLACE INTO dashboard_sessions (name, ends_at) VALUES (?, ?)",
+            (name, ends_at),
+        )
+
+    @query
+    def end_of(self, connection: Connection, name: str) -> float:
+        """When a session ends, Unix seconds; 0 if there is none of that name."""
+        row = connection.execute(
+            "SELECT ends_at FROM dashboard_sessions WHERE name = ?", (name,)
+        ).fetchone()
+        return float(row[0]) if row else 0.0
+
+    @transaction
+    def end(self, connection: Connection, name: str) -> None:
+        """Forget a session."""
+        connection.execute("DELETE FROM dashboard_sessions WHERE name = ?", (name,))
+
+
+# The daemon's figures, one row a minute, and what stands in the ledger right now.
+
+
+_read = msgspec.json.Decoder(Sample)
+_write = msgspec.json.Encoder()
+
+
+class Samples(Role):
+    """The figures of the last days. One task adds to them, any may read them."""
+
+    @transaction
+    def add(self, connection: Connection, sample: Sample, *, keep_seconds: float) -> None:
+        """Store the figures of a minute and drop those older than ``keep_seconds``."""
+        connection.execute(
+            "INSERT OR REPLACE INTO samples (at, figures) VALUES (?, ?)",
+            (sample.at, _write.encode(sample).decode()),
+        )
+        connection.execute("DELETE FROM samples WHERE at < ?", (sample.at - keep_seconds,))
+
+    @query
+    def since(self, connection: Connection, moment: float) -> tuple[Sample, ...]:
+        """The figures since a moment (Unix seconds), oldest first."""
+        rows = connection.execute(
+            "SELECT figures FROM samples WHERE at >= ? ORDER BY at", (moment,)
+        )
+        return tuple(_read.decode(figures) for (figures,) in rows)
+
+    @query
+    def standing(self, connection: Connection, now: float) -> tuple[int, int]:
+        """How many chats an agent has now, and how many turns lie there as dead letters."""
+        row = connection.execute(
+            "SELECT (SELECT COUNT(*) FROM chats WHERE paused_until > ?),"
+            " (SELECT COUNT(*) FROM turns WHERE outcome = 'dead')",
+            (now,),
+        ).fetchone()
+        return row[0], row[1]

@@ -15,8 +15,8 @@ from daemon.domain.prompt.message_text import as_line
 from daemon.domain.records import Known, StoredMessage, Turn
 from daemon.domain.rendering.outgoing import poll_option_id
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.identity import canonical, shown_pair
-from daemon.ledger.message_rows import WAITING, read_message, stored_message
+from daemon.ledger.messages import WAITING, read_message, stored_message
+from daemon.ledger.people import canonical, shown_pair
 from daemon.ledger.role import Role, query, transaction
 
 _read_ids = msgspec.json.Decoder(list[str])

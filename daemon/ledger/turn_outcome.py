@@ -3,13 +3,13 @@
 All of it happens inside the caller's transaction.
 """
 
-from daemon.domain.handover import escalated
 from daemon.domain.records import Outcome, Run, Turn, TurnEnd, Validation
+from daemon.domain.transitions.handover import escalated
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.ephemeral import redact_turn
+from daemon.ledger.handover import hold_of, hold_waiting, leave_turn
 from daemon.ledger.media import WITHDRAWN
+from daemon.ledger.messages import redact_turn
 from daemon.ledger.role import Role, transaction
-from daemon.ledger.waiting import hold_of, hold_waiting, leave_turn
 
 
 def close_turn(

@@ -18,11 +18,10 @@ from daemon.domain.records import (
 )
 from daemon.ledger.changes import change_note, words
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.message_rows import WAITING, stored_message
+from daemon.ledger.messages import WAITING, stored_message
 from daemon.ledger.outbox import open_rows, queue_notice, queue_parts
 from daemon.ledger.role import Role, query, transaction
-from daemon.ledger.thread_memory import keep_turn
-from daemon.ledger.threads import add_note, append
+from daemon.ledger.threads import add_note, append, keep_turn
 from daemon.ledger.turn_outcome import close_turn, finish_turn, record, turn_end
 
 _TURN = (
@@ -73,16 +72,15 @@ class Turns(Role):
 
         None if nothing waits. ``quotes``: the answer is to quote the first of them.
         """
-        cursor = connection.execute(
+        opened = connection.execute(
             "INSERT INTO turns (channel, chat, request_id, quotes, opened_at)"  # noqa: S608 - constant
             " SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM messages WHERE channel = ?"
-            f" AND chat = ? AND {WAITING} AND from_me = 0)",
+            f" AND chat = ? AND {WAITING} AND from_me = 0) RETURNING id",
             (*key, request_id, int(quotes), now, *key),
-        )
-        if not cursor.rowcount:
+        ).fetchone()
+        if opened is None:
             return None
-        turn_id = cursor.lastrowid
-        assert turn_id is not None  # noqa: S101 - an INSERT of a row always has one
+        turn_id = int(opened[0])
         return Turn(
             id=turn_id,
             key=key,
@@ -181,8 +179,8 @@ class Turns(Role):
 
         ``items`` go into the thread and ``parts`` into the outbox in the same write: the burst,
         and the polite words for one that cannot be answered. With the outcome ``handed_off`` its
-        messages wait for a person, if none has answered them already; ``reason`` is then one of
-        `daemon.domain.handover`, and ``items`` of an open turn have the burst or are empty.
+        messages wait for a person, unless one has answered them already; ``reason`` is then one of
+        `daemon.domain.transitions.handover`; ``items`` of an open turn have the burst or are empty.
         """
         append(connection, turn.key, turn.id, items, now=now)
         connection.execute(

@@ -11,8 +11,8 @@ from daemon.domain.limits.budget import Budget, Charge, Refusal, Use, refusal
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import NewPart, Run, Turn
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.identity import canonical
 from daemon.ledger.outbox import queue_notice
+from daemon.ledger.people import canonical
 from daemon.ledger.role import Role, query, transaction
 
 ALL = ("", "")

@@ -14,7 +14,7 @@ from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.errors import GatewayError
 from daemon.ledger.admin.person import names_of
-from daemon.ledger.kept_files import AUDIO_FOLDER
+from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted
 from daemon.media.files import FOLDER as MEDIA_FOLDER

@@ -13,7 +13,7 @@ import trio
 from daemon.domain.dashboard_values import FeedLost, LogLine, LogQuery
 from daemon.domain.messages import ChatKey
 from daemon.errors import StoreUnavailable
-from daemon.ledger.dashboard import DashboardLog, matches
+from daemon.ledger.process_records import DashboardLog, matches
 from daemon.observability.events import DASHBOARD
 from daemon.observability.lines import LogRecord
 from daemon.observability.logs import Log

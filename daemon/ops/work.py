@@ -18,9 +18,9 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import EVENTS_FOLDER
 from daemon.errors import WebhookError
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.replay import Replayed, judge_of, replay_dead, replay_event, stored_event
 from daemon.ledger.drivers.sqlite.database import transaction
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.views.chat_list import Live
 from daemon.ops.conversations import masked
 

@@ -9,7 +9,7 @@ from support.operator import recado, recado_at, rows
 from support.scenes import found
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.ledger.admin.message_trace import MessageTrace
+from daemon.ledger.views.traces import MessageTrace
 from daemon.ops.commands.timeline import timeline
 from daemon.sandbox.model_script import call, say
 

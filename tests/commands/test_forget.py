@@ -11,8 +11,8 @@ from support.operator import files_with, recado, recado_at, rows
 from support.scenes import found, role_of
 from support.stage import CHANNEL, LAURA, Stage, open_stage, text_webhook
 
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import names_of
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import look, write
 from daemon.ledger.forget.jobs import ask, next_work
 from daemon.ops.commands.place import os_actor

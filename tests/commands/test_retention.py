@@ -13,7 +13,7 @@ from support.stage import new_world, quick_settings, text_webhook
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.opening import open_dependencies
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.ledger.retention import BATCH
+from daemon.ledger.files import BATCH
 from daemon.ops.maintenance.retention import DAY_SECONDS, drop_old_events, keep_retention
 from daemon.settings import Settings
 

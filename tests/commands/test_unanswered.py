@@ -10,7 +10,7 @@ from support.scenes import forgive, logged, thread
 from support.scenes import found as seen
 from support.stage import LAURA, Stage
 
-from daemon.domain.handover import DONE
+from daemon.domain.transitions.handover import DONE
 from daemon.sandbox.model_script import Step
 
 

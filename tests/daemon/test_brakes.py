@@ -13,9 +13,9 @@ from support.rows import read_rows
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.domain.handover import LOOP, WITH_AGENT
 from daemon.domain.limits import rate_limits
 from daemon.domain.texts import texts
+from daemon.domain.transitions.handover import LOOP, WITH_AGENT
 from daemon.sandbox.model_script import Step, call, say
 from daemon.settings.limits import BrakeSettings
 

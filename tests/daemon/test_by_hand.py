@@ -9,7 +9,7 @@ from support.rows import read_rows, states
 from support.scenes import open_scene, told
 from support.stage import LAURA, Stage
 
-from daemon.domain.handover import WITH_AGENT
+from daemon.domain.transitions.handover import WITH_AGENT
 from daemon.sandbox.model_script import Step, say
 from daemon.sandbox.payloads import chat_id_of
 

@@ -28,8 +28,8 @@ from support.scenes import (
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.messages import JsonObject
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import held_of
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.sandbox import samples
 from daemon.sandbox.model_script import Step

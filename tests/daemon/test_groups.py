@@ -19,9 +19,9 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.domain.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
 from daemon.domain.prompt.message_text import OVERHEARD
 from daemon.domain.records import NOT_ADDRESSED
+from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
 from daemon.sandbox.model_script import call, say
 
 PEDRO = "573007654321"

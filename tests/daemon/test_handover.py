@@ -20,7 +20,8 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
-from daemon.domain.handover import (
+from daemon.domain.texts import texts
+from daemon.domain.transitions.handover import (
     AGENT_WROTE,
     AN_AGENT,
     BUDGET,
@@ -29,7 +30,6 @@ from daemon.domain.handover import (
     ESCALATED,
     WITH_AGENT,
 )
-from daemon.domain.texts import texts
 from daemon.sandbox.model_script import call, say
 from daemon.sandbox.payloads import OWN_NAME
 

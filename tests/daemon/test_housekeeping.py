@@ -27,7 +27,8 @@ from daemon.conversation.registry import ChatRegistry
 from daemon.domain.messages import ChatKey
 from daemon.gateway.whapi.payloads.answers import ChatInfo
 from daemon.http.openai_webhook import MOST_IDS, Seen
-from daemon.ledger.drivers.sqlite.database import WAL_BYTES, open_database
+from daemon.ledger.drivers.sqlite.database import WAL_BYTES
+from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.process_records import STAGES_A_WRITE, EarlierLives, ProcessLife, StageRow
 from daemon.observability.metrics import Metrics
 from daemon.observability.noise import MAX_KEYS, Noise

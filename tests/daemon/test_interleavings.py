@@ -14,9 +14,9 @@ from support.rows import fates, read_rows
 from support.scenes import PAUSE_MINUTES, PEDRO, found, open_scene, outbox
 from support.stage import LAURA, Stage
 
-from daemon.domain.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED, WITH_AGENT
-from daemon.ledger.admin.cli_connection import open_cli_connection
+from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED, WITH_AGENT
 from daemon.ledger.admin.cli_queries import unanswered
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.sandbox.model_generation import ModelCall
 from daemon.sandbox.model_script import call, say
 

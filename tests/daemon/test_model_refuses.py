@@ -10,8 +10,8 @@ from support.scenes import PEDRO, forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
 
 from daemon.conversation import opening
-from daemon.domain.handover import REFUSED
 from daemon.domain.texts import texts
+from daemon.domain.transitions.handover import REFUSED
 from daemon.sandbox.model_script import Step, say
 
 APOLOGY = texts("es").apology

@@ -7,10 +7,10 @@ from support.rows import fates, read_rows
 from support.scenes import PAUSE_MINUTES, found, logged, open_scene, thread, told, words
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.domain.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
 from daemon.domain.messages import JsonObject
 from daemon.domain.prompt.message_text import GONE
 from daemon.domain.texts import texts
+from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
 from daemon.sandbox.model_script import say
 from daemon.sandbox.payloads import OWN_NUMBER
 

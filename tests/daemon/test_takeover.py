@@ -18,7 +18,7 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
-from daemon.domain.handover import AGENT_WROTE, WITH_AGENT
+from daemon.domain.transitions.handover import AGENT_WROTE, WITH_AGENT
 from daemon.sandbox.echoes import EchoMode
 from daemon.sandbox.model_script import say
 from daemon.sandbox.payloads import OWN_NAME, chat_id_of, new_id, own_message, text_content

@@ -26,17 +26,17 @@ from support.stage import text_webhook
 
 SLOW_STORE = """
 import pathlib, sys, time
-from daemon.ledger.drivers.sqlite import database
+from daemon.ledger.drivers.sqlite import opening
 from daemon.__main__ import main
 
-make_ready, gate = database._made_ready, pathlib.Path(sys.argv[1])
+make_ready, gate = opening._made_ready, pathlib.Path(sys.argv[1])
 
 def slowly(*arguments):
     while not gate.exists():
         time.sleep(0.01)
     make_ready(*arguments)
 
-database._made_ready = slowly
+opening._made_ready = slowly
 sys.argv = ["recado", "run"]
 main()
 """

@@ -10,8 +10,8 @@ import trio
 from support.ledgers import LAURA, OPERATOR, accept, message, select, store_in
 
 from daemon.domain.audit_chain import Head
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.audit import audit_rows, verify_audit
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 

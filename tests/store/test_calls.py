@@ -5,7 +5,7 @@ from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, 
 
 from daemon.domain.messages import Call, ChatKey
 from daemon.domain.records import NewPart
-from daemon.ledger.calls import NOTE, REPLY_EVERY_SECONDS
+from daemon.ledger.intake import NOTE, REPLY_EVERY_SECONDS
 from daemon.ledger.ledger import Store
 
 REPLY = NewPart("Por aquí no contestamos llamadas")

@@ -19,10 +19,10 @@ from support.ledgers import (
     thread_of,
 )
 
-from daemon.domain.handover import BUDGET, WITH_AGENT
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Origin, Text
 from daemon.domain.prompt.data import is_data
 from daemon.domain.records import Accepted, NewPart
+from daemon.domain.transitions.handover import BUDGET, WITH_AGENT
 from daemon.ledger.changes import EARLY_SECONDS, MOST_EARLY
 from daemon.ledger.ledger import Store
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
 from daemon.domain.messages import ChatKey
-from daemon.ledger.dashboard import LINES_A_START, MOST_SESSIONS
 from daemon.ledger.ledger import Store, open_store
+from daemon.ledger.process_records import LINES_A_START, MOST_SESSIONS
 
 LAURA = ChatKey("C", "573001234567@s.whatsapp.net")
 

@@ -20,8 +20,8 @@ from daemon.domain.eligibility import A_REACTION
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Reaction, Text
 from daemon.domain.prompt.message_text import GONE
 from daemon.domain.records import NOT_ADDRESSED, NewPart
+from daemon.ledger.files import expire
 from daemon.ledger.ledger import Store
-from daemon.ledger.retention import expire
 
 SECRET = "mi clave es Sol"
 

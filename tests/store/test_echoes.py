@@ -17,7 +17,7 @@ from support.ledgers import (
 
 from daemon.domain.messages import Media, Other, Reaction, Text
 from daemon.domain.records import OutboxRow
-from daemon.ledger.echoes import ECHO_SECONDS
+from daemon.ledger.arrivals import ECHO_SECONDS
 from daemon.ledger.ledger import Store
 
 WORDS = "Sí, tenemos cupo."

@@ -22,8 +22,8 @@ from support.operator import files_with
 from daemon.domain.limits.budget import Charge, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import NewPart, Told
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import names_of
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import carry_out, close, forget, let_go, look, moved, write
 from daemon.ledger.forget.jobs import ask, ask_chat, done_as, next_work, old_chats
 from daemon.ledger.forget.stages import OVER, STAGES, is_held

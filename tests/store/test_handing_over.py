@@ -5,7 +5,7 @@ import threading
 import pytest
 import trio
 
-from daemon.ledger.drivers.sqlite.database import HandOver
+from daemon.ledger.drivers.sqlite.threads import HandOver
 
 
 async def test_what_one_pass_says_comes_at_once_and_in_order() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.ledger.kept_files import VOICE_NAME, KeptFiles, delete_files
+from daemon.ledger.files import VOICE_NAME, KeptFiles, delete_files
 
 
 @pytest.fixture

@@ -35,9 +35,9 @@ from support.ledgers import (
     store_in,
 )
 
-from daemon.domain.handover import AN_AGENT, ESCALATED, WITH_AGENT
 from daemon.domain.messages import ChatKey, Deletion, Edit, Origin
 from daemon.domain.records import NewPart, Outcome, Turn
+from daemon.domain.transitions.handover import AN_AGENT, ESCALATED, WITH_AGENT
 from daemon.ledger.ledger import Store
 
 T = TypeVar("T")

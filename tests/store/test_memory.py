@@ -8,7 +8,7 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.prompt.compaction import shown
 from daemon.domain.prompt.context import Subject, as_text
 from daemon.domain.records import ChatRecord, ThreadHead, ThreadItem, Told
-from daemon.ledger.admin.cli_connection import open_cli_connection
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 

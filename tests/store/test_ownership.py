@@ -13,7 +13,7 @@ import trio.testing
 from support.ledgers import accept, message, message_state, store_in
 
 from daemon.errors import StoreInUse
-from daemon.ledger.drivers.sqlite.file_lock import owned
+from daemon.ledger.drivers.sqlite.opening import owned
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,7 +18,7 @@ from support.ledgers import (
 
 from daemon.domain.messages import ChatKey, StatusUpdate
 from daemon.domain.records import NewPart, OutboxRow
-from daemon.ledger.admin.cli_connection import open_cli_connection
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 from daemon.ledger.operator_actions import Obstacle

@@ -26,7 +26,6 @@ from support.ledgers import (
 )
 
 from daemon.domain.eligibility import A_REACTION, A_VOTE
-from daemon.domain.handover import AN_AGENT
 from daemon.domain.limits.budget import Charge, Use
 from daemon.domain.messages import (
     Call,
@@ -41,6 +40,7 @@ from daemon.domain.messages import (
     Vote,
 )
 from daemon.domain.records import NewPart
+from daemon.domain.transitions.handover import AN_AGENT
 from daemon.ledger.ledger import Store
 
 STATEMENTS = ("SELECT", "UPDATE", "DELETE", "INSERT", "WITH")

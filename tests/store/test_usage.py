@@ -18,7 +18,7 @@ from support.ledgers import (
 from daemon.domain.limits.budget import NO_LIMITS, Budget, Charge, Refusal, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import NewPart, Run, Turn
-from daemon.ledger.admin.cli_connection import open_cli_connection
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 

@@ -6,7 +6,7 @@ import trio
 
 from daemon.domain.audit_chain import Actor
 from daemon.domain.dashboard_values import FeedLost, LogLine, LogQuery, Overview, Part, Sample
-from daemon.ledger.dashboard import matches
+from daemon.ledger.process_records import matches
 
 MOST_WAITING = 50
 

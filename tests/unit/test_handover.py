@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.domain.handover import (
+from daemon.domain.transitions.handover import (
     AGENT_WROTE,
     AN_AGENT,
     BUDGET,

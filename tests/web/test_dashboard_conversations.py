@@ -15,7 +15,7 @@ from support.rows import fates, read_rows, states
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
 from support.stage import LAURA, Stage
 
-from daemon.domain.handover import AN_AGENT, DONE, WITH_AGENT
+from daemon.domain.transitions.handover import AN_AGENT, DONE, WITH_AGENT
 from daemon.http.dashboard.conversations import formatted
 from daemon.sandbox.model_script import call, say
 

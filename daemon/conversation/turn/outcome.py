@@ -7,10 +7,10 @@ import trio
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.signals import ChatSignals
 from daemon.conversation.turn.run import done_so_far, give_up
-from daemon.domain.handover import DELETED
 from daemon.domain.messages import JsonObject
 from daemon.domain.prompt.message_text import burst_item, kept
 from daemon.domain.records import NewPart, Outcome, Turn
+from daemon.domain.transitions.handover import DELETED
 from daemon.errors import GatewayError
 from daemon.observability.events import TAKEOVER
 from daemon.observability.logs import Log

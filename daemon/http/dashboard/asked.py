@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 from quart import request
 
-from daemon.domain.handover import WITH_AGENT
 from daemon.domain.messages import JsonObject
+from daemon.domain.transitions.handover import WITH_AGENT
 
 STATES = (WITH_AGENT, "writing", "waiting", "thinking", "sending", "paused", "failed")
 """By which the list can be narrowed; the others are idle."""

@@ -13,8 +13,8 @@ from quart import Blueprint, Response, redirect
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from daemon.domain.handover import WITH_AGENT
 from daemon.domain.messages import JsonObject
+from daemon.domain.transitions.handover import WITH_AGENT
 from daemon.http.dashboard.asked import (
     BUBBLES_SHOWN,
     CHATS_SHOWN,

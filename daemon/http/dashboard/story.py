@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.domain.handover import WITH_AGENT
 from daemon.domain.messages import JsonObject
+from daemon.domain.transitions.handover import WITH_AGENT
 from daemon.http.dashboard.wording import Wording
 
 MICROS = 1_000_000

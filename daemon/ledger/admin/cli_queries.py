@@ -9,8 +9,8 @@ from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection
+from daemon.ledger.handover import waiting_chats
 from daemon.ledger.threads import append
-from daemon.ledger.waiting import waiting_chats
 
 # Putting an operator's words into the outbox: what `recado send` does.
 

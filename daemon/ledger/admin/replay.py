@@ -11,13 +11,12 @@ from pathlib import Path
 
 from daemon.domain.audit_chain import Actor
 from daemon.domain.eligibility import Policy, verdict
-from daemon.domain.handover import WITH_AGENT
 from daemon.domain.messages import Message, Webhook
-from daemon.ledger.admin.cli_connection import marks
+from daemon.domain.transitions.handover import WITH_AGENT
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.port import Connection
-from daemon.ledger.message_rows import stored_message
+from daemon.ledger.drivers.port import Connection, marks
+from daemon.ledger.messages import stored_message
 from daemon.ledger.references import know
 
 REASON = "replayed"

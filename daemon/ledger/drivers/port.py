@@ -1,27 +1,28 @@
 """What the ledger asks of a database engine, so that a second one can stand behind it.
 
-Policy stays above: an engine runs what it is given, in a transaction or beside it.
+Policy stays above: an engine runs what it is given, inside a transaction or on a snapshot.
+
+The ledger's methods use the SQL that SQLite and PostgreSQL share: ``INSERT … ON CONFLICT`` with
+qualified columns, ``RETURNING`` for the ids of new rows, ``CASE`` for the greater of two values,
+integers 0 and 1 for truth. Modules that need more belong to one engine, and
+``tests/test_common_sql.py`` lists them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 
 class Cursor(Protocol):
-    """The rows that one statement gave."""
+    """The result of one statement. Rows are tuples, in the order of the columns."""
 
     @property
     def rowcount(self) -> int:
-        """How many rows the statement changed."""
-
-    @property
-    def lastrowid(self) -> int | None:
-        """The id of the row that was inserted last."""
+        """How many rows the statement changed; of `Connection.executemany`, in all."""
 
     def fetchone(self) -> Any:
-        """Return the next row; None if there is none."""
+        """Return the next row; None if there is none. So is the row of a ``RETURNING`` read."""
 
     def fetchall(self) -> list[Any]:
         """Return the rows that are left."""
@@ -47,10 +48,15 @@ class Connection(Protocol):
     """
 
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), /) -> Cursor:
-        """Run one statement; ``?`` or ``:name`` stands for a parameter."""
+        """Run one statement.
 
-    def executemany(self, sql: str, parameters: Any, /) -> Cursor:
-        """Run one statement for each of many sets of parameters."""
+        A parameter is written ``?``, taken from a sequence in order, or ``:name``, taken from a
+        mapping and used as often as needed; one statement uses one of the two. Parameters are
+        None, integers, floats, text and bytes.
+        """
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
+        """Run one statement for each of many sets of parameters: the way to insert many rows."""
 
 
 class Database(Protocol):
@@ -65,5 +71,10 @@ class Database(Protocol):
     async def write(self, transaction: Callable[[Any], T]) -> T:
         """Run a function inside a transaction and return once it is durable.
 
-        It may be undone and run once more. Raises StoreUnavailable if it is not stored.
+        It may be undone and run again. Raises StoreUnavailable if it is not stored.
         """
+
+
+def marks(values: Sequence[object]) -> str:
+    """Placeholders for the values of an SQL list: ``?, ?, ?``."""
+    return ", ".join("?" * len(values))

@@ -16,13 +16,11 @@ from pathlib import Path
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
 from daemon.ledger.audit import erase_audit, write_audit
-from daemon.ledger.consents import contact_key
 from daemon.ledger.drivers.sqlite.database import empty_log, transaction
-from daemon.ledger.forget.first_cut import cut
-from daemon.ledger.forget.jobs import Forgotten, ask, done_as, next_work
+from daemon.ledger.forget.jobs import Forgotten, ask, cut, done_as, next_work
 from daemon.ledger.forget.other_texts import called
-from daemon.ledger.forget.stages import CUT, OVER, STAGE, next_stage
-from daemon.ledger.forget.work import Batch, Work
+from daemon.ledger.forget.stages import CUT, OVER, STAGE, Batch, Work, next_stage
+from daemon.ledger.people import contact_key
 
 WRITE_SECONDS = 0.01
 """What one write may take of the store's time; it takes less from then on if it took more."""

@@ -18,8 +18,8 @@ from daemon.domain.messages import ChatKey, Deletion, Edit, Message, Reaction, V
 from daemon.domain.prompt.data import TAG
 from daemon.domain.prompt.message_text import QUOTED_CHARACTERS
 from daemon.ledger.admin.person import OF_CHAT, Person, told
+from daemon.ledger.arrivals import ECHO
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.echoes import ECHO
 
 # Finding in a text the names of a person and what it repeats of their words. Pure.
 

@@ -1,4 +1,4 @@
--- Messages that wait for a person: the open state `with_agent`; see daemon.domain.handover.
+-- Messages that wait for a person: the open state `with_agent`; see daemon.domain.transitions.handover.
 
 -- 1 while the words of a message are in no thread, although no turn will put them there: a person
 -- has closed it, or has the chat.

@@ -1,4 +1,89 @@
-"""What people are shown of the ledger: queries for the dashboard, and no writes.
+"""The views of the ledger as verbs; see the modules beside this one for what they give."""
 
-Each gives plain JSON objects, times as Unix seconds. Nothing is masked here; who shows it decides.
-"""
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TypeVar
+
+from daemon.domain.messages import ChatKey, JsonObject
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.role import Role
+from daemon.ledger.views import bubbles, chat_list, traces, work
+from daemon.ledger.views.bubbles import Before
+from daemon.ledger.views.chat_list import Live, Wanted
+from daemon.ledger.views.traces import MessageTrace
+
+T = TypeVar("T")
+
+DOUBTFUL_SECONDS = 7 * 86400.0
+"""How long an answer that was doubted is shown among the work."""
+
+
+class Views(Role):
+    """What people are shown. Any task may ask; all raise StoreUnavailable."""
+
+    async def chats(
+        self, wanted: Wanted, live: Mapping[ChatKey, Live], *, now: float
+    ) -> JsonObject:
+        """One page of the chats; see `chat_list.list_chats`."""
+        return await self._read(partial(chat_list.list_chats, wanted=wanted, live=live, now=now))
+
+    async def chat(
+        self, key: ChatKey, live: Mapping[ChatKey, Live], *, now: float
+    ) -> JsonObject | None:
+        """One chat as the list has it; None if it is not known."""
+        return await self._read(partial(chat_list.one_chat, key=key, live=live, now=now))
+
+    async def bubbles(
+        self, key: ChatKey, *, before: Before, limit: int
+    ) -> tuple[list[JsonObject], Before | None]:
+        """What was said in a chat; see `bubbles.bubbles`."""
+        return await self._read(partial(bubbles.bubbles, key=key, before=before, limit=limit))
+
+    async def turns(self, key: ChatKey, *, limit: int) -> list[JsonObject]:
+        """The last turns of a chat, newest first."""
+        return await self._read(partial(traces.turns_of, key=key, limit=limit))
+
+    async def chat_of_turn(self, request_id: str) -> ChatKey | None:
+        """The chat of a turn, by the turn's name in the log."""
+        return await self._read(partial(traces.chat_of_turn, request_id=request_id))
+
+    async def story(self, request_id: str) -> MessageTrace | None:
+        """Everything about one turn, by its name in the log."""
+        return await self._read(partial(traces.story_of, request_id=request_id))
+
+    async def key_of(self, ref: str) -> ChatKey | None:
+        """The chat with this public name."""
+        return await self._read(partial(chat_list.key_of, ref=ref))
+
+    async def work(
+        self, live: Iterable[ChatKey], *, day: str, since: float, now: float
+    ) -> JsonObject:
+        """What is under way, what waits, what failed, and what the day has cost.
+
+        ``people`` has the names of the chats in it, and of those in ``live``. ``since``: when this
+        process began, Unix seconds.
+        """
+        asked = set(live)
+
+        def verb(connection: Connection) -> JsonObject:
+            told: JsonObject = {
+                "runs": work.running(connection),
+                "outbox": work.outbox_counts(connection),
+                "sends": work.open_sends(connection),
+                "dead_turns": work.dead_turns(connection),
+                "doubtful": work.doubtful_turns(connection, now - DOUBTFUL_SECONDS),
+                "failed_sends": work.failed_sends(connection),
+                "unreadable": work.unreadable_events(connection),
+                "expired": work.expired_since(connection, since),
+                "spending": work.spending(connection, day),
+            }
+            names = ("sends", "dead_turns", "doubtful", "failed_sends")
+            lists = [told[name] for name in names]
+            keys = asked | {entry["key"] for entries in lists for entry in entries}
+            keys |= {entry["key"] for entry in told["spending"]["chats"]} | set(told["runs"])
+            return {**told, "people": work.people(connection, keys)}
+
+        return await self._read(verb)
+
+    async def _read(self, verb: Callable[[Connection], T]) -> T:
+        return await self._database.read(verb)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.domain.messages import ChatKey, JsonObject
+from daemon.ledger.arrivals import ECHO
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.echoes import ECHO
 
 NEWEST = 2**62
 """Beyond every row's number."""

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from daemon.domain.handover import WITH_AGENT
 from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.ledger.admin.cli_connection import marks
-from daemon.ledger.drivers.port import Connection
+from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.ledger.drivers.port import Connection, marks
+from daemon.ledger.handover import WaitingChat, waiting_chats
 from daemon.ledger.views.bubbles import last_bubble
-from daemon.ledger.waiting import WaitingChat, waiting_chats
 
 SEARCHED_MESSAGES = 20_000
 """Words are looked for in so many of the newest messages, and of our own: a tenth of a second."""

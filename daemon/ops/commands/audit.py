@@ -9,8 +9,8 @@ import click
 
 from daemon.domain.audit_chain import AuditRow, Head, Verified
 from daemon.domain.masking import mask_numbers
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.audit import audit_rows, verify_audit
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ops.commands.place import Failure, Place, note, takes_place
 
 EXAMPLE = """\b

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import click
 
 from daemon.ledger.admin.backup import Backup, Files, back_up, back_up_events, back_up_sent
-from daemon.ledger.admin.cli_connection import open_cli_connection
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ops.commands.place import Failure, NotDone, Place, note, takes_place
 
 EXAMPLE = """\b

@@ -9,10 +9,10 @@ import click
 
 from daemon.domain.limits.budget import MICROS, day_of
 from daemon.domain.masking import mask_numbers
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.cli_queries import Spending, newest_day, pardon, spending_of
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.drivers.sqlite.database import transaction
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ops.commands.place import NotDone, Place, known_chat, note, os_actor, takes_place
 from daemon.settings.limits import BudgetSettings
 

@@ -5,9 +5,9 @@ import time
 
 import click
 
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.drivers.sqlite.database import transaction
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.operator_actions import done_by_hand
 from daemon.ops.commands.place import NotDone, Place, known_chat, os_actor, takes_place
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 import click
 
 from daemon.domain.redaction import Redactor
-from daemon.ledger.admin.cli_connection import open_cli_connection
-from daemon.ledger.admin.message_trace import life_of
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
+from daemon.ledger.views.traces import life_of
 from daemon.ops.commands.place import Failure, Place, note, takes_place
 from daemon.ops.commands.timeline import timeline, without_words
 

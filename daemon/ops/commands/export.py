@@ -4,8 +4,8 @@ import json
 
 import click
 
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import held_of, names_of
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ops.commands.place import Failure, Place, known_chat, note, takes_place
 
 EXAMPLE = """\b

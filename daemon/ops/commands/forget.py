@@ -10,10 +10,9 @@ import click
 import trio
 
 from daemon.errors import StoreInUse
-from daemon.ledger.admin.cli_connection import LOCK_FILE, open_cli_connection
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.drivers.sqlite.database import transaction
-from daemon.ledger.drivers.sqlite.file_lock import owned
+from daemon.ledger.drivers.sqlite.opening import LOCK_FILE, open_cli_connection, owned
 from daemon.ledger.forget.forget import slices
 from daemon.ledger.forget.jobs import PREFIX, Forgotten, ask, done_as
 from daemon.ops.commands.place import Failure, NotDone, Place, known_chat, os_actor, takes_place

@@ -19,10 +19,10 @@ from daemon.domain.eligibility import DEFAULT_POLICY, Policy
 from daemon.domain.ids import chat_id
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.sqlite.database import transaction
-from daemon.ledger.kept_files import AUDIO_FOLDER
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
+from daemon.ledger.files import AUDIO_FOLDER
 from daemon.settings.limits import BudgetSettings
 from daemon.settings.sources import load_settings
 

@@ -14,7 +14,6 @@ from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import Webhook
 from daemon.errors import MediaDelayed, WebhookError
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import (
     Replayed,
@@ -25,6 +24,7 @@ from daemon.ledger.admin.replay import (
     stored_event,
 )
 from daemon.ledger.drivers.sqlite.database import transaction
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.media.inline import Opened
 from daemon.ops.commands.place import Failure, Place, known_chat, os_actor, takes_place
 

@@ -10,10 +10,10 @@ import trio
 
 from daemon.domain.ids import is_reachable
 from daemon.domain.messages import ChatKey
-from daemon.ledger.admin.cli_connection import open_cli_connection
 from daemon.ledger.admin.cli_queries import Sending, channel_of, queue_text, sending_of
-from daemon.ledger.consents import has_opted_out
 from daemon.ledger.drivers.sqlite.database import transaction
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
+from daemon.ledger.people import has_opted_out
 from daemon.ops.commands.place import Failure, NotDone, Place, known_chat, os_actor, takes_place
 
 LOOK_SECONDS = 0.1

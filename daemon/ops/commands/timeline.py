@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from daemon.domain.handover import AGENT_WROTE, WITH_AGENT
 from daemon.domain.messages import JsonObject
 from daemon.domain.redaction import Redactor
-from daemon.ledger.admin.message_trace import MessageTrace
+from daemon.domain.transitions.handover import AGENT_WROTE, WITH_AGENT
+from daemon.ledger.views.traces import MessageTrace
 
 SHOWN_CHARACTERS = 200
 """Of a tool's arguments and output, and of a text."""

@@ -22,7 +22,7 @@ from daemon.gateway.whapi.payloads.channel_settings import (
     webhooks,
     with_webhook,
 )
-from daemon.ledger.admin.cli_connection import STORE_FILE
+from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ops.commands.place import Failure, NotDone, note
 from daemon.settings import Settings
 from daemon.settings.sources import load_settings

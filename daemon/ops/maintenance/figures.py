@@ -10,7 +10,7 @@ from daemon.conversation.deps import Dependencies
 from daemon.domain.dashboard_values import Sample
 from daemon.domain.limits.budget import day_of, used_ratios
 from daemon.errors import StoreUnavailable
-from daemon.ledger.dashboard import Samples
+from daemon.ledger.process_records import Samples
 from daemon.observability.counts import Counts, read_counts
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics

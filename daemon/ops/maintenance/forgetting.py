@@ -18,8 +18,7 @@ from daemon.domain.audit_chain import Actor
 from daemon.errors import StoreUnavailable
 from daemon.ledger.forget.forget import close, let_go, look, moved, write_paced
 from daemon.ledger.forget.jobs import Forgotten, ask, ask_chat, done_as, next_work, old_chats
-from daemon.ledger.forget.stages import OVER, is_held
-from daemon.ledger.forget.work import Work
+from daemon.ledger.forget.stages import OVER, Work, is_held
 from daemon.ops.maintenance.retention import DAY_SECONDS
 from daemon.system.signals import Bell
 

@@ -6,9 +6,9 @@ import trio
 
 from daemon.conversation.deps import Dependencies
 from daemon.errors import StoreUnavailable
+from daemon.ledger.files import expire
 from daemon.ledger.ledger import tighten_files
 from daemon.ledger.media import drop_unnamed, expire_media
-from daemon.ledger.retention import expire
 from daemon.media.files import old_names
 
 INTERVAL_SECONDS = 3600.0

@@ -1,17 +1,35 @@
-"""Letting go of what its author wanted to disappear: ephemeral messages, and files to be seen once.
-
-A message is kept as long as its answer is being made. Then its row says only that there was one,
-and the raw body of its webhook call goes with it. What the thread keeps of it is written in that
-form from the beginning (`daemon.domain.prompt.message_text.kept`).
-"""
+"""Messages as they lie in rows: JSON there, values here."""
 
 from collections.abc import Sequence
 
-from daemon.domain.handover import WITH_AGENT
-from daemon.domain.messages import Edit, Message
+import msgspec
+
+from daemon.domain.messages import Deletion, Edit, Message
 from daemon.domain.prompt.message_text import without_words
+from daemon.domain.records import StoredMessage
+from daemon.domain.transitions.handover import WITH_AGENT
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.message_rows import message_json, read_message
+
+message_json = msgspec.json.Encoder()
+read_message = msgspec.json.Decoder(Message)
+read_change = msgspec.json.Decoder(Edit | Deletion)
+
+WAITING = "(state IN ('received', 'in_turn') AND state = 'received')"
+"""The condition of messages that no turn has taken. Only because it repeats the index's own, word
+by word, does SQLite use the index ``messages_open`` for it."""
+
+
+def stored_message(seq: int, message: str, received_at: float) -> StoredMessage:
+    """Read one row of ``messages``."""
+    return StoredMessage(seq=seq, message=read_message.decode(message), received_at=received_at)
+
+
+# Letting go of what its author wanted to disappear: ephemeral messages, and files to be seen once.
+#
+# A message is kept as long as its answer is being made. Then its row says only that there was one,
+# and the raw body of its webhook call goes with it. What the thread keeps of it is written in that
+# form from the beginning (`daemon.domain.prompt.message_text.kept`).
+
 
 _DISAPPEARS = (
     "(json_extract(message, '$.ephemeral') = 1 OR json_extract(message, '$.content.view_once') = 1)"

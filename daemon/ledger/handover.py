@@ -1,13 +1,14 @@
-"""What waits for a person, row by row: the events of a handover, stored.
+"""The rows of a handover: pauses, and messages that wait for a person.
 
-What becomes of each message is decided by `daemon.domain.handover`. All of it happens inside the
-caller's transaction.
+`daemon.domain.transitions.handover` decides; this module reads and writes, inside the caller's
+transaction. It is the one place that sets a pause.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from daemon.domain.handover import (
+from daemon.domain.messages import ChatKey
+from daemon.domain.transitions.handover import (
     AN_AGENT,
     ESCALATED,
     WITH_AGENT,
@@ -19,12 +20,11 @@ from daemon.domain.handover import (
     left_by_turn,
     waits_because,
 )
-from daemon.domain.messages import ChatKey
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.ephemeral import redact
+from daemon.ledger.messages import redact
 
 _OPEN = (
-    # Each state in the words of the index that holds it; see `daemon.ledger.message_rows.WAITING`.
+    # Each state in the words of the index that holds it; see `daemon.ledger.messages.WAITING`.
     "SELECT m.seq, m.state, m.reason, m.to_note, COALESCE(t.state = 'delivering', 0),"  # noqa: S608 - constants
     " m.deleted_at IS NOT NULL FROM messages m LEFT JOIN turns t ON t.id = m.turn_id"
     " WHERE m.channel = ?1 AND m.chat = ?2 AND m.from_me = 0 AND m.state IN ('received', 'in_turn')"
@@ -43,7 +43,7 @@ class WaitingChat:
     messages: int
     """How many messages wait; 0 if only the model asked for a person."""
     reason: str
-    """Why the oldest waits: see `daemon.domain.handover`."""
+    """Why the oldest waits: see `daemon.domain.transitions.handover`."""
     message_id: str = ""
     """Of the oldest message; empty if only the model asked for a person."""
     name: str = ""

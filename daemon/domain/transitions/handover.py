@@ -2,7 +2,7 @@
 
 Pure. A message that waits for a person has the state `WITH_AGENT`. It is closed by a later message
 of an agent or by "done", and goes back to the bot when the pause ends or the chat is given back. A
-message that an agent has answered is never answered again. `daemon.ledger.handovers` stores what is
+message that an agent has answered is never answered again. `daemon.ledger.handover` stores what is
 decided here.
 """
 

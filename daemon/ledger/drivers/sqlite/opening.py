@@ -1,0 +1,165 @@
+"""Opening the store's file: for the daemon, which owns it, and for a command beside the daemon.
+
+One process owns a store, by a lock that the kernel releases when the process dies.
+"""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import trio
+
+from daemon.errors import StoreDamaged, StoreError, StoreInUse, StoreUnavailable
+from daemon.ledger.drivers.sqlite.database import Database, Meter, connect
+from daemon.ledger.migrations import latest_version, migrate
+from daemon.system.private_files import make_folder, new_file
+
+STORE_FILE = "recado.db"
+LOCK_FILE = "recado.lock"
+"""Both in the data folder."""
+
+LOCK_SECONDS, LOCK_EVERY_SECONDS = 1.0, 0.005
+"""How long the start tries to lock the store, and how often: without a daemon, `recado forget`
+holds the lock for a slice at a time."""
+
+BUSY_MILLISECONDS = 5000
+"""How long a command waits for the daemon's transaction; those take milliseconds."""
+
+
+@contextlib.asynccontextmanager
+async def open_database(
+    path: Path, *, clock: Callable[[], float], meter: Meter | None = None
+) -> AsyncIterator[Database]:
+    """Open the store's file for this process alone; creates file and folder if they are missing.
+
+    ``clock`` measures durations, in seconds. Raises StoreInUse if another process has the store,
+    StoreDamaged if it cannot be opened, is not sound, or is of a later version.
+    """
+    try:
+        make_folder(path.parent)
+    except OSError as error:
+        raise StoreDamaged(f"cannot create {path.parent}: {error.strerror}") from error
+    async with _owned_soon(path.with_suffix(".lock")):
+        await _prepare(path)
+        database = Database(path, clock=clock, meter=meter)
+        try:
+            yield database
+        finally:
+            await database.close()
+
+
+@contextlib.contextmanager
+def owned(lock_file: Path) -> Iterator[None]:
+    """Hold the store's lock; raises StoreInUse, naming the holder, if another process has it."""
+    try:
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreDamaged(f"cannot open {lock_file}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            raise StoreInUse(lock_file.parent, holder) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.asynccontextmanager
+async def _owned_soon(lock_file: Path) -> AsyncIterator[None]:
+    """Hold the store's lock; a command may have it for moments. Raises StoreInUse."""
+    deadline = trio.current_time() + LOCK_SECONDS
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(owned(lock_file))
+                break
+            except StoreInUse:
+                if trio.current_time() > deadline:
+                    raise
+            await trio.sleep(LOCK_EVERY_SECONDS)
+        yield
+
+
+async def _prepare(path: Path) -> None:
+    """Make the file ready in a thread. If this is cancelled it stops there, and nothing is lost."""
+    opened: list[sqlite3.Connection] = []
+    try:
+        await trio.to_thread.run_sync(_made_ready, path, opened, abandon_on_cancel=True)
+    except trio.Cancelled:
+        for connection in opened:
+            with contextlib.suppress(sqlite3.Error):  # it may be closed by now
+                connection.interrupt()
+        raise
+
+
+def _made_ready(path: Path, opened: list[sqlite3.Connection]) -> None:
+    """Create the file if it is missing, migrate its tables, and check that it is sound.
+
+    ``opened`` receives the connection, which may be interrupted meanwhile.
+    """
+    try:
+        with contextlib.suppress(FileExistsError):
+            new_file(path).close()  # SQLite gives the files beside it the same mode
+        with contextlib.closing(connect(path)) as connection:
+            opened.append(connection)
+            migrate(connection)
+            faults = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
+    except (sqlite3.Error, OSError) as error:
+        raise StoreDamaged(f"cannot open the store {path}: {error}") from error
+    if faults != ["ok"]:
+        raise StoreDamaged(f"the store {path} is damaged: {'; '.join(faults)}")
+
+
+@contextlib.contextmanager
+def open_cli_connection(data_dir: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+    """Open the existing store in ``data_dir`` for the length of the block; creates nothing.
+
+    It does not take the lock, so a daemon may be running. Rows are `sqlite3.Row`. Raises StoreError
+    if there is no store or it is of another version, StoreDamaged if the file is no store,
+    StoreUnavailable for whatever SQLite refuses inside the block.
+    """
+    path = data_dir / STORE_FILE
+    if not path.is_file():
+        raise StoreError(
+            f"there is no store {path}: run the daemon once, or name the folder with --data-dir"
+        )
+    try:
+        # mode=rw: never created. SQLite may have to create the index of the WAL, so not mode=ro.
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+        ) as connection:
+            connection.row_factory = sqlite3.Row
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
+            _check_version(connection, path)
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+            yield connection
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB:
+            raise StoreDamaged(f"{path} is not a store") from error
+        raise StoreUnavailable(f"the store {path} cannot be used: {error}") from error
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    latest = latest_version()
+    if version < latest:
+        raise StoreError(
+            f"the store {path} has version {version}, this Recado needs {latest}: start the daemon"
+            " of this version once, it brings the store up to date"
+        )
+    if version > latest:
+        raise StoreError(
+            f"the store {path} has version {version}, this Recado knows {latest}: use the Recado"
+            " that the daemon runs"
+        )
