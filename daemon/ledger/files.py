@@ -7,7 +7,7 @@ its name in the folder, before the row says so.
 import hashlib
 import os
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -129,6 +129,9 @@ def _files(folder: Path) -> list[Path]:
 BATCH = 200
 """Events in one write: a few milliseconds, so that no webhook waits for it."""
 
+BODY_BYTES = 2_000_000
+"""Of raw bodies erased in one write, but for the last: their pages are overwritten, and logged."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expired:
@@ -150,14 +153,12 @@ def expire(connection: Connection, *, before: float, folder: Path) -> Expired:
     is deleted before its row says so, so that none is left behind without a name; a file that
     cannot be deleted keeps its row. One that a newer event shares is left to that event.
     """
-    rows = connection.execute(
-        "SELECT id, body_file FROM events WHERE received_at < ?"
-        " AND (body IS NOT NULL OR body_file != '') ORDER BY received_at LIMIT ?",
-        (before, BATCH),
-    ).fetchall()
-    doomed = connection.execute(
-        "SELECT id, body_file FROM events WHERE doomed = 1 LIMIT ?", (BATCH,)
-    ).fetchall()
+    rows, more_old = _first(
+        connection,
+        "received_at < ? AND (body IS NOT NULL OR body_file != '') ORDER BY received_at",
+        (before,),
+    )
+    doomed, more_doomed = _first(connection, "doomed = 1")
     files = 0
     dropped: list[tuple[int]] = []
     for event_id, file in (*rows, *doomed):
@@ -172,8 +173,26 @@ def expire(connection: Connection, *, before: float, folder: Path) -> Expired:
         "UPDATE events SET body = NULL, body_file = '', doomed = 0 WHERE id = ?", dropped
     )
     # A batch that achieved nothing is not repeated at once.
-    full = BATCH in (len(rows), len(doomed))
-    return Expired(events=len(dropped), files=files, more=bool(dropped) and full)
+    more = bool(dropped) and (more_old or more_doomed)
+    return Expired(events=len(dropped), files=files, more=more)
+
+
+def _first(
+    connection: Connection, which: str, values: Sequence[object] = ()
+) -> tuple[list[tuple[int, str]], bool]:
+    """Id and file of the first events of a kind, one batch; True if there may be more."""
+    found: list[tuple[int, str]] = []
+    room = BODY_BYTES
+    rows = connection.execute(
+        f"SELECT id, body_file, LENGTH(body) FROM events WHERE {which} LIMIT ?",  # noqa: S608 - constants
+        (*values, BATCH),
+    ).fetchall()
+    for event_id, file, size in rows:
+        found.append((event_id, file))
+        room -= size or 0
+        if room <= 0:
+            break
+    return found, room <= 0 or len(rows) == BATCH
 
 
 def _is_shared(connection: Connection, file: str, before: float) -> bool:

@@ -33,12 +33,18 @@ _TOKENS = re.compile(rb'"([^"\\]{4,128})"')
 
 
 def find_events(
-    connection: Connection, person: Person, folder: Path, *, after: int, up_to: int
+    connection: Connection,
+    person: Person,
+    folder: Path,
+    *,
+    after: int,
+    up_to: int,
+    most_bytes: int,
 ) -> tuple[list[int], int]:
     """Look for the person's names and message ids in the next raw bodies that are kept.
 
-    Gives the events that say something of the person, and the last event that was looked at: 0 if
-    there are no more.
+    Gives the events that say something of the person, until their bodies reach ``most_bytes``, and
+    the last event that was looked at: 0 if there are no more.
     """
     ids = {message_id.encode() for message_id in person.message_ids}
     found, last = [], 0
@@ -55,6 +61,9 @@ def find_events(
                 body = (folder / file).read_bytes()
         if person.raw_pattern.search(body) or not ids.isdisjoint(_TOKENS.findall(body)):
             found.append(event_id)
+            most_bytes -= len(kept or b"")
+        if most_bytes <= 0:
+            break
     return found, last
 
 

@@ -15,6 +15,7 @@ from daemon.domain.audit_chain import Actor
 from daemon.domain.ids import GROUPS_GLOB
 from daemon.ledger.admin.person import Person
 from daemon.ledger.drivers.port import Connection
+from daemon.ledger.files import BODY_BYTES
 from daemon.ledger.forget.other_texts import (
     ECHOES,
     KINDS,
@@ -195,6 +196,7 @@ def _look_events(connection: Connection, work: Work) -> Batch:
         work.data_dir / EVENTS_FOLDER,
         after=after,
         up_to=work.marks["events"],
+        most_bytes=work.most(BODY_BYTES),
     )
     return Batch(found, (last,), last=not last)
 

@@ -8,7 +8,7 @@ from daemon.conversation.deps import Dependencies
 from daemon.errors import StoreUnavailable
 from daemon.ledger.files import expire
 from daemon.ledger.ledger import tighten_files
-from daemon.ledger.media import drop_unnamed, expire_media
+from daemon.ledger.media import BATCH, drop_unnamed, expire_media
 from daemon.media.files import old_names
 
 INTERVAL_SECONDS = 3600.0
@@ -118,8 +118,9 @@ async def drop_media(deps: Dependencies, *, media_days: float) -> int:
         dropped, more = dropped + expired.items, expired.more
     list_old = partial(old_names, folder, before=now - UNNAMED_SECONDS)
     unnamed = await trio.to_thread.run_sync(list_old)
-    if unnamed:
-        dropped += await database.write(partial(drop_unnamed, names=unnamed, folder=folder))
+    for start in range(0, len(unnamed), BATCH):
+        names = unnamed[start : start + BATCH]
+        dropped += await database.write(partial(drop_unnamed, names=names, folder=folder))
     if dropped:
         deps.log.info("old files deleted", symbol="🧹", files=dropped)
     return dropped

@@ -1,0 +1,168 @@
+"""Forgetting and retention hold the store's only writer for 50 ms at most in one go.
+
+The writer's own processor time is measured, from BEGIN to the end of COMMIT: how busy the machine
+or its disk is does not change it.
+"""
+
+import io
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from pydantic import SecretStr
+from support.ledgers import CHANNEL, LAURA, OPERATOR, PEDRO, message, open_turn, select
+from support.stage import new_world, quick_settings
+
+from daemon.conversation.deps import Dependencies
+from daemon.conversation.opening import open_dependencies
+from daemon.conversation.registry import ChatRegistry
+from daemon.domain.messages import ChatKey, Message, Quote, Webhook
+from daemon.domain.records import NewPart
+from daemon.ops.maintenance.forgetting import Forgetter
+from daemon.ops.maintenance.retention import DAY_SECONDS, drop_old_events
+
+MOST_SECONDS = 0.050
+"""What one write may take."""
+GROUP = ChatKey(CHANNEL, "120363000000000001@g.us")
+NUMBER = LAURA.chat.partition("@")[0]
+TURNS, MESSAGES_A_TURN = 100, 30
+QUOTED = 2_000
+"""Messages of Laura in a group, each quoted by Pedro."""
+EVENTS = 600
+LARGE = "x" * 60_000
+"""In raw events, which are still kept in their rows and not in files."""
+DAYS_AGO = 40
+
+
+class Writes:
+    """The processor seconds that each transaction has taken since `forget`."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def observe(self, seconds: float) -> None:
+        """Note one, in the place of the metric."""
+        self.seconds.append(seconds)
+
+
+@asynccontextmanager
+async def measured(
+    data_dir: Path, writes: Writes, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Dependencies]:
+    """What the daemon's tasks work with, on a store whose clock is its writer's processor time."""
+    token = SecretStr("invented-token")
+    settings = quick_settings(
+        data_dir, {"whapi": {"token": token}, "assistant": {"api_key": token}}
+    )
+    world = replace(new_world(io.StringIO()), clock=time.thread_time)
+    monkeypatch.setattr(world.metrics.store_commit, "observe", writes.observe)
+    async with open_dependencies(settings, world) as deps:
+        yield deps
+
+
+async def accept(
+    deps: Dependencies, *messages: Message, raw: bytes, verdict: str, days_ago: float = DAYS_AGO
+) -> None:
+    """Store one call with these messages as if it had come so many days ago."""
+    await deps.store.inbox.accept(
+        Webhook(channel=CHANNEL, event="messages.post", messages=messages),
+        raw,
+        verdicts=[verdict] * len(messages),
+        now=deps.now() - days_ago * DAY_SECONDS,
+        pause_until=0,
+    )
+
+
+async def accept_all(deps: Dependencies, calls: Iterable[list[Message]], verdict: str) -> None:
+    """Store some calls, each with a large body, in as few transactions as they fit into."""
+    async with trio.open_nursery() as nursery:
+        for said in calls:
+            raw = json.dumps([*(each.id for each in said), LARGE]).encode()
+            nursery.start_soon(partial(accept, deps, *said, raw=raw, verdict=verdict))
+
+
+async def talk(deps: Dependencies) -> None:
+    """Let Laura have said some thousand things in her chat, and been answered."""
+    ids = [f"laura-{number}" for number in range(TURNS * MESSAGES_A_TURN)]
+    said = [message(each, f"¿Y el {each}, por favor?") for each in ids]
+    await accept_all(deps, [said[n : n + 5] for n in range(0, len(said), 5)], "")
+    for number in range(TURNS):
+        turn = await open_turn(deps.store, limit=MESSAGES_A_TURN)
+        items = [{"role": "user", "content": each.message.id} for each in turn.messages]
+        now = deps.now() - DAYS_AGO * DAY_SECONDS
+        parts = [NewPart(f"Respuesta {number}")]
+        await deps.store.turns.conclude(turn, items=items, parts=parts, now=now)
+        (row,) = await deps.store.outbox.open_rows(LAURA)
+        await deps.store.outbox.sending(row, now=now)
+        await deps.store.outbox.sent(row, f"sent-{number}", now=now, finishes=turn)
+
+
+async def talk_in_group(deps: Dependencies) -> None:
+    """Let Laura have written in a group, and Pedro have quoted all of it."""
+    for start in range(0, QUOTED, 50):
+        numbers = range(start, start + 50)
+        spoken = [message(f"group-{n}", f"Palabra {n}", key=GROUP, author=NUMBER) for n in numbers]
+        quoting = [
+            message(
+                f"quoting-{each.id}",
+                f"De acuerdo con {NUMBER}",
+                key=GROUP,
+                author=PEDRO.chat.partition("@")[0],
+                quote=Quote(id=each.id, author=NUMBER, kind="text", body="Palabra"),
+            )
+            for each in spoken
+        ]
+        raw = json.dumps([each.id for each in spoken]).encode()
+        await accept(deps, *spoken, *quoting, raw=raw, verdict="not addressed to us")
+
+
+@asynccontextmanager
+async def forgetting(deps: Dependencies, data_dir: Path) -> AsyncIterator[Forgetter]:
+    """The task that forgets, at work; retention of chats is not."""
+    forgetter = Forgetter(deps, ChatRegistry(deps), data_dir, clock=time.thread_time)
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            await forgetter.run(every_seconds=3600, days=0, retention_seconds=3600)
+
+        nursery.start_soon(run, name="forgetting")
+        yield forgetter
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_person_with_thousands_of_messages_is_forgotten_in_short_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = Writes()
+    async with measured(tmp_path, writes, monkeypatch) as deps:
+        await talk(deps)
+        await talk_in_group(deps)
+        async with forgetting(deps, tmp_path) as forgetter:
+            writes.seconds.clear()
+            done = await forgetter.forget([LAURA.chat], by=OPERATOR)
+        assert (done.messages, done.turns) == (TURNS * MESSAGES_A_TURN + QUOTED, TURNS)
+        assert (done.mentions, done.events) == (QUOTED, TURNS * 6 + QUOTED // 50)
+        assert len(writes.seconds) > done.messages / 50
+        assert max(writes.seconds) < MOST_SECONDS
+
+
+async def test_retention_lets_go_of_old_chats_and_large_bodies_in_short_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = Writes()
+    async with measured(tmp_path, writes, monkeypatch) as deps:
+        await talk(deps)
+        said = [[message(f"pedro-{number}", key=PEDRO)] for number in range(EVENTS)]
+        await accept_all(deps, said, "not now")
+        writes.seconds.clear()
+        assert await drop_old_events(deps, event_days=30) == EVENTS + TURNS * 6
+        async with forgetting(deps, tmp_path) as forgetter:
+            assert await forgetter.drop_conversations(days=30) == 2
+        assert await select(deps.store, "SELECT COUNT(*) FROM messages") == [(0,)]
+        assert max(writes.seconds) < MOST_SECONDS
