@@ -19,6 +19,7 @@ from typing import Any
 import trio
 
 from daemon.conversation.intake import keep_files, read_webhook
+from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.intake import Inbox
 
@@ -65,7 +66,7 @@ async def measure(body: bytes) -> tuple[float, float]:
             await trio.sleep(0.05)
             gaps.clear()
             began = time.perf_counter()
-            webhook, opened = await read_webhook(body, "", nonce=lambda: "n0")
+            webhook, opened = await read_webhook(body, "", parse=parse_webhook, nonce=lambda: "n0")
             verdicts = [""] * len(webhook.messages)
             webhook = await keep_files(webhook, opened, verdicts, folder=folder, limit=LIMIT)
             inbox = Inbox(database, folder / "events")

@@ -1,4 +1,4 @@
-"""What Whapi knows of chats, their saved names and labels, remembered for a while.
+"""What the gateway knows of chats, their saved names and labels, remembered for a while.
 
 A courtesy to the model: without it an answer is a little less well informed, so it never fails
 one and delays it hardly.
@@ -10,26 +10,26 @@ from typing import Any, Protocol
 
 import trio
 
-from daemon.domain.messages import ChatKey
+from daemon.domain.messages import ChatInfo, ChatKey
 from daemon.errors import GatewayError
-from daemon.gateway.whapi.payloads.answers import ChatInfo, Label
+from daemon.gateway.port import Gateway
 from daemon.observability.logs import Log
 
 FRESH_SECONDS = 300.0
-"""How long an answer of Whapi holds (the replaced system's value)."""
+"""How long an answer of the gateway holds (the replaced system's value)."""
 
 RETRY_SECONDS = 30.0
-"""After a failure Whapi is left alone for so long, so that not each answer is delayed."""
+"""After a failure the gateway is not asked for so long, so that not each answer is delayed."""
 
 PATIENCE_SECONDS = 1.0
 MAX_CHATS = 10_000
 
 
-class ChatInfoGateway(Protocol):
-    """The call of Whapi that is remembered here. It raises only errors of `GatewayError`."""
+class AskChat(Protocol):
+    """The call of `daemon.gateway.port.Gateway` whose answers are remembered here."""
 
     async def get_chat(self, chat: str) -> ChatInfo | None:
-        """A chat's saved name and labels; None if Whapi does not know the chat."""
+        """A chat's saved name and labels; None if the gateway does not know the chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ChatDetails:
 @dataclass(frozen=True, slots=True)
 class _Entry:
     details: ChatDetails | None
-    """None: Whapi could not be asked."""
+    """None: the gateway did not answer."""
     until: float
     """When it is asked again, on trio's clock."""
 
@@ -51,7 +51,7 @@ class _Entry:
 class ChatInfoCache:
     """The details of the chats that were busy lately. Any task may ask."""
 
-    def __init__(self, gateway: ChatInfoGateway, log: Log, *, limit: int = MAX_CHATS) -> None:
+    def __init__(self, gateway: AskChat, log: Log, *, limit: int = MAX_CHATS) -> None:
         self._gateway = gateway
         self._log = log
         self._limit = limit
@@ -60,7 +60,7 @@ class ChatInfoCache:
         """How many changes have been told of; an answer that was asked for before is old."""
 
     async def details(self, key: ChatKey) -> ChatDetails | None:
-        """What Whapi knows of a chat; None if it cannot say within a second and never could."""
+        """What the gateway knows of a chat; None if it has never said, nor does within a second."""
         entry = self._entries.get(key)
         if entry is not None and trio.current_time() < entry.until:
             self._entries.move_to_end(key)
@@ -84,11 +84,11 @@ class ChatInfoCache:
         return details_then
 
     def labels_changed(self, key: ChatKey, labels: tuple[str, ...]) -> None:
-        """Whapi tells that a chat's labels are these now."""
+        """The gateway tells that a chat's labels are these now."""
         self._change(key, labels=labels)
 
     def renamed(self, key: ChatKey, name: str) -> None:
-        """Whapi tells that a contact or chat is saved under this name now."""
+        """The gateway tells that a contact or chat is saved under this name now."""
         self._change(key, name=name)
 
     def _change(self, key: ChatKey, **fields: Any) -> None:
@@ -98,7 +98,7 @@ class ChatInfoCache:
             self._entries[key] = replace(entry, details=replace(entry.details, **fields))
 
     def forget(self, key: ChatKey) -> None:
-        """Ask Whapi again at the next turn of a chat: we have changed something there."""
+        """Ask the gateway again at the next turn of a chat: we have changed something there."""
         self._entries.pop(key, None)
 
     def prune(self, seconds: float) -> int:
@@ -123,7 +123,7 @@ def _details_of(info: ChatInfo | None) -> ChatDetails:
     return ChatDetails(info.name, tuple(label for label in labels if label))
 
 
-# The channel's WhatsApp labels by name, remembered for a while.
+# The number's WhatsApp labels by name, remembered for a while.
 
 
 CACHE_SECONDS = 300.0
@@ -131,23 +131,10 @@ MAX_LABELS = 1000
 """WhatsApp Business allows far fewer; what comes after is not known here."""
 
 
-class LabelGateway(Protocol):
-    """The calls of Whapi about labels. They raise only errors of `GatewayError`."""
-
-    async def list_labels(self) -> tuple[Label, ...]:
-        """All labels of the channel."""
-
-    async def add_label(self, label_id: str, chat: str) -> None:
-        """Put a label on a chat; having it already is success."""
-
-    async def remove_label(self, label_id: str, chat: str) -> None:
-        """Take a label off a chat; not having it is success."""
-
-
 class ChatLabels:
     """Puts labels on chats by their names. Any task may call it."""
 
-    def __init__(self, gateway: LabelGateway) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._ids: dict[str, str] = {}
         self._names: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from daemon.observability.events import UNEXPECTED_ERROR
 
 AT_ONCE = 4
 """Contacts asked about at the same time: a rush of new ones must not crowd out what is to be sent
-(ten thousand at once kept the connections to Whapi busy for minutes)."""
+(ten thousand at once kept the connections to the gateway busy for minutes)."""
 
 PER_SECOND = 20
 """Contacts asked about in a second, of a rush that lasts: the answers go first."""
@@ -63,8 +63,8 @@ async def set_up_contact(
 ) -> None:
     """Ask to be told when contacts type, and by which other ids WhatsApp knows them.
 
-    Both are courtesies of Whapi, of which the first may be switched off: without them the window
-    is a little less clever, and a person may be met a second time under the other id. One contact
+    Both are courtesies, of which the first may be switched off: without them the window is a
+    little less clever, and a person may be met a second time under the other id. One contact
     after the other, each in one of the `places` that all callers share; ends when all have been
     asked about. Whoever had to wait there for longer than their burst lasted is not subscribed to
     any more (`still_writing` tells), and if too many wait, nothing is asked.
@@ -94,10 +94,10 @@ async def set_up_contact(
 
 
 async def _meet(key: ChatKey, deps: Dependencies, *, subscribes: bool) -> None:
-    if subscribes and deps.rules.presence:
+    if subscribes and deps.rules.presence and deps.gateway.capabilities.sees_typing:
         await deps.gateway.subscribe_presence(person_of(key.chat))
     digits = phone_digits(key.chat)
-    lid = await deps.gateway.find_lid(digits) if digits else ""
+    lid = await deps.gateway.find_alias(digits) if digits else ""
     if lid and await deps.store.identities.join(ChatKey(key.channel, lid), key.chat):
         deps.log.info("two ids of one person joined", chat=key)
 
@@ -107,6 +107,6 @@ async def _meet_ourselves(channel: str, subscriptions: Subscriptions, deps: Depe
     number = await deps.store.references.number_without_lid(channel)
     ours = ChatKey(channel, chat_of(number))
     if number and subscriptions.is_due(ours, trio.current_time()):
-        lid = await deps.gateway.find_lid(number)
+        lid = await deps.gateway.find_alias(number)
         if lid:
             await deps.store.references.learn_own_id(channel, lid)

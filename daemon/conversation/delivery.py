@@ -29,7 +29,7 @@ from daemon.errors import (
     RefusedForm,
     RefusedRecipient,
 )
-from daemon.observability.events import WHAPI_ERROR
+from daemon.observability.events import GATEWAY_ERROR
 from daemon.observability.tracing import exemplar, span
 
 FIRST_TYPING_SECONDS = 3.0
@@ -204,7 +204,7 @@ class Delivery:
                 return await outbox.pending(row, why)
             case RefusedRecipient():
                 deps.channel.undecided()
-                deps.channel.doubt.set()  # only Whapi's health tells a number that nobody takes
+                deps.channel.doubt.set()  # only the number's health tells one that nobody takes
                 self._failed("send refused", row, error)
                 return await outbox.failed(row, why)
             case RefusedForm():
@@ -265,6 +265,8 @@ class Delivery:
         if row.kind in REPEATABLE:
             again = row.attempts < MAX_REPETITIONS
             return await (outbox.repeat(row) if again else outbox.failed(row, "no answer"))
+        if not deps.gateway.capabilities.lists_messages:
+            return await outbox.failed(row, "nobody can tell whether it was sent")
         try:
             message_id = await id_in_chat(row, deps)
         except RefusedRecipient as error:
@@ -280,5 +282,5 @@ class Delivery:
 
     def _failed(self, what: str, row: OutboxRow, error: GatewayError) -> None:
         self._deps.log.event(
-            WHAPI_ERROR, chat=self._key, operation=what, outbox=row.id, error=str(error)
+            GATEWAY_ERROR, chat=self._key, operation=what, outbox=row.id, error=str(error)
         )

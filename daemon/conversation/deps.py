@@ -1,6 +1,6 @@
 """What the tasks of chats work with, given to them by the composer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, Protocol
@@ -16,57 +16,14 @@ from daemon.conversation.model_state import ModelState
 from daemon.conversation.number_state import ChannelState
 from daemon.conversation.pacing import Channel
 from daemon.conversation.turn.traces import TurnTraces
-from daemon.domain.messages import ChatKey, Message
-from daemon.domain.rendering.outgoing import Outgoing
+from daemon.domain.messages import ChatKey
 from daemon.domain.texts import Texts
 from daemon.domain.validation.results import Validator
-from daemon.gateway.whapi.payloads.answers import ChannelHealth
+from daemon.gateway.port import Gateway
 from daemon.ledger.ledger import Store
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.tools.toolbox import Toolbox
-
-Presence = Literal["typing", "recording", "pause"]
-
-
-class Gateway(Protocol):
-    """The calls of Whapi that a chat makes. They raise only errors of `GatewayError`."""
-
-    @property
-    def seconds_ahead(self) -> float | None:
-        """By how much the gateway's clock is ahead of ours, as its last answers say.
-
-        0: they are in step; None: it has not answered yet.
-        """
-
-    async def send(
-        self, chat: str, message: Outgoing, *, before: Callable[[], Awaitable[None]]
-    ) -> str:
-        """Send one message, once; gives WhatsApp's message id, empty for a reaction.
-
-        ``before`` is awaited when the connection stands, right before the first byte of the
-        request; if it raises, nothing was sent, and its error leaves this call.
-        """
-
-    async def set_presence(self, chat: str, presence: Presence) -> None:
-        """Show the customer that we are typing, or stop showing it."""
-
-    async def subscribe_presence(self, contact: str) -> None:
-        """Ask to be told when the contact types."""
-
-    async def mark_read(self, message_id: str) -> None:
-        """Show the author of a message that it was read."""
-
-    async def health(self) -> ChannelHealth:
-        """How the channel is, as Whapi says."""
-
-    async def find_lid(self, contact: str) -> str:
-        """The other chat id of a phone number, ``<digits>@lid``; empty if there is none."""
-
-    async def list_messages(
-        self, chat: str, *, from_me: bool | None, since: float, count: int
-    ) -> tuple[Message, ...]:
-        """The newest messages of a chat, newest first."""
 
 
 class Speaker(Protocol):

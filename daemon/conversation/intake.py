@@ -13,7 +13,7 @@ from daemon.conversation.deps import Dependencies
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.eligibility import verdict
 from daemon.domain.ids import is_private
-from daemon.domain.messages import Call, Media, Message, Presence, Text, Webhook
+from daemon.domain.messages import INLINE_BEGINNINGS, Call, Media, Message, Presence, Text, Webhook
 from daemon.domain.records import Accepted, Arrival, NewPart
 from daemon.errors import (
     MediaDelayed,
@@ -22,8 +22,7 @@ from daemon.errors import (
     WebhookError,
     WebhookTooLarge,
 )
-from daemon.gateway.whapi.payloads.contents import INLINE_BEGINNINGS
-from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.gateway.port import ParseWebhook
 from daemon.ledger.references import Judging
 from daemon.media.inline import LARGE_BODY_BYTES, Opened, keep_inline, open_body
 from daemon.observability.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, MOST_LOGGED, VOICE
@@ -37,7 +36,7 @@ MOST_READ_BYTES = 16 * 1024 * 1024
 
 
 async def read_webhook(
-    body: bytes, path_event: str, *, nonce: Callable[[], str]
+    body: bytes, path_event: str, *, parse: ParseWebhook, nonce: Callable[[], str]
 ) -> tuple[Webhook, Opened]:
     """Read a call; a large one in a worker thread, without the long strings of bytes in it.
 
@@ -45,7 +44,7 @@ async def read_webhook(
     WebhookError.
     """
     if len(body) < LARGE_BODY_BYTES:
-        return parse_webhook(body, path_event=path_event), Opened(body, body)
+        return parse(body, path_event=path_event), Opened(body, body)
 
     mark = nonce()
 
@@ -54,7 +53,7 @@ async def read_webhook(
         if len(opened.slim) > MOST_READ_BYTES:
             return WebhookTooLarge(f"the body has more than {MOST_READ_BYTES} bytes beside files")
         try:
-            return parse_webhook(opened.slim, path_event=path_event), opened
+            return parse(opened.slim, path_event=path_event), opened
         except WebhookError as error:
             return type(error)(str(error))
 
@@ -146,7 +145,9 @@ class Intake:
     async def _accept(self, body: bytes, path_event: str) -> None:
         deps = self._deps
         now = deps.now()
-        webhook, opened = await read_webhook(body, path_event, nonce=self._nonce)
+        webhook, opened = await read_webhook(
+            body, path_event, parse=deps.gateway.parse_webhook, nonce=self._nonce
+        )
         webhook = await self._with_files(webhook, opened, now)
         await self._take_calls(webhook, now)
         pause = deps.rules.pause_seconds
@@ -185,7 +186,7 @@ class Intake:
             deps.chat_info.renamed(key, renaming.name)
         if webhook.labels_changed:
             deps.labels.forget()
-        deps.channel_state.told(webhook.channel_news)
+        deps.channel_state.told(webhook.number_news)
 
     @property
     def _judging(self) -> Judging:

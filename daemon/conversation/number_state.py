@@ -1,4 +1,4 @@
-"""How our channel is: what Whapi's events and its ``/health`` say, as one state for everybody.
+"""How our number is: what the gateway's events and its health say, as one state for everybody.
 
 While it is known that nothing can be sent, sends are held before they are tried, and go on the
 moment that the channel is well; see `daemon.conversation.pacing`.
@@ -6,72 +6,32 @@ moment that the channel is well; see `daemon.conversation.pacing`.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import trio
 
 from daemon.conversation.pacing import Channel
-from daemon.domain.messages import ChannelNews
+from daemon.domain.messages import NumberCondition, NumberHealth, NumberNews
 from daemon.errors import GatewayError
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 
-Condition = Literal["ok", "connecting", "unauthorised", "needs_qr", "stopped", "error", "unknown"]
-"""``unauthorised``: logged out, or the token is wrong. ``unknown``: nobody has told us."""
-
-BAD: frozenset[Condition] = frozenset({"unauthorised", "needs_qr", "stopped", "error"})
+BAD: frozenset[NumberCondition] = frozenset({"unauthorised", "needs_qr", "stopped", "error"})
 """In these a person has to do something."""
 
 PATIENCE_SECONDS = 60.0
-"""A channel that connects for longer is in trouble: Whapi's help desk says 40 to 50 s, and that
-short reconnects during the day are normal."""
-
-_BY_HEALTH: dict[str, Condition] = {
-    "AUTH": "ok",
-    "SYNC_ERROR": "ok",  # it can send; only lookups fail
-    "NOT_INIT": "connecting",
-    "INIT": "connecting",
-    "LAUNCH": "connecting",
-    "QR": "needs_qr",
-    "STOP": "stopped",
-    "STOPPED": "stopped",
-    "ERROR": "error",
-}
-"""Whapi's words for the state of a channel (its OpenAPI document and help desk)."""
-
-_REMEDIES: dict[Condition, str] = {
-    "unauthorised": "link the phone again in Whapi's panel, and check whapi.token",
-    "needs_qr": "scan the code in Whapi's panel with the phone",
-    "stopped": "start the channel in Whapi's panel",
-    "error": "look at the channel in Whapi's panel",
-}
+"""A number that connects for longer is in trouble: a linked device takes 40 to 50 s (Whapi's help
+desk), and short reconnects during the day are normal."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelView:
     """The state of the channel, for people to look at."""
 
-    state: Condition = "unknown"
+    state: NumberCondition = "unknown"
     since: float = 0
     """Unix seconds; 0 before anything is known."""
     detail: str = ""
-    """What Whapi said of it, and what to do."""
-
-
-def condition_of(news: ChannelNews) -> Condition:
-    """The state that an event speaks of."""
-    if news.what == "qr":
-        return "needs_qr"
-    if news.what == "user":
-        return "ok" if news.status == "linked" else "unauthorised"
-    return _BY_HEALTH.get(news.status, "unknown")
-
-
-def condition_of_refusal(status: int) -> Condition:
-    """The state that the refusal of ``/health`` speaks of, by its HTTP status; 0: no answer."""
-    if status in {401, 404}:  # 404 is "Channel not found": a wrong token
-        return "unauthorised"
-    return "error" if status in {402, 403} else "unknown"
+    """What the gateway says of it, and what to do."""
 
 
 class ChannelState:
@@ -91,21 +51,21 @@ class ChannelState:
         self.reconnects = 0
         """How often the channel came back: what WhatsApp knew of its last session is gone."""
 
-    def told(self, news: Iterable[ChannelNews]) -> None:
-        """Whapi tells of the channel. Its events keep no order, so it is asked at once as well."""
+    def told(self, news: Iterable[NumberNews]) -> None:
+        """The gateway tells of the number. Its events keep no order, so it is asked at once too."""
         for item in news:
-            self._set(condition_of(item), f"{item.what} {item.status}".strip())
-            if item.what == "user" and item.status == "linked":
+            self._set(item.condition, item.detail)
+            if item.linked:
                 self.reconnects += 1
             self._channel.doubt.set()
 
-    def asked(self, status: str) -> None:
-        """Whapi has answered how the channel is, in its words."""
-        self._set(condition_of(ChannelNews(what="health", status=status)), f"health {status}")
+    def asked(self, health: NumberHealth) -> None:
+        """The gateway has answered how the number is."""
+        self._set(health.condition, health.detail)
 
     def not_answered(self, error: GatewayError) -> None:
-        """Whapi would not say how the channel is, or could not."""
-        self._set(condition_of_refusal(error.status), str(error))
+        """The gateway does not say how the number is."""
+        self._set("unknown", str(error))
 
     @property
     def fault(self) -> str:
@@ -125,10 +85,8 @@ class ChannelState:
         if self.view.state == "connecting" and waited > PATIENCE_SECONDS and not self._alerted:
             self._alert("channel does not connect")
 
-    def _set(self, state: Condition, detail: str) -> None:
+    def _set(self, state: NumberCondition, detail: str) -> None:
         before = self.view.state
-        if detail and (remedy := _REMEDIES.get(state)):
-            detail = f"{detail}; {remedy}"
         since = self.view.since if state == before and self.view.since else self._now()
         self.view = ChannelView(state, since, detail)
         if state == before:

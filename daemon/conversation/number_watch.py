@@ -1,4 +1,4 @@
-"""The task that keeps an eye on our channel: it asks Whapi, and mends what a reconnect undid."""
+"""The task that watches our number: it asks the gateway, and renews what a reconnect undid."""
 
 import math
 
@@ -8,8 +8,8 @@ from daemon.conversation.deps import Dependencies
 from daemon.conversation.number_state import ChannelState
 from daemon.conversation.own_ids import learn_own_ids
 from daemon.conversation.registry import ChatRegistry
+from daemon.domain.messages import NumberHealth
 from daemon.errors import GatewayError, StoreError
-from daemon.gateway.whapi.payloads.answers import ChannelHealth
 
 AGAIN_SECONDS = 5.0
 SELDOM_SECONDS = 30.0
@@ -18,14 +18,14 @@ SOON_SECONDS = 300.0
 five minutes every 30 s."""
 
 GAP_SECONDS = 0.5
-"""However much raises doubt, Whapi is not asked more often than this."""
+"""However much raises doubt, the gateway is not asked more often than this."""
 
 
 async def watch_channel(deps: Dependencies, chats: ChatRegistry, interval_seconds: float) -> None:
     """Ask how the channel is: at the start, every so often, and at once when there is doubt.
 
-    Whapi's events say it sooner, but they may be late, lost or out of order; this answer is the
-    one that counts. Runs until cancelled.
+    The gateway's events say it sooner, but they may be late, lost or out of order; this answer is
+    the one that counts. Runs until cancelled.
     """
     state, channel = deps.channel_state, deps.channel
     renewed, number, clock = 0, "", 0.0
@@ -36,7 +36,7 @@ async def watch_channel(deps: Dependencies, chats: ChatRegistry, interval_second
         except GatewayError as error:
             state.not_answered(error)
         else:
-            state.asked(health.status)
+            state.asked(health)
             if health.number != number:
                 number = await _learned(health, deps)
         state.look_at_the_clock()
@@ -49,7 +49,7 @@ async def watch_channel(deps: Dependencies, chats: ChatRegistry, interval_second
             await channel.doubt.wait()
 
 
-async def _learned(health: ChannelHealth, deps: Dependencies) -> str:
+async def _learned(health: NumberHealth, deps: Dependencies) -> str:
     """Keep who we are; gives the number, or nothing if that has to be tried again."""
     try:
         await learn_own_ids(health, deps)

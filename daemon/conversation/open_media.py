@@ -12,6 +12,7 @@ from daemon.conversation.budget import CallBudget
 from daemon.conversation.listening import Listener
 from daemon.conversation.live_config import LiveConfig
 from daemon.errors import MediaRefused, SettingsError
+from daemon.gateway.kinds import DEFAULT
 from daemon.ledger.ledger import Store
 from daemon.media.addresses import origin_of
 from daemon.media.documents import DocumentReader, DocumentRules
@@ -42,7 +43,7 @@ async def open_attachments(
     try:
         origin_of(rules.api_url)
     except MediaRefused as error:
-        raise SettingsError([f"whapi.api_url: {error}"]) from error
+        raise SettingsError([f"{DEFAULT.file_server(settings).key}: {error}"]) from error
     hear = _transcriber(settings)
     try:
         async with open_downloader(rules, tls=authorities()) as downloader:
@@ -67,11 +68,11 @@ async def open_attachments(
 
 def fetch_rules(settings: Settings) -> FetchRules:
     """Where files come from, and within which limits."""
-    media, whapi = settings.media, settings.whapi
+    media, server = settings.media, DEFAULT.file_server(settings)
     return FetchRules(
         folder=settings.data_dir / FOLDER,
-        api_url=whapi.api_url,
-        token=_secret(whapi.token),
+        api_url=server.url,
+        token=server.token,
         max_bytes=int(media.max_mb * MEGABYTE),
         timeout_seconds=media.timeout_seconds,
         hosts=media.hosts,

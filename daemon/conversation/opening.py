@@ -28,7 +28,7 @@ from daemon.conversation.turn.traces import open_turn_traces
 from daemon.domain.limits.retries import LONGEST_WAIT_SECONDS, Breaker
 from daemon.domain.messages import ChatKey
 from daemon.errors import SettingsError, StoreError
-from daemon.gateway.whapi.client import open_whapi
+from daemon.gateway.kinds import DEFAULT
 from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.people import contact_key
 from daemon.observability.events import EXTERNAL_CALL
@@ -101,13 +101,11 @@ async def open_dependencies(
     )
     async with (
         _open_store_patiently(settings, environment) as store,
-        open_whapi(
-            api_url=settings.whapi.api_url,
-            token=secret_text(settings.whapi.token),
-            timeout_seconds=settings.whapi.timeout_seconds,
+        DEFAULT.open(
+            settings,
             rng=environment.random,
             now=environment.now,
-            observe=partial(_observe_upstream, environment, "whapi"),
+            observe=partial(_observe_upstream, environment, DEFAULT.name),
             tls=authorities(),
         ) as gateway,
         open_engine(settings, environment.random) as engine,

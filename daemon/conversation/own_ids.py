@@ -3,8 +3,8 @@
 import trio
 
 from daemon.conversation.deps import Dependencies
+from daemon.domain.messages import NumberHealth
 from daemon.errors import GatewayError, StoreError
-from daemon.gateway.whapi.payloads.answers import ChannelHealth
 
 PATIENCE_SECONDS = 2.0
 """How long a start waits for our number, once in the life of a store."""
@@ -25,7 +25,7 @@ async def know_ourselves(deps: Dependencies) -> None:
             deps.log.debug("our own number is not known yet", error=str(error))
 
 
-async def learn_own_ids(health: ChannelHealth, deps: Dependencies) -> None:
+async def learn_own_ids(health: NumberHealth, deps: Dependencies) -> None:
     """Keep the number that the channel is linked to, and its lid if WhatsApp tells it.
 
     Raises StoreError, and GatewayError if the lid could not be asked for.
@@ -37,6 +37,6 @@ async def learn_own_ids(health: ChannelHealth, deps: Dependencies) -> None:
     if deps.rules.policy.groups == "mentions" and await references.number_without_lid(
         health.channel
     ):
-        lid = await deps.gateway.find_lid(health.number)
+        lid = await deps.gateway.find_alias(health.number)
         if lid:
             await references.learn_own_id(health.channel, lid)

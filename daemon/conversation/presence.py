@@ -6,10 +6,11 @@ from typing import TypeVar
 
 import trio
 
-from daemon.conversation.deps import Dependencies, Presence
+from daemon.conversation.deps import Dependencies
 from daemon.domain.ids import is_private
 from daemon.domain.messages import ChatKey
 from daemon.errors import GatewayError
+from daemon.gateway.port import Indicator
 from daemon.observability.events import UNEXPECTED_ERROR
 
 MAX_CONTACTS = 10_000
@@ -75,7 +76,7 @@ async def with_typing_shown(
     work: Callable[[], Awaitable[T]],
     *,
     name: str,
-    presence: Presence = "typing",
+    presence: Indicator = "typing",
 ) -> T:
     """Do ``work`` in a child task while the customer is shown that we are typing; its result.
 
@@ -85,7 +86,7 @@ async def with_typing_shown(
     work is cancelled or fails; after a result it stands, since a message follows, which ends it.
     ``name`` is the child's. What the work raises comes in a group if there is a child.
     """
-    if not deps.rules.typing:
+    if not deps.rules.typing or not deps.gateway.capabilities.shows_typing:
         return await work()
     results: list[T] = []
 
@@ -110,14 +111,14 @@ async def take_away(chat: str, deps: Dependencies) -> None:
         await show(chat, "pause", deps)
 
 
-async def _keep_typing(chat: str, deps: Dependencies, presence: Presence) -> None:
+async def _keep_typing(chat: str, deps: Dependencies, presence: Indicator) -> None:
     """Runs until cancelled."""
     while True:
         await show(chat, presence, deps)
         await trio.sleep(REFRESH_SECONDS)
 
 
-async def show(chat: str, presence: Presence, deps: Dependencies) -> None:
+async def show(chat: str, presence: Indicator, deps: Dependencies) -> None:
     """Set the indicator; a failure is only noted."""
     try:
         await deps.gateway.set_presence(chat, presence)

@@ -15,7 +15,8 @@ JsonObject = dict[str, Any]
 """One JSON object of a foreign protocol, passed on without being understood."""
 
 INLINE_MARK = "recado-part:"
-"""Begins the source of a file that came inside its webhook call, in the place of a URL."""
+INLINE_BEGINNINGS = ("data:", INLINE_MARK)
+"""Begin the source of a file that came inside its webhook call, in the place of a URL."""
 
 
 class ChatKey(NamedTuple):
@@ -263,15 +264,49 @@ class NameChange(Value, frozen=True, kw_only=True):
     name: str
 
 
-class ChannelNews(Value, frozen=True, kw_only=True):
-    """What Whapi says of our own channel; never the code that links it to a phone.
+NumberCondition = Literal[
+    "ok", "connecting", "unauthorised", "needs_qr", "stopped", "error", "unknown"
+]
+"""``unauthorised``: logged out, or the token is wrong. ``needs_qr``: no phone is linked.
+``unknown``: the gateway does not say."""
 
-    ``what`` is ``health`` (``status`` then is ``AUTH``, ``QR`` …), ``qr`` (``OK``, ``WAITING`` …),
-    or ``user`` (``linked``, ``unlinked``).
-    """
 
-    what: Literal["health", "qr", "user"]
-    status: str
+class NumberNews(Value, frozen=True, kw_only=True):
+    """What a gateway tells of our own number; never the code that links it to a phone."""
+
+    condition: NumberCondition
+    detail: str = ""
+    """The gateway's words for it and what to do, for operators."""
+    linked: bool = False
+    """True if the number has a new session, which knows nothing of what the last one asked for."""
+
+
+class NumberHealth(Value, frozen=True, kw_only=True):
+    """How the number is, as the gateway answers."""
+
+    condition: NumberCondition
+    detail: str = ""
+    """The gateway's words for it and what to do, for operators."""
+    channel: str = ""
+    """The gateway's id of the number, as in `ChatKey`."""
+    number: str = ""
+    """The digits of the phone number; empty if they are not known."""
+
+
+class Label(Value, frozen=True, kw_only=True):
+    """A WhatsApp Business label on a chat."""
+
+    id: str
+    name: str = ""
+    color: str = ""
+
+
+class ChatInfo(Value, frozen=True, kw_only=True):
+    """What the gateway knows about a chat; ``name`` is the saved one."""
+
+    id: str
+    name: str = ""
+    labels: tuple[Label, ...] = ()
 
 
 class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -293,7 +328,7 @@ class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
     """Told by ``contacts``, ``contacts_updates`` and ``chats_updates``."""
     labels_changed: bool = False
     """True if it tells of the channel's labels themselves."""
-    channel_news: tuple[ChannelNews, ...] = ()
+    number_news: tuple[NumberNews, ...] = ()
     calls: tuple[Call, ...] = ()
     other_keys: tuple[str, ...] = ()
     """Keys of the payload that were stored without being read: ``contacts``, ``health`` …"""

@@ -119,7 +119,7 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
                 "Vea: recado replay --dead"
             ),
         ),
-        events.WHAPI_ERROR: (
+        events.GATEWAY_ERROR: (
             "A send to Whapi failed. It is repeated by itself, unless it was refused.",
             "Un envío a Whapi falló. Se repite solo, salvo que haya sido rechazado.",
         ),

@@ -274,7 +274,7 @@ TURN_GIVEN_UP = EventKind(
     en="No answer for {who}: {error}",
     feeds_dashboard=True,
 )
-WHAPI_ERROR = EventKind(
+GATEWAY_ERROR = EventKind(
     name="whapi error",
     symbol="❌",
     level="warning",

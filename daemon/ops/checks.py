@@ -165,15 +165,12 @@ async def _channel(whapi: WhapiClient) -> list[Finding]:
     try:
         health = await whapi.health()
     except GatewayError as error:
-        refused = error.status in {401, 403, 404}
-        hint = ": whapi.token is wrong, or of another channel" if refused else ""
-        return [Finding("error", f"{error}{hint}")]
-    if not health.ready:
-        what = {"STOP": "stopped", "STOPPED": "stopped", "QR": "not linked to a phone"}
-        state = what.get(health.status, "not linked")
-        text = f"the channel is {state}: its status is {health.status}, not AUTH"
-        return [Finding("error", text)]
-    return [Finding("ok", f"channel: {health.channel or 'linked'}, {health.status}")]
+        return [Finding("error", str(error))]
+    if health.condition != "ok":
+        what = {"stopped": "stopped", "needs_qr": "not linked to a phone"}
+        state = what.get(health.condition, "not usable")
+        return [Finding("error", f"the channel is {state}: {health.detail}")]
+    return [Finding("ok", f"channel: {health.channel or 'linked'}")]
 
 
 async def _webhooks(whapi: WhapiClient, settings: Settings) -> list[Finding]:

@@ -17,7 +17,7 @@ from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import EVENTS_FOLDER
 from daemon.errors import WebhookError
-from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.gateway.kinds import DEFAULT
 from daemon.ledger.admin.replay import Replayed, judge_of, replay_dead, replay_event, stored_event
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
@@ -257,7 +257,7 @@ def _replay_event(
         webhook = None
         if event.body is not None:
             try:
-                webhook = parse_webhook(event.body, path_event=event.event)
+                webhook = DEFAULT.parse_webhook(event.body, path_event=event.event)
             except WebhookError:
                 webhook = None
         judge = judge_of(connection, policy, now=now)

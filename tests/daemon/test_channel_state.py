@@ -14,12 +14,11 @@ from daemon.conversation import number_watch
 from daemon.conversation.number_state import (
     PATIENCE_SECONDS,
     ChannelState,
-    condition_of,
-    condition_of_refusal,
 )
 from daemon.conversation.pacing import Channel
-from daemon.domain.messages import ChannelNews
+from daemon.domain.messages import NumberHealth
 from daemon.errors import GatewayTemporary, NumberTrouble
+from daemon.gateway.whapi.payloads.answers import read_health
 from daemon.sandbox.channel import ChannelState as Told
 from daemon.sandbox.model_script import say
 
@@ -32,8 +31,8 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(number_watch, "GAP_SECONDS", 0.02)
 
 
-def health(status: str) -> ChannelNews:
-    return ChannelNews(what="health", status=status)
+def health(status: str) -> NumberHealth:
+    return read_health(json.dumps({"status": {"text": status}}).encode())
 
 
 async def state_shown(stage: Stage) -> str:
@@ -53,42 +52,6 @@ async def is_shown(stage: Stage, state: str) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize(
-    ("news", "condition"),
-    [
-        (health("AUTH"), "ok"),
-        (health("SYNC_ERROR"), "ok"),
-        (health("INIT"), "connecting"),
-        (health("LAUNCH"), "connecting"),
-        (health("NOT_INIT"), "connecting"),
-        (health("QR"), "needs_qr"),
-        (health("STOP"), "stopped"),
-        (health("ERROR"), "error"),
-        (health("DANCING"), "unknown"),
-        (ChannelNews(what="qr", status="OK"), "needs_qr"),
-        (ChannelNews(what="qr", status="TIMEOUT"), "needs_qr"),
-        (ChannelNews(what="user", status="linked"), "ok"),
-        (ChannelNews(what="user", status="unlinked"), "unauthorised"),
-    ],
-)
-def test_what_whapi_says_is_one_of_our_states(news: ChannelNews, condition: str) -> None:
-    assert condition_of(news) == condition
-
-
-@pytest.mark.parametrize(
-    ("status", "condition"),
-    [
-        (401, "unauthorised"),
-        (404, "unauthorised"),
-        (402, "error"),
-        (500, "unknown"),
-        (0, "unknown"),
-    ],
-)
-def test_what_a_refusal_says(status: int, condition: str) -> None:
-    assert condition_of_refusal(status) == condition
-
-
 async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
     autojump_clock: MockClock,
 ) -> None:
@@ -102,10 +65,10 @@ async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
         now=environment.now,
     )
     for status in ("AUTH", "LAUNCH", "AUTH", "QR", "QR", "LAUNCH", "AUTH"):
-        state.asked(status)
+        state.asked(health(status))
         state.look_at_the_clock()
     assert state.reconnects == 2
-    state.asked("INIT")
+    state.asked(health("INIT"))
     autojump_clock.jump(PATIENCE_SECONDS + 1)
     for _ in range(3):
         state.look_at_the_clock()
@@ -127,10 +90,10 @@ async def test_a_refusal_of_sends_alone_is_not_over_when_the_channel_says_that_i
     state = ChannelState(
         channel, log=environment.log, metrics=environment.metrics, now=environment.now
     )
-    state.asked("AUTH")
+    state.asked(health("AUTH"))
     channel.refused(NumberTrouble("trial", status=402))
     assert channel.doubt.is_set()
-    state.asked("AUTH")
+    state.asked(health("AUTH"))
     assert channel.trouble == "trial"
 
 

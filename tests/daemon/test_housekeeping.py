@@ -24,8 +24,7 @@ from daemon.conversation.deps import Dependencies
 from daemon.conversation.opening import open_dependencies
 from daemon.conversation.presence import MAX_CONTACTS, Subscriptions
 from daemon.conversation.registry import ChatRegistry
-from daemon.domain.messages import ChatKey
-from daemon.gateway.whapi.payloads.answers import ChatInfo
+from daemon.domain.messages import ChatInfo, ChatKey
 from daemon.http.openai_webhook import MOST_IDS, Seen
 from daemon.ledger.drivers.sqlite.database import WAL_BYTES
 from daemon.ledger.drivers.sqlite.opening import open_database

@@ -17,8 +17,7 @@ from support.stage import LAURA, new_world
 from daemon.conversation.chat import Chat
 from daemon.conversation.chat_info import ChatInfoCache
 from daemon.conversation.presence import Subscriptions
-from daemon.domain.messages import ChatKey
-from daemon.gateway.whapi.payloads.answers import ChatInfo
+from daemon.domain.messages import ChatInfo, ChatKey
 from daemon.sandbox.model_script import call, say
 from daemon.sandbox.payloads import chat_id_of
 

@@ -13,8 +13,8 @@ import trio.testing
 from support.scenes import found, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.conversation.deps import Gateway
 from daemon.domain.rendering.outgoing import Outgoing
+from daemon.gateway.port import Gateway
 from daemon.sandbox.model_script import say
 
 

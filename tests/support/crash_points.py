@@ -12,12 +12,21 @@ from functools import partial
 import msgspec
 
 from daemon.assistant.port import Engine
-from daemon.conversation.deps import Dependencies, Gateway, Presence
+from daemon.conversation.deps import Dependencies
 from daemon.conversation.live_config import LiveConfig
-from daemon.domain.messages import FunctionCall, Message, ModelRequest, ModelResponse
+from daemon.domain.messages import (
+    ChatInfo,
+    FunctionCall,
+    Label,
+    Message,
+    ModelRequest,
+    ModelResponse,
+    NumberHealth,
+    Webhook,
+)
 from daemon.domain.records import OutboxRow, Turn
 from daemon.domain.rendering.outgoing import Outgoing
-from daemon.gateway.whapi.payloads.answers import ChannelHealth
+from daemon.gateway.port import Capabilities, Gateway, Indicator
 from daemon.ledger.drivers.sqlite.database import Database, _Write
 from daemon.ledger.outbox import Outbox, Sent
 from daemon.ledger.statuses import NEVER
@@ -210,8 +219,15 @@ class _WatchedGateway:
         self._points = points
 
     @property
+    def capabilities(self) -> Capabilities:
+        return self._gateway.capabilities
+
+    @property
     def seconds_ahead(self) -> float | None:
         return self._gateway.seconds_ahead
+
+    def parse_webhook(self, body: bytes, *, path_event: str = "") -> Webhook:
+        return self._gateway.parse_webhook(body, path_event=path_event)
 
     async def send(
         self, chat: str, message: Outgoing, *, before: Callable[[], Awaitable[None]]
@@ -221,8 +237,8 @@ class _WatchedGateway:
         self._points.reach("after send")
         return message_id
 
-    async def set_presence(self, chat: str, presence: Presence) -> None:
-        await self._gateway.set_presence(chat, presence)
+    async def set_presence(self, chat: str, indicator: Indicator) -> None:
+        await self._gateway.set_presence(chat, indicator)
 
     async def subscribe_presence(self, contact: str) -> None:
         await self._gateway.subscribe_presence(contact)
@@ -230,11 +246,23 @@ class _WatchedGateway:
     async def mark_read(self, message_id: str) -> None:
         await self._gateway.mark_read(message_id)
 
-    async def health(self) -> ChannelHealth:
+    async def health(self) -> NumberHealth:
         return await self._gateway.health()
 
-    async def find_lid(self, contact: str) -> str:
-        return await self._gateway.find_lid(contact)
+    async def find_alias(self, digits: str) -> str:
+        return await self._gateway.find_alias(digits)
+
+    async def get_chat(self, chat: str) -> ChatInfo | None:
+        return await self._gateway.get_chat(chat)
+
+    async def list_labels(self) -> tuple[Label, ...]:
+        return await self._gateway.list_labels()
+
+    async def add_label(self, label_id: str, chat: str) -> None:
+        await self._gateway.add_label(label_id, chat)
+
+    async def remove_label(self, label_id: str, chat: str) -> None:
+        await self._gateway.remove_label(label_id, chat)
 
     async def list_messages(
         self, chat: str, *, from_me: bool | None, since: float, count: int

@@ -17,10 +17,10 @@ import trio
 from daemon.app import run
 from daemon.assistant.port import Engine
 from daemon.conversation.deps import Dependencies
-from daemon.conversation.deps import Gateway as WhapiCalls
 from daemon.conversation.live_config import LiveConfig
 from daemon.conversation.opening import Environment, open_dependencies
 from daemon.domain.redaction import Redactor
+from daemon.gateway.port import Gateway as GatewayCalls
 from daemon.observability.logs import open_log
 from daemon.observability.metrics import Metrics
 from daemon.sandbox.gateway import Gateway
@@ -93,8 +93,8 @@ class Stage:
         return engine
 
     @staticmethod
-    def wrap_gateway(gateway: WhapiCalls) -> WhapiCalls:
-        """What stands between the chats and Whapi; tests of what happens there put one."""
+    def wrap_gateway(gateway: GatewayCalls) -> GatewayCalls:
+        """What stands between the chats and the gateway; tests of what happens there put one."""
         return gateway
 
     async def start(self) -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trio
 
-from daemon.domain.messages import Text
+from daemon.domain.messages import ChatInfo, Label, NumberHealth, Text
 from daemon.errors import (
     GatewayError,
     GatewayTemporary,
@@ -26,7 +26,6 @@ from daemon.errors import (
 from daemon.gateway.whapi.client import WhapiClient, open_whapi
 from daemon.gateway.whapi.connections import Connections
 from daemon.gateway.whapi.exchange import Api
-from daemon.gateway.whapi.payloads.answers import ChannelHealth, ChatInfo, Label
 
 TOKEN = "invented-token-1234567890"
 CHAT = "573001234567@s.whatsapp.net"
@@ -319,7 +318,7 @@ KNOWN_CHAT = {"id": CHAT, "name": "Laura", "labels": [{"id": "1", "name": "Cotiz
             HEALTH,
             Reply(json=HEALTHY),
             "GET /health?wakeup=false",
-            ChannelHealth(code=4, status="AUTH", version="1.8.3", uptime_seconds=77),
+            NumberHealth(condition="ok", detail="health AUTH"),
         ),
         (
             GET_CHAT,
@@ -347,7 +346,7 @@ async def test_other_calls(call: Call, reply: Reply, request_line: str, result: 
 
 async def test_a_lid_that_is_looked_up_does_not_count_as_a_card_that_is_sent() -> None:
     async with line(Reply(status=404)) as to:
-        assert await to.client.find_lid("573001234567") == ""
+        assert await to.client.find_alias("573001234567") == ""
     assert to.observed == [("lid", "ok")]
 
 
@@ -380,7 +379,7 @@ async def test_what_may_be_repeated_is_repeated(fault: Reply) -> None:
     """Two failures that may pass are survived; the observer sees one call."""
     async with line(fault, fault, Reply(json=HEALTHY)) as to:
         health = await to.client.health()
-    assert health.ready
+    assert health.condition == "ok"
     assert len(to.server.seen) == 3
     assert to.observed == [("health", "ok")]
 

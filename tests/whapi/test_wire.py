@@ -8,7 +8,6 @@ from daemon.domain.ids import chat_id
 from daemon.domain.messages import (
     AnyContent,
     Call,
-    ChannelNews,
     ChatKey,
     Choice,
     ContactCard,
@@ -20,6 +19,7 @@ from daemon.domain.messages import (
     Media,
     Message,
     NameChange,
+    NumberNews,
     Origin,
     Other,
     Poll,
@@ -42,6 +42,15 @@ OPUS = "audio/ogg; codecs=opus"
 PEDRO = ContactCard(
     name="Pedro",
     vcard="BEGIN:VCARD\nVERSION:3.0\nFN:Pedro\nTEL;waid=573007654321:+57 300 7654321\nEND:VCARD",
+)
+CONNECTING = NumberNews(condition="connecting", detail="health LAUNCH")
+TO_BE_LINKED = NumberNews(
+    condition="needs_qr", detail="qr OK; scan the code in Whapi's panel with the phone"
+)
+LINKED = NumberNews(condition="ok", detail="user linked", linked=True)
+UNLINKED = NumberNews(
+    condition="unauthorised",
+    detail="user unlinked; link the phone again in Whapi's panel, and check whapi.token",
 )
 ANA = ContactCard(name="Ana", vcard=PEDRO.vcard.replace("Pedro", "Ana"))
 
@@ -323,11 +332,19 @@ WITHOUT_MESSAGES: dict[str, Webhook] = {
     "chats_updates": said(
         "chats.patch", label_changes=(LabelChange(key=LAURA, labels=("Cotizado",)),)
     ),
-    "channel": said("channel.post", channel_news=(ChannelNews(what="health", status="LAUNCH"),)),
-    "channel_qr": said("channel.patch", channel_news=(ChannelNews(what="qr", status="OK"),)),
-    "users_post": said("users.post", channel_news=(ChannelNews(what="user", status="linked"),)),
+    "channel": said("channel.post", number_news=(CONNECTING,)),
+    "channel_qr": said(
+        "channel.patch",
+        number_news=(
+            NumberNews(
+                condition="needs_qr", detail="qr OK; scan the code in Whapi's panel with the phone"
+            ),
+        ),
+    ),
+    "users_post": said("users.post", number_news=(LINKED,)),
     "users_delete": said(
-        "users.delete", channel_news=(ChannelNews(what="user", status="unlinked"),)
+        "users.delete",
+        number_news=(UNLINKED,),
     ),
     "contacts_updates": said(
         "contacts.patch",

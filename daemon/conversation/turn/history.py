@@ -38,7 +38,9 @@ async def import_history(turn: Turn, deps: Dependencies) -> None:
     count = deps.rules.import_messages
     if is_group(turn.key.chat):
         return  # what a group said before somebody addressed us is told with that message
-    if not count or not turn.messages or not await deps.store.memories.is_blank(turn.key):
+    if not count or not turn.messages or not deps.gateway.capabilities.lists_messages:
+        return
+    if not await deps.store.memories.is_blank(turn.key):
         return
     listed: tuple[Message, ...] = ()
     with trio.move_on_after(PATIENCE_SECONDS) as scope:
@@ -66,9 +68,9 @@ def earlier_items(
 ) -> list[JsonObject]:
     """Messages as items of a thread, at most ``count`` of them, oldest first.
 
-    ``listed``: newest first, as Whapi lists them. ``known`` are the ids of those that the thread
-    gets in another way; so does everything that was not written ``before`` (Unix seconds, 0: not
-    known). Our own numbers' words are the assistant's, whoever wrote them.
+    ``listed``: newest first. ``known`` are the ids of those that the thread gets in another way; so
+    does everything that was not written ``before`` (Unix seconds, 0: not known). Our own numbers'
+    words are the assistant's, whoever wrote them.
     """
     earlier = [
         message

@@ -94,7 +94,7 @@ async def prepare(
 async def _recall(
     key: ChatKey, deps: Dependencies, *, budget: int
 ) -> tuple[Recollection, ChatDetails | None]:
-    """Read the thread, and beside it ask what Whapi knows of the chat."""
+    """Read the thread, and beside it ask what the gateway knows of the chat."""
     details: ChatDetails | None = None
 
     async def look_up() -> None:

@@ -10,14 +10,14 @@ import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Literal, TypeVar
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import TypeVar
 from urllib.parse import quote
 
 import trio
 
 from daemon.domain.limits.retries import delay
-from daemon.domain.messages import JsonObject, Message
+from daemon.domain.messages import ChatInfo, JsonObject, Label, Message, NumberHealth, Webhook
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.errors import (
     GatewayError,
@@ -27,10 +27,10 @@ from daemon.errors import (
     RefusedForm,
     RefusedRecipient,
 )
+from daemon.gateway.port import Before, Capabilities, FileServer, GatewayKind, Indicator, Observe
 from daemon.gateway.whapi.connections import Connections
 from daemon.gateway.whapi.exchange import (
     Api,
-    Before,
     Request,
     Response,
     raise_unless_done,
@@ -38,27 +38,21 @@ from daemon.gateway.whapi.exchange import (
     usable_address,
 )
 from daemon.gateway.whapi.payloads.answers import (
-    ChannelHealth,
-    ChatInfo,
-    Label,
     Unintelligible,
+    health_refused,
+    read_alias,
     read_chat,
     read_health,
     read_labels,
-    read_lid,
     read_messages,
     read_object,
 )
 from daemon.gateway.whapi.payloads.fields import without_surrogates
-from daemon.gateway.whapi.payloads.sends import SendCall, send_call
+from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.gateway.whapi.payloads.sends import KINDS, SendCall, send_call
+from daemon.settings import Settings
 
 Answer = TypeVar("Answer")
-Observe = Callable[[str, str, float], None]
-"""Told of each call: operation (of sends as in `daemon.gateway.whapi.payloads.sends`; ``presence``,
-``subscribe``, ``messages``, ``health``,
-``chat``, ``lid``, ``labels``, ``settings``), outcome (``ok``, ``temporary``, ``unknown``,
-``channel_trouble``, ``rejected``, ``cancelled``), seconds."""
-
 _TRIES = 3
 _BACKOFF_BASE_SECONDS = 0.25
 _BACKOFF_CAP_SECONDS = 4.0
@@ -74,6 +68,14 @@ _OUTCOMES: Mapping[type[BaseException], str] = {
     RefusedRecipient: "rejected",
     RefusedForm: "rejected",
 }
+
+CAPABILITIES = Capabilities(
+    kinds=KINDS,
+    lists_messages=True,
+    shows_typing=True,
+    sees_typing=True,
+    finds_aliases=True,
+)
 
 
 class WhapiClient:
@@ -96,6 +98,15 @@ class WhapiClient:
     def seconds_ahead(self) -> float | None:
         """By how much Whapi's clock is ahead of ours; see `daemon.gateway.whapi.clock`."""
         return self._api.clock.seconds_ahead
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Everything: Whapi is a device linked to the phone."""
+        return CAPABILITIES
+
+    def parse_webhook(self, body: bytes, *, path_event: str = "") -> Webhook:
+        """Read a webhook call; see `daemon.gateway.whapi.payloads.parser`."""
+        return parse_webhook(body, path_event=path_event)
 
     async def send_text(
         self, chat: str, body: str, *, quoted: str = "", typing_seconds: float = 0
@@ -129,24 +140,22 @@ class WhapiClient:
             response = await self._api.exchange(request, seconds=seconds, before=before)
             return sent_id(request, response)
 
-    async def set_presence(
-        self, chat: str, presence: Literal["typing", "recording", "pause"]
-    ) -> None:
+    async def set_presence(self, chat: str, indicator: Indicator) -> None:
         """Show the contact that we type or record, or that we stopped."""
         request = Request(
             operation="presence",
             method="PUT",
             path=f"/presences/{_segment(chat)}",
-            content={"presence": presence, "delay": 0},
+            content={"presence": indicator, "delay": 0},
         )
         await self._repeatable(request, _nothing)
 
-    async def subscribe_presence(self, contact_digits: str) -> None:
+    async def subscribe_presence(self, contact: str) -> None:
         """Ask for the contact's presences; being subscribed already (409) is success too."""
         request = Request(
             operation="subscribe",
             method="POST",
-            path=f"/presences/{_segment(contact_digits)}",
+            path=f"/presences/{_segment(contact)}",
         )
         await self._repeatable(request, _nothing, instead={409: None})
 
@@ -172,11 +181,16 @@ class WhapiClient:
         request = Request(operation="messages", method="GET", path=path, query=query)
         return await self._repeatable(request, read_messages)
 
-    async def health(self) -> ChannelHealth:
+    async def health(self) -> NumberHealth:
         """Ask for the channel's state, without waking a stopped channel."""
         query = {"wakeup": "false"}
         request = Request(operation="health", method="GET", path="/health", query=query)
-        return await self._repeatable(request, read_health)
+        try:
+            return await self._repeatable(request, read_health)
+        except (NumberTrouble, RefusedRecipient) as error:
+            if (refused := health_refused(error.status, str(error))) is None:
+                raise
+            return refused
 
     async def get_settings(self) -> JsonObject:
         """Ask for the channel's settings, webhooks among them, as Whapi keeps them."""
@@ -234,15 +248,10 @@ class WhapiClient:
         )
         await self._repeatable(request, _nothing, instead={404: None})
 
-    async def find_lid(self, contact_digits: str) -> str:
-        """Look up the opaque chat id (``<digits>@lid``) of a phone number; empty if none is known.
-
-        Whapi has no way back from such an id to a number.
-        """
-        request = Request(
-            operation="lid", method="GET", path=f"/contacts/lids/{_segment(contact_digits)}"
-        )
-        return await self._repeatable(request, read_lid, instead={404: ""})
+    async def find_alias(self, digits: str) -> str:
+        """Look up the alias of a phone number; Whapi has no way back from an alias to a number."""
+        request = Request(operation="lid", method="GET", path=f"/contacts/lids/{_segment(digits)}")
+        return await self._repeatable(request, read_alias, instead={404: ""})
 
     async def _repeatable(
         self,
@@ -354,3 +363,33 @@ def _segment(name: str) -> str:
 
 def _nothing(_body: bytes) -> None:
     return None
+
+
+def _open(
+    settings: Settings,
+    *,
+    rng: random.Random,
+    now: Callable[[], float],
+    observe: Observe | None,
+    tls: ssl.SSLContext | None,
+) -> AbstractAsyncContextManager[WhapiClient]:
+    server = _file_server(settings)
+    return open_whapi(
+        api_url=server.url,
+        token=server.token,
+        timeout_seconds=settings.whapi.timeout_seconds,
+        rng=rng,
+        now=now,
+        observe=observe,
+        tls=tls,
+    )
+
+
+def _file_server(settings: Settings) -> FileServer:
+    token = settings.whapi.token
+    return FileServer(
+        settings.whapi.api_url, token.get_secret_value() if token else "", "whapi.api_url"
+    )
+
+
+WHAPI = GatewayKind(name="whapi", parse_webhook=parse_webhook, open=_open, file_server=_file_server)

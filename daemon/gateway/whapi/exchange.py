@@ -6,7 +6,7 @@ happened.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -24,6 +24,7 @@ from daemon.errors import (
     RefusedRecipient,
     SettingsError,
 )
+from daemon.gateway.port import Before
 from daemon.gateway.whapi.clock import GatewayClock
 from daemon.gateway.whapi.connections import Connections
 from daemon.gateway.whapi.payloads.answers import Unintelligible, read_sent, retry_after, unpacked
@@ -34,10 +35,6 @@ from daemon.gateway.whapi.payloads.refusals import (
     next_step,
     next_step_of_error,
 )
-
-Before = Callable[[], Awaitable[None]]
-"""Awaited when the connection stands, right before a request's first byte; if it raises, nothing
-was sent, and its error leaves the call."""
 
 _MOST_ANSWER_BYTES = 32 * 1024 * 1024
 _WITHOUT_CONTENT = frozenset({"GET", "DELETE"})

@@ -13,7 +13,7 @@ from daemon.conversation.intake import comes_with_bytes, keep_bytes
 from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import Webhook
 from daemon.errors import MediaDelayed, WebhookError
-from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.gateway.kinds import DEFAULT
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import (
     Replayed,
@@ -82,7 +82,7 @@ def _read(event: StoredEvent, place: Place) -> Webhook | None:
         click.echo(f"event {event.id}: its raw body is not kept any more", err=True)
         return None
     try:
-        webhook = parse_webhook(event.body, path_event=event.event)
+        webhook = DEFAULT.parse_webhook(event.body, path_event=event.event)
     except WebhookError as error:
         click.echo(f"event {event.id}: {error}", err=True)
         return None

@@ -11,13 +11,11 @@ from typing import Any
 import msgspec
 
 from daemon.domain.ids import alias_of, chat_id, is_alias
-from daemon.domain.messages import Message, Value
+from daemon.domain.messages import ChatInfo, Label, Message, NumberCondition, NumberHealth, Value
 from daemon.errors import WebhookError
-from daemon.gateway.whapi.payloads.fields import amount, count, number, strict_json, text
+from daemon.gateway.whapi.payloads.fields import number, strict_json, text
+from daemon.gateway.whapi.payloads.other_events import advice, condition_of
 from daemon.gateway.whapi.payloads.parser import parse_messages
-
-_READY = "AUTH"
-"""The one health status in which a channel sends and receives (code 4)."""
 
 
 class Unintelligible(Exception):
@@ -30,40 +28,6 @@ class Sent(Value, frozen=True, kw_only=True):
     message_id: str = ""
     refused: bool = False
     """``sent`` is false and an error is given: see `daemon.gateway.whapi.payloads.refusals`."""
-
-
-class ChannelHealth(Value, frozen=True, kw_only=True):
-    """The state of the channel as Whapi tells it."""
-
-    code: int
-    status: str
-    """``INIT``, ``LAUNCH``, ``QR``, ``AUTH``, ``SYNC_ERROR``, ``ERROR``, ``STOP`` …"""
-    channel: str = ""
-    version: str = ""
-    uptime_seconds: float = 0
-    number: str = ""
-    """The digits of the phone that is linked; empty if none is."""
-
-    @property
-    def ready(self) -> bool:
-        """True if messages come in and go out."""
-        return self.status == _READY
-
-
-class Label(Value, frozen=True, kw_only=True):
-    """A WhatsApp Business label on a chat."""
-
-    id: str
-    name: str = ""
-    color: str = ""
-
-
-class ChatInfo(Value, frozen=True, kw_only=True):
-    """What Whapi knows about a chat; ``name`` is the saved one."""
-
-    id: str
-    name: str = ""
-    labels: tuple[Label, ...] = ()
 
 
 def unpacked(body: bytes, coding: str, *, most_bytes: int) -> bytes:
@@ -115,20 +79,32 @@ def read_messages(body: bytes) -> tuple[Message, ...]:
         raise Unintelligible(str(error)) from None
 
 
-def read_health(body: bytes) -> ChannelHealth:
+def read_health(body: bytes) -> NumberHealth:
     """Read the channel's health. Raises Unintelligible if it has no status."""
     answer = _object(body)
     status = answer.get("status")
     if not isinstance(status, dict) or not text(status.get("text")):
         raise Unintelligible("no status")
-    return ChannelHealth(
-        code=count(status.get("code")),
-        status=text(status.get("text")).upper(),
+    name = text(status.get("text")).upper()
+    condition = condition_of(name)
+    return NumberHealth(
+        condition=condition,
+        detail=advice(condition, f"health {name}"),
         channel=text(answer.get("channel_id")),
-        version=text(answer.get("version")),
-        uptime_seconds=amount(answer.get("uptime")),
         number=_digits(answer.get("user")),
     )
+
+
+def health_refused(status: int, words: str) -> NumberHealth | None:
+    """Give what a refusal to tell the channel's health says of it; None if it says nothing."""
+    condition: NumberCondition
+    if status in {401, 404}:  # 404 is "Channel not found": a wrong token
+        condition = "unauthorised"
+    elif status in {402, 403}:
+        condition = "error"
+    else:
+        return None
+    return NumberHealth(condition=condition, detail=advice(condition, words))
 
 
 def _digits(user: object) -> str:
@@ -177,7 +153,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     return _object(body)
 
 
-def read_lid(body: bytes) -> str:
+def read_alias(body: bytes) -> str:
     """Read the opaque id of a contact, as a chat id; empty if the answer holds none."""
     return alias_of(text(_object(body).get("lid")))
 

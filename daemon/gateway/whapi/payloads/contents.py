@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from daemon.domain.messages import (
-    INLINE_MARK,
+    INLINE_BEGINNINGS,
     AnyContent,
     Choice,
     ContactCard,
@@ -74,7 +74,6 @@ _INFERRED_KINDS = (
 )
 _MOVING = ("video", "gif", "short")
 
-INLINE_BEGINNINGS = ("data:", INLINE_MARK)
 _CHOICE_PREFIXES = ("ButtonsV3:", "ListV3:")
 """What Whapi puts before the ids of buttons and list rows when they come back."""
 

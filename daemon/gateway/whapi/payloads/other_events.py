@@ -8,11 +8,12 @@ import msgspec
 from daemon.domain.ids import chat_id
 from daemon.domain.messages import (
     Call,
-    ChannelNews,
     ChatKey,
     Deletion,
     LabelChange,
     NameChange,
+    NumberCondition,
+    NumberNews,
     Origin,
     Presence,
     StatusUpdate,
@@ -51,7 +52,24 @@ from daemon.gateway.whapi.payloads.shapes import (
 _HEALTH_NAMES = {1: "INIT", 2: "LAUNCH", 3: "QR", 4: "AUTH", 5: "ERROR"}
 """By code: 1, 2, 3 and 5 are documented, 4 is seen on live channels."""
 
-_USER_VERBS = {"users.post": "linked", "users.delete": "unlinked"}
+_CONDITIONS: Mapping[str, NumberCondition] = {
+    "AUTH": "ok",
+    "SYNC_ERROR": "ok",  # it can send; only lookups fail
+    "NOT_INIT": "connecting",
+    "INIT": "connecting",
+    "LAUNCH": "connecting",
+    "QR": "needs_qr",
+    "STOP": "stopped",
+    "STOPPED": "stopped",
+    "ERROR": "error",
+}
+
+_REMEDIES: Mapping[NumberCondition, str] = {
+    "unauthorised": "link the phone again in Whapi's panel, and check whapi.token",
+    "needs_qr": "scan the code in Whapi's panel with the phone",
+    "stopped": "start the channel in Whapi's panel",
+    "error": "look at the channel in Whapi's panel",
+}
 
 
 class HealthShape(msgspec.Struct):
@@ -80,24 +98,40 @@ class ContactUpdateShape(msgspec.Struct):
     changes: Any = None
 
 
-def health_news(shape: HealthShape) -> ChannelNews | None:
-    """Give the channel's state as Whapi names it, or None if it names none."""
+def condition_of(status: str) -> NumberCondition:
+    """Give the condition that a health status of Whapi's stands for."""
+    return _CONDITIONS.get(status, "unknown")
+
+
+def advice(condition: NumberCondition, words: str) -> str:
+    """Give the words for a condition, and what an operator has to do about it."""
+    remedy = _REMEDIES.get(condition)
+    return f"{words}; {remedy}" if remedy else words
+
+
+def _news(condition: NumberCondition, words: str, *, linked: bool = False) -> NumberNews:
+    return NumberNews(condition=condition, detail=advice(condition, words), linked=linked)
+
+
+def health_news(shape: HealthShape) -> NumberNews | None:
+    """Give the channel's state, or None if none is named."""
     status = shape.status
     if isinstance(status, dict):
         status = text(status.get("text")) or _HEALTH_NAMES.get(count(status.get("code")), "")
     name = text(status).strip().upper()
-    return ChannelNews(what="health", status=name) if name else None
+    return _news(condition_of(name), f"health {name}") if name else None
 
 
-def qr_news(shape: QrShape) -> ChannelNews:
+def qr_news(shape: QrShape) -> NumberNews:
     """Say that the channel wants to be linked; how far it is with its code."""
-    return ChannelNews(what="qr", status=text(shape.status).strip().upper())
+    return _news("needs_qr", f"qr {text(shape.status).strip().upper()}".strip())
 
 
-def user_news(event: str) -> ChannelNews | None:
+def user_news(event: str) -> NumberNews | None:
     """Give what happened to the phone's link, which only the event's name tells."""
-    status = _USER_VERBS.get(event)
-    return ChannelNews(what="user", status=status) if status else None
+    if event == "users.post":
+        return _news("ok", "user linked", linked=True)
+    return _news("unauthorised", "user unlinked") if event == "users.delete" else None
 
 
 def name_change(channel: str, after: object, changes: object) -> NameChange | None:
@@ -123,7 +157,7 @@ class OtherEvents:
         self.label_changes: list[LabelChange] = []
         self.name_changes: list[NameChange] = []
         self.labels_changed = False
-        self.channel_news: list[ChannelNews] = []
+        self.number_news: list[NumberNews] = []
         self.calls: list[Call] = []
 
     def added_to(self, webhook: Webhook) -> Webhook:
@@ -136,7 +170,7 @@ class OtherEvents:
             label_changes=tuple(self.label_changes),
             name_changes=tuple(self.name_changes),
             labels_changed=self.labels_changed,
-            channel_news=tuple(self.channel_news),
+            number_news=tuple(self.number_news),
             calls=tuple(self.calls),
         )
 
@@ -227,22 +261,22 @@ class OtherEvents:
 
     def health(self, element: msgspec.Raw) -> None:
         """Read ``health``: the state of the channel."""
-        self.tell_of_channel(health_news(decode(element, HealthShape)[0]), "health")
+        self.tell_of_number(health_news(decode(element, HealthShape)[0]), "health")
 
     def qr(self, element: msgspec.Raw) -> None:
         """Read ``qr``, but for its code: the channel wants to be linked to a phone."""
-        self.tell_of_channel(qr_news(decode(element, QrShape)[0]), "qr")
+        self.tell_of_number(qr_news(decode(element, QrShape)[0]), "qr")
 
     def user(self, _element: msgspec.Raw) -> None:
         """Read ``user``: the channel was linked to a phone, or is not any more."""
-        self.tell_of_channel(user_news(self.event), "user")
+        self.tell_of_number(user_news(self.event), "user")
 
-    def tell_of_channel(self, news: ChannelNews | None, key: str) -> None:
-        """Keep what is said of the channel, or note the key if it says nothing."""
+    def tell_of_number(self, news: NumberNews | None, key: str) -> None:
+        """Keep what is said of the number, or note the key if it says nothing."""
         if news is None:
             self.note(key)
         else:
-            self.channel_news.append(news)
+            self.number_news.append(news)
 
 
 READERS: Mapping[str, Callable[[OtherEvents, msgspec.Raw], None]] = {

@@ -125,3 +125,5 @@ _CONTENTS: dict[str, tuple[str, Callable[[Outgoing], JsonObject]]] = {
     "list": ("interactive", _list),
 }
 """By kind: the last part of the path, and what makes the fields."""
+
+KINDS = frozenset({*_CONTENTS, "reaction"})

@@ -1,0 +1,158 @@
+"""The gateway port: what Recado asks of any gateway to WhatsApp, and what it is told.
+
+A gateway is a folder beside this file and one line in `daemon.gateway.kinds`. It reads the bodies
+of its webhooks into a `daemon.domain.messages.Webhook`, makes the calls of `Gateway`, and raises
+nothing but ``daemon.errors.GatewayError``. Callers ask its `Capabilities`, never its name.
+"""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, NamedTuple, Protocol
+
+from daemon.domain.messages import ChatInfo, Label, Message, NumberHealth, Webhook
+from daemon.domain.rendering.outgoing import Outgoing
+from daemon.settings import Settings
+
+Indicator = Literal["typing", "recording", "pause"]
+"""What a customer is shown of us; ``pause``: nothing any more."""
+
+Before = Callable[[], Awaitable[None]]
+"""Awaited when the connection stands, right before a request's first byte; if it raises, nothing
+was sent, and its error leaves the call."""
+
+Observe = Callable[[str, str, float], None]
+"""Called after each call with its operation, its outcome (``ok``, ``temporary``, ``unknown``,
+``channel_trouble``, ``rejected``, ``cancelled``) and its seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What the gateway of a number can do beyond sending and receiving."""
+
+    kinds: frozenset[str]
+    """The kinds of `Outgoing` that it sends."""
+    lists_messages: bool
+    """False: whether a send of unknown outcome happened cannot be looked up."""
+    shows_typing: bool
+    """False: there is no typing indicator apart from marking a message as read."""
+    sees_typing: bool
+    """False: nobody says when a contact types."""
+    finds_aliases: bool
+    """False: a person's second id is only learnt from messages."""
+
+
+class Gateway(Protocol):
+    """The calls of one number's gateway. Any task may make them, all at the same time.
+
+    They raise only errors of `GatewayError`. `send` is made once, and its error says whether it may
+    have happened. The other calls do no harm when repeated: the gateway repeats them itself, and
+    never raises OutcomeUnknown.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this number's gateway can do; the same for as long as it is open."""
+
+    @property
+    def seconds_ahead(self) -> float | None:
+        """By how much the gateway's clock is ahead of ours, as its last answers say.
+
+        0: they are in step; None: it has not answered yet.
+        """
+
+    def parse_webhook(self, body: bytes, *, path_event: str = "") -> Webhook:
+        """Read a webhook call: see `GatewayKind.parse_webhook`."""
+
+    async def send(self, chat: str, message: Outgoing, *, before: Before) -> str:
+        """Send one message, once; gives WhatsApp's message id, empty for a reaction.
+
+        ``before`` has the last word: see `Before`. Raises ValueError for a kind of message that is
+        not among the capabilities.
+        """
+
+    async def set_presence(self, chat: str, indicator: Indicator) -> None:
+        """Show the customer that we are typing, or stop showing it."""
+
+    async def subscribe_presence(self, contact: str) -> None:
+        """Ask to be told when the contact (a person id) types."""
+
+    async def mark_read(self, message_id: str) -> None:
+        """Show the author of a message that it was read; one that is gone is success."""
+
+    async def health(self) -> NumberHealth:
+        """How the number is. Raises GatewayError only if the gateway does not say."""
+
+    async def find_alias(self, digits: str) -> str:
+        """The other chat id of a phone number's person; empty if there is none."""
+
+    async def list_messages(
+        self, chat: str, *, from_me: bool | None, since: float, count: int
+    ) -> tuple[Message, ...]:
+        """The newest messages of a chat since a Unix time, newest first; their keys name no number.
+
+        Raises RefusedForm if nothing was ever said in the chat.
+        """
+
+    async def get_chat(self, chat: str) -> ChatInfo | None:
+        """A chat's saved name and labels; None if the gateway does not know the chat."""
+
+    async def list_labels(self) -> tuple[Label, ...]:
+        """All labels of the number; none where there are no labels."""
+
+    async def add_label(self, label_id: str, chat: str) -> None:
+        """Put a label on a chat; having it already is success."""
+
+    async def remove_label(self, label_id: str, chat: str) -> None:
+        """Take a label off a chat; not having it is success."""
+
+
+class ParseWebhook(Protocol):
+    """Reads the body of a webhook call."""
+
+    def __call__(self, body: bytes, *, path_event: str = "") -> Webhook:
+        """Give what the call says; ``path_event`` is the event that its address names.
+
+        Raises WebhookTooLarge if the body holds too much, WebhookError if it cannot be read at
+        all; nothing else.
+        """
+
+
+class OpenGateway(Protocol):
+    """Opens the gateway of a number, from the settings that are its own."""
+
+    def __call__(
+        self,
+        settings: Settings,
+        *,
+        rng: Random,
+        now: Callable[[], float],
+        observe: Observe | None,
+        tls: ssl.SSLContext | None,
+    ) -> AbstractAsyncContextManager[Gateway]:
+        """Give a gateway; its connections close with the block. Raises SettingsError.
+
+        ``now``: the wall clock, Unix seconds. ``tls``: whom to believe; None: httpx's authorities.
+        """
+
+
+class FileServer(NamedTuple):
+    """Where a gateway keeps the files of messages, and what it wants to see for them."""
+
+    url: str
+    token: str
+    key: str
+    """The setting that ``url`` comes from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayKind:
+    """One gateway, before a number of it is open."""
+
+    name: str
+    """As in metrics and the settings of a number."""
+    parse_webhook: ParseWebhook
+    open: OpenGateway
+    file_server: Callable[[Settings], FileServer]
