@@ -55,7 +55,7 @@ def main() -> None:
     """Answer a WhatsApp number with an assistant that people can rely on.
 
     `recado sandbox` shows it without any key; `recado run` is the daemon. The other commands work
-    beside it, on its store or on the Whapi channel.
+    beside it, on its store or on the gateway.
 
     Exit status of the daemon: 0 after a clean stop, 1 after a forced stop or a crash, 2 for a
     configuration or store that cannot be used. Of a command: 0 done, 1 it did not work now or has
@@ -66,7 +66,7 @@ def main() -> None:
 @main.command(name="run", epilog=RUN_EXAMPLE)
 @CONFIG_OPTION
 def run_command(config: Path | None) -> None:
-    """Run the daemon against Whapi and the model server, until it is told to stop.
+    """Run the daemon against the gateway and the model server, until it is told to stop.
 
     It needs whapi.token and assistant.api_key; all settings are in docs/settings.md.
     """
@@ -86,7 +86,7 @@ def sandbox_command(config: Path | None) -> None:
 
 @main.command(name="check", epilog=CHECK_EXAMPLE)
 @CONFIG_OPTION
-@click.option("--online", is_flag=True, help="Also ask Whapi and the model server.")
+@click.option("--online", is_flag=True, help="Also ask the gateway and the model server.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
 def check_command(config: Path | None, *, online: bool, as_json: bool) -> None:
     """Say whether the daemon could run: one line a finding, status 1 if there is an error."""

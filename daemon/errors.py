@@ -75,8 +75,8 @@ class StoreUnavailable(StoreError):
 class GatewayError(RecadoError):
     """A call to a gateway did not succeed. ``status`` is the HTTP status, 0 where there was none.
 
-    The classes below are the caller's next step; what each status of Whapi's is stands in
-    `daemon.gateway.whapi.payloads.answers` and in docs/faults.md.
+    The classes below are the caller's next step; docs/faults.md says what each answer of a gateway
+    becomes.
     """
 
     def __init__(self, message: str, *, status: int = 0) -> None:

@@ -266,6 +266,32 @@ def test_ids_are_read_and_written_in_one_module() -> None:
     assert users == {"daemon.domain.ids"}
 
 
+NAMES_WHAPI = {
+    "__main__",  # whapi.token, in its help
+    "app",  # the settings of the number
+    "gateway.kinds",
+    "observability.events",  # the name of a log event
+    "observability.metrics",  # the value of a label
+    "ops.commands.webhook",
+    "settings",
+    "settings.http",
+    "settings.page",
+    "settings.sources",
+}
+"""The modules outside of ``gateway/whapi`` and the sandbox that have something to do with Whapi."""
+
+
+def test_few_modules_know_which_gateway_there_is() -> None:
+    folders = ("daemon.gateway.whapi", "daemon.sandbox")
+    naming = {
+        _name(path).removeprefix("daemon.")
+        for path in (ROOT / "daemon").rglob("*.py")
+        if "whapi" in path.read_text("utf-8").lower()
+        and not any(_is_in(_name(path), folder) for folder in folders)
+    }
+    assert naming == NAMES_WHAPI
+
+
 def test_nothing_uses_asyncio() -> None:
     others = {"asyncio", "anyio", "curio", "sniffio", "uvloop", "concurrent"}
     assert {m: LIBRARIES[m] & others for m in TREES if LIBRARIES[m] & others} == {}

@@ -19,8 +19,8 @@ BAD: frozenset[NumberCondition] = frozenset({"unauthorised", "needs_qr", "stoppe
 """In these a person has to do something."""
 
 PATIENCE_SECONDS = 60.0
-"""A number that connects for longer is in trouble: a linked device takes 40 to 50 s (Whapi's help
-desk), and short reconnects during the day are normal."""
+"""A number that connects for longer is in trouble: a linked device takes 40 to 50 s, and
+short reconnects during the day are normal."""
 
 
 @dataclass(frozen=True, slots=True)

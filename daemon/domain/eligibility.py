@@ -25,7 +25,7 @@ ANSWERED_TYPES = frozenset(
         "admin_invite",
     }
 )
-"""Whapi's types without a content of their own here that a person would expect an answer to."""
+"""Types without a content of their own here that a person would expect an answer to."""
 
 MENU_TYPES = frozenset({"interactive", "buttons", "list", "carousel", "hsm"})
 """Menus and templates: only programs send them, so nobody waits for an answer, and to answer them

@@ -26,7 +26,7 @@ class ChatKey(NamedTuple):
     """
 
     channel: str
-    """Whapi's channel id, such as ``MANTIS-M72HC``; empty where a payload does not say."""
+    """The gateway's id of our number, such as ``MANTIS-M72HC``; empty where a payload has none."""
     chat: str
     """WhatsApp's chat id with its suffix, such as ``573001234567@s.whatsapp.net``."""
 
@@ -40,7 +40,7 @@ class Content(Value, frozen=True, kw_only=True, omit_defaults=True, tag_field="t
 
 
 class Text(Content, frozen=True, kw_only=True, omit_defaults=True, tag="text"):
-    """Written words; Whapi calls a text with a link in it ``link_preview``."""
+    """Written words, with the preview of a link in them if there is one."""
 
     body: str
     url: str = ""
@@ -94,7 +94,7 @@ class Contacts(Content, frozen=True, kw_only=True, omit_defaults=True, tag="cont
 
 
 class Choice(Content, frozen=True, kw_only=True, omit_defaults=True, tag="choice"):
-    """The button or list row a person tapped. ``choice_id`` is ours, Whapi's prefix removed."""
+    """The button or list row a person tapped. ``choice_id`` is the id that we gave it."""
 
     choice_id: str
     title: str = ""
@@ -123,7 +123,7 @@ class Origin(Value, frozen=True, kw_only=True, omit_defaults=True):
     """From where a change came that is no message by itself."""
 
     chat: str
-    """Chat id as Whapi tells it."""
+    """Its chat id."""
     author: str = ""
     """As in `Message`; empty if it is not told."""
     from_me: bool = False
@@ -143,7 +143,7 @@ class Deletion(Content, frozen=True, kw_only=True, omit_defaults=True, tag="dele
 
     target: str
     origin: Origin | None = None
-    """None also where Whapi names the deleted message and nothing else."""
+    """None also where the gateway names the deleted message and nothing else."""
 
 
 class Vote(Content, frozen=True, kw_only=True, omit_defaults=True, tag="vote"):
@@ -162,8 +162,8 @@ class Vote(Content, frozen=True, kw_only=True, omit_defaults=True, tag="vote"):
 class Other(Content, frozen=True, kw_only=True, omit_defaults=True, tag="other"):
     """Anything else: system notices, calls, stories, orders, types that appear after today.
 
-    ``body`` holds the readable text found in it, if any; ``raw`` what Whapi sent under the type's
-    own key, shortened to what is worth keeping.
+    ``body`` holds the readable text found in it, if any; ``raw`` what the gateway sent,
+    shortened to what is worth keeping.
     """
 
     body: str = ""
@@ -191,12 +191,12 @@ class Message(Value, frozen=True, kw_only=True, omit_defaults=True):
     """WhatsApp's id, opaque, unique in its channel."""
     key: ChatKey
     kind: str
-    """Whapi's type: ``text``, ``voice``, ``action`` …, as sent."""
+    """Its type as sent: ``text``, ``voice``, ``action`` …"""
     content: AnyContent
     from_me: bool = False
     """True for everything that leaves our number: our own sends, and people at its phone."""
     source: str = ""
-    """``api``, ``mobile``, ``web``, ``system``, ``business_api`` or whatever Whapi says."""
+    """``api``, ``mobile``, ``web``, ``system``, ``business_api`` or whatever the gateway says."""
     author: str = ""
     """Digits (or ``…@lid``) of who wrote it; in groups the participant."""
     author_name: str = ""
@@ -237,7 +237,7 @@ class Call(Value, frozen=True, kw_only=True, omit_defaults=True):
     status: str
     video: bool = False
     at: float = 0
-    """Unix seconds; 0 if Whapi does not say."""
+    """Unix seconds; 0 if it is not told."""
 
 
 class StatusUpdate(Value, frozen=True, kw_only=True, omit_defaults=True):

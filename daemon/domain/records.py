@@ -25,7 +25,7 @@ class Arrival(msgspec.Struct, frozen=True):
     """A customer's message, one that waits for a person, the words of a human agent, or a change
     to a message already in."""
     kind: str = "text"
-    """Whapi's message type."""
+    """The message's type, as the gateway names it."""
     received_at: float = 0
     """Unix seconds."""
 

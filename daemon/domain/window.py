@@ -39,7 +39,7 @@ class Window:
 
 
 def after_message(window: Window | None, kind: str, now: float, rules: WindowRules) -> Window:
-    """The window after a message of Whapi's type ``kind``: it opens one, or goes on with one.
+    """The window after a message of type ``kind``: it opens one, or goes on with one.
 
     What the contact was typing has now been sent, so earlier signs of typing count no more.
     """

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from daemon.gateway.port import GatewayKind
-from daemon.gateway.whapi.client import WHAPI
+from daemon.gateway.whapi.kind import WHAPI
 
 GATEWAYS: Mapping[str, GatewayKind] = MappingProxyType({kind.name: kind for kind in (WHAPI,)})
 

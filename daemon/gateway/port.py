@@ -138,6 +138,16 @@ class OpenGateway(Protocol):
         """
 
 
+Level = Literal["ok", "warning", "error"]
+
+
+class CheckNumber(Protocol):
+    """Asks the gateway whether a number is set up as it must be."""
+
+    async def __call__(self, settings: Settings) -> list[tuple[Level, str]]:
+        """Give a line for each thing looked at, or more. Raises SettingsError."""
+
+
 class FileServer(NamedTuple):
     """Where a gateway keeps the files of messages, and what it wants to see for them."""
 
@@ -156,3 +166,5 @@ class GatewayKind:
     parse_webhook: ParseWebhook
     open: OpenGateway
     file_server: Callable[[Settings], FileServer]
+    check: CheckNumber
+    """For ``recado check --online``."""

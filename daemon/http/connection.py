@@ -50,7 +50,7 @@ UNREAD = {h11.SEND_BODY, h11.ERROR}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client may take; the defaults are generous for Whapi and for browsers."""
+    """What one client may take; the defaults are generous for gateways and for browsers."""
 
     connections: int = 1_000
     """Connections open at once; then the oldest that never showed a secret makes room for a new

@@ -1,10 +1,10 @@
-"""``/hook``: takes Whapi's webhooks, in all three of its delivery modes.
+"""``/hook``: takes the gateway's webhooks, whether the address or the body names the event.
 
 A 200 means that the event is durably stored. Whatever comes before that is ordered by what it
 costs us: method, secret, declared size, then the body itself under a deadline and two limits.
 
-Whapi repeats a call that was not answered with a 2xx, with growing pauses, so every refusal that
-may pass by itself is a 503 with ``Retry-After``.
+The gateway repeats a call that was not answered with a 2xx, with growing pauses, so every refusal
+that may pass by itself is a 503 with ``Retry-After``.
 """
 
 from collections.abc import Iterable
@@ -213,9 +213,9 @@ def declared_size(headers: Iterable[tuple[bytes, bytes]]) -> int:
 def path_event(method: str, path: str) -> str | None:
     """Name the event of a call (``messages.post``; empty: the body says it), None if not ours.
 
-    Whapi adds to the configured URL in mode "path" the type and the verb (``/messages/post``, by
-    POST), in mode "method" the type (``/messages``, and the method is the verb), and in mode "body"
-    nothing. Types are passed on as they are, the old singular ones (``message``) too.
+    A gateway adds to the configured URL the type and the verb (``/messages/post``, by POST), the
+    type alone (``/messages``, and the method is the verb), or nothing. Types are passed on as they
+    are.
     """
     parts = [part for part in path.split("/") if part][1:]
     if not parts:

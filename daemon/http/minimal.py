@@ -12,7 +12,7 @@ from daemon.observability.lines import iso_utc
 def minimal_app(reason: str, environment: str, port: int, now: Callable[[], float]) -> ASGIApp:
     """Return an app whose ``/health`` is a 200 with `reason` and all else a 503.
 
-    `now` returns Unix seconds. Whapi tries again later what it is refused here.
+    `now` returns Unix seconds. The gateway repeats later what it is refused here.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

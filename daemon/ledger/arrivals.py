@@ -77,8 +77,8 @@ HUMAN_SOURCES = frozenset({"mobile", "web", ""})
 """Where a person writes. ``business_api`` and ``system`` are automatic replies and notices."""
 
 UNKNOWN_SOURCE = "unknown"
-"""Whapi cannot tell where it was written. Protocol notices come so too, without any content; with
-words or a file a person has written it."""
+"""The gateway cannot tell where it was written. Protocol notices come so too, without any content;
+with words or a file a person has written it."""
 
 
 def read_own(connection: Connection, message: Message, now: float) -> tuple[str, bool]:

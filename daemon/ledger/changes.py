@@ -121,8 +121,8 @@ def _is_by_author(
 ) -> bool:
     """Whether a change comes from where a customer's message came from.
 
-    Whapi's ``messages_removed`` names ids alone. It is the gateway's own word of what is gone, so
-    it counts; an edit always says where it was made.
+    A deletion without an origin is the gateway's own word of what is gone, so it counts; an edit
+    always says where it was made.
     """
     if change.origin is None:
         return isinstance(change, Deletion)

@@ -157,7 +157,7 @@ REPLY_EVERY_SECONDS = 3600.0
 """Somebody who tries it several times reads one line, and one who calls again tomorrow another."""
 
 MISSED = frozenset({"missed", "canceled", "cancelled"})
-"""Where nobody has spoken with the caller, and nobody will any more (Whapi's page on calls)."""
+"""Nobody has spoken with the caller, and nobody will any more."""
 
 NOTE = "[called us over WhatsApp]"
 
@@ -169,7 +169,7 @@ class Calls(Role):
     def take_in(
         self, connection: Connection, calls: Sequence[Call], *, reply: NewPart | None, now: float
     ) -> tuple[ChatKey, ...]:
-        """Note calls, each once whatever Whapi repeats, and queue the reply to those missed.
+        """Note calls, each once whatever the gateway repeats, and queue the reply to those missed.
 
         ``reply`` None: nothing is said. Gives the chats in which something is to be said now. Not
         said where an agent has the chat, where it was said within the hour, or after an hour.

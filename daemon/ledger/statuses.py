@@ -13,7 +13,7 @@ from daemon.domain.records import DeliveryUpdate
 from daemon.ledger.drivers.port import Connection
 
 RANKS = {"failed": 0, "pending": 1, "sent": 2, "delivered": 3, "read": 4, "played": 5}
-"""How far a message has come (Whapi's names; the order is WhatsApp's own codes)."""
+"""How far a message has come (the order is that of WhatsApp's own codes)."""
 
 ARRIVED = RANKS["delivered"]
 

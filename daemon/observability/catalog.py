@@ -120,8 +120,8 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             ),
         ),
         events.GATEWAY_ERROR: (
-            "A send to Whapi failed. It is repeated by itself, unless it was refused.",
-            "Un envío a Whapi falló. Se repite solo, salvo que haya sido rechazado.",
+            "A send to the gateway failed. It is repeated by itself, unless it was refused.",
+            "Un envío al gateway falló. Se repite solo, salvo que haya sido rechazado.",
         ),
         events.IMAGE_ERROR: (
             "An image could not be read; the model was told so.",
@@ -209,12 +209,12 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
         ),
         events.CHANNEL_TROUBLE: (
             (
-                "Whapi refuses to send: the phone may be unlinked, or the channel not paid.\n"
-                "Look at the channel in Whapi's panel. Sends go on by themselves."
+                "The gateway refuses to send: the phone may be unlinked, or the channel not paid.\n"
+                "Look at the channel in the gateway's panel. Sends go on by themselves."
             ),
             (
-                "Whapi no envía: el teléfono puede estar desvinculado o el canal sin pagar.\n"
-                "Revise el canal en el panel de Whapi. Los envíos siguen solos."
+                "El gateway no envía: el teléfono puede estar desvinculado o el canal sin pagar.\n"
+                "Revise el canal en el panel del gateway. Los envíos siguen solos."
             ),
         ),
         events.CHANNEL_BACK: (

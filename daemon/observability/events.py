@@ -279,8 +279,8 @@ GATEWAY_ERROR = EventKind(
     symbol="❌",
     level="warning",
     message_id="54478740a53740cf9a66d949e13711e1",
-    es="Error de WHAPI ({operation}): {error}",
-    en="WHAPI error ({operation}): {error}",
+    es="Error del gateway ({operation}): {error}",
+    en="Gateway error ({operation}): {error}",
     more=frozenset({"outbox"}),
     per_minute=60,
 )

@@ -34,7 +34,7 @@ MESSAGE_KINDS = (
     *("poll", "action", "system", "call", "story", "order", "group_invite", "event", "unknown"),
     "other",
 )
-"""Whapi's message types that are told apart (reference: Whapi OpenAPI 1.8); others are "other"."""
+"""The message types that are counted apart; others are "other"."""
 
 OWED_BY = ("bot", "person")
 """Of whom customers wait for an answer."""
@@ -207,7 +207,7 @@ class Metrics:
         )
         self.run = self._histogram("run_seconds", "Runs of the model, tools included", _RUN_BUCKETS)
         self.tool = self._histogram("tool_seconds", "Calls of tools", _CALL_BUCKETS)
-        self.send = self._histogram("send_seconds", "Sends to Whapi, without pacing", _CALL_BUCKETS)
+        self.send = self._histogram("send_seconds", "Sends, without pacing", _CALL_BUCKETS)
         self.turn = self._histogram(
             "turn_seconds", "From a window's end to the turn's outcome", _RUN_BUCKETS
         )
@@ -270,7 +270,7 @@ class Metrics:
         build.labels(version).set(1)
 
     def count_message(self, kind: str) -> None:
-        """Count a stored message by Whapi's type; types nobody foresaw count as "other"."""
+        """Count a stored message by its type; a type that is not listed counts as "other"."""
         self._messages.labels(kind if kind in MESSAGE_KINDS else "other").inc()
 
     def set_channel_state(self, state: str) -> None:

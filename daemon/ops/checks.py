@@ -16,24 +16,16 @@ from pydantic import SecretStr
 from daemon.assistant.client import connection_to, model_findings
 from daemon.conversation.load_config import load_validators, read_instructions
 from daemon.conversation.opening import open_engine, secret_text
-from daemon.domain.messages import JsonObject
 from daemon.domain.validation.builtin import in_order
 from daemon.errors import (
     AssistantError,
-    GatewayError,
-    GatewayRefused,
     ModelRejected,
     ResponseGone,
     SettingsError,
     ToolError,
     ValidatorError,
 )
-from daemon.gateway.whapi.client import WhapiClient, open_whapi
-from daemon.gateway.whapi.payloads.channel_settings import (
-    ours_among,
-    reachable_from_outside,
-    webhook_faults,
-)
+from daemon.gateway.kinds import DEFAULT
 from daemon.ops.open_notifier import NOBODY_IS_TOLD, target_faults, tells_nobody
 from daemon.settings import Settings, missing_keys, model_names, unpriced_models
 from daemon.settings.sources import load_settings
@@ -125,7 +117,7 @@ def _validators(settings: Settings) -> Finding:
     return Finding("ok", f"validators: {', '.join(validator.name for validator in validators)}")
 
 
-# What `recado check --online` asks of the outside: Whapi's channel, its webhooks, the models.
+# What `recado check --online` asks of the outside: the number, its webhooks, the models.
 
 
 LIST_SECONDS = 10.0
@@ -142,64 +134,16 @@ def check_online(config: Path | None, *, environ: Mapping[str, str], cwd: Path) 
 
 
 async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
-    """Ask Whapi and the model server; one finding for each thing looked at, or more."""
+    """Ask the gateway and the model server; one finding for each thing looked at, or more."""
     findings: list[Finding] = []
     try:
-        async with open_whapi(
-            api_url=settings.whapi.api_url,
-            token=secret_text(settings.whapi.token),
-            timeout_seconds=settings.whapi.timeout_seconds,
-            rng=SystemRandom(),
-        ) as whapi:
-            findings += await _channel(whapi)
-            findings += await _webhooks(whapi, settings)
+        findings += [Finding(*found) for found in await DEFAULT.check(settings)]
     except SettingsError as error:
         findings += [Finding("error", problem) for problem in error.problems]
     findings += await _models(settings, today)
     for server in _voice_servers(settings):
         findings.append(await _voice_server(server, today))
     return findings
-
-
-async def _channel(whapi: WhapiClient) -> list[Finding]:
-    try:
-        health = await whapi.health()
-    except GatewayError as error:
-        return [Finding("error", str(error))]
-    if health.condition != "ok":
-        what = {"stopped": "stopped", "needs_qr": "not linked to a phone"}
-        state = what.get(health.condition, "not usable")
-        return [Finding("error", f"the channel is {state}: {health.detail}")]
-    return [Finding("ok", f"channel: {health.channel or 'linked'}")]
-
-
-async def _webhooks(whapi: WhapiClient, settings: Settings) -> list[Finding]:
-    try:
-        found = await whapi.get_settings()
-    except GatewayError as error:
-        return [Finding("error", str(error))]
-    secrets = [secret.get_secret_value() for secret in settings.web.webhook_secret]
-    faults = webhook_faults(found, settings.web.webhook_url, secrets)
-    findings = [Finding("error" if grave else "warning", text) for text, grave in faults]
-    url = settings.web.webhook_url
-    for entry in ours_among(found, url) if url else []:
-        findings += await _reached(whapi, entry)
-    return findings or [Finding("ok", f"webhook: {url}")]
-
-
-async def _reached(whapi: WhapiClient, entry: JsonObject) -> list[Finding]:
-    """Let Whapi call the webhook; nothing to say if that works."""
-    if not reachable_from_outside(str(entry.get("url"))):
-        return []  # which is a finding already
-    try:
-        if await whapi.test_webhook(entry):
-            return []
-    except GatewayRefused as error:
-        return [Finding("warning", f"whether Whapi reaches the webhook is not known: {error}")]
-    except GatewayError as error:
-        return [Finding("error", str(error))]
-    text = "Whapi does not reach the webhook: is the daemon running, and its address public?"
-    return [Finding("error", text)]
 
 
 async def _models(settings: Settings, today: date) -> list[Finding]:

@@ -95,7 +95,7 @@ class HistorySettings(Section):
         int, Field(ge=0, le=400), Rule("a whole number from 0 to 400", int)
     ] = Field(
         default=50,
-        description="read from Whapi when a customer writes for the first time; 0 reads none",
+        description="read from the gateway when a customer writes for the first time; 0 reads none",
     )
 
 

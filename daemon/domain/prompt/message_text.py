@@ -39,12 +39,10 @@ from daemon.domain.prompt.media_text import (
 from daemon.domain.records import StoredMessage
 from daemon.domain.texts import Texts
 
-# The types of message that are Whapi's alone, as lines to be read: orders, invitations, menus.
+# Types of message without a content of their own as lines to be read: orders, invitations, menus.
 #
-# Pure. Their objects are kept as they came (`daemon.domain.messages.Other`), since little is
-# documented of
-# them (Whapi's OpenAPI document 1.8.7); so everything is looked for, and what is not there is left
-# out of the line.
+# Their objects are kept as they came (`daemon.domain.messages.Other`), since little of them is
+# documented; so everything is looked for, and what is not there is left out of the line.
 
 
 MOST_OPTIONS = 20
@@ -78,7 +76,7 @@ _LINK_KEYS = ("url", "link", "invite_link", "join_link")
 
 
 def line_of(kind: str, other: Other) -> str:
-    """One message of Whapi's type ``kind`` as the model reads it; other types by their words."""
+    """One message of type ``kind`` as the model reads it; other types by their words."""
     name = _NAMES.get(kind)
     if name is None:
         return other.body.strip()

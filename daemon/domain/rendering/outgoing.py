@@ -1,8 +1,7 @@
 """What can be said besides words: the kinds of outgoing messages, and how each is recognised.
 
-Pure values. Whapi's fields for them are in `daemon.gateway.whapi.payloads.sends`; limits are
-WhatsApp's own, as its
-documentation of the Cloud API gives them for the same messages (interactive messages, media).
+Pure values. Limits are WhatsApp's own, as its documentation of the Cloud API gives them for the
+same messages (interactive messages, media).
 """
 
 import base64
@@ -51,11 +50,11 @@ MAX_EMOJI = 16
 MAX_NAME = 100
 MIN_DIGITS = 7
 MAX_DIGITS = 15
-"""Of a telephone number (E.164; Whapi's ``ContactID``)."""
+"""Of a telephone number (E.164)."""
 MAX_POLL_TITLE = 255
 MIN_OPTIONS = 2
 MAX_OPTIONS = 12
-"""Of a poll (Whapi's OpenAPI document, ``MessagePropsPoll``)."""
+"""Of a poll (WhatsApp's limits)."""
 MAX_OPTION = 100
 _BETWEEN_DIGITS = r"[\s().+\u2010-\u2015\u202a-\u202e\u2060\u2066-\u2069-]"
 """What telephones write between the digits of a number, and around it."""
@@ -67,7 +66,7 @@ Likeness = tuple[str | float, ...]
 
 _SPOKEN = frozenset({"voice", "audio", "ptt"})
 _INTERACTIVE = frozenset({"interactive", "buttons", "list", "hsm"})
-"""The types under which buttons and lists of ours are told of (Whapi, quoted messages)."""
+"""The types under which buttons and lists of ours come back, as quoted messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +102,8 @@ def likeness(kind: str, body: str, payload: Mapping[str, Any]) -> Likeness:
     """By what a message of ours is found again among those of its chat.
 
     A text by its words, a picture or document by its caption, a place by its coordinates, buttons,
-    lists and polls by their question, a contact card by its name. A voice note by being one: Whapi
-    encodes the file anew unless told not to, so neither size nor checksum need come back. The same
+    lists and polls by their question, a contact card by its name. A voice note by being one: a
+    gateway may encode the file anew, so neither size nor checksum need come back. The same
     holds for pictures and documents, and a document's name is not always told. What this leaves
     open is little: within one chat one message at a time is looked for, and those whose ids are
     known do not count.
@@ -125,7 +124,7 @@ def likeness(kind: str, body: str, payload: Mapping[str, Any]) -> Likeness:
 
 
 def likeness_of(message: Message) -> Likeness:
-    """The same of a message that Whapi tells of; empty for what we never send."""
+    """The same of a message that the gateway lists; empty for what we never send."""
     content = message.content
     if isinstance(content, Text):
         return ("text", content.body)

@@ -10,7 +10,7 @@ import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -27,7 +27,7 @@ from daemon.errors import (
     RefusedForm,
     RefusedRecipient,
 )
-from daemon.gateway.port import Before, Capabilities, FileServer, GatewayKind, Indicator, Observe
+from daemon.gateway.port import Before, Capabilities, Indicator, Observe
 from daemon.gateway.whapi.connections import Connections
 from daemon.gateway.whapi.exchange import (
     Api,
@@ -50,7 +50,6 @@ from daemon.gateway.whapi.payloads.answers import (
 from daemon.gateway.whapi.payloads.fields import without_surrogates
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.gateway.whapi.payloads.sends import KINDS, SendCall, send_call
-from daemon.settings import Settings
 
 Answer = TypeVar("Answer")
 _TRIES = 3
@@ -363,33 +362,3 @@ def _segment(name: str) -> str:
 
 def _nothing(_body: bytes) -> None:
     return None
-
-
-def _open(
-    settings: Settings,
-    *,
-    rng: random.Random,
-    now: Callable[[], float],
-    observe: Observe | None,
-    tls: ssl.SSLContext | None,
-) -> AbstractAsyncContextManager[WhapiClient]:
-    server = _file_server(settings)
-    return open_whapi(
-        api_url=server.url,
-        token=server.token,
-        timeout_seconds=settings.whapi.timeout_seconds,
-        rng=rng,
-        now=now,
-        observe=observe,
-        tls=tls,
-    )
-
-
-def _file_server(settings: Settings) -> FileServer:
-    token = settings.whapi.token
-    return FileServer(
-        settings.whapi.api_url, token.get_secret_value() if token else "", "whapi.api_url"
-    )
-
-
-WHAPI = GatewayKind(name="whapi", parse_webhook=parse_webhook, open=_open, file_server=_file_server)

@@ -50,7 +50,7 @@ def command(place: Place, *, chat: str, yes: bool, wait: float, as_json: bool) -
     is ended. A running daemon does it, in slices beside its work; else this command. What a crash
     cuts short is gone on with at the daemon's next start.
 
-    Backups, logs and what Whapi, WhatsApp and the model's provider keep are not touched.
+    Backups, logs and what the gateway, WhatsApp and the model's provider keep are not touched.
     """
     name = known_chat(chat)
     if name.startswith(PREFIX):

@@ -39,7 +39,10 @@ Example:
 @click.option(
     "--anyway", is_flag=True, help="Also to somebody who wants no messages they have not asked for."
 )
-@click.option("--channel", help="Whapi channel; else the one that the chat was last active in.")
+@click.option(
+    "--channel",
+    help="Our number, by the gateway's id; else the one that the chat last used.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print row, state and id as JSON.")
 @takes_place
 def command(

@@ -4,16 +4,15 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from random import SystemRandom
 from typing import TypeVar
 
 import click
 import trio
 
-from daemon.conversation.opening import secret_text
 from daemon.domain.messages import JsonObject
 from daemon.errors import GatewayError, SettingsError, StoreError
-from daemon.gateway.whapi.client import WhapiClient, open_whapi
+from daemon.gateway.whapi.client import WhapiClient
+from daemon.gateway.whapi.kind import open_number
 from daemon.gateway.whapi.payloads.channel_settings import (
     carries,
     events_of,
@@ -132,12 +131,7 @@ def _asked(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer]]) 
 
 async def _ask(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer]]) -> Answer:
     try:
-        async with open_whapi(
-            api_url=settings.whapi.api_url,
-            token=secret_text(settings.whapi.token),
-            timeout_seconds=settings.whapi.timeout_seconds,
-            rng=SystemRandom(),
-        ) as whapi:
+        async with open_number(settings) as whapi:
             return await ask(whapi)
     except SettingsError as error:
         raise Failure(str(error)) from error
