@@ -1,14 +1,13 @@
 """How the dashboard is made: accessible, narrow and wide, light and dark, by keyboard, in bulk."""
 
 import re
-import sqlite3
 import time
-from contextlib import closing
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, expect
+from support.rows import insert, select
 from support.stand import Stand
 
 from daemon.sandbox.model_script import Step, call, say
@@ -234,11 +233,15 @@ def test_everything_is_reached_by_keyboard(page: Page, nora: str) -> None:
 def test_ten_thousand_lines_are_a_few_rows(page: Page, stand: Stand, nora: str) -> None:
     assert nora
     begun = time.time() - 20_000
-    with closing(sqlite3.connect(stand.site.data_dir / "recado.db", timeout=10)) as store, store:
-        store.executemany(
-            "INSERT OR IGNORE INTO log_lines (id, at, kind, level, line) VALUES (?, ?, ?, ?, ?)",
-            [(n, begun + n, "message", "info", f"Nora: line {n}") for n in range(1, 10_001)],
-        )
+    data_dir = stand.site.data_dir
+    taken = {number for (number,) in select(data_dir, "log_lines", "id")}
+    row = {"kind": "message", "level": "info"}
+    lines = [
+        row | {"id": n, "at": begun + n, "line": f"Nora: line {n}"}
+        for n in range(1, 10_001)
+        if n not in taken
+    ]
+    insert(data_dir, "log_lines", *lines)
     page.goto("/dashboard/log")
     page.get_by_test_id("line").first.wait_for()
     told = page.evaluate(

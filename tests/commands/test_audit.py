@@ -2,12 +2,15 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
-from support.ledgers import LAURA, OPERATOR, accept, message, store_in
-from support.operator import change, recado_at, rows
+from support.ledgers import LAURA, OPERATOR, accept, message
+from support.operator import recado_at
+from support.place import store_in
+from support.rows import change, delete, insert, rows
 
 from daemon.domain.audit_chain import Actor
 from daemon.ops.commands.place import os_actor
@@ -67,17 +70,23 @@ def test_what_cannot_be_read_is_refused(data_dir: Path, options: list[str]) -> N
     assert recado_at(data_dir, "audit", "--known", f"1:{'0' * 64}").exit_code == 2
 
 
-TAMPERED = {
-    "actor": ("UPDATE audit SET actor = 'user pedro' WHERE id = 2", 2),
-    "subject": ("UPDATE audit_details SET subject = 'm-9' WHERE audit_id = 3", 3),
-    "middle row": ("DELETE FROM audit WHERE id = 2", 2),
-    "first row": ("DELETE FROM audit WHERE id = 1", 1),
-    "last row": ("DELETE FROM audit WHERE id = 4", 4),
-    "all rows": ("DELETE FROM audit", 1),
-    "added row": (
-        "INSERT INTO audit SELECT 5, at, actor, address, action, digest, hash FROM audit LIMIT 1",
-        5,
+def drop(data_dir: Path, where: dict[str, int]) -> None:
+    """Take rows out of the chain."""
+    delete(data_dir, "audit_details", where={f"audit_{column}": n for column, n in where.items()})
+    delete(data_dir, "audit", where=where)
+
+
+TAMPERED: dict[str, tuple[Callable[[Path], object], int]] = {
+    "actor": (lambda at: change(at, "audit", {"actor": "user pedro"}, where={"id": 2}), 2),
+    "subject": (
+        lambda at: change(at, "audit_details", {"subject": "m-9"}, where={"audit_id": 3}),
+        3,
     ),
+    "middle row": (lambda at: drop(at, {"id": 2}), 2),
+    "first row": (lambda at: drop(at, {"id": 1}), 1),
+    "last row": (lambda at: drop(at, {"id": 4}), 4),
+    "all rows": (lambda at: drop(at, {}), 1),
+    "added row": (lambda at: insert(at, "audit", rows(at, "audit", limit=1)[0] | {"id": 5}), 5),
 }
 
 
@@ -86,8 +95,8 @@ def test_the_first_broken_row_is_named(data_dir: Path, name: str) -> None:
     sound = recado_at(data_dir, "audit", "--verify")
     assert sound.exit_code == 0
     assert "sound: 4 rows" in sound.stdout
-    statement, broken = TAMPERED[name]
-    change(data_dir, statement)
+    tamper, broken = TAMPERED[name]
+    tamper(data_dir)
     done = recado_at(data_dir, "audit", "--verify")
     assert done.exit_code == 1
     assert done.stdout.startswith(f"row {broken}: ")
@@ -98,10 +107,9 @@ def test_the_first_broken_row_is_named(data_dir: Path, name: str) -> None:
 
 def test_a_head_kept_elsewhere_shows_a_chain_that_was_cut_with_its_head(data_dir: Path) -> None:
     head = json.loads(recado_at(data_dir, "audit", "--verify", "--json").stdout)["head"]
-    (third,) = rows(data_dir, "SELECT hash FROM audit WHERE id = 3")
-    change(data_dir, "DELETE FROM audit_details WHERE audit_id = 4")
-    change(data_dir, "DELETE FROM audit WHERE id = 4")
-    change(data_dir, "UPDATE audit_head SET id = 3, hash = ?", third["hash"])
+    (third,) = rows(data_dir, "audit", "hash", where={"id": 3})
+    drop(data_dir, {"id": 4})
+    change(data_dir, "audit_head", {"id": 3, "hash": third["hash"]})
     assert recado_at(data_dir, "audit", "--verify").exit_code == 0
     cut = recado_at(data_dir, "audit", "--verify", "--known", head)
     assert (cut.exit_code, cut.stdout[:6]) == (1, "row 4:")

@@ -2,15 +2,15 @@
 
 import json
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 import trio
-from support.operator import change, names_in, recado, rows
+from support.operator import names_in, recado
+from support.place import store_in
+from support.rows import count, insert
 from support.stage import LAURA, Stage, text_webhook
-
-from daemon.ledger.ledger import open_store
 
 
 async def test_a_copy_made_under_traffic_is_complete_and_opens_as_a_store(
@@ -40,9 +40,9 @@ async def test_a_copy_made_under_traffic_is_complete_and_opens_as_a_store(
     assert "sound" in done.stdout
     assert target.stat().st_mode & 0o777 == 0o600
     assert names_in(target.parent) == ["recado.db"]
-    (copied,) = rows(target.parent, "SELECT COUNT(*) AS n FROM messages WHERE id GLOB 'group-*'")
-    assert before <= copied["n"] <= after + 1
-    async with open_store(target.parent, clock=time.perf_counter) as store:
+    copied = count(target.parent, "messages", where={"id LIKE": "group-%"})
+    assert before <= copied <= after + 1
+    async with store_in(target.parent) as store:
         assert await store.inbox.oldest_unanswered() is not None
 
 
@@ -89,13 +89,9 @@ async def test_files_that_went_out_are_copied_on_request(stage: Stage, tmp_path:
     for name, state in (("voice_1_2.ogg", "sent"), ("menu.pdf", "pending"), ("old.ogg", "sent")):
         if name != "old.ogg":
             (audio / name).write_bytes(name.encode())
-        change(
-            data_dir,
-            "INSERT INTO outbox (channel, chat, body, state, created_at, kind, payload)"
-            " VALUES ('c', 'x@s.whatsapp.net', '', ?, 1, 'document', ?)",
-            state,
-            json.dumps({"file": name}),
-        )
+        row = {"channel": "c", "chat": "x@s.whatsapp.net", "body": "", "created_at": 1}
+        row |= {"state": state, "kind": "document", "payload": json.dumps({"file": name})}
+        insert(data_dir, "outbox", row)
     (audio / "of-nobody.ogg").write_bytes(b"x")
     plain = await recado(data_dir, "backup", str(tmp_path / "plain.db"))
     assert "not included: 1 files that are to be sent" in plain.stderr
@@ -121,6 +117,7 @@ async def test_files_that_went_out_are_copied_on_request(stage: Stage, tmp_path:
     assert secret.stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.sqlite
 async def test_a_damaged_store_gives_no_copy(stage: Stage, tmp_path: Path) -> None:
     await stage.stop()
     data_dir = stage.settings.data_dir

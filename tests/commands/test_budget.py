@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from click.testing import CliRunner, Result
-from support.operator import change, recado, recado_at, rows
+from support.operator import recado, recado_at
+from support.rows import change, rows
 from support.stage import LAURA, Stage, open_stage
 
 from daemon.__main__ import main
@@ -27,7 +28,7 @@ async def _answered(stage: Stage, words: str, count: int) -> None:
 async def test_it_shows_the_use_of_today_with_numbers_masked(stage: Stage) -> None:
     await _answered(stage, "Hola", 1)
     data_dir = stage.settings.data_dir
-    ((tokens,),) = [tuple(row.values()) for row in rows(data_dir, "SELECT tokens FROM usage")]
+    ((tokens,),) = [tuple(row.values()) for row in rows(data_dir, "usage", "tokens")]
     done = await recado(data_dir, "budget")
     assert done.exit_code == 0, done.output
     assert f"total  {tokens} tokens" in done.stdout
@@ -79,7 +80,7 @@ async def test_a_contact_that_is_reset_is_answered_again_at_once(tmp_path: Path)
     limit = {"contact_tokens": 60_000, "answer_tokens": 50_000}
     async with open_stage(tmp_path / "data", budget=limit) as stage:
         await _answered(stage, "Hola", 1)
-        change(stage.settings.data_dir, "UPDATE usage SET tokens = 30000")
+        change(stage.settings.data_dir, "usage", {"tokens": 30000})
         await _answered(stage, "¿Tienen cupo?", 2)
         assert stage.said()[1] == texts("es").budget
         done = _reset(stage.settings.data_dir)
@@ -90,8 +91,7 @@ async def test_a_contact_that_is_reset_is_answered_again_at_once(tmp_path: Path)
         await _answered(stage, "Sigo aquí", 3)
         assert stage.said()[2] != texts("es").budget
         (audited,) = rows(
-            stage.settings.data_dir,
-            "SELECT action, subject FROM audit JOIN audit_details ON audit_id = id",
+            stage.settings.data_dir, "audit JOIN audit_details ON audit_id = id", "action, subject"
         )
         assert audited == {"action": "budget reset", "subject": CHAT}
 
@@ -111,9 +111,9 @@ def test_an_empty_store_has_an_empty_page(tmp_path: Path) -> None:
 async def test_a_forgotten_person_is_not_named_in_the_sums(stage: Stage) -> None:
     await _answered(stage, "Hola", 1)
     data_dir = stage.settings.data_dir
-    before = rows(data_dir, "SELECT tokens FROM usage_days ORDER BY chat")
+    before = rows(data_dir, "usage_days", "tokens", order="chat")
     assert (await recado(data_dir, "forget", LAURA, "--yes")).exit_code == 0
-    chats = rows(data_dir, "SELECT chat FROM usage_days ORDER BY chat")
+    chats = rows(data_dir, "usage_days", "chat", order="chat")
     assert chats[0] == {"chat": ""}
     assert str(chats[1]["chat"]).startswith("forgotten-")
-    assert rows(data_dir, "SELECT tokens FROM usage_days ORDER BY chat") == before
+    assert rows(data_dir, "usage_days", "tokens", order="chat") == before

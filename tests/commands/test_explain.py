@@ -5,7 +5,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from support.operator import recado, recado_at, rows
+from support.operator import recado, recado_at
+from support.rows import count, rows
 from support.scenes import found
 from support.stage import LAURA, Stage, text_webhook
 
@@ -36,7 +37,7 @@ async def answered(stage: Stage) -> str:
     await stage.post(text_webhook("Hola, soy Laura", "laura-0001"))
     (answer,) = await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
-    await found(lambda: rows(stage.settings.data_dir, "SELECT 1 FROM stages"))
+    await found(lambda: count(stage.settings.data_dir, "stages"))
     return answer.id
 
 
@@ -99,8 +100,7 @@ async def test_explain_tells_what_whatsapp_did_with_a_send(stage: Stage) -> None
     await stage.post(text_webhook("Hola", "laura-0001"))
     failed, sent = await stage.gateway.wait_sent(LAURA, 2)
     stage.gateway.set_status(sent.id, "read")
-    query = "SELECT read_at FROM outbox"
-    await found(lambda: rows(stage.settings.data_dir, query)[0]["read_at"])
+    await found(lambda: rows(stage.settings.data_dir, "outbox", "read_at")[0]["read_at"])
     told = (await recado(stage.settings.data_dir, "explain", "laura-0001")).stdout
     assert f"send 1 taken as {failed.id}, but not delivered: 131026" in told
     assert f"send 1 sent as {sent.id}, read" in told
@@ -157,7 +157,7 @@ async def test_every_message_of_the_store_can_be_explained(stage: Stage) -> None
     await answered(stage)
     await stage.gateway.agent_says(LAURA, "Ya la atiendo yo")
     data_dir = stage.settings.data_dir
-    ids = [row["id"] for row in rows(data_dir, "SELECT id FROM messages")]
+    ids = [row["id"] for row in rows(data_dir, "messages", "id")]
     assert len(ids) >= 3
     for message_id in ids:
         assert (await recado(data_dir, "explain", message_id)).exit_code == 0

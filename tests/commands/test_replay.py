@@ -5,7 +5,8 @@ import json
 import time
 from typing import Any
 
-from support.operator import change, recado, rows
+from support.operator import recado
+from support.rows import change, rows
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.ops.commands.place import os_actor
@@ -71,9 +72,7 @@ async def test_an_expired_message_is_answered_however_old_it_is(stage: Stage) ->
     assert "put back: was expired (" in done.stdout
     await stage.gateway.wait_sent(LAURA, 2)
     assert stage.said()[1] == "Perdone la demora."
-    assert rows(data_dir, "SELECT sent_at FROM messages WHERE id = 'laura-0001'") == [
-        {"sent_at": old}
-    ]
+    assert rows(data_dir, "messages", "sent_at", where={"id": "laura-0001"}) == [{"sent_at": old}]
 
 
 async def test_an_answered_message_is_left_alone(stage: Stage) -> None:
@@ -84,10 +83,10 @@ async def test_an_answered_message_is_left_alone(stage: Stage) -> None:
     done = await recado(data_dir, "replay", "1")
     assert done.exit_code == 0
     assert "left alone: it was answered" in done.stdout
-    assert rows(data_dir, "SELECT state FROM messages WHERE id = 'laura-0001'") == [
+    assert rows(data_dir, "messages", "state", where={"id": "laura-0001"}) == [
         {"state": "answered"}
     ]
-    assert rows(data_dir, "SELECT * FROM audit") == []
+    assert rows(data_dir, "audit") == []
 
 
 async def test_a_message_that_is_not_one_to_answer_stays_ignored(stage: Stage) -> None:
@@ -100,11 +99,9 @@ async def test_a_message_ignored_by_mistake_is_answered(stage: Stage) -> None:
     """Such as one that an earlier version did not understand."""
     await stage.post(text_webhook("   ", "laura-0001"))
     data_dir = stage.settings.data_dir
-    change(
-        data_dir,
-        'UPDATE messages SET message = replace(message, \'"body":"   "\', ?)',
-        '"body":"Hola"',
-    )
+    (stored,) = rows(data_dir, "messages", "message")
+    readable = stored["message"].replace('"body":"   "', '"body":"Hola"')
+    change(data_dir, "messages", {"message": readable})
     done = await recado(data_dir, "replay", "1")
     assert "put back: was ignored (an empty text)" in done.stdout
     await stage.gateway.wait_sent(LAURA)
@@ -115,7 +112,7 @@ async def test_what_could_not_be_read_then_is_read_now(stage: Stage) -> None:
     await stage.post(text_webhook("   ", "laura-0001"))
     data_dir = stage.settings.data_dir
     body = json.dumps(text_webhook("¿Hay cupo?", "laura-0009", timestamp=1_700_000_000))
-    change(data_dir, "UPDATE events SET body = ?, unreadable = 'messages[0]: odd'", body.encode())
+    change(data_dir, "events", {"body": body.encode(), "unreadable": "messages[0]: odd"})
     done = await recado(data_dir, "replay", "1")
     assert "laura-0009  5730…4567@s.whatsapp.net  put back: read now" in done.stdout
     await stage.gateway.wait_sent(LAURA)
@@ -144,12 +141,12 @@ async def test_a_file_that_could_not_be_had_is_fetched_again(stage: Stage) -> No
     await stage.quiet()
     forget_errors(stage)
     data_dir = stage.settings.data_dir
-    assert rows(data_dir, "SELECT state FROM media") == [{"state": "failed"}]
+    assert rows(data_dir, "media", "state") == [{"state": "failed"}]
     stage.gateway.ledger.media[media_id] = kept
     assert "1 put back" in (await recado(data_dir, "replay", "--dead")).stdout
     await stage.gateway.wait_sent(LAURA, 2)
     assert "input_image" in kinds_told(stage)
-    assert rows(data_dir, "SELECT state FROM media") == [{"state": "stored"}]
+    assert rows(data_dir, "media", "state") == [{"state": "stored"}]
 
 
 async def test_a_picture_in_a_call_that_could_not_be_read_is_shown_after_its_replay(
@@ -160,11 +157,11 @@ async def test_a_picture_in_a_call_that_could_not_be_read_is_shown_after_its_rep
     link = f"data:image/jpeg;base64,{base64.b64encode(read('receipt.jpg')).decode()}"
     picture: dict[str, Any] = {"type": "image", "image": {"link": link, "mime_type": "image/jpeg"}}
     body = json.dumps(text_webhook("", "laura-0009", **picture))
-    change(data_dir, "UPDATE events SET body = ?, unreadable = 'messages[0]: odd'", body.encode())
+    change(data_dir, "events", {"body": body.encode(), "unreadable": "messages[0]: odd"})
     await recado(data_dir, "replay", "1")
     await stage.gateway.wait_sent(LAURA)
     assert "input_image" in kinds_told(stage)
-    stored = rows(data_dir, "SELECT message FROM messages WHERE id = 'laura-0009'")
+    stored = rows(data_dir, "messages", "message", where={"id": "laura-0009"})
     assert "base64" not in str(stored)
 
 
@@ -174,9 +171,7 @@ async def test_one_unknown_event_stops_the_whole_command(stage: Stage) -> None:
     done = await recado(data_dir, "replay", "1", "999")
     assert done.exit_code == 2
     assert "there is no event 999; nothing was put back" in done.stderr
-    assert rows(data_dir, "SELECT state FROM messages WHERE id = 'laura-0001'") == [
-        {"state": "dead"}
-    ]
+    assert rows(data_dir, "messages", "state", where={"id": "laura-0001"}) == [{"state": "dead"}]
 
 
 async def test_usage_faults_are_told(stage: Stage) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 import trio.testing
 from pydantic import SecretStr
-from support.operator import rows
+from support.rows import count, rows
 from support.stage import new_world, quick_settings, text_webhook
 
 from daemon.conversation.deps import Dependencies
@@ -68,14 +68,12 @@ async def test_old_bodies_and_files_go_and_the_messages_stay(tmp_path: Path) -> 
         assert len(list((data_dir / "events").iterdir())) == 2
         assert await drop_old_events(deps, event_days=30) == BATCH + 52
         assert await drop_old_events(deps, event_days=30) == 0
-    kept = rows(
-        data_dir, "SELECT id FROM events WHERE body IS NOT NULL OR body_file != '' ORDER BY id"
-    )
+    stored = rows(data_dir, "events", order="id")
+    kept = [row for row in stored if row["body"] is not None or row["body_file"]]
     assert [row["id"] for row in kept] == [BATCH + 53, BATCH + 54]
     # The file that a newer event shares is still there.
     assert len(list((data_dir / "events").iterdir())) == 1
-    (count,) = rows(data_dir, "SELECT COUNT(*) AS n FROM messages")
-    assert count["n"] == BATCH + 53
+    assert count(data_dir, "messages") == BATCH + 53
 
 
 async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
@@ -112,5 +110,4 @@ async def test_zero_days_keep_everything(tmp_path: Path) -> None:
         # A write of its own would be stored before this one.
         await deps.store.database.write(lambda _connection: None)
         nursery.cancel_scope.cancel()
-    (count,) = rows(tmp_path / "data", "SELECT COUNT(*) AS n FROM events WHERE body IS NOT NULL")
-    assert count["n"] == 1
+    assert count(tmp_path / "data", "events", where={"body !=": None}) == 1

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from support.operator import recado, recado_at, rows
+from support.operator import recado, recado_at
+from support.rows import rows
 from support.stage import LAURA, Stage, open_stage
 
 
@@ -27,13 +28,11 @@ async def test_it_goes_by_the_channel_of_the_chat_and_the_model_knows_it_was_sai
     await stage.gateway.wait_sent(LAURA, 2)
     await stage.gateway.customer_says(LAURA, "Sí")
     await stage.gateway.wait_sent(LAURA, 3)
-    (chat,) = rows(data_dir, "SELECT channel FROM chats")
+    (chat,) = rows(data_dir, "chats", "channel")
     assert chat["channel"]
-    assert rows(data_dir, "SELECT DISTINCT channel FROM outbox") == [chat]
+    assert rows(data_dir, "outbox", "DISTINCT channel") == [chat]
     assert "¿Confirma a las 8?" in str(stage.model.calls[-1].body["input"])
-    (audited,) = rows(
-        data_dir, "SELECT action, after FROM audit JOIN audit_details ON audit_id = id"
-    )
+    (audited,) = rows(data_dir, "audit JOIN audit_details ON audit_id = id", "action, after")
     assert audited == {"action": "send", "after": "outbox row 2"}
 
 
@@ -63,7 +62,7 @@ async def test_an_unusable_chat_is_refused(stage: Stage, chat: str) -> None:
     assert done.exit_code == 2
     assert done.stdout == ""
     assert "chat" in done.stderr
-    assert rows(stage.settings.data_dir, "SELECT id FROM outbox") == []
+    assert rows(stage.settings.data_dir, "outbox", "id") == []
 
 
 def test_an_empty_text_is_refused(tmp_path: Path) -> None:

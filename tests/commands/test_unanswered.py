@@ -5,7 +5,7 @@ import json
 import pytest
 import trio
 from support.operator import recado
-from support.rows import fates, read_rows
+from support.rows import fates, select
 from support.scenes import forgive, logged, thread
 from support.scenes import found as seen
 from support.stage import LAURA, Stage
@@ -89,18 +89,15 @@ async def test_who_waits_for_a_person_is_listed_until_one_is_done(stage: Stage) 
     assert found.exit_code == 1
     assert "5730…4567@s.whatsapp.net  waits for a person  since 20" in found.stdout
     assert f"an agent has the chat  2 messages, the first {first}\n1 chat waits\n" in found.stdout
-    ((event,),) = read_rows(
-        stage.settings.data_dir, "SELECT event_id FROM messages WHERE id = ?", first
-    )
+    ((event,),) = select(stage.settings.data_dir, "messages", "event_id", where={"id": first})
     replayed = await recado(stage.settings.data_dir, "replay", str(event))
     assert "it waits for a person" in replayed.stdout
     done = await recado(stage.settings.data_dir, "done", LAURA)
     assert (done.exit_code, done.stdout) == (0, "2 messages closed\n")
     assert (await recado(stage.settings.data_dir, "unanswered")).exit_code == 0
     assert set(fates(stage.settings.data_dir).values()) == {("handed_off", DONE)}
-    (row,) = read_rows(
-        stage.settings.data_dir,
-        "SELECT action, after FROM audit JOIN audit_details ON audit_id = audit.id",
+    (row,) = select(
+        stage.settings.data_dir, "audit JOIN audit_details ON audit_id = audit.id", "action, after"
     )
     assert row == ("done", "2 messages")
     again = await recado(stage.settings.data_dir, "done", LAURA, "--json")

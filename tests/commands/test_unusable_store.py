@@ -1,11 +1,14 @@
 """Every command says plainly that there is nothing to work on, and creates nothing."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.operator import change, recado_at, rows
+from support.operator import recado_at
+from support.rows import rows
 from support.stage import open_stage
 
 COMMANDS = (
@@ -38,19 +41,21 @@ def test_a_file_that_is_no_store_is_refused(arguments: tuple[str, ...], tmp_path
 
 
 @pytest.mark.parametrize(("version", "advice"), [(1, "start the daemon"), (999, "use the Recado")])
+@pytest.mark.sqlite
 async def test_a_store_of_another_version_is_refused(
     version: int, advice: str, tmp_path: Path
 ) -> None:
     async with open_stage(tmp_path / "data") as stage:
         await stage.stop()
     data_dir = tmp_path / "data"
-    change(data_dir, f"PRAGMA user_version = {version}")
+    with closing(sqlite3.connect(data_dir / "recado.db")) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
     for arguments in COMMANDS:
         done = recado_at(data_dir, *arguments)
         assert done.exit_code == 2
         assert f"has version {version}" in done.stderr
         assert advice in done.stderr
-    assert rows(data_dir, "SELECT id FROM outbox") == []
+    assert rows(data_dir, "outbox", "id") == []
 
 
 def test_the_settings_name_the_store_unless_the_command_line_does(tmp_path: Path) -> None:

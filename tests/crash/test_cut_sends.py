@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.rows import read_rows
+from support.rows import select
 from support.stage import LAURA, open_stage
 
 from daemon.sandbox.model_script import say
@@ -22,9 +22,7 @@ async def test_a_cut_send_has_time_to_arrive_before_it_is_looked_for(tmp_path: P
         await stage.start()
         await stage.gateway.wait_for(lambda: bool(stage.gateway.calls("list")))
         await stage.quiet()
-        ((began, attempts),) = read_rows(
-            tmp_path / "data", "SELECT attempted_at, attempts FROM outbox"
-        )
+        ((began, attempts),) = select(tmp_path / "data", "outbox", "attempted_at, attempts")
         assert stage.gateway.calls("list")[0].at >= began + ECHO_SECONDS
         assert stage.said() == ["Con gusto."]
         assert attempts == 1

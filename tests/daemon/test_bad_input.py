@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 from support.brisk import open_brisk_stage
-from support.rows import fates, read_rows
+from support.rows import fates, select
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.records import NOT_ADDRESSED
@@ -72,7 +72,7 @@ async def test_no_body_harms_the_daemon(tmp_path: Path) -> None:
         assert stage.said() == []
         # A 200 has its event in the store, whatever could be read of it.
         accepted = sum(status == 200 for _, status in BODIES.values())
-        stored = read_rows(tmp_path / "data", "SELECT COUNT(*) FROM events WHERE channel = ''")
+        stored = select(tmp_path / "data", "events", "COUNT(*)", where={"channel": ""})
         assert stored == [(accepted,)]
 
 

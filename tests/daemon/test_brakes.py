@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 from support.plain import NO_TLS
-from support.rows import read_rows
+from support.rows import count, select
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
@@ -44,14 +44,12 @@ async def _says(stage: Stage, words: str, answers: int, chat: str = LAURA) -> No
 def _usage(stage: Stage) -> list[tuple[str, int]]:
     return [
         (state, tokens)
-        for state, tokens in read_rows(
-            stage.settings.data_dir, "SELECT state, tokens FROM usage ORDER BY id"
-        )
+        for state, tokens in select(stage.settings.data_dir, "usage", "state, tokens", order="id")
     ]
 
 
 def _total(stage: Stage) -> int:
-    rows = read_rows(stage.settings.data_dir, "SELECT SUM(tokens) FROM usage_days WHERE chat = ''")
+    rows = select(stage.settings.data_dir, "usage_days", "SUM(tokens)", where={"chat": ""})
     return int(rows[0][0] or 0)
 
 
@@ -61,7 +59,7 @@ def _ratio(metrics: str) -> float:
 
 
 def _reasons(stage: Stage) -> list[str]:
-    rows = read_rows(stage.settings.data_dir, "SELECT reason FROM turns ORDER BY id")
+    rows = select(stage.settings.data_dir, "turns", "reason", order="id")
     return [reason for (reason,) in rows]
 
 
@@ -133,7 +131,7 @@ async def test_another_day_has_a_budget_of_its_own(tmp_path: Path) -> None:
         await stage.start()
         await _says(stage, "Buenos días", 3)
         assert await _ended(stage, 3) == ["answered", "handed_off", "answered"]
-        days = read_rows(stage.settings.data_dir, "SELECT DISTINCT day FROM usage_days")
+        days = select(stage.settings.data_dir, "usage_days", "DISTINCT day")
         assert len(days) == 2
 
 
@@ -164,9 +162,7 @@ async def test_a_crash_between_reservation_and_settlement_counts_the_call_once(
         stage.model.script(say("Claro que sí", gate=gate, gate_at=3))
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(
-            lambda: read_rows(
-                stage.settings.data_dir, "SELECT 1 FROM responses WHERE response_id != ''"
-            )
+            lambda: count(stage.settings.data_dir, "responses", where={"response_id !=": ""})
         )
         await stage.crash()
         ((state, reserved),) = _usage(stage)
@@ -210,7 +206,7 @@ async def test_what_a_model_costs_is_counted_in_money(tmp_path: Path) -> None:
     async with open_scene(tmp_path, budget={"prices": prices, "total_cost": 5.0}) as stage:
         await _says(stage, "Hola", 1)
         await _ended(stage, 1)
-        ((micros,),) = read_rows(stage.settings.data_dir, "SELECT micros FROM usage")
+        ((micros,),) = select(stage.settings.data_dir, "usage", "micros")
         assert micros > 0
         metrics = (await stage.get("/metrics")).text
         assert f"recado_cost_total {micros / 1e6}" in metrics
@@ -243,9 +239,7 @@ async def test_a_talk_with_a_machine_is_stopped_and_goes_on_after_the_pause(
         assert line["level"] == "warning"
         await found(
             stage.environment.now,
-            lambda now: (
-                now > read_rows(stage.settings.data_dir, "SELECT paused_until FROM chats")[0][0]
-            ),
+            lambda now: now > select(stage.settings.data_dir, "chats", "paused_until")[0][0],
         )
         await _says(stage, "Hola, soy Laura", 4)
         assert (await _ended(stage, 5))[-1] == "answered"
@@ -265,9 +259,12 @@ async def test_the_same_words_again_and_again_are_stopped_also_after_a_restart(
         assert (await _ended(stage, 3))[-1] == "handed_off"
         await stage.gateway.customer_says(LAURA, "Estamos fuera de horario")
         fate = await found(
-            lambda: read_rows(
+            lambda: select(
                 stage.settings.data_dir,
-                "SELECT state, reason FROM messages WHERE from_me = 0 ORDER BY seq",
+                "messages",
+                "state, reason",
+                where={"from_me": 0},
+                order="seq",
             ),
             lambda rows: len(rows) == 4 and rows[-1][0] == WITH_AGENT,
         )
@@ -351,7 +348,7 @@ async def test_a_run_waits_for_its_place_and_takes_in_what_is_written_meanwhile(
         assert len(stage.model.calls) == 2
         assert stage.model.most_running == 1
         assert stage.model.calls[1].customer_texts == ["Buenas tardes\n¿Tienen cupo?"]
-        superseded = read_rows(stage.settings.data_dir, "SELECT SUM(superseded) FROM turns")
+        superseded = select(stage.settings.data_dir, "turns", "SUM(superseded)")
         assert superseded == [(0,)]
 
 

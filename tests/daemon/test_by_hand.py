@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import trio
 from support.plain import NO_TLS
-from support.rows import read_rows, states
+from support.rows import select, states
 from support.scenes import open_scene, told
 from support.stage import LAURA, Stage
 
@@ -38,9 +38,9 @@ async def test_a_chat_is_paused_and_resumed_by_hand(tmp_path: Path) -> None:
         await stage.quiet()
         assert states(stage.settings.data_dir) == {"answered"}
         data_dir = stage.settings.data_dir
-        audited = read_rows(data_dir, "SELECT actor, address, action FROM audit ORDER BY id")
+        audited = select(data_dir, "audit", "actor, address, action", order="id")
         assert audited == [("anybody", "127.0.0.1", "pause"), ("anybody", "127.0.0.1", "resume")]
-        subjects = read_rows(data_dir, "SELECT DISTINCT subject FROM audit_details")
+        subjects = select(data_dir, "audit_details", "DISTINCT subject")
         assert subjects == [(chat_id_of(LAURA),)]
 
 

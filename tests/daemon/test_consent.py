@@ -4,8 +4,8 @@ import json
 import time
 from pathlib import Path
 
-from support.operator import recado, rows
-from support.rows import fates, read_rows
+from support.operator import recado
+from support.rows import count, fates, rows, select
 from support.scenes import found, open_scene, told
 from support.stage import CHANNEL, LAURA, Stage, text_webhook
 
@@ -60,7 +60,7 @@ async def test_one_confirmation_and_the_own_messages_are_still_answered(tmp_path
         assert 'data-testid="opted-out"' in page
         await says(stage, "Alta", 3)
         assert stage.said()[-1] == TEXTS.opted_in
-        assert {row[0] for row in read_rows(data_dir, "SELECT opted_out_at FROM chats")} == {0}
+        assert {row[0] for row in select(data_dir, "chats", "opted_out_at")} == {0}
         stage.log.seek(0)
         stage.log.truncate()
 
@@ -87,7 +87,7 @@ async def test_an_opt_out_said_to_an_agent_is_kept(tmp_path: Path) -> None:
         await stage.gateway.agent_says(LAURA, "Hola")
         await stage.gateway.customer_says(LAURA, "STOP")
         await stage.gateway.agent_says(LAURA, "Listo, no le escribimos más")
-        await found(lambda: read_rows(data_dir, "SELECT 1 FROM chats WHERE opted_out_at > 0"))
+        await found(lambda: count(data_dir, "chats", where={"opted_out_at >": 0}))
         assert (await recado(data_dir, "send", LAURA, "Tenemos ofertas")).exit_code == 2
         assert stage.said() == []
 
@@ -100,18 +100,18 @@ async def test_an_opt_out_outlives_the_contact_and_nothing_old_comes_back(tmp_pa
         await says(stage, "Soy Zoraida", 1)
         await says(stage, "stop", 2)
         assert (await recado(data_dir, "forget", LAURA, "--yes")).exit_code == 0
-        assert LAURA not in str(rows(data_dir, "SELECT * FROM tombstones"))
+        assert LAURA not in str(rows(data_dir, "tombstones"))
         early = int(time.time()) - 60
         await stage.post(text_webhook("Soy Zoraida", "laura-late", timestamp=early))
         await found(lambda: "laura-late" in fates(data_dir))
         assert fates(data_dir)["laura-late"] == ("ignored", BEFORE_FORGOTTEN)
-        assert rows(data_dir, "SELECT 1 FROM messages WHERE instr(message, 'Zoraida')") == []
+        assert "Zoraida" not in str(rows(data_dir, "messages"))
         later = int(time.time()) + 2
         await stage.post(text_webhook("¿Hola?", "laura-new", timestamp=later))
         await stage.gateway.wait_sent(LAURA, 3)
         await stage.quiet()
         assert "Zoraida" not in str(stage.model.calls[-1].body)
-        query = "SELECT opted_out_at FROM chats WHERE chat GLOB '573001234567*' AND channel = ?"
-        ((opted_out_at,),) = read_rows(data_dir, query, CHANNEL)
+        where = {"chat LIKE": "573001234567%", "channel": CHANNEL}
+        ((opted_out_at,),) = select(data_dir, "chats", "opted_out_at", where=where)
         assert opted_out_at > 0
-        assert rows(data_dir, "SELECT * FROM tombstones") == []
+        assert rows(data_dir, "tombstones") == []

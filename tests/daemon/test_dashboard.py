@@ -8,7 +8,7 @@ import pytest
 import trio
 from support.brisk import open_brisk_stage
 from support.plain import NO_TLS
-from support.rows import read_rows
+from support.rows import select
 from support.scenes import found
 from support.stage import LAURA, Stage, text_webhook
 from support.websocket import websocket
@@ -24,9 +24,7 @@ async def stored(stage: Stage) -> list[tuple[int, str]]:
     """Number and kind of the lines on the disk."""
     return [
         (number, kind)
-        for number, kind in read_rows(
-            stage.settings.data_dir, "SELECT id, kind FROM log_lines ORDER BY id"
-        )
+        for number, kind in select(stage.settings.data_dir, "log_lines", "id, kind", order="id")
     ]
 
 
@@ -106,7 +104,7 @@ async def test_the_daemon_keeps_its_own_figures(tmp_path: Path) -> None:
         await stage.quiet()
 
         def answered() -> int:
-            rows = read_rows(stage.settings.data_dir, "SELECT figures FROM samples")
+            rows = select(stage.settings.data_dir, "samples", "figures")
             return sum(json.loads(figures)["answers"] for (figures,) in rows)
 
         assert await found(answered) == 1

@@ -13,7 +13,7 @@ import pytest
 import trio
 from pydantic import SecretStr
 from support.plain import NO_TLS
-from support.rows import read_rows
+from support.rows import count, select
 from support.scenes import found, logged
 from support.stage import LAURA, open_stage
 
@@ -98,7 +98,7 @@ async def test_a_crash_in_a_tool_leaves_no_run_behind(tmp_path: Path) -> None:
         assert stage.said() == ["¡Listo!"]
         assert left.runs[0].status == "cancelled"
         assert stage.model.assistants.threads == {}
-        assert read_rows(tmp_path / "data", "SELECT * FROM kept_responses") == []
+        assert select(tmp_path / "data", "kept_responses") == []
 
 
 @pytest.mark.parametrize("engine", ["assistants", "responses"])
@@ -140,7 +140,7 @@ async def test_what_was_cancelled_is_no_orphan(tmp_path: Path, engine: str) -> N
 
 def kept(data_dir: Path) -> int:
     """How many responses the server is known to keep for us."""
-    return len(read_rows(data_dir, "SELECT 1 FROM kept_responses"))
+    return count(data_dir, "kept_responses")
 
 
 async def test_the_model_servers_webhook_ends_the_wait(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import trio
 from support.plain import NO_TLS
-from support.rows import read_rows
+from support.rows import count, select
 from support.scenes import QUICK_RULES, forgive, open_scene, words
 from support.stage import CHANNEL, Stage, text_webhook
 
@@ -242,20 +242,24 @@ def last_item(stage: Stage, name: str) -> str:
 
 def last_note(stage: Stage, name: str) -> str:
     """The newest item in the thread of a row's chat."""
-    rows = read_rows(
+    rows = select(
         stage.settings.data_dir,
-        "SELECT item FROM thread_items WHERE chat = ? ORDER BY id DESC LIMIT 1",
-        chat_of(name),
+        "thread_items",
+        "item",
+        where={"chat": chat_of(name)},
+        order="id DESC",
+        limit=1,
     )
     return words(json.loads(rows[0][0])) if rows else ""
 
 
 def fate_of(stage: Stage, name: str) -> str:
     """State and reason of the message of a row's payload."""
-    rows = read_rows(
+    rows = select(
         stage.settings.data_dir,
-        "SELECT state, reason FROM messages WHERE id LIKE ?",
-        f"{name}.w30M7fgwWD4XwHu-%",
+        "messages",
+        "state, reason",
+        where={"id LIKE": f"{name}.w30M7fgwWD4XwHu-%"},
     )
     if not rows:
         return "no message"
@@ -265,8 +269,9 @@ def fate_of(stage: Stage, name: str) -> str:
 
 async def settled(stage: Stage) -> None:
     """Wait until every message has its outcome and no chat has anything to do."""
-    query = "SELECT 1 FROM messages WHERE state IN ('received', 'in_turn')"
-    while read_rows(stage.settings.data_dir, query):  # noqa: ASYNC110 - a store tells nobody
+    open_ones = {"state": ("received", "in_turn")}
+    data_dir = stage.settings.data_dir
+    while count(data_dir, "messages", where=open_ones):  # noqa: ASYNC110 - a store tells nobody
         await trio.sleep(0.02)
     await stage.quiet()
 
@@ -335,5 +340,5 @@ async def test_what_the_model_sees_and_what_the_customer_gets(tmp_path: Path) ->
         faults = {name: fault_of(stage, name, got[name]) for name in ROWS}
         assert "\n".join(f"{name}: {fault}" for name, fault in faults.items() if fault) == ""
         assert stage.said(number_of("calls"))[-1] == texts("es").call
-        events = read_rows(stage.settings.data_dir, "SELECT COUNT(*) FROM events")[0][0]
+        events = count(stage.settings.data_dir, "events")
         assert events > len(ROWS) + len(first)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 from support.ledgers import OPERATOR
-from support.rows import read_rows
+from support.rows import select
 from support.scenes import (
     PEDRO,
     forgive,
@@ -50,9 +50,11 @@ def kinds(stage: Stage) -> list[str]:
 
 def media_rows(stage: Stage) -> list[tuple[Any, ...]]:
     """State, reason and words of each file that was ever sent, oldest first."""
-    return read_rows(
+    return select(
         stage.settings.data_dir,
-        "SELECT state, reason, words, words_error, file FROM media ORDER BY wanted_at, rowid",
+        "media m JOIN messages s ON s.id = m.message_id",
+        "m.state, m.reason, m.words, m.words_error, m.file",
+        order="s.seq",
     )
 
 
@@ -286,9 +288,7 @@ async def test_bytes_in_the_call_itself_are_used(tmp_path: Path) -> None:
         await stage.quiet()
         assert parts(stage)[1]["image_url"] == link
         assert [path.read_bytes() for path in files(stage)] == [picture]
-        ((message,),) = read_rows(
-            stage.settings.data_dir, "SELECT message FROM messages WHERE from_me = 0"
-        )
+        ((message,),) = select(stage.settings.data_dir, "messages", "message", where={"from_me": 0})
         assert len(message) < 1000
 
 

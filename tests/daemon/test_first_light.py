@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.brisk import open_brisk_stage
-from support.rows import read_rows, states
+from support.rows import select, states
 from support.stage import LAURA, Stage
 
 from daemon.sandbox.model_script import Step, say
@@ -42,11 +42,12 @@ async def test_fifty_chats_at_once_keep_their_order_and_their_secrets(tmp_path: 
         for call in stage.model.calls:
             assert len(set(re.findall(r"c\d\d(?=-m\d)", str(call.body["input"])))) == 1
         for number, contact in enumerate(contacts):
-            heard = read_rows(
+            heard = select(
                 tmp_path / "data",
-                'SELECT item FROM thread_items WHERE chat = ? AND item LIKE \'%"role":"user"%\''
-                " ORDER BY id",
-                f"{contact}@s.whatsapp.net",
+                "thread_items",
+                "item",
+                where={"chat": f"{contact}@s.whatsapp.net", "item LIKE": '%"role":"user"%'},
+                order="id",
             )
             told = re.findall(r"c\d\d-m\d", " ".join(item for (item,) in heard))
             assert told == [f"c{number:02d}-m{turn}" for turn in range(EACH)]
@@ -98,7 +99,7 @@ async def test_a_long_history_is_cut_to_its_budget(tmp_path: Path) -> None:
         # Whole turns: each burst that is told is told with its answer, but for the newest.
         answered = set(re.findall(r"respuesta a (tema\d)", str(last.items)))
         assert answered == set(told[:-1])
-        items = read_rows(tmp_path / "data", "SELECT item, tokens FROM thread_items")
+        items = select(tmp_path / "data", "thread_items", "item, tokens")
         kept = sum(size for item, size in items if set(re.findall(r"tema\d", item)) & answered)
         assert 0 < kept <= budget
 

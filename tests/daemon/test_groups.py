@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.rows import fates, read_rows
+from support.rows import count, fates, select
 from support.scenes import (
     PAUSE_MINUTES,
     QUICK_RULES,
@@ -107,7 +107,7 @@ async def test_our_number_is_learnt_when_the_phone_is_linked_later(tmp_path: Pat
         path = stage.settings.data_dir
         await found(lambda: fates(path).get(first) == ("ignored", NOT_ADDRESSED))
         stage.gateway.channel.change("AUTH")
-        await found(lambda: read_rows(path, "SELECT 1 FROM own_ids WHERE id = ?", OURS))
+        await found(lambda: count(path, "own_ids", where={"id": OURS}))
         await asks(stage, f"@{OURS} ¿y el domingo?")
         await answered(stage)
         forgive(stage)  # that nobody was linked
@@ -135,7 +135,7 @@ async def test_our_own_lid_is_asked_for_and_recognised(tmp_path: Path) -> None:
             await stage.gateway.wait_sent(chat)
             await stage.quiet()
         await found(
-            lambda: read_rows(stage.settings.data_dir, "SELECT id FROM own_ids WHERE id LIKE '9%'")
+            lambda: select(stage.settings.data_dir, "own_ids", "id", where={"id LIKE": "9%"})
         )
         asked = {"type": "text", "text": {"body": "@998877665544332 ¿hay cupo?"}}
         await stage.gateway.customer_sends(GROUP, asked, author=PEDRO)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import trio
 from support.plain import NO_TLS
-from support.rows import fates, read_rows, states
+from support.rows import fates, select, states
 from support.scenes import (
     PAUSE_MINUTES,
     found,
@@ -194,7 +194,7 @@ async def test_after_an_escalation_that_nobody_follows_the_customer_is_told_and_
         assert len(stage.said()) == 3
         await stage.gateway.agent_says(LAURA, "Perdón, ya estoy")
         assert fate(stage, waiting) == ("handed_off", AGENT_WROTE)
-        assert read_rows(stage.settings.data_dir, "SELECT escalated_at FROM chats") == [(0.0,)]
+        assert select(stage.settings.data_dir, "chats", "escalated_at") == [(0.0,)]
 
 
 async def test_an_agent_who_follows_an_escalation_is_not_apologised_for(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ async def test_an_agent_who_writes_while_the_model_escalates_has_come(tmp_path: 
         await pause_over(stage)
         await stage.quiet()
         assert stage.said() == ["Ya le escriben"]
-        assert read_rows(stage.settings.data_dir, "SELECT escalated_at FROM chats") == [(0.0,)]
+        assert select(stage.settings.data_dir, "chats", "escalated_at") == [(0.0,)]
 
 
 async def test_a_voice_note_that_waited_is_heard_and_answered(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trio
-from support.rows import fates, read_rows
+from support.rows import fates, select
 from support.scenes import PEDRO, open_scene, outcomes, told
 from support.stage import LAURA, Stage
 
@@ -70,7 +70,7 @@ async def test_no_link_leads_the_daemon_inside(
         assert visits == []
         assert {_last(call.items) for call in stage.model.calls} == {f"[image {NOT_LOADED}"}
         assert set(outcomes(stage)) == {"answered"}
-        reasons = read_rows(stage.settings.data_dir, "SELECT state, reason FROM media")
+        reasons = select(stage.settings.data_dir, "media", "state, reason")
         assert {state for state, _ in reasons} == {"failed"}
         assert all(reason for _, reason in reasons)
 
@@ -137,5 +137,5 @@ async def test_a_hostile_file_is_a_line_and_holds_up_nobody(
         await stage.quiet()
         assert visits == []
         assert {state for state, _ in fates(stage.settings.data_dir).values()} == {"answered"}
-        ((words,),) = read_rows(stage.settings.data_dir, "SELECT words FROM media")
+        ((words,),) = select(stage.settings.data_dir, "media", "words")
         assert not words

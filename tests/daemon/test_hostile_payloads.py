@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.brisk import open_brisk_stage
 from support.plain import NO_TLS
-from support.rows import fates, read_rows
+from support.rows import fates, select
 
 from daemon.gateway.whapi.payloads.shapes import (
     CallShape,
@@ -140,7 +140,7 @@ async def test_no_payload_breaks_the_daemon(tmp_path: Path) -> None:
         wrong = [one for one in statuses if not (one[0] == 200 or 400 <= one[0] < 500)]
         assert wrong == []
         accepted = sum(status == 200 for status, _ in statuses)
-        events = read_rows(stage.settings.data_dir, "SELECT COUNT(*) FROM events")
+        events = select(stage.settings.data_dir, "events", "COUNT(*)")
         assert events == [(accepted,)]
         assert accepted > len(bodies) / 3
         good = await stage.gateway.customer_says(PEDRO, "¿Sigues ahí?", id="good")

@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 from pydantic import SecretStr
-from support.rows import read_rows
+from support.rows import count
 from support.scenes import found, open_scene
 from support.stage import LAURA, Stage, new_world, quick_settings, text_webhook
 
@@ -232,6 +232,7 @@ async def test_figures_of_queue_disk_and_dead_letters(tmp_path: Path) -> None:
         scene.log.truncate()
 
 
+@pytest.mark.sqlite
 async def test_what_is_done_every_so_often_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +265,7 @@ async def test_what_is_done_every_so_often_is_done(
 # -- the store's log ------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 async def test_a_checkpoint_folds_the_log_into_the_file_beside_readers(tmp_path: Path) -> None:
     path = tmp_path / "recado.db"
     async with open_database(path, clock=lambda: 0) as database:
@@ -296,9 +298,8 @@ async def test_old_stages_go_batch_by_batch(tmp_path: Path) -> None:
         )
         assert await stages.drop_old(before=1e6)
         assert not await stages.drop_old(before=1e6)
-    left = read_rows(tmp_path / "data", "SELECT COUNT(*) FROM stages WHERE at < 1e6")
-    assert left[0][0] == 0
-    assert read_rows(tmp_path / "data", "SELECT COUNT(*) FROM stages")[0][0] > 0
+    assert count(tmp_path / "data", "stages", where={"at <": 1e6}) == 0
+    assert count(tmp_path / "data", "stages") > 0
 
 
 async def test_the_next_process_knows_how_the_last_one_ended(tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
 """Anything in any order: a simple model of what two customers must see, against the daemon."""
 
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import trio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.plain import NO_TLS
-from support.rows import fates, read_rows
+from support.rows import fates, rows, select
 from support.scenes import PAUSE_MINUTES, PEDRO, found, open_scene, outbox
 from support.stage import LAURA, Stage
 
@@ -179,24 +180,19 @@ def check(environment: Environment) -> None:
 
     # Said is what was decided, once each, and nothing else.
     for chat in CHATS:
-        rows = read_rows(
-            data,
-            "SELECT state, body FROM outbox WHERE chat = ? ORDER BY id",
-            f"{chat}@s.whatsapp.net",
+        sends = select(
+            data, "outbox", "state, body", where={"chat": f"{chat}@s.whatsapp.net"}, order="id"
         )
-        assert [body for state, body in rows if state == "sent"] == stage.said(chat)
+        assert [body for state, body in sends if state == "sent"] == stage.said(chat)
     assert {state for state, _ in outbox(stage)} <= {"sent", "dropped"}
 
     # Each answered message belongs to one turn, and that turn said its answer once.
-    turns = read_rows(
-        data,
-        "SELECT t.id, t.outcome, COUNT(o.id) FROM turns t LEFT JOIN outbox o"
-        " ON o.turn_id = t.id AND o.state = 'sent' GROUP BY t.id",
-    )
-    assert all(outcome for _, outcome, _ in turns)
-    assert all(said == 1 for _, outcome, said in turns if outcome == "answered")
-    assert all(said <= 1 for _, _, said in turns)
-    in_turns = dict(read_rows(data, "SELECT id, turn_id FROM messages WHERE from_me = 0"))
+    said = Counter(turn for (turn,) in select(data, "outbox", "turn_id", where={"state": "sent"}))
+    turns = select(data, "turns", "id, outcome")
+    assert all(outcome for _, outcome in turns)
+    assert all(said[turn] == 1 for turn, outcome in turns if outcome == "answered")
+    assert all(said[turn] <= 1 for turn, _ in turns)
+    in_turns = dict(select(data, "messages", "id, turn_id", where={"from_me": 0}))
     assert all(in_turns[m] is not None for m, how in state.items() if how == "answered")
 
     # The model has answered for each of them, unless it was edited or deleted before its answer.
@@ -217,55 +213,50 @@ def check(environment: Environment) -> None:
             assert all(sent.at < at + 0.3 for sent in in_pause)
 
 
+def follows(later: dict[str, Any], earlier: dict[str, Any]) -> bool:
+    """True if one message came after the other in its chat."""
+    return bool(later["chat"] == earlier["chat"] and later["seq"] > earlier["seq"])
+
+
 def check_handovers(stage: Stage) -> None:
     """Closed by a person is what a person has closed, and what waits for one is listed."""
     data = stage.settings.data_dir
     for state, reason in fates(data).values():
         assert state != "handed_off" or reason in {AGENT_WROTE, DONE}
         assert state != WITH_AGENT or reason == ESCALATED  # all pauses are over
-    closed_by_nobody = read_rows(
-        data,
-        "SELECT id FROM messages m WHERE reason = ? AND NOT EXISTS (SELECT 1 FROM messages a"
-        " WHERE a.chat = m.chat AND a.from_me = 1 AND a.reason = 'agent' AND a.seq > m.seq)",
-        AGENT_WROTE,
-    )
-    assert closed_by_nobody == []
-    answered_again = read_rows(
-        data,
-        "SELECT m.id FROM messages m JOIN turns t ON t.id = m.turn_id WHERE m.state = 'answered'"
-        " AND EXISTS (SELECT 1 FROM messages a WHERE a.chat = m.chat AND a.from_me = 1"
-        " AND a.reason = 'agent' AND a.seq > m.seq AND a.received_at < t.opened_at)",
-    )
-    assert answered_again == []
+    by_agents = rows(data, "messages", where={"from_me": 1, "reason": "agent"})
+    closed = rows(data, "messages", where={"reason": AGENT_WROTE})
+    assert [one["id"] for one in closed if not any(follows(a, one) for a in by_agents)] == []
+    opened = dict(select(data, "turns", "id, opened_at"))
+    assert [
+        one["id"]
+        for one in rows(data, "messages", where={"state": "answered", "turn_id !=": None})
+        for a in by_agents
+        if follows(a, one) and a["received_at"] < opened[one["turn_id"]]
+    ] == []
     with open_cli_connection(data, read_only=True) as connection:
         listed = {chat.chat: chat for chat in unanswered(connection)}
-    waiting = read_rows(
-        data,
-        "SELECT chat, COUNT(*) FROM messages WHERE state = ? GROUP BY chat",
-        WITH_AGENT,
+    waiting = Counter(
+        chat for (chat,) in select(data, "messages", "chat", where={"state": WITH_AGENT})
     )
-    for chat, count in waiting:
+    for chat, count in waiting.items():
         assert (listed[chat].waits_for, listed[chat].messages) == ("person", count)
-    noted = read_rows(data, "SELECT id FROM messages WHERE to_note = 1")
+    noted = select(data, "messages", "id", where={"to_note": 1})
     assert noted == [], "the thread lacks what a person has handled"
 
 
 def paused_until(stage: Stage, chat: str) -> float:
     """Until when the bot keeps out of a chat, Unix seconds; 0 for one that nobody knows."""
-    rows = read_rows(
-        stage.settings.data_dir,
-        "SELECT paused_until FROM chats WHERE chat = ?",
-        f"{chat}@s.whatsapp.net",
+    rows = select(
+        stage.settings.data_dir, "chats", "paused_until", where={"chat": f"{chat}@s.whatsapp.net"}
     )
     return float(rows[0][0]) if rows else 0.0
 
 
 def edited(environment: Environment, message_id: str) -> bool:
     """True if the customer changed the message."""
-    rows = read_rows(
-        environment.stage.settings.data_dir,
-        "SELECT edited_at FROM messages WHERE id = ?",
-        message_id,
+    rows = select(
+        environment.stage.settings.data_dir, "messages", "edited_at", where={"id": message_id}
     )
     return rows[0][0] is not None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.brisk import open_brisk_stage
-from support.rows import fates, read_rows
+from support.rows import fates, select
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes, words
 from support.stage import LAURA, new_world
 
@@ -143,22 +143,22 @@ async def test_the_tokens_of_each_chat_are_its_own(tmp_path: Path) -> None:
         await stage.gateway.customer_says(PEDRO, "Sigo siendo Pedro")
         await stage.model.wait_requests(4)
         await stage.quiet()
-        rows = read_rows(
+        rows = select(
             tmp_path / "data",
-            "SELECT t.chat, r.response FROM responses r JOIN runs u ON u.id = r.run_id"
-            " JOIN turns t ON t.id = u.turn_id",
+            "responses r JOIN runs u ON u.id = r.run_id JOIN turns t ON t.id = u.turn_id",
+            "t.chat, r.response",
         )
         used: Counter[str] = Counter()
         for chat, response in rows:
             usage = json.loads(response)["usage"]
             used[chat] += usage["input_tokens"] + usage["output_tokens"]
-        counted = read_rows(
-            tmp_path / "data", "SELECT chat, SUM(tokens) FROM usage_days GROUP BY 1"
-        )
+        counted: Counter[str] = Counter()
+        for chat, tokens in select(tmp_path / "data", "usage_days", "chat, tokens"):
+            counted[chat] += tokens
         assert sorted(chat for chat, _ in rows) == sorted(
             [chat_id_of(LAURA), chat_id_of(PEDRO)] * 2
         )
-        assert dict(counted) == {**used, "": used.total()}
+        assert counted == {**used, "": used.total()}
 
 
 async def test_a_chat_that_is_done_leaves_nothing_in_memory(tmp_path: Path) -> None:

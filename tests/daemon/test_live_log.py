@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
+from support.place import store_in
 
 from daemon.domain.dashboard_values import FeedLost, LogQuery
 from daemon.domain.messages import ChatKey
 from daemon.domain.redaction import Redactor
-from daemon.ledger.ledger import Store, open_store
+from daemon.ledger.ledger import Store
 from daemon.observability.events import RESPONSE, TYPING
 from daemon.observability.logs import Log, open_log
 from daemon.ops.live_log import MOST_WAITING, LiveLog
@@ -52,7 +53,7 @@ def say(log: Log, words: str) -> None:
 
 async def test_only_conversation_lines_come_and_whatever_the_level(tmp_path: Path) -> None:
     log = new_log()
-    async with open_store(tmp_path, clock=lambda: 0) as store, running(store, log) as live:
+    async with store_in(tmp_path) as store, running(store, log) as live:
         feed = live.follow()
         log.event(TYPING, chat=LAURA, name="Laura")
         say(log, "hello")
@@ -67,7 +68,7 @@ async def test_the_name_of_a_turn_stays_whole_although_it_may_look_like_a_number
     tmp_path: Path,
 ) -> None:
     log = new_log()
-    async with open_store(tmp_path, clock=lambda: 0) as store, running(store, log) as live:
+    async with store_in(tmp_path) as store, running(store, log) as live:
         feed = live.follow()
         log.event(RESPONSE, turn="turn_734412346412", name="Laura", text="a", seconds=1)
         with trio.fail_after(5):
@@ -77,7 +78,7 @@ async def test_the_name_of_a_turn_stays_whole_although_it_may_look_like_a_number
 
 async def test_lines_of_other_threads_come_too(tmp_path: Path) -> None:
     log = new_log()
-    async with open_store(tmp_path, clock=lambda: 0) as store, running(store, log) as live:
+    async with store_in(tmp_path) as store, running(store, log) as live:
         feed = live.follow()
         await trio.to_thread.run_sync(say, log, "from a thread")
         with trio.fail_after(5):
@@ -87,7 +88,7 @@ async def test_lines_of_other_threads_come_too(tmp_path: Path) -> None:
 
 async def test_a_reader_that_does_not_read_is_lost_and_keeps_nothing(tmp_path: Path) -> None:
     log = new_log()
-    async with open_store(tmp_path, clock=lambda: 0) as store, running(store, log) as live:
+    async with store_in(tmp_path) as store, running(store, log) as live:
         slow, quick = live.follow(), live.follow()
         for number in range(MOST_WAITING + 1):
             say(log, str(number))
@@ -105,7 +106,7 @@ async def test_a_reader_that_does_not_read_is_lost_and_keeps_nothing(tmp_path: P
 
 async def test_what_is_not_stored_yet_is_found_and_is_stored_at_the_end(tmp_path: Path) -> None:
     log = new_log()
-    async with open_store(tmp_path, clock=lambda: 0) as store:
+    async with store_in(tmp_path) as store:
         async with running(store, log) as live:
             feed = live.follow()
             log.event(RESPONSE, name="Laura", text="one", seconds=1)
@@ -122,7 +123,7 @@ async def test_what_is_not_stored_yet_is_found_and_is_stored_at_the_end(tmp_path
 
 async def test_no_line_is_kept_if_none_is_wanted(tmp_path: Path) -> None:
     log = new_log()
-    async with open_store(tmp_path, clock=lambda: 0) as store:
+    async with store_in(tmp_path) as store:
         async with running(store, log, keep=0):
             log.event(RESPONSE, name="Laura", text="one", seconds=1)
         assert await store.dashboard_log.lines(LogQuery()) == []

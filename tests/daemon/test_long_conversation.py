@@ -10,8 +10,9 @@ import pytest
 import trio
 from support.brisk import open_brisk_stage
 from support.ledgers import LAURA as KEY
-from support.ledgers import accept, message, open_turn, store_in
-from support.rows import read_rows
+from support.ledgers import accept, message, open_turn
+from support.place import store_in
+from support.rows import count, select
 from support.scenes import forgive, found, open_scene, outcomes, told, words
 from support.stage import LAURA, Stage
 
@@ -118,9 +119,7 @@ def _head(stage: Stage) -> list[tuple[int, str]]:
     """Where the shown part of the thread begins, and what is told in the place of the rest."""
     return [
         (up_to, item)
-        for up_to, item in read_rows(
-            stage.settings.data_dir, "SELECT up_to, item FROM thread_heads"
-        )
+        for up_to, item in select(stage.settings.data_dir, "thread_heads", "up_to, item")
     ]
 
 
@@ -175,7 +174,7 @@ async def test_a_summary_delays_no_answer_and_a_lost_one_is_made_again(tmp_path:
         lost = next(made for made in stage.model.calls if _is_summary(made))
         await lost.ended.wait()
         assert lost.outcome == "cancelled"
-        await found(lambda: not read_rows(stage.settings.data_dir, "SELECT 1 FROM kept_responses"))
+        await found(lambda: not count(stage.settings.data_dir, "kept_responses"))
         await exchange(stage, "Gracias")
         assert told(stage)[0] == f"{SUMMARY_NOTE}\nHabló de temas."
 
@@ -216,7 +215,7 @@ async def test_what_is_too_long_for_the_model_is_told_shorter(tmp_path: Path) ->
         assert (refused.outcome, answered.outcome) == ("refused", "finished")
         assert len(answered.items) < len(refused.items)
         assert "tema4" in told(stage)[-1]
-        rows = read_rows(stage.settings.data_dir, "SELECT attempts FROM turns ORDER BY id")
+        rows = select(stage.settings.data_dir, "turns", "attempts", order="id")
         assert rows[-1] == (1,)
 
 
@@ -235,5 +234,5 @@ async def test_what_cannot_be_told_shorter_is_given_up(tmp_path: Path) -> None:
 async def test_the_servers_count_corrects_the_estimate(stage: Stage) -> None:
     """The simulated server counts four characters a token, our estimate three bytes."""
     await exchange(stage, "Hola, ¿tienen cupo? " + "palabra " * 50)
-    ((ratio,),) = read_rows(stage.settings.data_dir, "SELECT token_ratio FROM chats")
+    ((ratio,),) = select(stage.settings.data_dir, "chats", "token_ratio")
     assert 0.5 <= ratio < 1

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 from support.brisk import open_brisk_stage
-from support.rows import read_rows
+from support.rows import select
 from support.stage import LAURA
 
 from daemon.sandbox.model_script import Call, Item, Say, Step, call, say
 
-LAST_RESPONSE = "SELECT response FROM responses WHERE run_id = (SELECT MAX(run_id) FROM responses)"
 SLOW = '''
 """A tool that takes its time."""
 
@@ -55,13 +54,15 @@ async def test_only_the_final_answer_is_said(tmp_path: Path) -> None:
             for line in (await stage.get("/metrics")).text.splitlines()
             if line.startswith("recado_last_run")
         )
-        usage = [json.loads(row)["usage"] for (row,) in read_rows(data, LAST_RESPONSE)]
+        ((last_run,),) = select(data, "responses", "MAX(run_id)")
+        responses = select(data, "responses", "response", where={"run_id": last_run})
+        usage = [json.loads(response)["usage"] for (response,) in responses]
         tokens = sum(one["input_tokens"] + one["output_tokens"] for one in usage)
         assert float(figures["recado_last_run_tokens"]) == tokens
         assert 0 < float(figures["recado_last_run_latency_seconds"]) < 30
         (warned,) = stage.events("the model's answer had items left out")
         assert warned["types"] == ["hologram"]
-        rows = read_rows(data, "SELECT item FROM thread_items WHERE item LIKE '%phase%'")
+        rows = select(data, "thread_items", "item", where={"item LIKE": "%phase%"})
         phases = [json.loads(item)["phase"] for (item,) in rows]
         assert phases == ["commentary", "commentary", "final_answer"]
         told = json.dumps(stage.model.calls[-1].body["input"], ensure_ascii=False)
@@ -91,5 +92,5 @@ async def test_the_clock_of_a_run_stops_while_its_tools_work(tmp_path: Path) -> 
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.wait_sent(LAURA, 1)
         assert stage.said() == ["Listo."]
-        attempts = read_rows(data, "SELECT attempts FROM turns")
+        attempts = select(data, "turns", "attempts")
         assert list(attempts) == [(1,)]

@@ -5,13 +5,12 @@ request that the simulated model got.
 """
 
 import json
-import sqlite3
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.rows import insert, rows
 from support.scenes import PEDRO, found, open_scene, role_of, words
 from support.stage import LAURA, Stage, text_webhook
 
@@ -149,12 +148,9 @@ async def restart_with_an_old_thread(stage: Stage) -> None:
     """Threads of earlier versions hold customers' words in the developer's role."""
     await stage.stop()
     item = json.dumps({"role": "developer", "content": marked("old")})
-    with closing(sqlite3.connect(stage.settings.data_dir / "recado.db")) as store, store:
-        store.execute(
-            "INSERT INTO thread_items (channel, chat, item, tokens, created_at)"
-            " SELECT channel, chat, ?, 10, ? FROM chats WHERE chat = ?",
-            (item, time.time(), payloads.chat_id_of(LAURA)),
-        )
+    data_dir, where = stage.settings.data_dir, {"chat": payloads.chat_id_of(LAURA)}
+    (chat,) = rows(data_dir, "chats", "channel, chat", where=where)
+    insert(data_dir, "thread_items", chat | {"item": item, "tokens": 10, "created_at": time.time()})
     await stage.start()
 
 

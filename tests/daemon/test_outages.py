@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 from support.brisk import open_brisk_stage
-from support.rows import fates, read_rows
+from support.rows import fates, select
 from support.stage import LAURA, Stage
 
 from daemon.conversation import load_config, opening
@@ -195,7 +195,7 @@ async def test_a_request_that_is_refused_for_good_is_not_repeated(tmp_path: Path
         state, reason = fates(tmp_path / "data")[message_id]
         assert state == "dead"
         assert "invalid_prompt" in reason
-        turns = read_rows(tmp_path / "data", "SELECT outcome, reason FROM turns")
+        turns = select(tmp_path / "data", "turns", "outcome, reason")
         assert turns == [("dead", reason)]
         await stage.gateway.customer_says(LAURA, "¿y mañana?")
         await stage.gateway.wait_sent(LAURA, 2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from support.rows import fates, read_rows
+from support.rows import fates, select
 from support.scenes import PEDRO, forgive, found, open_scene, outcomes, thread, told, words
 from support.stage import LAURA, open_stage, text_webhook
 
@@ -76,9 +76,7 @@ async def test_a_message_redelivered_after_forty_minutes_and_a_restart_is_nothin
         await stage.gateway.redeliver(asked, deliver="acknowledged")
         await stage.quiet()
         assert (len(stage.said()), len(stage.model.calls)) == (1, 1)
-        rows = read_rows(
-            stage.settings.data_dir, "SELECT duplicates FROM messages WHERE id = ?", asked
-        )
+        rows = select(stage.settings.data_dir, "messages", "duplicates", where={"id": asked})
         assert rows == [(2,)]
 
 
@@ -173,9 +171,7 @@ async def test_participants_do_not_rename_a_group(tmp_path: Path) -> None:
             await stage.gateway.customer_says(GROUP, "Hola a todos", author=author)
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.wait_sent(LAURA)
-        rows = read_rows(
-            stage.settings.data_dir, "SELECT name, contact_name FROM chats WHERE chat = ?", GROUP
-        )
+        rows = select(stage.settings.data_dir, "chats", "name, contact_name", where={"chat": GROUP})
         assert rows == [("Familia", "")]
 
 
@@ -295,7 +291,7 @@ async def test_a_story_of_the_business_is_no_word_to_anybody(tmp_path: Path) -> 
         )
         await stage.gateway.tell([story], deliver="acknowledged")
         await stage.quiet()
-        rows = read_rows(stage.settings.data_dir, "SELECT state, reason FROM messages")
+        rows = select(stage.settings.data_dir, "messages", "state, reason")
         assert rows == [("ignored", "not a conversation")]
         assert thread(stage, "status@broadcast") == []
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from support.rows import fates, read_rows
+from support.rows import fates, select
 from support.scenes import (
     PEDRO,
     ask_to_cancel,
@@ -44,7 +44,7 @@ def change_buffer(stage: Stage, **changes: float) -> None:
 
 def response_names(stage: Stage) -> list[str]:
     """The responses that the ledger knows by name."""
-    rows = read_rows(stage.settings.data_dir, "SELECT response_id FROM responses")
+    rows = select(stage.settings.data_dir, "responses", "response_id")
     return [name for (name,) in rows]
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from support.rows import fates, read_rows
+from support.rows import fates, select
 from support.scenes import PAUSE_MINUTES, found, logged, open_scene, thread, told, words
 from support.stage import LAURA, Stage, text_webhook
 
@@ -146,7 +146,7 @@ async def test_what_was_to_disappear_is_answered_and_not_kept(tmp_path: Path) ->
 def everything(stage: Stage) -> str:
     """Whatever the store has of anybody's words."""
     data_dir = stage.settings.data_dir
-    return str([read_rows(data_dir, f"SELECT * FROM {table}") for table in EVERYTHING])  # noqa: S608 - constants
+    return str([select(data_dir, table) for table in EVERYTHING])
 
 
 async def test_what_an_agent_handles_disappears_too(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.rows import fates, read_rows
+from support.rows import fates, select
 from support.scenes import forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
@@ -13,9 +13,8 @@ from daemon.sandbox.model_script import say
 
 def sends(stage: Stage) -> list[tuple[str, str, bool, bool]]:
     """State and status of each row of the outbox, and whether it has its times."""
-    rows = read_rows(
-        stage.settings.data_dir,
-        "SELECT state, status, delivered_at, read_at FROM outbox ORDER BY id",
+    rows = select(
+        stage.settings.data_dir, "outbox", "state, status, delivered_at, read_at", order="id"
     )
     return [(state, status, bool(delivered), bool(read)) for state, status, delivered, read in rows]
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 from support.brisk import open_brisk_stage
-from support.rows import read_rows, states
+from support.rows import count, states
 from support.stage import LAURA, Stage
 
 from daemon.sandbox.model_script import Step, say
@@ -116,8 +116,7 @@ async def test_runs_that_end_in_the_grace_are_kept_and_said_by_the_next_start(
         assert stage.events("stopping")
         thought.set()
         assert await seconds_to_stop(stage) < 5
-        active = "SELECT COUNT(*) FROM turns WHERE state = 'open'"
-        assert read_rows(tmp_path / "data", active) == [(0,)]
+        assert count(tmp_path / "data", "turns", where={"state": "open"}) == 0
         asked = len(response_hits(stage))
         await stage.start()
         for contact in TEN:

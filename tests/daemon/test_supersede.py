@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import trio
-from support.rows import read_rows
+from support.rows import count
 from support.scenes import PAUSE_MINUTES, found, logged, open_scene, outcomes, pause_over, told
 from support.stage import LAURA, Stage
 
@@ -27,13 +27,9 @@ def hung() -> trio.Event:
     return trio.Event()
 
 
-async def superseded(stage: Stage, count: int) -> None:
+async def superseded(stage: Stage, times: int) -> None:
     """Wait until the turn has been begun anew so often."""
-    await found(
-        lambda: read_rows(
-            stage.settings.data_dir, "SELECT 1 FROM turns WHERE superseded >= ?", count
-        )
-    )
+    await found(lambda: count(stage.settings.data_dir, "turns", where={"superseded >=": times}))
 
 
 async def test_a_message_during_the_run_joins_it(tmp_path: Path) -> None:

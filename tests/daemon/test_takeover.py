@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from support.rows import fates, read_rows
+from support.rows import count, fates, select
 from support.scenes import (
     PAUSE_MINUTES,
     QUICK_RULES,
@@ -91,9 +91,7 @@ async def test_an_agent_while_the_typing_shows_leaves_no_indicator_behind(tmp_pa
     """Taken over in the three seconds before the first chunk: not a word, and no typing left."""
     async with open_scene(tmp_path, delivery={"typing": True}) as stage:
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
-        await found(
-            lambda: read_rows(stage.settings.data_dir, "SELECT 1 FROM turns WHERE state != 'open'")
-        )
+        await found(lambda: count(stage.settings.data_dir, "turns", where={"state !=": "open"}))
         await stage.gateway.agent_says(LAURA, "Yo sigo")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
@@ -122,9 +120,7 @@ async def test_the_pause_slides_with_each_word_of_the_agent(tmp_path: Path) -> N
         until = []
         for text in ("Hola", "¿en qué ayudo?", "cuéntame"):
             await stage.gateway.agent_says(LAURA, text)
-            rows = read_rows(
-                stage.settings.data_dir, "SELECT paused_until, last_activity_at FROM chats"
-            )
+            rows = select(stage.settings.data_dir, "chats", "paused_until, last_activity_at")
             until.append(rows[0][0])
             assert rows[0][0] - rows[0][1] == pytest.approx(PAUSE_MINUTES * 60, abs=0.01)
         assert until[0] < until[1] < until[2]
@@ -190,9 +186,7 @@ async def test_an_agent_does_not_rename_the_customer(tmp_path: Path) -> None:
         await stage.gateway.wait_sent(LAURA)
         await stage.gateway.agent_says(LAURA, "Soy Ana")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
-        ((name, contact),) = read_rows(
-            stage.settings.data_dir, "SELECT name, contact_name FROM chats"
-        )
+        ((name, contact),) = select(stage.settings.data_dir, "chats", "name, contact_name")
         assert contact == "Laura"
         assert name != OWN_NAME
         known = await answered_after_pause(stage)

@@ -1,8 +1,6 @@
 """An agent writes in the very moment in which the bot sends: nothing is said over their words."""
 
-import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -10,6 +8,7 @@ from typing import cast
 import pytest
 import trio
 import trio.testing
+from support.rows import change
 from support.scenes import found, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
@@ -80,9 +79,8 @@ async def test_after_a_standstill_the_pause_is_read_again(tmp_path: Path, *, sle
         stage.model.script(say("uno"))
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await line.reached.wait()
-        with closing(sqlite3.connect(stage.settings.data_dir / "recado.db")) as connection:
-            connection.execute("UPDATE chats SET paused_until = ?", (stage.environment.now() + 60,))
-            connection.commit()
+        later = stage.environment.now() + 60
+        change(stage.settings.data_dir, "chats", {"paused_until": later})
         stage.slept_seconds = 2.0 if slept else 0.0
         line.connected.set()
         await found(lambda: outcomes(stage) == (["handed_off"] if slept else ["answered"]))

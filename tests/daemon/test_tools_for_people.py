@@ -9,18 +9,8 @@ from typing import Any
 import pytest
 import trio
 from support.operator import recado
-from support.rows import read_rows
-from support.scenes import (
-    PEDRO,
-    found,
-    logged,
-    open_scene,
-    outbox,
-    outcomes,
-    thread,
-    told,
-    words,
-)
+from support.rows import select
+from support.scenes import PEDRO, found, logged, open_scene, outbox, outcomes, thread, told, words
 from support.stage import LAURA, QUICK, Stage
 
 from daemon.domain.escalation import notice
@@ -206,9 +196,10 @@ async def test_a_handing_over_that_a_crash_has_cut_is_done_once(tmp_path: Path) 
         await stage.quiet()
         assert stage.said() == ["Ya le escriben"]
         assert len(stage.gateway.sent(AGENTS)) == 1
-        (paused,) = read_rows(
+        (paused,) = select(
             stage.settings.data_dir,
-            "SELECT paused_until > closed_at + 500 FROM chats JOIN turns USING (chat)",
+            "chats JOIN turns USING (chat)",
+            "paused_until > closed_at + 500",
         )
         assert paused == (1,)
 
@@ -233,9 +224,7 @@ async def test_without_labels_or_agents_chat_handing_over_still_pauses(tmp_path:
         await stage.gateway.customer_says(LAURA, "Quiero hablar con alguien")
         await stage.gateway.wait_sent(LAURA)
         await logged(stage, "chat not labelled")
-        await found(
-            lambda: read_rows(stage.settings.data_dir, "SELECT paused_until FROM chats")[0][0] > 0
-        )
+        await found(lambda: select(stage.settings.data_dir, "chats", "paused_until")[0][0] > 0)
 
 
 def test_a_chat_without_a_number_is_named_by_its_id_and_braces_stay_as_they_are() -> None:
@@ -311,7 +300,7 @@ async def test_facts_are_told_in_every_later_request_and_can_be_forgotten(tmp_pa
         await stage.gateway.customer_says(PEDRO, "Hola")
         await stage.gateway.wait_sent(PEDRO)
         assert not [said for said in told(stage, role="data") if "maní" in said]
-        assert not read_rows(stage.settings.data_dir, "SELECT * FROM facts")
+        assert not select(stage.settings.data_dir, "facts")
 
 
 async def test_facts_and_handings_over_are_exported_and_forgotten(tmp_path: Path) -> None:
@@ -340,8 +329,8 @@ async def test_facts_and_handings_over_are_exported_and_forgotten(tmp_path: Path
         held = b"".join(path.read_bytes() for path in data_dir.glob("recado.db*"))
         for word in (b"Zarzuela", b"Zurriago", b"Zapallo", LAURA.encode()):
             assert word not in held
-        assert not read_rows(data_dir, "SELECT * FROM facts")
-        assert not read_rows(data_dir, "SELECT * FROM escalations")
+        assert not select(data_dir, "facts")
+        assert not select(data_dir, "escalations")
 
 
 # -- hosted tools --------------------------------------------------------------------------------

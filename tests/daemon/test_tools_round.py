@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.brisk import open_brisk_stage
-from support.rows import read_rows
+from support.rows import select
 from support.stage import LAURA, Stage
 
 from daemon.domain.texts import texts
@@ -135,7 +135,7 @@ async def test_parallel_calls_keep_their_order(tmp_path: Path, tools_folder: Pat
         second = stage.model.calls[1]
         assert outputs(second) == ["suite: 180000", "doble: 180000", "familiar: 180000"]
         # One after the other they would take the sum of both waits.
-        rows = read_rows(tmp_path / "data", "SELECT started_at, ended_at FROM tool_calls")
+        rows = select(tmp_path / "data", "tool_calls", "started_at, ended_at")
         assert max(end for _, end in rows) - min(start for start, _ in rows) < 1.2
         assert len(rows) == 3
         await is_answered(stage, "gracias", "A ti.")
@@ -199,6 +199,6 @@ async def test_a_round_of_tools_survives_a_restart(tmp_path: Path) -> None:
         await stage.quiet()
         assert stage.said() == ["Después del reinicio."]
         assert len(stage.model.calls) == 2
-        rows = read_rows(tmp_path / "data", "SELECT tool, state FROM tool_calls")
+        rows = select(tmp_path / "data", "tool_calls", "tool, state")
         assert rows == [(CONTEXT, "finished")]
         await is_answered(stage, "gracias", "A ti.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.rows import read_rows
+from support.rows import select
 from support.scenes import found, open_scene, outcomes, role_of, thread, words
 from support.stage import LAURA, Stage
 
@@ -98,7 +98,7 @@ def delivered(stage: Stage) -> list[str]:
 
 def states(stage: Stage) -> list[tuple[str, str]]:
     """Kind and state of everything that was to be said."""
-    rows = read_rows(stage.settings.data_dir, "SELECT kind, state FROM outbox ORDER BY id")
+    rows = select(stage.settings.data_dir, "outbox", "kind, state", order="id")
     return [(kind, state) for kind, state in rows]
 
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 from support.brisk import open_brisk_stage
 from support.operator import recado
-from support.rows import read_rows
+from support.rows import select
 from support.scenes import role_of, words
 from support.stage import LAURA, Stage
 
@@ -77,7 +77,7 @@ async def told(stage: Stage, words: str, contact: str = LAURA) -> str:
 
 def thread(stage: Stage) -> str:
     """All that the model will be told of the conversations."""
-    rows = read_rows(stage.settings.data_dir, "SELECT item FROM thread_items ORDER BY id")
+    rows = select(stage.settings.data_dir, "thread_items", "item", order="id")
     return "\n".join(json.dumps(json.loads(item), ensure_ascii=False) for (item,) in rows)
 
 
@@ -105,9 +105,7 @@ async def test_an_altered_price_is_put_right_by_a_second_try(stage: Stage) -> No
 async def test_explain_tells_the_verdicts(stage: Stage) -> None:
     stage.model.script(call("price_of"), say("Cuesta $810.000."), say("Cuesta **$180.000**."))
     await told(stage, "¿cuánto cuesta?")
-    ((message_id,),) = read_rows(
-        stage.settings.data_dir, "SELECT id FROM messages WHERE from_me = 0"
-    )
+    ((message_id,),) = select(stage.settings.data_dir, "messages", "id", where={"from_me": 0})
     explained = await recado(stage.settings.data_dir, "explain", message_id)
     assert "validation: amounts doubt; the model was asked again" in explained.stdout
     assert "validation: whatsapp fix" in explained.stdout
@@ -126,9 +124,7 @@ async def test_an_amount_still_doubtful_at_the_second_try_is_sent_and_marked(
     assert 'recado_validations_total{validator="amounts",verdict="doubt"} 2.0' in metrics
     assert 'recado_validations_total{validator="amounts",verdict="flag"} 1.0' in metrics
     assert stage.events("doubtful answer sent")[0]["validators"] == "amounts"
-    ((message_id,),) = read_rows(
-        stage.settings.data_dir, "SELECT id FROM messages WHERE from_me = 0"
-    )
+    ((message_id,),) = select(stage.settings.data_dir, "messages", "id", where={"from_me": 0})
     explained = await recado(stage.settings.data_dir, "explain", message_id)
     assert "validation: amounts doubt; the model was asked again" in explained.stdout
     assert "validation: amounts flag; sent all the same, a person should" in explained.stdout

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.rows import read_rows
+from support.rows import select
 from support.scenes import found, open_scene, outcomes, told
 from support.stage import LAURA, Stage
 
@@ -29,7 +29,7 @@ def priced(**limits: Any) -> dict[str, Any]:
 
 def cost(stage: Stage) -> list[float]:
     """What the day has cost the chat and in all."""
-    rows = read_rows(stage.settings.data_dir, "SELECT micros FROM usage_days ORDER BY chat DESC")
+    rows = select(stage.settings.data_dir, "usage_days", "micros", order="chat DESC")
     return [micros / 1_000_000 for (micros,) in rows]
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import trio
 from support.plain import NO_TLS
-from support.rows import read_rows
+from support.rows import select
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread, words
 from support.stage import LAURA, Stage
 
@@ -52,7 +52,7 @@ def counted(body: str, result: str) -> float:
 
 def payloads(stage: Stage) -> list[dict[str, Any]]:
     """What the outbox knows of its messages besides their words."""
-    rows = read_rows(stage.settings.data_dir, "SELECT payload FROM outbox ORDER BY id")
+    rows = select(stage.settings.data_dir, "outbox", "payload", order="id")
     return [json.loads(payload) for (payload,) in rows]
 
 

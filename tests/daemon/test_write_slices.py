@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import trio
 from pydantic import SecretStr
-from support.ledgers import CHANNEL, LAURA, OPERATOR, PEDRO, message, open_turn, select
+from support.ledgers import CHANNEL, LAURA, OPERATOR, PEDRO, message, open_turn
+from support.rows import count
 from support.stage import new_world, quick_settings
 
 from daemon.conversation.deps import Dependencies
@@ -164,5 +165,5 @@ async def test_retention_lets_go_of_old_chats_and_large_bodies_in_short_writes(
         assert await drop_old_events(deps, event_days=30) == EVENTS + TURNS * 6
         async with forgetting(deps, tmp_path) as forgetter:
             assert await forgetter.drop_conversations(days=30) == 2
-        assert await select(deps.store, "SELECT COUNT(*) FROM messages") == [(0,)]
+        assert count(deps.store, "messages") == 0
         assert max(writes.seconds) < MOST_SECONDS

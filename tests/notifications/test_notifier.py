@@ -10,7 +10,7 @@ import pytest
 import trio
 from pydantic import SecretStr
 from support.operator import recado
-from support.rows import read_rows
+from support.rows import select
 from support.scenes import forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
 from support.target import NotificationTarget, open_target
@@ -56,8 +56,8 @@ async def bodies(target: NotificationTarget, count: int = 1) -> list[dict[str, A
 def rows(stage: Stage) -> list[tuple[str, str]]:
     return [
         (reason, state)
-        for reason, state in read_rows(
-            stage.settings.data_dir, "SELECT reason, state FROM notifications ORDER BY id"
+        for reason, state in select(
+            stage.settings.data_dir, "notifications", "reason, state", order="id"
         )
     ]
 
@@ -200,8 +200,8 @@ async def test_a_person_who_is_forgotten_leaves_nothing_here(tmp_path: Path) -> 
         await stage.quiet()
         done = await recado(stage.settings.data_dir, "forget", LAURA, "--yes")
         assert done.exit_code == 0, done.stderr
-        query = "SELECT channel, chat, line, state FROM notifications"
-        assert read_rows(stage.settings.data_dir, query) == [("", "", "", "sent")]
+        noted = select(stage.settings.data_dir, "notifications", "channel, chat, line, state")
+        assert noted == [("", "", "", "sent")]
         target.status = 200
         stage.gateway.set_channel_state("QR")
         (body,) = await bodies(target)

@@ -16,7 +16,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from support.plain import NO_TLS
-from support.rows import read_rows
+from support.rows import select
 from support.scenes import found, open_scene
 from support.stage import LAURA, Stage, text_webhook
 
@@ -162,7 +162,7 @@ async def test_a_turn_leaves_its_stages_a_summary_and_exemplars(tmp_path: Path) 
     assert told["tokens_out"] > 0
     assert told["seconds"] > 0
     assert told["cost"] == 0
-    stages = read_rows(tmp_path / "data", "SELECT stage FROM stages ORDER BY id")
+    stages = select(tmp_path / "data", "stages", "stage", order="id")
     names = [row[0] for row in stages]
     assert names == [
         *("window", "init", "processing", "openai_start", "function_calling"),
@@ -189,7 +189,7 @@ async def test_a_turn_that_is_given_up_is_summed_up_too(tmp_path: Path) -> None:
         scene.log.seek(0)
         scene.log.truncate()
     assert told["outcome"] == "dead"
-    rows = read_rows(tmp_path / "data", "SELECT stage, detail FROM stages ORDER BY id DESC LIMIT 1")
+    rows = select(tmp_path / "data", "stages", "stage, detail", order="id DESC", limit=1)
     assert [tuple(row) for row in rows] == [("failed", "dead")]
 
 
@@ -206,7 +206,7 @@ async def test_a_turn_that_a_stop_cuts_is_told_by_both_processes(tmp_path: Path)
         await found(lambda: scene.events("turn ended"), lambda lines: len(lines) > 1)
     outcomes = [line["outcome"] for line in scene.events("turn ended")]
     assert outcomes == ["interrupted", "answered"]
-    names = [row[0] for row in read_rows(tmp_path / "data", "SELECT stage FROM stages ORDER BY id")]
+    names = [row[0] for row in select(tmp_path / "data", "stages", "stage", order="id")]
     assert names[0] == "window"
     assert "interrupted" in names
     assert "resumed" in names[names.index("interrupted") :]

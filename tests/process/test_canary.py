@@ -9,7 +9,7 @@ import httpx
 import pytest
 from support.plain import NO_TLS
 from support.process import Site, until
-from support.rows import read_rows
+from support.rows import select
 from support.stage import text_webhook
 
 from daemon.sandbox.model_script import Call, Step
@@ -114,12 +114,12 @@ async def test_no_output_tells_a_secret_or_a_number(
             assert hidden not in text
     for hidden in (CARD, MAIL, EASTERN, EASTERN.encode("unicode-escape").decode(), "12345678Z"):
         assert hidden not in process.text
-    rows = read_rows(site.data_dir, "SELECT kind, turn, line FROM log_lines")
+    rows = select(site.data_dir, "log_lines", "kind, turn, line")
     lines = str([tuple(row) for row in rows])
     assert "message" in lines
     for hidden in (PHONE, ADMIN, HOOK, OTHER, CARD, MAIL, EASTERN, "12345678Z"):
         assert hidden not in lines
-    given_up = read_rows(site.data_dir, "SELECT reason FROM turns WHERE outcome != 'answered'")
+    given_up = select(site.data_dir, "turns", "reason", where={"outcome !=": "answered"})
     assert len(given_up) == 1
     for hidden in (PHONE, ADMIN, HOOK, OTHER):
         assert hidden not in str([tuple(row) for row in given_up])

@@ -11,13 +11,12 @@ from pathlib import Path
 import docx
 import trio
 from support.process import DaemonProcess, Site, until
-from support.rows import read_rows
+from support.rows import select
 from support.stage import text_webhook
 
 MOST_BYTES = 700 * 1024 * 1024
 """Of the daemon and its reading programs together; the unit's MemoryMax is 1 GB."""
 
-LETTERS = "SELECT words_error FROM media WHERE message_id LIKE 'letter-%' AND words_error != ''"
 
 BODIES = 8
 BODY_BYTES = 40 * 1024 * 1024
@@ -84,7 +83,13 @@ async def test_the_largest_calls_and_documents_together_stay_below_the_limit(sit
     too_long = [spoken(BODY_BYTES, f"long-{n}") for n in range(BODIES // 2)]
     peak = await peak_until_read(process, url, bodies, too_long, site.data_dir)
     assert peak < MOST_BYTES
-    assert read_rows(site.data_dir, LETTERS) == [("it cannot be read: XMLSyntaxError",)] * 2
+    assert unread_letters(site.data_dir) == [("it cannot be read: XMLSyntaxError",)] * 2
+
+
+def unread_letters(data_dir: Path) -> list[tuple[str]]:
+    """Why each letter could not be read."""
+    where = {"message_id LIKE": "letter-%", "words_error !=": ""}
+    return select(data_dir, "media", "words_error", where=where)
 
 
 def status_of(url: str, body: bytes) -> int:
@@ -126,6 +131,6 @@ async def peak_until_read(
                 posting.start_soon(post, body, 200, name="post")
             for body in too_long:
                 posting.start_soon(post, body, 413, name="post")
-        await until(lambda: len(read_rows(data_dir, LETTERS)) == 2)
+        await until(lambda: len(unread_letters(data_dir)) == 2)
         measuring.cancel_scope.cancel()
     return peak

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 import trio
 from support.plain import NO_TLS
 from support.process import (
@@ -107,6 +108,7 @@ async def test_a_call_that_waits_for_a_short_start_is_stored(site: Site, tmp_pat
         assert (await process.end())[0] == 0
 
 
+@pytest.mark.sqlite
 async def test_a_stop_while_the_store_is_made_ready_is_clean(site: Site) -> None:
     """Somebody else writes into the file, so that ours has to wait."""
     site.data_dir.mkdir()

@@ -2,7 +2,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.ledgers import Commits, store_in
+from support.ledgers import Commits
+from support.place import store_in
 
 from daemon.ledger.ledger import Store
 

@@ -6,8 +6,11 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
+import pytest
 import trio
-from support.ledgers import LAURA, OPERATOR, accept, message, select, store_in
+from support.ledgers import LAURA, OPERATOR, accept, message
+from support.place import store_in
+from support.rows import select
 
 from daemon.domain.audit_chain import Head
 from daemon.ledger.audit import audit_rows, verify_audit
@@ -46,12 +49,13 @@ async def test_forgetting_erases_the_subject_and_not_the_row(store: Store, tmp_p
         done = forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=4)
     verified = await store.database.read(verify_audit)
     assert (verified.rows, verified.erased, verified.fault) == (4, 2, "")
-    assert await select(store, "SELECT subject FROM audit_details ORDER BY audit_id") == [
+    assert select(store, "audit_details", "subject", order="audit_id") == [
         ("/srv/copy.db",),
         (done.name,),
     ]
 
 
+@pytest.mark.sqlite
 async def test_rows_of_an_older_store_become_the_beginning_of_the_chain(tmp_path: Path) -> None:
     steps = sorted(
         (step for step in resources.files("daemon.ledger.migrations").iterdir()),

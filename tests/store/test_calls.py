@@ -1,7 +1,8 @@
 """Calls to our number: noted once, and answered at most once an hour a chat."""
 
 import pytest
-from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, select, thread_of
+from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, thread_of
+from support.rows import count, select
 
 from daemon.domain.messages import Call, ChatKey
 from daemon.domain.records import NewPart
@@ -25,7 +26,7 @@ async def test_a_missed_call_is_answered_once_however_often_it_is_told(store: St
     assert await replied(store, call(status="ringing")) == 0
     assert await replied(store, call(), call()) == 1
     assert await replied(store, call()) == 0
-    assert await select(store, "SELECT chat, body FROM outbox") == [(LAURA.chat, REPLY.body)]
+    assert select(store, "outbox", "chat, body") == [(LAURA.chat, REPLY.body)]
 
 
 async def test_at_most_one_reply_an_hour_a_chat(store: Store) -> None:
@@ -47,7 +48,7 @@ async def test_an_old_call_and_one_to_an_agent_get_none(store: Store) -> None:
 
 async def test_without_the_setting_nothing_is_said(store: Store) -> None:
     assert await store.calls.take_in([call()], reply=None, now=1) == ()
-    assert await select(store, "SELECT COUNT(*) FROM outbox") == [(0,)]
+    assert count(store, "outbox") == 0
 
 
 async def test_the_thread_knows_of_a_call_if_it_has_begun(store: Store) -> None:

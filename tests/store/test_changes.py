@@ -14,10 +14,10 @@ from support.ledgers import (
     message_state,
     open_turn,
     own_message,
-    select,
-    store_in,
     thread_of,
 )
+from support.place import store_in
+from support.rows import count, select
 
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Origin, Text
 from daemon.domain.prompt.data import is_data
@@ -36,7 +36,7 @@ async def _told(store: Store, change: Edit | Deletion, way: str = "messages") ->
     """Tell the store of a change: as a message, or as Whapi's own kind of event."""
     if way == "messages":
         kind = "an edit" if isinstance(change, Edit) else "a deletion"
-        known = await select(store, "SELECT COUNT(*) FROM messages")
+        known = select(store, "messages", "COUNT(*)")
         told = message(f"change-{known[0][0]}", change, kind="action")
         return await accept(store, told, verdicts=[kind])
     if isinstance(change, Edit):
@@ -46,7 +46,7 @@ async def _told(store: Store, change: Edit | Deletion, way: str = "messages") ->
 
 
 async def _stored(store: Store) -> Message:
-    ((seq,),) = await select(store, "SELECT seq FROM messages WHERE id = 'm-1'")
+    ((seq,),) = select(store, "messages", "seq", where={"id": "m-1"})
     waiting = await store.inbox.waiting(LAURA, from_me=False)
     turn = await store.turns.active(LAURA)
     known = {s.seq: s.message for s in (*waiting, *(turn.messages if turn else ()))}
@@ -63,7 +63,7 @@ async def test_an_edit_of_a_waiting_message_is_its_new_text(store: Store, way: s
     accepted = await _told(store, EDIT, way)
     assert [(a.key, a.what) for a in accepted.arrivals] == [(LAURA, "change")]
     assert (await _stored(store)).content == Text(body="Para tres personas")
-    assert await message_state(store, "m-1") == ("received", "")
+    assert message_state(store, "m-1") == ("received", "")
     assert await _notes(store) == []
 
 
@@ -72,7 +72,7 @@ async def test_a_deleted_waiting_message_waits_no_more(store: Store, way: str) -
     await accept(store, message("m-1"), message("m-2"))
     accepted = await _told(store, DELETION, way)
     assert [a.what for a in accepted.arrivals] == ["change"]
-    assert await message_state(store, "m-1") == ("ignored", "deleted by its author")
+    assert message_state(store, "m-1") == ("ignored", "deleted by its author")
     assert [m.message.id for m in (await open_turn(store)).messages] == ["m-2"]
 
 
@@ -104,7 +104,7 @@ async def test_a_deletion_in_an_open_turn_takes_the_message_out_of_it(store: Sto
     assert turn is not None
     assert [m.message.id for m in turn.messages] == ["m-2"]
     await store.turns.close(turn, "answered", now=110)
-    assert (await message_state(store, "m-1"))[0] == "answered"
+    assert (message_state(store, "m-1"))[0] == "answered"
 
 
 @pytest.mark.parametrize(("change", "note"), [(EDIT, EDIT_NOTE), (DELETION, DELETION_NOTE)])
@@ -116,7 +116,7 @@ async def test_a_change_while_the_answer_is_being_said_is_a_note(
     accepted = await _told(store, change)
     assert accepted.arrivals == ()
     assert await _notes(store) == [note]
-    assert await message_state(store, "m-1") == ("in_turn", "")
+    assert message_state(store, "m-1") == ("in_turn", "")
 
 
 @pytest.mark.parametrize(("change", "note"), [(EDIT, EDIT_NOTE), (DELETION, DELETION_NOTE)])
@@ -128,7 +128,7 @@ async def test_a_change_after_the_outcome_is_a_note(
     accepted = await _told(store, change)
     assert accepted.arrivals == ()
     assert await _notes(store) == [note]
-    assert await message_state(store, "m-1") == ("answered", "")
+    assert message_state(store, "m-1") == ("answered", "")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ async def test_a_change_of_what_waits_for_a_person_is_told_if_the_model_knows_it
     accepted = await _told(store, change)
     assert accepted.arrivals == ()
     assert len(await _notes(store)) == in_thread
-    assert await message_state(store, "m-1") == state
+    assert message_state(store, "m-1") == state
 
 
 @pytest.mark.parametrize("change", [EDIT, DELETION])
@@ -159,7 +159,7 @@ async def test_a_change_of_what_the_model_never_saw_is_not_told(
     await store.turns.close(await open_turn(store), outcome, now=105)
     assert (await _told(store, change)).arrivals == ()
     assert await _notes(store) == []
-    assert (await message_state(store, "m-1"))[0] == outcome
+    assert (message_state(store, "m-1"))[0] == outcome
 
 
 async def test_an_edit_that_came_before_its_message_is_applied_to_it(store: Store) -> None:
@@ -167,14 +167,14 @@ async def test_an_edit_that_came_before_its_message_is_applied_to_it(store: Stor
     accepted = await accept(store, message("m-1", "Para dos personas"))
     assert "message" in [a.what for a in accepted.arrivals]
     assert (await _stored(store)).content == Text(body="Para tres personas")
-    assert await select(store, "SELECT * FROM early_changes") == []
+    assert select(store, "early_changes") == []
 
 
 async def test_a_deletion_that_came_before_its_message_is_applied_to_it(store: Store) -> None:
     await _told(store, EDIT)
     await _told(store, DELETION)
     await accept(store, message("m-1"))
-    assert await message_state(store, "m-1") == ("ignored", "deleted by its author")
+    assert message_state(store, "m-1") == ("ignored", "deleted by its author")
     assert await store.inbox.waiting(LAURA, from_me=False) == ()
 
 
@@ -183,7 +183,7 @@ async def test_an_early_edit_does_not_undo_an_early_deletion(store: Store) -> No
     await _told(store, DELETION)
     await _told(store, EDIT)
     await accept(store, message("m-1"))
-    assert await message_state(store, "m-1") == ("ignored", "deleted by its author")
+    assert message_state(store, "m-1") == ("ignored", "deleted by its author")
 
 
 async def test_a_change_waits_for_the_message_of_its_own_channel(store: Store) -> None:
@@ -192,7 +192,7 @@ async def test_a_change_waits_for_the_message_of_its_own_channel(store: Store) -
     await accept(store, message("m-1", "Otra", key=other))
     (waiting,) = await store.inbox.waiting(other, from_me=False)
     assert waiting.message.content == Text(body="Otra")
-    assert await select(store, "SELECT channel, target FROM early_changes") == [(CHANNEL, "m-1")]
+    assert select(store, "early_changes", "channel, target") == [(CHANNEL, "m-1")]
 
 
 async def test_the_same_deletion_told_twice_is_one_note(store: Store) -> None:
@@ -222,7 +222,7 @@ async def test_an_edit_to_the_same_words_changes_nothing(store: Store) -> None:
     """WhatsApp reports an edit also when a link's preview arrives."""
     await accept(store, message("m-1", EDIT.body))
     assert (await _told(store, EDIT)).arrivals == ()
-    assert await select(store, "SELECT edited_at FROM messages WHERE id = 'm-1'") == [(None,)]
+    assert select(store, "messages", "edited_at", where={"id": "m-1"}) == [(None,)]
 
 
 async def test_changes_of_an_agents_message_are_left_alone(store: Store) -> None:
@@ -238,7 +238,7 @@ async def test_a_change_that_waits_for_its_message_survives_a_restart(tmp_path: 
         await _told(store, DELETION)
     async with store_in(tmp_path) as store:
         await accept(store, message("m-1"))
-        assert (await message_state(store, "m-1"))[0] == "ignored"
+        assert (message_state(store, "m-1"))[0] == "ignored"
 
 
 # -- whose message it is ---------------------------------------------------------------------------
@@ -277,7 +277,7 @@ async def test_nobody_changes_the_words_of_another_chat(
         await store.turns.close(await open_turn(store), "answered", now=105)
     if not early:
         await attack()
-    rows = await select(store, "SELECT message, state FROM messages WHERE id = 'm-1'")
+    rows = select(store, "messages", "message, state", where={"id": "m-1"})
     assert "Para dos personas" in rows[0][0]
     assert rows[0][1] == ("answered" if answered else "received")
     assert await _notes(store) == []
@@ -335,11 +335,10 @@ async def test_changes_of_unknown_messages_are_bounded(store: Store) -> None:
     """The newest of each chat are kept, and all of them for a day."""
     edits = tuple(Edit(target=f"none-{n}", body="x", origin=HERE) for n in range(2_000))
     await accept(store, edits=edits)
-    mine = "SELECT COUNT(*) FROM early_changes WHERE chat = ?"
-    assert await select(store, mine, LAURA.chat) == [(MOST_EARLY,)]
+    assert count(store, "early_changes", where={"chat": LAURA.chat}) == MOST_EARLY
     other = Origin(chat=PEDRO.chat)
     await accept(store, edits=(Edit(target="a", body="x", origin=other),), now=200)
-    assert await select(store, "SELECT COUNT(*) FROM early_changes") == [(MOST_EARLY + 1,)]
+    assert count(store, "early_changes") == MOST_EARLY + 1
     later = 150 + EARLY_SECONDS
     await accept(store, edits=(Edit(target="b", body="x", origin=other),), now=later)
-    assert await select(store, "SELECT target FROM early_changes ORDER BY 1") == [("a",), ("b",)]
+    assert select(store, "early_changes", "target", order="target") == [("a",), ("b",)]

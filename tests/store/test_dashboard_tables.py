@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from support.place import store_in
+from support.rows import insert
+
 from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
 from daemon.domain.messages import ChatKey
-from daemon.ledger.ledger import Store, open_store
+from daemon.ledger.ledger import Store
 from daemon.ledger.process_records import LINES_A_START, MOST_SESSIONS
 
 LAURA = ChatKey("C", "573001234567@s.whatsapp.net")
@@ -17,13 +20,8 @@ def line(number: int, words: str = "words", **fields: object) -> LogLine:
 
 async def introduce(store: Store, key: ChatKey) -> str:
     """Make a chat known; gives its public name."""
-    await store.database.write(
-        lambda connection: connection.execute(
-            "INSERT INTO chats (channel, chat, first_seen_at, last_activity_at)"
-            " VALUES (?, ?, 1, 1)",
-            key,
-        )
-    )
+    times = {"first_seen_at": 1, "last_activity_at": 1}
+    insert(store, "chats", {"channel": key.channel, "chat": key.chat, **times})
     known = await store.dashboard_log.chat_names(key.chat)
     assert known is not None
     return known[1]
@@ -35,7 +33,7 @@ async def ids(store: Store, **query: object) -> list[int]:
 
 
 async def test_lines_are_found_by_place_kind_time_and_words(tmp_path: Path) -> None:
-    async with open_store(tmp_path, clock=lambda: 0) as store:
+    async with store_in(tmp_path) as store:
         rows = [
             line(1, "Hola"),
             line(2, "100% sí", kind="response", turn="turn_1"),
@@ -58,7 +56,7 @@ async def test_lines_are_found_by_place_kind_time_and_words(tmp_path: Path) -> N
 
 
 async def test_only_the_newest_lines_are_kept(tmp_path: Path) -> None:
-    async with open_store(tmp_path, clock=lambda: 0) as store:
+    async with store_in(tmp_path) as store:
         for first in range(0, 30, 10):
             rows = [line(number) for number in range(first + 1, first + 11)]
             await store.dashboard_log.add(rows, keep=12)
@@ -66,7 +64,7 @@ async def test_only_the_newest_lines_are_kept(tmp_path: Path) -> None:
 
 
 async def test_a_line_is_found_by_the_public_name_of_its_chat(tmp_path: Path) -> None:
-    async with open_store(tmp_path, clock=lambda: 0) as store:
+    async with store_in(tmp_path) as store:
         ref = await introduce(store, LAURA)
         await store.dashboard_log.add([line(1, key=LAURA), line(2)], keep=10)
         (found,) = await store.dashboard_log.lines(LogQuery(ref=ref))
@@ -77,7 +75,7 @@ async def test_a_line_is_found_by_the_public_name_of_its_chat(tmp_path: Path) ->
 
 
 async def test_lines_of_a_chat_that_is_not_there_are_not_stored(tmp_path: Path) -> None:
-    async with open_store(tmp_path, clock=lambda: 0) as store:
+    async with store_in(tmp_path) as store:
         await store.dashboard_log.add([line(1, key=LAURA), line(2)], keep=10)
         assert await ids(store) == [2]
 
@@ -85,13 +83,13 @@ async def test_lines_of_a_chat_that_is_not_there_are_not_stored(tmp_path: Path) 
 async def test_no_two_processes_give_the_same_number(tmp_path: Path) -> None:
     starts = []
     for _ in range(3):
-        async with open_store(tmp_path, clock=lambda: 0) as store:
+        async with store_in(tmp_path) as store:
             starts.append(await store.dashboard_log.start())
     assert starts == [LINES_A_START, 2 * LINES_A_START, 3 * LINES_A_START]
 
 
 async def test_figures_are_kept_for_a_while(tmp_path: Path) -> None:
-    async with open_store(tmp_path, clock=lambda: 0) as store:
+    async with store_in(tmp_path) as store:
         for at in (100, 200, 300):
             await store.samples.add(Sample(at=at, messages=at, turn=(1, 2)), keep_seconds=150)
         kept = await store.samples.since(0)
@@ -101,10 +99,10 @@ async def test_figures_are_kept_for_a_while(tmp_path: Path) -> None:
 
 
 async def test_sessions_outlive_a_restart_and_end(tmp_path: Path) -> None:
-    async with open_store(tmp_path, clock=lambda: 0) as store:
+    async with store_in(tmp_path) as store:
         await store.sessions.begin("old", ends_at=5, now=0)
         await store.sessions.begin("name", ends_at=50, now=10)
-    async with open_store(tmp_path, clock=lambda: 0) as store:
+    async with store_in(tmp_path) as store:
         assert await store.sessions.end_of("name") == 50
         assert await store.sessions.end_of("old") == 0
         await store.sessions.end("name")
@@ -112,13 +110,9 @@ async def test_sessions_outlive_a_restart_and_end(tmp_path: Path) -> None:
 
 
 async def test_sessions_are_bounded(tmp_path: Path) -> None:
-    async with open_store(tmp_path, clock=lambda: 0) as store:
-        await store.database.write(
-            lambda connection: connection.executemany(
-                "INSERT INTO dashboard_sessions VALUES (?, ?)",
-                [(str(number), 100 + number) for number in range(MOST_SESSIONS)],
-            )
-        )
+    async with store_in(tmp_path) as store:
+        sessions = [{"name": str(n), "ends_at": 100 + n} for n in range(MOST_SESSIONS)]
+        insert(store, "dashboard_sessions", *sessions)
         await store.sessions.begin("new", ends_at=99, now=0)
         assert await store.sessions.end_of("0") == 0
         assert await store.sessions.end_of("1") == 101

@@ -1,5 +1,6 @@
 """What its author wanted to disappear is not kept after its turn."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from support.ledgers import (
     message_state,
     open_turn,
     own_message,
-    select,
     thread_of,
 )
+from support.rows import change, select
 
 from daemon.domain.eligibility import A_REACTION
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Reaction, Text
@@ -30,33 +31,30 @@ def vanishing(message_id: str = "m-1") -> Message:
     return message(message_id, SECRET, ephemeral=True)
 
 
-async def traces(store: Store) -> list[str]:
+def traces(store: Store) -> list[str]:
     """Every text of messages and events in which the secret still is."""
-    rows = await select(
-        store,
-        "SELECT message FROM messages UNION ALL SELECT CAST(body AS TEXT) FROM events"
-        " UNION ALL SELECT earlier FROM messages",
-    )
-    return [text for (text,) in rows if text and SECRET in text]
+    texts = [text for row in select(store, "messages", "message, earlier") for text in row]
+    texts += [body.decode() for (body,) in select(store, "events", "body") if body]
+    return [text for text in texts if text and SECRET in text]
 
 
 async def test_it_is_kept_until_the_turn_has_its_outcome(store: Store) -> None:
     await accept(store, vanishing(), message("m-2", "y esto queda"))
     turn = await open_turn(store)
     await store.turns.conclude(turn, items=[], parts=[NewPart("Con gusto")], now=102)
-    assert len(await traces(store)) == 1
+    assert len(traces(store)) == 1
     await store.turns.close(turn, "answered", now=103)
-    assert await traces(store) == []
-    bodies = await select(store, "SELECT json_extract(message, '$.content.body') FROM messages")
-    assert bodies == [(GONE,), ("y esto queda",)]
-    assert await select(store, "SELECT body FROM events") == [(None,)]
+    assert traces(store) == []
+    stored = [json.loads(text) for (text,) in select(store, "messages", "message", order="seq")]
+    assert [one["content"]["body"] for one in stored] == [GONE, "y esto queda"]
+    assert select(store, "events", "body") == [(None,)]
 
 
 async def test_the_raw_call_of_others_stays(store: Store) -> None:
     await accept(store, message("m-0"))
     await accept(store, vanishing())
     await store.turns.close(await open_turn(store), "expired", now=103)
-    kept = await select(store, "SELECT id FROM events WHERE body IS NOT NULL")
+    kept = select(store, "events", "id", where={"body !=": None})
     assert kept == [(1,)]
 
 
@@ -64,7 +62,7 @@ async def test_a_picture_to_be_seen_once_loses_its_words(store: Store) -> None:
     once = message("m-1", Media(medium="image", caption=SECRET, view_once=True), kind="image")
     await accept(store, once)
     await store.turns.close(await open_turn(store), "dead", now=103)
-    assert await traces(store) == []
+    assert traces(store) == []
 
 
 async def test_what_an_agent_handles_disappears_too(store: Store) -> None:
@@ -80,7 +78,7 @@ async def test_what_an_agent_handles_disappears_too(store: Store) -> None:
     await store.threads.note_waiting(
         LAURA, [theirs.seq], [], noted=[customers.seq], state="ignored", reason="agent", now=1
     )
-    assert await traces(store) == []
+    assert traces(store) == []
 
 
 @pytest.mark.parametrize("pause_until", [0, 1900])
@@ -93,25 +91,25 @@ async def test_what_its_author_deletes_before_an_answer_is_not_kept(
     if pause_until:
         await store.handovers.hold(LAURA, now=101)
     waits = ("with_agent", "an agent has the chat") if pause_until else ("received", "")
-    assert await message_state(store, "m-1") == waits
+    assert message_state(store, "m-1") == waits
     await accept(store, deletions=(Deletion(target="m-1", origin=HERE),))
-    assert await message_state(store, "m-1") == ("ignored", "deleted by its author")
-    assert await traces(store) == []
+    assert message_state(store, "m-1") == ("ignored", "deleted by its author")
+    assert traces(store) == []
 
 
 async def test_what_is_not_answered_is_not_kept_at_all(store: Store) -> None:
     group = ChatKey(LAURA.channel, "120363012345678901@g.us")
     overheard = message("m-1", SECRET, ephemeral=True, key=group)
     await accept(store, overheard, verdicts=[NOT_ADDRESSED])
-    assert await traces(store) == []
-    assert await message_state(store, "m-1") == ("ignored", NOT_ADDRESSED)
+    assert traces(store) == []
+    assert message_state(store, "m-1") == ("ignored", NOT_ADDRESSED)
 
 
 async def test_a_second_arrival_and_a_late_edit_bring_nothing_back(store: Store) -> None:
     await accept(store, vanishing())
     await store.turns.close(await open_turn(store), "answered", now=103)
     await accept(store, vanishing(), edits=(Edit(target="m-1", body=SECRET, origin=HERE),))
-    assert await traces(store) == []
+    assert traces(store) == []
     assert await thread_of(store) == []
 
 
@@ -131,7 +129,7 @@ async def test_an_edit_counts_until_the_turn_has_its_outcome_and_is_not_kept(sto
         Text(body=f"{SECRET}, y ya"),
     ]
     await store.turns.close(turn, "answered", now=103)
-    assert await traces(store) == []
+    assert traces(store) == []
 
 
 async def test_a_sign_that_disappears_is_not_noted(store: Store) -> None:
@@ -149,15 +147,11 @@ async def test_the_file_of_a_large_call_goes_with_the_next_retention(
     folder.mkdir()
     (folder / "large.json").write_text(SECRET)
     await accept(store, vanishing())
-    await store.database.write(
-        lambda connection: (
-            connection.execute("UPDATE events SET body = NULL, body_file = 'large.json'").rowcount
-        )
-    )
+    change(store, "events", {"body": None, "body_file": "large.json"})
     await store.turns.close(await open_turn(store), "answered", now=103)
     expired = await store.database.write(
         lambda connection: expire(connection, before=0, folder=folder)
     )
     assert (expired.events, expired.more) == (1, False)
     assert list(folder.iterdir()) == []
-    assert await select(store, "SELECT body_file, doomed FROM events") == [("", 0)]
+    assert select(store, "events", "body_file, doomed") == [("", 0)]

@@ -10,20 +10,15 @@ from typing import Any
 
 import pytest
 import trio
-from support.ledgers import (
-    accept,
-    events,
-    held_writer,
-    hold,
-    insert_event,
-    message,
-    select,
-    store_in,
-)
+from support.ledgers import accept, events, held_writer, hold, insert_event, message
+from support.place import store_in
+from support.rows import select
 from trio.testing import wait_all_tasks_blocked
 
 from daemon.errors import StoreUnavailable
 from daemon.ledger.ledger import Store
+
+pytestmark = pytest.mark.sqlite
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +95,7 @@ async def _fill(store: Store) -> list[str]:
 
 
 async def _stored(store: Store) -> list[str]:
-    return [row[0] for row in await select(store, "SELECT id FROM messages ORDER BY seq")]
+    return [row[0] for row in select(store, "messages", "id", order="seq")]
 
 
 async def test_a_full_disk_refuses_writes_until_there_is_room(small_disk: Path) -> None:
@@ -123,7 +118,7 @@ async def test_a_full_disk_refuses_writes_until_there_is_room(small_disk: Path) 
 
 async def test_a_full_database_refuses_writes_until_there_is_room(store: Store) -> None:
     """The same without a file system of our own: SQLite's own limit gives the same error."""
-    (pages,) = (await select(store, "PRAGMA page_count"))[0]
+    (pages,) = store.database._connection.execute("PRAGMA page_count").fetchone()
     store.database._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
     accepted = await _fill(store)
     assert accepted

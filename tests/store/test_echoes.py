@@ -12,8 +12,8 @@ from support.ledgers import (
     outbox_states,
     own_message,
     queued,
-    select,
 )
+from support.rows import select
 
 from daemon.domain.messages import Media, Other, Reaction, Text
 from daemon.domain.records import OutboxRow
@@ -42,7 +42,7 @@ async def test_an_echo_is_known_by_its_id(store: Store, source: str) -> None:
     row = await _sending(store)
     await store.outbox.sent(row, "w-1", now=104)
     assert await _echoed(store, "w-1", source=source)
-    assert await message_state(store, "w-1") == ("ignored", "echo")
+    assert message_state(store, "w-1") == ("ignored", "echo")
     assert (await store.threads.chat(LAURA)).paused_until == 0
 
 
@@ -52,7 +52,7 @@ async def test_an_echo_settles_a_send_whose_outcome_is_open(store: Store, state:
     if state == "unknown":
         await store.outbox.unknown(row, "timeout")
     assert await _echoed(store, "w-1")
-    sends = await select(store, "SELECT state, message_id, sent_at, error FROM outbox")
+    sends = select(store, "outbox", "state, message_id, sent_at, error")
     assert sends == [("sent", "w-1", 110.0, "")]
 
 
@@ -63,7 +63,7 @@ async def test_an_echo_before_the_answer_of_its_send_stands(store: Store) -> Non
     after = await store.outbox.unknown(row, "the connection was cut")
     assert after.state == "sent"
     await store.outbox.pending(row, "429")
-    assert await outbox_states(store) == ["sent"]
+    assert outbox_states(store) == ["sent"]
 
 
 async def test_one_echo_settles_one_send_of_the_same_words(store: Store) -> None:
@@ -72,24 +72,24 @@ async def test_one_echo_settles_one_send_of_the_same_words(store: Store) -> None
         await store.outbox.sending(row, now=103)
         await store.outbox.unknown(row, "timeout")
     assert await _echoed(store, "w-1")
-    assert await outbox_states(store) == ["sent", "unknown"]
+    assert outbox_states(store) == ["sent", "unknown"]
     assert await _echoed(store, "w-2")
-    assert await outbox_states(store) == ["sent", "sent"]
+    assert outbox_states(store) == ["sent", "sent"]
 
 
 async def test_a_send_that_has_not_begun_has_no_echo(store: Store) -> None:
     """A person who types what we were about to say is a person."""
     await queued(store, WORDS)
     assert not await _echoed(store, "w-1", source="mobile")
-    assert await outbox_states(store) == ["pending"]
-    assert await message_state(store, "w-1") == ("received", "")
+    assert outbox_states(store) == ["pending"]
+    assert message_state(store, "w-1") == ("received", "")
 
 
 async def test_the_same_words_in_another_chat_are_no_echo(store: Store) -> None:
     (row,) = await queued(store, WORDS, key=PEDRO)
     await store.outbox.sending(row, now=103)
     assert not await _echoed(store, "w-1", source="mobile")
-    assert await outbox_states(store) == ["sending"]
+    assert outbox_states(store) == ["sending"]
 
 
 async def test_an_echo_under_another_id_is_known_by_its_words_for_a_while(store: Store) -> None:
@@ -97,7 +97,7 @@ async def test_an_echo_under_another_id_is_known_by_its_words_for_a_while(store:
     await store.outbox.sent(row, "w-1", now=104)
     assert await _echoed(store, "other-1", now=104 + ECHO_SECONDS - 1)
     assert not await _echoed(store, "other-2", now=104 + ECHO_SECONDS + 1)
-    assert await message_state(store, "other-2") == (
+    assert message_state(store, "other-2") == (
         "ignored",
         "sent through the API by another client",
     )
@@ -107,7 +107,7 @@ async def test_a_person_who_repeats_our_words_is_still_an_agent(store: Store) ->
     row = await _sending(store)
     await store.outbox.sent(row, "w-1", now=104)
     assert not await _echoed(store, "a-1", source="mobile")
-    assert await message_state(store, "a-1") == ("received", "")
+    assert message_state(store, "a-1") == ("received", "")
 
 
 async def test_words_from_an_unknown_source_are_an_agents(store: Store) -> None:
@@ -116,7 +116,7 @@ async def test_words_from_an_unknown_source_are_an_agents(store: Store) -> None:
     assert await _echoed(store, "w-1", source="unknown")
     await store.outbox.sent(row, "w-1", now=104)
     assert not await _echoed(store, "a-1", source="unknown", now=104 + ECHO_SECONDS + 1)
-    assert await message_state(store, "a-1") == ("received", "")
+    assert message_state(store, "a-1") == ("received", "")
     assert (await store.threads.chat(LAURA)).paused_until == 1900
 
 
@@ -166,5 +166,5 @@ async def test_a_person_at_the_phone_settles_no_send(store: Store) -> None:
     row = await _sending(store)
     await store.outbox.unknown(row, "timeout")
     assert not await _echoed(store, "a-1", source="mobile")
-    assert await outbox_states(store) == ["unknown"]
+    assert outbox_states(store) == ["unknown"]
     assert (await store.threads.chat(LAURA)).paused_until == 1900

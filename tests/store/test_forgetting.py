@@ -13,16 +13,17 @@ from support.ledgers import (
     answered_turn,
     message,
     open_turn,
-    select,
-    store_in,
     thread_of,
 )
 from support.operator import files_with
+from support.place import database, store_in
+from support.rows import count, select
 
 from daemon.domain.limits.budget import Charge, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import NewPart, Told
 from daemon.ledger.admin.person import names_of
+from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import carry_out, close, forget, let_go, look, moved, write
 from daemon.ledger.forget.jobs import ask, ask_chat, done_as, next_work, old_chats
@@ -69,8 +70,7 @@ def slices(connection: sqlite3.Connection, data_dir: Path, name: str) -> int:
             work = moved(work, batch)
         if work.stage == OVER:
             break
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with transaction(connection):
             write(connection, work, batch, now=200)
         count += 1
     return count
@@ -87,16 +87,16 @@ async def test_a_crash_after_any_slice_leaves_nothing_behind_in_the_end(tmp_path
         done = done_as(connection, name)
         assert done is not None
         assert (done.messages, done.turns, done.sends, done.chats) == (MANY + 2, 1, 1, 1)
-        assert connection.execute("SELECT COUNT(*) FROM forgetting_ids").fetchone()[0] == 0
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert count(tmp_path, "forgetting_ids") == 0
+        assert database().orphaned_rows(tmp_path) == 0
     assert files_with(tmp_path, *WORDS, "laura-", "sent-laura") == []
     async with store_in(tmp_path) as store:
-        rows = await select(store, "SELECT id FROM messages WHERE id GLOB 'pedro-*' ORDER BY seq")
+        rows = select(store, "messages", "id", where={"id LIKE": "pedro-%"}, order="seq")
         assert rows == [("pedro-g",), ("pedro-1",)]
         (item,) = await thread_of(store, PEDRO)
         assert item["content"] == f"El número es {name}"
         assert await thread_of(store) == []
-        total = await select(store, "SELECT tokens FROM usage_days WHERE chat = ''")
+        total = select(store, "usage_days", "tokens", where={"chat": ""})
         assert total == [(100,)]
 
 
@@ -120,8 +120,7 @@ async def test_the_model_is_told_nothing_any_more_before_the_chat_is_let_go(
         assert (await store.turns.end(turn)).outcome == "ignored"
         assert await store.turns.all_active() == ()
         assert await store.outbox.chats_with_work() == ()
-        words = await select(store, "SELECT COUNT(*) FROM messages WHERE instr(message, 'Zap')")
-        assert words == [(0,)]
+        assert "Zap" not in str(select(store, "messages", "message"))
 
 
 async def test_what_comes_while_it_lasts_is_of_somebody_new_and_stays(tmp_path: Path) -> None:
@@ -134,7 +133,7 @@ async def test_what_comes_while_it_lasts_is_of_somebody_new_and_stays(tmp_path: 
             write(connection, work, look(connection, work), now=200)
             await accept(store, message("new-1", "Hola de nuevo"), now=201)
             carry_out(connection, name, tmp_path, now=202)
-        assert await select(store, "SELECT id, state FROM messages WHERE id = 'new-1'") == [
+        assert select(store, "messages", "id, state", where={"id": "new-1"}) == [
             ("new-1", "received")
         ]
         turn = await open_turn(store)
@@ -146,10 +145,10 @@ async def test_an_old_chat_goes_and_the_totals_stay(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await fill(store)
         await answered_turn(store, "pedro-2")
-        total = await select(store, "SELECT tokens, micros FROM usage_days WHERE chat = ''")
+        total = select(store, "usage_days", "tokens, micros", where={"chat": ""})
         find = partial(old_chats, before=150, most=10)
         assert set(await store.database.read(find)) == {LAURA, PEDRO, GROUP}
-        pedro = await select(store, "SELECT * FROM messages WHERE chat = ?", PEDRO.chat)
+        pedro = select(store, "messages", where={"chat": PEDRO.chat})
         name = await store.database.write(partial(ask_chat, key=LAURA, before=150, now=500))
         work = await store.database.read(partial(next_work, data_dir=tmp_path, name=name))
         assert work is not None
@@ -163,15 +162,14 @@ async def test_an_old_chat_goes_and_the_totals_stay(tmp_path: Path) -> None:
         await store.database.write(partial(let_go, work=work))
         await store.database.write(partial(close, work=work, now=500))
         for table in ("chats", "turns", "messages", "outbox", "thread_items", "facts"):
-            left = f"SELECT COUNT(*) FROM {table} WHERE chat = ?"  # noqa: S608 - names of tables
-            assert await select(store, left, LAURA.chat) == [(0,)]
-        assert await select(store, "SELECT COUNT(*) FROM responses") == [(0,)]
-        assert await select(store, "SELECT COUNT(*) FROM usage") == [(0,)]
-        assert await select(store, "SELECT chat FROM usage_days") == [("",)]
-        assert await select(store, "SELECT tokens, micros FROM usage_days") == total
-        assert await select(store, "SELECT * FROM messages WHERE chat = ?", PEDRO.chat) == pedro
-        assert await select(store, "SELECT COUNT(*) FROM forgettings") == [(0,)]
-        assert await select(store, "PRAGMA foreign_key_check") == []
+            assert count(store, table, where={"chat": LAURA.chat}) == 0
+        assert count(store, "responses") == 0
+        assert count(store, "usage") == 0
+        assert select(store, "usage_days", "chat") == [("",)]
+        assert select(store, "usage_days", "tokens, micros") == total
+        assert select(store, "messages", where={"chat": PEDRO.chat}) == pedro
+        assert count(store, "forgettings") == 0
+        assert database().orphaned_rows(store) == 0
 
 
 async def test_a_chat_with_something_open_is_not_too_old(tmp_path: Path) -> None:
@@ -204,14 +202,12 @@ async def test_who_writes_under_another_id_is_still_opted_out(tmp_path: Path) ->
         with open_cli_connection(tmp_path) as connection:
             names = names_of(connection, LAURA.chat)
             forget(connection, names, tmp_path, by=OPERATOR, now=199)
-        assert await select(store, "SELECT chat FROM chats WHERE opted_out_at = 0") == []
+        assert select(store, "chats", "chat", where={"opted_out_at": 0}) == []
         await accept(store, message("m-2", key=lid, sent_at=300), now=300)
         turn = await open_turn(store, lid)
         assert not await store.turns.apologise(turn, NewPart("Disculpa"), now=301)
         assert await store.identities.join(lid, LAURA.chat) is False  # it is being answered
         await store.turns.close(turn, "answered", now=302)
         assert await store.identities.join(lid, LAURA.chat)
-        ((opted_out_at,),) = await select(
-            store, "SELECT opted_out_at FROM chats WHERE chat = ?", LAURA.chat
-        )
+        ((opted_out_at,),) = select(store, "chats", "opted_out_at", where={"chat": LAURA.chat})
         assert opted_out_at == 102

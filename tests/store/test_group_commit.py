@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import trio
-from support.ledgers import Commits, events, held_writer, hold, insert_event, store_in
+from support.ledgers import Commits, events, held_writer, hold, insert_event
+from support.place import store_in
 from trio.testing import wait_all_tasks_blocked
 
 from daemon.errors import StoreError, StoreUnavailable
 from daemon.ledger.drivers.sqlite.database import MAX_BATCH
 from daemon.ledger.ledger import Store
+
+pytestmark = pytest.mark.sqlite
 
 
 def _refused_by_a_constraint(connection: sqlite3.Connection) -> None:

@@ -1,6 +1,7 @@
 """Two ids of one person: what keeps them from becoming one chat for the time being."""
 
-from support.ledgers import CHANNEL, LAURA, accept, message, open_turn, queued, select
+from support.ledgers import CHANNEL, LAURA, accept, message, open_turn, queued
+from support.rows import select
 
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import NewPart
@@ -31,7 +32,7 @@ async def test_words_being_said_are_not_given_to_a_second_task(store: Store) -> 
     await store.outbox.sending(apology, now=104)
 
     assert not await store.identities.join(LID, LAURA.chat)
-    assert await select(store, "SELECT chat, state FROM outbox WHERE id = ?", apology.id) == [
+    assert select(store, "outbox", "chat, state", where={"id": apology.id}) == [
         (LID.chat, "sending")
     ]
     await store.outbox.sent(apology, "w-2", now=105)

@@ -14,9 +14,9 @@ from support.ledgers import (
     message_state,
     open_turn,
     own_message,
-    select,
     thread_of,
 )
+from support.rows import select
 
 from daemon.domain.messages import ChatKey, StatusUpdate, Webhook
 from daemon.domain.records import Accepted, Arrival
@@ -48,7 +48,7 @@ async def test_a_call_is_stored_with_all_its_messages_in_order(store: Store) -> 
 async def test_the_raw_call_is_kept(store: Store) -> None:
     webhook = Webhook(channel="c", event="chats.patch", unreadable=("a: odd", "b: odder"))
     accepted = await store.inbox.accept(webhook, b'{"odd":1}', verdicts=[], now=7, pause_until=0)
-    rows = await select(store, "SELECT * FROM events")
+    rows = select(store, "events")
     assert rows == [
         (accepted.event_id, 7.0, "c", "chats.patch", b'{"odd":1}', "", "a: odd\nb: odder", 0)
     ]
@@ -58,7 +58,7 @@ async def test_a_repeated_message_is_counted_and_nothing_else(store: Store) -> N
     await accept(store, message("m-1"))
     again = await accept(store, message("m-1"), message("m-2"), message("m-2"))
     assert (again.stored, again.duplicates, len(again.arrivals)) == (1, 2, 1)
-    assert await select(store, "SELECT id, duplicates FROM messages ORDER BY seq") == [
+    assert select(store, "messages", "id, duplicates", order="seq") == [
         ("m-1", 1),
         ("m-2", 1),
     ]
@@ -68,7 +68,7 @@ async def test_a_repeated_message_does_not_come_back_to_life(store: Store) -> No
     await answered_turn(store, "m-1")
     again = await accept(store, message("m-1"))
     assert (again.arrivals, again.duplicates) == ((), 1)
-    assert await message_state(store, "m-1") == ("answered", "")
+    assert message_state(store, "m-1") == ("answered", "")
 
 
 async def test_the_same_id_on_two_channels_is_two_messages(store: Store) -> None:
@@ -84,10 +84,11 @@ async def test_a_verdict_is_the_reason_to_ignore_a_message(store: Store) -> None
     )
     assert accepted.stored == 2
     assert len(accepted.arrivals) == 1
-    assert await message_state(store, "m-1") == ("ignored", "groups are not answered")
-    assert await message_state(store, "m-2") == ("received", "")
+    assert message_state(store, "m-1") == ("ignored", "groups are not answered")
+    assert message_state(store, "m-2") == ("received", "")
 
 
+@pytest.mark.sqlite
 async def test_a_call_is_stored_whole_or_not_at_all(store: Store) -> None:
     def refuse_the_second(connection: sqlite3.Connection) -> None:
         connection.execute(
@@ -99,9 +100,10 @@ async def test_a_call_is_stored_whole_or_not_at_all(store: Store) -> None:
     with pytest.raises(Exception, match="refused a write: no"):
         await accept(store, message("m-1"), message("m-2"))
     for table in ("events", "messages", "chats"):
-        assert await select(store, f"SELECT * FROM {table}") == []  # noqa: S608 - of this list
+        assert select(store, table) == []
 
 
+@pytest.mark.sqlite
 async def test_a_large_body_is_in_its_file_before_its_row(store: Store, tmp_path: Path) -> None:
     seen: list[tuple[str, bool]] = []
 
@@ -123,7 +125,7 @@ async def test_a_large_body_is_in_its_file_before_its_row(store: Store, tmp_path
     assert seen == [(name, True), (name, True)]
     assert [path.name for path in (tmp_path / "events").iterdir()] == [name]
     assert (tmp_path / "events" / name).read_bytes() == body
-    assert await select(store, "SELECT body, body_file FROM events") == [(None, name)] * 2
+    assert select(store, "events", "body, body_file") == [(None, name)] * 2
 
 
 async def test_a_large_body_without_its_file_is_not_accepted(store: Store, tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ async def test_a_large_body_without_its_file_is_not_accepted(store: Store, tmp_p
             now=1,
             pause_until=0,
         )
-    assert await select(store, "SELECT * FROM events") == []
+    assert select(store, "events") == []
     assert await store.inbox.waiting(LAURA, from_me=False) == ()
 
 
@@ -144,7 +146,7 @@ async def test_statuses_are_kept_with_the_sends_they_are_about(store: Store) -> 
     await answered_turn(store, "m-1")
     update = StatusUpdate(message_id="sent-1", status="read")
     await accept(store, statuses=(update, StatusUpdate(message_id="not ours", status="read")))
-    assert await select(store, "SELECT status FROM outbox") == [("read",)]
+    assert select(store, "outbox", "status") == [("read",)]
 
 
 async def test_a_chat_is_known_by_the_names_its_customer_used_last(store: Store) -> None:
@@ -194,7 +196,7 @@ async def test_machines_of_our_number_are_no_agents(store: Store, source: str, r
     )
     assert accepted.arrivals == ()
     assert accepted.echoed == ()
-    assert await message_state(store, "a-1") == ("ignored", reason)
+    assert message_state(store, "a-1") == ("ignored", reason)
     assert (await store.threads.chat(LAURA)).paused_until == 0
 
 
@@ -228,8 +230,8 @@ async def test_notes_give_messages_their_outcome_and_go_into_the_thread(store: S
     await store.threads.note_waiting(
         LAURA, [first.seq], [item], state="handed_off", reason="an agent has the chat", now=101
     )
-    assert await message_state(store, "m-1") == ("handed_off", "an agent has the chat")
-    assert await message_state(store, "m-2") == ("received", "")
+    assert message_state(store, "m-1") == ("handed_off", "an agent has the chat")
+    assert message_state(store, "m-2") == ("received", "")
     assert await thread_of(store) == [item]
 
 
@@ -240,4 +242,4 @@ async def test_notes_leave_messages_of_a_turn_alone(store: Store) -> None:
     await store.threads.note_waiting(
         LAURA, [waiting.seq], [], state="ignored", reason="late", now=101
     )
-    assert await message_state(store, "m-1") == ("in_turn", "")
+    assert message_state(store, "m-1") == ("in_turn", "")

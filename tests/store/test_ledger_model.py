@@ -5,6 +5,7 @@ to be said is said in order; restarts in between change nothing but sends under 
 unseen: what a person has not answered is with the bot, or is listed as waiting for a person.
 """
 
+import json
 import tempfile
 import threading
 from collections import defaultdict
@@ -12,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import trio
 from hypothesis import HealthCheck, settings
@@ -24,16 +25,9 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from support.ledgers import (
-    LAURA,
-    OPERATOR,
-    PEDRO,
-    accept,
-    message,
-    own_message,
-    select,
-    store_in,
-)
+from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, own_message
+from support.place import store_in
+from support.rows import rows, select
 
 from daemon.domain.messages import ChatKey, Deletion, Edit, Origin
 from daemon.domain.records import NewPart, Outcome, Turn
@@ -157,7 +151,7 @@ class OpenStore:
     """A store in a trio run of its own thread, so that each step may wait for its verbs."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._ready = threading.Event()
         self._thread = threading.Thread(target=trio.run, args=(self._main,), name="store run")
         self._thread.start()
@@ -173,7 +167,7 @@ class OpenStore:
             await self._end.wait()
 
     async def _open(self) -> None:
-        self._store = await self._stack.enter_async_context(store_in(self._folder))
+        self._store = await self._stack.enter_async_context(store_in(self.folder))
 
     async def _reopen(self) -> None:
         await self._stack.aclose()
@@ -474,11 +468,16 @@ class LedgerMachine(RuleBasedStateMachine):
     def every_message_is_where_it_belongs(self) -> None:
         if not hasattr(self, "store"):
             return
-        rows = self._select(
-            "SELECT id, state, deleted_at IS NOT NULL, json_extract(message, '$.content.body')"
-            " FROM messages WHERE from_me = 0 ORDER BY seq"
-        )
-        assert rows == [
+        stored = rows(self.store.folder, "messages", where={"from_me": 0}, order="seq")
+        assert [
+            (
+                row["id"],
+                row["state"],
+                row["deleted_at"] is not None,
+                json.loads(row["message"])["content"]["body"],
+            )
+            for row in stored
+        ] == [
             (sheet.name, sheet.state, sheet.deleted, sheet.words)
             for sheet in self.model.sheets.values()
         ]
@@ -517,7 +516,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_chat_has_at_most_one_living_turn(self) -> None:
         if not hasattr(self, "store"):
             return
-        active = self._select("SELECT id, channel, chat, state FROM turns WHERE state != 'done'")
+        active = select(
+            self.store.folder, "turns", "id, channel, chat, state", where={"state !=": "done"}
+        )
         assert sorted(active) == sorted(
             (burst.turn.id, *key, "delivering" if burst.delivering else "open")
             for key, burst in self.model.bursts.items()
@@ -527,11 +528,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def every_send_is_where_it_belongs(self) -> None:
         if not hasattr(self, "store"):
             return
-        rows = self._select("SELECT turn_id, state FROM outbox ORDER BY id")
-        assert rows == [(send.turn_id, send.state) for send in self.model.sends]
-
-    def _select(self, sql: str) -> list[tuple[Any, ...]]:
-        return self.store.do(lambda store: select(store, sql))
+        sends = select(self.store.folder, "outbox", "turn_id, state", order="id")
+        assert sends == [(send.turn_id, send.state) for send in self.model.sends]
 
 
 OPEN_SENDS = {"pending", "sending", "unknown"}

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, select, thread_of
+from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, thread_of
+from support.rows import count, delete
 
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.prompt.compaction import shown
@@ -24,8 +25,7 @@ async def _turn(
     store: Store, *items: JsonObject, told: Told | None = None, now: float = 102
 ) -> None:
     """One answered turn with these items."""
-    count = len(await select(store, "SELECT 1 FROM messages"))
-    await accept(store, message(f"m-{count}"))
+    await accept(store, message(f"m-{count(store, 'messages')}"))
     turn = await open_turn(store)
     await store.turns.conclude(turn, items=items, parts=[], told=told, now=now)
     await store.turns.finish(turn, now=now)
@@ -83,9 +83,7 @@ async def test_a_summary_of_what_is_gone_is_not_kept(store: Store) -> None:
     """The person was forgotten while the model summed up, and writes again."""
     await _turn(store, _said("uno"))
     last = await _last(store)
-    await store.database.write(
-        lambda connection: connection.execute("DELETE FROM thread_items").rowcount
-    )
+    delete(store, "thread_items")
     await _turn(store, _said("dos"), now=200)
     assert not await store.memories.shorten(LAURA, last, SUMMARY, now=201)
     assert not await store.memories.shorten(PEDRO, last, SUMMARY, now=201)

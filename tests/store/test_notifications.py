@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from support.ledgers import LAURA, accept, message, open_turn, select, store_in
+from support.ledgers import LAURA, accept, message, open_turn
+from support.place import store_in
+from support.rows import select
 
 from daemon.domain.notifications import Occasion
 from daemon.ledger.ledger import Store
@@ -35,7 +37,7 @@ async def test_what_is_told_leaves_no_words_and_is_not_told_again(tmp_path: Path
         await store.notifications.settle(pending, {"a"}, again_at=0)
         await note(store, BUDGET, now=5000)
         assert await lines(store, 5000) == []
-        rows = await select(store, "SELECT state, line FROM notifications")
+        rows = select(store, "notifications", "state, line")
         assert rows == [("sent", "")]
 
 
@@ -49,7 +51,7 @@ async def test_a_failed_try_is_due_again_for_the_targets_that_are_left(tmp_path:
         assert (sorted(again.reached), again.tries) == (["a", "b"], 1)
         await store.notifications.settle(again, again.reached, again_at=-1)
         assert await lines(store, 9000) == []
-        rows = await select(store, "SELECT state, tries FROM notifications")
+        rows = select(store, "notifications", "state, tries")
         assert rows == [("failed", 2)]
 
 
@@ -69,7 +71,7 @@ async def test_seeing_trouble_again_at_once_writes_nothing(tmp_path: Path) -> No
     async with store_in(tmp_path) as store:
         await note(store, TROUBLE, now=100)
         await note(store, TROUBLE, now=105)
-        assert await select(store, "SELECT seen_at FROM notifications") == [(100.0,)]
+        assert select(store, "notifications", "seen_at") == [(100.0,)]
 
 
 async def test_old_ones_are_forgotten(tmp_path: Path) -> None:

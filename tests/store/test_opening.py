@@ -6,12 +6,18 @@ import stat
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.ledgers import accept, message, message_state, queued, select, store_in
+from support.ledgers import accept, message, message_state, queued
+from support.place import store_in
+from support.rows import select
 
 from daemon.domain.messages import ChatKey
 from daemon.errors import StoreDamaged
+from daemon.ledger.ledger import Store
+
+pytestmark = pytest.mark.sqlite
 
 PAGE = 4096
 BEFORE_CARDS = 17
@@ -41,18 +47,23 @@ def test_each_step_has_a_number_of_its_own() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+async def asked(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    """What a reader of the store gives for a statement of SQLite's."""
+    return await store.database.read(lambda connection: connection.execute(sql).fetchall())
+
+
 async def test_a_new_store_has_all_tables_and_can_be_opened_again(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there" / "yet"
     latest = max(int(step.name[:4]) for step in _steps())
     async with store_in(folder) as store:
-        assert await select(store, "PRAGMA user_version") == [(latest,)]
-        assert await select(store, "PRAGMA journal_mode") == [("wal",)]
-        tables = await select(store, "SELECT sql FROM sqlite_schema ORDER BY name")
+        assert await asked(store, "PRAGMA user_version") == [(latest,)]
+        assert await asked(store, "PRAGMA journal_mode") == [("wal",)]
+        tables = await asked(store, "SELECT sql FROM sqlite_schema ORDER BY name")
         await accept(store, message("m-1"))
     for _ in range(2):
         async with store_in(folder) as store:
-            assert await select(store, "SELECT sql FROM sqlite_schema ORDER BY name") == tables
-            assert await message_state(store, "m-1") == ("received", "")
+            assert await asked(store, "SELECT sql FROM sqlite_schema ORDER BY name") == tables
+            assert message_state(store, "m-1") == ("received", "")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
@@ -71,7 +82,7 @@ async def test_an_older_store_keeps_what_its_messages_were(tmp_path: Path) -> No
         connection.execute(f"PRAGMA user_version = {BEFORE_CARDS}")
         connection.commit()
     async with store_in(tmp_path) as store:
-        assert await select(store, "SELECT chat, kind FROM outbox ORDER BY id") == rows
+        assert select(store, "outbox", "chat, kind", order="id") == rows
         assert await store.outbox.open_rows(ChatKey("c", "forgotten-1")) == ()
     with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as connection:
         connection.execute("UPDATE outbox SET kind = 'poll' WHERE chat = '1@g.us'")

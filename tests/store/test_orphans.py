@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from support.ledgers import LAURA, accept, message, open_turn, store_in
+from support.ledgers import LAURA, accept, message, open_turn
+from support.place import store_in
 
 from daemon.domain.messages import ModelResponse
 from daemon.domain.records import Run

@@ -1,10 +1,10 @@
 """The outbox: what is to be said is said once, or known not to be known."""
 
-import sqlite3
 from functools import partial
 
 import pytest
-from support.ledgers import LAURA, PEDRO, accept, outbox_states, queued, select
+from support.ledgers import LAURA, PEDRO, accept, outbox_states, queued
+from support.rows import change, select
 
 from daemon.domain.messages import StatusUpdate
 from daemon.domain.records import OutboxRow, TurnEnd
@@ -30,18 +30,16 @@ async def test_a_send_that_worked_leaves_the_outbox(store: Store) -> None:
     assert (under_way.state, under_way.attempts, under_way.attempted_at) == ("sending", 1, 103)
     await store.outbox.sent(first, "w-1", now=104)
     assert await store.outbox.open_rows(LAURA) == (second,)
-    assert await select(store, "SELECT message_id, sent_at FROM outbox WHERE id = 1") == [
-        ("w-1", 104.0)
-    ]
+    assert select(store, "outbox", "message_id, sent_at", where={"id": 1}) == [("w-1", 104.0)]
 
 
 async def test_an_unknown_send_is_repeated_only_after_it_was_looked_for(store: Store) -> None:
     (row,) = await queued(store, "uno")
     await store.outbox.repeat(row)
-    assert await outbox_states(store) == ["pending"]
+    assert outbox_states(store) == ["pending"]
     await store.outbox.sending(row, now=103)
     await store.outbox.repeat(row)
-    assert await outbox_states(store) == ["sending"]
+    assert outbox_states(store) == ["sending"]
     unknown = await store.outbox.unknown(row, "timeout")
     assert (unknown.state, unknown.attempts) == ("unknown", 1)
     assert (await store.outbox.repeat(row)).state == "pending"
@@ -53,8 +51,8 @@ async def test_a_send_that_certainly_did_not_happen_waits_again(store: Store) ->
     (row,) = await queued(store, "uno")
     await store.outbox.sending(row, now=103)
     await store.outbox.pending(row, "429")
-    assert await outbox_states(store) == ["pending"]
-    assert await select(store, "SELECT error, attempts FROM outbox") == [("429", 1)]
+    assert outbox_states(store) == ["pending"]
+    assert select(store, "outbox", "error, attempts") == [("429", 1)]
 
 
 @pytest.mark.parametrize("late", ["unknown", "pending"])
@@ -66,7 +64,7 @@ async def test_late_news_of_a_send_does_not_unsay_it(store: Store, late: str) ->
         assert (await store.outbox.unknown(row, "timeout")).state == "sent"
     else:
         await store.outbox.pending(row, "429")
-    assert await outbox_states(store) == ["sent"]
+    assert outbox_states(store) == ["sent"]
 
 
 async def test_what_can_never_be_said_leaves_the_outbox(store: Store) -> None:
@@ -74,9 +72,7 @@ async def test_what_can_never_be_said_leaves_the_outbox(store: Store) -> None:
     await store.outbox.sending(row, now=103)
     await store.outbox.failed(row, "400: bad recipient")
     assert await store.outbox.open_rows(LAURA) == ()
-    assert await select(store, "SELECT state, error FROM outbox") == [
-        ("failed", "400: bad recipient")
-    ]
+    assert select(store, "outbox", "state, error") == [("failed", "400: bad recipient")]
 
 
 async def test_a_human_stops_what_waits_but_not_what_is_under_way(store: Store) -> None:
@@ -87,7 +83,7 @@ async def test_a_human_stops_what_waits_but_not_what_is_under_way(store: Store) 
     await store.outbox.sent(said, "w-1", now=104)
     await store.outbox.unknown(unsure, "timeout")
     assert await store.outbox.drop(LAURA, "an agent has the chat") == 2
-    assert await outbox_states(store) == ["sent", "sending", "dropped", "dropped", "pending"]
+    assert outbox_states(store) == ["sent", "sending", "dropped", "dropped", "pending"]
     assert await store.outbox.drop(LAURA, "again") == 0
 
 
@@ -112,7 +108,7 @@ async def test_after_a_crash_sends_under_way_are_unknown_and_others_as_they_were
     await store.outbox.sent(first, "w-1", now=104)
     await store.outbox.sending(second, now=105)
     assert await store.outbox.repair() == 1
-    assert await outbox_states(store) == ["sent", "unknown", "pending"]
+    assert outbox_states(store) == ["sent", "unknown", "pending"]
 
 
 async def test_the_last_send_of_a_turn_finishes_it_in_the_same_write(store: Store) -> None:
@@ -123,7 +119,7 @@ async def test_the_last_send_of_a_turn_finishes_it_in_the_same_write(store: Stor
     assert sent.row == await store.outbox.row(row.id)
     assert sent.end == TurnEnd("answered")
     assert await store.turns.active(LAURA) is None
-    assert await select(store, "SELECT outcome, closed_at FROM turns") == [("answered", 104.0)]
+    assert select(store, "turns", "outcome, closed_at") == [("answered", 104.0)]
 
 
 @pytest.mark.parametrize(("since", "state"), [(RESENT_ALWAYS, "pending"), (NEVER, "failed")])
@@ -146,7 +142,7 @@ async def test_each_change_of_a_row_gives_it_as_it_is_then(store: Store) -> None
     """Also one that changes nothing, because the row has another state by now."""
     outbox = store.outbox
     (row,) = await queued(store, "uno")
-    for change in (
+    for act in (
         partial(outbox.repeat, row),
         partial(outbox.voiced, row, {"file": "a.ogg"}),
         partial(outbox.write_instead, row, "no voice"),
@@ -154,18 +150,14 @@ async def test_each_change_of_a_row_gives_it_as_it_is_then(store: Store) -> None
         partial(outbox.unknown, row, "timeout"),
         partial(outbox.failed, row, "400"),
     ):
-        assert await change() == await outbox.row(row.id)
+        assert await act() == await outbox.row(row.id)
         await outbox.sending(row, now=103)
-        assert await change() == await outbox.row(row.id)
+        assert await act() == await outbox.row(row.id)
 
 
 async def _spoken(store: Store, *bodies: str) -> tuple[OutboxRow, ...]:
     await queued(store, *bodies)
-
-    def verb(connection: sqlite3.Connection) -> None:
-        connection.execute("UPDATE outbox SET kind = 'voice'")
-
-    await store.database.write(verb)
+    change(store, "outbox", {"kind": "voice"})
     return await store.outbox.open_rows(LAURA)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from support.ledgers import accept, message, message_state, store_in
+from support.ledgers import accept, message, message_state
+from support.place import store_in
 
 from daemon.errors import StoreInUse
 from daemon.ledger.drivers.sqlite.opening import owned
@@ -90,7 +91,7 @@ async def test_a_refused_opener_leaves_the_holder_alone(tmp_path: Path) -> None:
         with pytest.raises(StoreInUse):
             async with store_in(tmp_path):
                 raise AssertionError("the refusal has freed the lock")
-        assert await message_state(store, "m-1") == ("received", "")
+        assert message_state(store, "m-1") == ("received", "")
 
 
 async def test_a_start_waits_a_moment_for_a_command_that_has_the_store(tmp_path: Path) -> None:

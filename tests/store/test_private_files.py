@@ -8,7 +8,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from support.ledgers import CHANNEL, message, store_in
+from support.ledgers import CHANNEL, message
+from support.place import store_in
 
 from daemon.domain.messages import Webhook
 from daemon.domain.records import MEDIA_FOLDER

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 import trio
-from support.ledgers import events, insert_event, select, store_in
+from support.ledgers import events, insert_event
+from support.place import store_in
 
 from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.sqlite.database import READERS
 from daemon.ledger.ledger import Store
+
+pytestmark = pytest.mark.sqlite
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
 
@@ -43,6 +46,15 @@ def held_readers(count: int) -> Iterator[list[HeldReader]]:
             reader.go.set()
 
 
+async def asked(store: Store, number: int) -> int:
+    """A number, by way of a reader of the store."""
+
+    def query(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("SELECT ?", (number,)).fetchone()[0])
+
+    return await store.database.read(query)
+
+
 async def _hold(store: Store, held: HeldReader, nursery: trio.Nursery) -> None:
     nursery.start_soon(store.database.read, held.verb)
     assert await trio.to_thread.run_sync(held.begun.wait, 20)
@@ -52,7 +64,7 @@ async def test_a_read_does_not_wait_for_another(store: Store) -> None:
     with trio.fail_after(20), held_readers(1) as (held,):
         async with trio.open_nursery() as nursery:
             await _hold(store, held, nursery)
-            assert await select(store, "SELECT 1") == [(1,)]
+            assert await asked(store, 1) == 1
             held.go.set()
 
 
@@ -67,7 +79,7 @@ async def test_a_read_that_nobody_waits_for_any_more_is_not_begun(store: Store) 
             assert scope.cancelled_caught
             for reader in held:
                 reader.go.set()
-    assert await select(store, "SELECT 1") == [(1,)]
+    assert await asked(store, 1) == 1
     assert dropped.calls == 0
 
 
@@ -78,7 +90,7 @@ async def test_the_result_of_a_read_that_was_cancelled_goes_to_nobody(store: Sto
             nursery.cancel_scope.cancel()
         held.go.set()
         for number in range(2 * READERS):
-            assert await select(store, "SELECT ?", number) == [(number,)]
+            assert await asked(store, number) == number
 
 
 async def test_what_a_verb_raises_reaches_its_caller_and_nobody_else(store: Store) -> None:
@@ -89,7 +101,9 @@ async def test_what_a_verb_raises_reaches_its_caller_and_nobody_else(store: Stor
         with pytest.raises(ValueError, match="a verb of ours"):
             await store.database.read(broken)
         with pytest.raises(StoreUnavailable, match="no such table"):
-            await select(store, "SELECT * FROM no_such")
+            await store.database.read(
+                lambda connection: connection.execute("SELECT 1 FROM no_such")
+            )
     await store.database.write(insert_event("a"))
     assert await events(store) == ["a"]
 
@@ -116,7 +130,7 @@ async def test_after_the_close_a_read_is_refused(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         pass
     with trio.fail_after(5), pytest.raises(StoreUnavailable, match="closed"):
-        await select(store, "SELECT 1")
+        await asked(store, 1)
 
 
 async def test_a_verb_that_fails_amid_its_rows_does_not_hold_the_next_reads_back(

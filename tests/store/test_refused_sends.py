@@ -13,8 +13,8 @@ from support.ledgers import (
     open_turn,
     outbox_states,
     queued,
-    select,
 )
+from support.rows import change, insert, select
 
 from daemon.domain.messages import ChatKey, StatusUpdate
 from daemon.domain.records import NewPart, OutboxRow
@@ -46,27 +46,25 @@ async def again(store: Store, row: OutboxRow, *, agents_chat: str = "") -> Obsta
     return obstacle
 
 
-AUDIT = "SELECT action, subject, after FROM audit JOIN audit_details ON audit_id = id ORDER BY id"
-
-
-async def audit(store: Store) -> list[tuple[str, str, str]]:
-    rows = await select(store, AUDIT)
+def audit(store: Store) -> list[tuple[str, str, str]]:
+    joined = "audit JOIN audit_details ON audit_id = id"
+    rows = select(store, joined, "action, subject, after", order="id")
     return [(command, subject, detail) for command, subject, detail in rows]
 
 
 async def test_it_waits_again_and_its_turn_counts_as_answered(store: Store) -> None:
     (row,) = await refused(store, "uno")
-    assert await message_state(store, "for-uno") == ("dead", "status 400")
+    assert message_state(store, "for-uno") == ("dead", "status 400")
     assert await again(store, row) == ""
-    assert await outbox_states(store) == ["pending"]
-    assert await message_state(store, "for-uno") == ("answered", "")
-    assert await select(store, "SELECT outcome, reason FROM turns") == [("answered", "")]
-    assert await audit(store) == [("send again", LAURA.chat, f"outbox row {row.id}")]
+    assert outbox_states(store) == ["pending"]
+    assert message_state(store, "for-uno") == ("answered", "")
+    assert select(store, "turns", "outcome, reason") == [("answered", "")]
+    assert audit(store) == [("send again", LAURA.chat, f"outbox row {row.id}")]
     # The second click of a double click, and one while it is under way.
     assert await again(store, row) == "not refused"
     await store.outbox.sending(row, now=NOW)
     assert await again(store, row) == "not refused"
-    assert len(await audit(store)) == 1
+    assert len(audit(store)) == 1
 
 
 async def test_refused_once_more_its_turn_is_dead_again(store: Store) -> None:
@@ -74,7 +72,7 @@ async def test_refused_once_more_its_turn_is_dead_again(store: Store) -> None:
     await again(store, row)
     await store.outbox.sending(row, now=NOW)
     await store.outbox.failed(row, "status 403")
-    assert await message_state(store, "for-uno") == ("dead", "status 403")
+    assert message_state(store, "for-uno") == ("dead", "status 403")
     assert await again(store, row) == ""
 
 
@@ -89,7 +87,7 @@ async def test_a_part_of_an_answer_that_arrived_leaves_its_turn_alone(store: Sto
     assert (await store.turns.finish(turn, now=105)).outcome == "answered"
     assert await again(store, second) == ""
     await store.outbox.failed(second, "status 400")
-    assert await message_state(store, "for-uno-dos") == ("answered", "status 400")
+    assert message_state(store, "for-uno-dos") == ("answered", "status 400")
 
 
 @pytest.mark.parametrize("fate", ["sent", "failed"])
@@ -109,10 +107,10 @@ async def test_a_part_said_again_before_the_other_was_refused_decides_about_the_
     await store.outbox.sending(first, now=106)
     if fate == "sent":
         await store.outbox.sent(first, "w-1", now=107)
-        assert await message_state(store, "for-uno-dos") == ("answered", "status 400")
+        assert message_state(store, "for-uno-dos") == ("answered", "status 400")
     else:
         await store.outbox.failed(first, "status 403")
-        assert await message_state(store, "for-uno-dos") == ("dead", "status 403")
+        assert message_state(store, "for-uno-dos") == ("dead", "status 403")
 
 
 @pytest.mark.parametrize("state", ["pending", "sending", "unknown", "sent", "dropped"])
@@ -128,12 +126,12 @@ async def test_only_what_was_refused_is_touched(store: Store, state: str) -> Non
     elif state == "dropped":
         await store.outbox.failed(row, "status 400")
         assert await store.operator_actions.drop_send(row.id, by=OPERATOR, now=104) == ""
-    assert await outbox_states(store) == [state]
-    before = await audit(store)
+    assert outbox_states(store) == [state]
+    before = audit(store)
     assert await again(store, row) == "not refused"
     assert await store.operator_actions.drop_send(row.id, by=OPERATOR, now=NOW) == "not refused"
-    assert await outbox_states(store) == [state]
-    assert await audit(store) == before
+    assert outbox_states(store) == [state]
+    assert audit(store) == before
 
 
 async def test_an_unknown_number_and_a_forgotten_person_have_no_send(store: Store) -> None:
@@ -143,9 +141,7 @@ async def test_an_unknown_number_and_a_forgotten_person_have_no_send(store: Stor
         None,
     )
     assert await store.operator_actions.drop_send(99, by=OPERATOR, now=NOW) == "unknown"
-    await store.database.write(
-        lambda connection: connection.execute("UPDATE outbox SET chat = 'forgotten-1'")
-    )
+    change(store, "outbox", {"chat": "forgotten-1"})
     assert await store.operator_actions.send_again(
         row.id, agents_chat="", by=OPERATOR, now=NOW
     ) == (
@@ -159,7 +155,7 @@ async def test_the_bots_words_wait_until_the_person_gives_the_chat_back(store: S
     (row,) = await refused(store, "uno")
     await store.operator_actions.pause(LAURA.chat, NOW + 60, by=OPERATOR, now=NOW)
     assert await again(store, row) == "paused"
-    assert await outbox_states(store) == ["failed"]
+    assert outbox_states(store) == ["failed"]
     assert await again(store, row, agents_chat=PEDRO.chat) == "paused"
     await store.operator_actions.pause(LAURA.chat, 0, by=OPERATOR, now=NOW)
     assert await again(store, row) == ""
@@ -180,36 +176,28 @@ async def test_the_persons_own_words_and_the_agents_chat_know_no_pause(store: St
 
 async def test_what_is_answered_anew_is_not_said_too(store: Store) -> None:
     (row,) = await refused(store, "uno")
-    await store.database.write(
-        lambda connection: connection.execute(
-            "UPDATE messages SET state = 'received', turn_id = NULL"
-        )
-    )
+    change(store, "messages", {"state": "received", "turn_id": None})
     assert await again(store, row) == "replayed"
-    assert await outbox_states(store) == ["failed"]
+    assert outbox_states(store) == ["failed"]
     assert await store.operator_actions.drop_send(row.id, by=OPERATOR, now=NOW) == ""
-    assert await outbox_states(store) == ["dropped"]
+    assert outbox_states(store) == ["dropped"]
 
 
 async def test_a_dropped_one_leaves_its_turn_to_be_replayed(store: Store) -> None:
     (row,) = await refused(store, "uno")
     assert await store.operator_actions.drop_send(row.id, by=OPERATOR, now=NOW) == ""
-    assert await message_state(store, "for-uno") == ("dead", "status 400")
+    assert message_state(store, "for-uno") == ("dead", "status 400")
     work = await store.views.work([], day="2026-01-01", since=0, now=0)
     assert (work["failed_sends"], work["outbox"]["failed"]) == ([], 0)
-    assert await audit(store) == [("drop send", LAURA.chat, f"outbox row {row.id}")]
+    assert audit(store) == [("drop send", LAURA.chat, f"outbox row {row.id}")]
 
 
 async def test_a_tools_own_words_do_not_answer_the_turn(store: Store) -> None:
     """The turn was given up for another reason: it stays to be replayed."""
     (row,) = await refused(store, "Un momento")
-    await store.database.write(
-        lambda connection: connection.execute(
-            "INSERT INTO interim_messages (key, ordinal, outbox_id) VALUES ('k', 0, ?)", (row.id,)
-        )
-    )
+    insert(store, "interim_messages", {"key": "k", "ordinal": 0, "outbox_id": row.id})
     assert await again(store, row) == ""
-    assert await message_state(store, "for-Un momento") == ("dead", "status 400")
+    assert message_state(store, "for-Un momento") == ("dead", "status 400")
 
 
 async def test_one_that_whatsapp_could_not_deliver_forgets_the_old_attempt(store: Store) -> None:
@@ -222,12 +210,12 @@ async def test_one_that_whatsapp_could_not_deliver_forgets_the_old_attempt(store
     await store.turns.finish(turn, now=105)
     failed = StatusUpdate(message_id="w-1", status="failed", error="131026")
     await accept(store, statuses=(failed,), now=106)
-    assert await outbox_states(store) == ["failed"]
+    assert outbox_states(store) == ["failed"]
     assert await again(store, row) == ""
-    assert await message_state(store, "for-uno") == ("answered", "")
+    assert message_state(store, "for-uno") == ("answered", "")
     late = StatusUpdate(message_id="w-1", status="delivered")
     await accept(store, statuses=(late,), now=107)
-    assert await outbox_states(store) == ["sent"]
+    assert outbox_states(store) == ["sent"]
 
 
 async def refused_in_a_group(store: Store) -> OutboxRow:
@@ -255,7 +243,7 @@ async def test_two_of_a_group_are_forgotten_whose_answer_was_to_be_said_again(
         with open_cli_connection(tmp_path) as connection:
             gone = forget(connection, [person.chat], tmp_path, by=OPERATOR, now=NOW)
             assert gone.messages == 1
-    assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]
+    assert select(store, "outbox", "state, body") == [("dropped", "")]
 
 
 async def test_what_a_forgotten_person_would_have_been_told_in_a_group_is_not_said_again(
@@ -266,7 +254,7 @@ async def test_what_a_forgotten_person_would_have_been_told_in_a_group_is_not_sa
     with open_cli_connection(tmp_path) as connection:
         forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=NOW)
     assert await again(store, row) == "not refused"
-    assert await outbox_states(store) == ["dropped"]
+    assert outbox_states(store) == ["dropped"]
 
 
 async def test_what_the_agents_would_have_been_told_of_a_forgotten_person_is_not_said_again(
@@ -289,4 +277,4 @@ async def test_what_the_agents_would_have_been_told_of_a_forgotten_person_is_not
     with open_cli_connection(tmp_path) as connection:
         forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=NOW)
     assert await again(store, row, agents_chat=PEDRO.chat) == "not refused"
-    assert await select(store, "SELECT state, body FROM outbox") == [("dropped", "")]
+    assert select(store, "outbox", "state, body") == [("dropped", "")]

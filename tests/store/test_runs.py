@@ -5,15 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.ledgers import (
-    LAURA,
-    accept,
-    message,
-    open_turn,
-    select,
-    store_in,
-    tool_call,
-)
+from support.ledgers import LAURA, accept, message, open_turn, tool_call
+from support.place import store_in
+from support.rows import select
 
 from daemon.domain.messages import ModelResponse, Usage
 from daemon.domain.records import RecordedCall, RecordedRound, Run
@@ -75,9 +69,7 @@ async def test_a_failed_round_that_the_server_may_still_answer_keeps_its_id(stor
     assert (await _again(store)).rounds[0].response_id == "resp-1"
     await store.runs.round_failed(run, 0, "gone", lost=True, now=104)
     assert (await _again(store)).rounds[0].response_id == ""
-    assert await select(store, "SELECT state, error, ended_at FROM responses") == [
-        ("failed", "gone", 104.0)
-    ]
+    assert select(store, "responses", "state, error, ended_at") == [("failed", "gone", 104.0)]
 
 
 async def test_asking_again_counts_and_forgets_the_earlier_id(store: Store) -> None:
@@ -95,9 +87,7 @@ async def test_a_failed_tool_call_has_an_output_too(store: Store) -> None:
     row = await store.runs.call_started(run, 0, tool_call(), effects=False, now=102)
     await store.runs.call_ended(row, '{"error":"no"}', failed=True, now=103)
     assert (await _again(store)).calls[0].output == '{"error":"no"}'
-    assert await select(store, "SELECT state, arguments, tool FROM tool_calls") == [
-        ("failed", "{}", "book")
-    ]
+    assert select(store, "tool_calls", "state, arguments, tool") == [("failed", "{}", "book")]
 
 
 async def test_a_superseded_run_leaves_its_calls_to_the_next(store: Store) -> None:
@@ -171,9 +161,7 @@ async def test_a_new_run_starts_its_first_round_in_the_same_write(store: Store) 
     turn = await open_turn(store)
     run, refused = await store.runs.start(turn, attempt=1, now=101)
     assert (run.is_asked, refused) == (True, "")
-    assert await select(store, "SELECT run_id, round, state, calls FROM responses") == [
-        (run.id, 0, "started", 1)
-    ]
+    assert select(store, "responses", "run_id, round, state, calls") == [(run.id, 0, "started", 1)]
 
 
 async def test_a_run_that_goes_on_has_its_rounds_and_starts_none(store: Store) -> None:

@@ -21,9 +21,9 @@ from support.ledgers import (
     open_turn,
     own_message,
     queued,
-    store_in,
     tool_call,
 )
+from support.place import store_in
 
 from daemon.domain.eligibility import A_REACTION, A_VOTE
 from daemon.domain.limits.budget import Charge, Use
@@ -42,6 +42,8 @@ from daemon.domain.messages import (
 from daemon.domain.records import NewPart
 from daemon.domain.transitions.handover import AN_AGENT
 from daemon.ledger.ledger import Store
+
+pytestmark = pytest.mark.sqlite
 
 STATEMENTS = ("SELECT", "UPDATE", "DELETE", "INSERT", "WITH")
 SMALL_INDEXES = {

@@ -13,8 +13,8 @@ from support.ledgers import (
     outbox_states,
     own_message,
     queued,
-    select,
 )
+from support.rows import count, select
 
 from daemon.domain.messages import StatusUpdate
 from daemon.domain.records import DeliveryUpdate, OutboxRow
@@ -34,9 +34,7 @@ async def tell(
 
 
 async def row_of(store: Store) -> tuple[object, ...]:
-    (row,) = await select(
-        store, "SELECT state, status, delivered_at, read_at, message_id FROM outbox"
-    )
+    (row,) = select(store, "outbox", "state, status, delivered_at, read_at, message_id")
     return row
 
 
@@ -85,9 +83,9 @@ async def test_a_failed_send_waits_to_be_said_once_more_and_then_no_more(store: 
     await store.outbox.sent(row, "sent-1b", now=211)
     (delivery_update,) = await tell(store, told("failed", "sent-1b", error="131026"))
     assert not delivery_update.again
-    assert await outbox_states(store) == ["failed"]
-    assert await message_state(store, "m-1") == ("dead", "131026")
-    assert await select(store, "SELECT outcome, reason FROM turns") == [("dead", "131026")]
+    assert outbox_states(store) == ["failed"]
+    assert message_state(store, "m-1") == ("dead", "131026")
+    assert select(store, "turns", "outcome, reason") == [("dead", "131026")]
 
 
 async def test_one_part_that_arrived_keeps_the_turn_answered(store: Store) -> None:
@@ -100,14 +98,14 @@ async def test_one_part_that_arrived_keeps_the_turn_answered(store: Store) -> No
     await store.turns.finish(turn, now=105)
     (delivery_update,) = await tell(store, told("failed"), resend_since=1000)
     assert not delivery_update.again
-    assert await select(store, "SELECT outcome FROM turns") == [("answered",)]
+    assert select(store, "turns", "outcome") == [("answered",)]
 
 
 async def test_it_is_not_said_again_if_it_is_too_old(store: Store) -> None:
     await answered_turn(store, "m-1")
     (delivery_update,) = await tell(store, told("failed"), resend_since=103)
     assert not delivery_update.again
-    assert await outbox_states(store) == ["failed"]
+    assert outbox_states(store) == ["failed"]
 
 
 async def test_it_is_not_said_again_after_an_agent_took_over(store: Store) -> None:
@@ -122,7 +120,7 @@ async def test_what_failed_and_arrives_after_all_is_not_said_again(store: Store)
     await answered_turn(store, "m-1")
     await tell(store, told("failed"))
     assert await tell(store, told("sent")) == ()  # an earlier stage, told late
-    assert await outbox_states(store) == ["pending"]
+    assert outbox_states(store) == ["pending"]
     (delivery_update,) = await tell(store, told("delivered", at=150))
     assert delivery_update.status == "delivered"
     assert await row_of(store) == ("sent", "delivered", 150, None, "sent-1")
@@ -131,11 +129,11 @@ async def test_what_failed_and_arrives_after_all_is_not_said_again(store: Store)
 async def test_what_was_given_up_and_arrives_after_all_is_answered(store: Store) -> None:
     await answered_turn(store, "m-1")
     await tell(store, told("failed"), resend_since=1000)
-    assert await message_state(store, "m-1") == ("dead", "WhatsApp could not deliver it")
+    assert message_state(store, "m-1") == ("dead", "WhatsApp could not deliver it")
     await tell(store, told("read"))
-    assert await outbox_states(store) == ["sent"]
-    assert await message_state(store, "m-1") == ("answered", "")
-    assert await select(store, "SELECT outcome FROM turns") == [("answered",)]
+    assert outbox_states(store) == ["sent"]
+    assert message_state(store, "m-1") == ("answered", "")
+    assert select(store, "turns", "outcome") == [("answered",)]
 
 
 async def test_a_status_before_the_answer_of_its_send_waits_for_it(store: Store) -> None:
@@ -144,7 +142,7 @@ async def test_a_status_before_the_answer_of_its_send_waits_for_it(store: Store)
     sent = await store.outbox.sent(row, "sent-1", now=160)
     assert [delivery_update.status for delivery_update in sent.delivery_updates] == ["delivered"]
     assert (await row_of(store))[1:3] == ("delivered", 150)
-    assert await select(store, "SELECT * FROM early_statuses") == []
+    assert select(store, "early_statuses") == []
 
 
 async def test_a_failure_before_the_answer_of_its_send_is_noticed(store: Store) -> None:
@@ -159,7 +157,7 @@ async def test_a_failure_before_the_answer_of_its_send_is_noticed(store: Store) 
 async def test_a_failure_between_echo_and_answer_is_not_undone_by_the_answer(store: Store) -> None:
     row = await sending(store)
     await accept(store, own_message("sent-1", "Claro", source="api"))
-    assert await outbox_states(store) == ["sent"]
+    assert outbox_states(store) == ["sent"]
     await tell(store, told("failed"))
     await store.outbox.sent(row, "sent-1", now=160)
     assert (await row_of(store))[0] == "pending"
@@ -181,7 +179,7 @@ async def test_a_late_echo_of_a_failed_attempt_is_no_words_of_an_agent(store: St
     (row,) = await store.outbox.open_rows(LAURA)
     await store.outbox.sending(row, now=210)
     await accept(store, own_message("sent-1", "Claro", source="api"), now=220)
-    assert await outbox_states(store) == ["sending"]
+    assert outbox_states(store) == ["sending"]
     assert await store.outbox.known_ids(["sent-1", "other"]) == {"sent-1"}
 
 
@@ -189,21 +187,21 @@ async def test_our_reading_of_a_customers_message_is_no_status_of_a_send(store: 
     await accept(store, message("theirs"))
     await sending(store)
     assert await tell(store, told("read", "theirs"), told("delivered", "theirs")) == ()
-    assert await select(store, "SELECT * FROM early_statuses") == []
+    assert select(store, "early_statuses") == []
     assert (await row_of(store))[1] == ""
 
 
 async def test_statuses_of_unknown_ids_are_kept_within_bounds(store: Store) -> None:
     """And only while a send is under way whose id they may name."""
     await tell(store, told("sent", "nobody's"))
-    assert await select(store, "SELECT COUNT(*) FROM early_statuses") == [(0,)]
+    assert count(store, "early_statuses") == 0
     await sending(store)
     many = [told("sent", f"other-{number}") for number in range(MOST_EARLY + 50)]
     await tell(store, *many[: MOST_EARLY // 2], now=200)
     await tell(store, *many[MOST_EARLY // 2 :], now=201)
-    assert await select(store, "SELECT COUNT(*) FROM early_statuses") == [(MOST_EARLY,)]
+    assert count(store, "early_statuses") == MOST_EARLY
     await tell(store, told("sent", "newest"), now=201 + 2 * 24 * 3600)
-    assert await select(store, "SELECT message_id FROM early_statuses") == [("newest",)]
+    assert select(store, "early_statuses", "message_id") == [("newest",)]
 
 
 async def test_a_status_nobody_foresaw_changes_nothing(store: Store) -> None:

@@ -14,11 +14,11 @@ from support.ledgers import (
     outbox_states,
     own_message,
     queued,
-    select,
-    store_in,
     thread_of,
     tool_call,
 )
+from support.place import store_in
+from support.rows import select
 
 from daemon.domain.messages import JsonObject
 from daemon.domain.records import NewPart, Outcome, Turn, TurnEnd
@@ -59,9 +59,9 @@ async def test_a_turn_takes_what_waits_in_the_order_of_arrival(store: Store) -> 
     assert turn.quotes
     assert not turn.effects
     assert await store.turns.active(LAURA) == turn
-    assert await message_state(store, "m-1") == ("in_turn", "")
-    assert await message_state(store, "p-1") == ("received", "")
-    assert await message_state(store, "a-1") == ("received", "")
+    assert message_state(store, "m-1") == ("in_turn", "")
+    assert message_state(store, "p-1") == ("received", "")
+    assert message_state(store, "a-1") == ("received", "")
 
 
 async def test_a_turn_takes_only_so_many_and_leaves_the_others_waiting(store: Store) -> None:
@@ -79,7 +79,7 @@ async def test_nothing_waits_nothing_opens(store: Store) -> None:
     turn = await store.turns.open(LAURA, request_id="r", limit=50, quotes=False, now=101)
     assert turn is None
     assert await store.turns.active(LAURA) is None
-    assert await select(store, "SELECT * FROM turns") == []
+    assert select(store, "turns") == []
 
 
 async def test_a_chat_has_one_living_turn(store: Store) -> None:
@@ -88,7 +88,7 @@ async def test_a_chat_has_one_living_turn(store: Store) -> None:
     await accept(store, message("m-2"))
     with pytest.raises(StoreError, match="UNIQUE"):
         await open_turn(store)
-    assert await message_state(store, "m-2") == ("received", "")
+    assert message_state(store, "m-2") == ("received", "")
     assert not store.database.fatal_error
 
 
@@ -111,8 +111,8 @@ async def test_what_joins_comes_after_what_was_there(store: Store) -> None:
     joined = await store.turns.join(turn, limit=2, counts=True, now=102)
     assert _ids(joined) == ["m-1", "m-2", "m-3"]
     assert (joined.id, joined.superseded) == (turn.id, 1)
-    assert await message_state(store, "m-4") == ("received", "")
-    assert await select(store, "SELECT state, ended_at FROM runs") == [("superseded", 102.0)]
+    assert message_state(store, "m-4") == ("received", "")
+    assert select(store, "runs", "state, ended_at") == [("superseded", 102.0)]
     assert (await store.runs.begin(joined, now=103)).id != run.id
 
 
@@ -134,7 +134,7 @@ async def test_attempts_are_counted_through_restarts(tmp_path: Path) -> None:
         assert again.attempts == 1
         await store.runs.start(again, attempt=2, now=103)
         await store.runs.start(again, attempt=1, now=104)
-        assert await select(store, "SELECT attempts FROM turns") == [(2,)]
+        assert select(store, "turns", "attempts") == [(2,)]
 
 
 async def test_a_turn_knows_that_a_tool_with_effects_was_called_for_it(store: Store) -> None:
@@ -167,8 +167,8 @@ async def test_an_answer_is_decided_in_one_write(store: Store) -> None:
         ("Buenas", "m-1", "pending", turn.id),
         ("¿En qué le ayudo?", "", "pending", turn.id),
     ]
-    assert await select(store, "SELECT state, ended_at FROM runs") == [("completed", 102.0)]
-    assert await message_state(store, "m-1") == ("in_turn", "")
+    assert select(store, "runs", "state, ended_at") == [("completed", 102.0)]
+    assert message_state(store, "m-1") == ("in_turn", "")
 
 
 @pytest.mark.parametrize(
@@ -190,10 +190,10 @@ async def test_a_turn_is_answered_if_any_part_of_it_was_said(
     end = await store.turns.finish(turn, now=120)
     assert end == await store.turns.end(turn) == TurnEnd(outcome)
     assert await store.turns.active(LAURA) is None
-    assert await select(store, "SELECT state, outcome, reason, closed_at FROM turns") == [
+    assert select(store, "turns", "state, outcome, reason, closed_at") == [
         ("done", outcome, reason, 120.0)
     ]
-    assert await select(store, "SELECT state, reason FROM messages") == [(outcome, reason)]
+    assert select(store, "messages", "state, reason") == [(outcome, reason)]
 
 
 @pytest.mark.parametrize("outcome", ["answered", "ignored", "expired", "dead"])
@@ -203,10 +203,10 @@ async def test_a_closed_turn_gives_its_messages_the_outcome(store: Store, outcom
     await store.runs.begin(turn, now=101)
     await store.turns.close(turn, outcome, reason="because", items=[USER], now=102)
     assert await store.turns.active(LAURA) is None
-    assert await message_state(store, "m-1") == (outcome, "because")
-    assert await message_state(store, "m-2") == ("received", "")
+    assert message_state(store, "m-1") == (outcome, "because")
+    assert message_state(store, "m-2") == ("received", "")
     assert await thread_of(store) == [USER]
-    assert await select(store, "SELECT state FROM runs") == [("abandoned",)]
+    assert select(store, "runs", "state") == [("abandoned",)]
 
 
 async def test_a_close_drops_what_was_not_said_and_says_its_own_words(store: Store) -> None:
@@ -219,11 +219,8 @@ async def test_a_close_drops_what_was_not_said_and_says_its_own_words(store: Sto
     turn = await store.turns.active(LAURA)
     assert turn is not None
     await store.turns.close(turn, "handed_off", parts=[NewPart("Le atiende Ana")], now=107)
-    assert await outbox_states(store) == ["sent", "sending", "dropped", "dropped", "pending"]
-    assert (
-        await select(store, "SELECT error FROM outbox WHERE state = 'dropped'")
-        == [("handed_off",)] * 2
-    )
+    assert outbox_states(store) == ["sent", "sending", "dropped", "dropped", "pending"]
+    assert select(store, "outbox", "error", where={"state": "dropped"}) == [("handed_off",)] * 2
     (_, row) = await store.outbox.open_rows(LAURA)
     assert (row.body, row.turn_id) == ("Le atiende Ana", None)
 

@@ -3,17 +3,9 @@
 from pathlib import Path
 
 import trio
-from support.ledgers import (
-    LAURA,
-    OPERATOR,
-    PEDRO,
-    accept,
-    answered_turn,
-    message,
-    open_turn,
-    select,
-    store_in,
-)
+from support.ledgers import LAURA, OPERATOR, PEDRO, accept, answered_turn, message, open_turn
+from support.place import store_in
+from support.rows import select
 
 from daemon.domain.limits.budget import NO_LIMITS, Budget, Charge, Refusal, Use
 from daemon.domain.messages import ChatKey, ModelResponse
@@ -35,7 +27,7 @@ async def _turn(store: Store, key: ChatKey = LAURA) -> Turn:
 
 
 async def _count(store: Store) -> int:
-    ((count,),) = await select(store, "SELECT COUNT(*) FROM messages")
+    ((count,),) = select(store, "messages", "COUNT(*)")
     return int(count)
 
 
@@ -50,12 +42,12 @@ async def _start(
 
 
 async def _sums(store: Store, day: str = DAY) -> dict[str, tuple[int, int]]:
-    rows = await select(store, "SELECT chat, tokens, micros FROM usage_days WHERE day = ?", day)
+    rows = select(store, "usage_days", "chat, tokens, micros", where={"day": day})
     return {chat: (tokens, micros) for chat, tokens, micros in rows}
 
 
 async def _states(store: Store) -> list[str]:
-    return [state for (state,) in await select(store, "SELECT state FROM usage ORDER BY id")]
+    return [state for (state,) in select(store, "usage", "state", order="id")]
 
 
 async def test_a_call_is_reserved_and_then_settled(store: Store) -> None:
@@ -72,7 +64,7 @@ async def test_a_call_over_the_budget_has_not_started(store: Store) -> None:
     assert await _start(store, run, budget=Budget(contact_tokens=999)) == "contact"
     assert await _start(store, run, budget=Budget(total_cost=0.0004)) == "total"
     assert await _sums(store) == {}
-    assert await select(store, "SELECT * FROM responses") == []
+    assert select(store, "responses") == []
 
 
 async def test_of_two_chats_only_one_gets_the_last_of_the_total(store: Store) -> None:

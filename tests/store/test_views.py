@@ -1,7 +1,7 @@
 """What people are shown of the ledger: the list of chats, their bubbles, their turns, the work."""
 
-import sqlite3
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,13 +17,14 @@ from support.ledgers import (
     open_turn,
     own_message,
     queued,
-    select,
 )
+from support.rows import change, insert, select
 
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Quote, Reaction
 from daemon.domain.records import NewPart
 from daemon.domain.rendering.outgoing import contact_part, poll_part
 from daemon.ledger.changes import EARLIER_CHARACTERS, EARLIER_KEPT
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.ledger import Store
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import STATES, Live, Wanted
@@ -59,13 +60,10 @@ async def test_each_chat_has_a_public_name_that_tells_nothing(store: Store) -> N
 
 
 async def test_a_chat_moved_to_another_name_gets_another_public_one(store: Store) -> None:
-    def move(connection: sqlite3.Connection) -> None:
-        connection.execute("UPDATE chats SET chat = 'forgotten-1'")
-
     await accept(store, message("m-1"))
-    ((before,),) = await select(store, "SELECT ref FROM chats")
-    await store.database.write(move)
-    ((after,),) = await select(store, "SELECT ref FROM chats")
+    ((before,),) = select(store, "chats", "ref")
+    change(store, "chats", {"chat": "forgotten-1"})
+    ((after,),) = select(store, "chats", "ref")
     assert after not in {"", before}
     assert (await listed(store))["chats"] == []
 
@@ -256,8 +254,13 @@ async def test_the_work_lists_what_waits_and_what_failed(store: Store) -> None:
     assert set(work["people"]) == {LAURA, PEDRO}
 
 
+@pytest.mark.sqlite
 async def test_no_view_reads_whole_tables_where_an_index_serves(store: Store) -> None:
     """A chat's page costs what it shows, however much was ever said anywhere."""
+
+    def explain(statement: str, connection: Connection) -> list[tuple[Any, ...]]:
+        return connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+
     for statement in (
         "SELECT 1 FROM messages m WHERE m.channel || '/' || m.chat = 'a' AND m.seq < 9",
         "SELECT 1 FROM turns WHERE channel || '/' || chat = 'a' AND id < 9",
@@ -265,21 +268,23 @@ async def test_no_view_reads_whole_tables_where_an_index_serves(store: Store) ->
         "SELECT 1 FROM outbox o WHERE o.channel = 'a' AND o.chat = 'b' AND o.id < 9",
         "SELECT 1 FROM chats WHERE ref = 'a' AND ref != ''",
     ):
-        plan = await select(store, f"EXPLAIN QUERY PLAN {statement}")
+        plan = await store.database.read(partial(explain, statement))
         assert all("SEARCH" in step[3] for step in plan), (statement, plan)
 
 
 async def test_a_long_list_is_read_quickly(store: Store) -> None:
     """Ten thousand chats, searched and counted: well under the time that anybody notices."""
-
-    def fill(connection: sqlite3.Connection) -> None:
-        connection.executemany(
-            "INSERT INTO chats (channel, chat, contact_name, first_seen_at, last_activity_at)"
-            " VALUES (?, ?, ?, 0, ?)",
-            [(CHANNEL, f"57{n:010d}@s.whatsapp.net", f"Contacto {n}", n) for n in range(10_000)],
-        )
-
-    await store.database.write(fill)
+    chats = [
+        {
+            "channel": CHANNEL,
+            "chat": f"57{n:010d}@s.whatsapp.net",
+            "contact_name": f"Contacto {n}",
+            "first_seen_at": 0,
+            "last_activity_at": n,
+        }
+        for n in range(10_000)
+    ]
+    insert(store, "chats", *chats)
     began = time.perf_counter()
     page = await listed(store, query="Contacto 77", limit=40)
     assert len(page["chats"]) == 40

@@ -41,6 +41,7 @@ from support.crash_rows import (
     work_left,
 )
 from support.crash_tool import BOOKINGS_VARIABLE
+from support.place import variables_of_store
 from support.stage import new_world
 
 TOKEN = "crash-token"
@@ -82,6 +83,7 @@ class Harness:
         self.daemon.configure(
             {
                 "RECADO_DATA_DIR": str(self.data_dir),
+                **variables_of_store(self.data_dir),
                 "RECADO_ASSISTANT__INSTRUCTIONS_FILE": str(instructions),
                 "WHAPI_TOKEN": TOKEN,
                 "WHAPI_API_URL": gateway_url,

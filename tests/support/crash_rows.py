@@ -1,4 +1,4 @@
-"""What the crash harness reads from the store, as an operator would with sqlite3."""
+"""What the crash harness reads from the store."""
 
 import json
 from pathlib import Path
@@ -6,89 +6,65 @@ from typing import Any
 
 from daemon.sandbox.payloads import digits_of
 from support.crash_judges import StoreRows
-from support.rows import read_rows
+from support.place import database
+from support.rows import select
 
-_STORE = "recado.db"
-
-_TIMELINE = (
-    """
-    SELECT received_at, 'message', seq, id, state, reason, turn_id, duplicates,
-        json_extract(message, '$.content.body')
-    FROM messages WHERE chat = ? AND from_me = 0
-    """,
-    """
-    SELECT opened_at, 'turn', id, state, outcome, attempts, superseded, concluded_at, closed_at
-    FROM turns WHERE chat = ?
-    """,
-    """
-    SELECT r.started_at, 'run', r.id, r.turn_id, r.state, r.ended_at
-    FROM runs r JOIN turns t ON t.id = r.turn_id WHERE t.chat = ?
-    """,
-    """
-    SELECT p.started_at, 'response', p.run_id, p.round, p.response_id, p.state, p.calls, p.error
-    FROM responses p JOIN runs r ON r.id = p.run_id JOIN turns t ON t.id = r.turn_id
-    WHERE t.chat = ?
-    """,
-    """
-    SELECT c.started_at, 'tool call', c.id, c.turn_id, c.state, c.arguments, c.output
-    FROM tool_calls c JOIN turns t ON t.id = c.turn_id WHERE t.chat = ?
-    """,
-    """
-    SELECT created_at, 'outbox', id, turn_id, state, attempts, attempted_at, sent_at, message_id,
-        body FROM outbox WHERE chat = ?
-    """,
-)
+Line = tuple[float, list[Any]]
 
 
 def stored_ids(data_dir: Path) -> set[str]:
     """The ids of all messages."""
-    return {row[0] for row in _rows(data_dir, "SELECT id FROM messages")}
+    return {message_id for (message_id,) in _select(data_dir, "messages", "id")}
 
 
 def sends_in_flight(data_dir: Path) -> list[tuple[str, str]]:
     """Chat and words of the sends whose outcome the store does not know."""
-    query = "SELECT chat, body FROM outbox WHERE state IN ('sending', 'unknown')"
-    return [(row[0], row[1]) for row in _rows(data_dir, query)]
+    cut = {"state": ("sending", "unknown")}
+    return [(chat, body) for chat, body in _select(data_dir, "outbox", "chat, body", where=cut)]
 
 
 def work_left(data_dir: Path) -> bool:
     """True while a message, a turn or a send has no outcome."""
-    query = (
-        "SELECT EXISTS (SELECT 1 FROM messages WHERE state IN ('received', 'in_turn'))"
-        " OR EXISTS (SELECT 1 FROM turns WHERE state != 'done')"
-        " OR EXISTS (SELECT 1 FROM outbox WHERE state IN ('pending', 'sending', 'unknown'))"
+    return any(
+        _select(data_dir, table, "id", where=where, limit=1)
+        for table, where in (
+            ("messages", {"state": ("received", "in_turn")}),
+            ("turns", {"state !=": "done"}),
+            ("outbox", {"state": ("pending", "sending", "unknown")}),
+        )
     )
-    return any(row[0] for row in _rows(data_dir, query))
 
 
 def duplicates(data_dir: Path) -> int:
     """How many arrivals of a message that was stored already."""
-    return int(_rows(data_dir, "SELECT COALESCE(SUM(duplicates), 0) FROM messages")[0][0])
+    return sum(number for (number,) in _select(data_dir, "messages", "duplicates"))
 
 
 def read_store(data_dir: Path) -> StoreRows:
     """What the judges need of the store."""
+    over = {"state !=": ("sent", "dropped")}
+    active = {"state !=": "done"}
+    bookings = "tool_calls c JOIN turns t ON t.id = c.turn_id"
     return StoreRows(
         messages=_by_digits(
-            _rows(data_dir, "SELECT chat, id, state FROM messages WHERE from_me = 0 ORDER BY seq")
+            _select(data_dir, "messages", "chat, id, state", where={"from_me": 0}, order="seq")
         ),
-        open_outbox=_by_digits(
-            _rows(data_dir, "SELECT chat, state FROM outbox WHERE state NOT IN ('sent', 'dropped')")
-        ),
+        open_outbox=_by_digits(_select(data_dir, "outbox", "chat, state", where=over)),
         living_turns=[
-            digits_of(row[0])
-            for row in _rows(data_dir, "SELECT chat FROM turns WHERE state != 'done'")
+            digits_of(chat) for (chat,) in _select(data_dir, "turns", "chat", where=active)
         ],
         calls=_by_digits(
-            _rows(
+            _select(
                 data_dir,
-                "SELECT t.chat, c.state, c.arguments FROM tool_calls c"
-                " JOIN turns t ON t.id = c.turn_id WHERE c.tool = 'book' ORDER BY c.id",
+                bookings,
+                "t.chat, c.state, c.arguments",
+                where={"c.tool": "book"},
+                order="c.id",
             )
         ),
         user_items=[
             (digits_of(chat), str(json.loads(item)["content"]))
-            for chat, item in _rows(data_dir, "SELECT chat, item FROM thread_items ORDER BY id")
+            for chat, item in _select(data_dir, "thread_items", "chat, item", order="id")
             if json.loads(item).get("role") == "user"
         ],
     )
@@ -96,18 +72,53 @@ def read_store(data_dir: Path) -> StoreRows:
 
 def timeline(data_dir: Path, chat: str) -> str:
     """The life of one chat: messages, turns, runs, responses, tool calls and outbox, by time."""
-    rows = [row for query in _TIMELINE for row in _rows(data_dir, query, chat)]
-    rows.sort(key=lambda row: float(row[0]))
-    return "\n".join(f"{row[0]:.3f} {' | '.join(str(field) for field in row[1:])}" for row in rows)
+    lines: list[Line] = []
+
+    def add(kind: str, table: str, columns: str, **where: Any) -> None:
+        where = where or {"t.chat": chat}
+        found = _select(data_dir, table, columns, where=where)
+        lines.extend((float(row[0]), [kind, *row[1:]]) for row in found)
+
+    add(
+        "message",
+        "messages",
+        "received_at, seq, id, state, reason, turn_id, duplicates, message",
+        chat=chat,
+        from_me=0,
+    )
+    add(
+        "turn",
+        "turns",
+        "opened_at, id, state, outcome, attempts, superseded, concluded_at, closed_at",
+        chat=chat,
+    )
+    runs = "runs r JOIN turns t ON t.id = r.turn_id"
+    add("run", runs, "r.started_at, r.id, r.turn_id, r.state, r.ended_at")
+    add(
+        "response",
+        "responses p JOIN runs r ON r.id = p.run_id JOIN turns t ON t.id = r.turn_id",
+        "p.started_at, p.run_id, p.round, p.response_id, p.state, p.calls, p.error",
+    )
+    add(
+        "tool call",
+        "tool_calls c JOIN turns t ON t.id = c.turn_id",
+        "c.started_at, c.id, c.turn_id, c.state, c.arguments, c.output",
+    )
+    add(
+        "outbox",
+        "outbox",
+        "created_at, id, turn_id, state, attempts, attempted_at, sent_at, message_id, body",
+        chat=chat,
+    )
+    return "\n".join(
+        f"{at:.3f} {' | '.join(str(field) for field in fields)}"
+        for at, fields in sorted(lines, key=lambda line: line[0])
+    )
 
 
-def _rows(data_dir: Path, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+def _select(data_dir: Path, table: str, columns: str, **clauses: Any) -> list[tuple[Any, ...]]:
     """Rows of a store; none of one that a kill kept from being made."""
-    if not (data_dir / _STORE).exists() or not read_rows(
-        data_dir, "SELECT 1 FROM sqlite_master WHERE name = 'messages'"
-    ):
-        return []
-    return read_rows(data_dir, query, *parameters)
+    return select(data_dir, table, columns, **clauses) if database().is_made(data_dir) else []
 
 
 def _by_digits(rows: list[tuple[Any, ...]]) -> list[Any]:

@@ -1,12 +1,9 @@
 """Values for tests of the store: messages, webhook calls, and a look at the rows themselves."""
 
 import json
-import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import trio
@@ -14,9 +11,11 @@ import trio
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import AnyContent, ChatKey, FunctionCall, Message, Origin, Text, Webhook
 from daemon.domain.records import Accepted, NewPart, OutboxRow, Turn
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.database import Database
-from daemon.ledger.ledger import Store, open_store
+from daemon.ledger.ledger import Store
 from daemon.ledger.statuses import NEVER
+from support.rows import select
 
 CHANNEL = "MANTIS-M72HC"
 LAURA = ChatKey(CHANNEL, "573001234567@s.whatsapp.net")
@@ -33,13 +32,6 @@ class Commits:
     def committed(self, *, rows: int, seconds: float) -> None:
         assert seconds >= 0
         self.rows.append(rows)
-
-
-def store_in(
-    folder: Path, meter: Commits | None = None
-) -> AbstractAsyncContextManager[Store, bool | None]:
-    """Open the store of a folder as the daemon does."""
-    return open_store(folder, clock=time.perf_counter, meter=meter)
 
 
 HERE = Origin(chat=LAURA.chat)
@@ -118,26 +110,15 @@ def tool_call(arguments: str = "{}", *, name: str = "book", call_id: str = "c-1"
     return FunctionCall(call_id=call_id, name=name, arguments=arguments)
 
 
-async def select(store: Store, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Rows as they are on the disk."""
-
-    def verb(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-        return connection.execute(sql, parameters).fetchall()
-
-    return await store.database.read(verb)
-
-
-async def message_state(store: Store, message_id: str) -> tuple[str, str]:
+def message_state(store: Store, message_id: str) -> tuple[str, str]:
     """State and reason of one message."""
-    ((state, reason),) = await select(
-        store, "SELECT state, reason FROM messages WHERE id = ?", message_id
-    )
+    ((state, reason),) = select(store, "messages", "state, reason", where={"id": message_id})
     return state, reason
 
 
-async def outbox_states(store: Store) -> list[str]:
+def outbox_states(store: Store) -> list[str]:
     """The states of everything that was ever in the outbox, oldest first."""
-    return [state for (state,) in await select(store, "SELECT state FROM outbox ORDER BY id")]
+    return [state for (state,) in select(store, "outbox", "state", order="id")]
 
 
 async def thread_of(store: Store, key: ChatKey = LAURA) -> list[Any]:
@@ -145,10 +126,10 @@ async def thread_of(store: Store, key: ChatKey = LAURA) -> list[Any]:
     return [entry.item for entry in await store.threads.history(key, tokens=10**9)]
 
 
-def insert_event(event: str) -> Callable[[sqlite3.Connection], None]:
+def insert_event(event: str) -> Callable[[Connection], None]:
     """A verb that writes one row of events."""
 
-    def verb(connection: sqlite3.Connection) -> None:
+    def verb(connection: Connection) -> None:
         connection.execute(
             "INSERT INTO events (received_at, channel, event) VALUES (0, '', ?)", (event,)
         )
@@ -157,8 +138,10 @@ def insert_event(event: str) -> Callable[[sqlite3.Connection], None]:
 
 
 async def events(store: Store) -> list[str]:
-    """The words that `insert_event` wrote, in order."""
-    return [event for (event,) in await select(store, "SELECT event FROM events ORDER BY id")]
+    """The words that `insert_event` wrote, in order, as the ledger's own readers see them."""
+    query = "SELECT event FROM events ORDER BY id"
+    found = await store.database.read(lambda connection: connection.execute(query).fetchall())
+    return [event for (event,) in found]
 
 
 class HeldWriter:
@@ -171,7 +154,7 @@ class HeldWriter:
     def let_go(self) -> None:
         self._go.set()
 
-    def verb(self, connection: sqlite3.Connection) -> None:
+    def verb(self, connection: Any) -> None:
         """Stand in the writer thread; a verb for `Database.write`."""
         assert connection.in_transaction
         self.begun.set()

@@ -1,40 +1,28 @@
-"""An operator at the command line, and a look at the store's rows and bytes."""
+"""An operator at the command line, and a look at the store's bytes."""
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import trio
 from click.testing import CliRunner, Result
 
 from daemon.__main__ import main
+from support.place import variables_of_store
 
 
 def recado_at(data_dir: Path, *arguments: str, answer: str = "") -> Result:
     """Run one command on a store; ``answer`` is typed when it asks."""
     command, *rest = arguments
     return CliRunner().invoke(
-        main, [command, "--data-dir", str(data_dir), *rest], input=answer or None
+        main,
+        [command, "--data-dir", str(data_dir), *rest],
+        input=answer or None,
+        env=variables_of_store(data_dir),
     )
 
 
 async def recado(data_dir: Path, *arguments: str) -> Result:
     """Run one command in a thread, beside a daemon in this process."""
     return await trio.to_thread.run_sync(lambda: recado_at(data_dir, *arguments))
-
-
-def rows(data_dir: Path, query: str, *parameters: object) -> list[dict[str, Any]]:
-    """Read rows of a store as objects."""
-    with closing(sqlite3.connect(data_dir / "recado.db")) as connection:
-        connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute(query, parameters)]
-
-
-def change(data_dir: Path, statement: str, *parameters: object) -> None:
-    """Change rows of a store, as something that no verb does."""
-    with closing(sqlite3.connect(data_dir / "recado.db")) as connection, connection:
-        connection.execute(statement, parameters)
 
 
 def files_with(folder: Path, *words: str) -> list[str]:

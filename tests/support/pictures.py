@@ -7,11 +7,10 @@ charts show, is made up.
 import json
 import math
 import random
-import sqlite3
 import sys
 import tempfile
 import time
-from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 
 import trio
@@ -21,6 +20,7 @@ from daemon.sandbox.model_script import Step, call, say
 from daemon.sandbox.samples import read
 from support.chromium import launch
 from support.process import ROOT
+from support.rows import insert, select
 from support.stand import ADMIN_TOKEN, Stand, open_stand
 
 LAURA, ANDRES, SOFIA, EMMA = "573001234567", "573005550142", "573005550173", "573005550188"
@@ -131,21 +131,17 @@ def going_on(stand: Stand, gate: trio.Event) -> None:
     stand.ask(model.wait_requests, before + 2)
 
 
-def make_yesterday(store: Path, *, now: float) -> None:
+def make_yesterday(data_dir: Path, *, now: float) -> None:
     """Samples of a day, as a hotel has it: quiet at night, busy at noon and in the evening."""
     rng = random.Random(4)  # noqa: S311 - a picture
-    with closing(sqlite3.connect(store)) as database, database:
-        (first,) = database.execute("SELECT min(at) FROM samples").fetchone()
-        (model,) = database.execute("SELECT figures FROM samples LIMIT 1").fetchone()
-        lengths = {name: len(value) for name, value in json.loads(model).items() if name in BUCKETS}
-        for minute in range(24 * 60 - 40):
-            at = now - 86400 + minute * 60
-            if first and at >= first - 30:
-                break
-            figures = figures_of(at, rng, lengths)
-            database.execute(
-                "INSERT OR IGNORE INTO samples VALUES (?, ?)", (at, json.dumps(figures))
-            )
+    ((first, model), *_) = select(data_dir, "samples", "at, figures", order="at")
+    lengths = {name: len(value) for name, value in json.loads(model).items() if name in BUCKETS}
+    times = (now - 86400 + minute * 60 for minute in range(24 * 60 - 40))
+    samples = [
+        {"at": at, "figures": json.dumps(figures_of(at, rng, lengths))}
+        for at in takewhile(lambda at: at < first - 30, times)
+    ]
+    insert(data_dir, "samples", *samples)
 
 
 BUCKETS = ("acknowledgement", "turn")
@@ -240,7 +236,7 @@ def main() -> None:
         play(stand)
         time.sleep(2)  # noqa: TID251 - a sample of the afternoon
         stand.kill()
-        make_yesterday(stand.site.data_dir / "recado.db", now=time.time())
+        make_yesterday(stand.site.data_dir, now=time.time())
         stand.start(**VARIABLES)
         gate = trio.Event()
         going_on(stand, gate)

@@ -19,6 +19,7 @@ import trio
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_server import ModelServer
 from daemon.sandbox.start import TOKEN, Simulators, simulators
+from support.place import variables_of_store
 from support.plain import NO_TLS
 from support.stage import new_world
 
@@ -155,6 +156,7 @@ def _environ(folder: Path, outside: Simulators) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
         "RECADO_DATA_DIR": str(folder / "data"),
+        **variables_of_store(folder / "data"),
         "WHAPI_TOKEN": TOKEN,
         "WHAPI_API_URL": outside.gateway_url,
         "OPENAI_API_KEY": TOKEN,

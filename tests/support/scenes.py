@@ -15,7 +15,7 @@ from daemon.domain.prompt.data import is_data
 from daemon.sandbox.payloads import chat_id_of
 from daemon.sandbox.start import TOKEN
 from support.plain import NO_TLS
-from support.rows import read_rows
+from support.rows import select
 from support.stage import LAURA, Stage, open_stage
 
 T = TypeVar("T")
@@ -70,23 +70,25 @@ def role_of(item: JsonObject) -> str:
 
 def thread(stage: Stage, chat: str = LAURA) -> list[JsonObject]:
     """The stored conversation of a chat, oldest item first."""
-    rows = read_rows(
+    rows = select(
         stage.settings.data_dir,
-        "SELECT item FROM thread_items WHERE chat = ? ORDER BY id",
-        chat_id_of(chat),
+        "thread_items",
+        "item",
+        where={"chat": chat_id_of(chat)},
+        order="id",
     )
     return [json.loads(item) for (item,) in rows]
 
 
 def outbox(stage: Stage) -> list[tuple[str, str]]:
     """State and words of everything that was ever to be said, oldest first."""
-    rows = read_rows(stage.settings.data_dir, "SELECT state, body FROM outbox ORDER BY id")
+    rows = select(stage.settings.data_dir, "outbox", "state, body", order="id")
     return [(state, body) for state, body in rows]
 
 
 def outcomes(stage: Stage) -> list[str]:
     """How each turn has ended, oldest first; empty for one that has not."""
-    rows = read_rows(stage.settings.data_dir, "SELECT outcome FROM turns ORDER BY id")
+    rows = select(stage.settings.data_dir, "turns", "outcome", order="id")
     return [outcome for (outcome,) in rows]
 
 
@@ -130,10 +132,11 @@ async def found(look: Callable[[], T], enough: Callable[[T], bool] = bool) -> T:
 async def pause_over(stage: Stage, chat: str = LAURA) -> None:
     """Wait until no agent has the chat any more."""
     await found(
-        lambda: read_rows(
+        lambda: select(
             stage.settings.data_dir,
-            "SELECT paused_until FROM chats WHERE chat = ?",
-            f"{chat}@s.whatsapp.net",
+            "chats",
+            "paused_until",
+            where={"chat": f"{chat}@s.whatsapp.net"},
         ),
         lambda rows: bool(rows) and rows[0][0] < time.time(),
     )

@@ -28,6 +28,7 @@ from daemon.sandbox.model_server import ModelServer
 from daemon.sandbox.start import Simulators, sandbox_settings, simulators
 from daemon.settings import Settings
 from daemon.system.boot_clock import boot_seconds
+from support.place import database
 from support.plain import NO_TLS
 
 LAURA = "573001234567"
@@ -234,6 +235,8 @@ def quick_settings(data_dir: Path, changes: Mapping[str, Mapping[str, Any]]) -> 
     """`QUICK` with some tables changed, on a store of its own."""
     settings = Settings()
     update: dict[str, Any] = {"data_dir": data_dir}
+    if url := database().url(data_dir):
+        changes = {"store": {"url": url}, **changes}
     for table in {*QUICK, *changes}:
         section = getattr(settings, table)
         update[table] = section.model_copy(

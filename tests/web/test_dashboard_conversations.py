@@ -9,9 +9,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from support.dashboard import bubbles_of, chats_of, open_browser, ref_of, words_of
-from support.operator import change
 from support.plain import NO_TLS
-from support.rows import fates, read_rows, states
+from support.rows import fates, insert, rows, select, states
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
 from support.stage import LAURA, Stage
 
@@ -34,12 +33,10 @@ async def answered(stage: Stage, text: str, answer: str, *, name: str = "Laura")
     await found(lambda: set(outcomes(stage)) == {"answered"})
 
 
-AUDIT = "SELECT action, subject FROM audit JOIN audit_details ON audit_id = id ORDER BY id"
-
-
 def audit(stage: Stage) -> list[tuple[str, str]]:
     """What people have done, and to whom."""
-    rows = read_rows(stage.settings.data_dir, AUDIT)
+    joined = "audit JOIN audit_details ON audit_id = id"
+    rows = select(stage.settings.data_dir, joined, "action, subject", order="id")
     return [(command, subject) for command, subject in rows]
 
 
@@ -311,7 +308,7 @@ async def test_a_person_is_forgotten_only_when_it_is_confirmed(tmp_path: Path) -
         assert (await post(browser, ref, "forget", confirm=LAURA[-4:])).is_success
         assert await chats_of(browser) == []
         assert (await browser.get(f"/dashboard/chats/{ref}")).status_code == 404
-        left = read_rows(stage.settings.data_dir, "SELECT message FROM messages")
+        left = select(stage.settings.data_dir, "messages", "message")
         assert "secreto" not in json.dumps(left)
         assert [command for command, _ in audit(stage)] == ["forget"]
 
@@ -378,12 +375,10 @@ async def test_a_card_that_was_sent_is_shown_with_its_number(tmp_path: Path) -> 
         await stage.gateway.customer_says(LAURA, "Hola", name="Laura")
         await found(lambda: outcomes(stage) == ["answered"])
         card = {"name": HOSTILE, "number": "+573007654321", "vcard": "BEGIN:VCARD"}
-        change(
-            stage.settings.data_dir,
-            "INSERT INTO outbox (channel, chat, body, state, created_at, kind, payload)"
-            " SELECT channel, chat, '', 'sent', created_at, 'contact', ? FROM outbox",
-            json.dumps(card),
-        )
+        data_dir = stage.settings.data_dir
+        (sent,) = rows(data_dir, "outbox", "channel, chat, created_at")
+        planted = {"body": "", "state": "sent", "kind": "contact", "payload": json.dumps(card)}
+        insert(data_dir, "outbox", sent | planted)
         page = (await browser.get(f"/dashboard/chats/{await ref_of(browser, 'Laura')}")).text
         assert "<small>+573007654321</small>" in page
         assert HOSTILE not in page

@@ -8,13 +8,13 @@ from pathlib import Path
 import httpx
 import trio
 from support.dashboard import open_browser, words_of
+from support.place import store_in
 from support.plain import NO_TLS
 from support.scenes import PEDRO, found, open_scene, outcomes
 from support.stage import LAURA, Stage, new_world
 
 from daemon.domain.dashboard_values import Sample
 from daemon.http.dashboard.overview import NOTHING
-from daemon.ledger.ledger import open_store
 from daemon.ops.maintenance.figures import Sampler
 from daemon.sandbox.model_script import say
 from daemon.sandbox.start import TOKEN
@@ -169,7 +169,7 @@ async def test_the_memory_shown_is_that_of_the_process(tmp_path: Path) -> None:
 
 async def test_nothing_is_counted_twice_or_missed_while_a_sample_is_stored(tmp_path: Path) -> None:
     environment = new_world(StringIO())
-    async with open_store(tmp_path, clock=time.perf_counter) as store:
+    async with store_in(tmp_path) as store:
         sampler = Sampler(
             metrics=environment.metrics,
             store=store.samples,

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 from support.dashboard import bubbles_of, open_browser, ref_of, words_of
-from support.rows import read_rows
+from support.rows import select
 from support.scenes import forgive, found, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
@@ -21,7 +21,7 @@ async def refused(stage: Stage, answer: str = "Sí hay.") -> int:
     await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
     await found(lambda: outcomes(stage) == ["dead"])
     await stage.quiet()
-    ((number,),) = read_rows(stage.settings.data_dir, "SELECT id FROM outbox")
+    ((number,),) = select(stage.settings.data_dir, "outbox", "id")
     return int(number)
 
 
@@ -31,7 +31,7 @@ async def post(browser: httpx.AsyncClient, number: int, deed: str) -> tuple[int,
 
 
 def audited(stage: Stage) -> list[str]:
-    rows = read_rows(stage.settings.data_dir, "SELECT action FROM audit ORDER BY id")
+    rows = select(stage.settings.data_dir, "audit", "action", order="id")
     return [command for (command,) in rows]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import trio
 from support.dashboard import open_browser, ref_of, words_of
-from support.rows import fates, read_rows
+from support.rows import count, fates, select
 from support.scenes import forgive, found, open_scene, outcomes
 from support.stage import LAURA
 
@@ -45,7 +45,7 @@ async def test_a_run_is_shown_and_cancelled_and_begins_again(tmp_path: Path) -> 
         again = await browser.post("/dashboard/api/work/cancel", json={"ref": entry["ref"]})
         assert again.status_code == 409
         assert (await work_of(browser))["stats"]["runs"] == 0
-        commands = read_rows(stage.settings.data_dir, "SELECT action FROM audit")
+        commands = select(stage.settings.data_dir, "audit", "action")
         assert commands == [("cancel run",)]
 
 
@@ -94,9 +94,7 @@ async def test_the_last_start_and_the_days_cost_are_reported(tmp_path: Path) -> 
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
         await stage.model.wait_requests(1)
         await found(
-            lambda: read_rows(
-                stage.settings.data_dir, "SELECT 1 FROM responses WHERE response_id != ''"
-            )
+            lambda: count(stage.settings.data_dir, "responses", where={"response_id !=": ""})
         )
         await stage.crash()
         await stage.start()
