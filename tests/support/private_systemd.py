@@ -42,6 +42,15 @@ def why_not() -> str:
     return f"no namespaces for tests here: {tried.stderr.strip()}" if tried.returncode else ""
 
 
+def built_with() -> str:
+    """What this machine's systemd says of its version and its build; empty if there is none."""
+    if not SYSTEMD.exists():
+        return ""
+    return subprocess.run(
+        [SYSTEMD, "--version"], capture_output=True, text=True, check=False
+    ).stdout
+
+
 class CannotBoot(Exception):
     """This machine does not allow what a systemd of its own needs."""
 

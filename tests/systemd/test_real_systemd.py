@@ -15,12 +15,15 @@ from support.private_systemd import (
     ROOT,
     CannotBoot,
     Machine,
+    built_with,
     is_below_home,
     is_temporary,
     open_machine,
     why_not,
 )
 from support.stage import text_webhook
+
+from daemon.sandbox.start import TOKEN
 
 LACKING = why_not()
 pytestmark = pytest.mark.skipif(
@@ -52,20 +55,68 @@ import signal, time
 signal.signal(signal.SIGUSR2, lambda *_: time.sleep(60))
 """
 
-DROP_IN = """[Service]
-ExecStart=
-ExecStart=/opt/recado/venv/bin/recado sandbox
+DROP_IN = """[Unit]
+Requires=simulators.service
+After=simulators.service
+
+[Service]
 WatchdogSec=4s
 RestartSec=100ms
 Environment=RECADO_ENVIRONMENT=development RECADO_CONFIG=/exchange/recado.toml
+Environment=WHAPI_API_URL=http://127.0.0.1:8081 WHAPI_TOKEN={token}
+Environment=OPENAI_BASE_URL=http://127.0.0.1:8082/v1 OPENAI_API_KEY={token}
 Environment=PYTHONPATH=/exchange/blocker
 # There is nothing to load, and a namespace without real users cannot load it.
 LoadCredential=
-# The simulators listen, too.
-SocketBindDeny=
 ExecPaths={programs}
 {home}
 {seen}
+"""
+
+SIMULATORS = """[Service]
+Type=notify
+ExecStart=/opt/recado/venv/bin/python /exchange/simulators.py
+Environment=PYTHONPATH={tests}
+"""
+
+OUTSIDE = '''
+"""Whapi and the model, which listen outside of the daemon's unit."""
+import io, os
+from support.stage import new_world
+import trio
+from daemon.sandbox.start import simulators
+from daemon.system.notify import notifier
+
+async def main():
+    async with simulators(new_world(io.StringIO()), gateway_port=8081, model_port=8082) as outside:
+        outside.gateway.set_webhook("http://127.0.0.1:8080/hook")
+        notifier(os.environ)("READY=1")
+        await trio.sleep_forever()
+
+trio.run(main)
+'''
+
+PROBE = """[Service]
+Type=oneshot
+Restart=no
+WatchdogSec=0
+ExecReload=
+StateDirectory=
+ExecStart=
+ExecStart=/opt/recado/venv/bin/python /exchange/probe.py
+{but}
+"""
+"""The daemon's unit with another program, which tries to open a port."""
+
+BIND = """
+import errno, socket
+for family, address in (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"):
+    try:
+        socket.socket(family).bind((address, 0))
+    except OSError as error:
+        print("refused:", errno.errorcode[error.errno])
+    else:
+        print("open")
 """
 
 CLIENT = '''
@@ -112,7 +163,16 @@ def furnish(exchange: Path) -> None:
     home = "ProtectHome=no" if any(map(is_below_home, (sys.base_prefix, sys.prefix))) else ""
     programs = " ".join(NEEDED)
     seen = "\n".join(f"BindReadOnlyPaths={path}" for path in NEEDED if is_temporary(path))
-    (drop_in / "test.conf").write_text(DROP_IN.format(home=home, seen=seen, programs=programs))
+    test = DROP_IN.format(home=home, seen=seen, programs=programs, token=TOKEN)
+    (drop_in / "test.conf").write_text(test)
+    tests = f"{ROOT}:{ROOT / 'tests'}"
+    (system / "simulators.service").write_text(SIMULATORS.format(tests=tests))
+    for name, but in (("all", ""), ("sockets", "SystemCallFilter=")):
+        probe = system / f"probe-{name}.service.d"
+        probe.mkdir()
+        (system / f"probe-{name}.service").write_text((system / "recado.service").read_text())
+        (probe / "test.conf").write_text(test)
+        (probe / "zz-probe.conf").write_text(PROBE.format(but=but))
     catalog = exchange / "usr" / "lib" / "systemd" / "catalog"
     catalog.mkdir(parents=True)
     (catalog / "recado.catalog").write_text((ROOT / "systemd" / "recado.catalog").read_text())
@@ -120,7 +180,8 @@ def furnish(exchange: Path) -> None:
     (exchange / "blocker" / "sitecustomize.py").write_text(BLOCKER)
     (exchange / "recado.toml").write_text(CONFIG)
     (exchange / "instructions.md").write_text("You answer for a small hotel.")
-    (exchange / "client.py").write_text(CLIENT)
+    for name, script in (("client", CLIENT), ("simulators", OUTSIDE), ("probe", BIND)):
+        (exchange / f"{name}.py").write_text(script)
     for path in exchange.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -168,6 +229,26 @@ async def test_the_life_of_the_service(machine: Machine) -> None:
     await post(machine, "after-the-backup")
     await stops_in_time(machine)
     await goes_back_to_a_backup(machine)
+
+
+async def opened_ports(machine: Machine, unit: str) -> list[str]:
+    """What became of the tries of a probe to open a port of each family."""
+    await machine.run("systemctl", "start", unit)
+    said = await machine.journal("--output=cat", f"--unit={unit}")
+    return re.findall(r"^(refused: \w+|open)$", said, re.MULTILINE)
+
+
+async def test_nothing_in_the_unit_can_open_a_port(machine: Machine) -> None:
+    """The daemon has systemd's socket alone; what it runs has none either."""
+    assert await opened_ports(machine, "probe-all.service") == ["refused: EPERM"] * 2
+
+
+@pytest.mark.skipif(
+    "+BPF_FRAMEWORK" not in built_with(),
+    reason="this systemd is built without BPF_FRAMEWORK: SocketBindDeny= IS NOT TRIED HERE",
+)
+async def test_socketbinddeny_alone_keeps_ports_closed(machine: Machine) -> None:
+    assert await opened_ports(machine, "probe-sockets.service") == ["refused: EPERM"] * 2
 
 
 async def starts_with_the_first_webhook(machine: Machine) -> None:
