@@ -24,24 +24,26 @@ from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.reload import Reloader
 from daemon.errors import SettingsError, StoreUnavailable
 from daemon.http.access import Access
-from daemon.http.client_address import read_networks
+from daemon.http.clients import read_networks
 from daemon.http.dashboard.dashboard import register_dashboard
 from daemon.http.edge import answered_at_once, create_edge
-from daemon.http.facade import EdgeSettings
 from daemon.http.front import Front
 from daemon.http.pages import create_pages
+from daemon.http.request_context import EdgeSettings
 from daemon.http.server import serve
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.observability.events import STARTED, STOPPED, STOPPING, UNEXPECTED_ERROR
 from daemon.observability.faults import counted_faults
 from daemon.observability.logs import Log
-from daemon.ops.daemon import RunningDaemon
+from daemon.ops.daemon_state import DaemonState
+from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.figures import Figures
 from daemon.ops.maintenance.forgetting import Forgetter
-from daemon.ops.maintenance.process_record import ProcessRecord
 from daemon.ops.maintenance.tasks import start_housekeeping
-from daemon.ops.open_notifier import open_notifier
-from daemon.ops.status import keep_status, signs_of_life
+from daemon.ops.notifier import open_notifier
+from daemon.ops.operations import Operations
+from daemon.ops.operator_views import OperatorViews
+from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
 from daemon.settings import Settings, model_names
 from daemon.system.deadline import Deadline
 from daemon.system.signals import hangup_signal, stop_signals
@@ -103,25 +105,23 @@ async def _start_and_stop(
             settings, deps, chats, read=environment.read_settings, notify=environment.notify
         )
         forgetter = Forgetter(deps, chats, settings.data_dir, clock=environment.clock)
-        daemon = RunningDaemon(
-            settings, deps, chats=chats, intake=intake, figures=figures, forgetter=forgetter
-        )
+        operations = _compose_operations(settings, deps, chats, intake, figures, forgetter)
         side = partial(_start_side_task, nursery, environment)
         after = settings.recovery.delay_seconds
-        _publish(deps, chats, figures, daemon)
+        _publish(deps, chats, figures, operations)
 
         nursery.start_soon(_watch_store, deps, name="store watch")
         await nursery.start(deps.attachments.run, name="files")
         await nursery.start(_run_chats, chats, environment.log, name="chats")
-        side("live log", daemon.watch.live.run)
+        side("live log", operations.live_log.run)
         await process_record.begin()
-        side("samples", daemon.watch.sampler.run)
+        side("samples", operations.state.sampler.run)
         start_housekeeping(side, settings, deps, chats, figures, forgetter)
-        limit, report = settings.recovery.timeout_seconds, daemon.recovery
-        side("recovery", recover, deps, chats, after, limit, report)
-        report.waiting = await resume_windows(deps, chats)
+        limit, recovery = settings.recovery.timeout_seconds, operations.views.recovery
+        side("recovery", recover, deps, chats, after, limit, recovery)
+        recovery.waiting = await resume_windows(deps, chats)
         await know_ourselves(deps)
-        http.open(daemon)
+        http.open(operations)
         side("channel watch", watch_channel, deps, chats, settings.whapi.check_seconds)
         side("notifications", notifier.run)
         side("model warm-up", deps.engine.warm_up)
@@ -158,7 +158,7 @@ async def _start_and_stop(
         await environment.stop.wait()
 
         # The stop, in order: nothing new, then what is under way, then all of it.
-        daemon.phase = "stopping"
+        operations.state.stopping()
         environment.notify("STOPPING=1")
         environment.log.event(STOPPING)
         nursery.start_soon(process_record.stopping, name="stop noted")
@@ -170,6 +170,57 @@ async def _start_and_stop(
             await chats.wait_idle()
         nursery.cancel_scope.cancel()
     environment.log.event(STOPPED, seconds=round(environment.clock() - stop_began, 2))
+
+
+def _compose_operations(
+    settings: Settings,
+    deps: Dependencies,
+    chats: ChatRegistry,
+    intake: Intake,
+    figures: Figures,
+    forgetter: Forgetter,
+) -> Operations:
+    """Give the operations what they need of everything that is open."""
+    state = DaemonState(
+        settings,
+        store=deps.store,
+        chats=chats,
+        channel=deps.channel,
+        channel_state=deps.channel_state,
+        model_state=deps.model_state,
+        live_config=deps.live_config,
+        figures=figures,
+        metrics=deps.metrics,
+        log=deps.log,
+        now=deps.now,
+    )
+    views = OperatorViews(
+        settings.data_dir,
+        store=deps.store,
+        chats=chats,
+        chat_info=deps.chat_info,
+        live_config=deps.live_config,
+        run_slots=deps.run_slots,
+        metrics=deps.metrics,
+        now=deps.now,
+    )
+    return Operations(
+        settings.data_dir,
+        state=state,
+        views=views,
+        live_log=LiveLog(deps.store.dashboard_log, keep=settings.dashboard.log_lines, log=deps.log),
+        store=deps.store,
+        chats=chats,
+        intake=intake,
+        engine=deps.engine,
+        channel=deps.channel,
+        model_state=deps.model_state,
+        chat_info=deps.chat_info,
+        labels=deps.labels,
+        live_config=deps.live_config,
+        forgetter=forgetter,
+        now=deps.now,
+    )
 
 
 def _start_side_task(
@@ -199,7 +250,7 @@ class _Http:
         """Where it listens."""
         self._settings = settings
         self._environment = environment
-        self._daemon: RunningDaemon | None = None
+        self._operations: Operations | None = None
         self._scope = trio.CancelScope()
         self._front = Front(
             version=__version__,
@@ -230,7 +281,7 @@ class _Http:
                 raise
             self.cut()
 
-    def open(self, daemon: RunningDaemon) -> None:
+    def open(self, operations: Operations) -> None:
         """Answer for a daemon that is ready, and pass on to it what has waited for that."""
         settings, environment = self._settings, self._environment
         edge = EdgeSettings(
@@ -246,12 +297,12 @@ class _Http:
             session_seconds=settings.dashboard.session_hours * 3600,
             phone_url=environment.phone_url,
         )
-        access = Access(daemon, environment.log)
-        pages = create_pages(daemon, edge, environment.log, access)
-        register_dashboard(pages, daemon, edge, environment.log, access)
-        daemon.opened(self.urls)
-        self._daemon = daemon
-        self._front.open(create_edge(daemon, edge, pages, environment.log, access))
+        access = Access(operations, environment.log)
+        pages = create_pages(operations, edge, environment.log, access)
+        register_dashboard(pages, operations, edge, environment.log, access)
+        operations.state.opened(self.urls)
+        self._operations = operations
+        self._front.open(create_edge(operations, edge, pages, environment.log, access))
 
     def cut(self) -> None:
         """End at once, with all requests in flight."""
@@ -259,7 +310,7 @@ class _Http:
 
     def abandoned(self) -> str:
         """What is under way, in one line; called by another thread when a stop is forced."""
-        return self._daemon.abandoned() if self._daemon else "the start"
+        return self._operations.state.abandoned() if self._operations else "the start"
 
     async def _run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
         """Serve until `stop` is set and requests in flight are finished, or it is `cut`."""
@@ -370,7 +421,7 @@ async def _remembered(process_record: ProcessRecord) -> AsyncIterator[ProcessRec
 
 
 def _publish(
-    deps: Dependencies, chats: ChatRegistry, figures: Figures, daemon: RunningDaemon
+    deps: Dependencies, chats: ChatRegistry, figures: Figures, operations: Operations
 ) -> None:
     """Let the gauges be read when they are scraped."""
     metrics = deps.metrics
@@ -392,10 +443,10 @@ def _publish(
         dead_letters=lambda: figures.dead_letters,
     )
     metrics.vitals.read_state(
-        ready=lambda: not daemon.ready(),
+        ready=lambda: not operations.state.ready(),
         breakers={
             "model": lambda: deps.model_state.is_down or bool(deps.model_state.refusal),
             "channel": lambda: bool(deps.channel.trouble),
         },
-        clients=lambda: daemon.watch.live.readers,
+        clients=lambda: operations.live_log.readers,
     )

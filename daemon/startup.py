@@ -21,7 +21,7 @@ from daemon.conversation.opening import Environment
 from daemon.conversation.reload import ReadSettings
 from daemon.domain.redaction import Redactor
 from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError, ValidatorError
-from daemon.http.minimal import minimal_app
+from daemon.http.front import minimal_app
 from daemon.http.server import serve
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log, open_log, route_library_logs

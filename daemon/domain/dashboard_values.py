@@ -69,7 +69,7 @@ class Sample:
     """Turns ended, likewise."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """The state of one part of the daemon."""
 
@@ -87,32 +87,25 @@ class Overview:
     at: float
     started_at: float
     parts: tuple[Part, ...] = ()
-    chats: int = 0
-    windows: int = 0
-    runs: int = 0
-    threads: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    """By the names that ``/dashboard/stats`` has for them."""
     outbox: dict[str, int] = field(default_factory=dict)
     oldest_unanswered: float = 0
     """When the oldest message without an outcome was stored; 0 if there is none."""
     oldest_for_bot: float = 0
     """Of those that the bot is to answer; likewise."""
-    paused: int = 0
-    """Chats that an agent has."""
     waiting: int = 0
     """Chats in which somebody waits for a person."""
     waiting_since: float = 0
     """When the longest of these waits began; 0 if there is none."""
     remind_seconds: float = 0
     """After so long such a wait is reported."""
-    dead: int = 0
-    """Turns that ended as dead letters."""
     tokens_today: int = 0
     cost_today: float = 0
     tokens_limit: int = 0
     cost_limit: float = 0
     currency: str = ""
     """Of the costs; only shown."""
-    memory_bytes: int = 0
     samples: tuple[Sample, ...] = ()
     """Oldest first, at most a day old."""
     acknowledgement_buckets: tuple[float, ...] = ()

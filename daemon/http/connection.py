@@ -12,7 +12,7 @@ a whole server:
 - It has no limit on the time that a request's head may take, and starts a task each time that a
   connection falls idle. Here a deadline of the reading task does both.
 
-`daemon.http.request_tasks` holds the two guards that concern the app of a request. Requests that
+`daemon.http.http11` holds the two guards that concern the app of a request. Requests that
 came whole (`daemon.http.whole_request`) pass hypercorn by, at a third of the cost.
 """
 
@@ -30,14 +30,10 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from daemon.http.answering import answered_at_once
 from daemon.http.asgi import Log
-from daemon.http.client_address import Networks
-from daemon.http.crowd import Crowd
-from daemon.http.http11 import Http11
-from daemon.http.request_tasks import RequestTasks
-from daemon.http.visit import VISIT, Visit
-from daemon.http.whole_request import AtOnce, WholeRequest, whole_request
+from daemon.http.clients import VISIT, Crowd, Networks, Visit
+from daemon.http.http11 import Http11, RequestTasks
+from daemon.http.whole_request import AtOnce, WholeRequest, answered_at_once, whole_request
 
 BODY_READ_BYTES = 64 * 1024
 """Bytes read at once inside a request: hypercorn's own choice."""
@@ -54,7 +50,7 @@ class Limits:
 
     connections: int = 1_000
     """Connections open at once; then the oldest that never showed a secret makes room for a new
-    one (`daemon.http.crowd`)."""
+    one (`daemon.http.clients`)."""
     strangers_per_address: int = 100
     """Connections of one address that never showed a secret; a trusted proxy may have more."""
     head_bytes: int = 16 * 1024

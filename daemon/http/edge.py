@@ -1,7 +1,7 @@
 """The app of the HTTP edge: the hot routes in bare ASGI, everything else in the pages' app.
 
 A request through Quart costs about twice one through bare ASGI (measured), and Quart's own
-requests have no limit while a body arrives in chunks; so one is put round it here.
+requests have no size limit while a body arrives in chunks, so `_limited` adds one.
 """
 
 import re
@@ -12,12 +12,12 @@ import trio
 
 from daemon.http.access import Access
 from daemon.http.asgi import ASGIApp, Event, Headers, Log, Receive, Scope, Send, answer_json
-from daemon.http.facade import Daemon, EdgeSettings
 from daemon.http.hook import Hook, declared_size
 from daemon.http.pages import BODY_WANTED
-from daemon.http.probes import create_probes
-
-__all__ = ["PAGE_BODY_BYTES", "Daemon", "EdgeSettings", "create_edge"]
+from daemon.http.request_context import EdgeSettings
+from daemon.observability.events import UNEXPECTED_ERROR
+from daemon.observability.lines import iso_utc
+from daemon.ops.operations import Operations
 
 Pages = Callable[..., Awaitable[None]]
 """An ASGI app, too: Quart's has types of its own for scopes and messages."""
@@ -32,7 +32,7 @@ _HOST = re.compile(
     re.ASCII,
 )
 """``Host``: a name or address, and a port (RFC 3986, section 3.2.2, without its IPvFuture). Labels
-have the length of those of DNS: werkzeug takes no other ones, and raises where nobody looks."""
+have the length of those of DNS: werkzeug raises for others, outside of any error handler."""
 
 PROBES = frozenset({"/health", "/ready"})
 
@@ -43,15 +43,15 @@ def answered_at_once(path: str) -> bool:
 
 
 def create_edge(
-    daemon: Daemon, settings: EdgeSettings, pages: Pages, log: Log, access: Access
+    operations: Operations, settings: EdgeSettings, pages: Pages, log: Log, access: Access
 ) -> ASGIApp:
     """Return the whole edge as one ASGI app, to be given to `daemon.http.server.serve`.
 
     `pages` gets every route that is not ``/hook``, ``/health`` or ``/ready``, the WebSockets, and
     the server's start and stop (lifespan).
     """
-    hook = Hook(daemon, settings, log, access)
-    probes = create_probes(daemon, log)
+    hook = Hook(operations, settings, log, access)
+    probes = _create_probes(operations, settings, log)
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -70,6 +70,42 @@ def create_edge(
             await _limited(pages, scope, receive, send)
 
     return edge
+
+
+def _create_probes(operations: Operations, settings: EdgeSettings, log: Log) -> ASGIApp:
+    """Return the app behind ``/health`` and ``/ready``, without a framework in the way."""
+    state = operations.state
+
+    def health() -> dict[str, object]:
+        try:
+            return state.health()
+        except Exception as error:  # noqa: BLE001 - /health answers whatever is broken
+            log.event(
+                UNEXPECTED_ERROR,
+                where="request",
+                what="health cannot be determined",
+                error=type(error).__name__,
+                exc_info=error,
+            )
+            return {
+                "status": "degraded",
+                "timestamp": iso_utc(operations.now()),
+                "environment": settings.environment,
+                "error": type(error).__name__,
+            }
+
+    async def probes(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
+        if scope["method"] not in {"GET", "HEAD"}:
+            allow: Headers = [(b"allow", b"GET, HEAD")]
+            await answer_json(send, 405, {"error": "method not allowed"}, allow)
+        elif scope["path"] == "/health":
+            await answer_json(send, 200, health())
+        elif reason := state.ready():
+            await answer_json(send, 503, {"status": "unready", "reason": reason})
+        else:
+            await answer_json(send, 200, {"status": "ready"})
+
+    return probes
 
 
 def address_fault(scope: Scope) -> str:

@@ -13,14 +13,14 @@ from io import BytesIO
 import trio
 
 from daemon.errors import StoreUnavailable, WebhookError, WebhookTooLarge
-from daemon.http.access import Access
+from daemon.http.access import Access, bears
 from daemon.http.asgi import Headers, Log, Receive, Scope, Send, answer_json
-from daemon.http.bearer import bears
-from daemon.http.facade import Daemon, EdgeSettings
-from daemon.http.visit import visit_of
+from daemon.http.clients import visit_of
+from daemon.http.request_context import EdgeSettings
 from daemon.http.whole_request import WHOLE
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import iso_utc
+from daemon.ops.operations import Operations
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 CLOSE: Headers = [(b"connection", b"close")]
@@ -50,8 +50,10 @@ class _ClientLeft(Exception):
 class Hook:
     """The ASGI app behind ``/hook``; one for all calls, since they share a memory budget."""
 
-    def __init__(self, daemon: Daemon, settings: EdgeSettings, log: Log, access: Access) -> None:
-        self._daemon = daemon
+    def __init__(
+        self, operations: Operations, settings: EdgeSettings, log: Log, access: Access
+    ) -> None:
+        self._operations = operations
         self._settings = settings
         self._access = access
         self._log = log
@@ -68,7 +70,7 @@ class Hook:
         finally:
             self._bytes_left += body.reserved
         await answer_json(send, status, content, headers)
-        self._daemon.hook_answered(status, trio.current_time() - body.arrived_at)
+        self._operations.state.hook_answered(status, trio.current_time() - body.arrived_at)
 
     async def _take(
         self, scope: Scope, receive: Receive, body: "_Body"
@@ -79,7 +81,7 @@ class Hook:
             if not self._is_known(scope):
                 await self._admit(scope)
             await body.read(scope, receive)
-            await self._daemon.accept(body.take(), event)
+            await self._operations.accept(body.take(), event)
         except _Refusal as refusal:
             if not refusal.is_logged:
                 self._note(scope, refusal.status, refusal.reason)
@@ -105,7 +107,7 @@ class Hook:
             return 500, {"error": "internal error"}, []
         received = {
             "received": True,
-            "timestamp": iso_utc(self._daemon.now()),
+            "timestamp": iso_utc(self._operations.now()),
             "environment": self._settings.environment,
         }
         return 200, received, []

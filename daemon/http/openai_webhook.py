@@ -17,7 +17,7 @@ from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
 from daemon.http.asgi import Log
-from daemon.http.facade import Daemon
+from daemon.ops.operations import Operations
 
 TOLERANCE_SECONDS = 300.0
 """How far a call's time may be off, as in OpenAI's own library."""
@@ -54,7 +54,7 @@ class Seen:
         return False
 
 
-def create_model_webhook(daemon: Daemon, secret: str, log: Log) -> Blueprint:
+def create_model_webhook(operations: Operations, secret: str, log: Log) -> Blueprint:
     """Return the route; its guard is the signature, which `secret` (``whsec_…``) is for."""
     webhook = Blueprint("model_webhook", __name__)
     seen = Seen()
@@ -63,7 +63,10 @@ def create_model_webhook(daemon: Daemon, secret: str, log: Log) -> Blueprint:
     async def take() -> ResponseReturnValue:
         body = await request.get_data(True, False, False)
         fault = signature_fault(
-            {name.lower(): value for name, value in request.headers}, body, secret, now=daemon.now()
+            {name.lower(): value for name, value in request.headers},
+            body,
+            secret,
+            now=operations.now(),
         )
         if fault:
             address = request.remote_addr or ""
@@ -73,9 +76,9 @@ def create_model_webhook(daemon: Daemon, secret: str, log: Log) -> Blueprint:
             event = msgspec.json.decode(body, type=_Event)
         except msgspec.DecodeError:
             return {"error": "not an event"}, 400
-        new = not seen.repeats(request.headers["webhook-id"], daemon.now())
+        new = not seen.repeats(request.headers["webhook-id"], operations.now())
         if new and event.type.startswith("response.") and event.data.id:
-            daemon.response_ended(event.data.id)
+            operations.response_ended(event.data.id)
         return {"received": True}
 
     return webhook

@@ -1,53 +1,28 @@
-"""Everything at the edge that is not hot: about, metrics, locks, and where the dashboard joins.
+"""The routes of Quart outside the dashboard: about, metrics, locks, takeover, voice notes, debug.
 
-Handlers read from the daemon and answer; nothing runs in Quart's own nursery or background tasks,
+Handlers read from the daemon and answer. Nothing runs in Quart's own nursery or background tasks,
 which are cancelled without warning at the stop. All handlers are coroutines: Quart would run plain
 functions in threads.
 """
 
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import trio
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, request, send_file
 from quart.ctx import RequestContext
 from quart.typing import ResponseReturnValue
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from daemon.http.access import Access
-from daemon.http.actor import request_actor
-from daemon.http.api import create_takeover
 from daemon.http.asgi import Log
-from daemon.http.audio import create_audio
-from daemon.http.facade import Daemon, EdgeSettings
 from daemon.http.openai_webhook import create_model_webhook
+from daemon.http.request_context import EdgeSettings, is_minutes, json_object, request_actor
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import iso_utc
-
-# Looking into the process: `/debug/memory` says which lines of code its memory is from.
-#
-# ``POST`` begins to watch, or tells what has grown since it began; ``DELETE`` ends it. Watching
-# makes
-# the daemon about half as fast and a report holds it up for a moment, so it is off until it is
-# asked
-# for.
-
-
-def create_debug(daemon: Daemon) -> Blueprint:
-    """Return the route; the caller puts the guard in front of it."""
-    debug = Blueprint("debug", __name__)
-
-    @debug.post("/debug/memory")
-    async def watch() -> ResponseReturnValue:
-        return daemon.trace_memory()
-
-    @debug.delete("/debug/memory")
-    async def end() -> ResponseReturnValue:
-        daemon.end_memory_trace()
-        return {"watching": False}
-
-    return debug
-
+from daemon.ops.operations import Operations
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -57,13 +32,20 @@ SECURITY_HEADERS = {
 }
 """On every page, unless the handler has set the header itself."""
 
-
 BODY_WANTED = "recado.body_wanted"
 """The key of a scope under which the edge puts an event: set when a handler may read the body."""
 
+AUDIO_NAME = re.compile(r"voice_\d+_\d+\.(mp3|ogg)", re.ASCII)
+NAME_MAX = 255
+"""Of a file's name, in bytes (Linux, ``limits.h``)."""
+AUDIO_TYPES = {"mp3": "audio/mpeg", "ogg": "audio/ogg; codecs=opus"}
+NOT_CACHED = "no-cache, no-store, must-revalidate"
+
+Guard = Callable[[], Awaitable[ResponseReturnValue | None]]
+
 
 class Pages(QuartTrio):
-    """Quart's app, which asks for a request's body only after its guards have let it pass.
+    """Quart's app, which reads a request's body only after its guards have let it pass.
 
     Quart itself begins to read at once, beside them.
     """
@@ -78,31 +60,26 @@ class Pages(QuartTrio):
         return await super().dispatch_request(request_context)
 
 
-def create_pages(daemon: Daemon, settings: EdgeSettings, log: Log, access: Access) -> QuartTrio:
+def create_pages(
+    operations: Operations, settings: EdgeSettings, log: Log, access: Access
+) -> QuartTrio:
     """Return the app for all routes but the hot ones; more blueprints may be registered on it."""
     app = Pages("daemon.http", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # its default provider has it
     app.config["BODY_TIMEOUT"] = settings.body_deadline_seconds
-    app.register_blueprint(_about(daemon))
-    guard = admin_guard(settings, access)
-    app.register_blueprint(_metrics(daemon, guard))
+
+    @app.get("/")
+    async def about() -> ResponseReturnValue:
+        return operations.state.about()
+
     if settings.audio_folder:
-        app.register_blueprint(create_audio(settings.audio_folder))
-    app.register_blueprint(_locks(daemon, settings, guard))
+        _add_audio(app, settings.audio_folder)
     if settings.model_webhook_secret:
-        app.register_blueprint(create_model_webhook(daemon, settings.model_webhook_secret, log))
-    takeover = create_takeover(daemon, settings)
-    takeover.before_request(guard)
-    app.register_blueprint(takeover)
-    debug = create_debug(daemon)
-    debug.before_request(guard)
-    app.register_blueprint(debug)
+        app.register_blueprint(create_model_webhook(operations, settings.model_webhook_secret, log))
+    app.register_blueprint(_create_admin(operations, settings, admin_guard(settings, access)))
     _answer_errors(app, log)
     app.after_request(_secure)
     return app
-
-
-Guard = Callable[[], Awaitable[ResponseReturnValue | None]]
 
 
 def admin_guard(settings: EdgeSettings, access: Access) -> Guard:
@@ -121,55 +98,96 @@ def admin_guard(settings: EdgeSettings, access: Access) -> Guard:
     return refuse_strangers
 
 
-def _about(daemon: Daemon) -> Blueprint:
-    about = Blueprint("about", __name__)
+def _add_audio(app: QuartTrio, folder: Path) -> None:
+    """Add ``/audio/<name>``: voice notes that were sent, for players and other programs.
 
-    @about.get("/")
-    async def show() -> ResponseReturnValue:
-        return daemon.about()
+    Names, answers and headers are those of the system that Recado replaces. Open to everybody, as
+    it was there; a name holds a random number (`daemon.ledger.files`).
+    """
 
-    return about
+    @app.get("/audio/<path:name>")
+    async def audio(name: str) -> ResponseReturnValue:
+        match = AUDIO_NAME.fullmatch(name)
+        if match is None:
+            return {"error": "Invalid filename"}, 400
+        if len(name) > NAME_MAX:
+            return {"error": "Audio file not found"}, 404
+        try:
+            response = await send_file(
+                folder / name, mimetype=AUDIO_TYPES[match[1]], conditional=True, cache_timeout=0
+            )
+        except FileNotFoundError:
+            return {"error": "Audio file not found"}, 404
+        response.headers["Cache-Control"] = NOT_CACHED
+        return response
 
 
-def _metrics(daemon: Daemon, guard: Guard) -> Blueprint:
-    metrics = Blueprint("metrics", __name__)
-    metrics.before_request(guard)
+def _create_admin(operations: Operations, settings: EdgeSettings, guard: Guard) -> Blueprint:
+    """Return the routes that want the admin token."""
+    admin = Blueprint("admin", __name__)
 
-    @metrics.get("/metrics")
-    async def show() -> ResponseReturnValue:
-        body, content_type = daemon.metrics(request.headers.get("Accept", ""))
-        return Response(body, content_type=content_type)
-
-    return metrics
-
-
-def _locks(daemon: Daemon, settings: EdgeSettings, guard: Guard) -> Blueprint:
-    locks = Blueprint("locks", __name__)
-
-    @locks.before_request
+    @admin.before_request
     async def refuse() -> ResponseReturnValue | None:
-        if settings.production and request.endpoint == "locks.clear":
+        if settings.production and request.endpoint == "admin.clear":
             return {"error": "locks are not cleared in production"}, 403
         return await guard()
 
-    @locks.get("/locks")
-    async def show() -> ResponseReturnValue:
-        return daemon.locks()
+    @admin.get("/metrics")
+    async def metrics() -> ResponseReturnValue:
+        body, content_type = operations.state.metrics(request.headers.get("Accept", ""))
+        return Response(body, content_type=content_type)
 
-    @locks.post("/locks/clear")
+    @admin.get("/locks")
+    async def locks() -> ResponseReturnValue:
+        return operations.state.locks()
+
+    @admin.post("/locks/clear")
     async def clear() -> ResponseReturnValue:
-        cleared = await daemon.clear_locks(by=request_actor(settings))
         return {
             "message": "all locks and queues were cleared",
-            "cleared": cleared,
-            "timestamp": iso_utc(daemon.now()),
+            "cleared": await operations.release_all(by=request_actor(settings)),
+            "timestamp": iso_utc(operations.now()),
         }
 
-    return locks
+    @admin.post("/debug/memory")
+    async def trace_memory() -> ResponseReturnValue:
+        # Tracing makes the daemon about half as fast, so it is off until it is asked for.
+        return operations.state.trace_memory()
+
+    @admin.delete("/debug/memory")
+    async def end_memory_trace() -> ResponseReturnValue:
+        operations.state.end_memory_trace()
+        return {"watching": False}
+
+    @admin.post("/takeover/<any(pause, resume, done):action>")
+    async def takeover(action: str) -> ResponseReturnValue:
+        return await _take_over(operations, action, settings)
+
+    return admin
+
+
+async def _take_over(
+    operations: Operations, action: str, settings: EdgeSettings
+) -> ResponseReturnValue:
+    """Do what ``{"chat": "573001234567", "minutes": 30}`` asks for."""
+    fields, by = await json_object(), request_actor(settings)
+    chat, minutes = fields.get("chat"), fields.get("minutes")
+    if action == "pause" and minutes is not None and not is_minutes(minutes):
+        return {"error": "minutes must be a number above 0"}, 400
+    if not isinstance(chat, str) or not chat:
+        return {"error": "chat is missing"}, 400
+    answer = {}
+    if action == "pause":
+        answer["chats"] = await operations.pause(chat, minutes, by=by)
+    elif action == "resume":
+        answer["chats"] = await operations.resume(chat, by=by)
+    else:
+        answer["chats"], answer["messages"] = await operations.done(chat, by=by)
+    return answer if answer["chats"] else ({"error": "no such chat"}, 404)
 
 
 def _answer_errors(app: QuartTrio, log: Log) -> None:
-    """Make every error of `app` a JSON object that tells a stranger nothing."""
+    """Make every error of `app` a JSON object without details."""
 
     @app.errorhandler(HTTPException)
     async def refuse(error: HTTPException) -> ResponseReturnValue:

@@ -24,9 +24,8 @@ from hypercorn.typing import ASGIFramework
 from hypercorn.utils import repr_socket_addr
 
 from daemon.http.asgi import ASGIApp, Log
-from daemon.http.client_address import Networks
+from daemon.http.clients import Crowd, Networks
 from daemon.http.connection import Connection, Limits
-from daemon.http.crowd import Crowd
 from daemon.http.whole_request import AtOnce
 
 

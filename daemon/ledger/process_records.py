@@ -319,8 +319,14 @@ class Sessions(Role):
         connection.execute("DELETE FROM dashboard_sessions WHERE name = ?", (name,))
 
 
-# The daemon's figures, one row a minute, and what stands in the ledger right now.
+# The daemon's figures: one row a minute, and counters that are read from the ledger when asked for.
 
+
+COUNTERS = {
+    "paused": "SELECT COUNT(*) FROM chats WHERE paused_until > :now",
+    "deadLetters": "SELECT COUNT(*) FROM turns WHERE outcome = 'dead'",
+}
+"""The query of each counter, by its name in ``/dashboard/stats`` and in the overview's template."""
 
 _read = msgspec.json.Decoder(Sample)
 _write = msgspec.json.Encoder()
@@ -347,11 +353,9 @@ class Samples(Role):
         return tuple(_read.decode(figures) for (figures,) in rows)
 
     @query
-    def standing(self, connection: Connection, now: float) -> tuple[int, int]:
-        """How many chats an agent has now, and how many turns lie there as dead letters."""
-        row = connection.execute(
-            "SELECT (SELECT COUNT(*) FROM chats WHERE paused_until > ?),"
-            " (SELECT COUNT(*) FROM turns WHERE outcome = 'dead')",
-            (now,),
-        ).fetchone()
-        return row[0], row[1]
+    def counters(self, connection: Connection, now: float) -> dict[str, int]:
+        """The `COUNTERS` at a time (Unix seconds)."""
+        return {
+            name: connection.execute(sql, {"now": now}).fetchone()[0]
+            for name, sql in COUNTERS.items()
+        }

@@ -26,7 +26,7 @@ from daemon.errors import (
     ValidatorError,
 )
 from daemon.gateway.kinds import DEFAULT
-from daemon.ops.open_notifier import NOBODY_IS_TOLD, target_faults, tells_nobody
+from daemon.ops.notifier import NOBODY_IS_TOLD, target_faults, tells_nobody
 from daemon.settings import Settings, missing_keys, model_names, unpriced_models
 from daemon.settings.sources import load_settings
 from daemon.tools import builtin

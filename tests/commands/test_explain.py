@@ -11,7 +11,7 @@ from support.scenes import found
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.ledger.views.traces import MessageTrace
-from daemon.ops.commands.timeline import timeline
+from daemon.ops.commands.explain import timeline
 from daemon.sandbox.model_script import call, say
 
 CONTEXT_CALL = json.dumps({"context_level": "recent_50"})

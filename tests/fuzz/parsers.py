@@ -19,7 +19,7 @@ from daemon.domain.records import StoredMessage
 from daemon.domain.rendering.vcards import MOST_NUMBERS, SHOWN_CHARACTERS, read_card, written_card
 from daemon.errors import AssistantError, MediaRefused, SettingsError, WebhookError
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.http.client_address import client_address, neighbourhood, read_networks
+from daemon.http.clients import client_address, neighbourhood, read_networks
 from daemon.media.addresses import is_public, origin_of
 from daemon.media.inline import open_body
 from daemon.settings.sources import load_settings

@@ -95,7 +95,7 @@ SEEDS = (
     _request(b"POST", b"/dashboard/api/reveal", _ADMIN + _JSON, b'{"ref": "abc"}'),
     _request(b"POST", b"/dashboard/api/work/replay", _ADMIN + _JSON, b'{"event": 1}'),
     _request(
-        b"POST", b"/dashboard/api/chats/abc/send", _ADMIN + _JSON, b'{"text": "a", "deed": "b"}'
+        b"POST", b"/dashboard/api/chats/abc/send", _ADMIN + _JSON, b'{"text": "a", "action": "b"}'
     ),
     _request(b"POST", b"/openai/webhook", b"webhook-id: 1\r\nwebhook-timestamp: 2\r\n", b"{}"),
     _request(b"GET", b"/dashboard/api/logs?after=0&history=5", _UPGRADE + _ADMIN),

@@ -95,7 +95,7 @@ async def test_figures_are_kept_for_a_while(tmp_path: Path) -> None:
         kept = await store.samples.since(0)
         assert [sample.at for sample in kept] == [200, 300]
         assert kept[0] == Sample(at=200, messages=200, turn=(1, 2))
-        assert await store.samples.standing(0) == (0, 0)
+        assert await store.samples.counters(0) == {"paused": 0, "deadLetters": 0}
 
 
 async def test_sessions_outlive_a_restart_and_end(tmp_path: Path) -> None:

@@ -7,37 +7,83 @@ from typing import Any
 import trio
 
 from daemon.domain.audit_chain import Action, Actor
+from daemon.domain.dashboard_values import Overview
+from daemon.domain.messages import ChatKey
 from daemon.observability.events import EventKind
+from daemon.ops.daemon_state import DaemonState
+from daemon.ops.operations import Operations
+from daemon.ops.operator_views import OperatorViews
 from support.watch import MemoryWatch
 
 
-@dataclass
-class MemoryDaemon:
-    """The other side of the façade: keeps what it accepts, fails or waits when a test says so."""
+class MemoryState(DaemonState):
+    """What probes and pages show of a `MemoryDaemon`."""
 
-    environment: str = "test"
-    stored: list[tuple[bytes, str]] = field(default_factory=list)
-    failure: Exception | None = None
-    hold: trio.Event | None = None
-    entered: trio.Event = field(default_factory=trio.Event)
-    done: trio.Event = field(default_factory=trio.Event)
-    unready: str = ""
-    cleared: int = 0
-    answers: list[tuple[int, float]] = field(default_factory=list)
-    pauses: list[tuple[str, float | None]] = field(default_factory=list)
-    actors: list[Actor] = field(default_factory=list)
-    audited: list[tuple[Actor, Action, str, str, str]] = field(default_factory=list)
-    marked: list[str] = field(default_factory=list)
-    accept_headers: list[str] = field(default_factory=list)
-    ended: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    watch: MemoryWatch = field(default_factory=MemoryWatch)
-    desk: Any = None
-    workbench: Any = None
-    """Conversations and work are tested on whole daemons."""
+    def __init__(self, daemon: "MemoryDaemon") -> None:
+        self._daemon = daemon
 
-    def now(self) -> float:
-        return 1_769_860_800.25
+    def hook_answered(self, status: int, seconds: float) -> None:
+        self._daemon.answers.append((status, seconds))
+
+    def secret_refused(self, what: str) -> None:
+        self._daemon.refused.append(what)
+
+    def health(self) -> dict[str, object]:
+        if self._daemon.failure is not None:
+            raise self._daemon.failure
+        return {"status": "healthy", "activeBuffers": 0}
+
+    def ready(self) -> str:
+        return self._daemon.unready
+
+    def about(self) -> dict[str, object]:
+        if self._daemon.failure is not None:
+            raise self._daemon.failure
+        return {"service": "recado", "status": "ready"}
+
+    def locks(self) -> dict[str, object]:
+        return {"stats": {"activeLocks": 0}}
+
+    def metrics(self, accept_header: str) -> tuple[bytes, str]:
+        self._daemon.accept_headers.append(accept_header)
+        return b"recado_up 1\n", "text/plain; version=0.0.4; charset=utf-8"
+
+    def trace_memory(self) -> dict[str, object]:
+        return {"watching": True}
+
+    def end_memory_trace(self) -> None:
+        self._daemon.ended.append("memory trace")
+
+    async def overview(self) -> Overview:
+        return await self._daemon.watch.overview()
+
+
+class MemoryDaemon(Operations):
+    """Operations in memory: keeps what it accepts, fails or waits when a test says so."""
+
+    def __init__(self) -> None:
+        self.environment = "test"
+        self.stored: list[tuple[bytes, str]] = []
+        self.failure: Exception | None = None
+        self.hold: trio.Event | None = None
+        self.entered = trio.Event()
+        self.done_once = trio.Event()
+        self.unready = ""
+        self.cleared = 0
+        self.answers: list[tuple[int, float]] = []
+        self.pauses: list[tuple[object, float | None]] = []
+        self.actors: list[Actor] = []
+        self.audited: list[tuple[Actor, Action, str, str, str]] = []
+        self.marked: list[object] = []
+        self.accept_headers: list[str] = []
+        self.ended: list[str] = []
+        self.refused: list[str] = []
+        self.watch = MemoryWatch()
+        self.state = MemoryState(self)
+        self.views = OperatorViews.__new__(OperatorViews)  # tested on whole daemons
+        self.live_log = self.watch
+        self.sessions = self.watch.sessions
+        self.now = lambda: 1_769_860_800.25
 
     async def accept(self, body: bytes, path_event: str) -> None:
         self.entered.set()
@@ -46,67 +92,39 @@ class MemoryDaemon:
         if self.failure is not None:
             raise self.failure
         self.stored.append((body, path_event))
-        self.done.set()
+        self.done_once.set()
 
     def response_ended(self, response_id: str) -> None:
         self.ended.append(response_id)
-
-    def hook_answered(self, status: int, seconds: float) -> None:
-        self.answers.append((status, seconds))
-
-    def secret_refused(self, what: str) -> None:
-        self.refused.append(what)
-
-    def health(self) -> dict[str, object]:
-        if self.failure is not None:
-            raise self.failure
-        return {"status": "healthy", "activeBuffers": 0}
-
-    def ready(self) -> str:
-        return self.unready
-
-    def about(self) -> dict[str, object]:
-        if self.failure is not None:
-            raise self.failure
-        return {"service": "recado", "status": "ready"}
-
-    def locks(self) -> dict[str, object]:
-        return {"stats": {"activeLocks": 0}}
 
     async def audit(
         self, by: Actor, action: Action, subject: str = "", *, before: str = "", after: str = ""
     ) -> None:
         self.audited.append((by, action, subject, before, after))
 
-    async def clear_locks(self, *, by: Actor) -> int:
+    async def release_all(self, *, by: Actor) -> int:
         self.actors.append(by)
         self.cleared += 1
         return 3
 
-    async def pause(self, chat: str, minutes: float | None, *, by: Actor) -> int:
+    async def pause(self, chat: str | ChatKey, minutes: float | None, *, by: Actor) -> int:
         self.actors.append(by)
         self.pauses.append((chat, minutes))
         return int(chat != "unknown")
 
-    async def resume(self, chat: str, *, by: Actor) -> int:
+    async def resume(self, chat: str | ChatKey, *, by: Actor) -> int:
         self.actors.append(by)
         self.pauses.append((chat, 0))
         return int(chat != "unknown")
 
-    async def mark_done(self, chat: str, *, by: Actor) -> tuple[int, int]:
+    async def done(self, chat: str | ChatKey, *, by: Actor) -> tuple[int, int]:
         self.actors.append(by)
         self.marked.append(chat)
         return int(chat != "unknown"), 2
 
-    def metrics(self, accept_header: str) -> tuple[bytes, str]:
-        self.accept_headers.append(accept_header)
-        return b"recado_up 1\n", "text/plain; version=0.0.4; charset=utf-8"
-
-    def trace_memory(self) -> dict[str, object]:
-        return {"watching": True}
-
-    def end_memory_trace(self) -> None:
-        self.ended.append("memory trace")
+    async def reveal(self, ref: str, *, by: Actor) -> str:
+        self.watch.revealed.append((by, ref))
+        return self.watch.numbers.get(ref, "")
 
 
 @dataclass

@@ -9,11 +9,12 @@ from support.edge import MemoryDaemon, MemoryLog, Served, Start
 
 from daemon.http.access import Access
 from daemon.http.asgi import ASGIApp
-from daemon.http.client_address import Networks, read_networks
+from daemon.http.clients import Networks, read_networks
 from daemon.http.connection import Limits
 from daemon.http.dashboard.dashboard import register_dashboard
-from daemon.http.edge import EdgeSettings, answered_at_once, create_edge
+from daemon.http.edge import answered_at_once, create_edge
 from daemon.http.pages import create_pages
+from daemon.http.request_context import EdgeSettings
 from daemon.http.server import serve
 from daemon.http.whole_request import AtOnce
 

@@ -10,8 +10,7 @@ from support.plain import NO_TLS
 
 from daemon.domain.audit_chain import Actor
 from daemon.errors import StoreUnavailable
-from daemon.http.access import MOST_AUDITED, MOST_OF_ONE
-from daemon.http.guesses import FREE
+from daemon.http.access import FREE, MOST_AUDITED, MOST_OF_ONE
 
 SECRET = "a-webhook-secret"
 TOKEN = "the-admin-token"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.http.client_address import MOST_HOPS, client_address, neighbourhood, read_networks
+from daemon.http.clients import MOST_HOPS, client_address, neighbourhood, read_networks
 
 PROXIES = read_networks(["10.0.0.0/8", "127.0.0.1", "fd00::/8"])
 

@@ -21,7 +21,7 @@ from daemon.sandbox.model_script import call, say
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 PEDRO = "573007654321"
-DEED = "0f8b1c52-aaaa-bbbb"
+CLICK = "0f8b1c52-aaaa-bbbb"
 
 
 async def answered(stage: Stage, text: str, answer: str, *, name: str = "Laura") -> None:
@@ -149,7 +149,7 @@ async def test_a_turn_is_told_with_its_tool_calls_and_their_results(tmp_path: Pa
         page = await browser.get(f"/dashboard/turns/{turn}", follow_redirects=True)
         assert str(page.url).endswith(f"/dashboard/chats/{ref}?turn={turn}")
         told_words = words_of(page.text)
-        for words in ("remember", "Modelo, ronda 1", "Modelo, ronda 2", "Dicho al cliente"):
+        for words in ("remember", "Modelo, ronda 1", "Modelo, ronda 2", "Mensaje al cliente"):
             assert words in told_words
         assert "<script>alert" not in page.text
         part = await browser.get(f"/dashboard/chats/{ref}?part=turns&turn={turn}")
@@ -177,8 +177,8 @@ async def test_a_chat_is_taken_over_and_given_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("language", "waits", "button"),
     [
-        ("es", "Espera a una persona desde", "Atendido"),
-        ("en", "Waits for a person since", "Done"),
+        ("es", "Espera a una persona desde", "Marcar como resuelto"),
+        ("en", "Waiting for a person since", "Mark as resolved"),
     ],
 )
 async def test_who_waits_for_a_person_is_shown_until_it_is_done(
@@ -215,9 +215,9 @@ async def test_an_agent_writes_from_the_dashboard(tmp_path: Path) -> None:
         await answered(stage, "Hola", "¡Hola!")
         ref = await ref_of(browser, "Laura")
         for _ in range(2):
-            sent = await post(browser, ref, "send", text="Soy Marta", name="Marta", deed=DEED)
+            sent = await post(browser, ref, "send", text="Soy Marta", name="Marta", action=CLICK)
             assert sent.json() == {"done": True}
-        assert (await post(browser, ref, "send", text="¿Qué tal?", deed=DEED + "2")).is_success
+        assert (await post(browser, ref, "send", text="¿Qué tal?", action=CLICK + "2")).is_success
         await stage.gateway.wait_sent(LAURA, 3)
         assert stage.said() == ["¡Hola!", "Soy Marta", "¿Qué tal?"]
         await found(lambda: "Soy Marta" in json.dumps(thread(stage)))
@@ -239,7 +239,7 @@ async def test_an_agents_words_end_the_run_and_are_not_held_up_by_the_pause(tmp_
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
         await held.reached.wait()
         ref = await ref_of(browser, "Laura")
-        await post(browser, ref, "send", text="Yo sigo", name="Marta", deed=DEED)
+        await post(browser, ref, "send", text="Yo sigo", name="Marta", action=CLICK)
         held.release()
         await stage.gateway.wait_sent(LAURA, 2)
         await found(lambda: outcomes(stage) == ["handed_off"])
@@ -252,11 +252,11 @@ async def test_an_agents_words_end_the_run_and_are_not_held_up_by_the_pause(tmp_
 
 
 SENSELESS: Sequence[tuple[str, dict[str, object]]] = (
-    ("send", {"text": "  ", "deed": DEED}),
-    ("send", {"text": "x" * 4097, "deed": DEED}),
-    ("send", {"text": "hola", "deed": "no"}),
-    ("send", {"text": 7, "deed": DEED}),
-    ("send", {"text": "\ud800", "deed": DEED}),
+    ("send", {"text": "  ", "action": CLICK}),
+    ("send", {"text": "x" * 4097, "action": CLICK}),
+    ("send", {"text": "hola", "action": "no"}),
+    ("send", {"text": 7, "action": CLICK}),
+    ("send", {"text": "\ud800", "action": CLICK}),
     ("pause", {"minutes": -1}),
     ("pause", {"minutes": "x"}),
     ("labels", {"add": []}),
@@ -264,20 +264,20 @@ SENSELESS: Sequence[tuple[str, dict[str, object]]] = (
 )
 
 
-async def test_deeds_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+async def test_actions_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         await answered(stage, "Hola", "¡Hola!")
         ref = await ref_of(browser, "Laura")
-        for deed, fields in SENSELESS:
+        for action, fields in SENSELESS:
             answer = await browser.post(
-                f"/dashboard/api/chats/{ref}/{deed}",
+                f"/dashboard/api/chats/{ref}/{action}",
                 content=json.dumps(fields),
                 headers={"Content-Type": "application/json"},
             )
-            assert (answer.status_code, deed, fields) == (400, deed, fields)
+            assert (answer.status_code, action, fields) == (400, action, fields)
         nobody = "0123456789abcdef"
-        for deed in ("pause", "resume", "forget"):
-            assert (await post(browser, nobody, deed)).status_code == 404
+        for action in ("pause", "resume", "forget"):
+            assert (await post(browser, nobody, action)).status_code == 404
         for path in (f"chats/{nobody}", f"turns/{nobody}", f"api/chats/{nobody}/bubbles"):
             assert (await browser.get(f"/dashboard/{path}")).status_code == 404
         assert audit(stage) == []

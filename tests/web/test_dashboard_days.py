@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daemon.http.dashboard.conversations import days_of, initial
-from daemon.http.dashboard.wording import DAY, Wording
+from daemon.http.dashboard.shell import DAY, Wording
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ async def test_the_first_minute_is_counted_while_it_goes_on(tmp_path: Path) -> N
         page = (await browser.get("/dashboard")).text
         cards = cards_of(page)
         assert (cards["messages"], cards["answers"]) == (("1", "1 en 24 h"), ("1", "1 en 24 h"))
-        assert "95 de 100" in cards["turn"][1]
+        assert "95% en" in cards["turn"][1]
         figures = (await browser.get("/dashboard/stats")).json()
         assert figures["lastHour"]["messages"] == figures["lastDay"]["answers"] == 1
         # The bar of the running hour is the last one.

@@ -175,7 +175,7 @@ async def test_the_log_ends_when_another_process_ends_the_session(
     served = await start_edge(admin_token=TOKEN)
     with trio.fail_after(1_000):
         async with signed_in(served) as (_, live):
-            daemon.watch.sessions.clear()
+            daemon.watch.sessions.ends.clear()
             assert await closing_code(live) == SIGNED_OUT
     assert autojump_clock.current_time() < 2 * BEAT_SECONDS
 
@@ -242,7 +242,7 @@ async def test_a_client_that_never_reads_is_cut_off(
                 if len(feed.waiting) < 20:
                     daemon.watch.say("x" * 100_000)
                 most = max(most, len(feed.waiting))
-                del daemon.watch.lines[:-1]
+                del daemon.watch.stored[:-1]
                 await trio.sleep(0.001)
             assert most <= MOST_WAITING
 

@@ -9,8 +9,8 @@ import trio
 from support.edge import MemoryDaemon, MemoryLog, Served, Start
 from support.plain import NO_TLS
 
-from daemon.http.dashboard.sessions import session_name
-from daemon.http.guesses import FREE
+from daemon.http.access import FREE
+from daemon.http.request_context import session_name
 
 TOKEN = "the-admin-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -76,8 +76,8 @@ async def test_signing_in_gives_a_cookie_that_browsers_guard(
     page = await ask(served, "GET", "/dashboard", headers=cookie_of(answer))
     assert page.status_code == 200
     value = cookie_of(answer)["Cookie"].partition("=")[2]
-    assert list(daemon.watch.sessions) == [session_name(value, TOKEN)]
-    assert value not in daemon.watch.sessions
+    assert list(daemon.watch.sessions.ends) == [session_name(value, TOKEN)]
+    assert value not in daemon.watch.sessions.ends
 
 
 async def test_a_session_ends_with_its_time_its_logout_or_its_token(
@@ -85,13 +85,13 @@ async def test_a_session_ends_with_its_time_its_logout_or_its_token(
 ) -> None:
     served = await start_edge(admin_token=TOKEN, session_seconds=100)
     cookie = cookie_of(await sign_in(served))
-    (name,) = daemon.watch.sessions
-    assert daemon.watch.sessions[name] == daemon.now() + 100
+    (name,) = daemon.watch.sessions.ends
+    assert daemon.watch.sessions.ends[name] == daemon.now() + 100
     changed = await start_edge(admin_token="another-token", session_seconds=100)
     assert (await ask(changed, "GET", "/dashboard", headers=cookie)).status_code == 302
-    daemon.watch.sessions[name] = daemon.now() - 1
+    daemon.watch.sessions.ends[name] = daemon.now() - 1
     assert (await ask(served, "GET", "/dashboard", headers=cookie)).status_code == 302
-    daemon.watch.sessions[name] = daemon.now() + 1
+    daemon.watch.sessions.ends[name] = daemon.now() + 1
     out = await ask(served, "POST", "/dashboard/logout", headers=own(served, **cookie))
     assert out.headers["location"] == "/dashboard/login"
     assert "Max-Age=0" in out.headers["set-cookie"]
@@ -106,7 +106,7 @@ async def test_a_wrong_token_is_refused_and_its_words_are_not_repeated(
     assert "set-cookie" not in answer.headers
     assert "wrong-token" not in answer.text
     assert "wrong-token" not in repr(log.lines)
-    assert not daemon.watch.sessions
+    assert not daemon.watch.sessions.ends
 
 
 async def test_who_tries_too_often_is_told_to_wait_and_the_right_token_is_taken(

@@ -9,8 +9,8 @@ from support.edge import MemoryDaemon, Start
 from support.plain import NO_TLS
 
 from daemon.domain.dashboard_values import SECONDS_SHOWN, Part, Sample
-from daemon.http.dashboard.charts import HEIGHT, POINTS, draw, parts_of_day, percentile
-from daemon.http.dashboard.wording import Wording
+from daemon.http.dashboard.overview import HEIGHT, POINTS, draw, parts_of_day, percentile
+from daemon.http.dashboard.shell import Wording
 
 NOW = 1_769_860_800.25
 

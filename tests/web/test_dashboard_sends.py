@@ -25,8 +25,8 @@ async def refused(stage: Stage, answer: str = "Sí hay.") -> int:
     return int(number)
 
 
-async def post(browser: httpx.AsyncClient, number: int, deed: str) -> tuple[int, Any]:
-    answer = await browser.post(f"{SENDS}/{number}/{deed}")
+async def post(browser: httpx.AsyncClient, number: int, action: str) -> tuple[int, Any]:
+    answer = await browser.post(f"{SENDS}/{number}/{action}")
     return answer.status_code, answer.json()
 
 
@@ -49,7 +49,7 @@ async def test_a_refused_send_is_said_again_by_a_click_and_once(tmp_path: Path) 
         await found(lambda: outbox(stage) == [("sent", "Sí hay.")])
         assert outcomes(stage) == ["answered"]
         status, told = await post(browser, number, "again")
-        assert (status, told["error"]) == (409, "it is not a refused one any more")
+        assert (status, told["error"]) == (409, "the message is not in the failed state any more")
         replayed = await browser.post("/dashboard/api/work/replay", json={"ref": ref})
         assert replayed.json() == {"put_back": 0}
         await stage.quiet()
@@ -140,11 +140,11 @@ async def test_a_send_that_is_not_there_is_not_found_and_strangers_are_refused(
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         number = await refused(stage)
         for nobody in (number + 1, 0, 2**62, 10**30):
-            for deed in ("again", "drop"):
-                assert (await browser.post(f"{SENDS}/{nobody}/{deed}")).status_code == 404
+            for action in ("again", "drop"):
+                assert (await browser.post(f"{SENDS}/{nobody}/{action}")).status_code == 404
         foreign = {"Origin": "https://elsewhere.example"}
-        for deed in ("again", "drop"):
-            answer = await browser.post(f"{SENDS}/{number}/{deed}", headers=foreign)
+        for action in ("again", "drop"):
+            answer = await browser.post(f"{SENDS}/{number}/{action}", headers=foreign)
             assert answer.status_code == 403
         assert outbox(stage) == [("failed", "Sí hay.")]
         forgive(stage)
@@ -169,7 +169,7 @@ async def test_the_words_before_an_edit_are_shown_and_the_model_has_the_newest(
             page = (await browser.get(f"/dashboard/chats/{ref}")).text
             assert page.count('data-testid="earlier"') == 1
             assert "El sábado &lt;b&gt;" in page
-            assert "Lo que decía antes" in words_of(page)
+            assert "Versiones anteriores" in words_of(page)
             logged = str((await browser.get("/dashboard/logs")).json())
             assert "[edit]" in logged
             assert "[action]" not in logged

@@ -114,7 +114,7 @@ async def test_the_last_start_and_the_days_cost_are_reported(tmp_path: Path) -> 
             assert [entry["name"] for entry in budget["chats"]] == ["Laura"]
             assert budget["total"]["tokens"] == budget["chats"][0]["tokens"] > 0
             page = words_of((await browser.get("/dashboard/work")).text)
-            assert "Chats continuados 1" in page
+            assert "Chats retomados 1" in page
             gate.set()
             await stage.gateway.wait_sent(LAURA)
             with trio.fail_after(10):

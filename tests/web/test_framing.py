@@ -126,7 +126,7 @@ async def test_data_before_the_handshakes_answer_is_a_400(
         await answer_it.wait()
         return daemon.now() + 100
 
-    daemon.watch.session_end = slow  # type: ignore[method-assign]
+    daemon.sessions.end_of = slow  # type: ignore[method-assign]
     served = await start_edge(admin_token=TOKEN)
     own_page = HANDSHAKE.replace(
         b"authorization: Bearer the-admin-token",

@@ -1,6 +1,6 @@
 """How wrong secrets count against an address."""
 
-from daemon.http.guesses import (
+from daemon.http.access import (
     FORGIVEN_SECONDS,
     FREE,
     MOST_ADDRESSES,

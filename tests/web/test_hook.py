@@ -13,7 +13,7 @@ from support.edge import MemoryDaemon, MemoryLog, Start, read_until
 from support.plain import NO_TLS
 
 from daemon.errors import StoreUnavailable, WebhookError
-from daemon.http.bearer import bears
+from daemon.http.access import bears
 from daemon.http.hook import path_event
 
 BODY = b'{"messages":[]}'
@@ -226,7 +226,7 @@ async def test_bodies_in_flight_share_a_budget(start_edge: Start, daemon: Memory
             assert refused.status_code == 503
             assert refused.headers["retry-after"] == "2"
             daemon.hold.set()
-            await daemon.done.wait()
+            await daemon.done_once.wait()
             await trio.testing.wait_all_tasks_blocked()
             assert (await post()).status_code == 200
     assert len(daemon.stored) == 2
@@ -272,7 +272,7 @@ async def test_a_client_that_leaves_after_its_body_does_not_stop_the_store(
             await daemon.entered.wait()
         await trio.testing.wait_all_tasks_blocked()
         daemon.hold.set()
-        await daemon.done.wait()
+        await daemon.done_once.wait()
     assert daemon.stored == [(BODY, "")]
 
 

@@ -9,7 +9,7 @@ import trio
 from support.edge import Start
 from support.plain import NO_TLS
 
-from daemon.http.minimal import minimal_app
+from daemon.http.front import minimal_app
 
 APP = minimal_app("the store is damaged", "production", 8080, lambda: 1_769_860_800.25)
 
@@ -46,7 +46,7 @@ async def test_everything_else_is_put_off(start: Start, method: str, path: str) 
 def test_it_needs_no_framework() -> None:
     """It must work when half of what is installed does not."""
     code = (
-        "import sys, daemon.http.minimal;"
+        "import sys, daemon.http.front;"
         "sys.exit({'quart', 'openai', 'httpx', 'daemon.ledger'} & set(sys.modules) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

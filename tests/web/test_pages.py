@@ -8,8 +8,9 @@ from support.edge import MemoryDaemon, MemoryLog, Start, read_until
 from support.plain import NO_TLS
 
 from daemon.http.access import Access
-from daemon.http.edge import PAGE_BODY_BYTES, EdgeSettings, create_edge
+from daemon.http.edge import PAGE_BODY_BYTES, create_edge
 from daemon.http.pages import create_pages
+from daemon.http.request_context import EdgeSettings
 
 TOO_LARGE = PAGE_BODY_BYTES + 1
 TOKEN = {"Authorization": "Bearer admin-token"}

@@ -4,8 +4,8 @@ import pytest
 from support.edge import MemoryDaemon, MemoryLog
 
 from daemon.http.access import Access
-from daemon.http.facade import EdgeSettings
 from daemon.http.pages import create_pages
+from daemon.http.request_context import EdgeSettings
 
 TOKEN = "an-admin-token-of-some-length"
 

@@ -48,19 +48,12 @@ def read_assets() -> dict[str, Asset]:
 
 
 def read_words() -> dict[str, dict[str, str]]:
-    """Read the words of ``words/*.json``: for each language, what stands for the English.
+    """Read ``words/*.json``: for each language, what is shown in place of the English.
 
-    ``en.json`` has the words of the ledger that no person would say, such as ``handed_off``.
+    ``en.json`` has the ledger's states that are no plain English, such as ``handed_off``.
     """
-    english: dict[str, str] = {}
-    spanish: dict[str, str] = {}
-    for file in sorted(
-        (resources.files(__package__) / "words").iterdir(), key=lambda entry: entry.name
-    ):
-        if file.name.endswith(".json"):
-            words = english if file.name == "en.json" else spanish
-            words |= json.loads(file.read_text("utf-8"))
-    return {"en": english, "es": spanish}
+    folder = resources.files(__package__) / "words"
+    return {name: json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("en", "es")}
 
 
 def version_of(assets: dict[str, Asset]) -> str:

@@ -1,7 +1,6 @@
-"""Conversations: the list, one chat as on a phone, and what was done about each burst.
+"""The pages of conversations: the list, one chat as on a phone, and its turns step by step.
 
-Pages are rendered here; the script asks for one part of a page anew when the live log tells of its
-chat. What people do is a POST of JSON, behind the guard's look at its origin.
+The script fetches one part of a page again when the live log has a line about its chat.
 """
 
 import re
@@ -13,22 +12,22 @@ from quart import Blueprint, Response, redirect
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from daemon.domain.messages import JsonObject
+from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.transitions.handover import WITH_AGENT
-from daemon.http.dashboard.asked import (
+from daemon.http.dashboard.conversation_api import (
     BUBBLES_SHOWN,
     CHATS_SHOWN,
     PARTS,
     STATES,
-    Asked,
-    confirm_word,
-    read_asked,
+    PageQuery,
+    add_actions,
+    add_data,
+    confirmation,
+    found,
+    page_query,
 )
-from daemon.http.dashboard.conversation_data import add_data
-from daemon.http.dashboard.conversation_deeds import add_deeds
-from daemon.http.dashboard.shell import Shell
-from daemon.http.dashboard.story import TONES, tell
-from daemon.http.dashboard.wording import Wording
+from daemon.http.dashboard.shell import Shell, Wording
+from daemon.http.dashboard.turn_steps import TONES, steps_of
 
 STATE_TONES = {
     "writing": "busy",
@@ -65,17 +64,6 @@ def create_conversations(shell: Shell) -> Blueprint:
     """Return the routes of the conversations."""
     chats = Blueprint("dashboard_chats", __name__)
     chats.before_request(shell.guard.refuse_strangers)
-    _add_pages(chats, shell)
-    add_data(chats, shell)
-    add_deeds(chats, shell)
-    return chats
-
-
-# -- pages -----------------------------------------------------------------------------------------
-
-
-def _add_pages(chats: Blueprint, shell: Shell) -> None:
-    desk = shell.daemon.desk
 
     @chats.get("/dashboard/chats")
     async def show_list() -> ResponseReturnValue:
@@ -86,16 +74,20 @@ def _add_pages(chats: Blueprint, shell: Shell) -> None:
         return await _page(shell, ref)
 
     @chats.get("/dashboard/turns/<turn>")
-    async def find(turn: str) -> ResponseReturnValue:
-        ref = await desk.ref_of_turn(turn)
+    async def show_turn(turn: str) -> ResponseReturnValue:
+        ref = await shell.operations.views.ref_of_turn(turn)
         if not ref:
             raise NotFound
         return redirect(f"/dashboard/chats/{ref}?{urlencode({'turn': turn})}", 303)
 
+    add_data(chats, shell)
+    add_actions(chats, shell)
+    return chats
+
 
 async def _page(shell: Shell, ref: str) -> Response:
-    """A page, or one part of it; only what is shown is asked for."""
-    asked, w, desk = read_asked(), shell.wording(), shell.daemon.desk
+    """A page, or one part of it; only what is shown is read."""
+    asked, w = page_query(), shell.wording()
     wanted = {asked.part} if asked.part else PARTS
     values: JsonObject = {
         "asked": asked,
@@ -107,14 +99,14 @@ async def _page(shell: Shell, ref: str) -> Response:
         "initial": initial,
     }
     if "list" in wanted:
-        values["list"] = await desk.chats(
+        values["list"] = await shell.operations.views.chats(
             query=asked.query,
             state=asked.state,
             before="" if ref else asked.before,
             limit=CHATS_SHOWN,
         )
     if ref and wanted & {"talk", "turns"}:
-        values |= await _chat_values(shell, ref, asked, w, wanted)
+        values |= await _chat_values(shell, await shell.chat(ref), asked, w, wanted)
     return shell.page(
         f"chats_{asked.part}.html" if asked.part else "conversations.html",
         section="chats",
@@ -123,26 +115,23 @@ async def _page(shell: Shell, ref: str) -> Response:
 
 
 async def _chat_values(
-    shell: Shell, ref: str, asked: Asked, w: Wording, wanted: set[str] | frozenset[str]
+    shell: Shell, key: ChatKey, asked: PageQuery, w: Wording, wanted: set[str] | frozenset[str]
 ) -> JsonObject:
-    desk = shell.daemon.desk
-    chat = await desk.chat(ref)
-    if chat is None:
-        raise NotFound
-    values: JsonObject = {"chat": chat, "confirm": confirm_word(chat)}
+    views = shell.operations.views
+    chat = found(await views.chat(key))
+    values: JsonObject = {"chat": chat, "confirm": confirmation(chat)}
     if "talk" in wanted:
-        talk = await desk.bubbles(ref, before=asked.before, limit=BUBBLES_SHOWN) or {}
+        talk = await views.bubbles(key, before=asked.before, limit=BUBBLES_SHOWN)
         talk["bubbles"] = [_whole(bubble) for bubble in talk["bubbles"]]
         values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
     if "turns" in wanted:
-        turns = await desk.turns(ref, limit=TURNS_SHOWN) or []
+        turns = await views.turns(key, limit=TURNS_SHOWN)
         chosen = asked.turn or (turns[0]["turn"] if turns else "")
-        story = await desk.story(ref, chosen) if chosen else None
+        turn = await views.turn(key, chosen) if chosen else None
         values |= {
             "turns": turns,
             "chosen": chosen,
-            "story": story,
-            "steps": tell(story, w) if story else [],
+            "steps": steps_of(turn, w) if turn else [],
             "outcome_tones": TONES,
         }
     return values

@@ -19,24 +19,24 @@ from daemon.http.dashboard.guard import DATA_PATHS, Guard
 from daemon.http.dashboard.log_page import create_log
 from daemon.http.dashboard.login import create_login
 from daemon.http.dashboard.overview import create_overview
-from daemon.http.dashboard.phone_page import create_phone
 from daemon.http.dashboard.shell import Shell
 from daemon.http.dashboard.work import create_work
-from daemon.http.facade import Daemon, EdgeSettings
+from daemon.http.request_context import EdgeSettings, json_object
 from daemon.observability.events import UNEXPECTED_ERROR
+from daemon.ops.operations import Operations
 
 
 def register_dashboard(
     app: QuartTrio,
-    daemon: Daemon,
+    operations: Operations,
     settings: EdgeSettings,
     log: Log,
     access: Access,
 ) -> None:
     """Put the dashboard's routes on `app`."""
-    guard = Guard(daemon, settings, access)
+    guard = Guard(operations, settings, access)
     assets = read_assets()
-    shell = Shell(daemon, settings, guard, version=version_of(assets))
+    shell = Shell(operations, settings, guard, version=version_of(assets))
     for blueprint in (
         create_assets(assets),
         create_login(shell, access),
@@ -44,18 +44,34 @@ def register_dashboard(
         create_conversations(shell),
         create_work(shell),
         create_log(shell),
-        create_phone(shell),
-        _create_rest(guard),
+        _create_rest(shell),
     ):
         blueprint.after_request(guard.secure)
         _show_errors(blueprint, shell, log)
         app.register_blueprint(blueprint)
 
 
-def _create_rest(guard: Guard) -> Blueprint:
-    """Every other address below the dashboard: nothing, and nobody is told so before the login."""
+def _create_rest(shell: Shell) -> Blueprint:
+    """Return the routes of the sandbox's phone and of `reveal`, and a 404 for everything else.
+
+    The guard stands before the 404, so it says nothing to a stranger.
+    """
     rest = Blueprint("dashboard_rest", __name__)
-    rest.before_request(guard.refuse_strangers)
+    rest.before_request(shell.guard.refuse_strangers)
+
+    @rest.get("/dashboard/phone")
+    async def phone() -> ResponseReturnValue:
+        if not shell.settings.phone_url:
+            raise NotFound
+        return shell.page("phone.html", section="phone", phone_url=shell.settings.phone_url)
+
+    @rest.post("/dashboard/api/reveal")
+    async def reveal() -> ResponseReturnValue:
+        ref = (await json_object()).get("ref")
+        number = (
+            await shell.operations.reveal(ref, by=shell.actor()) if isinstance(ref, str) else ""
+        )
+        return {"number": number} if number else ({"error": "no such chat"}, 404)
 
     @rest.get("/dashboard/<path:_name>")
     async def miss(_name: str) -> ResponseReturnValue:

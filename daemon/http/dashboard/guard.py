@@ -5,17 +5,20 @@ machine and under a name of this machine: that keeps out other machines, other s
 names that were rebound to 127.0.0.1.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
+import trio
 from quart import Response, redirect, request, websocket
 from quart.typing import ResponseReturnValue
 from quart.wrappers import Request, Websocket
 
 from daemon.http.access import Access
-from daemon.http.dashboard.sessions import COOKIE, OpenSockets, session_name
-from daemon.http.facade import Daemon, EdgeSettings
-from daemon.http.visit import visit_of
+from daemon.http.clients import visit_of
+from daemon.http.request_context import COOKIE, EdgeSettings, session_name
+from daemon.ops.operations import Operations
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -30,11 +33,35 @@ CONTENT_POLICY = (
 )
 
 
+class OpenSockets:
+    """The WebSockets of each session, which end with it."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[str, set[trio.CancelScope]] = {}
+
+    @contextmanager
+    def held(self, session: str) -> Iterator[trio.CancelScope]:
+        """Open a scope that `end` cancels, for the session of that name."""
+        with trio.CancelScope() as scope:
+            self._scopes.setdefault(session, set()).add(scope)
+            try:
+                yield scope
+            finally:
+                self._scopes[session].discard(scope)
+                if not self._scopes[session]:
+                    del self._scopes[session]
+
+    def end(self, session: str) -> None:
+        """End everything that is open for a session."""
+        for scope in self._scopes.get(session, ()):
+            scope.cancel()
+
+
 class Guard:
     """Decides about requests and handshakes; its methods are `before_request` functions."""
 
-    def __init__(self, daemon: Daemon, settings: EdgeSettings, access: Access) -> None:
-        self._daemon = daemon
+    def __init__(self, operations: Operations, settings: EdgeSettings, access: Access) -> None:
+        self._operations = operations
         self._access = access
         self.sockets = OpenSockets()
         self._token = settings.admin_token
@@ -113,8 +140,8 @@ class Guard:
 
     async def seconds_left(self, session: str) -> float:
         """How long a session goes on; 0 if it has ended. Raises StoreUnavailable."""
-        ends_at = await self._daemon.watch.session_end(session)
-        return max(0.0, ends_at - self._daemon.now())
+        ends_at = await self._operations.sessions.end_of(session)
+        return max(0.0, ends_at - self._operations.now())
 
     async def _bears(self, asked: Request | Websocket) -> bool:
         return await self._access.bears(asked.scope, (self._token.encode(),), "token")

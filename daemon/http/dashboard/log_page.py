@@ -11,9 +11,9 @@ from quart.typing import ResponseReturnValue
 from daemon.domain.dashboard_values import FeedLost, LogLine, LogQuery
 from daemon.errors import StoreUnavailable
 from daemon.http.dashboard.shell import Shell
-from daemon.http.facade import LogFeed
 from daemon.observability.events import DASHBOARD
 from daemon.observability.lines import iso_utc
+from daemon.ops.live_log import Feed
 
 MOST_LINES = 1_000
 """Lines of one answer."""
@@ -43,9 +43,9 @@ def create_log(shell: Shell) -> Blueprint:
     @log.get("/dashboard/logs")
     async def lines() -> ResponseReturnValue:
         query = _query()
-        found = await shell.daemon.watch.log_lines(query)
+        found = await shell.operations.live_log.lines(query)
         return {
-            "timestamp": iso_utc(shell.daemon.now()),
+            "timestamp": iso_utc(shell.operations.now()),
             "count": len(found),
             "lines": [shown(line) for line in found],
             "before": found[0].id if len(found) == query.limit else None,
@@ -56,7 +56,7 @@ def create_log(shell: Shell) -> Blueprint:
     async def follow() -> None:
         await websocket.accept()
         # First the feed, then the store: what comes between is in both, and told by its number.
-        with closing(shell.daemon.watch.follow_log()) as feed:
+        with closing(shell.operations.live_log.follow()) as feed:
             try:
                 await _follow_in_session(shell, feed)
             except StoreUnavailable:
@@ -65,7 +65,7 @@ def create_log(shell: Shell) -> Blueprint:
     return log
 
 
-async def _follow_in_session(shell: Shell, feed: LogFeed) -> None:
+async def _follow_in_session(shell: Shell, feed: Feed) -> None:
     """Follow the log until the reader leaves, or is signed out: here, by time or elsewhere."""
     session = shell.guard.session_of(websocket)
     with shell.guard.sockets.held(session) as held:
@@ -76,16 +76,18 @@ async def _follow_in_session(shell: Shell, feed: LogFeed) -> None:
         await websocket.close(SIGNED_OUT, "the session has ended")
 
 
-async def _follow(shell: Shell, feed: LogFeed, session: str) -> None:
+async def _follow(shell: Shell, feed: Feed, session: str) -> None:
     """Tell what there is after the reader's cursor, then what comes. Runs until it leaves."""
     cursor = _number(websocket.args.get("after", ""))
     history = min(_number(websocket.args.get("history", ""), FIRST_LINES), MOST_LINES)
     if cursor:
-        while found := await shell.daemon.watch.log_lines(LogQuery(after=cursor, limit=MOST_LINES)):
+        while found := await shell.operations.live_log.lines(
+            LogQuery(after=cursor, limit=MOST_LINES)
+        ):
             cursor = found[-1].id
             await _tell(found)
     elif history:
-        found = await shell.daemon.watch.log_lines(LogQuery(limit=history))
+        found = await shell.operations.live_log.lines(LogQuery(limit=history))
         cursor = found[-1].id if found else 0
         await _tell(found)
     await _send({"type": "live", "after": cursor})

@@ -1,5 +1,7 @@
 """Signing in with the admin token, signing out, and choosing language and theme."""
 
+import hashlib
+import hmac
 import secrets
 from urllib.parse import urlsplit
 
@@ -8,12 +10,12 @@ from quart.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as WSGIResponse
 
 from daemon.http.access import Access
-from daemon.http.actor import session_actor
 from daemon.http.dashboard.guard import LOGIN
-from daemon.http.dashboard.sessions import COOKIE, COOKIE_BYTES, same_secret, session_name
 from daemon.http.dashboard.shell import LANGUAGE_COOKIE, LANGUAGES, THEME_COOKIE, THEMES, Shell
+from daemon.http.request_context import COOKIE, session_actor, session_name
 
 HOME = "/dashboard"
+COOKIE_BYTES = 32
 YEAR_SECONDS = 365 * 24 * 3600
 
 TOO_MANY = "Too many tries. Wait a moment and try again."
@@ -24,21 +26,21 @@ WRONG = "That is not the admin token."
 def create_login(shell: Shell, access: Access) -> Blueprint:
     """Return the routes of signing in and out."""
     login = Blueprint("dashboard_login", __name__)
-    door = _Door(shell, access)
+    handlers = _Login(shell, access)
 
     @login.before_request
     async def refuse_foreign() -> ResponseReturnValue | None:
         return shell.guard.refuse_foreign()
 
-    login.add_url_rule(LOGIN, view_func=door.show, methods=["GET"])
-    login.add_url_rule(LOGIN, view_func=door.sign_in, methods=["POST"])
-    login.add_url_rule("/dashboard/logout", view_func=door.sign_out, methods=["POST"])
+    login.add_url_rule(LOGIN, view_func=handlers.show, methods=["GET"])
+    login.add_url_rule(LOGIN, view_func=handlers.sign_in, methods=["POST"])
+    login.add_url_rule("/dashboard/logout", view_func=handlers.sign_out, methods=["POST"])
     login.add_url_rule("/dashboard/preferences", view_func=_prefer, methods=["POST"])
     return login
 
 
-class _Door:
-    """Lets people in and out."""
+class _Login:
+    """The handlers of signing in and out."""
 
     def __init__(self, shell: Shell, access: Access) -> None:
         self._shell = shell
@@ -69,12 +71,12 @@ class _Door:
         return page
 
     async def _begin(self, following: str) -> ResponseReturnValue:
-        daemon, settings = self._shell.daemon, self._shell.settings
+        operations, settings = self._shell.operations, self._shell.settings
         value = secrets.token_urlsafe(COOKIE_BYTES)
-        ends_at = daemon.now() + settings.session_seconds
+        now = operations.now()
         name = session_name(value, settings.admin_token)
-        await daemon.watch.begin_session(name, ends_at)
-        await daemon.audit(session_actor(name), "login")
+        await operations.sessions.begin(name, ends_at=now + settings.session_seconds, now=now)
+        await operations.audit(session_actor(name), "login")
         self._access.signed_in(request.scope)
         answer = redirect(_inner(following), 303)
         _keep(answer, value, int(settings.session_seconds))
@@ -83,9 +85,10 @@ class _Door:
     async def sign_out(self) -> ResponseReturnValue:
         if value := request.cookies.get(COOKIE, ""):
             name = session_name(value, self._shell.settings.admin_token)
-            if await self._shell.daemon.watch.session_end(name):
-                await self._shell.daemon.watch.end_session(name)
-                await self._shell.daemon.audit(session_actor(name), "logout")
+            operations = self._shell.operations
+            if await operations.sessions.end_of(name):
+                await operations.sessions.end(name)
+                await operations.audit(session_actor(name), "logout")
                 self._shell.guard.sockets.end(name)
         answer = redirect(LOGIN, 303)
         _keep(answer, "", 0)
@@ -110,6 +113,14 @@ async def _prefer() -> ResponseReturnValue:
 
 def _form(shell: Shell, fault: str, following: str, status: int = 200) -> Response:
     return shell.page("login.html", status=status, fault=fault, following=_inner(following))
+
+
+def same_secret(given: str, expected: str) -> bool:
+    """Compare in a time that depends on neither, nor on their lengths."""
+    digests = (
+        hashlib.sha256(text.encode("utf-8", "replace")).digest() for text in (given, expected)
+    )
+    return hmac.compare_digest(*digests)
 
 
 def _is_private(origin: str) -> bool:

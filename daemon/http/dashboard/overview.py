@@ -1,40 +1,21 @@
-"""The first page: how the daemon is, and what the last day was like."""
+"""The first page: the state of the daemon, and the figures of the last day."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import floor
 
 from quart import Blueprint
 from quart.typing import ResponseReturnValue
 
-from daemon.domain.dashboard_values import Overview, Sample
-from daemon.http.dashboard.charts import Chart, draw, parts_of_day, percentile, series
-from daemon.http.dashboard.shell import Shell
-from daemon.http.dashboard.wording import Wording
+from daemon.domain.dashboard_values import SECONDS_SHOWN, Overview, Sample
+from daemon.http.dashboard.shell import Shell, Wording
 from daemon.observability.lines import iso_utc
 
 TROUBLE_SECONDS = 900
-"""A message that the bot owes an answer for so long is shown as a fault, as in ``/health``."""
-
+"""A message that the bot has not answered for so long is marked, as in ``/health``."""
 
 NOTHING = "\N{EN DASH}"
 """Where there is no figure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A figure with its chart."""
-
-    id: str
-    label: str
-    figure: str
-    note: str
-    chart: Chart
-    kind: str
-    """``bars`` or ``line``."""
-    said: tuple[tuple[str, str], ...]
-    """What the chart says at each point: the time, and the value in words."""
-    peak: str
-    """The value at the top of the chart; empty if it shows nothing."""
 
 
 def create_overview(shell: Shell) -> Blueprint:
@@ -45,27 +26,25 @@ def create_overview(shell: Shell) -> Blueprint:
     @overview.get("/dashboard")
     @overview.get("/dashboard/")
     async def show() -> ResponseReturnValue:
-        now = await shell.daemon.watch.overview()
-        w = shell.wording()
+        now = await shell.operations.state.overview()
         return shell.page(
             "overview.html",
             section="overview",
             now=now,
-            cards=cards(now, w),
-            tones=tones(now),
+            cards=cards(now, shell.wording()),
             late=bool(now.oldest_for_bot) and now.at - now.oldest_for_bot > TROUBLE_SECONDS,
             overdue=bool(now.waiting) and now.at - now.waiting_since > now.remind_seconds,
         )
 
     @overview.get("/dashboard/stats")
     async def stats() -> ResponseReturnValue:
-        return figures(await shell.daemon.watch.overview())
+        return figures(await shell.operations.state.overview())
 
     return overview
 
 
 def figures(now: Overview) -> dict[str, object]:
-    """The overview for machines; times in ISO 8601 and Unix seconds, as the names say."""
+    """The overview for programs; times in ISO 8601 and Unix seconds, as the names say."""
     last_hour = [sample for sample in now.samples if sample.at > now.at - 3600]
     return {
         "timestamp": iso_utc(now.at),
@@ -73,19 +52,13 @@ def figures(now: Overview) -> dict[str, object]:
         "uptimeSeconds": round(now.at - now.started_at, 1),
         "parts": [asdict(part) for part in now.parts],
         "now": {
-            "chats": now.chats,
-            "windows": now.windows,
-            "runs": now.runs,
-            "paused": now.paused,
-            "deadLetters": now.dead,
-            "threads": now.threads,
+            **now.counts,
             "outbox": now.outbox,
             "oldestUnanswered": iso_utc(now.oldest_unanswered) if now.oldest_unanswered else None,
             "waitingForPerson": {
                 "chats": now.waiting,
                 "oldestSeconds": round(now.at - now.waiting_since) if now.waiting else 0,
             },
-            "memoryBytes": now.memory_bytes,
         },
         "today": {
             "tokens": now.tokens_today,
@@ -110,11 +83,9 @@ def figures(now: Overview) -> dict[str, object]:
 
 
 def _period(now: Overview, samples: Sequence[Sample]) -> dict[str, object]:
+    counted = ("messages", "answers", "takeovers", "dead")
     return {
-        "messages": sum(sample.messages for sample in samples),
-        "answers": sum(sample.answers for sample in samples),
-        "takeovers": sum(sample.takeovers for sample in samples),
-        "dead": sum(sample.dead for sample in samples),
+        **{name: sum(getattr(sample, name) for sample in samples) for name in counted},
         "acknowledgementP50": _acknowledged(now, samples, 0.5),
         "acknowledgementP99": _acknowledged(now, samples, 0.99),
         "turnP50": _answered(now, samples, 0.5),
@@ -122,9 +93,24 @@ def _period(now: Overview, samples: Sequence[Sample]) -> dict[str, object]:
     }
 
 
-def tones(now: Overview) -> dict[str, str]:
-    """The class of each part's state: ``ok``, ``wait`` or ``bad``."""
-    return {part.name: part.state for part in now.parts}
+# -- the figures with a chart ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A figure with its chart."""
+
+    id: str
+    label: str
+    figure: str
+    note: str
+    chart: "Chart"
+    kind: str
+    """``bars`` or ``line``."""
+    said: tuple[tuple[str, str], ...]
+    """The time and the value of each point, as text."""
+    peak: str
+    """The value at the top of the chart; empty if it shows nothing."""
 
 
 def cards(now: Overview, w: Wording) -> list[Card]:
@@ -132,120 +118,107 @@ def cards(now: Overview, w: Wording) -> list[Card]:
     parts = parts_of_day(now.samples, now.at)
     last_hour = [sample for sample in now.samples if sample.at > now.at - 3600]
 
-    def card(
-        name: str, label: str, figure: str, note: str, values: list[float | None], kind: str
-    ) -> Card:
-        chart = draw(values, now.at)
-        say = _SAY[name]
-        said = tuple(
-            (w.clock(at)[:5], NOTHING if value is None else say(w, value))
-            for at, value in chart.points
-        )
-        highest = max((value for value in values if value is not None), default=0)
-        peak = say(w, highest) if highest else ""
-        return Card(name, w.t(label), figure, note, chart, kind, said, peak)
+    def count(name: str, samples: Sequence[Sample]) -> float:
+        return float(sum(getattr(sample, name) for sample in samples))
 
-    day = w.t("{count} in 24 h", count=w.figure(sum(s.messages for s in now.samples)))
-    answered = w.t("{count} in 24 h", count=w.figure(sum(s.answers for s in now.samples)))
+    def card(
+        name: str,
+        label: str,
+        figure: str,
+        note: str,
+        write: Callable[[float], str],
+        *,
+        value: Callable[[Sequence[Sample]], float | None] | None = None,
+        kind: str = "bars",
+    ) -> Card:
+        values = [
+            (value or (lambda part: count(name, part)))(part) if part else None for part in parts
+        ]
+        chart = draw(values, now.at)
+        said = tuple(
+            (w.clock(at)[:5], NOTHING if point is None else write(point))
+            for at, point in chart.points
+        )
+        highest = max((point for point in values if point is not None), default=0)
+        return Card(name, label, figure, note, chart, kind, said, write(highest) if highest else "")
+
+    def in_a_day(name: str) -> str:
+        return w.t("{count} in 24 h", count=w.figure(count(name, now.samples)))
+
+    answered, taken = _answered(now, last_hour, 0.95), _acknowledged(now, last_hour, 0.99)
+    none = w.t("none in the last hour")
     return [
         card(
             "messages",
-            "Messages an hour",
-            w.figure(sum(sample.messages for sample in last_hour)),
-            day,
-            series(parts, lambda part: sum(sample.messages for sample in part)),
-            "bars",
+            w.t("Messages per hour"),
+            w.figure(count("messages", last_hour)),
+            in_a_day("messages"),
+            w.figure,
         ),
         card(
             "answers",
-            "Answers an hour",
-            w.figure(sum(sample.answers for sample in last_hour)),
-            answered,
-            series(parts, lambda part: sum(sample.answers for sample in part)),
-            "bars",
+            w.t("Answers per hour"),
+            w.figure(count("answers", last_hour)),
+            in_a_day("answers"),
+            w.figure,
         ),
         card(
             "turn",
-            "Time to answer",
+            w.t("Time to answer"),
             _span(w, _answered(now, last_hour, 0.5)),
-            _within(w, "95 of 100 within {span}", _answered(now, last_hour, 0.95)),
-            series(parts, lambda part: _answered(now, part, 0.5)),
-            "line",
+            none if answered is None else w.t("95% within {span}", span=w.span(answered)),
+            w.span,
+            value=lambda part: _answered(now, part, 0.5),
+            kind="line",
         ),
         card(
             "acknowledgement",
-            "Time to take a webhook",
+            w.t("Time to store a webhook"),
             _span(w, _acknowledged(now, last_hour, 0.5)),
-            _within(w, "99 of 100 within {span}", _acknowledged(now, last_hour, 0.99)),
-            series(parts, lambda part: _acknowledged(now, part, 0.99)),
-            "line",
+            none if taken is None else w.t("99% within {span}", span=w.span(taken)),
+            w.span,
+            value=lambda part: _acknowledged(now, part, 0.99),
+            kind="line",
         ),
         card(
             "tokens",
-            "Tokens today",
+            w.t("Tokens today"),
             w.figure(now.tokens_today),
-            w.t("of {limit}", limit=w.figure(now.tokens_limit))
-            if now.tokens_limit
-            else w.t("no limit"),
-            series(parts, lambda part: sum(sample.tokens for sample in part)),
-            "bars",
+            _limit(w, now.tokens_limit, w.figure),
+            w.figure,
         ),
         card(
             "cost",
-            "Cost today",
+            w.t("Cost today"),
             w.money(now.cost_today),
-            _of_cost(now, w),
-            series(parts, lambda part: sum(sample.cost for sample in part)),
-            "bars",
+            " · ".join(filter(None, (now.currency, _limit(w, now.cost_limit, w.money)))),
+            w.money,
         ),
         card(
             "takeovers",
-            "Taken over",
-            w.figure(sum(sample.takeovers for sample in now.samples)),
-            w.t(
-                "in the last hour: {count}",
-                count=w.figure(sum(sample.takeovers for sample in last_hour)),
-            ),
-            series(parts, lambda part: sum(sample.takeovers for sample in part)),
-            "bars",
+            w.t("Chats taken over"),
+            w.figure(count("takeovers", now.samples)),
+            w.t("in the last hour: {count}", count=w.figure(count("takeovers", last_hour))),
+            w.figure,
         ),
         card(
             "memory",
-            "Memory",
-            w.size(now.memory_bytes),
-            w.t("of the whole process"),
-            series(parts, lambda part: max(sample.memory_bytes for sample in part)),
-            "line",
+            w.t("Memory"),
+            w.size(now.counts["memoryBytes"]),
+            w.t("of the process"),
+            w.size,
+            value=lambda part: max(sample.memory_bytes for sample in part),
+            kind="line",
         ),
     ]
 
 
-def _of_cost(now: Overview, w: Wording) -> str:
-    """The limit of the day's cost, and the currency of both."""
-    limit = w.t("of {limit}", limit=w.money(now.cost_limit)) if now.cost_limit else w.t("no limit")
-    return f"{now.currency} · {limit}" if now.currency else limit
-
-
-def _within(w: Wording, words: str, seconds: float | None) -> str:
-    if seconds is None:
-        return w.t("none in the last hour")
-    return w.t(words, span=w.span(seconds))
+def _limit(w: Wording, limit: float, write: Callable[[float], str]) -> str:
+    return w.t("of {limit}", limit=write(limit)) if limit else w.t("no limit")
 
 
 def _span(w: Wording, seconds: float | None) -> str:
     return NOTHING if seconds is None else w.span(seconds)
-
-
-_SAY: dict[str, Callable[[Wording, float], str]] = {
-    "takeovers": lambda w, value: w.figure(value),
-    "messages": lambda w, value: w.figure(value),
-    "answers": lambda w, value: w.figure(value),
-    "turn": lambda w, value: w.span(value),
-    "acknowledgement": lambda w, value: w.span(value),
-    "tokens": lambda w, value: w.figure(value),
-    "cost": lambda w, value: w.money(value),
-    "memory": lambda w, value: w.size(value),
-}
 
 
 def _answered(now: Overview, samples: Sequence[Sample], share: float) -> float | None:
@@ -255,3 +228,118 @@ def _answered(now: Overview, samples: Sequence[Sample], share: float) -> float |
 def _acknowledged(now: Overview, samples: Sequence[Sample], share: float) -> float | None:
     counts = [s.acknowledgement for s in samples if s.acknowledgement]
     return percentile(counts, now.acknowledgement_buckets, share)
+
+
+# -- charts as SVG ---------------------------------------------------------------------------------
+#
+# Drawn here, so that they are in the first paint and take the theme.
+
+POINTS = 24
+"""Hours of a day."""
+BAR_SHARE = 0.72
+"""Of a point's room, for its bar."""
+WIDTH, HEIGHT = 240.0, 56.0
+TOP = 4.0
+"""Room above the highest point for the line's own width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What a template needs to draw one."""
+
+    line: str
+    """The path of the line; empty if there is nothing to draw."""
+    area: str
+    """The path of what is below it."""
+    bars: tuple[tuple[float, float, float], ...]
+    """Left edge, top and height of each bar."""
+    bar_width: float
+    points: tuple[tuple[float, float | None], ...]
+    """When each part of the time began, and its value."""
+
+
+def parts_of_day(samples: Sequence[Sample], now: float) -> list[list[Sample]]:
+    """Sort samples into POINTS parts of the time shown, the newest last."""
+    length = SECONDS_SHOWN / POINTS
+    first = now - SECONDS_SHOWN
+    parts: list[list[Sample]] = [[] for _ in range(POINTS)]
+    for sample in samples:
+        # The interval under way ends now, which belongs to the newest part.
+        place = POINTS - 1 if sample.at == now else floor((sample.at - first) / length)
+        if 0 <= place < POINTS:
+            parts[place].append(sample)
+    return parts
+
+
+def percentile(
+    samples: Sequence[Sequence[int]], ends: Sequence[float], share: float
+) -> float | None:
+    """The time within which `share` of what was counted lies, from the counts by bucket.
+
+    Between a bucket's ends it is interpolated, as Prometheus does; None if nothing was counted.
+    """
+    sums: list[int] = [sum(column) for column in zip(*samples, strict=True)] if samples else []
+    total = sum(sums)
+    if not total:
+        return None
+    wanted, below = share * total, 0
+    for place, count in enumerate(sums):
+        if count and below + count >= wanted:
+            if place >= len(ends):
+                break
+            start = ends[place - 1] if place else 0.0
+            return start + (ends[place] - start) * (wanted - below) / count
+        below += count
+    return ends[-1]
+
+
+def draw(values: Sequence[float | None], now: float) -> Chart:
+    """Draw a line and bars of the same values, from 0 up to the highest of them."""
+    highest = max((value for value in values if value is not None), default=0) or 1.0
+    step = WIDTH / len(values)
+    length = SECONDS_SHOWN / len(values)
+    first = now - SECONDS_SHOWN
+    spots = [
+        None
+        if value is None
+        else ((place + 0.5) * step, TOP + (HEIGHT - TOP) * (1 - value / highest))
+        for place, value in enumerate(values)
+    ]
+    runs = _runs(spots)
+    bars = tuple(
+        (
+            spot[0] - step * BAR_SHARE / 2,
+            min(spot[1], HEIGHT - 1.5),
+            HEIGHT - min(spot[1], HEIGHT - 1.5),
+        )
+        for spot, value in zip(spots, values, strict=True)
+        if spot is not None and value
+    )
+    return Chart(
+        line=" ".join(_path(run) for run in runs),
+        area=" ".join(
+            f"{_path(run)} V{HEIGHT:.0f} H{run[0][0]:.1f} Z" for run in runs if len(run) > 1
+        ),
+        bars=bars,
+        bar_width=step * BAR_SHARE,
+        points=tuple((first + place * length, value) for place, value in enumerate(values)),
+    )
+
+
+def _runs(spots: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
+    """Spots without a gap between them, together."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for spot in spots:
+        if spot is not None:
+            runs[-1].append(spot)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def _path(run: Sequence[tuple[float, float]]) -> str:
+    if len(run) == 1:  # a lone spot gets the length of a bar, so that it is seen
+        x, y = run[0]
+        length = WIDTH / POINTS * BAR_SHARE
+        return f"M{x - length / 2:.1f} {y:.1f} h{length:.1f}"
+    return "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in run)

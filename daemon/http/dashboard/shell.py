@@ -1,18 +1,96 @@
 """The shell of every page: what is round its content, in which language and theme it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from quart import Response, request
+from werkzeug.exceptions import NotFound
 
 from daemon.domain.audit_chain import Actor
-from daemon.http.actor import request_actor
+from daemon.domain.messages import ChatKey
 from daemon.http.dashboard.assets import read_words
 from daemon.http.dashboard.guard import Guard
-from daemon.http.dashboard.wording import Wording
-from daemon.http.facade import Daemon, EdgeSettings
+from daemon.http.request_context import EdgeSettings, request_actor
+from daemon.ops.operations import Operations
+
+# How pages write things: words of two languages, numbers, times.
+#
+# Pure: the language and the time zone come in.
+
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The words of one page in one language."""
+
+    language: str
+    zone: ZoneInfo
+    now: float
+    words: Mapping[str, str]
+    """What stands for the English; a word that is missing stays English."""
+
+    def t(self, english: str, **names: object) -> str:
+        """Say something in the page's language; ``{name}`` stands for `names`."""
+        said = self.words.get(english, english)
+        return said.format_map(names) if names else said
+
+    def reason(self, text: str) -> str:
+        """Write a reason, of which the part before a colon may have words of the language."""
+        head, colon, detail = text.partition(": ")
+        return f"{self.t(head)}{colon}{detail}"
+
+    def figure(self, value: float, digits: int = 0) -> str:
+        """Write a number with its thousands apart, as the language does."""
+        text = f"{value:,.{digits}f}"
+        return text.translate(str.maketrans(",.", ".,")) if self.language == "es" else text
+
+    def money(self, value: float) -> str:
+        """Write a sum of the configured currency; small ones with more digits."""
+        return self.figure(value, 2 if value >= 1 or not value else 4)
+
+    def span(self, seconds: float) -> str:
+        """Write how long something took or has gone on, in its largest unit."""
+        if seconds < 1:
+            return f"{self.figure(seconds * 1000)} ms"
+        if seconds < MINUTE:
+            return f"{self.figure(seconds, 1 if seconds < 10 else 0)} s"
+        if seconds < HOUR:
+            return f"{int(seconds // MINUTE)} min"
+        if seconds < DAY:
+            return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE)} min"
+        return f"{int(seconds // DAY)} d {int(seconds % DAY // HOUR)} h"
+
+    def ago(self, at: float) -> str:
+        """Write how long ago a moment was: ``5 min ago``, ``hace 5 min``."""
+        passed = self.now - at
+        if passed < MINUTE:
+            return self.t("now")
+        units = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"))
+        size, unit = next(pair for pair in units if passed >= pair[0])
+        return self.t("{span} ago", span=f"{int(passed // size)} {unit}")
+
+    def exact(self, at: float) -> str:
+        """Write a moment in full, in the configured time zone."""
+        return f"{datetime.fromtimestamp(at, self.zone):%Y-%m-%d %H:%M:%S}"
+
+    def clock(self, at: float) -> str:
+        """Write the time of day."""
+        return f"{datetime.fromtimestamp(at, self.zone):%H:%M:%S}"
+
+    def iso(self, at: float) -> str:
+        """Write a moment for machines."""
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    def size(self, count: float) -> str:
+        """Write a number of bytes."""
+        return f"{self.figure(count / 1024**2)} MB"
+
 
 LANGUAGES = ("es", "en")
 THEMES = ("auto", "light", "dark")
@@ -44,10 +122,10 @@ class Shell:
     """Renders pages. Made once for the dashboard; called by its handlers."""
 
     def __init__(
-        self, daemon: Daemon, settings: EdgeSettings, guard: Guard, *, version: str
+        self, operations: Operations, settings: EdgeSettings, guard: Guard, *, version: str
     ) -> None:
         """`version` is that of the assets."""
-        self.daemon = daemon
+        self.operations = operations
         self.settings = settings
         self.guard = guard
         self._static = f"/dashboard/static/{version}"
@@ -65,11 +143,18 @@ class Shell:
         """Who the present request is by, for the audit."""
         return request_actor(self.settings)
 
+    async def chat(self, ref: str) -> ChatKey:
+        """The chat with this public name. Raises NotFound."""
+        key = await self.operations.views.key_of(ref)
+        if key is None:
+            raise NotFound
+        return key
+
     def wording(self) -> Wording:
         """The words of the present request: what its browser chose, else the settings' language."""
         chosen = request.cookies.get(LANGUAGE_COOKIE, "")
         language = chosen if chosen in LANGUAGES else self.settings.language
-        return Wording(language, self._zone, self.daemon.now(), self._words[language])
+        return Wording(language, self._zone, self.operations.now(), self._words[language])
 
     def page(
         self, template: str, *, section: str = "", status: int = 200, **values: object
@@ -89,7 +174,7 @@ class Shell:
             themes=THEMES,
             sections=(*SECTIONS, PHONE) if self.settings.phone_url else SECTIONS,
             section=section,
-            environment=self.daemon.environment,
+            environment=self.settings.environment,
             is_open=self.guard.open,
             here=request.full_path.rstrip("?"),
         )
@@ -98,5 +183,5 @@ class Shell:
     def error(self, status: int) -> Response:
         """Render the page that says why there is no other."""
         known = status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
-        why = "There is nothing here, or not any more." if known else "Try again in a moment."
+        why = "This page does not exist." if known else "Try again in a moment."
         return self.page("error.html", status=status, reason=HTTPStatus(status).phrase, why=why)

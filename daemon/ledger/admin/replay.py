@@ -1,4 +1,4 @@
-"""Putting messages back in: what `recado replay` does.
+"""Putting messages back in: what `recado replay` and the dashboard do.
 
 A replayed message is `received` again, without a turn; the daemon finds it like any other that
 waits. Messages that were answered, or that a person has handled, are never touched.
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.domain.audit_chain import Actor
-from daemon.domain.eligibility import Policy, verdict
+from daemon.domain.eligibility import Policy
+from daemon.domain.eligibility import verdict as judge_message
 from daemon.domain.messages import Message, Webhook
 from daemon.domain.transitions.handover import WITH_AGENT
 from daemon.ledger.arrivals import take_in
@@ -18,6 +19,7 @@ from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection, marks
 from daemon.ledger.messages import stored_message
 from daemon.ledger.references import know
+from daemon.ledger.views.traces import named_rows
 
 REASON = "replayed"
 """What ``messages.reason`` says from then on, until the message has another outcome."""
@@ -72,21 +74,22 @@ class StoredEvent:
     unreadable: bool
 
 
-def judge_of(connection: Connection, policy: Policy, *, now: float) -> Verdict:
+def _judge_of(connection: Connection, policy: Policy, *, now: float) -> Verdict:
     """What says of a message what the daemon would: with what the store knows of it."""
 
     def judge(message: Message) -> str:
         (known,) = know(connection, [message], own_ids=policy.own_ids, now=now)
-        return verdict(known, policy)
+        return judge_message(known, policy)
 
     return judge
 
 
 def stored_event(connection: Connection, event_id: int, folder: Path) -> StoredEvent | None:
     """Read one event with its body, from the row or its file in ``folder``; None if unknown."""
-    row = connection.execute(
-        "SELECT id, event, body, body_file, unreadable FROM events WHERE id = ?", (event_id,)
-    ).fetchone()
+    with named_rows(connection):
+        row = connection.execute(
+            "SELECT id, event, body, body_file, unreadable FROM events WHERE id = ?", (event_id,)
+        ).fetchone()
     if row is None:
         return None
     body = row["body"]
@@ -102,8 +105,8 @@ def replay_event(
     connection: Connection,
     event: StoredEvent,
     webhook: Webhook | None,
+    policy: Policy,
     *,
-    verdict: Verdict,
     by: Actor,
     now: float,
 ) -> list[Replayed]:
@@ -111,7 +114,8 @@ def replay_event(
 
     ``webhook`` is the event read anew, None where it cannot be. Inside the caller's transaction.
     """
-    rows = connection.execute(f"{_ROW} WHERE m.event_id = ? ORDER BY m.seq", (event.id,)).fetchall()
+    verdict = _judge_of(connection, policy, now=now)
+    rows = _rows(connection, "m.event_id = ?", (event.id,))
     replayed = [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows]
     if webhook is not None:
         replayed += _bring_in(connection, event, webhook, verdict=verdict, by=by, now=now)
@@ -121,15 +125,21 @@ def replay_event(
 def replay_dead(
     connection: Connection,
     chats: Sequence[str],
+    policy: Policy,
     *,
-    verdict: Verdict,
     by: Actor,
     now: float,
 ) -> list[Replayed]:
     """Put back all dead messages, or those of some chats. Inside the caller's transaction."""
+    verdict = _judge_of(connection, policy, now=now)
     only = f" AND m.chat IN ({marks(chats)})" if chats else ""
-    rows = connection.execute(f"{_ROW} WHERE m.state = 'dead'{only} ORDER BY m.seq", chats)
-    return [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows.fetchall()]
+    rows = _rows(connection, f"m.state = 'dead'{only}", chats)
+    return [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows]
+
+
+def _rows(connection: Connection, condition: str, values: Sequence[object]) -> list[sqlite3.Row]:
+    with named_rows(connection):
+        return connection.execute(f"{_ROW} WHERE {condition} ORDER BY m.seq", values).fetchall()
 
 
 def _put_back(

@@ -264,7 +264,7 @@ def _charges(connection: sqlite3.Connection, run_id: int) -> dict[int, JsonObjec
 
 
 @contextmanager
-def named_rows(connection: sqlite3.Connection) -> Iterator[None]:
+def named_rows(connection: Any) -> Iterator[None]:
     """Let rows be read by the names of their columns, as the operator's queries do."""
     before: Any = connection.row_factory
     connection.row_factory = sqlite3.Row

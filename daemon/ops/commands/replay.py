@@ -7,26 +7,22 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-import msgspec
 
-from daemon.conversation.intake import comes_with_bytes, keep_bytes
 from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import Webhook
-from daemon.errors import MediaDelayed, WebhookError
-from daemon.gateway.kinds import DEFAULT
+from daemon.errors import MediaDelayed
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import (
     Replayed,
     StoredEvent,
-    judge_of,
     replay_dead,
     replay_event,
     stored_event,
 )
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
-from daemon.media.inline import Opened
 from daemon.ops.commands.place import Failure, Place, known_chat, os_actor, takes_place
+from daemon.ops.replay import parse_again
 
 EXAMPLE = """\b
 Example:
@@ -58,10 +54,9 @@ def command(
         raise click.UsageError("--chat goes with --dead")
     now, by = time.time(), os_actor()
     with open_cli_connection(place.data_dir) as connection, transaction(connection):
-        judge = judge_of(connection, place.policy, now=now)
         if dead:
             chats = names_of(connection, known_chat(chat)) if chat is not None else ()
-            replayed = replay_dead(connection, chats, verdict=judge, by=by, now=now)
+            replayed = replay_dead(connection, chats, place.policy, by=by, now=now)
         else:
             replayed = []
             for event_id in dict.fromkeys(event_ids):
@@ -69,38 +64,18 @@ def command(
                 if event is None:
                     raise Failure(f"there is no event {event_id}; nothing was put back")
                 webhook = _read(event, place)
-                replayed += replay_event(connection, event, webhook, verdict=judge, by=by, now=now)
+                replayed += replay_event(connection, event, webhook, place.policy, by=by, now=now)
     _print(replayed, as_json=as_json)
 
 
 def _read(event: StoredEvent, place: Place) -> Webhook | None:
-    """Read an event anew; where that is not possible its stored messages are all there is.
-
-    The bytes of files in an event that was not read before become files now.
-    """
-    if event.body is None:
-        click.echo(f"event {event.id}: its raw body is not kept any more", err=True)
-        return None
     try:
-        webhook = DEFAULT.parse_webhook(event.body, path_event=event.event)
-    except WebhookError as error:
-        click.echo(f"event {event.id}: {error}", err=True)
-        return None
-    for fault in webhook.unreadable:
-        click.echo(f"event {event.id}: still unreadable: {fault}", err=True)
-    if not event.unreadable:
-        return webhook
-    opened, limit = Opened(event.body, event.body), len(event.body)
-    try:
-        messages = tuple(
-            keep_bytes(opened, one, folder=place.media, limit=limit)
-            if comes_with_bytes(one)
-            else one
-            for one in webhook.messages
-        )
+        webhook, problems = parse_again(event, media=place.media)
     except MediaDelayed as error:
         raise Failure(f"event {event.id}: {error}; nothing was put back") from error
-    return msgspec.structs.replace(webhook, messages=messages)
+    for problem in problems:
+        click.echo(f"event {event.id}: {problem}", err=True)
+    return webhook
 
 
 def _print(replayed: Sequence[Replayed], *, as_json: bool) -> None:

@@ -206,11 +206,11 @@ document.addEventListener("keydown", (event) => {
 
 // -- taking part -------------------------------------------------------------------------------------
 
-const path = (deed) => `/dashboard/api/chats/${ref}/${deed}`;
+const path = (action) => `/dashboard/api/chats/${ref}/${action}`;
 
-async function act(deed, body, said) {
+async function act(action, body, said) {
   try {
-    const done = await postJson(path(deed), body);
+    const done = await postJson(path(action), body);
     if (said) toast(said);
     want("list", "talk", "turns");
     return done;
@@ -225,9 +225,9 @@ desk.addEventListener("click", (event) => {
   if (!button) return;
   if ("unlabel" in button.dataset) act("labels", { remove: [button.dataset.unlabel] });
   else if ("close" in button.dataset) button.closest("dialog").close();
-  else if (button.dataset.act === "pause") act("pause", {}, t("You have the chat; the bot keeps out."));
+  else if (button.dataset.act === "pause") act("pause", {}, t("You have taken over; the bot is paused here."));
   else if (button.dataset.act === "resume") act("resume", {}, t("The bot answers here again."));
-  else if (button.dataset.act === "done") act("done", {}, t("Counts as handled; the bot will not answer it."));
+  else if (button.dataset.act === "done") act("done", {}, t("Marked as resolved; the bot will not answer it."));
   else document.getElementById(`${button.dataset.act}-dialog`).showModal();
 });
 
@@ -260,14 +260,14 @@ forgetting?.addEventListener("input", () => {
 forgetting?.addEventListener("submit", async () => {
   const confirm = forgetting.elements.confirm.value.trim();
   forgetting.reset();
-  if (await act("forget", { confirm }, t("They are forgotten."))) location.assign("/dashboard/chats");
+  if (await act("forget", { confirm }, t("The person was erased."))) location.assign("/dashboard/chats");
 });
 
 const composer = document.querySelector("[data-composer]");
 if (composer) {
   const { text, name } = composer.elements;
   name.value = localStorage.getItem("recado-agent") ?? "";
-  let deed = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
+  let action = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
   text.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -279,9 +279,9 @@ if (composer) {
     if (!words) return;
     localStorage.setItem("recado-agent", name.value.trim());
     // The same name until it has worked: a click that is repeated says nothing twice.
-    if (await act("send", { text: words, name: name.value.trim(), deed })) {
+    if (await act("send", { text: words, name: name.value.trim(), action })) {
       text.value = "";
-      deed = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
+      action = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
       bubbles.scrollTop = bubbles.scrollHeight;
     }
     text.focus();

@@ -262,7 +262,7 @@ function toNewest() {
 function setPaused(pause) {
   paused = pause;
   pauseButton.setAttribute("aria-pressed", String(pause));
-  pauseButton.querySelector("span").textContent = pause ? t("Go on") : t("Pause");
+  pauseButton.querySelector("span").textContent = pause ? t("Resume") : t("Pause");
   pauseButton.querySelector("use").setAttribute("href", `${PICTURES}#${pause ? "play" : "pause"}`);
   if (!pause) {
     const waiting = held;

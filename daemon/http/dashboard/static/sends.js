@@ -6,5 +6,5 @@ import { t } from "./words.js";
 export async function toldOfSend({ sendAgain, dropSend }) {
   const path = sendAgain ? `${sendAgain}/again` : `${dropSend}/drop`;
   await postJson(`/dashboard/api/sends/${path}`);
-  return sendAgain ? t("It is sent again.") : t("It is left unsaid.");
+  return sendAgain ? t("It will be sent again.") : t("It will not be sent.");
 }

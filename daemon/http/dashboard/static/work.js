@@ -38,10 +38,10 @@ async function act(asked) {
   if ("sendAgain" in asked || "dropSend" in asked) return toldOfSend(asked);
   if ("cancel" in asked) {
     await postJson("/dashboard/api/work/cancel", { ref: asked.cancel });
-    return t("The run was cancelled; it begins again.");
+    return t("The run was cancelled and starts again.");
   }
   const what = "replayEvent" in asked ? { event: Number(asked.replayEvent) }
     : "replay" in asked ? { ref: asked.replay } : { all: true };
   const done = await postJson("/dashboard/api/work/replay", what);
-  return done.put_back ? t("{count} messages were put back in.", { count: done.put_back }) : t("Nothing was left to put back.");
+  return done.put_back ? t("Messages replayed: {count}.", { count: done.put_back }) : t("There was nothing to replay.");
 }

@@ -1,0 +1,214 @@
+"""The conversations as JSON, and what people do in them: take over, give back, write, forget.
+
+Actions are a POST of JSON, behind the guard's check of the origin.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from quart import Blueprint, request, send_file
+from quart.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
+
+from daemon.domain.messages import JsonObject
+from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.http.dashboard.shell import Shell
+from daemon.http.request_context import is_minutes, json_object
+
+STATES = (WITH_AGENT, "writing", "waiting", "thinking", "sending", "paused", "failed")
+"""By which the list can be narrowed; chats in no other state are idle."""
+
+PARTS = frozenset({"list", "talk", "turns"})
+"""Parts of the page that may be requested alone."""
+
+CHATS_SHOWN = 40
+BUBBLES_SHOWN = 60
+LONGEST_QUERY = 100
+LONGEST_PLACE = 80
+LONGEST_TEXT = 4096
+"""Of a WhatsApp message."""
+LONGEST_NAME = 60
+LONGEST_LABEL = 100
+MOST_LABELS = 20
+ACTION_ID = re.compile(r"[0-9A-Za-z-]{8,64}")
+"""The browser's id of one click on "send"."""
+
+SHOWN_INLINE = ("image/", "audio/", "video/")
+"""Types that browsers show without running anything in them, except for XML: SVG."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """The query of a page's address."""
+
+    query: str
+    state: str
+    before: str
+    turn: str
+    part: str
+
+    def link(self, ref: str, **changes: str) -> str:
+        """The address of a chat (or of the list) with the same search."""
+        kept = {"q": self.query, "state": self.state, **changes}
+        path = f"/dashboard/chats/{ref}" if ref else "/dashboard/chats"
+        tail = urlencode({name: value for name, value in kept.items() if value})
+        return f"{path}?{tail}" if tail else path
+
+
+def page_query() -> PageQuery:
+    """Read the query of the current request; invalid values count as empty."""
+    state, part = request.args.get("state", ""), request.args.get("part", "")
+    return PageQuery(
+        query=request.args.get("q", "").strip()[:LONGEST_QUERY],
+        state=state if state in STATES else "",
+        before=request.args.get("before", "")[:LONGEST_PLACE],
+        turn=request.args.get("turn", "")[:LONGEST_PLACE],
+        part=part if part in PARTS else "",
+    )
+
+
+def confirmation(chat: JsonObject) -> str:
+    """What is typed to confirm that a person is to be forgotten: the last four digits."""
+    return str(chat["number"])[-4:]
+
+
+def add_data(chats: Blueprint, shell: Shell) -> None:
+    """Add the routes that read."""
+    views = shell.operations.views
+
+    @chats.get("/dashboard/api/chats")
+    async def chat_rows() -> ResponseReturnValue:
+        asked = page_query()
+        return await views.chats(
+            query=asked.query, state=asked.state, before=asked.before, limit=CHATS_SHOWN
+        )
+
+    @chats.get("/dashboard/api/chats/<ref>")
+    async def one_chat(ref: str) -> ResponseReturnValue:
+        return found(await views.chat(await shell.chat(ref)))
+
+    @chats.get("/dashboard/api/chats/<ref>/bubbles")
+    async def bubbles(ref: str) -> ResponseReturnValue:
+        before = request.args.get("before", "")
+        return await views.bubbles(await shell.chat(ref), before=before, limit=BUBBLES_SHOWN)
+
+    @chats.get("/dashboard/api/chats/<ref>/turns/<turn>")
+    async def one_turn(ref: str, turn: str) -> ResponseReturnValue:
+        return found(await views.turn(await shell.chat(ref), turn))
+
+    @chats.get("/dashboard/media/<name>")
+    async def media(name: str) -> ResponseReturnValue:
+        return await _file(shell, name)
+
+
+async def _file(shell: Shell, name: str) -> ResponseReturnValue:
+    """A file of a message: shown if it is a picture, sound or film, else only downloaded."""
+    file = await shell.operations.views.file(name)
+    if file is None:
+        raise NotFound
+    path, mime = file
+    is_shown = mime.lower().startswith(SHOWN_INLINE) and "xml" not in mime.lower()
+    try:
+        answer = await send_file(
+            path,
+            mimetype=mime,
+            conditional=True,
+            as_attachment=not is_shown,
+            attachment_filename=None if is_shown else name,
+        )
+    except FileNotFoundError:
+        raise NotFound from None
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def add_actions(chats: Blueprint, shell: Shell) -> None:
+    """Add the routes of what people do."""
+    operations = shell.operations
+
+    @chats.post("/dashboard/api/chats/<ref>/pause")
+    async def pause(ref: str) -> ResponseReturnValue:
+        minutes = (await json_object()).get("minutes")
+        if minutes is not None and not is_minutes(minutes):
+            return {"error": "minutes must be a number above 0"}, 400
+        await operations.pause(await shell.chat(ref), minutes, by=shell.actor())
+        return {"done": True}
+
+    @chats.post("/dashboard/api/chats/<ref>/resume")
+    async def resume(ref: str) -> ResponseReturnValue:
+        await operations.resume(await shell.chat(ref), by=shell.actor())
+        return {"done": True}
+
+    @chats.post("/dashboard/api/chats/<ref>/done")
+    async def done(ref: str) -> ResponseReturnValue:
+        await operations.done(await shell.chat(ref), by=shell.actor())
+        return {"done": True}
+
+    @chats.post("/dashboard/api/chats/<ref>/send")
+    async def send(ref: str) -> ResponseReturnValue:
+        return await _send(shell, ref)
+
+    @chats.post("/dashboard/api/chats/<ref>/labels")
+    async def label(ref: str) -> ResponseReturnValue:
+        return await _label(shell, ref)
+
+    @chats.post("/dashboard/api/chats/<ref>/forget")
+    async def forget(ref: str) -> ResponseReturnValue:
+        key = await shell.chat(ref)
+        chat = found(await operations.views.chat(key))
+        if _text(await json_object(), "confirm") != confirmation(chat):
+            return {"error": "the last four digits do not match; nothing was erased"}, 409
+        return {"done": True, "erased": await operations.forget(key, by=shell.actor())}
+
+
+async def _send(shell: Shell, ref: str) -> ResponseReturnValue:
+    fields = await json_object()
+    text, agent, action = (_text(fields, key) for key in ("text", "name", "action"))
+    if not text or len(text) > LONGEST_TEXT:
+        return {"error": f"a message has 1 to {LONGEST_TEXT} characters"}, 400
+    if not ACTION_ID.fullmatch(action):
+        return {"error": "action must be an id of the click"}, 400
+    agent = " ".join(agent.split())[:LONGEST_NAME] or shell.wording().t("Agent")
+    key = await shell.chat(ref)
+    await shell.operations.send(key, text, agent=agent, action=action, by=shell.actor())
+    return {"done": True}
+
+
+async def _label(shell: Shell, ref: str) -> ResponseReturnValue:
+    fields = await json_object()
+    add, remove = (_names(fields, key) for key in ("add", "remove"))
+    if not add and not remove:
+        return {"error": "no label is named"}, 400
+    key = await shell.chat(ref)
+    fault = await shell.operations.label(key, add=add, remove=remove, by=shell.actor())
+    return ({"error": fault}, 409) if fault else {"done": True}
+
+
+def found(value: JsonObject | None) -> JsonObject:
+    """Return the value; raises NotFound if there is none."""
+    if value is None:
+        raise NotFound
+    return value
+
+
+def _text(fields: JsonObject, key: str) -> str:
+    """A text of the request; one that cannot be stored as UTF-8 counts as none."""
+    value = fields.get(key)
+    return value.strip() if isinstance(value, str) and _is_encodable(value) else ""
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _names(fields: JsonObject, key: str) -> tuple[str, ...]:
+    given = fields.get(key)
+    names = given if isinstance(given, list) else []
+    known = [name.strip() for name in names if isinstance(name, str) and _is_encodable(name)]
+    return tuple(name for name in known if 0 < len(name) <= LONGEST_LABEL)[:MOST_LABELS]

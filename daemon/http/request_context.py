@@ -1,0 +1,105 @@
+"""What handlers share: the settings of HTTP, and who a request is by and what JSON it carries."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from quart import request
+
+from daemon.domain.audit_chain import Actor
+from daemon.domain.messages import JsonObject
+
+COOKIE = "__Host-recado"
+"""The prefix makes browsers insist on Secure, Path=/ and no Domain (RFC 6265bis, 4.1.3.2)."""
+
+ACTOR_DIGITS = 8
+"""Hexadecimal digits of a session's name in the audit: they tell sessions apart and open none."""
+
+MAX_MINUTES = 60 * 24 * 365
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that it does not decode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeSettings:
+    """The settings that HTTP needs, already validated. Empty secrets leave routes open."""
+
+    environment: str
+    webhook_secrets: tuple[str, ...] = ()
+    admin_token: str = ""
+    model_webhook_secret: str = ""
+    """``whsec_…``; without it there is no ``/openai/webhook``."""
+    audio_folder: Path | None = None
+    """Where the voice notes of ``/audio`` are; without it there is no such route."""
+    max_body_bytes: int = 50 * 1024 * 1024
+    body_deadline_seconds: float = 30
+    """From a webhook's head to the last byte of its body."""
+    total_body_bytes: int | None = None
+    """All webhook bodies in memory together; four of the largest if not set."""
+    public_url: str = ""
+    """Our public address; its host is ours, too."""
+    language: str = "es"
+    timezone: str = "UTC"
+    session_seconds: float = 12 * 3600
+    phone_url: str = ""
+    """The origin of the sandbox's phone; empty outside the sandbox."""
+
+    @property
+    def body_budget(self) -> int:
+        """All webhook bodies in memory together, in bytes."""
+        if self.total_body_bytes is None:
+            return 4 * self.max_body_bytes
+        return self.total_body_bytes
+
+    @property
+    def production(self) -> bool:
+        """True where customers are served."""
+        return self.environment == "production"
+
+
+def session_name(cookie: str, admin_token: str) -> str:
+    """Name a session by a keyed hash of its cookie, so that the store's content opens none.
+
+    The key is the admin token: a new token ends all sessions.
+    """
+    return hmac.new(admin_token.encode(), cookie.encode(), hashlib.sha256).hexdigest()
+
+
+def session_actor(name: str) -> Actor:
+    """The actor of a request of the session with this name."""
+    return Actor(name=f"session {name[:ACTOR_DIGITS]}", address=request.remote_addr or "")
+
+
+def request_actor(settings: EdgeSettings) -> Actor:
+    """The actor of the current request, which a guard has let pass."""
+    address = request.remote_addr or ""
+    if not settings.admin_token:
+        return Actor(name="anybody", address=address)
+    if "Authorization" in request.headers:
+        return Actor(name="token admin", address=address)
+    return session_actor(session_name(request.cookies.get(COOKIE, ""), settings.admin_token))
+
+
+async def json_object() -> JsonObject:
+    """The current request's JSON object; empty if it has none, or none that can be decoded.
+
+    Only a body that is declared as JSON is read, so a page of another site cannot post a form.
+    """
+    if not request.is_json:
+        return {}
+    body = await request.get_data()
+    try:
+        fields = msgspec.json.decode(body)
+    except _UNREADABLE:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def is_minutes(value: object) -> bool:
+    """Whether a value of a request is the length of a pause: more than 0, a year at most."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value <= MAX_MINUTES

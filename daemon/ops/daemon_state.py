@@ -1,0 +1,245 @@
+"""The state of a running daemon: what probes, metrics and the dashboard's first page show.
+
+Read from memory, except for the overview. Any task may ask; times are Unix seconds.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from daemon import __version__
+from daemon.conversation.live_config import LiveConfig
+from daemon.conversation.model_state import ModelState
+from daemon.conversation.number_state import ChannelState
+from daemon.conversation.pacing import Channel
+from daemon.conversation.registry import ChatRegistry
+from daemon.domain.dashboard_values import SECONDS_SHOWN, Overview, Part
+from daemon.domain.limits.budget import MICROS, day_of
+from daemon.domain.masking import mask_numbers
+from daemon.ledger.ledger import Store
+from daemon.observability.counts import bucket_ends, read_counts
+from daemon.observability.lines import iso_utc
+from daemon.observability.logs import Log
+from daemon.observability.metrics import Metrics
+from daemon.ops.maintenance.figures import Figures, Sampler
+from daemon.settings import Settings
+from daemon.system.process import MemoryTrace, resident_bytes
+
+STALE_SECONDS = 900.0
+"""A message that the bot has not answered for so long is reported as a fault."""
+
+HOOK_RESULTS = {200: "stored", 400: "invalid", 401: "unauthorized", 413: "too_large"}
+"""Labels of the metric of webhook calls, by status; any other status is ``unavailable``."""
+
+
+class DaemonState:
+    """One object for the whole process. Made by the composer."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        chats: ChatRegistry,
+        channel: Channel,
+        channel_state: ChannelState,
+        model_state: ModelState,
+        live_config: LiveConfig,
+        figures: Figures,
+        metrics: Metrics,
+        log: Log,
+        now: Callable[[], float],
+    ) -> None:
+        """``figures`` is kept up to date by a task of the maintenance. ``now``: wall clock."""
+        self.phase: Literal["initializing", "ready", "stopping"] = "initializing"
+        self.port = settings.web.port
+        self.sampler = Sampler(
+            metrics=metrics,
+            store=store.samples,
+            log=log,
+            now=now,
+            seconds=settings.dashboard.sample_seconds,
+        )
+        """To be run as a side task."""
+        self._settings = settings
+        self._store = store
+        self._chats = chats
+        self._channel = channel
+        self._channel_state = channel_state
+        self._model_state = model_state
+        self._live_config = live_config
+        self._figures = figures
+        self._metrics = metrics
+        self._now = now
+        self._started_at = now()
+        self._memory_trace = MemoryTrace()
+
+    def opened(self, urls: Sequence[str]) -> None:
+        """Become ready: HTTP is served at these addresses."""
+        port = urls[0].rpartition(":")[2] if urls else ""
+        if port.isdecimal():
+            self.port = int(port)
+        self.phase = "ready"
+
+    def stopping(self) -> None:
+        """Stop being ready: the stop has begun."""
+        self.phase = "stopping"
+
+    def ready(self) -> str:
+        """Return why no webhooks are taken now; empty if they are."""
+        return self._store_fault() if self.phase == "ready" else self.phase
+
+    def about(self) -> dict[str, object]:
+        """Return the body of ``/``."""
+        return {
+            "service": "Recado",
+            "version": __version__,
+            "environment": self._settings.environment,
+            "status": self.phase,
+            "webhookUrl": self._settings.web.webhook_url,
+            "threads": self._threads(),
+        }
+
+    def health(self) -> dict[str, object]:
+        """Return the body of ``/health``."""
+        statistics, faults = self._chats.statistics(), self._faults()
+        health: dict[str, object] = {
+            "status": "degraded" if faults else "healthy",
+            "timestamp": iso_utc(self._now()),
+            "environment": self._settings.environment,
+            "port": self.port,
+            "initialized": self.phase != "initializing",
+            "activeBuffers": statistics.windows,
+            "activeProcessing": statistics.working,
+            "threadStats": self._threads(),
+            "waitingForPerson": self._waiting_for_person(),
+        }
+        return health | ({"reasons": faults} if faults else {})
+
+    def locks(self) -> dict[str, object]:
+        """Return the body of ``/locks``: the chats at work, numbers masked."""
+        statistics = self._chats.statistics()
+        return {
+            "timestamp": iso_utc(self._now()),
+            "environment": self._settings.environment,
+            "stats": {
+                "activeLocks": statistics.working,
+                "activeQueues": statistics.windows,
+                "totalUsers": statistics.chats,
+            },
+            "chats": [
+                {
+                    "chat": mask_numbers(state.key.chat),
+                    "state": state.doing,
+                    "since": iso_utc(state.since),
+                    "queued": state.queued,
+                    "turn": state.request_id,
+                }
+                for state in self._chats.states()
+            ],
+        }
+
+    def metrics(self, accept_header: str) -> tuple[bytes, str]:
+        """Return the metrics and their content type, in the best format that a client accepts."""
+        return self._metrics.render(accept_header)
+
+    def abandoned(self) -> str:
+        """Name the turns in progress; called by another thread when a stop is forced."""
+        working = [f"{s.request_id} {s.doing}" for s in self._chats.states() if s.request_id]
+        return f"{len(working)} turns ({', '.join(working[:10])})" if working else "no turns"
+
+    def hook_answered(self, status: int, seconds: float) -> None:
+        """Count an answered webhook call; ``seconds`` since its last byte."""
+        self._metrics.webhooks.labels(HOOK_RESULTS.get(status, "unavailable")).inc()
+        if status == 200:
+            self._metrics.acknowledgement.observe(seconds)
+
+    def secret_refused(self, what: str) -> None:
+        """Count a request with a wrong secret; ``what`` is one of `daemon.http.access.What`."""
+        self._metrics.secrets_refused.labels(what).inc()
+
+    def trace_memory(self) -> dict[str, object]:
+        """Begin to trace allocations; return what has grown since the trace began."""
+        grown = self._memory_trace.grown()
+        self._memory_trace.begin()
+        return {"watching": True, "resident_bytes": resident_bytes(), "grown": grown}
+
+    def end_memory_trace(self) -> None:
+        """Stop tracing allocations."""
+        self._memory_trace.end()
+
+    async def overview(self) -> Overview:
+        """Return the dashboard's first page."""
+        figures, statistics = self._figures, self._chats.statistics()
+        samples = await self.sampler.recent(SECONDS_SHOWN)
+        now, rules = self._now(), self._live_config.current.rules
+        used = await self._store.usage.total(day_of(now, rules.zone))
+        ends = bucket_ends(self._metrics)
+        return Overview(
+            at=now,
+            started_at=self._started_at,
+            parts=self._parts(),
+            counts={
+                "chats": statistics.chats,
+                "windows": statistics.windows,
+                "runs": statistics.runs,
+                "threads": figures.total_threads,
+                "memoryBytes": read_counts(self._metrics).memory_bytes,
+                **await self._store.samples.counters(now),
+            },
+            outbox=dict(figures.outbox),
+            oldest_unanswered=figures.oldest_unanswered,
+            oldest_for_bot=figures.oldest_for_bot,
+            waiting=figures.chats_for_person,
+            waiting_since=figures.oldest_for_person,
+            remind_seconds=rules.remind_seconds,
+            tokens_today=used.tokens,
+            cost_today=used.micros / MICROS,
+            tokens_limit=rules.budget.total_tokens,
+            cost_limit=rules.budget.total_cost,
+            currency=rules.budget.currency,
+            samples=samples,
+            acknowledgement_buckets=ends[0],
+            turn_buckets=ends[1],
+        )
+
+    def _parts(self) -> tuple[Part, ...]:
+        """The state of each part, the daemon first."""
+        channel = self._channel_state.fault or self._channel.trouble
+        connecting = self._channel_state.view.state == "connecting"
+        return (
+            Part("daemon", "ok" if self.phase == "ready" else "wait", self.phase),
+            Part("channel", "bad" if channel else "wait" if connecting else "ok", channel),
+            Part("model", "bad" if self._model_state.fault else "ok", self._model_state.fault),
+            Part("store", "bad" if self._store_fault() else "ok", self._store_fault()),
+        )
+
+    def _store_fault(self) -> str:
+        database = self._store.database
+        return database.fatal_error or database.last_write_error
+
+    def _threads(self) -> dict[str, int]:
+        return {
+            "totalThreads": self._figures.total_threads,
+            "activeThreads": self._figures.active_threads,
+        }
+
+    def _faults(self) -> list[str]:
+        channel, remind = self._channel, self._live_config.current.rules.remind_seconds
+        held = f"sends are held: {channel.trouble}" if channel.trouble else channel.delay
+        faults = [
+            self._store_fault(),
+            self._channel_state.fault or held,
+            self._model_state.fault,
+        ]
+        oldest = self._figures.oldest_for_bot
+        if oldest and self._now() - oldest > STALE_SECONDS:
+            faults.append("a message has been unanswered for more than 15 minutes")
+        if self._waiting_for_person()["oldestSeconds"] > remind:
+            minutes = f"{remind / 60:g} minutes"
+            faults.append(f"a customer has waited for a person for more than {minutes}")
+        return [fault for fault in faults if fault]
+
+    def _waiting_for_person(self) -> dict[str, int]:
+        figures = self._figures
+        waited = self._now() - figures.oldest_for_person if figures.chats_for_person else 0
+        return {"chats": figures.chats_for_person, "oldestSeconds": max(0, round(waited))}

@@ -1,0 +1,303 @@
+"""What the dashboard shows of chats and work: the ledger's views, with numbers masked.
+
+Words that were written stay as they are. Times are Unix seconds. All raise StoreUnavailable.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import trio
+
+from daemon.conversation.chat_info import ChatInfoCache
+from daemon.conversation.live_config import LiveConfig
+from daemon.conversation.recovery import RecoveryReport
+from daemon.conversation.registry import ChatRegistry
+from daemon.domain.ids import is_group, local_part, phone_digits
+from daemon.domain.limits.budget import MICROS, day_of
+from daemon.domain.masking import mask_numbers
+from daemon.domain.messages import ChatKey, JsonObject
+from daemon.ledger.files import AUDIO_FOLDER
+from daemon.ledger.ledger import Store
+from daemon.ledger.views.bubbles import Before
+from daemon.ledger.views.chat_list import Live, Wanted
+from daemon.media.files import FOLDER as MEDIA_FOLDER
+from daemon.observability.metrics import Metrics
+
+STATES = {"gathering": "writing", "loop": "paused"}
+"""The state that is shown for what a chat's task does, where the two differ."""
+
+MIME_TYPES = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "mp3": "audio/mpeg",
+    "ogg": "audio/ogg",
+    "oga": "audio/ogg",
+    "opus": "audio/ogg",
+    "m4a": "audio/mp4",
+    "mp4": "video/mp4",
+    "pdf": "application/pdf",
+}
+"""By a file's ending; all other files are downloaded as bytes."""
+
+NAME_MAX = 255
+"""Of a file's name, in bytes (Linux, ``limits.h``)."""
+
+NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-")
+
+
+class OperatorViews:
+    """One object for the whole process. Made by the composer, used by HTTP handlers."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        store: Store,
+        chats: ChatRegistry,
+        chat_info: ChatInfoCache,
+        live_config: LiveConfig,
+        run_slots: trio.CapacityLimiter,
+        metrics: Metrics,
+        now: Callable[[], float],
+    ) -> None:
+        """``now``: wall clock."""
+        self.recovery = RecoveryReport(began_at=now())
+        """What this process found at its start; filled by the recovery."""
+        self._data_dir = data_dir
+        self._views = store.views
+        self._chats = chats
+        self._chat_info = chat_info
+        self._live_config = live_config
+        self._run_slots = run_slots
+        self._metrics = metrics
+        self._now = now
+
+    # -- conversations ---------------------------------------------------------------------------
+
+    async def key_of(self, ref: str) -> ChatKey | None:
+        """Return the chat with this public name; None if there is none."""
+        return await self._views.key_of(ref)
+
+    async def chats(self, *, query: str, state: str, before: str, limit: int) -> JsonObject:
+        """Return one page of the list: `chats`, `next` (empty at the end) and `states`.
+
+        `states` counts the chats in each state but ``idle``.
+        """
+        wanted = Wanted(query=query.strip(), state=state, before=_list_place(before), limit=limit)
+        page = await self._views.chats(wanted, self._live(), now=self._now())
+        at, ref = page["next"] or (0.0, "")
+        return {
+            "chats": [_shown_chat(chat) for chat in page["chats"]],
+            "next": f"{at!r}-{ref}" if ref else "",
+            "states": page["states"],
+        }
+
+    async def chat(self, key: ChatKey) -> JsonObject | None:
+        """Return one chat as the list has it, with its `labels` (None if they are not known)."""
+        chat = await self._views.chat(key, self._live(), now=self._now())
+        if not chat:
+            return None
+        details = await self._chat_info.details(key)
+        return {**_shown_chat(chat), "labels": list(details.labels) if details else None}
+
+    async def bubbles(self, key: ChatKey, *, before: str, limit: int) -> JsonObject:
+        """Return `bubbles`, oldest first, and `next`, which asks for those before them."""
+        page, place = await self._views.bubbles(key, before=_bubble_place(before), limit=limit)
+        for bubble in page:
+            bubble["author"] = mask_numbers(bubble["author"])
+            bubble["name"] = mask_numbers(bubble["name"])
+        return {"bubbles": page, "next": f"{place.came}-{place.went}" if place else ""}
+
+    async def turns(self, key: ChatKey, *, limit: int) -> list[JsonObject]:
+        """Return the last turns, newest first; `turn` is the name of each in the log."""
+        return await self._views.turns(key, limit=limit)
+
+    async def turn(self, key: ChatKey, name: str) -> JsonObject | None:
+        """Return everything the ledger has about a turn of a chat; None if it is none of it."""
+        trace = await self._views.story(name)
+        if trace is None or key != ChatKey(trace.channel, trace.chat):
+            return None
+        shown = asdict(trace)
+        for field in ("channel", "chat", "events"):
+            del shown[field]
+        for row in (shown["turn"], *shown["messages"], *shown["outbox"]):
+            row.pop("chat", None)
+        for entry in shown["audit"]:
+            entry["subject"] = mask_numbers(entry["subject"])
+        return shown
+
+    async def ref_of_turn(self, name: str) -> str:
+        """Return the public name of a turn's chat; empty if there is none."""
+        key = await self._views.chat_of_turn(name)
+        chat = key and await self._views.chat(key, {}, now=self._now())
+        return str(chat["ref"]) if chat else ""
+
+    async def file(self, name: str) -> tuple[Path, str] | None:
+        """Return the path of a file of a message, and its MIME type; None if there is none."""
+        if not 0 < len(name) <= NAME_MAX or name.startswith(".") or set(name) - NAME_CHARACTERS:
+            return None
+        mime = MIME_TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
+        for folder in (MEDIA_FOLDER, AUDIO_FOLDER):
+            path = trio.Path(self._data_dir / folder / name)
+            if await path.is_file():
+                return Path(path), mime
+        return None
+
+    def _live(self) -> dict[ChatKey, Live]:
+        """What the chats' tasks are doing."""
+        return {
+            state.key: Live(
+                state=STATES.get(state.doing, state.doing),
+                since=state.since,
+                queued=state.queued,
+                turn=state.request_id,
+            )
+            for state in self._chats.states()
+        }
+
+    # -- work ------------------------------------------------------------------------------------
+
+    async def work(self) -> JsonObject:
+        """Return everything that the page of work shows."""
+        live, statistics = self._live(), self._chats.statistics()
+        now, rules = self._now(), self._live_config.current.rules
+        recovered = [key for key, _ in self.recovery.continued]
+        day = day_of(now, rules.zone)
+        rows = await self._views.work(
+            [*live, *recovered], day=day, since=self.recovery.began_at, now=now
+        )
+        people = rows["people"]
+        lists = ("sends", "dead_turns", "doubtful", "failed_sends")
+        return {
+            "stats": {
+                "tasks": statistics.chats,
+                "windows": statistics.windows,
+                "runs": statistics.runs,
+                "working": statistics.working,
+                "places": int(self._run_slots.total_tokens),
+                "taken": self._run_slots.borrowed_tokens,
+            },
+            "chats": [
+                {
+                    **_person(people, key),
+                    "state": doing.state,
+                    "since": doing.since,
+                    "queued": doing.queued,
+                    "turn": doing.turn,
+                    "run": rows["runs"].get(key),
+                }
+                for key, doing in sorted(live.items(), key=lambda entry: entry[1].since)
+                if doing.state != "idle"
+            ],
+            "outbox": rows["outbox"],
+            **{name: _shown(people, rows[name]) for name in lists},
+            "unreadable": [
+                {**event, "reason": mask_numbers(event["reason"])} for event in rows["unreadable"]
+            ],
+            "recovery": self._recovered(people, rows["expired"]),
+            "budget": {"day": day, **self._spending(people, rows["spending"])},
+        }
+
+    def _recovered(self, people: Mapping[ChatKey, JsonObject], expired: int) -> JsonObject:
+        report = self.recovery
+        return {
+            "began_at": report.began_at,
+            "ended_at": report.ended_at,
+            "in_time": report.in_time,
+            "waiting": report.waiting,
+            "continued": [{**_person(people, key), "at": at} for key, at in report.continued],
+            "more": report.more,
+            "harvested": self._recoveries("harvested"),
+            "asked_again": self._recoveries("asked_again"),
+            "expired": expired,
+        }
+
+    def _recoveries(self, how: str) -> int:
+        """How many runs of an earlier process were recovered in this way, by the metrics."""
+        samples = (
+            sample for family in self._metrics.recoveries.collect() for sample in family.samples
+        )
+        return int(
+            sum(
+                sample.value
+                for sample in samples
+                if sample.name.endswith("_total") and sample.labels == {"how": how}
+            )
+        )
+
+    def _spending(self, people: Mapping[ChatKey, JsonObject], spent: JsonObject) -> JsonObject:
+        limits = self._live_config.current.rules.budget
+        names = ("contact_tokens", "contact_cost", "total_tokens", "total_cost")
+        total = spent["total"]
+        return {
+            "currency": limits.currency,
+            "limits": {name: getattr(limits, name) for name in names},
+            "total": {
+                "tokens": total["tokens"],
+                "cost": total["micros"] / MICROS,
+                "spent": total["spent"],
+            },
+            "chats": [
+                {
+                    **_person(people, entry["key"]),
+                    "tokens": entry["tokens"],
+                    "cost": entry["micros"] / MICROS,
+                    "counted_tokens": entry["counted_tokens"],
+                    "counted_cost": entry["counted_micros"] / MICROS,
+                    "spent": entry["spent"],
+                }
+                for entry in spent["chats"]
+            ],
+        }
+
+
+def _shown_chat(chat: JsonObject) -> JsonObject:
+    """A chat of the list as it may be shown: its number masked, and no id of it."""
+    shown = {name: value for name, value in chat.items() if name not in {"channel", "chat"}}
+    return {**shown, "name": mask_numbers(chat["name"]), "number": _masked(chat["chat"])}
+
+
+def _masked(chat: str) -> str:
+    """A chat's number, most of it hidden."""
+    number = mask_numbers(local_part(chat))
+    return f"+{number}" if phone_digits(chat) else number
+
+
+def _person(people: Mapping[ChatKey, JsonObject], key: ChatKey) -> JsonObject:
+    """The person of a chat, as they may be shown."""
+    known = people.get(key, {"name": "", "ref": ""})
+    return {
+        "ref": known["ref"],
+        "name": mask_numbers(known["name"]),
+        "number": _masked(key.chat),
+        "group": is_group(key.chat),
+    }
+
+
+def _shown(people: Mapping[ChatKey, JsonObject], entries: list[JsonObject]) -> list[JsonObject]:
+    """Rows of a list with the person in place of the chat's id, and numbers in reasons masked."""
+    shown = []
+    for entry in entries:
+        rest = {name: value for name, value in entry.items() if name != "key"}
+        for name in {"reason", "error"} & set(rest):
+            rest[name] = mask_numbers(rest[name])
+        shown.append({**_person(people, entry["key"]), **rest})
+    return shown
+
+
+def _list_place(text: str) -> tuple[float, str] | None:
+    at, _, ref = text.rpartition("-")
+    try:
+        return (float(at), ref) if ref else None
+    except ValueError:
+        return None
+
+
+def _bubble_place(text: str) -> Before:
+    came, _, went = text.partition("-")
+    known = came.isascii() and came.isdecimal() and went.isascii() and went.isdecimal()
+    return Before(int(came[:18]), int(went[:18])) if known else Before()
