@@ -44,7 +44,7 @@ from daemon.ledger.migrations import migrate
 from daemon.observability.events import MESSAGE
 from daemon.observability.logs import open_log
 from daemon.sandbox import model_wire
-from daemon.sandbox.model_script import Say
+from daemon.sandbox.model_wire import Say
 
 THREAD_ITEMS = 40
 

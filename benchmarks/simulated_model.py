@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from daemon.sandbox import model_wire
-from daemon.sandbox.model_script import Call, Say
+from daemon.sandbox.model_wire import Call, Say
 
 TOKEN = re.compile(rb"consulta (\d+-\d+)")
 """What names a customer's question in every text about it, the model's answer included."""

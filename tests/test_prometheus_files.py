@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
+from support.model_script import say
 from support.stage import LAURA, open_stage, text_webhook
 
 from daemon.observability.metrics import Metrics
-from daemon.sandbox.model_script import say
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "config" / "prometheus"

@@ -1,18 +1,16 @@
-"""The little of HTTP that the simulated gateway needs over a bare ASGI server.
+"""What the simulators need of HTTP over a bare ASGI server.
 
-A request is read whole, an answer is sent whole, and a connection can be cut on purpose. All three
-run in the task that the server started for the request.
+Requests are read whole, answers are sent whole, and a connection can be cut on purpose, all in the
+task that the server started for the request.
 """
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from typing import Any
 from urllib.parse import parse_qsl
-
-import trio
-
-from daemon.sandbox.forms import read_form
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -21,6 +19,15 @@ Send = Callable[[Any], Awaitable[None]]
 
 class ClientGone(Exception):
     """The client hung up before its request was whole; nobody is left to be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as it came in a request."""
+
+    data: bytes
+    mime_type: str
+    file_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,34 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def read_form(body: bytes, content_type: str) -> dict[str, str | Upload] | None:
+    """Return the fields of ``multipart/form-data`` (RFC 7578); None if it is anything else."""
+    head = Message()
+    head["content-type"] = content_type
+    boundary = head.get_boundary()
+    if head.get_content_type() != "multipart/form-data" or not boundary:
+        return None
+    fields: dict[str, str | Upload] = {}
+    for part in body.split(b"--" + boundary.encode("latin-1"))[1:-1]:
+        raw_head, found, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        if not found:
+            return None
+        headers = raw_head.decode("utf-8", "replace")
+        name = re.search(r'\bname="([^"]*)"', headers)
+        file_name = re.search(r'\bfilename="([^"]*)"', headers)
+        kind = re.search(r"^content-type:\s*(.+)$", headers, re.IGNORECASE | re.MULTILINE)
+        content = content.removesuffix(b"\r\n")
+        if name is None:
+            return None
+        if file_name or kind:
+            mime_type = kind[1].strip() if kind else "application/octet-stream"
+            upload = Upload(content, mime_type, file_name[1] if file_name else "")
+            fields[name[1]] = upload
+        else:
+            fields[name[1]] = content.decode("utf-8", "replace")
+    return fields
+
+
 def json_answer(value: Any, status: int = 200) -> Answer:
     """Return `value` as a JSON answer."""
     return Answer(status, json.dumps(value, ensure_ascii=False).encode())
@@ -92,17 +127,16 @@ async def read_request(scope: Scope, receive: Receive) -> Request:
     )
 
 
-async def send_answer(send: Send, answer: Answer, *, cut_after: int | None = None) -> None:
-    """Send an answer; with `cut_after`, only that many bytes of its body and then a cut.
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send an answer."""
+    await send_head(send, answer)
+    await send({"type": "http.response.body", "body": answer.body})
 
-    The cut is an application that returns before it has sent the length it announced: hypercorn
-    then closes the connection, since it cannot be used for another answer.
-    """
-    headers = {
-        "content-type": answer.content_type,
-        "content-length": str(len(answer.body)),
-        **answer.headers,
-    }
+
+async def send_head(send: Send, answer: Answer, *, whole: bool = True) -> None:
+    """Send the status and the headers of an answer; its length only if it will be sent `whole`."""
+    length = {"content-length": str(len(answer.body))} if whole else {}
+    headers = {"content-type": answer.content_type, **length, **answer.headers}
     await send(
         {
             "type": "http.response.start",
@@ -110,44 +144,6 @@ async def send_answer(send: Send, answer: Answer, *, cut_after: int | None = Non
             "headers": [(n.encode(), v.encode("latin-1")) for n, v in headers.items()],
         }
     )
-    if cut_after is None:
-        await send({"type": "http.response.body", "body": answer.body})
-    else:
-        part = answer.body[:cut_after]
-        await send({"type": "http.response.body", "body": part, "more_body": True})
-
-
-async def send_in_parts(
-    receive: Receive, send: Send, answer: Answer, *, rest_after: trio.Event | None
-) -> None:
-    """Send half of a body and the rest after `rest_after`; without one, send it on and on.
-
-    Ends early when the client hangs up.
-    """
-    length = {} if rest_after is None else {"content-length": str(len(answer.body))}
-    headers = {"content-type": answer.content_type, **length, **answer.headers}
-    head = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": head})
-    half = len(answer.body) if rest_after is None else len(answer.body) // 2
-    first = {"type": "http.response.body", "body": answer.body[:half], "more_body": True}
-    await send(first)
-    if rest_after is None:
-        await _repeat(receive, send, {**first, "body": answer.body or bytes(65_536)})
-    elif await wait_unless_gone(rest_after, receive):
-        await send({"type": "http.response.body", "body": answer.body[half:]})
-
-
-async def _repeat(receive: Receive, send: Send, part: dict[str, Any]) -> None:
-    async with trio.open_nursery() as nursery:
-
-        async def watch() -> None:
-            await wait_disconnect(receive)
-            nursery.cancel_scope.cancel()
-
-        nursery.start_soon(watch, name="gateway client watch")
-        while True:
-            await send(part)
-            await trio.lowlevel.checkpoint()
 
 
 async def cut_connection(send: Send) -> None:
@@ -165,20 +161,6 @@ async def wait_disconnect(receive: Receive) -> None:
     """Wait until the client of a request that was read whole hangs up."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def wait_unless_gone(event: trio.Event, receive: Receive) -> bool:
-    """Wait for `event`; return False if the client hung up before it."""
-
-    async def watch() -> None:
-        await wait_disconnect(receive)
-        nursery.cancel_scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch, name="gateway client watch")
-        await event.wait()
-        nursery.cancel_scope.cancel()
-    return event.is_set()
 
 
 async def follow_lifespan(receive: Receive, send: Send) -> None:

@@ -14,30 +14,26 @@ import httpx
 import trio
 
 from daemon.domain.messages import JsonObject
-from daemon.sandbox import payloads
 from daemon.sandbox.asgi import (
+    Answer,
     ClientGone,
     Receive,
     Request,
     Scope,
     Send,
+    Upload,
     error_answer,
     follow_lifespan,
     read_request,
 )
-from daemon.sandbox.channel import Channel, ChannelState
-from daemon.sandbox.channel_settings import ChannelSettings
-from daemon.sandbox.controls import Controls, add_gateway_switches
+from daemon.sandbox.channel import Channel, ChannelSettings
+from daemon.sandbox.contacts import SimulatedPhones
 from daemon.sandbox.directory import Directory
-from daemon.sandbox.echoes import Echo, Echoes
-from daemon.sandbox.faults import Faults, Reply, refuse, spoil
-from daemon.sandbox.forms import Upload
-from daemon.sandbox.group import Group
-from daemon.sandbox.ledger import Call, Ledger, PresenceSet, SentMessage
+from daemon.sandbox.faults import Controls, Faults, Reply, add_gateway_switches
+from daemon.sandbox.ledger import Call, Ledger
 from daemon.sandbox.media import MediaFiles
-from daemon.sandbox.people import People
-from daemon.sandbox.person import Person
 from daemon.sandbox.phone import Contact, Phone, is_loopback
+from daemon.sandbox.sending import Echoes
 from daemon.sandbox.webhooks import Delivery, Postbox, plain_client
 from daemon.sandbox.whapi_api import Route, WhapiApi, recipient_of
 
@@ -52,10 +48,10 @@ FETCH_SECONDS = 10.0
 """How long the fetch of a file to be sent may take."""
 
 
-class Gateway(People):
-    """Whapi and WhatsApp in one: the API, the people, the ledger, the faults, the phone page.
+class Gateway(SimulatedPhones):
+    """Whapi and WhatsApp in one: the API, the phones, the ledger, the faults, the phone page.
 
-    All in memory, for one trio thread. The methods of `People` are what customers and agents do.
+    All in memory, for one trio thread.
     """
 
     def __init__(
@@ -70,6 +66,7 @@ class Gateway(People):
         max_backoff_seconds: float = 900.0,
         webhook_timeout_seconds: float = 30.0,
         contacts: Sequence[Contact] = (),
+        faults: Faults | None = None,
     ) -> None:
         """`now` is the wall clock in Unix seconds.
 
@@ -87,13 +84,13 @@ class Gateway(People):
         super().__init__(
             ledger=ledger, postbox=postbox, targets=self.settings.targets, now=now, rng=rng
         )
-        self.faults = Faults()
-        self.echoes = Echoes(people=self, faults=self.faults, rng=rng)
+        self.faults = Faults() if faults is None else faults
+        self.echoes = Echoes(phones=self, faults=self.faults)
         self.media = MediaFiles(ledger=ledger, rng=rng, now=now, has_link=self.settings.has_link)
         self.channel = Channel(journal=ledger.journal, now=now, tell=self._tell)
         self.directory = Directory(ledger=ledger, labels=list(LABELS), tell=self._tell)
         self.api = WhapiApi(
-            people=self,
+            phones=self,
             channel=self.channel,
             directory=self.directory,
             media=self.media,
@@ -106,7 +103,7 @@ class Gateway(People):
             self.controls, faults=self.faults, channel=self.channel, expire=self._expire
         )
         self.phone = Phone(
-            people=self,
+            phones=self,
             media=self.media,
             controls=self.controls,
             directory=self.directory,
@@ -114,8 +111,6 @@ class Gateway(People):
             contacts=contacts,
             rng=rng,
         )
-        self.honour_typing_time = False
-        """Whether a send with ``typing_time`` is delivered that much later, as by Whapi."""
         self.token_is_good = True
         """Set to False, the token has expired: every call is answered as for a wrong one."""
         self._token = token.encode()
@@ -145,36 +140,6 @@ class Gateway(People):
             else:
                 await self._serve_api(request, receive, send)
 
-    def sent(self, chat: str) -> list[SentMessage]:
-        """Return what the daemon sent to a chat (digits or chat id), in order."""
-        return self.ledger.sent(payloads.chat_id_of(chat))
-
-    def presences(self, chat: str) -> list[PresenceSet]:
-        """Return the indicators that the daemon showed in a chat, in order."""
-        chat_id = payloads.chat_id_of(chat)
-        return [presence for presence in self.ledger.presences if presence.chat == chat_id]
-
-    def calls(self, operation: str) -> list[Call]:
-        """Return the requests of one operation (see the routes), in the order of their ends."""
-        return [call for call in self.ledger.calls if call.operation == operation]
-
-    def acknowledged(self, message_id: str) -> bool:
-        """Return whether a webhook with this message got its 200."""
-        return message_id in self.ledger.acknowledged
-
-    async def wait_for(self, predicate: Callable[[], bool]) -> None:
-        """Wait until `predicate` holds; it is looked at whenever something was recorded."""
-        await self.ledger.wait_for(predicate)
-
-    async def wait_sent(self, chat: str, count: int = 1) -> list[SentMessage]:
-        """Wait until the daemon has sent at least `count` messages to a chat; return them all."""
-        await self.wait_for(lambda: len(self.sent(chat)) >= count)
-        return self.sent(chat)
-
-    def reset_faults(self) -> None:
-        """Forget all faults, and let the calls they hold go on."""
-        self.faults.reset()
-
     def set_webhook(self, url: str, *, mode: str = "body") -> None:
         """Send webhooks to `url` from now on (``body``, ``path`` or ``method`` mode).
 
@@ -186,32 +151,6 @@ class Gateway(People):
     def set_base_url(self, url: str) -> None:
         """Say where this gateway is served, so that links can lead to its files."""
         self.media.base_url = url.rstrip("/")
-
-    def set_auto_download(self, *media: str) -> None:
-        """Give messages of these media (``image``, ``voice`` …; none: all off) a link."""
-        self.settings.set_auto_download(*media)
-
-    def set_channel_state(self, state: ChannelState) -> None:
-        """Link or unlink the phone, or stop the channel; told by webhook."""
-        self.channel.change(state)
-
-    def set_labels(self, chat: str, *names: str) -> None:
-        """Give a chat these labels, by name, as somebody does on the business's phone."""
-        ids = [label["id"] for label in self.directory.labels if label["name"] in names]
-        self.directory.set_labels(self.ledger.chat(payloads.chat_id_of(chat)), ids)
-
-    def person(self, digits: str, *, name: str = "", chat: str = "") -> Person:
-        """Return somebody who writes to us, or in the group `chat`."""
-        return Person(self, self.media, digits, name=name, chat=chat)
-
-    def group(self, chat: str, *, name: str = "", members: dict[str, str] | None = None) -> Group:
-        """Return a group, opened with these participants (digits and names) if it is new."""
-        self.ledger.chat(chat, name=name, members=members)
-        return Group(self, self.media, chat)
-
-    def store_media(self, data: bytes, mime_type: str, *, file_name: str = "") -> str:
-        """Keep a file for ``GET /media/{id}`` and return its id."""
-        return self.media.keep(Upload(data, mime_type, file_name))
 
     def _expire(self, expired: bool) -> None:  # noqa: FBT001 - a switch's position
         self.token_is_good = not expired
@@ -228,7 +167,7 @@ class Gateway(People):
     async def _serve_api(self, request: Request, receive: Receive, send: Send) -> None:
         found = self.api.find(request.method, request.path)
         operation = "none"
-        echoes: list[Echo] = []
+        made: list[JsonObject] = []
         if not self._is_authorised(request):
             reply = Reply(error_answer(404, "Channel not found"))
         elif isinstance(found, int):
@@ -237,7 +176,7 @@ class Gateway(People):
             operation, reply = found[0].operation, Reply(refusal)
         else:
             operation = found[0].operation
-            reply, echoes = await self._perform(*found, request, receive)
+            reply, made = await self._perform(*found, request, receive)
         status = reply.answer.status if reply.answer else 0
         # In the ledger first, so that it is there for whoever has seen the answer.
         self.ledger.add_call(Call(self._now(), request.method, request.path, operation, status))
@@ -245,35 +184,36 @@ class Gateway(People):
             await reply.send(receive, send)
         finally:
             # Nothing here waits: the echoes are told even if the server cancels this request.
-            for echo in echoes:
-                self.echoes.after_answer(echo)
+            for message in made:
+                self.echoes.after_answer(message)
 
     async def _perform(
         self, route: Route, parameters: tuple[str, ...], request: Request, receive: Receive
-    ) -> tuple[Reply, list[Echo]]:
+    ) -> tuple[Reply, list[JsonObject]]:
         """Do what was asked, or what a fault makes of it; return the reply and what to echo."""
         chat = recipient_of(request, parameters)
         fault = self.faults.take(route.operation, chat, request.fields())
-        refused = await refuse(fault, receive)
+        refused = await fault.refuse(receive) if fault else None
         if refused is not None:
             return refused, []
-        if self.honour_typing_time and route.operation == "send":
-            await self._type(request, chat)
+        answer, made = await self._do(route, parameters, request)
+        return await fault.spoil(answer, receive) if fault else Reply(answer), made
+
+    async def _do(
+        self, route: Route, parameters: tuple[str, ...], request: Request
+    ) -> tuple[Answer, list[JsonObject]]:
+        """Do what was asked; return the answer and the messages that were made."""
         if route.operation == "send":
             await self._fetch_media(request)
-        answer = route.handler(request, *parameters)
-        echoes = [self.echoes.begin(message) for message in self.api.sending.take_made()]
-        for echo in echoes:
-            await self.echoes.before_answer(echo)
-        return await spoil(fault, answer, receive), echoes
+        return route.handler(request, *parameters), self.api.sending.take_made()
 
     async def _serve_file(self, request: Request, receive: Receive, send: Send) -> None:
         """Answer a link to a file: no token is asked for, and faults may happen."""
         fault = self.faults.take("file", "")
-        reply = await refuse(fault, receive)
+        reply = await fault.refuse(receive) if fault else None
         if reply is None:
             answer = self.media.get_linked(request, request.path.removeprefix("/files/"))
-            reply = await spoil(fault, answer, receive)
+            reply = await fault.spoil(answer, receive) if fault else Reply(answer)
         status = reply.answer.status if reply.answer else 0
         self.ledger.add_call(Call(self._now(), "GET", request.path, "file", status))
         await reply.send(receive, send)
@@ -294,12 +234,6 @@ class Gateway(People):
             if response.status_code == 200:
                 mime_type = response.headers.get("content-type", "application/octet-stream")
                 self.media.keep_fetched(link, Upload(response.content, mime_type))
-
-    async def _type(self, request: Request, chat: str) -> None:
-        seconds = (request.json_object() or {}).get("typing_time")
-        if isinstance(seconds, int | float) and 0 < seconds <= 60 and chat in self.ledger.chats:
-            self.ledger.show_presence(chat, "typing")
-            await trio.sleep(seconds)
 
     def _is_authorised(self, request: Request) -> bool:
         if not self.token_is_good:

@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 
 from daemon.domain.messages import JsonObject
 from daemon.sandbox import samples
-from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
-from daemon.sandbox.forms import Upload
+from daemon.sandbox.asgi import Answer, Request, Upload, error_answer, json_answer
 from daemon.sandbox.ledger import Ledger, StoredMedia
 
 OPUS_RATE = 48_000

@@ -1,13 +1,17 @@
-"""One response of the simulated model while it comes into being, and its line in the ledger."""
+"""One response of the simulated model while it is generated, and the streams that carry it."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
 from daemon.sandbox import model_wire, model_wit
-from daemon.sandbox.model_script import Output, Say, Step
-from daemon.sandbox.model_wire import JsonObject
+from daemon.sandbox.asgi import Receive, Send, wait_disconnect
+from daemon.sandbox.model_wire import JsonObject, Output
+
+STREAM_END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -50,17 +54,19 @@ class ModelCall:
 class Generation:
     """A response being generated: its events so far, readable by any number of streams."""
 
+    cut_after: int | None = None
+    """The connection of a stream is cut after that many events; None: never."""
+
     def __init__(
-        self, call: ModelCall, step: Step, *, now: Callable[[], float], tokens_per_second: float
+        self, call: ModelCall, *, now: Callable[[], float], tokens_per_second: float
     ) -> None:
+        """`tokens_per_second` is the pace of the deltas, 0 for none."""
         self.call = call
-        self.step = step
         self.response = model_wire.response_object(
             call.response_id, call.body, created_at=call.started_at
         )
         self._now = now
-        pace = tokens_per_second if step.tokens_per_second is None else step.tokens_per_second
-        self._token_seconds = 1 / pace if pace else 0.0
+        self._token_seconds = 1 / tokens_per_second if tokens_per_second else 0.0
         self._events: list[JsonObject] = []
         self._news = trio.Event()
         self._scope = trio.CancelScope()
@@ -100,10 +106,6 @@ class Generation:
         self._news = trio.Event()
 
     async def _pause_before(self, event: JsonObject) -> None:
-        if self.step.gate is not None and len(self._events) == self.step.gate_at:
-            await self.step.gate.wait()
-        if len(self._events) == self.step.cut_after and not self.call.background:
-            await trio.sleep_forever()  # the cut of the connection ends it here
         paced = self._token_seconds and event["type"].endswith(".delta")
         await trio.sleep(self._token_seconds if paced else 0)
 
@@ -122,35 +124,60 @@ class Generation:
         yield {"type": "response.created", "response": self.response}
         started = {**self.response, "status": "in_progress"}
         yield {"type": "response.in_progress", "response": started}
-        if self.step.error_event:
-            message = "The stream failed."
-            yield {"type": "error", "code": self.step.error_event, "message": message}
-            return
         items: list[JsonObject] = []
-        if not self.step.failed:
-            key = self.call.response_id.removeprefix("resp_")
-            for index, output in enumerate(self._outputs()):
-                for event in model_wire.item_events(output, index, key):
-                    if event["type"] == "response.output_item.done":
-                        items.append(event["item"])
-                    yield event
-        if self.step.incomplete and items:
-            items[-1] = {**items[-1], "status": "incomplete"}
-        status = "incomplete" if self.step.incomplete else "completed"
-        status = "failed" if self.step.failed else status
-        response = model_wire.finished_response(
-            started,
-            items,
-            status=status,
-            error=self.step.failed,
-            reason=self.step.incomplete,
-            input_tokens=model_wire.tokens_of(self.call.items),
-        )
-        yield {"type": f"response.{status}", "response": response}
+        key = self.call.response_id.removeprefix("resp_")
+        for index, output in enumerate(self._outputs()):
+            for event in model_wire.item_events(output, index, key):
+                if event["type"] == "response.output_item.done":
+                    items.append(event["item"])
+                yield event
+        yield self._last_event(started, items)
 
     def _outputs(self) -> tuple[Output, ...]:
-        if self.step.outputs is not None:
-            return self.step.outputs
-        if self.step.echo:
-            return (Say("\n".join(self.call.customer_texts)),)
         return model_wit.answer(self.call.items, self.call.body.get("tools") or ())
+
+    def _last_event(self, started: JsonObject, items: list[JsonObject]) -> JsonObject:
+        tokens = model_wire.tokens_of(self.call.items)
+        response = model_wire.finished_response(
+            started, items, status="completed", input_tokens=tokens
+        )
+        return {"type": "response.completed", "response": response}
+
+
+async def watch_client(call: ModelCall, receive: Receive, nursery: trio.Nursery) -> None:
+    """Cancel `nursery` when the client hangs up. Ends then, or cancelled with the answer's end."""
+    await wait_disconnect(receive)
+    call.disconnects += 1
+    nursery.cancel_scope.cancel()
+
+
+async def send_events(
+    send: Send, generation: Generation, start: int, *, cut_after: int | None = None
+) -> bool:
+    """Stream the events from number `start` on; return False if the stream was cut.
+
+    The end of the stream is left to the caller: while it is sent, the server already reports the
+    client as gone. Left out, it makes hypercorn close the connection, which is the cut.
+    """
+    await start_stream(send)
+    index = start
+    while index != cut_after:
+        event = await generation.wait_event(index)
+        if event is None:
+            return True
+        chunk = event_bytes(event)
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        index += 1
+    return False
+
+
+async def start_stream(send: Send) -> None:
+    """Send the head of an event stream."""
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+def event_bytes(event: dict[str, Any]) -> bytes:
+    """Return an event as server-sent events carry it."""
+    data = json.dumps(event, ensure_ascii=False)
+    return f"event: {event['type']}\ndata: {data}\n\n".encode()

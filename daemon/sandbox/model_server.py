@@ -1,18 +1,16 @@
 """A model server without a model: the part of OpenAI's API that Recado uses, over real HTTP.
 
-`recado sandbox` runs the daemon against it, and so do the tests: it answers sensibly by itself,
-fails as scripted, refuses what the real one refuses, and keeps a ledger of what it was asked.
+`recado sandbox` runs the daemon against it: it answers sensibly and refuses what the real one
+refuses. The tests extend it.
 """
 
 import random
-import re
 from collections.abc import Callable
 from itertools import count
-from typing import Any
 
 import trio
 
-from daemon.sandbox import model_audio, model_wire, samples
+from daemon.sandbox import audio, model_wire, samples
 from daemon.sandbox.asgi import (
     Answer,
     ClientGone,
@@ -20,15 +18,17 @@ from daemon.sandbox.asgi import (
     Request,
     Scope,
     Send,
-    cut_connection,
     json_answer,
     read_request,
     send_answer,
 )
-from daemon.sandbox.assistants_server import AssistantsServer
-from daemon.sandbox.model_generation import Generation, ModelCall
-from daemon.sandbox.model_script import Step
-from daemon.sandbox.model_streams import STREAM_END, send_events, start_stream, watch_client
+from daemon.sandbox.model_generation import (
+    STREAM_END,
+    Generation,
+    ModelCall,
+    send_events,
+    watch_client,
+)
 from daemon.sandbox.model_wire import Refusal
 
 MODELS = (
@@ -49,6 +49,7 @@ MODELS = (
     {"id": "sandbox-speech", "object": "model", "created": 1773000000, "owned_by": "sandbox"},
 )
 TRANSCRIPT = "Hola, quisiera saber si tienen disponibilidad para este fin de semana."
+"""What is heard in a voice note that is no sample."""
 RESPONSES = "/responses"
 _NO_SUCH_SCHEMA = Refusal(
     400,
@@ -59,11 +60,7 @@ _NO_SUCH_SCHEMA = Refusal(
 
 
 class ModelServer:
-    """The ASGI application. `run` must be running while it serves.
-
-    It is the judge in tests: `calls` has every `POST /responses`, refused ones too, in the order of
-    arrival; `hits` every request as (method, path).
-    """
+    """The ASGI application. `run` must be running while it serves."""
 
     def __init__(
         self,
@@ -75,15 +72,8 @@ class ModelServer:
         tokens_per_second: float = 0,
     ) -> None:
         """Set it up; `api_key` empty accepts any, `tokens_per_second` 0 does not pace."""
-        self.calls: list[ModelCall] = []
-        self.hits: list[tuple[str, str]] = []
-        self.most_running = 0
-        """The most responses that were ever being generated at once."""
-        self.transcript = TRANSCRIPT
         self.context_tokens = context_tokens
         self.tokens_per_second = tokens_per_second
-        self.streams_again = True
-        """Set to False, kept responses can be asked for but not streamed again."""
         self.refuses = False
         """Set to True, every request is refused with 400, as for a tool with a wrong schema."""
         self.is_down = False
@@ -92,19 +82,8 @@ class ModelServer:
         self._now = now
         self._rng = rng
         self._numbers = count(1)
-        self._steps: list[Step] = []
         self._kept: dict[str, Generation] = {}
-        self._running = 0
-        self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
-        self.assistants = AssistantsServer(
-            now=now,
-            take_step=self._take_step,
-            note_call=self._note_call,
-            generate=self._start_background,
-            context_tokens=lambda: self.context_tokens,
-        )
-        """The older API, under ``/threads``."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the background responses. Runs until cancelled, and they end with it."""
@@ -115,33 +94,6 @@ class ModelServer:
                 await trio.sleep_forever()
         finally:
             self._nursery = None
-
-    def script(self, *steps: Step) -> None:
-        """Say how the next requests are treated: each takes the first step that accepts it.
-
-        Requests that no step accepts are answered by the model's own wit.
-        """
-        self._steps.extend(steps)
-
-    @property
-    def unused_steps(self) -> tuple[Step, ...]:
-        """The scripted steps that no request has taken yet."""
-        return tuple(self._steps)
-
-    @property
-    def running(self) -> int:
-        """How many responses are being generated now."""
-        return self._running
-
-    async def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Wait until `condition` holds; it is looked at whenever the ledger changes."""
-        while not condition():
-            await self._changed.wait()
-
-    async def wait_requests(self, number: int) -> list[ModelCall]:
-        """Wait until that many calls of the model have arrived, and return all of them."""
-        await self.wait_for(lambda: len(self.calls) >= number)
-        return self.calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request, or the server's start and stop."""
@@ -156,20 +108,23 @@ class ModelServer:
             request = await read_request(scope, receive)
         except ClientGone:
             return
-        path = request.path.removeprefix("/v1")
-        self.hits.append((request.method, path))
-        self._note_change()
+        await self._serve(request, request.path.removeprefix("/v1"), receive, send)
+
+    async def _serve(self, request: Request, path: str, receive: Receive, send: Send) -> None:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         if self.is_down:
-            await _refuse(send, Refusal(503, "The server is overloaded.", "server_is_overloaded"))
+            overloaded = Refusal(503, "The server is overloaded.", "server_is_overloaded")
+            await refuse(send, overloaded)
         elif self._api_key and key != self._api_key:
             refusal = Refusal(401, f"Incorrect API key provided: {key}.", "invalid_api_key")
-            await _refuse(send, refusal)
-        elif (request.method, path) == ("POST", RESPONSES):
+            await refuse(send, refusal)
+        else:
+            await self._dispatch(request, path, receive, send)
+
+    async def _dispatch(self, request: Request, path: str, receive: Receive, send: Send) -> None:
+        """Answer a request that is authorised."""
+        if (request.method, path) == ("POST", RESPONSES):
             await self._create(request, receive, send)
-        elif re.match(r"/threads\b", path) and "openai-beta" in request.headers:
-            answer = self.assistants.answer(request, path)
-            await (cut_connection(send) if answer is None else send_answer(send, answer))
         elif path.startswith(RESPONSES + "/"):
             await self._serve_kept(request, path.removeprefix(RESPONSES + "/"), receive, send)
         else:
@@ -178,31 +133,30 @@ class ModelServer:
     async def _create(self, request: Request, receive: Receive, send: Send) -> None:
         body = request.json_object()
         if body is None:
-            await _refuse(send, Refusal(400, "We could not parse the JSON body of your request."))
+            await refuse(send, Refusal(400, "We could not parse the JSON body of your request."))
             return
         response_id = f"resp_{next(self._numbers):04d}{self._rng.getrandbits(96):024x}"
         call = ModelCall(response_id=response_id, body=body, started_at=self._now())
-        self.calls.append(call)
         refusal = model_wire.refusal_of(body, context_tokens=self.context_tokens)
-        refusal = _NO_SUCH_SCHEMA if self.refuses else refusal
-        step = Step() if refusal else self._take_step(body)
-        if step.status != 200:
-            refusal = Refusal(step.status, step.message, step.code)
-        self._note_change()
-        if refusal or step.hang_up or step.garbage:
-            call.outcome, call.ended_at = "refused", self._now()
-            call.ended.set()
-            await _fail(send, step, refusal)
+        await self._serve_call(call, _NO_SUCH_SCHEMA if self.refuses else refusal, receive, send)
+
+    async def _serve_call(
+        self, call: ModelCall, refusal: Refusal | None, receive: Receive, send: Send
+    ) -> None:
+        """Refuse a call or answer it."""
+        if refusal is not None:
+            await refuse(send, refusal)
             return
-        generation = Generation(call, step, now=self._now, tokens_per_second=self.tokens_per_second)
+        pace = self.tokens_per_second
+        generation = Generation(call, now=self._now, tokens_per_second=pace)
         await self._answer(generation, receive, send)
 
     async def _answer(self, generation: Generation, receive: Receive, send: Send) -> None:
         """Generate, in the background if asked for, and send the stream or the whole."""
-        call, step = generation.call, generation.step
+        call = generation.call
         if call.background:
             if self._nursery is None:
-                await _refuse(send, Refusal(503, "The simulated server is not running."))
+                await refuse(send, Refusal(503, "The simulated server is not running."))
                 return
             self._kept[call.response_id] = generation
             self._nursery.start_soon(self._generate, generation, name="background response")
@@ -215,7 +169,7 @@ class ModelServer:
             if not call.background:
                 nursery.start_soon(self._generate, generation, name="foreground response")
             if call.body.get("stream"):
-                complete = await send_events(send, generation, 0, cut_after=step.cut_after)
+                complete = await send_events(send, generation, 0, cut_after=generation.cut_after)
             else:
                 await call.ended.wait()
                 complete = True
@@ -228,14 +182,7 @@ class ModelServer:
             self._kept[call.response_id] = generation
 
     async def _generate(self, generation: Generation) -> None:
-        self._running += 1
-        self.most_running = max(self.most_running, self._running)
-        self._note_change()
-        try:
-            await generation.run()
-        finally:
-            self._running -= 1
-            self._note_change()
+        await generation.run()
 
     async def _serve_kept(self, request: Request, rest: str, receive: Receive, send: Send) -> None:
         """Answer what is asked about a response that is kept: GET, DELETE, POST …/cancel."""
@@ -243,7 +190,7 @@ class ModelServer:
         generation = self._kept.get(response_id)
         if generation is None:
             text = f"Response with id '{response_id}' not found."
-            await _refuse(send, Refusal(404, text, None, "id"))
+            await refuse(send, Refusal(404, text, None, "id"))
         elif (request.method, verb) == ("GET", "") and request.query.get("stream") == "true":
             await self._stream_kept(generation, request, receive, send)
         elif (request.method, verb) == ("GET", ""):
@@ -254,10 +201,9 @@ class ModelServer:
             await send_answer(send, json_answer(gone))
         elif (request.method, verb) == ("POST", "cancel"):
             if not generation.call.background:
-                await _refuse(send, Refusal(400, "Cannot cancel a synchronous response."))
+                await refuse(send, Refusal(400, "Cannot cancel a synchronous response."))
                 return
             generation.cancel()
-            self._note_change()
             await send_answer(send, json_answer(generation.response))
         else:
             await send_answer(send, _no_such_url(request))
@@ -265,9 +211,9 @@ class ModelServer:
     async def _stream_kept(
         self, generation: Generation, request: Request, receive: Receive, send: Send
     ) -> None:
-        if not (generation.call.background and self.streams_again):
+        if not self._can_stream_again(generation):
             text = "Only responses created with background and stream can be streamed again."
-            await _refuse(send, Refusal(400, text, None, "stream"))
+            await refuse(send, Refusal(400, text, None, "stream"))
             return
         start = int(request.query.get("starting_after", "-1")) + 1
         call, complete = generation.call, False
@@ -278,53 +224,26 @@ class ModelServer:
         if complete:
             await send(STREAM_END)
 
+    def _can_stream_again(self, generation: Generation) -> bool:
+        return generation.call.background
+
     def _plain_answer(self, request: Request, path: str) -> Answer:
         match request.method, path:
             case "GET", "/models":
                 return json_answer({"object": "list", "data": list(MODELS)})
             case "POST", "/audio/transcriptions":
-                return model_audio.transcription_answer(request.body, self._heard(request.body))
+                return audio.transcription_answer(request.body, self._heard(request.body))
             case "POST", "/audio/speech":
-                return model_audio.speech_answer(request.json_object() or {})
+                return audio.speech_answer(request.json_object() or {})
         return _no_such_url(request)
 
     def _heard(self, form: bytes) -> str:
-        """Return what a sample says, unless somebody has scripted what everything says."""
-        words = samples.words_of_voice(form) if self.transcript == TRANSCRIPT else ""
-        return words or self.transcript
-
-    def _note_call(self, call: ModelCall) -> None:
-        self.calls.append(call)
-        self._note_change()
-
-    def _start_background(self, generation: Generation) -> None:
-        if self._nursery is None:
-            raise RuntimeError("the simulated server is not running")
-        self._nursery.start_soon(self._generate, generation, name="background response")
-
-    def _take_step(self, body: dict[str, Any]) -> Step:
-        for step in self._steps:
-            if step.when is None or step.when(body):
-                self._steps.remove(step)
-                return step
-        return Step()
-
-    def _note_change(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        """Return what is said in an uploaded voice note."""
+        return samples.words_of_voice(form) or TRANSCRIPT
 
 
-async def _fail(send: Send, step: Step, refusal: Refusal | None) -> None:
-    if refusal is not None:
-        await _refuse(send, refusal, step.headers)
-    elif step.hang_up:
-        await cut_connection(send)
-    else:
-        await start_stream(send)
-        await send({"type": "http.response.body", "body": b"event: x\ndata: {no json\n\n"})
-
-
-async def _refuse(send: Send, refusal: Refusal, headers: dict[str, str] | None = None) -> None:
+async def refuse(send: Send, refusal: Refusal, headers: dict[str, str] | None = None) -> None:
+    """Send a refusal."""
     answer = json_answer(refusal.body(), refusal.status)
     await send_answer(send, Answer(answer.status, answer.body, answer.content_type, headers or {}))
 

@@ -11,9 +11,42 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.sandbox.model_schemas import fault_of
-from daemon.sandbox.model_script import Call, Item, Output, Say
 
 JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A message to the customer."""
+
+    text: str
+    phase: str = ""
+    """``commentary`` or ``final_answer``, as models from gpt-5.3 on say; empty: not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function call with its arguments as JSON text, so that broken JSON can be sent too."""
+
+    name: str
+    arguments: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Think:
+    """A reasoning item, as reasoning models put before what they say or call."""
+
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Any other output item, or a message of unusual parts, as it is."""
+
+    fields: dict[str, Any]
+
+
+Output = Say | Call | Think | Item
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from daemon.sandbox.model_script import Call, Output, Say
 from daemon.sandbox.model_senses import perceived
+from daemon.sandbox.model_wire import Call, Output, Say
 
 Item = Mapping[str, Any]
 

@@ -28,10 +28,10 @@ from daemon.sandbox.asgi import (
     wait_disconnect,
 )
 from daemon.sandbox.channel import Channel
-from daemon.sandbox.controls import Controls
+from daemon.sandbox.contacts import SimulatedPhones
 from daemon.sandbox.directory import Directory
+from daemon.sandbox.faults import Controls
 from daemon.sandbox.media import MediaFiles
-from daemon.sandbox.people import People
 from daemon.sandbox.phone_actions import PhoneActions
 
 HEARTBEAT_SECONDS = 15.0
@@ -91,7 +91,7 @@ class Phone:
     def __init__(
         self,
         *,
-        people: People,
+        phones: SimulatedPhones,
         media: MediaFiles,
         controls: Controls,
         directory: Directory,
@@ -101,8 +101,8 @@ class Phone:
     ) -> None:
         self.language = "es"
         """Language of the page, ``es`` or ``en``."""
-        self._ledger = people.ledger
-        self._actions = PhoneActions(people=people, media=media, controls=controls)
+        self._ledger = phones.ledger
+        self._actions = PhoneActions(phones=phones, media=media, controls=controls)
         self._controls = controls
         self._directory = directory
         self._channel = channel

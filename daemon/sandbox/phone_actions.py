@@ -5,13 +5,11 @@ from typing import Any
 
 from daemon.domain.messages import JsonObject
 from daemon.sandbox import outgoing, payloads, samples
-from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
-from daemon.sandbox.controls import Controls
-from daemon.sandbox.forms import Upload
+from daemon.sandbox.asgi import Answer, Request, Upload, error_answer, json_answer
+from daemon.sandbox.audio import as_ogg
+from daemon.sandbox.contacts import SimulatedContact, SimulatedPhones
+from daemon.sandbox.faults import Controls
 from daemon.sandbox.media import MediaFiles, ending_of
-from daemon.sandbox.people import People
-from daemon.sandbox.person import Person
-from daemon.sandbox.webm_voice import as_ogg
 
 MAX_TEXT = 4096
 """Longest text the page may send, in characters; what WhatsApp's own phones allow is more."""
@@ -26,9 +24,9 @@ _QUEUED: Any = {"deliver": "queued"}
 class PhoneActions:
     """The POST requests under ``/phone/``. Each is a JSON object, uploads aside."""
 
-    def __init__(self, *, people: People, media: MediaFiles, controls: Controls) -> None:
-        self._people = people
-        self._ledger = people.ledger
+    def __init__(self, *, phones: SimulatedPhones, media: MediaFiles, controls: Controls) -> None:
+        self._phones = phones
+        self._ledger = phones.ledger
         self._media = media
         self._controls = controls
         self._verbs: dict[str, Callable[[JsonObject], Awaitable[Answer]]] = {
@@ -65,15 +63,15 @@ class PhoneActions:
         """``{"chat", "typing", "author"}``; ``typing`` is what they do, or whether they write."""
         told = data.get("typing")
         status = told if told in _SHOWN_AS else "typing" if told is True else "online"
-        await self._person(data).shows(str(status), deliver="queued")
+        await self._contact(data).shows(str(status), deliver="queued")
         return json_answer({}, 202)
 
     async def _send(self, data: JsonObject) -> Answer:
         """``{"chat", "kind", …}``: a sample file (``sample``), a place, a card, a poll."""
-        person, kind = self._person(data), data.get("kind")
+        contact, kind = self._contact(data), data.get("kind")
         sample = samples.SAMPLES.get(str(data.get("sample")))
         if sample:
-            content = self._sample(person, sample, str(data.get("caption") or ""))
+            content = self._sample(contact, sample, str(data.get("caption") or ""))
         elif kind == "location":
             content = {"type": "location", "location": samples.place()}
         elif kind == "contact":
@@ -113,7 +111,7 @@ class PhoneActions:
         message = self._ledger.messages.get(str(data.get("id")))
         if message is None:
             return error_answer(404, "no such message")
-        message_id, person = message["id"], self._person({**data, "chat": message["chat_id"]})
+        message_id, contact = message["id"], self._contact({**data, "chat": message["chat_id"]})
         value = data.get("value")
         match data.get("action"):
             case "react" if isinstance(value, str):
@@ -124,10 +122,10 @@ class PhoneActions:
             case "delete":
                 await self._on(data, message_id, {"type": "delete"})
             case "vote" if isinstance(value, list) and message["type"] == "poll":
-                await person.vote(message_id, *map(str, value), deliver="queued")
+                await contact.vote(message_id, *map(str, value), deliver="queued")
             case "tap" if message["type"] == "interactive":
                 try:
-                    await person.tap(message_id, str(value), deliver="queued")
+                    await contact.tap(message_id, str(value), deliver="queued")
                 except KeyError:
                     return error_answer(400, "no such choice")
             case _:
@@ -136,11 +134,11 @@ class PhoneActions:
 
     async def _read(self, data: JsonObject) -> Answer:
         """``{"chat"}``: a customer looks at a chat."""
-        return json_answer({"read": self._person(data).reads()}, 202)
+        return json_answer({"read": self._contact(data).reads()}, 202)
 
     async def _call(self, data: JsonObject) -> Answer:
         """``{"chat"}``: a customer calls, and nobody answers."""
-        return json_answer({"id": await self._person(data).call(deliver="queued")}, 202)
+        return json_answer({"id": await self._contact(data).call(deliver="queued")}, 202)
 
     async def _control(self, data: JsonObject) -> Answer:
         """``{"name", "on"}``: turn a switch."""
@@ -151,32 +149,34 @@ class PhoneActions:
         quote = str(data.get("quote") or "")
         quote = quote if quote in self._ledger.messages else ""
         if data.get("as") == "agent":
-            message_id = await self._people.agent_sends(
+            message_id = await self._phones.agent_sends(
                 data["chat"], content, quote=quote, deliver="queued"
             )
         else:
-            message_id = await self._person(data).send(content, quote=quote, deliver="queued")
+            message_id = await self._contact(data).send(content, quote=quote, deliver="queued")
         return json_answer({"id": message_id}, 202)
 
     async def _on(self, data: JsonObject, message_id: str, action: JsonObject) -> None:
         """Do something to a message, as who is asked for."""
         if data.get("as") == "agent":
-            await self._people.agent_acts(message_id, action, deliver="queued")
+            await self._phones.agent_acts(message_id, action, deliver="queued")
         else:
             chat = self._ledger.messages[message_id]["chat_id"]
-            author = self._person({**data, "chat": chat}).digits
-            made = self._people.act(message_id, action, author=author)
-            await self._people.tell([made], deliver="queued")
+            author = self._contact({**data, "chat": chat}).digits
+            made = self._phones.act(message_id, action, author=author)
+            await self._phones.tell([made], deliver="queued")
 
-    def _person(self, data: JsonObject) -> Person:
+    def _contact(self, data: JsonObject) -> SimulatedContact:
         chat = self._ledger.chats[data["chat"]]
         author = str(data.get("author"))
         digits = author if author in chat.members else next(iter(chat.members))
-        return Person(self._people, self._media, digits, chat=chat.id)
+        return SimulatedContact(self._phones, self._media, digits, chat=chat.id)
 
-    def _sample(self, person: Person, sample: samples.Sample, caption: str) -> JsonObject:
+    def _sample(
+        self, contact: SimulatedContact, sample: samples.Sample, caption: str
+    ) -> JsonObject:
         name = sample.name if sample.medium == "document" else ""
-        content = person.file(
+        content = contact.file(
             sample.medium, sample.data, sample.mime_type, file_name=name, caption=caption
         )
         if sample.medium == "video":

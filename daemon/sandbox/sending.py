@@ -1,4 +1,4 @@
-"""What goes out through the simulated gateway: messages, edits, deletions, reactions."""
+"""What goes out through the simulated gateway, and the echoes by which Whapi tells of it."""
 
 import random
 from collections.abc import Callable
@@ -6,10 +6,16 @@ from typing import Any
 
 from daemon.domain.messages import JsonObject
 from daemon.sandbox import outgoing, payloads
-from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
-from daemon.sandbox.forms import Upload
+from daemon.sandbox.asgi import Answer, Request, Upload, error_answer, json_answer
+from daemon.sandbox.contacts import SimulatedPhones, Status
+from daemon.sandbox.faults import Faults
 from daemon.sandbox.ledger import Ledger
 from daemon.sandbox.media import MediaFiles, upload_of
+from daemon.sandbox.webhooks import Delivery
+
+STATUSES: tuple[Status, ...] = ("sent", "delivered")
+"""How far a message gets by itself."""
+UNDELIVERABLE = "Message undeliverable"
 
 
 class Sending:
@@ -129,3 +135,28 @@ def _plain(data: JsonObject) -> JsonObject:
         return f"<{len(value.data)} bytes>" if isinstance(value, Upload) else value
 
     return {name: shown(value) for name, value in data.items()}
+
+
+class Echoes:
+    """Tells of delivered sends: ``messages.post``, then ``statuses.post`` as far as they get."""
+
+    def __init__(self, *, phones: SimulatedPhones, faults: Faults) -> None:
+        self._phones = phones
+        self._faults = faults
+
+    def after_answer(self, message: JsonObject) -> None:
+        """Tell of a message whose send was answered, or will never be. Never waits."""
+        self._tell(message)
+        self._tell_statuses(message)
+
+    def _tell(self, message: JsonObject, *, lane: str = "") -> list[Delivery]:
+        ids, parts = (message["id"],), {"messages": [message]}
+        return self._phones.queue(message["chat_id"], "messages.post", parts, ids, lane=lane)
+
+    def _tell_statuses(self, message: JsonObject) -> None:
+        """Say that it was sent and delivered, or that it could not be."""
+        if self._faults.take("delivery", message["chat_id"]):
+            self._phones.set_status(message["id"], "failed", error=UNDELIVERABLE)
+        else:
+            for status in STATUSES:
+                self._phones.set_status(message["id"], status)

@@ -30,20 +30,9 @@ EXAMPLE_TOOLS = Path("config/tools")
 """A small hotel, if the sandbox is started where the repository is."""
 
 TOKEN = "sandbox-token"  # noqa: S105 - both ends of it are simulated
-ASSISTANT_ID = "asst_sandbox"
 SPEECH_MODEL = "sandbox-speech"
 TRANSCRIPTION_MODEL = "sandbox-transcription"
 GRACE_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Simulators:
-    """The two servers that stand for the outside world, and where they are."""
-
-    gateway: Gateway
-    gateway_url: str
-    model: ModelServer
-    model_url: str
 
 
 SLOW_TOKENS_PER_SECOND = 1.5
@@ -56,27 +45,26 @@ https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Simulators:
+    """The two servers that stand for the outside world, and where they are."""
+
+    gateway: Gateway
+    gateway_url: str
+    model: ModelServer
+    model_url: str
+
+
 @asynccontextmanager
 async def simulators(
     environment: Environment,
+    gateway: Gateway,
+    model: ModelServer,
     *,
-    webhook_secret: str = "",
     gateway_port: int = 0,
     model_port: int = 0,
-    tokens_per_second: float = 0,
 ) -> AsyncIterator[Simulators]:
     """Run both simulators on loopback for the length of the block."""
-    rng = random.Random(environment.random.getrandbits(64))  # noqa: S311 - a simulation
-    gateway = Gateway(
-        token=TOKEN,
-        now=environment.now,
-        rng=rng,
-        webhook_secret=webhook_secret,
-        contacts=CONTACTS,
-    )
-    model = ModelServer(
-        now=environment.now, rng=rng, api_key=TOKEN, tokens_per_second=tokens_per_second
-    )
     stop = trio.Event()
     start = partial(
         serve, stop=stop, grace_seconds=GRACE_SECONDS, log=environment.log, now=environment.now
@@ -137,7 +125,6 @@ def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
             "base_url": f"{outside.model_url}/v1",
             "api_key": SecretStr(TOKEN),
             "background": True,
-            "assistant_id": settings.assistant.assistant_id or ASSISTANT_ID,
         }
     )
     voice = settings.voice.model_copy(
@@ -169,7 +156,9 @@ def with_voice(settings: Settings) -> Settings:
 
 
 def _furnished(settings: Settings) -> Settings:
-    """The settings with the example tools and with voice."""
+    """The settings with the example tools, with voice, and with the API that the model speaks."""
+    assistant = settings.assistant.model_copy(update={"engine": "responses"})
+    settings = settings.model_copy(update={"assistant": assistant})
     return with_voice(with_example_tools(settings, EXAMPLE_TOOLS))
 
 
@@ -182,13 +171,20 @@ async def run_sandbox(settings: Settings, environment: Environment) -> None:
     """Run the daemon in the sandbox until it is told to stop. Raises what `run` raises."""
     settings = _furnished(settings)
     secrets = settings.web.webhook_secret
+    rng = random.Random(environment.random.getrandbits(64))  # noqa: S311 - a simulation
+    gateway = Gateway(
+        token=TOKEN,
+        now=environment.now,
+        rng=rng,
+        webhook_secret=secrets[0].get_secret_value() if secrets else "",
+        contacts=CONTACTS,
+    )
+    model = ModelServer(
+        now=environment.now, rng=rng, api_key=TOKEN, tokens_per_second=TOKENS_PER_SECOND
+    )
     async with (
         simulators(
-            environment,
-            webhook_secret=secrets[0].get_secret_value() if secrets else "",
-            gateway_port=GATEWAY_PORT,
-            model_port=MODEL_PORT,
-            tokens_per_second=TOKENS_PER_SECOND,
+            environment, gateway, model, gateway_port=GATEWAY_PORT, model_port=MODEL_PORT
         ) as outside,
         trio.open_nursery() as nursery,
     ):
@@ -198,11 +194,11 @@ async def run_sandbox(settings: Settings, environment: Environment) -> None:
             read_settings=partial(_read_again, environment.read_settings, outside),
         )
         add_switches(outside, os.environ)
-        outside.gateway.phone.language = settings.language
+        gateway.phone.language = settings.language
         urls = await nursery.start(run, sandbox_settings(settings, outside), shown, name="daemon")
         if not urls:
             return  # told to stop before it was open
-        outside.gateway.set_webhook(f"{urls[0]}/hook")
+        gateway.set_webhook(f"{urls[0]}/hook")
         environment.log.info(
             "write to the bot from this phone", symbol="📱", address=f"{outside.gateway_url}/phone"
         )

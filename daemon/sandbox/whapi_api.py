@@ -12,12 +12,11 @@ from typing import Any
 
 from daemon.sandbox import payloads
 from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
-from daemon.sandbox.channel import Channel
-from daemon.sandbox.channel_settings import ChannelSettings
+from daemon.sandbox.channel import Channel, ChannelSettings
+from daemon.sandbox.contacts import SimulatedPhones
 from daemon.sandbox.directory import Directory
 from daemon.sandbox.ledger import PresenceSet
 from daemon.sandbox.media import MediaFiles
-from daemon.sandbox.people import People
 from daemon.sandbox.sending import Sending
 
 Handler = Callable[..., Answer]
@@ -39,7 +38,7 @@ class WhapiApi:
     def __init__(
         self,
         *,
-        people: People,
+        phones: SimulatedPhones,
         channel: Channel,
         directory: Directory,
         media: MediaFiles,
@@ -47,8 +46,8 @@ class WhapiApi:
         now: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        self._people = people
-        self._ledger = people.ledger
+        self._phones = phones
+        self._ledger = phones.ledger
         self._now = now
         self._channel = channel
         self._directory = directory
@@ -151,7 +150,7 @@ class WhapiApi:
         if message_id not in self._ledger.messages:
             return error_answer(404, "message not found")
         self._ledger.read.add(message_id)
-        self._people.set_status(message_id, "read", viewer=payloads.OWN_NUMBER)
+        self._phones.set_status(message_id, "read", viewer=payloads.OWN_NUMBER)
         return json_answer({"success": True})
 
     def set_presence(self, request: Request, chat_id: str) -> Answer:

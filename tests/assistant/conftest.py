@@ -11,11 +11,11 @@ import pytest
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
+from support.model import ScriptedModel
 
 from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import ResponsesEngine, open_responses_engine
 from daemon.domain.messages import JsonObject, ModelRequest
-from daemon.sandbox.model_server import ModelServer
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -26,12 +26,12 @@ def rng() -> random.Random:
 
 
 @pytest.fixture
-def server(rng: random.Random) -> ModelServer:
-    return ModelServer(now=trio.current_time, rng=rng, api_key=KEY)
+def server(rng: random.Random) -> ScriptedModel:
+    return ScriptedModel(now=trio.current_time, rng=rng, api_key=KEY)
 
 
 @pytest.fixture
-async def server_url(server: ModelServer, nursery: trio.Nursery) -> AsyncIterator[str]:
+async def server_url(server: ScriptedModel, nursery: trio.Nursery) -> AsyncIterator[str]:
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.graceful_timeout = 1

@@ -6,6 +6,8 @@ from functools import partial
 
 import pytest
 import trio
+from support.model import ScriptedModel
+from support.model_script import call, say
 
 from daemon.assistant import assistants_engine, threads
 from daemon.assistant.assistants_engine import AssistantsEngine, open_assistants_engine
@@ -14,8 +16,6 @@ from daemon.assistant.payloads.responses import ServerProfile
 from daemon.domain.messages import JsonObject, ModelRequest, ToolSpec
 from daemon.domain.prompt.data import RULE
 from daemon.errors import ModelTemporary
-from daemon.sandbox.model_script import call, say
-from daemon.sandbox.model_server import ModelServer
 
 KEY = "sk-test-0123456789abcdef"
 Ask = Callable[..., ModelRequest]
@@ -46,7 +46,7 @@ async def ignore(_response_id: str) -> None:
 
 
 async def test_a_busy_thread_is_waited_for(
-    server: ModelServer, engine: AssistantsEngine, ask: Ask
+    server: ScriptedModel, engine: AssistantsEngine, ask: Ask
 ) -> None:
     """The refusal says that nothing was begun, so the run is asked for again."""
     server.assistants.busy_answers = 3
@@ -57,7 +57,7 @@ async def test_a_busy_thread_is_waited_for(
 
 
 async def test_a_thread_that_stays_busy_is_given_up(
-    server: ModelServer, engine: AssistantsEngine, ask: Ask
+    server: ScriptedModel, engine: AssistantsEngine, ask: Ask
 ) -> None:
     server.assistants.busy_answers = 100
     with trio.fail_after(20), pytest.raises(ModelTemporary):
@@ -66,7 +66,7 @@ async def test_a_thread_that_stays_busy_is_given_up(
 
 
 async def test_an_orphan_is_cancelled_with_its_thread(
-    server: ModelServer,
+    server: ScriptedModel,
     engine: AssistantsEngine,
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
@@ -85,7 +85,7 @@ async def test_an_orphan_is_cancelled_with_its_thread(
 
 
 async def test_an_expired_run_is_replaced_by_a_new_thread(
-    server: ModelServer, engine: AssistantsEngine, ask: Ask
+    server: ScriptedModel, engine: AssistantsEngine, ask: Ask
 ) -> None:
     """The outputs are not lost with it: they are in the input."""
     server.script(call("rooms"), say("Hay dos."))
@@ -106,7 +106,7 @@ async def test_an_expired_run_is_replaced_by_a_new_thread(
 
 
 async def test_a_run_is_looked_at_so_often_and_then_cancelled(
-    server: ModelServer, engine: AssistantsEngine, ask: Ask
+    server: ScriptedModel, engine: AssistantsEngine, ask: Ask
 ) -> None:
     """The limit of the replaced system; nothing is left at the server."""
     server.script(say("nunca", gate=trio.Event()))
@@ -118,7 +118,7 @@ async def test_a_run_is_looked_at_so_often_and_then_cancelled(
 
 
 async def test_after_tools_it_is_looked_at_less_often(
-    server: ModelServer,
+    server: ScriptedModel,
     engine: AssistantsEngine,
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
@@ -144,7 +144,7 @@ def test_the_pauses_between_looks(*, after_tools: bool, seconds: list[float]) ->
 
 
 async def test_a_thread_that_could_not_be_deleted_is_tried_again(
-    server: ModelServer, engine: AssistantsEngine, ask: Ask
+    server: ScriptedModel, engine: AssistantsEngine, ask: Ask
 ) -> None:
     """The server is down as the answer has been read; the next call finds it up again."""
     server.assistants.refused_deletions = 1
@@ -156,7 +156,7 @@ async def test_a_thread_that_could_not_be_deleted_is_tried_again(
 
 
 async def test_a_run_that_ends_while_it_is_cancelled_leaves_no_thread(
-    server: ModelServer, engine: AssistantsEngine, ask: Ask
+    server: ScriptedModel, engine: AssistantsEngine, ask: Ask
 ) -> None:
     """The refusal to cancel it must not keep the thread from being deleted."""
     gate = trio.Event()
@@ -176,7 +176,7 @@ async def test_a_run_that_ends_while_it_is_cancelled_leaves_no_thread(
     assert server.assistants.threads == {}
 
 
-def looks(server: ModelServer) -> int:
+def looks(server: ScriptedModel) -> int:
     """How often a run was looked at."""
     return sum(1 for method, path in server.hits if method == "GET" and "/runs/run_" in path)
 

@@ -10,6 +10,8 @@ from functools import partial
 
 import pytest
 import trio
+from support.model import ScriptedModel
+from support.model_script import Step, call, say
 
 from daemon.assistant import assistants_engine, responses_engine, threads
 from daemon.assistant.assistants_engine import open_assistants_engine
@@ -24,8 +26,7 @@ from daemon.errors import (
     ResponseGone,
     StoreUnavailable,
 )
-from daemon.sandbox.model_script import Call, Step, call, say
-from daemon.sandbox.model_server import ModelServer
+from daemon.sandbox.model_wire import Call
 
 KEY = "sk-test-0123456789abcdef"
 WORDS = "mi dirección es Calle Falsa 123"
@@ -97,7 +98,7 @@ def with_outputs(response: ModelResponse, *outputs: str) -> list[JsonObject]:
     ]
 
 
-async def test_a_text_is_answered(server: ModelServer, engine: Open, ask: Ask) -> None:
+async def test_a_text_is_answered(server: ScriptedModel, engine: Open, ask: Ask) -> None:
     """Words, usage, and an id where there is something to resume; nothing is left running."""
     announced: list[str] = []
 
@@ -116,7 +117,7 @@ async def test_a_text_is_answered(server: ModelServer, engine: Open, ask: Ask) -
     assert server.assistants.threads == {}
 
 
-async def test_a_tool_round(server: ModelServer, engine: Open, ask: Ask) -> None:
+async def test_a_tool_round(server: ScriptedModel, engine: Open, ask: Ask) -> None:
     """The call's arguments come as text, its output reaches the model, which then answers."""
     server.script(call("rooms", '{"day": "2026-12-24"}'), say("Hay dos."))
     async with engine() as opened:
@@ -131,7 +132,7 @@ async def test_a_tool_round(server: ModelServer, engine: Open, ask: Ask) -> None
     assert server.assistants.threads == {}
 
 
-async def test_parallel_calls_and_a_chain(server: ModelServer, engine: Open, ask: Ask) -> None:
+async def test_parallel_calls_and_a_chain(server: ScriptedModel, engine: Open, ask: Ask) -> None:
     """Two calls in one answer keep their order; a further round may follow."""
     both = (Call("rooms", '{"day": "a"}'), Call("rooms", '{"day": "b"}'))
     server.script(Step(outputs=both), call("rooms", '{"day": "c"}'), say("Listo."))
@@ -149,7 +150,9 @@ async def test_parallel_calls_and_a_chain(server: ModelServer, engine: Open, ask
     assert text == "Listo."
 
 
-async def test_the_last_round_offers_no_tools(server: ModelServer, engine: Open, ask: Ask) -> None:
+async def test_the_last_round_offers_no_tools(
+    server: ScriptedModel, engine: Open, ask: Ask
+) -> None:
     """A note after the outputs, and no tools any more: the model answers from all of it."""
     server.script(call("rooms", '{"day": "x"}'), say("No pude averiguarlo."))
     note = {"role": "developer", "content": "[No more tools.]"}
@@ -163,7 +166,7 @@ async def test_the_last_round_offers_no_tools(server: ModelServer, engine: Open,
     assert server.assistants.threads == {}
 
 
-async def test_a_round_of_another_process(server: ModelServer, engine: Open, ask: Ask) -> None:
+async def test_a_round_of_another_process(server: ScriptedModel, engine: Open, ask: Ask) -> None:
     """After a restart the whole input is enough to go on."""
     server.script(call("rooms", '{"day": "x"}'), say("Hay tres."))
     async with engine() as opened:
@@ -190,7 +193,7 @@ async def test_a_round_of_another_process(server: ModelServer, engine: Open, ask
     ],
 )
 async def test_a_failure_is_one_error_after_one_call(
-    server: ModelServer, engine: Open, ask: Ask, step: Step, expected: type[AssistantError]
+    server: ScriptedModel, engine: Open, ask: Ask, step: Step, expected: type[AssistantError]
 ) -> None:
     """It says what to do next, shows neither words nor key, and nothing was asked twice."""
     server.script(step)
@@ -206,7 +209,7 @@ async def test_a_failure_is_one_error_after_one_call(
     assert KEY not in shown
 
 
-async def test_retry_after_and_a_bad_key(server: ModelServer, engine: Open, ask: Ask) -> None:
+async def test_retry_after_and_a_bad_key(server: ScriptedModel, engine: Open, ask: Ask) -> None:
     """The server's wish is passed on; a wrong key is named as what it is, and not shown."""
     server.script(Step(status=429, headers={"retry-after": "17"}))
     async with engine() as opened:
@@ -219,7 +222,7 @@ async def test_retry_after_and_a_bad_key(server: ModelServer, engine: Open, ask:
     assert "sk-wrong-key" not in "".join(traceback.format_exception(refused.value))
 
 
-async def test_input_over_the_window(server: ModelServer, engine: Open, ask: Ask) -> None:
+async def test_input_over_the_window(server: ScriptedModel, engine: Open, ask: Ask) -> None:
     """A shorter history may work, and the caller learns that that is the fault."""
     server.context_tokens = 60
     async with engine() as opened:
@@ -228,7 +231,7 @@ async def test_input_over_the_window(server: ModelServer, engine: Open, ask: Ask
     assert server.assistants.threads == {}
 
 
-async def test_cut_while_it_answers(server: ModelServer, engine: Open, ask: Ask) -> None:
+async def test_cut_while_it_answers(server: ScriptedModel, engine: Open, ask: Ask) -> None:
     """Where the server keeps the response it is picked up, else the answer is lost."""
     server.script(say("Con gusto, la esperamos.", cut_after=2))
     async with engine() as opened:
@@ -242,7 +245,7 @@ async def test_cut_while_it_answers(server: ModelServer, engine: Open, ask: Ask)
 
 
 async def test_the_time_limit_stops_the_generation(
-    server: ModelServer, engine: Open, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedModel, engine: Open, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that hangs is given up, and does not go on at our cost.
 
@@ -261,7 +264,7 @@ async def test_the_time_limit_stops_the_generation(
 
 
 async def test_a_cancelled_call_is_resumed_or_stopped(
-    server: ModelServer, engine: Open, ask: Ask
+    server: ScriptedModel, engine: Open, ask: Ask
 ) -> None:
     """Cancelling leaves a kept response running, to be harvested; else it ends with the call."""
     gate = trio.Event()
@@ -289,7 +292,7 @@ async def test_a_cancelled_call_is_resumed_or_stopped(
     assert len(server.calls) == 1
 
 
-async def test_cancel_stops_what_runs(server: ModelServer, engine: Open, ask: Ask) -> None:
+async def test_cancel_stops_what_runs(server: ScriptedModel, engine: Open, ask: Ask) -> None:
     """Once cancelled there is nothing left to resume; cancelling again does no harm."""
     server.script(Step(gate=trio.Event()))
     announced: list[str] = []
@@ -313,7 +316,7 @@ async def test_cancel_stops_what_runs(server: ModelServer, engine: Open, ask: As
 
 
 async def test_an_id_that_cannot_be_noted_stops_the_call(
-    server: ModelServer, engine: Open, ask: Ask
+    server: ScriptedModel, engine: Open, ask: Ask
 ) -> None:
     """A response that our store does not know must not go on."""
     server.script(Step(gate=trio.Event()))
@@ -331,7 +334,7 @@ async def test_an_id_that_cannot_be_noted_stops_the_call(
     assert server.assistants.threads == {}
 
 
-async def test_an_answer_cut_short_says_why(server: ModelServer, engine: Open, ask: Ask) -> None:
+async def test_an_answer_cut_short_says_why(server: ScriptedModel, engine: Open, ask: Ask) -> None:
     """The caller decides what to do with half an answer."""
     server.script(say("Con gusto", incomplete="max_output_tokens"))
     async with engine() as opened:

@@ -10,12 +10,13 @@ from functools import partial
 import pytest
 import trio
 import trio.testing
+from support.model import ScriptedModel
+from support.model_script import Step, call, say
 
 from daemon.assistant.port import Engine
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse, ToolSpec
 from daemon.errors import ModelTemporary, StoreUnavailable
-from daemon.sandbox.model_script import Call, Say, Step, Think, call, say
-from daemon.sandbox.model_server import ModelServer
+from daemon.sandbox.model_wire import Call, Say, Think
 
 Open = Callable[..., AbstractAsyncContextManager[Engine]]
 Ask = Callable[..., ModelRequest]
@@ -36,7 +37,7 @@ async def ignore(_response_id: str) -> None:
     await trio.lowlevel.checkpoint()
 
 
-def posts(server: ModelServer) -> int:
+def posts(server: ScriptedModel) -> int:
     return server.hits.count(("POST", "/responses"))
 
 
@@ -58,7 +59,7 @@ def test_the_sdk_is_not_imported_with_the_engine() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-async def test_foreground_answer(server: ModelServer, open_engine: Open, ask: Ask) -> None:
+async def test_foreground_answer(server: ScriptedModel, open_engine: Open, ask: Ask) -> None:
     """Without `background` the whole input is sent, nothing is kept and no id is announced."""
     announced: list[str] = []
 
@@ -80,7 +81,7 @@ async def test_foreground_answer(server: ModelServer, open_engine: Open, ask: As
 
 
 async def test_background_id_is_announced_while_the_model_works(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """The caller can record the id before there is an answer."""
     gate, announced = trio.Event(), trio.Event()
@@ -102,7 +103,7 @@ async def test_background_id_is_announced_while_the_model_works(
     assert server.calls[0].body["store"] is True
 
 
-async def test_tool_round_trip(server: ModelServer, open_engine: Open, ask: Ask) -> None:
+async def test_tool_round_trip(server: ScriptedModel, open_engine: Open, ask: Ask) -> None:
     """Output items can be sent back with the tool's output, and the answer uses it."""
     text = "¿Hay disponibilidad del 2026-12-24 al 2026-12-27?"
     with trio.fail_after(20):
@@ -121,7 +122,7 @@ async def test_tool_round_trip(server: ModelServer, open_engine: Open, ask: Ask)
 
 
 async def test_parallel_calls_and_reasoning_are_sent_back_whole(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """A strict server takes the items again: reasoning sealed, no ids, all calls answered."""
     server.script(
@@ -140,7 +141,7 @@ async def test_parallel_calls_and_reasoning_are_sent_back_whole(
 
 
 async def test_an_output_without_words_is_an_answer_without_items(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """Whether that is good enough is for the validators to say."""
     server.script(Step(outputs=()), say("cortado aq", incomplete="max_output_tokens"))
@@ -152,7 +153,7 @@ async def test_an_output_without_words_is_an_answer_without_items(
 
 
 async def test_a_call_that_was_cut_is_not_to_be_run(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """Its arguments may be half of what they should be."""
     server.script(call("refund", '{"amount": 100', incomplete="max_output_tokens"))
@@ -163,7 +164,7 @@ async def test_a_call_that_was_cut_is_not_to_be_run(
 
 
 async def test_cancelling_closes_the_connection(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """In the foreground that is what stops the model."""
     server.script(Step(outputs=(Say("uno dos tres"),), gate=trio.Event(), gate_at=6))
@@ -181,7 +182,7 @@ async def test_cancelling_closes_the_connection(
 
 
 async def test_cancelling_leaves_a_background_response_to_the_caller(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """A stop of the daemon leaves it running, to be harvested; whoever wants it gone says so."""
     server.script(Step(gate=trio.Event()))
@@ -202,7 +203,7 @@ async def test_cancelling_leaves_a_background_response_to_the_caller(
 
 
 async def test_cancelling_before_the_id_is_known_waits_for_it(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """Else a response that nobody knows would run on at our cost."""
     gate = trio.Event()
@@ -227,7 +228,7 @@ async def test_cancelling_before_the_id_is_known_waits_for_it(
 
 
 async def test_cancelling_a_server_that_never_answers_takes_a_second(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """The shield has a deadline."""
     server.script(Step(gate=trio.Event(), gate_at=0))
@@ -245,7 +246,7 @@ async def test_cancelling_a_server_that_never_answers_takes_a_second(
 
 
 async def test_an_id_that_cannot_be_recorded_stops_the_response(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """The store's error reaches the caller as it is, and nothing is left running."""
     server.script(Step(gate=trio.Event()))
@@ -264,7 +265,7 @@ async def test_an_id_that_cannot_be_recorded_stops_the_response(
 
 @pytest.mark.parametrize(("background", "outcome"), [(False, "cut"), (True, "cancelled")])
 async def test_the_time_limit_stops_the_model(
-    server: ModelServer, open_engine: Open, ask: Ask, *, background: bool, outcome: str
+    server: ScriptedModel, open_engine: Open, ask: Ask, *, background: bool, outcome: str
 ) -> None:
     """A model that hangs costs no more than its time."""
     server.script(Step(gate=trio.Event()))
@@ -278,7 +279,7 @@ async def test_the_time_limit_stops_the_model(
 
 
 async def test_silence_in_a_stream_is_a_temporary_fault(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """A dead connection is noticed long before the run's limit."""
     server.script(Step(gate=trio.Event()))
@@ -290,7 +291,7 @@ async def test_silence_in_a_stream_is_a_temporary_fault(
 
 
 async def test_many_calls_at_once_share_one_engine(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """Each gets its own answer."""
     gate = trio.Event()

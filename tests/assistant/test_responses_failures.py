@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 import trio
+from support.model import ScriptedModel
+from support.model_script import Step
 
 from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
 from daemon.domain.messages import ModelRequest
 from daemon.errors import AssistantError, ContextTooLong, ModelRejected, ModelTemporary
-from daemon.sandbox.model_script import Step
-from daemon.sandbox.model_server import ModelServer
 
 Open = Callable[..., AbstractAsyncContextManager[Engine]]
 Ask = Callable[..., ModelRequest]
@@ -56,7 +56,7 @@ async def ignore(_response_id: str) -> None:
     ],
 )
 async def test_each_failure_is_one_error_after_one_request(
-    server: ModelServer, open_engine: Open, ask: Ask, step: Step, expected: type[AssistantError]
+    server: ScriptedModel, open_engine: Open, ask: Ask, step: Step, expected: type[AssistantError]
 ) -> None:
     """The error tells the caller what to do next, and nothing private."""
     with trio.fail_after(20):
@@ -74,7 +74,7 @@ async def test_each_failure_is_one_error_after_one_request(
     [Step(failed="server_error"), Step(error_event="server_error")],
 )
 async def test_a_failed_background_response_is_not_picked_up_again(
-    server: ModelServer, open_engine: Open, ask: Ask, step: Step
+    server: ScriptedModel, open_engine: Open, ask: Ask, step: Step
 ) -> None:
     """It has its outcome; there is nothing to follow."""
     server.script(step)
@@ -86,7 +86,7 @@ async def test_a_failed_background_response_is_not_picked_up_again(
 
 
 async def test_errors_keep_the_key_and_the_words_to_themselves(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """Servers quote both in their messages; not even a traceback may show them."""
     server.script(Step(status=400, code=WORDS, message=f"Invalid input: {WORDS}"))
@@ -104,7 +104,7 @@ async def test_errors_keep_the_key_and_the_words_to_themselves(
 
 
 async def test_the_server_says_when_to_come_back(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """Retry-After reaches the caller in seconds; waiting is the caller's."""
     server.script(Step(status=429, headers={"retry-after": "17"}))
@@ -116,7 +116,7 @@ async def test_the_server_says_when_to_come_back(
 
 
 async def test_input_over_the_context_window(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """A shorter history may work, and the caller learns that that is the fault."""
     server.context_tokens = 50

@@ -8,14 +8,15 @@ from functools import partial
 import httpx
 import pytest
 import trio
+from support.model import ScriptedModel
+from support.model_script import Step, say
 from support.plain import NO_TLS
 
 from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
 from daemon.domain.messages import ModelRequest
 from daemon.errors import ModelTemporary, ResponseGone
-from daemon.sandbox.model_script import Say, Step, say
-from daemon.sandbox.model_server import ModelServer
+from daemon.sandbox.model_wire import Say
 
 Open = Callable[..., AbstractAsyncContextManager[Engine]]
 Ask = Callable[..., ModelRequest]
@@ -25,7 +26,7 @@ async def ignore(_response_id: str) -> None:
     await trio.lowlevel.checkpoint()
 
 
-def posts(server: ModelServer) -> int:
+def posts(server: ScriptedModel) -> int:
     return server.hits.count(("POST", "/responses"))
 
 
@@ -39,7 +40,7 @@ async def leave_running(url: str) -> str:
 
 
 async def test_a_cut_background_stream_is_picked_up(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """The answer is whole, and the model ran once."""
     server.script(say("uno dos tres cuatro cinco", cut_after=6))
@@ -51,7 +52,7 @@ async def test_a_cut_background_stream_is_picked_up(
 
 
 async def test_a_stream_is_followed_after_the_last_event_seen(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """A response still running after the cut is read on, not asked for over and over."""
     gate = trio.Event()
@@ -71,7 +72,7 @@ async def test_a_stream_is_followed_after_the_last_event_seen(
 
 
 async def test_a_cut_foreground_stream_is_lost(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """It is not run again in secret."""
     server.script(say("uno dos tres", cut_after=6))
@@ -84,7 +85,7 @@ async def test_a_cut_foreground_stream_is_lost(
 
 
 async def test_giving_up_on_a_stream_that_is_gone(
-    server: ModelServer, open_engine: Open, ask: Ask
+    server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """A server that forgets the response after the cut makes the engine say so at once."""
     server.script(say("uno", cut_after=3))
@@ -101,7 +102,7 @@ async def test_giving_up_on_a_stream_that_is_gone(
 
 
 async def test_a_new_process_harvests_a_finished_response(
-    server: ModelServer, server_url: str, open_engine: Open
+    server: ScriptedModel, server_url: str, open_engine: Open
 ) -> None:
     """The answer that was paid for is used."""
     server.script(say("Tu reserva está lista."))
@@ -115,7 +116,7 @@ async def test_a_new_process_harvests_a_finished_response(
 
 
 async def test_a_new_process_follows_a_running_response(
-    server: ModelServer, server_url: str, open_engine: Open
+    server: ScriptedModel, server_url: str, open_engine: Open
 ) -> None:
     """It waits for the end of what the old one began."""
     gate = trio.Event()
@@ -135,7 +136,7 @@ async def test_a_new_process_follows_a_running_response(
 
 
 async def test_cancelling_a_resume_leaves_the_response(
-    server: ModelServer, server_url: str, open_engine: Open
+    server: ScriptedModel, server_url: str, open_engine: Open
 ) -> None:
     """The next start of the daemon finds it still running."""
     gate = trio.Event()
@@ -155,7 +156,7 @@ async def test_cancelling_a_resume_leaves_the_response(
 
 @pytest.mark.parametrize("end", ["cancelled", "failed", "unknown"])
 async def test_nothing_left_to_wait_for(
-    server: ModelServer, server_url: str, open_engine: Open, end: str
+    server: ScriptedModel, server_url: str, open_engine: Open, end: str
 ) -> None:
     """The caller then runs the model again."""
     server.script(Step(failed="server_error") if end == "failed" else Step(gate=trio.Event()))
@@ -174,7 +175,7 @@ async def test_nothing_left_to_wait_for(
 
 
 async def test_a_server_that_keeps_nothing_is_not_asked(
-    server: ModelServer, open_engine: Open
+    server: ScriptedModel, open_engine: Open
 ) -> None:
     """There is nothing to resume where nothing is stored."""
     with trio.fail_after(20):
@@ -204,7 +205,7 @@ async def test_a_server_that_cannot_be_reached(
 
 
 async def test_a_server_that_does_not_stream_again_is_polled(
-    server: ModelServer, server_url: str, open_engine: Open, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedModel, server_url: str, open_engine: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keeping responses and streaming them again are two abilities."""
     monkeypatch.setattr("daemon.assistant.responses_engine.POLL_SECONDS", 0.01)

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 import trio
+from support.simulators import Simulators, simulators
 from support.stage import new_world
 
 from daemon.assistant import sound
 from daemon.assistant.sound import Speech, open_speech, spoken_seconds
 from daemon.domain.rendering.speakable import MAX_INPUT
 from daemon.errors import ModelRejected, ModelTemporary
-from daemon.sandbox import model_audio
+from daemon.sandbox import audio
 from daemon.sandbox.asgi import Answer, json_answer
-from daemon.sandbox.start import TOKEN, Simulators, simulators
+from daemon.sandbox.start import TOKEN
 
 PACKET = b"\xf8\xff\xfe"
 """20 ms of silence (RFC 6716, section 3.1)."""
@@ -47,13 +48,13 @@ async def test_words_become_a_file(
     monkeypatch: pytest.MonkeyPatch, ending: sound.Ending, asked_for: str
 ) -> None:
     asked: list[dict[str, Any]] = []
-    answer = model_audio.speech_answer
+    answer = audio.speech_answer
 
     def noted(body: dict[str, Any]) -> Answer:
         asked.append(body)
         return answer(body)
 
-    monkeypatch.setattr(model_audio, "speech_answer", noted)
+    monkeypatch.setattr(audio, "speech_answer", noted)
     async with speaker(ending=ending) as (client, _):
         data = await client.speak("Con mucho gusto. " * 300)
     assert data.startswith(sound.BEGINNINGS[ending])
@@ -75,7 +76,7 @@ async def test_words_become_a_file(
 async def test_what_is_no_speech_is_an_error_of_ours(
     monkeypatch: pytest.MonkeyPatch, answer: Answer, error: type[Exception]
 ) -> None:
-    monkeypatch.setattr(model_audio, "speech_answer", lambda _body: answer)
+    monkeypatch.setattr(audio, "speech_answer", lambda _body: answer)
     async with speaker() as (client, _):
         with pytest.raises(error):
             await client.speak("Hola")
@@ -85,7 +86,7 @@ async def test_a_server_that_fails_again_and_again_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each answer would else wait for it before it is written."""
-    monkeypatch.setattr(model_audio, "speech_answer", lambda _body: json_answer({}, 500))
+    monkeypatch.setattr(audio, "speech_answer", lambda _body: json_answer({}, 500))
     async with speaker() as (client, outside):
         for _ in range(sound.FAILURES + 2):
             with pytest.raises(ModelTemporary):
@@ -110,7 +111,7 @@ async def _say_nothing(_stream: trio.SocketStream) -> None:
 
 @pytest.mark.parametrize("seconds", [1, 7, 61])
 def test_the_length_of_a_voice_note_is_read_from_its_file(seconds: int) -> None:
-    data = model_audio.ogg_opus([PACKET] * (seconds * 50))
+    data = audio.ogg_opus([PACKET] * (seconds * 50))
     assert spoken_seconds(data) == seconds
 
 

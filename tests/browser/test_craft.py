@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, expect
+from support.model_script import Step, call, say
 from support.rows import insert, select
+from support.simulators import Simulators
 from support.stand import Stand
 
-from daemon.sandbox.model_script import Step, call, say
-from daemon.sandbox.start import Simulators, add_switches
+from daemon.sandbox.start import add_switches
 
 NORA, DEAD, REFUSED = "573005550201", "573005550202", "573005550203"
 NARROW: Any = {"width": 360, "height": 740}
@@ -26,7 +27,7 @@ def nora(stand: Stand) -> str:
     """The page of a chat with a turn with a tool, a voice note, an edit, a reaction, an agent."""
     gateway = stand.site.gateway
     stand.script("contexto", call("get_conversation_context"), say("*Claro*, Nora."))
-    person = stand.tell(gateway.person, NORA, name="Nora")
+    person = stand.tell(gateway.contact, NORA, name="Nora")
     first = stand.ask(person.say, "contexto")
     answer = stand.heard(NORA, "Claro")
     stand.ask(person.edit, first, "el contexto, por favor")

@@ -4,9 +4,8 @@ import re
 
 import trio
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from support.model_script import Step, say
 from support.stand import ADMIN_TOKEN, Stand
-
-from daemon.sandbox.model_script import Step, say
 
 LAURA, PEDRO, ROSA, IVAN, MALA = (f"57300555{number}" for number in range(1000, 1005))
 

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 import trio
 from playwright.sync_api import BrowserContext, Locator, Page, expect
+from support.model_script import Step, say
 from support.stand import Stand
-
-from daemon.sandbox.model_script import Step, say
 
 LONG, AMINA, EDITA, REFUSED, DROPPED, BUSY, SILENT = (
     f"57300555{number}" for number in range(3001, 3008)
@@ -206,7 +205,7 @@ def test_what_a_message_said_before_stays_open_while_the_chat_goes_on(
     page: Page, stand: Stand
 ) -> None:
     gateway = stand.site.gateway
-    edita = stand.tell(gateway.person, EDITA, name="Edita")
+    edita = stand.tell(gateway.contact, EDITA, name="Edita")
     stand.script("el 103", say("Listo, el 103."))
     asked = stand.ask(edita.say, "el 101, por favor")
     stand.ask(edita.edit, asked, "el 103, por favor")

@@ -5,6 +5,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from support.model_script import call, say
 from support.operator import recado, recado_at
 from support.rows import count, rows
 from support.scenes import found
@@ -12,7 +13,6 @@ from support.stage import LAURA, Stage, text_webhook
 
 from daemon.ledger.views.traces import MessageTrace
 from daemon.ops.commands.explain import timeline
-from daemon.sandbox.model_script import call, say
 
 CONTEXT_CALL = json.dumps({"context_level": "recent_50"})
 

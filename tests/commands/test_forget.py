@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from support.model_script import Step, call, say
 from support.operator import files_with, recado, recado_at
 from support.rows import count, rows
 from support.scenes import found, role_of
@@ -17,7 +18,6 @@ from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import look, write
 from daemon.ledger.forget.jobs import ask, next_work
 from daemon.ops.commands.place import os_actor
-from daemon.sandbox.model_script import Step, call, say
 
 PEDRO = "573007654321"
 GROUP = "120363000000000001@g.us"

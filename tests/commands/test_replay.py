@@ -5,13 +5,13 @@ import json
 import time
 from typing import Any
 
+from support.model_script import Step, say
 from support.operator import recado
 from support.rows import change, rows
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.ops.commands.place import os_actor
-from daemon.sandbox.forms import Upload
-from daemon.sandbox.model_script import Step, say
+from daemon.sandbox.asgi import Upload
 from daemon.sandbox.samples import read
 
 HOURS = 3600
@@ -136,7 +136,7 @@ async def test_a_file_that_could_not_be_had_is_fetched_again(stage: Stage) -> No
     kept = stage.gateway.ledger.media.pop(media_id)
     stage.model.script(REFUSED, say("Bonita foto."))
     content = {"id": media_id, "mime_type": "image/jpeg"}
-    await stage.gateway.person(LAURA).send({"type": "image", "image": content})
+    await stage.gateway.contact(LAURA).send({"type": "image", "image": content})
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
     forget_errors(stage)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import trio
+from support.model_script import Step
 from support.operator import recado
 from support.rows import fates, select
 from support.scenes import forgive, logged, thread
@@ -11,7 +12,6 @@ from support.scenes import found as seen
 from support.stage import LAURA, Stage
 
 from daemon.domain.transitions.handover import DONE
-from daemon.sandbox.model_script import Step
 
 
 async def test_it_names_what_was_answered_and_never_delivered(stage: Stage) -> None:

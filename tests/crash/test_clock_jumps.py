@@ -6,10 +6,9 @@ Waits go by trio's clock, which no administrator can set; the wall clock only da
 from pathlib import Path
 
 import pytest
+from support.model_script import say
 from support.rows import states
 from support.stage import LAURA, open_stage
-
-from daemon.sandbox.model_script import say
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+from support.model_script import say
 from support.rows import select
 from support.stage import LAURA, open_stage
-
-from daemon.sandbox.model_script import say
 
 ECHO_SECONDS = 0.8
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.model_script import Step, call, say
 from support.plain import NO_TLS
 from support.rows import count, select
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes
@@ -16,7 +17,6 @@ from support.stage import LAURA, Stage
 from daemon.domain.limits import rate_limits
 from daemon.domain.texts import texts
 from daemon.domain.transitions.handover import LOOP, WITH_AGENT
-from daemon.sandbox.model_script import Step, call, say
 from daemon.settings.limits import BrakeSettings
 
 STOP_TEXT = texts("es").budget

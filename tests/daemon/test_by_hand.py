@@ -4,13 +4,13 @@ from pathlib import Path
 
 import httpx
 import trio
+from support.model_script import Step, say
 from support.plain import NO_TLS
 from support.rows import select, states
 from support.scenes import open_scene, told
 from support.stage import LAURA, Stage
 
 from daemon.domain.transitions.handover import WITH_AGENT
-from daemon.sandbox.model_script import Step, say
 from daemon.sandbox.payloads import chat_id_of
 
 

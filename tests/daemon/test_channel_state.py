@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.model_script import say
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage, new_world
 from trio.testing import MockClock
@@ -20,7 +21,6 @@ from daemon.domain.messages import NumberHealth
 from daemon.errors import GatewayTemporary, NumberTrouble
 from daemon.gateway.whapi.payloads.answers import read_health
 from daemon.sandbox.channel import ChannelState as Told
-from daemon.sandbox.model_script import say
 
 LOOK_OFTEN = {"check_seconds": 0.05}
 

@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+from support.model_script import Step, say
 from support.operator import recado
 from support.rows import count, fates, rows, select
 from support.scenes import found, open_scene, told
@@ -12,7 +13,6 @@ from support.stage import CHANNEL, LAURA, Stage, text_webhook
 from daemon.domain.consent import OUT_ALREADY
 from daemon.domain.texts import texts
 from daemon.ledger.arrivals import BEFORE_FORGOTTEN
-from daemon.sandbox.model_script import Step, say
 
 TEXTS = texts("es")
 OUT = TEXTS.opted_out_with("ALTA")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import trio
+from support.model_script import call, say
 from support.rows import fates
 from support.scenes import found, open_scene, outcomes, thread, told
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.prompt.data import data_item
-from daemon.sandbox.model_script import call, say
 
 told_both_ways = pytest.mark.parametrize("as_event", [False, True], ids=["action", "event"])
 

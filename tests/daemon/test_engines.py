@@ -12,13 +12,13 @@ import httpx
 import pytest
 import trio
 from pydantic import SecretStr
+from support.model_script import call, say
 from support.plain import NO_TLS
 from support.rows import count, select
 from support.scenes import found, logged
 from support.stage import LAURA, open_stage
 
 from daemon.assistant import assistants_engine
-from daemon.sandbox.model_script import call, say
 
 KEY = b"0123456789abcdef0123456789abcdef"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 import trio
+from support.model_script import call, say
 from support.rows import states
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA
@@ -14,7 +15,6 @@ from daemon.assistant.port import Engine
 from daemon.conversation import registry
 from daemon.domain.messages import ModelRequest, ModelResponse
 from daemon.gateway.whapi.client import WhapiClient
-from daemon.sandbox.model_script import call, say
 
 TOOLS = '''
 """A tool that speaks while it works, for tests."""

@@ -5,12 +5,11 @@ from pathlib import Path
 import httpx
 import trio
 from pydantic import SecretStr
+from support.model_script import say
 from support.plain import NO_TLS
 from support.process import body_of
 from support.scenes import open_scene
 from support.stage import LAURA, Stage, text_webhook
-
-from daemon.sandbox.model_script import say
 
 HEALTH = {
     *("status", "timestamp", "environment", "port", "initialized", "activeBuffers"),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trio
 from support.ledgers import OPERATOR
+from support.model_script import Step
 from support.rows import select
 from support.scenes import (
     PEDRO,
@@ -32,7 +33,6 @@ from daemon.ledger.admin.person import held_of
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.sandbox import samples
-from daemon.sandbox.model_script import Step
 
 HEARS = {"transcription_model": "sandbox-transcription"}
 
@@ -61,7 +61,7 @@ def media_rows(stage: Stage) -> list[tuple[Any, ...]]:
 async def test_a_voice_note_is_heard(tmp_path: Path) -> None:
     """The model is told what was said, now and in the next turn; the file is fetched by link."""
     async with open_scene(tmp_path, voice=HEARS) as stage:
-        laura = stage.gateway.person(LAURA)
+        laura = stage.gateway.contact(LAURA)
         stage.model.transcript = "Quiero dos noches"
         await laura.send_voice()
         await stage.quiet()
@@ -75,7 +75,7 @@ async def test_a_voice_note_is_heard(tmp_path: Path) -> None:
 async def test_pictures_come_in_the_order_of_the_burst(tmp_path: Path) -> None:
     """A burst goes to the model whole; its thread keeps one line for each file."""
     async with open_scene(tmp_path, voice=HEARS) as stage:
-        laura = stage.gateway.person(LAURA)
+        laura = stage.gateway.contact(LAURA)
         await laura.send_image(caption="la sala")
         await laura.send_image(link=False)
         await laura.say("¿Cuál es?")
@@ -154,9 +154,9 @@ def files(stage: Stage) -> list[Path]:
 async def test_a_slow_ear_holds_up_nobody_else(tmp_path: Path, ear: Ear) -> None:
     """Another chat is answered meanwhile."""
     async with open_scene(tmp_path, voice=hearing(ear)) as stage:
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         await ear.asked.wait()
-        await stage.gateway.person(PEDRO).say("Hola")
+        await stage.gateway.contact(PEDRO).say("Hola")
         await stage.gateway.wait_sent(PEDRO)
         assert stage.said(LAURA) == []
         ear.gate.set()
@@ -167,7 +167,7 @@ async def test_a_slow_ear_holds_up_nobody_else(tmp_path: Path, ear: Ear) -> None
 async def test_an_ear_is_waited_for_only_so_long(tmp_path: Path, ear: Ear) -> None:
     """The model is told what it lacks, and the customer is answered."""
     async with open_scene(tmp_path, voice=hearing(ear), media={"wait_seconds": 0.3}) as stage:
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         await stage.gateway.wait_sent(LAURA)
         assert "voice note" in told(stage)[-1]
         assert "that could not be heard]" in told(stage)[-1]
@@ -178,7 +178,7 @@ async def test_a_voice_note_that_cannot_be_heard_is_said_to_be_so(tmp_path: Path
     ear.deaf = True
     ear.gate.set()
     async with open_scene(tmp_path, voice=hearing(ear)) as stage:
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         await stage.quiet()
         assert "that could not be heard]" in told(stage)[-1]
         assert ear.requests == 1
@@ -189,7 +189,7 @@ async def test_a_voice_note_that_cannot_be_heard_is_said_to_be_so(tmp_path: Path
 
 async def test_without_a_model_that_hears_the_line_says_so(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         await stage.quiet()
         assert "what is spoken cannot be heard here]" in told(stage)[-1]
 
@@ -199,7 +199,7 @@ async def test_a_format_that_nobody_hears_is_said_to_be_one(tmp_path: Path, ear:
     amr = b"#!AMR\n" + bytes([0x3C, *range(31)]) * 50
     async with open_scene(tmp_path, voice=hearing(ear)) as stage:
         for _ in range(2):
-            await stage.gateway.person(LAURA).send_voice(amr, "audio/amr")
+            await stage.gateway.contact(LAURA).send_voice(amr, "audio/amr")
             await stage.quiet()
             assert "voice note" in told(stage)[-1]
             assert "in a format that cannot be heard here]" in told(stage)[-1]
@@ -213,7 +213,7 @@ async def test_a_format_that_nobody_hears_is_said_to_be_one(tmp_path: Path, ear:
 async def test_a_restart_hears_nothing_twice(tmp_path: Path, ear: Ear) -> None:
     """A file that was fetched is not fetched again, nor one heard again; what was cut is begun."""
     async with open_scene(tmp_path, voice=hearing(ear)) as stage:
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         await ear.asked.wait()
         await stage.crash()
         fetched = files(stage)
@@ -235,7 +235,7 @@ async def test_a_file_that_nobody_has_is_a_line(tmp_path: Path) -> None:
     """A link to the inside is not followed either."""
     content = {"id": "jpeg-00-00", "mime_type": "image/jpeg", "link": "http://10.0.0.1/a.jpeg"}
     async with open_scene(tmp_path) as stage:
-        await stage.gateway.person(LAURA).send({"type": "image", "image": content})
+        await stage.gateway.contact(LAURA).send({"type": "image", "image": content})
         await stage.quiet()
         assert told(stage)[-1] == "[image that could not be loaded]"
         assert [row[0] for row in media_rows(stage)] == ["failed"]
@@ -245,7 +245,7 @@ async def test_a_file_that_nobody_has_is_a_line(tmp_path: Path) -> None:
 async def test_video_sticker_and_document_reach_the_model(tmp_path: Path) -> None:
     """A first picture for what moves, a picture for a sticker, a text for a document."""
     async with open_scene(tmp_path) as stage:
-        laura = stage.gateway.person(LAURA)
+        laura = stage.gateway.contact(LAURA)
         await laura.send_video(caption="miren")
         await laura.send_sticker()
         await laura.send_document()
@@ -259,7 +259,7 @@ async def test_video_sticker_and_document_reach_the_model(tmp_path: Path) -> Non
 
 async def test_a_pdf_goes_as_a_file_where_the_server_takes_one(tmp_path: Path) -> None:
     async with open_scene(tmp_path, media={"documents": "file"}) as stage:
-        await stage.gateway.person(LAURA).send_document()
+        await stage.gateway.contact(LAURA).send_document()
         await stage.quiet()
         assert kinds(stage) == ["input_text", "input_file"]
         assert parts(stage)[1]["filename"] == "reserva.pdf"
@@ -270,7 +270,7 @@ async def test_a_model_that_refuses_pictures_is_told_without(tmp_path: Path) -> 
     """One refusal costs one more call, not the answer."""
     async with open_scene(tmp_path) as stage:
         stage.model.script(refuses_pictures())
-        await stage.gateway.person(LAURA).send_image(caption="la sala")
+        await stage.gateway.contact(LAURA).send_image(caption="la sala")
         await stage.quiet()
         assert len(stage.model.calls) == 2
         assert told(stage)[-1] == "[image, which you cannot see] la sala"
@@ -296,7 +296,7 @@ async def test_what_is_to_be_seen_once_is_not_kept(tmp_path: Path) -> None:
     """Its own turn sees it; afterwards there is neither file nor word of it."""
     async with open_scene(tmp_path, voice=HEARS) as stage:
         stage.model.transcript = "Un secreto"
-        laura = stage.gateway.person(LAURA)
+        laura = stage.gateway.contact(LAURA)
         await laura.send_image(view_once=True)
         await laura.send_voice(view_once=True)
         await stage.quiet()
@@ -311,7 +311,7 @@ async def test_what_is_to_be_seen_once_is_not_kept(tmp_path: Path) -> None:
 async def test_old_files_and_those_of_nobody_are_deleted(tmp_path: Path) -> None:
     """A file is kept for its days; one that no message has, for an hour."""
     async with open_scene(tmp_path) as stage:
-        await stage.gateway.person(LAURA).send_image()
+        await stage.gateway.contact(LAURA).send_image()
         await stage.quiet()
         (kept,) = files(stage)
         left_over = kept.with_name(".draft-1234")
@@ -333,9 +333,9 @@ async def test_the_files_of_a_forgotten_person_are_deleted(tmp_path: Path) -> No
     """Unless somebody else has sent the same file; an export names them before."""
     async with open_scene(tmp_path, voice=HEARS) as stage:
         stage.model.transcript = "Zarzamora"
-        await stage.gateway.person(LAURA).send_voice()
-        await stage.gateway.person(LAURA).send_image()
-        await stage.gateway.person(PEDRO).send_image()
+        await stage.gateway.contact(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_image()
+        await stage.gateway.contact(PEDRO).send_image()
         await stage.quiet()
         data_dir = stage.settings.data_dir
         laura = f"{LAURA}@s.whatsapp.net"

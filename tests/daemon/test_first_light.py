@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import trio
 from support.brisk import open_brisk_stage
+from support.model_script import Step, say
 from support.rows import select, states
 from support.stage import LAURA, Stage
-
-from daemon.sandbox.model_script import Step, say
 
 CHATS = 50
 EACH = 5

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.model_script import call, say
 from support.rows import count, fates, select
 from support.scenes import (
     PAUSE_MINUTES,
@@ -22,7 +23,6 @@ from support.stage import LAURA, Stage, text_webhook
 from daemon.domain.prompt.message_text import OVERHEARD
 from daemon.domain.records import NOT_ADDRESSED
 from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
-from daemon.sandbox.model_script import call, say
 
 PEDRO = "573007654321"
 OURS = "573000000001"

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.model_script import call, say
 from support.plain import NO_TLS
 from support.rows import fates, select, states
 from support.scenes import (
@@ -30,7 +31,6 @@ from daemon.domain.transitions.handover import (
     ESCALATED,
     WITH_AGENT,
 )
-from daemon.sandbox.model_script import call, say
 from daemon.sandbox.payloads import OWN_NAME
 
 GROUP = "120363012345678901@g.us"
@@ -244,7 +244,7 @@ async def test_a_voice_note_that_waited_is_heard_and_answered(tmp_path: Path) ->
     async with open_scene(tmp_path, takeover=SHORT_PAUSE, voice=hears) as stage:
         stage.model.transcript = "Quiero dos noches"
         await stage.gateway.agent_says(LAURA, "Un momento")
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         assert states(stage.settings.data_dir) == {WITH_AGENT}
         await stage.gateway.wait_sent(LAURA)
         assert told(stage)[-1] == "[voice note] Quiero dos noches"

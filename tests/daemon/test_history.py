@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
+from support.model_script import Step
 from support.scenes import found, open_scene, role_of, thread, told, words
 from support.stage import LAURA, Stage
 
 from daemon.conversation.turn.history import END_NOTE, NOTE, earlier_items
 from daemon.domain.messages import ChatKey, Media, Message, Quote, Reaction, Text
 from daemon.sandbox import payloads
-from daemon.sandbox.model_script import Step
 
 KEY = ChatKey("", payloads.chat_id_of(LAURA))
 IMPORTED = {"import_messages": 50}

@@ -18,7 +18,7 @@ from support.stage import LAURA, Stage
 
 from daemon.domain.messages import JsonObject
 from daemon.media.kinds import DOCX
-from daemon.sandbox.forms import Upload
+from daemon.sandbox.asgi import Upload
 
 NOT_LOADED = "that could not be loaded]"
 PRIVATE = "http://10.0.0.1/x"
@@ -63,7 +63,7 @@ async def test_no_link_leads_the_daemon_inside(
         numbers = {name: f"57300300{place:04d}" for place, name in enumerate(LINKS)}
         for name, link in LINKS.items():
             picture = {"mime_type": "image/jpeg", "link": link.format(port=port)}
-            await stage.gateway.person(numbers[name]).send({"type": "image", "image": picture})
+            await stage.gateway.contact(numbers[name]).send({"type": "image", "image": picture})
         for number in numbers.values():
             await stage.gateway.wait_sent(number)
         await stage.quiet()
@@ -92,13 +92,13 @@ def zip_bomb() -> bytes:
 
 
 async def picture(stage: Stage) -> None:
-    await stage.gateway.person(LAURA).send_image(link=False)
+    await stage.gateway.contact(LAURA).send_image(link=False)
 
 
 async def bomb(stage: Stage) -> None:
     media_id = stage.gateway.media.keep(Upload(zip_bomb(), DOCX, "factura.docx"))
     document = {"id": media_id, "mime_type": DOCX, "file_name": "factura.docx"}
-    await stage.gateway.person(LAURA).send({"type": "document", "document": document})
+    await stage.gateway.contact(LAURA).send({"type": "document", "document": document})
 
 
 FILES: dict[str, tuple[dict[str, Any], Callable[[Stage], Any], str]] = {

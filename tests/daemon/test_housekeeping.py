@@ -14,6 +14,7 @@ import pytest
 import trio
 import trio.testing
 from pydantic import SecretStr
+from support.model_script import Step, say
 from support.rows import count
 from support.scenes import found, open_scene
 from support.stage import LAURA, Stage, new_world, quick_settings, text_webhook
@@ -34,7 +35,6 @@ from daemon.observability.noise import MAX_KEYS, Noise
 from daemon.observability.vitals import PROCESS_ENDS
 from daemon.ops.maintenance import tasks
 from daemon.ops.maintenance.tasks import watch_loop_lag, watch_memory
-from daemon.sandbox.model_script import Step, say
 from daemon.settings import Settings
 from daemon.system.cgroups import MemoryLimit
 

@@ -10,6 +10,7 @@ import httpx
 import trio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.model_script import call, say
 from support.plain import NO_TLS
 from support.rows import fates, rows, select
 from support.scenes import PAUSE_MINUTES, PEDRO, found, open_scene, outbox
@@ -19,7 +20,6 @@ from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, DONE, ESCA
 from daemon.ledger.admin.cli_queries import unanswered
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.sandbox.model_generation import ModelCall
-from daemon.sandbox.model_script import call, say
 
 CHATS = (LAURA, PEDRO)
 PAUSE_SECONDS = PAUSE_MINUTES * 60

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.brisk import open_brisk_stage
+from support.model_script import call, say
 from support.rows import fates, select
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes, words
 from support.stage import LAURA, new_world
@@ -18,7 +19,6 @@ from daemon.conversation.chat import Chat
 from daemon.conversation.chat_info import ChatInfoCache
 from daemon.conversation.presence import Subscriptions
 from daemon.domain.messages import ChatInfo, ChatKey
-from daemon.sandbox.model_script import call, say
 from daemon.sandbox.payloads import chat_id_of
 
 ROOT = Path(__file__).parents[2]

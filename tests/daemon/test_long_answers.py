@@ -4,10 +4,10 @@ import base64
 from pathlib import Path
 
 from support.brisk import open_brisk_stage
+from support.model_script import say
 from support.stage import LAURA, Stage
 
 from daemon.domain.texts import texts
-from daemon.sandbox.model_script import say
 
 OFFER = "Para el viernes quedan dos habitaciones dobles y la suite del último piso."
 

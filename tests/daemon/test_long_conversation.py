@@ -11,6 +11,7 @@ import trio
 from support.brisk import open_brisk_stage
 from support.ledgers import LAURA as KEY
 from support.ledgers import accept, message, open_turn
+from support.model_script import Step, call, say
 from support.place import store_in
 from support.rows import count, select
 from support.scenes import forgive, found, open_scene, outcomes, told, words
@@ -29,7 +30,6 @@ from daemon.domain.records import Told
 from daemon.domain.texts import texts
 from daemon.ledger.ledger import Store
 from daemon.sandbox.model_generation import ModelCall
-from daemon.sandbox.model_script import Step, call, say
 from daemon.sandbox.model_wire import refusal_of, tokens_of
 
 CONTEXT_TOOL = "get_conversation_context"

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 from support.brisk import open_brisk_stage
+from support.model_script import Step, call, say
 from support.rows import select
 from support.stage import LAURA
 
-from daemon.sandbox.model_script import Call, Item, Say, Step, call, say
+from daemon.sandbox.model_wire import Call, Item, Say
 
 SLOW = '''
 """A tool that takes its time."""

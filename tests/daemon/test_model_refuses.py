@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import trio
+from support.model_script import Step, say
 from support.rows import fates
 from support.scenes import PEDRO, forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
@@ -12,7 +13,6 @@ from support.stage import LAURA, Stage
 from daemon.conversation import opening
 from daemon.domain.texts import texts
 from daemon.domain.transitions.handover import REFUSED
-from daemon.sandbox.model_script import Step, say
 
 APOLOGY = texts("es").apology
 SCHEMA = "Invalid schema for function 'book': 'additionalProperties' is required to be false."

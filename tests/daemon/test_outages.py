@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 from support.brisk import open_brisk_stage
+from support.model_script import Step, say
 from support.rows import fates, select
 from support.stage import LAURA, Stage
 
@@ -15,7 +16,7 @@ from daemon.conversation import load_config, opening
 from daemon.conversation.live_config import ChatRules
 from daemon.conversation.turn import turn
 from daemon.domain.texts import texts
-from daemon.sandbox.model_script import Say, Step, say
+from daemon.sandbox.model_wire import Say
 from daemon.settings import Settings
 
 ANDRES = "573005550142"

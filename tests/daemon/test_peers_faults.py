@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import trio
+from support.model_script import call, say
 from support.rows import fates, select
 from support.scenes import PEDRO, forgive, found, open_scene, outcomes, thread, told, words
 from support.stage import LAURA, open_stage, text_webhook
 
 from daemon.errors import StoreInUse
-from daemon.sandbox.model_script import call, say
 from daemon.sandbox.payloads import new_id, own_message
 from daemon.startup import leaves
 

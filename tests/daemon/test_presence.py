@@ -4,13 +4,13 @@ import time
 from pathlib import Path
 
 import pytest
+from support.model_script import say
 from support.scenes import found, open_scene, outcomes
 from support.stage import LAURA
 
 from daemon.conversation.contact_setup import AT_ONCE
 from daemon.conversation.presence import REMEMBERED_SECONDS, Subscriptions
 from daemon.domain.messages import ChatKey
-from daemon.sandbox.model_script import say
 
 KEYS = [ChatKey("C", f"57300123456{n}@s.whatsapp.net") for n in range(3)]
 PATIENT = {"window_seconds": 0.3, "typing_seconds": 30.0, "stop_seconds": 0.05}

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import trio
+from support.model_script import say
 from support.scenes import found, open_scene, outcomes
 from support.stage import LAURA
-
-from daemon.sandbox.model_script import say
 
 
 async def test_a_burst_is_marked_as_read_when_its_answer_is_begun(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from support.model_script import say
 from support.rows import fates, select
 from support.scenes import (
     PEDRO,
@@ -19,7 +20,6 @@ from support.stage import LAURA, Stage
 
 from daemon.domain.texts import texts
 from daemon.sandbox.model_generation import ModelCall
-from daemon.sandbox.model_script import say
 from daemon.sandbox.payloads import chat_id_of, customer_message, new_id, text_content
 
 EXPIRED = texts("es").expired

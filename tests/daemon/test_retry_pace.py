@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+from support.model_script import Step, say
 from support.scenes import QUICK_RULES, open_scene
 from support.stage import LAURA
-
-from daemon.sandbox.model_script import Step, say
 
 FIRST_SECONDS = 0.3
 

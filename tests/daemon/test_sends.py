@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 import trio
+from support.faults import FaultKind
+from support.gateway import EchoMode
+from support.model_script import say
 from support.rows import fates
 from support.scenes import PEDRO, QUICK_RULES, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
 from daemon.conversation import pacing
-from daemon.sandbox.echoes import EchoMode
-from daemon.sandbox.faults import FaultKind
-from daemon.sandbox.model_script import say
 
 UNCERTAIN: list[tuple[FaultKind, bool, EchoMode]] = [
     ("drop_after", True, "after"),

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from support.model_script import say
 from support.rows import fates, select
 from support.scenes import PAUSE_MINUTES, found, logged, open_scene, thread, told, words
 from support.stage import LAURA, Stage, text_webhook
@@ -11,7 +12,6 @@ from daemon.domain.messages import JsonObject
 from daemon.domain.prompt.message_text import GONE
 from daemon.domain.texts import texts
 from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
-from daemon.sandbox.model_script import say
 from daemon.sandbox.payloads import OWN_NUMBER
 
 EVERYTHING = ("messages", "thread_items", "events", "turns", "runs", "responses", "outbox")

@@ -4,11 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
+from support.model_script import say
 from support.rows import fates, select
 from support.scenes import forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
-
-from daemon.sandbox.model_script import say
 
 
 def sends(stage: Stage) -> list[tuple[str, str, bool, bool]]:

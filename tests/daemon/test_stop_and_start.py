@@ -9,10 +9,9 @@ import pytest
 import trio
 import trio.testing
 from support.brisk import open_brisk_stage
+from support.model_script import Step, say
 from support.rows import count, states
 from support.stage import LAURA, Stage
-
-from daemon.sandbox.model_script import Step, say
 
 DEADLINE = 1.5
 TEN = [f"57300200000{number}" for number in range(10)]

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import trio
+from support.model_script import call, say
 from support.rows import count
 from support.scenes import PAUSE_MINUTES, found, logged, open_scene, outcomes, pause_over, told
 from support.stage import LAURA, Stage
-
-from daemon.sandbox.model_script import call, say
 
 TOOLS = '''
 """A tool with effects, for tests."""

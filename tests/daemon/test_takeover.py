@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import trio
+from support.gateway import EchoMode
+from support.model_script import say
 from support.rows import count, fates, select
 from support.scenes import (
     PAUSE_MINUTES,
@@ -19,8 +21,6 @@ from support.scenes import (
 from support.stage import LAURA, Stage
 
 from daemon.domain.transitions.handover import AGENT_WROTE, WITH_AGENT
-from daemon.sandbox.echoes import EchoMode
-from daemon.sandbox.model_script import say
 from daemon.sandbox.payloads import OWN_NAME, chat_id_of, new_id, own_message, text_content
 
 NOTE = f"[Mensaje manual de {OWN_NAME}]"

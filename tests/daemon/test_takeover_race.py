@@ -8,13 +8,13 @@ from typing import cast
 import pytest
 import trio
 import trio.testing
+from support.model_script import say
 from support.rows import change
 from support.scenes import found, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.gateway.port import Gateway
-from daemon.sandbox.model_script import say
 
 
 @dataclass

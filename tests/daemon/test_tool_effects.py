@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
+from support.model_script import Step, call, say
 from support.scenes import (
     PAUSE_MINUTES,
     delete_response,
@@ -18,7 +19,7 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
-from daemon.sandbox.model_script import Call, Step, call, say
+from daemon.sandbox.model_wire import Call
 
 TOOLS = '''
 """Tools that write down each of their calls, for tests."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from support.model_script import Step, call, say
 from support.operator import recado
 from support.rows import select
 from support.scenes import PEDRO, found, logged, open_scene, outbox, outcomes, thread, told, words
@@ -15,7 +16,7 @@ from support.stage import LAURA, QUICK, Stage
 
 from daemon.domain.escalation import notice
 from daemon.domain.texts import texts
-from daemon.sandbox.model_script import Call, Step, call, say
+from daemon.sandbox.model_wire import Call
 
 TOOLS = '''
 """Tools that speak while they work, for tests."""

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import trio
 from support.brisk import open_brisk_stage
+from support.model_script import Step, call, say
 from support.rows import select
 from support.stage import LAURA, Stage
 
 from daemon.domain.texts import texts
 from daemon.sandbox.model_generation import ModelCall
-from daemon.sandbox.model_script import Call, Step, Think, call, say
+from daemon.sandbox.model_wire import Call, Think
 
 CONTEXT = "get_conversation_context"
 RECENT_50 = '{"context_level": "recent_50"}'

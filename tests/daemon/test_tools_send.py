@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.faults import FaultKind
+from support.gateway import EchoMode
+from support.model_script import call, say
 from support.rows import select
 from support.scenes import found, open_scene, outcomes, role_of, thread, words
 from support.stage import LAURA, Stage
-
-from daemon.sandbox.echoes import EchoMode
-from daemon.sandbox.faults import FaultKind
-from daemon.sandbox.model_script import call, say
 
 TOOLS = '''
 """Tools that send pictures and other things, for tests."""
@@ -157,7 +156,7 @@ async def test_a_vote_in_a_poll_of_a_tool_is_an_answer(tmp_path: Path, echo: Ech
         await stage.gateway.customer_says(LAURA, "¿Cuándo?")
         await found(lambda: outcomes(stage) == ["answered"])
         poll = stage.gateway.sent(LAURA)[0]
-        await stage.gateway.person(LAURA).vote(poll.id, "Domingo")
+        await stage.gateway.contact(LAURA).vote(poll.id, "Domingo")
         await found(lambda: outcomes(stage) == ["answered", "answered"])
         assert words(thread(stage)[-2]).endswith("[voted in the poll: ¿Qué día?] Domingo")
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import trio
+from support.model_script import Step, say
 from support.scenes import PAUSE_MINUTES, forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
 from daemon.conversation import delivery
 from daemon.domain.texts import texts
-from daemon.sandbox.model_script import Step, say
 
 TYPING = {"typing": True}
 HALF = "Primera parte.\n\nSegunda parte."

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.brisk import open_brisk_stage
+from support.model_script import Step, call, say
 from support.operator import recado
 from support.rows import select
 from support.scenes import role_of, words
@@ -14,7 +15,6 @@ from support.stage import LAURA, Stage
 
 from daemon.domain.texts import texts
 from daemon.domain.validation.chain import RETRY
-from daemon.sandbox.model_script import Step, call, say
 
 UNCLEAR = texts("es").unclear
 

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.model_script import say
 from support.rows import select
 from support.scenes import found, open_scene, outcomes, told
 from support.stage import LAURA, Stage
 
 from daemon.assistant.sound import spoken_seconds
-from daemon.sandbox import model_audio, samples
+from daemon.sandbox import audio, samples
 from daemon.sandbox.asgi import json_answer
-from daemon.sandbox.model_script import say
 
 HEARS = {"transcription_model": "oído"}
 SPEAKS = {"speech_model": "voz", "speech_format": "ogg"}
@@ -42,7 +42,7 @@ async def test_hearing_costs_what_the_recording_lasts(tmp_path: Path) -> None:
     """By its own length, whatever its message says."""
     async with open_scene(tmp_path, voice=HEARS, budget=priced()) as stage:
         stage.model.transcript = HEARD
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         await found(lambda: outcomes(stage) == ["answered"])
         assert told(stage)[-1] == f"[voice note] {HEARD}"
         assert SECONDS > 0
@@ -55,11 +55,11 @@ async def test_a_recording_cannot_say_that_it_is_shorter_than_its_bytes(
     tmp_path: Path, position: int
 ) -> None:
     """Its message says a second, and so does its last page, or an age of the world."""
-    head, *_ = model_audio.ogg_head()
-    last = model_audio.ogg_page([b"end"], 9, position, flags=4)
+    head, *_ = audio.ogg_head()
+    last = audio.ogg_page([b"end"], 9, position, flags=4)
     sound = head + b"\x00" * 640_000 + last
     async with open_scene(tmp_path, voice=HEARS, budget=priced()) as stage:
-        await stage.gateway.person(LAURA).send_voice(sound)
+        await stage.gateway.contact(LAURA).send_voice(sound)
         await found(lambda: outcomes(stage) == ["answered"])
         if position > 2**60:
             assert asked(stage, "transcriptions") == 0
@@ -72,7 +72,7 @@ async def test_what_the_budget_does_not_pay_for_is_not_heard(tmp_path: Path, lim
     """The model is told as where nobody hears, the operator why."""
     budget = priced(**{limit: SECONDS + 0.5})
     async with open_scene(tmp_path, voice=HEARS, budget=budget) as stage:
-        laura = stage.gateway.person(LAURA)
+        laura = stage.gateway.contact(LAURA)
         await laura.send_voice()
         await found(lambda: outcomes(stage) == ["answered"])
         await laura.send_voice()
@@ -88,9 +88,9 @@ async def test_a_recording_that_could_not_be_heard_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = json_answer({"error": {"message": "no"}}, 400)
-    monkeypatch.setattr(model_audio, "transcription_answer", lambda *_: refused)
+    monkeypatch.setattr(audio, "transcription_answer", lambda *_: refused)
     async with open_scene(tmp_path, voice=HEARS, budget=priced()) as stage:
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         await found(lambda: outcomes(stage) == ["answered"])
         assert asked(stage, "transcriptions") == 1
         assert cost(stage) == [0, 0]
@@ -99,7 +99,7 @@ async def test_a_recording_that_could_not_be_heard_costs_nothing(
 async def test_speech_costs_what_is_said(tmp_path: Path) -> None:
     async with open_scene(tmp_path, voice=SPEAKS, budget=priced()) as stage:
         stage.model.script(say(FIT))
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         await found(lambda: outcomes(stage) == ["answered"])
         assert [sent.kind for sent in stage.gateway.sent(LAURA)] == ["voice"]
         assert cost(stage) == [len(FIT), len(FIT)]
@@ -110,7 +110,7 @@ async def test_speech_priced_by_the_minute_costs_what_it_came_to(tmp_path: Path)
     prices = {"voz": {"minute": MINUTE}}
     async with open_scene(tmp_path, voice=SPEAKS, budget={"prices": prices}) as stage:
         stage.model.script(say(FIT))
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         (sent,) = await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
         assert cost(stage) == [sent.request["seconds"]] * 2
@@ -121,7 +121,7 @@ async def test_what_the_budget_does_not_pay_for_is_written(tmp_path: Path) -> No
     budget = priced(total_cost=len(FIT) - 1)
     async with open_scene(tmp_path, voice=SPEAKS, budget=budget) as stage:
         stage.model.script(say(FIT))
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         await found(lambda: outcomes(stage) == ["answered"])
         assert stage.said() == [FIT]
         assert asked(stage, "speech") == 0
@@ -134,10 +134,10 @@ async def test_speech_that_was_not_made_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = json_answer({"error": {"message": "no"}}, 400)
-    monkeypatch.setattr(model_audio, "speech_answer", lambda *_: refused)
+    monkeypatch.setattr(audio, "speech_answer", lambda *_: refused)
     async with open_scene(tmp_path, voice=SPEAKS, budget=priced()) as stage:
         stage.model.script(say(FIT))
-        await stage.gateway.person(LAURA).send_voice()
+        await stage.gateway.contact(LAURA).send_voice()
         await found(lambda: outcomes(stage) == ["answered"])
         assert stage.said() == [FIT]
         assert (asked(stage, "speech"), cost(stage)) == (1, [0, 0])

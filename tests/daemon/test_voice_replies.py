@@ -7,17 +7,17 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.faults import FaultKind
+from support.gateway import EchoMode
+from support.model_script import say
 from support.plain import NO_TLS
 from support.rows import select
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread, words
 from support.stage import LAURA, Stage
 
 from daemon.assistant.sound import Speech
-from daemon.sandbox import model_audio
+from daemon.sandbox import audio
 from daemon.sandbox.asgi import Answer, json_answer
-from daemon.sandbox.echoes import EchoMode
-from daemon.sandbox.faults import FaultKind
-from daemon.sandbox.model_script import say
 
 VOICE = {"speech_model": "voz", "speech_format": "ogg"}
 SPEECH = ("POST", "/audio/speech")
@@ -198,7 +198,7 @@ async def test_without_speech_the_answer_is_written_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: Any
 ) -> None:
     """One try for the whole answer, then all of it in writing, in order."""
-    monkeypatch.setattr(model_audio, "speech_answer", broken)
+    monkeypatch.setattr(audio, "speech_answer", broken)
     answer = "Uno y dos, tres y cuatro, cinco y seis, ya. Siete, ocho, nueve y diez, y se acabó."
     async with open_scene(tmp_path, voice={**VOICE, "max_characters": 50}) as stage:
         stage.model.script(say(answer))

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.faults import Fault, FaultKind
+from support.model_script import call, say
 from support.rows import fates
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
 from daemon.conversation import number_watch, pacing
 from daemon.domain.messages import JsonObject
-from daemon.sandbox.faults import Fault, FaultKind
-from daemon.sandbox.model_script import call, say
 
 HERS = f"{LAURA}@s.whatsapp.net"
 NO_CHANNEL = "Channel not found"

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import trio
 from pydantic import SecretStr
+from support.simulators import simulators
 from support.stage import Stage, new_world, quick_settings
 
-from daemon.sandbox.start import simulators
 from fuzz.finding import Finding, Report
 from fuzz.requests import SECRET, TOKEN, mutated
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 from pydantic import SecretStr
+from support.model_script import Step, call, say
 from support.operator import recado
 from support.rows import select
 from support.scenes import forgive, found, logged, open_scene
@@ -16,7 +17,6 @@ from support.stage import LAURA, Stage
 from support.target import NotificationTarget, open_target
 
 from daemon.ops import notification_targets, notifier
-from daemon.sandbox.model_script import Step, call, say
 
 ESCALATION = json.dumps(
     {

@@ -15,6 +15,7 @@ import trio
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
+from support.model_script import Step, call, say
 from support.plain import NO_TLS
 from support.rows import select
 from support.scenes import found, open_scene
@@ -33,7 +34,6 @@ from daemon.observability.tracing import (
     span,
     stage,
 )
-from daemon.sandbox.model_script import Step, call, say
 
 CONTEXT_CALL = json.dumps({"context_level": "recent_50"})
 

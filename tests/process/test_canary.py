@@ -7,12 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+from support.model_script import Step
 from support.plain import NO_TLS
 from support.process import Site, until
 from support.rows import select
 from support.stage import text_webhook
 
-from daemon.sandbox.model_script import Call, Step
+from daemon.sandbox.model_wire import Call
 
 PHONE = "573009998877"
 ADMIN = "admin-canary-Zx81qLm0"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import trio
+from support.model_script import Step
 from support.process import ROOT, Site, until
 from support.stage import LAURA
 
-from daemon.sandbox.model_script import Call, Step
+from daemon.sandbox.model_wire import Call
 
 SOON = 20.0
 """Seconds, on however busy a machine: long before the far deadline's share for work has passed."""

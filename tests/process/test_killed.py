@@ -4,11 +4,10 @@ import signal
 
 import pytest
 import trio
+from support.model_script import Step, say
 from support.process import Site, until
 from support.rows import states
 from support.stage import LAURA
-
-from daemon.sandbox.model_script import Step, say
 
 
 async def all_answered(site: Site) -> None:

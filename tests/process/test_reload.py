@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 import trio
+from support.model_script import call, say
 from support.process import ROOT, RUN, DaemonProcess, Site
 from support.stage import LAURA
-
-from daemon.sandbox.model_script import call, say
 
 TOOL = '''
 from daemon.tools.tool import tool

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import httpx
 import trio
+from support.model_script import Step, say
 from support.plain import NO_TLS
 from support.process import Site, body_of, until
 from support.rows import states
 from support.stage import LAURA
 
-from daemon.sandbox.model_script import Call, Step, say
+from daemon.sandbox.model_wire import Call
 from daemon.sandbox.start import TOKEN
 
 TEN = [f"57300200000{number}" for number in range(10)]

@@ -7,9 +7,10 @@ import httpx
 import pytest
 import trio
 from support.plain import NO_TLS
+from support.simulators import simulators
 from support.stage import new_world
 
-from daemon.sandbox.start import SLOW_TOKENS_PER_SECOND, TOKEN, add_switches, simulators
+from daemon.sandbox.start import SLOW_TOKENS_PER_SECOND, TOKEN, add_switches
 
 
 async def test_the_model_can_be_slow_and_down_and_well_again() -> None:

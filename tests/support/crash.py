@@ -18,8 +18,6 @@ from pathlib import Path
 import trio
 
 from daemon.http.server import serve
-from daemon.sandbox.gateway import Gateway
-from daemon.sandbox.model_script import Step
 from daemon.sandbox.payloads import chat_id_of, digits_of
 from support.crash_judges import (
     SECOND_PART,
@@ -41,6 +39,8 @@ from support.crash_rows import (
     work_left,
 )
 from support.crash_tool import BOOKINGS_VARIABLE
+from support.gateway import ScriptedGateway
+from support.model_script import Step
 from support.place import variables_of_store
 from support.stage import new_world
 
@@ -50,7 +50,7 @@ TOKEN = "crash-token"
 class Harness:
     """One store, the world round it, and the daemon's present life."""
 
-    def __init__(self, folder: Path, gateway: Gateway, model: NamingModel) -> None:
+    def __init__(self, folder: Path, gateway: ScriptedGateway, model: NamingModel) -> None:
         self.gateway = gateway
         self.model = model
         self.folder = folder
@@ -214,7 +214,7 @@ async def open_harness(
     ``spoil`` may change each answer of the model before it is given.
     """
     log = new_world(StringIO()).log
-    gateway = Gateway(
+    gateway = ScriptedGateway(
         token=TOKEN, now=time.time, rng=rng, backoff_seconds=0.05, max_backoff_seconds=0.3
     )
     model = NamingModel(

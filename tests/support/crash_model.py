@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from daemon.sandbox.model_script import Call, Say, Step
-from daemon.sandbox.model_server import ModelServer
+from daemon.sandbox.model_wire import Call, Say
 from support.crash_judges import FIRST_PART, SECOND_PART, references
+from support.model import ScriptedModel
+from support.model_script import Step
 
 BOOKING = "reserva"
 """A message with this word wants its reference booked."""
 
 
-class NamingModel(ModelServer):
+class NamingModel(ScriptedModel):
     """A model that names the references of the burst it was given, in order, and books rooms."""
 
     def __init__(self, *, spoil: Callable[[Step], Step], **how: Any) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import trio
 
 from daemon.domain.texts import texts
-from daemon.sandbox.echoes import EchoMode
-from daemon.sandbox.faults import FaultKind
-from daemon.sandbox.model_script import Step
 from support.crash import Harness, open_harness, report
 from support.crash_judges import Fault
+from support.faults import FaultKind
+from support.gateway import EchoMode
+from support.model_script import Step
 
 SCENE_SECONDS = 30.0
 DRAIN_SECONDS = 90.0

@@ -16,9 +16,9 @@ from pathlib import Path
 import trio
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from daemon.sandbox.model_script import Step, call, say
 from daemon.sandbox.samples import read
 from support.chromium import launch
+from support.model_script import Step, call, say
 from support.process import ROOT
 from support.rows import insert, select
 from support.stand import ADMIN_TOKEN, Stand, open_stand
@@ -64,7 +64,7 @@ def laura(stand: Stand) -> None:
     stand.script("Somos dos", call("check_availability", available), say(ROOMS))
     stand.script("La suite", call("book_room", json.dumps(booking)), say(BOOKED))
     stand.script("para este fin de semana", say(VOICE))
-    person = stand.tell(gateway.person, LAURA, name="Laura Gómez")
+    person = stand.tell(gateway.contact, LAURA, name="Laura Gómez")
     stand.ask(person.say, "Hola, buenas tardes")
     stand.ask(person.say, "¿Tienen algo libre del 27 al 29? Somos dos")
     rooms = stand.heard(LAURA, "desayuno")
@@ -81,14 +81,14 @@ def others(stand: Stand) -> None:
     """A payment that a person takes over, a way that is shown, a wish for a person."""
     gateway = stand.site.gateway
     stand.script("comprobante", say("¡Gracias, Andrés! Le paso el comprobante a Recepción."))
-    andres = stand.tell(gateway.person, ANDRES, name="Andrés Pardo")
+    andres = stand.tell(gateway.contact, ANDRES, name="Andrés Pardo")
     stand.ask(andres.send_image, read("receipt.jpg"), caption="Mi comprobante de pago")
     stand.heard(ANDRES, "Recepción")
     stand.ask(gateway.agent_says, ANDRES, "Hola, Andrés, soy Marta. Ya lo vi, quedó todo pago ✅")
     stand.ask(andres.say, "Mil gracias, Marta")
 
     stand.script("cómo llego", call("show_way"), say("Cuéntame y te espero."))
-    sofia = stand.tell(gateway.person, SOFIA, name="Sofía Rincón")
+    sofia = stand.tell(gateway.contact, SOFIA, name="Sofía Rincón")
     stand.ask(sofia.send_location, 4.7169, -74.0362, "Usaquén", "Cra. 6 # 119-24")
     stand.ask(sofia.say, "Estoy aquí, ¿cómo llego al hotel?")
     stand.heard(SOFIA, "te espero")

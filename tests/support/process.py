@@ -16,11 +16,12 @@ from typing import Any
 import httpx
 import trio
 
-from daemon.sandbox.gateway import Gateway
-from daemon.sandbox.model_server import ModelServer
-from daemon.sandbox.start import TOKEN, Simulators, simulators
+from daemon.sandbox.start import TOKEN
+from support.gateway import ScriptedGateway
+from support.model import ScriptedModel
 from support.place import variables_of_store
 from support.plain import NO_TLS
+from support.simulators import Simulators, simulators
 from support.stage import new_world
 
 ROOT = Path(__file__).parents[2]
@@ -89,9 +90,9 @@ class Site:
 
     def __init__(self, folder: Path, outside: Simulators, nursery: trio.Nursery) -> None:
         self.data_dir = folder / "data"
-        self.gateway: Gateway = outside.gateway
+        self.gateway: ScriptedGateway = outside.gateway
         self.gateway.postbox.backoff_seconds = 0.05
-        self.model: ModelServer = outside.model
+        self.model: ScriptedModel = outside.model
         self.processes: list[DaemonProcess] = []
         self.environ = _environ(folder, outside)
         self._folder = folder

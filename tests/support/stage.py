@@ -23,13 +23,14 @@ from daemon.domain.redaction import Redactor
 from daemon.gateway.port import Gateway as GatewayCalls
 from daemon.observability.logs import open_log
 from daemon.observability.metrics import Metrics
-from daemon.sandbox.gateway import Gateway
-from daemon.sandbox.model_server import ModelServer
-from daemon.sandbox.start import Simulators, sandbox_settings, simulators
+from daemon.sandbox.start import sandbox_settings
 from daemon.settings import Settings
 from daemon.system.boot_clock import boot_seconds
+from support.gateway import ScriptedGateway
+from support.model import ScriptedModel
 from support.place import database
 from support.plain import NO_TLS
+from support.simulators import Simulators, simulators
 
 LAURA = "573001234567"
 CHANNEL = "SANDBOX-00001"
@@ -68,8 +69,8 @@ class Stage:
 
     def __init__(self, settings: Settings, outside: Simulators, nursery: trio.Nursery) -> None:
         self.settings = settings
-        self.gateway: Gateway = outside.gateway
-        self.model: ModelServer = outside.model
+        self.gateway: ScriptedGateway = outside.gateway
+        self.model: ScriptedModel = outside.model
         self.model_url = outside.model_url
         self.url = ""
         self.log = StringIO()
@@ -245,7 +246,9 @@ def quick_settings(data_dir: Path, changes: Mapping[str, Mapping[str, Any]]) -> 
     instructions = data_dir.parent / "instructions.md"
     instructions.write_text("You answer for a small hotel.")
     assistant = update.get("assistant", settings.assistant)
-    update["assistant"] = assistant.model_copy(update={"instructions_file": instructions})
+    update["assistant"] = assistant.model_copy(
+        update={"instructions_file": instructions, "assistant_id": "asst_sandbox"}
+    )
     return settings.model_copy(update=update)
 
 

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import trio
 
-from daemon.sandbox.model_script import Step
 from support.browser_daemon import PHONE_VARIABLE
+from support.model_script import Step
 from support.process import ROOT, DaemonProcess, Site, free_port, open_site
 
 T = TypeVar("T")

@@ -10,13 +10,13 @@ import pytest
 import trio
 from support import stage as stages
 from support.brisk import open_brisk_stage
+from support.model_script import say
 from support.stage import LAURA, Stage
 from trio.testing import MockClock
 
 from daemon.conversation.opening import Environment
 from daemon.ledger.drivers.sqlite.database import Database
 from daemon.ops import status
-from daemon.sandbox.model_script import say
 from daemon.system.notify import EXTEND_SECONDS, keep_extending, reloading_notice
 
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from support.dashboard import bubbles_of, chats_of, open_browser, ref_of, words_of
+from support.model_script import call, say
 from support.plain import NO_TLS
 from support.rows import fates, insert, rows, select, states
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
@@ -16,7 +17,6 @@ from support.stage import LAURA, Stage
 
 from daemon.domain.transitions.handover import AN_AGENT, DONE, WITH_AGENT
 from daemon.http.dashboard.conversations import formatted
-from daemon.sandbox.model_script import call, say
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"

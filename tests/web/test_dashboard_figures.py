@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import trio
 from support.dashboard import open_browser, words_of
+from support.model_script import say
 from support.place import store_in
 from support.plain import NO_TLS
 from support.scenes import PEDRO, found, open_scene, outcomes
@@ -16,7 +17,6 @@ from support.stage import LAURA, Stage, new_world
 from daemon.domain.dashboard_values import Sample
 from daemon.http.dashboard.overview import NOTHING
 from daemon.ops.maintenance.figures import Sampler
-from daemon.sandbox.model_script import say
 from daemon.sandbox.start import TOKEN
 
 MODEL = "gpt-6-luna"

@@ -9,12 +9,12 @@ import httpx
 import pytest
 from support.dashboard import open_browser, ref_of
 from support.edge import Start
+from support.model_script import Step, call, say
 from support.plain import NO_TLS
 from support.scenes import PEDRO, forgive, found, open_scene, outcomes
 from support.stage import LAURA
 
 from daemon.http.dashboard.assets import read_words
-from daemon.sandbox.model_script import Step, call, say
 
 READ_ALOUD = ("title", "aria-label", "alt", "placeholder")
 """Attributes with text for people."""

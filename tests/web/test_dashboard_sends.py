@@ -5,11 +5,10 @@ from typing import Any
 
 import httpx
 from support.dashboard import bubbles_of, open_browser, ref_of, words_of
+from support.model_script import say
 from support.rows import select
 from support.scenes import forgive, found, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
-
-from daemon.sandbox.model_script import say
 
 SENDS = "/dashboard/api/sends"
 
@@ -154,7 +153,7 @@ async def test_the_words_before_an_edit_are_shown_and_the_model_has_the_newest(
     tmp_path: Path,
 ) -> None:
     async with open_scene(tmp_path, buffer={"window_seconds": 0.4}) as stage:
-        laura = stage.gateway.person(LAURA, name="Laura")
+        laura = stage.gateway.contact(LAURA, name="Laura")
         asked = await laura.say("El sábado <b>")
         for words in ("El domingo", "El lunes"):
             await laura.edit(asked, words, deliver="acknowledged")

@@ -6,12 +6,12 @@ from typing import Any
 import httpx
 import trio
 from support.dashboard import open_browser, ref_of, words_of
+from support.model_script import Step, call, say
 from support.rows import count, fates, select
 from support.scenes import forgive, found, open_scene, outcomes
 from support.stage import LAURA
 
 from daemon.http.dashboard.work import share
-from daemon.sandbox.model_script import Step, call, say
 
 
 async def work_of(browser: httpx.AsyncClient) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import httpx
 import pytest
 import trio
 from support.edge import MemoryLog
+from support.gateway import ScriptedGateway
 from support.plain import NO_TLS
 
 from daemon.http.server import serve
 from daemon.sandbox.asgi import follow_lifespan, read_request
-from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.phone import CONTACTS
 
 TOKEN = "sandbox-token"
@@ -100,10 +100,10 @@ def receiver() -> Receiver:
 
 
 @pytest.fixture
-async def gateway(nursery: trio.Nursery, receiver: Receiver, serve_app: Serve) -> Gateway:
+async def gateway(nursery: trio.Nursery, receiver: Receiver, serve_app: Serve) -> ScriptedGateway:
     """A running gateway whose webhooks reach `receiver`."""
     hook = await serve_app(receiver)
-    gateway = Gateway(
+    gateway = ScriptedGateway(
         token=TOKEN,
         now=lambda: 1763890000.0,
         rng=random.Random(7),  # noqa: S311 - the same ids in every run
@@ -117,7 +117,7 @@ async def gateway(nursery: trio.Nursery, receiver: Receiver, serve_app: Serve) -
 
 
 @pytest.fixture
-async def api(gateway: Gateway, serve_app: Serve) -> AsyncIterator[httpx.AsyncClient]:
+async def api(gateway: ScriptedGateway, serve_app: Serve) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the gateway's API with the right token."""
     url = await serve_app(gateway)
     gateway.set_base_url(url)

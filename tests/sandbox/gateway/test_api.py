@@ -5,8 +5,7 @@ import base64
 import httpx
 import pytest
 import trio
-
-from daemon.sandbox.gateway import Gateway
+from support.gateway import ScriptedGateway
 
 LAURA = "573001234567"
 LAURA_CHAT = f"{LAURA}@s.whatsapp.net"
@@ -14,7 +13,7 @@ GROUP = "120363000000000042@g.us"
 
 
 async def test_a_sent_text_is_in_the_ledger_under_the_id_answered(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         body = {"to": LAURA, "body": "Con gusto", "typing_time": 3}
@@ -40,7 +39,7 @@ async def test_a_sent_text_is_in_the_ledger_under_the_id_answered(
     ],
 )
 async def test_every_kind_of_message_can_be_sent(
-    gateway: Gateway, api: httpx.AsyncClient, kind: str, content: dict[str, object]
+    gateway: ScriptedGateway, api: httpx.AsyncClient, kind: str, content: dict[str, object]
 ) -> None:
     with trio.fail_after(5):
         response = await api.post(f"/messages/{kind}", json={"to": LAURA, **content})
@@ -64,7 +63,7 @@ async def test_every_kind_of_message_can_be_sent(
     ],
 )
 async def test_refusals_have_whapis_shape_and_deliver_nothing(
-    gateway: Gateway, api: httpx.AsyncClient, path: str, body: object, status: int
+    gateway: ScriptedGateway, api: httpx.AsyncClient, path: str, body: object, status: int
 ) -> None:
     with trio.fail_after(5):
         response = await api.post(path, json=body)
@@ -74,7 +73,7 @@ async def test_refusals_have_whapis_shape_and_deliver_nothing(
 
 
 async def test_a_wrong_or_expired_token_knows_no_channel(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         wrong = {b"authorization": "Bearer ñ".encode()}
@@ -90,7 +89,7 @@ async def test_a_wrong_or_expired_token_knows_no_channel(
 
 
 async def test_presences_are_recorded_and_subscribed_once(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         unknown = await api.get(f"/presences/{LAURA}")
@@ -105,7 +104,7 @@ async def test_presences_are_recorded_and_subscribed_once(
 
 
 async def test_messages_are_listed_newest_first_and_filtered(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         await gateway.customer_says(LAURA, "Hola", id="first-0001")
@@ -126,7 +125,7 @@ async def test_messages_are_listed_newest_first_and_filtered(
 
 
 async def test_a_message_can_be_got_read_and_reacted_to(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         message_id = await gateway.customer_says(LAURA, "Hola")
@@ -140,7 +139,7 @@ async def test_a_message_can_be_got_read_and_reacted_to(
     assert missing.status_code == 404
 
 
-async def test_chats_contacts_and_labels(gateway: Gateway, api: httpx.AsyncClient) -> None:
+async def test_chats_contacts_and_labels(gateway: ScriptedGateway, api: httpx.AsyncClient) -> None:
     with trio.fail_after(5):
         chats = (await api.get("/chats")).json()
         added = [(await api.post(f"/labels/2/{LAURA_CHAT}")).status_code for _ in range(2)]
@@ -159,7 +158,7 @@ async def test_chats_contacts_and_labels(gateway: Gateway, api: httpx.AsyncClien
 
 
 async def test_media_that_was_stored_or_sent_can_be_fetched(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         stored = gateway.store_media(b"OggS", "audio/ogg; codecs=opus")
@@ -174,7 +173,7 @@ async def test_media_that_was_stored_or_sent_can_be_fetched(
     assert missing.status_code == 404
 
 
-async def test_health_limits_and_settings(gateway: Gateway, api: httpx.AsyncClient) -> None:
+async def test_health_limits_and_settings(gateway: ScriptedGateway, api: httpx.AsyncClient) -> None:
     with trio.fail_after(5):
         health = (await api.get("/health", params={"wakeup": "false"})).json()
         limits = await api.get("/limits")
@@ -192,7 +191,7 @@ async def test_health_limits_and_settings(gateway: Gateway, api: httpx.AsyncClie
 
 
 async def test_typing_time_holds_a_send_when_honoured(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     """The indicator shows before the message, as on a real phone."""
     gateway.honour_typing_time = True

@@ -3,9 +3,8 @@
 import httpx
 import pytest
 import trio
-
-from daemon.sandbox.faults import FaultKind
-from daemon.sandbox.gateway import Gateway
+from support.faults import FaultKind
+from support.gateway import ScriptedGateway
 
 LAURA = "573001234567"
 BODY = {"to": LAURA, "body": "Con gusto"}
@@ -13,7 +12,7 @@ BODY = {"to": LAURA, "body": "Con gusto"}
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 429, 500])
 async def test_a_status_refuses_without_delivering(
-    gateway: Gateway, api: httpx.AsyncClient, status: int
+    gateway: ScriptedGateway, api: httpx.AsyncClient, status: int
 ) -> None:
     gateway.faults.add(operation="send", kind="status", status=status, times=2)
     with trio.fail_after(5):
@@ -24,7 +23,7 @@ async def test_a_status_refuses_without_delivering(
 
 
 async def test_429_tells_when_to_come_back_if_scripted(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     gateway.faults.add(operation="send", kind="status", status=429, retry_after="7")
     gateway.faults.add(operation="send", kind="status", status=429)
@@ -35,7 +34,7 @@ async def test_429_tells_when_to_come_back_if_scripted(
 
 @pytest.mark.parametrize(("kind", "delivered"), [("drop_before", 0), ("drop_after", 1)])
 async def test_a_dropped_connection_gives_no_answer_at_all(
-    gateway: Gateway, api: httpx.AsyncClient, kind: FaultKind, delivered: int
+    gateway: ScriptedGateway, api: httpx.AsyncClient, kind: FaultKind, delivered: int
 ) -> None:
     gateway.faults.add(operation="send", kind=kind)
     with trio.fail_after(5):
@@ -47,7 +46,7 @@ async def test_a_dropped_connection_gives_no_answer_at_all(
     assert [call.status for call in gateway.calls("send")] == [0, 200]
 
 
-async def test_half_a_body_is_seen_as_one(gateway: Gateway, api: httpx.AsyncClient) -> None:
+async def test_half_a_body_is_seen_as_one(gateway: ScriptedGateway, api: httpx.AsyncClient) -> None:
     gateway.faults.add(operation="send", kind="half_body")
     complete = "without sending complete message body"
     with trio.fail_after(5), pytest.raises(httpx.RemoteProtocolError, match=complete):
@@ -60,7 +59,7 @@ async def test_half_a_body_is_seen_as_one(gateway: Gateway, api: httpx.AsyncClie
     [("garbage", 200, "<html>"), ("no_id", 200, '"message": {}'), ("status_after", 500, "error")],
 )
 async def test_a_delivered_send_with_a_useless_answer(
-    gateway: Gateway, api: httpx.AsyncClient, kind: FaultKind, status: int, found: str
+    gateway: ScriptedGateway, api: httpx.AsyncClient, kind: FaultKind, status: int, found: str
 ) -> None:
     gateway.faults.add(operation="send", kind=kind)
     with trio.fail_after(5):
@@ -72,7 +71,7 @@ async def test_a_delivered_send_with_a_useless_answer(
 
 @pytest.mark.parametrize(("kind", "meanwhile"), [("hold", 0), ("hold_answer", 1)])
 async def test_a_held_call_goes_on_when_released(
-    gateway: Gateway,
+    gateway: ScriptedGateway,
     api: httpx.AsyncClient,
     nursery: trio.Nursery,
     kind: FaultKind,
@@ -95,7 +94,7 @@ async def test_a_held_call_goes_on_when_released(
 
 
 async def test_a_held_call_whose_client_leaves_is_never_done(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     gateway.faults.add(operation="send", kind="hold", times=-1)
     with trio.fail_after(5):
@@ -108,7 +107,7 @@ async def test_a_held_call_whose_client_leaves_is_never_done(
 
 
 async def test_a_fault_meets_its_operation_and_chat_alone(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     chat = f"{LAURA}@s.whatsapp.net"
     gateway.faults.add(operation="presence", kind="status", status=500, chat=chat)

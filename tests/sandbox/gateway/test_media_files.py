@@ -9,27 +9,27 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.gateway import ScriptedGateway
 
 from daemon.sandbox import samples
 from daemon.sandbox.asgi import follow_lifespan
-from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.media import picture_size, voice_seconds
 
 LAURA = "573001234567"
 TOKEN = "sandbox-token"
 
 
-def content(gateway: Gateway, message_id: str) -> dict[str, Any]:
+def content(gateway: ScriptedGateway, message_id: str) -> dict[str, Any]:
     message = gateway.ledger.messages[message_id]
     found: dict[str, Any] = message[message["type"]]
     return found
 
 
 async def test_a_picture_is_told_with_its_facts_and_fetched_by_its_id(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
-        message_id = await gateway.person(LAURA).send_image(caption="mira")
+        message_id = await gateway.contact(LAURA).send_image(caption="mira")
         image = content(gateway, message_id)
         fetched = await api.get(f"/media/{image['id']}")
         stranger = await api.get(f"/media/{image['id']}", headers={"authorization": ""})
@@ -44,11 +44,11 @@ async def test_a_picture_is_told_with_its_facts_and_fetched_by_its_id(
 
 
 async def test_a_link_needs_no_token_and_is_there_only_for_what_the_channel_fetches(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     gateway.set_auto_download("voice")
     with trio.fail_after(5):
-        laura = gateway.person(LAURA)
+        laura = gateway.contact(LAURA)
         voice = content(gateway, await laura.send_voice())
         image = content(gateway, await laura.send_image())
         forced = content(gateway, await laura.send_image(link=True))
@@ -63,11 +63,11 @@ async def test_a_link_needs_no_token_and_is_there_only_for_what_the_channel_fetc
 
 @pytest.mark.parametrize("operation", ["media", "file"])
 async def test_a_file_can_be_missing_wrong_or_elsewhere(
-    gateway: Gateway, api: httpx.AsyncClient, operation: str
+    gateway: ScriptedGateway, api: httpx.AsyncClient, operation: str
 ) -> None:
     gateway.set_auto_download("image")
     with trio.fail_after(5):
-        image = content(gateway, await gateway.person(LAURA).send_image())
+        image = content(gateway, await gateway.contact(LAURA).send_image())
         url = image["link"] if operation == "file" else f"/media/{image['id']}"
         gateway.faults.add(operation=operation, kind="status", status=404)
         gateway.faults.add(operation=operation, kind="wrong_type")
@@ -92,9 +92,9 @@ async def open_body(api: httpx.AsyncClient, path: str) -> AsyncIterator[trio.Soc
         yield stream
 
 
-async def test_a_file_can_be_slow(gateway: Gateway, api: httpx.AsyncClient) -> None:
+async def test_a_file_can_be_slow(gateway: ScriptedGateway, api: httpx.AsyncClient) -> None:
     with trio.fail_after(5):
-        image = content(gateway, await gateway.person(LAURA).send_image())
+        image = content(gateway, await gateway.contact(LAURA).send_image())
         fault = gateway.faults.add(operation="media", kind="slow")
         async with open_body(api, f"/media/{image['id']}") as stream:
             body = b""
@@ -107,9 +107,9 @@ async def test_a_file_can_be_slow(gateway: Gateway, api: httpx.AsyncClient) -> N
     assert body == samples.read("receipt.jpg")
 
 
-async def test_a_file_can_be_endless(gateway: Gateway, api: httpx.AsyncClient) -> None:
+async def test_a_file_can_be_endless(gateway: ScriptedGateway, api: httpx.AsyncClient) -> None:
     with trio.fail_after(5):
-        image = content(gateway, await gateway.person(LAURA).send_image())
+        image = content(gateway, await gateway.contact(LAURA).send_image())
         gateway.faults.add(operation="media", kind="endless")
         read = 0
         async with open_body(api, f"/media/{image['id']}") as stream:
@@ -120,7 +120,7 @@ async def test_a_file_can_be_endless(gateway: Gateway, api: httpx.AsyncClient) -
 
 
 async def test_a_file_sent_by_form_by_link_by_id_and_by_base64_is_the_same(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     data = samples.read("booking.pdf")
     encoded = base64.b64encode(data).decode()

@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.gateway import ScriptedGateway
 
 from daemon.domain.messages import Choice, Contacts, Location, Media, Poll, Reaction, Vote
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.sandbox.gateway import Gateway
 
 LAURA = "573001234567"
 LAURA_CHAT = f"{LAURA}@s.whatsapp.net"
@@ -47,10 +47,10 @@ LIST = {
     ],
 )
 async def test_everything_that_has_a_sample_can_be_sent_and_read(
-    gateway: Gateway, receiver: Any, verb: str, content: type
+    gateway: ScriptedGateway, receiver: Any, verb: str, content: type
 ) -> None:
     with trio.fail_after(5):
-        message_id = await getattr(gateway.person(LAURA), verb)()
+        message_id = await getattr(gateway.contact(LAURA), verb)()
         (call,) = await receiver.wait_calls(1)
     (message,) = parse_webhook(call.body).messages
     assert (message.id, message.kind) == (message_id, verb.removeprefix("send_"))
@@ -60,8 +60,8 @@ async def test_everything_that_has_a_sample_can_be_sent_and_read(
         assert message.content.size_bytes > 100
 
 
-async def test_cards_polls_votes_and_reactions(gateway: Gateway, receiver: Any) -> None:
-    laura = gateway.person(LAURA)
+async def test_cards_polls_votes_and_reactions(gateway: ScriptedGateway, receiver: Any) -> None:
+    laura = gateway.contact(LAURA)
     with trio.fail_after(5):
         await laura.send_contacts(("Pedro Niño", "573007654321"), ("Ana", "573007654322"))
         poll = await laura.send_poll("¿Qué día?", "viernes", "sábado")
@@ -86,7 +86,7 @@ async def test_cards_polls_votes_and_reactions(gateway: Gateway, receiver: Any) 
     [(MENU, "yes", "ButtonsV3:yes", "hsm"), (LIST, "r1", "ListV3:r1", "list")],
 )
 async def test_what_is_tapped_comes_back_with_whapis_prefix(
-    gateway: Gateway,
+    gateway: ScriptedGateway,
     api: httpx.AsyncClient,
     receiver: Any,
     menu: dict[str, Any],
@@ -97,7 +97,7 @@ async def test_what_is_tapped_comes_back_with_whapis_prefix(
     gateway.echoes.mode, gateway.echoes.statuses = "missing", False
     with trio.fail_after(5):
         sent = (await api.post("/messages/interactive", json=menu)).json()["message"]
-        await gateway.person(LAURA).tap(sent["id"], choice)
+        await gateway.contact(LAURA).tap(sent["id"], choice)
         (call,) = await receiver.wait_calls(1)
     message = call.payload["messages"][0]
     assert message["reply"][message["reply"]["type"]]["id"] == prefixed
@@ -119,7 +119,7 @@ async def test_what_is_tapped_comes_back_with_whapis_prefix(
     ],
 )
 async def test_what_whapi_refuses_is_refused(
-    gateway: Gateway, api: httpx.AsyncClient, kind: str, body: dict[str, Any]
+    gateway: ScriptedGateway, api: httpx.AsyncClient, kind: str, body: dict[str, Any]
 ) -> None:
     with trio.fail_after(5):
         answer = await api.post(f"/messages/{kind}", json=body)
@@ -128,7 +128,7 @@ async def test_what_whapi_refuses_is_refused(
 
 
 async def test_a_group_has_participants_who_mention_us(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     group = gateway.group(GROUP)
     with trio.fail_after(5):
@@ -149,8 +149,8 @@ async def test_a_group_has_participants_who_mention_us(
     assert listed["total"] == 1
 
 
-async def test_the_manner_of_a_message(gateway: Gateway, receiver: Any) -> None:
-    laura = gateway.person(LAURA)
+async def test_the_manner_of_a_message(gateway: ScriptedGateway, receiver: Any) -> None:
+    laura = gateway.contact(LAURA)
     with trio.fail_after(5):
         first = await laura.say("Hola")
         await laura.send_image(view_once=True, forwarded=3, quote=first)
@@ -163,8 +163,10 @@ async def test_the_manner_of_a_message(gateway: Gateway, receiver: Any) -> None:
     assert text["context"] == {"ephemeral": 86_400}
 
 
-async def test_an_album_is_told_in_one_call_and_in_order(gateway: Gateway, receiver: Any) -> None:
-    laura = gateway.person(LAURA)
+async def test_an_album_is_told_in_one_call_and_in_order(
+    gateway: ScriptedGateway, receiver: Any
+) -> None:
+    laura = gateway.contact(LAURA)
     with trio.fail_after(5):
         ids = await laura.send_together(laura.image(caption="uno"), laura.image(caption="dos"))
         (call,) = await receiver.wait_calls(1)
@@ -172,10 +174,10 @@ async def test_an_album_is_told_in_one_call_and_in_order(gateway: Gateway, recei
 
 
 async def test_a_call_rings_and_is_missed_and_can_be_rejected(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     with trio.fail_after(5):
-        call_id = await gateway.person(LAURA).call("missed")
+        call_id = await gateway.contact(LAURA).call("missed")
         calls = await receiver.wait_calls(2)
         rejected = await api.post(f"/calls/{call_id}/reject")
         unknown = await api.post("/calls/none/reject")
@@ -186,7 +188,7 @@ async def test_a_call_rings_and_is_missed_and_can_be_rejected(
 
 
 async def test_presences_of_group_members_are_told_if_subscribed(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     andres = gateway.group(GROUP).member("573005550142")
     with trio.fail_after(5):
@@ -203,7 +205,7 @@ async def test_presences_of_group_members_are_told_if_subscribed(
 
 
 async def test_a_label_is_told_as_a_changed_chat(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     with trio.fail_after(5):
         await api.post(f"/labels/2/{LAURA_CHAT}")
@@ -217,11 +219,11 @@ async def test_a_label_is_told_as_a_changed_chat(
 
 
 async def test_a_message_gets_as_far_as_its_fate(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     gateway.echoes.mode = "missing"
     gateway.faults.add(operation="delivery", kind="failed")
-    laura = gateway.person(LAURA)
+    laura = gateway.contact(LAURA)
     with trio.fail_after(5):
         await api.post("/messages/text", json={"to": LAURA, "body": "uno"})
         second = (await api.post("/messages/text", json={"to": LAURA, "body": "dos"})).json()
@@ -235,7 +237,7 @@ async def test_a_message_gets_as_far_as_its_fate(
 
 
 async def test_an_unlinked_phone_refuses_sends_and_tells_of_itself(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     body = {"to": LAURA, "body": "x"}
     with trio.fail_after(5):
@@ -254,14 +256,14 @@ async def test_an_unlinked_phone_refuses_sends_and_tells_of_itself(
 
 
 async def test_our_own_edit_deletion_and_read_receipt(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     with trio.fail_after(5):
         sent = (await api.post("/messages/text", json={"to": LAURA, "body": "uno"})).json()
         target = sent["message"]["id"]
         await api.post("/messages/text", json={"to": LAURA, "body": "dos", "edit": target})
         await api.delete(f"/messages/{target}")
-        question = await gateway.person(LAURA).say("¿?")
+        question = await gateway.contact(LAURA).say("¿?")
         await api.put(f"/messages/{question}")
         actions = [
             m["action"]["type"]

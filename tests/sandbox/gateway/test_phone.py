@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.gateway import ScriptedGateway
 
 from daemon.sandbox.asgi import Request
-from daemon.sandbox.gateway import Gateway
-from daemon.sandbox.journal import Journal
+from daemon.sandbox.ledger import Journal
 
 LAURA = "573001234567"
 LAURA_CHAT = f"{LAURA}@s.whatsapp.net"
@@ -66,7 +66,7 @@ async def see(page: Page) -> tuple[str, dict[str, Any]]:
 
 
 async def test_a_page_starts_with_a_snapshot_and_sees_what_comes(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         await gateway.customer_says(LAURA, "Hola")
@@ -91,7 +91,7 @@ async def test_a_page_starts_with_a_snapshot_and_sees_what_comes(
 
 
 async def test_a_page_that_comes_back_gets_what_it_missed(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         async with open_page(api) as page:
@@ -117,7 +117,7 @@ def test_a_reader_that_fell_behind_the_journal_is_told_so() -> None:
 
 
 async def test_the_stream_ends_when_the_gateway_closes(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         async with open_page(api) as page:
@@ -160,7 +160,7 @@ async def test_what_is_typed_becomes_a_customers_or_an_agents_message(
     ],
 )
 async def test_what_cannot_be_said_is_refused(
-    gateway: Gateway, api: httpx.AsyncClient, body: dict[str, object]
+    gateway: ScriptedGateway, api: httpx.AsyncClient, body: dict[str, object]
 ) -> None:
     with trio.fail_after(5):
         response = await api.post("/phone/say", json=body)
@@ -190,7 +190,7 @@ async def test_other_sites_and_rebound_names_are_kept_out(
     assert response.status_code == status
 
 
-async def test_other_machines_are_kept_out(gateway: Gateway) -> None:
+async def test_other_machines_are_kept_out(gateway: ScriptedGateway) -> None:
     answers: list[dict[str, Any]] = []
 
     async def send(event: dict[str, Any]) -> None:
@@ -223,7 +223,7 @@ async def test_the_page_and_its_files_come_with_a_policy_and_nothing_foreign(
 
 
 async def test_pictures_and_sounds_are_shown_and_other_files_are_only_saved(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
         sound = gateway.store_media(b"OggS", "audio/ogg; codecs=opus")
@@ -238,10 +238,10 @@ async def test_pictures_and_sounds_are_shown_and_other_files_are_only_saved(
 
 
 async def test_small_pictures_inside_of_messages_do_not_go_to_the_page(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(5):
-        laura = gateway.person(LAURA)
+        laura = gateway.contact(LAURA)
         await laura.send_image()
         async with open_page(api) as page:
             _, snapshot = await see(page)
@@ -260,6 +260,6 @@ def test_event_ids_differ_between_gateways() -> None:
     epochs = set()
     for seed in (1, 2):
         rng = random.Random(seed)  # noqa: S311 - the same ids in every run
-        gateway = Gateway(token="t", now=lambda: 1.0, rng=rng)
+        gateway = ScriptedGateway(token="t", now=lambda: 1.0, rng=rng)
         epochs.add(gateway.phone._event(1, "chat", {}).partition("-")[0])
     assert len(epochs) == 2

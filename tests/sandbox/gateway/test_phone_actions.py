@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.gateway import ScriptedGateway
 
 from daemon.sandbox import samples
-from daemon.sandbox.gateway import Gateway
+from daemon.sandbox.audio import as_ogg
 from daemon.sandbox.media import voice_seconds
-from daemon.sandbox.webm_voice import as_ogg
 
 LAURA = "573001234567"
 LAURA_CHAT = f"{LAURA}@s.whatsapp.net"
@@ -63,7 +63,7 @@ async def test_everything_on_the_sheet_can_be_sent_by_both_sides(
 
 @pytest.mark.parametrize("kind", ["image", "document", "voice"])
 async def test_a_file_of_ones_own_can_be_sent(
-    gateway: Gateway, api: httpx.AsyncClient, kind: str
+    gateway: ScriptedGateway, api: httpx.AsyncClient, kind: str
 ) -> None:
     query = {"chat": LAURA_CHAT, "kind": kind, "name": "mío.bin", "caption": "toma"}
     with trio.fail_after(5):
@@ -79,7 +79,7 @@ async def test_a_file_of_ones_own_can_be_sent(
 
 
 async def test_what_a_browser_records_arrives_as_whatsapps_own_kind(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     """50 packets of 20 ms and one longer than an Ogg segment: a second, and their very bytes."""
     packets = [bytes([0x78, number]) for number in range(49)] + [b"\x78" + bytes(300)]
@@ -106,7 +106,7 @@ def test_a_recording_that_is_cut_or_none_does_no_harm(data: bytes) -> None:
 
 
 async def test_one_can_answer_react_edit_and_delete(
-    api: httpx.AsyncClient, gateway: Gateway, receiver: Any
+    api: httpx.AsyncClient, gateway: ScriptedGateway, receiver: Any
 ) -> None:
     with trio.fail_after(5):
         first = (await api.post("/phone/say", json={"chat": LAURA_CHAT, "text": "uno"})).json()
@@ -126,7 +126,7 @@ async def test_one_can_answer_react_edit_and_delete(
 
 
 async def test_one_votes_taps_and_calls(
-    api: httpx.AsyncClient, gateway: Gateway, receiver: Any
+    api: httpx.AsyncClient, gateway: ScriptedGateway, receiver: Any
 ) -> None:
     gateway.echoes.mode, gateway.echoes.statuses = "missing", False
     menu = {
@@ -161,7 +161,7 @@ async def test_in_a_group_one_chooses_who_writes(api: httpx.AsyncClient, receive
 
 
 async def test_opening_a_chat_reads_what_came(
-    api: httpx.AsyncClient, gateway: Gateway, receiver: Any
+    api: httpx.AsyncClient, gateway: ScriptedGateway, receiver: Any
 ) -> None:
     with trio.fail_after(5):
         await api.post("/messages/text", json={"to": LAURA, "body": "Buenas"})
@@ -181,7 +181,7 @@ async def test_recording_is_told_like_typing(api: httpx.AsyncClient, receiver: A
 
 
 async def test_the_switches_make_whapi_fail_and_well_again(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     async def turn(name: str, *, on: bool) -> int:
         answer = await api.post("/phone/control", json={"name": name, "on": on})
@@ -206,7 +206,7 @@ async def test_the_switches_make_whapi_fail_and_well_again(
 
 
 async def test_a_switch_that_cannot_be_used_here_is_shown_and_does_nothing(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     turned: list[bool] = []
     add: Callable[..., None] = gateway.controls.add
@@ -220,7 +220,7 @@ async def test_a_switch_that_cannot_be_used_here_is_shown_and_does_nothing(
 
 
 async def test_pages_of_this_machine_may_frame_the_phone_and_no_other(
-    gateway: Gateway, api: httpx.AsyncClient
+    gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     gateway.phone.language = "en"
     with trio.fail_after(5):

@@ -9,8 +9,8 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from support.gateway import ScriptedGateway
 
-from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.webhooks import Delivery, Postbox, Target
 
 LAURA = "573001234567"
@@ -18,7 +18,9 @@ ANDRES = "573005550142"
 GROUP = "120363000000000042@g.us"
 
 
-async def test_a_customers_text_is_posted_with_the_secret(gateway: Gateway, receiver: Any) -> None:
+async def test_a_customers_text_is_posted_with_the_secret(
+    gateway: ScriptedGateway, receiver: Any
+) -> None:
     with trio.fail_after(5):
         message_id = await gateway.customer_says(LAURA, "Hola", name="Laura")
     (call,) = receiver.calls
@@ -55,7 +57,7 @@ async def test_a_customers_text_is_posted_with_the_secret(gateway: Gateway, rece
     ],
 )
 async def test_the_delivery_modes(
-    gateway: Gateway, receiver: Any, mode: str, method: str, path: str
+    gateway: ScriptedGateway, receiver: Any, mode: str, method: str, path: str
 ) -> None:
     gateway.set_webhook(gateway.targets()[0].url, mode=mode)
     with trio.fail_after(5):
@@ -68,7 +70,7 @@ async def test_the_delivery_modes(
 
 
 async def test_a_failing_webhook_is_tried_again_until_its_200(
-    gateway: Gateway, receiver: Any
+    gateway: ScriptedGateway, receiver: Any
 ) -> None:
     receiver.statuses = [500, 202, 401]
     with trio.fail_after(5):
@@ -80,7 +82,7 @@ async def test_a_failing_webhook_is_tried_again_until_its_200(
 
 
 async def test_webhooks_wait_for_a_daemon_that_is_down_and_follow_it_to_a_new_address(
-    gateway: Gateway, receiver: Any, closed_port: int
+    gateway: ScriptedGateway, receiver: Any, closed_port: int
 ) -> None:
     """Nothing is lost or put in another order, and only a 200 acknowledges."""
     up = gateway.targets()[0].url
@@ -97,7 +99,7 @@ async def test_webhooks_wait_for_a_daemon_that_is_down_and_follow_it_to_a_new_ad
 
 
 async def test_without_an_order_a_stuck_call_holds_up_no_other(
-    gateway: Gateway, receiver: Any
+    gateway: ScriptedGateway, receiver: Any
 ) -> None:
     gateway.in_order = False
     gateway.postbox.backoff_seconds = 60
@@ -140,7 +142,7 @@ async def test_calls_queued_before_run_are_delivered_by_it(
 ) -> None:
     hook = await serve_app(receiver)
     rng = random.Random(1)  # noqa: S311 - the same ids in every run
-    gateway = Gateway(token="t", now=lambda: 1.0, rng=rng, webhook_url=hook)
+    gateway = ScriptedGateway(token="t", now=lambda: 1.0, rng=rng, webhook_url=hook)
     with trio.fail_after(5):
         for text in ("uno", "dos", "tres"):
             await gateway.customer_says(LAURA, text, deliver="queued")
@@ -151,7 +153,7 @@ async def test_calls_queued_before_run_are_delivered_by_it(
 
 
 async def test_typing_is_told_of_subscribed_contacts_only(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     with trio.fail_after(5):
         await gateway.customer_types(LAURA)
@@ -165,7 +167,9 @@ async def test_typing_is_told_of_subscribed_contacts_only(
     ]
 
 
-async def test_several_messages_and_a_presence_in_one_call(gateway: Gateway, receiver: Any) -> None:
+async def test_several_messages_and_a_presence_in_one_call(
+    gateway: ScriptedGateway, receiver: Any
+) -> None:
     with trio.fail_after(5):
         parts = [gateway.compose(LAURA, text) for text in ("sí", "sí")]
         presence = {"contact_id": LAURA, "status": "typing"}
@@ -176,7 +180,7 @@ async def test_several_messages_and_a_presence_in_one_call(gateway: Gateway, rec
     assert all(gateway.acknowledged(m["id"]) for m in parts)
 
 
-async def test_what_else_people_do(gateway: Gateway, receiver: Any) -> None:
+async def test_what_else_people_do(gateway: ScriptedGateway, receiver: Any) -> None:
     with trio.fail_after(5):
         first = await gateway.customer_says(LAURA, "mira https://example.com", id="first-0001")
         await gateway.customer_says(LAURA, "ese", quote=first)
@@ -202,7 +206,7 @@ async def test_what_else_people_do(gateway: Gateway, receiver: Any) -> None:
     assert messages[9]["id"] == first
 
 
-async def test_hostile_bytes_can_be_posted(gateway: Gateway, receiver: Any) -> None:
+async def test_hostile_bytes_can_be_posted(gateway: ScriptedGateway, receiver: Any) -> None:
     with trio.fail_after(5):
         status = await gateway.deliver_raw(b"{\xff", path="/messages", headers={"x-odd": "1"})
     (call,) = receiver.calls
@@ -226,7 +230,7 @@ async def test_a_send_is_echoed_after_its_answer_with_statuses(
 
 
 async def test_an_echo_may_come_before_the_answer(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     gateway.echoes.mode = "before"
     held = gateway.faults.add(operation="send", kind="hold_answer")
@@ -240,7 +244,7 @@ async def test_an_echo_may_come_before_the_answer(
 
 
 async def test_an_echo_may_be_late_missing_or_under_another_id(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     gateway.echoes.statuses = False
     with trio.fail_after(5):
@@ -259,7 +263,7 @@ async def test_an_echo_may_be_late_missing_or_under_another_id(
 
 
 async def test_a_send_whose_answer_was_cut_is_echoed(
-    gateway: Gateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     gateway.faults.add(operation="send", kind="drop_after")
     with trio.fail_after(5):

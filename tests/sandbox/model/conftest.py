@@ -9,19 +9,18 @@ import pytest
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
+from support.model import ScriptedModel
 from support.plain import NO_TLS
 
-from daemon.sandbox.model_server import ModelServer
-
 
 @pytest.fixture
-def server() -> ModelServer:
+def server() -> ScriptedModel:
     rng = random.Random(7)  # noqa: S311 - tests are to be repeatable
-    return ModelServer(now=trio.current_time, rng=rng, api_key="sk-test")
+    return ScriptedModel(now=trio.current_time, rng=rng, api_key="sk-test")
 
 
 @pytest.fixture
-async def client(server: ModelServer, nursery: trio.Nursery) -> AsyncIterator[httpx.AsyncClient]:
+async def client(server: ScriptedModel, nursery: trio.Nursery) -> AsyncIterator[httpx.AsyncClient]:
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.graceful_timeout = 1

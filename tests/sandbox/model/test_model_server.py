@@ -6,9 +6,8 @@ from typing import Any
 import httpx
 import pytest
 import trio
-
-from daemon.sandbox.model_script import Step, call, say
-from daemon.sandbox.model_server import ModelServer
+from support.model import ScriptedModel
+from support.model_script import Step, call, say
 
 ASK: dict[str, Any] = {"model": "m", "input": "hola"}
 CALL = {"type": "function_call", "call_id": "call_1", "name": "a", "arguments": "{}"}
@@ -21,7 +20,7 @@ def events_of(answer: httpx.Response) -> list[dict[str, Any]]:
 
 
 async def test_a_stream_has_the_real_order_and_numbers(
-    server: ModelServer, client: httpx.AsyncClient
+    server: ScriptedModel, client: httpx.AsyncClient
 ) -> None:
     server.script(say("uno dos"))
     with trio.fail_after(10):
@@ -47,7 +46,7 @@ async def test_a_stream_has_the_real_order_and_numbers(
 
 
 async def test_the_path_without_version_and_an_answer_without_stream(
-    server: ModelServer, client: httpx.AsyncClient
+    server: ScriptedModel, client: httpx.AsyncClient
 ) -> None:
     server.script(call("a", '{"x": "a long enough argument"}'))
     url = str(client.base_url).replace("/v1/", "/responses")
@@ -57,7 +56,7 @@ async def test_the_path_without_version_and_an_answer_without_stream(
     assert body["output"][0]["arguments"] == '{"x": "a long enough argument"}'
 
 
-async def test_the_key_is_wanted(server: ModelServer, client: httpx.AsyncClient) -> None:
+async def test_the_key_is_wanted(server: ScriptedModel, client: httpx.AsyncClient) -> None:
     with trio.fail_after(10):
         answer = await client.get("/models", headers={"authorization": "Bearer sk-other"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
@@ -82,7 +81,7 @@ async def test_the_key_is_wanted(server: ModelServer, client: httpx.AsyncClient)
     ],
 )
 async def test_what_the_real_one_refuses(
-    server: ModelServer, client: httpx.AsyncClient, change: dict[str, Any], message: str
+    server: ScriptedModel, client: httpx.AsyncClient, change: dict[str, Any], message: str
 ) -> None:
     """These protect Recado from mistakes that only the real server would show."""
     server.context_tokens = 100
@@ -101,7 +100,7 @@ async def test_answered_calls_are_accepted(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_background_response_lives_without_its_connection(
-    server: ModelServer, client: httpx.AsyncClient
+    server: ScriptedModel, client: httpx.AsyncClient
 ) -> None:
     """It can be asked for, streamed from any event on, cancelled, and deleted."""
     gate = trio.Event()
@@ -121,7 +120,7 @@ async def test_a_background_response_lives_without_its_connection(
 
 
 async def test_cancelling_stops_the_generation(
-    server: ModelServer, client: httpx.AsyncClient
+    server: ScriptedModel, client: httpx.AsyncClient
 ) -> None:
     server.script(Step(gate=trio.Event()))
     with trio.fail_after(10):
@@ -143,7 +142,7 @@ async def test_a_foreground_response_cannot_be_cancelled(client: httpx.AsyncClie
 
 
 async def test_a_closed_connection_loses_a_foreground_response(
-    server: ModelServer, client: httpx.AsyncClient
+    server: ScriptedModel, client: httpx.AsyncClient
 ) -> None:
     server.script(say("uno", gate=trio.Event()))
     with trio.fail_after(10):
@@ -155,7 +154,7 @@ async def test_a_closed_connection_loses_a_foreground_response(
     assert (made.outcome, made.disconnects) == ("cut", 1)
 
 
-async def test_faults(server: ModelServer, client: httpx.AsyncClient) -> None:
+async def test_faults(server: ScriptedModel, client: httpx.AsyncClient) -> None:
     """Steps are taken in order, by the requests that they accept."""
     only_later = Step(when=lambda body: body["model"] == "later", echo=True)
     server.script(only_later, Step(status=429, code="slow", headers={"retry-after": "2"}))
@@ -175,7 +174,7 @@ async def test_faults(server: ModelServer, client: httpx.AsyncClient) -> None:
     assert server.calls[0].customer_texts == ["hola"]
 
 
-async def test_pace(server: ModelServer, client: httpx.AsyncClient) -> None:
+async def test_pace(server: ScriptedModel, client: httpx.AsyncClient) -> None:
     """The sandbox's phone is to show that somebody thinks."""
     server.script(say("uno dos tres", tokens_per_second=20))
     with trio.fail_after(10):
@@ -190,7 +189,7 @@ async def test_models_name_their_end(client: httpx.AsyncClient) -> None:
     assert [model["id"] for model in models if "shutdown_date" in model] == ["gpt-4o-mini"]
 
 
-async def test_audio(server: ModelServer, client: httpx.AsyncClient) -> None:
+async def test_audio(server: ScriptedModel, client: httpx.AsyncClient) -> None:
     """Voice notes are understood if their name ends in a format; speech is a playable file."""
     with trio.fail_after(10):
         for name, status in (("voice.ogg", 200), ("voice.opus", 400)):

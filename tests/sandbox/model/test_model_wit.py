@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from daemon.sandbox import model_audio, model_senses, model_wit, samples
+from daemon.sandbox import audio, model_senses, model_wit, samples
 from daemon.sandbox.media import voice_seconds
-from daemon.sandbox.model_script import Call, Say
+from daemon.sandbox.model_wire import Call, Say
 
 CONTEXT = {
     "type": "function",
@@ -132,8 +132,8 @@ def test_pictures_and_thanks() -> None:
 
 def test_ogg_pages_carry_their_checksum() -> None:
     """It is the CRC-32 of POSIX cksum without the final inversion, whose check value is known."""
-    assert model_audio._checksum(b"123456789") == 0x765E7680 ^ 0xFFFFFFFF
-    assert model_audio.murmur("opus", 2.5).count(b"OggS") == 5
+    assert audio._checksum(b"123456789") == 0x765E7680 ^ 0xFFFFFFFF
+    assert audio.murmur("opus", 2.5).count(b"OggS") == 5
 
 
 def picture(name: str) -> dict[str, str]:
@@ -198,7 +198,7 @@ def test_what_people_send_is_perceived(parts: list[dict[str, str]], perceived: l
 
 def test_a_voice_of_the_sample_and_of_the_model_can_be_played() -> None:
     """As many seconds as asked, in Opus packets that a player knows."""
-    made = model_audio.murmur("opus", 7)
+    made = audio.murmur("opus", 7)
     assert voice_seconds(made) == 7
     assert made[made.index(b"OpusHead") :].count(b"OggS") == 8
     assert len(made) > 10_000

@@ -12,11 +12,11 @@ from typing import Any
 
 from daemon.sandbox import model_wire
 from daemon.sandbox.asgi import Answer, Request, json_answer
-from daemon.sandbox.model_generation import Generation, ModelCall
-from daemon.sandbox.model_script import Step
+from daemon.sandbox.model_generation import ModelCall
 from daemon.sandbox.model_wire import JsonObject, Refusal
+from support.model_script import ScriptedGeneration, Step
 
-Generate = Callable[[Generation], None]
+Generate = Callable[[ScriptedGeneration], None]
 """Starts the generation in a task of the server."""
 
 
@@ -26,7 +26,7 @@ class SimulatedRun:
 
     id: str
     body: JsonObject
-    generation: Generation
+    generation: ScriptedGeneration
     cancelled: bool = False
     cut_next_look: bool = False
 
@@ -200,8 +200,8 @@ class AssistantsServer:
         thread.runs.append(run)
         return json_answer(_run_object(thread, run))
 
-    def _begin(self, call: ModelCall, step: Step) -> Generation:
-        generation = Generation(call, step, now=self._now, tokens_per_second=0)
+    def _begin(self, call: ModelCall, step: Step) -> ScriptedGeneration:
+        generation = ScriptedGeneration(call, step, now=self._now, tokens_per_second=0)
         self._generate(generation)
         return generation
 

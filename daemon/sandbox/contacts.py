@@ -1,7 +1,7 @@
-"""What people do on the simulated phones: customers who write, agents of the business who answer.
+"""What happens on the simulated phones: customers who write, agents of the business who answer.
 
-Each action is recorded in the ledger and becomes a webhook call. All of them take a chat by digits
-or by chat id, and may be called by any task.
+Each action is recorded in the ledger and becomes a webhook call. Methods take a chat by digits or
+by chat id, and may be called by any task.
 """
 
 import json
@@ -9,19 +9,20 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import trio
-
 from daemon.domain.messages import JsonObject
-from daemon.sandbox import payloads
+from daemon.sandbox import outgoing, payloads, samples
+from daemon.sandbox.asgi import Upload
 from daemon.sandbox.ledger import Ledger
-from daemon.sandbox.webhooks import Delivery, Postbox, Target, Until, WholeBody, plain_client
+from daemon.sandbox.media import MediaFiles
+from daemon.sandbox.webhooks import Delivery, Postbox, Target, Until
 
 Status = Literal["pending", "sent", "delivered", "read", "played", "failed"]
 """What becomes of a message."""
+CallEnd = Literal["missed", "canceled", "answered"]
 
 
-class People:
-    """The people round the daemon, and the webhooks that tell of them."""
+class SimulatedPhones:
+    """The phones of the customers and of the business, and the webhooks about what they do."""
 
     def __init__(
         self,
@@ -36,10 +37,6 @@ class People:
         self.ledger = ledger
         self.postbox = postbox
         self.targets = targets
-        self.in_order = True
-        """Whether the webhooks of one chat keep their order. Whapi promises none."""
-        self.presences_need_subscription = True
-        """Whether typing is told of subscribed contacts only, as Whapi does."""
         self._now = now
         self._rng = rng
 
@@ -95,97 +92,6 @@ class People:
         ids = tuple(message["id"] for message in messages)
         await self.post(messages[0]["chat_id"], "messages.post", parts, ids, deliver=deliver)
 
-    async def customer_says(
-        self,
-        chat: str,
-        text: str,
-        *,
-        name: str = "",
-        author: str = "",
-        id: str = "",  # noqa: A002 - WhatsApp's word for it
-        quote: str = "",
-        deliver: Until = "attempted",
-    ) -> str:
-        """A customer writes; return the message's id."""
-        message = self.compose(chat, text, name=name, author=author, id=id, quote=quote)
-        await self.tell([message], deliver=deliver)
-        return str(message["id"])
-
-    async def customer_sends(
-        self, chat: str, content: JsonObject, *, author: str = "", deliver: Until = "attempted"
-    ) -> str:
-        """A customer sends any message, given as its type and content; return its id.
-
-        What `content` says of other fields (``id``, ``source`` …) wins over what would be there.
-        """
-        message = self.compose(chat, content, author=author, id=str(content.get("id", "")))
-        await self.tell([message], deliver=deliver)
-        return str(message["id"])
-
-    async def customer_types(self, chat: str, *, deliver: Until = "attempted") -> None:
-        """A customer is seen typing."""
-        await self.customer_is(chat, "typing", deliver=deliver)
-
-    async def customer_records(self, chat: str, *, deliver: Until = "attempted") -> None:
-        """A customer is seen recording a voice note."""
-        await self.customer_is(chat, "recording", deliver=deliver)
-
-    async def customer_stops(self, chat: str, *, deliver: Until = "attempted") -> None:
-        """A customer stops typing or recording without having sent anything."""
-        await self.customer_is(chat, "online", deliver=deliver)
-
-    async def customer_edits(
-        self, message_id: str, text: str, *, as_update: bool = False, deliver: Until = "attempted"
-    ) -> None:
-        """A customer changes a message.
-
-        Whapi tells it as an action in ``messages``, or (`as_update`) in ``messages_updates``.
-        """
-        old = self.ledger.messages[message_id]
-        content = {"edited_type": "text", "edited_content": {"body": text}}
-        action = self.act(message_id, {"type": "edit", **content})
-        if not as_update:
-            await self.tell([action], deliver=deliver)
-            return
-        update = {
-            "id": message_id,
-            "trigger": action,
-            "before_update": old,
-            "after_update": {**old, **payloads.text_content(text)},
-            "changes": ["text"],
-        }
-        parts = {"messages_updates": [update]}
-        await self.post(old["chat_id"], "messages.patch", parts, (action["id"],), deliver=deliver)
-
-    async def customer_deletes(
-        self, message_id: str, *, as_removal: bool = False, deliver: Until = "attempted"
-    ) -> None:
-        """A customer deletes a message for everyone.
-
-        Whapi tells it as an action in ``messages``, or (`as_removal`) in ``messages_removed``.
-        """
-        old = self.ledger.messages[message_id]
-        action = self.act(message_id, {"type": "delete"})
-        if as_removal:
-            parts = {"messages_removed": [message_id]}
-            await self.post(old["chat_id"], "messages.delete", parts, (), deliver=deliver)
-        else:
-            await self.tell([action], deliver=deliver)
-
-    async def customer_reacts(
-        self, message_id: str, emoji: str, *, deliver: Until = "attempted"
-    ) -> None:
-        """A customer puts an emoji on a message; an empty one takes it back."""
-        action = self.act(message_id, {"type": "reaction", "emoji": emoji})
-        await self.tell([action], deliver=deliver)
-
-    async def agent_says(
-        self, chat: str, text: str, *, source: str = "mobile", deliver: Until = "attempted"
-    ) -> str:
-        """A human of the business writes from its phone (or ``web``); return the message's id."""
-        content = payloads.text_content(text)
-        return await self.agent_sends(chat, content, source=source, deliver=deliver)
-
     async def agent_sends(
         self,
         chat: str,
@@ -234,34 +140,6 @@ class People:
             update = payloads.status_update(message, status, at, error=error, viewer=viewer)
             self.queue(message["chat_id"], "statuses.post", {"statuses": [update]})
 
-    async def redeliver(self, message_id: str, *, deliver: Until = "attempted") -> None:
-        """Tell of a message once more, as Whapi does when a 200 got lost."""
-        await self.tell([self.ledger.messages[message_id]], deliver=deliver)
-
-    async def deliver_raw(
-        self,
-        body: bytes,
-        *,
-        path: str = "",
-        headers: dict[str, str] | None = None,
-        method: str = "POST",
-        timeout_seconds: float = 30,
-    ) -> int:
-        """Post any bytes to the first webhook's URL plus `path`, once; return the status.
-
-        `headers` replace those of the webhook's settings. Raises httpx.HTTPError if there is no
-        answer, trio.TooSlowError if there is none in time.
-        """
-        target = self.targets()[0]
-        given = target.headers if headers is None else headers
-        sent_headers = {"content-length": str(len(body)), **given}
-        with trio.fail_after(timeout_seconds):
-            async with plain_client() as client:
-                request = client.build_request(method, target.url + path, headers=sent_headers)
-                request.stream = WholeBody(body)
-                response = await client.send(request)
-        return response.status_code
-
     async def post(
         self,
         chat: str,
@@ -297,9 +175,16 @@ class People:
             if not target.events or event in target.events
         ]
         for number, delivery in enumerate(made):
-            line = chat if self.in_order else f"{chat} {len(self.postbox.deliveries)}"
-            self.postbox.put(f"{lane or line} {number}", delivery)
+            self.postbox.put(f"{lane or self._line_of(chat)} {number}", delivery)
         return made
+
+    def _line_of(self, chat: str) -> str:
+        """Return the line in which the calls of a chat wait for each other."""
+        return chat
+
+    def _sees_presence(self, digits: str) -> bool:
+        """Return whether Whapi says what a contact does: only once it is asked to."""
+        return digits in self.ledger.subscriptions
 
     async def customer_is(
         self, chat: str, status: str, *, author: str = "", deliver: Until = "attempted"
@@ -311,7 +196,7 @@ class People:
         chat_id = payloads.chat_id_of(chat)
         digits = author or payloads.digits_of(chat_id)
         self.ledger.chat(chat_id).contact_presence = status
-        if self.presences_need_subscription and digits not in self.ledger.subscriptions:
+        if not self._sees_presence(digits):
             return
         parts = {"presences": [{"contact_id": digits, "status": status}]}
         await self.post(chat_id, "presences.post", parts, deliver=deliver)
@@ -324,3 +209,120 @@ class People:
         if not author and not target["from_me"]:
             author, name = target["from"], target.get("from_name", "")
         return self.compose(target["chat_id"], content, name=name, author=author)
+
+
+class SimulatedContact:
+    """A customer in their own chat, or a participant of a group."""
+
+    def __init__(
+        self,
+        phones: SimulatedPhones,
+        media: MediaFiles,
+        digits: str,
+        *,
+        name: str = "",
+        chat: str = "",
+    ) -> None:
+        self.digits = digits
+        self.chat = payloads.chat_id_of(chat or digits)
+        self._phones = phones
+        self._media = media
+        place = phones.ledger.chat(self.chat, name="" if chat else name)
+        self.name = name or place.members.get(digits, digits)
+
+    async def send(
+        self, content: JsonObject, *, quote: str = "", deliver: Until = "attempted"
+    ) -> str:
+        """Send any content, such as ``{"type": "order", "order": {…}}``; return its id."""
+        message = self._phones.compose(
+            self.chat, content, name=self.name, author=self.digits, quote=quote
+        )
+        await self._phones.tell([message], deliver=deliver)
+        return str(message["id"])
+
+    async def vote(
+        self, message_id: str, *options: str, as_update: bool = False, deliver: Until = "attempted"
+    ) -> None:
+        """Choose options of a poll, by their words; told as an action or as a changed poll."""
+        old = self._phones.ledger.messages[message_id]
+        chosen = [outgoing.option_id(option) for option in options]
+        action = self._phones.act(message_id, {"type": "vote", "votes": chosen}, author=self.digits)
+        before = {**old}
+        voted = outgoing.voted(old["poll"], self.digits, chosen)
+        self._phones.ledger.change_message(message_id, voted)
+        if not as_update:
+            await self._phones.tell([action], deliver=deliver)
+            return
+        update = {"id": message_id, "trigger": action, "before_update": before}
+        parts = {"messages_updates": [{**update, "after_update": old, "changes": ["poll"]}]}
+        await self._phones.post(self.chat, "messages.patch", parts, deliver=deliver)
+
+    async def tap(self, message_id: str, choice: str, *, deliver: Until = "attempted") -> str:
+        """Tap a button or a row (our id of it) of a menu that was sent here.
+
+        Raises KeyError if the message offers no such choice.
+        """
+        menu = self._phones.ledger.messages[message_id]
+        kind, reply = outgoing.choices(menu["interactive"])[choice]
+        quoted_type, quoted = outgoing.quoted_menu(menu["interactive"])
+        context = {
+            "quoted_id": message_id,
+            "quoted_author": menu["from"],
+            "quoted_type": quoted_type,
+            "quoted_content": quoted,
+        }
+        content = {"type": "reply", "reply": {"type": kind, kind: reply}, "context": context}
+        return await self.send(content, deliver=deliver)
+
+    async def call(
+        self, end: CallEnd = "missed", *, video: bool = False, deliver: Until = "attempted"
+    ) -> str:
+        """Ring, and end as `end` says; return the call's id."""
+        ledger = self._phones.ledger
+        call_id = f"CALL{len(ledger.voice_calls) + 1:012d}"
+        for status in ("ringing", end):
+            ledger.voice_calls[call_id] = status
+            call = payloads.voice_call(
+                call_id, self.chat, self.digits, status, self._phones.time(), video=video
+            )
+            await self._phones.post(self.chat, "calls.post", {"calls": [call]}, deliver=deliver)
+        return call_id
+
+    async def shows(self, status: str, *, deliver: Until = "attempted") -> None:
+        """Be ``typing``, ``recording``, ``online``, ``offline`` or ``pending``."""
+        author = "" if self.chat.startswith(self.digits) else self.digits
+        await self._phones.customer_is(self.chat, status, author=author, deliver=deliver)
+
+    def reads(self) -> list[str]:
+        """Open the chat: what the daemon sent and is not read yet is read; return the ids."""
+        ledger = self._phones.ledger
+        seen = [
+            str(message["id"])
+            for message in ledger.chats[self.chat].messages
+            if message["from_me"]
+            and message["type"] != "action"
+            and ledger.statuses.get(message["id"]) in {"sent", "delivered"}
+        ]
+        for message_id in seen:
+            self._phones.set_status(message_id, "read", viewer=self.digits)
+        return seen
+
+    def file(
+        self,
+        medium: str,
+        data: bytes,
+        mime_type: str,
+        *,
+        file_name: str = "",
+        caption: str = "",
+        link: bool | None = None,
+    ) -> JsonObject:
+        """Keep a file (without `data` a sample) and return the content that names it.
+
+        `link` says whether it has a link; by default as the channel is set.
+        """
+        upload = Upload(data or samples.first_of(medium).data, mime_type, file_name)
+        content = self._media.describe(self._media.keep(upload), medium, link=link)
+        if caption:
+            content["caption"] = caption
+        return {"type": medium, medium: content}
