@@ -34,8 +34,7 @@ from daemon.domain.rendering.outgoing import Outgoing
 from daemon.domain.rendering.split import split_reply
 from daemon.domain.texts import texts
 from daemon.domain.validation.builtin import in_order
-from daemon.domain.validation.chain import judge
-from daemon.domain.validation.results import Candidate
+from daemon.domain.validation.results import Candidate, judge
 from daemon.domain.window import WindowRules, after_message, after_presence, closes_at
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.gateway.whapi.payloads.sends import send_call

@@ -7,7 +7,7 @@ from functools import partial
 import trio
 
 from daemon import __version__
-from daemon.assistant.client import report_models
+from daemon.assistant.port import report_models
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.intake import Intake
 from daemon.conversation.number_watch import watch_channel
@@ -33,7 +33,6 @@ from daemon.http.request_context import EdgeSettings
 from daemon.http.server import serve
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.observability.events import STARTED, STOPPED, STOPPING, UNEXPECTED_ERROR
-from daemon.observability.faults import counted_faults
 from daemon.observability.logs import Log
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
@@ -45,10 +44,9 @@ from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
 from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
 from daemon.settings import Settings, model_names
-from daemon.system.deadline import Deadline
-from daemon.system.signals import hangup_signal, stop_signals
+from daemon.system.signals import Deadline, hangup_signal, stop_signals
 from daemon.system.supervisor import supervise
-from daemon.system.watchdog import keep_feeding
+from daemon.system.systemd import keep_feeding
 
 GRACE_SHARE = 0.6
 """The part of the stop deadline in which runs and sends may finish; the rest is for tidying up."""

@@ -115,7 +115,7 @@ class RefusedForm(GatewayRefused):
     """The request cannot be carried out as it is.
 
     ``named`` has the optional parts of a message that the refusal's words point at, by the names
-    of `daemon.domain.rendering.plainer`; empty if they point at none.
+    of `daemon.domain.rendering.outgoing`; empty if they point at none.
     """
 
     def __init__(

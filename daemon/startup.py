@@ -28,13 +28,9 @@ from daemon.observability.logs import Log, open_log, route_library_logs
 from daemon.observability.metrics import Metrics
 from daemon.settings import Settings, fields_by_key, missing_keys
 from daemon.settings.sources import Loaded, load_settings
-from daemon.system.cgroups import memory_limit
-from daemon.system.deadline import Deadline
-from daemon.system.notify import notifier
-from daemon.system.process import machine_bytes
-from daemon.system.signals import stop_signals
-from daemon.system.sockets import inherited_listeners
-from daemon.system.watchdog import watchdog_seconds
+from daemon.system.process import machine_bytes, memory_limit
+from daemon.system.signals import Deadline, stop_signals
+from daemon.system.systemd import inherited_listeners, notifier, watchdog_seconds
 
 NAME = re.compile(r"[A-Za-z0-9_. -]{1,80}")
 """What a key, a variable or a file may be called where strangers read it."""

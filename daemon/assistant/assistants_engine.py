@@ -17,10 +17,9 @@ from typing import Any
 
 import trio
 
-from daemon.assistant.client import LazyConnection, connection_to
 from daemon.assistant.payloads import assistants, failures
 from daemon.assistant.payloads.responses import ServerProfile, is_openai
-from daemon.assistant.port import Engine
+from daemon.assistant.port import Engine, LazyConnection, connection_to
 from daemon.assistant.threads import TIDY_SECONDS, Threads
 from daemon.domain.messages import FunctionCall, JsonObject, ModelRequest, ModelResponse
 from daemon.errors import ModelRejected, ModelTemporary, ResponseGone

@@ -1,7 +1,7 @@
 """The model server over HTTP: the SDK's client, its calls, its errors made ours.
 
 Importing this module imports `openai`, which costs 25 MB and a second: only
-`daemon.assistant.client` does it, on a worker thread.
+`daemon.assistant.port` does it, on a worker thread.
 
 The SDK is used for connections, authentication and the reading of errors. Its event streams are
 not: they leave async generators behind when an event is malformed or a `[DONE]` arrives, and they

@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from daemon.assistant.client import LazyConnection, connection_to, has_stopped
 from daemon.assistant.payloads import failures, responses
 from daemon.assistant.payloads.stream_events import ResponseReader
-from daemon.assistant.port import Engine
+from daemon.assistant.port import Engine, LazyConnection, connection_to, has_stopped
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse
 from daemon.errors import AssistantError, ModelRejected, ModelTemporary, ResponseGone
-
-# Word that a response has ended, from whoever hears of it: the server's webhook.
 
 
 class Notices:

@@ -1,4 +1,9 @@
-"""Hearing and speaking: voice notes become text, and text becomes voice notes."""
+"""Speech and transcription: text becomes voice notes, and voice notes become text.
+
+``POST {base_url}/audio/speech`` and ``/audio/transcriptions`` as OpenAI defines them and many other
+servers do too. These models change fast (OpenAI's speech models end in January 2027), so server,
+model and voice have settings of their own.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,15 +12,12 @@ from typing import Literal
 
 import trio
 
-from daemon.assistant.client import LazyConnection, connection_to
-from daemon.domain.limits.retries import Breaker, honoured
-from daemon.domain.rendering.speakable import MAX_INPUT
+from daemon.assistant.port import LazyConnection, connection_to
+from daemon.domain.rendering.split import MAX_INPUT
+from daemon.domain.retries import Breaker, honoured
 from daemon.errors import AssistantError, ModelRejected, ModelTemporary
 
-# The speech model: words in, a voice note's bytes out.
-#
-# ``POST {base_url}/audio/speech`` as OpenAI has it and many other servers too. Its models change
-# fast (OpenAI's own end in January 2027), so server, model and voice are settings of their own.
+# -- speaking --------------------------------------------------------------------------------------
 
 
 Ending = Literal["ogg", "mp3"]
@@ -131,7 +133,7 @@ def spoken_seconds(data: bytes) -> int:
     return max(0, round((position - skipped) / OPUS_RATE))
 
 
-# Hearing voice notes: a model that turns sound into words, at its own server.
+# -- hearing ---------------------------------------------------------------------------------------
 
 
 TRIES = 2

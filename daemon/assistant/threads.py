@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import trio
 
-from daemon.assistant.client import LazyConnection, has_stopped
 from daemon.assistant.payloads import assistants
 from daemon.assistant.payloads.assistants import ThreadBusy
+from daemon.assistant.port import LazyConnection, has_stopped
 from daemon.domain.messages import JsonObject
 from daemon.errors import ModelRejected, ModelTemporary
 

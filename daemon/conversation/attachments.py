@@ -18,9 +18,8 @@ from daemon.domain.prompt.media_text import SOUNDS, STRANGE, Seen
 from daemon.domain.records import AttachmentKind, MediaItem, Turn
 from daemon.errors import AssistantError, MediaDelayed, MediaError, ModelTemporary, StoreError
 from daemon.ledger.media import MediaItems
-from daemon.media.documents import DocumentReader
 from daemon.media.files import StoredFile
-from daemon.media.showing import ShowingRules, load_attachments
+from daemon.media.model_files import DocumentReader, ShowingRules, load_attachments
 from daemon.observability.events import FILE_ERROR, IMAGE_ERROR, UNEXPECTED_ERROR, VOICE_ERROR
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics

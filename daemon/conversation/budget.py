@@ -9,7 +9,7 @@ call that a stop or a crash cuts stays charged.
 from collections.abc import Callable
 
 from daemon.conversation.live_config import LiveConfig
-from daemon.domain.limits.budget import MICROS, Budget, Charge, Use, day_of
+from daemon.domain.limits import MICROS, Budget, Charge, Use, day_of
 from daemon.domain.messages import ChatKey
 from daemon.ledger.usage import UsageBook
 from daemon.observability.metrics import Metrics

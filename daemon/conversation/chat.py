@@ -15,7 +15,7 @@ from daemon.conversation.turn.limits import stop_loop
 from daemon.conversation.turn.outcome import ended
 from daemon.conversation.turn.turn import TurnWork
 from daemon.domain.consent import wish_of
-from daemon.domain.limits.rate_limits import MINUTE_SECONDS, free_at, turns_of_a_loop
+from daemon.domain.limits import MINUTE_SECONDS, free_at, turns_of_a_loop
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.prompt.media_text import Seen
 from daemon.domain.prompt.message_text import agent_items, burst_item, kept

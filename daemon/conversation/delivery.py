@@ -14,13 +14,12 @@ from daemon.conversation.presence import show, take_away
 from daemon.conversation.settling import await_echo, id_in_chat
 from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
 from daemon.conversation.voice import make_voice, outgoing, write_instead
-from daemon.domain.limits.retries import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.domain.messages import ChatKey
 from daemon.domain.prompt.data import data_item
 from daemon.domain.records import OutboxRow, Turn, TurnEnd
-from daemon.domain.rendering.outgoing import REPEATABLE, Outgoing
-from daemon.domain.rendering.plainer import plainer
+from daemon.domain.rendering.outgoing import REPEATABLE, Outgoing, plainer
 from daemon.domain.rendering.split import pause_before_next
+from daemon.domain.retries import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.errors import (
     GatewayError,
     GatewayTemporary,

@@ -60,7 +60,7 @@ class Dependencies:
     now: Callable[[], float]
     """Wall clock, Unix seconds."""
     boot_clock: Callable[[], float]
-    """Seconds that also pass while the machine sleeps: see `daemon.system.boot_clock`."""
+    """Seconds that also pass while the machine sleeps: see `daemon.system.process`."""
     random: Random
     contact_hash: Callable[[ChatKey], str]
     """An anonymous, stable name for a contact."""

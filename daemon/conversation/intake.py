@@ -24,7 +24,7 @@ from daemon.errors import (
 )
 from daemon.gateway.port import ParseWebhook
 from daemon.ledger.references import Judging
-from daemon.media.inline import LARGE_BODY_BYTES, Opened, keep_inline, open_body
+from daemon.media.files import LARGE_BODY_BYTES, Opened, keep_inline, open_body
 from daemon.observability.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, MOST_LOGGED, VOICE
 
 # Reading a webhook call whose body may be large, and keeping the files that came inside of it.
@@ -40,7 +40,7 @@ async def read_webhook(
 ) -> tuple[Webhook, Opened]:
     """Read a call; a large one in a worker thread, without the long strings of bytes in it.
 
-    ``nonce`` gives one: see `daemon.media.inline.open_body`. Raises WebhookTooLarge, or
+    ``nonce`` gives one: see `daemon.media.files.open_body`. Raises WebhookTooLarge, or
     WebhookError.
     """
     if len(body) < LARGE_BODY_BYTES:

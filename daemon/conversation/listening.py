@@ -8,7 +8,7 @@ import trio
 
 from daemon.assistant.sound import spoken_seconds
 from daemon.conversation.budget import CallBudget
-from daemon.domain.limits.budget import heard_use
+from daemon.domain.limits import heard_use
 from daemon.domain.messages import ChatKey
 from daemon.domain.prompt.media_text import DEAF, STRANGE, UNPAID
 from daemon.errors import AssistantError, MediaRefused, ModelTemporary

@@ -7,9 +7,8 @@ from zoneinfo import ZoneInfo
 
 from daemon.domain.consent import ConsentRules
 from daemon.domain.eligibility import Policy
-from daemon.domain.escalation import EscalationRules
-from daemon.domain.limits.budget import NO_LIMITS, Budget
-from daemon.domain.limits.rate_limits import DEFAULT_BRAKES, BrakeRules
+from daemon.domain.limits import DEFAULT_BRAKES, NO_LIMITS, BrakeRules, Budget
+from daemon.domain.notifications import EscalationRules
 from daemon.domain.rendering.split import MAX_BUBBLES, SHORT
 from daemon.domain.texts import Texts
 from daemon.domain.validation.results import Validator

@@ -15,10 +15,9 @@ from daemon.assistant.payloads.responses import compacts
 from daemon.conversation.live_config import ChatConfig, ChatRules
 from daemon.domain.consent import ConsentRules, plain_words
 from daemon.domain.eligibility import AccessList, Policy
-from daemon.domain.escalation import EscalationRules
 from daemon.domain.ids import chat_id
-from daemon.domain.limits.budget import Budget, Price
-from daemon.domain.limits.rate_limits import BrakeRules
+from daemon.domain.limits import BrakeRules, Budget, Price
+from daemon.domain.notifications import EscalationRules
 from daemon.domain.texts import texts
 from daemon.domain.validation import results
 from daemon.domain.validation.builtin import in_order

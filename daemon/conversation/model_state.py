@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import trio
 
-from daemon.domain.limits.retries import Breaker, honoured
 from daemon.domain.messages import ChatKey
+from daemon.domain.retries import Breaker, honoured
 from daemon.errors import ModelRejected, ModelTemporary
 from daemon.observability.events import MODEL_BACK, MODEL_DOWN, MODEL_REFUSES
 from daemon.observability.logs import Log

@@ -14,11 +14,9 @@ from daemon.conversation.live_config import LiveConfig
 from daemon.errors import MediaRefused, SettingsError
 from daemon.gateway.kinds import DEFAULT
 from daemon.ledger.ledger import Store
-from daemon.media.addresses import origin_of
-from daemon.media.documents import DocumentReader, DocumentRules
-from daemon.media.download import FetchRules, open_downloader
+from daemon.media.download import FetchRules, open_downloader, origin_of
 from daemon.media.files import FOLDER
-from daemon.media.showing import ShowingRules
+from daemon.media.model_files import DocumentReader, DocumentRules, ShowingRules
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.settings import Settings

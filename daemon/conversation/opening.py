@@ -25,8 +25,8 @@ from daemon.conversation.number_state import ChannelState
 from daemon.conversation.open_media import open_attachments, open_voice
 from daemon.conversation.pacing import Channel
 from daemon.conversation.turn.traces import open_turn_traces
-from daemon.domain.limits.retries import LONGEST_WAIT_SECONDS, Breaker
 from daemon.domain.messages import ChatKey
+from daemon.domain.retries import LONGEST_WAIT_SECONDS, Breaker
 from daemon.errors import SettingsError, StoreError
 from daemon.gateway.kinds import DEFAULT
 from daemon.ledger.ledger import Store, open_store
@@ -34,12 +34,11 @@ from daemon.ledger.people import contact_key
 from daemon.observability.events import EXTERNAL_CALL
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
-from daemon.observability.open_traces import open_trace_export
+from daemon.observability.tracing import open_trace_export
 from daemon.settings import Settings
-from daemon.system.boot_clock import boot_seconds
-from daemon.system.notify import Notify, keep_extending
-from daemon.system.process import authorities
+from daemon.system.process import authorities, boot_seconds
 from daemon.system.signals import Bell
+from daemon.system.systemd import Notify, keep_extending
 
 HASHES_KEPT = 2000
 """Chats whose name for the log and the model's provider is remembered."""

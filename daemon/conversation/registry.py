@@ -15,9 +15,9 @@ from daemon.conversation.pauses import Pauses
 from daemon.conversation.presence import Subscriptions, mark_read
 from daemon.conversation.signals import ChatSignals
 from daemon.conversation.turn.history import shorten_thread
-from daemon.domain.limits.retries import delay
 from daemon.domain.messages import ChatKey, Presence
 from daemon.domain.records import Arrival, NewPart
+from daemon.domain.retries import delay
 from daemon.observability.events import RECORDING, TYPING, UNEXPECTED_ERROR
 from daemon.observability.logs import about
 

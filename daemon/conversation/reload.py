@@ -15,9 +15,9 @@ from daemon.errors import SettingsError, StoreUnavailable, ToolError, ValidatorE
 from daemon.observability.logs import Log
 from daemon.settings import Settings, budget_faults, production_faults
 from daemon.settings.reload_plan import Plan, plan, value_of
-from daemon.system.notify import Notify, reloading_notice
 from daemon.system.process import imported_anew
 from daemon.system.signals import Bell
+from daemon.system.systemd import Notify, reloading_notice
 from daemon.tools.toolbox import FOLDER_PACKAGE
 
 RELOAD_SECONDS = 20.0

@@ -13,12 +13,11 @@ import trio
 
 from daemon.assistant.sound import spoken_seconds
 from daemon.conversation.deps import Dependencies
-from daemon.domain.limits.budget import spoken_use
+from daemon.domain.limits import spoken_use
 from daemon.domain.messages import JsonObject, Media
 from daemon.domain.records import OutboxRow, Turn
-from daemon.domain.rendering.outgoing import WITH_MEDIA, Outgoing
-from daemon.domain.rendering.plainer import WITHOUT
-from daemon.domain.rendering.speakable import is_fit, spoken_parts, spoken_words
+from daemon.domain.rendering.outgoing import WITH_MEDIA, WITHOUT, Outgoing
+from daemon.domain.rendering.split import is_fit, spoken_parts, spoken_words
 from daemon.errors import AssistantError, ModelTemporary
 from daemon.observability.events import VOICE_ERROR
 

@@ -18,7 +18,7 @@ LONGEST_WORDS = 64
 OUT_ALREADY = "opted out already"
 """Why a message is ignored that says so once more: one confirmation is enough."""
 
-Choice = Literal["", "out", "in"]
+ConsentChoice = Literal["", "out", "in"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class ConsentRules:
 class Wish:
     """What a burst of messages says about being written to."""
 
-    choice: Choice = ""
+    choice: ConsentChoice = ""
     """The last one counts."""
     alone: bool = False
     """True if it says nothing else, so that there is nothing for the model to answer."""
@@ -70,7 +70,7 @@ def wish_of(messages: Sequence[Message], rules: ConsentRules, *, opted_out: bool
     return Wish(choice=said[-1] if said else "", alone=bool(choices) and all(choices))
 
 
-def _choice(message: Message, rules: ConsentRules, *, opted_out: bool) -> Choice:
+def _choice(message: Message, rules: ConsentRules, *, opted_out: bool) -> ConsentChoice:
     content = message.content
     if message.is_group or not isinstance(content, Text | Tapped):
         return ""

@@ -64,7 +64,7 @@ class Media(Content, frozen=True, kw_only=True, omit_defaults=True, tag="media")
     view_once: bool = False
     inline: str = ""
     """Where the bytes are that came with the message: as parsed a data URI, or the mark of a part
-    cut out of a large body (`daemon.media.inline`); as stored the name of a file."""
+    cut out of a large body (`daemon.media.files`); as stored the name of a file."""
     preview: str = ""
     """Likewise its first picture, of moving pictures only."""
 

@@ -1,7 +1,7 @@
-"""What people are told of, and in which words. Pure.
+"""What operators and agents are notified of, and in which words. Pure.
 
-A customer's own words stay in the chat: of a text that may hold them the beginning is told, and
-numbers are masked.
+A customer's own words stay in the chat: a notification has only the beginning of a text that may
+quote them, and numbers are masked.
 """
 
 import re
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from daemon.domain.ids import local_part
-from daemon.domain.masking import mask_numbers
+from daemon.domain.ids import local_part, phone_digits, shown
 from daemon.domain.messages import ChatKey
+from daemon.domain.redaction import mask_numbers
 
 Reason = Literal["escalation", "waiting", "channel", "budget", "model"]
 Language = Literal["es", "en"]
@@ -123,11 +123,46 @@ def _quotes(text: str, heard: str) -> bool:
 def who(name: str, key: ChatKey) -> str:
     """A customer as people are told of them: the name, and the masked number."""
     number = mask_numbers(local_part(key.chat))
-    shown = mask_numbers(" ".join(name.split())[:NAME_CHARACTERS])
-    return f"{shown} ({number})" if shown and shown != number else number
+    short = mask_numbers(" ".join(name.split())[:NAME_CHARACTERS])
+    return f"{short} ({number})" if short and short != number else number
 
 
 def shortened(text: str) -> str:
     """The beginning of a text on one line, numbers masked."""
     line = mask_numbers(" ".join(text.split()))
     return line if len(line) <= TEXT_CHARACTERS else line[: TEXT_CHARACTERS - 1] + "…"
+
+
+# -- the notice in the agents' chat ----------------------------------------------------------------
+
+
+SIGNS: Mapping[str, str] = MappingProxyType({"low": "🟢", "normal": "🟡", "high": "🔴"})
+"""How urgent it is, at a glance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EscalationRules:
+    """What happens when a chat is handed to a person."""
+
+    chat: str = ""
+    """Chat id in which the agents are told; empty: they are not told."""
+    label: str = ""
+    """Name of the WhatsApp label that the chat gets; empty: none."""
+    pause_seconds: float = 3600.0
+    """How long the bot leaves the chat alone."""
+
+
+def notice(template: str, *, chat: str, name: str, reason: str, summary: str, urgency: str) -> str:
+    """Fill in what the agents are told. A chat without a phone number is named by its id."""
+    number = phone_digits(chat)
+    fields = {
+        "urgency": SIGNS.get(urgency, urgency),
+        "name": name or chat,
+        "reason": reason,
+        "summary": summary,
+        "chat": shown(chat),
+        "link": f"https://wa.me/{number}" if number else "",
+    }
+    # In one pass, and not by str.format: names and summaries may hold braces.
+    filled = re.sub(r"\{(\w+)\}", lambda m: fields.get(m[1], m[0]), template)
+    return "\n".join(line.rstrip() for line in filled.splitlines()).strip()

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from daemon.domain.consent import Choice
+from daemon.domain.consent import ConsentChoice
 from daemon.domain.messages import ChatKey, JsonObject, Message, ModelResponse
 
 ArrivalKind = Literal["message", "held", "agent", "change"]
@@ -233,7 +233,7 @@ class Told:
     """Whom it was told it talks to, in this turn; empty if it was not told again."""
     token_ratio: float = 0
     """The new ratio of the chat; 0 leaves it as it is."""
-    choice: Choice = ""
+    choice: ConsentChoice = ""
     """``out``: the contact wants no messages that they have not asked for; ``in``: again."""
     consent: bool = False
     """The contact is told what becomes of their data."""

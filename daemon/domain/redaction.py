@@ -1,19 +1,163 @@
-"""Takes secrets and what names a person out of whatever is about to be written down.
+"""Removes secrets from a text, and shortens what identifies a person.
 
-Pure functions of text, used by the log's last step and by anything else that shows stored words to
-an operator. Numbers (int, float) are left alone: times, counts and durations are logged as numbers,
-people are named in text.
+Pure, and linear in the length of the text, since the log passes every word through it. Numbers of
+telephones, cards and identity papers and e-mail addresses are shortened; digits of any script
+count. Times, dates, network addresses and amounts stay. Values of type int and float are left
+alone: times, counts and durations are logged as numbers, people are named in text.
 """
 
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
 
-from daemon.domain.masking import mask_private
+from daemon.domain.ids import SERVERS
+
+# -- numbers and addresses of persons --------------------------------------------------------------
+
+
+# Telephones write numbers with blanks and hyphens that do not break, people one on the next line,
+# and hidden characters or the frame of an emoji may stand between two digits.
+_BETWEEN = r"[\s.()\u00ad\u200b-\u200f\u2010-\u2015\u2060\u2066-\u2069\ufe0f\u20e3-]"
+_START = r"(?<![0-9A-Za-z])"
+_END = r"(?![0-9A-Za-z])"
+
+_KEPT = (
+    rf"{_START}[0-9A-Fa-f]{{8}}(?:-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}{_END}"  # UUID
+    r"|(?<![0-9A-Za-z.])(?:0|1[0-9]{9})\.[0-9]+(?![0-9A-Za-z@])"  # decimals, Unix times
+    r"|(?<![0-9.-])[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9-])"  # dates
+    r"|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?![0-9])"  # times of a day
+    r"|[$€£]\s?[0-9]{1,3}(?:[.,][0-9]{3})++(?![0-9])"  # money
+    r"|(?<![0-9A-Za-z.,])(?:[0-9][.,][0-9]{3}[.,][0-9]{3}|[0-9]{1,3}[.,][0-9]{3})(?![0-9.,-])"
+    r"|(?<![0-9A-Za-z.])(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}"  # IPv4
+    r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?![0-9.-])"
+)
+# Mexico's CURP and RFC; Spain's NIE and DNI; passports; Chile's RUT; social security; IBAN.
+_PAPERS = (
+    rf"{_START}(?:[A-Z]{{4}}[0-9]{{6}}[A-Z0-9]{{8}}|[A-ZÑ&]{{3,4}}[0-9]{{6}}[A-Z0-9]{{3}}"
+    r"|[XYZxyz]-?[0-9]{7}-?[A-Za-z]|[0-9]{7,8}-?[A-Za-z]|[A-Z]{1,3}[0-9]{6,9}"
+    r"|[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}-[0-9kK]|[0-9]{3}-[0-9]{2}-[0-9]{4}"
+    rf"|[A-Z]{{2}}[0-9]{{2}}(?: ?[A-Z0-9]{{4}}){{2,7}}(?: ?[A-Z0-9]{{1,3}})?){_END}"
+)
+# E.164 allows 15 digits (ITU-T); fewer than 8 are no international number; cards have up to 19.
+_PRIVATE = re.compile(
+    rf"(?P<keep>{_KEPT})"
+    rf"|(?P<paper>{_PAPERS})"
+    rf"|(?P<word>{_START}(?:[A-Za-z]?[a-z]{{1,11}}|[A-Z]{{2,12}})?)"
+    rf"(?P<number>\+[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{7,18}}(?![0-9])"
+    rf"|[0-9]{{8,19}}{_END}"
+    rf"|[0-9]{{1,7}}(?:{_BETWEEN}{{1,3}}[0-9]{{1,7}}(?![0-9])){{1,18}})"
+)
+
+# Cards are found whatever stands before and after, and between their groups: four, four, four and
+# the rest, or four, six and five.
+_CARD = re.compile(
+    r"(?<![0-9])(?<![0-9]\.)(?:[2-6][0-9]{12,18}"
+    r"|[2-6][0-9]{3}([^0-9A-Za-z]{1,6})[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}"
+    r"|3[47][0-9]{2}([^0-9A-Za-z]{1,6})[0-9]{6}\2[0-9]{5})(?![0-9])"
+)
+
+_MAY_HOLD_NUMBER = re.compile(rf"[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{5}}")
+"""In every text that holds one of the above, and in few others; this is quick at finding out."""
+
+_NOT_DOMAINS = "|".join(map(re.escape, SERVERS))
+_EMAIL = re.compile(
+    rf"(?<![\w.+%-])([\w.+%-])[\w.+%-]*+@(?!(?:{_NOT_DOMAINS})(?![\w.-]))"
+    r"([\w-]++(?:\.[\w-]++)++)"
+)
+_OTHER_DIGITS = re.compile(
+    r"[^\D0-9]|[\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c"
+    r"\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792]"
+)
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])|%(2[0Bb]|40)")
+"""A character as JSON, ``repr`` (of a ``KeyError``, say) and addresses of the web write it."""
+_BLANK = re.compile(_BETWEEN)
+_NOT_DIGITS = re.compile(r"[^0-9]+")
+
+LEAST_DIGITS = 8
+LONGEST_NUMBER = 15
+LEAST_CARD = 13
+"""Digits; ISO/IEC 7812 has numbers of payment cards of 13 to 19."""
+
+
+def mask_private(text: str) -> str:
+    """Shorten numbers of persons, cards and papers, and e-mail addresses in ``text``."""
+    plain = _plain(text)
+    masked = _without_numbers(plain)
+    if "@" in masked:
+        masked = _EMAIL.sub(r"\1…@\2", masked)
+    return text if masked == plain else masked
+
+
+def mask_numbers(text: str) -> str:
+    """Shorten numbers in ``text``: ``573001234567@s.whatsapp.net`` keeps ``5730…4567``.
+
+    At least four digits are hidden, so of a number under 12 digits fewer than four stay at each
+    end; of a payment card (by its check digit, ISO/IEC 7812-1) the last four stay.
+    """
+    plain = _plain(text)
+    masked = _without_numbers(plain)
+    return text if masked == plain else masked
+
+
+def _plain(text: str) -> str:
+    """The text with its digits, blanks and signs as ASCII writes them."""
+    if "\\" in text or "%" in text:
+        text = _ESCAPE.sub(_unescaped, text)
+    if not text.isascii():
+        text = _OTHER_DIGITS.sub(_as_ascii, text.replace("\uff20", "@"))
+    return text
+
+
+def _without_numbers(text: str) -> str:
+    text = _CARD.sub(_mask_card, text)
+    return _PRIVATE.sub(_mask, text) if _MAY_HOLD_NUMBER.search(text) else text
+
+
+def _mask_card(found: re.Match[str]) -> str:
+    digits = _NOT_DIGITS.sub("", found[0])
+    return f"…{digits[-4:]}" if is_card(digits) else found[0]
+
+
+def _mask(found: re.Match[str]) -> str:
+    if found["keep"] is not None:
+        return found[0]
+    if (paper := found["paper"]) is not None:
+        return f"{paper[0]}…{paper[-1]}"
+    number = found["number"]
+    digits = _NOT_DIGITS.sub("", number)
+    if not len(digits) >= LEAST_DIGITS:
+        return found[0]
+    if len(digits) >= LEAST_CARD and is_card(digits):
+        return f"{found['word']}…{digits[-4:]}"
+    if len(digits) > LONGEST_NUMBER and digits == number:
+        return found[0]  # an id or a time in nanoseconds
+    shown = min(4, (len(digits) - 4) // 2)
+    return f"{found['word']}{digits[:shown]}…{digits[-shown:]}"
+
+
+def is_card(digits: str) -> bool:
+    """Tell whether the last digit checks the others, as Luhn's formula has it."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 * (value > 9)
+    return total % 10 == 0
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code = found[1] or found[2] or found[3]
+    sign = chr(int(code, 16)) if code else " "
+    return sign if code == found[3] or sign.isdigit() or _BLANK.match(sign) else found[0]
+
+
+def _as_ascii(found: re.Match[str]) -> str:
+    return str(unicodedata.digit(found[0], 0))
+
 
 HIDDEN = "[secret]"
 """Stands where a secret was."""

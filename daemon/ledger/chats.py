@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from daemon.domain.limits.rate_limits import Exchange
+from daemon.domain.limits import Exchange
 from daemon.domain.messages import ChatKey, Text
 from daemon.domain.records import ChatRecord, NewPart, OutboxRow, StoredMessage, Turn
 from daemon.domain.transitions.handover import AN_AGENT, WITH_AGENT, notice_is_due

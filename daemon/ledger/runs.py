@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import msgspec
 
-from daemon.domain.limits.budget import NO_LIMITS, Budget, Charge, Refusal
+from daemon.domain.limits import NO_LIMITS, Budget, Charge, Refusal
 from daemon.domain.messages import FunctionCall, ModelResponse
 from daemon.domain.records import RecordedCall, RecordedRound, Run, Turn
 from daemon.ledger import usage

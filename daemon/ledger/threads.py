@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from daemon.domain.consent import Choice
+from daemon.domain.consent import ConsentChoice
 from daemon.domain.messages import ChatKey, JsonObject, is_for_customer
-from daemon.domain.prompt.compaction import split_at_compaction
+from daemon.domain.prompt.history import split_at_compaction
 from daemon.domain.prompt.data import data_item, indented, is_data
 from daemon.domain.prompt.history import estimate_tokens
 from daemon.domain.records import ChatRecord, Recollection, ThreadHead, ThreadItem, Told, Turn
@@ -59,7 +59,7 @@ class Threads(Role):
         state: str,
         reason: str,
         noted: Sequence[int] = (),
-        choice: Choice = "",
+        choice: ConsentChoice = "",
         now: float,
     ) -> None:
         """Put messages that need no answer into the thread and give them their outcome.

@@ -7,7 +7,7 @@ round that is known already is not asked again and so not charged again. What a 
 was cancelled has cost is not known and not charged.
 """
 
-from daemon.domain.limits.budget import Budget, Charge, Refusal, Use, refusal
+from daemon.domain.limits import Budget, Charge, Refusal, Use, refusal
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import NewPart, Run, Turn
 from daemon.ledger.drivers.port import Connection

@@ -1,13 +1,22 @@
-"""The folder of media files beside the store: a file is a draft until it is whole and known.
+"""The folder of media files beside the store, and files that arrive inside a webhook call.
 
-Everything here blocks for as long as the disk takes; callers on the event loop use a thread.
+A file is a draft until it is complete and its type is known. Everything here blocks for as long as
+the disk takes; callers on the event loop use a thread.
+
+A picture of 37 MB is a JSON string of 50 MB. A decoder that builds the string holds the interpreter
+for a tenth of a second and keeps the body twice. So the long strings of a large body are cut out
+first, found by their quotes, and only the rest is parsed. Their bytes stay in the body until a
+message needs them, and are decoded piece by piece.
 """
 
+import binascii
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from daemon.domain.messages import INLINE_MARK
 from daemon.domain.records import MEDIA_FOLDER
 from daemon.errors import MediaDelayed, MediaRefused
 from daemon.media.kinds import HEAD_BYTES, Kind, kind_of
@@ -116,3 +125,133 @@ def look_at(folder: Path, name: str, *, medium: str, declared: str) -> StoredFil
 
 def _unwritable(error: OSError) -> MediaDelayed:
     return MediaDelayed(f"the file cannot be written: {error.strerror}")
+
+
+# -- bytes inside a webhook call -------------------------------------------------------------------
+
+
+LARGE_BODY_BYTES = 128 * 1024
+"""Smaller bodies are parsed as they are, on the event loop: it takes a millisecond at most."""
+
+BLOCK = 32 * 1024
+"""A string of twice that length has a block without a quote in it, which is how it is found."""
+
+PIECE = 64 * 1024
+"""Characters of base64 looked at or decoded in one go; a multiple of four."""
+
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_"
+_ESCAPED = b"\\/"
+"""Some encoders of JSON write every slash so."""
+
+_LONGEST_HEAD = 200
+"""Characters of a data URI before its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A body without its long base64 strings, and where these are in it."""
+
+    body: bytes
+    slim: bytes
+    parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By the mark that stands for it in ``slim``: the part of ``body`` it was."""
+
+
+def open_body(body: bytes, *, nonce: str) -> Opened:
+    """Cut the long base64 strings out of a JSON text; runs in a worker thread if it is large.
+
+    ``nonce`` is in the marks, so that no sender can write one. A text that is no JSON comes out as
+    little of it as it went in.
+    """
+    parts: dict[str, tuple[int, int]] = {}
+    pieces: list[bytes] = []
+    done = 0
+    for start, end in _long_strings(body):
+        mark = f"{INLINE_MARK}{nonce}:{len(parts)}"
+        parts[mark] = (start, end)
+        pieces += [body[done:start], mark.encode()]
+        done = end
+    if not parts:
+        return Opened(body, body)
+    return Opened(body, b"".join([*pieces, body[done:]]), parts)
+
+
+def _long_strings(body: bytes) -> Iterator[tuple[int, int]]:
+    """The insides of all strings that are long and nothing but base64, maybe as a data URI."""
+    position = 0
+    while position + BLOCK <= len(body):
+        if body.find(b'"', position, position + BLOCK) >= 0:
+            position += BLOCK
+            continue
+        start = body.rfind(b'"', 0, position) + 1
+        end = body.find(b'"', position + BLOCK)
+        if end < 0:
+            return
+        if start and body[start - 2 : start - 1] != b"\\" and _is_base64(body, start, end):
+            yield start, end
+        position = end + 1
+
+
+def _is_base64(body: bytes, start: int, end: int) -> bool:
+    for left in range(_bytes_start(body, start, end), end, PIECE):
+        piece = body[left : min(left + PIECE, end)]
+        rest = piece.translate(None, _BASE64)
+        if not rest:
+            continue
+        if set(rest) != {ord("\\")} or not _slashes_only(body, left, min(left + PIECE, end)):
+            return False
+    return True
+
+
+def _slashes_only(body: bytes, start: int, end: int) -> bool:
+    """Whether each backslash is before a slash; also the last one, which is before the next piece.
+
+    A backslash before the closing quote would mean that the string goes on.
+    """
+    return body.count(b"\\", start, end) == body.count(_ESCAPED, start, end + 1)
+
+
+def _bytes_start(body: bytes, start: int, end: int) -> int:
+    """Where the bytes of a data URI begin, or of what is none."""
+    if not body.startswith(b"data:", start):
+        return start
+    comma = body.find(b",", start, min(start + _LONGEST_HEAD, end))
+    return comma + 1 if comma >= 0 else start
+
+
+def keep_inline(opened: Opened, source: str, folder: Path, *, limit: int) -> str:
+    """Put the bytes that a message came with into a file; gives its name, empty if there are none.
+
+    ``source``: a data URI, or the mark of a part. Blocks; for a worker thread. Raises MediaRefused
+    if they are too many or no base64, MediaDelayed if they cannot be written.
+    """
+    if source.startswith(INLINE_MARK):
+        part = opened.parts.get(source)
+        if part is None:
+            return ""  # not one of our marks
+        text, (start, end) = opened.body, part
+    else:
+        text = source.encode("ascii", "replace")
+        start, end = 0, len(text)
+    draft = Draft(folder, limit=limit)
+    try:
+        for piece in _decoded(text, _bytes_start(text, start, end), end):
+            draft.add(piece)
+        return draft.keep_unseen("bin").name if draft.size else ""
+    except binascii.Error as error:
+        raise MediaRefused("it is no base64") from error
+    finally:
+        draft.discard()
+
+
+def _decoded(text: bytes, start: int, end: int) -> Iterator[bytes]:
+    """Decode base64 piece by piece; what is left of four characters goes on with the next."""
+    rest = b""
+    for left in range(start, end, PIECE):
+        piece = text[left : min(left + PIECE, end)].replace(b"\\", b"")
+        piece = rest + piece.replace(b"-", b"+").replace(b"_", b"/")
+        whole = len(piece) - len(piece) % 4
+        piece, rest = piece[:whole], piece[whole:]
+        yield binascii.a2b_base64(piece)
+    if rest.strip(b"="):
+        yield binascii.a2b_base64(rest + b"=" * (-len(rest) % 4))

@@ -1,11 +1,15 @@
-"""The few figures of the metrics that the dashboard keeps, as one plain value."""
+"""The metrics that the dashboard keeps, as one value; and the counter of unexpected errors."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from prometheus_client.samples import Sample
 
-from daemon.observability.metrics import Metrics
+from daemon.observability.events import UNEXPECTED_ERROR
+from daemon.observability.lines import LogRecord
+from daemon.observability.logs import Log
+from daemon.observability.metrics import FAULT_PLACES, Metrics
 
 _SERIES = (
     "recado_messages_total",
@@ -85,3 +89,13 @@ def _alone(found: list[Sample], name: str) -> tuple[int, ...]:
     """Each bucket without the smaller ones, which Prometheus counts in."""
     values = [int(value) for _, value in _buckets(found, name)]
     return tuple(value - below for value, below in zip(values, [0, *values[:-1]], strict=True))
+
+
+def counted_faults(log: Log, metrics: Metrics) -> AbstractContextManager[None]:
+    """Count each `UNEXPECTED_ERROR` by its ``where``, also those left out as noise."""
+
+    def count(record: LogRecord) -> None:
+        where = str(record.fields.get("where", ""))
+        metrics.unexpected_errors.labels(where if where in FAULT_PLACES else "core").inc()
+
+    return log.tapped(count, {UNEXPECTED_ERROR})

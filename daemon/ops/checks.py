@@ -13,7 +13,7 @@ from typing import Literal
 import trio
 from pydantic import SecretStr
 
-from daemon.assistant.client import connection_to, model_findings
+from daemon.assistant.port import connection_to, model_findings
 from daemon.conversation.load_config import load_validators, read_instructions
 from daemon.conversation.opening import open_engine, secret_text
 from daemon.domain.validation.builtin import in_order

@@ -13,8 +13,8 @@ from daemon.conversation.number_state import ChannelState
 from daemon.conversation.pacing import Channel
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.dashboard_values import SECONDS_SHOWN, Overview, Part
-from daemon.domain.limits.budget import MICROS, day_of
-from daemon.domain.masking import mask_numbers
+from daemon.domain.limits import MICROS, day_of
+from daemon.domain.redaction import mask_numbers
 from daemon.ledger.ledger import Store
 from daemon.observability.counts import bucket_ends, read_counts
 from daemon.observability.lines import iso_utc

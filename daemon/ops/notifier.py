@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 import trio
 
 from daemon.conversation.deps import Dependencies
-from daemon.domain.limits.budget import day_of
-from daemon.domain.limits.retries import delay
+from daemon.domain.limits import day_of
 from daemon.domain.notifications import Language, Occasion, Reason, notification, shortened, waiting
 from daemon.errors import SettingsError, StoreUnavailable
 from daemon.ledger.notifications import Pending

@@ -14,8 +14,8 @@ from daemon.conversation.live_config import LiveConfig
 from daemon.conversation.recovery import RecoveryReport
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.ids import is_group, local_part, phone_digits
-from daemon.domain.limits.budget import MICROS, day_of
-from daemon.domain.masking import mask_numbers
+from daemon.domain.limits import MICROS, day_of
+from daemon.domain.redaction import mask_numbers
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.ledger import Store

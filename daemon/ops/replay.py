@@ -10,7 +10,7 @@ from daemon.domain.messages import Webhook
 from daemon.errors import WebhookError
 from daemon.gateway.kinds import DEFAULT
 from daemon.ledger.admin.replay import StoredEvent
-from daemon.media.inline import Opened
+from daemon.media.files import Opened
 
 
 def parse_again(event: StoredEvent, *, media: Path) -> tuple[Webhook | None, list[str]]:

@@ -7,13 +7,12 @@ import trio
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.reload import Reloader
-from daemon.domain.limits.budget import day_of, used_ratios
+from daemon.domain.limits import day_of, used_ratios
 from daemon.errors import StoreUnavailable
 from daemon.ledger.ledger import Store
 from daemon.observability.events import EARLIER_END
 from daemon.ops.maintenance.figures import Figures
-from daemon.system.notify import Notify
-from daemon.system.watchdog import Sign
+from daemon.system.systemd import Notify, Sign
 
 STATUS_SECONDS = 5.0
 """Between two lines: systemd keeps each in memory and tells whoever watches the unit."""

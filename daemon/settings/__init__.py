@@ -13,10 +13,14 @@ from pydantic.fields import FieldInfo
 from daemon.settings.assistant import (
     AssistantSettings,
     HistorySettings,
+    MediaSettings,
     ToolSettings,
     ValidatorSettings,
+    VoiceSettings,
 )
 from daemon.settings.chats import (
+    BrakeSettings,
+    BudgetSettings,
     BufferSettings,
     ChatSettings,
     ContactSettings,
@@ -26,10 +30,8 @@ from daemon.settings.chats import (
     PresenceSettings,
     ReplySettings,
     TakeoverSettings,
+    TextSettings,
 )
-from daemon.settings.http import WebSettings, WhapiSettings
-from daemon.settings.limits import BrakeSettings, BudgetSettings
-from daemon.settings.media import MediaSettings, VoiceSettings
 from daemon.settings.operation import (
     DashboardSettings,
     HousekeepingSettings,
@@ -39,10 +41,10 @@ from daemon.settings.operation import (
     RetentionSettings,
     ShutdownSettings,
     TracingSettings,
+    WebSettings,
+    WhapiSettings,
 )
-from daemon.settings.rules import FilePath, Rule, TimeZone
-from daemon.settings.section import Section
-from daemon.settings.texts import TextSettings
+from daemon.settings.rules import FilePath, Rule, Section, TimeZone
 
 MIN_SECRET_LENGTH = 16
 """Characters of a secret in production: shorter ones can be guessed over a network."""

@@ -1,7 +1,7 @@
-"""The tables of the configuration that say which chats are answered, and how.
+"""Settings of the conversations: which chats are answered, how, within which limits and words.
 
-Every field carries its default, a one-line meaning and, in its type, what a value must be; see
-`daemon.settings.section`.
+Every field has its default, a one-line meaning and, in its type, what a value must be; see
+`daemon.settings.rules`.
 """
 
 from typing import Annotated, Literal
@@ -9,16 +9,20 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from daemon.settings.rules import (
+    Amount,
     Chats,
+    Count,
+    Name,
     OptionalChat,
     OwnName,
     OwnText,
+    Prices,
     Rule,
     Seconds,
+    Section,
     Switch,
     Words,
 )
-from daemon.settings.section import Section
 
 
 class GroupSettings(Section):
@@ -177,3 +181,93 @@ class DeliverySettings(Section):
         description="a paragraph with fewer, such as a greeting, goes with its neighbour; 0: each"
         " paragraph is a message",
     )
+
+
+# -- limits ----------------------------------------------------------------------------------------
+
+
+class BudgetSettings(Section):
+    """``[budget]``: what the model may use up in a day (in the time zone of ``timezone``)."""
+
+    contact_tokens: Count = Field(default=0, description="for one contact; 0: no limit")
+    contact_cost: Amount = Field(default=0, description="for one contact; 0: no limit")
+    total_tokens: Count = Field(default=0, description="for all contacts together; 0: no limit")
+    total_cost: Amount = Field(default=0, description="for all contacts together; 0: no limit")
+    currency: Name = Field(default="USD", description="of the costs and prices; only shown")
+    prices: Prices = Field(
+        default={},
+        description="by model, for a million tokens: { input = 1.0, cached = 0.1, output = 4.0 };"
+        " of models that hear or speak: minute, of sound, and characters, for a million of them",
+    )
+    answer_tokens: Count = Field(
+        default=2000, description="set aside for the output of a call until its real use is known"
+    )
+
+
+class BrakeSettings(Section):
+    """``[brakes]``: chats that go too fast, and talks with machines."""
+
+    turns_per_minute: Count = Field(
+        default=10, description="of one chat; further messages are answered later; 0: no limit"
+    )
+    loop_answers: Count = Field(
+        default=6, description="answers in a row that are replied to at once are a loop; 0: off"
+    )
+    loop_seconds: Seconds = Field(default=120, description="the time in which they count")
+    loop_reply_seconds: Seconds = Field(default=10, description="what counts as at once")
+    repeats: Count = Field(
+        default=4, description="turns in which the same words come are a loop; 0: off"
+    )
+    repeat_minutes: Annotated[
+        float, Field(gt=0, le=1440), Rule("a number of minutes above 0, at most 1440", float)
+    ] = Field(default=10, description="the time in which they count")
+    pause_minutes: Annotated[float, Field(gt=0), Rule("a number of minutes above 0", float)] = (
+        Field(default=30, description="a chat in a loop is not answered")
+    )
+
+
+# -- wording ---------------------------------------------------------------------------------------
+
+
+class TextSettings(Section):
+    """``[texts]``: own wording for the texts that the daemon says by itself.
+
+    Same field names as ``daemon.domain.texts.Texts``.
+    """
+
+    apology: OwnText = Field(default="", description="sent when no answer could be made")
+    unclear: OwnText = Field(default="", description="sent when the answer was not fit to be sent")
+    expired: OwnText = Field(default="", description="sent for messages too old to be answered")
+    too_long: OwnText = Field(default="", description="sent for a message too long to be read")
+    escalation: OwnText = Field(
+        default="",
+        description="sent to the agents; {urgency} {name} {chat} {reason} {summary} {link}",
+    )
+    budget: OwnText = Field(
+        default="", description="sent once a day a chat when the budget of the day is spent"
+    )
+    document: OwnText = Field(
+        default="", description="sent with the document that a very long answer becomes"
+    )
+    document_name: OwnText = Field(
+        default="", description="name of that document, without its ending"
+    )
+    overdue: OwnText = Field(
+        default="", description="sent once when a person was asked for and none has written in time"
+    )
+    call: OwnText = Field(
+        default="", description="sent after a missed call, if replies.answer_calls is on"
+    )
+    opted_out: OwnText = Field(
+        default="", description="sent to who wants no more messages; {word} lets them come again"
+    )
+    opted_in: OwnText = Field(default="", description="sent to who wants messages again")
+    agent_note: OwnText = Field(
+        default="", description="stands before an agent's words in the thread; {name} is the agent"
+    )
+    date_label: OwnText = Field(default="", description="label in the context line")
+    time_label: OwnText = Field(default="", description="label in the context line")
+    contact_label: OwnText = Field(default="", description="label in the context line")
+    chat_label: OwnText = Field(default="", description="label in the context line")
+    channel_label: OwnText = Field(default="", description="label in the context line")
+    labels_label: OwnText = Field(default="", description="label in the context line")

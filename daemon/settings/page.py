@@ -11,8 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from daemon.settings import Settings, fields_by_key
-from daemon.settings.rules import rule_of
-from daemon.settings.section import Section
+from daemon.settings.rules import Section, rule_of
 from daemon.settings.sources import PLAIN_NAMES, environment_name
 
 _FILE_HEAD = """\

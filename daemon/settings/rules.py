@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
 
 from daemon.domain.ids import WRITTEN_CHAT
@@ -249,3 +249,14 @@ Prices = Annotated[
 TimeZone = Annotated[
     str, AfterValidator(_require_time_zone), Rule("a known time zone such as America/Bogota")
 ]
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+class Section(BaseModel):
+    """Common shape of the tables: immutable, strict about types, no unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+    )

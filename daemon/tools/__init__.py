@@ -3,7 +3,11 @@
 Operators' modules import from here: ``from daemon.tools import ToolContext, tool``.
 """
 
-from daemon.tools.context import ListRow, ToolContext
-from daemon.tools.tool import tool
+import sys
+
+from daemon.tools.tool import ListRow, ToolContext, tool
 
 __all__ = ["ListRow", "ToolContext", "tool"]
+
+# The former path of `ListRow` and `ToolContext` goes on working in operators' modules.
+sys.modules.setdefault("daemon.tools.context", sys.modules["daemon.tools.tool"])

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from daemon.domain.records import MAX_FACT_CHARACTERS
-from daemon.tools.context import ToolContext, Urgency
-from daemon.tools.tool import Tool, tool
+from daemon.tools.tool import Tool, ToolContext, Urgency, tool
 
 FactNumber = Annotated[int, Meta(ge=1, le=2**53)]
 """Up to where a number of JSON is exact (RFC 8259, section 6); SQLite's reach farther."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from daemon.assistant.payloads import failures, output_items, responses, stream_events
+from daemon.assistant.payloads import failures, responses, stream_events
 from daemon.assistant.payloads.stream_events import ResponseReader
 from daemon.domain.messages import JsonObject, ModelRequest, ToolSpec
 from daemon.errors import AssistantError, ContextTooLong, ModelRejected, ModelTemporary
@@ -74,7 +74,7 @@ def test_options_add_but_do_not_replace() -> None:
 
 def test_other_servers_get_the_assistants_words_the_short_way() -> None:
     """Some know parts only together with ids."""
-    said = output_items.reusable_items([_message("uno")])[0]
+    said = responses.reusable_items([_message("uno")])[0]
     request = ModelRequest(instructions="", items=(said,))
     assert responses.request_body(request, profile())["input"][0]["content"] == "uno"
     assert responses.request_body(request, profile(openai=True))["input"] == [said]
@@ -122,7 +122,7 @@ def _message(text: str, **fields: Any) -> JsonObject:
 def test_items_lose_what_would_be_a_reference() -> None:
     call = {"id": "fc_1", "type": "function_call", "status": "completed"}
     call |= {"call_id": "call_1", "name": "a", "arguments": "{}"}
-    items = output_items.reusable_items([call, _message("uno", phase="final_answer")])
+    items = responses.reusable_items([call, _message("uno", phase="final_answer")])
     assert items == (
         {"type": "function_call", "call_id": "call_1", "name": "a", "arguments": "{}"},
         {
@@ -139,11 +139,9 @@ def test_reasoning_is_kept_sealed_and_with_what_it_led_to() -> None:
     sealed = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "x"}
     bare = {"id": "rs_2", "type": "reasoning", "summary": []}
     search = {"id": "ws_1", "type": "web_search_call", "status": "completed"}
-    kinds = [
-        i["type"] for i in output_items.reusable_items([sealed, search, sealed, _message("uno")])
-    ]
+    kinds = [i["type"] for i in responses.reusable_items([sealed, search, sealed, _message("uno")])]
     assert kinds == ["reasoning", "message"]
-    assert output_items.reusable_items([bare, search, sealed, "nonsense"]) == ()
+    assert responses.reusable_items([bare, search, sealed, "nonsense"]) == ()
 
 
 def test_usage_of_servers_that_count_less() -> None:

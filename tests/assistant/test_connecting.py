@@ -3,7 +3,7 @@
 import trio
 import trio.testing
 
-from daemon.assistant.client import connection_to
+from daemon.assistant.port import connection_to
 
 
 async def test_it_is_built_once_and_then_had_without_waiting() -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from openai.types.responses import ResponseOutputItem
 
-from daemon.assistant.payloads.output_items import ITEMS
-from daemon.assistant.payloads.responses import response_from, usage_from
+from daemon.assistant.payloads.responses import ITEMS, response_from, usage_from
 from daemon.domain.messages import JsonObject, ModelResponse, Usage
 
 ENGINES_PAGE = Path(__file__).parents[2] / "docs" / "engines.md"

@@ -12,7 +12,7 @@ from support.stage import new_world
 
 from daemon.assistant import sound
 from daemon.assistant.sound import Speech, open_speech, spoken_seconds
-from daemon.domain.rendering.speakable import MAX_INPUT
+from daemon.domain.rendering.split import MAX_INPUT
 from daemon.errors import ModelRejected, ModelTemporary
 from daemon.sandbox import audio
 from daemon.sandbox.asgi import Answer, json_answer

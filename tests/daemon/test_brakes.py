@@ -17,7 +17,7 @@ from support.stage import LAURA, Stage
 from daemon.domain.limits import rate_limits
 from daemon.domain.texts import texts
 from daemon.domain.transitions.handover import LOOP, WITH_AGENT
-from daemon.settings.limits import BrakeSettings
+from daemon.settings.chats import BrakeSettings
 
 STOP_TEXT = texts("es").budget
 ONE_ANSWER = 50_000
@@ -301,7 +301,7 @@ async def test_a_person_who_says_yes_twice_is_answered_twice(tmp_path: Path) -> 
 async def test_more_turns_than_a_minute_allows_are_answered_later_and_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limits, "MINUTE_SECONDS", 2.5)
+    monkeypatch.setattr(limits, "MINUTE_SECONDS", 2.5)
     async with open_scene(tmp_path, brakes={"turns_per_minute": 2}) as stage:
         await _says(stage, "uno, por favor", 1)
         await _says(stage, "dos, por favor", 2)

@@ -36,7 +36,7 @@ from daemon.observability.vitals import PROCESS_ENDS
 from daemon.ops.maintenance import tasks
 from daemon.ops.maintenance.tasks import watch_loop_lag, watch_memory
 from daemon.settings import Settings
-from daemon.system.cgroups import MemoryLimit
+from daemon.system.process import MemoryLimit
 
 CONTACTS = 100_000
 

@@ -22,7 +22,7 @@ from typing import Literal
 
 import trio
 
-from daemon.tools.context import ListRow
+from daemon.tools.tool import ListRow
 from daemon.tools.tool import ToolContext, tool
 
 FOLDER = Path(__file__).parent

@@ -14,7 +14,7 @@ from support.scenes import role_of, words
 from support.stage import LAURA, Stage
 
 from daemon.domain.texts import texts
-from daemon.domain.validation.chain import RETRY
+from daemon.domain.validation.results import RETRY
 
 UNCLEAR = texts("es").unclear
 

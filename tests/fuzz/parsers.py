@@ -20,8 +20,8 @@ from daemon.domain.rendering.vcards import MOST_NUMBERS, SHOWN_CHARACTERS, read_
 from daemon.errors import AssistantError, MediaRefused, SettingsError, WebhookError
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.http.clients import client_address, neighbourhood, read_networks
-from daemon.media.addresses import is_public, origin_of
-from daemon.media.inline import open_body
+from daemon.media.download import is_public, origin_of
+from daemon.media.files import open_body
 from daemon.settings.sources import load_settings
 from fuzz.checks import Check
 from fuzz.mutations import mutated_bytes, mutated_text, mutated_value

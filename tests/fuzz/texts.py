@@ -4,20 +4,24 @@ import random
 import re
 from datetime import UTC, datetime
 
-from daemon.domain.masking import mask_private
 from daemon.domain.messages import ChatKey, Message, Text
 from daemon.domain.prompt.context import context_item, context_line, subject_of
 from daemon.domain.prompt.data import TAG, data_item, from_store, is_data, unmarked
 from daemon.domain.prompt.message_text import as_lines
 from daemon.domain.records import ChatRecord
-from daemon.domain.redaction import Redactor
-from daemon.domain.rendering.speakable import MAX_PARTS, is_fit, spoken_parts, spoken_words
-from daemon.domain.rendering.split import MAX_BUBBLES, split_reply
+from daemon.domain.redaction import Redactor, mask_private
+from daemon.domain.rendering.split import (
+    MAX_BUBBLES,
+    MAX_PARTS,
+    is_fit,
+    split_reply,
+    spoken_parts,
+    spoken_words,
+)
 from daemon.domain.rendering.whatsapp_format import to_whatsapp
 from daemon.domain.texts import texts
 from daemon.domain.validation.builtin import in_order
-from daemon.domain.validation.chain import judge
-from daemon.domain.validation.results import Candidate
+from daemon.domain.validation.results import Candidate, judge
 from fuzz.checks import Check
 from fuzz.mutations import any_text
 

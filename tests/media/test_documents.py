@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from daemon.errors import MediaRefused
-from daemon.media.documents import DocumentReader, DocumentRules
 from daemon.media.kinds import DOCX, PDF
+from daemon.media.model_files import DocumentReader, DocumentRules
 
 RULES = DocumentRules(pages=2, characters=500)
 

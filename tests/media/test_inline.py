@@ -15,7 +15,7 @@ from daemon.conversation import intake
 from daemon.domain.messages import Media, Webhook
 from daemon.errors import MediaRefused
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.media.inline import Opened, keep_inline, open_body
+from daemon.media.files import Opened, keep_inline, open_body
 
 RAW = bytes(range(256)) * 1200  # 307 kB: larger than several blocks
 LIMIT = 1_000_000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.domain.rendering.vcards import Card, read_card, written_card
 from daemon.errors import MediaRefused
-from daemon.media.addresses import is_public, origin_of
+from daemon.media.download import is_public, origin_of
 from daemon.media.kinds import DOCX, PDF, kind_of
 
 PRIVATE = (

@@ -19,10 +19,8 @@ import pytest
 from daemon.domain.messages import ChatKey
 from daemon.domain.redaction import Redactor
 from daemon.observability.events import MESSAGE, UNEXPECTED_ERROR
-from daemon.observability.journal import is_journal
-from daemon.observability.logs import Log, about
-from daemon.observability.outputs import open_output
-from daemon.observability.writing import LogWriter
+from daemon.observability.logs import Log, LogWriter, about
+from daemon.observability.outputs import is_journal, open_output
 
 ROOT = Path(__file__).parents[2]
 PHONE = "573001234567"

@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.masking import is_card, mask_numbers, mask_private
-from daemon.domain.redaction import Redactor
+from daemon.domain.redaction import Redactor, is_card, mask_numbers, mask_private
 
 NUMBERS = st.from_regex(r"[1-9][0-9]{9,14}", fullmatch=True)
 PRINTABLE = st.characters(min_codepoint=33, max_codepoint=126)

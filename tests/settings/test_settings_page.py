@@ -6,9 +6,9 @@ from pathlib import Path
 
 from daemon.domain.texts import Texts, texts
 from daemon.settings import Settings, fields_by_key, model_names
-from daemon.settings.media import VoiceSettings
+from daemon.settings.assistant import VoiceSettings
+from daemon.settings.chats import TextSettings
 from daemon.settings.page import configuration_file, settings_page
-from daemon.settings.texts import TextSettings
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,7 +19,7 @@ from support.operator import files_with
 from support.place import database, store_in
 from support.rows import count, select
 
-from daemon.domain.limits.budget import Charge, Use
+from daemon.domain.limits import Charge, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import NewPart, Told
 from daemon.ledger.admin.person import names_of

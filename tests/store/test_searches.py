@@ -26,7 +26,7 @@ from support.ledgers import (
 from support.place import store_in
 
 from daemon.domain.eligibility import A_REACTION, A_VOTE
-from daemon.domain.limits.budget import Charge, Use
+from daemon.domain.limits import Charge, Use
 from daemon.domain.messages import (
     Call,
     ChatKey,

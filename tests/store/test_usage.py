@@ -7,7 +7,7 @@ from support.ledgers import LAURA, OPERATOR, PEDRO, accept, answered_turn, messa
 from support.place import store_in
 from support.rows import select
 
-from daemon.domain.limits.budget import NO_LIMITS, Budget, Charge, Refusal, Use
+from daemon.domain.limits import NO_LIMITS, Budget, Charge, Refusal, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import NewPart, Run, Turn
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection

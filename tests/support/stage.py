@@ -25,7 +25,7 @@ from daemon.observability.logs import open_log
 from daemon.observability.metrics import Metrics
 from daemon.sandbox.start import sandbox_settings
 from daemon.settings import Settings
-from daemon.system.boot_clock import boot_seconds
+from daemon.system.process import boot_seconds
 from support.gateway import ScriptedGateway
 from support.model import ScriptedModel
 from support.place import database

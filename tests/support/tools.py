@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from daemon.domain.records import NewPart
 from daemon.domain.rendering.outgoing import reaction_part
-from daemon.tools.context import Urgency
+from daemon.tools.tool import Urgency
 
 
 class HeardConversation:

@@ -17,7 +17,7 @@ from trio.testing import MockClock
 from daemon.conversation.opening import Environment
 from daemon.ledger.drivers.sqlite.database import Database
 from daemon.ops import status
-from daemon.system.notify import EXTEND_SECONDS, keep_extending, reloading_notice
+from daemon.system.systemd import EXTEND_SECONDS, keep_extending, reloading_notice
 
 
 class Told:

@@ -85,7 +85,7 @@ import io, os
 from support.stage import new_world
 import trio
 from daemon.sandbox.start import simulators
-from daemon.system.notify import notifier
+from daemon.system.systemd import notifier
 
 async def main():
     async with simulators(new_world(io.StringIO()), gateway_port=8081, model_port=8082) as outside:

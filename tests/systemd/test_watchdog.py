@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from daemon.domain.redaction import Redactor
 from daemon.observability.logs import Log, open_log
-from daemon.system.watchdog import Sign, keep_feeding, watchdog_seconds
+from daemon.system.systemd import Sign, keep_feeding, watchdog_seconds
 
 
 class MessageTrace:

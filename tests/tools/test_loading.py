@@ -59,6 +59,16 @@ def test_modules_come_before_the_folder(
     assert names == ["bookings", "prices", "rooms"]
 
 
+@pytest.mark.parametrize("path", ["daemon.tools", "daemon.tools.tool", "daemon.tools.context"])
+def test_modules_of_operators_import_from_the_public_and_the_former_paths(
+    path: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(
+        f"from {path} import ListRow, ToolContext\n" + GOOD.format(name="own")
+    )
+    assert [tool.name for tool in load_tools([], tmp_path)] == ["own"]
+
+
 def test_nothing_configured_is_nothing_loaded() -> None:
     assert load_tools([], None) == []
 

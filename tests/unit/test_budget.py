@@ -7,20 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.limits.budget import (
+from daemon.domain.limits import (
     IMAGE_TOKENS,
+    BrakeRules,
     Budget,
+    Exchange,
     Price,
     Use,
     day_of,
     expected_use,
+    free_at,
     heard_use,
+    loop_in,
     refusal,
     spoken_use,
+    turns_of_a_loop,
     use_of,
     used_ratios,
 )
-from daemon.domain.limits.rate_limits import BrakeRules, Exchange, free_at, loop_in, turns_of_a_loop
 from daemon.domain.messages import ModelRequest, Usage
 
 PRICE = Price(input=1.0, cached=0.1, output=8.0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.system.cgroups import MemoryLimit, memory_limit
+from daemon.system.process import MemoryLimit, memory_limit
 
 MB = 1024 * 1024
 

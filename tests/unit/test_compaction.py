@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from daemon.assistant.payloads.responses import ServerProfile, compacts, request_body
 from daemon.domain.messages import JsonObject, ModelRequest, ToolSpec
-from daemon.domain.prompt.compaction import (
+from daemon.domain.prompt.data import data_item, is_data
+from daemon.domain.prompt.history import (
     HIGHEST_RATIO,
     LOWEST_RATIO,
     SUMMARY_NOTE,
     as_input,
     calibrated,
+    estimate_tokens,
     estimated_budget,
     falls_out,
     request_estimate,
@@ -23,8 +25,6 @@ from daemon.domain.prompt.compaction import (
     summary_request,
     surely_fits,
 )
-from daemon.domain.prompt.data import data_item, is_data
-from daemon.domain.prompt.history import estimate_tokens
 from daemon.domain.records import ChatRecord, Recollection, ThreadHead, ThreadItem
 
 

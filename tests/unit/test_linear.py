@@ -47,11 +47,10 @@ from daemon.domain.prompt.message_text import as_lines, burst_item
 from daemon.domain.records import StoredMessage
 from daemon.domain.redaction import Redactor
 from daemon.domain.validation.builtin import in_order
-from daemon.domain.validation.chain import judge
-from daemon.domain.validation.results import Candidate
+from daemon.domain.validation.results import Candidate, judge
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.ledger.forget.other_texts import RepeatedWords
-from daemon.media.inline import open_body
+from daemon.media.files import open_body
 
 NOT_OF_THE_DAEMON = ("daemon.sandbox", "daemon.__main__")
 

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import OutboxRow
-from daemon.domain.rendering.plainer import plainer
+from daemon.domain.rendering.outgoing import plainer
 
 LAURA = "573001234567"
 BUTTONS = {"buttons": [{"id": "si", "title": "Sí"}, {"id": "no", "title": "No"}]}

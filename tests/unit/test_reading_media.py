@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.domain.messages import ChatKey, ContactCard, Contacts, Media, Message, ModelRequest
-from daemon.domain.prompt.compaction import FILE_TOKENS, request_estimate, rough_estimate
+from daemon.domain.prompt.history import FILE_TOKENS, request_estimate, rough_estimate
 from daemon.domain.prompt.media_text import DEAF, KEPT_CHARACTERS, Seen, contacts_line, media_line
 from daemon.domain.prompt.message_text import burst_item, burst_with_files
 from daemon.domain.records import Attachment, MediaItem, StoredMessage

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.rendering.speakable import MAX_PARTS, is_fit, spoken_parts, spoken_words
+from daemon.domain.rendering.split import MAX_PARTS, is_fit, spoken_parts, spoken_words
 
 FIT = [
     "Con mucho gusto, la esperamos el viernes.",

@@ -8,15 +8,16 @@ import pytest
 from daemon.conversation.load_config import load_validators
 from daemon.domain.validation.amount_sources import amounts
 from daemon.domain.validation.builtin import BUILT_IN, in_order
-from daemon.domain.validation.chain import Judgement, judge
 from daemon.domain.validation.results import (
     KEEP,
     Block,
     Candidate,
     Fix,
+    Judgement,
     Retry,
     Validator,
     Verdict,
+    judge,
     validator,
 )
 from daemon.errors import ValidatorError

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from daemon.errors import SettingsError
-from daemon.system import sockets
-from daemon.system.sockets import inherited_descriptors, inherited_listeners
+from daemon.system import systemd
+from daemon.system.systemd import inherited_descriptors, inherited_listeners
 
 PID = 4242
 OURS = {"LISTEN_PID": "4242"}
@@ -51,7 +51,7 @@ def descriptor(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """An inheritable listening socket, where the first handed-over one is expected."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.set_inheritable(True)
-        monkeypatch.setattr(sockets, "FIRST_DESCRIPTOR", listening.fileno())
+        monkeypatch.setattr(systemd, "FIRST_DESCRIPTOR", listening.fileno())
         yield listening.fileno()
 
 

@@ -1,10 +1,10 @@
 """Handing the chat of a turn to a person: the ledger, the agents' chat, the log."""
 
 from daemon.conversation.deps import Dependencies
-from daemon.domain.escalation import notice
+from daemon.domain.notifications import notice
 from daemon.domain.records import Turn
 from daemon.observability.events import HANDED_TO_PERSON
-from daemon.tools.context import Urgency
+from daemon.tools.tool import Urgency
 
 
 async def escalate(

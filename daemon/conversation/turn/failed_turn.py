@@ -7,7 +7,7 @@ from daemon.conversation.deps import Dependencies
 from daemon.conversation.turn.escalation import escalate
 from daemon.conversation.turn.limits import stop_for_budget
 from daemon.conversation.turn.outcome import ended, unanswered_items
-from daemon.domain.limits.budget import Refusal
+from daemon.domain.limits import Refusal
 from daemon.domain.messages import Text
 from daemon.domain.records import NewPart, Outcome, Turn
 from daemon.domain.transitions.handover import REFUSED

@@ -8,16 +8,16 @@ import trio
 from daemon.conversation.deps import Dependencies
 from daemon.domain.eligibility import nothing_to_answer
 from daemon.domain.ids import is_group
-from daemon.domain.limits.budget import MICROS, Charge, day_of, expected_use, use_of
+from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
 from daemon.domain.messages import ChatKey, JsonObject, Message, ModelRequest, ModelResponse
-from daemon.domain.prompt.compaction import (
+from daemon.domain.prompt.data import data_item
+from daemon.domain.prompt.history import (
     LOWEST_RATIO,
     TRANSCRIPT_BUDGETS,
     falls_out,
     summary_item,
     summary_request,
 )
-from daemon.domain.prompt.data import data_item
 from daemon.domain.prompt.message_text import as_lines, own_lines
 from daemon.domain.records import Recollection, Turn
 from daemon.errors import AssistantError, GatewayError

@@ -15,7 +15,8 @@ from daemon.conversation.turn.run_progress import Progress
 from daemon.conversation.turn.tool_actions import facts_item
 from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject, ModelRequest, Usage
-from daemon.domain.prompt.compaction import (
+from daemon.domain.prompt.context import as_text, context_item, context_line, is_due, subject_of
+from daemon.domain.prompt.history import (
     LOWEST_RATIO,
     SERVER_SHARE,
     as_input,
@@ -25,7 +26,6 @@ from daemon.domain.prompt.compaction import (
     shown,
     surely_fits,
 )
-from daemon.domain.prompt.context import as_text, context_item, context_line, is_due, subject_of
 from daemon.domain.prompt.media_text import NOTHING_SEEN
 from daemon.domain.prompt.message_text import burst_item, burst_with_files, kept, overheard_item
 from daemon.domain.records import AttachmentKind, Recollection, ThreadItem, Told, Turn

@@ -11,8 +11,7 @@ from daemon.conversation.large_texts import MOST_CHARACTERS, work_on
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse
 from daemon.domain.prompt.data import data_item, is_data
 from daemon.domain.records import Run, Turn, Validation
-from daemon.domain.validation.chain import RETRY, Judgement, Ruling, judge, retry_note
-from daemon.domain.validation.results import Candidate
+from daemon.domain.validation.results import RETRY, Candidate, Judgement, Ruling, judge, retry_note
 
 
 class Review:

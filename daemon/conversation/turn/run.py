@@ -13,7 +13,7 @@ from daemon.conversation.turn.interim import spoken_items
 from daemon.conversation.turn.review import Review
 from daemon.conversation.turn.run_progress import Progress
 from daemon.conversation.turn.tool_calls import call_tools, known_output
-from daemon.domain.limits.budget import MICROS, Charge, day_of, expected_use, use_of
+from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse, Usage
 from daemon.domain.records import RecordedRound, Run, Turn, Validation
 from daemon.errors import AssistantError, BudgetSpent, ModelRejected, ModelTemporary, ResponseGone

@@ -16,7 +16,7 @@ from daemon.domain.prompt.data import data_item
 from daemon.domain.records import Fact, NewPart, Turn
 from daemon.domain.rendering.outgoing import WITH_MEDIA, reaction_part
 from daemon.errors import GatewayError
-from daemon.tools.context import Urgency
+from daemon.tools.tool import Urgency
 
 # The files that tools send: taken from one folder, and copied before anything relies on them.
 
@@ -54,7 +54,7 @@ def _within(folder: Path | None, name: str) -> Path:
 
 
 class CallConversation:
-    """Implements `daemon.tools.context.Conversation` for one call of a tool."""
+    """Implements `daemon.tools.tool.Conversation` for one call of a tool."""
 
     def __init__(self, turn: Turn, key: str, progress: Progress, deps: Dependencies) -> None:
         """``key`` is the idempotency key of the call."""

@@ -16,7 +16,7 @@ from daemon.domain.records import RecordedCall, Run, Turn
 from daemon.ledger.runs import call_key
 from daemon.observability.events import FUNCTION_ENDED, FUNCTION_FAILED, FUNCTION_STARTED
 from daemon.observability.tracing import exemplar, span
-from daemon.tools.context import ToolContext
+from daemon.tools.tool import ToolContext
 
 UNKNOWN_OUTCOME = msgspec.json.encode(
     {

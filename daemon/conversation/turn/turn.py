@@ -20,9 +20,9 @@ from daemon.conversation.turn.reply import reply_parts
 from daemon.conversation.turn.run import Answer, give_up
 from daemon.conversation.turn.run_progress import Progress
 from daemon.conversation.voice import wants_voice
-from daemon.domain.limits.retries import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.domain.messages import Media
 from daemon.domain.records import NewPart, Turn
+from daemon.domain.retries import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.errors import BudgetSpent, ModelRejected, ModelTemporary
 from daemon.ledger.turns import Concluded
 from daemon.observability.events import MODEL_ERROR, MOST_LOGGED, RESPONSE, VOICE_RESPONSE

@@ -1,7 +1,9 @@
-"""What the model is told of each message.
+"""Messages as lines of text for the model. Pure.
 
-Pure. A message becomes lines of text in the order in which they were sent; what cannot be shown
-to the model is named in brackets, so that it can ask instead of guessing.
+Lines stand in the order in which the messages were sent. What cannot be shown to the model is named
+in brackets, so that it can ask instead of guessing. Types that only Whapi has (orders, invitations,
+menus) are kept as they came, since little of them is documented (Whapi's OpenAPI document 1.8.7):
+every field is optional, and what is missing is left out of the line.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +14,6 @@ from typing import Any
 import msgspec
 
 from daemon.domain.ids import local_part
-from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import (
     AnyContent,
     Choice,
@@ -37,13 +38,8 @@ from daemon.domain.prompt.media_text import (
     with_attachments,
 )
 from daemon.domain.records import StoredMessage
+from daemon.domain.redaction import mask_numbers
 from daemon.domain.texts import Texts
-
-# Types of message without a content of their own as lines to be read: orders, invitations, menus.
-#
-# Their objects are kept as they came (`daemon.domain.messages.Other`), since little of them is
-# documented; so everything is looked for, and what is not there is left out of the line.
-
 
 MOST_OPTIONS = 20
 """Of a menu: more than WhatsApp shows on one."""
@@ -76,7 +72,7 @@ _LINK_KEYS = ("url", "link", "invite_link", "join_link")
 
 
 def line_of(kind: str, other: Other) -> str:
-    """One message of type ``kind`` as the model reads it; other types by their words."""
+    """One message of Whapi's type ``kind`` as the model reads it; other types by their words."""
     name = _NAMES.get(kind)
     if name is None:
         return other.body.strip()

@@ -1,20 +1,20 @@
-"""What can be said besides words: the kinds of outgoing messages, and how each is recognised.
+"""The kinds of outgoing messages: how they are made, recognised, and made plainer. Pure.
 
-Pure values. Limits are WhatsApp's own, as its documentation of the Cloud API gives them for the
-same messages (interactive messages, media).
+Whapi's fields for them are in `daemon.gateway.whapi.payloads.sends`. Limits are WhatsApp's own, as
+the documentation of the Cloud API states them for the same messages (interactive messages, media).
 """
 
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from daemon.domain.ids import local_part
 from daemon.domain.messages import Contacts, JsonObject, Location, Media, Message, Other, Poll, Text
-from daemon.domain.records import NewPart
+from daemon.domain.records import NewPart, OutboxRow
 from daemon.domain.rendering.vcards import written_card
 
 Kind = Literal[
@@ -50,11 +50,11 @@ MAX_EMOJI = 16
 MAX_NAME = 100
 MIN_DIGITS = 7
 MAX_DIGITS = 15
-"""Of a telephone number (E.164)."""
+"""Of a telephone number (E.164; Whapi's ``ContactID``)."""
 MAX_POLL_TITLE = 255
 MIN_OPTIONS = 2
 MAX_OPTIONS = 12
-"""Of a poll (WhatsApp's limits)."""
+"""Of a poll (Whapi's OpenAPI document, ``MessagePropsPoll``)."""
 MAX_OPTION = 100
 _BETWEEN_DIGITS = r"[\s().+\u2010-\u2015\u202a-\u202e\u2060\u2066-\u2069-]"
 """What telephones write between the digits of a number, and around it."""
@@ -66,7 +66,7 @@ Likeness = tuple[str | float, ...]
 
 _SPOKEN = frozenset({"voice", "audio", "ptt"})
 _INTERACTIVE = frozenset({"interactive", "buttons", "list", "hsm"})
-"""The types under which buttons and lists of ours come back, as quoted messages."""
+"""The types under which buttons and lists of ours are told of (Whapi, quoted messages)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +102,8 @@ def likeness(kind: str, body: str, payload: Mapping[str, Any]) -> Likeness:
     """By what a message of ours is found again among those of its chat.
 
     A text by its words, a picture or document by its caption, a place by its coordinates, buttons,
-    lists and polls by their question, a contact card by its name. A voice note by being one: a
-    gateway may encode the file anew, so neither size nor checksum need come back. The same
+    lists and polls by their question, a contact card by its name. A voice note by being one: Whapi
+    encodes the file anew unless told not to, so neither size nor checksum need come back. The same
     holds for pictures and documents, and a document's name is not always told. What this leaves
     open is little: within one chat one message at a time is looked for, and those whose ids are
     known do not count.
@@ -124,7 +124,7 @@ def likeness(kind: str, body: str, payload: Mapping[str, Any]) -> Likeness:
 
 
 def likeness_of(message: Message) -> Likeness:
-    """The same of a message that the gateway lists; empty for what we never send."""
+    """The same of a message that Whapi tells of; empty for what we never send."""
     content = message.content
     if isinstance(content, Text):
         return ("text", content.body)
@@ -336,3 +336,74 @@ def _require_https(address: str) -> None:
 def _require(holds: bool, words: str) -> None:  # noqa: FBT001 - a condition, and its words
     if not holds:
         raise ValueError(words)
+
+
+# -- plainer messages: without the parts that a gateway may refuse ---------------------------------
+
+
+WITHOUT = "without"
+"""In the payload of a message that was made plainer: what was left out. It is done once."""
+
+_WITH_CHOICES = frozenset({"buttons", "list", "poll"})
+
+
+def parts_of(row: OutboxRow, *, shows_previews: bool) -> frozenset[str]:
+    """The optional parts of a message: ``quoted``, ``mentions``, ``link_preview``, ``buttons``.
+
+    ``shows_previews``: whether links are sent with a preview. ``buttons`` are also the rows of a
+    list and the options of a poll.
+    """
+    has = {
+        "quoted": bool(row.quoted),
+        "mentions": bool(row.payload.get("mentions")),
+        "link_preview": shows_previews and row.kind == "text",
+        "buttons": row.kind in _WITH_CHOICES,
+    }
+    return frozenset(name for name, there in has.items() if there)
+
+
+def plainer(row: OutboxRow, named: frozenset[str], *, shows_previews: bool) -> NewPart | None:
+    """Make the message that is sent once more in the place of a refused one; None if there is none.
+
+    Left out is what the refusal has ``named``; all optional parts if it has named none of them.
+    """
+    parts = parts_of(row, shows_previews=shows_previews)
+    if WITHOUT in row.payload or not parts:
+        return None
+    left_out = (parts & named) or parts
+    kind, body, payload = row.kind, row.body, dict(row.payload)
+    if "mentions" in left_out:
+        body = _without_signs(body, payload.pop("mentions"))
+    if "buttons" in left_out:
+        kind, body, payload = "text", _in_words(row.kind, body, payload), {"instead_of": row.kind}
+    return NewPart(
+        body=body,
+        quoted="" if "quoted" in left_out else row.quoted,
+        kind=kind,
+        payload={**payload, WITHOUT: sorted(left_out)},
+    )
+
+
+def _without_signs(body: str, people: Iterable[str]) -> str:
+    """Take away the mention that an answer begins with: without the tag it is only a number."""
+    for person in people:
+        body = body.removeprefix(f"@{local_part(person)} ")
+    return body
+
+
+def _in_words(kind: str, question: str, payload: JsonObject) -> str:
+    """Write a question with its choices as numbered lines."""
+    match kind:
+        case "buttons":
+            choices = [str(button["title"]) for button in payload["buttons"]]
+        case "list":
+            choices = [_row_in_words(row) for row in payload["rows"]]
+        case _:
+            choices = [str(option) for option in payload["options"]]
+    lines = [f"{number}. {choice}" for number, choice in enumerate(choices, 1)]
+    blocks = [payload.get("header"), question, "\n".join(lines), payload.get("footer")]
+    return "\n\n".join(str(block) for block in blocks if block)
+
+
+def _row_in_words(row: JsonObject) -> str:
+    return f"{row['title']}: {row['description']}" if row.get("description") else str(row["title"])

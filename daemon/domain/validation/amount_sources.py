@@ -1,14 +1,170 @@
-"""What the amounts of an answer may come from: what tools, customer and instructions said. Pure."""
+"""What the amounts of an answer may come from: tools, the customer, the instructions. Pure.
 
+A price that a tool gave for one room is wrong for another. So prices are kept with their items: the
+objects of a tool's JSON output with a name and a price (``{"room": "Suite", "price": 320000}``),
+and the named prices of an object (``{"suite": 320000, "doble": 180000}``).
+"""
+
+import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 from daemon.domain.validation import amount_words as words
-from daemon.domain.validation.data_keys import is_count_key, is_in_cents, is_percent_key
-from daemon.domain.validation.figures import Figure, figures
+from daemon.domain.validation.figures import (
+    Figure,
+    figures,
+    is_count_key,
+    is_in_cents,
+    is_percent_key,
+    is_price_key,
+    plain,
+)
 from daemon.domain.validation.number_words import spoken_amounts
-from daemon.domain.validation.priced_items import Item, column_sums, priced_items
 from daemon.domain.validation.quantities import Quantity, is_unit, quantities, shares
+
+# -- the items that a tool gave prices for ---------------------------------------------------------
+
+
+MOST_ITEMS = 200
+"""Of all outputs together; what comes after them is not looked at."""
+
+MOST_BYTES = 200_000
+"""Of an output; a longer one is not read as data."""
+
+_NAME_LENGTH = 80
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_COMMON = frozenset(
+    [
+        "para",
+        "con",
+        "por",
+        "los",
+        "las",
+        "del",
+        "una",
+        "uno",
+        "the",
+        "for",
+        "and",
+        "with",
+        "price",
+        "precio",
+        "valor",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something that has a price."""
+
+    words: frozenset[str]
+    """Of its name."""
+    prices: frozenset[float]
+
+
+def priced_items(outputs: Iterable[str]) -> list[Item]:
+    """The items of tools' outputs, those of outputs that are JSON."""
+    found = (
+        item
+        for output in outputs
+        for value in _values(output)
+        if isinstance(value, dict)
+        for item in _items_of(value)
+    )
+    return list(islice(found, MOST_ITEMS))
+
+
+def column_sums(output: str) -> Iterator[float]:
+    """What the lists of an output come to: their prices, each times its quantity if it has one."""
+    for value in _values(output):
+        if isinstance(value, list) and 1 < len(value) <= MOST_ITEMS:
+            yield from _sums_of([row for row in value if isinstance(row, dict)])
+
+
+def _values(output: str) -> Iterator[Any]:
+    """All lists and objects of an output that is JSON. Not recursive: it may be nested deeply."""
+    if len(output) > MOST_BYTES or not output.lstrip().startswith(("{", "[")):
+        return
+    try:
+        waiting = [json.loads(output)]
+    except (ValueError, RecursionError):
+        return
+    while waiting:
+        value = waiting.pop()
+        yield value
+        inside = value.values() if isinstance(value, dict) else value
+        waiting.extend(each for each in inside if isinstance(each, (dict, list)))
+
+
+def _sums_of(rows: Sequence[dict[str, Any]]) -> Iterator[float]:
+    totals: dict[str, float] = {}
+    for row in rows:
+        many = next(
+            (float(n) for key, n in row.items() if is_count_key(key) and _is_number(n)), 1.0
+        )
+        for key, value in row.items():
+            for price in sorted(_prices(key, value))[-1:]:
+                totals[key] = totals.get(key, 0.0) + price * many
+    yield from totals.values()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _items_of(record: dict[str, Any]) -> Iterator[Item]:
+    prices = {key: prices for key, value in record.items() if (prices := _prices(key, value))}
+    names = [
+        value
+        for value in record.values()
+        if isinstance(value, str) and 3 <= len(value) <= _NAME_LENGTH and _WORD.search(value)
+    ]
+    if names and prices:
+        if words := _words(names[0]):
+            yield Item(words, frozenset[float]().union(*prices.values()))
+    elif len(prices) > 1 and not any(is_price_key(key) for key in record):
+        for key, found in prices.items():
+            if words := _words(key.replace("_", " ")):
+                yield Item(words, found)
+
+
+def _prices(key: str, value: object) -> frozenset[float]:
+    if isinstance(value, bool) or is_count_key(key):
+        return frozenset()
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return frozenset({float(value)})
+    if isinstance(value, str) and len(value) <= 20 and value[:1] in "$€£0123456789":
+        return frozenset(f.value for f in figures(value) if f.role != "other")
+    return frozenset()
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(plain(name))) - _COMMON
+
+
+def owner(before: str, items: Sequence[Item]) -> Item | None:
+    """The item that words before a price name, if they name one and no other as well."""
+    said = _words(before)
+    named = [item for item in items if item.words <= said]
+    words = max((item.words for item in named), key=len, default=frozenset[str]())
+    if not words or not all(item.words <= words for item in named):
+        return None
+    return Item(words, frozenset[float]().union(*(i.prices for i in items if i.words == words)))
+
+
+def is_of_another(value: float, named: Item, around: str, items: Sequence[Item]) -> bool:
+    """Whether a price is not this item's, but one's that the words around it do not name."""
+    said = _words(around)
+    owners = [item for item in items if value in item.prices]
+    return bool(owners) and not any(
+        item.words == named.words or item.words & said - named.words for item in owners
+    )
+
 
 MOST_BASES = 150
 """Amounts that others may be derived from."""

@@ -9,17 +9,22 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import starmap
 
-from daemon.domain.validation.data_keys import is_count_key, is_percent_key, is_price_key, plain
-from daemon.domain.validation.figures import Figure
+from daemon.domain.validation.figures import (
+    Figure,
+    is_count_key,
+    is_percent_key,
+    is_price_key,
+    plain,
+)
 from daemon.domain.validation.number_words import (
     HALVES,
     JOINING,
     WORD,
     number_at,
     numbers_in,
+    time_spans,
     words_of,
 )
-from daemon.domain.validation.time_spans import time_spans
 
 MOST = 40
 """Quantities of one text that are heeded, the first ones."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from daemon.domain.limits.budget import MICROS
+from daemon.domain.limits import MICROS
 from daemon.domain.messages import JsonObject
 from daemon.domain.transitions.handover import WITH_AGENT
 from daemon.http.dashboard.shell import Wording

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from daemon.domain.ids import GROUPS_GLOB, local_part
-from daemon.domain.masking import mask_numbers
 from daemon.domain.messages import ChatKey, Deletion, Edit, Message, Reaction, Vote
 from daemon.domain.prompt.data import TAG
 from daemon.domain.prompt.message_text import QUOTED_CHARACTERS
+from daemon.domain.redaction import mask_numbers
 from daemon.ledger.admin.person import OF_CHAT, Person, told
 from daemon.ledger.arrivals import ECHO
 from daemon.ledger.drivers.port import Connection

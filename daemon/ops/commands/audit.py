@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from daemon.domain.audit_chain import AuditRow, Head, Verified
-from daemon.domain.masking import mask_numbers
+from daemon.domain.redaction import mask_numbers
 from daemon.ledger.audit import audit_rows, verify_audit
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ops.commands.place import Failure, Place, note, takes_place

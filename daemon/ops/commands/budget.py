@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from daemon.domain.limits.budget import MICROS, day_of
-from daemon.domain.masking import mask_numbers
+from daemon.domain.limits import MICROS, day_of
+from daemon.domain.redaction import mask_numbers
 from daemon.ledger.admin.cli_queries import Spending, newest_day, pardon, spending_of
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ops.commands.place import NotDone, Place, known_chat, note, os_actor, takes_place
-from daemon.settings.limits import BudgetSettings
+from daemon.settings.chats import BudgetSettings
 
 EXAMPLE = """\b
 Example:

@@ -23,7 +23,7 @@ from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.files import AUDIO_FOLDER
-from daemon.settings.limits import BudgetSettings
+from daemon.settings.chats import BudgetSettings
 from daemon.settings.sources import load_settings
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from daemon.domain.masking import mask_numbers
+from daemon.domain.redaction import mask_numbers
 from daemon.domain.messages import Webhook
 from daemon.errors import MediaDelayed
 from daemon.ledger.admin.person import names_of

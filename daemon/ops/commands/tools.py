@@ -18,8 +18,7 @@ from daemon.ops.commands.place import Failure, NotDone
 from daemon.settings import Settings
 from daemon.settings.sources import load_settings
 from daemon.tools import builtin
-from daemon.tools.context import ToolContext, Urgency
-from daemon.tools.tool import Tool
+from daemon.tools.tool import Tool, ToolContext, Urgency
 from daemon.tools.toolbox import Toolbox, load_tools
 
 EXAMPLE = """\b
@@ -96,7 +95,7 @@ def call_command(
 
 
 class ShownConversation:
-    """Implements `daemon.tools.context.Conversation` by showing what would be done."""
+    """Implements `daemon.tools.tool.Conversation` by showing what would be done."""
 
     async def say(self, text: str) -> bool:
         """See the protocol."""

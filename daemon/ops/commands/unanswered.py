@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from daemon.domain.masking import mask_numbers
+from daemon.domain.redaction import mask_numbers
 from daemon.ledger.admin.cli_queries import Unanswered, unanswered
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ops.commands.place import Place, note, takes_place

@@ -8,7 +8,7 @@ import trio
 
 from daemon.conversation.deps import Dependencies
 from daemon.domain.dashboard_values import Sample
-from daemon.domain.limits.budget import day_of, used_ratios
+from daemon.domain.limits import day_of, used_ratios
 from daemon.errors import StoreUnavailable
 from daemon.ledger.process_records import Samples
 from daemon.observability.counts import Counts, read_counts

@@ -23,8 +23,7 @@ from daemon.ops.maintenance.retention import (
     keep_stages,
 )
 from daemon.settings import Settings
-from daemon.system.cgroups import memory_limit
-from daemon.system.process import resident_bytes
+from daemon.system.process import memory_limit, resident_bytes
 
 # Keeping memory and files small: caches, the store's log, and an eye on the process itself.
 

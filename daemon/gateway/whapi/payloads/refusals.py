@@ -65,7 +65,7 @@ _PART_WORDS = (
     ("mentions", re.compile(r"mention", re.IGNORECASE)),
     ("buttons", re.compile(r"button|interactive|\baction\b|section", re.IGNORECASE)),
 )
-"""Optional parts of a message, by the names of `daemon.domain.rendering.plainer`, and the words
+"""Optional parts of a message, by the names of `daemon.domain.rendering.outgoing`, and the words
 for them."""
 
 

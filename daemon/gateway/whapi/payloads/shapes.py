@@ -2,7 +2,7 @@
 
 Two ideas make this both quick and tolerant. Fields that are not named here are skipped by the
 decoder without being built; bytes in base64, which make bodies large, are cut out before
-(`daemon.media.inline`).
+(`daemon.media.files`).
 And each object may just as well be a string, a number, a list or null: it is then kept as such
 and read as "nothing there", while the rest of the message survives.
 

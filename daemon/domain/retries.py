@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-# How long to wait before trying again: a pure function of the attempt and a random number.
-
-
 LONGEST_WAIT_SECONDS = 30.0
 """Nobody is left waiting longer than this without another try. Servers ask for hours (Azure sends
 ``Retry-After: 86400``) and are well again after minutes."""
@@ -26,12 +23,6 @@ def delay(attempt: int, *, base_seconds: float, cap_seconds: float, fraction: fl
 def honoured(asked_seconds: float | None) -> float:
     """Give how much of a wait that a server asks for is kept, in seconds; 0 if it asks for none."""
     return min(max(asked_seconds or 0.0, 0.0), LONGEST_WAIT_SECONDS)
-
-
-# A circuit breaker: when a server fails again and again, leave it alone for a while.
-#
-# Pure: times of any one clock come in, the wait comes out. One breaker stands for one server; all
-# chats share it, so that an outage is asked about by one of them at a time and not by all.
 
 
 @dataclass(slots=True)
@@ -70,7 +61,7 @@ class Breaker:
     def failed(self, now: float, *, retry_after: float = 0) -> bool:
         """A call failed; ``retry_after`` is what the server asked for. True if this opened it.
 
-        Of that only so much is kept as `daemon.domain.limits.retries.honoured` gives.
+        Of that only so much is kept as `daemon.domain.retries.honoured` gives.
         """
         was_open = self.is_open
         self.failures += 1

@@ -1,1 +1,0 @@
-"""How much may be spent, how often a thing is tried, and when to stop trying."""
