@@ -1,8 +1,8 @@
-"""The audit's chain: who did what, in rows of which each carries the hash of the one before.
+"""The audit chain: who did what, in rows that each carry the hash of the row before. Pure.
 
-What may tell of a customer (subject, before, after) stands in a row beside the chain. The chain has
-only a salted digest of it, so that row can be erased, with its salt, and the chain still holds.
-Nothing here waits; `daemon.ledger.audit` keeps the rows.
+Details that may identify a customer (subject, before, after) are in a row beside the chain. The
+chain has only a salted digest of them, so that row can be erased with its salt and the chain still
+verifies. `daemon.ledger.audit` stores the rows.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import Literal
 from daemon.domain.messages import JsonObject
 
 FIRST_HASH = ""
-"""What stands before the first row."""
+"""The hash before the first row."""
 
 Action = Literal[
     "backup",
@@ -39,7 +39,7 @@ Action = Literal[
     "token refused",
     "webhook set",
 ]
-"""What is written down. Rows from before the chain have other names (``dashboard.pause``)."""
+"""Audited actions. Rows from before the chain have other names (``dashboard.pause``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +53,10 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRow:
-    """One row of the chain, with what stands beside it."""
+    """One row of the chain, with the details beside it."""
 
     id: int
-    """From 1 on, without a gap."""
+    """Counted from 1, without gaps."""
     at: float
     """Unix seconds."""
     actor: Actor
@@ -64,14 +64,14 @@ class AuditRow:
     digest: str
     hash: str
     salt: str | None
-    """None if the row beside the chain was erased; the three below are empty then."""
+    """None if the details were erased; the three fields below are empty then."""
     subject: str = ""
     """A chat, a message, an event, a file; never a text."""
     before: str = ""
     after: str = ""
 
     def shown(self) -> JsonObject:
-        """What it tells, without its place in the chain."""
+        """The row for people, without digest and hash."""
         return {
             "id": self.id,
             "at": self.at,
@@ -87,7 +87,7 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The last row of a chain. Whoever keeps one elsewhere can tell later if the chain was cut."""
+    """The last row of a chain. A copy kept elsewhere shows later whether the chain was cut."""
 
     id: int
     hash: str
@@ -95,35 +95,35 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What a look at the whole chain found."""
+    """The result of verifying a whole chain."""
 
     rows: int
-    """Sound ones, from the beginning on."""
+    """Valid rows, counted from the first."""
     erased: int
-    """Of them, those whose subject was erased."""
+    """Those of them whose details were erased."""
     head: Head
-    """What the store says is the end."""
+    """The last row according to the store."""
     broken: int = 0
-    """The first row that is not as it was written; 0 if all are."""
+    """The first row that was changed or is missing; 0 if all are valid."""
     fault: str = ""
     """What is wrong with it."""
 
 
 def digest_of(salt: str, subject: str, before: str, after: str) -> str:
-    """What the chain holds of the values beside it; without ``salt`` they cannot be guessed."""
+    """The digest of the details beside the chain; without ``salt`` they cannot be guessed."""
     return _sha256([salt, subject, before, after])
 
 
 def hash_of(previous: str, number: int, at: float, actor: Actor, action: str, digest: str) -> str:
-    """The hash of a row; ``previous`` is that of the row before."""
+    """The hash of a row; ``previous`` is the hash of the row before."""
     return _sha256([previous, number, float(at), actor.name, actor.address, action, digest])
 
 
 def verify(rows: Iterable[AuditRow], head: Head, *, known: Head | None = None) -> Verified:
-    """Look at a whole chain, in the order of its rows; ``head`` is what the store says is its end.
+    """Verify a whole chain, in the order of its rows; ``head`` is its end according to the store.
 
-    ``known`` is a head that was kept elsewhere: it finds a chain that was cut and closed again, or
-    made anew, which nothing in the store itself can show.
+    ``known`` is a head that was kept elsewhere: it detects a chain that was cut and closed again,
+    or rebuilt, which nothing in the store itself can show.
     """
     previous, count, erased = FIRST_HASH, 0, 0
     met = known is None
@@ -138,13 +138,13 @@ def verify(rows: Iterable[AuditRow], head: Head, *, known: Head | None = None) -
         fault = f"the chain ends at row {count}, its head says row {head.id}"
         return Verified(rows=count, erased=erased, head=head, broken=count + 1, fault=fault)
     if known is not None and not met:
-        fault = "the row is missing or another than the known one"
+        fault = "the row is missing or differs from the known one"
         return Verified(rows=count, erased=erased, head=head, broken=known.id, fault=fault)
     return Verified(rows=count, erased=erased, head=head)
 
 
 def _fault(row: AuditRow, number: int, previous: str) -> str:
-    """What is wrong with a row that should have this number; empty if nothing is."""
+    """The fault of a row that should have this number; empty if there is none."""
     if row.id != number:
         return f"the row is missing; the next one is row {row.id}"
     if row.salt is not None:

@@ -1,7 +1,7 @@
-"""Consent: the notice at the first contact, and the words with which a contact wants to be let be.
+"""Consent: the notice at the first contact, and the words that opt out and in. Pure.
 
-Pure. Whoever has opted out gets no message that they have not asked for; what they write is
-answered all the same. `daemon.ledger.people` keeps it.
+A contact who has opted out gets no message that they have not asked for; what they write is still
+answered. `daemon.ledger.people` stores the choice.
 """
 
 import unicodedata
@@ -13,39 +13,39 @@ from daemon.domain.messages import Choice as Tapped
 from daemon.domain.messages import Message, Text
 
 LONGEST_WORDS = 64
-"""Characters. Nothing longer is compared: it is a message and no command."""
+"""Characters. A longer message is not compared: it is no command."""
 
 OUT_ALREADY = "opted out already"
-"""Why a message is ignored that says so once more: one confirmation is enough."""
+"""The reason of a repeated opt-out, which is ignored: one confirmation is enough."""
 
 ConsentChoice = Literal["", "out", "in"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentRules:
-    """What the configuration says."""
+    """The configured notice and words."""
 
     notice: str = ""
-    """Said to each contact once, before the first answer; empty: nothing is."""
+    """Sent to each contact once, before the first answer; empty: not sent."""
     out_words: frozenset[str] = frozenset()
-    """As `plain` writes them."""
+    """In the form that `plain` gives."""
     in_words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a burst of messages says about being written to."""
+    """What a burst of messages asks for."""
 
     choice: ConsentChoice = ""
-    """The last one counts."""
+    """The last one of the burst."""
     alone: bool = False
-    """True if it says nothing else, so that there is nothing for the model to answer."""
+    """True if the burst has nothing else, so that there is nothing for the model to answer."""
 
 
 def plain(text: str) -> str:
-    """A text as it is compared: small letters and digits without accents, one space between words.
+    """The form of a text for comparing: lower case, no accents or signs, single spaces.
 
-    Empty for one that is too long.
+    Empty if the text is too long.
     """
     if len(text) > LONGEST_WORDS:
         return ""
@@ -55,15 +55,15 @@ def plain(text: str) -> str:
 
 
 def plain_words(words: Collection[str]) -> frozenset[str]:
-    """The words of the configuration as they are compared."""
+    """The configured words in the form for comparing."""
     return frozenset(map(plain, words)) - {""}
 
 
 def wish_of(messages: Sequence[Message], rules: ConsentRules, *, opted_out: bool) -> Wish:
-    """What a burst of a private chat says; ``opted_out``: how it is until now.
+    """What a burst of a private chat asks for; ``opted_out`` is the present choice.
 
-    Each message is taken as a whole, the words of a button like written ones: a word in the middle
-    of a sentence says nothing. Who has not opted out says nothing with the words that undo it.
+    Each message is compared as a whole, the title of a button like written words: a word inside a
+    sentence does not count. Opt-in words count only after an opt-out.
     """
     choices = [_choice(message, rules, opted_out=opted_out) for message in messages]
     said = [choice for choice in choices if choice]

@@ -1,4 +1,4 @@
-"""What an operator watches, as values: lines of the live log, and figures of the last day."""
+"""What the dashboard shows, as values: lines of the live log, and figures of the last day."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,11 +12,11 @@ SECONDS_SHOWN = 24 * 3600
 
 
 class FeedLost(Exception):
-    """A reader of the live log was too slow; its last cursor finds what it has missed."""
+    """A reader of the live log was too slow; from its last cursor it can read what it missed."""
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the live log: words for people, numbers masked, and what it can be found by."""
+    """One line of the live log: words for people, numbers masked, and what it is searched by."""
 
     id: int
     """The cursor: later lines have larger ones, over restarts too."""
@@ -24,9 +24,9 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     level: str
     key: ChatKey | None = None
-    """Whose line it is; never shown as it is."""
+    """The chat of the line; never shown as it is."""
     ref: str = ""
-    """A stable name for the chat that tells nothing; empty if the line is of none."""
+    """A stable, anonymous name of the chat; empty if the line has none."""
     turn: str = ""
     symbol: str = ""
     line: str = ""
@@ -34,10 +34,10 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogQuery:
-    """Which stored lines are wanted. Empty fields do not count; times in Unix seconds."""
+    """Which stored lines are wanted. Empty fields match everything; times in Unix seconds."""
 
     after: int = 0
-    """Lines with a larger id, oldest first; if 0, the newest ones are given."""
+    """Lines with a larger id, oldest first; 0: the newest ones."""
     before: int = 0
     """Lines with a smaller id; 0: up to the newest."""
     limit: int = 200
@@ -52,7 +52,7 @@ class LogQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The figures of one minute; what is counted was counted in it."""
+    """The figures of one minute; counts are those of this minute."""
 
     at: float
     """When the minute ended, Unix seconds."""
@@ -64,25 +64,25 @@ class Sample:
     cost: float = 0
     memory_bytes: int = 0
     acknowledgement: tuple[int, ...] = ()
-    """Webhooks stored, by bucket of `daemon.observability.metrics`; the last is without an end."""
+    """Webhooks stored, by bucket of `daemon.observability.metrics`; the last has no upper end."""
     turn: tuple[int, ...] = ()
-    """Turns ended, likewise."""
+    """Turns ended, by bucket too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The state of one part of the daemon."""
+    """The state of one component."""
 
     name: str
     """``daemon``, ``channel``, ``model`` or ``store``."""
     state: Literal["ok", "wait", "bad"]
-    """``wait``: it will pass by itself."""
+    """``wait``: it recovers by itself."""
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """Everything that the first page shows, as of now."""
+    """Everything that the overview page shows, as of now."""
 
     at: float
     started_at: float
@@ -105,9 +105,9 @@ class Overview:
     tokens_limit: int = 0
     cost_limit: float = 0
     currency: str = ""
-    """Of the costs; only shown."""
+    """Of the costs, for display."""
     samples: tuple[Sample, ...] = ()
     """Oldest first, at most a day old."""
     acknowledgement_buckets: tuple[float, ...] = ()
-    """Upper ends in seconds of the samples' buckets, without the last."""
+    """Upper ends of the samples' buckets in seconds, without the last."""
     turn_buckets: tuple[float, ...] = ()

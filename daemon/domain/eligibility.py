@@ -1,7 +1,7 @@
-"""Which messages are answered: by what they say, and by where and from whom they come.
+"""Which messages are answered: by their content, their chat and their author. Pure.
 
-Pure. A message that is not answered has a reason, which the ledger keeps; some of these are still
-noted in the thread, so that the model knows of them when it is next asked.
+A message that is not answered has a reason, which the ledger stores. Some of them are still noted
+in the thread, so that the model knows of them at its next answer.
 """
 
 from collections.abc import Collection
@@ -28,8 +28,8 @@ ANSWERED_TYPES = frozenset(
 """Types without a content of their own here that a person would expect an answer to."""
 
 MENU_TYPES = frozenset({"interactive", "buttons", "list", "carousel", "hsm"})
-"""Menus and templates: only programs send them, so nobody waits for an answer, and to answer them
-may be to talk with a machine."""
+"""Menus and templates: only programs send them, so nobody waits for an answer, and answering may
+start a loop between machines."""
 
 A_REACTION = "a reaction"
 A_VOTE = "a vote"
@@ -37,12 +37,12 @@ A_MENU = "a menu of a program"
 A_MOVE = "an update of a live location"
 
 NOTED = frozenset({A_REACTION, A_VOTE, A_MENU, A_MOVE})
-"""Reasons of messages that are not answered, but of which the model is told."""
+"""Reasons of messages that are not answered but noted in the thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessList:
-    """Who or what is let in, by ids in their one spelling."""
+    """Which ids are let in, in their normal form."""
 
     allow: frozenset[str] = frozenset()
     """Empty: everybody."""
@@ -50,7 +50,7 @@ class AccessList:
     """Wins over ``allow``."""
 
     def refuses(self, names: Collection[str]) -> bool:
-        """Whether somebody with these names stays outside."""
+        """Whether a person or chat with these ids is not let in."""
         if not self.deny.isdisjoint(names):
             return True
         return bool(self.allow) and self.allow.isdisjoint(names)
@@ -58,27 +58,26 @@ class AccessList:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which messages are answered, as the configuration says."""
+    """Which messages are answered, by the configuration."""
 
     groups: GroupMode = "mentions"
     contacts: AccessList = AccessList()
     chats: AccessList = AccessList()
     agents_chat: str = ""
-    """Where agents are told of chats that wait for them; nothing is answered there."""
+    """The chat in which agents are notified; nothing is answered there."""
     own_ids: frozenset[str] = frozenset()
-    """Our own number and lid as far as the configuration names them."""
+    """Our own number and lid, if the configuration names them."""
     answer_reactions: bool = False
 
 
 DEFAULT_POLICY = Policy()
-"""As it is without a configuration."""
+"""The policy without a configuration."""
 
 
 def verdict(known: Known, policy: Policy) -> str:
     """Why a message is not answered; empty if it is.
 
-    Of a message that left our own number it says only whether there are words in it: who may be
-    answered is no question there.
+    For a message sent from our own number only its content is checked, not who may be answered.
     """
     message = known.message
     if policy.agents_chat and policy.agents_chat in {message.key.chat, *known.names}:
@@ -95,7 +94,7 @@ def verdict(known: Known, policy: Policy) -> str:
 
 
 def nothing_to_answer(message: Message) -> str:
-    """Why there is nothing to answer in a message, whoever has sent it; empty if there is."""
+    """Why a message has nothing to answer, whoever sent it; empty if it has."""
     if is_one_way(message.key.chat):
         return "not a conversation"
     content = message.content
@@ -121,7 +120,7 @@ def _in_other(message: Message) -> str:
 
 
 def _outside(known: Known, policy: Policy) -> str:
-    """Why what is said in this place, or by this person, is not answered; empty if it is."""
+    """Why this chat or this person is not answered; empty if they are."""
     message = known.message
     if policy.contacts.refuses(known.authors):
         return "a contact that is not answered"

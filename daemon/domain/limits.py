@@ -21,22 +21,22 @@ MICROS = 1_000_000
 """Millionths in one unit of the currency."""
 
 IMAGE_TOKENS = 1500
-"""What a picture is taken to cost: models charge for tiles of it, not for its bytes."""
+"""The assumed cost of a picture: models charge for tiles of it, not for its bytes."""
 
 SLOW_SPEECH = 10
-"""Characters a second: slower than people and models speak (12 to 17), so on the high side."""
+"""Characters a second. People and models speak faster (12 to 17), so costs are overestimated."""
 
 Refusal = Literal["", "contact", "total"]
-"""Whose budget does not allow a call; empty if the call may be made."""
+"""Whose budget is used up; empty if the call may be made."""
 
 _EMBEDDED = re.compile(rb'"data:[^"]*"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """Money for a million tokens of each kind; ``cached`` is input that the server knew already.
+    """Money for a million tokens of each kind; ``cached`` is input from the server's cache.
 
-    Models that hear or speak are paid for by the minute of sound, or by the characters spoken.
+    Speech and transcription cost by the minute of sound, or by the characters spoken.
     """
 
     input: float = 0
@@ -44,7 +44,7 @@ class Price:
     output: float = 0
     minute: float = 0
     characters: float = 0
-    """For a million of them."""
+    """For a million characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Limits of a day for one contact and for all together; 0: no limit. Costs in the currency."""
+    """Daily limits for one contact and for all together; 0: no limit. Costs in the currency."""
 
     contact_tokens: int = 0
     contact_cost: float = 0
@@ -68,13 +68,13 @@ class Budget:
     total_cost: float = 0
     price: Price = Price()
     hearing: Price = Price()
-    """Of the model that hears voice notes."""
+    """Of the transcription model."""
     speech: Price = Price()
-    """Of the model that speaks."""
+    """Of the speech model."""
     answer_tokens: int = 2000
-    """What the output of a call is taken to be before it is made."""
+    """The assumed output of a call before it is made."""
     currency: str = "USD"
-    """Only shown."""
+    """For display."""
 
 
 NO_LIMITS = Budget()
@@ -82,7 +82,7 @@ NO_LIMITS = Budget()
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one call of the model is, or is expected to be, charged to a day."""
+    """The use of one call of the model, or its estimate, charged to a day."""
 
     day: str
     use: Use
@@ -94,7 +94,7 @@ def day_of(now: float, zone: tzinfo) -> str:
 
 
 def use_of(usage: Usage, price: Price) -> Use:
-    """What a call has used up; fractions of a millionth are rounded up."""
+    """The use of a call; fractions of a millionth are rounded up."""
     cached = min(usage.cached_tokens, usage.input_tokens)
     micros = (
         (usage.input_tokens - cached) * price.input
@@ -105,12 +105,12 @@ def use_of(usage: Usage, price: Price) -> Use:
 
 
 def heard_use(seconds: float, price: Price) -> Use:
-    """What hearing a recording costs."""
+    """The cost of transcribing a recording."""
     return Use(micros=_rounded_up(seconds / 60 * price.minute * MICROS))
 
 
 def spoken_use(characters: int, price: Price, *, seconds: float = 0) -> Use:
-    """What speaking costs; ``seconds``: how long it came to, 0 if that is not known (yet)."""
+    """The cost of speech; ``seconds``: the length of the recording, 0 while it is not known."""
     seconds = seconds or characters / SLOW_SPEECH
     return Use(
         micros=_rounded_up(seconds / 60 * price.minute * MICROS + characters * price.characters)
@@ -123,7 +123,7 @@ def _rounded_up(micros: float) -> int:
 
 
 def expected_use(request: ModelRequest, budget: Budget) -> Use:
-    """What a call is taken to use up before it is made; on the high side."""
+    """An estimate of a call's use before it is made; on the high side."""
     encoded = msgspec.json.encode(
         (request.instructions, request.items, request.tools), enc_hook=dict
     )
@@ -133,7 +133,7 @@ def expected_use(request: ModelRequest, budget: Budget) -> Use:
 
 
 def refusal(budget: Budget, *, contact: Use, total: Use, wanted: Use) -> Refusal:
-    """Whether a call may be made, given what the day has used up and reserved so far."""
+    """Whether a call may be made, given the day's use and reservations so far."""
     if _is_over(total + wanted, budget.total_tokens, budget.total_cost):
         return "total"
     if _is_over(contact + wanted, budget.contact_tokens, budget.contact_cost):
@@ -146,7 +146,7 @@ def _is_over(use: Use, tokens: int, cost: float) -> bool:
 
 
 def used_ratios(budget: Budget, total: Use) -> dict[str, float]:
-    """The part of the day's total budget that is used up, 1 for all; 0 where there is no limit."""
+    """The used share of the day's total budget, 1 for all of it; 0 where there is no limit."""
     return {
         "tokens": total.tokens / budget.total_tokens if budget.total_tokens else 0.0,
         "cost": total.micros / (budget.total_cost * MICROS) if budget.total_cost else 0.0,
@@ -159,22 +159,23 @@ def used_ratios(budget: Budget, total: Use) -> dict[str, float]:
 MINUTE_SECONDS = 60.0
 
 SHORT_ANSWER = 3
-"""Characters. "sí", "no", "ok", "2": people answer several questions with the same one."""
+"""Characters. Repeated short answers ("sí", "no", "ok", "2") are no sign of a loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrakeRules:
-    """The settings that the brakes go by. Times in seconds; a number of 0 turns its brake off."""
+    """Limits on how fast a chat may go. Times in seconds; a count of 0 turns its limit off."""
 
     turns_per_minute: int = 10
     """Turns of one chat that are answered in a minute."""
     loop_answers: int = 6
     loop_seconds: float = 120.0
     loop_reply_seconds: float = 10.0
-    """So many of our answers in this time, each replied to within so long, are a loop."""
+    """``loop_answers`` of our answers within ``loop_seconds``, each replied to within
+    ``loop_reply_seconds``, are a loop."""
     repeats: int = 4
     repeat_seconds: float = 600.0
-    """The same words in so many turns within this time are a loop."""
+    """The same words in ``repeats`` turns within ``repeat_seconds`` are a loop."""
     pause_seconds: float = 1800.0
     """How long a chat in a loop is not answered."""
 
@@ -184,7 +185,7 @@ DEFAULT_BRAKES = BrakeRules()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """A turn: what was heard, and when it was answered. Times are Unix seconds."""
+    """A turn: what the customer wrote, and when it was answered. Times are Unix seconds."""
 
     heard_at: float
     """When its first message arrived."""
@@ -195,14 +196,14 @@ class Exchange:
 
 
 def turns_of_a_loop(rules: BrakeRules) -> int:
-    """In fewer turns than these nothing is a loop; 0 if both brakes are off."""
+    """The fewest turns that can be a loop; 0 if both checks are off."""
     return min((turns for turns in (rules.loop_answers, rules.repeats) if turns), default=0)
 
 
 def loop_in(exchanges: Sequence[Exchange], rules: BrakeRules, *, now: float) -> str:
-    """Why a chat seems to be a talk between machines; empty if it does not.
+    """Why a chat seems to be a loop between machines; empty if it does not.
 
-    ``exchanges``: the answered turns of the last while, oldest first, and the one to be answered.
+    ``exchanges``: the recently answered turns, oldest first, and the one to be answered.
     """
     if rules.loop_answers and _quick_replies(exchanges, rules, now) >= rules.loop_answers:
         return "each of our answers was replied to within seconds"
@@ -212,7 +213,7 @@ def loop_in(exchanges: Sequence[Exchange], rules: BrakeRules, *, now: float) -> 
 
 
 def _quick_replies(exchanges: Sequence[Exchange], rules: BrakeRules, now: float) -> int:
-    """How many of our last answers were replied to at once, one after the other."""
+    """How many of our last answers in a row were replied to at once."""
     count = 0
     newest_first = list(reversed(exchanges))
     for later, earlier in pairwise(newest_first):
@@ -228,7 +229,7 @@ def _quick_replies(exchanges: Sequence[Exchange], rules: BrakeRules, now: float)
 
 
 def _most_repeated(exchanges: Sequence[Exchange], since: float) -> int:
-    """In how many turns something was said that the newest one says again; a burst counts once."""
+    """The number of turns that share a text with the newest one; a burst counts once."""
     recent = [_words(exchange) for exchange in exchanges if exchange.heard_at >= since]
     if not recent:
         return 0
@@ -241,9 +242,9 @@ def _words(exchange: Exchange) -> set[str]:
 
 
 def free_at(taken: Sequence[float], per_minute: int) -> float:
-    """From when on another turn may be taken up, on the clock of ``taken``; 0 for at once.
+    """When the next turn may start, on the clock of ``taken``; 0: at once.
 
-    ``taken``: when the last turns were taken up, oldest first.
+    ``taken``: when the last turns started, oldest first.
     """
     if not per_minute or len(taken) < per_minute:
         return 0.0

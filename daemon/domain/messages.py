@@ -1,7 +1,7 @@
-"""The words Recado thinks in: messages, their contents, presences, identities.
+"""Messages, their contents, presences, and the model's requests and responses, as values.
 
-Plain immutable values that every layer may import. They are msgspec structs so that the store can
-keep a message's content as JSON and read the same value back. Nothing here knows HTTP or SQL.
+Every layer may import them. They are msgspec structs, so the store can keep a message's content as
+JSON and read the same value back. Nothing here knows HTTP or SQL.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ import msgspec
 from daemon.domain.ids import is_group
 
 JsonObject = dict[str, Any]
-"""One JSON object of a foreign protocol, passed on without being understood."""
+"""One JSON object of a foreign protocol, passed on unread."""
 
 INLINE_MARK = "recado-part:"
 INLINE_BEGINNINGS = ("data:", INLINE_MARK)
-"""Begin the source of a file that came inside its webhook call, in the place of a URL."""
+"""Begin the source of a file that came inside its webhook call, in place of a URL."""
 
 
 class ChatKey(NamedTuple):
@@ -63,10 +63,10 @@ class Media(Content, frozen=True, kw_only=True, omit_defaults=True, tag="media")
     """Of a sticker."""
     view_once: bool = False
     inline: str = ""
-    """Where the bytes are that came with the message: as parsed a data URI, or the mark of a part
-    cut out of a large body (`daemon.media.files`); as stored the name of a file."""
+    """Where the bytes are that came with the message. Parsed: a data URI, or the mark of a part
+    cut out of a large body (`daemon.media.files`). Stored: the name of a file."""
     preview: str = ""
-    """Likewise its first picture, of moving pictures only."""
+    """The same of the first frame of a moving picture."""
 
 
 class Location(Content, frozen=True, kw_only=True, omit_defaults=True, tag="location"):
@@ -102,12 +102,12 @@ class Choice(Content, frozen=True, kw_only=True, omit_defaults=True, tag="choice
 
 
 class Poll(Content, frozen=True, kw_only=True, omit_defaults=True, tag="poll"):
-    """A poll that somebody opened."""
+    """A poll."""
 
     title: str
     options: tuple[str, ...] = ()
     option_ids: tuple[str, ...] = ()
-    """WhatsApp's ids of the options, in their order, as votes name them; empty if not known."""
+    """WhatsApp's ids of the options, in order, as votes name them; empty if not known."""
 
 
 class Reaction(Content, frozen=True, kw_only=True, omit_defaults=True, tag="reaction"):
@@ -116,16 +116,16 @@ class Reaction(Content, frozen=True, kw_only=True, omit_defaults=True, tag="reac
     target: str
     emoji: str = ""
     about: str = ""
-    """The words of that message; not told by WhatsApp, but found in the store."""
+    """The words of that message, found in the store: WhatsApp does not send them."""
 
 
 class Origin(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """From where a change came that is no message by itself."""
+    """Where a change came from that is not a message by itself."""
 
     chat: str
     """Its chat id."""
     author: str = ""
-    """As in `Message`; empty if it is not told."""
+    """As in `Message`; empty if not known."""
     from_me: bool = False
 
 
@@ -135,7 +135,7 @@ class Edit(Content, frozen=True, kw_only=True, omit_defaults=True, tag="edit"):
     target: str
     body: str = ""
     origin: Origin | None = None
-    """None where it is the content of a message, which says it."""
+    """None if it is the content of a message, which has the same fields."""
 
 
 class Deletion(Content, frozen=True, kw_only=True, omit_defaults=True, tag="deletion"):
@@ -143,7 +143,7 @@ class Deletion(Content, frozen=True, kw_only=True, omit_defaults=True, tag="dele
 
     target: str
     origin: Origin | None = None
-    """None also where the gateway names the deleted message and nothing else."""
+    """None also if the gateway names only the deleted message."""
 
 
 class Vote(Content, frozen=True, kw_only=True, omit_defaults=True, tag="vote"):
@@ -152,18 +152,17 @@ class Vote(Content, frozen=True, kw_only=True, omit_defaults=True, tag="vote"):
     target: str
     options: tuple[str, ...] = ()
     question: str = ""
-    """The title of the poll; like the next two it is found in the store."""
+    """The title of the poll; this and the next two are found in the store."""
     chosen: tuple[str, ...] = ()
     """The words of the options."""
     ours: bool = False
-    """True if we have asked."""
+    """True if the poll is ours."""
 
 
 class Other(Content, frozen=True, kw_only=True, omit_defaults=True, tag="other"):
-    """Anything else: system notices, calls, stories, orders, types that appear after today.
+    """Anything else: system notices, calls, stories, orders, types that are not known yet.
 
-    ``body`` holds the readable text found in it, if any; ``raw`` what the gateway sent,
-    shortened to what is worth keeping.
+    ``body`` is the readable text in it, if any; ``raw`` what the gateway sent, shortened.
     """
 
     body: str = ""
@@ -176,7 +175,7 @@ AnyContent = (
 
 
 class Quote(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """The earlier message that a message answers, as far as WhatsApp says."""
+    """The earlier message that a message answers, as far as it is known."""
 
     id: str
     author: str = ""
@@ -188,32 +187,32 @@ class Message(Value, frozen=True, kw_only=True, omit_defaults=True):
     """One WhatsApp message as it arrived."""
 
     id: str
-    """WhatsApp's id, opaque, unique in its channel."""
+    """WhatsApp's id, opaque, unique for one of our numbers."""
     key: ChatKey
     kind: str
     """Its type as sent: ``text``, ``voice``, ``action`` …"""
     content: AnyContent
     from_me: bool = False
-    """True for everything that leaves our number: our own sends, and people at its phone."""
+    """True for everything sent from our number: our own sends, and people at its phone."""
     source: str = ""
-    """``api``, ``mobile``, ``web``, ``system``, ``business_api`` or whatever the gateway says."""
+    """``api``, ``mobile``, ``web``, ``system``, ``business_api`` or another word of the gateway."""
     author: str = ""
-    """Digits (or ``…@lid``) of who wrote it; in groups the participant."""
+    """Digits (or ``…@lid``) of its author; in groups the participant."""
     author_name: str = ""
     chat_name: str = ""
     sent_at: float = 0
-    """When WhatsApp says it was sent, Unix seconds; 0 if it does not say."""
+    """When it was sent by WhatsApp's clock, Unix seconds; 0 if not known."""
     quote: Quote | None = None
     forwarded: bool = False
     mentions: tuple[str, ...] = ()
     ephemeral: bool = False
-    """True if its author wants it to disappear: what it says is not kept after its turn."""
+    """True if its author wants it to disappear: its words are not kept after its turn."""
     ad: str = ""
-    """The title of the ad that its author tapped to write to us."""
+    """The title of the ad through which its author came."""
 
     @property
     def disappears(self) -> bool:
-        """True if what it says is not to be kept: ephemeral, or a file to be seen once."""
+        """True if its content must not be kept: ephemeral, or a view-once file."""
         return self.ephemeral or (isinstance(self.content, Media) and self.content.view_once)
 
     @property
@@ -230,35 +229,35 @@ class Presence(Value, frozen=True, kw_only=True):
 
 
 class Call(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """A call to our number and how far it has come: ``ringing``, ``missed``, ``answered`` …."""
+    """A call to our number and its state: ``ringing``, ``missed``, ``answered`` …."""
 
     id: str
     key: ChatKey
     status: str
     video: bool = False
     at: float = 0
-    """Unix seconds; 0 if it is not told."""
+    """Unix seconds; 0 if not known."""
 
 
 class StatusUpdate(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a message: ``sent``, ``delivered``, ``read``, ``failed``."""
+    """The delivery state of a message: ``sent``, ``delivered``, ``read``, ``failed``."""
 
     message_id: str
     status: str
     error: str = ""
     at: float = 0
-    """By WhatsApp's clock, Unix seconds; 0 if it does not say."""
+    """By WhatsApp's clock, Unix seconds; 0 if not known."""
 
 
 class LabelChange(Value, frozen=True, kw_only=True):
-    """The labels that a chat has now, by their names."""
+    """The present labels of a chat, by name."""
 
     key: ChatKey
     labels: tuple[str, ...]
 
 
 class NameChange(Value, frozen=True, kw_only=True):
-    """The name under which a chat is saved now."""
+    """The present saved name of a chat."""
 
     key: ChatKey
     name: str
@@ -272,17 +271,17 @@ NumberCondition = Literal[
 
 
 class NumberNews(Value, frozen=True, kw_only=True):
-    """What a gateway tells of our own number; never the code that links it to a phone."""
+    """A change of our own number's state; never the code that links it to a phone."""
 
     condition: NumberCondition
     detail: str = ""
     """The gateway's words for it and what to do, for operators."""
     linked: bool = False
-    """True if the number has a new session, which knows nothing of what the last one asked for."""
+    """True if the number has a new session, without the subscriptions of the last one."""
 
 
 class NumberHealth(Value, frozen=True, kw_only=True):
-    """How the number is, as the gateway answers."""
+    """The state of the number, as the gateway answers."""
 
     condition: NumberCondition
     detail: str = ""
@@ -310,7 +309,7 @@ class ChatInfo(Value, frozen=True, kw_only=True):
 
 
 class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything one webhook call said, in the order it said it."""
+    """The contents of one webhook call, in its order."""
 
     channel: str = ""
     event: str = ""
@@ -319,21 +318,21 @@ class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
     presences: tuple[Presence, ...] = ()
     statuses: tuple[StatusUpdate, ...] = ()
     edits: tuple[Edit, ...] = ()
-    """Edits told by ``messages_updates``; those in ``messages`` are contents of messages."""
+    """From ``messages_updates``; edits in ``messages`` are contents of messages."""
     deletions: tuple[Deletion, ...] = ()
-    """Deletions told by ``messages_removed``; likewise."""
+    """From ``messages_removed``; deletions in ``messages`` are contents of messages."""
     label_changes: tuple[LabelChange, ...] = ()
-    """Told by ``chats_updates``."""
+    """From ``chats_updates``."""
     name_changes: tuple[NameChange, ...] = ()
-    """Told by ``contacts``, ``contacts_updates`` and ``chats_updates``."""
+    """From ``contacts``, ``contacts_updates`` and ``chats_updates``."""
     labels_changed: bool = False
-    """True if it tells of the channel's labels themselves."""
+    """True if the channel's labels themselves changed."""
     number_news: tuple[NumberNews, ...] = ()
     calls: tuple[Call, ...] = ()
     other_keys: tuple[str, ...] = ()
-    """Keys of the payload that were stored without being read: ``contacts``, ``health`` …"""
+    """Keys of the payload that were stored unread: ``contacts``, ``health`` …"""
     unreadable: tuple[str, ...] = ()
-    """One line for each part that could not be read: where, and why. The raw event is stored."""
+    """One line for each unreadable part: where, and why. The raw event is stored."""
 
 
 class Usage(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -354,7 +353,7 @@ class Usage(Value, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ToolSpec(Value, frozen=True, kw_only=True):
-    """A function tool as the model is told of it. ``parameters`` is a JSON schema."""
+    """A function tool as the model sees it. ``parameters`` is a JSON schema."""
 
     name: str
     description: str
@@ -369,13 +368,13 @@ class ModelRequest(Value, frozen=True, kw_only=True):
     """Responses API input items, oldest first."""
     tools: tuple[ToolSpec, ...] = ()
     contact_hash: str = ""
-    """Stable and anonymous name of the contact, for the provider's abuse signals and cache."""
+    """A stable, anonymous name of the contact, for the provider's abuse detection and cache."""
     compact_at: int = 0
-    """From how many input tokens on a server that can is to compact the conversation; 0: never."""
+    """Input tokens at which a server that can should compact the conversation; 0: never."""
 
 
 class FunctionCall(Value, frozen=True, kw_only=True):
-    """A function call that the model asked for; ``arguments`` is the JSON text it wrote."""
+    """A function call of the model; ``arguments`` is the JSON text that it wrote."""
 
     call_id: str
     name: str
@@ -383,10 +382,10 @@ class FunctionCall(Value, frozen=True, kw_only=True):
 
 
 def is_for_customer(item: JsonObject) -> bool:
-    """True unless an item is what a model says between its tool calls.
+    """True unless an item is a model's commentary between its tool calls.
 
-    Models from gpt-5.3 on give their messages a ``phase``: ``commentary`` or ``final_answer``. A
-    phase that is not known is not said either.
+    Models from gpt-5.3 on give their messages a ``phase``: ``commentary`` or ``final_answer``. An
+    item with another phase is not sent either.
     """
     return item.get("phase") in {None, "", "final_answer"}
 
@@ -401,7 +400,7 @@ class ModelResponse(Value, frozen=True, kw_only=True, omit_defaults=True):
     incomplete: str = ""
     """Why the output was cut (``max_output_tokens``, ``content_filter``), if it was."""
     left_out: tuple[str, ...] = ()
-    """Types of items that the model server wanted something for that Recado does not do."""
+    """Types of items that ask for something that Recado does not do."""
 
     @property
     def calls(self) -> tuple[FunctionCall, ...]:
@@ -414,7 +413,7 @@ class ModelResponse(Value, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def text(self) -> str:
-        """The words meant for the customer: texts and refusals of the answer, in order."""
+        """The words for the customer: texts and refusals of the answer, in order."""
         parts = (
             str(part.get("text") or part.get("refusal") or "")
             for item in self.items

@@ -18,15 +18,15 @@ Reason = Literal["escalation", "waiting", "channel", "budget", "model"]
 Language = Literal["es", "en"]
 
 MOST_LINES = 10
-"""Occasions that one notification names; others are counted."""
+"""Occasions that one notification lists; the rest is counted."""
 
 NAME_CHARACTERS = 40
 TEXT_CHARACTERS = 160
 
 QUOTED_WORDS = 4
 FEW_WORDS = 3
-"""So many words in a row are a customer's, and not the model's about them; fewer than these say
-nothing of anybody."""
+"""This many words in a row count as a quotation of the customer; texts of fewer than `FEW_WORDS`
+words are never one."""
 
 TITLES: Mapping[Language, Mapping[Reason, str]] = MappingProxyType(
     {
@@ -36,22 +36,22 @@ TITLES: Mapping[Language, Mapping[Reason, str]] = MappingProxyType(
                 "waiting": "⏳ Clientes que esperan a una persona",
                 "channel": "🚨 El canal de WhatsApp falla",
                 "budget": "🚨 Se agotó el presupuesto del día",
-                "model": "🚨 El servidor del modelo rechaza todo",
+                "model": "🚨 El servidor del modelo rechaza todas las solicitudes",
             }
         ),
         "en": MappingProxyType(
             {
                 "escalation": "🙋 The bot hands customers to a person",
-                "waiting": "⏳ Customers wait for a person",
-                "channel": "🚨 The WhatsApp channel is in trouble",
-                "budget": "🚨 The budget of the day is spent",
+                "waiting": "⏳ Customers are waiting for a person",
+                "channel": "🚨 The WhatsApp channel is failing",
+                "budget": "🚨 Today's budget is used up",
                 "model": "🚨 The model server refuses every request",
             }
         ),
     }
 )
 
-_WAITING = {"es": "{who}: espera desde {since}", "en": "{who}: waits since {since}"}
+_WAITING = {"es": "{who}: espera desde {since}", "en": "{who}: waiting since {since}"}
 _MORE = {"es": "… y {count} más", "en": "… and {count} more"}
 _URGENCY = {
     "es": {"low": "no urge", "normal": "", "high": "urgente"},
@@ -61,13 +61,13 @@ _URGENCY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """One thing that people are to be told once."""
+    """One thing to be notified about once."""
 
     reason: Reason
     subject: str = ""
-    """Tells this occasion from others of its reason; empty for trouble that lasts for a while."""
+    """Distinguishes occasions of one reason; empty for a state that lasts for a while."""
     line: str
-    """What is told of it."""
+    """The line of the notification."""
     key: ChatKey | None = None
     """The chat that it is about."""
 
@@ -83,7 +83,7 @@ def escalation(
     heard: str,
     language: Language,
 ) -> Occasion:
-    """A chat was handed to a person. ``heard`` is what the customer wrote: that is not told."""
+    """A chat was handed to a person. ``heard`` is what the customer wrote: it is not quoted."""
     parts = [text for text in (reason, summary) if text and not _quotes(text, heard)]
     urgent = _URGENCY[language].get(urgency, "")
     about = "; ".join(filter(None, (*map(shortened, parts), urgent)))
@@ -92,7 +92,7 @@ def escalation(
 
 
 def waiting(key: ChatKey, *, name: str, since: float, clock: str, language: Language) -> Occasion:
-    """A customer has waited for a person for too long; ``clock`` says since when."""
+    """A customer has waited for a person for too long; ``clock`` is the time since when."""
     line = _WAITING[language].format(who=who(name, key), since=clock)
     return Occasion(
         reason="waiting", subject=f"{key.channel} {key.chat} {since:.3f}", line=line, key=key
@@ -102,7 +102,7 @@ def waiting(key: ChatKey, *, name: str, since: float, clock: str, language: Lang
 def notification(
     reason: Reason, lines: Sequence[str], *, language: Language, link: str
 ) -> tuple[str, str]:
-    """Title and body of what is sent about occasions of one reason."""
+    """Title and body of the notification about occasions of one reason."""
     body = [f"• {line}" for line in lines[:MOST_LINES]]
     if len(lines) > MOST_LINES:
         body.append(_MORE[language].format(count=len(lines) - MOST_LINES))
@@ -112,7 +112,7 @@ def notification(
 
 
 def _quotes(text: str, heard: str) -> bool:
-    """True if a text has some words in a row of what the customer wrote, or only such words."""
+    """True if a text has several words in a row of what the customer wrote, or only such words."""
     said, theirs = (re.findall(r"\w+", part.casefold()) for part in (text, heard))
     length = min(QUOTED_WORDS, len(said))
     runs = {tuple(theirs[n : n + length]) for n in range(len(theirs) - length + 1)}
@@ -121,7 +121,7 @@ def _quotes(text: str, heard: str) -> bool:
 
 
 def who(name: str, key: ChatKey) -> str:
-    """A customer as people are told of them: the name, and the masked number."""
+    """A customer's name and masked number."""
     number = mask_numbers(local_part(key.chat))
     short = mask_numbers(" ".join(name.split())[:NAME_CHARACTERS])
     return f"{short} ({number})" if short and short != number else number
@@ -137,7 +137,7 @@ def shortened(text: str) -> str:
 
 
 SIGNS: Mapping[str, str] = MappingProxyType({"low": "🟢", "normal": "🟡", "high": "🔴"})
-"""How urgent it is, at a glance."""
+"""Signs for how urgent it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,15 +145,15 @@ class EscalationRules:
     """What happens when a chat is handed to a person."""
 
     chat: str = ""
-    """Chat id in which the agents are told; empty: they are not told."""
+    """Id of the chat in which agents are notified; empty: they are not."""
     label: str = ""
     """Name of the WhatsApp label that the chat gets; empty: none."""
     pause_seconds: float = 3600.0
-    """How long the bot leaves the chat alone."""
+    """How long the bot is silent in the chat."""
 
 
 def notice(template: str, *, chat: str, name: str, reason: str, summary: str, urgency: str) -> str:
-    """Fill in what the agents are told. A chat without a phone number is named by its id."""
+    """Fill in the notice for the agents. A chat without a phone number is named by its id."""
     number = phone_digits(chat)
     fields = {
         "urgency": SIGNS.get(urgency, urgency),

@@ -20,8 +20,8 @@ from daemon.domain.ids import SERVERS
 # -- numbers and addresses of persons --------------------------------------------------------------
 
 
-# Telephones write numbers with blanks and hyphens that do not break, people one on the next line,
-# and hidden characters or the frame of an emoji may stand between two digits.
+# Phones write numbers with non-breaking blanks and hyphens, people break them over lines; hidden
+# characters or the frame of an emoji may stand between two digits.
 _BETWEEN = r"[\s.()\u00ad\u200b-\u200f\u2010-\u2015\u2060\u2066-\u2069\ufe0f\u20e3-]"
 _START = r"(?<![0-9A-Za-z])"
 _END = r"(?![0-9A-Za-z])"
@@ -62,7 +62,7 @@ _CARD = re.compile(
 )
 
 _MAY_HOLD_NUMBER = re.compile(rf"[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{5}}")
-"""In every text that holds one of the above, and in few others; this is quick at finding out."""
+"""Matches every text that holds one of the above, and few others; quick to search."""
 
 _NOT_DOMAINS = "|".join(map(re.escape, SERVERS))
 _EMAIL = re.compile(
@@ -74,7 +74,7 @@ _OTHER_DIGITS = re.compile(
     r"\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792]"
 )
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])|%(2[0Bb]|40)")
-"""A character as JSON, ``repr`` (of a ``KeyError``, say) and addresses of the web write it."""
+"""A character as JSON, ``repr`` (of a ``KeyError``, say) and URLs write it."""
 _BLANK = re.compile(_BETWEEN)
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 
@@ -105,7 +105,7 @@ def mask_numbers(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text with its digits, blanks and signs as ASCII writes them."""
+    """The text with its digits, blanks and signs in ASCII."""
     if "\\" in text or "%" in text:
         text = _ESCAPE.sub(_unescaped, text)
     if not text.isascii():
@@ -141,7 +141,7 @@ def _mask(found: re.Match[str]) -> str:
 
 
 def is_card(digits: str) -> bool:
-    """Tell whether the last digit checks the others, as Luhn's formula has it."""
+    """Tell whether the last digit is the check digit of the others, by Luhn's formula."""
     total = 0
     for place, digit in enumerate(reversed(digits)):
         value = int(digit) * (1 + place % 2)
@@ -160,10 +160,10 @@ def _as_ascii(found: re.Match[str]) -> str:
 
 
 HIDDEN = "[secret]"
-"""Stands where a secret was."""
+"""Replaces a secret."""
 
 Words = Literal["masked", "none", "full"]
-"""What is written of people's words: shortened numbers and addresses in them, nothing, or all."""
+"""How people's words are written: with numbers and addresses shortened, not at all, or in full."""
 
 SAID = frozenset({"text", "name"})
 """The fields of events that hold what people, the model and agents say, and how people call
@@ -174,15 +174,15 @@ _MAX_DEPTH = 8
 
 _SHORT_CHARACTERS = 40
 _SHORT_KEPT = 2_048
-"""Ids of chats, kinds and names of fields come again and again: so many words of that length are
-remembered as they are shown. Masking an id costs ten times as much as finding it. Whole sentences
-are not kept: they are somebody's, and hardly ever come twice."""
+"""Ids of chats, kinds and names of fields repeat, so the results for this many short words are
+cached: masking an id costs ten times as much as finding it. Sentences are not cached: they are
+somebody's words, and hardly ever repeat."""
 
 _WORD_LENGTH = 8
-"""Shorter secrets are only taken out as whole words: "dev" must not spoil "device"."""
+"""Shorter secrets are only removed as whole words: "dev" must not spoil "device"."""
 
 _CREDENTIAL_MARKS = ("=", "bearer", "basic", "sk-")
-"""One of these is in the lower case of every text that holds a credential."""
+"""The lower case of every text that holds a credential has one of these."""
 
 _CREDENTIALS = re.compile(
     r"(?P<before>\b(?:Bearer|Basic)\s+|[?&](?:token|access_token|api_key|key|secret)=)"
@@ -193,9 +193,9 @@ _CREDENTIALS = re.compile(
 
 
 class Redactor:
-    """Removes the given secrets, anything that looks like a credential, and what names a person.
+    """Removes the given secrets and whatever looks like a credential; masks what names a person.
 
-    Always the same for the same text; may be called from any task or thread.
+    The result depends on the text alone. May be called from any task or thread.
     """
 
     def __init__(self, secrets: Iterable[str] = (), *, words: Words = "masked") -> None:
@@ -211,7 +211,7 @@ class Redactor:
         return self._short(text) if is_word else self._redacted(text)
 
     def _redacted(self, text: str) -> str:
-        # Looking for fixed words first spares nearly every text the patterns.
+        # Searching for fixed words first saves running the patterns on nearly every text.
         for form in self._forms:
             if form in text:
                 text = self._secrets.sub(HIDDEN, text)
@@ -271,7 +271,7 @@ def _hide(found: re.Match[str]) -> str:
 
 
 def _forms_of(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Every secret as it is and as JSON, repr and URLs write it; the longest first, it wins."""
+    """Every secret as it is and as JSON, repr and URLs write it, the longest first."""
     forms: set[str] = set()
     for secret in secrets:
         if secret:
@@ -280,7 +280,7 @@ def _forms_of(secrets: Iterable[str]) -> tuple[str, ...]:
 
 
 def _pattern_of(forms: Iterable[str]) -> re.Pattern[str]:
-    """Match each of the forms; only used on texts that hold one."""
+    """A pattern of all forms; only used on texts that hold one."""
     parts = [
         re.escape(form)
         if len(form) >= _WORD_LENGTH

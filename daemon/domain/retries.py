@@ -3,36 +3,40 @@
 from dataclasses import dataclass
 
 LONGEST_WAIT_SECONDS = 30.0
-"""Nobody is left waiting longer than this without another try. Servers ask for hours (Azure sends
-``Retry-After: 86400``) and are well again after minutes."""
+"""The longest wait before another try. Servers ask for hours (Azure sends ``Retry-After: 86400``)
+and recover within minutes."""
 
 _MOST_DOUBLINGS = 60  # far beyond every cap; keeps the power a finite float
 
 
 def delay(attempt: int, *, base_seconds: float, cap_seconds: float, fraction: float) -> float:
-    """Give the seconds to wait after failed try number ``attempt``, counted from 0.
+    """Return the seconds to wait after failed try number ``attempt``, counted from 0.
 
-    The ceiling doubles from ``base_seconds`` up to ``cap_seconds``; the result lies between half
-    of it and all of it, as ``fraction``, a random number in [0, 1), says. Those who failed
-    together thus do not come back together.
+    The ceiling doubles from ``base_seconds`` up to ``cap_seconds``. The result lies between half
+    of the ceiling and all of it; ``fraction``, a random number in [0, 1), spreads the callers, so
+    that those who failed together do not retry together.
     """
     ceiling = min(cap_seconds, base_seconds * 2.0 ** min(attempt, _MOST_DOUBLINGS))
     return ceiling * (0.5 + fraction / 2)
 
 
 def honoured(asked_seconds: float | None) -> float:
-    """Give how much of a wait that a server asks for is kept, in seconds; 0 if it asks for none."""
+    """Return the seconds to wait of those that a server asks for; 0 if it asks for none."""
     return min(max(asked_seconds or 0.0, 0.0), LONGEST_WAIT_SECONDS)
 
 
 @dataclass(slots=True)
 class Breaker:
-    """Counts failures in a row and says how long to hold off."""
+    """A circuit breaker for one server, shared by all its callers.
+
+    It counts failures in a row and says how long to hold off. While it is open, one caller at a
+    time probes the server. Pure: times are those of any one clock.
+    """
 
     threshold: int
     """Failures in a row that open it."""
     base_seconds: float
-    """The first hold; it doubles with each failure after that."""
+    """The first hold; it doubles with each further failure."""
     cap_seconds: float
     failures: int = 0
     held_until: float = 0
@@ -46,8 +50,8 @@ class Breaker:
     def wait(self, now: float) -> float:
         """Seconds to hold off; 0 means go ahead.
 
-        While it is open, one caller at a time is let through to look whether the server is back;
-        it must report, by `failed`, `succeeded` or `released`.
+        While it is open, one caller at a time is let through to probe the server. That caller must
+        report by `failed`, `succeeded` or `released`.
         """
         if not self.is_open:
             return 0.0
@@ -59,9 +63,9 @@ class Breaker:
         return 0.0
 
     def failed(self, now: float, *, retry_after: float = 0) -> bool:
-        """A call failed; ``retry_after`` is what the server asked for. True if this opened it.
+        """A call failed. True if this opened it.
 
-        Of that only so much is kept as `daemon.domain.retries.honoured` gives.
+        ``retry_after``: the wait that the server asked for; `honoured` limits it.
         """
         was_open = self.is_open
         self.failures += 1
@@ -79,9 +83,9 @@ class Breaker:
         return was_open
 
     def try_now(self) -> None:
-        """An operator wants the server asked again at once: the next one may try."""
+        """An operator wants the server tried again at once: the next caller may probe it."""
         self.held_until = self.probing_until = 0
 
     def released(self) -> None:
-        """A call that was let through ended without telling anything: let the next one try."""
+        """A probe ended without a result: let the next caller probe."""
         self.probing_until = 0

@@ -1,8 +1,8 @@
 """Which JSON schemas a strict function tool may have. Pure.
 
 The subset is that of OpenAI's guide to structured outputs; where Azure's guide has smaller limits
-for the size of a schema, those count. A request with one strict tool outside of it is refused as a
-whole, with all its other tools, so what is not known to be allowed is not sent as strict.
+for the size of a schema, those count. A server refuses a whole request if one strict tool is
+outside the subset, so a schema that is not known to be allowed is not sent as strict.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""The few texts that the daemon says by itself, in Spanish and in English.
+"""The built-in texts, in Spanish and in English.
 
-Customers read the apologies and notices; the model reads the rest. Everything else that a customer
-reads was written by the model or by a person of the business. Each text can be replaced in the
-configuration (table ``[texts]``).
+Customers read the apologies and notices; agents and the model read the rest. Everything else that a
+customer reads was written by the model or by a person of the business. Each text can be replaced in
+the configuration (table ``[texts]``).
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ class Texts:
     """All texts of one language."""
 
     apology: str
-    """To the customer, when no answer could be made; a person or a later turn will follow."""
+    """To the customer, when there is no answer; a person or a later turn will follow."""
     unclear: str
-    """To the customer, when the model answered something that is not fit to be sent."""
+    """To the customer, when the model's answer must not be sent."""
     expired: str
     """To the customer, once a chat, for messages that are too old to be answered."""
     too_long: str
@@ -28,21 +28,21 @@ class Texts:
     budget: str
     """To the customer, once a day, when the budget of the day is spent."""
     document: str
-    """To the customer, with the document that a very long answer becomes."""
+    """To the customer, with a very long answer sent as a document."""
     document_name: str
-    """Of that document's file, without its ending."""
+    """The name of that document's file, without its extension."""
     overdue: str
     """To the customer, once, when a person was asked for and none has written in time."""
     call: str
-    """To the customer, after a missed call, where the configuration wants it."""
+    """To the customer, after a missed call, if the configuration says so."""
     opted_out: str
-    """To the customer, who wants no more messages: a template with ``{word}``, which undoes it."""
+    """To a customer who opted out: a template with ``{word}``, the word that opts in again."""
     opted_in: str
-    """To the customer, who wants them again."""
+    """To a customer who opted in again."""
     agent_note: str
     """In the thread, before the words of an agent: a template with ``{name}``."""
     date_label: str
-    """These six label the context line that the model is given."""
+    """This and the next five label the model's context line."""
     time_label: str
     contact_label: str
     chat_label: str
@@ -50,12 +50,12 @@ class Texts:
     labels_label: str
 
     def opted_out_with(self, word: str) -> str:
-        """The confirmation that names the word which undoes it."""
+        """The confirmation, with the word that opts in again."""
         return self.opted_out.replace("{word}", word)
 
     def note_of(self, name: str) -> str:
         """Write the agent note for the agent ``name``."""
-        # Not str.format: a name or an own wording may hold braces.
+        # Not str.format: a name or a configured text may hold braces.
         return self.agent_note.replace("{name}", name)
 
 
@@ -66,33 +66,33 @@ _BUILT_IN = MappingProxyType(
                 "Disculpa, en este momento no puedo responderte."
                 " Ya recibimos tu mensaje y te contestaremos lo antes posible."
             ),
-            unclear="Disculpa, no te entendí bien. ¿Me lo dices con otras palabras, por favor?",
+            unclear="Disculpa, no te entendí bien. ¿Me lo puedes decir con otras palabras?",
             expired=(
                 "Disculpa la demora: no pudimos responder a tiempo tus mensajes anteriores."
-                " Si todavía necesitas algo, escríbenos y te ayudamos."
+                " Si todavía necesitas algo, escríbenos y con gusto te ayudamos."
             ),
-            too_long="Tu mensaje es muy largo. ¿Me lo envías resumido o en partes, por favor?",
+            too_long="Tu mensaje es muy largo. ¿Me lo puedes enviar resumido o en partes?",
             escalation=(
                 "{urgency} *{name}* necesita a una persona\n{chat}\n*Motivo:* {reason}"
                 "\n*Resumen:* {summary}\n{link}"
             ),
             budget=(
                 "Por hoy no puedo seguir respondiéndote por aquí."
-                " Ya tenemos tu mensaje y una persona del equipo te escribirá."
+                " Ya recibimos tu mensaje y una persona del equipo te escribirá."
             ),
             document="Te envío la respuesta completa en este documento.",
             document_name="respuesta",
             overdue=(
-                "Disculpa la espera: todavía no te ha podido escribir una persona del equipo."
+                "Disculpa la espera: ninguna persona del equipo ha podido escribirte todavía."
                 " Tu mensaje sigue pendiente y te responderemos; si necesitas algo más, escríbeme."
             ),
             call=(
                 "Hola, por aquí no podemos contestar llamadas."
-                " ¿Nos escribes, por favor, en qué te podemos ayudar?"
+                " Escríbenos, por favor, en qué te podemos ayudar."
             ),
             opted_out=(
-                "Listo, no te volveremos a escribir por nuestra cuenta. Si tú nos escribes, te"
-                " respondemos. Para volver a recibir mensajes, escribe {word}."
+                "Listo, no te volveremos a escribir por iniciativa nuestra. Si tú nos escribes, te"
+                " respondemos. Para volver a recibir nuestros mensajes, escribe {word}."
             ),
             opted_in="Listo, volverás a recibir nuestros mensajes.",
             agent_note="[Mensaje manual de {name}]",
@@ -108,10 +108,10 @@ _BUILT_IN = MappingProxyType(
                 "Sorry, I cannot answer you right now."
                 " We have your message and will reply as soon as possible."
             ),
-            unclear="Sorry, I did not quite understand. Could you put it in other words, please?",
+            unclear="Sorry, I did not quite understand. Could you say it in other words, please?",
             expired=(
                 "Sorry for the delay: we could not answer your earlier messages in time."
-                " If you still need anything, write to us and we will help."
+                " If you still need anything, please write to us and we will gladly help."
             ),
             too_long="Your message is very long. Could you shorten it or send it in parts, please?",
             escalation=(
@@ -119,19 +119,19 @@ _BUILT_IN = MappingProxyType(
                 "\n*Summary:* {summary}\n{link}"
             ),
             budget=(
-                "I cannot go on answering you here today."
-                " We have your message, and a person of the team will write to you."
+                "I cannot answer any more messages here today."
+                " We have your message, and someone from our team will write to you."
             ),
-            document="I am sending you the whole answer in this document.",
+            document="I am sending you the full answer in this document.",
             document_name="answer",
             overdue=(
-                "Sorry for the wait: nobody of the team could write to you yet. Your message is"
-                " still waiting and will be answered; if you need anything else, write to me."
+                "Sorry for the wait: nobody from our team has been able to write to you yet. Your"
+                " message will still be answered; if you need anything else, just write to me."
             ),
-            call="Hello, we cannot take calls here. Could you write to us what you need, please?",
+            call="Hello, we cannot take calls here. Please write to us and tell us what you need.",
             opted_out=(
-                "Done, we will not write to you on our own any more. If you write to us, we answer."
-                " To get messages again, write {word}."
+                "Done, you will get no more messages from us unless you write first; then we will"
+                " answer. To get our messages again, write {word}."
             ),
             opted_in="Done, you will get our messages again.",
             agent_note="[Message written by {name}]",
@@ -149,7 +149,7 @@ _BUILT_IN = MappingProxyType(
 def texts(language: str, own: Mapping[str, str] = MappingProxyType({})) -> Texts:
     """Return the texts of ``language`` (``es`` or ``en``), with a business's ``own`` wording.
 
-    ``own`` maps field names to texts; empty ones leave the built-in text. Raises KeyError for
-    another language, TypeError for an unknown name; the settings have excluded both.
+    ``own`` maps field names to texts; an empty one keeps the built-in text. Raises KeyError for
+    another language and TypeError for an unknown name; the settings exclude both.
     """
     return replace(_BUILT_IN[language], **{name: text for name, text in own.items() if text})

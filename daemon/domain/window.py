@@ -1,6 +1,6 @@
-"""When a customer has finished writing: the window in which a burst is gathered.
+"""When a customer has finished writing: the window in which a burst is gathered. Pure.
 
-Pure: a window is a value, a sign of life gives a new one, and `closes_at` says when to answer.
+A window is a value; a message or presence gives a new one, and `closes_at` says when to answer.
 Times are seconds of any one clock. Typing alone never opens a window, and nothing keeps one open
 for ever.
 """
@@ -17,11 +17,11 @@ class WindowRules:
 
     text_seconds: float
     voice_seconds: float
-    """After a voice note people often speak another."""
+    """After a voice note; people often send another one."""
     typing_seconds: float
-    """How long one sign of typing or recording is believed."""
+    """How long one sign of typing or recording counts."""
     stop_seconds: float
-    """How long after the contact stops typing without having sent it."""
+    """After the contact stops typing without sending."""
     max_wait_seconds: float
     max_messages: int
 
@@ -32,16 +32,16 @@ class Window:
 
     opened_at: float
     quiet_until: float
-    """The wait after the last message."""
+    """The end of the wait after the last message."""
     writing_until: float = 0
-    """How long the contact is believed to be typing or recording; 0 if not."""
+    """Until when the contact counts as typing or recording; 0 if not."""
     messages: int = 1
 
 
 def after_message(window: Window | None, kind: str, now: float, rules: WindowRules) -> Window:
-    """The window after a message of type ``kind``: it opens one, or goes on with one.
+    """The window after a message of type ``kind``, which opens one or prolongs it.
 
-    What the contact was typing has now been sent, so earlier signs of typing count no more.
+    What the contact was typing has now been sent, so earlier signs of typing no longer count.
     """
     wait = rules.voice_seconds if kind in VOICE_KINDS else rules.text_seconds
     if window is None:
@@ -57,7 +57,7 @@ def after_message(window: Window | None, kind: str, now: float, rules: WindowRul
 def after_presence(
     window: Window | None, status: str, now: float, rules: WindowRules
 ) -> Window | None:
-    """The window after a sign of presence; without a window there is still none."""
+    """The window after a presence; a presence opens none."""
     if window is None:
         return None
     if status in WRITING:
@@ -68,7 +68,7 @@ def after_presence(
 
 
 def closes_at(window: Window, rules: WindowRules) -> float:
-    """When the burst is to be answered, if no further sign comes."""
+    """When the burst is to be answered, if nothing further comes."""
     if window.messages >= rules.max_messages:
         return window.opened_at
     return min(

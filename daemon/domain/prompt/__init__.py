@@ -1,1 +1,1 @@
-"""What the model is told: the context, the conversation, and what stands for its older part."""
+"""The prompt: context, conversation, and what stands for its older part."""

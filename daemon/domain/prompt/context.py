@@ -1,7 +1,7 @@
-"""What the model is told of the moment and of the contact, and when it is told again.
+"""The context line: date, time and contact, and when it is repeated. Pure.
 
-Pure. The line becomes part of the thread, so the beginning of each request stays as it was and the
-server's prompt cache can use it.
+The line becomes part of the thread, so each request begins like the one before and the server's
+prompt cache can use it.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from daemon.domain.records import ChatRecord
 from daemon.domain.texts import Texts
 
 RENEWED_AFTER_SECONDS = 3 * 3600.0
-"""The replaced system's value: a conversation that goes on after a meal is told the new time."""
+"""The replaced system's value: a conversation that resumes after a few hours gets the new time."""
 
 MAX_LABELS = 2
 MAX_CHARACTERS = 80
-"""Of a name or label: contacts choose their names themselves."""
+"""Of a name or label, since contacts choose their own names."""
 
 CHANNEL = "WhatsApp"
 
@@ -27,11 +27,11 @@ _json = msgspec.json.Encoder()
 
 
 class Subject(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """Who the model talks to, as far as it is told."""
+    """Who the model talks to, as the context line says."""
 
     contact_name: str = ""
     chat_name: str = ""
-    """The name the business has saved, if it is another one."""
+    """The name that the business saved, if it differs."""
     labels: tuple[str, ...] = ()
 
 
@@ -41,10 +41,9 @@ _read_subject = msgspec.json.Decoder(Subject)
 def subject_of(
     chat: ChatRecord, *, saved_name: str = "", labels: Sequence[str] | None = None
 ) -> Subject:
-    """Who a chat is with.
+    """The subject of a chat.
 
-    ``labels`` None: neither they nor the saved name are known at the moment; what the model was
-    last told of them stands.
+    ``labels`` None: neither they nor the saved name are known now; the last ones still count.
     """
     told = told_subject(chat)
     if labels is None:
@@ -61,7 +60,7 @@ def subject_of(
 
 
 def told_subject(chat: ChatRecord) -> Subject | None:
-    """Whom the model was last told it talks to; None if never."""
+    """The subject of the last context line; None if there was none."""
     if not chat.context_text:
         return None
     try:
@@ -71,15 +70,14 @@ def told_subject(chat: ChatRecord) -> Subject | None:
 
 
 def as_text(subject: Subject) -> str:
-    """A subject in the form in which the store keeps it."""
+    """A subject in its stored form."""
     return _json.encode(subject).decode()
 
 
 def is_due(chat: ChatRecord, subject: Subject, *, now: float, shown_since: float) -> bool:
-    """Whether the model has to be told the moment again. Times are Unix seconds.
+    """Whether a new context line is needed. Times are Unix seconds.
 
-    ``shown_since``: when the oldest item that is shown was said. What was told before is not seen
-    any more.
+    ``shown_since``: the time of the oldest item that is sent; an older line is not sent any more.
     """
     return (
         told_subject(chat) != subject
@@ -89,7 +87,7 @@ def is_due(chat: ChatRecord, subject: Subject, *, now: float, shown_since: float
 
 
 def context_line(texts: Texts, subject: Subject, local_time: datetime) -> str:
-    """What the model should know of the moment: date, time and who it is talking to."""
+    """The context line: date, time and who the model is talking to."""
     parts = [
         f"{texts.date_label}: {local_time:%d/%m/%Y}",
         f"{texts.time_label}: {local_time:%H:%M} ({local_time.tzname()})",
@@ -110,7 +108,7 @@ def context_item(line: str) -> JsonObject:
 
 
 def _clean(name: str) -> str:
-    """A name on one line, without what separates the parts of the line."""
+    """A name on one line, without the separator of the context line."""
     return " ".join(name.replace("|", "/").split())[:MAX_CHARACTERS].rstrip()
 
 

@@ -18,7 +18,7 @@ BYTES_PER_TOKEN = 3
 """A cautious estimate: Spanish runs at 3.5 to 4 bytes of text a token, JSON at about 3."""
 
 ITEM_TOKENS = 4
-"""What the frame of one item costs beside its text."""
+"""The tokens of an item besides its text."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -44,9 +44,10 @@ def fit(
 
 
 def first_that_fits(sizes: Sequence[tuple[int | None, int]], *, budget: int) -> int:
-    """Where the newest turns begin whose tokens together are at most ``budget``.
+    """The place of the first item of the newest turns that fit into ``budget``.
 
-    ``sizes``: turn and tokens of each item, oldest first. Their number if not one turn fits.
+    ``sizes``: turn and tokens of each item, oldest first. The result is their number if no turn
+    fits.
     """
     first = len(sizes)
     for turn in reversed(turns_of(sizes)):
@@ -75,7 +76,7 @@ def _turn_of(place: int, turn_id: int | None) -> tuple[str, int]:
 def consistent(items: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
     """Leave out calls without output, outputs without call, and repeated item ids.
 
-    Reasoning goes with the item it led to. The server refuses the whole request for any of them.
+    Reasoning goes with the item that it led to. The server refuses a request with any of them.
     """
     calls = {i["call_id"] for i in items if i.get("type") == "function_call"}
     outputs = {i["call_id"] for i in items if i.get("type") == "function_call_output"}
@@ -99,25 +100,25 @@ def consistent(items: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
 
 
 KEPT_SHARE = 0.5
-"""Of the budget, what a compaction leaves. The less it leaves, the rarer it is, and the longer the
-beginning of the requests stays the same, which the server's prompt cache needs."""
+"""The share of the budget that a compaction keeps. The less it keeps, the rarer compactions are,
+and the longer requests begin in the same way, which the server's prompt cache needs."""
 
 SERVER_SHARE = 0.8
-"""Of the budget, what the history may take before the server is to compact it by itself."""
+"""The share of the budget at which the server should compact the history by itself."""
 
 LOWEST_RATIO, HIGHEST_RATIO = 0.5, 2.0
-"""A ratio beyond these says more about the server's counting than about the text."""
+"""A ratio beyond these is an oddity of the server's counting."""
 
 SUMMARY_SHARE = 0.25
 SUMMARY_TOKENS = 1500
-"""The longest summary, and of a small budget the part that one may take."""
+"""The longest summary; of a small budget, at most this share."""
 
 TRANSCRIPT_BUDGETS = 3
-"""The oldest part of a thread is summarised from at most so many budgets' worth of it."""
+"""A summary is made from at most this many budgets' worth of the oldest part."""
 
 FILE_PARTS = frozenset({"input_image", "input_file"})
 FILE_TOKENS = 1000
-"""What a picture or a file is taken to cost: models charge by its size on the screen, not by bytes
+"""The assumed cost of a picture or file: models charge by its size in pixels, not in bytes
 (OpenAI's guide to images and vision)."""
 
 SUMMARY_NOTE = "[Summary of the earlier conversation]"
@@ -137,17 +138,17 @@ _json = msgspec.json.Encoder()
 
 
 def estimated_budget(tokens: int, ratio: float) -> int:
-    """A budget in tokens of our own estimate."""
+    """A budget in tokens of our estimate."""
     return int(tokens / _bounded(ratio))
 
 
 def room_for_items(memory: Recollection, *, budget: int) -> int:
-    """What is left of a budget for the items of a thread, in tokens of our own estimate."""
+    """The part of a budget that is left for the items of a thread, in tokens of our estimate."""
     return max(0, estimated_budget(budget, memory.chat.token_ratio) - memory.head.tokens)
 
 
 def shown(memory: Recollection, *, budget: int) -> tuple[ThreadItem, ...]:
-    """The newest turns of a thread that fit into a budget, beside the head."""
+    """The newest turns of a thread that fit into a budget together with the head."""
     room = room_for_items(memory, budget=budget)
     return memory.items[first_that_fits(_sizes(memory.items), budget=room) :]
 
@@ -159,7 +160,7 @@ def as_input(memory: Recollection, items: Sequence[ThreadItem]) -> tuple[JsonObj
 
 
 def falls_out(memory: Recollection, *, budget: int) -> int:
-    """How many of the oldest items are to be compacted: none while all of them fit.
+    """The number of oldest items to compact: none while all of them fit.
 
     The newest turn stays if it fits at all.
     """
@@ -175,15 +176,15 @@ def falls_out(memory: Recollection, *, budget: int) -> int:
 
 
 def surely_fits(tokens: int, *, budget: int) -> bool:
-    """Whether `falls_out` has nothing to say of a memory of ``tokens`` of our own estimate.
+    """Whether a memory of ``tokens`` of our estimate, head and items, fits at any ratio.
 
-    That is its head and its items; whatever the ratio is by which they are counted.
+    Then `falls_out` is 0.
     """
     return tokens <= estimated_budget(budget, HIGHEST_RATIO)
 
 
 def request_estimate(request: ModelRequest) -> int | None:
-    """Our own estimate of a request's tokens; None where it has parts that are no text."""
+    """Our estimate of a request's tokens; None if it has parts other than text."""
     if any(_without_files(item)[1] for item in request.items):
         return None
     sizes = [len(_json.encode(part)) for part in (*request.items, *request.tools)]
@@ -191,7 +192,7 @@ def request_estimate(request: ModelRequest) -> int | None:
 
 
 def rough_estimate(request: ModelRequest) -> int:
-    """Our own estimate of a request's tokens, pictures and files included; on the high side."""
+    """Our estimate of a request's tokens, pictures and files included; on the high side."""
     items = [_without_files(item) for item in request.items]
     files = sum(count for _, count in items) * FILE_TOKENS
     bare = ModelRequest(
@@ -203,7 +204,7 @@ def rough_estimate(request: ModelRequest) -> int:
 
 
 def _without_files(item: JsonObject) -> tuple[JsonObject, int]:
-    """An item with its texts alone, and how many pictures and files it has beside them."""
+    """An item without its pictures and files, and their number."""
     content = item.get("content")
     if not isinstance(content, list):
         return item, 0
@@ -214,14 +215,14 @@ def _without_files(item: JsonObject) -> tuple[JsonObject, int]:
 
 
 def calibrated(estimate: int | None, counted: int) -> float:
-    """The ratio that the server's count of a request shows; 0 if it shows none."""
+    """The ratio of the server's count of a request to our estimate; 0 if there is none."""
     return _bounded(counted / estimate) if estimate and counted > 0 else 0
 
 
 def summary_request(
     memory: Recollection, items: Sequence[ThreadItem], *, budget: int, contact_hash: str
 ) -> ModelRequest:
-    """Ask for a summary of these items, and of what the earlier summary says."""
+    """Ask for a summary of these items and of the earlier summary."""
     room = TRANSCRIPT_BUDGETS * estimated_budget(budget, memory.chat.token_ratio)
     lines: list[str] = []
     for entry in reversed(items):
@@ -240,7 +241,7 @@ def summary_request(
 
 
 def summary_item(text: str, *, budget: int) -> JsonObject | None:
-    """A summary as the item at the head of a thread; None if it says nothing."""
+    """A summary as the item at the head of a thread; None if it is empty."""
     tokens = min(SUMMARY_TOKENS, int(budget * SUMMARY_SHARE))
     # A token is at least a byte, and about three of them.
     short = text.strip().encode("utf-8", "replace")[: 3 * tokens].decode("utf-8", "ignore").strip()
@@ -270,9 +271,9 @@ def _sizes(items: Sequence[ThreadItem]) -> list[tuple[int | None, int]]:
 
 
 def _line(item: JsonObject) -> str:
-    """One item as a JSON line of what is summarised; empty for reasoning and the like.
+    """One item as a JSON line of the transcript; empty for reasoning and the like.
 
-    As JSON a customer's line break cannot begin words of somebody else.
+    In JSON, a customer's line break cannot start a line that looks like somebody else's.
     """
     if item.get("type") == "function_call":
         return _json_line("business used a tool", f"{item.get('name')} {item.get('arguments')}")

@@ -1,7 +1,7 @@
-"""What the model is told of files and contact cards: lines of text, and what goes beside them.
+"""Files and contact cards for the model: lines of text, and attachments beside them. Pure.
 
-Pure. There are two forms of a burst with files in it. The one that is sent once, for its own turn,
-has the pictures and documents themselves; the one that is kept in the thread has a line for each.
+A burst with files has two forms. The one for its own turn has the pictures and documents
+themselves; the one that is kept in the thread has a line for each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from daemon.domain.records import Attachment, MediaItem
 from daemon.domain.rendering.vcards import read_card
 
 KEPT_CHARACTERS = 2000
-"""Of a document's text, what stays in the thread."""
+"""Of a document's text, how much the thread keeps."""
 
 MOST_CARDS = 20
 NAME_CHARACTERS = 100
@@ -20,9 +20,9 @@ VOICES = ("voice", "ptt")
 SOUNDS = (*VOICES, "audio")
 DEAF = "no model is set that hears"
 UNPAID = "the day's budget does not pay for hearing it"
-"""Why words are not known, where that is no fault of the recording."""
+"""Why a recording has no transcript, without a fault of its own."""
 STRANGE = "no model hears its format"
-"""The same of a recording that every server would refuse; behind it stands the format."""
+"""The reason for a format that every server refuses; the format follows."""
 
 _NAMES = {
     "voice": "voice note",
@@ -35,7 +35,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What became of the files of a burst, and what the model gets of them, by message id."""
+    """The files of a burst and their attachments, by message id."""
 
     items: Mapping[str, MediaItem] = field(default_factory=dict)
     attachments: Mapping[str, Attachment] = field(default_factory=dict)
@@ -49,8 +49,8 @@ def media_line(
 ) -> str:
     """A file as the model reads it.
 
-    ``item`` is what became of it; None if nobody has fetched it. ``attached`` is what the model
-    gets of it beside this line, or got when it was told of it first.
+    ``item`` is the fetched file; None if it was not fetched. ``attached`` is the attachment that
+    the model gets beside this line, or got in the file's own turn.
     """
     if content.medium in SOUNDS:
         note = _sound_note(content, item)
@@ -70,9 +70,9 @@ def contacts_line(content: Contacts) -> str:
 
 
 def with_attachments(lines: Sequence[tuple[str, Attachment | None]]) -> JsonObject:
-    """Messages as one input item, each line followed by what is attached to it.
+    """Messages as one input item, each line followed by its attachment.
 
-    The parts are those of the Responses API; without attachments it is a plain text.
+    The parts are those of the Responses API; without attachments it is plain text.
     """
     if not any(attached for _, attached in lines):
         return {"role": "user", "content": "\n".join(line for line, _ in lines)}
@@ -91,7 +91,7 @@ def with_attachments(lines: Sequence[tuple[str, Attachment | None]]) -> JsonObje
 def kept_line(
     content: Media, item: MediaItem | None = None, attached: Attachment | None = None
 ) -> str:
-    """A file as the thread keeps it: all that was said, the beginning of what was written."""
+    """A file as the thread keeps it: a whole transcript, the beginning of a document."""
     if item is not None and item.words and content.medium not in SOUNDS:
         attached = None
         if len(item.words) > KEPT_CHARACTERS:
@@ -158,7 +158,7 @@ def _file_name(content: Media) -> str:
 
 
 def _person(card: ContactCard) -> str:
-    """Name and numbers on a card; the name of the message where the card has none."""
+    """Name and numbers of a card; the message's name if the card has none."""
     read = read_card(card.vcard)
     name = " ".join((read.name or card.name).split())[:NAME_CHARACTERS]
     firm = f" ({read.organisation})" if read.organisation and read.organisation != name else ""

@@ -42,7 +42,7 @@ from daemon.domain.redaction import mask_numbers
 from daemon.domain.texts import Texts
 
 MOST_OPTIONS = 20
-"""Of a menu: more than WhatsApp shows on one."""
+"""Of a menu; WhatsApp shows fewer."""
 
 MOST_CHARACTERS = 1000
 
@@ -65,14 +65,14 @@ _FACTS: dict[str, tuple[tuple[str, str], ...]] = {
     "product": (("product_id", "number {}"), ("price", "price {}")),
     "catalog": (("catalog_id", "number {}"),),
 }
-"""By type: which numbers a person would want to read, and how."""
+"""By type: the fields that are shown, and how."""
 
 _OPTION_KEYS = ("buttons", "rows", "sections", "cards", "action", "list")
 _LINK_KEYS = ("url", "link", "invite_link", "join_link")
 
 
 def line_of(kind: str, other: Other) -> str:
-    """One message of Whapi's type ``kind`` as the model reads it; other types by their words."""
+    """One message of the gateway's type ``kind`` as the model reads it; else its words."""
     name = _NAMES.get(kind)
     if name is None:
         return other.body.strip()
@@ -98,7 +98,7 @@ def _facts(kind: str, raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _options(value: object, depth: int = 5) -> Iterator[str]:
-    """The words of what a menu offers, wherever in it they are."""
+    """The titles of a menu's options, wherever in it they are."""
     if depth == 0:
         return
     if isinstance(value, list):
@@ -132,7 +132,7 @@ def _text(raw: Mapping[str, Any], key: str) -> str:
 
 
 GONE = "[a message that was to disappear]"
-"""What is kept of a message that its author wanted to disappear."""
+"""Kept in place of a message that its author wanted to disappear."""
 
 OVERHEARD = "[Said in the group, not to you:]"
 
@@ -163,14 +163,14 @@ def as_line(content: AnyContent) -> str:
 
 
 def _text_line(content: Text) -> str:
-    """Written words, with what WhatsApp shows of a link in them where they do not say it."""
+    """Written words, with the title and address of a link where they are not in the words."""
     body = content.body.strip()
     shown = " ".join(p for p in (content.title, content.url) if p and p not in body)
     return f"{body}\n[link: {shown}]" if shown else body
 
 
 def _sign_line(content: Reaction | Vote) -> str:
-    """What was said without words."""
+    """A reaction or a vote."""
     if isinstance(content, Reaction):
         about = f"to: {_short(content.about)}" if content.about else "to an earlier message"
         if not content.emoji:
@@ -187,9 +187,9 @@ def _short(words: str) -> str:
 
 
 def as_lines(message: Message, file_line: str = "") -> str:
-    """One message as the model reads it, with what it quotes, and in a group with who says it.
+    """One message as the model reads it, with its quote, and in a group with its author.
 
-    ``file_line`` is what is told of its file, if more is known of it than the message says.
+    ``file_line`` replaces the line of its file, if more is known than the message says.
     """
     content = message.content
     line = line_of(message.kind, content) if isinstance(content, Other) else as_line(content)
@@ -206,14 +206,14 @@ def as_lines(message: Message, file_line: str = "") -> str:
 
 
 def speaker(message: Message) -> str:
-    """Who says a message in a group: people choose their names, so the number goes along."""
+    """The author of a message in a group. People choose their names, so the number is added."""
     name = " ".join(message.author_name.split())[:NAME_CHARACTERS]
     number = mask_numbers(local_part(message.author))
     return f"{name} ({number})" if name and name != number else number or "somebody"
 
 
 def kept(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
-    """Messages as they may be kept: of those that were to disappear, only that there were some."""
+    """Messages as they may be kept: without the words of those that disappear."""
     return [
         replace(stored, message=without_words(stored.message))
         if stored.message.disappears
@@ -223,19 +223,19 @@ def kept(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
 
 
 def without_words(message: Message) -> Message:
-    """A message that was to disappear, when it has done so."""
+    """A disappearing message without its content."""
     return msgspec.structs.replace(message, content=Text(body=GONE), quote=None)
 
 
 def noted_item(message: Message) -> JsonObject:
-    """A message that is not answered, as the thread keeps it: the customer's side of it."""
+    """A message that is not answered, as an item of the thread."""
     return {"role": "user", "content": as_lines(message)}
 
 
 def overheard_item(messages: Sequence[StoredMessage], *, missing: bool) -> JsonObject:
-    """What a group said among itself before somebody addressed us.
+    """The messages of a group before one that addresses us.
 
-    ``missing``: there was more before that.
+    ``missing``: there were more before these.
     """
     lines = [OVERHEARD, *(["[…]"] if missing else []), *(as_lines(m.message) for m in messages)]
     return {"role": "user", "content": "\n".join(lines)}
@@ -265,10 +265,10 @@ def burst_with_files(messages: Sequence[StoredMessage], seen: Seen) -> JsonObjec
 
 
 def agent_items(messages: Sequence[StoredMessage], texts: Texts) -> list[JsonObject]:
-    """The words of a human agent: a note of the user that says whose, and the assistant's words.
+    """The messages of a human agent: a note in the user's role, then the assistant's words.
 
-    The replaced system stored this pair. The words are the agent's alone, so that the model does
-    not learn to begin its own with a note. What the agent quotes is in the note.
+    The replaced system stored this pair. The note, not the words, has the agent's name and quotes,
+    so that the model does not learn to begin its own answers with a note.
     """
     if not messages:
         return []
@@ -280,5 +280,5 @@ def agent_items(messages: Sequence[StoredMessage], texts: Texts) -> list[JsonObj
 
 
 def own_lines(messages: Iterable[Message]) -> str:
-    """What our side has written, without what it quotes: that would be in the assistant's mouth."""
+    """What our side wrote, without quotes: they are not the assistant's words."""
     return "\n".join(as_lines(msgspec.structs.replace(one, quote=None)) for one in messages)

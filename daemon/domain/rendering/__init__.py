@@ -1,1 +1,1 @@
-"""How what the model wrote becomes messages of WhatsApp."""
+"""How a model's text becomes WhatsApp messages."""

@@ -34,7 +34,7 @@ WITH_MEDIA = frozenset({"voice", "image", "document"})
 """Kinds that carry a file."""
 
 REPEATABLE = frozenset({"reaction"})
-"""Kinds that may be sent again without a look: a second reaction replaces the first."""
+"""Kinds that may be sent again without checking: a second reaction replaces the first."""
 
 MAX_CAPTION = 1024
 MAX_ADDRESS = 2048
@@ -57,16 +57,16 @@ MAX_OPTIONS = 12
 """Of a poll (Whapi's OpenAPI document, ``MessagePropsPoll``)."""
 MAX_OPTION = 100
 _BETWEEN_DIGITS = r"[\s().+\u2010-\u2015\u202a-\u202e\u2060\u2066-\u2069-]"
-"""What telephones write between the digits of a number, and around it."""
+"""Characters that phones write between the digits of a number, and around it."""
 LAST_LATIN_SIGN = 0xA8
 """The first character that is shown as an emoji is ©, U+00A9."""
 
 Likeness = tuple[str | float, ...]
-"""What two messages must share to be taken for the same one; empty: it is like none."""
+"""What two messages must share to count as the same one; empty: it matches none."""
 
 _SPOKEN = frozenset({"voice", "audio", "ptt"})
 _INTERACTIVE = frozenset({"interactive", "buttons", "list", "hsm"})
-"""The types under which buttons and lists of ours are told of (Whapi, quoted messages)."""
+"""The types under which Whapi reports our buttons and lists (quoted messages)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +76,12 @@ class Outgoing:
     kind: str = "text"
     body: str = ""
     quoted: str = ""
-    """Id of the message that it answers."""
+    """Id of the quoted message."""
     payload: JsonObject = field(default_factory=dict)
     media: str = ""
     """The file: its address, or a data URI."""
     link_preview: bool = False
-    """Whether a link in a text is shown with a preview."""
+    """Whether links in a text get a preview."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,21 +92,20 @@ class ListRow:
     title: str
     description: str = ""
     section: str = ""
-    """The heading it stands under; rows of one section follow each other."""
+    """Its heading; rows of one section follow each other."""
 
 
 # -- recognising ---------------------------------------------------------------------------------
 
 
 def likeness(kind: str, body: str, payload: Mapping[str, Any]) -> Likeness:
-    """By what a message of ours is found again among those of its chat.
+    """The features by which a message of ours is found again in its chat's history.
 
-    A text by its words, a picture or document by its caption, a place by its coordinates, buttons,
-    lists and polls by their question, a contact card by its name. A voice note by being one: Whapi
-    encodes the file anew unless told not to, so neither size nor checksum need come back. The same
-    holds for pictures and documents, and a document's name is not always told. What this leaves
-    open is little: within one chat one message at a time is looked for, and those whose ids are
-    known do not count.
+    A text has its words, a picture or document its caption, a place its coordinates; buttons,
+    lists and polls have their question, a contact card its name. A voice note has nothing of its
+    own: Whapi encodes files again unless told not to, so size and checksum may change, and a
+    document's name is not always reported. That suffices: only one message of a chat is looked for
+    at a time, and messages with known ids do not count.
     """
     match kind:
         case "voice":
@@ -124,7 +123,7 @@ def likeness(kind: str, body: str, payload: Mapping[str, Any]) -> Likeness:
 
 
 def likeness_of(message: Message) -> Likeness:
-    """The same of a message that Whapi tells of; empty for what we never send."""
+    """The likeness of a message in the chat's history; empty for kinds that we never send."""
     content = message.content
     if isinstance(content, Text):
         return ("text", content.body)
@@ -159,12 +158,12 @@ def _question(content: Other) -> str:
 
 
 def _rounded(*degrees: object) -> tuple[float, ...]:
-    """Coordinates to about ten metres: they may come back with fewer digits."""
+    """Coordinates to about ten metres, since they may come back with fewer digits."""
     return tuple(round(float(d), 4) for d in degrees if isinstance(d, int | float))
 
 
 def shown_line(kind: str, body: str, payload: Mapping[str, Any]) -> str:
-    """What the thread holds of a message that is no text: one line in brackets for the model."""
+    """The line in the thread for a message other than text, in brackets."""
     match kind:
         case "reaction":
             what = f"reaction {payload.get('emoji', '')}"
@@ -189,10 +188,10 @@ def shown_line(kind: str, body: str, payload: Mapping[str, Any]) -> str:
 
 
 def mentioning(part: NewPart, person: str) -> NewPart:
-    """Begin a text with the mention of a person, so that WhatsApp tells them of it.
+    """Begin a text with the mention of a person, so that WhatsApp notifies them.
 
-    ``person``: digits, or an id ``…@lid``. WhatsApp shows a mention where the text has its digits
-    after an @, as the name that each reader knows the person by.
+    ``person``: digits, or an id ``…@lid``. Where the text has these digits after an @, WhatsApp
+    shows the name under which each reader knows the person.
     """
     sign = f"@{local_part(person)}"
     body = part.body if sign in part.body else f"{sign} {part.body}"
@@ -204,7 +203,7 @@ def media_part(
 ) -> NewPart:
     """Make a picture or document; ``source`` is an https address, or a file's name.
 
-    Raises ValueError in words if it cannot be sent.
+    Raises ValueError with a reason if it cannot be sent.
     """
     _require(0 < len(source) <= MAX_ADDRESS, "no address, or one that is too long")
     if "://" in source:
@@ -217,7 +216,7 @@ def media_part(
 def location_part(
     latitude: float, longitude: float, *, name: str = "", address: str = ""
 ) -> NewPart:
-    """Make a place, in degrees. Raises ValueError in words if there is none such."""
+    """Make a place, in degrees. Raises ValueError with a reason if it does not exist."""
     _require(-90 <= latitude <= 90 and -180 <= longitude <= 180, "no such place on earth")
     place: JsonObject = {"latitude": float(latitude), "longitude": float(longitude)}
     place |= {key: value for key, value in (("name", name), ("address", address)) if value}
@@ -225,7 +224,7 @@ def location_part(
 
 
 def contact_part(name: str, number: str, *, organisation: str = "", email: str = "") -> NewPart:
-    """Make the card of a person; ``number`` in international form. Raises ValueError in words."""
+    """Make a contact card; ``number`` in international form. Raises ValueError with a reason."""
     name = " ".join(name.split())
     _require(0 < len(name) <= MAX_NAME, f"a name has 1 to {MAX_NAME} characters")
     digits = re.sub(_BETWEEN_DIGITS, "", number)
@@ -240,7 +239,7 @@ def contact_part(name: str, number: str, *, organisation: str = "", email: str =
 
 
 def poll_part(question: str, options: Sequence[str], *, several: bool = False) -> NewPart:
-    """Make a poll; ``several``: more than one option may be chosen. Raises ValueError in words."""
+    """Make a poll; ``several``: more than one choice. Raises ValueError with a reason."""
     question, most = question.strip(), MAX_POLL_TITLE
     _require(0 < len(question) <= most, f"a poll's question has 1 to {most} characters")
     options = [option.strip() for option in options]
@@ -255,14 +254,14 @@ def poll_part(question: str, options: Sequence[str], *, several: bool = False) -
 
 
 def poll_option_id(option: str) -> str:
-    """The id by which votes name an option of a poll: WhatsApp's is the hash of its words."""
+    """The id by which votes name an option of a poll: the hash of its words."""
     return base64.b64encode(hashlib.sha256(option.encode()).digest()).decode()
 
 
 def buttons_part(
     question: str, buttons: Mapping[str, str], *, header: str = "", footer: str = ""
 ) -> NewPart:
-    """Make a question with up to three buttons, titles by ids. Raises ValueError in words."""
+    """Make a question with up to three buttons, titles by id. Raises ValueError with a reason."""
     _require_question(question)
     _require(0 < len(buttons) <= MAX_BUTTONS, f"there are 1 to {MAX_BUTTONS} buttons")
     for button, title in buttons.items():
@@ -278,7 +277,7 @@ def buttons_part(
 def list_part(
     question: str, label: str, rows: Sequence[ListRow], *, header: str = "", footer: str = ""
 ) -> NewPart:
-    """Make a question with a list that ``label`` opens. Raises ValueError in words."""
+    """Make a question with a list that ``label`` opens. Raises ValueError with a reason."""
     _require_question(question)
     _require(0 < len(label) <= MAX_LIST_LABEL, f"a label has 1 to {MAX_LIST_LABEL} characters")
     _require(0 < len(rows) <= MAX_ROWS, f"a list has 1 to {MAX_ROWS} rows")
@@ -342,7 +341,7 @@ def _require(holds: bool, words: str) -> None:  # noqa: FBT001 - a condition, an
 
 
 WITHOUT = "without"
-"""In the payload of a message that was made plainer: what was left out. It is done once."""
+"""The key in the payload of a plainer message that lists what was left out. It is done once."""
 
 _WITH_CHOICES = frozenset({"buttons", "list", "poll"})
 
@@ -350,7 +349,7 @@ _WITH_CHOICES = frozenset({"buttons", "list", "poll"})
 def parts_of(row: OutboxRow, *, shows_previews: bool) -> frozenset[str]:
     """The optional parts of a message: ``quoted``, ``mentions``, ``link_preview``, ``buttons``.
 
-    ``shows_previews``: whether links are sent with a preview. ``buttons`` are also the rows of a
+    ``shows_previews``: whether links are sent with a preview. ``buttons`` includes the rows of a
     list and the options of a poll.
     """
     has = {
@@ -363,9 +362,10 @@ def parts_of(row: OutboxRow, *, shows_previews: bool) -> frozenset[str]:
 
 
 def plainer(row: OutboxRow, named: frozenset[str], *, shows_previews: bool) -> NewPart | None:
-    """Make the message that is sent once more in the place of a refused one; None if there is none.
+    """Make the message that is sent in place of a refused one; None if there is none.
 
-    Left out is what the refusal has ``named``; all optional parts if it has named none of them.
+    The parts ``named`` in the refusal are left out, or all optional parts if it names none. A
+    customer who gets an answer without its quote or buttons is at least answered.
     """
     parts = parts_of(row, shows_previews=shows_previews)
     if WITHOUT in row.payload or not parts:
@@ -385,7 +385,7 @@ def plainer(row: OutboxRow, named: frozenset[str], *, shows_previews: bool) -> N
 
 
 def _without_signs(body: str, people: Iterable[str]) -> str:
-    """Take away the mention that an answer begins with: without the tag it is only a number."""
+    """Remove the leading mention of an answer: without the tag it is only a number."""
     for person in people:
         body = body.removeprefix(f"@{local_part(person)} ")
     return body

@@ -12,28 +12,28 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 MAX_CHUNK = 4096
-"""WhatsApp's limit for a text message, as users meet it."""
+"""WhatsApp's limit for a text message, in practice."""
 
 MAX_BUBBLES = 4
-"""Messages of one answer, where no setting says otherwise."""
+"""Messages of one answer, by default."""
 
 MAX_WRITTEN = 16_000
-"""Characters of an answer that is still sent as messages."""
+"""Characters; a longer answer is sent as a document."""
 
 SHORT = 40
-"""Characters below which a paragraph is no message of its own, where no setting says otherwise."""
+"""Characters; a shorter paragraph joins its neighbour, by default."""
 
 _GAP = "\n\n"
 _FENCE = "```"
 _FENCE_LINE = re.compile(r"^ {0,3}```+[^`\n]*$", re.MULTILINE)
 _FENCES = 2 * (len(_FENCE) + 1)
-"""Characters that a cut through a code block adds: an end before it, a beginning after it."""
+"""Characters that a cut through a code block adds: a closing and an opening fence."""
 
 _BULLET = re.compile(r"(?<!\s)\s*+(?:[•*\-\u2013]|\d{1,2}[.)])\s+")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 
 _MANY = 100
-"""Pieces beyond which a text is cut anew at once: joining them one by one would take long."""
+"""With more pieces the text is cut again at once: joining them one by one would take long."""
 
 
 def split_reply(
@@ -41,8 +41,8 @@ def split_reply(
 ) -> list[str]:
     """The messages of a reply in order: none empty, none longer than ``max_chunk`` characters.
 
-    At most ``max_bubbles`` of them, unless the text does not fit into so many. Paragraphs of fewer
-    than ``short`` characters join their neighbour. Takes time in proportion to the text.
+    At most ``max_bubbles`` of them, unless the text does not fit. Paragraphs of fewer than
+    ``short`` characters join their neighbour. Takes time in proportion to the text.
     """
     paragraphs = list(_paragraphs(text))
     blocks = _with_their_lists(paragraphs) if len(paragraphs) > 1 else _by_lists(text.strip())
@@ -58,7 +58,7 @@ def pause_before_next(chunk: str) -> float:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """What blank lines keep apart; those inside a code block keep nothing apart."""
+    """Split at blank lines, except inside code blocks."""
     start = seen = 0
     in_code = False
     for gap in _PARAGRAPH.finditer(text):
@@ -107,9 +107,9 @@ def _by_lists(text: str) -> list[str]:
 
 
 def _with_their_neighbours(blocks: list[str], gap: str, short: int, max_chunk: int) -> list[str]:
-    """Let what is short go with the block after it, and at the end with the one before it.
+    """Join a short block to the one after it, and the last to the one before it.
 
-    Code is copied, and stays by itself.
+    Customers copy code, so a code block stays by itself.
     """
     joined: list[str] = []
 
@@ -127,9 +127,9 @@ def _with_their_neighbours(blocks: list[str], gap: str, short: int, max_chunk: i
 
 
 def _merged(pieces: list[str], gap: str, text: str, max_chunk: int, max_bubbles: int) -> list[str]:
-    """Put neighbours together, the shortest first, until there are no more than ``max_bubbles``.
+    """Join neighbours, the shortest first, until there are at most ``max_bubbles``.
 
-    If they do not fit together as they are, the text is cut anew, into messages as full as may be.
+    If they do not fit together, the text is cut again into messages as full as possible.
     """
     while len(pieces) > max_bubbles:
         sizes = [len(a) + len(gap) + len(b) for a, b in pairwise(pieces)]
@@ -141,9 +141,9 @@ def _merged(pieces: list[str], gap: str, text: str, max_chunk: int, max_bubbles:
 
 
 def _within(block: str, limit: int, most: int = 0) -> list[str]:
-    """Cut what is too long at the last line end, sentence end or space before the limit.
+    """Cut a block that is too long at the last line end, sentence end or space before the limit.
 
-    ``most``: cut late enough that the rest fits into so many pieces together, if it can.
+    ``most``: cut late enough that there are at most this many pieces, if possible.
     """
     pieces: list[str] = []
     room = limit - _FENCES if _FENCE in block and limit > 4 * _FENCES else limit
@@ -171,13 +171,13 @@ def _last_break(text: str, earliest: int, limit: int) -> int:
 
 
 MAX_INPUT = 4096
-"""Characters that a speech model takes at once (OpenAI, ``/audio/speech``)."""
+"""Characters that a speech model accepts at once (OpenAI, ``/audio/speech``)."""
 
 MAX_PARTS = 7
-"""More voice notes than these nobody hears to the end (the replaced system's value)."""
+"""Nobody listens to more voice notes than this (the replaced system's value)."""
 
 MAX_LIST_ITEMS = 2
-"""Lists longer than this are written."""
+"""Longer lists are written."""
 
 _LINK = re.compile(
     r"https?://|www\.|\bwa\.me/|@\w|(?<![\w-])[\w-]++\.(?:com|co|net|org|io|me|app|info|es|mx)\b",
@@ -197,7 +197,7 @@ _CODE = re.compile(r"(?<![\w-])(?=[\w-]*\d)(?=[\w-]*[^\W\d_])[\w-]{3,}|`|(?<!\w)
 """Letters and digits in one word (``A1B2``), or something marked as code."""
 
 _UNIT = re.compile(r"\b\d+(?:am|pm|hs?|hrs?|kms?|kg|min|st|nd|rd|th|er|do|ra|a|o)\b", re.IGNORECASE)
-"""What reads as a word with its number: ``3pm``, ``2do``."""
+"""Numbers with a unit that are read as one word: ``3pm``, ``2do``."""
 _LIST_ITEM = re.compile(r"^[ \t]*(?:[•*\-\u2013]|\d{1,2}[.)])\s+", re.MULTILINE)
 _TABLE = re.compile(r"^[^\n|]*\|[^\n|]*\|", re.MULTILINE)
 _MARKS = re.compile(r"(?<![^\W_])[*_~]+|[*_~]+(?![^\W_])|^>\s*", re.MULTILINE)
@@ -205,7 +205,7 @@ _SENTENCE = re.compile(r"(?<=[.!?…])[\"»”)]*\s+|\n+")
 
 
 def is_fit(text: str) -> bool:
-    """True if an answer may be spoken in place of being written."""
+    """True if an answer may be spoken instead of written."""
     if len(text) > MAX_PARTS * MAX_INPUT:
         return False
     plain = _TIME.sub(" ", _YEAR.sub(" ", text))
@@ -219,7 +219,7 @@ def is_fit(text: str) -> bool:
 
 
 def spoken_words(text: str) -> str:
-    """The words as a voice says them: no emoji, no marks of formatting, no list signs."""
+    """The words for a voice: without emoji, formatting marks and list signs."""
     bare = _MARKS.sub("", _LIST_ITEM.sub("", text))
     kept = (c for c in bare if not _is_pictured(c))
     lines = (" ".join(line.split()) for line in "".join(kept).splitlines())
@@ -229,9 +229,9 @@ def spoken_words(text: str) -> str:
 def spoken_parts(text: str, *, most: int) -> list[str]:
     """Cut an answer into voice notes of at most ``most`` characters, between sentences.
 
-    As few as there can be; empty if it is too long for `MAX_PARTS` of them, or would have to be
-    cut inside a sentence: then it is better written. The parts keep their formatting, since what
-    cannot be spoken in the end is sent as it is.
+    As few as possible. Empty if it needs more than `MAX_PARTS`, or a cut inside a sentence: then
+    it is better written. The parts keep their formatting, since a part that cannot be spoken in the
+    end is sent as text.
     """
     text = text.strip()
     parts: list[str] = []
@@ -254,7 +254,7 @@ def _has_words(text: str) -> bool:
 
 
 def _is_pictured(character: str) -> bool:
-    """True for emoji, arrows and other signs, and for what joins and colours emoji."""
+    """True for emoji, arrows and other signs, and for the joiners and modifiers of emoji."""
     return character in "\ufe0f\ufe0e\u200d\u20e3" or unicodedata.category(character) in {
         "So",
         "Sk",

@@ -1,7 +1,7 @@
-"""Contact cards: the names and numbers in a vCard, and writing one. Pure.
+"""Contact cards: reading the names and numbers in a vCard, and writing one. Pure.
 
-Cards are a stranger's text, with pictures in them at times, so only the lines that say who somebody
-is are given to the library, and not many of them.
+Cards are a stranger's text and may hold pictures, so only a limited number of lines, those that
+identify the person, are given to the library.
 """
 
 import logging
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import vobject  # type: ignore[import-untyped]
 from vobject.base import VObjectError  # type: ignore[import-untyped]
 
-# The library writes the lines that it cannot read to stderr, as errors: a customer's numbers.
+# The library logs the lines that it cannot read as errors, with a customer's numbers in them.
 logging.getLogger("vobject.base").disabled = True
 
 MOST_CHARACTERS = 100_000
@@ -26,13 +26,13 @@ _WANTED = re.compile(
     r"(?:;[\w-]++(?:=(?:\"[^\"\x00-\x1f\x7f]*+\"|[\w .,/+-]*+))?+)*+:",
     re.IGNORECASE,
 )
-"""The lines that are given to the library: with parameters of the plain form alone, since its own
-pattern takes time without end for others (``TEL;a==|==|==``)."""
+"""The lines that are given to the library: only with parameters of the plain form, since its own
+pattern takes exponential time for others (``TEL;a==|==|==``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Who a card is about; empty where it does not say."""
+    """The person on a card; missing fields are empty."""
 
     name: str = ""
     numbers: tuple[str, ...] = ()
@@ -41,13 +41,13 @@ class Card:
 
 
 def read_card(vcard: str) -> Card:
-    """Read one vCard; what cannot be read of it is left out."""
+    """Read one vCard; unreadable parts are left out."""
     lines = _FOLD.sub("", vcard[:MOST_CHARACTERS]).splitlines()
     kept = [line.strip() for line in lines if len(line) < 500 and _WANTED.match(line.strip())]
     if not kept:
         return Card()
     kept = [line for line in kept[:MOST_LINES] if line.upper() != "END:VCARD"]
-    # Later versions know no quoted-printable: there a "=" at a line's end does not join the next.
+    # Later versions have no quoted-printable: a "=" at the end of a line does not join the next.
     is_later = any(line.upper().startswith(("VERSION:3", "VERSION:4")) for line in kept)
     try:
         text = "\r\n".join([*kept, "END:VCARD"])
@@ -70,7 +70,7 @@ _SEVERAL = ("tel", "email", "org")
 def written_card(name: str, digits: str, *, organisation: str = "", email: str = "") -> str:
     """Write a vCard 3.0 (RFC 2426); ``digits``: a number in international form, without a plus.
 
-    By the parameter ``waid`` WhatsApp knows that it may offer to write to the number.
+    The parameter ``waid`` lets WhatsApp offer to write to the number.
     """
     lines = [f"N:;{_escaped(name)};;;", f"FN:{_escaped(name)}"]
     lines += [f"ORG:{_escaped(organisation)}"] if organisation else []

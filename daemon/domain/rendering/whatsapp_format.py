@@ -1,4 +1,4 @@
-"""Markdown as models write it, turned into what WhatsApp shows. Pure.
+"""Turns Markdown, as models write it, into WhatsApp's formatting. Pure.
 
 WhatsApp knows ``*bold*``, ``_italics_``, ``~strike~``, `` `code` ``, fences of three backticks,
 ``> `` quotes and lists (WhatsApp help: how to format your messages). One star is bold there and
@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain, repeat
 
 MAX_PASSES = 50
-"""What a pass uncovers, such as an escaped entity, the next one reads; more than a few is abuse."""
+"""A pass may uncover more, such as an escaped entity; a text that needs many passes is abuse."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _FENCE = re.compile(r"\s{0,3}(?:```+[^`]*|~~~+[^~]*)")
@@ -27,7 +27,7 @@ _DIVIDER = re.compile(r"(?<!\s)\s*+(?:\|\s*+)?:?-++:?\s*+(?:\|\s*+:?-++:?\s*+)*+
 _CELL_END = re.compile(r"(?<!\\)\|")
 
 _SIGN = re.compile(r"[`&<\[\\*_~]")
-"""A line without any of these has nothing inside it that is written in another way."""
+"""A line without any of these needs no change inside it."""
 
 _CODE = re.compile(r"(?<!`)(`{1,10})(?!`)(.+?)(?<!`)\1(?!`)")
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:|tel:)[^\s<>]+|[\w.+-]+@[\w-]+\.[\w.-]+)>")
@@ -41,7 +41,7 @@ _URL_END = "*_~.,;:!?\"'`\u00bb\u201d\u2019]"
 
 _ESCAPE = re.compile(r"\\([!-/:-@\[\]^_`{|}~])")
 _ESCAPED = {"*": "\u2217", "`": "'"}
-"""Signs that WhatsApp would take for format and cannot escape, and what stands for them."""
+"""Signs that WhatsApp reads as formatting and cannot escape, and their replacements."""
 
 _BREAK = re.compile(r"(?:(?<![ \t])[ \t]++)?<br\s*+/?>[ \t]*+", re.IGNORECASE)
 _TAGS = (
@@ -66,11 +66,11 @@ _ITALICS = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]+?)(?<=[^\s*])\*(?![\w*])")
 _KEPT = re.compile(r"\x00(\d+)\x01")
 _KEPT_LAST = re.compile(r"\x00\d+\x01$")
 _STAR, _SCORE = "\x02", "\x03"
-"""Stars and underscores that are WhatsApp's already, until the pass is over."""
+"""Stand-ins for stars and underscores that are WhatsApp's already, until the pass is over."""
 
 
 def to_whatsapp(text: str) -> str:
-    """Write a text of Markdown, or one that is WhatsApp's already, as WhatsApp shows it.
+    """Write a text in Markdown, or already in WhatsApp's formatting, for WhatsApp.
 
     Never raises; every word of the text stays, apart from a fence's language and the addresses of
     links to nowhere. ``to_whatsapp(to_whatsapp(x)) == to_whatsapp(x)``.
@@ -207,7 +207,7 @@ class _Pass:
         return line
 
     def _emphasis(self, marks: str, match: re.Match[str]) -> str:
-        """Mark words as WhatsApp does, which knows no mark inside a word."""
+        """Mark words as WhatsApp does, which has no marks inside a word."""
         before = match.string[match.start() - 1 : match.start()]
         after = match.string[match.end() : match.end() + 1]
         if before.isdigit() and after.isdigit():
@@ -244,7 +244,7 @@ class _Pass:
     # -- what is left alone --------------------------------------------------------------------
 
     def _keep(self, text: str) -> str:
-        """A stand-in for what the rest of the pass must not touch."""
+        """A stand-in for a part that the rest of the pass must not touch."""
         self._kept.append(text)
         return f"\x00{len(self._kept) - 1}\x01"
 
@@ -255,7 +255,7 @@ class _Pass:
 
 
 def _wrapped(marks: str, inside: str) -> str:
-    """Put marks around words, but not around an address at their end, which they would break."""
+    """Put marks around words, but not around a URL at their end, which the mark would break."""
     words, address = inside.strip(), ""
     if last := _KEPT_LAST.search(words):
         words, address = words[: last.start()], last[0]

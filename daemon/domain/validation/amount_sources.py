@@ -30,10 +30,10 @@ from daemon.domain.validation.quantities import Quantity, is_unit, quantities, s
 
 
 MOST_ITEMS = 200
-"""Of all outputs together; what comes after them is not looked at."""
+"""Of all outputs together; later ones are ignored."""
 
 MOST_BYTES = 200_000
-"""Of an output; a longer one is not read as data."""
+"""Of one output; a longer one is not parsed."""
 
 _NAME_LENGTH = 80
 _WORD = re.compile(r"[^\W\d_]{3,}")
@@ -68,7 +68,7 @@ class Item:
 
 
 def priced_items(outputs: Iterable[str]) -> list[Item]:
-    """The items of tools' outputs, those of outputs that are JSON."""
+    """The items in those outputs of tools that are JSON."""
     found = (
         item
         for output in outputs
@@ -80,7 +80,7 @@ def priced_items(outputs: Iterable[str]) -> list[Item]:
 
 
 def column_sums(output: str) -> Iterator[float]:
-    """What the lists of an output come to: their prices, each times its quantity if it has one."""
+    """The sums of an output's lists: their prices, each times its quantity if it has one."""
     for value in _values(output):
         if isinstance(value, list) and 1 < len(value) <= MOST_ITEMS:
             yield from _sums_of([row for row in value if isinstance(row, dict)])
@@ -148,7 +148,7 @@ def _words(name: str) -> frozenset[str]:
 
 
 def owner(before: str, items: Sequence[Item]) -> Item | None:
-    """The item that words before a price name, if they name one and no other as well."""
+    """The item that the words before a price name, if they name exactly one."""
     said = _words(before)
     named = [item for item in items if item.words <= said]
     words = max((item.words for item in named), key=len, default=frozenset[str]())
@@ -158,7 +158,7 @@ def owner(before: str, items: Sequence[Item]) -> Item | None:
 
 
 def is_of_another(value: float, named: Item, around: str, items: Sequence[Item]) -> bool:
-    """Whether a price is not this item's, but one's that the words around it do not name."""
+    """Whether a price belongs to another item, which the words around it do not name."""
     said = _words(around)
     owners = [item for item in items if value in item.prices]
     return bool(owners) and not any(
@@ -167,18 +167,18 @@ def is_of_another(value: float, named: Item, around: str, items: Sequence[Item])
 
 
 MOST_BASES = 150
-"""Amounts that others may be derived from."""
+"""Amounts from which others may be derived."""
 
 SMALLEST_SUM = 1_000
-"""A larger number is no count, whatever its name: ``"kg": 6500``."""
+"""A larger number may be a sum of money, whatever its key: ``"kg": 6500``."""
 
 MOST_SHARES = 24
-"""Percentages, and sums of lists, that are tried."""
+"""Percentages, and sums of lists, that are tried; later ones are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """An amount of money as a text has it."""
+    """An amount of money, as written in a text."""
 
     value: float
     written: str
@@ -200,39 +200,39 @@ def amounts_of(found: Iterable[Figure]) -> Iterator[Amount]:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What amounts may come from."""
+    """The numbers, quantities and percentages from which amounts may follow."""
 
     said: tuple[float, ...]
-    """Every number that somebody said, sorted."""
+    """Every number in any source, sorted."""
     bases: tuple[float, ...]
     """Those that may be prices."""
     heard: frozenset[Quantity]
-    """What the customer counts."""
+    """The customer's quantities."""
     given: frozenset[Quantity]
-    """What tools, the instructions and the conversation count."""
+    """The quantities of tools, the instructions and the conversation."""
     shares: frozenset[float]
     items: tuple[Item, ...]
-    """What the tools of this turn gave prices for."""
+    """Items with prices from the tools of this turn."""
     former: frozenset[float]
-    """What the customer or the conversation before has said, and no tool."""
+    """Numbers of the customer or the earlier conversation that no tool or instruction has."""
     rate: bool
-    """Whether an exchange rate is spoken of."""
+    """Whether a source mentions an exchange rate."""
     columns: tuple[float, ...]
-    """What the lists of tools come to."""
+    """The sums of lists in tools' outputs."""
     asked: frozenset[float]
     """The amounts that the customer named."""
     monthly: bool
-    """Whether months are spoken of: then a price may be for some days of one."""
+    """Whether a source mentions months: then a price may cover some days of one."""
     lodging: bool
-    """Whether nights are spoken of: then days are counted without the last."""
+    """Whether a source mentions nights: then the last day is not counted."""
 
 
 def read_sources(
     *, heard: str, tools: Sequence[str], instructions: Sequence[str], before: Sequence[str]
 ) -> Sources:
-    """Read what amounts may come from, the likeliest first where there is too much of it.
+    """Read the sources, the likeliest first in case there are too many amounts.
 
-    ``instructions``: what only the model is told. ``before``: the conversation, oldest first.
+    ``instructions``: all that only the model gets. ``before``: the conversation, oldest first.
     """
     said: set[float] = set()
     bases: dict[float, None] = {}
@@ -293,7 +293,7 @@ def _bases(text: str, found: Sequence[Figure], *, heard: bool) -> Iterator[float
             continue
         if bare and is_count_key(figure.key) and figure.value < SMALLEST_SUM:
             continue
-        if bare and priced and not figure.key:  # where prices have a currency, it has none
+        if bare and priced and not figure.key:  # other figures have a currency: this is no price
             continue
         if bare and is_percent_key(figure.key) and figure.value <= 100:
             continue

@@ -1,13 +1,13 @@
-"""What the words beside an amount say of it, in Spanish and English. Pure.
+"""The words beside an amount that say what it is, in Spanish and English. Pure.
 
-The patterns look at a few dozen characters before or after an amount; those that end with ``$``
-are searched in such a piece, never in a whole text.
+The patterns match a few dozen characters before or after an amount. Those that end with ``$`` are
+searched only in such a piece, never in a whole text.
 """
 
 import re
 
 BEFORE = 48
-"""Characters before an amount that are looked at."""
+"""Characters before an amount that are searched."""
 
 AFTER = 30
 """Characters after it."""
@@ -51,7 +51,7 @@ FORMER = re.compile(
     r"|instead of|rather than|usual|regular|original|\bde lista\b|hab[ií]a",
     re.IGNORECASE,
 )
-"""Said before an amount that holds no more, or elsewhere."""
+"""Before an amount that no longer applies, or applies elsewhere."""
 EACH = re.compile(
     r"[*_~]{0,2}\s?(?:/|c/u|cada|por\s(?!las?\b|los\b|el\b|tod|amb|un|dos|[0-9])[^\W\d_]+"
     r"|p/p|p\.p|la (?:noche|hora|unidad|docena|sesi[oó]n|clase)"
@@ -59,7 +59,7 @@ EACH = re.compile(
     r"|per\b|an?\s(?:day|night|hour|month|week|person|piece|yard|dozen|visit)|apiece|pp\b)",
     re.IGNORECASE,
 )
-"""Said after the price of one of several."""
+"""After the price of one of several."""
 BETWEEN = re.compile(r"\b(?:entre|desde|between|from|o)\s[*_]?$", re.IGNORECASE)
 ADDITIONAL = re.compile(r"primer|\bfirst\b|adicional|additional|\bextra\b", re.IGNORECASE)
 LABEL_END = re.compile(
@@ -76,5 +76,5 @@ TOGETHER = re.compile(
     r"\bcon\b|m[aá]s\b|\+|total|\bplus\b|\bwith\b|\band\b|\by\b|inclu|junt|ambos|ambas|\bboth\b|todo",
     re.IGNORECASE,
 )
-"""Said of things that have one price together."""
+"""Of things that have one price together."""
 LODGING = re.compile(r"noche|night", re.IGNORECASE)

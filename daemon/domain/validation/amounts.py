@@ -1,11 +1,11 @@
-"""Amounts of money in an answer: each was said, or follows from what was said, or is strange.
+"""Amounts of money in an answer: each has a source, follows from one, or is unexplained.
 
-Pure. An amount may be said by a tool, the customer, the instructions or the conversation. What was
-said may be multiplied by a quantity, divided by one, changed by a percentage and rounded; amounts
-that are accounted for may be added and subtracted. The quantities and percentages of the same
-sentence come first: where the customer wants three nights and the sentence says so, four explain
-nothing. The search is bounded, and its widest part counts only where few other amounts of the same
-roundness could be found in the same way: what explains everything explains nothing.
+Pure. Sources are tools, the customer, the instructions and the conversation. An amount may follow
+by multiplying by a quantity, dividing by one, applying a percentage and rounding; explained amounts
+may be added and subtracted. The quantities and percentages of the same sentence come first: where
+the customer wants three nights and the sentence says so, four explain nothing. The search is
+bounded, and its widest part counts only where few other amounts of the same roundness could be
+found in the same way: what explains everything explains nothing.
 """
 
 from bisect import bisect_left
@@ -29,14 +29,14 @@ EXACT = 0.006
 """Half a cent, and what floating point adds to it."""
 
 ROUNDED = 0.001
-"""How far, of a result, a rounded amount may be from it."""
+"""The share of a result by which a rounded amount may differ from it."""
 
 HEDGED = 0.05
 """The same for ``unos $90.000``, ``about $90``."""
 
 
 class Goal:
-    """An amount that is looked for."""
+    """The amount that a search wants to explain."""
 
     def __init__(self, value: float, *, hedged: bool) -> None:
         self.value = value
@@ -44,9 +44,9 @@ class Goal:
         self._step = _roundness(value)
 
     def is_at(self, found: float, *, rounded: bool = False) -> bool:
-        """Whether a result is the amount, exactly.
+        """Whether a result equals the amount.
 
-        ``rounded``, or for an amount that is said to be about so much: or as it is rounded.
+        With ``rounded``, and for an approximate amount, a result that rounds to it counts too.
         """
         off = abs(self.value - found)
         if off <= EXACT:
@@ -74,7 +74,7 @@ class Goal:
         return False
 
     def is_sum(self, run: Iterable[float]) -> bool:
-        """Whether the first two or more of a run come to the amount."""
+        """Whether the first two or more of a run add up to the amount."""
         total = 0.0
         for count, value in enumerate(run):
             total += value
@@ -83,7 +83,7 @@ class Goal:
         return False
 
     def is_rarely_at(self, found: set[float], chance: float) -> bool:
-        """Whether a result is the amount, and few others of its kind are results too."""
+        """Whether a result equals the amount, and few other equally round amounts are results."""
         if not any(self.is_at(result) for result in found):
             return False
         low, high = self.value * 0.8, self.value * 1.25
@@ -105,13 +105,13 @@ def _roundness(value: float) -> float:
 
 
 MOST_SEARCHES = 16
-"""Sums of products that are searched in one answer; an answer has a handful of amounts."""
+"""Searches for sums of products in one answer; an answer has a handful of amounts."""
 
 MOST_PASSES = 4
-"""Passes over the amounts: what one of them explains is used by the next."""
+"""Passes over the amounts: each pass uses what the one before explained."""
 
 FEW_TERMS = 2
-"""Amounts before a total that may be fewer than a list of the tool's has."""
+"""Up to this many amounts before a total, the total may be that of a tool's longer list."""
 
 MOST_TERMS = 24
 MOST_TRIPLED = 12
@@ -123,17 +123,17 @@ MOST_LINES_TRIPLED = 30
 
 CHANCE_NEAR = 0.25
 CHANCE_FAR = 0.1
-"""A sum of products explains an amount only if such sums are no more than this share of all amounts
-near it that are as round: of the amounts of the answer, and of all that was said."""
+"""A sum of products explains an amount only if such sums make up at most this share of all equally
+round amounts near it: for sums of the answer's amounts, and for sums of all known amounts."""
 
 
 def strange_amounts(text: str, sources: Sources) -> list[Amount]:
-    """The amounts of an answer that nobody said and that do not follow from what was said."""
+    """The amounts of an answer that have no source and do not follow from one."""
     return _Search(AnswerAmounts(text), sources).strange()
 
 
 class _Search:
-    """One answer being looked at."""
+    """The state of the search through one answer."""
 
     def __init__(self, answer: AnswerAmounts, sources: Sources) -> None:
         self._answer = answer
@@ -142,16 +142,16 @@ class _Search:
         self._accounted: dict[int, float] = {}
         """The amounts that are explained, by their places."""
         self._said: set[int] = set()
-        """Those of them that were said as they are."""
+        """Those of them that a source states as they are."""
         self._changed: set[int] = set()
-        """Those that a percentage has replaced by another."""
+        """Those that another amount replaces, by a percentage."""
         self._searches = 0
         self._units: set[int] = set()
-        """Prices of one thing of which the answer has the price of several."""
+        """Unit prices: the answer also has the price of several."""
         self._rate = sources.rate or bool(words.RATE.search(answer.text))
 
     def strange(self) -> list[Amount]:
-        """The amounts that have no explanation, or are said of the wrong thing."""
+        """The amounts that have no explanation, or belong to another item."""
         self._units = set(self._find_units())
         rest = list(range(len(self._answer.stated)))
         for _ in range(MOST_PASSES):
@@ -172,7 +172,7 @@ class _Search:
         return bool(why)
 
     def _note_changed(self, place: int) -> None:
-        """Note the amounts before one that it is, with a percentage on or off."""
+        """Note the earlier amounts that this one replaces, with a percentage added or taken off."""
         goal = Goal(self._answer.stated[place].value, hedged=False)
         changes = [change for change in self._factors.changes(place) if change > 0.5]
         for earlier in range(max(0, place - 3), place):
@@ -181,7 +181,7 @@ class _Search:
                 self._changed.add(earlier)
 
     def explanation(self, place: int) -> str:
-        """How an amount is explained, in a word; empty if it is not."""
+        """How an amount is explained, in one word; empty if it is not."""
         goal = Goal(self._answer.stated[place].value, hedged=self._answer.is_hedged(place))
         product = self._answer.product_before(place)
         if product:
@@ -205,7 +205,7 @@ class _Search:
         return next((name for name, explains in ways if explains()), "")
 
     def _is_scaled(self, place: int, goal: Goal) -> bool:
-        """A known amount times a quantity, divided by one, or with a percentage on or off."""
+        """A known amount times or divided by a quantity, or changed by a percentage."""
         counts, few = self._factors.factors(place)
         bases = sorted({*self._sources.bases, *self._accounted.values()})
         return (
@@ -222,7 +222,7 @@ class _Search:
     # -- sums and differences ----------------------------------------------------------------------
 
     def _find_units(self) -> Iterator[int]:
-        """The places of prices of one thing beside which the answer has the price of several."""
+        """The places of unit prices beside which the answer has the price of several."""
         stated = self._answer.stated
         for place, amount in enumerate(stated):
             if Goal(amount.value, hedged=False).is_near(self._sources.said):
@@ -238,7 +238,7 @@ class _Search:
                     break
 
     def _terms(self, *, before: int = MOST_AMOUNTS, after: int = -1) -> list[int]:
-        """The places of amounts that a sum may have: not the price of one of what it counts."""
+        """The places of amounts that a sum may contain: all but unit prices."""
         return [
             place
             for place in sorted(self._accounted)
@@ -246,15 +246,15 @@ class _Search:
         ]
 
     def _unit_prices(self) -> set[float]:
-        """The prices of one, unless something else costs as much."""
+        """The unit prices, unless something else costs as much."""
         others = {value for place, value in self._accounted.items() if place not in self._units}
         return {self._answer.stated[place].value for place in self._units} - others
 
     def _is_run(self, place: int, goal: Goal) -> bool:
         """The sum of the amounts right before it, or right after it.
 
-        Left out are those that the customer named or that hold no more, and, if that is of use,
-        what a percentage has replaced, the price of one of several, and what is in brackets.
+        Amounts that the customer named or that no longer apply are left out. It is tried again
+        without replaced amounts, without unit prices, and without what is in brackets.
         """
         answer, asked = self._answer, self._sources.asked
         for places in (self._terms(before=place)[::-1], self._terms(after=place)):
@@ -272,7 +272,7 @@ class _Search:
         return False
 
     def _is_sum(self, place: int, goal: Goal) -> bool:
-        """The sum of two or three amounts, one of them as often as the sentence says."""
+        """The sum of two or three amounts, one of them times a quantity of the sentence."""
         each = self._answer.is_each(place)
         places = [p for p in self._terms() if each or not self._answer.is_each(p)]
         terms = sorted({self._accounted[p] for p in places})[:MOST_TERMS]
@@ -286,7 +286,7 @@ class _Search:
         )
 
     def _is_difference(self, place: int, goal: Goal) -> bool:
-        """What is left of an amount, or of two together, where the words beside it say so."""
+        """The rest of an amount, or of two together, where the words beside it say so."""
         if not self._answer.speaks_of_difference(place):
             return False
         terms = sorted(set(self._accounted.values()))[:MOST_TRIPLED]
@@ -296,16 +296,16 @@ class _Search:
         )
 
     def _is_converted(self, goal: Goal) -> bool:
-        """An amount in another currency: a product or quotient of two that were said."""
+        """An amount in another currency: a product or quotient of two known amounts."""
         known = sorted({*self._accounted.values(), *self._sources.bases})[:MOST_BASES]
         loose = Goal(goal.value, hedged=True)
         return any(loose.is_at(a * b) or loose.is_at(b / a) for a, b in combinations(known, 2) if a)
 
     def _is_sum_of_products(self, place: int, goal: Goal, *, total: bool) -> bool:
-        """What up to three amounts come to, each times a quantity, where that is more than chance.
+        """The sum of up to three amounts, each times a quantity, if that is more than chance.
 
-        First those of the answer, then all that were said; first with the quantities of the
-        sentence, then with those of the conversation. ``total``: one of them is there repeatedly.
+        First amounts of the answer, then all known ones; first with the quantities of the
+        sentence, then with those of the conversation. ``total``: one term must be a product.
         """
         if self._searches >= MOST_SEARCHES:
             return False
@@ -331,7 +331,7 @@ class _Search:
     # -- whose price it is -------------------------------------------------------------------------
 
     def _is_of_another(self, place: int) -> bool:
-        """Whether an amount that was said is the price of something else, or one of before."""
+        """Whether a stated amount is the price of another item, or an earlier price."""
         value, sources = self._answer.stated[place].value, self._sources
         before, after = self._answer.label(place)
         named = owner(before, sources.items)
@@ -350,8 +350,8 @@ def _sums(
 ) -> set[float]:
     """Sums of two or three of the amounts, each times a count, and differences of two.
 
-    Without counts: of two, as they are. ``differs``: differences of products too; ``repeated``:
-    only with a product among them.
+    Without counts: of two amounts as they are. ``differs``: differences of products too.
+    ``repeated``: at least one term must be a product.
     """
     few = counts or (1.0,)
     lines = [(amount, count) for amount in sorted(amounts)[:MOST_TERMS] for count in few]

@@ -21,20 +21,20 @@ from daemon.domain.validation.quantities import (
 )
 
 MOST_AMOUNTS = 80
-"""Of one answer that are looked at."""
+"""Of one answer; later ones are not checked."""
 
 SENTENCE_BEFORE = 300
 SENTENCE_AFTER = 200
-"""Characters before and after an amount that count as its sentence, however long that is."""
+"""At most this many characters before and after an amount count as its sentence."""
 
 _HEDGE_REACH = 24
 _FORMER_REACH = 16
 _BRACKET_REACH = 60
-"""Characters before an amount in which such a word or sign is looked for."""
+"""Characters before an amount that are searched for such a word or sign."""
 
 
 class AnswerAmounts:
-    """An answer with its amounts in order; an amount is named by its place among them."""
+    """An answer with its amounts in order; an amount is identified by its place among them."""
 
     def __init__(self, text: str) -> None:
         found = list(figures(text))
@@ -70,9 +70,9 @@ class AnswerAmounts:
         return self.text[end : end + words.AFTER]
 
     def label(self, place: int) -> tuple[str, str]:
-        """The words of the sentence before an amount and after the one before it; and after it.
+        """The words of the sentence between the amount before and this one, and those after it.
 
-        The latter end where something else begins.
+        The words after it end where another clause begins.
         """
         amount: Amount = self.stated[place]
         start, end = self.bounds(place)
@@ -83,7 +83,7 @@ class AnswerAmounts:
         return self.text[max(start, earlier) : amount.start], after
 
     def product_before(self, place: int) -> float:
-        """What a multiplication comes to that stands before an amount: ``3 x $14 =``; else 0."""
+        """The product written before an amount, as in ``3 x $14 =``; 0 without one."""
         if not place or not words.EQUALS.search(self.before(place)):
             return 0.0
         price = self.stated[place - 1]
@@ -94,15 +94,15 @@ class AnswerAmounts:
         return price.value * int(times[1]) if times and words.EQUALS.match(between) else 0.0
 
     def is_hedged(self, place: int) -> bool:
-        """Whether it is said to be about so much."""
+        """Whether it is marked as approximate."""
         return bool(words.HEDGE.search(self.before(place, _HEDGE_REACH)))
 
     def is_each(self, place: int) -> bool:
-        """Whether it is said to be the price of one."""
+        """Whether it is marked as the price of one."""
         return bool(words.EACH.match(self.after(place)))
 
     def is_former(self, place: int) -> bool:
-        """Whether it is said to hold no more."""
+        """Whether it is marked as no longer valid."""
         return bool(words.FORMER.search(self.before(place, _FORMER_REACH)))
 
     def is_in_brackets(self, place: int) -> bool:
@@ -122,7 +122,7 @@ class AnswerAmounts:
         return bool(words.TOGETHER.search(self.before(place)))
 
     def is_total(self, place: int, terms: list[int]) -> bool:
-        """Whether it is called the total of amounts before it; ``terms`` are those it may have."""
+        """Whether it is called a total; ``terms``: the amounts before it that may belong to it."""
         before = self.before(place)
         if words.BETWEEN.search(before):
             return False
@@ -139,10 +139,10 @@ class AnswerAmounts:
 
 
 DAYS_OF_MONTH = 30
-"""Of a month that is charged by the day."""
+"""Of a month that is billed by the day."""
 
 MOST_FACTORS = 400
-"""Quantities, and products of two, that an amount is divided by."""
+"""Quantities, and products of two, that are tried as factors."""
 
 MOST_COUNTS = 8
 """Quantities in a sum of products."""
@@ -159,7 +159,7 @@ class Factors:
         self._lodging = sources.lodging or bool(words.LODGING.search(answer.text))
 
     def counts(self, place: int) -> tuple[set[Quantity], set[Quantity]]:
-        """The quantities of a sentence, and those of elsewhere that do not contradict them."""
+        """The quantities of a sentence, and those from elsewhere that do not contradict them."""
         if place not in self._counted:
             self._counted[place] = self._read_counts(place)
         return self._counted[place]
@@ -183,13 +183,13 @@ class Factors:
         return local, {q for q in elsewhere if q.unit not in {*units, PER}}
 
     def factors(self, place: int) -> tuple[set[float], set[float]]:
-        """What a price may be multiplied with: all of it, and what percentages may come to it."""
+        """What a price may be multiplied by: alone, and together with a percentage."""
         heard = self._sources.heard
         local, elsewhere = self.counts(place)
         near = local | {q for q in elsewhere if q in heard}
         wanted = {q.count for q in heard} - {1.0}
         counts = {q.count for q in local}
-        if wanted & counts:  # the sentence is about what the customer wants so many of
+        if wanted & counts:  # the sentence has a quantity that the customer asked for
             products = {a * q.count for a in counts for q in local | elsewhere if a != q.count}
         else:
             counts |= {q.count for q in elsewhere}
@@ -213,7 +213,7 @@ class Factors:
         return {*whole, 1.0}, {1.0, *(q.count for q in near)}
 
     def changes(self, place: int) -> Iterator[float]:
-        """What percentages make of a price: those of the sentence, or else of everything."""
+        """The factors by which percentages change a price: the sentence's own, else all known."""
         sentence = self._answer.sentence(place)
         parts = shares(sentence, list(figures(sentence)))
         if not parts:
@@ -224,7 +224,7 @@ class Factors:
                 yield 1 - part
 
     def few(self, place: int) -> tuple[list[float], list[float]]:
-        """Quantities for sums: those of the sentence, then with those of the whole conversation."""
+        """Quantities for sums: those of the sentence, and those with the conversation's added."""
         local, elsewhere = self.counts(place)
         heard, own = self._sources.heard, self._answer.quantities
         near = {q.count for q in (*local, *elsewhere) if q in local or q.unit == ADDITIONAL}

@@ -34,14 +34,14 @@ def empty(candidate: Candidate) -> Verdict:
 
 
 def cut_off(candidate: Candidate) -> Verdict:
-    """An answer that the server has cut is not sent as if it were whole."""
+    """An answer that the server cut off is not sent as if it were complete."""
     if not candidate.incomplete:
         return KEEP
     return Retry("It was cut off before its end. Answer again, shorter.")
 
 
 SENTENCE_WORDS = 4
-"""Shorter answers may be the customer's words: "Sí", "Hola", "Muchas gracias"."""
+"""Shorter answers may equal the customer's words: "Sí", "Hola", "Muchas gracias"."""
 
 
 def echo(candidate: Candidate) -> Verdict:
@@ -65,7 +65,7 @@ _CITATION = re.compile(
     r"|[\ue200-\ue206]|[ \t]?\b(?:cite)?turn\d+(?:search|news|view|file|image)\d+\b"
 )
 _CITED = re.compile(r"[【†\ue200-\ue206]|turn\d")
-"""In every citation; quick to look for, and most answers have none."""
+"""Part of every citation; quick to search, and most answers have none."""
 
 _ID = re.compile(
     r"\b(?:call|resp|msg|run|thread|asst|rs|fc|fs|ws|mcp|step|turn|req|chatcmpl|file)[_-]"
@@ -83,7 +83,7 @@ _SANDBOX = re.compile(r"\(?sandbox:/[^\s)]*\)?")
 def internal_ids(candidate: Candidate) -> Verdict:
     """Citations and ids of the model's server mean nothing to a customer.
 
-    An id that a tool or the customer has said is a reference of the business, and stays.
+    An id that a tool or the customer used is a reference of the business, and stays.
     """
     known = "\n".join((candidate.heard, candidate.instructions, *candidate.tool_outputs))
     text = candidate.text
@@ -98,7 +98,7 @@ def internal_ids(candidate: Candidate) -> Verdict:
 
 
 def _tidy(text: str) -> str:
-    """Close the gaps that something taken out of a line has left."""
+    """Close the gaps that removed parts leave in a line."""
     lines = (_BEFORE_POINT.sub("", _inner_gaps(line)).rstrip() for line in text.splitlines())
     return "\n".join(lines).strip()
 
@@ -130,7 +130,7 @@ _CALL_LINE = re.compile(
     re.MULTILINE,
 )
 _CALL_WORDS = ("function", "tool", "TOOL")
-"""One of them is in every line that `_CALL_LINE` takes out, and in hardly any answer."""
+"""One of them is in every line that `_CALL_LINE` removes, and in hardly any answer."""
 
 _CALL_KEYS = (
     frozenset({"name", "arguments"}),
@@ -152,10 +152,10 @@ _OTHER_ROLE = re.compile(
 )
 
 MOST_GAP = 1000
-"""Blank characters that go with the reasoning before them."""
+"""Blank characters that are removed with the reasoning before them."""
 
 MOST_OBJECTS = 500
-"""Braces at which JSON is looked for; an answer with more of them is none for a customer."""
+"""Braces at which JSON is searched; no answer for a customer has more."""
 
 CALL_NOTE = "It showed a tool call as text. Call tools only as tools, never in the answer."
 THOUGHT_NOTE = "It showed your reasoning. Write only what the customer should read."
@@ -163,7 +163,7 @@ JSON_NOTE = "It was JSON. Write it as a person would."
 
 
 def leaks(candidate: Candidate) -> Verdict:
-    """Reasoning, calls written as text, JSON and role names are not for customers."""
+    """Reasoning, calls written as text, JSON and role names must not reach customers."""
     text = _THOUGHT_END.sub("", _without_thoughts(candidate.text))
     if "<|" in text:
         text = _HARMONY.sub("", _HARMONY_FINAL.sub("", text))
@@ -181,7 +181,7 @@ def leaks(candidate: Candidate) -> Verdict:
 
 
 def _without_thoughts(text: str) -> str:
-    """Take out reasoning from its tag to the next end of the same name, in one pass."""
+    """Remove reasoning from its tag to the next end tag of the same name, in one pass."""
     tags = list(_THOUGHT.finditer(text))
     ends: dict[str, list[int]] = {}
     for tag in reversed(tags):
@@ -208,7 +208,7 @@ def _without_calls(text: str) -> str:
 
 
 def _without_call_objects(text: str) -> str:
-    """Take out JSON objects that are tool calls, wherever they stand."""
+    """Remove JSON objects that are tool calls, wherever they stand."""
     decoder, at = json.JSONDecoder(), 0
     for _ in range(MOST_OBJECTS):
         at = text.find("{", at)
@@ -227,7 +227,7 @@ def _without_call_objects(text: str) -> str:
 
 
 def _answer_in_json(text: str) -> str | None:
-    """The words in an answer that is JSON as a whole: empty if it has none, None if it is not."""
+    """The words in an answer that is one JSON value; empty without words, None if it is no JSON."""
     bare = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
     if not bare.startswith(("{", "[{", '["')):
         return None
@@ -242,7 +242,7 @@ def _answer_in_json(text: str) -> str | None:
 
 
 def _without_roles(text: str) -> str:
-    """Take off a role's name in front, and a conversation with itself behind."""
+    """Remove a leading role name, and the lines of other roles that the model went on to write."""
     bare = _ROLE.sub("", text)
     return _OTHER_ROLE.sub("", bare) if bare != text else text
 
@@ -252,11 +252,11 @@ def _without_roles(text: str) -> str:
 _DIGITS = re.compile(r"\d+")
 
 SHORTEST_COPY = 12
-"""Characters of a line that is a copy and no chance."""
+"""Characters; a shorter line may be the same by chance."""
 
 
 def context_lines(candidate: Candidate) -> Verdict:
-    """The context line and notes are told to the model; some models say them back."""
+    """The context line and notes are for the model; some models repeat them."""
     told = {_shape(line) for lines in candidate.internal for line in lines.splitlines()}
     told = {line for line in told if len(line) >= SHORTEST_COPY}
     note = _note_pattern(candidate.agent_note)
@@ -266,7 +266,7 @@ def context_lines(candidate: Candidate) -> Verdict:
 
 
 def _shape(line: str) -> str:
-    """A line without its digits: the time in a copied line may be another."""
+    """A line without its digits, since the time in a copied line may differ."""
     return _DIGITS.sub("0", " ".join(line.split()).casefold()).strip("[]* ")
 
 
@@ -281,11 +281,15 @@ def _note_pattern(template: str) -> re.Pattern[str] | None:
 
 
 NAMED = 5
-"""Amounts that the model is told of at once."""
+"""Amounts that one note to the model names."""
 
 
 def doubtful_amounts(candidate: Candidate) -> Verdict:
-    """An amount of money that nobody said, and that does not follow from what was, is doubtful."""
+    """An amount of money without a source, and that does not follow from one, is doubtful.
+
+    Only answers for which a tool was called are checked: then the model had the facts, and a
+    changed amount is an error and not small talk.
+    """
     if not candidate.tool_outputs:
         return KEEP
     sources = read_sources(
@@ -299,13 +303,13 @@ def doubtful_amounts(candidate: Candidate) -> Verdict:
         return KEEP
     listed = ", ".join(dict.fromkeys([amount.written for amount in strange][:NAMED]))
     return Doubt(
-        f"It says {listed}, which no tool said and which does not follow from what one said."
-        " Use amounts exactly as the tools gave them, and calculate anew."
+        f"It says {listed}, which no tool gave and which does not follow from what the tools gave."
+        " Use amounts exactly as the tools gave them, and calculate again."
     )
 
 
 def whatsapp(candidate: Candidate) -> Verdict:
-    """Markdown becomes what WhatsApp shows."""
+    """Markdown becomes WhatsApp's formatting."""
     text = to_whatsapp(candidate.text)
     return KEEP if text == candidate.text else Fix(text)
 
@@ -326,7 +330,7 @@ BUILT_IN = tuple(validator.name for validator in (*FIRST, *LAST))
 
 
 def blocked_amounts(candidate: Candidate) -> Verdict:
-    """What `facts.doubtful_amounts` says, but a doubtful amount is not sent."""
+    """As `doubtful_amounts`, but a doubtful amount is not sent."""
     verdict = doubtful_amounts(candidate)
     return Retry(verdict.note) if isinstance(verdict, Doubt) else verdict
 
@@ -337,10 +341,10 @@ def in_order(
     disabled: Sequence[str] = (),
     amounts: Literal["flag", "block"] = "flag",
 ) -> tuple[Validator, ...]:
-    """All validators in their order: facts of the text, an operator's ``own``, then the format.
+    """All validators in their order: form and amounts, an operator's ``own``, then the format.
 
-    ``disabled`` names those to leave out; ``amounts`` says what becomes of an answer with a
-    doubtful amount after its second try. Raises ValidatorError for an unknown name in
+    ``disabled`` names those to leave out. ``amounts``: whether an answer with a doubtful amount is
+    flagged and sent after its second try, or blocked. Raises ValidatorError for an unknown name in
     ``disabled``, or two validators of one name.
     """
     everyone = (*FIRST, *own, *LAST)

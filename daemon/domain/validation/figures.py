@@ -1,8 +1,9 @@
-"""The figures of a text, each with what it is: an amount of money, a percentage, a count. Pure.
+"""The figures of a text, each with its role: an amount of money, a percentage, a count. Pure.
 
 Reads the notations of Latin America, Spain and English: ``$1.234.567``, ``1,234,567 COP``,
-``US$ 45.50``, ``180 mil``, ``1,2 millones``, ``180k``, ``1'200.000``. What a figure is follows from
-the few characters beside it, so a text is read in time that grows with its length.
+``US$ 45.50``, ``180 mil``, ``1,2 millones``, ``180k``, ``1'200.000``. The role follows from the few
+characters beside a figure, so reading takes time in proportion to the text. In data, which tools
+give most often as JSON, it also follows from the name of the value.
 """
 
 import re
@@ -41,28 +42,28 @@ _CENTS_KEY = re.compile(r"cents|centavos|minor", re.IGNORECASE)
 
 
 def is_percent_key(name: str) -> bool:
-    """True for the name of a value in data that is a share: ``discount_pct``, ``iva``."""
+    """True for the name of a percentage: ``discount_pct``, ``iva``."""
     return bool(_PERCENT_KEY.search(name))
 
 
 def is_price_key(name: str) -> bool:
-    """True for the name of a value in data that is an amount of money."""
+    """True for the name of an amount of money."""
     return bool(_PRICE_KEY.search(plain(name)))
 
 
 def is_count_key(name: str) -> bool:
-    """True for the name of a value in data that counts something."""
+    """True for the name of a quantity."""
     bare = plain(name)
     return bool(_COUNT_KEY.search(bare)) and not _PRICE_KEY.search(bare)
 
 
 def is_name_key(name: str) -> bool:
-    """True for the name of a value in data that names something: an id, a telephone, a date."""
+    """True for the name of an identifier: an id, a telephone number, a date."""
     return bool(_NAME_KEY.search(name))
 
 
 def is_in_cents(name: str) -> bool:
-    """True for the name of a value in data that is written in hundredths."""
+    """True for the name of an amount in hundredths."""
     return bool(_CENTS_KEY.search(name))
 
 
@@ -73,18 +74,18 @@ def plain(text: str) -> str:
 
 
 Role = Literal["money", "grouped", "counted", "percent", "plain", "other"]
-"""``money`` has a currency, ``grouped`` is written like a large sum without one, ``counted`` too,
-but with what it counts; ``plain`` may be a count or the bare price of a data record; ``other`` is
-part of a date, a telephone number, a code."""
+"""``money`` has a currency; ``grouped`` is written like a large sum without one; ``counted`` is
+written so too, but a counted word follows; ``plain`` may be a count or a bare price in data;
+``other`` is part of a date, a telephone number or a code."""
 
 MAX_FIGURES = 2_000
-"""Of one text; what comes after them is not looked at."""
+"""Of one text; later ones are ignored."""
 
 _BESIDE = 44
-"""Characters before and after a figure that say what it is."""
+"""Characters before and after a figure from which its role is read."""
 
 _LONGEST = 24
-"""Characters of a figure; what is longer is a code."""
+"""Characters; a longer figure is a code."""
 
 NUMBER = re.compile(r"(?<![0-9])[0-9]+(?:[.,'\u2019\u00a0\u202f][0-9]+)*")
 
@@ -108,7 +109,7 @@ _SHARED_TIMES = re.compile(
     r"(?!\w)",
     re.IGNORECASE,
 )
-"""Behind the first of two: ``$180-200 mil``."""
+"""After the first of two: ``$180-200 mil``."""
 _MULTIPLE = {"mil": 1e3, "thousand": 1e3, "lucas": 1e3, "lukas": 1e3, "k": 1e3}
 _PERCENT = re.compile(r"\s?%|\s(?:por ciento|percent|per cent|pct)(?!\w)", re.IGNORECASE)
 _GROUPED = re.compile(r"[0-9]{1,3}(?:([.,'\u2019\u00a0\u202f])[0-9]{3})(?:[.'\u2019,][0-9]{3})*")
@@ -136,7 +137,7 @@ _NAMED = re.compile(
     r"|\b(?:calle|carrera|cra|cll|av|avda|avenida|avenue|street|road|ruta|km)\.?(?:\s[\w.]{1,16}){1,3}\s$",
     re.IGNORECASE,
 )
-"""What stands before a number that names something."""
+"""Words before a number that is an identifier."""
 
 _MONTHS = (
     "enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|setiembre|octubre|noviembre"
@@ -167,7 +168,7 @@ _LIKE_PRICE = frozenset(
         *("instead", "now", "today", "until", "without", "cash", "upfront"),
     }
 )
-"""Words that follow a price. After a sum without currency any other word is what it counts."""
+"""Words that follow a price. Any other word after a sum without a currency is what it counts."""
 
 _KEY = re.compile(
     r"[\"']?([A-Za-z_\u00c0-\u024f][\w \u00c0-\u024f.-]{0,39})[\"']?\s?[:=]\s?[\"']?$"
@@ -177,7 +178,7 @@ _KEY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number as a text has it. ``start`` and ``end`` include its currency and multiple."""
+    """A number in a text. ``start`` and ``end`` include its currency and multiple."""
 
     value: float
     role: Role
@@ -245,7 +246,7 @@ def _role(
     name: str,
     multiplied: bool,
 ) -> Role:
-    """What a figure is, by what stands beside it."""
+    """The role of a figure, by what stands beside it."""
     number, end = match[0], match.end()
     if _PERCENT.match(text, end):
         return "percent"
@@ -277,7 +278,7 @@ def _is_moment(before: str, after: str) -> bool:
 
 
 def _price_follows(text: str, past: int, name: str) -> bool:
-    """Whether a sum without a currency is one: no word follows that it could count."""
+    """Whether a number without a currency is a price: no word follows that it could count."""
     if name and is_price_key(name):
         return True
     word = _WORD_AFTER.match(text, past)
@@ -290,7 +291,7 @@ def _multiple(word: str) -> float:
 
 
 def readings_of(number: str) -> list[float]:
-    """The ways to read a number, the likeliest first: ``180.000`` is grouped, or has decimals."""
+    """The readings of a number, the likeliest first: ``180.000`` is grouped, or has decimals."""
     marks = [character for character in number if not character.isdigit()]
     digits = "".join(character for character in number if character.isdigit())
     if not marks:

@@ -12,10 +12,10 @@ from itertools import pairwise
 from daemon.domain.validation.figures import plain
 
 MOST_WORDS = 4_000
-"""Of one text; what comes after them is not read."""
+"""Of one text; later words are ignored."""
 
 WORD = re.compile(r"[0-9]+(?:[.,][0-9]+)*|[^\W\d_]+|¤")
-"""A number, a word, or what stands for a figure that counts nothing."""
+"""A number, a word, or the mark of a figure that counts nothing."""
 
 _ONES = "un uno una a an one cada"
 _SMALL = {
@@ -148,15 +148,15 @@ def spoken_amounts(text: str) -> set[float]:
 
 
 MOST_DATES = 40
-"""Of one text."""
+"""Of one text; later ones are ignored."""
 
 BOTH_ENDS = "days, both ends"
-"""The unit of days that are counted with the last: nights are one less."""
+"""The unit of days counted with the last one; nights are one fewer."""
 
 LONGEST_STAY = 200
 
 Span = tuple[float, str]
-"""How many of which unit; the unit is empty for the ends of a range."""
+"""A count and its unit; the unit is empty for the ends of a range."""
 
 _MONTHS = {
     name: month
@@ -214,7 +214,7 @@ _WEEKDAY_RANGE = re.compile(
 
 
 def time_spans(bare: str) -> Iterator[Span]:
-    """What passes between the dates, weekdays and hours of a text."""
+    """The time between the dates, weekdays and hours of a text."""
     dates = [date for match in _DATE.finditer(bare) if (date := _day_of_year(match)) is not None]
     for first, last in pairwise(dates[:MOST_DATES]):
         yield from _stay((last - first) % 365, longest=LONGEST_STAY)

@@ -1,4 +1,4 @@
-"""The quantities of a text: how many of what, which shares, and how long from one date to another.
+"""The quantities of a text: counts with their units, shares, and periods between dates.
 
 Pure. Digits and words, Spanish and English: ``3 noches``, ``quince días``, ``half a year``,
 ``del 12 al 15``, ``from Friday to Sunday``, ``"nights": 3``, ``15 %``, ``la mitad``.
@@ -27,13 +27,13 @@ from daemon.domain.validation.number_words import (
 )
 
 MOST = 40
-"""Quantities of one text that are heeded, the first ones."""
+"""Of one text; later quantities are ignored."""
 
 ADDITIONAL = "additional"
-"""The unit of what there is besides the first one."""
+"""The unit of everything beyond the first one."""
 
 PER = "per"
-"""The unit of how many a price is for: ``"price_per_100": 22000``."""
+"""The unit of the quantity that a price is for: ``"price_per_100": 22000``."""
 
 LARGEST = 10_000
 """A larger number is no count."""
@@ -105,14 +105,14 @@ _WITH_ME = re.compile(r"\by yo\b|\bme and\b|\band (?:me|i|myself)\b|\bplus me\b"
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """How many of what. ``unit`` is empty where that is not said."""
+    """A count of some unit. ``unit`` is empty where the text names none."""
 
     count: float
     unit: str = ""
 
 
 def quantities(text: str, found: Sequence[Figure]) -> list[Quantity]:
-    """What a text counts; ``found`` are its figures. At most `MOST`."""
+    """The quantities of a text; ``found`` are its figures. At most `MOST`."""
     kept: dict[Quantity, None] = {}
     for quantity in (
         *_spoken(_counting(text, found)),
@@ -138,7 +138,7 @@ def shares(text: str, found: Sequence[Figure]) -> set[float]:
 
 
 def is_of_rate(quantity: Quantity, among: Collection[Quantity]) -> bool:
-    """Whether it may only come from words such as ``a month``, which ask for nothing."""
+    """Whether it may come only from words such as ``a month``, which ask for nothing."""
     longer = {
         (30, "day"): "month",
         (4, "week"): "month",
@@ -150,13 +150,13 @@ def is_of_rate(quantity: Quantity, among: Collection[Quantity]) -> bool:
 
 
 def is_unit(text: str, end: int) -> bool:
-    """Whether what stands after a figure is something that is counted."""
+    """Whether the word after a figure is a known unit."""
     word = WORD.search(plain(text[end : end + 24]))
     return word is not None and (word[0] in _UNIT_OF or word[0] in _CONVERTED)
 
 
 def _parties(bare: str, counted: Collection[Quantity]) -> Iterator[Quantity]:
-    """How many people there are together, and how many ways."""
+    """The number of people together, and of ways of a trip."""
     if _ROUND_TRIP.search(bare):
         yield Quantity(2, "way")
     groups = {q.unit: q.count for q in counted if q.unit in _PEOPLE}
@@ -168,7 +168,7 @@ def _parties(bare: str, counted: Collection[Quantity]) -> Iterator[Quantity]:
 
 
 def _counting(text: str, found: Sequence[Figure]) -> str:
-    """A text in which only those figures are left that may count something."""
+    """The text with every figure that cannot be a count replaced by a mark."""
     pieces, at = [], 0
     for figure in found:
         pieces.append(text[at : figure.start])
@@ -186,7 +186,7 @@ def _counting(text: str, found: Sequence[Figure]) -> str:
 
 
 def _spoken(bare: str) -> Iterator[Quantity]:
-    """Numbers with the word that they count, and what that is in other units."""
+    """Numbers with the word that they count, and their conversions to other units."""
     words = words_of(bare)
     yield from _without_number(words)
     for number, after in numbers_in(words):

@@ -1,4 +1,4 @@
-"""Candidates, verdicts and validators: what a validator is given, and what it may say. Pure.
+"""Validators: what one is given, what it may return, and how they run one after the other. Pure.
 
 @validator
 def no_competitors(candidate: Candidate) -> Verdict:
@@ -16,52 +16,52 @@ from typing import Any, overload
 from daemon.errors import ValidatorError
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-"""Names go into the log, the settings and a label of the metrics."""
+"""Names appear in the log, the settings and a label of the metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An answer on its way to the customer, and what it may be held against."""
+    """An answer on its way to the customer, and what it may be compared with."""
 
     text: str
-    """The answer, as the validators before this one have left it."""
+    """The answer, as changed by the validators before this one."""
     heard: str = ""
-    """The words of the customer that it answers."""
+    """The customer's words that it answers."""
     instructions: str = ""
     internal: tuple[str, ...] = ()
-    """What only the model is told: the context line, notes."""
+    """Texts for the model alone: the context line, notes."""
     agent_note: str = ""
     """The line over an agent's words in the thread, a template with ``{name}``."""
     tool_outputs: tuple[str, ...] = ()
-    """What the tools said in this turn; empty if none was called."""
+    """The outputs of this turn's tools; empty if none was called."""
     remembered: tuple[str, ...] = ()
-    """What was said in the conversation before, tools included, oldest first."""
+    """The earlier conversation, tools included, oldest first."""
     incomplete: str = ""
     """Why the model's output was cut, if it was."""
     language: str = "es"
 
     @property
     def characters(self) -> int:
-        """How much there is to be looked at."""
+        """The length of all texts together."""
         texts = (self.text, self.heard, self.instructions, *self.internal)
         return sum(map(len, (*texts, *self.tool_outputs, *self.remembered)))
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Nothing to say against it."""
+    """No objection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """The answer is good with this text."""
+    """The answer is replaced by this text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The model should try again, told this note, in English, which the customer never sees."""
+    """The model should try again with this note, in English; the customer never sees it."""
 
     note: str
     instead: str = ""
@@ -70,9 +70,9 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The model should try again, told this note; but the answer may be sent.
+    """The model should try again with this note, but the answer may be sent.
 
-    If there is no second try, or it is no better, it is sent and marked for a person's eye: in the
+    If there is no second try, or it is no better, the answer is sent and marked for review: in the
     dashboard, in `recado explain` and in the metrics.
     """
 
@@ -82,7 +82,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """This answer must not be sent, and asking again is of no use: the safe text is sent."""
+    """The answer must not be sent, and a second try would not help: the safe text is sent."""
 
     reason: str
     """For the log; names no person and quotes no text."""
@@ -95,7 +95,7 @@ KEEP = Keep()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validator:
-    """A function that looks at one side of an answer."""
+    """A function that checks one aspect of an answer."""
 
     name: str
     judge: Callable[[Candidate], Verdict]
@@ -148,7 +148,7 @@ RETRY = (
     "[Your last answer was not sent; the note before this one says why. Write the whole answer"
     " again for the customer, and do not mention these notes.]"
 )
-"""What the model is told to do then."""
+"""The instruction that follows the note."""
 
 Ruling = tuple[str, str]
 """A validator's name and its verdict in one word: keep, fix, retry, doubt, block or error."""
@@ -156,26 +156,26 @@ Ruling = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What all validators together say of an answer."""
+    """The result of all validators together."""
 
     text: str
-    """What may be sent; empty if nothing may: then the safe text is sent."""
+    """The text that may be sent; empty: the safe text is sent instead."""
     notes: tuple[str, ...] = ()
     """Why the model should try again; empty if it need not."""
     rulings: tuple[Ruling, ...] = ()
-    """One for each validator that was asked, in order."""
+    """One for each validator that ran, in order."""
     doubts: tuple[str, ...] = ()
-    """The validators that doubt it; if it is sent, a person should look at it."""
+    """The validators that doubt it; if it is sent, a person should review it."""
     faults: tuple[tuple[str, Exception], ...] = ()
-    """Validators that failed, and with what; they count as if they had kept the answer."""
+    """Validators that raised, and what; they count as if they had kept the answer."""
     blocked: str = ""
     """Why it must not be sent in any case."""
 
 
 def judge(candidate: Candidate, validators: Sequence[Validator]) -> Judgement:
-    """Ask each validator in order; each sees the text as those before it have left it.
+    """Run the validators in order; each sees the text as changed by those before it.
 
-    Never raises for what a validator does wrong.
+    An exception of a validator is recorded and never raised.
     """
     text, usable = candidate.text, True
     shown = candidate
@@ -218,7 +218,7 @@ def judge(candidate: Candidate, validators: Sequence[Validator]) -> Judgement:
 
 
 def _word(verdict: object, text: str) -> str:
-    """Name a verdict; raises TypeError for what is none, such as a forgotten return."""
+    """Name a verdict; raises TypeError for anything else, such as a forgotten return."""
     if isinstance(verdict, Fix):
         return "keep" if verdict.text == text else "fix"
     for kind, word in ((Keep, "keep"), (Retry, "retry"), (Doubt, "doubt"), (Block, "block")):
@@ -228,5 +228,5 @@ def _word(verdict: object, text: str) -> str:
 
 
 def retry_note(notes: Sequence[str]) -> str:
-    """Why an answer was not sent, for the model: data, since it may quote what customers wrote."""
+    """Why an answer was not sent, for the model. It is data, since it may quote customers."""
     return f"[Your last answer was not sent to the customer. {' '.join(notes)}]"
