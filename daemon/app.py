@@ -32,6 +32,7 @@ from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
 from daemon.http.server import serve
 from daemon.ledger.files import AUDIO_FOLDER
+from daemon.observability.counts import counted_faults
 from daemon.observability.events import STARTED, STOPPED, STOPPING, UNEXPECTED_ERROR
 from daemon.observability.logs import Log
 from daemon.ops.daemon_state import DaemonState

@@ -274,7 +274,7 @@ NAMES_WHAPI = {
     "observability.metrics",  # the value of a label
     "ops.commands.webhook",
     "settings",
-    "settings.http",
+    "settings.operation",
     "settings.page",
     "settings.sources",
 }

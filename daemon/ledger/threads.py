@@ -6,9 +6,8 @@ import msgspec
 
 from daemon.domain.consent import ConsentChoice
 from daemon.domain.messages import ChatKey, JsonObject, is_for_customer
-from daemon.domain.prompt.history import split_at_compaction
 from daemon.domain.prompt.data import data_item, indented, is_data
-from daemon.domain.prompt.history import estimate_tokens
+from daemon.domain.prompt.history import estimate_tokens, split_at_compaction
 from daemon.domain.records import ChatRecord, Recollection, ThreadHead, ThreadItem, Told, Turn
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.messages import redact

@@ -96,7 +96,7 @@ class ToolContext:
 
     @property
     def channel(self) -> str:
-        """Whapi's channel id."""
+        """The gateway's id of our number."""
         return self.key.channel
 
     async def say(self, text: str) -> bool:
@@ -112,9 +112,9 @@ class ToolContext:
     async def send_image(self, source: str, caption: str = "") -> bool:
         """Send a picture: an https address, or the name of a file in `tools.files_folder`.
 
-        Whapi fetches the address. Like all sends it is stored on return, said once however often
-        the call is repeated, and in order with the answer. Raises ValueError, in words for the
-        author of the tool, if it cannot be sent.
+        The gateway fetches the address. Like all sends it is stored on return, sent once however
+        often the call is repeated, and in order with the answer. Raises ValueError, with a reason
+        for the author of the tool, if it cannot be sent.
         """
         return await self.conversation.send(media_part("image", source, caption))
 

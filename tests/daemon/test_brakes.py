@@ -14,7 +14,7 @@ from support.rows import count, select
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.domain.limits import rate_limits
+from daemon.domain import limits
 from daemon.domain.texts import texts
 from daemon.domain.transitions.handover import LOOP, WITH_AGENT
 from daemon.settings.chats import BrakeSettings

@@ -183,7 +183,7 @@ async def test_a_model_that_refuses_every_request_is_told_with_its_reason(tmp_pa
         await stage.gateway.customer_says(LAURA, WORDS, name="Laura")
         await bodies(target, 2)
         titles = {body["title"]: body["message"] for body in target.taken}
-        refusal = next(body for title, body in titles.items() if "rechaza todo" in title)
+        refusal = next(body for title, body in titles.items() if "rechaza todas" in title)
         assert "Unknown: 'x'." in refusal
         assert any("a una persona" in title for title in titles)
         assert "pasaporte" not in json.dumps(target.taken)

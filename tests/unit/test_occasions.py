@@ -69,7 +69,7 @@ def test_one_wait_is_told_from_the_next() -> None:
         for since in (100.0, 100.0, 200.0)
     )
     assert first.subject == same.subject != later.subject
-    assert first.line == "5730…4567: waits since 10:00"
+    assert first.line == "5730…4567: waiting since 10:00"
 
 
 @pytest.mark.parametrize("language", ["es", "en"])

@@ -7,8 +7,7 @@ import trio
 
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.signals import ChatSignals
-from daemon.domain.limits import Refusal, day_of
-from daemon.domain.limits import Exchange, loop_in
+from daemon.domain.limits import Exchange, Refusal, day_of, loop_in
 from daemon.domain.messages import JsonObject, Text
 from daemon.domain.records import NewPart, Turn
 from daemon.domain.transitions.handover import BUDGET

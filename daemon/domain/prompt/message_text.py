@@ -1,9 +1,9 @@
 """Messages as lines of text for the model. Pure.
 
 Lines stand in the order in which the messages were sent. What cannot be shown to the model is named
-in brackets, so that it can ask instead of guessing. Types that only Whapi has (orders, invitations,
-menus) are kept as they came, since little of them is documented (Whapi's OpenAPI document 1.8.7):
-every field is optional, and what is missing is left out of the line.
+in brackets, so that it can ask instead of guessing. Types without a content of their own (orders,
+invitations, menus) are kept as they came, since little of them is documented: every field is
+optional, and what is missing is left out of the line.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """The kinds of outgoing messages: how they are made, recognised, and made plainer. Pure.
 
-Whapi's fields for them are in `daemon.gateway.whapi.payloads.sends`. Limits are WhatsApp's own, as
-the documentation of the Cloud API states them for the same messages (interactive messages, media).
+Limits are WhatsApp's own, as the documentation of the Cloud API states them for the same messages
+(interactive messages, media).
 """
 
 import base64
@@ -50,11 +50,11 @@ MAX_EMOJI = 16
 MAX_NAME = 100
 MIN_DIGITS = 7
 MAX_DIGITS = 15
-"""Of a telephone number (E.164; Whapi's ``ContactID``)."""
+"""Of a telephone number (E.164)."""
 MAX_POLL_TITLE = 255
 MIN_OPTIONS = 2
 MAX_OPTIONS = 12
-"""Of a poll (Whapi's OpenAPI document, ``MessagePropsPoll``)."""
+"""Of a poll (WhatsApp's limits)."""
 MAX_OPTION = 100
 _BETWEEN_DIGITS = r"[\s().+\u2010-\u2015\u202a-\u202e\u2060\u2066-\u2069-]"
 """Characters that phones write between the digits of a number, and around it."""
@@ -66,7 +66,7 @@ Likeness = tuple[str | float, ...]
 
 _SPOKEN = frozenset({"voice", "audio", "ptt"})
 _INTERACTIVE = frozenset({"interactive", "buttons", "list", "hsm"})
-"""The types under which Whapi reports our buttons and lists (quoted messages)."""
+"""The types under which our buttons and lists come back, as quoted messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +103,9 @@ def likeness(kind: str, body: str, payload: Mapping[str, Any]) -> Likeness:
 
     A text has its words, a picture or document its caption, a place its coordinates; buttons,
     lists and polls have their question, a contact card its name. A voice note has nothing of its
-    own: Whapi encodes files again unless told not to, so size and checksum may change, and a
-    document's name is not always reported. That suffices: only one message of a chat is looked for
-    at a time, and messages with known ids do not count.
+    own: a gateway may encode files again, so size and checksum may change, and a document's name is
+    not always reported. That suffices: only one message of a chat is looked for at a time, and
+    messages with known ids do not count.
     """
     match kind:
         case "voice":
