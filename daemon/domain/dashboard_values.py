@@ -93,13 +93,13 @@ class Overview:
     oldest_unanswered: float = 0
     """When the oldest message without an outcome was stored; 0 if there is none."""
     oldest_for_bot: float = 0
-    """Of those that the bot is to answer; likewise."""
+    """The same, of messages that the bot has to answer."""
     waiting: int = 0
-    """Chats in which somebody waits for a person."""
+    """Chats in which a customer waits for a person."""
     waiting_since: float = 0
     """When the longest of these waits began; 0 if there is none."""
     remind_seconds: float = 0
-    """After so long such a wait is reported."""
+    """A longer wait for a person is reported."""
     tokens_today: int = 0
     cost_today: float = 0
     tokens_limit: int = 0

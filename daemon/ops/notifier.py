@@ -18,6 +18,7 @@ import trio
 from daemon.conversation.deps import Dependencies
 from daemon.domain.limits import day_of
 from daemon.domain.notifications import Language, Occasion, Reason, notification, shortened, waiting
+from daemon.domain.retries import delay
 from daemon.errors import SettingsError, StoreUnavailable
 from daemon.ledger.notifications import Pending
 from daemon.settings import Settings

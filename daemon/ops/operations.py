@@ -20,9 +20,9 @@ from daemon.conversation.pacing import Channel
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.ids import chat_id, shown
-from daemon.domain.redaction import mask_numbers
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
+from daemon.domain.redaction import mask_numbers
 from daemon.errors import GatewayError, MediaDelayed, StoreUnavailable
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import Replayed, replay_dead, replay_event, stored_event

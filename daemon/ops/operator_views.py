@@ -15,8 +15,8 @@ from daemon.conversation.recovery import RecoveryReport
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.ids import is_group, local_part, phone_digits
 from daemon.domain.limits import MICROS, day_of
-from daemon.domain.redaction import mask_numbers
 from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.redaction import mask_numbers
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.ledger import Store
 from daemon.ledger.views.bubbles import Before

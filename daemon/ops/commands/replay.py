@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from daemon.domain.redaction import mask_numbers
 from daemon.domain.messages import Webhook
+from daemon.domain.redaction import mask_numbers
 from daemon.errors import MediaDelayed
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import (
