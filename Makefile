@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test format check-format lint types pytest venv lock bench bench-check walk amounts mutants soak \
+.PHONY: help run test format check-format lint types pytest venv lock bench bench-check bench-forget walk amounts mutants soak \
 	engines crash fuzz clean \
 	install install-venv install-files uninstall dist sbom licences
 
@@ -47,6 +47,9 @@ bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/perfo
 
 bench-check: $(VENV)/dev.stamp  ## hold what the hot paths and a turn execute to their limits
 	@$(BIN)/python benchmarks/bench_check.py
+
+bench-forget: $(VENV)/dev.stamp  ## how long forgetting and retention hold the store of some hundred megabytes
+	@$(BIN)/python benchmarks/forgetting.py
 
 amounts: $(VENV)/dev.stamp  ## what the amounts validator rejects and finds of the labelled replies
 	@$(BIN)/python benchmarks/amounts.py --show

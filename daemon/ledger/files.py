@@ -129,7 +129,7 @@ def _files(folder: Path) -> list[Path]:
 BATCH = 200
 """Events in one write: a few milliseconds, so that no webhook waits for it."""
 
-BODY_BYTES = 2_000_000
+BODY_BYTES = 500_000
 """Of raw bodies erased in one write, but for the last: their pages are overwritten, and logged."""
 
 

@@ -19,14 +19,8 @@ from daemon.errors import StoreUnavailable
 from daemon.ledger.forget.forget import close, let_go, look, moved, write_paced
 from daemon.ledger.forget.jobs import Forgotten, ask, ask_chat, done_as, next_work, old_chats
 from daemon.ledger.forget.stages import OVER, Work, is_held
-from daemon.ops.maintenance.retention import DAY_SECONDS
+from daemon.ops.maintenance.retention import DAY_SECONDS, rest_after_write
 from daemon.system.signals import Bell
-
-REST_SECONDS = 0.002
-"""Between two slices, so that webhooks never wait behind several of them."""
-
-LOG_BYTES = 2_000_000
-"""The log is folded in beside the writes before a write has to do it (SQLite's 1000 pages)."""
 
 RETENTION_BATCH = 50
 """Old chats found in one read."""
@@ -144,7 +138,5 @@ class Forgetter:
             work = await database.write(
                 partial(write_paced, work=work, batch=batch, now=now(), clock=self._clock)
             )
-            if database.wal_bytes() > LOG_BYTES:
-                await database.checkpoint()
-            await trio.sleep(REST_SECONDS)
+            await rest_after_write(self._deps)
         return work

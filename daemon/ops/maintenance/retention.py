@@ -17,6 +17,20 @@ UNNAMED_SECONDS = 3600.0
 
 DAY_SECONDS = 24 * 3600.0
 
+REST_SECONDS = 0.002
+"""Between two writes, so that webhooks never wait behind several of them."""
+
+LOG_BYTES = 2_000_000
+"""The log is folded in beside the writes before a write has to do it (SQLite's 1000 pages)."""
+
+
+async def rest_after_write(deps: Dependencies) -> None:
+    """Let others write before the next write of something long. Raises StoreUnavailable."""
+    database = deps.store.database
+    if database.wal_bytes() > LOG_BYTES:
+        await database.checkpoint()
+    await trio.sleep(REST_SECONDS)
+
 
 async def keep_retention(
     deps: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
@@ -44,7 +58,7 @@ async def keep_stages(
         before = deps.now() - event_days * DAY_SECONDS
         try:
             while await deps.store.stages.drop_old(before=before):
-                pass
+                await rest_after_write(deps)
         except StoreUnavailable as error:
             deps.log.warning("old stages not deleted", error=str(error))
         await trio.sleep(every_seconds)
@@ -116,11 +130,13 @@ async def drop_media(deps: Dependencies, *, media_days: float) -> int:
     while more:
         expired = await database.write(verb)
         dropped, more = dropped + expired.items, expired.more
+        await rest_after_write(deps)
     list_old = partial(old_names, folder, before=now - UNNAMED_SECONDS)
     unnamed = await trio.to_thread.run_sync(list_old)
     for start in range(0, len(unnamed), BATCH):
         names = unnamed[start : start + BATCH]
         dropped += await database.write(partial(drop_unnamed, names=names, folder=folder))
+        await rest_after_write(deps)
     if dropped:
         deps.log.info("old files deleted", symbol="🧹", files=dropped)
     return dropped
@@ -136,6 +152,7 @@ async def drop_old_events(deps: Dependencies, *, event_days: float) -> int:
     while more:
         expired = await database.write(verb)
         events, files, more = events + expired.events, files + expired.files, expired.more
+        await rest_after_write(deps)
     if events:
         deps.log.info("old events dropped", symbol="🧹", events=events, files=files)
     return events
