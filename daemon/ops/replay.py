@@ -20,7 +20,7 @@ def parse_again(event: StoredEvent, *, media: Path) -> tuple[Webhook | None, lis
     MediaDelayed if one cannot be written.
     """
     if event.body is None:
-        return None, ["its raw body is not kept any more"]
+        return None, ["its raw body is deleted"]
     try:
         webhook = DEFAULT.parse_webhook(event.body, path_event=event.event)
     except WebhookError as error:

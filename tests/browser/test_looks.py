@@ -182,7 +182,7 @@ def test_a_refused_send_is_sent_again_from_the_page_of_work(page: Page, stand: S
     letter.get_by_test_id("send-again").focus()
     page.keyboard.press("Enter")
     stand.heard(REFUSED, "Ahora sí")
-    expect(page.get_by_test_id("toasts")).to_contain_text("Se envía otra vez")
+    expect(page.get_by_test_id("toasts")).to_contain_text("Se enviará otra vez")
     expect(letter).to_have_count(0)
 
 

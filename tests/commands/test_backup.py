@@ -94,7 +94,7 @@ async def test_files_that_went_out_are_copied_on_request(stage: Stage, tmp_path:
         insert(data_dir, "outbox", row)
     (audio / "of-nobody.ogg").write_bytes(b"x")
     plain = await recado(data_dir, "backup", str(tmp_path / "plain.db"))
-    assert "not included: 1 files that are to be sent" in plain.stderr
+    assert "not included: 1 files to be sent" in plain.stderr
     target = str(tmp_path / "full.db")
     full = await recado(data_dir, "backup", target, "--with-files")
     assert full.exit_code == 0, full.stderr
@@ -105,7 +105,7 @@ async def test_files_that_went_out_are_copied_on_request(stage: Stage, tmp_path:
     (audio / "menu.pdf").unlink()
     less = await recado(data_dir, "backup", target, "--with-files", "--force", "--json")
     assert (less.exit_code, json.loads(less.stdout)["sent_files_copied"]) == (1, 1)
-    assert "1 files that are to be sent could not be found" in less.stderr
+    assert "1 files to be sent could not be found" in less.stderr
     assert names_in(folder) == ["voice_1_2.ogg"]
     secret = tmp_path / "secret"
     secret.write_bytes(b"of root")

@@ -99,7 +99,7 @@ async def test_a_contact_that_is_reset_is_answered_again_at_once(tmp_path: Path)
 async def test_a_reset_of_somebody_without_use_says_so(stage: Stage) -> None:
     done = _reset(stage.settings.data_dir)
     assert done.exit_code == 1
-    assert "nothing was used up by this contact" in done.stderr
+    assert "this contact has used nothing" in done.stderr
 
 
 def test_an_empty_store_has_an_empty_page(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from support.operator import recado
 from support.stage import LAURA, Stage
 
 from daemon.__main__ import main
-from daemon.ops.commands.completion import SHELLS
+from daemon.ops.commands.group import SHELLS
 
 PROGRAM = Path(sys.executable).with_name("recado")
 

@@ -22,7 +22,7 @@ message m1 in chat 5730…4567@s.whatsapp.net on channel C
 times in America/Bogota (UTC-0500); offsets from the arrival
 
 2026-02-01 21:39:58.000      -2.250 s  message m1 sent, by WhatsApp's clock
-2026-02-01 21:40:00.250      +0.000 s  event 7 (messages.post) stored, raw body not kept any more
+2026-02-01 21:40:00.250      +0.000 s  event 7 (messages.post) stored, raw body deleted
 2026-02-01 21:40:00.250      +0.000 s  message m1 arrived: text [4 characters]  <- asked for
 2026-02-01 21:40:01.500      +1.250 s  message m1 edited by its author
 
@@ -53,7 +53,7 @@ async def test_explain_tells_the_whole_life_in_order_without_words_and_numbers(
             "message laura-0001 in chat 5730…4567@s.whatsapp.net",
             "event 1 (messages.post) stored",
             "message laura-0001 arrived: text [15 characters]  <- asked for",
-            "came again 1 times",
+            "received 1 more times",
             "window closed: turn_",
             "run 1 began",
             "model call, round 0",

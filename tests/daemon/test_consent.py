@@ -52,7 +52,7 @@ async def test_one_confirmation_and_the_own_messages_are_still_answered(tmp_path
         assert refused.exit_code == 2
         assert "--anyway" in refused.stderr
         shown = await recado(data_dir, "explain", "laura-old")
-        assert "the contact wants no unasked messages since" in shown.stdout
+        assert "the contact has opted out of unrequested messages since" in shown.stdout
         held = json.loads((await recado(data_dir, "export", LAURA)).stdout)
         (chat,) = [chat for chat in held["chats"] if chat["channel"] == CHANNEL]
         assert chat["opted_out_at"] > 0

@@ -127,7 +127,7 @@ async def test_an_amount_still_doubtful_at_the_second_try_is_sent_and_marked(
     ((message_id,),) = select(stage.settings.data_dir, "messages", "id", where={"from_me": 0})
     explained = await recado(stage.settings.data_dir, "explain", message_id)
     assert "validation: amounts doubt; the model was asked again" in explained.stdout
-    assert "validation: amounts flag; sent all the same, a person should" in explained.stdout
+    assert "validation: amounts flag; sent anyway, a person should" in explained.stdout
     (doubtful,) = (await stage.get("/dashboard/api/work")).json()["doubtful"]
     assert doubtful["reason"] == "amounts"
     page = (await stage.get("/dashboard/work")).text

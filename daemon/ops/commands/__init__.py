@@ -1,4 +1,4 @@
-"""The operator's commands: each looks at the store, or changes it, beside a running daemon.
+"""The operator's commands: each reads the store, or changes it, beside a running daemon.
 
-One module a command, loaded when it is asked for. None needs a key of the gateway or the model.
+None needs a key of the gateway or the model, except for ``webhook``.
 """

@@ -1,4 +1,4 @@
-"""`recado explain`: the life of one message."""
+"""`recado explain`: what happened to one message."""
 
 import json
 from collections.abc import Iterator
@@ -11,12 +11,8 @@ import click
 from daemon.domain.messages import JsonObject
 from daemon.domain.redaction import Redactor
 from daemon.domain.transitions.handover import AGENT_WROTE, WITH_AGENT
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.views.traces import MessageTrace, life_of
-from daemon.ops.commands.place import Failure, Place, note, takes_place
-
-# The life of a message as people read it at three in the morning. Pure.
-
+from daemon.ops.commands.place import AS_JSON, Failure, Place, note, print_json, takes_place
 
 SHOWN_CHARACTERS = 200
 """Of a tool's arguments and output, and of a text."""
@@ -29,54 +25,54 @@ _WORDS = ("body", "caption", "title", "description", "address", "file_name", "em
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One thing that happened at one moment (Unix seconds)."""
+    """One event at a time (Unix seconds)."""
 
     at: float
     text: str
 
 
-def timeline(life: MessageTrace, *, zone: tzinfo | None, reveal: bool) -> str:
-    """Tell a life line by line, in the order of time.
+def timeline(trace: MessageTrace, *, zone: tzinfo | None, reveal: bool) -> str:
+    """Write a trace line by line, in the order of time.
 
     ``zone`` is that of the times (None: this machine's). Without ``reveal`` numbers are shortened;
-    `without_words` takes the texts out before.
+    `without_words` removes the texts.
     """
-    lines = sorted(_lines(life), key=lambda line: line.at)
-    asked = [message for message in life.messages if message["id"] == life.message_id]
-    first = asked or life.messages or [{"received_at": lines[0].at if lines else 0.0}]
+    lines = sorted(_lines(trace), key=lambda line: line.at)
+    asked = [message for message in trace.messages if message["id"] == trace.message_id]
+    first = asked or trace.messages or [{"received_at": lines[0].at if lines else 0.0}]
     start = first[0]["received_at"]
-    told = [_title(life), f"{_zone_name(start, zone)}; offsets from the arrival", ""]
-    told += [
+    text = [_title(trace), f"{_zone_name(start, zone)}; offsets from the arrival", ""]
+    text += [
         f"{_moment(line.at, zone)}  {_offset(line.at - start):>12}  {line.text}" for line in lines
     ]
-    told += ["", *_where_time_went(life), _ending(life)]
-    if life.opted_out_at:
-        since = _moment(life.opted_out_at, zone)
-        told.append(f"the contact wants no unasked messages since {since}")
+    text += ["", *_stages(trace), _ending(trace)]
+    if trace.opted_out_at:
+        since = _moment(trace.opted_out_at, zone)
+        text.append(f"the contact has opted out of unrequested messages since {since}")
     if reveal:
-        return "\n".join(told)
+        return "\n".join(text)
     redactor = Redactor()
-    # Times are left out of the masking: a date and an hour may look like a number.
+    # Times are not masked: a date and an hour may look like a number.
     end = 3 + len(lines)
-    head, body, tail = told[:3], told[3:end], told[end:]
+    head, body, tail = text[:3], text[3:end], text[end:]
     cut = len(_moment(start, zone)) + 2
     body = [f"{line[:cut]}{redactor.text(line[cut:])}" for line in body]
     return "\n".join([*map(redactor.text, head), *body, *map(redactor.text, tail)])
 
 
-def without_words(life: MessageTrace) -> MessageTrace:
-    """Leave out what was written: of texts only their length stays."""
+def without_words(trace: MessageTrace) -> MessageTrace:
+    """Replace texts by their lengths."""
     messages = [
         message | {"author_name": "", "content": _bare(message["content"])}
-        for message in life.messages
+        for message in trace.messages
     ]
     tool_calls = [
         call
         | {"arguments": _bare_arguments(call["arguments"]), "output": _bare_output(call["output"])}
-        for call in life.tool_calls
+        for call in trace.tool_calls
     ]
-    outbox = [row | {"body": _length(row["body"])} for row in life.outbox]
-    return replace(life, messages=messages, tool_calls=tool_calls, outbox=outbox)
+    outbox = [row | {"body": _length(row["body"])} for row in trace.outbox]
+    return replace(trace, messages=messages, tool_calls=tool_calls, outbox=outbox)
 
 
 def _bare(content: JsonObject) -> JsonObject:
@@ -90,7 +86,7 @@ def _bare(content: JsonObject) -> JsonObject:
 
 
 def _bare_arguments(arguments: str) -> str:
-    """Which arguments there were; the model puts the customer's words into them."""
+    """The names of the arguments; their values may quote the customer."""
     try:
         named = json.loads(arguments)
     except ValueError:
@@ -104,7 +100,7 @@ def _bare_arguments(arguments: str) -> str:
 
 
 def _bare_output(output: str) -> str:
-    """What a tool said stays only if it is an error."""
+    """The output of a tool, if it is an error; of all else the length."""
     try:
         said = json.loads(output)
     except ValueError:
@@ -119,43 +115,43 @@ def _length(text: str) -> str:
 # -- what happened -------------------------------------------------------------------------------
 
 
-def _lines(life: MessageTrace) -> Iterator[_Line]:
-    for event in life.events:
-        kept = "" if event["body_kept"] else ", raw body not kept any more"
+def _lines(trace: MessageTrace) -> Iterator[_Line]:
+    for event in trace.events:
+        kept = "" if event["body_kept"] else ", raw body deleted"
         name = f" ({event['event']})" if event["event"] else ""
         yield _Line(event["received_at"], f"event {event['id']}{name} stored{kept}")
         if event["unreadable"]:
             yield _Line(event["received_at"], f"  unreadable in it: {event['unreadable']}")
-    for message in life.messages:
-        yield from _message_lines(life, message)
-    if life.turn is not None:
-        yield from _turn_lines(life.turn)
-    for run in life.runs:
+    for message in trace.messages:
+        yield from _message_lines(trace, message)
+    if trace.turn is not None:
+        yield from _turn_lines(trace.turn)
+    for run in trace.runs:
         yield from _run_lines(run)
-    for call in life.tool_calls:
+    for call in trace.tool_calls:
         yield from _tool_lines(call)
-    for row in life.outbox:
+    for row in trace.outbox:
         yield from _send_lines(row)
-    if life.turn is not None and life.turn["closed_at"]:
+    if trace.turn is not None and trace.turn["closed_at"]:
         # After the last send, which is of the same moment.
-        yield _Line(life.turn["closed_at"], f"turn ended: {_outcome(life.turn)}")
-    for entry in life.audit:
+        yield _Line(trace.turn["closed_at"], f"turn ended: {_outcome(trace.turn)}")
+    for entry in trace.audit:
         change = ", ".join(entry[name] for name in ("before", "after") if entry[name])
         who = f" by {entry['actor']}" if entry["actor"] else ""
         what = f"operator{who}: {entry['action']} {entry['subject']}, {change}"
         yield _Line(entry["at"], what)
 
 
-def _message_lines(life: MessageTrace, message: JsonObject) -> Iterator[_Line]:
+def _message_lines(trace: MessageTrace, message: JsonObject) -> Iterator[_Line]:
     name = f"message {message['id']}"
     author = f" of {message['author_name']}" if message["author_name"] else ""
     own = ", from our own number" if message["from_me"] else ""
-    asked = "  <- asked for" if message["id"] == life.message_id else ""
+    asked = "  <- asked for" if message["id"] == trace.message_id else ""
     if message["sent_at"]:
         yield _Line(message["sent_at"], f"{name} sent{author}, by WhatsApp's clock")
     yield _Line(message["received_at"], f"{name} arrived: {_says(message)}{own}{asked}")
     if message["duplicates"]:
-        text = f"  and came again {message['duplicates']} times, without effect"
+        text = f"  received {message['duplicates']} more times, without effect"
         yield _Line(message["received_at"], text)
     if message["edited_at"]:
         yield _Line(message["edited_at"], f"{name} edited by its author")
@@ -196,10 +192,10 @@ def _run_lines(run: JsonObject) -> Iterator[_Line]:
 
 
 def _verdicts(call: JsonObject) -> str:
-    told = ", ".join(f"{validator} {verdict}" for validator, verdict in call["validation"])
+    verdicts = ", ".join(f"{validator} {verdict}" for validator, verdict in call["validation"])
     if any(verdict == "flag" for _, verdict in call["validation"]):
-        told = f"{told}; sent all the same, a person should check it"
-    return f"{told}; the model was asked again" if call["asked_again"] else told
+        verdicts = f"{verdicts}; sent anyway, a person should check it"
+    return f"{verdicts}; the model was asked again" if call["asked_again"] else verdicts
 
 
 def _yield(call: JsonObject) -> str:
@@ -247,9 +243,9 @@ def _send_lines(row: JsonObject) -> Iterator[_Line]:
 # -- where the time went -------------------------------------------------------------------------
 
 
-def _where_time_went(life: MessageTrace) -> list[str]:
-    """The stages of the turn, one below the other on one scale, each with its seconds."""
-    stages = sorted(life.stages, key=lambda stage: stage["at"])
+def _stages(trace: MessageTrace) -> list[str]:
+    """The stages of the turn on one scale, each with its seconds."""
+    stages = sorted(trace.stages, key=lambda stage: stage["at"])
     if len(stages) < 2:
         return []
     start, end = stages[0]["at"], stages[-1]["at"]
@@ -268,21 +264,21 @@ def _where_time_went(life: MessageTrace) -> list[str]:
 # -- the rest ------------------------------------------------------------------------------------
 
 
-def _title(life: MessageTrace) -> str:
-    channel = f" on channel {life.channel}" if life.channel else ""
-    return f"message {life.message_id} in chat {life.chat}{channel}"
+def _title(trace: MessageTrace) -> str:
+    channel = f" on channel {trace.channel}" if trace.channel else ""
+    return f"message {trace.message_id} in chat {trace.chat}{channel}"
 
 
-def _ending(life: MessageTrace) -> str:
-    """How it stands now, in a sentence or two."""
+def _ending(trace: MessageTrace) -> str:
+    """The current state, in a line or two."""
     states = [
         f"message {m['id']}: {m['state']}" + (f" ({m['reason']})" if m["reason"] else "")
-        for m in life.messages
+        for m in trace.messages
     ]
-    if life.turn is None:
+    if trace.turn is None:
         states.append("no turn")
     else:
-        turn = life.turn
+        turn = trace.turn
         superseded = f", superseded {turn['superseded']} times" if turn["superseded"] else ""
         attempts = f"{turn['attempts']} attempt{'' if turn['attempts'] == 1 else 's'}"
         states.append(f"{turn['request_id']}: {_outcome(turn)}, {attempts}{superseded}")
@@ -322,27 +318,26 @@ Example:
 
 @click.command(name="explain", epilog=EXAMPLE)
 @click.argument("message_id")
-@click.option("--json", "as_json", is_flag=True, help="Print the rows of the ledger as JSON.")
+@AS_JSON
 @click.option("--reveal", is_flag=True, help="Show phone numbers and what was written.")
 @takes_place
-def command(place: Place, *, message_id: str, as_json: bool, reveal: bool) -> None:
-    """Tell the life of one message: arrival, turn, model and tool calls, sends.
+def explain_command(place: Place, *, message_id: str, as_json: bool, reveal: bool) -> None:
+    """Show what happened to one message: arrival, turn, model and tool calls, sends.
 
-    MESSAGE_ID is WhatsApp's id, of a message that came in or of one that Recado sent; both tell of
-    the same turn. Offsets count from the arrival of the message (of the turn's first one for a
-    message that Recado sent). Phone numbers are shortened and texts left out unless --reveal is
-    given.
+    MESSAGE_ID is WhatsApp's id, of a received message or of one that Recado sent; both show the
+    same turn. Offsets count from the arrival of the message (of the turn's first one for a message
+    that Recado sent). Phone numbers are shortened and texts left out unless --reveal is given.
     """
-    with open_cli_connection(place.data_dir, read_only=True) as connection:
-        life = life_of(connection, message_id)
-    if life is None:
+    with place.reading() as connection:
+        trace = life_of(connection, message_id)
+    if trace is None:
         raise Failure(f"no message {message_id} is known")
     if reveal:
         note(place.data_dir, "reveal", message_id, after="explain")
     else:
-        life = without_words(life)
+        trace = without_words(trace)
     if as_json:
-        rows = asdict(life) if reveal else Redactor().value(asdict(life))
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        rows = asdict(trace) if reveal else Redactor().value(asdict(trace))
+        print_json(rows)
     else:
-        click.echo(timeline(life, zone=place.zone, reveal=reveal))
+        click.echo(timeline(trace, zone=place.zone, reveal=reveal))

@@ -1,25 +1,35 @@
-"""The group of all commands, which loads those of an operator only when they are asked for."""
+"""The group of all commands, which imports those of an operator only when they are run."""
 
 import importlib
 
 import click
+from click.shell_completion import get_completion_class
 
-OPERATOR_COMMANDS = (
-    "audit",
-    "backup",
-    "budget",
-    "completion",
-    "done",
-    "explain",
-    "export",
-    "forget",
-    "replay",
-    "send",
-    "tools",
-    "unanswered",
-    "webhook",
-)
-"""Each is the ``command`` of the module of its name, so that starting the daemon loads none."""
+MODULES = {
+    "audit": "reports",
+    "backup": "data",
+    "budget": "reports",
+    "completion": "group",
+    "done": "messages",
+    "explain": "explain",
+    "export": "data",
+    "forget": "data",
+    "replay": "messages",
+    "send": "messages",
+    "tools": "tools",
+    "unanswered": "messages",
+    "webhook": "webhook",
+}
+"""The module of each command, whose function is ``<name>_command``."""
+
+SHELLS = ("bash", "zsh", "fish")
+
+EXAMPLE = """\b
+Example:
+  recado completion bash > /etc/bash_completion.d/recado
+  recado completion zsh > /usr/local/share/zsh/site-functions/_recado
+  recado completion fish > ~/.config/fish/completions/recado.fish
+"""
 
 
 class CommandGroup(click.Group):
@@ -27,12 +37,27 @@ class CommandGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name all commands, in the order of the help."""
-        return sorted([*super().list_commands(ctx), *OPERATOR_COMMANDS])
+        return sorted([*super().list_commands(ctx), *MODULES])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Find a command by its name; None if there is none."""
-        if cmd_name not in OPERATOR_COMMANDS:
+        if cmd_name not in MODULES:
             return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(f"daemon.ops.commands.{cmd_name}")
-        command: click.Command = module.command
+        module = importlib.import_module(f"daemon.ops.commands.{MODULES[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+
+@click.command(name="completion", epilog=EXAMPLE)
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion_command(context: click.Context, *, shell: str) -> None:
+    """Print the completion of a shell; `make install` has put it in place already.
+
+    To try it in this shell alone: eval "$(recado completion bash)".
+    """
+    program = context.find_root()
+    complete = get_completion_class(shell)
+    if complete is None:
+        raise click.UsageError(f"there is no completion for {shell}")
+    click.echo(complete(program.command, {}, "recado", "_RECADO_COMPLETE").source())

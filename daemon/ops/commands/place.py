@@ -1,10 +1,11 @@
-"""Where a command finds the store, and how it says that it cannot be used."""
+"""Where a command finds the store, how it reports an error, and the options that several have."""
 
-import contextlib
+import json
 import os
 import pwd
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -20,11 +21,26 @@ from daemon.domain.ids import chat_id
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
 from daemon.ledger.audit import write_audit
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.files import AUDIO_FOLDER
+from daemon.settings import Settings
 from daemon.settings.chats import BudgetSettings
 from daemon.settings.sources import load_settings
+
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="TOML file; else RECADO_CONFIG, ./config/recado.toml or /etc/recado/recado.toml.",
+)
+DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The daemon's data folder, instead of the configuration's: /var/lib/recado, say.",
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+REVEAL = click.option("--reveal", is_flag=True, help="Show whole phone numbers.")
 
 
 class Failure(click.ClickException):
@@ -46,7 +62,7 @@ class Place:
     data_dir: Path
     zone: ZoneInfo | None
     budget: BudgetSettings | None = None
-    """What may be used up in a day; None where the configuration was not read."""
+    """What may be used in a day; None where the configuration was not read."""
     policy: Policy = DEFAULT_POLICY
     """Which messages are answered; the built-in one where the configuration was not read."""
 
@@ -57,7 +73,7 @@ class Place:
 
     @property
     def audio(self) -> Path:
-        """The folder of files that went out, or are to."""
+        """The folder of files that were sent, or will be."""
         return self.data_dir / AUDIO_FOLDER
 
     @property
@@ -65,24 +81,30 @@ class Place:
         """The folder of large events."""
         return self.data_dir / EVENTS_FOLDER
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open the store for a block that changes nothing and sees one moment of it."""
+        with open_cli_connection(self.data_dir, read_only=True) as connection:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open the store for a block that is one transaction."""
+        with open_cli_connection(self.data_dir) as connection, transaction(connection):
+            yield connection
+
 
 def takes_place(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that name the store, and a `Place` as its first argument.
 
-    What the command's work raises becomes a line on stderr: exit status 1 if the store cannot be
-    used now, 2 if something has to be put right first.
+    Errors become a line on stderr: exit status 1 if the store cannot be used now, 2 if something
+    has to be corrected first.
     """
 
-    @click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        help="TOML file; else RECADO_CONFIG, ./config/recado.toml or /etc/recado/recado.toml.",
-    )
-    @click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="The daemon's data folder, instead of the configuration's: /var/lib/recado, say.",
-    )
+    @CONFIG
+    @DATA_DIR
     @wraps(function)
     def command(config: Path | None, data_dir: Path | None, **arguments: Any) -> None:
         with _failures():
@@ -105,8 +127,8 @@ def os_actor() -> Actor:
 def note(
     data_dir: Path, action: Action, subject: str = "", *, before: str = "", after: str = ""
 ) -> None:
-    """Write down in the audit what the user of this command does. Raises StoreError."""
-    with open_cli_connection(data_dir) as connection, transaction(connection):
+    """Write into the audit what the user of this command does. Raises StoreError."""
+    with Place(data_dir, None).writing() as connection:
         write_audit(
             connection,
             os_actor(),
@@ -119,23 +141,34 @@ def note(
 
 
 def known_chat(text: str) -> str:
-    """Give the one spelling of a chat id that an operator wrote; refuses an empty one."""
+    """Return the chat id that an operator means; fails if it is empty."""
     name = chat_id(text)
     if not name:
         raise Failure("the chat is empty")
     return name
 
 
+def read_settings(config: Path | None) -> Settings:
+    """Read the configuration; fails if it cannot be used."""
+    with _failures():
+        return load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON for people and programs."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
 def _place(config: Path | None, data_dir: Path | None) -> Place:
     if data_dir is not None:
         return Place(data_dir, None)
-    settings = load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
+    settings = read_settings(config)
     return Place(
         settings.data_dir, ZoneInfo(settings.timezone), settings.budget, policy_of(settings)
     )
 
 
-@contextlib.contextmanager
+@contextmanager
 def _failures() -> Iterator[None]:
     try:
         yield

@@ -1,7 +1,6 @@
 """`recado tools`: the tools the model may call, and trying one."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,9 @@ import trio
 from daemon.domain.ids import chat_of
 from daemon.domain.messages import ChatKey, FunctionCall
 from daemon.domain.records import NewPart
-from daemon.errors import SettingsError, ToolError
-from daemon.ops.commands.place import Failure, NotDone
+from daemon.errors import ToolError
+from daemon.ops.commands.place import CONFIG, Failure, NotDone, read_settings
 from daemon.settings import Settings
-from daemon.settings.sources import load_settings
 from daemon.tools import builtin
 from daemon.tools.tool import Tool, ToolContext, Urgency
 from daemon.tools.toolbox import Toolbox, load_tools
@@ -27,7 +25,7 @@ Example:
 """
 
 CHAT = ChatKey("RECADO-TOOLS", chat_of("573001234567"))
-"""The made-up conversation in which a tool is tried."""
+"""The conversation in which a tool is tried."""
 
 
 class Tools(NamedTuple):
@@ -38,14 +36,10 @@ class Tools(NamedTuple):
 
 
 @click.group(name="tools", invoke_without_command=True, epilog=EXAMPLE)
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="TOML file; else RECADO_CONFIG, ./config/recado.toml or /etc/recado/recado.toml.",
-)
+@CONFIG
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the schema.")
 @click.pass_context
-def command(context: click.Context, /, *, config: Path | None, as_json: bool) -> None:
+def tools_command(context: click.Context, /, *, config: Path | None, as_json: bool) -> None:
     """List the tools, built-in and your own, or try one.
 
     Exit status 2 if the configuration or a tool module cannot be loaded.
@@ -55,20 +49,20 @@ def command(context: click.Context, /, *, config: Path | None, as_json: bool) ->
         _list(context.obj.toolbox, as_json=as_json)
 
 
-@command.command(name="call")
+@tools_command.command(name="call")
 @click.argument("name")
 @click.argument("arguments", default="{}")
-@click.option("--name", "contact", default="Laura", help="Name of the made-up contact.")
+@click.option("--name", "contact", default="Laura", help="Name of the invented contact.")
 @click.option("--key", default="recado-tools-call", help="Idempotency key of the call.")
 @click.option("--yes", is_flag=True, help="Call a tool with effects without asking.")
 @click.pass_obj
 def call_command(
     tools: Tools, *, name: str, arguments: str, contact: str, key: str, yes: bool
 ) -> None:
-    """Call the tool NAME with ARGUMENTS, a JSON object, in a made-up conversation.
+    """Call the tool NAME with ARGUMENTS, a JSON object, in an invented conversation.
 
-    What the model would be told goes to stdout; what the tool says to the customer, or does to the
-    conversation, goes to stderr and nowhere else. Its other effects are real. Exit status 1 if
+    What the model would get goes to stdout. What the tool says to the customer, or does to the
+    conversation, is only printed, to stderr. Its other effects are real. Exit status 1 if
     the call fails.
     """
     tool = next((tool for tool in tools.toolbox.all_tools if tool.name == name), None)
@@ -85,7 +79,7 @@ def call_command(
         conversation=ShownConversation(),
     )
     asked = FunctionCall(call_id="call_by_hand", name=name, arguments=arguments)
-    # A box of its own: also a tool that is not enabled may be tried.
+    # A toolbox of its own, so that a disabled tool can be tried too.
     output, failed = trio.run(
         Toolbox([replace(tool, enabled=True)], on_fault=_show_fault).call, asked, context
     )
@@ -141,10 +135,10 @@ async def _no_messages(_key: ChatKey, _count: int) -> list[str]:
 
 
 def _load(config: Path | None) -> Tools:
+    settings = read_settings(config)
     try:
-        settings = load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
         return Tools(_toolbox(settings), settings.language)
-    except (SettingsError, ToolError) as error:
+    except ToolError as error:
         raise Failure(str(error)) from error
 
 

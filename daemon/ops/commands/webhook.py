@@ -1,7 +1,5 @@
-"""`recado webhook`: where Whapi sends what customers write, read and set."""
+"""`recado webhook`: the address to which Whapi sends events."""
 
-import json
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -22,9 +20,16 @@ from daemon.gateway.whapi.payloads.channel_settings import (
     with_webhook,
 )
 from daemon.ledger.drivers.sqlite.opening import STORE_FILE
-from daemon.ops.commands.place import Failure, NotDone, note
+from daemon.ops.commands.place import (
+    AS_JSON,
+    CONFIG,
+    Failure,
+    NotDone,
+    note,
+    print_json,
+    read_settings,
+)
 from daemon.settings import Settings
-from daemon.settings.sources import load_settings
 
 Answer = TypeVar("Answer")
 
@@ -34,32 +39,26 @@ Example:
   recado webhook set --url https://bot.example.com/hook
 """
 
-CONFIG = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="TOML file; else RECADO_CONFIG, ./config/recado.toml or /etc/recado/recado.toml.",
-)
-
 
 @click.group(name="webhook", epilog=EXAMPLE)
-def command() -> None:
+def webhook_command() -> None:
     """Read or set the webhook of the Whapi channel."""
 
 
-@command.command(name="show")
+@webhook_command.command(name="show")
 @CONFIG
-@click.option("--json", "as_json", is_flag=True, help="Print the webhooks as JSON, without values.")
+@AS_JSON
 def show(config: Path | None, *, as_json: bool) -> None:
     """Show the channel's webhooks, and what is wrong with them; status 1 if something is.
 
     The values of headers are secrets and are not shown.
     """
-    settings = _settings(config)
-    found = _asked(settings, WhapiClient.get_settings)
+    settings = read_settings(config)
+    found = trio.run(_ask, settings, WhapiClient.get_settings)
     secrets = _secrets(settings)
     rows = [_row(entry, secrets) for entry in webhooks(found)]
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        print_json(rows)
     else:
         for row in rows:
             click.echo(f"{row['url']}  mode {row['mode']}  headers {row['headers']}")
@@ -71,7 +70,7 @@ def show(config: Path | None, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@command.command(name="set")
+@webhook_command.command(name="set")
 @CONFIG
 @click.option("--url", help="Public address of /hook; else web.webhook_url.")
 @click.option(
@@ -81,14 +80,14 @@ def show(config: Path | None, *, as_json: bool) -> None:
     show_default=True,
     help="How Whapi names the event; Recado takes all three.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@AS_JSON
 def set_webhook(config: Path | None, *, url: str | None, mode: str, as_json: bool) -> None:
     """Let Whapi send to this daemon: address, events, and the Authorization header.
 
     The header carries web.webhook_secret, the first one if there are two. A webhook with the same
     address is changed; other webhooks, and all other settings of the channel, stay as they are.
     """
-    settings = _settings(config)
+    settings = read_settings(config)
     url = url or settings.web.webhook_url
     if not url.startswith(("http://", "https://")):
         raise Failure("no address: give --url https://…/hook, or set web.webhook_url")
@@ -102,12 +101,12 @@ def set_webhook(config: Path | None, *, url: str | None, mode: str, as_json: boo
             raise NotDone("Whapi took the change but does not show it")
         return found, len(kept)
 
-    found, count = _asked(settings, change)
+    found, count = trio.run(_ask, settings, change)
     done = "changed" if found else "added"
     _note(settings, url, found=found)
     if as_json:
         row = {"done": done, "url": url, "carries_secret": bool(secret), "webhooks": count}
-        click.echo(json.dumps(row, ensure_ascii=False, indent=2))
+        print_json(row)
     else:
         click.echo(f"{done} {url}")
     if not secret:
@@ -125,10 +124,6 @@ def _note(settings: Settings, url: str, *, found: bool) -> None:
         click.echo(f"not noted in the audit: {error}", err=True)
 
 
-def _asked(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer]]) -> Answer:
-    return trio.run(_ask, settings, ask)
-
-
 async def _ask(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer]]) -> Answer:
     try:
         async with open_number(settings) as whapi:
@@ -137,13 +132,6 @@ async def _ask(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer
         raise Failure(str(error)) from error
     except GatewayError as error:
         raise NotDone(str(error)) from error
-
-
-def _settings(config: Path | None) -> Settings:
-    try:
-        return load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
-    except SettingsError as error:
-        raise Failure(str(error)) from error
 
 
 def _secrets(settings: Settings) -> list[str]:

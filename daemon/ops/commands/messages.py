@@ -1,0 +1,290 @@
+"""`recado send`, `replay`, `done`, `unanswered`: messages to be sent, answered or closed."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+import trio
+
+from daemon.domain.ids import is_reachable
+from daemon.domain.messages import ChatKey, Webhook
+from daemon.domain.redaction import mask_numbers
+from daemon.errors import MediaDelayed
+from daemon.ledger.admin.cli_queries import (
+    Sending,
+    Unanswered,
+    channel_of,
+    queue_text,
+    sending_of,
+    unanswered,
+)
+from daemon.ledger.admin.person import names_of
+from daemon.ledger.admin.replay import (
+    Replayed,
+    StoredEvent,
+    replay_dead,
+    replay_event,
+    stored_event,
+)
+from daemon.ledger.drivers.sqlite.database import transaction
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection
+from daemon.ledger.operator_actions import done_by_hand
+from daemon.ledger.people import has_opted_out
+from daemon.ops.commands.place import (
+    AS_JSON,
+    REVEAL,
+    Failure,
+    NotDone,
+    Place,
+    known_chat,
+    note,
+    os_actor,
+    print_json,
+    takes_place,
+)
+from daemon.ops.replay import parse_again
+
+LOOK_SECONDS = 0.1
+SETTLED = frozenset({"sent", "failed", "dropped"})
+
+SEND_EXAMPLE = """\b
+Example:
+  recado send 573001234567 "Su mesa está lista" --wait 30
+"""
+
+REPLAY_EXAMPLE = """\b
+Example:
+  recado replay 4711 4712
+  recado replay --dead --chat 573001234567
+"""
+
+DONE_EXAMPLE = """\b
+Example:
+  recado unanswered
+  recado done 573001234567
+"""
+
+UNANSWERED_EXAMPLE = """\b
+Example:
+  recado unanswered
+  recado unanswered --older-than 600 && echo nobody waits
+"""
+
+
+# -- send ----------------------------------------------------------------------------------------
+
+
+@click.command(name="send", epilog=SEND_EXAMPLE)
+@click.argument("chat")
+@click.argument("text")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0, max=86400),
+    default=0,
+    metavar="SECONDS",
+    help="Wait until it is sent, and print its WhatsApp id; status 1 if it is not by then.",
+)
+@click.option("--anyway", is_flag=True, help="Also to a contact who has opted out.")
+@click.option(
+    "--channel",
+    help="Our number, by the gateway's id; else the one that the chat last used.",
+)
+@AS_JSON
+@takes_place
+def send_command(
+    place: Place,
+    *,
+    chat: str,
+    text: str,
+    wait: float,
+    anyway: bool,
+    channel: str | None,
+    as_json: bool,
+) -> None:
+    """Send one message to a chat, through the daemon's outbox.
+
+    CHAT is a phone number with its country code, or a chat id as WhatsApp has it. The message is
+    stored and the number of its row in the outbox printed; the running daemon sends it within
+    seconds, a stopped one when it starts. It is not sent while a person has the chat.
+    """
+    key_chat = known_chat(chat)
+    if not is_reachable(key_chat):
+        raise Failure(f"{chat} is no chat: a number with its country code, or an id such as …@g.us")
+    if not text.strip():
+        raise Failure("the text is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Failure("the text is not valid UTF-8") from None
+    with open_cli_connection(place.data_dir) as connection:
+        with transaction(connection):
+            key = ChatKey(
+                channel_of(connection, key_chat) if channel is None else channel, key_chat
+            )
+            if not anyway and has_opted_out(connection, key):
+                raise Failure(f"{chat} has opted out of unrequested messages; --anyway sends it")
+            row_id = queue_text(connection, key, text, by=os_actor(), now=time.time())
+        if not as_json:
+            click.echo(f"outbox row {row_id}")
+        sending = trio.run(_settled, lambda: sending_of(connection, row_id), wait)
+    if as_json:
+        click.echo(json.dumps({"row": row_id, **asdict(sending)}, ensure_ascii=False))
+    elif wait and sending.state == "sent":
+        click.echo(f"sent as {sending.message_id}")
+    if wait:
+        _require_sent(sending)
+
+
+async def _settled(look: Callable[[], Sending], seconds: float) -> Sending:
+    """Look at the row until its state is final, for so long at most."""
+    sending = look()
+    with trio.move_on_after(seconds):
+        while sending.state not in SETTLED:
+            await trio.sleep(LOOK_SECONDS)
+            sending = look()
+    return sending
+
+
+def _require_sent(sending: Sending) -> None:
+    if sending.state == "sent":
+        return
+    reason = f": {sending.error}" if sending.error else ""
+    if sending.state in SETTLED:
+        raise NotDone(f"not sent, {sending.state}{reason}")
+    raise NotDone(f"not sent yet, {sending.state}{reason}; it stays in the outbox")
+
+
+# -- replay --------------------------------------------------------------------------------------
+
+
+@click.command(name="replay", epilog=REPLAY_EXAMPLE)
+@click.argument("event_ids", metavar="[EVENT_ID]...", type=int, nargs=-1)
+@click.option("--dead", is_flag=True, help="Replay all messages that ended as dead.")
+@click.option("--chat", help="With --dead: only those of this chat.")
+@AS_JSON
+@takes_place
+def replay_command(
+    place: Place, *, event_ids: tuple[int, ...], dead: bool, chat: str | None, as_json: bool
+) -> None:
+    """Replay stored webhook events, or all dead messages.
+
+    A message that never got its answer (dead, expired, or ignored although it is one to answer)
+    waits for one again, and the running daemon answers it within seconds. Messages that were
+    answered or that a person has handled are not changed. What could not be parsed when an event
+    came is parsed again. Each replayed message has a row in the audit, which recado explain shows;
+    the number of an event is in recado explain, too.
+    """
+    if bool(event_ids) == dead:
+        raise click.UsageError("name events, or give --dead")
+    if chat is not None and not dead:
+        raise click.UsageError("--chat goes with --dead")
+    now, by, policy = time.time(), os_actor(), place.policy
+    with place.writing() as connection:
+        if dead:
+            chats = names_of(connection, known_chat(chat)) if chat is not None else ()
+            replayed = replay_dead(connection, chats, policy, by=by, now=now)
+        else:
+            replayed = []
+            for event_id in dict.fromkeys(event_ids):
+                event = stored_event(connection, event_id, place.events)
+                if event is None:
+                    raise Failure(f"there is no event {event_id}; nothing was put back")
+                webhook = _parse(event, place)
+                replayed += replay_event(connection, event, webhook, policy, by=by, now=now)
+    _print_replayed(replayed, as_json=as_json)
+
+
+def _parse(event: StoredEvent, place: Place) -> Webhook | None:
+    try:
+        webhook, problems = parse_again(event, media=place.media)
+    except MediaDelayed as error:
+        raise Failure(f"event {event.id}: {error}; nothing was put back") from error
+    for problem in problems:
+        click.echo(f"event {event.id}: {problem}", err=True)
+    return webhook
+
+
+def _print_replayed(replayed: Sequence[Replayed], *, as_json: bool) -> None:
+    if as_json:
+        print_json([asdict(one) | {"chat": mask_numbers(one.chat)} for one in replayed])
+        return
+    for one in replayed:
+        done = "put back" if one.done else "left alone"
+        click.echo(f"{one.message_id}  {mask_numbers(one.chat)}  {done}: {one.what}")
+    put_back = sum(one.done for one in replayed)
+    click.echo(f"{put_back} put back, {len(replayed) - put_back} left alone")
+
+
+# -- done, unanswered ----------------------------------------------------------------------------
+
+
+@click.command(name="done", epilog=DONE_EXAMPLE)
+@click.argument("chat")
+@AS_JSON
+@takes_place
+def done_command(place: Place, *, chat: str, as_json: bool) -> None:
+    """Mark as resolved what waits for a person in a chat: by a call, or because it needs no answer.
+
+    CHAT is a phone number with its country code, or a chat id; on all channels. The bot never
+    answers what is closed so. If the bot is paused in the chat, it stays so.
+    """
+    now, by = time.time(), os_actor()
+    with place.writing() as connection:
+        names = names_of(connection, known_chat(chat))
+        done = [done_by_hand(connection, name, by=by, now=now) for name in names]
+    chats = sum(len(keys) for keys, _ in done)
+    messages = sum(closed for _, closed in done)
+    if not chats:
+        raise NotDone("there is no such chat")
+    if as_json:
+        click.echo(json.dumps({"chats": chats, "messages": messages}))
+    else:
+        click.echo(f"{messages} message{'' if messages == 1 else 's'} closed")
+
+
+@click.command(name="unanswered", epilog=UNANSWERED_EXAMPLE)
+@click.option("--older-than", default=0.0, metavar="SECONDS", help="Leave younger ones out.")
+@AS_JSON
+@REVEAL
+@takes_place
+def unanswered_command(place: Place, *, older_than: float, as_json: bool, reveal: bool) -> None:
+    """List the chats in which a customer waits, the longest wait first, and for whom.
+
+    For the bot; for a person of the business, who has the chat or was asked for; or for an
+    operator, where no answer was possible or it could not be delivered: `recado replay --dead`
+    starts a new answer. `recado done CHAT` closes what waits for a person.
+
+    Exit status 1 if there are any, for scripts. `recado explain` shows what happened to each.
+    """
+    now = time.time()
+    with place.reading() as connection:
+        found = [chat for chat in unanswered(connection) if now - chat.since >= older_than]
+    if reveal:
+        note(place.data_dir, "reveal", after=f"unanswered, {len(found)} rows")
+    shown = mask_numbers if not reveal else str
+    if as_json:
+        print_json([asdict(chat) | {"chat": shown(chat.chat)} for chat in found])
+    else:
+        for chat in found:
+            click.echo(_line(chat, shown(chat.chat), place, now))
+        click.echo(f"{len(found)} {'chat waits' if len(found) == 1 else 'chats wait'}")
+    if found:
+        raise SystemExit(1)
+
+
+def _line(chat: Unanswered, name: str, place: Place, now: float) -> str:
+    since = datetime.fromtimestamp(chat.since, place.zone or UTC)
+    whom = {"operator": "an operator", "person": "a person"}.get(chat.waits_for, "the bot")
+    parts = [
+        name,
+        f"waits for {whom}",
+        f"since {since:%Y-%m-%d %H:%M:%S%z}, {now - chat.since:,.0f} s",
+        chat.why,
+    ]
+    if chat.messages:
+        many = f"{chat.messages} message{'' if chat.messages == 1 else 's'}"
+        parts.append(f"{many}, the first {chat.message_id}")
+    return "  ".join(parts)
