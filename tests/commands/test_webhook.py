@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from support.stage import Stage, open_stage
 
 from daemon.__main__ import main
-from daemon.gateway.whapi.payloads.channel_settings import ANSWERED_MEDIA, USEFUL_EVENTS
+from daemon.gateway.whapi.kind import ANSWERED_MEDIA, USEFUL_EVENTS
 from daemon.ops.checks import online_findings
 from daemon.sandbox.channel import ChannelState
 from daemon.sandbox.start import TOKEN, sandbox_settings

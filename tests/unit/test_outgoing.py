@@ -168,9 +168,9 @@ def test_each_kind_goes_out_in_whapis_words() -> None:
         "buttons": ("POST", "/messages/interactive"),
         "list": ("POST", "/messages/interactive"),
     }
-    assert all(c.content.pop("to") == CHAT for c in calls.values())
-    assert all(c.content.pop("quoted") == "q-1" for c in calls.values())
-    contents = {name: c.content for name, c in calls.items()}
+    contents = {name: dict(c.content or {}) for name, c in calls.items()}
+    assert all(content.pop("to") == CHAT for content in contents.values())
+    assert all(content.pop("quoted") == "q-1" for content in contents.values())
     assert contents["text"] == {"body": "Hola", "no_link_preview": True}
     assert contents["voice"] == {"media": "m", "seconds": 2}
     assert contents["document"] == {"media": "m", "caption": "Su cuenta", "filename": "c.pdf"}
@@ -213,7 +213,7 @@ def test_a_reaction_goes_to_its_message_and_mentions_go_along() -> None:
     mentioned = Outgoing(
         body="@573007654321 hola", payload={"mentions": ["573007654321"]}, link_preview=True
     )
-    content = send_call(CHAT, mentioned).content
+    content = send_call(CHAT, mentioned).content or {}
     assert (content["mentions"], content["no_link_preview"]) == (["573007654321"], False)
     with pytest.raises(ValueError, match="carrier pigeon"):
         send_call(CHAT, Outgoing(kind="carrier pigeon"))
@@ -249,7 +249,7 @@ def test_words_on_a_card_cannot_write_a_line_of_their_own(hostile: str) -> None:
 def test_a_poll_may_let_several_options_be_chosen() -> None:
     part = poll_part("¿Qué día?", ["Sábado", "Domingo"], several=True)
     call = send_call(CHAT, Outgoing(kind="poll", body=part.body, payload=part.payload))
-    assert call.content["count"] == 0
+    assert (call.content or {})["count"] == 0
 
 
 def test_the_thread_says_what_was_sent() -> None:

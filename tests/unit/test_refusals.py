@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from daemon.gateway.whapi.payloads.refusals import (
+from daemon.gateway.whapi.payloads.answers import (
     NextStep,
     explanation,
     named_parts,

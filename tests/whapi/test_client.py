@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from daemon.domain.messages import ChatInfo, Label, NumberHealth, Text
+from daemon.domain.rendering.outgoing import Outgoing
 from daemon.errors import (
     GatewayError,
     GatewayTemporary,
@@ -26,10 +27,12 @@ from daemon.errors import (
 from daemon.gateway.whapi.client import WhapiClient, open_whapi
 from daemon.gateway.whapi.connections import Connections
 from daemon.gateway.whapi.exchange import Api
+from daemon.gateway.whapi.payloads.sends import UPLOAD_BYTES_PER_SECOND
 
 TOKEN = "invented-token-1234567890"
 CHAT = "573001234567@s.whatsapp.net"
 WORDS = "Con gusto, la esperamos"
+MESSAGE = Outgoing(body=WORDS)
 SENT = {"sent": True, "message": {"id": "YhNq-wO4T", "status": "pending"}}
 BLAMING = {"error": {"code": 1234, "message": f"{CHAT} cannot read '{WORDS}' with {TOKEN}"}}
 
@@ -176,7 +179,7 @@ def assert_discreet(error: BaseException) -> None:
 
 async def test_a_text_is_sent_with_everything_whapi_wants() -> None:
     async with line(Reply(status=201, json=SENT)) as to:
-        sent = await to.client.send_text(CHAT, WORDS, quoted="a-1", typing_seconds=2.6)
+        sent = await to.client.send(CHAT, Outgoing(body=WORDS, quoted="a-1"))
     (seen,) = to.server.seen
     assert sent == "YhNq-wO4T"
     assert (seen.method, seen.target) == ("POST", "/messages/text")
@@ -186,14 +189,13 @@ async def test_a_text_is_sent_with_everything_whapi_wants() -> None:
         "body": WORDS,
         "no_link_preview": True,
         "quoted": "a-1",
-        "typing_time": 3,
     }
     assert to.observed == [("text", "ok")]
 
 
 async def test_a_text_that_is_not_unicode_is_sent_all_the_same() -> None:
     async with line(Reply(json=SENT)) as to:
-        await to.client.send_text(CHAT, "hola \ud83d")
+        await to.client.send(CHAT, Outgoing(body="hola \ud83d"))
     assert to.server.seen[0].body == {"to": CHAT, "body": "hola \ufffd", "no_link_preview": True}
 
 
@@ -226,7 +228,7 @@ async def test_a_failed_send_says_whether_it_may_have_happened(
     """Each fault becomes the error that tells what to do next, after exactly one request."""
     async with line(reply, timeout_seconds=0.3 if reply.fault == "hang" else 5) as to:
         with pytest.raises(error) as caught:
-            await to.client.send_text(CHAT, WORDS)
+            await to.client.send(CHAT, MESSAGE)
     assert type(caught.value) is error
     assert caught.value.status == status
     assert len(to.server.seen) == 1
@@ -237,7 +239,7 @@ async def test_a_failed_send_says_whether_it_may_have_happened(
 async def test_a_connection_cut_before_the_answer_leaves_the_outcome_open() -> None:
     async with line(Reply(fault="cut at once")) as to:
         with pytest.raises(OutcomeUnknown) as caught:
-            await to.client.send_text(CHAT, WORDS)
+            await to.client.send(CHAT, MESSAGE)
     assert to.server.connections == 1
     assert_discreet(caught.value)
 
@@ -251,7 +253,7 @@ async def test_no_connection_means_not_sent() -> None:
                 api_url=address, token=TOKEN, timeout_seconds=5, rng=rng()
             ) as client:
                 with pytest.raises(GatewayTemporary) as caught:
-                    await client.send_text(CHAT, WORDS)
+                    await client.send(CHAT, MESSAGE)
     assert caught.value.status == 0
     assert_discreet(caught.value)
 
@@ -265,10 +267,10 @@ async def test_no_free_connection_in_time_means_not_sent() -> None:
         patient = WhapiClient(api, timeout_seconds=60, rng=rng(), observe=None)
         hasty = WhapiClient(api, timeout_seconds=0.2, rng=rng(), observe=None)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(patient.send_text, CHAT, WORDS)
+            nursery.start_soon(patient.send, CHAT, MESSAGE)
             await to.server.arrived.wait()
             with pytest.raises(GatewayTemporary):
-                await hasty.send_text(CHAT, WORDS)
+                await hasty.send(CHAT, MESSAGE)
             nursery.cancel_scope.cancel()
     assert len(to.server.seen) == 1
 
@@ -278,22 +280,23 @@ async def test_retry_after_is_passed_on(header: str, seconds: float | None) -> N
     """A send is not repeated here, so the wish is handed to the caller."""
     async with line(Reply(status=429, headers=[("Retry-After", header)])) as to:
         with pytest.raises(GatewayTemporary) as caught:
-            await to.client.send_text(CHAT, WORDS)
+            await to.client.send(CHAT, MESSAGE)
     assert caught.value.retry_after == seconds
 
 
-async def test_typing_time_is_added_to_the_time_allowed() -> None:
+async def test_a_file_adds_to_the_time_allowed() -> None:
+    message = Outgoing(body="", kind="image", media="x" * UPLOAD_BYTES_PER_SECOND)
     async with line(Reply(fault="hang"), timeout_seconds=0.2) as to:
         started = trio.current_time()
         with pytest.raises(OutcomeUnknown):
-            await to.client.send_text(CHAT, WORDS, typing_seconds=1)
+            await to.client.send(CHAT, message)
         assert trio.current_time() - started > 1
 
 
 async def test_a_cancelled_send_is_observed_and_ends_at_once() -> None:
     async with line(Reply(fault="hang"), timeout_seconds=60) as to:
         with trio.move_on_after(0.2) as scope:
-            await to.client.send_text(CHAT, WORDS)
+            await to.client.send(CHAT, MESSAGE)
     assert scope.cancelled_caught
     assert to.observed == [("text", "cancelled")]
 

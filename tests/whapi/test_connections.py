@@ -16,10 +16,11 @@ from support.plain import NO_TLS
 
 from daemon.errors import SettingsError
 from daemon.gateway.whapi.connections import IDLE_SECONDS, Connections, proxy_for
-from daemon.gateway.whapi.exchange import Api, Request, Response
+from daemon.gateway.whapi.exchange import Api, Reply
+from daemon.gateway.whapi.payloads.sends import ApiCall
 
 TOKEN = "invented-token-1234567890"
-REQUEST = Request(operation="health", method="GET", path="/health", query={"wakeup": "false"})
+CALL = ApiCall("health", "GET", "/health", query={"wakeup": "false"})
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -75,14 +76,14 @@ async def connected(url: str, *, most: int = 2) -> AsyncIterator[Connections]:
         await connections.aclose()
 
 
-async def asked(*answers: bytes) -> tuple[Bytes, list[Response]]:
+async def asked(*answers: bytes) -> tuple[Bytes, list[Reply]]:
     """Make a request for each answer, one after the other."""
     async with (
         served(*answers) as server,
         connected(f"http://127.0.0.1:{server.port}/v1/") as connections,
     ):
         ask = Api(connections, TOKEN).exchange
-        return server, [await ask(REQUEST, seconds=5) for _ in answers]
+        return server, [await ask(CALL, seconds=5) for _ in answers]
 
 
 async def test_one_connection_serves_request_after_request() -> None:
@@ -172,9 +173,9 @@ async def test_a_connection_that_the_other_side_has_ended_is_not_used_again() ->
             port = listener.socket.getsockname()[1]
             async with connected(f"http://127.0.0.1:{port}") as connections:
                 ask = Api(connections, TOKEN).exchange
-                assert (await ask(REQUEST, seconds=5)).body == b"{}"
+                assert (await ask(CALL, seconds=5)).body == b"{}"
                 await ended.wait()
-                assert (await ask(REQUEST, seconds=5)).body == b"{}"
+                assert (await ask(CALL, seconds=5)).body == b"{}"
             nursery.cancel_scope.cancel()
 
 
@@ -187,7 +188,7 @@ async def test_connections_grow_old_and_are_closed(monkeypatch: pytest.MonkeyPat
         api = Api(connections, TOKEN)
         async with trio.open_nursery() as nursery:
             for _ in range(2):
-                nursery.start_soon(partial(api.exchange, REQUEST, seconds=5))
+                nursery.start_soon(partial(api.exchange, CALL, seconds=5))
         old, newest = await connections.take(), await connections.take()
         assert old is not newest
         await connections.give_back(old)
@@ -196,7 +197,7 @@ async def test_connections_grow_old_and_are_closed(monkeypatch: pytest.MonkeyPat
         await connections.give_back(newest)
         assert old.is_closed()
         assert newest.is_closed()
-        assert (await api.exchange(REQUEST, seconds=5)).body == b"{}"
+        assert (await api.exchange(CALL, seconds=5)).body == b"{}"
     assert server.connections == 3
 
 
@@ -208,7 +209,7 @@ async def test_the_connection_used_last_is_used_first() -> None:
         api = Api(connections, TOKEN)
         async with trio.open_nursery() as nursery:
             for _ in range(2):
-                nursery.start_soon(partial(api.exchange, REQUEST, seconds=5))
+                nursery.start_soon(partial(api.exchange, CALL, seconds=5))
         one, two = await connections.take(), await connections.take()
         await connections.give_back(one)
         await connections.give_back(two)
@@ -224,9 +225,9 @@ async def test_a_cancelled_request_closes_its_connection_and_leaves_its_place() 
         connected(f"http://127.0.0.1:{server.port}", most=1) as connections,
     ):
         ask = Api(connections, TOKEN).exchange
-        first = await ask(REQUEST, seconds=0.1)
+        first = await ask(CALL, seconds=0.1)
         assert (first.failure, first.began, first.status) == ("no answer in time", True, 200)
-        assert (await ask(REQUEST, seconds=5)).body == b"{}"
+        assert (await ask(CALL, seconds=5)).body == b"{}"
     assert server.connections == 2
 
 
@@ -236,7 +237,7 @@ async def test_all_that_wait_are_closed_even_by_a_task_that_is_cancelled() -> No
         api = Api(connections, TOKEN)
         async with trio.open_nursery() as nursery:
             for _ in range(2):
-                nursery.start_soon(partial(api.exchange, REQUEST, seconds=5))
+                nursery.start_soon(partial(api.exchange, CALL, seconds=5))
         kept = [await connections.take(), await connections.take()]
         for connection in kept:
             await connections.give_back(connection)
@@ -253,7 +254,7 @@ async def test_a_request_that_cannot_connect_leaves_its_place() -> None:
         async with connected(address, most=1) as connections:
             ask = Api(connections, TOKEN).exchange
             for _ in range(2):
-                response = await ask(REQUEST, seconds=5)
+                response = await ask(CALL, seconds=5)
                 assert (response.failure, response.began) == ("no connection", False)
 
 
@@ -261,7 +262,7 @@ async def test_a_proxy_is_told_the_whole_address(monkeypatch: pytest.MonkeyPatch
     async with served(OK) as server:
         monkeypatch.setenv("http_proxy", f"http://user:p%40ss@127.0.0.1:{server.port}")
         async with connected("http://whapi.invalid/v1") as connections:
-            response = await Api(connections, TOKEN).exchange(REQUEST, seconds=5)
+            response = await Api(connections, TOKEN).exchange(CALL, seconds=5)
     assert response.body == b"{}"
     lines = server.heads[0].split(b"\r\n")
     assert lines[0] == b"GET http://whapi.invalid/v1/health?wakeup=false HTTP/1.1"
@@ -278,7 +279,7 @@ async def test_a_proxy_that_refuses_a_tunnel_means_not_sent(
         monkeypatch.setenv("https_proxy", f"127.0.0.1:{server.port}")
         connections = Connections(httpx.URL("https://whapi.invalid"), NO_TLS, most=1)
         ask = Api(connections, TOKEN).exchange
-        response = await ask(REQUEST, seconds=5)
+        response = await ask(CALL, seconds=5)
     assert (response.failure, response.began) == ("the proxy gives no way", False)
     (head,) = server.heads
     assert head.startswith(b"CONNECT whapi.invalid:443 HTTP/1.1\r\nHost: whapi.invalid:443\r\n")
@@ -334,7 +335,7 @@ async def test_the_last_word_comes_when_the_connection_stands_and_before_the_fir
     ):
         api = Api(connections, TOKEN)
         if kept:
-            await api.exchange(REQUEST, seconds=5)
+            await api.exchange(CALL, seconds=5)
         known = len(server.heads)
 
         async def call_off() -> None:
@@ -344,8 +345,8 @@ async def test_the_last_word_comes_when_the_connection_stands_and_before_the_fir
             raise CalledOff
 
         with pytest.raises(CalledOff):
-            await api.exchange(REQUEST, seconds=5, before=call_off)
-        response = await api.exchange(REQUEST, seconds=5)
+            await api.exchange(CALL, seconds=5, before=call_off)
+        response = await api.exchange(CALL, seconds=5)
         assert (response.status, len(server.heads), server.connections) == (200, known + 1, 2)
 
 
@@ -355,5 +356,5 @@ async def test_a_last_word_that_takes_too_long_means_not_sent() -> None:
         connected(f"http://127.0.0.1:{server.port}/v1/") as connections,
     ):
         api = Api(connections, TOKEN)
-        response = await api.exchange(REQUEST, seconds=0.1, before=trio.sleep_forever)
+        response = await api.exchange(CALL, seconds=0.1, before=trio.sleep_forever)
         assert (response.began, response.failure, server.heads) == (False, "no answer in time", [])

@@ -14,9 +14,10 @@ import trio
 
 from daemon.errors import GatewayTemporary
 from daemon.gateway.whapi.connections import Connections
-from daemon.gateway.whapi.exchange import Api, Request, Response, raise_unless_done
+from daemon.gateway.whapi.exchange import Api, Reply, raise_unless_done
+from daemon.gateway.whapi.payloads.sends import ApiCall
 
-REQUEST = Request(operation="text", method="POST", path="/messages/text", content={"body": "Hola"})
+CALL = ApiCall("text", "POST", "/messages/text", content={"body": "Hola"})
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 NAME = "whapi.invalid"
 
@@ -95,11 +96,11 @@ async def secured(context: ssl.SSLContext, *, is_proxy: bool = False) -> AsyncIt
             nursery.cancel_scope.cancel()
 
 
-async def asked_twice(url: str, tls: ssl.SSLContext) -> list[Response]:
+async def asked_twice(url: str, tls: ssl.SSLContext) -> list[Reply]:
     """Make two requests, one after the other."""
     connections = Connections(httpx.URL(url), tls, most=1)
     ask = Api(connections, "invented-token").exchange
-    responses = [await ask(REQUEST, seconds=5) for _ in range(2)]
+    responses = [await ask(CALL, seconds=5) for _ in range(2)]
     await connections.aclose()
     return responses
 
@@ -121,7 +122,7 @@ async def test_a_server_that_is_not_believed_is_asked_nothing(authority: Authori
     assert [(x.began, x.failure) for x in responses] == [(False, "no connection")] * 2
     assert server.requests == 0
     with pytest.raises(GatewayTemporary):
-        raise_unless_done(REQUEST, responses[0])
+        raise_unless_done(CALL, responses[0])
 
 
 async def test_a_name_that_the_certificate_does_not_have_is_not_believed(

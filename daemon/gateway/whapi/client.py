@@ -1,9 +1,8 @@
-"""Call Whapi's API: send texts, show presence, look up what was sent.
+"""The calls of one Whapi channel, as `daemon.gateway.port.Gateway` has them, and its settings.
 
-Two kinds of calls. A send is made exactly once, and its error says whether it may have happened;
-whoever owns the outbox decides what is next. Everything else does no harm when repeated and is
-tried up to three times here. Only errors of ``daemon.errors.GatewayError`` leave this file; their
-texts hold no token, number, or words of anybody.
+Whether a call may be repeated is decided here: `send` is made once, all others up to three times.
+Only errors of ``daemon.errors.GatewayError`` leave this module; their texts hold no token, no
+number and no words of anybody.
 """
 
 import random
@@ -29,14 +28,7 @@ from daemon.errors import (
 )
 from daemon.gateway.port import Before, Capabilities, Indicator, Observe
 from daemon.gateway.whapi.connections import Connections
-from daemon.gateway.whapi.exchange import (
-    Api,
-    Request,
-    Response,
-    raise_unless_done,
-    sent_id,
-    usable_address,
-)
+from daemon.gateway.whapi.exchange import Api, Reply, raise_unless_done, sent_id, usable_address
 from daemon.gateway.whapi.payloads.answers import (
     Unintelligible,
     health_refused,
@@ -49,17 +41,18 @@ from daemon.gateway.whapi.payloads.answers import (
 )
 from daemon.gateway.whapi.payloads.fields import without_surrogates
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.gateway.whapi.payloads.sends import KINDS, SendCall, send_call
+from daemon.gateway.whapi.payloads.sends import KINDS, ApiCall, send_call
 
 Answer = TypeVar("Answer")
+
 _TRIES = 3
 _BACKOFF_BASE_SECONDS = 0.25
 _BACKOFF_CAP_SECONDS = 4.0
-_LONGEST_TYPING_SECONDS = 60  # Whapi's limit of typing_time
 _LONGEST_LISTING = 500  # Whapi's limit of count
 _MOST_CONNECTIONS = 200
 """As many calls as are under way when two hundred turns a second are answered, five calls each,
 by a Whapi that takes a fifth of a second. More than that wait for one another."""
+
 _OUTCOMES: Mapping[type[BaseException], str] = {
     GatewayTemporary: "temporary",
     OutcomeUnknown: "unknown",
@@ -68,7 +61,7 @@ _OUTCOMES: Mapping[type[BaseException], str] = {
     RefusedForm: "rejected",
 }
 
-CAPABILITIES = Capabilities(
+_CAPABILITIES = Capabilities(
     kinds=KINDS,
     lists_messages=True,
     shows_typing=True,
@@ -78,15 +71,15 @@ CAPABILITIES = Capabilities(
 
 
 class WhapiClient:
-    """One channel's API. Made by ``open_whapi``; any task may call it, all at the same time."""
+    """One channel's API. Made by ``open_whapi``; any task may call it, all at the same time.
+
+    ``observe`` gets as operation that of a send (`daemon.gateway.whapi.payloads.sends`), or
+    ``presence``, ``subscribe``, ``read``, ``messages``, ``health``, ``chat``, ``lid``, ``labels``,
+    ``settings``.
+    """
 
     def __init__(
-        self,
-        api: Api,
-        *,
-        timeout_seconds: float,
-        rng: random.Random,
-        observe: Observe | None,
+        self, api: Api, *, timeout_seconds: float, rng: random.Random, observe: Observe | None
     ) -> None:
         self._api = api
         self._timeout_seconds = timeout_seconds
@@ -94,98 +87,69 @@ class WhapiClient:
         self._observe = observe
 
     @property
-    def seconds_ahead(self) -> float | None:
-        """By how much Whapi's clock is ahead of ours; see `daemon.gateway.whapi.clock`."""
-        return self._api.clock.seconds_ahead
-
-    @property
     def capabilities(self) -> Capabilities:
         """Everything: Whapi is a device linked to the phone."""
-        return CAPABILITIES
+        return _CAPABILITIES
+
+    @property
+    def seconds_ahead(self) -> float | None:
+        """By how much Whapi's clock is ahead of ours; see the port."""
+        return self._api.clock.seconds_ahead
 
     def parse_webhook(self, body: bytes, *, path_event: str = "") -> Webhook:
         """Read a webhook call; see `daemon.gateway.whapi.payloads.parser`."""
         return parse_webhook(body, path_event=path_event)
 
-    async def send_text(
-        self, chat: str, body: str, *, quoted: str = "", typing_seconds: float = 0
-    ) -> str:
-        """Send a text once and give WhatsApp's message id.
-
-        ``quoted`` is the id of the message it answers; ``typing_seconds`` lets Whapi show the
-        typing indicator first and is added to the time allowed. Raises GatewayTemporary if it was
-        certainly not sent, OutcomeUnknown if it may have been, NumberTrouble, RefusedRecipient and
-        RefusedForm as they say.
-        """
-        typing = min(max(round(typing_seconds), 0), _LONGEST_TYPING_SECONDS)
-        call = send_call(chat, Outgoing(body=body, quoted=quoted))
-        content = {**call.content, "typing_time": typing} if typing else call.content
-        return await self._send(call._replace(content=content, extra_seconds=typing))
-
     async def send(self, chat: str, message: Outgoing, *, before: Before | None = None) -> str:
         """Send one message of any kind once and give WhatsApp's id; empty for a reaction.
 
-        ``before`` has the last word: see `daemon.gateway.whapi.exchange.Before`. Raises what
-        `send_text` and ``before`` raise, and ValueError for a kind that Whapi does not have.
+        A file that goes along adds to the time allowed. Raises GatewayTemporary if it was certainly
+        not sent, OutcomeUnknown if it may have been, NumberTrouble, RefusedRecipient and
+        RefusedForm as they say, what ``before`` raises, and ValueError for an unknown kind.
         """
-        return await self._send(send_call(chat, message), before)
-
-    async def _send(self, call: SendCall, before: Before | None = None) -> str:
-        request = Request(
-            operation=call.operation, method=call.method, path=call.path, content=call.content
-        )
+        call = send_call(chat, message)
         seconds = self._timeout_seconds + call.extra_seconds
-        with self._observed(request.operation):
-            response = await self._api.exchange(request, seconds=seconds, before=before)
-            return sent_id(request, response)
+        with self._observed(call.operation):
+            return sent_id(call, await self._api.exchange(call, seconds=seconds, before=before))
 
     async def set_presence(self, chat: str, indicator: Indicator) -> None:
         """Show the contact that we type or record, or that we stopped."""
-        request = Request(
-            operation="presence",
-            method="PUT",
-            path=f"/presences/{_segment(chat)}",
-            content={"presence": indicator, "delay": 0},
+        content = {"presence": indicator, "delay": 0}
+        await self._repeatable(
+            ApiCall("presence", "PUT", f"/presences/{_segment(chat)}", content), _nothing
         )
-        await self._repeatable(request, _nothing)
 
     async def subscribe_presence(self, contact: str) -> None:
         """Ask for the contact's presences; being subscribed already (409) is success too."""
-        request = Request(
-            operation="subscribe",
-            method="POST",
-            path=f"/presences/{_segment(contact)}",
-        )
-        await self._repeatable(request, _nothing, instead={409: None})
+        call = ApiCall("subscribe", "POST", f"/presences/{_segment(contact)}")
+        await self._repeatable(call, _nothing, instead={409: None})
 
     async def mark_read(self, message_id: str) -> None:
         """Show a message's author that it was read; one that is gone (404) is success too."""
-        request = Request(operation="read", method="PUT", path=f"/messages/{_segment(message_id)}")
-        await self._repeatable(request, _nothing, instead={404: None})
+        call = ApiCall("read", "PUT", f"/messages/{_segment(message_id)}")
+        await self._repeatable(call, _nothing, instead={404: None})
 
     async def list_messages(
         self, chat: str, *, from_me: bool | None = None, since: float = 0, count: int = 100
     ) -> tuple[Message, ...]:
         """List the chat's messages since a Unix time, newest first, at most ``count`` (1..500).
 
-        Their keys name no channel. A chat that Whapi does not know is RefusedForm with status
-        404; a bad token, also 404, is NumberTrouble.
+        A chat that Whapi does not know is RefusedForm with status 404; a bad token, also 404, is
+        NumberTrouble.
         """
         query = {"count": str(min(max(count, 1), _LONGEST_LISTING))}
         if since > 0:
             query["time_from"] = str(int(since))
         if from_me is not None:
             query["from_me"] = "true" if from_me else "false"
-        path = f"/messages/list/{_segment(chat)}"
-        request = Request(operation="messages", method="GET", path=path, query=query)
-        return await self._repeatable(request, read_messages)
+        call = ApiCall("messages", "GET", f"/messages/list/{_segment(chat)}", query=query)
+        return await self._repeatable(call, read_messages)
 
     async def health(self) -> NumberHealth:
         """Ask for the channel's state, without waking a stopped channel."""
-        query = {"wakeup": "false"}
-        request = Request(operation="health", method="GET", path="/health", query=query)
         try:
-            return await self._repeatable(request, read_health)
+            call = ApiCall("health", "GET", "/health", query={"wakeup": "false"})
+            return await self._repeatable(call, read_health)
         except (NumberTrouble, RefusedRecipient) as error:
             if (refused := health_refused(error.status, str(error))) is None:
                 raise
@@ -193,13 +157,11 @@ class WhapiClient:
 
     async def get_settings(self) -> JsonObject:
         """Ask for the channel's settings, webhooks among them, as Whapi keeps them."""
-        request = Request(operation="settings", method="GET", path="/settings")
-        return await self._repeatable(request, read_object)
+        return await self._repeatable(ApiCall("settings", "GET", "/settings"), read_object)
 
     async def change_settings(self, changes: JsonObject) -> None:
         """Change settings of the channel; what is not named stays, lists are replaced whole."""
-        request = Request(operation="settings", method="PATCH", path="/settings", content=changes)
-        await self._repeatable(request, _nothing)
+        await self._repeatable(ApiCall("settings", "PATCH", "/settings", changes), _nothing)
 
     async def test_webhook(self, webhook: JsonObject) -> bool:
         """Let Whapi call a webhook's address, with its headers; False if that did not succeed.
@@ -212,49 +174,37 @@ class WhapiClient:
             "mode": webhook.get("mode") or "body",
             "headers": webhook.get("headers") or {},
         }
-        request = Request(
-            operation="settings", method="POST", path="/settings/webhook_test", content=content
-        )
-        answer = await self._repeatable(request, read_object)
-        return answer.get("success") is True
+        call = ApiCall("settings", "POST", "/settings/webhook_test", content)
+        return (await self._repeatable(call, read_object)).get("success") is True
 
     async def get_chat(self, chat: str) -> ChatInfo | None:
         """Look up a chat's saved name and labels; None if Whapi does not know the chat."""
-        request = Request(operation="chat", method="GET", path=f"/chats/{_segment(chat)}")
         read: Callable[[bytes], ChatInfo | None] = read_chat
-        return await self._repeatable(request, read, instead={404: None})
+        call = ApiCall("chat", "GET", f"/chats/{_segment(chat)}")
+        return await self._repeatable(call, read, instead={404: None})
 
     async def list_labels(self) -> tuple[Label, ...]:
         """List the channel's labels (WhatsApp Business only)."""
-        request = Request(operation="labels", method="GET", path="/labels")
-        return await self._repeatable(request, read_labels)
+        return await self._repeatable(ApiCall("labels", "GET", "/labels"), read_labels)
 
     async def add_label(self, label_id: str, chat: str) -> None:
         """Put a label on a chat; having it already (409) is success too."""
-        request = Request(
-            operation="labels",
-            method="POST",
-            path=f"/labels/{_segment(label_id)}/{_segment(chat)}",
-        )
-        await self._repeatable(request, _nothing, instead={409: None})
+        call = ApiCall("labels", "POST", f"/labels/{_segment(label_id)}/{_segment(chat)}")
+        await self._repeatable(call, _nothing, instead={409: None})
 
     async def remove_label(self, label_id: str, chat: str) -> None:
         """Take a label off a chat; not having it (404) is success too."""
-        request = Request(
-            operation="labels",
-            method="DELETE",
-            path=f"/labels/{_segment(label_id)}/{_segment(chat)}",
-        )
-        await self._repeatable(request, _nothing, instead={404: None})
+        call = ApiCall("labels", "DELETE", f"/labels/{_segment(label_id)}/{_segment(chat)}")
+        await self._repeatable(call, _nothing, instead={404: None})
 
     async def find_alias(self, digits: str) -> str:
         """Look up the alias of a phone number; Whapi has no way back from an alias to a number."""
-        request = Request(operation="lid", method="GET", path=f"/contacts/lids/{_segment(digits)}")
-        return await self._repeatable(request, read_alias, instead={404: ""})
+        call = ApiCall("lid", "GET", f"/contacts/lids/{_segment(digits)}")
+        return await self._repeatable(call, read_alias, instead={404: ""})
 
     async def _repeatable(
         self,
-        request: Request,
+        call: ApiCall,
         read: Callable[[bytes], Answer],
         *,
         instead: Mapping[int, Answer] | None = None,
@@ -265,18 +215,16 @@ class WhapiClient:
         time allowed for one exchange. Whatever may pass by itself raises GatewayTemporary, never
         OutcomeUnknown: nothing depends on whether a failed try did arrive.
         """
-        with self._observed(request.operation):
+        with self._observed(call.operation):
             deadline = trio.current_time() + 2 * self._timeout_seconds
             attempt = 0
             while True:
                 left = deadline - trio.current_time()
-                response = await self._api.exchange(
-                    request, seconds=min(left, self._timeout_seconds)
-                )
-                if instead is not None and response.status in instead:
-                    return instead[response.status]
+                reply = await self._api.exchange(call, seconds=min(left, self._timeout_seconds))
+                if instead is not None and reply.status in instead:
+                    return instead[reply.status]
                 try:
-                    return _understood(request, response, read)
+                    return _understood(call, reply, read)
                 except GatewayTemporary as error:
                     pause = self._pause(attempt, error.retry_after)
                     attempt += 1
@@ -328,30 +276,21 @@ async def open_whapi(
     SettingsError if address, token or proxy cannot be used at all.
     """
     connections = Connections(usable_address(api_url, token), tls, most=_MOST_CONNECTIONS)
-    try:
-        yield WhapiClient(
-            Api(connections, token, now),
-            timeout_seconds=timeout_seconds,
-            rng=rng,
-            observe=observe,
-        )
-    finally:
-        await connections.aclose()
+    async with connections:
+        api = Api(connections, token, now)
+        yield WhapiClient(api, timeout_seconds=timeout_seconds, rng=rng, observe=observe)
 
 
-def _understood(request: Request, response: Response, read: Callable[[bytes], Answer]) -> Answer:
+def _understood(call: ApiCall, reply: Reply, read: Callable[[bytes], Answer]) -> Answer:
     """Read the answer of a call that may be repeated, or raise the error of what came instead."""
     try:
-        raise_unless_done(request, response)
-        return read(response.body)
+        raise_unless_done(call, reply)
+        return read(reply.body)
     except OutcomeUnknown as error:
-        temporary = GatewayTemporary(
-            str(error), status=error.status, retry_after=response.retry_after
-        )
+        temporary = GatewayTemporary(str(error), status=error.status, retry_after=reply.retry_after)
     except Unintelligible as error:
-        temporary = GatewayTemporary(
-            f"Whapi {request.operation}: the answer cannot be used: {error}", status=response.status
-        )
+        words = f"Whapi {call.operation}: the answer cannot be used: {error}"
+        temporary = GatewayTemporary(words, status=reply.status)
     raise temporary
 
 

@@ -1,12 +1,14 @@
-"""The connections to Whapi's API: httpcore's, kept for the next request, a bounded number of them.
+"""The connections to Whapi's API: httpcore's, kept for the next request, as a transport of httpx.
 
-Its own pool looks through all of its connections for each of the idle ones, at the beginning and
-the end of every request: with a hundred of them that costs several milliseconds. Here they are a
-stack, so a request costs the same whatever their number.
+httpcore's own pool looks through all of its connections for each of the idle ones, at the beginning
+and the end of every request: with a hundred of them that costs several milliseconds. Here they are
+a stack, so a request costs the same whatever their number. Only this module knows httpcore.
 """
 
 import ssl
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
@@ -15,33 +17,6 @@ import trio
 
 from daemon.errors import SettingsError
 
-# The proxy on the way to Whapi's API, if the environment names one.
-
-
-_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-def proxy_for(url: httpx.URL) -> httpx.URL | None:
-    """Find the proxy that the environment names for an address; none for this machine.
-
-    By ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, in either case of letters.
-    Raises SettingsError if it is of a kind that is not known here.
-    """
-    if url.host in _HERE:
-        return None
-    known = getproxies()
-    address = known.get(url.scheme) or known.get("all") or ""
-    if not address or proxy_bypass(url.netloc.decode("ascii")):
-        return None
-    try:
-        proxy = httpx.URL(address if "://" in address else f"http://{address}")
-    except httpx.InvalidURL:
-        proxy = httpx.URL()
-    if proxy.scheme not in {"http", "https"} or not proxy.host:
-        raise SettingsError(["the proxy of the environment: not an http or https address"])
-    return proxy
-
-
 IDLE_SECONDS = 5.0
 """So long is a connection kept without a request (httpx's value). The longer, the likelier is a
 request on one that the other side is just closing: nobody knows then whether it arrived."""
@@ -49,8 +24,17 @@ request on one that the other side is just closing: nobody knows then whether it
 _CLOSING_SECONDS = 1.0
 """More than closing ever takes: TLS takes no leave either."""
 
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
-class Connections:
+_ERRORS: Mapping[type[Exception], type[httpx.TransportError]] = {
+    httpcore.ProxyError: httpx.ProxyError,
+    httpcore.ProtocolError: httpx.ProtocolError,
+    httpcore.TimeoutException: httpx.TimeoutException,
+    httpcore.NetworkError: httpx.NetworkError,
+}
+
+
+class Connections(httpx.AsyncBaseTransport):
     """At most so many connections to one server. Any task may use them; close with `aclose`.
 
     ``tls``: whom to believe; None: httpx's own authorities. Proxies of the environment are used.
@@ -64,6 +48,23 @@ class Connections:
         self._idle: deque[httpcore.AsyncConnectionInterface] = deque()
         """The one that was used last is the last."""
         self._places = trio.Semaphore(most)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Make one request; its response has to be closed, which frees the connection.
+
+        Raises httpx.TransportError, and what a ``trace`` among the request's extensions raises.
+        """
+        connection = await self.take()
+        try:
+            answer = await connection.handle_async_request(_outgoing(request))
+        except tuple(_ERRORS) as error:
+            await self.give_back(connection)
+            raise _as_httpx(error) from None
+        except BaseException:
+            await self.give_back(connection)
+            raise
+        body = _Body(answer, partial(self.give_back, connection))
+        return httpx.Response(answer.status, headers=answer.headers, stream=body, request=request)
 
     async def take(self) -> httpcore.AsyncConnectionInterface:
         """Give a connection to one task, which gives it back; waits while all are taken.
@@ -97,6 +98,87 @@ class Connections:
         """Close those that wait for a request."""
         while self._idle:
             await _close(self._idle.pop())
+
+
+def _outgoing(request: httpx.Request) -> httpcore.Request:
+    # httpcore would put ``target`` in the place of the address that a proxy is told, too.
+    extensions = dict(request.extensions)
+    url, target = request.url, extensions.pop("target", request.url.raw_path)
+    return httpcore.Request(
+        request.method,
+        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target),
+        headers=request.headers.raw,
+        content=_Content(request.content),
+        extensions=extensions,
+    )
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a response; closing it frees its connection."""
+
+    def __init__(self, answer: httpcore.Response, give_back: Callable[[], Awaitable[None]]) -> None:
+        self._answer = answer
+        self._chunks = answer.aiter_stream()
+        self._give_back = give_back
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._chunks)
+        except tuple(_ERRORS) as error:
+            raise _as_httpx(error) from None
+
+    async def aclose(self) -> None:
+        try:
+            await self._answer.aclose()
+        finally:
+            await self._give_back()
+
+
+class _Content:
+    """A request's content in one piece, or nothing: an iterable that is its own iterator.
+
+    httpcore's own one iterates by an async generator, which a failed or cancelled write leaves
+    behind unfinished; trio then warns of it when it is collected.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content] if content else []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
+def _as_httpx(error: Exception) -> httpx.TransportError:
+    return next(ours for theirs, ours in _ERRORS.items() if isinstance(error, theirs))(str(error))
+
+
+def proxy_for(url: httpx.URL) -> httpx.URL | None:
+    """Find the proxy that the environment names for an address; none for this machine.
+
+    By ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, in either case of letters.
+    Raises SettingsError if it is of a kind that is not known here.
+    """
+    if url.host in _THIS_MACHINE:
+        return None
+    known = getproxies()
+    address = known.get(url.scheme) or known.get("all") or ""
+    if not address or proxy_bypass(url.netloc.decode("ascii")):
+        return None
+    try:
+        proxy = httpx.URL(address if "://" in address else f"http://{address}")
+    except httpx.InvalidURL:
+        proxy = httpx.URL()
+    if proxy.scheme not in {"http", "https"} or not proxy.host:
+        raise SettingsError(["the proxy of the environment: not an http or https address"])
+    return proxy
 
 
 async def _close(connection: httpcore.AsyncConnectionInterface) -> None:

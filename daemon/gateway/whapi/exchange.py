@@ -1,16 +1,17 @@
 """One HTTP exchange with Whapi: a request, what came of it, and the error that stands for that.
 
-The one place that knows httpcore's errors. Whether a failed request may have arrived is not guessed
-from the kind of error but noted while it is made: before its first byte leaves, nothing can have
-happened.
+Whether a failed request may have arrived is not guessed from the kind of error but noted while it
+is made: before its first byte leaves, nothing can have happened.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import urlencode
 
-import httpcore
 import httpx
 import msgspec
 import trio
@@ -25,35 +26,25 @@ from daemon.errors import (
     SettingsError,
 )
 from daemon.gateway.port import Before
-from daemon.gateway.whapi.clock import GatewayClock
 from daemon.gateway.whapi.connections import Connections
-from daemon.gateway.whapi.payloads.answers import Unintelligible, read_sent, retry_after, unpacked
-from daemon.gateway.whapi.payloads.refusals import (
+from daemon.gateway.whapi.payloads.answers import (
     NextStep,
+    Unintelligible,
     explanation,
     named_parts,
     next_step,
     next_step_of_error,
+    read_sent,
+    retry_after,
+    unpacked,
 )
+from daemon.gateway.whapi.payloads.sends import ApiCall
 
 _MOST_ANSWER_BYTES = 32 * 1024 * 1024
-_WITHOUT_CONTENT = frozenset({"GET", "DELETE"})
-"""Methods whose requests need not say that they have no content (RFC 9110, section 8.6)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """One HTTP request: ``operation`` is its name in errors and metrics."""
-
-    operation: str
-    method: str
-    path: str
-    content: Mapping[str, object] | None = None
-    query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
-class Response:
+class Reply:
     """What came of a request; ``began`` is True once its first byte may have left."""
 
     began: bool = False
@@ -62,6 +53,48 @@ class Response:
     retry_after: float | None = None
     failure: str = ""
     """Why there is no whole answer; empty if there is one."""
+
+
+NOTICED_SECONDS = 60.0
+"""A smaller difference is none: the header has whole seconds, and an answer takes its time."""
+
+ANSWERS = 5
+"""The last answers, of which the one nearest to our clock counts: a proxy may have kept an old one,
+and a clock that was set right is believed at once."""
+
+
+class GatewayClock:
+    """The gateway's clock beside ours, by the ``Date`` of its answers (RFC 9110, section 6.6.1)."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """``now``: our wall clock, Unix seconds."""
+        self._now = now
+        self._differences: deque[float] = deque(maxlen=ANSWERS)
+
+    def heard(self, date: str | None) -> None:
+        """An answer has come, with this ``Date``; what is no date says nothing."""
+        theirs = _unix_seconds(date or "")
+        if theirs is not None:
+            self._differences.append(theirs - self._now())
+
+    @property
+    def seconds_ahead(self) -> float | None:
+        """By how much the gateway's clock is ahead of ours; negative if ours is, 0 if in step.
+
+        None before the first answer.
+        """
+        if not self._differences:
+            return None
+        nearest = min(self._differences, key=abs)
+        return nearest if abs(nearest) > NOTICED_SECONDS else 0.0
+
+
+@lru_cache(1)
+def _unix_seconds(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
 
 
 class Api:
@@ -73,79 +106,73 @@ class Api:
         """``now``: our wall clock, Unix seconds."""
         self._connections = connections
         self.clock = GatewayClock(now)
-        url = connections.url
-        self._url = url
-        self._path = url.raw_path.partition(b"?")[0].rstrip(b"/")
-        self._headers = [
-            (b"Host", url.netloc),
-            (b"Authorization", f"Bearer {token}".encode("ascii")),
-            (b"Accept", b"application/json"),
-            (b"Accept-Encoding", b"identity"),
-            (b"User-Agent", b"recado"),
-        ]
+        self._url = connections.url
+        self._path = connections.url.raw_path.partition(b"?")[0].rstrip(b"/")
+        self._headers = httpx.Headers(
+            [
+                (b"Host", connections.url.netloc),
+                (b"Authorization", f"Bearer {token}".encode("ascii")),
+                (b"Accept", b"application/json"),
+                (b"Accept-Encoding", b"identity"),
+                (b"User-Agent", b"recado"),
+            ]
+        )
+        self._json_headers = httpx.Headers(
+            [*self._headers.raw, (b"Content-Type", b"application/json")]
+        )
 
     async def exchange(
-        self, request: Request, *, seconds: float, before: Before | None = None
-    ) -> Response:
+        self, call: ApiCall, *, seconds: float, before: Before | None = None
+    ) -> Reply:
         """Make one HTTP request; raises nothing but Cancelled, and what ``before`` raises."""
-        response = Response()
+        reply = Reply()
         with trio.move_on_after(seconds) as scope:
             try:
-                await self._exchange(request, response, before)
+                await self._exchange(call, reply, before)
             except Unintelligible as error:
-                response.failure = str(error)
-            except httpcore.ProxyError:
-                response.failure = "the proxy gives no way"
-            except httpcore.ProtocolError:
-                response.failure = "no whole HTTP answer"
-            except (httpcore.NetworkError, httpcore.TimeoutException):
-                broke = "the connection broke" if response.began else "no connection"
-                response.failure = response.failure or broke
+                reply.failure = str(error)
+            except httpx.ProxyError:
+                reply.failure = "the proxy gives no way"
+            except httpx.ProtocolError:
+                reply.failure = "no whole HTTP answer"
+            except httpx.TransportError:
+                broke = "the connection broke" if reply.began else "no connection"
+                reply.failure = reply.failure or broke
         if scope.cancelled_caught:
-            response.failure = "no answer in time"
-        return response
+            reply.failure = "no answer in time"
+        return reply
 
-    async def _exchange(self, request: Request, response: Response, before: Before | None) -> None:
-        outgoing = self._outgoing(request)
-        connection = await self._connections.take()
-        try:
-            if before is None and connection.is_available():
-                response.began = True
-            else:  # it connects first, or somebody has a last word
-                outgoing.extensions["trace"] = _Beginning(response, before)
-            answer = await connection.handle_async_request(outgoing)
-            response.status = answer.status
-            headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
-            self.clock.heard(headers.get(b"date"))
-            response.retry_after = retry_after(headers.get(b"retry-after"))
-            body = await _whole_body(answer, response)
-        finally:
-            await self._connections.give_back(connection)
-        coding = headers.get(b"content-encoding", "identity")
-        response.body = unpacked(body, coding, most_bytes=_MOST_ANSWER_BYTES)
-
-    def _outgoing(self, request: Request) -> httpcore.Request:
-        path = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
-        url = httpcore.URL(
-            scheme=self._url.raw_scheme,
-            host=self._url.raw_host,
-            port=self._url.port,
-            target=self._path + path.encode("ascii"),
+    async def _exchange(self, call: ApiCall, reply: Reply, before: Before | None) -> None:
+        answer = await self._connections.handle_async_request(
+            self._outgoing(call, _Beginning(reply, before))
         )
-        content, headers = b"", self._headers
-        if request.content is not None:
-            content = msgspec.json.encode(request.content)
-            headers = [*headers, (b"Content-Type", b"application/json")]
-        if content or request.method not in _WITHOUT_CONTENT:
-            headers = [*headers, (b"Content-Length", b"%d" % len(content))]
-        return httpcore.Request(request.method, url, headers=headers, content=_Content(content))
+        try:
+            reply.status = answer.status_code
+            self.clock.heard(answer.headers.get("date"))
+            reply.retry_after = retry_after(answer.headers.get("retry-after"))
+            body = await _whole_body(answer, reply)
+        finally:
+            await answer.aclose()
+        coding = answer.headers.get("content-encoding", "identity")
+        reply.body = unpacked(body, coding, most_bytes=_MOST_ANSWER_BYTES)
+
+    def _outgoing(self, call: ApiCall, trace: "_Beginning") -> httpx.Request:
+        path = f"{call.path}?{urlencode(call.query)}" if call.query else call.path
+        # ``target`` is what httpx asks for in the place of the URL's path, which it would parse.
+        extensions = {"target": self._path + path.encode("ascii"), "trace": trace}
+        headers, content = self._headers, None
+        if call.content is not None:
+            headers, content = self._json_headers, msgspec.json.encode(call.content)
+        return httpx.Request(
+            call.method, self._url, headers=headers, content=content, extensions=extensions
+        )
 
 
 class _Beginning:
     """Notes that a request begins: httpcore's ``trace`` extension is told of each step of it."""
 
-    def __init__(self, response: Response, before: Before | None) -> None:
-        self._response = response
+    def __init__(self, reply: Reply, before: Before | None) -> None:
+        self._reply = reply
         self._before = before
 
     async def __call__(self, event: str, info: Mapping[str, object]) -> None:
@@ -156,96 +183,75 @@ class _Beginning:
         """
         if not event.endswith("send_request_headers.started"):
             return
-        sent = info.get("request")
-        if isinstance(sent, httpcore.Request) and sent.method == b"CONNECT":
+        if getattr(info.get("request"), "method", b"") == b"CONNECT":
             return  # a proxy is asked for a tunnel, which is not yet the request
         if self._before is not None:
             await self._before()
-        self._response.began = True
+        self._reply.began = True
 
 
-async def _whole_body(answer: httpcore.Response, response: Response) -> bytes:
+async def _whole_body(answer: httpx.Response, reply: Reply) -> bytes:
     """Read the body to its end; one that is too large counts as a failure and is given up.
 
     It is given up by closing the connection under the loop, which ends with ReadError: leaving
     the loop instead would leave httpcore's generators behind unfinished.
     """
     chunks = bytearray()
-    async for chunk in answer.aiter_stream():
+    async for chunk in answer.aiter_raw():
         chunks += chunk
         if len(chunks) > _MOST_ANSWER_BYTES:
-            response.failure = "the answer is too large"
+            reply.failure = "the answer is too large"
             chunks.clear()
             await answer.aclose()
-    await answer.aclose()  # now its connection can take the next request
     return bytes(chunks)
 
 
-class _Content:
-    """A request's content in one piece, or nothing: an iterable that is its own iterator.
-
-    httpcore's own one iterates by an async generator, which a failed or cancelled write leaves
-    behind unfinished; trio then warns of it when it is collected.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        self._left = [content] if content else []
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()
-
-
-def raise_unless_done(request: Request, response: Response) -> None:
-    """Raise the error of a response that is not a whole success, as for a call made once."""
-    status = response.status
-    step = next_step(status, response.body) if status else NextStep.UNKNOWN
-    if response.failure and step in {NextStep.DONE, NextStep.UNKNOWN}:
-        words = f"Whapi {request.operation}: {response.failure}"
-        if response.began:
+def raise_unless_done(call: ApiCall, reply: Reply) -> None:
+    """Raise the error of a reply that is not a whole success, as for a call made once."""
+    status = reply.status
+    step = next_step(status, reply.body) if status else NextStep.UNKNOWN
+    if reply.failure and step in {NextStep.DONE, NextStep.UNKNOWN}:
+        words = f"Whapi {call.operation}: {reply.failure}"
+        if reply.began:
             raise OutcomeUnknown(words, status=status)
         raise GatewayTemporary(words)
     if step is not NextStep.DONE:
-        words = f"Whapi {request.operation}: {explanation(status, response.body)}"
-        raise _error_of(step, words, response)
+        words = f"Whapi {call.operation}: {explanation(status, reply.body)}"
+        raise _error_of(step, words, reply)
 
 
-def _error_of(step: NextStep, words: str, response: Response) -> GatewayError:
-    status = response.status
+def _error_of(step: NextStep, words: str, reply: Reply) -> GatewayError:
+    status = reply.status
     match step:
         case NextStep.TEMPORARY:
-            return GatewayTemporary(words, status=status, retry_after=response.retry_after)
+            return GatewayTemporary(words, status=status, retry_after=reply.retry_after)
         case NextStep.NUMBER:
             return NumberTrouble(words, status=status)
         case NextStep.RECIPIENT:
             return RefusedRecipient(words, status=status)
         case NextStep.FORM:
-            return RefusedForm(words, status=status, named=named_parts(response.body))
+            return RefusedForm(words, status=status, named=named_parts(reply.body))
         case _:
             return OutcomeUnknown(words, status=status)
 
 
-def sent_id(request: Request, response: Response) -> str:
+def sent_id(call: ApiCall, reply: Reply) -> str:
     """Give the id of the message that a send has made; raises what stands for anything else.
 
     Empty for a reaction: Whapi says that it is done, and names no message.
     """
-    raise_unless_done(request, response)
-    if request.operation == "reaction":
+    raise_unless_done(call, reply)
+    if call.operation == "reaction":
         return ""
     try:
-        sent = read_sent(response.body)
+        sent = read_sent(reply.body)
     except Unintelligible as error:
-        words = f"Whapi {request.operation}: the answer cannot be used: {error}"
-        raise OutcomeUnknown(words, status=response.status) from None
+        words = f"Whapi {call.operation}: the answer cannot be used: {error}"
+        raise OutcomeUnknown(words, status=reply.status) from None
     if sent.refused:
-        words = explanation(response.status, response.body)
-        words = f"Whapi {request.operation}: not sent: {words}"
-        raise _error_of(next_step_of_error(response.body), words, response)
+        words = explanation(reply.status, reply.body)
+        words = f"Whapi {call.operation}: not sent: {words}"
+        raise _error_of(next_step_of_error(reply.body), words, reply)
     return sent.message_id
 
 

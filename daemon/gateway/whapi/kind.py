@@ -3,21 +3,20 @@
 Not used while messages come and go.
 """
 
+import hmac
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from ipaddress import ip_address
 from random import Random, SystemRandom
 from time import time
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from daemon.domain.messages import JsonObject
 from daemon.errors import GatewayError, GatewayRefused
 from daemon.gateway.port import FileServer, GatewayKind, Level, Observe
 from daemon.gateway.whapi.client import WhapiClient, open_whapi
-from daemon.gateway.whapi.payloads.channel_settings import (
-    ours_among,
-    reachable_from_outside,
-    webhook_faults,
-)
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.settings import Settings
 
@@ -105,3 +104,171 @@ WHAPI = GatewayKind(
     file_server=_file_server,
     check=_check,
 )
+
+
+# -- the channel's settings: what is wrong with them, and how they are put right -------------------
+#
+# Shapes as in Whapi's OpenAPI document, version 1.8.7: GET and PATCH /settings.
+
+NEEDED_EVENTS = ("messages.post", "messages.patch", "messages.delete", "presences.post")
+"""Without these Recado misses messages, edits, deletions, or that somebody is typing."""
+
+EVENTS = (
+    *NEEDED_EVENTS,
+    "messages.put",
+    "statuses.post",
+    "chats.patch",
+    "channel.post",
+    "users.post",
+    "users.delete",
+    "channel.patch",
+    "contacts.patch",
+    "labels.post",
+    "labels.delete",
+)
+"""What a webhook is set to."""
+
+USEFUL_EVENTS = (
+    "statuses.post",
+    "chats.patch",
+    "channel.post",
+    "channel.patch",
+    "users.post",
+    "users.delete",
+)
+"""Without these Recado works, and learns late or never that a message was not delivered, that
+labels have changed, or that the channel is in trouble."""
+
+ANSWERED_MEDIA = ("image", "voice", "audio", "video", "document")
+"""Media that the model is shown or told of."""
+
+
+def webhooks(settings: Mapping[str, Any]) -> list[JsonObject]:
+    """Return the channel's webhooks, whatever is not one left out."""
+    return [entry for entry in settings.get("webhooks") or () if isinstance(entry, dict)]
+
+
+def events_of(webhook: Mapping[str, Any]) -> list[str]:
+    """Return a webhook's events as ``messages.post``; the method is named in either of two ways."""
+    return [
+        f"{event.get('type')}.{event.get('method') or event.get('event')}"
+        for event in webhook.get("events") or ()
+        if isinstance(event, dict)
+    ]
+
+
+def same_address(one: str, other: str) -> bool:
+    """Tell whether two webhook addresses lead to the same place."""
+    return _plain(one) == _plain(other)
+
+
+def reachable_from_outside(url: str) -> bool:
+    """Tell whether an address could be reached by Whapi, as far as it shows."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.endswith((".local", ".localhost", ".internal"))
+
+
+def carries(webhook: Mapping[str, Any], secrets: Iterable[str]) -> bool:
+    """Tell whether a webhook's headers hold one of the secrets as a bearer token."""
+    headers = webhook.get("headers") or {}
+    values = [str(v) for k, v in headers.items() if str(k).lower() == "authorization"]
+    return any(
+        hmac.compare_digest(value.encode(), f"Bearer {secret}".encode())
+        for value in values
+        for secret in secrets
+    )
+
+
+def with_webhook(
+    settings: Mapping[str, Any], url: str, *, mode: str, secret: str
+) -> tuple[list[JsonObject], bool]:
+    """Return all webhooks with ours set, and whether it was there before.
+
+    A webhook with this address is changed and keeps its other fields and headers; the others stay
+    as they are.
+    """
+    ours: JsonObject = {
+        "url": url,
+        "mode": mode,
+        "events": [dict(zip(("type", "method"), e.split("."), strict=True)) for e in EVENTS],
+    }
+    found = False
+    entries: list[JsonObject] = []
+    for entry in webhooks(settings):
+        if not same_address(str(entry.get("url")), url):
+            entries.append(entry)
+        elif not found:
+            found = True
+            entries.append({**entry, **ours, "headers": _headers(entry.get("headers"), secret)})
+    if not found:
+        entries.append({**ours, "headers": _headers(None, secret)})
+    return entries, found
+
+
+def webhook_faults(
+    settings: Mapping[str, Any], url: str, secrets: Sequence[str]
+) -> list[tuple[str, bool]]:
+    """Say what is wrong with the channel's settings: a sentence each, and whether it is an error.
+
+    `url` is where Recado is reached from outside, empty if that is not configured.
+    """
+    entries = webhooks(settings)
+    ours = [e for e in entries if not url or same_address(str(e.get("url")), url)]
+    faults: list[tuple[str, bool]] = []
+    if not entries:
+        faults.append(("the channel has no webhook: recado webhook set", True))
+    elif not ours:
+        faults.append(("no webhook of the channel goes to web.webhook_url", True))
+    if not url and entries:
+        faults.append(("web.webhook_url is not set, so the webhooks' addresses are not", False))
+    for entry in ours:
+        if not reachable_from_outside(str(entry.get("url"))):
+            faults.append(("the webhook's address is one that only this network reaches", False))
+        missing = [event for event in NEEDED_EVENTS if event not in events_of(entry)]
+        if missing:
+            faults.append((f"the webhook is not told of {', '.join(missing)}", True))
+        missed = [event for event in USEFUL_EVENTS if event not in events_of(entry)]
+        if missed:
+            faults.append((f"the webhook is not told of {', '.join(missed)}", False))
+        if secrets and not carries(entry, secrets):
+            text = "the webhook's Authorization header is not web.webhook_secret"
+            faults.append((text, True))
+    return [*faults, *_media_faults(settings)]
+
+
+def ours_among(settings: Mapping[str, Any], url: str) -> list[JsonObject]:
+    """Return the channel's webhooks that go to `url`."""
+    return [e for e in webhooks(settings) if same_address(str(e.get("url")), url)]
+
+
+def _media_faults(settings: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """Say what of the channel's own settings makes Recado know less than it could."""
+    faults = []
+    media = settings.get("media")
+    fetched = (media.get("auto_download") if isinstance(media, dict) else None) or ()
+    missing = [medium for medium in ANSWERED_MEDIA if medium not in fetched]
+    if not fetched:
+        faults.append(("media.auto_download is off: voice notes and pictures have no link", False))
+    elif missing:
+        faults.append((f"media.auto_download leaves out {', '.join(missing)}", False))
+    if settings.get("offline_mode") is True:
+        text = "offline_mode is on: WhatsApp does not tell us when contacts type"
+        faults.append((text, False))
+    return faults
+
+
+def _headers(before: object, secret: str) -> JsonObject:
+    kept = before if isinstance(before, dict) else {}
+    if not secret:
+        return dict(kept)
+    others = {k: v for k, v in kept.items() if str(k).lower() != "authorization"}
+    return {**others, "Authorization": f"Bearer {secret}"}
+
+
+def _plain(url: str) -> str:
+    parts = urlsplit(url.strip())
+    path = parts.path.rstrip("/")
+    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), path, parts.query, ""))

@@ -10,10 +10,10 @@ import trio
 from daemon.domain.messages import JsonObject
 from daemon.errors import GatewayError, SettingsError, StoreError
 from daemon.gateway.whapi.client import WhapiClient
-from daemon.gateway.whapi.kind import open_number
-from daemon.gateway.whapi.payloads.channel_settings import (
+from daemon.gateway.whapi.kind import (
     carries,
     events_of,
+    open_number,
     same_address,
     webhook_faults,
     webhooks,

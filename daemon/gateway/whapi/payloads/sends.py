@@ -18,23 +18,25 @@ UPLOAD_BYTES_PER_SECOND = 250_000
 """A slow line: the time allowed for a send grows with the file that goes along."""
 
 
-class SendCall(NamedTuple):
-    """One HTTP call: ``operation`` is its name in errors and metrics."""
+class ApiCall(NamedTuple):
+    """One call of Whapi's API."""
 
     operation: str
+    """Its name in errors and metrics."""
     method: str
     path: str
-    content: JsonObject
+    content: JsonObject | None = None
+    query: Mapping[str, str] | None = None
     extra_seconds: float = 0
     """Allowed beyond the time for one exchange."""
 
 
-def send_call(chat: str, message: Outgoing) -> SendCall:
+def send_call(chat: str, message: Outgoing) -> ApiCall:
     """Put one message into Whapi's words. Raises ValueError for a kind that it has no words for."""
     if message.kind == "reaction":
         target = quote(without_surrogates(str(message.payload["target"])), safe="")
         emoji = {"emoji": message.payload["emoji"]}
-        return SendCall("reaction", "PUT", f"/messages/{target}/reaction", emoji)
+        return ApiCall("reaction", "PUT", f"/messages/{target}/reaction", emoji)
     try:
         operation, content = _CONTENTS[message.kind]
     except KeyError:
@@ -45,7 +47,7 @@ def send_call(chat: str, message: Outgoing) -> SendCall:
     if mentions := message.payload.get("mentions"):
         body["mentions"] = mentions
     seconds = len(message.media) / UPLOAD_BYTES_PER_SECOND
-    return SendCall(operation, "POST", f"/messages/{operation}", body, seconds)
+    return ApiCall(operation, "POST", f"/messages/{operation}", body, extra_seconds=seconds)
 
 
 def _text(message: Outgoing) -> JsonObject:
