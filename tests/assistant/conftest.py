@@ -4,14 +4,11 @@ import gc
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from typing import Any
 
 import pytest
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve
-from support.model import ScriptedModel
+from support.model import ScriptedModel, served
 
 from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import ResponsesEngine, open_responses_engine
@@ -31,17 +28,9 @@ def server(rng: random.Random) -> ScriptedModel:
 
 
 @pytest.fixture
-async def server_url(server: ScriptedModel, nursery: trio.Nursery) -> AsyncIterator[str]:
-    config = Config()
-    config.bind = ["127.0.0.1:0"]
-    config.graceful_timeout = 1
-    config.errorlog = None
-    stop = trio.Event()
-    await nursery.start(server.run)
-    serving = partial(serve, server, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
-    urls: list[str] = await nursery.start(serving)
-    yield urls[0] + "/v1"
-    stop.set()
+async def server_url(server: ScriptedModel) -> AsyncIterator[str]:
+    async with served(server) as url:
+        yield url
     gc.collect()  # so that a generator left behind by this test is this test's error
 
 

@@ -241,7 +241,7 @@ async def test_cancelling_a_server_that_never_answers_takes_a_second(
                 await server.wait_for(lambda: server.running == 1)
                 started = trio.current_time()
                 nursery.cancel_scope.cancel()
-            assert trio.current_time() - started < 5
+            assert trio.current_time() - started < 15
     assert server.calls[0].outcome == "running"
 
 

@@ -89,7 +89,7 @@ async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
             await keep_retention(deps, settings.retention.event_days)
 
         nursery.start_soon(keep, name="retention")
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await log.seen.wait()
         nursery.cancel_scope.cancel()
 

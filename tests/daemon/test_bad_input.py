@@ -175,7 +175,7 @@ async def test_a_payload_with_several_keys_is_read_whole(tmp_path: Path) -> None
     body["chats_updates"] = [{"before_update": {}, "after_update": {}}]
     async with open_brisk_stage(tmp_path / "data") as stage:
         assert (await stage.post(body)).status_code == 200
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await stage.gateway.wait_sent(LAURA)
             await stage.gateway.wait_sent(ANDRES)
         await stage.quiet()

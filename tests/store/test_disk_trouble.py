@@ -194,7 +194,7 @@ async def test_a_file_damaged_under_the_daemon_ends_it(tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailable, match="SQLITE_CORRUPT"):
             await accept(store, message("m-new"))
         assert "SQLITE_CORRUPT" in store.database.fatal_error
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await store.database.failed.wait()
         with pytest.raises(StoreUnavailable):
             await accept(store, message("m-newer"))

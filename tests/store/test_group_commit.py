@@ -158,7 +158,7 @@ async def test_a_close_finishes_the_writes_that_wait(tmp_path: Path, *, cancelle
 async def test_after_the_close_a_write_is_refused(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         pass
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await store.database.close()  # a second time changes nothing
         with pytest.raises(StoreUnavailable, match="closed"):
             await store.database.write(insert_event("too late"))

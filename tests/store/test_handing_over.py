@@ -12,7 +12,7 @@ async def test_what_one_pass_says_comes_at_once_and_in_order() -> None:
     handing_over = HandOver[int]()
     for number in range(5):
         handing_over.put(number)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         assert await trio.to_thread.run_sync(handing_over.take, 3) == [0, 1, 2]
         assert await trio.to_thread.run_sync(handing_over.take, 3) == [3, 4]
 
@@ -28,7 +28,7 @@ async def test_a_thread_that_waits_is_woken_although_the_loop_goes_to_sleep() ->
     thread = threading.Thread(target=take, daemon=True)
     thread.start()
     handing_over.put("a")
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await woken.wait()
     thread.join()
     assert taken == ["a"]

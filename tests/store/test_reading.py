@@ -129,7 +129,7 @@ async def test_the_close_ends_a_read_that_nobody_waits_for(tmp_path: Path) -> No
 async def test_after_the_close_a_read_is_refused(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         pass
-    with trio.fail_after(5), pytest.raises(StoreUnavailable, match="closed"):
+    with trio.fail_after(30), pytest.raises(StoreUnavailable, match="closed"):
         await asked(store, 1)
 
 

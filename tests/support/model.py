@@ -1,10 +1,14 @@
 """The sandbox's model server as tests use it: scripted, and the judge of what it was asked."""
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
 
 from daemon.sandbox.asgi import Receive, Request, Send, cut_connection, send_answer
 from daemon.sandbox.model_generation import Generation, ModelCall, start_stream
@@ -124,6 +128,23 @@ class ScriptedModel(ModelServer):
     def _note_change(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+
+
+@asynccontextmanager
+async def served(server: ModelServer) -> AsyncIterator[str]:
+    """Serve the API on a free port for the length of the block; gives its URL."""
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.graceful_timeout = 1
+    config.errorlog = None
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.run)
+        serving = partial(serve, server, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+        urls: list[str] = await nursery.start(serving)
+        yield urls[0] + "/v1"
+        stop.set()
+        nursery.cancel_scope.cancel()
 
 
 async def _fail(send: Send, step: Step, refusal: Refusal | None) -> None:

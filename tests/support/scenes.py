@@ -34,9 +34,9 @@ async def open_scene(
     rules: Mapping[str, float] = QUICK_RULES,
     **changes: Mapping[str, Any],
 ) -> AsyncIterator[Stage]:
-    """A stage whose chats wait hardly at all, for 20 s; ``changes`` as in `open_stage`."""
+    """A stage whose chats wait hardly at all, for a minute; ``changes`` as in `open_stage`."""
     quick = {"buffer": {"window_seconds": 0.1, "idle_seconds": 0.1, **changes.pop("buffer", {})}}
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_stage(
             folder / "data", started=started, rules=rules, **quick, **changes
         ) as stage:
@@ -123,7 +123,7 @@ async def logged(stage: Stage, event: str, count: int = 1) -> list[dict[str, Any
 
 async def found(look: Callable[[], T], enough: Callable[[T], bool] = bool) -> T:
     """Look again and again at something that tells nobody when it changes, until it is so."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while not enough(value := look()):  # noqa: ASYNC110 - a store tells nobody
             await trio.sleep(0.005)
     return value

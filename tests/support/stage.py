@@ -266,7 +266,7 @@ async def open_stage(
     the settings, over the quick ones. At the end the daemon is stopped; whatever it logged as an
     error fails the test unless it cleared the log.
     """
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         settings = quick_settings(data_dir, changes)
         clock = OutsideClock()
         environment = replace(new_world(StringIO()), now=clock)

@@ -39,7 +39,7 @@ async def test_no_more_calls_at_once_than_declared(context: ToolContext) -> None
     async def one_chat() -> None:
         outputs.append((await toolbox.call(asked("look"), context))[0])
 
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(one_chat)
@@ -88,7 +88,7 @@ async def test_a_thread_left_behind_keeps_its_place(context: ToolContext) -> Non
 
     toolbox = Toolbox([block])
     try:
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             first = await toolbox.call(asked("block"), context)
             second = await toolbox.call(asked("block"), context)
     finally:

@@ -104,7 +104,7 @@ async def test_the_last_start_and_the_days_cost_are_reported(tmp_path: Path) -> 
                 told: dict[str, Any] = (await work_of(browser))["recovery"]
                 return told
 
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while not (await recovered())["ended_at"]:  # noqa: ASYNC110 - over HTTP
                     await trio.sleep(0.02)
             report = await recovered()
@@ -117,7 +117,7 @@ async def test_the_last_start_and_the_days_cost_are_reported(tmp_path: Path) -> 
             assert "Chats retomados 1" in page
             gate.set()
             await stage.gateway.wait_sent(LAURA)
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while not (await recovered())["harvested"]:  # noqa: ASYNC110 - over HTTP
                     await trio.sleep(0.02)
 

@@ -41,7 +41,7 @@ def head(*lines: str, path: str = "/hook", method: str = "POST") -> bytes:
 async def test_a_webhook_is_stored_and_then_acknowledged(
     start_edge: Start, daemon: MemoryDaemon, method: str, path: str, event: str
 ) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge()
         async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.request(method, f"{served.url}{path}", content=BODY)
@@ -56,7 +56,7 @@ async def test_a_webhook_is_stored_and_then_acknowledged(
 
 async def test_the_answer_waits_for_the_store(start_edge: Start, daemon: MemoryDaemon) -> None:
     daemon.hold = trio.Event()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge()
         async with await served.connect() as stream:
             await stream.send_all(head("content-length: 2") + b"{}")
@@ -86,7 +86,7 @@ async def test_what_is_not_stored_is_not_acknowledged(
     retry: bool,
 ) -> None:
     daemon.failure = failure
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge()
         async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.post(f"{served.url}/hook", content=b"[")
@@ -105,7 +105,7 @@ async def test_what_is_not_stored_is_not_acknowledged(
 
 @pytest.mark.parametrize("secret", SECRETS)
 async def test_every_configured_secret_opens(start_edge: Start, secret: str) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(webhook_secrets=SECRETS)
         async with httpx.AsyncClient(
             verify=NO_TLS, headers={"Authorization": f"bearer {secret}"}
@@ -130,7 +130,7 @@ async def test_without_a_secret_nothing_is_read_or_stored(
     start_edge: Start, daemon: MemoryDaemon, lines: list[str]
 ) -> None:
     """The body never comes, so an answer shows that it was not waited for."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(webhook_secrets=SECRETS)
         answer = await served.exchange(head(*lines, "content-length: 50000000"))
         assert await served.alive()
@@ -142,7 +142,7 @@ async def test_without_a_secret_nothing_is_read_or_stored(
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "BREW"])
 async def test_other_methods_are_told_which_there_are(start_edge: Start, method: str) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(webhook_secrets=SECRETS)
         answer = await served.exchange(head(method=method))
     assert answer.startswith(b"HTTP/1.1 405 ")
@@ -150,7 +150,7 @@ async def test_other_methods_are_told_which_there_are(start_edge: Start, method:
 
 
 async def test_a_deeper_path_is_not_found(start_edge: Start) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge()
         answer = await served.exchange(head("content-length: 2", path="/hook/a/b/c") + b"{}")
     assert answer.startswith(b"HTTP/1.1 404 ")
@@ -159,7 +159,7 @@ async def test_a_deeper_path_is_not_found(start_edge: Start) -> None:
 async def test_a_declared_size_over_the_limit_is_refused_before_the_body(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(max_body_bytes=1000)
         answer = await served.exchange(head("content-length: 1001"))
         exact = await served.exchange(
@@ -174,7 +174,7 @@ async def test_a_chunked_body_over_the_limit_is_refused_as_it_arrives(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
     """The client would send for ever; it is told, and cut."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(max_body_bytes=300_000)
         async with await served.connect() as stream, trio.open_nursery() as nursery:
 
@@ -196,7 +196,7 @@ async def test_a_large_body_that_is_sent_in_spite_of_a_refusal_does_not_hide_it(
     start_edge: Start,
 ) -> None:
     """A close with unread bytes would be a reset, which may overtake the answer."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(max_body_bytes=1000)
         async with await served.connect() as stream:
             await stream.send_all(head("content-length: 500000") + b"x" * 500_000)
@@ -204,7 +204,7 @@ async def test_a_large_body_that_is_sent_in_spite_of_a_refusal_does_not_hide_it(
 
 
 async def test_a_body_that_stalls_is_a_408(start_edge: Start, daemon: MemoryDaemon) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(body_deadline_seconds=0.1)
         answer = await served.exchange(head("content-length: 1000") + b"{")
         assert await served.alive()
@@ -216,7 +216,7 @@ async def test_a_body_that_stalls_is_a_408(start_edge: Start, daemon: MemoryDaem
 async def test_bodies_in_flight_share_a_budget(start_edge: Start, daemon: MemoryDaemon) -> None:
     """The second is put off, not lost; and what the first took is given back."""
     daemon.hold = trio.Event()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(max_body_bytes=1000, total_body_bytes=1500)
         async with httpx.AsyncClient(verify=NO_TLS) as client, trio.open_nursery() as nursery:
             post = partial(client.post, f"{served.url}/hook", content=b"x" * 1000)
@@ -233,7 +233,7 @@ async def test_bodies_in_flight_share_a_budget(start_edge: Start, daemon: Memory
 
 
 async def test_a_refused_body_gives_its_budget_back(start_edge: Start) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(
             max_body_bytes=1000, total_body_bytes=1000, body_deadline_seconds=0.1
         )
@@ -250,7 +250,7 @@ async def test_a_refused_body_gives_its_budget_back(start_edge: Start) -> None:
 async def test_a_client_that_leaves_in_its_body_stores_nothing(
     start_edge: Start, daemon: MemoryDaemon, log: MemoryLog
 ) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge()
         async with await served.connect() as stream:
             await stream.send_all(head("content-length: 1000") + BODY)
@@ -265,7 +265,7 @@ async def test_a_client_that_leaves_after_its_body_does_not_stop_the_store(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
     daemon.hold = trio.Event()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge()
         async with await served.connect() as stream:
             await stream.send_all(head(f"content-length: {len(BODY)}") + BODY)
@@ -277,7 +277,7 @@ async def test_a_client_that_leaves_after_its_body_does_not_stop_the_store(
 
 
 async def test_a_client_may_wait_for_100_continue(start_edge: Start) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge()
         async with await served.connect() as stream:
             await stream.send_all(head(f"content-length: {len(BODY)}", "expect: 100-continue"))

@@ -36,7 +36,7 @@ async def answered(stage: Stage, browser: httpx.AsyncClient) -> str:
 @pytest.mark.parametrize("body", UNREADABLE, ids=range(len(UNREADABLE)))
 async def test_a_body_that_cannot_be_read_has_no_fields(tmp_path: Path, body: bytes) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             ref = await answered(stage, browser)
             statuses = {
                 path: (await browser.post(path, content=body, headers=JSON)).status_code

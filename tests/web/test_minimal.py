@@ -15,7 +15,7 @@ APP = minimal_app("the store is damaged", "production", 8080, lambda: 1_769_860_
 
 
 async def test_health_says_why(start: Start) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start(APP)
         async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.get(f"{served.url}/health")
@@ -35,7 +35,7 @@ async def test_health_says_why(start: Start) -> None:
     ("method", "path"), [("GET", "/ready"), ("POST", "/hook"), ("PUT", "/hook/x"), ("GET", "/")]
 )
 async def test_everything_else_is_put_off(start: Start, method: str, path: str) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start(APP)
         async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.request(method, f"{served.url}{path}", content=b"{}")

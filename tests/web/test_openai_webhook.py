@@ -69,7 +69,7 @@ def test_an_id_is_taken_once_and_forgotten_after_a_while() -> None:
 async def test_the_daemon_hears_of_the_response_once(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(model_webhook_secret=SECRET)
         url = f"{served.url}/openai/webhook"
         async with httpx.AsyncClient(verify=NO_TLS) as client:
@@ -85,7 +85,7 @@ async def test_the_daemon_hears_of_the_response_once(
 
 
 async def test_without_a_secret_there_is_no_such_route(start_edge: Start) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge()
         async with httpx.AsyncClient(verify=NO_TLS) as client:
             answer = await client.post(f"{served.url}/openai/webhook", content=BODY)

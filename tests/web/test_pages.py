@@ -25,7 +25,7 @@ async def fetch(
     **settings: object,
 ) -> httpx.Response:
     """Ask a new edge once."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge(**settings)
         async with httpx.AsyncClient(verify=NO_TLS) as client:
             return await client.request(method, f"{served.url}{path}", headers=headers)
@@ -162,7 +162,7 @@ async def test_pages_take_no_large_bodies(
         read = len(await request.get_data())
         return "read"
 
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start(create_edge(daemon, settings, pages, log, access))
         async with await served.connect() as stream:
             await stream.send_all(f"POST /form HTTP/1.1\r\nhost: x\r\n{header}\r\n\r\n".encode())
@@ -175,7 +175,7 @@ async def test_pages_take_no_large_bodies(
 
 
 async def test_a_websocket_nobody_serves_is_refused(start_edge: Start) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge()
         answer = await served.exchange(
             b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"

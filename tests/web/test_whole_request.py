@@ -109,7 +109,7 @@ async def test_both_ways_may_take_turns_on_one_connection(
     """Whole ones, one in two parts, two at once, a page, a whole one again."""
     head, body = POST[:-2], POST[-2:]
     page = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         served = await start_edge()
         async with await served.connect() as stream:
             await stream.send_all(POST)

@@ -216,13 +216,13 @@ def test_strange_objects_are_read(body: bytes) -> None:
 
 
 def test_junk_by_the_thousand_stays_small_and_quick() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     webhook = parse_webhook(b'{"messages":[' + b"1," * (MOST_ELEMENTS - 1) + b"1]}")
     assert len(webhook.unreadable) == 101
     assert webhook.unreadable[-1] == f"{MOST_ELEMENTS - 100} more parts cannot be read"
     keys = b",".join(b'"%d":0' % n for n in range(100_000))
     assert len(parse_webhook(b"{" + keys + b"}").other_keys) == 50
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5
 
 
 @pytest.mark.parametrize(
@@ -253,9 +253,9 @@ def test_a_text_may_have_as_many_commas_as_fit_into_it() -> None:
 def test_pictures_in_large_bodies_cost_almost_nothing() -> None:
     picture = b'"image":{"id":"a","preview":"' + b"A" * 20_000_000 + b'"},"type":"image","x"'
     body = b'{"messages":[%s]}' % GOOD.encode().replace(b'"type"', picture)
-    started = time.perf_counter()
+    started = time.thread_time()
     (message,) = parse_webhook(body).messages
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
     assert message.content == Media(medium="image", media_id="a")
 
 

@@ -15,7 +15,7 @@ async def test_a_status_refuses_without_delivering(
     gateway: ScriptedGateway, api: httpx.AsyncClient, status: int
 ) -> None:
     gateway.faults.add(operation="send", kind="status", status=status, times=2)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         answers = [await api.post("/messages/text", json=BODY) for _ in range(3)]
     assert [a.status_code for a in answers] == [status, status, 200]
     assert answers[0].json()["error"]["code"] == status
@@ -27,7 +27,7 @@ async def test_429_tells_when_to_come_back_if_scripted(
 ) -> None:
     gateway.faults.add(operation="send", kind="status", status=429, retry_after="7")
     gateway.faults.add(operation="send", kind="status", status=429)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         answers = [await api.post("/messages/text", json=BODY) for _ in range(2)]
     assert [a.headers.get("retry-after") for a in answers] == ["7", None]
 
@@ -37,7 +37,7 @@ async def test_a_dropped_connection_gives_no_answer_at_all(
     gateway: ScriptedGateway, api: httpx.AsyncClient, kind: FaultKind, delivered: int
 ) -> None:
     gateway.faults.add(operation="send", kind=kind)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
             await api.post("/messages/text", json=BODY)
         assert len(gateway.sent(LAURA)) == delivered
@@ -49,7 +49,7 @@ async def test_a_dropped_connection_gives_no_answer_at_all(
 async def test_half_a_body_is_seen_as_one(gateway: ScriptedGateway, api: httpx.AsyncClient) -> None:
     gateway.faults.add(operation="send", kind="half_body")
     complete = "without sending complete message body"
-    with trio.fail_after(5), pytest.raises(httpx.RemoteProtocolError, match=complete):
+    with trio.fail_after(30), pytest.raises(httpx.RemoteProtocolError, match=complete):
         await api.post("/messages/text", json=BODY)
     assert len(gateway.sent(LAURA)) == 1
 
@@ -62,7 +62,7 @@ async def test_a_delivered_send_with_a_useless_answer(
     gateway: ScriptedGateway, api: httpx.AsyncClient, kind: FaultKind, status: int, found: str
 ) -> None:
     gateway.faults.add(operation="send", kind=kind)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         answer = await api.post("/messages/text", json=BODY)
     assert answer.status_code == status
     assert found in answer.text
@@ -83,7 +83,7 @@ async def test_a_held_call_goes_on_when_released(
     async def send() -> None:
         answered.append((await api.post("/messages/text", json=BODY)).status_code)
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         nursery.start_soon(send)
         await fault.reached.wait()
         await gateway.wait_for(lambda: len(gateway.sent(LAURA)) == meanwhile)
@@ -97,7 +97,7 @@ async def test_a_held_call_whose_client_leaves_is_never_done(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     gateway.faults.add(operation="send", kind="hold", times=-1)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         with pytest.raises(httpx.ReadTimeout):
             await api.post("/messages/text", json=BODY, timeout=0.05)
         await gateway.wait_for(lambda: len(gateway.calls("send")) == 1)
@@ -111,7 +111,7 @@ async def test_a_fault_meets_its_operation_and_chat_alone(
 ) -> None:
     chat = f"{LAURA}@s.whatsapp.net"
     gateway.faults.add(operation="presence", kind="status", status=500, chat=chat)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         other = await api.put("/presences/573009990000", json={"presence": "typing"})
         send = await api.post("/messages/text", json=BODY)
         hit = await api.put(f"/presences/{LAURA}", json={"presence": "typing"})

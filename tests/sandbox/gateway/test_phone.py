@@ -68,7 +68,7 @@ async def see(page: Page) -> tuple[str, dict[str, Any]]:
 async def test_a_page_starts_with_a_snapshot_and_sees_what_comes(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await gateway.customer_says(LAURA, "Hola")
         async with open_page(api) as page:
             kind, snapshot = await see(page)
@@ -93,7 +93,7 @@ async def test_a_page_starts_with_a_snapshot_and_sees_what_comes(
 async def test_a_page_that_comes_back_gets_what_it_missed(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with open_page(api) as page:
             await page.next()
         gateway.compose(LAURA, "uno")
@@ -119,7 +119,7 @@ def test_a_reader_that_fell_behind_the_journal_is_told_so() -> None:
 async def test_the_stream_ends_when_the_gateway_closes(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with open_page(api) as page:
             await page.next()
             gateway.phone.close()
@@ -129,7 +129,7 @@ async def test_the_stream_ends_when_the_gateway_closes(
 async def test_what_is_typed_becomes_a_customers_or_an_agents_message(
     api: httpx.AsyncClient, receiver: Any
 ) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await api.post(f"/presences/{LAURA}")
         said = [
             await api.post("/phone/typing", json={"chat": LAURA_CHAT, "typing": True}),
@@ -162,7 +162,7 @@ async def test_what_is_typed_becomes_a_customers_or_an_agents_message(
 async def test_what_cannot_be_said_is_refused(
     gateway: ScriptedGateway, api: httpx.AsyncClient, body: dict[str, object]
 ) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         response = await api.post("/phone/say", json=body)
     assert response.status_code == 400
     assert gateway.ledger.messages == {}
@@ -183,7 +183,7 @@ async def test_what_cannot_be_said_is_refused(
 async def test_other_sites_and_rebound_names_are_kept_out(
     api: httpx.AsyncClient, method: str, headers: dict[str, str], status: int
 ) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         path = "/phone" if method == "GET" else "/phone/say"
         body = {"chat": LAURA_CHAT, "text": "x"}
         response = await api.request(method, path, json=body, headers=headers)
@@ -205,7 +205,7 @@ async def test_other_machines_are_kept_out(gateway: ScriptedGateway) -> None:
 async def test_the_page_and_its_files_come_with_a_policy_and_nothing_foreign(
     api: httpx.AsyncClient,
 ) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         page = await api.get("/phone")
         links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
         files = [await api.get(link) for link in links]
@@ -225,7 +225,7 @@ async def test_the_page_and_its_files_come_with_a_policy_and_nothing_foreign(
 async def test_pictures_and_sounds_are_shown_and_other_files_are_only_saved(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         sound = gateway.store_media(b"OggS", "audio/ogg; codecs=opus")
         drawing = gateway.store_media(b"<svg>", "image/svg+xml")
         page = gateway.store_media(b"<script>", "text/html")
@@ -240,7 +240,7 @@ async def test_pictures_and_sounds_are_shown_and_other_files_are_only_saved(
 async def test_small_pictures_inside_of_messages_do_not_go_to_the_page(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         laura = gateway.contact(LAURA)
         await laura.send_image()
         async with open_page(api) as page:

@@ -2,14 +2,11 @@
 
 import random
 from collections.abc import AsyncIterator
-from functools import partial
 
 import httpx
 import pytest
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve
-from support.model import ScriptedModel
+from support.model import ScriptedModel, served
 from support.plain import NO_TLS
 
 
@@ -20,16 +17,10 @@ def server() -> ScriptedModel:
 
 
 @pytest.fixture
-async def client(server: ScriptedModel, nursery: trio.Nursery) -> AsyncIterator[httpx.AsyncClient]:
-    config = Config()
-    config.bind = ["127.0.0.1:0"]
-    config.graceful_timeout = 1
-    config.errorlog = None
-    stop = trio.Event()
-    await nursery.start(server.run)
-    serving = partial(serve, server, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
-    urls: list[str] = await nursery.start(serving)
+async def client(server: ScriptedModel) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"authorization": "Bearer sk-test"}
-    async with httpx.AsyncClient(verify=NO_TLS, base_url=urls[0] + "/v1", headers=headers) as http:
+    async with (
+        served(server) as url,
+        httpx.AsyncClient(verify=NO_TLS, base_url=url, headers=headers) as http,
+    ):
         yield http
-    stop.set()
