@@ -12,7 +12,7 @@ from daemon.domain.eligibility import Policy, verdict
 from daemon.domain.messages import ChatKey, ModelResponse, Webhook
 from daemon.domain.records import Accepted, NewPart
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.intake import Inbox
 from daemon.ledger.outbox import Outbox
 from daemon.ledger.references import Judging
@@ -58,7 +58,7 @@ class DirectDatabase:
 
 def accept_path(connection: sqlite3.Connection, bodies: Iterator[bytes]) -> Path:
     """Storing a webhook call, with its judgement."""
-    inbox = Inbox(cast("Database", DirectDatabase(connection)), FilePath())
+    inbox = Inbox(cast("SqliteDatabase", DirectDatabase(connection)), FilePath())
     # Read before they are wanted: only the storing is to be counted.
     ready = _read_before(bodies)
     return lambda: _at_once(_accepted(inbox, *next(ready)))
@@ -66,7 +66,7 @@ def accept_path(connection: sqlite3.Connection, bodies: Iterator[bytes]) -> Path
 
 def ledger_path(connection: sqlite3.Connection, bodies: Iterator[bytes]) -> Path:
     """All that is written of a turn of one round and one part, and read for it from the ledger."""
-    database = cast("Database", DirectDatabase(connection))
+    database = cast("SqliteDatabase", DirectDatabase(connection))
     inbox, turns = Inbox(database, FilePath()), Turns(database)
     runs, outbox = Runs(database), Outbox(database)
     ready = _read_before(bodies)

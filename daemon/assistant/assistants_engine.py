@@ -20,7 +20,7 @@ import trio
 from daemon.assistant.payloads import assistants, failures
 from daemon.assistant.payloads.responses import ServerProfile, is_openai
 from daemon.assistant.port import Engine, LazyConnection, connection_to
-from daemon.assistant.threads import TIDY_SECONDS, Threads
+from daemon.assistant.threads import TIDY_SECONDS, RemoteThreads
 from daemon.domain.messages import FunctionCall, JsonObject, ModelRequest, ModelResponse
 from daemon.errors import ModelRejected, ModelTemporary, ResponseGone
 
@@ -109,7 +109,7 @@ class AssistantsEngine:
         self._timeout_seconds = timeout_seconds
         self._polls = polls
         self._tool_polls = tool_polls
-        self._threads = Threads(connection)
+        self._threads = RemoteThreads(connection)
         self._waiting: dict[str, _Waiting] = {}
         """Runs that wait for tool outputs, by thread; bounded by ORPHAN_SECONDS."""
 

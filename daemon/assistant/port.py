@@ -131,7 +131,7 @@ async def report_models(
 
 
 if TYPE_CHECKING:
-    from daemon.assistant.responses_connection import Connection
+    from daemon.assistant.responses_connection import ModelConnection
 
 CLOSE_SECONDS = 1.0
 CANCEL_SECONDS = 5.0
@@ -144,13 +144,13 @@ class LazyConnection:
     The import takes a second and 25 MB, and the client reads certificates.
     """
 
-    def __init__(self, build: Callable[[], "Connection"]) -> None:
+    def __init__(self, build: Callable[[], "ModelConnection"]) -> None:
         self._build = build
         self._building = trio.Lock()
-        self.built: Connection | None = None
+        self.built: ModelConnection | None = None
         """The connection, once somebody has asked for it."""
 
-    async def get(self) -> "Connection":
+    async def get(self) -> "ModelConnection":
         """Return the connection; at once, and without a checkpoint, when it has been built."""
         if self.built is not None:
             return self.built
@@ -193,9 +193,9 @@ async def has_stopped(cancel: Callable[[], Awaitable[None]]) -> bool:
 def connection_to(*, base_url: str, api_key: str, idle_seconds: float) -> LazyConnection:
     """Return the connection to a server, not yet built."""
 
-    def build() -> "Connection":
+    def build() -> "ModelConnection":
         module = importlib.import_module("daemon.assistant.responses_connection")
-        connection: Connection = module.Connection(
+        connection: ModelConnection = module.ModelConnection(
             base_url=base_url, api_key=api_key, idle_seconds=idle_seconds
         )
         return connection

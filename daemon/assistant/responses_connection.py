@@ -36,7 +36,7 @@ NO_KEY = "no-key"
 """Sent where no key is set: local servers want none, but an empty header is not valid HTTP."""
 
 
-class Connection:
+class ModelConnection:
     """A pool of connections to one model server. Any number of tasks may use it at once.
 
     All calls raise ModelTemporary, ContextTooLong, ModelRejected or ResponseGone and nothing else

@@ -48,7 +48,7 @@ class Notices:
 
 
 if TYPE_CHECKING:
-    from daemon.assistant.responses_connection import Connection
+    from daemon.assistant.responses_connection import ModelConnection
 
 ABANDON_SECONDS = 1.0
 """What a call that has ended may still take to learn of its response, or to stop it."""
@@ -219,7 +219,7 @@ class ResponsesEngine:
 
     async def _create(
         self,
-        connection: "Connection",
+        connection: "ModelConnection",
         body: JsonObject,
         reader: ResponseReader,
         on_started: Callable[[str], Awaitable[None]],
@@ -296,7 +296,7 @@ class ResponsesEngine:
 
 
 async def _first_stream(
-    connection: "Connection",
+    connection: "ModelConnection",
     body: JsonObject,
     reader: ResponseReader,
     *,
@@ -318,7 +318,9 @@ async def _within(scope: trio.CancelScope, work: Callable[[], Awaitable[None]]) 
         await work()
 
 
-async def _until_told(connection: "Connection", reader: ResponseReader, notices: Notices) -> None:
+async def _until_told(
+    connection: "ModelConnection", reader: ResponseReader, notices: Notices
+) -> None:
     """Ask for a response; if it is still running, wait for word of its end, or for a while."""
     with notices.listening(reader.response_id) as ended:
         await connection.retrieve(reader)
@@ -327,7 +329,7 @@ async def _until_told(connection: "Connection", reader: ResponseReader, notices:
                 await ended.wait()
 
 
-async def _stream_on(connection: "Connection", reader: ResponseReader) -> float:
+async def _stream_on(connection: "ModelConnection", reader: ResponseReader) -> float:
     """Read on the stream of a running response, if the server offers that.
 
     Returns the seconds to wait before asking again: none unless it must be polled.

@@ -32,7 +32,7 @@ MOST_LEFT = 1000
 Method = Literal["GET", "POST", "DELETE"]
 
 
-class Threads:
+class RemoteThreads:
     """The threads of one server. Any number of tasks may call it; it raises the engine's errors."""
 
     def __init__(self, connection: LazyConnection) -> None:

@@ -14,7 +14,7 @@ import trio
 
 from daemon.conversation.listening import Listener, Recording
 from daemon.domain.messages import Media, Message
-from daemon.domain.prompt.media_text import SOUNDS, STRANGE, Seen
+from daemon.domain.prompt.media_text import SOUNDS, STRANGE, BurstFiles
 from daemon.domain.records import AttachmentKind, MediaItem, Turn
 from daemon.errors import AssistantError, MediaDelayed, MediaError, ModelTemporary, StoreError
 from daemon.ledger.media import MediaItems
@@ -52,7 +52,7 @@ class AttachmentRules:
 
 
 @dataclass(slots=True)
-class _Work:
+class _FileWork:
     """A file that is being seen to."""
 
     began: float
@@ -86,7 +86,7 @@ class Attachments:
         self._told_strange: set[str] = set()
         """Formats of sound of which the operator has been told that nobody hears them."""
         self._places = trio.CapacityLimiter(rules.concurrency)
-        self._under_way: dict[tuple[str, str], _Work] = {}
+        self._under_way: dict[tuple[str, str], _FileWork] = {}
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -108,7 +108,7 @@ class Attachments:
             return
         if self._nursery is None or len(self._under_way) >= MOST_WAITING:
             return
-        work = self._under_way[key] = _Work(trio.current_time(), trio.Event())
+        work = self._under_way[key] = _FileWork(trio.current_time(), trio.Event())
         self._nursery.start_soon(self._see_to, message, work, name=f"file of {message.id}")
 
     async def wait(self, messages: Sequence[Message]) -> None:
@@ -127,24 +127,26 @@ class Attachments:
                 with trio.move_on_at(work.began + self.rules.wait_seconds):
                     await work.done.wait()
 
-    async def known(self, messages: Sequence[Message]) -> Seen:
+    async def known(self, messages: Sequence[Message]) -> BurstFiles:
         """What is known of the files of messages now; nothing is attached."""
         with_file = _with_file(messages)
-        return Seen(await self._items.of(with_file)) if with_file else Seen()
+        return BurstFiles(await self._items.of(with_file)) if with_file else BurstFiles()
 
     async def let_go(self, turn: Turn) -> None:
         """Delete the files of a turn that is over, as far as they were to disappear."""
         if gone := await self._items.let_go(turn):
             self._log.info("files deleted that were to disappear", chat=turn.key, files=gone)
 
-    async def seen(self, messages: Sequence[Message], *, kinds: Collection[AttachmentKind]) -> Seen:
+    async def seen(
+        self, messages: Sequence[Message], *, kinds: Collection[AttachmentKind]
+    ) -> BurstFiles:
         """What is known of the files of messages now, and what the model is to get of them.
 
         ``kinds``: the forms in which it takes files.
         """
         with_file = _with_file(messages)
         if not with_file:
-            return Seen()
+            return BurstFiles()
         items = await self._items.of(with_file)
         chosen = [
             (message, item)
@@ -152,11 +154,11 @@ class Attachments:
             if (item := items.get(message.id)) and item.state == "stored"
         ]
         load = partial(load_attachments, chosen, self.rules.showing, kinds)
-        return Seen(items, await trio.to_thread.run_sync(load))
+        return BurstFiles(items, await trio.to_thread.run_sync(load))
 
     # -- one file ------------------------------------------------------------------------------
 
-    async def _see_to(self, message: Message, work: _Work) -> None:
+    async def _see_to(self, message: Message, work: _FileWork) -> None:
         """Fetch a file, and hear or read it. Ends when there is nothing more to try."""
         try:
             async with self._places:

@@ -17,7 +17,7 @@ from daemon.conversation.turn.turn import TurnWork
 from daemon.domain.consent import wish_of
 from daemon.domain.limits import MINUTE_SECONDS, free_at, turns_of_a_loop
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.domain.prompt.media_text import Seen
+from daemon.domain.prompt.media_text import BurstFiles
 from daemon.domain.prompt.message_text import agent_items, burst_item, kept
 from daemon.domain.records import NewPart, OutboxRow, StoredMessage, Turn, TurnEnd
 from daemon.domain.texts import Texts
@@ -64,7 +64,7 @@ async def note_what_an_agent_handles(
 def _conversation(
     theirs: tuple[StoredMessage, ...],
     customers: tuple[StoredMessage, ...],
-    seen: Seen,
+    seen: BurstFiles,
     texts: Texts,
 ) -> list[JsonObject]:
     """Both sides' words in the order they were written."""

@@ -14,7 +14,7 @@ from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
 from daemon.conversation.live_config import ChatRules, LiveConfig
 from daemon.conversation.model_state import ModelState
 from daemon.conversation.number_state import ChannelState
-from daemon.conversation.pacing import Channel
+from daemon.conversation.pacing import SendPace
 from daemon.conversation.turn.traces import TurnTraces
 from daemon.domain.messages import ChatKey
 from daemon.domain.texts import Texts
@@ -48,7 +48,7 @@ class Dependencies:
     live_config: LiveConfig
     """Rules, texts, tools and validators, which a reload changes."""
     attachments: Attachments
-    channel: Channel
+    channel: SendPace
     channel_state: ChannelState
     labels: ChatLabels
     traces: TurnTraces

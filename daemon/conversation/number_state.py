@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import trio
 
-from daemon.conversation.pacing import Channel
+from daemon.conversation.pacing import SendPace
 from daemon.domain.messages import NumberCondition, NumberHealth, NumberNews
 from daemon.errors import GatewayError
 from daemon.observability.logs import Log
@@ -38,7 +38,7 @@ class ChannelState:
     """What is known of the channel. Any task may ask and tell; nothing here waits."""
 
     def __init__(
-        self, channel: Channel, *, log: Log, metrics: Metrics, now: Callable[[], float]
+        self, channel: SendPace, *, log: Log, metrics: Metrics, now: Callable[[], float]
     ) -> None:
         """``now``: wall clock, Unix seconds."""
         self._channel = channel

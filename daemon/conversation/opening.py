@@ -23,7 +23,7 @@ from daemon.conversation.load_config import load_chat_config
 from daemon.conversation.model_state import ModelState
 from daemon.conversation.number_state import ChannelState
 from daemon.conversation.open_media import open_attachments, open_voice
-from daemon.conversation.pacing import Channel
+from daemon.conversation.pacing import SendPace
 from daemon.conversation.turn.traces import open_turn_traces
 from daemon.domain.messages import ChatKey
 from daemon.domain.retries import LONGEST_WAIT_SECONDS, Breaker
@@ -95,7 +95,7 @@ async def open_dependencies(
     chat_config = load_chat_config(settings, environment.log)
     environment.metrics.expect_validators(validator.name for validator in chat_config.validators)
     live_config, rules = LiveConfig(chat_config), chat_config.rules
-    channel = Channel(
+    channel = SendPace(
         per_minute=rules.messages_per_minute if rules.typing else 0, log=environment.log
     )
     async with (

@@ -25,7 +25,7 @@ BURST = 60
 """Messages that may go out at once after a silence."""
 
 
-class Channel:
+class SendPace:
     """Paces the sends of all chats, and holds them while the channel refuses."""
 
     def __init__(self, *, per_minute: float, log: Log) -> None:

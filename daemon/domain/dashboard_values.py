@@ -70,7 +70,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ComponentState:
     """The state of one component."""
 
     name: str
@@ -86,7 +86,7 @@ class Overview:
 
     at: float
     started_at: float
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ComponentState, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     """By the names that ``/dashboard/stats`` has for them."""
     outbox: dict[str, int] = field(default_factory=dict)

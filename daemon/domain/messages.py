@@ -119,7 +119,7 @@ class Reaction(Content, frozen=True, kw_only=True, omit_defaults=True, tag="reac
     """The words of that message, found in the store: WhatsApp does not send them."""
 
 
-class Origin(Value, frozen=True, kw_only=True, omit_defaults=True):
+class ChangeOrigin(Value, frozen=True, kw_only=True, omit_defaults=True):
     """Where a change came from that is not a message by itself."""
 
     chat: str
@@ -134,7 +134,7 @@ class Edit(Content, frozen=True, kw_only=True, omit_defaults=True, tag="edit"):
 
     target: str
     body: str = ""
-    origin: Origin | None = None
+    origin: ChangeOrigin | None = None
     """None if it is the content of a message, which has the same fields."""
 
 
@@ -142,7 +142,7 @@ class Deletion(Content, frozen=True, kw_only=True, omit_defaults=True, tag="dele
     """The message ``target`` was deleted for everyone."""
 
     target: str
-    origin: Origin | None = None
+    origin: ChangeOrigin | None = None
     """None also if the gateway names only the deleted message."""
 
 

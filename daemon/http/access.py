@@ -14,7 +14,7 @@ import trio
 
 from daemon.domain.audit_chain import Action, Actor
 from daemon.errors import StoreUnavailable
-from daemon.http.asgi import Log
+from daemon.http.asgi import EdgeLog
 from daemon.http.clients import neighbourhood, visit_of
 from daemon.observability.events import SECRET_REFUSED, SIGNED_IN
 from daemon.ops.operations import Operations
@@ -131,7 +131,7 @@ must not fill the store."""
 class Access:
     """Says who has the right secret. One for all routes, used in the tasks of requests."""
 
-    def __init__(self, operations: Operations, log: Log) -> None:
+    def __init__(self, operations: Operations, log: EdgeLog) -> None:
         self._operations = operations
         self._log = log
         self._guesses = Guesses()

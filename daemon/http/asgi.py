@@ -19,7 +19,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 
-class Log(Protocol):
+class EdgeLog(Protocol):
     """What the edge needs of a structured logger: an event's name and named fields."""
 
     def info(self, event: str, /, **fields: Any) -> Any:

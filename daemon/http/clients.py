@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import trio
 
-from daemon.http.asgi import Log
+from daemon.http.asgi import EdgeLog
 from daemon.observability.events import CROWDED
 
 Address = IPv4Address | IPv6Address
@@ -174,7 +174,7 @@ class Guest(Protocol):
 class Crowd:
     """All connections of one server. Used in its tasks alone."""
 
-    def __init__(self, *, most: int, strangers_per_address: int, log: Log) -> None:
+    def __init__(self, *, most: int, strangers_per_address: int, log: EdgeLog) -> None:
         self._most = most
         self._most_of_one = strangers_per_address
         self._log = log

@@ -30,7 +30,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from daemon.http.asgi import Log
+from daemon.http.asgi import EdgeLog
 from daemon.http.clients import VISIT, Crowd, Networks, Visit
 from daemon.http.http11 import Http11, RequestTasks
 from daemon.http.whole_request import AtOnce, WholeRequest, answered_at_once, whole_request
@@ -68,7 +68,7 @@ class Limits:
     """How much of it."""
 
 
-class Connection:
+class HttpConnection:
     """Serves one client until either side closes, and then closes the stream.
 
     Made and run by the server's listener task, one task a connection.
@@ -82,7 +82,7 @@ class Connection:
         config: Config,
         context: WorkerContext,
         limits: Limits,
-        log: Log,
+        log: EdgeLog,
         at_once: AtOnce,
         crowd: Crowd,
         proxies: Networks,

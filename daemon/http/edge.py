@@ -11,7 +11,7 @@ from ipaddress import AddressValueError, IPv6Address
 import trio
 
 from daemon.http.access import Access
-from daemon.http.asgi import ASGIApp, Event, Headers, Log, Receive, Scope, Send, answer_json
+from daemon.http.asgi import ASGIApp, EdgeLog, Event, Headers, Receive, Scope, Send, answer_json
 from daemon.http.hook import Hook, declared_size
 from daemon.http.pages import BODY_WANTED
 from daemon.http.request_context import EdgeSettings
@@ -43,7 +43,7 @@ def answered_at_once(path: str) -> bool:
 
 
 def create_edge(
-    operations: Operations, settings: EdgeSettings, pages: Pages, log: Log, access: Access
+    operations: Operations, settings: EdgeSettings, pages: Pages, log: EdgeLog, access: Access
 ) -> ASGIApp:
     """Return the whole edge as one ASGI app, to be given to `daemon.http.server.serve`.
 
@@ -72,7 +72,7 @@ def create_edge(
     return edge
 
 
-def _create_probes(operations: Operations, settings: EdgeSettings, log: Log) -> ASGIApp:
+def _create_probes(operations: Operations, settings: EdgeSettings, log: EdgeLog) -> ASGIApp:
     """Return the app behind ``/health`` and ``/ready``, without a framework in the way."""
     state = operations.state
 

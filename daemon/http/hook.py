@@ -14,7 +14,7 @@ import trio
 
 from daemon.errors import StoreUnavailable, WebhookError, WebhookTooLarge
 from daemon.http.access import Access, bears
-from daemon.http.asgi import Headers, Log, Receive, Scope, Send, answer_json
+from daemon.http.asgi import EdgeLog, Headers, Receive, Scope, Send, answer_json
 from daemon.http.clients import visit_of
 from daemon.http.request_context import EdgeSettings
 from daemon.http.whole_request import WHOLE
@@ -51,7 +51,7 @@ class Hook:
     """The ASGI app behind ``/hook``; one for all calls, since they share a memory budget."""
 
     def __init__(
-        self, operations: Operations, settings: EdgeSettings, log: Log, access: Access
+        self, operations: Operations, settings: EdgeSettings, log: EdgeLog, access: Access
     ) -> None:
         self._operations = operations
         self._settings = settings

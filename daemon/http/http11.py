@@ -20,7 +20,7 @@ from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, H11SendableEvent, Scope
 
-from daemon.http.asgi import Log
+from daemon.http.asgi import EdgeLog
 from daemon.http.clients import VISIT, Visit
 from daemon.observability.events import UNEXPECTED_ERROR
 
@@ -142,7 +142,7 @@ class RequestTasks(TaskGroup):
     def __init__(
         self,
         context: WorkerContext,
-        log: Log,
+        log: EdgeLog,
         visit: Visit,
         proceed: Callable[[], Awaitable[None]],
     ) -> None:

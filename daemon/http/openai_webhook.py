@@ -16,7 +16,7 @@ import msgspec
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
-from daemon.http.asgi import Log
+from daemon.http.asgi import EdgeLog
 from daemon.ops.operations import Operations
 
 TOLERANCE_SECONDS = 300.0
@@ -35,7 +35,7 @@ class _Event(msgspec.Struct):
     data: _Data = msgspec.field(default_factory=_Data)
 
 
-class Seen:
+class SeenCalls:
     """The ids of the calls taken within the tolerance, oldest first."""
 
     def __init__(self) -> None:
@@ -54,10 +54,10 @@ class Seen:
         return False
 
 
-def create_model_webhook(operations: Operations, secret: str, log: Log) -> Blueprint:
+def create_model_webhook(operations: Operations, secret: str, log: EdgeLog) -> Blueprint:
     """Return the route; its guard is the signature, which `secret` (``whsec_…``) is for."""
     webhook = Blueprint("model_webhook", __name__)
-    seen = Seen()
+    seen = SeenCalls()
 
     @webhook.post("/openai/webhook")
     async def take() -> ResponseReturnValue:

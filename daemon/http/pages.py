@@ -17,7 +17,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from daemon.http.access import Access
-from daemon.http.asgi import Log
+from daemon.http.asgi import EdgeLog
 from daemon.http.openai_webhook import create_model_webhook
 from daemon.http.request_context import EdgeSettings, is_minutes, json_object, request_actor
 from daemon.observability.events import UNEXPECTED_ERROR
@@ -61,7 +61,7 @@ class Pages(QuartTrio):
 
 
 def create_pages(
-    operations: Operations, settings: EdgeSettings, log: Log, access: Access
+    operations: Operations, settings: EdgeSettings, log: EdgeLog, access: Access
 ) -> QuartTrio:
     """Return the app for all routes but the hot ones; more blueprints may be registered on it."""
     app = Pages("daemon.http", static_folder=None)
@@ -186,7 +186,7 @@ async def _take_over(
     return answer if answer["chats"] else ({"error": "no such chat"}, 404)
 
 
-def _answer_errors(app: QuartTrio, log: Log) -> None:
+def _answer_errors(app: QuartTrio, log: EdgeLog) -> None:
     """Make every error of `app` a JSON object without details."""
 
     @app.errorhandler(HTTPException)

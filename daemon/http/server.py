@@ -23,9 +23,9 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 from hypercorn.utils import repr_socket_addr
 
-from daemon.http.asgi import ASGIApp, Log
+from daemon.http.asgi import ASGIApp, EdgeLog
 from daemon.http.clients import Crowd, Networks
-from daemon.http.connection import Connection, Limits
+from daemon.http.connection import HttpConnection, Limits
 from daemon.http.whole_request import AtOnce
 
 
@@ -35,7 +35,7 @@ async def serve(
     binds: Sequence[str],
     stop: trio.Event,
     grace_seconds: float,
-    log: Log,
+    log: EdgeLog,
     limits: Limits | None = None,
     proxies: Networks = (),
     at_once: AtOnce = lambda _path: False,
@@ -142,7 +142,7 @@ class _Clients:
         app: ASGIWrapper,
         config: Config,
         limits: Limits,
-        log: Log,
+        log: EdgeLog,
         at_once: AtOnce,
         proxies: Networks,
     ) -> None:
@@ -151,10 +151,10 @@ class _Clients:
         self._crowd = Crowd(
             most=limits.connections, strangers_per_address=limits.strangers_per_address, log=log
         )
-        self._open: set[Connection] = set()
+        self._open: set[HttpConnection] = set()
         self._failures = 0
         self._connect = partial(
-            Connection,
+            HttpConnection,
             app=app,
             config=config,
             context=self._context,

@@ -13,7 +13,7 @@ import httptools
 import trio
 from hypercorn.typing import AppWrapper, ASGISendEvent
 
-from daemon.http.asgi import Event, Headers, Log, Scope
+from daemon.http.asgi import EdgeLog, Event, Headers, Scope
 from daemon.observability.events import UNEXPECTED_ERROR
 
 AtOnce = Callable[[str], bool]
@@ -129,7 +129,7 @@ def whole_request(data: bytes, at_once: AtOnce) -> WholeRequest | None:
 FAILED: Headers = [(b"content-length", b"0"), (b"connection", b"close")]
 
 
-class Answer:
+class GatheredResponse:
     """One response, gathered from the app's ASGI messages."""
 
     def __init__(self) -> None:
@@ -160,12 +160,14 @@ class Answer:
         return b"HTTP/1.1 %d \r\n%b\r\n%b" % (self._status, b"".join(lines), self._body)
 
 
-async def answered_at_once(app: AppWrapper, request: WholeRequest, log: Log) -> Answer:
+async def answered_at_once(
+    app: AppWrapper, request: WholeRequest, log: EdgeLog
+) -> GatheredResponse:
     """Run the app for one request in the calling task; its failure is logged and becomes a 500.
 
     The app answers with a length, and without waiting for the client.
     """
-    answer = Answer()
+    answer = GatheredResponse()
     try:
         await app(
             request.scope,  # type: ignore[arg-type]  # plain dictionaries, as ASGI has them
@@ -182,5 +184,5 @@ async def answered_at_once(app: AppWrapper, request: WholeRequest, log: Log) -> 
             error=type(error).__name__,
             exc_info=error,
         )
-        return Answer()
+        return GatheredResponse()
     return answer

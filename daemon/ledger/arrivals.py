@@ -9,13 +9,13 @@ import msgspec
 from daemon.domain.eligibility import NOTED
 from daemon.domain.ids import is_alias
 from daemon.domain.messages import (
+    ChangeOrigin,
     ChatKey,
     Deletion,
     Edit,
     JsonObject,
     Media,
     Message,
-    Origin,
     Other,
     Reaction,
     Text,
@@ -300,7 +300,7 @@ def _take(connection: Connection, message: Message, verdict: str, context: Intak
     if verdict in NOTED and not message.from_me:
         note_sign(connection, message, context.now)
     if isinstance(message.content, Edit | Deletion):
-        origin = Origin(chat=message.key.chat, author=message.author, from_me=message.from_me)
+        origin = ChangeOrigin(chat=message.key.chat, author=message.author, from_me=message.from_me)
         change = msgspec.structs.replace(message.content, origin=origin)
         context.note(change_message(connection, message.key.channel, change, context.now))
     if not reason:

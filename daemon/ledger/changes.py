@@ -5,7 +5,7 @@ import json
 import msgspec
 
 from daemon.domain.ids import chat_of, is_group
-from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Origin, Text
+from daemon.domain.messages import ChangeOrigin, ChatKey, Deletion, Edit, Media, Message, Text
 from daemon.domain.records import Arrival
 from daemon.domain.transitions.handover import DELETED, WITH_AGENT
 from daemon.ledger.drivers.port import Connection
@@ -136,7 +136,7 @@ def _is_by_author(
     )
 
 
-def _place(connection: Connection, channel: str, origin: Origin | None) -> tuple[str, str]:
+def _place(connection: Connection, channel: str, origin: ChangeOrigin | None) -> tuple[str, str]:
     """The chat that a change was made in, and in a group by whom, under the ids that stand."""
     if origin is None:
         return "", ""

@@ -10,7 +10,7 @@ import trio
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.ledger.audit import Audit
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
-from daemon.ledger.drivers.sqlite.database import Database, Meter
+from daemon.ledger.drivers.sqlite.database import Meter, SqliteDatabase
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.files import AUDIO_FOLDER, KeptFiles
 from daemon.ledger.intake import Calls, Inbox
@@ -48,7 +48,7 @@ OUR_FILES = ("recado.", "contact.key")
 class Store:
     """All that is durable. Its fields show what there is; each says who may call it."""
 
-    database: Database
+    database: SqliteDatabase
     inbox: Inbox
     references: References
     calls: Calls

@@ -31,7 +31,7 @@ _json = msgspec.json.Encoder()
 read_payload = msgspec.json.Decoder(JsonObject)
 
 
-class Sent(NamedTuple):
+class SettledSend(NamedTuple):
     """What a send has come to."""
 
     row: OutboxRow
@@ -99,7 +99,7 @@ class Outbox(Role):
         finishes: Turn | None = None,
         now: float,
         resend_since: float = NEVER,
-    ) -> Sent:
+    ) -> SettledSend:
         """It was said, under this WhatsApp id; gives what was told of that before.
 
         It may be ``pending`` again on return: see `daemon.ledger.statuses.note_status`. If not,
@@ -117,7 +117,7 @@ class Outbox(Role):
         left = _row(found) if found and not delivery_updates else _known_row(connection, row.id)
         over = finishes is not None and left.state not in OPEN
         end = finish_turn(connection, finishes, now) if finishes and over else None
-        return Sent(left, delivery_updates, end)
+        return SettledSend(left, delivery_updates, end)
 
     async def unknown(self, row: OutboxRow, error: str) -> OutboxRow:
         """Nobody knows whether it went out. An echo may have settled it already.

@@ -49,7 +49,7 @@ _NOBODYS = tuple(
 """Networks that are not the public internet, whatever this Python's own list says of them."""
 
 
-class Origin(NamedTuple):
+class WebOrigin(NamedTuple):
     """One server: scheme, host in lower case, port."""
 
     scheme: str
@@ -57,7 +57,7 @@ class Origin(NamedTuple):
     port: int
 
 
-def origin_of(url: str) -> Origin:
+def origin_of(url: str) -> WebOrigin:
     """The server of an address. Raises MediaRefused if it is no plain http or https address."""
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise MediaRefused("the link is no address")
@@ -69,10 +69,10 @@ def origin_of(url: str) -> Origin:
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme not in _PORTS or not host or parts.username is not None:
         raise MediaRefused("the link is no plain https address")
-    return Origin(parts.scheme, host, port or _PORTS[parts.scheme])
+    return WebOrigin(parts.scheme, host, port or _PORTS[parts.scheme])
 
 
-def check_origin(origin: Origin, *, hosts: Sequence[str]) -> None:
+def check_origin(origin: WebOrigin, *, hosts: Sequence[str]) -> None:
     """Refuse a server that files may not come from, before its name is resolved.
 
     ``hosts``: the only ones, with their subdomains; none: any. Raises MediaRefused.
@@ -149,7 +149,7 @@ class _Hop(NamedTuple):
     """One request on the way to a file."""
 
     url: str
-    origin: Origin
+    origin: WebOrigin
 
 
 class Downloader:
@@ -233,7 +233,7 @@ class Downloader:
         )
         return await self._http.send(request, stream=True)
 
-    async def _address(self, origin: Origin, *, any_address: bool) -> str:
+    async def _address(self, origin: WebOrigin, *, any_address: bool) -> str:
         try:
             addresses = await self._resolve(origin.host, origin.port)
         except (OSError, UnicodeError):
@@ -297,7 +297,7 @@ def _require_success(response: httpx.Response) -> None:
     raise MediaRefused(f"its server answered {status}")
 
 
-def _host_header(origin: Origin) -> str:
+def _host_header(origin: WebOrigin) -> str:
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     usual = {"http": 80, "https": 443}[origin.scheme]
     return host if origin.port == usual else f"{host}:{origin.port}"

@@ -10,9 +10,9 @@ from daemon import __version__
 from daemon.conversation.live_config import LiveConfig
 from daemon.conversation.model_state import ModelState
 from daemon.conversation.number_state import ChannelState
-from daemon.conversation.pacing import Channel
+from daemon.conversation.pacing import SendPace
 from daemon.conversation.registry import ChatRegistry
-from daemon.domain.dashboard_values import SECONDS_SHOWN, Overview, Part
+from daemon.domain.dashboard_values import SECONDS_SHOWN, ComponentState, Overview
 from daemon.domain.limits import MICROS, day_of
 from daemon.domain.redaction import mask_numbers
 from daemon.ledger.ledger import Store
@@ -40,7 +40,7 @@ class DaemonState:
         *,
         store: Store,
         chats: ChatRegistry,
-        channel: Channel,
+        channel: SendPace,
         channel_state: ChannelState,
         model_state: ModelState,
         live_config: LiveConfig,
@@ -202,15 +202,19 @@ class DaemonState:
             turn_buckets=ends[1],
         )
 
-    def _parts(self) -> tuple[Part, ...]:
+    def _parts(self) -> tuple[ComponentState, ...]:
         """The state of each part, the daemon first."""
         channel = self._channel_state.fault or self._channel.trouble
         connecting = self._channel_state.view.state == "connecting"
         return (
-            Part("daemon", "ok" if self.phase == "ready" else "wait", self.phase),
-            Part("channel", "bad" if channel else "wait" if connecting else "ok", channel),
-            Part("model", "bad" if self._model_state.fault else "ok", self._model_state.fault),
-            Part("store", "bad" if self._store_fault() else "ok", self._store_fault()),
+            ComponentState("daemon", "ok" if self.phase == "ready" else "wait", self.phase),
+            ComponentState(
+                "channel", "bad" if channel else "wait" if connecting else "ok", channel
+            ),
+            ComponentState(
+                "model", "bad" if self._model_state.fault else "ok", self._model_state.fault
+            ),
+            ComponentState("store", "bad" if self._store_fault() else "ok", self._store_fault()),
         )
 
     def _store_fault(self) -> str:

@@ -22,7 +22,7 @@ SEND_SECONDS = 20.0
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 
 
-class Target:
+class AppriseTarget:
     """One address. Any task may send to it; sends to one target come one after the other."""
 
     def __init__(self, place: int, address: str, plugin: apprise.NotifyBase) -> None:
@@ -71,12 +71,12 @@ class _Listener(logging.Handler):
             _said.status = found[1]
 
 
-def targets_at(addresses: Sequence[str]) -> tuple[list[int], list[Target]]:
+def targets_at(addresses: Sequence[str]) -> tuple[list[int], list[AppriseTarget]]:
     """Give the places of the addresses that are none, and the targets at the others."""
     plugins = [apprise.Apprise.instantiate(a, suppress_exceptions=True) for a in addresses]
     faults = [place for place, plugin in enumerate(plugins) if plugin is None]
     return faults, [
-        Target(place, address, plugin)
+        AppriseTarget(place, address, plugin)
         for place, (address, plugin) in enumerate(zip(addresses, plugins, strict=True))
         if plugin is not None
     ]

@@ -46,7 +46,7 @@ MOST_DUE = 200
 """Occasions in one round; those of one reason become one notification."""
 
 
-class Target(Protocol):
+class NotificationTarget(Protocol):
     """One address at which people are told; see `daemon.ops.notification_targets`."""
 
     @property
@@ -67,7 +67,7 @@ class Notifier:
     def __init__(
         self,
         deps: Dependencies,
-        targets: Sequence[Target],
+        targets: Sequence[NotificationTarget],
         *,
         standing: Callable[[], Mapping[Reason, str]],
         link: str,
@@ -146,7 +146,7 @@ class Notifier:
         """Send the occasions of one reason to each target that has not taken them yet."""
         reached = {pending.id: set(pending.reached) for pending in due}
 
-        async def to(target: Target) -> None:
+        async def to(target: NotificationTarget) -> None:
             new = [pending for pending in due if target.digest not in pending.reached]
             lines = [pending.line for pending in new]
             title, body = notification(reason, lines, language=self._language, link=self._link)
@@ -235,7 +235,7 @@ async def open_notifier(settings: Settings, deps: Dependencies) -> AsyncIterator
         yield Notifier(deps, targets, standing=standing, link=_dashboard(settings))
 
 
-def _open_targets(settings: Settings, opened: ExitStack) -> list[Target]:
+def _open_targets(settings: Settings, opened: ExitStack) -> list[NotificationTarget]:
     if not settings.notify.urls:
         return []
     addresses = [address.get_secret_value() for address in settings.notify.urls]

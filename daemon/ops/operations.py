@@ -16,7 +16,7 @@ from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
 from daemon.conversation.intake import Intake
 from daemon.conversation.live_config import LiveConfig
 from daemon.conversation.model_state import ModelState
-from daemon.conversation.pacing import Channel
+from daemon.conversation.pacing import SendPace
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.ids import chat_id, shown
@@ -56,7 +56,7 @@ class Operations:
         chats: ChatRegistry,
         intake: Intake,
         engine: Engine,
-        channel: Channel,
+        channel: SendPace,
         model_state: ModelState,
         chat_info: ChatInfoCache,
         labels: ChatLabels,

@@ -44,13 +44,13 @@ from daemon.settings.operation import (
     WebSettings,
     WhapiSettings,
 )
-from daemon.settings.rules import FilePath, Rule, Section, TimeZone
+from daemon.settings.rules import FilePath, Rule, SettingsTable, TimeZone
 
 MIN_SECRET_LENGTH = 16
 """Characters of a secret in production: shorter ones can be guessed over a network."""
 
 
-class Settings(Section):
+class Settings(SettingsTable):
     """The whole configuration. ``Settings()`` is the built-in default of everything."""
 
     environment: Annotated[
@@ -102,7 +102,7 @@ def fields_by_key() -> dict[str, FieldInfo]:
     """List every setting by its full key (``web.port``), in the order of the classes above."""
     keys: dict[str, FieldInfo] = {}
     for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, SettingsTable):
             table = field.annotation.model_fields
             keys.update({f"{name}.{inner}": table[inner] for inner in table})
         else:

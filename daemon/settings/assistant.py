@@ -17,7 +17,7 @@ from daemon.settings.rules import (
     OwnName,
     Rule,
     Seconds,
-    Section,
+    SettingsTable,
     Switch,
     Table,
     Tables,
@@ -27,7 +27,7 @@ from daemon.settings.rules import (
 Looks = Annotated[int, Field(ge=1, le=10_000), Rule("a whole number from 1 to 10000", int)]
 
 
-class AssistantSettings(Section):
+class AssistantSettings(SettingsTable):
     """``[assistant]``: the model and how it is run."""
 
     engine: Annotated[Literal["responses", "assistants"], Rule("responses or assistants")] = Field(
@@ -91,7 +91,7 @@ class AssistantSettings(Section):
     )
 
 
-class HistorySettings(Section):
+class HistorySettings(SettingsTable):
     """``[history]``: conversations from before Recado."""
 
     import_messages: Annotated[
@@ -102,7 +102,7 @@ class HistorySettings(Section):
     )
 
 
-class ToolSettings(Section):
+class ToolSettings(SettingsTable):
     """``[tools]``: what the model may call besides the built-in tools."""
 
     modules: Names = Field(default=(), description="Python modules that declare tools")
@@ -121,7 +121,7 @@ class ToolSettings(Section):
     )
 
 
-class ValidatorSettings(Section):
+class ValidatorSettings(SettingsTable):
     """``[validators]``: what looks at an answer before the customer reads it."""
 
     modules: Names = Field(
@@ -143,7 +143,7 @@ class ValidatorSettings(Section):
 # -- files and voice notes -------------------------------------------------------------------------
 
 
-class MediaSettings(Section):
+class MediaSettings(SettingsTable):
     """``[media]``: what people send as files."""
 
     max_mb: Annotated[
@@ -179,7 +179,7 @@ class MediaSettings(Section):
     ] = Field(default=15, description="of pictures and files in one request to the model")
 
 
-class VoiceSettings(Section):
+class VoiceSettings(SettingsTable):
     """``[voice]``: the models for voice notes, which change faster than the one that answers."""
 
     transcription_model: OwnName = Field(

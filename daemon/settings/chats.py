@@ -19,13 +19,13 @@ from daemon.settings.rules import (
     Prices,
     Rule,
     Seconds,
-    Section,
+    SettingsTable,
     Switch,
     Words,
 )
 
 
-class GroupSettings(Section):
+class GroupSettings(SettingsTable):
     """``[groups]``: what the bot does in groups."""
 
     mode: Annotated[Literal["off", "mentions", "all"], Rule("off, mentions or all")] = Field(
@@ -53,7 +53,7 @@ class GroupSettings(Section):
     )
 
 
-class ContactSettings(Section):
+class ContactSettings(SettingsTable):
     """``[contacts]``: whose messages are answered, in private chats and in groups."""
 
     allow: Chats = Field(default=(), description="only these persons; empty: everybody")
@@ -73,14 +73,14 @@ class ContactSettings(Section):
     )
 
 
-class ChatSettings(Section):
+class ChatSettings(SettingsTable):
     """``[chats]``: in which chats and groups messages are answered."""
 
     allow: Chats = Field(default=(), description="only these chats and groups; empty: all")
     deny: Chats = Field(default=(), description="never these chats, also if they are allowed")
 
 
-class PresenceSettings(Section):
+class PresenceSettings(SettingsTable):
     """``[presence]``: knowing when contacts type."""
 
     enabled: Switch = Field(
@@ -89,7 +89,7 @@ class PresenceSettings(Section):
     )
 
 
-class ReplySettings(Section):
+class ReplySettings(SettingsTable):
     """``[replies]``: what is answered besides messages with something in them."""
 
     answer_reactions: Switch = Field(
@@ -101,7 +101,7 @@ class ReplySettings(Section):
     )
 
 
-class BufferSettings(Section):
+class BufferSettings(SettingsTable):
     """``[buffer]``: the debounce window in which a burst of messages is gathered."""
 
     window_seconds: Seconds = Field(default=5, description="waited after a text")
@@ -121,7 +121,7 @@ class BufferSettings(Section):
     )
 
 
-class TakeoverSettings(Section):
+class TakeoverSettings(SettingsTable):
     """``[takeover]``: stepping aside when a person of the business writes."""
 
     pause_minutes: Annotated[float, Field(ge=0), Rule("a number of minutes, 0 or more", float)] = (
@@ -138,7 +138,7 @@ class TakeoverSettings(Section):
     )
 
 
-class EscalationSettings(Section):
+class EscalationSettings(SettingsTable):
     """``[escalation]``: handing a chat to a person when the model asks for it."""
 
     chat: OptionalChat = Field(
@@ -150,7 +150,7 @@ class EscalationSettings(Section):
     )
 
 
-class DeliverySettings(Section):
+class DeliverySettings(SettingsTable):
     """``[delivery]``: how answers are sent."""
 
     typing: Switch = Field(
@@ -186,7 +186,7 @@ class DeliverySettings(Section):
 # -- limits ----------------------------------------------------------------------------------------
 
 
-class BudgetSettings(Section):
+class BudgetSettings(SettingsTable):
     """``[budget]``: what the model may use up in a day (in the time zone of ``timezone``)."""
 
     contact_tokens: Count = Field(default=0, description="for one contact; 0: no limit")
@@ -204,7 +204,7 @@ class BudgetSettings(Section):
     )
 
 
-class BrakeSettings(Section):
+class BrakeSettings(SettingsTable):
     """``[brakes]``: chats that go too fast, and talks with machines."""
 
     turns_per_minute: Count = Field(
@@ -229,7 +229,7 @@ class BrakeSettings(Section):
 # -- wording ---------------------------------------------------------------------------------------
 
 
-class TextSettings(Section):
+class TextSettings(SettingsTable):
     """``[texts]``: own wording for the texts that the daemon says by itself.
 
     Same field names as ``daemon.domain.texts.Texts``.

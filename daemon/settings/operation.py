@@ -14,13 +14,13 @@ from daemon.settings.rules import (
     Rule,
     Seconds,
     Secrets,
-    Section,
+    SettingsTable,
     Switch,
     Url,
 )
 
 
-class DashboardSettings(Section):
+class DashboardSettings(SettingsTable):
     """``[dashboard]``: the pages for people."""
 
     log_lines: Annotated[
@@ -42,7 +42,7 @@ Megabytes = Annotated[
 ]
 
 
-class HousekeepingSettings(Section):
+class HousekeepingSettings(SettingsTable):
     """``[housekeeping]``: what is looked after every so often."""
 
     figures_seconds: Seconds = Field(
@@ -83,7 +83,7 @@ class HousekeepingSettings(Section):
     )
 
 
-class NotifySettings(Section):
+class NotifySettings(SettingsTable):
     """``[notify]``: telling people outside of WhatsApp."""
 
     urls: Addresses = Field(
@@ -95,7 +95,7 @@ class NotifySettings(Section):
     )
 
 
-class TracingSettings(Section):
+class TracingSettings(SettingsTable):
     """``[tracing]``: the traces of turns, for an OpenTelemetry collector."""
 
     otlp_endpoint: OptionalUrl = Field(
@@ -106,7 +106,7 @@ class TracingSettings(Section):
     otlp_token: OptionalSecret = Field(default=None, description="bearer token of the collector")
 
 
-class LogSettings(Section):
+class LogSettings(SettingsTable):
     """``[log]``: what is written to the log."""
 
     level: Annotated[
@@ -128,7 +128,7 @@ class LogSettings(Section):
     )
 
 
-class RecoverySettings(Section):
+class RecoverySettings(SettingsTable):
     """``[recovery]``: what happens to work that the last process left."""
 
     delay_seconds: Annotated[
@@ -142,7 +142,7 @@ class RecoverySettings(Section):
     )
 
 
-class RetentionSettings(Section):
+class RetentionSettings(SettingsTable):
     """``[retention]``: how long things are kept that are not needed for the work."""
 
     event_days: Annotated[float, Field(ge=0), Rule("a number of days, 0 or more", float)] = Field(
@@ -164,7 +164,7 @@ class RetentionSettings(Section):
     )
 
 
-class ShutdownSettings(Section):
+class ShutdownSettings(SettingsTable):
     """``[shutdown]``: the end."""
 
     deadline_seconds: Seconds = Field(
@@ -175,7 +175,7 @@ class ShutdownSettings(Section):
 # -- the HTTP server and the gateway ---------------------------------------------------------------
 
 
-class WebSettings(Section):
+class WebSettings(SettingsTable):
     """``[web]``: the HTTP edge."""
 
     host: Name = Field(
@@ -202,7 +202,7 @@ class WebSettings(Section):
     )
 
 
-class WhapiSettings(Section):
+class WhapiSettings(SettingsTable):
     """``[whapi]``: the WhatsApp gateway."""
 
     api_url: Url = Field(default="https://gate.whapi.cloud", description="where Whapi is")

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from daemon.settings import Settings, fields_by_key
-from daemon.settings.rules import Section, rule_of
+from daemon.settings.rules import SettingsTable, rule_of
 from daemon.settings.sources import PLAIN_NAMES, environment_name
 
 _FILE_HEAD = """\
@@ -107,7 +107,7 @@ def _table_purpose(table: str) -> str:
     if not table:
         return ""
     section = Settings.model_fields[table].annotation
-    if not (isinstance(section, type) and issubclass(section, Section)):
+    if not (isinstance(section, type) and issubclass(section, SettingsTable)):
         raise TypeError(table)
     purpose = (section.__doc__ or "").partition("\n")[0].rpartition("``: ")[2]
     return f"{purpose[:1].upper()}{purpose[1:]}\n\n"

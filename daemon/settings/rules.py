@@ -254,7 +254,7 @@ TimeZone = Annotated[
 # -- tables ----------------------------------------------------------------------------------------
 
 
-class Section(BaseModel):
+class SettingsTable(BaseModel):
     """Common shape of the tables: immutable, strict about types, no unknown keys."""
 
     model_config = ConfigDict(

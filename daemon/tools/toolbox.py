@@ -121,7 +121,7 @@ class Toolbox:
             return _error(str(error)), True
         if tool.context_parameter:
             arguments[tool.context_parameter] = context
-        work = _Work(tool, arguments, self._limits.get(tool.name))
+        work = _ToolWork(tool, arguments, self._limits.get(tool.name))
         with trio.move_on_after(tool.timeout):
             return await self._outcome(work)
         late = f"within {tool.timeout:g} seconds"
@@ -130,7 +130,7 @@ class Toolbox:
         doubt = UNKNOWN_OUTCOME if tool.effects and not tool.idempotent else ""
         return _error(f"{tool.name} did not answer {late}{doubt}"), True
 
-    async def _outcome(self, work: "_Work") -> tuple[str, bool]:
+    async def _outcome(self, work: "_ToolWork") -> tuple[str, bool]:
         try:
             return _output(await work.run()), False
         except Exception as error:  # noqa: BLE001 - a tool may fail in any way; the model is told
@@ -138,7 +138,7 @@ class Toolbox:
             return _error(f"{work.tool.name} failed ({type(error).__name__})"), True
 
 
-class _Work:
+class _ToolWork:
     """One call of a tool, once its arguments are known to be right."""
 
     def __init__(

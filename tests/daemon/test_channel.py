@@ -6,7 +6,7 @@ from io import StringIO
 from support.stage import new_world
 from trio.testing import MockClock
 
-from daemon.conversation.pacing import BURST, Channel
+from daemon.conversation.pacing import BURST, SendPace
 from daemon.conversation.signals import ChatSignals
 from daemon.domain.window import WindowRules
 from daemon.errors import NumberTrouble
@@ -30,7 +30,7 @@ def signals() -> ChatSignals:
 
 async def test_a_burst_goes_at_once_and_what_follows_at_the_pace(autojump_clock: MockClock) -> None:
     """Sixty messages a minute: the first burst is free, then one a second, over all chats."""
-    channel = Channel(per_minute=60, log=new_world(StringIO()).log)
+    channel = SendPace(per_minute=60, log=new_world(StringIO()).log)
     for _ in range(BURST):
         await channel.wait_turn(signals())
     assert autojump_clock.current_time() == 0
@@ -42,7 +42,7 @@ async def test_a_burst_goes_at_once_and_what_follows_at_the_pace(autojump_clock:
 
 
 async def test_without_a_limit_nobody_waits(autojump_clock: MockClock) -> None:
-    channel = Channel(per_minute=0, log=new_world(StringIO()).log)
+    channel = SendPace(per_minute=0, log=new_world(StringIO()).log)
     for _ in range(10 * BURST):
         await channel.wait_turn(signals())
     assert autojump_clock.current_time() == 0
@@ -52,7 +52,7 @@ async def test_a_channel_that_refuses_holds_everybody_and_alerts_once(
     autojump_clock: MockClock,
 ) -> None:
     lines = StringIO()
-    channel = Channel(per_minute=0, log=new_world(lines).log)
+    channel = SendPace(per_minute=0, log=new_world(lines).log)
     await channel.wait_turn(signals())
     channel.refused(NumberTrouble("not linked", status=401))
     await channel.wait_turn(signals())

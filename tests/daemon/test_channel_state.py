@@ -16,7 +16,7 @@ from daemon.conversation.number_state import (
     PATIENCE_SECONDS,
     ChannelState,
 )
-from daemon.conversation.pacing import Channel
+from daemon.conversation.pacing import SendPace
 from daemon.domain.messages import NumberHealth
 from daemon.errors import GatewayTemporary, NumberTrouble
 from daemon.gateway.whapi.payloads.answers import read_health
@@ -59,7 +59,7 @@ async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
     lines = StringIO()
     environment = new_world(lines)
     state = ChannelState(
-        Channel(per_minute=0, log=environment.log),
+        SendPace(per_minute=0, log=environment.log),
         log=environment.log,
         metrics=environment.metrics,
         now=environment.now,
@@ -86,7 +86,7 @@ async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
 async def test_a_refusal_of_sends_alone_is_not_over_when_the_channel_says_that_it_is_well() -> None:
     """A trial's limit is no state of the channel: the sends find out themselves."""
     environment = new_world(StringIO())
-    channel = Channel(per_minute=0, log=environment.log)
+    channel = SendPace(per_minute=0, log=environment.log)
     state = ChannelState(
         channel, log=environment.log, metrics=environment.metrics, now=environment.now
     )

@@ -15,9 +15,9 @@ from support.rows import fates, select
 
 from daemon.gateway.whapi.payloads.shapes import (
     CallShape,
+    ContentObject,
     Context,
     MessageShape,
-    Part,
     StatusShape,
     UpdateShape,
 )
@@ -48,7 +48,7 @@ def _objects(shape: type[msgspec.Struct], values: st.SearchStrategy[Any]) -> Any
     return st.dictionaries(st.sampled_from(_names(shape)), values, max_size=8)
 
 
-parts = st.one_of(odd, _objects(Part, st.one_of(odd, _objects(Part, odd))))
+parts = st.one_of(odd, _objects(ContentObject, st.one_of(odd, _objects(ContentObject, odd))))
 KINDS = [name for name in _names(MessageShape) if name not in {"id", "type", "from"}]
 messages = st.builds(
     lambda message, kind, content, chat, number: {

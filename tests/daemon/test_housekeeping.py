@@ -26,7 +26,7 @@ from daemon.conversation.opening import open_dependencies
 from daemon.conversation.presence import MAX_CONTACTS, Subscriptions
 from daemon.conversation.registry import ChatRegistry
 from daemon.domain.messages import ChatInfo, ChatKey
-from daemon.http.openai_webhook import MOST_IDS, Seen
+from daemon.http.openai_webhook import MOST_IDS, SeenCalls
 from daemon.ledger.drivers.sqlite.database import WAL_BYTES
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.process_records import STAGES_A_WRITE, EarlierLives, ProcessLife, StageRow
@@ -75,7 +75,7 @@ class Crowd:
     """Everything that remembers something of contacts for longer than a task, by itself."""
 
     def __init__(self, deps: Dependencies) -> None:
-        self.subscriptions, self.noise, self.seen = Subscriptions(), Noise(), Seen()
+        self.subscriptions, self.noise, self.seen = Subscriptions(), Noise(), SeenCalls()
         self.chat_info = ChatInfoCache(KnowsEverybody(), deps.log)
         self._contact_hash = deps.contact_hash
 

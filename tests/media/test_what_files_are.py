@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.rendering.vcards import Card, read_card, written_card
+from daemon.domain.rendering.vcards import PersonCard, read_card, written_card
 from daemon.errors import MediaRefused
 from daemon.media.download import is_public, origin_of
 from daemon.media.kinds import DOCX, PDF, kind_of
@@ -148,24 +148,24 @@ def test_any_bytes_are_something_or_refused(head: bytes, medium: str) -> None:
 
 def test_cards_are_read_as_far_as_they_can_be() -> None:
     pedro = "BEGIN:VCARD\nVERSION:3.0\nFN:Pedro\nTEL;waid=573007654321:+57 300 7654321\nEND:VCARD"
-    assert read_card(pedro) == Card(name="Pedro", numbers=("+57 300 7654321",))
+    assert read_card(pedro) == PersonCard(name="Pedro", numbers=("+57 300 7654321",))
     old = (
         "BEGIN:VCARD\r\nVERSION:2.1\r\nN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:P=C3=A9rez;José\r\n"
         "item1.TEL;CELL:300\r\nPHOTO;BASE64:AAAA\r\n AAAA\r\n"
     )
     assert read_card(old).numbers == ("300",)
-    assert read_card("") == read_card("Pedro") == Card()
+    assert read_card("") == read_card("Pedro") == PersonCard()
 
 
 @given(st.text(max_size=300))
 def test_any_card_is_read_or_left(words: str) -> None:
     for vcard in (words, f"BEGIN:VCARD\nVERSION:3.0\nFN:{words}\nTEL:{words}\nEND:VCARD"):
-        assert isinstance(read_card(vcard), Card)
+        assert isinstance(read_card(vcard), PersonCard)
 
 
 def test_a_card_in_an_unknown_alphabet_is_left() -> None:
     card = "BEGIN:VCARD\nVERSION:2.1\nFN;CHARSET=none;ENCODING=QUOTED-PRINTABLE:=C3=A9\nEND:VCARD"
-    assert read_card(card) == Card()
+    assert read_card(card) == PersonCard()
 
 
 def test_what_cannot_be_read_of_a_card_is_not_written_anywhere(

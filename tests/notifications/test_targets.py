@@ -8,10 +8,10 @@ import trio
 from support.target import open_target
 
 from daemon.ops import notification_targets
-from daemon.ops.notification_targets import Target, listening, targets_at
+from daemon.ops.notification_targets import AppriseTarget, listening, targets_at
 
 
-def one(address: str) -> Target:
+def one(address: str) -> AppriseTarget:
     faults, (target,) = targets_at([address])
     assert faults == []
     return target

@@ -19,7 +19,7 @@ from support.ledgers import (
 from support.place import store_in
 from support.rows import count, select
 
-from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Message, Origin, Text
+from daemon.domain.messages import ChangeOrigin, ChatKey, Deletion, Edit, Media, Message, Text
 from daemon.domain.prompt.data import is_data
 from daemon.domain.records import Accepted, NewPart
 from daemon.domain.transitions.handover import BUDGET, WITH_AGENT
@@ -264,7 +264,7 @@ async def test_nobody_changes_the_words_of_another_chat(
         if way == "messages":
             await accept(store, _change_by(change, PEDRO), verdicts=["a change"])
             return
-        there = Origin(chat=PEDRO.chat)
+        there = ChangeOrigin(chat=PEDRO.chat)
         if isinstance(change, Edit):
             await accept(store, edits=(msgspec.structs.replace(change, origin=there),))
         else:
@@ -336,7 +336,7 @@ async def test_changes_of_unknown_messages_are_bounded(store: Store) -> None:
     edits = tuple(Edit(target=f"none-{n}", body="x", origin=HERE) for n in range(2_000))
     await accept(store, edits=edits)
     assert count(store, "early_changes", where={"chat": LAURA.chat}) == MOST_EARLY
-    other = Origin(chat=PEDRO.chat)
+    other = ChangeOrigin(chat=PEDRO.chat)
     await accept(store, edits=(Edit(target="a", body="x", origin=other),), now=200)
     assert count(store, "early_changes") == MOST_EARLY + 1
     later = 150 + EARLY_SECONDS

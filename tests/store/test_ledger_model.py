@@ -29,7 +29,7 @@ from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, own_message
 from support.place import store_in
 from support.rows import rows, select
 
-from daemon.domain.messages import ChatKey, Deletion, Edit, Origin
+from daemon.domain.messages import ChangeOrigin, ChatKey, Deletion, Edit
 from daemon.domain.records import NewPart, Outcome, Turn
 from daemon.domain.transitions.handover import AN_AGENT, ESCALATED, WITH_AGENT
 from daemon.ledger.ledger import Store
@@ -226,7 +226,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(number=NAMES, key=CHATS, words=st.sampled_from(["otra", "cosa"]))
     def an_edit_arrives(self, number: int, key: ChatKey, words: str) -> None:
-        origin = Origin(chat=key.chat)
+        origin = ChangeOrigin(chat=key.chat)
         edit = Edit(target=f"{key.chat[:12]}-{number}", body=words, origin=origin)
         self.store.do(lambda store: accept(store, edits=(edit,), now=self.now()))
         self.model.change(edit)

@@ -27,8 +27,8 @@ from daemon.domain.messages import (
 from daemon.domain.records import OutboxRow, Turn
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.gateway.port import Capabilities, Gateway, Indicator
-from daemon.ledger.drivers.sqlite.database import Database, _Write
-from daemon.ledger.outbox import Outbox, Sent
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase, _Write
+from daemon.ledger.outbox import Outbox, SettledSend
 from daemon.ledger.statuses import NEVER
 from daemon.tools.tool import ToolContext
 from daemon.tools.toolbox import Toolbox
@@ -96,7 +96,7 @@ def watched(deps: Dependencies, points: KillPoints) -> Dependencies:
     )
 
 
-def _watch_commits(database: Database, points: KillPoints) -> None:
+def _watch_commits(database: SqliteDatabase, points: KillPoints) -> None:
     """Points in the writer thread: after the verbs and before COMMIT, and before anyone is told."""
     commit = database._commit_as_one
 
@@ -129,7 +129,7 @@ def _name(operation: Callable[[sqlite3.Connection], object]) -> str:
 class _WatchedOutbox(Outbox):
     """Points before and after the updates of a row that frame a send."""
 
-    def __init__(self, database: Database, points: KillPoints) -> None:
+    def __init__(self, database: SqliteDatabase, points: KillPoints) -> None:
         super().__init__(database)
         self._points = points
 
@@ -147,7 +147,7 @@ class _WatchedOutbox(Outbox):
         finishes: Turn | None = None,
         now: float,
         resend_since: float = NEVER,
-    ) -> Sent:
+    ) -> SettledSend:
         self._points.reach("before outbox sent")
         sent = await super().sent(
             row, message_id, finishes=finishes, now=now, resend_since=resend_since

@@ -9,10 +9,18 @@ from typing import Any
 import trio
 
 from daemon.domain.audit_chain import Actor
-from daemon.domain.messages import AnyContent, ChatKey, FunctionCall, Message, Origin, Text, Webhook
+from daemon.domain.messages import (
+    AnyContent,
+    ChangeOrigin,
+    ChatKey,
+    FunctionCall,
+    Message,
+    Text,
+    Webhook,
+)
 from daemon.domain.records import Accepted, NewPart, OutboxRow, Turn
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.ledger import Store
 from daemon.ledger.statuses import NEVER
 from support.rows import select
@@ -34,7 +42,7 @@ class Commits:
         self.rows.append(rows)
 
 
-HERE = Origin(chat=LAURA.chat)
+HERE = ChangeOrigin(chat=LAURA.chat)
 """Where Laura's own changes come from."""
 
 
@@ -155,7 +163,7 @@ class HeldWriter:
         self._go.set()
 
     def verb(self, connection: Any) -> None:
-        """Stand in the writer thread; a verb for `Database.write`."""
+        """Stand in the writer thread; a verb for `SqliteDatabase.write`."""
         assert connection.in_transaction
         self.begun.set()
         assert self._go.wait(20)
@@ -171,7 +179,7 @@ def held_writer() -> Iterator[HeldWriter]:
         held.let_go()
 
 
-async def hold(database: Database, held: HeldWriter, nursery: trio.Nursery) -> None:
+async def hold(database: SqliteDatabase, held: HeldWriter, nursery: trio.Nursery) -> None:
     """Make the writer stand still, and wait until it does."""
     nursery.start_soon(database.write, held.verb, name="held write")
     assert await trio.to_thread.run_sync(held.begun.wait, 20)

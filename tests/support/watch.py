@@ -3,7 +3,14 @@
 import trio
 
 from daemon.domain.audit_chain import Actor
-from daemon.domain.dashboard_values import FeedLost, LogLine, LogQuery, Overview, Part, Sample
+from daemon.domain.dashboard_values import (
+    ComponentState,
+    FeedLost,
+    LogLine,
+    LogQuery,
+    Overview,
+    Sample,
+)
 from daemon.ledger.process_records import Sessions, matches
 from daemon.ops.live_log import Feed, LiveLog
 
@@ -56,7 +63,7 @@ class MemoryWatch(LiveLog):
         self.feeds: list[MemoryFeed] = []
         self.followed = trio.Event()
         self.samples: tuple[Sample, ...] = ()
-        self.parts: tuple[Part, ...] = ()
+        self.parts: tuple[ComponentState, ...] = ()
         self.numbers: dict[str, str] = {}
         self.revealed: list[tuple[Actor, str]] = []
         self.failure: Exception | None = None
@@ -68,7 +75,7 @@ class MemoryWatch(LiveLog):
         return Overview(
             at=self.now,
             started_at=self.now - 3600,
-            parts=self.parts or tuple(Part(name=name, state="ok") for name in names),
+            parts=self.parts or tuple(ComponentState(name=name, state="ok") for name in names),
             outbox={"pending": 2},
             oldest_unanswered=self.now - 30,
             counts={

@@ -15,7 +15,7 @@ from support.stage import LAURA, Stage
 from trio.testing import MockClock
 
 from daemon.conversation.opening import Environment
-from daemon.ledger.drivers.sqlite.database import Database
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ops import status
 from daemon.system.systemd import EXTEND_SECONDS, keep_extending, reloading_notice
 
@@ -108,10 +108,10 @@ def reloads(stage: Stage) -> dict[str, float]:
 async def test_a_store_that_does_not_answer_starves_the_watchdog(
     told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def answer(_database: Database) -> None:
+    async def answer(_database: SqliteDatabase) -> None:
         await trio.sleep_forever()
 
-    monkeypatch.setattr(Database, "answer", answer)
+    monkeypatch.setattr(SqliteDatabase, "answer", answer)
     told.watchdog_seconds = 0.3
     async with open_brisk_stage(tmp_path / "data") as stage:
         while not stage.events("the watchdog is not fed"):

@@ -4,7 +4,13 @@ import pytest
 
 from daemon.domain.messages import ChatKey, ContactCard, Contacts, Media, Message, ModelRequest
 from daemon.domain.prompt.history import FILE_TOKENS, request_estimate, rough_estimate
-from daemon.domain.prompt.media_text import DEAF, KEPT_CHARACTERS, Seen, contacts_line, media_line
+from daemon.domain.prompt.media_text import (
+    DEAF,
+    KEPT_CHARACTERS,
+    BurstFiles,
+    contacts_line,
+    media_line,
+)
 from daemon.domain.prompt.message_text import burst_item, burst_with_files
 from daemon.domain.records import Attachment, MediaItem, StoredMessage
 
@@ -56,7 +62,7 @@ def stored(content: Media) -> StoredMessage:
 
 def test_the_thread_keeps_the_beginning_of_a_document() -> None:
     """Its own turn has all of it, or the document itself."""
-    seen = Seen({"m-1": item(words="x" * 5000)})
+    seen = BurstFiles({"m-1": item(words="x" * 5000)})
     assert "x" * 5000 in burst_with_files([stored(PAPER)], seen)["content"]
     kept = burst_item([stored(PAPER)], seen)["content"]
     assert len(kept) < KEPT_CHARACTERS + 200
@@ -65,7 +71,7 @@ def test_the_thread_keeps_the_beginning_of_a_document() -> None:
 
 def test_pictures_and_files_count_by_number_and_not_by_bytes() -> None:
     picture = Attachment("image", "a", "data:image/jpeg;base64," + "A" * 1_000_000)
-    seen = Seen({"m-1": item()}, {"m-1": picture})
+    seen = BurstFiles({"m-1": item()}, {"m-1": picture})
     burst = burst_with_files([stored(Media(medium="image"))], seen)
     request = ModelRequest(instructions="", items=(burst,))
     assert request_estimate(request) is None

@@ -8,7 +8,7 @@ import trio
 from support.edge import MemoryDaemon, Start
 from support.plain import NO_TLS
 
-from daemon.domain.dashboard_values import SECONDS_SHOWN, Part, Sample
+from daemon.domain.dashboard_values import SECONDS_SHOWN, ComponentState, Sample
 from daemon.http.dashboard.overview import HEIGHT, POINTS, draw, parts_of_day, percentile
 from daemon.http.dashboard.shell import Wording
 
@@ -46,7 +46,9 @@ async def test_the_page_shows_figures_and_reasons_as_text(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
     daemon.watch.samples = (sample(60, 2),)
-    daemon.watch.parts = (Part(name="channel", state="bad", reason="<script>no</script>"),)
+    daemon.watch.parts = (
+        ComponentState(name="channel", state="bad", reason="<script>no</script>"),
+    )
     served = await start_edge(language="en")
     page = (await get(f"{served.url}/dashboard")).text
     assert "&lt;script&gt;no&lt;/script&gt;" in page

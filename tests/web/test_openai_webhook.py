@@ -11,7 +11,7 @@ import trio
 from support.edge import MemoryDaemon, Start
 from support.plain import NO_TLS
 
-from daemon.http.openai_webhook import TOLERANCE_SECONDS, Seen, signature_fault
+from daemon.http.openai_webhook import TOLERANCE_SECONDS, SeenCalls, signature_fault
 
 KEY = b"0123456789abcdef0123456789abcdef"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -61,7 +61,7 @@ def test_the_sdk_signs_the_same_way() -> None:
 
 
 def test_an_id_is_taken_once_and_forgotten_after_a_while() -> None:
-    seen = Seen()
+    seen = SeenCalls()
     assert [seen.repeats("a", 0), seen.repeats("a", 1), seen.repeats("b", 2)] == [0, 1, 0]
     assert not seen.repeats("a", 3 * TOLERANCE_SECONDS)
 

@@ -8,6 +8,7 @@ from daemon.domain.ids import chat_id
 from daemon.domain.messages import (
     AnyContent,
     Call,
+    ChangeOrigin,
     ChatKey,
     Choice,
     ContactCard,
@@ -20,7 +21,6 @@ from daemon.domain.messages import (
     Message,
     NameChange,
     NumberNews,
-    Origin,
     Other,
     Poll,
     Presence,
@@ -285,7 +285,7 @@ CONTENTS: dict[str, AnyContent] = {
 PATCHED_EDIT = Edit(
     target=TARGET,
     body="Hola, el sabado",
-    origin=Origin(chat="573001234567@s.whatsapp.net", author="573001234567"),
+    origin=ChangeOrigin(chat="573001234567@s.whatsapp.net", author="573001234567"),
 )
 STATUSES = (
     StatusUpdate(message_id=TARGET, status="delivered", at=1763890061),

@@ -16,7 +16,7 @@ from daemon.observability.logs import Log
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class RunFailure:
     """A run that gave no answer."""
 
     reason: str
@@ -32,7 +32,7 @@ class Failure:
 
 async def give_turn_up(
     turn: Turn,
-    failure: Failure,
+    failure: RunFailure,
     deps: Dependencies,
     log: Log,
     *,

@@ -10,7 +10,7 @@ from daemon.assistant.payloads.failures import shown_reason
 from daemon.conversation.chat_info import ChatDetails
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.turn.review import words_of
-from daemon.conversation.turn.run import Answer, run_model
+from daemon.conversation.turn.run import RunAnswer, run_model
 from daemon.conversation.turn.run_progress import Progress
 from daemon.conversation.turn.tool_actions import facts_item
 from daemon.domain.ids import is_group
@@ -170,7 +170,7 @@ class PromptBuilder:
             overheard=await self._overheard(turn),
         )
 
-    async def ask(self, turn: Turn, progress: Progress, *, attempt: int) -> Answer:
+    async def ask(self, turn: Turn, progress: Progress, *, attempt: int) -> RunAnswer:
         """Run the model on it; once more with half the history if it is too long for the model.
 
         Raises what `run_model` does.
@@ -194,7 +194,7 @@ class PromptBuilder:
         """What the server says of a refusal, without what it may quote of the request."""
         return shown_reason(error, map(words_of, self._prepared.request.items))
 
-    def told(self, answer: Answer) -> Told:
+    def told(self, answer: RunAnswer) -> Told:
         """What the chat is to remember of the request, now that it is answered."""
         return self._prepared.told(answer.first_usage)
 
@@ -206,7 +206,7 @@ class PromptBuilder:
         """True if surely nothing has to be left out of the thread with so much more in it."""
         return surely_fits(self._prepared.remembered_tokens + tokens, budget=self.history_budget)
 
-    async def _run(self, turn: Turn, progress: Progress, attempt: int) -> Answer:
+    async def _run(self, turn: Turn, progress: Progress, attempt: int) -> RunAnswer:
         return await run_model(turn, self._prepared.request, progress, self._deps, attempt=attempt)
 
     async def _overheard(self, turn: Turn) -> list[JsonObject]:

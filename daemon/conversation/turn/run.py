@@ -23,13 +23,13 @@ CANCEL_SECONDS = 1.0
 """How long giving a running response back to the server may hold up what comes next."""
 
 LAST_ROUND_NOTE = (
-    "[No more tool calls are possible for this answer. Answer the customer now with what you"
+    "[No more tool calls are possible for this answer. RunAnswer the customer now with what you"
     " have, and say plainly what you could not find out.]"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RunAnswer:
     """What came out of a run."""
 
     text: str
@@ -45,7 +45,7 @@ class Answer:
 
 async def run_model(
     turn: Turn, request: ModelRequest, progress: Progress, deps: Dependencies, *, attempt: int
-) -> Answer:
+) -> RunAnswer:
     """Run the model for a turn until it answers, at most so many rounds of tools.
 
     ``attempt`` counts the beginnings of the work on the turn. Called by the task of the turn's
@@ -95,7 +95,7 @@ async def run_model(
             {"type": "function_call_output", "call_id": call.call_id, "output": output}
             for call, output in zip(response.calls, outputs, strict=True)
         ]
-    return Answer(
+    return RunAnswer(
         text=review.text,
         items=tuple(produced),
         usage=usage,

@@ -10,14 +10,14 @@ from daemon.conversation.consent_notices import as_said, heed, said_before, wish
 from daemon.conversation.deps import Dependencies
 from daemon.conversation.presence import show, with_typing_shown
 from daemon.conversation.signals import ChatSignals, Interruption
-from daemon.conversation.turn.failed_turn import Failure, apologise, give_turn_up
+from daemon.conversation.turn.failed_turn import RunFailure, apologise, give_turn_up
 from daemon.conversation.turn.history import import_history
 from daemon.conversation.turn.interim import open_interim
 from daemon.conversation.turn.limits import run_slot
 from daemon.conversation.turn.outcome import ended_without_answer
 from daemon.conversation.turn.prompt_builder import PromptBuilder
 from daemon.conversation.turn.reply import reply_parts
-from daemon.conversation.turn.run import Answer, give_up
+from daemon.conversation.turn.run import RunAnswer, give_up
 from daemon.conversation.turn.run_progress import Progress
 from daemon.conversation.voice import wants_voice
 from daemon.domain.messages import Media
@@ -95,12 +95,12 @@ class TurnWork:
             if wish.alone:
                 return await heed(self._turn, wish, self._deps, self._log)
             result = await self._attempt_in_place()
-            if isinstance(result, Answer):
+            if isinstance(result, RunAnswer):
                 return await self._conclude(result)
-            if isinstance(result, Failure) and result.final:
+            if isinstance(result, RunFailure) and result.final:
                 await give_turn_up(self._turn, result, self._deps, self._log, say=self._say)
                 return None
-            if isinstance(result, Failure):
+            if isinstance(result, RunFailure):
                 await self._wait_to_retry(result)
             superseded = result == "news"
         return None
@@ -111,7 +111,7 @@ class TurnWork:
 
     # -- one attempt ---------------------------------------------------------------------------
 
-    async def _attempt_in_place(self) -> Answer | Failure | Interruption | None:
+    async def _attempt_in_place(self) -> RunAnswer | RunFailure | Interruption | None:
         """Run the model once there is a place for it; None if something has to be seen to first."""
         deps, signals = self._deps, self._signals
         async with run_slot(deps.run_slots, signals, waiting=self._waiting) as held:
@@ -120,10 +120,10 @@ class TurnWork:
                 return None
             hold = deps.model_state.wait()
             if hold > 0:
-                return Failure("the model server is down", retry_after=hold)
+                return RunFailure("the model server is down", retry_after=hold)
             return await self._attempt()
 
-    async def _attempt(self) -> Answer | Failure | Interruption:
+    async def _attempt(self) -> RunAnswer | RunFailure | Interruption:
         """Run the model once, unless something interrupts it."""
         deps, signals = self._deps, self._signals
         self._asked_at = trio.current_time()
@@ -135,7 +135,7 @@ class TurnWork:
             await import_history(self._turn, deps)
         await self.prompt_builder.prepare(self._turn)
         progress = Progress(effects=self._turn.effects)
-        result: Answer | Failure | None = None
+        result: RunAnswer | RunFailure | None = None
         async with open_interim(self._turn, deps, progress, deliver=self._say):
             with trio.CancelScope() as scope:
                 signals.watch(scope, progress, superseded=self._turn.superseded)
@@ -151,7 +151,7 @@ class TurnWork:
                     signals.unwatch()
         if progress.effects:
             self._turn = replace(self._turn, effects=True)
-        if isinstance(result, Failure) and deps.rules.typing:
+        if isinstance(result, RunFailure) and deps.rules.typing:
             await show(self._turn.key.chat, "pause", deps)  # nothing may follow for a while
         if result is not None:
             return result
@@ -169,7 +169,7 @@ class TurnWork:
             self._read.update(new)
             self._mark_read(new)
 
-    async def _run(self, progress: Progress) -> Answer | Failure:
+    async def _run(self, progress: Progress) -> RunAnswer | RunFailure:
         deps, began = self._deps, trio.current_time()
         try:
             with (
@@ -182,17 +182,17 @@ class TurnWork:
             deps.model_state.undecided()
             await give_up(self._turn, deps)
             self._timeouts += 1
-            return Failure("the run took too long", final=self._timeouts >= MAX_TIMEOUTS)
+            return RunFailure("the run took too long", final=self._timeouts >= MAX_TIMEOUTS)
         except ModelTemporary as error:
             deps.model_state.failed(error)
-            return Failure(str(error), retry_after=honoured(error.retry_after))
+            return RunFailure(str(error), retry_after=honoured(error.retry_after))
         except ModelRejected as error:
             reason = self.prompt_builder.shown_reason(error)
             for_everybody = deps.model_state.refused(error, self._turn.key, reason=reason)
-            return Failure(str(error), final=True, for_everybody=for_everybody)
+            return RunFailure(str(error), final=True, for_everybody=for_everybody)
         except BudgetSpent as error:
             deps.model_state.undecided()
-            return Failure(str(error), final=True, over_budget=error.whose)
+            return RunFailure(str(error), final=True, over_budget=error.whose)
         deps.model_state.answered()
         deps.metrics.note_run(answer.usage, trio.current_time() - began)
         return answer
@@ -209,7 +209,7 @@ class TurnWork:
 
     # -- what comes of it ----------------------------------------------------------------------
 
-    async def _conclude(self, answer: Answer) -> Concluded:
+    async def _conclude(self, answer: RunAnswer) -> Concluded:
         """Put the answer into the thread and the outbox, in one write."""
         deps, turn = self._deps, self._turn
         if not answer.text:
@@ -239,7 +239,7 @@ class TurnWork:
         self.thread_fits = self.prompt_builder.fits_with(concluded.tokens)
         return concluded
 
-    async def _wait_to_retry(self, failure: Failure) -> None:
+    async def _wait_to_retry(self, failure: RunFailure) -> None:
         """Wait before the next attempt; tell the customer, once, that it will take a while."""
         deps = self._deps
         wait = delay(

@@ -34,14 +34,14 @@ _NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BurstFiles:
     """The files of a burst and their attachments, by message id."""
 
     items: Mapping[str, MediaItem] = field(default_factory=dict)
     attachments: Mapping[str, Attachment] = field(default_factory=dict)
 
 
-NOTHING_SEEN = Seen()
+NOTHING_SEEN = BurstFiles()
 
 
 def media_line(

@@ -31,7 +31,7 @@ from daemon.domain.messages import (
 from daemon.domain.prompt.data import indented, unmarked
 from daemon.domain.prompt.media_text import (
     NOTHING_SEEN,
-    Seen,
+    BurstFiles,
     contacts_line,
     kept_line,
     media_line,
@@ -241,7 +241,7 @@ def overheard_item(messages: Sequence[StoredMessage], *, missing: bool) -> JsonO
     return {"role": "user", "content": "\n".join(lines)}
 
 
-def burst_item(messages: Sequence[StoredMessage], seen: Seen = NOTHING_SEEN) -> JsonObject:
+def burst_item(messages: Sequence[StoredMessage], seen: BurstFiles = NOTHING_SEEN) -> JsonObject:
     """A burst as one input item of the user, in the order of arrival, as the thread keeps it."""
     lines = []
     for message in (stored.message for stored in messages):
@@ -253,7 +253,7 @@ def burst_item(messages: Sequence[StoredMessage], seen: Seen = NOTHING_SEEN) -> 
     return {"role": "user", "content": "\n".join(lines)}
 
 
-def burst_with_files(messages: Sequence[StoredMessage], seen: Seen) -> JsonObject:
+def burst_with_files(messages: Sequence[StoredMessage], seen: BurstFiles) -> JsonObject:
     """A burst with its pictures and documents, as the model gets it in its own turn."""
     lines = []
     for message in (stored.message for stored in messages):

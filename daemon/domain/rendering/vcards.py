@@ -31,7 +31,7 @@ pattern takes exponential time for others (``TEL;a==|==|==``)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class PersonCard:
     """The person on a card; missing fields are empty."""
 
     name: str = ""
@@ -40,12 +40,12 @@ class Card:
     organisation: str = ""
 
 
-def read_card(vcard: str) -> Card:
+def read_card(vcard: str) -> PersonCard:
     """Read one vCard; unreadable parts are left out."""
     lines = _FOLD.sub("", vcard[:MOST_CHARACTERS]).splitlines()
     kept = [line.strip() for line in lines if len(line) < 500 and _WANTED.match(line.strip())]
     if not kept:
-        return Card()
+        return PersonCard()
     kept = [line for line in kept[:MOST_LINES] if line.upper() != "END:VCARD"]
     # Later versions have no quoted-printable: a "=" at the end of a line does not join the next.
     is_later = any(line.upper().startswith(("VERSION:3", "VERSION:4")) for line in kept)
@@ -54,9 +54,9 @@ def read_card(vcard: str) -> Card:
         found = vobject.readOne(text, ignoreUnreadable=True, allowQP=not is_later)
         values = {name: _values(found.contents.get(name, ())) for name in ("fn", "n", *_SEVERAL)}
     except (VObjectError, ValueError, AttributeError, TypeError, LookupError):
-        return Card()
+        return PersonCard()
     names = (*values["fn"], *values["n"])
-    return Card(
+    return PersonCard(
         name=next(iter(names), ""),
         numbers=values["tel"][:MOST_NUMBERS],
         emails=values["email"][:MOST_NUMBERS],

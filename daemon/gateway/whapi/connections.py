@@ -63,7 +63,7 @@ class Connections(httpx.AsyncBaseTransport):
         except BaseException:
             await self.give_back(connection)
             raise
-        body = _Body(answer, partial(self.give_back, connection))
+        body = _ResponseBody(answer, partial(self.give_back, connection))
         return httpx.Response(answer.status, headers=answer.headers, stream=body, request=request)
 
     async def take(self) -> httpcore.AsyncConnectionInterface:
@@ -113,7 +113,7 @@ def _outgoing(request: httpx.Request) -> httpcore.Request:
     )
 
 
-class _Body(httpx.AsyncByteStream):
+class _ResponseBody(httpx.AsyncByteStream):
     """The body of a response; closing it frees its connection."""
 
     def __init__(self, answer: httpcore.Response, give_back: Callable[[], Awaitable[None]]) -> None:

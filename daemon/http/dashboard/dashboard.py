@@ -12,7 +12,7 @@ from werkzeug.exceptions import (
 
 from daemon.errors import StoreUnavailable
 from daemon.http.access import Access
-from daemon.http.asgi import Log
+from daemon.http.asgi import EdgeLog
 from daemon.http.dashboard.assets import create_assets, read_assets, version_of
 from daemon.http.dashboard.conversations import create_conversations
 from daemon.http.dashboard.guard import DATA_PATHS, Guard
@@ -30,7 +30,7 @@ def register_dashboard(
     app: QuartTrio,
     operations: Operations,
     settings: EdgeSettings,
-    log: Log,
+    log: EdgeLog,
     access: Access,
 ) -> None:
     """Put the dashboard's routes on `app`."""
@@ -80,7 +80,7 @@ def _create_rest(shell: Shell) -> Blueprint:
     return rest
 
 
-def _show_errors(blueprint: Blueprint, shell: Shell, log: Log) -> None:
+def _show_errors(blueprint: Blueprint, shell: Shell, log: EdgeLog) -> None:
     """Show an error as a page where a page was asked for."""
 
     @blueprint.errorhandler(StoreUnavailable)

@@ -97,7 +97,7 @@ def _period(now: Overview, samples: Sequence[Sample]) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class FigureCard:
     """A figure with its chart."""
 
     id: str
@@ -113,7 +113,7 @@ class Card:
     """The value at the top of the chart; empty if it shows nothing."""
 
 
-def cards(now: Overview, w: Wording) -> list[Card]:
+def cards(now: Overview, w: Wording) -> list[FigureCard]:
     """The figures that have a chart, each as its page shows it."""
     parts = parts_of_day(now.samples, now.at)
     last_hour = [sample for sample in now.samples if sample.at > now.at - 3600]
@@ -130,7 +130,7 @@ def cards(now: Overview, w: Wording) -> list[Card]:
         *,
         value: Callable[[Sequence[Sample]], float | None] | None = None,
         kind: str = "bars",
-    ) -> Card:
+    ) -> FigureCard:
         values = [
             (value or (lambda part: count(name, part)))(part) if part else None for part in parts
         ]
@@ -140,7 +140,9 @@ def cards(now: Overview, w: Wording) -> list[Card]:
             for at, point in chart.points
         )
         highest = max((point for point in values if point is not None), default=0)
-        return Card(name, label, figure, note, chart, kind, said, write(highest) if highest else "")
+        return FigureCard(
+            name, label, figure, note, chart, kind, said, write(highest) if highest else ""
+        )
 
     def in_a_day(name: str) -> str:
         return w.t("{count} in 24 h", count=w.figure(count(name, now.samples)))

@@ -98,7 +98,7 @@ LANGUAGE_COOKIE, THEME_COOKIE = "recado-language", "recado-theme"
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class NavigationEntry:
     """One entry of the navigation."""
 
     name: str
@@ -110,12 +110,12 @@ class Section:
 
 
 SECTIONS = (
-    Section("overview", "/dashboard", "Overview", "gauge"),
-    Section("chats", "/dashboard/chats", "Chats", "chats"),
-    Section("work", "/dashboard/work", "Work", "work"),
-    Section("log", "/dashboard/log", "Log", "log"),
+    NavigationEntry("overview", "/dashboard", "Overview", "gauge"),
+    NavigationEntry("chats", "/dashboard/chats", "Chats", "chats"),
+    NavigationEntry("work", "/dashboard/work", "Work", "work"),
+    NavigationEntry("log", "/dashboard/log", "Log", "log"),
 )
-PHONE = Section("phone", "/dashboard/phone", "Phone", "phone")
+PHONE = NavigationEntry("phone", "/dashboard/phone", "Phone", "phone")
 
 
 class Shell:

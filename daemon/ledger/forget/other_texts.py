@@ -123,7 +123,7 @@ Change = Callable[[str], str]
 """Takes something out of a text; gives the same text if it is not in it."""
 
 
-class Texts(NamedTuple):
+class TextColumns(NamedTuple):
     """Columns with words in them, and by what their rows are known."""
 
     table: str
@@ -133,21 +133,21 @@ class Texts(NamedTuple):
 
 
 MENTIONS = (
-    Texts("messages", ("seq",), ("message", "earlier", "reason")),
-    Texts("thread_items", ("id",), ("item",)),
-    Texts("thread_heads", ("channel", "chat"), ("item",)),
-    Texts("turns", ("id",), ("reason",)),
-    Texts("responses", ("run_id", "round"), ("response", "error", "note")),
-    Texts("tool_calls", ("id",), ("arguments", "output")),
-    Texts("outbox", ("id",), ("body", "error", "payload")),
-    Texts("early_changes", ("channel", "target", "chat", "author"), ("change",)),
-    Texts("media", ("rowid",), ("reason", "words", "words_error")),
-    Texts("early_statuses", ("message_id", "status"), ("error",)),
-    Texts("send_failures", ("message_id",), ("error",)),
-    Texts("chats", ("channel", "chat"), ("name", "contact_name", "context_text")),
-    Texts("facts", ("id",), ("fact",)),
-    Texts("escalations", ("turn_id",), ("reason", "summary")),
-    Texts("events", ("id",), ("unreadable",)),
+    TextColumns("messages", ("seq",), ("message", "earlier", "reason")),
+    TextColumns("thread_items", ("id",), ("item",)),
+    TextColumns("thread_heads", ("channel", "chat"), ("item",)),
+    TextColumns("turns", ("id",), ("reason",)),
+    TextColumns("responses", ("run_id", "round"), ("response", "error", "note")),
+    TextColumns("tool_calls", ("id",), ("arguments", "output")),
+    TextColumns("outbox", ("id",), ("body", "error", "payload")),
+    TextColumns("early_changes", ("channel", "target", "chat", "author"), ("change",)),
+    TextColumns("media", ("rowid",), ("reason", "words", "words_error")),
+    TextColumns("early_statuses", ("message_id", "status"), ("error",)),
+    TextColumns("send_failures", ("message_id",), ("error",)),
+    TextColumns("chats", ("channel", "chat"), ("name", "contact_name", "context_text")),
+    TextColumns("facts", ("id",), ("fact",)),
+    TextColumns("escalations", ("turn_id",), ("reason", "summary")),
+    TextColumns("events", ("id",), ("unreadable",)),
 )
 """Where a number may have been written by somebody else, or by the model."""
 
@@ -156,7 +156,7 @@ NUMBERED = frozenset({"seq", "id", "rowid", "run_id", "turn_id"})
 
 def mentions_in(
     connection: Connection,
-    texts: Texts,
+    texts: TextColumns,
     person: Person,
     *,
     after: int,
@@ -188,7 +188,7 @@ def mentions_in(
 
 def rewrite(
     connection: Connection,
-    texts: Texts,
+    texts: TextColumns,
     keys: Sequence[Sequence[object]],
     change: Change,
 ) -> int:
@@ -326,13 +326,13 @@ def rewrite_thread(
 
 
 OURS = (
-    Texts("outbox", ("id",), ("body", "payload")),
-    Texts("messages", ("seq",), ("message",)),
-    Texts("responses", ("run_id", "round"), ("response", "note")),
-    Texts("tool_calls", ("id",), ("arguments", "output")),
-    Texts("escalations", ("turn_id",), ("reason", "summary")),
-    Texts("facts", ("id",), ("fact",)),
-    Texts("chats", ("channel", "chat"), ("contact_name",)),
+    TextColumns("outbox", ("id",), ("body", "payload")),
+    TextColumns("messages", ("seq",), ("message",)),
+    TextColumns("responses", ("run_id", "round"), ("response", "note")),
+    TextColumns("tool_calls", ("id",), ("arguments", "output")),
+    TextColumns("escalations", ("turn_id",), ("reason", "summary")),
+    TextColumns("facts", ("id",), ("fact",)),
+    TextColumns("chats", ("channel", "chat"), ("contact_name",)),
 )
 """Where we have written in groups; of messages, the echoes of it."""
 ECHOES = 1
@@ -385,7 +385,9 @@ def our_words_in(
     return found, int(rows[-1][0]) if len(rows) == most else None
 
 
-def _changes(connection: Connection, texts: Texts, key: Sequence[object], change: Change) -> bool:
+def _changes(
+    connection: Connection, texts: TextColumns, key: Sequence[object], change: Change
+) -> bool:
     where = " AND ".join(f"{column} = ?" for column in texts.key)
     row = connection.execute(
         f"SELECT {', '.join(texts.columns)} FROM {texts.table} WHERE {where}",  # noqa: S608 - constants

@@ -91,7 +91,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ForgetStage:
     """One stage: a look, and the write that follows it."""
 
     name: str
@@ -389,19 +389,19 @@ def _drop_lines(
 
 
 STAGES = (
-    Stage("ids", _look_ids, _keep_ids, held=True),
-    Stage("thread", _look_thread, _drop_thread, held=True, for_chats=True),
-    Stage("group threads", _look_group_threads, _rewrite_group_threads, held=True),
-    Stage("group words", _look_group_words, _rewrite_group_words, held=True),
-    Stage("messages", _look_messages, _erase_messages, held=True, for_chats=True),
-    Stage("events", _look_events, _drop_events),
-    Stage("references", _look_references, _drop_references),
-    Stage("group turns", _look_group_turns, _empty_group_turns),
-    Stage("turns", _look_turns, _erase_turns, for_chats=True),
-    Stage("sends", _look_sends, _erase_sends, for_chats=True),
-    Stage("mentions", _look_mentions, _drop_mentions),
-    Stage("log", _look_lines, _drop_lines, for_chats=True),
-    Stage("kept ids", _look_kept_ids, _drop_ids),
+    ForgetStage("ids", _look_ids, _keep_ids, held=True),
+    ForgetStage("thread", _look_thread, _drop_thread, held=True, for_chats=True),
+    ForgetStage("group threads", _look_group_threads, _rewrite_group_threads, held=True),
+    ForgetStage("group words", _look_group_words, _rewrite_group_words, held=True),
+    ForgetStage("messages", _look_messages, _erase_messages, held=True, for_chats=True),
+    ForgetStage("events", _look_events, _drop_events),
+    ForgetStage("references", _look_references, _drop_references),
+    ForgetStage("group turns", _look_group_turns, _empty_group_turns),
+    ForgetStage("turns", _look_turns, _erase_turns, for_chats=True),
+    ForgetStage("sends", _look_sends, _erase_sends, for_chats=True),
+    ForgetStage("mentions", _look_mentions, _drop_mentions),
+    ForgetStage("log", _look_lines, _drop_lines, for_chats=True),
+    ForgetStage("kept ids", _look_kept_ids, _drop_ids),
 )
 STAGE = {stage.name: stage for stage in STAGES}
 

@@ -19,7 +19,7 @@ from daemon.ledger.forget.forget import slices
 from daemon.ledger.forget.jobs import PREFIX, Forgotten, ask, done_as
 from daemon.ops.commands.place import (
     AS_JSON,
-    Failure,
+    CommandFailure,
     NotDone,
     Place,
     known_chat,
@@ -66,10 +66,10 @@ def backup_command(
     folders = [target.with_name(f"{target.name}.{folder}") for folder in ("events", "audio")]
     taken = [path for path in (target, *folders) if path.exists()]
     if taken and not force:
-        raise Failure(f"{taken[0]} is there already; --force replaces it")
+        raise CommandFailure(f"{taken[0]} is there already; --force replaces it")
     with open_cli_connection(place.data_dir) as connection:
         if target.exists() and target.samefile(place.data_dir / "recado.db"):
-            raise Failure(f"{target} is the store itself")
+            raise CommandFailure(f"{target} is the store itself")
         note(place.data_dir, "backup", str(target))
         backup = back_up(connection, target)
     files = _copy(target, place) if with_files else None
@@ -139,7 +139,7 @@ def export_command(place: Place, *, chat: str) -> None:
     with place.reading() as connection:
         held = held_of(connection, names_of(connection, known_chat(chat)))
     if not any(rows for table, rows in held.items() if table not in {"chat", "also_known_as"}):
-        raise Failure(f"nothing is held of {chat}")
+        raise CommandFailure(f"nothing is held of {chat}")
     note(place.data_dir, "export", held["chat"])
     print_json(held)
 
@@ -179,7 +179,7 @@ def forget_command(place: Place, *, chat: str, yes: bool, wait: float, as_json: 
     """
     name = known_chat(chat)
     if name.startswith(PREFIX):
-        raise Failure(f"{name} is forgotten already")
+        raise CommandFailure(f"{name} is forgotten already")
     if not yes:
         question = f"Erase everything held of {name}? This cannot be undone"
         click.confirm(question, abort=True, err=as_json)

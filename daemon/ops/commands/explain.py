@@ -12,7 +12,7 @@ from daemon.domain.messages import JsonObject
 from daemon.domain.redaction import Redactor
 from daemon.domain.transitions.handover import AGENT_WROTE, WITH_AGENT
 from daemon.ledger.views.traces import MessageTrace, life_of
-from daemon.ops.commands.place import AS_JSON, Failure, Place, note, print_json, takes_place
+from daemon.ops.commands.place import AS_JSON, CommandFailure, Place, note, print_json, takes_place
 
 SHOWN_CHARACTERS = 200
 """Of a tool's arguments and output, and of a text."""
@@ -331,7 +331,7 @@ def explain_command(place: Place, *, message_id: str, as_json: bool, reveal: boo
     with place.reading() as connection:
         trace = life_of(connection, message_id)
     if trace is None:
-        raise Failure(f"no message {message_id} is known")
+        raise CommandFailure(f"no message {message_id} is known")
     if reveal:
         note(place.data_dir, "reveal", message_id, after="explain")
     else:

@@ -36,7 +36,7 @@ from daemon.ledger.people import has_opted_out
 from daemon.ops.commands.place import (
     AS_JSON,
     REVEAL,
-    Failure,
+    CommandFailure,
     NotDone,
     Place,
     known_chat,
@@ -112,20 +112,24 @@ def send_command(
     """
     key_chat = known_chat(chat)
     if not is_reachable(key_chat):
-        raise Failure(f"{chat} is no chat: a number with its country code, or an id such as …@g.us")
+        raise CommandFailure(
+            f"{chat} is no chat: a number with its country code, or an id such as …@g.us"
+        )
     if not text.strip():
-        raise Failure("the text is empty")
+        raise CommandFailure("the text is empty")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise Failure("the text is not valid UTF-8") from None
+        raise CommandFailure("the text is not valid UTF-8") from None
     with open_cli_connection(place.data_dir) as connection:
         with transaction(connection):
             key = ChatKey(
                 channel_of(connection, key_chat) if channel is None else channel, key_chat
             )
             if not anyway and has_opted_out(connection, key):
-                raise Failure(f"{chat} has opted out of unrequested messages; --anyway sends it")
+                raise CommandFailure(
+                    f"{chat} has opted out of unrequested messages; --anyway sends it"
+                )
             row_id = queue_text(connection, key, text, by=os_actor(), now=time.time())
         if not as_json:
             click.echo(f"outbox row {row_id}")
@@ -191,7 +195,7 @@ def replay_command(
             for event_id in dict.fromkeys(event_ids):
                 event = stored_event(connection, event_id, place.events)
                 if event is None:
-                    raise Failure(f"there is no event {event_id}; nothing was put back")
+                    raise CommandFailure(f"there is no event {event_id}; nothing was put back")
                 webhook = _parse(event, place)
                 replayed += replay_event(connection, event, webhook, policy, by=by, now=now)
     _print_replayed(replayed, as_json=as_json)
@@ -201,7 +205,7 @@ def _parse(event: StoredEvent, place: Place) -> Webhook | None:
     try:
         webhook, problems = parse_again(event, media=place.media)
     except MediaDelayed as error:
-        raise Failure(f"event {event.id}: {error}; nothing was put back") from error
+        raise CommandFailure(f"event {event.id}: {error}; nothing was put back") from error
     for problem in problems:
         click.echo(f"event {event.id}: {problem}", err=True)
     return webhook

@@ -43,13 +43,13 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 REVEAL = click.option("--reveal", is_flag=True, help="Show whole phone numbers.")
 
 
-class Failure(click.ClickException):
+class CommandFailure(click.ClickException):
     """Usage, configuration or store are wrong: one line on stderr, and exit status 2."""
 
     exit_code = 2
 
 
-class NotDone(Failure):
+class NotDone(CommandFailure):
     """It did not work now: one line on stderr, and exit status 1."""
 
     exit_code = 1
@@ -144,7 +144,7 @@ def known_chat(text: str) -> str:
     """Return the chat id that an operator means; fails if it is empty."""
     name = chat_id(text)
     if not name:
-        raise Failure("the chat is empty")
+        raise CommandFailure("the chat is empty")
     return name
 
 
@@ -175,6 +175,6 @@ def _failures() -> Iterator[None]:
     except StoreUnavailable as error:
         raise NotDone(str(error)) from error
     except (SettingsError, StoreError, WebhookError) as error:
-        raise Failure(str(error)) from error
+        raise CommandFailure(str(error)) from error
     except OSError as error:
-        raise Failure(f"{error.filename}: {error.strerror}") from error
+        raise CommandFailure(f"{error.filename}: {error.strerror}") from error

@@ -18,7 +18,7 @@ from daemon.ledger.audit import audit_rows, verify_audit
 from daemon.ops.commands.place import (
     AS_JSON,
     REVEAL,
-    Failure,
+    CommandFailure,
     NotDone,
     Place,
     known_chat,
@@ -135,13 +135,15 @@ def _since(text: str, place: Place) -> float:
             return (datetime.now(zone) - ago).timestamp()
         return datetime.fromisoformat(text).replace(tzinfo=zone).timestamp()
     except (ValueError, OverflowError):
-        raise Failure(f"--since {text}: give 30m, 24h, 7d, or a date like 2026-01-31") from None
+        raise CommandFailure(
+            f"--since {text}: give 30m, 24h, 7d, or a date like 2026-01-31"
+        ) from None
 
 
 def _head(text: str) -> Head:
     found = HEAD.fullmatch(text)
     if found is None:
-        raise Failure("--known: give ID:HASH, as --verify prints it")
+        raise CommandFailure("--known: give ID:HASH, as --verify prints it")
     return Head(id=int(found[1]), hash=found[2])
 
 

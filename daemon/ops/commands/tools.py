@@ -13,7 +13,7 @@ from daemon.domain.ids import chat_of
 from daemon.domain.messages import ChatKey, FunctionCall
 from daemon.domain.records import NewPart
 from daemon.errors import ToolError
-from daemon.ops.commands.place import CONFIG, Failure, NotDone, read_settings
+from daemon.ops.commands.place import CONFIG, CommandFailure, NotDone, read_settings
 from daemon.settings import Settings
 from daemon.tools import builtin
 from daemon.tools.tool import Tool, ToolContext, Urgency
@@ -67,7 +67,7 @@ def call_command(
     """
     tool = next((tool for tool in tools.toolbox.all_tools if tool.name == name), None)
     if tool is None:
-        raise Failure(f"there is no tool {name}; `recado tools` lists them")
+        raise CommandFailure(f"there is no tool {name}; `recado tools` lists them")
     if tool.effects and not yes:
         click.confirm(f"{name} has effects, which will be real. Call it?", abort=True, err=True)
     context = ToolContext(
@@ -139,7 +139,7 @@ def _load(config: Path | None) -> Tools:
     try:
         return Tools(_toolbox(settings), settings.language)
     except ToolError as error:
-        raise Failure(str(error)) from error
+        raise CommandFailure(str(error)) from error
 
 
 def _toolbox(settings: Settings) -> Toolbox:

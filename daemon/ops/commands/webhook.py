@@ -23,7 +23,7 @@ from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ops.commands.place import (
     AS_JSON,
     CONFIG,
-    Failure,
+    CommandFailure,
     NotDone,
     note,
     print_json,
@@ -90,7 +90,7 @@ def set_webhook(config: Path | None, *, url: str | None, mode: str, as_json: boo
     settings = read_settings(config)
     url = url or settings.web.webhook_url
     if not url.startswith(("http://", "https://")):
-        raise Failure("no address: give --url https://…/hook, or set web.webhook_url")
+        raise CommandFailure("no address: give --url https://…/hook, or set web.webhook_url")
     secret = next(iter(_secrets(settings)), "")
 
     async def change(whapi: WhapiClient) -> tuple[bool, int]:
@@ -129,7 +129,7 @@ async def _ask(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer
         async with open_number(settings) as whapi:
             return await ask(whapi)
     except SettingsError as error:
-        raise Failure(str(error)) from error
+        raise CommandFailure(str(error)) from error
     except GatewayError as error:
         raise NotDone(str(error)) from error
 

@@ -33,7 +33,7 @@ class Unintelligible(Exception):
     """The body of a successful answer is not what Whapi documents."""
 
 
-class Sent(Value, frozen=True, kw_only=True):
+class SendAnswer(Value, frozen=True, kw_only=True):
     """The answer to a send: WhatsApp's id, or that Whapi said it did not send."""
 
     message_id: str = ""
@@ -66,18 +66,18 @@ def retry_after(header: str | None) -> float | None:
     return None if seconds is None or seconds < 0 else seconds
 
 
-def read_sent(body: bytes) -> Sent:
+def read_sent(body: bytes) -> SendAnswer:
     """Read the answer to a send. Raises Unintelligible if it names no message."""
     answer = _object(body)
     if answer.get("sent") is False:
         if answer.get("error"):
-            return Sent(refused=True)
+            return SendAnswer(refused=True)
         raise Unintelligible("not sent, without a reason")
     message = answer.get("message")
     message_id = text(message.get("id")).strip() if isinstance(message, dict) else ""
     if not message_id:
         raise Unintelligible("no message id")
-    return Sent(message_id=message_id)
+    return SendAnswer(message_id=message_id)
 
 
 def read_messages(body: bytes) -> tuple[Message, ...]:

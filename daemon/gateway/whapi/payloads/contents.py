@@ -40,10 +40,10 @@ from daemon.gateway.whapi.payloads.fields import (
     words,
 )
 from daemon.gateway.whapi.payloads.shapes import (
+    ContentObject,
     Context,
     MessageShape,
     NotAnObject,
-    Part,
     as_message,
     as_part,
 )
@@ -138,7 +138,7 @@ def ad_of(context: Context) -> str:
     return words(as_part(context.ad).title) or words_in(as_part(context.ad))
 
 
-def words_in(part: Part) -> str:
+def words_in(part: ContentObject) -> str:
     """Find the words a person would read in a content object, or ``""``."""
     return readable(msgspec.structs.asdict(part))
 
@@ -151,7 +151,7 @@ def written_text(shape: MessageShape) -> str:
     return content.caption if isinstance(content, Media) else ""
 
 
-def edit_of(action: Part, *, target: str = "") -> Edit | None:
+def edit_of(action: ContentObject, *, target: str = "") -> Edit | None:
     """Give the edit that an action describes, or None if it is another action."""
     found = target or text(action.target)
     if text(action.type).lower() not in {"edit", "edited"} or not found:
@@ -203,14 +203,14 @@ def _link_preview(shape: MessageShape, _kind: str) -> Text:
     )
 
 
-def _body(part: Part) -> str:
+def _body(part: ContentObject) -> str:
     return words(part.body) or readable(part.body) or words(part.text)
 
 
 def _media(shape: MessageShape, kind: str) -> Media:
     own = getattr(shape, _MEDIA_FIELDS[kind])
     others = (getattr(shape, name) for name in _MEDIA_FIELDS.values())
-    part = next((p for p in (own, *others) if isinstance(p, Part)), Part())
+    part = next((p for p in (own, *others) if isinstance(p, ContentObject)), ContentObject())
     link = text(part.link)
     return Media(
         medium=kind,
@@ -233,7 +233,7 @@ def _has_bytes(value: str) -> bool:
     return value.startswith(INLINE_BEGINNINGS)
 
 
-def _bytes_of(part: Part) -> str:
+def _bytes_of(part: ContentObject) -> str:
     """Find the file's own bytes in its object: a data URI, or base64 where that is the key."""
     for value in (text(part.link), text(part.data), text(part.body), text(part.base64)):
         if _has_bytes(value):
@@ -242,7 +242,7 @@ def _bytes_of(part: Part) -> str:
     return f"data:;base64,{bare}" if bare else ""
 
 
-def _preview_of(part: Part, kind: str) -> str:
+def _preview_of(part: ContentObject, kind: str) -> str:
     """Give the first picture of what moves; other previews only repeat the file."""
     preview = text(part.preview)
     moves = kind in _MOVING or flag(part.animated)

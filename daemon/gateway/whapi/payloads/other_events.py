@@ -8,13 +8,13 @@ import msgspec
 from daemon.domain.ids import chat_id
 from daemon.domain.messages import (
     Call,
+    ChangeOrigin,
     ChatKey,
     Deletion,
     LabelChange,
     NameChange,
     NumberCondition,
     NumberNews,
-    Origin,
     Presence,
     StatusUpdate,
     Webhook,
@@ -198,7 +198,7 @@ class OtherEvents:
         target, chat = text(bare or shape.id).strip(), chat_id(text(shape.chat_id))
         if not target:
             raise Unreadable("no id")
-        origin = Origin(chat=chat, author=person(shape.sender), from_me=flag(shape.from_me))
+        origin = ChangeOrigin(chat=chat, author=person(shape.sender), from_me=flag(shape.from_me))
         self.deletions.append(Deletion(target=target, origin=origin if chat else None))
 
     def presence(self, element: msgspec.Raw) -> None:

@@ -17,10 +17,10 @@ import msgspec
 from daemon.domain.ids import chat_id, is_private
 from daemon.domain.messages import (
     AnyContent,
+    ChangeOrigin,
     ChatKey,
     Edit,
     Message,
-    Origin,
     Other,
     Reaction,
     Vote,
@@ -297,7 +297,7 @@ def _chat_of(states: tuple[MessageShape, ...]) -> str:
     return next(filter(None, (chat_id(text(state.chat_id)) for state in states)), "")
 
 
-def _origin(update: UpdateShape, trigger: MessageShape) -> Origin:
+def _origin(update: UpdateShape, trigger: MessageShape) -> ChangeOrigin:
     """Where an edit was made, and by whom. Raises Unreadable if no chat is told."""
     states = _states(update, trigger)
     chat = _chat_of(states)
@@ -305,7 +305,7 @@ def _origin(update: UpdateShape, trigger: MessageShape) -> Origin:
         raise Unreadable("no chat_id")
     author = next(filter(None, (person(state.sender) for state in states)), "")
     from_me = next((flag(s.from_me) for s in states if s.from_me is not None), False)
-    return Origin(chat=chat, author=author or _other_side(chat), from_me=from_me)
+    return ChangeOrigin(chat=chat, author=author or _other_side(chat), from_me=from_me)
 
 
 def _scalar(value: Elements) -> object:

@@ -22,7 +22,7 @@ NotAnObject = str | int | float | bool | list[Any] | None
 """Every JSON value that is no object."""
 
 
-class Part(msgspec.Struct, gc=False):
+class ContentObject(msgspec.Struct, gc=False):
     """The object under a message's content key: all fields that any kind of content has."""
 
     id: Any = None
@@ -59,7 +59,7 @@ class Part(msgspec.Struct, gc=False):
     results: Any = None
     target: Any = None
     emoji: Any = None
-    edited_content: "Part | NotAnObject" = None
+    edited_content: "ContentObject | NotAnObject" = None
     votes: Any = None
     poll_id: Any = None
 
@@ -73,8 +73,8 @@ class Context(msgspec.Struct, gc=False):
     quoted_id: Any = None
     quoted_type: Any = None
     quoted_author: Any = None
-    quoted_content: Part | NotAnObject = None
-    ad: Part | NotAnObject = None
+    quoted_content: ContentObject | NotAnObject = None
+    ad: ContentObject | NotAnObject = None
 
 
 class MessageShape(msgspec.Struct, gc=False):
@@ -90,28 +90,28 @@ class MessageShape(msgspec.Struct, gc=False):
     source: Any = None
     timestamp: Any = None
     context: Context | NotAnObject = None
-    text: Part | NotAnObject = None
-    link_preview: Part | NotAnObject = None
-    image: Part | NotAnObject = None
-    video: Part | NotAnObject = None
-    gif: Part | NotAnObject = None
-    short: Part | NotAnObject = None
-    audio: Part | NotAnObject = None
-    voice: Part | NotAnObject = None
-    ptt: Part | NotAnObject = None
-    document: Part | NotAnObject = None
-    document_with_caption: Part | NotAnObject = msgspec.field(
+    text: ContentObject | NotAnObject = None
+    link_preview: ContentObject | NotAnObject = None
+    image: ContentObject | NotAnObject = None
+    video: ContentObject | NotAnObject = None
+    gif: ContentObject | NotAnObject = None
+    short: ContentObject | NotAnObject = None
+    audio: ContentObject | NotAnObject = None
+    voice: ContentObject | NotAnObject = None
+    ptt: ContentObject | NotAnObject = None
+    document: ContentObject | NotAnObject = None
+    document_with_caption: ContentObject | NotAnObject = msgspec.field(
         name="documentWithCaption", default=None
     )
-    sticker: Part | NotAnObject = None
-    location: Part | NotAnObject = None
-    live_location: Part | NotAnObject = None
-    contact: Part | NotAnObject = None
-    contact_list: Part | NotAnObject = None
-    reply: Part | NotAnObject = None
-    poll: Part | NotAnObject = None
-    poll_update: Part | NotAnObject = None
-    action: Part | NotAnObject = None
+    sticker: ContentObject | NotAnObject = None
+    location: ContentObject | NotAnObject = None
+    live_location: ContentObject | NotAnObject = None
+    contact: ContentObject | NotAnObject = None
+    contact_list: ContentObject | NotAnObject = None
+    reply: ContentObject | NotAnObject = None
+    poll: ContentObject | NotAnObject = None
+    poll_update: ContentObject | NotAnObject = None
+    action: ContentObject | NotAnObject = None
 
 
 class UpdateShape(msgspec.Struct, gc=False):
@@ -167,11 +167,11 @@ class PresenceShape(msgspec.Struct, gc=False):
     status: Any = None
 
 
-def as_part(value: Part | NotAnObject) -> Part:
+def as_part(value: ContentObject | NotAnObject) -> ContentObject:
     """Give the object, or an empty one; a bare string counts as its body."""
-    if isinstance(value, Part):
+    if isinstance(value, ContentObject):
         return value
-    return Part(body=value if isinstance(value, str) else None)
+    return ContentObject(body=value if isinstance(value, str) else None)
 
 
 def as_message(value: MessageShape | NotAnObject) -> MessageShape:

@@ -71,7 +71,7 @@ class _Write(Generic[T]):
         self.error: BaseException | None = None
 
 
-class Database:
+class SqliteDatabase:
     """One SQLite file, opened by `open_database`.
 
     `write` and `read` may be called by any task of the trio run that opened it.

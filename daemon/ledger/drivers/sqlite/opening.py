@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from daemon.errors import StoreDamaged, StoreError, StoreInUse, StoreUnavailable
-from daemon.ledger.drivers.sqlite.database import Database, Meter, connect
+from daemon.ledger.drivers.sqlite.database import Meter, SqliteDatabase, connect
 from daemon.ledger.migrations import latest_version, migrate
 from daemon.system.private_files import make_folder, new_file
 
@@ -32,7 +32,7 @@ BUSY_MILLISECONDS = 5000
 @contextlib.asynccontextmanager
 async def open_database(
     path: Path, *, clock: Callable[[], float], meter: Meter | None = None
-) -> AsyncIterator[Database]:
+) -> AsyncIterator[SqliteDatabase]:
     """Open the store's file for this process alone; creates file and folder if they are missing.
 
     ``clock`` measures durations, in seconds. Raises StoreInUse if another process has the store,
@@ -44,7 +44,7 @@ async def open_database(
         raise StoreDamaged(f"cannot create {path.parent}: {error.strerror}") from error
     async with _owned_soon(path.with_suffix(".lock")):
         await _prepare(path)
-        database = Database(path, clock=clock, meter=meter)
+        database = SqliteDatabase(path, clock=clock, meter=meter)
         try:
             yield database
         finally:
