@@ -34,7 +34,7 @@ CHAT = f"{PERSON}@s.whatsapp.net"
 GROUP = "120363000000009999@g.us"
 MESSAGES, MESSAGES_A_TURN, SPOKEN = 6_000, 4, 3_000
 """Of the person in the chat, and in the group, where each is quoted by somebody else."""
-OLD_CHATS_SHARE = 0.02
+OLD_CHATS_SHARE = 0.01
 LARGE_EVENTS, LARGE = 2_000, "x" * 50_000
 """Raw events with a file in them, that are as old as the old chats."""
 DAY = 24 * 3600.0

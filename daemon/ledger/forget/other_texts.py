@@ -215,7 +215,7 @@ def rewrite(
 
 
 def references_in(
-    connection: Connection, person: Person, *, after: int, up_to: int, window: int
+    connection: Connection, person: Person, *, after: int, up_to: int, window: int, most: int
 ) -> tuple[list[tuple[int, str]], int | None]:
     """The next messages that quote the person, react to them, vote in what they asked.
 
@@ -223,7 +223,7 @@ def references_in(
     """
     rows = connection.execute(
         "SELECT seq, message FROM messages WHERE seq > ? AND seq <= ?"
-        " AND (instr(message, '\"quote\":') OR instr(message, '\"target\":'))",
+        " AND (instr(message, '\"quote\":') OR instr(message, '\"target\":')) ORDER BY seq",
         (after, min(after + window, up_to)),
     )
     found = []
@@ -232,6 +232,8 @@ def references_in(
         bare = _without_reference(message, person)
         if bare is not message:
             found.append((seq, _json.encode(bare).decode()))
+            if len(found) == most:
+                return found, seq
     return found, None if after + window >= up_to else after + window
 
 

@@ -210,7 +210,12 @@ def _drop_events(
 def _look_references(connection: Connection, work: Work) -> Batch:
     (after,) = work.place or (0,)
     found, more = references_in(
-        connection, work.person, after=after, up_to=work.marks["messages"], window=WINDOW
+        connection,
+        work.person,
+        after=after,
+        up_to=work.marks["messages"],
+        window=WINDOW,
+        most=work.most(ITEMS),
     )
     return Batch(found, (more,), last=more is None)
 
