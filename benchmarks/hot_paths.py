@@ -17,9 +17,10 @@ from load import requests
 
 from daemon.assistant.payloads.responses import ServerProfile, request_body
 from daemon.assistant.payloads.stream_events import ResponseReader
-from daemon.conversation.turn.prompt_builder import prepare
+from daemon.conversation.turn.prompt_builder import PromptBuilder
 from daemon.domain.eligibility import Policy, verdict
 from daemon.domain.messages import ModelRequest
+from daemon.domain.prompt.media_text import NOTHING_SEEN
 from daemon.domain.records import (
     ChatRecord,
     Known,
@@ -173,18 +174,23 @@ def _prepare() -> Path:
         for number in range(THREAD_ITEMS)
     )
     memory = Recollection(ChatRecord(name="Laura", contact_name="Laura"), ThreadHead(None), items)
-    deps = SimpleNamespace(
-        rules=SimpleNamespace(
-            instructions="Contesta en español.",
-            zone=ZoneInfo("America/Bogota"),
-            server_compacts=False,
+    services = SimpleNamespace(
+        config=SimpleNamespace(
+            rules=SimpleNamespace(
+                instructions="Contesta en español.",
+                zone=ZoneInfo("America/Bogota"),
+                history_tokens=24_000,
+                server_compacts=False,
+                group_lines=0,
+            ),
+            toolbox=SimpleNamespace(specs=()),
+            texts=texts("es"),
         ),
-        toolbox=SimpleNamespace(specs=()),
-        contact_hash=lambda _key: "hash",
-        now=lambda: NOW,
-        texts=texts("es"),
-        chat_info=SimpleNamespace(details=_gives(None)),
+        model=SimpleNamespace(contact_hash=lambda _key: "hash"),
+        number=SimpleNamespace(chat_info=SimpleNamespace(details=_gives(None))),
+        attachments=SimpleNamespace(seen=_gives(NOTHING_SEEN)),
         store=SimpleNamespace(memories=SimpleNamespace(recall=_gives(memory))),
+        telemetry=SimpleNamespace(now=lambda: NOW),
     )
     (message,) = parse_webhook(next(bodies_of(1))).messages
     turn = Turn(
@@ -198,10 +204,9 @@ def _prepare() -> Path:
         opened_at=NOW,
         messages=(StoredMessage(1, message, NOW),),
     )
-    burst = {"role": "user", "content": "Hola"}
 
     async def work() -> object:
-        return await prepare(turn, burst, cast("Any", deps), budget=24_000)
+        return await PromptBuilder(cast("Any", services)).build(turn)
 
     return lambda: trio.run(work)
 

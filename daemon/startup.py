@@ -16,12 +16,13 @@ import trio
 from pydantic import BaseModel, SecretStr
 
 from daemon import __version__
-from daemon.app import bind_address, run
+from daemon.app import run
 from daemon.conversation.opening import Environment
 from daemon.conversation.reload import ReadSettings
 from daemon.domain.redaction import Redactor
 from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError, ValidatorError
 from daemon.http.front import minimal_app
+from daemon.http.http_task import bind_address
 from daemon.http.server import serve
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log, open_log, route_library_logs

@@ -4,20 +4,21 @@ Each row goes `pending → sending → sent`. A send whose outcome nobody knows 
 any second try: first its echo, then the chat itself.
 """
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 
 import trio
 
-from daemon.conversation.delivery_updates import report_delivery_updates
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.presence import show, take_away
-from daemon.conversation.settling import await_echo, id_in_chat
+from daemon.conversation.presence import TypingIndicator
+from daemon.conversation.services import ChatServices
+from daemon.conversation.settling import Settling
 from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
-from daemon.conversation.voice import make_voice, outgoing, write_instead
+from daemon.conversation.voice import make_voice, write_instead
 from daemon.domain.messages import ChatKey
 from daemon.domain.prompt.data import data_item
-from daemon.domain.records import OutboxRow, Turn, TurnEnd
-from daemon.domain.rendering.outgoing import REPEATABLE, Outgoing, plainer
+from daemon.domain.records import DeliveryUpdate, OutboxRow, Turn, TurnEnd
+from daemon.domain.rendering.outgoing import REPEATABLE, WITH_MEDIA, WITHOUT, Outgoing, plainer
 from daemon.domain.rendering.split import pause_before_next
 from daemon.domain.retries import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.errors import (
@@ -29,6 +30,8 @@ from daemon.errors import (
     RefusedRecipient,
 )
 from daemon.observability.events import GATEWAY_ERROR
+from daemon.observability.logs import Log
+from daemon.observability.metrics import Metrics
 from daemon.observability.tracing import exemplar, span
 
 FIRST_TYPING_SECONDS = 3.0
@@ -40,16 +43,26 @@ MAX_READINGS = 3
 """A pause that was read longer ago, on the boot clock, is read again before a send, so often."""
 
 MAX_REPETITIONS = 3
-"""A reaction that was sent so often without an answer is let be."""
+"""A reaction that was sent so often without an answer is given up."""
+
+NOT_SENT_NOTE = (
+    "[A person of the business took over at this point; the rest of the answer above was not sent.]"
+)
 
 
 class Delivery:
     """The outgoing side of one chat; only the chat's task and its children use it, in turn."""
 
-    def __init__(self, key: ChatKey, deps: Dependencies, signals: ChatSignals) -> None:
+    def __init__(self, key: ChatKey, services: ChatServices, signals: ChatSignals) -> None:
         self._key = key
-        self._deps = deps
+        self._services = services
+        self._outbox = services.store.outbox
+        self._gateway = services.number.gateway
+        self._pace = services.number.pace
+        self._telemetry = services.telemetry
         self._signals = signals
+        self._typing = TypingIndicator(key.chat, self._gateway, self._telemetry.log, shown=True)
+        self._settling = Settling(self._outbox, self._gateway, self._telemetry.now)
         self._finishes: Turn | None = None
         """The turn that is over when the message that is being said has been."""
         self._end: TurnEnd | None = None
@@ -65,110 +78,140 @@ class Delivery:
         ``finishes`` is the turn that is over with it; gives its end, if the last send was it.
         Raises Stopping or TakenOver between two messages; what is not said stays in the outbox.
         """
-        said, typing = "", False
+        said, typing, config = "", False, self._services.config
         self._end = None
         try:
             if rows is None:
-                rows = await self._deps.store.outbox.open_rows(self._key)
+                rows = await self._outbox.open_rows(self._key)
             for row in rows:
-                if said and self._deps.rules.typing:
+                if said and config.rules.typing:
                     await self._signals.rest(pause_before_next(said))
-                typing = self._deps.rules.typing
+                typing = config.rules.typing
                 self._finishes = finishes if row is rows[-1] else None
                 ended = await self._say(row, first=not said)
                 typing = typing and ended.state != "sent"  # a message ends the indicator
                 said = row.body or row.kind
         finally:
             if typing:
-                await take_away(self._key.chat, self._deps)
+                await self._typing.take_away()
         return self._end
+
+    async def leave_to_agent(self, turn: Turn) -> None:
+        """Drop what is not said yet of a turn that an agent has taken over."""
+        await self._services.store.turns.close(
+            turn,
+            "handed_off",
+            reason=self._signals.pause_reason,
+            items=[data_item("note", NOT_SENT_NOTE)],
+            now=self._telemetry.now(),
+        )
+
+    # -- one message -----------------------------------------------------------------------------
 
     async def _say(self, row: OutboxRow, *, first: bool) -> OutboxRow:
         """Say one message, in as many attempts as it takes; gives the row as it ends."""
         if row.kind == "voice":  # one before it may have turned it into written words
-            row = await self._deps.store.outbox.row(row.id)
+            row = await self._outbox.row(row.id)
         if row.state == "sending":  # a task of this chat crashed in the middle of it
-            row = await self._deps.store.outbox.unknown(row, "the task that sent it crashed")
-        self._signals.operator_actions = bool(row.author)
-        try:
+            row = await self._outbox.unknown(row, "the task that sent it crashed")
+        with self._signals.saying(for_operator=bool(row.author)):
             while row.state in {"pending", "unknown"}:
                 self._signals.check()
                 if row.state == "pending":
                     # Before anything is shown: nobody is to be seen typing for hours.
-                    await self._deps.channel.wait_until_well(self._signals)
+                    await self._pace.wait_until_well(self._signals)
                     row = await self._make_ready(row, first=first)
-                    message = await outgoing(row, self._deps)
+                    message = await self._outgoing(row)
                     if message is None:
-                        return await self._deps.store.outbox.failed(row, "its file is gone")
-                    await self._deps.channel.wait_turn(self._signals)
+                        return await self._outbox.failed(row, "its file is gone")
+                    await self._pace.wait_turn(self._signals)
                     row = await self._send(row, message)
                 else:
                     row = await self._settle(row)
-        finally:
-            self._signals.operator_actions = False
         if row.kind == "voice" and row.state == "sent":
-            self._deps.metrics.voice_replies.labels("sent").inc()
+            self._telemetry.metrics.voice_replies.labels("sent").inc()
         return row
-
-    async def leave_to_agent(self, turn: Turn) -> None:
-        """Drop what is not said yet of a turn that an agent has taken over."""
-        deps = self._deps
-        note = (
-            "[A person of the business took over at this point; the rest of the answer above was"
-            " not sent.]"
-        )
-        await deps.store.turns.close(
-            turn,
-            "handed_off",
-            reason=self._signals.pause_reason,
-            items=[data_item("note", note)],
-            now=deps.now(),
-        )
 
     async def _make_ready(self, row: OutboxRow, *, first: bool) -> OutboxRow:
         """Be seen typing for as long as a person would be, or recording a voice note.
 
         That is made meanwhile; the row comes back as text if it cannot be.
         """
-        deps, spoken = self._deps, row.kind == "voice"
-        shown = deps.rules.typing and not (row.attempts or row.author or row.kind == "reaction")
+        spoken, typing = row.kind == "voice", self._services.config.rules.typing
+        shown = typing and not (row.attempts or row.author or row.kind == "reaction")
         ready_at = trio.current_time() + (FIRST_TYPING_SECONDS if first else NEXT_TYPING_SECONDS)
         if shown:
-            await show(self._key.chat, "recording" if spoken else "typing", deps)
+            await self._typing.show("recording" if spoken else "typing")
         if spoken:
-            row = await make_voice(row, deps)
+            row = await make_voice(row, self._services)
             self._signals.check()  # that may have taken a while
         if shown and spoken and row.kind == "text":
-            await show(self._key.chat, "typing", deps)
+            await self._typing.show("typing")
         if shown:
             await self._signals.rest(ready_at - trio.current_time())
         return row
 
+    async def _outgoing(self, row: OutboxRow) -> Outgoing | None:
+        """The message of a row as the gateway takes it; None if its file is gone or unreadable."""
+        media = ""
+        if row.kind in WITH_MEDIA:
+            name = str(row.payload.get("file", ""))
+            media = await self._data_uri(row, name) if name else str(row.payload.get("source", ""))
+            if not media:
+                self._telemetry.log.warning("a file to be sent is gone", symbol="❌", outbox=row.id)
+                return None
+        left_out = row.payload.get(WITHOUT, ())
+        previews = self._services.config.rules.link_preview and "link_preview" not in left_out
+        return Outgoing(
+            kind=row.kind,
+            body=row.body,
+            quoted=row.quoted,
+            payload=row.payload,
+            media=media,
+            link_preview=previews,
+        )
+
+    async def _data_uri(self, row: OutboxRow, name: str) -> str:
+        try:
+            data = await self._services.store.files.read(PurePath(name).name)
+        except OSError as error:
+            self._telemetry.log.warning(
+                "a file to be sent cannot be read", outbox=row.id, error=str(error)
+            )
+            return ""
+        if data is None:
+            return ""
+        mime_type = str(row.payload.get("mime_type", "application/octet-stream")).partition(";")[0]
+        encoded = await trio.to_thread.run_sync(base64.b64encode, data)
+        return f"data:{mime_type};base64,{encoded.decode()}"
+
+    # -- one attempt -----------------------------------------------------------------------------
+
     async def _send(self, row: OutboxRow, message: Outgoing) -> OutboxRow:
         """Make one attempt; gives the row as it is afterwards."""
-        deps, outbox = self._deps, self._deps.store.outbox
-        self._read_at = deps.boot_clock()
-        self._heed(await outbox.sending(row, now=deps.now()))
+        telemetry, outbox = self._telemetry, self._outbox
+        self._read_at = telemetry.boot_clock()
+        self._signals.pause_known(await outbox.sending(row, now=telemetry.now()))
         started, message_id = trio.current_time(), ""
         try:
             with (
                 span("send", kind=row.kind, attempt=row.attempts + 1),
                 self._signals.sending() as released,
             ):
-                message_id = await deps.gateway.send(
+                message_id = await self._gateway.send(
                     self._key.chat, message, before=self._look_again
                 )
         except (TakenOver, Stopping):
-            deps.channel.undecided()
+            self._pace.undecided()
             await outbox.pending(row, "called off before its first byte")
             raise
         except GatewayError as error:
             return await self._not_sent(row, error)
         if released.cancelled_caught:
-            deps.channel.undecided()
+            self._pace.undecided()
             return await outbox.unknown(row, "its request was cut by an operator")
-        deps.channel.worked()
-        deps.metrics.send.observe(trio.current_time() - started, exemplar())
+        self._pace.worked()
+        telemetry.metrics.send.observe(trio.current_time() - started, exemplar())
         return await self._sent(row, message_id)
 
     async def _look_again(self) -> None:
@@ -177,40 +220,49 @@ class Delivery:
         If this process or the machine stood still since the chat was read, it is read again.
         Raises TakenOver or Stopping.
         """
-        deps = self._deps
         for _ in range(MAX_READINGS):
-            before = deps.boot_clock()
+            before = self._telemetry.boot_clock()
             if before - self._read_at <= STALE_SECONDS:
                 break
-            self._heed(await deps.store.outbox.paused_until(self._key))
+            self._signals.pause_known(await self._outbox.paused_until(self._key))
             self._read_at = before
         self._signals.check()
 
-    def _heed(self, paused_until: float) -> None:
-        """The store has the chat paused until then, Unix seconds."""
-        self._signals.paused_until = max(self._signals.paused_until, paused_until)
+    async def _sent(self, row: OutboxRow, message_id: str) -> OutboxRow:
+        """It was said; pending again if WhatsApp has told already that it could not deliver it."""
+        now = self._telemetry.now()
+        sent = await self._outbox.sent(
+            row,
+            message_id,
+            finishes=self._finishes,
+            now=now,
+            resend_since=now - self._services.config.rules.max_age_seconds,
+        )
+        report_delivery_updates(sent.delivery_updates, self._telemetry.metrics, self._telemetry.log)
+        self._end = sent.end
+        return sent.row
 
     async def _not_sent(self, row: OutboxRow, error: GatewayError) -> OutboxRow:
         """Decide by what a send came to; gives the row as it is then."""
-        deps, outbox, why = self._deps, self._deps.store.outbox, str(error)
+        pace, outbox, why = self._pace, self._outbox, str(error)
         match error:
             case OutcomeUnknown():
-                deps.channel.undecided()
+                pace.undecided()
                 self._failed("send of unknown outcome", row, error)
                 return await outbox.unknown(row, why)
             case NumberTrouble():
-                deps.channel.refused(error)
+                pace.refused(error)
                 return await outbox.pending(row, why)
             case RefusedRecipient():
-                deps.channel.undecided()
-                deps.channel.doubt.set()  # only the number's health tells one that nobody takes
+                pace.undecided()
+                pace.doubt.set()  # only the number's health tells one that nobody takes
                 self._failed("send refused", row, error)
                 return await outbox.failed(row, why)
             case RefusedForm():
-                deps.channel.worked()
+                pace.worked()
                 self._failed("send refused", row, error)
                 return await self._without_refused_part(row, error)
-        deps.channel.undecided()
+        pace.undecided()
         await outbox.pending(row, why)
         await self._back_off(row, error)
         return await outbox.row(row.id)
@@ -220,66 +272,74 @@ class Delivery:
 
         A voice note is written, unless the refusal points at something else.
         """
-        deps, why = self._deps, str(error)
-        part = plainer(row, error.named, shows_previews=deps.rules.link_preview)
+        why, previews = str(error), self._services.config.rules.link_preview
+        part = plainer(row, error.named, shows_previews=previews)
         if row.kind == "voice" and not (part and error.named):
-            return await write_instead(row, why, "refused", deps)
+            return await write_instead(row, why, "refused", self._services)
         if part is None:
-            return await deps.store.outbox.failed(row, why)
-        return await deps.store.outbox.plainer(row, part, why)
-
-    async def _sent(self, row: OutboxRow, message_id: str) -> OutboxRow:
-        """It was said; pending again if WhatsApp has told already that it could not deliver it."""
-        deps, now = self._deps, self._deps.now()
-        sent = await deps.store.outbox.sent(
-            row,
-            message_id,
-            finishes=self._finishes,
-            now=now,
-            resend_since=now - deps.rules.max_age_seconds,
-        )
-        report_delivery_updates(sent.delivery_updates, deps.metrics, deps.log)
-        self._end = sent.end
-        return sent.row
+            return await self._outbox.failed(row, why)
+        return await self._outbox.plainer(row, part, why)
 
     async def _back_off(self, row: OutboxRow, error: GatewayError) -> None:
         """Wait before another try of a send that certainly did not happen."""
         wait = delay(
             row.attempts,
-            base_seconds=self._deps.rules.retry_seconds,
+            base_seconds=self._services.config.rules.retry_seconds,
             cap_seconds=LONGEST_WAIT_SECONDS,
-            fraction=self._deps.random.random(),
+            fraction=self._telemetry.random.random(),
         )
         if isinstance(error, GatewayTemporary):
             wait = max(wait, honoured(error.retry_after))
         self._failed("send failed", row, error)
-        await self._deps.channel.rest(self._signals, wait, str(error))
+        await self._pace.rest(self._signals, wait, str(error))
 
     async def _settle(self, row: OutboxRow) -> OutboxRow:
         """Find out whether a send of unknown outcome happened; if not, it may be repeated."""
-        deps, outbox = self._deps, self._deps.store.outbox
-        row = await await_echo(row, deps, self._signals)
+        outbox, patience = self._outbox, self._services.config.rules.echo_seconds
+        row = await self._settling.await_echo(row, self._signals, patience)
         if row.state != "unknown":
             return row
         if row.kind in REPEATABLE:
             again = row.attempts < MAX_REPETITIONS
             return await (outbox.repeat(row) if again else outbox.failed(row, "no answer"))
-        if not deps.gateway.capabilities.lists_messages:
+        if not self._gateway.capabilities.lists_messages:
             return await outbox.failed(row, "nobody can tell whether it was sent")
         try:
-            message_id = await id_in_chat(row, deps)
+            message_id = await self._settling.id_in_chat(row)
         except RefusedRecipient as error:
             return await outbox.failed(row, f"nobody can tell whether it was sent: {error}")
         except GatewayError as error:
-            deps.channel.doubt.set()
+            self._pace.doubt.set()
             await self._back_off(row, error)
             return await outbox.row(row.id)
         if not message_id:
-            deps.log.warning("send not found in the chat, repeating", outbox=row.id)
+            self._telemetry.log.warning("send not found in the chat, repeating", outbox=row.id)
             return await outbox.repeat(row)
         return await self._sent(row, message_id)
 
     def _failed(self, what: str, row: OutboxRow, error: GatewayError) -> None:
-        self._deps.log.event(
+        self._telemetry.log.event(
             GATEWAY_ERROR, chat=self._key, operation=what, outbox=row.id, error=str(error)
         )
+
+
+def report_delivery_updates(
+    delivery_updates: Iterable[DeliveryUpdate], metrics: Metrics, log: Log
+) -> None:
+    """Count what WhatsApp newly says of sends; one that could not be delivered is logged.
+
+    A failure that is mended by saying it once more is a warning; one that leaves the customer
+    without those words is an error, for somebody to look at with `recado explain`.
+    """
+    for update in delivery_updates:
+        metrics.statuses.labels(update.status).inc()
+        if update.seconds is not None:
+            metrics.delivery.observe(update.seconds)
+        if update.status != "failed":
+            continue
+        metrics.send_failures.labels("said_again" if update.again else "given_up").inc()
+        fields = {"chat": update.key, "outbox": update.row_id, "error": update.error}
+        if update.again:
+            log.warning("WhatsApp could not deliver, saying it again", symbol="❌", **fields)
+        else:
+            log.error("WhatsApp could not deliver, given up", symbol="🚨", **fields)

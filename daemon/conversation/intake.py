@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import trio
 
-from daemon.conversation.delivery_updates import report_delivery_updates
-from daemon.conversation.deps import Dependencies
+from daemon.conversation.delivery import report_delivery_updates
 from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.services import ChatServices
 from daemon.domain.eligibility import verdict
 from daemon.domain.ids import is_private
 from daemon.domain.messages import INLINE_BEGINNINGS, Call, Media, Message, Presence, Text, Webhook
@@ -124,8 +124,8 @@ LARGE_BYTES = 1_000_000
 class Intake:
     """Accepts webhook calls. Called by the handlers of HTTP requests."""
 
-    def __init__(self, deps: Dependencies, chats: ChatRegistry) -> None:
-        self._deps = deps
+    def __init__(self, services: ChatServices, chats: ChatRegistry) -> None:
+        self._services = services
         self._chats = chats
         self._large = trio.CapacityLimiter(1)
 
@@ -143,31 +143,31 @@ class Intake:
             await self._accept(body, path_event)
 
     async def _accept(self, body: bytes, path_event: str) -> None:
-        deps = self._deps
-        now = deps.now()
+        services = self._services
+        now = services.telemetry.now()
         webhook, opened = await read_webhook(
-            body, path_event, parse=deps.gateway.parse_webhook, nonce=self._nonce
+            body, path_event, parse=services.number.gateway.parse_webhook, nonce=self._nonce
         )
         webhook = await self._with_files(webhook, opened, now)
         await self._take_calls(webhook, now)
-        pause = deps.rules.pause_seconds
-        accepted = await deps.store.inbox.accept(
+        pause = services.config.rules.pause_seconds
+        accepted = await services.store.inbox.accept(
             webhook,
             body,
             verdicts=self._judging,
             now=now,
             pause_until=now + pause if pause else 0,
-            resend_since=now - deps.rules.max_age_seconds,
+            resend_since=now - services.config.rules.max_age_seconds,
         )
         for message, ignored in zip(webhook.messages, accepted.verdicts, strict=True):
             if not ignored and not message.from_me:
-                deps.attachments.begin(message)
+                services.attachments.begin(message)
         for arrival in accepted.arrivals:
             self._chats.poke(arrival)
         for key in accepted.echoed:
             self._chats.nudge(key)
         for presence in webhook.presences:
-            key = await deps.store.identities.canonical(presence.key)
+            key = await services.store.identities.canonical(presence.key)
             self._chats.presence(Presence(key=key, status=presence.status))
         for delivery_update in accepted.delivery_updates:
             if delivery_update.again:
@@ -177,20 +177,20 @@ class Intake:
 
     async def _note_changes(self, webhook: Webhook) -> None:
         """Pass on what is told of labels, names, and the channel itself."""
-        deps = self._deps
+        services = self._services
         for change in webhook.label_changes:
-            key = await deps.store.identities.canonical(change.key)
-            deps.chat_info.labels_changed(key, change.labels)
+            key = await services.store.identities.canonical(change.key)
+            services.number.chat_info.labels_changed(key, change.labels)
         for renaming in webhook.name_changes:
-            key = await deps.store.identities.canonical(renaming.key)
-            deps.chat_info.renamed(key, renaming.name)
+            key = await services.store.identities.canonical(renaming.key)
+            services.number.chat_info.renamed(key, renaming.name)
         if webhook.labels_changed:
-            deps.labels.forget()
-        deps.channel_state.told(webhook.number_news)
+            services.number.labels.forget()
+        services.number.state.told(webhook.number_news)
 
     @property
     def _judging(self) -> Judging:
-        policy = self._deps.rules.policy
+        policy = self._services.config.rules.policy
         return Judging(
             verdict=lambda known: verdict(known, policy),
             own_ids=policy.own_ids,
@@ -198,7 +198,7 @@ class Intake:
         )
 
     def _nonce(self) -> str:
-        return f"{self._deps.random.getrandbits(64):016x}"
+        return f"{self._services.telemetry.random.getrandbits(64):016x}"
 
     async def _with_files(self, webhook: Webhook, opened: Opened, now: float) -> Webhook:
         """The call with its files kept, as far as they came inside of it and are wanted.
@@ -207,8 +207,8 @@ class Intake:
         """
         if not any(comes_with_bytes(message) for message in webhook.messages):
             return webhook
-        judging, limits = self._judging, self._deps.attachments.rules
-        known = await self._deps.store.references.know(
+        judging, limits = self._judging, self._services.attachments.rules
+        known = await self._services.store.references.know(
             webhook.messages, own_ids=judging.own_ids, mentions=judging.mentions, now=now
         )
         verdicts = [judging.verdict(one) for one in known]
@@ -227,7 +227,7 @@ class Intake:
         ]
         if not told and not webhook.calls:
             return
-        deps, policy = self._deps, self._deps.rules.policy
+        services, policy = self._services, self._services.config.rules.policy
         calls = [
             call
             for call in (*webhook.calls, *told)
@@ -237,12 +237,12 @@ class Intake:
         ]
         if not calls:
             return
-        reply = NewPart(deps.texts.call) if deps.rules.answer_calls else None
-        for key in await deps.store.calls.take_in(calls, reply=reply, now=now):
+        reply = NewPart(services.config.texts.call) if services.config.rules.answer_calls else None
+        for key in await services.store.calls.take_in(calls, reply=reply, now=now):
             self._chats.wake(key)
 
     def _report(self, webhook: Webhook, accepted: Accepted) -> None:
-        metrics, log = self._deps.metrics, self._deps.log
+        metrics, log = self._services.telemetry.metrics, self._services.telemetry.log
         if accepted.duplicates:
             metrics.duplicates.inc(accepted.duplicates)
         report_delivery_updates(accepted.delivery_updates, metrics, log)
@@ -258,9 +258,9 @@ class Intake:
                 self._report_takeover(arrival)
 
     def _report_takeover(self, arrival: Arrival) -> None:
-        if self._deps.rules.pause_seconds:
-            self._deps.metrics.takeovers.inc()
-        self._deps.log.event(MANUAL_MESSAGE, chat=arrival.key)
+        if self._services.config.rules.pause_seconds:
+            self._services.telemetry.metrics.takeovers.inc()
+        self._services.telemetry.log.event(MANUAL_MESSAGE, chat=arrival.key)
 
     def _report_message(self, message: Message, event_id: int) -> None:
         content = message.content
@@ -275,7 +275,7 @@ class Intake:
             kind, fields["seconds"] = VOICE, content.seconds
         else:
             kind = IMAGE if content.medium == "image" else MEDIA
-        self._deps.log.event(
+        self._services.telemetry.log.event(
             kind,
             name=message.author_name,
             chat=message.key,

@@ -1,19 +1,32 @@
 """What chats go by, as an operator may change it while the daemon runs."""
 
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from daemon.domain.consent import ConsentRules
-from daemon.domain.eligibility import Policy
-from daemon.domain.limits import DEFAULT_BRAKES, NO_LIMITS, BrakeRules, Budget
+from daemon.assistant.payloads.responses import compacts
+from daemon.domain.consent import ConsentRules, plain_words
+from daemon.domain.eligibility import AccessList, Policy
+from daemon.domain.ids import chat_id
+from daemon.domain.limits import DEFAULT_BRAKES, NO_LIMITS, BrakeRules, Budget, Price
 from daemon.domain.notifications import EscalationRules
 from daemon.domain.rendering.split import MAX_BUBBLES, SHORT
-from daemon.domain.texts import Texts
+from daemon.domain.texts import Texts, texts
+from daemon.domain.validation import results
+from daemon.domain.validation.builtin import in_order
 from daemon.domain.validation.results import Validator
 from daemon.domain.window import WindowRules
-from daemon.tools.toolbox import Toolbox
+from daemon.errors import SettingsError, ValidatorError
+from daemon.observability.logs import Log
+from daemon.settings import Settings
+from daemon.tools import builtin
+from daemon.tools.toolbox import Toolbox, load_tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +118,238 @@ class LiveConfig:
     """Where the guidance of the moment is found; only a reload replaces it, in one step."""
 
     current: ChatConfig
+
+    @property
+    def rules(self) -> ChatRules:
+        """The settings that chats go by at this moment."""
+        return self.current.rules
+
+    @property
+    def texts(self) -> Texts:
+        """What the daemon says by itself, at this moment."""
+        return self.current.texts
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """The tools of this moment."""
+        return self.current.toolbox
+
+    @property
+    def validators(self) -> tuple[Validator, ...]:
+        """What an answer has to pass at this moment, in order."""
+        return self.current.validators
+
+
+# Reading what guides the chats: settings, instructions, tools and validators.
+#
+# At the start and again at each reload, then in a thread: nothing here touches the event loop.
+
+
+# Which chats and messages are answered, from the configuration.
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The settings of groups, contacts, chats and replies, every id in its one spelling."""
+    return Policy(
+        groups=settings.groups.mode,
+        contacts=AccessList(allow=_ids(settings.contacts.allow), deny=_ids(settings.contacts.deny)),
+        chats=AccessList(allow=_ids(settings.chats.allow), deny=_ids(settings.chats.deny)),
+        agents_chat=chat_id(settings.escalation.chat),
+        own_ids=_ids(settings.groups.own_number),
+        answer_reactions=settings.replies.answer_reactions,
+    )
+
+
+def _ids(names: Sequence[str]) -> frozenset[str]:
+    return frozenset(map(chat_id, names))
+
+
+# Loading an operator's own validators from Python modules, at the start.
+
+
+FOLDER_PACKAGE = "recado_validators"
+"""The modules of ``validators.folder`` are known to Python by names inside this one."""
+
+
+FORMER_PATHS = ("daemon.validation", "daemon.validation.verdicts")
+"""Modules of operators may still import the declarations of validators from here."""
+
+
+def load_validators(modules: Sequence[str], folder: Path | None = None) -> list[Validator]:
+    """Import an operator's modules and give their validators, in the order of their declaration.
+
+    By name, and every ``*.py`` of a folder whose name begins with no underscore. Raises
+    ValidatorError, naming the module and the fault, if one cannot be loaded or has no validator.
+    """
+    for path in FORMER_PATHS:
+        sys.modules.setdefault(path, results)
+    loaded = [_import(name) for name in modules]
+    if folder is not None:
+        if not folder.is_dir():
+            raise ValidatorError(f"validators.folder: {folder} is not a folder")
+        loaded += [_import_file(path) for path in sorted(folder.glob("[!_]*.py"))]
+    found: list[Validator] = []
+    for module in loaded:
+        own = [value for value in vars(module).values() if isinstance(value, Validator)]
+        if not own:
+            raise ValidatorError(
+                f"{module.__name__}: no validator in it; declare one with @validator"
+            )
+        # One module may import another's validator: the same one twice is one.
+        found += [validator for validator in own if all(validator is not f for f in found)]
+    return found
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ValidatorError as error:
+        raise ValidatorError(f"{name}: {error}") from error
+    except Exception as error:
+        raise ValidatorError(
+            f"{name}: cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = f"{FOLDER_PACKAGE}.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ValidatorError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ValidatorError as error:
+        raise ValidatorError(f"{path}: {error}") from error
+    except Exception as error:
+        raise ValidatorError(f"{path}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def load_chat_config(settings: Settings, log: Log) -> ChatConfig:
+    """Read everything that the settings say chats go by.
+
+    Imports the operator's modules. Raises SettingsError, ToolError or ValidatorError, naming the
+    key or the module.
+    """
+    toolbox = Toolbox(
+        [*builtin.ALL, *load_tools(settings.tools.modules, settings.tools.folder)],
+        disabled=settings.tools.disabled,
+        longest_seconds=settings.tools.longest_seconds,
+        on_fault=lambda name, error: log.warning("tool raised an error", tool=name, exc_info=error),
+    )
+    own = settings.validators
+    validators = in_order(
+        load_validators(own.modules, own.folder), disabled=own.disabled, amounts=own.amounts
+    )
+    return ChatConfig(
+        rules=chat_rules(settings, read_instructions(settings.assistant.instructions_file)),
+        texts=texts(settings.language, settings.texts.model_dump()),
+        toolbox=toolbox,
+        validators=tuple(validators),
+    )
+
+
+def chat_rules(settings: Settings, instructions: str) -> ChatRules:
+    """The settings that chats go by, in seconds."""
+    buffer = settings.buffer
+    server_compacts = settings.assistant.compaction == "auto" and compacts(
+        settings.assistant.base_url, settings.assistant.model
+    )
+    sums_up = settings.assistant.compaction != "drop" and not server_compacts
+    return ChatRules(
+        instructions=instructions,
+        language=settings.language,
+        zone=ZoneInfo(settings.timezone),
+        window=WindowRules(
+            text_seconds=buffer.window_seconds,
+            voice_seconds=buffer.voice_seconds,
+            typing_seconds=buffer.typing_seconds,
+            stop_seconds=buffer.stop_seconds,
+            max_wait_seconds=buffer.max_wait_seconds,
+            max_messages=buffer.max_messages,
+        ),
+        idle_seconds=buffer.idle_seconds,
+        run_timeout_seconds=settings.assistant.run_timeout_seconds,
+        max_tool_rounds=settings.assistant.max_tool_rounds,
+        history_tokens=settings.assistant.history_tokens,
+        compaction="summary" if sums_up else "drop",
+        server_compacts=server_compacts,
+        import_messages=settings.history.import_messages,
+        pause_seconds=settings.takeover.pause_minutes * 60,
+        remind_seconds=settings.takeover.remind_minutes * 60,
+        max_age_seconds=settings.recovery.max_age_hours * 3600,
+        messages_per_minute=settings.delivery.messages_per_minute,
+        policy=policy_of(settings),
+        consent=ConsentRules(
+            notice=settings.contacts.consent_notice,
+            out_words=plain_words(settings.contacts.opt_out_words),
+            in_words=plain_words(settings.contacts.opt_in_words),
+        ),
+        first_opt_in_word=next(iter(settings.contacts.opt_in_words), "").upper(),
+        answer_calls=settings.replies.answer_calls,
+        group_quote=settings.groups.quote,
+        group_mention=settings.groups.mention,
+        group_lines=settings.groups.context_messages,
+        typing=settings.delivery.typing,
+        link_preview=settings.delivery.link_preview,
+        max_bubbles=settings.delivery.max_bubbles,
+        short_characters=settings.delivery.short_characters,
+        spoken_characters=settings.voice.max_characters,
+        longest_tool_seconds=settings.tools.longest_seconds,
+        files_folder=settings.tools.files_folder,
+        read_receipts=settings.delivery.read_receipts,
+        presence=settings.presence.enabled,
+        budget=_budget(settings),
+        brakes=_brakes(settings),
+        escalation=EscalationRules(
+            chat=chat_id(settings.escalation.chat),
+            label=settings.escalation.label,
+            pause_seconds=60
+            * max(settings.escalation.pause_minutes, settings.takeover.pause_minutes),
+        ),
+    )
+
+
+def _budget(settings: Settings) -> Budget:
+    budget, voice = settings.budget, settings.voice
+    return Budget(
+        contact_tokens=budget.contact_tokens,
+        contact_cost=budget.contact_cost,
+        total_tokens=budget.total_tokens,
+        total_cost=budget.total_cost,
+        price=Price(**budget.prices.get(settings.assistant.model, {})),
+        hearing=Price(**budget.prices.get(voice.transcription_model, {})),
+        speech=Price(**budget.prices.get(voice.speech_model, {})),
+        answer_tokens=budget.answer_tokens,
+        currency=budget.currency,
+    )
+
+
+def _brakes(settings: Settings) -> BrakeRules:
+    brakes = settings.brakes
+    return BrakeRules(
+        turns_per_minute=brakes.turns_per_minute,
+        loop_answers=brakes.loop_answers,
+        loop_seconds=brakes.loop_seconds,
+        loop_reply_seconds=brakes.loop_reply_seconds,
+        repeats=brakes.repeats,
+        repeat_seconds=brakes.repeat_minutes * 60,
+        pause_seconds=brakes.pause_minutes * 60,
+    )
+
+
+def read_instructions(path: Path) -> str:
+    """What the model is told to be; empty if there is no such file.
+
+    A file that the configuration names must exist, which reading the configuration has checked.
+    Raises SettingsError, naming the file, if it cannot be read.
+    """
+    try:
+        return path.read_text("utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError([f"assistant.instructions_file: cannot read {path}: {why}"]) from error

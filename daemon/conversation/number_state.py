@@ -1,17 +1,21 @@
-"""How our number is: what the gateway's events and its health say, as one state for everybody.
+"""How our number is, and who we are: what the gateway's events and its health say.
 
 While it is known that nothing can be sent, sends are held before they are tried, and go on the
-moment that the channel is well; see `daemon.conversation.pacing`.
+moment that the number is well; see `daemon.conversation.send_pace`.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import trio
 
-from daemon.conversation.pacing import SendPace
+from daemon.conversation.live_config import LiveConfig
+from daemon.conversation.send_pace import SendPace
 from daemon.domain.messages import NumberCondition, NumberHealth, NumberNews
-from daemon.errors import GatewayError
+from daemon.errors import GatewayError, StoreError
+from daemon.gateway.port import Gateway
+from daemon.ledger.references import References
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 
@@ -23,9 +27,22 @@ PATIENCE_SECONDS = 60.0
 short reconnects during the day are normal."""
 
 
+AGAIN_SECONDS = 5.0
+SELDOM_SECONDS = 30.0
+SOON_SECONDS = 300.0
+"""While the number is not well it is asked for every 5 s, so that held sends go on soon, and after
+five minutes every 30 s."""
+
+GAP_SECONDS = 0.5
+"""However much raises doubt, the gateway is not asked more often than this."""
+
+START_PATIENCE_SECONDS = 2.0
+"""How long a start waits for our own id, once in the life of a store."""
+
+
 @dataclass(frozen=True, slots=True)
-class ChannelView:
-    """The state of the channel, for people to look at."""
+class NumberView:
+    """The state of the number, for people to look at."""
 
     state: NumberCondition = "unknown"
     since: float = 0
@@ -34,22 +51,22 @@ class ChannelView:
     """What the gateway says of it, and what to do."""
 
 
-class ChannelState:
-    """What is known of the channel. Any task may ask and tell; nothing here waits."""
+class NumberState:
+    """What is known of the number. Any task may ask and tell; nothing here waits."""
 
     def __init__(
-        self, channel: SendPace, *, log: Log, metrics: Metrics, now: Callable[[], float]
+        self, pace: SendPace, *, log: Log, metrics: Metrics, now: Callable[[], float]
     ) -> None:
         """``now``: wall clock, Unix seconds."""
-        self._channel = channel
+        self._pace = pace
         self._log = log
         self._metrics = metrics
         self._now = now
         self._changed_at = trio.current_time()
         self._alerted = False
-        self.view = ChannelView()
+        self.view = NumberView()
         self.reconnects = 0
-        """How often the channel came back: what WhatsApp knew of its last session is gone."""
+        """How often the number came back: what WhatsApp knew of its last session is gone."""
 
     def told(self, news: Iterable[NumberNews]) -> None:
         """The gateway tells of the number. Its events keep no order, so it is asked at once too."""
@@ -57,7 +74,7 @@ class ChannelState:
             self._set(item.condition, item.detail)
             if item.linked:
                 self.reconnects += 1
-            self._channel.doubt.set()
+            self._pace.doubt.set()
 
     def asked(self, health: NumberHealth) -> None:
         """The gateway has answered how the number is."""
@@ -69,18 +86,18 @@ class ChannelState:
 
     @property
     def fault(self) -> str:
-        """What is wrong, in one line; empty if the channel is well, or nobody knows."""
+        """What is wrong, in one line; empty if the number is well, or nobody knows."""
         if self.view.state in BAD or self._alerted:
             return f"the channel is not usable: {self.view.state}, {self.view.detail}"
         return ""
 
     @property
     def seconds_since_change(self) -> float:
-        """How long the channel has been as it is."""
+        """How long the number has been as it is."""
         return trio.current_time() - self._changed_at
 
     def look_at_the_clock(self) -> None:
-        """Raise the alarm about a channel that has been connecting for too long."""
+        """Raise the alarm about a number that has been connecting for too long."""
         waited = self.seconds_since_change
         if self.view.state == "connecting" and waited > PATIENCE_SECONDS and not self._alerted:
             self._alert("channel does not connect")
@@ -88,7 +105,7 @@ class ChannelState:
     def _set(self, state: NumberCondition, detail: str) -> None:
         before = self.view.state
         since = self.view.since if state == before and self.view.since else self._now()
-        self.view = ChannelView(state, since, detail)
+        self.view = NumberView(state, since, detail)
         if state == before:
             return
         self._changed_at = trio.current_time()
@@ -98,13 +115,13 @@ class ChannelState:
         if state == "ok" and before != "unknown":
             self.reconnects += 1
         if state in BAD:
-            self._channel.hold(detail)
+            self._pace.hold(detail)
             self._alert("channel is not usable")
         elif state == "connecting":
-            self._channel.hold("")  # no trouble yet, only a moment
+            self._pace.hold("")  # no trouble yet, only a moment
             self._log.info("channel connects", symbol="⏳", detail=detail)
         else:
-            self._channel.go_on(well=state == "ok")
+            self._pace.go_on(well=state == "ok")
             self._end_alert()
 
     def _alert(self, words: str) -> None:
@@ -118,3 +135,117 @@ class ChannelState:
         elif self._alerted:
             self._log.warning("nobody says how the channel is", detail=self.view.detail)
         self._alerted = False
+
+    @property
+    def asked_again_in(self) -> float:
+        """Seconds until the gateway is asked again, if nothing else says when."""
+        if self.view.state == "ok":
+            return math.inf
+        return AGAIN_SECONDS if self.seconds_since_change < SOON_SECONDS else SELDOM_SECONDS
+
+
+class OwnIds:
+    """Learns our own number and its second id, by which mentions in groups name us."""
+
+    def __init__(
+        self, gateway: Gateway, references: References, config: LiveConfig, log: Log
+    ) -> None:
+        self._gateway = gateway
+        self._references = references
+        self._config = config
+        self._log = log
+
+    async def know(self) -> None:
+        """Ask for our number before the first message comes, unless it is known.
+
+        Called once, at the start; ends within its patience. The watch of the number asks again.
+        """
+        policy = self._config.rules.policy
+        if policy.groups != "mentions" or policy.own_ids:
+            return
+        with trio.move_on_after(START_PATIENCE_SECONDS):
+            try:
+                if not await self._references.knows_us():
+                    await self._learn(await self._gateway.health())
+            except (GatewayError, StoreError) as error:
+                self._log.debug("our own number is not known yet", error=str(error))
+
+    async def learned(self, health: NumberHealth) -> str:
+        """Keep who we are; gives the number, or nothing if that has to be tried again."""
+        try:
+            await self._learn(health)
+        except (GatewayError, StoreError) as error:
+            self._log.debug("our own number is not known yet", error=str(error))
+            return ""
+        return health.number
+
+    async def _learn(self, health: NumberHealth) -> None:
+        """Raises StoreError, and GatewayError if the second id could not be asked for."""
+        if not health.channel or not health.number:
+            return
+        references = self._references
+        await references.learn_own_id(health.channel, health.number)
+        mentions = self._config.rules.policy.groups == "mentions"
+        if mentions and await references.number_without_lid(health.channel):
+            alias = await self._gateway.find_alias(health.number)
+            if alias:
+                await references.learn_own_id(health.channel, alias)
+
+
+class NumberWatch:
+    """Watches our number for one task: asks the gateway, and has undone things renewed."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        pace: SendPace,
+        state: NumberState,
+        own_ids: OwnIds,
+        *,
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
+        self._gateway = gateway
+        self._pace = pace
+        self._state = state
+        self._own_ids = own_ids
+        self._log = log
+        self._metrics = metrics
+
+    async def run(self, interval_seconds: float, reconnected: Callable[[], None]) -> None:
+        """Ask how the number is: at the start, every so often, and at once when there is doubt.
+
+        The gateway's events say it sooner, but they may be late, lost or out of order; this answer
+        is the one that counts. ``reconnected`` is called when WhatsApp has a new session of ours.
+        Runs until cancelled.
+        """
+        state, pace = self._state, self._pace
+        renewed, number, clock = 0, "", 0.0
+        while True:
+            pace.doubt = trio.Event()
+            try:
+                health = await self._gateway.health()
+            except GatewayError as error:
+                state.not_answered(error)
+            else:
+                state.asked(health)
+                if health.number != number:
+                    number = await self._own_ids.learned(health)
+            state.look_at_the_clock()
+            clock = self._compared(clock)
+            if state.reconnects != renewed:
+                renewed = state.reconnects
+                reconnected()
+            await trio.sleep(GAP_SECONDS)
+            with trio.move_on_after(min(interval_seconds, state.asked_again_in)):
+                await pace.doubt.wait()
+
+    def _compared(self, before: float) -> float:
+        """Report when the gateway's clock and ours begin or cease to differ; gives by how much."""
+        ahead = self._gateway.seconds_ahead or 0.0
+        self._metrics.vitals.gateway_clock.set(ahead)
+        if ahead and not before:
+            self._log.warning("our clock differs from the gateway's", seconds_behind=round(ahead))
+        elif before and not ahead:
+            self._log.info("our clock and the gateway's are in step again")
+        return ahead

@@ -1,4 +1,4 @@
-"""The composition: what the daemon is made of, opened and closed in order."""
+"""What a process is given, and what it opens once for all numbers that it serves."""
 
 import hashlib
 import hmac
@@ -6,7 +6,7 @@ import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -16,19 +16,14 @@ from pydantic import SecretStr
 
 from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
-from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.live_config import LiveConfig
-from daemon.conversation.load_config import load_chat_config
-from daemon.conversation.model_state import ModelState
-from daemon.conversation.number_state import ChannelState
-from daemon.conversation.open_media import open_attachments, open_voice
-from daemon.conversation.pacing import SendPace
+from daemon.assistant.sound import Speech, open_speech
+from daemon.conversation.live_config import ChatConfig, load_chat_config
+from daemon.conversation.model_access import ModelAccess, ModelState
+from daemon.conversation.services import Telemetry
 from daemon.conversation.turn.traces import open_turn_traces
 from daemon.domain.messages import ChatKey
 from daemon.domain.retries import LONGEST_WAIT_SECONDS, Breaker
 from daemon.errors import SettingsError, StoreError
-from daemon.gateway.kinds import DEFAULT
 from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.people import contact_key
 from daemon.observability.events import EXTERNAL_CALL
@@ -36,7 +31,7 @@ from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.observability.tracing import open_trace_export
 from daemon.settings import Settings
-from daemon.system.process import authorities, boot_seconds
+from daemon.system.process import boot_seconds
 from daemon.system.signals import Bell
 from daemon.system.systemd import Notify, keep_extending
 
@@ -84,79 +79,61 @@ class StoppedEarly(Exception):
     """The daemon was told to stop before it was open."""
 
 
-OpenDependencies = Callable[[Settings, Environment], AbstractAsyncContextManager[Dependencies]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """What a process has once, whatever numbers it serves."""
+
+    store: Store
+    model: ModelAccess
+    telemetry: Telemetry
+    chat_config: ChatConfig
+    """What chats go by at the start."""
 
 
 @asynccontextmanager
-async def open_dependencies(
-    settings: Settings, environment: Environment
-) -> AsyncIterator[Dependencies]:
-    """Open everything that chats work with; closed in reverse order at the end of the block."""
-    chat_config = load_chat_config(settings, environment.log)
+async def open_process(settings: Settings, environment: Environment) -> AsyncIterator[Process]:
+    """Open the store, the model's clients and the traces; closed in reverse order at the end.
+
+    The configuration of chats is read first: a fault of it is found before the store is touched.
+    Raises SettingsError, ToolError, ValidatorError or StoreError.
+    """
+    log, now = environment.log, environment.now
+    chat_config = load_chat_config(settings, log)
     environment.metrics.expect_validators(validator.name for validator in chat_config.validators)
-    live_config, rules = LiveConfig(chat_config), chat_config.rules
-    channel = SendPace(
-        per_minute=rules.messages_per_minute if rules.typing else 0, log=environment.log
-    )
     async with (
         _open_store_patiently(settings, environment) as store,
-        DEFAULT.open(
-            settings,
-            rng=environment.random,
-            now=environment.now,
-            observe=partial(_observe_upstream, environment, DEFAULT.name),
-            tls=authorities(),
-        ) as gateway,
         open_engine(settings, environment.random) as engine,
-        open_voice(settings) as speech,
-        open_attachments(
-            settings,
-            store,
-            live_config=live_config,
-            log=environment.log,
-            metrics=environment.metrics,
-            now=environment.now,
-        ) as attachments,
+        _open_voice(settings) as speech,
         open_trace_export(settings) as export,
         open_turn_traces(
-            store.stages,
-            environment.log,
-            now=environment.now,
-            clock=environment.clock,
-            export=export,
+            store.stages, log, now=now, clock=environment.clock, export=export
         ) as traces,
     ):
         contact_hash = lru_cache(HASHES_KEPT)(_contact_hash(settings.data_dir))
-        environment.log.hash_chats(contact_hash)
-        yield Dependencies(
+        log.hash_chats(contact_hash)
+        breaker = Breaker(
+            threshold=BREAKER_FAILURES,
+            base_seconds=BREAKER_BASE_SECONDS,
+            cap_seconds=BREAKER_CAP_SECONDS,
+        )
+        yield Process(
             store=store,
-            engine=engine,
-            gateway=gateway,
-            chat_info=ChatInfoCache(gateway, environment.log),
-            live_config=live_config,
-            attachments=attachments,
-            channel=channel,
-            channel_state=ChannelState(
-                channel, log=environment.log, metrics=environment.metrics, now=environment.now
+            model=ModelAccess(
+                engine=engine,
+                state=ModelState(breaker, log=log),
+                run_slots=trio.CapacityLimiter(settings.assistant.max_concurrent_runs),
+                contact_hash=contact_hash,
+                speech=speech,
             ),
-            labels=ChatLabels(gateway),
-            traces=traces,
-            model_state=ModelState(
-                Breaker(
-                    threshold=BREAKER_FAILURES,
-                    base_seconds=BREAKER_BASE_SECONDS,
-                    cap_seconds=BREAKER_CAP_SECONDS,
-                ),
-                log=environment.log,
+            telemetry=Telemetry(
+                log=log,
+                metrics=environment.metrics,
+                traces=traces,
+                now=now,
+                boot_clock=environment.boot_clock,
+                random=environment.random,
             ),
-            run_slots=trio.CapacityLimiter(settings.assistant.max_concurrent_runs),
-            log=environment.log,
-            metrics=environment.metrics,
-            now=environment.now,
-            boot_clock=environment.boot_clock,
-            random=environment.random,
-            contact_hash=contact_hash,
-            speech=speech,
+            chat_config=chat_config,
         )
 
 
@@ -225,6 +202,27 @@ def open_engine(settings: Settings, rng: Random) -> AbstractAsyncContextManager[
     )
 
 
+@asynccontextmanager
+async def _open_voice(settings: Settings) -> AsyncIterator[Speech | None]:
+    """Open the model that answers voice notes with voice notes; None if nothing is to be spoken."""
+    voice = settings.voice
+    if not (voice.speech_model and voice.reply_with_voice):
+        yield None
+        return
+    key = voice.speech_api_key
+    if key is None and not voice.speech_base_url:  # the assistant's key goes nowhere else
+        key = settings.assistant.api_key
+    async with open_speech(
+        base_url=voice.speech_base_url or settings.assistant.base_url,
+        api_key=secret_text(key),
+        model=voice.speech_model,
+        voice=voice.speech_voice,
+        ending=voice.speech_format,
+        timeout_seconds=voice.speech_timeout_seconds,
+    ) as speech:
+        yield speech
+
+
 class _StoreMeter:
     """Passes the store's figures on to the metrics."""
 
@@ -237,9 +235,10 @@ class _StoreMeter:
         self._metrics.store_batch_rows.observe(rows)
 
 
-def _observe_upstream(
+def observe_upstream(
     environment: Environment, service: str, operation: str, outcome: str, seconds: float
 ) -> None:
+    """Count and log one call to another server."""
     environment.metrics.count_upstream(service, operation, outcome)
     environment.log.event(
         EXTERNAL_CALL,

@@ -1,23 +1,134 @@
-"""Asking WhatsApp to tell us when a contact types: once a contact, within bounds."""
+"""Who types: shown to customers of us, and asked of WhatsApp about them.
+
+All of it is a courtesy: a fault of it fails no turn and delays none.
+"""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
 
-from daemon.conversation.deps import Dependencies
-from daemon.domain.ids import is_private
+from daemon.conversation.services import ChatServices
+from daemon.domain.ids import chat_of, is_private, person_of, phone_digits
 from daemon.domain.messages import ChatKey
-from daemon.errors import GatewayError
-from daemon.gateway.port import Indicator
+from daemon.errors import GatewayError, StoreError
+from daemon.gateway.port import Gateway, Indicator
 from daemon.observability.events import UNEXPECTED_ERROR
+from daemon.observability.logs import Log
+
+# -- ours: the typing indicator, and the blue ticks -------------------------------------------
+
+T = TypeVar("T")
+
+REFRESH_SECONDS = 10.0
+"""WhatsApp hides an indicator that is not renewed after about 15 s to 25 s."""
+
+CLEAR_SECONDS = 1.0
+"""Taking it away may hold up what comes next this long, not longer."""
+
+PATIENCE_SECONDS = 10.0
+"""For marking all messages of a burst as read; what is not marked by then stays unread."""
+
+
+class TypingIndicator:
+    """Shows one chat that we are typing or recording. A failure is only noted."""
+
+    def __init__(self, chat: str, gateway: Gateway, log: Log, *, shown: bool) -> None:
+        """``shown``: False: nothing is ever shown."""
+        self._chat = chat
+        self._gateway = gateway
+        self._log = log
+        self._shown = shown and gateway.capabilities.shows_typing
+
+    async def show(self, indicator: Indicator) -> None:
+        """Set the indicator."""
+        if not self._shown:
+            return
+        try:
+            await self._gateway.set_presence(self._chat, indicator)
+        except GatewayError as error:
+            self._log.debug("typing indicator not set", error=str(error))
+
+    async def take_away(self) -> None:
+        """Show it no more, even if the caller is cancelled; takes a second at most."""
+        with trio.CancelScope(shield=True) as scope:
+            scope.deadline = trio.current_time() + CLEAR_SECONDS
+            await self.show("pause")
+
+    async def shown_during(
+        self, work: Callable[[], Awaitable[T]], *, name: str, indicator: Indicator
+    ) -> T:
+        """Do ``work`` in a child task while the indicator is shown; gives its result.
+
+        Where nothing is to be shown, the caller does the work. The indicator is taken away if the
+        work is cancelled or fails; after a result it stands, since a message follows, which ends
+        it. ``name`` is the child's. What the work raises comes in a group if there is a child.
+        """
+        if not self._shown:
+            return await work()
+        results: list[T] = []
+
+        async def child() -> None:
+            results.append(await work())
+            nursery.cancel_scope.cancel()
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_showing, indicator, name=f"typing of {name}")
+                nursery.start_soon(child, name=name)
+            return results[0]
+        finally:
+            if not results:
+                await self.take_away()
+
+    async def _keep_showing(self, indicator: Indicator) -> None:
+        """Runs until cancelled."""
+        while True:
+            await self.show(indicator)
+            await trio.sleep(REFRESH_SECONDS)
+
+
+async def mark_read(key: ChatKey, message_ids: Sequence[str], gateway: Gateway, log: Log) -> None:
+    """Mark messages as read, the newest first, since phones show that one.
+
+    Ends within its patience.
+    """
+    with trio.move_on_after(PATIENCE_SECONDS):
+        try:
+            for message_id in reversed(message_ids):
+                await gateway.mark_read(message_id)
+        except GatewayError as error:
+            log.debug("not marked as read", chat=key, error=str(error))
+        except Exception:  # noqa: BLE001 - a courtesy: it may not end what all chats run in
+            what = "not marked as read"
+            log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
+
+
+# -- theirs: subscribing to contacts, and learning their other ids ----------------------------
 
 MAX_CONTACTS = 10_000
 """The contacts remembered as subscribed; asking one of them again is harmless (409)."""
 
 REMEMBERED_SECONDS = 24 * 3600.0
 """A contact who has not written for so long is forgotten, and asked for anew when they do."""
+
+AT_ONCE = 4
+"""Contacts asked about at the same time: a rush of new ones must not crowd out what is to be sent
+(ten thousand at once kept the connections to the gateway busy for minutes)."""
+
+PER_SECOND = 20
+"""Contacts asked about in a second, of a rush that lasts: the answers go first."""
+
+UNPACED = 20
+"""At most this many contacts are asked about without a pause after a quiet second."""
+
+SOON_SECONDS = 1.0
+"""A contact that waits no longer than this is subscribed to in any case."""
+
+MOST_WAITING = 1000
+"""Contacts that wait to be asked about; those beyond are asked about when they write again."""
 
 
 class Subscriptions:
@@ -58,92 +169,90 @@ class Subscriptions:
         return before - len(self._known)
 
 
-# The typing indicator: shown while the model thinks, always taken away again.
+class SetupSlots:
+    """Where contacts wait for their turn. Any task may come; times on trio's clock."""
+
+    def __init__(self) -> None:
+        self._places = trio.CapacityLimiter(AT_ONCE)
+        self._paced_until = -float("inf")
+
+    @property
+    def full(self) -> bool:
+        """True if nobody should wait in addition."""
+        return self._places.statistics().tasks_waiting >= MOST_WAITING
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place in this block, once there is one and the pace allows it."""
+        async with self._places:
+            now = trio.current_time()
+            earliest = now - UNPACED / PER_SECOND
+            self._paced_until = max(self._paced_until, earliest) + 1 / PER_SECOND
+            if self._paced_until > now:
+                await trio.sleep_until(self._paced_until)
+            yield
 
 
-T = TypeVar("T")
+class ContactSetup:
+    """Subscribes to contacts, and learns by which other ids WhatsApp knows them.
 
-REFRESH_SECONDS = 10.0
-"""WhatsApp hides an indicator that is not renewed after about 15 s to 25 s."""
-
-CLEAR_SECONDS = 1.0
-"""Taking it away may hold up what comes next this long, not longer."""
-
-
-async def with_typing_shown(
-    chat: str,
-    deps: Dependencies,
-    work: Callable[[], Awaitable[T]],
-    *,
-    name: str,
-    presence: Indicator = "typing",
-) -> T:
-    """Do ``work`` in a child task while the customer is shown that we are typing; its result.
-
-    Or recording, if ``presence`` says so. Where nothing is to be shown, the caller does the work.
-
-    The indicator is a courtesy: a fault of it is not a fault of the work. It is taken away if the
-    work is cancelled or fails; after a result it stands, since a message follows, which ends it.
-    ``name`` is the child's. What the work raises comes in a group if there is a child.
+    Without it the window is a little less clever, and one person may be kept as two.
     """
-    if not deps.rules.typing or not deps.gateway.capabilities.shows_typing:
-        return await work()
-    results: list[T] = []
 
-    async def child() -> None:
-        results.append(await work())
-        nursery.cancel_scope.cancel()
+    def __init__(self, services: ChatServices) -> None:
+        self._gateway = services.number.gateway
+        self._identities = services.store.identities
+        self._references = services.store.references
+        self._config = services.config
+        self._log = services.telemetry.log
+        self._slots = SetupSlots()
+        self.subscriptions = Subscriptions()
 
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_keep_typing, chat, deps, presence, name=f"typing of {name}")
-            nursery.start_soon(child, name=name)
-        return results[0]
-    finally:
-        if not results:
-            await take_away(chat, deps)
+    async def run(
+        self, keys: Sequence[ChatKey], *, still_writing: Callable[[ChatKey], bool]
+    ) -> None:
+        """Set up contacts one after the other, each in one of the slots that all callers share.
 
+        A contact that waits there for longer than its burst lasts (`still_writing` tells) is not
+        subscribed to any more, and if too many wait, nothing is asked. Ends when all are set up.
+        """
+        for key in keys:
+            if self._slots.full:
+                self.subscriptions.forget(key)
+                continue
+            began = trio.current_time()
+            try:
+                async with self._slots.place():
+                    subscribes = trio.current_time() - began < SOON_SECONDS or still_writing(key)
+                    await self._set_up(key, subscribes=subscribes)
+                    if not subscribes:
+                        self.subscriptions.forget(key)
+                    if self._config.rules.policy.groups == "mentions":
+                        await self._learn_own_alias(key.channel)
+            except GatewayError as error:
+                self.subscriptions.forget(key)
+                self._log.debug("contact not set up", chat=key, error=str(error))
+            except StoreError as error:
+                self._log.warning("ids of one person not joined", chat=key, error=str(error))
+            except Exception:  # noqa: BLE001 - a courtesy: it may not end what all chats run in
+                self.subscriptions.forget(key)
+                what = "contact not set up"
+                self._log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
 
-async def take_away(chat: str, deps: Dependencies) -> None:
-    """Show no more that we type, even if the caller is cancelled; takes a second at most."""
-    with trio.CancelScope(shield=True) as scope:
-        scope.deadline = trio.current_time() + CLEAR_SECONDS
-        await show(chat, "pause", deps)
+    async def _set_up(self, key: ChatKey, *, subscribes: bool) -> None:
+        gateway = self._gateway
+        if subscribes and self._config.rules.presence and gateway.capabilities.sees_typing:
+            await gateway.subscribe_presence(person_of(key.chat))
+        digits = phone_digits(key.chat)
+        alias = await gateway.find_alias(digits) if digits else ""
+        if alias and await self._identities.join(ChatKey(key.channel, alias), key.chat):
+            self._log.info("two ids of one person joined", chat=key)
 
-
-async def _keep_typing(chat: str, deps: Dependencies, presence: Indicator) -> None:
-    """Runs until cancelled."""
-    while True:
-        await show(chat, presence, deps)
-        await trio.sleep(REFRESH_SECONDS)
-
-
-async def show(chat: str, presence: Indicator, deps: Dependencies) -> None:
-    """Set the indicator; a failure is only noted."""
-    try:
-        await deps.gateway.set_presence(chat, presence)
-    except GatewayError as error:
-        deps.log.debug("typing indicator not set", error=str(error))
-
-
-# Letting customers see that what they wrote has been read: the blue ticks.
-
-
-PATIENCE_SECONDS = 10.0
-"""For all messages of a burst; what is not marked by then stays unread."""
-
-
-async def mark_read(key: ChatKey, message_ids: Sequence[str], deps: Dependencies) -> None:
-    """Mark messages as read, the newest first, since phones show that one.
-
-    A courtesy beside the answer: it fails no turn and delays none. Ends within its patience.
-    """
-    with trio.move_on_after(PATIENCE_SECONDS):
-        try:
-            for message_id in reversed(message_ids):
-                await deps.gateway.mark_read(message_id)
-        except GatewayError as error:
-            deps.log.debug("not marked as read", chat=key, error=str(error))
-        except Exception:  # noqa: BLE001 - a courtesy: it may not end what all chats run in
-            what = "not marked as read"
-            deps.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
+    async def _learn_own_alias(self, channel: str) -> None:
+        """Learn our own second id, by which groups may mention us; asked for once in a while."""
+        number = await self._references.number_without_lid(channel)
+        ours = ChatKey(channel, chat_of(number))
+        if number and self.subscriptions.is_due(ours, trio.current_time()):
+            alias = await self._gateway.find_alias(number)
+            if alias:
+                await self._references.learn_own_id(channel, alias)

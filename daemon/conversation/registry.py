@@ -1,5 +1,7 @@
 """All chats at work: a task for each chat that has something to do, and none for the others."""
 
+import heapq
+import math
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,10 +11,8 @@ from types import MappingProxyType
 import trio
 
 from daemon.conversation.chat import Chat, Doing
-from daemon.conversation.contact_setup import SetupSlots, set_up_contact
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.pauses import Pauses
-from daemon.conversation.presence import Subscriptions, mark_read
+from daemon.conversation.presence import ContactSetup, mark_read
+from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import ChatSignals
 from daemon.conversation.turn.history import shorten_thread
 from daemon.domain.messages import ChatKey, Presence
@@ -20,6 +20,40 @@ from daemon.domain.records import Arrival, NewPart
 from daemon.domain.retries import delay
 from daemon.observability.events import RECORDING, TYPING, UNEXPECTED_ERROR
 from daemon.observability.logs import about
+
+# The ends of pauses that something waits for: one task wakes chats that have none.
+
+
+class Pauses:
+    """When which chat is to look again. Owned by the registry of the chats.
+
+    Nothing here is durable: at the start each chat with something waiting looks into the store, and
+    the sweep finds what a clock that was set has put off.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """``now`` gives Unix seconds."""
+        self._now = now
+        self._ends: list[tuple[float, ChatKey]] = []
+        self._sooner = trio.Event()
+
+    def note(self, key: ChatKey, until: float) -> None:
+        """Wake a chat at a time (Unix seconds); any task may call it. A chat may be noted twice."""
+        if not self._ends or until < self._ends[0][0]:
+            self._sooner.set()
+        heapq.heappush(self._ends, (until, key))
+
+    async def run(self, wake: Callable[[ChatKey], None]) -> None:
+        """Wake each chat when its time has come. Runs until cancelled."""
+        while True:
+            self._sooner = trio.Event()
+            now = self._now()
+            while self._ends and self._ends[0][0] <= now:
+                wake(heapq.heappop(self._ends)[1])
+            left = self._ends[0][0] - now if self._ends else math.inf
+            with trio.move_on_after(left):
+                await self._sooner.wait()
+
 
 MAX_CRASHES = 3
 """A turn that crashes its task so often is given up; the chat's later messages go on."""
@@ -64,17 +98,19 @@ class ChatRegistry:
     started and after `stop` they do nothing, because the store keeps what they are about.
     """
 
-    def __init__(self, deps: Dependencies) -> None:
-        self._deps = deps
+    def __init__(self, services: ChatServices) -> None:
+        self._services = services
         self._chats: dict[ChatKey, Chat] = {}
         self._nursery: trio.Nursery | None = None
         self._stopping = False
         self._idle = trio.Event()
         self._idle.set()
-        self._subscriptions = Subscriptions()
-        self._setup_slots = SetupSlots()
+        self._log = services.telemetry.log
+        self._now = services.telemetry.now
+        self._setup = ContactSetup(services)
+        self._subscriptions = self._setup.subscriptions
         self._shortening: set[ChatKey] = set()
-        self._pauses = Pauses(deps.now)
+        self._pauses = Pauses(self._now)
         self._held: set[ChatKey] = set()
         """Chats whose rows are being erased: no task of theirs is started."""
 
@@ -108,7 +144,7 @@ class ChatRegistry:
         chat = self._chat(key)
         if chat is not None:
             self._set_up_if_due(key)
-            chat.signals.left_work()
+            chat.signals.work_stored()
 
     def wake_at(self, key: ChatKey, until: float) -> None:
         """Let a chat look into the store at a time (Unix seconds), such as the end of its pause."""
@@ -124,14 +160,14 @@ class ChatRegistry:
         """A contact types, records or stops; this alone never starts a task."""
         kind = PRESENCES.get(presence.status)
         if kind is not None:
-            self._deps.log.event(kind, chat=presence.key)
+            self._services.telemetry.log.event(kind, chat=presence.key)
         chat = self._chats.get(presence.key)
-        if chat is not None and self._deps.rules.presence:
+        if chat is not None and self._services.config.rules.presence:
             chat.signals.presence(presence.status)
 
     def config_replaced(self) -> None:
         """The guidance was replaced: the chats at work wait by its rules from now on."""
-        rules = self._deps.rules
+        rules = self._services.config.rules
         for chat in self._chats.values():
             chat.signals.config_replaced(rules.window, pause_seconds=rules.pause_seconds)
 
@@ -155,7 +191,7 @@ class ChatRegistry:
         """An operator has paused the bot on a chat; the store has it already."""
         chat = self._chats.get(key)
         if chat is not None:
-            chat.signals.pause(until)
+            chat.signals.paused(until)
 
     def give_back(self, key: ChatKey, at: float) -> None:
         """A person has given a chat back to the bot at a time (Unix seconds); likewise."""
@@ -165,11 +201,11 @@ class ChatRegistry:
     def release(self, key: ChatKey) -> bool:
         """Begin anew what a chat is at, by itself; False if there is nothing to cut short."""
         chat = self._chats.get(key)
-        return chat is not None and chat.signals.release()
+        return chat is not None and chat.signals.released()
 
     def release_all(self) -> int:
         """Begin anew what the chats are at: runs, sends, waits for another try. Gives how many."""
-        return sum(chat.signals.release() for chat in self._chats.values())
+        return sum(chat.signals.released() for chat in self._chats.values())
 
     def stop(self) -> None:
         """Take up no more turns. Windows are dropped: their messages are in the store."""
@@ -187,7 +223,7 @@ class ChatRegistry:
         self._held = set(keys)
         try:
             for chat in [self._chats[key] for key in keys if key in self._chats]:
-                chat.signals.release()
+                chat.signals.released()
                 chat.signals.wake()
                 with trio.move_on_after(LEAVE_SECONDS) as patience:
                     await chat.left.wait()
@@ -216,7 +252,7 @@ class ChatRegistry:
             signals = chat.signals
             windows += signals.window is not None
             runs += signals.is_running
-            working += signals.working
+            working += signals.is_working
         return Statistics(chats=len(self._chats), windows=windows, runs=runs, working=working)
 
     def states(self) -> list[ChatState]:
@@ -240,16 +276,16 @@ class ChatRegistry:
         if known is not None or self._nursery is None or self._stopping or key in self._held:
             return known
         signals = ChatSignals(
-            self._deps.rules.window,
-            pause_seconds=self._deps.rules.pause_seconds,
-            agent_seconds=self._deps.rules.agent_seconds,
+            self._services.config.rules.window,
+            pause_seconds=self._services.config.rules.pause_seconds,
+            agent_seconds=self._services.config.rules.agent_seconds,
             stopping=lambda: self._stopping or key in self._held,
-            now=self._deps.now,
-            never_paused=key.chat == self._deps.rules.escalation.chat,
+            now=self._services.telemetry.now,
+            never_paused=key.chat == self._services.config.rules.escalation.chat,
         )
         chat = self._chats[key] = Chat(
             key,
-            self._deps,
+            self._services,
             signals,
             shorten=self._shorten,
             mark_read=self._mark_read,
@@ -274,7 +310,7 @@ class ChatRegistry:
                         await chat.run()
                 except Exception:  # noqa: BLE001 - contained in the chat
                     crashes += 1
-                    self._deps.metrics.chat_crashes.inc()
+                    self._services.telemetry.metrics.chat_crashes.inc()
                     self._fault("chat crashed", chat.key)
                 else:
                     return
@@ -288,16 +324,18 @@ class ChatRegistry:
 
     def _fault(self, what: str, key: ChatKey) -> None:
         """Log and count the exception that is being handled."""
-        self._deps.log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
+        self._services.telemetry.log.event(
+            UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True
+        )
 
     async def _after_crash(self, chat: Chat, crashes: int) -> bool:
         """Wait before the next try; give the turn up after too many. False: leave it alone."""
-        deps = self._deps
+        services, turns = self._services, self._services.store.turns
         wait = delay(
             crashes - 1,
             base_seconds=CRASH_BASE_SECONDS,
             cap_seconds=CRASH_CAP_SECONDS,
-            fraction=deps.random.random(),
+            fraction=services.telemetry.random.random(),
         )
         with trio.move_on_after(wait):
             while not self._stopping and chat.key not in self._held:
@@ -307,11 +345,15 @@ class ChatRegistry:
         if crashes % MAX_CRASHES:
             return True
         try:
-            turn = await deps.store.turns.active(chat.key)
+            turn = await turns.active(chat.key)
             if turn is not None and turn.state == "open":
-                now = deps.now()
-                await deps.store.turns.apologise(turn, NewPart(deps.texts.apology), now=now)
-                await deps.store.turns.close(turn, "dead", reason="it crashed its task", now=now)
+                now = services.telemetry.now()
+                await services.store.turns.apologise(
+                    turn, NewPart(services.config.texts.apology), now=now
+                )
+                await services.store.turns.close(
+                    turn, "dead", reason="it crashed its task", now=now
+                )
         except Exception:  # noqa: BLE001 - contained in the chat
             self._fault("turn could not be given up", chat.key)
             return False
@@ -327,7 +369,7 @@ class ChatRegistry:
     async def _keep_short(self, key: ChatKey, budget: int) -> None:
         """Ends when the thread is short enough; the turn after a fault tries again."""
         try:
-            await shorten_thread(key, budget, self._deps)
+            await shorten_thread(key, budget, self._services)
         except Exception:  # noqa: BLE001 - contained in the chat
             self._fault("thread not shortened", key)
         finally:
@@ -338,28 +380,23 @@ class ChatRegistry:
         return chat is not None and chat.signals.window is not None
 
     def _set_up_if_due(self, key: ChatKey) -> None:
-        """Meet a contact who writes and is new, or was not asked about when that was due."""
+        """Set up a contact who writes and is new, or was not asked about when that was due."""
         if not self._stopping and self._subscriptions.is_due(key, trio.current_time()):
-            self._start_contact_setup([key], f"meeting {key.chat}", still_writing=self._gathers)
+            self._start_contact_setup(
+                [key], f"contact setup {key.chat}", still_writing=self._gathers
+            )
 
     def _start_contact_setup(
         self, keys: list[ChatKey], name: str, *, still_writing: Callable[[ChatKey], bool]
     ) -> None:
-        """Meet contacts beside the tasks of their chats."""
+        """Set up contacts beside the tasks of their chats."""
         if self._nursery is not None:
-            contact_setup = partial(
-                set_up_contact,
-                keys,
-                self._subscriptions,
-                self._deps,
-                self._setup_slots,
-                still_writing=still_writing,
-            )
+            contact_setup = partial(self._setup.run, keys, still_writing=still_writing)
             self._nursery.start_soon(contact_setup, name=name)
 
     def _mark_read(self, key: ChatKey, message_ids: list[str]) -> None:
         """Mark messages as read beside the chat's task, which may end before that does."""
         if self._nursery is not None:
-            self._nursery.start_soon(
-                mark_read, key, message_ids, self._deps, name=f"read receipts {key.chat}"
-            )
+            gateway = self._services.number.gateway
+            receipts = partial(mark_read, key, message_ids, gateway, self._log)
+            self._nursery.start_soon(receipts, name=f"read receipts {key.chat}")

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 
 import trio
 
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.live_config import ChatConfig
-from daemon.conversation.load_config import FOLDER_PACKAGE as VALIDATORS_PACKAGE
-from daemon.conversation.load_config import load_chat_config
-from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.live_config import FOLDER_PACKAGE as VALIDATORS_PACKAGE
+from daemon.conversation.live_config import ChatConfig, load_chat_config
+from daemon.conversation.number_runtime import NumberRuntime
 from daemon.domain.audit_chain import Actor
 from daemon.errors import SettingsError, StoreUnavailable, ToolError, ValidatorError
-from daemon.observability.logs import Log
 from daemon.settings import Settings, budget_faults, production_faults
 from daemon.settings.reload_plan import Plan, plan, value_of
 from daemon.system.process import imported_anew
@@ -42,14 +39,13 @@ class _Prepared:
 class Reloader:
     """Has the configuration read again, and puts it in force in one step.
 
-    A turn under way ends with the guidance that it began with; see `Dependencies.pinned`.
+    A turn under way ends with the configuration that it began with; see `ChatServices.pinned`.
     """
 
     def __init__(
         self,
         settings: Settings,
-        deps: Dependencies,
-        chats: ChatRegistry,
+        number: NumberRuntime,
         *,
         read: ReadSettings | None,
         notify: Notify,
@@ -60,9 +56,9 @@ class Reloader:
         """Why the last reload changed nothing; empty if it did."""
         self.tried = Bell()
         """Rung after each reload, whatever came of it."""
-        self._deps = deps
-        self._log: Log = deps.log
-        self._chats = chats
+        self._number = number
+        self._telemetry = number.services.telemetry
+        self._log = self._telemetry.log
         self._read = read
         self._notify = notify
 
@@ -115,18 +111,14 @@ class Reloader:
 
     def _apply(self, prepared: _Prepared) -> None:
         """Put it in force. No checkpoint: no task sees one half of it."""
-        deps, settings, chat_config = self._deps, prepared.plan.settings, prepared.chat_config
-        changed = [*prepared.plan.changed, *_other_changes(deps.live_config.current, chat_config)]
+        settings, chat_config = prepared.plan.settings, prepared.chat_config
+        before = self._number.services.config.current
+        changed = [*prepared.plan.changed, *_other_changes(before, chat_config)]
         self.settings, self.refusal = settings, ""
-        deps.live_config.current = chat_config
-        deps.run_slots.total_tokens = settings.assistant.max_concurrent_runs
-        deps.channel.set_pace(
-            chat_config.rules.messages_per_minute if chat_config.rules.typing else 0
-        )
-        deps.metrics.expect_validators(validator.name for validator in chat_config.validators)
-        self._chats.config_replaced()
+        self._number.services.model.run_slots.total_tokens = settings.assistant.max_concurrent_runs
+        self._number.config_replaced(chat_config)
         self._log.set_level(settings.log.level)
-        deps.metrics.reloads.labels("applied").inc()
+        self._telemetry.metrics.reloads.labels("applied").inc()
         self._log.info("configuration read again", changed=", ".join(changed) or "nothing")
         for key in prepared.plan.needs_restart:
             self._log.warning(f"{key} changed: needs a restart")
@@ -134,19 +126,19 @@ class Reloader:
     async def _note(self, before: Settings, done: Plan) -> None:
         """Write down what changed, in the audit; a store that is full hinders no reload."""
         try:
-            await self._deps.store.audit.write(
+            await self._number.services.store.audit.write(
                 SIGNAL,
                 "settings reload",
                 before=_told(before, done.changed),
                 after=_told(done.settings, done.changed),
-                now=self._deps.now(),
+                now=self._telemetry.now(),
             )
         except StoreUnavailable as error:
             self._log.warning("the reload is not in the audit", error=str(error))
 
     def _refuse(self, problems: list[str]) -> None:
         self.refusal = "; ".join(problems)
-        self._deps.metrics.reloads.labels("refused").inc()
+        self._telemetry.metrics.reloads.labels("refused").inc()
         for problem in problems:
             self._log.error("configuration refused, nothing changed", reason=problem)
 

@@ -1,7 +1,8 @@
 """What a chat's task must notice while it works: news, a human agent, the stop of the daemon.
 
-The registry and the webhook handler tell it, synchronously; the chat's task asks, waits, and is
-interrupted. Nothing here is durable: after a crash the same is read from the store.
+The registry and the webhook handler report events, synchronously; the chat's task asks, waits, and
+is interrupted. Nobody else changes a flag. Nothing here is durable: after a crash the same is read
+from the store.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,13 +11,9 @@ from typing import Literal
 
 import trio
 
-from daemon.conversation.turn.run_progress import Progress
 from daemon.domain.records import Arrival
 from daemon.domain.transitions.handover import AN_AGENT, LOOP
 from daemon.domain.window import Window, WindowRules, after_message, after_presence, closes_at
-
-MAX_SUPERSEDED = 2
-"""Runs of one turn that may be thrown away because the customer went on writing."""
 
 Interruption = Literal["news", "takeover", "released"]
 
@@ -30,7 +27,10 @@ class TakenOver(Exception):
 
 
 class ChatSignals:
-    """The signals of one chat. All methods but the waiting ones may be called by any task."""
+    """The signals of one chat. All methods but the waiting ones may be called by any task.
+
+    Pauses are in Unix seconds, everything else on trio's clock.
+    """
 
     def __init__(
         self,
@@ -40,49 +40,44 @@ class ChatSignals:
         agent_seconds: float,
         stopping: Callable[[], bool],
         now: Callable[[], float],
+        clock: Callable[[], float] = trio.current_time,
         never_paused: bool = False,
     ) -> None:
-        """``never_paused``: the chat is the agents' own, in which nobody is stepped aside for."""
-        self.window: Window | None = None
-        self.agent_until: float | None = None
-        """When the words of an agent count as complete, on trio's clock."""
-        self.paused_until = 0.0
-        """Unix seconds."""
-        self.loop_until = 0.0
-        """Until when the chat is paused because it is a talk with a machine, Unix seconds."""
-        self.waits = False
-        """Something is to be done when the pause ends: a message goes back to the bot, say."""
-        self.notes = False
-        """The thread is to be told of what a person has closed, or left waiting."""
-        self.look = False
-        """Somebody has left work in the store for this chat."""
-        self.news = False
-        """A customer's message, or a change to one, has come since the turn was made."""
-        self.working = False
-        """True while the chat's task brings a turn to its outcome."""
-        self.came_late = False
-        """News came that the answer under way could not take in."""
-        self.operator_actions = False
-        """True while an agent's own words are being sent: those no pause holds up."""
+        """``never_paused``: the chat is the agents' own, in which no pause holds."""
         self._rules = rules
         self._pause_seconds = pause_seconds
         self._agent_seconds = agent_seconds
         self._stopping = stopping
         self._now = now
+        self._clock = clock
         self._never_paused = never_paused
+
+        self._window: Window | None = None
+        self._agent_until: float | None = None
+        self._paused_until = 0.0
+        self._loop_until = 0.0
+        self._waits = False
+        self._notes = False
+        self._look = False
+        self._news = False
+        self._working = False
+        self._came_late = False
+        self._says_for_operator = False
+
         self._wake = trio.Event()
         self._looks_at: float | None = None
-        """While the task waits for the window to close: when it looks whether that is now."""
-        self._run: tuple[trio.CancelScope, Progress, int] | None = None
+        """When a task that waits for the window to close looks at it by itself."""
+        self._run: tuple[Callable[[], None], Callable[[], bool]] | None = None
+        """What cancels the run under way, and whether news may."""
         self._send: trio.CancelScope | None = None
         """Around the request of a send."""
         self._resting = 0
         """Waits under way that an operator may cut short."""
         self._let_go = False
         """An operator has cut one short."""
-        self.interruption: Interruption | None = None
+        self._interruption: Interruption | None = None
 
-    # -- being told --------------------------------------------------------------------------
+    # -- events from outside -------------------------------------------------------------------
 
     def config_replaced(self, rules: WindowRules, *, pause_seconds: float) -> None:
         """Other rules hold from now on, for a window that is open too."""
@@ -93,47 +88,41 @@ class ChatSignals:
     def arrived(self, arrival: Arrival) -> None:
         """Something was stored for this chat."""
         age = max(0.0, self._now() - arrival.received_at)
-        at = trio.current_time() - age
+        at = self._clock() - age
         if arrival.what == "held":
-            self.waits = True
+            self._waits = True
         elif arrival.what == "agent":
-            self.notes = True
-            self.agent_until = at + self._agent_seconds
+            self._notes = True
+            self._agent_until = at + self._agent_seconds
             if self._pause_seconds:
-                self.loop_until = 0.0
-                until = arrival.received_at + self._pause_seconds
-                self.paused_until = max(self.paused_until, until)
+                self._loop_until = 0.0
+                self.pause_known(arrival.received_at + self._pause_seconds)
                 self._interrupt("takeover")
         else:
-            self.news = True
+            self._news = True
             joins = self._interrupt("news")
             if arrival.what == "message":
-                self.window = after_message(self.window, arrival.kind, at, self._rules)
-                self.came_late = self.came_late or (self.working and not joins)
+                self._window = after_message(self._window, arrival.kind, at, self._rules)
+                self._came_late = self._came_late or (self._working and not joins)
                 self._wake_if_sooner()
                 return
         self.wake()
 
     def presence(self, status: str) -> None:
         """The contact types, records, or has stopped."""
-        self.window = after_presence(self.window, status, trio.current_time(), self._rules)
+        self._window = after_presence(self._window, status, self._clock(), self._rules)
         self._wake_if_sooner()
 
-    def pause(self, until: float) -> None:
-        """An operator pauses the bot here until a time (Unix seconds); a past one resumes it."""
-        self.paused_until = until
-        self.loop_until = 0.0
+    def paused(self, until: float) -> None:
+        """An operator pauses the bot here until a time; a past one resumes it."""
+        self._paused_until = until
+        self._loop_until = 0.0
         if self.is_paused:
             self._interrupt("takeover")
         self.wake()
 
-    def stop_loop(self, until: float) -> None:
-        """The chat is a talk with a machine: nothing is answered until a time (Unix seconds)."""
-        self.paused_until = max(self.paused_until, until)
-        self.loop_until = until
-
-    def release(self) -> bool:
-        """Begin anew what the task is at: its run, its send, its wait before another try.
+    def released(self) -> bool:
+        """An operator has the task begin anew: its run, its send, its wait before another try.
 
         A send whose request is cut has an unknown outcome, and is looked for before it is made
         again. False if there is nothing to cut.
@@ -147,9 +136,9 @@ class ChatSignals:
             self.wake()
         return found
 
-    def left_work(self) -> None:
-        """There is work in the store that nobody has told of: a notice, a replayed message."""
-        self.look = True
+    def work_stored(self) -> None:
+        """There is work in the store that no event told of: a notice, a replayed message."""
+        self._look = True
         self.wake()
 
     def wake(self) -> None:
@@ -157,11 +146,11 @@ class ChatSignals:
         self._wake.set()
 
     def _wake_if_sooner(self) -> None:
-        """Let the task look at its window, unless it looks in time by itself.
+        """Wake the task for its window, unless it looks in time by itself.
 
         Most messages of a burst only put off its end.
         """
-        window, looks_at = self.window, self._looks_at
+        window, looks_at = self._window, self._looks_at
         if window is None or looks_at is None or closes_at(window, self._rules) < looks_at:
             self.wake()
 
@@ -169,24 +158,192 @@ class ChatSignals:
         """Cancel the run under way, if it may be for this reason; False if it goes on."""
         if self._run is None:
             return False
-        scope, progress, superseded = self._run
-        if why == "news" and (progress.effects or superseded >= MAX_SUPERSEDED):
+        cancel, news_may_cancel = self._run
+        if why == "news" and not news_may_cancel():
             return False
-        self.interruption = why
-        scope.cancel()
+        self._interruption = why
+        cancel()
         return True
 
-    # -- asking and waiting: the chat's own task -----------------------------------------------
+    # -- events of the chat's own task -----------------------------------------------------------
+
+    def look_begun(self) -> None:
+        """The task reads from the store what `work_stored` was about."""
+        self._look = False
+
+    def work_found(self, *, waits: bool, notes: bool) -> None:
+        """The store has messages that wait for the end of the pause, or notes for the thread."""
+        self._waits = self._waits or waits
+        self._notes = self._notes or notes
+
+    def pause_known(self, until: float) -> None:
+        """The store has the chat paused until a time, at least."""
+        self._paused_until = max(self._paused_until, until)
+
+    def loop_known(self, until: float) -> None:
+        """The chat is a talk with a machine: nothing is answered until a time."""
+        self.pause_known(until)
+        self._loop_until = max(self._loop_until, until)
+
+    def pause_ended(self) -> None:
+        """What waited for the end of the pause is given back; the thread is to know it."""
+        self._waits, self._notes = False, True
+
+    def notes_begun(self) -> bool:
+        """The task tells the thread of what a person has written and closed; False: no need."""
+        if not self._notes:
+            return False
+        self._notes, self._agent_until = False, None
+        return True
+
+    def window_closed(self) -> None:
+        """The burst is complete."""
+        self._window = None
+
+    def window_due(self, messages: int) -> None:
+        """Messages have waited long enough: a window that closes now, unless one is open."""
+        if self._window is None:
+            now = self._clock()
+            self._window = Window(opened_at=now, quiet_until=now, messages=messages)
+
+    def left_to_agent(self) -> None:
+        """A burst is not answered but left to the agent."""
+        self._came_late = False
+
+    def turn_opened(self) -> bool:
+        """A turn takes what has come; True if some of it came too late for the last answer."""
+        came_late, self._came_late, self._news = self._came_late, False, False
+        return came_late
+
+    def turn_joined(self) -> None:
+        """The turn under way has taken in the news too."""
+        self._window, self._came_late, self._news = None, False, False
+
+    def turn_ended(self, *, paused_until: float, handed_off: bool) -> None:
+        """The turn has its outcome; with it a pause may have begun."""
+        self.pause_known(paused_until)
+        if paused_until or handed_off:
+            self._waits = self._notes = True
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """The task brings a turn to its outcome in this block."""
+        self._working = True
+        try:
+            yield
+        finally:
+            self._working = False
+
+    @contextmanager
+    def saying(self, *, for_operator: bool) -> Iterator[None]:
+        """Say one message in this block; no pause holds up an operator's own words."""
+        self._says_for_operator = for_operator
+        try:
+            yield
+        finally:
+            self._says_for_operator = False
+
+    @contextmanager
+    def running(
+        self, cancel: Callable[[], None], *, news_may_cancel: Callable[[], bool]
+    ) -> Iterator[None]:
+        """Let signals ``cancel`` the run in this block; earlier ones do so at once."""
+        self._interruption = None
+        self._run = (cancel, news_may_cancel)
+        if self.is_paused:
+            self._interrupt("takeover")
+        elif self._news:
+            self._interrupt("news")
+        try:
+            yield
+        finally:
+            self._run = None
+
+    @contextmanager
+    def sending(self) -> Iterator[trio.CancelScope]:
+        """Make the request of a send in this block; `released` cuts it."""
+        with trio.CancelScope() as scope:
+            self._send = scope
+            try:
+                yield scope
+            finally:
+                self._send = None
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    @property
+    def window(self) -> Window | None:
+        """The burst that is being gathered."""
+        return self._window
+
+    @property
+    def is_gathering(self) -> bool:
+        """True while a burst of the customer or of an agent is being gathered."""
+        return self._window is not None or self._agent_until is not None
+
+    @property
+    def agent_has_finished(self) -> bool:
+        """True unless an agent's words are still being gathered."""
+        return self._agent_until is None or self._agent_until <= self._clock()
+
+    def next_due(self, window_closes_at: Callable[[Window], float]) -> float | None:
+        """When there is something to take up; None if nothing is known of."""
+        now = self._clock()
+        if self._look or (self.is_paused and self._window is not None):
+            return now
+        ends = [now + self.pause_ends_in] if self._waits else []
+        if self._window is not None:
+            ends.append(window_closes_at(self._window))
+        if self._agent_until is not None:
+            ends.append(self._agent_until)
+        elif self._notes:
+            ends.append(now)
+        return min(ends, default=None)
+
+    @property
+    def paused_until(self) -> float:
+        """When the pause ends or ended; 0 if there was none."""
+        return self._paused_until
+
+    @property
+    def waits(self) -> bool:
+        """True if something is to be done when the pause ends."""
+        return self._waits
+
+    @property
+    def looks(self) -> bool:
+        """True if somebody has left work in the store."""
+        return self._look
+
+    @property
+    def news(self) -> bool:
+        """True if a customer's message, or a change to one, came after the turn was opened."""
+        return self._news
+
+    @property
+    def is_working(self) -> bool:
+        """True while the chat's task brings a turn to its outcome."""
+        return self._working
+
+    @property
+    def is_running(self) -> bool:
+        """True while a run is under way."""
+        return self._run is not None
+
+    @property
+    def interruption(self) -> Interruption | None:
+        """Why the last run was cancelled; None if no signal did it."""
+        return self._interruption
 
     @property
     def is_paused(self) -> bool:
         """True while a human agent has the chat."""
-        return self._now() < self.paused_until and not self._never_paused
+        return self._now() < self._paused_until and not self._never_paused
 
     @property
     def in_loop(self) -> bool:
         """True while the chat is paused because it is a talk with a machine."""
-        return self.is_paused and self._now() < self.loop_until
+        return self.is_paused and self._now() < self._loop_until
 
     @property
     def pause_reason(self) -> str:
@@ -196,12 +353,12 @@ class ChatSignals:
     @property
     def pause_ends_in(self) -> float:
         """Seconds to the end of the pause; 0 if there is none."""
-        return max(0.0, self.paused_until - self._now()) if self.is_paused else 0.0
+        return max(0.0, self._paused_until - self._now()) if self.is_paused else 0.0
 
     def check(self) -> None:
         """Raise Stopping or TakenOver if the work must not go on."""
         self.stop_if_asked()
-        if self.is_paused and not self.operator_actions:
+        if self.is_paused and not self._says_for_operator:
             raise TakenOver
 
     def stop_if_asked(self) -> None:
@@ -209,36 +366,10 @@ class ChatSignals:
         if self._stopping():
             raise Stopping
 
-    def watch(self, scope: trio.CancelScope, progress: Progress, *, superseded: int) -> None:
-        """From now on signals may cancel the run in ``scope``; earlier ones do so at once."""
-        self.interruption = None
-        self._run = (scope, progress, superseded)
-        if self.is_paused:
-            self._interrupt("takeover")
-        elif self.news:
-            self._interrupt("news")
-
-    def unwatch(self) -> None:
-        """The run is over: signals wait for the next look."""
-        self._run = None
-
-    @property
-    def is_running(self) -> bool:
-        """True while a run is under way."""
-        return self._run is not None
-
-    @contextmanager
-    def sending(self) -> Iterator[trio.CancelScope]:
-        """Make the request of a send in this block; `release` cuts it."""
-        with trio.CancelScope() as scope:
-            self._send = scope
-            try:
-                yield scope
-            finally:
-                self._send = None
+    # -- waiting: the chat's own task -----------------------------------------------------------
 
     async def rest(self, seconds: float) -> None:
-        """Wait so long, or until released. Raises Stopping or TakenOver as soon as one is so."""
+        """Wait so long, or until released. Raises Stopping or TakenOver as soon as either holds."""
         with self._rest_of(seconds) as left:
             while True:
                 self.check()
@@ -249,7 +380,7 @@ class ChatSignals:
     async def rest_until_news(self, seconds: float) -> None:
         """Wait so long, or until there is news, a takeover or a release. Raises Stopping."""
         with self._rest_of(seconds) as left:
-            while not (self.news or self.is_paused):
+            while not (self._news or self.is_paused):
                 self.stop_if_asked()
                 if left() <= 0:
                     return
@@ -257,11 +388,11 @@ class ChatSignals:
 
     @contextmanager
     def _rest_of(self, seconds: float) -> Iterator[Callable[[], float]]:
-        """Count a wait as one that `release` cuts short; gives what is left of it, in seconds."""
-        deadline = trio.current_time() + seconds
+        """Let `released` cut a wait short in this block; gives the seconds that are left of it."""
+        deadline = self._clock() + seconds
         self._resting += 1
         try:
-            yield lambda: 0.0 if self._let_go else deadline - trio.current_time()
+            yield lambda: 0.0 if self._let_go else deadline - self._clock()
         finally:
             self._resting -= 1
             self._let_go = self._let_go and self._resting > 0
@@ -271,9 +402,9 @@ class ChatSignals:
 
         Returns at once if no window is open. Raises Stopping.
         """
-        while self.window is not None and not self.is_paused:
+        while self._window is not None and not self.is_paused:
             self.stop_if_asked()
-            left = closes_at(self.window, self._rules) - trio.current_time()
+            left = closes_at(self._window, self._rules) - self._clock()
             if left <= 0:
                 return
             await self.woken(left)
@@ -287,7 +418,7 @@ class ChatSignals:
 
     async def woken_in_window(self, seconds: float) -> bool:
         """Wait like `woken`, but not for messages and presences that only put off the close."""
-        self._looks_at = trio.current_time() + seconds
+        self._looks_at = self._clock() + seconds
         try:
             return await self.woken(seconds)
         finally:

@@ -1,11 +1,12 @@
 """The metrics that the dashboard keeps, as one value; and the counter of unexpected errors."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from prometheus_client.samples import Sample
 
+from daemon.errors import SettingsError
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import LogRecord
 from daemon.observability.logs import Log
@@ -99,3 +100,17 @@ def counted_faults(log: Log, metrics: Metrics) -> AbstractContextManager[None]:
         metrics.unexpected_errors.labels(where if where in FAULT_PLACES else "core").inc()
 
     return log.tapped(count, {UNEXPECTED_ERROR})
+
+
+@contextmanager
+def core_task(log: Log) -> Iterator[None]:
+    """Name the core task whose fault ends the daemon; its traceback follows at the very end."""
+    try:
+        yield
+    except SettingsError:
+        raise  # a person has to act; the daemon does not even begin
+    except Exception as error:
+        log.event(
+            UNEXPECTED_ERROR, where="core", what="a core task failed", error=type(error).__name__
+        )
+        raise

@@ -14,7 +14,7 @@ import trio
 from pydantic import SecretStr
 
 from daemon.assistant.port import connection_to, model_findings
-from daemon.conversation.load_config import load_validators, read_instructions
+from daemon.conversation.live_config import load_validators, read_instructions
 from daemon.conversation.opening import open_engine, secret_text
 from daemon.domain.validation.builtin import in_order
 from daemon.errors import (

@@ -3,23 +3,17 @@
 Read from memory, except for the overview. Any task may ask; times are Unix seconds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from daemon import __version__
-from daemon.conversation.live_config import LiveConfig
-from daemon.conversation.model_state import ModelState
-from daemon.conversation.number_state import ChannelState
-from daemon.conversation.pacing import SendPace
-from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.number_runtime import NumberRuntime
+from daemon.conversation.opening import Process
 from daemon.domain.dashboard_values import SECONDS_SHOWN, ComponentState, Overview
 from daemon.domain.limits import MICROS, day_of
 from daemon.domain.redaction import mask_numbers
-from daemon.ledger.ledger import Store
 from daemon.observability.counts import bucket_ends, read_counts
 from daemon.observability.lines import iso_utc
-from daemon.observability.logs import Log
-from daemon.observability.metrics import Metrics
 from daemon.ops.maintenance.figures import Figures, Sampler
 from daemon.settings import Settings
 from daemon.system.process import MemoryTrace, resident_bytes
@@ -35,42 +29,31 @@ class DaemonState:
     """One object for the whole process. Made by the composer."""
 
     def __init__(
-        self,
-        settings: Settings,
-        *,
-        store: Store,
-        chats: ChatRegistry,
-        channel: SendPace,
-        channel_state: ChannelState,
-        model_state: ModelState,
-        live_config: LiveConfig,
-        figures: Figures,
-        metrics: Metrics,
-        log: Log,
-        now: Callable[[], float],
+        self, settings: Settings, process: Process, number: NumberRuntime, figures: Figures
     ) -> None:
-        """``figures`` is kept up to date by a task of the maintenance. ``now``: wall clock."""
+        """``figures`` is kept up to date by a task of the maintenance."""
+        services, telemetry = number.services, process.telemetry
         self.phase: Literal["initializing", "ready", "stopping"] = "initializing"
         self.port = settings.web.port
         self.sampler = Sampler(
-            metrics=metrics,
-            store=store.samples,
-            log=log,
-            now=now,
+            metrics=telemetry.metrics,
+            store=process.store.samples,
+            log=telemetry.log,
+            now=telemetry.now,
             seconds=settings.dashboard.sample_seconds,
         )
         """To be run as a side task."""
         self._settings = settings
-        self._store = store
-        self._chats = chats
-        self._channel = channel
-        self._channel_state = channel_state
-        self._model_state = model_state
-        self._live_config = live_config
+        self._store = process.store
+        self._chats = number.chats
+        self._pace = services.number.pace
+        self._number_state = services.number.state
+        self._model_state = process.model.state
+        self._config = services.config
         self._figures = figures
-        self._metrics = metrics
-        self._now = now
-        self._started_at = now()
+        self._metrics = telemetry.metrics
+        self._now = telemetry.now
+        self._started_at = self._now()
         self._memory_trace = MemoryTrace()
 
     def opened(self, urls: Sequence[str]) -> None:
@@ -171,7 +154,7 @@ class DaemonState:
         """Return the dashboard's first page."""
         figures, statistics = self._figures, self._chats.statistics()
         samples = await self.sampler.recent(SECONDS_SHOWN)
-        now, rules = self._now(), self._live_config.current.rules
+        now, rules = self._now(), self._config.rules
         used = await self._store.usage.total(day_of(now, rules.zone))
         ends = bucket_ends(self._metrics)
         return Overview(
@@ -204,8 +187,8 @@ class DaemonState:
 
     def _parts(self) -> tuple[ComponentState, ...]:
         """The state of each part, the daemon first."""
-        channel = self._channel_state.fault or self._channel.trouble
-        connecting = self._channel_state.view.state == "connecting"
+        channel = self._number_state.fault or self._pace.trouble
+        connecting = self._number_state.view.state == "connecting"
         return (
             ComponentState("daemon", "ok" if self.phase == "ready" else "wait", self.phase),
             ComponentState(
@@ -228,11 +211,11 @@ class DaemonState:
         }
 
     def _faults(self) -> list[str]:
-        channel, remind = self._channel, self._live_config.current.rules.remind_seconds
+        channel, remind = self._pace, self._config.rules.remind_seconds
         held = f"sends are held: {channel.trouble}" if channel.trouble else channel.delay
         faults = [
             self._store_fault(),
-            self._channel_state.fault or held,
+            self._number_state.fault or held,
             self._model_state.fault,
         ]
         oldest = self._figures.oldest_for_bot

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from daemon.conversation.deps import Dependencies
+from daemon.conversation.services import ChatServices
 from daemon.domain.limits import day_of
 from daemon.domain.notifications import Language, Occasion, Reason, notification, shortened, waiting
 from daemon.domain.retries import delay
@@ -66,14 +66,19 @@ class Notifier:
 
     def __init__(
         self,
-        deps: Dependencies,
+        services: ChatServices,
         targets: Sequence[NotificationTarget],
         *,
         standing: Callable[[], Mapping[Reason, str]],
         link: str,
     ) -> None:
         """``standing`` says what is wrong now with what lasts; ``link`` is told with everything."""
-        self._deps = deps
+        self._store = services.store
+        self._config = services.config
+        self._log = services.telemetry.log
+        self._metrics = services.telemetry.metrics
+        self._now = services.telemetry.now
+        self._random = services.telemetry.random
         self._targets = targets
         self._standing = standing
         self._link = link
@@ -88,32 +93,35 @@ class Notifier:
                 await self._send_due()
                 await self._tidy()
             except StoreUnavailable as error:
-                self._deps.log.debug("notifications wait for the store", error=str(error))
+                self._log.debug("notifications wait for the store", error=str(error))
             await trio.sleep(LOOK_SECONDS)
 
     @property
     def _language(self) -> Language:
-        return "en" if self._deps.rules.language == "en" else "es"
+        return "en" if self._config.rules.language == "en" else "es"
 
     # -- what there is to tell -----------------------------------------------------------------
 
     async def _note(self) -> None:
         """Write down what there is to tell, before anything is sent."""
-        await self._deps.store.notifications.note(
-            await self._occasions(), quiet_seconds=QUIET_SECONDS, now=self._deps.now()
+        await self._store.notifications.note(
+            await self._occasions(), quiet_seconds=QUIET_SECONDS, now=self._now()
         )
 
     async def _occasions(self) -> list[Occasion]:
-        deps, now, language = self._deps, self._deps.now(), self._language
-        store = deps.store
+        now, language, store = self._now(), self._language, self._store
         since = now - LOOK_BACK_SECONDS
         found = [*await store.notifications.escalations(since=since, language=language)]
-        for chat in await store.handovers.waiting_chats(before=now - deps.rules.remind_seconds):
-            clock = datetime.fromtimestamp(chat.since, deps.rules.zone).strftime("%Y-%m-%d %H:%M")
+        for chat in await store.handovers.waiting_chats(
+            before=now - self._config.rules.remind_seconds
+        ):
+            clock = datetime.fromtimestamp(chat.since, self._config.rules.zone).strftime(
+                "%Y-%m-%d %H:%M"
+            )
             found.append(
                 waiting(chat.key, name=chat.name, since=chat.since, clock=clock, language=language)
             )
-        day = day_of(now, deps.rules.zone)
+        day = day_of(now, self._config.rules.zone)
         if await store.usage.was_alerted(day):
             found.append(Occasion(reason="budget", subject=day, line=day))
         return [*found, *self._lasting()]
@@ -133,8 +141,7 @@ class Notifier:
     # -- telling it ----------------------------------------------------------------------------
 
     async def _send_due(self) -> None:
-        deps = self._deps
-        due = await deps.store.notifications.due(now=deps.now(), limit=MOST_DUE)
+        due = await self._store.notifications.due(now=self._now(), limit=MOST_DUE)
         by_reason: dict[Reason, list[Pending]] = {}
         for pending in due:
             by_reason.setdefault(pending.reason, []).append(pending)
@@ -152,7 +159,7 @@ class Notifier:
             title, body = notification(reason, lines, language=self._language, link=self._link)
             fault = await target.send(title, body) if new else ""
             if fault:
-                self._deps.log.warning(
+                self._log.warning(
                     "notification not delivered", target=target.name, reason=reason, error=fault
                 )
                 return
@@ -166,29 +173,29 @@ class Notifier:
             await self._settle(pending, reached[pending.id])
 
     async def _settle(self, pending: Pending, reached: set[str]) -> None:
-        deps, now = self._deps, self._deps.now()
+        now = self._now()
         again_at = 0.0
         if not {target.digest for target in self._targets} <= reached:
             again_at = now + delay(
                 pending.tries,
                 base_seconds=RETRY_SECONDS,
                 cap_seconds=RETRY_CAP_SECONDS,
-                fraction=deps.random.random(),
+                fraction=self._random.random(),
             )
         if again_at and again_at - pending.noted_at > GIVE_UP_SECONDS:
             again_at = -1.0
-            deps.log.error("notification given up", reason=pending.reason, tries=pending.tries + 1)
+            self._log.error("notification given up", reason=pending.reason, tries=pending.tries + 1)
         result = "sent" if not again_at else "given_up" if again_at < 0 else "failed"
-        deps.metrics.notifications.labels(result).inc()
-        await deps.store.notifications.settle(pending, reached, again_at=again_at)
+        self._metrics.notifications.labels(result).inc()
+        await self._store.notifications.settle(pending, reached, again_at=again_at)
 
     async def _tidy(self) -> None:
         """Forget old notifications, once an hour."""
         if trio.current_time() - self._tidied_at < TIDY_SECONDS:
             return
         self._tidied_at = trio.current_time()
-        before = self._deps.now() - KEPT_SECONDS
-        await self._deps.store.notifications.forget(noted_before=before)
+        before = self._now() - KEPT_SECONDS
+        await self._store.notifications.forget(noted_before=before)
 
 
 # Opening what tells people outside of WhatsApp, as the settings have it.
@@ -216,23 +223,23 @@ def target_faults(settings: Settings) -> list[str]:
 
 
 @asynccontextmanager
-async def open_notifier(settings: Settings, deps: Dependencies) -> AsyncIterator[Notifier]:
+async def open_notifier(settings: Settings, services: ChatServices) -> AsyncIterator[Notifier]:
     """Open the notifier for a block; without an address its task ends at once.
 
     Raises SettingsError if one is set and the packages for it are not installed, or if one is none.
     """
     if tells_nobody(settings):
-        deps.log.warning(NOBODY_IS_TOLD)
+        services.telemetry.log.warning(NOBODY_IS_TOLD)
 
     def standing() -> Mapping[Reason, str]:
         return {
-            "channel": deps.channel_state.fault or deps.channel.trouble,
-            "model": deps.model_state.refusal,
+            "channel": services.number.state.fault or services.number.pace.trouble,
+            "model": services.model.state.refusal,
         }
 
     with ExitStack() as opened:
         targets = await trio.to_thread.run_sync(_open_targets, settings, opened)
-        yield Notifier(deps, targets, standing=standing, link=_dashboard(settings))
+        yield Notifier(services, targets, standing=standing, link=_dashboard(settings))
 
 
 def _open_targets(settings: Settings, opened: ExitStack) -> list[NotificationTarget]:

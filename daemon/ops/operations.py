@@ -5,19 +5,14 @@ row in the audit, then in the task of the chat. All that wait raise StoreUnavail
 seconds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from daemon.assistant.port import Engine
-from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
-from daemon.conversation.intake import Intake
-from daemon.conversation.live_config import LiveConfig
-from daemon.conversation.model_state import ModelState
-from daemon.conversation.pacing import SendPace
-from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.number_runtime import NumberRuntime
+from daemon.conversation.opening import Process
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.ids import chat_id, shown
 from daemon.domain.messages import ChatKey
@@ -26,7 +21,6 @@ from daemon.domain.redaction import mask_numbers
 from daemon.errors import GatewayError, MediaDelayed, StoreUnavailable
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import Replayed, replay_dead, replay_event, stored_event
-from daemon.ledger.ledger import Store
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.forgetting import Forgetter
@@ -48,38 +42,28 @@ class Operations:
     def __init__(
         self,
         data_dir: Path,
+        process: Process,
+        number: NumberRuntime,
         *,
         state: DaemonState,
         views: OperatorViews,
         live_log: LiveLog,
-        store: Store,
-        chats: ChatRegistry,
-        intake: Intake,
-        engine: Engine,
-        channel: SendPace,
-        model_state: ModelState,
-        chat_info: ChatInfoCache,
-        labels: ChatLabels,
-        live_config: LiveConfig,
         forgetter: Forgetter,
-        now: Callable[[], float],
     ) -> None:
-        """``now``: wall clock."""
         self.state = state
         self.views = views
         self.live_log = live_log
-        self.sessions = store.sessions
-        self.now = now
+        self.sessions = process.store.sessions
+        self.now = process.telemetry.now
         self._data_dir = data_dir
-        self._store = store
-        self._chats = chats
-        self._intake = intake
-        self._engine = engine
-        self._channel = channel
-        self._model_state = model_state
-        self._chat_info = chat_info
-        self._labels = labels
-        self._live_config = live_config
+        self._store = process.store
+        self._number = number
+        self._chats = number.chats
+        self._engine = process.model.engine
+        self._model_state = process.model.state
+        self._chat_info = number.services.number.chat_info
+        self._labels = number.services.number.labels
+        self._config = number.services.config
         self._forgetter = forgetter
 
     # -- webhooks --------------------------------------------------------------------------------
@@ -91,7 +75,7 @@ class Operations:
         not. Also raises WebhookError if the body cannot be read. Calls in flight are stored even
         during the stop: the store closes after HTTP.
         """
-        await self._intake.accept(body, path_event)
+        await self._number.intake.accept(body, path_event)
 
     def response_ended(self, response_id: str) -> None:
         """Pass on that a response has ended, as the model server reports."""
@@ -105,7 +89,7 @@ class Operations:
         ``chat`` is one chat, or a number or chat id on all channels. Returns how many chats it is.
         """
         name, channel = _named(chat)
-        pause_seconds = self._live_config.current.rules.pause_seconds
+        pause_seconds = self._config.rules.pause_seconds
         now = self.now()
         until = now + (pause_seconds if minutes is None else minutes * 60)
         actions = self._store.operator_actions
@@ -140,7 +124,7 @@ class Operations:
 
         ``action`` is the browser's id of the click: a second one with the same id does nothing.
         """
-        now, pause = self.now(), self._live_config.current.rules.pause_seconds
+        now, pause = self.now(), self._config.rules.pause_seconds
         arrival = await self._store.operator_actions.say(
             key,
             text,
@@ -195,8 +179,7 @@ class Operations:
     async def release_all(self, *, by: Actor) -> int:
         """Cancel all runs, and try channel and model again at once. Returns how many runs."""
         self._model_state.try_now()
-        self._channel.try_now()
-        cleared = self._chats.release_all()
+        cleared = self._number.retry_now()
         await self.audit(by, "clear locks", after=f"{cleared} cleared")
         return cleared
 
@@ -205,7 +188,7 @@ class Operations:
 
         The chat looks at once. The others are found by the sweep.
         """
-        policy = self._live_config.current.rules.policy
+        policy = self._config.rules.policy
         chats = (key.chat,) if key else ()
         replayed = await self._store.database.write(
             partial(replay_dead, chats=chats, policy=policy, by=by, now=self.now())
@@ -227,7 +210,7 @@ class Operations:
             webhook, _ = await trio.to_thread.run_sync(parse)
         except MediaDelayed as error:
             raise StoreUnavailable(str(error)) from error
-        policy = self._live_config.current.rules.policy
+        policy = self._config.rules.policy
         put_back = partial(
             replay_event, event=event, webhook=webhook, policy=policy, by=by, now=self.now()
         )
@@ -240,7 +223,7 @@ class Operations:
         """
         obstacle, key = await self._store.operator_actions.send_again(
             number,
-            agents_chat=self._live_config.current.rules.escalation.chat,
+            agents_chat=self._config.rules.escalation.chat,
             by=by,
             now=self.now(),
         )

@@ -3,26 +3,21 @@
 Words that were written stay as they are. Times are Unix seconds. All raise StoreUnavailable.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import trio
 
-from daemon.conversation.chat_info import ChatInfoCache
-from daemon.conversation.live_config import LiveConfig
-from daemon.conversation.recovery import RecoveryReport
-from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.number_runtime import NumberRuntime
 from daemon.domain.ids import is_group, local_part, phone_digits
 from daemon.domain.limits import MICROS, day_of
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.redaction import mask_numbers
 from daemon.ledger.files import AUDIO_FOLDER
-from daemon.ledger.ledger import Store
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted
 from daemon.media.files import FOLDER as MEDIA_FOLDER
-from daemon.observability.metrics import Metrics
 
 STATES = {"gathering": "writing", "loop": "paused"}
 """The state that is shown for what a chat's task does, where the two differ."""
@@ -52,29 +47,17 @@ NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO
 class OperatorViews:
     """One object for the whole process. Made by the composer, used by HTTP handlers."""
 
-    def __init__(
-        self,
-        data_dir: Path,
-        *,
-        store: Store,
-        chats: ChatRegistry,
-        chat_info: ChatInfoCache,
-        live_config: LiveConfig,
-        run_slots: trio.CapacityLimiter,
-        metrics: Metrics,
-        now: Callable[[], float],
-    ) -> None:
-        """``now``: wall clock."""
-        self.recovery = RecoveryReport(began_at=now())
-        """What this process found at its start; filled by the recovery."""
+    def __init__(self, data_dir: Path, number: NumberRuntime) -> None:
+        services = number.services
+        self._recovery = number.recovery.report
         self._data_dir = data_dir
-        self._views = store.views
-        self._chats = chats
-        self._chat_info = chat_info
-        self._live_config = live_config
-        self._run_slots = run_slots
-        self._metrics = metrics
-        self._now = now
+        self._views = services.store.views
+        self._chats = number.chats
+        self._chat_info = services.number.chat_info
+        self._config = services.config
+        self._run_slots = services.model.run_slots
+        self._metrics = services.telemetry.metrics
+        self._now = services.telemetry.now
 
     # -- conversations ---------------------------------------------------------------------------
 
@@ -164,11 +147,11 @@ class OperatorViews:
     async def work(self) -> JsonObject:
         """Return everything that the page of work shows."""
         live, statistics = self._live(), self._chats.statistics()
-        now, rules = self._now(), self._live_config.current.rules
-        recovered = [key for key, _ in self.recovery.continued]
+        now, rules = self._now(), self._config.rules
+        recovered = [key for key, _ in self._recovery.continued]
         day = day_of(now, rules.zone)
         rows = await self._views.work(
-            [*live, *recovered], day=day, since=self.recovery.began_at, now=now
+            [*live, *recovered], day=day, since=self._recovery.began_at, now=now
         )
         people = rows["people"]
         lists = ("sends", "dead_turns", "doubtful", "failed_sends")
@@ -203,7 +186,7 @@ class OperatorViews:
         }
 
     def _recovered(self, people: Mapping[ChatKey, JsonObject], expired: int) -> JsonObject:
-        report = self.recovery
+        report = self._recovery
         return {
             "began_at": report.began_at,
             "ended_at": report.ended_at,
@@ -230,7 +213,7 @@ class OperatorViews:
         )
 
     def _spending(self, people: Mapping[ChatKey, JsonObject], spent: JsonObject) -> JsonObject:
-        limits = self._live_config.current.rules.budget
+        limits = self._config.rules.budget
         names = ("contact_tokens", "contact_cost", "total_tokens", "total_cost")
         total = spent["total"]
         return {

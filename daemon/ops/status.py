@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from daemon.conversation.deps import Dependencies
 from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.reload import Reloader
+from daemon.conversation.services import ChatServices, Telemetry
 from daemon.domain.limits import day_of, used_ratios
 from daemon.errors import StoreUnavailable
 from daemon.ledger.ledger import Store
+from daemon.ledger.process_records import ProcessLife
 from daemon.observability.events import EARLIER_END
 from daemon.ops.maintenance.figures import Figures
 from daemon.system.systemd import Notify, Sign
@@ -19,7 +20,7 @@ STATUS_SECONDS = 5.0
 
 
 async def keep_status(
-    deps: Dependencies,
+    services: ChatServices,
     chats: ChatRegistry,
     figures: Figures,
     urls: Sequence[str],
@@ -32,7 +33,7 @@ async def keep_status(
         line = "; ".join(
             [
                 f"serving {', '.join(urls)}",
-                *await _figures(deps, chats, figures),
+                *await _figures(services, chats, figures),
                 *([f"reload refused: {reloader.refusal}"] if reloader.refusal else []),
             ]
         )
@@ -43,16 +44,16 @@ async def keep_status(
             await reloader.tried.answer()
 
 
-async def _figures(deps: Dependencies, chats: ChatRegistry, figures: Figures) -> list[str]:
+async def _figures(services: ChatServices, chats: ChatRegistry, figures: Figures) -> list[str]:
     statistics = chats.statistics()
-    waiting = deps.run_slots.statistics().tasks_waiting
+    waiting = services.model.run_slots.statistics().tasks_waiting
     parts = [
         f"{_count(statistics.chats, 'chat')}, {_count(statistics.runs, 'run')}, {waiting} waiting"
     ]
     if figures.oldest_unanswered:
-        age = max(0.0, deps.now() - figures.oldest_unanswered)
+        age = max(0.0, services.telemetry.now() - figures.oldest_unanswered)
         parts.append(f"oldest unanswered {age:.0f} s")
-    used = await _used_share(deps)
+    used = await _used_share(services)
     if used is not None:
         parts.append(f"budget {100 * used:.0f} %")
     return parts
@@ -62,13 +63,15 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-async def _used_share(deps: Dependencies) -> float | None:
+async def _used_share(services: ChatServices) -> float | None:
     """How much of the day's budget is used up; None if there is no limit, or no store to ask."""
-    budget = deps.rules.budget
+    budget = services.config.rules.budget
     if not (budget.total_tokens or budget.total_cost):
         return None
     try:
-        used = await deps.store.usage.total(day_of(deps.now(), deps.rules.zone))
+        used = await services.store.usage.total(
+            day_of(services.telemetry.now(), services.config.rules.zone)
+        )
     except StoreUnavailable:
         return None
     return max(used_ratios(budget, used).values())
@@ -111,32 +114,34 @@ LAST_WORD_SECONDS = 0.5
 class ProcessRecord:
     """This process in the store. Made and called by the composer; never fails."""
 
-    def __init__(self, deps: Dependencies) -> None:
-        self._deps = deps
+    def __init__(self, life: ProcessLife, telemetry: Telemetry) -> None:
+        self._life = life
+        self._log = telemetry.log
+        self._metrics = telemetry.metrics
+        self._now = telemetry.now
 
     async def begin(self) -> None:
         """Find out how the last process ended, count and say it, and begin anew."""
-        deps = self._deps
         try:
-            earlier = await deps.store.process_life.begin(now=deps.now())
+            earlier = await self._life.begin(now=self._now())
         except StoreUnavailable as error:
-            deps.log.warning("the start was not noted", error=str(error))
+            self._log.warning("the start was not noted", error=str(error))
             return
-        deps.metrics.vitals.count_earlier_ends(earlier.ends, earlier.last_stop_seconds)
+        self._metrics.vitals.count_earlier_ends(earlier.ends, earlier.last_stop_seconds)
         if earlier.last_end not in {None, "clean"}:
-            deps.log.event(EARLIER_END, how=earlier.last_end)
+            self._log.event(EARLIER_END, how=earlier.last_end)
 
     async def stopping(self) -> None:
         """Note that the stop has begun; ends when that is stored."""
         try:
-            await self._deps.store.process_life.stopping(now=self._deps.now())
+            await self._life.stopping(now=self._now())
         except StoreUnavailable as error:
-            self._deps.log.debug("the stop was not noted", error=str(error))
+            self._log.debug("the stop was not noted", error=str(error))
 
     async def stopped(self) -> None:
         """Note that everything but the store is closed, if that is soon done."""
         with trio.move_on_after(LAST_WORD_SECONDS, shield=True):
             try:
-                await self._deps.store.process_life.stopped(now=self._deps.now())
+                await self._life.stopped(now=self._now())
             except StoreUnavailable as error:
-                self._deps.log.debug("the end was not noted", error=str(error))
+                self._log.debug("the end was not noted", error=str(error))

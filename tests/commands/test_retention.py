@@ -8,10 +8,10 @@ import trio
 import trio.testing
 from pydantic import SecretStr
 from support.rows import count, rows
+from support.services import open_all
 from support.stage import new_world, quick_settings, text_webhook
 
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.opening import open_dependencies
+from daemon.conversation.services import ChatServices
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.ledger.files import BATCH
 from daemon.ops.maintenance.retention import DAY_SECONDS, drop_old_events, keep_retention
@@ -40,17 +40,19 @@ def settings_of(data_dir: Path) -> Settings:
     return quick_settings(data_dir, {"whapi": {"token": token}, "assistant": {"api_key": token}})
 
 
-async def accept(deps: Dependencies, number: int, *, days_ago: float, padding: str = "") -> None:
+async def accept(
+    services: ChatServices, number: int, *, days_ago: float, padding: str = ""
+) -> None:
     """Store one event as if it had come so many days ago."""
     # Of one time for all, so that the same number is the same bytes.
     call = text_webhook("Hola", f"id-{number}", padding=padding, timestamp=1_763_890_000)
     raw = json.dumps(call).encode()
     webhook = parse_webhook(raw)
-    await deps.store.inbox.accept(
+    await services.store.inbox.accept(
         webhook,
         raw,
         verdicts=["not now"] * len(webhook.messages),
-        now=deps.now() - days_ago * DAY_SECONDS,
+        now=services.telemetry.now() - days_ago * DAY_SECONDS,
         pause_until=0,
     )
 
@@ -58,16 +60,18 @@ async def accept(deps: Dependencies, number: int, *, days_ago: float, padding: s
 async def test_old_bodies_and_files_go_and_the_messages_stay(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     settings = settings_of(data_dir)
-    async with open_dependencies(settings, new_world(io.StringIO())) as deps:
+    async with open_all(settings, new_world(io.StringIO())) as services:
         for number in range(BATCH + 50):
-            await accept(deps, number, days_ago=31)
-        await accept(deps, 1001, days_ago=31, padding=LARGE)
-        await accept(deps, 1002, days_ago=40, padding=LARGE + "y")
-        await accept(deps, 1002, days_ago=1, padding=LARGE + "y")
-        await accept(deps, 1003, days_ago=29)
+            await accept(services, number, days_ago=31)
+        await accept(services, 1001, days_ago=31, padding=LARGE)
+        await accept(services, 1002, days_ago=40, padding=LARGE + "y")
+        await accept(services, 1002, days_ago=1, padding=LARGE + "y")
+        await accept(services, 1003, days_ago=29)
         assert len(list((data_dir / "events").iterdir())) == 2
-        assert await drop_old_events(deps, event_days=30) == BATCH + 52
-        assert await drop_old_events(deps, event_days=30) == 0
+        assert (
+            await drop_old_events(services.store, services.telemetry, event_days=30) == BATCH + 52
+        )
+        assert await drop_old_events(services.store, services.telemetry, event_days=30) == 0
     stored = rows(data_dir, "events", order="id")
     kept = [row for row in stored if row["body"] is not None or row["body_file"]]
     assert [row["id"] for row in kept] == [BATCH + 53, BATCH + 54]
@@ -80,13 +84,13 @@ async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
     log = Noticed("old events dropped")
     settings = settings_of(tmp_path / "data")
     async with (
-        open_dependencies(settings, new_world(log)) as deps,
+        open_all(settings, new_world(log)) as services,
         trio.open_nursery() as nursery,
     ):
-        await accept(deps, 1, days_ago=31)
+        await accept(services, 1, days_ago=31)
 
         async def keep() -> None:
-            await keep_retention(deps, settings.retention.event_days)
+            await keep_retention(services.store, services.telemetry, settings.retention.event_days)
 
         nursery.start_soon(keep, name="retention")
         with trio.fail_after(30):
@@ -97,17 +101,17 @@ async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
 async def test_zero_days_keep_everything(tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "data")
     async with (
-        open_dependencies(settings, new_world(io.StringIO())) as deps,
+        open_all(settings, new_world(io.StringIO())) as services,
         trio.open_nursery() as nursery,
     ):
-        await accept(deps, 1, days_ago=4000)
+        await accept(services, 1, days_ago=4000)
 
         async def keep() -> None:
-            await keep_retention(deps, 0)
+            await keep_retention(services.store, services.telemetry, 0)
 
         nursery.start_soon(keep, name="retention")
         await trio.testing.wait_all_tasks_blocked()
         # A write of its own would be stored before this one.
-        await deps.store.database.write(lambda _connection: None)
+        await services.store.database.write(lambda _connection: None)
         nursery.cancel_scope.cancel()
     assert count(tmp_path / "data", "events", where={"body !=": None}) == 1

@@ -6,7 +6,7 @@ from io import StringIO
 from support.stage import new_world
 from trio.testing import MockClock
 
-from daemon.conversation.pacing import BURST, SendPace
+from daemon.conversation.send_pace import BURST, SendPace
 from daemon.conversation.signals import ChatSignals
 from daemon.domain.window import WindowRules
 from daemon.errors import NumberTrouble

@@ -11,12 +11,9 @@ from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, ou
 from support.stage import LAURA, Stage, new_world
 from trio.testing import MockClock
 
-from daemon.conversation import number_watch
-from daemon.conversation.number_state import (
-    PATIENCE_SECONDS,
-    ChannelState,
-)
-from daemon.conversation.pacing import SendPace
+from daemon.conversation import number_state
+from daemon.conversation.number_state import PATIENCE_SECONDS, NumberState
+from daemon.conversation.send_pace import SendPace
 from daemon.domain.messages import NumberHealth
 from daemon.errors import GatewayTemporary, NumberTrouble
 from daemon.gateway.whapi.payloads.answers import read_health
@@ -28,7 +25,7 @@ LOOK_OFTEN = {"check_seconds": 0.05}
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask again at once where the daemon lets half a second pass."""
-    monkeypatch.setattr(number_watch, "GAP_SECONDS", 0.02)
+    monkeypatch.setattr(number_state, "GAP_SECONDS", 0.02)
 
 
 def health(status: str) -> NumberHealth:
@@ -58,7 +55,7 @@ async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
     """A channel that only connects is none, unless it takes too long."""
     lines = StringIO()
     environment = new_world(lines)
-    state = ChannelState(
+    state = NumberState(
         SendPace(per_minute=0, log=environment.log),
         log=environment.log,
         metrics=environment.metrics,
@@ -87,7 +84,7 @@ async def test_a_refusal_of_sends_alone_is_not_over_when_the_channel_says_that_i
     """A trial's limit is no state of the channel: the sends find out themselves."""
     environment = new_world(StringIO())
     channel = SendPace(per_minute=0, log=environment.log)
-    state = ChannelState(
+    state = NumberState(
         channel, log=environment.log, metrics=environment.metrics, now=environment.now
     )
     state.asked(health("AUTH"))

@@ -17,14 +17,14 @@ from pydantic import SecretStr
 from support.model_script import Step, say
 from support.rows import count
 from support.scenes import found, open_scene
+from support.services import open_all
 from support.stage import LAURA, Stage, new_world, quick_settings, text_webhook
 
 from daemon.conversation.chat import Chat
 from daemon.conversation.chat_info import MAX_CHATS, ChatInfoCache
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.opening import open_dependencies
 from daemon.conversation.presence import MAX_CONTACTS, Subscriptions
 from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.services import ChatServices
 from daemon.domain.messages import ChatInfo, ChatKey
 from daemon.http.openai_webhook import MOST_IDS, SeenCalls
 from daemon.ledger.drivers.sqlite.database import WAL_BYTES
@@ -74,10 +74,10 @@ def blocks() -> int:
 class Crowd:
     """Everything that remembers something of contacts for longer than a task, by itself."""
 
-    def __init__(self, deps: Dependencies) -> None:
+    def __init__(self, services: ChatServices) -> None:
         self.subscriptions, self.noise, self.seen = Subscriptions(), Noise(), SeenCalls()
-        self.chat_info = ChatInfoCache(KnowsEverybody(), deps.log)
-        self._contact_hash = deps.contact_hash
+        self.chat_info = ChatInfoCache(KnowsEverybody(), services.telemetry.log)
+        self._contact_hash = services.model.contact_hash
 
     async def pass_by(self, first: int, count: int) -> None:
         """Let so many contacts come, each one once."""
@@ -99,8 +99,8 @@ class Crowd:
 
 async def test_a_hundred_thousand_contacts_leave_memory_as_it_was(tmp_path: Path) -> None:
     """Once the bounds are reached, ten times as many contacts take up nothing more."""
-    async with open_dependencies(settings_of(tmp_path / "data"), new_world(StringIO())) as deps:
-        crowd = Crowd(deps)
+    async with open_all(settings_of(tmp_path / "data"), new_world(StringIO())) as services:
+        crowd = Crowd(services)
         empty = blocks()
         await crowd.pass_by(0, MAX_CHATS + 1_000)
         full = blocks()
@@ -119,10 +119,10 @@ async def test_chats_that_have_nothing_to_do_leave_nothing_behind(tmp_path: Path
     presence = settings.presence.model_copy(update={"enabled": False})
     settings = settings.model_copy(update={"buffer": buffer, "presence": presence})
     async with (
-        open_dependencies(settings, new_world(StringIO())) as deps,
+        open_all(settings, new_world(StringIO())) as services,
         trio.open_nursery() as nursery,
     ):
-        chats = ChatRegistry(deps)
+        chats = ChatRegistry(services)
         await nursery.start(chats.run)
         grown = []
         for start in range(0, 1_000, 250):
@@ -291,8 +291,8 @@ async def test_old_stages_go_batch_by_batch(tmp_path: Path) -> None:
         await scene.gateway.wait_sent(LAURA)
         await found(lambda: scene.events("turn ended"))
     settings = settings_of(tmp_path / "data")
-    async with open_dependencies(settings, new_world(StringIO())) as deps:
-        stages = deps.store.stages
+    async with open_all(settings, new_world(StringIO())) as services:
+        stages = services.store.stages
         await stages.add(
             [StageRow(1, "init", float(number), "") for number in range(STAGES_A_WRITE + 5)]
         )

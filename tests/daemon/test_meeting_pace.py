@@ -3,7 +3,7 @@
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from daemon.conversation.contact_setup import MOST_WAITING, PER_SECOND, UNPACED, SetupSlots
+from daemon.conversation.presence import MOST_WAITING, PER_SECOND, UNPACED, SetupSlots
 
 
 async def met(places: SetupSlots, times: list[float]) -> None:

@@ -12,7 +12,7 @@ from support.model_script import Step, say
 from support.rows import fates, select
 from support.stage import LAURA, Stage
 
-from daemon.conversation import load_config, opening
+from daemon.conversation import live_config, opening
 from daemon.conversation.live_config import ChatRules
 from daemon.conversation.turn import turn
 from daemon.domain.texts import texts
@@ -27,12 +27,12 @@ MANY = 100
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again after hundredths of a second."""
-    original = load_config.chat_rules
+    original = live_config.chat_rules
 
     def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         return replace(original(settings, instructions), retry_seconds=0.05)
 
-    monkeypatch.setattr(load_config, "chat_rules", chat_rules)
+    monkeypatch.setattr(live_config, "chat_rules", chat_rules)
     monkeypatch.setattr(turn, "RETRY_CAP_SECONDS", 0.1)
     monkeypatch.setattr(opening, "BREAKER_BASE_SECONDS", 0.05)
     monkeypatch.setattr(opening, "BREAKER_CAP_SECONDS", 0.1)

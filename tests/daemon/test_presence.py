@@ -8,8 +8,7 @@ from support.model_script import say
 from support.scenes import found, open_scene, outcomes
 from support.stage import LAURA
 
-from daemon.conversation.contact_setup import AT_ONCE
-from daemon.conversation.presence import REMEMBERED_SECONDS, Subscriptions
+from daemon.conversation.presence import AT_ONCE, REMEMBERED_SECONDS, Subscriptions
 from daemon.domain.messages import ChatKey
 
 KEYS = [ChatKey("C", f"57300123456{n}@s.whatsapp.net") for n in range(3)]
@@ -91,7 +90,7 @@ async def test_a_rush_of_new_contacts_is_met_a_few_at_a_time(
 ) -> None:
     """And nobody's answer waits for that."""
     monkeypatch.setattr(
-        "daemon.conversation.contact_setup.SOON_SECONDS", 60
+        "daemon.conversation.presence.SOON_SECONDS", 60
     )  # however slow this machine is
     contacts = [f"5730012345{n:02}@s.whatsapp.net" for n in range(3 * AT_ONCE)]
     async with open_scene(tmp_path) as stage:
@@ -109,7 +108,7 @@ async def test_whoever_is_asked_about_too_late_is_not_subscribed_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their burst is over, and the answers go first; their other ids are asked for all the same."""
-    monkeypatch.setattr("daemon.conversation.contact_setup.SOON_SECONDS", 0)
+    monkeypatch.setattr("daemon.conversation.presence.SOON_SECONDS", 0)
     contacts = [f"5730012345{n:02}@s.whatsapp.net" for n in range(2 * AT_ONCE)]
     async with open_scene(tmp_path) as stage:
         asked = stage.gateway.faults.add(operation="subscribe", kind="hold", times=-1)
@@ -126,11 +125,11 @@ async def test_whoever_was_not_subscribed_to_in_a_rush_is_when_they_write_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also while their chat still has its task."""
-    monkeypatch.setattr("daemon.conversation.contact_setup.MOST_WAITING", 0)
+    monkeypatch.setattr("daemon.conversation.presence.MOST_WAITING", 0)
     async with open_scene(tmp_path, buffer={"idle_seconds": 60}) as stage:
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.wait_sent(LAURA)
         assert not stage.gateway.calls("subscribe")
-        monkeypatch.setattr("daemon.conversation.contact_setup.MOST_WAITING", 1)
+        monkeypatch.setattr("daemon.conversation.presence.MOST_WAITING", 1)
         await stage.gateway.customer_says(LAURA, "Otra cosa")
         await found(lambda: len(stage.gateway.calls("subscribe")) == 1)

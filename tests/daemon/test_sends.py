@@ -11,7 +11,7 @@ from support.rows import fates
 from support.scenes import PEDRO, QUICK_RULES, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.conversation import pacing
+from daemon.conversation import send_pace
 
 UNCERTAIN: list[tuple[FaultKind, bool, EchoMode]] = [
     ("drop_after", True, "after"),
@@ -40,7 +40,7 @@ SAME_WORDS: list[tuple[tuple[FaultKind, ...], EchoMode]] = [
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try a number in trouble again after tenths of a second."""
-    monkeypatch.setattr(pacing, "TROUBLE_BASE_SECONDS", 0.2)
+    monkeypatch.setattr(send_pace, "TROUBLE_BASE_SECONDS", 0.2)
 
 
 def send_calls(stage: Stage) -> int:

@@ -10,7 +10,7 @@ from support.rows import fates
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.conversation import number_watch, pacing
+from daemon.conversation import number_state, send_pace
 from daemon.domain.messages import JsonObject
 
 HERS = f"{LAURA}@s.whatsapp.net"
@@ -20,9 +20,9 @@ NO_CHANNEL = "Channel not found"
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try a number in trouble again after tenths of a second."""
-    monkeypatch.setattr(pacing, "TROUBLE_BASE_SECONDS", 0.2)
-    monkeypatch.setattr(number_watch, "GAP_SECONDS", 0.02)
-    monkeypatch.setattr(number_watch, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(send_pace, "TROUBLE_BASE_SECONDS", 0.2)
+    monkeypatch.setattr(number_state, "GAP_SECONDS", 0.02)
+    monkeypatch.setattr(number_state, "AGAIN_SECONDS", 0.2)
 
 
 def sends(stage: Stage) -> int:
@@ -345,8 +345,8 @@ async def test_a_number_in_trouble_is_tried_at_once_if_an_operator_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody has paid, and nobody wants to wait for the next try."""
-    monkeypatch.setattr(pacing, "TROUBLE_BASE_SECONDS", 3600.0)
-    monkeypatch.setattr(pacing, "TROUBLE_CAP_SECONDS", 3600.0)
+    monkeypatch.setattr(send_pace, "TROUBLE_BASE_SECONDS", 3600.0)
+    monkeypatch.setattr(send_pace, "TROUBLE_CAP_SECONDS", 3600.0)
     async with open_scene(tmp_path) as stage:
         meet(stage, 402)
         await stage.gateway.customer_says(LAURA, "Hola")

@@ -19,11 +19,11 @@ import trio
 from pydantic import SecretStr
 from support.ledgers import CHANNEL, LAURA, OPERATOR, PEDRO, message, open_turn
 from support.rows import count
+from support.services import open_all
 from support.stage import new_world, quick_settings
 
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.opening import open_dependencies
 from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.services import ChatServices
 from daemon.domain.messages import ChatKey, Message, Quote, Webhook
 from daemon.domain.records import NewPart
 from daemon.ledger.forget.forget import look
@@ -58,7 +58,7 @@ class Writes:
 @asynccontextmanager
 async def measured(
     data_dir: Path, writes: Writes, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Dependencies]:
+) -> AsyncIterator[ChatServices]:
     """What the daemon's tasks work with, on a store whose clock is its writer's processor time."""
     token = SecretStr("invented-token")
     settings = quick_settings(
@@ -66,48 +66,48 @@ async def measured(
     )
     world = replace(new_world(io.StringIO()), clock=time.thread_time)
     monkeypatch.setattr(world.metrics.store_commit, "observe", writes.observe)
-    async with open_dependencies(settings, world) as deps:
-        yield deps
+    async with open_all(settings, world) as services:
+        yield services
 
 
 async def accept(
-    deps: Dependencies, *messages: Message, raw: bytes, verdict: str, days_ago: float = DAYS_AGO
+    services: ChatServices, *messages: Message, raw: bytes, verdict: str, days_ago: float = DAYS_AGO
 ) -> None:
     """Store one call with these messages as if it had come so many days ago."""
-    await deps.store.inbox.accept(
+    await services.store.inbox.accept(
         Webhook(channel=CHANNEL, event="messages.post", messages=messages),
         raw,
         verdicts=[verdict] * len(messages),
-        now=deps.now() - days_ago * DAY_SECONDS,
+        now=services.telemetry.now() - days_ago * DAY_SECONDS,
         pause_until=0,
     )
 
 
-async def accept_all(deps: Dependencies, calls: Iterable[list[Message]], verdict: str) -> None:
+async def accept_all(services: ChatServices, calls: Iterable[list[Message]], verdict: str) -> None:
     """Store some calls, each with a large body, in as few transactions as they fit into."""
     async with trio.open_nursery() as nursery:
         for said in calls:
             raw = json.dumps([*(each.id for each in said), LARGE]).encode()
-            nursery.start_soon(partial(accept, deps, *said, raw=raw, verdict=verdict))
+            nursery.start_soon(partial(accept, services, *said, raw=raw, verdict=verdict))
 
 
-async def talk(deps: Dependencies) -> None:
+async def talk(services: ChatServices) -> None:
     """Let Laura have said some thousand things in her chat, and been answered."""
     ids = [f"laura-{number}" for number in range(TURNS * MESSAGES_A_TURN)]
     said = [message(each, f"¿Y el {each}, por favor?") for each in ids]
-    await accept_all(deps, [said[n : n + 5] for n in range(0, len(said), 5)], "")
+    await accept_all(services, [said[n : n + 5] for n in range(0, len(said), 5)], "")
     for number in range(TURNS):
-        turn = await open_turn(deps.store, limit=MESSAGES_A_TURN)
+        turn = await open_turn(services.store, limit=MESSAGES_A_TURN)
         items = [{"role": "user", "content": each.message.id} for each in turn.messages]
-        now = deps.now() - DAYS_AGO * DAY_SECONDS
+        now = services.telemetry.now() - DAYS_AGO * DAY_SECONDS
         parts = [NewPart(f"Respuesta {number}")]
-        await deps.store.turns.conclude(turn, items=items, parts=parts, now=now)
-        (row,) = await deps.store.outbox.open_rows(LAURA)
-        await deps.store.outbox.sending(row, now=now)
-        await deps.store.outbox.sent(row, f"sent-{number}", now=now, finishes=turn)
+        await services.store.turns.conclude(turn, items=items, parts=parts, now=now)
+        (row,) = await services.store.outbox.open_rows(LAURA)
+        await services.store.outbox.sending(row, now=now)
+        await services.store.outbox.sent(row, f"sent-{number}", now=now, finishes=turn)
 
 
-async def talk_in_group(deps: Dependencies) -> None:
+async def talk_in_group(services: ChatServices) -> None:
     """Let Laura have written in a group, and Pedro have quoted all of it."""
     for start in range(0, QUOTED, 50):
         numbers = range(start, start + 50)
@@ -123,13 +123,15 @@ async def talk_in_group(deps: Dependencies) -> None:
             for each in spoken
         ]
         raw = json.dumps([each.id for each in spoken]).encode()
-        await accept(deps, *spoken, *quoting, raw=raw, verdict="not addressed to us")
+        await accept(services, *spoken, *quoting, raw=raw, verdict="not addressed to us")
 
 
 @asynccontextmanager
-async def forgetting(deps: Dependencies, data_dir: Path) -> AsyncIterator[Forgetter]:
+async def forgetting(services: ChatServices, data_dir: Path) -> AsyncIterator[Forgetter]:
     """The task that forgets, at work; retention of chats is not."""
-    forgetter = Forgetter(deps, ChatRegistry(deps), data_dir, clock=time.thread_time)
+    forgetter = Forgetter(
+        services.store, services.telemetry, ChatRegistry(services), data_dir, clock=time.thread_time
+    )
     async with trio.open_nursery() as nursery:
 
         async def run() -> None:
@@ -151,10 +153,10 @@ async def test_a_person_with_thousands_of_messages_is_forgotten_in_short_writes(
         return batch
 
     monkeypatch.setattr(f"{Forgetter.__module__}.look", looked)
-    async with measured(tmp_path, writes, monkeypatch) as deps:
-        await talk(deps)
-        await talk_in_group(deps)
-        async with forgetting(deps, tmp_path) as forgetter:
+    async with measured(tmp_path, writes, monkeypatch) as services:
+        await talk(services)
+        await talk_in_group(services)
+        async with forgetting(services, tmp_path) as forgetter:
             writes.seconds.clear()
             done = await forgetter.forget([LAURA.chat], by=OPERATOR)
         assert (done.messages, done.turns) == (TURNS * MESSAGES_A_TURN + QUOTED, TURNS)
@@ -168,13 +170,16 @@ async def test_retention_lets_go_of_old_chats_and_large_bodies_in_short_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writes = Writes()
-    async with measured(tmp_path, writes, monkeypatch) as deps:
-        await talk(deps)
+    async with measured(tmp_path, writes, monkeypatch) as services:
+        await talk(services)
         said = [[message(f"pedro-{number}", key=PEDRO)] for number in range(EVENTS)]
-        await accept_all(deps, said, "not now")
+        await accept_all(services, said, "not now")
         writes.seconds.clear()
-        assert await drop_old_events(deps, event_days=30) == EVENTS + TURNS * 6
-        async with forgetting(deps, tmp_path) as forgetter:
+        assert (
+            await drop_old_events(services.store, services.telemetry, event_days=30)
+            == EVENTS + TURNS * 6
+        )
+        async with forgetting(services, tmp_path) as forgetter:
             assert await forgetter.drop_conversations(days=30) == 2
-        assert count(deps.store, "messages") == 0
+        assert count(services.store, "messages") == 0
         assert max(writes.seconds) < MOST_SECONDS

@@ -12,8 +12,8 @@ from functools import partial
 import msgspec
 
 from daemon.assistant.port import Engine
-from daemon.conversation.deps import Dependencies
 from daemon.conversation.live_config import LiveConfig
+from daemon.conversation.services import ChatServices
 from daemon.domain.messages import (
     ChatInfo,
     FunctionCall,
@@ -81,18 +81,18 @@ class KillPoints:
                     self._kill()
 
 
-def watched(deps: Dependencies, points: KillPoints) -> Dependencies:
-    """The same dependencies with kill points round everything that leaves a trace outside."""
-    _watch_commits(deps.store.database, points)
-    chat_config = deps.live_config.current
+def watched(services: ChatServices, points: KillPoints) -> ChatServices:
+    """The same services with kill points round everything that leaves a trace outside."""
+    store, model, number = services.store, services.model, services.number
+    _watch_commits(store.database, points)
+    chat_config = services.config.current
+    toolbox = _WatchedToolbox(chat_config.toolbox, points)
     return replace(
-        deps,
-        store=replace(deps.store, outbox=_WatchedOutbox(deps.store.database, points)),
-        engine=_WatchedEngine(deps.engine, points),
-        gateway=_WatchedGateway(deps.gateway, points),
-        live_config=LiveConfig(
-            replace(chat_config, toolbox=_WatchedToolbox(chat_config.toolbox, points))
-        ),
+        services,
+        store=replace(store, outbox=_WatchedOutbox(store.database, points)),
+        model=replace(model, engine=_WatchedEngine(model.engine, points)),
+        number=replace(number, gateway=_WatchedGateway(number.gateway, points)),
+        config=LiveConfig(replace(chat_config, toolbox=toolbox)),
     )
 
 

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -18,14 +17,15 @@ import trio
 
 from daemon import __version__
 from daemon.app import run
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.live_config import LiveConfig
-from daemon.conversation.opening import Environment, open_dependencies
+from daemon.conversation.number_runtime import open_services
+from daemon.conversation.opening import Environment, Process
+from daemon.conversation.services import ChatServices
 from daemon.observability.metrics import Metrics
 from daemon.settings import Settings
 from daemon.settings.sources import load_settings
 from daemon.startup import _open_log
 from support.crash_points import PLAN_VARIABLE, KillPlan, KillPoints, watched
+from support.services import with_rules
 
 ECHO_SECONDS = 0.2
 RETRY_SECONDS = 0.05
@@ -51,15 +51,14 @@ def main() -> None:
 
     @asynccontextmanager
     async def open_watched(
-        settings: Settings, environment: Environment
-    ) -> AsyncIterator[Dependencies]:
-        async with open_dependencies(settings, environment) as deps:
-            rules = replace(deps.rules, echo_seconds=ECHO_SECONDS, retry_seconds=RETRY_SECONDS)
-            live_config = LiveConfig(replace(deps.live_config.current, rules=rules))
-            yield watched(replace(deps, live_config=live_config), points)
+        settings: Settings, environment: Environment, process: Process
+    ) -> AsyncIterator[ChatServices]:
+        async with open_services(settings, environment, process) as services:
+            waits = {"echo_seconds": ECHO_SECONDS, "retry_seconds": RETRY_SECONDS}
+            yield watched(with_rules(services, waits), points)
 
     async def life() -> None:
-        await run(settings, environment, open_deps=open_watched)
+        await run(settings, environment, open_services=open_watched)
 
     trio.run(life, strict_exception_groups=True)
 

@@ -16,9 +16,9 @@ import trio
 
 from daemon.app import run
 from daemon.assistant.port import Engine
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.live_config import LiveConfig
-from daemon.conversation.opening import Environment, open_dependencies
+from daemon.conversation.number_runtime import open_services
+from daemon.conversation.opening import Environment, Process, open_process
+from daemon.conversation.services import ChatServices
 from daemon.domain.redaction import Redactor
 from daemon.gateway.port import Gateway as GatewayCalls
 from daemon.observability.logs import open_log
@@ -30,6 +30,7 @@ from support.gateway import ScriptedGateway
 from support.model import ScriptedModel
 from support.place import database
 from support.plain import NO_TLS
+from support.services import with_rules
 from support.simulators import Simulators, simulators
 
 LAURA = "573001234567"
@@ -136,24 +137,29 @@ class Stage:
                 await run(
                     sandbox_settings(self.settings, self._outside),
                     self.environment,
-                    open_deps=self._open_deps,
+                    open_process=self._open_process,
+                    open_services=self._open_services,
                     task_status=task_status,
                 )
         finally:
             self._ended.set()
 
     @asynccontextmanager
-    async def _open_deps(
+    async def _open_process(
         self, settings: Settings, environment: Environment
-    ) -> AsyncIterator[Dependencies]:
-        async with open_dependencies(settings, environment) as deps:
-            yield replace(
-                deps,
-                live_config=LiveConfig(
-                    replace(deps.live_config.current, rules=replace(deps.rules, **self.rules))
-                ),
-                engine=self.wrap_engine(deps.engine),
-                gateway=self.wrap_gateway(deps.gateway),
+    ) -> AsyncIterator[Process]:
+        async with open_process(settings, environment) as process:
+            engine = self.wrap_engine(process.model.engine)
+            yield replace(process, model=replace(process.model, engine=engine))
+
+    @asynccontextmanager
+    async def _open_services(
+        self, settings: Settings, environment: Environment, process: Process
+    ) -> AsyncIterator[ChatServices]:
+        async with open_services(settings, environment, process) as services:
+            gateway = self.wrap_gateway(services.number.gateway)
+            yield with_rules(
+                replace(services, number=replace(services.number, gateway=gateway)), self.rules
             )
 
     def events(self, words: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import trio
 import trio.testing
 
-from daemon.conversation.pauses import Pauses
+from daemon.conversation.registry import Pauses
 from daemon.domain.messages import ChatKey
 
 LAURA, PEDRO = ChatKey("C", "laura"), ChatKey("C", "pedro")

@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from daemon.conversation.turn.run_progress import Progress
+from daemon.conversation.turn.interim import Progress
 
 
 @pytest.mark.parametrize(

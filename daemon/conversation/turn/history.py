@@ -1,11 +1,12 @@
-"""What customers and the business wrote to each other before Recado: put into a new thread."""
+"""What else goes into a chat's thread: its time before Recado, an agent's words, summaries."""
 
 from collections.abc import Collection, Sequence
 from itertools import groupby
 
 import trio
 
-from daemon.conversation.deps import Dependencies
+from daemon.conversation.services import ChatServices
+from daemon.domain.consent import wish_of
 from daemon.domain.eligibility import nothing_to_answer
 from daemon.domain.ids import is_group
 from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
@@ -18,9 +19,13 @@ from daemon.domain.prompt.history import (
     summary_item,
     summary_request,
 )
-from daemon.domain.prompt.message_text import as_lines, own_lines
-from daemon.domain.records import Recollection, Turn
+from daemon.domain.prompt.media_text import BurstFiles
+from daemon.domain.prompt.message_text import agent_items, as_lines, burst_item, kept, own_lines
+from daemon.domain.records import Recollection, StoredMessage, Turn
+from daemon.domain.texts import Texts
 from daemon.errors import AssistantError, GatewayError
+
+# -- the time before Recado: put into a new thread --------------------------------------------
 
 PATIENCE_SECONDS = 3.0
 """How long a customer's first answer may wait for the history; without it the answer goes on."""
@@ -29,38 +34,39 @@ NOTE = "[The messages up to the next note were written in this chat before you t
 END_NOTE = "[End of the earlier messages]"
 
 
-async def import_history(turn: Turn, deps: Dependencies) -> None:
+async def import_history(turn: Turn, services: ChatServices) -> None:
     """Put the last messages of the chat from before this turn into its thread, if that is blank.
 
     Called by the task of the turn's chat before the model is asked. It takes 3 s at most, and a
     failure is only noted. A crash in between leaves the thread blank, to be begun again.
     """
-    count = deps.rules.import_messages
+    count, log = services.config.rules.import_messages, services.telemetry.log
+    gateway, memories = services.number.gateway, services.store.memories
     if is_group(turn.key.chat):
         return  # what a group said before somebody addressed us is told with that message
-    if not count or not turn.messages or not deps.gateway.capabilities.lists_messages:
+    if not count or not turn.messages or not gateway.capabilities.lists_messages:
         return
-    if not await deps.store.memories.is_blank(turn.key):
+    if not await memories.is_blank(turn.key):
         return
     listed: tuple[Message, ...] = ()
     with trio.move_on_after(PATIENCE_SECONDS) as scope:
         try:
-            listed = await deps.gateway.list_messages(
+            listed = await gateway.list_messages(
                 turn.key.chat, from_me=None, since=0, count=count + len(turn.messages)
             )
         except GatewayError as error:
             # A number nobody wrote with before is unknown there, which is no fault.
-            deps.log.debug("no earlier messages", chat=turn.key, error=str(error))
+            log.debug("no earlier messages", chat=turn.key, error=str(error))
             return
     if scope.cancelled_caught:
-        deps.log.warning("earlier messages did not come in time", chat=turn.key)
+        log.warning("earlier messages did not come in time", chat=turn.key)
         return
     first = turn.messages[0].message
     known = {stored.message.id for stored in turn.messages}
     items = earlier_items(listed, known=known, before=first.sent_at, count=count)
-    imported = await deps.store.memories.begin_with(turn.key, items, now=deps.now())
+    imported = await memories.begin_with(turn.key, items, now=services.telemetry.now())
     if imported and items:
-        deps.log.info("earlier messages imported", chat=turn.key, items=len(items) - 2)
+        log.info("earlier messages imported", chat=turn.key, items=len(items) - 2)
 
 
 def earlier_items(
@@ -97,80 +103,129 @@ def earlier_items(
     ]
 
 
-# Keeping a chat's thread within its budget, after the answer and beside everything else.
+# -- an agent's words: told to the model, so that it knows them when it takes over again ------
+
+
+async def note_what_an_agent_handles(
+    key: ChatKey, services: ChatServices, *, waiting_too: bool
+) -> None:
+    """Put an agent's words into the thread, and the customer's that the agent answers.
+
+    ``waiting_too``: also what waits for the agent, which is told when that is over. A customer who
+    wants no unasked messages has said so to the agent: it is kept, and the confirmation is the
+    agent's. Called by the task of the chat.
+    """
+    store, telemetry = services.store, services.telemetry
+    theirs = await store.inbox.waiting(key, from_me=True)
+    customers = await store.handovers.to_note(key, waiting_too=waiting_too)
+    now, said = telemetry.now(), [stored.message for stored in customers]
+    seen = await services.attachments.known(said)
+    items = _conversation(theirs, customers, seen, services.config.texts)
+    if items:
+        await store.threads.note_waiting(
+            key,
+            [stored.seq for stored in theirs],
+            items,
+            state="ignored",
+            reason="agent",
+            noted=[stored.seq for stored in customers],
+            choice=wish_of(said, services.config.rules.consent, opted_out=True).choice,
+            now=now,
+        )
+    if theirs:
+        telemetry.log.info("MANUAL_SYNC_SUCCESS", symbol="👥", messages=len(theirs))
+
+
+def _conversation(
+    theirs: tuple[StoredMessage, ...],
+    customers: tuple[StoredMessage, ...],
+    seen: BurstFiles,
+    texts: Texts,
+) -> list[JsonObject]:
+    """Both sides' words in the order they were written."""
+    items: list[JsonObject] = []
+    everything = kept(sorted((*theirs, *customers), key=lambda stored: stored.seq))
+    for from_me, group in groupby(everything, key=lambda stored: stored.message.from_me):
+        side = list(group)
+        items += agent_items(side, texts) if from_me else [burst_item(side, seen)]
+    return items
+
+
+# -- a thread's budget: kept after the answer, beside everything else -------------------------
 #
 # A summary is an optimisation: one that is lost to a crash, a stop or a fault of the model is made
 # again after the chat's next turn. Until then the oldest turns are simply not told.
 
 
-async def shorten_thread(key: ChatKey, budget: int, deps: Dependencies) -> None:
+async def shorten_thread(key: ChatKey, budget: int, services: ChatServices) -> None:
     """Leave out the oldest turns of a thread that exceeds its budget, or sum them up.
 
     ``budget``: tokens. Any task may call it, one a chat at a time. It takes no longer than a run
     of the model may. Raises StoreError.
     """
+    memories, telemetry = services.store.memories, services.telemetry
     tokens = int(TRANSCRIPT_BUDGETS * budget / LOWEST_RATIO)
-    memory = await deps.store.memories.recall(key, tokens=tokens)
+    memory = await memories.recall(key, tokens=tokens)
     count = falls_out(memory, budget=budget)
     if not count:
         return
     item: JsonObject | None = None
-    if deps.rules.compaction == "summary":
-        item = await _summary(key, memory, count, budget, deps)
+    if services.config.rules.compaction == "summary":
+        item = await _summary(key, memory, count, budget, services)
         if item is None:
             return
     last = memory.items[count - 1]
-    if await deps.store.memories.shorten(key, last, item, now=deps.now()):
-        deps.log.info("thread shortened", symbol="✂", chat=key, items=count)
+    if await memories.shorten(key, last, item, now=telemetry.now()):
+        telemetry.log.info("thread shortened", symbol="✂", chat=key, items=count)
 
 
 async def _summary(
-    key: ChatKey, memory: Recollection, count: int, budget: int, deps: Dependencies
+    key: ChatKey, memory: Recollection, count: int, budget: int, services: ChatServices
 ) -> JsonObject | None:
     """Let the model sum up the oldest items; None if it does not."""
-    if deps.model_state.fault:
+    if services.model.state.fault:
         return None
-    request = summary_request(
-        memory, memory.items[:count], budget=budget, contact_hash=deps.contact_hash(key)
-    )
-    budget_of_day, usage = deps.rules.budget, deps.store.usage
-    day = day_of(deps.now(), deps.rules.zone)
-    wanted = Charge(day, expected_use(request, budget_of_day))
-    if await usage.refusal(key, wanted, budget_of_day):
+    usage, rules, metrics = services.store.usage, services.config.rules, services.telemetry.metrics
+    hashed = services.model.contact_hash(key)
+    request = summary_request(memory, memory.items[:count], budget=budget, contact_hash=hashed)
+    day = day_of(services.telemetry.now(), rules.zone)
+    wanted = Charge(day, expected_use(request, rules.budget))
+    if await usage.refusal(key, wanted, rules.budget):
         return None
-    response = await _response(key, request, deps)
+    response = await _response(key, request, services)
     if response is None:
         return None
-    deps.metrics.count_tokens(response.usage)
-    charge = Charge(day, use_of(response.usage, budget_of_day.price))
-    deps.metrics.cost.inc(charge.use.micros / MICROS)
+    metrics.count_tokens(response.usage)
+    charge = Charge(day, use_of(response.usage, rules.budget.price))
+    metrics.cost.inc(charge.use.micros / MICROS)
     await usage.charge(key, charge)
     return None if response.incomplete else summary_item(response.text, budget=budget)
 
 
 async def _response(
-    key: ChatKey, request: ModelRequest, deps: Dependencies
+    key: ChatKey, request: ModelRequest, services: ChatServices
 ) -> ModelResponse | None:
     """Ask the model for a summary; None if it has none in time.
 
     A summary is not resumed, since whoever needs it makes it again: what the server keeps of a lost
     one is cancelled, after a crash by recovery.
     """
-    kept: list[str] = []
+    engine, orphans = services.model.engine, services.store.orphans
+    kept_ids: list[str] = []
 
     async def named(response_id: str) -> None:
-        kept.append(response_id)
-        await deps.store.orphans.noted(response_id, now=deps.now())
+        kept_ids.append(response_id)
+        await orphans.noted(response_id, now=services.telemetry.now())
 
     response, why = None, "not in time"
-    with trio.move_on_after(deps.rules.run_timeout_seconds):
+    with trio.move_on_after(services.config.rules.run_timeout_seconds):
         try:
-            response = await deps.engine.respond(request, on_started=named)
+            response = await engine.respond(request, on_started=named)
         except AssistantError as error:
             why = str(error)
     if response is None:
-        deps.log.warning("no summary", chat=key, error=why)
-    for response_id in kept:
-        if response is not None or await deps.engine.cancel(response_id):
-            await deps.store.orphans.released(response_id)
+        services.telemetry.log.warning("no summary", chat=key, error=why)
+    for response_id in kept_ids:
+        if response is not None or await engine.cancel(response_id):
+            await orphans.released(response_id)
     return response

@@ -1,40 +1,82 @@
-"""What tools say to the customer while they work: stored at once, sent beside the run."""
+"""How far a run has come, and what its tools say to the customer while they work.
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+A message of a tool is stored at once and sent beside the run.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 
 import trio
 
-from daemon.conversation.deps import Dependencies
+from daemon.conversation.services import ChatServices, Telemetry
 from daemon.conversation.signals import Stopping
-from daemon.conversation.turn.run_progress import Progress
 from daemon.domain.messages import FunctionCall, JsonObject
 from daemon.domain.prompt.data import data_item
 from daemon.domain.records import NewPart, Turn
 from daemon.domain.rendering.outgoing import shown_line
 from daemon.ledger.runs import call_key
+from daemon.ledger.tool_effects import InterimMessages
 
 MAX_CHARACTERS = 4096
 """WhatsApp's limit of one text."""
 
+Speak = Callable[[str, int, NewPart], Awaitable[bool]]
+"""Says something to the customer during a run: idempotency key of the call, which of the things
+that the call says, the message. Gives False if it will not be said."""
+
+
+async def _nobody_listens(_key: str, _ordinal: int, _part: NewPart) -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run has done so far; shared by the run, its tool calls and the chat's task."""
+
+    effects: bool = False
+    """True once a tool with side effects has started, or something was said to the customer: from
+    then on it is not superseded."""
+    effect_outputs: dict[str, str] = field(default_factory=dict)
+    """Outputs of the calls with side effects that this run has made, by what they do."""
+    speak: Speak = _nobody_listens
+    """How tools speak to the customer while they work."""
+    time_limit: trio.CancelScope | None = None
+    """The scope that ends the run when it takes too long."""
+
+    @contextmanager
+    def clock_stopped(self, longest_seconds: float) -> Iterator[None]:
+        """Let a block take up to so many seconds without counting them as the run's own."""
+        limit = self.time_limit
+        if limit is None:
+            yield
+            return
+        began, deadline = trio.current_time(), limit.deadline
+        limit.deadline = deadline + longest_seconds
+        try:
+            yield
+        finally:
+            limit.deadline = deadline + min(trio.current_time() - began, longest_seconds)
+
 
 class Interim:
-    """The voice of the tools in one attempt at a turn. Made by the chat's task for each attempt."""
+    """Takes the messages of the tools in one attempt at a turn, and has them sent."""
 
     def __init__(
         self,
         turn: Turn,
-        deps: Dependencies,
+        messages: InterimMessages,
         progress: Progress,
+        telemetry: Telemetry,
         *,
         nursery: trio.Nursery,
         deliver: Callable[[], Awaitable[None]],
     ) -> None:
         """``deliver`` sends what waits in the outbox; ``nursery`` lasts until that is done."""
         self._turn = turn
-        self._deps = deps
+        self._messages = messages
         self._progress = progress
+        self._telemetry = telemetry
         self._nursery = nursery
         self._deliver = deliver
         self._waiting = False
@@ -56,10 +98,10 @@ class Interim:
         if not self._open or (part.kind == "text" and not part.body):
             return False
         self._progress.effects = True
-        deps = self._deps
-        new = await deps.store.interim.say(self._turn, key, ordinal, part, now=deps.now())
-        if new:
-            deps.log.info("a tool says something", symbol="🤖", turn=self._turn.request_id)
+        now = self._telemetry.now()
+        if await self._messages.say(self._turn, key, ordinal, part, now=now):
+            turn = self._turn.request_id
+            self._telemetry.log.info("a tool says something", symbol="🤖", turn=turn)
         if self._open:
             self._waiting = True
             if not self._sending:
@@ -82,7 +124,7 @@ class Interim:
 @asynccontextmanager
 async def open_interim(
     turn: Turn,
-    deps: Dependencies,
+    services: ChatServices,
     progress: Progress,
     *,
     deliver: Callable[[], Awaitable[None]],
@@ -93,7 +135,14 @@ async def open_interim(
     would know whether it was made. ``deliver`` sends what waits in the outbox of the chat.
     """
     async with trio.open_nursery() as nursery:
-        interim = Interim(turn, deps, progress, nursery=nursery, deliver=deliver)
+        interim = Interim(
+            turn,
+            services.store.interim,
+            progress,
+            services.telemetry,
+            nursery=nursery,
+            deliver=deliver,
+        )
         progress.speak = interim.say
         try:
             yield
@@ -102,13 +151,13 @@ async def open_interim(
 
 
 async def spoken_items(
-    turn: Turn, calls: Sequence[FunctionCall], known: set[str], deps: Dependencies
+    turn: Turn, calls: Sequence[FunctionCall], known: set[str], messages: InterimMessages
 ) -> list[JsonObject]:
     """What the calls of a round have said, as items to put before the calls.
 
     ``known`` holds the keys of the calls that were seen already, and learns those of these.
     """
-    said = await deps.store.interim.said(turn)
+    said = await messages.said(turn)
     items: list[JsonObject] = []
     for key in dict.fromkeys(call_key(turn.id, call) for call in calls):
         if key not in known:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 
 import trio
 
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.turn.interim import spoken_items
-from daemon.conversation.turn.review import Review
-from daemon.conversation.turn.run_progress import Progress
+from daemon.conversation.services import ChatServices
+from daemon.conversation.turn.answer import Review
+from daemon.conversation.turn.interim import Progress, spoken_items
 from daemon.conversation.turn.tool_calls import call_tools, known_output
 from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
-from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse, Usage
+from daemon.domain.messages import FunctionCall, JsonObject, ModelRequest, ModelResponse, Usage
 from daemon.domain.records import RecordedRound, Run, Turn, Validation
 from daemon.errors import AssistantError, BudgetSpent, ModelRejected, ModelTemporary, ResponseGone
 from daemon.observability.tracing import Span, exemplar, span, stage
@@ -23,7 +22,7 @@ CANCEL_SECONDS = 1.0
 """How long giving a running response back to the server may hold up what comes next."""
 
 LAST_ROUND_NOTE = (
-    "[No more tool calls are possible for this answer. RunAnswer the customer now with what you"
+    "[No more tool calls are possible for this answer. Answer the customer now with what you"
     " have, and say plainly what you could not find out.]"
 )
 
@@ -44,7 +43,7 @@ class RunAnswer:
 
 
 async def run_model(
-    turn: Turn, request: ModelRequest, progress: Progress, deps: Dependencies, *, attempt: int
+    turn: Turn, request: ModelRequest, progress: Progress, services: ChatServices, *, attempt: int
 ) -> RunAnswer:
     """Run the model for a turn until it answers, at most so many rounds of tools.
 
@@ -53,11 +52,12 @@ async def run_model(
     cannot be asked; the rounds that succeeded are kept. Raises BudgetSpent if the day does not
     allow it.
     """
-    limit = deps.rules.max_tool_rounds
+    rules, now = services.config.rules, services.telemetry.now()
+    limit, interim = rules.max_tool_rounds, services.store.interim
     first = _with(request, [], last=limit == 0)
-    now, budget = deps.now(), deps.rules.budget
-    run, refused = await deps.store.runs.start(
-        turn, attempt=attempt, wanted=_expected(first, now, deps), budget=budget, now=now
+    wanted = _expected(first, now, services)
+    run, refused = await services.store.runs.start(
+        turn, attempt=attempt, wanted=wanted, budget=rules.budget, now=now
     )
     progress.effects = turn.effects or any(call.effects for call in run.calls)
     if refused:
@@ -65,11 +65,11 @@ async def run_model(
     produced: list[JsonObject] = []
     spoken: set[str] = set()
     usage, first_usage = Usage(), None
-    review = Review(turn, run, request, deps)
+    review = Review(turn, run, request, services)
     for number in range(limit + 1):
         asked = _with(request, review.shown(produced), last=number == limit)
         try:
-            response = await _ask(run, number, asked, deps)
+            response = await _respond(run, number, asked, services)
         except (BudgetSpent, ModelRejected):
             if not review.asked_again:
                 raise
@@ -86,14 +86,13 @@ async def run_model(
             produced += review.final_items(response)
             break
         stage("function_calling", f"{len(response.calls)} calls")
-        with progress.clock_stopped(deps.rules.longest_tool_seconds):
-            outputs = await call_tools(turn, run, number, response.calls, progress, deps)
+        with progress.clock_stopped(rules.longest_tool_seconds):
+            outputs = await call_tools(turn, run, number, response.calls, progress, services)
         stage("post_tools_completed")
-        produced += await spoken_items(turn, response.calls, spoken, deps)
+        produced += await spoken_items(turn, response.calls, spoken, interim)
         produced += response.items
         produced += [
-            {"type": "function_call_output", "call_id": call.call_id, "output": output}
-            for call, output in zip(response.calls, outputs, strict=True)
+            _output_item(call, output) for call, output in zip(response.calls, outputs, strict=True)
         ]
     return RunAnswer(
         text=review.text,
@@ -104,28 +103,29 @@ async def run_model(
     )
 
 
-async def done_so_far(turn: Turn, deps: Dependencies) -> list[JsonObject]:
+async def done_so_far(turn: Turn, services: ChatServices) -> list[JsonObject]:
     """What the run of a turn that will not be answered has done: items for the thread.
 
     A booking that was made stays known to the model, although an agent or a fault ended the turn.
     """
-    run = await deps.store.runs.begin(turn, now=deps.now())
+    run = await services.store.runs.begin(turn, now=services.telemetry.now())
     items: list[JsonObject] = []
     spoken: set[str] = set()
     for recorded in run.rounds:
-        if recorded.response is None:
+        response = recorded.response
+        if response is None:
             break
         if recorded.note:
             continue  # an answer that was sent back has never been said
-        items += await spoken_items(turn, recorded.response.calls, spoken, deps)
-        items += recorded.response.items
-        for call in recorded.response.calls:
-            output = known_output(turn, run, recorded.round, call)
-            if output is not None:
-                items.append(
-                    {"type": "function_call_output", "call_id": call.call_id, "output": output}
-                )
+        items += await spoken_items(turn, response.calls, spoken, services.store.interim)
+        items += response.items
+        outputs = ((call, known_output(turn, run, recorded.round, call)) for call in response.calls)
+        items += [_output_item(call, output) for call, output in outputs if output is not None]
     return items
+
+
+def _output_item(call: FunctionCall, output: str) -> JsonObject:
+    return {"type": "function_call_output", "call_id": call.call_id, "output": output}
 
 
 def _with(request: ModelRequest, produced: list[JsonObject], *, last: bool) -> ModelRequest:
@@ -142,56 +142,92 @@ def _with(request: ModelRequest, produced: list[JsonObject], *, last: bool) -> M
     )
 
 
-async def _ask(run: Run, number: int, request: ModelRequest, deps: Dependencies) -> ModelResponse:
+async def _respond(
+    run: Run, number: int, request: ModelRequest, services: ChatServices
+) -> ModelResponse:
     """One round's response: from the ledger, else from the server, else anew."""
     recorded = next((r for r in run.rounds if r.round == number), None)
     if recorded is not None and recorded.response is not None:
         return recorded.response
+    runs, telemetry = services.store.runs, services.telemetry
+    started = trio.current_time()
     stage("openai_start", f"round {number}")
     with span("model call", round=number) as work:
-        return await _ask_anew(run, number, recorded, request, deps, work)
+        try:
+            response = await _harvest(recorded, services)
+            if response is None:
+                response = await _ask(run, number, request, services)
+        except AssistantError as error:
+            temporary = isinstance(error, ModelTemporary)
+            telemetry.metrics.count_upstream(
+                "model", "response", "temporary" if temporary else "rejected"
+            )
+            await runs.round_failed(
+                run, number, str(error), lost=not temporary, now=telemetry.now()
+            )
+            if isinstance(error, ResponseGone):  # somebody has cancelled it at the server
+                raise ModelTemporary(str(error)) from error
+            raise
+        telemetry.metrics.count_upstream("model", "response", "ok")
+        telemetry.metrics.run.observe(trio.current_time() - started, exemplar())
+        await _keep(run, number, response, services, work)
+    return response
 
 
-async def _ask_anew(
-    run: Run,
-    number: int,
-    recorded: RecordedRound | None,
-    request: ModelRequest,
-    deps: Dependencies,
-    work: Span,
-) -> ModelResponse:
-    """One round's response from the server; ``work`` is told what it used up."""
-    runs = deps.store.runs
-    started = trio.current_time()
+async def _harvest(recorded: RecordedRound | None, services: ChatServices) -> ModelResponse | None:
+    """Fetch a response that an earlier process asked for; None if the server has none."""
+    if recorded is None or not recorded.response_id:
+        return None
+    log, recoveries = services.telemetry.log, services.telemetry.metrics.recoveries
     try:
-        response = None
-        if recorded is not None and recorded.response_id:
-            response = await _harvest(recorded, deps)
-        if response is None:
-            if number > 0 or not run.is_asked:
-                await _reserve(run, number, request, deps)
+        response = await services.model.engine.resume(recorded.response_id, starting_after=0)
+    except ResponseGone:
+        recoveries.labels("asked_again").inc()
+        log.info("response is gone, asking again", symbol="♻", response=recorded.response_id)
+        return None
+    recoveries.labels("harvested").inc()
+    log.info("response harvested", symbol="♻", response=recorded.response_id)
+    return response
 
-            async def named(response_id: str) -> None:
-                await runs.round_named(run, number, response_id, now=deps.now())
 
-            response = await deps.engine.respond(request, on_started=named)
-    except AssistantError as error:
-        temporary = isinstance(error, ModelTemporary)
-        deps.metrics.count_upstream("model", "response", "temporary" if temporary else "rejected")
-        await runs.round_failed(run, number, str(error), lost=not temporary, now=deps.now())
-        if isinstance(error, ResponseGone):  # somebody has cancelled it at the server
-            raise ModelTemporary(str(error)) from error
-        raise
-    deps.metrics.count_upstream("model", "response", "ok")
-    deps.metrics.run.observe(trio.current_time() - started, exemplar())
-    now = deps.now()
-    charge = Charge(day_of(now, deps.rules.zone), use_of(response.usage, deps.rules.budget.price))
-    waits = deps.engine.waits_for_outputs and bool(response.calls)
-    await runs.round_completed(run, number, response, charge=charge, waits=waits, now=now)
+async def _ask(
+    run: Run, number: int, request: ModelRequest, services: ChatServices
+) -> ModelResponse:
+    """Ask the model anew. Raises BudgetSpent if the day does not allow it."""
+    runs, now = services.store.runs, services.telemetry.now
+    if number > 0 or not run.is_asked:  # the write that started the run has reserved the first
+        at = now()
+        refused = await runs.round_started(
+            run,
+            number,
+            wanted=_expected(request, at, services),
+            budget=services.config.rules.budget,
+            now=at,
+        )
+        if refused:
+            raise BudgetSpent(refused)
+
+    async def named(response_id: str) -> None:
+        await runs.round_named(run, number, response_id, now=now())
+
+    return await services.model.engine.respond(request, on_started=named)
+
+
+async def _keep(
+    run: Run, number: int, response: ModelResponse, services: ChatServices, work: Span
+) -> None:
+    """Store a response and what it cost; ``work`` is told that too."""
+    rules, telemetry = services.config.rules, services.telemetry
+    metrics, now = telemetry.metrics, telemetry.now()
+    charge = Charge(day_of(now, rules.zone), use_of(response.usage, rules.budget.price))
+    waits = services.model.engine.waits_for_outputs and bool(response.calls)
+    await services.store.runs.round_completed(
+        run, number, response, charge=charge, waits=waits, now=now
+    )
     if response.left_out:
-        deps.log.warning("the model's answer had items left out", types=response.left_out)
-    deps.metrics.count_tokens(response.usage)
-    deps.metrics.cost.inc(charge.use.micros / MICROS)
+        telemetry.log.warning("the model's answer had items left out", types=response.left_out)
+    metrics.count_tokens(response.usage)
+    metrics.cost.inc(charge.use.micros / MICROS)
     work.attributes.update(
         input_tokens=response.usage.input_tokens,
         cached_tokens=response.usage.cached_tokens,
@@ -199,48 +235,25 @@ async def _ask_anew(
         reasoning_tokens=response.usage.reasoning_tokens,
         cost=charge.use.micros / MICROS,
     )
-    return response
 
 
-async def _reserve(run: Run, number: int, request: ModelRequest, deps: Dependencies) -> None:
-    """Note that the model is about to be asked. Raises BudgetSpent if the day does not allow it."""
-    now, budget = deps.now(), deps.rules.budget
-    wanted = _expected(request, now, deps)
-    refused = await deps.store.runs.round_started(
-        run, number, wanted=wanted, budget=budget, now=now
-    )
-    if refused:
-        raise BudgetSpent(refused)
+def _expected(request: ModelRequest, now: float, services: ChatServices) -> Charge:
+    rules = services.config.rules
+    return Charge(day_of(now, rules.zone), expected_use(request, rules.budget))
 
 
-def _expected(request: ModelRequest, now: float, deps: Dependencies) -> Charge:
-    return Charge(day_of(now, deps.rules.zone), expected_use(request, deps.rules.budget))
-
-
-async def _harvest(recorded: RecordedRound, deps: Dependencies) -> ModelResponse | None:
-    """Fetch a response that an earlier process asked for; None if the server has lost it."""
-    try:
-        response = await deps.engine.resume(recorded.response_id, starting_after=0)
-    except ResponseGone:
-        deps.metrics.recoveries.labels("asked_again").inc()
-        deps.log.info("response is gone, asking again", symbol="♻", response=recorded.response_id)
-        return None
-    deps.metrics.recoveries.labels("harvested").inc()
-    deps.log.info("response harvested", symbol="♻", response=recorded.response_id)
-    return response
-
-
-async def give_up(turn: Turn, deps: Dependencies) -> None:
+async def give_up(turn: Turn, services: ChatServices) -> None:
     """Tell the server that the response it is working on is of no use any more.
 
     For a run that was cancelled for good (superseded, taken over, too slow), in this process or
     before it. A run that a stop of the daemon interrupts is left running, to be harvested.
     """
-    response_id = await deps.store.runs.abandon_response(turn.id, now=deps.now())
+    telemetry = services.telemetry
+    response_id = await services.store.runs.abandon_response(turn.id, now=telemetry.now())
     if not response_id:
         return
     with trio.move_on_after(CANCEL_SECONDS):
-        stopped = await deps.engine.cancel(response_id)
+        stopped = await services.model.engine.cancel(response_id)
         if stopped:
-            await deps.store.orphans.released(response_id)
-        deps.log.info("response cancelled", turn=turn.request_id, stopped=stopped)
+            await services.store.orphans.released(response_id)
+        telemetry.log.info("response cancelled", turn=turn.request_id, stopped=stopped)

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 
 import trio
 
-from daemon.conversation.deps import Dependencies
+from daemon.conversation.services import ChatServices
 from daemon.domain.dashboard_values import Sample
 from daemon.domain.limits import day_of, used_ratios
 from daemon.errors import StoreUnavailable
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.process_records import Samples
 from daemon.observability.counts import Counts, read_counts
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
+from daemon.observability.vitals import Vitals
 
 ACTIVE_SECONDS = 7 * 24 * 3600.0
 """A thread counts as active for a week, as in the system that Recado replaces."""
@@ -39,25 +41,26 @@ class Figures:
     dead_letters: int = 0
 
 
-async def keep_figures(deps: Dependencies, figures: Figures, every_seconds: float) -> None:
+async def keep_figures(services: ChatServices, figures: Figures, every_seconds: float) -> None:
     """Read the figures anew every so often, and see whether a full disk has room again.
 
     Runs until cancelled.
     """
     while True:
         try:
-            await deps.store.database.probe()
-            await refresh(deps, figures)
-            await measure_disk(deps)
+            await services.store.database.probe()
+            await refresh(services, figures)
+            await measure_disk(services.store.database, services.telemetry.metrics.vitals)
         except (StoreUnavailable, OSError) as error:
-            deps.log.warning("the store is in trouble", error=str(error))
+            services.telemetry.log.warning("the store is in trouble", error=str(error))
         await trio.sleep(every_seconds)
 
 
-async def refresh(deps: Dependencies, figures: Figures) -> None:
+async def refresh(services: ChatServices, figures: Figures) -> None:
     """Read the store's figures once. Raises StoreUnavailable."""
-    store = deps.store
-    counts = await store.threads.counts(active_since=deps.now() - ACTIVE_SECONDS)
+    store, rules, telemetry = services.store, services.config.rules, services.telemetry
+    now = telemetry.now()
+    counts = await store.threads.counts(active_since=now - ACTIVE_SECONDS)
     figures.total_threads, figures.active_threads = counts
     figures.oldest_for_bot = await store.inbox.oldest_unanswered() or 0
     waiting = await store.handovers.waiting_chats()
@@ -67,14 +70,13 @@ async def refresh(deps: Dependencies, figures: Figures) -> None:
     figures.oldest_unanswered = min(oldest, default=0)
     figures.outbox = await store.outbox.counts()
     figures.queue, figures.dead_letters = await store.backlog.counts()
-    used = await store.usage.total(day_of(deps.now(), deps.rules.zone))
-    for limit, ratio in used_ratios(deps.rules.budget, used).items():
-        deps.metrics.budget_used_ratio.labels(limit).set(ratio)
+    used = await store.usage.total(day_of(now, rules.zone))
+    for limit, ratio in used_ratios(rules.budget, used).items():
+        telemetry.metrics.budget_used_ratio.labels(limit).set(ratio)
 
 
-async def measure_disk(deps: Dependencies) -> None:
+async def measure_disk(database: SqliteDatabase, vitals: Vitals) -> None:
     """See how large the store is, and how much room the disk has. Raises OSError."""
-    database, vitals = deps.store.database, deps.metrics.vitals
     usage = await trio.to_thread.run_sync(shutil.disk_usage, database.path.parent)
     vitals.free_disk_bytes.set(usage.free)
     vitals.store_bytes.set(database.path.stat().st_size)

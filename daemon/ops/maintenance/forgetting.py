@@ -12,13 +12,14 @@ from pathlib import Path
 
 import trio
 
-from daemon.conversation.deps import Dependencies
 from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.services import Telemetry
 from daemon.domain.audit_chain import Actor
 from daemon.errors import StoreUnavailable
 from daemon.ledger.forget.forget import close, let_go, look, moved, write_paced
 from daemon.ledger.forget.jobs import Forgotten, ask, ask_chat, done_as, next_work, old_chats
 from daemon.ledger.forget.stages import OVER, Work, is_held
+from daemon.ledger.ledger import Store
 from daemon.ops.maintenance.retention import DAY_SECONDS, rest_after_write
 from daemon.system.signals import Bell
 
@@ -31,14 +32,17 @@ class Forgetter:
 
     def __init__(
         self,
-        deps: Dependencies,
+        store: Store,
+        telemetry: Telemetry,
         chats: ChatRegistry,
         data_dir: Path,
         *,
         clock: Callable[[], float],
     ) -> None:
         """``clock`` measures durations, in seconds."""
-        self._deps = deps
+        self._store = store
+        self._log = telemetry.log
+        self._now = telemetry.now
         self._chats = chats
         self._data_dir = data_dir
         self._clock = clock
@@ -60,7 +64,7 @@ class Forgetter:
                     await self.drop_conversations(days)
                     due = trio.current_time() + retention_seconds
             except StoreUnavailable as error:
-                self._deps.log.warning("forgetting waits for the store", error=str(error))
+                self._log.warning("forgetting waits for the store", error=str(error))
             with trio.move_on_after(every_seconds):
                 await self._bell.answer()
 
@@ -74,18 +78,18 @@ class Forgetter:
 
         Whoever is to be forgotten meanwhile does not wait for all of them.
         """
-        database, before = self._deps.store.database, self._deps.now() - days * DAY_SECONDS
+        database, before = self._store.database, self._now() - days * DAY_SECONDS
         find = partial(old_chats, before=before, most=RETENTION_BATCH)
         erased, more = 0, True
         while more:
             more = False
             for key in await database.read(find):
-                asked = partial(ask_chat, key=key, before=before, now=self._deps.now())
+                asked = partial(ask_chat, key=key, before=before, now=self._now())
                 more |= bool(await database.write(asked))
                 await self.do_all()
                 erased += more
         if erased:
-            self._deps.log.info("old conversations deleted", symbol="🧹", chats=erased)
+            self._log.info("old conversations deleted", symbol="🧹", chats=erased)
         return erased
 
     async def forget(self, names: Sequence[str], *, by: Actor) -> Forgotten:
@@ -93,8 +97,8 @@ class Forgetter:
 
         If it is cancelled, or this process ends, it is done all the same.
         """
-        database = self._deps.store.database
-        name = await database.write(partial(ask, names=names, by=by, now=self._deps.now()))
+        database = self._store.database
+        name = await database.write(partial(ask, names=names, by=by, now=self._now()))
         self._bell.ring()
         while True:
             over = self._progress
@@ -104,12 +108,12 @@ class Forgetter:
             await over.wait()
 
     async def _next(self) -> Work | None:
-        read = self._deps.store.database.read
+        read = self._store.database.read
         return await read(partial(next_work, data_dir=self._data_dir))
 
     async def _carry_out(self, work: Work) -> None:
         """Go on with one work to its end."""
-        database, person = self._deps.store.database, work.person
+        database, person = self._store.database, work.person
         if is_held(work):
             async with self._chats.held({*person.keys, *person.groups}):
                 # Who they are is read anew: the tasks that were ended have written until now.
@@ -119,17 +123,17 @@ class Forgetter:
         await database.write(partial(let_go, work=work))
         if not work.deletes:
             await database.empty_log()
-        await database.write(partial(close, work=work, now=self._deps.now()))
+        await database.write(partial(close, work=work, now=self._now()))
         over, self._progress = self._progress, trio.Event()
         over.set()
 
     async def _named(self, name: str) -> Work | None:
-        read = self._deps.store.database.read
+        read = self._store.database.read
         return await read(partial(next_work, data_dir=self._data_dir, name=name))
 
     async def _erase(self, work: Work, *, until: Callable[[Work], bool]) -> Work:
         """Erase slice by slice, until something is so."""
-        database, now = self._deps.store.database, self._deps.now
+        database, now = self._store.database, self._now
         while not until(work):
             batch = await database.read(partial(look, work=work))
             if not batch.rows:
@@ -138,5 +142,5 @@ class Forgetter:
             work = await database.write(
                 partial(write_paced, work=work, batch=batch, now=now(), clock=self._clock)
             )
-            await rest_after_write(self._deps)
+            await rest_after_write(database)
         return work

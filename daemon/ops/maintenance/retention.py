@@ -1,15 +1,18 @@
 """Letting go of what is kept only for a while."""
 
 from functools import partial
+from pathlib import Path
 
 import trio
 
-from daemon.conversation.deps import Dependencies
+from daemon.conversation.services import Telemetry
 from daemon.errors import StoreUnavailable
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.files import expire
-from daemon.ledger.ledger import tighten_files
+from daemon.ledger.ledger import Store, tighten_files
 from daemon.ledger.media import BATCH, drop_unnamed, expire_media
 from daemon.media.files import old_names
+from daemon.observability.logs import Log
 
 INTERVAL_SECONDS = 3600.0
 UNNAMED_SECONDS = 3600.0
@@ -24,16 +27,15 @@ LOG_BYTES = 2_000_000
 """The log is folded in beside the writes before a write has to do it (SQLite's 1000 pages)."""
 
 
-async def rest_after_write(deps: Dependencies) -> None:
+async def rest_after_write(database: SqliteDatabase) -> None:
     """Let others write before the next write of something long. Raises StoreUnavailable."""
-    database = deps.store.database
     if database.wal_bytes() > LOG_BYTES:
         await database.checkpoint()
     await trio.sleep(REST_SECONDS)
 
 
 async def keep_retention(
-    deps: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
+    store: Store, telemetry: Telemetry, event_days: float, every_seconds: float = INTERVAL_SECONDS
 ) -> None:
     """Drop raw webhook events older than ``event_days``, at once and then every so often.
 
@@ -41,32 +43,32 @@ async def keep_retention(
     """
     while True:
         try:
-            await drop_old_events(deps, event_days=event_days)
+            await drop_old_events(store, telemetry, event_days=event_days)
         except StoreUnavailable as error:
-            deps.log.warning("old events not dropped", error=str(error))
+            telemetry.log.warning("old events not dropped", error=str(error))
         await trio.sleep(every_seconds)
 
 
 async def keep_stages(
-    deps: Dependencies, event_days: float, every_seconds: float = INTERVAL_SECONDS
+    store: Store, telemetry: Telemetry, event_days: float, every_seconds: float = INTERVAL_SECONDS
 ) -> None:
     """Delete the stages of turns older than ``event_days``, at once and then every so often.
 
     0 keeps them for good. Runs until cancelled.
     """
     while event_days:
-        before = deps.now() - event_days * DAY_SECONDS
+        before = telemetry.now() - event_days * DAY_SECONDS
         try:
-            while await deps.store.stages.drop_old(before=before):
-                await rest_after_write(deps)
+            while await store.stages.drop_old(before=before):
+                await rest_after_write(store.database)
         except StoreUnavailable as error:
-            deps.log.warning("old stages not deleted", error=str(error))
+            telemetry.log.warning("old stages not deleted", error=str(error))
         await trio.sleep(every_seconds)
     await trio.sleep_forever()
 
 
 async def keep_sent_files(
-    deps: Dependencies, audio_hours: float, every_seconds: float = INTERVAL_SECONDS
+    store: Store, telemetry: Telemetry, audio_hours: float, every_seconds: float = INTERVAL_SECONDS
 ) -> None:
     """Delete sent voice notes and files older than ``audio_hours``, again and again.
 
@@ -74,36 +76,40 @@ async def keep_sent_files(
     """
     while audio_hours:
         try:
-            await drop_sent_files(deps, audio_hours=audio_hours)
+            await drop_sent_files(store, telemetry, audio_hours=audio_hours)
         except (StoreUnavailable, OSError) as error:
-            deps.log.warning("old voice notes not deleted", error=str(error))
+            telemetry.log.warning("old voice notes not deleted", error=str(error))
         await trio.sleep(every_seconds)
     await trio.sleep_forever()
 
 
-async def drop_sent_files(deps: Dependencies, *, audio_hours: float) -> int:
+async def drop_sent_files(store: Store, telemetry: Telemetry, *, audio_hours: float) -> int:
     """Delete what is too old now and not still to be sent; gives how many files."""
-    before = deps.now() - audio_hours * 3600
-    in_use = await deps.store.outbox.files_in_use()
-    dropped = await deps.store.files.drop_old(before=before, in_use=in_use)
+    before = telemetry.now() - audio_hours * 3600
+    in_use = await store.outbox.files_in_use()
+    dropped = await store.files.drop_old(before=before, in_use=in_use)
     if dropped:
-        deps.log.info("old voice notes deleted", symbol="🧹", files=dropped)
+        telemetry.log.info("old voice notes deleted", symbol="🧹", files=dropped)
     return dropped
 
 
-async def keep_files_private(deps: Dependencies) -> None:
+async def keep_files_private(store: Store, log: Log) -> None:
     """Take away what others may do with files that an earlier version, or somebody, left wider.
 
     Ends when all have been looked at.
     """
-    folder = deps.store.database.path.parent
+    folder = store.database.path.parent
     tightened = await trio.to_thread.run_sync(tighten_files, folder)
     if tightened:
-        deps.log.warning("files were readable for others, and are not any more", files=tightened)
+        log.warning("files were readable for others, and are not any more", files=tightened)
 
 
 async def keep_media(
-    deps: Dependencies, media_days: float, every_seconds: float = INTERVAL_SECONDS
+    store: Store,
+    telemetry: Telemetry,
+    folder: Path,
+    media_days: float,
+    every_seconds: float = INTERVAL_SECONDS,
 ) -> None:
     """Delete files that people sent more than ``media_days`` ago, at once and then every so often.
 
@@ -111,48 +117,47 @@ async def keep_media(
     """
     while True:
         try:
-            await drop_media(deps, media_days=media_days)
+            await drop_media(store, telemetry, folder, media_days=media_days)
         except (StoreUnavailable, OSError) as error:
-            deps.log.warning("old files not deleted", error=str(error))
+            telemetry.log.warning("old files not deleted", error=str(error))
         await trio.sleep(every_seconds)
 
 
-async def drop_media(deps: Dependencies, *, media_days: float) -> int:
+async def drop_media(store: Store, telemetry: Telemetry, folder: Path, *, media_days: float) -> int:
     """Delete what is too old now, and files that no message has; gives how many.
 
     Raises StoreUnavailable or OSError.
     """
-    database, now = deps.store.database, deps.now()
-    folder = deps.attachments.rules.showing.folder
+    database, now = store.database, telemetry.now()
     before = now - media_days * DAY_SECONDS if media_days else 0.0
     verb = partial(expire_media, before=before, folder=folder)
     dropped, more = 0, True
     while more:
         expired = await database.write(verb)
         dropped, more = dropped + expired.items, expired.more
-        await rest_after_write(deps)
+        await rest_after_write(database)
     list_old = partial(old_names, folder, before=now - UNNAMED_SECONDS)
     unnamed = await trio.to_thread.run_sync(list_old)
     for start in range(0, len(unnamed), BATCH):
         names = unnamed[start : start + BATCH]
         dropped += await database.write(partial(drop_unnamed, names=names, folder=folder))
-        await rest_after_write(deps)
+        await rest_after_write(database)
     if dropped:
-        deps.log.info("old files deleted", symbol="🧹", files=dropped)
+        telemetry.log.info("old files deleted", symbol="🧹", files=dropped)
     return dropped
 
 
-async def drop_old_events(deps: Dependencies, *, event_days: float) -> int:
+async def drop_old_events(store: Store, telemetry: Telemetry, *, event_days: float) -> int:
     """Drop what is too old now, batch by batch; gives how many. Raises StoreUnavailable."""
-    database = deps.store.database
-    before = deps.now() - event_days * DAY_SECONDS if event_days else 0.0
+    database = store.database
+    before = telemetry.now() - event_days * DAY_SECONDS if event_days else 0.0
     verb = partial(expire, before=before, folder=database.path.parent / "events")
     events = files = 0
     more = True
     while more:
         expired = await database.write(verb)
         events, files, more = events + expired.events, files + expired.files, expired.more
-        await rest_after_write(deps)
+        await rest_after_write(database)
     if events:
-        deps.log.info("old events dropped", symbol="🧹", events=events, files=files)
+        telemetry.log.info("old events dropped", symbol="🧹", events=events, files=files)
     return events

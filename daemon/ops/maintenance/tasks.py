@@ -7,10 +7,12 @@ from typing import Protocol
 
 import trio
 
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.recovery import keep_sweeping
-from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.number_runtime import NumberRuntime
+from daemon.conversation.opening import Process
 from daemon.errors import StoreUnavailable
+from daemon.ledger.audit import Audit
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase
+from daemon.media.files import FOLDER
 from daemon.observability.logs import Log
 from daemon.observability.vitals import Vitals
 from daemon.ops.maintenance.figures import Figures, keep_figures
@@ -39,8 +41,8 @@ LAGS_KEPT = 60
 
 
 async def keep_caches_small(
-    deps: Dependencies,
-    chats: ChatRegistry,
+    number: NumberRuntime,
+    log: Log,
     every_seconds: float,
     chat_info_seconds: float,
     contact_seconds: float,
@@ -51,13 +53,12 @@ async def keep_caches_small(
     """
     while True:
         await trio.sleep(every_seconds)
-        forgotten = deps.chat_info.prune(chat_info_seconds)
-        forgotten += chats.prune_presences(contact_seconds)
+        forgotten = number.forget_idle(chat_info_seconds, contact_seconds)
         if forgotten:
-            deps.log.debug("caches made smaller", entries=forgotten)
+            log.debug("caches made smaller", entries=forgotten)
 
 
-async def keep_log_folded(deps: Dependencies, every_seconds: float) -> None:
+async def keep_log_folded(database: SqliteDatabase, log: Log, every_seconds: float) -> None:
     """Fold the store's write-ahead log into its file every so often. Runs until cancelled.
 
     SQLite does it by itself after a number of writes; this is for what a quiet time leaves there.
@@ -65,12 +66,12 @@ async def keep_log_folded(deps: Dependencies, every_seconds: float) -> None:
     while True:
         await trio.sleep(every_seconds)
         try:
-            await deps.store.database.checkpoint()
+            await database.checkpoint()
         except StoreUnavailable as error:
-            deps.log.warning("the store's log was not folded in", error=str(error))
+            log.warning("the store's log was not folded in", error=str(error))
 
 
-async def keep_audit_head(deps: Dependencies, every_seconds: float) -> None:
+async def keep_audit_head(audit: Audit, log: Log, every_seconds: float) -> None:
     """Put the head of the audit's chain into the log when it has moved. Runs until cancelled.
 
     The log lies elsewhere than the store: it shows later whether the chain was cut or made anew.
@@ -78,12 +79,12 @@ async def keep_audit_head(deps: Dependencies, every_seconds: float) -> None:
     last = 0
     while True:
         try:
-            head = await deps.store.audit.head()
+            head = await audit.head()
             if head.id != last:
                 last = head.id
-                deps.log.info("audit head", head=f"{head.id}:{head.hash}")
+                log.info("audit head", head=f"{head.id}:{head.hash}")
         except StoreUnavailable as error:
-            deps.log.warning("the audit's head was not read", error=str(error))
+            log.warning("the audit's head was not read", error=str(error))
         await trio.sleep(every_seconds)
 
 
@@ -145,41 +146,49 @@ class Side(Protocol):
 def start_housekeeping(
     side: Side,
     settings: Settings,
-    deps: Dependencies,
-    chats: ChatRegistry,
+    process: Process,
+    number: NumberRuntime,
     figures: Figures,
     forgetter: Forgetter,
 ) -> None:
     """Start every housekeeping task. Called once, by the composer, when chats can be woken."""
     every, kept = settings.housekeeping, settings.retention
-    side("figures", keep_figures, deps, figures, every.figures_seconds)
-    side("sweep", keep_sweeping, deps, chats, settings.recovery.delay_seconds, every.sweep_seconds)
-    side("traces", deps.traces.run)
-    side("event loop lag", watch_loop_lag, deps.metrics.vitals)
+    store, telemetry, log = process.store, process.telemetry, process.telemetry.log
+    vitals = telemetry.metrics.vitals
+    side("figures", keep_figures, number.services, figures, every.figures_seconds)
+    side("traces", telemetry.traces.run)
+    side("event loop lag", watch_loop_lag, vitals)
 
     retention_seconds = every.retention_minutes * MINUTE_SECONDS
-    side("file modes", keep_files_private, deps)
-    side("retention", keep_retention, deps, kept.event_days, retention_seconds)
+    side("file modes", keep_files_private, store, log)
+    side("retention", keep_retention, store, telemetry, kept.event_days, retention_seconds)
     days = kept.conversations_days
     side("forgetting", forgetter.run, every.sweep_seconds, days, retention_seconds)
-    side("old stages", keep_stages, deps, kept.event_days, retention_seconds)
-    side("sent files", keep_sent_files, deps, kept.audio_hours, retention_seconds)
-    side("old files", keep_media, deps, kept.media_days, retention_seconds)
+    side("old stages", keep_stages, store, telemetry, kept.event_days, retention_seconds)
+    side("sent files", keep_sent_files, store, telemetry, kept.audio_hours, retention_seconds)
+    folder = settings.data_dir / FOLDER
+    side("old files", keep_media, store, telemetry, folder, kept.media_days, retention_seconds)
 
     side(
         "caches",
         keep_caches_small,
-        deps,
-        chats,
+        number,
+        log,
         every.cache_minutes * MINUTE_SECONDS,
         every.chat_info_minutes * MINUTE_SECONDS,
         every.contact_hours * HOUR_SECONDS,
     )
-    side("audit head", keep_audit_head, deps, retention_seconds)
-    side("checkpoint", keep_log_folded, deps, every.checkpoint_minutes * MINUTE_SECONDS)
+    side("audit head", keep_audit_head, store.audit, log, retention_seconds)
+    side(
+        "checkpoint",
+        keep_log_folded,
+        store.database,
+        log,
+        every.checkpoint_minutes * MINUTE_SECONDS,
+    )
     watch = partial(
         watch_memory,
         alert_bytes=every.memory_alert_mb * MEGABYTE,
         limit_bytes=every.memory_limit_mb * MEGABYTE,
     )
-    side("memory", watch, deps.log, deps.metrics.vitals, every.memory_minutes * MINUTE_SECONDS)
+    side("memory", watch, log, vitals, every.memory_minutes * MINUTE_SECONDS)

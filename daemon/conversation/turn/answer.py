@@ -1,31 +1,58 @@
-"""The review of an answer before it is decided: validators, and at most one second try."""
+"""An answer on its way from the model to the outbox: validated, then cut into messages.
 
-from collections.abc import Sequence
+The validators may send it back to the model, once.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import msgspec
+import trio
 
-from daemon.conversation.deps import Dependencies
-from daemon.conversation.large_texts import MOST_CHARACTERS, work_on
+from daemon.conversation.services import ChatServices
+from daemon.conversation.voice import spoken_answer
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse
 from daemon.domain.prompt.data import data_item, is_data
-from daemon.domain.records import Run, Turn, Validation
+from daemon.domain.records import NewPart, Run, Turn, Validation
+from daemon.domain.rendering.outgoing import mentioning
+from daemon.domain.rendering.split import MAX_WRITTEN, split_reply
 from daemon.domain.validation.results import RETRY, Candidate, Judgement, Ruling, judge, retry_note
+
+T = TypeVar("T")
+
+LARGE_CHARACTERS = 8_000
+"""A text of this length takes a few milliseconds; a handover to a thread takes a tenth of one."""
+
+MOST_CHARACTERS = 200_000
+"""Of a model's answer that are looked at; a customer gets far less of it."""
+
+
+async def work_on(characters: int, work: Callable[[], T]) -> T:
+    """Give what ``work`` makes of so many characters; of many in a thread.
+
+    ``work`` is pure. A task that is cancelled leaves the thread behind, which ends by itself, since
+    its texts are bounded.
+    """
+    if characters <= LARGE_CHARACTERS:
+        return work()
+    return await trio.to_thread.run_sync(work, abandon_on_cancel=True)
 
 
 class Review:
-    """The answers of one run, looked at in the order in which the model gives them.
+    """Validates the answers of one run, in the order in which the model gives them.
 
-    Used by the run alone. What is shown to the model about a second try (the answer that was not
-    good enough, and why) is kept apart from what goes into the thread.
+    What the model is shown for its second try (the answer that was not good enough, and why) is
+    kept apart from what goes into the thread.
     """
 
-    def __init__(self, turn: Turn, run: Run, request: ModelRequest, deps: Dependencies) -> None:
+    def __init__(self, turn: Turn, run: Run, request: ModelRequest, services: ChatServices) -> None:
         self._turn = turn
         self._run = run
-        self._deps = deps
-        self._candidate = _candidate(request, deps)
+        self._services = services
+        self._log, self._metrics = services.telemetry.log, services.telemetry.metrics
+        self._candidate = _candidate(request, services)
         self._aside: list[JsonObject] = []
         self._place = 0
         self._first: Judgement | None = None
@@ -85,9 +112,9 @@ class Review:
         doubts = judgement.doubts if judgement.text else ()
         rulings = [(name, "flag" if name in doubts else word) for name, word in judgement.rulings]
         for name in doubts:
-            self._deps.metrics.count_validation(name, "flag")
+            self._metrics.count_validation(name, "flag")
         if doubts:
-            self._deps.log.warning(
+            self._log.warning(
                 "doubtful answer sent", turn=self._turn.request_id, validators=", ".join(doubts)
             )
         self.text = judgement.text
@@ -95,25 +122,24 @@ class Review:
 
     def final_items(self, response: ModelResponse) -> list[JsonObject]:
         """The answer as the thread keeps it: what was said, and nothing that was not."""
-        text = self.text or self._deps.texts.unclear
+        text = self.text or self._services.config.texts.unclear
         if text == response.text:
             # A call that nobody made has no output, and the server refuses it.
             return [item for item in response.items if item.get("type") != "function_call"]
         return [{"role": "assistant", "content": text}]
 
     async def _granted(self, number: int, rulings: str, note: str) -> bool:
-        deps = self._deps
-        return await deps.store.validations.ask_again(
+        return await self._services.store.validations.ask_again(
             self._run,
             number,
             rulings=rulings,
             note=note,
-            cooldown=deps.rules.validation_cooldown_seconds,
-            now=deps.now(),
+            cooldown=self._services.config.rules.validation_cooldown_seconds,
+            now=self._services.telemetry.now(),
         )
 
     async def _judge(self, produced: Sequence[JsonObject], response: ModelResponse) -> Judgement:
-        validators = self._deps.validators
+        validators = self._services.config.validators
         candidate = replace(
             self._candidate,
             text=response.text[:MOST_CHARACTERS],
@@ -130,16 +156,16 @@ class Review:
 
     def _report(self, judgement: Judgement) -> None:
         """Count all verdicts; log names, and never a word of the text."""
-        deps, name = self._deps, self._turn.request_id
+        turn = self._turn.request_id
         for validator, verdict in judgement.rulings:
-            deps.metrics.count_validation(validator, verdict)
+            self._metrics.count_validation(validator, verdict)
         for validator, error in judgement.faults:
-            deps.log.warning("validator failed", validator=validator, turn=name, exc_info=error)
+            self._log.warning("validator failed", validator=validator, turn=turn, exc_info=error)
         notable = _notable(judgement.rulings)
         if notable:
             verdicts = ", ".join(f"{validator}: {verdict}" for validator, verdict in notable)
-            level = deps.log.warning if not judgement.text or judgement.notes else deps.log.info
-            level("answer validated", turn=name, verdicts=verdicts, reason=judgement.blocked)
+            level = self._log.warning if not judgement.text or judgement.notes else self._log.info
+            level("answer validated", turn=turn, verdicts=verdicts, reason=judgement.blocked)
 
 
 def _written(rulings: Sequence[Ruling]) -> str:
@@ -150,7 +176,7 @@ def _notable(rulings: Sequence[Ruling]) -> list[Ruling]:
     return [ruling for ruling in rulings if ruling[1] != "keep"]
 
 
-def _candidate(request: ModelRequest, deps: Dependencies) -> Candidate:
+def _candidate(request: ModelRequest, services: ChatServices) -> Candidate:
     """What an answer of this turn may be held against."""
     internal = tuple(words_of(item) for item in request.items if is_data(item))
     past = tuple(words_of(item) for item in request.items[:-1] if not is_data(item))
@@ -159,9 +185,9 @@ def _candidate(request: ModelRequest, deps: Dependencies) -> Candidate:
         heard=words_of(request.items[-1]),
         instructions=request.instructions,
         internal=internal,
-        agent_note=deps.texts.agent_note,
+        agent_note=services.config.texts.agent_note,
         remembered=tuple(words for words in past if words),
-        language=deps.rules.language,
+        language=services.config.rules.language,
     )
 
 
@@ -172,3 +198,54 @@ def words_of(item: JsonObject) -> str:
         return content
     parts = (part.get("text", "") for part in content if isinstance(part, dict))
     return "\n".join(str(part) for part in parts if part)
+
+
+async def reply_parts(text: str, turn: Turn, services: ChatServices) -> list[NewPart]:
+    """Cut the answer of a turn into messages; at least one, the safe words if ``text`` is empty.
+
+    The first of them quotes, and in a group mentions, whom it answers. Called by the chat's task.
+    """
+    spoken = spoken_answer(text, turn, services) if text else []
+    if spoken:
+        parts = [NewPart(body=words, kind="voice") for words in spoken]
+    else:
+        parts = await _cut(text or services.config.texts.unclear, services)
+    parts[0] = replace(parts[0], quoted=_quoted(turn, in_group=services.config.rules.group_quote))
+    whom = await _mentioned(turn, services)
+    if whom and parts[0].kind == "text":  # nobody sees a mention in a voice note
+        parts[0] = mentioning(parts[0], whom)
+    return parts
+
+
+async def _cut(text: str, services: ChatServices) -> list[NewPart]:
+    """The texts that an answer is cut into, or the document that has all of it."""
+    rules, texts = services.config.rules, services.config.texts
+    cut = partial(split_reply, text, max_bubbles=rules.max_bubbles, short=rules.short_characters)
+    chunks = await work_on(len(text), cut)
+    if len(text) > MAX_WRITTEN or len(chunks) > rules.max_bubbles:
+        try:
+            name = await services.store.files.keep_text(text)
+        except OSError as error:
+            services.telemetry.log.warning("answer not written as a document", error=str(error))
+        else:
+            payload = {"filename": f"{texts.document_name}.txt", "mime_type": "text/plain"}
+            return [NewPart(texts.document, kind="document", payload={**payload, "file": name})]
+    return [NewPart(body=chunk) for chunk in chunks]
+
+
+def _quoted(turn: Turn, *, in_group: bool) -> str:
+    """The message that the answer is to quote: of a group's the last one, else a late one."""
+    if in_group and turn.messages and turn.messages[-1].message.is_group:
+        return turn.messages[-1].message.id
+    return turn.messages[0].message.id if turn.quotes else ""
+
+
+async def _mentioned(turn: Turn, services: ChatServices) -> str:
+    """Whom the answer mentions: in a group in which others write too, who wrote last."""
+    if not services.config.rules.group_mention or not turn.messages:
+        return ""
+    newest = turn.messages[-1].message
+    if not newest.is_group or not newest.author:
+        return ""
+    several = await services.store.references.others_write(turn, newest.author)
+    return newest.author if several else ""

@@ -4,11 +4,15 @@ While it is down it is left alone, but for one chat at a time that looks whether
 it refuses everything, each turn still asks: a refusal costs nothing, and the first answer ends it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import trio
 
+from daemon.assistant.port import Engine
+from daemon.conversation.signals import ChatSignals
 from daemon.domain.messages import ChatKey
 from daemon.domain.retries import Breaker, honoured
 from daemon.errors import ModelRejected, ModelTemporary
@@ -97,3 +101,59 @@ class ModelState:
             yield
         finally:
             del self._waiting[token]
+
+
+class Speaker(Protocol):
+    """A model that speaks."""
+
+    @property
+    def ending(self) -> Literal["ogg", "mp3"]:
+        """Of the files that it makes."""
+
+    async def speak(self, words: str) -> bytes:
+        """The words as a file; raises AssistantError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAccess:
+    """The model server, and what is known of it. All chats of the process share it."""
+
+    engine: Engine
+    state: ModelState
+    run_slots: trio.CapacityLimiter
+    """The places for runs of all chats; see `run_slot`."""
+    contact_hash: Callable[[ChatKey], str]
+    """An anonymous, stable name for a contact."""
+    speech: Speaker | None = None
+    """Answers voice notes with voice notes; None: answers are written."""
+
+
+@asynccontextmanager
+async def run_slot(
+    slots: trio.CapacityLimiter, signals: ChatSignals, *, waiting: Callable[[bool], None]
+) -> AsyncIterator[bool]:
+    """Hold one of the places for runs during the block; first come, first served.
+
+    Gives False, without a place, if the daemon stops or an agent takes over meanwhile. A customer
+    who goes on writing keeps the place in the line. ``waiting`` is told of a wait and of its end.
+    """
+    owner = object()
+    held = False
+
+    async def stand_in_line() -> None:
+        nonlocal held
+        await slots.acquire_on_behalf_of(owner)
+        held = True
+
+    try:
+        try:
+            slots.acquire_on_behalf_of_nowait(owner)
+            held = True
+        except trio.WouldBlock:
+            waiting(True)
+            await signals.unless_called_off(stand_in_line)
+            waiting(False)
+        yield held
+    finally:
+        if held:
+            slots.release_on_behalf_of(owner)

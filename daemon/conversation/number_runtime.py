@@ -1,0 +1,220 @@
+"""One number at work: all that it needs while this process serves it, opened and closed together.
+
+Today a process serves exactly one. Nothing of a number is reached except through its runtime.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+
+from daemon.assistant.payloads.responses import keeps_responses
+from daemon.assistant.sound import Hearing, Transcriber
+from daemon.conversation.attachments import AttachmentRules, Attachments
+from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
+from daemon.conversation.intake import Intake
+from daemon.conversation.listening import CallBudget, Listener
+from daemon.conversation.live_config import ChatConfig, ChatRules, LiveConfig
+from daemon.conversation.number_state import NumberState, NumberWatch, OwnIds
+from daemon.conversation.opening import Environment, Process, observe_upstream, secret_text
+from daemon.conversation.recovery import Recovery
+from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.send_pace import SendPace
+from daemon.conversation.services import ChatServices, NumberAccess, Telemetry
+from daemon.errors import MediaRefused, SettingsError
+from daemon.gateway.kinds import DEFAULT
+from daemon.ledger.ledger import Store
+from daemon.media.download import FetchRules, open_downloader, origin_of
+from daemon.media.files import FOLDER
+from daemon.media.model_files import DocumentReader, DocumentRules, ShowingRules
+from daemon.observability.counts import core_task
+from daemon.settings import Settings
+from daemon.system.process import authorities
+
+MEGABYTE = 1024 * 1024
+
+
+class NumberRuntime:
+    """The chats of one number, and what looks after them. Made by the composer."""
+
+    def __init__(self, services: ChatServices) -> None:
+        self.services = services
+        self.chats = ChatRegistry(services)
+        self.intake = Intake(services, self.chats)
+        self.recovery = Recovery(services, self.chats)
+        number, telemetry = services.number, services.telemetry
+        self._own_ids = OwnIds(
+            number.gateway, services.store.references, services.config, telemetry.log
+        )
+        self._watch = NumberWatch(
+            number.gateway,
+            number.pace,
+            number.state,
+            self._own_ids,
+            log=telemetry.log,
+            metrics=telemetry.metrics,
+        )
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Start the owners of the tasks of files and chats, which run until they are cancelled."""
+        await nursery.start(self.services.attachments.run, name="files")
+        await nursery.start(self._run_chats, name="chats")
+
+    async def resume(self) -> None:
+        """Go on with what the last process has left waiting; ask who we are, in a fresh store.
+
+        Called once, before HTTP.
+        """
+        await self.recovery.resume_windows()
+        await self._own_ids.know()
+
+    async def watch(self, interval_seconds: float) -> None:
+        """Watch how the number is. Runs until cancelled."""
+        await self._watch.run(interval_seconds, self.chats.renew_presences)
+
+    def config_replaced(self, chat_config: ChatConfig) -> None:
+        """Let another configuration guide the chats from now on. No checkpoint."""
+        services, rules = self.services, chat_config.rules
+        services.config.current = chat_config
+        services.number.pace.set_pace(_messages_per_minute(rules))
+        services.telemetry.metrics.expect_validators(one.name for one in chat_config.validators)
+        self.chats.config_replaced()
+
+    def forget_idle(self, chat_info_seconds: float, contact_seconds: float) -> int:
+        """Forget what is remembered of contacts who have not written so long; gives how much."""
+        forgotten = self.services.number.chat_info.prune(chat_info_seconds)
+        return forgotten + self.chats.prune_presences(contact_seconds)
+
+    def retry_now(self) -> int:
+        """Begin anew, at once, what the chats are at; the gateway is asked even in trouble."""
+        self.services.number.pace.try_now()
+        return self.chats.release_all()
+
+    async def _run_chats(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with core_task(self.services.telemetry.log):
+            await self.chats.run(task_status=task_status)
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, environment: Environment, process: Process
+) -> AsyncIterator[ChatServices]:
+    """Open what the chats of a number work with; closed in reverse order at the end."""
+    telemetry, store = process.telemetry, process.store
+    config = LiveConfig(process.chat_config)
+    pace = SendPace(per_minute=_messages_per_minute(config.rules), log=telemetry.log)
+    async with (
+        DEFAULT.open(
+            settings,
+            rng=telemetry.random,
+            now=telemetry.now,
+            observe=partial(observe_upstream, environment, DEFAULT.name),
+            tls=authorities(),
+        ) as gateway,
+        _open_attachments(settings, store, config, telemetry) as attachments,
+    ):
+        state = NumberState(pace, log=telemetry.log, metrics=telemetry.metrics, now=telemetry.now)
+        yield ChatServices(
+            store=store,
+            model=process.model,
+            number=NumberAccess(
+                gateway=gateway,
+                pace=pace,
+                state=state,
+                chat_info=ChatInfoCache(gateway, telemetry.log),
+                labels=ChatLabels(gateway),
+            ),
+            attachments=attachments,
+            config=config,
+            telemetry=telemetry,
+        )
+
+
+def _messages_per_minute(rules: ChatRules) -> float:
+    """How fast all chats together may speak; 0: as fast as they can."""
+    return rules.messages_per_minute if rules.typing else 0
+
+
+@asynccontextmanager
+async def _open_attachments(
+    settings: Settings, store: Store, config: LiveConfig, telemetry: Telemetry
+) -> AsyncIterator[Attachments]:
+    """Open what fetches, hears and reads files. Raises SettingsError if the settings do not do."""
+    log, metrics, now = telemetry.log, telemetry.metrics, telemetry.now
+    media, rules = settings.media, _fetch_rules(settings)
+    try:
+        origin_of(rules.api_url)
+    except MediaRefused as error:
+        raise SettingsError([f"{DEFAULT.file_server(settings).key}: {error}"]) from error
+    hear = _transcriber(settings)
+    budget = CallBudget(store.usage, config, metrics=metrics, now=now)
+    reader = DocumentRules(pages=media.document_pages, characters=media.document_characters)
+    try:
+        async with open_downloader(rules, tls=authorities()) as downloader:
+            yield Attachments(
+                store.media,
+                _attachment_rules(settings),
+                fetch=downloader,
+                listener=Listener(hear, budget, metrics),
+                read=DocumentReader(reader),
+                log=log,
+                metrics=metrics,
+                now=now,
+            )
+    finally:
+        if hear is not None:
+            await hear.aclose()
+
+
+def _fetch_rules(settings: Settings) -> FetchRules:
+    """Where files come from, and within which limits."""
+    media, server = settings.media, DEFAULT.file_server(settings)
+    return FetchRules(
+        folder=settings.data_dir / FOLDER,
+        api_url=server.url,
+        token=server.token,
+        max_bytes=int(media.max_mb * MEGABYTE),
+        timeout_seconds=media.timeout_seconds,
+        hosts=media.hosts,
+    )
+
+
+def _attachment_rules(settings: Settings) -> AttachmentRules:
+    """How long files are waited for, and in which form the model gets them."""
+    media = settings.media
+    # The Assistants API has no place for the bytes of a picture or a file in a message.
+    takes_bytes = settings.assistant.engine == "responses"
+    takes_files = media.documents == "file" or (
+        media.documents == "auto" and keeps_responses(settings.assistant.base_url)
+    )
+    return AttachmentRules(
+        wait_seconds=media.wait_seconds,
+        concurrency=media.concurrency,
+        longest_sound_seconds=settings.voice.max_minutes * 60,
+        max_bytes=int(media.max_mb * MEGABYTE),
+        showing=ShowingRules(
+            folder=settings.data_dir / FOLDER,
+            images=media.images and takes_bytes,
+            pdf_as_file=takes_files and takes_bytes,
+            request_bytes=int(media.request_mb * MEGABYTE),
+        ),
+    )
+
+
+def _transcriber(settings: Settings) -> Transcriber | None:
+    voice = settings.voice
+    if not voice.transcription_model:
+        return None
+    key = voice.transcription_api_key
+    if key is None and not voice.transcription_base_url:  # the assistant's key goes nowhere else
+        key = settings.assistant.api_key
+    return Transcriber(
+        Hearing(
+            model=voice.transcription_model,
+            base_url=voice.transcription_base_url or settings.assistant.base_url,
+            api_key=secret_text(key),
+            language=voice.transcription_language,
+            timeout_seconds=voice.transcription_timeout_seconds,
+        )
+    )
