@@ -40,8 +40,6 @@ class Capabilities:
     """False: there is no typing indicator apart from marking a message as read."""
     sees_typing: bool
     """False: nobody says when a contact types."""
-    finds_aliases: bool
-    """False: a person's second id is only learnt from messages."""
 
 
 class Gateway(Protocol):
@@ -86,7 +84,7 @@ class Gateway(Protocol):
         """How the number is. Raises GatewayError only if the gateway does not say."""
 
     async def find_alias(self, digits: str) -> str:
-        """The other chat id of a phone number's person; empty if there is none."""
+        """The other chat id of a phone number's person; empty if none is known."""
 
     async def list_messages(
         self, chat: str, *, from_me: bool | None, since: float, count: int

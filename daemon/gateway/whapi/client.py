@@ -66,7 +66,6 @@ _CAPABILITIES = Capabilities(
     lists_messages=True,
     shows_typing=True,
     sees_typing=True,
-    finds_aliases=True,
 )
 
 

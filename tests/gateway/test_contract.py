@@ -1,0 +1,332 @@
+"""What every gateway does: the calls of the port, its errors, and what it reads."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from daemon.domain.messages import Deletion, Edit, Message, Reaction, StatusUpdate, Text
+from daemon.domain.rendering.outgoing import Outgoing
+from daemon.errors import (
+    GatewayError,
+    GatewayTemporary,
+    NumberTrouble,
+    OutcomeUnknown,
+    RefusedForm,
+    RefusedRecipient,
+    WebhookError,
+)
+from daemon.gateway.kinds import DEFAULT, GATEWAYS
+
+from .conftest import LAURA, RIGS, TOKEN, Failure, Rig
+
+WORDS = "Con gusto, la esperamos"
+STRANGER = "573009999999@s.whatsapp.net"
+OGG = f"data:audio/ogg;base64,{base64.b64encode(b'OggS').decode()}"
+PNG = f"data:image/png;base64,{base64.b64encode(b'PNG').decode()}"
+PDF = f"data:application/pdf;base64,{base64.b64encode(b'%PDF').decode()}"
+VCARD = "BEGIN:VCARD\nVERSION:3.0\nFN:Pedro\nTEL;waid=573007654321:+573007654321\nEND:VCARD"
+OUTGOING: dict[str, Outgoing] = {
+    "text": Outgoing(body=WORDS),
+    "voice": Outgoing(kind="voice", media=OGG, payload={"mime_type": "audio/ogg"}),
+    "image": Outgoing(kind="image", body="El cuarto", media=PNG, payload={}),
+    "document": Outgoing(kind="document", media=PDF, payload={"filename": "menu.pdf"}),
+    "location": Outgoing(kind="location", payload={"latitude": 4.6, "longitude": -74.08}),
+    "contact": Outgoing(kind="contact", payload={"name": "Pedro", "vcard": VCARD}),
+    "poll": Outgoing(kind="poll", body="¿Qué día?", payload={"options": ["sábado", "domingo"]}),
+    "buttons": Outgoing(
+        kind="buttons", body="¿Confirma?", payload={"buttons": [{"id": "si", "title": "Sí"}]}
+    ),
+    "list": Outgoing(
+        kind="list",
+        body="¿Cuál?",
+        payload={"label": "Ver", "rows": [{"section": "Cuartos", "id": "1", "title": "Doble"}]},
+    ),
+}
+
+
+class CalledOff(Exception):
+    """What is about to be sent is not wanted any more."""
+
+
+async def nothing() -> None:
+    """Let a send go on."""
+
+
+async def say(rig: Rig, words: str = WORDS) -> str:
+    return await rig.gateway.send(LAURA, Outgoing(body=words), before=nothing)
+
+
+async def call_off() -> None:
+    raise CalledOff
+
+
+async def customer_says(rig: Rig, words: str = "Hola") -> str:
+    return await rig.simulator.customer_says(LAURA, words)
+
+
+async def messages_told(rig: Rig, count: int) -> list[Message]:
+    """Wait for so many messages of webhooks and give them."""
+
+    def found() -> list[Message]:
+        return [message for webhook in rig.told() for message in webhook.messages]
+
+    await rig.simulator.wait_for(lambda: len(found()) >= count)
+    return found()
+
+
+def assert_discreet(error: GatewayError) -> None:
+    for secret in (TOKEN, LAURA.partition("@")[0], WORDS):
+        assert secret not in str(error)
+
+
+def test_every_gateway_is_held_to_this() -> None:
+    assert set(RIGS) == set(GATEWAYS)
+    assert all(kind.name == name for name, kind in GATEWAYS.items())
+    assert DEFAULT in GATEWAYS.values()
+
+
+# -- sends -----------------------------------------------------------------------------------------
+
+
+async def test_each_kind_of_its_capabilities_is_sent_and_has_an_id(rig: Rig) -> None:
+    await customer_says(rig)
+    kinds = rig.gateway.capabilities.kinds - {"reaction"}
+    assert "text" in kinds
+    ids = [await rig.gateway.send(LAURA, OUTGOING[kind], before=nothing) for kind in sorted(kinds)]
+    assert len(set(ids)) == len(kinds)
+    assert all(ids)
+    assert len(rig.simulator.sent(LAURA)) == len(kinds)
+
+
+async def test_a_reaction_has_no_id(rig: Rig) -> None:
+    target = await customer_says(rig)
+    reaction = Outgoing(kind="reaction", payload={"target": target, "emoji": "👍"})
+    assert await rig.gateway.send(LAURA, reaction, before=nothing) == ""
+
+
+async def test_a_kind_that_it_does_not_have_is_refused_before_anything_is_sent(rig: Rig) -> None:
+    with pytest.raises(ValueError, match="carrier pigeon"):
+        await rig.gateway.send(LAURA, Outgoing(kind="carrier pigeon"), before=nothing)
+    assert rig.requests() == 0
+
+
+async def test_the_last_word_comes_before_the_first_byte(rig: Rig) -> None:
+    """On the first connection, and on one that was kept; its error leaves the call."""
+    for number in range(2):
+        with pytest.raises(CalledOff):
+            await rig.gateway.send(LAURA, Outgoing(body=WORDS), before=call_off)
+        assert rig.requests() == number
+        assert await say(rig)
+    assert rig.said() == [WORDS, WORDS]
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "is_said"),
+    [
+        ("temporary", GatewayTemporary, False),
+        ("unknown", OutcomeUnknown, True),
+        ("number", NumberTrouble, False),
+        ("recipient", RefusedRecipient, False),
+        ("form", RefusedForm, False),
+    ],
+)
+async def test_a_send_is_made_once_and_its_error_says_what_to_do_next(
+    rig: Rig, failure: Failure, error: type[GatewayError], *, is_said: bool
+) -> None:
+    rig.fail("send", failure)
+    with pytest.raises(error) as caught:
+        await say(rig)
+    assert type(caught.value) is error
+    assert rig.requests() == 1
+    assert bool(rig.said()) == is_said
+    assert_discreet(caught.value)
+
+
+async def test_how_long_the_gateway_wants_to_be_left_alone_is_passed_on(rig: Rig) -> None:
+    rig.fail("send", "temporary")
+    with pytest.raises(GatewayTemporary) as caught:
+        await say(rig)
+    assert caught.value.retry_after == 7
+
+
+# -- other calls -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        ("temporary", GatewayTemporary),
+        ("unknown", GatewayTemporary),
+        ("number", NumberTrouble),
+        ("form", RefusedForm),
+    ],
+)
+async def test_other_calls_leave_no_outcome_open(
+    rig: Rig, failure: Failure, error: type[GatewayError]
+) -> None:
+    if not rig.gateway.capabilities.lists_messages:
+        pytest.skip("it lists no messages")
+    await say(rig)
+    rig.fail("list", failure)
+    with pytest.raises(error) as caught:
+        await rig.gateway.list_messages(LAURA, from_me=True, since=0, count=10)
+    assert type(caught.value) is error
+    assert_discreet(caught.value)
+
+
+async def test_messages_are_listed_from_the_newest_on(rig: Rig) -> None:
+    if not rig.gateway.capabilities.lists_messages:
+        pytest.skip("it lists no messages")
+    ids = [await customer_says(rig, "uno"), await say(rig, "dos"), await say(rig, "tres")]
+
+    async def listed(**how: Any) -> list[str]:
+        asked: dict[str, Any] = {"from_me": None, "since": 0, "count": 10, **how}
+        return [message.id for message in await rig.gateway.list_messages(LAURA, **asked)]
+
+    assert await listed() == ids[::-1]
+    assert await listed(count=1) == ids[2:]
+    assert await listed(from_me=True) == [ids[2], ids[1]]
+    assert await listed(from_me=False) == ids[:1]
+    assert await listed(since=2e9) == []
+    with pytest.raises(RefusedForm):
+        await rig.gateway.list_messages(STRANGER, from_me=None, since=0, count=1)
+
+
+async def test_the_indicator_is_shown_and_taken_away(rig: Rig) -> None:
+    await customer_says(rig)
+    for indicator in ("typing", "recording", "pause"):
+        await rig.gateway.set_presence(LAURA, indicator)
+    if rig.gateway.capabilities.shows_typing:
+        shown = [presence.presence for presence in rig.simulator.presences(LAURA)]
+        assert shown == ["typing", "recording", "pause"]
+
+
+async def test_what_is_asked_for_twice_does_no_harm(rig: Rig) -> None:
+    message_id = await customer_says(rig)
+    for _ in range(2):
+        await rig.gateway.subscribe_presence(LAURA.partition("@")[0])
+        await rig.gateway.mark_read(message_id)
+    await rig.gateway.mark_read("gone-1234567890")
+
+
+async def test_the_number_says_how_it_is_and_who_it_is(rig: Rig) -> None:
+    health = await rig.gateway.health()
+    assert health.condition == "ok"
+    assert health.number.isdecimal()
+    assert health.channel
+
+
+@pytest.mark.parametrize(
+    ("state", "condition"), [("QR", "needs_qr"), ("STOP", "stopped"), ("LAUNCH", "connecting")]
+)
+async def test_a_number_in_trouble_is_an_answer_and_no_error(
+    rig: Rig, state: Any, condition: str
+) -> None:
+    rig.simulator.set_channel_state(state)
+    assert (await rig.gateway.health()).condition == condition
+
+
+async def test_a_token_that_is_not_taken_is_a_condition_too(rig: Rig) -> None:
+    rig.simulator.token_is_good = False
+    health = await rig.gateway.health()
+    assert health.condition == "unauthorised"
+    assert health.detail
+
+
+async def test_an_alias_is_found_if_there_is_one(rig: Rig) -> None:
+    assert await rig.gateway.find_alias(LAURA.partition("@")[0]) == rig.alias
+    assert await rig.gateway.find_alias(STRANGER.partition("@")[0]) == ""
+
+
+async def test_labels_are_put_on_a_chat_and_taken_off(rig: Rig) -> None:
+    await customer_says(rig)
+    labels = await rig.gateway.list_labels()
+    for label in labels[:1]:
+        for _ in range(2):
+            await rig.gateway.add_label(label.id, LAURA)
+        chat = await rig.gateway.get_chat(LAURA)
+        assert chat is not None
+        assert [found.name for found in chat.labels] == [label.name]
+        for _ in range(2):
+            await rig.gateway.remove_label(label.id, LAURA)
+        chat = await rig.gateway.get_chat(LAURA)
+        assert chat is not None
+        assert chat.labels == ()
+    assert await rig.gateway.get_chat(STRANGER) is None
+
+
+async def test_the_clocks_are_compared_with_the_first_answer(rig: Rig) -> None:
+    assert rig.gateway.seconds_ahead is None
+    await say(rig)
+    assert rig.gateway.seconds_ahead in {None, 0}  # None: its answers have no date
+
+
+# -- webhooks --------------------------------------------------------------------------------------
+
+
+async def test_who_says_what_is_read(rig: Rig) -> None:
+    first = await customer_says(rig)
+    second = await rig.simulator.agent_says(LAURA, "Yo sigo")
+    found = await messages_told(rig, 2)
+    assert [(m.id, m.content, m.from_me) for m in found] == [
+        (first, Text(body="Hola"), False),
+        (second, Text(body="Yo sigo"), True),
+    ]
+    assert {m.key.chat for m in found} == {LAURA}
+    assert found[0].author == LAURA.partition("@")[0]
+    assert found[0].sent_at > 0
+    assert len({m.key.channel for m in found}) == 1
+
+
+async def test_our_own_send_comes_back_as_ours_under_its_id(rig: Rig) -> None:
+    await customer_says(rig)
+    sent = await say(rig)
+    found = await messages_told(rig, 2)
+    assert [(m.id, m.from_me, m.source) for m in found if m.from_me] == [(sent, True, "api")]
+
+
+async def test_changes_name_what_they_change(rig: Rig) -> None:
+    target = await customer_says(rig)
+    await rig.simulator.customer_edits(target, "Buenas")
+    await rig.simulator.customer_reacts(target, "👍")
+    await rig.simulator.customer_deletes(target)
+    contents = [m.content for webhook in rig.told() for m in webhook.messages]
+    changes = [*contents, *(e for w in rig.told() for e in (*w.edits, *w.deletions))]
+    of = {type(change): change for change in changes if not isinstance(change, Text)}
+    edit, reaction, deletion = of[Edit], of[Reaction], of[Deletion]
+    assert isinstance(edit, Edit)
+    assert (edit.target, edit.body) == (target, "Buenas")
+    assert isinstance(reaction, Reaction)
+    assert (reaction.target, reaction.emoji) == (target, "👍")
+    assert isinstance(deletion, Deletion)
+    assert deletion.target == target
+
+
+async def test_a_status_names_the_send_and_its_error(rig: Rig) -> None:
+    await customer_says(rig)
+    rig.simulator.faults.add(operation="delivery", kind="failed")
+    sent = await say(rig)
+
+    def found() -> list[StatusUpdate]:
+        return [status for webhook in rig.told() for status in webhook.statuses]
+
+    await rig.simulator.wait_for(lambda: bool(found()))
+    assert [(s.message_id, s.status) for s in found()] == [(sent, "failed")]
+    assert found()[0].error
+
+
+async def test_typing_is_seen_after_it_was_asked_for(rig: Rig) -> None:
+    if not rig.gateway.capabilities.sees_typing:
+        pytest.skip("nobody says when a contact types")
+    await customer_says(rig)
+    await rig.gateway.subscribe_presence(LAURA.partition("@")[0])
+    await rig.simulator.customer_types(LAURA)
+    found = [p for webhook in rig.told() for p in webhook.presences]
+    assert [(p.key.chat, p.status) for p in found] == [(LAURA, "typing")]
+
+
+@pytest.mark.parametrize("body", [b"", b"hola", b"[]", b'{"messages": [', b"\xff\xfe"])
+async def test_what_is_no_call_is_refused_as_a_whole(rig: Rig, body: bytes) -> None:
+    with pytest.raises(WebhookError):
+        rig.gateway.parse_webhook(body)
