@@ -1,4 +1,7 @@
-"""Tests ask a ledger for its rows by way of `support.rows`, whichever database it is in."""
+"""Tests ask a ledger for its rows by way of `support.rows`, whichever database it is in.
+
+So ``RECADO_TEST_STORE`` can choose another database for all of them but those marked ``sqlite``.
+"""
 
 import ast
 import re
@@ -16,7 +19,7 @@ SPEAKS_SQL = {
     "support/place.py": "how a database is opened",
     "support/rows.py": "the reader",
 }
-"""Other than these, only what is marked ``sqlite`` writes SQL or opens the file."""
+"""Other than these, only what is marked ``sqlite`` writes SQL or knows the file."""
 
 SQL = re.compile(
     r"\b(SELECT\b.+|INSERT (OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA|EXPLAIN"
@@ -45,26 +48,27 @@ def unmarked(node: ast.AST) -> Iterator[ast.AST]:
             yield from unmarked(child)
 
 
-def opens_sqlite(node: ast.Attribute) -> bool:
-    """Whether this ``connect`` is the library's own."""
-    return ast.unparse(node) == "sqlite3.connect"
+def is_about_sqlite(node: ast.AST) -> bool:
+    """Whether it is SQL, the library's ``connect``, or the path of the file."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return SQL.search(text) is not None
+        case ast.Attribute(value=ast.Name(id="sqlite3"), attr="connect"):
+            return True
+        case ast.BinOp(op=ast.Div(), right=ast.Constant(value=str(name))):
+            return name.startswith("recado.db")
+    return False
 
 
 def raw_sql(source: str) -> list[int]:
-    """The lines of what is not marked on which SQL stands, or the file is opened."""
+    """The lines of what is not marked that only SQLite understands."""
     tree = ast.parse(source)
     if is_marked_whole(tree):
         return []
-    return sorted(
-        node.lineno
-        for node in unmarked(tree)
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and SQL.search(node.value)
-        )
-        or (isinstance(node, ast.Attribute) and node.attr == "connect" and opens_sqlite(node))
-    )
+    found = [
+        node for node in unmarked(tree) if isinstance(node, ast.expr) and is_about_sqlite(node)
+    ]
+    return sorted(node.lineno for node in found)
 
 
 def test_only_tests_of_sqlite_itself_speak_sql() -> None:
@@ -84,6 +88,7 @@ def test_only_tests_of_sqlite_itself_speak_sql() -> None:
         ("def test():\n    sqlite3.connect('recado.db')", [2]),
         ("@pytest.mark.sqlite\ndef test():\n    sqlite3.connect('recado.db')", []),
         ("import sqlite3\npytestmark = pytest.mark.sqlite\nSQL = 'DELETE FROM messages'", []),
+        ("def test():\n    (data_dir / 'recado.db').unlink()", [2]),
         ("def test():\n    say('Please select a room')", []),
     ],
 )

@@ -12,6 +12,8 @@ from support.place import store_in
 from support.rows import count, insert
 from support.stage import LAURA, Stage, text_webhook
 
+pytestmark = pytest.mark.sqlite
+
 
 async def test_a_copy_made_under_traffic_is_complete_and_opens_as_a_store(
     stage: Stage, tmp_path: Path
@@ -117,7 +119,6 @@ async def test_files_that_went_out_are_copied_on_request(stage: Stage, tmp_path:
     assert secret.stat().st_mode & 0o777 == 0o644
 
 
-@pytest.mark.sqlite
 async def test_a_damaged_store_gives_no_copy(stage: Stage, tmp_path: Path) -> None:
     await stage.stop()
     data_dir = stage.settings.data_dir

@@ -33,6 +33,7 @@ def test_without_a_store_nothing_is_created(arguments: tuple[str, ...], tmp_path
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: str(arguments[0]))
+@pytest.mark.sqlite
 def test_a_file_that_is_no_store_is_refused(arguments: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "recado.db").write_text("These are not the bytes of a database." * 100)
     done = recado_at(tmp_path, *arguments)

@@ -15,6 +15,7 @@ import trio
 import trio.testing
 from pydantic import SecretStr
 from support.model_script import Step, say
+from support.place import store_in
 from support.rows import count
 from support.scenes import found, open_scene
 from support.services import open_all
@@ -29,7 +30,7 @@ from daemon.domain.messages import ChatInfo, ChatKey
 from daemon.http.openai_webhook import MOST_IDS, SeenCalls
 from daemon.ledger.drivers.sqlite.database import WAL_BYTES
 from daemon.ledger.drivers.sqlite.opening import open_database
-from daemon.ledger.process_records import STAGES_A_WRITE, EarlierLives, ProcessLife, StageRow
+from daemon.ledger.process_records import STAGES_A_WRITE, EarlierLives, StageRow
 from daemon.observability.metrics import Metrics
 from daemon.observability.noise import MAX_KEYS, Noise
 from daemon.observability.vitals import PROCESS_ENDS
@@ -304,8 +305,8 @@ async def test_old_stages_go_batch_by_batch(tmp_path: Path) -> None:
 
 async def test_the_next_process_knows_how_the_last_one_ended(tmp_path: Path) -> None:
     async def one(*calls: str, now: float) -> EarlierLives:
-        async with open_database(tmp_path / "recado.db", clock=lambda: 0) as database:
-            life = ProcessLife(database)
+        async with store_in(tmp_path) as store:
+            life = store.process_life
             earlier = await life.begin(now=now)
             for number, call in enumerate(calls):
                 await getattr(life, call)(now=now + 10 + number)

@@ -13,6 +13,7 @@ ROOM_BYTES = 100_000
 
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit of util-linux")
+@pytest.mark.sqlite
 async def test_a_failing_write_ends_the_daemon_with_1_and_loses_nothing(site: Site) -> None:
     """503 to the webhook, exit status 1, and the next process answers everybody once."""
     assert (await (await site.start()).end())[0] == 0

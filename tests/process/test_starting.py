@@ -124,6 +124,7 @@ async def test_a_stop_while_the_store_is_made_ready_is_clean(site: Site) -> None
     assert "forced stop" not in process.text
 
 
+@pytest.mark.sqlite
 async def test_a_store_that_cannot_be_used_leaves_the_inherited_socket_open(site: Site) -> None:
     """Whoever comes is answered: by the daemon that starts, or the minimal one."""
     site.data_dir.mkdir()

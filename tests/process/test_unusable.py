@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import httpx
+import pytest
 from support.plain import NO_TLS
 from support.process import Site, free_port, health_when_known
 from support.stage import LAURA
@@ -58,6 +59,7 @@ async def test_a_second_process_on_the_store_leaves_the_first_alone(site: Site) 
     assert (await first.end())[0] == 0
 
 
+@pytest.mark.sqlite
 async def test_a_store_that_is_not_one_is_explained_on_health(site: Site) -> None:
     site.data_dir.mkdir()
     (site.data_dir / "recado.db").write_bytes(b"this is not a database" * 400)
