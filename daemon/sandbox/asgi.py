@@ -18,7 +18,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 class ClientGone(Exception):
-    """The client hung up before its request was whole; nobody is left to be answered."""
+    """The client hung up before it had sent its whole request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def json_answer(value: Any, status: int = 200) -> Answer:
 
 
 def error_answer(status: int, message: str) -> Answer:
-    """Return an error in Whapi's shape, ``{"error": {"code": …, "message": …}}``."""
+    """Return an error as Whapi words it, ``{"error": {"code": …, "message": …}}``."""
     return json_answer({"error": {"code": status, "message": message}}, status)
 
 
@@ -164,7 +164,7 @@ async def wait_disconnect(receive: Receive) -> None:
 
 
 async def follow_lifespan(receive: Receive, send: Send) -> None:
-    """Tell the server that there is nothing to start or stop. Ends when the server stops."""
+    """Answer the server's start and stop. Ends when the server stops."""
     while True:
         event = await receive()
         await send({"type": f"{event['type']}.complete"})

@@ -44,7 +44,7 @@ def transcription_answer(form: bytes, transcript: str) -> Answer:
 
 
 def speech_answer(body: dict[str, Any]) -> Answer:
-    """Answer with a murmur (as MP3: silence) as long as the text would take to be spoken."""
+    """Answer with a murmur (as MP3: silence) as long as the text would take to speak."""
     text, audio_format = str(body.get("input") or ""), str(body.get("response_format") or "mp3")
     if not text or len(text) > 4096 or audio_format not in CONTENT_TYPES:
         return json_answer(Refusal(400, "Invalid 'input' or 'response_format'.").body(), 400)
@@ -154,7 +154,7 @@ def as_ogg(data: bytes) -> bytes | None:
 
 
 def _blocks(data: bytes) -> Iterator[bytes]:
-    """Yield the contents of all SimpleBlocks; what cannot be read ends it."""
+    """Yield the contents of all SimpleBlocks; stop at what cannot be read."""
     at = 0
     while at < len(data):
         element, at = _number(data, at, keep_marker=True)

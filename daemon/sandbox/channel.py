@@ -26,31 +26,31 @@ _CODES: Mapping[str, int] = {
     "SYNC_ERROR": 6,
     "STOP": 7,
 }
-"""1, 2, 3 and 5 are documented, 4 was seen; the rest are inventions."""
+"""1, 2, 3 and 5 are documented, 4 was observed; the rest are invented."""
 
 ALWAYS_ANSWERED = frozenset(
     {"health", "settings", "set_settings", "webhook_test", "limits", "media", "file", "none"}
 )
 """Operations that need no linked phone."""
 
-Tell = Callable[[str, str, Mapping[str, Sequence[Any] | JsonObject]], None]
+Announce = Callable[[str, str, Mapping[str, Sequence[Any] | JsonObject]], None]
 """Queues a webhook call: its lane, its event, its payload."""
 
 
 class Channel:
-    """The state of the channel; changes are told by webhook, as Whapi does."""
+    """The state of the channel; a webhook announces each change, as Whapi's does."""
 
-    def __init__(self, *, journal: Journal, now: Callable[[], float], tell: Tell) -> None:
+    def __init__(self, *, journal: Journal, now: Callable[[], float], announce: Announce) -> None:
         self.state: ChannelState = "AUTH"
         self._journal = journal
         self._now = now
         self._started_at = now()
-        self._tell = tell
+        self._announce = announce
 
     def change(self, state: ChannelState) -> None:
-        """Bring the channel into a state, and tell of it if it is new.
+        """Bring the channel into a state, and announce it if it is new.
 
-        A phone that is unlinked or linked again is told as ``users``, a code to scan as ``qr``.
+        Event ``users`` says that a phone was unlinked or linked again, ``qr`` gives a code to scan.
         """
         before, self.state = self.state, state
         if before == state:
@@ -58,13 +58,13 @@ class Channel:
         self._journal.write("channel", {"state": state})
         user = {"user": {"id": payloads.OWN_NUMBER, "name": payloads.OWN_NAME}}
         if state == "QR":
-            self._tell("channel", "users.delete", user)
-        self._tell("channel", "channel.post", {"health": self.health()})
+            self._announce("channel", "users.delete", user)
+        self._announce("channel", "channel.post", {"health": self.health()})
         if state == "QR":
             code = {"status": "OK", "base64": "", "rowdata": "2@sandbox", "expire": 20}
-            self._tell("channel", "channel.patch", {"qr": code})
+            self._announce("channel", "channel.patch", {"qr": code})
         if state == "AUTH" and before == "QR":
-            self._tell("channel", "users.post", user)
+            self._announce("channel", "users.post", user)
 
     def refusal(self, operation: str) -> Answer | None:
         """Return the answer to a call that needs a linked phone, if there is none now."""
@@ -119,11 +119,11 @@ _FETCHED_AS = {"gif": "video", "short": "video"}
 
 
 class ChannelSettings:
-    """Settings read and changed by ``GET`` and ``PATCH /settings``, and by the composer."""
+    """The settings behind ``GET`` and ``PATCH /settings``."""
 
     def __init__(self, *, webhook_url: str, webhook_secret: str) -> None:
         self.unreachable: set[str] = set()
-        """Addresses that a test of a webhook finds dead."""
+        """Addresses that a test of a webhook cannot reach."""
         self._secret = webhook_secret
         self._values: JsonObject = {
             "callback_backoff_delay_ms": 3000,
@@ -136,14 +136,14 @@ class ChannelSettings:
             self.set_webhook(webhook_url)
 
     def set_webhook(self, url: str, *, mode: str = "body") -> None:
-        """Make `url` the only webhook, told of everything, with the secret in its header."""
+        """Make `url` the only webhook, for all events, with the secret in its header."""
         headers = {"Authorization": f"Bearer {self._secret}"} if self._secret else {}
         events = [dict(zip(("type", "method"), e.split("."), strict=True)) for e in _EVENTS]
         entry = {"url": url, "mode": mode, "headers": headers, "events": events}
         self._values["webhooks"] = [entry]
 
     def set_auto_download(self, *media: str) -> None:
-        """Fetch these media by itself from now on, so that messages have a link to them."""
+        """Give messages of these media a link, as a channel that downloads them by itself."""
         self._values["media"] = {**self._values["media"], "auto_download": list(media)}
 
     def has_link(self, medium: str) -> bool:

@@ -54,10 +54,10 @@ class SimulatedPhones:
         id: str = "",  # noqa: A002 - WhatsApp's word for it
         quote: str = "",
     ) -> JsonObject:
-        """Return a customer's new message, recorded and not yet told of.
+        """Return a customer's new message, recorded and not yet announced.
 
-        `content` is a text, or ``{"type": "image", "image": {…}}``. `author` (digits) is who of a
-        group writes it; `quote` is the id of the message it answers.
+        `content` is a text, or ``{"type": "image", "image": {…}}``. `author` (digits) is the
+        participant of a group who writes it; `quote` is the id of the message it answers.
         """
         chat_id = payloads.chat_id_of(chat)
         place = self.ledger.chat(chat_id, name=name)
@@ -78,14 +78,14 @@ class SimulatedPhones:
         self.ledger.add_message(message)
         return message
 
-    async def tell(
+    async def announce(
         self,
         messages: Sequence[JsonObject],
         *,
         presences: Sequence[JsonObject] = (),
         deliver: Until = "attempted",
     ) -> None:
-        """Tell of several messages in one webhook call, and of presences in the same one."""
+        """Announce several messages, and presences, in one webhook call."""
         parts: dict[str, Sequence[JsonObject]] = {"messages": messages}
         if presences:
             parts["presences"] = presences
@@ -112,7 +112,7 @@ class SimulatedPhones:
             source=source,
         )
         self.ledger.add_message(message)
-        await self.tell([message], deliver=deliver)
+        await self.announce([message], deliver=deliver)
         return str(message["id"])
 
     async def agent_acts(
@@ -130,12 +130,12 @@ class SimulatedPhones:
         *,
         error: str = "",
         viewer: str = "",
-        told: bool = True,
+        announced: bool = True,
     ) -> None:
-        """Let a message get as far as `status`, and tell of it unless `told` is False."""
+        """Let a message get as far as `status`, and announce it unless `announced` is False."""
         message = self.ledger.messages[message_id]
         self.ledger.add_status(message_id, status)
-        if told:
+        if announced:
             at = self._now()
             update = payloads.status_update(message, status, at, error=error, viewer=viewer)
             self.queue(message["chat_id"], "statuses.post", {"statuses": [update]})
@@ -164,7 +164,7 @@ class SimulatedPhones:
     ) -> list[Delivery]:
         """Queue a webhook call about a chat, one for each target that wants it; return them.
 
-        `lane` puts it in a line of its own, past calls of the chat that still wait.
+        With a `lane` of its own it passes calls of the chat that still wait.
         """
         payload = payloads.webhook_payload(event, parts)
         # Beyond UTF-8 proper: a test may send a lone surrogate, as some phones do.
@@ -183,7 +183,7 @@ class SimulatedPhones:
         return chat
 
     def _sees_presence(self, digits: str) -> bool:
-        """Return whether Whapi says what a contact does: only once it is asked to."""
+        """Return whether Whapi announces what a contact does: only after a subscription."""
         return digits in self.ledger.subscriptions
 
     async def customer_is(
@@ -191,7 +191,7 @@ class SimulatedPhones:
     ) -> None:
         """A contact is ``typing``, ``recording``, ``online``, ``offline`` or ``pending``.
 
-        In a group it is told of `author` (digits), without the group.
+        In a group the webhook names `author` (digits) and not the group.
         """
         chat_id = payloads.chat_id_of(chat)
         digits = author or payloads.digits_of(chat_id)
@@ -202,7 +202,7 @@ class SimulatedPhones:
         await self.post(chat_id, "presences.post", parts, deliver=deliver)
 
     def act(self, target_id: str, action: JsonObject, *, author: str = "") -> JsonObject:
-        """Return a customer's new action on a message, recorded and not yet told of."""
+        """Return a customer's new action on a message, recorded and not yet announced."""
         target = self.ledger.messages[target_id]
         content: JsonObject = {"type": "action", "action": {"target": target_id, **action}}
         name = ""
@@ -237,13 +237,13 @@ class SimulatedContact:
         message = self._phones.compose(
             self.chat, content, name=self.name, author=self.digits, quote=quote
         )
-        await self._phones.tell([message], deliver=deliver)
+        await self._phones.announce([message], deliver=deliver)
         return str(message["id"])
 
     async def vote(
         self, message_id: str, *options: str, as_update: bool = False, deliver: Until = "attempted"
     ) -> None:
-        """Choose options of a poll, by their words; told as an action or as a changed poll."""
+        """Choose options of a poll, by their words; announced as an action or as a changed poll."""
         old = self._phones.ledger.messages[message_id]
         chosen = [outgoing.option_id(option) for option in options]
         action = self._phones.act(message_id, {"type": "vote", "votes": chosen}, author=self.digits)
@@ -251,7 +251,7 @@ class SimulatedContact:
         voted = outgoing.voted(old["poll"], self.digits, chosen)
         self._phones.ledger.change_message(message_id, voted)
         if not as_update:
-            await self._phones.tell([action], deliver=deliver)
+            await self._phones.announce([action], deliver=deliver)
             return
         update = {"id": message_id, "trigger": action, "before_update": before}
         parts = {"messages_updates": [{**update, "after_update": old, "changes": ["poll"]}]}
@@ -277,7 +277,7 @@ class SimulatedContact:
     async def call(
         self, end: CallEnd = "missed", *, video: bool = False, deliver: Until = "attempted"
     ) -> str:
-        """Ring, and end as `end` says; return the call's id."""
+        """Make a call that ends as `end` says; return its id."""
         ledger = self._phones.ledger
         call_id = f"CALL{len(ledger.voice_calls) + 1:012d}"
         for status in ("ringing", end):
@@ -294,7 +294,7 @@ class SimulatedContact:
         await self._phones.customer_is(self.chat, status, author=author, deliver=deliver)
 
     def reads(self) -> list[str]:
-        """Open the chat: what the daemon sent and is not read yet is read; return the ids."""
+        """Read the daemon's messages that are still unread; return their ids."""
         ledger = self._phones.ledger
         seen = [
             str(message["id"])

@@ -85,7 +85,7 @@ class Switch:
 
 
 class Controls:
-    """The switches there are; the page is told of every change."""
+    """The switches; the page gets every change."""
 
     def __init__(self, *, journal: Journal) -> None:
         self._journal = journal

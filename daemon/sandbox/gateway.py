@@ -1,7 +1,7 @@
 """The simulated Whapi gateway: a bare ASGI application, and a task that delivers its webhooks.
 
-It lives on when the daemon is killed, so what it recorded is the judge of what a customer saw. The
-gateway has no server of its own: whoever composes it serves it, on loopback, and starts `run`.
+It has no server of its own: the code that builds it serves it, on loopback, and starts `run`. It
+can outlive the daemon.
 """
 
 import hmac
@@ -28,14 +28,13 @@ from daemon.sandbox.asgi import (
 )
 from daemon.sandbox.channel import Channel, ChannelSettings
 from daemon.sandbox.contacts import SimulatedPhones
-from daemon.sandbox.directory import Directory
 from daemon.sandbox.faults import Controls, Faults, Reply, add_gateway_switches
 from daemon.sandbox.ledger import Call, Ledger
 from daemon.sandbox.media import MediaFiles
 from daemon.sandbox.phone import Contact, Phone, is_loopback
 from daemon.sandbox.sending import Echoes
 from daemon.sandbox.webhooks import Delivery, Postbox, plain_client
-from daemon.sandbox.whapi_api import Route, WhapiApi, recipient_of
+from daemon.sandbox.whapi_api import Directory, Route, WhapiApi, recipient_of
 
 LABELS: tuple[JsonObject, ...] = (
     {"id": "1", "name": "Nuevo cliente", "color": "gold"},
@@ -79,7 +78,7 @@ class Gateway(SimulatedPhones):
             backoff_seconds=backoff_seconds,
             max_backoff_seconds=max_backoff_seconds,
             timeout_seconds=webhook_timeout_seconds,
-            tell=self._note_attempt,
+            report=self._note_attempt,
         )
         super().__init__(
             ledger=ledger, postbox=postbox, targets=self.settings.targets, now=now, rng=rng
@@ -87,8 +86,8 @@ class Gateway(SimulatedPhones):
         self.faults = Faults() if faults is None else faults
         self.echoes = Echoes(phones=self, faults=self.faults)
         self.media = MediaFiles(ledger=ledger, rng=rng, now=now, has_link=self.settings.has_link)
-        self.channel = Channel(journal=ledger.journal, now=now, tell=self._tell)
-        self.directory = Directory(ledger=ledger, labels=list(LABELS), tell=self._tell)
+        self.channel = Channel(journal=ledger.journal, now=now, announce=self._announce)
+        self.directory = Directory(ledger=ledger, labels=list(LABELS), announce=self._announce)
         self.api = WhapiApi(
             phones=self,
             channel=self.channel,
@@ -112,7 +111,7 @@ class Gateway(SimulatedPhones):
             rng=rng,
         )
         self.token_is_good = True
-        """Set to False, the token has expired: every call is answered as for a wrong one."""
+        """False: the token has expired, and every call is answered as with a wrong one."""
         self._token = token.encode()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -143,7 +142,7 @@ class Gateway(SimulatedPhones):
     def set_webhook(self, url: str, *, mode: str = "body") -> None:
         """Send webhooks to `url` from now on (``body``, ``path`` or ``method`` mode).
 
-        Those that still wait go there too: the daemon has moved.
+        Those that still wait go there too.
         """
         self.settings.set_webhook(url, mode=mode)
         self.postbox.retarget(*self.targets())
@@ -155,7 +154,7 @@ class Gateway(SimulatedPhones):
     def _expire(self, expired: bool) -> None:  # noqa: FBT001 - a switch's position
         self.token_is_good = not expired
 
-    def _tell(self, lane: str, event: str, parts: Mapping[str, Any]) -> None:
+    def _announce(self, lane: str, event: str, parts: Mapping[str, Any]) -> None:
         self.queue(lane, event, parts)
 
     def _note_attempt(self, delivery: Delivery) -> None:
@@ -178,12 +177,12 @@ class Gateway(SimulatedPhones):
             operation = found[0].operation
             reply, made = await self._perform(*found, request, receive)
         status = reply.answer.status if reply.answer else 0
-        # In the ledger first, so that it is there for whoever has seen the answer.
+        # First in the ledger, so that who has seen the answer finds the call there.
         self.ledger.add_call(Call(self._now(), request.method, request.path, operation, status))
         try:
             await reply.send(receive, send)
         finally:
-            # Nothing here waits: the echoes are told even if the server cancels this request.
+            # Nothing here waits: the echoes are sent even if the server cancels this request.
             for message in made:
                 self.echoes.after_answer(message)
 
@@ -208,7 +207,7 @@ class Gateway(SimulatedPhones):
         return route.handler(request, *parameters), self.api.sending.take_made()
 
     async def _serve_file(self, request: Request, receive: Receive, send: Send) -> None:
-        """Answer a link to a file: no token is asked for, and faults may happen."""
+        """Answer a link to a file, which needs no token."""
         fault = self.faults.take("file", "")
         reply = await fault.refuse(receive) if fault else None
         if reply is None:

@@ -1,4 +1,4 @@
-"""What the simulated gateway has seen: the judge of what reached a customer, and how often."""
+"""What the simulated gateway has seen: what reached a customer, and how often."""
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Journal:
     """The latest `limit` entries, and a way to wait for the next.
 
     Readers keep their own place in it. Nothing is queued for them, so a slow reader costs nothing;
-    one that falls behind what is kept is told so and starts again from a snapshot.
+    one that falls behind what is kept learns so and starts again from a snapshot.
     """
 
     def __init__(self, limit: int = 2000) -> None:
@@ -52,7 +52,7 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message of the daemon's that was delivered to a customer."""
+    """A message that the daemon sent and a customer got."""
 
     id: str
     chat: str
@@ -145,7 +145,7 @@ class Ledger:
         self._sends_by_chat: defaultdict[str, list[SentMessage]] = defaultdict(list)
 
     def chat(self, chat_id: str, *, name: str = "", members: dict[str, str] | None = None) -> Chat:
-        """Return a chat, opened if it is new; what is given here fills in what is not known."""
+        """Return a chat; a new one is opened with this name and these members."""
         chat = self.chats.get(chat_id)
         if chat is None:
             digits = digits_of(chat_id)
@@ -155,7 +155,7 @@ class Ledger:
         return chat
 
     def describe(self, chat: Chat) -> JsonObject:
-        """Return a chat as the phone page is told of it."""
+        """Return a chat as the phone page gets it."""
         return {"id": chat.id, "name": chat.name, "members": chat.members, "labels": chat.labels}
 
     def add_message(self, message: JsonObject) -> None:

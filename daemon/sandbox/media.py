@@ -1,4 +1,4 @@
-"""The files behind messages: kept in memory, told of as Whapi tells of them, fetched again.
+"""The files behind messages: kept in memory, described as Whapi describes them, and fetched again.
 
 A file is fetched by its id with the token (``GET /media/{id}``), or by a link without one, as from
 the file host that Whapi's links lead to.
@@ -30,7 +30,7 @@ _ENDINGS = {
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
     "text/plain": "txt",
 }
-"""What Whapi's ids and links call a type where it is not the type's own second half."""
+"""How Whapi's ids and links end, where that is not the second half of the MIME type."""
 
 
 class MediaFiles:
@@ -64,7 +64,7 @@ class MediaFiles:
         return media_id
 
     def describe(self, media_id: str, medium: str, *, link: bool | None = None) -> JsonObject:
-        """Return what a message says of its file; `link` overrules the channel's setting.
+        """Return how a message describes its file; `link` overrules the channel's setting.
 
         Raises KeyError for an unknown id.
         """
@@ -94,11 +94,11 @@ class MediaFiles:
         return self._fetched.get(link, "")
 
     def keep_fetched(self, link: str, upload: Upload) -> None:
-        """Keep what a link led to."""
+        """Keep the file that a link led to."""
         self._fetched[link] = self.keep(upload)
 
     def stand_in(self, link: str) -> JsonObject:
-        """Return what a message says of a file that is elsewhere and was not fetched."""
+        """Return how a message describes a file that is elsewhere and was not fetched."""
         mime_type = mimetypes.guess_type(urlsplit(link).path)[0] or "application/octet-stream"
         digest = hashlib.sha256(link.encode()).hexdigest()
         media_id = f"{ending_of(mime_type)}-{digest[:20]}-{digest[20:34]}"

@@ -67,7 +67,7 @@ class Refusal:
 
 EMBEDDED = re.compile(r'"data:[^"]*"')
 FILE_TOKENS = 800
-"""What a picture or a file costs, whatever its bytes are."""
+"""Tokens of a picture or a file, whatever its size."""
 
 
 def tokens_of(value: object) -> int:

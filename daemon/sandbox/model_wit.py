@@ -1,7 +1,7 @@
 """What the simulated model says: sensible answers without a model, the same for the same input.
 
 Pure: input items and tools in, outputs out. It is meant to make Recado's behaviour visible (bursts
-answered as one, tools called, long replies split), not to pass for intelligent.
+answered as one, tools called, long replies split), not to appear intelligent.
 """
 
 import json
@@ -24,7 +24,7 @@ SPANISH = re.compile(
     r"|d[oó]nde|c[oó]mo|cu[aá]nto|para|por|quiero|necesito|quisiera|favor|mi|su|hay|una?|de|me|y"
     r"|informaci[oó]n|sobre|hablamos)\b"
 )
-"""Words that give a language away."""
+"""Words by which a language is recognised."""
 
 PHRASES: Mapping[str, Mapping[str, str]] = {
     "es": {
@@ -115,9 +115,10 @@ def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
 def customer_burst(items: Sequence[Item]) -> tuple[list[str], bool]:
     """Return the texts of the customer's last messages, and whether a picture is among them.
 
-    These are the user's items behind the last thing that anybody else said, tools aside. Of a text
+    These are the user's items after the last item of anybody else, tools aside. Of a text
     with a context head over it (closed by a line ``---``) only the words below are the customer's.
-    What the program has put between marks of its own, such as the context line, is not theirs.
+    Text between the program's marks, such as the
+    context line, is not theirs.
     """
     parts = _burst_parts(items)
     texts = [str(part["text"]) for part in parts if part.get("text")]

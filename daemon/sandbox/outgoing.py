@@ -26,7 +26,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "poll": ("title", "options"),
     "interactive": ("body", "action"),
 }
-"""What each kind of send must say beside ``to``."""
+"""Required fields of each kind of send, besides ``to``."""
 
 _RECIPIENT = re.compile(r"[\d-]{9,31}(@[\w.]+)?")
 _NOT_CONTENT = frozenset(
@@ -46,7 +46,7 @@ _NOT_CONTENT = frozenset(
         "ephemeral",
     }
 )
-"""Fields of a request that tell how to send, not what."""
+"""Fields of a request that say how to send, not what."""
 
 _NUMBERS = frozenset(
     {
@@ -60,11 +60,11 @@ _NUMBERS = frozenset(
         "count",
     }
 )
-"""Fields that a form can only say as text."""
+"""Numeric fields, which a form holds as text."""
 
 
 def with_numbers(fields: JsonObject) -> JsonObject:
-    """Return a request's fields with the numbers that a form says as text turned into numbers."""
+    """Return a request's fields with the numbers of a form as numbers."""
     return {
         name: _number(value) if name in _NUMBERS and isinstance(value, str) else value
         for name, value in fields.items()
@@ -203,7 +203,7 @@ def choices_are_whole(data: JsonObject) -> bool:
 
 
 def _number(value: object) -> float:
-    """Return a number, also from its words; infinity, which nothing allows, for anything else."""
+    """Return a number, also from its text; infinity, which no limit allows, for anything else."""
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -36,7 +36,7 @@ def new_id(rng: random.Random) -> str:
 
 
 def text_content(text: str) -> JsonObject:
-    """Return type and content of a written message; with a link in it Whapi names it otherwise."""
+    """Return type and content of a written message; one with a link has a type of its own."""
     link = _LINK.search(text)
     if link is None:
         return {"type": "text", "text": {"body": text}}
@@ -54,7 +54,7 @@ def customer_message(
     name: str,
     chat_name: str,
 ) -> JsonObject:
-    """Return a message from a customer; what `content` says itself wins."""
+    """Return a message from a customer; fields in `content` win."""
     return {
         "id": message_id,
         "from_me": False,
@@ -99,7 +99,7 @@ def contact(digits: str, name: str) -> JsonObject:
 def status_update(
     message: JsonObject, status: str, at: float, *, error: str = "", viewer: str = ""
 ) -> JsonObject:
-    """Return what Whapi tells about the fate of a message; its time is a string of seconds.
+    """Return Whapi's status update of a message; its time is a string of seconds.
 
     `viewer` is who read it, where that is not the chat's contact.
     """
@@ -119,7 +119,7 @@ def status_update(
 def voice_call(
     call_id: str, chat: str, caller: str, status: str, at: float, *, video: bool
 ) -> JsonObject:
-    """Return what Whapi tells of a call by telephone; its time is in milliseconds."""
+    """Return Whapi's event of a voice call; its time is in milliseconds."""
     return {
         "id": call_id,
         "from": chat_id_of(caller),

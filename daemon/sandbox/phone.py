@@ -1,7 +1,7 @@
 """The simulated phone: one page, its live events, and the actions typed into it.
 
 The page stands for the phones of the customers, and of the business's human agents. There is no
-login, so everything here answers loopback addresses alone, and names of them alone: that keeps out
+login, so it answers only loopback addresses and names of loopback addresses: that keeps out
 other machines, other sites' pages, and names that were rebound to 127.0.0.1.
 """
 
@@ -29,10 +29,10 @@ from daemon.sandbox.asgi import (
 )
 from daemon.sandbox.channel import Channel
 from daemon.sandbox.contacts import SimulatedPhones
-from daemon.sandbox.directory import Directory
 from daemon.sandbox.faults import Controls
 from daemon.sandbox.media import MediaFiles
 from daemon.sandbox.phone_actions import PhoneActions
+from daemon.sandbox.whapi_api import Directory
 
 HEARTBEAT_SECONDS = 15.0
 """How often a quiet event stream says something, so that a dead client is noticed."""
@@ -86,7 +86,7 @@ CONTACTS = (
 
 
 class Phone:
-    """Serves the page and its events; what is typed into it is done by `people`."""
+    """Serves the page and its events; `PhoneActions` does what is typed into it."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Phone:
         self._channel = channel
         self._closing = trio.Event()
         self._epoch = f"{rng.getrandbits(32):08x}"
-        """Tells this gateway's event ids from those of an earlier one at the same address."""
+        """Distinguishes this gateway's event ids from an earlier one's at the same address."""
         for contact in contacts:
             chat = payloads.chat_id_of(contact.chat)
             self._ledger.chat(chat, name=contact.name, members=dict(contact.members))
@@ -136,7 +136,7 @@ class Phone:
             await send_answer(send, error_answer(405, "GET or POST"))
 
     def _media(self, media_id: str) -> Answer:
-        """Return a file of a message; what could be a page is only ever saved, never shown."""
+        """Return a file of a message; what could be a page is saved, never shown."""
         media = self._ledger.media.get(media_id)
         if media is None:
             return error_answer(404, "no such file")

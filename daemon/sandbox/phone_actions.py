@@ -18,7 +18,7 @@ MAX_UPLOAD_BYTES = 16_000_000
 _UPLOADS = frozenset({"image", "video", "audio", "voice", "document", "sticker"})
 _SHOWN_AS = frozenset({"typing", "recording", "online"})
 _QUEUED: Any = {"deliver": "queued"}
-"""The page is answered at once; it sees by its events what became of it."""
+"""The page is answered at once; its event stream shows what happens."""
 
 
 class PhoneActions:
@@ -60,9 +60,9 @@ class PhoneActions:
         return await self._deliver(data, payloads.text_content(text))
 
     async def _type(self, data: JsonObject) -> Answer:
-        """``{"chat", "typing", "author"}``; ``typing`` is what they do, or whether they write."""
-        told = data.get("typing")
-        status = told if told in _SHOWN_AS else "typing" if told is True else "online"
+        """``{"chat", "typing", "author"}``; ``typing`` is what they do, or whether they type."""
+        shown = data.get("typing")
+        status = shown if shown in _SHOWN_AS else "typing" if shown is True else "online"
         await self._contact(data).shows(str(status), deliver="queued")
         return json_answer({}, 202)
 
@@ -157,14 +157,14 @@ class PhoneActions:
         return json_answer({"id": message_id}, 202)
 
     async def _on(self, data: JsonObject, message_id: str, action: JsonObject) -> None:
-        """Do something to a message, as who is asked for."""
+        """Act on a message, as the customer or as the agent."""
         if data.get("as") == "agent":
             await self._phones.agent_acts(message_id, action, deliver="queued")
         else:
             chat = self._ledger.messages[message_id]["chat_id"]
             author = self._contact({**data, "chat": chat}).digits
             made = self._phones.act(message_id, action, author=author)
-            await self._phones.tell([made], deliver="queued")
+            await self._phones.announce([made], deliver="queued")
 
     def _contact(self, data: JsonObject) -> SimulatedContact:
         chat = self._ledger.chats[data["chat"]]

@@ -1,7 +1,8 @@
 """The small files that the sandbox's people send: pictures, voices, a paper, a sticker, a film.
 
 All of them were drawn, written and voiced for this purpose; the voices are murmurs without words,
-and what they are heard as is written here.
+and
+what the simulated model hears in them is written here.
 """
 
 from dataclasses import dataclass
@@ -11,12 +12,12 @@ from importlib import resources
 from daemon.domain.messages import JsonObject
 
 VOICE_TYPE = "audio/ogg; codecs=opus"
-"""What WhatsApp's voice notes are."""
+"""MIME type of WhatsApp's voice notes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One file, and what WhatsApp would say of it beside its size."""
+    """One file and its description."""
 
     name: str
     medium: str

@@ -1,4 +1,4 @@
-"""What goes out through the simulated gateway, and the echoes by which Whapi tells of it."""
+"""What goes out through the simulated gateway, and the echoes by which Whapi announces it."""
 
 import random
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class Sending:
         self._made: list[JsonObject] = []
 
     def take_made(self) -> list[JsonObject]:
-        """Return the messages that handlers made since the last call; they want an echo."""
+        """Return the messages that handlers made since the last call; each needs an echo."""
         made, self._made = self._made, []
         return made
 
@@ -129,7 +129,7 @@ class Sending:
 
 
 def _plain(data: JsonObject) -> JsonObject:
-    """Return a request for the ledger, with a few words in the place of a form's files."""
+    """Return a request for the ledger, with a placeholder for each file of a form."""
 
     def shown(value: Any) -> Any:
         return f"<{len(value.data)} bytes>" if isinstance(value, Upload) else value
@@ -138,23 +138,23 @@ def _plain(data: JsonObject) -> JsonObject:
 
 
 class Echoes:
-    """Tells of delivered sends: ``messages.post``, then ``statuses.post`` as far as they get."""
+    """Announces delivered sends: ``messages.post``, then ``statuses.post`` as far as they get."""
 
     def __init__(self, *, phones: SimulatedPhones, faults: Faults) -> None:
         self._phones = phones
         self._faults = faults
 
     def after_answer(self, message: JsonObject) -> None:
-        """Tell of a message whose send was answered, or will never be. Never waits."""
-        self._tell(message)
-        self._tell_statuses(message)
+        """Announce a message whose send was answered, or never will be. Never waits."""
+        self._announce(message)
+        self._announce_statuses(message)
 
-    def _tell(self, message: JsonObject, *, lane: str = "") -> list[Delivery]:
+    def _announce(self, message: JsonObject, *, lane: str = "") -> list[Delivery]:
         ids, parts = (message["id"],), {"messages": [message]}
         return self._phones.queue(message["chat_id"], "messages.post", parts, ids, lane=lane)
 
-    def _tell_statuses(self, message: JsonObject) -> None:
-        """Say that it was sent and delivered, or that it could not be."""
+    def _announce_statuses(self, message: JsonObject) -> None:
+        """Announce that it was sent and delivered, or that it could not be."""
         if self._faults.take("delivery", message["chat_id"]):
             self._phones.set_status(message["id"], "failed", error=UNDELIVERABLE)
         else:

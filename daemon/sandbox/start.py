@@ -24,7 +24,7 @@ from daemon.settings import Settings
 GATEWAY_PORT = 8081
 MODEL_PORT = 8082
 TOKENS_PER_SECOND = 40.0
-"""A leisurely model: the phone shows it thinking."""
+"""Slow enough for the phone to show the model thinking."""
 
 EXAMPLE_TOOLS = Path("config/tools")
 """A small hotel, if the sandbox is started where the repository is."""
@@ -36,10 +36,10 @@ GRACE_SECONDS = 0.2
 
 
 SLOW_TOKENS_PER_SECOND = 1.5
-"""The model when somebody at the phone page makes it slow."""
+"""The pace of the model while the phone page's switch makes it slow."""
 
 SUPERVISED = ("INVOCATION_ID", "RECADO_SUPERVISED")
-"""Environment variables that say that somebody starts a dead daemon again; the first is systemd's.
+"""Environment variables of a supervisor that restarts a dead daemon; the first is systemd's.
 
 https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html
 """
@@ -168,7 +168,7 @@ def _read_again(read: Callable[[], Settings] | None, outside: Simulators) -> Set
 
 
 async def run_sandbox(settings: Settings, environment: Environment) -> None:
-    """Run the daemon in the sandbox until it is told to stop. Raises what `run` raises."""
+    """Run the daemon in the sandbox until it is stopped. Raises what `run` raises."""
     settings = _furnished(settings)
     secrets = settings.web.webhook_secret
     rng = random.Random(environment.random.getrandbits(64))  # noqa: S311 - a simulation
@@ -197,7 +197,7 @@ async def run_sandbox(settings: Settings, environment: Environment) -> None:
         gateway.phone.language = settings.language
         urls = await nursery.start(run, sandbox_settings(settings, outside), shown, name="daemon")
         if not urls:
-            return  # told to stop before it was open
+            return  # stopped before it was open
         gateway.set_webhook(f"{urls[0]}/hook")
         environment.log.info(
             "write to the bot from this phone", symbol="📱", address=f"{outside.gateway_url}/phone"

@@ -1,4 +1,4 @@
-"""Delivery of webhook calls as Whapi does it: until each got its 200.
+"""Delivers webhook calls as Whapi does: until each got its 200.
 
 Whapi's settings document a wait that grows linearly with each try, up to a ceiling; neither a last
 try nor an order is promised. Here calls of one chat keep their order, a call that fails holds up
@@ -75,9 +75,9 @@ class Delivery:
 
 
 def plain_client(**options: Any) -> httpx.AsyncClient:
-    """Give a client for servers of this machine, without limits of time: its users have scopes.
+    """Give a client for servers of this machine, without timeouts: its users have cancel scopes.
 
-    It speaks plain HTTP alone, and so spends nothing on reading the certificates of authorities.
+    It speaks only plain HTTP, so it does not spend time on loading CA certificates.
     """
     return httpx.AsyncClient(
         timeout=None,  # noqa: S113 - see above
@@ -91,7 +91,7 @@ class WholeBody(httpx.AsyncByteStream):
     """A request body in one piece.
 
     httpx's own is an async generator; a call that is cancelled while it is written leaves that to
-    the garbage collector, and trio warns of it at some later time.
+    the garbage collector, of which trio warns later.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -116,16 +116,16 @@ class Postbox:
         backoff_seconds: float,
         max_backoff_seconds: float,
         timeout_seconds: float,
-        tell: Callable[[Delivery], None],
+        report: Callable[[Delivery], None],
     ) -> None:
-        """`tell` hears of each delivery after each of its tries, in the delivering task."""
+        """`report` is called after each try of a delivery, in the delivering task."""
         self.deliveries: list[Delivery] = []
         """Every call that was put in, oldest first."""
         self.backoff_seconds = backoff_seconds
         self.max_backoff_seconds = max_backoff_seconds
         self._now = now
         self._timeout_seconds = timeout_seconds
-        self._tell = tell
+        self._report = report
         self._lanes: dict[str, deque[Delivery]] = {}
         self._running: tuple[trio.Nursery, httpx.AsyncClient] | None = None
 
@@ -182,7 +182,7 @@ class Postbox:
             delivery.attempts.append(attempt)
             if attempt.status == 200:
                 delivery.acknowledged.set()
-            self._tell(delivery)
+            self._report(delivery)
             delivery.attempted.set()
             if attempt.status == 200:
                 return

@@ -123,7 +123,7 @@ async def test_a_change_that_comes_before_its_message_waits_for_it(
         deleted = gateway.compose(LAURA, "olvídalo")
         await edit(stage, edited["id"], "El domingo", as_event=as_event)
         await delete(stage, deleted["id"], as_event=as_event)
-        await gateway.tell([edited, deleted])
+        await gateway.announce([edited, deleted])
         await gateway.wait_sent(LAURA)
         await stage.quiet()
         assert [c.customer_texts for c in stage.model.calls] == [["El domingo"]]

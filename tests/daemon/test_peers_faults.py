@@ -85,7 +85,7 @@ async def test_a_presence_in_the_same_payload_as_a_message_is_seen(tmp_path: Pat
     async with open_scene(tmp_path) as stage:
         message = stage.gateway.compose(LAURA, "Hola")
         typing = [{"contact_id": LAURA, "status": "typing"}]
-        await stage.gateway.tell([message], presences=typing)
+        await stage.gateway.announce([message], presences=typing)
         await stage.gateway.customer_says(LAURA, "¿hay cupo?")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
@@ -289,7 +289,7 @@ async def test_a_story_of_the_business_is_no_word_to_anybody(tmp_path: Path) -> 
             at=stage.environment.now(),
             source="mobile",
         )
-        await stage.gateway.tell([story], deliver="acknowledged")
+        await stage.gateway.announce([story], deliver="acknowledged")
         await stage.quiet()
         rows = select(stage.settings.data_dir, "messages", "state, reason")
         assert rows == [("ignored", "not a conversation")]

@@ -181,7 +181,7 @@ async def test_what_is_too_old_after_an_outage_expires_with_one_polite_line(
             name="Laura",
             chat_name="Laura",
         )
-        await stage.gateway.tell([fresh])
+        await stage.gateway.announce([fresh])
         await stage.gateway.wait_sent(LAURA, 2)
         assert stage.model.calls[-1].customer_texts[-1] == "¿Sigue abierto?"
         assert "mensaje 0" in " ".join(map(words, stage.model.calls[-1].items)) or cut_in == "run"
@@ -203,7 +203,7 @@ async def test_a_week_of_backlog_after_an_outage_gets_one_polite_line(tmp_path: 
             for day in range(1, 8)
         ]
         for message in week:
-            await stage.gateway.tell([message])
+            await stage.gateway.announce([message])
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         assert stage.said() == [EXPIRED]

@@ -109,7 +109,7 @@ async def test_the_second_of_two_equal_chunks_fails_after_the_echo_of_the_first_
         (first,) = await gateway.wait_sent(LAURA)
         await second.reached.wait()
         late = {**gateway.ledger.messages[first.id], "id": "another-id-of-the-first"}
-        await gateway.tell([late], deliver="acknowledged")
+        await gateway.announce([late], deliver="acknowledged")
         assert outbox(stage) == [("sent", "¡Listo!"), ("sending", "¡Listo!")]
         # The daemon dies before the second was made: it finds one such message in the chat.
         await stage.crash()

@@ -283,7 +283,7 @@ async def test_reactions_edits_and_deletes_by_us_are_not_words(tmp_path: Path) -
                 at=stage.environment.now(),
                 source="mobile",
             )
-            await stage.gateway.tell([mine])
+            await stage.gateway.announce([mine])
         await stage.gateway.wait_sent(LAURA)
         assert stage.events("an agent writes") == []
 
@@ -304,7 +304,7 @@ async def test_an_agent_who_says_the_very_words_of_the_bot_is_still_an_agent(
             at=stage.environment.now(),
             source="mobile",
         )
-        await stage.gateway.tell([mine])
+        await stage.gateway.announce([mine])
         held.release()
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()

@@ -36,7 +36,7 @@ async def test_a_sign_of_writing_keeps_the_window_open(tmp_path: Path, status: s
     async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         since = time.time()
         hello = stage.gateway.compose(LAURA, "Hola")
-        await stage.gateway.tell([hello], presences=[{"contact_id": LAURA, "status": status}])
+        await stage.gateway.announce([hello], presences=[{"contact_id": LAURA, "status": status}])
         assert 0.7 <= await gap(stage, since) < LONG
 
 
@@ -44,7 +44,7 @@ async def test_what_is_typed_is_answered_with_what_came_before(tmp_path: Path) -
     buffer = {"typing_seconds": LONG, "max_wait_seconds": LONG}
     async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         hello = stage.gateway.compose(LAURA, "Hola")
-        await stage.gateway.tell([hello], presences=[TYPING])
+        await stage.gateway.announce([hello], presences=[TYPING])
         await stage.gateway.customer_says(LAURA, "¿hay cupo el viernes?")
         await stage.gateway.wait_sent(LAURA)
         assert [c.customer_texts for c in stage.model.calls] == [["Hola\n¿hay cupo el viernes?"]]
@@ -56,7 +56,7 @@ async def test_a_contact_who_stops_typing_is_answered_early(tmp_path: Path) -> N
         stage.gateway.presences_need_subscription = False
         since = time.time()
         hello = stage.gateway.compose(LAURA, "Hola")
-        await stage.gateway.tell([hello], presences=[TYPING])
+        await stage.gateway.announce([hello], presences=[TYPING])
         await stage.gateway.customer_stops(LAURA)
         assert await gap(stage, since) < LONG - 1
 
@@ -109,7 +109,7 @@ async def test_a_text_after_a_voice_note_does_not_shorten_the_wait(tmp_path: Pat
         note = stage.gateway.compose(LAURA, {"type": "voice", "voice": {"id": "media-1"}})
         text = stage.gateway.compose(LAURA, "eso era todo")
         since = time.time()
-        await stage.gateway.tell([note, text])
+        await stage.gateway.announce([note, text])
         assert await gap(stage, since) >= 0.9
         await stage.gateway.wait_sent(LAURA)
         assert len(stage.model.calls) == 1
@@ -132,10 +132,10 @@ async def test_the_fifty_first_message_is_kept(tmp_path: Path, *, together: bool
     async with open_brisk_stage(tmp_path / "data", **changes) as stage:
         messages = [stage.gateway.compose(LAURA, word) for word in words]
         if together:
-            await stage.gateway.tell(messages)
+            await stage.gateway.announce(messages)
         else:
             for message in messages:
-                await stage.gateway.tell([message], deliver="queued")
+                await stage.gateway.announce([message], deliver="queued")
         await stage.model.wait_for(lambda: "frase50" in heard(stage))
         await stage.quiet()
         assert heard(stage) == words
@@ -146,8 +146,8 @@ async def test_the_fifty_first_message_is_kept(tmp_path: Path, *, together: bool
 async def test_the_same_words_twice_are_two_messages(stage: Stage) -> None:
     """A customer who says "sí" twice has said it twice: only ids tell repetitions apart."""
     yes = [stage.gateway.compose(LAURA, "sí", id=f"yes-000{number}") for number in (1, 2)]
-    await stage.gateway.tell(yes)
-    await stage.gateway.tell(yes)
+    await stage.gateway.announce(yes)
+    await stage.gateway.announce(yes)
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
     finished = [call.customer_texts for call in stage.model.calls if call.outcome == "finished"]

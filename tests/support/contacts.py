@@ -34,7 +34,7 @@ class ScriptedPhones(SimulatedPhones):
     ) -> str:
         """A customer writes; return the message's id."""
         message = self.compose(chat, text, name=name, author=author, id=id, quote=quote)
-        await self.tell([message], deliver=deliver)
+        await self.announce([message], deliver=deliver)
         return str(message["id"])
 
     async def customer_sends(
@@ -45,7 +45,7 @@ class ScriptedPhones(SimulatedPhones):
         What `content` says of other fields (``id``, ``source`` …) wins over what would be there.
         """
         message = self.compose(chat, content, author=author, id=str(content.get("id", "")))
-        await self.tell([message], deliver=deliver)
+        await self.announce([message], deliver=deliver)
         return str(message["id"])
 
     async def customer_types(self, chat: str, *, deliver: Until = "attempted") -> None:
@@ -71,7 +71,7 @@ class ScriptedPhones(SimulatedPhones):
         content = {"edited_type": "text", "edited_content": {"body": text}}
         action = self.act(message_id, {"type": "edit", **content})
         if not as_update:
-            await self.tell([action], deliver=deliver)
+            await self.announce([action], deliver=deliver)
             return
         update = {
             "id": message_id,
@@ -96,14 +96,14 @@ class ScriptedPhones(SimulatedPhones):
             parts = {"messages_removed": [message_id]}
             await self.post(old["chat_id"], "messages.delete", parts, (), deliver=deliver)
         else:
-            await self.tell([action], deliver=deliver)
+            await self.announce([action], deliver=deliver)
 
     async def customer_reacts(
         self, message_id: str, emoji: str, *, deliver: Until = "attempted"
     ) -> None:
         """A customer puts an emoji on a message; an empty one takes it back."""
         action = self.act(message_id, {"type": "reaction", "emoji": emoji})
-        await self.tell([action], deliver=deliver)
+        await self.announce([action], deliver=deliver)
 
     async def agent_says(
         self, chat: str, text: str, *, source: str = "mobile", deliver: Until = "attempted"
@@ -114,7 +114,7 @@ class ScriptedPhones(SimulatedPhones):
 
     async def redeliver(self, message_id: str, *, deliver: Until = "attempted") -> None:
         """Tell of a message once more, as Whapi does when a 200 got lost."""
-        await self.tell([self.ledger.messages[message_id]], deliver=deliver)
+        await self.announce([self.ledger.messages[message_id]], deliver=deliver)
 
     async def deliver_raw(
         self,
@@ -177,13 +177,13 @@ class ScriptedContact(SimulatedContact):
     async def send(self, content: JsonObject, **manner: Unpack[Manner]) -> str:
         """Send any content, such as ``{"type": "order", "order": {…}}``."""
         message = self._compose(content, manner)
-        await self._phones.tell([message], deliver=manner.get("deliver", "attempted"))
+        await self._phones.announce([message], deliver=manner.get("deliver", "attempted"))
         return str(message["id"])
 
     async def send_together(self, *contents: JsonObject, deliver: Until = "attempted") -> list[str]:
         """Send several things that are told in one webhook call, as an album may be."""
         messages = [self._compose(content, {}) for content in contents]
-        await self._phones.tell(messages, deliver=deliver)
+        await self._phones.announce(messages, deliver=deliver)
         return [str(message["id"]) for message in messages]
 
     async def say(self, text: str, **manner: Unpack[Manner]) -> str:
@@ -366,7 +366,7 @@ class ScriptedContact(SimulatedContact):
 
     async def _act(self, message_id: str, action: JsonObject, deliver: Until) -> str:
         message = self._phones.act(message_id, action, author=self.digits)
-        await self._phones.tell([message], deliver=deliver)
+        await self._phones.announce([message], deliver=deliver)
         return str(message["id"])
 
 

@@ -55,7 +55,7 @@ class ScriptedEchoes(Echoes):
         self._modes[message["id"]] = self.mode
         if self.mode == "before":
             # A lane of its own: calls of the chat that still wait must not hold up the answer.
-            for delivery in self._tell(message, lane=f"echo {message['id']}"):
+            for delivery in self._announce(message, lane=f"echo {message['id']}"):
                 await delivery.wait("attempted")
 
     def after_answer(self, message: JsonObject) -> None:
@@ -64,27 +64,27 @@ class ScriptedEchoes(Echoes):
             self._kept.append(message)
             return
         if mode == "after":
-            self._tell(message)
+            self._announce(message)
         elif mode == "other_id":
-            self._tell({**message, "id": payloads.new_id(self._rng)})
-        self._tell_statuses(message)
+            self._announce({**message, "id": payloads.new_id(self._rng)})
+        self._announce_statuses(message)
 
     def release(self) -> None:
         """Tell of the messages kept so far."""
         kept, self._kept = self._kept, []
         for message in kept:
-            self._tell(message)
-            self._tell_statuses(message)
+            self._announce(message)
+            self._announce_statuses(message)
 
-    def _tell_statuses(self, message: JsonObject) -> None:
+    def _announce_statuses(self, message: JsonObject) -> None:
         if self.faults.take("delivery", message["chat_id"]):
             self._phones.set_status(
-                message["id"], "failed", error=UNDELIVERABLE, told=self.statuses
+                message["id"], "failed", error=UNDELIVERABLE, announced=self.statuses
             )
             return
         reached: tuple[Status, ...] = _WAYS[self.fate]
         for status in reached:
-            self._phones.set_status(message["id"], status, told=self.statuses)
+            self._phones.set_status(message["id"], status, announced=self.statuses)
 
 
 class ScriptedGateway(ScriptedPhones, Gateway):

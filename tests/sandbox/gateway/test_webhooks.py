@@ -125,7 +125,7 @@ async def test_the_wait_between_tries_grows_linearly_up_to_its_ceiling(
         backoff_seconds=3,
         max_backoff_seconds=7,
         timeout_seconds=30,
-        tell=lambda delivery: tries.set() if len(delivery.attempts) == 5 else None,
+        report=lambda delivery: tries.set() if len(delivery.attempts) == 5 else None,
     )
     tries = trio.Event()
     postbox.put("lane", Delivery(Target("no-scheme"), "messages.post", {}, b"{}", ()))
@@ -173,7 +173,7 @@ async def test_several_messages_and_a_presence_in_one_call(
     with trio.fail_after(30):
         parts = [gateway.compose(LAURA, text) for text in ("sí", "sí")]
         presence = {"contact_id": LAURA, "status": "typing"}
-        await gateway.tell(parts, presences=[presence])
+        await gateway.announce(parts, presences=[presence])
     (call,) = receiver.calls
     assert [m["text"]["body"] for m in call.payload["messages"]] == ["sí", "sí"]
     assert call.payload["presences"] == [presence]
