@@ -1,1 +1,1 @@
-"""What can be seen of the daemon from outside: log lines, figures, and nothing personal in them."""
+"""The log, the metrics and the traces. None of them holds personal data."""

@@ -1,8 +1,7 @@
 """What the events mean to an operator: ``journalctl -x`` shows it below the line. Pure.
 
-``python -m daemon.observability.catalog`` writes ``systemd/recado.catalog`` from here; its format
-is that
-of systemd's own catalogs (CATALOG(7) of the systemd project: ``-- MESSAGE_ID``, headers, text).
+``python -m daemon.observability.catalog`` writes ``systemd/recado.catalog`` from here, in the
+format of systemd's own catalogs (CATALOG(7): ``-- MESSAGE_ID``, headers, text).
 """
 
 from types import MappingProxyType
@@ -34,59 +33,59 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             "Un cliente envió un archivo. El mensaje está guardado.",
         ),
         events.TYPING: (
-            "A customer is typing: the bot waits for the end of it.",
+            "A customer is typing: the bot waits until they stop.",
             "Un cliente está escribiendo: el bot espera a que termine.",
         ),
         events.RECORDING: (
-            "A customer is recording: the bot waits for the end of it.",
+            "A customer is recording: the bot waits until they stop.",
             "Un cliente está grabando: el bot espera a que termine.",
         ),
         events.NEW_CONVERSATION: (
-            "The first turn of a conversation that the model knows nothing of.",
-            "El primer turno de una conversación que el modelo no conoce.",
+            "The first turn of a conversation that is new to the model.",
+            "El primer turno de una conversación nueva para el modelo.",
         ),
         events.RESPONSE: (
             f"The model has answered; the answer is stored and will be sent. {_STORY[0]}",
             f"El modelo respondió; la respuesta está guardada y se enviará. {_STORY[1]}",
         ),
         events.VOICE_RESPONSE: (
-            f"The model has answered; a voice note will say it. {_STORY[0]}",
-            f"El modelo respondió; lo dirá una nota de voz. {_STORY[1]}",
+            f"The model has answered; the answer will be sent as a voice note. {_STORY[0]}",
+            f"El modelo respondió; la respuesta se enviará como nota de voz. {_STORY[1]}",
         ),
         events.MANUAL_MESSAGE: (
-            "Somebody of the team wrote in a chat. The bot keeps silent there for a while.",
+            "Someone from the team wrote in a chat. The bot is silent there for a while.",
             "Alguien del equipo escribió en un chat. El bot calla allí un rato.",
         ),
         events.TAKEOVER: (
-            "A turn was left to a person of the team; what the bot had not said yet is dropped.",
-            "Un turno quedó en manos del equipo; lo que el bot aún no dijo se descarta.",
+            "A turn was left to a person of the team; messages not sent yet are dropped.",
+            "Un turno quedó en manos del equipo; los mensajes sin enviar se descartan.",
         ),
         events.HANDED_TO_PERSON: (
-            "The model has asked for a person. Somebody should look at the chat.",
+            "The model has asked for a person. Someone should attend to the chat.",
             "El modelo pidió una persona. Alguien debe atender el chat.",
         ),
         events.NOBODY_CAME: (
             (
-                "The model had asked for a person, the pause is over and none has written. The\n"
+                "The model had asked for a person, the pause is over and nobody has written. The\n"
                 "customer was told so once and still waits; `recado unanswered` lists the chat."
             ),
             (
-                "El modelo había pedido una persona, la pausa terminó y nadie escribió. El\n"
-                "cliente lo sabe y sigue esperando; `recado unanswered` muestra el chat."
+                "El modelo había pedido una persona, la pausa terminó y nadie escribió. Se le\n"
+                "avisó al cliente, que sigue esperando; `recado unanswered` muestra el chat."
             ),
         ),
         events.TURN_ENDED: (
             (
-                "A turn has its outcome (answered, not answered, left to a person, expired, given\n"
-                "up), or this process is done with it: interrupted by a stop, or by a fault.\n"
+                "A turn has an outcome (answered, not answered, left to a person, expired, given\n"
+                "up), or this process stopped working on it: by a stop, or by a fault.\n"
                 "RECADO_OUTCOME has it as one word, the same in every language.\n"
-                f"RECADO_STAGES says where its time went. {_STORY[0]}"
+                f"RECADO_STAGES shows where the time went. {_STORY[0]}"
             ),
             (
                 "Un turno terminó (respondido, sin respuesta, en manos de una persona, vencido o\n"
-                "abandonado), o este proceso lo dejó: por una parada, o por una falla.\n"
+                "abandonado), o este proceso lo dejó: por una parada o por una falla.\n"
                 "RECADO_OUTCOME lo dice en una palabra, igual en todos los idiomas.\n"
-                f"RECADO_STAGES dice en qué se fue su tiempo. {_STORY[1]}"
+                f"RECADO_STAGES muestra en qué se fue el tiempo. {_STORY[1]}"
             ),
         ),
         events.FUNCTION_STARTED: (
@@ -102,12 +101,12 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             f"Una función falló. El modelo lo sabe y continúa. {_STORY[1]}",
         ),
         events.EXTERNAL_CALL: (
-            "One request to another service, and what it came to.",
+            "One request to another service, and its result.",
             "Una petición a otro servicio y su resultado.",
         ),
         events.MODEL_ERROR: (
-            f"A request to the model failed and is made again by itself. {_STORY[0]}",
-            f"Una petición al modelo falló y se repite sola. {_STORY[1]}",
+            f"A request to the model failed; it is repeated automatically. {_STORY[0]}",
+            f"Una petición al modelo falló; se repite automáticamente. {_STORY[1]}",
         ),
         events.TURN_GIVEN_UP: (
             (
@@ -132,70 +131,70 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             "Un archivo no se pudo leer; el modelo lo sabe.",
         ),
         events.VOICE_ERROR: (
-            "A voice note could not be heard or made. The model was told so, or wrote instead.",
-            "Una nota de voz no se pudo oír o hacer. El modelo lo sabe, o respondió por escrito.",
+            "A voice note could not be transcribed or made. The model knows, or wrote instead.",
+            "Una nota de voz no se pudo transcribir o crear. El modelo lo sabe o escribió su respuesta.",
         ),
         events.STARTED: (
             "Recado serves webhooks from here on.",
             "Recado recibe webhooks desde ahora.",
         ),
         events.STOPPING: (
-            "Recado was told to stop; turns under way are finished or kept for the next start.",
-            "Recado recibió la orden de parar; los turnos en curso terminan o quedan guardados.",
+            "Recado is stopping; turns in progress are finished or kept for the next start.",
+            "Recado se está deteniendo; los turnos en curso terminan o quedan guardados.",
         ),
         events.STOPPED: (
             "Recado has stopped cleanly.",
             "Recado se detuvo limpiamente.",
         ),
         events.EARLIER_END: (
-            "forced: the deadline or a second signal ended its stop; crashed: it had no time to.",
+            "forced: the deadline or a second signal cut its stop short; crashed: it did not stop.",
             "forced: el plazo o una segunda señal cortó la parada; crashed: no llegó a parar.",
         ),
         events.RECOVERING: (
-            "Work that the last process left behind is taken up again.",
+            "Work that the last process left unfinished is resumed.",
             "Se retoma el trabajo que dejó el proceso anterior.",
         ),
         events.UNEXPECTED_ERROR: (
-            "A fault of Recado: please report it with its traceback. The rest goes on.",
+            "A fault in Recado: please report it with its traceback. The rest goes on.",
             "Una falla de Recado: por favor repórtela con su traza. El resto continúa.",
         ),
         events.SECRET_REFUSED: (
             (
-                "A request carried a secret or token that is not ours. RECADO_WHAT says where:\n"
-                "webhook, token (the admin token as a bearer) or login. Further ones from that\n"
-                "address are answered later and later; the right one is never refused."
+                "A request carried a wrong secret or token. RECADO_WHAT says where: webhook,\n"
+                "token (the admin token as a bearer) or login. Further ones from that address\n"
+                "are answered with growing delays; the right one is never refused."
             ),
             (
-                "Una petición traía un secreto o token que no es el nuestro. RECADO_WHAT dice\n"
-                "dónde: webhook, token (el de administración) o login. Los siguientes desde esa\n"
+                "Una petición traía un secreto o token equivocado. RECADO_WHAT dice dónde:\n"
+                "webhook, token (el de administración) o login. Los siguientes desde esa\n"
                 "dirección se responden cada vez más tarde; el correcto nunca se rechaza."
             ),
         ),
         events.SIGNED_IN: (
-            "A browser has shown the admin token; its session begins.",
-            "Un navegador mostró el token de administración; empieza su sesión.",
+            "A browser signed in with the admin token; its session begins.",
+            "Un navegador entró con el token de administración; empieza su sesión.",
         ),
         events.CROWDED: (
             (
-                "There was no room for a new connection, so the oldest one that never showed a\n"
-                "secret was closed. RECADO_FULL says what was full: the server, or what one\n"
-                "address may have. Behind a proxy, name it in web.trusted_proxies."
+                "The limit of connections was reached, so the oldest one that never showed a\n"
+                "secret was closed. RECADO_FULL says which limit: that of the server, or that of\n"
+                "one address. Behind a proxy, name it in web.trusted_proxies."
             ),
             (
-                "No había lugar para una conexión nueva; se cerró la más antigua que nunca mostró\n"
-                "un secreto. RECADO_FULL dice qué estaba lleno: el servidor, o lo que puede tener\n"
-                "una dirección. Detrás de un proxy, nómbrelo en web.trusted_proxies."
+                "Se alcanzó el límite de conexiones; se cerró la más antigua que nunca mostró un\n"
+                "secreto. RECADO_FULL dice cuál límite: el del servidor o el de una dirección.\n"
+                "Si hay un proxy delante, nómbrelo en web.trusted_proxies."
             ),
         ),
         events.MODEL_DOWN: (
-            "The model's server does not answer. Customers wait; it goes on by itself.",
-            "El servidor del modelo no responde. Los clientes esperan; continúa solo.",
+            "The model server does not answer. Customers wait; work resumes by itself.",
+            "El servidor del modelo no responde. Los clientes esperan; el trabajo sigue solo.",
         ),
         events.MODEL_REFUSES: (
             (
-                "The model's server refuses requests for how they are made (model, parameter,\n"
-                "tool schema). Each customer gets a safe text and waits for a person. Repair what\n"
-                "the line says; `recado check --online` looks at the models."
+                "The model server refuses requests because of their form (model, parameter, tool\n"
+                "schema). Each customer gets a safe text and waits for a person. Repair what the\n"
+                "line says; `recado check --online` checks the models."
             ),
             (
                 "El servidor del modelo rechaza las solicitudes por su forma (modelo, parámetro,\n"
@@ -204,7 +203,7 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             ),
         ),
         events.MODEL_BACK: (
-            "The model's server answers again.",
+            "The model server answers again.",
             "El servidor del modelo responde de nuevo.",
         ),
         events.CHANNEL_TROUBLE: (
@@ -222,21 +221,21 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             "El canal envía de nuevo.",
         ),
         events.BUDGET_SPENT: (
-            "The day's budget is spent: nobody is answered until it is raised or the day ends.",
-            "Se agotó el presupuesto del día: nadie recibe respuesta hasta subirlo o mañana.",
+            "The day's budget is used up: nobody is answered until it is raised or the day ends.",
+            "Se agotó el presupuesto del día: nadie recibe respuesta hasta subirlo o hasta mañana.",
         ),
         events.REPEATED: (
-            "A line came so often that the rest of it was only counted.",
-            "Una línea se repitió tanto que el resto solo se contó.",
+            "A line repeated so often that its further occurrences were only counted.",
+            "Una línea se repitió tanto que sus siguientes apariciones solo se contaron.",
         ),
         events.NOTE: ("A note.", "Una nota."),
         events.WARNING: (
-            "Something that an operator should look at.",
-            "Algo que un operador debería mirar.",
+            "An operator should look at this.",
+            "Un operador debería revisar esto.",
         ),
         events.ERROR: (
-            "Something that an operator has to repair.",
-            "Algo que un operador debe reparar.",
+            "An operator has to repair this.",
+            "Un operador debe reparar esto.",
         ),
         events.ALERT: (
             "Recado cannot run: repair what the line says.",

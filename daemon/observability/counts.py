@@ -26,7 +26,7 @@ _SERIES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What has been counted since the process began."""
+    """Counts since the process started."""
 
     messages: int
     answers: int
@@ -36,7 +36,7 @@ class Counts:
     cost: float
     memory_bytes: int
     acknowledgement: tuple[int, ...]
-    """Of each bucket alone, the last without an end."""
+    """The count of each bucket alone; the last has no upper end."""
     turn: tuple[int, ...]
 
 
@@ -87,7 +87,7 @@ def _buckets(found: list[Sample], name: str) -> Iterator[tuple[float, float]]:
 
 
 def _alone(found: list[Sample], name: str) -> tuple[int, ...]:
-    """Each bucket without the smaller ones, which Prometheus counts in."""
+    """The count of each bucket alone; Prometheus includes the smaller ones."""
     values = [int(value) for _, value in _buckets(found, name)]
     return tuple(value - below for value, below in zip(values, [0, *values[:-1]], strict=True))
 

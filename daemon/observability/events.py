@@ -1,12 +1,14 @@
-"""The vocabulary of the log: what can happen, and how it is said. Pure.
+"""The events of the log, with their lines for people. Pure.
 
 Each kind of event has one name in every language and output (``event`` in JSON, ``RECADO_EVENT`` in
 the journal), one level, one line for people in each language, and a ``MESSAGE_ID`` that never
-changes (systemd.journal-fields(7)). Lines that are no such event (``log.info("words")``) count as
-`NOTE`, `WARNING`, `ERROR` or `ALERT` by their level.
+changes (systemd.journal-fields(7)). Other lines (``log.info("words")``) count as `NOTE`, `WARNING`,
+`ERROR` or `ALERT` by their level.
 
 The templates are for ``str.format_map``. ``{who}`` is the customer's name, or the masked number
-where there is none. What the lines mean to an operator is in `daemon.observability.catalog`.
+without one. `daemon.observability.catalog` says what the events mean to an operator. In JSON and in
+the journal, a field has the same value in every language, for machines; the line for people words
+it: an outcome in words, a number with its noun, a cost if there is one.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +23,7 @@ from daemon.domain.ids import local_part
 
 
 Phrasing = Callable[[Mapping[str, object], Literal["es", "en"]], Mapping[str, object]]
-"""Gives those fields of an event that are said otherwise in a language."""
+"""Returns the fields of an event that have other words in the line for people."""
 
 _OUTCOMES = {
     "answered": ("respondido", "answered"),
@@ -56,11 +58,11 @@ _KINDS = {
     "sticker": "sticker",
     "video": "video",
 }
-"""WhatsApp's types in Spanish; in English they are words already, but for the underscore."""
+"""WhatsApp's types in Spanish; in English they are words already, except for the underscore."""
 
 
 def turn_words(fields: Mapping[str, object], language: Literal["es", "en"]) -> Mapping[str, object]:
-    """Say how a turn ended and what it took."""
+    """Word how a turn ended and what it used."""
     place = 0 if language == "es" else 1
     said: dict[str, object] = {}
     outcome = str(fields.get("outcome", ""))
@@ -75,7 +77,7 @@ def turn_words(fields: Mapping[str, object], language: Literal["es", "en"]) -> M
 
 
 def kind_words(fields: Mapping[str, object], language: Literal["es", "en"]) -> Mapping[str, object]:
-    """Say what was received."""
+    """Word what was received."""
     kind = str(fields.get("kind", ""))
     words = kind.replace("_", " ")
     return {"kind": _KINDS.get(kind, words) if language == "es" else words}
@@ -85,13 +87,14 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 Language = Literal["es", "en"]
 
 SHOWN_CHARACTERS = 60
-"""Of what somebody says, what a line shows: enough to know which message it is."""
+"""How much of a message a line shows: enough to recognise it."""
 
 MOST_LOGGED = 240
-"""Of it, what is handed to the log: the cut comes last, so that it leaves no half of a number."""
+"""How much of a message is passed to the log. It is masked first and cut last, so that no half of a
+number is left."""
 
 CONTEXT_FIELDS = frozenset({"chat", "turn", "task", "request", "name", "exc_info"})
-"""Fields that any event may have: whom and what it is about, and the exception behind it."""
+"""Fields that any event may have: what it is about, and the exception behind it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,37 +105,37 @@ class EventKind:
     symbol: str
     level: Level
     message_id: str
-    """128 bits as 32 hexadecimal digits, made up once."""
+    """128 random bits as 32 hexadecimal digits; it never changes."""
     es: str
     """The line in Spanish; words in braces are fields."""
     en: str
     more: frozenset[str] = frozenset()
-    """Fields beside those of the line."""
+    """Fields besides those of the line."""
     phrasing: Phrasing | None = None
-    """How the line says some of its fields, where it is not with their own values."""
+    """Words some of its fields for the line."""
     feeds_dashboard: bool = False
-    """True if the dashboard's live log shows it: the conversation, and what stops it."""
+    """True if the dashboard's live log shows it: the conversation, and what interrupts it."""
     per_minute: int = 0
-    """Lines written in a minute before the rest is only counted; 0: all of them."""
+    """At most this many lines are written in a minute, the rest is counted; 0: no limit."""
 
     def template(self, language: Language) -> str:
         """The line in a language."""
         return self.es if language == "es" else self.en
 
     def line(self, language: Language, fields: Mapping[str, object]) -> str:
-        """The event in one line, ``fields`` in it as people say them."""
+        """The line for people, with ``fields`` filled in."""
         said = self.phrasing(fields, language) if self.phrasing else {}
         return self.template(language).format_map(_Shown({**fields, **said}))
 
     @cached_property
     def fields(self) -> frozenset[str]:
-        """The names of all fields that the event may have, the common ones aside."""
+        """The names of all fields that the event may have, except the common ones."""
         parts = Formatter().parse(self.en + self.es)
         return self.more | {name for _, name, _, _ in parts if name} - {"who"}
 
 
 class _Shown(dict[str, object]):
-    """The fields of a line for people: ``who`` is made up, what is missing is empty."""
+    """The fields of a line for people: ``who`` is computed, missing ones are empty."""
 
     def __missing__(self, name: str) -> object:
         if name != "who":
@@ -236,7 +239,7 @@ MANUAL_MESSAGE = EventKind(
     level="info",
     message_id="3f5618ea36c04ed1a462e7b624bf88eb",
     es="Una persona del equipo escribe a {who}",
-    en="A person of the team writes to {who}",
+    en="A person from the team writes to {who}",
     feeds_dashboard=True,
 )
 TAKEOVER = EventKind(
@@ -245,7 +248,7 @@ TAKEOVER = EventKind(
     level="info",
     message_id="23e6926580a047ba8959c6c013d5cfcb",
     es="Una persona del equipo toma el chat con {who}: el bot calla",
-    en="A person of the team takes over the chat with {who}: the bot is silent",
+    en="A person from the team takes over the chat with {who}: the bot is silent",
     feeds_dashboard=True,
 )
 HANDED_TO_PERSON = EventKind(
@@ -263,7 +266,7 @@ NOBODY_CAME = EventKind(
     level="warning",
     message_id="a71e2c078e294bf8824ef96c8d1b7538",
     es="{who} sigue esperando a una persona: nadie escribió durante la pausa",
-    en="{who} still waits for a person: nobody wrote while the bot was silent",
+    en="{who} is still waiting for a person: nobody wrote during the pause",
     feeds_dashboard=True,
 )
 TURN_ENDED = EventKind(
@@ -391,8 +394,8 @@ STOPPING = EventKind(
     symbol="🛑",
     level="info",
     message_id="66fb2660a68a4a9486a820d456c1deda",
-    es="Recado se detiene",
-    en="Recado stops",
+    es="Recado se está deteniendo",
+    en="Recado is stopping",
     feeds_dashboard=True,
 )
 STOPPED = EventKind(
@@ -417,7 +420,7 @@ RECOVERING = EventKind(
     level="info",
     message_id="5ad822335f6e4cb79e78edc1bd9bfdb5",
     es="Retomando el chat con {who}",
-    en="Taking up the chat with {who} again",
+    en="Resuming the chat with {who}",
 )
 UNEXPECTED_ERROR = EventKind(
     name="unexpected error",
@@ -462,7 +465,7 @@ CHANNEL_TROUBLE = EventKind(
     level="error",
     message_id="7b68e5b756b84aef97d337946e50a44d",
     es="El canal de WhatsApp falla, los envíos esperan: {error}",
-    en="The WhatsApp channel is in trouble, sends are held: {error}",
+    en="The WhatsApp channel is failing, sends are held: {error}",
     feeds_dashboard=True,
 )
 CHANNEL_BACK = EventKind(
@@ -480,7 +483,7 @@ BUDGET_SPENT = EventKind(
     level="error",
     message_id="138c313779024474874912fb56dd3e7f",
     es="Se agotó el presupuesto del día {day}",
-    en="The budget of the day {day} is spent",
+    en="The budget of {day} is used up",
     feeds_dashboard=True,
 )
 
@@ -510,7 +513,7 @@ SIGNED_IN = EventKind(
     level="info",
     message_id="823e5d42d8f82d3686c5880faea65212",
     es="Entró al panel alguien desde {address}",
-    en="Somebody signed in to the dashboard from {address}",
+    en="Someone signed in to the dashboard from {address}",
 )
 CROWDED = EventKind(
     name="a connection was closed to make room",
@@ -518,7 +521,7 @@ CROWDED = EventKind(
     level="warning",
     message_id="f9669d94fe0616499539c2cb9376ca8f",
     es="Se cerró una conexión de {address} para dar lugar a otra ({full})",
-    en="A connection of {address} was closed to make room for another ({full})",
+    en="A connection from {address} was closed to make room for another ({full})",
     per_minute=5,
 )
 
@@ -565,7 +568,7 @@ ALL: tuple[EventKind, ...] = tuple(
 """Every kind there is, in the order above."""
 
 DASHBOARD = frozenset(kind for kind in ALL if kind.feeds_dashboard)
-"""What the dashboard's live log shows."""
+"""The kinds that the dashboard's live log shows."""
 
 PLAIN: dict[str, EventKind] = {
     "debug": NOTE,
@@ -574,4 +577,4 @@ PLAIN: dict[str, EventKind] = {
     "error": ERROR,
     "critical": ALERT,
 }
-"""What a line in somebody's own words counts as, by its level."""
+"""The kind of a line in free words, by its level."""

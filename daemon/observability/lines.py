@@ -12,16 +12,14 @@ import msgspec
 from daemon.domain.messages import ChatKey
 from daemon.observability.events import EventKind, Level
 
-# What an output or a tap of the log is given: one event, fit to be shown. Pure.
-
 
 class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One event, redacted; only ``chat`` says who it is about."""
 
     kind: EventKind
-    """What happened; `WARNING` and the like for a line in somebody's own words."""
+    """What happened; `WARNING` and the like for a line in free words."""
     event: str
-    """The name of the kind, or those words."""
+    """The name of the kind, or the free words."""
     symbol: str
     level: Level
     at: datetime
@@ -29,27 +27,27 @@ class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
     line: str
     """The line for people in the configured language, without time and symbol, numbers masked.
 
-    One line as long as nobody's words hold a line break, which a renderer has to see to.
+    Words in it may hold line breaks, which the output replaces.
     """
     fields: Mapping[str, object]
     """The event's fields as plain JSON values, numbers masked; ``exception`` if it has one."""
     chat: ChatKey | None = None
-    """The chat as it is: show it to nobody who may not see it. Its channel may be empty."""
+    """The unmasked chat: do not show it to people who may not see it. Its channel may be empty."""
     turn: str = ""
     """The turn that the event belongs to, such as ``turn_00112233aabb``."""
 
 
 Tap = Callable[[LogRecord], None]
-"""Is shown an event; must return at once and not raise, and may be called in any thread."""
+"""Receives events; must return at once and not raise, and may be called in any thread."""
 
 
 _PLAIN_SYMBOLS = {"warning": "WARNING", "error": "ERROR", "critical": "ALERT"}
-"""In front of what is serious where no symbols are wanted."""
+"""Begin serious lines where symbols are off."""
 
 _COLORS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[1;31m"}
 _RESET = "\x1b[0m"
 
-# Control characters could drive the terminal, bidirectional ones could reorder the line; both can
+# Control characters could control the terminal, bidirectional ones could reorder the line; both may
 # come from a customer.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
 _PLAIN = re.compile(r"[^\s\"'=\\]+")
@@ -59,7 +57,7 @@ _encode = msgspec.json.Encoder().encode
 
 @lru_cache(2)
 def utc_second(seconds: int) -> str:
-    """Write a Unix time as ``2026-01-31T12:00:00``; much is said within one second."""
+    """Write a Unix time as ``2026-01-31T12:00:00``; many lines share a second."""
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
 
 
@@ -72,13 +70,13 @@ def one_line(text: str) -> str:
 
 
 def with_fields(words: str, fields: Mapping[str, object]) -> str:
-    """Write ``words name=value …``, the exception left out."""
+    """Write ``words name=value …``, without the exception."""
     shown = [f"{name}={_field(value)}" for name, value in fields.items() if name != "exception"]
     return " ".join([words, *shown])
 
 
 def human_line(record: LogRecord, *, color: bool, symbols: bool) -> str:
-    """Write ``12:03:44 👤 line`` in the time's own zone, an exception behind it."""
+    """Write ``12:03:44 👤 line`` in the time's own zone, followed by an exception if any."""
     at, level = record.at, record.level
     symbol = record.symbol if symbols else _PLAIN_SYMBOLS.get(level, "")
     words = [f"{at.hour:02}:{at.minute:02}:{at.second:02}"]

@@ -1,8 +1,8 @@
 """The log: one line an event, for people on a terminal, for the journal, as JSON for all else.
 
-Built on structlog without its global configuration: ``open_log`` makes a logger, whoever needs one
-is given it. An event goes: fields of its surroundings (`about`), redaction, taps, level, noise,
-writing. Redaction comes after everything that adds words, so no field, exception or library's line
+Built on structlog without its global configuration: ``open_log`` makes a logger, which is passed to
+whoever logs. The steps of an event: fields of the context (`about`), redaction, taps, level, noise,
+output. Redaction comes after everything that adds words, so no field, exception or library's line
 can carry a secret or a phone number past it.
 """
 
@@ -86,7 +86,7 @@ class LogWriter:
             raise TypeError(f"the event {kind.name!r} has no fields {unknown}")
 
     def take(self, kind: EventKind, event: str, level: Level, fields: dict[str, Any]) -> None:
-        """Write an event and show it to the taps that want it; ``fields`` become ours."""
+        """Write an event and pass it to the taps of its kind; takes over ``fields``."""
         taps = [tap for kinds, tap in self._taps if kind in kinds] if self._taps else ()
         written = SEVERITY[level] >= self._threshold
         if not written and not taps:
@@ -104,7 +104,7 @@ class LogWriter:
             self._write(record)
 
     def close(self) -> None:
-        """Write what has been left out so far, and close the output."""
+        """Write the counts of lines left out so far, and close the output."""
         with self._noise_mutex:
             left_out = self._noise.end()
         self._tell(self._now(), left_out)
@@ -121,7 +121,7 @@ class LogWriter:
     def _admits(self, kind: EventKind, event: str, fields: Mapping[str, Any], at: datetime) -> bool:
         if not kind.per_minute:
             return True
-        # What a library says differs each time; what it is about does not.
+        # A library's lines differ each time, so they are counted by the library.
         key = str(fields.get("library", event))
         with self._noise_mutex:
             return self._noise.admits(key, limit=kind.per_minute, now=at.timestamp())
@@ -168,12 +168,12 @@ class LogWriter:
             line=line,
             fields=fields,
             chat=chat,
-            # As it is: our own name for a turn, which can look like a number and is looked up by.
+            # Unmasked: the turn's name may look like a number, and lines are looked up by it.
             turn=str(given.get("turn", "")),
         )
 
     def _complete(self, level: Level, fields: dict[str, Any]) -> None:
-        """Add what nobody names: the exception as text, the task, the lines that were lost."""
+        """Add the exception as text, the task, and the number of lost lines."""
         if "exc_info" in fields:
             format_exc_info(None, level, fields)
         if SEVERITY[level] >= SEVERITY["warning"] and "task" not in fields:
@@ -199,7 +199,7 @@ def _unknown(_chat: ChatKey) -> str:
 _surroundings: ContextVar[Mapping[str, Any]] = ContextVar(
     "surroundings", default=MappingProxyType({})
 )
-"""What the current task is about; tasks and threads that it starts inherit it."""
+"""The context fields of the current task; tasks and threads that it starts inherit them."""
 
 
 class Log(structlog.BoundLoggerBase):
@@ -213,15 +213,15 @@ class Log(structlog.BoundLoggerBase):
     _logger: LogWriter
 
     def event(self, kind: EventKind, /, **fields: Any) -> None:
-        """Log an event of the vocabulary; its fields are those that the kind declares.
+        """Log an event; its fields are those that the kind declares.
 
-        Raises TypeError for others if the log is a strict one, as it is in tests.
+        Raises TypeError for other fields if the log is strict, as in tests.
         """
         self._logger.check(kind, fields)
         self._logger.take(kind, kind.name, kind.level, self._merged(fields))
 
     def debug(self, words: str, /, **fields: Any) -> None:
-        """Log what only matters to whoever looks for a fault."""
+        """Log what only matters when looking for a fault."""
         self._plain("debug", words, fields)
 
     def info(self, words: str, /, **fields: Any) -> None:
@@ -245,19 +245,19 @@ class Log(structlog.BoundLoggerBase):
         self._plain("error", words, {"exc_info": True} | fields)
 
     def tapped(self, tap: Tap, kinds: Collection[EventKind]) -> AbstractContextManager[None]:
-        """Show ``tap`` every event of these kinds, whatever the level, until the block is left."""
+        """Pass every event of these kinds to ``tap``, whatever the level, inside the block."""
         return self._logger.tapped(tap, kinds)
 
     def set_level(self, level: str) -> None:
-        """Write whatever is at least as serious as this from now on."""
+        """Write lines of this level or above from now on."""
         self._logger.set_level(level)
 
     def hash_chats(self, chat_hash: Callable[[ChatKey], str]) -> None:
-        """Tell chats apart by this from now on, where machines read the log."""
+        """Name chats by this hash from now on, in outputs for machines."""
         self._logger.chat_hash = chat_hash
 
     def close(self) -> None:
-        """Write how many lines were left out as noise; what comes later goes to the stream."""
+        """Write how many lines were left out as noise; later lines go to the stream."""
         self._logger.close()
 
     def _plain(self, level: Level, words: str, fields: dict[str, Any]) -> None:
@@ -296,7 +296,7 @@ def open_log(
     environ: Mapping[str, str] = MappingProxyType({}),
     strict: bool = False,
 ) -> Log:
-    """Make the log that writes to ``stream`` whatever is at least as serious as ``level``.
+    """Make the log that writes lines of ``level`` or above to ``stream``.
 
     ``format`` "auto" means: the journal if the stream is systemd's (``environ``), readable lines
     if it is a terminal, else JSON. ``now`` returns an aware time; people see it in its own zone,
@@ -312,7 +312,7 @@ def open_log(
 
 
 class _LibraryHandler(logging.Handler):
-    """Passes on what libraries say through the standard library's logging."""
+    """Passes on the lines of libraries from the standard library's logging."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(logging.WARNING)
@@ -321,7 +321,7 @@ class _LibraryHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             words = record.getMessage()
-        except Exception:  # noqa: BLE001 - arguments that do not fit are the library's fault
+        except Exception:  # noqa: BLE001 - a library's arguments may not fit its message
             words = str(record.msg)
         fields: dict[str, Any] = {"library": record.name}
         if record.exc_info and record.exc_info[0] is not None:
@@ -337,11 +337,11 @@ class _LibraryHandler(logging.Handler):
 
 @contextmanager
 def route_library_logs(log: Log) -> Iterator[None]:
-    """Send warnings and worse of all libraries to ``log`` until the block is left.
+    """Send warnings and errors of all libraries to ``log`` inside the block.
 
-    The handler sits on the root logger, so hypercorn, httpx, openai and quart need no mention;
-    their ``propagate`` is on unless they are told otherwise. Hypercorn writes on its own as well
-    unless its ``errorlog`` is set to the logger ``hypercorn.error``.
+    The handler is on the root logger, so hypercorn, httpx, openai and quart need no handlers of
+    their own: their ``propagate`` is on by default. Hypercorn also writes on its own unless its
+    ``errorlog`` is set to the logger ``hypercorn.error``.
     """
     root = logging.getLogger()
     handler, level = _LibraryHandler(log), root.level

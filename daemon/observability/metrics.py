@@ -1,8 +1,8 @@
-"""The figures of the daemon, for Prometheus.
+"""The metrics of the daemon, for Prometheus.
 
-One object with a registry of its own, made by the composition and given to whoever counts. Labels
-have few values, known beforehand and present from the start at 0; none names a person, a chat or a
-message. Times are in seconds. Counting is quick and may happen in any task or thread.
+One object with a registry of its own is made at the start and passed to whoever counts. Labels have
+few values, known in advance and present from the start at 0; none names a person, a chat or a
+message. Times are in seconds. Counting is fast and may happen in any task or thread.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,10 +23,10 @@ from daemon.domain.validation.builtin import BUILT_IN
 from daemon.observability.vitals import Vitals
 
 WEBHOOK_RESULTS = ("stored", "unauthorized", "invalid", "too_large", "unavailable")
-"""What a call of /hook came to: 200, 401, 400, 413, 503."""
+"""The results of calls of /hook: 200, 401, 400, 413, 503."""
 
 SECRETS = ("webhook", "token", "login")
-"""Where a wrong secret was shown: to /hook, as a bearer of the admin token, in the login."""
+"""Where a wrong secret was sent: to /hook, as the admin's bearer token, in the login."""
 
 MESSAGE_KINDS = (
     *("text", "link_preview", "image", "video", "gif", "short", "audio", "voice", "document"),
@@ -37,31 +37,30 @@ MESSAGE_KINDS = (
 """The message types that are counted apart; others are "other"."""
 
 OWED_BY = ("bot", "person")
-"""Of whom customers wait for an answer."""
+"""Who owes customers an answer."""
 
 TURN_OUTCOMES = ("answered", "ignored", "handed_off", "expired", "dead")
 RECOVERIES = ("harvested", "asked_again", "continued")
-"""A response fetched from the server, one that had to be asked for again, any other work."""
+"""A response fetched from the server, one that had to be requested again, any other work."""
 
 BRAKES = ("budget", "loop", "flood")
-"""A turn over the day's budget, a talk with a machine, a chat that writes too fast."""
+"""A turn over the day's budget, a loop between machines, a chat that writes too fast."""
 
 OUTBOX_STATES = ("pending", "sending", "unknown", "failed")
-"""States in which a row still waits for something or somebody; sent rows are history."""
+"""States of rows that still wait for something; sent rows are history."""
 
 VOICE_REPLIES = ("sent", "unfit", "not_made", "refused", "unpaid")
-"""A voice note went out; the answer to one was not fit to be spoken, and so was written; the speech
-could not be made, or WhatsApp did not take it, or the day's budget did not pay for it, and it was
-written instead."""
+"""Answers to voice notes: sent as one, or written instead because the words are not fit to be
+spoken, the speech could not be made, WhatsApp refused it, or the day's budget did not allow it."""
 
 FAULT_PLACES = ("chat", "side_task", "core", "request")
-"""Where an exception that nobody expected ended: what it took with it."""
+"""What an unexpected exception ended."""
 
 RELOADS = ("applied", "refused")
-"""The configuration was read again: what is new holds, or has a fault and nothing was changed."""
+"""The new configuration is in use; it has a fault and nothing was changed."""
 
 NOTIFICATION_RESULTS = ("sent", "failed", "given_up")
-"""All targets have taken an occasion; some will be tried again; they were tried for a day."""
+"""All targets accepted it; some will be tried again; they were tried for a day."""
 
 MEDIA_RESULTS = ("stored", "delayed", "refused")
 STATUSES = ("pending", "sent", "delivered", "read", "played", "failed")
@@ -72,7 +71,7 @@ CHANNEL_STATES = (
 """As `daemon.conversation.number_state` names them."""
 
 VALIDATION_VERDICTS = ("keep", "fix", "retry", "doubt", "flag", "block", "error")
-"""``flag``: an answer that was doubted was sent all the same, and is marked for a person."""
+"""``flag``: a doubtful answer was sent and marked for review by a person."""
 
 UPSTREAM_OUTCOMES = ("ok", "temporary", "rejected", "unknown", "channel_trouble", "cancelled")
 UPSTREAM_OPERATIONS = {
@@ -108,7 +107,7 @@ _ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """All figures; attributes are named like the series, without prefix and unit endings."""
+    """All metrics; attributes are named like the series, without prefix and unit."""
 
     def __init__(self, *, version: str) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
@@ -274,7 +273,7 @@ class Metrics:
         self._messages.labels(kind if kind in MESSAGE_KINDS else "other").inc()
 
     def set_channel_state(self, state: str) -> None:
-        """Say in which of `CHANNEL_STATES` the channel is."""
+        """Set the channel's state, one of `CHANNEL_STATES`."""
         for each in CHANNEL_STATES:
             self._channel_state.labels(each).set(each == state)
 
@@ -286,7 +285,7 @@ class Metrics:
                 self._validation_series[name, verdict] = series
 
     def count_validation(self, validator: str, verdict: str) -> None:
-        """Count what a validator, one of those configured, said of an answer."""
+        """Count the verdict of a configured validator."""
         self._validation_series[validator, verdict].inc()
 
     def count_tokens(self, usage: Usage) -> None:
@@ -297,14 +296,14 @@ class Metrics:
         self.tokens.labels("reasoning").inc(usage.reasoning_tokens)
 
     def note_run(self, usage: Usage, seconds: float) -> None:
-        """Show what the last run that gave an answer took."""
+        """Set the tokens and the time of the last run that gave an answer."""
         self.last_run_tokens.set(usage.input_tokens + usage.output_tokens)
         self.last_run_latency.set(seconds)
 
     def count_upstream(self, service: str, operation: str, outcome: str) -> None:
         """Count a request to ``whapi`` or ``model``; an operation not listed counts as "other".
 
-        Raises ValueError for another service or outcome: those are ours to name.
+        Raises ValueError for another service or outcome.
         """
         if service not in UPSTREAM_OPERATIONS or outcome not in UPSTREAM_OUTCOMES:
             raise ValueError(f"no such service or outcome: {service}, {outcome}")
@@ -343,7 +342,7 @@ class Metrics:
             self.outbox_rows.labels(state).set_function(partial(outbox_rows, state))
 
     def render(self, accept_header: str) -> tuple[bytes, str]:
-        """Write all figures: the body and its content type.
+        """Write all metrics: the body and its content type.
 
         Prometheus text, or OpenMetrics if ``accept_header`` asks for it.
         """

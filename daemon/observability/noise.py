@@ -1,7 +1,7 @@
-"""Keeps the log readable when one thing happens again and again. Pure: time comes in.
+"""Keeps the log readable when one thing happens again and again. Pure: time is a parameter.
 
-Of each kind of line so many are written in a period; the rest is counted, and the count is told
-when the period has ended.
+A limited number of lines of each kind is written in a period; the rest is counted, and the count is
+logged at the end of the period.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import NamedTuple
 PERIOD_SECONDS = 60.0
 
 MAX_KEYS = 200
-"""Kinds counted at the same time; those beyond share one count."""
+"""Kinds counted at the same time; further ones share one count."""
 
 OTHERS = "(others)"
 
@@ -30,7 +30,7 @@ class _Count:
 
 
 class Noise:
-    """The counts of the current periods. Not thread-safe: its owner sees to that."""
+    """The counts of the current periods. Not thread-safe."""
 
     def __init__(self, *, period_seconds: float = PERIOD_SECONDS) -> None:
         self._period = period_seconds
@@ -39,10 +39,10 @@ class Noise:
         self._last = float("-inf")
 
     def admits(self, key: str, *, limit: int, now: float) -> bool:
-        """Decide whether a line is written, ``limit`` of its kind being enough for a period.
+        """Decide whether a line is written, if ``limit`` lines of its kind are allowed in a period.
 
-        Ask `ended` first, so that what a past period left out is not forgotten. ``now`` is in
-        seconds on any clock; one that is set back begins new periods.
+        Call `ended` first, so that the count of a past period is not lost. ``now`` is in seconds
+        on any clock; a clock that is set back starts new periods.
         """
         self._last = now
         count = self._counts.get(key)
@@ -61,11 +61,11 @@ class Noise:
 
     @property
     def counts(self) -> bool:
-        """True while there is a period that could end. May be asked in any thread."""
+        """True while there is a period that could end. Any thread may call it."""
         return bool(self._counts)
 
     def ended(self, now: float) -> list[Repeated]:
-        """Close the periods that are over; gives what they left out."""
+        """Close the periods that are over and return what they left out."""
         forward, self._last = now >= self._last, now
         if forward and now < self._next_end:
             return []
@@ -81,7 +81,7 @@ class Noise:
         return [Repeated(key, count.left_out) for key, count in over.items() if count.left_out]
 
     def end(self) -> list[Repeated]:
-        """Close all periods, at the end of the log; gives what they left out."""
+        """Close all periods at the end of the log and return what they left out."""
         left = [Repeated(key, count.left_out) for key, count in self._counts.items()]
         self._counts.clear()
         self._next_end = float("inf")

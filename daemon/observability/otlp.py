@@ -1,7 +1,7 @@
 """Traces for an OpenTelemetry collector, over OTLP with HTTP and protobuf (the extra ``otlp``).
 
-Imported only when `tracing.otlp_endpoint` is set. A thread of OpenTelemetry's SDK sends what waits
-in a bounded queue; a collector that is slow, full or gone costs traces, and never an answer.
+Imported only when `tracing.otlp_endpoint` is set. A thread of OpenTelemetry's SDK sends from a
+bounded queue; a collector that is slow, full or gone loses traces and delays no answer.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from opentelemetry.trace import Status, StatusCode, set_span_in_context
 from daemon.observability.tracing import Span, Trace
 
 QUEUED_SPANS = 4_096
-"""Spans that wait for the collector; the oldest are lost beyond that."""
+"""Spans that wait for the collector; beyond that the oldest are lost."""
 
 BATCH_SPANS = 256
 SEND_EVERY_SECONDS = 2.0
@@ -29,7 +29,7 @@ TIMEOUT_SECONDS = 5.0
 """For one request to the collector, its repetitions included."""
 
 FLUSH_SECONDS = 0.5
-"""How long the spans of the stop may hold it up."""
+"""How long sending the last spans may delay a stop."""
 
 TRACES_PATH = "/v1/traces"
 """Where collectors take traces (OTLP specification 1.x, "OTLP/HTTP request")."""
@@ -40,7 +40,7 @@ EXPORTED = frozenset(
         *("output_tokens", "reasoning_tokens", "round", "tool"),
     }
 )
-"""The attributes that leave the house: an allow-list, so that nobody's words slip in."""
+"""The attributes that are exported: an allow-list, so that nobody's words slip in."""
 
 NANOSECONDS = 1_000_000_000
 
@@ -86,7 +86,7 @@ class TraceExporter:
             _finish(span, sdk_span)
 
     def shutdown(self) -> None:
-        """Send what waits, and end the thread. Blocks for as long as the collector lets it."""
+        """Send the queue and end the thread. Blocks as long as the collector takes."""
         self._provider.shutdown()
 
 
@@ -100,12 +100,12 @@ def _finish(span: Span, sdk_span: SdkSpan) -> None:
 
 
 def trace_id(request_id: str) -> int:
-    """The id of a turn's trace: the same in every process that has worked on the turn."""
+    """The id of a turn's trace, the same in every process that works on the turn."""
     return int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:16], "big")
 
 
 class _TurnIds(IdGenerator):
-    """Random ids of spans, and that of the turn for the trace."""
+    """Random ids for spans, and the turn's id for the trace."""
 
     def __init__(self) -> None:
         self.trace_id = 1
@@ -124,7 +124,7 @@ class _TurnIds(IdGenerator):
 async def open_trace_exporter(
     *, endpoint: str, token: str, version: str
 ) -> AsyncIterator[Callable[[Trace], None]]:
-    """Open the export to a collector; at the end of the block what waits is sent, within bounds.
+    """Open the export to a collector; at the end of the block the queue is sent, within a time.
 
     ``endpoint``: the collector's address, with or without `TRACES_PATH`; ``token``: its bearer
     token, if it wants one.

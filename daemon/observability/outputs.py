@@ -44,8 +44,8 @@ _NOT_IN_NAMES = re.compile(r"[^A-Z0-9_]")
 def is_journal(environ: Mapping[str, str], descriptor: int) -> bool:
     """True if a descriptor is the stream that systemd connected to the journal.
 
-    ``JOURNAL_STREAM`` holds its device and inode (systemd.exec(5)); a program whose standard error
-    has been sent elsewhere since must not write to the journal behind the user's back.
+    ``JOURNAL_STREAM`` holds its device and inode (systemd.exec(5)). A program whose standard error
+    was redirected since then must not write to the journal.
     """
     device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
     try:
@@ -98,21 +98,21 @@ def _field(name: bytes, text: str) -> bytes:
 
 
 class JournalSocket:
-    """The way to journald; an event goes to ``otherwise`` if it cannot be written.
+    """The socket of journald; an event that cannot be written goes to ``otherwise``.
 
-    Never raises and never waits: if journald is behind, the event goes the other way at once.
+    Never raises and never waits: if journald is behind, the event goes to ``otherwise`` at once.
     May be called from any thread.
     """
 
     def __init__(self, path: Path, *, otherwise: Callable[[LogRecord, str], None]) -> None:
-        """Open the socket; whether anybody listens at ``path`` shows at each event anew."""
+        """Open the socket; whether journald listens at ``path`` shows at each event."""
         self._path = str(path)
         self._otherwise = otherwise
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
     def close(self) -> None:
-        """Give the socket back; later events go the other way."""
+        """Close the socket; later events go to ``otherwise``."""
         self._socket.close()
 
     def write(self, record: LogRecord, chat_hash: str) -> None:
@@ -147,17 +147,17 @@ class JournalSocket:
 
 
 PATIENCE_MS = 50
-"""How long a full pipe is waited for, once; a reader that is alive empties it sooner."""
+"""How long to wait for a full pipe, once; a live reader empties it sooner."""
 
 _CHUNK_BYTES = select.PIPE_BUF
 """A pipe that is ready takes this much without blocking (pipe(7), poll(2))."""
 
 
 class LineSink:
-    """The end of the log: one line in, one line out, or ``lost`` counts it.
+    """Writes each line, or counts it as ``lost``.
 
-    A blocked or closed standard error must stop neither the event loop nor a turn, so a descriptor
-    is asked first whether it would take more. May be called from any thread.
+    A blocked or closed standard error must stop neither the event loop nor a turn, so the
+    descriptor is polled before each write. May be called from any thread.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -187,7 +187,7 @@ class LineSink:
             self._stream.write(data.decode("utf-8", "backslashreplace"))
             self._stream.flush()
             return True
-        # A line that was cut short is ended first, so that the next one stands alone.
+        # End a line that was cut short first, so that this one starts on a line of its own.
         if self._cut:
             data = b"\n" + data
         started = False
@@ -201,7 +201,7 @@ class LineSink:
         return True
 
     def _is_ready(self) -> bool:
-        # A file is always ready (poll(2)). After a loss nobody waits again until there is room.
+        # A file is always ready (poll(2)). After a loss there is no wait until there is room again.
         return self._is_file or bool(self._poll.poll(0 if self.lost else PATIENCE_MS))
 
 
@@ -235,7 +235,7 @@ class Output(Protocol):
         """Write one event; ``chat_hash`` names its chat to machines, empty if it has none."""
 
     def close(self) -> None:
-        """Give back what was opened; the stream is whoever's it was, and may be written to."""
+        """Close what was opened here; the stream stays open and may be written to."""
 
 
 class _People:
@@ -276,7 +276,7 @@ class _Machines:
 
 
 class _Journal:
-    """The journal, and JSON on the stream for what it does not take."""
+    """The journal, and JSON on the stream for entries that it does not take."""
 
     def __init__(self, sink: LineSink, path: Path) -> None:
         self._sink = sink
@@ -302,7 +302,7 @@ def open_output(
     no_color: bool,
     journal: Path = SOCKET,
 ) -> Output:
-    """Give the output for a stream; see `daemon.observability.logs.open_log`."""
+    """Choose the output for a stream; see `daemon.observability.logs.open_log`."""
     terminal = stream.isatty()
     sink = LineSink(stream)
     if format == "auto":

@@ -1,8 +1,8 @@
-"""The trace of a turn: which stages it went through, what it called, and how long each took.
+"""The trace of a turn: its stages, its calls, and how long each took.
 
-A trace belongs to the task that follows the turn and to the tasks that this one starts; they find
-it by a context variable, like the fields of the log. Outside a turn the functions below do nothing.
-Nothing that anybody wrote goes into a trace: names of our own, numbers and the names of tools.
+A trace belongs to the turn's task and to the tasks that this one starts; they find it by a context
+variable, like the fields of the log. Outside a turn the functions below do nothing. A trace holds
+only fixed names, numbers and the names of tools, and nothing that anybody wrote.
 """
 
 import importlib
@@ -18,14 +18,14 @@ from daemon.settings import Settings
 
 MOST_STAGES = 200
 MOST_SPANS = 200
-"""Of one turn; an outage of days repeats the same ones. Those beyond are counted, not kept."""
+"""Of one turn, since a long outage repeats the same ones. Further ones are only counted."""
 
 STAGES = (
     *("window", "init", "resumed", "processing", "openai_start", "function_calling"),
     *("post_tools_completed", "validation", "superseded", "retry_wait", "delivery"),
     *("completed", "failed", "interrupted"),
 )
-"""What a turn goes through, named as in the system that Recado replaces where it had the stage."""
+"""The stages of a turn, named as in the replaced system where it had the stage."""
 
 Value = str | int | float | bool
 
@@ -58,12 +58,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A turn in one line: how it went, where the time went, what was called and used up."""
+    """A turn in one line: its outcome, where the time went, what was called and used."""
 
     outcome: str
     seconds: float
     stages: str
-    """Each stage with its seconds, in the order of their first time."""
+    """Each stage with its seconds, in the order of first occurrence."""
     rounds: int
     """Calls of the model."""
     tools: int
@@ -76,12 +76,12 @@ class Summary:
 
 
 class Trace:
-    """What is remembered of one turn while it is worked on."""
+    """The stages and spans of one turn while it is worked on."""
 
     def __init__(
         self, request_id: str, turn_id: int, *, now: float, clock: Callable[[], float]
     ) -> None:
-        """``now``: Unix seconds; ``clock`` measures durations, so that no step of time shows."""
+        """``now``: Unix seconds; ``clock`` is a steady clock for durations."""
         self.request_id = request_id
         self.turn_id = turn_id
         self.outcome = ""
@@ -100,16 +100,16 @@ class Trace:
         return self._clock() + self._offset
 
     def stage(self, name: str, detail: str = "", *, at: float | None = None) -> None:
-        """A stage has begun, now unless ``at`` says when."""
+        """A stage has begun, now or at ``at``."""
         if len(self.stages) >= MOST_STAGES:
             self.left_out += 1
             return
         self.stages.append(Stage(name, self.now() if at is None else at, detail))
 
     def begin_span(self, name: str, parent: int) -> tuple[Span, int]:
-        """Begin a piece of work inside another; gives its place, too.
+        """Begin a span inside another; returns it with its place.
 
-        One beyond the limit is not kept and stands for its parent.
+        A span beyond the limit is not kept, and its place is its parent's.
         """
         if len(self.spans) >= MOST_SPANS:
             self.left_out += 1
@@ -117,14 +117,14 @@ class Trace:
         return self._add_span(name, parent), len(self.spans) - 1
 
     def end(self, outcome: str) -> None:
-        """The work on the turn is over; ``outcome`` only counts if none was told before."""
+        """End the trace; ``outcome`` only counts if none was set before."""
         self.outcome = self.outcome or outcome
         name = "failed" if self.outcome in {"dead", "crashed"} else "completed"
         name = "interrupted" if self.outcome == "interrupted" else name
         last = Stage(name, self.now(), self.outcome)
         self.stages.append(last)
         turn = self.spans[0]
-        # The window belongs to the turn, although it was open before there was one.
+        # The window belongs to the turn, although it was open before the turn began.
         turn.began_at = min(stage.at for stage in self.stages)
         turn.ended_at = last.at
         turn.failed = name == "failed"
@@ -137,7 +137,7 @@ class Trace:
         return span
 
     def summary(self) -> "Summary":
-        """Sum the turn up. Only after its end."""
+        """Summarise the turn. Only after its end."""
         calls = [span for span in self.spans if span.name == "model call"]
         tools = [span for span in self.spans if span.name == "tool call"]
         return Summary(
@@ -153,7 +153,7 @@ class Trace:
         )
 
     def _seconds(self) -> dict[str, float]:
-        """How long each stage took, all its times together, in the order of the first time."""
+        """How long each stage took in total, in the order of first occurrence."""
         seconds: dict[str, float] = {}
         for stage, following in zip(self.stages, self.stages[1:], strict=False):
             took = max(0.0, following.at - stage.at)
@@ -173,7 +173,7 @@ _here: ContextVar[_Place | None] = ContextVar("recado_trace", default=None)
 
 @contextmanager
 def followed(trace: Trace) -> Iterator[None]:
-    """Make this the trace of the current task, and of those that it starts, in the block."""
+    """Make this the trace of the current task, and of tasks that it starts, inside the block."""
     token = _here.set(_Place(trace, 0))
     try:
         yield
@@ -182,14 +182,14 @@ def followed(trace: Trace) -> Iterator[None]:
 
 
 def stage(name: str, detail: str = "") -> None:
-    """Say that the turn under way, if any, begins one of `STAGES`."""
+    """Record that the current turn, if any, begins one of `STAGES`."""
     here = _here.get()
     if here is not None:
         here.trace.stage(name, detail)
 
 
 def outcome(name: str, *, messages: int) -> None:
-    """Say what the turn under way has come to, and how many messages it took up."""
+    """Record the outcome of the current turn, if any, and the number of its messages."""
     here = _here.get()
     if here is not None:
         here.trace.outcome = name
@@ -198,9 +198,9 @@ def outcome(name: str, *, messages: int) -> None:
 
 @contextmanager
 def span(name: str, **attributes: Value) -> Iterator[Span]:
-    """Time the block as a piece of work of the turn under way; failed if an exception leaves it.
+    """Time the block as a span of the current turn; it has failed if an exception leaves it.
 
-    A cancellation is no failure. Without a turn the span is nobody's.
+    A cancellation is no failure. Without a turn the span is not kept.
     """
     here = _here.get()
     if here is None:
@@ -220,7 +220,7 @@ def span(name: str, **attributes: Value) -> Iterator[Span]:
 
 
 def exemplar() -> dict[str, str] | None:
-    """What an observation of a histogram points to: the turn under way, if any."""
+    """The exemplar for an observation of a histogram: the current turn, if any."""
     here = _here.get()
     return None if here is None else {"request_id": here.trace.request_id}
 

@@ -1,4 +1,4 @@
-"""The figures of process, machine and store; see `daemon.observability.metrics` for the others."""
+"""The metrics of process, machine and store; `daemon.observability.metrics` has the others."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -8,19 +8,19 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from daemon.domain.transitions.handover import WITH_AGENT
 
 QUEUE_STATES = ("received", "in_turn", WITH_AGENT)
-"""Customers' messages that nobody has an outcome for yet."""
+"""States of customers' messages without an outcome."""
 
 BREAKERS = ("model", "channel")
-"""Who is left alone when it fails: the model's server; our channel, whose sends then wait."""
+"""What has a circuit breaker: the model server, and our channel, whose sends then wait."""
 
 PROCESS_ENDS = ("clean", "forced", "crashed")
-"""As `daemon.ledger.process_records` tells them apart."""
+"""As in `daemon.ledger.process_records`."""
 
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Vitals:
-    """Figures that are set or read from time to time; attributes are named like the series."""
+    """Metrics that are set or read periodically; attributes are named like the series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         gauge = partial(Gauge, registry=registry)
@@ -94,7 +94,7 @@ class Vitals:
         self.websocket_clients.set_function(clients)
 
     def count_earlier_ends(self, ends: Mapping[str, int], last_stop_seconds: float) -> None:
-        """Take over what the store knows of earlier processes. Called once, at the start."""
+        """Add the ends of earlier processes from the store. Called once, at the start."""
         for how, count in ends.items():
             self.process_ends.labels(how).inc(count)
         self.last_stop.set(last_stop_seconds)
