@@ -1,1 +1,1 @@
-"""What people send as files: fetching it, seeing what it is, reading and hearing it."""
+"""Files that people send: downloading, recognising, storing and reading them."""

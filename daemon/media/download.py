@@ -46,7 +46,7 @@ _NOBODYS = tuple(
         "5f00::/16",  # segments of a provider's own network: RFC 9602
     )
 )
-"""Networks that are not the public internet, whatever this Python's own list says of them."""
+"""Networks that are not public, even if this Python's own list says so."""
 
 
 class WebOrigin(NamedTuple):
@@ -58,7 +58,7 @@ class WebOrigin(NamedTuple):
 
 
 def origin_of(url: str) -> WebOrigin:
-    """The server of an address. Raises MediaRefused if it is no plain http or https address."""
+    """The server of a URL. Raises MediaRefused if it is not a plain http or https URL."""
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise MediaRefused("the link is no address")
     try:
@@ -75,7 +75,7 @@ def origin_of(url: str) -> WebOrigin:
 def check_origin(origin: WebOrigin, *, hosts: Sequence[str]) -> None:
     """Refuse a server that files may not come from, before its name is resolved.
 
-    ``hosts``: the only ones, with their subdomains; none: any. Raises MediaRefused.
+    ``hosts``: the only allowed ones, with their subdomains; empty: any. Raises MediaRefused.
     """
     if origin.scheme != "https":
         raise MediaRefused("the link is no https address")
@@ -85,10 +85,10 @@ def check_origin(origin: WebOrigin, *, hosts: Sequence[str]) -> None:
 
 
 def is_public(address: str) -> bool:
-    """True for an IP address that any machine of the internet may have.
+    """True for a public IP address.
 
-    False for loopback, private, link-local, shared, reserved and multicast ones, for IPv6 addresses
-    that lead to such IPv4 ones, and for what is no address at all.
+    False for loopback, private, link-local, shared, reserved and multicast addresses, for IPv6
+    addresses that lead to such IPv4 ones, and for text that is no address.
     """
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
@@ -120,7 +120,7 @@ def _is_public_v6(address: ipaddress.IPv6Address) -> bool:
 
 MAX_REDIRECTS = 3
 PIECE = 256 * 1024
-"""Bytes that are written in one go."""
+"""Bytes written at once."""
 
 MAX_CONNECTIONS = 100
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -128,7 +128,7 @@ _LATER = frozenset({408, 409, 425, 429})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Gives the IP addresses of a host. Raises OSError."""
+"""Returns the IP addresses of a host. Raises OSError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +137,12 @@ class FetchRules:
 
     folder: Path
     api_url: str
-    """The gateway's: files without a link are asked of it."""
+    """The gateway's address, for files without a link."""
     token: str
     max_bytes: int
     timeout_seconds: float
     hosts: Sequence[str] = ()
-    """The only hosts that a link may name; none: any."""
+    """The only hosts that a link may name; empty: any."""
 
 
 class _Hop(NamedTuple):
@@ -164,10 +164,10 @@ class Downloader:
     async def fetch(
         self, *, link: str, media_id: str, inline: str, medium: str, declared: str
     ) -> StoredFile:
-        """Bring a file into the folder: one that came with the message, by link, or by id.
+        """Store a file in the folder: one that came with the message, by link, or by id.
 
         ``medium`` and ``declared``: see `daemon.media.kinds.kind_of`. Raises MediaRefused if it
-        will never be had, MediaDelayed if it may be later.
+        can never be fetched, MediaDelayed if it may work later.
         """
         look = partial(look_at, medium=medium, declared=declared)
         if inline:
@@ -183,7 +183,7 @@ class Downloader:
                 return await self._in_time(partial(fetch, medium=medium, declared=declared))
             except MediaError as error:
                 failures.append(error)
-        # The gateway may know a file only later, so what may pass counts for more.
+        # The gateway may have a file only later, so a temporary failure is raised first.
         delayed = [error for error in failures if isinstance(error, MediaDelayed)]
         raise [*delayed, *failures, MediaRefused("the message names no file")][0]
 
@@ -196,7 +196,7 @@ class Downloader:
         raise MediaDelayed("it did not come in time")
 
     async def _follow(self, url: str, *, trusted: bool, medium: str, declared: str) -> StoredFile:
-        """Make the request of a link, and those it leads to; ``trusted``: the address is ours."""
+        """Request a link and its redirects; ``trusted``: the URL is ours."""
         hop = _Hop(url, origin_of(url))
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._request(hop, trusted=trusted)
@@ -208,10 +208,10 @@ class Downloader:
             finally:
                 await response.aclose()
             hop = _Hop(target, origin_of(target))
-        raise MediaRefused("the link leads on and on")
+        raise MediaRefused("the link redirects too often")
 
     async def _request(self, hop: _Hop, *, trusted: bool) -> httpx.Response:
-        """Ask for one address, at an IP address that may be asked."""
+        """Request one URL at an allowed IP address."""
         origin = hop.origin
         at_gateway = origin == self._gateway
         may_be_private = at_gateway and (trusted or origin.host in _LOOPBACK)
@@ -251,7 +251,7 @@ class Downloader:
         if length.isdecimal() and int(length) > limit:
             raise MediaRefused(f"it is larger than {limit} bytes")
         if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise MediaRefused("it comes packed, which was not asked for")
+            raise MediaRefused("it comes compressed, which was not asked for")
         draft = await trio.to_thread.run_sync(partial(Draft, self._rules.folder, limit=limit))
         try:
             await _fill(draft, response, limit)
@@ -265,8 +265,8 @@ class Downloader:
 async def _fill(draft: Draft, response: httpx.Response, limit: int) -> None:
     """Write a body to a draft, piece by piece.
 
-    A body that is too long is given up by closing the connection under the loop: leaving the loop
-    would leave the generators of the HTTP library behind, unfinished.
+    For a body that is too long the connection is closed and the loop runs on: leaving the loop
+    would leave the HTTP library's generators unfinished.
     """
     piece = bytearray()
     seen = 0
@@ -315,9 +315,9 @@ async def open_downloader(
 ) -> AsyncIterator[Downloader]:
     """Open the downloader; its connections close with the block.
 
-    No proxy is used, since it would do the resolving; and no connection is used twice, since the
-    next file may be another host's at the same address. ``tls``: whom to believe; None: httpx's own
-    authorities, which take a while to read.
+    No proxy is used, since it would resolve the names; no connection is reused, since the next file
+    may be another host's at the same address. ``tls``: the trusted certificates; None: httpx's own,
+    which take a while to read.
     """
     limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0)
     timeout = httpx.Timeout(rules.timeout_seconds)

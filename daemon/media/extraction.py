@@ -1,9 +1,9 @@
-"""A program of its own that reads one document: ``extraction.py TYPE PAGES CHARACTERS``.
+"""A separate program that reads one document: ``extraction.py TYPE PAGES CHARACTERS``.
 
-The document comes on its standard input and the text goes, as UTF-8, to its standard output; exit
-status 3 and a line on standard error say that it cannot be read. It imports nothing of the daemon
-and is run apart from it, since a document may be made to take all memory or to never end: it limits
-its own memory and processor time, and the daemon ends it after a while.
+It reads the document from standard input and writes the text, as UTF-8, to standard output; exit
+status 3 and a line on standard error mean that it cannot be read. It imports nothing of the daemon
+and runs in a process of its own, since a hostile document may take all memory or never end: it
+limits its own memory and processor time, and the daemon kills it after a while.
 """
 
 import resource
@@ -17,21 +17,21 @@ PROCESSOR_SECONDS = 15
 
 UNPACKED_BYTES = 64 * 1024 * 1024
 MARKUP_BYTES = 16 * 1024 * 1024
-"""Of all members of a zipped document, and of those that are parsed: a tree of them takes several
+"""Of all members of a zipped document, and of those that are parsed: their tree takes several
 times as much. A novel has 2 MB."""
 
 MEMBERS = 2000
-"""A zipped document beyond these is a bomb, or no letter that anybody sends."""
+"""A zipped document with more members is a bomb, or no letter that anybody sends."""
 
 UNREADABLE = 3
 
 
 class UnreadableDocument(Exception):
-    """It has no text that can be read; the text says why."""
+    """The document cannot be read; the message says why."""
 
 
 def limit_myself() -> None:
-    """Let the system end this process before it takes too much."""
+    """Set the limits at which the system ends this process."""
     for what, most in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_CPU, PROCESSOR_SECONDS),
@@ -41,12 +41,12 @@ def limit_myself() -> None:
         try:
             resource.setrlimit(what, (most, most))
         except (OSError, ValueError):
-            continue  # a stricter limit is there already, or limits are not ours to set
+            continue  # a stricter limit is set already, or limits may not be set
 
 
 def pdf_pages(content: bytes) -> Iterator[str]:
-    """Give the text of each page of a PDF."""
-    import pypdf  # noqa: PLC0415 - only the library that is needed, in a process for one document
+    """Yield the text of each page of a PDF."""
+    import pypdf  # noqa: PLC0415 - only the library that this document needs
 
     reader = pypdf.PdfReader(BytesIO(content))
     if reader.is_encrypted and not reader.decrypt(""):
@@ -56,8 +56,8 @@ def pdf_pages(content: bytes) -> Iterator[str]:
 
 
 def docx_parts(content: bytes) -> Iterator[str]:
-    """Give the text of a Word document, paragraph by paragraph and row by row."""
-    import docx  # noqa: PLC0415 - likewise
+    """Yield the text of a Word document, paragraph by paragraph and row by row."""
+    import docx  # noqa: PLC0415 - only the library that this document needs
 
     check_zip(content)
     document = docx.Document(BytesIO(content))
@@ -70,10 +70,10 @@ def docx_parts(content: bytes) -> Iterator[str]:
 
 
 def check_zip(content: bytes) -> None:
-    """Refuse an archive that would unpack to too much, before anything of it is unpacked.
+    """Refuse an archive that would unpack to too much, before unpacking any of it.
 
-    The sizes are those that its directory says; no more of a member than that is ever unpacked.
-    Raises UnreadableDocument.
+    The sizes are those of its directory; a member is never unpacked beyond its size there. Raises
+    UnreadableDocument.
     """
     with zipfile.ZipFile(BytesIO(content)) as archive:
         members = archive.infolist()
@@ -84,7 +84,7 @@ def check_zip(content: bytes) -> None:
 
 
 def plain_text(content: bytes) -> Iterator[str]:
-    """Give a text as it is."""
+    """Yield a plain text."""
     yield content.decode("utf-8-sig", "replace")
 
 
@@ -92,7 +92,7 @@ READERS = {"pdf": pdf_pages, "docx": docx_parts, "txt": plain_text}
 
 
 def read(kind: str, content: bytes, *, pages: int, characters: int) -> str:
-    """Give the text of a document up to so many pages and characters, and say if it is cut."""
+    """Return the text of a document, cut at these numbers of pages and characters."""
     found: list[str] = []
     length = 0
     cut = False

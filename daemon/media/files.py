@@ -23,14 +23,14 @@ from daemon.media.kinds import HEAD_BYTES, Kind, kind_of
 from daemon.system.private_files import make_folder, new_file
 
 FOLDER = MEDIA_FOLDER
-"""Its name in the data directory."""
+"""The folder's name in the data directory."""
 
 DRAFT_PREFIX = ".draft-"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file in the folder: its name, which is its hash, what it is, and its bytes."""
+    """A file in the folder; its name is its hash."""
 
     name: str
     mime: str
@@ -38,7 +38,7 @@ class StoredFile:
 
 
 class Draft:
-    """A file that is being filled. Exactly one of `keep` and `discard` ends it."""
+    """A file that is being written. Exactly one of `keep` and `discard` ends it."""
 
     def __init__(self, folder: Path, *, limit: int) -> None:
         """``limit``: bytes it may have. Raises MediaDelayed if it cannot be written."""
@@ -55,7 +55,7 @@ class Draft:
             raise _unwritable(error) from error
 
     def add(self, chunk: bytes) -> None:
-        """Append bytes. Raises MediaRefused once there are too many, MediaDelayed at a fault."""
+        """Append bytes. Raises MediaRefused above the limit, MediaDelayed at a fault."""
         self.size += len(chunk)
         if self.size > self._limit:
             raise MediaRefused(f"it is larger than {self._limit} bytes")
@@ -68,7 +68,7 @@ class Draft:
             raise _unwritable(error) from error
 
     def keep(self, *, medium: str, declared: str = "") -> StoredFile:
-        """Give the file its name, once it is on the disk and known to be what its medium says.
+        """Give the file its name, once it is on disk and its type fits the medium.
 
         Raises MediaRefused if it is of another kind, MediaDelayed at a fault of the disk.
         """
@@ -92,11 +92,11 @@ class Draft:
         return StoredFile(name, kind.mime, self.size)
 
     def keep_unseen(self, extension: str) -> StoredFile:
-        """Give the file its name without a look at what it is; that comes later."""
+        """Give the file its name without checking its type, which `look_at` does later."""
         return self._named(Kind("", extension))
 
     def discard(self) -> None:
-        """Remove what there is of it; does nothing after it was kept."""
+        """Remove the draft; does nothing after it was kept."""
         try:
             self._file.close()
             self._path.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def old_names(folder: Path, *, before: float) -> list[str]:
 
 
 def look_at(folder: Path, name: str, *, medium: str, declared: str) -> StoredFile:
-    """Tell what a file is that lies in the folder already. Raises as `Draft.keep` does."""
+    """Determine the type of a file that is in the folder already. Raises as `Draft.keep` does."""
     path = folder / name
     try:
         with path.open("rb") as file:
@@ -131,17 +131,17 @@ def _unwritable(error: OSError) -> MediaDelayed:
 
 
 LARGE_BODY_BYTES = 128 * 1024
-"""Smaller bodies are parsed as they are, on the event loop: it takes a millisecond at most."""
+"""Smaller bodies are parsed whole on the event loop, which takes a millisecond at most."""
 
 BLOCK = 32 * 1024
-"""A string of twice that length has a block without a quote in it, which is how it is found."""
+"""A string of twice this length contains a block without a quote, by which it is found."""
 
 PIECE = 64 * 1024
-"""Characters of base64 looked at or decoded in one go; a multiple of four."""
+"""Characters of base64 checked or decoded at once; a multiple of four."""
 
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_"
 _ESCAPED = b"\\/"
-"""Some encoders of JSON write every slash so."""
+"""Some JSON encoders write every slash like this."""
 
 _LONGEST_HEAD = 200
 """Characters of a data URI before its bytes."""
@@ -149,19 +149,19 @@ _LONGEST_HEAD = 200
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A body without its long base64 strings, and where these are in it."""
+    """A body, the same without its long base64 strings, and where these are."""
 
     body: bytes
     slim: bytes
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """By the mark that stands for it in ``slim``: the part of ``body`` it was."""
+    """The range of each part in ``body``, by its mark in ``slim``."""
 
 
 def open_body(body: bytes, *, nonce: str) -> Opened:
     """Cut the long base64 strings out of a JSON text; runs in a worker thread if it is large.
 
-    ``nonce`` is in the marks, so that no sender can write one. A text that is no JSON comes out as
-    little of it as it went in.
+    ``nonce`` is part of the marks, so that no sender can write one. A text that is no JSON before
+    is none afterwards.
     """
     parts: dict[str, tuple[int, int]] = {}
     pieces: list[bytes] = []
@@ -177,7 +177,7 @@ def open_body(body: bytes, *, nonce: str) -> Opened:
 
 
 def _long_strings(body: bytes) -> Iterator[tuple[int, int]]:
-    """The insides of all strings that are long and nothing but base64, maybe as a data URI."""
+    """The ranges of all long strings that are base64, plain or as a data URI."""
     position = 0
     while position + BLOCK <= len(body):
         if body.find(b'"', position, position + BLOCK) >= 0:
@@ -204,7 +204,7 @@ def _is_base64(body: bytes, start: int, end: int) -> bool:
 
 
 def _slashes_only(body: bytes, start: int, end: int) -> bool:
-    """Whether each backslash is before a slash; also the last one, which is before the next piece.
+    """Whether each backslash precedes a slash, also the last one, before the next piece.
 
     A backslash before the closing quote would mean that the string goes on.
     """
@@ -212,7 +212,7 @@ def _slashes_only(body: bytes, start: int, end: int) -> bool:
 
 
 def _bytes_start(body: bytes, start: int, end: int) -> int:
-    """Where the bytes of a data URI begin, or of what is none."""
+    """Where the base64 of a data URI begins, or of a plain string."""
     if not body.startswith(b"data:", start):
         return start
     comma = body.find(b",", start, min(start + _LONGEST_HEAD, end))
@@ -220,10 +220,10 @@ def _bytes_start(body: bytes, start: int, end: int) -> int:
 
 
 def keep_inline(opened: Opened, source: str, folder: Path, *, limit: int) -> str:
-    """Put the bytes that a message came with into a file; gives its name, empty if there are none.
+    """Write the bytes that a message came with to a file; returns its name, empty without bytes.
 
     ``source``: a data URI, or the mark of a part. Blocks; for a worker thread. Raises MediaRefused
-    if they are too many or no base64, MediaDelayed if they cannot be written.
+    if there are too many or they are no base64, MediaDelayed if they cannot be written.
     """
     if source.startswith(INLINE_MARK):
         part = opened.parts.get(source)
@@ -245,7 +245,7 @@ def keep_inline(opened: Opened, source: str, folder: Path, *, limit: int) -> str
 
 
 def _decoded(text: bytes, start: int, end: int) -> Iterator[bytes]:
-    """Decode base64 piece by piece; what is left of four characters goes on with the next."""
+    """Decode base64 piece by piece; an incomplete group of four is carried to the next piece."""
     rest = b""
     for left in range(start, end, PIECE):
         piece = text[left : min(left + PIECE, end)].replace(b"\\", b"")

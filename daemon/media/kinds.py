@@ -1,6 +1,6 @@
-"""What a file is, by its bytes, and whether that is what its message says it is.
+"""The type of a file by its bytes, and whether it fits its message. Pure.
 
-Pure. The type that a sender or a server names is only believed where the bytes allow it.
+The type that a sender or a server declares only counts where the bytes allow it.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import puremagic
 from daemon.errors import MediaRefused
 
 HEAD_BYTES = 8192
-"""How much of a file's beginning is enough to tell."""
+"""The length of a file's beginning that determines its type."""
 
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 DOCX = f"{_OFFICE}wordprocessingml.document"
@@ -42,10 +42,10 @@ EXTENSIONS = {
     "text/plain": "txt",
     "text/html": "html",
 }
-"""Names of files by type; anything else is ``bin``."""
+"""File extensions by type; anything else is ``bin``."""
 
 SHOWN_IMAGES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif"})
-"""Pictures that the Responses API takes (OpenAI's guide to images and vision)."""
+"""Pictures that the Responses API accepts (OpenAI's guide to images and vision)."""
 
 _IMAGES = ("image/",)
 _SOUNDS = ("audio/",)
@@ -59,7 +59,7 @@ _FAMILIES = {
     "voice": _SOUNDS,
     "ptt": _SOUNDS,
 }
-"""What each medium may be; a document may be anything."""
+"""The types that each medium may have; a document may have any."""
 
 _SAME = {
     "audio/x-wav": "audio/wav",
@@ -79,24 +79,24 @@ _AS_SOUND = {
     "video/ogg": "audio/ogg",
     "video/3gpp": "audio/mp4",
 }
-"""Containers that look the same with and without pictures in them."""
+"""Containers that look the same with and without video."""
 
 _BRANDS = {b"qt  ": "video/quicktime", b"M4A ": "audio/mp4", b"M4B ": "audio/mp4"}
 _HEIC = (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
 
 
 class Kind(NamedTuple):
-    """A type of file: its MIME type and how its name ends."""
+    """A type of file: its MIME type and extension."""
 
     mime: str
     extension: str
 
 
 def kind_of(head: bytes, *, medium: str, declared: str = "") -> Kind:
-    """Tell what a file is that came as such a medium (``image``, ``voice``, ``document`` …).
+    """Determine the type of a file that came as a medium (``image``, ``voice``, ``document`` …).
 
-    ``head``: its first `HEAD_BYTES`. ``declared``: the MIME type that its sender names, believed
-    among several that the bytes allow. Raises MediaRefused if it is nothing of that family.
+    ``head``: its first `HEAD_BYTES`. ``declared``: the MIME type that its sender names; it chooses
+    among those that the bytes allow. Raises MediaRefused if none of them fits the medium.
     """
     if not head:
         raise MediaRefused("the file is empty")
@@ -133,7 +133,7 @@ def _plain(mime: str) -> str:
 
 
 def _candidates(head: bytes) -> list[str]:
-    """The types that the bytes may be, the likeliest first."""
+    """The types that the bytes allow, the likeliest first."""
     if sure := _sure(head):
         return sure
     try:
@@ -145,7 +145,7 @@ def _candidates(head: bytes) -> list[str]:
 
 
 def _sure(head: bytes) -> list[str]:
-    """The types of what people send most, whose signatures leave no doubt."""
+    """The types of the most frequent files, whose signatures are certain."""
     if head[4:8] == b"ftyp":
         brand = head[8:12]
         if brand in _HEIC:

@@ -18,10 +18,10 @@ from daemon.media import extraction
 from daemon.media.kinds import DOCX, HEAD_BYTES, PDF, SHOWN_IMAGES, kind_of
 
 SECONDS = 20.0
-"""For one document; the process limits its processor time to less."""
+"""For one document; the process has a smaller limit of processor time."""
 
 PROCESSES = 1
-"""Documents read at once: each may take as much memory as all the rest of the daemon."""
+"""Documents read at once: each may take as much memory as the rest of the daemon."""
 
 _KINDS = {PDF: "pdf", DOCX: "docx"}
 
@@ -35,7 +35,7 @@ class DocumentRules:
 
 
 class DocumentReader:
-    """Reads documents, one after the other. Any task may call it."""
+    """Reads documents one at a time. Any task may call it."""
 
     def __init__(self, rules: DocumentRules, *, seconds: float = SECONDS) -> None:
         self._rules = rules
@@ -50,8 +50,8 @@ class DocumentReader:
     async def read(self, path: Path, mime: str) -> str:
         """The text of a document, empty if it has none (a scan).
 
-        Raises MediaRefused if it cannot be read within the limits, MediaDelayed if it could not be
-        tried.
+        Raises MediaRefused if it cannot be read within the limits, MediaDelayed if it cannot be
+        tried now.
         """
         if not _kind(mime):
             raise MediaRefused(f"documents of type {mime} cannot be read")
@@ -61,9 +61,9 @@ class DocumentReader:
         raise MediaRefused("reading it takes too long")
 
     async def _run(self, path: Path, kind: str) -> str:
-        """Run the reading program; cancelling this ends it."""
+        """Run the reading program; a cancellation kills it."""
         rules = self._rules
-        # -I: neither the environment nor the current folder has a say in what it imports.
+        # -I: neither the environment nor the current folder changes what it imports.
         command = [sys.executable, "-I", extraction.__file__, kind]
         try:
             with path.open("rb") as file:
@@ -87,7 +87,7 @@ class DocumentReader:
 
 
 async def _kill(process: trio.Process) -> None:
-    """End the program at once: it has nothing to tidy up."""
+    """End the program at once: it has nothing to clean up."""
     process.kill()
 
 
@@ -99,19 +99,19 @@ def _kind(mime: str) -> str:
 
 
 _PICTURES = frozenset({"image", "sticker", "gif", "document", "documentWithCaption"})
-"""Media that may be a picture which does not move."""
+"""Media that may be a still picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowingRules:
-    """What the model is shown, and from which folder."""
+    """Which files the model gets, and from which folder."""
 
     folder: Path
     images: bool
     pdf_as_file: bool
-    """Whether the server takes a PDF as it is."""
+    """Whether the server accepts a PDF file."""
     request_bytes: int
-    """Of all files in one request."""
+    """The limit for all files of one request."""
 
 
 def load_attachments(
@@ -119,12 +119,12 @@ def load_attachments(
     rules: ShowingRules,
     kinds: Collection[AttachmentKind],
 ) -> dict[str, Attachment]:
-    """Read the files of messages that go to the model, by message id; the first ones go first.
+    """Read the files of messages for the model, by message id, until the limit is reached.
 
-    ``kinds``: the forms in which the model takes them.
+    ``kinds``: the forms in which the model accepts them.
 
-    Blocks for as long as the disk takes: for a worker thread. A file that is not there, or for
-    which there is no room, is left out.
+    Blocks for as long as the disk takes: for a worker thread. A file that is missing or does not
+    fit is left out.
     """
     room = rules.request_bytes
     loaded: dict[str, Attachment] = {}
@@ -148,7 +148,7 @@ def load_attachments(
 def _plan(
     content: Media, item: MediaItem, rules: ShowingRules
 ) -> tuple[AttachmentKind, str, str] | None:
-    """As what a message's file is given, which file that is, and its type."""
+    """The form in which a message's file is attached, the file, and its type."""
     still = content.medium in _PICTURES and not content.animated
     if rules.images and still and item.mime in SHOWN_IMAGES:
         return "image", item.file, item.mime
@@ -165,7 +165,7 @@ def _name(message: Message) -> str:
 
 
 def _read(path: Path, most: int) -> bytes:
-    """The bytes of a file; none if they are too many, or gone."""
+    """The bytes of a file; empty if it is too large or gone."""
     try:
         return path.read_bytes() if path.stat().st_size <= most else b""
     except OSError:
@@ -173,7 +173,7 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def _picture_type(content: bytes) -> str:
-    """The type of a picture that the model can be shown; empty if it is none."""
+    """The type of a picture that the model accepts; empty for anything else."""
     try:
         mime = kind_of(content[:HEAD_BYTES], medium="image").mime
     except MediaRefused:

@@ -132,7 +132,7 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
         ),
         events.VOICE_ERROR: (
             "A voice note could not be transcribed or made. The model knows, or wrote instead.",
-            "Una nota de voz no se pudo transcribir o crear. El modelo lo sabe o escribió su respuesta.",
+            "Una nota de voz no se pudo transcribir o crear. El modelo lo sabe, o escribió.",
         ),
         events.STARTED: (
             "Recado serves webhooks from here on.",

@@ -1,1 +1,1 @@
-"""The machine underneath: sockets, notices and signals of the service manager."""
+"""The process and the service manager: signals, deadlines, sockets, notices, memory."""

@@ -25,11 +25,11 @@ import httpx
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 MOST_LINES = 25
-"""Of a report: what has grown most."""
+"""Of a report: those that have grown most."""
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in RAM, as proc(5) says; 0 where there is no such file."""
+    """Memory of this process in RAM (proc(5)); 0 on systems without that file."""
     try:
         return int(Path("/proc/self/statm").read_bytes().split()[1]) * PAGE_BYTES
     except OSError:
@@ -37,7 +37,7 @@ def resident_bytes() -> int:
 
 
 def machine_bytes() -> int:
-    """Memory of this machine; 0 where the system does not say."""
+    """Memory of this machine; 0 if the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
     except (OSError, ValueError):
@@ -51,7 +51,7 @@ class MemoryTrace:
         self._first: tracemalloc.Snapshot | None = None
 
     def begin(self) -> None:
-        """Watch allocations from now on; does nothing if that is being done."""
+        """Trace allocations from now on; does nothing if they are traced already."""
         if self._first is None:
             tracemalloc.start()
             self._first = tracemalloc.take_snapshot()
@@ -79,7 +79,7 @@ class MemoryTrace:
         return report
 
     def end(self) -> None:
-        """Watch no more, and free what that took."""
+        """Stop tracing, and free its memory."""
         tracemalloc.stop()
         self._first = None
 
@@ -91,9 +91,8 @@ class MemoryTrace:
 def imported_anew(names: Collection[str]) -> Iterator[None]:
     """Let the block import these modules, and those inside them, as if for the first time.
 
-    If it raises, the old ones are found under their names again. Functions of the old ones go on
-    with the globals that they have. Other modules which these import are not read again. For one
-    thread at a time.
+    If it raises, the old modules are restored. Functions of the old modules keep their globals.
+    Other modules that these import are not imported again. For one thread at a time.
     """
     importlib.invalidate_caches()
     before = {name: sys.modules.pop(name) for name in _loaded(names)}
@@ -114,7 +113,7 @@ def _loaded(names: Collection[str]) -> list[str]:
 
 
 def _hang_in_parent(name: str, module: ModuleType) -> None:
-    """Give a package its old part back, which an import that ended well has replaced."""
+    """Restore an old submodule in its package, where a successful import has replaced it."""
     parent, _, last = name.rpartition(".")
     if parent in sys.modules:
         setattr(sys.modules[parent], last, module)
@@ -125,10 +124,10 @@ def _hang_in_parent(name: str, module: ModuleType) -> None:
 
 @cache
 def authorities() -> ssl.SSLContext:
-    """Give what checks the other side of a TLS connection; any thread may call it.
+    """Return the TLS context with the trusted authorities; any thread may call it.
 
-    Reading the bundle takes 50 to 100 ms, which every client would spend anew. Nobody changes the
-    context, so all share it. ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` of the environment count.
+    Reading the bundle takes 50 to 100 ms for each client, so all share one context, which nobody
+    changes. ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` of the environment count.
     """
     return httpx.create_ssl_context()
 
@@ -140,9 +139,9 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_seconds() -> float:
-    """Seconds since the machine started, its sleep included; also while this process is stopped.
+    """Seconds since the machine started, including its sleep and stops of this process.
 
-    Linux's ``CLOCK_BOOTTIME`` (clock_gettime(2)). Elsewhere the monotonic clock, which may stand
+    Linux's ``CLOCK_BOOTTIME`` (clock_gettime(2)). Elsewhere the monotonic clock, which may stop
     while the machine sleeps. Callable from any thread.
     """
     return time.clock_gettime(_CLOCK)
@@ -160,16 +159,16 @@ UNLIMITED = 2**60
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimit:
-    """The tightest limit of memory, and whose it is."""
+    """The lowest limit of memory, and the group that has it."""
 
     limit_bytes: int
     group: Path
     version: int
 
     def used_bytes(self) -> int:
-        """Memory of all processes of the group that cannot be taken back; 0 if it is not told.
+        """Memory of all processes of the group that cannot be reclaimed; 0 if not known.
 
-        Files that were read and are not in use are not counted, as the kernel drops those first.
+        Cached files that are not in use do not count, as the kernel drops those first.
         """
         names = ("memory.current", "inactive_file")
         if self.version == 1:
@@ -184,7 +183,7 @@ class MemoryLimit:
 
 
 def memory_limit(*, files: Path = FILES, own_groups: Path = OWN_GROUPS) -> MemoryLimit | None:
-    """The tightest limit of memory of this process, or None if there is none. Blocks shortly."""
+    """The lowest limit of memory of this process, or None if there is none. Blocks shortly."""
     try:
         lines = own_groups.read_text().splitlines()
     except OSError:
@@ -212,7 +211,7 @@ def _limits(files: Path, line: str) -> Iterator[MemoryLimit]:
 
 
 def _upwards(root: Path, path: str) -> Iterator[Path]:
-    """A group's folder and all above it up to the root, as far as they can be seen from here."""
+    """A group's folder and all above it up to the root, as far as they are visible."""
     group = root / path.strip("/")
     while group != root and root in group.parents:
         yield group

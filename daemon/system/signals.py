@@ -29,17 +29,17 @@ STDIN = 0
 
 
 class Bell:
-    """Rung by anybody, answered by one task; rung again meanwhile, it is answered once more."""
+    """Many may ring it, one task answers; if it is rung meanwhile, it is answered once more."""
 
     def __init__(self) -> None:
         self._rung = trio.Event()
 
     def ring(self) -> None:
-        """Ask whoever answers; only in the event loop."""
+        """Wake the answering task; only in the event loop."""
         self._rung.set()
 
     async def answer(self) -> None:
-        """Wait until the bell has been rung since the last time."""
+        """Wait until the bell has been rung since the last answer."""
         await self._rung.wait()
         self._rung = trio.Event()
 
@@ -105,14 +105,14 @@ class Deadline:
     """
 
     def __init__(self, seconds: float, *, abandoned: Callable[[], str]) -> None:
-        """``abandoned`` says in one line what is still under way; called by the guard's thread."""
+        """``abandoned`` names in one line what is still running; the guard's thread calls it."""
         self._seconds = seconds
         self._abandoned = abandoned
         self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._guard, name="stop deadline", daemon=True).start()
 
     def arm(self) -> None:
-        """Start to count. Safe inside a signal handler."""
+        """Start the countdown. Safe inside a signal handler."""
         with contextlib.suppress(ValueError, OSError, AttributeError):  # stderr without a file
             faulthandler.dump_traceback_later(self._seconds, exit=True)
         self._orders.put("armed")

@@ -1,4 +1,4 @@
-"""Keeping a side task alive: a fault of it is recorded, and it begins again after a while."""
+"""Restarts a side task: its fault is logged, and it starts again after a while."""
 
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -13,16 +13,16 @@ BASE_SECONDS = 1.0
 CAP_SECONDS = 60.0
 
 QUIET_SECONDS = 300.0
-"""A task that has run for so long without a fault begins again soon after its next one."""
+"""After running this long without a fault, a task restarts soon after its next one."""
 
 
 async def supervise(
     run: Callable[[], Awaitable[None]], *, name: str, log: Log, random: Random
 ) -> None:
-    """Run a task that the daemon can do without for a while; ends when the task ends.
+    """Run a task that the daemon can do without for a while.
 
-    An exception is logged and the task begins again, later each time that it fails before it has
-    run for a while. Runs until cancelled, or until ``run`` returns.
+    An exception is logged and the task starts again, with a growing delay if it fails soon. Runs
+    until cancelled, or until ``run`` returns.
     """
     failures = 0
     while True:

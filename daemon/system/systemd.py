@@ -23,7 +23,7 @@ Notify = Callable[[str], None]
 
 
 def notifier(environ: Mapping[str, str]) -> Notify:
-    """The way to systemd that the environment names, or one that leads nowhere."""
+    """The function that notifies systemd, or one that does nothing without NOTIFY_SOCKET."""
     address = environ.get("NOTIFY_SOCKET", "")
     if not address:
         return lambda _message: None
@@ -43,14 +43,14 @@ def notifier(environ: Mapping[str, str]) -> Notify:
 
 
 EXTEND_SECONDS = 30.0
-"""A start that is at work asks for so much time, three times as often as it must."""
+"""The time that a long start asks for, three times as often as it must."""
 
 
 async def keep_extending(notify: Notify) -> None:
-    """Let systemd wait longer for the end of a long start. Runs until cancelled.
+    """Ask systemd to wait longer for the end of a long start. Runs until cancelled.
 
-    A large store may take minutes to be brought up to date and checked. Nothing is sent in the
-    first seconds, and nothing while the event loop stands.
+    A large store may take minutes to migrate and check. Nothing is sent in the first seconds, and
+    nothing while the event loop is blocked.
     """
     while True:
         await trio.sleep(EXTEND_SECONDS / 3)
@@ -58,7 +58,7 @@ async def keep_extending(notify: Notify) -> None:
 
 
 def reloading_notice() -> str:
-    """What systemd is told when a reload begins; READY=1 ends it."""
+    """The notice that a reload begins; READY=1 ends it."""
     microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     return f"RELOADING=1\nMONOTONIC_USEC={microseconds}"
 
@@ -67,21 +67,21 @@ def reloading_notice() -> str:
 
 
 FEEDS = 3
-"""In the time that systemd allows; one that comes late is not yet the end."""
+"""Within the time that systemd allows, so that one late notice does no harm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A sign that one part of the daemon gets on."""
+    """A sign that one part of the daemon makes progress."""
 
     of: str
-    """The part, in the words of the log."""
+    """The part, as the log names it."""
     show: Callable[[], Awaitable[bool]]
-    """Gives False if the part is not getting on, and does not return if it hangs."""
+    """Returns False if the part makes no progress; does not return if it hangs."""
 
 
 def watchdog_seconds(environ: Mapping[str, str], pid: int) -> float | None:
-    """How long systemd waits for a sign of life of this process; None if it waits for none."""
+    """How long systemd waits for this process's watchdog notice; None: it does not wait."""
     if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
         return None
     microseconds = environ.get("WATCHDOG_USEC", "")
@@ -93,10 +93,10 @@ def watchdog_seconds(environ: Mapping[str, str], pid: int) -> float | None:
 async def keep_feeding(
     seconds: float | None, signs: Sequence[Sign], notify: Notify, log: Log
 ) -> None:
-    """Feed the watchdog every third of ``seconds``, if all parts give their signs in that time.
+    """Feed the watchdog every third of ``seconds``, if all parts show their signs in that time.
 
     That this task runs is the sign of the event loop. Runs until cancelled; ends at once if
-    ``seconds`` is None, since then nobody waits.
+    ``seconds`` is None.
     """
     if seconds is None:
         return
@@ -126,7 +126,7 @@ FIRST_DESCRIPTOR = 3
 
 
 def inherited_listeners(environ: Mapping[str, str], pid: int) -> list[str]:
-    """Return the addresses (``fd://3`` …) of the sockets handed to us; none if there are none.
+    """Return the addresses (``fd://3`` …) of the inherited sockets; empty without any.
 
     Each is marked close-on-exec, so that no child process keeps it. Call it once, before any child
     is started. Raises SettingsError if the environment contradicts itself or a socket is not open.
@@ -143,9 +143,9 @@ def inherited_listeners(environ: Mapping[str, str], pid: int) -> list[str]:
 
 
 def inherited_descriptors(environ: Mapping[str, str], pid: int) -> list[int]:
-    """Return the descriptors that `environ` hands to the process `pid`, without touching them.
+    """Return the descriptors that `environ` names for the process `pid`, without touching them.
 
-    Sockets for another process, such as our parent, are not ours: none. Raises SettingsError if the
+    Empty if they are for another process, such as our parent. Raises SettingsError if the
     environment contradicts itself.
     """
     if _number(environ, "LISTEN_PID") != pid:
