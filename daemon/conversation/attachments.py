@@ -103,7 +103,7 @@ class Attachments:
 
     def begin(self, message: Message) -> None:
         """See to the file of a stored message, if it has one and nobody does so already."""
-        key = (message.key.channel, message.id)
+        key = (message.key.number, message.id)
         if not isinstance(message.content, Media) or key in self._under_way:
             return
         if self._nursery is None or len(self._under_way) >= MOST_WAITING:
@@ -122,7 +122,7 @@ class Attachments:
             if self._lacks(message, known.get(message.id)):
                 self.begin(message)
         for message in with_file:
-            work = self._under_way.get((message.key.channel, message.id))
+            work = self._under_way.get((message.key.number, message.id))
             if work is not None:
                 with trio.move_on_at(work.began + self.rules.wait_seconds):
                     await work.done.wait()
@@ -178,7 +178,7 @@ class Attachments:
                 exc_info=True,
             )
         finally:
-            self._under_way.pop((message.key.channel, message.id), None)
+            self._under_way.pop((message.key.number, message.id), None)
             work.done.set()
 
     def _lacks(self, message: Message, item: MediaItem | None) -> bool:

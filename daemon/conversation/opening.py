@@ -274,7 +274,7 @@ def _contact_hash(data_dir: Path) -> Callable[[ChatKey], str]:
     key = contact_key(data_dir)
 
     def name(chat: ChatKey) -> str:
-        text = f"{chat.channel}\0{chat.chat}".encode()
+        text = f"{chat.number}\0{chat.chat}".encode()
         return hmac.new(key, text, hashlib.sha256).hexdigest()[:32]
 
     return name

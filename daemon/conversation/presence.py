@@ -228,7 +228,7 @@ class ContactSetup:
                     if not subscribes:
                         self.subscriptions.forget(key)
                     if self._config.rules.policy.groups == "mentions":
-                        await self._learn_own_alias(key.channel)
+                        await self._learn_own_alias(key.number)
             except GatewayError as error:
                 self.subscriptions.forget(key)
                 self._log.debug("contact not set up", chat=key, error=str(error))
@@ -245,7 +245,7 @@ class ContactSetup:
             await gateway.subscribe_presence(person_of(key.chat))
         digits = phone_digits(key.chat)
         alias = await gateway.find_alias(digits) if digits else ""
-        if alias and await self._identities.join(ChatKey(key.channel, alias), key.chat):
+        if alias and await self._identities.join(ChatKey(key.number, alias), key.chat):
             self._log.info("two ids of one person joined", chat=key)
 
     async def _learn_own_alias(self, channel: str) -> None:

@@ -20,12 +20,12 @@ INLINE_BEGINNINGS = ("data:", INLINE_MARK)
 
 
 class ChatKey(NamedTuple):
-    """Where a conversation takes place: a chat as one channel sees it.
+    """Where a conversation takes place: a chat as one number of ours sees it.
 
-    The same person writing to two numbers is two chats, so the channel is part of the name.
+    The same person writing to two numbers is two chats, so the number is part of the name.
     """
 
-    channel: str
+    number: str
     """The gateway's id of our number, such as ``MANTIS-M72HC``; empty where a payload has none."""
     chat: str
     """WhatsApp's chat id with its suffix, such as ``573001234567@s.whatsapp.net``."""

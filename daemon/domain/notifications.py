@@ -95,7 +95,7 @@ def waiting(key: ChatKey, *, name: str, since: float, clock: str, language: Lang
     """A customer has waited for a person for too long; ``clock`` is the time since when."""
     line = _WAITING[language].format(who=who(name, key), since=clock)
     return Occasion(
-        reason="waiting", subject=f"{key.channel} {key.chat} {since:.3f}", line=line, key=key
+        reason="waiting", subject=f"{key.number} {key.chat} {since:.3f}", line=line, key=key
     )
 
 

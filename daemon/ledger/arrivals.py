@@ -150,7 +150,7 @@ def _owed_echo(connection: Connection, key: ChatKey, like: Likeness, now: float)
         "SELECT o.kind, o.body, o.payload FROM outbox o WHERE o.channel IN (?, '') AND o.chat = ?"
         " AND o.state = 'sent' AND o.sent_at > ? AND NOT EXISTS (SELECT 1 FROM messages m"
         " WHERE m.channel = ? AND m.id = o.message_id)",
-        (*key, now - ECHO_SECONDS, key.channel),
+        (*key, now - ECHO_SECONDS, key.number),
     )
     return any(_like(row) == like for row in rows)
 
@@ -302,7 +302,7 @@ def _take(connection: Connection, message: Message, verdict: str, context: Intak
     if isinstance(message.content, Edit | Deletion):
         origin = ChangeOrigin(chat=message.key.chat, author=message.author, from_me=message.from_me)
         change = msgspec.structs.replace(message.content, origin=origin)
-        context.note(change_message(connection, message.key.channel, change, context.now))
+        context.note(change_message(connection, message.key.number, change, context.now))
     if not reason:
         _announce(connection, stored, context, _kind(message, agent=agent, is_paused=is_paused))
         if is_awaited:
@@ -355,7 +355,7 @@ def _is_repeated(connection: Connection, message: Message) -> bool:
     """Whether a message is stored already; counts that it has come again."""
     again = connection.execute(
         "UPDATE messages SET duplicates = duplicates + 1 WHERE channel = ? AND id = ?",
-        (message.key.channel, message.id),
+        (message.key.number, message.id),
     )
     return again.rowcount > 0
 
@@ -382,7 +382,7 @@ def _insert_message(
         " EXISTS (SELECT 1 FROM early_changes WHERE channel = ?1 AND target = ?2),"
         " EXISTS (SELECT 1 FROM chats WHERE channel = ?1 AND chat = ?3 AND paused_until > ?9)",
         (
-            message.key.channel,
+            message.key.number,
             message.id,
             message.key.chat,
             context.event_id,
@@ -411,7 +411,7 @@ def _let_be(connection: Connection, message: Message, context: IntakeContext) ->
         (
             BEFORE_FORGOTTEN,
             message_json.encode(without_words(message)).decode(),
-            message.key.channel,
+            message.key.number,
             message.id,
         ),
     )

@@ -85,10 +85,10 @@ def apply_early_changes(
     """Apply the changes that have waited for this message; like `change_message` for each."""
     rows = connection.execute(
         "DELETE FROM early_changes WHERE channel = ? AND target = ? RETURNING change",
-        (message.key.channel, message.id),
+        (message.key.number, message.id),
     ).fetchall()
     return [
-        change_message(connection, message.key.channel, read_change.decode(change), now)
+        change_message(connection, message.key.number, read_change.decode(change), now)
         for (change,) in rows
     ]
 
@@ -128,11 +128,11 @@ def _is_by_author(
         return isinstance(change, Deletion)
     if change.origin.from_me:
         return False
-    chat, author = _place(connection, key.channel, change.origin)
+    chat, author = _place(connection, key.number, change.origin)
     if chat != canonical(connection, key).chat:
         return False
     return not message.is_group or (
-        author != "" and author == _person(connection, key.channel, message.author)
+        author != "" and author == _person(connection, key.number, message.author)
     )
 
 

@@ -138,7 +138,9 @@ def waiting_chats(
 ) -> tuple[WaitingChat, ...]:
     """See `Handovers.waiting_chats`; of one chat, or of all."""
     only = "" if key is None else " AND channel = :channel AND chat = :chat"
-    values = {"before": before, "escalated": ESCALATED, **(key._asdict() if key else {})}
+    values: dict[str, object] = {"before": before, "escalated": ESCALATED}
+    if key is not None:
+        values |= {"channel": key.number, "chat": key.chat}
     rows = connection.execute(
         # SQLite takes the other columns from the row with the minimum; there are two rows at most.
         "SELECT channel, chat, MIN(since), SUM(messages), reason, GROUP_CONCAT(id, ''),"  # noqa: S608 - constants

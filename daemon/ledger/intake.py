@@ -190,7 +190,7 @@ class Calls(Role):
 def _note(connection: Connection, call: Call, now: float) -> None:
     new = connection.execute(
         "INSERT OR IGNORE INTO calls (channel, id, chat, noted_at) VALUES (?, ?, ?, ?)",
-        (call.key.channel, call.id, call.key.chat, now),
+        (call.key.number, call.id, call.key.chat, now),
     ).rowcount
     begun = connection.execute(
         "SELECT 1 FROM thread_items WHERE channel = ? AND chat = ? LIMIT 1", call.key
@@ -214,6 +214,6 @@ def _is_due(connection: Connection, call: Call, now: float) -> bool:
         return False
     taken = connection.execute(
         "UPDATE calls SET replied_at = ? WHERE channel = ? AND id = ? AND replied_at = 0",
-        (now, call.key.channel, call.id),
+        (now, call.key.number, call.id),
     )
     return bool(taken.rowcount)

@@ -38,7 +38,7 @@ class MediaItems(Role):
     async def of(self, messages: Sequence[Message]) -> dict[str, MediaItem]:
         """What is known of the files of messages of one channel, by message id."""
         ids = [message.id for message in messages]
-        channel = messages[0].key.channel if messages else ""
+        channel = messages[0].key.number if messages else ""
 
         def verb(connection: Connection) -> dict[str, MediaItem]:
             marks = ", ".join("?" * len(ids))
@@ -54,7 +54,7 @@ class MediaItems(Role):
         """Note that the file of a message is wanted, unless that is known; gives what is known."""
         want_file(connection, message, now)
         row = connection.execute(
-            f"{_ITEM} WHERE channel = ? AND message_id = ?", (message.key.channel, message.id)
+            f"{_ITEM} WHERE channel = ? AND message_id = ?", (message.key.number, message.id)
         ).fetchone()
         return _item(row) if row else MediaItem(message_id=message.id, state="gone")
 
@@ -109,7 +109,7 @@ class MediaItems(Role):
         done = connection.execute(
             f"UPDATE media SET {assignments} WHERE channel = ? AND message_id = ?"  # noqa: S608 - constants
             " AND state IN ('wanted', 'stored')",
-            (*values, message.key.channel, message.id),
+            (*values, message.key.number, message.id),
         )
         return done.rowcount == 1
 
@@ -131,7 +131,7 @@ def want_file(connection: Connection, message: Message, now: float) -> None:
     connection.execute(
         "INSERT OR IGNORE INTO media (channel, message_id, file, preview, wanted_at)"
         " SELECT channel, id, ?, ?, ? FROM messages WHERE channel = ? AND id = ?",
-        (content.inline, content.preview, now, message.key.channel, message.id),
+        (content.inline, content.preview, now, message.key.number, message.id),
     )
 
 

@@ -71,7 +71,7 @@ def to_disappear(connection: Connection, message: Message) -> bool:
     """Whether a message says what is not to be kept: itself, or for the one that it edits."""
     content = message.content
     return message.disappears or (
-        isinstance(content, Edit) and target_disappears(connection, message.key.channel, content)
+        isinstance(content, Edit) and target_disappears(connection, message.key.number, content)
     )
 
 

@@ -61,7 +61,7 @@ class OperatorActions(Role):
 
         def verb(connection: Connection) -> Arrival | None:
             known = connection.execute(
-                "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (key.channel, message.id)
+                "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (key.number, message.id)
             ).fetchone()
             if known:
                 return None
@@ -72,11 +72,11 @@ class OperatorActions(Role):
             ).fetchone()
             (event_id,) = connection.execute(
                 "INSERT INTO events (received_at, channel, event) VALUES (?, ?, ?) RETURNING id",
-                (now, key.channel, EVENT),
+                (now, key.number, EVENT),
             ).fetchone()
             take_in(
                 connection,
-                Webhook(channel=key.channel, event=EVENT, messages=(message,)),
+                Webhook(channel=key.number, event=EVENT, messages=(message,)),
                 event_id,
                 verdicts=[""],
                 now=now,

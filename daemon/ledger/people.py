@@ -48,7 +48,7 @@ def canonical(connection: Connection, key: ChatKey) -> ChatKey:
     row = connection.execute(
         "SELECT chat FROM aliases WHERE channel = ? AND alias = ?", key
     ).fetchone()
-    return ChatKey(key.channel, row[0]) if row else key
+    return ChatKey(key.number, row[0]) if row else key
 
 
 def shown_pair(message: Message) -> str:
@@ -117,7 +117,7 @@ def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
     # all of it together is summed up anew.
     connection.execute(
         "DELETE FROM thread_heads WHERE channel = ? AND chat IN (?, ?)",
-        (alias.channel, alias.chat, chat),
+        (alias.number, alias.chat, chat),
     )
     return True
 
@@ -144,7 +144,7 @@ def contact_key(data_dir: Path) -> bytes:
 
 def tombstone_name(contact: bytes, key: ChatKey) -> str:
     """How a chat is called in `tombstones`; ``contact`` is the key of the hash."""
-    text = f"tombstone\0{key.channel}\0{key.chat}".encode()
+    text = f"tombstone\0{key.number}\0{key.chat}".encode()
     return hmac.new(contact, text, hashlib.sha256).hexdigest()
 
 
@@ -160,8 +160,8 @@ def bury(
     ``keys`` are all ids under which the person may write again. ``forgotten_at``: Unix seconds; 0
     if their chat is only too old.
     """
-    for channel in {key.channel for key in keys}:
-        names = [key.chat for key in keys if key.channel == channel]
+    for channel in {key.number for key in keys}:
+        names = [key.chat for key in keys if key.number == channel]
         count, opted_out_at, before = connection.execute(
             "SELECT COUNT(*), COALESCE(MAX(opted_out_at), 0), COALESCE(MAX(forgotten_at), 0)"
             " FROM chats WHERE channel = ? AND chat IN (SELECT value FROM json_each(?))",

@@ -171,7 +171,7 @@ class DashboardLog(Role):
                 "at": line.at,
                 "kind": line.kind,
                 "level": line.level,
-                "channel": line.key.channel if line.key else "",
+                "channel": line.key.number if line.key else "",
                 "chat": line.key.chat if line.key else "",
                 "turn": line.turn,
                 "symbol": line.symbol,

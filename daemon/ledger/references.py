@@ -149,7 +149,7 @@ def learn_own_id(connection: Connection, message: Message) -> None:
     if message.from_me and message.author and not message.key.chat.startswith(message.author):
         connection.execute(
             "INSERT OR IGNORE INTO own_ids (channel, id) VALUES (?, ?)",
-            (message.key.channel, message.author),
+            (message.key.number, message.author),
         )
 
 
@@ -256,7 +256,7 @@ def _words_of(connection: Connection, message: Message, target: str) -> tuple[st
 def _said(connection: Connection, message: Message, target: str) -> tuple[AnyContent | None, bool]:
     row = connection.execute(
         "SELECT message, from_me, chat FROM messages WHERE channel = ? AND id = ?",
-        (message.key.channel, target),
+        (message.key.number, target),
     ).fetchone()
     if row is None or not _is_shown_to(connection, message, row[2]):
         return None, False

@@ -95,7 +95,7 @@ class Escalations(Role):
         outbox_id = None
         if notice is not None:
             chat, words = notice
-            agents = ChatKey(turn.key.channel, chat)
+            agents = ChatKey(turn.key.number, chat)
             queue_parts(connection, agents, None, [NewPart(words)], now=now)
             outbox_id = connection.execute("SELECT last_insert_rowid()").fetchone()[0]
         connection.execute(

@@ -138,7 +138,7 @@ class LogWriter:
     # -- the record ----------------------------------------------------------------------------
 
     def _write(self, record: LogRecord) -> None:
-        chat_hash = self.chat_hash(record.chat) if record.chat and record.chat.channel else ""
+        chat_hash = self.chat_hash(record.chat) if record.chat and record.chat.number else ""
         self._output.write(record, chat_hash)
 
     def _record(

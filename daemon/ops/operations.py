@@ -251,7 +251,7 @@ class Operations:
 
 def _named(chat: str | ChatKey) -> tuple[str, str | None]:
     """The chat id, and the channel if it is one chat."""
-    return (chat.chat, chat.channel) if isinstance(chat, ChatKey) else (chat_id(chat), None)
+    return (chat.chat, chat.number) if isinstance(chat, ChatKey) else (chat_id(chat), None)
 
 
 def _count(replayed: Sequence[Replayed]) -> int:

@@ -97,7 +97,7 @@ class ToolContext:
     @property
     def channel(self) -> str:
         """The gateway's id of our number."""
-        return self.key.channel
+        return self.key.number
 
     async def say(self, text: str) -> bool:
         """Say something to the customer while the tool works: "I am looking that up".

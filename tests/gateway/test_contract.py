@@ -276,7 +276,7 @@ async def test_who_says_what_is_read(rig: Rig) -> None:
     assert {m.key.chat for m in found} == {LAURA}
     assert found[0].author == LAURA.partition("@")[0]
     assert found[0].sent_at > 0
-    assert len({m.key.channel for m in found}) == 1
+    assert len({m.key.number for m in found}) == 1
 
 
 async def test_our_own_send_comes_back_as_ours_under_its_id(rig: Rig) -> None:

@@ -225,7 +225,7 @@ def test_without_symbols_what_is_serious_says_so() -> None:
 def test_machines_tell_chats_apart_without_knowing_them() -> None:
     stream = io.StringIO()
     log = make_log(stream, format="json")
-    log.hash_chats(lambda key: f"hash of {key.channel}")
+    log.hash_chats(lambda key: f"hash of {key.number}")
     with about(chat=LAURA, turn="turn_1"):
         log.event(MESSAGE, name="Laura", text="Hola")
     event = json.loads(stream.getvalue())

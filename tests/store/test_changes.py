@@ -188,7 +188,7 @@ async def test_an_early_edit_does_not_undo_an_early_deletion(store: Store) -> No
 
 async def test_a_change_waits_for_the_message_of_its_own_channel(store: Store) -> None:
     await _told(store, EDIT)
-    other = LAURA._replace(channel="MANTIS-OTHER")
+    other = LAURA._replace(number="MANTIS-OTHER")
     await accept(store, message("m-1", "Otra", key=other))
     (waiting,) = await store.inbox.waiting(other, from_me=False)
     assert waiting.message.content == Text(body="Otra")

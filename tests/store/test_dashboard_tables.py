@@ -21,7 +21,7 @@ def line(number: int, words: str = "words", **fields: object) -> LogLine:
 async def introduce(store: Store, key: ChatKey) -> str:
     """Make a chat known; gives its public name."""
     times = {"first_seen_at": 1, "last_activity_at": 1}
-    insert(store, "chats", {"channel": key.channel, "chat": key.chat, **times})
+    insert(store, "chats", {"channel": key.number, "chat": key.chat, **times})
     known = await store.dashboard_log.chat_names(key.chat)
     assert known is not None
     return known[1]

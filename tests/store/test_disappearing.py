@@ -98,7 +98,7 @@ async def test_what_its_author_deletes_before_an_answer_is_not_kept(
 
 
 async def test_what_is_not_answered_is_not_kept_at_all(store: Store) -> None:
-    group = ChatKey(LAURA.channel, "120363012345678901@g.us")
+    group = ChatKey(LAURA.number, "120363012345678901@g.us")
     overheard = message("m-1", SECRET, ephemeral=True, key=group)
     await accept(store, overheard, verdicts=[NOT_ADDRESSED])
     assert traces(store) == []

@@ -24,7 +24,7 @@ async def test_a_fact_is_kept_once_and_there_are_only_so_many(store: Store) -> N
 async def test_facts_belong_to_one_contact(store: Store) -> None:
     await accept(store, message("m-1"))
     number = await store.facts.remember(await open_turn(store), "Es zurda", now=1)
-    other = ChatKey(LAURA.channel, "573007654321@s.whatsapp.net")
+    other = ChatKey(LAURA.number, "573007654321@s.whatsapp.net")
     assert await store.facts.of(other) == ()
     assert not await store.facts.forget(other, number)
     assert await store.facts.of(LAURA) == (Fact(number, "Es zurda"),)

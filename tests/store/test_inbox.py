@@ -158,7 +158,7 @@ async def test_a_chat_is_known_by_the_names_its_customer_used_last(store: Store)
 
 
 async def test_the_people_of_a_group_do_not_name_it(store: Store) -> None:
-    group = ChatKey(LAURA.channel, "120363012345678901@g.us")
+    group = ChatKey(LAURA.number, "120363012345678901@g.us")
     await accept(store, message("m-1", key=group, author_name="Laura", chat_name="Familia"))
     chat = await store.threads.chat(group)
     assert (chat.name, chat.contact_name) == ("Familia", "")

@@ -13,7 +13,7 @@ from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 
-ALIAS = ChatKey(LAURA.channel, "123456789012345@lid")
+ALIAS = ChatKey(LAURA.number, "123456789012345@lid")
 SUMMARY: JsonObject = {"role": "developer", "content": "[Summary] Two rooms are wanted."}
 
 

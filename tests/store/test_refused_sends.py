@@ -220,7 +220,7 @@ async def test_one_that_whatsapp_could_not_deliver_forgets_the_old_attempt(store
 
 async def refused_in_a_group(store: Store) -> OutboxRow:
     """What was to be said to two people of a group, and was refused; the turn has ended."""
-    group = ChatKey(LAURA.channel, "120363000000000001@g.us")
+    group = ChatKey(LAURA.number, "120363000000000001@g.us")
     for number, person in enumerate((LAURA, PEDRO)):
         digits = person.chat.partition("@")[0]
         await accept(store, message(f"m-{number}", key=group, author=digits))

@@ -126,7 +126,7 @@ async def _sends(store: Store) -> None:
 
 async def _references(store: Store) -> None:
     """What is looked up for signs, quotes, groups, places and calls, and what disappears."""
-    group = ChatKey(LAURA.channel, "120363012345678901@g.us")
+    group = ChatKey(LAURA.number, "120363012345678901@g.us")
     place = Location(latitude=0, longitude=0, live=True)
     new = (
         message("g-1", key=group, author="57300", quote=Quote(id="w-1")),
@@ -167,8 +167,8 @@ async def _handovers(store: Store) -> None:
     await store.handovers.pauses(now=103)
     await store.handovers.hold(LAURA, now=103)
     await store.handovers.end_pause(LAURA, NewPart("Disculpa"), now=1000)
-    await store.operator_actions.done(LAURA.chat, channel=LAURA.channel, by=OPERATOR, now=1001)
-    await store.operator_actions.give_back(LAURA.chat, channel=LAURA.channel, by=OPERATOR, now=1002)
+    await store.operator_actions.done(LAURA.chat, channel=LAURA.number, by=OPERATOR, now=1001)
+    await store.operator_actions.give_back(LAURA.chat, channel=LAURA.number, by=OPERATOR, now=1002)
 
 
 def _full_reads(connection: sqlite3.Connection, statement: str) -> list[str]:

@@ -66,7 +66,7 @@ async def test_an_unknown_chat_is_an_empty_record(store: Store) -> None:
 
 async def test_a_pause_can_be_set_and_ended(store: Store) -> None:
     await accept(store, message("m-1"))
-    other = LAURA._replace(channel="MANTIS-OTHER")
+    other = LAURA._replace(number="MANTIS-OTHER")
     await accept(store, message("m-1", key=other), message("p-1", key=PEDRO))
     assert set(await store.operator_actions.pause(LAURA.chat, 1900, by=OPERATOR, now=1)) == {
         LAURA,

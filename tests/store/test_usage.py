@@ -18,7 +18,7 @@ DAY, NEXT_DAY = "2026-03-01", "2026-03-02"
 WANTED = Charge(DAY, Use(1000, 500))
 REAL = Charge(DAY, Use(300, 120))
 ANSWER = ModelResponse(id="resp-1", items=())
-LID = ChatKey(LAURA.channel, "99887766554433@lid")
+LID = ChatKey(LAURA.number, "99887766554433@lid")
 
 
 async def _turn(store: Store, key: ChatKey = LAURA) -> Turn:

@@ -41,7 +41,7 @@ class Person:
 
 def told(key: ChatKey) -> str:
     """What `OF_CHAT` compares with."""
-    return f"{key.channel}/{key.chat}"
+    return f"{key.number}/{key.chat}"
 
 
 def names_of(connection: Connection, chat: str) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ def person_of(
         # The echo of a send may have come on another channel than the turn.
         groups=tuple(
             ChatKey(channel, chat)
-            for channel in sorted({key.channel for key in keys})
+            for channel in sorted({key.number for key in keys})
             for chat in sorted({row[1] for row in spoken})
         ),
         message_ids=frozenset(str(row[0]) for row in (*rows, *spoken)) | sent_ids,

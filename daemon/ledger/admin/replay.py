@@ -208,7 +208,7 @@ def _bring_in(
     )
     replayed = []
     for message, ignored in zip(new, verdicts, strict=True):
-        connection.execute(_READ_NOW, (REASON, message.key.channel, message.id))
+        connection.execute(_READ_NOW, (REASON, message.key.number, message.id))
         what = f"read now, and ignored: {ignored}" if ignored else "read now for the first time"
         write_audit(
             connection, by, "replay", message.id, after=f"{what}, event {event.id}", now=now
@@ -219,6 +219,6 @@ def _bring_in(
 
 def _is_known(connection: Connection, message: Message) -> bool:
     row = connection.execute(
-        "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (message.key.channel, message.id)
+        "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (message.key.number, message.id)
     ).fetchone()
     return row is not None

@@ -271,7 +271,7 @@ def cut(
         # Older parts of such a thread, which are told in a few words, may tell of the person too.
         connection.execute("DELETE FROM thread_heads WHERE channel = ? AND chat = ?", key)
         for statement in _OPEN:
-            of_group = {**values, "channel": key.channel, "chat": key.chat}
+            of_group = {**values, "channel": key.number, "chat": key.chat}
             connection.execute(statement + _BY_AUTHOR, of_group)
         connection.executemany(
             "DELETE FROM early_changes WHERE channel = ? AND chat = ? AND author = ?",
@@ -283,7 +283,7 @@ def cut(
         chats += connection.execute(
             "SELECT COUNT(*) FROM chats WHERE channel = ? AND chat = ?", key
         ).fetchone()[0]
-        of_chat = {**values, "channel": key.channel, "chat": key.chat}
+        of_chat = {**values, "channel": key.number, "chat": key.chat}
         for statement in (*_OWN_CHAT, *(_RENAME if names else _DELETE)):
             connection.execute(statement, {**of_chat, "name": names.get(key.chat, name)})
     return marks, chats

@@ -308,7 +308,7 @@ def _empty_or_delete(connection: Connection, work: Work, turns: Sequence[int], n
         turns,
         work.name,
         work.data_dir,
-        channels={key.channel for key in work.person.keys},
+        channels={key.number for key in work.person.keys},
         delete=work.deletes,
         now=now,
     )
@@ -380,7 +380,7 @@ def _look_lines(connection: Connection, work: Work) -> Batch:
     for key in (*work.person.keys, *work.person.groups):
         found = connection.execute(
             "SELECT id FROM log_lines WHERE chat = ? AND channel = ? AND at <= ? LIMIT ?",
-            (key.chat, key.channel, work.asked_at, ITEMS),
+            (key.chat, key.number, work.asked_at, ITEMS),
         ).fetchall()
         rows = rows or [int(row[0]) for row in found]
     return Batch(rows, last=not rows)

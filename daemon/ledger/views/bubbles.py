@@ -67,7 +67,7 @@ def _page(
     connection: Connection, key: ChatKey, before: Before, limit: int
 ) -> tuple[list[JsonObject], Before | None]:
     """Merge both sides from the end backwards, each in the order of its own numbers."""
-    values = {"chat": f"{key.channel}/{key.chat}", "channel": key.channel, "name": key.chat}
+    values = {"chat": f"{key.number}/{key.chat}", "channel": key.number, "name": key.chat}
     came = _dicts(connection, _CAME, {**values, "before": before.came, "limit": limit + 1})
     went = _dicts(connection, _WENT, {**values, "before": before.went, "limit": limit + 1})
     page: list[JsonObject] = []
@@ -223,7 +223,7 @@ def _add_reactions(connection: Connection, key: ChatKey, page: list[JsonObject])
         " COALESCE(json_extract(message, '$.content.emoji'), '') FROM messages"
         " WHERE channel || '/' || chat = ? AND seq >= ?"
         " AND json_extract(message, '$.content.type') = 'reaction' ORDER BY seq",
-        (f"{key.channel}/{key.chat}", since),
+        (f"{key.number}/{key.chat}", since),
     )
     ours = connection.execute(
         "SELECT json_extract(payload, '$.target'), 1, json_extract(payload, '$.emoji') FROM outbox"
@@ -257,7 +257,7 @@ def _add_quotes(connection: Connection, key: ChatKey, page: list[JsonObject]) ->
                 "SELECT COALESCE(json_extract(message, '$.content.body'),"
                 " json_extract(message, '$.content.caption'), '') FROM messages"
                 " WHERE channel = ? AND id = ?",
-                (key.channel, quote["id"]),
+                (key.number, quote["id"]),
             ).fetchone()
             quote["mine"] = False
         quote["body"] = quote.get("body") or (said[0] if said else "")

@@ -225,7 +225,7 @@ def turns_of(
     """The last turns of a chat, newest first: what they came to, and how much work they were."""
     cursor = connection.execute(
         f"{_TURNS} WHERE channel || '/' || chat = ? AND id < ? ORDER BY id DESC LIMIT ?",
-        (f"{key.channel}/{key.chat}", before, limit),
+        (f"{key.number}/{key.chat}", before, limit),
     )
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
