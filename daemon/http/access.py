@@ -1,6 +1,7 @@
-"""Secrets and tokens: looked at for all routes in one place, which makes guessing them slow.
+"""Secrets and tokens, checked for all routes in one place, which makes guessing them slow.
 
-Wrong ones are logged, counted and held up by the client's address (`daemon.http.access`).
+Nobody is locked out: a correct secret is always accepted, because a legitimate client may share an
+address with a guesser. Wrong ones are logged, counted, and delayed more each time, per address.
 """
 
 import hmac
@@ -15,18 +16,40 @@ import trio
 from daemon.domain.audit_chain import Action, Actor
 from daemon.errors import StoreUnavailable
 from daemon.http.asgi import EdgeLog
-from daemon.http.clients import neighbourhood, visit_of
+from daemon.http.clients import client_network, client_of
 from daemon.observability.events import SECRET_REFUSED, SIGNED_IN
 from daemon.ops.operations import Operations
 
-# Bearer tokens: who may call.
+FREE_ATTEMPTS = 5
+"""Wrong secrets without a delay."""
+FORGIVEN_SECONDS = 12.0
+"""After so long one wrong secret is forgotten: five a minute are free."""
+STEP_SECONDS = 0.1
+"""Added to the delay by each further one."""
+MOST_SECONDS = 20.0
+"""The longest delay."""
+TRUSTED_SECONDS = 3600.0
+"""For so long after a correct secret the next ones of its address are checked without delay."""
+MOST_ADDRESSES = 1_000
+"""Addresses remembered; beyond that the one unused longest is forgotten."""
+
+What = Literal["webhook", "token", "login"]
+"""What a secret is for."""
+
+AUDITED: Mapping[What, Action] = MappingProxyType(
+    {"token": "token refused", "login": "login failed"}
+)
+AUDITED_SECONDS = 600.0
+MOST_AUDITED, MOST_OF_ONE = 30, 5
+"""Wrong tokens in `AUDITED_SECONDS` that are written into the audit, of all addresses and of one: a
+flood of them must not fill the store."""
 
 
-def bears(headers: Iterable[tuple[bytes, bytes]], secrets: Sequence[bytes]) -> bool:
-    """Tell whether ``Authorization: Bearer …`` carries one of `secrets`; True if there are none.
+def has_bearer(headers: Iterable[tuple[bytes, bytes]], secrets: Sequence[bytes]) -> bool:
+    """Whether ``Authorization: Bearer …`` carries one of `secrets`; True if there are none.
 
-    The comparison works on bytes, since a header may hold any, and looks at every secret, so that
-    its time tells nothing about them. More than one such header is refused.
+    Compares bytes, since a header may hold any, and every secret, so that the time reveals
+    nothing about them. More than one such header is refused.
     """
     if not secrets:
         return True
@@ -39,26 +62,6 @@ def bears(headers: Iterable[tuple[bytes, bytes]], secrets: Sequence[bytes]) -> b
     return known and scheme.lower() == b"bearer"
 
 
-# Wrong secrets, counted by the address that they come from. Pure.
-#
-# Nobody is locked out: a right secret is always taken, since whoever shares an address with a
-# guesser must not suffer from it. What guessing costs is time, more with each wrong secret.
-
-
-FREE = 5
-"""Wrong secrets that may be a slip."""
-FORGIVEN_SECONDS = 12.0
-"""After so long one wrong secret is forgotten: five a minute are free."""
-STEP_SECONDS = 0.1
-"""How much longer each further one is held up."""
-MOST_SECONDS = 20.0
-"""The longest hold-up."""
-TRUSTED_SECONDS = 3600.0
-"""So long after a right secret the next ones from its address are looked at without delay."""
-MOST_ADDRESSES = 1_000
-"""Addresses remembered; with more of them the one unused longest is forgotten."""
-
-
 class _Record(NamedTuple):
     wrong: float
     """How many wrong secrets count at the time `at`."""
@@ -69,121 +72,110 @@ class _Record(NamedTuple):
 _NOTHING = _Record(0, 0, -math.inf)
 
 
-class Guesses:
-    """Who has shown wrong secrets lately. Times are seconds of any one clock."""
+class FailedAttempts:
+    """Wrong secrets by the address that they come from. Times are seconds of any one clock."""
 
     def __init__(self) -> None:
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
-    def wrong(self, address: str, now: float) -> float:
+    def count(self, address: str, now: float) -> float:
         """How many wrong secrets of an address count now."""
-        record = self._records.get(neighbourhood(address), _NOTHING)
+        record = self._records.get(client_network(address), _NOTHING)
         return max(0.0, record.wrong - (now - record.at) / FORGIVEN_SECONDS)
 
-    def hold_up(self, address: str, now: float) -> float:
-        """Seconds by which the next wrong secret of an address is answered later."""
-        return min(MOST_SECONDS, max(0.0, self.wrong(address, now) - FREE) * STEP_SECONDS)
+    def delay(self, address: str, now: float) -> float:
+        """Seconds by which the answer to the next wrong secret of an address is delayed."""
+        return min(MOST_SECONDS, max(0.0, self.count(address, now) - FREE_ATTEMPTS) * STEP_SECONDS)
 
     def retry_after(self, address: str, now: float) -> int:
-        """Whole seconds until a wrong secret may be a slip again; 0 if it may be now."""
-        return max(0, math.ceil((self.wrong(address, now) + 1 - FREE) * FORGIVEN_SECONDS))
+        """Whole seconds until a wrong secret is free again; 0 if it is now."""
+        return max(0, math.ceil((self.count(address, now) + 1 - FREE_ATTEMPTS) * FORGIVEN_SECONDS))
 
     def is_trusted(self, address: str, now: float) -> bool:
-        """Whether the right secret came from an address lately.
+        """Whether an address sent the correct secret lately.
 
-        Its secrets are looked at before they are held up, so that guesses from behind the same
-        proxy delay no webhook.
+        Its secrets are checked before the delay, so that a guesser behind the same proxy delays no
+        webhook.
         """
-        record = self._records.get(neighbourhood(address), _NOTHING)
+        record = self._records.get(client_network(address), _NOTHING)
         return now - record.right_at < TRUSTED_SECONDS
 
     def failed(self, address: str, now: float) -> None:
         """Note a wrong secret."""
-        wrong = self.wrong(address, now) + 1
-        record = self._records.get(neighbourhood(address), _NOTHING)
+        wrong = self.count(address, now) + 1
+        record = self._records.get(client_network(address), _NOTHING)
         self._note(address, record._replace(wrong=wrong, at=now))
 
     def succeeded(self, address: str, now: float) -> None:
-        """Note the right one; wrong ones are not forgotten by it."""
-        record = self._records.get(neighbourhood(address), _NOTHING)
+        """Note the correct one; the wrong ones still count."""
+        record = self._records.get(client_network(address), _NOTHING)
         self._note(address, record._replace(right_at=now))
 
     def _note(self, address: str, record: _Record) -> None:
-        name = neighbourhood(address)
+        name = client_network(address)
         self._records[name] = record
         self._records.move_to_end(name)
         if len(self._records) > MOST_ADDRESSES:
             self._records.popitem(last=False)
 
 
-What = Literal["webhook", "token", "login"]
-"""What a secret is for."""
-
-AUDITED: Mapping[What, Action] = MappingProxyType(
-    {"token": "token refused", "login": "login failed"}
-)
-AUDITED_SECONDS = 600.0
-MOST_AUDITED, MOST_OF_ONE = 30, 5
-"""Wrong tokens in so many seconds that leave a row, of all addresses and of one: a flood of them
-must not fill the store."""
-
-
 class Access:
-    """Says who has the right secret. One for all routes, used in the tasks of requests."""
+    """Checks secrets. One for all routes, used in the tasks of requests."""
 
     def __init__(self, operations: Operations, log: EdgeLog) -> None:
         self._operations = operations
         self._log = log
-        self._guesses = Guesses()
+        self._attempts = FailedAttempts()
         self._audited: list[tuple[float, str]] = []
 
-    async def bears(self, scope: Mapping[str, Any], secrets: Sequence[bytes], what: What) -> bool:
+    async def check_bearer(
+        self, scope: Mapping[str, Any], secrets: Sequence[bytes], what: What
+    ) -> bool:
         """Whether a request carries one of `secrets` as its bearer; True if there are none.
 
-        One without any is no guess. Waits if its address has shown many wrong ones.
+        A request without a bearer is no attempt. Waits if the address has sent many wrong ones.
         """
         if not secrets:
-            visit_of(scope).prove()
+            client_of(scope).authenticate()
             return True
         headers = scope["headers"]
         if not any(name == b"authorization" for name, _ in headers):
             return False
-        return await self.is_right(scope, lambda: bears(headers, secrets), what)
+        return await self.check(scope, lambda: has_bearer(headers, secrets), what)
 
-    async def is_right(
-        self, scope: Mapping[str, Any], look: Callable[[], bool], what: What
+    async def check(
+        self, scope: Mapping[str, Any], is_correct: Callable[[], bool], what: What
     ) -> bool:
-        """Look at a secret, now or after a while; `look` says whether it is the right one.
+        """Check a secret, delayed if its address has sent many wrong ones lately.
 
-        The right one is never refused. Where it was shown lately it is not held up either, so that
-        somebody who guesses from behind the same proxy delays no webhook.
+        The correct one is never refused, nor delayed where it was sent lately.
         """
-        visit, guesses = visit_of(scope), self._guesses
-        address, now = visit.address(scope), trio.current_time()
-        seconds = guesses.hold_up(address, now)
-        is_known = visit.is_proven and not visit.through_proxy
-        if seconds and not is_known and not guesses.is_trusted(address, now):
-            await visit.hold_up(seconds)
+        client, attempts = client_of(scope), self._attempts
+        address, now = client.address(scope), trio.current_time()
+        seconds = attempts.delay(address, now)
+        is_known = client.authenticated and not client.through_proxy
+        if seconds and not is_known and not attempts.is_trusted(address, now):
+            await client.delay(seconds)
             seconds = 0
-        if look():
-            visit.prove()
-            guesses.succeeded(address, trio.current_time())
+        if is_correct():
+            client.authenticate()
+            attempts.succeeded(address, trio.current_time())
             return True
-        guesses.failed(address, trio.current_time())
+        attempts.failed(address, trio.current_time())
         self._operations.state.secret_refused(what)
         self._log.event(SECRET_REFUSED, what=what, address=address)
         if what in AUDITED and self._may_audit(address):
             await self._audit(AUDITED[what], address)
-        await visit.hold_up(seconds)
+        await client.delay(seconds)
         return False
 
     def retry_after(self, scope: Mapping[str, Any]) -> int:
-        """Whole seconds until a wrong secret of this client may be a slip; 0 if it may be now."""
-        return self._guesses.retry_after(visit_of(scope).address(scope), trio.current_time())
+        """Whole seconds until a wrong secret of this client is free again; 0 if it is now."""
+        return self._attempts.retry_after(client_of(scope).address(scope), trio.current_time())
 
     def signed_in(self, scope: Mapping[str, Any]) -> None:
-        """Say in the log that somebody has signed in."""
-        self._log.event(SIGNED_IN, address=visit_of(scope).address(scope))
+        """EdgeLog that somebody has signed in."""
+        self._log.event(SIGNED_IN, address=client_of(scope).address(scope))
 
     def _may_audit(self, address: str) -> bool:
         now = trio.current_time()

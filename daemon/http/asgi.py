@@ -1,7 +1,7 @@
-"""The few words of ASGI that the edge speaks, with types, and one way to answer.
+"""The part of ASGI that HTTP uses, with types, and one way to answer.
 
-Source: the ASGI 3.0 specification (HTTP and WebSocket messages 2.4). Scopes and messages stay plain
-dictionaries, as the server hands them over.
+Source: the ASGI 3.0 specification (HTTP and WebSocket messages 2.4). Scopes and messages are plain
+dictionaries, as the server has them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,22 +20,22 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class EdgeLog(Protocol):
-    """What the edge needs of a structured logger: an event's name and named fields."""
+    """What HTTP needs of a structured logger: an event's name and named fields."""
 
     def info(self, event: str, /, **fields: Any) -> Any:
-        """Log what an operator may want to know."""
+        """EdgeLog what an operator may want to know."""
 
     def warning(self, event: str, /, **fields: Any) -> Any:
-        """Log what an operator should look at."""
+        """EdgeLog what an operator should look at."""
 
     def error(self, event: str, /, **fields: Any) -> Any:
-        """Log a fault of ours that wants repair."""
+        """EdgeLog a fault of ours."""
 
     def event(self, kind: EventKind, /, **fields: Any) -> Any:
-        """Log an event of the vocabulary."""
+        """EdgeLog an event of the vocabulary."""
 
     def exception(self, event: str, /, **fields: Any) -> Any:
-        """Log a fault of ours with the exception that is being handled."""
+        """EdgeLog a fault of ours with the current exception."""
 
 
 async def answer_json(
@@ -43,8 +43,8 @@ async def answer_json(
 ) -> None:
     """Send a whole response whose body is `content` as JSON.
 
-    Every such answer describes this moment, so no cache may keep it. Raises whatever the server's
-    `send` raises, and TypeError if `content` cannot be written as JSON.
+    No cache may keep it. Raises what the server's `send` raises, and TypeError if `content` cannot
+    be encoded.
     """
     body = msgspec.json.encode(content)
     fixed: Headers = [

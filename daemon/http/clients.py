@@ -1,8 +1,8 @@
-"""Whose request it is: the client's address, behind proxies that are trusted. Pure.
+"""The clients of the server: their addresses, whether they are authenticated, and room for them.
 
 A proxy appends the address that it was called from to ``X-Forwarded-For``. Only what a trusted
 proxy has appended counts, so the list is read from its end: the first hop that is no trusted proxy
-is the client. What is left of it is the client's own word.
+is the client. Entries before it may be forged.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,12 +21,18 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 MOST_HOPS = 32
 """Entries of ``X-Forwarded-For`` that are read; no chain of proxies is so long."""
 
-SUBSCRIBER_BITS = 64
-"""Of an IPv6 address: one client has all addresses below (RFC 6177)."""
+CLIENT_BITS = 64
+"""Prefix of an IPv6 address: one client has all addresses below it (RFC 6177)."""
+
+CLIENT = "recado.client"
+"""The key of a scope under which the server puts the `Client`."""
+
+
+# -- addresses -----------------------------------------------------------------------------------
 
 
 def read_networks(texts: Iterable[str]) -> Networks:
-    """Read addresses and networks (``10.0.0.7``, ``10.0.0.0/8``, ``fd00::/8``).
+    """Parse addresses and networks (``10.0.0.7``, ``10.0.0.0/8``, ``fd00::/8``).
 
     Raises ValueError if one is neither, or is a network with bits behind its mask.
     """
@@ -34,10 +40,10 @@ def read_networks(texts: Iterable[str]) -> Networks:
 
 
 def client_address(peer: str, headers: Iterable[tuple[bytes, bytes]], proxies: Networks) -> str:
-    """The address of the client: `peer`, or what its ``X-Forwarded-For`` says if it is trusted.
+    """The address of the client: `peer`, or what ``X-Forwarded-For`` says if `peer` is trusted.
 
-    An entry that is no address ends the search: the client then counts as the hop before it, the
-    nearest one that is known. If all hops are trusted, it is the farthest of them.
+    An entry that is no address ends the search: the client is then the hop before it. If all hops
+    are trusted, it is the farthest of them.
     """
     nearest = read_address(peer)
     if nearest is None or not is_within(nearest, proxies):
@@ -59,10 +65,9 @@ def _hops(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
 
 
 def read_address(text: str) -> Address | None:
-    """Read an address as proxies write them: with a port or without, IPv6 in brackets or bare.
+    """Parse an address as proxies write it: with or without a port, IPv6 in brackets or bare.
 
-    An IPv4 address in IPv6's clothes (``::ffff:192.0.2.1``) comes out as itself. None if it is no
-    address.
+    A mapped IPv4 address (``::ffff:192.0.2.1``) becomes IPv4. None if it is no address.
     """
     text = text.strip()
     if text.startswith("["):
@@ -83,166 +88,163 @@ def is_within(address: Address, networks: Sequence[IPv4Network | IPv6Network]) -
 
 
 @lru_cache(1024)
-def neighbourhood(address: str) -> str:
-    """What is counted as one client: an IPv4 address, or the network of an IPv6 one."""
+def client_network(address: str) -> str:
+    """What counts as one client: an IPv4 address, or the network of an IPv6 address."""
     known = read_address(address)
     if isinstance(known, IPv6Address):
-        return str(ip_network((int(known) >> SUBSCRIBER_BITS << SUBSCRIBER_BITS, SUBSCRIBER_BITS)))
+        return str(ip_network((int(known) >> CLIENT_BITS << CLIENT_BITS, CLIENT_BITS)))
     return str(known) if known else address
 
 
-# What the apps of the edge know of the connection that a request came by.
+# -- the client of a connection ------------------------------------------------------------------
 
 
-VISIT = "recado.visit"
-"""The key of a scope under which the server puts the `Visit`."""
+class Client:
+    """The client of one connection, as apps see it. Used in the tasks of the connection alone."""
 
+    __slots__ = ("_left", "_on_authenticated", "_proxies", "authenticated", "peer", "through_proxy")
 
-class Visit:
-    """One connection, as the apps see it. Made by the connection, used in its tasks alone."""
-
-    __slots__ = ("_left", "_on_proof", "_proxies", "is_proven", "peer", "through_proxy")
-
-    def __init__(self, peer: str, proxies: Networks, on_proof: Callable[[], None]) -> None:
-        """``peer``: the other end's address. ``on_proof`` is told of the first right secret."""
+    def __init__(self, peer: str, proxies: Networks, on_authenticated: Callable[[], None]) -> None:
+        """``peer``: the other end's address. ``on_authenticated``: called once."""
         address = read_address(peer)
         self.peer = str(address or peer)
         self.through_proxy = address is not None and is_within(address, proxies)
-        """True if the other end is a trusted proxy, which says for whom it asks."""
-        self.is_proven = False
-        """True once a request here carried a valid secret or cookie."""
+        """True if the other end is a trusted proxy."""
+        self.authenticated = False
+        """True once a request of the connection carried a valid secret or cookie."""
         self._proxies = proxies
-        self._on_proof = on_proof
+        self._on_authenticated = on_authenticated
         self._left = trio.Event()
 
     def address(self, scope: Mapping[str, Any]) -> str:
-        """The client's address, of a request of this connection."""
+        """The client's address in a request of this connection."""
         if not self.through_proxy:
             return self.peer
         return client_address(self.peer, scope["headers"], self._proxies)
 
-    def prove(self) -> None:
-        """Note that a request here carried a valid secret or cookie."""
-        if not self.is_proven:
-            self.is_proven = True
-            self._on_proof()
+    def authenticate(self) -> None:
+        """Note that a request carried a valid secret or cookie."""
+        if not self.authenticated:
+            self.authenticated = True
+            self._on_authenticated()
 
-    async def hold_up(self, seconds: float) -> None:
-        """Let the client wait, but not when the server stops or has closed the connection."""
+    async def delay(self, seconds: float) -> None:
+        """Wait so long, or until the server stops or has closed the connection."""
         with trio.move_on_after(seconds):
             await self._left.wait()
 
     def leave(self) -> None:
-        """Hold nothing up any more; called by the connection."""
+        """End all delays; called by the connection."""
         self._left.set()
 
 
-def visit_of(scope: Mapping[str, Any]) -> Visit:
-    """The connection that a request came by; a new one if no server of ours has put it there."""
-    visit: Visit | None = scope.get(VISIT)
-    if visit is None:
-        visit = Visit((scope.get("client") or ("",))[0], (), lambda: None)
-    return visit
+def client_of(scope: Mapping[str, Any]) -> Client:
+    """The client of a request; a new one if the scope is not from our server."""
+    client: Client | None = scope.get(CLIENT)
+    if client is None:
+        client = Client((scope.get("client") or ("",))[0], (), lambda: None)
+    return client
 
 
-# -- room for connections -------------------------------------------------------------------------
-#
-# A stranger is a connection that never carried a valid secret or cookie. When the server is full
-# the oldest stranger is closed, and a new connection is always accepted: a webhook never waits
-# for strangers to leave.
+# -- room for connections ------------------------------------------------------------------------
 
 
-class Guest(Protocol):
-    """A connection, as far as room is concerned."""
+class LimitedConnection(Protocol):
+    """What `ConnectionLimit` needs of a connection."""
 
     @property
     def address(self) -> str:
-        """Where it comes from."""
+        """The address of the other end."""
 
     @property
     def is_exempt(self) -> bool:
-        """True if it stands for many clients, which are not counted together."""
+        """True if it is no single client: a proxy, whose connections are not counted together."""
 
     @property
     def idle_since(self) -> float | None:
-        """When its last request ended; None while one is under way."""
+        """When its last request ended; None during a request."""
 
     def abort(self) -> None:
         """Close at once."""
 
 
-class Crowd:
-    """All connections of one server. Used in its tasks alone."""
+class ConnectionLimit:
+    """Limits the connections of one server. Used in its tasks alone.
 
-    def __init__(self, *, most: int, strangers_per_address: int, log: EdgeLog) -> None:
+    When the server is full the oldest unauthenticated connection is closed, then the one that has
+    been idle longest. A new connection is accepted before it is authenticated, so a webhook never
+    waits for other clients to leave.
+    """
+
+    def __init__(self, *, most: int, unauthenticated_per_address: int, log: EdgeLog) -> None:
         self._most = most
-        self._most_of_one = strangers_per_address
+        self._most_per_address = unauthenticated_per_address
         self._log = log
-        self._strangers: dict[Guest, None] = {}
+        self._unauthenticated: dict[LimitedConnection, None] = {}
         """Oldest first."""
-        self._by_address: dict[str, dict[Guest, None]] = {}
-        """The strangers of each address, oldest first; those that are exempt are in none."""
-        self._known: dict[Guest, None] = {}
-        self._change: trio.Event | None = None
-        """Somebody waits for this because all connections have a request of a known client."""
+        self._by_address: dict[str, dict[LimitedConnection, None]] = {}
+        """The unauthenticated ones of each client, oldest first, without those that are exempt."""
+        self._authenticated: dict[LimitedConnection, None] = {}
+        self._changed: trio.Event | None = None
+        """Set when a request ends, for a caller of `wait_for_room`."""
 
-    async def room(self) -> None:
-        """Wait until a connection can be let in."""
-        while self._is_full and not self._strangers and self._oldest_idle() is None:
-            self._change = self._change or trio.Event()
-            await self._change.wait()
+    async def wait_for_room(self) -> None:
+        """Wait while every connection is authenticated and in a request."""
+        while self._is_full and not self._unauthenticated and self._oldest_idle() is None:
+            self._changed = self._changed or trio.Event()
+            await self._changed.wait()
 
-    def enter(self, guest: Guest) -> None:
-        """Let a connection in as a stranger, and somebody out for it if that must be."""
-        name = neighbourhood(guest.address)
-        neighbours = self._by_address.get(name, {})
-        if len(neighbours) >= self._most_of_one:
-            self._put_out(next(iter(neighbours)), "address")
+    def add(self, connection: LimitedConnection) -> None:
+        """Count a new connection, and close another one for it if there is no room."""
+        name = client_network(connection.address)
+        others = self._by_address.get(name, {})
+        if len(others) >= self._most_per_address:
+            self._close(next(iter(others)), "address")
         if self._is_full:
-            oldest = next(iter(self._strangers), None) or self._oldest_idle()
+            oldest = next(iter(self._unauthenticated), None) or self._oldest_idle()
             if oldest is not None:
-                self._put_out(oldest, "server")
-        self._strangers[guest] = None
-        if not guest.is_exempt:
-            self._by_address.setdefault(name, {})[guest] = None
+                self._close(oldest, "server")
+        self._unauthenticated[connection] = None
+        if not connection.is_exempt:
+            self._by_address.setdefault(name, {})[connection] = None
 
-    def proved(self, guest: Guest) -> None:
+    def authenticated(self, connection: LimitedConnection) -> None:
         """Note that a connection has carried a valid secret or cookie."""
-        if guest in self._strangers:
-            self._forget(guest)
-            self._known[guest] = None
+        if connection in self._unauthenticated:
+            self._forget(connection)
+            self._authenticated[connection] = None
 
     def fell_idle(self) -> None:
         """Note that a request has ended."""
-        if self._change is not None:
-            self._change.set()
-            self._change = None
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
-    def leave(self, guest: Guest) -> None:
-        """Note that a connection is over."""
-        self._forget(guest)
+    def remove(self, connection: LimitedConnection) -> None:
+        """Note that a connection is closed."""
+        self._forget(connection)
         self.fell_idle()
 
     @property
     def _is_full(self) -> bool:
-        return len(self._strangers) + len(self._known) >= self._most
+        return len(self._unauthenticated) + len(self._authenticated) >= self._most
 
-    def _oldest_idle(self) -> Guest | None:
-        """The known connection that has been idle longest."""
-        idle = ((guest.idle_since, guest) for guest in self._known)
-        since = [(at, guest) for at, guest in idle if at is not None]
+    def _oldest_idle(self) -> LimitedConnection | None:
+        """The authenticated connection that has been idle longest."""
+        idle = ((connection.idle_since, connection) for connection in self._authenticated)
+        since = [(at, connection) for at, connection in idle if at is not None]
         return min(since, key=lambda pair: pair[0])[1] if since else None
 
-    def _put_out(self, guest: Guest, full: str) -> None:
-        self._forget(guest)
-        guest.abort()
-        self._log.event(CROWDED, full=full, address=guest.address)
+    def _close(self, connection: LimitedConnection, full: str) -> None:
+        self._forget(connection)
+        connection.abort()
+        self._log.event(CROWDED, full=full, address=connection.address)
 
-    def _forget(self, guest: Guest) -> None:
-        self._strangers.pop(guest, None)
-        self._known.pop(guest, None)
-        name = neighbourhood(guest.address)
-        neighbours = self._by_address.get(name, {})
-        neighbours.pop(guest, None)
-        if not neighbours:
+    def _forget(self, connection: LimitedConnection) -> None:
+        self._unauthenticated.pop(connection, None)
+        self._authenticated.pop(connection, None)
+        name = client_network(connection.address)
+        others = self._by_address.get(name, {})
+        others.pop(connection, None)
+        if not others:
             self._by_address.pop(name, None)

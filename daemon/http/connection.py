@@ -1,19 +1,18 @@
-"""One client's connection: hypercorn's HTTP/1.1 and WebSocket protocol behind guards of ours.
+"""One client's connection: hypercorn's HTTP/1.1 and WebSocket protocol with our own I/O.
 
-hypercorn 0.18 parses and frames (`daemon.http.http11`); reading, writing, timing and closing are
+hypercorn 0.18 parses and frames (`daemon.http.http11`). Reading, writing, timing and closing are
 done here, because its own trio connection (`hypercorn.trio.tcp_server`) has faults that end or hang
 a whole server:
 
-- An exception in one connection leaves it and takes the server along, as ``Upgrade: h2c`` with
-  settings that cannot be read. `daemon.http.server` contains it, and HTTP/2 is not spoken at all
-  (RFC 9113 withdrew the upgrade).
+- An exception in one connection ends the server, as ``Upgrade: h2c`` with invalid settings does.
+  `daemon.http.server` contains it, and HTTP/2 is not offered (RFC 9113 withdrew the upgrade).
 - It writes under a shield without a deadline, so a client that stops reading hangs the stop. Here
-  the shield has a ceiling, and `abort` ends it at once.
-- It has no limit on the time that a request's head may take, and starts a task each time that a
-  connection falls idle. Here a deadline of the reading task does both.
+  the shield has a time limit, and `abort` ends it at once.
+- It does not limit the time that a request's head takes, and starts a task each time that a
+  connection becomes idle. Here a deadline of the reading task does both.
 
-`daemon.http.http11` holds the two guards that concern the app of a request. Requests that
-came whole (`daemon.http.whole_request`) pass hypercorn by, at a third of the cost.
+Requests that were read whole (`daemon.http.whole_request`) bypass hypercorn, at a third of the
+cost.
 """
 
 from collections.abc import Callable
@@ -31,17 +30,17 @@ from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from daemon.http.asgi import EdgeLog
-from daemon.http.clients import VISIT, Crowd, Networks, Visit
+from daemon.http.clients import CLIENT, Client, ConnectionLimit, Networks
 from daemon.http.http11 import Http11, RequestTasks
-from daemon.http.whole_request import AtOnce, WholeRequest, answered_at_once, whole_request
+from daemon.http.whole_request import IsHot, WholeRequest, run_app, whole_request
 
 BODY_READ_BYTES = 64 * 1024
 """Bytes read at once inside a request: hypercorn's own choice."""
 JUST_ANSWERED_SECONDS = 0.25
-"""How long after an answer the client may still send its next request although we are stopping."""
+"""For so long after an answer the client may still send its next request during the stop."""
 
 UNREAD = {h11.SEND_BODY, h11.ERROR}
-"""What a client's side of the exchange looks like if it may still be sending."""
+"""h11's states of a client that may still be sending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +48,22 @@ class Limits:
     """What one client may take; the defaults are generous for gateways and for browsers."""
 
     connections: int = 1_000
-    """Connections open at once; then the oldest that never showed a secret makes room for a new
-    one (`daemon.http.clients`)."""
-    strangers_per_address: int = 100
-    """Connections of one address that never showed a secret; a trusted proxy may have more."""
+    """Open at the same time; see `daemon.http.clients.ConnectionLimit`."""
+    unauthenticated_per_address: int = 100
+    """Connections of one address without a valid secret; a trusted proxy may have more."""
     head_bytes: int = 16 * 1024
-    """Size of a request's head: more is answered with 431."""
+    """Of a request's head; a larger one is answered with 431."""
     head_seconds: float = 10
     """From the first byte of a request's head (or from the connection's start) to its last."""
     idle_seconds: float = 75
     """Between two requests; longer than the 60 s for which proxies usually keep a connection."""
     send_seconds: float = 10
-    """For one write to be taken by the client's side."""
+    """For one write."""
     linger_seconds: float = 1
-    """After our last word, how long what the client still sends is read and thrown away, so that
-    the answer is not lost to a reset (RFC 9112, section 9.6)."""
+    """For so long after our last byte the client's data is read and dropped, so that a reset does
+    not destroy the answer (RFC 9112, section 9.6)."""
     linger_bytes: int = 1024 * 1024
-    """How much of it."""
+    """At most so much of it."""
 
 
 class HttpConnection:
@@ -83,15 +81,15 @@ class HttpConnection:
         context: WorkerContext,
         limits: Limits,
         log: EdgeLog,
-        at_once: AtOnce,
-        crowd: Crowd,
+        is_hot: IsHot,
+        limit: ConnectionLimit,
         proxies: Networks,
     ) -> None:
         self._app = app
         self._config = config
         self._context = context
         self._log = log
-        self._at_once = at_once
+        self._is_hot = is_hot
         self._stream = stream
         self._limits = limits
         self._writing = trio.Lock()
@@ -101,9 +99,9 @@ class HttpConnection:
         self._peer_ended = False
         socket = stream.socket
         peer = _address(socket, socket.getpeername)
-        self._crowd = crowd
-        self._visit = Visit(peer[0] if peer else "", proxies, partial(crowd.proved, self))
-        self._tasks = RequestTasks(context, log, self._visit, self._proceed)
+        self._limit = limit
+        self._client = Client(peer[0] if peer else "", proxies, partial(limit.authenticated, self))
+        self._tasks = RequestTasks(context, log, self._client, self._proceed)
         self._protocol = Http11(
             app,
             config,
@@ -119,55 +117,55 @@ class HttpConnection:
     @property
     def address(self) -> str:
         """The address of the other end; empty if it has none."""
-        return self._visit.peer
+        return self._client.peer
 
     @property
     def is_exempt(self) -> bool:
-        """True if the other end stands for many clients: a trusted proxy, or a Unix socket."""
-        return self._visit.through_proxy or not self._visit.peer
+        """True if the other end is no single client: a trusted proxy, or a Unix socket."""
+        return self._client.through_proxy or not self._client.peer
 
     @property
     def idle_since(self) -> float | None:
-        """When it fell idle, by trio's clock; None while a request is under way."""
+        """When its last request ended, by trio's clock; None during a request."""
         return self._idle_since
 
     @property
     def idle(self) -> bool:
-        """True while no request is under way."""
+        """True between two requests."""
         return self._idle_since is not None
 
     async def run(self) -> None:
         """Serve the client. Runs until the connection is over, or cancelled.
 
-        Raises whatever goes wrong in this connection, in an exception group: the server contains
-        it. The stream is closed in any case.
+        Raises any error of this connection, in an exception group, which the server contains. The
+        stream is closed in any case.
         """
         try:
             async with self._tasks:
                 await self._read()
             await self._linger()
         finally:
-            self._visit.leave()
+            self._client.leave()
             await trio.aclose_forcefully(self._stream)
 
     def end_if_idle(self) -> None:
-        """Close as soon as no request is lost by it, as the server is stopping.
+        """Close when that loses no request; called when the server stops.
 
-        A client that was answered a moment ago may have its next request on the way already: it
-        gets that moment, so that a restart under load resets nobody. Who is held up is let go.
+        A client that was answered a moment ago may be sending its next request already. It gets
+        `JUST_ANSWERED_SECONDS`, so that a restart under load resets no client. Delays end.
         """
-        self._visit.leave()
+        self._client.leave()
         if self._idle_since is not None:
             self._reading.deadline = self._idle_since + JUST_ANSWERED_SECONDS
 
     def abort(self) -> None:
-        """Close at once, whatever is being read or written."""
-        self._visit.leave()
+        """Close at once, in the middle of reading or writing."""
+        self._client.leave()
         self._reading.cancel()
         self._stream.socket.close()
 
     async def _read(self) -> None:
-        """Feed the protocol until the client closes, a deadline passes, or we want to close."""
+        """Feed the protocol until the client closes, a deadline passes, or we close."""
         with self._reading:
             while not self._peer_ended:
                 try:
@@ -176,7 +174,7 @@ class HttpConnection:
                     )
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     data = b""
-                if self._nothing_begun and (request := whole_request(data, self._at_once)):
+                if self._nothing_begun and (request := whole_request(data, self._is_hot)):
                     await self._answer(request)
                     continue
                 if not data:
@@ -199,15 +197,15 @@ class HttpConnection:
         )
 
     async def _answer(self, request: WholeRequest) -> None:
-        """Answer a request here and now, in the reading task.
+        """Answer a request in the reading task.
 
-        Nobody else writes meanwhile, and what cancels this task closes the connection: neither
-        lock nor shield is needed.
+        No other task writes meanwhile, and a cancellation of this task closes the connection, so
+        neither lock nor shield is needed.
         """
         self._idle_since = None
         self._reading.deadline = inf
-        request.scope[VISIT] = self._visit
-        answer = await answered_at_once(self._app, request, self._log)
+        request.scope[CLIENT] = self._client
+        answer = await run_app(self._app, request, self._log)
         last = answer.closes or self._context.terminated.is_set()
         self._reading.deadline = trio.current_time() + self._limits.send_seconds
         try:
@@ -224,7 +222,7 @@ class HttpConnection:
             self.end_if_idle()
 
     async def _handle(self, event: Event) -> None:
-        """Do what the protocol says; called in the reading task and in the app's."""
+        """Handle an event of the protocol; called in the reading task and in the app's."""
         if isinstance(event, RawData):
             await self._write(event.data)
         elif isinstance(event, Closed):
@@ -241,7 +239,7 @@ class HttpConnection:
 
     def _fall_idle(self) -> None:
         self._idle_since = trio.current_time()
-        self._crowd.fell_idle()
+        self._limit.fell_idle()
         self._head_begun = False
         self._set_deadline(self._limits.idle_seconds)
 
@@ -250,10 +248,10 @@ class HttpConnection:
             self._reading.deadline = trio.current_time() + seconds
 
     async def _write(self, data: bytes) -> None:
-        """Write all of `data`, or end the connection at the ceiling.
+        """Write all of `data`, or close the connection at the time limit.
 
-        Shielded, since what the protocol has framed must go out whole: a handler's own time limit,
-        or quart-trio's word that a request is over, would else cut it in half.
+        Shielded, because framed data must be written whole: a handler's own time limit, or
+        quart-trio's end of a request, would cut it in half.
         """
         with trio.move_on_after(self._limits.send_seconds, shield=True):
             async with self._writing:
@@ -263,12 +261,12 @@ class HttpConnection:
                     pass
                 else:
                     return
-        # The client is gone, or does not read: what it was being told cannot be finished.
+        # The client is gone, or does not read.
         self.abort()
         await self._protocol.handle(Closed())
 
     async def _linger(self) -> None:
-        """Say that we are through, and let the client read our answer before we close."""
+        """Send the end of the stream, and let the client read our answer before we close."""
         if self._peer_ended or self._protocol.connection.their_state not in UNREAD:
             return
         left = self._limits.linger_bytes
@@ -285,7 +283,7 @@ class HttpConnection:
 
 
 def _address(socket: trio.socket.SocketType, name: Callable[[], Any]) -> tuple[str, int] | None:
-    """Return one end's address; None where there is none, as after a reset or on a Unix socket."""
+    """The address of one end; None if it has none: after a reset, or on a Unix socket."""
     try:
         return parse_socket_addr(socket.family, name())
     except OSError:

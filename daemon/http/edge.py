@@ -37,7 +37,7 @@ have the length of those of DNS: werkzeug raises for others, outside of any erro
 PROBES = frozenset({"/health", "/ready"})
 
 
-def answered_at_once(path: str) -> bool:
+def is_hot_path(path: str) -> bool:
     """True for the bare routes, which `daemon.http.server.serve` may answer without a task."""
     return path == "/hook" or path.startswith("/hook/") or path in PROBES
 
@@ -60,7 +60,7 @@ def create_edge(
         path: str = scope["path"]
         if scope["type"] == "http" and path in PROBES:
             await probes(scope, receive, send)
-        elif scope["type"] == "http" and answered_at_once(path):
+        elif scope["type"] == "http" and is_hot_path(path):
             await hook(scope, receive, send)
         elif fault := address_fault(scope):
             await _refuse(scope, send, fault)

@@ -1,7 +1,7 @@
-"""``/hook``: takes the gateway's webhooks, whether the address or the body names the event.
+"""``/hook``: the gateway's webhooks, whether the address or the body names the event.
 
-A 200 means that the event is durably stored. Whatever comes before that is ordered by what it
-costs us: method, secret, declared size, then the body itself under a deadline and two limits.
+A 200 means that the event is durably stored. The checks before it are ordered by their cost:
+method, secret, declared size, then the body under a deadline and two limits.
 
 The gateway repeats a call that was not answered with a 2xx, with growing pauses, so every refusal
 that may pass by itself is a 503 with ``Retry-After``.
@@ -13,9 +13,9 @@ from io import BytesIO
 import trio
 
 from daemon.errors import StoreUnavailable, WebhookError, WebhookTooLarge
-from daemon.http.access import Access, bears
+from daemon.http.access import Access, has_bearer
 from daemon.http.asgi import EdgeLog, Headers, Receive, Scope, Send, answer_json
-from daemon.http.clients import visit_of
+from daemon.http.clients import client_of
 from daemon.http.request_context import EdgeSettings
 from daemon.http.whole_request import WHOLE
 from daemon.observability.events import UNEXPECTED_ERROR
@@ -24,7 +24,7 @@ from daemon.ops.operations import Operations
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 CLOSE: Headers = [(b"connection", b"close")]
-"""For answers given before the body was read: the rest of it is not wanted."""
+"""For answers given before the body was read."""
 RETRY: Headers = [(b"retry-after", b"2")]
 """Two seconds: as long as a restart takes, and short for a customer who waits."""
 
@@ -35,7 +35,7 @@ class _Refusal(Exception):
     def __init__(
         self, status: int, reason: str, headers: Headers, *, is_logged: bool = False
     ) -> None:
-        """``is_logged``: whoever found the reason has written it down already."""
+        """``is_logged``: the reason is in the log already."""
         super().__init__(reason)
         self.status = status
         self.reason = reason
@@ -44,11 +44,11 @@ class _Refusal(Exception):
 
 
 class _ClientLeft(Exception):
-    """The client closed before its body was whole: nothing may be stored of it."""
+    """The client closed before its body was complete: nothing may be stored."""
 
 
 class Hook:
-    """The ASGI app behind ``/hook``; one for all calls, since they share a memory budget."""
+    """The ASGI app of ``/hook``; one for all calls, since they share a memory budget."""
 
     def __init__(
         self, operations: Operations, settings: EdgeSettings, log: EdgeLog, access: Access
@@ -75,7 +75,7 @@ class Hook:
     async def _take(
         self, scope: Scope, receive: Receive, body: "_Body"
     ) -> tuple[int, dict[str, object], Headers]:
-        """Have one call accepted; gives status, content and headers of its answer."""
+        """Accept one call; returns status, content and headers of its answer."""
         try:
             event = self._called(scope)
             if not self._is_known(scope):
@@ -113,7 +113,7 @@ class Hook:
         return 200, received, []
 
     def _called(self, scope: Scope) -> str:
-        """Return the event that URL and method name; raise _Refusal if there is no such call."""
+        """The event that URL and method name. Raises _Refusal if there is no such call."""
         event = path_event(scope["method"], scope["path"])
         if event is None:
             raise _Refusal(404, "not found", CLOSE)
@@ -123,28 +123,30 @@ class Hook:
         return event
 
     def _is_known(self, scope: Scope) -> bool:
-        """True for a client that has shown its secret on this connection before, and does so now.
+        """True for a client that has sent its secret on this connection before, and does so now.
 
-        The quick way of most calls; `_admit` is that of the others.
+        Most calls take this fast path; the others go through `_admit`.
         """
-        visit = visit_of(scope)
+        client = client_of(scope)
         return (
-            visit.is_proven and not visit.through_proxy and bears(scope["headers"], self._secrets)
+            client.authenticated
+            and not client.through_proxy
+            and has_bearer(scope["headers"], self._secrets)
         )
 
     async def _admit(self, scope: Scope) -> None:
-        """Look for the secret; raise _Refusal if it is missing or wrong."""
-        if not await self._access.bears(scope, self._secrets, "webhook"):
+        """Check the secret. Raises _Refusal if it is missing or wrong."""
+        if not await self._access.check_bearer(scope, self._secrets, "webhook"):
             headers = [*CLOSE, (b"www-authenticate", b'Bearer realm="recado"')]
             shown = any(name == b"authorization" for name, _ in scope["headers"])
             raise _Refusal(401, "a valid webhook secret is needed", headers, is_logged=shown)
 
     def _note(self, scope: Scope, status: int, reason: str) -> None:
-        address = visit_of(scope).address(scope)
+        address = client_of(scope).address(scope)
         self._log.warning("a webhook was refused", status=status, reason=reason, address=address)
 
     def reserve(self, size: int, more: int) -> None:
-        """Take `more` bytes for a body of at least `size` bytes out of the limits, or refuse."""
+        """Reserve `more` bytes for a body of at least `size` bytes. Raises _Refusal."""
         if size > self._settings.max_body_bytes:
             limit = self._settings.max_body_bytes
             raise _Refusal(413, f"the body is larger than {limit} bytes", CLOSE)
@@ -159,14 +161,14 @@ class Hook:
 
 
 class _Body:
-    """One body on its way in: what of it has arrived, and what is reserved for it."""
+    """One body while it is received, and the bytes reserved for it."""
 
     def __init__(self, hook: Hook) -> None:
         self._hook = hook
         self._buffer = BytesIO()
         self.reserved = 0
         self.arrived_at = trio.current_time()
-        """When its last byte came; until then, when its head did."""
+        """When its last byte arrived; until then, when its head did."""
 
     async def read(self, scope: Scope, receive: Receive) -> None:
         """Collect the body. Raises _Refusal if it is too large or too slow, or _ClientLeft."""
@@ -187,7 +189,7 @@ class _Body:
         self.arrived_at = trio.current_time()
 
     def take(self) -> bytes:
-        """Return the body; CPython shares the buffer here, where joining parts would copy it."""
+        """Return the body. CPython shares the buffer here; joining parts would copy it."""
         return self._buffer.getvalue()
 
     def _add(self, part: bytes) -> None:
@@ -202,9 +204,9 @@ class _Body:
 
 
 def declared_size(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """Return the body's size as Content-Length gives it, 0 if it does not (chunked, or none).
+    """The body's size by Content-Length; 0 without it (chunked, or no body).
 
-    The server has checked it already: digits only, at most twenty, and only one.
+    The server has validated it: digits only, at most twenty, and only one.
     """
     for name, value in headers:
         if name == b"content-length":

@@ -1,7 +1,7 @@
-"""hypercorn's HTTP/1.1 protocol, stricter than it is, and without HTTP/2.
+"""hypercorn's HTTP/1.1 protocol, stricter and without HTTP/2, and the tasks of requests.
 
-What is refused here never reaches an app: requests that can be read in two ways (RFC 9112, section
-6.1), and WebSockets' handshakes whose client does not wait for the answer (RFC 6455, section 4.1).
+Two kinds of requests are refused before they reach an app: ambiguous ones (RFC 9112, section 6.1),
+and WebSocket handshakes whose client does not wait for the answer (RFC 6455, section 4.1).
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,14 +21,14 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, H11SendableEvent, Scope
 
 from daemon.http.asgi import EdgeLog
-from daemon.http.clients import VISIT, Visit
+from daemon.http.clients import CLIENT, Client
 from daemon.observability.events import UNEXPECTED_ERROR
 
 
 class Http11(H11Protocol):
-    """One connection's protocol: one write for a head and its body, no answer unasked.
+    """The protocol of one connection. A head and its body are one write.
 
-    ``100 Continue`` is said when the app asks for the body. Used in the tasks of its connection.
+    ``100 Continue`` is sent when the app asks for the body. Used in the tasks of its connection.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -37,7 +37,7 @@ class Http11(H11Protocol):
         self._is_refused = False
 
     async def handle(self, event: Event) -> None:
-        """Take in what the client sent, but nothing before its handshake was accepted."""
+        """Handle data of the client; refuse data that comes before its handshake was accepted."""
         stream = self.stream
         if not isinstance(stream, WSStream) or stream.handshake.accepted or _is_end(event):
             await super().handle(event)
@@ -45,7 +45,7 @@ class Http11(H11Protocol):
             await self._refuse(400)
 
     async def proceed(self) -> None:
-        """Say that the body is wanted, if the client waits for that word (RFC 9110, 10.1.1)."""
+        """Send ``100 Continue`` if the client waits for it (RFC 9110, section 10.1.1)."""
         if self.connection.they_are_waiting_for_100_continue:
             headers = self.config.response_headers("h11")
             await super()._send_h11_event(
@@ -53,15 +53,15 @@ class Http11(H11Protocol):
             )
 
     async def stream_send(self, event: StreamEvent) -> None:
-        """Pass on what a request's stream says, telling the client when we are stopping."""
+        """Send an event of a request's stream; during the stop the answer closes the connection."""
         if self._is_refused:
             return
         if isinstance(event, Response) and event.status_code >= 200 and self._stopping:
             event = replace(event, headers=[*event.headers, (b"connection", b"close")])
         await super().stream_send(event)
         if isinstance(event, EndBody) and isinstance(self.connection, H11WSConnection):
-            # A handshake was refused. hypercorn forgets the app that waits behind it if the reason
-            # was data sent too early, and leaves both open.
+            # A handshake was refused. If the reason was data sent too early, hypercorn leaves both
+            # the connection and the waiting app open.
             await self.send(Closed())
 
     @property
@@ -69,13 +69,13 @@ class Http11(H11Protocol):
         return self.context.terminated.is_set()
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Ignore offers of HTTP/2: a server may, and the request is answered in HTTP/1.1."""
+        """Ignore offers of HTTP/2, as a server may; the request is answered in HTTP/1.1."""
 
     async def _create_stream(self, request: h11.Request) -> None:
         if request.http_version not in {b"1.1", b"1.0"}:
             await self._refuse(505)
         elif request.method != request.method.upper():
-            # Methods have a case (RFC 9110, section 9.1), which hypercorn does not keep.
+            # Methods are case-sensitive (RFC 9110, section 9.1); hypercorn changes their case.
             await self._refuse(501)
         elif self._is_ambiguous(request):
             await self._refuse(400)
@@ -83,7 +83,7 @@ class Http11(H11Protocol):
             await super()._create_stream(request)
 
     def _is_ambiguous(self, request: h11.Request) -> bool:
-        """Whether where the request ends is said twice, or a handshake is none."""
+        """Whether the end of the request is given twice, or a handshake is invalid."""
         names = {name for name, _ in request.headers}
         lengths = names & {b"content-length", b"transfer-encoding"}
         if b"upgrade" in names and request.method == b"GET":
@@ -95,14 +95,14 @@ class Http11(H11Protocol):
         return len(lengths) == 2 or chunks_in_1_0
 
     async def _refuse(self, status: int) -> None:
-        """Answer without asking the app, and close."""
+        """Answer without the app, and close."""
         self._is_refused = True
         await self._send_error_response(status)
         await self.send(Closed())
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
         if isinstance(event, h11.InformationalResponse) and event.status_code == 100:
-            return  # hypercorn says it for every body, wanted or not: see `proceed`
+            return  # hypercorn sends it for every body, wanted or not: see `proceed`
         try:
             data = self.connection.send(event)
         except h11.LocalProtocolError:
@@ -118,7 +118,7 @@ class Http11(H11Protocol):
 
 
 def _is_end(event: Event) -> bool:
-    """True for whatever is no data of the client: its end among it."""
+    """True for everything but data of the client."""
     return not (isinstance(event, RawData) and event.data)
 
 
@@ -143,14 +143,14 @@ class RequestTasks(TaskGroup):
         self,
         context: WorkerContext,
         log: EdgeLog,
-        visit: Visit,
+        client: Client,
         proceed: Callable[[], Awaitable[None]],
     ) -> None:
-        """``proceed`` tells the client that its body is wanted, if it waits for that."""
+        """``proceed`` sends ``100 Continue`` if the client waits for it."""
         super().__init__()
         self._context = context
         self._log = log
-        self._visit = visit
+        self._client = client
         self._proceed = proceed
 
     async def spawn_app(
@@ -162,13 +162,13 @@ class RequestTasks(TaskGroup):
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         """Start `app` for one request and return how to feed it.
 
-        The task ends with the app. Feeding waits while the app has enough to read, but never for
-        the last event, and not at all once the app is through.
+        The task ends with the app. Feeding waits while the app's queue is full, but never for the
+        last event, nor after the app has returned.
         """
         known: dict[str, Any] = cast(dict[str, Any], scope)
-        known[VISIT] = self._visit
-        if self._visit.peer:
-            known["client"] = (self._visit.address(known), 0)
+        known[CLIENT] = self._client
+        if self._client.peer:
+            known["client"] = (self._client.address(known), 0)
         request = _Request(app, scope, send, config.max_app_queue_size, self._proceed)
         if self._nursery is None:
             raise RuntimeError("spawn_app was called outside of the connection's nursery")
@@ -205,7 +205,7 @@ class RequestTasks(TaskGroup):
 
 
 class _Request:
-    """One request between the protocol, which feeds it, and the app, which takes from it."""
+    """One request between the protocol, which feeds it, and the app, which receives."""
 
     def __init__(
         self,
@@ -232,11 +232,11 @@ class _Request:
         try:
             await self._into.send(event)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            # The app has ended or been told that the request is over: nobody wants the rest.
+            # The app has returned, or knows that the request is over: the rest is dropped.
             await trio.lowlevel.checkpoint()
 
     async def run(self) -> None:
-        """Run the app; afterwards whatever is still fed is dropped."""
+        """Run the app; what is fed afterwards is dropped."""
         with self._into, self._out:
             await self._app(
                 self._scope,

@@ -12,7 +12,7 @@ from daemon.errors import SettingsError
 from daemon.http.access import Access
 from daemon.http.clients import read_networks
 from daemon.http.dashboard.dashboard import register_dashboard
-from daemon.http.edge import answered_at_once, create_edge
+from daemon.http.edge import create_edge, is_hot_path
 from daemon.http.front import Front
 from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
@@ -134,7 +134,7 @@ class HttpTask:
                 grace_seconds=self._grace_seconds,
                 log=self._log,
                 proxies=read_networks(self._settings.web.trusted_proxies),
-                at_once=answered_at_once,
+                is_hot=is_hot_path,
                 task_status=task_status,
             )
         except OSError as error:

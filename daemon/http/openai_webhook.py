@@ -1,8 +1,8 @@
 """``POST /openai/webhook``: the model server says that a response has ended.
 
 Signed as Standard Webhooks 1.0: HMAC-SHA256 over ``id.timestamp.body`` with the secret behind
-``whsec_``. Only the name of the response is taken from a call, and the server is then asked, so a
-call that is lost, late or repeated changes nothing but how soon that is.
+``whsec_``. Only the id of the response is taken from a call, and the server is then asked for it,
+so a lost, late or repeated call changes only how soon that happens.
 """
 
 import base64
@@ -23,7 +23,7 @@ TOLERANCE_SECONDS = 300.0
 """How far a call's time may be off, as in OpenAI's own library."""
 
 MOST_IDS = 10_000
-"""Ids kept to tell a repetition: more calls than come within the tolerance."""
+"""Ids kept to detect repetitions: more calls than come within the tolerance."""
 
 
 class _Data(msgspec.Struct):
@@ -42,7 +42,7 @@ class SeenCalls:
         self._ids: OrderedDict[str, float] = OrderedDict()
 
     def repeats(self, webhook_id: str, now: float) -> bool:
-        """Return True if this id was taken before; take it if not."""
+        """Whether this id was seen before; remembers it."""
         while self._ids and (
             len(self._ids) >= MOST_IDS
             or next(iter(self._ids.values())) < now - 2 * TOLERANCE_SECONDS
@@ -55,7 +55,7 @@ class SeenCalls:
 
 
 def create_model_webhook(operations: Operations, secret: str, log: EdgeLog) -> Blueprint:
-    """Return the route; its guard is the signature, which `secret` (``whsec_…``) is for."""
+    """Return the route, which is guarded by the signature with `secret` (``whsec_…``)."""
     webhook = Blueprint("model_webhook", __name__)
     seen = SeenCalls()
 
@@ -85,9 +85,9 @@ def create_model_webhook(operations: Operations, secret: str, log: EdgeLog) -> B
 
 
 def signature_fault(headers: Mapping[str, str], body: bytes, secret: str, *, now: float) -> str:
-    """Return why a call is not the model server's, or a repetition of an old one; empty if it is.
+    """Why a call is not accepted as a new one of the model server; empty if it is.
 
-    `headers` have lower-case names. Several signatures may be given while a secret is changed.
+    `headers` have lower-case names. There may be several signatures while a secret is changed.
     """
     webhook_id = headers.get("webhook-id", "")
     timestamp = headers.get("webhook-timestamp", "")
@@ -109,7 +109,7 @@ def signature_fault(headers: Mapping[str, str], body: bytes, secret: str, *, now
 
 
 def signing_key(secret: str) -> bytes:
-    """Return the key in a secret: what is behind ``whsec_``, in base64; else the secret itself."""
+    """The key in a secret: base64 behind ``whsec_``, else the secret itself."""
     if not secret.startswith("whsec_"):
         return secret.encode()
     try:

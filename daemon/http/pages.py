@@ -90,7 +90,7 @@ def admin_guard(settings: EdgeSettings, access: Access) -> Guard:
     tokens = (settings.admin_token.encode(),) if settings.admin_token else ()
 
     async def refuse_strangers() -> ResponseReturnValue | None:
-        if await access.bears(request.scope, tokens, "token"):
+        if await access.check_bearer(request.scope, tokens, "token"):
             return None
         challenge = {"WWW-Authenticate": 'Bearer realm="recado"'}
         return {"error": "the admin token is needed"}, 401, challenge

@@ -1,8 +1,7 @@
-"""The server of the HTTP edge: listeners, connections, and a stop in the right order.
+"""The HTTP server: listeners, connections, and an ordered stop.
 
-It does what `hypercorn.trio.serve` does, out of the same pieces, with the connection of
-`daemon.http.connection` in it: hypercorn's own lets one bad request end the whole server, and its
-stop can hang (both measured with 0.18).
+It does what `hypercorn.trio.serve` does, with the connection of `daemon.http.connection`: in
+hypercorn 0.18 one bad request can end the whole server, and the stop can hang (both measured).
 """
 
 import logging
@@ -24,9 +23,9 @@ from hypercorn.typing import ASGIFramework
 from hypercorn.utils import repr_socket_addr
 
 from daemon.http.asgi import ASGIApp, EdgeLog
-from daemon.http.clients import Crowd, Networks
+from daemon.http.clients import ConnectionLimit, Networks
 from daemon.http.connection import HttpConnection, Limits
-from daemon.http.whole_request import AtOnce
+from daemon.http.whole_request import IsHot
 
 
 async def serve(
@@ -38,7 +37,7 @@ async def serve(
     log: EdgeLog,
     limits: Limits | None = None,
     proxies: Networks = (),
-    at_once: AtOnce = lambda _path: False,
+    is_hot: IsHot = lambda _path: False,
     now: Callable[[], float] = time.time,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -48,14 +47,13 @@ async def serve(
     ``host:port`` (port 0: any free one), ``[IPv6]:port``, or ``fd://3`` for an inherited listening
     socket. ``task_status.started`` gets their URLs, once clients can connect.
 
-    At `stop` the listeners are closed (an inherited one is never shut down, so that clients go on
-    queueing in it), idle connections end, requests in flight have `grace_seconds`, and then all is
-    cut. ``proxies`` are those whose ``X-Forwarded-For`` names the client. ``at_once`` names the
-    paths whose requests, if they came whole, are answered in the connection's own task: of an app
-    that reads the body at once and answers with a length, without waiting for the client. ``now``
-    is the wall clock in Unix seconds, for the ``Date`` of answers. Failures of one connection stay
-    in it and are logged. Raises OSError if an address cannot be listened on, and ValueError if it
-    cannot be read.
+    At `stop` the listeners are closed (an inherited one is never shut down, so that clients can
+    still queue in it), idle connections end, requests in flight have `grace_seconds`, and then all
+    connections are closed. ``proxies``: those whose ``X-Forwarded-For`` is trusted. ``is_hot``:
+    the paths whose whole requests are answered in the connection's own task; their app reads the
+    body at once and answers with a length, without waiting for the client. ``now``: wall clock in
+    Unix seconds, for the ``Date`` of answers. Errors of one connection are contained and logged.
+    Raises OSError if an address cannot be listened on, and ValueError if it cannot be parsed.
     """
     listeners = await open_listeners(binds)
     try:
@@ -65,7 +63,7 @@ async def serve(
         async with trio.open_nursery() as around:
             await around.start(lifespan.handle_lifespan, name="http lifespan")
             await lifespan.wait_for_startup()
-            clients = _Clients(wrapped, config, limits or Limits(), log, at_once, proxies)
+            clients = _Clients(wrapped, config, limits or Limits(), log, is_hot, proxies)
             await clients.serve(listeners, stop, grace_seconds, task_status)
             await lifespan.wait_for_shutdown()
             around.cancel_scope.cancel()
@@ -77,7 +75,7 @@ async def serve(
 async def open_listeners(binds: Sequence[str]) -> list[trio.SocketListener]:
     """Listen on every address of `binds`, as described at `serve`, or on none of them.
 
-    Raises OSError if one cannot be listened on, and ValueError if one cannot be read.
+    Raises OSError if one cannot be listened on, and ValueError if one cannot be parsed.
     """
     listeners: list[trio.SocketListener] = []
     try:
@@ -95,14 +93,14 @@ async def open_listeners(binds: Sequence[str]) -> list[trio.SocketListener]:
 
 
 def _inherited(descriptor: int) -> trio.SocketListener:
-    """Listen on a copy: who serves after us, such as the minimal app, finds the socket open."""
+    """Listen on a copy, so that the socket stays open for the minimal app after us."""
     listening = socket.socket(fileno=os.dup(descriptor))
     listening.set_inheritable(False)
     return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
 
 
 class DatedConfig(Config):
-    """hypercorn's settings, with the date of answers written once a second."""
+    """hypercorn's settings, with the date of answers formatted once a second."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         """``now`` is the wall clock, in Unix seconds."""
@@ -110,25 +108,25 @@ class DatedConfig(Config):
         self._now = now
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:  # noqa: ARG002 - hypercorn's signature
-        """Give the headers of all answers: the date alone, without the name of the server."""
+        """Return the headers of all answers: the date, without the name of the server."""
         return [(b"date", _http_date(int(self._now())))]
 
 
 @lru_cache(1)
 def _http_date(second: int) -> bytes:
-    """Write a Unix time as HTTP does (RFC 9110, section 5.6.7)."""
+    """Format a Unix time for HTTP (RFC 9110, section 5.6.7)."""
     return formatdate(second, usegmt=True).encode("ascii")
 
 
 def _config(limits: Limits, now: Callable[[], float]) -> Config:
-    """Return hypercorn's settings: its protocol reads them, the rest of them has no effect here.
+    """Return hypercorn's settings, of which only its protocol uses some.
 
-    The access log stays off: it would copy all headers and the whole environment a request.
+    The access log stays off: it would copy all headers and the environment for each request.
     """
     config = DatedConfig(now)
     config.accesslog = None
     config.errorlog = logging.getLogger("daemon.http.hypercorn")
-    # A busy client may stay: each close is a chance to lose the request it sends next.
+    # No limit: each close may lose the request that the client sends next.
     config.keep_alive_max_requests = sys.maxsize
     config.h11_max_incomplete_size = limits.head_bytes
     return config
@@ -143,13 +141,15 @@ class _Clients:
         config: Config,
         limits: Limits,
         log: EdgeLog,
-        at_once: AtOnce,
+        is_hot: IsHot,
         proxies: Networks,
     ) -> None:
         self._log = log
         self._context = WorkerContext(None)
-        self._crowd = Crowd(
-            most=limits.connections, strangers_per_address=limits.strangers_per_address, log=log
+        self._limit = ConnectionLimit(
+            most=limits.connections,
+            unauthenticated_per_address=limits.unauthenticated_per_address,
+            log=log,
         )
         self._open: set[HttpConnection] = set()
         self._failures = 0
@@ -160,8 +160,8 @@ class _Clients:
             context=self._context,
             limits=limits,
             log=log,
-            at_once=at_once,
-            crowd=self._crowd,
+            is_hot=is_hot,
+            limit=self._limit,
             proxies=proxies,
         )
 
@@ -172,7 +172,7 @@ class _Clients:
         grace_seconds: float,
         task_status: trio.TaskStatus[list[str]],
     ) -> None:
-        """Accept and serve. Runs until `stop` and the end of what is in flight, or cancelled."""
+        """Accept and serve. Runs until `stop` and the end of all requests, or cancelled."""
         async with trio.open_nursery() as watching:
             async with trio.open_nursery() as handlers:
                 watching.start_soon(
@@ -196,7 +196,7 @@ class _Clients:
             accepting.start_soon(
                 partial(trio.serve_listeners, handler_nursery=handlers),
                 self._serve_client,
-                [_LimitedListener(listener, self._crowd) for listener in listeners],
+                [_LimitedListener(listener, self._limit) for listener in listeners],
                 name="http listeners",
             )
             task_status.started([_url(listener) for listener in listeners])
@@ -206,9 +206,9 @@ class _Clients:
     async def _cut_after_grace(
         self, stop: trio.Event, grace_seconds: float, handlers: trio.Nursery
     ) -> None:
-        """Cut every connection when the grace is over, or at once if this task is cancelled.
+        """Close every connection after the grace period, or at once if this task is cancelled.
 
-        Runs until then. Closing the sockets also ends the writes that are shielded.
+        Closing the sockets also ends shielded writes.
         """
         try:
             await stop.wait()
@@ -220,16 +220,16 @@ class _Clients:
         handlers.cancel_scope.cancel()
 
     async def _serve_client(self, stream: trio.SocketStream) -> None:
-        """Serve one client and contain what goes wrong. Runs until it leaves, or cancelled."""
+        """Serve one client and contain its errors. Runs until it leaves, or cancelled."""
         try:
             connection = self._connect(stream)
             self._open.add(connection)
-            self._crowd.enter(connection)
+            self._limit.add(connection)
             try:
                 await connection.run()
             finally:
                 self._open.discard(connection)
-                self._crowd.leave(connection)
+                self._limit.remove(connection)
         except* Exception as failures:  # noqa: BLE001 - a failure never leaves its connection
             self._failures += 1
             self._log.warning(
@@ -240,31 +240,31 @@ class _Clients:
 
 
 def _kind(failures: BaseException) -> str:
-    """Name the first failure, but not its text: that may quote a header, and so a secret."""
+    """The type of the first failure; its text may quote a header, and so a secret."""
     while isinstance(failures, BaseExceptionGroup):
         failures = failures.exceptions[0]
     return type(failures).__name__
 
 
 class _LimitedListener(trio.abc.Listener[trio.SocketStream]):
-    """Accepts while there can be room; who comes later waits here, and in the kernel's queue."""
+    """Accepts while there is room; later clients wait here, and in the kernel's queue."""
 
-    def __init__(self, listener: trio.SocketListener, crowd: Crowd) -> None:
+    def __init__(self, listener: trio.SocketListener, limit: ConnectionLimit) -> None:
         self._listener = listener
-        self._crowd = crowd
+        self._limit = limit
 
     async def accept(self) -> trio.SocketStream:
         """Return the next client's stream."""
         stream = await self._listener.accept()
         try:
-            await self._crowd.room()
+            await self._limit.wait_for_room()
         except BaseException:
             stream.socket.close()
             raise
         return stream
 
     async def aclose(self) -> None:
-        """Close the listening socket, without a shutdown that other holders of it would feel."""
+        """Close the listening socket, without a shutdown that would affect other holders of it."""
         await self._listener.aclose()
 
 

@@ -1,8 +1,8 @@
-"""Requests that came whole in one read, as most webhooks and probes do.
+"""Requests that were read whole, as most webhooks and probes are, and their answers.
 
 They need no task of their own and no state between reads, which is most of what a request costs
-in hypercorn's protocol. `daemon.http.connection` answers them at once; whatever is out of the
-ordinary (a part of a request, two of them, a chunked body, an upgrade) goes through hypercorn.
+in hypercorn's protocol. `daemon.http.connection` answers them in its reading task. All others (a
+part of a request, two of them, a chunked body, an upgrade) go through hypercorn.
 """
 
 from collections.abc import Callable
@@ -16,20 +16,20 @@ from hypercorn.typing import AppWrapper, ASGISendEvent
 from daemon.http.asgi import EdgeLog, Event, Headers, Scope
 from daemon.observability.events import UNEXPECTED_ERROR
 
-AtOnce = Callable[[str], bool]
-"""Says whether the requests of a path are to be answered in the connection's own task."""
+IsHot = Callable[[str], bool]
+"""Whether the requests of a path may be answered in the connection's own task."""
 
 METHODS = frozenset({"POST", "GET", "PUT", "PATCH", "DELETE"})
-"""Answers to the rest (HEAD, CONNECT …) have no body, or are none of ours."""
+"""Answers to the others (HEAD, CONNECT …) have no body."""
 
 UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
-"""Headers of requests that are not over when their bytes are, or want an answer in between."""
+"""Headers of requests that may go on after their bytes, or expect an answer in between."""
 
 WHOLE = "recado.whole"
-"""ASGI extension of a request whose body is at hand: the first message has all of it."""
+"""ASGI extension of a request whose first message has the whole body."""
 
 STAYS = b"keep-alive"
-"""The only word in ``Connection`` that changes nothing in HTTP/1.1."""
+"""The only value of ``Connection`` that changes nothing in HTTP/1.1."""
 
 
 class WholeRequest(NamedTuple):
@@ -40,12 +40,12 @@ class WholeRequest(NamedTuple):
     body: bytes
 
     async def receive(self) -> Event:
-        """Give the body as the ASGI message that it is. To be asked once."""
+        """Return the body as an ASGI message. May be called once."""
         return {"type": "http.request", "body": self.body, "more_body": False}
 
 
 class _Parts:
-    """What the parser finds, in the callbacks that it looks for by their names."""
+    """The parts of a request, filled by the callbacks of the parser."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -71,15 +71,15 @@ class _Parts:
 
 
 def _stays(headers: Headers) -> bool:
-    """True if the connection is as usual after the request."""
+    """True if the connection stays open and unchanged after the request."""
     return all(value.lower() == STAYS for name, value in headers if name == b"connection")
 
 
-def whole_request(data: bytes, at_once: AtOnce) -> WholeRequest | None:
-    """The one request that `data` consists of, if it is whole and ordinary and `at_once` wants it.
+def whole_request(data: bytes, is_hot: IsHot) -> WholeRequest | None:
+    """Parse `data` as one whole, ordinary request of a path for which `is_hot` is true.
 
     None for everything else, faulty requests included: nothing is refused here. The parser is
-    llhttp in its strict mode, so no body has two readings (RFC 9112, section 11.2).
+    llhttp in its strict mode, so no body is ambiguous (RFC 9112, section 11.2).
     """
     parts = _Parts()
     parser = httptools.HttpRequestParser(parts)
@@ -105,7 +105,7 @@ def whole_request(data: bytes, at_once: AtOnce) -> WholeRequest | None:
     readable = path.decode("ascii")
     if "%" in readable:
         readable = unquote(readable)
-    if not at_once(readable):
+    if not is_hot(readable):
         return None
     scope: Scope = {
         "type": "http",
@@ -123,14 +123,11 @@ def whole_request(data: bytes, at_once: AtOnce) -> WholeRequest | None:
     return WholeRequest(scope, parts.body)
 
 
-# Answers that are known whole before their first byte is written.
-
-
 FAILED: Headers = [(b"content-length", b"0"), (b"connection", b"close")]
 
 
 class GatheredResponse:
-    """One response, gathered from the app's ASGI messages."""
+    """One response, collected from the app's ASGI messages."""
 
     def __init__(self) -> None:
         self._status = 500
@@ -138,7 +135,7 @@ class GatheredResponse:
         self._body = b""
 
     async def send(self, message: ASGISendEvent | None) -> None:
-        """Take in what the app sends; nothing of it is written yet."""
+        """Collect a message of the app; nothing is written yet."""
         if message is None:
             return
         if message["type"] == "http.response.start":
@@ -148,11 +145,11 @@ class GatheredResponse:
 
     @property
     def closes(self) -> bool:
-        """True if the connection is to be closed behind it."""
+        """True if the connection is closed after it."""
         return (b"connection", b"close") in self._headers
 
     def encode(self, common: Headers, *, last: bool) -> bytes:
-        """Write it as HTTP/1.1; ``last`` says that the connection will be closed."""
+        """Write it as HTTP/1.1; ``last``: the connection will be closed."""
         headers = [*self._headers, *common]
         if last and not self.closes:
             headers.append((b"connection", b"close"))
@@ -160,9 +157,7 @@ class GatheredResponse:
         return b"HTTP/1.1 %d \r\n%b\r\n%b" % (self._status, b"".join(lines), self._body)
 
 
-async def answered_at_once(
-    app: AppWrapper, request: WholeRequest, log: EdgeLog
-) -> GatheredResponse:
+async def run_app(app: AppWrapper, request: WholeRequest, log: EdgeLog) -> GatheredResponse:
     """Run the app for one request in the calling task; its failure is logged and becomes a 500.
 
     The app answers with a length, and without waiting for the client.

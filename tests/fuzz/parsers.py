@@ -19,7 +19,7 @@ from daemon.domain.records import StoredMessage
 from daemon.domain.rendering.vcards import MOST_NUMBERS, SHOWN_CHARACTERS, read_card, written_card
 from daemon.errors import AssistantError, MediaRefused, SettingsError, WebhookError
 from daemon.gateway.whapi.payloads.parser import parse_webhook
-from daemon.http.clients import client_address, neighbourhood, read_networks
+from daemon.http.clients import client_address, client_network, read_networks
 from daemon.media.download import is_public, origin_of
 from daemon.media.files import open_body
 from daemon.settings.sources import load_settings
@@ -260,8 +260,8 @@ def hold_address(given: str) -> None:
     client = client_address("10.0.0.1", headers, PROXIES)
     ip_address(client)
     assert client_address("203.0.113.9", headers, PROXIES) == "203.0.113.9"
-    neighbourhood(client)
-    neighbourhood(given)
+    client_network(client)
+    client_network(given)
     assert is_public(given) in {True, False}
     try:
         origin = origin_of(given)

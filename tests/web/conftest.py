@@ -12,11 +12,11 @@ from daemon.http.asgi import ASGIApp
 from daemon.http.clients import Networks, read_networks
 from daemon.http.connection import Limits
 from daemon.http.dashboard.dashboard import register_dashboard
-from daemon.http.edge import answered_at_once, create_edge
+from daemon.http.edge import create_edge, is_hot_path
 from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
 from daemon.http.server import serve
-from daemon.http.whole_request import AtOnce
+from daemon.http.whole_request import IsHot
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
         limits: Limits | None = None,
         proxies: Networks = (),
         binds: Sequence[str] = ("127.0.0.1:0",),
-        at_once: AtOnce = lambda _path: False,
+        is_hot: IsHot = lambda _path: False,
     ) -> Served:
         stop, ended = trio.Event(), trio.Event()
 
@@ -53,7 +53,7 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
                 log=log,
                 limits=limits,
                 proxies=proxies,
-                at_once=at_once,
+                is_hot=is_hot,
                 task_status=task_status,
             )
             ended.set()
@@ -74,7 +74,7 @@ def start_edge(
 
     Both ways of a request through the server: that of whole ones, and that of the rest.
     """
-    at_once: AtOnce = answered_at_once if request.param == "at once" else lambda _path: False
+    is_hot: IsHot = is_hot_path if request.param == "at once" else lambda _path: False
 
     async def start_one(
         *, limits: Limits | None = None, proxies: Sequence[str] = (), **settings: Any
@@ -84,6 +84,6 @@ def start_edge(
         pages = create_pages(daemon, chosen, log, access)
         register_dashboard(pages, daemon, chosen, log, access)
         edge = create_edge(daemon, chosen, pages, log, access)
-        return await start(edge, limits=limits, proxies=read_networks(proxies), at_once=at_once)
+        return await start(edge, limits=limits, proxies=read_networks(proxies), is_hot=is_hot)
 
     return start_one

@@ -10,7 +10,7 @@ from support.plain import NO_TLS
 
 from daemon.domain.audit_chain import Actor
 from daemon.errors import StoreUnavailable
-from daemon.http.access import FREE, MOST_AUDITED, MOST_OF_ONE
+from daemon.http.access import FREE_ATTEMPTS, MOST_AUDITED, MOST_OF_ONE
 
 SECRET = "a-webhook-secret"
 TOKEN = "the-admin-token"
@@ -100,7 +100,7 @@ async def test_guessing_becomes_slow_and_the_right_one_is_never_refused(
     """Neither from elsewhere, where it is not slow either, nor from the guesser's own address."""
     _, call, right = way
     served = await start_edge(webhook_secrets=(SECRET,), admin_token=TOKEN, proxies=["127.0.0.1"])
-    for _ in range(FREE):
+    for _ in range(FREE_ATTEMPTS):
         await call(served, "wrong", OTHER)
     assert autojump_clock.current_time() < 1
     for _ in range(40):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.http.clients import MOST_HOPS, client_address, neighbourhood, read_networks
+from daemon.http.clients import MOST_HOPS, client_address, client_network, read_networks
 
 PROXIES = read_networks(["10.0.0.0/8", "127.0.0.1", "fd00::/8"])
 
@@ -57,7 +57,7 @@ def test_what_is_no_network_is_refused(text: str) -> None:
 
 
 def test_one_subscriber_has_a_whole_network_of_ipv6() -> None:
-    assert neighbourhood("2001:db8:1:2:3::4") == neighbourhood("2001:db8:1:2:9::9")
-    assert neighbourhood("2001:db8:1:2::1") != neighbourhood("2001:db8:1:3::1")
-    assert neighbourhood("198.51.100.1") == "198.51.100.1"
-    assert neighbourhood("") == ""
+    assert client_network("2001:db8:1:2:3::4") == client_network("2001:db8:1:2:9::9")
+    assert client_network("2001:db8:1:2::1") != client_network("2001:db8:1:3::1")
+    assert client_network("198.51.100.1") == "198.51.100.1"
+    assert client_network("") == ""

@@ -22,8 +22,8 @@ HALF_A_BODY = (
     b"content-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\ntoken="
 )
 SILENT = b""
-SMALL = Limits(connections=20, strangers_per_address=10)
-ROOM = Limits(connections=20, strangers_per_address=1000)
+SMALL = Limits(connections=20, unauthenticated_per_address=10)
+ROOM = Limits(connections=20, unauthenticated_per_address=1000)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import trio
 from support.edge import MemoryDaemon, MemoryLog, Served, Start
 from support.plain import NO_TLS
 
-from daemon.http.access import FREE
+from daemon.http.access import FREE_ATTEMPTS
 from daemon.http.request_context import session_name
 
 TOKEN = "the-admin-token"
@@ -114,7 +114,7 @@ async def test_who_tries_too_often_is_told_to_wait_and_the_right_token_is_taken(
 ) -> None:
     """Whoever shares the guesser's address is not locked out."""
     served = await start_edge(admin_token=TOKEN)
-    for _ in range(FREE):
+    for _ in range(FREE_ATTEMPTS):
         assert (await sign_in(served, "wrong")).status_code == 401
     answer = await sign_in(served, "wrong")
     assert answer.status_code == 429

@@ -2,50 +2,50 @@
 
 from daemon.http.access import (
     FORGIVEN_SECONDS,
-    FREE,
+    FREE_ATTEMPTS,
     MOST_ADDRESSES,
     MOST_SECONDS,
     TRUSTED_SECONDS,
-    Guesses,
+    FailedAttempts,
 )
 
 
 def test_a_few_slips_cost_nothing_and_more_cost_ever_more_time() -> None:
-    guesses = Guesses()
+    attempts = FailedAttempts()
     costs = []
-    for _ in range(FREE + 300):
-        costs.append(guesses.hold_up("198.51.100.1", now=0))
-        guesses.failed("198.51.100.1", now=0)
-    assert costs[: FREE + 1] == [0] * (FREE + 1)
+    for _ in range(FREE_ATTEMPTS + 300):
+        costs.append(attempts.delay("198.51.100.1", now=0))
+        attempts.failed("198.51.100.1", now=0)
+    assert costs[: FREE_ATTEMPTS + 1] == [0] * (FREE_ATTEMPTS + 1)
     assert costs == sorted(costs)
-    assert costs[FREE + 1] > 0
+    assert costs[FREE_ATTEMPTS + 1] > 0
     assert costs[-1] == MOST_SECONDS
-    assert guesses.hold_up("198.51.100.2", now=0) == 0
+    assert attempts.delay("198.51.100.2", now=0) == 0
 
 
 def test_wrong_ones_are_forgotten_one_by_one() -> None:
-    guesses = Guesses()
-    for _ in range(FREE):
-        guesses.failed("198.51.100.1", now=0)
-    assert guesses.retry_after("198.51.100.1", now=0) == FORGIVEN_SECONDS
-    assert guesses.retry_after("198.51.100.1", now=FORGIVEN_SECONDS) == 0
-    assert guesses.wrong("198.51.100.1", now=FREE * FORGIVEN_SECONDS) == 0
+    attempts = FailedAttempts()
+    for _ in range(FREE_ATTEMPTS):
+        attempts.failed("198.51.100.1", now=0)
+    assert attempts.retry_after("198.51.100.1", now=0) == FORGIVEN_SECONDS
+    assert attempts.retry_after("198.51.100.1", now=FORGIVEN_SECONDS) == 0
+    assert attempts.count("198.51.100.1", now=FREE_ATTEMPTS * FORGIVEN_SECONDS) == 0
 
 
 def test_the_right_one_makes_an_address_trusted_for_a_while_and_forgives_nothing() -> None:
-    guesses = Guesses()
-    for _ in range(FREE + 2):
-        guesses.failed("198.51.100.1", now=0)
-    assert not guesses.is_trusted("198.51.100.1", now=0)
-    guesses.succeeded("198.51.100.1", now=0)
-    assert guesses.is_trusted("198.51.100.1", now=TRUSTED_SECONDS - 1)
-    assert not guesses.is_trusted("198.51.100.1", now=TRUSTED_SECONDS)
-    assert guesses.hold_up("198.51.100.1", now=0) > 0
+    attempts = FailedAttempts()
+    for _ in range(FREE_ATTEMPTS + 2):
+        attempts.failed("198.51.100.1", now=0)
+    assert not attempts.is_trusted("198.51.100.1", now=0)
+    attempts.succeeded("198.51.100.1", now=0)
+    assert attempts.is_trusted("198.51.100.1", now=TRUSTED_SECONDS - 1)
+    assert not attempts.is_trusted("198.51.100.1", now=TRUSTED_SECONDS)
+    assert attempts.delay("198.51.100.1", now=0) > 0
 
 
 def test_a_bounded_number_of_addresses_is_remembered() -> None:
-    guesses = Guesses()
+    attempts = FailedAttempts()
     for number in range(MOST_ADDRESSES + 5):
-        guesses.failed(str(number), now=0)
-    assert len(guesses._records) == MOST_ADDRESSES
-    assert guesses.wrong("0", now=0) == 0
+        attempts.failed(str(number), now=0)
+    assert len(attempts._records) == MOST_ADDRESSES
+    assert attempts.count("0", now=0) == 0

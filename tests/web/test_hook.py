@@ -13,7 +13,7 @@ from support.edge import MemoryDaemon, MemoryLog, Start, read_until
 from support.plain import NO_TLS
 
 from daemon.errors import StoreUnavailable, WebhookError
-from daemon.http.access import bears
+from daemon.http.access import has_bearer
 from daemon.http.hook import path_event
 
 BODY = b'{"messages":[]}'
@@ -298,7 +298,7 @@ async def test_a_large_body_arrives_whole(start_edge: Start, daemon: MemoryDaemo
 
 @given(st.binary(), st.lists(st.binary(min_size=1), min_size=1))
 def test_any_header_bytes_are_compared_without_a_crash(value: bytes, secrets: list[bytes]) -> None:
-    bears([(b"authorization", value)], secrets)
+    has_bearer([(b"authorization", value)], secrets)
 
 
 @given(st.text(), st.sampled_from(["POST", "DELETE"]))

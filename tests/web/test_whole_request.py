@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.edge import MemoryDaemon, Start, read_all, read_until
 
-from daemon.http.edge import answered_at_once
+from daemon.http.edge import is_hot_path
 from daemon.http.whole_request import WHOLE, whole_request
 
 POST = b"POST /hook/messages?x=%31 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
 
 async def test_a_whole_request_is_read_as_asgi_has_it() -> None:
-    request = whole_request(POST, answered_at_once)
+    request = whole_request(POST, is_hot_path)
     assert request is not None
     assert request.scope["method"] == "POST"
     assert request.scope["path"] == "/hook/messages"
@@ -64,13 +64,13 @@ async def test_a_whole_request_is_read_as_asgi_has_it() -> None:
     ],
 )
 def test_what_is_out_of_the_ordinary_goes_the_long_way(data: bytes) -> None:
-    assert whole_request(data, answered_at_once) is None
+    assert whole_request(data, is_hot_path) is None
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_make_it_fail(data: bytes) -> None:
-    whole_request(data, answered_at_once)
-    whole_request(b"POST /hook HTTP/1.1\r\nhost: x\r\n" + data, answered_at_once)
+    whole_request(data, is_hot_path)
+    whole_request(b"POST /hook HTTP/1.1\r\nhost: x\r\n" + data, is_hot_path)
 
 
 @given(
@@ -86,7 +86,7 @@ def test_it_reads_a_request_as_h11_does(
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     head = f"{method} /hook/{tail} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
     data = f"{head}{lines}\r\n".encode("latin-1") + body
-    request = whole_request(data, answered_at_once)
+    request = whole_request(data, is_hot_path)
     if request is None:
         return
     other = h11.Connection(h11.SERVER)

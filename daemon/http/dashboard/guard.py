@@ -16,7 +16,7 @@ from quart.typing import ResponseReturnValue
 from quart.wrappers import Request, Websocket
 
 from daemon.http.access import Access
-from daemon.http.clients import visit_of
+from daemon.http.clients import client_of
 from daemon.http.request_context import COOKIE, EdgeSettings, session_name
 from daemon.ops.operations import Operations
 
@@ -144,13 +144,13 @@ class Guard:
         return max(0.0, ends_at - self._operations.now())
 
     async def _bears(self, asked: Request | Websocket) -> bool:
-        return await self._access.bears(asked.scope, (self._token.encode(),), "token")
+        return await self._access.check_bearer(asked.scope, (self._token.encode(),), "token")
 
     async def _signed_in(self, asked: Request | Websocket) -> bool:
         session = self.session_of(asked)
         known = self.open or (bool(session) and await self.seconds_left(session) > 0)
         if known:
-            visit_of(asked.scope).prove()
+            client_of(asked.scope).authenticate()
         return known
 
     def _is_local(self, asked: Request | Websocket) -> bool:

@@ -60,9 +60,7 @@ class _Login:
             return _form(self._shell, NOT_PRIVATE, following, 400)
         wait = self._access.retry_after(request.scope)
         expected = self._shell.settings.admin_token
-        if await self._access.is_right(
-            request.scope, lambda: same_secret(given, expected), "login"
-        ):
+        if await self._access.check(request.scope, lambda: same_secret(given, expected), "login"):
             return await self._begin(following)
         if not wait:
             return _form(self._shell, WRONG, following, 401)
