@@ -1,4 +1,4 @@
-"""The gateway port: what Recado asks of any gateway to WhatsApp, and what it is told.
+"""The gateway port: what Recado asks of any gateway to WhatsApp, and what it gets from it.
 
 A gateway is a folder beside this file and one line in `daemon.gateway.kinds`. It reads the bodies
 of its webhooks into a `daemon.domain.messages.Webhook`, makes the calls of `Gateway`, and raises
@@ -75,7 +75,7 @@ class Gateway(Protocol):
         """Show the customer that we are typing, or stop showing it."""
 
     async def subscribe_presence(self, contact: str) -> None:
-        """Ask to be told when the contact (a person id) types."""
+        """Ask for the presences of a contact (a person id)."""
 
     async def mark_read(self, message_id: str) -> None:
         """Show the author of a message that it was read; one that is gone is success."""

@@ -79,7 +79,7 @@ async def test_show_names_faults_and_no_secret(stage: Stage) -> None:
     result = await recado(stage, "webhook", "show")
     assert result.exit_code == 1
     assert URL in result.output
-    assert "not told of messages.post, messages.patch" in result.output
+    assert "does not get messages.post, messages.patch" in result.output
     assert "Authorization header is not web.webhook_secret" in result.output
     assert "old-secret" not in result.output
     assert SECRET not in result.output
@@ -145,11 +145,11 @@ async def test_check_online_names_what_the_channel_does_not_tell(stage: Stage) -
     useful = ", ".join(USEFUL_EVENTS)
     missing = "messages.patch, messages.delete, presences.post"
     assert {
-        ("error", f"the webhook is not told of {missing}"),
-        ("warning", f"the webhook is not told of {useful}"),
+        ("error", f"the webhook does not get {missing}"),
+        ("warning", f"the webhook does not get {useful}"),
         ("error", "the webhook's Authorization header is not web.webhook_secret"),
         ("warning", "media.auto_download leaves out voice, audio, video, document"),
-        ("warning", "offline_mode is on: WhatsApp does not tell us when contacts type"),
+        ("warning", "offline_mode is on: WhatsApp does not report when contacts type"),
     } <= found
 
 

@@ -1,6 +1,6 @@
-"""Whapi.Cloud, the gateway to WhatsApp: what it tells us, and how we call it.
+"""Whapi.Cloud, a gateway to WhatsApp that is a device linked to the phone.
 
-``wire`` reads webhooks and ``answers`` the replies of the API; both stand on ``contents``,
-``shapes`` and ``fields``, and all five are pure. ``client`` does
-the I/O, through ``exchange``.
+``kind`` registers it, ``client`` makes its calls through ``exchange`` and ``connections``. What is
+sent and received is in ``payloads``: ``parser`` reads webhooks, ``answers`` the replies of the API,
+``sends`` writes messages.
 """

@@ -22,7 +22,7 @@ IDLE_SECONDS = 5.0
 request on one that the other side is just closing: nobody knows then whether it arrived."""
 
 _CLOSING_SECONDS = 1.0
-"""More than closing ever takes: TLS takes no leave either."""
+"""More than closing takes: it does not wait for TLS's close_notify either."""
 
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -101,7 +101,7 @@ class Connections(httpx.AsyncBaseTransport):
 
 
 def _outgoing(request: httpx.Request) -> httpcore.Request:
-    # httpcore would put ``target`` in the place of the address that a proxy is told, too.
+    # httpcore would also send ``target`` to a proxy, in the place of the whole address.
     extensions = dict(request.extensions)
     url, target = request.url, extensions.pop("target", request.url.raw_path)
     return httpcore.Request(

@@ -56,11 +56,11 @@ class Reply:
 
 
 NOTICED_SECONDS = 60.0
-"""A smaller difference is none: the header has whole seconds, and an answer takes its time."""
+"""A smaller difference counts as none: the header has whole seconds, and an answer takes time."""
 
 ANSWERS = 5
-"""The last answers, of which the one nearest to our clock counts: a proxy may have kept an old one,
-and a clock that was set right is believed at once."""
+"""Of the last answers the one nearest to our clock counts: a proxy may have kept an old one, and a
+clock that was corrected is believed at once."""
 
 
 class GatewayClock:
@@ -72,7 +72,7 @@ class GatewayClock:
         self._differences: deque[float] = deque(maxlen=ANSWERS)
 
     def heard(self, date: str | None) -> None:
-        """An answer has come, with this ``Date``; what is no date says nothing."""
+        """Compare with the ``Date`` of an answer; anything but a date is ignored."""
         theirs = _unix_seconds(date or "")
         if theirs is not None:
             self._differences.append(theirs - self._now())
@@ -169,7 +169,7 @@ class Api:
 
 
 class _Beginning:
-    """Notes that a request begins: httpcore's ``trace`` extension is told of each step of it."""
+    """Notes that a request begins: httpcore calls its ``trace`` extension at each step."""
 
     def __init__(self, reply: Reply, before: Before | None) -> None:
         self._reply = reply

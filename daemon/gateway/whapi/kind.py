@@ -106,7 +106,7 @@ WHAPI = GatewayKind(
 )
 
 
-# -- the channel's settings: what is wrong with them, and how they are put right -------------------
+# -- the channel's settings: what is wrong with them, and the right ones ---------------------------
 #
 # Shapes as in Whapi's OpenAPI document, version 1.8.7: GET and PATCH /settings.
 
@@ -126,7 +126,7 @@ EVENTS = (
     "labels.post",
     "labels.delete",
 )
-"""What a webhook is set to."""
+"""The events that ``recado webhook set`` asks for."""
 
 USEFUL_EVENTS = (
     "statuses.post",
@@ -136,15 +136,15 @@ USEFUL_EVENTS = (
     "users.post",
     "users.delete",
 )
-"""Without these Recado works, and learns late or never that a message was not delivered, that
+"""Without these Recado works, but learns late or never that a message was not delivered, that
 labels have changed, or that the channel is in trouble."""
 
 ANSWERED_MEDIA = ("image", "voice", "audio", "video", "document")
-"""Media that the model is shown or told of."""
+"""Media whose files the model gets, or a line about them."""
 
 
 def webhooks(settings: Mapping[str, Any]) -> list[JsonObject]:
-    """Return the channel's webhooks, whatever is not one left out."""
+    """Return the channel's webhooks, without entries that are none."""
     return [entry for entry in settings.get("webhooks") or () if isinstance(entry, dict)]
 
 
@@ -163,7 +163,7 @@ def same_address(one: str, other: str) -> bool:
 
 
 def reachable_from_outside(url: str) -> bool:
-    """Tell whether an address could be reached by Whapi, as far as it shows."""
+    """Tell whether an address looks as if Whapi could reach it."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_global
@@ -229,10 +229,10 @@ def webhook_faults(
             faults.append(("the webhook's address is one that only this network reaches", False))
         missing = [event for event in NEEDED_EVENTS if event not in events_of(entry)]
         if missing:
-            faults.append((f"the webhook is not told of {', '.join(missing)}", True))
+            faults.append((f"the webhook does not get {', '.join(missing)}", True))
         missed = [event for event in USEFUL_EVENTS if event not in events_of(entry)]
         if missed:
-            faults.append((f"the webhook is not told of {', '.join(missed)}", False))
+            faults.append((f"the webhook does not get {', '.join(missed)}", False))
         if secrets and not carries(entry, secrets):
             text = "the webhook's Authorization header is not web.webhook_secret"
             faults.append((text, True))
@@ -245,7 +245,7 @@ def ours_among(settings: Mapping[str, Any], url: str) -> list[JsonObject]:
 
 
 def _media_faults(settings: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """Say what of the channel's own settings makes Recado know less than it could."""
+    """Say which settings of the channel keep something from Recado."""
     faults = []
     media = settings.get("media")
     fetched = (media.get("auto_download") if isinstance(media, dict) else None) or ()
@@ -255,7 +255,7 @@ def _media_faults(settings: Mapping[str, Any]) -> list[tuple[str, bool]]:
     elif missing:
         faults.append((f"media.auto_download leaves out {', '.join(missing)}", False))
     if settings.get("offline_mode") is True:
-        text = "offline_mode is on: WhatsApp does not tell us when contacts type"
+        text = "offline_mode is on: WhatsApp does not report when contacts type"
         faults.append((text, False))
     return faults
 

@@ -1,8 +1,8 @@
 """Read the answers of Whapi's API: what the bodies say, and what the refusals mean. Pure.
 
-Shapes as in Whapi's OpenAPI document, version 1.8.7. Nothing here raises but
-``Unintelligible``, and no text made here quotes an answer, since Whapi's own error messages may
-hold numbers and texts of people.
+Shapes and statuses as in Whapi's OpenAPI document, version 1.8.7. Nothing here raises but
+``Unintelligible``. Whapi's error messages may hold numbers and texts of people: they are searched
+for signs and never quoted.
 """
 
 import re
@@ -34,7 +34,7 @@ class Unintelligible(Exception):
 
 
 class SendAnswer(Value, frozen=True, kw_only=True):
-    """The answer to a send: WhatsApp's id, or that Whapi said it did not send."""
+    """The answer to a send: WhatsApp's id, or that Whapi has not sent it."""
 
     message_id: str = ""
     refused: bool = False
@@ -42,7 +42,7 @@ class SendAnswer(Value, frozen=True, kw_only=True):
 
 
 def unpacked(body: bytes, coding: str, *, most_bytes: int) -> bytes:
-    """Unpack a body by its ``Content-Encoding``: we ask for it as it is, not all listen."""
+    """Unpack a body by its ``Content-Encoding``: we ask for none, but not every server obeys."""
     coding = coding.strip().lower()
     if coding in {"", "identity"}:
         return body
@@ -61,7 +61,7 @@ def unpacked(body: bytes, coding: str, *, most_bytes: int) -> bytes:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Read ``Retry-After`` in seconds; its form as a date is not used, for want of a clock."""
+    """Read ``Retry-After`` in seconds; the form as a date is ignored, since no clock is at hand."""
     seconds = number(header)
     return None if seconds is None or seconds < 0 else seconds
 
@@ -107,7 +107,7 @@ def read_health(body: bytes) -> NumberHealth:
 
 
 def health_refused(status: int, words: str) -> NumberHealth | None:
-    """Give what a refusal to tell the channel's health says of it; None if it says nothing."""
+    """Give what a refused request for the channel's health means; None if it means nothing."""
     condition: NumberCondition
     if status in {401, 404}:  # 404 is "Channel not found": a wrong token
         condition = "unauthorised"
@@ -260,7 +260,7 @@ def next_step_of_error(body: bytes) -> NextStep:
     code = _error(body).get("code")
     known = isinstance(code, int) and 400 <= code < 600
     step = next_step(code, body) if known and isinstance(code, int) else NextStep.FORM
-    # It says itself that it has not sent.
+    # Whapi itself says that nothing was sent.
     return NextStep.TEMPORARY if step is NextStep.UNKNOWN else step
 
 

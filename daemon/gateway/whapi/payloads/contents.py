@@ -1,8 +1,7 @@
 """Turn the shape of one Whapi message into what the message says.
 
-One small function a kind of content. Each returns None where what Whapi sent is not enough for
-its kind of value; such a message, like one of a type that nobody knew today, becomes ``Other``
-and keeps what can be read of it.
+One small function for each kind of content. It returns None if Whapi sent too little for that
+kind; such a message, like one of an unknown type, becomes ``Other`` with what can be read of it.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,14 +38,7 @@ from daemon.gateway.whapi.payloads.fields import (
     texts,
     words,
 )
-from daemon.gateway.whapi.payloads.shapes import (
-    ContentObject,
-    Context,
-    MessageShape,
-    NotAnObject,
-    as_message,
-    as_part,
-)
+from daemon.gateway.whapi.payloads.shapes import ContentObject, Context, MessageShape, NotAnObject
 
 _MEDIA_FIELDS = {
     "image": "image",
@@ -98,6 +90,18 @@ _HEAD_KEYS = frozenset(
         "labels",
     ]
 )
+
+
+def as_part(value: ContentObject | NotAnObject) -> ContentObject:
+    """Give the object, or an empty one; a bare string counts as its body."""
+    if isinstance(value, ContentObject):
+        return value
+    return ContentObject(body=value if isinstance(value, str) else None)
+
+
+def as_message(value: MessageShape | NotAnObject) -> MessageShape:
+    """Give the message, or an empty one."""
+    return value if isinstance(value, MessageShape) else MessageShape()
 
 
 def kind_of(shape: MessageShape) -> str:

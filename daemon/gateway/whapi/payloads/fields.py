@@ -1,15 +1,17 @@
-"""Read single fields of foreign JSON without ever failing.
+"""Read single fields and elements of foreign JSON, whatever is in them.
 
 Whapi's payloads do not always keep to its schema: a timestamp comes as a string, a number is
-larger than 64 bits, a text is null. Each function here takes whatever was found and gives the
-nearest usable value, so that one odd field never costs a message.
+larger than 64 bits, a text is null. The functions for fields never fail: each gives the nearest
+usable value, so that one odd field never costs a message.
 """
 
 import json
 import math
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from daemon.domain.ids import chat_id, person_of
 from daemon.domain.messages import JsonObject
@@ -21,8 +23,8 @@ _EVENT_CHARACTERS = 60
 _EVENTS_KEPT = 256
 
 MOST_CHARACTERS = 65_536
-"""Of what somebody writes in one message; WhatsApp takes no more of a text, and less of a caption.
-The stored call keeps what came."""
+"""Of one message. WhatsApp accepts no longer text, and shorter captions; the stored call keeps the
+whole."""
 
 _READABLE_KEYS = ("body", "text", "caption", "title", "name", "description", "file_name")
 _READABLE_DEPTH = 3
@@ -236,3 +238,42 @@ def _integer(digits: str) -> int | str | None:
     if len(digits) <= 20:
         return int(digits)
     return digits if len(digits) <= _LONGEST_NUMBER else None
+
+
+# -- elements: each is decoded by itself, so that its faults cost nothing else ---------------------
+
+Shape = TypeVar("Shape")
+
+LONGEST_INDENT = 64
+REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that it will not decode."""
+
+_decoder = lru_cache(msgspec.json.Decoder)
+_strings = msgspec.json.Decoder(str)
+
+
+class Unreadable(Exception):
+    """This element cannot be used; the text says why, without its content."""
+
+
+def decode(element: msgspec.Raw, shape: type[Shape]) -> tuple[Shape, msgspec.Raw]:
+    """Decode one element, also if it is not strict JSON; gives its strict JSON too."""
+    try:
+        return _decoder(shape).decode(element), element  # type: ignore[arg-type]  # it is hashable
+    except REFUSALS:
+        pass
+    if not bytes(memoryview(element)[:LONGEST_INDENT]).lstrip().startswith(b"{"):
+        raise Unreadable("not an object")
+    try:
+        element = msgspec.Raw(strict_json(bytes(element)))
+        return msgspec.json.decode(element, type=shape), element
+    except (*REFUSALS, ValueError):
+        raise Unreadable("cannot be decoded") from None
+
+
+def string(raw: msgspec.Raw) -> str:
+    """Give the text that an element is; empty if it is none."""
+    try:
+        return _strings.decode(raw)
+    except REFUSALS:
+        return ""

@@ -1,7 +1,11 @@
-"""What a webhook call tells of besides messages: typing, statuses, calls, chats, the channel."""
+"""Read what a webhook call reports besides messages: typing, statuses, calls, chats, the channel.
+
+Shapes as in Whapi's OpenAPI document, version 1.8.7, and its help desk's page on the state of
+account and device. The picture and the text of a QR code are never read: with them anybody could
+link our number.
+"""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -21,11 +25,14 @@ from daemon.domain.messages import (
 )
 from daemon.gateway.whapi.payloads.contents import first_error, status_name
 from daemon.gateway.whapi.payloads.fields import (
+    Unreadable,
     count,
+    decode,
     flag,
     label_names,
     moment,
     person,
+    string,
     text,
     texts,
 )
@@ -33,21 +40,14 @@ from daemon.gateway.whapi.payloads.shapes import (
     CallShape,
     ChatShape,
     ChatUpdateShape,
+    ContactUpdateShape,
+    HealthShape,
     MessageShape,
-    NotAnObject,
+    NamedShape,
     PresenceShape,
+    QrShape,
     StatusShape,
-    Unreadable,
-    decode,
-    string,
 )
-
-# Read what Whapi tells of the channel itself, and of the names in its address book. Pure.
-#
-# Shapes as in Whapi's OpenAPI document, version 1.8.7, and its help desk's page on the state of
-# account and device. The picture and the text of a QR code are never looked at: with them anybody
-# could link our number.
-
 
 _HEALTH_NAMES = {1: "INIT", 2: "LAUNCH", 3: "QR", 4: "AUTH", 5: "ERROR"}
 """By code: 1, 2, 3 and 5 are documented, 4 is seen on live channels."""
@@ -72,39 +72,13 @@ _REMEDIES: Mapping[NumberCondition, str] = {
 }
 
 
-class HealthShape(msgspec.Struct):
-    """The value of ``health``."""
-
-    status: Any = None
-
-
-class QrShape(msgspec.Struct):
-    """The value of ``qr``, without the code."""
-
-    status: Any = None
-
-
-class NamedShape(msgspec.Struct):
-    """A contact or chat with the name under which it is saved."""
-
-    id: Any = None
-    name: Any = None
-
-
-class ContactUpdateShape(msgspec.Struct):
-    """One element of ``contacts_updates``."""
-
-    after_update: NamedShape | NotAnObject = None
-    changes: Any = None
-
-
 def condition_of(status: str) -> NumberCondition:
     """Give the condition that a health status of Whapi's stands for."""
     return _CONDITIONS.get(status, "unknown")
 
 
 def advice(condition: NumberCondition, words: str) -> str:
-    """Give the words for a condition, and what an operator has to do about it."""
+    """Add to the words for a condition what an operator has to do about it."""
     remedy = _REMEDIES.get(condition)
     return f"{words}; {remedy}" if remedy else words
 
@@ -123,12 +97,12 @@ def health_news(shape: HealthShape) -> NumberNews | None:
 
 
 def qr_news(shape: QrShape) -> NumberNews:
-    """Say that the channel wants to be linked; how far it is with its code."""
+    """Say that the channel has to be linked, with the state of its code."""
     return _news("needs_qr", f"qr {text(shape.status).strip().upper()}".strip())
 
 
 def user_news(event: str) -> NumberNews | None:
-    """Give what happened to the phone's link, which only the event's name tells."""
+    """Give what happened to the phone's link; only the event's name says it."""
     if event == "users.post":
         return _news("ok", "user linked", linked=True)
     return _news("unauthorised", "user unlinked") if event == "users.delete" else None
@@ -147,7 +121,7 @@ class OtherEvents:
     """What has been read so far of one body, but for its messages."""
 
     def __init__(self, channel: str, event: str, note: Callable[[str], None]) -> None:
-        """``note`` is told the key of what is stored without being read."""
+        """``note`` gets the key of what is stored without being read."""
         self.channel = channel
         self.event = event
         self.note = note
@@ -261,18 +235,18 @@ class OtherEvents:
 
     def health(self, element: msgspec.Raw) -> None:
         """Read ``health``: the state of the channel."""
-        self.tell_of_number(health_news(decode(element, HealthShape)[0]), "health")
+        self.add_news(health_news(decode(element, HealthShape)[0]), "health")
 
     def qr(self, element: msgspec.Raw) -> None:
-        """Read ``qr``, but for its code: the channel wants to be linked to a phone."""
-        self.tell_of_number(qr_news(decode(element, QrShape)[0]), "qr")
+        """Read ``qr`` without its code: the channel has to be linked to a phone."""
+        self.add_news(qr_news(decode(element, QrShape)[0]), "qr")
 
     def user(self, _element: msgspec.Raw) -> None:
         """Read ``user``: the channel was linked to a phone, or is not any more."""
-        self.tell_of_number(user_news(self.event), "user")
+        self.add_news(user_news(self.event), "user")
 
-    def tell_of_number(self, news: NumberNews | None, key: str) -> None:
-        """Keep what is said of the number, or note the key if it says nothing."""
+    def add_news(self, news: NumberNews | None, key: str) -> None:
+        """Keep news of the number; note the key if there are none."""
         if news is None:
             self.note(key)
         else:

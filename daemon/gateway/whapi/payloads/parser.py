@@ -1,9 +1,9 @@
-"""Read what Whapi tells us: the body of a webhook call, or a list of messages from its API.
+"""Read the body of a webhook call, or a list of messages from the API.
 
-Reading happens on the event loop for each webhook, before anything is stored, so it is quick
-where bodies are large (two passes over the bytes, nothing built that is not used) and it never
-gives up on more than it must: an odd field costs that field, an unreadable element that element.
-Only a body that is no JSON object is refused.
+This runs on the event loop for each webhook, before anything is stored. So it is quick where bodies
+are large (two passes over the bytes, nothing built that is not used), and it loses as little as
+possible: an odd field costs that field, an unreadable element that element. Only a body that is no
+JSON object is refused.
 
 The shapes are described by Whapi's OpenAPI document (version 1.8.7) and its help desk's pages on
 webhooks; where these and real traffic disagree, both are accepted.
@@ -30,6 +30,8 @@ from daemon.errors import WebhookError, WebhookTooLarge
 from daemon.gateway.whapi.payloads.contents import (
     action_of,
     ad_of,
+    as_message,
+    as_part,
     content_of,
     edit_of,
     kind_of,
@@ -37,40 +39,34 @@ from daemon.gateway.whapi.payloads.contents import (
     updated_text,
 )
 from daemon.gateway.whapi.payloads.fields import (
+    LONGEST_INDENT,
+    REFUSALS,
+    Unreadable,
     amount,
+    decode,
     event_name,
     flag,
     moment,
     person,
     strict_json,
+    string,
     text,
     texts,
 )
 from daemon.gateway.whapi.payloads.other_events import READERS, OtherEvents
-from daemon.gateway.whapi.payloads.shapes import (
-    LONGEST_INDENT,
-    REFUSALS,
-    Context,
-    MessageShape,
-    Unreadable,
-    UpdateShape,
-    as_message,
-    as_part,
-    decode,
-    string,
-)
+from daemon.gateway.whapi.payloads.shapes import Context, MessageShape, UpdateShape
 
 Elements = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | int | float | bool | None
 Envelope = dict[str, Elements]
 
 MOST_ELEMENTS = 10_000
-"""Elements of one call; Whapi's own lists have 500 at most. A call of more is refused as a whole,
-since reading a part of it would lose the rest, and all of it may be millions."""
+"""Elements of one call; Whapi's own lists have 500 at most. A call with more is refused as a whole,
+since reading a part would lose the rest, and the whole may be millions."""
 MOST_VALUES = 1_000_000
-"""Values of one call, its commas and brackets counted: each takes up to 200 bytes when it is read,
-and may have come as two."""
+"""Values of one call, counted by commas and brackets: a value of two bytes takes up to 200 when it
+is read."""
 _COUNTED_BYTES = 1024 * 1024
-"""Of a body, between two looks at how many values there are."""
+"""Of a body, between two comparisons with the limit."""
 _LINES_KEPT = 100
 _KEYS_KEPT = 50
 _KEY_CHARACTERS = 60
@@ -83,8 +79,8 @@ _envelopes = msgspec.json.Decoder(Envelope)
 def parse_webhook(body: bytes, *, path_event: str = "") -> Webhook:
     """Read one webhook call.
 
-    ``path_event`` is what the URL and method said (``messages.post``), used where the body does
-    not name its event. Raises WebhookTooLarge if the body holds too much, WebhookError if it is not
+    ``path_event`` comes from URL and method (``messages.post``) and counts where the body does not
+    name its event. Raises WebhookTooLarge if the body holds too much, WebhookError if it is not
     a JSON object; nothing else.
     """
     envelope = _open(body)
@@ -154,7 +150,7 @@ class _Reading:
         self.unreadable_count = 0
         self.elements = 0
         self.others: OtherEvents | None = None
-        """Made when there is one: most bodies hold a message and nothing else."""
+        """Made when it is needed: most bodies hold a message and nothing else."""
 
     def webhook(self) -> Webhook:
         """Give the result."""
@@ -221,8 +217,7 @@ class _Reading:
             raise Unreadable("no id" if not message_id else "no chat_id")
         context = shape.context if isinstance(shape.context, Context) else _NO_CONTEXT
         source = text(shape.source)
-        # Echoes of our own sends have been seen without from_me; they must not pass for a
-        # customer's words.
+        # Echoes of our own sends were seen without from_me; they are no customer's words.
         from_me = flag(shape.from_me) or (shape.from_me is None and source == "api")
         self.messages.append(
             Message(
@@ -247,7 +242,7 @@ class _Reading:
     def update(self, element: msgspec.Raw) -> None:
         """Read an element of ``messages_updates``: an edit, a reaction, a vote, or nothing of use.
 
-        A reaction or vote is the message that triggered the update: it may come in ``messages``
+        A reaction or vote is the message that triggered the update; it may come in ``messages``
         too, under the same id.
         """
         shape, _ = decode(element, UpdateShape)
@@ -265,7 +260,7 @@ class _Reading:
             self.note("messages_updates")
 
     def trigger(self, update: UpdateShape, trigger: MessageShape) -> bool:
-        """Take a reaction or a vote that an update tells of; False if it tells of neither."""
+        """Take the reaction or vote in an update; False if there is neither."""
         chat = _chat_of(_states(update, trigger))
         message_id = text(trigger.id).strip()
         content = action_of(trigger)
@@ -289,7 +284,7 @@ class _Reading:
 
 
 def _states(update: UpdateShape, trigger: MessageShape) -> tuple[MessageShape, ...]:
-    """The messages of an update: first the one that made it, whose word counts most."""
+    """The messages of an update: first the one that made it, which counts most."""
     return trigger, as_message(update.after_update), as_message(update.before_update)
 
 
@@ -298,7 +293,7 @@ def _chat_of(states: tuple[MessageShape, ...]) -> str:
 
 
 def _origin(update: UpdateShape, trigger: MessageShape) -> ChangeOrigin:
-    """Where an edit was made, and by whom. Raises Unreadable if no chat is told."""
+    """Where an edit was made, and by whom. Raises Unreadable if it names no chat."""
     states = _states(update, trigger)
     chat = _chat_of(states)
     if not chat:
@@ -313,12 +308,12 @@ def _scalar(value: Elements) -> object:
 
 
 def _other_side(chat: str) -> str:
-    """Name the person of a one-to-one chat; in other chats the author is not known from it."""
+    """Name the person of a private chat; other chats do not name the author."""
     return person(chat) if is_private(chat) else ""
 
 
 def _content(shape: MessageShape, element: msgspec.Raw) -> AnyContent:
-    """Give the content; where the fields that nobody named cannot be decoded, without these."""
+    """Give the content; if the fields without a name here cannot be decoded, without them."""
     try:
         return content_of(shape, element)
     except REFUSALS:

@@ -1,9 +1,9 @@
-"""Whapi's requests for sending: one message, in the fields that its kind wants.
+"""Whapi's requests for sending: one message, in the fields of its kind.
 
 Pure. Paths and fields as in Whapi's OpenAPI document, version 1.8.7 (``SenderText``,
 ``SenderVoice``, ``SenderImage``, ``SenderDocument``, ``SenderLocation``, ``SenderContact``,
-``SenderInteractive``, ``SenderPoll``, ``ReactToMessage``). A file goes along as a data URI or as
-its address; Whapi fetches the latter.
+``SenderInteractive``, ``SenderPoll``, ``ReactToMessage``). A file goes along as a data URI, or
+as an address that Whapi fetches.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ from daemon.domain.rendering.outgoing import Outgoing
 from daemon.gateway.whapi.payloads.fields import without_surrogates
 
 UPLOAD_BYTES_PER_SECOND = 250_000
-"""A slow line: the time allowed for a send grows with the file that goes along."""
+"""Of a slow line: the time allowed for a send grows with its file."""
 
 
 class ApiCall(NamedTuple):
@@ -32,7 +32,7 @@ class ApiCall(NamedTuple):
 
 
 def send_call(chat: str, message: Outgoing) -> ApiCall:
-    """Put one message into Whapi's words. Raises ValueError for a kind that it has no words for."""
+    """Write one message as a call of Whapi. Raises ValueError for a kind that it does not have."""
     if message.kind == "reaction":
         target = quote(without_surrogates(str(message.payload["target"])), safe="")
         emoji = {"emoji": message.payload["emoji"]}

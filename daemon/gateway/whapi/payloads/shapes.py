@@ -1,22 +1,17 @@
 """What of Whapi's objects is read, as msgspec structs that accept any value in any field.
 
-Two ideas make this both quick and tolerant. Fields that are not named here are skipped by the
-decoder without being built; bytes in base64, which make bodies large, are cut out before
-(`daemon.media.files`).
-And each object may just as well be a string, a number, a list or null: it is then kept as such
-and read as "nothing there", while the rest of the message survives.
+The decoder skips fields that are not named here without building them; files in base64, which make
+bodies large, were cut out before (`daemon.media.files`). An object may also be a string, a number,
+a list or null: it is kept as such and read as empty, and the rest of the message survives.
 
-What the decoder builds has no cycles, so the collector is not to look through it (``gc=False``).
+The structs have no cycles, so the garbage collector need not look through them (``gc=False``).
 
 Names and meanings are those of Whapi's OpenAPI document, version 1.8.7.
 """
 
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-
-from daemon.gateway.whapi.payloads.fields import strict_json
 
 NotAnObject = str | int | float | bool | list[Any] | None
 """Every JSON value that is no object."""
@@ -167,54 +162,27 @@ class PresenceShape(msgspec.Struct, gc=False):
     status: Any = None
 
 
-def as_part(value: ContentObject | NotAnObject) -> ContentObject:
-    """Give the object, or an empty one; a bare string counts as its body."""
-    if isinstance(value, ContentObject):
-        return value
-    return ContentObject(body=value if isinstance(value, str) else None)
+class HealthShape(msgspec.Struct):
+    """The value of ``health``."""
+
+    status: Any = None
 
 
-def as_message(value: MessageShape | NotAnObject) -> MessageShape:
-    """Give the message, or an empty one."""
-    return value if isinstance(value, MessageShape) else MessageShape()
+class QrShape(msgspec.Struct):
+    """The value of ``qr``, without the code."""
+
+    status: Any = None
 
 
-# One element of a webhook call, decoded by itself, so that its faults cost nothing else.
+class NamedShape(msgspec.Struct):
+    """A contact or chat with the name under which it is saved."""
+
+    id: Any = None
+    name: Any = None
 
 
-Shape = TypeVar("Shape")
+class ContactUpdateShape(msgspec.Struct):
+    """One element of ``contacts_updates``."""
 
-LONGEST_INDENT = 64
-REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that it will not decode."""
-
-
-_decoder = lru_cache(msgspec.json.Decoder)
-_strings = msgspec.json.Decoder(str)
-
-
-class Unreadable(Exception):
-    """This element cannot be used; the text says why, without its content."""
-
-
-def decode(element: msgspec.Raw, shape: type[Shape]) -> tuple[Shape, msgspec.Raw]:
-    """Decode one element, also if it is not strict JSON; gives its strict JSON too."""
-    try:
-        return _decoder(shape).decode(element), element  # type: ignore[arg-type]  # it is hashable
-    except REFUSALS:
-        pass
-    if not bytes(memoryview(element)[:LONGEST_INDENT]).lstrip().startswith(b"{"):
-        raise Unreadable("not an object")
-    try:
-        element = msgspec.Raw(strict_json(bytes(element)))
-        return msgspec.json.decode(element, type=shape), element
-    except (*REFUSALS, ValueError):
-        raise Unreadable("cannot be decoded") from None
-
-
-def string(raw: msgspec.Raw) -> str:
-    """Give the text that an element is; empty if it is none."""
-    try:
-        return _strings.decode(raw)
-    except REFUSALS:
-        return ""
+    after_update: NamedShape | NotAnObject = None
+    changes: Any = None
