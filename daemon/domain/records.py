@@ -10,11 +10,9 @@ import msgspec
 
 from daemon.domain.consent import ConsentChoice
 from daemon.domain.messages import ChatKey, JsonObject, Message, ModelResponse
+from daemon.domain.states import WANTED, MediaState, Outcome
 
 ArrivalKind = Literal["message", "held", "agent", "change"]
-
-Outcome = Literal["answered", "ignored", "handed_off", "expired", "dead"]
-"""How a turn and its messages can end."""
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -97,7 +95,7 @@ class MediaItem:
     """What has become of the file of a message, and of the words in it."""
 
     message_id: str
-    state: Literal["wanted", "stored", "failed", "gone"] = "wanted"
+    state: MediaState = WANTED
     reason: str = ""
     """Why it is not stored; for ``wanted``, why the last try brought nothing."""
     file: str = ""

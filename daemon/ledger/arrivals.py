@@ -1,6 +1,5 @@
 """Taking the messages of one webhook call into the ledger, inside one write."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,190 +12,53 @@ from daemon.domain.messages import (
     ChatKey,
     Deletion,
     Edit,
-    JsonObject,
-    Media,
     Message,
-    Other,
-    Reaction,
-    Text,
-    Vote,
     Webhook,
 )
-from daemon.domain.prompt.history import estimate_tokens
-from daemon.domain.prompt.message_text import noted_item, without_words
+from daemon.domain.prompt.message_text import without_words
 from daemon.domain.records import Accepted, Arrival, ArrivalKind, DeliveryUpdate
 from daemon.domain.rendering.outgoing import Likeness, likeness, likeness_of
+from daemon.domain.states import IGNORED, RECEIVED, SENDING, SENT, UNKNOWN
+from daemon.domain.transitions.sends import ECHO, InFlight, may_echo, own_message, settled_by
 from daemon.ledger.changes import apply_early_changes, change_message
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.handover import agent_wrote, hold_waiting
 from daemon.ledger.media import want_file, without_bytes
 from daemon.ledger.messages import drop_raw_event, message_json, target_disappears, to_disappear
-from daemon.ledger.outbox import read_payload
+from daemon.ledger.outbox import OPEN_ROWS, read_payload
 from daemon.ledger.people import canonical, join, recall, shown_pair
 from daemon.ledger.references import learn_own_id
 from daemon.ledger.statuses import NEVER, claim_early, note_status
-from daemon.ledger.threads import append
+from daemon.ledger.threads import note_sign
 
-# What one webhook call brings, while it is being written.
+ECHO_SECONDS = 600
+"""How long an echo under another id is still recognised by its likeness."""
+
+BEFORE_FORGOTTEN = "sent before its person was forgotten"
 
 
 @dataclass(slots=True)
 class IntakeContext:
-    """What one call brought, while it is being written."""
+    """One webhook call while it is written: its circumstances, and what it brought."""
 
     event_id: int
     now: float
     pause_until: float
+    resend_since: float
+    """Sends created earlier are not sent again if WhatsApp could not deliver them."""
+    contact: bytes
+    """The key of the hashes of contacts; empty: nobody is recognised as forgotten."""
+    agents_close: bool
+    """True if an agent's message answers what customers wrote before it."""
     arrivals: list[Arrival] = field(default_factory=list)
     stored: int = 0
     duplicates: int = 0
     echoed: list[ChatKey] = field(default_factory=list)
     delivery_updates: list[DeliveryUpdate] = field(default_factory=list)
-    resend_since: float = math.inf
-    """Sends created earlier are not said again if WhatsApp could not deliver them."""
-    contact: bytes = b""
-    """The key of the hashes of contacts; without it nothing is known of who was forgotten."""
-    agents_close: bool = True
-    """An agent's message answers what customers wrote before it."""
 
     def note(self, *arrivals: Arrival | None) -> None:
         """Add what changes mean for their chats, if anything."""
         self.arrivals += filter(None, arrivals)
-
-
-# Telling our own sends, coming back as echoes, from the words of a human agent.
-
-
-ECHO = "echo"
-"""Why our own sends are ignored when they come back."""
-
-ECHO_SECONDS = 600
-"""How long an echo under another id is still recognised by its likeness."""
-
-HUMAN_SOURCES = frozenset({"mobile", "web", ""})
-"""Where a person writes. ``business_api`` and ``system`` are automatic replies and notices."""
-
-UNKNOWN_SOURCE = "unknown"
-"""The gateway cannot tell where it was written. Protocol notices come so too, without any content;
-with words or a file a person has written it."""
-
-
-def read_own(connection: Connection, message: Message, now: float) -> tuple[str, bool]:
-    """Tell our own sends and other automatic messages from a human agent's.
-
-    Gives the reason to ignore it, and whether an agent wrote it.
-    """
-    if _is_echo(connection, message, now):
-        return ECHO, False
-    if message.source == "api":
-        return "sent through the API by another client", False
-    content = message.content
-    is_said = isinstance(content, Media) or (isinstance(content, Text) and bool(content.body))
-    if message.source not in HUMAN_SOURCES and not (message.source == UNKNOWN_SOURCE and is_said):
-        return "automatic message of our number", False
-    if isinstance(content, Reaction | Edit | Deletion | Vote) or (
-        isinstance(content, Other) and not content.body
-    ):
-        return "no words of an agent", False
-    return "", True
-
-
-def _is_echo(connection: Connection, message: Message, now: float) -> bool:
-    """Find the send that this message is the echo of, and settle it.
-
-    The echo may come before the send's own answer, and after a cut connection it is the only
-    answer there will be: so a send in flight or of unknown outcome is recognised by its likeness.
-    """
-    by_id = connection.execute(
-        "SELECT outbox_id FROM send_failures WHERE message_id = ?1"
-        " UNION ALL SELECT id FROM outbox WHERE message_id = ?1",
-        (message.id,),
-    )
-    if by_id.fetchone():
-        return True
-    like = likeness_of(message)
-    if not like or message.source in {"mobile", "web"}:
-        return False
-    if _owed_echo(connection, message.key, like, now):
-        return True
-    rows = connection.execute(
-        "SELECT kind, body, payload, id FROM outbox WHERE channel IN (?, '') AND chat = ?"
-        " AND state IN ('sending', 'unknown') ORDER BY id",
-        message.key,
-    )
-    for *row, row_id in rows:
-        if _like(row) == like:
-            connection.execute(
-                "UPDATE outbox SET state = 'sent', message_id = ?, sent_at = ?, error = ''"
-                " WHERE id = ?",
-                (message.id, now, row_id),
-            )
-            return True
-    return False
-
-
-def _like(row: Sequence[str]) -> Likeness:
-    kind, body, payload = row
-    return likeness(kind, body, read_payload.decode(payload))
-
-
-def _owed_echo(connection: Connection, key: ChatKey, like: Likeness, now: float) -> bool:
-    """True if a send like this that was answered has not had its echo: this is it.
-
-    It has come under another id than the answer gave. Looked for before the sends in flight, so
-    that it does not settle a later send of the same words.
-    """
-    rows = connection.execute(
-        "SELECT o.kind, o.body, o.payload FROM outbox o WHERE o.channel IN (?, '') AND o.chat = ?"
-        " AND o.state = 'sent' AND o.sent_at > ? AND NOT EXISTS (SELECT 1 FROM messages m"
-        " WHERE m.channel = ? AND m.id = o.message_id)",
-        (*key, now - ECHO_SECONDS, key.number),
-    )
-    return any(_like(row) == like for row in rows)
-
-
-# Signs that need no answer, noted in the thread: the model knows of them when it is next asked.
-
-
-_json = msgspec.json.Encoder()
-_read_item = msgspec.json.Decoder(JsonObject)
-
-_PLACE = "[live location "
-
-
-def note_sign(connection: Connection, message: Message, now: float) -> None:
-    """Note a reaction, a vote, a menu or a new place in the thread of its chat, if it has one.
-
-    A thread does not begin with a sign: what came before Recado could not be put before it any
-    more. Places that follow each other are one note, the last of them. Inside the caller's
-    transaction.
-    """
-    newest = connection.execute(
-        "SELECT id, turn_id, item FROM thread_items WHERE channel = ? AND chat = ?"
-        " ORDER BY id DESC LIMIT 1",
-        message.key,
-    ).fetchone()
-    if newest is None or message.disappears:
-        return
-    item = noted_item(message)
-    number, turn_id, text = newest
-    if turn_id is None and _is_same_place(_read_item.decode(text), item):
-        encoded = _json.encode(item).decode()
-        connection.execute(
-            "UPDATE thread_items SET item = ?, tokens = ?, created_at = ? WHERE id = ?",
-            (encoded, estimate_tokens(encoded), now, number),
-        )
-    else:
-        append(connection, message.key, None, [item], now=now)
-
-
-def _is_same_place(before: JsonObject, item: JsonObject) -> bool:
-    """Whether both say where the same person is."""
-    who, place, _ = str(item["content"]).partition(_PLACE)
-    return bool(place) and str(before.get("content", "")).startswith(f"{who}{place}")
-
-
-BEFORE_FORGOTTEN = "sent before its person was forgotten"
 
 
 def take_in(
@@ -251,7 +113,7 @@ def take_in(
 def insert_event(
     connection: Connection, webhook: Webhook, body: bytes, body_file: str, now: float
 ) -> int:
-    """Store one webhook call as it came; gives its number."""
+    """Store one webhook call as it came; gives its id."""
     row = connection.execute(
         "INSERT INTO events (received_at, channel, event, body, body_file, unreadable)"
         " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
@@ -268,7 +130,7 @@ def insert_event(
 
 
 def _of_one_person(connection: Connection, message: Message) -> Message:
-    """The message in the chat that stands for its person, whichever id WhatsApp has used."""
+    """The message in the canonical chat of its person, whichever id WhatsApp has used."""
     if not is_alias(message.key.chat):
         return message
     phone_chat = shown_pair(message)
@@ -293,7 +155,7 @@ def _take(connection: Connection, message: Message, verdict: str, context: Intak
         return
     context.stored += 1
     if _is_forgotten(message, _note_chat(connection, message, context)):
-        _let_be(connection, stored, context)
+        _keep_nothing(connection, stored, context)
         return
     if goes:
         drop_raw_event(connection, context.event_id)
@@ -338,16 +200,17 @@ def _announce(
 def _judge_own(
     connection: Connection, message: Message, verdict: str, context: IntakeContext
 ) -> tuple[str, bool]:
-    """Why a new message that left our number counts for nothing, and whether an agent wrote it."""
+    """Why a new message that left our number is ignored, and whether an agent wrote it."""
     learn_own_id(connection, message)
-    reason, agent = read_own(connection, message, context.now)
-    if reason == ECHO:
+    is_echo = _is_echo(connection, message, context.now)
+    reason, agent = own_message(message, is_echo=is_echo)
+    if is_echo:
         context.echoed.append(message.key)
         context.delivery_updates += claim_early(
             connection, message.id, now=context.now, resend_since=context.resend_since
         )
     if agent and verdict:
-        return verdict, False  # a story of the business, say: nobody was written to
+        return verdict, False  # such as a story of the business: it is addressed to nobody
     return reason, agent
 
 
@@ -371,44 +234,46 @@ def _insert_message(
 ) -> tuple[int, bool, bool]:
     """Store a message, or count that it has come again.
 
-    Gives how often it has, if a change waits for it, and if the bot keeps out of its chat. One
-    statement for all of it: each of them is two handovers of the interpreter's lock.
+    Gives how often it has, if a change waits for it, and if the bot keeps out of its chat. It is
+    one statement because each one releases and takes the interpreter lock.
     """
     repetitions, is_awaited, is_paused = connection.execute(
         "INSERT INTO messages (channel, id, chat, event_id, kind, from_me, message, sent_at,"
-        " received_at, state, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
-        " ON CONFLICT (channel, id) DO UPDATE SET duplicates = duplicates + 1"
+        " received_at, state, reason) VALUES (:channel, :id, :chat, :event_id, :kind, :from_me,"
+        " :message, :sent_at, :now, :state, :reason)"
+        " ON CONFLICT (channel, id) DO UPDATE SET duplicates = messages.duplicates + 1"
         " RETURNING duplicates,"
-        " EXISTS (SELECT 1 FROM early_changes WHERE channel = ?1 AND target = ?2),"
-        " EXISTS (SELECT 1 FROM chats WHERE channel = ?1 AND chat = ?3 AND paused_until > ?9)",
-        (
-            message.key.number,
-            message.id,
-            message.key.chat,
-            context.event_id,
-            message.kind,
-            int(message.from_me),
-            message_json.encode(message).decode(),
-            message.sent_at,
-            context.now,
-            "ignored" if reason else "received",
-            reason,
-        ),
+        " EXISTS (SELECT 1 FROM early_changes e WHERE e.channel = :channel AND e.target = :id),"
+        " EXISTS (SELECT 1 FROM chats c WHERE c.channel = :channel AND c.chat = :chat"
+        " AND c.paused_until > :now)",
+        {
+            "channel": message.key.number,
+            "id": message.id,
+            "chat": message.key.chat,
+            "event_id": context.event_id,
+            "kind": message.kind,
+            "from_me": int(message.from_me),
+            "message": message_json.encode(message).decode(),
+            "sent_at": message.sent_at,
+            "now": context.now,
+            "state": IGNORED if reason else RECEIVED,
+            "reason": reason,
+        },
     ).fetchone()
     return repetitions, bool(is_awaited), bool(is_paused)
 
 
 def _is_forgotten(message: Message, forgotten_at: float) -> bool:
-    """True for a message that comes late, from before its person was forgotten."""
+    """True for a late message from before its person was forgotten."""
     return not message.from_me and 0 < message.sent_at < int(forgotten_at)
 
 
-def _let_be(connection: Connection, message: Message, context: IntakeContext) -> None:
-    """Keep nothing of such a message but that it came."""
+def _keep_nothing(connection: Connection, message: Message, context: IntakeContext) -> None:
+    """Keep of such a message only that it came."""
     connection.execute(
-        "UPDATE messages SET state = 'ignored', reason = ?, message = ?"
-        " WHERE channel = ? AND id = ?",
+        "UPDATE messages SET state = ?, reason = ?, message = ? WHERE channel = ? AND id = ?",
         (
+            IGNORED,
             BEFORE_FORGOTTEN,
             message_json.encode(without_words(message)).decode(),
             message.key.number,
@@ -419,7 +284,7 @@ def _let_be(connection: Connection, message: Message, context: IntakeContext) ->
 
 
 def _note_chat(connection: Connection, message: Message, context: IntakeContext) -> float:
-    """Remember the chat and its names. Only the customer's own messages name the customer.
+    """Store the chat and its names; only the customer's own messages name the customer.
 
     Gives when the person of this number was forgotten, Unix seconds; 0 for never.
     """
@@ -428,8 +293,8 @@ def _note_chat(connection: Connection, message: Message, context: IntakeContext)
     first_seen_at, forgotten_at = connection.execute(
         "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at)"
         " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel, chat) DO UPDATE SET"
-        " name = CASE excluded.name WHEN '' THEN name ELSE excluded.name END,"
-        " contact_name = CASE excluded.contact_name WHEN '' THEN contact_name"
+        " name = CASE excluded.name WHEN '' THEN chats.name ELSE excluded.name END,"
+        " contact_name = CASE excluded.contact_name WHEN '' THEN chats.contact_name"
         " ELSE excluded.contact_name END, last_activity_at = excluded.last_activity_at"
         " RETURNING first_seen_at, forgotten_at",
         (*message.key, message.chat_name, contact, now, now),
@@ -437,3 +302,55 @@ def _note_chat(connection: Connection, message: Message, context: IntakeContext)
     if first_seen_at == now and context.contact:
         return recall(connection, context.contact, message.key)
     return float(forgotten_at)
+
+
+# -- echoes ----------------------------------------------------------------------------------------
+
+
+def _is_echo(connection: Connection, message: Message, now: float) -> bool:
+    """Whether a message is a send of ours that comes back; settles that send."""
+    by_id = connection.execute(
+        "SELECT outbox_id FROM send_failures WHERE message_id = ?"
+        " UNION ALL SELECT id FROM outbox WHERE message_id = ?",
+        (message.id, message.id),
+    )
+    if by_id.fetchone():
+        return True
+    like = likeness_of(message)
+    if not may_echo(message, like):
+        return False
+    if _is_owed(connection, message.key, like, now):
+        return True
+    rows = connection.execute(
+        "SELECT id, kind, body, payload FROM outbox WHERE channel IN (?, '') AND chat = ?"
+        f" AND {OPEN_ROWS} AND state IN (?, ?) ORDER BY id",
+        (*message.key, SENDING, UNKNOWN),
+    )
+    in_flight = [InFlight(row_id, _like(*row)) for row_id, *row in rows]
+    settled = settled_by(like, in_flight)
+    if settled is None:
+        return False
+    connection.execute(
+        "UPDATE outbox SET state = ?, message_id = ?, sent_at = ?, error = '' WHERE id = ?",
+        (SENT, message.id, now, settled),
+    )
+    return True
+
+
+def _is_owed(connection: Connection, key: ChatKey, like: Likeness, now: float) -> bool:
+    """True if a send like this that was answered has had no echo yet: this is it.
+
+    It comes under another id than the answer gave. These sends are looked at before those in
+    flight, so that an echo does not settle a later send of the same words.
+    """
+    rows = connection.execute(
+        "SELECT o.kind, o.body, o.payload FROM outbox o WHERE o.channel IN (?, '') AND o.chat = ?"
+        " AND o.state = ? AND o.sent_at > ? AND NOT EXISTS (SELECT 1 FROM messages m"
+        " WHERE m.channel = ? AND m.id = o.message_id)",
+        (*key, SENT, now - ECHO_SECONDS, key.number),
+    )
+    return any(_like(*row) == like for row in rows)
+
+
+def _like(kind: str, body: str, payload: str) -> Likeness:
+    return likeness(kind, body, read_payload.decode(payload))

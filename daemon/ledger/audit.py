@@ -1,6 +1,5 @@
-"""The rows of the audit: written in the transaction of what they tell of, read and verified."""
+"""The rows of the audit: written in the transaction of the action, read and verified."""
 
-import json
 import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from daemon.domain.audit_chain import (
     hash_of,
     verify,
 )
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, marks
 from daemon.ledger.role import Role, transaction
 
 SALT_BYTES = 16
@@ -96,18 +95,18 @@ def audit_rows(
     Empty fields do not count.
     """
     rows = connection.execute(
-        f"{_ROWS} WHERE at >= ? AND (?2 = '' OR action = ?2)"
-        " AND (?3 = '' OR instr(lower(actor), lower(?3))) ORDER BY a.id",
-        (since, action, actor),
+        f"{_ROWS} WHERE a.at >= :since AND (:action = '' OR a.action = :action) ORDER BY a.id",
+        {"since": since, "action": action},
     )
-    return map(_row, rows)
+    named = actor.casefold()
+    return (row for row in map(_row, rows) if named in row.actor.name.casefold())
 
 
 def audit_of(connection: Connection, subjects: Sequence[str]) -> tuple[AuditRow, ...]:
     """The rows about certain chats or messages, oldest first."""
     rows = connection.execute(
-        f"{_ROWS} WHERE d.subject IN (SELECT value FROM json_each(?)) ORDER BY a.id",  # noqa: S608 - a constant
-        (json.dumps(list(subjects)),),
+        f"{_ROWS} WHERE d.subject IN ({marks(subjects)}) AND d.subject != '' ORDER BY a.id",
+        list(subjects),
     )
     return tuple(map(_row, rows))
 
@@ -118,8 +117,8 @@ def erase_audit(connection: Connection, subjects: Sequence[str]) -> int:
     Inside the caller's transaction.
     """
     return connection.execute(
-        "DELETE FROM audit_details WHERE subject IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(subjects)),),
+        f"DELETE FROM audit_details WHERE subject IN ({marks(subjects)}) AND subject != ''",
+        list(subjects),
     ).rowcount
 
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from daemon.domain.limits import Exchange
 from daemon.domain.messages import ChatKey, Text
 from daemon.domain.records import ChatRecord, NewPart, OutboxRow, StoredMessage, Turn
-from daemon.domain.transitions.handover import AN_AGENT, WITH_AGENT, notice_is_due
+from daemon.domain.states import WITH_AGENT
+from daemon.domain.transitions.handover import AN_AGENT, customer_told, notice_is_due, stopped_loop
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.handover import (
     WaitingChat,
     apply_event,
+    change_hold,
     hold_of,
     hold_waiting,
     signals,
@@ -21,15 +23,15 @@ from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.threads import append, chat_record
 from daemon.ledger.turns import active_turn
 
-# Exchanges: the last turns of a chat with their times, by which a loop is seen and stopped.
-
-
 LOOKED_AT = 100
-"""Parts of answers that are looked at: more than the brakes let through in ten minutes."""
+"""Parts of answers that are looked at: more than the rate limits let through in ten minutes."""
 
 
 class Exchanges(Role):
-    """The pace of chats. Only a chat's own task may change it; any task may read."""
+    """The last turns of a chat with their times, by which a loop is seen and stopped.
+
+    Only a chat's own task may change it; any task may read.
+    """
 
     @query
     def recent(self, connection: Connection, key: ChatKey, *, since: float) -> tuple[Exchange, ...]:
@@ -39,10 +41,9 @@ class Exchanges(Role):
     @transaction
     def stop_loop(self, connection: Connection, key: ChatKey, *, until: float, now: float) -> None:
         """Keep the bot out of a chat until a time, because it talks with a machine there."""
+        change_hold(connection, key, lambda hold: stopped_loop(hold, until))
         connection.execute(
-            "UPDATE chats SET paused_until = MAX(paused_until, ?), loop_until = ?, loop_at = ?"
-            " WHERE channel = ? AND chat = ?",
-            (until, until, now, *key),
+            "UPDATE chats SET loop_at = ? WHERE channel = ? AND chat = ?", (now, *key)
         )
 
 
@@ -50,9 +51,9 @@ def recent_exchanges(connection: Connection, key: ChatKey, *, since: float) -> t
     """See `Exchanges.recent`; inside the caller's transaction or read."""
     answered = connection.execute(
         "SELECT turn_id, MIN(sent_at), MAX(sent_at) FROM (SELECT turn_id, sent_at"
-        " FROM outbox WHERE channel = ? AND chat = ? ORDER BY id DESC LIMIT ?)"
-        " WHERE turn_id IS NOT NULL AND sent_at > MAX(?, COALESCE("
-        " (SELECT loop_at FROM chats WHERE channel = ? AND chat = ?), 0))"
+        " FROM outbox WHERE channel = ? AND chat = ? ORDER BY id DESC LIMIT ?) newest"
+        " WHERE turn_id IS NOT NULL AND sent_at > ? AND sent_at > COALESCE("
+        " (SELECT loop_at FROM chats WHERE channel = ? AND chat = ?), 0)"
         " GROUP BY turn_id ORDER BY turn_id",
         (*key, LOOKED_AT, since, *key),
     ).fetchall()
@@ -95,11 +96,11 @@ class ChatSnapshot:
 
 
 class ChatSnapshots(Role):
-    """Where chats stand. Any task may call it."""
+    """Snapshots of chats. Any task may call it."""
 
     @query
     def of(self, connection: Connection, key: ChatKey, *, since: float) -> ChatSnapshot:
-        """Where a chat stands now; of its turns those answered since a time (Unix seconds)."""
+        """A chat as it is now, with its turns answered since a time (Unix seconds)."""
         waits, notes = signals(connection, key)
         return ChatSnapshot(
             chat=chat_record(connection, key),
@@ -113,7 +114,7 @@ class ChatSnapshots(Role):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseEnd:
-    """What the end of a pause has brought about."""
+    """What the end of a pause has changed."""
 
     paused_until: float = 0
     """When the pause ends, Unix seconds; if that lies ahead, nothing was done."""
@@ -156,9 +157,7 @@ class Handovers(Role):
             return PauseEnd(paused_until=state.paused_until)
         due = notice_is_due(state, now)
         if due:
-            connection.execute(
-                "UPDATE chats SET overdue_at = ? WHERE channel = ? AND chat = ?", (now, *key)
-            )
+            change_hold(connection, key, lambda hold: customer_told(hold, now))
             due = queue_notice(connection, key, notice, now=now)
         given_back = apply_event(connection, key, "pause ended")
         if due:
@@ -175,10 +174,10 @@ class Handovers(Role):
         ``waiting_too``: also those that go on waiting for a person.
         """
         rows = connection.execute(
-            "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"  # noqa: S608 - constant
-            f" AND to_note = 1 AND (? OR state != '{WITH_AGENT}') AND deleted_at IS NULL"
+            "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"
+            f" AND to_note = 1 AND (? = 1 OR state != '{WITH_AGENT}') AND deleted_at IS NULL"
             " ORDER BY seq",
-            (*key, waiting_too),
+            (*key, int(waiting_too)),
         )
         return tuple(stored_message(*row) for row in rows)
 
@@ -190,9 +189,9 @@ class Handovers(Role):
     @query
     def chats_with_work(self, connection: Connection, *, now: float) -> tuple[ChatKey, ...]:
         """The chats whose task has something to do: a pause is over, or a thread has to be told."""
-        over = "AND paused_until <= ?1"
+        over = "AND paused_until <= ?"
         rows = connection.execute(
-            f"{_ESCALATED} {over} UNION {_BY_AGENT} {over} UNION {_TO_NOTE}", (now,)
+            f"{_ESCALATED} {over} UNION {_BY_AGENT} {over} UNION {_TO_NOTE}", (now, now)
         )
         return tuple(dict.fromkeys(ChatKey(channel, chat) for channel, chat, _ in rows))
 
@@ -202,8 +201,8 @@ class Handovers(Role):
 
         Only of pauses that go on: the others are in `chats_with_work`.
         """
-        ahead = "AND paused_until > ?1"
-        rows = connection.execute(f"{_ESCALATED} {ahead} UNION {_BY_AGENT} {ahead}", (now,))
+        ahead = "AND paused_until > ?"
+        rows = connection.execute(f"{_ESCALATED} {ahead} UNION {_BY_AGENT} {ahead}", (now, now))
         return tuple((ChatKey(channel, chat), until) for channel, chat, until in rows)
 
 
@@ -211,11 +210,11 @@ _ESCALATED = (
     "SELECT channel, chat, paused_until FROM chats WHERE escalated_at > 0 AND overdue_at = 0"
 )
 _BY_AGENT = (
-    "SELECT m.channel, m.chat, paused_until FROM messages m INDEXED BY messages_with_agent"  # noqa: S608 - constants
+    "SELECT m.channel, m.chat, paused_until FROM messages m"
     " JOIN chats ON chats.channel = m.channel AND chats.chat = m.chat"
     f" WHERE m.state = '{WITH_AGENT}' AND m.reason = '{AN_AGENT}'"
 )
 _TO_NOTE = (
-    f"SELECT channel, chat, 0.0 FROM messages WHERE to_note = 1 AND state != '{WITH_AGENT}'"  # noqa: S608 - constant
+    f"SELECT channel, chat, 0.0 FROM messages WHERE to_note = 1 AND state != '{WITH_AGENT}'"
     " AND deleted_at IS NULL"
 )

@@ -184,7 +184,7 @@ def _first(
     found: list[tuple[int, str]] = []
     room = BODY_BYTES
     rows = connection.execute(
-        f"SELECT id, body_file, LENGTH(body) FROM events WHERE {which} LIMIT ?",  # noqa: S608 - constants
+        f"SELECT id, body_file, LENGTH(body) FROM events WHERE {which} LIMIT ?",
         (*values, BATCH),
     ).fetchall()
     for event_id, file, size in rows:

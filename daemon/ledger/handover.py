@@ -1,35 +1,46 @@
 """The rows of a handover: pauses, and messages that wait for a person.
 
 `daemon.domain.transitions.handover` decides; this module reads and writes, inside the caller's
-transaction. It is the one place that sets a pause.
+transaction. It is the one place that writes a pause.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daemon.domain.messages import ChatKey
+from daemon.domain.states import (
+    DELIVERING,
+    HANDED_OFF,
+    IN_TURN,
+    RECEIVED,
+    WITH_AGENT,
+    Outcome,
+)
 from daemon.domain.transitions.handover import (
     AN_AGENT,
     ESCALATED,
-    WITH_AGENT,
     Event,
     Hold,
     OpenMessage,
     after,
+    agent_has_written,
+    given_back,
     held,
-    left_by_turn,
+    seen_to,
     waits_because,
 )
+from daemon.domain.transitions.turns import after_turn
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.messages import redact
+from daemon.ledger.messages import UNANSWERED, redact
 
+_OF_CHAT = "channel = ? AND chat = ? AND from_me = 0"
 _OPEN = (
-    # Each state in the words of the index that holds it; see `daemon.ledger.messages.WAITING`.
-    "SELECT m.seq, m.state, m.reason, m.to_note, COALESCE(t.state = 'delivering', 0),"  # noqa: S608 - constants
-    " m.deleted_at IS NOT NULL FROM messages m LEFT JOIN turns t ON t.id = m.turn_id"
-    " WHERE m.channel = ?1 AND m.chat = ?2 AND m.from_me = 0 AND m.state IN ('received', 'in_turn')"
-    " UNION ALL SELECT seq, state, reason, to_note, 0, 0 FROM messages WHERE channel = ?1"
-    f" AND chat = ?2 AND from_me = 0 AND state = '{WITH_AGENT}'"
+    # Two selects, each with the condition of the index that has these messages.
+    f"SELECT o.seq, o.state, o.reason, o.to_note, CASE t.state WHEN '{DELIVERING}' THEN 1 ELSE 0"
+    " END, o.deleted_at FROM (SELECT seq, state, reason, to_note, deleted_at, turn_id FROM messages"
+    f" WHERE {_OF_CHAT} AND {UNANSWERED}) o LEFT JOIN turns t ON t.id = o.turn_id"
+    " UNION ALL SELECT seq, state, reason, to_note, 0, NULL FROM messages"
+    f" WHERE {_OF_CHAT} AND state = '{WITH_AGENT}'"
 )
 
 
@@ -50,6 +61,9 @@ class WaitingChat:
     """The customer's or group's name in WhatsApp; empty if unknown."""
 
 
+# -- who answers a chat ----------------------------------------------------------------------------
+
+
 def hold_of(connection: Connection, key: ChatKey) -> Hold:
     """What keeps the bot out of a chat."""
     row = connection.execute(
@@ -60,44 +74,35 @@ def hold_of(connection: Connection, key: ChatKey) -> Hold:
     return Hold(*row) if row else Hold()
 
 
-def apply_event(connection: Connection, key: ChatKey, event: Event) -> int:
-    """Let an event change a chat's open messages; gives how many now wait for the bot again."""
-    changed = _change(connection, key, lambda message: after(message, event))
-    return sum(message.state == "received" for message in changed)
-
-
-def hold_waiting(connection: Connection, key: ChatKey, now: float) -> int:
-    """See `Handovers.hold`."""
-    reason = waits_because(hold_of(connection, key), now)
-    return len(_change(connection, key, lambda message: held(message, reason)))
+def change_hold(connection: Connection, key: ChatKey, decide: Callable[[Hold], Hold]) -> Hold:
+    """Change what keeps the bot out of a chat; gives what did before."""
+    before = hold_of(connection, key)
+    hold = decide(before)
+    if hold != before:
+        connection.execute(
+            "UPDATE chats SET paused_until = ?, loop_until = ?, escalated_at = ?, overdue_at = ?"
+            " WHERE channel = ? AND chat = ?",
+            (hold.paused_until, hold.loop_until, hold.escalated_at, hold.overdue_at, *key),
+        )
+    return before
 
 
 def agent_wrote(connection: Connection, key: ChatKey, *, pause_until: float) -> None:
     """Close what an agent's message answers, and pause the bot until a time (0: not at all)."""
-    if pause_until:
-        connection.execute(
-            "UPDATE chats SET paused_until = MAX(paused_until, ?), loop_until = 0"
-            " WHERE channel = ? AND chat = ?",
-            (pause_until, *key),
-        )
-    _nobody_is_asked_for(connection, key)
+    change_hold(connection, key, lambda hold: agent_has_written(hold, pause_until))
     apply_event(connection, key, "agent wrote" if pause_until else "agent wrote beside the bot")
 
 
-def give_back(connection: Connection, key: ChatKey, *, now: float) -> None:
-    """Let the bot answer in a chat again, from now on and what waits there."""
-    connection.execute(
-        "UPDATE chats SET paused_until = MIN(paused_until, ?), loop_until = 0"
-        " WHERE channel = ? AND chat = ?",
-        (now, *key),
-    )
-    _nobody_is_asked_for(connection, key)
+def give_back(connection: Connection, key: ChatKey, *, now: float) -> Hold:
+    """Let the bot answer in a chat, also what waits there; gives what kept it out before."""
+    before = change_hold(connection, key, lambda hold: given_back(hold, now))
     apply_event(connection, key, "given back")
+    return before
 
 
 def mark_done(connection: Connection, key: ChatKey) -> int:
     """Count what waits for a person in a chat as handled; gives how many messages were closed."""
-    _nobody_is_asked_for(connection, key)
+    change_hold(connection, key, seen_to)
     return len(_change(connection, key, lambda message: after(message, "done")))
 
 
@@ -106,29 +111,51 @@ def chats_named(
 ) -> tuple[ChatKey, ...]:
     """The chats with this id, on one channel or on all that know it."""
     only, values = ("", (chat,)) if channel is None else (" AND channel = ?", (chat, channel))
-    rows = connection.execute(f"SELECT channel, chat FROM chats WHERE chat = ?{only}", values)  # noqa: S608 - constants
+    rows = connection.execute(f"SELECT channel, chat FROM chats WHERE chat = ?{only}", values)
     return tuple(ChatKey(*row) for row in rows)
 
 
-def leave_turn(connection: Connection, turn_id: int, reason: str, *, in_thread: bool) -> None:
-    """Leave the messages of a turn that ends without an answer to a person."""
+# -- open messages ---------------------------------------------------------------------------------
+
+
+def apply_event(connection: Connection, key: ChatKey, event: Event) -> int:
+    """Let an event change a chat's open messages; gives how many now wait for the bot again."""
+    changed = _change(connection, key, lambda message: after(message, event))
+    return sum(message.state == RECEIVED for message in changed)
+
+
+def hold_waiting(connection: Connection, key: ChatKey, now: float) -> int:
+    """Leave what waits for the bot to a person if the chat is paused; gives how many messages."""
+    reason = waits_because(hold_of(connection, key), now)
+    return len(_change(connection, key, lambda message: held(message, reason))) if reason else 0
+
+
+def end_messages(
+    connection: Connection, turn_id: int, outcome: Outcome, reason: str, *, in_thread: bool
+) -> None:
+    """Give the messages of a turn its outcome. ``in_thread``: the thread has their words."""
     rows = connection.execute(
-        "SELECT seq, state, reason, to_note, 0, deleted_at IS NOT NULL FROM messages"
-        " WHERE turn_id = ?"
-        " AND (state = 'in_turn' OR to_note = 1)",
+        "SELECT seq, state, reason, to_note, 0, deleted_at FROM messages WHERE turn_id = ?"
+        f" AND (state = '{IN_TURN}' OR to_note = 1)",
         (turn_id,),
     ).fetchall()
-    _store(connection, rows, lambda message: left_by_turn(message, reason, in_thread=in_thread))
+    _store(
+        connection,
+        rows,
+        lambda message: after_turn(message, outcome, reason, in_thread=in_thread),
+    )
 
 
 def signals(connection: Connection, key: ChatKey) -> tuple[bool, bool]:
     """Whether the end of a chat's pause means something, and whether a thread is to be told."""
     waits, notes = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM chats WHERE channel = ?1 AND chat = ?2"  # noqa: S608 - constants
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM chats WHERE channel = :number AND chat = :chat"
         " AND escalated_at > 0 AND overdue_at = 0) OR EXISTS (SELECT 1 FROM messages"
-        f" WHERE channel = ?1 AND chat = ?2 AND state = '{WITH_AGENT}' AND reason = '{AN_AGENT}'),"
-        " EXISTS (SELECT 1 FROM messages WHERE channel = ?1 AND chat = ?2 AND to_note = 1)",
-        key,
+        " WHERE channel = :number AND chat = :chat"
+        f" AND state = '{WITH_AGENT}' AND reason = '{AN_AGENT}') THEN 1 ELSE 0 END,"
+        " CASE WHEN EXISTS (SELECT 1 FROM messages WHERE channel = :number AND chat = :chat"
+        " AND to_note = 1) THEN 1 ELSE 0 END",
+        key._asdict(),
     ).fetchone()
     return bool(waits), bool(notes)
 
@@ -136,43 +163,45 @@ def signals(connection: Connection, key: ChatKey) -> tuple[bool, bool]:
 def waiting_chats(
     connection: Connection, key: ChatKey | None = None, *, before: float | None = None
 ) -> tuple[WaitingChat, ...]:
-    """See `Handovers.waiting_chats`; of one chat, or of all."""
-    only = "" if key is None else " AND channel = :channel AND chat = :chat"
-    values: dict[str, object] = {"before": before, "escalated": ESCALATED}
-    if key is not None:
-        values |= {"channel": key.number, "chat": key.chat}
-    rows = connection.execute(
-        # SQLite takes the other columns from the row with the minimum; there are two rows at most.
-        "SELECT channel, chat, MIN(since), SUM(messages), reason, GROUP_CONCAT(id, ''),"  # noqa: S608 - constants
-        " (SELECT CASE contact_name WHEN '' THEN name ELSE contact_name END FROM chats"
-        " WHERE chats.channel = waits.channel AND chats.chat = waits.chat) FROM ("
-        "SELECT channel, chat, MIN(received_at) AS since, COUNT(*) AS messages, reason, id"
-        f" FROM messages WHERE state = '{WITH_AGENT}'{only} GROUP BY channel, chat"
-        " UNION ALL SELECT channel, chat, escalated_at, 0, :escalated, '' FROM chats"
-        f" WHERE escalated_at > 0{only}) waits GROUP BY channel, chat"
-        " HAVING :before IS NULL OR MIN(since) <= :before ORDER BY MIN(since)",
+    """The chats in which somebody waits for a person, of one chat or of all; the longest first.
+
+    ``before`` (Unix seconds): only those that have waited since then or longer.
+    """
+    of_chat, values = ("", ()) if key is None else (" AND m.channel = ? AND m.chat = ?", key)
+    messages = connection.execute(
+        "SELECT m.channel, m.chat, c.contact_name, c.name, m.received_at, m.reason, m.id"
+        " FROM messages m LEFT JOIN chats c ON c.channel = m.channel AND c.chat = m.chat"
+        f" WHERE m.state = '{WITH_AGENT}'{of_chat} ORDER BY m.received_at, m.seq",
         values,
     )
-    return tuple(
-        WaitingChat(
+    waiting: dict[ChatKey, WaitingChat] = {}
+    for channel, chat, contact_name, name, since, reason, message_id in messages:
+        one = waiting.get(ChatKey(channel, chat)) or WaitingChat(
             key=ChatKey(channel, chat),
             since=since,
-            messages=count,
+            messages=0,
             reason=reason,
             message_id=message_id,
-            name=name or "",
+            name=contact_name or name or "",
         )
-        for channel, chat, since, count, reason, message_id, name in rows
+        waiting[one.key] = replace(one, messages=one.messages + 1)
+    escalations = connection.execute(
+        "SELECT m.channel, m.chat, m.contact_name, m.name, m.escalated_at FROM chats m"
+        f" WHERE m.escalated_at > 0{of_chat}",
+        values,
     )
-
-
-def _nobody_is_asked_for(connection: Connection, key: ChatKey) -> None:
-    """A person has seen to the chat: what the model asked for has come."""
-    connection.execute(
-        "UPDATE chats SET escalated_at = 0, overdue_at = 0"
-        " WHERE channel = ? AND chat = ? AND escalated_at > 0",
-        key,
-    )
+    for channel, chat, contact_name, name, since in escalations:
+        one = waiting.get(ChatKey(channel, chat)) or WaitingChat(
+            key=ChatKey(channel, chat),
+            since=since,
+            messages=0,
+            reason=ESCALATED,
+            name=contact_name or name,
+        )
+        earlier = replace(one, since=since, reason=ESCALATED) if since < one.since else one
+        waiting[one.key] = earlier
+    oldest_first = sorted(waiting.values(), key=lambda one: one.since)
+    return tuple(one for one in oldest_first if before is None or one.since <= before)
 
 
 def _change(
@@ -181,31 +210,33 @@ def _change(
     decide: Callable[[OpenMessage], OpenMessage],
 ) -> list[OpenMessage]:
     """Change the open messages of a chat; gives those that have changed, as they are now."""
-    return _store(connection, connection.execute(_OPEN, key).fetchall(), decide)
+    rows = connection.execute(_OPEN, (*key, *key)).fetchall()
+    return _store(connection, rows, decide)
 
 
 def _store(
     connection: Connection,
-    rows: Sequence[tuple[int, str, str, int, int, int]],
+    rows: Sequence[tuple[int, str, str, int, int, float | None]],
     decide: Callable[[OpenMessage], OpenMessage],
 ) -> list[OpenMessage]:
     changed: list[OpenMessage] = []
-    for seq, state, reason, to_note, in_thread, deleted in rows:
+    for seq, state, reason, to_note, in_thread, deleted_at in rows:
         message = OpenMessage(
             state,
             reason,
             to_note=bool(to_note),
             in_thread=bool(in_thread),
-            deleted=bool(deleted),
+            deleted=deleted_at is not None,
         )
         now = decide(message)
-        if now != message:
-            changed.append(now)
-            connection.execute(
-                "UPDATE messages SET state = ?1, reason = ?2, to_note = ?3, turn_id = CASE ?1"
-                " WHEN 'received' THEN NULL ELSE turn_id END WHERE seq = ?4",
-                (now.state, now.reason, int(now.to_note), seq),
-            )
-            if now.state == "handed_off" and not now.to_note:
-                redact(connection, [seq])
+        if now == message:
+            continue
+        changed.append(now)
+        leaves_turn = ", turn_id = NULL" if now.state == RECEIVED else ""
+        connection.execute(
+            f"UPDATE messages SET state = ?, reason = ?, to_note = ?{leaves_turn} WHERE seq = ?",
+            (now.state, now.reason, int(now.to_note), seq),
+        )
+        if now.state == HANDED_OFF and not now.to_note:
+            redact(connection, [seq])
     return changed

@@ -16,7 +16,7 @@ from daemon.domain.records import Accepted, Arrival, NewPart, StoredMessage
 from daemon.errors import StoreUnavailable
 from daemon.ledger.arrivals import insert_event, take_in
 from daemon.ledger.drivers.port import Connection, Database
-from daemon.ledger.messages import WAITING, stored_message
+from daemon.ledger.messages import UNANSWERED, WAITING, stored_message
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
 from daemon.ledger.references import Judging, judge
@@ -86,7 +86,7 @@ class Inbox(Role):
     ) -> tuple[StoredMessage, ...]:
         """Messages that no turn has taken yet: the customer's, or those of a human agent."""
         rows = connection.execute(
-            "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"  # noqa: S608 - constant
+            "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"
             f" AND {WAITING} AND from_me = ? ORDER BY seq",
             (*key, int(from_me)),
         )
@@ -95,9 +95,9 @@ class Inbox(Role):
     @query
     def chats_with_work(self, connection: Connection) -> tuple[Arrival, ...]:
         """Everything that waits, as arrivals in order: what the last process left behind."""
+        # Ordered here: asked to, SQLite would rather read the whole table by its key.
         rows = connection.execute(
-            "SELECT channel, chat, from_me, kind, received_at FROM messages"  # noqa: S608 - constant
-            f" INDEXED BY messages_open WHERE {WAITING} ORDER BY seq"
+            f"SELECT seq, channel, chat, from_me, kind, received_at FROM messages WHERE {WAITING}"
         )
         return tuple(
             Arrival(
@@ -106,14 +106,14 @@ class Inbox(Role):
                 kind=kind,
                 received_at=received_at,
             )
-            for channel, chat, from_me, kind, received_at in rows
+            for _, channel, chat, from_me, kind, received_at in sorted(rows)
         )
 
     @query
     def chats_waiting(self, connection: Connection, *, older_than: float) -> tuple[ChatKey, ...]:
         """The chats with a message that no turn has taken and that came before a time."""
         rows = connection.execute(
-            f"SELECT DISTINCT channel, chat FROM messages WHERE {WAITING} AND received_at < ?",  # noqa: S608 - constant
+            f"SELECT DISTINCT channel, chat FROM messages WHERE {WAITING} AND received_at < ?",
             (older_than,),
         )
         return tuple(ChatKey(*row) for row in rows)
@@ -122,8 +122,7 @@ class Inbox(Role):
     def oldest_unanswered(self, connection: Connection) -> float | None:
         """When the oldest message that the bot is to answer arrived, Unix seconds."""
         row = connection.execute(
-            "SELECT MIN(received_at) FROM messages"
-            " WHERE state IN ('received', 'in_turn') AND from_me = 0"
+            f"SELECT MIN(received_at) FROM messages WHERE {UNANSWERED} AND from_me = 0"
         ).fetchone()
         oldest: float | None = row[0]
         return oldest
@@ -148,9 +147,6 @@ def _write_durably(folder_path: Path, body: bytes) -> str:
     except OSError as error:
         raise StoreUnavailable(f"cannot store a large event: {error.strerror}") from error
     return path.name
-
-
-# Calls to our number: noted once each, and answered with a polite line if that is wanted.
 
 
 REPLY_EVERY_SECONDS = 3600.0
@@ -189,7 +185,8 @@ class Calls(Role):
 
 def _note(connection: Connection, call: Call, now: float) -> None:
     new = connection.execute(
-        "INSERT OR IGNORE INTO calls (channel, id, chat, noted_at) VALUES (?, ?, ?, ?)",
+        "INSERT INTO calls (channel, id, chat, noted_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (channel, id) DO NOTHING",
         (call.key.number, call.id, call.key.chat, now),
     ).rowcount
     begun = connection.execute(

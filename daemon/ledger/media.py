@@ -9,22 +9,14 @@ import msgspec
 
 from daemon.domain.messages import Media, Message
 from daemon.domain.records import MediaItem, Turn
-from daemon.domain.transitions.handover import WITH_AGENT
-from daemon.ledger.drivers.port import Connection, Database
+from daemon.domain.states import FAILED, FOR_BOT, GONE, STORED, WANTED, WITH_AGENT
+from daemon.ledger.drivers.port import Connection, Database, listed, marks
 from daemon.ledger.role import Role, transaction
 
 BATCH = 200
 """Rows in one write: a few milliseconds, so that no webhook waits for it."""
 
-WITHDRAWN = (
-    "SELECT media.channel, message_id FROM media JOIN messages"  # noqa: S608 - a constant
-    " ON messages.channel = media.channel AND messages.id = message_id"
-    " WHERE media.state IN ('wanted', 'stored') AND messages.state NOT IN"
-    f" ('received', 'in_turn', '{WITH_AGENT}') AND to_note = 0"
-    " AND (deleted_at IS NOT NULL OR json_extract(message, '$.content.type') != 'media')"
-)
-"""Files of messages that were to disappear, or were deleted, once their turn is over."""
-
+_OF_USE = f"state IN ({listed((WANTED, STORED))})"
 _ITEM = "SELECT message_id, state, reason, file, preview, mime, size, words, words_error FROM media"
 
 
@@ -41,9 +33,8 @@ class MediaItems(Role):
         channel = messages[0].key.number if messages else ""
 
         def verb(connection: Connection) -> dict[str, MediaItem]:
-            marks = ", ".join("?" * len(ids))
             rows = connection.execute(
-                f"{_ITEM} WHERE channel = ? AND message_id IN ({marks})", (channel, *ids)
+                f"{_ITEM} WHERE channel = ? AND message_id IN ({marks(ids)})", (channel, *ids)
             )
             return {row[0]: _item(row) for row in rows}
 
@@ -56,7 +47,7 @@ class MediaItems(Role):
         row = connection.execute(
             f"{_ITEM} WHERE channel = ? AND message_id = ?", (message.key.number, message.id)
         ).fetchone()
-        return _item(row) if row else MediaItem(message_id=message.id, state="gone")
+        return _item(row) if row else MediaItem(message_id=message.id, state=GONE)
 
     async def stored(
         self, message: Message, *, file: str, mime: str, size: int, now: float
@@ -64,14 +55,14 @@ class MediaItems(Role):
         """Note that a file lies in the folder; False if nobody wants it any more."""
         return await self._change(
             message,
-            "state = 'stored', reason = '', file = ?, mime = ?, size = ?, ended_at = ?",
-            (file, mime, size, now),
+            "state = ?, reason = '', file = ?, mime = ?, size = ?, ended_at = ?",
+            (STORED, file, mime, size, now),
         )
 
     async def failed(self, message: Message, reason: str, *, now: float) -> bool:
         """Note that a file will never be had, and why."""
         return await self._change(
-            message, "state = 'failed', reason = ?, ended_at = ?", (reason, now)
+            message, "state = ?, reason = ?, ended_at = ?", (FAILED, reason, now)
         )
 
     async def delayed(self, message: Message, reason: str) -> bool:
@@ -88,12 +79,7 @@ class MediaItems(Role):
 
     async def let_go(self, turn: Turn) -> int:
         """Delete the files of a turn that is over whose messages have disappeared; how many."""
-
-        def look(connection: Connection) -> list[tuple[str, str]]:
-            rows = connection.execute(f"{WITHDRAWN} AND turn_id = ?", (turn.id,))
-            return [(channel, message_id) for channel, message_id in rows]
-
-        withdrawn = await self._database.read(look)
+        withdrawn = await self._database.read(partial(withdrawn_files, turn_id=turn.id))
         if not withdrawn:
             return 0
         drop = partial(
@@ -107,8 +93,7 @@ class MediaItems(Role):
     ) -> bool:
         """Change the row of a message whose file is still of use."""
         done = connection.execute(
-            f"UPDATE media SET {assignments} WHERE channel = ? AND message_id = ?"  # noqa: S608 - constants
-            " AND state IN ('wanted', 'stored')",
+            f"UPDATE media SET {assignments} WHERE channel = ? AND message_id = ? AND {_OF_USE}",
             (*values, message.key.number, message.id),
         )
         return done.rowcount == 1
@@ -129,8 +114,9 @@ def want_file(connection: Connection, message: Message, now: float) -> None:
     if not isinstance(content, Media):
         return
     connection.execute(
-        "INSERT OR IGNORE INTO media (channel, message_id, file, preview, wanted_at)"
-        " SELECT channel, id, ?, ?, ? FROM messages WHERE channel = ? AND id = ?",
+        "INSERT INTO media (channel, message_id, file, preview, wanted_at)"
+        " SELECT channel, id, ?, ?, ? FROM messages WHERE channel = ? AND id = ?"
+        " ON CONFLICT (channel, message_id) DO NOTHING",
         (content.inline, content.preview, now, message.key.number, message.id),
     )
 
@@ -162,15 +148,15 @@ def drop_files(
     for key in keys:
         row = connection.execute(
             "SELECT file, preview FROM media WHERE channel = ? AND message_id = ?"
-            " AND state != 'gone'",
+            f" AND state != '{GONE}'",
             key,
         ).fetchone()
         if row is None:
             continue
         connection.execute(
-            "UPDATE media SET state = 'gone', reason = ?, file = '', preview = '', words = NULL,"
+            "UPDATE media SET state = ?, reason = ?, file = '', preview = '', words = NULL,"
             " words_error = '' WHERE channel = ? AND message_id = ?",
-            (reason, *key),
+            (GONE, reason, *key),
         )
         for name in {*row} - {""}:
             _delete_unshared(connection, name, folder)
@@ -184,14 +170,32 @@ def expire_media(connection: Connection, *, before: float, folder: Path) -> Expi
     These are files to be seen once, and files of deleted messages, whose turn is over.
     """
     old = connection.execute(
-        "SELECT channel, message_id FROM media WHERE state IN ('wanted', 'stored')"
+        f"SELECT channel, message_id FROM media WHERE {_OF_USE}"
         " AND wanted_at < ? ORDER BY wanted_at LIMIT ?",
         (before, BATCH),
     ).fetchall()
-    withdrawn = connection.execute(f"{WITHDRAWN} LIMIT ?", (BATCH,)).fetchall()
+    withdrawn = withdrawn_files(connection, limit=BATCH)
     items = drop_files(connection, old, folder, reason="it is too old to be kept")
     items += drop_files(connection, withdrawn, folder, reason="its author took it back")
     return ExpiredMedia(items, more=BATCH in {len(old), len(withdrawn)})
+
+
+def withdrawn_files(
+    connection: Connection, *, turn_id: int | None = None, limit: int = BATCH
+) -> list[tuple[str, str]]:
+    """Channel and id of messages whose file is withdrawn, of one turn or of all.
+
+    Their author deleted them, or they were to disappear, and their turn is over.
+    """
+    of_turn = "" if turn_id is None else " AND m.turn_id = ?"
+    rows = connection.execute(
+        "SELECT f.channel, f.message_id FROM media f JOIN messages m"
+        f" ON m.channel = f.channel AND m.id = f.message_id WHERE f.{_OF_USE}"
+        f" AND m.state NOT IN ({listed((*FOR_BOT, WITH_AGENT))}) AND m.to_note = 0"
+        f" AND (m.deleted_at IS NOT NULL OR m.content_type != 'media'){of_turn} LIMIT ?",
+        (*(() if turn_id is None else (turn_id,)), limit),
+    )
+    return [(channel, message_id) for channel, message_id in rows]
 
 
 def drop_unnamed(connection: Connection, *, names: Sequence[str], folder: Path) -> int:
@@ -209,9 +213,9 @@ def _delete_unshared(connection: Connection, name: str, folder: Path) -> None:
 
 def _is_named(connection: Connection, name: str) -> bool:
     row = connection.execute(
-        "SELECT 1 FROM media WHERE file = ?1 AND file != '' UNION ALL"
-        " SELECT 1 FROM media WHERE preview = ?1 AND preview != ''",
-        (name,),
+        "SELECT 1 FROM media WHERE file = :name AND file != '' UNION ALL"
+        " SELECT 1 FROM media WHERE preview = :name AND preview != ''",
+        {"name": name},
     ).fetchone()
     return row is not None
 

@@ -7,7 +7,9 @@ import msgspec
 
 from daemon.domain.messages import ChatKey
 from daemon.domain.notifications import Language, Occasion, Reason, escalation
+from daemon.domain.states import FAILED, PENDING, SENT
 from daemon.ledger.drivers.port import Connection
+from daemon.ledger.messages import read_message
 from daemon.ledger.role import Role, query, transaction
 
 _json = msgspec.json.Encoder()
@@ -43,7 +45,9 @@ class Notifications(Role):
         What lasts is new again if it was not seen for ``quiet_seconds``.
         """
         seen = await self._database.read(lambda connection: _seen(connection, now))
-        new = [(o.reason, o.subject, *(o.key or ("", "")), o.line, now) for o in occasions]
+        new = [
+            (o.reason, o.subject, *(o.key or ("", "")), o.line, now, now, now) for o in occasions
+        ]
         new = [row for row in new if row[:2] not in seen]
         if not new:
             return
@@ -55,7 +59,7 @@ class Notifications(Role):
             )
             connection.executemany(
                 "INSERT INTO notifications (reason, subject, channel, chat, line, noted_at,"
-                " seen_at, next_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6)"
+                " seen_at, next_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (reason, subject) DO UPDATE SET seen_at = excluded.seen_at",
                 new,
             )
@@ -67,7 +71,7 @@ class Notifications(Role):
         """What is to be sent now, the oldest first."""
         rows = connection.execute(
             "SELECT id, reason, line, reached, tries, noted_at FROM notifications"
-            " WHERE state = 'pending' AND next_at <= ? ORDER BY id LIMIT ?",
+            f" WHERE state = '{PENDING}' AND next_at <= ? ORDER BY id LIMIT ?",
             (now, limit),
         )
         return tuple(
@@ -88,13 +92,13 @@ class Notifications(Role):
         ``again_at`` is when the others are tried again, 0 if there are none, below 0 if they are
         given up.
         """
-        state = "pending" if again_at > 0 else "failed" if again_at < 0 else "sent"
+        state = PENDING if again_at > 0 else FAILED if again_at < 0 else SENT
+        line = "line" if state == PENDING else "''"
 
         def verb(connection: Connection) -> None:
             connection.execute(
-                "UPDATE notifications SET state = ?1, reached = ?2, tries = tries + 1,"
-                " next_at = ?3, line = CASE ?1 WHEN 'pending' THEN line ELSE '' END"
-                " WHERE id = ?4 AND state = 'pending'",
+                "UPDATE notifications SET state = ?, reached = ?, tries = tries + 1, next_at = ?,"
+                f" line = {line} WHERE id = ? AND state = '{PENDING}'",
                 (state, _json.encode(sorted(reached)).decode(), max(again_at, 0), pending.id),
             )
 
@@ -112,15 +116,13 @@ class Notifications(Role):
         """The chats that were handed to a person since a time, as occasions."""
         rows = connection.execute(
             "SELECT e.turn_id, t.channel, t.chat, COALESCE(NULLIF(c.contact_name, ''), c.name,"
-            " ''), e.reason, e.summary, e.urgency, COALESCE((SELECT group_concat(body, ' ')"
-            " FROM (SELECT json_extract(message, '$.content.body') AS body FROM messages m"
-            " WHERE m.turn_id = e.turn_id)), '') FROM escalations e"
+            " ''), e.reason, e.summary, e.urgency FROM escalations e"
             " JOIN turns t ON t.id = e.turn_id"
             " LEFT JOIN chats c ON c.channel = t.channel AND c.chat = t.chat"
             " WHERE e.created_at >= ? AND e.turn_id IN"
             " (SELECT turn_id FROM escalations ORDER BY turn_id DESC LIMIT ?)",
             (since, NEWEST_ESCALATIONS),
-        )
+        ).fetchall()
         return tuple(
             escalation(
                 turn_id,
@@ -129,11 +131,20 @@ class Notifications(Role):
                 reason=reason,
                 summary=summary,
                 urgency=urgency,
-                heard=heard,
+                heard=_heard(connection, turn_id),
                 language=language,
             )
-            for turn_id, channel, chat, name, reason, summary, urgency, heard in rows
+            for turn_id, channel, chat, name, reason, summary, urgency in rows
         )
+
+
+def _heard(connection: Connection, turn_id: int) -> str:
+    """The texts of a turn."""
+    rows = connection.execute(
+        "SELECT message FROM messages WHERE turn_id = ? ORDER BY seq", (turn_id,)
+    )
+    contents = [read_message.decode(message).content for (message,) in rows]
+    return " ".join(filter(None, (getattr(content, "body", "") for content in contents)))
 
 
 def _seen(connection: Connection, now: float) -> frozenset[tuple[str, str]]:

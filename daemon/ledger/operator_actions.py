@@ -1,7 +1,6 @@
-"""What a person does to a chat in the dashboard; each deed has its row in the audit.
+"""What operators do to a chat in the dashboard; each action has its row in the audit.
 
-The commands of the command line do the same to the file beside the daemon; see
-`daemon.ledger.admin`.
+Commands do the same on a connection beside the daemon; see `daemon.ledger.admin`.
 """
 
 from typing import Literal
@@ -9,18 +8,21 @@ from typing import Literal
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.messages import ChatKey, Message, Text, Webhook
 from daemon.domain.records import Arrival
+from daemon.domain.states import DEAD, DROPPED, FAILED, PENDING
+from daemon.domain.transitions.handover import paused
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.handover import chats_named, give_back, hold_of, mark_done
+from daemon.ledger.handover import change_hold, chats_named, give_back, mark_done
+from daemon.ledger.people import REMEMBERED
 from daemon.ledger.role import Role, transaction
 from daemon.ledger.statuses import reopen
 
 EVENT = "dashboard.send"
-"""What the ledger calls the event that brings an agent's words from the dashboard."""
+"""The name of the event that brings an agent's words from the dashboard."""
 
 SOURCE = "web"
-"""An agent at the dashboard counts as one at WhatsApp Web: see `daemon.ledger.arrivals`."""
+"""Agents at the dashboard count as at WhatsApp Web; see `daemon.domain.transitions.sends`."""
 
 
 Obstacle = Literal["", "unknown", "not refused", "paused", "replayed"]
@@ -28,7 +30,7 @@ Obstacle = Literal["", "unknown", "not refused", "paused", "replayed"]
 
 
 class OperatorActions(Role):
-    """The deeds of people in the dashboard. Called by the handlers of HTTP requests."""
+    """Actions of people in the dashboard. Called by the handlers of HTTP requests."""
 
     async def say(
         self,
@@ -43,10 +45,10 @@ class OperatorActions(Role):
     ) -> Arrival | None:
         """Let the agent ``name`` say something in a chat; durable on return.
 
-        It waits in the outbox, and is taken in like an agent's message from the phone: the chat is
-        paused until ``pause_until`` (0: it is not), and the words go into the thread as theirs.
-        ``action`` is the client's own name of this click: None, and nothing done, if it is known.
-        Times are Unix seconds.
+        It waits in the outbox, and counts as an agent's message from the phone: the chat is paused
+        until ``pause_until`` (0: it is not), and the words go into the thread as the agent's.
+        ``action`` is the client's name of this click: None, and nothing done, if it is known. Times
+        are Unix seconds.
         """
         message = Message(
             id=f"dashboard-{action}",
@@ -104,11 +106,7 @@ class OperatorActions(Role):
         """
         keys = chats_named(connection, chat, channel)
         for key in keys:
-            before = hold_of(connection, key).paused_until
-            connection.execute(
-                "UPDATE chats SET paused_until = ?, loop_until = 0 WHERE channel = ? AND chat = ?",
-                (until, *key),
-            )
+            before = change_hold(connection, key, lambda hold: paused(hold, until)).paused_until
             _write_pause(connection, by, "pause", key, before=before, after=until, now=now)
         return keys
 
@@ -125,8 +123,7 @@ class OperatorActions(Role):
         """Let the bot answer in a chat again, also what waits there for a person; like `pause`."""
         keys = chats_named(connection, chat, channel)
         for key in keys:
-            before = hold_of(connection, key).paused_until
-            give_back(connection, key, now=now)
+            before = give_back(connection, key, now=now).paused_until
             _write_pause(connection, by, "resume", key, before=before, after=0, now=now)
         return keys
 
@@ -150,13 +147,12 @@ class OperatorActions(Role):
     def send_again(
         self, connection: Connection, row_id: int, *, agents_chat: str, by: Actor, now: float
     ) -> tuple[Obstacle, ChatKey | None]:
-        """Let a message of ours be said that was refused; durable on return.
+        """Send a message of ours again that was refused; durable on return.
 
-        Only one that certainly was not said: a row whose outcome is unknown is never touched here.
-        Nor is the bot's own in a chat that it is to keep out of, unless that is ``agents_chat``, in
-        which it never does, nor one whose question was put back in and is answered anew. Its turn
-        counts as answered again, so that a replay does not say it a second time. Gives what stood
-        in the way, and the chat whose task is to look. ``now``: Unix seconds.
+        Never a row whose outcome is unknown, a message of the bot's in a paused chat (but for
+        ``agents_chat``, which has no pause), or one whose question was replayed and is answered
+        anew. Its turn counts as answered again, so a replay does not say it twice. Gives the
+        obstacle, and the chat whose task has to look. ``now``: Unix seconds.
         """
         key, obstacle = _refused_row(connection, row_id)
         if key is None or obstacle:
@@ -166,9 +162,8 @@ class OperatorActions(Role):
         if _was_replayed(connection, row_id):
             return "replayed", key
         connection.execute(
-            "UPDATE outbox SET state = 'pending', message_id = '', status = '', error = ''"
-            " WHERE id = ?",
-            (row_id,),
+            "UPDATE outbox SET state = ?, message_id = '', status = '', error = '' WHERE id = ?",
+            (PENDING, row_id),
         )
         if not _is_interim(connection, row_id):
             reopen(connection, row_id)
@@ -178,14 +173,14 @@ class OperatorActions(Role):
 
     @transaction
     def drop_send(self, connection: Connection, row_id: int, *, by: Actor, now: float) -> Obstacle:
-        """Let a message of ours that was refused be: it is not listed any more, and never said.
+        """Give up a message of ours that was refused: it is neither listed nor said any more.
 
-        Its turn stays what it is. ``now``: Unix seconds.
+        Its turn keeps its outcome. ``now``: Unix seconds.
         """
         key, obstacle = _refused_row(connection, row_id)
         if key is None or obstacle:
             return obstacle
-        connection.execute("UPDATE outbox SET state = 'dropped' WHERE id = ?", (row_id,))
+        connection.execute("UPDATE outbox SET state = ? WHERE id = ?", (DROPPED, row_id))
         detail = f"outbox row {row_id}"
         write_audit(connection, by, "drop send", key.chat, after=detail, now=now)
         return ""
@@ -213,7 +208,7 @@ def _write_pause(
     after: float,
     now: float,
 ) -> None:
-    """Write down that the bot was kept out of a chat, or let in again."""
+    """Audit that a chat was paused or given back."""
     write_audit(
         connection,
         by,
@@ -226,19 +221,18 @@ def _write_pause(
 
 
 def _until(until: float, now: float) -> str:
-    """How a pause is told in the audit; empty if there is none any more."""
+    """A pause as the audit has it; empty if there is none any more."""
     return f"paused until {until:.0f}" if until > now else ""
 
 
 def _refused_row(connection: Connection, row_id: int) -> tuple[ChatKey | None, Obstacle]:
     """The chat of a send, and whether it is one that was refused for good."""
     row = connection.execute(
-        "SELECT channel, chat, state FROM outbox WHERE id = ? AND chat NOT GLOB 'forgotten-*'",
-        (row_id,),
+        f"SELECT channel, chat, state FROM outbox WHERE id = ? AND {REMEMBERED}", (row_id,)
     ).fetchone()
     if row is None:
         return None, "unknown"
-    return ChatKey(row[0], row[1]), "" if row[2] == "failed" else "not refused"
+    return ChatKey(row[0], row[1]), "" if row[2] == FAILED else "not refused"
 
 
 def _keeps_out(connection: Connection, row_id: int, now: float) -> bool:
@@ -263,8 +257,8 @@ def _was_replayed(connection: Connection, row_id: int) -> bool:
     """True if the turn of a row was given up, and its messages were put back in since."""
     row = connection.execute(
         "SELECT 1 FROM outbox o JOIN turns t ON t.id = o.turn_id WHERE o.id = ?"
-        " AND t.outcome = 'dead' AND NOT EXISTS (SELECT 1 FROM messages m"
-        " WHERE m.turn_id = t.id AND m.state = 'dead')",
-        (row_id,),
+        " AND t.outcome = ? AND NOT EXISTS (SELECT 1 FROM messages m"
+        " WHERE m.turn_id = t.id AND m.state = ?)",
+        (row_id, DEAD, DEAD),
     ).fetchone()
     return row is not None

@@ -1,8 +1,8 @@
 """The outbox: what Recado is going to say, is saying, and has said.
 
-A row is `pending` until its send begins, `sending` while the request is under way, then `sent`,
-or `unknown` if nobody can tell whether it went out. An unknown one is settled by its echo or by
-looking at the chat, and only then sent again.
+A row is `pending` until its send begins, `sending` while the request is under way, then `sent`, or
+`unknown` if nobody can tell whether it went out. Its echo or a look at the chat settles an unknown
+one; only then it is sent again.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ import msgspec
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import DeliveryUpdate, NewPart, OutboxRow, Turn, TurnEnd
 from daemon.domain.rendering.outgoing import Likeness, likeness
-from daemon.ledger.drivers.port import Connection
+from daemon.domain.states import DROPPED, FAILED, PENDING, SENDING, SENT, UNKNOWN, UNSETTLED
+from daemon.ledger.drivers.port import Connection, listed
 from daemon.ledger.people import has_opted_out
 from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.statuses import NEVER, claim_early, mark_dead
@@ -23,9 +24,14 @@ _COLUMNS = (
     "id, channel, chat, turn_id, body, quoted, state, attempts, created_at, attempted_at, kind,"
     " payload, author"
 )
-_ROW = f"SELECT {_COLUMNS} FROM outbox"  # noqa: S608 - a constant
-OPEN = frozenset({"pending", "sending", "unknown"})
-"""The states of rows that are still to be said, or that somebody has to settle."""
+_ROW = f"SELECT {_COLUMNS} FROM outbox"
+OPEN_ROWS = f"state IN ({listed(UNSETTLED)})"
+"""The condition of rows that are still to be said or settled: that of the index ``outbox_open``."""
+
+_QUEUE = (
+    "INSERT INTO outbox (channel, chat, turn_id, body, quoted, kind, payload, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 _json = msgspec.json.Encoder()
 read_payload = msgspec.json.Decoder(JsonObject)
@@ -57,18 +63,16 @@ class Outbox(Role):
     @query
     def chats_with_work(self, connection: Connection) -> tuple[ChatKey, ...]:
         """The chats in which something is still to be said."""
-        rows = connection.execute(
-            "SELECT DISTINCT channel, chat FROM outbox"
-            " WHERE state IN ('pending', 'sending', 'unknown')"
-        )
+        rows = connection.execute(f"SELECT DISTINCT channel, chat FROM outbox WHERE {OPEN_ROWS}")
         return tuple(ChatKey(*row) for row in rows)
 
     @transaction
     def repair(self, connection: Connection) -> int:
         """After a crash: a send that was under way has an unknown outcome. Gives how many."""
         return connection.execute(
-            "UPDATE outbox SET state = 'unknown', error = 'the process ended while sending'"
-            " WHERE state IN ('pending', 'sending', 'unknown') AND state = 'sending'"
+            "UPDATE outbox SET state = ?, error = 'the process ended while sending'"
+            f" WHERE {OPEN_ROWS} AND state = ?",
+            (UNKNOWN, SENDING),
         ).rowcount
 
     @transaction
@@ -78,9 +82,8 @@ class Outbox(Role):
         Gives until when the chat is paused as of this write, Unix seconds.
         """
         connection.execute(
-            "UPDATE outbox SET state = 'sending', attempts = attempts + 1, attempted_at = ?"
-            " WHERE id = ?",
-            (now, row.id),
+            "UPDATE outbox SET state = ?, attempts = attempts + 1, attempted_at = ? WHERE id = ?",
+            (SENDING, now, row.id),
         )
         return _paused_until(connection, row.key)
 
@@ -100,105 +103,107 @@ class Outbox(Role):
         now: float,
         resend_since: float = NEVER,
     ) -> SettledSend:
-        """It was said, under this WhatsApp id; gives what was told of that before.
+        """It was said, under this WhatsApp id; gives the delivery updates that came before the id.
 
-        It may be ``pending`` again on return: see `daemon.ledger.statuses.note_status`. If not,
-        and it was the last thing to be said in a turn, ``finishes``, that is finished in the same
-        write.
+        They may make it ``pending`` again. If it is settled, and was the last thing to be said in
+        the turn ``finishes``, the same write finishes that turn.
         """
         found = connection.execute(
-            "UPDATE outbox SET state = 'sent', message_id = ?1, sent_at = ?2, error = ''"  # noqa: S608 - constants
-            # After its echo it may have been told already that this attempt has failed.
-            " WHERE id = ?3 AND NOT EXISTS (SELECT 1 FROM send_failures"
-            f" WHERE message_id = ?1) RETURNING {_COLUMNS}",
-            (message_id, now, row.id),
+            "UPDATE outbox SET state = ?, message_id = ?, sent_at = ?, error = '' WHERE id = ?"
+            # WhatsApp may have said already, after the echo, that this attempt failed.
+            " AND NOT EXISTS (SELECT 1 FROM send_failures WHERE message_id = ?)"
+            f" RETURNING {_COLUMNS}",
+            (SENT, message_id, now, row.id, message_id),
         ).fetchone()
         delivery_updates = claim_early(connection, message_id, now=now, resend_since=resend_since)
         left = _row(found) if found and not delivery_updates else _known_row(connection, row.id)
-        over = finishes is not None and left.state not in OPEN
+        over = finishes is not None and left.state not in UNSETTLED
         end = finish_turn(connection, finishes, now) if finishes and over else None
         return SettledSend(left, delivery_updates, end)
 
     async def unknown(self, row: OutboxRow, error: str) -> OutboxRow:
         """Nobody knows whether it went out. An echo may have settled it already.
 
-        Gives the row as it is then, like the others that follow.
+        Gives the row as it is then, like the methods below.
         """
-        return await self._set(row, "state = 'unknown', error = ?", error, only_from="sending")
+        return await self._set(row, "state = ?, error = ?", UNKNOWN, error, only_from=SENDING)
 
     async def pending(self, row: OutboxRow, error: str) -> OutboxRow:
         """It certainly was not said; it waits for another try."""
-        return await self._set(row, "state = 'pending', error = ?", error, only_from="sending")
+        return await self._set(row, "state = ?, error = ?", PENDING, error, only_from=SENDING)
 
     async def repeat(self, row: OutboxRow) -> OutboxRow:
-        """An unknown one was looked for and not found: it may be said again."""
-        return await self._set(row, "state = 'pending'", only_from="unknown")
+        """Its outcome was unknown, and it was not found in the chat: it may be sent again."""
+        return await self._set(row, "state = ?", PENDING, only_from=UNKNOWN)
 
     @transaction
     def failed(self, connection: Connection, row: OutboxRow, error: str) -> OutboxRow:
         """It can never be said.
 
-        Of a turn that has ended, which somebody has let be said again, it may have been all.
+        If an operator requeued it after its turn had ended, it may have been the whole answer.
         """
         found = connection.execute(
-            f"UPDATE outbox SET state = 'failed', error = ? WHERE id = ? RETURNING {_COLUMNS}",  # noqa: S608 - constants
-            (error, row.id),
+            f"UPDATE outbox SET state = ?, error = ? WHERE id = ? RETURNING {_COLUMNS}",
+            (FAILED, error, row.id),
         ).fetchone()
         mark_dead(connection, row.id, error)
         return _row(found)
 
     @transaction
     def drop(self, connection: Connection, key: ChatKey, reason: str) -> int:
-        """Say nothing more of what waits in a chat: a human has it. Gives how many rows.
+        """Drop what waits to be said in a chat that a person has taken; gives how many rows.
 
-        What that human has written in the dashboard stays.
+        What that person wrote in the dashboard stays.
         """
         return connection.execute(
-            "UPDATE outbox SET state = 'dropped', error = ?"
-            " WHERE channel = ? AND chat = ? AND state IN ('pending', 'unknown')"
+            "UPDATE outbox SET state = ?, error = ?"
+            f" WHERE channel = ? AND chat = ? AND {OPEN_ROWS} AND state IN (?, ?)"
             " AND author = ''",
-            (reason, *key),
+            (DROPPED, reason, *key, PENDING, UNKNOWN),
         ).rowcount
 
     async def voiced(self, row: OutboxRow, payload: JsonObject) -> OutboxRow:
-        """Its voice note has been made and lies in a file; what is said stays in ``body``."""
+        """Its voice note has been made and is a file; ``body`` keeps its words."""
         words = _json.encode(payload).decode()
-        return await self._set(row, "payload = ?", words, only_from="pending")
+        return await self._set(row, "payload = ?", words, only_from=PENDING)
 
     @transaction
     def write_instead(self, connection: Connection, row: OutboxRow, reason: str) -> OutboxRow:
-        """A voice note cannot be made or is refused: it is written, once, in its place.
+        """A voice note cannot be made, or was refused: a text is sent in its place.
 
-        So are the other voice notes of the same answer that nobody has begun to send. The row
-        changes its kind in this one write, before anything is sent; one whose outcome is unknown
-        is never given here.
+        So are the other voice notes of the same answer that are still pending. The row changes its
+        kind in this write, before anything is sent; a row whose outcome is unknown is never given.
         """
         connection.execute(
-            "UPDATE outbox SET kind = 'text', payload = ?, state = 'pending', error = ?"
-            " WHERE kind = 'voice' AND ((id = ? AND state IN ('pending', 'sending'))"
-            " OR (turn_id = ? AND state = 'pending'))",
-            ('{"instead_of":"voice"}', reason, row.id, row.turn_id),
+            "UPDATE outbox SET kind = 'text', payload = ?, state = ?, error = ?"
+            " WHERE kind = 'voice' AND ((id = ? AND state IN (?, ?))"
+            " OR (turn_id = ? AND state = ?))",
+            (
+                *('{"instead_of":"voice"}', PENDING, reason),
+                *(row.id, PENDING, SENDING),
+                *(row.turn_id, PENDING),
+            ),
         )
         return _known_row(connection, row.id)
 
     async def plainer(self, row: OutboxRow, part: NewPart, reason: str) -> OutboxRow:
-        """A send was refused because of its form: it waits to be sent as ``part`` instead."""
+        """A send was refused for its form: it waits to be sent as ``part`` instead."""
         payload = _json.encode(part.payload).decode()
         return await self._set(
             row,
-            "state = 'pending', kind = ?, body = ?, quoted = ?, payload = ?, error = ?",
-            *(part.kind, part.body, part.quoted, payload, reason),
-            only_from="sending",
+            "state = ?, kind = ?, body = ?, quoted = ?, payload = ?, error = ?",
+            *(PENDING, part.kind, part.body, part.quoted, payload, reason),
+            only_from=SENDING,
         )
 
     @query
     def files_in_use(self, connection: Connection) -> frozenset[str]:
         """The names of the files that messages still to be sent need."""
         rows = connection.execute(
-            "SELECT json_extract(payload, '$.file') FROM outbox"
-            " WHERE state IN ('pending', 'sending', 'unknown') AND kind != 'text'"
+            f"SELECT payload FROM outbox WHERE {OPEN_ROWS} AND kind != 'text'"
         )
-        return frozenset(str(name) for (name,) in rows if name)
+        names = (read_payload.decode(payload).get("file") for (payload,) in rows)
+        return frozenset(str(name) for name in names if name)
 
     @query
     def said_since(
@@ -207,8 +212,8 @@ class Outbox(Role):
         """The WhatsApp ids of the messages like one that have gone out to a chat since a time."""
         rows = connection.execute(
             "SELECT message_id, kind, body, payload FROM outbox WHERE channel = ? AND chat = ?"
-            " AND state = 'sent' AND attempted_at >= ?",
-            (*key, since),
+            " AND state = ? AND attempted_at >= ?",
+            (*key, SENT, since),
         )
         return tuple(
             message_id
@@ -221,9 +226,9 @@ class Outbox(Role):
         """Those of some WhatsApp ids that are sends of ours already."""
         found = [
             connection.execute(
-                "SELECT message_id FROM outbox WHERE message_id = ?1"
-                " UNION ALL SELECT message_id FROM send_failures WHERE message_id = ?1",
-                (message_id,),
+                "SELECT message_id FROM outbox WHERE message_id = ?"
+                " UNION ALL SELECT message_id FROM send_failures WHERE message_id = ?",
+                (message_id, message_id),
             ).fetchone()
             for message_id in message_ids
         ]
@@ -233,8 +238,7 @@ class Outbox(Role):
     def counts(self, connection: Connection) -> dict[str, int]:
         """Rows by state, of those that are still open."""
         rows = connection.execute(
-            "SELECT state, COUNT(*) FROM outbox"
-            " WHERE state IN ('pending', 'sending', 'unknown') GROUP BY state"
+            f"SELECT state, COUNT(*) FROM outbox WHERE {OPEN_ROWS} GROUP BY state"
         )
         return {str(state): int(count) for state, count in rows}
 
@@ -246,7 +250,7 @@ class Outbox(Role):
 
         def verb(connection: Connection) -> OutboxRow:
             found = connection.execute(
-                f"UPDATE outbox SET {assignment} WHERE id = ?{condition} RETURNING {_COLUMNS}",  # noqa: S608 - constants
+                f"UPDATE outbox SET {assignment} WHERE id = ?{condition} RETURNING {_COLUMNS}",
                 parameters,
             ).fetchone()
             return _row(found) if found else _known_row(connection, row.id)
@@ -257,8 +261,7 @@ class Outbox(Role):
 def open_rows(connection: Connection, key: ChatKey) -> tuple[OutboxRow, ...]:
     """See `Outbox.open_rows`; inside the caller's transaction or read."""
     rows = connection.execute(
-        f"{_ROW} WHERE channel = ? AND chat = ?"
-        " AND state IN ('pending', 'sending', 'unknown') ORDER BY id",
+        f"{_ROW} WHERE channel = ? AND chat = ? AND {OPEN_ROWS} ORDER BY id",
         key,
     )
     return tuple(_row(row) for row in rows)
@@ -284,24 +287,27 @@ def queue_parts(
     now: float,
 ) -> None:
     """Put the chunks of an answer into the outbox, inside the caller's transaction."""
-    connection.executemany(
-        "INSERT INTO outbox (channel, chat, turn_id, body, quoted, kind, payload, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                *(*key, turn_id, part.body, part.quoted),
-                *(part.kind, _json.encode(part.payload).decode(), now),
-            )
-            for part in parts
-        ],
-    )
+    connection.executemany(_QUEUE, [_queued(key, turn_id, part, now) for part in parts])
+
+
+def queue_part(
+    connection: Connection, key: ChatKey, turn_id: int | None, part: NewPart, *, now: float
+) -> int:
+    """Put one message into the outbox, inside the caller's transaction; gives its row's id."""
+    values = _queued(key, turn_id, part, now)
+    return int(connection.execute(f"{_QUEUE} RETURNING id", values).fetchone()[0])
+
+
+def _queued(key: ChatKey, turn_id: int | None, part: NewPart, now: float) -> tuple[object, ...]:
+    payload = _json.encode(part.payload).decode()
+    return (*key, turn_id, part.body, part.quoted, part.kind, payload, now)
 
 
 def queue_notice(connection: Connection, key: ChatKey, part: NewPart, *, now: float) -> bool:
-    """Queue something that nobody has asked for, inside the caller's transaction.
+    """Queue something that the contact has not asked for, inside the caller's transaction.
 
-    The one place for apologies, reminders and the like: False, and nothing done, if the contact
-    has opted out of them.
+    All apologies, reminders and the like pass here: False, and nothing done, if the contact has
+    opted out of them.
     """
     if has_opted_out(connection, key):
         return False

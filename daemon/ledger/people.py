@@ -7,16 +7,24 @@ names both, or by asking for the lid of a number.
 
 import hashlib
 import hmac
-import json
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.domain.ids import chat_of, is_alias, local_part
 from daemon.domain.messages import ChatKey, Message
-from daemon.ledger.drivers.port import Connection
+from daemon.domain.states import TURN_DONE, UNSETTLED
+from daemon.domain.transitions.handover import joined
+from daemon.ledger.drivers.port import Connection, listed, marks
+from daemon.ledger.handover import change_hold, hold_of
 from daemon.ledger.role import Role, transaction
 from daemon.system.private_files import new_file
+
+FORGOTTEN = "forgotten-"
+"""How the chats of forgotten persons are called, in all rows of theirs that stay."""
+
+REMEMBERED = f"chat NOT LIKE '{FORGOTTEN}%'"
+"""The condition of rows whose person was not forgotten."""
 
 _TABLES_BY_CHAT = ("messages", "turns", "outbox", "thread_items", "calls", "notifications")
 
@@ -65,61 +73,75 @@ def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
     if not is_alias(alias.chat) or canonical(connection, alias).chat == chat:
         return False
     busy = connection.execute(
-        "SELECT 1 FROM turns WHERE channel = ?1 AND chat = ?2 AND state != 'done' UNION ALL"
-        " SELECT 1 FROM outbox WHERE channel = ?1 AND chat = ?2"
-        " AND state IN ('pending', 'sending', 'unknown') LIMIT 1",
-        alias,
+        "SELECT 1 FROM turns WHERE channel = :number AND chat = :chat"
+        f" AND state != '{TURN_DONE}' UNION ALL SELECT 1 FROM outbox"
+        f" WHERE channel = :number AND chat = :chat AND state IN ({listed(UNSETTLED)}) LIMIT 1",
+        alias._asdict(),
     ).fetchone()
     if busy:
         return False
     connection.execute(
-        "INSERT OR REPLACE INTO aliases (channel, alias, chat) VALUES (?, ?, ?)", (*alias, chat)
+        "INSERT INTO aliases (channel, alias, chat) VALUES (?, ?, ?)"
+        " ON CONFLICT (channel, alias) DO UPDATE SET chat = excluded.chat",
+        (*alias, chat),
     )
     for table in _TABLES_BY_CHAT:
         connection.execute(
-            f"UPDATE {table} SET chat = ? WHERE channel = ? AND chat = ?",  # noqa: S608 - constants
+            f"UPDATE {table} SET chat = ? WHERE channel = ? AND chat = ?",
             (chat, *alias),
         )
     connection.execute(
-        "UPDATE OR IGNORE facts SET chat = ? WHERE channel = ? AND chat = ?", (chat, *alias)
+        "UPDATE facts SET chat = ? WHERE channel = ? AND chat = ? AND fact NOT IN"
+        " (SELECT fact FROM facts WHERE channel = ? AND chat = ?)",
+        (chat, *alias, alias.number, chat),
     )
     connection.execute("DELETE FROM facts WHERE channel = ? AND chat = ?", alias)
-    connection.execute(
-        "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at,"
-        " paused_until, apologised_at, escalated_at, overdue_at, opted_out_at, consent_at,"
-        " forgotten_at) SELECT channel, ?, name, contact_name, first_seen_at, last_activity_at,"
-        " paused_until, apologised_at, escalated_at, overdue_at, opted_out_at, consent_at,"
-        " forgotten_at FROM chats WHERE channel = ? AND chat = ?"
-        " ON CONFLICT (channel, chat) DO UPDATE SET"
-        " first_seen_at = MIN(first_seen_at, excluded.first_seen_at),"
-        " paused_until = MAX(paused_until, excluded.paused_until),"
-        " overdue_at = MAX(overdue_at, excluded.overdue_at),"
-        " opted_out_at = MAX(opted_out_at, excluded.opted_out_at),"
-        " consent_at = MAX(consent_at, excluded.consent_at),"
-        " forgotten_at = MAX(forgotten_at, excluded.forgotten_at),"
-        " escalated_at = MAX(escalated_at, excluded.escalated_at)",
-        (chat, *alias),
-    )
-    connection.execute("DELETE FROM chats WHERE channel = ? AND chat = ?", alias)
+    _join_chats(connection, alias, ChatKey(alias.number, chat))
     connection.execute(
         "INSERT INTO usage_days (day, channel, chat, tokens, micros, pardoned_tokens,"
         " pardoned_micros, told) SELECT day, channel, ?, tokens, micros, pardoned_tokens,"
         " pardoned_micros, told FROM usage_days WHERE channel = ? AND chat = ?"
-        " ON CONFLICT (day, channel, chat) DO UPDATE SET tokens = tokens + excluded.tokens,"
-        " micros = micros + excluded.micros,"
-        " pardoned_tokens = pardoned_tokens + excluded.pardoned_tokens,"
-        " pardoned_micros = pardoned_micros + excluded.pardoned_micros,"
-        " told = MAX(told, excluded.told)",
+        " ON CONFLICT (day, channel, chat) DO UPDATE SET"
+        " tokens = usage_days.tokens + excluded.tokens,"
+        " micros = usage_days.micros + excluded.micros,"
+        " pardoned_tokens = usage_days.pardoned_tokens + excluded.pardoned_tokens,"
+        " pardoned_micros = usage_days.pardoned_micros + excluded.pardoned_micros,"
+        " told = CASE excluded.told WHEN 1 THEN 1 ELSE usage_days.told END",
         (chat, *alias),
     )
     connection.execute("DELETE FROM usage_days WHERE channel = ? AND chat = ?", alias)
-    # What was left out of one thread was said before that of the other or after: shown again,
-    # all of it together is summed up anew.
+    # The heads of both threads go: what they stand for interleaves, and is summed up anew.
     connection.execute(
         "DELETE FROM thread_heads WHERE channel = ? AND chat IN (?, ?)",
         (alias.number, alias.chat, chat),
     )
     return True
+
+
+def _join_chats(connection: Connection, alias: ChatKey, key: ChatKey) -> None:
+    """Make one row of the two of a person."""
+    kept = "first_seen_at, apologised_at, opted_out_at, consent_at, forgotten_at"
+    read = f"SELECT name, contact_name, last_activity_at, {kept} FROM chats"
+    found = connection.execute(f"{read} WHERE channel = ? AND chat = ?", alias).fetchone()
+    if found is None:
+        return
+    other = connection.execute(f"{read} WHERE channel = ? AND chat = ?", key).fetchone()
+    hold = hold_of(connection, alias)
+    connection.execute("DELETE FROM chats WHERE channel = ? AND chat = ?", alias)
+    if other is None:
+        connection.execute(
+            f"INSERT INTO chats (channel, chat, name, contact_name, last_activity_at, {kept})"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*key, *found),
+        )
+    else:
+        opted_out_at, consent_at, forgotten_at = map(max, found[-3:], other[-3:])
+        connection.execute(
+            "UPDATE chats SET first_seen_at = ?, opted_out_at = ?, consent_at = ?,"
+            " forgotten_at = ? WHERE channel = ? AND chat = ?",
+            (min(found[3], other[3]), opted_out_at, consent_at, forgotten_at, *key),
+        )
+    change_hold(connection, key, lambda mine: joined(mine, hold))
 
 
 # Tombstones: an opt-out outlives the erasure of its contact, under a keyed hash of the chat. The
@@ -155,7 +177,7 @@ def bury(
     *,
     forgotten_at: float,
 ) -> None:
-    """Keep what is to be respected of a person who is erased, inside the caller's transaction.
+    """Keep the opt-out of a person who is erased, inside the caller's transaction.
 
     ``keys`` are all ids under which the person may write again. ``forgotten_at``: Unix seconds; 0
     if their chat is only too old.
@@ -164,14 +186,15 @@ def bury(
         names = [key.chat for key in keys if key.number == channel]
         count, opted_out_at, before = connection.execute(
             "SELECT COUNT(*), COALESCE(MAX(opted_out_at), 0), COALESCE(MAX(forgotten_at), 0)"
-            " FROM chats WHERE channel = ? AND chat IN (SELECT value FROM json_each(?))",
-            (channel, json.dumps(names)),
+            f" FROM chats WHERE channel = ? AND chat IN ({marks(names)})",
+            (channel, *names),
         ).fetchone()
         last = max(forgotten_at, before)
         if count and (opted_out_at or last):
             connection.executemany(
-                "INSERT OR REPLACE INTO tombstones (contact, opted_out_at, forgotten_at)"
-                " VALUES (?, ?, ?)",
+                "INSERT INTO tombstones (contact, opted_out_at, forgotten_at) VALUES (?, ?, ?)"
+                " ON CONFLICT (contact) DO UPDATE SET opted_out_at = excluded.opted_out_at,"
+                " forgotten_at = excluded.forgotten_at",
                 [
                     (tombstone_name(contact, ChatKey(channel, name)), opted_out_at, last)
                     for name in names
@@ -180,7 +203,7 @@ def bury(
 
 
 def recall(connection: Connection, contact: bytes, key: ChatKey) -> float:
-    """Give a new chat what is known by its hash; gives when its person was forgotten, or 0.
+    """Move a tombstone into a new chat; gives when its person was forgotten, or 0.
 
     Inside the caller's transaction.
     """
@@ -198,7 +221,7 @@ def recall(connection: Connection, contact: bytes, key: ChatKey) -> float:
 
 
 def has_opted_out(connection: Connection, key: ChatKey) -> bool:
-    """True if nothing may be said in a chat that nobody has asked for."""
+    """True if the contact wants no messages that they have not asked for."""
     row = connection.execute(
         "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND opted_out_at > 0", key
     ).fetchone()

@@ -8,22 +8,17 @@ import msgspec
 
 from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
 from daemon.domain.messages import ChatKey
-from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.domain.states import DEAD, WITH_AGENT, ProcessEnd
 from daemon.ledger.drivers.port import Connection
+from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.role import Role, query, transaction
-
-# How the processes that had this store have ended: the next one finds it out and counts it.
-
-
-End = Literal["clean", "forced", "crashed"]
-"""In time; begun, but not finished, so the deadline or a second signal ended it; without a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierLives:
     """What is known of the processes before this one."""
 
-    last_end: End | None = None
+    last_end: ProcessEnd | None = None
     """None if there was none."""
     last_stop_seconds: float = 0
     """How long its stop took; 0 unless it was clean."""
@@ -44,7 +39,10 @@ class ProcessLife(Role):
         end, seconds = _end_of(row) if row else (None, 0.0)
         connection.execute("UPDATE process_ends SET count = count + 1 WHERE how = ?", (end,))
         connection.execute(
-            "INSERT OR REPLACE INTO process_life (only, started_at) VALUES (1, ?)", (now,)
+            "INSERT INTO process_life (only, started_at) VALUES (1, ?)"
+            " ON CONFLICT (only) DO UPDATE SET started_at = excluded.started_at,"
+            " stopping_at = NULL, stopped_at = NULL",
+            (now,),
         )
         ends = dict(connection.execute("SELECT how, count FROM process_ends").fetchall())
         return EarlierLives(end, seconds, ends)
@@ -61,17 +59,14 @@ class ProcessLife(Role):
     def _note(
         self, connection: Connection, column: Literal["stopping_at", "stopped_at"], now: float
     ) -> None:
-        connection.execute(f"UPDATE process_life SET {column} = ?", (now,))  # noqa: S608 - one of two
+        connection.execute(f"UPDATE process_life SET {column} = ?", (now,))
 
 
-def _end_of(row: tuple[float | None, float | None]) -> tuple[End, float]:
+def _end_of(row: tuple[float | None, float | None]) -> tuple[ProcessEnd, float]:
     stopping_at, stopped_at = row
     if stopped_at is not None:
         return "clean", max(0.0, stopped_at - (stopping_at or stopped_at))
     return ("crashed" if stopping_at is None else "forced"), 0.0
-
-
-# The stages of turns, kept for people who want to know where the time went.
 
 
 STAGES_A_WRITE = 2_000
@@ -110,9 +105,6 @@ class Stages(Role):
         return deleted.rowcount == STAGES_A_WRITE
 
 
-# How much waits, and how much was given up: figures for probes and metrics.
-
-
 class Backlog(Role):
     """What is not done yet. Any task may ask; it is read from indexes alone."""
 
@@ -123,18 +115,12 @@ class Backlog(Role):
         Raises StoreUnavailable.
         """
         queue = connection.execute(
-            "SELECT state, COUNT(*) FROM messages WHERE state IN ('received', 'in_turn')"  # noqa: S608 - constant
-            f" GROUP BY state UNION ALL SELECT '{WITH_AGENT}', COUNT(*) FROM messages"
+            f"SELECT state, COUNT(*) FROM messages WHERE {UNANSWERED} GROUP BY state"
+            f" UNION ALL SELECT '{WITH_AGENT}', COUNT(*) FROM messages"
             f" WHERE state = '{WITH_AGENT}'"
         )
-        dead = connection.execute("SELECT COUNT(*) FROM messages WHERE state = 'dead'")
+        dead = connection.execute(f"SELECT COUNT(*) FROM messages WHERE state = '{DEAD}'")
         return dict(queue.fetchall()), dead.fetchone()[0]
-
-
-# What the dashboard keeps: log lines, signed-in browsers, and figures of each minute.
-
-
-# The stored lines of the live log: a bounded table, written in batches beside everything else.
 
 
 LINES_A_START = 2**30
@@ -182,11 +168,11 @@ class DashboardLog(Role):
 
         def verb(connection: Connection) -> None:
             connection.executemany(
-                "INSERT OR IGNORE INTO log_lines"
-                " (id, at, kind, level, channel, chat, turn, symbol, line)"
+                "INSERT INTO log_lines (id, at, kind, level, channel, chat, turn, symbol, line)"
                 " SELECT :id, :at, :kind, :level, :channel, :chat, :turn, :symbol, :line"
                 " WHERE :chat = '' OR EXISTS"
-                " (SELECT 1 FROM chats WHERE channel = :channel AND chat = :chat)",
+                " (SELECT 1 FROM chats WHERE channel = :channel AND chat = :chat)"
+                " ON CONFLICT (id) DO NOTHING",
                 rows,
             )
             connection.execute(
@@ -263,7 +249,7 @@ def _conditions(query: LogQuery) -> tuple[str, list[object]]:
         ("line LIKE ? ESCAPE '\\'", f"%{text}%" if text else ""),
     )
     wanted = [(condition, value) for condition, value in conditions if value]
-    return " AND ".join(["1", *(condition for condition, _ in wanted)]), [v for _, v in wanted]
+    return " AND ".join(["1 = 1", *(condition for condition, _ in wanted)]), [v for _, v in wanted]
 
 
 def _line(row: tuple[int, float, str, str, str, str, str, str, str, str]) -> LogLine:
@@ -281,9 +267,6 @@ def _line(row: tuple[int, float, str, str, str, str, str, str, str, str]) -> Log
     )
 
 
-# Who is signed in to the dashboard, by names that let nobody in.
-
-
 MOST_SESSIONS = 1_000
 """More browsers than any business has; the ones that end first make room."""
 
@@ -296,12 +279,13 @@ class Sessions(Role):
         """Keep a session, and drop those that are over."""
         connection.execute("DELETE FROM dashboard_sessions WHERE ends_at <= ?", (now,))
         connection.execute(
-            "DELETE FROM dashboard_sessions WHERE name IN ("
-            " SELECT name FROM dashboard_sessions ORDER BY ends_at DESC LIMIT -1 OFFSET ?)",
+            "DELETE FROM dashboard_sessions WHERE name NOT IN ("
+            " SELECT name FROM dashboard_sessions ORDER BY ends_at DESC LIMIT ?)",
             (MOST_SESSIONS - 1,),
         )
         connection.execute(
-            "INSERT OR REPLACE INTO dashboard_sessions (name, ends_at) VALUES (?, ?)",
+            "INSERT INTO dashboard_sessions (name, ends_at) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET ends_at = excluded.ends_at",
             (name, ends_at),
         )
 
@@ -319,12 +303,9 @@ class Sessions(Role):
         connection.execute("DELETE FROM dashboard_sessions WHERE name = ?", (name,))
 
 
-# The daemon's figures: one row a minute, and counters that are read from the ledger when asked for.
-
-
 COUNTERS = {
     "paused": "SELECT COUNT(*) FROM chats WHERE paused_until > :now",
-    "deadLetters": "SELECT COUNT(*) FROM turns WHERE outcome = 'dead'",
+    "deadLetters": f"SELECT COUNT(*) FROM turns WHERE outcome = '{DEAD}'",
 }
 """The query of each counter, by its name in ``/dashboard/stats`` and in the overview's template."""
 
@@ -339,7 +320,8 @@ class Samples(Role):
     def add(self, connection: Connection, sample: Sample, *, keep_seconds: float) -> None:
         """Store the figures of a minute and drop those older than ``keep_seconds``."""
         connection.execute(
-            "INSERT OR REPLACE INTO samples (at, figures) VALUES (?, ?)",
+            "INSERT INTO samples (at, figures) VALUES (?, ?)"
+            " ON CONFLICT (at) DO UPDATE SET figures = excluded.figures",
             (sample.at, _write.encode(sample).decode()),
         )
         connection.execute("DELETE FROM samples WHERE at < ?", (sample.at - keep_seconds,))

@@ -12,14 +12,14 @@ import msgspec
 from daemon.domain.ids import chat_of, is_alias, is_group, local_part
 from daemon.domain.messages import AnyContent, Message, Poll, Reaction, Vote, Webhook
 from daemon.domain.prompt.message_text import as_line
-from daemon.domain.records import Known, StoredMessage, Turn
+from daemon.domain.records import NOT_ADDRESSED, Known, StoredMessage, Turn
 from daemon.domain.rendering.outgoing import poll_option_id
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.messages import WAITING, read_message, stored_message
 from daemon.ledger.people import canonical, shown_pair
 from daemon.ledger.role import Role, query, transaction
 
-_read_ids = msgspec.json.Decoder(list[str])
+_LEARN = "INSERT INTO own_ids (channel, id) VALUES (?, ?) ON CONFLICT (channel, id) DO NOTHING"
 
 LATELY_WRITTEN = 100
 """Messages of a group in which it is looked for several people."""
@@ -74,7 +74,7 @@ class References(Role):
     @transaction
     def learn_own_id(self, connection: Connection, channel: str, own_id: str) -> None:
         """Keep our own number or lid on a channel."""
-        connection.execute("INSERT OR IGNORE INTO own_ids VALUES (?, ?)", (channel, own_id))
+        connection.execute(_LEARN, (channel, own_id))
 
     @query
     def knows_us(self, connection: Connection) -> bool:
@@ -85,13 +85,12 @@ class References(Role):
     def others_write(self, connection: Connection, turn: Turn, author: str) -> bool:
         """True if somebody else than ``author`` has written lately in the chat of a turn."""
         row = connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM (SELECT message, from_me FROM messages"
-            " INDEXED BY messages_told WHERE channel || '/' || chat = ?"
-            " ORDER BY seq DESC LIMIT ?)"
-            " WHERE from_me = 0 AND json_extract(message, '$.author') NOT IN ('', ?))",
+            "SELECT 1 FROM (SELECT author, from_me FROM messages WHERE channel || '/' || chat = ?"
+            " ORDER BY seq DESC LIMIT ?) newest"
+            " WHERE from_me = 0 AND author NOT IN ('', ?) LIMIT 1",
             ("/".join(turn.key), LATELY_WRITTEN, author),
         ).fetchone()
-        return bool(row[0])
+        return row is not None
 
     async def overheard(self, turn: Turn, *, limit: int) -> tuple[StoredMessage, ...]:
         """What a group has said among itself since the turn before, the newest ``limit``.
@@ -102,13 +101,13 @@ class References(Role):
 
         def verb(connection: Connection) -> tuple[StoredMessage, ...]:
             rows = connection.execute(
-                "SELECT seq, message, received_at FROM messages INDEXED BY messages_overheard"
-                " WHERE channel = ?1 AND chat = ?2 AND reason = 'not addressed to us'"
-                " AND deleted_at IS NULL AND seq < ?3 AND seq > COALESCE((SELECT seq"
-                " FROM messages WHERE channel = ?1 AND chat = ?2 AND turn_id IS NOT NULL"
-                " AND turn_id != ?4 AND seq < ?3 ORDER BY seq DESC LIMIT 1), 0)"
-                " ORDER BY seq DESC LIMIT ?5",
-                (*turn.key, last, turn.id, limit),
+                "SELECT seq, message, received_at FROM messages WHERE channel = :number"
+                f" AND chat = :chat AND reason = '{NOT_ADDRESSED}' AND deleted_at IS NULL"
+                " AND seq < :last AND seq > COALESCE((SELECT seq FROM messages"
+                " WHERE channel = :number AND chat = :chat AND turn_id IS NOT NULL"
+                " AND turn_id != :turn AND seq < :last ORDER BY seq DESC LIMIT 1), 0)"
+                " ORDER BY seq DESC LIMIT :limit",
+                {**turn.key._asdict(), "last": last, "turn": turn.id, "limit": limit},
             ).fetchall()
             return tuple(stored_message(*row) for row in reversed(rows))
 
@@ -148,7 +147,7 @@ def learn_own_id(connection: Connection, message: Message) -> None:
     """Keep by which id WhatsApp shows us, told by a message that left our number."""
     if message.from_me and message.author and not message.key.chat.startswith(message.author):
         connection.execute(
-            "INSERT OR IGNORE INTO own_ids (channel, id) VALUES (?, ?)",
+            _LEARN,
             (message.key.number, message.author),
         )
 
@@ -277,13 +276,15 @@ def _is_shown_to(connection: Connection, message: Message, chat: str) -> bool:
 
 def _is_addressed(connection: Connection, message: Message, own_ids: frozenset[str]) -> bool:
     """Whether it mentions or answers us, or its author has just addressed us and is waited for."""
-    learnt, goes_on = connection.execute(
-        "SELECT (SELECT json_group_array(id) FROM own_ids WHERE channel = ?1),"  # noqa: S608 - constant
-        " EXISTS (SELECT 1 FROM messages INDEXED BY messages_open WHERE channel = ?1 AND chat = ?2"
-        f" AND {WAITING} AND from_me = 0 AND json_extract(message, '$.author') = ?3)",
+    goes_on = connection.execute(
+        f"SELECT 1 FROM messages WHERE channel = ? AND chat = ? AND {WAITING} AND from_me = 0"
+        " AND author = ? LIMIT 1",
         (*message.key, message.author),
     ).fetchone()
-    return bool(goes_on) or _mentions(message, own_ids.union(_read_ids.decode(learnt)))
+    if goes_on is not None:
+        return True
+    learnt = connection.execute("SELECT id FROM own_ids WHERE channel = ?", (message.key.number,))
+    return _mentions(message, own_ids.union(own_id for (own_id,) in learnt))
 
 
 def _mentions(message: Message, own_ids: frozenset[str]) -> bool:
@@ -302,8 +303,7 @@ def _is_moving(connection: Connection, message: Message, now: float) -> bool:
     """Whether its author has begun to share a live location in this chat before."""
     row = connection.execute(
         "SELECT 1 FROM messages WHERE channel = ? AND chat = ? AND kind = 'live_location'"
-        " AND received_at > ? AND id != ? AND from_me = 0"
-        " AND json_extract(message, '$.author') = ?",
+        " AND received_at > ? AND id != ? AND from_me = 0 AND author = ?",
         (*canonical(connection, message.key), now - LIVE_SECONDS, message.id, message.author),
     ).fetchone()
     return row is not None

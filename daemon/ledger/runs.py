@@ -12,6 +12,7 @@ import msgspec
 from daemon.domain.limits import NO_LIMITS, Budget, Charge, Refusal
 from daemon.domain.messages import FunctionCall, ModelResponse
 from daemon.domain.records import RecordedCall, RecordedRound, Run, Turn
+from daemon.domain.states import COMPLETED, FAILED, FINISHED, RUNNING, STARTED
 from daemon.ledger import usage
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.role import Role, query, transaction
@@ -49,9 +50,9 @@ class Orphans(Role):
         rows = connection.execute(
             "SELECT response_id FROM kept_responses k WHERE noted_at < ? AND NOT EXISTS"
             " (SELECT 1 FROM responses p JOIN runs r ON r.id = p.run_id"
-            " WHERE r.state = 'running' AND p.state != 'completed'"
+            " WHERE r.state = ? AND p.state != ?"
             " AND p.response_id = k.response_id) ORDER BY noted_at LIMIT ?",
-            (before, MOST_AT_ONCE),
+            (before, RUNNING, COMPLETED, MOST_AT_ONCE),
         )
         return tuple(response_id for (response_id,) in rows)
 
@@ -108,7 +109,8 @@ class Runs(Role):
         the same write; also says whose budget does not allow that.
         """
         connection.execute(
-            "UPDATE turns SET attempts = MAX(attempts, ?) WHERE id = ?", (attempt, turn.id)
+            "UPDATE turns SET attempts = ? WHERE id = ? AND attempts < ?",
+            (attempt, turn.id, attempt),
         )
         run = _begin(connection, turn, now)
         if run.rounds:
@@ -161,9 +163,9 @@ class Runs(Role):
         ``waits``: the server goes on with this response when it gets the outputs of its calls.
         """
         connection.execute(
-            "UPDATE responses SET state = 'completed', response_id = ?, response = ?,"
+            "UPDATE responses SET state = ?, response_id = ?, response = ?,"
             " error = '', ended_at = ? WHERE run_id = ? AND round = ?",
-            (response.id, _json.encode(response).decode(), now, run.id, number),
+            (COMPLETED, response.id, _json.encode(response).decode(), now, run.id, number),
         )
         if charge is not None:
             usage.settle(connection, run, number, charge, now=now)
@@ -181,10 +183,10 @@ class Runs(Role):
         What was set aside for it is given back, unless its answer may still be fetched.
         """
         row = connection.execute(
-            "UPDATE responses SET state = 'failed', error = ?, ended_at = ?,"
-            " response_id = CASE ? WHEN 1 THEN '' ELSE response_id END"
+            "UPDATE responses SET state = ?, error = ?, ended_at = ?,"
+            " response_id = CASE WHEN ? = 1 THEN '' ELSE response_id END"
             " WHERE run_id = ? AND round = ? RETURNING response_id",
-            (error, now, int(lost), run.id, number),
+            (FAILED, error, now, int(lost), run.id, number),
         ).fetchone()
         if row is None or not row[0]:
             usage.release(connection, run.id, number)
@@ -197,17 +199,17 @@ class Runs(Role):
         """
         row = connection.execute(
             "SELECT p.run_id, p.round, p.response_id FROM responses p"
-            " JOIN runs r ON r.id = p.run_id WHERE r.turn_id = ? AND r.state = 'running'"
-            " AND p.state != 'completed' AND p.response_id != ''",
-            (turn_id,),
+            " JOIN runs r ON r.id = p.run_id WHERE r.turn_id = ? AND r.state = ?"
+            " AND p.state != ? AND p.response_id != ''",
+            (turn_id, RUNNING, COMPLETED),
         ).fetchone()
         if row is None:
             return ""
         run_id, number, response_id = row
         connection.execute(
-            "UPDATE responses SET state = 'failed', response_id = '', error = 'abandoned',"
+            "UPDATE responses SET state = ?, response_id = '', error = 'abandoned',"
             " ended_at = ? WHERE run_id = ? AND round = ?",
-            (now, run_id, number),
+            (FAILED, now, run_id, number),
         )
         usage.release(connection, run_id, number)
         return str(response_id)
@@ -248,20 +250,20 @@ class Runs(Role):
         """A tool call has ended, with this output for the model."""
         connection.execute(
             "UPDATE tool_calls SET state = ?, output = ?, ended_at = ? WHERE id = ?",
-            ("failed" if failed else "finished", output, now, row_id),
+            (FAILED if failed else FINISHED, output, now, row_id),
         )
 
 
 def _begin(connection: Connection, turn: Turn, now: float) -> Run:
     begun = connection.execute(
-        "INSERT INTO runs (turn_id, started_at) SELECT ?1, ?2 WHERE NOT EXISTS"
-        " (SELECT 1 FROM runs WHERE turn_id = ?1 AND state = 'running') RETURNING id",
-        (turn.id, now),
+        "INSERT INTO runs (turn_id, started_at) SELECT ?, ? WHERE NOT EXISTS"
+        f" (SELECT 1 FROM runs WHERE turn_id = ? AND state = '{RUNNING}') RETURNING id",
+        (turn.id, now, turn.id),
     ).fetchone()
     if begun is not None:
         return Run(id=begun[0], turn_id=turn.id, calls=_calls(connection, turn.id))
     (run_id,) = connection.execute(
-        "SELECT id FROM runs WHERE turn_id = ? AND state = 'running'", (turn.id,)
+        f"SELECT id FROM runs WHERE turn_id = ? AND state = '{RUNNING}'", (turn.id,)
     ).fetchone()
     return Run(
         id=run_id,
@@ -287,9 +289,9 @@ def _start_round(
         return refused
     connection.execute(
         "INSERT INTO responses (run_id, round, started_at) VALUES (?, ?, ?)"
-        " ON CONFLICT (run_id, round) DO UPDATE SET state = 'started', response_id = '',"
-        " calls = calls + 1, started_at = excluded.started_at, ended_at = NULL",
-        (run.id, number, now),
+        " ON CONFLICT (run_id, round) DO UPDATE SET state = ?, response_id = '',"
+        " calls = responses.calls + 1, started_at = excluded.started_at, ended_at = NULL",
+        (run.id, number, now, STARTED),
     )
     return ""
 
@@ -314,8 +316,8 @@ def _rounds(connection: Connection, run_id: int) -> tuple[RecordedRound, ...]:
 
 def _calls(connection: Connection, turn_id: int) -> tuple[RecordedCall, ...]:
     rows = connection.execute(
-        "SELECT id, run_id, round, call_id, key, effects, CASE state WHEN 'started' THEN NULL"
-        " ELSE output END FROM tool_calls WHERE turn_id = ? ORDER BY id",
+        "SELECT id, run_id, round, call_id, key, effects, state, output FROM tool_calls"
+        " WHERE turn_id = ? ORDER BY id",
         (turn_id,),
     )
     return tuple(
@@ -326,7 +328,7 @@ def _calls(connection: Connection, turn_id: int) -> tuple[RecordedCall, ...]:
             call_id=call_id,
             key=key,
             effects=bool(effects),
-            output=output,
+            output=None if state == STARTED else output,
         )
-        for row_id, run_id, number, call_id, key, effects, output in rows
+        for row_id, run_id, number, call_id, key, effects, state, output in rows
     )

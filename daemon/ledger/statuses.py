@@ -1,31 +1,36 @@
-"""What WhatsApp tells of our sends after it took them: delivered, read, played, failed.
+"""Delivery updates: what WhatsApp says of our sends after it took them.
 
-Statuses come in any order, more than once, and now and then before the answer that gives the send
-its id. So a status only ever raises what is known of a send, in the order of `RANKS`, and one for
-an id that is not known yet is kept while a send is under way. All of it happens inside the write
-of the webhook call, or of the send's own answer.
+`daemon.domain.transitions.sends` decides what an update does. One for an id that is not known is
+kept while a send is under way: its answer may still bring the id. All of it happens inside the
+write of the webhook call, or of the send's answer.
 """
 
 import math
 
 from daemon.domain.messages import ChatKey, StatusUpdate
 from daemon.domain.records import DeliveryUpdate
-from daemon.ledger.drivers.port import Connection
-
-RANKS = {"failed": 0, "pending": 1, "sent": 2, "delivered": 3, "read": 4, "played": 5}
-"""How far a message has come (the order is that of WhatsApp's own codes)."""
-
-ARRIVED = RANKS["delivered"]
+from daemon.domain.states import ANSWERED, DEAD, PENDING, SENDING, UNKNOWN
+from daemon.domain.transitions.sends import (
+    RANKS,
+    Send,
+    Updated,
+    after_late_update,
+    after_update,
+    furthest_first,
+    moment_of,
+)
+from daemon.domain.transitions.turns import Part, dies_afterwards
+from daemon.ledger.drivers.port import Connection, listed
 
 EARLY_SECONDS = 24 * 3600.0
 MOST_EARLY = 1000
-"""Statuses kept for ids that are not known: so long, and so many."""
+"""How long updates are kept for ids that are not known, and how many."""
 
 NEVER = math.inf
-"""As `resend_since`: nothing that WhatsApp could not deliver is said again."""
+"""As ``resend_since``: what WhatsApp could not deliver is not sent again."""
 
 RESENT_ALWAYS = 0.0
-"""As `resend_since`: everything is, once, however old it is."""
+"""As ``resend_since``: it is sent again once, however old it is."""
 
 
 def note_status(
@@ -36,208 +41,197 @@ def note_status(
     now: float,
     resend_since: float,
 ) -> DeliveryUpdate | None:
-    """Take in one status, inside the caller's transaction; what it newly says of a send of ours.
+    """Apply one update; gives what it newly says of a send of ours, if anything.
 
-    None where it says nothing new, or is about somebody else's message. A send that has failed
-    becomes ``pending`` again, once, if it was created at ``resend_since`` or later (Unix seconds)
-    and no agent has taken its chat over since; else it ends as ``failed``.
+    ``resend_since``: see `daemon.domain.transitions.sends.after_update`.
     """
     if update.status not in RANKS:
         return None
     row = connection.execute(
-        "SELECT id, channel, chat, status, created_at, sent_at FROM outbox WHERE message_id = ?",
+        "SELECT id, channel, chat, state, status, created_at, sent_at FROM outbox"
+        " WHERE message_id = ?",
         (update.message_id,),
     ).fetchone()
     if row is None:
         return _after_failure(connection, channel, update, now=now)
-    row_id, own_channel, chat, status, created_at, sent_at = row
-    known = RANKS.get(status, -1)
-    key = ChatKey(own_channel, chat)
-    if update.status == "failed":
-        if known >= ARRIVED or status == "failed":
-            return None  # what has arrived cannot fail any more
-        return _fail(
-            connection, key, row_id, update, now=now, created_at=created_at, since=resend_since
-        )
-    if RANKS[update.status] <= known:
+    row_id, own_channel, chat, state, status, created_at, sent_at = row
+    key, at = ChatKey(own_channel, chat), moment_of(update, now)
+    is_failure = update.status == "failed"
+    send = Send(
+        state=state,
+        status=status,
+        created_at=created_at,
+        failed_before=is_failure and _has_failed(connection, row_id),
+        kept_out=is_failure and _was_paused(connection, key, created_at),
+    )
+    updated = after_update(send, update, at=at, resend_since=resend_since)
+    if updated is None:
         return None
-    at = _moment(update, now)
-    _raise(connection, row_id, update.status, at)
-    if status == "failed" and RANKS[update.status] >= ARRIVED:
-        connection.execute("UPDATE outbox SET state = 'sent', error = '' WHERE id = ?", (row_id,))
-        reopen(connection, row_id)
+    if is_failure:
+        connection.execute(
+            "INSERT INTO send_failures (message_id, outbox_id, error, failed_at)"
+            " VALUES (?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING",
+            (update.message_id, row_id, updated.error, at),
+        )
+    _store(connection, row_id, update.message_id, updated)
+    again = updated.state == PENDING
     seconds = max(0.0, at - sent_at) if sent_at and update.status == "delivered" else None
-    return DeliveryUpdate(key=key, row_id=row_id, status=update.status, seconds=seconds)
+    return DeliveryUpdate(
+        key=key,
+        row_id=row_id,
+        status=update.status,
+        error=(updated.error or "") if is_failure else "",
+        seconds=seconds,
+        again=is_failure and again,
+    )
 
 
 def claim_early(
     connection: Connection, message_id: str, *, now: float, resend_since: float
 ) -> tuple[DeliveryUpdate, ...]:
-    """Take in what was told of a send before its id was known; the outbox has the id now."""
+    """Apply what came of a send before its id was known; the outbox has the id now."""
     rows = connection.execute(
         "DELETE FROM early_statuses WHERE message_id = ? RETURNING channel, status, error, at",
         (message_id,),
     ).fetchall()
-    delivery_updates = []
-    # The furthest first: what has arrived cannot fail any more.
-    for channel, status, error, at in sorted(rows, key=lambda row: -RANKS[row[1]]):
-        update = StatusUpdate(message_id=message_id, status=status, error=error, at=at)
-        fate = note_status(connection, channel, update, now=now, resend_since=resend_since)
-        if fate is not None:
-            delivery_updates.append(fate)
-    return tuple(delivery_updates)
-
-
-def _raise(connection: Connection, row_id: int, status: str, at: float) -> None:
-    """Record how far a send has come; what was read was delivered, if nobody said when."""
-    arrived = at if RANKS[status] >= ARRIVED else None
-    seen = at if RANKS[status] > ARRIVED else None
-    connection.execute(
-        "UPDATE outbox SET status = ?, delivered_at = COALESCE(delivered_at, ?),"
-        " read_at = COALESCE(read_at, ?) WHERE id = ?",
-        (status, arrived, seen, row_id),
+    channels = {status: channel for channel, status, _, _ in rows}
+    updates = furthest_first(
+        StatusUpdate(message_id=message_id, status=status, error=error, at=at)
+        for _, status, error, at in rows
     )
-
-
-def _fail(
-    connection: Connection,
-    key: ChatKey,
-    row_id: int,
-    update: StatusUpdate,
-    *,
-    now: float,
-    created_at: float,
-    since: float,
-) -> DeliveryUpdate:
-    """Say a failed send once more, or give it up; then its turn may have no answer."""
-    error = update.error or "WhatsApp could not deliver it"
-    tried = connection.execute(
-        "SELECT 1 FROM send_failures WHERE outbox_id = ?", (row_id,)
-    ).fetchone()
-    connection.execute(
-        "INSERT OR IGNORE INTO send_failures (message_id, outbox_id, error, failed_at)"
-        " VALUES (?, ?, ?, ?)",
-        (update.message_id, row_id, error, _moment(update, now)),
+    noted = (
+        note_status(connection, channels[update.status], update, now=now, resend_since=resend_since)
+        for update in updates
     )
-    again = tried is None and created_at >= since and not _agent_since(connection, key, created_at)
-    if again:
-        connection.execute(
-            "UPDATE outbox SET state = 'pending', message_id = '', status = '', error = ?"
-            " WHERE id = ?",
-            (error, row_id),
-        )
-    else:
-        connection.execute(
-            "UPDATE outbox SET state = 'failed', status = 'failed', error = ? WHERE id = ?",
-            (error, row_id),
-        )
-        mark_dead(connection, row_id, error)
-    return DeliveryUpdate(key=key, row_id=row_id, status="failed", error=error, again=again)
-
-
-def _agent_since(connection: Connection, key: ChatKey, created_at: float) -> bool:
-    """True if the bot was kept out of the chat at some time since then."""
-    row = connection.execute(
-        "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND paused_until > ?",
-        (*key, created_at),
-    ).fetchone()
-    return row is not None
+    return tuple(update for update in noted if update is not None)
 
 
 def mark_dead(connection: Connection, row_id: int, error: str) -> None:
-    """A turn that counts as answered, of whose answer nothing has arrived, is dead after all.
-
-    So it is found by whoever looks for messages without an answer, and can be replayed.
-    """
-    row = connection.execute(
-        "SELECT t.id FROM turns t JOIN outbox o ON o.turn_id = t.id WHERE o.id = ?"
-        " AND t.outcome = 'answered' AND NOT EXISTS (SELECT 1 FROM outbox said"
-        " WHERE said.turn_id = t.id AND said.state NOT IN ('failed', 'dropped')"
-        " AND said.id NOT IN (SELECT outbox_id FROM interim_messages))",
+    """Give up the turn of a send if it counts as answered and nothing of its answer arrived."""
+    turn = connection.execute(
+        "SELECT t.id, t.outcome FROM turns t JOIN outbox o ON o.turn_id = t.id WHERE o.id = ?",
         (row_id,),
     ).fetchone()
-    if row is None:
+    if turn is None or not dies_afterwards(turn[1], answer_parts(connection, turn[0])):
         return
     connection.execute(
-        "UPDATE turns SET outcome = 'dead', reason = ? WHERE id = ?", (error, row[0])
+        "UPDATE turns SET outcome = ?, reason = ? WHERE id = ?", (DEAD, error, turn[0])
     )
     connection.execute(
-        "UPDATE messages SET state = 'dead', reason = ? WHERE turn_id = ? AND state = 'answered'",
-        (error, row[0]),
+        "UPDATE messages SET state = ?, reason = ? WHERE turn_id = ? AND state = ?",
+        (DEAD, error, turn[0], ANSWERED),
     )
 
 
 def reopen(connection: Connection, row_id: int) -> None:
     """A part of an answer that was given up counts again: its turn is answered.
 
-    Unless somebody has put the turn's messages back in. Inside the caller's transaction, as is
-    `mark_dead`.
+    Not if somebody has put the turn's messages back in.
     """
-    turn = "(SELECT turn_id FROM outbox WHERE id = ?)"
-    left = connection.execute(
-        f"UPDATE messages SET state = 'answered', reason = '' WHERE turn_id = {turn}"  # noqa: S608 - a constant
-        " AND state = 'dead'",
-        (row_id,),
+    (turn_id,) = connection.execute("SELECT turn_id FROM outbox WHERE id = ?", (row_id,)).fetchone()
+    answered = connection.execute(
+        "UPDATE messages SET state = ?, reason = '' WHERE turn_id = ? AND state = ?",
+        (ANSWERED, turn_id, DEAD),
     )
-    if left.rowcount:
+    if answered.rowcount:
         connection.execute(
-            f"UPDATE turns SET outcome = 'answered', reason = '' WHERE id = {turn}"  # noqa: S608 - a constant
-            " AND outcome = 'dead'",
-            (row_id,),
+            "UPDATE turns SET outcome = ?, reason = '' WHERE id = ? AND outcome = ?",
+            (ANSWERED, turn_id, DEAD),
         )
+
+
+def answer_parts(connection: Connection, turn_id: int) -> list[Part]:
+    """The parts of a turn's answer, without what its tools said."""
+    rows = connection.execute(
+        "SELECT state, error FROM outbox WHERE turn_id = ?"
+        " AND id NOT IN (SELECT outbox_id FROM interim_messages)",
+        (turn_id,),
+    )
+    return [Part(*row) for row in rows]
+
+
+def _store(connection: Connection, row_id: int, message_id: str, updated: Updated) -> None:
+    connection.execute(
+        "UPDATE outbox SET state = ?, message_id = ?, status = ?, error = COALESCE(?, error),"
+        " delivered_at = COALESCE(delivered_at, ?), read_at = COALESCE(read_at, ?) WHERE id = ?",
+        (
+            updated.state,
+            message_id if updated.keeps_id else "",
+            updated.status,
+            updated.error,
+            updated.arrived_at,
+            updated.seen_at,
+            row_id,
+        ),
+    )
+    if updated.turn == "reopened":
+        reopen(connection, row_id)
+    elif updated.turn == "given up":
+        mark_dead(connection, row_id, updated.error or "")
+
+
+def _has_failed(connection: Connection, row_id: int) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM send_failures WHERE outbox_id = ?", (row_id,)
+    ).fetchone()
+    return row is not None
+
+
+def _was_paused(connection: Connection, key: ChatKey, since: float) -> bool:
+    """True if the bot was kept out of the chat at some time since then."""
+    row = connection.execute(
+        "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND paused_until > ?", (*key, since)
+    ).fetchone()
+    return row is not None
 
 
 def _after_failure(
     connection: Connection, channel: str, update: StatusUpdate, *, now: float
 ) -> DeliveryUpdate | None:
-    """Take in the status of an id that is no send's now: an attempt that failed, or unknown."""
+    """Apply an update of an id that no send has now: that of a failed attempt, or not known."""
     failed = connection.execute(
         "SELECT o.id, o.channel, o.chat FROM send_failures f JOIN outbox o ON o.id = f.outbox_id"
-        " WHERE f.message_id = ? AND o.state = 'pending'",
-        (update.message_id,),
+        " WHERE f.message_id = ? AND o.state = ?",
+        (update.message_id, PENDING),
     ).fetchone()
     if failed is None:
         _keep_early(connection, channel, update, now)
         return None
-    if RANKS[update.status] < ARRIVED:
+    updated = after_late_update(update, at=moment_of(update, now))
+    if updated is None:
         return None
-    # It has arrived after all, and has not been said again yet.
     row_id, own_channel, chat = failed
-    at = _moment(update, now)
-    connection.execute(
-        "UPDATE outbox SET state = 'sent', message_id = ?, error = '' WHERE id = ?",
-        (update.message_id, row_id),
-    )
-    _raise(connection, row_id, update.status, at)
+    _store(connection, row_id, update.message_id, updated)
     return DeliveryUpdate(key=ChatKey(own_channel, chat), row_id=row_id, status=update.status)
 
 
 def _keep_early(connection: Connection, channel: str, update: StatusUpdate, now: float) -> None:
-    """Keep a status that may be about a send under way, within bounds.
+    """Keep an update that may be about a send under way, within bounds.
 
-    Statuses of what customers and agents wrote, such as our own reading of it, are about messages
-    that are known.
+    Messages of customers and agents have updates too, such as our own reading of them; those
+    messages are known.
     """
-    unclear = connection.execute(
-        "SELECT 1 WHERE EXISTS (SELECT 1 FROM outbox WHERE state IN ('sending', 'unknown'))"
+    is_unclear = connection.execute(
+        f"SELECT 1 WHERE EXISTS (SELECT 1 FROM outbox WHERE state IN ({_IN_FLIGHT}))"
         " AND NOT EXISTS (SELECT 1 FROM messages WHERE channel = ? AND id = ?)"
         " AND NOT EXISTS (SELECT 1 FROM send_failures WHERE message_id = ?)",
         (channel, update.message_id, update.message_id),
     ).fetchone()
-    if unclear is None:
+    if is_unclear is None:
         return
     connection.execute(
-        "INSERT OR IGNORE INTO early_statuses (channel, message_id, status, error, at, received_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO early_statuses (channel, message_id, status, error, at, received_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (message_id, status) DO NOTHING",
         (channel, update.message_id, update.status, update.error, update.at, now),
     )
-    connection.execute(
-        "DELETE FROM early_statuses WHERE received_at < ? OR (message_id, status) IN (SELECT"
-        " message_id, status FROM early_statuses ORDER BY received_at DESC LIMIT -1 OFFSET ?)",
-        (now - EARLY_SECONDS, MOST_EARLY),
+    connection.execute("DELETE FROM early_statuses WHERE received_at < ?", (now - EARLY_SECONDS,))
+    surplus = connection.execute(
+        "SELECT message_id, status FROM early_statuses ORDER BY received_at DESC LIMIT ? OFFSET ?",
+        (MOST_EARLY, MOST_EARLY),
+    ).fetchall()
+    connection.executemany(
+        "DELETE FROM early_statuses WHERE message_id = ? AND status = ?", surplus
     )
 
 
-def _moment(update: StatusUpdate, now: float) -> float:
-    """When it was so: by WhatsApp's clock, unless that says nothing or lies ahead of ours."""
-    return min(update.at, now) if update.at else now
+_IN_FLIGHT = listed((SENDING, UNKNOWN))

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from daemon.domain.consent import ConsentChoice
-from daemon.domain.messages import ChatKey, JsonObject, is_for_customer
+from daemon.domain.messages import ChatKey, JsonObject, Message, is_for_customer
 from daemon.domain.prompt.data import data_item, indented, is_data
 from daemon.domain.prompt.history import estimate_tokens, split_at_compaction
+from daemon.domain.prompt.message_text import noted_item
 from daemon.domain.records import ChatRecord, Recollection, ThreadHead, ThreadItem, Told, Turn
+from daemon.domain.states import RECEIVED
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.messages import redact
 from daemon.ledger.role import Role, query, transaction
@@ -16,6 +18,8 @@ from daemon.ledger.tool_effects import facts_of
 
 _json = msgspec.json.Encoder()
 _read_item = msgspec.json.Decoder(JsonObject)
+
+_PLACE = "[live location "
 
 
 class Threads(Role):
@@ -69,8 +73,8 @@ class Threads(Role):
         """
         append(connection, key, None, items, now=now)
         connection.executemany(
-            "UPDATE messages SET state = ?, reason = ? WHERE seq = ? AND state = 'received'",
-            [(state, reason, seq) for seq in seqs],
+            "UPDATE messages SET state = ?, reason = ? WHERE seq = ? AND state = ?",
+            [(state, reason, seq, RECEIVED) for seq in seqs],
         )
         connection.executemany(
             "UPDATE messages SET to_note = 0 WHERE seq = ?", [(seq,) for seq in noted]
@@ -86,7 +90,7 @@ class Threads(Role):
     def counts(self, connection: Connection, *, active_since: float) -> tuple[int, int]:
         """How many chats are known, and how many of them were active since then."""
         row = connection.execute(
-            "SELECT COUNT(*), COALESCE(SUM(last_activity_at >= ?), 0) FROM chats",
+            "SELECT COUNT(*), COUNT(CASE WHEN last_activity_at >= ? THEN 1 END) FROM chats",
             (active_since,),
         ).fetchone()
         return int(row[0]), int(row[1])
@@ -258,22 +262,25 @@ def keep_turn(
         ).fetchone()
         _set_head(connection, turn.key, last, compaction, now)
     tokens += append(connection, turn.key, turn.id, after, now=now)
-    told = told or Told()
-    connection.execute(
-        "UPDATE chats SET apologised_at = 0,"
-        " context_at = CASE ?1 WHEN '' THEN context_at ELSE ?2 END,"
-        " context_text = CASE ?1 WHEN '' THEN context_text ELSE ?1 END,"
-        " token_ratio = CASE ?3 WHEN 0 THEN token_ratio ELSE ?3 END,"
-        " opted_out_at = CASE ?6 WHEN 'out' THEN ?2 WHEN 'in' THEN 0 ELSE opted_out_at END,"
-        " consent_at = CASE ?7 WHEN 1 THEN ?2 ELSE consent_at END"
-        " WHERE channel = ?4 AND chat = ?5",
-        (
-            *(told.context_text, now, told.token_ratio),
-            *turn.key,
-            *(told.choice, int(told.consent)),
-        ),
-    )
+    _remember(connection, turn.key, told or Told(), now)
     return tokens
+
+
+def _remember(connection: Connection, key: ChatKey, told: Told, now: float) -> None:
+    """Keep what a chat is to remember of an answered turn."""
+    news: dict[str, float | str] = {"apologised_at": 0}
+    if told.context_text:
+        news |= {"context_at": now, "context_text": told.context_text}
+    if told.token_ratio:
+        news["token_ratio"] = told.token_ratio
+    if told.choice:
+        news["opted_out_at"] = now if told.choice == "out" else 0
+    if told.consent:
+        news["consent_at"] = now
+    assignments = ", ".join(f"{column} = ?" for column in news)
+    connection.execute(
+        f"UPDATE chats SET {assignments} WHERE channel = ? AND chat = ?", (*news.values(), *key)
+    )
 
 
 def _head(connection: Connection, key: ChatKey) -> tuple[int, ThreadHead]:
@@ -299,8 +306,8 @@ def _set_head(
         "INSERT INTO thread_heads (channel, chat, up_to, item, tokens, made_at)"
         " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel, chat) DO UPDATE SET"
         " up_to = excluded.up_to, made_at = excluded.made_at,"
-        " item = CASE excluded.item WHEN '' THEN item ELSE excluded.item END,"
-        " tokens = CASE excluded.item WHEN '' THEN tokens ELSE excluded.tokens END",
+        " item = CASE excluded.item WHEN '' THEN thread_heads.item ELSE excluded.item END,"
+        " tokens = CASE excluded.item WHEN '' THEN thread_heads.tokens ELSE excluded.tokens END",
         (*key, up_to, text, estimate_tokens(text) if text else 0, now),
     )
 
@@ -312,3 +319,35 @@ def _is_blank(connection: Connection, key: ChatKey) -> bool:
         (*key, *key),
     ).fetchone()
     return row is None
+
+
+def note_sign(connection: Connection, message: Message, now: float) -> None:
+    """Note a reaction, a vote, a menu or a new place in the thread of its chat, if it has one.
+
+    The model knows of them when it is next asked. A thread does not begin with one: what was said
+    before Recado has to come first. Of places that follow each other only the last is kept. Inside
+    the caller's transaction.
+    """
+    newest = connection.execute(
+        "SELECT id, turn_id, item FROM thread_items WHERE channel = ? AND chat = ?"
+        " ORDER BY id DESC LIMIT 1",
+        message.key,
+    ).fetchone()
+    if newest is None or message.disappears:
+        return
+    item = noted_item(message)
+    number, turn_id, text = newest
+    if turn_id is None and _is_same_place(_read_item.decode(text), item):
+        encoded = _json.encode(item).decode()
+        connection.execute(
+            "UPDATE thread_items SET item = ?, tokens = ?, created_at = ? WHERE id = ?",
+            (encoded, estimate_tokens(encoded), now, number),
+        )
+    else:
+        append(connection, message.key, None, [item], now=now)
+
+
+def _is_same_place(before: JsonObject, item: JsonObject) -> bool:
+    """Whether both say where the same person is."""
+    who, place, _ = str(item["content"]).partition(_PLACE)
+    return bool(place) and str(before.get("content", "")).startswith(f"{who}{place}")

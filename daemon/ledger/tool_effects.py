@@ -2,11 +2,10 @@
 
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import Fact, NewPart, Turn
+from daemon.domain.states import DROPPED, FAILED
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.outbox import queue_parts, read_payload
+from daemon.ledger.outbox import queue_part, read_payload
 from daemon.ledger.role import Role, query, transaction
-
-# Interim messages: what tools say to the customer while they work, each once.
 
 
 class InterimMessages(Role):
@@ -32,11 +31,10 @@ class InterimMessages(Role):
         ).fetchone()
         if known:
             return False
-        queue_parts(connection, turn.key, turn.id, [part], now=now)
+        row_id = queue_part(connection, turn.key, turn.id, part, now=now)
         connection.execute(
-            "INSERT INTO interim_messages (key, ordinal, outbox_id)"
-            " VALUES (?, ?, last_insert_rowid())",
-            (key, ordinal),
+            "INSERT INTO interim_messages (key, ordinal, outbox_id) VALUES (?, ?, ?)",
+            (key, ordinal, row_id),
         )
         return True
 
@@ -46,18 +44,14 @@ class InterimMessages(Role):
         rows = connection.execute(
             "SELECT i.key, o.body, o.kind, o.payload FROM interim_messages i"
             " JOIN outbox o ON o.id = i.outbox_id WHERE o.turn_id = ?"
-            " AND o.state NOT IN ('failed', 'dropped')"
-            " ORDER BY i.key, i.ordinal",
-            (turn.id,),
+            " AND o.state NOT IN (?, ?) ORDER BY i.key, i.ordinal",
+            (turn.id, FAILED, DROPPED),
         )
         said: dict[str, list[NewPart]] = {}
         for key, body, kind, payload in rows:
             part = NewPart(body, kind=kind, payload=read_payload.decode(payload))
             said.setdefault(key, []).append(part)
         return said
-
-
-# Escalations: chats handed to a person by the model, with the pause that follows the answer.
 
 
 class Escalations(Role):
@@ -86,9 +80,9 @@ class Escalations(Role):
         of the turn, by the write that ends it.
         """
         known = connection.execute(
-            "SELECT 1 FROM escalations WHERE turn_id = ?1 UNION ALL SELECT 1 FROM chats"
-            " WHERE channel = ?2 AND chat = ?3 AND escalated_at > 0 AND NOT ?4",
-            (turn.id, *turn.key, again),
+            "SELECT 1 FROM escalations WHERE turn_id = ? UNION ALL SELECT 1 FROM chats"
+            " WHERE channel = ? AND chat = ? AND escalated_at > 0 AND ? = 0",
+            (turn.id, *turn.key, int(again)),
         ).fetchone()
         if known:
             return False
@@ -96,17 +90,13 @@ class Escalations(Role):
         if notice is not None:
             chat, words = notice
             agents = ChatKey(turn.key.number, chat)
-            queue_parts(connection, agents, None, [NewPart(words)], now=now)
-            outbox_id = connection.execute("SELECT last_insert_rowid()").fetchone()[0]
+            outbox_id = queue_part(connection, agents, None, NewPart(words), now=now)
         connection.execute(
             "INSERT INTO escalations (turn_id, reason, summary, urgency, pause_seconds,"
             " outbox_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (turn.id, reason, summary, urgency, pause_seconds, outbox_id, now),
         )
         return True
-
-
-# Facts: what is remembered about a contact beyond the thread, in the model's words.
 
 
 MAX_FACTS = 50

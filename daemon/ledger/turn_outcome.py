@@ -1,15 +1,18 @@
 """The end of turns: their outcome, that of their messages, and what is left to be done after it.
 
-All of it happens inside the caller's transaction.
+`daemon.domain.transitions` decides; all of it happens inside the caller's transaction.
 """
 
-from daemon.domain.records import Outcome, Run, Turn, TurnEnd, Validation
+from daemon.domain.records import Run, Turn, TurnEnd, Validation
+from daemon.domain.states import RECEIVED, RUNNING, TURN_DONE, Outcome
 from daemon.domain.transitions.handover import escalated
+from daemon.domain.transitions.turns import outcome_of
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.handover import hold_of, hold_waiting, leave_turn
-from daemon.ledger.media import WITHDRAWN
+from daemon.ledger.handover import change_hold, end_messages, hold_waiting
+from daemon.ledger.media import withdrawn_files
 from daemon.ledger.messages import redact_turn
 from daemon.ledger.role import Role, transaction
+from daemon.ledger.statuses import answer_parts
 
 
 def close_turn(
@@ -26,15 +29,10 @@ def close_turn(
     The messages of a turn that is handed off wait for a person. ``in_thread``: the thread has their
     words.
     """
-    if outcome == "handed_off":
-        leave_turn(connection, turn.id, reason, in_thread=in_thread)
+    end_messages(connection, turn.id, outcome, reason, in_thread=in_thread)
     connection.execute(
-        "UPDATE messages SET state = ?, reason = ? WHERE turn_id = ? AND state = 'in_turn'",
-        (outcome, reason, turn.id),
-    )
-    connection.execute(
-        "UPDATE turns SET state = 'done', outcome = ?, reason = ?, closed_at = ? WHERE id = ?",
-        (outcome, reason, now, turn.id),
+        "UPDATE turns SET state = ?, outcome = ?, reason = ?, closed_at = ? WHERE id = ?",
+        (TURN_DONE, outcome, reason, now, turn.id),
     )
     redact_turn(connection, turn.id)
     _pause_if_escalated(connection, turn, now)
@@ -42,49 +40,38 @@ def close_turn(
 
 def finish_turn(connection: Connection, turn: Turn, now: float) -> TurnEnd:
     """See `daemon.ledger.turns.Turns.finish`."""
-    said, refused, error = connection.execute(
-        # What waits to be said again counts: if that is refused too, `mark_dead` sees to it.
-        "SELECT COALESCE(SUM(state NOT IN ('failed', 'dropped')), 0),"
-        " COALESCE(SUM(state = 'failed'), 0),"
-        " MAX(CASE state WHEN 'failed' THEN error ELSE '' END)"
-        " FROM outbox WHERE turn_id = ?"
-        " AND id NOT IN (SELECT outbox_id FROM interim_messages)",
-        (turn.id,),
-    ).fetchone()
-    outcome: Outcome = "dead" if refused and not said else "answered"
-    close_turn(connection, turn, outcome, error if refused else "", now)
+    outcome, reason = outcome_of(answer_parts(connection, turn.id))
+    close_turn(connection, turn, outcome, reason, now)
     return turn_end(connection, turn)
 
 
 def turn_end(connection: Connection, turn: Turn) -> TurnEnd:
     """How a turn has ended, and what is left to be done about it."""
-    outcome, paused_until, leaves_files = connection.execute(
-        "SELECT outcome, (SELECT paused_until FROM chats WHERE chats.channel = turns.channel"  # noqa: S608 - constants
-        " AND chats.chat = turns.chat AND EXISTS (SELECT 1 FROM escalations"
-        f" WHERE turn_id = turns.id)), EXISTS ({WITHDRAWN} AND turn_id = turns.id)"
-        " FROM turns WHERE id = ?",
+    outcome, pause_seconds, paused_until = connection.execute(
+        "SELECT t.outcome, e.pause_seconds, c.paused_until FROM turns t"
+        " LEFT JOIN escalations e ON e.turn_id = t.id"
+        " LEFT JOIN chats c ON c.channel = t.channel AND c.chat = t.chat WHERE t.id = ?",
         (turn.id,),
     ).fetchone()
-    return TurnEnd(outcome, paused_until or 0, bool(leaves_files))
+    return TurnEnd(
+        outcome,
+        paused_until=(paused_until or 0) if pause_seconds is not None else 0,
+        leaves_files=bool(withdrawn_files(connection, turn_id=turn.id)),
+    )
 
 
 def _pause_if_escalated(connection: Connection, turn: Turn, now: float) -> None:
-    """Begin the pause of a turn that ends, if it hands its chat over; see `handover.escalated`."""
+    """Begin the pause of a turn that ends, if it hands its chat over."""
     row = connection.execute(
         "SELECT pause_seconds FROM escalations WHERE turn_id = ?", (turn.id,)
     ).fetchone()
     if row is None:
         return
-    hold = escalated(
-        hold_of(connection, turn.key),
-        pause_seconds=row[0],
-        agent_wrote=_agent_wrote_since(connection, turn),
-        now=now,
-    )
-    connection.execute(
-        "UPDATE chats SET paused_until = ?, escalated_at = ?, overdue_at = ?"
-        " WHERE channel = ? AND chat = ?",
-        (hold.paused_until, hold.escalated_at, hold.overdue_at, *turn.key),
+    agent_wrote = _agent_wrote_since(connection, turn)
+    change_hold(
+        connection,
+        turn.key,
+        lambda hold: escalated(hold, pause_seconds=row[0], agent_wrote=agent_wrote, now=now),
     )
     hold_waiting(connection, turn.key, now)
 
@@ -94,17 +81,14 @@ def _agent_wrote_since(connection: Connection, turn: Turn) -> bool:
     row = connection.execute(
         "SELECT 1 FROM messages WHERE channel || '/' || chat = ? AND from_me = 1"
         " AND seq > (SELECT MAX(seq) FROM messages WHERE turn_id = ?)"
-        " AND (state = 'received' OR reason = 'agent') LIMIT 1",
+        f" AND (state = '{RECEIVED}' OR reason = 'agent') LIMIT 1",
         ("/".join(turn.key), turn.id),
     ).fetchone()
     return row is not None
 
 
-# What validation said of answers, beside the responses that it was said of.
-
-
 class Validations(Role):
-    """Second tries of answers. Only the task of a turn's chat may ask for one."""
+    """What validation said of answers. Only the task of a turn's chat may ask for a second try."""
 
     @transaction
     def ask_again(
@@ -130,7 +114,7 @@ class Validations(Role):
         if asked is not None:
             return False
         due = connection.execute(
-            "UPDATE chats SET validated_at = ? WHERE (channel, chat) ="
+            "UPDATE chats SET validated_at = ? WHERE (channel, chat) IN"
             " (SELECT channel, chat FROM turns WHERE id = ?)"
             " AND (validated_at <= ? OR validated_at > ?)",
             (now, run.turn_id, now - cooldown, now),
@@ -148,7 +132,7 @@ def record(connection: Connection, turn_id: int, validation: Validation) -> None
     """Keep what was said of the answer that a turn ends with, inside the caller's transaction."""
     connection.execute(
         "UPDATE responses SET validation = ? WHERE round = ? AND run_id ="
-        " (SELECT id FROM runs WHERE turn_id = ? AND state = 'running')",
+        f" (SELECT id FROM runs WHERE turn_id = ? AND state = '{RUNNING}')",
         (validation.rulings, validation.round, turn_id),
     )
     if validation.doubt:

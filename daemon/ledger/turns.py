@@ -6,17 +6,23 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from daemon.domain.messages import ChatKey, Deletion, Edit, JsonObject
-from daemon.domain.records import (
-    NewPart,
-    OutboxRow,
+from daemon.domain.records import NewPart, OutboxRow, StoredMessage, Told, Turn, TurnEnd, Validation
+from daemon.domain.states import (
+    ABANDONED,
+    COMPLETED,
+    DELIVERING,
+    DROPPED,
+    HANDED_OFF,
+    IN_TURN,
+    PENDING,
+    RUNNING,
+    SUPERSEDED,
+    TURN_DONE,
+    TURN_OPEN,
+    UNKNOWN,
     Outcome,
-    StoredMessage,
-    Told,
-    Turn,
-    TurnEnd,
-    Validation,
 )
-from daemon.ledger.changes import change_note, words
+from daemon.domain.transitions.changes import change_note, words
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.messages import WAITING, stored_message
 from daemon.ledger.outbox import open_rows, queue_notice, queue_parts
@@ -25,9 +31,12 @@ from daemon.ledger.threads import add_note, append, keep_turn
 from daemon.ledger.turn_outcome import close_turn, finish_turn, record, turn_end
 
 _TURN = (
-    "SELECT id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at,"
-    " EXISTS (SELECT 1 FROM messages WHERE turn_id = turns.id AND state = 'handed_off') FROM turns"
+    "SELECT id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at"
+    " FROM turns"
 )
+ACTIVE = f"state != '{TURN_DONE}'"
+"""The condition of turns without an outcome: that of the index ``one_living_turn``."""
+_END_RUN = f"UPDATE runs SET state = ?, ended_at = ? WHERE turn_id = ? AND state = '{RUNNING}'"
 
 
 class Concluded(NamedTuple):
@@ -51,11 +60,8 @@ class Turns(Role):
     @query
     def all_active(self, connection: Connection) -> tuple[ChatKey, ...]:
         """The chats whose turn has no outcome yet, oldest turn first."""
-        rows = connection.execute(
-            "SELECT channel, chat FROM turns INDEXED BY one_living_turn"
-            " WHERE state != 'done' ORDER BY id"
-        )
-        return tuple(ChatKey(*row) for row in rows)
+        rows = connection.execute(f"SELECT id, channel, chat FROM turns WHERE {ACTIVE}")
+        return tuple(ChatKey(channel, chat) for _, channel, chat in sorted(rows))
 
     @transaction
     def open(
@@ -73,7 +79,7 @@ class Turns(Role):
         None if nothing waits. ``quotes``: the answer is to quote the first of them.
         """
         opened = connection.execute(
-            "INSERT INTO turns (channel, chat, request_id, quotes, opened_at)"  # noqa: S608 - constant
+            "INSERT INTO turns (channel, chat, request_id, quotes, opened_at)"
             " SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM messages WHERE channel = ?"
             f" AND chat = ? AND {WAITING} AND from_me = 0) RETURNING id",
             (*key, request_id, int(quotes), now, *key),
@@ -84,7 +90,7 @@ class Turns(Role):
         return Turn(
             id=turn_id,
             key=key,
-            state="open",
+            state=TURN_OPEN,
             request_id=request_id,
             attempts=0,
             superseded=0,
@@ -97,16 +103,12 @@ class Turns(Role):
     def join(
         self, connection: Connection, turn: Turn, *, limit: int, counts: bool, now: float
     ) -> Turn:
-        """Supersede the run of an open turn: take in what has come meanwhile, and start anew.
+        """Supersede the run of an open turn: add what has come meanwhile, and start a new run.
 
-        ``counts``: a run was thrown away for it, which is done only so often.
+        ``counts``: a run was discarded for it, which the configuration limits.
         """
         _claim(connection, turn.key, turn.id, limit)
-        connection.execute(
-            "UPDATE runs SET state = 'superseded', ended_at = ?"
-            " WHERE turn_id = ? AND state = 'running'",
-            (now, turn.id),
-        )
+        connection.execute(_END_RUN, (SUPERSEDED, now, turn.id))
         connection.execute(
             "UPDATE turns SET superseded = superseded + ? WHERE id = ?",
             (int(counts), turn.id),
@@ -126,12 +128,12 @@ class Turns(Role):
         validation: Validation | None = None,
         now: float,
     ) -> Concluded:
-        """Decide the answer: the thread and the outbox get it in one write.
+        """Decide the answer: one write puts it into the thread and the outbox.
 
-        From here on the answer is said exactly once, whatever happens. What was edited or deleted
-        since ``turn`` was read is noted in the thread, since the answer does not know it. ``told``
-        is what the chat is to remember of the turn besides its items; ``validation`` what was said
-        of the answer.
+        From then on it is said exactly once, whatever happens. What was edited or deleted since
+        ``turn`` was read is noted in the thread, since the answer does not know it. ``told`` is
+        what the chat remembers of the turn besides its items; ``validation`` what was said of the
+        answer.
         """
         tokens = keep_turn(connection, turn, items, told, now=now)
         if validation is not None:
@@ -142,24 +144,16 @@ class Turns(Role):
         messages = _messages(connection, turn.id)
         _note_changes(connection, turn, messages, now)
         queue_parts(connection, turn.key, turn.id, parts, now=now)
+        connection.execute(_END_RUN, (COMPLETED, now, turn.id))
         connection.execute(
-            "UPDATE runs SET state = 'completed', ended_at = ?"
-            " WHERE turn_id = ? AND state = 'running'",
-            (now, turn.id),
+            "UPDATE turns SET state = ?, concluded_at = ? WHERE id = ?", (DELIVERING, now, turn.id)
         )
-        connection.execute(
-            "UPDATE turns SET state = 'delivering', concluded_at = ? WHERE id = ?",
-            (now, turn.id),
-        )
-        taken_over = connection.execute(
-            "SELECT 1 FROM messages WHERE turn_id = ? AND state = 'handed_off'", (turn.id,)
-        ).fetchone()
         delivering = replace(
             turn,
-            state="delivering",
+            state=DELIVERING,
             messages=messages,
             effects=turn.effects or bool(parts),
-            taken_over=taken_over is not None,
+            taken_over=_is_taken_over(connection, turn.id),
         )
         return Concluded(delivering, open_rows(connection, turn.key), tokens)
 
@@ -177,40 +171,33 @@ class Turns(Role):
     ) -> None:
         """Give a turn and its messages their outcome.
 
-        ``items`` go into the thread and ``parts`` into the outbox in the same write: the burst,
-        and the polite words for one that cannot be answered. With the outcome ``handed_off`` its
+        The same write puts ``items`` into the thread and ``parts`` into the outbox: the burst, and
+        the polite words for one that cannot be answered. With the outcome ``handed_off`` its
         messages wait for a person, unless one has answered them already; ``reason`` is then one of
         `daemon.domain.transitions.handover`; ``items`` of an open turn have the burst or are empty.
         """
         append(connection, turn.key, turn.id, items, now=now)
         connection.execute(
-            "UPDATE outbox SET state = 'dropped', error = ?"
-            " WHERE turn_id = ? AND state IN ('pending', 'unknown')",
-            (reason or outcome, turn.id),
+            "UPDATE outbox SET state = ?, error = ? WHERE turn_id = ? AND state IN (?, ?)",
+            (DROPPED, reason or outcome, turn.id, PENDING, UNKNOWN),
         )
         for part in parts:
             queue_notice(connection, turn.key, part, now=now)
-        connection.execute(
-            "UPDATE runs SET state = 'abandoned', ended_at = ?"
-            " WHERE turn_id = ? AND state = 'running'",
-            (now, turn.id),
-        )
-        in_thread = turn.state != "open" or bool(items)
+        connection.execute(_END_RUN, (ABANDONED, now, turn.id))
+        in_thread = turn.state != TURN_OPEN or bool(items)
         close_turn(connection, turn, outcome, reason, now, in_thread=in_thread)
 
     @transaction
     def finish(self, connection: Connection, turn: Turn, *, now: float) -> TurnEnd:
-        """Close a turn whose answer has been delivered, as far as it can be.
+        """Close a turn whose answer has been delivered as far as possible.
 
-        Answered if any part of it was said, or waits to be said again; dead if every part was
-        refused for good. What tools have said before the answer does not count. See also
-        `daemon.ledger.outbox.Outbox.sent`.
+        See `daemon.domain.transitions.turns.outcome_of` and `daemon.ledger.outbox.Outbox.sent`.
         """
         return finish_turn(connection, turn, now)
 
     @query
     def end(self, connection: Connection, turn: Turn) -> TurnEnd:
-        """How a turn has ended that is over."""
+        """How a turn has ended."""
         return turn_end(connection, turn)
 
     @transaction
@@ -225,15 +212,15 @@ class Turns(Role):
     ) -> bool:
         """Queue an apology, unless the chat has had one since its last answer.
 
-        So a customer hears of one outage once, however many messages and attempts it takes.
-        ``corrects``: it takes back what that one has promised, and is due after it; but once.
+        So a customer hears of an outage once, however many messages and attempts it takes.
+        ``corrects``: it takes back what that one promised, and follows it, once.
         """
         due = connection.execute(
             "UPDATE chats SET apologised_at = ? WHERE channel = ? AND chat = ?"
-            " AND (apologised_at = 0 OR (? AND NOT EXISTS (SELECT 1 FROM outbox"
-            " WHERE outbox.channel = chats.channel AND outbox.chat = chats.chat"
-            " AND body = ? AND created_at >= apologised_at)))",
-            (now, *turn.key, corrects, part.body),
+            " AND (apologised_at = 0 OR (? = 1 AND NOT EXISTS (SELECT 1 FROM outbox o"
+            " WHERE o.channel = chats.channel AND o.chat = chats.chat"
+            " AND o.body = ? AND o.created_at >= chats.apologised_at)))",
+            (now, *turn.key, int(corrects), part.body),
         )
         if not due.rowcount:
             return False
@@ -242,16 +229,14 @@ class Turns(Role):
 
 def active_turn(connection: Connection, key: ChatKey) -> Turn | None:
     """See `Turns.active`; inside the caller's transaction or read."""
-    row = connection.execute(
-        f"{_TURN} WHERE channel = ? AND chat = ? AND state != 'done'", key
-    ).fetchone()
+    row = connection.execute(f"{_TURN} WHERE channel = ? AND chat = ? AND {ACTIVE}", key).fetchone()
     return _turn(connection, row) if row else None
 
 
 def _note_changes(
     connection: Connection, turn: Turn, messages: Sequence[StoredMessage], now: float
 ) -> None:
-    """Put into the thread what has become of a turn's messages since the turn was read."""
+    """Note in the thread how a turn's messages have changed since the turn was read."""
     left = {stored.seq: stored.message for stored in messages}
     for stored in turn.messages:
         message = left.get(stored.seq)
@@ -278,8 +263,8 @@ def _claim(
 ) -> tuple[StoredMessage, ...]:
     """Take messages that wait into a turn; gives those that are not deleted, in order."""
     rows = connection.execute(
-        "UPDATE messages SET state = 'in_turn', turn_id = ? WHERE seq IN (SELECT seq FROM messages"  # noqa: S608 - constant
-        f" WHERE channel = ? AND chat = ? AND {WAITING} AND from_me = 0"
+        f"UPDATE messages SET state = '{IN_TURN}', turn_id = ? WHERE seq IN (SELECT seq"
+        f" FROM messages WHERE channel = ? AND chat = ? AND {WAITING} AND from_me = 0"
         " ORDER BY seq LIMIT ?) RETURNING seq, message, received_at, deleted_at",
         (turn_id, *key, limit),
     ).fetchall()
@@ -289,9 +274,9 @@ def _claim(
 
 def _turn(
     connection: Connection,
-    row: tuple[int, str, str, str, str, int, int, int, float, int],
+    row: tuple[int, str, str, str, str, int, int, int, float],
 ) -> Turn:
-    turn_id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at, over = row
+    turn_id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at = row
     return Turn(
         id=turn_id,
         key=ChatKey(channel, chat),
@@ -303,10 +288,18 @@ def _turn(
         opened_at=opened_at,
         messages=_messages(connection, turn_id),
         effects=connection.execute(
-            "SELECT 1 FROM tool_calls WHERE turn_id = ?1 AND effects = 1"
-            " UNION ALL SELECT 1 FROM outbox WHERE turn_id = ?1",
-            (turn_id,),
+            "SELECT 1 FROM tool_calls WHERE turn_id = ? AND effects = 1"
+            " UNION ALL SELECT 1 FROM outbox WHERE turn_id = ?",
+            (turn_id, turn_id),
         ).fetchone()
         is not None,
-        taken_over=bool(over),
+        taken_over=_is_taken_over(connection, turn_id),
     )
+
+
+def _is_taken_over(connection: Connection, turn_id: int) -> bool:
+    """True if an agent has answered the messages of a turn."""
+    row = connection.execute(
+        "SELECT 1 FROM messages WHERE turn_id = ? AND state = ? LIMIT 1", (turn_id, HANDED_OFF)
+    ).fetchone()
+    return row is not None

@@ -1,15 +1,16 @@
 """Usage: what the model has used up, by day and chat, so that a budget is never overdrawn.
 
-A call is reserved in the write that starts it, so that of two chats only one gets what is left, and
+A call is reserved in the write that starts it, so that only one of two chats gets what is left, and
 settled in the write that records its answer. A reservation that a crash leaves behind belongs to a
-run that still runs: it is settled or replaced when the run goes on, and goes when the run ends. A
-round that is known already is not asked again and so not charged again. What a call that failed or
-was cancelled has cost is not known and not charged.
+run that goes on: it is settled or replaced then, and deleted when the run ends. A round whose
+answer is known is neither asked nor charged again. What a failed or cancelled call has cost is not
+known and not charged.
 """
 
 from daemon.domain.limits import Budget, Charge, Refusal, Use, refusal
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import NewPart, Run, Turn
+from daemon.domain.states import RESERVED, SETTLED
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
@@ -18,8 +19,11 @@ from daemon.ledger.role import Role, query, transaction
 ALL = ("", "")
 """Channel and chat of the row that sums up a day."""
 
-_LEFT = "MAX(0, tokens - pardoned_tokens), MAX(0, micros - pardoned_micros)"
-"""What a row counts for, after what an operator has pardoned."""
+COUNTED = (
+    "CASE WHEN tokens > pardoned_tokens THEN tokens - pardoned_tokens ELSE 0 END,"
+    " CASE WHEN micros > pardoned_micros THEN micros - pardoned_micros ELSE 0 END"
+)
+"""What a row of ``usage_days`` counts for, without what an operator has pardoned."""
 
 
 class UsageBook(Role):
@@ -43,7 +47,7 @@ class UsageBook(Role):
     def refusal(
         self, connection: Connection, key: ChatKey, wanted: Charge, budget: Budget
     ) -> Refusal:
-        """Whose budget does not allow a call that belongs to no run, such as a summary."""
+        """Whose budget forbids a call that belongs to no run, such as a summary; empty: none."""
         return refusal(
             budget,
             contact=_used(connection, wanted.day, key),
@@ -74,7 +78,7 @@ class UsageBook(Role):
     def stop(
         self, connection: Connection, turn: Turn, part: NewPart, *, day: str, now: float
     ) -> bool:
-        """Queue the polite words that the day's budget is spent, once a day; False if said."""
+        """Queue the words that the day's budget is spent; False if they were said that day."""
         if not _tell(connection, day, turn.key):
             return False
         return queue_notice(connection, turn.key, part, now=now)
@@ -94,43 +98,44 @@ def reserve(
     *,
     now: float,
 ) -> Refusal:
-    """Set aside what a call is expected to use up, inside the caller's transaction.
+    """Reserve what a call is expected to use up, inside the caller's transaction.
 
-    Says whose budget does not allow it; then nothing is set aside. An earlier reservation of the
-    same round is replaced.
+    Says whose budget does not allow it; then nothing is reserved. It replaces an earlier
+    reservation of the same round.
     """
     release(connection, run.id, number)
     used = dict.fromkeys(("contact", "total"), Use())
     rows = connection.execute(
-        f"SELECT 'contact', {_LEFT} FROM turns JOIN usage_days USING (channel, chat)"  # noqa: S608 - constants
-        " WHERE turns.id = ?1 AND day = ?2"
-        f" UNION ALL SELECT 'total', {_LEFT} FROM usage_days"
-        " WHERE day = ?2 AND channel = ?3 AND chat = ?4",
-        (run.turn_id, wanted.day, *ALL),
+        f"SELECT 'contact', {COUNTED} FROM turns t JOIN usage_days d"
+        " ON d.channel = t.channel AND d.chat = t.chat WHERE t.id = ? AND d.day = ?"
+        f" UNION ALL SELECT 'total', {COUNTED} FROM usage_days"
+        " WHERE day = ? AND channel = ? AND chat = ?",
+        (run.turn_id, wanted.day, wanted.day, *ALL),
     )
     for whose, tokens, micros in rows:
         used[whose] = Use(tokens, micros)
     refused = refusal(budget, contact=used["contact"], total=used["total"], wanted=wanted.use)
     if not refused:
-        _insert(connection, run, number, wanted, "reserved", now)
+        _insert(connection, run, number, wanted, RESERVED, now)
     return refused
 
 
 def settle(connection: Connection, run: Run, number: int, charge: Charge, *, now: float) -> None:
-    """Put the real use of a call in the place of its reservation, on the day it was made."""
+    """Replace a reservation by the real use of its call, on the day it was made."""
     settled = connection.execute(
-        "UPDATE usage SET state = 'settled', tokens = ?, micros = ?, at = ?"
-        " WHERE run_id = ? AND round = ? AND state = 'reserved'",
-        (charge.use.tokens, charge.use.micros, now, run.id, number),
+        "UPDATE usage SET state = ?, tokens = ?, micros = ?, at = ?"
+        " WHERE run_id = ? AND round = ? AND state = ?",
+        (SETTLED, charge.use.tokens, charge.use.micros, now, run.id, number, RESERVED),
     )
     if not settled.rowcount:
-        _insert(connection, run, number, charge, "settled", now)
+        _insert(connection, run, number, charge, SETTLED, now)
 
 
 def release(connection: Connection, run_id: int, number: int) -> None:
-    """Give back what was set aside for a call that has no answer."""
+    """Delete the reservation of a call that has no answer."""
     connection.execute(
-        "DELETE FROM usage WHERE run_id = ? AND round = ? AND state = 'reserved'", (run_id, number)
+        "DELETE FROM usage WHERE run_id = ? AND round = ? AND state = ?",
+        (run_id, number, RESERVED),
     )
 
 
@@ -152,27 +157,37 @@ def _add(connection: Connection, key: ChatKey, charge: Charge) -> None:
     use = charge.use
     connection.executemany(
         "INSERT INTO usage_days (day, channel, chat, tokens, micros)"
-        " SELECT ?1, ?2, ?3, ?4, ?5 WHERE ?3 = ''"
-        " OR EXISTS (SELECT 1 FROM chats WHERE channel = ?2 AND chat = ?3)"
+        " SELECT :day, :channel, :chat, :tokens, :micros WHERE :chat = ''"
+        " OR EXISTS (SELECT 1 FROM chats WHERE channel = :channel AND chat = :chat)"
         " ON CONFLICT (day, channel, chat) DO UPDATE SET"
-        " tokens = tokens + excluded.tokens, micros = micros + excluded.micros",
-        [(charge.day, *row, use.tokens, use.micros) for row in (canonical(connection, key), ALL)],
+        " tokens = usage_days.tokens + excluded.tokens,"
+        " micros = usage_days.micros + excluded.micros",
+        [
+            {
+                "day": charge.day,
+                "channel": channel,
+                "chat": chat,
+                "tokens": use.tokens,
+                "micros": use.micros,
+            }
+            for channel, chat in (canonical(connection, key), ALL)
+        ],
     )
 
 
 def _used(connection: Connection, day: str, key: tuple[str, str]) -> Use:
     row = connection.execute(
-        f"SELECT {_LEFT} FROM usage_days WHERE day = ? AND channel = ? AND chat = ?",  # noqa: S608 - constants
+        f"SELECT {COUNTED} FROM usage_days WHERE day = ? AND channel = ? AND chat = ?",
         (day, *key),
     ).fetchone()
     return Use(*row) if row else Use()
 
 
 def _tell(connection: Connection, day: str, key: tuple[str, str]) -> bool:
-    """Note that a budget's end has been told; False if it had been."""
+    """Note that somebody was told of a spent budget; False if that was noted before."""
     told = connection.execute(
         "INSERT INTO usage_days (day, channel, chat, told) VALUES (?, ?, ?, 1)"
-        " ON CONFLICT (day, channel, chat) DO UPDATE SET told = 1 WHERE told = 0",
+        " ON CONFLICT (day, channel, chat) DO UPDATE SET told = 1 WHERE usage_days.told = 0",
         (day, *key),
     )
     return told.rowcount > 0

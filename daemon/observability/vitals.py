@@ -5,7 +5,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.domain.states import WITH_AGENT
 
 QUEUE_STATES = ("received", "in_turn", WITH_AGENT)
 """States of customers' messages without an outcome."""

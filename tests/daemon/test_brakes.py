@@ -15,8 +15,9 @@ from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
 from daemon.domain import limits
+from daemon.domain.states import WITH_AGENT
 from daemon.domain.texts import texts
-from daemon.domain.transitions.handover import LOOP, WITH_AGENT
+from daemon.domain.transitions.handover import LOOP
 from daemon.settings.chats import BrakeSettings
 
 STOP_TEXT = texts("es").budget

@@ -10,7 +10,7 @@ from support.rows import select, states
 from support.scenes import open_scene, told
 from support.stage import LAURA, Stage
 
-from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.domain.states import WITH_AGENT
 from daemon.sandbox.payloads import chat_id_of
 
 

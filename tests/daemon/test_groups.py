@@ -22,7 +22,8 @@ from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.prompt.message_text import OVERHEARD
 from daemon.domain.records import NOT_ADDRESSED
-from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
+from daemon.domain.states import WITH_AGENT
+from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT
 
 PEDRO = "573007654321"
 OURS = "573000000001"

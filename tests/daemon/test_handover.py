@@ -21,6 +21,7 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
+from daemon.domain.states import WITH_AGENT
 from daemon.domain.texts import texts
 from daemon.domain.transitions.handover import (
     AGENT_WROTE,
@@ -29,7 +30,6 @@ from daemon.domain.transitions.handover import (
     DELETED,
     DONE,
     ESCALATED,
-    WITH_AGENT,
 )
 from daemon.sandbox.payloads import OWN_NAME
 

@@ -16,7 +16,8 @@ from support.rows import fates, rows, select
 from support.scenes import PAUSE_MINUTES, PEDRO, found, open_scene, outbox
 from support.stage import LAURA, Stage
 
-from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED, WITH_AGENT
+from daemon.domain.states import WITH_AGENT
+from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED
 from daemon.ledger.admin.cli_queries import unanswered
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.sandbox.model_generation import ModelCall

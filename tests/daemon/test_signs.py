@@ -10,8 +10,9 @@ from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.messages import JsonObject
 from daemon.domain.prompt.message_text import GONE
+from daemon.domain.states import WITH_AGENT
 from daemon.domain.texts import texts
-from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, WITH_AGENT
+from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT
 from daemon.sandbox.payloads import OWN_NUMBER
 
 EVERYTHING = ("messages", "thread_items", "events", "turns", "runs", "responses", "outbox")

@@ -20,7 +20,8 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
-from daemon.domain.transitions.handover import AGENT_WROTE, WITH_AGENT
+from daemon.domain.states import WITH_AGENT
+from daemon.domain.transitions.handover import AGENT_WROTE
 from daemon.sandbox.payloads import OWN_NAME, chat_id_of, new_id, own_message, text_content
 
 NOTE = f"[Mensaje manual de {OWN_NAME}]"

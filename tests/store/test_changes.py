@@ -22,7 +22,8 @@ from support.rows import count, select
 from daemon.domain.messages import ChangeOrigin, ChatKey, Deletion, Edit, Media, Message, Text
 from daemon.domain.prompt.data import is_data
 from daemon.domain.records import Accepted, NewPart
-from daemon.domain.transitions.handover import BUDGET, WITH_AGENT
+from daemon.domain.states import WITH_AGENT
+from daemon.domain.transitions.handover import BUDGET
 from daemon.ledger.changes import EARLY_SECONDS, MOST_EARLY
 from daemon.ledger.ledger import Store
 

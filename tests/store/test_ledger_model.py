@@ -30,8 +30,9 @@ from support.place import store_in
 from support.rows import rows, select
 
 from daemon.domain.messages import ChangeOrigin, ChatKey, Deletion, Edit
-from daemon.domain.records import NewPart, Outcome, Turn
-from daemon.domain.transitions.handover import AN_AGENT, ESCALATED, WITH_AGENT
+from daemon.domain.records import NewPart, Turn
+from daemon.domain.states import WITH_AGENT, Outcome
+from daemon.domain.transitions.handover import AN_AGENT, ESCALATED
 from daemon.ledger.ledger import Store
 
 T = TypeVar("T")

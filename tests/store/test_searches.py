@@ -189,7 +189,7 @@ def _full_reads(connection: sqlite3.Connection, statement: str) -> list[str]:
             "json_each",
             "own_ids",
             "audit_head",
-            "waits",
+            "newest",
         }:
             continue
         if index is not None and index[1] in SMALL_INDEXES:

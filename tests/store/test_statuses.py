@@ -18,8 +18,9 @@ from support.rows import count, select
 
 from daemon.domain.messages import StatusUpdate
 from daemon.domain.records import DeliveryUpdate, OutboxRow
+from daemon.domain.transitions.sends import RANKS
 from daemon.ledger.ledger import Store
-from daemon.ledger.statuses import MOST_EARLY, RANKS, RESENT_ALWAYS
+from daemon.ledger.statuses import MOST_EARLY, RESENT_ALWAYS
 
 
 def told(status: str, message_id: str = "sent-1", **fields: object) -> StatusUpdate:

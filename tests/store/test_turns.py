@@ -21,7 +21,8 @@ from support.place import store_in
 from support.rows import select
 
 from daemon.domain.messages import JsonObject
-from daemon.domain.records import NewPart, Outcome, Turn, TurnEnd
+from daemon.domain.records import NewPart, Turn, TurnEnd
+from daemon.domain.states import Outcome
 from daemon.errors import StoreError
 from daemon.ledger.ledger import Store
 

@@ -23,7 +23,7 @@ from support.rows import change, insert, select
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Quote, Reaction
 from daemon.domain.records import NewPart
 from daemon.domain.rendering.outgoing import contact_part, poll_part
-from daemon.ledger.changes import EARLIER_CHARACTERS, EARLIER_KEPT
+from daemon.domain.transitions.changes import EARLIER_CHARACTERS, EARLIER_KEPT
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.ledger import Store
 from daemon.ledger.views.bubbles import Before

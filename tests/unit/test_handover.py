@@ -2,6 +2,7 @@
 
 import pytest
 
+from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.handover import (
     AGENT_WROTE,
     AN_AGENT,
@@ -10,7 +11,6 @@ from daemon.domain.transitions.handover import (
     DONE,
     ESCALATED,
     LOOP,
-    WITH_AGENT,
     Event,
     Hold,
     OpenMessage,

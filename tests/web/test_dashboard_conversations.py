@@ -15,7 +15,8 @@ from support.rows import fates, insert, rows, select, states
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
 from support.stage import LAURA, Stage
 
-from daemon.domain.transitions.handover import AN_AGENT, DONE, WITH_AGENT
+from daemon.domain.states import WITH_AGENT
+from daemon.domain.transitions.handover import AN_AGENT, DONE
 from daemon.http.dashboard.conversations import formatted
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"

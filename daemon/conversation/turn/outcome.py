@@ -19,7 +19,8 @@ from daemon.domain.ids import is_group
 from daemon.domain.limits import Exchange, Refusal, day_of, loop_in
 from daemon.domain.messages import JsonObject, Text
 from daemon.domain.prompt.message_text import burst_item, kept
-from daemon.domain.records import NewPart, Outcome, Told, Turn
+from daemon.domain.records import NewPart, Told, Turn
+from daemon.domain.states import Outcome
 from daemon.domain.transitions.handover import BUDGET, DELETED, REFUSED
 from daemon.errors import GatewayError
 from daemon.ledger.turns import Concluded

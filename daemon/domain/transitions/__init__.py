@@ -1,1 +1,6 @@
-"""What an event does to the rows of a message, a send, a turn or a chat. Pure."""
+"""What an event does to the rows of a message, a send, a turn or a chat. Pure.
+
+`handover` has pauses and who answers a chat, `turns` the end of a turn, `changes` edits and
+deletions, `sends` echoes and delivery updates. The ledger reads rows, calls these, and writes what
+they return.
+"""

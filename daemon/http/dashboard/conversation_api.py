@@ -12,7 +12,7 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from daemon.domain.messages import JsonObject
-from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.domain.states import WITH_AGENT
 from daemon.http.dashboard.shell import Shell
 from daemon.http.request_context import is_minutes, json_object
 

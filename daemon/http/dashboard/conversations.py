@@ -13,7 +13,7 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.domain.states import WITH_AGENT
 from daemon.http.dashboard.conversation_api import (
     BUBBLES_SHOWN,
     CHATS_SHOWN,

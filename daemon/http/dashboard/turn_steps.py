@@ -6,7 +6,7 @@ from typing import Any
 
 from daemon.domain.limits import MICROS
 from daemon.domain.messages import JsonObject
-from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.domain.states import WITH_AGENT
 from daemon.http.dashboard.shell import Wording
 
 SHOWN_CHARACTERS = 20_000

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.errors import StoreDamaged, StoreError
+from daemon.ledger.outbox import OPEN_ROWS
 
 _WITH_FILE = "json_extract(payload, '$.file') IS NOT NULL"
-_OPEN = "state IN ('pending', 'sending', 'unknown')"
+_OPEN = f"{OPEN_ROWS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def event_files(connection: sqlite3.Connection) -> list[str]:
 def sent_files(connection: sqlite3.Connection, *, where: str = _WITH_FILE) -> list[str]:
     """The names of the files that messages of ours have; ``where``: constants of this module."""
     rows = connection.execute(
-        "SELECT DISTINCT json_extract(payload, '$.file') AS name FROM outbox"  # noqa: S608 - constants
+        "SELECT DISTINCT json_extract(payload, '$.file') AS name FROM outbox"
         f" WHERE {where} ORDER BY name"
     )
     return [str(row[0]) for row in rows]

@@ -1,16 +1,18 @@
 """Small reads and writes of single commands: send, budget, unanswered."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey
+from daemon.domain.states import ANSWERED, DEAD, HANDED_OFF, RECEIVED
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, marks
 from daemon.ledger.handover import waiting_chats
+from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.threads import append
+from daemon.ledger.usage import COUNTED
 
 # Putting an operator's words into the outbox: what `recado send` does.
 
@@ -30,7 +32,9 @@ def channel_of(connection: Connection, chat: str) -> str:
     Empty in a store that knows no chat yet; the daemon has one channel then.
     """
     row = connection.execute(
-        "SELECT channel FROM chats ORDER BY chat = ? DESC, last_activity_at DESC LIMIT 1", (chat,)
+        "SELECT channel FROM chats ORDER BY CASE chat WHEN ? THEN 0 ELSE 1 END,"
+        " last_activity_at DESC LIMIT 1",
+        (chat,),
     ).fetchone()
     return str(row[0]) if row else ""
 
@@ -85,9 +89,8 @@ def newest_day(connection: Connection) -> str:
 def spending_of(connection: Connection, day: str) -> tuple[Spending, ...]:
     """What a day has used up: all together first, then the chats, the greatest use first."""
     rows = connection.execute(
-        "SELECT channel, chat, tokens, micros, MAX(0, tokens - pardoned_tokens),"
-        " MAX(0, micros - pardoned_micros), told FROM usage_days WHERE day = ?"
-        " ORDER BY chat != '', micros DESC, tokens DESC, chat",
+        f"SELECT channel, chat, tokens, micros, {COUNTED}, told FROM usage_days WHERE day = ?"
+        " ORDER BY CASE chat WHEN '' THEN 0 ELSE 1 END, micros DESC, tokens DESC, chat",
         (day,),
     )
     return tuple(
@@ -103,8 +106,8 @@ def pardon(connection: Connection, day: str, names: Sequence[str], *, by: Actor,
     """
     done = connection.execute(
         "UPDATE usage_days SET pardoned_tokens = tokens, pardoned_micros = micros, told = 0"
-        " WHERE day = ? AND chat IN (SELECT value FROM json_each(?))",
-        (day, json.dumps(names)),
+        f" WHERE day = ? AND chat IN ({marks(names)})",
+        (day, *names),
     )
     if done.rowcount:
         write_audit(connection, by, "budget reset", names[0], after=f"new on {day}", now=now)
@@ -160,45 +163,50 @@ def _for_a_person(connection: Connection) -> list[Unanswered]:
 
 def _for_the_bot(connection: Connection) -> list[Unanswered]:
     rows = connection.execute(
-        # SQLite takes the other columns from the row with the minimum.
-        "SELECT m.chat, MIN(m.received_at), COUNT(*), m.state, COALESCE(t.attempts, 0), m.id"
+        "SELECT m.channel, m.chat, m.received_at, m.id, m.state, COALESCE(t.attempts, 0)"
         " FROM messages m LEFT JOIN turns t ON t.id = m.turn_id WHERE m.from_me = 0"
-        " AND m.state IN ('received', 'in_turn') GROUP BY m.channel, m.chat"
+        f" AND m.{UNANSWERED} ORDER BY m.received_at, m.seq"
     )
-    return [
-        Unanswered(
-            chat=chat,
-            waits_for="bot",
-            since=since,
-            messages=count,
-            why=f"{state}, {attempts} attempt{'' if attempts == 1 else 's'}",
-            message_id=message_id,
-        )
-        for chat, since, count, state, attempts, message_id in rows
-    ]
+
+    def why(state: str, attempts: int) -> str:
+        return f"{state}, {attempts} attempt{'' if attempts == 1 else 's'}"
+
+    return _by_chat(rows, waits_for="bot", why=why)
 
 
 def _given_up(connection: Connection) -> list[Unanswered]:
     """What got no answer, or one that never arrived, in a chat where nobody has spoken since."""
     rows = connection.execute(
-        # SQLite takes the other columns from the row with the minimum.
-        "SELECT chat, MIN(received_at), COUNT(*), id, reason, EXISTS (SELECT 1 FROM send_failures f"
-        " JOIN outbox o ON o.id = f.outbox_id WHERE o.turn_id = m.turn_id) FROM messages m"
-        " WHERE from_me = 0 AND state = 'dead' AND NOT EXISTS (SELECT 1 FROM turns t"
+        "SELECT m.channel, m.chat, m.received_at, m.id, m.reason, CASE WHEN EXISTS (SELECT 1"
+        " FROM send_failures f JOIN outbox o ON o.id = f.outbox_id WHERE o.turn_id = m.turn_id)"
+        f" THEN 1 ELSE 0 END FROM messages m WHERE m.from_me = 0 AND m.state = '{DEAD}'"
+        " AND NOT EXISTS (SELECT 1 FROM turns t"
         " WHERE t.channel || '/' || t.chat = m.channel || '/' || m.chat AND t.id > m.turn_id"
-        " AND t.outcome IN ('answered', 'handed_off')) AND NOT EXISTS (SELECT 1 FROM messages a"
-        " WHERE a.channel || '/' || a.chat = m.channel || '/' || m.chat AND a.seq > m.seq"
-        " AND a.from_me = 1 AND (a.state = 'received' OR a.reason = 'agent'))"
-        " GROUP BY channel, chat"
+        f" AND t.outcome IN ('{ANSWERED}', '{HANDED_OFF}')) AND NOT EXISTS (SELECT 1"
+        " FROM messages a WHERE a.channel || '/' || a.chat = m.channel || '/' || m.chat"
+        f" AND a.seq > m.seq AND a.from_me = 1 AND (a.state = '{RECEIVED}' OR a.reason = 'agent'))"
+        " ORDER BY m.received_at, m.seq"
     )
-    return [
-        Unanswered(
+
+    def why(reason: str, undelivered: int) -> str:
+        return f"dead, {'its answer could not be delivered' if undelivered else reason}"
+
+    return _by_chat(rows, waits_for="operator", why=why)
+
+
+def _by_chat(
+    rows: Iterable[tuple[Any, ...]], *, waits_for: WaitsFor, why: Callable[[Any, Any], str]
+) -> list[Unanswered]:
+    """One entry a chat of messages that are given oldest first; ``why`` is about its oldest."""
+    found: dict[ChatKey, Unanswered] = {}
+    for channel, chat, since, message_id, *reasons in rows:
+        first = found.get(ChatKey(channel, chat)) or Unanswered(
             chat=chat,
-            waits_for="operator",
+            waits_for=waits_for,
             since=since,
-            messages=count,
-            why=f"dead, {'its answer could not be delivered' if undelivered else reason}",
+            messages=0,
+            why=why(*reasons),
             message_id=message_id,
         )
-        for chat, since, count, message_id, reason, undelivered in rows
-    ]
+        found[ChatKey(channel, chat)] = replace(first, messages=first.messages + 1)
+    return list(found.values())

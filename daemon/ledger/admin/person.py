@@ -98,7 +98,7 @@ def person_of(
         row
         for key in keys
         for row in connection.execute(
-            f"SELECT id FROM messages WHERE {OF_CHAT} AND seq <= ?",  # noqa: S608 - a constant
+            f"SELECT id FROM messages WHERE {OF_CHAT} AND seq <= ?",
             (told(key), up_to),
         )
     ]
@@ -106,7 +106,7 @@ def person_of(
         row
         for author in authors
         for row in connection.execute(
-            "SELECT id, chat, turn_id FROM messages"  # noqa: S608 - a constant
+            "SELECT id, chat, turn_id FROM messages"
             f" WHERE chat GLOB '{GROUPS_GLOB}'"
             " AND json_extract(message, '$.author') = ? AND seq <= ?",
             (author, up_to),
@@ -146,7 +146,7 @@ def _sent_ids(
         found |= _ids(connection, "channel = ? AND chat = ?", key)
         found |= _ids(
             connection,
-            "id IN (SELECT outbox_id FROM escalations JOIN turns ON turns.id = escalations.turn_id"  # noqa: S608 - a constant
+            "id IN (SELECT outbox_id FROM escalations JOIN turns ON turns.id = escalations.turn_id"
             f" WHERE {OF_CHAT})",
             (told(key),),
         )
@@ -163,7 +163,7 @@ def _sent_ids(
 
 def _ids(connection: Connection, where: str, values: Sequence[object]) -> set[str]:
     rows = connection.execute(
-        f"SELECT message_id FROM outbox WHERE message_id != '' AND {where}",  # noqa: S608 - constants
+        f"SELECT message_id FROM outbox WHERE message_id != '' AND {where}",
         values,
     )
     return {str(row[0]) for row in rows}

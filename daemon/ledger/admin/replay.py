@@ -4,44 +4,53 @@ A replayed message is `received` again, without a turn; the daemon finds it like
 waits. Messages that were answered, or that a person has handled, are never touched.
 """
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from daemon.domain.audit_chain import Actor
 from daemon.domain.eligibility import Policy
 from daemon.domain.eligibility import verdict as judge_message
-from daemon.domain.messages import Message, Webhook
-from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.domain.messages import JsonObject, Message, Webhook
+from daemon.domain.states import (
+    ANSWERED,
+    DEAD,
+    FAILED,
+    FOR_BOT,
+    HANDED_OFF,
+    RECEIVED,
+    STORED,
+    WANTED,
+    WITH_AGENT,
+)
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.port import Connection, marks
-from daemon.ledger.messages import stored_message
+from daemon.ledger.drivers.port import Connection, marks, named
+from daemon.ledger.messages import message_json, read_message, stored_message
 from daemon.ledger.references import know
-from daemon.ledger.views.traces import named_rows
 
 REASON = "replayed"
 """What ``messages.reason`` says from then on, until the message has another outcome."""
 
 # A message is too old to be answered by the time within it; the column sent_at keeps that time.
 _PUT_BACK = (
-    "UPDATE messages SET state = 'received', turn_id = NULL, received_at = ?, reason = ?,"
-    " message = json_remove(message, '$.sent_at') WHERE seq = ?"
+    f"UPDATE messages SET state = '{RECEIVED}', turn_id = NULL, received_at = ?, reason = ?,"
+    " message = ? WHERE seq = ?"
 )
 # What could not be fetched or understood then is tried again; what was let go stays gone.
 _FILE_AGAIN = (
-    "UPDATE media SET state = CASE state WHEN 'failed' THEN 'wanted' ELSE state END, reason = '',"
-    " words_error = '' WHERE (channel, message_id) = (SELECT channel, id FROM messages"
-    " WHERE seq = ?) AND state IN ('failed', 'stored')"
+    f"UPDATE media SET state = CASE state WHEN '{FAILED}' THEN '{WANTED}' ELSE state END,"
+    " reason = '', words_error = '' WHERE (channel, message_id) IN (SELECT channel, id"
+    f" FROM messages WHERE seq = ?) AND state IN ('{FAILED}', '{STORED}')"
 )
 _READ_NOW = (
-    "UPDATE messages SET reason = ?, message = json_remove(message, '$.sent_at')"
-    " WHERE channel = ? AND id = ? AND state = 'received' AND reason = ''"
+    "UPDATE messages SET reason = ?, message = ?"
+    f" WHERE channel = ? AND id = ? AND state = '{RECEIVED}' AND reason = ''"
 )
 
-_ENDED_WELL = frozenset({"answered", "handed_off"})
-_WAITING = frozenset({"received", "in_turn"})
+_ENDED_WELL = frozenset({ANSWERED, HANDED_OFF})
 _WITH_AGENT = "it waits for a person: answer it, give its chat back to the bot, or mark it as done"
 
 _ROW = (
@@ -86,19 +95,18 @@ def _judge_of(connection: Connection, policy: Policy, *, now: float) -> Verdict:
 
 def stored_event(connection: Connection, event_id: int, folder: Path) -> StoredEvent | None:
     """Read one event with its body, from the row or its file in ``folder``; None if unknown."""
-    with named_rows(connection):
-        row = connection.execute(
-            "SELECT id, event, body, body_file, unreadable FROM events WHERE id = ?", (event_id,)
-        ).fetchone()
+    row = connection.execute(
+        "SELECT id, event, body, body_file, unreadable FROM events WHERE id = ?", (event_id,)
+    ).fetchone()
     if row is None:
         return None
-    body = row["body"]
-    if row["body_file"]:
+    number, name, body, body_file, unreadable = row
+    if body_file:
         try:
-            body = (folder / row["body_file"]).read_bytes()
+            body = (folder / body_file).read_bytes()
         except FileNotFoundError:
             body = None
-    return StoredEvent(row["id"], row["event"], body, bool(row["unreadable"]))
+    return StoredEvent(number, name, body, bool(unreadable))
 
 
 def replay_event(
@@ -133,22 +141,22 @@ def replay_dead(
     """Put back all dead messages, or those of some chats. Inside the caller's transaction."""
     verdict = _judge_of(connection, policy, now=now)
     only = f" AND m.chat IN ({marks(chats)})" if chats else ""
-    rows = _rows(connection, f"m.state = 'dead'{only}", chats)
+    rows = _rows(connection, f"m.state = '{DEAD}'{only}", chats)
     return [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows]
 
 
-def _rows(connection: Connection, condition: str, values: Sequence[object]) -> list[sqlite3.Row]:
-    with named_rows(connection):
-        return connection.execute(f"{_ROW} WHERE {condition} ORDER BY m.seq", values).fetchall()
+def _rows(connection: Connection, where: str, values: Sequence[object]) -> list[JsonObject]:
+    return named(connection.execute(f"{_ROW} WHERE {where} ORDER BY m.seq", values))
 
 
 def _put_back(
-    connection: Connection, row: sqlite3.Row, *, verdict: Verdict, by: Actor, now: float
+    connection: Connection, row: JsonObject, *, verdict: Verdict, by: Actor, now: float
 ) -> Replayed:
     obstacle = _obstacle(row, verdict)
     if obstacle:
         return Replayed(row["id"], row["chat"], done=False, what=obstacle)
-    connection.execute(_PUT_BACK, (now, REASON, row["seq"]))
+    message = _without_time(read_message.decode(row["message"]))
+    connection.execute(_PUT_BACK, (now, REASON, message, row["seq"]))
     connection.execute(_FILE_AGAIN, (row["seq"],))
     reason = f" ({row['reason']})" if row["reason"] else ""
     turn = f", {row['request_id']}" if row["request_id"] else ""
@@ -157,13 +165,13 @@ def _put_back(
     return Replayed(row["id"], row["chat"], done=True, what=was)
 
 
-def _obstacle(row: sqlite3.Row, verdict: Verdict) -> str:
+def _obstacle(row: JsonObject, verdict: Verdict) -> str:
     """Why a message is left as it is; empty if it may be put back."""
     if row["from_me"]:
         return "it left our own number"
     if row["state"] in _ENDED_WELL:
-        return "it was answered" if row["state"] == "answered" else "a person has handled it"
-    if row["state"] in _WAITING:
+        return "it was answered" if row["state"] == ANSWERED else "a person has handled it"
+    if row["state"] in FOR_BOT:
         return "it is waiting for its answer"
     if row["state"] == WITH_AGENT:
         return _WITH_AGENT
@@ -208,13 +216,23 @@ def _bring_in(
     )
     replayed = []
     for message, ignored in zip(new, verdicts, strict=True):
-        connection.execute(_READ_NOW, (REASON, message.key.number, message.id))
+        (stored,) = connection.execute(
+            "SELECT message FROM messages WHERE channel = ? AND id = ?",
+            (message.key.number, message.id),
+        ).fetchone()
+        text = _without_time(read_message.decode(stored))
+        connection.execute(_READ_NOW, (REASON, text, message.key.number, message.id))
         what = f"read now, and ignored: {ignored}" if ignored else "read now for the first time"
         write_audit(
             connection, by, "replay", message.id, after=f"{what}, event {event.id}", now=now
         )
         replayed.append(Replayed(message.id, message.key.chat, done=not ignored, what=what))
     return replayed
+
+
+def _without_time(message: Message) -> str:
+    """A message as a row has it, without the time by which it would be too old to answer."""
+    return message_json.encode(msgspec.structs.replace(message, sent_at=0)).decode()
 
 
 def _is_known(connection: Connection, message: Message) -> bool:

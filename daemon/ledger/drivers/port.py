@@ -75,6 +75,20 @@ class Database(Protocol):
         """
 
 
+def listed(words: Iterable[str]) -> str:
+    """Constant words as an SQL list: ``'a', 'b'``.
+
+    Partial indexes are used only where a query repeats their condition with constants.
+    """
+    return ", ".join(f"'{word}'" for word in words)
+
+
+def named(cursor: Cursor) -> list[dict[str, Any]]:
+    """The rows that are left, each by the names of its columns."""
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
 def marks(values: Sequence[object]) -> str:
     """Placeholders for the values of an SQL list: ``?, ?, ?``."""
     return ", ".join("?" * len(values))

@@ -9,16 +9,27 @@ from pathlib import Path
 
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.domain.states import (
+    ABANDONED,
+    DROPPED,
+    FAILED,
+    IGNORED,
+    IN_TURN,
+    RECEIVED,
+    RUNNING,
+    SENT,
+    STARTED,
+    TURN_DONE,
+    WITH_AGENT,
+)
 from daemon.ledger.admin.person import Person, keys_of, only, person_of
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.other_texts import called, words_of
 from daemon.ledger.forget.own_rows import REASON
 from daemon.ledger.forget.stages import Kind, Work, knows_rows
-from daemon.ledger.people import bury
-
-PREFIX = "forgotten-"
-"""The rows of forgotten persons are of chats with such names."""
+from daemon.ledger.messages import UNANSWERED
+from daemon.ledger.outbox import OPEN_ROWS
+from daemon.ledger.people import FORGOTTEN, bury
 
 ALL = 2**62
 """More rows than a table has."""
@@ -29,16 +40,16 @@ _JOB = (
 )
 
 _OLD = (
-    "SELECT channel, chat FROM chats c WHERE last_activity_at < ?"  # noqa: S608 - constants
+    "SELECT channel, chat FROM chats c WHERE last_activity_at < ?"
     " AND chat NOT GLOB 'forgotten-*'"
     " AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.channel = c.channel AND m.chat = c.chat"
-    " AND m.state IN ('received', 'in_turn'))"
+    f" AND m.{UNANSWERED})"
     " AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.channel = c.channel AND m.chat = c.chat"
     f" AND m.state = '{WITH_AGENT}')"
     " AND NOT EXISTS (SELECT 1 FROM turns t WHERE t.channel = c.channel AND t.chat = c.chat"
-    " AND t.state != 'done')"
+    f" AND t.state != '{TURN_DONE}')"
     " AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.channel = c.channel AND o.chat = c.chat"
-    " AND o.state IN ('pending', 'sending', 'unknown'))"
+    f" AND o.{OPEN_ROWS})"
 )
 
 
@@ -99,7 +110,7 @@ def _ask(
     by: Actor,
     now: float,
 ) -> str:
-    name = f"{PREFIX}{secrets.token_hex(8)}"
+    name = f"{FORGOTTEN}{secrets.token_hex(8)}"
     connection.execute(
         "INSERT INTO forgettings (name, kind, chats, actor, address, asked_at)"
         " VALUES (?, ?, ?, ?, ?, ?)",
@@ -177,36 +188,37 @@ _MARKS = {
 }
 
 _OPEN_TURN = (
-    """UPDATE responses SET state = 'failed', ended_at = :now WHERE state = 'started'
+    f"""UPDATE responses SET state = '{FAILED}', ended_at = :now WHERE state = '{STARTED}'
         AND run_id IN (SELECT id FROM runs WHERE turn_id = :turn)""",
-    """UPDATE tool_calls SET state = 'failed', ended_at = :now
-        WHERE state = 'started' AND turn_id = :turn""",
-    """UPDATE runs SET state = 'abandoned', ended_at = :now
-        WHERE state = 'running' AND turn_id = :turn""",
+    f"""UPDATE tool_calls SET state = '{FAILED}', ended_at = :now
+        WHERE state = '{STARTED}' AND turn_id = :turn""",
+    f"""UPDATE runs SET state = '{ABANDONED}', ended_at = :now
+        WHERE state = '{RUNNING}' AND turn_id = :turn""",
     # What others have said in a turn of a group waits again.
-    """UPDATE messages SET state = 'received', turn_id = NULL WHERE state = 'in_turn'
+    f"""UPDATE messages SET state = '{RECEIVED}', turn_id = NULL WHERE state = '{IN_TURN}'
         AND turn_id = :turn AND :in_group AND json_extract(message, '$.author') NOT IN (
         SELECT value FROM json_each(:authors))""",
-    """UPDATE outbox SET chat = CASE :in_group WHEN 1 THEN :name ELSE chat END, state = 'dropped',
-        error = :reason WHERE state IN ('pending', 'sending', 'unknown') AND turn_id = :turn""",
-    """UPDATE turns SET closed_at = COALESCE(closed_at, :now), outcome = 'ignored',
-        reason = :reason, state = 'done', chat = CASE :in_group WHEN 1 THEN :name ELSE chat END
-        WHERE id = :turn""",
+    f"""UPDATE outbox SET chat = CASE :in_group WHEN 1 THEN :name ELSE chat END,
+        state = '{DROPPED}', error = :reason WHERE {OPEN_ROWS} AND turn_id = :turn""",
+    f"""UPDATE turns SET closed_at = COALESCE(closed_at, :now), outcome = '{IGNORED}',
+        reason = :reason, state = '{TURN_DONE}',
+        chat = CASE :in_group WHEN 1 THEN :name ELSE chat END WHERE id = :turn""",
 )
 _CLOSE = (
-    "UPDATE messages SET state = 'ignored', reason = :reason, to_note = 0 WHERE channel = :channel"
+    f"UPDATE messages SET state = '{IGNORED}', reason = :reason, to_note = 0"
+    " WHERE channel = :channel"
 )
 _OPEN = (
     # Each has an index of its own.
-    f"{_CLOSE} AND chat = :chat AND state IN ('received', 'in_turn')",
+    f"{_CLOSE} AND chat = :chat AND {UNANSWERED}",
     f"{_CLOSE} AND chat = :chat AND state = '{WITH_AGENT}'",
     "UPDATE messages SET to_note = 0 WHERE channel = :channel AND chat = :chat AND to_note = 1",
 )
 _BY_AUTHOR = " AND json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))"
 _OWN_CHAT = (
     *_OPEN,
-    """UPDATE outbox SET state = 'dropped', error = :reason WHERE channel = :channel
-        AND chat = :chat AND state IN ('pending', 'sending', 'unknown')""",
+    f"""UPDATE outbox SET state = '{DROPPED}', error = :reason WHERE channel = :channel
+        AND chat = :chat AND {OPEN_ROWS}""",
     "DELETE FROM thread_heads WHERE channel = :channel AND chat = :chat",
     "DELETE FROM facts WHERE channel = :channel AND chat = :chat",
     "DELETE FROM calls WHERE channel = :channel AND chat = :chat",
@@ -214,7 +226,7 @@ _OWN_CHAT = (
     # An escalation stays known as told: its turn is erased later than this.
     """DELETE FROM notifications WHERE channel = :channel AND chat = :chat
         AND reason != 'escalation'""",
-    """UPDATE notifications SET channel = '', chat = '', line = '', state = 'sent'
+    f"""UPDATE notifications SET channel = '', chat = '', line = '', state = '{SENT}'
         WHERE channel = :channel AND chat = :chat""",
 )
 _ALIASES = (
@@ -249,7 +261,7 @@ def cut(
     how many chats there were. ``names`` is what these are called now; empty: they are deleted.
     """
     marks = {
-        table: connection.execute(f"SELECT COALESCE(MAX({number}), 0) FROM {table}").fetchone()[0]  # noqa: S608 - constants
+        table: connection.execute(f"SELECT COALESCE(MAX({number}), 0) FROM {table}").fetchone()[0]
         for table, number in _MARKS.items()
     }
     values = {
@@ -261,7 +273,7 @@ def cut(
     spoken = set(person.group_turns)
     for key in (*person.keys, *person.groups):
         row = connection.execute(
-            "SELECT id FROM turns WHERE channel = ? AND chat = ? AND state != 'done'", key
+            f"SELECT id FROM turns WHERE channel = ? AND chat = ? AND state != '{TURN_DONE}'", key
         ).fetchone()
         in_group = key in person.groups
         if row is not None and (row[0] in spoken or not in_group):

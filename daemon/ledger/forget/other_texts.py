@@ -17,8 +17,8 @@ from daemon.domain.messages import ChatKey, Deletion, Edit, Message, Reaction, V
 from daemon.domain.prompt.data import TAG
 from daemon.domain.prompt.message_text import QUOTED_CHARACTERS
 from daemon.domain.redaction import mask_numbers
+from daemon.domain.transitions.sends import ECHO
 from daemon.ledger.admin.person import OF_CHAT, Person, told
-from daemon.ledger.arrivals import ECHO
 from daemon.ledger.drivers.port import Connection
 
 # Finding in a text the names of a person and what it repeats of their words. Pure.
@@ -172,12 +172,12 @@ def mentions_in(
     seen = " OR ".join(f"instr({column}, ?)" for column in texts.columns for _ in person.needles)
     needles = [needle for _ in texts.columns for needle in person.needles]
     if texts.key[0] not in NUMBERED:
-        rows = connection.execute(f"SELECT {keys} FROM {texts.table} WHERE {seen}", needles)  # noqa: S608 - constants
+        rows = connection.execute(f"SELECT {keys} FROM {texts.table} WHERE {seen}", needles)
         return [tuple(row) for row in rows], None
     number = texts.key[0]
-    last = connection.execute(f"SELECT MAX({number}) FROM {texts.table}").fetchone()[0] or 0  # noqa: S608 - constants
+    last = connection.execute(f"SELECT MAX({number}) FROM {texts.table}").fetchone()[0] or 0
     rows = connection.execute(
-        f"SELECT {keys} FROM {texts.table} WHERE {number} > ? AND {number} <= ? AND ({seen})"  # noqa: S608 - constants
+        f"SELECT {keys} FROM {texts.table} WHERE {number} > ? AND {number} <= ? AND ({seen})"
         f" ORDER BY {number} LIMIT ?",
         (after, after + window, *needles, most),
     )
@@ -197,14 +197,14 @@ def rewrite(
     changed = 0
     for key in keys:
         row = connection.execute(
-            f"SELECT {', '.join(texts.columns)} FROM {texts.table} WHERE {where}",  # noqa: S608 - constants
+            f"SELECT {', '.join(texts.columns)} FROM {texts.table} WHERE {where}",
             tuple(key),
         ).fetchone()
         for column, text in zip(texts.columns, row or (), strict=False):
             new = change(text) if text else text
             if new != text:
                 connection.execute(
-                    f"UPDATE {texts.table} SET {column} = ? WHERE {where}",  # noqa: S608 - constants
+                    f"UPDATE {texts.table} SET {column} = ? WHERE {where}",
                     (new, *key),
                 )
                 changed += 1
@@ -276,7 +276,7 @@ def words_of(
         row
         for author in person.authors
         for row in connection.execute(
-            "SELECT json_extract(message, '$.author_name'),"  # noqa: S608 - a constant
+            "SELECT json_extract(message, '$.author_name'),"
             " json_extract(message, '$.content.body'),"
             " json_extract(message, '$.content.caption'), media.words FROM messages"
             " LEFT JOIN media ON media.channel = messages.channel AND message_id = messages.id"
@@ -340,13 +340,12 @@ OURS = (
 ECHOES = 1
 
 _ECHOES_OF = (
-    f"SELECT seq FROM messages WHERE {OF_CHAT} AND seq > ?"  # noqa: S608 - constants
-    f" AND from_me = 1 AND reason = '{ECHO}'"
+    f"SELECT seq FROM messages WHERE {OF_CHAT} AND seq > ? AND from_me = 1 AND reason = '{ECHO}'"
 )
 _OF_GROUP = (
     ("SELECT id FROM outbox WHERE channel = ? AND chat = ? AND id > ?", False, (0,)),
     (_ECHOES_OF, True, (ECHOES,)),
-    (f"SELECT id FROM turns WHERE {OF_CHAT} AND id > ?", True, (2, 3, 4)),  # noqa: S608 - constants
+    (f"SELECT id FROM turns WHERE {OF_CHAT} AND id > ?", True, (2, 3, 4)),
     ("SELECT id FROM facts WHERE channel = ? AND chat = ? AND id > ?", False, (5,)),
 )
 """How the rows of a group are found, if by the whole conversation, and to which of `OURS` they
@@ -392,7 +391,7 @@ def _changes(
 ) -> bool:
     where = " AND ".join(f"{column} = ?" for column in texts.key)
     row = connection.execute(
-        f"SELECT {', '.join(texts.columns)} FROM {texts.table} WHERE {where}",  # noqa: S608 - constants
+        f"SELECT {', '.join(texts.columns)} FROM {texts.table} WHERE {where}",
         tuple(key),
     ).fetchone()
     return any(text and change(text) != text for text in row or ())

@@ -15,12 +15,22 @@ import msgspec
 
 from daemon.domain.messages import ChatKey, Message, Other
 from daemon.domain.records import MEDIA_FOLDER
-from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.domain.states import (
+    DROPPED,
+    FAILED,
+    IGNORED,
+    IN_TURN,
+    RECEIVED,
+    SENT,
+    STARTED,
+    WITH_AGENT,
+)
 from daemon.ledger.admin.person import OF_CHAT, Person, told
 from daemon.ledger.audit import erase_audit
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.media import drop_files
+from daemon.ledger.outbox import OPEN_ROWS
 
 # Finding one person in the raw bodies of webhook calls, and letting go of those.
 
@@ -111,11 +121,11 @@ def _filled(*statements: str) -> tuple[str, ...]:
 
 
 _EMPTY_TURNS = _filled(
-    """UPDATE responses SET response_id = '', response = '', error = '', note = '',
-        state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
+    f"""UPDATE responses SET response_id = '', response = '', error = '', note = '',
+        state = CASE state WHEN '{STARTED}' THEN '{FAILED}' ELSE state END,
         ended_at = COALESCE(ended_at, :now) WHERE @runs""",
-    """UPDATE tool_calls SET arguments = '{}', output = '', key = '',
-        state = CASE state WHEN 'started' THEN 'failed' ELSE state END,
+    f"""UPDATE tool_calls SET arguments = '{{}}', output = '', key = '',
+        state = CASE state WHEN '{STARTED}' THEN '{FAILED}' ELSE state END,
         ended_at = COALESCE(ended_at, :now) WHERE @turns""",
     "DELETE FROM thread_items WHERE @turns",
     "DELETE FROM facts WHERE @turns",
@@ -123,9 +133,9 @@ _EMPTY_TURNS = _filled(
     "UPDATE interim_messages SET key = 'forgotten-' || outbox_id WHERE @sends",
     "DELETE FROM send_failures WHERE @sends",
     # What was refused is dropped too: nothing is left of it that could be sent again.
-    """UPDATE outbox SET body = '', quoted = '', message_id = '', payload = '{}',
+    f"""UPDATE outbox SET body = '', quoted = '', message_id = '', payload = '{{}}',
         error = CASE error WHEN 'forgotten' THEN error ELSE '' END,
-        state = CASE state WHEN 'sent' THEN 'sent' ELSE 'dropped' END WHERE @turns""",
+        state = CASE state WHEN '{SENT}' THEN '{SENT}' ELSE '{DROPPED}' END WHERE @turns""",
 )
 _DELETE_TURNS = _filled(
     "DELETE FROM responses WHERE @runs",
@@ -168,11 +178,11 @@ def erase_turns(
     values: dict[str, object] = {"turns": ids, "now": now}
     # What the agents were told about the person is about the person.
     notices = connection.execute(
-        f"SELECT outbox_id FROM escalations WHERE outbox_id IS NOT NULL AND {_TURNS}",  # noqa: S608 - constants
+        f"SELECT outbox_id FROM escalations WHERE outbox_id IS NOT NULL AND {_TURNS}",
         values,
     ).fetchall()
     rows = connection.execute(
-        f"SELECT message_id, payload FROM outbox WHERE {_TURNS}"  # noqa: S608 - constants
+        f"SELECT message_id, payload FROM outbox WHERE {_TURNS}"
         " OR id IN (SELECT value FROM json_each(:notices))",
         {**values, "notices": json.dumps([row[0] for row in notices])},
     ).fetchall()
@@ -181,7 +191,7 @@ def erase_turns(
     _empty_echoes(connection, sent, name, data_dir)
     connection.executemany(
         "UPDATE outbox SET body = '', error = '', payload = '{}', message_id = '',"
-        " state = CASE state WHEN 'sent' THEN 'sent' ELSE 'dropped' END WHERE id = ?",
+        f" state = CASE state WHEN '{SENT}' THEN '{SENT}' ELSE '{DROPPED}' END WHERE id = ?",
         notices,
     )
     for statement in _DELETE_TURNS if delete else _EMPTY_TURNS:
@@ -212,7 +222,7 @@ def erase_sends(connection: Connection, rows: Sequence[int], names: Names, data_
         connection.execute(
             "UPDATE outbox SET chat = ?, body = '', quoted = '', message_id = '', payload = '{}',"
             " error = CASE error WHEN ? THEN error ELSE '' END,"
-            " state = CASE WHEN state IN ('pending', 'sending', 'unknown') THEN 'dropped'"
+            f" state = CASE WHEN {OPEN_ROWS} THEN '{DROPPED}'"
             " ELSE state END WHERE chat = ? AND id IN (SELECT value FROM json_each(?))",
             (name, REASON, chat, ids),
         )
@@ -264,8 +274,8 @@ def erase_messages(
         )
         connection.execute(
             "UPDATE messages SET id = ?, chat = ?, message = ?, edited_at = NULL, earlier = '[]',"
-            " to_note = 0, state = CASE WHEN state IN ('received', 'in_turn', ?) THEN 'ignored'"
-            " ELSE state END WHERE seq = ?",
+            f" to_note = 0, state = CASE WHEN state IN ('{RECEIVED}', '{IN_TURN}', ?)"
+            f" THEN '{IGNORED}' ELSE state END WHERE seq = ?",
             (new_id, chat_now, _json.encode(empty).decode(), WITH_AGENT, seq),
         )
     return done
@@ -280,7 +290,7 @@ def own_ids(
     condition = OF_CHAT if whole else "channel = ? AND chat = ?"
     for key in keys:
         rows = connection.execute(
-            f"SELECT {number} FROM {table} WHERE {condition} AND {number} <= ?"  # noqa: S608 - constants
+            f"SELECT {number} FROM {table} WHERE {condition} AND {number} <= ?"
             f" ORDER BY {number} LIMIT ?",
             (*((told(key),) if whole else key), up_to, most),
         ).fetchall()
@@ -301,7 +311,7 @@ def _delete_sent_files(
     names = {str(name) for name in (_file_of(payload) for payload in payloads) if name}
     for name in names:
         needed = connection.execute(
-            "SELECT 1 FROM outbox WHERE state IN ('pending', 'sending', 'unknown')"
+            f"SELECT 1 FROM outbox WHERE {OPEN_ROWS}"
             " AND kind NOT IN ('text', 'reaction') AND json_extract(payload, '$.file') = ?"
             " AND COALESCE(turn_id, 0) NOT IN (SELECT value FROM json_each(?))"
             " AND id NOT IN (SELECT value FROM json_each(?)) LIMIT 1",

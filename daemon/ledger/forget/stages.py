@@ -322,7 +322,7 @@ def _look_messages(connection: Connection, work: Work) -> Batch:
     rows = own_ids(connection, "messages", work.person.keys, up_to=up_to, most=work.most(MESSAGES))
     for author in work.person.authors if not rows and not work.deletes else ():
         found = connection.execute(
-            f"SELECT seq FROM messages WHERE chat GLOB '{GROUPS_GLOB}'"  # noqa: S608 - a constant
+            f"SELECT seq FROM messages WHERE chat GLOB '{GROUPS_GLOB}'"
             " AND json_extract(message, '$.author') = ? AND seq <= ? ORDER BY seq LIMIT ?",
             (author, up_to, work.most(MESSAGES)),
         ).fetchall()
@@ -348,7 +348,7 @@ def _erase_turns(
     connection: Connection, work: Work, rows: Sequence[int], now: float
 ) -> Counter[str]:
     sends = connection.execute(
-        f"SELECT COUNT(*) FROM outbox WHERE turn_id IN ({', '.join('?' * len(rows))})",  # noqa: S608 - marks
+        f"SELECT COUNT(*) FROM outbox WHERE turn_id IN ({', '.join('?' * len(rows))})",
         rows,
     ).fetchone()[0]
     _empty_or_delete(connection, work, rows, now)
@@ -366,7 +366,7 @@ def _erase_sends(
     connection: Connection, work: Work, rows: Sequence[int], _now: float
 ) -> Counter[str]:
     alone = connection.execute(
-        "SELECT COUNT(*) FROM outbox WHERE turn_id IS NULL"  # noqa: S608 - marks
+        "SELECT COUNT(*) FROM outbox WHERE turn_id IS NULL"
         f" AND id IN ({', '.join('?' * len(rows))})",
         rows,
     ).fetchone()[0]

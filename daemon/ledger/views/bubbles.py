@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.ledger.arrivals import ECHO
-from daemon.ledger.drivers.port import Connection
+from daemon.domain.states import RECEIVED, SENT
+from daemon.domain.transitions.sends import ECHO
+from daemon.ledger.drivers.port import Connection, named
 
 NEWEST = 2**62
 """Beyond every row's number."""
@@ -19,15 +20,15 @@ _CAME = f"""
     LEFT JOIN media f ON f.channel = m.channel AND f.message_id = m.id
     WHERE m.channel || '/' || m.chat = :chat AND m.seq < :before
         AND NOT (m.from_me = 1 AND m.reason = '{ECHO}') AND substr(m.id, 1, 10) != 'dashboard-'
-        AND json_extract(m.message, '$.content.type') NOT IN ('reaction', 'edit', 'deletion')
+        AND m.content_type NOT IN ('reaction', 'edit', 'deletion')
     ORDER BY m.seq DESC LIMIT :limit
-"""  # noqa: S608 - a constant
+"""
 _WENT = """
     SELECT o.id AS number, o.message_id AS id, o.kind, o.body, o.payload, o.quoted, o.author,
         COALESCE(o.sent_at, o.created_at) AS at, o.state, o.status, o.error, o.attempts,
         o.delivered_at, o.read_at, t.request_id AS turn, t.doubt
     FROM outbox o LEFT JOIN turns t ON t.id = o.turn_id
-    WHERE o.channel = :channel AND o.chat = :name AND o.id < :before AND o.kind != 'reaction'
+    WHERE o.channel = :number AND o.chat = :chat AND o.id < :before AND o.kind != 'reaction'
     ORDER BY o.id DESC LIMIT :limit
 """
 
@@ -67,9 +68,14 @@ def _page(
     connection: Connection, key: ChatKey, before: Before, limit: int
 ) -> tuple[list[JsonObject], Before | None]:
     """Merge both sides from the end backwards, each in the order of its own numbers."""
-    values = {"chat": f"{key.number}/{key.chat}", "channel": key.number, "name": key.chat}
-    came = _dicts(connection, _CAME, {**values, "before": before.came, "limit": limit + 1})
-    went = _dicts(connection, _WENT, {**values, "before": before.went, "limit": limit + 1})
+    came = named(
+        connection.execute(
+            _CAME, {"chat": "/".join(key), "before": before.came, "limit": limit + 1}
+        )
+    )
+    went = named(
+        connection.execute(_WENT, {**key._asdict(), "before": before.went, "limit": limit + 1})
+    )
     page: list[JsonObject] = []
     place = before
     while (came or went) and len(page) < limit:
@@ -82,12 +88,6 @@ def _page(
             place = Before(place.came, row["number"])
             page.append(_went(row))
     return page[::-1], place if came or went else None
-
-
-def _dicts(connection: Connection, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-    cursor = connection.execute(query, values)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 # -- what a customer or a person of the business said ----------------------------------------------
@@ -126,7 +126,7 @@ def _side(row: dict[str, Any]) -> str:
     """Whose words they are; ``other`` for automatic messages of our own number."""
     if not row["from_me"]:
         return "customer"
-    operator_actions = row["reason"] == "agent" or row["state"] == "received"
+    operator_actions = row["reason"] == "agent" or row["state"] == RECEIVED
     return "agent" if operator_actions else "other"
 
 
@@ -178,7 +178,7 @@ def _went(row: dict[str, Any]) -> JsonObject:
 def _fate(row: dict[str, Any]) -> str:
     """How far a message of ours has come: its row's state, or what WhatsApp told after that."""
     told = row["status"] in {"delivered", "read", "played"}
-    return str(row["status"] if row["state"] == "sent" and told else row["state"])
+    return str(row["status"] if row["state"] == SENT and told else row["state"])
 
 
 def _said(kind: str, body: str, payload: dict[str, Any]) -> JsonObject:
@@ -219,20 +219,20 @@ def _add_reactions(connection: Connection, key: ChatKey, page: list[JsonObject])
         return
     since = min((_number(bubble) for bubble in page if bubble["id"].startswith("in-")), default=0)
     theirs = connection.execute(
-        "SELECT json_extract(message, '$.content.target'), from_me,"
-        " COALESCE(json_extract(message, '$.content.emoji'), '') FROM messages"
-        " WHERE channel || '/' || chat = ? AND seq >= ?"
-        " AND json_extract(message, '$.content.type') = 'reaction' ORDER BY seq",
-        (f"{key.number}/{key.chat}", since),
+        "SELECT message, from_me FROM messages WHERE channel || '/' || chat = ? AND seq >= ?"
+        " AND content_type = 'reaction' ORDER BY seq",
+        ("/".join(key), since),
     )
     ours = connection.execute(
-        "SELECT json_extract(payload, '$.target'), 1, json_extract(payload, '$.emoji') FROM outbox"
-        " WHERE channel = ? AND chat = ? AND kind = 'reaction' AND state = 'sent' ORDER BY id",
-        key,
+        "SELECT payload, 1 FROM outbox"
+        " WHERE channel = ? AND chat = ? AND kind = 'reaction' AND state = ? ORDER BY id",
+        (*key, SENT),
     )
     last: dict[tuple[str, bool], str] = {}
-    for target, is_ours, emoji in (*theirs, *ours):
-        last[str(target), bool(is_ours)] = str(emoji or "")
+    for text, is_ours in (*theirs, *ours):
+        told = json.loads(text)
+        reaction = told.get("content", told)
+        last[str(reaction.get("target")), bool(is_ours)] = str(reaction.get("emoji") or "")
     for (target, _), emoji in last.items():
         if emoji and target in by_id:
             by_id[target]["reactions"].append(emoji)
@@ -254,9 +254,7 @@ def _add_quotes(connection: Connection, key: ChatKey, page: list[JsonObject]) ->
         ).fetchone()
         if said is None:
             said = connection.execute(
-                "SELECT COALESCE(json_extract(message, '$.content.body'),"
-                " json_extract(message, '$.content.caption'), '') FROM messages"
-                " WHERE channel = ? AND id = ?",
+                "SELECT words FROM messages WHERE channel = ? AND id = ?",
                 (key.number, quote["id"]),
             ).fetchone()
             quote["mine"] = False

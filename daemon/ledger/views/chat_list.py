@@ -5,17 +5,22 @@ from dataclasses import dataclass
 
 from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.domain.transitions.handover import WITH_AGENT
+from daemon.domain.states import DEAD, FAILED, WITH_AGENT
 from daemon.ledger.drivers.port import Connection, marks
 from daemon.ledger.handover import WaitingChat, waiting_chats
+from daemon.ledger.messages import UNANSWERED
+from daemon.ledger.outbox import OPEN_ROWS
+from daemon.ledger.people import FORGOTTEN, REMEMBERED
+from daemon.ledger.turns import ACTIVE
 from daemon.ledger.views.bubbles import last_bubble
 
 SEARCHED_MESSAGES = 20_000
-"""Words are looked for in so many of the newest messages, and of our own: a tenth of a second."""
+"""The newest messages, and the newest of our own, that are searched for words: a tenth of a
+second."""
 
 STATES = ("failed", WITH_AGENT, "paused", "writing", "waiting", "thinking", "sending", "idle")
-"""What a chat can be about. ``writing``: its window is open; ``waiting``: for its turn;
-``with_agent``: somebody waits for a person."""
+"""The states of a chat. ``writing``: its window is open; ``waiting``: for its turn; ``with_agent``:
+the customer waits for a person."""
 
 _CHATS = (
     "SELECT channel, chat, ref, name, contact_name, first_seen_at, last_activity_at,"
@@ -25,7 +30,7 @@ _CHATS = (
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What the task of a chat is doing, as memory has it."""
+    """What the task of a chat is doing, from memory."""
 
     state: str
     since: float
@@ -48,12 +53,12 @@ class Wanted:
 
 @dataclass(slots=True)
 class _Open:
-    """Everything in the store that is not settled, by chat."""
+    """All unsettled work in the ledger, by chat."""
 
     unanswered: dict[ChatKey, tuple[int, float]]
     """How many messages have no outcome, and when the first of them came."""
     waiting: dict[ChatKey, WaitingChat]
-    """Where somebody waits for a person."""
+    """The chats that wait for a person."""
     turns: set[ChatKey]
     sends: set[ChatKey]
     dead: set[ChatKey]
@@ -110,12 +115,13 @@ def key_of(connection: Connection, ref: str) -> ChatKey | None:
 
 
 def _rows(connection: Connection, wanted: Wanted) -> Iterator[tuple[object, ...]]:
-    conditions, values = ["chat NOT GLOB 'forgotten-*'"], list[object]()
+    conditions, values = [REMEMBERED], list[object]()
     if wanted.query:
         found = _said(connection, wanted.query)
         like = f"%{_escaped(wanted.query)}%"
         conditions.append(
-            "(name LIKE ? ESCAPE '\\' OR contact_name LIKE ? ESCAPE '\\'"
+            "(lower(name) LIKE lower(?) ESCAPE '\\'"
+            " OR lower(contact_name) LIKE lower(?) ESCAPE '\\'"
             f" OR chat LIKE ? ESCAPE '\\' OR channel || '/' || chat IN ({marks(found)}))"
         )
         values += [like, like, f"%{_digits(wanted.query)}%", *found]
@@ -134,11 +140,11 @@ def _said(connection: Connection, query: str) -> list[str]:
     like = f"%{_escaped(query)}%"
     rows = connection.execute(
         "SELECT DISTINCT channel || '/' || chat FROM (SELECT * FROM messages"
-        " ORDER BY seq DESC LIMIT ?1) WHERE json_extract(message, '$.content.body')"
-        " LIKE ?2 ESCAPE '\\' OR json_extract(message, '$.content.caption') LIKE ?2 ESCAPE '\\'"
+        " ORDER BY seq DESC LIMIT :most) newest WHERE lower(words) LIKE lower(:like) ESCAPE '\\'"
         " UNION SELECT DISTINCT channel || '/' || chat FROM (SELECT * FROM outbox"
-        " ORDER BY id DESC LIMIT ?1) WHERE body LIKE ?2 ESCAPE '\\' LIMIT 500",
-        (SEARCHED_MESSAGES, like),
+        " ORDER BY id DESC LIMIT :most) newest WHERE lower(body) LIKE lower(:like) ESCAPE '\\'"
+        " LIMIT 500",
+        {"most": SEARCHED_MESSAGES, "like": like},
     )
     return [str(row[0]) for row in rows]
 
@@ -200,7 +206,7 @@ def _waiting(waiting: WaitingChat | None, *, nobody_came: bool) -> JsonObject | 
 
 
 def _state(key: ChatKey, open_work: _Open, live: Mapping[ChatKey, Live], *, is_paused: bool) -> str:
-    """What a chat is about: its task knows best, then the store."""
+    """The state of a chat: its task knows best, then the ledger."""
     doing = live[key].state if key in live else "idle"
     is_kept_out = doing == "paused" or (is_paused and doing == "writing")  # an agent's words
     if doing != "idle" and not is_kept_out:
@@ -226,8 +232,8 @@ def _open_work(connection: Connection, key: ChatKey | None = None) -> _Open:
     only, values = ("", ()) if key is None else (" AND channel = ? AND chat = ?", tuple(key))
     waiting = {w.key: w for w in waiting_chats(connection, key)}
     for_bot = connection.execute(
-        "SELECT channel, chat, COUNT(*), MIN(received_at) FROM messages"  # noqa: S608 - constants
-        f" WHERE state IN ('received', 'in_turn') AND from_me = 0{only} GROUP BY channel, chat",
+        "SELECT channel, chat, COUNT(*), MIN(received_at) FROM messages"
+        f" WHERE {UNANSWERED} AND from_me = 0{only} GROUP BY channel, chat",
         values,
     )
     unanswered = {w.key: (w.messages, w.since) for w in waiting.values() if w.messages}
@@ -239,13 +245,12 @@ def _open_work(connection: Connection, key: ChatKey | None = None) -> _Open:
         waiting=waiting,
         turns=_keys(
             connection,
-            f"SELECT channel, chat FROM turns WHERE state != 'done'{only}",  # noqa: S608
+            f"SELECT channel, chat FROM turns WHERE {ACTIVE}{only}",
             values,
         ),
         sends=_keys(
             connection,
-            "SELECT DISTINCT channel, chat FROM outbox"  # noqa: S608 - constants
-            f" WHERE state IN ('pending', 'sending', 'unknown'){only}",
+            f"SELECT DISTINCT channel, chat FROM outbox WHERE {OPEN_ROWS}{only}",
             values,
         ),
         dead=_keys(connection, _DEAD_TURNS + only, values)
@@ -254,12 +259,13 @@ def _open_work(connection: Connection, key: ChatKey | None = None) -> _Open:
 
 
 _DEAD_TURNS = (
-    "SELECT channel, chat FROM turns d WHERE outcome = 'dead' AND NOT EXISTS (SELECT 1 FROM turns t"
-    " WHERE t.channel || '/' || t.chat = d.channel || '/' || d.chat AND t.id > d.id)"
+    f"SELECT channel, chat FROM turns d WHERE outcome = '{DEAD}' AND NOT EXISTS"
+    " (SELECT 1 FROM turns t WHERE t.channel || '/' || t.chat = d.channel || '/' || d.chat"
+    " AND t.id > d.id)"
 )
 _FAILED_SENDS = (
-    "SELECT channel, chat FROM outbox f WHERE state = 'failed' AND NOT EXISTS (SELECT 1 FROM outbox"
-    " o WHERE o.channel = f.channel AND o.chat = f.chat AND o.id > f.id)"
+    f"SELECT channel, chat FROM outbox f WHERE state = '{FAILED}' AND NOT EXISTS"
+    " (SELECT 1 FROM outbox o WHERE o.channel = f.channel AND o.chat = f.chat AND o.id > f.id)"
 )
 """A failure is news as long as nothing came after it."""
 
@@ -279,6 +285,6 @@ def _count_states(
     counts = dict.fromkeys(STATES[:-1], 0)
     for key in known:
         state = _state(key, open_work, live, is_paused=key in paused)
-        if state in counts and not key.chat.startswith("forgotten-"):
+        if state in counts and not key.chat.startswith(FORGOTTEN):
             counts[state] += 1
     return counts

@@ -1,29 +1,21 @@
-"""What was done about each burst: the turns of a chat, and one of them step by step.
-
-The steps are those that `recado explain` tells, from the same rows:
-`daemon.ledger.views.traces`.
-"""
+"""Traces: all that the ledger has about a message or a turn, as `recado explain` prints it."""
 
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.states import RECEIVED, SENT
 from daemon.ledger.audit import audit_of
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, marks, named
 from daemon.ledger.views.bubbles import NEWEST
-
-# The life of one message, read from the ledger: what `recado explain` tells.
-
 
 _MESSAGE = (
     "SELECT id, channel, chat, event_id, kind, from_me, message, sent_at, received_at, state,"
     " reason, turn_id, duplicates, edited_at, deleted_at, (SELECT a.received_at FROM messages a"
     " WHERE a.channel || '/' || a.chat = messages.channel || '/' || messages.chat"
-    " AND a.seq > messages.seq AND a.from_me = 1 AND (a.state = 'received' OR a.reason = 'agent')"
+    " AND a.seq > messages.seq AND a.from_me = 1"
+    f" AND (a.state = '{RECEIVED}' OR a.reason = 'agent')"
     " ORDER BY a.seq LIMIT 1) AS agent_wrote_at FROM messages"
 )
 _OUTBOX = (
@@ -64,14 +56,13 @@ class MessageTrace:
 
 def life_of(connection: Connection, message_id: str) -> MessageTrace | None:
     """Read the life of an inbound or outbound message by its WhatsApp id; None if it is unknown."""
-    sent = connection.execute(
-        f"{_OUTBOX} WHERE message_id = ?1 OR id IN (SELECT outbox_id FROM send_failures"  # noqa: S608 - a constant
-        " WHERE message_id = ?1) ORDER BY id DESC LIMIT 1",
-        (message_id,),
-    ).fetchone()
-    came = connection.execute(
-        f"{_MESSAGE} WHERE id = ? ORDER BY seq DESC LIMIT 1", (message_id,)
-    ).fetchone()
+    sent = _first(
+        connection,
+        f"{_OUTBOX} WHERE message_id = ? OR id IN (SELECT outbox_id FROM send_failures"
+        " WHERE message_id = ?) ORDER BY id DESC LIMIT 1",
+        (message_id, message_id),
+    )
+    came = _first(connection, f"{_MESSAGE} WHERE id = ? ORDER BY seq DESC LIMIT 1", (message_id,))
     known = sent or came
     if not message_id or known is None:
         return None
@@ -92,28 +83,27 @@ def life_of(connection: Connection, message_id: str) -> MessageTrace | None:
 
 def life_of_turn(connection: Connection, turn_id: int, *, message_id: str = "") -> MessageTrace:
     """Read the life of a turn that exists; ``message_id`` is the message that was asked for."""
-    turn = connection.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
-    rows = connection.execute(f"{_MESSAGE} WHERE turn_id = ? ORDER BY seq", (turn_id,)).fetchall()
+    (turn,) = _all(connection, "SELECT * FROM turns WHERE id = ?", (turn_id,))
+    rows = _all(connection, f"{_MESSAGE} WHERE turn_id = ? ORDER BY seq", (turn_id,))
     messages = [_message(row) for row in rows]
-    outbox = connection.execute(f"{_OUTBOX} WHERE turn_id = ? ORDER BY id", (turn_id,))
+    outbox = _all(connection, f"{_OUTBOX} WHERE turn_id = ? ORDER BY id", (turn_id,))
     return MessageTrace(
         message_id=message_id,
         channel=turn["channel"],
         chat=turn["chat"],
         events=_events(connection, [message["event_id"] for message in messages]),
         messages=messages,
-        turn=dict(turn),
+        turn=turn,
         runs=_runs(connection, turn_id),
         tool_calls=_tool_calls(connection, turn_id),
         outbox=[_send(connection, row) for row in outbox],
         audit=_audit(connection, rows),
         opted_out_at=_opted_out_at(connection, turn["channel"], turn["chat"]),
-        stages=[
-            dict(row)
-            for row in connection.execute(
-                "SELECT stage, at, detail FROM stages WHERE turn_id = ? ORDER BY id", (turn_id,)
-            )
-        ],
+        stages=_all(
+            connection,
+            "SELECT stage, at, detail FROM stages WHERE turn_id = ? ORDER BY id",
+            (turn_id,),
+        ),
     )
 
 
@@ -124,17 +114,18 @@ def _opted_out_at(connection: Connection, channel: str, chat: str) -> float:
     return float(row[0]) if row else 0.0
 
 
-def _send(connection: Connection, row: sqlite3.Row) -> JsonObject:
+def _send(connection: Connection, row: JsonObject) -> JsonObject:
     """A row of the outbox, with the attempts at it that WhatsApp could not deliver."""
-    failures = connection.execute(
+    failures = _all(
+        connection,
         "SELECT message_id, error, failed_at FROM send_failures WHERE outbox_id = ?"
         " ORDER BY failed_at",
         (row["id"],),
     )
-    return {**dict(row), "failures": [dict(failure) for failure in failures]}
+    return {**row, "failures": failures}
 
 
-def _message(row: sqlite3.Row) -> JsonObject:
+def _message(row: JsonObject) -> JsonObject:
     told = dict(row)
     message = json.loads(told.pop("message"))
     return {
@@ -146,27 +137,30 @@ def _message(row: sqlite3.Row) -> JsonObject:
 
 
 def _events(connection: Connection, ids: list[int]) -> list[JsonObject]:
-    rows = connection.execute(
-        "SELECT id, received_at, channel, event, body IS NOT NULL OR body_file != '' AS body_kept,"
-        " unreadable FROM events WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
-        (json.dumps(ids),),
+    rows = _all(
+        connection,
+        "SELECT id, received_at, channel, event, CASE WHEN body IS NOT NULL OR body_file != ''"
+        f" THEN 1 ELSE 0 END AS body_kept, unreadable FROM events WHERE id IN ({marks(ids)})"
+        " ORDER BY id",
+        ids,
     )
-    return [{**dict(row), "body_kept": bool(row["body_kept"])} for row in rows]
+    return [{**row, "body_kept": bool(row["body_kept"])} for row in rows]
 
 
 def _runs(connection: Connection, turn_id: int) -> list[JsonObject]:
     runs = []
-    for row in connection.execute("SELECT * FROM runs WHERE turn_id = ? ORDER BY id", (turn_id,)):
-        responses = connection.execute(
+    for row in _all(connection, "SELECT * FROM runs WHERE turn_id = ? ORDER BY id", (turn_id,)):
+        responses = _all(
+            connection,
             "SELECT round, response_id, state, response, error, calls, validation, note,"
             " started_at, ended_at FROM responses WHERE run_id = ? ORDER BY round",
             (row["id"],),
         )
-        runs.append({**dict(row), "responses": [_response(response) for response in responses]})
+        runs.append({**row, "responses": [_response(response) for response in responses]})
     return runs
 
 
-def _response(row: sqlite3.Row) -> JsonObject:
+def _response(row: JsonObject) -> JsonObject:
     told = dict(row)
     answer = json.loads(told.pop("response") or "{}")
     told["seconds"] = _seconds(row)
@@ -178,23 +172,22 @@ def _response(row: sqlite3.Row) -> JsonObject:
 
 
 def _tool_calls(connection: Connection, turn_id: int) -> list[JsonObject]:
-    rows = connection.execute(
+    rows = _all(
+        connection,
         "SELECT id, run_id, round, tool, arguments, effects, state, output, started_at, ended_at"
         " FROM tool_calls WHERE turn_id = ? ORDER BY id",
         (turn_id,),
     )
-    return [
-        {**dict(row), "effects": bool(row["effects"]), "seconds": _seconds(row)} for row in rows
-    ]
+    return [{**row, "effects": bool(row["effects"]), "seconds": _seconds(row)} for row in rows]
 
 
-def _seconds(row: sqlite3.Row) -> float | None:
+def _seconds(row: JsonObject) -> float | None:
     """How long a call took; None for one whose end nobody saw."""
     ended: float | None = row["ended_at"]
     return None if ended is None else round(ended - row["started_at"], 6)
 
 
-def _audit(connection: Connection, messages: list[sqlite3.Row]) -> list[JsonObject]:
+def _audit(connection: Connection, messages: list[JsonObject]) -> list[JsonObject]:
     """What operators did to these messages, and since then to who has their chat."""
     if not messages:
         return []
@@ -206,13 +199,13 @@ def _audit(connection: Connection, messages: list[sqlite3.Row]) -> list[JsonObje
     ]
 
 
-_TURNS = """
+_TURNS = f"""
     SELECT id, request_id AS turn, state, outcome, reason, attempts, superseded, opened_at,
         concluded_at, closed_at,
         (SELECT COUNT(*) FROM messages WHERE turn_id = turns.id) AS messages,
         (SELECT MIN(received_at) FROM messages WHERE turn_id = turns.id) AS began_at,
         (SELECT COUNT(*) FROM tool_calls WHERE turn_id = turns.id) AS tools,
-        (SELECT COUNT(*) FROM outbox WHERE turn_id = turns.id AND state = 'sent') AS said,
+        (SELECT COUNT(*) FROM outbox WHERE turn_id = turns.id AND state = '{SENT}') AS said,
         (SELECT COALESCE(SUM(tokens), 0) FROM usage JOIN runs ON runs.id = run_id
             WHERE runs.turn_id = turns.id) AS tokens
     FROM turns
@@ -220,18 +213,17 @@ _TURNS = """
 
 
 def turns_of(
-    connection: sqlite3.Connection, key: ChatKey, *, before: int = NEWEST, limit: int
+    connection: Connection, key: ChatKey, *, before: int = NEWEST, limit: int
 ) -> list[JsonObject]:
     """The last turns of a chat, newest first: what they came to, and how much work they were."""
-    cursor = connection.execute(
+    return _all(
+        connection,
         f"{_TURNS} WHERE channel || '/' || chat = ? AND id < ? ORDER BY id DESC LIMIT ?",
-        (f"{key.number}/{key.chat}", before, limit),
+        ("/".join(key), before, limit),
     )
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
-def chat_of_turn(connection: sqlite3.Connection, request_id: str) -> ChatKey | None:
+def chat_of_turn(connection: Connection, request_id: str) -> ChatKey | None:
     """The chat of a turn, by the name the turn has in the log; None if there is none."""
     row = connection.execute(
         "SELECT channel, chat FROM turns WHERE request_id = ? ORDER BY id DESC LIMIT 1",
@@ -240,35 +232,29 @@ def chat_of_turn(connection: sqlite3.Connection, request_id: str) -> ChatKey | N
     return ChatKey(*row) if row else None
 
 
-def story_of(connection: sqlite3.Connection, request_id: str) -> MessageTrace | None:
+def story_of(connection: Connection, request_id: str) -> MessageTrace | None:
     """Everything the ledger has about a turn, each round of its runs with its ``charge``."""
     row = connection.execute(
         "SELECT id FROM turns WHERE request_id = ? ORDER BY id DESC LIMIT 1", (request_id,)
     ).fetchone()
     if row is None:
         return None
-    with named_rows(connection):
-        life = life_of_turn(connection, int(row[0]))
-        for run in life.runs:
-            charges = _charges(connection, run["id"])
-            for response in run["responses"]:
-                response["charge"] = charges.get(response["round"])
+    life = life_of_turn(connection, int(row[0]))
+    for run in life.runs:
+        charges = _all(
+            connection,
+            "SELECT round, tokens, micros, state FROM usage WHERE run_id = ? ORDER BY id",
+            (run["id"],),
+        )
+        by_round = {charge["round"]: charge for charge in charges}
+        for response in run["responses"]:
+            response["charge"] = by_round.get(response["round"])
     return life
 
 
-def _charges(connection: sqlite3.Connection, run_id: int) -> dict[int, JsonObject]:
-    rows = connection.execute(
-        "SELECT round, tokens, micros, state FROM usage WHERE run_id = ? ORDER BY id", (run_id,)
-    )
-    return {row["round"]: dict(row) for row in rows}
+def _all(connection: Connection, sql: str, values: Sequence[object]) -> list[JsonObject]:
+    return named(connection.execute(sql, values))
 
 
-@contextmanager
-def named_rows(connection: Any) -> Iterator[None]:
-    """Let rows be read by the names of their columns, as the operator's queries do."""
-    before: Any = connection.row_factory
-    connection.row_factory = sqlite3.Row
-    try:
-        yield
-    finally:
-        connection.row_factory = before
+def _first(connection: Connection, sql: str, values: Sequence[object]) -> JsonObject | None:
+    return next(iter(_all(connection, sql, values)), None)

@@ -4,30 +4,32 @@ from collections.abc import Iterable
 
 from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.states import DEAD, EXPIRED, FAILED, RUNNING, STARTED, UNSETTLED
 from daemon.ledger.drivers.port import Connection
+from daemon.ledger.outbox import OPEN_ROWS
+from daemon.ledger.people import REMEMBERED
+from daemon.ledger.usage import COUNTED
 
-OPEN_STATES = ("pending", "sending", "unknown")
 SHOWN = 100
 """Rows of each list that are shown; the counts say how many there are."""
 
 
 def outbox_counts(connection: Connection) -> JsonObject:
     """Messages of ours by state, of those that are not settled or were refused for good."""
-    counts = dict.fromkeys((*OPEN_STATES, "failed"), 0)
+    counts = dict.fromkeys((*UNSETTLED, FAILED), 0)
     open_rows = connection.execute(
-        "SELECT state, COUNT(*) FROM outbox WHERE state IN ('pending', 'sending', 'unknown')"
-        " GROUP BY state"
+        f"SELECT state, COUNT(*) FROM outbox WHERE {OPEN_ROWS} GROUP BY state"
     )
     counts.update(dict(open_rows.fetchall()))
-    failed = connection.execute("SELECT COUNT(*) FROM outbox WHERE state = 'failed'")
-    return {**counts, "failed": failed.fetchone()[0]}
+    failed = connection.execute(f"SELECT COUNT(*) FROM outbox WHERE state = '{FAILED}'")
+    return {**counts, FAILED: failed.fetchone()[0]}
 
 
 def open_sends(connection: Connection) -> list[JsonObject]:
     """What is still to be said, the oldest first."""
     rows = connection.execute(
         "SELECT id, channel, chat, kind, state, attempts, error, created_at FROM outbox"
-        " WHERE state IN ('pending', 'sending', 'unknown') ORDER BY id LIMIT ?",
+        f" WHERE {OPEN_ROWS} ORDER BY id LIMIT ?",
         (SHOWN,),
     )
     return [
@@ -49,8 +51,8 @@ def dead_turns(connection: Connection) -> list[JsonObject]:
     rows = connection.execute(
         "SELECT t.channel, t.chat, t.request_id, t.reason, t.attempts, COALESCE(t.closed_at,"
         " t.opened_at), (SELECT COUNT(*) FROM messages m WHERE m.turn_id = t.id"
-        " AND m.state = 'dead') FROM turns t WHERE t.outcome = 'dead'"
-        " AND t.chat NOT GLOB 'forgotten-*' ORDER BY t.id DESC LIMIT ?",
+        f" AND m.state = '{DEAD}') FROM turns t WHERE t.outcome = '{DEAD}'"
+        f" AND t.{REMEMBERED} ORDER BY t.id DESC LIMIT ?",
         (SHOWN,),
     )
     return [
@@ -69,8 +71,8 @@ def dead_turns(connection: Connection) -> list[JsonObject]:
 def doubtful_turns(connection: Connection, since: float) -> list[JsonObject]:
     """Answers sent since a time (Unix seconds) although a validator doubted them, newest first."""
     rows = connection.execute(
-        "SELECT channel, chat, request_id, doubt, concluded_at FROM turns INDEXED BY turns_in_doubt"
-        " WHERE doubt != '' AND concluded_at >= ? AND chat NOT GLOB 'forgotten-*'"
+        "SELECT channel, chat, request_id, doubt, concluded_at FROM turns "
+        f" WHERE doubt != '' AND concluded_at >= ? AND {REMEMBERED}"
         " ORDER BY id DESC LIMIT ?",
         (since, SHOWN),
     )
@@ -85,8 +87,8 @@ def failed_sends(connection: Connection) -> list[JsonObject]:
     rows = connection.execute(
         "SELECT o.id, o.channel, o.chat, o.kind, o.error, o.attempts,"
         " COALESCE(o.attempted_at, o.created_at), COALESCE(t.request_id, '') FROM outbox o"
-        " LEFT JOIN turns t ON t.id = o.turn_id WHERE o.state = 'failed'"
-        " AND o.chat NOT GLOB 'forgotten-*' ORDER BY o.id DESC LIMIT ?",
+        f" LEFT JOIN turns t ON t.id = o.turn_id WHERE o.state = '{FAILED}'"
+        f" AND o.{REMEMBERED} ORDER BY o.id DESC LIMIT ?",
         (SHOWN,),
     )
     return [
@@ -106,8 +108,9 @@ def failed_sends(connection: Connection) -> list[JsonObject]:
 def unreadable_events(connection: Connection) -> list[JsonObject]:
     """The last webhook calls of which a part could not be read."""
     rows = connection.execute(
-        "SELECT id, received_at, event, unreadable, body IS NOT NULL OR body_file != ''"
-        " FROM events INDEXED BY events_unreadable WHERE unreadable != '' ORDER BY id DESC LIMIT ?",
+        "SELECT id, received_at, event, unreadable,"
+        " CASE WHEN body IS NOT NULL OR body_file != '' THEN 1 ELSE 0 END FROM events"
+        " WHERE unreadable != '' ORDER BY id DESC LIMIT ?",
         (SHOWN,),
     )
     return [
@@ -119,8 +122,7 @@ def unreadable_events(connection: Connection) -> list[JsonObject]:
 def expired_since(connection: Connection, since: float) -> int:
     """How many turns have ended as too old since a time (Unix seconds)."""
     row = connection.execute(
-        "SELECT COUNT(*) FROM turns INDEXED BY turns_expired"
-        " WHERE outcome = 'expired' AND closed_at >= ?",
+        f"SELECT COUNT(*) FROM turns WHERE outcome = '{EXPIRED}' AND closed_at >= ?",
         (since,),
     ).fetchone()
     return int(row[0])
@@ -129,9 +131,8 @@ def expired_since(connection: Connection, since: float) -> int:
 def spending(connection: Connection, day: str, *, limit: int = 10) -> JsonObject:
     """What a day has used up in all, and by the chats that used most. Cost in millionths."""
     rows = connection.execute(
-        "SELECT channel, chat, tokens, micros, MAX(0, tokens - pardoned_tokens),"
-        " MAX(0, micros - pardoned_micros), told FROM usage_days WHERE day = ?"
-        " ORDER BY chat != '', micros DESC, tokens DESC, chat LIMIT ?",
+        f"SELECT channel, chat, tokens, micros, {COUNTED}, told FROM usage_days WHERE day = ?"
+        " ORDER BY CASE chat WHEN '' THEN 0 ELSE 1 END, micros DESC, tokens DESC, chat LIMIT ?",
         (day, limit + 1),
     ).fetchall()
     told = [
@@ -154,22 +155,26 @@ def running(connection: Connection) -> dict[ChatKey, JsonObject]:
     """The runs under way: since when, in which round, and which tools are at work."""
     rows = connection.execute(
         "SELECT t.channel, t.chat, t.request_id, r.started_at, t.attempts,"
-        " (SELECT MAX(round) FROM responses WHERE run_id = r.id),"
-        " (SELECT GROUP_CONCAT(tool, ', ') FROM tool_calls WHERE run_id = r.id"
-        " AND turn_id = t.id AND state = 'started')"
-        " FROM runs r INDEXED BY one_running_run JOIN turns t ON t.id = r.turn_id"
-        " WHERE r.state = 'running'"
-    )
+        " (SELECT MAX(round) FROM responses WHERE run_id = r.id), r.id"
+        f" FROM runs r JOIN turns t ON t.id = r.turn_id WHERE r.state = '{RUNNING}'"
+    ).fetchall()
     return {
         ChatKey(channel, chat): {
             "turn": turn,
             "began_at": began_at,
             "attempts": attempts,
             "round": (number or 0) + 1,
-            "tools": tools or "",
+            "tools": _tools_at_work(connection, run_id),
         }
-        for channel, chat, turn, began_at, attempts, number, tools in rows
+        for channel, chat, turn, began_at, attempts, number, run_id in rows
     }
+
+
+def _tools_at_work(connection: Connection, run_id: int) -> str:
+    rows = connection.execute(
+        "SELECT tool FROM tool_calls WHERE run_id = ? AND state = ? ORDER BY id", (run_id, STARTED)
+    )
+    return ", ".join(tool for (tool,) in rows)
 
 
 def people(connection: Connection, keys: Iterable[ChatKey]) -> dict[ChatKey, JsonObject]:

@@ -16,7 +16,8 @@ from daemon.ledger.admin.person import held_of, names_of
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import LOCK_FILE, open_cli_connection, owned
 from daemon.ledger.forget.forget import slices
-from daemon.ledger.forget.jobs import PREFIX, Forgotten, ask, done_as
+from daemon.ledger.forget.jobs import Forgotten, ask, done_as
+from daemon.ledger.people import FORGOTTEN
 from daemon.ops.commands.place import (
     AS_JSON,
     CommandFailure,
@@ -178,7 +179,7 @@ def forget_command(place: Place, *, chat: str, yes: bool, wait: float, as_json: 
     Backups, logs and what the gateway, WhatsApp and the model's provider keep are not touched.
     """
     name = known_chat(chat)
-    if name.startswith(PREFIX):
+    if name.startswith(FORGOTTEN):
         raise CommandFailure(f"{name} is forgotten already")
     if not yes:
         question = f"Erase everything held of {name}? This cannot be undone"

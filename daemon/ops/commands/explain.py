@@ -10,7 +10,8 @@ import click
 
 from daemon.domain.messages import JsonObject
 from daemon.domain.redaction import Redactor
-from daemon.domain.transitions.handover import AGENT_WROTE, WITH_AGENT
+from daemon.domain.states import WITH_AGENT
+from daemon.domain.transitions.handover import AGENT_WROTE
 from daemon.ledger.views.traces import MessageTrace, life_of
 from daemon.ops.commands.place import AS_JSON, CommandFailure, Place, note, print_json, takes_place
 

@@ -1,0 +1,50 @@
+"""How a turn ends, and what that makes of its messages. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from daemon.domain.states import ANSWERED, DEAD, DROPPED, FAILED, HANDED_OFF, IN_TURN, Outcome
+from daemon.domain.transitions.handover import OpenMessage, left_by_turn
+
+
+class Part(NamedTuple):
+    """A part of a turn's answer. What tools said while they worked is none."""
+
+    state: str
+    error: str = ""
+
+
+def is_unsaid(parts: Sequence[Part]) -> bool:
+    """True if every part was refused or dropped; one that waits to be sent again may be said."""
+    return all(part.state in {FAILED, DROPPED} for part in parts)
+
+
+def outcome_of(parts: Sequence[Part]) -> tuple[Outcome, str]:
+    """How a turn ends whose answer was delivered as far as possible, and why.
+
+    Answered if any part was said, or if there was nothing to say; dead if every part was refused.
+    """
+    errors = [part.error for part in parts if part.state == FAILED]
+    if errors and is_unsaid(parts):
+        return DEAD, max(errors)
+    return ANSWERED, max(errors, default="")
+
+
+def dies_afterwards(outcome: str, parts: Sequence[Part]) -> bool:
+    """Whether a turn that counts as answered is dead after all: nothing of its answer arrived.
+
+    Then whoever looks for messages without an answer finds it, and it can be replayed.
+    """
+    return outcome == ANSWERED and is_unsaid(parts)
+
+
+def after_turn(
+    message: OpenMessage, outcome: Outcome, reason: str, *, in_thread: bool
+) -> OpenMessage:
+    """What becomes of a message of a turn that ends. ``in_thread``: the thread has its words."""
+    if outcome == HANDED_OFF:
+        return left_by_turn(message, reason, in_thread=in_thread)
+    if message.state == IN_TURN:
+        return replace(message, state=outcome, reason=reason)
+    return message
