@@ -12,7 +12,7 @@ from typing import Protocol
 
 import trio
 
-from daemon.conversation.listening import Listener, Recording
+from daemon.conversation.speech import Listener, Recording
 from daemon.domain.messages import Media, Message
 from daemon.domain.prompt.media_text import SOUNDS, STRANGE, BurstFiles
 from daemon.domain.records import AttachmentKind, MediaItem, Turn

@@ -14,7 +14,6 @@ from daemon.conversation.presence import TypingIndicator
 from daemon.conversation.services import ChatServices
 from daemon.conversation.settling import Settling
 from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
-from daemon.conversation.voice import make_voice, write_instead
 from daemon.domain.messages import ChatKey
 from daemon.domain.prompt.data import data_item
 from daemon.domain.records import DeliveryUpdate, OutboxRow, Turn, TurnEnd
@@ -143,7 +142,7 @@ class Delivery:
         if shown:
             await self._typing.show("recording" if spoken else "typing")
         if spoken:
-            row = await make_voice(row, self._services)
+            row = await self._services.voice.make(row)
             self._signals.check()  # that may have taken a while
         if shown and spoken and row.kind == "text":
             await self._typing.show("typing")
@@ -275,7 +274,7 @@ class Delivery:
         why, previews = str(error), self._services.config.rules.link_preview
         part = plainer(row, error.named, shows_previews=previews)
         if row.kind == "voice" and not (part and error.named):
-            return await write_instead(row, why, "refused", self._services)
+            return await self._services.voice.write_instead(row, why, "refused")
         if part is None:
             return await self._outbox.failed(row, why)
         return await self._outbox.plainer(row, part, why)

@@ -7,12 +7,12 @@ it refuses everything, each turn still asks: a refusal costs nothing, and the fi
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import trio
 
 from daemon.assistant.port import Engine
 from daemon.conversation.signals import ChatSignals
+from daemon.conversation.speech import Speaker
 from daemon.domain.messages import ChatKey
 from daemon.domain.retries import Breaker, honoured
 from daemon.errors import ModelRejected, ModelTemporary
@@ -101,17 +101,6 @@ class ModelState:
             yield
         finally:
             del self._waiting[token]
-
-
-class Speaker(Protocol):
-    """A model that speaks."""
-
-    @property
-    def ending(self) -> Literal["ogg", "mp3"]:
-        """Of the files that it makes."""
-
-    async def speak(self, words: str) -> bytes:
-        """The words as a file; raises AssistantError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

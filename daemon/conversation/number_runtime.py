@@ -14,14 +14,15 @@ from daemon.assistant.sound import Hearing, Transcriber
 from daemon.conversation.attachments import AttachmentRules, Attachments
 from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
 from daemon.conversation.intake import Intake
-from daemon.conversation.listening import CallBudget, Listener
 from daemon.conversation.live_config import ChatConfig, ChatRules, LiveConfig
 from daemon.conversation.number_state import NumberState, NumberWatch, OwnIds
 from daemon.conversation.opening import Environment, Process, observe_upstream, secret_text
 from daemon.conversation.recovery import Recovery
 from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.send_pace import SendPace
-from daemon.conversation.services import ChatServices, NumberAccess, Telemetry
+from daemon.conversation.services import ChatServices, NumberAccess
+from daemon.conversation.speech import CallBudget, Listener, VoiceNotes
+from daemon.conversation.telemetry import Telemetry
 from daemon.errors import MediaRefused, SettingsError
 from daemon.gateway.kinds import DEFAULT
 from daemon.ledger.ledger import Store
@@ -103,6 +104,7 @@ async def open_services(
     """Open what the chats of a number work with; closed in reverse order at the end."""
     telemetry, store = process.telemetry, process.store
     config = LiveConfig(process.chat_config)
+    call_budget = CallBudget(store.usage, config, metrics=telemetry.metrics, now=telemetry.now)
     pace = SendPace(per_minute=_messages_per_minute(config.rules), log=telemetry.log)
     async with (
         DEFAULT.open(
@@ -112,7 +114,7 @@ async def open_services(
             observe=partial(observe_upstream, environment, DEFAULT.name),
             tls=authorities(),
         ) as gateway,
-        _open_attachments(settings, store, config, telemetry) as attachments,
+        _open_attachments(settings, store, call_budget, telemetry) as attachments,
     ):
         state = NumberState(pace, log=telemetry.log, metrics=telemetry.metrics, now=telemetry.now)
         yield ChatServices(
@@ -126,6 +128,9 @@ async def open_services(
                 labels=ChatLabels(gateway),
             ),
             attachments=attachments,
+            voice=VoiceNotes(
+                process.model.speech, store.outbox, store.files, call_budget, telemetry
+            ),
             config=config,
             telemetry=telemetry,
         )
@@ -138,7 +143,7 @@ def _messages_per_minute(rules: ChatRules) -> float:
 
 @asynccontextmanager
 async def _open_attachments(
-    settings: Settings, store: Store, config: LiveConfig, telemetry: Telemetry
+    settings: Settings, store: Store, call_budget: CallBudget, telemetry: Telemetry
 ) -> AsyncIterator[Attachments]:
     """Open what fetches, hears and reads files. Raises SettingsError if the settings do not do."""
     log, metrics, now = telemetry.log, telemetry.metrics, telemetry.now
@@ -148,7 +153,6 @@ async def _open_attachments(
     except MediaRefused as error:
         raise SettingsError([f"{DEFAULT.file_server(settings).key}: {error}"]) from error
     hear = _transcriber(settings)
-    budget = CallBudget(store.usage, config, metrics=metrics, now=now)
     reader = DocumentRules(pages=media.document_pages, characters=media.document_characters)
     try:
         async with open_downloader(rules, tls=authorities()) as downloader:
@@ -156,7 +160,7 @@ async def _open_attachments(
                 store.media,
                 _attachment_rules(settings),
                 fetch=downloader,
-                listener=Listener(hear, budget, metrics),
+                listener=Listener(hear, call_budget, metrics),
                 read=DocumentReader(reader),
                 log=log,
                 metrics=metrics,

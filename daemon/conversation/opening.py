@@ -19,8 +19,7 @@ from daemon.assistant.responses_engine import open_responses_engine
 from daemon.assistant.sound import Speech, open_speech
 from daemon.conversation.live_config import ChatConfig, load_chat_config
 from daemon.conversation.model_access import ModelAccess, ModelState
-from daemon.conversation.services import Telemetry
-from daemon.conversation.turn.traces import open_turn_traces
+from daemon.conversation.telemetry import Telemetry, open_turn_traces
 from daemon.domain.messages import ChatKey
 from daemon.domain.retries import LONGEST_WAIT_SECONDS, Breaker
 from daemon.errors import SettingsError, StoreError

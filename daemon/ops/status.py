@@ -6,7 +6,8 @@ import trio
 
 from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.reload import Reloader
-from daemon.conversation.services import ChatServices, Telemetry
+from daemon.conversation.services import ChatServices
+from daemon.conversation.telemetry import Telemetry
 from daemon.domain.limits import day_of, used_ratios
 from daemon.errors import StoreUnavailable
 from daemon.ledger.ledger import Store

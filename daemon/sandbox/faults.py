@@ -4,14 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.domain.messages import JsonObject
-from daemon.sandbox.asgi import (
-    Answer,
-    Receive,
-    Send,
-    cut_connection,
-    error_answer,
-    send_answer,
-)
+from daemon.sandbox.asgi import Answer, Receive, Send, cut_connection, error_answer, send_answer
 from daemon.sandbox.channel import Channel
 from daemon.sandbox.ledger import Journal
 

@@ -144,6 +144,6 @@ async def test_a_bug_in_a_courtesy_ends_neither_the_chats_nor_the_daemon(
             await stage.gateway.wait_sent(chat)
         faults = await logged(stage, "unexpected error", 4)
         whats = sorted(fault["what"] for fault in faults)
-        assert whats == ["contact not met"] * 2 + ["not marked as read"] * 2
+        assert whats == ["contact not set up"] * 2 + ["not marked as read"] * 2
         assert (await stage.get("/ready")).status_code == 200
         forgive(stage)

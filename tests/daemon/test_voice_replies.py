@@ -253,7 +253,7 @@ async def test_a_voice_note_that_never_arrives_is_written_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After it was looked for and not found."""
-    monkeypatch.setattr("daemon.conversation.voice.MAX_VOICE_TRIES", 1)
+    monkeypatch.setattr("daemon.conversation.speech.MAX_VOICE_TRIES", 1)
     async with open_scene(tmp_path, voice=VOICE) as stage:
         stage.model.script(say(FIT))
         stage.gateway.faults.add(operation="send", kind="drop_before")

@@ -12,7 +12,6 @@ import msgspec
 import trio
 
 from daemon.conversation.services import ChatServices
-from daemon.conversation.voice import spoken_answer
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse
 from daemon.domain.prompt.data import data_item, is_data
 from daemon.domain.records import NewPart, Run, Turn, Validation
@@ -205,7 +204,7 @@ async def reply_parts(text: str, turn: Turn, services: ChatServices) -> list[New
 
     The first of them quotes, and in a group mentions, whom it answers. Called by the chat's task.
     """
-    spoken = spoken_answer(text, turn, services) if text else []
+    spoken = services.voice.parts(text, turn, services.config.rules) if text else []
     if spoken:
         parts = [NewPart(body=words, kind="voice") for words in spoken]
     else:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from daemon.conversation.services import ChatServices, Telemetry
+from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import Stopping
+from daemon.conversation.telemetry import Telemetry
 from daemon.domain.messages import FunctionCall, JsonObject
 from daemon.domain.prompt.data import data_item
 from daemon.domain.records import NewPart, Turn

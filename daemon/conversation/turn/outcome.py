@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import trio
 
-from daemon.conversation.services import ChatServices, Telemetry
+from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import ChatSignals
+from daemon.conversation.telemetry import Telemetry
 from daemon.conversation.turn.run import done_so_far, give_up
 from daemon.conversation.turn.tool_calls import escalate
 from daemon.domain.consent import OUT_ALREADY, Wish, wish_of

@@ -25,7 +25,6 @@ from daemon.conversation.turn.outcome import (
 )
 from daemon.conversation.turn.prompt_builder import PromptBuilder
 from daemon.conversation.turn.run import RunAnswer, give_up, run_model
-from daemon.conversation.voice import wants_voice
 from daemon.domain.messages import Media, ModelRequest
 from daemon.domain.records import NewPart, Turn
 from daemon.domain.retries import LONGEST_WAIT_SECONDS, delay, honoured
@@ -165,7 +164,7 @@ class TurnWork:
                 result = await self._typing.shown_during(
                     partial(self._run, request, progress),
                     name=f"run of {self._turn.request_id}",
-                    indicator="recording" if wants_voice(self._turn, services) else "typing",
+                    indicator="recording" if services.voice.wanted(self._turn) else "typing",
                 )
         if progress.effects:
             self._turn = replace(self._turn, effects=True)

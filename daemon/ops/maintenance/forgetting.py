@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from daemon.conversation.registry import ChatRegistry
-from daemon.conversation.services import Telemetry
+from daemon.conversation.telemetry import Telemetry
 from daemon.domain.audit_chain import Actor
 from daemon.errors import StoreUnavailable
 from daemon.ledger.forget.forget import close, let_go, look, moved, write_paced

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trio
 
-from daemon.conversation.services import Telemetry
+from daemon.conversation.telemetry import Telemetry
 from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.files import expire

@@ -1,12 +1,14 @@
-"""Following turns: each one's trace is summed up in the log, stored, and exported if wanted.
+"""What tasks report to: log, metrics and clocks as one value; and the traces of turns.
 
-The chat's task pays for none of it: it hands the trace over when the turn has ended, and a side
-task writes all that wait in one write.
+A trace is summed up in the log, stored, and exported if wanted. The chat's task waits for none of
+it: it hands the trace over when the turn has ended, and a side task stores all in one write.
 """
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from random import Random
 
 import trio
 
@@ -16,6 +18,7 @@ from daemon.errors import StoreUnavailable
 from daemon.ledger.process_records import StageRow, Stages
 from daemon.observability.events import TURN_ENDED
 from daemon.observability.logs import Log
+from daemon.observability.metrics import Metrics
 from daemon.observability.tracing import Trace, followed
 
 WRITE_SECONDS = 1.0
@@ -123,6 +126,20 @@ class TurnTraces:
         self._come.set()
         if self._export is not None:
             self._export(trace)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """What a process reports to, its clocks, and its source of randomness."""
+
+    log: Log
+    metrics: Metrics
+    traces: TurnTraces
+    now: Callable[[], float]
+    """Wall clock, Unix seconds."""
+    boot_clock: Callable[[], float]
+    """Seconds that also pass while the machine sleeps: see `daemon.system.process`."""
+    random: Random
 
 
 @asynccontextmanager
