@@ -23,13 +23,14 @@ DAY_SECONDS = 24 * 3600.0
 REST_SECONDS = 0.002
 """Between two writes, so that webhooks never wait behind several of them."""
 
-LOG_BYTES = 2_000_000
-"""The log is folded in beside the writes before a write has to do it (SQLite's 1000 pages)."""
+COMMITS = 8
+"""After so many the log is folded in beside the writes, before a write has to do it: SQLite does it
+in the COMMIT that finds more than 1000 pages."""
 
 
 async def rest_after_write(database: SqliteDatabase) -> None:
     """Let others write before the next write of something long. Raises StoreUnavailable."""
-    if database.wal_bytes() > LOG_BYTES:
+    if database.commits >= COMMITS:
         await database.checkpoint()
     await trio.sleep(REST_SECONDS)
 

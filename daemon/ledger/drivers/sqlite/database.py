@@ -86,6 +86,8 @@ class SqliteDatabase:
         self.last_write_error = ""
         """Why the last write was not stored, on a disk that is full for example; empty if it was.
         Unlike a `fatal_error` it may pass."""
+        self.commits = 0
+        """Transactions since the last `checkpoint`."""
         self._closing = False
         self._clock = clock
         self._meter = meter
@@ -144,6 +146,7 @@ class SqliteDatabase:
 
         Raises StoreUnavailable.
         """
+        self.commits = 0
         try:
             await trio.to_thread.run_sync(_checkpoint, self.path)
         except sqlite3.Error as error:
@@ -197,6 +200,7 @@ class SqliteDatabase:
         if fatal_error:
             for write in batch:
                 write.error = StoreUnavailable(fatal_error)
+        self.commits += 1
         self.last_write_error = fatal_error
         seconds = self._clock() - started
         # Once the trio run is over, nobody waits.
