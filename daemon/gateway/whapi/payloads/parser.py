@@ -9,20 +9,28 @@ The shapes are described by Whapi's OpenAPI document (version 1.8.7) and its hel
 webhooks; where these and real traffic disagree, both are accepted.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from daemon.domain.ids import chat_id, is_private
 from daemon.domain.messages import (
     AnyContent,
+    Call,
     ChangeOrigin,
     ChatKey,
+    Deletion,
     Edit,
+    LabelChange,
     Message,
+    NameChange,
+    NumberNews,
     Other,
+    Presence,
     Reaction,
+    StatusUpdate,
     Vote,
     Webhook,
 )
@@ -53,7 +61,7 @@ from daemon.gateway.whapi.payloads.fields import (
     text,
     texts,
 )
-from daemon.gateway.whapi.payloads.other_events import READERS, OtherEvents
+from daemon.gateway.whapi.payloads.other_events import READERS, Item, Reader, Source
 from daemon.gateway.whapi.payloads.shapes import Context, MessageShape, UpdateShape
 
 Elements = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | int | float | bool | None
@@ -100,7 +108,7 @@ def parse_messages(body: bytes, *, channel: str = "") -> tuple[Message, ...]:
     """
     reading = _Reading(channel)
     reading.read("messages", _open(body).get("messages"))
-    return tuple(reading.messages)
+    return tuple(reading.found["messages"])
 
 
 def _open(body: bytes) -> Envelope:
@@ -141,37 +149,34 @@ class _Reading:
     """What has been read of one body so far."""
 
     def __init__(self, channel: str, event: str = "") -> None:
-        self.channel = channel
-        self.event = event
-        self.messages: list[Message] = []
-        self.edits: list[Edit] = []
+        self.source = Source(channel, event)
+        self.found: defaultdict[str, list[Any]] = defaultdict(list)
+        """By field of `Webhook`."""
+        self.labels_changed = False
         self.other_keys: dict[str, None] = {}
         self.unreadable: list[str] = []
         self.unreadable_count = 0
         self.elements = 0
-        self.others: OtherEvents | None = None
-        """Made when it is needed: most bodies hold a message and nothing else."""
 
     def webhook(self) -> Webhook:
         """Give the result."""
         missing = self.unreadable_count - len(self.unreadable)
         more = (f"{missing} more parts cannot be read",) if missing else ()
-        webhook = Webhook(
-            channel=self.channel,
-            event=self.event,
-            messages=tuple(self.messages),
-            edits=tuple(self.edits),
+        return Webhook(
+            channel=self.source.channel,
+            event=self.source.event,
+            labels_changed=self.labels_changed,
             other_keys=tuple(self.other_keys),
             unreadable=(*self.unreadable, *more),
+            **{field: tuple(items) for field, items in self.found.items()},
         )
-        return self.others.added_to(webhook) if self.others else webhook
 
     def read(self, key: str, value: Elements) -> None:
         """Read what one key of the payload holds, element by element."""
         if key in {"event", "channel_id"} or value is None:
             return
-        reader = self.reader(key)
-        if reader is None:
+        reader = _READERS.get(key)
+        if reader is None and key not in _LABELS:
             self.note(key)
             return
         if not isinstance(value, list):  # one element where a list of one was meant
@@ -179,24 +184,19 @@ class _Reading:
         self.elements += len(value)
         if self.elements > MOST_ELEMENTS:
             raise WebhookTooLarge(f"the call has more than {MOST_ELEMENTS} elements")
+        if reader is None:  # the channel's labels are asked for again when they are needed
+            self.labels_changed |= bool(value)
+            return
         for index, element in enumerate(value):
             try:
-                reader(element)
+                item = reader(element, self.source)
             except Unreadable as why:
                 self.give_up(f"{key}[{index}]: {why}")
-
-    def reader(self, key: str) -> Callable[[msgspec.Raw], None] | None:
-        """What reads the elements under a key; None if nothing does."""
-        if key == "messages":
-            return self.message
-        if key == "messages_updates":
-            return self.update
-        read = READERS.get(key)
-        if read is None:
-            return None
-        if self.others is None:
-            self.others = OtherEvents(self.channel, self.event, self.note)
-        return partial(read, self.others)
+                continue
+            if item is None:
+                self.note(key)
+            else:
+                self.found[_FIELDS[type(item)]].append(item)
 
     def give_up(self, line: str) -> None:
         """Count an unreadable part; the first hundred are named."""
@@ -209,78 +209,74 @@ class _Reading:
         if len(self.other_keys) < _KEYS_KEPT:
             self.other_keys[text(key)[:_KEY_CHARACTERS]] = None
 
-    def message(self, element: msgspec.Raw) -> None:
-        """Read an element of ``messages``."""
-        shape, element = decode(element, MessageShape)
-        message_id, chat = text(shape.id).strip(), chat_id(text(shape.chat_id))
-        if not message_id or not chat:
-            raise Unreadable("no id" if not message_id else "no chat_id")
-        context = shape.context if isinstance(shape.context, Context) else _NO_CONTEXT
-        source = text(shape.source)
-        # Echoes of our own sends were seen without from_me; they are no customer's words.
-        from_me = flag(shape.from_me) or (shape.from_me is None and source == "api")
-        self.messages.append(
-            Message(
-                id=message_id,
-                key=ChatKey(self.channel, chat),
-                kind=kind_of(shape),
-                content=_content(shape, element),
-                from_me=from_me,
-                source=source,
-                author=person(shape.sender) or ("" if from_me else _other_side(chat)),
-                author_name=text(shape.from_name),
-                chat_name=text(shape.chat_name),
-                sent_at=moment(shape.timestamp),
-                quote=quote_of(context),
-                forwarded=flag(context.forwarded),
-                mentions=tuple(map(person, texts(context.mentions))),
-                ephemeral=flag(context.ephemeral) or amount(context.ephemeral) > 0,
-                ad=ad_of(context),
-            )
-        )
 
-    def update(self, element: msgspec.Raw) -> None:
-        """Read an element of ``messages_updates``: an edit, a reaction, a vote, or nothing of use.
+def _message(element: msgspec.Raw, source: Source) -> Message:
+    """Read an element of ``messages``."""
+    shape, element = decode(element, MessageShape)
+    message_id, chat = text(shape.id).strip(), chat_id(text(shape.chat_id))
+    if not message_id or not chat:
+        raise Unreadable("no id" if not message_id else "no chat_id")
+    context = shape.context if isinstance(shape.context, Context) else _NO_CONTEXT
+    written_by = text(shape.source)
+    # Echoes of our own sends were seen without from_me; they are no customer's words.
+    from_me = flag(shape.from_me) or (shape.from_me is None and written_by == "api")
+    return Message(
+        id=message_id,
+        key=ChatKey(source.channel, chat),
+        kind=kind_of(shape),
+        content=_content(shape, element),
+        from_me=from_me,
+        source=written_by,
+        author=person(shape.sender) or ("" if from_me else _other_side(chat)),
+        author_name=text(shape.from_name),
+        chat_name=text(shape.chat_name),
+        sent_at=moment(shape.timestamp),
+        quote=quote_of(context),
+        forwarded=flag(context.forwarded),
+        mentions=tuple(map(person, texts(context.mentions))),
+        ephemeral=flag(context.ephemeral) or amount(context.ephemeral) > 0,
+        ad=ad_of(context),
+    )
 
-        A reaction or vote is the message that triggered the update; it may come in ``messages``
-        too, under the same id.
-        """
-        shape, _ = decode(element, UpdateShape)
-        trigger = as_message(shape.trigger)
-        action = as_part(trigger.action)
-        target = text(shape.id).strip() or text(action.target)
-        if not target:
-            raise Unreadable("no id")
-        edit = edit_of(action, target=target)
-        body = updated_text(shape.before_update, shape.after_update)
-        if body or edit is not None:
-            words = body or (edit.body if edit else "")
-            self.edits.append(Edit(target=target, body=words, origin=_origin(shape, trigger)))
-        elif not self.trigger(shape, trigger):
-            self.note("messages_updates")
 
-    def trigger(self, update: UpdateShape, trigger: MessageShape) -> bool:
-        """Take the reaction or vote in an update; False if there is neither."""
-        chat = _chat_of(_states(update, trigger))
-        message_id = text(trigger.id).strip()
-        content = action_of(trigger)
-        if not (chat and message_id and isinstance(content, Reaction | Vote)):
-            return False
-        from_me = flag(trigger.from_me)
-        self.messages.append(
-            Message(
-                id=message_id,
-                key=ChatKey(self.channel, chat),
-                kind="action",
-                content=content,
-                from_me=from_me,
-                source=text(trigger.source),
-                author=person(trigger.sender) or ("" if from_me else _other_side(chat)),
-                author_name=text(trigger.from_name),
-                sent_at=moment(trigger.timestamp),
-            )
-        )
-        return True
+def _update(element: msgspec.Raw, source: Source) -> Edit | Message | None:
+    """Read an element of ``messages_updates``: an edit, a reaction, a vote, or nothing of use."""
+    shape, _ = decode(element, UpdateShape)
+    trigger = as_message(shape.trigger)
+    action = as_part(trigger.action)
+    target = text(shape.id).strip() or text(action.target)
+    if not target:
+        raise Unreadable("no id")
+    edit = edit_of(action, target=target)
+    body = updated_text(shape.before_update, shape.after_update)
+    if body or edit is not None:
+        words = body or (edit.body if edit else "")
+        return Edit(target=target, body=words, origin=_origin(shape, trigger))
+    return _trigger(shape, trigger, source)
+
+
+def _trigger(update: UpdateShape, trigger: MessageShape, source: Source) -> Message | None:
+    """Give the reaction or vote that triggered an update; None if something else did.
+
+    It may come in ``messages`` too, under the same id.
+    """
+    chat = _chat_of(_states(update, trigger))
+    message_id = text(trigger.id).strip()
+    content = action_of(trigger)
+    if not (chat and message_id and isinstance(content, Reaction | Vote)):
+        return None
+    from_me = flag(trigger.from_me)
+    return Message(
+        id=message_id,
+        key=ChatKey(source.channel, chat),
+        kind="action",
+        content=content,
+        from_me=from_me,
+        source=text(trigger.source),
+        author=person(trigger.sender) or ("" if from_me else _other_side(chat)),
+        author_name=text(trigger.from_name),
+        sent_at=moment(trigger.timestamp),
+    )
 
 
 def _states(update: UpdateShape, trigger: MessageShape) -> tuple[MessageShape, ...]:
@@ -336,3 +332,19 @@ def _event(value: Elements) -> str:
 
 def _words(raw: msgspec.Raw | None) -> str:
     return "" if raw is None else string(raw)
+
+
+_READERS: Mapping[str, Reader] = {"messages": _message, "messages_updates": _update, **READERS}
+_LABELS = frozenset({"labels", "labels_removed"})
+_FIELDS: Mapping[type[Item], str] = {
+    Message: "messages",
+    Edit: "edits",
+    Deletion: "deletions",
+    Presence: "presences",
+    StatusUpdate: "statuses",
+    LabelChange: "label_changes",
+    NameChange: "name_changes",
+    NumberNews: "number_news",
+    Call: "calls",
+}
+"""Where each kind of item stands in `Webhook`."""
