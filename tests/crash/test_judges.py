@@ -1,6 +1,7 @@
 """The judges of the crash harness find each fault that they are there for."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from support.crash_judges import (
@@ -10,6 +11,9 @@ from support.crash_judges import (
     judge_effects,
     judge_store,
 )
+from support.crash_rows import stored_ids, timeline, work_left
+from support.ledgers import LAURA, PEDRO, accept, answered_turn, message
+from support.place import store_in
 
 WRITTEN = {"57": ["c1-m1", "c1-m2", "c1-m3"]}
 GOOD = [
@@ -99,3 +103,18 @@ def test_a_cut_booking_may_have_happened_or_not() -> None:
     calls = [("57", "failed", '{"reference": "c1-m1"}')]
     assert judge_effects([], calls, ["c1-m1"]) == []
     assert judge_effects(["k c1-m1"], calls, ["c1-m1"]) == []
+
+
+async def test_the_timeline_of_a_chat_tells_its_life_in_order(tmp_path: Path) -> None:
+    assert timeline(tmp_path, LAURA.chat) == ""
+    async with store_in(tmp_path) as store:
+        await answered_turn(store, "m-1", answer="Claro que sí")
+        await accept(store, message("m-2", key=PEDRO))
+    kinds = [
+        line.split(" | ")[0].split(" ", 1)[1]
+        for line in timeline(tmp_path, LAURA.chat).splitlines()
+    ]
+    assert kinds == ["message", "turn", "outbox"]
+    assert "Claro que sí" in timeline(tmp_path, LAURA.chat)
+    assert work_left(tmp_path)
+    assert stored_ids(tmp_path) == {"m-1", "m-2"}
