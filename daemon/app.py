@@ -22,7 +22,7 @@ from daemon.observability.logs import Log
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.figures import Figures
-from daemon.ops.maintenance.forgetting import Forgetter
+from daemon.ops.maintenance.retention import Forgetter
 from daemon.ops.maintenance.tasks import start_housekeeping
 from daemon.ops.notifier import open_notifier
 from daemon.ops.operations import Operations

@@ -1,4 +1,4 @@
-"""What `recado check` looks at: everything that would keep the daemon from running well."""
+"""The findings of `recado check`: everything that would keep the daemon from running."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -44,7 +44,7 @@ class Finding:
 def offline_findings(
     config: Path | None, *, environ: Mapping[str, str], cwd: Path
 ) -> list[Finding]:
-    """Check all that can be checked on this machine, without the network; stops at no error."""
+    """Check everything that needs no network; continues after errors."""
     try:
         loaded = load_settings(config=config, environ=environ, cwd=cwd)
     except SettingsError as error:
@@ -117,15 +117,15 @@ def _validators(settings: Settings) -> Finding:
     return Finding("ok", f"validators: {', '.join(validator.name for validator in validators)}")
 
 
-# What `recado check --online` asks of the outside: the number, its webhooks, the models.
+# -- online: the number, its webhooks, the models ------------------------------------------------
 
 
 LIST_SECONDS = 10.0
-"""For the connection to a voice server, which is asked once."""
+"""For the connection to a voice server."""
 
 
 def check_online(config: Path | None, *, environ: Mapping[str, str], cwd: Path) -> list[Finding]:
-    """Check what only the network can tell; nothing if the configuration cannot be read."""
+    """Check what needs the network; nothing if the configuration cannot be read."""
     try:
         settings = load_settings(config=config, environ=environ, cwd=cwd).settings
     except SettingsError:
@@ -134,7 +134,7 @@ def check_online(config: Path | None, *, environ: Mapping[str, str], cwd: Path) 
 
 
 async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
-    """Ask the gateway and the model server; one finding for each thing looked at, or more."""
+    """Ask the gateway and the model servers; at least one finding for each."""
     findings: list[Finding] = []
     try:
         findings += [Finding(*found) for found in await DEFAULT.check(settings)]
@@ -161,10 +161,10 @@ async def _models(settings: Settings, today: date) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _VoiceServer:
-    """A server of its own for a model that hears or speaks."""
+    """A separate server for transcription or speech."""
 
     section: str
-    """How its settings begin, to name it by."""
+    """The prefix of its settings, by which it is named."""
     model: str
     base_url: str
     api_key: SecretStr | None
@@ -186,13 +186,13 @@ def _voice_servers(settings: Settings) -> Iterator[_VoiceServer]:
 
 
 async def _voice_server(server: _VoiceServer, today: date) -> Finding:
-    """Whether a server answers, takes the key and has the model; many list no models at all."""
+    """Whether a server answers, accepts the key and has the model; many list no models."""
     key = secret_text(server.api_key)
     connection = connection_to(base_url=server.base_url, api_key=key, idle_seconds=LIST_SECONDS)
     try:
         listed = await connection.list_models()
     except (ModelRejected, ResponseGone) as error:
-        # It has answered, but knows no such page.
+        # It answers, but has no list of models.
         text = (
             f"{server.section}_base_url: it lists no models, {server.model} is not tried: {error}"
         )

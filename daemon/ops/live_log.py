@@ -1,8 +1,8 @@
-"""The live log: lines of the log numbered, shown to whoever follows, and stored in batches.
+"""The live log: lines of the log are numbered, sent to readers, and stored in batches.
 
-A line is shown at once and stored within a second, beside the writes that matter and never before
-them. Lines that a crash takes with it were shown at most; their numbers are not given again, so a
-cursor stays true over restarts.
+A line is sent at once and stored within a second, never before more important writes. A crash may
+lose lines that were sent but not stored; their numbers are not used again, so a cursor stays valid
+over restarts.
 """
 
 from collections import deque
@@ -20,10 +20,10 @@ from daemon.observability.logs import Log
 
 WRITE_SECONDS = 1.0
 MOST_PENDING = 2_000
-"""Lines that wait for a store which takes none; the oldest are lost then."""
+"""Lines that wait for a store that fails; beyond that the oldest are lost."""
 
 MOST_WAITING = 1_000
-"""Lines that wait for one reader before it is dropped."""
+"""Lines that wait for one reader; a slower one is dropped."""
 
 MOST_NAMES = 10_000
 """Chats whose public name is remembered."""
@@ -32,7 +32,7 @@ _Named = tuple[ChatKey | None, str]
 
 
 class Feed:
-    """The lines for one reader; see `daemon.http.facade.LogFeed`."""
+    """The new lines for one reader, who closes it."""
 
     def __init__(self, live: "LiveLog") -> None:
         self._live = live
@@ -41,7 +41,7 @@ class Feed:
         self._lost = False
 
     def put(self, line: LogLine) -> None:
-        """Hand a line over; a reader with too many is lost, and keeps none."""
+        """Add a line; a reader with too many loses all."""
         if len(self._lines) >= MOST_WAITING:
             self._lost = True
             self._lines.clear()
@@ -50,7 +50,10 @@ class Feed:
         self._come.set()
 
     async def receive(self) -> list[LogLine]:
-        """Wait for new lines; see the protocol."""
+        """Wait for lines that are new since the last call, oldest first.
+
+        Raises FeedLost if the reader was so slow that lines were dropped.
+        """
         await self._come.wait()
         if self._lost:
             raise FeedLost
@@ -59,12 +62,12 @@ class Feed:
         return lines
 
     def close(self) -> None:
-        """Want no more lines."""
+        """Collect no more lines."""
         self._live.drop(self)
 
 
 class LiveLog:
-    """Owns the numbering of lines. Made by the composer; `run` is a side task of the daemon."""
+    """Numbers lines. Made by the composer; `run` is a side task of the daemon."""
 
     def __init__(self, store: DashboardLog, *, keep: int, log: Log) -> None:
         """``keep`` lines stay in the store; 0 stores none."""
@@ -87,15 +90,15 @@ class LiveLog:
 
     @property
     def readers(self) -> int:
-        """How many follow the lines now."""
+        """How many readers there are."""
         return len(self._feeds)
 
     def drop(self, feed: Feed) -> None:
-        """Collect for that reader no more."""
+        """Collect no more lines for that reader."""
         self._feeds.discard(feed)
 
     async def lines(self, query: LogQuery) -> list[LogLine]:
-        """Lines that were asked for, oldest first: stored ones, and those about to be.
+        """Lines that a query matches, oldest first, also those that are not stored yet.
 
         Raises StoreUnavailable.
         """
@@ -108,9 +111,9 @@ class LiveLog:
         return found[: query.limit] if query.after else found[-query.limit :]
 
     async def run(self) -> None:
-        """Number, show and store what the log says. Runs until cancelled.
+        """Number, send and store the lines of the log. Runs until cancelled.
 
-        Raises StoreUnavailable if the store is so at the start; the supervisor begins again.
+        Raises StoreUnavailable if the store fails at the start; the supervisor tries again.
         """
         self._next = max(self._next, await self._store.start())
         token = trio.lowlevel.current_trio_token()
@@ -128,7 +131,7 @@ class LiveLog:
                 nursery.start_soon(self._write, name="live log's memory")
 
     async def _show(self) -> None:
-        """Pass lines on as they come. Runs until cancelled."""
+        """Send lines to the readers. Runs until cancelled."""
         while True:
             self._come = trio.Event()
             while self._records:
@@ -141,7 +144,7 @@ class LiveLog:
             await self._come.wait()
 
     async def _write(self) -> None:
-        """Store lines, at most once a second; those of the end, too. Runs until cancelled."""
+        """Store lines, at most once a second, and at the end. Runs until cancelled."""
         try:
             while True:
                 await self._writable.wait()
@@ -166,7 +169,7 @@ class LiveLog:
             self._pending.popleft()
 
     def _line(self, record: LogRecord, named: _Named) -> LogLine:
-        """Number a record; only here."""
+        """Number a record."""
         number, self._next = self._next, self._next + 1
         key, ref = named
         return LogLine(
@@ -184,8 +187,8 @@ class LiveLog:
     async def _name(self, chat: ChatKey | None) -> _Named:
         """The key and public name of a chat.
 
-        Where they are not known, or the store cannot tell, the key as it is: a line of somebody
-        stays theirs, so that it is not stored for nobody to forget.
+        If the store does not know them, the key as it is: the line still belongs to a person and
+        is erased with them.
         """
         if chat is None:
             return None, ""
@@ -207,9 +210,9 @@ class LiveLog:
 
 
 def _runs_here(token: trio.lowlevel.TrioToken) -> bool:
-    """True in the thread of that loop, where an event may be set at once: nobody has to be woken.
+    """Whether this is the thread of that loop, where an event can be set directly.
 
-    Waking it through its queue costs a write to a socket and a reading of it, for each line.
+    Waking the loop from another thread costs a write to a socket and a read, for each line.
     """
     try:
         return trio.lowlevel.current_trio_token() is token
@@ -218,7 +221,7 @@ def _runs_here(token: trio.lowlevel.TrioToken) -> bool:
 
 
 def _wake(token: trio.lowlevel.TrioToken, rouse: Callable[[], None]) -> None:
-    """Wake the loop, from any thread; not if it is over."""
+    """Wake the loop from any thread, unless it has ended."""
     try:
         token.run_sync_soon(rouse, idempotent=True)
     except trio.RunFinishedError:

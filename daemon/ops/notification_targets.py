@@ -1,8 +1,8 @@
-"""Where people are told: addresses of Apprise (mail, Telegram, Slack, ntfy …), one thread each.
+"""Targets of notifications: addresses of Apprise (mail, Telegram, Slack, ntfy …), a thread each.
 
-Apprise is an extra (`recado[notify]`) and is imported when this module is. Its library for HTTP
-blocks, so each send runs in a thread that is left behind when its time is up; the next send to the
-same target waits for that thread, within its own time.
+Apprise is an extra (`recado[notify]`) and is imported with this module. Its HTTP library blocks, so
+each send runs in a thread that is abandoned at its time limit. The next send to the same target
+waits for that thread, within its own time limit.
 """
 
 import logging
@@ -16,8 +16,8 @@ import apprise
 import trio
 
 SEND_SECONDS = 20.0
-"""One send to one target; Apprise's own limits are 4 s for connecting and for each silence, of mail
-15 s."""
+"""For one send to one target. Apprise's own limits are 4 s to connect and for each read, 15 s for
+mail."""
 
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 
@@ -27,16 +27,16 @@ class AppriseTarget:
 
     def __init__(self, place: int, address: str, plugin: apprise.NotifyBase) -> None:
         self.name = f"notify.urls[{place}] ({address.partition('://')[0]})"
-        """How the log names it: addresses hold secrets."""
+        """Its name in the log: addresses hold secrets."""
         self.digest = blake2b(address.encode(), digest_size=8).hexdigest()
-        """Names the address in the ledger."""
+        """The name of the address in the ledger."""
         self._plugin = plugin
         self._thread = trio.CapacityLimiter(1)
 
     async def send(self, title: str, body: str) -> str:
-        """Send one notification; gives what is wrong, or nothing if the target has taken it.
+        """Send one notification; returns what is wrong, empty if the target has accepted it.
 
-        Takes `SEND_SECONDS` at most. A send that was too late may still arrive.
+        Takes `SEND_SECONDS` at most; a send that takes longer may still arrive.
         """
         with trio.move_on_after(SEND_SECONDS):
             return await trio.to_thread.run_sync(
@@ -47,7 +47,7 @@ class AppriseTarget:
     def _send(self, title: str, body: str) -> str:
         _said.status = ""
         try:
-            # The plugin's own method: that of Apprise uses threads which the exit waits for.
+            # The plugin's own method: Apprise's uses threads that delay the exit.
             if self._plugin.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
                 return ""
         except Exception as error:  # noqa: BLE001 - a plugin of a library may fail in any way
@@ -57,14 +57,14 @@ class AppriseTarget:
 
 class _Said(threading.local):
     status = ""
-    """The HTTP status of the last refusal that Apprise has spoken of in this thread."""
+    """The HTTP status of the last refusal that Apprise has logged in this thread."""
 
 
 _said = _Said()
 
 
 class _Listener(logging.Handler):
-    """Takes the status of a refusal out of what Apprise logs, which may quote addresses."""
+    """Reads the status of a refusal from Apprise's log, which may quote addresses."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if found := _STATUS.search(record.getMessage()):
@@ -72,7 +72,7 @@ class _Listener(logging.Handler):
 
 
 def targets_at(addresses: Sequence[str]) -> tuple[list[int], list[AppriseTarget]]:
-    """Give the places of the addresses that are none, and the targets at the others."""
+    """Return the places of invalid addresses, and the targets at the others."""
     plugins = [apprise.Apprise.instantiate(a, suppress_exceptions=True) for a in addresses]
     faults = [place for place, plugin in enumerate(plugins) if plugin is None]
     return faults, [
@@ -84,7 +84,7 @@ def targets_at(addresses: Sequence[str]) -> tuple[list[int], list[AppriseTarget]
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Keep what Apprise logs out of the log, and hear what it says of refusals, for a block."""
+    """Keep Apprise's lines out of the log for a block, and read the status of refusals."""
     logger = logging.getLogger(apprise.LOGGER_NAME)
     listener, passed_on = _Listener(logging.WARNING), logger.propagate
     logger.addHandler(listener)

@@ -1,8 +1,8 @@
-"""The task that tells people: it looks what they have to know, writes that down, and sends it.
+"""Notifications of people outside of WhatsApp: what happened is found, stored, and sent.
 
-It looks at the ledger and at the state of the channel and of the model, and hears of nothing: so a
-turn waits for no notification, and what a crash has cut is found by the next look. Each occasion is
-in the ledger before it is sent, and is sent until every target has taken it: at least once.
+The task polls the ledger and the state of number and model. No turn waits for a notification, and
+what a crash interrupts is found by the next look. Each occasion is stored before it is sent, and
+sent until every target has accepted it: at least once.
 """
 
 import importlib
@@ -27,13 +27,13 @@ LOOK_SECONDS = 5.0
 """Between two looks."""
 
 PATIENCE_SECONDS = 10.0
-"""What lasts is told only when it has lasted so long; the channel is often well again at once."""
+"""A trouble is reported after so long; a channel often recovers at once."""
 
 QUIET_SECONDS = 600.0
-"""What lasted and came back within this time is not told again."""
+"""A trouble that comes back within this time is not reported again."""
 
 LOOK_BACK_SECONDS = 6 * 3600.0
-"""Older escalations are not told: of those that still wait, the reminder is."""
+"""Older escalations are not reported; a reminder covers those that still wait."""
 
 RETRY_SECONDS = 10.0
 RETRY_CAP_SECONDS = 900.0
@@ -47,32 +47,32 @@ MOST_DUE = 200
 
 
 class NotificationTarget(Protocol):
-    """One address at which people are told; see `daemon.ops.notification_targets`."""
+    """One address for notifications; see `daemon.ops.notification_targets`."""
 
     @property
     def name(self) -> str:
-        """How the log names it."""
+        """Its name in the log."""
 
     @property
     def digest(self) -> str:
-        """How the ledger names it."""
+        """Its name in the ledger."""
 
     async def send(self, title: str, body: str) -> str:
-        """Send one notification; gives what is wrong, or nothing if it was taken."""
+        """Send one notification; returns what is wrong, empty if it was accepted."""
 
 
 class Notifier:
-    """Tells people, over all targets. `run` is its only task."""
+    """Sends notifications to all targets. `run` is its only task."""
 
     def __init__(
         self,
         services: ChatServices,
         targets: Sequence[NotificationTarget],
         *,
-        standing: Callable[[], Mapping[Reason, str]],
+        troubles: Callable[[], Mapping[Reason, str]],
         link: str,
     ) -> None:
-        """``standing`` says what is wrong now with what lasts; ``link`` is told with everything."""
+        """``troubles``: what is wrong now, by reason. ``link``: added to every notification."""
         self._store = services.store
         self._config = services.config
         self._log = services.telemetry.log
@@ -80,7 +80,7 @@ class Notifier:
         self._now = services.telemetry.now
         self._random = services.telemetry.random
         self._targets = targets
-        self._standing = standing
+        self._troubles = troubles
         self._link = link
         self._lasts_since: dict[Reason, float] = {}
         self._tidied_at = -math.inf
@@ -100,10 +100,10 @@ class Notifier:
     def _language(self) -> Language:
         return "en" if self._config.rules.language == "en" else "es"
 
-    # -- what there is to tell -----------------------------------------------------------------
+    # -- what has happened -----------------------------------------------------------------------
 
     async def _note(self) -> None:
-        """Write down what there is to tell, before anything is sent."""
+        """Store what has happened, before anything is sent."""
         await self._store.notifications.note(
             await self._occasions(), quiet_seconds=QUIET_SECONDS, now=self._now()
         )
@@ -128,7 +128,7 @@ class Notifier:
 
     def _lasting(self) -> list[Occasion]:
         """What is wrong now, and was already some seconds ago."""
-        now, faults = trio.current_time(), self._standing()
+        now, faults = trio.current_time(), self._troubles()
         self._lasts_since = {
             reason: self._lasts_since.get(reason, now) for reason, fault in faults.items() if fault
         }
@@ -150,7 +150,7 @@ class Notifier:
                 nursery.start_soon(self._send, reason, group, name=f"notification of {reason}")
 
     async def _send(self, reason: Reason, due: Sequence[Pending]) -> None:
-        """Send the occasions of one reason to each target that has not taken them yet."""
+        """Send the occasions of one reason to each target that has not accepted them yet."""
         reached = {pending.id: set(pending.reached) for pending in due}
 
         async def to(target: NotificationTarget) -> None:
@@ -198,8 +198,7 @@ class Notifier:
         await self._store.notifications.forget(noted_before=before)
 
 
-# Opening what tells people outside of WhatsApp, as the settings have it.
-
+# -- opening it ----------------------------------------------------------------------------------
 
 NOBODY_IS_TOLD = (
     "neither escalation.chat nor notify.urls is set: when the bot hands a customer to a person,"
@@ -213,7 +212,7 @@ def tells_nobody(settings: Settings) -> bool:
 
 
 def target_faults(settings: Settings) -> list[str]:
-    """Say what is wrong with the addresses, a line each, and send nothing; imports Apprise."""
+    """What is wrong with the addresses, a line each. Sends nothing; imports Apprise."""
     try:
         with ExitStack() as opened:
             _open_targets(settings, opened)
@@ -226,12 +225,12 @@ def target_faults(settings: Settings) -> list[str]:
 async def open_notifier(settings: Settings, services: ChatServices) -> AsyncIterator[Notifier]:
     """Open the notifier for a block; without an address its task ends at once.
 
-    Raises SettingsError if one is set and the packages for it are not installed, or if one is none.
+    Raises SettingsError if an address is invalid, or if its packages are not installed.
     """
     if tells_nobody(settings):
         services.telemetry.log.warning(NOBODY_IS_TOLD)
 
-    def standing() -> Mapping[Reason, str]:
+    def troubles() -> Mapping[Reason, str]:
         return {
             "channel": services.number.state.fault or services.number.pace.trouble,
             "model": services.model.state.refusal,
@@ -239,7 +238,7 @@ async def open_notifier(settings: Settings, services: ChatServices) -> AsyncIter
 
     with ExitStack() as opened:
         targets = await trio.to_thread.run_sync(_open_targets, settings, opened)
-        yield Notifier(services, targets, standing=standing, link=_dashboard(settings))
+        yield Notifier(services, targets, troubles=troubles, link=_dashboard(settings))
 
 
 def _open_targets(settings: Settings, opened: ExitStack) -> list[NotificationTarget]:
@@ -247,7 +246,7 @@ def _open_targets(settings: Settings, opened: ExitStack) -> list[NotificationTar
         return []
     addresses = [address.get_secret_value() for address in settings.notify.urls]
     try:
-        # Loaded only when wanted: it brings a library for HTTP and two hundred plugins.
+        # Imported only when needed: it brings an HTTP library and two hundred plugins.
         module = importlib.import_module("daemon.ops.notification_targets")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("daemon"):
@@ -263,6 +262,6 @@ def _open_targets(settings: Settings, opened: ExitStack) -> list[NotificationTar
 
 
 def _dashboard(settings: Settings) -> str:
-    """Where the dashboard is, as far as the public address says it."""
+    """The dashboard's address, if the public address is known."""
     parts = urlsplit(settings.web.webhook_url)
     return f"{parts.scheme}://{parts.netloc}/dashboard" if parts.netloc else ""

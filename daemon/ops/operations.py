@@ -23,7 +23,7 @@ from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import Replayed, replay_dead, replay_event, stored_event
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
-from daemon.ops.maintenance.forgetting import Forgetter
+from daemon.ops.maintenance.retention import Forgetter
 from daemon.ops.operator_views import OperatorViews
 from daemon.ops.replay import parse_again
 

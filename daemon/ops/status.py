@@ -1,4 +1,4 @@
-"""What systemd is told while the daemon runs: the line of its status, and signs of life."""
+"""What systemd and the store are told of this process: status line, signs of life, its end."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ from daemon.ops.maintenance.figures import Figures
 from daemon.system.systemd import Notify, Sign
 
 STATUS_SECONDS = 5.0
-"""Between two lines: systemd keeps each in memory and tells whoever watches the unit."""
+"""Between two lines, which systemd keeps in memory and passes to watchers of the unit."""
 
 
 async def keep_status(
@@ -28,7 +28,7 @@ async def keep_status(
     reloader: Reloader,
     notify: Notify,
 ) -> None:
-    """Tell systemd the figures of the moment when they have changed. Runs until cancelled."""
+    """Send systemd the current figures when they have changed. Runs until cancelled."""
     shown = ""
     while True:
         line = "; ".join(
@@ -65,7 +65,7 @@ def _count(number: int, what: str) -> str:
 
 
 async def _used_share(services: ChatServices) -> float | None:
-    """How much of the day's budget is used up; None if there is no limit, or no store to ask."""
+    """The used share of the day's budget; None without a limit or a readable store."""
     budget = services.config.rules.budget
     if not (budget.total_tokens or budget.total_cost):
         return None
@@ -81,11 +81,11 @@ async def _used_share(services: ChatServices) -> float | None:
 def signs_of_life(
     store: Store, chats: ChatRegistry, *, http_is_open: Callable[[], bool]
 ) -> tuple[Sign, ...]:
-    """What has to get on for the watchdog to be fed, besides the event loop.
+    """What the watchdog checks besides the event loop.
 
-    The store's writer takes up a write, even if a full disk refuses it; the tasks that accept
-    clients and that own the chats are there. That one chat is slow is no reason: it has time limits
-    of its own, and a restart would cost all others their windows.
+    The store's writer handles a write, even if a full disk refuses it; the tasks that accept
+    clients and own the chats run. A slow chat is no reason for a restart, which would drop the
+    windows of all others: it has its own time limits.
     """
 
     async def writer_answers() -> bool:
@@ -105,15 +105,12 @@ def signs_of_life(
     )
 
 
-# What the store remembers of processes: how the last one ended, and that this one stops.
-
-
 LAST_WORD_SECONDS = 0.5
-"""How long noting the end may hold it up."""
+"""The longest delay of the end by noting it."""
 
 
 class ProcessRecord:
-    """This process in the store. Made and called by the composer; never fails."""
+    """The record of this process in the store. Made and called by the composer; never fails."""
 
     def __init__(self, life: ProcessLife, telemetry: Telemetry) -> None:
         self._life = life
@@ -122,7 +119,7 @@ class ProcessRecord:
         self._now = telemetry.now
 
     async def begin(self) -> None:
-        """Find out how the last process ended, count and say it, and begin anew."""
+        """Find out, count and log how the last process ended, and begin the record of this one."""
         try:
             earlier = await self._life.begin(now=self._now())
         except StoreUnavailable as error:
@@ -133,14 +130,14 @@ class ProcessRecord:
             self._log.event(EARLIER_END, how=earlier.last_end)
 
     async def stopping(self) -> None:
-        """Note that the stop has begun; ends when that is stored."""
+        """Note that the stop has begun; durable on return."""
         try:
             await self._life.stopping(now=self._now())
         except StoreUnavailable as error:
             self._log.debug("the stop was not noted", error=str(error))
 
     async def stopped(self) -> None:
-        """Note that everything but the store is closed, if that is soon done."""
+        """Note that everything but the store is closed, unless that takes too long."""
         with trio.move_on_after(LAST_WORD_SECONDS, shield=True):
             try:
                 await self._life.stopped(now=self._now())

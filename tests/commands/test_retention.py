@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -14,7 +15,7 @@ from support.stage import new_world, quick_settings, text_webhook
 from daemon.conversation.services import ChatServices
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.ledger.files import BATCH
-from daemon.ops.maintenance.retention import DAY_SECONDS, drop_old_events, keep_retention
+from daemon.ops.maintenance.retention import DAY_SECONDS, drop_old_events, repeat
 from daemon.settings import Settings
 
 LARGE = "x" * 100_000
@@ -90,7 +91,9 @@ async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
         await accept(services, 1, days_ago=31)
 
         async def keep() -> None:
-            await keep_retention(services.store, services.telemetry, settings.retention.event_days)
+            days, log = settings.retention.event_days, services.telemetry.log
+            drop = partial(drop_old_events, services.store, services.telemetry, event_days=days)
+            await repeat(drop, 3600, log, "old events not dropped")
 
         nursery.start_soon(keep, name="retention")
         with trio.fail_after(30):
@@ -107,7 +110,8 @@ async def test_zero_days_keep_everything(tmp_path: Path) -> None:
         await accept(services, 1, days_ago=4000)
 
         async def keep() -> None:
-            await keep_retention(services.store, services.telemetry, 0)
+            drop = partial(drop_old_events, services.store, services.telemetry, event_days=0)
+            await repeat(drop, 3600, services.telemetry.log, "old events not dropped")
 
         nursery.start_soon(keep, name="retention")
         await trio.testing.wait_all_tasks_blocked()

@@ -28,8 +28,7 @@ from daemon.domain.messages import ChatKey, Message, Quote, Webhook
 from daemon.domain.records import NewPart
 from daemon.ledger.forget.forget import look
 from daemon.ledger.forget.stages import IDS, Batch, Work
-from daemon.ops.maintenance.forgetting import Forgetter
-from daemon.ops.maintenance.retention import DAY_SECONDS, drop_old_events
+from daemon.ops.maintenance.retention import DAY_SECONDS, Forgetter, drop_old_events
 
 MOST_SECONDS = 0.050
 """What one write may take."""

@@ -42,7 +42,7 @@ class Figures:
 
 
 async def keep_figures(services: ChatServices, figures: Figures, every_seconds: float) -> None:
-    """Read the figures anew every so often, and see whether a full disk has room again.
+    """Read the figures every so often, and check whether a full disk has room again.
 
     Runs until cancelled.
     """
@@ -76,39 +76,36 @@ async def refresh(services: ChatServices, figures: Figures) -> None:
 
 
 async def measure_disk(database: SqliteDatabase, vitals: Vitals) -> None:
-    """See how large the store is, and how much room the disk has. Raises OSError."""
+    """Measure the size of the store and the free space of the disk. Raises OSError."""
     usage = await trio.to_thread.run_sync(shutil.disk_usage, database.path.parent)
     vitals.free_disk_bytes.set(usage.free)
     vitals.store_bytes.set(database.path.stat().st_size)
     vitals.store_wal_bytes.set(database.wal_bytes())
 
 
-# The daemon's own figures of the last two days, for the dashboard's charts.
+# -- figures for the dashboard's charts ----------------------------------------------------------
 #
-# They are taken from the metrics once a minute and stored, so that the charts need no Prometheus
-# and
-# outlive a restart; what the last minute before a crash counted is lost. Whoever asks is told of
-# the
-# minute under way as well.
-
+# Taken from the metrics once a minute and stored, so that the charts need no Prometheus and outlive
+# a restart. The counts of the last minute before a crash are lost. Readers also get the current
+# minute.
 
 KEPT_SECONDS = 2 * 24 * 3600.0
 
 
 @dataclass(slots=True)
 class Sampler:
-    """Turns counters that only grow into figures of one interval."""
+    """Turns growing counters into figures of one interval."""
 
     metrics: Metrics
     store: Samples
     log: Log
     now: Callable[[], float]
     seconds: float
-    """The interval."""
+    """Of one interval."""
     _last: Counts = field(init=False)
-    """What was counted when the interval under way began."""
+    """The counters at the start of the current interval."""
     _turn: trio.Lock = field(default_factory=trio.Lock, init=False)
-    """Held over a read and a write, so that no reader sees a sample stored and still under way."""
+    """Held over a read and a write, so that no reader sees an interval twice."""
 
     def __post_init__(self) -> None:
         """Begin to count."""
@@ -121,7 +118,7 @@ class Sampler:
             try:
                 await self._store()
             except StoreUnavailable as error:
-                # The next sample has the counts of this one as well.
+                # The next sample includes the counts of this one.
                 self.log.debug("figures wait for the store", error=str(error))
 
     async def _store(self) -> None:
@@ -132,7 +129,7 @@ class Sampler:
             self._last = counts
 
     async def recent(self, seconds: float) -> tuple[Sample, ...]:
-        """The samples of the last so many seconds, the interval under way among them.
+        """The samples of the last so many seconds, with the current interval.
 
         Any task may ask. Raises StoreUnavailable.
         """
@@ -142,7 +139,7 @@ class Sampler:
 
 
 def difference(before: Counts, after: Counts, at: float) -> Sample:
-    """What was counted between two looks at the metrics."""
+    """What was counted between two readings of the metrics."""
     return Sample(
         at=at,
         messages=after.messages - before.messages,

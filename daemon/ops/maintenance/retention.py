@@ -1,91 +1,100 @@
-"""Letting go of what is kept only for a while."""
+"""Erasing what is kept only for a while, and people who are to be forgotten, beside the work.
 
+Whoever wants somebody forgotten (the command line, the dashboard, retention) adds a row to the
+store. The tasks of that person's chats are ended first, and none is started until the model can no
+longer get anything of them, so no running task writes about them afterwards. After a crash the
+next process continues from the row.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import trio
 
+from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.telemetry import Telemetry
+from daemon.domain.audit_chain import Actor
 from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.files import expire
+from daemon.ledger.forget.forget import close, let_go, look, moved, write_paced
+from daemon.ledger.forget.jobs import Forgotten, ask, ask_chat, done_as, next_work, old_chats
+from daemon.ledger.forget.stages import OVER, Work, is_held
 from daemon.ledger.ledger import Store, tighten_files
 from daemon.ledger.media import BATCH, drop_unnamed, expire_media
 from daemon.media.files import old_names
 from daemon.observability.logs import Log
+from daemon.system.signals import Bell
 
-INTERVAL_SECONDS = 3600.0
 UNNAMED_SECONDS = 3600.0
-"""A file that no message has after an hour is left over from something that was cut."""
+"""A file without a message is deleted after an hour: an interrupted download left it."""
 
 DAY_SECONDS = 24 * 3600.0
 
 REST_SECONDS = 0.002
-"""Between two writes, so that webhooks never wait behind several of them."""
+"""Between two writes, so that webhooks never wait for several of them."""
 
 COMMITS = 8
-"""After so many the log is folded in beside the writes, before a write has to do it: SQLite does it
-in the COMMIT that finds more than 1000 pages."""
+"""After so many the log is folded in beside the writes. Otherwise SQLite does it in the COMMIT that
+finds more than 1000 pages."""
+
+RETENTION_BATCH = 50
+"""Old chats found in one read."""
+
+
+async def repeat(
+    work: Callable[[], Awaitable[object]], every_seconds: float, log: Log, failed: str
+) -> None:
+    """Do some maintenance at once and then every so often. Runs until cancelled.
+
+    ``failed``: what the log says if the store or the disk refuses it.
+    """
+    while True:
+        try:
+            await work()
+        except (StoreUnavailable, OSError) as error:
+            log.warning(failed, error=str(error))
+        await trio.sleep(every_seconds)
 
 
 async def rest_after_write(database: SqliteDatabase) -> None:
-    """Let others write before the next write of something long. Raises StoreUnavailable."""
+    """Let others write between two writes of a long job. Raises StoreUnavailable."""
     if database.commits >= COMMITS:
         await database.checkpoint()
     await trio.sleep(REST_SECONDS)
 
 
-async def keep_retention(
-    store: Store, telemetry: Telemetry, event_days: float, every_seconds: float = INTERVAL_SECONDS
-) -> None:
-    """Drop raw webhook events older than ``event_days``, at once and then every so often.
+async def drop_old_events(store: Store, telemetry: Telemetry, *, event_days: float) -> int:
+    """Delete raw webhook events older than ``event_days``; returns how many.
 
-    0 keeps them for good, but for those that were to disappear. Runs until cancelled.
+    0 keeps them for good, except for those of disappearing messages. Raises StoreUnavailable.
     """
-    while True:
-        try:
-            await drop_old_events(store, telemetry, event_days=event_days)
-        except StoreUnavailable as error:
-            telemetry.log.warning("old events not dropped", error=str(error))
-        await trio.sleep(every_seconds)
+    database = store.database
+    before = telemetry.now() - event_days * DAY_SECONDS if event_days else 0.0
+    delete = partial(expire, before=before, folder=database.path.parent / "events")
+    events = files = 0
+    more = True
+    while more:
+        expired = await database.write(delete)
+        events, files, more = events + expired.events, files + expired.files, expired.more
+        await rest_after_write(database)
+    if events:
+        telemetry.log.info("old events dropped", symbol="🧹", events=events, files=files)
+    return events
 
 
-async def keep_stages(
-    store: Store, telemetry: Telemetry, event_days: float, every_seconds: float = INTERVAL_SECONDS
-) -> None:
-    """Delete the stages of turns older than ``event_days``, at once and then every so often.
-
-    0 keeps them for good. Runs until cancelled.
-    """
-    while event_days:
-        before = telemetry.now() - event_days * DAY_SECONDS
-        try:
-            while await store.stages.drop_old(before=before):
-                await rest_after_write(store.database)
-        except StoreUnavailable as error:
-            telemetry.log.warning("old stages not deleted", error=str(error))
-        await trio.sleep(every_seconds)
-    await trio.sleep_forever()
-
-
-async def keep_sent_files(
-    store: Store, telemetry: Telemetry, audio_hours: float, every_seconds: float = INTERVAL_SECONDS
-) -> None:
-    """Delete sent voice notes and files older than ``audio_hours``, again and again.
-
-    0 keeps them for good. Runs until cancelled.
-    """
-    while audio_hours:
-        try:
-            await drop_sent_files(store, telemetry, audio_hours=audio_hours)
-        except (StoreUnavailable, OSError) as error:
-            telemetry.log.warning("old voice notes not deleted", error=str(error))
-        await trio.sleep(every_seconds)
-    await trio.sleep_forever()
+async def drop_old_stages(store: Store, telemetry: Telemetry, *, event_days: float) -> None:
+    """Delete the stages of turns older than ``event_days``. Raises StoreUnavailable."""
+    while await store.stages.drop_old(before=telemetry.now() - event_days * DAY_SECONDS):
+        await rest_after_write(store.database)
 
 
 async def drop_sent_files(store: Store, telemetry: Telemetry, *, audio_hours: float) -> int:
-    """Delete what is too old now and not still to be sent; gives how many files."""
+    """Delete sent voice notes and files older than ``audio_hours``; returns how many.
+
+    Files that are still to be sent are kept. Raises StoreUnavailable or OSError.
+    """
     before = telemetry.now() - audio_hours * 3600
     in_use = await store.outbox.files_in_use()
     dropped = await store.files.drop_old(before=before, in_use=in_use)
@@ -94,47 +103,18 @@ async def drop_sent_files(store: Store, telemetry: Telemetry, *, audio_hours: fl
     return dropped
 
 
-async def keep_files_private(store: Store, log: Log) -> None:
-    """Take away what others may do with files that an earlier version, or somebody, left wider.
-
-    Ends when all have been looked at.
-    """
-    folder = store.database.path.parent
-    tightened = await trio.to_thread.run_sync(tighten_files, folder)
-    if tightened:
-        log.warning("files were readable for others, and are not any more", files=tightened)
-
-
-async def keep_media(
-    store: Store,
-    telemetry: Telemetry,
-    folder: Path,
-    media_days: float,
-    every_seconds: float = INTERVAL_SECONDS,
-) -> None:
-    """Delete files that people sent more than ``media_days`` ago, at once and then every so often.
-
-    0 keeps them for good, but for those that were to disappear. Runs until cancelled.
-    """
-    while True:
-        try:
-            await drop_media(store, telemetry, folder, media_days=media_days)
-        except (StoreUnavailable, OSError) as error:
-            telemetry.log.warning("old files not deleted", error=str(error))
-        await trio.sleep(every_seconds)
-
-
 async def drop_media(store: Store, telemetry: Telemetry, folder: Path, *, media_days: float) -> int:
-    """Delete what is too old now, and files that no message has; gives how many.
+    """Delete files that people sent more than ``media_days`` ago; returns how many.
 
-    Raises StoreUnavailable or OSError.
+    0 keeps them for good, except for those of disappearing messages. Files without a message are
+    deleted too. Raises StoreUnavailable or OSError.
     """
     database, now = store.database, telemetry.now()
     before = now - media_days * DAY_SECONDS if media_days else 0.0
-    verb = partial(expire_media, before=before, folder=folder)
+    delete = partial(expire_media, before=before, folder=folder)
     dropped, more = 0, True
     while more:
-        expired = await database.write(verb)
+        expired = await database.write(delete)
         dropped, more = dropped + expired.items, expired.more
         await rest_after_write(database)
     list_old = partial(old_names, folder, before=now - UNNAMED_SECONDS)
@@ -148,17 +128,128 @@ async def drop_media(store: Store, telemetry: Telemetry, folder: Path, *, media_
     return dropped
 
 
-async def drop_old_events(store: Store, telemetry: Telemetry, *, event_days: float) -> int:
-    """Drop what is too old now, batch by batch; gives how many. Raises StoreUnavailable."""
-    database = store.database
-    before = telemetry.now() - event_days * DAY_SECONDS if event_days else 0.0
-    verb = partial(expire, before=before, folder=database.path.parent / "events")
-    events = files = 0
-    more = True
-    while more:
-        expired = await database.write(verb)
-        events, files, more = events + expired.events, files + expired.files, expired.more
-        await rest_after_write(database)
-    if events:
-        telemetry.log.info("old events dropped", symbol="🧹", events=events, files=files)
-    return events
+async def keep_files_private(store: Store, log: Log) -> None:
+    """Remove the permissions of others from files of earlier versions. Ends when done."""
+    folder = store.database.path.parent
+    tightened = await trio.to_thread.run_sync(tighten_files, folder)
+    if tightened:
+        log.warning("files were readable for others, and are not any more", files=tightened)
+
+
+class Forgetter:
+    """Forgets people. Made by the composer; `run` is a side task."""
+
+    def __init__(
+        self,
+        store: Store,
+        telemetry: Telemetry,
+        chats: ChatRegistry,
+        data_dir: Path,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` measures durations, in seconds."""
+        self._store = store
+        self._log = telemetry.log
+        self._now = telemetry.now
+        self._chats = chats
+        self._data_dir = data_dir
+        self._clock = clock
+        self._bell = Bell()
+        self._progress = trio.Event()
+        """Set, and replaced, at the end of each person."""
+
+    async def run(self, every_seconds: float, days: float, retention_seconds: float) -> None:
+        """Forget whoever is to be forgotten, every so often and on request. Runs until cancelled.
+
+        Also erases chats whose last message is older than ``days``, at once and then every
+        ``retention_seconds``; 0 keeps them for good.
+        """
+        due = trio.current_time()
+        while True:
+            try:
+                await self.do_all()
+                if days and trio.current_time() >= due:
+                    await self.drop_conversations(days)
+                    due = trio.current_time() + retention_seconds
+            except StoreUnavailable as error:
+                self._log.warning("forgetting waits for the store", error=str(error))
+            with trio.move_on_after(every_seconds):
+                await self._bell.answer()
+
+    async def do_all(self) -> None:
+        """Forget all people of whom the store says so. Raises StoreUnavailable."""
+        while work := await self._next():
+            await self._carry_out(work)
+
+    async def drop_conversations(self, days: float) -> int:
+        """Erase chats that are too old; returns how many. Raises StoreUnavailable.
+
+        People who are to be forgotten are erased in between.
+        """
+        database, before = self._store.database, self._now() - days * DAY_SECONDS
+        find = partial(old_chats, before=before, most=RETENTION_BATCH)
+        erased, more = 0, True
+        while more:
+            more = False
+            for key in await database.read(find):
+                asked = partial(ask_chat, key=key, before=before, now=self._now())
+                more |= bool(await database.write(asked))
+                await self.do_all()
+                erased += more
+        if erased:
+            self._log.info("old conversations deleted", symbol="🧹", chats=erased)
+        return erased
+
+    async def forget(self, names: Sequence[str], *, by: Actor) -> Forgotten:
+        """Forget a person; ends when that is done. Any task may call it. Raises StoreUnavailable.
+
+        It is done even if the caller is cancelled or the process ends.
+        """
+        database = self._store.database
+        name = await database.write(partial(ask, names=names, by=by, now=self._now()))
+        self._bell.ring()
+        while True:
+            over = self._progress
+            done = await database.read(partial(done_as, name=name))
+            if done is not None:
+                return done
+            await over.wait()
+
+    async def _next(self) -> Work | None:
+        read = self._store.database.read
+        return await read(partial(next_work, data_dir=self._data_dir))
+
+    async def _carry_out(self, work: Work) -> None:
+        """Finish one person."""
+        database, person = self._store.database, work.person
+        if is_held(work):
+            async with self._chats.held({*person.keys, *person.groups}):
+                # Read again: the tasks that were ended may have written until now.
+                work = await self._named(work.name) or work
+                work = await self._erase(work, until=lambda one: not is_held(one))
+        work = await self._erase(work, until=lambda one: one.stage == OVER)
+        await database.write(partial(let_go, work=work))
+        if not work.deletes:
+            await database.empty_log()
+        await database.write(partial(close, work=work, now=self._now()))
+        over, self._progress = self._progress, trio.Event()
+        over.set()
+
+    async def _named(self, name: str) -> Work | None:
+        read = self._store.database.read
+        return await read(partial(next_work, data_dir=self._data_dir, name=name))
+
+    async def _erase(self, work: Work, *, until: Callable[[Work], bool]) -> Work:
+        """Erase slice by slice until a condition holds."""
+        database, now = self._store.database, self._now
+        while not until(work):
+            batch = await database.read(partial(look, work=work))
+            if not batch.rows:
+                work = moved(work, batch)
+                continue
+            work = await database.write(
+                partial(write_paced, work=work, batch=batch, now=now(), clock=self._clock)
+            )
+            await rest_after_write(database)
+        return work

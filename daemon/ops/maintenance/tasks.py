@@ -11,29 +11,26 @@ from daemon.conversation.number_runtime import NumberRuntime
 from daemon.conversation.opening import Process
 from daemon.errors import StoreUnavailable
 from daemon.ledger.audit import Audit
-from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.media.files import FOLDER
 from daemon.observability.logs import Log
 from daemon.observability.vitals import Vitals
 from daemon.ops.maintenance.figures import Figures, keep_figures
-from daemon.ops.maintenance.forgetting import Forgetter
 from daemon.ops.maintenance.retention import (
+    Forgetter,
+    drop_media,
+    drop_old_events,
+    drop_old_stages,
+    drop_sent_files,
     keep_files_private,
-    keep_media,
-    keep_retention,
-    keep_sent_files,
-    keep_stages,
+    repeat,
 )
 from daemon.settings import Settings
 from daemon.system.process import memory_limit, resident_bytes
 
-# Keeping memory and files small: caches, the store's log, and an eye on the process itself.
-
-
 MEGABYTE = 1_000_000
 
 NEAR_LIMIT = 0.95
-"""The share of the limit of systemd or the container from which on it is said in any case."""
+"""The share of the limit of systemd or the container above which there is always a log line."""
 
 LAG_EVERY_SECONDS = 1.0
 LAGS_KEPT = 60
@@ -47,9 +44,9 @@ async def keep_caches_small(
     chat_info_seconds: float,
     contact_seconds: float,
 ) -> None:
-    """Forget what is remembered of contacts who are not there any more. Runs until cancelled.
+    """Shrink caches of contacts who no longer write. Runs until cancelled.
 
-    All of it is bounded by itself; this is for the quiet hours after a busy one.
+    Every cache has its own bound; this frees memory after busy hours.
     """
     while True:
         await trio.sleep(every_seconds)
@@ -58,23 +55,10 @@ async def keep_caches_small(
             log.debug("caches made smaller", entries=forgotten)
 
 
-async def keep_log_folded(database: SqliteDatabase, log: Log, every_seconds: float) -> None:
-    """Fold the store's write-ahead log into its file every so often. Runs until cancelled.
-
-    SQLite does it by itself after a number of writes; this is for what a quiet time leaves there.
-    """
-    while True:
-        await trio.sleep(every_seconds)
-        try:
-            await database.checkpoint()
-        except StoreUnavailable as error:
-            log.warning("the store's log was not folded in", error=str(error))
-
-
 async def keep_audit_head(audit: Audit, log: Log, every_seconds: float) -> None:
-    """Put the head of the audit's chain into the log when it has moved. Runs until cancelled.
+    """Log the head of the audit's chain when it has changed. Runs until cancelled.
 
-    The log lies elsewhere than the store: it shows later whether the chain was cut or made anew.
+    The log is kept elsewhere than the store, so it shows later whether the chain was cut or forged.
     """
     last = 0
     while True:
@@ -91,11 +75,11 @@ async def keep_audit_head(audit: Audit, log: Log, every_seconds: float) -> None:
 async def watch_memory(
     log: Log, vitals: Vitals, every_seconds: float, *, alert_bytes: float, limit_bytes: float
 ) -> None:
-    """Say so in the log when the process uses too much memory. Runs until cancelled.
+    """Log when the process uses too much memory. Runs until cancelled.
 
-    Ending it is left to systemd (``MemoryMax=``): a daemon that ends itself on a wrong guess loses
-    more than one that is slow for a while. 0: no such line. Near the limit that systemd or a
-    container has set, which counts all processes of the service, there is a line in any case.
+    Only systemd ends it (``MemoryMax=``): a daemon that ends itself by mistake loses more than one
+    that is slow for a while. 0: no such line. Near the limit of systemd or of the container, which
+    counts all processes of the service, there is always a line.
     """
     while True:
         await trio.sleep(every_seconds)
@@ -119,7 +103,7 @@ async def watch_memory(
 
 
 async def watch_loop_lag(vitals: Vitals) -> None:
-    """Measure each second by how much the event loop is late. Runs until cancelled."""
+    """Measure the delay of the event loop each second. Runs until cancelled."""
     recent: deque[float] = deque(maxlen=LAGS_KEPT)
     while True:
         due = trio.current_time() + LAG_EVERY_SECONDS
@@ -140,7 +124,7 @@ class Side(Protocol):
     def __call__(
         self, name: str, task: Callable[..., Awaitable[None]], /, *arguments: object
     ) -> None:
-        """Start it; it is begun again after a fault."""
+        """Start it; it is restarted after a fault."""
 
 
 def start_housekeeping(
@@ -159,15 +143,28 @@ def start_housekeeping(
     side("traces", telemetry.traces.run)
     side("event loop lag", watch_loop_lag, vitals)
 
-    retention_seconds = every.retention_minutes * MINUTE_SECONDS
+    def regularly(
+        name: str, work: Callable[[], Awaitable[object]], every_seconds: float, failed: str
+    ) -> None:
+        side(name, repeat, work, every_seconds, log, failed)
+
+    hourly = every.retention_minutes * MINUTE_SECONDS
     side("file modes", keep_files_private, store, log)
-    side("retention", keep_retention, store, telemetry, kept.event_days, retention_seconds)
-    days = kept.conversations_days
-    side("forgetting", forgetter.run, every.sweep_seconds, days, retention_seconds)
-    side("old stages", keep_stages, store, telemetry, kept.event_days, retention_seconds)
-    side("sent files", keep_sent_files, store, telemetry, kept.audio_hours, retention_seconds)
+    events = partial(drop_old_events, store, telemetry, event_days=kept.event_days)
+    regularly("retention", events, hourly, "old events not dropped")
+    side("forgetting", forgetter.run, every.sweep_seconds, kept.conversations_days, hourly)
+    if kept.event_days:
+        stages = partial(drop_old_stages, store, telemetry, event_days=kept.event_days)
+        regularly("old stages", stages, hourly, "old stages not deleted")
+    if kept.audio_hours:
+        sent = partial(drop_sent_files, store, telemetry, audio_hours=kept.audio_hours)
+        regularly("sent files", sent, hourly, "old voice notes not deleted")
     folder = settings.data_dir / FOLDER
-    side("old files", keep_media, store, telemetry, folder, kept.media_days, retention_seconds)
+    media = partial(drop_media, store, telemetry, folder, media_days=kept.media_days)
+    regularly("old files", media, hourly, "old files not deleted")
+    # SQLite folds its log in after a number of writes; this is for quiet times.
+    fold = every.checkpoint_minutes * MINUTE_SECONDS
+    regularly("checkpoint", store.database.checkpoint, fold, "the store's log was not folded in")
 
     side(
         "caches",
@@ -178,14 +175,7 @@ def start_housekeeping(
         every.chat_info_minutes * MINUTE_SECONDS,
         every.contact_hours * HOUR_SECONDS,
     )
-    side("audit head", keep_audit_head, store.audit, log, retention_seconds)
-    side(
-        "checkpoint",
-        keep_log_folded,
-        store.database,
-        log,
-        every.checkpoint_minutes * MINUTE_SECONDS,
-    )
+    side("audit head", keep_audit_head, store.audit, log, hourly)
     watch = partial(
         watch_memory,
         alert_bytes=every.memory_alert_mb * MEGABYTE,
