@@ -37,7 +37,7 @@ GRACE_SHARE = 0.6
 """The part of the stop deadline in which runs and sends may finish; the rest is for tidying up."""
 
 OpenProcess = Callable[[Settings, Environment], AbstractAsyncContextManager[Process]]
-OpenServices = Callable[[Settings, Environment, Process], AbstractAsyncContextManager[ChatServices]]
+OpenServices = Callable[[Settings, Process], AbstractAsyncContextManager[ChatServices]]
 
 
 async def run(
@@ -95,7 +95,7 @@ async def _start_and_stop(
     async with (
         http.listening(),  # and answering that the daemon starts
         open_process(settings, environment) as process,
-        open_services(settings, environment, process) as services,
+        open_services(settings, process) as services,
         open_notifier(settings, services) as notifier,
         _remembered(ProcessRecord(process.store.process_life, process.telemetry)) as record,
         trio.open_nursery() as nursery,

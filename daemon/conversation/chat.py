@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Literal
@@ -266,7 +267,7 @@ class Chat:
                 await stop_loop(turn, self.signals, self._services)
             work = TurnWork(
                 turn,
-                self._services.pinned(),
+                replace(self._services, config=self._config.pinned()),
                 self.signals,
                 say=self._say_what_waits,
                 waiting=self._waits,

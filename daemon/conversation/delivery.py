@@ -61,7 +61,6 @@ class Delivery:
         self._telemetry = services.telemetry
         self._signals = signals
         self._typing = TypingIndicator(key.chat, self._gateway, self._telemetry.log, shown=True)
-        self._settling = Settling(self._outbox, self._gateway, self._telemetry.now)
         self._finishes: Turn | None = None
         """The turn that is over when the message that is being said has been."""
         self._end: TurnEnd | None = None
@@ -295,7 +294,8 @@ class Delivery:
     async def _settle(self, row: OutboxRow) -> OutboxRow:
         """Find out whether a send of unknown outcome happened; if not, it may be repeated."""
         outbox, patience = self._outbox, self._services.config.rules.echo_seconds
-        row = await self._settling.await_echo(row, self._signals, patience)
+        settling = Settling(outbox, self._gateway, self._telemetry.now)
+        row = await settling.await_echo(row, self._signals, patience)
         if row.state != "unknown":
             return row
         if row.kind in REPEATABLE:
@@ -304,7 +304,7 @@ class Delivery:
         if not self._gateway.capabilities.lists_messages:
             return await outbox.failed(row, "nobody can tell whether it was sent")
         try:
-            message_id = await self._settling.id_in_chat(row)
+            message_id = await settling.id_in_chat(row)
         except RefusedRecipient as error:
             return await outbox.failed(row, f"nobody can tell whether it was sent: {error}")
         except GatewayError as error:

@@ -14,7 +14,7 @@ from daemon.conversation.services import ChatServices
 from daemon.domain.eligibility import verdict
 from daemon.domain.ids import is_private
 from daemon.domain.messages import INLINE_BEGINNINGS, Call, Media, Message, Presence, Text, Webhook
-from daemon.domain.records import Accepted, Arrival, NewPart
+from daemon.domain.records import Accepted, NewPart
 from daemon.errors import (
     MediaDelayed,
     MediaRefused,
@@ -27,12 +27,12 @@ from daemon.ledger.references import Judging
 from daemon.media.files import LARGE_BODY_BYTES, Opened, keep_inline, open_body
 from daemon.observability.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, MOST_LOGGED, VOICE
 
-# Reading a webhook call whose body may be large, and keeping the files that came inside of it.
-
-
 MOST_READ_BYTES = 16 * 1024 * 1024
 """Of a call, without the files in it. Ten thousand messages have less, and a text of WhatsApp has
 65,536 characters. A byte is in memory a dozen times until it is stored and shown to the model."""
+
+LARGE_BYTES = 1_000_000
+"""Larger calls are read one after the other: while it is read, one takes several times its size."""
 
 
 async def read_webhook(
@@ -117,15 +117,15 @@ def keep_bytes(opened: Opened, message: Message, *, folder: Path, limit: int) ->
     return msgspec.structs.replace(message, content=changed)
 
 
-LARGE_BYTES = 1_000_000
-"""Larger calls are read one after the other: while it is read, one takes several times its size."""
-
-
 class Intake:
-    """Accepts webhook calls. Called by the handlers of HTTP requests."""
+    """Accepts the webhook calls of one number. Called by the handlers of HTTP requests."""
 
     def __init__(self, services: ChatServices, chats: ChatRegistry) -> None:
-        self._services = services
+        self._store = services.store
+        self._number = services.number
+        self._attachments = services.attachments
+        self._config = services.config
+        self._telemetry = services.telemetry
         self._chats = chats
         self._large = trio.CapacityLimiter(1)
 
@@ -143,54 +143,58 @@ class Intake:
             await self._accept(body, path_event)
 
     async def _accept(self, body: bytes, path_event: str) -> None:
-        services = self._services
-        now = services.telemetry.now()
+        now, rules = self._telemetry.now(), self._config.rules
         webhook, opened = await read_webhook(
-            body, path_event, parse=services.number.gateway.parse_webhook, nonce=self._nonce
+            body, path_event, parse=self._number.gateway.parse_webhook, nonce=self._nonce
         )
         webhook = await self._with_files(webhook, opened, now)
         await self._take_calls(webhook, now)
-        pause = services.config.rules.pause_seconds
-        accepted = await services.store.inbox.accept(
+        accepted = await self._store.inbox.accept(
             webhook,
             body,
             verdicts=self._judging,
             now=now,
-            pause_until=now + pause if pause else 0,
-            resend_since=now - services.config.rules.max_age_seconds,
+            pause_until=now + rules.pause_seconds if rules.pause_seconds else 0,
+            resend_since=now - rules.max_age_seconds,
         )
-        for message, ignored in zip(webhook.messages, accepted.verdicts, strict=True):
-            if not ignored and not message.from_me:
-                services.attachments.begin(message)
-        for arrival in accepted.arrivals:
-            self._chats.poke(arrival)
-        for key in accepted.echoed:
-            self._chats.nudge(key)
-        for presence in webhook.presences:
-            key = await services.store.identities.canonical(presence.key)
-            self._chats.presence(Presence(key=key, status=presence.status))
-        for delivery_update in accepted.delivery_updates:
-            if delivery_update.again:
-                self._chats.wake(delivery_update.key)
+        await self._wake(webhook, accepted)
         await self._note_changes(webhook)
         self._report(webhook, accepted)
 
+    async def _wake(self, webhook: Webhook, accepted: Accepted) -> None:
+        """Tell the tasks of files and chats what is stored for them."""
+        chats = self._chats
+        for message, ignored in zip(webhook.messages, accepted.verdicts, strict=True):
+            if not ignored and not message.from_me:
+                self._attachments.begin(message)
+        for arrival in accepted.arrivals:
+            chats.poke(arrival)
+        for key in accepted.echoed:
+            chats.nudge(key)
+        for presence in webhook.presences:
+            key = await self._store.identities.canonical(presence.key)
+            chats.presence(Presence(key=key, status=presence.status))
+        for update in accepted.delivery_updates:
+            if update.again:
+                chats.wake(update.key)
+
     async def _note_changes(self, webhook: Webhook) -> None:
-        """Pass on what is told of labels, names, and the channel itself."""
-        services = self._services
+        """Pass on changes of labels, of names, and of the number itself."""
+        number, identities = self._number, self._store.identities
         for change in webhook.label_changes:
-            key = await services.store.identities.canonical(change.key)
-            services.number.chat_info.labels_changed(key, change.labels)
+            key = await identities.canonical(change.key)
+            number.chat_info.labels_changed(key, change.labels)
         for renaming in webhook.name_changes:
-            key = await services.store.identities.canonical(renaming.key)
-            services.number.chat_info.renamed(key, renaming.name)
+            key = await identities.canonical(renaming.key)
+            number.chat_info.renamed(key, renaming.name)
         if webhook.labels_changed:
-            services.number.labels.forget()
-        services.number.state.told(webhook.number_news)
+            number.labels.forget()
+        if webhook.number_news:
+            number.state.told(webhook.number_news)
 
     @property
     def _judging(self) -> Judging:
-        policy = self._services.config.rules.policy
+        policy = self._config.rules.policy
         return Judging(
             verdict=lambda known: verdict(known, policy),
             own_ids=policy.own_ids,
@@ -198,7 +202,7 @@ class Intake:
         )
 
     def _nonce(self) -> str:
-        return f"{self._services.telemetry.random.getrandbits(64):016x}"
+        return f"{self._telemetry.random.getrandbits(64):016x}"
 
     async def _with_files(self, webhook: Webhook, opened: Opened, now: float) -> Webhook:
         """The call with its files kept, as far as they came inside of it and are wanted.
@@ -207,8 +211,8 @@ class Intake:
         """
         if not any(comes_with_bytes(message) for message in webhook.messages):
             return webhook
-        judging, limits = self._judging, self._services.attachments.rules
-        known = await self._services.store.references.know(
+        judging, limits = self._judging, self._attachments.rules
+        known = await self._store.references.know(
             webhook.messages, own_ids=judging.own_ids, mentions=judging.mentions, now=now
         )
         verdicts = [judging.verdict(one) for one in known]
@@ -218,7 +222,7 @@ class Intake:
     async def _take_calls(self, webhook: Webhook, now: float) -> None:
         """Note calls to our number and, if that is wanted, say that nobody takes them here.
 
-        Comes before the 200, so that a call that is not noted is told of again.
+        Comes before the 200, so that the gateway repeats a call that is not noted.
         """
         told = [
             Call(id=message.id, key=message.key, status="missed", at=message.sent_at)
@@ -227,22 +231,24 @@ class Intake:
         ]
         if not told and not webhook.calls:
             return
-        services, policy = self._services, self._services.config.rules.policy
+        rules = self._config.rules
         calls = [
             call
             for call in (*webhook.calls, *told)
             if is_private(call.key.chat)
-            and not policy.contacts.refuses({call.key.chat})
-            and not policy.chats.refuses({call.key.chat})
+            and not rules.policy.contacts.refuses({call.key.chat})
+            and not rules.policy.chats.refuses({call.key.chat})
         ]
         if not calls:
             return
-        reply = NewPart(services.config.texts.call) if services.config.rules.answer_calls else None
-        for key in await services.store.calls.take_in(calls, reply=reply, now=now):
+        reply = NewPart(self._config.texts.call) if rules.answer_calls else None
+        for key in await self._store.calls.take_in(calls, reply=reply, now=now):
             self._chats.wake(key)
 
+    # -- metrics and log -------------------------------------------------------------------------
+
     def _report(self, webhook: Webhook, accepted: Accepted) -> None:
-        metrics, log = self._services.telemetry.metrics, self._services.telemetry.log
+        metrics, log = self._telemetry.metrics, self._telemetry.log
         if accepted.duplicates:
             metrics.duplicates.inc(accepted.duplicates)
         report_delivery_updates(accepted.delivery_updates, metrics, log)
@@ -255,12 +261,9 @@ class Intake:
             log.warning("part of a webhook could not be read", symbol="⚠", fault=fault)
         for arrival in accepted.arrivals:
             if arrival.what == "agent":
-                self._report_takeover(arrival)
-
-    def _report_takeover(self, arrival: Arrival) -> None:
-        if self._services.config.rules.pause_seconds:
-            self._services.telemetry.metrics.takeovers.inc()
-        self._services.telemetry.log.event(MANUAL_MESSAGE, chat=arrival.key)
+                if self._config.rules.pause_seconds:
+                    metrics.takeovers.inc()
+                log.event(MANUAL_MESSAGE, chat=arrival.key)
 
     def _report_message(self, message: Message, event_id: int) -> None:
         content = message.content
@@ -275,7 +278,7 @@ class Intake:
             kind, fields["seconds"] = VOICE, content.seconds
         else:
             kind = IMAGE if content.medium == "image" else MEDIA
-        self._services.telemetry.log.event(
+        self._telemetry.log.event(
             kind,
             name=message.author_name,
             chat=message.key,

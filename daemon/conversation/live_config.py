@@ -115,9 +115,13 @@ class ChatConfig:
 
 @dataclass(slots=True)
 class LiveConfig:
-    """Where the guidance of the moment is found; only a reload replaces it, in one step."""
+    """The configuration of the moment; only a reload replaces it, in one step."""
 
     current: ChatConfig
+
+    def pinned(self) -> "LiveConfig":
+        """The configuration of this moment for good: for one turn from end to end."""
+        return LiveConfig(self.current)
 
     @property
     def rules(self) -> ChatRules:

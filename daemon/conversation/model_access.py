@@ -4,9 +4,12 @@ While it is down it is left alone, but for one chat at a time that looks whether
 it refuses everything, each turn still asks: a refusal costs nothing, and the first answer ends it.
 """
 
+import hashlib
+import hmac
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import trio
 
@@ -18,6 +21,9 @@ from daemon.domain.retries import Breaker, honoured
 from daemon.errors import ModelRejected, ModelTemporary
 from daemon.observability.events import MODEL_BACK, MODEL_DOWN, MODEL_REFUSES
 from daemon.observability.logs import Log
+
+HASHES_KEPT = 2000
+"""Chats whose hash is remembered."""
 
 REFUSED_CHATS = 3
 """Refusals of so many chats in a row, whatever the server says of them, are no fault of theirs."""
@@ -115,6 +121,20 @@ class ModelAccess:
     """An anonymous, stable name for a contact."""
     speech: Speaker | None = None
     """Answers voice notes with voice notes; None: answers are written."""
+
+
+def contact_hasher(key: bytes) -> Callable[[ChatKey], str]:
+    """Names contacts for the log and the model's provider without saying who they are.
+
+    ``key`` lies beside the store, so that names are stable here and mean nothing anywhere else.
+    """
+
+    @lru_cache(HASHES_KEPT)
+    def name(chat: ChatKey) -> str:
+        text = f"{chat.number}\0{chat.chat}".encode()
+        return hmac.new(key, text, hashlib.sha256).hexdigest()[:32]
+
+    return name
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
 from daemon.conversation.intake import Intake
 from daemon.conversation.live_config import ChatConfig, ChatRules, LiveConfig
 from daemon.conversation.number_state import NumberState, NumberWatch, OwnIds
-from daemon.conversation.opening import Environment, Process, observe_upstream, secret_text
+from daemon.conversation.opening import Process, secret_text
 from daemon.conversation.recovery import Recovery
 from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.send_pace import SendPace
@@ -98,9 +98,7 @@ class NumberRuntime:
 
 
 @asynccontextmanager
-async def open_services(
-    settings: Settings, environment: Environment, process: Process
-) -> AsyncIterator[ChatServices]:
+async def open_services(settings: Settings, process: Process) -> AsyncIterator[ChatServices]:
     """Open what the chats of a number work with; closed in reverse order at the end."""
     telemetry, store = process.telemetry, process.store
     config = LiveConfig(process.chat_config)
@@ -111,7 +109,7 @@ async def open_services(
             settings,
             rng=telemetry.random,
             now=telemetry.now,
-            observe=partial(observe_upstream, environment, DEFAULT.name),
+            observe=partial(telemetry.call_ended, DEFAULT.name),
             tls=authorities(),
         ) as gateway,
         _open_attachments(settings, store, call_budget, telemetry) as attachments,

@@ -1,13 +1,9 @@
 """What a process is given, and what it opens once for all numbers that it serves."""
 
-import hashlib
-import hmac
 import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
 
@@ -18,14 +14,12 @@ from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
 from daemon.assistant.sound import Speech, open_speech
 from daemon.conversation.live_config import ChatConfig, load_chat_config
-from daemon.conversation.model_access import ModelAccess, ModelState
-from daemon.conversation.telemetry import Telemetry, open_turn_traces
-from daemon.domain.messages import ChatKey
+from daemon.conversation.model_access import ModelAccess, ModelState, contact_hasher
+from daemon.conversation.telemetry import StoreMeter, Telemetry, open_turn_traces
 from daemon.domain.retries import LONGEST_WAIT_SECONDS, Breaker
 from daemon.errors import SettingsError, StoreError
 from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.people import contact_key
-from daemon.observability.events import EXTERNAL_CALL
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.observability.tracing import open_trace_export
@@ -33,9 +27,6 @@ from daemon.settings import Settings
 from daemon.system.process import boot_seconds
 from daemon.system.signals import Bell
 from daemon.system.systemd import Notify, keep_extending
-
-HASHES_KEPT = 2000
-"""Chats whose name for the log and the model's provider is remembered."""
 
 BREAKER_FAILURES = 5
 BREAKER_BASE_SECONDS = 2.0
@@ -108,7 +99,7 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
             store.stages, log, now=now, clock=environment.clock, export=export
         ) as traces,
     ):
-        contact_hash = lru_cache(HASHES_KEPT)(_contact_hash(settings.data_dir))
+        contact_hash = contact_hasher(contact_key(settings.data_dir))
         log.hash_chats(contact_hash)
         breaker = Breaker(
             threshold=BREAKER_FAILURES,
@@ -145,7 +136,7 @@ async def _open_store_patiently(
     Raises StoppedEarly if that came first.
     """
     opening = open_store(
-        settings.data_dir, clock=environment.clock, meter=_StoreMeter(environment.metrics)
+        settings.data_dir, clock=environment.clock, meter=StoreMeter(environment.metrics)
     )
     async with AsyncExitStack() as opened:
         store: Store | StoreError | None = None
@@ -222,32 +213,6 @@ async def _open_voice(settings: Settings) -> AsyncIterator[Speech | None]:
         yield speech
 
 
-class _StoreMeter:
-    """Passes the store's figures on to the metrics."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def committed(self, *, rows: int, seconds: float) -> None:
-        """See `daemon.ledger.drivers.sqlite.database.Meter`."""
-        self._metrics.store_commit.observe(seconds)
-        self._metrics.store_batch_rows.observe(rows)
-
-
-def observe_upstream(
-    environment: Environment, service: str, operation: str, outcome: str, seconds: float
-) -> None:
-    """Count and log one call to another server."""
-    environment.metrics.count_upstream(service, operation, outcome)
-    environment.log.event(
-        EXTERNAL_CALL,
-        service=service,
-        operation=operation,
-        outcome=outcome,
-        seconds=round(seconds, 3),
-    )
-
-
 def secret_text(value: SecretStr | None) -> str:
     """The secret itself; empty if it is not set."""
     return value.get_secret_value() if value else ""
@@ -263,17 +228,3 @@ def _model_options(settings: Settings) -> dict[str, Any]:
 
 def _background(settings: Settings) -> bool | None:
     return None if settings.assistant.background == "auto" else bool(settings.assistant.background)
-
-
-def _contact_hash(data_dir: Path) -> Callable[[ChatKey], str]:
-    """Name contacts for the model's provider without saying who they are.
-
-    The key lies beside the store, so that names are stable here and mean nothing anywhere else.
-    """
-    key = contact_key(data_dir)
-
-    def name(chat: ChatKey) -> str:
-        text = f"{chat.number}\0{chat.chat}".encode()
-        return hmac.new(key, text, hashlib.sha256).hexdigest()[:32]
-
-    return name

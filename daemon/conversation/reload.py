@@ -39,7 +39,7 @@ class _Prepared:
 class Reloader:
     """Has the configuration read again, and puts it in force in one step.
 
-    A turn under way ends with the configuration that it began with; see `ChatServices.pinned`.
+    A turn under way ends with the configuration that it began with; see `LiveConfig.pinned`.
     """
 
     def __init__(

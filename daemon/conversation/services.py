@@ -1,6 +1,6 @@
 """What the tasks of chats work with, in three groups: services, live configuration, telemetry."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from daemon.conversation.attachments import Attachments
 from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
@@ -37,7 +37,3 @@ class ChatServices:
     config: LiveConfig
     """Rules, texts, tools and validators, which a reload changes."""
     telemetry: Telemetry
-
-    def pinned(self) -> "ChatServices":
-        """The same, with the configuration of this moment for good: for one turn."""
-        return replace(self, config=LiveConfig(self.config.current))

@@ -16,7 +16,7 @@ from daemon.conversation.signals import Stopping
 from daemon.domain.records import Turn
 from daemon.errors import StoreUnavailable
 from daemon.ledger.process_records import StageRow, Stages
-from daemon.observability.events import TURN_ENDED
+from daemon.observability.events import EXTERNAL_CALL, TURN_ENDED
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.observability.tracing import Trace, followed
@@ -140,6 +140,29 @@ class Telemetry:
     boot_clock: Callable[[], float]
     """Seconds that also pass while the machine sleeps: see `daemon.system.process`."""
     random: Random
+
+    def call_ended(self, service: str, operation: str, outcome: str, seconds: float) -> None:
+        """Count and log one call to another server."""
+        self.metrics.count_upstream(service, operation, outcome)
+        self.log.event(
+            EXTERNAL_CALL,
+            service=service,
+            operation=operation,
+            outcome=outcome,
+            seconds=round(seconds, 3),
+        )
+
+
+class StoreMeter:
+    """Passes the store's figures on to the metrics; see `daemon.ledger.drivers`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def committed(self, *, rows: int, seconds: float) -> None:
+        """A batch of writes was committed."""
+        self._metrics.store_commit.observe(seconds)
+        self._metrics.store_batch_rows.observe(rows)
 
 
 @asynccontextmanager

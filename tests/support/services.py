@@ -17,7 +17,7 @@ async def open_all(settings: Settings, environment: Environment) -> AsyncIterato
     """Everything that chats work with, opened as the daemon does it; no task runs."""
     async with (
         open_process(settings, environment) as process,
-        open_services(settings, environment, process) as services,
+        open_services(settings, process) as services,
     ):
         yield services
 

@@ -154,9 +154,9 @@ class Stage:
 
     @asynccontextmanager
     async def _open_services(
-        self, settings: Settings, environment: Environment, process: Process
+        self, settings: Settings, process: Process
     ) -> AsyncIterator[ChatServices]:
-        async with open_services(settings, environment, process) as services:
+        async with open_services(settings, process) as services:
             gateway = self.wrap_gateway(services.number.gateway)
             yield with_rules(
                 replace(services, number=replace(services.number, gateway=gateway)), self.rules
