@@ -1,4 +1,4 @@
-"""The files that people send: fetched, heard and read beside the chats, from their arrival on.
+"""The files that people send: fetched, transcribed and read beside the tasks of chats.
 
 A file has a task of its own, so that a slow one holds up nothing but the answer that needs it, and
 that one only for a while. What has been done is in the store after each step: what a crash cuts is
@@ -53,7 +53,7 @@ class AttachmentRules:
 
 @dataclass(slots=True)
 class _FileWork:
-    """A file that is being seen to."""
+    """A file under way."""
 
     began: float
     """On trio's clock."""
@@ -61,7 +61,7 @@ class _FileWork:
 
 
 class Attachments:
-    """Sees to files. `begin` returns at once; the waiting verbs are for the tasks of chats."""
+    """Fetches and reads files. `begin` returns at once; what waits is for the tasks of chats."""
 
     def __init__(
         self,
@@ -83,8 +83,8 @@ class Attachments:
         self._log = log
         self._metrics = metrics
         self._now = now
-        self._told_strange: set[str] = set()
-        """Formats of sound of which the operator has been told that nobody hears them."""
+        self._reported_formats: set[str] = set()
+        """Unsupported audio formats that were already reported."""
         self._places = trio.CapacityLimiter(rules.concurrency)
         self._under_way: dict[tuple[str, str], _FileWork] = {}
         self._nursery: trio.Nursery | None = None
@@ -102,7 +102,7 @@ class Attachments:
     # -- for chats -----------------------------------------------------------------------------
 
     def begin(self, message: Message) -> None:
-        """See to the file of a stored message, if it has one and nobody does so already."""
+        """Begin with the file of a stored message, if it has one that is not under way."""
         key = (message.key.number, message.id)
         if not isinstance(message.content, Media) or key in self._under_way:
             return
@@ -190,7 +190,7 @@ class Attachments:
 
     async def _fetch_file(self, message: Message, item: MediaItem) -> MediaItem:
         content = message.content
-        assert isinstance(content, Media)  # noqa: S101 - `begin` has seen to it
+        assert isinstance(content, Media)  # noqa: S101 - `begin` takes no other
         result = "stored"
         try:
             file = await self._fetch.fetch(
@@ -259,8 +259,8 @@ class Attachments:
 
     def _report_strange(self, error: str, message: Message) -> None:
         """Tell the operator once of each format, not of each voice note in it."""
-        if error not in self._told_strange:
-            self._told_strange.add(error)
+        if error not in self._reported_formats:
+            self._reported_formats.add(error)
             self._log.event(
                 VOICE_ERROR,
                 chat=message.key,

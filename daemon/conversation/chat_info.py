@@ -57,7 +57,7 @@ class ChatInfoCache:
         self._limit = limit
         self._entries: OrderedDict[ChatKey, _Entry] = OrderedDict()
         self._changes = 0
-        """How many changes have been told of; an answer that was asked for before is old."""
+        """How many changes were reported; an answer to an earlier question is out of date."""
 
     async def details(self, key: ChatKey) -> ChatDetails | None:
         """What the gateway knows of a chat; None if it has never said, nor does within a second."""
@@ -77,18 +77,18 @@ class ChatInfoCache:
                 return details
         if scope.cancelled_caught:
             self._log.debug("chat not looked up in time", chat=key)
-        # A change of the labels may have been told meanwhile.
+        # A change of the labels may have been reported meanwhile.
         entry = self._entries.get(key)
         details_then = entry.details if entry else None
         self._keep(key, details_then, RETRY_SECONDS)
         return details_then
 
     def labels_changed(self, key: ChatKey, labels: tuple[str, ...]) -> None:
-        """The gateway tells that a chat's labels are these now."""
+        """A chat's labels are these now, says the gateway."""
         self._change(key, labels=labels)
 
     def renamed(self, key: ChatKey, name: str) -> None:
-        """The gateway tells that a contact or chat is saved under this name now."""
+        """A contact or chat is saved under this name now, says the gateway."""
         self._change(key, name=name)
 
     def _change(self, key: ChatKey, **fields: Any) -> None:
@@ -102,7 +102,7 @@ class ChatInfoCache:
         self._entries.pop(key, None)
 
     def prune(self, seconds: float) -> int:
-        """Forget the chats whose details nobody has asked for in so long; gives how many."""
+        """Forget the chats whose details were last asked for so long ago; gives how many."""
         old = trio.current_time() - seconds
         stale = [key for key, entry in self._entries.items() if entry.until < old]
         for key in stale:
@@ -123,8 +123,7 @@ def _details_of(info: ChatInfo | None) -> ChatDetails:
     return ChatDetails(info.name, tuple(label for label in labels if label))
 
 
-# The number's WhatsApp labels by name, remembered for a while.
-
+# -- the number's WhatsApp labels by name, remembered for a while -----------------------------
 
 CACHE_SECONDS = 300.0
 MAX_LABELS = 1000
@@ -160,7 +159,7 @@ class ChatLabels:
         return ""
 
     def forget(self) -> None:
-        """The channel's labels have been changed: they are read anew when they are needed."""
+        """The number's labels have changed: read them again when they are needed."""
         self._read_at = float("-inf")
 
     async def _refresh(self) -> None:

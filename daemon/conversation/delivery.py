@@ -227,7 +227,7 @@ class Delivery:
         self._signals.check()
 
     async def _sent(self, row: OutboxRow, message_id: str) -> OutboxRow:
-        """It was said; pending again if WhatsApp has told already that it could not deliver it."""
+        """The send happened; pending again if WhatsApp has already failed to deliver it."""
         now = self._telemetry.now()
         sent = await self._outbox.sent(
             row,
@@ -327,8 +327,8 @@ def report_delivery_updates(
 ) -> None:
     """Count what WhatsApp newly says of sends; one that could not be delivered is logged.
 
-    A failure that is mended by saying it once more is a warning; one that leaves the customer
-    without those words is an error, for somebody to look at with `recado explain`.
+    A failure that is sent once more is a warning; one that leaves the customer without those words
+    is an error, to be looked at with `recado explain`.
     """
     for update in delivery_updates:
         metrics.statuses.labels(update.status).inc()

@@ -70,13 +70,13 @@ class ChatRules:
     group_mention: bool
     """Answers in a group mention whom they answer, where several people write."""
     group_lines: int
-    """Of a group's talk since the last answer that the model is told of."""
+    """Lines of a group's talk since the last answer that the model is shown."""
     typing: bool
     """Show the typing indicator and keep a human pace."""
     read_receipts: bool = True
     """Mark what a turn answers as read."""
     presence: bool = True
-    """Ask WhatsApp to tell when contacts type, and heed it."""
+    """Subscribe to contacts' typing, and wait while they type."""
     link_preview: bool = False
     """Let WhatsApp show previews of links."""
     max_bubbles: int = MAX_BUBBLES
@@ -345,7 +345,7 @@ def _brakes(settings: Settings) -> BrakeRules:
 
 
 def read_instructions(path: Path) -> str:
-    """What the model is told to be; empty if there is no such file.
+    """The instructions of the model; empty if there is no such file.
 
     A file that the configuration names must exist, which reading the configuration has checked.
     Raises SettingsError, naming the file, if it cannot be read.

@@ -1,7 +1,7 @@
-"""How the model server is, as one state for all chats: down, refusing every request, or well.
+"""The model server as all chats share it: its engine, its state, and the places for runs.
 
-While it is down it is left alone, but for one chat at a time that looks whether it is back. While
-it refuses everything, each turn still asks: a refusal costs nothing, and the first answer ends it.
+While it is down, one chat at a time tries whether it is back. While it refuses everything, each
+turn still asks: a refusal costs nothing, and the first answer ends it.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ HASHES_KEPT = 2000
 """Chats whose hash is remembered."""
 
 REFUSED_CHATS = 3
-"""Refusals of so many chats in a row, whatever the server says of them, are no fault of theirs."""
+"""After refusals of so many chats in a row the server is at fault, whatever it says."""
 
 
 class ModelState:
-    """What the calls of the model have told of its server. Any task may tell and ask."""
+    """What calls of the model have shown of its server. Any task may report and ask."""
 
     def __init__(self, breaker: Breaker, *, log: Log) -> None:
         """Set it up for a server of which nothing is known; ``breaker`` belongs to it alone."""
@@ -40,7 +40,7 @@ class ModelState:
         """The chats whose last request was refused, since the last answer to anybody."""
         self._waiting: dict[object, str] = {}
         self.refusal = ""
-        """Why the server refuses every request; empty if it does not, or nobody knows."""
+        """Why the server refuses every request; empty if it does not, as far as is known."""
 
     @property
     def is_down(self) -> bool:
@@ -91,7 +91,7 @@ class ModelState:
         return True
 
     def undecided(self) -> None:
-        """A request told nothing of the server, such as a cancelled one: the next may ask."""
+        """A request showed nothing of the server, such as a cancelled one: the next may ask."""
         self._breaker.released()
 
     def try_now(self) -> None:
@@ -144,12 +144,13 @@ async def run_slot(
     """Hold one of the places for runs during the block; first come, first served.
 
     Gives False, without a place, if the daemon stops or an agent takes over meanwhile. A customer
-    who goes on writing keeps the place in the line. ``waiting`` is told of a wait and of its end.
+    who goes on writing keeps the place in the queue. ``waiting`` is called when a wait begins
+    (True) and when it ends (False).
     """
     owner = object()
     held = False
 
-    async def stand_in_line() -> None:
+    async def wait_for_place() -> None:
         nonlocal held
         await slots.acquire_on_behalf_of(owner)
         held = True
@@ -160,7 +161,7 @@ async def run_slot(
             held = True
         except trio.WouldBlock:
             waiting(True)
-            await signals.unless_called_off(stand_in_line)
+            await signals.unless_called_off(wait_for_place)
             waiting(False)
         yield held
     finally:

@@ -52,7 +52,7 @@ class NumberView:
 
 
 class NumberState:
-    """What is known of the number. Any task may ask and tell; nothing here waits."""
+    """What is known of the number. Any task may report and ask; nothing here waits."""
 
     def __init__(
         self, pace: SendPace, *, log: Log, metrics: Metrics, now: Callable[[], float]
@@ -69,7 +69,7 @@ class NumberState:
         """How often the number came back: what WhatsApp knew of its last session is gone."""
 
     def told(self, news: Iterable[NumberNews]) -> None:
-        """The gateway tells of the number. Its events keep no order, so it is asked at once too."""
+        """The gateway reports news, in any order: the number is asked at once too."""
         for item in news:
             self._set(item.condition, item.detail)
             if item.linked:
@@ -86,7 +86,7 @@ class NumberState:
 
     @property
     def fault(self) -> str:
-        """What is wrong, in one line; empty if the number is well, or nobody knows."""
+        """What is wrong, in one line; empty if the number is well, as far as is known."""
         if self.view.state in BAD or self._alerted:
             return f"the channel is not usable: {self.view.state}, {self.view.detail}"
         return ""
@@ -193,7 +193,7 @@ class OwnIds:
 
 
 class NumberWatch:
-    """Watches our number for one task: asks the gateway, and has undone things renewed."""
+    """Asks the gateway how our number is; `run` is its only task."""
 
     def __init__(
         self,

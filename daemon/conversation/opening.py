@@ -51,7 +51,7 @@ class Environment:
     """Addresses to serve instead of the settings' host and port, such as inherited sockets."""
     random: Random = field(default_factory=SystemRandom)
     handle_signals: bool = True
-    """False where the process belongs to somebody else, such as a test."""
+    """False where the process is not ours, such as in a test."""
     stop: trio.Event = field(default_factory=trio.Event)
     """Set to stop the daemon; signals do that too."""
     reload: Bell = field(default_factory=Bell)

@@ -115,20 +115,20 @@ REMEMBERED_SECONDS = 24 * 3600.0
 """A contact who has not written for so long is forgotten, and asked for anew when they do."""
 
 AT_ONCE = 4
-"""Contacts asked about at the same time: a rush of new ones must not crowd out what is to be sent
-(ten thousand at once kept the connections to the gateway busy for minutes)."""
+"""Contacts set up at the same time: many new ones must not delay sends (ten thousand at once kept
+the connections to the gateway busy for minutes)."""
 
 PER_SECOND = 20
-"""Contacts asked about in a second, of a rush that lasts: the answers go first."""
+"""Contacts set up in a second while more are waiting: the answers go first."""
 
 UNPACED = 20
-"""At most this many contacts are asked about without a pause after a quiet second."""
+"""At most this many contacts are set up without a pause after a quiet second."""
 
 SOON_SECONDS = 1.0
 """A contact that waits no longer than this is subscribed to in any case."""
 
 MOST_WAITING = 1000
-"""Contacts that wait to be asked about; those beyond are asked about when they write again."""
+"""Contacts that wait to be set up; further ones are set up when they write again."""
 
 
 class Subscriptions:
@@ -178,7 +178,7 @@ class SetupSlots:
 
     @property
     def full(self) -> bool:
-        """True if nobody should wait in addition."""
+        """True if no further contact should wait."""
         return self._places.statistics().tasks_waiting >= MOST_WAITING
 
     @asynccontextmanager
@@ -213,8 +213,8 @@ class ContactSetup:
     ) -> None:
         """Set up contacts one after the other, each in one of the slots that all callers share.
 
-        A contact that waits there for longer than its burst lasts (`still_writing` tells) is not
-        subscribed to any more, and if too many wait, nothing is asked. Ends when all are set up.
+        A contact that waits there until its burst is over (`still_writing` says) is not subscribed
+        to any more, and if too many wait, nothing is asked. Ends when all are set up.
         """
         for key in keys:
             if self._slots.full:

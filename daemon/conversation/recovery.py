@@ -23,7 +23,7 @@ SWEEP_GRACE_SECONDS = 2.0
 
 @dataclass(slots=True)
 class RecoveryReport:
-    """What this process found left behind at its start; for people to look at. Unix seconds."""
+    """The unfinished work that this process found at its start, for operators. Unix seconds."""
 
     began_at: float = 0
     ended_at: float = 0
@@ -96,7 +96,7 @@ class Recovery:
         await self._cancel_orphans(left_before=began)
 
     async def _cancel_orphans(self, *, left_before: float) -> None:
-        """Have the model server end what earlier processes have left there and nobody will ask for.
+        """Cancel the responses of earlier processes that no turn will ask for.
 
         ``left_before``: Unix seconds of this start. What cannot be cancelled now is left to the
         next.
@@ -110,7 +110,7 @@ class Recovery:
             )
 
     async def keep_sweeping(self, delay_seconds: float, every_seconds: float) -> None:
-        """Find work that nobody is doing, once recovery has had its turn. Runs until cancelled.
+        """Find work without a task, once recovery has had its turn. Runs until cancelled.
 
         So the daemon notices what the command line has put into its store, too.
         """
@@ -123,7 +123,7 @@ class Recovery:
                 self._telemetry.log.warning("sweep failed", error=str(error))
 
     async def sweep(self, *, older_than: float) -> int:
-        """Wake chats with work that nobody is doing; gives how many.
+        """Wake chats that have work and no task at it; gives how many.
 
         ``older_than``: Unix seconds; a message that came later is on its way to its chat.
         """

@@ -21,14 +21,12 @@ from daemon.domain.retries import delay
 from daemon.observability.events import RECORDING, TYPING, UNEXPECTED_ERROR
 from daemon.observability.logs import about
 
-# The ends of pauses that something waits for: one task wakes chats that have none.
-
 
 class Pauses:
-    """When which chat is to look again. Owned by the registry of the chats.
+    """Wakes chats without a task when their pauses end. Owned by the registry of the chats.
 
     Nothing here is durable: at the start each chat with something waiting looks into the store, and
-    the sweep finds what a clock that was set has put off.
+    the sweep finds what a clock that was set has delayed.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -63,7 +61,7 @@ CRASH_CAP_SECONDS = 30.0
 
 
 LEAVE_SECONDS = 5.0
-"""How long a chat's task has to leave by itself what it is at; a send under way ends in that."""
+"""How long a chat's task may take to end by itself; a send under way ends within it."""
 
 PRESENCES = MappingProxyType({"typing": TYPING, "recording": RECORDING})
 """What is logged of a contact's presence; the other ones say nothing of the conversation."""
@@ -94,8 +92,8 @@ class Statistics:
 class ChatRegistry:
     """Starts a chat's task when there is work for it and forgets it when it leaves.
 
-    The verbs that are not `run` return at once and may be called by any task; before `run` has
-    started and after `stop` they do nothing, because the store keeps what they are about.
+    All methods that are not async return at once and may be called by any task. Before `run` has
+    started and after `stop` events do nothing: what they are about is in the store.
     """
 
     def __init__(self, services: ChatServices) -> None:
@@ -105,6 +103,7 @@ class ChatRegistry:
         self._stopping = False
         self._idle = trio.Event()
         self._idle.set()
+        self._config = services.config
         self._log = services.telemetry.log
         self._now = services.telemetry.now
         self._setup = ContactSetup(services)
@@ -130,7 +129,7 @@ class ChatRegistry:
         """True while tasks of chats can run."""
         return self._nursery is not None
 
-    # -- being told --------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------
 
     def poke(self, arrival: Arrival) -> None:
         """Something new is in the store for a chat."""
@@ -140,7 +139,7 @@ class ChatRegistry:
             chat.signals.arrived(arrival)
 
     def wake(self, key: ChatKey) -> None:
-        """Let a chat look into the store for work left behind."""
+        """Let a chat look into the store for work that no event reported."""
         chat = self._chat(key)
         if chat is not None:
             self._set_up_if_due(key)
@@ -160,22 +159,22 @@ class ChatRegistry:
         """A contact types, records or stops; this alone never starts a task."""
         kind = PRESENCES.get(presence.status)
         if kind is not None:
-            self._services.telemetry.log.event(kind, chat=presence.key)
+            self._log.event(kind, chat=presence.key)
         chat = self._chats.get(presence.key)
-        if chat is not None and self._services.config.rules.presence:
+        if chat is not None and self._config.rules.presence:
             chat.signals.presence(presence.status)
 
     def config_replaced(self) -> None:
-        """The guidance was replaced: the chats at work wait by its rules from now on."""
-        rules = self._services.config.rules
+        """The configuration was replaced: the chats at work wait by its rules from now on."""
+        rules = self._config.rules
         for chat in self._chats.values():
             chat.signals.config_replaced(rules.window, pause_seconds=rules.pause_seconds)
 
     def renew_presences(self) -> None:
-        """WhatsApp has a new session of ours: it is asked anew about everybody.
+        """WhatsApp has a new session of ours: subscribe again.
 
-        About the contacts of the chats at work now, one after the other; about the others when
-        they write.
+        To the contacts of the chats at work now, one after the other; to the others when they
+        write.
         """
         self._subscriptions.forget_all()
         now = trio.current_time()
@@ -199,12 +198,12 @@ class ChatRegistry:
         self.wake(key)
 
     def release(self, key: ChatKey) -> bool:
-        """Begin anew what a chat is at, by itself; False if there is nothing to cut short."""
+        """Cut short what a chat is at, to begin it anew; False if there is nothing to cut."""
         chat = self._chats.get(key)
         return chat is not None and chat.signals.released()
 
     def release_all(self) -> int:
-        """Begin anew what the chats are at: runs, sends, waits for another try. Gives how many."""
+        """Cut short runs, sends and waits for another try, to begin them anew. Gives how many."""
         return sum(chat.signals.released() for chat in self._chats.values())
 
     def stop(self) -> None:
@@ -241,7 +240,7 @@ class ChatRegistry:
         await self._idle.wait()
 
     def is_busy(self, key: ChatKey) -> bool:
-        """True while a chat gathers or answers; what is in the store for it is in good hands."""
+        """True while a chat's task gathers or answers: it will take up what is in the store."""
         chat = self._chats.get(key)
         return chat is not None and chat.doing in {"gathering", "waiting", "thinking", "sending"}
 
@@ -276,12 +275,12 @@ class ChatRegistry:
         if known is not None or self._nursery is None or self._stopping or key in self._held:
             return known
         signals = ChatSignals(
-            self._services.config.rules.window,
-            pause_seconds=self._services.config.rules.pause_seconds,
-            agent_seconds=self._services.config.rules.agent_seconds,
+            self._config.rules.window,
+            pause_seconds=self._config.rules.pause_seconds,
+            agent_seconds=self._config.rules.agent_seconds,
             stopping=lambda: self._stopping or key in self._held,
-            now=self._services.telemetry.now,
-            never_paused=key.chat == self._services.config.rules.escalation.chat,
+            now=self._now,
+            never_paused=key.chat == self._config.rules.escalation.chat,
         )
         chat = self._chats[key] = Chat(
             key,
@@ -324,18 +323,16 @@ class ChatRegistry:
 
     def _fault(self, what: str, key: ChatKey) -> None:
         """Log and count the exception that is being handled."""
-        self._services.telemetry.log.event(
-            UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True
-        )
+        self._log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
 
     async def _after_crash(self, chat: Chat, crashes: int) -> bool:
         """Wait before the next try; give the turn up after too many. False: leave it alone."""
-        services, turns = self._services, self._services.store.turns
+        turns = self._services.store.turns
         wait = delay(
             crashes - 1,
             base_seconds=CRASH_BASE_SECONDS,
             cap_seconds=CRASH_CAP_SECONDS,
-            fraction=services.telemetry.random.random(),
+            fraction=self._services.telemetry.random.random(),
         )
         with trio.move_on_after(wait):
             while not self._stopping and chat.key not in self._held:
@@ -347,13 +344,9 @@ class ChatRegistry:
         try:
             turn = await turns.active(chat.key)
             if turn is not None and turn.state == "open":
-                now = services.telemetry.now()
-                await services.store.turns.apologise(
-                    turn, NewPart(services.config.texts.apology), now=now
-                )
-                await services.store.turns.close(
-                    turn, "dead", reason="it crashed its task", now=now
-                )
+                now, apology = self._now(), NewPart(self._config.texts.apology)
+                await turns.apologise(turn, apology, now=now)
+                await turns.close(turn, "dead", reason="it crashed its task", now=now)
         except Exception:  # noqa: BLE001 - contained in the chat
             self._fault("turn could not be given up", chat.key)
             return False

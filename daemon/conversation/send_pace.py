@@ -1,7 +1,7 @@
-"""Our side of WhatsApp as one thing: how fast we may speak, and whether we may speak at all.
+"""How fast the chats of a number may send, and whether they may send at all.
 
-All chats share it. When the number itself is in trouble (not linked, not paid, its token unknown),
-every send is held and one chat at a time tries again; people are told once, not at every try.
+When the number itself is in trouble (not linked, not paid, its token unknown), every send is held
+and one chat at a time tries again; this is reported once, not at every try.
 """
 
 import math
@@ -26,7 +26,7 @@ BURST = 60
 
 
 class SendPace:
-    """Paces the sends of all chats, and holds them while the channel refuses."""
+    """Paces the sends of all chats of a number, and holds them while the number is refused."""
 
     def __init__(self, *, per_minute: float, log: Log) -> None:
         """``per_minute`` messages at most in the long run; 0: no limit."""
@@ -39,7 +39,7 @@ class SendPace:
         self.trouble = ""
         """Why sends are held; empty while they are not."""
         self.doubt = trio.Event()
-        """Set when something says that the channel may not be well: whoever watches it asks."""
+        """Set when something suggests that the number is not well: `NumberWatch` then asks."""
         self._held = False
         self._waiting: set[ChatSignals] = set()
         self._delayed: dict[ChatSignals, str] = {}
@@ -65,7 +65,7 @@ class SendPace:
             self._free_at = max(self._free_at, now - BURST * self._interval) + self._interval
             if self._free_at > now:
                 await signals.rest(self._free_at - now)
-        # Last, since whoever is let through here has to report.
+        # Last: a caller that gets past this has to report.
         while self._held or (wait := self._breaker.wait(trio.current_time())) > 0:
             await self._wait(signals, math.inf if self._held else wait)
 
@@ -82,7 +82,7 @@ class SendPace:
     async def rest(self, signals: ChatSignals, seconds: float, reason: str) -> None:
         """Wait before another try of one send. Raises Stopping or TakenOver.
 
-        It is shown as `delay` if it is long; then somebody waits for our words.
+        A long wait is shown as `delay`: a customer waits for our words.
         """
         if seconds >= LONG_DELAY_SECONDS:
             self._delayed[signals] = reason
@@ -107,7 +107,7 @@ class SendPace:
             signals.wake()
 
     def hold(self, reason: str) -> None:
-        """Nothing can be sent until `go_on`; whoever is about to send waits.
+        """Nothing can be sent until `go_on`; all sends wait.
 
         ``reason`` is what is wrong, empty if nothing is and it will pass.
         """
@@ -125,17 +125,17 @@ class SendPace:
             signals.wake()
 
     def worked(self) -> None:
-        """The channel took a request: it is well."""
+        """A request was taken: the number is well."""
         if self._breaker.succeeded() and not self._held:
             self.trouble = ""
             self._log.event(CHANNEL_BACK)
 
     def undecided(self) -> None:
-        """A request told nothing of the channel, such as a cut one: the next may try."""
+        """A request showed nothing of the number, such as a cut one: the next may try."""
         self._breaker.released()
 
     def refused(self, error: NumberTrouble) -> None:
-        """The channel refused a request for a reason of its own."""
+        """A request was refused because of the number, not of the request."""
         if not self._held:
             self.trouble = str(error)
         self.doubt.set()

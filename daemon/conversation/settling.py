@@ -84,7 +84,7 @@ class Settling:
             drift = abs(self._gateway.seconds_ahead or 0.0) - abs(ahead)
             if drift <= CLOCK_TOLERANCE_SECONDS / 2:
                 return listed
-            # The first answer of a process has just told how wrong our clock is.
+            # The first answer of a process has just shown how wrong our clock is.
 
 
 def listed_since(attempted_at: float, now: float, ahead: float) -> float:

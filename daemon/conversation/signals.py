@@ -137,7 +137,7 @@ class ChatSignals:
         return found
 
     def work_stored(self) -> None:
-        """There is work in the store that no event told of: a notice, a replayed message."""
+        """There is work in the store that no event reported: a notice, a replayed message."""
         self._look = True
         self.wake()
 
@@ -190,7 +190,7 @@ class ChatSignals:
         self._waits, self._notes = False, True
 
     def notes_begun(self) -> bool:
-        """The task tells the thread of what a person has written and closed; False: no need."""
+        """The task puts what a person wrote and closed into the thread; False: there is nothing."""
         if not self._notes:
             return False
         self._notes, self._agent_until = False, None
@@ -312,7 +312,7 @@ class ChatSignals:
 
     @property
     def looks(self) -> bool:
-        """True if somebody has left work in the store."""
+        """True if there is work in the store that no event reported."""
         return self._look
 
     @property

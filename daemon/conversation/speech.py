@@ -95,7 +95,7 @@ def _counted(metrics: Metrics, operation: str) -> Iterator[None]:
         metrics.count_upstream("model", operation, outcome)
 
 
-# -- hearing ---------------------------------------------------------------------------------------
+# -- hearing ----------------------------------------------------------------------------------
 
 THIN_SOUND = 2000
 """Bytes a second of a voice note of WhatsApp (Opus at 16 kbit/s); other sound has more."""
@@ -175,7 +175,7 @@ def least_seconds(sound: bytes) -> float:
     return len(sound) / (DENSEST_OPUS if sound.startswith(b"OggS") else DENSEST_SOUND)
 
 
-# -- speaking --------------------------------------------------------------------------------------
+# -- speaking ---------------------------------------------------------------------------------
 
 MAX_VOICE_TRIES = 3
 """A voice note that was not found in the chat after so many sends is written."""

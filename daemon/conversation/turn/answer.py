@@ -67,7 +67,7 @@ class Review:
         return self._first is not None
 
     def shown(self, produced: Sequence[JsonObject]) -> list[JsonObject]:
-        """What came of the run so far, as the model is told it."""
+        """What came of the run so far, as the model is shown it."""
         return [*produced[: self._place], *self._aside, *produced[self._place :]]
 
     async def sends_back(
@@ -102,7 +102,7 @@ class Review:
         return False
 
     def give_in(self) -> None:
-        """The second try cannot be had: the first answer stands, as far as it was mended."""
+        """There is no second try: the first answer stands, as far as it was repaired."""
         if self._first:
             self._settle(self._first, self._first_round)
 

@@ -43,7 +43,7 @@ async def import_history(turn: Turn, services: ChatServices) -> None:
     count, log = services.config.rules.import_messages, services.telemetry.log
     gateway, memories = services.number.gateway, services.store.memories
     if is_group(turn.key.chat):
-        return  # what a group said before somebody addressed us is told with that message
+        return  # what a group said before it addressed us comes with that message
     if not count or not turn.messages or not gateway.capabilities.lists_messages:
         return
     if not await memories.is_blank(turn.key):
@@ -103,7 +103,7 @@ def earlier_items(
     ]
 
 
-# -- an agent's words: told to the model, so that it knows them when it takes over again ------
+# -- an agent's words: put into the thread, so that the model knows them when it takes over ---
 
 
 async def note_what_an_agent_handles(
@@ -111,7 +111,7 @@ async def note_what_an_agent_handles(
 ) -> None:
     """Put an agent's words into the thread, and the customer's that the agent answers.
 
-    ``waiting_too``: also what waits for the agent, which is told when that is over. A customer who
+    ``waiting_too``: also what waits for the agent, which is noted when that is over. A customer who
     wants no unasked messages has said so to the agent: it is kept, and the confirmation is the
     agent's. Called by the task of the chat.
     """
@@ -154,7 +154,7 @@ def _conversation(
 # -- a thread's budget: kept after the answer, beside everything else -------------------------
 #
 # A summary is an optimisation: one that is lost to a crash, a stop or a fault of the model is made
-# again after the chat's next turn. Until then the oldest turns are simply not told.
+# again after the chat's next turn. Until then the oldest turns are left out.
 
 
 async def shorten_thread(key: ChatKey, budget: int, services: ChatServices) -> None:

@@ -79,14 +79,14 @@ async def unanswered_items(turn: Turn, services: ChatServices) -> list[JsonObjec
     return [*items, *await done_so_far(turn, services)] if turn.effects else items
 
 
-# -- no answer is wanted --------------------------------------------------------------------------
+# -- no answer is wanted ----------------------------------------------------------------------
 
 
 async def ended_without_answer(turn: Turn, services: ChatServices, signals: ChatSignals) -> bool:
     """Close a turn if no answer is wanted any more."""
     telemetry = services.telemetry
     if signals.is_paused or turn.taken_over:
-        # Its words are told with the agent's, or answered later; what tools have done is told now.
+        # Its words come with the agent's, or are answered later; what tools have done is noted now.
         items = await unanswered_items(turn, services) if turn.effects else []
         await give_up(turn, services)
         await _close(turn, "handed_off", signals.pause_reason, services, items=items)
@@ -174,7 +174,7 @@ async def stop_loop(turn: Turn, signals: ChatSignals, services: ChatServices) ->
     )
 
 
-# -- no answer is possible ------------------------------------------------------------------------
+# -- no answer is possible --------------------------------------------------------------------
 
 
 async def give_turn_up(
@@ -205,10 +205,7 @@ async def give_turn_up(
 async def apologise(
     turn: Turn, services: ChatServices, *, say: Callable[[], Awaitable[None]]
 ) -> bool:
-    """Say, once in an outage and without waiting for the answer, that the answer is late.
-
-    False if the customer has been told already.
-    """
+    """Say, once in an outage and at once, that the answer is late; False if that was said."""
     telemetry, apology = services.telemetry, NewPart(services.config.texts.apology)
     told = await services.store.turns.apologise(turn, apology, now=telemetry.now())
     if told:
@@ -253,7 +250,7 @@ async def _stop_for_budget(
     await _close(turn, "handed_off", BUDGET, services, items=items)
 
 
-# -- consent to messages that nobody asked for -----------------------------------------------------
+# -- consent to messages that nobody asked for ------------------------------------------------
 
 
 async def wish_in(turn: Turn, services: ChatServices) -> Wish:

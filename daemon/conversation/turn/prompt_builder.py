@@ -1,4 +1,4 @@
-"""What one turn tells the model, attempt after attempt: less of it, once it was too much."""
+"""The prompts of one turn, attempt after attempt: shorter once one was too long."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ class PromptBuilder:
         log = self._services.telemetry.log
         if isinstance(error, ContextTooLong):
             self.history_budget = min(self.history_budget, self._prompt.history_tokens) // 2
-            # The text of documents is told instead; pictures stay while history can make room.
+            # The text of documents takes their place; pictures stay while history can make room.
             self._kinds -= {"file"} if self.history_budget else self._kinds
             log.warning("too long for the model", history_tokens=self.history_budget)
             return True
@@ -143,7 +143,7 @@ class PromptBuilder:
     def _moment(
         self, memory: Recollection, past: Sequence[ThreadItem], details: ChatDetails | None
     ) -> tuple[str, tuple[JsonObject, ...]]:
-        """The context, if the model has to be told it again: its state, and its item."""
+        """The context, if the model has to be shown it again: its state, and its item."""
         config, now = self._services.config, self._services.telemetry.now()
         subject = subject_of(
             memory.chat,

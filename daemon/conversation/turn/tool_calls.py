@@ -157,7 +157,7 @@ def _earlier(turn: Turn, run: Run, number: int, call: FunctionCall) -> RecordedC
     return next((r for r in reversed(run.calls) if r.effects and r.key == key), None)
 
 
-# -- what a call may do to its conversation --------------------------------------------------------
+# -- what a call may do to its conversation ---------------------------------------------------
 
 
 class CallConversation:
@@ -173,7 +173,7 @@ class CallConversation:
         self._over = False
 
     def close(self) -> None:
-        """The call has ended: a thread left behind says nothing more in its name."""
+        """The call has ended: a thread that still runs says nothing more in its name."""
         self._over = True
 
     async def say(self, text: str) -> bool:

@@ -61,7 +61,7 @@ class TurnWork:
     ) -> None:
         """``say`` sends what waits in the outbox of the chat.
 
-        ``waiting`` is told when the turn waits for its place among the runs, and when no more.
+        ``waiting`` is called when a wait for a place among the runs begins, and when it ends.
         ``mark_read`` begins to mark messages as read, and returns at once.
         """
         self._turn = turn
@@ -130,7 +130,7 @@ class TurnWork:
     # -- one attempt ---------------------------------------------------------------------------
 
     async def _attempt_in_place(self) -> RunAnswer | RunFailure | Interruption | None:
-        """Run the model once there is a place for it; None if something has to be seen to first."""
+        """Run the model once there is a place for it; None if something else comes first."""
         model, signals = self._services.model, self._signals
         async with run_slot(model.run_slots, signals, waiting=self._waiting) as held:
             signals.stop_if_asked()
@@ -190,7 +190,7 @@ class TurnWork:
             self._mark_read(new)
 
     async def _run(self, request: ModelRequest, progress: Progress) -> RunAnswer | RunFailure:
-        """Run the model within its time limit, and tell its state what came of it."""
+        """Run the model within its time limit, and report to its state what came of it."""
         services, began = self._services, trio.current_time()
         model = services.model.state
         try:
@@ -230,7 +230,7 @@ class TurnWork:
         return await ask(self._turn, await self._prompts.build(self._turn), progress)
 
     async def _files_known(self) -> bool:
-        """Wait for what the burst's files say; False if something else has to be seen to first."""
+        """Wait for what the burst's files say; False if something else comes first."""
         messages = [stored.message for stored in self._turn.messages]
         signals = self._signals
         if any(isinstance(message.content, Media) for message in messages):
