@@ -4,12 +4,19 @@ import json
 
 import pytest
 
+from daemon.errors import (
+    GatewayError,
+    GatewayTemporary,
+    NumberTrouble,
+    OutcomeUnknown,
+    RefusedForm,
+    RefusedRecipient,
+)
 from daemon.gateway.whapi.payloads.answers import (
-    NextStep,
+    error_of,
+    error_of_unsent,
     explanation,
     named_parts,
-    next_step,
-    next_step_of_error,
 )
 
 
@@ -21,52 +28,54 @@ def error(message: str, code: int = 1234, **more: str) -> bytes:
 @pytest.mark.parametrize(
     ("status", "body", "step"),
     [
-        (200, b"", NextStep.DONE),
-        (201, b"", NextStep.DONE),
-        (301, b"", NextStep.NUMBER),
-        (400, error("Wrong request parameters"), NextStep.FORM),
-        (401, error("need channel authorization"), NextStep.NUMBER),
-        (402, error("Trial version limit exceeded"), NextStep.NUMBER),
-        (403, error("forbidden"), NextStep.RECIPIENT),
-        (404, error("Channel not found"), NextStep.NUMBER),
-        (404, error("channel with this token does not exist"), NextStep.NUMBER),
-        (404, error("not found", details="Channel not found"), NextStep.NUMBER),
-        (404, b"<html>nginx", NextStep.NUMBER),
-        (404, b"", NextStep.NUMBER),
-        (404, b"[404]", NextStep.NUMBER),
-        (404, error("specified media not found"), NextStep.FORM),
-        (404, error("chat not found"), NextStep.FORM),
-        (405, b"", NextStep.FORM),
-        (408, b"", NextStep.UNKNOWN),
-        (409, b"", NextStep.TEMPORARY),
-        (413, b"", NextStep.FORM),
-        (415, b"", NextStep.FORM),
-        (422, b"", NextStep.FORM),
-        (425, b"", NextStep.TEMPORARY),
-        (429, b"", NextStep.TEMPORARY),
-        (500, b"", NextStep.UNKNOWN),
-        (503, error("Channel not found"), NextStep.UNKNOWN),
-        (599, b"", NextStep.UNKNOWN),
+        (200, b"", None),
+        (201, b"", None),
+        (301, b"", NumberTrouble),
+        (400, error("Wrong request parameters"), RefusedForm),
+        (401, error("need channel authorization"), NumberTrouble),
+        (402, error("Trial version limit exceeded"), NumberTrouble),
+        (403, error("forbidden"), RefusedRecipient),
+        (404, error("Channel not found"), NumberTrouble),
+        (404, error("channel with this token does not exist"), NumberTrouble),
+        (404, error("not found", details="Channel not found"), NumberTrouble),
+        (404, b"<html>nginx", NumberTrouble),
+        (404, b"", NumberTrouble),
+        (404, b"[404]", NumberTrouble),
+        (404, error("specified media not found"), RefusedForm),
+        (404, error("chat not found"), RefusedForm),
+        (405, b"", RefusedForm),
+        (408, b"", OutcomeUnknown),
+        (409, b"", GatewayTemporary),
+        (413, b"", RefusedForm),
+        (415, b"", RefusedForm),
+        (422, b"", RefusedForm),
+        (425, b"", GatewayTemporary),
+        (429, b"", GatewayTemporary),
+        (500, b"", OutcomeUnknown),
+        (503, error("Channel not found"), OutcomeUnknown),
+        (599, b"", OutcomeUnknown),
     ],
 )
-def test_each_status_is_one_next_step(status: int, body: bytes, step: NextStep) -> None:
-    assert next_step(status, body) is step
+def test_each_status_is_one_next_step(
+    status: int, body: bytes, step: type[GatewayError] | None
+) -> None:
+    assert error_of(status, body) is step
 
 
 @pytest.mark.parametrize(
     ("code", "message", "step"),
     [
-        (403, "forbidden", NextStep.RECIPIENT),
-        (404, "Channel not found", NextStep.NUMBER),
-        (429, "slow down", NextStep.TEMPORARY),
-        (500, "internal", NextStep.TEMPORARY),  # it has not sent, it says
-        (1234, "quoted", NextStep.FORM),
+        (403, "forbidden", RefusedRecipient),
+        (404, "Channel not found", NumberTrouble),
+        (429, "slow down", GatewayTemporary),
+        (500, "internal", GatewayTemporary),  # it has not sent, it says
+        (1234, "quoted", RefusedForm),
     ],
 )
 def test_an_answer_that_says_itself_that_it_was_not_sent(
-    code: int, message: str, step: NextStep
+    code: int, message: str, step: type[GatewayError] | None
 ) -> None:
-    assert next_step_of_error(error(message, code)) is step
+    assert error_of_unsent(error(message, code)) is step
 
 
 @pytest.mark.parametrize(

@@ -19,21 +19,18 @@ import trio
 from daemon.errors import (
     GatewayError,
     GatewayTemporary,
-    NumberTrouble,
     OutcomeUnknown,
     RefusedForm,
-    RefusedRecipient,
     SettingsError,
 )
 from daemon.gateway.port import Before
 from daemon.gateway.whapi.connections import Connections
 from daemon.gateway.whapi.payloads.answers import (
-    NextStep,
     Unintelligible,
+    error_of,
+    error_of_unsent,
     explanation,
     named_parts,
-    next_step,
-    next_step_of_error,
     read_sent,
     retry_after,
     unpacked,
@@ -209,30 +206,22 @@ async def _whole_body(answer: httpx.Response, reply: Reply) -> bytes:
 def raise_unless_done(call: ApiCall, reply: Reply) -> None:
     """Raise the error of a reply that is not a whole success, as for a call made once."""
     status = reply.status
-    step = next_step(status, reply.body) if status else NextStep.UNKNOWN
-    if reply.failure and step in {NextStep.DONE, NextStep.UNKNOWN}:
+    error = error_of(status, reply.body) if status else OutcomeUnknown
+    if reply.failure and error in {None, OutcomeUnknown}:
         words = f"Whapi {call.operation}: {reply.failure}"
         if reply.began:
             raise OutcomeUnknown(words, status=status)
         raise GatewayTemporary(words)
-    if step is not NextStep.DONE:
-        words = f"Whapi {call.operation}: {explanation(status, reply.body)}"
-        raise _error_of(step, words, reply)
+    if error is not None:
+        raise _made(error, f"Whapi {call.operation}: {explanation(status, reply.body)}", reply)
 
 
-def _error_of(step: NextStep, words: str, reply: Reply) -> GatewayError:
-    status = reply.status
-    match step:
-        case NextStep.TEMPORARY:
-            return GatewayTemporary(words, status=status, retry_after=reply.retry_after)
-        case NextStep.NUMBER:
-            return NumberTrouble(words, status=status)
-        case NextStep.RECIPIENT:
-            return RefusedRecipient(words, status=status)
-        case NextStep.FORM:
-            return RefusedForm(words, status=status, named=named_parts(reply.body))
-        case _:
-            return OutcomeUnknown(words, status=status)
+def _made(error: type[GatewayError], words: str, reply: Reply) -> GatewayError:
+    if issubclass(error, GatewayTemporary):
+        return error(words, status=reply.status, retry_after=reply.retry_after)
+    if issubclass(error, RefusedForm):
+        return error(words, status=reply.status, named=named_parts(reply.body))
+    return error(words, status=reply.status)
 
 
 def sent_id(call: ApiCall, reply: Reply) -> str:
@@ -244,15 +233,14 @@ def sent_id(call: ApiCall, reply: Reply) -> str:
     if call.operation == "reaction":
         return ""
     try:
-        sent = read_sent(reply.body)
+        message_id = read_sent(reply.body)
     except Unintelligible as error:
         words = f"Whapi {call.operation}: the answer cannot be used: {error}"
         raise OutcomeUnknown(words, status=reply.status) from None
-    if sent.refused:
-        words = explanation(reply.status, reply.body)
-        words = f"Whapi {call.operation}: not sent: {words}"
-        raise _error_of(next_step_of_error(reply.body), words, reply)
-    return sent.message_id
+    if not message_id:
+        words = f"Whapi {call.operation}: not sent: {explanation(reply.status, reply.body)}"
+        raise _made(error_of_unsent(reply.body), words, reply)
+    return message_id
 
 
 def usable_address(api_url: str, token: str) -> httpx.URL:

@@ -7,7 +7,7 @@ for signs and never quoted.
 
 import re
 import zlib
-from enum import Enum
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -21,9 +21,16 @@ from daemon.domain.messages import (
     Message,
     NumberCondition,
     NumberHealth,
-    Value,
 )
-from daemon.errors import WebhookError
+from daemon.errors import (
+    GatewayError,
+    GatewayTemporary,
+    NumberTrouble,
+    OutcomeUnknown,
+    RefusedForm,
+    RefusedRecipient,
+    WebhookError,
+)
 from daemon.gateway.whapi.payloads.fields import count, number, strict_json, text
 from daemon.gateway.whapi.payloads.other_events import advice, condition_of
 from daemon.gateway.whapi.payloads.parser import parse_messages
@@ -31,14 +38,6 @@ from daemon.gateway.whapi.payloads.parser import parse_messages
 
 class Unintelligible(Exception):
     """The body of a successful answer is not what Whapi documents."""
-
-
-class SendAnswer(Value, frozen=True, kw_only=True):
-    """The answer to a send: WhatsApp's id, or that Whapi has not sent it."""
-
-    message_id: str = ""
-    refused: bool = False
-    """``sent`` is false and an error is given; see `next_step_of_error`."""
 
 
 def unpacked(body: bytes, coding: str, *, most_bytes: int) -> bytes:
@@ -66,18 +65,21 @@ def retry_after(header: str | None) -> float | None:
     return None if seconds is None or seconds < 0 else seconds
 
 
-def read_sent(body: bytes) -> SendAnswer:
-    """Read the answer to a send. Raises Unintelligible if it names no message."""
+def read_sent(body: bytes) -> str:
+    """Read the id of the message that a send has made; empty if an error says that it was not sent.
+
+    Raises Unintelligible if the answer says neither.
+    """
     answer = _object(body)
     if answer.get("sent") is False:
         if answer.get("error"):
-            return SendAnswer(refused=True)
+            return ""
         raise Unintelligible("not sent, without a reason")
     message = answer.get("message")
     message_id = text(message.get("id")).strip() if isinstance(message, dict) else ""
     if not message_id:
         raise Unintelligible("no message id")
-    return SendAnswer(message_id=message_id)
+    return message_id
 
 
 def read_messages(body: bytes) -> tuple[Message, ...]:
@@ -184,29 +186,15 @@ def _object(body: bytes) -> dict[str, Any]:
 # same table, with a test a row, is in docs/faults.md.
 
 
-class NextStep(Enum):
-    """What an answer says about the call, as what the caller does next."""
-
-    DONE = "done"
-    TEMPORARY = "temporary"
-    """It did not happen; the same call may work later."""
-    UNKNOWN = "outcome unknown"
-    """It may have happened."""
-    NUMBER = "trouble of the number"
-    """Nothing can be sent by this number for now."""
-    RECIPIENT = "refused for this recipient"
-    FORM = "refused because of its form"
-
-
-_STEPS = MappingProxyType(
+_ERRORS: Mapping[int, type[GatewayError]] = MappingProxyType(
     {
-        401: NextStep.NUMBER,  # not linked to a phone
-        402: NextStep.NUMBER,  # the trial's limit
-        403: NextStep.RECIPIENT,  # "forbidden to send to this recipient"
-        408: NextStep.UNKNOWN,  # a gateway's own time limit: it may have gone on
-        409: NextStep.TEMPORARY,
-        425: NextStep.TEMPORARY,
-        429: NextStep.TEMPORARY,
+        401: NumberTrouble,  # not linked to a phone
+        402: NumberTrouble,  # the trial's limit
+        403: RefusedRecipient,  # "forbidden to send to this recipient"
+        408: OutcomeUnknown,  # a proxy's own time limit: it may have gone on
+        409: GatewayTemporary,
+        425: GatewayTemporary,
+        429: GatewayTemporary,
     }
 )
 """Statuses below 500 that are neither success nor "refused because of its form", but 404."""
@@ -237,37 +225,37 @@ _PART_WORDS = (
 for them."""
 
 
-def next_step(status: int, body: bytes = b"") -> NextStep:
-    """Decide what an answer of this status means for the caller.
+def error_of(status: int, body: bytes = b"") -> type[GatewayError] | None:
+    """Give the error that an answer of this status stands for; None for success.
 
     404 means a wrong token unless the error says that something else was not found: the error of
     Whapi's own is then about what the call names (a file, a message, a chat).
     """
     if 200 <= status < 300:
-        return NextStep.DONE
+        return None
     if status == 404:
         words = _words(body)
-        return NextStep.FORM if words and not _NO_CHANNEL.search(words) else NextStep.NUMBER
+        return RefusedForm if words and not _NO_CHANNEL.search(words) else NumberTrouble
     if status >= 500:
-        return NextStep.UNKNOWN
+        return OutcomeUnknown
     if status < 400:  # a redirect: whapi.api_url leads somewhere else, whatever is asked
-        return NextStep.NUMBER
-    return _STEPS.get(status, NextStep.FORM)
+        return NumberTrouble
+    return _ERRORS.get(status, RefusedForm)
 
 
-def next_step_of_error(body: bytes) -> NextStep:
-    """Decide by the error of an answer of 200 that says that nothing was sent."""
+def error_of_unsent(body: bytes) -> type[GatewayError]:
+    """Give the error for an answer of 200 that says that nothing was sent."""
     code = _error(body).get("code")
-    known = isinstance(code, int) and 400 <= code < 600
-    step = next_step(code, body) if known and isinstance(code, int) else NextStep.FORM
-    # Whapi itself says that nothing was sent.
-    return NextStep.TEMPORARY if step is NextStep.UNKNOWN else step
+    if not isinstance(code, int) or not 400 <= code < 600:
+        return RefusedForm
+    found = error_of(code, body)
+    return GatewayTemporary if found is None or found is OutcomeUnknown else found
 
 
 def explanation(status: int, body: bytes) -> str:
     """Describe a refusal for the log: the status, its meaning, and Whapi's error code if any."""
     meaning = _MEANINGS.get(status, "")
-    if status == 404 and next_step(status, body) is NextStep.NUMBER:
+    if status == 404 and error_of(status, body) is NumberTrouble:
         meaning = "Whapi does not know the channel: the token is wrong or has expired"
     code = count(_error(body).get("code"))
     words = (f"status {status}", f"({meaning})" if meaning else "", f"code {code}" if code else "")
