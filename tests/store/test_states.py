@@ -26,6 +26,7 @@ WORDS = {
 }
 
 
+@pytest.mark.sqlite
 async def test_each_table_checks_the_words_of_the_code(tmp_path: Path) -> None:
     async with open_database(tmp_path / "recado.db", clock=lambda: 0.0):
         pass
