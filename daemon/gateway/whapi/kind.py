@@ -73,10 +73,7 @@ async def _webhooks(whapi: WhapiClient, settings: Settings) -> list[tuple[Level,
         return [("error", str(error))]
     secrets = [secret.get_secret_value() for secret in settings.web.webhook_secret]
     url = settings.web.webhook_url
-    faults = webhook_faults(found, url, secrets)
-    lines: list[tuple[Level, str]] = [
-        ("error" if grave else "warning", text) for text, grave in faults
-    ]
+    lines = webhook_faults(found, url, secrets)
     for entry in ours_among(found, url) if url else []:
         lines += await _reached(whapi, entry)
     return lines or [("ok", f"webhook: {url}")]
@@ -210,32 +207,33 @@ def with_webhook(
 
 def webhook_faults(
     settings: Mapping[str, Any], url: str, secrets: Sequence[str]
-) -> list[tuple[str, bool]]:
-    """Say what is wrong with the channel's settings: a sentence each, and whether it is an error.
+) -> list[tuple[Level, str]]:
+    """Say what is wrong with the channel's settings.
 
     `url` is where Recado is reached from outside, empty if that is not configured.
     """
     entries = webhooks(settings)
     ours = [e for e in entries if not url or same_address(str(e.get("url")), url)]
-    faults: list[tuple[str, bool]] = []
+    faults: list[tuple[Level, str]] = []
     if not entries:
-        faults.append(("the channel has no webhook: recado webhook set", True))
+        faults.append(("error", "the channel has no webhook: recado webhook set"))
     elif not ours:
-        faults.append(("no webhook of the channel goes to web.webhook_url", True))
+        faults.append(("error", "no webhook of the channel goes to web.webhook_url"))
     if not url and entries:
-        faults.append(("web.webhook_url is not set, so the webhooks' addresses are not", False))
+        text = "web.webhook_url is not set, so the webhooks' addresses are not checked"
+        faults.append(("warning", text))
     for entry in ours:
         if not reachable_from_outside(str(entry.get("url"))):
-            faults.append(("the webhook's address is one that only this network reaches", False))
+            faults.append(("warning", "only this network reaches the webhook's address"))
         missing = [event for event in NEEDED_EVENTS if event not in events_of(entry)]
         if missing:
-            faults.append((f"the webhook does not get {', '.join(missing)}", True))
+            faults.append(("error", f"the webhook does not get {', '.join(missing)}"))
         missed = [event for event in USEFUL_EVENTS if event not in events_of(entry)]
         if missed:
-            faults.append((f"the webhook does not get {', '.join(missed)}", False))
+            faults.append(("warning", f"the webhook does not get {', '.join(missed)}"))
         if secrets and not carries(entry, secrets):
             text = "the webhook's Authorization header is not web.webhook_secret"
-            faults.append((text, True))
+            faults.append(("error", text))
     return [*faults, *_media_faults(settings)]
 
 
@@ -244,20 +242,19 @@ def ours_among(settings: Mapping[str, Any], url: str) -> list[JsonObject]:
     return [e for e in webhooks(settings) if same_address(str(e.get("url")), url)]
 
 
-def _media_faults(settings: Mapping[str, Any]) -> list[tuple[str, bool]]:
+def _media_faults(settings: Mapping[str, Any]) -> list[tuple[Level, str]]:
     """Say which settings of the channel keep something from Recado."""
-    faults = []
+    texts = []
     media = settings.get("media")
     fetched = (media.get("auto_download") if isinstance(media, dict) else None) or ()
     missing = [medium for medium in ANSWERED_MEDIA if medium not in fetched]
     if not fetched:
-        faults.append(("media.auto_download is off: voice notes and pictures have no link", False))
+        texts.append("media.auto_download is off: voice notes and pictures have no link")
     elif missing:
-        faults.append((f"media.auto_download leaves out {', '.join(missing)}", False))
+        texts.append(f"media.auto_download leaves out {', '.join(missing)}")
     if settings.get("offline_mode") is True:
-        text = "offline_mode is on: WhatsApp does not report when contacts type"
-        faults.append((text, False))
-    return faults
+        texts.append("offline_mode is on: WhatsApp does not report when contacts type")
+    return [("warning", text) for text in texts]
 
 
 def _headers(before: object, secret: str) -> JsonObject:

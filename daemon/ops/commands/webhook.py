@@ -64,9 +64,9 @@ def show(config: Path | None, *, as_json: bool) -> None:
             click.echo(f"{row['url']}  mode {row['mode']}  headers {row['headers']}")
             click.echo(f"  events: {', '.join(row['events'])}")
     faults = webhook_faults(found, settings.web.webhook_url, secrets)
-    for text, grave in faults:
-        click.echo(f"{'error' if grave else 'warning'}: {text}", err=True)
-    if any(grave for _, grave in faults):
+    for level, text in faults:
+        click.echo(f"{level}: {text}", err=True)
+    if any(level == "error" for level, _ in faults):
         raise SystemExit(1)
 
 
