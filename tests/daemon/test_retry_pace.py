@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from support.model_script import Step, say
 from support.scenes import QUICK_RULES, open_scene
 from support.stage import LAURA
@@ -23,3 +24,16 @@ async def test_the_wait_before_another_try_doubles_and_is_told(tmp_path: Path) -
         for number, failure in enumerate(failures):
             ceiling = FIRST_SECONDS * 2**number
             assert ceiling / 2 - 0.05 <= failure["wait"] <= ceiling + 0.05
+
+
+@pytest.mark.parametrize(("failures", "apologies"), [(2, 0), (3, 1)])
+async def test_the_third_failure_is_apologised_for(
+    tmp_path: Path, failures: int, apologies: int
+) -> None:
+    async with open_scene(tmp_path, rules={**QUICK_RULES, "retry_seconds": 0.05}) as stage:
+        stage.model.script(*(Step(status=503) for _ in range(failures)), say("Hola."))
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
+        await stage.gateway.wait_sent(LAURA, 1 + apologies)
+        await stage.quiet()
+        assert len(stage.said()) == 1 + apologies
+        assert stage.said()[-1] == "Hola."

@@ -147,6 +147,17 @@ async def test_each_kind_of_unknown_outcome_is_sent_once(
         assert {state for _, state in states(stage)} == {"sent"}
 
 
+async def test_a_reaction_without_an_answer_is_sent_three_times(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as (stage, _):
+        for _ in range(4):
+            stage.gateway.faults.add(operation="react", kind="drop_before")
+        stage.model.script(show("reaction"), say("Listo"))
+        await stage.gateway.customer_says(LAURA, "¿Qué hay?")
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert states(stage) == [("reaction", "failed"), ("text", "sent")]
+        assert len(stage.gateway.calls("react")) == 3
+
+
 @pytest.mark.parametrize("echo", ["after", "missing"])
 async def test_a_vote_in_a_poll_of_a_tool_is_an_answer(tmp_path: Path, echo: EchoMode) -> None:
     """Also where Whapi has not told us of our own poll: its options are known by their hashes."""
