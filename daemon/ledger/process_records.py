@@ -38,12 +38,11 @@ class ProcessLife(Role):
         row = connection.execute("SELECT stopping_at, stopped_at FROM process_life").fetchone()
         end, seconds = _end_of(row) if row else (None, 0.0)
         connection.execute("UPDATE process_ends SET count = count + 1 WHERE how = ?", (end,))
-        connection.execute(
-            "INSERT INTO process_life (only, started_at) VALUES (1, ?)"
-            " ON CONFLICT (only) DO UPDATE SET started_at = excluded.started_at,"
-            " stopping_at = NULL, stopped_at = NULL",
-            (now,),
+        begun = connection.execute(
+            "UPDATE process_life SET started_at = ?, stopping_at = NULL, stopped_at = NULL", (now,)
         )
+        if not begun.rowcount:
+            connection.execute("INSERT INTO process_life (started_at) VALUES (?)", (now,))
         ends = dict(connection.execute("SELECT how, count FROM process_ends").fetchall())
         return EarlierLives(end, seconds, ends)
 

@@ -41,6 +41,7 @@ SQLITE_ONLY = {
     "a row value compared with a query": r"\) = \(SELECT",
     "USING": r"\bUSING\b",
     "a temporary table": r"\bTEMP\b",
+    "a column that is a reserved word": r"\bonly\b",
 }
 """Words that PostgreSQL lacks, or understands otherwise."""
 

@@ -90,5 +90,5 @@ def named(cursor: Cursor) -> list[dict[str, Any]]:
 
 
 def marks(values: Sequence[object]) -> str:
-    """Placeholders for the values of an SQL list: ``?, ?, ?``."""
-    return ", ".join("?" * len(values))
+    """Placeholders for the values of an SQL list: ``?, ?, ?``; of none, a list of nothing."""
+    return ", ".join("?" * len(values)) or "NULL"
