@@ -62,7 +62,7 @@ def write_audit(
     """Add one row to the chain, inside the caller's transaction.
 
     ``subject`` is what it was done to: a chat, a message, a file. It, ``before`` and ``after`` can
-    be erased later; none of them is ever a text of somebody or a secret. ``now``: Unix seconds.
+    be erased later; none of them has anybody's words or a secret. ``now``: Unix seconds.
     """
     salt = secrets.token_hex(SALT_BYTES)
     digest = digest_of(salt, subject, before, after)
@@ -90,9 +90,9 @@ def head_of(connection: Connection) -> Head:
 def audit_rows(
     connection: Connection, *, since: float = 0, action: str = "", actor: str = ""
 ) -> Iterator[AuditRow]:
-    """The rows from a time on, of an action, of an actor whose name has this in it; oldest first.
+    """The rows since a time, of an action, of actors whose name contains a text; oldest first.
 
-    Empty fields do not count.
+    Empty arguments match every row.
     """
     rows = connection.execute(
         f"{_ROWS} WHERE a.at >= :since AND (:action = '' OR a.action = :action) ORDER BY a.id",
@@ -112,7 +112,7 @@ def audit_of(connection: Connection, subjects: Sequence[str]) -> tuple[AuditRow,
 
 
 def erase_audit(connection: Connection, subjects: Sequence[str]) -> int:
-    """Erase what stands beside the chain about these subjects; gives how many rows.
+    """Erase the details beside the chain about these subjects; gives how many rows.
 
     Inside the caller's transaction.
     """
@@ -123,10 +123,7 @@ def erase_audit(connection: Connection, subjects: Sequence[str]) -> int:
 
 
 def verify_audit(connection: Connection, *, known: Head | None = None) -> Verified:
-    """Look at the whole chain; see `daemon.domain.audit_chain.verify`.
-
-    Holds no more than a row in memory.
-    """
+    """Verify the whole chain, row by row; see `daemon.domain.audit_chain.verify`."""
     return verify(audit_rows(connection), head_of(connection), known=known)
 
 

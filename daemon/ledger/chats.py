@@ -80,7 +80,7 @@ def _exchange(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatSnapshot:
-    """What an earlier task of a chat, or an earlier process, has left behind."""
+    """What an earlier task of a chat, or an earlier process, has left."""
 
     chat: ChatRecord
     turn: Turn | None
@@ -90,9 +90,9 @@ class ChatSnapshot:
     exchanges: tuple[Exchange, ...]
     """The last turns, oldest first."""
     waits: bool
-    """True if the end of its pause means something."""
+    """True if the end of its pause changes something."""
     notes: bool
-    """True if a person has closed, or has, a message of which the thread does not know."""
+    """True if a person has or has closed a message that is not in the thread."""
 
 
 class ChatSnapshots(Role):
@@ -169,7 +169,7 @@ class Handovers(Role):
     def to_note(
         self, connection: Connection, key: ChatKey, *, waiting_too: bool
     ) -> tuple[StoredMessage, ...]:
-        """A customer's messages that are closed, and of which the thread does not know.
+        """A customer's messages that are closed and not in the thread.
 
         ``waiting_too``: also those that go on waiting for a person.
         """
@@ -183,12 +183,12 @@ class Handovers(Role):
 
     @query
     def signals(self, connection: Connection, key: ChatKey) -> tuple[bool, bool]:
-        """Whether the end of a chat's pause means something, and whether a thread is to be told."""
+        """Whether the end of a chat's pause changes something, and whether messages are to note."""
         return signals(connection, key)
 
     @query
     def chats_with_work(self, connection: Connection, *, now: float) -> tuple[ChatKey, ...]:
-        """The chats whose task has something to do: a pause is over, or a thread has to be told."""
+        """The chats whose task has work: a pause is over, or messages are to be noted."""
         over = "AND paused_until <= ?"
         rows = connection.execute(
             f"{_ESCALATED} {over} UNION {_BY_AGENT} {over} UNION {_TO_NOTE}", (now, now)
@@ -197,9 +197,9 @@ class Handovers(Role):
 
     @query
     def pauses(self, connection: Connection, *, now: float) -> tuple[tuple[ChatKey, float], ...]:
-        """The chats with something to do when their pause ends, and when it does, Unix seconds.
+        """The chats with work at the end of their pause, and when it ends, Unix seconds.
 
-        Only of pauses that go on: the others are in `chats_with_work`.
+        Only pauses that go on: the others are in `chats_with_work`.
         """
         ahead = "AND paused_until > ?"
         rows = connection.execute(f"{_ESCALATED} {ahead} UNION {_BY_AGENT} {ahead}", (now, now))

@@ -1,7 +1,6 @@
-"""The files that go out with messages: voice notes, and the pictures and documents of tools.
+"""Files beside the store: those that go out with messages, and the bodies of large webhook calls.
 
-They lie in a folder beside the store. Rows of the outbox name them, so a file is on the disk, and
-its name in the folder, before the row says so.
+A file is durable, with its name in the folder, before the row that names it is written.
 """
 
 import hashlib
@@ -18,12 +17,12 @@ from daemon.ledger.drivers.port import Connection
 from daemon.system.private_files import make_folder, new_file
 
 VOICE_NAME = re.compile(r"voice_\d+_\d+\.(?:mp3|ogg)")
-"""What voice notes are called: the time in milliseconds, and a number that nobody can guess, since
-``/audio`` shows them to whoever knows the name."""
+"""Names of voice notes: the time in milliseconds, and a number that nobody can guess, since
+``/audio`` serves them to whoever knows the name."""
 
 RANDOM_BITS = 63
 AUDIO_FOLDER = "audio"
-"""Where they lie in the data folder."""
+"""The folder of voice notes and files of tools, in the data folder."""
 
 
 class KeptFiles:
@@ -87,15 +86,15 @@ def delete_files(folder: Path, names: Container[str]) -> int:
 
 
 def _write(folder: Path, name: str, data: bytes) -> None:
-    """Write a whole file or none: it gets its name when its bytes are on the disk.
+    """Write a whole file or none: it gets its name once its bytes are durable.
 
-    Nothing is written over: a file of the same name has the same contents, or a random number
-    has come twice.
+    Nothing is overwritten: a file of the same name has the same contents, or a random number has
+    come twice.
     """
     make_folder(folder)
     target = folder / name
     if target.exists():
-        os.utime(target)  # young again, since it is used again
+        os.utime(target)  # retention counts from the last use
         return
     beginning = folder / f".{name}.{os.urandom(4).hex()}"
     with new_file(beginning) as file:
@@ -123,14 +122,11 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
 
 
-# Letting go of raw webhook events that are too old to be kept.
-
-
 BATCH = 200
 """Events in one write: a few milliseconds, so that no webhook waits for it."""
 
 BODY_BYTES = 500_000
-"""Of raw bodies erased in one write, but for the last: their pages are overwritten, and logged."""
+"""Of raw bodies erased in one write, without the last: erasing overwrites and logs their pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +143,11 @@ class Expired:
 def expire(connection: Connection, *, before: float, folder: Path) -> Expired:
     """Drop the raw bodies of the oldest events from before a time, one batch of them.
 
-    So are those dropped, whatever their age, in which somebody wanted something to disappear.
-    The rows stay, without a body, and so does everything read from them. ``before``: Unix seconds;
-    ``folder``: where the files of large events lie. Runs inside the caller's transaction: a file
-    is deleted before its row says so, so that none is left behind without a name; a file that
-    cannot be deleted keeps its row. One that a newer event shares is left to that event.
+    Bodies with words that were to disappear go whatever their age. The rows stay, without a body,
+    and so does everything read from them. ``before``: Unix seconds; ``folder``: that of the files
+    of large events. Inside the caller's transaction, a file is deleted before its row says so, so
+    that no file is left without a row; a file that cannot be deleted keeps its row, and one that a
+    newer event shares stays.
     """
     rows, more_old = _first(
         connection,

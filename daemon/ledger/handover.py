@@ -147,7 +147,7 @@ def end_messages(
 
 
 def signals(connection: Connection, key: ChatKey) -> tuple[bool, bool]:
-    """Whether the end of a chat's pause means something, and whether a thread is to be told."""
+    """Whether the end of a chat's pause changes something, and whether messages are to note."""
     waits, notes = connection.execute(
         "SELECT CASE WHEN EXISTS (SELECT 1 FROM chats WHERE channel = :number AND chat = :chat"
         " AND escalated_at > 0 AND overdue_at = 0) OR EXISTS (SELECT 1 FROM messages"

@@ -1,6 +1,6 @@
-"""Accepting webhook calls: every message once, our own echoes recognised, changes applied.
+"""Accepting webhook calls: each message once, echoes recognised, changes applied.
 
-One call is one write: when it returns, everything the call said is durable.
+One call is one write: when it returns, everything that the call said is durable.
 """
 
 import hashlib
@@ -51,10 +51,10 @@ class Inbox(Role):
         """Store one webhook call and all it says; durable on return.
 
         ``verdicts`` has one word for each of the call's messages: empty to answer it, else the
-        reason why it is ignored; or it says how they are judged, in the write, by what the store
-        knows at that moment. ``now`` is Unix seconds; a human agent's message pauses its chat
-        until ``pause_until`` (0: no pause). A send that WhatsApp could not deliver is said once
-        more if it was created at ``resend_since`` (Unix seconds) or later.
+        reason why it is ignored; or it says how the write is to judge them by what the ledger
+        knows. ``now`` is Unix seconds; a human agent's message pauses its chat until
+        ``pause_until`` (0: no pause). A send that WhatsApp could not deliver is sent again, once,
+        if it was created at ``resend_since`` (Unix seconds) or later.
 
         Raises StoreUnavailable if it is not stored; then nothing of the call is.
         """
@@ -129,7 +129,7 @@ class Inbox(Role):
 
 
 def _write_durably(folder_path: Path, body: bytes) -> str:
-    """Put a large body beside the store, on the disk before the row that names it; gives a name."""
+    """Write a large body to a file, durably, before the row that names it; gives its name."""
     path = folder_path / f"{hashlib.sha256(body).hexdigest()}.json"
     try:
         make_folder(path.parent)
@@ -150,7 +150,7 @@ def _write_durably(folder_path: Path, body: bytes) -> str:
 
 
 REPLY_EVERY_SECONDS = 3600.0
-"""Somebody who tries it several times reads one line, and one who calls again tomorrow another."""
+"""Who calls several times gets one reply, and who calls again tomorrow another."""
 
 MISSED = frozenset({"missed", "canceled", "cancelled"})
 """Nobody has spoken with the caller, and nobody will any more."""
@@ -159,16 +159,16 @@ NOTE = "[called us over WhatsApp]"
 
 
 class Calls(Role):
-    """The calls that were told of. Used by the webhook handler."""
+    """Calls to our number: noted once, and answered with a line. Used by the webhook handler."""
 
     @transaction
     def take_in(
         self, connection: Connection, calls: Sequence[Call], *, reply: NewPart | None, now: float
     ) -> tuple[ChatKey, ...]:
-        """Note calls, each once whatever the gateway repeats, and queue the reply to those missed.
+        """Note calls, each once whatever the gateway repeats, and queue the reply to missed ones.
 
-        ``reply`` None: nothing is said. Gives the chats in which something is to be said now. Not
-        said where an agent has the chat, where it was said within the hour, or after an hour.
+        ``reply`` None: there is none. Gives the chats in which something is to be said now. There
+        is no reply in a paused chat, within an hour of the last one, or to a call an hour old.
         """
         due = []
         for call in calls:
@@ -197,7 +197,7 @@ def _note(connection: Connection, call: Call, now: float) -> None:
 
 
 def _is_due(connection: Connection, call: Call, now: float) -> bool:
-    """Take the reply for this call, if it gets one."""
+    """Claim the reply for this call, if it gets one."""
     if call.status not in MISSED or (call.at and now - call.at > REPLY_EVERY_SECONDS):
         return False
     paused = connection.execute(

@@ -1,4 +1,4 @@
-"""The store as the rest sees it: one object, a class for each role."""
+"""The ledger as its callers see it: one object, a class for each role."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -38,15 +38,15 @@ from daemon.ledger.views import Views
 from daemon.system.private_files import files_in, tighten
 
 FOLDERS = (EVENTS_FOLDER, MEDIA_FOLDER, AUDIO_FOLDER)
-"""Where files lie beside the store."""
+"""The folders of files beside the store."""
 
 OUR_FILES = ("recado.", "contact.key")
-"""How the names of files begin that are ours: the data directory may hold others."""
+"""Beginnings of the names of our files: the data directory may hold others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """All that is durable. Its fields show what there is; each says who may call it."""
+    """All that is durable. The class of each field says who may call it."""
 
     database: SqliteDatabase
     inbox: Inbox
@@ -129,7 +129,7 @@ async def open_store(
 
 
 def _keep_private(data_dir: Path) -> None:
-    """Tighten the modes of the data directory, and of what is directly in it and ours."""
+    """Tighten the modes of the data directory and of our files directly in it."""
     data_dir = data_dir.resolve()
     ours = [path for path in files_in(data_dir) if path.name.startswith(OUR_FILES)]
     tighten([data_dir, *ours, *(data_dir / folder for folder in FOLDERS)])

@@ -1,4 +1,4 @@
-"""Media: what has become of the files that people sent, one row a message with one."""
+"""Media: the files that people sent, one row a message with one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,13 +60,13 @@ class MediaItems(Role):
         )
 
     async def failed(self, message: Message, reason: str, *, now: float) -> bool:
-        """Note that a file will never be had, and why."""
+        """Note that a file cannot be fetched, and why."""
         return await self._change(
             message, "state = ?, reason = ?, ended_at = ?", (FAILED, reason, now)
         )
 
     async def delayed(self, message: Message, reason: str) -> bool:
-        """Note why a try brought nothing; the file stays wanted."""
+        """Note why a try failed; the file stays wanted."""
         return await self._change(message, "reason = ?", (reason,))
 
     async def understood(self, message: Message, words: str) -> bool:
@@ -74,11 +74,11 @@ class MediaItems(Role):
         return await self._change(message, "words = ?", (words,))
 
     async def not_understood(self, message: Message, reason: str) -> bool:
-        """Note that it will never be known what is said in a file, and why."""
+        """Note that the words in a file cannot be known, and why."""
         return await self._change(message, "words_error = ?", (reason,))
 
     async def let_go(self, turn: Turn) -> int:
-        """Delete the files of a turn that is over whose messages have disappeared; how many."""
+        """Delete the withdrawn files of a turn that is over; gives how many."""
         withdrawn = await self._database.read(partial(withdrawn_files, turn_id=turn.id))
         if not withdrawn:
             return 0
@@ -122,7 +122,7 @@ def want_file(connection: Connection, message: Message, now: float) -> None:
 
 
 def without_bytes(message: Message) -> Message:
-    """The message as it is stored: of bytes that it came with, only names of files are kept."""
+    """The message as it is stored: names of files in place of bytes that came with it."""
     content = message.content
     if not isinstance(content, Media) or not (":" in content.inline or ":" in content.preview):
         return message
@@ -141,8 +141,8 @@ def drop_files(
 ) -> int:
     """Delete files and words of messages (channel and id), inside the caller's transaction.
 
-    Their rows stay, as ``gone``. A file is deleted before its row says so, so that none is left
-    behind without a name; one that another message has too stays. Gives how many rows changed.
+    Their rows stay, as ``gone``. A file is deleted before its row says so, so that no file is left
+    without a row; one that another message has too stays. Gives how many rows changed.
     """
     gone = 0
     for key in keys:
@@ -165,10 +165,7 @@ def drop_files(
 
 
 def expire_media(connection: Connection, *, before: float, folder: Path) -> ExpiredMedia:
-    """Drop the files of one batch of messages from before a time, and those that nobody may keep.
-
-    These are files to be seen once, and files of deleted messages, whose turn is over.
-    """
+    """Drop the files of one batch of messages from before a time, and withdrawn ones."""
     old = connection.execute(
         f"SELECT channel, message_id FROM media WHERE {_OF_USE}"
         " AND wanted_at < ? ORDER BY wanted_at LIMIT ?",

@@ -1,4 +1,4 @@
-"""Notifications: what people were told, and what they still have to be told."""
+"""Notifications: what people were told outside of WhatsApp, and what is still to be sent."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from daemon.ledger.role import Role, query, transaction
 _json = msgspec.json.Encoder()
 
 SEEN_SECONDS = 60.0
-"""That something still lasts is written down again after so long, not each time it is seen."""
+"""How often it is recorded that something still lasts."""
 
 NEWEST_ESCALATIONS = 200
-"""So many are looked through, since there is no index by time."""
+"""Escalations that are looked through: there is no index by time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,20 +29,20 @@ class Pending:
     reason: Reason
     line: str
     reached: frozenset[str]
-    """The targets that have taken it."""
+    """The targets that have accepted it."""
     tries: int
     noted_at: float
 
 
 class Notifications(Role):
-    """The record of notifications. One task writes it, and asks."""
+    """The record of notifications. One task uses it."""
 
     async def note(
         self, occasions: Sequence[Occasion], *, quiet_seconds: float, now: float
     ) -> None:
-        """Note the occasions that are new, and that what lasts was seen once more.
+        """Record new occasions, and that lasting ones were seen again.
 
-        What lasts is new again if it was not seen for ``quiet_seconds``.
+        A lasting one is new again if it was not seen for ``quiet_seconds``.
         """
         seen = await self._database.read(lambda connection: _seen(connection, now))
         new = [
@@ -87,7 +87,7 @@ class Notifications(Role):
         )
 
     async def settle(self, pending: Pending, reached: Collection[str], *, again_at: float) -> None:
-        """A try has ended: these targets have taken it.
+        """A try has ended: these targets have accepted it.
 
         ``again_at`` is when the others are tried again, 0 if there are none, below 0 if they are
         given up.
@@ -148,7 +148,7 @@ def _heard(connection: Connection, turn_id: int) -> str:
 
 
 def _seen(connection: Connection, now: float) -> frozenset[tuple[str, str]]:
-    """Reason and subject of what needs no writing: told once, or lately seen to last."""
+    """Reason and subject of what needs no write: recorded once, or seen lately."""
     rows = connection.execute(
         "SELECT reason, subject FROM notifications WHERE subject != '' OR seen_at > ?",
         (now - SEEN_SECONDS,),

@@ -1,8 +1,11 @@
-"""One person, one chat: joining what WhatsApp shows under two ids.
+"""People: two ids of one person are one chat, and an opt-out outlives the erasure of a person.
 
 A private chat may appear as ``573001234567@s.whatsapp.net`` and as ``<digits>@lid``. There is no
-way to ask for the number behind a lid, so the pair is learnt where it shows: in a message that
-names both, or by asking for the lid of a number.
+way to ask for the number behind a lid, so the pair is learnt from a message that names both, or by
+asking for the lid of a number.
+
+An opt-out is kept as a tombstone, under a keyed hash of the chat. The key is a file beside the
+store, so the store, or a backup of it, identifies nobody.
 """
 
 import hashlib
@@ -21,7 +24,7 @@ from daemon.ledger.role import Role, transaction
 from daemon.system.private_files import new_file
 
 FORGOTTEN = "forgotten-"
-"""How the chats of forgotten persons are called, in all rows of theirs that stay."""
+"""Begins the chat id of forgotten persons, in all rows of theirs that stay."""
 
 REMEMBERED = f"chat NOT LIKE '{FORGOTTEN}%'"
 """The condition of rows whose person was not forgotten."""
@@ -30,10 +33,10 @@ _TABLES_BY_CHAT = ("messages", "turns", "outbox", "thread_items", "calls", "noti
 
 
 class Identities(Role):
-    """Which chats are one. Any task may call it."""
+    """Which chats are of one person. Any task may call it."""
 
     async def canonical(self, key: ChatKey) -> ChatKey:
-        """The chat that stands for this one; itself unless it is a known alias."""
+        """The canonical chat of this one: itself, unless it is a known alias."""
         if not is_alias(key.chat):
             return key
         return await self._database.read(lambda connection: canonical(connection, key))
@@ -43,8 +46,8 @@ class Identities(Role):
         """Learn that ``alias`` is the same person as ``chat``; True if that is news.
 
         Everything of the alias moves to the chat. False, and nothing done, while the task of the
-        alias has work: a turn, or words that are being said. A second task would take a send of
-        the first for one that a crash has cut. It is learnt again with the person's next message.
+        alias has a turn or an unsettled send: a second task would take that send for one that a
+        crash has cut. The pair is learnt again with the person's next message.
         """
         return join(connection, alias, chat)
 
@@ -64,7 +67,7 @@ def shown_pair(message: Message) -> str:
     if message.from_me or not is_alias(message.key.chat):
         return ""
     if message.author == local_part(message.key.chat):
-        return ""  # the lid once more, without its ending: no number of a phone
+        return ""  # the lid without its ending, no phone number
     return chat_of(message.author) if message.author.isdecimal() else ""
 
 
@@ -144,10 +147,6 @@ def _join_chats(connection: Connection, alias: ChatKey, key: ChatKey) -> None:
     change_hold(connection, key, lambda mine: joined(mine, hold))
 
 
-# Tombstones: an opt-out outlives the erasure of its contact, under a keyed hash of the chat. The
-# key is a file beside the store, so the store, or a backup of it, identifies nobody.
-
-
 KEY_FILE = "contact.key"
 KEY_BYTES = 32
 
@@ -165,7 +164,7 @@ def contact_key(data_dir: Path) -> bytes:
 
 
 def tombstone_name(contact: bytes, key: ChatKey) -> str:
-    """How a chat is called in `tombstones`; ``contact`` is the key of the hash."""
+    """The name of a chat in `tombstones`; ``contact`` is the key of the hash."""
     text = f"tombstone\0{key.number}\0{key.chat}".encode()
     return hmac.new(contact, text, hashlib.sha256).hexdigest()
 

@@ -1,4 +1,4 @@
-"""How earlier processes ended, the stages of turns, and how much waits."""
+"""What the process records about itself: its end, stages of turns, log lines, sessions, figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,11 +23,11 @@ class EarlierLives:
     last_stop_seconds: float = 0
     """How long its stop took; 0 unless it was clean."""
     ends: dict[str, int] = field(default_factory=dict)
-    """How often a process has ended in which way since the store was made."""
+    """How many processes have ended in which way since the store was made."""
 
 
 class ProcessLife(Role):
-    """The row of the process that has the store. Only the composer calls it."""
+    """The row of the process that has the store: the next one finds out how it ended."""
 
     @transaction
     def begin(self, connection: Connection, *, now: float) -> EarlierLives:
@@ -51,7 +51,7 @@ class ProcessLife(Role):
         await self._note("stopping_at", now)
 
     async def stopped(self, *, now: float) -> None:
-        """All is done but closing the store. Raises StoreUnavailable."""
+        """Only closing the store is left. Raises StoreUnavailable."""
         await self._note("stopped_at", now)
 
     @transaction
@@ -82,7 +82,7 @@ class StageRow(NamedTuple):
 
 
 class Stages(Role):
-    """The record of stages. One task adds to it and one lets old ones go."""
+    """When the stages of turns began. One task adds them, one deletes old ones."""
 
     @transaction
     def add(self, connection: Connection, rows: Sequence[StageRow]) -> None:
@@ -105,7 +105,7 @@ class Stages(Role):
 
 
 class Backlog(Role):
-    """What is not done yet. Any task may ask; it is read from indexes alone."""
+    """How much waits and was given up. Any task may ask; it is read from indexes alone."""
 
     @query
     def counts(self, connection: Connection) -> tuple[dict[str, int], int]:
@@ -133,7 +133,7 @@ _COLUMNS = (
 
 
 class DashboardLog(Role):
-    """The live log's memory. The live log's own tasks write it, any task may read it."""
+    """The stored lines of the live log, a bounded table. Its tasks write it, any task may read."""
 
     @transaction
     def start(self, connection: Connection) -> int:
@@ -148,7 +148,7 @@ class DashboardLog(Role):
     async def add(self, lines: Sequence[LogLine], *, keep: int) -> None:
         """Store lines and drop the oldest, so that ``keep`` are left.
 
-        A line of somebody who was forgotten a moment ago is not stored.
+        A line of somebody who was just forgotten is not stored.
         """
         rows = [
             {
@@ -216,7 +216,7 @@ class DashboardLog(Role):
 
 
 def matches(line: LogLine, query: LogQuery) -> bool:
-    """Whether a line is among those asked for, its place among them aside."""
+    """Whether a line matches a query, apart from the limit."""
     exact = (
         (query.ref, line.ref),
         (query.kind, line.kind),
@@ -267,11 +267,11 @@ def _line(row: tuple[int, float, str, str, str, str, str, str, str, str]) -> Log
 
 
 MOST_SESSIONS = 1_000
-"""More browsers than any business has; the ones that end first make room."""
+"""More browsers than any business has; the sessions that end first are dropped."""
 
 
 class Sessions(Role):
-    """The sessions of the dashboard. Called by its requests."""
+    """Who is signed in to the dashboard. Called by its requests."""
 
     @transaction
     def begin(self, connection: Connection, name: str, *, ends_at: float, now: float) -> None:
@@ -313,7 +313,7 @@ _write = msgspec.json.Encoder()
 
 
 class Samples(Role):
-    """The figures of the last days. One task adds to them, any may read them."""
+    """The figures of each minute of the last days. One task adds them, any may read."""
 
     @transaction
     def add(self, connection: Connection, sample: Sample, *, keep_seconds: float) -> None:

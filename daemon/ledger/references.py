@@ -1,8 +1,7 @@
-"""What the store knows about the surroundings of a message that has just come.
+"""References: what the ledger knows about the surroundings of a new message.
 
-WhatsApp names the message that is quoted, reacted to or voted in, but does not always say what is
-in it; and whether something said in a group is meant for us shows only from who we are and from
-what was said before.
+WhatsApp names the message that is quoted, reacted to or voted in, but not always its words; and
+whether a group's message is meant for us depends on who we are and on what was said before.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from daemon.ledger.role import Role, query, transaction
 _LEARN = "INSERT INTO own_ids (channel, id) VALUES (?, ?) ON CONFLICT (channel, id) DO NOTHING"
 
 LATELY_WRITTEN = 100
-"""Messages of a group in which it is looked for several people."""
+"""Messages of a group that are searched for several authors."""
 
 LIVE_SECONDS = 8 * 3600.0
 """WhatsApp shares a live location for at most so long."""
@@ -37,7 +36,7 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
     """Our number and lid as far as the configuration names them; more are learnt from our own
     messages."""
     mentions: bool
-    """It matters who is addressed in groups."""
+    """True if it matters who is addressed in groups."""
 
 
 class References(Role):
@@ -53,8 +52,7 @@ class References(Role):
     ) -> list[Known]:
         """What is known about new messages, in their order.
 
-        ``own_ids`` and ``mentions``: see `Judging`. Most messages need no look into the store, and
-        get none.
+        ``own_ids`` and ``mentions``: see `Judging`. Most messages need no query, and cause none.
         """
         if not any(_needs_look(message, mentions=mentions) for message in messages):
             return [_at_sight(message) for message in messages]
@@ -93,10 +91,7 @@ class References(Role):
         return row is not None
 
     async def overheard(self, turn: Turn, *, limit: int) -> tuple[StoredMessage, ...]:
-        """What a group has said among itself since the turn before, the newest ``limit``.
-
-        Oldest first.
-        """
+        """The newest ``limit`` messages of a group to itself since the turn before, in order."""
         last = turn.messages[-1].seq if turn.messages else 0
 
         def verb(connection: Connection) -> tuple[StoredMessage, ...]:
@@ -144,7 +139,7 @@ def judge(
 
 
 def learn_own_id(connection: Connection, message: Message) -> None:
-    """Keep by which id WhatsApp shows us, told by a message that left our number."""
+    """Keep the id under which WhatsApp shows us, from a message that left our number."""
     if message.from_me and message.author and not message.key.chat.startswith(message.author):
         connection.execute(
             _LEARN,
@@ -190,7 +185,7 @@ def _look(connection: Connection, message: Message, own_ids: frozenset[str], now
 
 
 def _with_words(connection: Connection, message: Message) -> tuple[Message, bool]:
-    """The message with the words of what it refers to, and whether that was said by us."""
+    """The message with the words that it refers to, and whether they were ours."""
     content = message.content
     if isinstance(content, Reaction):
         words, ours = _words_of(connection, message, content.target)
@@ -198,7 +193,7 @@ def _with_words(connection: Connection, message: Message) -> tuple[Message, bool
         return msgspec.structs.replace(message, content=content), ours
     if isinstance(content, Vote):
         poll, ours = _said(connection, message, content.target)
-        if poll is None:  # its echo has not come, or not yet
+        if poll is None:  # its echo has not come
             poll = _own_poll(connection, message, content.target)
             ours = poll is not None
         if isinstance(poll, Poll):
@@ -263,10 +258,10 @@ def _said(connection: Connection, message: Message, target: str) -> tuple[AnyCon
 
 
 def _is_shown_to(connection: Connection, message: Message, chat: str) -> bool:
-    """Whether what was said in a chat may be told where a message was written.
+    """Whether the words of a chat may be shown in the chat of a message that refers to them.
 
-    The id that a message refers to is its author's word; with a stranger's id the model would be
-    told the stranger's words. What was said in a group can be answered in private.
+    The author chooses the id: that of a stranger's message would reveal the stranger's words.
+    Messages of a group can be answered in private.
     """
     return is_group(chat) or chat == canonical(connection, message.key).chat
 
@@ -275,7 +270,7 @@ def _is_shown_to(connection: Connection, message: Message, chat: str) -> bool:
 
 
 def _is_addressed(connection: Connection, message: Message, own_ids: frozenset[str]) -> bool:
-    """Whether it mentions or answers us, or its author has just addressed us and is waited for."""
+    """Whether it mentions or answers us, or continues what its author has just said to us."""
     goes_on = connection.execute(
         f"SELECT 1 FROM messages WHERE channel = ? AND chat = ? AND {WAITING} AND from_me = 0"
         " AND author = ? LIMIT 1",

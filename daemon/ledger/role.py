@@ -1,4 +1,4 @@
-"""How a class of the ledger reads and writes: methods that are given a connection.
+"""Roles: classes whose methods read and write on a connection that they are given.
 
 A method marked `query` or `transaction` is written as a plain function of a connection, which runs
 in the database's thread. Its caller awaits it, without the connection::
@@ -40,7 +40,7 @@ def query(
         def call(connection: Connection) -> T:
             return method(self, connection, *arguments, **named)
 
-        call.__qualname__ = method.__qualname__  # so that whoever looks at it sees whose it is
+        call.__qualname__ = method.__qualname__  # for the crash harness and for logs
         return await self._database.read(call)
 
     return run
@@ -51,7 +51,7 @@ def transaction(
 ) -> Callable[Concatenate[R, P], Coroutine[Any, Any, T]]:
     """Run a method inside a transaction; durable on return. Raises StoreUnavailable.
 
-    The method may be undone and run once more, so it changes nothing but the database.
+    The method may be undone and run again, so it changes nothing but the database.
     """
 
     @wraps(method)
@@ -59,7 +59,7 @@ def transaction(
         def call(connection: Connection) -> T:
             return method(self, connection, *arguments, **named)
 
-        call.__qualname__ = method.__qualname__  # so that whoever looks at it sees whose it is
+        call.__qualname__ = method.__qualname__  # for the crash harness and for logs
         return await self._database.write(call)
 
     return run

@@ -1,7 +1,10 @@
-"""Runs: each call of the model and of a tool, written down so that none is paid for twice.
+"""Runs: each call of the model and of a tool is recorded, so that none is paid for twice.
 
-After a crash a run is continued from here: rounds whose response is known are not asked again, a
+After a crash a run goes on from its record: a round whose response is known is not asked again, a
 response that the server still has is fetched, a tool call that ended is not repeated.
+
+A response that the model server keeps for us has a row from the moment it has an id until its
+answer is known or the server has dropped it. What an earlier process left is an orphan.
 """
 
 import hashlib
@@ -17,14 +20,8 @@ from daemon.ledger import usage
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.role import Role, query, transaction
 
-# Responses that the model server keeps for us, and those of them that nobody will ask for.
-#
-# A row is there from the moment the response has an id until its answer is known or the server has
-# said that it is gone. Whatever an earlier process has left is an orphan.
-
-
 MOST_AT_ONCE = 500
-"""Orphans that one start cancels; more are left to the next."""
+"""Orphans that one start cancels; the next start cancels more."""
 
 
 def note(connection: Connection, response_id: str, *, now: float) -> None:
@@ -46,7 +43,7 @@ class Orphans(Role):
 
     @query
     def left(self, connection: Connection, *, before: float) -> tuple[str, ...]:
-        """Responses noted before this time, Unix seconds, that no running run will ask for."""
+        """Responses noted before this time, Unix seconds, that no running run will fetch."""
         rows = connection.execute(
             "SELECT response_id FROM kept_responses k WHERE noted_at < ? AND NOT EXISTS"
             " (SELECT 1 FROM responses p JOIN runs r ON r.id = p.run_id"
@@ -72,7 +69,7 @@ _read_response = msgspec.json.Decoder(ModelResponse)
 
 
 def call_key(turn_id: int, call: FunctionCall) -> str:
-    """Name a tool call by what it does: turn, tool and arguments, however they are spaced."""
+    """The idempotency key of a tool call: turn, tool and arguments, however they are spaced."""
     try:
         arguments = msgspec.json.format(call.arguments, indent=-1)
         arguments = msgspec.json.encode(
@@ -180,7 +177,7 @@ class Runs(Role):
     ) -> None:
         """The call did not succeed. ``lost``: the server will not have its answer later either.
 
-        What was set aside for it is given back, unless its answer may still be fetched.
+        Its reservation is released, unless its answer may still be fetched.
         """
         row = connection.execute(
             "UPDATE responses SET state = ?, error = ?, ended_at = ?,"

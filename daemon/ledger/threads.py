@@ -1,4 +1,8 @@
-"""Threads: the stored conversation of each chat, as items of the Responses API."""
+"""Threads: the stored conversation of each chat, as items of the Responses API.
+
+The whole thread stays in ``thread_items``; ``thread_heads`` says where the part begins that the
+model is sent, and what stands for the rest.
+"""
 
 from collections.abc import Sequence
 
@@ -29,10 +33,10 @@ class Threads(Role):
     def history(
         self, connection: Connection, key: ChatKey, *, tokens: int
     ) -> tuple[ThreadItem, ...]:
-        """The newest items of a thread, oldest first: what ``tokens`` are enough for, and one more.
+        """The newest items of a thread, oldest first: as many as fit in ``tokens``, and one more.
 
-        By the one more the caller, who knows what belongs together, sees that the oldest turn of
-        the answer is not whole or does not fit, and leaves it out.
+        The one more shows the caller whether the oldest turn is whole and fits; else it is left
+        out.
         """
         return newest_items(connection, key, tokens=tokens)
 
@@ -67,9 +71,9 @@ class Threads(Role):
     ) -> None:
         """Put messages that need no answer into the thread and give them their outcome.
 
-        Used for a human agent's own words, and for what the agent answered or will (``noted``,
-        which keep their state): the model knows both when it takes over again. ``choice`` is what
-        the customer's say about being written to. All in one write.
+        Used for an agent's words, and for what the agent answered or will answer (``noted``, which
+        keep their state): the model knows both when it answers again. ``choice`` is what the
+        customer's say about being written to. All in one write.
         """
         append(connection, key, None, items, now=now)
         connection.executemany(
@@ -135,7 +139,7 @@ def _spoken(item: JsonObject) -> str:
     if not isinstance(content, str):
         content = " ".join(str(part.get("text") or part.get("refusal") or "") for part in content)
     role = item.get("role")
-    # Further lines are set in, so that none can pass for a line of the other side.
+    # Further lines are indented, so that none can pass for a line of the other side.
     return f"{role}: {indented(content.strip())}" if role in {"user", "assistant"} else ""
 
 
@@ -164,11 +168,6 @@ def add_note(connection: Connection, key: ChatKey, note: str, *, now: float) -> 
     append(connection, key, None, [data_item("note", note)], now=now)
 
 
-# What a chat's model remembers: the shown part of its thread, what stands for the rest, the chat.
-#
-# The whole thread stays in ``thread_items``; ``thread_heads`` says from where on it is told.
-
-
 _json = msgspec.json.Encoder()
 _read_item = msgspec.json.Decoder(JsonObject)
 
@@ -178,10 +177,10 @@ class Memories(Role):
 
     @query
     def recall(self, connection: Connection, key: ChatKey, *, tokens: int) -> Recollection:
-        """What is known of a chat and its contact, and the newest items of what is told of it.
+        """What is known of a chat and its contact, and the newest items of the shown thread.
 
-        As many items as ``tokens`` of our own estimate are enough for, and one more, by which the
-        caller sees that the oldest turn of the answer is not whole or does not fit.
+        As many items as fit in ``tokens`` of our own estimate, and one more; see
+        `Threads.history`.
         """
         up_to, head = _head(connection, key)
         items = newest_items(connection, key, tokens=tokens, after=up_to)
@@ -202,10 +201,10 @@ class Memories(Role):
         *,
         now: float,
     ) -> bool:
-        """Tell a thread only from after ``last`` on, with ``item`` in the place of what was before.
+        """Show a thread only from after ``last`` on, with ``item`` in place of what was before.
 
-        ``item`` None leaves what stands there. False, and nothing done, if the thread has changed
-        meanwhile so that this says nothing any more: it was forgotten, or joined with another.
+        ``item`` None keeps the item that is there. False, and nothing done, if ``last`` is not in
+        the thread any more: the thread was forgotten, or joined with another.
         """
         known = connection.execute(
             "SELECT 1 FROM thread_items WHERE id = ? AND channel = ? AND chat = ?",
@@ -218,17 +217,17 @@ class Memories(Role):
 
     @query
     def is_blank(self, connection: Connection, key: ChatKey) -> bool:
-        """Whether nothing was ever said in a chat, as far as the thread knows."""
+        """Whether a thread has no items and never had any."""
         return _is_blank(connection, key)
 
     @transaction
     def begin_with(
         self, connection: Connection, key: ChatKey, items: Sequence[JsonObject], *, now: float
     ) -> bool:
-        """Put what was said before Recado into a thread that is still blank.
+        """Put what was said before Recado into a blank thread, once a chat.
 
-        Done once a chat, whatever happens; False if it was done before or the thread has begun,
-        or if there is no such chat any more: it was forgotten.
+        False, and nothing done, if it was done before, the thread has begun, or the chat was
+        forgotten.
         """
         if not _is_blank(connection, key):
             return False
@@ -250,9 +249,8 @@ def keep_turn(
 ) -> int:
     """Add an answered turn to its thread, inside the caller's transaction; gives its tokens.
 
-    The chat's customer may be told of an outage again.
-
-    Where the server has compacted the conversation by itself, its item becomes the thread's head.
+    The customer may be told of an outage again. Where the server has compacted the conversation,
+    its item becomes the thread's head.
     """
     before, compaction, after = split_at_compaction(items)
     tokens = append(connection, turn.key, turn.id, before, now=now)
@@ -284,7 +282,7 @@ def _remember(connection: Connection, key: ChatKey, told: Told, now: float) -> N
 
 
 def _head(connection: Connection, key: ChatKey) -> tuple[int, ThreadHead]:
-    """Up to which item a thread is not told, and what is told instead."""
+    """The last item that is not shown, and what is shown instead."""
     row = connection.execute(
         "SELECT up_to, item, tokens FROM thread_heads WHERE channel = ? AND chat = ?", key
     ).fetchone()

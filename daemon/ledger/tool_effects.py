@@ -73,11 +73,10 @@ class Escalations(Role):
     ) -> bool:
         """Hand the chat of a turn to a person; False if this turn has done so already.
 
-        ``again``: also if a person is asked for there already, and has not come.
-
-        ``urgency`` is low, normal or high. ``notice`` is the agents' chat and the words for them,
-        put into the outbox in the same write. The bot is paused for ``pause_seconds`` from the end
-        of the turn, by the write that ends it.
+        ``again``: also if a person was asked for there before and has not come. ``urgency`` is
+        low, normal or high. ``notice`` is the agents' chat and the words for them; the same write
+        puts them into the outbox. The write that ends the turn pauses the bot for
+        ``pause_seconds``.
         """
         known = connection.execute(
             "SELECT 1 FROM escalations WHERE turn_id = ? UNION ALL SELECT 1 FROM chats"
@@ -100,7 +99,7 @@ class Escalations(Role):
 
 
 MAX_FACTS = 50
-"""All of them are in every request to the model, so they are few."""
+"""Each request to the model has all of them."""
 
 
 class Facts(Role):

@@ -23,11 +23,11 @@ class Backup:
     size: int
     """Bytes of the copied database."""
     files: int
-    """Large events that lie in files beside the store."""
+    """Large events in files beside the store."""
     media: int
-    """Files that people have sent, which lie beside the store and are not copied."""
+    """Files that people have sent, which are beside the store and not copied."""
     sent: int
-    """Voice notes and files of the outbox that are still to be sent, which lie there too."""
+    """Voice notes and files of the outbox that are still to be sent, which are there too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,8 @@ def _copy_files(folder: Path, source: Path, names: Sequence[str], *, needed: set
 def _copied(source: Path, target: Path) -> bool:
     """Copy one file; False if it is gone, or a link.
 
-    The daemon writes no links there. The command is run as root, who must not be led elsewhere by
-    whoever may write into the daemon's folder.
+    The daemon writes no links there. Root runs the command, and must not follow a link of somebody
+    who may write into the daemon's folder.
     """
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

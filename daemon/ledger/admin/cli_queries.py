@@ -1,4 +1,4 @@
-"""Small reads and writes of single commands: send, budget, unanswered."""
+"""Reads and writes of single commands: `recado send`, `budget`, `unanswered`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +13,6 @@ from daemon.ledger.handover import waiting_chats
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.threads import append
 from daemon.ledger.usage import COUNTED
-
-# Putting an operator's words into the outbox: what `recado send` does.
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,8 @@ def channel_of(connection: Connection, chat: str) -> str:
 def queue_text(connection: Connection, key: ChatKey, text: str, *, by: Actor, now: float) -> int:
     """Put one message into the outbox and the thread, inside the caller's transaction.
 
-    Gives the outbox row's number. In the thread it stands as said by us, so that the model knows
-    what the customer answers to. ``now``: Unix seconds.
+    Gives the outbox row's id. The thread has it as said by us, so that the model knows what the
+    customer answers. ``now``: Unix seconds.
     """
     row = connection.execute(
         "INSERT INTO outbox (channel, chat, body, created_at) VALUES (?, ?, ?, ?) RETURNING id",
@@ -60,9 +58,6 @@ def sending_of(connection: Connection, row_id: int) -> Sending:
         "SELECT state, message_id, error FROM outbox WHERE id = ?", (row_id,)
     ).fetchone()
     return Sending(*row)
-
-
-# What a day has used up, for an operator: what `recado budget` shows and resets.
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +109,6 @@ def pardon(connection: Connection, day: str, names: Sequence[str], *, by: Actor,
     return done.rowcount
 
 
-# Which chats wait for an answer, and of whom: the queries behind the figure of the oldest one.
-
-
 WaitsFor = Literal["bot", "person", "operator"]
 """``operator``: no answer was possible, or it could not be delivered; the bot tries no more."""
 
@@ -140,8 +132,7 @@ class Unanswered:
 def unanswered(connection: Connection) -> list[Unanswered]:
     """All chats in which somebody waits, the longest wait first.
 
-    A chat may stand there twice: some of its messages may wait for a person, and later ones for the
-    bot.
+    A chat is listed twice if some of its messages wait for a person and later ones for the bot.
     """
     found = [*_for_a_person(connection), *_for_the_bot(connection), *_given_up(connection)]
     return sorted(found, key=lambda chat: chat.since)
@@ -175,7 +166,7 @@ def _for_the_bot(connection: Connection) -> list[Unanswered]:
 
 
 def _given_up(connection: Connection) -> list[Unanswered]:
-    """What got no answer, or one that never arrived, in a chat where nobody has spoken since."""
+    """Messages without an answer that arrived, in chats where nobody has spoken since."""
     rows = connection.execute(
         "SELECT m.channel, m.chat, m.received_at, m.id, m.reason, CASE WHEN EXISTS (SELECT 1"
         " FROM send_failures f JOIN outbox o ON o.id = f.outbox_id WHERE o.turn_id = m.turn_id)"

@@ -1,4 +1,4 @@
-"""Who a person is in the store: chat ids, authors of messages, numbers in texts."""
+"""How a person is recognised in the ledger: by chat ids, authors of messages, numbers in texts."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from daemon.ledger.audit import audit_of
 from daemon.ledger.drivers.port import Connection
 
 SHORTEST_NUMBER = 8
-"""Digits. A shorter id is taken out only where it stands as a whole chat id."""
+"""Digits. A shorter id is removed only where it is a whole chat id."""
 
 OF_CHAT = "channel || '/' || chat = ?"
 """The condition that the indexes of a whole conversation are for; see `told`."""
@@ -34,7 +34,7 @@ class Person:
     group_turns: tuple[int, ...]
     """The turns of groups in which the person has spoken."""
     needles: tuple[str, ...]
-    """One of these is in every text that `pattern` finds: for a quick look at many texts."""
+    """Each text that `pattern` finds contains one of these: a quick filter for many texts."""
     pattern: re.Pattern[str]
     raw_pattern: re.Pattern[bytes]
 
@@ -89,7 +89,7 @@ def only(keys: Sequence[ChatKey]) -> Person:
 def person_of(
     connection: Connection, names: Sequence[str], keys: Sequence[ChatKey], *, up_to: int
 ) -> Person:
-    """Learn by what to recognise the person with these chat ids, as `names_of` gives them.
+    """Find out how to recognise the person with these chat ids, as `names_of` gives them.
 
     ``up_to``: the last message that counts.
     """
@@ -169,9 +169,6 @@ def _ids(connection: Connection, where: str, values: Sequence[object]) -> set[st
     return {str(row[0]) for row in rows}
 
 
-# Everything held of one person: what `recado export` prints.
-
-
 _QUERIES = {
     "chats": "SELECT * FROM chats WHERE chat IN names",
     "messages": """SELECT * FROM messages WHERE chat IN names
@@ -225,7 +222,7 @@ def _row(row: sqlite3.Row) -> JsonObject:
 
 
 def _parsed(text: str) -> object:
-    """A column that holds JSON as what it holds; the model may have written broken JSON."""
+    """The value of a JSON column, or its text: the model may have written broken JSON."""
     try:
         return json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Putting messages back in: what `recado replay` and the dashboard do.
+"""Replay: putting messages back in, for `recado replay` and the dashboard.
 
 A replayed message is `received` again, without a turn; the daemon finds it like any other that
 waits. Messages that were answered, or that a person has handled, are never touched.
@@ -34,12 +34,12 @@ from daemon.ledger.references import know
 REASON = "replayed"
 """What ``messages.reason`` says from then on, until the message has another outcome."""
 
-# A message is too old to be answered by the time within it; the column sent_at keeps that time.
+# The age limit counts from the time in the message; the column sent_at keeps that time.
 _PUT_BACK = (
     f"UPDATE messages SET state = '{RECEIVED}', turn_id = NULL, received_at = ?, reason = ?,"
     " message = ? WHERE seq = ?"
 )
-# What could not be fetched or understood then is tried again; what was let go stays gone.
+# What could not be fetched or understood then is tried again; what was dropped stays gone.
 _FILE_AGAIN = (
     f"UPDATE media SET state = CASE state WHEN '{FAILED}' THEN '{WANTED}' ELSE state END,"
     " reason = '', words_error = '' WHERE (channel, message_id) IN (SELECT channel, id"
@@ -84,7 +84,7 @@ class StoredEvent:
 
 
 def _judge_of(connection: Connection, policy: Policy, *, now: float) -> Verdict:
-    """What says of a message what the daemon would: with what the store knows of it."""
+    """A function that judges a message as the daemon would, by what the ledger knows of it."""
 
     def judge(message: Message) -> str:
         (known,) = know(connection, [message], own_ids=policy.own_ids, now=now)
@@ -118,7 +118,7 @@ def replay_event(
     by: Actor,
     now: float,
 ) -> list[Replayed]:
-    """Put back what one event brought, and bring in what it could not be read for then.
+    """Put back the messages of one event, and store what could not be read then.
 
     ``webhook`` is the event read anew, None where it cannot be. Inside the caller's transaction.
     """
@@ -192,7 +192,7 @@ def _bring_in(
 ) -> list[Replayed]:
     """Store the messages of an event that are not in the table; its changes if it was unreadable.
 
-    An agent's words pause nothing and close nothing: their moment has passed.
+    An agent's words pause and close nothing: it is too late for that.
     """
     new = tuple(message for message in webhook.messages if not _is_known(connection, message))
     missing = Webhook(channel=webhook.channel, event=webhook.event, messages=new)

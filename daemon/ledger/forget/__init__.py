@@ -1,1 +1,1 @@
-"""Erasing a person: in stages and slices, and what others have said of them."""
+"""Forgetting: erasing a person in stages and slices, and their number from the texts of others."""

@@ -1,9 +1,9 @@
-"""Erasing one person, in slices: what `recado forget` does, and retention to chats.
+"""Erasing one person or chat in slices, for `recado forget` and for retention.
 
-Rows that are counted stay, without words and under a name that leads nowhere; everything else goes.
-What others have said stays theirs, only the person's number is taken out of it. No write takes
-longer than some milliseconds, and after each the store says how far it has come: whoever opens it
-next goes on. Deleted bytes are overwritten by ``secure_delete``, which each connection has on.
+Rows that are counted stay, without words and under a name that identifies nobody; everything else
+is deleted. Of what others said only the person's number is removed. A write takes milliseconds, and
+stores how far the work has come: whoever opens the store next goes on. Each connection has
+``secure_delete`` on, so deleted bytes are overwritten.
 """
 
 import json
@@ -23,11 +23,11 @@ from daemon.ledger.forget.stages import CUT, OVER, STAGE, Batch, Work, next_stag
 from daemon.ledger.people import contact_key
 
 WRITE_SECONDS = 0.01
-"""What one write may take of the store's time; it takes less from then on if it took more."""
+"""How long one write may take; after a longer one, batches become smaller."""
 LEAST_SHARE, MORE = 0.05, 1.2
 
 NOBODY: JsonObject = {"names": [], "keys": [], "called": [], "groups": [], "turns": []}
-"""Whom a work is about that is over."""
+"""The subject of a work that is over."""
 
 
 def look(connection: sqlite3.Connection, work: Work) -> Batch:
@@ -105,12 +105,12 @@ def _cut(connection: sqlite3.Connection, work: Work, now: float) -> Work:
 
 
 def let_go(connection: sqlite3.Connection, work: Work) -> None:
-    """Take the person's ids out of the work itself, and out of what tells of operators' actions.
+    """Remove the person's ids from the work itself and from the audit: the last rows to be erased.
 
-    The last rows to be erased. Inside the caller's transaction.
+    Inside the caller's transaction.
     """
     erase_audit(connection, work.person.names)
-    # A lid that was looked up when the person was cut off; not one of somebody who is new.
+    # A lid that was looked up during the first write; not one of somebody who is new.
     connection.executemany(
         "DELETE FROM aliases WHERE channel = ?1 AND chat = ?2 AND NOT EXISTS"
         " (SELECT 1 FROM chats WHERE channel = ?1 AND chat = ?2)",
@@ -124,7 +124,7 @@ def let_go(connection: sqlite3.Connection, work: Work) -> None:
 
 
 def close(connection: sqlite3.Connection, work: Work, *, now: float) -> None:
-    """Note that it is over, when the bytes are gone too. Inside the caller's transaction."""
+    """Note that the work is done, bytes included. Inside the caller's transaction."""
     if work.kind == "chat":
         connection.execute("DELETE FROM forgettings WHERE id = ?", (work.id,))
         return

@@ -1,4 +1,4 @@
-"""Who is to be forgotten: the rows that say so, and how far each has come."""
+"""Jobs of forgetting: who is to be forgotten, how far that has come, and the first write."""
 
 import json
 import secrets
@@ -88,7 +88,7 @@ def ask(connection: Connection, names: Sequence[str], *, by: Actor, now: float) 
 def ask_chat(connection: Connection, key: ChatKey, *, before: float, now: float) -> str:
     """Note that a chat is too old to be kept, inside the caller's transaction; gives the name.
 
-    Empty if it is not any more: something has come since it was found.
+    Empty if something has come there since it was found.
     """
     if not connection.execute(f"{_OLD} AND channel = ? AND chat = ?", (before, *key)).fetchone():
         return ""
@@ -194,7 +194,7 @@ _OPEN_TURN = (
         WHERE state = '{STARTED}' AND turn_id = :turn""",
     f"""UPDATE runs SET state = '{ABANDONED}', ended_at = :now
         WHERE state = '{RUNNING}' AND turn_id = :turn""",
-    # What others have said in a turn of a group waits again.
+    # Messages of others in a turn of a group wait again.
     f"""UPDATE messages SET state = '{RECEIVED}', turn_id = NULL WHERE state = '{IN_TURN}'
         AND turn_id = :turn AND :in_group AND json_extract(message, '$.author') NOT IN (
         SELECT value FROM json_each(:authors))""",
@@ -223,7 +223,7 @@ _OWN_CHAT = (
     "DELETE FROM facts WHERE channel = :channel AND chat = :chat",
     "DELETE FROM calls WHERE channel = :channel AND chat = :chat",
     "DELETE FROM early_changes WHERE channel = :channel AND chat = :chat",
-    # An escalation stays known as told: its turn is erased later than this.
+    # An escalation stays marked as sent: its turn is erased later than this.
     """DELETE FROM notifications WHERE channel = :channel AND chat = :chat
         AND reason != 'escalation'""",
     f"""UPDATE notifications SET channel = '', chat = '', line = '', state = '{SENT}'
@@ -255,10 +255,10 @@ def cut(
     contact: bytes,
     now: float,
 ) -> tuple[dict[str, int], int]:
-    """Cut the person off, inside the caller's transaction.
+    """Do the first write, inside the caller's transaction.
 
-    Gives the last row of each table that is theirs, what comes later is of somebody who is new; and
-    how many chats there were. ``names`` is what these are called now; empty: they are deleted.
+    Gives the last row of each table that is theirs, since later ones are of somebody new; and how
+    many chats there were. ``names`` are the new ids of these; empty: they are deleted.
     """
     marks = {
         table: connection.execute(f"SELECT COALESCE(MAX({number}), 0) FROM {table}").fetchone()[0]
@@ -280,7 +280,7 @@ def cut(
             for statement in _OPEN_TURN:
                 connection.execute(statement, {**values, "turn": row[0], "in_group": in_group})
     for key in person.groups:
-        # Older parts of such a thread, which are told in a few words, may tell of the person too.
+        # The summary of an older part of such a thread may name the person too.
         connection.execute("DELETE FROM thread_heads WHERE channel = ? AND chat = ?", key)
         for statement in _OPEN:
             of_group = {**values, "channel": key.number, "chat": key.chat}

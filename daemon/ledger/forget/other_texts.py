@@ -1,8 +1,8 @@
-"""What others have said and we have written: without the person's number, words and names.
+"""Removing a person from the texts of others and from our own.
 
-What other people have said stays theirs, only the person's number and their quotations of the
-person are taken out. Of our own words in groups in which the person has spoken the person's names
-are taken out too, and what repeats a message of theirs.
+From what others said only the person's number and quotations of the person are removed. From our
+own words in groups in which the person has spoken, their names and what repeats their messages are
+removed too.
 """
 
 import json
@@ -21,14 +21,11 @@ from daemon.domain.transitions.sends import ECHO
 from daemon.ledger.admin.person import OF_CHAT, Person, told
 from daemon.ledger.drivers.port import Connection
 
-# Finding in a text the names of a person and what it repeats of their words. Pure.
-
-
 SHORTEST_NAME = 3
-"""Characters; anything shorter is in too many words."""
+"""Characters; shorter names are part of too many words."""
 
 SHORTEST_PASSAGE = 12
-"""Characters; "de acuerdo" is said by everybody."""
+"""Characters; everybody says "de acuerdo"."""
 
 _QUOTED = re.compile(r"(?m)^(> )(.+)$|^(?=.*\]$)(.*?\bto: )(.+)(?=\]$)")
 """How `daemon.domain.prompt.message_text` shows what a message quotes, and what is reacted to."""
@@ -120,7 +117,7 @@ _json = msgspec.json.Encoder()
 _read_message = msgspec.json.Decoder(Message)
 
 Change = Callable[[str], str]
-"""Takes something out of a text; gives the same text if it is not in it."""
+"""Removes something from a text; gives the same text if there is nothing to remove."""
 
 
 class TextColumns(NamedTuple):
@@ -238,7 +235,7 @@ def references_in(
 
 
 def _without_reference(message: Message, person: Person) -> Message:
-    """A message that tells no more of what it is about, if that is the person's."""
+    """The message without what it repeats of the person."""
     quote, content = message.quote, message.content
     if quote is not None and (quote.id in person.message_ids or quote.author in person.authors):
         message = msgspec.structs.replace(message, quote=None)

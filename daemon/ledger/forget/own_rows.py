@@ -1,7 +1,8 @@
 """The rows of a chat that is erased: its thread, its turns, its messages, what was said to it.
 
-Of a forgotten person the rows that are counted stay, without words and under a name that leads
-nowhere. Of a chat that is only too old they go. All functions work inside the caller's transaction.
+Of a forgotten person the rows that are counted stay, without words and under a name that identifies
+nobody. Of a chat that is only too old they are deleted. All functions work inside the caller's
+transaction.
 """
 
 import json
@@ -31,9 +32,6 @@ from daemon.ledger.drivers.port import Connection
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.media import drop_files
 from daemon.ledger.outbox import OPEN_ROWS
-
-# Finding one person in the raw bodies of webhook calls, and letting go of those.
-
 
 EVENTS_LOOKED_AT = 500
 """Events in one read: their bodies are read one after the other, which takes milliseconds."""
@@ -78,9 +76,9 @@ def find_events(
 
 
 def drop_events(connection: Connection, ids: Sequence[int], folder: Path) -> int:
-    """Let go of some raw bodies, inside the caller's transaction; gives how many there were.
+    """Drop some raw bodies, inside the caller's transaction; gives how many.
 
-    Files go before the rows that name them, so that none is left behind without a name.
+    Files are deleted before the rows that name them, so that no file is left without a row.
     """
     rows = connection.execute(
         "SELECT id, body_file FROM events WHERE id IN (SELECT value FROM json_each(?))"
@@ -132,7 +130,7 @@ _EMPTY_TURNS = _filled(
     "DELETE FROM escalations WHERE @turns",
     "UPDATE interim_messages SET key = 'forgotten-' || outbox_id WHERE @sends",
     "DELETE FROM send_failures WHERE @sends",
-    # What was refused is dropped too: nothing is left of it that could be sent again.
+    # What was refused is dropped too: its words are gone, so it cannot be sent again.
     f"""UPDATE outbox SET body = '', quoted = '', message_id = '', payload = '{{}}',
         error = CASE error WHEN 'forgotten' THEN error ELSE '' END,
         state = CASE state WHEN '{SENT}' THEN '{SENT}' ELSE '{DROPPED}' END WHERE @turns""",
@@ -168,11 +166,10 @@ def erase_turns(
     delete: bool,
     now: float,
 ) -> None:
-    """Take the words out of these turns, and out of what was said in them and about them.
+    """Remove the words from these turns, and from what was said in them and about them.
 
-    ``channels`` are those on which an echo may have come. ``name`` is the beginning of ids that
-    nobody knows. With ``delete`` they go, with everything
-    that belongs to them; their messages are gone already.
+    ``channels`` are those on which an echo may have come. ``name`` begins the new ids. ``delete``:
+    they are deleted with everything that belongs to them; their messages are gone already.
     """
     ids = json.dumps(list(turns))
     values: dict[str, object] = {"turns": ids, "now": now}
@@ -199,7 +196,7 @@ def erase_turns(
 
 
 def rename_turns(connection: Connection, turns: Sequence[int], names: Names) -> None:
-    """Give turns that were emptied a name that leads nowhere."""
+    """Give emptied turns an id that identifies nobody."""
     for chat, name in names.items():
         connection.execute(
             "UPDATE turns SET chat = ?, doubt = '' WHERE chat = ?"
@@ -242,8 +239,7 @@ def erase_messages(
 ) -> Counter[str]:
     """Empty messages, or delete them, with their files; gives what that were.
 
-    A message in another chat than those of ``names``, a group, stays there. They get ids that
-    begin with ``name`` and that nobody knows.
+    A message in a group stays there. They get new ids that begin with ``name``.
     """
     done: Counter[str] = Counter()
     rows = connection.execute(

@@ -1,8 +1,8 @@
 """The stages of forgetting, in their order: what each looks for, and what it does to what it finds.
 
-A look reads and changes nothing; a write takes one batch, which takes milliseconds. Each can be
-done again: a crash between the two loses nothing. First goes what the model could be told, and
-the ids that the rest needs are kept for it.
+A look reads; a write changes one batch, in milliseconds. Each can be repeated: a crash between the
+two loses nothing. What the model is sent is erased first; the ids that later stages need are kept
+for them.
 """
 
 from collections import Counter
@@ -39,9 +39,6 @@ from daemon.ledger.forget.own_rows import (
     rename_turns,
 )
 
-# One forgetting under way, and what its stages are made of.
-
-
 Kind = Literal["person", "chat"]
 """A person who is forgotten, or a chat that is only too old: its rows go, and nobody else's."""
 
@@ -61,7 +58,7 @@ class Work:
     stage: str
     """``cut``, or one of `STAGES`."""
     place: tuple[Any, ...]
-    """Where the next look of the stage begins; each stage has its own."""
+    """Where the next look of the stage begins; its form depends on the stage."""
     marks: Mapping[str, int]
     """The last row of each table that is the person's, once they are cut off."""
     counts: Counter[str]
@@ -69,7 +66,7 @@ class Work:
     words: RepeatedWords
     data_dir: Path
     share: float = 1.0
-    """Of the most rows that one write may change: less on a disk that is slow."""
+    """Share of the most rows that one write may change: smaller on a slow disk."""
 
     def most(self, rows: int) -> int:
         """How many of so many rows the next write may change."""
@@ -100,7 +97,7 @@ class ForgetStage:
     held: bool = False
     """The daemon starts no task for the person's chats and groups before it is over."""
     for_chats: bool = False
-    """A chat that is only too old has it too."""
+    """True if a chat that is only too old has it too."""
 
 
 WINDOW = 4_000
@@ -137,7 +134,7 @@ def _drop_ids(connection: Connection, work: Work, rows: Sequence[str], _now: flo
     return Counter()
 
 
-# -- what the model is told ------------------------------------------------------------------------
+# -- what the model is sent ------------------------------------------------------------------------
 
 
 def _look_thread(connection: Connection, work: Work) -> Batch:

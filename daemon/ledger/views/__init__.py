@@ -1,4 +1,7 @@
-"""The views of the ledger as verbs; see the modules beside this one for what they give."""
+"""Views: what people are shown of the ledger, as plain JSON objects with times as Unix seconds.
+
+Nothing is masked here; who shows it decides.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -15,11 +18,11 @@ from daemon.ledger.views.traces import MessageTrace
 T = TypeVar("T")
 
 DOUBTFUL_SECONDS = 7 * 86400.0
-"""How long an answer that was doubted is shown among the work."""
+"""How long a doubted answer is listed."""
 
 
 class Views(Role):
-    """What people are shown. Any task may ask; all raise StoreUnavailable."""
+    """Queries for the dashboard. Any task may ask; all raise StoreUnavailable."""
 
     async def chats(
         self, wanted: Wanted, live: Mapping[ChatKey, Live], *, now: float

@@ -35,7 +35,7 @@ _WENT = """
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """Where the page before a page ends: numbers of the first message and outbox row of it."""
+    """Where the previous page ends: ids of the first message and outbox row of this one."""
 
     came: int = NEWEST
     went: int = NEWEST
@@ -47,9 +47,8 @@ def bubbles(
     """The last ``limit`` things said in a chat before a place; and where the page before ends.
 
     Each has ``id``, ``side`` (``customer``, ``bot``, ``agent`` or ``other``), ``name``, ``at``,
-    ``content`` (as `daemon.domain.messages` has contents, and ``buttons``, ``list``), ``file``,
-    ``quote``,
-    ``reactions``, ``earlier`` (what it said before it was edited: ``words``, ``until``), ``state``,
+    ``content`` (as in `daemon.domain.messages`, and ``buttons``, ``list``), ``file``, ``quote``,
+    ``reactions``, ``earlier`` (its wordings before it was edited: ``words``, ``until``), ``state``,
     ``turn`` (its name in the log), ``doubt`` (who doubted it), and what else its side has.
     """
     page, following = _page(connection, key, before, limit)
@@ -176,13 +175,13 @@ def _went(row: dict[str, Any]) -> JsonObject:
 
 
 def _fate(row: dict[str, Any]) -> str:
-    """How far a message of ours has come: its row's state, or what WhatsApp told after that."""
+    """How far a message of ours has come: its row's state, or WhatsApp's later update."""
     told = row["status"] in {"delivered", "read", "played"}
     return str(row["status"] if row["state"] == SENT and told else row["state"])
 
 
 def _said(kind: str, body: str, payload: dict[str, Any]) -> JsonObject:
-    """A message of ours in the shape of one that came; see `writing.outgoing` for payloads."""
+    """A message of ours in the shape of one that came; payloads as in `rendering.outgoing`."""
     if kind in {"voice", "image", "document"}:
         name = payload.get("filename", "")
         return {"type": "media", "medium": kind, "caption": body, "file_name": name}

@@ -1,4 +1,4 @@
-"""The list of conversations: who, the last thing said, and what the chat is about just now."""
+"""The list of conversations: who, the last thing said, and the state of the chat."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -228,7 +228,7 @@ def _state(key: ChatKey, open_work: _Open, live: Mapping[ChatKey, Live], *, is_p
 
 
 def _open_work(connection: Connection, key: ChatKey | None = None) -> _Open:
-    """Everything that is not settled, of one chat or of all; there is little of it at any time."""
+    """All unsettled work, of one chat or of all; there is little of it at any time."""
     only, values = ("", ()) if key is None else (" AND channel = ? AND chat = ?", tuple(key))
     waiting = {w.key: w for w in waiting_chats(connection, key)}
     for_bot = connection.execute(
@@ -267,7 +267,7 @@ _FAILED_SENDS = (
     f"SELECT channel, chat FROM outbox f WHERE state = '{FAILED}' AND NOT EXISTS"
     " (SELECT 1 FROM outbox o WHERE o.channel = f.channel AND o.chat = f.chat AND o.id > f.id)"
 )
-"""A failure is news as long as nothing came after it."""
+"""A failure counts as long as nothing came after it."""
 
 
 def _keys(connection: Connection, query: str, values: tuple[object, ...]) -> set[ChatKey]:

@@ -188,7 +188,7 @@ def _seconds(row: JsonObject) -> float | None:
 
 
 def _audit(connection: Connection, messages: list[JsonObject]) -> list[JsonObject]:
-    """What operators did to these messages, and since then to who has their chat."""
+    """What operators did to these messages, and since then to the pause of their chat."""
     if not messages:
         return []
     since, chat = messages[0]["received_at"], messages[0]["chat"]
@@ -215,7 +215,7 @@ _TURNS = f"""
 def turns_of(
     connection: Connection, key: ChatKey, *, before: int = NEWEST, limit: int
 ) -> list[JsonObject]:
-    """The last turns of a chat, newest first: what they came to, and how much work they were."""
+    """The last turns of a chat, newest first, with their outcome and cost."""
     return _all(
         connection,
         f"{_TURNS} WHERE channel || '/' || chat = ? AND id < ? ORDER BY id DESC LIMIT ?",

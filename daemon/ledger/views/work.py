@@ -1,4 +1,4 @@
-"""The work of all chats: what waits to be said, what went wrong, what the day has cost."""
+"""The work of all chats: unsettled sends, failures, the cost of the day."""
 
 from collections.abc import Iterable
 
@@ -178,7 +178,7 @@ def _tools_at_work(connection: Connection, run_id: int) -> str:
 
 
 def people(connection: Connection, keys: Iterable[ChatKey]) -> dict[ChatKey, JsonObject]:
-    """What some chats are called (empty where nobody has told), and their public names."""
+    """The names of some chats (empty if unknown), and their public names."""
     found = {}
     for key in keys:
         row = connection.execute(
