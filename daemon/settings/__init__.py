@@ -1,7 +1,7 @@
-"""The configuration as the rest of the daemon sees it: frozen, complete and checked.
+"""The configuration as the rest of the daemon sees it: immutable, complete and checked.
 
-Reading files and environment is the business of `daemon.settings.sources`; nothing here does I/O.
-Secrets are ``SecretStr``: neither ``repr`` nor an error of pydantic shows them.
+`daemon.settings.sources` reads files and environment; nothing here does I/O. Secrets are
+``SecretStr``: neither ``repr`` nor pydantic's errors show them.
 """
 
 from pathlib import Path
@@ -63,10 +63,10 @@ class Settings(SettingsTable):
         default=Path("data"), description="where the store, media and audio are"
     )
     language: Annotated[Literal["es", "en"], Rule("es or en")] = Field(
-        default="es", description="of the texts that the daemon says by itself"
+        default="es", description="language of the built-in texts"
     )
     timezone: TimeZone = Field(
-        default="America/Bogota", description="of the dates that the model is told"
+        default="America/Bogota", description="time zone of the dates in the model's context"
     )
     log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()
@@ -111,7 +111,7 @@ def fields_by_key() -> dict[str, FieldInfo]:
 
 
 def model_names(settings: Settings) -> list[str]:
-    """Name the models that the assistant's server is to have, the one that answers first."""
+    """Name the models that the assistant's server must have, the one that answers first."""
     voice = settings.voice
     heard = "" if voice.transcription_base_url else voice.transcription_model
     spoken = "" if voice.speech_base_url else voice.speech_model
@@ -122,14 +122,14 @@ def model_names(settings: Settings) -> list[str]:
 def missing_keys(settings: Settings) -> list[str]:
     """Name the keys that are unset but needed to talk to the real services.
 
-    The sandbox does without them, which is why they are not required by the classes above.
+    The classes above do not require them, since the sandbox works without them.
     """
     needed = {"whapi.token": settings.whapi.token, "assistant.api_key": settings.assistant.api_key}
     return [key for key, secret in needed.items() if secret is None]
 
 
 def production_faults(settings: Settings) -> dict[str, str]:
-    """Find what keeps a production from starting: a fault by key, empty in development."""
+    """Find what prevents a start in production: a fault by key, empty in development."""
     if settings.environment != "production":
         return {}
     token = settings.web.admin_token
@@ -149,7 +149,7 @@ def production_faults(settings: Settings) -> dict[str, str]:
 
 
 def budget_faults(settings: Settings) -> dict[str, str]:
-    """Find a limit that could never be reached: a cost where the model has no price."""
+    """Find limits that could never be reached: costs of a model without a price."""
     budget = settings.budget
     if settings.assistant.model in budget.prices:
         return {}
@@ -159,7 +159,7 @@ def budget_faults(settings: Settings) -> dict[str, str]:
 
 
 def unpriced_models(settings: Settings) -> list[str]:
-    """Name the voice models that cost nothing as far as a limit of costs can tell."""
+    """Name the voice models without a price, whose cost a limit would not see."""
     budget, voice = settings.budget, settings.voice
     if not (budget.contact_cost or budget.total_cost):
         return []
@@ -175,7 +175,7 @@ def unpriced_models(settings: Settings) -> list[str]:
 
 
 def open_routes(settings: Settings) -> list[str]:
-    """Say which routes are open to everyone, one line each; the start-up shows them."""
+    """List the routes that are open to everyone, one line each; shown at the start."""
     lines = []
     if not settings.web.webhook_secret:
         lines.append("web.webhook_secret is not set: POST /hook is open to everyone")

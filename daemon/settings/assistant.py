@@ -38,53 +38,54 @@ class AssistantSettings(SettingsTable):
     )
     polls: Looks = Field(
         default=30,
-        description="with engine assistants: looks at a run, one a second, before it is given up",
+        description="with engine assistants: polls of a run, one a second, before it is given up",
     )
     tool_polls: Looks = Field(
         default=10,
-        description="with engine assistants: looks at a run after its tools' outputs,"
+        description="with engine assistants: polls of a run after its tools' outputs,"
         " with growing pauses, before it is given up",
     )
     webhook_secret: OptionalSecret = Field(
         default=None,
-        description="of the model server's webhooks (whsec_…) at /openai/webhook; with background"
-        " they tell when an answer is ready and no stream is held open",
+        description="secret of the model server's webhooks (whsec_…) at /openai/webhook; with"
+        " background they report finished answers, and no stream is held open",
     )
     base_url: Url = Field(
-        default="https://api.openai.com/v1", description="where the model server is"
+        default="https://api.openai.com/v1", description="address of the model server"
     )
     api_key: OptionalSecret = Field(default=None, description="key of the model server")
     model: Name = Field(default="gpt-6-luna", description="model that answers")
     instructions_file: FilePath = Field(
-        default=Path("config/instructions.md"), description="what the model is told to be and to do"
+        default=Path("config/instructions.md"), description="file with the model's instructions"
     )
     run_timeout_seconds: Seconds = Field(
         default=120,
-        description="for one run of the model; the time in which its tools work is not counted",
+        description="time limit of one run of the model, not counting the time of its tools",
     )
     background: Background = Field(
         default="auto",
-        description="let the server keep a run so that a crash can resume it; auto: if it can",
+        description="let the server keep a run, so that it can be resumed after a crash; auto: if"
+        " the server can",
     )
     max_tool_rounds: Annotated[
         int, Field(ge=0, le=100), Rule("a whole number from 0 to 100", int)
-    ] = Field(default=8, description="calls of the model in one run before it must answer")
+    ] = Field(default=8, description="rounds of tool calls in one run before the model must answer")
     max_concurrent_runs: Annotated[
         int, Field(ge=1, le=100_000), Rule("a whole number from 1 to 100000", int)
-    ] = Field(default=200, description="runs of all chats at once; further ones wait in line")
+    ] = Field(default=200, description="runs of all chats at once; further ones wait")
     history_tokens: Annotated[
         int, Field(ge=1), Rule("a whole number of tokens, 1 or more", int)
-    ] = Field(default=24000, description="of the conversation so far that the model is shown")
+    ] = Field(default=24000, description="size of the conversation so far that the model gets")
     compaction: Annotated[Literal["auto", "summary", "drop"], Rule("auto, summary or drop")] = (
         Field(
             default="auto",
-            description="of a conversation longer than that: a summary by the model, the oldest"
-            " part dropped, or (auto) the server's own where it has one, else a summary",
+            description="for a longer conversation: summary of its oldest part by the model, drop"
+            " it, or auto: the server's own compaction where it has one, else a summary",
         )
     )
     options: Table = Field(
         default={},
-        description="passed to the model call as they are: reasoning, service_tier and so on",
+        description="passed unchanged to the model call: reasoning, service_tier and so on",
     )
     hosted_tools: Tables = Field(
         default=(), description="tools that the server runs itself: web search, MCP servers"
@@ -98,7 +99,7 @@ class HistorySettings(SettingsTable):
         int, Field(ge=0, le=400), Rule("a whole number from 0 to 400", int)
     ] = Field(
         default=50,
-        description="read from the gateway when a customer writes for the first time; 0 reads none",
+        description="messages read from the gateway when a customer writes for the first time",
     )
 
 
@@ -110,11 +111,12 @@ class ToolSettings(SettingsTable):
         default=None, description="a folder of Python files that declare tools"
     )
     longest_seconds: Seconds = Field(
-        default=300, description="no tool may have a longer timeout; with one there is no start"
+        default=300,
+        description="longest timeout that a tool may declare; a longer one stops the start",
     )
     files_folder: OptionalPath = Field(
         default=None,
-        description="a folder with the pictures and documents that tools may send by their names",
+        description="a folder with pictures and documents that tools may send by name",
     )
     disabled: Names = Field(
         default=(), description="names of tools, built-in ones included, that are not offered"
@@ -122,7 +124,7 @@ class ToolSettings(SettingsTable):
 
 
 class ValidatorSettings(SettingsTable):
-    """``[validators]``: what looks at an answer before the customer reads it."""
+    """``[validators]``: checks of an answer before it is sent."""
 
     modules: Names = Field(
         default=(), description="Python modules that declare validators of your own"
@@ -132,8 +134,8 @@ class ValidatorSettings(SettingsTable):
     )
     amounts: Annotated[Literal["flag", "block"], Rule("flag or block")] = Field(
         default="flag",
-        description="what becomes of an answer whose amounts are still doubtful at the second try:"
-        " flag sends it and marks it for a person, block sends the safe text instead",
+        description="for an answer whose amounts are still doubtful at the second try: flag sends"
+        " it and marks it for review, block sends the safe text instead",
     )
     folder: OptionalPath = Field(
         default=None, description="a folder of Python files that declare validators"
@@ -149,78 +151,82 @@ class MediaSettings(SettingsTable):
     max_mb: Annotated[
         float, Field(gt=0, le=1024), Rule("a number of megabytes above 0, at most 1024", float)
     ] = Field(default=25, description="larger files are not fetched")
-    timeout_seconds: Seconds = Field(default=60, description="for fetching one file")
+    timeout_seconds: Seconds = Field(default=60, description="time limit for fetching one file")
     wait_seconds: Seconds = Field(
         default=20,
-        description="an answer waits so long for a file or a transcript, from its arrival on",
+        description="an answer waits this long for a file or transcript, from the file's arrival",
     )
     concurrency: Annotated[
         int, Field(ge=1, le=1000), Rule("a whole number from 1 to 1000", int)
-    ] = Field(default=8, description="files of all chats fetched or heard at once")
+    ] = Field(default=8, description="files of all chats fetched or transcribed at once")
     hosts: Names = Field(
         default=(),
         description="the only hosts that files are fetched from, with their subdomains; empty: any"
         " public one",
     )
-    images: Switch = Field(default=True, description="show pictures to the model")
+    images: Switch = Field(default=True, description="send pictures to the model")
     documents: Annotated[Literal["auto", "file", "text"], Rule("auto, file or text")] = Field(
         default="auto",
-        description="how the model gets a PDF: as a file, as its text, or (auto) as a file where"
-        " the server is known to take one",
+        description="how the model gets a PDF: as a file, as its text, or auto: as a file where the"
+        " server is known to accept one",
     )
     document_pages: Annotated[
         int, Field(ge=1, le=1000), Rule("a whole number from 1 to 1000", int)
-    ] = Field(default=30, description="of a document that are read")
+    ] = Field(default=30, description="pages of a document that are read")
     document_characters: Annotated[
         int, Field(ge=100, le=1_000_000), Rule("a whole number from 100 to 1000000", int)
-    ] = Field(default=20_000, description="of a document that the model is told")
+    ] = Field(default=20_000, description="characters of a document that the model gets")
     request_mb: Annotated[
         float, Field(gt=0, le=100), Rule("a number of megabytes above 0, at most 100", float)
-    ] = Field(default=15, description="of pictures and files in one request to the model")
+    ] = Field(default=15, description="size of all files in one request to the model")
 
 
 class VoiceSettings(SettingsTable):
     """``[voice]``: the models for voice notes, which change faster than the one that answers."""
 
     transcription_model: OwnName = Field(
-        default="", description="model that hears voice notes, such as gpt-transcribe; empty: none"
+        default="",
+        description="model that transcribes voice notes, such as gpt-transcribe; empty: none",
     )
     transcription_base_url: OptionalUrl = Field(
-        default="", description="where that model is; empty: where the assistant's is"
+        default="", description="address of its server; empty: the assistant's"
     )
     transcription_api_key: OptionalSecret = Field(
         default=None, description="key of that server; empty: the assistant's, if it is the same"
     )
     transcription_language: OwnName = Field(
-        default="", description="language that voice notes are in, such as es; empty: found out"
+        default="", description="language of voice notes, such as es; empty: detected"
     )
     transcription_timeout_seconds: Seconds = Field(
-        default=30, description="for one voice note, its second try included"
+        default=30, description="time limit for one voice note, including a second try"
     )
     max_minutes: Annotated[
         float, Field(gt=0, le=600), Rule("a number of minutes above 0, at most 600", float)
-    ] = Field(default=10, description="longer voice notes are not heard")
+    ] = Field(default=10, description="longer voice notes are not transcribed")
     speech_model: OwnName = Field(
         default="", description="model that speaks; empty: answers are written"
     )
     reply_with_voice: Switch = Field(
         default=True,
-        description="answer a voice note with one, if there is a speech_model and the words are fit"
-        " to be spoken",
+        description="answer a voice note with one, if there is a speech_model and the words can be"
+        " spoken",
     )
     speech_base_url: OptionalUrl = Field(
-        default="", description="where that model is; empty: where the assistant's is"
+        default="", description="address of its server; empty: the assistant's"
     )
     speech_api_key: OptionalSecret = Field(
         default=None, description="key of that server; empty: the assistant's, if it is the same"
     )
-    speech_voice: Name = Field(default="nova", description="voice that the model speaks with")
+    speech_voice: Name = Field(default="nova", description="voice of the speech model")
     speech_format: Annotated[Literal["ogg", "mp3"], Rule("ogg or mp3")] = Field(
         default="ogg", description="ogg (Opus) is what WhatsApp's voice notes are"
     )
     speech_timeout_seconds: Seconds = Field(
-        default=20, description="for one part of an answer; after that it is written"
+        default=20, description="time limit for one part of an answer; after that it is written"
     )
     max_characters: Annotated[
         int, Field(ge=50, le=4096), Rule("a whole number from 50 to 4096", int)
-    ] = Field(default=700, description="of one spoken part; longer answers are cut by sentences")
+    ] = Field(
+        default=700,
+        description="characters of one spoken part; longer answers are cut by sentences",
+    )

@@ -43,55 +43,54 @@ Megabytes = Annotated[
 
 
 class HousekeepingSettings(SettingsTable):
-    """``[housekeeping]``: what is looked after every so often."""
+    """``[housekeeping]``: periodic work."""
 
     figures_seconds: Seconds = Field(
         default=5,
         description="between two readings of the store's figures for /health and /metrics",
     )
     sweep_seconds: Seconds = Field(
-        default=2, description="between two searches for work that nobody is doing"
+        default=2, description="between two searches for work that no task has"
     )
     retention_minutes: Minutes = Field(
-        default=60, description="between two rounds of deleting what [retention] says"
+        default=60, description="between two rounds of deleting by [retention]"
     )
     cache_minutes: Minutes = Field(
-        default=10, description="between two rounds of forgetting what caches do not use any more"
+        default=10, description="between two rounds of dropping unused cache entries"
     )
     chat_info_minutes: Minutes = Field(
-        default=60, description="after which the names and labels of a chat at rest are forgotten"
+        default=60, description="how long the names and labels of an idle chat are cached"
     )
     contact_hours: Annotated[
         float, Field(gt=0, le=8760), Rule("a number of hours above 0, at most 8760", float)
     ] = Field(
         default=24,
-        description="after which it is forgotten that WhatsApp tells us when a contact types",
+        description="how long a subscription to a contact's typing counts",
     )
     checkpoint_minutes: Minutes = Field(
-        default=10, description="between two looks at whether the store's log is to be folded in"
+        default=10, description="between two checks whether the store needs a checkpoint"
     )
     memory_minutes: Minutes = Field(
-        default=1, description="between two looks at the memory that the daemon uses"
+        default=1, description="between two checks of the daemon's memory"
     )
     memory_alert_mb: Megabytes = Field(
-        default=300, description="memory above which the log has a warning; 0: never"
+        default=300, description="above this much memory a warning is logged; 0: never"
     )
     memory_limit_mb: Megabytes = Field(
         default=700,
-        description="memory above which the log has a fatal line; 0: never. The unit's MemoryMax"
-        " then ends the process",
+        description="above this much memory a critical line is logged; 0: never. The unit's"
+        " MemoryMax then ends the process",
     )
 
 
 class NotifySettings(SettingsTable):
-    """``[notify]``: telling people outside of WhatsApp."""
+    """``[notify]``: notifications outside of WhatsApp."""
 
     urls: Addresses = Field(
         default=(),
-        description="where people are told that a customer wants a person or waits for one, that"
-        " the channel is in trouble, the day's budget spent, or the model refuses every request:"
-        " addresses of Apprise (mailto://, tgram://, slack://, ntfy:// …); needs the extra"
-        " recado[notify]",
+        description="Apprise addresses (mailto://, tgram://, slack://, ntfy:// …) that are notified"
+        " when a customer asks or waits for a person, the channel fails, the day's budget is used"
+        " up, or the model refuses every request; needs the extra recado[notify]",
     )
 
 
@@ -107,7 +106,7 @@ class TracingSettings(SettingsTable):
 
 
 class LogSettings(SettingsTable):
-    """``[log]``: what is written to the log."""
+    """``[log]``: the log."""
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"], Rule("debug, info, warning or error")
@@ -119,17 +118,17 @@ class LogSettings(SettingsTable):
         description="auto: the journal under systemd, readable lines on a terminal, else JSON",
     )
     emoji: Switch = Field(
-        default=True, description="whether readable lines begin with a symbol of what happened"
+        default=True, description="whether readable lines begin with a symbol of the event"
     )
     words: Annotated[Literal["masked", "none", "full"], Rule("masked, none or full")] = Field(
         default="masked",
-        description="what of people's words is written: with numbers, cards and addresses"
-        " shortened, nothing of them, or all (in development alone)",
+        description="how people's words are written: with numbers, cards and addresses shortened,"
+        " not at all, or in full (only in development)",
     )
 
 
 class RecoverySettings(SettingsTable):
-    """``[recovery]``: what happens to work that the last process left."""
+    """``[recovery]``: work that the last process left unfinished."""
 
     delay_seconds: Annotated[
         float,
@@ -143,32 +142,32 @@ class RecoverySettings(SettingsTable):
 
 
 class RetentionSettings(SettingsTable):
-    """``[retention]``: how long things are kept that are not needed for the work."""
+    """``[retention]``: how long data is kept that the work does not need."""
 
     event_days: Annotated[float, Field(ge=0), Rule("a number of days, 0 or more", float)] = Field(
-        default=30, description="raw webhook events are kept; 0 keeps them for good"
+        default=30, description="for raw webhook events; 0 keeps them for good"
     )
     audio_hours: Annotated[float, Field(ge=0), Rule("a number of hours, 0 or more", float)] = Field(
         default=24,
-        description="voice notes and files that were sent are kept; 0 keeps them for good",
+        description="for voice notes and files that were sent; 0 keeps them for good",
     )
     media_days: Annotated[float, Field(ge=0), Rule("a number of days, 0 or more", float)] = Field(
-        default=30, description="files that people sent are kept; 0 keeps them for good"
+        default=30, description="for files that people sent; 0 keeps them for good"
     )
     conversations_days: Annotated[
         float, Field(ge=0), Rule("a number of days, 0 or more", float)
     ] = Field(
         default=0,
-        description="after its last message a chat's content is deleted, the totals stay; 0 keeps"
-        " conversations for good",
+        description="after its last message, until a chat's content is deleted; the totals stay. 0"
+        " keeps conversations for good",
     )
 
 
 class ShutdownSettings(SettingsTable):
-    """``[shutdown]``: the end."""
+    """``[shutdown]``: stopping."""
 
     deadline_seconds: Seconds = Field(
-        default=5, description="after which the process ends whatever it is doing"
+        default=5, description="after which the process ends in any case"
     )
 
 
@@ -185,7 +184,7 @@ class WebSettings(SettingsTable):
     port: Port = Field(default=8080, description="port to listen on; 0 takes any free one")
     webhook_secret: Secrets = Field(
         default=(),
-        description="one secret, or two while changing it, one of which POST /hook must carry",
+        description="one secret, or two during a change; POST /hook must carry one of them",
     )
     admin_token: OptionalSecret = Field(
         default=None, description="token for the dashboard, /locks and /metrics"

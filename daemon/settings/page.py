@@ -1,4 +1,4 @@
-"""Writes what people read about the settings, from the settings themselves.
+"""Writes the settings' two pages from the settings themselves.
 
 ``python -m daemon.settings.page`` rewrites ``config/recado.toml`` and ``docs/settings.md`` in the
 working directory; a test fails while they differ from the code.
@@ -26,7 +26,7 @@ _PAGE_HEAD = """\
 
 <!-- Written by python -m daemon.settings.page from daemon/settings/. -->
 
-Everything has a default. In the order of their strength, values come from:
+Every setting has a default. Values come from these sources, from the weakest to the strongest:
 
 1. **One TOML file**: the one named by `--config`, else by `RECADO_CONFIG`, else
    `config/recado.toml` in the working directory, else `/etc/recado/recado.toml`. A file that was
@@ -43,8 +43,8 @@ Relative paths are relative to the working directory, in the file too. The defau
 under systemd is `$STATE_DIRECTORY`.
 
 An unknown key, an unknown `RECADO_` variable or a bad value stops the start with exit status 2 and
-one line a fault, which names the key, the fault and the file or variable. `recado check` does the
-same without starting. Values of secrets are never shown.
+one line for each fault, which names the key, the fault and the file or variable. `recado check`
+does the same without starting. Values of secrets are never shown.
 
 `environment = "production"` needs `web.webhook_secret` and `web.admin_token`, each of 16
 characters or more. Talking to the real services needs `whapi.token` and `assistant.api_key`.

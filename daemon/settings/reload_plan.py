@@ -1,4 +1,4 @@
-"""Which settings can change while the daemon runs, and what a change comes to."""
+"""Which settings can change while the daemon runs, and the effect of a reload."""
 
 from dataclasses import dataclass
 
@@ -29,22 +29,22 @@ RELOADABLE = (
     "texts.*",
     "voice.max_characters",
 )
-"""The keys that a reload changes; ``.*`` is all of a table. docs/operating.md lists them too.
+"""The keys that a reload changes; ``.*`` is a whole table. docs/operating.md lists them too.
 
-The others are built into what was opened at the start: sockets, clients, the store, the pages.
+The others are used once at the start: for sockets, clients, the store, the pages.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done about a configuration that was read again."""
+    """The effect of a configuration that was read again."""
 
     settings: Settings
-    """As they hold after the reload: the new values where they can be changed, else the old."""
+    """The settings after the reload: new values where they can change, else the old ones."""
     changed: tuple[str, ...]
     """Keys that change now."""
     needs_restart: tuple[str, ...]
-    """Keys whose new value holds from the next start on."""
+    """Keys whose new value takes effect at the next start."""
 
 
 def is_reloadable(key: str) -> bool:
@@ -53,7 +53,7 @@ def is_reloadable(key: str) -> bool:
 
 
 def plan(current: Settings, wanted: Settings) -> Plan:
-    """Compare what holds with what was read, and put together what can hold now."""
+    """Compare the current settings with those that were read, and merge what can change now."""
     differing = [key for key in fields_by_key() if value_of(current, key) != value_of(wanted, key)]
     changed = tuple(key for key in differing if is_reloadable(key))
     tables: dict[str, dict[str, object]] = {}

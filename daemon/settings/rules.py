@@ -1,7 +1,9 @@
-"""What values of the configuration must be: one annotated type a kind of value.
+"""The types of the configuration's values, and the base of its tables.
 
-Each type holds the check (for pydantic) and a ``Rule``: the words for it and how to read the
-value from an environment variable.
+Each type holds the check (for pydantic) and a ``Rule``: its description and how to read the value
+from an environment variable. Each table is a class in the modules beside this one;
+`daemon.settings` puts them together. Every field has its default, a one-line meaning (shown in
+``config/recado.toml`` and ``docs/settings.md``) and, in its type, what a value must be.
 """
 
 import json
@@ -22,9 +24,8 @@ from daemon.domain.ids import WRITTEN_CHAT
 class Rule(NamedTuple):
     """What a value must be, for people (``must be <text>``), and how to read it from a string.
 
-    ``read`` turns the text of an environment variable or credential into the value that a TOML
-    file would have held; it raises ValueError if it cannot. The values of a
-    ``secret`` are never shown.
+    ``read`` turns the text of an environment variable or credential into the value that a TOML file
+    would hold; it raises ValueError if it cannot. The values of a ``secret`` are never shown.
     """
 
     text: str
@@ -58,7 +59,7 @@ def _read_list(text: str) -> list[str]:
 
 
 def _read_addresses(text: str) -> list[str]:
-    """Split at commas and spaces that a new address follows: one address may hold commas."""
+    """Split at commas and spaces before a new address, since an address may hold commas."""
     return [
         part.strip(", \n")
         for part in re.split(r"(?<![,\s])[,\s]++(?=[A-Za-z0-9]+://)", text)
@@ -87,7 +88,7 @@ def _require_url_or_nothing(url: str) -> str:
 
 
 def _require_plain_path(path: object) -> object:
-    # A literal folder called "~" is never what was meant, and the shell is not here to expand it.
+    # A folder literally called "~" is never meant, and there is no shell here to expand it.
     if path == "" or str(path).startswith("~"):
         raise ValueError(path)
     return path
@@ -255,7 +256,7 @@ TimeZone = Annotated[
 
 
 class SettingsTable(BaseModel):
-    """Common shape of the tables: immutable, strict about types, no unknown keys."""
+    """The base of the tables: immutable, strict about types, no unknown keys."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False

@@ -1,9 +1,9 @@
-"""Reads the configuration from its sources and says where each fault is.
+"""Reads the configuration from its sources and names the source of each fault.
 
 From the weakest to the strongest: built-in defaults, the TOML file, environment variables, files
 in systemd's credentials directory. Only the strongest value of a key is checked; unknown keys are
-faults wherever they are. The environment is a parameter, so that nothing here depends on the
-process. Called before the event loop runs: reading a few small files may block.
+faults in every source. The environment is a parameter, so nothing here depends on the process.
+Called before the event loop runs: reading a few small files may block.
 """
 
 import difflib
@@ -47,20 +47,20 @@ _SECRET_KEYS = tuple(key for key, field in _FIELDS.items() if rule_of(field).sec
 _ENVIRONMENT_KEYS = {environment_name(key): key for key in _FIELDS}
 
 _NOT_SETTINGS = frozenset({"RECADO_CONFIG", "RECADO_SUPERVISED"})
-"""Names that say where the file is, and that a supervisor is there; they set no key."""
+"""Names of the file and of the presence of a supervisor; they set no key."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A configuration that can be used, and what the operator should know about it."""
+    """A valid configuration, and what the operator should know about it."""
 
     settings: Settings
     config_file: Path | None
     """The TOML file that was read, if any."""
     notes: tuple[str, ...]
-    """One line each: nothing wrong, but worth saying at start."""
+    """One line each, shown at the start: no faults, but worth knowing."""
     changed: Mapping[str, str]
-    """The settings that are not at their defaults, by key, as they may be shown; no secrets."""
+    """The settings that differ from their defaults, by key, as they may be shown; no secrets."""
     secrets: Mapping[str, bool]
     """Whether each secret is set, by key."""
 
@@ -112,7 +112,7 @@ def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path)
 
 
 def _changed(settings: Settings) -> dict[str, str]:
-    """Name the settings that differ from their defaults, with their values as far as one may."""
+    """The settings that differ from their defaults, with the values that may be shown."""
     defaults = Settings()
     values = {key: _value(settings, key) for key in _FIELDS if key not in _SECRET_KEYS}
     return {key: _shown(value) for key, value in values.items() if value != _value(defaults, key)}
@@ -232,7 +232,7 @@ def _from_credentials(environ: Mapping[str, str], problems: list[str]) -> dict[s
 
 
 def _read_texts(texts: dict[str, _Given], problems: list[str]) -> dict[str, _Given]:
-    """Turn texts into the values that a TOML file would have held."""
+    """Turn texts into the values that a TOML file would hold."""
     given: dict[str, _Given] = {}
     for key, (text, origin) in texts.items():
         try:
@@ -243,7 +243,7 @@ def _read_texts(texts: dict[str, _Given], problems: list[str]) -> dict[str, _Giv
 
 
 def _check(given: dict[str, _Given], problems: list[str]) -> Settings:
-    """Build the settings; a table or key with a fault is reported and left at its default."""
+    """Build the settings; a faulty table or key is reported and left at its default."""
     values: dict[str, Any] = {}
     for key, (value, _) in given.items():
         table, _, inner = key.rpartition(".")
@@ -262,7 +262,7 @@ def _check(given: dict[str, _Given], problems: list[str]) -> Settings:
 
 
 def _key_at(location: tuple[int | str, ...]) -> str:
-    """Find the key of a pydantic location, which goes on into lists and unions."""
+    """Find the key of a pydantic location, which may lead into lists and unions."""
     first = str(location[0])
     return f"{first}.{location[1]}" if first in _TABLES else first
 
@@ -274,14 +274,14 @@ def _fault(key: str, given: _Given) -> str:
 
 
 def _origin_or_place(key: str, given: dict[str, _Given]) -> str:
-    """Say where a value is from, or where one can be put."""
+    """Name the source of a value, or where it can be set."""
     if key in given:
         return given[key].origin
     return f"in the file, as {environment_name(key)} or as a systemd credential"
 
 
 def _shown(value: object) -> str:
-    """Show a value on one line, shortened, without a password that an address may hold."""
+    """Show a value on one line, shortened, without a password that a URL may hold."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict | list | tuple | frozenset):
