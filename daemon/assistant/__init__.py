@@ -1,1 +1,1 @@
-"""The model: one protocol, and the engines that stand behind it."""
+"""The model server: one port, and the engines that implement it."""

@@ -1,13 +1,13 @@
 """The engine over the Assistants API, for servers that still speak it.
 
-Our store owns the history and sends it whole, so a thread lives for one answer: it is made from
-the input, one run is made on it, and it is deleted when the run has ended. A run that asks for
-tools waits at the server; the call that brings their outputs, found by the ids of the calls, goes
-on with it. If that run is gone, as after a restart of ours, or if more than outputs was added, the
-whole input goes into a new thread, where calls and outputs stand as text.
+Our store owns the history and sends it whole, so a thread lives for one answer: it is created from
+the input, gets one run, and is deleted after the run. A run that asks for tools waits at the
+server; the call that brings their outputs, found by the ids of the calls, continues it. If that run
+is gone, as after a restart of ours, or if more than outputs was added, the whole input goes into a
+new thread, with calls and outputs as text.
 
-The id by which a response is known outside of here is the thread's: from the list of a thread's
-runs everything can be found again, whatever moment a crash has hit.
+Elsewhere a response is known by the id of its thread: the list of a thread's runs is enough to find
+everything again, whenever a crash came.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -25,17 +25,17 @@ from daemon.domain.messages import FunctionCall, JsonObject, ModelRequest, Model
 from daemon.errors import ModelRejected, ModelTemporary, ResponseGone
 
 POLL_SECONDS = 1.0
-"""A run is looked at each second."""
+"""A run is polled each second."""
 
 AFTER_TOOLS_SECONDS = 0.5
 AFTER_TOOLS_CAP_SECONDS = 5.0
-"""After tool outputs: this long, then so much longer each time, up to the cap."""
+"""After tool outputs: this long, and as much longer each time, up to the cap."""
 
 POLL_FAILURES = 3
-"""So many looks in a row may fail before the call does: the run goes on without them."""
+"""Failed polls in a row that fail the call; the run goes on without them."""
 
 ORPHAN_SECONDS = 600.0
-"""A run whose tool outputs never came is given up; servers let it expire at the same age."""
+"""A run whose tool outputs never come is given up; servers let it expire at the same age."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +63,9 @@ async def open_assistants_engine(
 ) -> AsyncIterator[Engine]:
     """Open the engine; its connections are closed at the end of the block.
 
-    `timeout_seconds` bounds one call of the model. A run is given up after `polls` looks at it, or
-    `tool_polls` looks after its tools' outputs. `options` are further fields of the run, such as
-    ``temperature`` or hosted ``tools``. No call may be under way when the block ends.
+    `timeout_seconds` bounds one call of the model. A run is given up after `polls` polls, or
+    `tool_polls` polls after its tools' outputs. `options` are further fields of the run, such as
+    ``temperature`` or hosted ``tools``. No call may be running when the block ends.
     """
     profile = ServerProfile(
         model=model, background=True, openai=is_openai(base_url), options=options or {}
@@ -88,7 +88,7 @@ async def open_assistants_engine(
 
 
 class AssistantsEngine:
-    """See `Engine` for the contract and `open_assistants_engine` for the way to get one."""
+    """An `Engine` for the Assistants API; made by `open_assistants_engine`."""
 
     can_resume = True
     waits_for_outputs = True
@@ -132,7 +132,7 @@ class AssistantsEngine:
                 await self._threads.drop(begun[-1])
                 raise ModelTemporary(f"the run was lost: {error}") from None
             except ModelTemporary:
-                raise  # the run may go on, to be found by `resume`
+                raise  # the run may go on; `resume` finds it
             except trio.Cancelled:
                 if waiting is not None:
                     self._waiting[waiting.thread_id] = waiting  # for `give_up_waiting`
@@ -171,10 +171,10 @@ class AssistantsEngine:
         return await self._connection.list_models()
 
     def notice(self, response_id: str) -> None:
-        """Nothing waits for word from elsewhere: runs are polled."""
+        """Does nothing: runs are polled."""
 
     async def give_up_waiting(self, *, older_than: float) -> None:
-        """Cancel the runs whose tool outputs have not come for so many seconds, with threads.
+        """Cancel the runs that have waited this many seconds for tool outputs, and their threads.
 
         Threads that could not be deleted before are tried again.
         """
@@ -188,7 +188,7 @@ class AssistantsEngine:
     # -- beginning a run -----------------------------------------------------------------------
 
     def _take_waiting(self, request: ModelRequest) -> _Waiting | None:
-        """Find the run that waits for a call of this input, and take it out."""
+        """Find and remove the run that waits for the calls of this input."""
         called = {str(i.get("call_id")) for i in request.items if i.get("type") == "function_call"}
         for waiting in self._waiting.values():
             if waiting.calls <= called:
@@ -201,13 +201,13 @@ class AssistantsEngine:
         request: ModelRequest,
         on_started: Callable[[str], Awaitable[None]],
     ) -> JsonObject | None:
-        """Give a waiting run its outputs; None if it cannot go on, and is given up."""
+        """Submit its outputs to a waiting run; None if it cannot continue and is given up."""
         outputs = assistants.outputs_at_end(request)
         if waiting.calls == set(outputs):
             try:
                 run = await self._threads.submit(waiting.thread_id, waiting.run_id, outputs)
             except (ResponseGone, ModelRejected):
-                run = None  # it expired, or somebody ended it
+                run = None  # it expired, or was cancelled
             if run is not None:
                 await on_started(waiting.thread_id)
                 return run
@@ -220,7 +220,7 @@ class AssistantsEngine:
         request: ModelRequest,
         on_started: Callable[[str], Awaitable[None]],
     ) -> JsonObject:
-        """Announce a new thread, then start the run on it, so that no run is ever unknown."""
+        """Announce a new thread, then start the run on it, so that every run is known."""
         await on_started(thread_id)
         body = assistants.run_body(request, self._profile, self._assistant_id)
         return await self._threads.start_run(thread_id, body)
@@ -228,7 +228,7 @@ class AssistantsEngine:
     # -- following it --------------------------------------------------------------------------
 
     async def _follow(self, thread_id: str, run: JsonObject, *, after_tools: bool) -> ModelResponse:
-        """Poll a run until it has ended or asks for tools, or was looked at often enough."""
+        """Poll a run until it has ended, asks for tools, or has used up its polls."""
         looks = failed = 0
         most = self._tool_polls if after_tools else self._polls
         run_id = str(run.get("id"))
@@ -240,7 +240,7 @@ class AssistantsEngine:
                 return await self._ended(thread_id, run)
             if looks == most:
                 await self._threads.drop(thread_id)
-                raise ModelTemporary(f"no answer of the model after {looks} looks at its run")
+                raise ModelTemporary(f"no answer of the model after {looks} polls of its run")
             await trio.sleep(_pause(looks, after_tools=after_tools))
             looks += 1
             try:
@@ -280,11 +280,11 @@ class AssistantsEngine:
 
 
 class _RunFailed(ModelTemporary):
-    """The run itself failed, for a reason that may pass; there is nothing left to pick up."""
+    """The run failed for a temporary reason; there is nothing left to resume."""
 
 
 def _pause(looks: int, *, after_tools: bool) -> float:
-    """Return the seconds to wait before the next look at a run."""
+    """Return the seconds to wait before the next poll of a run."""
     if after_tools:
         return min((looks + 1) * AFTER_TOOLS_SECONDS, AFTER_TOOLS_CAP_SECONDS)
     return POLL_SECONDS

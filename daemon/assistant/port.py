@@ -15,12 +15,12 @@ from daemon.observability.logs import Log
 class Engine(Protocol):
     """One model on one server. Any number of tasks may call it at once.
 
-    Every error that leaves an engine on purpose is one of `daemon.errors`: ModelTemporary,
-    ContextTooLong, ModelRejected or ResponseGone. Their messages never hold a key or anybody's
-    words, so they may be logged and shown.
+    An engine raises these errors of `daemon.errors`: ModelTemporary, ContextTooLong, ModelRejected
+    and ResponseGone. Their messages never hold a key or anybody's words, so they may be logged and
+    shown.
 
-    An engine never sends a request again that may have run. What it does by itself is only to pick
-    up the response that it already has the id of.
+    An engine never repeats a request that may have run. By itself it only resumes a response whose
+    id it has.
     """
 
     @property
@@ -36,41 +36,38 @@ class Engine(Protocol):
     ) -> ModelResponse:
         """Run the model once over the whole input and return its answer.
 
-        `on_started` is awaited with the response's id as soon as that is known, beside the
-        reading of the answer, and only if the id can be used with `resume` and `cancel` later. It
-        has returned before `respond` returns. If it fails, generation is stopped and its error
-        leaves `respond`.
+        `on_started` is awaited with the response's id as soon as it is known, while the answer is
+        read, and only if `resume` and `cancel` can use the id later. It returns before `respond`
+        returns. If it fails, generation is stopped and its error leaves `respond`.
 
-        Cancelling this call closes the connection, which stops the generation where the server
-        keeps no responses. Where it does, the response runs on, to be found by `resume`, unless
-        the caller ends it by `cancel`; a cancellation before its id is known waits for the id, a
-        second at most, and announces it. The same holds after ModelTemporary.
+        Cancelling this call closes the connection, which stops the generation if the server keeps
+        no responses. If it does, the response runs on, so that `resume` finds it, unless the caller
+        ends it by `cancel`; a cancellation before its id is known waits for the id, a second at
+        most, and announces it. The same holds after ModelTemporary.
         """
 
     async def resume(self, response_id: str, *, starting_after: int = 0) -> ModelResponse:
-        """Return the answer of a response that an earlier call or process has started.
+        """Return the answer of a response that an earlier call or process started.
 
-        A finished one is returned at once, one still running is followed to its end.
-        `starting_after` is the last stream event already seen, by its sequence number. Raises
-        ResponseGone if there is nothing left to wait for. Cancelling this call leaves the
-        response as it is.
+        A finished one is returned at once, a running one is followed to its end. `starting_after`
+        is the sequence number of the last stream event already seen. Raises ResponseGone if there
+        is nothing left to wait for. Cancelling this call does not affect the response.
         """
 
     async def cancel(self, response_id: str) -> bool:
-        """Stop a response, again if need be. Takes a few seconds at most and raises no error.
+        """Stop a response; may be repeated. Takes a few seconds at most and raises no error.
 
-        Returns True if the server says that it is not running (any more), False if that is not
-        known.
+        Returns True if the server says that it is not running, False if that is not known.
         """
 
     async def warm_up(self) -> None:
-        """Do now what would delay the first call, without blocking the event loop."""
+        """Do the slow preparations of the first call now, without blocking the event loop."""
 
     async def list_models(self) -> Mapping[str, str]:
-        """Ask which models the server offers: shutdown dates (YYYY-MM-DD or empty) by name."""
+        """Return the models of the server: shutdown dates (YYYY-MM-DD or empty) by name."""
 
     def notice(self, response_id: str) -> None:
-        """Hear from elsewhere that a response has ended; wakes a call that waits for it."""
+        """Wake the call that waits for this response, which has ended."""
 
 
 # -- the connection, built at its first use and off the event loop ---------------------------------
@@ -80,7 +77,7 @@ class Engine(Protocol):
 
 
 WARN_DAYS = 90
-"""A model that is shut down within so many days is worth an error of the check."""
+"""A model that is shut down within this many days is an error of the check."""
 
 
 def read_models(body: Mapping[str, Any]) -> dict[str, str]:
@@ -95,7 +92,7 @@ def read_models(body: Mapping[str, Any]) -> dict[str, str]:
 def model_findings(
     names: Sequence[str], listed: Mapping[str, str], *, today: date
 ) -> list[tuple[str, bool]]:
-    """Say what is wrong with configured names: a sentence each, and whether it is urgent."""
+    """List the problems of configured models: a sentence each, and whether it is urgent."""
     findings: list[tuple[str, bool]] = []
     for name in dict.fromkeys(names):
         if name not in listed:
@@ -116,7 +113,7 @@ def model_findings(
 async def report_models(
     engine: Engine, names: Sequence[str], log: Log, now: Callable[[], float]
 ) -> None:
-    """Look the configured models up and log one line. Ends by itself; a side task of the start."""
+    """Look up the configured models and log one line. Ends by itself; a side task of the start."""
     try:
         listed = await engine.list_models()
     except AssistantError as error:
@@ -125,7 +122,7 @@ async def report_models(
     today = datetime.fromtimestamp(now(), UTC).date()
     findings = [sentence for sentence, _ in model_findings(names, listed, today=today)]
     if findings:
-        log.warning("models want attention", symbol="⏳", models="; ".join(findings))
+        log.warning("models need attention", symbol="⏳", models="; ".join(findings))
     else:
         log.info("models are listed", models=", ".join(names))
 
@@ -135,11 +132,11 @@ if TYPE_CHECKING:
 
 CLOSE_SECONDS = 1.0
 CANCEL_SECONDS = 5.0
-"""For a small question or order to the server: cancel this, list that."""
+"""For small requests to the server: cancelling, listing."""
 
 
 class LazyConnection:
-    """Builds its connection once, on a worker thread. Any number of tasks may ask for it.
+    """Builds its connection once, on a worker thread. Any number of tasks may use it.
 
     The import takes a second and 25 MB, and the client reads certificates.
     """
@@ -148,7 +145,7 @@ class LazyConnection:
         self._build = build
         self._building = trio.Lock()
         self.built: ModelConnection | None = None
-        """The connection, once somebody has asked for it."""
+        """The connection, once it has been used."""
 
     async def get(self) -> "ModelConnection":
         """Return the connection; at once, and without a checkpoint, when it has been built."""
@@ -156,12 +153,12 @@ class LazyConnection:
             return self.built
         async with self._building:
             if self.built is None:
-                # Abandoned at a cancellation: an import finishes by itself and serves the next.
+                # Abandoned at a cancellation: the import finishes by itself and serves the next.
                 self.built = await trio.to_thread.run_sync(self._build, abandon_on_cancel=True)
         return self.built
 
     async def list_models(self) -> dict[str, str]:
-        """Ask which models the server offers; see `Engine.list_models`."""
+        """See `Engine.list_models`."""
         with trio.move_on_after(CANCEL_SECONDS):
             connection = await self.get()
             return read_models(await connection.call("GET", "/models"))
@@ -175,7 +172,7 @@ class LazyConnection:
 
 
 async def has_stopped(cancel: Callable[[], Awaitable[None]]) -> bool:
-    """Have something cancelled at the server; True if it says that it runs no more.
+    """Cancel something at the server; True if the server says that it is not running.
 
     Takes 5 seconds at most and raises no error of ours.
     """

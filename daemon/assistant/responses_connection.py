@@ -1,11 +1,11 @@
-"""The model server over HTTP: the SDK's client, its calls, its errors made ours.
+"""The model server over HTTP: the SDK's client, its calls, and its errors turned into ours.
 
 Importing this module imports `openai`, which costs 25 MB and a second: only
 `daemon.assistant.port` does it, on a worker thread.
 
-The SDK is used for connections, authentication and the reading of errors. Its event streams are
-not: they leave async generators behind when an event is malformed or a `[DONE]` arrives, and they
-build models of every delta. So streams are read here, to their end or to a cancellation.
+The SDK is used for connections, authentication and errors, but not for event streams: its streams
+leave async generators unfinished when an event is malformed or a `[DONE]` arrives, and build a
+model of every delta. So streams are read here, to their end or to a cancellation.
 """
 
 import math
@@ -39,12 +39,12 @@ NO_KEY = "no-key"
 class ModelConnection:
     """A pool of connections to one model server. Any number of tasks may use it at once.
 
-    All calls raise ModelTemporary, ContextTooLong, ModelRejected or ResponseGone and nothing else
-    of their own. Nothing is ever tried twice in here.
+    All calls raise only ModelTemporary, ContextTooLong, ModelRejected or ResponseGone. Nothing is
+    retried here.
     """
 
     def __init__(self, *, base_url: str, api_key: str, idle_seconds: float) -> None:
-        """Build the client; it reads certificates, so better not on the event loop.
+        """Build the client; call it off the event loop, since it reads certificates.
 
         `idle_seconds` is the longest silence allowed between two parts of an answer.
         """
@@ -74,10 +74,10 @@ class ModelConnection:
         headers: Mapping[str, str] | None = None,
         stored: bool = False,
     ) -> JsonObject:
-        """Make one plain call of the API and return the JSON object it answers with.
+        """Make one plain call of the API and return its JSON object.
 
-        `stored` is for things that the server should have: 404 then raises ResponseGone. A race of
-        the Assistants API (see `assistants_wire.is_race`) raises ThreadBusy.
+        `stored` is for objects that the server should have: 404 then raises ResponseGone. A race of
+        the Assistants API (see `is_race`) raises ThreadBusy.
         """
         options: RequestOptions = {"headers": dict(headers or {}), "params": dict(query or {})}
         with _errors_translated(stored=stored):
@@ -95,7 +95,7 @@ class ModelConnection:
             return _object(answer.content)
 
     async def fetch(self, path: str, body: JsonObject) -> bytes:
-        """POST a JSON object and return the file that is the answer, whole."""
+        """POST a JSON object and return the file that comes as the answer."""
         with _errors_translated():
             answer = await self._client.post(
                 path,
@@ -149,7 +149,7 @@ class ModelConnection:
     async def transcribe(
         self, sound: tuple[str, bytes, str], *, model: str, language: str = ""
     ) -> str:
-        """Have a recording (name, bytes, type) put into words; ``language`` is a hint."""
+        """Transcribe a recording (name, bytes, type); ``language`` is a hint."""
         with _errors_translated():
             answer = await self._client.audio.transcriptions.create(
                 file=sound,
@@ -174,10 +174,10 @@ def _ignore() -> None:
 async def _read(stream: object, reader: ResponseReader, on_part: Callable[[], None]) -> None:
     """Feed an answer to `reader` to its end.
 
-    Nothing in the loop waits or raises: a generator of the HTTP library that is left before it is
-    exhausted is finished by the garbage collector, some time, with its connection.
+    Nothing in the loop waits or raises: a generator of the HTTP library that is left early would be
+    finished, with its connection, only by the garbage collector.
     """
-    # Asked for an httpx2.Response, the SDK returns that, unread, and no object of its stream class.
+    # With cast_to=httpx2.Response the SDK returns an unread response, not its stream class.
     response = cast("httpx2.Response", stream)
     try:
         if "text/event-stream" not in response.headers.get("content-type", ""):
@@ -211,7 +211,7 @@ def _take_whole(content: bytes, reader: ResponseReader) -> None:
 def _errors_translated(*, stored: bool = False) -> Iterator[None]:
     """Turn errors of the SDK and of the HTTP library into ours.
 
-    `stored` is for calls about a response that the server should have: 404 means that it has not.
+    `stored` is for calls about a response that the server should have: 404 means that it is gone.
     The originals are not chained: their texts may quote the key or the request.
     """
     try:

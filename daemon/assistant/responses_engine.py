@@ -1,8 +1,8 @@
-"""The engine over the Responses API, of OpenAI and of the many servers that speak it.
+"""The engine over the Responses API, for OpenAI and the many servers that implement it.
 
-The input is always sent whole and streaming. Where the server keeps responses (`background`), a
-response outlives its connection and this process: it is followed after a cut, harvested after a
-restart, and cancelled explicitly. Where it does not, closing the connection is the cancel, and a
+The whole input is sent with each request, and the answer is streamed. If the server keeps responses
+(`background`), a response outlives its connection and this process: it is followed after a cut,
+fetched after a restart, and cancelled explicitly. If not, closing the connection cancels it, and a
 cut answer is lost.
 """
 
@@ -22,7 +22,7 @@ from daemon.errors import AssistantError, ModelRejected, ModelTemporary, Respons
 
 
 class Notices:
-    """Wakes those that wait for a response. What nobody waits for is forgotten at once."""
+    """Wakes the calls that wait for a response. A notice that nobody waits for is dropped."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, trio.Event] = {}
@@ -35,9 +35,9 @@ class Notices:
 
     @contextmanager
     def listening(self, response_id: str) -> Iterator[trio.Event]:
-        """Give an event for the end of a response.
+        """Yield an event for the end of a response.
 
-        Begin to listen before the response is asked for its state, so that no word falls between.
+        Enter the block before asking for the response's state, so that no notice is missed.
         """
         event = self._waiting[response_id] = trio.Event()
         try:
@@ -51,14 +51,14 @@ if TYPE_CHECKING:
     from daemon.assistant.responses_connection import ModelConnection
 
 ABANDON_SECONDS = 1.0
-"""What a call that has ended may still take to learn of its response, or to stop it."""
+"""How long an ended call may still take to learn of its response, or to stop it."""
 
 POLL_SECONDS = 1.0
 NOTICE_SECONDS = 15.0
-"""How long the word of a webhook is waited for before the server is asked instead."""
+"""How long to wait for a webhook before asking the server instead."""
 
 FOLLOW_DELAYS = (0.0, 0.25, 0.5, 1.0, 2.0)
-"""Seconds before each try at picking up a cut stream; they start anew when a try brought news."""
+"""Seconds before each try to resume a cut stream; they start again when a try brought events."""
 
 JITTER = 0.25
 """Each delay is lengthened by a random share of up to this much."""
@@ -75,16 +75,16 @@ async def open_responses_engine(
     background: bool | None = None,
     options: Mapping[str, Any] | None = None,
     idle_seconds: float = 60,
-    told_by_webhook: bool = False,
+    by_webhook: bool = False,
 ) -> AsyncIterator[Engine]:
     """Open the engine; its connections are closed at the end of the block.
 
     `background` None means: on where the server is known to support it. `timeout_seconds` bounds
     one call of the model as a whole, `idle_seconds` the silence between two events of its stream.
     `options` are further fields of the request, such as ``reasoning``, ``service_tier`` or hosted
-    ``tools``. `told_by_webhook`: where the server keeps responses, no stream is held open; the end
-    of a response is told by `Engine.notice`, and asked for now and then in case that is lost. No
-    call may be under way when the block ends.
+    ``tools``. `by_webhook`: if the server keeps responses, no stream is held open; `Engine.notice`
+    reports the end of a response, which is also polled in case the notice is lost. No call may be
+    running when the block ends.
     """
     keeps = responses.keeps_responses(base_url) if background is None else background
     profile = responses.ServerProfile(
@@ -92,7 +92,7 @@ async def open_responses_engine(
     )
 
     connection = connection_to(base_url=base_url, api_key=api_key, idle_seconds=idle_seconds)
-    notices = Notices() if keeps and told_by_webhook else None
+    notices = Notices() if keeps and by_webhook else None
     engine = ResponsesEngine(
         profile, connection, timeout_seconds=timeout_seconds, rng=rng, notices=notices
     )
@@ -103,7 +103,7 @@ async def open_responses_engine(
 
 
 class ResponsesEngine:
-    """See `Engine` for the contract and `open_responses_engine` for the way to get one."""
+    """An `Engine` for the Responses API; made by `open_responses_engine`."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class ResponsesEngine:
         rng: random.Random,
         notices: Notices | None = None,
     ) -> None:
-        """Set it up; with `notices` no stream is held open for a response that is kept."""
+        """With `notices`, no stream is held open for a response that the server keeps."""
         self._profile = profile
         self._connection = connection
         self._timeout_seconds = timeout_seconds
@@ -171,15 +171,15 @@ class ResponsesEngine:
         return await self._connection.list_models()
 
     def notice(self, response_id: str) -> None:
-        """Hear that a response has ended."""
+        """A response has ended; see `Engine.notice`."""
         if self._notices is not None:
             self._notices.ended(response_id)
 
     async def _bounded(self, work: Callable[[], Awaitable[None]], reader: ResponseReader) -> None:
-        """Do `work` within the time limit, and stop the response if that or a fault ends it.
+        """Do `work` within the time limit, and stop the response at the limit or a fault.
 
-        After one of our own errors, and when the caller is cancelled, a kept response is left
-        alone: it may be resumed, and only the caller knows whether anybody still wants it.
+        After one of our own errors, and when the caller is cancelled, a kept response is not
+        stopped: it may be resumed, and only the caller knows whether it is still wanted.
         """
         with trio.move_on_after(self._timeout_seconds) as limit:
             try:
@@ -204,7 +204,7 @@ class ResponsesEngine:
         reader: ResponseReader,
         on_started: Callable[[str], Awaitable[None]],
     ) -> None:
-        """Start a response and stay with it until `reader` has its outcome."""
+        """Start a response and follow it until `reader` has its outcome."""
         connection = await self._connection.get()
         failure = await self._create(connection, body, reader, on_started)
         if reader.outcome is not None:
@@ -224,12 +224,12 @@ class ResponsesEngine:
         reader: ResponseReader,
         on_started: Callable[[str], Awaitable[None]],
     ) -> AssistantError | None:
-        """Start a response and read its first stream; return what went wrong with that, if so.
+        """Start a response and read its first stream; return the stream's error, if any.
 
-        Two tasks help where the server keeps it, and end with this call. One is `on_started`: the
-        reading must not wait for it, nor be left by its error. The other bounds a shield: a
-        response that the server keeps runs on when the connection closes, so a cancellation that
-        comes before its id is known waits for the id, a second at most.
+        If the server keeps the response, two tasks run beside the reading and end with this call.
+        One is `on_started`: reading must not wait for it, nor be interrupted by its error. The
+        other bounds a shield: a kept response runs on when the connection closes, so a cancellation
+        before its id is known waits for the id, a second at most.
         """
         if not self.can_resume:
             return await _first_stream(connection, body, reader, on_part=_ignore)
@@ -262,10 +262,10 @@ class ResponsesEngine:
         return failure
 
     async def _follow(self, reader: ResponseReader) -> None:
-        """Stay with a stored response until `reader` has its outcome.
+        """Follow a stored response until `reader` has its outcome.
 
-        Ask for it; if it is still running, read its stream after the last event seen; if that is
-        cut, begin again. A server that does not stream it again is asked now and then.
+        Fetch it; if it is still running, read its stream after the last event seen; if the stream
+        is cut, start over. A server that does not stream it again is polled.
         """
         connection = await self._connection.get()
         failure = ModelTemporary("the model's answer was cut and could not be picked up")
@@ -278,7 +278,7 @@ class ResponsesEngine:
             seen, tries = reader.sequence, tries + 1
             try:
                 if self._notices is not None:
-                    await _until_told(connection, reader, self._notices)
+                    await _until_notice(connection, reader, self._notices)
                     tries = 0
                 else:
                     await connection.retrieve(reader)
@@ -318,10 +318,10 @@ async def _within(scope: trio.CancelScope, work: Callable[[], Awaitable[None]]) 
         await work()
 
 
-async def _until_told(
+async def _until_notice(
     connection: "ModelConnection", reader: ResponseReader, notices: Notices
 ) -> None:
-    """Ask for a response; if it is still running, wait for word of its end, or for a while."""
+    """Fetch a response; if it is still running, wait for the notice of its end, or a while."""
     with notices.listening(reader.response_id) as ended:
         await connection.retrieve(reader)
         if reader.outcome is None:
@@ -330,7 +330,7 @@ async def _until_told(
 
 
 async def _stream_on(connection: "ModelConnection", reader: ResponseReader) -> float:
-    """Read on the stream of a running response, if the server offers that.
+    """Read the stream of a running response again, if the server offers that.
 
     Returns the seconds to wait before asking again: none unless it must be polled.
     """
@@ -342,7 +342,7 @@ async def _stream_on(connection: "ModelConnection", reader: ResponseReader) -> f
 
 
 def _final(reader: ResponseReader) -> JsonObject:
-    """Return the outcome that was read; raises ResponseGone if somebody stopped the response."""
+    """Return the outcome that was read; raises ResponseGone if the response was stopped."""
     outcome = reader.outcome or {"status": "expired"}
     if outcome["status"] in {"cancelled", "expired"}:
         raise ResponseGone(f"the response is {outcome['status']}")
@@ -350,6 +350,6 @@ def _final(reader: ResponseReader) -> JsonObject:
 
 
 def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error in a nursery's group that is more than a cancellation, else the group."""
+    """Return the first error in a nursery's group that is no cancellation, else the group."""
     errors = group.subgroup(lambda error: not isinstance(error, trio.Cancelled))
     return errors.exceptions[0] if errors is not None else group

@@ -35,16 +35,16 @@ MAX_BYTES = 16 * 1024 * 1024
 """WhatsApp's limit of one audio file."""
 
 OPUS_RATE = 48_000
-"""Positions in an Ogg stream of Opus count samples of this rate (RFC 7845)."""
+"""Positions in an Ogg stream of Opus count samples at this rate (RFC 7845)."""
 
 FAILURES = 3
 BASE_SECONDS = 30.0
 CAP_SECONDS = 300.0
-"""After so many failures in a row the server is left alone, and answers are written at once."""
+"""After this many failures in a row the breaker opens, and answers are written at once."""
 
 
 class Speech:
-    """One speech model. Any task may use it; nothing is tried twice in here."""
+    """One speech model. Any task may use it; nothing is retried here."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Speech:
         timeout_seconds: float,
     ) -> None:
         self.ending = ending
-        """Of the files that it makes."""
+        """The extension of the files that it makes."""
         self._connection = connection
         self._model = model
         self._voice = voice
@@ -66,7 +66,7 @@ class Speech:
         )
 
     async def speak(self, words: str) -> bytes:
-        """Have words spoken; gives the file. May be cancelled. Raises AssistantError."""
+        """Return the words as an audio file. May be cancelled. Raises AssistantError."""
         if self._breaker.wait(trio.current_time()) > 0:
             raise ModelTemporary("the speech server is down")
         try:
@@ -121,7 +121,7 @@ async def open_speech(
 
 
 def spoken_seconds(data: bytes) -> int:
-    """How long an Ogg file of Opus lasts, in whole seconds; 0 if it does not say.
+    """The length of an Ogg file of Opus in whole seconds; 0 if not known.
 
     The position in its last page, less what a player skips at the beginning (RFC 7845).
     """
@@ -150,28 +150,28 @@ ENDINGS = {
     "audio/flac": "flac",
     "audio/webm": "webm",
 }
-"""What the API hears, by the ending of the name that it goes by (OpenAI's API reference).
+"""The types that the API accepts, with the extensions of their names (OpenAI's API reference).
 
-AMR, which some telephones record, is not among it: the API answers ``400 Unsupported file format
-amr``, and no library of ours turns it into anything else.
+AMR, which some phones record, is not among them: the API answers ``400 Unsupported file format
+amr``, and no library of ours converts it.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hearing:
-    """Which model hears, and where it is."""
+    """The transcription model, and its server."""
 
     model: str
     base_url: str
     api_key: str
     language: str = ""
-    """A hint such as ``es``; empty: the model finds out."""
+    """A hint such as ``es``; empty: the model detects it."""
     timeout_seconds: float = 30.0
-    """For one voice note, its second try included."""
+    """For one voice note, including a second try."""
 
 
 class Transcriber:
-    """Hears voice notes. Any number of tasks may call it at once."""
+    """Transcribes voice notes. Any number of tasks may call it at once."""
 
     def __init__(self, hearing: Hearing) -> None:
         self._hearing = hearing
@@ -182,18 +182,18 @@ class Transcriber:
         )
 
     def hears(self, mime: str) -> bool:
-        """Whether sound of a type can be heard at all."""
+        """Whether this type of audio can be transcribed."""
         return mime in ENDINGS
 
     async def hear(self, sound: bytes, mime: str) -> str:
-        """The words that are said in a recording, of the type that its bytes have.
+        """The words of a recording; ``mime`` is the type of its bytes.
 
-        Raises ModelTemporary if that may work later, ModelRejected if this one is never heard.
+        Raises ModelTemporary if it may work later, ModelRejected if it never will.
         """
         if mime not in ENDINGS:
-            raise ModelRejected(f"sound of type {mime} cannot be heard")
+            raise ModelRejected(f"audio of type {mime} cannot be transcribed")
         if len(sound) > MOST_BYTES:
-            raise ModelRejected("it is too large to be heard")
+            raise ModelRejected("it is too large to be transcribed")
         with trio.move_on_after(self._hearing.timeout_seconds):
             for _ in range(TRIES - 1):
                 try:
@@ -201,7 +201,7 @@ class Transcriber:
                 except ModelTemporary as error:
                     await trio.sleep(honoured(error.retry_after) or PAUSE_SECONDS)
             return await self._ask(sound, mime)
-        raise ModelTemporary("it was not heard in time")
+        raise ModelTemporary("it was not transcribed in time")
 
     async def _ask(self, sound: bytes, mime: str) -> str:
         connection = await self._connection.get()

@@ -1,6 +1,6 @@
-"""Threads and runs at a server of the Assistants API: every request that the engine makes of it.
+"""Threads and runs at a server of the Assistants API: all requests of the engine.
 
-A thread that could not be deleted is remembered, and tried again when the next call tidies up.
+A thread that could not be deleted is remembered, and tried again at the next clean-up.
 """
 
 from collections.abc import Mapping
@@ -24,16 +24,16 @@ RACE_CAP_SECONDS = 5.0
 """A thread may still be busy with a run that is ending: 1, 2, … 5 seconds between tries."""
 
 TIDY_SECONDS = 1.0
-"""What tidying up may hold up; nothing depends on it."""
+"""How long cleaning up may delay a call; nothing depends on it."""
 
 MOST_LEFT = 1000
-"""Threads whose deletion failed that are remembered."""
+"""Remembered threads whose deletion failed."""
 
 Method = Literal["GET", "POST", "DELETE"]
 
 
 class RemoteThreads:
-    """The threads of one server. Any number of tasks may call it; it raises the engine's errors."""
+    """The threads of one server. Any number of tasks may use it; it raises the engine's errors."""
 
     def __init__(self, connection: LazyConnection) -> None:
         self._connection = connection
@@ -41,19 +41,19 @@ class RemoteThreads:
         """Threads that could not be deleted, oldest first; at most MOST_LEFT."""
 
     async def create(self, body: JsonObject) -> str:
-        """Make a thread; gives its id."""
+        """Create a thread and return its id."""
         thread = await self._call("POST", "/threads", body)
         return str(thread.get("id") or "")
 
     async def words(self, thread_id: str, run: JsonObject) -> JsonObject:
-        """List what a run has said, oldest first."""
+        """List the messages of a run, oldest first."""
         query = {"order": "asc", "limit": "100", "run_id": str(run.get("id"))}
         return await self._call("GET", f"{_path(thread_id)}/messages", query=query, stored=True)
 
     async def start_run(self, thread_id: str, body: JsonObject) -> JsonObject:
         """Start a run; while another one is ending on the thread, wait and try again.
 
-        That refusal says that nothing was started, so trying again doubles nothing.
+        The refusal means that nothing was started, so trying again cannot start two runs.
         """
         tries = 0
         while True:
@@ -66,23 +66,23 @@ class RemoteThreads:
             await trio.sleep(min(float(tries), RACE_CAP_SECONDS))
 
     async def look(self, thread_id: str, run_id: str) -> JsonObject:
-        """Ask how a run is."""
+        """Fetch a run."""
         return await self._call("GET", _run_path(thread_id, run_id), stored=True)
 
     async def submit(self, thread_id: str, run_id: str, outputs: Mapping[str, str]) -> JsonObject:
-        """Give a run that waits the outputs of its calls, by their ids."""
+        """Submit the outputs of its calls, by id, to a waiting run."""
         given = [{"tool_call_id": call, "output": output} for call, output in outputs.items()]
         path = f"{_run_path(thread_id, run_id)}/submit_tool_outputs"
         return await self._call("POST", path, {"tool_outputs": given}, stored=True)
 
     async def runs(self, thread_id: str) -> list[JsonObject]:
-        """List a thread's runs, newest first. Raises ResponseGone if the thread is not there."""
+        """List a thread's runs, newest first. Raises ResponseGone if there is no such thread."""
         query = {"order": "desc", "limit": "20"}
         listed = await self._call("GET", _runs_path(thread_id), query=query, stored=True)
         return [run for run in listed.get("data") or () if run.get("id")]
 
     async def cancel(self, thread_id: str) -> bool:
-        """Cancel what runs on a thread and delete it, in 5 seconds; True if it is gone."""
+        """Cancel the runs of a thread and delete it, in 5 seconds; True if it is gone."""
 
         async def stop() -> None:
             for run in await self.runs(thread_id):
@@ -95,9 +95,9 @@ class RemoteThreads:
         return await has_stopped(stop)
 
     async def drop(self, *thread_ids: str, running: bool = True) -> None:
-        """Cancel what runs on threads and delete them, in a second; raises no error of ours.
+        """Cancel the runs of threads and delete them, in a second; raises no error of ours.
 
-        What does not succeed is tried again by `drop_left`.
+        `drop_left` tries again what did not succeed.
         """
         rest = [thread_id for thread_id in dict.fromkeys(thread_ids) if thread_id]
         self._left.update(dict.fromkeys(rest))
@@ -113,7 +113,7 @@ class RemoteThreads:
             del self._left[next(iter(self._left))]
 
     async def drop_left(self) -> None:
-        """Try again what could not be deleted."""
+        """Try again to delete the threads that are left."""
         left, self._left = list(self._left), {}
         await self.drop(*left)
 

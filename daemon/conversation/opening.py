@@ -188,7 +188,7 @@ def open_engine(settings: Settings, rng: Random) -> AbstractAsyncContextManager[
         rng=rng,
         background=_background(settings),
         options=_model_options(settings),
-        told_by_webhook=assistant.webhook_secret is not None,
+        by_webhook=assistant.webhook_secret is not None,
     )
 
 

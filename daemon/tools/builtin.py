@@ -1,4 +1,4 @@
-"""The tools that every Recado has."""
+"""The built-in tools."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from daemon.domain.records import MAX_FACT_CHARACTERS
 from daemon.tools.tool import Tool, ToolContext, Urgency, tool
 
 FactNumber = Annotated[int, Meta(ge=1, le=2**53)]
-"""Up to where a number of JSON is exact (RFC 8259, section 6); SQLite's reach farther."""
+"""The range in which JSON numbers are exact (RFC 8259, section 6); SQLite's range is larger."""
 
 Level = Literal["recent_50", "recent_100", "recent_200", "recent_400", "recent_600"]
 
@@ -79,4 +79,4 @@ ALL: tuple[Tool, ...] = (
     remember,
     forget_fact,
 )
-"""All of them, in the order in which the model is told of them."""
+"""All of them, in the order in which the model gets them."""

@@ -1,8 +1,8 @@
-"""JSON schemas of tools in the form that OpenAI calls strict, and arguments written by it.
+"""JSON schemas of tools in the form that OpenAI calls strict, and arguments in that form. Pure.
 
-Pure. In a strict schema every property is required and objects are closed; what may be left out
-is required and may be null instead. With it the server holds the model to the schema. Servers that
-do not know strict tools read the same schema; there an argument may be left out all the same.
+In a strict schema every property is required and objects are closed; an optional property is
+required and may be null instead. The server then holds the model to the schema. Servers without
+strict tools read the same schema; there an argument may still be left out.
 """
 
 import json
@@ -17,7 +17,7 @@ _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(
 _DEFINED = "#/$defs/"
 
 _TOLD = ("minLength", "maxLength", "uniqueItems", "contentEncoding")
-"""Limits that no strict schema takes; the model reads them in the description instead."""
+"""Limits that strict schemas do not have; they are written into the description instead."""
 
 _SHAPING = frozenset(
     {
@@ -26,15 +26,15 @@ _SHAPING = frozenset(
         *("unevaluatedItems", "unevaluatedProperties"),
     }
 )
-"""Keywords without which a schema would mean something else: with one there is no strict form."""
+"""Keywords that cannot be dropped without changing a schema's meaning: they have no strict form."""
 
 
 def strict_schema(schema: JsonObject) -> JsonObject:
-    """The strict form of a schema, or the form to send it in where there is none.
+    """The strict form of a schema; a form that every server accepts if there is none.
 
-    A reference stands alone: what is said beside it is written into a copy of what it means.
-    Keywords that only narrow or describe a value are dropped or told in its description. The
-    caller's check of the arguments keeps to all of them.
+    A reference stands alone: keywords beside it are written into a copy of its definition. Keywords
+    that only narrow or describe a value are dropped or moved to its description. The caller's check
+    of the arguments still applies all of them.
     """
     told = _with_lists_told(schema)
     strict = _strict(told, told.get("$defs", {}))
@@ -46,7 +46,7 @@ def strict_schema(schema: JsonObject) -> JsonObject:
 
 
 def _with_lists_told(schema: Any) -> Any:
-    """Say of every list what it holds: servers refuse lists that do not, strict or not.
+    """Add the item type to every list, which servers require, strict or not.
 
     A tuple becomes a list of that length with any of its types at each place.
     """
@@ -93,7 +93,7 @@ def _strict(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _kept(schema: JsonObject) -> JsonObject:
-    """A schema without the keywords that strict ones cannot have; limits among them are told."""
+    """A schema without keywords that strict ones cannot have; limits go into the description."""
     kept = {n: value for n, value in schema.items() if n in KEYWORDS or n in _SHAPING}
     words = [f"{name}: {json.dumps(schema[name])}" for name in _TOLD if name in schema]
     if kept.get("format", "date") not in FORMATS:
@@ -107,9 +107,9 @@ def _kept(schema: JsonObject) -> JsonObject:
 
 
 def _reference(schema: JsonObject, definitions: Mapping[str, Any]) -> JsonObject:
-    """A reference by itself, or a copy of what it means with what was said beside it.
+    """A reference alone, or a copy of its definition with the keywords beside it.
 
-    A type that holds itself cannot be copied; what was said beside it is left out.
+    A recursive type cannot be copied; the keywords beside it are left out.
     """
     beside = {n: value for n, value in schema.items() if n in KEYWORDS and n != "$ref"}
     name = str(schema["$ref"]).removeprefix(_DEFINED)
@@ -138,7 +138,7 @@ def _close(schema: JsonObject, required: frozenset[str], definitions: Mapping[st
 
 
 def _or_null(schema: JsonObject, definitions: Mapping[str, Any]) -> JsonObject:
-    """The strict form of a property that may be left out: null stands for its default."""
+    """The strict form of an optional property: null stands for its default."""
     outer = {n: schema[n] for n in ("description",) if n in schema} if "$ref" in schema else {}
     inner = _strict({n: v for n, v in schema.items() if n not in outer}, definitions)
     words = [outer.get("description", "") or inner.pop("description", "")]
@@ -153,7 +153,7 @@ def _or_null(schema: JsonObject, definitions: Mapping[str, Any]) -> JsonObject:
 
 
 def _holds(schema: Mapping[str, Any], name: str, definitions: Mapping[str, Any]) -> bool:
-    """True if a schema refers to a definition, directly or by way of others."""
+    """True if a schema refers to a definition, directly or through others."""
     return name in _names(schema, definitions)
 
 
@@ -182,7 +182,7 @@ def _references(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def takes_null(schema: Mapping[str, Any]) -> bool:
-    """True if null is a value of its own under a schema."""
+    """True if a schema allows null."""
     if any(takes_null(branch) for branch in schema.get("anyOf", ())):
         return True
     kind = schema.get("type")
@@ -192,9 +192,9 @@ def takes_null(schema: Mapping[str, Any]) -> bool:
 
 
 def without_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    """Leave out of arguments each null that stands for a default.
+    """Remove each null that stands for a default from arguments.
 
-    ``schema`` is the one before it was made strict, ``root`` the whole that holds its ``$defs``.
+    ``schema`` is the one before it was made strict; ``root`` is the schema that has its ``$defs``.
     """
     schema = _followed(value, schema, root)
     if isinstance(value, list) and isinstance(schema.get("items"), Mapping):
@@ -214,7 +214,7 @@ def without_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]
 
 
 def _followed(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema that a reference means, and of a union the branch that a value is of."""
+    """The definition of a reference, or the branch of a union that fits a value."""
     if "$ref" in schema:
         found: Mapping[str, Any] = root.get("$defs", {})
         return _followed(value, found.get(str(schema["$ref"]).removeprefix(_DEFINED), {}), root)
@@ -228,7 +228,7 @@ def _followed(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) ->
 
 
 def _is_tagged(value: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
-    """True if an object has the properties' one value wherever they allow but one."""
+    """True if an object has the fixed value of every property that allows only one."""
     return bool(properties) and all(
         value.get(name) == inner["enum"][0]
         for name, inner in properties.items()

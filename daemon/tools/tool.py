@@ -43,34 +43,34 @@ Urgency = Literal["low", "normal", "high"]
 
 
 class Conversation(Protocol):
-    """The conversation a tool works for, as far as tools may change it.
+    """What tools may do to their conversation.
 
-    Every verb may be called again after a crash, and does no harm then.
+    Every method may be called again after a crash, without harm.
     """
 
     async def say(self, text: str) -> bool:
         """See `ToolContext.say`."""
 
     async def send(self, part: NewPart) -> bool:
-        """Send a message of another kind than text; see the verbs of `ToolContext`.
+        """Send a message other than text; see the methods of `ToolContext`.
 
-        Raises ValueError in words if its file cannot be sent.
+        Raises ValueError with a reason if its file cannot be sent.
         """
 
     async def react(self, emoji: str) -> bool:
         """See `ToolContext.react`."""
 
     async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
-        """Hand the chat to a person once this turn is answered; False if that is done already."""
+        """Hand the chat to a person after this turn's answer; False if that was done already."""
 
     async def set_labels(self, add: Sequence[str], remove: Sequence[str]) -> list[str]:
-        """Change the chat's labels, by name; gives what could not be done, in words."""
+        """Change the chat's labels, by name; returns the failures, in words."""
 
     async def remember(self, fact: str) -> int:
-        """Keep a fact about the contact; gives its number, 0 if there are too many."""
+        """Store a fact about the contact; returns its number, 0 if there are too many."""
 
     async def forget_fact(self, fact_id: int) -> bool:
-        """Forget a fact by its number; False if there is none of that number."""
+        """Forget a fact by its number; False if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +78,16 @@ class ToolContext:
     """What a tool may know of the conversation it is called in, and do to it."""
 
     key: ChatKey
-    """The chat and the channel it is on."""
+    """The chat, and the number that it is on."""
     contact_name: str
     language: str
     """Of the business, ``es`` or ``en``."""
     idempotency_key: str
-    """The same for every attempt at this very call: pass it on to whatever has effects."""
+    """The same for every attempt of this call: pass it on to whatever has effects."""
     recent_messages: Loader
-    """Gives the last so many lines of the conversation, oldest first."""
+    """Returns the last lines of the conversation, oldest first."""
     conversation: Conversation
-    """For the rarer deeds: handing over, labels, facts."""
+    """For rarer actions: handing over, labels, facts."""
 
     @property
     def chat(self) -> str:
@@ -100,12 +100,12 @@ class ToolContext:
         return self.key.number
 
     async def say(self, text: str) -> bool:
-        """Say something to the customer while the tool works: "I am looking that up".
+        """Send a text to the customer while the tool works: "I am looking that up".
 
-        Returns as soon as it is stored; it is sent beside the tool, at a human pace. Said once,
-        however often the call is repeated after a crash: what a call says first, second and so on
-        is told apart by its place. False if it will not be said: a person has the chat, the text
-        is empty, or the call is over.
+        Returns as soon as it is stored; it is sent while the tool runs, at a human pace. It is sent
+        once, however often the call is repeated after a crash: the texts of a call are identified
+        by their order. False if it will not be sent: a person has the chat, the text is empty, or
+        the call is over.
         """
         return await self.conversation.say(text)
 
@@ -126,16 +126,16 @@ class ToolContext:
     async def send_location(
         self, latitude: float, longitude: float, *, name: str = "", address: str = ""
     ) -> bool:
-        """Send a place, in degrees. Raises ValueError if there is none such."""
+        """Send a place, in degrees. Raises ValueError if it does not exist."""
         part = location_part(latitude, longitude, name=name, address=address)
         return await self.conversation.send(part)
 
     async def send_contact(
         self, name: str, number: str, *, organisation: str = "", email: str = ""
     ) -> bool:
-        """Send the card of a person, whom the customer can then write to or call.
+        """Send a contact card, so that the customer can write to or call the person.
 
-        ``number`` is international, ``+573001234567``. Raises ValueError if it is none.
+        ``number`` is international, ``+573001234567``. Raises ValueError if it is not valid.
         """
         part = contact_part(name, number, organisation=organisation, email=email)
         return await self.conversation.send(part)
@@ -145,14 +145,14 @@ class ToolContext:
     ) -> bool:
         """Ask with a poll of 2 to 12 options; each vote comes as a message of the customer.
 
-        ``several``: more than one option may be chosen. Raises ValueError if it is not to be sent.
+        ``several``: more than one option may be chosen. Raises ValueError if it cannot be sent.
         """
         return await self.conversation.send(poll_part(question, options, several=several))
 
     async def send_buttons(
         self, question: str, buttons: Mapping[str, str], *, header: str = "", footer: str = ""
     ) -> bool:
-        """Ask with up to three buttons, titles by ids; the one tapped comes as a message.
+        """Ask with up to three buttons, titles by id; the tapped one comes as a message.
 
         Raises ValueError if a title is too long for WhatsApp, or there are too many.
         """
@@ -168,14 +168,14 @@ class ToolContext:
         header: str = "",
         footer: str = "",
     ) -> bool:
-        """Ask with a list of up to ten rows, which ``label`` opens; like `send_buttons`."""
+        """Ask with a list of up to ten rows, opened by ``label``; like `send_buttons`."""
         part = list_part(question, label, rows, header=header, footer=footer)
         return await self.conversation.send(part)
 
     async def react(self, emoji: str) -> bool:
-        """React to the customer's last message; an empty ``emoji`` takes it back.
+        """React to the customer's last message; an empty ``emoji`` removes the reaction.
 
-        Raises ValueError if it is none.
+        Raises ValueError if it is no emoji.
         """
         return await self.conversation.react(emoji)
 
@@ -184,20 +184,20 @@ class ToolContext:
         return trio.from_thread.run(verb, *arguments)
 
     def say_from_thread(self, text: str) -> bool:
-        """Say something from a plain function, which runs in a thread; as `say`."""
+        """As `say`, from a plain function, which runs in a thread."""
         return trio.from_thread.run(self.conversation.say, text)
 
 
 __all__ = ["Conversation", "ListRow", "Loader", "Tool", "ToolContext", "Urgency", "tool"]
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What the Responses API takes as a tool's name; another would fail every request."""
+"""Names that the Responses API accepts; another would fail every request."""
 
 KEYWORDS = frozenset({inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY})
-"""Parameters that can be given by name, as the model gives them."""
+"""Parameters that can be passed by name, as the model passes them."""
 
 DEFAULT_TIMEOUT = 30.0
-"""Seconds a tool may take, if it does not say otherwise."""
+"""Seconds that a tool may take, unless it declares another timeout."""
 
 _Field = tuple[str, Any] | tuple[str, Any, Any]
 
@@ -213,13 +213,13 @@ class Tool:
     context_parameter: str
     """Name of the parameter that takes the `ToolContext`; empty if there is none."""
     loose: JsonObject
-    """The schema in which an argument with a default may be left out."""
+    """The schema before it was made strict."""
     is_async: bool
     effects: bool
     idempotent: bool
     timeout: float
     concurrency: int
-    """Calls at the same time, over all chats; 0: any number."""
+    """Calls at the same time, for all chats; 0: any number."""
     enabled: bool
 
     @property
@@ -233,7 +233,7 @@ class Tool:
         return self.function.__module__
 
     def read_arguments(self, text: str) -> dict[str, Any]:
-        """Check the JSON that the model wrote; raises ValueError in words the model can use."""
+        """Check the JSON that the model wrote; raises ValueError with a reason for the model."""
         try:
             value = msgspec.json.decode(self._without_nulls(text or "{}"), type=self.arguments)
         except msgspec.ValidationError as error:
@@ -275,12 +275,12 @@ def tool(
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a function a tool.
 
-    ``effects``: calling it twice is not the same as calling it once (a booking, a payment); such
-    a call is never repeated after a crash, unless it is ``idempotent``: then a second call with
-    the same idempotency key does nothing more. ``timeout`` in seconds. ``concurrency``: at most
-    so many calls at the same time, over all chats; 0: any number. A tool that is not ``enabled``
-    is loaded and listed, but the model is not told of it. Raises ToolError if the function's
-    signature or docstring does not make a tool.
+    ``effects``: calling it twice is not the same as calling it once (a booking, a payment). Such a
+    call is never repeated after a crash unless the tool is ``idempotent``, which means that a
+    second call with the same idempotency key has no further effect. ``timeout`` in seconds.
+    ``concurrency``: calls at the same time, for all chats; 0: any number. A tool that is not
+    ``enabled`` is loaded and listed, but not offered to the model. Raises ToolError if the
+    function's signature or docstring does not make a tool.
     """
     declare = partial(
         _declare,
@@ -304,7 +304,7 @@ def _declare(
         raise ToolError(f"tool {name}: timeout must be above 0 and concurrency 0 or more")
     description = inspect.getdoc(function) or ""
     if not description:
-        raise ToolError(f"tool {name}: a docstring is needed, it is what the model goes by")
+        raise ToolError(f"tool {name}: a docstring is needed; the model reads it")
     fields, context_parameter = _parameters(function, name)
     try:
         arguments = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
@@ -325,7 +325,7 @@ def _declare(
 
 
 def _parameters(function: Callable[..., Any], name: str) -> tuple[list[_Field], str]:
-    """The arguments that the model gives, and the name of the parameter for the context."""
+    """The fields of the model's arguments, and the name of the parameter for the context."""
     try:
         hints = typing.get_type_hints(function, include_extras=True)
     except NameError as error:

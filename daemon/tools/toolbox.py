@@ -18,10 +18,10 @@ from daemon.errors import ToolError
 from daemon.tools.tool import Tool, ToolContext
 
 MAX_OUTPUT_BYTES = 32_000
-"""More than this tells a model nothing and costs a fortune; some servers refuse 1 MB outright."""
+"""A longer output costs much and helps no model; some servers refuse 1 MB."""
 
 FOLDER_PACKAGE = "recado_tools"
-"""The modules of ``tools.folder`` are known to Python by names inside this one."""
+"""The package in whose namespace the modules of ``tools.folder`` are imported."""
 
 UNKNOWN_OUTCOME = (
     "; outcome unknown: it may have taken effect. Do not repeat it; check its result with another"
@@ -32,13 +32,13 @@ CUT_NOTE = "\n[cut: the output was too long]"
 
 
 OnFault = Callable[[str, Exception], object]
-"""Told the name of a tool and what it raised."""
+"""Called with the name of a tool and the exception that it raised."""
 
 
 class Toolbox:
     """Finds tools by name and calls them. Any task may call it.
 
-    All it keeps is how many calls of a tool are under way, for those that allow only so many.
+    Its only state are the limiters of tools with a ``concurrency``.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class Toolbox:
         longest_seconds: float = math.inf,
         on_fault: OnFault = lambda *_: None,
     ) -> None:
-        """``on_fault`` is told of every exception that a tool raises.
+        """``on_fault`` gets every exception that a tool raises.
 
-        Raises ToolError if two tools have one name, if one that is ``disabled`` does not exist, or
-        if one may take more than ``longest_seconds``.
+        Raises ToolError if two tools have one name, if a ``disabled`` one does not exist, or if one
+        has a timeout above ``longest_seconds``.
         """
         self._on_fault = on_fault
         self._tools: dict[str, Tool] = {}
         for tool in tools:
-            # One module may import another's tool: the same tool twice is one.
+            # One module may import another's tool, so the same tool may come twice.
             if self._tools.get(tool.name, tool) is not tool:
                 raise ToolError(f"two tools are called {tool.name}")
             self._tools[tool.name] = tool
@@ -83,7 +83,7 @@ class Toolbox:
 
     @property
     def all_tools(self) -> tuple[Tool, ...]:
-        """All tools, those that are not enabled included."""
+        """All tools, including those that are not enabled."""
         return self._all
 
     def is_enabled(self, name: str) -> bool:
@@ -92,24 +92,24 @@ class Toolbox:
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
-        """All tools as the model is told of them."""
+        """The enabled tools as the model sees them."""
         return tuple(tool.spec for tool in self._tools.values())
 
     def has_effects(self, call: FunctionCall) -> bool:
-        """True if the call would do something that must not be done twice."""
+        """True if the call must not be made twice."""
         tool = self._tools.get(call.name)
         return tool is not None and tool.effects
 
     def is_repeatable(self, call: FunctionCall) -> bool:
-        """True if a call whose end nobody saw may be made again."""
+        """True if a call with an unknown outcome may be made again."""
         tool = self._tools.get(call.name)
         return tool is not None and (tool.idempotent or not tool.effects)
 
     async def call(self, call: FunctionCall, context: ToolContext) -> tuple[str, bool]:
-        """Call a tool; gives the output for the model, and whether the call failed.
+        """Call a tool; returns the output for the model, and whether the call failed.
 
-        Never raises for anything that the tool or the model did wrong: the model is told, and
-        the turn goes on. What an exception says stays in the log, since it may hold internals.
+        Faults of the tool or the model are not raised: they become the output, and the turn goes
+        on. The message of an exception stays in the log, since it may hold internals.
         """
         tool = self._tools.get(call.name)
         if tool is None:
@@ -133,13 +133,13 @@ class Toolbox:
     async def _outcome(self, work: "_ToolWork") -> tuple[str, bool]:
         try:
             return _output(await work.run()), False
-        except Exception as error:  # noqa: BLE001 - a tool may fail in any way; the model is told
+        except Exception as error:  # noqa: BLE001 - a tool may fail in any way; the turn goes on
             self._on_fault(work.tool.name, error)
             return _error(f"{work.tool.name} failed ({type(error).__name__})"), True
 
 
 class _ToolWork:
-    """One call of a tool, once its arguments are known to be right."""
+    """One call of a tool with valid arguments."""
 
     def __init__(
         self, tool: Tool, arguments: dict[str, object], limit: trio.CapacityLimiter | None
@@ -151,9 +151,9 @@ class _ToolWork:
         self._limit = limit
 
     async def run(self) -> object:
-        """Call the function when its limit allows, where it belongs."""
+        """Call the function when its limit allows, in a thread unless it is async."""
         if not self.tool.is_async:
-            # A thread that is left behind keeps its place among those that the limit allows.
+            # An abandoned thread keeps its place in the limiter until it ends.
             return await trio.to_thread.run_sync(
                 self._call, abandon_on_cancel=True, limiter=self._limit
             )
@@ -210,7 +210,7 @@ def _import_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ToolError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
-    # Type hints of the module's functions are looked up through sys.modules.
+    # Type hints of the module's functions are resolved through sys.modules.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)

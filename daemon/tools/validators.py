@@ -1,4 +1,4 @@
-"""What operators' modules import to declare validators; see docs/validators.md."""
+"""The public import for operators' validators; see docs/validators.md."""
 
 from daemon.domain.validation.results import (
     KEEP,

@@ -74,7 +74,7 @@ def engine(
                 open_responses_engine,
                 rng=rng,
                 background=request.param != "responses",
-                told_by_webhook=request.param == "webhook",
+                by_webhook=request.param == "webhook",
             )(**common)  # type: ignore[arg-type]
         with trio.fail_after(20):
             async with opening as opened:

@@ -183,5 +183,5 @@ async def test_a_model_near_its_end_is_one_line_of_the_log(tmp_path: Path) -> No
         await stage.model.wait_for(lambda: ("GET", "/models") in stage.model.hits)
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.wait_sent(LAURA)
-        (line,) = stage.events("models want attention")
+        (line,) = stage.events("models need attention")
     assert "gpt-4o-mini will be shut down on 2027-01-14" in line["models"]

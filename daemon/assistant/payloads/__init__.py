@@ -1,1 +1,1 @@
-"""What model servers send and are sent, as values: pure."""
+"""Requests to model servers and their answers, as values. Pure."""

@@ -22,7 +22,7 @@ from daemon.errors import ModelTemporary
 _json = msgspec.json.Encoder()
 
 MOST_MESSAGES = 32
-"""A thread is created with at most so many messages; older ones are folded into the first."""
+"""A thread is created with at most this many messages; older ones are folded into the first."""
 
 MOST_CHARACTERS = 256_000
 """The API's limit for the text of one message, and for a run's instructions."""
@@ -41,7 +41,7 @@ class ThreadBusy(ModelTemporary):
 
 
 def split_notes(items: tuple[JsonObject, ...]) -> tuple[list[JsonObject], list[str]]:
-    """Take out the developer's notes.
+    """Separate the developer's notes.
 
     They are fixed texts about the answer to be given, and become instructions of the run.
     """
@@ -72,8 +72,8 @@ def thread_body(request: ModelRequest) -> JsonObject:
 def run_body(request: ModelRequest, server: ServerProfile, assistant_id: str) -> JsonObject:
     """Return the body of ``POST /threads/{id}/runs``.
 
-    Model, instructions and tools are ours and replace what the assistant was made with; without
-    instructions of ours its own count.
+    Our model, instructions and tools replace those of the assistant; without instructions of ours,
+    the assistant's apply.
     """
     options = dict(server.options)
     hosted = list(options.pop("tools", ()))
@@ -114,7 +114,7 @@ def calls_of(run: JsonObject) -> tuple[FunctionCall, ...]:
 
 
 def response_with_calls(thread_id: str, run: JsonObject) -> ModelResponse:
-    """Return the answer of a run that waits for tool outputs. Its usage is told at its end."""
+    """Return the answer of a run that waits for tool outputs. Its usage comes at its end."""
     items: list[JsonObject] = [
         {
             "type": "function_call",
@@ -128,7 +128,7 @@ def response_with_calls(thread_id: str, run: JsonObject) -> ModelResponse:
 
 
 def response_with_words(thread_id: str, run: JsonObject, messages: JsonObject) -> ModelResponse:
-    """Return the answer of a run that has ended: everything it said, in order.
+    """Return the answer of a run that has ended: all its messages, in order.
 
     `messages` is the answer of ``GET /threads/{id}/messages`` in ascending order.
     """
@@ -151,7 +151,7 @@ def response_with_words(thread_id: str, run: JsonObject, messages: JsonObject) -
 
 
 def usage_of(usage: JsonObject) -> Usage:
-    """Return the token counts of a run, which are those of all its steps together."""
+    """Return the token counts of a run, for all its steps together."""
     details = usage.get("prompt_token_details") or usage.get("prompt_tokens_details") or {}
     return Usage(
         input_tokens=usage.get("prompt_tokens") or 0,
@@ -161,7 +161,7 @@ def usage_of(usage: JsonObject) -> Usage:
 
 
 def is_race(message: str) -> bool:
-    """Return True for the refusal of a thread on which a run is active; it has no code.
+    """Return True for the refusal because a run is active on the thread; it has no code.
 
     "Can't add messages to thread_X while a run run_Y is active." and "Thread thread_X already has
     an active run run_Y."
@@ -189,7 +189,7 @@ def _message(item: JsonObject) -> JsonObject | None:
 
 
 def _from_customer(item: JsonObject) -> JsonObject | None:
-    """Write a customer's message; of pictures only addresses can be given without an upload."""
+    """Write a customer's message; without an upload, pictures can only be URLs."""
     content = item.get("content")
     if not isinstance(content, list):
         return _said("user", _text_of(content))
@@ -206,7 +206,7 @@ def _from_customer(item: JsonObject) -> JsonObject | None:
 
 
 def _folded(messages: Sequence[JsonObject]) -> JsonObject:
-    """Fold messages into one, the newest of them if all are too long, one JSON object a line."""
+    """Fold messages into one, one JSON object a line; if too long, only the newest."""
     lines: list[str] = []
     room = MOST_FOLDED
     for message in reversed(messages):
@@ -227,7 +227,7 @@ def _words(item: JsonObject) -> str:
 
 
 def _text_of(content: object) -> str:
-    """Return the text of a message's content or of a tool's output, in any of their shapes."""
+    """Return the text of a message's content or of a tool's output, in any of their forms."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):

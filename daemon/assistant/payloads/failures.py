@@ -1,7 +1,7 @@
-"""Which of Recado's errors a model server's failure is. Pure: status, codes and words in.
+"""Turns a model server's failures into Recado's errors. Pure.
 
-A server's own message may quote the key or the customer's words, so it is read for signs but never
-passed on. What is passed on is the status and codes, and only if they look like codes.
+A server's own message may quote the key or the customer's words, so it is searched but never passed
+on. Only the status is passed on, and codes that look like codes.
 """
 
 import re
@@ -28,7 +28,7 @@ TOO_LONG_WORDS = re.compile(
 too large" is OpenAI's 429 for a single request over the limit of a whole minute."""
 
 OPERATOR_STATUSES = frozenset({401, 402, 403})
-"""Key, payment and permission: somebody will mend that, and the work must still be there."""
+"""Key, payment and permission: an operator will repair that, so the work must be kept."""
 
 TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
 
@@ -45,10 +45,10 @@ TEMPORARY_CODES = frozenset(
         "",
     }
 )
-"""Codes in `response.failed` and `error` events after which the same request may well work."""
+"""Codes in `response.failed` and `error` events after which the same request may work."""
 
 INPUT_CODES = re.compile(r"prompt|policy|image|content|context|string_above|safety|moderation")
-"""Codes of 400 that are about what was told in a request, not about how requests are made."""
+"""Codes of 400 that are about the content of one request, not about the form of all requests."""
 
 MOST_REASON = 300
 QUOTED_WORDS = 3
@@ -94,18 +94,18 @@ def from_failed(error: Any) -> AssistantError:
     return ModelRejected(what)
 
 
-def shown_reason(error: ModelRejected, told: Iterable[str]) -> str:
-    """Give what a server says of a refusal as far as it may be shown; else only its codes.
+def shown_reason(error: ModelRejected, sent: Iterable[str]) -> str:
+    """Return a server's reason for a refusal if it may be shown, else only its codes.
 
-    ``told``: all texts of the request. Servers that check requests by a schema quote them in their
-    refusals, so nothing is shown that has three words in a row of what was told.
+    ``sent``: all texts of the request. Servers that check requests by a schema quote them in their
+    refusals, so a reason with three words in a row of the request is not shown.
     """
     words = " ".join(error.reason.split())[:MOST_REASON]
-    said = words.casefold().split()
-    runs = {tuple(said[i : i + QUOTED_WORDS]) for i in range(len(said) - QUOTED_WORDS + 1)}
-    for text in told:
-        heard = text.casefold().split()
-        if any(tuple(heard[i : i + QUOTED_WORDS]) in runs for i in range(len(heard))):
+    reason = words.casefold().split()
+    runs = {tuple(reason[i : i + QUOTED_WORDS]) for i in range(len(reason) - QUOTED_WORDS + 1)}
+    for text in sent:
+        request = text.casefold().split()
+        if any(tuple(request[i : i + QUOTED_WORDS]) in runs for i in range(len(request))):
             return str(error)
     shown = _SECRET.sub("…", words)
     return f"{error}: {shown}" if shown else str(error)
@@ -114,9 +114,9 @@ def shown_reason(error: ModelRejected, told: Iterable[str]) -> str:
 def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
     """Return how many seconds the server asks to wait, or None.
 
-    Headers first: `retry-after-ms`, then `retry-after` as seconds or as a date, which is counted
-    from the answer's own `date` so that no clock of ours is needed. Else OpenAI's sentence "Please
-    try again in 1.2s".
+    Headers first: `retry-after-ms`, then `retry-after` as seconds or as a date, counted from the
+    answer's own `date`, so that our clock does not matter. Else OpenAI's sentence "Please try again
+    in 1.2s".
     """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
@@ -136,7 +136,7 @@ def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
 
 
 def _about_input(code: str, param: str) -> bool:
-    """True if a refusal is about what this one request tells; the next may be answered."""
+    """True if a refusal is about the content of this request; the next one may be answered."""
     return INPUT_CODES.search(code.lower()) is not None or param.startswith(("input", "messages"))
 
 

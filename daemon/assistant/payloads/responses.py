@@ -64,12 +64,12 @@ ITEMS: Mapping[str, Fate] = MappingProxyType(
     }
 )
 """``kept``: part of the answer and of the thread. ``left out``: of no further use. ``reported``:
-left out, and the log says so, since the operator has switched on something that cannot work. A type
-that is not in the table is reported."""
+left out and logged, since the operator has switched on something that cannot work. A type that is
+not in the table is reported."""
 
 
 def unanswered(output: Iterable[Any]) -> tuple[str, ...]:
-    """Return the types of the items that are to be reported, each once."""
+    """Return the types of the items to report, each once."""
     kinds = (_reported(item) for item in output if isinstance(item, dict))
     return tuple(dict.fromkeys(filter(None, kinds)))
 
@@ -77,11 +77,11 @@ def unanswered(output: Iterable[Any]) -> tuple[str, ...]:
 def reusable_items(output: Iterable[Any]) -> tuple[JsonObject, ...]:
     """Return the items of an output in the form in which they can be input of later calls.
 
-    An id in an input item is taken as a reference to something the server has stored: it fails
-    once that is gone, and it ties a message or call to the reasoning item that came with it. So
-    ids and statuses are left out. Reasoning is kept only if its encrypted content came along and
-    the item that it led to is kept too. Calls of hosted tools live on in the message written from
-    them, and a function call that was cut in mid-arguments must not be run; both are dropped.
+    A server takes an id in an input item as a reference to a stored item: it fails once that is
+    gone, and it ties a message or call to the reasoning item that came with it. So ids and statuses
+    are left out. Reasoning is kept only if it has its encrypted content and the item that it led to
+    is kept too. Calls of hosted tools are in the message written from them, and a function call
+    that was cut inside its arguments must not be run; both are dropped.
     """
     kept: list[JsonObject] = []
     follower_kept = False
@@ -96,7 +96,7 @@ def reusable_items(output: Iterable[Any]) -> tuple[JsonObject, ...]:
 
 
 def object_in(item: Mapping[str, Any], name: str) -> JsonObject:
-    """Return the object under a name; empty if there is something else, as odd servers send."""
+    """Return the object under a name; empty if its type differs, as some servers send."""
     found = item.get(name)
     return found if isinstance(found, dict) else {}
 
@@ -164,7 +164,7 @@ def _function_call(item: JsonObject) -> JsonObject | None:
     if not call_id or not name or words_in(item, "status") in {"incomplete", "in_progress"}:
         return None
     if _reported(item):
-        return None  # its program would have to be sent back, and is not kept
+        return None  # its program would have to be sent back, but is not kept
     arguments = item.get("arguments") or "{}"
     if not isinstance(arguments, str):
         arguments = msgspec.json.encode(arguments).decode()
@@ -175,7 +175,7 @@ def _function_call(item: JsonObject) -> JsonObject | None:
 
 
 MOST_TOKENS = 10**9
-"""Of one call; what a server counts beyond is no count."""
+"""Of one call; a larger count is no count."""
 
 CACHE_KEY_CHARACTERS = 64
 """OpenAI's limit for `prompt_cache_key`; `safety_identifier` takes 128."""
@@ -186,14 +186,14 @@ ENCRYPTED_REASONING = "reasoning.encrypted_content"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerProfile:
-    """Which server it is, and how it is to be asked."""
+    """Which server it is, and how requests to it are made."""
 
     model: str
     background: bool
     openai: bool
-    """True for OpenAI itself: fields beyond the subset that other servers know are sent."""
+    """True for OpenAI itself, which also gets fields that other servers do not know."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """The operator's own fields of the request: reasoning, text, service_tier, hosted tools …"""
+    """The operator's fields of the request: reasoning, text, service_tier, hosted tools …"""
 
 
 def is_openai(base_url: str) -> bool:
@@ -209,15 +209,15 @@ def keeps_responses(base_url: str) -> bool:
 
 
 def compacts(base_url: str, model: str) -> bool:
-    """Return True for servers and models known to compact a conversation by themselves."""
+    """Return True for servers and models known to compact conversations by themselves."""
     return is_openai(base_url) and _reasons(model)
 
 
 def request_body(request: ModelRequest, server: ServerProfile) -> JsonObject:
     """Return the JSON body of `POST /responses` for one call.
 
-    The operator's options come first, so that they cannot replace what Recado depends on, except
-    that their tools and includes are added to ours.
+    The operator's options come first, so that they cannot replace fields that Recado depends on;
+    their tools and includes are added to ours.
     """
     options = dict(server.options)
     tools = [function_tool(spec) for spec in request.tools] + list(options.pop("tools", ()))
@@ -244,8 +244,8 @@ def request_body(request: ModelRequest, server: ServerProfile) -> JsonObject:
             threshold = {"type": "compaction", "compact_threshold": request.compact_at}
             body.setdefault("context_management", [threshold])
     else:
-        # Another server's compaction says nothing to this one.
-        # Nor do words between tool calls, without the phase that tells them from an answer.
+        # Other servers cannot read OpenAI's compaction, and do not know the phase that marks words
+        # between tool calls.
         items = (item for item in request.items if item.get("type") != "compaction")
         body["input"] = [_portable(item) for item in items if is_for_customer(item)]
     if includes:
@@ -268,9 +268,9 @@ def function_tool(spec: ToolSpec) -> JsonObject:
 
 
 def response_from(body: Mapping[str, Any]) -> ModelResponse:
-    """Return the answer held by a finished response object of the API.
+    """Return the answer in a finished response object of the API.
 
-    What is of another type than it should be is left out; nothing is raised.
+    Values of a wrong type are left out; nothing is raised.
     """
     reason = words_in(object_in(body, "incomplete_details"), "reason")
     incomplete = body.get("status") == "incomplete"
@@ -285,13 +285,13 @@ def response_from(body: Mapping[str, Any]) -> ModelResponse:
 
 
 def usage_from(usage: Mapping[str, Any]) -> Usage:
-    """Return the token counts of a response; what is no count, or not counted, is 0."""
-    heard, said = (object_in(usage, f"{way}_tokens_details") for way in ("input", "output"))
+    """Return the token counts of a response; an invalid or missing one is 0."""
+    inbound, outbound = (object_in(usage, f"{way}_tokens_details") for way in ("input", "output"))
     return Usage(
         input_tokens=_count(usage, "input_tokens"),
-        cached_tokens=_count(heard, "cached_tokens"),
+        cached_tokens=_count(inbound, "cached_tokens"),
         output_tokens=_count(usage, "output_tokens"),
-        reasoning_tokens=_count(said, "reasoning_tokens"),
+        reasoning_tokens=_count(outbound, "reasoning_tokens"),
     )
 
 
@@ -301,14 +301,14 @@ def _count(counts: Mapping[str, Any], name: str) -> int:
 
 
 def _reasons(model: str) -> bool:
-    """Return False for models that refuse to include encrypted reasoning, having none."""
+    """Return False for models without reasoning, which refuse to include it encrypted."""
     return re.match(r"(ft:)?(gpt-3|gpt-4|chatgpt)", model) is None
 
 
 def _portable(item: JsonObject) -> JsonObject:
-    """Write the assistant's messages the short way, which every server reads.
+    """Write the assistant's messages in the short form, which every server reads.
 
-    Several servers take a list of parts only together with the id that was taken out.
+    Several servers accept a list of parts only with the id that was removed.
     """
     parts = item.get("content")
     if item.get("role") != "assistant" or not isinstance(parts, list):

@@ -1,8 +1,8 @@
-"""The event stream of one response, folded into what became of it. Pure: bytes in, state out.
+"""Reads the event stream of one response into its outcome. Pure: bytes in, state out.
 
 The format is that of server-sent events (https://html.spec.whatwg.org, 9.2): UTF-8, lines that end
-with CR, LF or both and with nothing else, and a blank line after each event. A line separator of
-Unicode is no end of a line; it may stand in a customer's words.
+with CR, LF or both, and a blank line after each event. A Unicode line separator does not end a
+line; it may occur in a customer's words.
 """
 
 from typing import Any
@@ -15,11 +15,11 @@ FINAL_STATUSES = frozenset({"completed", "incomplete", "failed", "cancelled", "e
 """Statuses of a response after which nothing more comes (others: queued, in_progress)."""
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
-"""An event that is longer is dropped unread; a response with pictures in it has a few megabytes."""
+"""A longer event is dropped unread; a response with pictures in it has a few megabytes."""
 
 
 class StreamEvent(msgspec.Struct, frozen=True):
-    """The fields of an event that matter here; deltas are read past, not kept."""
+    """The fields of an event that matter here; deltas are skipped."""
 
     type: str = ""
     sequence_number: int | None = None
@@ -32,7 +32,7 @@ class StreamEvent(msgspec.Struct, frozen=True):
 
 
 class Lines:
-    """The lines of a stream that comes in parts, each without its end."""
+    """The lines of a stream that comes in parts, without line ends."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -43,7 +43,7 @@ class Lines:
     def ended_by(self, part: bytes) -> list[bytes]:
         """Return the lines that end in the next part of the stream."""
         if self._after_cr and part.startswith(b"\n"):
-            part = part[1:]  # the end of a line that the part before was already seen to end
+            part = part[1:]  # the second half of a CR LF
             self._after_cr = False
         if not part:
             return []
@@ -60,7 +60,7 @@ class Lines:
         return lines
 
     def forget(self) -> None:
-        """Forget what has come of the line that has not ended; the rest of it is a remark."""
+        """Drop the line that has not ended; the rest of it is read as a comment."""
         if self._begun:
             self._begun[:] = (b":",)
             self.waiting = 1
@@ -70,7 +70,7 @@ _read_event = msgspec.json.Decoder(StreamEvent)
 
 
 class ResponseReader:
-    """What is known of one response from the events read so far, over any number of streams.
+    """The state of one response after the events read so far, from any number of streams.
 
     `response_id` is empty until an event names it; `sequence` is the last event's number, as
     `starting_after` wants it; `outcome` is the response object once it is final.
@@ -81,13 +81,13 @@ class ResponseReader:
         self.sequence = sequence
         self.outcome: JsonObject | None = None
         self.unreadable = 0
-        """Events that were no JSON of the expected shape, or too long."""
+        """Events that were too long, or no JSON of the expected form."""
         self._items: dict[int, JsonObject] = {}
         self._lines = Lines()
         self._data: list[bytes] = []
 
     def start_stream(self) -> None:
-        """Forget the half of an event that a cut stream may have left."""
+        """Drop the partial event that a cut stream may have left."""
         self._lines = Lines()
         self._data.clear()
 
@@ -106,7 +106,7 @@ class ResponseReader:
     def take_response(self, body: JsonObject, *, status: str = "") -> None:
         """Take a whole response object, from an event or from a plain GET.
 
-        `status` is what it is if it does not say so itself.
+        `status` counts if the object has none.
         """
         self.response_id = self.response_id or str(body.get("id") or "")
         status = str(body.get("status") or status)
@@ -140,7 +140,7 @@ class ResponseReader:
 
 
 def _event_in(data: bytes) -> StreamEvent:
-    """Read an event; what is no UTF-8 in it becomes U+FFFD. Raises DecodeError if it is no JSON."""
+    """Read an event; invalid UTF-8 becomes U+FFFD. Raises DecodeError if it is no JSON."""
     try:
         return _read_event.decode(data)
     except UnicodeDecodeError:
