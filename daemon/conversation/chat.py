@@ -149,7 +149,7 @@ class Chat:
         signals.work_found(waits=snapshot.waits, notes=snapshot.notes)
         self._is_new = not snapshot.chat.context_at
         wall, now = self._telemetry.now(), trio.current_time()
-        ages = [wall - (exchange.said_from or wall) for exchange in snapshot.exchanges]
+        ages = [wall - (exchange.sent_from or wall) for exchange in snapshot.exchanges]
         self._taken = [now - age for age in ages]
         return snapshot
 

@@ -17,7 +17,7 @@ import trio
 from daemon.assistant.sound import spoken_seconds
 from daemon.conversation.live_config import ChatRules, LiveConfig
 from daemon.conversation.telemetry import Telemetry
-from daemon.domain.limits import MICROS, Budget, Charge, Use, day_of, heard_use, spoken_use
+from daemon.domain.limits import MICROS, Budget, Charge, Use, day_of, transcription_use, speech_use
 from daemon.domain.messages import ChatKey, JsonObject, Media
 from daemon.domain.prompt.media_text import DEAF, STRANGE, UNPAID
 from daemon.domain.records import OutboxRow, Turn
@@ -156,7 +156,7 @@ class Listener:
         if max(told, least) > longest_seconds:
             raise MediaRefused("it is too long to be heard")
         seconds = max(told, least) if told else len(sound) / THIN_SOUND
-        cost = heard_use(seconds, self._call_budget.budget.hearing)
+        cost = transcription_use(seconds, self._call_budget.budget.hearing)
         reservation = await self._call_budget.reserve(recording.key, cost)
         if reservation is None:
             raise MediaRefused(UNPAID)
@@ -253,7 +253,7 @@ class VoiceNotes:
             return row
         speech = self._speech
         words, price = spoken_words(row.body), self._call_budget.budget.speech
-        reservation = await self._call_budget.reserve(row.key, spoken_use(len(words), price))
+        reservation = await self._call_budget.reserve(row.key, speech_use(len(words), price))
         if reservation is None:
             return await self.write_instead(row, SPEECH_UNPAID, "unpaid")
         if speech is None:
@@ -265,7 +265,7 @@ class VoiceNotes:
         except AssistantError as error:
             await reservation.release()
             return await self.write_instead(row, str(error), "not_made")
-        await reservation.settle(spoken_use(len(words), price, seconds=spoken_seconds(data)))
+        await reservation.settle(speech_use(len(words), price, seconds=spoken_seconds(data)))
         try:
             payload = await self._kept(data, speech.ending)
         except OSError as error:

@@ -66,8 +66,8 @@ def wish_of(messages: Sequence[Message], rules: ConsentRules, *, opted_out: bool
     sentence does not count. Opt-in words count only after an opt-out.
     """
     choices = [_choice(message, rules, opted_out=opted_out) for message in messages]
-    said = [choice for choice in choices if choice]
-    return Wish(choice=said[-1] if said else "", alone=bool(choices) and all(choices))
+    made = [choice for choice in choices if choice]
+    return Wish(choice=made[-1] if made else "", alone=bool(choices) and all(choices))
 
 
 def _choice(message: Message, rules: ConsentRules, *, opted_out: bool) -> ConsentChoice:

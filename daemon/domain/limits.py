@@ -104,12 +104,12 @@ def use_of(usage: Usage, price: Price) -> Use:
     return Use(usage.input_tokens + usage.output_tokens, _rounded_up(micros))
 
 
-def heard_use(seconds: float, price: Price) -> Use:
+def transcription_use(seconds: float, price: Price) -> Use:
     """The cost of transcribing a recording."""
     return Use(micros=_rounded_up(seconds / 60 * price.minute * MICROS))
 
 
-def spoken_use(characters: int, price: Price, *, seconds: float = 0) -> Use:
+def speech_use(characters: int, price: Price, *, seconds: float = 0) -> Use:
     """The cost of speech; ``seconds``: the length of the recording, 0 while it is not known."""
     seconds = seconds or characters / SLOW_SPEECH
     return Use(
@@ -187,11 +187,11 @@ DEFAULT_BRAKES = BrakeRules()
 class Exchange:
     """A turn: what the customer wrote, and when it was answered. Times are Unix seconds."""
 
-    heard_at: float
+    inbound_at: float
     """When its first message arrived."""
     texts: tuple[str, ...] = ()
-    said_from: float | None = None
-    said_until: float | None = None
+    sent_from: float | None = None
+    sent_until: float | None = None
     """When the first and the last part of the answer were sent; None while it is not answered."""
 
 
@@ -217,12 +217,12 @@ def _quick_replies(exchanges: Sequence[Exchange], rules: BrakeRules, now: float)
     count = 0
     newest_first = list(reversed(exchanges))
     for later, earlier in pairwise(newest_first):
-        if earlier.said_from is None or earlier.said_until is None:
+        if earlier.sent_from is None or earlier.sent_until is None:
             break
         replied = (
-            earlier.said_from <= later.heard_at < earlier.said_until + rules.loop_reply_seconds
+            earlier.sent_from <= later.inbound_at < earlier.sent_until + rules.loop_reply_seconds
         )
-        if not replied or earlier.said_until < now - rules.loop_seconds:
+        if not replied or earlier.sent_until < now - rules.loop_seconds:
             break
         count += 1
     return count
@@ -230,7 +230,7 @@ def _quick_replies(exchanges: Sequence[Exchange], rules: BrakeRules, now: float)
 
 def _most_repeated(exchanges: Sequence[Exchange], since: float) -> int:
     """The number of turns that share a text with the newest one; a burst counts once."""
-    recent = [_words(exchange) for exchange in exchanges if exchange.heard_at >= since]
+    recent = [_words(exchange) for exchange in exchanges if exchange.inbound_at >= since]
     if not recent:
         return 0
     return max((sum(text in turn for turn in recent) for text in recent[-1]), default=0)

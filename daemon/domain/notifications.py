@@ -113,11 +113,11 @@ def notification(
 
 def _quotes(text: str, heard: str) -> bool:
     """True if a text has several words in a row of what the customer wrote, or only such words."""
-    said, theirs = (re.findall(r"\w+", part.casefold()) for part in (text, heard))
-    length = min(QUOTED_WORDS, len(said))
+    words, theirs = (re.findall(r"\w+", part.casefold()) for part in (text, heard))
+    length = min(QUOTED_WORDS, len(words))
     runs = {tuple(theirs[n : n + length]) for n in range(len(theirs) - length + 1)}
-    places = range(len(said) - length + 1)
-    return length >= FEW_WORDS and any(tuple(said[n : n + length]) in runs for n in places)
+    places = range(len(words) - length + 1)
+    return length >= FEW_WORDS and any(tuple(words[n : n + length]) in runs for n in places)
 
 
 def who(name: str, key: ChatKey) -> str:

@@ -83,10 +83,10 @@ def _branches_fit(branches: Any, definitions: Mapping[str, Any]) -> bool:
     if not branches or not all(_fits(branch, definitions) for branch in branches):
         return False
     firsts = [_first_key(branch, definitions) for branch in branches]
-    told = [first for first in firsts if first is not None]
-    by_value = all(value is not None for _, value in told)
-    names = [name for name, _ in told]
-    return len(set(names)) == len(names) or (by_value and len(set(told)) == len(told))
+    known = [first for first in firsts if first is not None]
+    by_value = all(value is not None for _, value in known)
+    names = [name for name, _ in known]
+    return len(set(names)) == len(names) or (by_value and len(set(known)) == len(known))
 
 
 def _first_key(branch: Any, definitions: Mapping[str, Any]) -> tuple[str, str | None] | None:

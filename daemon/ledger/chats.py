@@ -58,23 +58,23 @@ def recent_exchanges(connection: Connection, key: ChatKey, *, since: float) -> t
         (*key, LOOKED_AT, since, *key),
     ).fetchall()
     return tuple(
-        _exchange(connection, turn_id, said_from, said_until)
-        for turn_id, said_from, said_until in answered
+        _exchange(connection, turn_id, sent_from, sent_until)
+        for turn_id, sent_from, sent_until in answered
     )
 
 
 def _exchange(
-    connection: Connection, turn_id: int, said_from: float, said_until: float
+    connection: Connection, turn_id: int, sent_from: float, sent_until: float
 ) -> Exchange:
     rows = connection.execute(
         "SELECT message, received_at FROM messages WHERE turn_id = ? ORDER BY seq", (turn_id,)
     ).fetchall()
     contents = [read_message.decode(message).content for message, _ in rows]
     return Exchange(
-        heard_at=rows[0][1] if rows else said_from,
+        inbound_at=rows[0][1] if rows else sent_from,
         texts=tuple(content.body for content in contents if isinstance(content, Text)),
-        said_from=said_from,
-        said_until=said_until,
+        sent_from=sent_from,
+        sent_until=sent_until,
     )
 
 

@@ -255,8 +255,8 @@ class Downloader:
         draft = await trio.to_thread.run_sync(partial(Draft, self._rules.folder, limit=limit))
         try:
             await _fill(draft, response, limit)
-            said = declared or response.headers.get("content-type", "")
-            keep = partial(draft.keep, medium=medium, declared=said)
+            declared_type = declared or response.headers.get("content-type", "")
+            keep = partial(draft.keep, medium=medium, declared=declared_type)
             return await trio.to_thread.run_sync(keep)
         finally:
             draft.discard()

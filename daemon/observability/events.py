@@ -64,16 +64,16 @@ _KINDS = {
 def turn_words(fields: Mapping[str, object], language: Literal["es", "en"]) -> Mapping[str, object]:
     """Word how a turn ended and what it used."""
     place = 0 if language == "es" else 1
-    said: dict[str, object] = {}
+    worded: dict[str, object] = {}
     outcome = str(fields.get("outcome", ""))
-    said["outcome"] = _OUTCOMES[outcome][place] if outcome in _OUTCOMES else outcome
+    worded["outcome"] = _OUTCOMES[outcome][place] if outcome in _OUTCOMES else outcome
     for name, nouns in _NOUNS.items():
         count = fields.get(name, 0)
-        said[name] = f"{count} {nouns[place][count != 1]}"
+        worded[name] = f"{count} {nouns[place][count != 1]}"
     cost = fields.get("cost")
     spent = f"{cost:.6f}".rstrip("0").rstrip(".") if isinstance(cost, float | int) and cost else ""
-    said["cost"] = f", {('costo', 'cost')[place]} {spent}" if spent else ""
-    return said
+    worded["cost"] = f", {('costo', 'cost')[place]} {spent}" if spent else ""
+    return worded
 
 
 def kind_words(fields: Mapping[str, object], language: Literal["es", "en"]) -> Mapping[str, object]:
@@ -124,8 +124,8 @@ class EventKind:
 
     def line(self, language: Language, fields: Mapping[str, object]) -> str:
         """The line for people, with ``fields`` filled in."""
-        said = self.phrasing(fields, language) if self.phrasing else {}
-        return self.template(language).format_map(_Shown({**fields, **said}))
+        worded = self.phrasing(fields, language) if self.phrasing else {}
+        return self.template(language).format_map(_Shown({**fields, **worded}))
 
     @cached_property
     def fields(self) -> frozenset[str]:

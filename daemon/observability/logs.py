@@ -153,8 +153,8 @@ class LogWriter:
         self._complete(level, given)
         fields = self._redactor.fields(given)
         if kind.template(self._language):
-            if type(said := fields.get("text")) is str:
-                fields["text"] = said[:SHOWN_CHARACTERS]
+            if type(shown_text := fields.get("text")) is str:
+                fields["text"] = shown_text[:SHOWN_CHARACTERS]
             line = kind.line(self._language, fields)
         else:
             event = self._redactor.text(event)

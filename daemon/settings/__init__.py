@@ -113,9 +113,9 @@ def fields_by_key() -> dict[str, FieldInfo]:
 def model_names(settings: Settings) -> list[str]:
     """Name the models that the assistant's server must have, the one that answers first."""
     voice = settings.voice
-    heard = "" if voice.transcription_base_url else voice.transcription_model
-    spoken = "" if voice.speech_base_url else voice.speech_model
-    names = (settings.assistant.model, heard, spoken)
+    transcription = "" if voice.transcription_base_url else voice.transcription_model
+    speech = "" if voice.speech_base_url else voice.speech_model
+    names = (settings.assistant.model, transcription, speech)
     return [name for name in names if name]
 
 

@@ -16,7 +16,7 @@ _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(
 
 _DEFINED = "#/$defs/"
 
-_TOLD = ("minLength", "maxLength", "uniqueItems", "contentEncoding")
+_DESCRIBED = ("minLength", "maxLength", "uniqueItems", "contentEncoding")
 """Limits that strict schemas do not have; they are written into the description instead."""
 
 _SHAPING = frozenset(
@@ -36,41 +36,41 @@ def strict_schema(schema: JsonObject) -> JsonObject:
     that only narrow or describe a value are dropped or moved to its description. The caller's check
     of the arguments still applies all of them.
     """
-    told = _with_lists_told(schema)
-    strict = _strict(told, told.get("$defs", {}))
+    with_items = _with_item_types(schema)
+    strict = _strict(with_items, with_items.get("$defs", {}))
     used = _used(strict, strict.get("$defs", {}))
     strict = {name: value for name, value in strict.items() if name != "$defs"}
     if used:
         strict["$defs"] = used
-    return strict if fits_strict(strict) else told
+    return strict if fits_strict(strict) else with_items
 
 
-def _with_lists_told(schema: Any) -> Any:
+def _with_item_types(schema: Any) -> Any:
     """Add the item type to every list, which servers require, strict or not.
 
     A tuple becomes a list of that length with any of its types at each place.
     """
     if not isinstance(schema, dict):
         return schema
-    told = {
-        name: _with_lists_told(value) for name, value in schema.items() if name != "prefixItems"
+    with_items = {
+        name: _with_item_types(value) for name, value in schema.items() if name != "prefixItems"
     }
     for name in ("properties", "$defs"):
         if isinstance(schema.get(name), dict):
-            told[name] = {key: _with_lists_told(inner) for key, inner in schema[name].items()}
+            with_items[name] = {key: _with_item_types(inner) for key, inner in schema[name].items()}
     for name in ("anyOf", "oneOf", "allOf"):
         if isinstance(schema.get(name), list):
-            told[name] = [_with_lists_told(branch) for branch in schema[name]]
+            with_items[name] = [_with_item_types(branch) for branch in schema[name]]
     places = [
-        {name: value for name, value in _with_lists_told(place).items() if name != "default"}
+        {name: value for name, value in _with_item_types(place).items() if name != "default"}
         for place in schema.get("prefixItems", ())
     ]
     if places:
         kinds = [place for n, place in enumerate(places) if place not in places[:n]]
-        told["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        with_items["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     elif schema.get("type") == "array":
-        told.setdefault("items", {})
-    return told
+        with_items.setdefault("items", {})
+    return with_items
 
 
 def _strict(schema: Any, definitions: Mapping[str, Any]) -> Any:
@@ -95,14 +95,14 @@ def _strict(schema: Any, definitions: Mapping[str, Any]) -> Any:
 def _kept(schema: JsonObject) -> JsonObject:
     """A schema without keywords that strict ones cannot have; limits go into the description."""
     kept = {n: value for n, value in schema.items() if n in KEYWORDS or n in _SHAPING}
-    words = [f"{name}: {json.dumps(schema[name])}" for name in _TOLD if name in schema]
+    words = [f"{name}: {json.dumps(schema[name])}" for name in _DESCRIBED if name in schema]
     if kept.get("format", "date") not in FORMATS:
         words.append(f"format: {kept.pop('format')}")
     if LOOKAROUND.search(str(kept.get("pattern", ""))):
         words.append(f"pattern: {kept.pop('pattern')}")
     if words:
-        said = (kept.get("description"), f"({', '.join(words)})")
-        kept["description"] = " ".join(filter(None, said))
+        parts = (kept.get("description"), f"({', '.join(words)})")
+        kept["description"] = " ".join(filter(None, parts))
     return kept
 
 

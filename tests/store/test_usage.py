@@ -221,7 +221,7 @@ async def test_recent_exchanges_have_their_words_and_times(store: Store) -> None
     await answered_turn(store, "m-1")
     (exchange,) = await store.exchanges.recent(LAURA, since=0)
     assert exchange.texts == ("Hola",)
-    assert (exchange.heard_at, exchange.said_from, exchange.said_until) == (100, 104, 104)
+    assert (exchange.inbound_at, exchange.sent_from, exchange.sent_until) == (100, 104, 104)
     assert await store.exchanges.recent(LAURA, since=104) == ()
     assert await store.exchanges.recent(PEDRO, since=0) == ()
 

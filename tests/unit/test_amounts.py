@@ -121,14 +121,14 @@ def test_an_amount_may_not_be(text: str) -> None:
 
 def strange(text: str) -> list[str]:
     sources = read_sources(
-        heard="Somos 2, por 3 noches", tools=(ROOMS,), instructions=(), before=()
+        inbound="Somos 2, por 3 noches", tools=(ROOMS,), instructions=(), before=()
     )
     return [amount.written for amount in strange_amounts(text, sources)]
 
 
 def test_a_price_of_before_is_wrong_where_a_tool_says_another() -> None:
     told = read_sources(
-        heard="¿la doble?", tools=(ROOMS,), instructions=(), before=("La doble está a $170.000.",)
+        inbound="¿la doble?", tools=(ROOMS,), instructions=(), before=("La doble está a $170.000.",)
     )
     assert strange_amounts("La doble cuesta $170.000.", told)
     assert not strange_amounts("La doble cuesta $180.000 (antes $170.000).", told)
@@ -160,9 +160,9 @@ SECONDS = 20.0
 def test_hostile_texts_take_no_time(kind: str) -> None:
     text = HOSTILE[kind]
     began = time.process_time()
-    sources = read_sources(heard=text, tools=(text,), instructions=(), before=(text,))
+    sources = read_sources(inbound=text, tools=(text,), instructions=(), before=(text,))
     strange_amounts(text, sources)
-    strange_amounts(text, read_sources(heard="", tools=(ROOMS,), instructions=(), before=()))
+    strange_amounts(text, read_sources(inbound="", tools=(ROOMS,), instructions=(), before=()))
     assert time.process_time() - began < SECONDS
 
 
@@ -175,7 +175,7 @@ SIGNS = st.lists(
 @settings(deadline=None, max_examples=200)
 @given(SIGNS, SIGNS)
 def test_no_text_is_a_fault(answer: str, output: str) -> None:
-    sources = read_sources(heard=output, tools=(output, ROOMS), instructions=(), before=(answer,))
+    sources = read_sources(inbound=output, tools=(output, ROOMS), instructions=(), before=(answer,))
     for amount in strange_amounts(answer, sources):
         assert amount.written
         assert answer[amount.start : amount.end].strip()
@@ -185,5 +185,5 @@ def test_no_text_is_a_fault(answer: str, output: str) -> None:
 def test_digits_that_are_none_switch_nothing_off(digit: str) -> None:
     """A customer who writes one does not get an amount past that nobody said."""
     heard = f"{digit} noches y {digit}{digit} mil"
-    sources = read_sources(heard=heard, tools=(), instructions=(), before=())
+    sources = read_sources(inbound=heard, tools=(), instructions=(), before=())
     assert strange_amounts(f"Son $180.000. {digit} {digit}", sources)

@@ -17,10 +17,10 @@ from daemon.domain.limits import (
     day_of,
     expected_use,
     free_at,
-    heard_use,
     loop_in,
     refusal,
-    spoken_use,
+    speech_use,
+    transcription_use,
     turns_of_a_loop,
     use_of,
     used_ratios,
@@ -43,12 +43,12 @@ def test_a_fraction_of_a_millionth_is_rounded_up_and_a_rounding_error_is_not() -
 
 
 def test_sound_costs_by_the_minute_and_speech_by_its_characters_too() -> None:
-    assert heard_use(90, Price(minute=0.006)) == Use(micros=9000)
-    assert heard_use(90, Price(input=5)) == Use()
-    assert spoken_use(200, Price(characters=15.0)) == Use(micros=3000)
+    assert transcription_use(90, Price(minute=0.006)) == Use(micros=9000)
+    assert transcription_use(90, Price(input=5)) == Use()
+    assert speech_use(200, Price(characters=15.0)) == Use(micros=3000)
     # Before it is made it is taken to be slow; afterwards its length is known.
-    assert spoken_use(200, Price(minute=0.015)) == Use(micros=5000)
-    assert spoken_use(200, Price(minute=0.015), seconds=12) == Use(micros=3000)
+    assert speech_use(200, Price(minute=0.015)) == Use(micros=5000)
+    assert speech_use(200, Price(minute=0.015), seconds=12) == Use(micros=3000)
 
 
 def test_more_cached_than_input_tokens_never_pays_back() -> None:
@@ -120,15 +120,15 @@ def _talk(answers: int, *, reply: float, say: float = 6.0, texts: bool = False) 
     for number in range(answers):
         words = ("Gracias por su mensaje.",) if texts else (f"Pregunta número {number}",)
         talk.append(
-            Exchange(heard_at=now, texts=words, said_from=now + say - 1, said_until=now + say)
+            Exchange(inbound_at=now, texts=words, sent_from=now + say - 1, sent_until=now + say)
         )
         now += say + reply
     last = ("Gracias por su mensaje.",) if texts else ("La última pregunta",)
-    return [*talk, Exchange(heard_at=now, texts=last)]
+    return [*talk, Exchange(inbound_at=now, texts=last)]
 
 
 def _loop(talk: list[Exchange], rules: BrakeRules = RULES) -> str:
-    return loop_in(talk, rules, now=talk[-1].heard_at + 5)
+    return loop_in(talk, rules, now=talk[-1].inbound_at + 5)
 
 
 def test_six_answers_each_replied_to_at_once_are_a_loop() -> None:
@@ -157,13 +157,13 @@ def test_fewer_turns_than_a_loop_takes_are_none(
 def test_one_slow_reply_is_a_sign_of_a_person() -> None:
     assert _loop(_talk(12, reply=10)) == ""
     fast, slow = _talk(3, reply=1), _talk(6, reply=1)
-    pause = fast[-1].heard_at - slow[0].heard_at + 15
+    pause = fast[-1].inbound_at - slow[0].inbound_at + 15
     moved = [
         Exchange(
-            heard_at=e.heard_at + pause,
+            inbound_at=e.inbound_at + pause,
             texts=e.texts,
-            said_from=None if e.said_from is None else e.said_from + pause,
-            said_until=None if e.said_until is None else e.said_until + pause,
+            sent_from=None if e.sent_from is None else e.sent_from + pause,
+            sent_until=None if e.sent_until is None else e.sent_until + pause,
         )
         for e in slow[1:]
     ]
@@ -177,7 +177,7 @@ def test_quick_replies_over_a_longer_time_are_not_a_loop() -> None:
 def test_a_turn_that_was_never_answered_ends_the_row() -> None:
     talk = _talk(12, reply=1)
     silent = talk[8]
-    talk[8] = Exchange(heard_at=silent.heard_at, texts=silent.texts, said_from=silent.said_from)
+    talk[8] = Exchange(inbound_at=silent.inbound_at, texts=silent.texts, sent_from=silent.sent_from)
     assert _loop(talk) == ""
 
 
@@ -194,7 +194,7 @@ def test_the_same_words_in_four_turns_are_a_loop() -> None:
 def test_case_and_spaces_do_not_hide_a_repetition() -> None:
     words = ("GRACIAS por escribir", "gracias  por escribir ", "Gracias por\nescribir")
     talk = [
-        Exchange(heard_at=1000.0 + 60 * n, texts=(text,), said_from=0, said_until=0)
+        Exchange(inbound_at=1000.0 + 60 * n, texts=(text,), sent_from=0, sent_until=0)
         for n, text in enumerate((*words, "gracias por escribir"))
     ]
     assert _loop(talk) != ""
@@ -203,14 +203,14 @@ def test_case_and_spaces_do_not_hide_a_repetition() -> None:
 @pytest.mark.parametrize("word", ["sí", "Sí", "ok", "no", "2", "yes"])
 def test_a_short_answer_may_be_given_to_many_questions(word: str) -> None:
     talk = [
-        Exchange(heard_at=1000.0 + 30 * n, texts=(word,), said_from=0, said_until=0)
+        Exchange(inbound_at=1000.0 + 30 * n, texts=(word,), sent_from=0, sent_until=0)
         for n in range(8)
     ]
     assert _loop(talk) == ""
 
 
 def test_the_same_words_twice_in_one_burst_are_one_repetition() -> None:
-    burst = Exchange(heard_at=1000.0, texts=("¿Hay alguien?",) * 10)
+    burst = Exchange(inbound_at=1000.0, texts=("¿Hay alguien?",) * 10)
     assert _loop([burst]) == ""
 
 

@@ -15,8 +15,8 @@ from daemon.domain.prompt.context import (
     context_item,
     context_line,
     is_due,
+    last_subject,
     subject_of,
-    told_subject,
 )
 from daemon.domain.prompt.data import data_item
 from daemon.domain.records import ChatRecord
@@ -75,9 +75,9 @@ def test_a_name_cannot_pass_for_other_parts_of_the_line() -> None:
 
 
 def test_what_was_told_comes_back_from_the_store() -> None:
-    assert told_subject(TOLD) == KNOWN
-    assert told_subject(ChatRecord()) is None
-    assert told_subject(ChatRecord(context_text="{broken")) is None
+    assert last_subject(TOLD) == KNOWN
+    assert last_subject(ChatRecord()) is None
+    assert last_subject(ChatRecord(context_text="{broken")) is None
 
 
 def test_unknown_labels_are_no_change() -> None:

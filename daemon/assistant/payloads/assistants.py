@@ -61,8 +61,8 @@ def thread_body(request: ModelRequest) -> JsonObject:
     A thread knows two roles and no tool items, so calls and their outputs are written as text.
     """
     kept, _ = split_notes(request.items)
-    told = filter(is_for_customer, kept)
-    messages = [message for item in told if (message := _message(item)) is not None]
+    sent = filter(is_for_customer, kept)
+    messages = [message for item in sent if (message := _message(item)) is not None]
     if len(messages) > MOST_MESSAGES:
         older = messages[: len(messages) - MOST_MESSAGES + 1]
         messages = [_folded(older), *messages[len(older) :]]
@@ -177,11 +177,13 @@ def _function(tool: JsonObject) -> JsonObject:
 def _message(item: JsonObject) -> JsonObject | None:
     match item.get("type", "message"):
         case "message" if item.get("role") == "assistant":
-            return _said("assistant", _words(item))
+            return _text_message("assistant", _words(item))
         case "message":
             return _from_customer(item)
         case "function_call":
-            return _said("assistant", f"[Called {item.get('name')}: {item.get('arguments')}]")
+            return _text_message(
+                "assistant", f"[Called {item.get('name')}: {item.get('arguments')}]"
+            )
         case "function_call_output":
             output = _text_of(item.get("output"))[: MOST_CHARACTERS // 4]
             return data_item("result of the call", output)
@@ -192,7 +194,7 @@ def _from_customer(item: JsonObject) -> JsonObject | None:
     """Write a customer's message; without an upload, pictures can only be URLs."""
     content = item.get("content")
     if not isinstance(content, list):
-        return _said("user", _text_of(content))
+        return _text_message("user", _text_of(content))
     images: list[JsonObject] = []
     for part in content:
         url = str(part.get("image_url") or "")
@@ -200,7 +202,7 @@ def _from_customer(item: JsonObject) -> JsonObject | None:
             images.append({"type": "image_url", "image_url": {"url": url}})
     text = _words(item)
     if not images:
-        return _said("user", text)
+        return _text_message("user", text)
     parts = [{"type": "text", "text": text}] if text else []
     return {"role": "user", "content": [*parts, *images]}
 
@@ -218,7 +220,7 @@ def _folded(messages: Sequence[JsonObject]) -> JsonObject:
     return data_item("conversation", "\n".join(("[The conversation so far]", *reversed(lines))))
 
 
-def _said(role: str, text: str) -> JsonObject | None:
+def _text_message(role: str, text: str) -> JsonObject | None:
     return {"role": role, "content": text[:MOST_CHARACTERS]} if text.strip() else None
 
 

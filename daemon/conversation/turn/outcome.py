@@ -155,7 +155,7 @@ async def stop_loop(turn: Turn, signals: ChatSignals, services: ChatServices) ->
     earlier = await exchanges.recent(turn.key, since=since)
     contents = [stored.message.content for stored in turn.messages]
     newest = Exchange(
-        heard_at=turn.messages[0].received_at,
+        inbound_at=turn.messages[0].received_at,
         texts=tuple(content.body for content in contents if isinstance(content, Text)),
     )
     why = loop_in([*earlier, newest], rules, now=now)

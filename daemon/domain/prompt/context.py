@@ -45,10 +45,10 @@ def subject_of(
 
     ``labels`` None: neither they nor the saved name are known now; the last ones still count.
     """
-    told = told_subject(chat)
+    last = last_subject(chat)
     if labels is None:
-        saved_name = told.chat_name if told else ""
-        labels = told.labels if told else ()
+        saved_name = last.chat_name if last else ""
+        labels = last.labels if last else ()
     contact = _clean(chat.contact_name)
     name = _clean(saved_name) or _clean(chat.name)
     shown = [label for label in map(_clean, labels) if label]
@@ -59,7 +59,7 @@ def subject_of(
     )
 
 
-def told_subject(chat: ChatRecord) -> Subject | None:
+def last_subject(chat: ChatRecord) -> Subject | None:
     """The subject of the last context line; None if there was none."""
     if not chat.context_text:
         return None
@@ -80,7 +80,7 @@ def is_due(chat: ChatRecord, subject: Subject, *, now: float, shown_since: float
     ``shown_since``: the time of the oldest item that is sent; an older line is not sent any more.
     """
     return (
-        told_subject(chat) != subject
+        last_subject(chat) != subject
         or not 0 <= now - chat.context_at < RENEWED_AFTER_SECONDS
         or chat.context_at < shown_since
     )

@@ -273,10 +273,10 @@ def agent_items(messages: Sequence[StoredMessage], texts: Texts) -> list[JsonObj
     if not messages:
         return []
     name = messages[0].message.author_name or messages[0].message.author
-    said = [stored.message for stored in messages]
-    quotes = [f"> {_short(one.quote.body)}" for one in said if one.quote and one.quote.body]
+    sent = [stored.message for stored in messages]
+    quotes = [f"> {_short(one.quote.body)}" for one in sent if one.quote and one.quote.body]
     note = "\n".join([texts.note_of(unmarked(name)), *map(unmarked, quotes)])
-    return [{"role": "user", "content": note}, {"role": "assistant", "content": own_lines(said)}]
+    return [{"role": "user", "content": note}, {"role": "assistant", "content": own_lines(sent)}]
 
 
 def own_lines(messages: Iterable[Message]) -> str:

@@ -102,24 +102,24 @@ class _Pass:
 
     def document(self, text: str) -> str:
         lines = text.split("\n")
-        told: list[str] = []
+        written: list[str] = []
         at = 0
         while at < len(lines):
             if _FENCE.fullmatch(lines[at]):
-                at = self._fence(lines, at, told)
+                at = self._fence(lines, at, written)
             elif self._is_table(lines, at):
-                at = self._table(lines, at, told)
+                at = self._table(lines, at, written)
             elif _is_title(lines, at):
-                told.append(self._heading(lines[at]))
+                written.append(self._heading(lines[at]))
                 at += 2
             else:
-                told += self._line(lines[at])
+                written += self._line(lines[at])
                 at += 1
-        return self._put_back("\n".join(_single_gaps(told))).strip()
+        return self._put_back("\n".join(_single_gaps(written))).strip()
 
     # -- blocks --------------------------------------------------------------------------------
 
-    def _fence(self, lines: list[str], at: int, told: list[str]) -> int:
+    def _fence(self, lines: list[str], at: int, written: list[str]) -> int:
         """Keep a fence as it is, in one piece; gives the line after it."""
         mark = lines[at].lstrip()[0]
         end = at + 1
@@ -129,29 +129,29 @@ class _Pass:
         if any(line.strip() for line in body):
             # Code is pasted: a space that does not break is an error there.
             kept = [line.replace("\u00a0", " ").rstrip() for line in body]
-            told.append(self._keep("\n".join(["```", *kept, "```"])))
+            written.append(self._keep("\n".join(["```", *kept, "```"])))
         return end + 1
 
     def _is_table(self, lines: list[str], at: int) -> bool:
         head, rest = lines[at], lines[at + 1 : at + 2]
         return "|" in head and bool(rest) and "|" in rest[0] and bool(_DIVIDER.fullmatch(rest[0]))
 
-    def _table(self, lines: list[str], at: int, told: list[str]) -> int:
+    def _table(self, lines: list[str], at: int, written: list[str]) -> int:
         """Write each row of a table as one line of a list; gives the line after the table."""
         self.is_markdown = True
         heads = self._cells(lines[at])
         end = at + 2
         while end < len(lines) and _CELL_END.search(lines[end]):
             names = chain(heads, repeat(""))
-            said = [
+            cells = [
                 f"{name.rstrip(':')}: {cell}" if name else cell
                 for cell, name in zip(self._cells(lines[end]), names, strict=False)
                 if cell
             ]
-            told += [f"• {'; '.join(said)}"] if said else []
+            written += [f"• {'; '.join(cells)}"] if cells else []
             end += 1
         if end == at + 2:
-            told.append("; ".join(head for head in heads if head))
+            written.append("; ".join(head for head in heads if head))
         return end
 
     def _cells(self, line: str) -> list[str]:
@@ -172,7 +172,7 @@ class _Pass:
             return [""]
         parts = _BREAK.split(line)
         if len(parts) > 1 and "`" not in line:
-            return [told for part in parts for told in self._line(part)]
+            return [written for part in parts for written in self._line(part)]
         if heading := _HEADING.fullmatch(line):
             return [self._heading(_title(heading[1] or ""))]
         if quote := _QUOTE.fullmatch(line):
@@ -262,8 +262,8 @@ def _wrapped(marks: str, inside: str) -> str:
     bare = words.rstrip()
     if not bare:
         return address
-    told = f"{marks}{bare}{marks[::-1]}"
-    return f"{told} {address}" if address else told
+    written = f"{marks}{bare}{marks[::-1]}"
+    return f"{written} {address}" if address else written
 
 
 def _title(words: str) -> str:

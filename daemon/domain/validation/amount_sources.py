@@ -149,8 +149,8 @@ def _words(name: str) -> frozenset[str]:
 
 def owner(before: str, items: Sequence[Item]) -> Item | None:
     """The item that the words before a price name, if they name exactly one."""
-    said = _words(before)
-    named = [item for item in items if item.words <= said]
+    known = _words(before)
+    named = [item for item in items if item.words <= known]
     words = max((item.words for item in named), key=len, default=frozenset[str]())
     if not words or not all(item.words <= words for item in named):
         return None
@@ -159,10 +159,10 @@ def owner(before: str, items: Sequence[Item]) -> Item | None:
 
 def is_of_another(value: float, named: Item, around: str, items: Sequence[Item]) -> bool:
     """Whether a price belongs to another item, which the words around it do not name."""
-    said = _words(around)
+    known = _words(around)
     owners = [item for item in items if value in item.prices]
     return bool(owners) and not any(
-        item.words == named.words or item.words & said - named.words for item in owners
+        item.words == named.words or item.words & known - named.words for item in owners
     )
 
 
@@ -202,11 +202,11 @@ def amounts_of(found: Iterable[Figure]) -> Iterator[Amount]:
 class Sources:
     """The numbers, quantities and percentages from which amounts may follow."""
 
-    said: tuple[float, ...]
+    known: tuple[float, ...]
     """Every number in any source, sorted."""
     bases: tuple[float, ...]
     """Those that may be prices."""
-    heard: frozenset[Quantity]
+    inbound: frozenset[Quantity]
     """The customer's quantities."""
     given: frozenset[Quantity]
     """The quantities of tools, the instructions and the conversation."""
@@ -228,31 +228,31 @@ class Sources:
 
 
 def read_sources(
-    *, heard: str, tools: Sequence[str], instructions: Sequence[str], before: Sequence[str]
+    *, inbound: str, tools: Sequence[str], instructions: Sequence[str], before: Sequence[str]
 ) -> Sources:
     """Read the sources, the likeliest first in case there are too many amounts.
 
     ``instructions``: all that only the model gets. ``before``: the conversation, oldest first.
     """
-    said: set[float] = set()
+    known: set[float] = set()
     bases: dict[float, None] = {}
     parts: set[float] = set()
     given: set[Quantity] = set()
     counted: frozenset[Quantity] = frozenset()
     asked: frozenset[float] = frozenset()
-    texts = (heard, *reversed(tools), *instructions, *reversed(before))
+    texts = (inbound, *reversed(tools), *instructions, *reversed(before))
     given_now: set[float] = set()
     columns: set[float] = set()
     for place, text in enumerate(texts):
         found = list(figures(text))
         for figure in found:
-            said.update((figure.value, *figure.other_readings))
+            known.update((figure.value, *figure.other_readings))
             if is_in_cents(figure.key):
-                said.add(figure.value / 100)
+                known.add(figure.value / 100)
             if 0 < place < len(texts) - len(before):
                 given_now.add(figure.value)
-        said |= (spoken := spoken_amounts(text))
-        bases |= dict.fromkeys([*_bases(text, found, heard=place == 0), *spoken])
+        known |= (spoken := spoken_amounts(text))
+        bases |= dict.fromkeys([*_bases(text, found, inbound=place == 0), *spoken])
         if 0 < place <= len(tools):
             columns.update(column_sums(text))
         parts |= shares(text, found)
@@ -266,13 +266,13 @@ def read_sources(
             given.update(counts)
     together = "\n".join(texts)
     return Sources(
-        said=tuple(sorted(said)),
+        known=tuple(sorted(known)),
         bases=tuple(sorted(list(bases)[:MOST_BASES])),
-        heard=counted,
+        inbound=counted,
         given=frozenset(given),
         shares=frozenset(sorted(parts)[:MOST_SHARES]),
         items=tuple(priced_items(tools)),
-        former=frozenset(said - given_now),
+        former=frozenset(known - given_now),
         columns=tuple(sorted(columns)[:MOST_SHARES]),
         asked=asked,
         rate=bool(words.RATE.search(together)),
@@ -281,13 +281,13 @@ def read_sources(
     )
 
 
-def _bases(text: str, found: Sequence[Figure], *, heard: bool) -> Iterator[float]:
+def _bases(text: str, found: Sequence[Figure], *, inbound: bool) -> Iterator[float]:
     priced = any(figure.role == "money" for figure in found)
     for figure in found:
         bare = figure.role == "plain"
         if figure.role in {"percent", "counted", "other"} or not figure.value:
             continue
-        if bare and heard and figure.value == int(figure.value) and figure.value < SMALLEST_SUM:
+        if bare and inbound and figure.value == int(figure.value) and figure.value < SMALLEST_SUM:
             continue
         if bare and not figure.key and is_unit(text, figure.end):
             continue

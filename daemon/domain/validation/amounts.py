@@ -141,7 +141,7 @@ class _Search:
         self._factors = Factors(answer, sources)
         self._accounted: dict[int, float] = {}
         """The amounts that are explained, by their places."""
-        self._said: set[int] = set()
+        self._as_known: set[int] = set()
         """Those of them that a source states as they are."""
         self._changed: set[int] = set()
         """Those that another amount replaces, by a percentage."""
@@ -159,14 +159,14 @@ class _Search:
             if len(left) == len(rest):
                 break
             rest = left
-        wrong = {*rest, *(place for place in self._said if self._is_of_another(place))}
+        wrong = {*rest, *(place for place in self._as_known if self._is_of_another(place))}
         return [self._answer.stated[place] for place in sorted(wrong)]
 
     def _is_explained(self, place: int) -> bool:
         if why := self.explanation(place):
             self._accounted[place] = self._answer.stated[place].value
-            if why == "said":
-                self._said.add(place)
+            if why == "stated":
+                self._as_known.add(place)
             else:
                 self._note_changed(place)
         return bool(why)
@@ -189,7 +189,7 @@ class _Search:
         terms = [p for p in self._terms(before=place) if not self._answer.is_former(p)]
         total = self._answer.is_total(place, terms)
         ways: list[tuple[str, Callable[[], bool]]] = [
-            ("said", lambda: goal.is_near(self._sources.said, rounded=True)),
+            ("stated", lambda: goal.is_near(self._sources.known, rounded=True)),
             ("run", lambda: self._is_run(place, goal)),
             ("scaled", lambda: self._is_scaled(place, goal)),
             ("difference", lambda: self._is_difference(place, goal)),
@@ -225,7 +225,7 @@ class _Search:
         """The places of unit prices beside which the answer has the price of several."""
         stated = self._answer.stated
         for place, amount in enumerate(stated):
-            if Goal(amount.value, hedged=False).is_near(self._sources.said):
+            if Goal(amount.value, hedged=False).is_near(self._sources.known):
                 continue
             local, elsewhere = self._factors.counts(place)
             counts = {q.count for q in (*local, *elsewhere) if q.count >= 2 or q.count == 0.5}

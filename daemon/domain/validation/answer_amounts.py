@@ -165,11 +165,11 @@ class Factors:
         return self._counted[place]
 
     def _read_counts(self, place: int) -> tuple[set[Quantity], set[Quantity]]:
-        heard = self._sources.heard
-        known = heard | self._sources.given
-        asked = {q.unit for q in heard if q.unit and q.count > 1 and not is_of_rate(q, heard)}
+        inbound = self._sources.inbound
+        known = inbound | self._sources.given
+        asked = {q.unit for q in inbound if q.unit and q.count > 1 and not is_of_rate(q, inbound)}
         if words.ADDITIONAL.search(self._answer.text):
-            known |= {Quantity(q.count - 1, ADDITIONAL) for q in heard if q.count > 2}
+            known |= {Quantity(q.count - 1, ADDITIONAL) for q in inbound if q.count > 2}
 
         def is_believed(quantity: Quantity) -> bool:
             return quantity.unit not in asked or quantity in known
@@ -184,10 +184,10 @@ class Factors:
 
     def factors(self, place: int) -> tuple[set[float], set[float]]:
         """What a price may be multiplied by: alone, and together with a percentage."""
-        heard = self._sources.heard
+        inbound = self._sources.inbound
         local, elsewhere = self.counts(place)
-        near = local | {q for q in elsewhere if q in heard}
-        wanted = {q.count for q in heard} - {1.0}
+        near = local | {q for q in elsewhere if q in inbound}
+        wanted = {q.count for q in inbound} - {1.0}
         counts = {q.count for q in local}
         if wanted & counts:  # the sentence has a quantity that the customer asked for
             products = {a * q.count for a in counts for q in local | elsewhere if a != q.count}
@@ -226,9 +226,9 @@ class Factors:
     def few(self, place: int) -> tuple[list[float], list[float]]:
         """Quantities for sums: those of the sentence, and those with the conversation's added."""
         local, elsewhere = self.counts(place)
-        heard, own = self._sources.heard, self._answer.quantities
+        inbound, own = self._sources.inbound, self._answer.quantities
         near = {q.count for q in (*local, *elsewhere) if q in local or q.unit == ADDITIONAL}
-        asked = {q.count for q in elsewhere if q in heard or q in own}
+        asked = {q.count for q in elsewhere if q in inbound or q in own}
         few = list(dict.fromkeys([1.0, *sorted(near)]))
         more = list(dict.fromkeys([*few, *sorted(asked)]))
         return few[:MOST_COUNTS], more[:MOST_COUNTS]

@@ -257,11 +257,13 @@ SHORTEST_COPY = 12
 
 def context_lines(candidate: Candidate) -> Verdict:
     """The context line and notes are for the model; some models repeat them."""
-    told = {_shape(line) for lines in candidate.internal for line in lines.splitlines()}
-    told = {line for line in told if len(line) >= SHORTEST_COPY}
+    prompt_lines = {_shape(line) for lines in candidate.internal for line in lines.splitlines()}
+    prompt_lines = {line for line in prompt_lines if len(line) >= SHORTEST_COPY}
     note = _note_pattern(candidate.agent_note)
     lines = candidate.text.splitlines()
-    kept = [note.sub("", line) if note else line for line in lines if _shape(line) not in told]
+    kept = [
+        note.sub("", line) if note else line for line in lines if _shape(line) not in prompt_lines
+    ]
     return KEEP if kept == lines else Fix("\n".join(kept).strip())
 
 
@@ -293,7 +295,7 @@ def doubtful_amounts(candidate: Candidate) -> Verdict:
     if not candidate.tool_outputs:
         return KEEP
     sources = read_sources(
-        heard=candidate.heard,
+        inbound=candidate.heard,
         tools=candidate.tool_outputs,
         instructions=(candidate.instructions, *candidate.internal),
         before=candidate.remembered,
