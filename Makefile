@@ -25,8 +25,9 @@ test: check-format lint types pytest  ## everything CI runs
 check-format: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 
-lint: $(VENV)/dev.stamp  ## ruff
+lint: $(VENV)/dev.stamp  ## ruff, and codespell on what people read
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/codespell daemon docs tests benchmarks config systemd Makefile *.md
 
 types: $(VENV)/dev.stamp  ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
