@@ -110,7 +110,7 @@ async def test_a_run_is_looked_at_so_often_and_then_cancelled(
 ) -> None:
     """The limit of the replaced system; nothing is left at the server."""
     server.script(say("nunca", gate=trio.Event()))
-    with trio.fail_after(20), pytest.raises(ModelTemporary, match="30 looks"):
+    with trio.fail_after(20), pytest.raises(ModelTemporary, match="30 polls"):
         await engine.respond(ask("Hola"), on_started=ignore)
     assert looks(server) == 30
     assert server.calls[0].outcome == "cancelled"
@@ -131,7 +131,7 @@ async def test_after_tools_it_is_looked_at_less_often(
         call_id = first.calls[0].call_id
         output = {"type": "function_call_output", "call_id": call_id, "output": "dos libres"}
         request = ask("¿Hay cupo?", *first.items, output, tools=(ROOMS,))
-        with pytest.raises(ModelTemporary, match="10 looks"):
+        with pytest.raises(ModelTemporary, match="10 polls"):
             await engine.respond(request, on_started=ignore)
     assert looks(server) - before == 10
     assert server.assistants.threads == {}
