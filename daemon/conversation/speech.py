@@ -17,7 +17,7 @@ import trio
 from daemon.assistant.sound import spoken_seconds
 from daemon.conversation.live_config import ChatRules, LiveConfig
 from daemon.conversation.telemetry import Telemetry
-from daemon.domain.limits import MICROS, Budget, Charge, Use, day_of, transcription_use, speech_use
+from daemon.domain.limits import MICROS, Budget, Charge, Use, day_of, speech_use, transcription_use
 from daemon.domain.messages import ChatKey, JsonObject, Media
 from daemon.domain.prompt.media_text import DEAF, STRANGE, UNPAID
 from daemon.domain.records import OutboxRow, Turn
