@@ -89,13 +89,13 @@ def admin_guard(settings: EdgeSettings, access: Access) -> Guard:
     """
     tokens = (settings.admin_token.encode(),) if settings.admin_token else ()
 
-    async def refuse_strangers() -> ResponseReturnValue | None:
+    async def require_sign_in() -> ResponseReturnValue | None:
         if await access.check_bearer(request.scope, tokens, "token"):
             return None
         challenge = {"WWW-Authenticate": 'Bearer realm="recado"'}
         return {"error": "the admin token is needed"}, 401, challenge
 
-    return refuse_strangers
+    return require_sign_in
 
 
 def _add_audio(app: QuartTrio, folder: Path) -> None:

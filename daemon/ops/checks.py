@@ -26,7 +26,7 @@ from daemon.errors import (
     ValidatorError,
 )
 from daemon.gateway.kinds import DEFAULT
-from daemon.ops.notifier import NOBODY_IS_TOLD, target_faults, tells_nobody
+from daemon.ops.notifier import NOBODY_IS_NOTIFIED, notifies_nobody, target_faults
 from daemon.settings import Settings, missing_keys, model_names, unpriced_models
 from daemon.settings.sources import load_settings
 from daemon.tools import builtin
@@ -101,8 +101,8 @@ def _tools(settings: Settings) -> Finding:
 
 
 def _notifications(settings: Settings) -> list[Finding]:
-    if tells_nobody(settings):
-        return [Finding("warning", NOBODY_IS_TOLD)]
+    if notifies_nobody(settings):
+        return [Finding("warning", NOBODY_IS_NOTIFIED)]
     faults = [Finding("error", fault) for fault in target_faults(settings)]
     count = len(settings.notify.urls)
     return faults or ([Finding("ok", f"notify.urls: {count} addresses")] if count else [])

@@ -45,22 +45,22 @@ class AppriseTarget:
         return f"no answer within {SEND_SECONDS:g} s"
 
     def _send(self, title: str, body: str) -> str:
-        _said.status = ""
+        _last.status = ""
         try:
             # The plugin's own method: Apprise's uses threads that delay the exit.
             if self._plugin.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
                 return ""
         except Exception as error:  # noqa: BLE001 - a plugin of a library may fail in any way
             return f"failed ({type(error).__name__})"
-        return f"answered {_said.status}" if _said.status else "cannot be reached, or refused it"
+        return f"answered {_last.status}" if _last.status else "cannot be reached, or refused it"
 
 
-class _Said(threading.local):
+class _LastStatus(threading.local):
     status = ""
     """The HTTP status of the last refusal that Apprise has logged in this thread."""
 
 
-_said = _Said()
+_last = _LastStatus()
 
 
 class _Listener(logging.Handler):
@@ -68,7 +68,7 @@ class _Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if found := _STATUS.search(record.getMessage()):
-            _said.status = found[1]
+            _last.status = found[1]
 
 
 def targets_at(addresses: Sequence[str]) -> tuple[list[int], list[AppriseTarget]]:

@@ -138,7 +138,7 @@ class Notifier:
             if now - since >= PATIENCE_SECONDS
         ]
 
-    # -- telling it ----------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------
 
     async def _send_due(self) -> None:
         due = await self._store.notifications.due(now=self._now(), limit=MOST_DUE)
@@ -200,13 +200,13 @@ class Notifier:
 
 # -- opening it ----------------------------------------------------------------------------------
 
-NOBODY_IS_TOLD = (
+NOBODY_IS_NOTIFIED = (
     "neither escalation.chat nor notify.urls is set: when the bot hands a customer to a person,"
-    " nobody is told"
+    " nobody is notified"
 )
 
 
-def tells_nobody(settings: Settings) -> bool:
+def notifies_nobody(settings: Settings) -> bool:
     """True if an escalation would reach nobody."""
     return not settings.escalation.chat and not settings.notify.urls
 
@@ -227,8 +227,8 @@ async def open_notifier(settings: Settings, services: ChatServices) -> AsyncIter
 
     Raises SettingsError if an address is invalid, or if its packages are not installed.
     """
-    if tells_nobody(settings):
-        services.telemetry.log.warning(NOBODY_IS_TOLD)
+    if notifies_nobody(settings):
+        services.telemetry.log.warning(NOBODY_IS_NOTIFIED)
 
     def troubles() -> Mapping[Reason, str]:
         return {

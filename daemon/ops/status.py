@@ -1,4 +1,4 @@
-"""What systemd and the store are told of this process: status line, signs of life, its end."""
+"""Reports of this process: its status for systemd, signs of life, and its record in the store."""
 
 from collections.abc import Callable, Sequence
 

@@ -214,7 +214,7 @@ async def test_without_an_address_nobody_is_told_and_the_start_says_so(tmp_path:
         (line,) = await logged(
             stage,
             "neither escalation.chat nor notify.urls is set: when the bot"
-            " hands a customer to a person, nobody is told",
+            " hands a customer to a person, nobody is notified",
         )
         assert line["level"] == "warning"
         assert rows(stage) == []

@@ -64,7 +64,7 @@ async def test_the_first_minute_is_counted_while_it_goes_on(tmp_path: Path) -> N
         figures = (await browser.get("/dashboard/stats")).json()
         assert figures["lastHour"]["messages"] == figures["lastDay"]["answers"] == 1
         # The bar of the running hour is the last one.
-        (said,) = re.findall(r'aria-label="Mensajes por hora[^"]*"\s*data-said="([^"]*)"', page)
+        (said,) = re.findall(r'aria-label="Mensajes por hora[^"]*"\s*data-labels="([^"]*)"', page)
         assert [part.split(" · ")[1] for part in said.split("|")][-2:] == [NOTHING, "1"]
 
 

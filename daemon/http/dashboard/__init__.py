@@ -1,4 +1,4 @@
-"""The dashboard: pages for the people of the business and for whoever runs the daemon.
+"""The dashboard: pages for the people of the business and for operators.
 
-Rendered here, kept fresh by small modules of plain JavaScript; nothing comes from anywhere else.
+Rendered here and updated by small modules of plain JavaScript; nothing is loaded from other hosts.
 """

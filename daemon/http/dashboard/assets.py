@@ -1,7 +1,7 @@
-"""What pages are made of: style sheets, scripts, icons and the words of both languages.
+"""The assets of pages: style sheets, scripts, icons and the words of both languages.
 
-All of it is read once when the dashboard is made and served from memory, to anybody: the login
-page needs it, and nothing in it is secret.
+They are read once and served from memory, also without a sign-in: the login page needs them, and
+they hold no secret.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ TYPES = {
     "svg": "image/svg+xml",
     "txt": "text/plain; charset=utf-8",
 }
-"""What is served; a file of another kind is not."""
+"""Files of other kinds are not served."""
 
 YEAR_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file as it is sent."""
+    """One file as it is served."""
 
     body: bytes
     content_type: str
@@ -57,13 +57,13 @@ def read_words() -> dict[str, dict[str, str]]:
 
 
 def version_of(assets: dict[str, Asset]) -> str:
-    """Name all assets together; below it they never change, so browsers need not ask again."""
+    """A version of all assets; below its path they never change, so browsers cache them."""
     tags = "".join(f"{name} {assets[name].tag}\n" for name in sorted(assets))
     return hashlib.sha256(tags.encode()).hexdigest()[:12]
 
 
 def create_assets(assets: dict[str, Asset]) -> Blueprint:
-    """Return the routes of the assets: below their version, and without it, asked for each time."""
+    """Return the routes of the assets: cached below their version, revalidated without it."""
     version = version_of(assets)
     blueprint = Blueprint("dashboard_assets", __name__)
 
@@ -76,7 +76,7 @@ def create_assets(assets: dict[str, Asset]) -> Blueprint:
         keep = f"public, max-age={YEAR_SECONDS}, immutable" if lasting else "no-cache"
         headers = {"ETag": asset.tag, "Cache-Control": keep}
         if request.headers.get("If-None-Match") == asset.tag:
-            # Without bytes for a body quart takes the way of asyncio.
+            # Without bytes as the body Quart uses asyncio.
             return Response(b"", status=304, headers=headers)
         return Response(asset.body, headers=headers, content_type=asset.content_type)
 

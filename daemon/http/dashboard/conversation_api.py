@@ -39,7 +39,7 @@ SHOWN_INLINE = ("image/", "audio/", "video/")
 
 
 @dataclass(frozen=True, slots=True)
-class PageQuery:
+class PageAddress:
     """The query of a page's address."""
 
     query: str
@@ -56,10 +56,10 @@ class PageQuery:
         return f"{path}?{tail}" if tail else path
 
 
-def page_query() -> PageQuery:
+def page_address() -> PageAddress:
     """Read the query of the current request; invalid values count as empty."""
     state, part = request.args.get("state", ""), request.args.get("part", "")
-    return PageQuery(
+    return PageAddress(
         query=request.args.get("q", "").strip()[:LONGEST_QUERY],
         state=state if state in STATES else "",
         before=request.args.get("before", "")[:LONGEST_PLACE],
@@ -79,9 +79,9 @@ def add_data(chats: Blueprint, shell: Shell) -> None:
 
     @chats.get("/dashboard/api/chats")
     async def chat_rows() -> ResponseReturnValue:
-        asked = page_query()
+        address = page_address()
         return await views.chats(
-            query=asked.query, state=asked.state, before=asked.before, limit=CHATS_SHOWN
+            query=address.query, state=address.state, before=address.before, limit=CHATS_SHOWN
         )
 
     @chats.get("/dashboard/api/chats/<ref>")

@@ -19,12 +19,12 @@ from daemon.http.dashboard.conversation_api import (
     CHATS_SHOWN,
     PARTS,
     STATES,
-    PageQuery,
+    PageAddress,
     add_actions,
     add_data,
     confirmation,
     found,
-    page_query,
+    page_address,
 )
 from daemon.http.dashboard.shell import Shell, Wording
 from daemon.http.dashboard.turn_steps import TONES, steps_of
@@ -63,7 +63,7 @@ NO_FILE: JsonObject = {
 def create_conversations(shell: Shell) -> Blueprint:
     """Return the routes of the conversations."""
     chats = Blueprint("dashboard_chats", __name__)
-    chats.before_request(shell.guard.refuse_strangers)
+    chats.before_request(shell.guard.require_sign_in)
 
     @chats.get("/dashboard/chats")
     async def show_list() -> ResponseReturnValue:
@@ -87,10 +87,10 @@ def create_conversations(shell: Shell) -> Blueprint:
 
 async def _page(shell: Shell, ref: str) -> Response:
     """A page, or one part of it; only what is shown is read."""
-    asked, w = page_query(), shell.wording()
-    wanted = {asked.part} if asked.part else PARTS
+    address, w = page_address(), shell.wording()
+    wanted = {address.part} if address.part else PARTS
     values: JsonObject = {
-        "asked": asked,
+        "address": address,
         "ref": ref,
         "states": STATES,
         "tones": STATE_TONES,
@@ -100,33 +100,33 @@ async def _page(shell: Shell, ref: str) -> Response:
     }
     if "list" in wanted:
         values["list"] = await shell.operations.views.chats(
-            query=asked.query,
-            state=asked.state,
-            before="" if ref else asked.before,
+            query=address.query,
+            state=address.state,
+            before="" if ref else address.before,
             limit=CHATS_SHOWN,
         )
     if ref and wanted & {"talk", "turns"}:
-        values |= await _chat_values(shell, await shell.chat(ref), asked, w, wanted)
+        values |= await _chat_values(shell, await shell.chat(ref), address, w, wanted)
     return shell.page(
-        f"chats_{asked.part}.html" if asked.part else "conversations.html",
+        f"chats_{address.part}.html" if address.part else "conversations.html",
         section="chats",
         **values,
     )
 
 
 async def _chat_values(
-    shell: Shell, key: ChatKey, asked: PageQuery, w: Wording, wanted: set[str] | frozenset[str]
+    shell: Shell, key: ChatKey, address: PageAddress, w: Wording, wanted: set[str] | frozenset[str]
 ) -> JsonObject:
     views = shell.operations.views
     chat = found(await views.chat(key))
     values: JsonObject = {"chat": chat, "confirm": confirmation(chat)}
     if "talk" in wanted:
-        talk = await views.bubbles(key, before=asked.before, limit=BUBBLES_SHOWN)
+        talk = await views.bubbles(key, before=address.before, limit=BUBBLES_SHOWN)
         talk["bubbles"] = [_whole(bubble) for bubble in talk["bubbles"]]
         values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
     if "turns" in wanted:
         turns = await views.turns(key, limit=TURNS_SHOWN)
-        chosen = asked.turn or (turns[0]["turn"] if turns else "")
+        chosen = address.turn or (turns[0]["turn"] if turns else "")
         turn = await views.turn(key, chosen) if chosen else None
         values |= {
             "turns": turns,
@@ -138,9 +138,9 @@ async def _chat_values(
 
 
 def _whole(bubble: JsonObject) -> JsonObject:
-    """A bubble with every field that the page looks at; contents leave out what is empty."""
+    """A bubble with every field that the page uses; the ledger leaves out empty ones."""
     content = {**NOTHING, **bubble["content"]}
-    # The number on a card that we have sent is shown; those on other people's cards stay in them.
+    # Only cards that we sent show their number.
     content["cards"] = [
         {"name": "", **{field: card[field] for field in ("name", "number") if field in card}}
         for card in content["cards"]
@@ -149,11 +149,11 @@ def _whole(bubble: JsonObject) -> JsonObject:
 
 
 def days_of(bubbles: list[JsonObject], w: Wording) -> dict[str, str]:
-    """Above which bubbles a day begins, and what it is called."""
+    """The bubbles before which a day begins, with its name."""
     days: dict[str, str] = {}
     last: date | None = None
     today = datetime.fromtimestamp(w.now, w.zone).date()
-    # By the calendar: a day on which the clock is changed has 23 or 25 hours.
+    # By the calendar: a day on which the clocks change has 23 or 25 hours.
     called = {today - timedelta(days=1): w.t("Yesterday"), today: w.t("Today")}
     for bubble in bubbles:
         day = datetime.fromtimestamp(bubble["at"], w.zone).date()
@@ -164,7 +164,7 @@ def days_of(bubbles: list[JsonObject], w: Wording) -> dict[str, str]:
 
 
 def formatted(text: str) -> Markup:
-    """Show WhatsApp's bold, italic and struck words; everything else of a text is only text."""
+    """Render WhatsApp's bold, italic and struck words; all else is escaped."""
     shown = str(escape(text))
     for mark, tag in _FORMATS:
         shown = mark.sub(tag, shown)
@@ -172,15 +172,15 @@ def formatted(text: str) -> Markup:
 
 
 def initial(name: str) -> str:
-    """What stands in the circle of somebody without a picture: a letter, or a figure of the name.
+    """The first letter or digit of a name, shown in place of a picture.
 
-    Many names begin with an emoji or a mark, of which one code point may be no whole character.
+    Names may begin with an emoji, of which one code point may be no whole character.
     """
     return next((letter.upper() for letter in name if letter.isalnum()), "·")
 
 
 def line_of(bubble: JsonObject | None, w: Wording) -> str:
-    """Say a bubble in one line, for the list."""
+    """A bubble in one line, for the list."""
     if bubble is None:
         return ""
     content = bubble["content"]

@@ -1,4 +1,4 @@
-"""The dashboard put together: its pages, and what all of them have in common."""
+"""The dashboard: all its routes, and its error pages."""
 
 from quart import Blueprint, has_request_context, request, websocket
 from quart.typing import ResponseReturnValue
@@ -33,7 +33,7 @@ def register_dashboard(
     log: EdgeLog,
     access: Access,
 ) -> None:
-    """Put the dashboard's routes on `app`."""
+    """Register the dashboard's routes on `app`."""
     guard = Guard(operations, settings, access)
     assets = read_assets()
     shell = Shell(operations, settings, guard, version=version_of(assets))
@@ -57,7 +57,7 @@ def _create_rest(shell: Shell) -> Blueprint:
     The guard stands before the 404, so it says nothing to a stranger.
     """
     rest = Blueprint("dashboard_rest", __name__)
-    rest.before_request(shell.guard.refuse_strangers)
+    rest.before_request(shell.guard.require_sign_in)
 
     @rest.get("/dashboard/phone")
     async def phone() -> ResponseReturnValue:
@@ -81,7 +81,7 @@ def _create_rest(shell: Shell) -> Blueprint:
 
 
 def _show_errors(blueprint: Blueprint, shell: Shell, log: EdgeLog) -> None:
-    """Show an error as a page where a page was asked for."""
+    """Show an error as a page if a page was requested."""
 
     @blueprint.errorhandler(StoreUnavailable)
     async def wait(_error: StoreUnavailable) -> ResponseReturnValue:

@@ -1,7 +1,7 @@
-"""Who may see the dashboard: the bearer of the admin token, or a browser that is signed in.
+"""Access to the dashboard: by the admin token, or by a browser that is signed in.
 
-Without a token in the settings, which production refuses, the dashboard is open, but only to this
-machine and under a name of this machine: that keeps out other machines, other sites' pages, and
+Without a token in the settings, which production refuses, the dashboard is open, but only on this
+machine and under a name of this machine. That excludes other machines, pages of other sites, and
 names that were rebound to 127.0.0.1.
 """
 
@@ -23,7 +23,7 @@ from daemon.ops.operations import Operations
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 DATA_PATHS = ("/dashboard/api/", "/dashboard/logs", "/dashboard/stats", "/dashboard/media/")
-"""These answer a stranger with 401; every other page leads to the login."""
+"""These answer 401 without a sign-in; every other page redirects to the login."""
 
 LOGIN = "/dashboard/login"
 
@@ -58,7 +58,7 @@ class OpenSockets:
 
 
 class Guard:
-    """Decides about requests and handshakes; its methods are `before_request` functions."""
+    """Passes or refuses requests and handshakes; its methods are `before_request` functions."""
 
     def __init__(self, operations: Operations, settings: EdgeSettings, access: Access) -> None:
         self._operations = operations
@@ -74,8 +74,8 @@ class Guard:
         """True if nobody needs to sign in."""
         return not self._token
 
-    async def refuse_strangers(self) -> ResponseReturnValue | None:
-        """Let requests of those who may pass; a page leads others to the login."""
+    async def require_sign_in(self) -> ResponseReturnValue | None:
+        """Pass requests with a token or a session; redirect pages of others to the login."""
         if self._token and "Authorization" in request.headers:
             return None if await self._bears(request) else _unknown()
         if refusal := self.refuse_foreign():
@@ -87,40 +87,40 @@ class Guard:
             return redirect(f"{LOGIN}?next={quote(asked, safe='/')}", 302)
         return _unknown()
 
-    async def refuse_strange_sockets(self) -> ResponseReturnValue | None:
-        """Let handshakes of those who may pass: by token, or by cookie from a page of ours."""
+    async def require_socket_sign_in(self) -> ResponseReturnValue | None:
+        """Pass handshakes with a token, or with a session from one of our pages."""
         if self._token and "Authorization" in websocket.headers:
             return None if await self._bears(websocket) else _unknown()
         if not self._is_local(websocket):
             return _elsewhere()
-        # Without a browser there is no cookie to be misused, but then there is no need of one.
+        # A client that is no browser has no cookie that another site could misuse.
         browser = "Origin" in websocket.headers or not self.open
         if browser and not self.is_own_page(websocket):
             return _foreign()
         return None if await self._signed_in(websocket) else _unknown()
 
     def refuse_foreign(self) -> ResponseReturnValue | None:
-        """Refuse what another site's page sends, and other machines where nobody signs in."""
+        """Refuse requests of other sites' pages, and of other machines if there is no token."""
         if not self._is_local(request):
             return _elsewhere()
         if request.method not in SAFE_METHODS:
             # Browsers name the page's origin in every POST; without a cookie none is needed.
-            stranger = "Origin" not in request.headers and COOKIE not in request.cookies
-            if not stranger and not self.is_own_page(request):
+            no_browser = "Origin" not in request.headers and COOKIE not in request.cookies
+            if not no_browser and not self.is_own_page(request):
                 return _foreign()
         return None
 
     def is_own_page(self, asked: Request | Websocket) -> bool:
-        """Whether the page that asks was served by us, as far as its browser tells."""
+        """Whether the request comes from a page that we served, by its ``Origin``."""
         try:
             origin = urlsplit(asked.headers.get("Origin", "")).netloc.lower()
-        except ValueError:  # a bracket that is not closed: no browser sends such a one
+        except ValueError:  # an unclosed bracket, which no browser sends
             return False
         hosts = {asked.headers.get("Host", "").lower(), self._public_host} - {""}
         return origin in hosts
 
     async def secure(self, response: Response) -> Response:
-        """Put the headers of a page on an answer (`after_request`)."""
+        """Add the headers of a page to an answer (`after_request`)."""
         response.headers.setdefault("Content-Security-Policy", self._policy)
         # With no-referrer browsers name no origin in a form's POST either (Fetch, section 3.2.2).
         response.headers.setdefault("Referrer-Policy", "same-origin")
@@ -129,9 +129,9 @@ class Guard:
         return response
 
     def session_of(self, asked: Request | Websocket) -> str:
-        """The name of the session whose cookie somebody shows; empty if there is none.
+        """The name of the session of a request's cookie; empty if it has none.
 
-        A bearer of the token has none, and neither has anybody where nobody signs in.
+        A request with the token has no session, nor has any request if there is no token.
         """
         value = asked.cookies.get(COOKIE, "")
         if self.open or not value or "Authorization" in asked.headers:
@@ -139,7 +139,7 @@ class Guard:
         return session_name(value, self._token)
 
     async def seconds_left(self, session: str) -> float:
-        """How long a session goes on; 0 if it has ended. Raises StoreUnavailable."""
+        """The seconds until a session ends; 0 if it has. Raises StoreUnavailable."""
         ends_at = await self._operations.sessions.end_of(session)
         return max(0.0, ends_at - self._operations.now())
 

@@ -1,4 +1,4 @@
-"""The live log: its page, its stored lines as JSON, and the lines as they come by WebSocket."""
+"""The live log: its page, stored lines as JSON, and new lines by WebSocket."""
 
 from contextlib import closing
 from math import isfinite
@@ -16,11 +16,11 @@ from daemon.observability.lines import iso_utc
 from daemon.ops.live_log import Feed
 
 MOST_LINES = 1_000
-"""Lines of one answer."""
+"""Per answer."""
 FIRST_LINES = 200
-"""Lines that a page begins with."""
+"""Lines of a new page."""
 BEAT_SECONDS = 20.0
-"""How often a quiet connection says something, so that either side notices when it is gone."""
+"""Between two messages of a quiet connection, so that either side notices a lost one."""
 TRY_AGAIN_LATER = 1013
 """The close code for a reader that was too slow (IANA's WebSocket registry)."""
 SIGNED_OUT = 1008
@@ -33,8 +33,8 @@ KINDS = tuple(sorted(kind.name for kind in DASHBOARD))
 def create_log(shell: Shell) -> Blueprint:
     """Return the routes of the live log."""
     log = Blueprint("dashboard_log", __name__)
-    log.before_request(shell.guard.refuse_strangers)
-    log.before_websocket(shell.guard.refuse_strange_sockets)
+    log.before_request(shell.guard.require_sign_in)
+    log.before_websocket(shell.guard.require_socket_sign_in)
 
     @log.get("/dashboard/log")
     async def show() -> ResponseReturnValue:
@@ -55,7 +55,7 @@ def create_log(shell: Shell) -> Blueprint:
     @log.websocket("/dashboard/api/logs")
     async def follow() -> None:
         await websocket.accept()
-        # First the feed, then the store: what comes between is in both, and told by its number.
+        # First the feed, then the store: lines in between are in both and have the same number.
         with closing(shell.operations.live_log.follow()) as feed:
             try:
                 await _follow_in_session(shell, feed)
@@ -66,7 +66,7 @@ def create_log(shell: Shell) -> Blueprint:
 
 
 async def _follow_in_session(shell: Shell, feed: Feed) -> None:
-    """Follow the log until the reader leaves, or is signed out: here, by time or elsewhere."""
+    """Follow the log until the reader leaves or its session ends."""
     session = shell.guard.session_of(websocket)
     with shell.guard.sockets.held(session) as held:
         if session:
@@ -77,7 +77,7 @@ async def _follow_in_session(shell: Shell, feed: Feed) -> None:
 
 
 async def _follow(shell: Shell, feed: Feed, session: str) -> None:
-    """Tell what there is after the reader's cursor, then what comes. Runs until it leaves."""
+    """Send the lines after the reader's cursor, then new ones. Runs until it leaves."""
     cursor = _number(websocket.args.get("after", ""))
     history = min(_number(websocket.args.get("history", ""), FIRST_LINES), MOST_LINES)
     if cursor:
@@ -85,11 +85,11 @@ async def _follow(shell: Shell, feed: Feed, session: str) -> None:
             LogQuery(after=cursor, limit=MOST_LINES)
         ):
             cursor = found[-1].id
-            await _tell(found)
+            await _send_lines(found)
     elif history:
         found = await shell.operations.live_log.lines(LogQuery(limit=history))
         cursor = found[-1].id if found else 0
-        await _tell(found)
+        await _send_lines(found)
     await _send({"type": "live", "after": cursor})
     looked_at = trio.current_time()
     while True:
@@ -109,19 +109,19 @@ async def _follow(shell: Shell, feed: Feed, session: str) -> None:
             await _send({"type": "beat"})
         elif fresh:
             cursor = fresh[-1].id
-            await _tell(fresh)
+            await _send_lines(fresh)
 
 
-async def _tell(lines: list[LogLine]) -> None:
+async def _send_lines(lines: list[LogLine]) -> None:
     await _send({"type": "lines", "lines": [shown(line) for line in lines]})
 
 
-async def _send(said: dict[str, object]) -> None:
-    await websocket.send(msgspec.json.encode(said).decode())
+async def _send(message: dict[str, object]) -> None:
+    await websocket.send(msgspec.json.encode(message).decode())
 
 
 def shown(line: LogLine) -> dict[str, object]:
-    """A line as browsers get it: without the chat itself."""
+    """A line without the chat's id."""
     return {
         "id": line.id,
         "at": line.at,
@@ -136,7 +136,7 @@ def shown(line: LogLine) -> dict[str, object]:
 
 
 def _query() -> LogQuery:
-    """What the request's address asks for; what cannot be read does not count."""
+    """The query of the request's address; invalid values count as empty."""
     args = request.args
     return LogQuery(
         after=_number(args.get("after", "")),
@@ -158,7 +158,7 @@ def _number(text: str, otherwise: int = 0) -> int:
 
 
 def _moment(text: str) -> float:
-    """Read Unix seconds; 0 if they are none."""
+    """Parse Unix seconds; 0 if invalid."""
     try:
         moment = float(text)
     except ValueError:

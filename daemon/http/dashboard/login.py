@@ -94,7 +94,7 @@ class _Login:
 
 
 async def _prefer() -> ResponseReturnValue:
-    """Let the browser remember a language or a theme."""
+    """Set the cookie of a language or a theme."""
     form = await request.form
     answer = redirect(_inner(form.get("next", "")), 303)
     for cookie, choices, field in (
@@ -122,14 +122,14 @@ def same_secret(given: str, expected: str) -> bool:
 
 
 def _is_private(origin: str) -> bool:
-    """Whether nobody can listen in; browsers keep the cookie nowhere else, so say so at once."""
+    """Whether the connection is private; browsers store the cookie only then."""
     page = urlsplit(origin)
     host = page.hostname or ""
     return page.scheme != "http" or host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _inner(path: str) -> str:
-    """Where to go next: only to pages of the dashboard, whatever somebody wrote into a link."""
+    """The next page: only one of the dashboard, whatever the link says."""
     plain = path == HOME or path.startswith((f"{HOME}/", f"{HOME}?"))
     unsafe = "\\" in path or "//" in path or any(ord(letter) < 33 for letter in path)
     return path if plain and not unsafe and not path.startswith(LOGIN) else HOME

@@ -15,13 +15,13 @@ TROUBLE_SECONDS = 900
 """A message that the bot has not answered for so long is marked, as in ``/health``."""
 
 NOTHING = "\N{EN DASH}"
-"""Where there is no figure."""
+"""Shown if there is no figure."""
 
 
 def create_overview(shell: Shell) -> Blueprint:
     """Return the routes of the overview and of its figures."""
     overview = Blueprint("dashboard_overview", __name__)
-    overview.before_request(shell.guard.refuse_strangers)
+    overview.before_request(shell.guard.require_sign_in)
 
     @overview.get("/dashboard")
     @overview.get("/dashboard/")
@@ -107,8 +107,8 @@ class FigureCard:
     chart: "Chart"
     kind: str
     """``bars`` or ``line``."""
-    said: tuple[tuple[str, str], ...]
-    """The time and the value of each point, as text."""
+    labels: tuple[tuple[str, str], ...]
+    """The time and value of each point, as text."""
     peak: str
     """The value at the top of the chart; empty if it shows nothing."""
 
@@ -135,13 +135,13 @@ def cards(now: Overview, w: Wording) -> list[FigureCard]:
             (value or (lambda part: count(name, part)))(part) if part else None for part in parts
         ]
         chart = draw(values, now.at)
-        said = tuple(
+        labels = tuple(
             (w.clock(at)[:5], NOTHING if point is None else write(point))
             for at, point in chart.points
         )
         highest = max((point for point in values if point is not None), default=0)
         return FigureCard(
-            name, label, figure, note, chart, kind, said, write(highest) if highest else ""
+            name, label, figure, note, chart, kind, labels, write(highest) if highest else ""
         )
 
     def in_a_day(name: str) -> str:
@@ -239,25 +239,25 @@ def _acknowledged(now: Overview, samples: Sequence[Sample], share: float) -> flo
 POINTS = 24
 """Hours of a day."""
 BAR_SHARE = 0.72
-"""Of a point's room, for its bar."""
+"""The width of a bar, as a share of its point's width."""
 WIDTH, HEIGHT = 240.0, 56.0
 TOP = 4.0
-"""Room above the highest point for the line's own width."""
+"""Space above the highest point for the width of the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What a template needs to draw one."""
+    """The shapes of one chart."""
 
     line: str
     """The path of the line; empty if there is nothing to draw."""
     area: str
-    """The path of what is below it."""
+    """The path of the area below it."""
     bars: tuple[tuple[float, float, float], ...]
     """Left edge, top and height of each bar."""
     bar_width: float
     points: tuple[tuple[float, float | None], ...]
-    """When each part of the time began, and its value."""
+    """The start of each part of the time, and its value."""
 
 
 def parts_of_day(samples: Sequence[Sample], now: float) -> list[list[Sample]]:
@@ -266,7 +266,7 @@ def parts_of_day(samples: Sequence[Sample], now: float) -> list[list[Sample]]:
     first = now - SECONDS_SHOWN
     parts: list[list[Sample]] = [[] for _ in range(POINTS)]
     for sample in samples:
-        # The interval under way ends now, which belongs to the newest part.
+        # The current interval ends now, in the newest part.
         place = POINTS - 1 if sample.at == now else floor((sample.at - first) / length)
         if 0 <= place < POINTS:
             parts[place].append(sample)
@@ -276,9 +276,9 @@ def parts_of_day(samples: Sequence[Sample], now: float) -> list[list[Sample]]:
 def percentile(
     samples: Sequence[Sequence[int]], ends: Sequence[float], share: float
 ) -> float | None:
-    """The time within which `share` of what was counted lies, from the counts by bucket.
+    """The time within which `share` of the counts lies, from the counts by bucket.
 
-    Between a bucket's ends it is interpolated, as Prometheus does; None if nothing was counted.
+    Interpolated within a bucket, as Prometheus does; None without counts.
     """
     sums: list[int] = [sum(column) for column in zip(*samples, strict=True)] if samples else []
     total = sum(sums)
@@ -329,7 +329,7 @@ def draw(values: Sequence[float | None], now: float) -> Chart:
 
 
 def _runs(spots: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
-    """Spots without a gap between them, together."""
+    """Groups of adjacent spots."""
     runs: list[list[tuple[float, float]]] = [[]]
     for spot in spots:
         if spot is not None:
@@ -340,7 +340,7 @@ def _runs(spots: Sequence[tuple[float, float] | None]) -> list[list[tuple[float,
 
 
 def _path(run: Sequence[tuple[float, float]]) -> str:
-    if len(run) == 1:  # a lone spot gets the length of a bar, so that it is seen
+    if len(run) == 1:  # a single spot gets the width of a bar, to be visible
         x, y = run[0]
         length = WIDTH / POINTS * BAR_SHARE
         return f"M{x - length / 2:.1f} {y:.1f} h{length:.1f}"

@@ -1,4 +1,4 @@
-"""The shell of every page: what is round its content, in which language and theme it is."""
+"""Rendering of pages: their frame, language and theme, and how they write numbers and times."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,45 +17,40 @@ from daemon.http.dashboard.guard import Guard
 from daemon.http.request_context import EdgeSettings, request_actor
 from daemon.ops.operations import Operations
 
-# How pages write things: words of two languages, numbers, times.
-#
-# Pure: the language and the time zone come in.
-
-
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The words of one page in one language."""
+    """How one page writes words, numbers and times, in one language and time zone."""
 
     language: str
     zone: ZoneInfo
     now: float
     words: Mapping[str, str]
-    """What stands for the English; a word that is missing stays English."""
+    """What replaces the English; missing entries stay English."""
 
     def t(self, english: str, **names: object) -> str:
-        """Say something in the page's language; ``{name}`` stands for `names`."""
-        said = self.words.get(english, english)
-        return said.format_map(names) if names else said
+        """Translate a text; ``{name}`` is replaced from `names`."""
+        text = self.words.get(english, english)
+        return text.format_map(names) if names else text
 
     def reason(self, text: str) -> str:
-        """Write a reason, of which the part before a colon may have words of the language."""
+        """Translate the part of a reason before its first colon, if that is known."""
         head, colon, detail = text.partition(": ")
         return f"{self.t(head)}{colon}{detail}"
 
     def figure(self, value: float, digits: int = 0) -> str:
-        """Write a number with its thousands apart, as the language does."""
+        """Write a number with the separators of the language."""
         text = f"{value:,.{digits}f}"
         return text.translate(str.maketrans(",.", ".,")) if self.language == "es" else text
 
     def money(self, value: float) -> str:
-        """Write a sum of the configured currency; small ones with more digits."""
+        """Write an amount of the configured currency; small ones with more digits."""
         return self.figure(value, 2 if value >= 1 or not value else 4)
 
     def span(self, seconds: float) -> str:
-        """Write how long something took or has gone on, in its largest unit."""
+        """Write a duration in its largest units."""
         if seconds < 1:
             return f"{self.figure(seconds * 1000)} ms"
         if seconds < MINUTE:
@@ -84,7 +79,7 @@ class Wording:
         return f"{datetime.fromtimestamp(at, self.zone):%H:%M:%S}"
 
     def iso(self, at: float) -> str:
-        """Write a moment for machines."""
+        """Write a moment in ISO 8601."""
         return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
     def size(self, count: float) -> str:
@@ -140,7 +135,7 @@ class Shell:
         )
 
     def actor(self) -> Actor:
-        """Who the present request is by, for the audit."""
+        """The actor of the current request, for the audit."""
         return request_actor(self.settings)
 
     async def chat(self, ref: str) -> ChatKey:
@@ -151,7 +146,7 @@ class Shell:
         return key
 
     def wording(self) -> Wording:
-        """The words of the present request: what its browser chose, else the settings' language."""
+        """The wording of the current request: its browser's choice, else the settings' language."""
         chosen = request.cookies.get(LANGUAGE_COOKIE, "")
         language = chosen if chosen in LANGUAGES else self.settings.language
         return Wording(language, self._zone, self.operations.now(), self._words[language])
@@ -181,7 +176,7 @@ class Shell:
         return Response(html, status=status, content_type="text/html; charset=utf-8")
 
     def error(self, status: int) -> Response:
-        """Render the page that says why there is no other."""
+        """Render the page of an error."""
         known = status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
         why = "This page does not exist." if known else "Try again in a moment."
         return self.page("error.html", status=status, reason=HTTPStatus(status).phrase, why=why)

@@ -15,7 +15,7 @@ MOST = 2**62
 def create_work(shell: Shell) -> Blueprint:
     """Return the routes of the work."""
     work = Blueprint("dashboard_work", __name__)
-    work.before_request(shell.guard.refuse_strangers)
+    work.before_request(shell.guard.require_sign_in)
     operations = shell.operations
 
     @work.get("/dashboard/work")

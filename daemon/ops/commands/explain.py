@@ -103,10 +103,10 @@ def _bare_arguments(arguments: str) -> str:
 def _bare_output(output: str) -> str:
     """The output of a tool, if it is an error; of all else the length."""
     try:
-        said = json.loads(output)
+        value = json.loads(output)
     except ValueError:
-        said = None
-    return output if isinstance(said, dict) and set(said) == {"error"} else _length(output)
+        value = None
+    return output if isinstance(value, dict) and set(value) == {"error"} else _length(output)
 
 
 def _length(text: str) -> str:

@@ -1,18 +1,18 @@
-// Conversations: parts of the page are fetched anew when the live log tells of their chat, and
-// while a chat is at work; what stayed the same is left in place, so nothing jumps or stops playing.
+// Conversations: parts of the page are fetched again when the live log has a line of their chat, and
+// while a chat is busy. Unchanged elements stay in place, so nothing jumps or stops playing.
 
 import { getPage, postJson, toast } from "./http.js";
 import { follow } from "./live.js";
-import { toldOfSend } from "./sends.js";
+import { changeSend } from "./sends.js";
 import { showTimes } from "./time.js";
 import { t } from "./words.js";
 
-const desk = document.querySelector("[data-desk]");
-const ref = desk.dataset.ref;
+const root = document.querySelector("[data-conversations]");
+const ref = root.dataset.ref;
 const QUIET = 250; // after the last line of a burst of them
-const BUSY = 1500; // between looks at a chat that is at work: not each step has a line
+const BUSY = 1500; // between refreshes of a busy chat: not every step has a line
 
-// -- keeping the page true -------------------------------------------------------------------------
+// -- keeping the page up to date -------------------------------------------------------------------
 
 const wanted = new Set();
 let running = false;
@@ -26,18 +26,18 @@ function want(...parts) {
 
 async function load() {
   if (running) return;
-  if (document.hidden) return; // what is wanted is fetched when somebody looks again
+  if (document.hidden) return; // fetched when the page is visible again
   running = true;
-  const parts = [...wanted].filter((part) => desk.querySelector(`[data-part="${part}"]`));
+  const parts = [...wanted].filter((part) => root.querySelector(`[data-part="${part}"]`));
   wanted.clear();
   try {
     for (const part of parts) await renew(part);
   } catch {
-    // The banner tells that the daemon does not answer; the next line tries again.
+    // The banner shows that the daemon does not answer; the next line tries again.
   }
   running = false;
   if (wanted.size) want();
-  else if (desk.querySelector("[data-busy=True]")) {
+  else if (root.querySelector("[data-busy=True]")) {
     clearTimeout(due);
     due = setTimeout(() => want("list", "talk", "turns"), BUSY);
   }
@@ -47,7 +47,7 @@ async function renew(part) {
   const address = new URL(location.href);
   address.searchParams.set("part", part);
   const page = await getPage(address.pathname + address.search);
-  const place = desk.querySelector(`[data-part="${part}"]`);
+  const place = root.querySelector(`[data-part="${part}"]`);
   const scroller = place.querySelector("[data-scroll]");
   const atEnd = scroller && isAtEnd(scroller);
   for (const old of [...place.children]) {
@@ -85,7 +85,7 @@ function renewOne(old, fresh) {
   for (const gone of known.values()) gone.remove();
 }
 
-// Relative times differ all the time, and are kept true by another script.
+// Relative times are ignored: time.js updates them.
 function alike(one, other) {
   const bare = (element) => {
     const copy = element.cloneNode(true);
@@ -99,7 +99,7 @@ function alike(one, other) {
 function keepOpen(old, fresh) {
   const opened = [...old.querySelectorAll("details")].map((details) => details.open);
   fresh.querySelectorAll("details").forEach((details, number) => { details.open = opened[number] ?? false; });
-  // A number that somebody is reading stays to be read.
+  // A revealed number stays visible.
   for (const shown of old.querySelectorAll("[data-masked]")) {
     const button = fresh.querySelector(`[data-reveal="${shown.dataset.reveal}"]`);
     if (!button) continue;
@@ -108,7 +108,7 @@ function keepOpen(old, fresh) {
   }
 }
 
-// What is in use is left alone, and renewed when it is not used any more.
+// Elements in use are not replaced until they are no longer used.
 let missed = false;
 
 function isUsed(element) {
@@ -119,7 +119,7 @@ function isUsed(element) {
 }
 
 for (const end of ["focusout", "pause", "ended"]) {
-  desk.addEventListener(end, () => {
+  root.addEventListener(end, () => {
     if (!missed) return;
     missed = false;
     want("list", "talk", "turns");
@@ -148,12 +148,12 @@ follow({
 });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) want("list", "talk", "turns"); });
 
-// -- looking -----------------------------------------------------------------------------------------
+// -- reading -----------------------------------------------------------------------------------------
 
 const bubbles = document.getElementById("bubbles");
 if (bubbles && !new URLSearchParams(location.search).get("before")) bubbles.scrollTop = bubbles.scrollHeight;
 
-// Whoever reads the end stays there when the window becomes smaller: a keyboard, a turned phone.
+// At the end the view stays there when it becomes smaller: a keyboard, a rotated phone.
 if (bubbles) {
   let reads = isAtEnd(bubbles);
   bubbles.addEventListener("scroll", () => { reads = isAtEnd(bubbles); }, { passive: true });
@@ -161,19 +161,19 @@ if (bubbles) {
 }
 
 // Another turn is shown in place; the address changes with it.
-desk.addEventListener("click", (event) => {
+root.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-turn]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
   history.replaceState(null, "", link.href);
   renew("turns").then(() => {
-    const open = desk.querySelector(".turns li.open");
+    const open = root.querySelector(".turns li.open");
     open?.scrollIntoView({ block: "nearest" });
     if (link.closest(".bubble")) open?.querySelector("a")?.focus({ preventScroll: true });
   }).catch((error) => toast(error.message, "bad"));
 });
 
-// The search narrows the list while one types; Enter without JavaScript does the same.
+// The search filters while typing; without JavaScript Enter does.
 const search = document.getElementById("q");
 let typing = 0;
 search?.addEventListener("input", () => {
@@ -194,7 +194,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     search?.focus();
   } else if (event.key === "Escape" && !inText && ref) {
-    desk.querySelector(".back")?.click();
+    root.querySelector(".back")?.click();
   } else if (["ArrowDown", "ArrowUp"].includes(event.key) && event.target.closest("#rows, #q")) {
     const links = [...document.querySelectorAll("#rows a")];
     const next = links.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
@@ -208,10 +208,10 @@ document.addEventListener("keydown", (event) => {
 
 const path = (action) => `/dashboard/api/chats/${ref}/${action}`;
 
-async function act(action, body, said) {
+async function act(action, body, message) {
   try {
     const done = await postJson(path(action), body);
-    if (said) toast(said);
+    if (message) toast(message);
     want("list", "talk", "turns");
     return done;
   } catch (error) {
@@ -220,7 +220,7 @@ async function act(action, body, said) {
   }
 }
 
-desk.addEventListener("click", (event) => {
+root.addEventListener("click", (event) => {
   const button = event.target.closest("[data-act], [data-unlabel], [data-close]");
   if (!button) return;
   if ("unlabel" in button.dataset) act("labels", { remove: [button.dataset.unlabel] });
@@ -231,12 +231,12 @@ desk.addEventListener("click", (event) => {
   else document.getElementById(`${button.dataset.act}-dialog`).showModal();
 });
 
-desk.addEventListener("click", async (event) => {
+root.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-send-again], [data-drop-send]");
   if (!button) return;
   button.disabled = true;
   try {
-    toast(await toldOfSend(button.dataset));
+    toast(await changeSend(button.dataset));
   } catch (error) {
     toast(error.message, "bad");
     button.disabled = false;
@@ -278,7 +278,7 @@ if (composer) {
     const words = text.value.trim();
     if (!words) return;
     localStorage.setItem("recado-agent", name.value.trim());
-    // The same name until it has worked: a click that is repeated says nothing twice.
+    // The same id until it has worked: a repeated click sends nothing twice.
     if (await act("send", { text: words, name: name.value.trim(), action })) {
       text.value = "";
       action = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");

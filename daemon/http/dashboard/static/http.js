@@ -1,4 +1,4 @@
-// Requests to the daemon. All fail with an Error whose message can be shown to people.
+// Requests to the daemon. They fail with an Error whose message can be shown.
 
 import { t } from "./words.js";
 
@@ -45,7 +45,7 @@ export async function getPage(path) {
 
 let faults = 0;
 
-// Shows or hides the banner; one failed request may be bad luck, a second in a row is not.
+// Shows the banner after two failed requests in a row.
 export function setOffline(offline) {
   faults = offline ? faults + 1 : 0;
   const banner = document.querySelector("[data-offline]");

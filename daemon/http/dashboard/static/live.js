@@ -33,9 +33,9 @@ export function follow({ after = 0, history = 200, onLines, onState = () => {} }
     };
     socket.onmessage = (event) => {
       listen();
-      const said = JSON.parse(event.data);
-      if (said.type !== "lines") return;
-      const fresh = said.lines.filter((line) => line.id > cursor);
+      const message = JSON.parse(event.data);
+      if (message.type !== "lines") return;
+      const fresh = message.lines.filter((line) => line.id > cursor);
       if (!fresh.length) return;
       cursor = fresh[fresh.length - 1].id;
       onLines(fresh);

@@ -1,4 +1,4 @@
-// The live log: only the lines in view are in the page, so ten thousand scroll like ten.
+// The live log: only visible lines are in the page, so ten thousand scroll like ten.
 
 import { getJson, toast } from "./http.js";
 import { follow } from "./live.js";
@@ -113,7 +113,7 @@ function add(fresh) {
   if (paused) {
     held.push(...fresh);
     if (held.length > MOST) held = held.slice(-MOST);
-    tellNewer(held.filter(passes).length);
+    showNewer(held.filter(passes).length);
     return;
   }
   const last = lines.at(-1)?.id ?? 0;
@@ -174,7 +174,7 @@ function draw(anew = false) {
       room.append(row);
     }
   }
-  tellNewer(paused ? held.filter(passes).length : unseen);
+  showNewer(paused ? held.filter(passes).length : unseen);
 }
 
 function show(line) {
@@ -199,9 +199,9 @@ function show(line) {
   const use = document.createElementNS(SVG, "use");
   use.setAttribute("href", `${PICTURES}#${ICONS[line.kind] ?? FALLBACK[line.level] ?? "log"}`);
   symbol.append(use);
-  const said = document.createElement("span");
-  said.className = "said";
-  said.title = line.line;
+  const text = document.createElement("span");
+  text.className = "said";
+  text.title = line.line;
   const cut = line.ref ? line.line.indexOf(": ") : -1;
   if (cut > 0 && cut < 120 && !voice) {
     const who = document.createElement("button");
@@ -210,11 +210,11 @@ function show(line) {
     who.dataset.chat = line.ref;
     who.title = t("Only this chat");
     who.textContent = line.line.slice(0, cut);
-    said.append(who, line.line.slice(cut));
+    text.append(who, line.line.slice(cut));
   } else {
-    said.textContent = line.line;
+    text.textContent = line.line;
   }
-  row.append(at, symbol, said);
+  row.append(at, symbol, text);
   return row;
 }
 
@@ -246,7 +246,7 @@ view.addEventListener("scroll", () => {
 });
 new ResizeObserver(() => draw()).observe(view);
 
-function tellNewer(count) {
+function showNewer(count) {
   newer.hidden = count === 0;
   const words = count === 1 ? t("1 new line") : t("{count} new lines", { count: number.format(count) });
   newer.querySelector("[data-newer-words]").textContent = words;
@@ -290,7 +290,7 @@ document.addEventListener("keydown", (event) => {
 // -- begin --------------------------------------------------------------------------------------
 
 const live = document.querySelector("[data-live]");
-function tellState(state) {
+function showState(state) {
   live.dataset.state = state;
   const words = document.createElement("span");
   words.className = `state ${state === "live" ? "busy" : "wait"}`;
@@ -303,4 +303,4 @@ let after = 0;
 try {
   after = (await getJson("/dashboard/logs?limit=1")).after;
 } catch { /* the connection begins with what is newest then */ }
-follow({ after, history: 0, onLines: add, onState: tellState });
+follow({ after, history: 0, onLines: add, onState: showState });

@@ -1,4 +1,5 @@
-// Keeps the figures true, and tells the value under the pointer or, with the arrow keys, anywhere.
+// Keeps the figures up to date, and shows the value under the pointer or, with the arrow keys, of any
+// point.
 
 import { keepFresh } from "./refresh.js";
 
@@ -7,14 +8,14 @@ keepFresh(5);
 const WIDTH = 240;
 
 function read(chart, place) {
-  const said = chart.dataset.said.split("|");
-  const spot = Math.max(0, Math.min(said.length - 1, place));
+  const labels = chart.dataset.labels.split("|");
+  const spot = Math.max(0, Math.min(labels.length - 1, place));
   const note = chart.querySelector(".note");
   chart.dataset.note ??= note.textContent;
   chart.dataset.place = spot;
-  note.textContent = said[spot];
+  note.textContent = labels[spot];
   const cursor = chart.querySelector(".cursor");
-  const x = ((spot + 0.5) * WIDTH) / said.length;
+  const x = ((spot + 0.5) * WIDTH) / labels.length;
   cursor.setAttribute("x1", x);
   cursor.setAttribute("x2", x);
   chart.classList.add("read");
@@ -33,7 +34,7 @@ charts.addEventListener("pointermove", (event) => {
   const chart = event.target.closest(".chart");
   if (!chart) return;
   const box = chart.querySelector("svg").getBoundingClientRect();
-  const count = chart.dataset.said.split("|").length;
+  const count = chart.dataset.labels.split("|").length;
   read(chart, Math.floor(((event.clientX - box.left) / box.width) * count));
 });
 charts.addEventListener("pointerout", (event) => {
@@ -46,7 +47,7 @@ charts.addEventListener("keydown", (event) => {
   if (event.key === "Escape") leave(chart);
   if (!chart || !step) return;
   event.preventDefault();
-  const last = chart.dataset.said.split("|").length - 1;
+  const last = chart.dataset.labels.split("|").length - 1;
   read(chart, Number(chart.dataset.place ?? last + 1) + step);
 });
 charts.addEventListener("focusout", (event) => leave(event.target.closest(".chart")));

@@ -1,8 +1,8 @@
-// Keeps server-rendered parts of a page true: [data-fresh] elements with an id are replaced by
-// those of the same page fetched anew, unless somebody is using them.
+// Updates server-rendered parts of a page: [data-fresh] elements with an id are replaced by those of
+// the same page fetched again, unless they are in use.
 //
-//   keepFresh(5);               every five seconds while the page is seen
-//   const again = keepFresh(0); again();   only when told
+//   keepFresh(5);               every five seconds while the page is visible
+//   const again = keepFresh(0); again();   only when called
 
 import { getPage } from "./http.js";
 import { showTimes } from "./time.js";

@@ -12,7 +12,7 @@ document.addEventListener("click", async (event) => {
   if (number) await reveal(number);
 });
 
-// A second click hides the number again; it is not kept anywhere.
+// A second click hides the number again.
 async function reveal(button) {
   if (button.dataset.masked) {
     button.textContent = button.dataset.masked;
@@ -28,7 +28,7 @@ async function reveal(button) {
   }
 }
 
-// The theme changes at once; without JavaScript the form's answer does it.
+// Changes the theme at once; without JavaScript the form does.
 const themes = document.querySelector("[data-themes]");
 themes?.addEventListener("submit", (event) => {
   const button = event.submitter;
@@ -54,7 +54,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// A page that comes back from the browser's memory has left its connections behind.
+// A page restored from the browser's cache has no connections.
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });

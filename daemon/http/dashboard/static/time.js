@@ -1,4 +1,4 @@
-// Keeps <time data-ago> true without a request.
+// Updates <time data-ago> without a request.
 
 import { t } from "./words.js";
 

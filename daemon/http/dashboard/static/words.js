@@ -4,8 +4,8 @@ const language = document.documentElement.lang === "es" ? "es" : "en";
 const words = (await import(`./words-${language}.js`)).default;
 
 export function t(english, names = {}) {
-  const said = words[english] ?? english;
-  return said.replace(/\{(\w+)\}/g, (whole, name) => names[name] ?? whole);
+  const text = words[english] ?? english;
+  return text.replace(/\{(\w+)\}/g, (whole, name) => names[name] ?? whole);
 }
 
 export const number = new Intl.NumberFormat(language === "es" ? "es-CO" : "en-GB");

@@ -1,9 +1,9 @@
-// The page of work keeps itself true: at once when the log tells of something, and every few
-// seconds while it is looked at, since queues are emptied without a line.
+// Updates the page of work when the log has a new line, and every few seconds while it is visible,
+// since queues empty without a line.
 
 import { postJson, toast } from "./http.js";
 import { follow } from "./live.js";
-import { toldOfSend } from "./sends.js";
+import { changeSend } from "./sends.js";
 import { keepFresh } from "./refresh.js";
 import { t } from "./words.js";
 
@@ -23,7 +23,7 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-cancel], [data-replay], [data-replay-event], [data-replay-all], [data-send-again], [data-drop-send]");
   if (!button) return;
   button.disabled = true;
-  button.removeAttribute("data-hold"); // the pointer still rests on it, and it has been used
+  button.removeAttribute("data-hold"); // the pointer is still on it
   try {
     toast(await act(button.dataset));
   } catch (error) {
@@ -35,7 +35,7 @@ document.addEventListener("click", async (event) => {
 });
 
 async function act(asked) {
-  if ("sendAgain" in asked || "dropSend" in asked) return toldOfSend(asked);
+  if ("sendAgain" in asked || "dropSend" in asked) return changeSend(asked);
   if ("cancel" in asked) {
     await postJson("/dashboard/api/work/cancel", { ref: asked.cancel });
     return t("The run was cancelled and starts again.");
