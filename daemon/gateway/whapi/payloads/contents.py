@@ -69,8 +69,6 @@ _MOVING = ("video", "gif", "short")
 _CHOICE_PREFIXES = ("ButtonsV3:", "ListV3:")
 """What Whapi puts before the ids of buttons and list rows when they come back."""
 
-_STATUS_NAMES = ("failed", "pending", "sent", "delivered", "read", "played")
-"""By status code: 3 and 4 are documented, the rest follow from WhatsApp's own order."""
 _HEAD_KEYS = frozenset(
     [
         "id",
@@ -172,22 +170,6 @@ def updated_text(before: MessageShape | NotAnObject, after: MessageShape | NotAn
     """Give a message's new words if an update changed them, or ``""``."""
     old, new = written_text(as_message(before)), written_text(as_message(after))
     return new if old and new != old else ""
-
-
-def status_name(code: object) -> str:
-    """Name the status of a code, or ``""``; for the statuses that come without a name."""
-    found = number(code)
-    names = dict(enumerate(_STATUS_NAMES))
-    return names.get(int(found), "") if found is not None else ""
-
-
-def first_error(errors: object) -> str:
-    """Give code and message of the first error of a status, or ``""``."""
-    first = errors[0] if isinstance(errors, list) and errors else None
-    if not isinstance(first, dict):
-        return ""
-    words = (text(first.get("code")), readable(first.get("message")) or readable(first))
-    return " ".join(filter(None, words))
 
 
 def _nothing(_shape: MessageShape, _kind: str) -> None:

@@ -25,7 +25,6 @@ from daemon.domain.messages import (
     Presence,
     StatusUpdate,
 )
-from daemon.gateway.whapi.payloads.contents import first_error, status_name
 from daemon.gateway.whapi.payloads.fields import (
     Unreadable,
     count,
@@ -33,7 +32,9 @@ from daemon.gateway.whapi.payloads.fields import (
     flag,
     label_names,
     moment,
+    number,
     person,
+    readable,
     string,
     text,
     texts,
@@ -53,6 +54,9 @@ from daemon.gateway.whapi.payloads.shapes import (
 
 _HEALTH_NAMES = {1: "INIT", 2: "LAUNCH", 3: "QR", 4: "AUTH", 5: "ERROR"}
 """By code: 1, 2, 3 and 5 are documented, 4 is seen on live channels."""
+
+_STATUS_NAMES = ("failed", "pending", "sent", "delivered", "read", "played")
+"""By status code: 3 and 4 are documented, the rest follow from WhatsApp's own order."""
 
 _CONDITIONS: Mapping[str, NumberCondition] = {
     "AUTH": "ok",
@@ -136,15 +140,31 @@ def status_update(element: msgspec.Raw, _source: Source) -> StatusUpdate:
     """Read an element of ``statuses``."""
     shape, _ = decode(element, StatusShape)
     message_id = text(shape.id).strip()
-    status = text(shape.status).strip().lower() or status_name(shape.code)
+    status = text(shape.status).strip().lower() or _status_name(shape.code)
     if not message_id or not status:
         raise Unreadable("no id" if not message_id else "no status")
     return StatusUpdate(
         message_id=message_id,
         status=status,
-        error=first_error(shape.errors),
+        error=_first_error(shape.errors),
         at=moment(shape.timestamp),
     )
+
+
+def _status_name(code: object) -> str:
+    """Name the status of a code, or ``""``; for the statuses that come without a name."""
+    found = number(code)
+    names = dict(enumerate(_STATUS_NAMES))
+    return names.get(int(found), "") if found is not None else ""
+
+
+def _first_error(errors: object) -> str:
+    """Give code and message of the first error of a status, or ``""``."""
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if not isinstance(first, dict):
+        return ""
+    words = (text(first.get("code")), readable(first.get("message")) or readable(first))
+    return " ".join(filter(None, words))
 
 
 def chat_update(element: msgspec.Raw, source: Source) -> LabelChange | NameChange | None:
