@@ -1,12 +1,9 @@
 """What chats go by, as an operator may change it while the daemon runs."""
 
-import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -26,7 +23,7 @@ from daemon.errors import SettingsError, ValidatorError
 from daemon.observability.logs import Log
 from daemon.settings import Settings
 from daemon.tools import builtin
-from daemon.tools.toolbox import Toolbox, load_tools
+from daemon.tools.toolbox import Toolbox, import_modules, load_tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +146,6 @@ class LiveConfig:
 # At the start and again at each reload, then in a thread: nothing here touches the event loop.
 
 
-# Which chats and messages are answered, from the configuration.
-
-
 def policy_of(settings: Settings) -> Policy:
     """The settings of groups, contacts, chats and replies, every id in its one spelling."""
     return Policy(
@@ -168,9 +162,6 @@ def _ids(names: Sequence[str]) -> frozenset[str]:
     return frozenset(map(chat_id, names))
 
 
-# Loading an operator's own validators from Python modules, at the start.
-
-
 FOLDER_PACKAGE = "recado_validators"
 """The modules of ``validators.folder`` are known to Python by names inside this one."""
 
@@ -182,18 +173,15 @@ FORMER_PATHS = ("daemon.validation", "daemon.validation.verdicts")
 def load_validators(modules: Sequence[str], folder: Path | None = None) -> list[Validator]:
     """Import an operator's modules and give their validators, in the order of their declaration.
 
-    By name, and every ``*.py`` of a folder whose name begins with no underscore. Raises
-    ValidatorError, naming the module and the fault, if one cannot be loaded or has no validator.
+    See `daemon.tools.toolbox.import_modules`. Raises ValidatorError, naming the module and the
+    fault, if one cannot be loaded or has no validator.
     """
     for path in FORMER_PATHS:
         sys.modules.setdefault(path, results)
-    loaded = [_import(name) for name in modules]
-    if folder is not None:
-        if not folder.is_dir():
-            raise ValidatorError(f"validators.folder: {folder} is not a folder")
-        loaded += [_import_file(path) for path in sorted(folder.glob("[!_]*.py"))]
     found: list[Validator] = []
-    for module in loaded:
+    for module in import_modules(
+        modules, folder, key="validators.folder", package=FOLDER_PACKAGE, fault=ValidatorError
+    ):
         own = [value for value in vars(module).values() if isinstance(value, Validator)]
         if not own:
             raise ValidatorError(
@@ -202,33 +190,6 @@ def load_validators(modules: Sequence[str], folder: Path | None = None) -> list[
         # One module may import another's validator: the same one twice is one.
         found += [validator for validator in own if all(validator is not f for f in found)]
     return found
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ValidatorError as error:
-        raise ValidatorError(f"{name}: {error}") from error
-    except Exception as error:
-        raise ValidatorError(
-            f"{name}: cannot be imported: {type(error).__name__}: {error}"
-        ) from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    name = f"{FOLDER_PACKAGE}.{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ValidatorError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except ValidatorError as error:
-        raise ValidatorError(f"{path}: {error}") from error
-    except Exception as error:
-        raise ValidatorError(f"{path}: {type(error).__name__}: {error}") from error
-    return module
 
 
 def load_chat_config(settings: Settings, log: Log) -> ChatConfig:

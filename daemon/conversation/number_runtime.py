@@ -15,7 +15,7 @@ from daemon.conversation.attachments import AttachmentRules, Attachments
 from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
 from daemon.conversation.intake import Intake
 from daemon.conversation.live_config import ChatConfig, ChatRules, LiveConfig
-from daemon.conversation.number_state import NumberState, NumberWatch, OwnIds
+from daemon.conversation.number_state import NumberState, NumberWatch
 from daemon.conversation.opening import Process, secret_text
 from daemon.conversation.recovery import Recovery
 from daemon.conversation.registry import ChatRegistry
@@ -44,17 +44,14 @@ class NumberRuntime:
         self.chats = ChatRegistry(services)
         self.intake = Intake(services, self.chats)
         self.recovery = Recovery(services, self.chats)
-        number, telemetry = services.number, services.telemetry
-        self._own_ids = OwnIds(
-            number.gateway, services.store.references, services.config, telemetry.log
-        )
+        number = services.number
         self._watch = NumberWatch(
             number.gateway,
             number.pace,
             number.state,
-            self._own_ids,
-            log=telemetry.log,
-            metrics=telemetry.metrics,
+            services.store.references,
+            services.config,
+            services.telemetry,
         )
 
     async def start(self, nursery: trio.Nursery) -> None:
@@ -68,7 +65,7 @@ class NumberRuntime:
         Called once, before HTTP.
         """
         await self.recovery.resume_windows()
-        await self._own_ids.know()
+        await self._watch.know_ourselves()
 
     async def watch(self, interval_seconds: float) -> None:
         """Watch how the number is. Runs until cancelled."""

@@ -12,6 +12,7 @@ import trio
 
 from daemon.conversation.live_config import LiveConfig
 from daemon.conversation.send_pace import SendPace
+from daemon.conversation.telemetry import Telemetry
 from daemon.domain.messages import NumberCondition, NumberHealth, NumberNews
 from daemon.errors import GatewayError, StoreError
 from daemon.gateway.port import Gateway
@@ -144,21 +145,31 @@ class NumberState:
         return AGAIN_SECONDS if self.seconds_since_change < SOON_SECONDS else SELDOM_SECONDS
 
 
-class OwnIds:
-    """Learns our own number and its second id, by which mentions in groups name us."""
+class NumberWatch:
+    """Asks the gateway how our number is, and who we are. `run` is its only task."""
 
     def __init__(
-        self, gateway: Gateway, references: References, config: LiveConfig, log: Log
+        self,
+        gateway: Gateway,
+        pace: SendPace,
+        state: NumberState,
+        references: References,
+        config: LiveConfig,
+        telemetry: Telemetry,
     ) -> None:
         self._gateway = gateway
+        self._pace = pace
+        self._state = state
         self._references = references
         self._config = config
-        self._log = log
+        self._log = telemetry.log
+        self._metrics = telemetry.metrics
 
-    async def know(self) -> None:
+    async def know_ourselves(self) -> None:
         """Ask for our number before the first message comes, unless it is known.
 
-        Called once, at the start; ends within its patience. The watch of the number asks again.
+        Mentions in groups name it. Called once, at the start; ends within its patience. The watch
+        asks again.
         """
         policy = self._config.rules.policy
         if policy.groups != "mentions" or policy.own_ids:
@@ -169,48 +180,6 @@ class OwnIds:
                     await self._learn(await self._gateway.health())
             except (GatewayError, StoreError) as error:
                 self._log.debug("our own number is not known yet", error=str(error))
-
-    async def learned(self, health: NumberHealth) -> str:
-        """Keep who we are; gives the number, or nothing if that has to be tried again."""
-        try:
-            await self._learn(health)
-        except (GatewayError, StoreError) as error:
-            self._log.debug("our own number is not known yet", error=str(error))
-            return ""
-        return health.number
-
-    async def _learn(self, health: NumberHealth) -> None:
-        """Raises StoreError, and GatewayError if the second id could not be asked for."""
-        if not health.channel or not health.number:
-            return
-        references = self._references
-        await references.learn_own_id(health.channel, health.number)
-        mentions = self._config.rules.policy.groups == "mentions"
-        if mentions and await references.number_without_lid(health.channel):
-            alias = await self._gateway.find_alias(health.number)
-            if alias:
-                await references.learn_own_id(health.channel, alias)
-
-
-class NumberWatch:
-    """Asks the gateway how our number is; `run` is its only task."""
-
-    def __init__(
-        self,
-        gateway: Gateway,
-        pace: SendPace,
-        state: NumberState,
-        own_ids: OwnIds,
-        *,
-        log: Log,
-        metrics: Metrics,
-    ) -> None:
-        self._gateway = gateway
-        self._pace = pace
-        self._state = state
-        self._own_ids = own_ids
-        self._log = log
-        self._metrics = metrics
 
     async def run(self, interval_seconds: float, reconnected: Callable[[], None]) -> None:
         """Ask how the number is: at the start, every so often, and at once when there is doubt.
@@ -230,7 +199,7 @@ class NumberWatch:
             else:
                 state.asked(health)
                 if health.number != number:
-                    number = await self._own_ids.learned(health)
+                    number = await self._learned(health)
             state.look_at_the_clock()
             clock = self._compared(clock)
             if state.reconnects != renewed:
@@ -239,6 +208,27 @@ class NumberWatch:
             await trio.sleep(GAP_SECONDS)
             with trio.move_on_after(min(interval_seconds, state.asked_again_in)):
                 await pace.doubt.wait()
+
+    async def _learned(self, health: NumberHealth) -> str:
+        """Keep who we are; gives the number, or nothing if that has to be tried again."""
+        try:
+            await self._learn(health)
+        except (GatewayError, StoreError) as error:
+            self._log.debug("our own number is not known yet", error=str(error))
+            return ""
+        return health.number
+
+    async def _learn(self, health: NumberHealth) -> None:
+        """Raises StoreError, and GatewayError if the second id could not be asked for."""
+        if not health.channel or not health.number:
+            return
+        references = self._references
+        await references.learn_own_id(health.channel, health.number)
+        mentions = self._config.rules.policy.groups == "mentions"
+        if mentions and await references.number_without_lid(health.channel):
+            alias = await self._gateway.find_alias(health.number)
+            if alias:
+                await references.learn_own_id(health.channel, alias)
 
     def _compared(self, before: float) -> float:
         """Report when the gateway's clock and ours begin or cease to differ; gives by how much."""

@@ -6,6 +6,7 @@ import importlib.util
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ import msgspec
 import trio
 
 from daemon.domain.messages import FunctionCall, ToolSpec
-from daemon.errors import ToolError
+from daemon.errors import ToolError, ValidatorError
 from daemon.tools.tool import Tool, ToolContext
 
 MAX_OUTPUT_BYTES = 32_000
@@ -177,17 +178,14 @@ def _error(message: str) -> str:
 
 
 def load_tools(modules: Sequence[str], folder: Path | None) -> list[Tool]:
-    """Import the operator's tool modules: by name, and every ``*.py`` of a folder.
+    """Import the operator's tool modules; see `import_modules`.
 
     Raises ToolError, naming the module and the fault, if one cannot be loaded or has no tool.
     """
-    loaded = [_import(name) for name in modules]
-    if folder is not None:
-        if not folder.is_dir():
-            raise ToolError(f"tools.folder: {folder} is not a folder")
-        loaded += [_import_file(path) for path in sorted(folder.glob("[!_]*.py"))]
     tools = []
-    for module in loaded:
+    for module in import_modules(
+        modules, folder, key="tools.folder", package=FOLDER_PACKAGE, fault=ToolError
+    ):
         found = [value for value in vars(module).values() if isinstance(value, Tool)]
         if not found:
             raise ToolError(f"{module.__name__}: no tool in it; declare one with @tool")
@@ -195,27 +193,45 @@ def load_tools(modules: Sequence[str], folder: Path | None) -> list[Tool]:
     return tools
 
 
-def _import(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ToolError as error:
-        raise ToolError(f"{name}: {error}") from error
-    except Exception as error:
-        raise ToolError(f"{name}: cannot be imported: {type(error).__name__}: {error}") from error
+def import_modules(
+    names: Sequence[str],
+    folder: Path | None,
+    *,
+    key: str,
+    package: str,
+    fault: type[ToolError] | type[ValidatorError],
+) -> list[ModuleType]:
+    """Import an operator's modules: by name, and every ``*.py`` of a folder.
+
+    Not files whose names begin with an underscore. ``key`` is the setting of the folder, whose
+    modules are known to Python by names inside ``package``. Raises ``fault``, naming the module.
+    """
+    imports = [(name, partial(importlib.import_module, name)) for name in names]
+    if folder is not None:
+        if not folder.is_dir():
+            raise fault(f"{key}: {folder} is not a folder")
+        imports += [
+            (str(path), partial(_import_file, path, f"{package}.{path.stem}"))
+            for path in sorted(folder.glob("[!_]*.py"))
+        ]
+    modules = []
+    for name, import_one in imports:
+        try:
+            modules.append(import_one())
+        except fault as error:
+            raise fault(f"{name}: {error}") from error
+        except Exception as error:
+            how = "" if name not in names else "cannot be imported: "
+            raise fault(f"{name}: {how}{type(error).__name__}: {error}") from error
+    return modules
 
 
-def _import_file(path: Path) -> ModuleType:
-    name = f"{FOLDER_PACKAGE}.{path.stem}"
+def _import_file(path: Path, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ToolError(f"{path}: not a Python file")
+        raise ImportError("not a Python file")
     module = importlib.util.module_from_spec(spec)
     # Type hints of the module's functions are resolved through sys.modules.
     sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except ToolError as error:
-        raise ToolError(f"{path}: {error}") from error
-    except Exception as error:
-        raise ToolError(f"{path}: {type(error).__name__}: {error}") from error
+    spec.loader.exec_module(module)
     return module
