@@ -174,7 +174,7 @@ class Access:
         return self._attempts.retry_after(client_of(scope).address(scope), trio.current_time())
 
     def signed_in(self, scope: Mapping[str, Any]) -> None:
-        """EdgeLog that somebody has signed in."""
+        """Log that somebody has signed in."""
         self._log.event(SIGNED_IN, address=client_of(scope).address(scope))
 
     def _may_audit(self, address: str) -> bool:

@@ -23,19 +23,19 @@ class EdgeLog(Protocol):
     """What HTTP needs of a structured logger: an event's name and named fields."""
 
     def info(self, event: str, /, **fields: Any) -> Any:
-        """EdgeLog what an operator may want to know."""
+        """Log what an operator may want to know."""
 
     def warning(self, event: str, /, **fields: Any) -> Any:
-        """EdgeLog what an operator should look at."""
+        """Log what an operator should look at."""
 
     def error(self, event: str, /, **fields: Any) -> Any:
-        """EdgeLog a fault of ours."""
+        """Log a fault of ours."""
 
     def event(self, kind: EventKind, /, **fields: Any) -> Any:
-        """EdgeLog an event of the vocabulary."""
+        """Log an event of the vocabulary."""
 
     def exception(self, event: str, /, **fields: Any) -> Any:
-        """EdgeLog a fault of ours with the current exception."""
+        """Log a fault of ours with the current exception."""
 
 
 async def answer_json(

@@ -20,7 +20,7 @@ from daemon.observability.lines import iso_utc
 from daemon.ops.operations import Operations
 
 Pages = Callable[..., Awaitable[None]]
-"""An ASGI app, too: Quart's has types of its own for scopes and messages."""
+"""An ASGI app; Quart has its own types for scopes and messages."""
 PAGE_BODY_BYTES = 1024 * 1024
 """Largest body for anything but webhooks: forms and buttons of the dashboard."""
 

@@ -1,8 +1,8 @@
-"""The app that the server has from its first moment on: it says that the daemon starts, then is it.
+"""What the server answers while the daemon starts, and when it cannot start.
 
-The port is open before the store is checked and brought up to date, which takes minutes for a
-large one. Whoever supervises the daemon is answered meanwhile; webhooks wait a moment for the end
-of a usual start, as they would in the listen queue, and are then put off: the gateway comes again.
+The port is open before the store is checked and migrated, which takes minutes for a large one.
+Probes are answered meanwhile. Webhooks wait for the end of a usual start, as they would in the
+listen queue, and are then refused with 503: the gateway repeats them.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from daemon.http.asgi import ASGIApp, Headers, Receive, Scope, Send, answer_json
 from daemon.observability.lines import iso_utc
 
 PATIENCE_SECONDS = 3.0
-"""How long a call waits for the end of the start: a restart of a usual store takes less."""
+"""For so long a call waits for the end of the start; a usual restart takes less."""
 
 LATER: Headers = [(b"connection", b"close"), (b"retry-after", b"5")]
 
 
 class Front:
-    """An ASGI app that passes requests on to another one, as soon as there is one."""
+    """An ASGI app that passes requests on to another one, once there is one."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Front:
         now: Callable[[], float],
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        """``now``: wall clock, Unix seconds. ``port``: what the settings say."""
+        """``now``: wall clock, Unix seconds. ``port``: that of the settings."""
         self.port = port
         """Shown by ``/health``; the composer sets the real one."""
         self._version = version
@@ -43,16 +43,16 @@ class Front:
         self._opened = trio.Event()
 
     def open(self, app: ASGIApp) -> None:
-        """Pass requests on to `app` from now on, those that wait among them."""
+        """Pass requests on to `app` from now on, also those that wait."""
         self._app = app
         self._opened.set()
 
     def give_up(self) -> None:
-        """There will be no app: requests that wait are put off now. Does nothing after `open`."""
+        """There will be no app: refuse requests that wait. Does nothing after `open`."""
         self._opened.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or have it answered. Follows the lifespan of the server itself."""
+        """Answer one request, or pass it on. Follows the server's lifespan itself."""
         if scope["type"] == "lifespan":
             await answer_lifespan(receive, send)
         elif self._app is not None:
@@ -103,9 +103,9 @@ class Front:
         }
 
 
-# The app that is served when the daemon itself cannot be: it says why, and takes no webhooks.
+# -- when the daemon cannot start ----------------------------------------------------------------
 #
-# It imports nothing that may be what is broken.
+# Nothing is imported here that may be broken.
 
 
 def minimal_app(reason: str, environment: str, port: int, now: Callable[[], float]) -> ASGIApp:

@@ -32,9 +32,9 @@ class Figures:
     oldest_for_bot: float = 0
     """Of those that the bot is to answer."""
     oldest_for_person: float = 0
-    """Since when somebody waits for a person."""
+    """Since when a customer waits for a person; 0 if nobody does."""
     chats_for_person: int = 0
-    """In how many chats somebody does."""
+    """How many chats wait for a person."""
     outbox: dict[str, int] = field(default_factory=dict)
     queue: dict[str, int] = field(default_factory=dict)
     """Customers' messages without an outcome, by state."""

@@ -1,9 +1,9 @@
 """Erasing what is kept only for a while, and people who are to be forgotten, beside the work.
 
-Whoever wants somebody forgotten (the command line, the dashboard, retention) adds a row to the
-store. The tasks of that person's chats are ended first, and none is started until the model can no
-longer get anything of them, so no running task writes about them afterwards. After a crash the
-next process continues from the row.
+The command line, the dashboard and retention add a row to the store for a person to be forgotten.
+The tasks of that person's chats are ended first, and none is started until the model can no longer
+get anything of them, so no running task writes about them afterwards. After a crash the next
+process continues from the row.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
