@@ -67,8 +67,8 @@ class Gateway(Protocol):
     async def send(self, chat: str, message: Outgoing, *, before: Before) -> str:
         """Send one message, once; gives WhatsApp's message id, empty for a reaction.
 
-        ``before`` has the last word: see `Before`. Raises ValueError for a kind of message that is
-        not among the capabilities.
+        ``before`` has the last word: see `Before`. Raises RefusedForm for a kind of message that
+        is not among the capabilities.
         """
 
     async def set_presence(self, chat: str, indicator: Indicator) -> None:

@@ -106,7 +106,7 @@ async def test_a_reaction_has_no_id(rig: Rig) -> None:
 
 
 async def test_a_kind_that_it_does_not_have_is_refused_before_anything_is_sent(rig: Rig) -> None:
-    with pytest.raises(ValueError, match="carrier pigeon"):
+    with pytest.raises(RefusedForm, match="carrier pigeon"):
         await rig.gateway.send(LAURA, Outgoing(kind="carrier pigeon"), before=nothing)
     assert rig.requests() == 0
 

@@ -104,9 +104,12 @@ class WhapiClient:
 
         A file that goes along adds to the time allowed. Raises GatewayTemporary if it was certainly
         not sent, OutcomeUnknown if it may have been, NumberTrouble, RefusedRecipient and
-        RefusedForm as they say, what ``before`` raises, and ValueError for an unknown kind.
+        RefusedForm as they say, and what ``before`` raises.
         """
-        call = send_call(chat, message)
+        try:
+            call = send_call(chat, message)
+        except ValueError as error:
+            raise RefusedForm(str(error)) from None
         seconds = self._timeout_seconds + call.extra_seconds
         with self._observed(call.operation):
             return sent_id(call, await self._api.exchange(call, seconds=seconds, before=before))
