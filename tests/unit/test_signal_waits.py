@@ -369,3 +369,25 @@ async def test_messages_that_waited_long_enough_make_a_window_that_closes_now(
     chat.signals.window_due(7)
     assert chat.signals.window.messages == 3
     assert autojump_clock.current_time() == 10
+
+
+async def test_after_a_voice_note_the_wait_is_its_own(autojump_clock: MockClock) -> None:
+    chat = Chat()
+    chat.signals.arrived(Arrival(KEY, "message", kind="voice", received_at=0))
+    assert await ends_at(chat, chat.signals.rest_until_quiet) == RULES.voice_seconds
+    assert autojump_clock.current_time() == RULES.voice_seconds
+
+
+async def test_news_that_may_not_cut_the_run_come_too_late_for_its_answer(
+    autojump_clock: MockClock,
+) -> None:
+    chat, cuts = Chat(), []
+    with (
+        chat.signals.working(),
+        chat.signals.running(lambda: cuts.append("cut"), news_may_cancel=lambda: False),
+    ):
+        chat.customer_writes()
+        assert chat.signals.interruption is None
+        assert cuts == []
+    assert chat.signals.turn_opened()
+    assert autojump_clock.current_time() == 0
