@@ -73,7 +73,7 @@ def note_status(
             " VALUES (?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING",
             (update.message_id, row_id, updated.error, at),
         )
-    _store(connection, row_id, update.message_id, updated)
+    _store(connection, row_id, update.message_id, updated, before=state)
     again = updated.state == PENDING
     seconds = max(0.0, at - sent_at) if sent_at and update.status == "delivered" else None
     return DeliveryUpdate(
@@ -150,19 +150,18 @@ def answer_parts(connection: Connection, turn_id: int) -> list[Part]:
     return [Part(*row) for row in rows]
 
 
-def _store(connection: Connection, row_id: int, message_id: str, updated: Updated) -> None:
+def _store(
+    connection: Connection, row_id: int, message_id: str, updated: Updated, *, before: str
+) -> None:
+    if updated.state != before or updated.error is not None:
+        connection.execute(
+            "UPDATE outbox SET state = ?, message_id = ?, error = COALESCE(?, error) WHERE id = ?",
+            (updated.state, message_id if updated.keeps_id else "", updated.error, row_id),
+        )
     connection.execute(
-        "UPDATE outbox SET state = ?, message_id = ?, status = ?, error = COALESCE(?, error),"
-        " delivered_at = COALESCE(delivered_at, ?), read_at = COALESCE(read_at, ?) WHERE id = ?",
-        (
-            updated.state,
-            message_id if updated.keeps_id else "",
-            updated.status,
-            updated.error,
-            updated.arrived_at,
-            updated.seen_at,
-            row_id,
-        ),
+        "UPDATE outbox SET status = ?, delivered_at = COALESCE(delivered_at, ?),"
+        " read_at = COALESCE(read_at, ?) WHERE id = ?",
+        (updated.status, updated.arrived_at, updated.seen_at, row_id),
     )
     if updated.turn == "reopened":
         reopen(connection, row_id)
@@ -201,7 +200,7 @@ def _after_failure(
     if updated is None:
         return None
     row_id, own_channel, chat = failed
-    _store(connection, row_id, update.message_id, updated)
+    _store(connection, row_id, update.message_id, updated, before=PENDING)
     return DeliveryUpdate(key=ChatKey(own_channel, chat), row_id=row_id, status=update.status)
 
 
