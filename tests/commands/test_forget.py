@@ -196,6 +196,7 @@ async def test_export_holds_everything_of_one_person_and_nothing_of_others(stage
     held = json.loads(done.stdout)
     assert held["chats"][0]["contact_name"] == "Zoraida"
     bodies = [m["message"]["content"].get("body", "") for m in held["messages"]]
+    assert not {"author", "content_type", "words"} & set(held["messages"][0])  # said once
     assert "Cumpleaños de Matilde" in bodies
     assert "Zurriago en el grupo" in bodies
     assert held["turns"][0]["outcome"] == "answered"

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.sqlite
 PAGE = 4096
 BEFORE_CARDS = 17
 """The version of a store in which neither cards nor polls could be sent."""
+BEFORE_COLUMNS = 26
+"""The version of a store whose messages had no columns for searches."""
 
 
 async def _stored(folder: Path) -> None:
@@ -88,6 +90,37 @@ async def test_an_older_store_keeps_what_its_messages_were(tmp_path: Path) -> No
         connection.execute("UPDATE outbox SET kind = 'poll' WHERE chat = '1@g.us'")
         with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
             connection.execute("UPDATE outbox SET kind = 'dance' WHERE chat = '1@g.us'")
+
+
+async def test_an_older_stores_messages_have_the_columns_for_searches(tmp_path: Path) -> None:
+    rows = [
+        ("1", '{"author":"573001234567","content":{"type":"text","body":"Hola"}}'),
+        ("2", '{"content":{"type":"media","medium":"image","caption":"Mira"}}'),
+        ("3", '{"author":"5","content":{"type":"location","latitude":4.6,"longitude":-74.1}}'),
+    ]
+    with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as connection:
+        for step in sorted(_steps(), key=lambda step: step.name):
+            if int(step.name[:4]) <= BEFORE_COLUMNS:
+                connection.create_function("audit_digest", 4, lambda *_: "")
+                connection.create_function("audit_chained", 4, lambda *_: "")
+                connection.executescript(step.read_text("utf-8"))
+        connection.execute(f"PRAGMA user_version = {BEFORE_COLUMNS}")
+        connection.execute(
+            "INSERT INTO events (id, received_at, channel, event) VALUES (1, 0, '', '')"
+        )
+        connection.executemany(
+            "INSERT INTO messages (channel, id, chat, event_id, kind, from_me, message, sent_at,"
+            " received_at, state) VALUES ('', ?, 'c', 1, 'text', 0, ?, 0, 0, 'ignored')",
+            rows,
+        )
+        connection.commit()
+    async with store_in(tmp_path) as store:
+        found = await asked(store, "SELECT author, content_type, words FROM messages ORDER BY id")
+    assert found == [
+        ("573001234567", "text", "Hola"),
+        (None, "media", "Mira"),
+        ("5", "location", ""),
+    ]
 
 
 async def test_a_close_leaves_one_file_with_everything_in_it(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 from daemon.domain import states
 from daemon.ledger.drivers.sqlite.opening import open_database
 
+pytestmark = pytest.mark.sqlite
+
 WORDS = {
     "messages.state": states.MESSAGE_STATES,
     "turns.state": states.TURN_STATES,

@@ -196,6 +196,8 @@ _PARAMETERS = (
     " authors AS (SELECT value FROM json_each(:authors)) "
 )
 
+_COMPUTED = ("author", "content_type", "words")
+"""Columns of messages that repeat what ``message`` says."""
 _JSON_COLUMNS = frozenset({"message", "earlier", "item", "response", "arguments", "payload"})
 
 
@@ -210,6 +212,9 @@ def held_of(connection: Connection, names: Sequence[str]) -> JsonObject:
     for table, query in _QUERIES.items():
         rows = connection.execute(_PARAMETERS + query, parameters)
         held[table] = [_row(row) for row in rows]
+    for message in held["messages"]:
+        for column in _COMPUTED:
+            del message[column]
     held["audit"] = [row.shown() for row in audit_of(connection, names)]
     return held
 

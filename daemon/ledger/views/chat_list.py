@@ -139,9 +139,9 @@ def _said(connection: Connection, query: str) -> list[str]:
     """The chats in which something like this was said lately."""
     like = f"%{_escaped(query)}%"
     rows = connection.execute(
-        "SELECT DISTINCT channel || '/' || chat FROM (SELECT * FROM messages"
+        "SELECT DISTINCT channel || '/' || chat FROM (SELECT channel, chat, words FROM messages"
         " ORDER BY seq DESC LIMIT :most) newest WHERE lower(words) LIKE lower(:like) ESCAPE '\\'"
-        " UNION SELECT DISTINCT channel || '/' || chat FROM (SELECT * FROM outbox"
+        " UNION SELECT DISTINCT channel || '/' || chat FROM (SELECT channel, chat, body FROM outbox"
         " ORDER BY id DESC LIMIT :most) newest WHERE lower(body) LIKE lower(:like) ESCAPE '\\'"
         " LIMIT 500",
         {"most": SEARCHED_MESSAGES, "like": like},
