@@ -280,7 +280,7 @@ async def test_a_proxy_that_refuses_a_tunnel_means_not_sent(
         connections = Connections(httpx.URL("https://whapi.invalid"), NO_TLS, most=1)
         ask = Api(connections, TOKEN).exchange
         response = await ask(CALL, seconds=5)
-    assert (response.failure, response.began) == ("the proxy gives no way", False)
+    assert (response.failure, response.began) == ("the proxy refuses", False)
     (head,) = server.heads
     assert head.startswith(b"CONNECT whapi.invalid:443 HTTP/1.1\r\nHost: whapi.invalid:443\r\n")
     assert TOKEN.encode() not in head

@@ -129,7 +129,7 @@ class Api:
             except Unintelligible as error:
                 reply.failure = str(error)
             except httpx.ProxyError:
-                reply.failure = "the proxy gives no way"
+                reply.failure = "the proxy refuses"
             except httpx.ProtocolError:
                 reply.failure = "no whole HTTP answer"
             except httpx.TransportError:
@@ -190,7 +190,7 @@ class _Beginning:
 async def _whole_body(answer: httpx.Response, reply: Reply) -> bytes:
     """Read the body to its end; one that is too large counts as a failure and is given up.
 
-    It is given up by closing the connection under the loop, which ends with ReadError: leaving
+    It is given up by closing the connection under the loop, which ends with an error: leaving
     the loop instead would leave httpcore's generators behind unfinished.
     """
     chunks = bytearray()
