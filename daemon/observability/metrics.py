@@ -76,23 +76,8 @@ VALIDATION_VERDICTS = ("keep", "fix", "retry", "doubt", "flag", "block", "error"
 UPSTREAM_OUTCOMES = ("ok", "temporary", "rejected", "unknown", "channel_trouble", "cancelled")
 UPSTREAM_OPERATIONS = {
     "whapi": (
-        *(
-            "text",
-            "voice",
-            "image",
-            "document",
-            "location",
-            "contact",
-            "interactive",
-            "poll",
-            "reaction",
-            "presence",
-            "subscribe",
-            "message",
-            "messages",
-            "read",
-            "chat",
-        ),
+        *("text", "voice", "image", "document", "location", "contact", "interactive"),
+        *("poll", "reaction", "presence", "subscribe", "message", "messages", "read", "chat"),
         *("lid", "labels", "media", "health", "settings", "other"),
     ),
     "model": ("response", "retrieve", "cancel", "transcription", "speech", "models", "other"),

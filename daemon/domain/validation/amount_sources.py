@@ -38,23 +38,10 @@ MOST_BYTES = 200_000
 _NAME_LENGTH = 80
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _COMMON = frozenset(
-    [
-        "para",
-        "con",
-        "por",
-        "los",
-        "las",
-        "del",
-        "una",
-        "uno",
-        "the",
-        "for",
-        "and",
-        "with",
-        "price",
-        "precio",
-        "valor",
-    ]
+    {
+        *("para", "con", "por", "los", "las", "del", "una", "uno"),
+        *("the", "for", "and", "with", "price", "precio", "valor"),
+    }
 )
 
 

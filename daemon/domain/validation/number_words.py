@@ -37,23 +37,16 @@ _SMALL = {
         for word in words.split()
     },
 }
-_TENS = {
-    "treinta": 30,
-    "cuarenta": 40,
-    "cincuenta": 50,
-    "sesenta": 60,
-    "setenta": 70,
-    "ochenta": 80,
-    "noventa": 90,
-    "twenty": 20,
-    "thirty": 30,
-    "forty": 40,
-    "fifty": 50,
-    "sixty": 60,
-    "seventy": 70,
-    "eighty": 80,
-    "ninety": 90,
-}
+_TENS = dict(
+    zip(
+        (
+            *("treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"),
+            *("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"),
+        ),
+        (*range(30, 100, 10), *range(20, 100, 10)),
+        strict=True,
+    )
+)
 _HUNDREDS = {
     "cien": 100,
     "ciento": 100,
