@@ -34,7 +34,7 @@ from daemon.domain.redaction import Redactor
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.domain.rendering.split import split_reply
 from daemon.domain.texts import texts
-from daemon.domain.validation.builtin import in_order
+from daemon.domain.validation.builtin_validators import in_order
 from daemon.domain.validation.results import Candidate, judge
 from daemon.domain.window import WindowRules, after_message, after_presence, closes_at
 from daemon.gateway.whapi.payloads.parser import parse_webhook

@@ -29,7 +29,7 @@ from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
 from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
 from daemon.settings import Settings, model_names
-from daemon.system.signals import Deadline, hangup_signal, stop_signals
+from daemon.system.process_signals import Deadline, hangup_signal, stop_signals
 from daemon.system.supervisor import supervise
 from daemon.system.systemd import keep_feeding
 

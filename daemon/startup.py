@@ -30,7 +30,7 @@ from daemon.observability.metrics import Metrics
 from daemon.settings import Settings, fields_by_key, missing_keys
 from daemon.settings.sources import Loaded, load_settings
 from daemon.system.process import machine_bytes, memory_limit
-from daemon.system.signals import Deadline, stop_signals
+from daemon.system.process_signals import Deadline, stop_signals
 from daemon.system.systemd import inherited_listeners, notifier, watchdog_seconds
 
 NAME = re.compile(r"[A-Za-z0-9_. -]{1,80}")

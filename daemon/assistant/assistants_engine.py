@@ -20,7 +20,7 @@ import trio
 from daemon.assistant.payloads import assistants, failures
 from daemon.assistant.payloads.responses import ServerProfile, is_openai
 from daemon.assistant.port import Engine, LazyConnection, connection_to
-from daemon.assistant.threads import TIDY_SECONDS, RemoteThreads
+from daemon.assistant.remote_threads import TIDY_SECONDS, RemoteThreads
 from daemon.domain.messages import FunctionCall, JsonObject, ModelRequest, ModelResponse
 from daemon.errors import ModelRejected, ModelTemporary, ResponseGone
 

@@ -12,17 +12,17 @@ from daemon.domain.consent import ConsentRules, plain_words
 from daemon.domain.eligibility import AccessList, Policy
 from daemon.domain.ids import chat_id
 from daemon.domain.limits import DEFAULT_BRAKES, NO_LIMITS, BrakeRules, Budget, Price
-from daemon.domain.notifications import EscalationRules
+from daemon.domain.notification_texts import EscalationRules
 from daemon.domain.rendering.split import MAX_BUBBLES, SHORT
 from daemon.domain.texts import Texts, texts
 from daemon.domain.validation import results
-from daemon.domain.validation.builtin import in_order
+from daemon.domain.validation.builtin_validators import in_order
 from daemon.domain.validation.results import Validator
 from daemon.domain.window import WindowRules
 from daemon.errors import SettingsError, ValidatorError
 from daemon.observability.logs import Log
 from daemon.settings import Settings
-from daemon.tools import builtin
+from daemon.tools import builtin_tools
 from daemon.tools.toolbox import Toolbox, import_modules, load_tools
 
 
@@ -199,7 +199,7 @@ def load_chat_config(settings: Settings, log: Log) -> ChatConfig:
     key or the module.
     """
     toolbox = Toolbox(
-        [*builtin.ALL, *load_tools(settings.tools.modules, settings.tools.folder)],
+        [*builtin_tools.ALL, *load_tools(settings.tools.modules, settings.tools.folder)],
         disabled=settings.tools.disabled,
         longest_seconds=settings.tools.longest_seconds,
         on_fault=lambda name, error: log.warning("tool raised an error", tool=name, exc_info=error),

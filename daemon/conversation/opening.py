@@ -25,7 +25,7 @@ from daemon.observability.metrics import Metrics
 from daemon.observability.tracing import open_trace_export
 from daemon.settings import Settings
 from daemon.system.process import boot_seconds
-from daemon.system.signals import Bell
+from daemon.system.process_signals import Bell
 from daemon.system.systemd import Notify, keep_extending
 
 BREAKER_FAILURES = 5

@@ -13,7 +13,7 @@ from daemon.errors import SettingsError, StoreUnavailable, ToolError, ValidatorE
 from daemon.settings import Settings, budget_faults, production_faults
 from daemon.settings.reload_plan import Plan, plan, value_of
 from daemon.system.process import imported_anew
-from daemon.system.signals import Bell
+from daemon.system.process_signals import Bell
 from daemon.system.systemd import Notify, reloading_notice
 from daemon.tools.toolbox import FOLDER_PACKAGE
 

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from daemon.domain.messages import ModelRequest, Usage
-from daemon.domain.prompt.history import tokens_of_bytes
+from daemon.domain.prompt.history_budget import tokens_of_bytes
 
 MICROS = 1_000_000
 """Millionths in one unit of the currency."""

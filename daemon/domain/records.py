@@ -178,7 +178,7 @@ class ChatRecord:
     context_at: float = 0
     """When the model was last told the moment and whom it talks to."""
     context_text: str = ""
-    """Whom it was told, as `daemon.domain.prompt.context` writes it; empty for never."""
+    """Whom it was told, as `daemon.domain.prompt.context_line` writes it; empty for never."""
     token_ratio: float = 1
     """Tokens as the server counts them, for each token of our own estimate."""
     imported_at: float = 0

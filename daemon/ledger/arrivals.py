@@ -7,14 +7,7 @@ import msgspec
 
 from daemon.domain.eligibility import NOTED
 from daemon.domain.ids import is_alias
-from daemon.domain.messages import (
-    ChangeOrigin,
-    ChatKey,
-    Deletion,
-    Edit,
-    Message,
-    Webhook,
-)
+from daemon.domain.messages import ChangeOrigin, ChatKey, Deletion, Edit, Message, Webhook
 from daemon.domain.prompt.message_text import without_words
 from daemon.domain.records import Accepted, Arrival, ArrivalKind, DeliveryUpdate
 from daemon.domain.rendering.outgoing import Likeness, likeness, likeness_of

@@ -8,14 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from daemon.domain.messages import ChatKey
-from daemon.domain.states import (
-    DELIVERING,
-    HANDED_OFF,
-    IN_TURN,
-    RECEIVED,
-    WITH_AGENT,
-    Outcome,
-)
+from daemon.domain.states import DELIVERING, HANDED_OFF, IN_TURN, RECEIVED, WITH_AGENT, Outcome
 from daemon.domain.transitions.handover import (
     AN_AGENT,
     ESCALATED,

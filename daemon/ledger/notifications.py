@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from daemon.domain.messages import ChatKey
-from daemon.domain.notifications import Language, Occasion, Reason, escalation
+from daemon.domain.notification_texts import Language, Occasion, Reason, escalation
 from daemon.domain.states import FAILED, PENDING, SENT
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.messages import read_message

@@ -11,7 +11,7 @@ import msgspec
 from daemon.domain.consent import ConsentChoice
 from daemon.domain.messages import ChatKey, JsonObject, Message, is_for_customer
 from daemon.domain.prompt.data import data_item, indented, is_data
-from daemon.domain.prompt.history import estimate_tokens, split_at_compaction
+from daemon.domain.prompt.history_budget import estimate_tokens, split_at_compaction
 from daemon.domain.prompt.message_text import noted_item
 from daemon.domain.records import ChatRecord, Recollection, ThreadHead, ThreadItem, Told, Turn
 from daemon.domain.states import RECEIVED

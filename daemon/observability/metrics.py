@@ -19,7 +19,7 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from daemon.domain.messages import Usage
-from daemon.domain.validation.builtin import BUILT_IN
+from daemon.domain.validation.builtin_validators import BUILT_IN
 from daemon.observability.vitals import Vitals
 
 WEBHOOK_RESULTS = ("stored", "unauthorized", "invalid", "too_large", "unavailable")

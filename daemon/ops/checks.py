@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from daemon.assistant.port import connection_to, model_findings
 from daemon.conversation.live_config import load_validators, read_instructions
 from daemon.conversation.opening import open_engine, secret_text
-from daemon.domain.validation.builtin import in_order
+from daemon.domain.validation.builtin_validators import in_order
 from daemon.errors import (
     AssistantError,
     ModelRejected,
@@ -29,7 +29,7 @@ from daemon.gateway.kinds import DEFAULT
 from daemon.ops.notifier import NOBODY_IS_NOTIFIED, notifies_nobody, target_faults
 from daemon.settings import Settings, missing_keys, model_names, unpriced_models
 from daemon.settings.sources import load_settings
-from daemon.tools import builtin
+from daemon.tools import builtin_tools
 from daemon.tools.toolbox import Toolbox, load_tools
 
 
@@ -90,7 +90,7 @@ def _tools(settings: Settings) -> Finding:
     try:
         tools = load_tools(settings.tools.modules, settings.tools.folder)
         Toolbox(
-            [*builtin.ALL, *tools],
+            [*builtin_tools.ALL, *tools],
             disabled=settings.tools.disabled,
             longest_seconds=settings.tools.longest_seconds,
         )

@@ -17,7 +17,14 @@ import trio
 
 from daemon.conversation.services import ChatServices
 from daemon.domain.limits import day_of
-from daemon.domain.notifications import Language, Occasion, Reason, notification, shortened, waiting
+from daemon.domain.notification_texts import (
+    Language,
+    Occasion,
+    Reason,
+    notification,
+    shortened,
+    waiting,
+)
 from daemon.domain.retries import delay
 from daemon.errors import SettingsError, StoreUnavailable
 from daemon.ledger.notifications import Pending

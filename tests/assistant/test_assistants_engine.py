@@ -9,7 +9,7 @@ import trio
 from support.model import ScriptedModel
 from support.model_script import call, say
 
-from daemon.assistant import assistants_engine, threads
+from daemon.assistant import assistants_engine, remote_threads
 from daemon.assistant.assistants_engine import AssistantsEngine, open_assistants_engine
 from daemon.assistant.payloads.assistants import MOST_MESSAGES, run_body, thread_body
 from daemon.assistant.payloads.responses import ServerProfile
@@ -29,7 +29,7 @@ async def engine(
     server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[AssistantsEngine]:
     monkeypatch.setattr(assistants_engine, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(threads, "RACE_CAP_SECONDS", 0.01)
+    monkeypatch.setattr(remote_threads, "RACE_CAP_SECONDS", 0.01)
     async with open_assistants_engine(
         base_url=server_url,
         api_key=KEY,
@@ -62,7 +62,7 @@ async def test_a_thread_that_stays_busy_is_given_up(
     server.assistants.busy_answers = 100
     with trio.fail_after(20), pytest.raises(ModelTemporary):
         await engine.respond(ask("Hola"), on_started=ignore)
-    assert len(server.calls) == threads.RACE_TRIES
+    assert len(server.calls) == remote_threads.RACE_TRIES
 
 
 async def test_an_orphan_is_cancelled_with_its_thread(

@@ -13,7 +13,7 @@ import trio
 from support.model import ScriptedModel
 from support.model_script import Step, call, say
 
-from daemon.assistant import assistants_engine, responses_engine, threads
+from daemon.assistant import assistants_engine, remote_threads, responses_engine
 from daemon.assistant.assistants_engine import open_assistants_engine
 from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
@@ -55,7 +55,7 @@ def engine(
     """Give a way to open each of the engines, with short pauses between looks."""
     monkeypatch.setattr(assistants_engine, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(assistants_engine, "AFTER_TOOLS_SECONDS", 0.01)
-    monkeypatch.setattr(threads, "RACE_CAP_SECONDS", 0.02)
+    monkeypatch.setattr(remote_threads, "RACE_CAP_SECONDS", 0.02)
     monkeypatch.setattr(responses_engine, "NOTICE_SECONDS", 0.02)
 
     @asynccontextmanager

@@ -10,7 +10,7 @@ from support.stage import LAURA, Stage
 
 from daemon.conversation.chat_info import RETRY_SECONDS
 from daemon.domain.messages import JsonObject
-from daemon.domain.prompt.context import RENEWED_AFTER_SECONDS
+from daemon.domain.prompt.context_line import RENEWED_AFTER_SECONDS
 from daemon.sandbox.payloads import chat_id_of
 
 QUOTED, PAID = "2", "3"

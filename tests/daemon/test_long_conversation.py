@@ -18,7 +18,7 @@ from support.scenes import forgive, found, open_scene, outcomes, told, words
 from support.stage import LAURA, Stage
 
 from daemon.domain.messages import JsonObject
-from daemon.domain.prompt.history import (
+from daemon.domain.prompt.history_budget import (
     SUMMARY_INSTRUCTIONS,
     SUMMARY_NOTE,
     as_input,

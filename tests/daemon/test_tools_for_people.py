@@ -14,7 +14,7 @@ from support.rows import select
 from support.scenes import PEDRO, found, logged, open_scene, outbox, outcomes, thread, told, words
 from support.stage import LAURA, QUICK, Stage
 
-from daemon.domain.notifications import notice
+from daemon.domain.notification_texts import notice
 from daemon.domain.texts import texts
 from daemon.sandbox.model_wire import Call
 

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime
 
 from daemon.domain.messages import ChatKey, Message, Text
-from daemon.domain.prompt.context import context_item, context_line, subject_of
+from daemon.domain.prompt.context_line import context_item, context_line, subject_of
 from daemon.domain.prompt.data import TAG, data_item, from_store, is_data, unmarked
 from daemon.domain.prompt.message_text import as_lines
 from daemon.domain.records import ChatRecord
@@ -20,7 +20,7 @@ from daemon.domain.rendering.split import (
 )
 from daemon.domain.rendering.whatsapp_format import to_whatsapp
 from daemon.domain.texts import texts
-from daemon.domain.validation.builtin import in_order
+from daemon.domain.validation.builtin_validators import in_order
 from daemon.domain.validation.results import Candidate, judge
 from fuzz.checks import Check
 from fuzz.mutations import any_text

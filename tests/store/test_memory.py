@@ -6,8 +6,8 @@ from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, 
 from support.rows import count, delete
 
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.domain.prompt.context import Subject, as_text
-from daemon.domain.prompt.history import shown
+from daemon.domain.prompt.context_line import Subject, as_text
+from daemon.domain.prompt.history_budget import shown
 from daemon.domain.records import ChatRecord, ThreadHead, ThreadItem, Told
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget

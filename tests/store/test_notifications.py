@@ -6,7 +6,7 @@ from support.ledgers import LAURA, accept, message, open_turn
 from support.place import store_in
 from support.rows import select
 
-from daemon.domain.notifications import Occasion
+from daemon.domain.notification_texts import Occasion
 from daemon.ledger.ledger import Store
 
 BUDGET = Occasion(reason="budget", subject="2026-11-29", line="2026-11-29")

@@ -3,7 +3,7 @@
 from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, thread_of
 
 from daemon.domain.messages import JsonObject
-from daemon.domain.prompt.history import fit
+from daemon.domain.prompt.history_budget import fit
 from daemon.domain.records import ChatRecord
 from daemon.ledger.ledger import Store
 

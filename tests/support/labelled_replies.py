@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.domain.validation.builtin import doubtful_amounts
+from daemon.domain.validation.builtin_validators import doubtful_amounts
 from daemon.domain.validation.results import KEEP, Candidate
 
 FOLDER = Path(__file__).parents[1] / "labelled_replies"

@@ -7,7 +7,7 @@ from support.tools import HeardConversation
 
 from daemon.domain.messages import FunctionCall
 from daemon.domain.records import MAX_FACT_CHARACTERS
-from daemon.tools.builtin import ALL, escalate_to_human, forget_fact, remember, set_labels
+from daemon.tools.builtin_tools import ALL, escalate_to_human, forget_fact, remember, set_labels
 from daemon.tools.tool import Tool, ToolContext
 from daemon.tools.toolbox import Toolbox
 

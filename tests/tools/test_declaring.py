@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from daemon.errors import ToolError
-from daemon.tools.builtin import get_conversation_context
+from daemon.tools.builtin_tools import get_conversation_context
 from daemon.tools.tool import DEFAULT_TIMEOUT, Tool, ToolContext, tool
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import ToolError
-from daemon.tools import builtin
+from daemon.tools import builtin_tools
 from daemon.tools.toolbox import Toolbox, load_tools
 
 GOOD = '''
@@ -110,8 +110,9 @@ def test_a_broken_module_is_named_with_its_fault(
 def test_a_tool_that_a_module_only_imports_is_there_once(folder: Path) -> None:
     """One file may use another's tool, or a built-in one, without owning it."""
     (folder / "c_more.py").write_text(
-        "from daemon.tools.builtin import get_conversation_context\n" + GOOD.format(name="more")
+        "from daemon.tools.builtin_tools import get_conversation_context\n"
+        + GOOD.format(name="more")
     )
-    toolbox = Toolbox([builtin.get_conversation_context, *load_tools([], folder)])
+    toolbox = Toolbox([builtin_tools.get_conversation_context, *load_tools([], folder)])
     names = [spec.name for spec in toolbox.specs]
     assert sorted(names) == ["get_conversation_context", "more", "prices", "rooms"]

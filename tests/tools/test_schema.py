@@ -8,7 +8,7 @@ import pytest
 
 from daemon.assistant.payloads.responses import function_tool
 from daemon.domain.strict_schema import fits_strict
-from daemon.tools import builtin
+from daemon.tools import builtin_tools
 from daemon.tools.tool import Tool, tool
 
 
@@ -53,7 +53,7 @@ def test_every_property_is_required_and_what_had_a_default_may_be_null() -> None
     assert guest["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("one", [book, *builtin.ALL], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", [book, *builtin_tools.ALL], ids=lambda one: one.name)
 def test_a_tool_is_told_as_strict(one: Tool) -> None:
     assert function_tool(one.spec)["strict"] is True
 

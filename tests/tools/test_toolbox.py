@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from daemon.domain.messages import FunctionCall
 from daemon.errors import ToolError
-from daemon.tools.builtin import get_conversation_context
+from daemon.tools.builtin_tools import get_conversation_context
 from daemon.tools.tool import ToolContext, tool
 from daemon.tools.toolbox import CUT_NOTE, MAX_OUTPUT_BYTES, Toolbox
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from daemon.assistant.payloads.responses import ServerProfile, compacts, request_body
 from daemon.domain.messages import JsonObject, ModelRequest, ToolSpec
 from daemon.domain.prompt.data import data_item, is_data
-from daemon.domain.prompt.history import (
+from daemon.domain.prompt.history_budget import (
     HIGHEST_RATIO,
     LOWEST_RATIO,
     SUMMARY_NOTE,

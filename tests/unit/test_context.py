@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from support.ledgers import LAURA
 
-from daemon.domain.prompt.context import (
+from daemon.domain.prompt.context_line import (
     MAX_CHARACTERS,
     RENEWED_AFTER_SECONDS,
     Subject,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.messages import JsonObject
-from daemon.domain.prompt.history import (
+from daemon.domain.prompt.history_budget import (
     BYTES_PER_TOKEN,
     ITEM_TOKENS,
     consistent,

@@ -46,7 +46,7 @@ from daemon.domain.prompt.data import data_item
 from daemon.domain.prompt.message_text import as_lines, burst_item
 from daemon.domain.records import StoredMessage
 from daemon.domain.redaction import Redactor
-from daemon.domain.validation.builtin import in_order
+from daemon.domain.validation.builtin_validators import in_order
 from daemon.domain.validation.results import Candidate, judge
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.ledger.forget.other_texts import RepeatedWords

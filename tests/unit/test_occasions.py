@@ -2,9 +2,9 @@
 
 import pytest
 
-from daemon.domain import notifications
+from daemon.domain import notification_texts
 from daemon.domain.messages import ChatKey
-from daemon.domain.notifications import MOST_LINES, TEXT_CHARACTERS, TITLES, Language
+from daemon.domain.notification_texts import MOST_LINES, TEXT_CHARACTERS, TITLES, Language
 
 LAURA = ChatKey("CHANNEL", "573001234567@s.whatsapp.net")
 
@@ -20,11 +20,11 @@ LAURA = ChatKey("CHANNEL", "573001234567@s.whatsapp.net")
     ],
 )
 def test_a_customer_is_told_by_name_and_masked_number(name: str, shown: str) -> None:
-    assert notifications.who(name, LAURA) == shown
+    assert notification_texts.who(name, LAURA) == shown
 
 
 def escalation(reason: str, summary: str, heard: str = "", language: Language = "es") -> str:
-    told = notifications.escalation(
+    told = notification_texts.escalation(
         7,
         LAURA,
         name="",
@@ -65,7 +65,7 @@ def test_the_customers_words_are_not_told(reason: str, summary: str, line: str) 
 
 def test_one_wait_is_told_from_the_next() -> None:
     first, same, later = (
-        notifications.waiting(LAURA, name="", since=since, clock="10:00", language="en")
+        notification_texts.waiting(LAURA, name="", since=since, clock="10:00", language="en")
         for since in (100.0, 100.0, 200.0)
     )
     assert first.subject == same.subject != later.subject
@@ -78,7 +78,7 @@ def test_every_reason_has_a_title_and_many_occasions_are_one_notification(
 ) -> None:
     lines = [f"line {n}" for n in range(MOST_LINES + 3)]
     for reason, title in TITLES[language].items():
-        told = notifications.notification(
+        told = notification_texts.notification(
             reason, lines, language=language, link="https://a.example/d"
         )
         assert told[0] == f"Recado: {title}"
@@ -86,4 +86,4 @@ def test_every_reason_has_a_title_and_many_occasions_are_one_notification(
         assert shown == [f"• line {n}" for n in range(MOST_LINES)]
         assert "3" in more
         assert link == "https://a.example/d"
-    assert notifications.notification("budget", ["x"], language=language, link="")[1] == "• x"
+    assert notification_texts.notification("budget", ["x"], language=language, link="")[1] == "• x"

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.domain.messages import ChatKey, ContactCard, Contacts, Media, Message, ModelRequest
-from daemon.domain.prompt.history import FILE_TOKENS, request_estimate, rough_estimate
+from daemon.domain.prompt.history_budget import FILE_TOKENS, request_estimate, rough_estimate
 from daemon.domain.prompt.media_text import (
     DEAF,
     KEPT_CHARACTERS,

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.conversation.live_config import load_validators
 from daemon.domain.validation.amount_sources import amounts
-from daemon.domain.validation.builtin import BUILT_IN, in_order
+from daemon.domain.validation.builtin_validators import BUILT_IN, in_order
 from daemon.domain.validation.results import (
     KEEP,
     Block,

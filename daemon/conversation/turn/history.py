@@ -12,7 +12,7 @@ from daemon.domain.ids import is_group
 from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
 from daemon.domain.messages import ChatKey, JsonObject, Message, ModelRequest, ModelResponse
 from daemon.domain.prompt.data import data_item
-from daemon.domain.prompt.history import (
+from daemon.domain.prompt.history_budget import (
     LOWEST_RATIO,
     TRANSCRIPT_BUDGETS,
     falls_out,

@@ -12,9 +12,15 @@ from daemon.conversation.services import ChatServices
 from daemon.conversation.turn.answer import words_of
 from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject, ModelRequest, Usage
-from daemon.domain.prompt.context import as_text, context_item, context_line, is_due, subject_of
+from daemon.domain.prompt.context_line import (
+    as_text,
+    context_item,
+    context_line,
+    is_due,
+    subject_of,
+)
 from daemon.domain.prompt.data import data_item
-from daemon.domain.prompt.history import (
+from daemon.domain.prompt.history_budget import (
     LOWEST_RATIO,
     SERVER_SHARE,
     as_input,

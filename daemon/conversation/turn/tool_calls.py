@@ -16,7 +16,7 @@ import trio
 from daemon.conversation.services import ChatServices
 from daemon.conversation.turn.interim import Progress
 from daemon.domain.messages import FunctionCall
-from daemon.domain.notifications import notice
+from daemon.domain.notification_texts import notice
 from daemon.domain.records import NewPart, RecordedCall, Run, Turn
 from daemon.domain.rendering.outgoing import WITH_MEDIA, reaction_part
 from daemon.errors import GatewayError

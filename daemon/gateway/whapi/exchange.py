@@ -16,13 +16,7 @@ import httpx
 import msgspec
 import trio
 
-from daemon.errors import (
-    GatewayError,
-    GatewayTemporary,
-    OutcomeUnknown,
-    RefusedForm,
-    SettingsError,
-)
+from daemon.errors import GatewayError, GatewayTemporary, OutcomeUnknown, RefusedForm, SettingsError
 from daemon.gateway.port import Before
 from daemon.gateway.whapi.connections import Connections
 from daemon.gateway.whapi.payloads.answers import (

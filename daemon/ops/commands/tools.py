@@ -15,7 +15,7 @@ from daemon.domain.records import NewPart
 from daemon.errors import ToolError
 from daemon.ops.commands.place import CONFIG, CommandFailure, NotDone, read_settings
 from daemon.settings import Settings
-from daemon.tools import builtin
+from daemon.tools import builtin_tools
 from daemon.tools.tool import Tool, ToolContext, Urgency
 from daemon.tools.toolbox import Toolbox, load_tools
 
@@ -144,7 +144,7 @@ def _load(config: Path | None) -> Tools:
 
 def _toolbox(settings: Settings) -> Toolbox:
     own = load_tools(settings.tools.modules, settings.tools.folder)
-    return Toolbox([*builtin.ALL, *own], disabled=settings.tools.disabled)
+    return Toolbox([*builtin_tools.ALL, *own], disabled=settings.tools.disabled)
 
 
 def _list(toolbox: Toolbox, *, as_json: bool) -> None:
@@ -167,7 +167,7 @@ def _list(toolbox: Toolbox, *, as_json: bool) -> None:
 
 
 def _origin(tool: Tool) -> str:
-    return "built in" if tool.origin == builtin.__name__ else tool.origin
+    return "built in" if tool.origin == builtin_tools.__name__ else tool.origin
 
 
 def _described(tool: Tool, toolbox: Toolbox) -> dict[str, object]:

@@ -25,7 +25,7 @@ from daemon.ledger.ledger import Store, tighten_files
 from daemon.ledger.media import BATCH, drop_unnamed, expire_media
 from daemon.media.files import old_names
 from daemon.observability.logs import Log
-from daemon.system.signals import Bell
+from daemon.system.process_signals import Bell
 
 UNNAMED_SECONDS = 3600.0
 """A file without a message is deleted after an hour: an interrupted download left it."""
