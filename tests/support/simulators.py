@@ -22,12 +22,17 @@ class Simulators(start.Simulators):
 
 @asynccontextmanager
 async def simulators(
-    environment: Environment, *, tokens_per_second: float = 0
+    environment: Environment,
+    *,
+    tokens_per_second: float = 0,
+    gateway_port: int = 0,
+    model_port: int = 0,
 ) -> AsyncIterator[Simulators]:
     """Run both on loopback for the length of the block."""
     rng = random.Random(environment.random.getrandbits(64))  # noqa: S311 - a simulation
     now, token = environment.now, start.TOKEN
     gateway = ScriptedGateway(token=token, now=now, rng=rng, contacts=CONTACTS)
     model = ScriptedModel(now=now, rng=rng, api_key=token, tokens_per_second=tokens_per_second)
-    async with start.simulators(environment, gateway, model) as outside:
+    ports = {"gateway_port": gateway_port, "model_port": model_port}
+    async with start.simulators(environment, gateway, model, **ports) as outside:
         yield Simulators(gateway, outside.gateway_url, model, outside.model_url)

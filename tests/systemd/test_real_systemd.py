@@ -75,26 +75,9 @@ ExecPaths={programs}
 
 SIMULATORS = """[Service]
 Type=notify
-ExecStart=/opt/recado/venv/bin/python /exchange/simulators.py
+ExecStart=/opt/recado/venv/bin/python -m support.outside
 Environment=PYTHONPATH={tests}
 """
-
-OUTSIDE = '''
-"""Whapi and the model, which listen outside of the daemon's unit."""
-import io, os
-from support.stage import new_world
-import trio
-from daemon.sandbox.start import simulators
-from daemon.system.systemd import notifier
-
-async def main():
-    async with simulators(new_world(io.StringIO()), gateway_port=8081, model_port=8082) as outside:
-        outside.gateway.set_webhook("http://127.0.0.1:8080/hook")
-        notifier(os.environ)("READY=1")
-        await trio.sleep_forever()
-
-trio.run(main)
-'''
 
 PROBE = """[Service]
 Type=oneshot
@@ -180,7 +163,7 @@ def furnish(exchange: Path) -> None:
     (exchange / "blocker" / "sitecustomize.py").write_text(BLOCKER)
     (exchange / "recado.toml").write_text(CONFIG)
     (exchange / "instructions.md").write_text("You answer for a small hotel.")
-    for name, script in (("client", CLIENT), ("simulators", OUTSIDE), ("probe", BIND)):
+    for name, script in (("client", CLIENT), ("probe", BIND)):
         (exchange / f"{name}.py").write_text(script)
     for path in exchange.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -293,7 +276,7 @@ async def tells_a_turns_story_in_the_journal(machine: Machine) -> None:
     assert all(len(entry["MESSAGE_ID"]) == 32 for entry in story)
     assert not any(CUSTOMER in json.dumps(entry) for entry in story)
     explained = await machine.journal("--catalog", "--unit=recado", "RECADO_EVENT=turn ended")
-    assert "A turn has its outcome" in explained
+    assert "Recado: turn ended" in explained
 
 
 async def reloads(machine: Machine) -> None:
