@@ -101,8 +101,7 @@ async def _start_and_stop(
         trio.open_nursery() as nursery,
         ending_in_time(),
     ):
-        number = NumberRuntime(services)
-        figures = Figures()
+        number, figures = NumberRuntime(services), Figures()
         reloader = Reloader(settings, number, read=environment.read_settings, notify=notify)
         forgetter = Forgetter(
             process.store,
@@ -111,17 +110,7 @@ async def _start_and_stop(
             settings.data_dir,
             clock=environment.clock,
         )
-        operations = Operations(
-            settings.data_dir,
-            process,
-            number,
-            state=DaemonState(settings, process, number, figures),
-            views=OperatorViews(settings.data_dir, number),
-            live_log=LiveLog(
-                process.store.dashboard_log, keep=settings.dashboard.log_lines, log=log
-            ),
-            forgetter=forgetter,
-        )
+        operations = _operations(settings, process, number, figures, forgetter)
         side = partial(_start_side_task, nursery, environment)
         recovery, every = settings.recovery, settings.housekeeping
         _publish(services, number, figures, operations)
@@ -159,19 +148,50 @@ async def _start_and_stop(
 
         await environment.stop.wait()
 
-        # The stop, in order: nothing new, then what is under way, then all of it.
-        operations.state.stopping()
-        notify("STOPPING=1")
-        log.event(STOPPING)
-        nursery.start_soon(record.stopping, name="stop noted")
         stop_began = environment.clock()
-        with trio.move_on_after(settings.shutdown.deadline_seconds * GRACE_SHARE):
-            http.stop.set()
-            number.chats.stop()
-            await http.stopped.wait()
-            await number.chats.wait_idle()
+        nursery.start_soon(record.stopping, name="stop noted")
+        await _stop(settings, environment, http, number, operations)
         nursery.cancel_scope.cancel()
     log.event(STOPPED, seconds=round(environment.clock() - stop_began, 2))
+
+
+async def _stop(
+    settings: Settings,
+    environment: Environment,
+    http: HttpTask,
+    number: NumberRuntime,
+    operations: Operations,
+) -> None:
+    """Take nothing new, and let what is under way finish for its grace. All else is cancelled."""
+    operations.state.stopping()
+    environment.notify("STOPPING=1")
+    environment.log.event(STOPPING)
+    with trio.move_on_after(settings.shutdown.deadline_seconds * GRACE_SHARE):
+        http.stop.set()
+        number.chats.stop()
+        await http.stopped.wait()
+        await number.chats.wait_idle()
+
+
+def _operations(
+    settings: Settings,
+    process: Process,
+    number: NumberRuntime,
+    figures: Figures,
+    forgetter: Forgetter,
+) -> Operations:
+    """What the API and the dashboard may do."""
+    keep = settings.dashboard.log_lines
+    log = process.telemetry.log
+    return Operations(
+        settings.data_dir,
+        process,
+        number,
+        state=DaemonState(settings, process, number, figures),
+        views=OperatorViews(settings.data_dir, number),
+        live_log=LiveLog(process.store.dashboard_log, keep=keep, log=log),
+        forgetter=forgetter,
+    )
 
 
 def _start_side_task(

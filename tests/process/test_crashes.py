@@ -23,8 +23,8 @@ import trio
 from daemon import app
 from daemon.__main__ import main
 
-async def watch_store(needs):
-    with app._core_task(needs.log), trio.open_signal_receiver(signal.SIGUSR1) as signals:
+async def watch_store(store, log):
+    with app.core_task(log), trio.open_signal_receiver(signal.SIGUSR1) as signals:
         async for _ in signals:
             raise ZeroDivisionError("a bug in a core task")
 
@@ -37,7 +37,7 @@ main()
 BLOCKED_WRITER = BUGGY_CORE.replace(
     """            raise""",
     """            with trio.move_on_after(0.2):
-                await needs.store.database.write(lambda _: time.sleep(60))
+                await store.database.write(lambda _: time.sleep(60))
             raise""",
 ).replace("import signal, sys", "import signal, sys, time")
 """The same fault while the store's writer is stuck, so that the store cannot be closed either."""

@@ -286,6 +286,9 @@ def test_only_messages_while_a_turn_is_worked_on_come_late() -> None:
         signals.arrived(Arrival(KEY, "message"))
     assert signals.turn_opened()
     assert not signals.turn_opened()
+    with signals.working(), signals.running(lambda: None, news_may_cancel=lambda: True):
+        signals.arrived(Arrival(KEY, "message"))
+    assert not signals.turn_opened()
 
 
 def test_no_flag_can_be_set_from_outside() -> None:
