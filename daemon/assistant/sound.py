@@ -13,8 +13,8 @@ from typing import Literal
 import trio
 
 from daemon.assistant.port import LazyConnection, connection_to
+from daemon.domain.limits import Breaker, honoured
 from daemon.domain.rendering.split import MAX_INPUT
-from daemon.domain.retries import Breaker, honoured
 from daemon.errors import AssistantError, ModelRejected, ModelTemporary
 
 # -- speaking --------------------------------------------------------------------------------------

@@ -14,12 +14,12 @@ from daemon.conversation.presence import TypingIndicator
 from daemon.conversation.services import ChatServices
 from daemon.conversation.settling import Settling
 from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
+from daemon.domain.limits import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.domain.messages import ChatKey
-from daemon.domain.prompt.data import data_item
+from daemon.domain.prompt.message_text import data_item
 from daemon.domain.records import DeliveryUpdate, OutboxRow, Turn, TurnEnd
 from daemon.domain.rendering.outgoing import REPEATABLE, WITH_MEDIA, WITHOUT, Outgoing, plainer
 from daemon.domain.rendering.split import pause_before_next
-from daemon.domain.retries import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.errors import (
     GatewayError,
     GatewayTemporary,

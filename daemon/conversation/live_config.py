@@ -8,8 +8,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from daemon.assistant.payloads.responses import compacts
-from daemon.domain.consent import ConsentRules, plain_words
-from daemon.domain.eligibility import AccessList, Policy
+from daemon.domain.eligibility import AccessList, ConsentRules, Policy, plain_words
 from daemon.domain.ids import chat_id
 from daemon.domain.limits import DEFAULT_BRAKES, NO_LIMITS, BrakeRules, Budget, Price
 from daemon.domain.notification_texts import EscalationRules

@@ -16,8 +16,8 @@ import trio
 from daemon.assistant.port import Engine
 from daemon.conversation.signals import ChatSignals
 from daemon.conversation.speech import Speaker
+from daemon.domain.limits import Breaker, honoured
 from daemon.domain.messages import ChatKey
-from daemon.domain.retries import Breaker, honoured
 from daemon.errors import ModelRejected, ModelTemporary
 from daemon.observability.events import MODEL_BACK, MODEL_DOWN, MODEL_REFUSES
 from daemon.observability.logs import Log

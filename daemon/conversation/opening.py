@@ -16,7 +16,7 @@ from daemon.assistant.sound import Speech, open_speech
 from daemon.conversation.live_config import ChatConfig, load_chat_config
 from daemon.conversation.model_access import ModelAccess, ModelState, contact_hasher
 from daemon.conversation.telemetry import StoreMeter, Telemetry, open_turn_traces
-from daemon.domain.retries import LONGEST_WAIT_SECONDS, Breaker
+from daemon.domain.limits import LONGEST_WAIT_SECONDS, Breaker
 from daemon.errors import SettingsError, StoreError
 from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.people import contact_key

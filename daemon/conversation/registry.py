@@ -15,9 +15,9 @@ from daemon.conversation.presence import ContactSetup, mark_read
 from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import ChatSignals
 from daemon.conversation.turn.history import shorten_thread
+from daemon.domain.limits import delay
 from daemon.domain.messages import ChatKey, Presence
 from daemon.domain.records import Arrival, NewPart
-from daemon.domain.retries import delay
 from daemon.observability.events import RECORDING, TYPING, UNEXPECTED_ERROR
 from daemon.observability.logs import about
 

@@ -9,7 +9,7 @@ import math
 import trio
 
 from daemon.conversation.signals import ChatSignals
-from daemon.domain.retries import Breaker
+from daemon.domain.limits import Breaker
 from daemon.errors import NumberTrouble
 from daemon.observability.events import CHANNEL_BACK, CHANNEL_TROUBLE
 from daemon.observability.logs import Log

@@ -8,7 +8,6 @@ from typing import Literal
 
 import msgspec
 
-from daemon.domain.consent import ConsentChoice
 from daemon.domain.messages import ChatKey, JsonObject, Message, ModelResponse
 from daemon.domain.states import WANTED, MediaState, Outcome
 
@@ -59,6 +58,9 @@ class Accepted(msgspec.Struct, frozen=True):
     delivery_updates: tuple[DeliveryUpdate, ...] = ()
     """What its statuses, or earlier ones that waited for the id of their send, newly say."""
 
+
+ConsentChoice = Literal["", "out", "in"]
+"""What a message says of unasked messages: nothing, none any more, or again."""
 
 NOT_ADDRESSED = "not addressed to us"
 """Why what a group says among itself is not answered; the model is told of it all the same."""

@@ -17,8 +17,8 @@ from daemon.ledger.intake import Calls, Inbox
 from daemon.ledger.media import MediaItems
 from daemon.ledger.notifications import Notifications
 from daemon.ledger.operator_actions import OperatorActions
-from daemon.ledger.outbox import Outbox
-from daemon.ledger.people import Identities, contact_key
+from daemon.ledger.outbox import Escalations, InterimMessages, Outbox
+from daemon.ledger.people import Facts, Identities, contact_key
 from daemon.ledger.process_records import (
     Backlog,
     DashboardLog,
@@ -30,7 +30,6 @@ from daemon.ledger.process_records import (
 from daemon.ledger.references import References
 from daemon.ledger.runs import Orphans, Runs
 from daemon.ledger.threads import Memories, Threads
-from daemon.ledger.tool_effects import Escalations, Facts, InterimMessages
 from daemon.ledger.turn_outcome import Validations
 from daemon.ledger.turns import Turns
 from daemon.ledger.usage import UsageBook

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from daemon.domain.ids import chat_of, is_alias, local_part
 from daemon.domain.messages import ChatKey, Message
+from daemon.domain.records import Fact, Turn
 from daemon.domain.states import TURN_DONE, UNSETTLED
 from daemon.domain.transitions.handover import joined
 from daemon.ledger.drivers.port import Connection, listed, marks
 from daemon.ledger.handover import change_hold, hold_of
-from daemon.ledger.role import Role, transaction
+from daemon.ledger.role import Role, query, transaction
 from daemon.system.private_files import new_file
 
 FORGOTTEN = "forgotten-"
@@ -225,3 +226,53 @@ def has_opted_out(connection: Connection, key: ChatKey) -> bool:
         "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND opted_out_at > 0", key
     ).fetchone()
     return row is not None
+
+
+MAX_FACTS = 50
+"""Each request to the model has all of them."""
+
+
+class Facts(Role):
+    """What is remembered of each contact. Any task may call it."""
+
+    @query
+    def of(self, connection: Connection, key: ChatKey) -> tuple[Fact, ...]:
+        """The facts about a contact, oldest first."""
+        return facts_of(connection, key)
+
+    @transaction
+    def remember(self, connection: Connection, turn: Turn, fact: str, *, now: float) -> int:
+        """Keep a fact learnt in a turn; gives its number, the old one if it is known already.
+
+        ``fact`` has at most ``MAX_FACT_CHARACTERS`` of `daemon.domain.records`. Gives 0, and keeps
+        nothing, if the contact has ``MAX_FACTS`` already.
+        """
+        known = connection.execute(
+            "SELECT id FROM facts WHERE channel = ? AND chat = ? AND fact = ?",
+            (*turn.key, fact),
+        ).fetchone()
+        if known:
+            return int(known[0])
+        row = connection.execute(
+            "INSERT INTO facts (channel, chat, turn_id, fact, created_at)"
+            " SELECT ?, ?, ?, ?, ? WHERE"
+            " (SELECT COUNT(*) FROM facts WHERE channel = ? AND chat = ?) < ? RETURNING id",
+            (*turn.key, turn.id, fact, now, *turn.key, MAX_FACTS),
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    @transaction
+    def forget(self, connection: Connection, key: ChatKey, fact_id: int) -> bool:
+        """Forget one fact about a contact; False if there is none of that number."""
+        done = connection.execute(
+            "DELETE FROM facts WHERE channel = ? AND chat = ? AND id = ?", (*key, fact_id)
+        )
+        return done.rowcount == 1
+
+
+def facts_of(connection: Connection, key: ChatKey) -> tuple[Fact, ...]:
+    """See `Facts.of`; inside the caller's transaction or read."""
+    rows = connection.execute(
+        "SELECT id, fact FROM facts WHERE channel = ? AND chat = ? ORDER BY id", key
+    )
+    return tuple(Fact(*row) for row in rows)

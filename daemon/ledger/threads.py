@@ -8,17 +8,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from daemon.domain.consent import ConsentChoice
 from daemon.domain.messages import ChatKey, JsonObject, Message, is_for_customer
-from daemon.domain.prompt.data import data_item, indented, is_data
 from daemon.domain.prompt.history_budget import estimate_tokens, split_at_compaction
-from daemon.domain.prompt.message_text import noted_item
-from daemon.domain.records import ChatRecord, Recollection, ThreadHead, ThreadItem, Told, Turn
+from daemon.domain.prompt.message_text import data_item, indented, is_data, noted_item
+from daemon.domain.records import (
+    ChatRecord,
+    ConsentChoice,
+    Recollection,
+    ThreadHead,
+    ThreadItem,
+    Told,
+    Turn,
+)
 from daemon.domain.states import RECEIVED
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.messages import redact
+from daemon.ledger.people import facts_of
 from daemon.ledger.role import Role, query, transaction
-from daemon.ledger.tool_effects import facts_of
 
 _json = msgspec.json.Encoder()
 _read_item = msgspec.json.Decoder(JsonObject)

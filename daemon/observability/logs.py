@@ -30,8 +30,7 @@ from daemon.observability.events import (
     Language,
     Level,
 )
-from daemon.observability.lines import LogRecord, Tap, with_fields
-from daemon.observability.noise import PERIOD_SECONDS, Noise, Repeated
+from daemon.observability.lines import PERIOD_SECONDS, LogRecord, Noise, Repeated, Tap, with_fields
 from daemon.observability.outputs import Format, Output, open_output
 
 # -- the writer ------------------------------------------------------------------------------------

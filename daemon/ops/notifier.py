@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import trio
 
 from daemon.conversation.services import ChatServices
-from daemon.domain.limits import day_of
+from daemon.domain.limits import day_of, delay
 from daemon.domain.notification_texts import (
     Language,
     Occasion,
@@ -25,7 +25,6 @@ from daemon.domain.notification_texts import (
     shortened,
     waiting,
 )
-from daemon.domain.retries import delay
 from daemon.errors import SettingsError, StoreUnavailable
 from daemon.ledger.notifications import Pending
 from daemon.settings import Settings

@@ -5,7 +5,7 @@ from random import Random
 
 import trio
 
-from daemon.domain.retries import delay
+from daemon.domain.limits import delay
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log
 

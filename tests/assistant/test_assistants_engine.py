@@ -14,7 +14,7 @@ from daemon.assistant.assistants_engine import AssistantsEngine, open_assistants
 from daemon.assistant.payloads.assistants import MOST_MESSAGES, run_body, thread_body
 from daemon.assistant.payloads.responses import ServerProfile
 from daemon.domain.messages import JsonObject, ModelRequest, ToolSpec
-from daemon.domain.prompt.data import RULE
+from daemon.domain.prompt.message_text import RULE
 from daemon.errors import ModelTemporary
 
 KEY = "sk-test-0123456789abcdef"

@@ -10,7 +10,7 @@ from support.rows import count, fates, rows, select
 from support.scenes import found, open_scene, told
 from support.stage import CHANNEL, LAURA, Stage, text_webhook
 
-from daemon.domain.consent import OUT_ALREADY
+from daemon.domain.eligibility import OUT_ALREADY
 from daemon.domain.texts import texts
 from daemon.ledger.arrivals import BEFORE_FORGOTTEN
 

@@ -9,7 +9,7 @@ from support.rows import fates
 from support.scenes import found, open_scene, outcomes, thread, told
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.domain.prompt.data import data_item
+from daemon.domain.prompt.message_text import data_item
 
 told_both_ways = pytest.mark.parametrize("as_event", [False, True], ids=["action", "event"])
 

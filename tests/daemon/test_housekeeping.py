@@ -31,8 +31,8 @@ from daemon.http.openai_webhook import MOST_IDS, SeenCalls
 from daemon.ledger.drivers.sqlite.database import WAL_BYTES
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.process_records import STAGES_A_WRITE, EarlierLives, StageRow
+from daemon.observability.lines import MAX_KEYS, Noise
 from daemon.observability.metrics import Metrics
-from daemon.observability.noise import MAX_KEYS, Noise
 from daemon.observability.vitals import PROCESS_ENDS
 from daemon.ops.maintenance import tasks
 from daemon.ops.maintenance.tasks import watch_loop_lag, watch_memory

@@ -17,7 +17,7 @@ from support.stage import LAURA, Stage, text_webhook
 
 from daemon.assistant import assistants_engine
 from daemon.domain.messages import JsonObject
-from daemon.domain.prompt.data import TAG, data_item, from_store, is_data, unmarked
+from daemon.domain.prompt.message_text import TAG, data_item, from_store, is_data, unmarked
 from daemon.sandbox import payloads
 from daemon.sandbox.model_generation import ModelCall
 

@@ -13,8 +13,7 @@ from daemon.assistant.payloads.failures import from_failed
 from daemon.assistant.payloads.responses import response_from
 from daemon.assistant.payloads.stream_events import ResponseReader
 from daemon.domain.messages import ModelResponse, Webhook
-from daemon.domain.prompt.data import TAG
-from daemon.domain.prompt.message_text import as_lines, burst_item
+from daemon.domain.prompt.message_text import TAG, as_lines, burst_item
 from daemon.domain.records import StoredMessage
 from daemon.domain.rendering.vcards import MOST_NUMBERS, SHOWN_CHARACTERS, read_card, written_card
 from daemon.errors import AssistantError, MediaRefused, SettingsError, WebhookError

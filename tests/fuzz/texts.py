@@ -6,8 +6,14 @@ from datetime import UTC, datetime
 
 from daemon.domain.messages import ChatKey, Message, Text
 from daemon.domain.prompt.context_line import context_item, context_line, subject_of
-from daemon.domain.prompt.data import TAG, data_item, from_store, is_data, unmarked
-from daemon.domain.prompt.message_text import as_lines
+from daemon.domain.prompt.message_text import (
+    TAG,
+    as_lines,
+    data_item,
+    from_store,
+    is_data,
+    unmarked,
+)
 from daemon.domain.records import ChatRecord
 from daemon.domain.redaction import Redactor, mask_private
 from daemon.domain.rendering.split import (

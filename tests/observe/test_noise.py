@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.observability.noise import MAX_KEYS, Noise, Repeated
+from daemon.observability.lines import MAX_KEYS, Noise, Repeated
 
 
 def test_a_period_begins_with_its_first_line_and_its_count_is_told_when_it_is_over() -> None:

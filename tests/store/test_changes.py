@@ -20,7 +20,7 @@ from support.place import store_in
 from support.rows import count, select
 
 from daemon.domain.messages import ChangeOrigin, ChatKey, Deletion, Edit, Media, Message, Text
-from daemon.domain.prompt.data import is_data
+from daemon.domain.prompt.message_text import is_data
 from daemon.domain.records import Accepted, NewPart
 from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.handover import BUDGET

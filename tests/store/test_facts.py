@@ -5,7 +5,7 @@ from support.ledgers import LAURA, accept, message, open_turn
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import Fact
 from daemon.ledger.ledger import Store
-from daemon.ledger.tool_effects import MAX_FACTS
+from daemon.ledger.people import MAX_FACTS
 
 
 async def test_a_fact_is_kept_once_and_there_are_only_so_many(store: Store) -> None:

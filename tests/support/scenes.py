@@ -11,7 +11,7 @@ import httpx
 import trio
 
 from daemon.domain.messages import JsonObject
-from daemon.domain.prompt.data import is_data
+from daemon.domain.prompt.message_text import is_data
 from daemon.sandbox.payloads import chat_id_of
 from daemon.sandbox.start import TOKEN
 from support.plain import NO_TLS

@@ -1,6 +1,6 @@
 """The circuit breaker, second by second."""
 
-from daemon.domain.retries import LONGEST_WAIT_SECONDS, Breaker, honoured
+from daemon.domain.limits import LONGEST_WAIT_SECONDS, Breaker, honoured
 
 
 def broken(failures: int = 3) -> Breaker:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from daemon.assistant.payloads.responses import ServerProfile, compacts, request_body
 from daemon.domain.messages import JsonObject, ModelRequest, ToolSpec
-from daemon.domain.prompt.data import data_item, is_data
 from daemon.domain.prompt.history_budget import (
     HIGHEST_RATIO,
     LOWEST_RATIO,
@@ -25,6 +24,7 @@ from daemon.domain.prompt.history_budget import (
     summary_request,
     surely_fits,
 )
+from daemon.domain.prompt.message_text import data_item, is_data
 from daemon.domain.records import ChatRecord, Recollection, ThreadHead, ThreadItem
 
 

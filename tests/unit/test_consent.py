@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.domain.consent import LONGEST_WORDS, ConsentRules, Wish, plain, plain_words, wish_of
+from daemon.domain.eligibility import LONGEST_WORDS, ConsentRules, Wish, plain, plain_words, wish_of
 from daemon.domain.messages import ChatKey, Choice, Media, Message, Text
 from daemon.settings.chats import ContactSettings
 

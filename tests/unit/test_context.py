@@ -18,7 +18,7 @@ from daemon.domain.prompt.context_line import (
     last_subject,
     subject_of,
 )
-from daemon.domain.prompt.data import data_item
+from daemon.domain.prompt.message_text import data_item
 from daemon.domain.records import ChatRecord
 from daemon.domain.texts import texts
 

@@ -42,8 +42,7 @@ from daemon.domain.messages import (
     Quote,
     Text,
 )
-from daemon.domain.prompt.data import data_item
-from daemon.domain.prompt.message_text import as_lines, burst_item
+from daemon.domain.prompt.message_text import as_lines, burst_item, data_item
 from daemon.domain.records import StoredMessage
 from daemon.domain.redaction import Redactor
 from daemon.domain.validation.builtin_validators import in_order

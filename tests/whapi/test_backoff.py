@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.domain.retries import delay
+from daemon.domain.limits import delay
 
 
 def test_the_ceiling_doubles_up_to_the_cap() -> None:

@@ -16,7 +16,7 @@ from daemon.domain.messages import (
     Usage,
     is_for_customer,
 )
-from daemon.domain.prompt.data import RULE, data_item
+from daemon.domain.prompt.message_text import RULE, data_item
 from daemon.errors import ModelTemporary
 
 _json = msgspec.json.Encoder()

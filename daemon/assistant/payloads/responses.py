@@ -21,7 +21,7 @@ from daemon.domain.messages import (
     Usage,
     is_for_customer,
 )
-from daemon.domain.prompt.data import RULE
+from daemon.domain.prompt.message_text import RULE
 from daemon.domain.strict_schema import fits_strict
 
 # -- what becomes of each item of an output --------------------------------------------------------

@@ -13,7 +13,7 @@ import trio
 
 from daemon.conversation.services import ChatServices
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse
-from daemon.domain.prompt.data import data_item, is_data
+from daemon.domain.prompt.message_text import data_item, is_data
 from daemon.domain.records import NewPart, Run, Turn, Validation
 from daemon.domain.rendering.outgoing import mentioning
 from daemon.domain.rendering.split import MAX_WRITTEN, split_reply

@@ -6,12 +6,10 @@ from itertools import groupby
 import trio
 
 from daemon.conversation.services import ChatServices
-from daemon.domain.consent import wish_of
-from daemon.domain.eligibility import nothing_to_answer
+from daemon.domain.eligibility import nothing_to_answer, wish_of
 from daemon.domain.ids import is_group
 from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
 from daemon.domain.messages import ChatKey, JsonObject, Message, ModelRequest, ModelResponse
-from daemon.domain.prompt.data import data_item
 from daemon.domain.prompt.history_budget import (
     LOWEST_RATIO,
     TRANSCRIPT_BUDGETS,
@@ -20,7 +18,14 @@ from daemon.domain.prompt.history_budget import (
     summary_request,
 )
 from daemon.domain.prompt.media_text import BurstFiles
-from daemon.domain.prompt.message_text import agent_items, as_lines, burst_item, kept, own_lines
+from daemon.domain.prompt.message_text import (
+    agent_items,
+    as_lines,
+    burst_item,
+    data_item,
+    kept,
+    own_lines,
+)
 from daemon.domain.records import Recollection, StoredMessage, Turn
 from daemon.domain.texts import Texts
 from daemon.errors import AssistantError, GatewayError

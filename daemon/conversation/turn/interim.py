@@ -13,11 +13,11 @@ from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import Stopping
 from daemon.conversation.telemetry import Telemetry
 from daemon.domain.messages import FunctionCall, JsonObject
-from daemon.domain.prompt.data import data_item
+from daemon.domain.prompt.message_text import data_item
 from daemon.domain.records import NewPart, Turn
 from daemon.domain.rendering.outgoing import shown_line
+from daemon.ledger.outbox import InterimMessages
 from daemon.ledger.runs import call_key
-from daemon.ledger.tool_effects import InterimMessages
 
 MAX_CHARACTERS = 4096
 """WhatsApp's limit of one text."""

@@ -15,7 +15,7 @@ from daemon.conversation.signals import ChatSignals
 from daemon.conversation.telemetry import Telemetry
 from daemon.conversation.turn.run import done_so_far, give_up
 from daemon.conversation.turn.tool_calls import escalate
-from daemon.domain.consent import OUT_ALREADY, Wish, wish_of
+from daemon.domain.eligibility import OUT_ALREADY, Wish, wish_of
 from daemon.domain.ids import is_group
 from daemon.domain.limits import Exchange, Refusal, day_of, loop_in
 from daemon.domain.messages import JsonObject, Text

@@ -19,7 +19,6 @@ from daemon.domain.prompt.context_line import (
     is_due,
     subject_of,
 )
-from daemon.domain.prompt.data import data_item
 from daemon.domain.prompt.history_budget import (
     LOWEST_RATIO,
     SERVER_SHARE,
@@ -31,7 +30,13 @@ from daemon.domain.prompt.history_budget import (
     surely_fits,
 )
 from daemon.domain.prompt.media_text import NOTHING_SEEN
-from daemon.domain.prompt.message_text import burst_item, burst_with_files, kept, overheard_item
+from daemon.domain.prompt.message_text import (
+    burst_item,
+    burst_with_files,
+    data_item,
+    kept,
+    overheard_item,
+)
 from daemon.domain.records import AttachmentKind, Fact, Recollection, ThreadItem, Told, Turn
 from daemon.errors import ContextTooLong, ModelRejected
 

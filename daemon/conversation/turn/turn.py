@@ -25,9 +25,9 @@ from daemon.conversation.turn.outcome import (
 )
 from daemon.conversation.turn.prompt_builder import PromptBuilder
 from daemon.conversation.turn.run import RunAnswer, give_up, run_model
+from daemon.domain.limits import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.domain.messages import Media, ModelRequest
 from daemon.domain.records import NewPart, Turn
-from daemon.domain.retries import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.errors import BudgetSpent, ModelRejected, ModelTemporary
 from daemon.ledger.turns import Concluded
 from daemon.observability.events import MODEL_ERROR, MOST_LOGGED, RESPONSE, VOICE_RESPONSE

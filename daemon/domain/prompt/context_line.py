@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from daemon.domain.messages import JsonObject, Value
-from daemon.domain.prompt.data import data_item
+from daemon.domain.prompt.message_text import data_item
 from daemon.domain.records import ChatRecord
 from daemon.domain.texts import Texts
 

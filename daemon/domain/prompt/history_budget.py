@@ -11,7 +11,7 @@ from itertools import groupby
 import msgspec
 
 from daemon.domain.messages import JsonObject, ModelRequest, is_for_customer
-from daemon.domain.prompt.data import data_item, from_store, is_data
+from daemon.domain.prompt.message_text import data_item, from_store, is_data
 from daemon.domain.records import Recollection, ThreadItem
 
 BYTES_PER_TOKEN = 3

@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 import trio
 
+from daemon.domain.limits import delay
 from daemon.domain.messages import ChatInfo, JsonObject, Label, Message, NumberHealth, Webhook
 from daemon.domain.rendering.outgoing import Outgoing
-from daemon.domain.retries import delay
 from daemon.errors import (
     GatewayError,
     GatewayTemporary,

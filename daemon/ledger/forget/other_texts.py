@@ -14,8 +14,7 @@ import msgspec
 
 from daemon.domain.ids import GROUPS_GLOB, local_part
 from daemon.domain.messages import ChatKey, Deletion, Edit, Message, Reaction, Vote
-from daemon.domain.prompt.data import TAG
-from daemon.domain.prompt.message_text import QUOTED_CHARACTERS
+from daemon.domain.prompt.message_text import QUOTED_CHARACTERS, TAG
 from daemon.domain.redaction import mask_numbers
 from daemon.domain.transitions.sends import ECHO
 from daemon.ledger.admin.person import OF_CHAT, Person, told
