@@ -116,7 +116,7 @@ async def rig(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Rig]:
     """Give each gateway in turn; its repetitions follow at once."""
-    monkeypatch.setattr("daemon.gateway.whapi.client._BACKOFF_BASE_SECONDS", 0.01)
+    monkeypatch.setattr("daemon.gateway.exchange.BACKOFF_BASE_SECONDS", 0.01)
     with trio.fail_after(20):
         async with RIGS[request.param]() as opened:
             yield opened

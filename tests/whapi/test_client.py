@@ -24,10 +24,11 @@ from daemon.errors import (
     RefusedRecipient,
     SettingsError,
 )
+from daemon.gateway.connections import Connections
+from daemon.gateway.exchange import Api, GatewayCalls
+from daemon.gateway.payloads.exchange import UPLOAD_BYTES_PER_SECOND
 from daemon.gateway.whapi.client import WhapiClient, open_whapi
-from daemon.gateway.whapi.connections import Connections
-from daemon.gateway.whapi.exchange import Api
-from daemon.gateway.whapi.payloads.sends import UPLOAD_BYTES_PER_SECOND
+from daemon.gateway.whapi.payloads.answers import refusal_of
 
 TOKEN = "invented-token-1234567890"
 CHAT = "573001234567@s.whatsapp.net"
@@ -40,7 +41,7 @@ BLAMING = {"error": {"code": 1234, "message": f"{CHAT} cannot read '{WORDS}' wit
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let retries follow at once: the waits themselves are tested with `backoff`."""
-    monkeypatch.setattr("daemon.gateway.whapi.client._BACKOFF_BASE_SECONDS", 0.01)
+    monkeypatch.setattr("daemon.gateway.exchange.BACKOFF_BASE_SECONDS", 0.01)
 
 
 @dataclass(kw_only=True)
@@ -264,8 +265,19 @@ async def test_no_free_connection_in_time_means_not_sent() -> None:
         url = httpx.URL(f"http://127.0.0.1:{to.port}")
         connections = Connections(url, None, most=1)
         api = Api(connections, TOKEN)
-        patient = WhapiClient(api, timeout_seconds=60, rng=rng(), observe=None)
-        hasty = WhapiClient(api, timeout_seconds=0.2, rng=rng(), observe=None)
+
+        def client(seconds: float) -> WhapiClient:
+            calls = GatewayCalls(
+                api,
+                name="Whapi",
+                refusal_of=refusal_of,
+                timeout_seconds=seconds,
+                rng=rng(),
+                observe=None,
+            )
+            return WhapiClient(calls)
+
+        patient, hasty = client(60), client(0.2)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(patient.send, CHAT, MESSAGE)
             await to.server.arrived.wait()
@@ -409,7 +421,7 @@ async def test_a_refusal_is_not_repeated(status: int, error: type[GatewayError])
 
 
 async def test_an_endless_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.gateway.whapi.exchange._MOST_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr("daemon.gateway.exchange._MOST_ANSWER_BYTES", 100_000)
     async with line(Reply(json={**HEALTHY, "x": "y" * 1_000_000})) as to:
         with pytest.raises(GatewayTemporary, match="too large"):
             await to.client.health()

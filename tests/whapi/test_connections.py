@@ -15,9 +15,9 @@ import trio.lowlevel
 from support.plain import NO_TLS
 
 from daemon.errors import SettingsError
-from daemon.gateway.whapi.connections import IDLE_SECONDS, Connections, proxy_for
-from daemon.gateway.whapi.exchange import Api, Reply
-from daemon.gateway.whapi.payloads.sends import ApiCall
+from daemon.gateway.connections import IDLE_SECONDS, Connections, proxy_for
+from daemon.gateway.exchange import Api, Reply
+from daemon.gateway.payloads.exchange import ApiCall
 
 TOKEN = "invented-token-1234567890"
 CALL = ApiCall("health", "GET", "/health", query={"wakeup": "false"})
@@ -150,7 +150,7 @@ async def test_an_answer_that_cannot_be_used_is_told_so(
     answer: bytes, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what comes next is not disturbed by it."""
-    monkeypatch.setattr("daemon.gateway.whapi.exchange._MOST_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("daemon.gateway.exchange._MOST_ANSWER_BYTES", 1000)
     _, (bad, good) = await asked(answer, OK)
     assert words in bad.failure
     assert (bad.began, bad.body) == (True, b"")

@@ -5,7 +5,7 @@ from email.utils import formatdate
 import pytest
 
 from daemon.conversation.settling import CLOCK_TOLERANCE_SECONDS, listed_since
-from daemon.gateway.whapi.exchange import ANSWERS, GatewayClock
+from daemon.gateway.exchange import ANSWERS, GatewayClock
 
 HOUR = 3600.0
 NOW = 1_800_000_000.0

@@ -13,9 +13,10 @@ import pytest
 import trio
 
 from daemon.errors import GatewayTemporary
-from daemon.gateway.whapi.connections import Connections
-from daemon.gateway.whapi.exchange import Api, Reply, raise_unless_done
-from daemon.gateway.whapi.payloads.sends import ApiCall
+from daemon.gateway.connections import Connections
+from daemon.gateway.exchange import Api, Reply, raise_unless_done
+from daemon.gateway.payloads.exchange import ApiCall
+from daemon.gateway.whapi.payloads.answers import refusal_of
 
 CALL = ApiCall("text", "POST", "/messages/text", content={"body": "Hola"})
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -122,7 +123,7 @@ async def test_a_server_that_is_not_believed_is_asked_nothing(authority: Authori
     assert [(x.began, x.failure) for x in responses] == [(False, "no connection")] * 2
     assert server.requests == 0
     with pytest.raises(GatewayTemporary):
-        raise_unless_done(CALL, responses[0])
+        raise_unless_done(CALL, responses[0], name="Whapi", refusal_of=refusal_of)
 
 
 async def test_a_name_that_the_certificate_does_not_have_is_not_believed(

@@ -6,7 +6,6 @@ for signs and never quoted.
 """
 
 import re
-import zlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -31,49 +30,21 @@ from daemon.errors import (
     RefusedRecipient,
     WebhookError,
 )
-from daemon.gateway.whapi.payloads.fields import count, number, strict_json, text
+from daemon.gateway.payloads.exchange import NothingDone, Refusal, Unintelligible
+from daemon.gateway.payloads.fields import count, strict_json, text
 from daemon.gateway.whapi.payloads.other_events import advice, condition_of
 from daemon.gateway.whapi.payloads.parser import parse_messages
 
 
-class Unintelligible(Exception):
-    """The body of a successful answer is not what Whapi documents."""
-
-
-def unpacked(body: bytes, coding: str, *, most_bytes: int) -> bytes:
-    """Unpack a body by its ``Content-Encoding``: we ask for none, but not every server obeys."""
-    coding = coding.strip().lower()
-    if coding in {"", "identity"}:
-        return body
-    if coding not in {"gzip", "x-gzip", "deflate"}:
-        raise Unintelligible("the answer is packed in an unknown way")
-    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip's header or zlib's
-    try:
-        whole = unpacking.decompress(body, most_bytes + 1)
-    except zlib.error:
-        raise Unintelligible("the answer cannot be unpacked") from None
-    if len(whole) > most_bytes:
-        raise Unintelligible("the answer is too large")
-    if not unpacking.eof:
-        raise Unintelligible("the answer cannot be unpacked")
-    return whole
-
-
-def retry_after(header: str | None) -> float | None:
-    """Read ``Retry-After`` in seconds; the form as a date is ignored, since no clock is at hand."""
-    seconds = number(header)
-    return None if seconds is None or seconds < 0 else seconds
-
-
 def read_sent(body: bytes) -> str:
-    """Read the id of the message that a send has made; empty if an error says that it was not sent.
+    """Read the id of the message that a send has made.
 
-    Raises Unintelligible if the answer says neither.
+    Raises NothingDone if an error says that it was not sent, Unintelligible if nothing says either.
     """
     answer = _object(body)
     if answer.get("sent") is False:
         if answer.get("error"):
-            return ""
+            raise NothingDone(Refusal(error_of_unsent(body), f"not sent: {explanation(200, body)}"))
         raise Unintelligible("not sent, without a reason")
     message = answer.get("message")
     message_id = text(message.get("id")).strip() if isinstance(message, dict) else ""
@@ -223,6 +194,14 @@ _PART_WORDS = (
 )
 """Optional parts of a message, by the names of `daemon.domain.rendering.outgoing`, and the words
 for them."""
+
+
+def refusal_of(status: int, body: bytes) -> Refusal | None:
+    """Give what an answer that is no success means; see `daemon.gateway.payloads.exchange`."""
+    error = error_of(status, body)
+    if error is None:
+        return None
+    return Refusal(error, explanation(status, body), named_parts(body))
 
 
 def error_of(status: int, body: bytes = b"") -> type[GatewayError] | None:

@@ -26,7 +26,7 @@ from daemon.domain.messages import (
     Text,
     Vote,
 )
-from daemon.gateway.whapi.payloads.fields import (
+from daemon.gateway.payloads.fields import (
     amount,
     count,
     flag,

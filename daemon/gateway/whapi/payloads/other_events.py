@@ -25,12 +25,11 @@ from daemon.domain.messages import (
     Presence,
     StatusUpdate,
 )
-from daemon.gateway.whapi.payloads.fields import (
+from daemon.gateway.payloads.fields import (
     Unreadable,
     count,
     decode,
     flag,
-    label_names,
     moment,
     number,
     person,
@@ -39,6 +38,7 @@ from daemon.gateway.whapi.payloads.fields import (
     text,
     texts,
 )
+from daemon.gateway.whapi.payloads.names import label_names
 from daemon.gateway.whapi.payloads.shapes import (
     CallShape,
     ChatShape,

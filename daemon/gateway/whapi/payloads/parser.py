@@ -35,6 +35,20 @@ from daemon.domain.messages import (
     Webhook,
 )
 from daemon.errors import WebhookError, WebhookTooLarge
+from daemon.gateway.payloads.fields import (
+    LONGEST_INDENT,
+    REFUSALS,
+    Unreadable,
+    amount,
+    decode,
+    flag,
+    moment,
+    person,
+    strict_json,
+    string,
+    text,
+    texts,
+)
 from daemon.gateway.whapi.payloads.contents import (
     action_of,
     ad_of,
@@ -46,21 +60,7 @@ from daemon.gateway.whapi.payloads.contents import (
     quote_of,
     updated_text,
 )
-from daemon.gateway.whapi.payloads.fields import (
-    LONGEST_INDENT,
-    REFUSALS,
-    Unreadable,
-    amount,
-    decode,
-    event_name,
-    flag,
-    moment,
-    person,
-    strict_json,
-    string,
-    text,
-    texts,
-)
+from daemon.gateway.whapi.payloads.names import event_name
 from daemon.gateway.whapi.payloads.other_events import READERS, Item, Reader, Source
 from daemon.gateway.whapi.payloads.shapes import Context, MessageShape, UpdateShape
 

@@ -7,28 +7,13 @@ as an address that Whapi fetches.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from daemon.domain.messages import JsonObject
 from daemon.domain.rendering.outgoing import Outgoing
-from daemon.gateway.whapi.payloads.fields import without_surrogates
-
-UPLOAD_BYTES_PER_SECOND = 250_000
-"""Of a slow line: the time allowed for a send grows with its file."""
-
-
-class ApiCall(NamedTuple):
-    """One call of Whapi's API."""
-
-    operation: str
-    """Its name in errors and metrics."""
-    method: str
-    path: str
-    content: JsonObject | None = None
-    query: Mapping[str, str] | None = None
-    extra_seconds: float = 0
-    """Allowed beyond the time for one exchange."""
+from daemon.gateway.payloads.exchange import UPLOAD_BYTES_PER_SECOND, ApiCall
+from daemon.gateway.payloads.fields import without_surrogates
 
 
 def send_call(chat: str, message: Outgoing) -> ApiCall:

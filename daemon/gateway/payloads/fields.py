@@ -1,6 +1,6 @@
 """Read single fields and elements of foreign JSON, whatever is in them.
 
-Whapi's payloads do not always keep to its schema: a timestamp comes as a string, a number is
+Gateways' payloads do not always keep to their schema: a timestamp comes as a string, a number is
 larger than 64 bits, a text is null. The functions for fields never fail: each gives the nearest
 usable value, so that one odd field never costs a message.
 """
@@ -16,11 +16,6 @@ import msgspec
 from daemon.domain.ids import chat_id, person_of
 from daemon.domain.messages import JsonObject
 from daemon.errors import WebhookTooLarge
-
-_LEGACY_TYPES = {"message": "messages", "ack": "statuses", "status": "statuses", "chat": "chats"}
-"""Whapi's names of before 2024, still sent in path and method delivery."""
-_EVENT_CHARACTERS = 60
-_EVENTS_KEPT = 256
 
 MOST_CHARACTERS = 65_536
 """Of one message. WhatsApp accepts no longer text, and shorter captions; the stored call keeps the
@@ -40,29 +35,12 @@ _KEPT_DEPTH = 6
 _LARGEST_INTEGER = 2**63 - 1  # SQLite's, and safe for every JSON encoder here
 _LONGEST_NUMBER = 40
 _NUMERIC = (int, float, str)
-_MILLISECONDS_FROM = 1e11  # as seconds this is the year 5138; Whapi's calls count milliseconds
+_MILLISECONDS_FROM = 1e11  # as seconds this is the year 5138; some times are in milliseconds
 
 
 def person(value: object) -> str:
     """Give the digits of a person's id, or the whole id if it is not a phone number's."""
     return person_of(chat_id(text(value)))
-
-
-def event_name(kind: str = "", verb: str = "", *_rest: str) -> str:
-    """Join type and verb, ``messages.post``; old type names become today's."""
-    if len(kind) + len(verb) <= _EVENT_CHARACTERS:
-        return _short_event_name(kind, verb)
-    return _event_name(kind, verb)
-
-
-def _event_name(kind: str, verb: str) -> str:
-    kind, verb = (text(part).strip().lower()[:_EVENT_CHARACTERS] for part in (kind, verb))
-    kind = _LEGACY_TYPES.get(kind, kind)
-    return f"{kind}.{verb}" if kind and verb else kind
-
-
-_short_event_name = lru_cache(_EVENTS_KEPT)(_event_name)
-"""There are a few dozen of them, and each call names one."""
 
 
 def text(value: object) -> str:
@@ -86,16 +64,6 @@ def texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         return ()
     return tuple(found for item in value if (found := text(item)))
-
-
-def label_names(value: object) -> tuple[str, ...]:
-    """Give the names of a list of labels, or their ids where they have none."""
-    if not isinstance(value, list):
-        return ()
-    labels = (item for item in value if isinstance(item, dict))
-    return tuple(
-        name for item in labels if (name := text(item.get("name")) or text(item.get("id")))
-    )
 
 
 def number(value: object) -> float | None:
@@ -138,7 +106,7 @@ def flag(value: object) -> bool:
 def readable(value: object, *, depth: int = _READABLE_DEPTH) -> str:
     """Find the words a person would read in a foreign value; ``""`` if there are none.
 
-    Looks under the keys that Whapi uses for words, in order of interest, and inside of them.
+    Looks under the keys that gateways use for words, in order of interest, and inside of them.
     """
     if depth == 0:
         return ""

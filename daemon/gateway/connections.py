@@ -1,4 +1,4 @@
-"""The connections to Whapi's API: httpcore's, kept for the next request, as a transport of httpx.
+"""The connections to a gateway's API: httpcore's, kept for the next request, as httpx's transport.
 
 httpcore's own pool looks through all of its connections for each of the idle ones, at the beginning
 and the end of every request: with a hundred of them that costs several milliseconds. Here they are
