@@ -72,7 +72,7 @@ def test_a_call_prints_the_output_and_shows_what_is_said(config: Path) -> None:
     done = tools(config, "call", "look_up", '{"room": null}', "--name", "Ana", "--key", "k")
     assert done.exit_code == 0
     assert done.stdout == "101 for Ana (k)\n"
-    assert "says: Un momento" in done.stderr
+    assert "say: Un momento" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["unfinished", "remember"])

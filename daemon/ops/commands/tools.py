@@ -1,22 +1,22 @@
 """`recado tools`: the tools the model may call, and trying one."""
 
+import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import click
 import trio
 
 from daemon.domain.ids import chat_of
 from daemon.domain.messages import ChatKey, FunctionCall
-from daemon.domain.records import NewPart
 from daemon.errors import ToolError
 from daemon.ops.commands.place import CONFIG, CommandFailure, NotDone, read_settings
 from daemon.settings import Settings
 from daemon.tools import builtin_tools
-from daemon.tools.tool import Tool, ToolContext, Urgency
+from daemon.tools.tool import Conversation, Tool, ToolContext
 from daemon.tools.toolbox import Toolbox, load_tools
 
 EXAMPLE = """\b
@@ -76,7 +76,7 @@ def call_command(
         language=tools.language,
         idempotency_key=key,
         recent_messages=_no_messages,
-        conversation=ShownConversation(),
+        conversation=cast("Conversation", ShownConversation()),
     )
     asked = FunctionCall(call_id="call_by_hand", name=name, arguments=arguments)
     # A toolbox of its own, so that a disabled tool can be tried too.
@@ -89,36 +89,17 @@ def call_command(
 
 
 class ShownConversation:
-    """Implements `daemon.tools.tool.Conversation` by showing what would be done."""
+    """Stands for a `daemon.tools.tool.Conversation`: every action is shown and counts as done."""
 
-    async def say(self, text: str) -> bool:
-        """See the protocol."""
-        return _show(f"says: {text}")
+    def __getattr__(self, action: str) -> Callable[..., Awaitable[Any]]:
+        """Return an action that shows its arguments. Raises AttributeError if there is none."""
+        kind = inspect.signature(getattr(Conversation, action)).return_annotation
 
-    async def send(self, part: NewPart) -> bool:
-        """See the protocol."""
-        return _show(f"sends {part.kind}: {part.body} {json.dumps(part.payload)}")
+        async def show(*arguments: object) -> Any:
+            _show(f"{action}: {', '.join(map(str, arguments))}")
+            return 1 if kind is int else kind is bool or kind()
 
-    async def react(self, emoji: str) -> bool:
-        """See the protocol."""
-        return _show(f"reacts: {emoji}")
-
-    async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
-        """See the protocol."""
-        return _show(f"hands the chat to a person ({urgency}): {reason}: {summary}")
-
-    async def set_labels(self, add: Sequence[str], remove: Sequence[str]) -> list[str]:
-        """See the protocol."""
-        _show(f"labels: +{list(add)} -{list(remove)}")
-        return []
-
-    async def remember(self, fact: str) -> int:
-        """See the protocol."""
-        return int(_show(f"remembers: {fact}"))
-
-    async def forget_fact(self, fact_id: int) -> bool:
-        """See the protocol."""
-        return _show(f"forgets fact {fact_id}")
+        return show
 
 
 def _show(words: str) -> bool:
