@@ -7,7 +7,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
 
 from daemon.settings.assistant import (
@@ -68,6 +68,9 @@ class Settings(SettingsTable):
     timezone: TimeZone = Field(
         default="America/Bogota", description="time zone of the dates in the model's context"
     )
+    gateway: Annotated[Literal["whapi"], Rule("whapi")] = Field(
+        default="whapi", description="by which the number is connected to WhatsApp"
+    )
     log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()
     dashboard: DashboardSettings = DashboardSettings()
@@ -96,12 +99,17 @@ class Settings(SettingsTable):
     tracing: TracingSettings = TracingSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     texts: TextSettings = TextSettings()
+    numbers: dict[str, "Settings"] = Field(default_factory=dict)
+    """The numbers of ``[numbers.<name>]``, each with all its settings; empty if there is only the
+    one of this configuration. `daemon.settings.numbers.numbers_of` has it in either case."""
 
 
 def fields_by_key() -> dict[str, FieldInfo]:
     """List every setting by its full key (``web.port``), in the order of the classes above."""
     keys: dict[str, FieldInfo] = {}
     for name, field in Settings.model_fields.items():
+        if name == "numbers":
+            continue  # its keys are those of all others: see `daemon.settings.numbers`
         if isinstance(field.annotation, type) and issubclass(field.annotation, SettingsTable):
             table = field.annotation.model_fields
             keys.update({f"{name}.{inner}": table[inner] for inner in table})
@@ -124,8 +132,15 @@ def missing_keys(settings: Settings) -> list[str]:
 
     The classes above do not require them, since the sandbox works without them.
     """
-    needed = {"whapi.token": settings.whapi.token, "assistant.api_key": settings.assistant.api_key}
-    return [key for key, secret in needed.items() if secret is None]
+    numbers = settings.numbers or {"": settings}
+    missing = [
+        f"numbers.{name}.token" if name else "whapi.token"
+        for name, number in numbers.items()
+        if number.whapi.token is None
+    ]
+    if any(number.assistant.api_key is None for number in numbers.values()):
+        missing.append("assistant.api_key")
+    return missing
 
 
 def production_faults(settings: Settings) -> dict[str, str]:
@@ -133,10 +148,13 @@ def production_faults(settings: Settings) -> dict[str, str]:
     if settings.environment != "production":
         return {}
     token = settings.web.admin_token
-    needed = {
-        "web.webhook_secret": settings.web.webhook_secret,
-        "web.admin_token": () if token is None else (token,),
+    needed: dict[str, tuple[SecretStr, ...]] = {
+        "web.admin_token": () if token is None else (token,)
     }
+    if not settings.numbers:
+        needed["web.webhook_secret"] = settings.web.webhook_secret
+    for name, number in settings.numbers.items():
+        needed[f"numbers.{name}.webhook_secret"] = number.web.webhook_secret
     faults = {}
     if settings.log.words == "full":
         faults["log.words"] = "may be full only when environment is development"
@@ -150,12 +168,15 @@ def production_faults(settings: Settings) -> dict[str, str]:
 
 def budget_faults(settings: Settings) -> dict[str, str]:
     """Find limits that could never be reached: costs of a model without a price."""
-    budget = settings.budget
-    if settings.assistant.model in budget.prices:
-        return {}
-    limits = {"budget.contact_cost": budget.contact_cost, "budget.total_cost": budget.total_cost}
-    fault = f"needs a price of {settings.assistant.model} in budget.prices"
-    return {key: fault for key, limit in limits.items() if limit}
+    faults = {}
+    for name, number in (settings.numbers or {"": settings}).items():
+        budget, model = number.budget, number.assistant.model
+        limits = {"contact_cost": budget.contact_cost, "total_cost": budget.total_cost}
+        place = f"numbers.{name}." if name else ""
+        for key, limit in limits.items():
+            if limit and model not in budget.prices:
+                faults[f"{place}budget.{key}"] = f"needs a price of {model} in budget.prices"
+    return faults
 
 
 def unpriced_models(settings: Settings) -> list[str]:
@@ -177,8 +198,13 @@ def unpriced_models(settings: Settings) -> list[str]:
 def open_routes(settings: Settings) -> list[str]:
     """List the routes that are open to everyone, one line each; shown at the start."""
     lines = []
-    if not settings.web.webhook_secret:
+    if not settings.numbers and not settings.web.webhook_secret:
         lines.append("web.webhook_secret is not set: POST /hook is open to everyone")
+    lines += [
+        f"numbers.{name}.webhook_secret is not set: its webhooks are open to everyone"
+        for name, number in settings.numbers.items()
+        if not number.web.webhook_secret
+    ]
     if settings.web.admin_token is None:
         lines.append("web.admin_token is not set: /locks, /metrics and the dashboard are open")
     return lines

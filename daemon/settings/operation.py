@@ -206,6 +206,9 @@ class WhapiSettings(SettingsTable):
 
     api_url: Url = Field(default="https://gate.whapi.cloud", description="where Whapi is")
     token: OptionalSecret = Field(default=None, description="token of the Whapi channel")
+    channel_id: Annotated[str, Rule("a channel's id, such as MANTIS-M72HC, or empty")] = Field(
+        default="", description="of the channel whose webhooks these are; empty: of any"
+    )
     timeout_seconds: Seconds = Field(default=15, description="for one call of Whapi")
     check_seconds: Seconds = Field(
         default=300, description="between two looks at whether the channel is well"

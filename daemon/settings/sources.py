@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from daemon.errors import SettingsError
 from daemon.settings import Settings, budget_faults, fields_by_key, open_routes, production_faults
+from daemon.settings.numbers import NAME, PREFIX, setting_of, split_key, split_variable
 from daemon.settings.rules import rule_of
 
 PLAIN_NAMES = {
@@ -68,6 +70,8 @@ class Loaded:
 class _Given(NamedTuple):
     value: Any
     origin: str
+    written: str = ""
+    """The key as it was written, if that is another than the setting's: a number's."""
 
 
 def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path) -> Loaded:
@@ -86,20 +90,19 @@ def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path)
         | _from_environment(environ, problems, notes)
         | _from_credentials(environ, problems)
     )
-    as_written = _check(given, problems)
-    settings = _resolve_paths(as_written, cwd)
+    shared = {key: entry for key, entry in given.items() if not key.startswith(PREFIX)}
+    as_written = _check(shared, problems)
+    numbers = _read_numbers(given, problems)
+    as_written = as_written.model_copy(update={"numbers": numbers})
+    settings = _resolve_paths(as_written, cwd).model_copy(
+        update={"numbers": {name: _resolve_paths(each, cwd) for name, each in numbers.items()}}
+    )
     for key, fault in (production_faults(settings) | budget_faults(settings)).items():
         # A key whose value was refused above is not missing as well.
         if not any(line.startswith(f"{key}:") for line in problems):
             problems.append(f"{key}: {fault} ({_origin_or_place(key, given)})")
     notes += open_routes(settings)
-    instructions_file = settings.assistant.instructions_file
-    if not instructions_file.is_file():
-        line = f"assistant.instructions_file: no file {_shown_path(instructions_file, cwd)}"
-        if "assistant.instructions_file" in given:
-            problems.append(f"{line} ({given['assistant.instructions_file'].origin})")
-        else:
-            notes.append(f"{line}: the model runs without instructions")
+    _look_for_instructions(settings, given, cwd, problems, notes)
     if problems:
         raise SettingsError(problems)
     return Loaded(
@@ -107,15 +110,90 @@ def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path)
         config_file=file,
         notes=tuple(notes),
         changed=_changed(as_written),
-        secrets={key: bool(_value(as_written, key)) for key in _SECRET_KEYS},
+        secrets=_secrets(as_written),
     )
+
+
+def _secrets(settings: Settings) -> dict[str, bool]:
+    """Name the secrets, and whether each is set; of numbers only those of their own."""
+    shared = {key: bool(_value(settings, key)) for key in _SECRET_KEYS}
+    own = {
+        f"{PREFIX}{name}.{key}": bool(value)
+        for name, number in settings.numbers.items()
+        for key in _SECRET_KEYS
+        if (value := _value(number, key)) != _value(settings, key)
+    }
+    return shared | own
+
+
+def _look_for_instructions(
+    settings: Settings,
+    given: dict[str, _Given],
+    cwd: Path,
+    problems: list[str],
+    notes: list[str],
+) -> None:
+    """Find out whether the model's instructions are there, for each number."""
+    places = {f"{PREFIX}{name}.instructions_file": each for name, each in settings.numbers.items()}
+    for key, each in (places or {"assistant.instructions_file": settings}).items():
+        file = each.assistant.instructions_file
+        if file.is_file():
+            continue
+        line = f"{key}: no file {_shown_path(file, cwd)}"
+        written = given.get(key) or given.get("assistant.instructions_file")
+        if written:
+            problems.append(f"{line} ({written.origin})")
+        else:
+            notes.append(f"{line}: the model runs without instructions")
+
+
+def _read_numbers(given: dict[str, _Given], problems: list[str]) -> dict[str, Settings]:
+    """Put together the settings of each number of ``[numbers]``: the shared ones, and its own."""
+    own: dict[str, dict[str, _Given]] = {}
+    for key, entry in given.items():
+        if key.startswith(PREFIX):
+            name, inner = split_key(key)
+            own.setdefault(name, {})[inner] = entry._replace(written=key)
+    if not own:
+        return {}
+    shared = {key: entry for key, entry in given.items() if not key.startswith(PREFIX)}
+    problems += [
+        f"{key}: cannot stand beside [numbers]; write it as {PREFIX}<name>.{key.partition('.')[2]}"
+        f" ({shared[key].origin})"
+        for key in shared
+        if key.startswith("whapi.")
+    ]
+    # What is wrong with the shared settings has been said.
+    sound = {key: entry for key, entry in shared.items() if _is_sound(key, entry)}
+    numbers = {}
+    for name, entries in own.items():
+        gateway = entries["gateway"].value if "gateway" in entries else "whapi"
+        settings = {setting_of(inner, str(gateway)): entry for inner, entry in entries.items()}
+        numbers[name] = _check(sound | settings, problems)
+    return numbers
+
+
+def _is_sound(key: str, entry: _Given) -> bool:
+    faults: list[str] = []
+    _check({key: entry}, faults)
+    return not faults
 
 
 def _changed(settings: Settings) -> dict[str, str]:
     """The settings that differ from their defaults, with the values that may be shown."""
-    defaults = Settings()
+    shared = _differing(settings, Settings(), "")
+    for name, number in settings.numbers.items():
+        shared |= _differing(number, settings, f"{PREFIX}{name}.")
+    return shared
+
+
+def _differing(settings: Settings, others: Settings, place: str) -> dict[str, str]:
     values = {key: _value(settings, key) for key in _FIELDS if key not in _SECRET_KEYS}
-    return {key: _shown(value) for key, value in values.items() if value != _value(defaults, key)}
+    return {
+        f"{place}{key}": _shown(value)
+        for key, value in values.items()
+        if value != _value(others, key)
+    }
 
 
 def _value(settings: Settings, key: str) -> object:
@@ -158,6 +236,9 @@ def _read_file(
 def _flatten(tables: dict[str, Any], origin: str, problems: list[str]) -> dict[str, _Given]:
     given: dict[str, _Given] = {}
     for name, value in tables.items():
+        if name == "numbers":
+            given |= _flatten_numbers(value, origin, problems)
+            continue
         if name in _TABLES:
             if not isinstance(value, dict):
                 problems.append(f"{name}: must be a table of keys ({origin})")
@@ -171,6 +252,37 @@ def _flatten(tables: dict[str, Any], origin: str, problems: list[str]) -> dict[s
             else:
                 problems.append(f"{key}: unknown key{_key_suggestion(key)} ({origin})")
     return given
+
+
+def _flatten_numbers(tables: object, origin: str, problems: list[str]) -> dict[str, _Given]:
+    given: dict[str, _Given] = {}
+    if not isinstance(tables, dict):
+        problems.append(f"numbers: must hold a table a number ({origin})")
+        return given
+    for name, table in tables.items():
+        if not NAME.fullmatch(name):
+            line = "a number's name has small letters without accents, digits and underscores"
+            problems.append(f"numbers.{name}: {line} ({origin})")
+        elif not isinstance(table, dict) or not table:
+            problems.append(f"numbers.{name}: must be a table of keys ({origin})")
+        else:
+            for key, value in table.items():
+                is_table = key in _TABLES and isinstance(value, dict)
+                inner = {f"{key}.{k}": v for k, v in value.items()} if is_table else {key: value}
+                for inner_key, entry in inner.items():
+                    given |= _number_entry(name, inner_key, _Given(entry, origin), problems)
+    return given
+
+
+def _number_entry(name: str, inner: str, entry: _Given, problems: list[str]) -> dict[str, _Given]:
+    key = f"{PREFIX}{name}.{inner}"
+    if setting_of(inner):
+        return {key: entry}
+    if inner in _FIELDS or inner in _TABLES:
+        problems.append(f"{key}: belongs to the whole process, not to a number ({entry.origin})")
+    else:
+        problems.append(f"{key}: unknown key{_key_suggestion(inner)} ({entry.origin})")
+    return {}
 
 
 def _from_state_directory(environ: Mapping[str, str]) -> dict[str, _Given]:
@@ -193,8 +305,12 @@ def _from_environment(
             notes.append(f"{key}: {name} wins over {texts[key][0]}")
         texts[key] = (name, text)
     for name in environ:
-        unknown = name not in _ENVIRONMENT_KEYS and name not in _NOT_SETTINGS
-        if name.startswith("RECADO_") and unknown:
+        if not name.startswith("RECADO_") or name in _ENVIRONMENT_KEYS or name in _NOT_SETTINGS:
+            continue
+        number = split_variable(name) if name.startswith("RECADO_NUMBERS__") else None
+        if number and environ[name].strip():
+            texts[f"{PREFIX}{number[0]}.{number[1]}"] = (name, environ[name].strip())
+        elif not number:
             suggestion = _suggestion(name, _ENVIRONMENT_KEYS)
             problems.append(f"{name}: unknown environment variable{suggestion}")
     return _read_texts(
@@ -217,7 +333,11 @@ def _from_credentials(environ: Mapping[str, str], problems: list[str]) -> dict[s
     except OSError as error:
         problems.append(f"CREDENTIALS_DIRECTORY: {folder} cannot be read: {error.strerror}")
         return {}
-    for name, key in (PLAIN_NAMES | {key: key for key in _FIELDS}).items():
+    of_numbers = [
+        name for name in present if name.startswith(PREFIX) and NAME.fullmatch(split_key(name)[0])
+    ]
+    keys = [*_FIELDS, *(name for name in of_numbers if setting_of(split_key(name)[1]))]
+    for name, key in (PLAIN_NAMES | {key: key for key in keys}).items():
         if name not in present:
             continue
         try:
@@ -234,9 +354,9 @@ def _from_credentials(environ: Mapping[str, str], problems: list[str]) -> dict[s
 def _read_texts(texts: dict[str, _Given], problems: list[str]) -> dict[str, _Given]:
     """Turn texts into the values that a TOML file would hold."""
     given: dict[str, _Given] = {}
-    for key, (text, origin) in texts.items():
+    for key, (text, origin, _) in texts.items():
         try:
-            given[key] = _Given(rule_of(_FIELDS[key]).read(text), origin)
+            given[key] = _Given(rule_of(_field(key)).read(text), origin)
         except ValueError:
             problems.append(_fault(key, _Given(text, origin)))
     return given
@@ -245,7 +365,7 @@ def _read_texts(texts: dict[str, _Given], problems: list[str]) -> dict[str, _Giv
 def _check(given: dict[str, _Given], problems: list[str]) -> Settings:
     """Build the settings; a faulty table or key is reported and left at its default."""
     values: dict[str, Any] = {}
-    for key, (value, _) in given.items():
+    for key, (value, _, _) in given.items():
         table, _, inner = key.rpartition(".")
         if table:
             values.setdefault(table, {})[inner] = value
@@ -261,6 +381,11 @@ def _check(given: dict[str, _Given], problems: list[str]) -> Settings:
     return _check({key: entry for key, entry in given.items() if key not in faulty}, problems)
 
 
+def _field(key: str) -> FieldInfo:
+    """The field of a setting, also of a number's."""
+    return _FIELDS[setting_of(split_key(key)[1]) if key.startswith(PREFIX) else key]
+
+
 def _key_at(location: tuple[int | str, ...]) -> str:
     """Find the key of a pydantic location, which may lead into lists and unions."""
     first = str(location[0])
@@ -268,9 +393,9 @@ def _key_at(location: tuple[int | str, ...]) -> str:
 
 
 def _fault(key: str, given: _Given) -> str:
-    rule = rule_of(_FIELDS[key])
+    rule = rule_of(_field(key))
     but = "" if rule.secret else f", not {_shown(given.value)}"
-    return f"{key}: must be {rule.text}{but} ({given.origin})"
+    return f"{given.written or key}: must be {rule.text}{but} ({given.origin})"
 
 
 def _origin_or_place(key: str, given: dict[str, _Given]) -> str:
