@@ -7,7 +7,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from daemon.settings.assistant import (
@@ -148,13 +148,13 @@ def production_faults(settings: Settings) -> dict[str, str]:
     if settings.environment != "production":
         return {}
     token = settings.web.admin_token
-    needed: dict[str, tuple[SecretStr, ...]] = {
-        "web.admin_token": () if token is None else (token,)
+    needed = {
+        f"numbers.{name}.webhook_secret"
+        if name
+        else "web.webhook_secret": number.web.webhook_secret
+        for name, number in (settings.numbers or {"": settings}).items()
     }
-    if not settings.numbers:
-        needed["web.webhook_secret"] = settings.web.webhook_secret
-    for name, number in settings.numbers.items():
-        needed[f"numbers.{name}.webhook_secret"] = number.web.webhook_secret
+    needed["web.admin_token"] = () if token is None else (token,)
     faults = {}
     if settings.log.words == "full":
         faults["log.words"] = "may be full only when environment is development"

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from daemon.settings import Settings, fields_by_key
+from daemon.settings.numbers import OF_THE_PROCESS
 from daemon.settings.rules import SettingsTable, rule_of
 from daemon.settings.sources import PLAIN_NAMES, environment_name
 
@@ -41,6 +42,29 @@ Every setting has a default. Values come from these sources, from the weakest to
 
 Relative paths are relative to the working directory, in the file too. The default of `data_dir`
 under systemd is `$STATE_DIRECTORY`.
+
+## Several numbers
+
+Each number is a table `[numbers.<name>]`; its name has small letters, digits and underscores.
+
+```toml
+[numbers.shop]
+token = "…"                        # whapi.token of this number
+webhook_secret = "…"               # web.webhook_secret of this number
+instructions_file = "shop.md"      # assistant.instructions_file of this number
+channel_id = "MANTIS-M72HC"        # whapi.channel_id: needed where webhooks go to /hook
+language = "en"
+
+[numbers.shop.buffer]              # any other table of this page, for this number alone
+window_seconds = 3
+```
+
+What a number does not say it takes from the rest of the file. A variable is
+`RECADO_NUMBERS__SHOP__TOKEN` or `RECADO_NUMBERS__SHOP__BUFFER__WINDOW_SECONDS`, a credential
+`numbers.shop.token`. These tables belong to the whole process and stand under no number: {process}.
+Without `[numbers]`, the number of `[whapi]` is called `main`; both together are an error.
+
+## Faults
 
 An unknown key, an unknown `RECADO_` variable or a bad value stops the start with exit status 2 and
 one line for each fault, which names the key, the fault and the file or variable. `recado check`
@@ -80,7 +104,8 @@ def configuration_file() -> str:
 def settings_page() -> str:
     """Write ``docs/settings.md``."""
     plain_names = {key: name for name, key in PLAIN_NAMES.items()}
-    lines = [_PAGE_HEAD]
+    process = ", ".join(f"`{table}`" for table in sorted(OF_THE_PROCESS))
+    lines = [_PAGE_HEAD.replace("{process}", process)]
     heading = "Whole daemon"
     for key, field in fields_by_key().items():
         parent = key.rpartition(".")[0]
