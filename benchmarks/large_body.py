@@ -66,7 +66,9 @@ async def measure(body: bytes) -> tuple[float, float]:
             await trio.sleep(0.05)
             gaps.clear()
             began = time.perf_counter()
-            webhook, opened = await read_webhook(body, "", parse=parse_webhook, nonce=lambda: "n0")
+            webhook, opened = await read_webhook(
+                body, "", number="main", parse=parse_webhook, nonce=lambda: "n0"
+            )
             verdicts = [""] * len(webhook.messages)
             webhook = await keep_files(webhook, opened, verdicts, folder=folder, limit=LIMIT)
             inbox = Inbox(database, folder / "events")

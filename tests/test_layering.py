@@ -274,6 +274,7 @@ NAMES_WHAPI = {
     "observability.metrics",  # the value of a label
     "ops.commands.webhook",
     "settings",
+    "settings.numbers",  # the gateway of a number
     "settings.operation",
     "settings.page",
     "settings.sources",

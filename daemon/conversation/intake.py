@@ -36,7 +36,7 @@ LARGE_BYTES = 1_000_000
 
 
 async def read_webhook(
-    body: bytes, path_event: str, *, parse: ParseWebhook, nonce: Callable[[], str]
+    body: bytes, path_event: str, *, number: str, parse: ParseWebhook, nonce: Callable[[], str]
 ) -> tuple[Webhook, Opened]:
     """Read a call; a large one in a worker thread, without the long strings of bytes in it.
 
@@ -44,7 +44,7 @@ async def read_webhook(
     WebhookError.
     """
     if len(body) < LARGE_BODY_BYTES:
-        return parse(body, path_event=path_event), Opened(body, body)
+        return parse(body, number=number, path_event=path_event), Opened(body, body)
 
     mark = nonce()
 
@@ -53,7 +53,7 @@ async def read_webhook(
         if len(opened.slim) > MOST_READ_BYTES:
             return WebhookTooLarge(f"the body has more than {MOST_READ_BYTES} bytes beside files")
         try:
-            return parse(opened.slim, path_event=path_event), opened
+            return parse(opened.slim, number=number, path_event=path_event), opened
         except WebhookError as error:
             return type(error)(str(error))
 
@@ -145,7 +145,11 @@ class Intake:
     async def _accept(self, body: bytes, path_event: str) -> None:
         now, rules = self._telemetry.now(), self._config.rules
         webhook, opened = await read_webhook(
-            body, path_event, parse=self._number.gateway.parse_webhook, nonce=self._nonce
+            body,
+            path_event,
+            number=self._number.name,
+            parse=self._number.gateway.parse_webhook,
+            nonce=self._nonce,
         )
         webhook = await self._with_files(webhook, opened, now)
         await self._take_calls(webhook, now)

@@ -31,6 +31,7 @@ from daemon.media.files import FOLDER
 from daemon.media.model_files import DocumentReader, DocumentRules, ShowingRules
 from daemon.observability.counts import core_task
 from daemon.settings import Settings
+from daemon.settings.numbers import ONLY
 from daemon.system.process import authorities
 
 MEGABYTE = 1024 * 1024
@@ -46,6 +47,7 @@ class NumberRuntime:
         self.recovery = Recovery(services, self.chats)
         number = services.number
         self._watch = NumberWatch(
+            number.name,
             number.gateway,
             number.pace,
             number.state,
@@ -116,6 +118,7 @@ async def open_services(settings: Settings, process: Process) -> AsyncIterator[C
             store=store,
             model=process.model,
             number=NumberAccess(
+                name=ONLY,
                 gateway=gateway,
                 pace=pace,
                 state=state,

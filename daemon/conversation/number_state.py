@@ -150,6 +150,7 @@ class NumberWatch:
 
     def __init__(
         self,
+        name: str,
         gateway: Gateway,
         pace: SendPace,
         state: NumberState,
@@ -157,6 +158,7 @@ class NumberWatch:
         config: LiveConfig,
         telemetry: Telemetry,
     ) -> None:
+        self._name = name
         self._gateway = gateway
         self._pace = pace
         self._state = state
@@ -176,7 +178,7 @@ class NumberWatch:
             return
         with trio.move_on_after(START_PATIENCE_SECONDS):
             try:
-                if not await self._references.knows_us():
+                if not await self._references.knows_us(self._name):
                     await self._learn(await self._gateway.health())
             except (GatewayError, StoreError) as error:
                 self._log.debug("our own number is not known yet", error=str(error))
@@ -220,15 +222,15 @@ class NumberWatch:
 
     async def _learn(self, health: NumberHealth) -> None:
         """Raises StoreError, and GatewayError if the second id could not be asked for."""
-        if not health.channel or not health.number:
+        if not health.number:
             return
-        references = self._references
-        await references.learn_own_id(health.channel, health.number)
+        references, name = self._references, self._name
+        await references.learn_own_id(name, health.number)
         mentions = self._config.rules.policy.groups == "mentions"
-        if mentions and await references.number_without_lid(health.channel):
+        if mentions and await references.number_without_lid(name):
             alias = await self._gateway.find_alias(health.number)
             if alias:
-                await references.learn_own_id(health.channel, alias)
+                await references.learn_own_id(name, alias)
 
     def _compared(self, before: float) -> float:
         """Report when the gateway's clock and ours begin or cease to differ; gives by how much."""

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random, SystemRandom
 from typing import Any
 
@@ -18,12 +19,14 @@ from daemon.conversation.model_access import ModelAccess, ModelState, contact_ha
 from daemon.conversation.telemetry import StoreMeter, Telemetry, open_turn_traces
 from daemon.domain.limits import LONGEST_WAIT_SECONDS, Breaker
 from daemon.errors import SettingsError, StoreError
+from daemon.ledger.former_channels import name_channels
 from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.people import contact_key
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.observability.tracing import open_trace_export
 from daemon.settings import Settings
+from daemon.settings.numbers import names_by_id, numbers_of
 from daemon.system.process import boot_seconds
 from daemon.system.process_signals import Bell
 from daemon.system.systemd import Notify, keep_extending
@@ -87,6 +90,8 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
     The configuration of chats is read first: a fault of it is found before the store is touched.
     Raises SettingsError, ToolError, ValidatorError or StoreError.
     """
+    if settings.numbers:
+        raise SettingsError(["numbers: this version serves one number"])
     log, now = environment.log, environment.now
     chat_config = load_chat_config(settings, log)
     environment.metrics.expect_validators(validator.name for validator in chat_config.validators)
@@ -99,6 +104,7 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
             store.stages, log, now=now, clock=environment.clock, export=export
         ) as traces,
     ):
+        await _name_channels(store, settings, log)
         contact_hash = contact_hasher(contact_key(settings.data_dir))
         log.hash_chats(contact_hash)
         breaker = Breaker(
@@ -124,6 +130,23 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
                 random=environment.random,
             ),
             chat_config=chat_config,
+        )
+
+
+async def _name_channels(store: Store, settings: Settings, log: Log) -> None:
+    """Give the chats of a store from before numbers had names to the numbers of now."""
+    numbers = numbers_of(settings)
+    only = next(iter(numbers)) if len(numbers) == 1 else ""
+    renamed = await store.database.write(
+        partial(name_channels, ids=names_by_id(settings), only=only)
+    )
+    for channel, name in renamed.names.items():
+        log.info("chats of a gateway's id have a number now", id=channel, number=name)
+    for channel, chats in renamed.left.items():
+        log.warning(
+            "chats of an unknown number are left alone: name their number, with channel_id",
+            id=channel,
+            chats=chats,
         )
 
 

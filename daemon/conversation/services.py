@@ -18,6 +18,8 @@ from daemon.ledger.ledger import Store
 class NumberAccess:
     """One number's gateway, and what is known of it. All chats of the number share it."""
 
+    name: str
+    """The number of a `ChatKey`."""
     gateway: Gateway
     pace: SendPace
     state: NumberState

@@ -26,7 +26,7 @@ class ChatKey(NamedTuple):
     """
 
     number: str
-    """The gateway's id of our number, such as ``MANTIS-M72HC``; empty where a payload has none."""
+    """The name of our number in the configuration: ``main`` if there is one that has none."""
     chat: str
     """WhatsApp's chat id with its suffix, such as ``573001234567@s.whatsapp.net``."""
 
@@ -287,7 +287,7 @@ class NumberHealth(Value, frozen=True, kw_only=True):
     detail: str = ""
     """The gateway's words for it and what to do, for operators."""
     channel: str = ""
-    """The gateway's id of the number, as in `ChatKey`."""
+    """The gateway's id of the number; empty if it gives none."""
     number: str = ""
     """The digits of the phone number; empty if they are not known."""
 
@@ -312,6 +312,7 @@ class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
     """The contents of one webhook call, in its order."""
 
     channel: str = ""
+    """Our number, as in `ChatKey`."""
     event: str = ""
     """Type and verb, ``messages.post``; empty where the call names none."""
     messages: tuple[Message, ...] = ()

@@ -61,7 +61,7 @@ class Gateway(Protocol):
         0: they are in step; None: it has not answered yet.
         """
 
-    def parse_webhook(self, body: bytes, *, path_event: str = "") -> Webhook:
+    def parse_webhook(self, body: bytes, *, number: str, path_event: str = "") -> Webhook:
         """Read a webhook call: see `GatewayKind.parse_webhook`."""
 
     async def send(self, chat: str, message: Outgoing, *, before: Before) -> str:
@@ -110,8 +110,10 @@ class Gateway(Protocol):
 class ParseWebhook(Protocol):
     """Reads the body of a webhook call."""
 
-    def __call__(self, body: bytes, *, path_event: str = "") -> Webhook:
+    def __call__(self, body: bytes, *, number: str, path_event: str = "") -> Webhook:
         """Give what the call says; ``path_event`` is the event that its address names.
+
+        ``number`` is the name of the number that the call is about, for all keys in it.
 
         Raises WebhookTooLarge if the body holds too much, WebhookError if it cannot be read at
         all; nothing else.

@@ -11,7 +11,8 @@ store, so the store, or a backup of it, identifies nobody.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from daemon.domain.ids import chat_of, is_alias, local_part
@@ -207,17 +208,27 @@ def recall(connection: Connection, contact: bytes, key: ChatKey) -> float:
 
     Inside the caller's transaction.
     """
-    row = connection.execute(
-        "DELETE FROM tombstones WHERE contact = ? RETURNING opted_out_at, forgotten_at",
-        (tombstone_name(contact, key),),
-    ).fetchone()
-    if row is None:
+    former = connection.execute(
+        "SELECT channel FROM former_channels WHERE number = ?", (key.number,)
+    ).fetchall()
+    names = [tombstone_name(contact, ChatKey(n, key.chat)) for n in (key.number, *_first(former))]
+    rows = connection.execute(
+        f"DELETE FROM tombstones WHERE contact IN ({marks(names)})"
+        " RETURNING opted_out_at, forgotten_at",
+        names,
+    ).fetchall()
+    if not rows:
         return 0.0
+    row = max(rows, key=itemgetter(1))
     connection.execute(
         "UPDATE chats SET opted_out_at = ?, forgotten_at = ? WHERE channel = ? AND chat = ?",
         (*row, *key),
     )
     return float(row[1])
+
+
+def _first(rows: Iterable[Sequence[str]]) -> list[str]:
+    return [row[0] for row in rows]
 
 
 def has_opted_out(connection: Connection, key: ChatKey) -> bool:

@@ -63,21 +63,22 @@ class References(Role):
         )
 
     @query
-    def number_without_lid(self, connection: Connection, channel: str) -> str:
-        """Our number on a channel, if it is known and our lid there is not; else empty."""
-        rows = connection.execute("SELECT id FROM own_ids WHERE channel = ?", (channel,))
+    def number_without_lid(self, connection: Connection, number: str) -> str:
+        """The digits of a number of ours, if they are known and its lid is not; else empty."""
+        rows = connection.execute("SELECT id FROM own_ids WHERE channel = ?", (number,))
         ids = [str(row[0]) for row in rows]
         return "" if any(map(is_alias, ids)) else next(iter(ids), "")
 
     @transaction
-    def learn_own_id(self, connection: Connection, channel: str, own_id: str) -> None:
-        """Keep our own number or lid on a channel."""
-        connection.execute(_LEARN, (channel, own_id))
+    def learn_own_id(self, connection: Connection, number: str, own_id: str) -> None:
+        """Keep the digits or the lid of a number of ours."""
+        connection.execute(_LEARN, (number, own_id))
 
     @query
-    def knows_us(self, connection: Connection) -> bool:
-        """Whether any id of ours is known."""
-        return connection.execute("SELECT 1 FROM own_ids LIMIT 1").fetchone() is not None
+    def knows_us(self, connection: Connection, number: str) -> bool:
+        """Whether any id of this number of ours is known."""
+        found = connection.execute("SELECT 1 FROM own_ids WHERE channel = ? LIMIT 1", (number,))
+        return found.fetchone() is not None
 
     @query
     def others_write(self, connection: Connection, turn: Turn, author: str) -> bool:

@@ -16,8 +16,11 @@ from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
 from daemon.ledger.role import Role, query, transaction
 
-ALL = ("", "")
-"""Channel and chat of the row that sums up a day."""
+
+def all_of(number: str) -> ChatKey:
+    """The row that sums up a day of a number: that of no chat."""
+    return ChatKey(number, "")
+
 
 COUNTED = (
     "CASE WHEN tokens > pardoned_tokens THEN tokens - pardoned_tokens ELSE 0 END,"
@@ -30,16 +33,16 @@ class UsageBook(Role):
     """What has been used up. Any task may read it; a chat's task notes its own stop."""
 
     @query
-    def total(self, connection: Connection, day: str) -> Use:
-        """What all chats together have used up and reserved in a day."""
-        return _used(connection, day, ALL)
+    def total(self, connection: Connection, number: str, day: str) -> Use:
+        """What all chats of a number together have used up and reserved in a day."""
+        return _used(connection, day, all_of(number))
 
     @query
-    def was_alerted(self, connection: Connection, day: str) -> bool:
-        """True if the total of a day was spent, and a customer was not answered for that."""
+    def was_alerted(self, connection: Connection, number: str, day: str) -> bool:
+        """True if the day's total of a number was spent, and a customer was not answered."""
         told = connection.execute(
             "SELECT 1 FROM usage_days WHERE day = ? AND channel = ? AND chat = ? AND told = 1",
-            (day, *ALL),
+            (day, *all_of(number)),
         )
         return told.fetchone() is not None
 
@@ -51,7 +54,7 @@ class UsageBook(Role):
         return refusal(
             budget,
             contact=_used(connection, wanted.day, key),
-            total=_used(connection, wanted.day, ALL),
+            total=_used(connection, wanted.day, all_of(key.number)),
             wanted=wanted.use,
         )
 
@@ -67,7 +70,7 @@ class UsageBook(Role):
         refused = refusal(
             budget,
             contact=_used(connection, wanted.day, chat),
-            total=_used(connection, wanted.day, ALL),
+            total=_used(connection, wanted.day, all_of(key.number)),
             wanted=wanted.use,
         )
         if not refused:
@@ -84,9 +87,9 @@ class UsageBook(Role):
         return queue_notice(connection, turn.key, part, now=now)
 
     @transaction
-    def alert(self, connection: Connection, day: str) -> bool:
+    def alert(self, connection: Connection, number: str, day: str) -> bool:
         """Whether the operator is to be told that the total is spent: True once a day."""
-        return _tell(connection, day, ALL)
+        return _tell(connection, day, all_of(number))
 
 
 def reserve(
@@ -108,9 +111,9 @@ def reserve(
     rows = connection.execute(
         f"SELECT 'contact', {COUNTED} FROM turns t JOIN usage_days d"
         " ON d.channel = t.channel AND d.chat = t.chat WHERE t.id = ? AND d.day = ?"
-        f" UNION ALL SELECT 'total', {COUNTED} FROM usage_days"
-        " WHERE day = ? AND channel = ? AND chat = ?",
-        (run.turn_id, wanted.day, wanted.day, *ALL),
+        f" UNION ALL SELECT 'total', {COUNTED} FROM turns t JOIN usage_days d"
+        " ON d.channel = t.channel AND d.chat = '' WHERE t.id = ? AND d.day = ?",
+        (run.turn_id, wanted.day, run.turn_id, wanted.day),
     )
     for whose, tokens, micros in rows:
         used[whose] = Use(tokens, micros)
@@ -170,7 +173,7 @@ def _add(connection: Connection, key: ChatKey, charge: Charge) -> None:
                 "tokens": use.tokens,
                 "micros": use.micros,
             }
-            for channel, chat in (canonical(connection, key), ALL)
+            for channel, chat in (canonical(connection, key), all_of(key.number))
         ],
     )
 

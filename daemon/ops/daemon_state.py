@@ -16,6 +16,7 @@ from daemon.observability.counts import bucket_ends, read_counts
 from daemon.observability.lines import iso_utc
 from daemon.ops.maintenance.figures import Figures, Sampler
 from daemon.settings import Settings
+from daemon.settings.numbers import ONLY
 from daemon.system.process import MemoryTrace, resident_bytes
 
 STALE_SECONDS = 900.0
@@ -155,7 +156,7 @@ class DaemonState:
         figures, statistics = self._figures, self._chats.statistics()
         samples = await self.sampler.recent(SECONDS_SHOWN)
         now, rules = self._now(), self._config.rules
-        used = await self._store.usage.total(day_of(now, rules.zone))
+        used = await self._store.usage.total(ONLY, day_of(now, rules.zone))
         ends = bucket_ends(self._metrics)
         return Overview(
             at=now,

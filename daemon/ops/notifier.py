@@ -80,6 +80,7 @@ class Notifier:
     ) -> None:
         """``troubles``: what is wrong now, by reason. ``link``: added to every notification."""
         self._store = services.store
+        self._number = services.number
         self._config = services.config
         self._log = services.telemetry.log
         self._metrics = services.telemetry.metrics
@@ -128,7 +129,7 @@ class Notifier:
                 waiting(chat.key, name=chat.name, since=chat.since, clock=clock, language=language)
             )
         day = day_of(now, self._config.rules.zone)
-        if await store.usage.was_alerted(day):
+        if await store.usage.was_alerted(self._number.name, day):
             found.append(Occasion(reason="budget", subject=day, line=day))
         return [*found, *self._lasting()]
 

@@ -22,7 +22,7 @@ def parse_again(event: StoredEvent, *, media: Path) -> tuple[Webhook | None, lis
     if event.body is None:
         return None, ["its raw body is deleted"]
     try:
-        webhook = DEFAULT.parse_webhook(event.body, path_event=event.event)
+        webhook = DEFAULT.parse_webhook(event.body, number=event.number, path_event=event.event)
     except WebhookError as error:
         return None, [str(error)]
     if event.unreadable:

@@ -71,7 +71,7 @@ async def _used_share(services: ChatServices) -> float | None:
         return None
     try:
         used = await services.store.usage.total(
-            day_of(services.telemetry.now(), services.config.rules.zone)
+            services.number.name, day_of(services.telemetry.now(), services.config.rules.zone)
         )
     except StoreUnavailable:
         return None

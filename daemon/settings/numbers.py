@@ -82,6 +82,12 @@ def numbers_of(settings: Settings) -> Mapping[str, Settings]:
     return settings.numbers or {ONLY: settings}
 
 
+def names_by_id(settings: Settings) -> dict[str, str]:
+    """The names of the numbers whose gateway's id is configured, by that id."""
+    numbers = numbers_of(settings).items()
+    return {number.whapi.channel_id: name for name, number in numbers if number.whapi.channel_id}
+
+
 def shown_key(settings: Settings, name: str, key: str) -> str:
     """Name a setting of a number as an operator would write it."""
     return f"{PREFIX}{name}.{key}" if settings.numbers else key

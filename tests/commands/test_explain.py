@@ -18,7 +18,7 @@ CONTEXT_CALL = json.dumps({"context_level": "recent_50"})
 
 
 TOLD = """\
-message m1 in chat 5730…4567@s.whatsapp.net on channel C
+message m1 in chat 5730…4567@s.whatsapp.net of number C
 times in America/Bogota (UTC-0500); offsets from the arrival
 
 2026-02-01 21:39:58.000      -2.250 s  message m1 sent, by WhatsApp's clock

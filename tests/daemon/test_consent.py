@@ -8,7 +8,7 @@ from support.model_script import Step, say
 from support.operator import recado
 from support.rows import count, fates, rows, select
 from support.scenes import found, open_scene, told
-from support.stage import CHANNEL, LAURA, Stage, text_webhook
+from support.stage import CHANNEL, LAURA, NUMBER, Stage, text_webhook
 
 from daemon.domain.eligibility import OUT_ALREADY
 from daemon.domain.texts import texts
@@ -54,7 +54,7 @@ async def test_one_confirmation_and_the_own_messages_are_still_answered(tmp_path
         shown = await recado(data_dir, "explain", "laura-old")
         assert "the contact has opted out of unrequested messages since" in shown.stdout
         held = json.loads((await recado(data_dir, "export", LAURA)).stdout)
-        (chat,) = [chat for chat in held["chats"] if chat["channel"] == CHANNEL]
+        (chat,) = [chat for chat in held["chats"] if chat["channel"] == NUMBER]
         assert chat["opted_out_at"] > 0
         page = (await stage.get(f"/dashboard/chats/{chat['ref']}")).text
         assert 'data-testid="opted-out"' in page
@@ -111,7 +111,7 @@ async def test_an_opt_out_outlives_the_contact_and_nothing_old_comes_back(tmp_pa
         await stage.gateway.wait_sent(LAURA, 3)
         await stage.quiet()
         assert "Zoraida" not in str(stage.model.calls[-1].body)
-        where = {"chat LIKE": "573001234567%", "channel": CHANNEL}
+        where = {"chat LIKE": "573001234567%", "channel": NUMBER}
         ((opted_out_at,),) = select(data_dir, "chats", "opted_out_at", where=where)
         assert opted_out_at > 0
         assert rows(data_dir, "tombstones") == []

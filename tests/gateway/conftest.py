@@ -61,7 +61,7 @@ class Rig:
 
     def told(self) -> list[Webhook]:
         """What the webhook calls so far have told."""
-        return [self.gateway.parse_webhook(body) for body in self.bodies]
+        return [self.gateway.parse_webhook(body, number="main") for body in self.bodies]
 
 
 async def _take_webhooks(bodies: list[bytes], scope: Any, receive: Any, send: Any) -> None:

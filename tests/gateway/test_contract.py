@@ -329,4 +329,4 @@ async def test_typing_is_seen_after_it_was_asked_for(rig: Rig) -> None:
 @pytest.mark.parametrize("body", [b"", b"hola", b"[]", b'{"messages": [', b"\xff\xfe"])
 async def test_what_is_no_call_is_refused_as_a_whole(rig: Rig, body: bytes) -> None:
     with pytest.raises(WebhookError):
-        rig.gateway.parse_webhook(body)
+        rig.gateway.parse_webhook(body, number="main")

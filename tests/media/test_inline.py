@@ -60,13 +60,15 @@ async def test_a_large_call_is_held_once_and_read_off_the_event_loop(tmp_path: P
     del picture, content
     readers: list[int] = []
 
-    def noted(body: bytes, *, path_event: str = "") -> Webhook:
+    def noted(body: bytes, *, number: str = "", path_event: str = "") -> Webhook:
         readers.append(threading.get_ident())
-        return parse_webhook(body, path_event=path_event)
+        return parse_webhook(body, number=number, path_event=path_event)
 
     tracemalloc.start()
     try:
-        webhook, found = await intake.read_webhook(body, "", parse=noted, nonce=lambda: "n0")
+        webhook, found = await intake.read_webhook(
+            body, "", number="main", parse=noted, nonce=lambda: "n0"
+        )
         (kept,) = (
             await intake.keep_files(webhook, found, [""], folder=tmp_path, limit=10_000_000)
         ).messages

@@ -56,6 +56,7 @@ BUILT_HERE = frozenset(
         "assignment",
         "assignments",
         "column",
+        "columns",
         "condition",
         "kept",
         "leaves_turn",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.ledgers import LAURA, accept, message, open_turn
+from support.ledgers import CHANNEL, LAURA, accept, message, open_turn
 from support.place import store_in
 from support.rows import select
 
@@ -104,7 +104,7 @@ async def test_escalations_are_found_since_a_time(tmp_path: Path) -> None:
 
 async def test_the_end_of_the_days_budget_is_known_once_it_was_alerted(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
-        assert not await store.usage.was_alerted("2026-11-29")
-        await store.usage.alert("2026-11-29")
-        assert await store.usage.was_alerted("2026-11-29")
-        assert not await store.usage.was_alerted("2026-11-30")
+        assert not await store.usage.was_alerted(CHANNEL, "2026-11-29")
+        await store.usage.alert(CHANNEL, "2026-11-29")
+        assert await store.usage.was_alerted(CHANNEL, "2026-11-29")
+        assert not await store.usage.was_alerted(CHANNEL, "2026-11-30")

@@ -3,7 +3,16 @@
 from pathlib import Path
 
 import trio
-from support.ledgers import LAURA, OPERATOR, PEDRO, accept, answered_turn, message, open_turn
+from support.ledgers import (
+    CHANNEL,
+    LAURA,
+    OPERATOR,
+    PEDRO,
+    accept,
+    answered_turn,
+    message,
+    open_turn,
+)
 from support.place import store_in
 from support.rows import select
 
@@ -56,7 +65,7 @@ async def test_a_call_is_reserved_and_then_settled(store: Store) -> None:
     assert await _sums(store) == {LAURA.chat: (1000, 500), "": (1000, 500)}
     await store.runs.round_completed(run, 0, ANSWER, charge=REAL, now=103)
     assert await _sums(store) == {LAURA.chat: (300, 120), "": (300, 120)}
-    assert await store.usage.total(DAY) == REAL.use
+    assert await store.usage.total(CHANNEL, DAY) == REAL.use
 
 
 async def test_a_call_over_the_budget_has_not_started(store: Store) -> None:
@@ -78,7 +87,7 @@ async def test_of_two_chats_only_one_gets_the_last_of_the_total(store: Store) ->
         for run in runs:
             nursery.start_soon(start, run)
     assert sorted(outcomes) == ["", "total"]
-    assert await store.usage.total(DAY) == WANTED.use
+    assert await store.usage.total(CHANNEL, DAY) == WANTED.use
 
 
 async def test_a_reservation_survives_a_crash_and_is_settled_when_the_run_goes_on(
@@ -90,10 +99,10 @@ async def test_a_reservation_survives_a_crash_and_is_settled_when_the_run_goes_o
         turn = await store.turns.active(LAURA)
         assert turn is not None
         run = await store.runs.begin(turn, now=200)
-        assert await store.usage.total(DAY) == WANTED.use
+        assert await store.usage.total(CHANNEL, DAY) == WANTED.use
         await store.runs.round_completed(run, 0, ANSWER, charge=Charge(NEXT_DAY, REAL.use), now=201)
-        assert await store.usage.total(DAY) == REAL.use
-        assert await store.usage.total(NEXT_DAY) == Use()
+        assert await store.usage.total(CHANNEL, DAY) == REAL.use
+        assert await store.usage.total(CHANNEL, NEXT_DAY) == Use()
 
 
 async def test_a_reservation_that_a_crash_has_left_is_replaced_when_it_is_asked_again(
@@ -107,8 +116,8 @@ async def test_a_reservation_that_a_crash_has_left_is_replaced_when_it_is_asked_
         run = await store.runs.begin(turn, now=200)
         limit = Budget(total_tokens=1000)
         assert await _start(store, run, wanted=Charge(NEXT_DAY, WANTED.use), budget=limit) == ""
-        assert await store.usage.total(DAY) == Use()
-        assert await store.usage.total(NEXT_DAY) == WANTED.use
+        assert await store.usage.total(CHANNEL, DAY) == Use()
+        assert await store.usage.total(CHANNEL, NEXT_DAY) == WANTED.use
         assert await _states(store) == ["reserved"]
 
 
@@ -116,10 +125,10 @@ async def test_a_run_that_ends_leaves_no_reservation_behind(store: Store) -> Non
     turn = await _turn(store)
     await _start(store, await store.runs.begin(turn, now=101))
     turn = await store.turns.join(turn, limit=50, counts=True, now=102)
-    assert await store.usage.total(DAY) == Use()
+    assert await store.usage.total(CHANNEL, DAY) == Use()
     await _start(store, await store.runs.begin(turn, now=103))
     await store.turns.close(turn, "handed_off", now=104)
-    assert await store.usage.total(DAY) == Use()
+    assert await store.usage.total(CHANNEL, DAY) == Use()
     assert await _states(store) == []
 
 
@@ -130,14 +139,14 @@ async def test_what_was_settled_stays_when_the_run_ends(store: Store) -> None:
     await store.runs.round_completed(run, 0, ANSWER, charge=REAL, now=102)
     await _start(store, run, 1)
     await store.turns.close(turn, "dead", now=104)
-    assert await store.usage.total(DAY) == REAL.use
+    assert await store.usage.total(CHANNEL, DAY) == REAL.use
 
 
 async def test_a_failed_call_gives_its_reservation_back(store: Store) -> None:
     run = await _run(store)
     await _start(store, run)
     await store.runs.round_failed(run, 0, "refused", lost=True, now=103)
-    assert await store.usage.total(DAY) == Use()
+    assert await store.usage.total(CHANNEL, DAY) == Use()
 
 
 async def test_a_call_whose_answer_may_still_be_fetched_keeps_it(store: Store) -> None:
@@ -145,9 +154,9 @@ async def test_a_call_whose_answer_may_still_be_fetched_keeps_it(store: Store) -
     await _start(store, run)
     await store.runs.round_named(run, 0, "resp-1", now=102)
     await store.runs.round_failed(run, 0, "cut", lost=False, now=103)
-    assert await store.usage.total(DAY) == WANTED.use
+    assert await store.usage.total(CHANNEL, DAY) == WANTED.use
     await store.runs.round_completed(run, 0, ANSWER, charge=REAL, now=104)
-    assert await store.usage.total(DAY) == REAL.use
+    assert await store.usage.total(CHANNEL, DAY) == REAL.use
 
 
 async def test_the_polite_words_are_queued_once_a_day_and_the_alert_is_given_once(
@@ -159,7 +168,7 @@ async def test_the_polite_words_are_queued_once_a_day_and_the_alert_is_given_onc
     said.append(await store.usage.stop(turn, words, day=NEXT_DAY, now=104))
     assert said == [True, False, False, True]
     assert len(await store.outbox.open_rows(LAURA)) == 2
-    assert [await store.usage.alert(DAY) for _ in range(2)] == [True, False]
+    assert [await store.usage.alert(CHANNEL, DAY) for _ in range(2)] == [True, False]
 
 
 async def test_a_summary_counts_although_it_belongs_to_no_run(store: Store) -> None:
@@ -182,7 +191,7 @@ async def test_of_two_calls_outside_of_runs_only_one_gets_the_last(store: Store)
         for key in (LAURA, PEDRO):
             nursery.start_soon(take, key)
     assert sorted(answers) == ["", "total"]
-    assert (await store.usage.total(DAY)) == Use(micros=400)
+    assert (await store.usage.total(CHANNEL, DAY)) == Use(micros=400)
 
 
 async def test_a_call_under_another_id_is_charged_to_the_person(store: Store) -> None:

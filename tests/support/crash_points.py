@@ -226,8 +226,8 @@ class _WatchedGateway:
     def seconds_ahead(self) -> float | None:
         return self._gateway.seconds_ahead
 
-    def parse_webhook(self, body: bytes, *, path_event: str = "") -> Webhook:
-        return self._gateway.parse_webhook(body, path_event=path_event)
+    def parse_webhook(self, body: bytes, *, number: str, path_event: str = "") -> Webhook:
+        return self._gateway.parse_webhook(body, number=number, path_event=path_event)
 
     async def send(
         self, chat: str, message: Outgoing, *, before: Callable[[], Awaitable[None]]

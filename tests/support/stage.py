@@ -35,6 +35,10 @@ from support.simulators import Simulators, simulators
 
 LAURA = "573001234567"
 CHANNEL = "SANDBOX-00001"
+"""As the simulated gateway calls the channel."""
+
+NUMBER = "main"
+"""As the daemon calls the number, in the column ``channel``."""
 
 QUICK: dict[str, dict[str, Any]] = {
     "buffer": {

@@ -359,7 +359,7 @@ WITHOUT_MESSAGES: dict[str, Webhook] = {
 
 def sample(name: str) -> Webhook:
     """Read one sample file."""
-    return parse_webhook((SAMPLES / f"{name}.json").read_bytes())
+    return parse_webhook((SAMPLES / f"{name}.json").read_bytes(), number="MANTIS-M72HC")
 
 
 def sample_message(name: str) -> Message:
@@ -488,7 +488,7 @@ def test_several_keys_in_one_payload_are_all_read() -> None:
         "messages":[{"id":"a-1","chat_id":"573001234567","type":"text","text":{"body":"si"}}],
         "statuses":[{"id":"b-1","code":4,"timestamp":"1763890061"}],
         "messages_removed":["c-1"],"labels_removed":["1"],"errors":[{"code":1}]}"""
-    webhook = parse_webhook(body)
+    webhook = parse_webhook(body, number="MANTIS-M72HC")
     assert [p.status for p in webhook.presences] == ["typing"]
     assert [m.content for m in webhook.messages] == [Text(body="si")]
     assert webhook.statuses == (StatusUpdate(message_id="b-1", status="read", at=1763890061),)

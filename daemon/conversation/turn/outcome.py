@@ -243,7 +243,7 @@ async def _stop_for_budget(
     telemetry.metrics.brakes.labels("budget").inc()
     if told:
         telemetry.metrics.fallbacks.inc()
-    if whose == "total" and await usage.alert(day):
+    if whose == "total" and await usage.alert(turn.key.number, day):
         telemetry.log.event(BUDGET_SPENT, day=day)
     elif whose == "contact" and told:
         telemetry.log.warning("a contact's budget is spent", symbol="🚨", chat=turn.key, day=day)

@@ -63,9 +63,9 @@ class WhapiClient:
         """By how much Whapi's clock is ahead of ours; see the port."""
         return self._calls.clock.seconds_ahead
 
-    def parse_webhook(self, body: bytes, *, path_event: str = "") -> Webhook:
+    def parse_webhook(self, body: bytes, *, number: str, path_event: str = "") -> Webhook:
         """Read a webhook call; see `daemon.gateway.whapi.payloads.parser`."""
-        return parse_webhook(body, path_event=path_event)
+        return parse_webhook(body, number=number, path_event=path_event)
 
     async def send(self, chat: str, message: Outgoing, *, before: Before | None = None) -> str:
         """Send one message of any kind once and give WhatsApp's id; empty for a reaction.

@@ -24,17 +24,12 @@ class Sending:
     error: str
 
 
-def channel_of(connection: Connection, chat: str) -> str:
-    """The channel to reach a chat by: where it was last active, else the one last active at all.
-
-    Empty in a store that knows no chat yet; the daemon has one channel then.
-    """
-    row = connection.execute(
-        "SELECT channel FROM chats ORDER BY CASE chat WHEN ? THEN 0 ELSE 1 END,"
-        " last_activity_at DESC LIMIT 1",
-        (chat,),
-    ).fetchone()
-    return str(row[0]) if row else ""
+def numbers_of_chat(connection: Connection, chat: str) -> list[str]:
+    """Our numbers that know a chat, the one where it was last active first."""
+    rows = connection.execute(
+        "SELECT channel FROM chats WHERE chat = ? ORDER BY last_activity_at DESC", (chat,)
+    )
+    return [str(row[0]) for row in rows]
 
 
 def queue_text(connection: Connection, key: ChatKey, text: str, *, by: Actor, now: float) -> int:

@@ -78,6 +78,8 @@ class StoredEvent:
     """One webhook call as it lies in the store; ``body`` is None if it is not kept any more."""
 
     id: int
+    number: str
+    """Our number that it is about, as in `ChatKey`."""
     event: str
     body: bytes | None
     unreadable: bool
@@ -96,17 +98,18 @@ def _judge_of(connection: Connection, policy: Policy, *, now: float) -> Verdict:
 def stored_event(connection: Connection, event_id: int, folder: Path) -> StoredEvent | None:
     """Read one event with its body, from the row or its file in ``folder``; None if unknown."""
     row = connection.execute(
-        "SELECT id, event, body, body_file, unreadable FROM events WHERE id = ?", (event_id,)
+        "SELECT id, channel, event, body, body_file, unreadable FROM events WHERE id = ?",
+        (event_id,),
     ).fetchone()
     if row is None:
         return None
-    number, name, body, body_file, unreadable = row
+    row_id, number, name, body, body_file, unreadable = row
     if body_file:
         try:
             body = (folder / body_file).read_bytes()
         except FileNotFoundError:
             body = None
-    return StoredEvent(number, name, body, bool(unreadable))
+    return StoredEvent(row_id, number, name, body, bool(unreadable))
 
 
 def replay_event(

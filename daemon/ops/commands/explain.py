@@ -266,7 +266,7 @@ def _stages(trace: MessageTrace) -> list[str]:
 
 
 def _title(trace: MessageTrace) -> str:
-    channel = f" on channel {trace.channel}" if trace.channel else ""
+    channel = f" of number {trace.channel}" if trace.channel else ""
     return f"message {trace.message_id} in chat {trace.chat}{channel}"
 
 

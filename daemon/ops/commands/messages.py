@@ -16,7 +16,7 @@ from daemon.errors import MediaDelayed
 from daemon.ledger.admin.cli_queries import (
     Sending,
     Unanswered,
-    channel_of,
+    numbers_of_chat,
     queue_text,
     sending_of,
     unanswered,
@@ -89,8 +89,8 @@ Example:
 )
 @click.option("--anyway", is_flag=True, help="Also to a contact who has opted out.")
 @click.option(
-    "--channel",
-    help="Our number, by the gateway's id; else the one that the chat last used.",
+    "--number",
+    help="Our number, by its name; needed where several know the chat, or none does.",
 )
 @AS_JSON
 @takes_place
@@ -101,7 +101,7 @@ def send_command(
     text: str,
     wait: float,
     anyway: bool,
-    channel: str | None,
+    number: str | None,
     as_json: bool,
 ) -> None:
     """Send one message to a chat, through the daemon's outbox.
@@ -123,9 +123,8 @@ def send_command(
         raise CommandFailure("the text is not valid UTF-8") from None
     with open_cli_connection(place.data_dir) as connection:
         with transaction(connection):
-            key = ChatKey(
-                channel_of(connection, key_chat) if channel is None else channel, key_chat
-            )
+            known_by = numbers_of_chat(connection, key_chat)
+            key = ChatKey(place.number(number, known_by), key_chat)
             if not anyway and has_opted_out(connection, key):
                 raise CommandFailure(
                     f"{chat} has opted out of unrequested messages; --anyway sends it"

@@ -4,7 +4,7 @@ import json
 import os
 import pwd
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -27,6 +27,7 @@ from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.settings import Settings
 from daemon.settings.chats import BudgetSettings
+from daemon.settings.numbers import ONLY, numbers_of
 from daemon.settings.sources import load_settings
 
 CONFIG = click.option(
@@ -63,6 +64,8 @@ class Place:
     zone: ZoneInfo | None
     budget: BudgetSettings | None = None
     """What may be used in a day; None where the configuration was not read."""
+    numbers: tuple[str, ...] = (ONLY,)
+    """The names of our numbers; the usual one where the configuration was not read."""
     policy: Policy = DEFAULT_POLICY
     """Which messages are answered; the built-in one where the configuration was not read."""
 
@@ -80,6 +83,18 @@ class Place:
     def events(self) -> Path:
         """The folder of large events."""
         return self.data_dir / EVENTS_FOLDER
+
+    def number(self, named: str | None, known_by: Sequence[str] = ()) -> str:
+        """Return the number that is meant: the named one, else that which ``known_by`` leaves.
+
+        Fails for an unknown name, and if several are possible.
+        """
+        if named is not None and named not in {*self.numbers, *known_by}:
+            raise CommandFailure(f"there is no number {named}: {', '.join(self.numbers)}")
+        possible = [named] if named is not None else known_by or self.numbers
+        if len(possible) > 1:
+            raise CommandFailure(f"say which number, with --number: {', '.join(possible)}")
+        return possible[0]
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -164,7 +179,11 @@ def _place(config: Path | None, data_dir: Path | None) -> Place:
         return Place(data_dir, None)
     settings = read_settings(config)
     return Place(
-        settings.data_dir, ZoneInfo(settings.timezone), settings.budget, policy_of(settings)
+        settings.data_dir,
+        ZoneInfo(settings.timezone),
+        settings.budget,
+        tuple(numbers_of(settings)),
+        policy_of(settings),
     )
 
 

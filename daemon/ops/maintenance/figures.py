@@ -70,7 +70,7 @@ async def refresh(services: ChatServices, figures: Figures) -> None:
     figures.oldest_unanswered = min(oldest, default=0)
     figures.outbox = await store.outbox.counts()
     figures.queue, figures.dead_letters = await store.backlog.counts()
-    used = await store.usage.total(day_of(now, rules.zone))
+    used = await store.usage.total(services.number.name, day_of(now, rules.zone))
     for limit, ratio in used_ratios(rules.budget, used).items():
         telemetry.metrics.budget_used_ratio.labels(limit).set(ratio)
 

@@ -84,8 +84,8 @@ _NO_CONTEXT = Context()
 _envelopes = msgspec.json.Decoder(Envelope)
 
 
-def parse_webhook(body: bytes, *, path_event: str = "") -> Webhook:
-    """Read one webhook call.
+def parse_webhook(body: bytes, *, number: str = "", path_event: str = "") -> Webhook:
+    """Read one webhook call of a number.
 
     ``path_event`` comes from URL and method (``messages.post``) and counts where the body does not
     name its event. Raises WebhookTooLarge if the body holds too much, WebhookError if it is not
@@ -95,7 +95,7 @@ def parse_webhook(body: bytes, *, path_event: str = "") -> Webhook:
     event = _event(envelope.get("event")) or event_name(
         *path_event.strip("/").replace("/", ".").split(".")
     )
-    reading = _Reading(text(_scalar(envelope.get("channel_id"))), event)
+    reading = _Reading(number, event)
     for key, value in envelope.items():
         reading.read(key, value)
     return reading.webhook()
