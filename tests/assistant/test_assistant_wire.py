@@ -119,7 +119,7 @@ def _message(text: str, **fields: Any) -> JsonObject:
     }
 
 
-def test_items_lose_what_would_be_a_reference() -> None:
+def test_items_lose_fields_that_are_references() -> None:
     call = {"id": "fc_1", "type": "function_call", "status": "completed"}
     call |= {"call_id": "call_1", "name": "a", "arguments": "{}"}
     items = responses.reusable_items([call, _message("uno", phase="final_answer")])

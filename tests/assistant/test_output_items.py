@@ -44,7 +44,7 @@ WITH_FIELDS: dict[str, JsonObject] = {
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ITEMS if kind != "reasoning"])
-def test_an_item_has_the_fate_of_its_type(kind: str) -> None:
+def test_each_type_of_item_is_sent_kept_or_dropped(kind: str) -> None:
     item = {"id": "item_1", "type": kind, "status": "completed", **WITH_FIELDS.get(kind, {})}
     got = answer(item, message(text("Hola")))
     kept = [one["type"] for one in got.items]
@@ -114,7 +114,7 @@ CASES: dict[str, tuple[list[JsonObject], str, list[str], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize(("output", "words", "kinds", "left_out"), CASES.values(), ids=CASES)
-def test_what_is_said_and_what_is_kept(
+def test_what_is_sent_and_what_is_kept(
     output: list[JsonObject], words: str, kinds: list[str], left_out: tuple[str, ...]
 ) -> None:
     got = answer(*output)

@@ -84,7 +84,7 @@ async def test_a_cut_foreground_stream_is_lost(
     assert server.calls[0].outcome == "cut"
 
 
-async def test_giving_up_on_a_stream_that_is_gone(
+async def test_a_response_that_the_server_lost_is_reported_at_once(
     server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """A server that forgets the response after the cut makes the engine say so at once."""
@@ -155,7 +155,7 @@ async def test_cancelling_a_resume_leaves_the_response(
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed", "unknown"])
-async def test_nothing_left_to_wait_for(
+async def test_a_response_that_will_not_finish_is_not_waited_for(
     server: ScriptedModel, server_url: str, open_engine: Open, end: str
 ) -> None:
     """The caller then runs the model again."""

@@ -73,7 +73,7 @@ async def test_words_become_a_file(
     ],
     ids=["busy", "refused", "no file", "nothing"],
 )
-async def test_what_is_no_speech_is_an_error_of_ours(
+async def test_a_response_that_is_no_audio_is_an_error(
     monkeypatch: pytest.MonkeyPatch, answer: Answer, error: type[Exception]
 ) -> None:
     monkeypatch.setattr(audio, "speech_answer", lambda _body: answer)

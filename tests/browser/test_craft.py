@@ -144,9 +144,7 @@ def test_a_chat_opened_on_the_phone_has_nothing_unread(page: Page, stand: Stand,
     expect(row.locator(".badge")).to_have_count(0)
 
 
-def test_a_lost_connection_is_told_without_a_fault_that_axe_finds(
-    context: BrowserContext, page: Page
-) -> None:
+def test_a_lost_connection_is_shown_accessibly(context: BrowserContext, page: Page) -> None:
     page.goto("/dashboard")
     expect(page.get_by_test_id("offline")).to_be_hidden()
     page.evaluate(AXE.axe_script)

@@ -201,9 +201,7 @@ def test_a_refused_send_is_dropped_or_kept_back_in_its_chat(page: Page, stand: S
     expect(own.get_by_test_id("send-again")).to_have_count(0)
 
 
-def test_what_a_message_said_before_stays_open_while_the_chat_goes_on(
-    page: Page, stand: Stand
-) -> None:
+def test_earlier_words_stay_expanded_while_the_page_updates(page: Page, stand: Stand) -> None:
     gateway = stand.site.gateway
     edita = stand.tell(gateway.contact, EDITA, name="Edita")
     stand.script("el 103", say("Listo, el 103."))

@@ -57,7 +57,7 @@ def test_rows_are_listed_and_found_by_time_action_and_actor(data_dir: Path) -> N
     assert LAURA.chat not in shown
 
 
-def test_whoever_sees_whole_numbers_is_in_the_list(data_dir: Path) -> None:
+def test_revealing_a_number_leaves_a_row(data_dir: Path) -> None:
     assert LAURA.chat in recado_at(data_dir, "audit", "--reveal").stdout
     assert listed(data_dir)[-1] == ("reveal", os_actor().name)
 

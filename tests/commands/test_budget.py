@@ -96,7 +96,7 @@ async def test_a_contact_that_is_reset_is_answered_again_at_once(tmp_path: Path)
         assert audited == {"action": "budget reset", "subject": CHAT}
 
 
-async def test_a_reset_of_somebody_without_use_says_so(stage: Stage) -> None:
+async def test_resetting_an_unused_budget_reports_so(stage: Stage) -> None:
     done = _reset(stage.settings.data_dir)
     assert done.exit_code == 1
     assert "this contact has used nothing" in done.stderr

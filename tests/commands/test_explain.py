@@ -93,7 +93,7 @@ async def test_explain_reveals_on_request_and_knows_the_answer_by_its_id(stage: 
     assert "message laura-0001: answered" in by_answer.stdout
 
 
-async def test_explain_tells_what_whatsapp_did_with_a_send(stage: Stage) -> None:
+async def test_explain_shows_the_delivery_updates_of_a_send(stage: Stage) -> None:
     """An attempt that was not delivered, the second one, and when the customer read it."""
     stage.gateway.faults.add(operation="delivery", kind="failed")
     stage.model.script(say("Sí, hay cupo."))
@@ -204,7 +204,7 @@ def test_each_command_teaches_with_an_example(command: str) -> None:
     assert f"recado {command} " in told.stdout.partition("Example:")[2]
 
 
-async def test_explain_tells_who_has_a_message_and_who_closed_it(stage: Stage) -> None:
+async def test_explain_shows_who_has_a_message_and_who_closed_it(stage: Stage) -> None:
     await stage.gateway.agent_says(LAURA, "Hola")
     asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
     waits = (await recado(stage.settings.data_dir, "explain", asked)).stdout

@@ -140,7 +140,7 @@ async def test_a_turn_under_way_is_ended_and_leaves_nothing_behind(tmp_path: Pat
         assert files_with(data_dir, LAURA, *WORDS) == []
 
 
-async def test_what_a_crash_has_cut_short_is_done_at_the_next_start(tmp_path: Path) -> None:
+async def test_work_cut_by_a_crash_is_done_at_the_next_start(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     async with open_stage(data_dir) as stage:
         await stage.post(of_laura("Cumpleaños de Matilde", "laura-0001"))
@@ -167,7 +167,7 @@ async def test_it_asks_first(stage: Stage) -> None:
     assert rows(data_dir, "messages", "id") == [{"id": "laura-0001"}]
 
 
-async def test_somebody_unknown_is_forgotten_without_harm(stage: Stage) -> None:
+async def test_forgetting_an_unknown_person_is_harmless(stage: Stage) -> None:
     await stage.post(text_webhook("Hola", "laura-0001"))
     data_dir = stage.settings.data_dir
     done = await recado(data_dir, "forget", PEDRO, "--yes")
@@ -209,7 +209,7 @@ async def test_export_holds_everything_of_one_person_and_nothing_of_others(stage
 
 
 @pytest.mark.parametrize("chat", ["573009999999", ""])
-async def test_export_of_nobody_is_an_error(stage: Stage, chat: str) -> None:
+async def test_export_of_an_unknown_person_is_an_error(stage: Stage, chat: str) -> None:
     done = await recado(stage.settings.data_dir, "export", chat)
     assert done.exit_code == 2
     assert done.stdout == ""
@@ -234,7 +234,7 @@ async def test_the_voice_notes_that_a_person_got_go_and_those_of_others_stay(
         assert json.loads(pedro["payload"])["file"] == left
 
 
-async def test_what_a_person_said_in_a_group_leaves_its_thread(tmp_path: Path) -> None:
+async def test_a_forgotten_persons_messages_leave_the_group_thread(tmp_path: Path) -> None:
     """With the answer to it and what was overheard; the turns of others stay."""
     async with open_stage(tmp_path / "data", groups={"mode": "all"}) as stage:
         data_dir = stage.settings.data_dir
@@ -252,7 +252,7 @@ async def test_what_a_person_said_in_a_group_leaves_its_thread(tmp_path: Path) -
         assert [item for item in thread if "¿A qué hora?" in item or "nueve" in item] != []
 
 
-async def test_nothing_of_a_person_stays_in_our_own_words_in_a_group(tmp_path: Path) -> None:
+async def test_our_words_in_a_group_keep_nothing_of_a_forgotten_person(tmp_path: Path) -> None:
     """Neither what was answered to them, nor later answers that name or quote them."""
     said = "Zurriago a las cinco, por favor"
     arguments = json.dumps({"context_level": "recent_50", "note": f"Zoraida: {said}"})

@@ -174,7 +174,7 @@ async def test_one_unknown_event_stops_the_whole_command(stage: Stage) -> None:
     assert rows(data_dir, "messages", "state", where={"id": "laura-0001"}) == [{"state": "dead"}]
 
 
-async def test_usage_faults_are_told(stage: Stage) -> None:
+async def test_usage_errors_are_reported(stage: Stage) -> None:
     data_dir = stage.settings.data_dir
     for arguments in (["replay"], ["replay", "1", "--dead"], ["replay", "1", "--chat", LAURA]):
         assert (await recado(data_dir, *arguments)).exit_code == 2

@@ -17,7 +17,7 @@ async def test_a_running_daemon_sends_it_and_the_command_prints_its_id(stage: St
     assert done.exit_code == 0
 
 
-async def test_it_goes_by_the_channel_of_the_chat_and_the_model_knows_it_was_said(
+async def test_it_goes_by_the_chats_number_and_into_the_thread(
     stage: Stage,
 ) -> None:
     await stage.gateway.customer_says(LAURA, "Hola")
@@ -48,7 +48,7 @@ async def test_a_stopped_daemon_sends_it_when_it_starts(tmp_path: Path) -> None:
         assert stage.said() == ["Buenos días"]
 
 
-async def test_it_is_not_said_over_a_human_agents_words(stage: Stage) -> None:
+async def test_it_is_not_sent_during_a_takeover(stage: Stage) -> None:
     await stage.gateway.agent_says(LAURA, "Ya la atiendo yo")
     done = await recado(stage.settings.data_dir, "send", LAURA, "Hola", "--wait", "30")
     assert done.exit_code == 1

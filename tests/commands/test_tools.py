@@ -107,7 +107,9 @@ def test_wrong_arguments_are_status_one_and_an_unknown_tool_two(config: Path) ->
         ('[escalation]\nchat = "the boss"\n', "escalation.chat"),
     ],
 )
-def test_what_would_stop_the_daemon_is_said(tmp_path: Path, change: str, words: str) -> None:
+def test_check_names_errors_that_would_stop_the_daemon(
+    tmp_path: Path, change: str, words: str
+) -> None:
     path = tmp_path / "recado.toml"
     path.write_text(change)
     done = tools(path)

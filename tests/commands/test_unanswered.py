@@ -14,7 +14,7 @@ from support.stage import LAURA, Stage
 from daemon.domain.transitions.handover import DONE
 
 
-async def test_it_names_what_was_answered_and_never_delivered(stage: Stage) -> None:
+async def test_it_lists_answered_messages_that_were_never_delivered(stage: Stage) -> None:
     """And `recado replay --dead` has it answered anew."""
     stage.gateway.faults.add(operation="delivery", kind="failed", times=2)
     message_id = await stage.gateway.customer_says(LAURA, "Hola")
@@ -35,7 +35,7 @@ async def test_it_names_what_was_answered_and_never_delivered(stage: Stage) -> N
 
 
 @pytest.mark.parametrize("status", [0, 403])
-async def test_it_names_what_was_given_up_until_somebody_speaks(stage: Stage, status: int) -> None:
+async def test_it_lists_given_up_messages_until_the_next_one(stage: Stage, status: int) -> None:
     """The model (0) has refused that message, or Whapi the answer: nobody else will answer."""
     if status:
         stage.gateway.faults.add(operation="send", kind="status", status=status)
@@ -53,7 +53,7 @@ async def test_it_names_what_was_given_up_until_somebody_speaks(stage: Stage, st
     forgive(stage)
 
 
-async def test_it_names_what_has_no_outcome_and_nothing_else(stage: Stage) -> None:
+async def test_it_lists_only_messages_without_an_outcome(stage: Stage) -> None:
     await stage.gateway.customer_says(LAURA, "Hola")
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
@@ -80,7 +80,7 @@ async def test_it_names_what_has_no_outcome_and_nothing_else(stage: Stage) -> No
     await stage.gateway.wait_sent(LAURA, 2)
 
 
-async def test_who_waits_for_a_person_is_listed_until_one_is_done(stage: Stage) -> None:
+async def test_chats_that_wait_for_a_person_are_listed_until_done(stage: Stage) -> None:
     """A line a chat; `recado done` closes it beside the daemon, which tells the thread of it."""
     await stage.gateway.agent_says(LAURA, "Hola")
     first = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")

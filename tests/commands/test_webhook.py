@@ -85,7 +85,7 @@ async def test_show_names_faults_and_no_secret(stage: Stage) -> None:
     assert SECRET not in result.output
 
 
-async def test_a_wrong_token_is_said_in_one_line(stage: Stage) -> None:
+async def test_a_wrong_token_is_logged_in_one_line(stage: Stage) -> None:
     result = await recado(stage, "webhook", "show", WHAPI_TOKEN="wrong-token-123")
     assert result.exit_code == 1
     assert result.output.count("\n") == 1
@@ -134,7 +134,7 @@ async def test_a_server_without_the_test_of_webhooks_is_no_error(stage: Stage) -
     assert found == {"warning"}
 
 
-async def test_check_online_names_what_the_channel_does_not_tell(stage: Stage) -> None:
+async def test_check_online_names_missing_events(stage: Stage) -> None:
     await recado(stage, "webhook", "set")
     (ours,) = kept(stage)["webhooks"]
     ours["events"] = [{"type": "messages", "method": "post"}]
@@ -164,7 +164,7 @@ async def test_check_online_names_what_the_channel_does_not_tell(stage: Stage) -
         ("LAUNCH", "the channel is not usable: health LAUNCH"),
     ],
 )
-async def test_check_online_finds_a_channel_that_is_not_well(
+async def test_check_online_finds_a_number_in_trouble(
     stage: Stage, state: ChannelState, text: str
 ) -> None:
     stage.gateway.set_channel_state(state)

@@ -62,7 +62,7 @@ async def test_a_send_cut_before_the_jump_is_found_after_it(
         assert states(tmp_path / "data") == {"answered"}
 
 
-async def test_a_wrong_clock_is_said_once(tmp_path: Path) -> None:
+async def test_a_wrong_clock_is_logged_once(tmp_path: Path) -> None:
     """As soon as the gateway has answered."""
     async with open_stage(tmp_path / "data", started=False, whapi={"check_seconds": 0.1}) as stage:
         stage.later_seconds = 9 * HOUR

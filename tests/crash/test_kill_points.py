@@ -33,7 +33,7 @@ OTHERS = 6
 """How many of the other points, the commits of every verb of the store, are in the sample."""
 
 
-async def test_a_kill_at_any_point_loses_nothing_and_says_nothing_twice(tmp_path: Path) -> None:
+async def test_a_kill_at_any_point_loses_nothing_and_sends_nothing_twice(tmp_path: Path) -> None:
     counted = await count_points(tmp_path / "counting", seed=1)
     assert set(CARDINAL) <= counted.keys()
     chains = one_visit_each(counted, seed=1)

@@ -7,7 +7,7 @@ from support.crash_runs import kill_at_random
 KILLS = 8
 
 
-async def test_kills_at_random_under_load_lose_nothing_and_say_nothing_twice(
+async def test_random_kills_under_load_lose_nothing_and_send_nothing_twice(
     tmp_path: Path,
 ) -> None:
     """Every acknowledged message is answered once, in order, and every booking made at most once.

@@ -77,7 +77,7 @@ def _limited(stage: Stage, **limits: Any) -> None:
 # -- budgets ---------------------------------------------------------------------------------------
 
 
-async def test_a_contact_over_budget_is_told_once_and_answered_when_the_limit_is_raised(
+async def test_a_contact_over_budget_is_notified_once_and_answered_when_the_limit_is_raised(
     tmp_path: Path,
 ) -> None:
     async with open_scene(tmp_path, budget={"contact_tokens": 10}) as stage:

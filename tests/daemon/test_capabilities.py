@@ -50,7 +50,7 @@ async def test_a_customer_is_answered_without_anything_but_sends(tmp_path: Path)
         assert asked & lacked == set()
 
 
-async def test_a_send_that_nobody_can_look_up_is_not_said_again(tmp_path: Path) -> None:
+async def test_a_send_that_cannot_be_looked_up_is_not_repeated(tmp_path: Path) -> None:
     """Its echo may still settle it; then it is left, and operators see it as failed."""
     asked: set[str] = set()
     async with open_scene(tmp_path, started=False) as stage:

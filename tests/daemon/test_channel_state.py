@@ -80,7 +80,7 @@ async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
     assert [line["event"] for line in said].count("channel is well again") == 1
 
 
-async def test_a_refusal_of_sends_alone_is_not_over_when_the_channel_says_that_it_is_well() -> None:
+async def test_a_refusal_of_sends_alone_does_not_end_when_health_is_good() -> None:
     """A trial's limit is no state of the channel: the sends find out themselves."""
     environment = new_world(StringIO())
     channel = SendPace(per_minute=0, log=environment.log)
@@ -98,9 +98,7 @@ async def test_a_refusal_of_sends_alone_is_not_over_when_the_channel_says_that_i
     ("told", "state"),
     [("QR", "needs_qr"), ("STOP", "stopped"), ("ERROR", "error"), ("LAUNCH", "connecting")],
 )
-async def test_sends_are_held_and_go_on_when_the_channel_is_well(
-    tmp_path: Path, told: Told, state: str
-) -> None:
+async def test_sends_wait_until_the_number_works(tmp_path: Path, told: Told, state: str) -> None:
     """Nothing is tried meanwhile; nobody is seen typing; runs wait for nothing."""
     async with open_scene(tmp_path) as stage:
         await is_shown(stage, "ok")
@@ -190,7 +188,7 @@ async def test_a_refused_send_makes_the_daemon_ask_how_the_channel_is(tmp_path: 
         forgive(stage)
 
 
-async def test_if_nobody_can_say_how_the_channel_is_sends_are_tried(tmp_path: Path) -> None:
+async def test_if_the_state_of_the_number_is_unknown_sends_are_tried(tmp_path: Path) -> None:
     async with open_scene(tmp_path, whapi=LOOK_OFTEN) as stage:
         stage.gateway.faults.add(operation="health", kind="status", status=400, times=-1)
         await is_shown(stage, "unknown")

@@ -80,7 +80,7 @@ async def test_a_wish_beside_a_question_is_confirmed_and_the_question_answered(
         assert stage.said()[3:] == ["A las seis."]
 
 
-async def test_an_opt_out_said_to_an_agent_is_kept(tmp_path: Path) -> None:
+async def test_an_opt_out_written_to_an_agent_is_kept(tmp_path: Path) -> None:
     """The agent answers it, so the bot never does; unasked messages end all the same."""
     async with open_scene(tmp_path) as stage:
         data_dir = stage.settings.data_dir

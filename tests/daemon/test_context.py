@@ -48,7 +48,7 @@ async def relabel(stage: Stage, *labels: str) -> None:
     await stage.gateway.post(LAURA, "chats.patch", {"chats_updates": [update]})
 
 
-async def test_the_context_is_told_once_and_stays_where_it_was(stage: Stage) -> None:
+async def test_the_context_line_is_sent_once_and_keeps_its_place(stage: Stage) -> None:
     """The beginning of the second request is that of the first, for the server's cache."""
     await exchange(stage, "Hola")
     await exchange(stage, "¿Hay cupo?")
@@ -65,7 +65,7 @@ async def test_the_context_is_told_once_and_stays_where_it_was(stage: Stage) -> 
     assert len(stage.gateway.calls("chat")) == 1
 
 
-async def test_the_context_is_not_told_again_after_a_restart(stage: Stage) -> None:
+async def test_the_context_line_is_not_repeated_after_a_restart(stage: Stage) -> None:
     await exchange(stage, "Hola")
     await stage.stop()
     await stage.start()
@@ -73,7 +73,7 @@ async def test_the_context_is_not_told_again_after_a_restart(stage: Stage) -> No
     assert len(contexts(stage.model.calls[-1].items)) == 1
 
 
-async def test_after_three_hours_the_moment_is_told_anew(stage: Stage) -> None:
+async def test_after_three_hours_the_context_line_is_repeated(stage: Stage) -> None:
     await exchange(stage, "Hola")
     await stage.stop()
     stage.later_seconds = RENEWED_AFTER_SECONDS + 1
@@ -83,7 +83,7 @@ async def test_after_three_hours_the_moment_is_told_anew(stage: Stage) -> None:
     assert earlier != later
 
 
-async def test_a_change_of_the_labels_is_told(stage: Stage) -> None:
+async def test_a_change_of_the_labels_reaches_the_model(stage: Stage) -> None:
     await exchange(stage, "Hola")
     await relabel(stage, QUOTED)
     await exchange(stage, "¿Y el precio?")
@@ -94,7 +94,7 @@ async def test_a_change_of_the_labels_is_told(stage: Stage) -> None:
     assert len(stage.gateway.calls("chat")) == 1
 
 
-async def test_a_change_of_the_name_is_told(stage: Stage) -> None:
+async def test_a_change_of_the_name_reaches_the_model(stage: Stage) -> None:
     await exchange(stage, "Hola")
     await exchange(stage, "Me casé", name="Laura de Ruiz")
     lines = contexts(stage.model.calls[-1].items)
@@ -102,7 +102,7 @@ async def test_a_change_of_the_name_is_told(stage: Stage) -> None:
     assert len(lines) == 2
 
 
-async def test_labels_that_were_there_before_are_told(stage: Stage) -> None:
+async def test_earlier_labels_reach_the_model(stage: Stage) -> None:
     stage.gateway.ledger.chat(chat_id_of(LAURA)).labels += [QUOTED, PAID]
     await exchange(stage, "Hola")
     (line,) = contexts(stage.model.calls[-1].items)
@@ -147,7 +147,7 @@ async def tell(stage: Stage, event: str, **parts: object) -> None:
     await stage.gateway.post(LAURA, event, parts, deliver="acknowledged")
 
 
-async def test_a_name_that_was_saved_is_told_without_asking(stage: Stage) -> None:
+async def test_saving_a_name_sends_an_event(stage: Stage) -> None:
     await exchange(stage, "Hola")
     after = {"id": LAURA, "name": "Laura, de la boda", "pushname": "Laura"}
     update = {"before_update": {"id": LAURA}, "after_update": after, "changes": ["name"]}
@@ -157,7 +157,7 @@ async def test_a_name_that_was_saved_is_told_without_asking(stage: Stage) -> Non
     assert len(stage.gateway.calls("chat")) == 1
 
 
-async def test_a_chat_that_was_renamed_is_told_without_asking(stage: Stage) -> None:
+async def test_renaming_a_chat_sends_an_event(stage: Stage) -> None:
     await exchange(stage, "Hola")
     chat = chat_id_of(LAURA)
     update = {"after_update": {"id": chat, "name": "Boda de Laura"}, "changes": ["name"]}
@@ -166,7 +166,7 @@ async def test_a_chat_that_was_renamed_is_told_without_asking(stage: Stage) -> N
     assert "Chat: Boda de Laura" in contexts(stage.model.calls[-1].items)[-1]
 
 
-async def test_changes_that_mean_nothing_to_us_change_nothing(stage: Stage) -> None:
+async def test_irrelevant_changes_change_nothing(stage: Stage) -> None:
     """Muted for ever (more than 64 bits), a new chat, one that nobody has written in."""
     await exchange(stage, "Hola")
     chat = chat_id_of(LAURA)

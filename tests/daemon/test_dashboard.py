@@ -114,7 +114,7 @@ async def test_the_daemon_keeps_its_own_figures(tmp_path: Path) -> None:
         assert [part["state"] for part in figures["parts"]] == ["ok"] * 4
 
 
-async def test_a_number_is_only_told_on_request(tmp_path: Path) -> None:
+async def test_a_whole_number_is_only_shown_on_request(tmp_path: Path) -> None:
     async with open_brisk_stage(tmp_path / "data") as stage:
         await stage.post(text_webhook("hello", "m1"))
         await stage.quiet()

@@ -153,7 +153,9 @@ async def test_a_change_that_the_answer_could_not_take_in_is_noted(tmp_path: Pat
         )
 
 
-async def test_an_edit_while_the_model_is_down_is_what_gets_answered(tmp_path: Path) -> None:
+async def test_a_message_edited_while_the_model_is_down_is_answered_as_edited(
+    tmp_path: Path,
+) -> None:
     """Between two attempts the words change: the second attempt asks with the new ones."""
     async with open_scene(tmp_path) as stage:
         stage.model.script(say("", status=429, headers={"retry-after": "1"}))

@@ -58,7 +58,7 @@ def media_rows(stage: Stage) -> list[tuple[Any, ...]]:
     )
 
 
-async def test_a_voice_note_is_heard(tmp_path: Path) -> None:
+async def test_a_voice_note_is_transcribed(tmp_path: Path) -> None:
     """The model is told what was said, now and in the next turn; the file is fetched by link."""
     async with open_scene(tmp_path, voice=HEARS) as stage:
         laura = stage.gateway.contact(LAURA)
@@ -151,7 +151,7 @@ def files(stage: Stage) -> list[Path]:
     return sorted(folder.iterdir()) if folder.exists() else []
 
 
-async def test_a_slow_ear_holds_up_nobody_else(tmp_path: Path, ear: Ear) -> None:
+async def test_a_slow_transcription_delays_no_other_chat(tmp_path: Path, ear: Ear) -> None:
     """Another chat is answered meanwhile."""
     async with open_scene(tmp_path, voice=hearing(ear)) as stage:
         await stage.gateway.contact(LAURA).send_voice()
@@ -164,7 +164,7 @@ async def test_a_slow_ear_holds_up_nobody_else(tmp_path: Path, ear: Ear) -> None
         assert told(stage)[-1] == "[voice note] Tres noches"
 
 
-async def test_an_ear_is_waited_for_only_so_long(tmp_path: Path, ear: Ear) -> None:
+async def test_a_transcription_is_waited_for_only_so_long(tmp_path: Path, ear: Ear) -> None:
     """The model is told what it lacks, and the customer is answered."""
     async with open_scene(tmp_path, voice=hearing(ear), media={"wait_seconds": 0.3}) as stage:
         await stage.gateway.contact(LAURA).send_voice()
@@ -173,7 +173,7 @@ async def test_an_ear_is_waited_for_only_so_long(tmp_path: Path, ear: Ear) -> No
         assert "that could not be heard]" in told(stage)[-1]
 
 
-async def test_a_voice_note_that_cannot_be_heard_is_said_to_be_so(tmp_path: Path, ear: Ear) -> None:
+async def test_an_untranscribed_voice_note_is_named_to_the_model(tmp_path: Path, ear: Ear) -> None:
     """No invented transcript: the model knows that it has to ask."""
     ear.deaf = True
     ear.gate.set()
@@ -194,7 +194,7 @@ async def test_without_a_model_that_hears_the_line_says_so(tmp_path: Path) -> No
         assert "what is spoken cannot be heard here]" in told(stage)[-1]
 
 
-async def test_a_format_that_nobody_hears_is_said_to_be_one(tmp_path: Path, ear: Ear) -> None:
+async def test_an_unsupported_audio_format_is_named_to_the_model(tmp_path: Path, ear: Ear) -> None:
     """AMR, as some telephones record: no server is asked, and the operator is told once."""
     amr = b"#!AMR\n" + bytes([0x3C, *range(31)]) * 50
     async with open_scene(tmp_path, voice=hearing(ear)) as stage:
@@ -210,7 +210,7 @@ async def test_a_format_that_nobody_hears_is_said_to_be_one(tmp_path: Path, ear:
         assert "audio/amr" in line["error"]
 
 
-async def test_a_restart_hears_nothing_twice(tmp_path: Path, ear: Ear) -> None:
+async def test_a_restart_transcribes_nothing_twice(tmp_path: Path, ear: Ear) -> None:
     """A file that was fetched is not fetched again, nor one heard again; what was cut is begun."""
     async with open_scene(tmp_path, voice=hearing(ear)) as stage:
         await stage.gateway.contact(LAURA).send_voice()
@@ -231,7 +231,7 @@ async def test_a_restart_hears_nothing_twice(tmp_path: Path, ear: Ear) -> None:
         forgive(stage)
 
 
-async def test_a_file_that_nobody_has_is_a_line(tmp_path: Path) -> None:
+async def test_a_missing_file_is_a_line(tmp_path: Path) -> None:
     """A link to the inside is not followed either."""
     content = {"id": "jpeg-00-00", "mime_type": "image/jpeg", "link": "http://10.0.0.1/a.jpeg"}
     async with open_scene(tmp_path) as stage:
@@ -266,7 +266,7 @@ async def test_a_pdf_goes_as_a_file_where_the_server_takes_one(tmp_path: Path) -
         assert parts(stage)[1]["file_data"].startswith("data:application/pdf;base64,")
 
 
-async def test_a_model_that_refuses_pictures_is_told_without(tmp_path: Path) -> None:
+async def test_a_model_that_refuses_pictures_is_asked_without_them(tmp_path: Path) -> None:
     """One refusal costs one more call, not the answer."""
     async with open_scene(tmp_path) as stage:
         stage.model.script(refuses_pictures())
@@ -308,7 +308,7 @@ async def test_what_is_to_be_seen_once_is_not_kept(tmp_path: Path) -> None:
         assert "secreto" not in str(kept)
 
 
-async def test_old_files_and_those_of_nobody_are_deleted(tmp_path: Path) -> None:
+async def test_old_and_orphaned_files_are_deleted(tmp_path: Path) -> None:
     """A file is kept for its days; one that no message has, for an hour."""
     async with open_scene(tmp_path) as stage:
         await stage.gateway.contact(LAURA).send_image()

@@ -143,7 +143,7 @@ async def test_our_own_lid_is_asked_for_and_recognised(tmp_path: Path) -> None:
         await answered(stage)
 
 
-async def test_who_goes_on_writing_is_still_addressing_us(tmp_path: Path) -> None:
+async def test_a_member_who_continues_is_still_addressing_us(tmp_path: Path) -> None:
     async with open_scene(tmp_path, groups=OWN_NUMBER, buffer={"window_seconds": 0.3}) as stage:
         await says(stage, LAURA, "@573000000001 ¿hay cupo?", "m-1", **mention())
         await says(stage, LAURA, "para dos", "m-2")
@@ -211,7 +211,7 @@ def _thread(stage: Stage) -> list[dict[str, Any]]:
     return thread(stage, GROUP)
 
 
-async def test_what_is_remembered_of_a_member_stays_in_the_private_chat(tmp_path: Path) -> None:
+async def test_facts_about_a_member_stay_in_the_private_chat(tmp_path: Path) -> None:
     """A group has facts of its own, told as the group's."""
     async with open_scene(tmp_path, groups={"mode": "all"}, rules=QUICK_RULES) as stage:
         stage.model.script(

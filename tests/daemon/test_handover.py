@@ -53,7 +53,7 @@ def fate(stage: Stage, message_id: str) -> tuple[str, str]:
     return fates(stage.settings.data_dir)[message_id]
 
 
-async def test_what_waits_for_an_agent_is_answered_when_the_pause_ends(tmp_path: Path) -> None:
+async def test_messages_with_an_agent_are_answered_when_the_pause_ends(tmp_path: Path) -> None:
     """With the agent's words, as one burst, in the right order."""
     async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
         await stage.gateway.agent_says(LAURA, "Le confirmo en un rato")
@@ -68,7 +68,7 @@ async def test_what_waits_for_an_agent_is_answered_when_the_pause_ends(tmp_path:
         assert outcomes(stage) == ["answered"]
 
 
-async def test_what_an_agent_has_answered_is_never_answered_again(tmp_path: Path) -> None:
+async def test_a_message_answered_by_an_agent_is_never_answered_again(tmp_path: Path) -> None:
     """Whatever waits is closed in the write that takes the agent's message in."""
     async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
         await stage.gateway.agent_says(LAURA, "Hola")
@@ -170,7 +170,7 @@ async def test_a_turn_that_an_agent_has_answered_is_over_after_a_crash(tmp_path:
         assert fate(stage, asked) == ("handed_off", AGENT_WROTE)
 
 
-async def test_after_an_escalation_that_nobody_follows_the_customer_is_told_and_waits(
+async def test_after_an_unanswered_escalation_the_customer_is_notified_and_waits(
     tmp_path: Path,
 ) -> None:
     """The bot answers what comes then; what waits stays with the agent until a person is done."""
@@ -223,7 +223,7 @@ async def test_what_waited_long_for_a_person_is_answered_and_not_too_old(tmp_pat
         assert fate(stage, asked) == ("answered", "")
 
 
-async def test_an_agent_who_writes_while_the_model_escalates_has_come(tmp_path: Path) -> None:
+async def test_an_agent_who_writes_during_the_escalation_answers_it(tmp_path: Path) -> None:
     """The turn ends after the agent's message: nobody is waited for any more."""
     async with open_scene(tmp_path, takeover={"pause_minutes": 0}, escalation=SHORT_PAUSE) as stage:
         gate = trio.Event()
@@ -239,7 +239,7 @@ async def test_an_agent_who_writes_while_the_model_escalates_has_come(tmp_path: 
         assert select(stage.settings.data_dir, "chats", "escalated_at") == [(0.0,)]
 
 
-async def test_a_voice_note_that_waited_is_heard_and_answered(tmp_path: Path) -> None:
+async def test_a_voice_note_that_waited_is_transcribed_and_answered(tmp_path: Path) -> None:
     hears = {"transcription_model": "sandbox-transcription"}
     async with open_scene(tmp_path, takeover=SHORT_PAUSE, voice=hears) as stage:
         stage.model.transcript = "Quiero dos noches"
@@ -252,7 +252,7 @@ async def test_a_voice_note_that_waited_is_heard_and_answered(tmp_path: Path) ->
         assert states(stage.settings.data_dir) == {"answered"}
 
 
-async def test_a_message_taken_back_while_it_waits_is_answered_by_nobody(tmp_path: Path) -> None:
+async def test_a_message_deleted_while_it_waits_is_not_answered(tmp_path: Path) -> None:
     async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
         await stage.gateway.agent_says(LAURA, "Un momento")
         gone = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")

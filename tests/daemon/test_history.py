@@ -150,7 +150,7 @@ def _message(number: int, *, from_me: bool = False, **fields: float) -> Message:
     )
 
 
-def test_the_newest_are_taken_and_told_oldest_first() -> None:
+def test_the_newest_are_taken_and_sent_oldest_first() -> None:
     listed = [_message(number, from_me=number % 2 == 1) for number in range(9, -1, -1)]
     items = earlier_items(listed, known=(), before=100, count=3)
     assert [(i["role"], i["content"]) for i in items[1:-1]] == [
@@ -160,7 +160,7 @@ def test_the_newest_are_taken_and_told_oldest_first() -> None:
     ]
 
 
-def test_our_side_does_not_say_what_it_quotes() -> None:
+def test_our_messages_do_not_repeat_their_quotes() -> None:
     quoting = msgspec.structs.replace(
         _message(1, from_me=True), quote=Quote(id="m-0", body="gratis")
     )

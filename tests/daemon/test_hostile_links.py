@@ -119,7 +119,7 @@ FILES: dict[str, tuple[dict[str, Any], Callable[[Stage], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-async def test_a_hostile_file_is_a_line_and_holds_up_nobody(
+async def test_a_hostile_file_is_a_line_and_delays_no_other_chat(
     tmp_path: Path, inside: tuple[int, list[str]], name: str
 ) -> None:
     """The model is told that it lacks something, and the next customer is answered too."""

@@ -143,7 +143,7 @@ async def test_chats_that_have_nothing_to_do_leave_nothing_behind(tmp_path: Path
 # -- every so often -------------------------------------------------------------------------------
 
 
-async def test_caches_forget_who_is_not_there_any_more(
+async def test_caches_drop_deleted_contacts(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     del autojump_clock
@@ -161,7 +161,7 @@ async def test_caches_forget_who_is_not_there_any_more(
     assert not subscriptions.is_due(key_of(2), trio.current_time())
 
 
-async def test_memory_over_the_marks_is_said(
+async def test_memory_over_the_marks_is_logged(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -180,7 +180,7 @@ async def test_memory_over_the_marks_is_said(
     ]
 
 
-async def test_memory_near_the_limit_of_the_service_is_said(
+async def test_memory_near_the_limit_of_the_service_is_logged(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock, tmp_path: Path
 ) -> None:
     """Of systemd or the container: at 95 %, whatever the settings say of the process."""
@@ -323,7 +323,7 @@ async def test_the_next_process_knows_how_the_last_one_ended(tmp_path: Path) -> 
     assert set(fourth.ends) == set(PROCESS_ENDS)
 
 
-async def test_ends_of_processes_are_counted_and_told(tmp_path: Path) -> None:
+async def test_ends_of_processes_are_counted_and_logged(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as scene:
         await scene.stop()
         await scene.start()

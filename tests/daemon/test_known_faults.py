@@ -51,9 +51,7 @@ class CountingGateway:
 
 
 @pytest.mark.parametrize("medium", FILES)
-async def test_what_cannot_be_opened_is_named_to_the_model_and_nothing_else(
-    tmp_path: Path, medium: str
-) -> None:
+async def test_an_unreadable_file_is_only_named_to_the_model(tmp_path: Path, medium: str) -> None:
     """No file's bytes and no words that the customer did not say: only what kind of file it is."""
     content = {"type": medium, medium: {"id": "file-0001-abcd", "file_size": 10, **FILES[medium]}}
     async with open_brisk_stage(tmp_path / "data") as stage:
@@ -69,7 +67,7 @@ async def test_what_cannot_be_opened_is_named_to_the_model_and_nothing_else(
         assert fates(tmp_path / "data")[message_id] == ("answered", "")
 
 
-async def test_nobody_is_written_to_who_has_not_written(tmp_path: Path) -> None:
+async def test_a_contact_who_has_not_written_gets_no_message(tmp_path: Path) -> None:
     """Signs of life, an agent's words, restarts and a week that passes make the bot say nothing."""
     async with open_brisk_stage(tmp_path / "data") as stage:
         asked = await stage.gateway.customer_says(LAURA, "Hola")

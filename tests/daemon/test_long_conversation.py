@@ -179,7 +179,7 @@ async def test_a_summary_delays_no_answer_and_a_lost_one_is_made_again(tmp_path:
         assert told(stage)[0] == f"{SUMMARY_NOTE}\nHabló de temas."
 
 
-async def test_a_failed_summary_costs_nothing_but_what_it_would_have_said(tmp_path: Path) -> None:
+async def test_a_failed_summary_loses_only_the_summary(tmp_path: Path) -> None:
     assistant = {"history_tokens": 250, "compaction": "summary"}
     async with open_scene(tmp_path, assistant=assistant) as stage:
         step = _sums_up("x")
@@ -203,7 +203,7 @@ async def test_dropping_asks_the_model_nothing(tmp_path: Path) -> None:
         assert len(stage.model.calls) == 6
 
 
-async def test_what_is_too_long_for_the_model_is_told_shorter(tmp_path: Path) -> None:
+async def test_a_thread_too_long_for_the_model_is_shortened(tmp_path: Path) -> None:
     """Within the same attempt, so the customer notices nothing, and the thread is cut for good."""
     assistant = {"history_tokens": 8000, "compaction": "drop"}
     async with open_scene(tmp_path, assistant=assistant) as stage:
@@ -219,7 +219,7 @@ async def test_what_is_too_long_for_the_model_is_told_shorter(tmp_path: Path) ->
         assert rows[-1] == (1,)
 
 
-async def test_what_cannot_be_told_shorter_is_given_up(tmp_path: Path) -> None:
+async def test_a_message_that_cannot_be_shortened_fails(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         stage.model.context_tokens = 1
         await stage.gateway.customer_says(LAURA, "Hola")

@@ -26,7 +26,7 @@ async def look_up() -> str:
 '''
 
 
-async def test_only_the_final_answer_is_said(tmp_path: Path) -> None:
+async def test_only_the_final_answer_is_sent(tmp_path: Path) -> None:
     """What the model says before and between its calls stays in the thread, with its phase."""
     data = tmp_path / "data"
     aside = Say("Voy a mirar las notas.", phase="commentary")
@@ -71,7 +71,7 @@ async def test_only_the_final_answer_is_said(tmp_path: Path) -> None:
         assert "Voy a mirar" not in told, "this server would read it as something that was said"
 
 
-async def test_a_refusal_is_said_and_not_called_unclear(tmp_path: Path) -> None:
+async def test_a_refusal_of_the_model_is_sent_as_it_is(tmp_path: Path) -> None:
     refusal = {"type": "refusal", "refusal": "Lo siento, en eso no puedo ayudar."}
     message = {"type": "message", "role": "assistant", "content": [refusal]}
     async with open_brisk_stage(tmp_path / "data") as stage:

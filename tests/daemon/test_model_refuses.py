@@ -39,7 +39,7 @@ async def health(stage: Stage) -> dict[str, Any]:
         {"message": "1 validation error"},
     ],
 )
-async def test_a_server_that_refuses_every_request_leaves_nobody_alone(
+async def test_a_server_that_refuses_every_request_hands_chats_to_a_person(
     tmp_path: Path, fault: dict[str, Any]
 ) -> None:
     """A safe text, a person is asked for, degraded, one alert with the server's own reason."""
@@ -66,7 +66,7 @@ async def test_a_server_that_refuses_every_request_leaves_nobody_alone(
         forgive(stage)
 
 
-async def test_a_person_is_asked_for_although_the_customer_was_told_of_the_wait_before(
+async def test_a_person_is_notified_although_the_customer_knew_of_the_wait(
     tmp_path: Path,
 ) -> None:
     """A server that was down comes back and refuses everything: once, however much is written."""

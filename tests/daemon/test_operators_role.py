@@ -169,7 +169,7 @@ SEEN = (
 
 
 @pytest.mark.parametrize("engine", ["responses", "assistants"])
-async def test_nothing_a_customer_wrote_is_said_in_the_operators_role(
+async def test_customers_words_never_have_the_operators_role(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     folder = tmp_path / "tools"
@@ -205,7 +205,7 @@ async def test_nothing_a_customer_wrote_is_said_in_the_operators_role(
         assert "zz-" not in str(stage.model.hits)
 
 
-async def test_a_summary_is_asked_for_and_told_as_data(tmp_path: Path) -> None:
+async def test_a_summary_is_requested_and_sent_as_data(tmp_path: Path) -> None:
     assistant = {"history_tokens": 250, "compaction": "summary"}
     async with open_scene(tmp_path, assistant=assistant) as stage:
         asks = "Write a summary"

@@ -241,7 +241,7 @@ UNFIT: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_what_is_not_fit_to_be_sent_becomes_the_safe_text(stage: Stage) -> None:
+async def test_an_unsendable_answer_becomes_the_safe_text(stage: Stage) -> None:
     """However often the model is asked, the customer gets one sentence, and it is ours."""
     for number, unfit in enumerate(UNFIT.values()):
         contact, outage = f"57300400000{number}", Outage()

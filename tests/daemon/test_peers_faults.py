@@ -214,7 +214,7 @@ async def test_a_quote_belongs_to_its_own_chat(tmp_path: Path) -> None:
             assert {s.quoted for s in stage.gateway.sent(chat)} == {"", late[chat]}
 
 
-async def test_what_a_customer_quotes_is_told_and_not_quoted_back(tmp_path: Path) -> None:
+async def test_the_customers_quote_reaches_the_model_and_is_not_quoted_back(tmp_path: Path) -> None:
     """No phantom quotes: only a late message is quoted by an answer."""
     async with open_scene(tmp_path) as stage:
         first = await stage.gateway.customer_says(LAURA, "La 101 cuesta cien")
@@ -279,7 +279,7 @@ async def test_a_hung_run_does_not_silence_the_messages_after_it(tmp_path: Path)
         forgive(stage)
 
 
-async def test_a_story_of_the_business_is_no_word_to_anybody(tmp_path: Path) -> None:
+async def test_a_story_of_the_business_is_no_takeover(tmp_path: Path) -> None:
     """What the owner shows to all contacts from the phone opens no chat and pauses none."""
     async with open_scene(tmp_path) as stage:
         story = own_message(

@@ -30,7 +30,7 @@ def test_contacts_who_have_not_written_for_long_are_forgotten() -> None:
     assert subscriptions.is_due(KEYS[1], 40)
 
 
-def test_a_new_session_knows_of_nobody() -> None:
+def test_a_new_session_has_no_subscriptions() -> None:
     subscriptions = Subscriptions()
     subscriptions.is_due(KEYS[0], 0)
     subscriptions.forget_all()
@@ -41,7 +41,7 @@ def test_a_new_session_knows_of_nobody() -> None:
     ("writing", "ends"),
     [("typing", "online"), ("typing", "offline"), ("typing", "pending"), ("recording", "online")],
 )
-async def test_the_window_waits_while_somebody_writes_and_ends_when_they_stop(
+async def test_the_window_stays_open_while_a_contact_types(
     tmp_path: Path, writing: str, ends: str
 ) -> None:
     async with open_scene(tmp_path, buffer=PATIENT) as stage:
@@ -104,7 +104,7 @@ async def test_a_rush_of_new_contacts_is_met_a_few_at_a_time(
         await found(lambda: len(stage.gateway.calls("subscribe")) >= len(contacts))
 
 
-async def test_whoever_is_asked_about_too_late_is_not_subscribed_to(
+async def test_a_late_lookup_does_not_subscribe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their burst is over, and the answers go first; their other ids are asked for all the same."""
@@ -121,7 +121,7 @@ async def test_whoever_is_asked_about_too_late_is_not_subscribed_to(
         assert len(stage.gateway.calls("subscribe")) <= AT_ONCE
 
 
-async def test_whoever_was_not_subscribed_to_in_a_rush_is_when_they_write_again(
+async def test_a_contact_skipped_in_a_rush_is_subscribed_at_the_next_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also while their chat still has its task."""

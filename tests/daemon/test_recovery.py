@@ -152,7 +152,7 @@ async def test_a_window_cut_by_a_crash_is_answered_by_the_next_process(tmp_path:
 
 
 @pytest.mark.parametrize("cut_in", ["window", "run"])
-async def test_what_is_too_old_after_an_outage_expires_with_one_polite_line(
+async def test_old_messages_after_an_outage_expire_with_one_polite_line(
     tmp_path: Path, cut_in: str
 ) -> None:
     """A line a chat, not a message; and the next message is answered as ever."""

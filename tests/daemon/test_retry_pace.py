@@ -10,7 +10,7 @@ from support.stage import LAURA
 FIRST_SECONDS = 0.3
 
 
-async def test_the_wait_before_another_try_doubles_and_is_told(tmp_path: Path) -> None:
+async def test_the_wait_before_another_try_doubles_and_is_logged(tmp_path: Path) -> None:
     """From half of it to all of it, so that those who failed together do not come back together."""
     rules = {**QUICK_RULES, "retry_seconds": FIRST_SECONDS}
     async with open_scene(tmp_path, rules=rules) as stage:

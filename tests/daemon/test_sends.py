@@ -49,7 +49,7 @@ def send_calls(stage: Stage) -> int:
 
 
 @pytest.mark.parametrize(("kind", "delivered", "echo"), UNCERTAIN)
-async def test_a_send_of_unknown_outcome_is_said_once(
+async def test_a_send_of_unknown_outcome_arrives_once(
     tmp_path: Path, kind: FaultKind, echo: EchoMode, *, delivered: bool
 ) -> None:
     """Settled by its echo, else by listing the chat, and only repeated if it is not there."""
@@ -81,7 +81,7 @@ async def test_an_echo_wakes_the_send_that_waits_for_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("faults", "echo"), SAME_WORDS)
-async def test_the_same_words_twice_in_one_answer_are_said_twice(
+async def test_the_same_words_twice_in_one_answer_are_sent_twice(
     tmp_path: Path, faults: tuple[FaultKind, ...], echo: EchoMode
 ) -> None:
     """The one said stands for itself only: neither swallows the other, neither is repeated."""

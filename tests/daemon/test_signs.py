@@ -131,7 +131,7 @@ async def test_calls_are_not_answered_by_default(tmp_path: Path) -> None:
         assert texts("es").call
 
 
-async def test_what_was_to_disappear_is_answered_and_not_kept(tmp_path: Path) -> None:
+async def test_a_disappearing_message_is_answered_and_not_kept(tmp_path: Path) -> None:
     """The model sees it in its own turn; nothing of the store, log or thread has it afterwards."""
     secret = "mi clave es Sol"
     async with open_scene(tmp_path) as stage:
@@ -150,7 +150,7 @@ def everything(stage: Stage) -> str:
     return str([select(data_dir, table) for table in EVERYTHING])
 
 
-async def test_what_an_agent_handles_disappears_too(tmp_path: Path) -> None:
+async def test_disappearing_messages_handled_by_an_agent_disappear_too(tmp_path: Path) -> None:
     """Kept while it waits, for the bot may have to answer it; gone when the agent has done so."""
     async with open_scene(tmp_path, takeover={"pause_minutes": PAUSE_MINUTES}) as stage:
         await stage.gateway.agent_says(LAURA, "Yo te atiendo")

@@ -37,7 +37,7 @@ async def test_delivered_and_read_are_written_down(tmp_path: Path) -> None:
         assert await metric(stage, "recado_delivery_seconds_count") == 1
 
 
-async def test_what_whatsapp_could_not_deliver_is_said_once_more(tmp_path: Path) -> None:
+async def test_an_undelivered_message_is_sent_once_more(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         stage.gateway.faults.add(operation="delivery", kind="failed")
         stage.model.script(say("Con gusto"))
@@ -85,7 +85,7 @@ async def test_the_status_before_the_answer_of_the_send_is_kept_for_it(tmp_path:
         await found(lambda: outcomes(stage) == ["answered"])
 
 
-async def test_nothing_is_said_again_into_an_agents_chat(tmp_path: Path) -> None:
+async def test_nothing_is_sent_again_into_an_agents_chat(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         stage.gateway.echoes.statuses = False
         stage.model.script(say("Con gusto"))

@@ -104,7 +104,7 @@ async def test_answers_that_the_server_has_lost_are_asked_for_again(tmp_path: Pa
         assert len(stage.model.calls) == 2 * len(TEN)
 
 
-async def test_runs_that_end_in_the_grace_are_kept_and_said_by_the_next_start(
+async def test_runs_that_end_in_the_grace_are_sent_by_the_next_start(
     tmp_path: Path,
 ) -> None:
     """The stop waits for them, the answers are in the store, and no model is asked again."""

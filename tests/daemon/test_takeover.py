@@ -289,7 +289,7 @@ async def test_reactions_edits_and_deletes_by_us_are_not_words(tmp_path: Path) -
         assert stage.events("an agent writes") == []
 
 
-async def test_an_agent_who_says_the_very_words_of_the_bot_is_still_an_agent(
+async def test_an_agent_who_repeats_the_bots_words_is_still_an_agent(
     tmp_path: Path,
 ) -> None:
     """The same words typed on the phone while ours are under way are a takeover, not an echo."""

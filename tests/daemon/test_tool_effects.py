@@ -169,7 +169,7 @@ async def test_the_same_call_in_another_run_of_the_turn_is_not_made_again(tmp_pa
         assert stage.said() == ["Reservada"]
 
 
-async def test_the_same_deed_twice_in_one_run_is_done_once(tmp_path: Path) -> None:
+async def test_the_same_action_twice_in_one_run_is_done_once(tmp_path: Path) -> None:
     """A model that books twice in one breath, and then once more, books one room."""
     async with open_hotel(tmp_path) as (stage, hotel):
         twice = Step(outputs=(Call("book_room", '{"room": "101"}'),) * 2)
@@ -180,7 +180,7 @@ async def test_the_same_deed_twice_in_one_run_is_done_once(tmp_path: Path) -> No
         assert outputs(stage) == ["booked 101"] * 3
 
 
-async def test_the_idempotency_key_belongs_to_the_deed_and_not_to_the_attempt(
+async def test_the_idempotency_key_belongs_to_the_action_and_not_to_the_attempt(
     tmp_path: Path,
 ) -> None:
     """The same for each attempt at one call, another for another room."""

@@ -110,7 +110,7 @@ async def test_a_tool_in_a_thread_speaks_too(tmp_path: Path) -> None:
         assert "free True" in told(stage)
 
 
-async def test_what_was_said_is_not_said_again_after_a_crash(tmp_path: Path) -> None:
+async def test_sent_messages_are_not_sent_again_after_a_crash(tmp_path: Path) -> None:
     """The tool has no effects, so it is called again; its words are those of the first call."""
     async with open_desk(tmp_path, hangs=True) as (stage, folder):
         stage.model.script(call("look_up"), say("La 101 está libre"))
@@ -138,7 +138,7 @@ async def test_a_run_that_has_spoken_is_not_superseded(tmp_path: Path) -> None:
         assert not stage.events("run interrupted")
 
 
-async def test_a_tool_says_nothing_over_a_persons_words(tmp_path: Path) -> None:
+async def test_a_tool_sends_nothing_during_a_takeover(tmp_path: Path) -> None:
     """Taken over during the call: what is not sent yet is dropped, and the chat is theirs."""
     async with open_desk(tmp_path, hangs=True, delivery={"typing": True}) as (stage, folder):
         stage.model.script(call("look_up"))
@@ -205,7 +205,7 @@ async def test_a_handing_over_that_a_crash_has_cut_is_done_once(tmp_path: Path) 
         assert paused == (1,)
 
 
-async def test_agents_are_told_although_they_write_in_their_chat(tmp_path: Path) -> None:
+async def test_agents_are_notified_although_they_write_in_their_chat(tmp_path: Path) -> None:
     """From the business's phone that looks like a takeover; in their own chat it is none."""
     async with open_desk(tmp_path, escalation={"chat": PEDRO}) as (stage, _):
         await stage.gateway.agent_says(PEDRO, "¿Todo bien por allá?")
@@ -263,7 +263,7 @@ async def test_a_label_that_the_business_has_just_made_is_known(tmp_path: Path) 
         assert stage.gateway.ledger.chats[f"{LAURA}@s.whatsapp.net"].labels == ["9"]
 
 
-async def test_labels_are_set_by_name_and_unknown_ones_told(tmp_path: Path) -> None:
+async def test_labels_are_set_by_name_and_unknown_ones_reported(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as (stage, _):
         stage.model.script(
             Step(
@@ -282,7 +282,7 @@ async def test_labels_are_set_by_name_and_unknown_ones_told(tmp_path: Path) -> N
         assert any("there is no label VIP; the labels are: Nuevo" in said for said in told(stage))
 
 
-async def test_facts_are_told_in_every_later_request_and_can_be_forgotten(tmp_path: Path) -> None:
+async def test_facts_are_in_every_later_request_and_can_be_forgotten(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as (stage, _):
         stage.model.script(
             call("remember", '{"fact": "Es alérgica al maní"}'),

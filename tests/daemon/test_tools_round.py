@@ -175,7 +175,7 @@ async def test_a_model_that_only_calls_tools_is_stopped_and_answered_for(tmp_pat
         assert all(asked.outcome == "finished" for asked in stage.model.calls)
 
 
-async def test_a_model_that_heeds_the_last_round_is_heard(tmp_path: Path) -> None:
+async def test_a_model_that_answers_in_the_last_round_is_sent(tmp_path: Path) -> None:
     async with open_brisk_stage(tmp_path / "data", assistant={"max_tool_rounds": 1}) as stage:
         stage.model.script(call(CONTEXT, RECENT_50), say("No hay nada antes."))
         await stage.gateway.customer_says(LAURA, "hola")

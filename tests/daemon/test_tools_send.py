@@ -101,7 +101,7 @@ def states(stage: Stage) -> list[tuple[str, str]]:
     return [(kind, state) for kind, state in rows]
 
 
-async def test_each_kind_is_sent_before_the_answer_and_told_to_the_model(tmp_path: Path) -> None:
+async def test_each_kind_is_sent_before_the_answer_and_noted_for_the_model(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as (stage, _):
         stage.model.script(*(show(kind) for kind in KINDS), say("Listo"))
         asked = await stage.gateway.customer_says(LAURA, "¿Qué hay?")
@@ -206,7 +206,7 @@ async def test_a_plain_function_sends_from_its_thread(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["outside", "link", "page", "large"])
-async def test_what_may_not_be_sent_is_not(tmp_path: Path, what: str) -> None:
+async def test_forbidden_files_are_not_sent(tmp_path: Path, what: str) -> None:
     """Files outside of the folder, links that lead there, a picture that is none, an empty file."""
     async with open_desk(tmp_path) as (stage, _):
         stage.model.script(show(what), say("No pude"))

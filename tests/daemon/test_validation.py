@@ -169,7 +169,7 @@ async def test_an_operator_may_block_doubtful_amounts(tmp_path: Path) -> None:
         assert all(asked.outcome == "finished" for asked in stage.model.calls)
 
 
-async def test_after_a_bad_second_try_the_mended_text_is_said(stage: Stage) -> None:
+async def test_after_a_bad_second_try_the_mended_text_is_sent(stage: Stage) -> None:
     leak = 'Abrimos a las 8. {"name": "price_of", "arguments": {}}'
     stage.model.script(say(leak), say(""))
     assert await told(stage, "¿a qué hora abren?") == "Abrimos a las 8."

@@ -38,7 +38,7 @@ def asked(stage: Stage, what: str) -> int:
     return sum(path.endswith(f"/audio/{what}") for _, path in stage.model.hits)
 
 
-async def test_hearing_costs_what_the_recording_lasts(tmp_path: Path) -> None:
+async def test_a_transcription_is_charged_by_the_length_of_the_recording(tmp_path: Path) -> None:
     """By its own length, whatever its message says."""
     async with open_scene(tmp_path, voice=HEARS, budget=priced()) as stage:
         stage.model.transcript = HEARD
@@ -68,7 +68,7 @@ async def test_a_recording_cannot_say_that_it_is_shorter_than_its_bytes(
 
 
 @pytest.mark.parametrize("limit", ["contact_cost", "total_cost"])
-async def test_what_the_budget_does_not_pay_for_is_not_heard(tmp_path: Path, limit: str) -> None:
+async def test_without_budget_a_voice_note_is_not_transcribed(tmp_path: Path, limit: str) -> None:
     """The model is told as where nobody hears, the operator why."""
     budget = priced(**{limit: SECONDS + 0.5})
     async with open_scene(tmp_path, voice=HEARS, budget=budget) as stage:
@@ -84,7 +84,7 @@ async def test_what_the_budget_does_not_pay_for_is_not_heard(tmp_path: Path, lim
         assert "budget" in line["error"]
 
 
-async def test_a_recording_that_could_not_be_heard_costs_nothing(
+async def test_a_failed_transcription_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = json_answer({"error": {"message": "no"}}, 400)
@@ -96,7 +96,7 @@ async def test_a_recording_that_could_not_be_heard_costs_nothing(
         assert cost(stage) == [0, 0]
 
 
-async def test_speech_costs_what_is_said(tmp_path: Path) -> None:
+async def test_speech_is_charged_by_its_characters(tmp_path: Path) -> None:
     async with open_scene(tmp_path, voice=SPEAKS, budget=priced()) as stage:
         stage.model.script(say(FIT))
         await stage.gateway.contact(LAURA).send_voice()
@@ -117,7 +117,7 @@ async def test_speech_priced_by_the_minute_costs_what_it_came_to(tmp_path: Path)
         assert sent.request["seconds"] > 0
 
 
-async def test_what_the_budget_does_not_pay_for_is_written(tmp_path: Path) -> None:
+async def test_without_budget_for_speech_the_answer_is_written(tmp_path: Path) -> None:
     budget = priced(total_cost=len(FIT) - 1)
     async with open_scene(tmp_path, voice=SPEAKS, budget=budget) as stage:
         stage.model.script(say(FIT))

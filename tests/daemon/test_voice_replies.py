@@ -107,7 +107,7 @@ async def test_a_file_is_served_in_parts_and_nothing_else_is(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("answer", [PRICED, "Mire: https://example.com/menu", "a " * 800 + "b"])
-async def test_what_is_not_fit_to_be_spoken_is_written(tmp_path: Path, answer: str) -> None:
+async def test_an_unspeakable_answer_is_written(tmp_path: Path, answer: str) -> None:
     """Prices, links, what cannot be cut: nothing is paid for speech that nobody can use."""
     async with open_scene(tmp_path, voice=VOICE, validators={"disabled": ("amounts",)}) as stage:
         stage.model.script(say(answer), say(answer))
@@ -119,7 +119,7 @@ async def test_what_is_not_fit_to_be_spoken_is_written(tmp_path: Path, answer: s
         assert counted((await stage.get("/metrics")).text, "unfit") == 1
 
 
-async def test_who_writes_is_answered_in_writing(tmp_path: Path) -> None:
+async def test_a_text_is_answered_in_writing(tmp_path: Path) -> None:
     async with open_scene(tmp_path, voice=VOICE) as stage:
         stage.model.script(say(FIT), say(FIT))
         await stage.gateway.customer_says(LAURA, "Hola")
@@ -161,7 +161,7 @@ async def test_recording_is_shown_in_the_place_of_typing(
         assert kinds(stage) == ["voice"]
 
 
-async def test_an_agent_who_writes_while_it_is_spoken_is_not_spoken_over(
+async def test_an_agent_who_writes_during_the_speech_call_stops_the_voice_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, gate = trio.Event(), trio.Event()
@@ -194,7 +194,7 @@ async def test_an_agent_who_writes_while_it_is_spoken_is_not_spoken_over(
     ],
     ids=["down", "refused", "a page", "nothing"],
 )
-async def test_without_speech_the_answer_is_written_once(
+async def test_without_speech_the_answer_is_sent_once_as_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: Any
 ) -> None:
     """One try for the whole answer, then all of it in writing, in order."""

@@ -105,7 +105,7 @@ async def test_an_expired_token_is_noticed_and_sends_go_on_with_a_good_one(tmp_p
         forgive(stage)
 
 
-async def test_a_recipient_that_refuses_costs_nobody_else_anything(tmp_path: Path) -> None:
+async def test_a_refusing_recipient_affects_no_other_chat(tmp_path: Path) -> None:
     """403: that send alone has failed, once; the number is asked how it is, and is well."""
     async with open_scene(tmp_path) as stage:
         await started(stage)
@@ -139,7 +139,7 @@ async def test_a_recipient_that_refuses_while_the_number_is_in_trouble(tmp_path:
     ("status", "message"),
     [(400, "Wrong"), (404, "specified media not found"), (413, "too large"), (415, ""), (422, "")],
 )
-async def test_what_is_refused_for_its_form_fails_alone(
+async def test_a_message_refused_for_its_form_fails_alone(
     tmp_path: Path, status: int, message: str
 ) -> None:
     """A plain text has nothing that could be left out: one request, a dead turn with its reason."""
@@ -167,7 +167,7 @@ async def test_an_answer_of_200_that_says_not_sent_counts_by_its_error(tmp_path:
 
 
 @pytest.mark.parametrize("status", [409, 425, 429])
-async def test_what_is_temporary_is_sent_again(tmp_path: Path, status: int) -> None:
+async def test_a_temporary_failure_is_sent_again(tmp_path: Path, status: int) -> None:
     """It certainly did not happen: no look into the chat before the next try."""
     async with open_scene(tmp_path) as stage:
         meet(stage, status, chat=HERS)
@@ -364,7 +364,9 @@ async def cleared(stage: Stage) -> int:
 
 
 @pytest.mark.parametrize("kind", ["hold", "hold_answer"])
-async def test_a_send_that_hangs_is_released_and_said_once(tmp_path: Path, kind: FaultKind) -> None:
+async def test_a_send_that_hangs_is_released_and_arrives_once(
+    tmp_path: Path, kind: FaultKind
+) -> None:
     """Nobody waits for its time limit, and whether it had arrived is looked up first."""
     async with open_scene(tmp_path, whapi={"timeout_seconds": 3600.0}) as stage:
         stage.gateway.echoes.mode = "missing"

@@ -40,7 +40,7 @@ async def test_a_sign_of_writing_keeps_the_window_open(tmp_path: Path, status: s
         assert 0.7 <= await gap(stage, since) < LONG
 
 
-async def test_what_is_typed_is_answered_with_what_came_before(tmp_path: Path) -> None:
+async def test_a_message_being_typed_is_answered_with_the_earlier_ones(tmp_path: Path) -> None:
     buffer = {"typing_seconds": LONG, "max_wait_seconds": LONG}
     async with open_brisk_stage(tmp_path / "data", buffer=buffer) as stage:
         hello = stage.gateway.compose(LAURA, "Hola")

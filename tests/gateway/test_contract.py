@@ -265,7 +265,7 @@ async def test_the_clocks_are_compared_with_the_first_answer(rig: Rig) -> None:
 # -- webhooks --------------------------------------------------------------------------------------
 
 
-async def test_who_says_what_is_read(rig: Rig) -> None:
+async def test_messages_have_id_content_and_author(rig: Rig) -> None:
     first = await customer_says(rig)
     second = await rig.simulator.agent_says(LAURA, "Yo sigo")
     found = await messages_told(rig, 2)

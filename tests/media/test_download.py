@@ -157,9 +157,7 @@ async def test_an_endless_body_is_cut_at_the_size(
     assert list((tmp_path / "media").iterdir()) == []
 
 
-async def test_a_body_that_is_said_to_be_too_large_is_not_read(
-    server: Server, fetching: Open
-) -> None:
+async def test_a_body_declared_too_large_is_not_read(server: Server, fetching: Open) -> None:
     server.give("/large", JPEG + bytes(200_000))
     with pytest.raises(MediaRefused, match="larger"):
         await get(fetching, f"{server.url}/large")
@@ -201,7 +199,7 @@ async def test_a_body_that_breaks_off_may_come_later(server: Server, fetching: O
     ("status", "error"),
     [("500 No", MediaDelayed), ("429 No", MediaDelayed), ("403 No", MediaRefused)],
 )
-async def test_what_a_server_says_decides_whether_it_is_tried_again(
+async def test_the_servers_answer_decides_whether_to_retry(
     server: Server, fetching: Open, status: str, error: type[MediaError]
 ) -> None:
     server.give("/a", b"", status=status)

@@ -68,7 +68,9 @@ async def escalate(stage: Stage) -> None:
     await stage.gateway.customer_says(LAURA, WORDS, name="Laura")
 
 
-async def test_an_escalation_is_told_once_and_without_the_customers_words(tmp_path: Path) -> None:
+async def test_an_escalation_is_notified_once_and_without_the_customers_words(
+    tmp_path: Path,
+) -> None:
     async with told(tmp_path) as (stage, target):
         await escalate(stage)
         (body,) = await bodies(target)
@@ -85,7 +87,7 @@ async def test_an_escalation_is_told_once_and_without_the_customers_words(tmp_pa
         assert len(target.taken) == 1
 
 
-async def test_a_target_that_was_down_is_told_after_a_crash(tmp_path: Path) -> None:
+async def test_a_target_that_was_down_is_notified_after_a_crash(tmp_path: Path) -> None:
     """The customer is answered meanwhile; what could not be sent is in the ledger."""
     async with told(tmp_path) as (stage, target):
         target.status = 503
@@ -118,7 +120,7 @@ async def test_a_target_that_hangs_holds_up_neither_a_turn_nor_another_target(
             await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "sent")])
 
 
-async def test_what_nobody_takes_for_a_day_is_given_up(
+async def test_a_notification_is_given_up_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifier, "GIVE_UP_SECONDS", 0.0)
@@ -142,7 +144,7 @@ async def test_only_who_has_not_taken_it_is_tried_again(tmp_path: Path) -> None:
             assert (len(target.taken), len(second.taken)) == (1, 1)
 
 
-async def test_a_customer_who_waits_for_a_person_is_told_of(tmp_path: Path) -> None:
+async def test_a_customer_who_waits_for_a_person_causes_a_notification(tmp_path: Path) -> None:
     async with told(tmp_path, takeover={"pause_minutes": 30, "remind_minutes": 0.002}) as (
         stage,
         target,
@@ -155,7 +157,7 @@ async def test_a_customer_who_waits_for_a_person_is_told_of(tmp_path: Path) -> N
         assert "pasaporte" not in json.dumps(body)
 
 
-async def test_trouble_of_the_channel_is_told_with_what_to_do(tmp_path: Path) -> None:
+async def test_trouble_of_the_number_is_notified_with_what_to_do(tmp_path: Path) -> None:
     async with told(tmp_path, whapi={"check_seconds": 0.05}) as (stage, target):
         stage.gateway.set_channel_state("QR")
         (body,) = await bodies(target)
@@ -165,7 +167,7 @@ async def test_trouble_of_the_channel_is_told_with_what_to_do(tmp_path: Path) ->
         forgive(stage)
 
 
-async def test_the_spent_budget_is_told_once_a_day(tmp_path: Path) -> None:
+async def test_the_spent_budget_is_notified_once_a_day(tmp_path: Path) -> None:
     async with told(tmp_path, budget={"total_tokens": 10}) as (stage, target):
         for number in range(2):
             await stage.gateway.customer_says(LAURA, f"Hola {number}")
@@ -176,7 +178,9 @@ async def test_the_spent_budget_is_told_once_a_day(tmp_path: Path) -> None:
         forgive(stage)
 
 
-async def test_a_model_that_refuses_every_request_is_told_with_its_reason(tmp_path: Path) -> None:
+async def test_a_model_that_refuses_every_request_is_notified_with_its_reason(
+    tmp_path: Path,
+) -> None:
     """And that the customer waits for a person, without what was written."""
     async with told(tmp_path) as (stage, target):
         stage.model.script(Step(status=400, code="unknown_parameter", message="Unknown: 'x'."))
@@ -209,7 +213,7 @@ async def test_a_person_who_is_forgotten_leaves_nothing_here(tmp_path: Path) -> 
         forgive(stage)
 
 
-async def test_without_an_address_nobody_is_told_and_the_start_says_so(tmp_path: Path) -> None:
+async def test_without_an_address_nobody_is_notified_and_the_start_warns(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         (line,) = await logged(
             stage,

@@ -25,7 +25,7 @@ async def test_a_notification_arrives_with_title_and_text() -> None:
 
 
 @pytest.mark.parametrize(("status", "fault"), [(401, "answered 401"), (503, "answered 503")])
-async def test_a_refusal_is_told_with_its_status_alone(
+async def test_a_refusal_is_reported_with_its_status_alone(
     status: int, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What Apprise logs may quote addresses, so nothing of it is passed on."""

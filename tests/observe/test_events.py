@@ -106,7 +106,7 @@ TURN = {"who": "Laura", "name": "Laura", "turn": "turn_1", "seconds": 1.5, "tool
 TURN |= {"tokens_in": 900, "tokens_out": 95}
 
 
-def test_a_turns_end_is_said_in_words() -> None:
+def test_the_outcome_of_a_turn_is_shown_in_words() -> None:
     ended = {**TURN, "outcome": "answered", "messages": 1, "rounds": 2, "cost": 0.0}
     assert TURN_ENDED.line("es", ended) == (
         "Laura: turno turn_1: respondido; 1.5 s, 1 mensaje, 2 rondas, 0 funciones, 900 + 95 tokens"
@@ -130,7 +130,7 @@ def test_what_was_received_is_named_in_spanish(kind: str) -> None:
     assert MEDIA.line("es", {"name": "Laura", "kind": kind}) != f"Laura: [Recibido: {kind}]"
 
 
-def test_an_unknown_type_is_said_as_it_is() -> None:
+def test_an_unknown_type_is_shown_as_it_is() -> None:
     assert MEDIA.line("es", {"name": "L", "kind": "hologram"}) == "L: [Recibido: hologram]"
     assert (
         MEDIA.line("en", {"name": "L", "kind": "live_location"}) == "L: [Received: live location]"

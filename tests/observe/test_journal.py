@@ -118,7 +118,7 @@ def test_an_event_has_its_id_its_priority_and_its_fields(journald: Journald) -> 
     assert stream.getvalue() == ""
 
 
-def test_half_a_character_within_a_list_is_written_and_fails_nobody(journald: Journald) -> None:
+def test_a_lone_surrogate_in_a_list_is_written_and_fails_no_other_write(journald: Journald) -> None:
     with open_log_at(journald.path, io.StringIO()) as log:
         log.warning("odd names", symbol="\ud83d", names=["\ud83d", "Laura"], id="\udc00")
     entry = journald.receive()
@@ -161,7 +161,7 @@ def test_what_is_too_large_for_a_datagram_goes_through_a_sealed_memory(journald:
     assert journald.memories == 1
 
 
-def test_without_anybody_at_the_socket_the_line_goes_to_the_stream(tmp_path: Path) -> None:
+def test_without_a_journal_socket_the_line_goes_to_the_stream(tmp_path: Path) -> None:
     stream = io.StringIO()
     with open_log_at(tmp_path / "nobody", stream) as log:
         log.warning("careful", chat=LAURA)

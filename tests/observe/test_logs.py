@@ -126,7 +126,7 @@ def write_canary(log: Log, canary: str) -> None:
             logging.getLogger("httpx").exception("request %s", canary)
 
 
-def test_libraries_are_heard_from_warning_on_and_only_inside_the_block() -> None:
+def test_libraries_are_logged_from_warning_on_and_only_inside_the_block() -> None:
     stream = io.StringIO()
     library = logging.getLogger("hypercorn.error")
     with route_library_logs(make_log(stream)):
@@ -156,7 +156,7 @@ def test_closed_reader_never_raises() -> None:
         make_log(stream).error("nobody listens")
 
 
-def test_blocked_reader_never_blocks_and_losses_are_told() -> None:
+def test_a_blocked_reader_never_blocks_and_losses_are_reported() -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream, os.fdopen(reader, "rb") as read_end:
         log = make_log(stream, format="json")
@@ -291,7 +291,7 @@ async def test_what_is_serious_names_its_task(nursery: trio.Nursery) -> None:
     assert json.loads(stream.getvalue())["task"] == "chat 5730…4567@s.whatsapp.net"
 
 
-def test_repeated_lines_are_counted_and_the_count_is_told() -> None:
+def test_repeated_lines_are_counted_and_the_count_is_logged() -> None:
     """Sixty of a kind in a minute are enough; what is left out is told when the minute is over."""
     stream, tapped = io.StringIO(), list[LogRecord]()
     times = iter([NOW] * 105 + [NOW + timedelta(seconds=61)] * 3)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from daemon.observability.lines import MAX_KEYS, Noise, Repeated
 
 
-def test_a_period_begins_with_its_first_line_and_its_count_is_told_when_it_is_over() -> None:
+def test_a_period_begins_with_its_first_line_and_logs_its_count_at_its_end() -> None:
     noise = Noise(period_seconds=60)
     admitted = [noise.admits("refused", limit=3, now=100 + n) for n in range(10)]
     assert admitted == [True] * 3 + [False] * 7
@@ -21,14 +21,14 @@ def test_kinds_are_counted_each_by_itself() -> None:
     assert not noise.admits("a", limit=1, now=0)
 
 
-def test_nothing_is_told_of_what_was_written_whole() -> None:
+def test_lines_written_in_full_leave_no_count() -> None:
     noise = Noise(period_seconds=60)
     noise.admits("a", limit=2, now=0)
     assert noise.ended(60) == []
     assert noise.end() == []
 
 
-def test_the_end_of_the_log_tells_what_is_open() -> None:
+def test_the_end_of_the_log_lists_open_work() -> None:
     noise = Noise()
     for _ in range(5):
         noise.admits("a", limit=2, now=0)

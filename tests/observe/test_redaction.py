@@ -73,7 +73,7 @@ def test_no_secret_survives_anywhere(secret: str, around: str) -> None:
     assert secret not in redacted.replace("[secret]", "\x00\x01\x00")
 
 
-def test_credentials_nobody_configured_are_removed_too() -> None:
+def test_credentials_that_are_not_configured_are_removed_too() -> None:
     text = "Authorization: Bearer abcdefgh, sk-proj-abcdef12345 GET /chats?token=abc123&count=1"
     assert Redactor().text(text) == (
         "Authorization: Bearer [secret], [secret] GET /chats?token=[secret]&count=1"
@@ -205,7 +205,7 @@ def test_no_card_survives_however_it_is_written(number: int, between: str) -> No
     assert sum(map(str.isdigit, masked)) <= 8
 
 
-def test_the_setting_says_what_of_words_is_written() -> None:
+def test_the_setting_selects_how_much_of_messages_is_logged() -> None:
     said = {"text": "llámame al 3001234567", "name": "Laura", "chat": "573001234567", "n": 1}
     assert Redactor(words="masked").fields(said)["text"] == "llámame al 300…567"
     assert Redactor(words="none").fields(said) == {"chat": "5730…4567", "n": 1}

@@ -193,7 +193,7 @@ async def test_a_turn_that_is_given_up_is_summed_up_too(tmp_path: Path) -> None:
     assert [tuple(row) for row in rows] == [("failed", "dead")]
 
 
-async def test_a_turn_that_a_stop_cuts_is_told_by_both_processes(tmp_path: Path) -> None:
+async def test_a_turn_cut_by_a_stop_is_traced_by_both_processes(tmp_path: Path) -> None:
     async with open_scene(tmp_path, shutdown={"deadline_seconds": 1.0}) as scene:
         gate = trio.Event()
         scene.model.script(say("Ya está.", gate=gate), say("Ya está."))
@@ -310,7 +310,7 @@ def test_only_attributes_of_the_list_leave_the_house() -> None:
 
 
 @pytest.mark.parametrize("fault", ["refuses", "hangs", "is gone"])
-async def test_a_collector_in_trouble_disturbs_nobody(tmp_path: Path, fault: str) -> None:
+async def test_a_failing_collector_does_not_affect_turns(tmp_path: Path, fault: str) -> None:
     with collecting(400 if fault == "refuses" else 200) as collector:
         if fault == "hangs":
             collector.go_on.clear()

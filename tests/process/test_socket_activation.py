@@ -64,7 +64,7 @@ async def launch_on(site: Site, listening: socket.socket) -> DaemonProcess:
     return await site.launch("-c", HAND_OVER, str(number), *RUN, pass_fds=[number])
 
 
-async def test_a_restart_under_load_refuses_nobody(site: Site) -> None:
+async def test_a_restart_under_load_rejects_no_request(site: Site) -> None:
     """Whoever connects meanwhile waits in the socket's queue and is answered by the next process.
 
     Everything that was acknowledged is answered to the customers afterwards.

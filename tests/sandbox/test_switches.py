@@ -13,7 +13,7 @@ from support.stage import new_world
 from daemon.sandbox.start import SLOW_TOKENS_PER_SECOND, TOKEN, add_switches
 
 
-async def test_the_model_can_be_slow_and_down_and_well_again() -> None:
+async def test_the_model_can_be_slow_and_fail_and_recover() -> None:
     headers = {"authorization": f"Bearer {TOKEN}"}
     with trio.fail_after(30):
         async with (
@@ -51,7 +51,7 @@ async def test_the_model_can_be_slow_and_down_and_well_again() -> None:
         ({"RECADO_SUPERVISED": "1"}, ""),
     ],
 )
-async def test_the_daemon_can_be_killed_where_somebody_starts_it_again(
+async def test_the_daemon_can_be_killed_where_a_supervisor_restarts_it(
     environ: Mapping[str, str], reason: str
 ) -> None:
     with trio.fail_after(30):

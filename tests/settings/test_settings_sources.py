@@ -112,7 +112,7 @@ def test_a_proxy_is_an_address_or_a_whole_network(cwd: Path, network: str) -> No
     assert problem.startswith("web.trusted_proxies: must be a list of addresses or networks")
 
 
-def test_all_problems_are_told_each_with_key_fault_and_origin(cwd: Path) -> None:
+def test_all_errors_are_reported_with_key_problem_and_origin(cwd: Path) -> None:
     found = problems(
         cwd,
         {"PORT": "abc", "RECADO_BUFER__WINDOW_SECONDS": "3", "RECADO_DELIVERY__TYPING": "maybe"},
@@ -207,7 +207,7 @@ def test_named_file_must_exist_and_wins_over_the_usual_places(cwd: Path) -> None
         ("web = 1", "web: must be a table"),
     ],
 )
-def test_broken_file_is_told_with_its_name(cwd: Path, toml: str, words: str) -> None:
+def test_a_broken_file_is_reported_with_its_name(cwd: Path, toml: str, words: str) -> None:
     (problem,) = problems(cwd, {}, toml)
     assert problem.startswith(words)
     assert "config/recado.toml" in problem

@@ -22,7 +22,7 @@ async def replied(store: Store, *calls: Call, now: float = 5000) -> int:
     return len(await store.calls.take_in(calls, reply=REPLY, now=now))
 
 
-async def test_a_missed_call_is_answered_once_however_often_it_is_told(store: Store) -> None:
+async def test_a_missed_call_is_answered_once_however_often_it_is_reported(store: Store) -> None:
     assert await replied(store, call(status="ringing")) == 0
     assert await replied(store, call(), call()) == 1
     assert await replied(store, call()) == 0
@@ -46,7 +46,7 @@ async def test_an_old_call_and_one_to_an_agent_get_none(store: Store) -> None:
     assert await replied(store, call("c-2")) == 0
 
 
-async def test_without_the_setting_nothing_is_said(store: Store) -> None:
+async def test_without_the_setting_nothing_is_sent(store: Store) -> None:
     assert await store.calls.take_in([call()], reply=None, now=1) == ()
     assert count(store, "outbox") == 0
 

@@ -109,7 +109,7 @@ async def test_a_deletion_in_an_open_turn_takes_the_message_out_of_it(store: Sto
 
 
 @pytest.mark.parametrize(("change", "note"), [(EDIT, EDIT_NOTE), (DELETION, DELETION_NOTE)])
-async def test_a_change_while_the_answer_is_being_said_is_a_note(
+async def test_a_change_while_the_answer_is_sent_is_a_note(
     store: Store, change: Edit | Deletion, note: str
 ) -> None:
     await accept(store, message("m-1"))
@@ -137,7 +137,7 @@ async def test_a_change_after_the_outcome_is_a_note(
     [(EDIT, (WITH_AGENT, BUDGET)), (DELETION, ("ignored", "deleted by its author"))],
 )
 @pytest.mark.parametrize("in_thread", [True, False])
-async def test_a_change_of_what_waits_for_a_person_is_told_if_the_model_knows_it(
+async def test_a_change_of_a_message_with_an_agent_reaches_a_model_that_saw_it(
     store: Store, change: Edit | Deletion, state: tuple[str, str], *, in_thread: bool
 ) -> None:
     await accept(store, message("m-1"))
@@ -153,7 +153,7 @@ async def test_a_change_of_what_waits_for_a_person_is_told_if_the_model_knows_it
 
 @pytest.mark.parametrize("change", [EDIT, DELETION])
 @pytest.mark.parametrize("outcome", ["ignored", "expired", "dead"])
-async def test_a_change_of_what_the_model_never_saw_is_not_told(
+async def test_a_change_of_an_unseen_message_does_not_reach_the_model(
     store: Store, change: Edit | Deletion, outcome: Any
 ) -> None:
     await accept(store, message("m-1"))
@@ -196,7 +196,7 @@ async def test_a_change_waits_for_the_message_of_its_own_channel(store: Store) -
     assert select(store, "early_changes", "channel, target") == [(CHANNEL, "m-1")]
 
 
-async def test_the_same_deletion_told_twice_is_one_note(store: Store) -> None:
+async def test_the_same_deletion_twice_is_one_note(store: Store) -> None:
     """Whapi tells it as a message and as an event, and repeats calls that it deems lost."""
     await answered_turn(store, "m-1")
     await _told(store, DELETION, "messages")
@@ -205,7 +205,7 @@ async def test_the_same_deletion_told_twice_is_one_note(store: Store) -> None:
     assert await _notes(store) == [DELETION_NOTE]
 
 
-async def test_the_same_edit_told_twice_is_one_note(store: Store) -> None:
+async def test_the_same_edit_twice_is_one_note(store: Store) -> None:
     await answered_turn(store, "m-1")
     await _told(store, EDIT, "messages")
     await _told(store, EDIT, "event")
@@ -256,7 +256,7 @@ def _change_by(change: Edit | Deletion, key: ChatKey, **fields: Any) -> Message:
 @pytest.mark.parametrize("way", ["messages", "event"])
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("answered", [False, True])
-async def test_nobody_changes_the_words_of_another_chat(
+async def test_a_chat_cannot_change_messages_of_another_chat(
     store: Store, change: Edit | Deletion, way: str, *, early: bool, answered: bool
 ) -> None:
     """Whoever knows the id of a message may name it; before it comes, while it waits, after."""

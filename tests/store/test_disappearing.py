@@ -65,7 +65,7 @@ async def test_a_picture_to_be_seen_once_loses_its_words(store: Store) -> None:
     assert traces(store) == []
 
 
-async def test_what_an_agent_handles_disappears_too(store: Store) -> None:
+async def test_disappearing_messages_handled_by_an_agent_disappear_too(store: Store) -> None:
     await accept(
         store,
         vanishing(),
@@ -82,7 +82,7 @@ async def test_what_an_agent_handles_disappears_too(store: Store) -> None:
 
 
 @pytest.mark.parametrize("pause_until", [0, 1900])
-async def test_what_its_author_deletes_before_an_answer_is_not_kept(
+async def test_a_disappearing_message_deleted_before_its_answer_is_not_kept(
     store: Store, pause_until: float
 ) -> None:
     """Whether it waits for the bot or for a person: nobody will see to it any more."""

@@ -131,7 +131,7 @@ async def test_words_from_an_unknown_source_are_an_agents(store: Store) -> None:
         ("action", Reaction(target="m-1", emoji="👍"), False),
     ],
 )
-async def test_what_of_an_unknown_source_is_an_agents(
+async def test_which_messages_of_unknown_source_are_an_agents(
     store: Store, kind: str, content: Any, *, agent: bool
 ) -> None:
     """Protocol notices have no content."""
@@ -149,7 +149,7 @@ async def test_known_ids_are_those_of_our_own_sends(store: Store) -> None:
     assert await store.outbox.known_ids([]) == frozenset()
 
 
-async def test_the_ids_under_which_words_were_said_since_a_time(store: Store) -> None:
+async def test_the_ids_of_sent_texts_since_a_time(store: Store) -> None:
     """So that an unknown send is not taken for an earlier one of the same words."""
     rows = await queued(store, WORDS, WORDS, "otras")
     for number, row in enumerate(rows):

@@ -100,7 +100,7 @@ async def test_a_crash_after_any_slice_leaves_nothing_behind_in_the_end(tmp_path
         assert total == [(100,)]
 
 
-async def test_the_model_is_told_nothing_any_more_before_the_chat_is_let_go(
+async def test_the_thread_is_empty_before_the_chat_is_released(
     tmp_path: Path,
 ) -> None:
     async with store_in(tmp_path) as store:
@@ -123,7 +123,7 @@ async def test_the_model_is_told_nothing_any_more_before_the_chat_is_let_go(
         assert "Zap" not in str(select(store, "messages", "message"))
 
 
-async def test_what_comes_while_it_lasts_is_of_somebody_new_and_stays(tmp_path: Path) -> None:
+async def test_rows_written_during_forgetting_belong_to_a_new_contact(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await fill(store)
         with open_cli_connection(tmp_path) as connection:
@@ -191,7 +191,7 @@ async def test_a_chat_with_something_open_is_not_too_old(tmp_path: Path) -> None
         )
 
 
-async def test_who_writes_under_another_id_is_still_opted_out(tmp_path: Path) -> None:
+async def test_an_opt_out_holds_under_the_persons_other_id(tmp_path: Path) -> None:
     lid = ChatKey(CHANNEL, "99887766554433@lid")
     async with store_in(tmp_path) as store:
         await accept(store, message("m-1", key=lid))

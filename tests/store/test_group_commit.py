@@ -69,7 +69,7 @@ async def test_a_transaction_takes_only_so_many_writes(
     assert commits.rows == [1, MAX_BATCH, 10]
 
 
-async def test_a_failing_verb_is_undone_alone(
+async def test_a_failing_transaction_is_rolled_back_alone(
     store: Store, commits: Commits, nursery: trio.Nursery
 ) -> None:
     commits.rows.clear()
@@ -171,7 +171,7 @@ async def test_readers_see_what_is_committed_and_change_nothing(store: Store) ->
     assert await events(store) == ["a"]
 
 
-async def test_a_verb_that_fails_amid_its_rows_does_not_stop_the_next_writes(
+async def test_a_transaction_that_fails_amid_its_rows_does_not_stop_the_next_writes(
     store: Store, tmp_path: Path
 ) -> None:
     """Its cursor would hold the writer to an old state once a command has written beside it."""

@@ -8,7 +8,7 @@ import trio
 from daemon.ledger.drivers.sqlite.threads import HandOver
 
 
-async def test_what_one_pass_says_comes_at_once_and_in_order() -> None:
+async def test_messages_of_one_pass_arrive_together_and_in_order() -> None:
     handing_over = HandOver[int]()
     for number in range(5):
         handing_over.put(number)

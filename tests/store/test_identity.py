@@ -19,7 +19,7 @@ async def test_a_turn_under_way_is_not_taken_from_its_task(store: Store) -> None
     assert await store.identities.canonical(LID) == LAURA
 
 
-async def test_words_being_said_are_not_given_to_a_second_task(store: Store) -> None:
+async def test_a_send_under_way_is_not_given_to_a_second_task(store: Store) -> None:
     """The task of the phone chat would take the row for one that a crash has cut."""
     (answer,) = await queued(store, "uno", key=LID)
     turn = await store.turns.active(LID)

@@ -15,7 +15,7 @@ def files(tmp_path: Path) -> KeptFiles:
     return KeptFiles(tmp_path / "audio")
 
 
-async def test_voice_notes_have_names_that_nobody_guesses(files: KeptFiles) -> None:
+async def test_voice_notes_have_unguessable_names(files: KeptFiles) -> None:
     rng = random.Random(1)  # noqa: S311 - repeatable on purpose
     names = [await files.keep_voice(b"OggS", "ogg", now=1.5, random=rng) for _ in range(3)]
     assert len(set(names)) == 3

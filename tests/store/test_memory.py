@@ -44,7 +44,7 @@ async def test_an_unknown_chat_is_an_empty_memory(store: Store) -> None:
     assert (memory.chat, memory.head, memory.items) == (ChatRecord(), ThreadHead(None), ())
 
 
-async def test_a_thread_is_told_from_its_head_on_and_kept_whole(store: Store) -> None:
+async def test_a_thread_is_sent_from_its_head_on_and_kept_whole(store: Store) -> None:
     items = [_said("uno"), _said("dos"), _said("tres")]
     for item in items:
         await _turn(store, item)
@@ -79,7 +79,7 @@ async def test_dropping_more_leaves_the_head_as_it_is(store: Store) -> None:
     assert await _recalled(store) == [_said("tres")]
 
 
-async def test_a_summary_of_what_is_gone_is_not_kept(store: Store) -> None:
+async def test_a_summary_of_deleted_items_is_not_kept(store: Store) -> None:
     """The person was forgotten while the model summed up, and writes again."""
     await _turn(store, _said("uno"))
     last = await _last(store)
@@ -109,7 +109,7 @@ async def test_the_servers_own_compaction_becomes_the_head(store: Store) -> None
     assert await thread_of(store) == [_said("uno"), _said("dos"), _said("sí", "assistant")]
 
 
-async def test_what_the_model_was_told_is_remembered_with_the_turn(store: Store) -> None:
+async def test_the_prompt_state_is_stored_with_the_turn(store: Store) -> None:
     text = as_text(Subject(contact_name="Laura"))
     await _turn(store, _said("uno"), told=Told(context_text=text, token_ratio=1.25), now=150)
     chat = await store.threads.chat(LAURA)
@@ -149,7 +149,7 @@ async def test_no_more_is_read_than_the_budget_needs(store: Store) -> None:
     assert len(shown(memory, budget=3 * size)) == 3
 
 
-async def test_what_was_said_before_is_not_kept_of_somebody_who_is_forgotten_meanwhile(
+async def test_imported_history_is_not_kept_of_a_person_being_forgotten(
     store: Store, tmp_path: Path
 ) -> None:
     """Whapi was being asked for it: the thread of nobody begins with it."""

@@ -30,7 +30,7 @@ async def test_an_occasion_is_noted_once_and_outlives_a_restart(tmp_path: Path) 
         assert await lines(store, 5000) == ["2026-11-29"]
 
 
-async def test_what_is_told_leaves_no_words_and_is_not_told_again(tmp_path: Path) -> None:
+async def test_a_sent_notification_leaves_no_words_and_is_not_repeated(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await note(store, BUDGET, now=100)
         (pending,) = await store.notifications.due(now=100, limit=10)
@@ -55,7 +55,7 @@ async def test_a_failed_try_is_due_again_for_the_targets_that_are_left(tmp_path:
         assert rows == [("failed", 2)]
 
 
-async def test_trouble_is_told_again_only_after_it_was_away(tmp_path: Path) -> None:
+async def test_trouble_is_notified_again_only_after_it_ended(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await note(store, TROUBLE, now=100)
         (pending,) = await store.notifications.due(now=100, limit=10)

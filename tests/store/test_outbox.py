@@ -13,7 +13,7 @@ from daemon.ledger.ledger import Store
 from daemon.ledger.statuses import NEVER, RESENT_ALWAYS
 
 
-async def test_rows_are_said_in_the_order_in_which_they_were_decided(store: Store) -> None:
+async def test_rows_are_sent_in_the_order_in_which_they_were_queued(store: Store) -> None:
     rows = await queued(store, "uno", "dos", "tres")
     assert [(r.body, r.state, r.attempts, r.created_at, r.attempted_at) for r in rows] == [
         ("uno", "pending", 0, 102, 0),
@@ -67,7 +67,7 @@ async def test_late_news_of_a_send_does_not_unsay_it(store: Store, late: str) ->
     assert outbox_states(store) == ["sent"]
 
 
-async def test_what_can_never_be_said_leaves_the_outbox(store: Store) -> None:
+async def test_unsendable_messages_leave_the_outbox(store: Store) -> None:
     (row,) = await queued(store, "uno")
     await store.outbox.sending(row, now=103)
     await store.outbox.failed(row, "400: bad recipient")
@@ -75,7 +75,7 @@ async def test_what_can_never_be_said_leaves_the_outbox(store: Store) -> None:
     assert select(store, "outbox", "state, error") == [("failed", "400: bad recipient")]
 
 
-async def test_a_human_stops_what_waits_but_not_what_is_under_way(store: Store) -> None:
+async def test_an_agent_stops_pending_sends_but_not_a_begun_one(store: Store) -> None:
     said, under_way, unsure, _ = await queued(store, "uno", "dos", "tres", "cuatro")
     await queued(store, "otra", key=PEDRO)
     for row in (said, under_way, unsure):
@@ -171,7 +171,7 @@ async def test_the_file_of_a_voice_note_is_named_only_before_its_send(store: Sto
     assert late.payload["file"] == "voice_1_1.ogg"
 
 
-async def test_what_cannot_be_spoken_is_written_with_what_nobody_has_begun_to_say(
+async def test_an_unspeakable_part_is_written_with_the_parts_after_it(
     store: Store,
 ) -> None:
     first, second, third = await _spoken(store, "uno", "dos", "tres")

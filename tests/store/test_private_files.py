@@ -53,12 +53,12 @@ async def fill(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o277])
-async def test_whatever_the_umask_what_is_made_is_ours_alone(tmp_path: Path, mask: int) -> None:
+async def test_files_are_private_whatever_the_umask(tmp_path: Path, mask: int) -> None:
     with umask(mask):
         await fill(tmp_path / "data")
 
 
-async def test_what_was_wider_is_tightened_at_the_start(tmp_path: Path) -> None:
+async def test_wider_modes_are_tightened_at_the_start(tmp_path: Path) -> None:
     """In a folder that somebody else has made, and files of an earlier version."""
     folder = tmp_path / "data"
     await fill(folder)
@@ -79,7 +79,7 @@ async def test_a_folder_behind_a_link_is_tightened(tmp_path: Path) -> None:
         assert too_wide(tmp_path / "private") == {}
 
 
-def test_links_and_what_is_gone_are_left_alone(tmp_path: Path) -> None:
+def test_links_and_missing_files_are_left_alone(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("somebody's")
     target.chmod(0o644)

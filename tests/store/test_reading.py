@@ -68,7 +68,7 @@ async def test_a_read_does_not_wait_for_another(store: Store) -> None:
             held.go.set()
 
 
-async def test_a_read_that_nobody_waits_for_any_more_is_not_begun(store: Store) -> None:
+async def test_a_cancelled_read_is_not_begun(store: Store) -> None:
     dropped = HeldReader()
     with trio.fail_after(20), held_readers(READERS) as held:
         async with trio.open_nursery() as nursery:
@@ -83,7 +83,7 @@ async def test_a_read_that_nobody_waits_for_any_more_is_not_begun(store: Store) 
     assert dropped.calls == 0
 
 
-async def test_the_result_of_a_read_that_was_cancelled_goes_to_nobody(store: Store) -> None:
+async def test_the_result_of_a_cancelled_read_is_dropped(store: Store) -> None:
     with trio.fail_after(20), held_readers(1) as (held,):
         async with trio.open_nursery() as nursery:
             await _hold(store, held, nursery)
@@ -93,7 +93,7 @@ async def test_the_result_of_a_read_that_was_cancelled_goes_to_nobody(store: Sto
             assert await asked(store, number) == number
 
 
-async def test_what_a_verb_raises_reaches_its_caller_and_nobody_else(store: Store) -> None:
+async def test_an_exception_of_a_transaction_reaches_only_its_caller(store: Store) -> None:
     def broken(_connection: sqlite3.Connection) -> None:
         raise ValueError("a verb of ours is wrong")
 
@@ -133,7 +133,7 @@ async def test_after_the_close_a_read_is_refused(tmp_path: Path) -> None:
         await asked(store, 1)
 
 
-async def test_a_verb_that_fails_amid_its_rows_does_not_hold_the_next_reads_back(
+async def test_a_transaction_that_fails_amid_its_rows_does_not_block_the_next_reads(
     store: Store,
 ) -> None:
     """Its cursor would keep the state of the store that it saw, as long as the fault is kept."""

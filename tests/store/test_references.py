@@ -183,7 +183,7 @@ async def test_in_a_group_the_author_is_who_writes(store: Store) -> None:
     assert found.authors == {"573001234567@s.whatsapp.net"}
 
 
-async def test_what_was_overheard_since_the_turn_before(store: Store) -> None:
+async def test_unaddressed_group_messages_since_the_last_turn(store: Store) -> None:
     """Only what came between the last turn and the end of this one, and the newest of it."""
     await accept(store, in_group("old"), verdicts=[NOT_ADDRESSED])
     await accept(store, in_group("m-1"))

@@ -91,7 +91,7 @@ async def test_a_part_of_an_answer_that_arrived_leaves_its_turn_alone(store: Sto
 
 
 @pytest.mark.parametrize("fate", ["sent", "failed"])
-async def test_a_part_said_again_before_the_other_was_refused_decides_about_the_turn(
+async def test_a_part_sent_again_before_the_other_was_refused_decides_the_turn(
     store: Store, fate: str
 ) -> None:
     """Somebody was quicker than the delivery: what waits to be said again is an answer, still."""
@@ -174,7 +174,7 @@ async def test_the_persons_own_words_and_the_agents_chat_know_no_pause(store: St
     assert await again(store, row, agents_chat=PEDRO.chat) == ""
 
 
-async def test_what_is_answered_anew_is_not_said_too(store: Store) -> None:
+async def test_a_replayed_answer_is_not_also_sent_again(store: Store) -> None:
     (row,) = await refused(store, "uno")
     change(store, "messages", {"state": "received", "turn_id": None})
     assert await again(store, row) == "replayed"
@@ -234,7 +234,7 @@ async def refused_in_a_group(store: Store) -> OutboxRow:
     return row
 
 
-async def test_two_of_a_group_are_forgotten_whose_answer_was_to_be_said_again(
+async def test_forgetting_two_members_cancels_the_resend_of_their_answer(
     store: Store, tmp_path: Path
 ) -> None:
     """The row that was given up with the first is no obstacle to the second."""
@@ -246,7 +246,7 @@ async def test_two_of_a_group_are_forgotten_whose_answer_was_to_be_said_again(
     assert select(store, "outbox", "state, body") == [("dropped", "")]
 
 
-async def test_what_a_forgotten_person_would_have_been_told_in_a_group_is_not_said_again(
+async def test_a_group_answer_to_a_forgotten_person_is_not_sent_again(
     store: Store, tmp_path: Path
 ) -> None:
     """Nothing is left of it that could be."""
@@ -257,7 +257,7 @@ async def test_what_a_forgotten_person_would_have_been_told_in_a_group_is_not_sa
     assert outbox_states(store) == ["dropped"]
 
 
-async def test_what_the_agents_would_have_been_told_of_a_forgotten_person_is_not_said_again(
+async def test_a_notice_about_a_forgotten_person_is_not_sent_again(
     store: Store, tmp_path: Path
 ) -> None:
     await accept(store, message("m-1"))

@@ -130,7 +130,7 @@ async def test_an_answered_round_is_not_given_up(store: Store) -> None:
         ("not JSON", "not JSON"),
     ],
 )
-def test_the_same_deed_has_the_same_key(one: str, other: str) -> None:
+def test_the_same_action_has_the_same_key(one: str, other: str) -> None:
     assert call_key(7, tool_call(one)) == call_key(7, tool_call(other, call_id="c-2"))
 
 

@@ -73,7 +73,7 @@ async def test_what_has_arrived_cannot_fail(store: Store) -> None:
     assert (await row_of(store))[:2] == ("sent", "delivered")
 
 
-async def test_a_failed_send_waits_to_be_said_once_more_and_then_no_more(store: Store) -> None:
+async def test_a_failed_send_is_queued_again_only_once(store: Store) -> None:
     """Its second failure leaves the customer without an answer: the turn is dead after all."""
     await answered_turn(store, "m-1")
     (delivery_update,) = await tell(store, told("failed", error="131026"))
@@ -102,14 +102,14 @@ async def test_one_part_that_arrived_keeps_the_turn_answered(store: Store) -> No
     assert select(store, "turns", "outcome") == [("answered",)]
 
 
-async def test_it_is_not_said_again_if_it_is_too_old(store: Store) -> None:
+async def test_it_is_not_sent_again_if_it_is_too_old(store: Store) -> None:
     await answered_turn(store, "m-1")
     (delivery_update,) = await tell(store, told("failed"), resend_since=103)
     assert not delivery_update.again
     assert outbox_states(store) == ["failed"]
 
 
-async def test_it_is_not_said_again_after_an_agent_took_over(store: Store) -> None:
+async def test_it_is_not_sent_again_after_an_agent_took_over(store: Store) -> None:
     """Not even when the pause is over: the conversation has gone another way."""
     await answered_turn(store, "m-1")
     await accept(store, own_message("a-1", "Yo sigo", source="mobile"), now=110, pause_until=120)
@@ -117,7 +117,7 @@ async def test_it_is_not_said_again_after_an_agent_took_over(store: Store) -> No
     assert not delivery_update.again
 
 
-async def test_what_failed_and_arrives_after_all_is_not_said_again(store: Store) -> None:
+async def test_a_failed_send_that_arrives_after_all_is_not_repeated(store: Store) -> None:
     await answered_turn(store, "m-1")
     await tell(store, told("failed"))
     assert await tell(store, told("sent")) == ()  # an earlier stage, told late
@@ -127,7 +127,7 @@ async def test_what_failed_and_arrives_after_all_is_not_said_again(store: Store)
     assert await row_of(store) == ("sent", "delivered", 150, None, "sent-1")
 
 
-async def test_what_was_given_up_and_arrives_after_all_is_answered(store: Store) -> None:
+async def test_a_given_up_send_that_arrives_after_all_counts_as_answered(store: Store) -> None:
     await answered_turn(store, "m-1")
     await tell(store, told("failed"), resend_since=1000)
     assert message_state(store, "m-1") == ("dead", "WhatsApp could not deliver it")
@@ -164,7 +164,7 @@ async def test_a_failure_between_echo_and_answer_is_not_undone_by_the_answer(sto
     assert (await row_of(store))[0] == "pending"
 
 
-async def test_an_echo_claims_what_was_told_before_it(store: Store) -> None:
+async def test_an_echo_claims_updates_that_came_before_it(store: Store) -> None:
     await sending(store)
     await tell(store, told("delivered"))
     accepted = await accept(store, own_message("sent-1", "Claro", source="api"))
@@ -205,7 +205,7 @@ async def test_statuses_of_unknown_ids_are_kept_within_bounds(store: Store) -> N
     assert select(store, "early_statuses", "message_id") == [("newest",)]
 
 
-async def test_a_status_nobody_foresaw_changes_nothing(store: Store) -> None:
+async def test_an_unknown_status_changes_nothing(store: Store) -> None:
     await answered_turn(store, "m-1")
     assert await tell(store, told("deleted"), told("teleported")) == ()
     assert (await row_of(store))[1] == ""

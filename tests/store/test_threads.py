@@ -40,7 +40,7 @@ async def test_a_thread_is_given_oldest_first_with_its_turns(store: Store) -> No
     assert await store.threads.history(PEDRO, tokens=1000) == ()
 
 
-async def test_a_turn_that_fits_only_partly_is_not_told_at_all(store: Store) -> None:
+async def test_a_turn_that_fits_only_partly_is_left_out(store: Store) -> None:
     """An answer without its question would be worse than neither."""
     await _turn_with(store, _said("user", "uno"), _said("assistant", "dos"))
     await _turn_with(store, _said("user", "tres"), _said("assistant", "cuatro"))

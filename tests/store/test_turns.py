@@ -184,7 +184,7 @@ async def test_an_answer_is_decided_in_one_write(store: Store) -> None:
         ([], "answered", ""),
     ],
 )
-async def test_a_turn_is_answered_if_any_part_of_it_was_said(
+async def test_a_turn_is_answered_if_any_part_of_it_was_sent(
     store: Store, fates: list[str], outcome: Outcome, reason: str
 ) -> None:
     turn = await _deliver(store, *fates)
@@ -210,7 +210,7 @@ async def test_a_closed_turn_gives_its_messages_the_outcome(store: Store, outcom
     assert select(store, "runs", "state") == [("abandoned",)]
 
 
-async def test_a_close_drops_what_was_not_said_and_says_its_own_words(store: Store) -> None:
+async def test_a_close_drops_unsent_messages_and_sends_its_own(store: Store) -> None:
     said, _under_way, _unsure, _waiting = await queued(store, "uno", "dos", "tres", "cuatro")
     await store.outbox.sending(said, now=103)
     await store.outbox.sent(said, "w-1", now=104)
@@ -226,7 +226,7 @@ async def test_a_close_drops_what_was_not_said_and_says_its_own_words(store: Sto
     assert (row.body, row.turn_id) == ("Le atiende Ana", None)
 
 
-async def test_what_an_apology_has_promised_is_taken_back_once(store: Store) -> None:
+async def test_a_promise_of_an_apology_is_retracted_once(store: Store) -> None:
     """A customer who was told that an answer comes hears that none will."""
     apology, expired = NewPart("Le contestaremos"), NewPart("No pudimos")
     await accept(store, message("m-1"))

@@ -202,7 +202,7 @@ async def test_a_call_under_another_id_is_charged_to_the_person(store: Store) ->
     assert await _sums(store) == {LAURA.chat: (200, 100), "": (200, 100)}
 
 
-async def test_a_call_for_somebody_who_is_forgotten_meanwhile_brings_no_number_back(
+async def test_a_call_of_a_person_being_forgotten_restores_no_number(
     store: Store, tmp_path: Path
 ) -> None:
     """A voice note was being made: what it did not cost is given back to the day alone."""

@@ -46,7 +46,7 @@ async def said(store: Store, key: ChatKey = LAURA, limit: int = 50) -> list[dict
     return page
 
 
-async def test_each_chat_has_a_public_name_that_tells_nothing(store: Store) -> None:
+async def test_each_chat_has_a_public_name_that_reveals_nothing(store: Store) -> None:
     await accept(store, message("m-1"), message("m-2", key=PEDRO))
     page = await listed(store)
     refs = [chat["ref"] for chat in page["chats"]]
@@ -99,7 +99,7 @@ async def test_the_states_follow_the_store(store: Store) -> None:
     assert await states(store) == {"4567": "idle"}
 
 
-async def test_what_a_chats_task_does_counts_more_than_the_store(store: Store) -> None:
+async def test_the_chats_live_state_overrides_the_store(store: Store) -> None:
     await accept(store, message("m-1"))
     live = {LAURA: Live("writing", 999.0, queued=1)}
     page = await listed(store, live, state="writing")
@@ -227,7 +227,7 @@ async def test_an_agents_words_are_in_the_outbox_and_pause_the_chat_in_one_write
     assert waiting.message.author_name == "Marta"
 
 
-async def test_a_turn_is_found_by_its_name_and_told_whole(store: Store) -> None:
+async def test_a_turn_is_found_by_its_name_and_shown_whole(store: Store) -> None:
     turn = await answered_turn(store, "m-1")
     assert await store.views.chat_of_turn("r-1") == LAURA
     assert await store.views.chat_of_turn("r-2") is None

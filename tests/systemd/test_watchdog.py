@@ -79,7 +79,7 @@ async def test_it_is_fed_three_times_in_the_time_that_there_is(
     assert autojump_clock.current_time() == 35
 
 
-async def test_a_part_that_hangs_or_says_no_is_named_and_nobody_feeds(
+async def test_a_part_that_hangs_or_fails_is_named_and_the_watchdog_is_not_fed(
     autojump_clock: MockClock,
 ) -> None:
     life = MessageTrace()

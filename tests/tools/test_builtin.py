@@ -20,7 +20,7 @@ async def told(context: ToolContext, tool: Tool, **arguments: object) -> str:
     return output
 
 
-async def test_handing_over_tells_the_model_what_to_say(
+async def test_an_escalation_gives_the_model_its_words(
     context: ToolContext, conversation: HeardConversation
 ) -> None:
     asked = {"reason": "Queja", "summary": "Ruido en la 101", "urgency": "high"}

@@ -53,7 +53,7 @@ def test_after_a_fault_the_old_modules_are_found_again(shop: Path, names: set[st
     assert sys.modules[PACKAGE].__dict__["prices"] is old
 
 
-def test_modules_that_are_not_named_are_let_alone(shop: Path) -> None:
+def test_modules_that_are_not_named_are_left_unchanged(shop: Path) -> None:
     assert shop.is_dir()
     kept = sys.modules[f"{PACKAGE}.prices"]
     with imported_anew({"recado_test"}):

@@ -110,7 +110,7 @@ def open_door() -> str:
     return "open"
 
 
-async def test_a_tool_that_is_off_is_neither_told_nor_called(context: ToolContext) -> None:
+async def test_a_disabled_tool_is_neither_declared_nor_called(context: ToolContext) -> None:
     toolbox = Toolbox([unfinished, open_door], disabled=["open_door"])
     assert toolbox.specs == ()
     assert [one.name for one in toolbox.all_tools] == ["unfinished", "open_door"]

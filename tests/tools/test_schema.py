@@ -54,7 +54,7 @@ def test_every_property_is_required_and_what_had_a_default_may_be_null() -> None
 
 
 @pytest.mark.parametrize("one", [book, *builtin_tools.ALL], ids=lambda one: one.name)
-def test_a_tool_is_told_as_strict(one: Tool) -> None:
+def test_a_tool_is_declared_as_strict(one: Tool) -> None:
     assert function_tool(one.spec)["strict"] is True
 
 

@@ -203,7 +203,7 @@ def test_an_annotation_as_it_is_sent(
         (Annotated[Guest, Meta(description="Who.")], "Who."),
     ],
 )
-def test_what_is_dropped_is_told_in_words(annotation: Any, described: str) -> None:
+def test_dropped_constraints_are_described_in_words(annotation: Any, described: str) -> None:
     parameters = taking(annotation, optional=False).spec.parameters
     assert parameters["properties"]["p"]["description"] == described
 

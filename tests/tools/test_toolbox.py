@@ -124,7 +124,9 @@ async def test_a_blocking_tool_does_not_hold_up_the_loop(context: ToolContext) -
         (break_down_twice, "ExceptionGroup"),
     ],
 )
-async def test_an_exception_is_told_without_its_words(call: Caller, broken: Any, kind: str) -> None:
+async def test_an_exception_is_named_without_its_message(
+    call: Caller, broken: Any, kind: str
+) -> None:
     output, failed = await call(broken)
     assert failed
     assert _error(output) == f"{broken.name} failed ({kind})"
@@ -204,13 +206,13 @@ async def test_a_result_that_cannot_be_written_is_a_failure(call: Caller, what: 
     assert _error(output).startswith("give failed (")
 
 
-async def test_wrong_arguments_are_told_and_the_tool_is_not_called(call: Caller) -> None:
+async def test_wrong_arguments_are_reported_and_the_tool_is_not_called(call: Caller) -> None:
     output, failed = await call(greet, '{"greeting":1}')
     assert failed
     assert _error(output).startswith("invalid arguments for greet: Expected `str`")
 
 
-async def test_an_unknown_tool_is_told_with_those_that_there_are(context: ToolContext) -> None:
+async def test_an_unknown_tool_is_reported_with_the_existing_ones(context: ToolContext) -> None:
     asked = FunctionCall(call_id="c-1", name="fly" * 100, arguments="{}")
     output, failed = await Toolbox([greet, where]).call(asked, context)
     assert failed
@@ -221,7 +223,7 @@ async def test_an_unknown_tool_is_told_with_those_that_there_are(context: ToolCo
     assert "none" in _error(output)
 
 
-def test_the_model_is_told_of_all_tools_in_order() -> None:
+def test_the_model_gets_all_tools_in_order() -> None:
     assert Toolbox([where, greet]).specs == (where.spec, greet.spec)
 
 
@@ -248,7 +250,7 @@ async def test_the_built_in_tool_looks_back_as_far_as_it_is_asked(call: Caller) 
     assert failed
 
 
-async def test_what_a_tool_raises_is_told_to_the_operator_not_to_the_model(
+async def test_a_tools_exception_is_logged_and_hidden_from_the_model(
     context: ToolContext,
 ) -> None:
     @tool

@@ -182,7 +182,7 @@ def test_no_text_is_a_fault(answer: str, output: str) -> None:
 
 
 @pytest.mark.parametrize("digit", ["\u24ea", "\u2460", "\u00b2", "\u0663", "\u137c", "\u5104"])
-def test_digits_that_are_none_switch_nothing_off(digit: str) -> None:
+def test_circled_and_raised_digits_switch_no_check_off(digit: str) -> None:
     """A customer who writes one does not get an amount past that nobody said."""
     heard = f"{digit} noches y {digit}{digit} mil"
     sources = read_sources(inbound=heard, tools=(), instructions=(), before=())

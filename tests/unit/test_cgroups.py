@@ -78,5 +78,5 @@ def test_without_a_limit_there_is_none(groups: Groups) -> None:
     assert memory_limit(files=groups.files, own_groups=groups.files / "nowhere") is None
 
 
-def test_a_group_that_is_gone_uses_nothing(tmp_path: Path) -> None:
+def test_a_removed_cgroup_uses_no_memory(tmp_path: Path) -> None:
     assert MemoryLimit(1, tmp_path / "gone", 2).used_bytes() == 0

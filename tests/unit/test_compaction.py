@@ -53,7 +53,7 @@ def threads(draw: st.DrawFn) -> Recollection:
     return _thread(*sizes, ratio=ratio, head=draw(st.sampled_from([0, 10])))
 
 
-def test_nothing_falls_out_of_what_fits() -> None:
+def test_nothing_is_dropped_from_a_thread_that_fits() -> None:
     memory = _thread((1, 50), (2, 50))
     assert falls_out(memory, budget=100) == 0
     assert len(shown(memory, budget=100)) == 2
@@ -83,7 +83,9 @@ def test_what_is_shown_fits_and_what_is_kept_fits(memory: Recollection, budget: 
 
 
 @given(threads(), st.integers(1, 300))
-def test_nothing_falls_out_of_what_surely_fits(memory: Recollection, budget: int) -> None:
+def test_nothing_is_dropped_from_a_thread_that_certainly_fits(
+    memory: Recollection, budget: int
+) -> None:
     tokens = memory.head.tokens + sum(entry.tokens for entry in memory.items)
     if surely_fits(tokens, budget=budget):
         assert falls_out(memory, budget=budget) == 0
@@ -120,7 +122,7 @@ def test_a_request_is_estimated_with_all_that_is_text_in_it() -> None:
     assert request_estimate(ModelRequest(instructions="", items=(picture,))) is None
 
 
-def test_the_head_is_told_before_the_items() -> None:
+def test_the_head_is_sent_before_the_items() -> None:
     memory = _thread((1, 5), head=10)
     assert as_input(memory, memory.items) == (data_item("note", "summary"), _said("words 0"))
     lone = {"type": "function_call_output", "call_id": "c", "output": "2"}

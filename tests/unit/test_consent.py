@@ -44,7 +44,7 @@ def test_a_button_with_such_a_word_is_a_wish() -> None:
     assert wish_of([message], RULES, opted_out=False) == Wish(choice="out", alone=True)
 
 
-def test_the_words_that_undo_it_mean_nothing_to_who_has_not_opted_out() -> None:
+def test_opt_in_words_have_no_effect_without_an_opt_out() -> None:
     assert wish_of(burst("alta"), RULES, opted_out=False) == Wish()
     assert wish_of(burst("ALTA"), RULES, opted_out=True) == Wish(choice="in", alone=True)
     assert wish_of(burst("Start"), RULES, opted_out=True) == Wish(choice="in", alone=True)

@@ -50,7 +50,7 @@ def test_the_line_speaks_the_language_of_the_settings() -> None:
     assert line.endswith("Contact: Laura | Labels: VIP | Channel: WhatsApp")
 
 
-def test_the_saved_name_is_told_beside_the_contacts_own() -> None:
+def test_the_model_gets_the_saved_name_and_the_contacts_own() -> None:
     chat = ChatRecord(name="from a message", contact_name="Laura")
     assert subject_of(chat, saved_name="Laura G.", labels=()).chat_name == "Laura G."
     assert subject_of(chat, labels=()).chat_name == "from a message"
@@ -58,12 +58,12 @@ def test_the_saved_name_is_told_beside_the_contacts_own() -> None:
 
 
 @pytest.mark.parametrize("name", [LAURA.chat.partition("@")[0], "+57 300 123 4567"])
-def test_a_phone_number_is_not_told_as_a_name(name: str) -> None:
+def test_a_phone_number_is_not_used_as_a_name(name: str) -> None:
     """WhatsApp shows the number where nobody has saved a name."""
     assert subject_of(ChatRecord(name=name), saved_name=name, labels=()).chat_name == ""
 
 
-def test_the_first_two_labels_are_told() -> None:
+def test_the_first_two_labels_reach_the_model() -> None:
     assert subject_of(ChatRecord(), labels=("a", " ", "b", "c")).labels == ("a", "b")
 
 
@@ -74,7 +74,7 @@ def test_a_name_cannot_pass_for_other_parts_of_the_line() -> None:
     assert len(name) <= MAX_CHARACTERS
 
 
-def test_what_was_told_comes_back_from_the_store() -> None:
+def test_the_prompt_state_is_read_back_from_the_store() -> None:
     assert last_subject(TOLD) == KNOWN
     assert last_subject(ChatRecord()) is None
     assert last_subject(ChatRecord(context_text="{broken")) is None
@@ -104,12 +104,12 @@ RENAMED = Subject(contact_name="Laura G.", labels=("Cotizado",))
     ],
     ids=["new", "just told", "labels", "name", "before 3 h", "after 3 h", "clock set back"],
 )
-def test_the_moment_is_told_again_when_it_has_changed(
+def test_the_context_line_is_due_when_its_moment_has_changed(
     chat: ChatRecord, subject: Subject, *, due: bool
 ) -> None:
     assert is_due(chat, subject, now=NOW, shown_since=0) is due
 
 
-def test_what_is_not_shown_any_more_is_told_again() -> None:
+def test_an_item_dropped_from_the_thread_is_sent_again() -> None:
     assert not is_due(TOLD, KNOWN, now=NOW, shown_since=TOLD.context_at)
     assert is_due(TOLD, KNOWN, now=NOW, shown_since=TOLD.context_at + 1)

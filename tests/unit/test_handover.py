@@ -104,7 +104,7 @@ def test_why_a_message_waits(hold: Hold, reason: str) -> None:
         (Hold(paused_until=NOW - 1, escalated_at=NOW - 9, overdue_at=NOW - 1), False),
     ],
 )
-def test_the_customer_is_told_once_that_nobody_came(hold: Hold, due: bool) -> None:  # noqa: FBT001
+def test_the_customer_is_notified_once_that_nobody_came(hold: Hold, due: bool) -> None:  # noqa: FBT001
     assert notice_is_due(hold, NOW) == due
 
 
@@ -138,7 +138,7 @@ def test_an_escalation_asks_for_a_person(
     assert hold == then
 
 
-def test_what_the_bot_does_not_take_up_waits_for_a_person() -> None:
+def test_messages_that_the_bot_skips_wait_for_a_person() -> None:
     assert held(NEW, LOOP) == OpenMessage(WITH_AGENT, LOOP, to_note=True)
     assert held(NEW, "") == NEW
     assert held(ASKED, LOOP) == ASKED
@@ -150,14 +150,14 @@ def test_a_turn_that_is_handed_off_leaves_its_messages_waiting() -> None:
     assert left_by_turn(ASKED, BUDGET, in_thread=True) == TOLD
 
 
-def test_a_deleted_message_waits_for_nobody() -> None:
+def test_a_deleted_message_does_not_wait_for_a_person() -> None:
     deleted = OpenMessage("in_turn", deleted=True)
     assert left_by_turn(deleted, AN_AGENT, in_thread=False) == OpenMessage("ignored", DELETED)
     assert not after(deleted, "agent wrote").to_note
 
 
 @pytest.mark.parametrize("in_thread", [True, False])
-def test_what_an_agent_has_answered_stays_answered_when_its_turn_ends(in_thread: bool) -> None:  # noqa: FBT001
+def test_a_message_answered_by_an_agent_stays_so_when_its_turn_ends(in_thread: bool) -> None:  # noqa: FBT001
     closed = OpenMessage("handed_off", AGENT_WROTE, to_note=True)
     left = left_by_turn(closed, AN_AGENT, in_thread=in_thread)
     assert left == OpenMessage("handed_off", AGENT_WROTE, to_note=not in_thread)

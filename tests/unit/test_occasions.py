@@ -19,7 +19,7 @@ LAURA = ChatKey("CHANNEL", "573001234567@s.whatsapp.net")
         ("L" * 100, "L" * 40 + " (5730…4567)"),
     ],
 )
-def test_a_customer_is_told_by_name_and_masked_number(name: str, shown: str) -> None:
+def test_a_notification_has_the_customers_name_and_masked_number(name: str, shown: str) -> None:
     assert notification_texts.who(name, LAURA) == shown
 
 
@@ -59,11 +59,11 @@ HEARD = "Quiero  hablar con un asesor, mi clave es 1234"
         ("hablar con un", "", ": urgente"),
     ],
 )
-def test_the_customers_words_are_not_told(reason: str, summary: str, line: str) -> None:
+def test_a_notification_does_not_quote_the_customer(reason: str, summary: str, line: str) -> None:
     assert escalation(reason, summary, HEARD) == line
 
 
-def test_one_wait_is_told_from_the_next() -> None:
+def test_two_waits_are_distinguished() -> None:
     first, same, later = (
         notification_texts.waiting(LAURA, name="", since=since, clock="10:00", language="en")
         for since in (100.0, 100.0, 200.0)

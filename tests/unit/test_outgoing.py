@@ -96,7 +96,7 @@ def test_a_message_is_found_again_and_no_other_is_taken_for_it(name: str) -> Non
         {"type": "contact_list", "contact_list": {"list": [{"name": "Pedro"}, {"name": "Ana"}]}},
     ],
 )
-def test_what_we_never_send_is_like_nothing(content: dict[str, Any]) -> None:
+def test_types_that_we_never_send_match_nothing(content: dict[str, Any]) -> None:
     assert likeness_of(told(content)) == ()
 
 
@@ -136,7 +136,7 @@ def test_what_we_never_send_is_like_nothing(content: dict[str, Any]) -> None:
     ],
     ids=[f"fault {number}" for number in range(30)],
 )
-def test_what_whatsapp_would_not_take_is_refused_in_words(
+def test_content_that_whatsapp_rejects_is_refused_with_a_reason(
     make: Callable[[], NewPart], words: str
 ) -> None:
     with pytest.raises(ValueError, match=words):

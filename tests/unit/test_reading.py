@@ -155,18 +155,18 @@ def test_whapis_own_types_are_lines(kind: str, other: Other, line: str) -> None:
         ({"author": "573009876543", "from_me": True}, "Hola"),
     ],
 )
-def test_in_a_group_it_is_said_who_speaks(fields: dict[str, Any], line: str) -> None:
+def test_in_a_group_the_speakers_are_named(fields: dict[str, Any], line: str) -> None:
     assert as_lines(message("m", "Hola", key=GROUP, **fields)) == line
 
 
-def test_what_a_group_says_among_itself_is_one_item() -> None:
+def test_unaddressed_group_messages_are_one_item() -> None:
     talk = _stored(message("m-1", "Hola", key=GROUP), message("m-2", "¿Vamos?", key=GROUP))
     item = overheard_item(talk, missing=True)
     assert item["role"] == "user"
     assert item["content"].splitlines()[1:] == ["[…]", "somebody: Hola", "somebody: ¿Vamos?"]
 
 
-def test_of_what_disappears_only_that_is_kept() -> None:
+def test_only_a_placeholder_of_a_disappearing_message_is_kept() -> None:
     burst = _stored(
         message("m-1", "Hola"),
         message("m-2", "secreto", ephemeral=True, quote=Quote(id="q", body="¿Cuál?")),
@@ -217,7 +217,7 @@ def test_an_agents_words_are_a_note_and_the_assistants_side(
     ]
 
 
-def test_what_an_agent_quotes_is_not_said_by_the_assistant() -> None:
+def test_an_agents_quote_is_not_in_the_assistants_role() -> None:
     quoting = message("a-1", "Sí", quote=Quote(id="m-0", body="Me prometieron\nla mitad"))
     assert [item["content"] for item in agent_items(_stored(quoting), texts("es"))] == [
         f"{texts('es').note_of('')}\n> Me prometieron la mitad",

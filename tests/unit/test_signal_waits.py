@@ -255,7 +255,7 @@ async def test_what_was_stored_late_counts_from_when_it_came(autojump_clock: Moc
     assert chat.signals.agent_has_finished
 
 
-async def test_nobody_steps_aside_in_the_agents_own_chat(autojump_clock: MockClock) -> None:
+async def test_the_bot_is_not_paused_in_the_agents_own_chat(autojump_clock: MockClock) -> None:
     chat = Chat(never_paused=True)
     chat.agent_writes()
     assert not chat.signals.is_paused
@@ -265,7 +265,7 @@ async def test_nobody_steps_aside_in_the_agents_own_chat(autojump_clock: MockClo
     assert autojump_clock.current_time() == 10
 
 
-async def test_a_message_that_does_not_end_the_wait_in_a_window_wakes_nobody(
+async def test_a_message_that_only_extends_the_window_wakes_no_task(
     autojump_clock: MockClock,
 ) -> None:
     """And once that wait is over, any message does."""
@@ -293,7 +293,7 @@ async def test_a_wait_that_is_woken_near_its_end_goes_on_to_it(
     assert autojump_clock.current_time() == 2.5
 
 
-async def test_who_types_is_waited_for_and_who_stops_is_answered_soon(
+async def test_a_typing_contact_is_waited_for_and_answered_soon_after(
     autojump_clock: MockClock,
 ) -> None:
     def types(chat: Chat) -> None:

@@ -45,7 +45,7 @@ def test_plain_words_are_spoken(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", UNFIT)
-def test_what_has_to_be_read_is_written(text: str) -> None:
+def test_text_that_has_to_be_read_is_written(text: str) -> None:
     assert not is_fit(text)
 
 
@@ -71,13 +71,13 @@ def test_a_long_answer_is_cut_between_sentences() -> None:
 
 
 @pytest.mark.parametrize("text", ["palabra " * 20, "Sí. " * 200, "Bueno, sí.\n\n😊😊😊"])
-def test_what_cannot_be_cut_well_is_written(text: str) -> None:
+def test_text_that_cannot_be_split_for_speech_is_written(text: str) -> None:
     """A sentence that is too long, too many parts, a part without words."""
     assert spoken_parts(text, most=10) == []
 
 
 @given(SENTENCES, st.integers(min_value=70, max_value=200))
-def test_no_word_is_lost_or_said_twice(text: str, most: int) -> None:
+def test_no_word_is_lost_or_sent_twice(text: str, most: int) -> None:
     parts = spoken_parts(text, most=most)
     assert all(0 < len(part) <= most for part in parts)
     assert len(parts) <= MAX_PARTS

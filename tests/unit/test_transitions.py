@@ -111,7 +111,7 @@ OVERDUE = Hold(paused_until=EARLIER, escalated_at=EARLIER, overdue_at=EARLIER)
         (joined(PAUSED, LOOP), PAUSED),
     ],
 )
-def test_what_keeps_the_bot_out_of_a_chat(before: Hold, after: Hold) -> None:
+def test_which_pauses_keep_the_bot_silent(before: Hold, after: Hold) -> None:
     assert before == after
 
 
@@ -168,7 +168,7 @@ def update(status: str, *, at: float = 0, error: str = "") -> StatusUpdate:
 
 @pytest.mark.parametrize("told", RANKS)
 @pytest.mark.parametrize("known", ["", *RANKS])
-def test_an_update_only_raises_what_is_known(known: str, told: str) -> None:
+def test_an_update_only_advances_the_state(known: str, told: str) -> None:
     send = replace(TAKEN, status=known, state=FAILED if known == "failed" else SENT)
     after = after_update(send, update(told), at=NOW, resend_since=0)
     if told == "failed":
@@ -279,7 +279,7 @@ def test_an_echo_settles_the_first_send_that_says_the_same() -> None:
 
 
 @pytest.mark.parametrize(("source", "may"), [("api", True), ("", True), ("mobile", False)])
-def test_what_a_person_typed_is_no_echo(source: str, *, may: bool) -> None:
+def test_a_message_typed_by_a_person_is_no_echo(source: str, *, may: bool) -> None:
     assert may_echo(own(source), HELLO) is may
 
 

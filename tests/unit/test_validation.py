@@ -122,7 +122,7 @@ def test_half_a_reply_goes_back() -> None:
     assert judged("La tarifa es de", incomplete="max_output_tokens").notes
 
 
-def test_an_id_that_a_tool_said_stays() -> None:
+def test_an_id_from_a_tool_stays() -> None:
     text = "Tu reserva es la req_A1B2C3D4E5."
     assert judged(text, outputs=('{"id": "req_A1B2C3D4E5"}',)).text == text
     assert "req_" not in judged(text).text
@@ -184,13 +184,13 @@ WRONG = (
 
 
 @pytest.mark.parametrize("text", RIGHT)
-def test_amounts_that_were_said_or_follow_are_right(text: str) -> None:
+def test_amounts_with_a_source_or_derived_from_one_are_right(text: str) -> None:
     found = judged(text, outputs=(ROOMS,))
     assert (found.text, found.notes) == (text, ())
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_amounts_that_nobody_said_are_doubted(text: str) -> None:
+def test_amounts_without_a_source_are_doubted(text: str) -> None:
     """The model may try again, but the answer may be sent, unless the operator forbids it."""
     found = judged(text, outputs=(ROOMS,))
     assert found.notes

@@ -80,7 +80,7 @@ def in_group(author: str = LAURA, **fields: Any) -> Known:
 
 
 @pytest.mark.parametrize(("silent", "reason"), SILENT)
-def test_what_is_not_answered_has_a_reason(silent: Message, reason: str) -> None:
+def test_unanswered_types_have_a_reason(silent: Message, reason: str) -> None:
     assert verdict(known(silent), Policy()) == reason
 
 
@@ -124,7 +124,7 @@ def test_groups_are_answered_as_configured(*, mode: Any, addressed: bool, reason
         ((), (PEDRO,), False),
     ],
 )
-def test_deny_wins_and_nothing_allowed_is_everybody(
+def test_deny_wins_and_an_empty_allow_list_allows_everybody(
     *, allow: tuple[str, ...], deny: tuple[str, ...], refused: bool
 ) -> None:
     door = AccessList(allow=frozenset(allow), deny=frozenset(deny))
@@ -142,7 +142,7 @@ def test_a_chat_may_be_denied_as_a_whole() -> None:
     assert verdict(in_group(), policy) == "a chat that is not answered"
 
 
-def test_an_agent_is_nobody_who_could_be_denied() -> None:
+def test_the_deny_list_does_not_apply_to_agents() -> None:
     policy = Policy(groups="off", chats=AccessList(deny=frozenset({FAMILY})))
     assert verdict(known(message("m", key=GROUP, from_me=True)), policy) == ""
 

@@ -153,7 +153,7 @@ async def test_a_flood_of_wrong_tokens_does_not_fill_the_audit(
     assert len(daemon.audited) == MOST_AUDITED
 
 
-async def test_a_store_that_cannot_be_written_lets_nobody_in_and_breaks_nothing(
+async def test_logins_fail_cleanly_while_the_audit_cannot_be_written(
     start_edge: Start, daemon: MemoryDaemon, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(by: Actor, action: str) -> None:
@@ -182,7 +182,7 @@ async def test_what_is_held_up_does_not_hold_up_the_stop(
     assert autojump_clock.current_time() - began < 5
 
 
-async def test_without_a_trusted_proxy_nobody_says_who_they_are(
+async def test_without_a_trusted_proxy_forwarded_addresses_are_ignored(
     start_edge: Start, daemon: MemoryDaemon, log: MemoryLog
 ) -> None:
     served = await start_edge(webhook_secrets=(SECRET,))

@@ -133,7 +133,7 @@ async def test_older_messages_come_page_by_page_and_each_once(tmp_path: Path) ->
         assert seen == ["hola", *[f"línea {number}" for number in range(70)]]
 
 
-async def test_a_turn_is_told_with_its_tool_calls_and_their_results(tmp_path: Path) -> None:
+async def test_a_turn_is_shown_with_its_tool_calls_and_their_results(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         arguments = json.dumps({"fact": f"prefiere {HOSTILE}"})
         stage.model.script(call("remember", arguments), say("Anotado"))
@@ -182,7 +182,7 @@ async def test_a_chat_is_taken_over_and_given_back(tmp_path: Path) -> None:
         ("en", "Waiting for a person since", "Mark as resolved"),
     ],
 )
-async def test_who_waits_for_a_person_is_shown_until_it_is_done(
+async def test_a_chat_that_waits_for_a_person_is_shown_until_done(
     tmp_path: Path, language: str, waits: str, button: str
 ) -> None:
     """In the list, its filter, the conversation and on the message."""

@@ -83,7 +83,7 @@ async def test_what_the_day_has_cost_is_what_its_tokens_cost(tmp_path: Path) -> 
         assert note == "COP · de 5,00"
 
 
-async def test_who_waits_for_a_person_is_on_the_page_and_in_health(tmp_path: Path) -> None:
+async def test_chats_that_wait_for_a_person_are_on_the_page_and_in_health(tmp_path: Path) -> None:
     quick = {"figures_seconds": 0.05}
     takeover = {"pause_minutes": 60, "remind_minutes": 1 / 6000}
     async with (

@@ -209,7 +209,7 @@ async def test_the_stop_closes_with_1001(start_edge: Start) -> None:
         await served.ended.wait()
 
 
-async def test_a_slow_reader_is_told_and_dropped_and_may_come_back(
+async def test_a_slow_reader_is_notified_and_dropped_and_may_come_back(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
     served = await start_edge()
@@ -261,7 +261,7 @@ async def test_a_fault_of_ours_is_a_page_without_its_detail(
     assert len([line for line in log.lines if "a page failed" in str(line)]) == 2
 
 
-async def test_a_store_that_cannot_be_read_is_said_to_be_so(
+async def test_a_store_that_cannot_be_read_is_reported(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
     daemon.watch.failure = StoreUnavailable("no disk")

@@ -109,7 +109,7 @@ async def test_a_wrong_token_is_refused_and_its_words_are_not_repeated(
     assert not daemon.watch.sessions.ends
 
 
-async def test_who_tries_too_often_is_told_to_wait_and_the_right_token_is_taken(
+async def test_a_guesser_is_told_to_wait_and_the_right_token_is_accepted(
     start_edge: Start,
 ) -> None:
     """Whoever shares the guesser's address is not locked out."""
@@ -236,7 +236,7 @@ async def test_language_and_theme_are_remembered_by_the_browser(start_edge: Star
     assert '<html lang="es" data-theme="auto"' in page.text
 
 
-async def test_a_number_is_revealed_to_whoever_is_signed_in(
+async def test_a_signed_in_operator_can_reveal_a_number(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
     daemon.watch.numbers["abc"] = "+573001234567"

@@ -34,7 +34,7 @@ def audited(stage: Stage) -> list[str]:
     return [command for (command,) in rows]
 
 
-async def test_a_refused_send_is_said_again_by_a_click_and_once(tmp_path: Path) -> None:
+async def test_a_click_sends_a_refused_message_again_once(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         number = await refused(stage)
         page = (await browser.get("/dashboard/work")).text

@@ -211,7 +211,7 @@ async def test_data_behind_a_refused_handshake_is_not_read(
     assert not log.of("warning")
 
 
-async def test_who_leaves_in_the_handshake_is_no_fault(
+async def test_a_client_that_leaves_in_the_handshake_causes_no_error(
     start_edge: Start, daemon: MemoryDaemon, log: MemoryLog
 ) -> None:
     served = await start_edge(admin_token=TOKEN)

@@ -10,7 +10,7 @@ from daemon.http.access import (
 )
 
 
-def test_a_few_slips_cost_nothing_and_more_cost_ever_more_time() -> None:
+def test_a_few_wrong_tokens_are_free_and_more_are_delayed_ever_longer() -> None:
     attempts = FailedAttempts()
     costs = []
     for _ in range(FREE_ATTEMPTS + 300):

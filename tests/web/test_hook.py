@@ -76,7 +76,7 @@ async def test_the_answer_waits_for_the_store(start_edge: Start, daemon: MemoryD
         (RecursionError("deep inside"), 500, False),
     ],
 )
-async def test_what_is_not_stored_is_not_acknowledged(
+async def test_an_unstored_call_is_not_acknowledged(
     start_edge: Start,
     daemon: MemoryDaemon,
     log: MemoryLog,
@@ -141,7 +141,7 @@ async def test_without_a_secret_nothing_is_read_or_stored(
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "BREW"])
-async def test_other_methods_are_told_which_there_are(start_edge: Start, method: str) -> None:
+async def test_other_methods_get_the_allowed_ones(start_edge: Start, method: str) -> None:
     with trio.fail_after(30):
         served = await start_edge(webhook_secrets=SECRETS)
         answer = await served.exchange(head(method=method))
@@ -302,6 +302,6 @@ def test_any_header_bytes_are_compared_without_a_crash(value: bytes, secrets: li
 
 
 @given(st.text(), st.sampled_from(["POST", "DELETE"]))
-def test_an_event_has_a_type_and_a_verb_or_is_empty(path: str, method: str) -> None:
+def test_an_event_has_a_type_and_a_method_or_is_empty(path: str, method: str) -> None:
     event = path_event(method, "/hook/" + path)
     assert event is None or not event or len(event.split(".")) >= 2

@@ -38,7 +38,7 @@ async def test_health_is_what_the_daemon_says(start_edge: Start) -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_health_answers_even_if_it_cannot_be_told(
+async def test_health_answers_even_if_the_counts_fail(
     start_edge: Start, daemon: MemoryDaemon, log: MemoryLog
 ) -> None:
     daemon.failure = RuntimeError("a detail that stays inside")
@@ -174,7 +174,7 @@ async def test_pages_take_no_large_bodies(
     assert read == 0
 
 
-async def test_a_websocket_nobody_serves_is_refused(start_edge: Start) -> None:
+async def test_an_unknown_websocket_path_is_refused(start_edge: Start) -> None:
     with trio.fail_after(30):
         served = await start_edge()
         answer = await served.exchange(

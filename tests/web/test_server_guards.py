@@ -307,7 +307,7 @@ async def test_a_time_limit_of_the_app_does_not_cut_a_write_in_half(start: Start
     assert len(answer.partition(b"\r\n\r\n")[2]) == int(length)
 
 
-async def test_a_websocket_is_told_of_the_stop(start: Start) -> None:
+async def test_a_websocket_is_notified_of_the_stop(start: Start) -> None:
     with trio.fail_after(30):
         served = await start(quart_app())
         async with await served.connect() as stream:

@@ -455,7 +455,7 @@ async def test_tries_share_one_deadline() -> None:
         ("https://gate.example.com", "secreto-ñ"),
     ],
 )
-async def test_an_unusable_address_or_token_is_told_at_once(api_url: str, token: str) -> None:
+async def test_an_unusable_address_or_token_is_reported_at_once(api_url: str, token: str) -> None:
     """The error names the setting and not its value."""
     opened = open_whapi(api_url=api_url, token=token, timeout_seconds=1, rng=rng())
     with pytest.raises(SettingsError, match=r"^whapi\.") as caught:

@@ -61,5 +61,5 @@ def test_a_refusal_to_tell_the_health_tells_it(status: int, condition: str) -> N
 
 
 @pytest.mark.parametrize("status", [0, 302, 400, 429, 500])
-def test_other_failures_say_nothing_of_the_number(status: int) -> None:
+def test_other_failures_do_not_change_the_numbers_state(status: int) -> None:
     assert health_refused(status, "failed") is None

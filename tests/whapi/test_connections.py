@@ -146,7 +146,7 @@ async def test_an_answer_is_read_however_it_is_written(answer: bytes) -> None:
         (packed(b"gzip", gzip.compress(b"x", mtime=0)[:-9]), "cannot be unpacked"),
     ],
 )
-async def test_an_answer_that_cannot_be_used_is_told_so(
+async def test_an_unusable_answer_is_reported(
     answer: bytes, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what comes next is not disturbed by it."""
@@ -258,7 +258,7 @@ async def test_a_request_that_cannot_connect_leaves_its_place() -> None:
                 assert (response.failure, response.began) == ("no connection", False)
 
 
-async def test_a_proxy_is_told_the_whole_address(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_gets_the_whole_address(monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(OK) as server:
         monkeypatch.setenv("http_proxy", f"http://user:p%40ss@127.0.0.1:{server.port}")
         async with connected("http://whapi.invalid/v1") as connections:
@@ -313,7 +313,7 @@ def test_proxies_of_the_environment_count(
     assert (proxy.host if proxy else None) == host
 
 
-def test_an_unknown_kind_of_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_kind_of_proxy_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "socks5://user:secret@p.invalid:1080")
     with pytest.raises(SettingsError, match="proxy") as caught:
         Connections(httpx.URL("http://whapi.invalid"), None, most=1)

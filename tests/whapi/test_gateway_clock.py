@@ -19,7 +19,7 @@ def heard(*ahead: float) -> float | None:
     return clock.seconds_ahead
 
 
-def test_a_difference_of_minutes_is_told_and_one_of_seconds_is_none() -> None:
+def test_a_difference_of_minutes_is_reported_and_one_of_seconds_is_not() -> None:
     assert heard() is None
     assert heard(0.0) == 0
     assert heard(45.0) == 0

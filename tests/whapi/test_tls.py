@@ -115,7 +115,7 @@ async def test_a_server_that_is_believed_is_asked_over_one_connection(
     assert (server.connections, server.requests) == (1, 2)
 
 
-async def test_a_server_that_is_not_believed_is_asked_nothing(authority: Authority) -> None:
+async def test_an_untrusted_server_gets_no_request(authority: Authority) -> None:
     """So what was to be sent certainly was not."""
     async with secured(authority.server) as server:
         stranger = ssl.create_default_context()

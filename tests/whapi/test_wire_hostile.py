@@ -155,7 +155,7 @@ def test_broken_text_does_not_lose_the_message(text_in_json: bytes, expected: st
     assert body_of(text_in_json) == expected
 
 
-def test_bytes_that_nobody_reads_are_not_even_looked_at() -> None:
+def test_unread_bytes_are_not_decoded() -> None:
     body = b'{"messages":[%s]}' % GOOD.encode().replace(b'"type"', b'"preview":"\xff","type"')
     assert len(parse_webhook(body).messages) == 1
 

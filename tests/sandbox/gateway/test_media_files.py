@@ -25,7 +25,7 @@ def content(gateway: ScriptedGateway, message_id: str) -> dict[str, Any]:
     return found
 
 
-async def test_a_picture_is_told_with_its_facts_and_fetched_by_its_id(
+async def test_a_picture_is_described_and_fetched_by_its_id(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(30):

@@ -163,7 +163,7 @@ async def test_the_manner_of_a_message(gateway: ScriptedGateway, receiver: Any) 
     assert text["context"] == {"ephemeral": 86_400}
 
 
-async def test_an_album_is_told_in_one_call_and_in_order(
+async def test_an_album_arrives_in_one_call_and_in_order(
     gateway: ScriptedGateway, receiver: Any
 ) -> None:
     laura = gateway.contact(LAURA)
@@ -187,7 +187,7 @@ async def test_a_call_rings_and_is_missed_and_can_be_rejected(
     assert (rejected.status_code, unknown.status_code) == (200, 404)
 
 
-async def test_presences_of_group_members_are_told_if_subscribed(
+async def test_presences_of_group_members_are_reported_if_subscribed(
     gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     andres = gateway.group(GROUP).member("573005550142")
@@ -218,7 +218,7 @@ async def test_a_label_is_told_as_a_changed_chat(
     assert updates[0]["changes"] == ["labels"]
 
 
-async def test_a_message_gets_as_far_as_its_fate(
+async def test_a_message_advances_to_its_scripted_delivery(
     gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     gateway.echoes.mode = "missing"

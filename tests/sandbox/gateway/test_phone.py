@@ -159,7 +159,7 @@ async def test_what_is_typed_becomes_a_customers_or_an_agents_message(
         {"chat": LAURA_CHAT, "text": 7},
     ],
 )
-async def test_what_cannot_be_said_is_refused(
+async def test_unsendable_content_is_refused(
     gateway: ScriptedGateway, api: httpx.AsyncClient, body: dict[str, object]
 ) -> None:
     with trio.fail_after(30):

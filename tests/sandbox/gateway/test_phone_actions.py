@@ -78,7 +78,7 @@ async def test_a_file_of_ones_own_can_be_sent(
     assert (nothing.status_code, unknown.status_code) == (413, 400)
 
 
-async def test_what_a_browser_records_arrives_as_whatsapps_own_kind(
+async def test_a_browser_recording_arrives_as_a_voice_note(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     """50 packets of 20 ms and one longer than an Ogg segment: a second, and their very bytes."""
@@ -172,7 +172,7 @@ async def test_opening_a_chat_reads_what_came(
     assert calls[3].payload["statuses"][0]["status"] == "read"
 
 
-async def test_recording_is_told_like_typing(api: httpx.AsyncClient, receiver: Any) -> None:
+async def test_recording_is_reported_like_typing(api: httpx.AsyncClient, receiver: Any) -> None:
     with trio.fail_after(30):
         await api.post(f"/presences/{LAURA}")
         await api.post("/phone/typing", json={"chat": LAURA_CHAT, "typing": "recording"})
@@ -180,7 +180,7 @@ async def test_recording_is_told_like_typing(api: httpx.AsyncClient, receiver: A
     assert call.payload["presences"][0]["status"] == "recording"
 
 
-async def test_the_switches_make_whapi_fail_and_well_again(
+async def test_the_switches_make_whapi_fail_and_recover(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     async def turn(name: str, *, on: bool) -> int:

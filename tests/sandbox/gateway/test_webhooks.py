@@ -152,7 +152,7 @@ async def test_calls_queued_before_run_are_delivered_by_it(
     assert texts == ["uno", "dos", "tres"]
 
 
-async def test_typing_is_told_of_subscribed_contacts_only(
+async def test_typing_is_reported_of_subscribed_contacts_only(
     gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     with trio.fail_after(30):

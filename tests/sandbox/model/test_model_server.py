@@ -80,7 +80,7 @@ async def test_the_key_is_wanted(server: ScriptedModel, client: httpx.AsyncClien
         ),
     ],
 )
-async def test_what_the_real_one_refuses(
+async def test_the_simulator_refuses_what_the_real_one_refuses(
     server: ScriptedModel, client: httpx.AsyncClient, change: dict[str, Any], message: str
 ) -> None:
     """These protect Recado from mistakes that only the real server would show."""

@@ -192,7 +192,9 @@ def text(words: str) -> dict[str, str]:
         ([{"type": "input_image", "image_url": "https://example.com/x"}], ["una imagen"]),
     ],
 )
-def test_what_people_send_is_perceived(parts: list[dict[str, str]], perceived: list[str]) -> None:
+def test_every_kind_of_message_is_described_to_the_simulated_model(
+    parts: list[dict[str, str]], perceived: list[str]
+) -> None:
     assert model_senses.perceived(parts, "es") == perceived
 
 
