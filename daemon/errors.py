@@ -13,6 +13,7 @@ RecadoError
 │   ├── NumberTrouble             nothing can be sent by this number now: hold, alert, probe
 │   └── GatewayRefused            the same call will never work
 │       ├── RefusedRecipient      nothing can be sent to this recipient: give this send up
+│       │   └── WindowClosed      only a template can, until they write again
 │       └── RefusedForm           this message cannot be sent as it is: a plainer one may
 ├── AssistantError
 │   ├── ModelTemporary            try again later
@@ -109,6 +110,10 @@ class GatewayRefused(GatewayError):
 
 class RefusedRecipient(GatewayRefused):
     """Nothing may be sent to this recipient; other chats are not concerned."""
+
+
+class WindowClosed(RefusedRecipient):
+    """Too long after the recipient's last message: the gateway takes only templates now."""
 
 
 class RefusedForm(GatewayRefused):

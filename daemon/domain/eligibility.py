@@ -104,6 +104,8 @@ ANSWERED_TYPES = frozenset(
         "group_invite",
         "newsletter_invite",
         "admin_invite",
+        "flow_reply",
+        "unavailable",
     }
 )
 """Types without a content of their own here that a person would expect an answer to."""

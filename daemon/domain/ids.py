@@ -2,7 +2,9 @@
 
 A *chat id* names a conversation. A *person id* names who writes: the digits of their phone number,
 or the whole chat id where there is none. A private chat has the id of its person. One person may
-be seen under two ids: the phone number, and an opaque *alias* (WhatsApp's "lid").
+be seen under several ids: the phone number, and opaque *aliases*: WhatsApp's "lid", and the
+"business-scoped user id" (BSUID) by which Meta names people to one business. The ending ``@bsuid``
+is ours; Meta gives these ids bare.
 """
 
 import re
@@ -10,6 +12,7 @@ import re
 _PHONE = "@s.whatsapp.net"
 _OLD_PHONE = "@c.us"
 _ALIAS = "@lid"
+_SCOPED = "@bsuid"
 _GROUP = "@g.us"
 _ONE_WAY = ("@broadcast", "@newsletter", "stories")
 
@@ -20,13 +23,20 @@ GROUPS_GLOB = f"*{_GROUP}"
 """SQLite's pattern for the chat ids of groups: a literal in a query, so that the index of groups'
 messages serves it."""
 
-WRITTEN_CHAT = r"\+?[0-9]{7,15}|[0-9]{5,25}(-[0-9]{5,15})?@(s\.whatsapp\.net|lid|g\.us)"
+WRITTEN_CHAT = (
+    r"\+?[0-9]{7,15}|[0-9]{5,25}(-[0-9]{5,15})?@(s\.whatsapp\.net|lid|g\.us)"
+    r"|[A-Z]{2}\.[A-Za-z0-9.]{1,140}@bsuid"
+)
 """A regular expression: a chat as operators may write it in the settings."""
 
 _REACHABLE = re.compile(
-    r"[0-9]{7,15}@s\.whatsapp\.net|[0-9]{5,20}@lid|[0-9]{5,25}(-[0-9]{5,15})?@g\.us"
+    r"[0-9]{7,15}@s\.whatsapp\.net|[0-9]{5,20}@lid|[0-9]{5,25}(-[0-9]{5,15})?@g\.us|"
+    r"[A-Z]{2}\.[A-Za-z0-9.]{1,140}@bsuid"
 )
 """E.164 numbers have at most 15 digits."""
+
+_BARE_SCOPED = re.compile(r"[A-Za-z]{2}\.[!-?A-~]{1,200}")
+"""``US.13491208655302741918``, ``US.ENT.…``; what Meta may add later is kept as it is."""
 
 
 def chat_id(raw: str) -> str:
@@ -59,6 +69,21 @@ def alias_of(raw: str) -> str:
     return f"{digits}{_ALIAS}" if digits.isdecimal() else ""
 
 
+def scoped_chat(raw: str) -> str:
+    """Give the private chat of a bare BSUID, taken whole; empty if it is none."""
+    return f"{raw}{_SCOPED}" if _BARE_SCOPED.fullmatch(raw) else ""
+
+
+def scoped_id(chat: str) -> str:
+    """Give the bare BSUID that a chat id is made of; empty for every other chat."""
+    return chat.removesuffix(_SCOPED) if chat.endswith(_SCOPED) else ""
+
+
+def group_chat(raw: str) -> str:
+    """Give the chat of a group that a gateway names without its ending; empty for none."""
+    return f"{raw}{_GROUP}" if raw and "@" not in raw else raw
+
+
 def phone_digits(chat: str) -> str:
     """Give the digits of the phone number that a chat id is made of; empty for every other chat."""
     return chat.removesuffix(_PHONE) if chat.endswith(_PHONE) else ""
@@ -82,12 +107,12 @@ def is_group(chat: str) -> bool:
 
 def is_alias(name: str) -> bool:
     """Tell whether an id is an alias, behind which there may be a phone number."""
-    return name.endswith(_ALIAS)
+    return name.endswith((_ALIAS, _SCOPED))
 
 
 def is_private(chat: str) -> bool:
     """Tell whether a chat is that of one person."""
-    return chat.endswith((_PHONE, _ALIAS))
+    return chat.endswith((_PHONE, _ALIAS, _SCOPED))
 
 
 def is_one_way(chat: str) -> bool:

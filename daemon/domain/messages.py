@@ -209,6 +209,10 @@ class Message(Value, frozen=True, kw_only=True, omit_defaults=True):
     """True if its author wants it to disappear: its words are not kept after its turn."""
     ad: str = ""
     """The title of the ad through which its author came."""
+    alias: str = ""
+    """Another chat id of the person of this private chat, as the gateway says."""
+    standby: bool = False
+    """True if the Meta Business Agent has the chat: the message is not for us to answer."""
 
     @property
     def disappears(self) -> bool:
@@ -247,6 +251,10 @@ class StatusUpdate(Value, frozen=True, kw_only=True, omit_defaults=True):
     error: str = ""
     at: float = 0
     """By WhatsApp's clock, Unix seconds; 0 if not known."""
+    tag: str = ""
+    """What went along with the send to come back here (`daemon.domain.transitions.sends`)."""
+    is_final: bool = False
+    """Of a failure: sending it again would come to the same."""
 
 
 class LabelChange(Value, frozen=True, kw_only=True):
@@ -270,6 +278,14 @@ NumberCondition = Literal[
 ``unknown``: the gateway does not say."""
 
 
+class IdentityChange(Value, frozen=True, kw_only=True):
+    """A person has other ids now; all are chat ids."""
+
+    number: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
 class NumberNews(Value, frozen=True, kw_only=True):
     """A change of our own number's state; never the code that links it to a phone."""
 
@@ -278,6 +294,8 @@ class NumberNews(Value, frozen=True, kw_only=True):
     """The gateway's words for it and what to do, for operators."""
     linked: bool = False
     """True if the number has a new session, without the subscriptions of the last one."""
+    is_notice: bool = False
+    """True if it says nothing of ``condition``: it is for operators to read."""
 
 
 class NumberHealth(Value, frozen=True, kw_only=True):
@@ -328,6 +346,7 @@ class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
     """From ``contacts``, ``contacts_updates`` and ``chats_updates``."""
     labels_changed: bool = False
     """True if the channel's labels themselves changed."""
+    identity_changes: tuple[IdentityChange, ...] = ()
     number_news: tuple[NumberNews, ...] = ()
     calls: tuple[Call, ...] = ()
     other_keys: tuple[str, ...] = ()

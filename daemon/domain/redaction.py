@@ -75,6 +75,9 @@ _OTHER_DIGITS = re.compile(
 )
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])|%(2[0Bb]|40)")
 """A character as JSON, ``repr`` (of a ``KeyError``, say) and URLs write it."""
+_SCOPED = re.compile(r"(?<![A-Za-z0-9.])([A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{4})[A-Za-z0-9]{6,}")
+"""Meta's business-scoped id of a person, of which the first signs are kept."""
+
 _BLANK = re.compile(_BETWEEN)
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 
@@ -114,7 +117,7 @@ def _plain(text: str) -> str:
 
 
 def _without_numbers(text: str) -> str:
-    text = _CARD.sub(_mask_card, text)
+    text = _SCOPED.sub(r"\1…", _CARD.sub(_mask_card, text))
     return _PRIVATE.sub(_mask, text) if _MAY_HOLD_NUMBER.search(text) else text
 
 

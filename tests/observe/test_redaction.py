@@ -13,6 +13,8 @@ PRINTABLE = st.characters(min_codepoint=33, max_codepoint=126)
     [
         ("573001234567", "5730…4567"),
         ("573001234567@s.whatsapp.net", "5730…4567@s.whatsapp.net"),
+        ("chat CO.13491208655302741918@bsuid", "chat CO.1349…@bsuid"),
+        ("US.ENT.11815799212886844830", "US.ENT.1181…"),
         ("+57 300 123 4567", "5730…4567"),
         ("300 123 4567", "300…567"),
         ("true_573001234567@c.us_3EB0", "true_5730…4567@c.us_3EB0"),

@@ -8,12 +8,13 @@ from daemon.domain import ids
 
 PHONE = "573001234567@s.whatsapp.net"
 ALIAS = "88012345678901@lid"
+SCOPED = "CO.13491208655302741918@bsuid"
 GROUP = "120363000000000001@g.us"
 OLD_GROUP = "573001234567-1612345678@g.us"
 BROADCAST = "status@broadcast"
 NEWSLETTER = "120363000000000002@newsletter"
 STORIES = "stories"
-EVERY = (PHONE, ALIAS, GROUP, OLD_GROUP, BROADCAST, NEWSLETTER, STORIES)
+EVERY = (PHONE, ALIAS, SCOPED, GROUP, OLD_GROUP, BROADCAST, NEWSLETTER, STORIES)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,7 @@ def test_a_chat_has_one_spelling(raw: str, chat: str) -> None:
     [
         (PHONE, False, True, False, False),
         (ALIAS, False, True, True, False),
+        (SCOPED, False, True, True, False),
         (GROUP, True, False, False, False),
         (OLD_GROUP, True, False, False, False),
         (BROADCAST, False, False, False, True),
@@ -59,6 +61,7 @@ def test_what_kind_of_chat_it_is(
     [
         (PHONE, "573001234567", "573001234567", "573001234567", "+573001234567"),
         (ALIAS, ALIAS, "", "88012345678901", ALIAS),
+        (SCOPED, SCOPED, "", "CO.13491208655302741918", SCOPED),
         (GROUP, GROUP, "", "120363000000000001", GROUP),
         (STORIES, STORIES, "", STORIES, STORIES),
     ],
@@ -70,7 +73,7 @@ def test_the_parts_of_an_id(chat: str, person: str, digits: str, local: str, sho
     assert ids.shown(chat) == shown
 
 
-@pytest.mark.parametrize("chat", [PHONE, ALIAS])
+@pytest.mark.parametrize("chat", [PHONE, ALIAS, SCOPED])
 def test_a_private_chat_and_its_person_name_each_other(chat: str) -> None:
     assert ids.chat_of(ids.person_of(chat)) == chat
 
@@ -91,9 +94,33 @@ def test_an_alias_is_digits_with_its_ending(raw: str, alias: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "chat"),
+    [
+        ("CO.13491208655302741918", SCOPED),
+        ("CO.ENT.118157992", "CO.ENT.118157992@bsuid"),
+        ("US.what_may_come-later", "US.what_may_come-later@bsuid"),
+        ("", ""),
+        ("573001234567", ""),
+        (PHONE, ""),
+        ("CO.1 2", ""),
+    ],
+)
+def test_a_business_scoped_id_is_taken_whole(raw: str, chat: str) -> None:
+    assert ids.scoped_chat(raw) == chat
+    assert ids.scoped_id(chat) == (raw if chat else "")
+    assert ids.scoped_id(PHONE) == ""
+
+
+def test_a_group_may_be_named_without_its_ending() -> None:
+    assert ids.group_chat("Y2FwaV9ncm91cDox") == "Y2FwaV9ncm91cDox@g.us"
+    assert ids.group_chat(GROUP) == GROUP
+    assert ids.group_chat("") == ""
+
+
+@pytest.mark.parametrize(
     ("chat", "reachable"),
     [
-        *((chat, True) for chat in (PHONE, ALIAS, GROUP, OLD_GROUP)),
+        *((chat, True) for chat in (PHONE, ALIAS, SCOPED, GROUP, OLD_GROUP)),
         *((chat, False) for chat in (BROADCAST, NEWSLETTER, STORIES, "", "573001234567")),
         ("1234567890123456@s.whatsapp.net", False),
         (f"{PHONE}\n", False),
@@ -106,7 +133,7 @@ def test_which_ids_a_message_can_be_addressed_to(chat: str, *, reachable: bool) 
 @pytest.mark.parametrize(
     ("written", "taken"),
     [
-        *((name, True) for name in ("573001234567", "+573001234567", PHONE, ALIAS, GROUP)),
+        *((n, True) for n in ("573001234567", "+573001234567", PHONE, ALIAS, SCOPED, GROUP)),
         *((name, False) for name in ("", "123", "573001234567@example.com", STORIES)),
     ],
 )

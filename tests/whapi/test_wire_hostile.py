@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from daemon.domain.messages import Contacts, Location, Media, Message, Other, Text, Webhook
 from daemon.errors import WebhookError, WebhookTooLarge
-from daemon.gateway.whapi.payloads.parser import MOST_ELEMENTS, MOST_VALUES, parse_webhook
+from daemon.gateway.payloads.fields import MOST_VALUES
+from daemon.gateway.whapi.payloads.parser import MOST_ELEMENTS, parse_webhook
 
 SAMPLES = [p.read_bytes() for p in sorted((Path(__file__).parents[1] / "sample_data").glob("*"))]
 GOOD = '{"id":"good-1","chat_id":"573001234567@s.whatsapp.net","type":"text","text":{"body":"si"}}'

@@ -82,6 +82,8 @@ class Outgoing:
     """The file: its address, or a data URI."""
     link_preview: bool = False
     """Whether links in a text get a preview."""
+    tag: str = ""
+    """What comes back with its delivery updates, from gateways that send it back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -245,3 +245,24 @@ def string(raw: msgspec.Raw) -> str:
         return _strings.decode(raw)
     except REFUSALS:
         return ""
+
+
+# -- whole bodies ----------------------------------------------------------------------------------
+
+MOST_VALUES = 1_000_000
+"""Values of one call, counted by commas and brackets: a value of two bytes takes up to 200 when it
+is read."""
+_COUNTED_BYTES = 1024 * 1024
+"""Of a body, between two comparisons with the limit."""
+
+
+def refuse_many_values(body: bytes) -> None:
+    """Raise WebhookTooLarge for a body with too many values; a small one cannot have them."""
+    if len(body) <= MOST_VALUES:
+        return
+    left = MOST_VALUES
+    for start in range(0, len(body), _COUNTED_BYTES):
+        end = start + _COUNTED_BYTES
+        left -= sum(body.count(mark, start, end) for mark in (b",", b"[", b"{"))
+        if left < 0:
+            raise WebhookTooLarge(f"the body has more than {MOST_VALUES} values")

@@ -44,6 +44,7 @@ from daemon.gateway.payloads.fields import (
     flag,
     moment,
     person,
+    refuse_many_values,
     strict_json,
     string,
     text,
@@ -70,11 +71,6 @@ Envelope = dict[str, Elements]
 MOST_ELEMENTS = 10_000
 """Elements of one call; Whapi's own lists have 500 at most. A call with more is refused as a whole,
 since reading a part would lose the rest, and the whole may be millions."""
-MOST_VALUES = 1_000_000
-"""Values of one call, counted by commas and brackets: a value of two bytes takes up to 200 when it
-is read."""
-_COUNTED_BYTES = 1024 * 1024
-"""Of a body, between two comparisons with the limit."""
 _LINES_KEPT = 100
 _KEYS_KEPT = 50
 _KEY_CHARACTERS = 60
@@ -118,7 +114,7 @@ def _open(body: bytes) -> Envelope:
     start = body[:LONGEST_INDENT].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start and not start.startswith(b"{"):
         raise WebhookError("the body is not a JSON object")
-    _refuse_many_values(body)
+    refuse_many_values(body)
     try:
         return _envelopes.decode(body)
     except REFUSALS:
@@ -131,18 +127,6 @@ def _open(body: bytes) -> Envelope:
         raise WebhookError("the body is not a JSON object") from None
     except (msgspec.MsgspecError, ValueError):
         raise WebhookError("the body is not JSON") from None
-
-
-def _refuse_many_values(body: bytes) -> None:
-    """Raise WebhookTooLarge for a body with too many values; a small one cannot have them."""
-    if len(body) <= MOST_VALUES:
-        return
-    left = MOST_VALUES
-    for start in range(0, len(body), _COUNTED_BYTES):
-        end = start + _COUNTED_BYTES
-        left -= sum(body.count(mark, start, end) for mark in (b",", b"[", b"{"))
-        if left < 0:
-            raise WebhookTooLarge(f"the body has more than {MOST_VALUES} values")
 
 
 class _Reading:
