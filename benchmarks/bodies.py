@@ -86,24 +86,23 @@ def text(found: Found) -> str:
         *("large call", "its 200 after s", "small ones: p50 ms", "longest ms"),
         *("peak RSS MB", "above before MB"),
     ]
-    return f"""## Big bodies: what they do to the calls beside them
+    return f"""## Large bodies: their effect on concurrent calls
 
-One call holds a picture as base64, as Whapi sends it when media are set to come in the body. It is
-stored and its picture put into a file before its 200. Meanwhile {PROBES_A_SECOND} usual calls a
-second
-are posted on other connections.
+One call holds a picture as base64, as Whapi sends it if media are configured to be in the body.
+The call is stored and its picture written to a file before its 200. Meanwhile {PROBES_A_SECOND}
+normal calls a second are posted on other connections.
 
 {table(heads, rows)}
 
-The goal is that no small call waits longer than {GOAL_SECONDS * 1000:.0f} ms beside the largest.
+The goal: no small call waits longer than {GOAL_SECONDS * 1000:.0f} ms beside the largest.
 
-- A delay counts from when the small call was due. Small and large calls come from two processes of
-  their own; where the machine has but two cores, they share them with the daemon.
+- A delay counts from when the small call was due. Two separate processes send the small and large
+  calls; on a machine with two cores they share them with the daemon.
 - *Longest* is the longest wait of a small call in a round: the median over {found["rounds"]}
   round(s),
-  in brackets the least and the greatest. The peak is the kernel's `VmHWM`, reset before each call.
-- How other shapes (a large preview, bytes under an unknown key, escaped slashes) fare on the event
-  loop alone is shown by `.venv/bin/python benchmarks/large_body.py`.
+  in brackets minimum and maximum. The peak is the kernel's `VmHWM`, reset before each call.
+- `.venv/bin/python benchmarks/large_body.py` measures other shapes (a large preview, bytes under
+  an unknown key, escaped slashes) in the event loop alone.
 """
 
 

@@ -105,7 +105,8 @@ def text(found: Found) -> str:
 
 {table(["contacts so far", *(f"{sample['contacts']:,}" for sample in shown)], rows)}
 
-- Each of them is another one, writes once, and is not seen again. One in {ANSWER_EVERY} is answered
+- Each of them is another one, writes once, and is not seen again. One in {ANSWER_EVERY} is
+  answered
   by the model ({found["turns"]:,.0f} turns), the others by an agent. Memory is looked at when the
   last of a step is gone.
 - In the second half each contact left {each:+,.1f} bytes behind (± {error:,.1f}, 95%), which

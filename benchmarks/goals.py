@@ -41,8 +41,8 @@ def text(found: Found) -> str:
 
 {reasons}
 
-Loss, restarts without refusals, and the stop's hard limit are goals too, which no time shows: they
-are held by `make crash` and the tests ([reliability](reliability.md)).
+Goals without a time (no loss, restarts that reject no request, the hard limit of a stop) are
+checked by `make crash` and the tests ([reliability](reliability.md)).
 """
 
 
@@ -55,7 +55,7 @@ def _intake(found: Found) -> list[Goal]:
     why = (
         f"Express stores nothing. SQLite alone commits {intake_report.disk_factor(data):.0f} times"
         f" as many rows on this disk. A webhook takes {cpu * 1e6:.0f} µs of Recado's CPU time;"
-        f" Express answers one each {1e6 / intake_report.express_rate(data):.0f} µs."
+        f" Express answers one per {1e6 / intake_report.express_rate(data):.0f} µs."
         f"{_spent(found, 'webhooks', cpu)}"
     )
     return [
@@ -77,13 +77,13 @@ def _spent(found: Found, work: str, cpu: float) -> str:
     if "profiles" not in found:
         return ""
     data = found["profiles"]
-    most = f" Most goes to: {profiles.largest(data, work)} (profile below)."
+    most = f" The largest parts: {profiles.largest(data, work)} (profile below)."
     if not cpu:
         return most
     share = profiles.main_share(data, work)
     return (
-        f"{most} {share:.0%} is of the main thread, which can have one core: that is full at"
-        f" {1 / (share * cpu):,.0f} a second, whatever the other threads do."
+        f"{most} {share:.0%} is the main thread's, which can use one core: it saturates at"
+        f" {1 / (share * cpu):,.0f} a second, independent of the other threads."
     )
 
 
@@ -126,8 +126,8 @@ def _turns(found: Found) -> list[Goal]:
             f"≤ {BUSY_GOAL * 1000:.0f} ms",
             f"{ms(busy)} ms",
             busy <= BUSY_GOAL,
-            f"{served:.0f} turns a second were reached; each takes {cpu:.1f} ms of CPU time, the"
-            f" webhooks of echo and status included.{_spent(found, 'turns', cpu / 1000)}",
+            f"{served:.0f} turns a second were completed; each takes {cpu:.1f} ms of CPU time,"
+            f" including the webhooks of echo and status.{_spent(found, 'turns', cpu / 1000)}",
         ),
     ]
 

@@ -76,39 +76,40 @@ def text(found: dict[str, Any]) -> str:
         for m in measurements
         if m.name in {RECADO_IGNORED, RECADO_CHATS, EXPRESS}
     )
-    return f"""## Intake: webhooks answered a second
+    return f"""## Intake: webhooks answered per second
 
-How fast `/hook` takes messages, when each is on the disk before its 200. Beside it, in the same
-run, are servers that **store nothing**: Express 5 with `express.json`, which is what the system
-before Recado did, and others that show where the limits of the language and of the disk are.
+The rate at which `/hook` accepts messages when each is durable before its 200. The same run
+measures servers that **store nothing**: Express 5 with `express.json`, as in the system that
+Recado replaces, and others that show the limits of the language and of the disk.
 
 {table(measurements)}
 
 The goal is 1.00 or more at {GOAL_CONNECTIONS} connections. {verdict(found)}
 
 - Every request is a different text message of {BODY_BYTES} bytes, posted over keep-alive
-  connections by a generator in a process of its own; each connection sends its next request when
-  the last one is answered. All of it is on 127.0.0.1.
-- *CPU* is the server's own CPU time a request, in microseconds, kernel included. It depends least
-  on what else the machine does.
-- Both of Recado's rows are the whole daemon, with its log going to a file and a bearer secret asked
-  for. *Ignored* are messages of groups, which get a row each but no answer. *Gathered* are messages
-  in {chats} chats, whose windows stay open while it lasts. At the end each store was found to hold
+  connections by a generator in a separate process; each connection sends its next request after
+  the response to the last one. Everything runs on 127.0.0.1.
+- *CPU* is the server's CPU time per request, in microseconds, kernel included. It depends least on
+  other load on the machine.
+- Both of Recado's rows are the whole daemon, with its log written to a file and a bearer secret
+  required. *Ignored* are messages of groups, which are stored but not answered. *Gathered* are
+  messages
+  in {chats} chats, whose windows stay open during the measurement. At the end each store had
   exactly as many messages as were answered with 200.
-- *{DISK}* is a single writer with the settings of Recado's store, when as many
-  rows as there are connections share a commit. No HTTP, no parsing, one table.
-- *Fixed answers* come from a server that reads nothing and always says the same: this is as fast as
-  the generator can be. With Recado and Express it was busy for at most {generator:.0%} of a core.
+- *{DISK}* is a single writer with the settings of Recado's store, which commits one row per
+  connection together. No HTTP, no parsing, one table.
+- *Fixed answers* come from a server that reads nothing and always returns the same: the
+  generator's limit. With Recado and Express the generator used at most {generator:.0%} of a core.
 
-Measured in {rounds} rounds of {seconds:g} s for each cell. In each round the servers take turns, in
-every other round in the reverse order. The table has the medians over the rounds; the ratios are
-taken within each round, and in brackets are the least and the greatest.
+Measured in {rounds} rounds of {seconds:g} s for each cell. In each round the servers take turns,
+in every other round in reverse order. The table shows the medians over the rounds; ratios are
+computed within each round, with minimum and maximum in brackets.
 
-How noisy it was: work that was neither the server's nor the generator's took {median(others):.2f}
-cores in the median of all measurements, {max(others):.2f} at most.
+Noise: other processes took {median(others):.2f}
+cores (median of all measurements), {max(others):.2f} at most.
 
 The disk did {median(flushes):,.0f} flushes a second (4 KiB appended, then `fdatasync`), between
-{min(flushes):,.0f} and {max(flushes):,.0f} in the single rounds.
+{min(flushes):,.0f} and {max(flushes):,.0f} in single rounds.
 """
 
 

@@ -116,15 +116,16 @@ def text(found: Found) -> str:
 
 {table(["", "seconds: median (least to greatest)"], rows)}
 
-- {found["rounds"]} round(s), empty and full store in turn; the files are in the page cache. A start
-  counts from `fork` to the datagram that systemd would get, a stop from SIGTERM to the end of the
+- {found["rounds"]} round(s), empty and full store in turn; the files are in the page cache. A
+  start counts from `fork` to the datagram for systemd, a stop from SIGTERM to the end of the
   process.
-- When it is ready the process has {mb(middle(found["memory"]["empty"]))} MB of resident memory with
+- When ready, the process has {mb(middle(found["memory"]["empty"]))} MB of resident memory with
   an empty store, and {mb(middle(found["memory"]["full"]))} MB with the full one.
-- A stop waits for running turns up to 60 % of `shutdown.deadline_seconds` (5 s): runs that hang
-  use it up, everything else is over sooner.
+- A stop waits for running turns up to 60 % of `shutdown.deadline_seconds` (5 s): hanging runs use
+  all of it, everything else ends sooner.
 - Orphaned turns: {recovery["orphans"]:,} runs were streaming when the process was killed. The next
-  one asked for their answers anew ({recovery["cpu"]:.1f} s of CPU), with `recovery.delay_seconds`
+  process requested their answers again ({recovery["cpu"]:.1f} s of CPU), with
+  `recovery.delay_seconds`
   = 0; the model took 0.1 to 0.2 s for each. Unanswered after {RECOVERY_SECONDS} s:
   {recovery["unanswered"]}; answered twice: {recovery["twice"]}.
 """

@@ -88,24 +88,24 @@ def text(found: Found) -> str:
 {_rule(found)}
 {_rows({name: _threads(each) for name, each in found.items()})}
 
-| what the main thread works for | {" | ".join(WORKS[name] for name in found)} |
+| work of the main thread | {" | ".join(WORKS[name] for name in found)} |
 {_rule(found)}
 {_rows({name: _inclusive(each) for name, each in found.items()})}
 
-| package that is at work in the main thread | {" | ".join(WORKS[name] for name in found)} |
+| active package in the main thread | {" | ".join(WORKS[name] for name in found)} |
 {_rule(found)}
 {_rows({name: _packages(each) for name, each in found.items()})}
 
-- All shares are of the CPU time of the whole process, so those of the last two tables add up to the
-  main thread's.
-- The time of the threads is the kernel's count. What the main thread does is sampled
-  (`benchmarks/profiled_daemon.py`): by CPU time, as often as the kernel looks ({samples}; one each
+- All shares refer to the CPU time of the whole process, so those of the last two tables add up to
+  the main thread's.
+- The kernel counts the time of the threads. The main thread's work is sampled
+  (`benchmarks/profiled_daemon.py`) by CPU time, at the kernel's timer rate ({samples}; one per
   {apart}).
-- *What for* takes the outermost part of the daemon that is on the stack, with all that it calls:
-  storing and logging a webhook are its taking in. *The turn itself* is what chats do beside calls,
+- *Work* is the outermost part of the daemon on the stack, with everything that it calls: storing
+  and logging a webhook belong to its intake. *The turn itself* is the work of chats without calls,
   storing and logging.
-- *Package* takes the innermost one; time in the standard library and in C counts for the package
-  that called it. So a call that `trio` waits in, or wakes up for, is the loop's.
+- *Package* is the innermost one; time in the standard library and in C counts for the calling
+  package. So a call in which `trio` waits or wakes up belongs to the event loop.
 {kinds}
 """
 

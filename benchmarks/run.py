@@ -138,20 +138,20 @@ def _head(results: dict[str, Any]) -> str:
 
 <!-- Written by benchmarks/run.py: make bench. -->
 
-Measured on {on}, everything on one machine and over 127.0.0.1:
+Measured on {on}, everything on one machine over 127.0.0.1:
 {"; ".join(machines)}.{warning}
 """
 
 
 def _foot() -> str:
-    return """## Again
+    return """## Repeating the measurements
 
-`make bench` measures all of it and writes this page (a quarter of an hour; it needs Node with npm,
-else there is no Express). `.venv/bin/python benchmarks/run.py --quick` takes a first look,
-`--only turns` measures one section again. `benchmarks/contacts.py` is the section on contacts,
-`make soak` (`SOAK_MINUTES=60`) the last one. `make bench-check` counts what the hot paths and a
-whole turn execute, allocate and write, which no other load on the machine changes, and compares it
-with `benchmarks/limits.toml`. `benchmarks/first_paint.py` looks at the dashboard in Chromium.
+`make bench` measures everything and writes this page (a quarter of an hour; Express needs Node
+with npm). `.venv/bin/python benchmarks/run.py --quick` is a first look, `--only turns` measures
+one section again. `benchmarks/contacts.py` is the section on contacts, `make soak`
+(`SOAK_MINUTES=60`) the last one. `make bench-check` counts what the hot paths and a whole turn
+execute, allocate and write, independent of other load on the machine, and compares it with
+`benchmarks/limits.toml`. `benchmarks/first_paint.py` measures the dashboard in Chromium.
 """
 
 

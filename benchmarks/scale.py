@@ -229,25 +229,25 @@ def text(found: Found) -> str:
         f"![{title} as there is more at once](performance/scale-{name}.svg)"
         for name, title in PLOTS.items()
     )
-    return f"""## Scale: what more at once costs
+    return f"""## Scale: the cost of concurrency
 
 {images}
 
 {table(heads, rows)}
 
-- *Open windows* are chats that have written and whose burst may go on; their presences are not
+- *Open windows* are chats with messages whose burst may continue; their presences are not
   subscribed to. *Streaming runs* are turns whose answer comes at {1 / WORD_SECONDS:g} word a
-  second, each over a connection of its own. *Known threads* are conversations in the store,
-  each with a turn that was answered; none of them is active.
-- There are no more than {MAX_CONNECTIONS:,} streaming runs: so many connections to the model does
-  the daemon open (`MAX_CONNECTIONS` in `daemon/assistant/responses_connection.py`); further runs
-  wait for one of them.
-{_missed(found)}- Memory is the resident set after it, of one process. How long the event
-  loop lets things wait is seen from outside: `/ready`, whose answer is known at once, is asked for
-  {PROBES_A_SECOND} times a second for {found["seconds"]:g} s by a process of its own, each at its
-  time. The processor time is that of the same seconds, these requests included. `/health` counts
-  what all chats do; it is asked for {HEALTH_PROBES} times afterwards.
-- Each line is a daemon of its own, looked at {LOOKS} times: the median of the looks, in brackets
-  the least and the greatest. The looks begin when what came before is done, or after
-  {SETTLE_SECONDS} s; longest it took {_longest_wait(found)}.
+  second, each over its own connection. *Known threads* are conversations in the store, each with
+  an answered turn; none of them is active.
+- There are no more than {MAX_CONNECTIONS:,} streaming runs: the daemon opens no more connections
+  to the model (`MAX_CONNECTIONS` in `daemon/assistant/responses_connection.py`); further runs wait
+  for one of them.
+{_missed(found)}- Memory is the resident set of the one process. The delay of the event loop is
+measured from outside: a separate process requests `/ready`, whose answer needs no work,
+  {PROBES_A_SECOND} times a second for {found["seconds"]:g} s on schedule. The processor time is
+  that of the same seconds, including these requests. `/health` counts the work of all chats; it is
+  requested {HEALTH_PROBES} times afterwards.
+- Each line is a separate daemon, measured {LOOKS} times: the median, with minimum and maximum in
+  brackets. Measuring begins when the initial work is done, or after
+  {SETTLE_SECONDS} s; the longest took {_longest_wait(found)}.
 """

@@ -251,22 +251,23 @@ def text(found: Found) -> str:
 
 {table(heads, rows)}
 
-- {found["sent"]:,} calls, {CALLS_A_SECOND} a second; of a hundred: {shares}. There are
-  {REGULARS:,} regulars and {GROUPS} groups. Each reply has its echo, is delivered and read.
+- {found["sent"]:,} calls, {CALLS_A_SECOND} a second; per hundred: {shares}. There are
+  {REGULARS:,} regulars and {GROUPS} groups. Each reply gets its echo and the statuses delivered
+  and read.
   {found["turns"]:,.0f} turns ended, one in {TOOL_EVERY} with a tool.
-- Beside it {READERS} people look at the dashboard: {found["readers"]["pages"]:,} pages, and
-  {found["readers"]["followed"]:,} times the live log for a while, each third time without reading
-  on. {found["reloads"]} reloads (SIGHUP), each with other instructions.
+- Meanwhile {READERS} operators use the dashboard: {found["readers"]["pages"]:,} pages, and
+  {found["readers"]["followed"]:,} times the live log for a while, every third time without
+  reading. {found["reloads"]} reloads (SIGHUP), each with other instructions.
 - {found["faults"]["model"]:,} calls of the model failed (429, 500, a stream cut off, no answer),
   and {found["faults"]["whapi"]:,} sends (500, 429, no answer, no answer though it was sent).
 - Not answered with 200: {found["refused"]} webhooks, {found["readers"]["refused"]} of the
-  readers' requests. Left at the end without an outcome, or given up: {left}.
-- The first {WARM_UP_SHARE:.0%}, {LEAST_WARM_UP} s at least, is not judged: chats come to life and
-  caches fill. The rest is cut into {BLOCKS} parts, and a line fitted through the least value of
-  each: *rise in an hour*, with what it may be off by (95%), and likewise *of the end*, the last
-  {END_SHARE:.0%} of that time. A figure grows if both are above what they may be, and above the
-  uncertainty; a leak smaller than that is not seen.
-- Beside it the store grew by {stored:,.0f} MB, which it is meant to. The daemon used {cpu:.2f}
+  readers' requests. Without an outcome at the end, or given up: {left}.
+- The first {WARM_UP_SHARE:.0%}, {LEAST_WARM_UP} s at least, does not count: chats start and caches
+  fill. The rest is divided into {BLOCKS} parts, and a line fitted through the minimum of each:
+  *rise in an hour*, with its 95% confidence interval, and likewise *of the end*, the last
+  {END_SHARE:.0%} of that time. A figure grows if both exceed the limit and the uncertainty; a
+  smaller leak is not detected.
+- Meanwhile the store grew by {stored:,.0f} MB, as intended. The daemon used {cpu:.2f}
   cores, and stopped in {found["stop_seconds"]:.2f} s with exit status {found["status"]}.
   Measured on {found["on"]}.
 """

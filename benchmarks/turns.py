@@ -114,32 +114,30 @@ def text(found: Found) -> str:
     busiest = max(RATES)
     troubles = sum(cell["unanswered"] + cell["twice"] + cell["refused"] for cell in found["cells"])
     wrong = "none" if not troubles else str(troubles)
-    return f"""## Turn overhead: from webhook to reply, less what is waited on purpose
+    return f"""## Turn overhead: from webhook to reply, without intended waits
 
-A customer writes; the reply arrives at Whapi. From that time the window ({WINDOW_SECONDS:g} s
-here) and
-the time that the model took are taken off, and typing is not shown. What is left is what Recado
-adds: HTTP in both directions, storing, the ledger of the turn, starting the model's stream.
+The time from a customer's message to the reply's arrival at Whapi, minus the window
+({WINDOW_SECONDS:g} s
+here) and the model's time; typing is not shown. The rest is Recado's overhead: HTTP in both
+directions, storing, the ledger of the turn, starting the model's stream.
 
 {table(heads, rows)}
 
-- Each chat is another one, and new to the store. The model streams its answer after
-  {MODEL["shortest"]:g} to {MODEL["longest"]:g} s, known to the simulator for each call. *One
-  tool* is a turn of two
-  rounds with a built-in tool between them.
-- *Polling* is the cycle of the system before Recado on the same model
-  (`benchmarks/polling_cycle.py`): look each second, after tools 0.5 s later each time. Its own
-  costs
-  for window, HTTP in and store are left out, so this is only what its waits add.
+- Each turn is in another, new chat. The model streams its answer after
+  {MODEL["shortest"]:g} to {MODEL["longest"]:g} s, which the simulator records for each call. *One
+  tool* is a turn of two rounds with a built-in tool between them.
+- *Polling* is the polling cycle of the replaced system with the same model
+  (`benchmarks/polling_cycle.py`): once a second, after tools every 0.5 s. Its costs for window,
+  HTTP and store are not included, so this is only the delay of its waits.
 - At {busiest} a second, questions come for {found["seconds"]:g} s. Recado got through
-  {served_rate(found, busiest):.0f} turns a second; if that is less than {busiest}, they queue,
-  and the figures
-  say how long after so many seconds of it. They would grow with a longer rush.
-- Replies that never came, came twice, or webhooks not answered with 200: {wrong}.
-- {found["rounds"]} round(s), all cells in turn in each; medians over the rounds, the slowest of
-  all.
-- Simulator and customers are one process beside the daemon; of its CPU time a turn takes
-  {middle(_outside(found, busiest)):.1f} ms, echo and delivery status of each reply included.
+  {served_rate(found, busiest):.0f} turns a second; below {busiest}, turns queue, and the figures
+  show the delay at the end of that time. It would grow with a longer rush.
+- Missing or duplicate replies, and webhooks not answered with 200: {wrong}.
+- {found["rounds"]} round(s), with all cells in turn in each; medians over the rounds, the slowest
+  of all.
+- Simulator and customers are one separate process; a turn takes
+  {middle(_outside(found, busiest)):.1f} ms of its CPU time, including echo and delivery status of
+  each reply.
 """
 
 
