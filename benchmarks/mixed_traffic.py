@@ -20,7 +20,7 @@ RECENT = 200
 """Messages that are known well enough to be changed or reacted to."""
 PICTURE_BYTES = 60_000
 SHARES = {
-    "text of somebody who writes but once": 45,
+    "text of a one-time contact": 45,
     "text of a regular": 17,
     "typing": 11,
     "group talk": 6,
@@ -82,7 +82,7 @@ class MixedTraffic:
                 source="mobile",
             )
             return "messages", message
-        if kind == "text of somebody who writes but once":
+        if kind == "text of a one-time contact":
             chat = f"574{number:09d}"
         return "messages", self._of_a_customer(kind, number, chat)
 
