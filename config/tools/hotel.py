@@ -13,10 +13,10 @@ ROOMS = {"101": ("doble", 180_000), "102": ("doble", 180_000), "201": ("suite", 
 """Room, its kind, and its price a night in pesos."""
 
 HOTEL = (4.711, -74.0721)
-"""Where the hotel is, in degrees."""
+"""Coordinates of the hotel, in degrees."""
 
 BOOKINGS = Path("data/hotel-bookings.jsonl")
-"""Where bookings are kept; your hotel's own system in real life."""
+"""The file of bookings; replace it with your hotel's own system."""
 
 
 @tool

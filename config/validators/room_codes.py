@@ -1,8 +1,8 @@
 """An example validator for a hotel: rooms and apartments with codes such as 1722-B.
 
-Name this folder in `validators.folder`. A code with the right digits and a wrong letter is mended;
-one that no tool named is sent back to the model. It looks only at answers for which a tool was
-called: there the model had the codes before it.
+Name this folder in `validators.folder`. It corrects a code with the right digits and a wrong letter, and sends back to the model an answer
+with a code that no tool named. It checks only answers for which a tool was called: in these the model
+had the codes.
 """
 
 import re
@@ -20,10 +20,10 @@ PLACE = re.compile(
     r"|caba[nñ]as?|unidad(?:es)?|units?|villas?|casas?|lofts?|studios?)\.?\s*(?:n[oº°]\.?|#)?\s*$",
     re.IGNORECASE,
 )
-"""What stands before a code of a room; elsewhere it may be part of an address."""
+"""Words before a room code; without them a code may be part of an address."""
 
 LOOK_BACK = 40
-"""Characters before a code in which that is looked for."""
+"""Characters before a code that are searched for `PLACE`."""
 
 
 @validator
