@@ -1,8 +1,8 @@
 """An example validator for a hotel: rooms and apartments with codes such as 1722-B.
 
-Name this folder in `validators.folder`. It corrects a code with the right digits and a wrong letter, and sends back to the model an answer
-with a code that no tool named. It checks only answers for which a tool was called: in these the model
-had the codes.
+Name this folder in `validators.folder`. It corrects a code with the right digits but wrong letter,
+and sends back to the model an answer with a code that no tool named. It checks only answers for
+which a tool was called: in these the model had the codes.
 """
 
 import re
