@@ -35,7 +35,7 @@ def room_codes(candidate: Candidate) -> Verdict:
     for source in (
         *candidate.tool_outputs,
         candidate.instructions,
-        candidate.heard,
+        candidate.inbound,
         *candidate.remembered,
     ):
         for match in CODE.finditer(source):

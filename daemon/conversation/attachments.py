@@ -221,7 +221,7 @@ class Attachments:
         content = message.content
         try:
             if isinstance(content, Media) and content.medium in SOUNDS:
-                words = await self._heard(message, content, item)
+                words = await self._transcribe(message, content, item)
             else:
                 words = await self._read.read(self.rules.showing.folder / item.file, item.mime)
         except (MediaDelayed, ModelTemporary) as error:
@@ -232,7 +232,7 @@ class Attachments:
         else:
             await self._items.understood(message, words)
 
-    async def _heard(self, message: Message, content: Media, item: MediaItem) -> str:
+    async def _transcribe(self, message: Message, content: Media, item: MediaItem) -> str:
         recording = Recording(
             key=message.key,
             path=self.rules.showing.folder / item.file,

@@ -76,19 +76,19 @@ class Delivery:
         ``finishes`` is the turn that is over with it; gives its end, if the last send was it.
         Raises Stopping or TakenOver between two messages; what is not said stays in the outbox.
         """
-        said, typing, config = "", False, self._services.config
+        last_text, typing, config = "", False, self._services.config
         self._end = None
         try:
             if rows is None:
                 rows = await self._outbox.open_rows(self._key)
             for row in rows:
-                if said and config.rules.typing:
-                    await self._signals.rest(pause_before_next(said))
+                if last_text and config.rules.typing:
+                    await self._signals.rest(pause_before_next(last_text))
                 typing = config.rules.typing
                 self._finishes = finishes if row is rows[-1] else None
-                ended = await self._say(row, first=not said)
+                ended = await self._say(row, first=not last_text)
                 typing = typing and ended.state != "sent"  # a message ends the indicator
-                said = row.body or row.kind
+                last_text = row.body or row.kind
         finally:
             if typing:
                 await self._typing.take_away()
@@ -117,7 +117,7 @@ class Delivery:
                 self._signals.check()
                 if row.state == "pending":
                     # Before anything is shown: nobody is to be seen typing for hours.
-                    await self._pace.wait_until_well(self._signals)
+                    await self._pace.wait_until_usable(self._signals)
                     row = await self._make_ready(row, first=first)
                     message = await self._outgoing(row)
                     if message is None:

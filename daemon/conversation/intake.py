@@ -194,7 +194,7 @@ class Intake:
         if webhook.labels_changed:
             number.labels.forget()
         if webhook.number_news:
-            number.state.told(webhook.number_news)
+            number.state.report(webhook.number_news)
 
     @property
     def _judging(self) -> Judging:

@@ -69,7 +69,7 @@ class NumberState:
         self.reconnects = 0
         """How often the number came back: what WhatsApp knew of its last session is gone."""
 
-    def told(self, news: Iterable[NumberNews]) -> None:
+    def report(self, news: Iterable[NumberNews]) -> None:
         """The gateway reports news, in any order: the number is asked at once too."""
         for item in news:
             self._set(item.condition, item.detail)
@@ -122,7 +122,7 @@ class NumberState:
             self._pace.hold("")  # no trouble yet, only a moment
             self._log.info("channel connects", symbol="⏳", detail=detail)
         else:
-            self._pace.go_on(well=state == "ok")
+            self._pace.resume(usable=state == "ok")
             self._end_alert()
 
     def _alert(self, words: str) -> None:

@@ -129,8 +129,8 @@ class Reloader:
             await self._number.services.store.audit.write(
                 SIGNAL,
                 "settings reload",
-                before=_told(before, done.changed),
-                after=_told(done.settings, done.changed),
+                before=_values(before, done.changed),
+                after=_values(done.settings, done.changed),
                 now=self._telemetry.now(),
             )
         except StoreUnavailable as error:
@@ -143,7 +143,7 @@ class Reloader:
             self._log.error("configuration refused, nothing changed", reason=problem)
 
 
-def _told(settings: Settings, keys: Sequence[str]) -> str:
+def _values(settings: Settings, keys: Sequence[str]) -> str:
     """Settings and their values, each cut to what a row of the audit has room for."""
     return ", ".join(f"{key} = {value_of(settings, key)!r:.{SHOWN_CHARACTERS}}" for key in keys)
 

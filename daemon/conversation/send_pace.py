@@ -48,7 +48,7 @@ class SendPace:
         """So many messages at most in the long run from now on; 0: no limit."""
         self._interval = 60.0 / per_minute if per_minute else 0.0
 
-    async def wait_until_well(self, signals: ChatSignals) -> None:
+    async def wait_until_usable(self, signals: ChatSignals) -> None:
         """Wait while it is known that nothing can be sent. Raises Stopping or TakenOver."""
         while self._held:
             await self._wait(signals, math.inf)
@@ -59,7 +59,7 @@ class SendPace:
         The caller then makes one send and reports it by `worked`, `refused` or `undecided`. Raises
         Stopping or TakenOver while waiting.
         """
-        await self.wait_until_well(signals)
+        await self.wait_until_usable(signals)
         if self._interval:
             now = trio.current_time()
             self._free_at = max(self._free_at, now - BURST * self._interval) + self._interval
@@ -107,18 +107,18 @@ class SendPace:
             signals.wake()
 
     def hold(self, reason: str) -> None:
-        """Nothing can be sent until `go_on`; all sends wait.
+        """Nothing can be sent until `resume`; all sends wait.
 
         ``reason`` is what is wrong, empty if nothing is and it will pass.
         """
         self._held = True
         self.trouble = reason
 
-    def go_on(self, *, well: bool) -> None:
-        """Sends may be tried again. ``well``: they will work, whatever was refused before."""
-        if well:
+    def resume(self, *, usable: bool) -> None:
+        """Sends may be tried again. ``usable``: they will succeed, whatever was refused before."""
+        if usable:
             self._breaker.succeeded()
-        if well or not self._breaker.is_open:
+        if usable or not self._breaker.is_open:
             self.trouble = ""
         self._held = False
         for signals in self._waiting:

@@ -64,8 +64,8 @@ class Settling:
         unclaimed = [m for m in ours if m.id not in known]
         # The same said before, and listed under another id than we know, are not this send.
         listed_ids = {m.id for m in listed}
-        said = await self._outbox.said_since(row.key, like, since)
-        others = sum(message_id not in listed_ids for message_id in said)
+        sent = await self._outbox.sent_since(row.key, like, since)
+        others = sum(message_id not in listed_ids for message_id in sent)
         return "" if len(unclaimed) <= others else unclaimed[0].id
 
     async def _listed(self, row: OutboxRow) -> tuple[Message, ...]:

@@ -152,10 +152,10 @@ class Listener:
             sound = await trio.to_thread.run_sync(recording.path.read_bytes)
         except OSError as error:
             raise MediaRefused(f"its file cannot be read: {error.strerror}") from error
-        told, least = max(spoken_seconds(sound), recording.seconds), least_seconds(sound)
-        if max(told, least) > longest_seconds:
+        declared, least = max(spoken_seconds(sound), recording.seconds), least_seconds(sound)
+        if max(declared, least) > longest_seconds:
             raise MediaRefused("it is too long to be heard")
-        seconds = max(told, least) if told else len(sound) / THIN_SOUND
+        seconds = max(declared, least) if declared else len(sound) / THIN_SOUND
         cost = transcription_use(seconds, self._call_budget.budget.hearing)
         reservation = await self._call_budget.reserve(recording.key, cost)
         if reservation is None:

@@ -106,21 +106,21 @@ class TurnTraces:
 
     def _take(self, trace: Trace, name: str) -> None:
         """Sum an ended trace up in the log, and keep it until it is stored."""
-        told = trace.summary()
+        summary = trace.summary()
         self._log.event(
             TURN_ENDED,
             name=name,
             turn=trace.request_id,
-            outcome=told.outcome,
+            outcome=summary.outcome,
             messages=trace.messages,
-            seconds=told.seconds,
-            stages=told.stages,
-            rounds=told.rounds,
-            tools=told.tools,
-            tools_failed=told.tools_failed,
-            tokens_in=told.tokens_in,
-            tokens_out=told.tokens_out,
-            cost=told.cost,
+            seconds=summary.seconds,
+            stages=summary.stages,
+            rounds=summary.rounds,
+            tools=summary.tools,
+            tools_failed=summary.tools_failed,
+            tokens_in=summary.tokens_in,
+            tokens_out=summary.tokens_out,
+            cost=summary.cost,
         )
         self._ended.append(trace)
         self._come.set()

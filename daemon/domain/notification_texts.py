@@ -80,11 +80,11 @@ def escalation(
     reason: str,
     summary: str,
     urgency: str,
-    heard: str,
+    inbound: str,
     language: Language,
 ) -> Occasion:
     """A chat was handed to a person. ``heard`` is what the customer wrote: it is not quoted."""
-    parts = [text for text in (reason, summary) if text and not _quotes(text, heard)]
+    parts = [text for text in (reason, summary) if text and not _quotes(text, inbound)]
     urgent = _URGENCY[language].get(urgency, "")
     about = "; ".join(filter(None, (*map(shortened, parts), urgent)))
     line = f"{who(name, key)}: {about}" if about else who(name, key)
@@ -111,9 +111,9 @@ def notification(
     return f"Recado: {TITLES[language][reason]}", "\n".join(body)
 
 
-def _quotes(text: str, heard: str) -> bool:
+def _quotes(text: str, inbound: str) -> bool:
     """True if a text has several words in a row of what the customer wrote, or only such words."""
-    words, theirs = (re.findall(r"\w+", part.casefold()) for part in (text, heard))
+    words, theirs = (re.findall(r"\w+", part.casefold()) for part in (text, inbound))
     length = min(QUOTED_WORDS, len(words))
     runs = {tuple(theirs[n : n + length]) for n in range(len(theirs) - length + 1)}
     places = range(len(words) - length + 1)

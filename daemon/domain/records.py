@@ -226,17 +226,17 @@ class Recollection:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the model has learnt and shown in a turn; stored together with the turn's items."""
+class ChatUpdate:
+    """Changes of the chat's row at the end of a turn; stored with the turn's items."""
 
     context_text: str = ""
-    """Whom it was told it talks to, in this turn; empty if it was not told again."""
+    """The context line of this turn; empty if it was not repeated."""
     token_ratio: float = 0
     """The new ratio of the chat; 0 leaves it as it is."""
     choice: ConsentChoice = ""
     """``out``: the contact wants no messages that they have not asked for; ``in``: again."""
     consent: bool = False
-    """The contact is told what becomes of their data."""
+    """The contact got the notice about their data."""
 
 
 @dataclass(frozen=True, slots=True)

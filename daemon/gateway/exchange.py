@@ -88,7 +88,7 @@ class GatewayClock:
         self._now = now
         self._differences: deque[float] = deque(maxlen=ANSWERS)
 
-    def heard(self, date: str | None) -> None:
+    def note_date(self, date: str | None) -> None:
         """Compare with the ``Date`` of an answer; anything but a date is ignored."""
         theirs = _unix_seconds(date or "")
         if theirs is not None:
@@ -166,7 +166,7 @@ class Api:
         )
         try:
             reply.status = answer.status_code
-            self.clock.heard(answer.headers.get("date"))
+            self.clock.note_date(answer.headers.get("date"))
             reply.retry_after = retry_after(answer.headers.get("retry-after"))
             body = await _whole_body(answer, reply)
         finally:

@@ -217,8 +217,8 @@ def declared_size(headers: Iterable[tuple[bytes, bytes]]) -> int:
 def path_event(method: str, path: str) -> str | None:
     """Name the event of a call (``messages.post``; empty: the body says it), None if not ours.
 
-    A gateway adds to the configured URL the type and the verb (``/messages/post``, by POST), the
-    type alone (``/messages``, and the method is the verb), or nothing. Types are passed on as they
+    A gateway adds to the configured URL the type and the method (``/messages/post``, by POST), only
+    the type (``/messages``; the HTTP method is the method), or nothing. Types are passed on as they
     are.
     """
     parts = [part for part in path.split("/") if part][1:]

@@ -6,7 +6,12 @@ from daemon.domain.limits import Exchange
 from daemon.domain.messages import ChatKey, Text
 from daemon.domain.records import ChatRecord, NewPart, OutboxRow, StoredMessage, Turn
 from daemon.domain.states import WITH_AGENT
-from daemon.domain.transitions.handover import AN_AGENT, customer_told, notice_is_due, stopped_loop
+from daemon.domain.transitions.handover import (
+    AN_AGENT,
+    customer_notified,
+    notice_is_due,
+    stopped_loop,
+)
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.handover import (
     WaitingChat,
@@ -157,7 +162,7 @@ class Handovers(Role):
             return PauseEnd(paused_until=state.paused_until)
         due = notice_is_due(state, now)
         if due:
-            change_hold(connection, key, lambda hold: customer_told(hold, now))
+            change_hold(connection, key, lambda hold: customer_notified(hold, now))
             due = queue_notice(connection, key, notice, now=now)
         given_back = apply_event(connection, key, "pause ended")
         if due:

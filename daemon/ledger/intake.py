@@ -62,7 +62,7 @@ class Inbox(Role):
         if len(body) > ROW_BODY_BYTES:
             body_file = await trio.to_thread.run_sync(_write_durably, self._folder, body)
 
-        def verb(connection: Connection) -> Accepted:
+        def write(connection: Connection) -> Accepted:
             event_id = insert_event(connection, webhook, body, body_file, now)
             judged, words = webhook, verdicts
             if isinstance(words, Judging):
@@ -78,7 +78,7 @@ class Inbox(Role):
                 contact=self._contact,
             )
 
-        return await self._database.write(verb)
+        return await self._database.write(write)
 
     @query
     def waiting(
@@ -203,11 +203,11 @@ def _is_due(connection: Connection, call: Call, now: float) -> bool:
     paused = connection.execute(
         "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND paused_until > ?", (*call.key, now)
     ).fetchone()
-    said = connection.execute(
+    sent_before = connection.execute(
         "SELECT 1 FROM calls WHERE channel = ? AND chat = ? AND replied_at > ? LIMIT 1",
         (*call.key, now - REPLY_EVERY_SECONDS),
     ).fetchone()
-    if paused or said:
+    if paused or sent_before:
         return False
     taken = connection.execute(
         "UPDATE calls SET replied_at = ? WHERE channel = ? AND id = ? AND replied_at = 0",

@@ -32,13 +32,13 @@ class MediaItems(Role):
         ids = [message.id for message in messages]
         channel = messages[0].key.number if messages else ""
 
-        def verb(connection: Connection) -> dict[str, MediaItem]:
+        def read(connection: Connection) -> dict[str, MediaItem]:
             rows = connection.execute(
                 f"{_ITEM} WHERE channel = ? AND message_id IN ({marks(ids)})", (channel, *ids)
             )
             return {row[0]: _item(row) for row in rows}
 
-        return await self._database.read(verb)
+        return await self._database.read(read)
 
     @transaction
     def want(self, connection: Connection, message: Message, *, now: float) -> MediaItem:

@@ -52,7 +52,7 @@ class Notifications(Role):
         if not new:
             return
 
-        def verb(connection: Connection) -> None:
+        def write(connection: Connection) -> None:
             connection.executemany(
                 "DELETE FROM notifications WHERE reason = ? AND subject = '' AND seen_at < ?",
                 [(row[0], now - quiet_seconds) for row in new],
@@ -64,7 +64,7 @@ class Notifications(Role):
                 new,
             )
 
-        await self._database.write(verb)
+        await self._database.write(write)
 
     @query
     def due(self, connection: Connection, *, now: float, limit: int) -> tuple[Pending, ...]:
@@ -95,14 +95,14 @@ class Notifications(Role):
         state = PENDING if again_at > 0 else FAILED if again_at < 0 else SENT
         line = "line" if state == PENDING else "''"
 
-        def verb(connection: Connection) -> None:
+        def write(connection: Connection) -> None:
             connection.execute(
                 "UPDATE notifications SET state = ?, reached = ?, tries = tries + 1, next_at = ?,"
                 f" line = {line} WHERE id = ? AND state = '{PENDING}'",
                 (state, _json.encode(sorted(reached)).decode(), max(again_at, 0), pending.id),
             )
 
-        await self._database.write(verb)
+        await self._database.write(write)
 
     @transaction
     def forget(self, connection: Connection, *, noted_before: float) -> None:
@@ -131,14 +131,14 @@ class Notifications(Role):
                 reason=reason,
                 summary=summary,
                 urgency=urgency,
-                heard=_heard(connection, turn_id),
+                inbound=_customers_words(connection, turn_id),
                 language=language,
             )
             for turn_id, channel, chat, name, reason, summary, urgency in rows
         )
 
 
-def _heard(connection: Connection, turn_id: int) -> str:
+def _customers_words(connection: Connection, turn_id: int) -> str:
     """The texts of a turn."""
     rows = connection.execute(
         "SELECT message FROM messages WHERE turn_id = ? ORDER BY seq", (turn_id,)

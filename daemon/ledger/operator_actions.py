@@ -61,7 +61,7 @@ class OperatorActions(Role):
             sent_at=now,
         )
 
-        def verb(connection: Connection) -> Arrival | None:
+        def write(connection: Connection) -> Arrival | None:
             known = connection.execute(
                 "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (key.number, message.id)
             ).fetchone()
@@ -87,7 +87,7 @@ class OperatorActions(Role):
             write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
             return Arrival(key=key, what="agent", received_at=now)
 
-        return await self._database.write(verb)
+        return await self._database.write(write)
 
     @transaction
     def pause(

@@ -206,7 +206,7 @@ class Outbox(Role):
         return frozenset(str(name) for name in names if name)
 
     @query
-    def said_since(
+    def sent_since(
         self, connection: Connection, key: ChatKey, like: Likeness, since: float
     ) -> tuple[str, ...]:
         """The WhatsApp ids of the messages like one that have gone out to a chat since a time."""
@@ -248,14 +248,14 @@ class Outbox(Role):
         condition = " AND state = ?" if only_from else ""
         parameters = (*values, row.id, *([only_from] if only_from else []))
 
-        def verb(connection: Connection) -> OutboxRow:
+        def write(connection: Connection) -> OutboxRow:
             found = connection.execute(
                 f"UPDATE outbox SET {assignment} WHERE id = ?{condition} RETURNING {_COLUMNS}",
                 parameters,
             ).fetchone()
             return _row(found) if found else _known_row(connection, row.id)
 
-        return await self._database.write(verb)
+        return await self._database.write(write)
 
 
 def open_rows(connection: Connection, key: ChatKey) -> tuple[OutboxRow, ...]:
@@ -367,7 +367,7 @@ class InterimMessages(Role):
         return True
 
     @query
-    def said(self, connection: Connection, turn: Turn) -> dict[str, list[NewPart]]:
+    def sent_parts(self, connection: Connection, turn: Turn) -> dict[str, list[NewPart]]:
         """What the tool calls of a turn have said or are going to say, by their keys, in order."""
         rows = connection.execute(
             "SELECT i.key, o.body, o.kind, o.payload FROM interim_messages i"
@@ -375,11 +375,11 @@ class InterimMessages(Role):
             " AND o.state NOT IN (?, ?) ORDER BY i.key, i.ordinal",
             (turn.id, FAILED, DROPPED),
         )
-        said: dict[str, list[NewPart]] = {}
+        parts: dict[str, list[NewPart]] = {}
         for key, body, kind, payload in rows:
             part = NewPart(body, kind=kind, payload=read_payload.decode(payload))
-            said.setdefault(key, []).append(part)
-        return said
+            parts.setdefault(key, []).append(part)
+        return parts
 
 
 class Escalations(Role):

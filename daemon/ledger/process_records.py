@@ -165,7 +165,7 @@ class DashboardLog(Role):
             for line in lines
         ]
 
-        def verb(connection: Connection) -> None:
+        def write(connection: Connection) -> None:
             connection.executemany(
                 "INSERT INTO log_lines (id, at, kind, level, channel, chat, turn, symbol, line)"
                 " SELECT :id, :at, :kind, :level, :channel, :chat, :turn, :symbol, :line"
@@ -180,7 +180,7 @@ class DashboardLog(Role):
                 (keep,),
             )
 
-        await self._database.write(verb)
+        await self._database.write(write)
 
     async def lines(self, query: LogQuery) -> list[LogLine]:
         """The lines that were asked for, oldest first."""
@@ -188,12 +188,12 @@ class DashboardLog(Role):
         order = "ASC" if query.after else "DESC"
         sql = f"{_COLUMNS} WHERE {where} ORDER BY id {order} LIMIT ?"
 
-        def verb(connection: Connection) -> list[LogLine]:
+        def read(connection: Connection) -> list[LogLine]:
             rows = connection.execute(sql, (*values, query.limit)).fetchall()
             found = [_line(row) for row in rows]
             return found if query.after else found[::-1]
 
-        return await self._database.read(verb)
+        return await self._database.read(read)
 
     @query
     def chat_names(self, connection: Connection, chat: str) -> tuple[ChatKey, str] | None:

@@ -91,11 +91,11 @@ class References(Role):
         ).fetchone()
         return row is not None
 
-    async def overheard(self, turn: Turn, *, limit: int) -> tuple[StoredMessage, ...]:
+    async def unaddressed(self, turn: Turn, *, limit: int) -> tuple[StoredMessage, ...]:
         """The newest ``limit`` messages of a group to itself since the turn before, in order."""
         last = turn.messages[-1].seq if turn.messages else 0
 
-        def verb(connection: Connection) -> tuple[StoredMessage, ...]:
+        def read(connection: Connection) -> tuple[StoredMessage, ...]:
             rows = connection.execute(
                 "SELECT seq, message, received_at FROM messages WHERE channel = :number"
                 f" AND chat = :chat AND reason = '{NOT_ADDRESSED}' AND deleted_at IS NULL"
@@ -107,7 +107,7 @@ class References(Role):
             ).fetchall()
             return tuple(stored_message(*row) for row in reversed(rows))
 
-        return await self._database.read(verb)
+        return await self._database.read(read)
 
 
 def know(
@@ -193,7 +193,7 @@ def _with_words(connection: Connection, message: Message) -> tuple[Message, bool
         content = msgspec.structs.replace(content, about=words)
         return msgspec.structs.replace(message, content=content), ours
     if isinstance(content, Vote):
-        poll, ours = _said(connection, message, content.target)
+        poll, ours = _content_of(connection, message, content.target)
         if poll is None:  # its echo has not come
             poll = _own_poll(connection, message, content.target)
             ours = poll is not None
@@ -244,11 +244,13 @@ def _words_of(connection: Connection, message: Message, target: str) -> tuple[st
         return "", False
     if row and row[0]:
         return str(row[0]), True
-    content, ours = _said(connection, message, target)
+    content, ours = _content_of(connection, message, target)
     return (as_line(content) if content is not None else ""), ours or row is not None
 
 
-def _said(connection: Connection, message: Message, target: str) -> tuple[AnyContent | None, bool]:
+def _content_of(
+    connection: Connection, message: Message, target: str
+) -> tuple[AnyContent | None, bool]:
     row = connection.execute(
         "SELECT message, from_me, chat FROM messages WHERE channel = ? AND id = ?",
         (message.key.number, target),

@@ -13,11 +13,11 @@ from daemon.domain.prompt.history_budget import estimate_tokens, split_at_compac
 from daemon.domain.prompt.message_text import data_item, indented, is_data, noted_item
 from daemon.domain.records import (
     ChatRecord,
+    ChatUpdate,
     ConsentChoice,
     Recollection,
     ThreadHead,
     ThreadItem,
-    Told,
     Turn,
 )
 from daemon.domain.states import RECEIVED
@@ -249,7 +249,7 @@ def keep_turn(
     connection: Connection,
     turn: Turn,
     items: Sequence[JsonObject],
-    told: Told | None,
+    chat_update: ChatUpdate | None,
     *,
     now: float,
 ) -> int:
@@ -266,20 +266,20 @@ def keep_turn(
         ).fetchone()
         _set_head(connection, turn.key, last, compaction, now)
     tokens += append(connection, turn.key, turn.id, after, now=now)
-    _remember(connection, turn.key, told or Told(), now)
+    _remember(connection, turn.key, chat_update or ChatUpdate(), now)
     return tokens
 
 
-def _remember(connection: Connection, key: ChatKey, told: Told, now: float) -> None:
+def _remember(connection: Connection, key: ChatKey, chat_update: ChatUpdate, now: float) -> None:
     """Keep what a chat is to remember of an answered turn."""
     news: dict[str, float | str] = {"apologised_at": 0}
-    if told.context_text:
-        news |= {"context_at": now, "context_text": told.context_text}
-    if told.token_ratio:
-        news["token_ratio"] = told.token_ratio
-    if told.choice:
-        news["opted_out_at"] = now if told.choice == "out" else 0
-    if told.consent:
+    if chat_update.context_text:
+        news |= {"context_at": now, "context_text": chat_update.context_text}
+    if chat_update.token_ratio:
+        news["token_ratio"] = chat_update.token_ratio
+    if chat_update.choice:
+        news["opted_out_at"] = now if chat_update.choice == "out" else 0
+    if chat_update.consent:
         news["consent_at"] = now
     assignments = ", ".join(f"{column} = ?" for column in news)
     connection.execute(

@@ -6,7 +6,15 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from daemon.domain.messages import ChatKey, Deletion, Edit, JsonObject
-from daemon.domain.records import NewPart, OutboxRow, StoredMessage, Told, Turn, TurnEnd, Validation
+from daemon.domain.records import (
+    ChatUpdate,
+    NewPart,
+    OutboxRow,
+    StoredMessage,
+    Turn,
+    TurnEnd,
+    Validation,
+)
 from daemon.domain.states import (
     ABANDONED,
     COMPLETED,
@@ -124,18 +132,17 @@ class Turns(Role):
         *,
         items: Sequence[JsonObject],
         parts: Sequence[NewPart],
-        told: Told | None = None,
+        chat_update: ChatUpdate | None = None,
         validation: Validation | None = None,
         now: float,
     ) -> Concluded:
         """Decide the answer: one write puts it into the thread and the outbox.
 
-        From then on it is said exactly once, whatever happens. What was edited or deleted since
-        ``turn`` was read is noted in the thread, since the answer does not know it. ``told`` is
-        what the chat remembers of the turn besides its items; ``validation`` what was said of the
-        answer.
+        From then on it is sent exactly once, whatever happens. Edits and deletions since ``turn``
+        was read are noted in the thread, since the answer does not know them. ``chat_update``
+        changes the chat's row; ``validation`` is the validators' result.
         """
-        tokens = keep_turn(connection, turn, items, told, now=now)
+        tokens = keep_turn(connection, turn, items, chat_update, now=now)
         if validation is not None:
             record(connection, turn.id, validation)
         connection.execute(  # an agent may have closed them since, to be noted

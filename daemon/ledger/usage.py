@@ -40,11 +40,11 @@ class UsageBook(Role):
     @query
     def was_alerted(self, connection: Connection, number: str, day: str) -> bool:
         """True if the day's total of a number was spent, and a customer was not answered."""
-        told = connection.execute(
+        row = connection.execute(
             "SELECT 1 FROM usage_days WHERE day = ? AND channel = ? AND chat = ? AND told = 1",
             (day, *all_of(number)),
         )
-        return told.fetchone() is not None
+        return row.fetchone() is not None
 
     @query
     def refusal(
@@ -188,9 +188,9 @@ def _used(connection: Connection, day: str, key: tuple[str, str]) -> Use:
 
 def _tell(connection: Connection, day: str, key: tuple[str, str]) -> bool:
     """Note that somebody was told of a spent budget; False if that was noted before."""
-    told = connection.execute(
+    row = connection.execute(
         "INSERT INTO usage_days (day, channel, chat, told) VALUES (?, ?, ?, 1)"
         " ON CONFLICT (day, channel, chat) DO UPDATE SET told = 1 WHERE usage_days.told = 0",
         (day, *key),
     )
-    return told.rowcount > 0
+    return row.rowcount > 0

@@ -186,20 +186,20 @@ class ModelServer:
 
     async def _serve_kept(self, request: Request, rest: str, receive: Receive, send: Send) -> None:
         """Answer what is asked about a response that is kept: GET, DELETE, POST …/cancel."""
-        response_id, _, verb = rest.partition("/")
+        response_id, _, action = rest.partition("/")
         generation = self._kept.get(response_id)
         if generation is None:
             text = f"Response with id '{response_id}' not found."
             await refuse(send, Refusal(404, text, None, "id"))
-        elif (request.method, verb) == ("GET", "") and request.query.get("stream") == "true":
+        elif (request.method, action) == ("GET", "") and request.query.get("stream") == "true":
             await self._stream_kept(generation, request, receive, send)
-        elif (request.method, verb) == ("GET", ""):
+        elif (request.method, action) == ("GET", ""):
             await send_answer(send, json_answer(generation.response))
-        elif (request.method, verb) == ("DELETE", ""):
+        elif (request.method, action) == ("DELETE", ""):
             del self._kept[response_id]
             gone = {"id": response_id, "object": "response", "deleted": True}
             await send_answer(send, json_answer(gone))
-        elif (request.method, verb) == ("POST", "cancel"):
+        elif (request.method, action) == ("POST", "cancel"):
             if not generation.call.background:
                 await refuse(send, Refusal(400, "Cannot cancel a synchronous response."))
                 return
@@ -232,12 +232,12 @@ class ModelServer:
             case "GET", "/models":
                 return json_answer({"object": "list", "data": list(MODELS)})
             case "POST", "/audio/transcriptions":
-                return audio.transcription_answer(request.body, self._heard(request.body))
+                return audio.transcription_answer(request.body, self._transcript(request.body))
             case "POST", "/audio/speech":
                 return audio.speech_answer(request.json_object() or {})
         return _no_such_url(request)
 
-    def _heard(self, form: bytes) -> str:
+    def _transcript(self, form: bytes) -> str:
         """Return what is said in an uploaded voice note."""
         return samples.words_of_voice(form) or TRANSCRIPT
 

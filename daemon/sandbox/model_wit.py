@@ -173,7 +173,7 @@ def language_of(text: str) -> str:
 def arguments_for(schema: Item, items: Sequence[Item]) -> dict[str, Any]:
     """Return arguments that satisfy a tool's JSON schema: its required ones, plausibly filled."""
     start, end = _stay(items)
-    said = " ".join(customer_burst(items)[0]) or "-"
+    texts = " ".join(customer_burst(items)[0]) or "-"
     properties: Item = schema.get("properties") or {}
     arguments: dict[str, Any] = {}
     for name in schema.get("required") or ():
@@ -183,7 +183,7 @@ def arguments_for(schema: Item, items: Sequence[Item]) -> dict[str, Any]:
         elif kind.get("format") == "date" or START.search(name):
             arguments[name] = _value(kind, start.isoformat())
         else:
-            arguments[name] = _value(kind, said)
+            arguments[name] = _value(kind, texts)
     return arguments
 
 
@@ -224,12 +224,12 @@ def _dates(text: str) -> list[date]:
     return found
 
 
-def _understood(said: Sequence[str], phrases: Mapping[str, str]) -> str:
-    said = said or [phrases["nothing"]]
-    if len(said) == 1:
-        return phrases["one"].format(first=said[0]) + " " + phrases["ask"]
-    listed = ", ".join(said[:-1]) + phrases["and"] + said[-1]
-    return phrases["many"].format(count=len(said), all=listed) + "\n\n" + phrases["ask"]
+def _understood(texts: Sequence[str], phrases: Mapping[str, str]) -> str:
+    texts = texts or [phrases["nothing"]]
+    if len(texts) == 1:
+        return phrases["one"].format(first=texts[0]) + " " + phrases["ask"]
+    listed = ", ".join(texts[:-1]) + phrases["and"] + texts[-1]
+    return phrases["many"].format(count=len(texts), all=listed) + "\n\n" + phrases["ask"]
 
 
 def _below_head(text: str) -> str:

@@ -153,5 +153,5 @@ def words_of(message: JsonObject) -> str:
 
 def webhook_payload(event: str, parts: Mapping[str, Any]) -> JsonObject:
     """Return the body of one webhook call about `event`, such as ``messages.post``."""
-    kind, _, verb = event.partition(".")
-    return {**parts, "event": {"type": kind, "event": verb}, "channel_id": CHANNEL}
+    kind, _, method = event.partition(".")
+    return {**parts, "event": {"type": kind, "event": method}, "channel_id": CHANNEL}

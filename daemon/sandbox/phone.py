@@ -130,8 +130,8 @@ class Phone:
         elif request.method == "GET":
             await send_answer(send, self._file(route[1]))
         elif request.method == "POST":
-            verb = route[1].removeprefix("/phone/")
-            await send_answer(send, await self._actions.perform(verb, request))
+            action = route[1].removeprefix("/phone/")
+            await send_answer(send, await self._actions.perform(action, request))
         else:
             await send_answer(send, error_answer(405, "GET or POST"))
 

@@ -29,7 +29,7 @@ class PhoneActions:
         self._ledger = phones.ledger
         self._media = media
         self._controls = controls
-        self._verbs: dict[str, Callable[[JsonObject], Awaitable[Answer]]] = {
+        self._by_name: dict[str, Callable[[JsonObject], Awaitable[Answer]]] = {
             "say": self._say,
             "typing": self._type,
             "send": self._send,
@@ -39,16 +39,16 @@ class PhoneActions:
             "control": self._control,
         }
 
-    async def perform(self, verb: str, request: Request) -> Answer:
-        """Do what ``POST /phone/<verb>`` asks."""
-        if verb == "upload":
+    async def perform(self, action: str, request: Request) -> Answer:
+        """Do what ``POST /phone/<action>`` asks."""
+        if action == "upload":
             return await self._upload(request)
-        if verb not in self._verbs:
+        if action not in self._by_name:
             return error_answer(404, "no such page")
         data = request.json_object() or {}
-        if verb not in {"control", "act"} and data.get("chat") not in self._ledger.chats:
+        if action not in {"control", "act"} and data.get("chat") not in self._ledger.chats:
             return error_answer(400, "unknown chat")
-        return await self._verbs[verb](data)
+        return await self._by_name[action](data)
 
     async def _say(self, data: JsonObject) -> Answer:
         """``{"chat", "text", "as", "author", "quote"}``."""

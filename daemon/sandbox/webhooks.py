@@ -35,12 +35,12 @@ class Target:
 
     def address(self, event: str) -> tuple[str, str]:
         """Return method and URL of a call about `event` in this target's mode."""
-        kind, _, verb = event.partition(".")
+        kind, _, method = event.partition(".")
         base = self.url.rstrip("/")
         if self.mode == "path":
-            return "POST", f"{base}/{kind}/{verb}"
+            return "POST", f"{base}/{kind}/{method}"
         if self.mode == "method":
-            return verb.upper(), f"{base}/{kind}"
+            return method.upper(), f"{base}/{kind}"
         return "POST", self.url
 
 

@@ -179,9 +179,9 @@ class ToolContext:
         """
         return await self.conversation.react(emoji)
 
-    def from_thread(self, verb: Callable[..., Awaitable[bool]], *arguments: object) -> bool:
+    def from_thread(self, function: Callable[..., Awaitable[bool]], *arguments: object) -> bool:
         """Send from a plain function: ``context.from_thread(context.send_image, "menu.jpg")``."""
-        return trio.from_thread.run(verb, *arguments)
+        return trio.from_thread.run(function, *arguments)
 
     def say_from_thread(self, text: str) -> bool:
         """As `say`, from a plain function, which runs in a thread."""

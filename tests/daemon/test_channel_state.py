@@ -17,7 +17,7 @@ from daemon.conversation.send_pace import SendPace
 from daemon.domain.messages import NumberHealth
 from daemon.errors import GatewayTemporary, NumberTrouble
 from daemon.gateway.whapi.payloads.answers import read_health
-from daemon.sandbox.channel import ChannelState as Told
+from daemon.sandbox.channel import ChannelState as ChatUpdate
 
 LOOK_OFTEN = {"check_seconds": 0.05}
 
@@ -98,7 +98,9 @@ async def test_a_refusal_of_sends_alone_does_not_end_when_health_is_good() -> No
     ("told", "state"),
     [("QR", "needs_qr"), ("STOP", "stopped"), ("ERROR", "error"), ("LAUNCH", "connecting")],
 )
-async def test_sends_wait_until_the_number_works(tmp_path: Path, told: Told, state: str) -> None:
+async def test_sends_wait_until_the_number_works(
+    tmp_path: Path, told: ChatUpdate, state: str
+) -> None:
     """Nothing is tried meanwhile; nobody is seen typing; runs wait for nothing."""
     async with open_scene(tmp_path) as stage:
         await is_shown(stage, "ok")

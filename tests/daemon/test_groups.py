@@ -20,7 +20,7 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage, text_webhook
 
-from daemon.domain.prompt.message_text import OVERHEARD
+from daemon.domain.prompt.message_text import UNADDRESSED
 from daemon.domain.records import NOT_ADDRESSED
 from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT
@@ -69,13 +69,13 @@ async def test_only_what_addresses_us_is_answered_with_what_was_said_before(
             [words(item) for item in call.items if role_of(item) == "user"]
             for call in stage.model.calls
         )
-        talk = f"{OVERHEARD}\nPedro (5730…4321): ¿Quién reserva?\nLaura (5730…4567): Yo"
+        talk = f"{UNADDRESSED}\nPedro (5730…4321): ¿Quién reserva?\nLaura (5730…4567): Yo"
         question = "Laura (5730…4567): @573000000001 ¿hay cupo?"
         assert first == [talk, question]
         assert second == [
             talk,
             question,
-            f"{OVERHEARD}\nPedro (5730…4321): Gracias",
+            f"{UNADDRESSED}\nPedro (5730…4321): Gracias",
             "Pedro (5730…4321): @573000000001 ¿y el domingo?",
         ]
         found = fates(stage.settings.data_dir)

@@ -26,7 +26,7 @@ from daemon.domain.prompt.history_budget import (
     shown,
     summary_item,
 )
-from daemon.domain.records import Told
+from daemon.domain.records import ChatUpdate
 from daemon.domain.texts import texts
 from daemon.ledger.ledger import Store
 from daemon.sandbox.model_generation import ModelCall
@@ -58,9 +58,9 @@ def _turn_items(number: int, rng: random.Random) -> list[JsonObject]:
 async def _live_through(store: Store, number: int, rng: random.Random) -> None:
     await accept(store, message(f"m-{number}"))
     turn = await open_turn(store)
-    told = Told(token_ratio=rng.uniform(0.5, 2))
+    told = ChatUpdate(token_ratio=rng.uniform(0.5, 2))
     items = _turn_items(number, rng)
-    await store.turns.conclude(turn, items=items, parts=[], told=told, now=float(number))
+    await store.turns.conclude(turn, items=items, parts=[], chat_update=told, now=float(number))
     await store.turns.finish(turn, now=float(number))
 
 

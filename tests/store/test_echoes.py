@@ -155,11 +155,11 @@ async def test_the_ids_of_sent_texts_since_a_time(store: Store) -> None:
     for number, row in enumerate(rows):
         await store.outbox.sending(row, now=200 + number)
         await store.outbox.sent(row, f"w-{number}", now=210)
-    said_since = store.outbox.said_since
-    assert await said_since(LAURA, ("text", WORDS), 200) == ("w-0", "w-1")
-    assert await said_since(LAURA, ("text", WORDS), 201) == ("w-1",)
-    assert await said_since(LAURA, ("text", WORDS), 202) == ()
-    assert await said_since(PEDRO, ("text", WORDS), 0) == ()
+    sent_since = store.outbox.sent_since
+    assert await sent_since(LAURA, ("text", WORDS), 200) == ("w-0", "w-1")
+    assert await sent_since(LAURA, ("text", WORDS), 201) == ("w-1",)
+    assert await sent_since(LAURA, ("text", WORDS), 202) == ()
+    assert await sent_since(PEDRO, ("text", WORDS), 0) == ()
 
 
 async def test_a_person_at_the_phone_settles_no_send(store: Store) -> None:

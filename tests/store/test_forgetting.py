@@ -21,7 +21,7 @@ from support.rows import count, select
 
 from daemon.domain.limits import Charge, Use
 from daemon.domain.messages import ChatKey, ModelResponse
-from daemon.domain.records import NewPart, Told
+from daemon.domain.records import ChatUpdate, NewPart
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
@@ -197,7 +197,9 @@ async def test_an_opt_out_holds_under_the_persons_other_id(tmp_path: Path) -> No
         await accept(store, message("m-1", key=lid))
         assert await store.identities.join(lid, LAURA.chat)
         turn = await open_turn(store)
-        await store.turns.conclude(turn, items=[], parts=[], told=Told(choice="out"), now=102)
+        await store.turns.conclude(
+            turn, items=[], parts=[], chat_update=ChatUpdate(choice="out"), now=102
+        )
         await store.turns.finish(turn, now=103)
         with open_cli_connection(tmp_path) as connection:
             names = names_of(connection, LAURA.chat)

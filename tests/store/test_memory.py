@@ -8,7 +8,7 @@ from support.rows import count, delete
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.prompt.context_line import Subject, as_text
 from daemon.domain.prompt.history_budget import shown
-from daemon.domain.records import ChatRecord, ThreadHead, ThreadItem, Told
+from daemon.domain.records import ChatRecord, ChatUpdate, ThreadHead, ThreadItem
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
@@ -22,12 +22,12 @@ def _said(words: str, role: str = "user") -> JsonObject:
 
 
 async def _turn(
-    store: Store, *items: JsonObject, told: Told | None = None, now: float = 102
+    store: Store, *items: JsonObject, update: ChatUpdate | None = None, now: float = 102
 ) -> None:
     """One answered turn with these items."""
     await accept(store, message(f"m-{count(store, 'messages')}"))
     turn = await open_turn(store)
-    await store.turns.conclude(turn, items=items, parts=[], told=told, now=now)
+    await store.turns.conclude(turn, items=items, parts=[], chat_update=update, now=now)
     await store.turns.finish(turn, now=now)
 
 
@@ -109,13 +109,15 @@ async def test_the_servers_own_compaction_becomes_the_head(store: Store) -> None
     assert await thread_of(store) == [_said("uno"), _said("dos"), _said("sí", "assistant")]
 
 
-async def test_the_prompt_state_is_stored_with_the_turn(store: Store) -> None:
+async def test_the_chat_update_is_stored_with_the_turn(store: Store) -> None:
     text = as_text(Subject(contact_name="Laura"))
-    await _turn(store, _said("uno"), told=Told(context_text=text, token_ratio=1.25), now=150)
+    await _turn(
+        store, _said("uno"), update=ChatUpdate(context_text=text, token_ratio=1.25), now=150
+    )
     chat = await store.threads.chat(LAURA)
     assert (chat.context_at, chat.context_text, chat.token_ratio) == (150, text, 1.25)
     assert (await _last(store)).created_at == 150
-    await _turn(store, _said("dos"), told=Told(), now=160)
+    await _turn(store, _said("dos"), update=ChatUpdate(), now=160)
     assert await store.threads.chat(LAURA) == chat
 
 

@@ -195,7 +195,7 @@ async def test_sends_are_known_by_their_ids_and_their_words(store: Store) -> Non
         await store.outbox.sent(row, f"w-{row.id}", now=at)
     assert await store.outbox.known_ids(["w-1", "w-9", "w-2"]) == {"w-1", "w-2"}
     like = likeness("text", "dos", {})
-    assert await store.outbox.said_since(LAURA, like, 105) == ("w-2",)
-    assert await store.outbox.said_since(LAURA, like, 106) == ()
-    assert await store.outbox.said_since(PEDRO, like, 0) == ()
-    assert await store.outbox.said_since(LAURA, (), 0) == ()
+    assert await store.outbox.sent_since(LAURA, like, 105) == ("w-2",)
+    assert await store.outbox.sent_since(LAURA, like, 106) == ()
+    assert await store.outbox.sent_since(PEDRO, like, 0) == ()
+    assert await store.outbox.sent_since(LAURA, (), 0) == ()

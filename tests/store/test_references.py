@@ -189,7 +189,7 @@ async def test_unaddressed_group_messages_since_the_last_turn(store: Store) -> N
     await accept(store, in_group("m-1"))
     first = await store.turns.open(GROUP, request_id="r", limit=9, quotes=False, now=1)
     assert first is not None
-    assert [m.message.id for m in await store.references.overheard(first, limit=9)] == ["old"]
+    assert [m.message.id for m in await store.references.unaddressed(first, limit=9)] == ["old"]
     await store.turns.close(first, "ignored", now=2)
     for name in ("n-1", "n-2", "n-3"):
         await accept(store, in_group(name), verdicts=[NOT_ADDRESSED])
@@ -198,7 +198,7 @@ async def test_unaddressed_group_messages_since_the_last_turn(store: Store) -> N
     await accept(store, in_group("later"), verdicts=[NOT_ADDRESSED])
     second = await store.turns.open(GROUP, request_id="r", limit=9, quotes=False, now=3)
     assert second is not None
-    heard = await store.references.overheard(second, limit=2)
+    heard = await store.references.unaddressed(second, limit=2)
     assert [m.message.id for m in heard] == ["n-2", "n-3"]
 
 

@@ -106,8 +106,8 @@ class ScriptedModel(ModelServer):
     def _can_stream_again(self, generation: Generation) -> bool:
         return self.streams_again and super()._can_stream_again(generation)
 
-    def _heard(self, form: bytes) -> str:
-        return super()._heard(form) if self.transcript == TRANSCRIPT else self.transcript
+    def _transcript(self, form: bytes) -> str:
+        return super()._transcript(form) if self.transcript == TRANSCRIPT else self.transcript
 
     def _start_background(self, generation: Generation) -> None:
         if self._nursery is None:

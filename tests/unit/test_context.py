@@ -74,7 +74,7 @@ def test_a_name_cannot_pass_for_other_parts_of_the_line() -> None:
     assert len(name) <= MAX_CHARACTERS
 
 
-def test_the_prompt_state_is_read_back_from_the_store() -> None:
+def test_the_chat_update_is_read_back_from_the_store() -> None:
     assert last_subject(TOLD) == KNOWN
     assert last_subject(ChatRecord()) is None
     assert last_subject(ChatRecord(context_text="{broken")) is None

@@ -31,7 +31,7 @@ def escalation(reason: str, summary: str, heard: str = "", language: Language = 
         reason=reason,
         summary=summary,
         urgency="high",
-        heard=heard,
+        inbound=heard,
         language=language,
     )
     assert (told.reason, told.subject, told.key) == ("escalation", "7", LAURA)

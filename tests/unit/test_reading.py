@@ -30,7 +30,7 @@ from daemon.domain.prompt.message_text import (
     as_lines,
     burst_item,
     kept,
-    overheard_item,
+    unaddressed_item,
 )
 from daemon.domain.records import StoredMessage
 from daemon.domain.texts import texts
@@ -161,7 +161,7 @@ def test_in_a_group_the_speakers_are_named(fields: dict[str, Any], line: str) ->
 
 def test_unaddressed_group_messages_are_one_item() -> None:
     talk = _stored(message("m-1", "Hola", key=GROUP), message("m-2", "¿Vamos?", key=GROUP))
-    item = overheard_item(talk, missing=True)
+    item = unaddressed_item(talk, missing=True)
     assert item["role"] == "user"
     assert item["content"].splitlines()[1:] == ["[…]", "somebody: Hola", "somebody: ¿Vamos?"]
 

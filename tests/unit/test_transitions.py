@@ -38,7 +38,7 @@ from daemon.domain.transitions.handover import (
     Hold,
     OpenMessage,
     agent_has_written,
-    customer_told,
+    customer_notified,
     given_back,
     joined,
     paused,
@@ -103,7 +103,7 @@ OVERDUE = Hold(paused_until=EARLIER, escalated_at=EARLIER, overdue_at=EARLIER)
         (stopped_loop(PAUSED, NOW), Hold(paused_until=LATER, loop_until=NOW)),
         (seen_to(PAUSED), PAUSED),
         (seen_to(OVERDUE), Hold(paused_until=EARLIER)),
-        (customer_told(ASKED, NOW), replace(ASKED, overdue_at=NOW)),
+        (customer_notified(ASKED, NOW), replace(ASKED, overdue_at=NOW)),
         # Of two chats of one person the longer pause and the request count.
         (joined(FREE, ASKED), ASKED),
         (joined(ASKED, FREE), ASKED),

@@ -15,7 +15,7 @@ def heard(*ahead: float) -> float | None:
     """What a clock says after answers whose dates are so far ahead."""
     clock = GatewayClock(lambda: NOW)
     for seconds in ahead:
-        clock.heard(formatdate(NOW + seconds, usegmt=True))
+        clock.note_date(formatdate(NOW + seconds, usegmt=True))
     return clock.seconds_ahead
 
 
@@ -36,7 +36,7 @@ def test_one_answer_with_the_right_time_is_believed_and_an_old_one_is_not() -> N
 @pytest.mark.parametrize("date", [None, "", "soon", "Thu, 99 Jan 2026 00:00:00 GMT", "0" * 5000])
 def test_what_is_no_date_says_nothing(date: str | None) -> None:
     clock = GatewayClock(lambda: NOW)
-    clock.heard(date)
+    clock.note_date(date)
     assert clock.seconds_ahead is None
 
 

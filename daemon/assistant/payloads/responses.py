@@ -27,9 +27,9 @@ from daemon.domain.strict_schema import fits_strict
 # -- what becomes of each item of an output --------------------------------------------------------
 
 
-Fate = Literal["kept", "left out", "reported"]
+ItemUse = Literal["kept", "left out", "reported"]
 
-ITEMS: Mapping[str, Fate] = MappingProxyType(
+ITEMS: Mapping[str, ItemUse] = MappingProxyType(
     {
         "message": "kept",
         "function_call": "kept",

@@ -158,12 +158,12 @@ async def spoken_items(
 
     ``known`` holds the keys of the calls that were seen already, and learns those of these.
     """
-    said = await messages.said(turn)
+    sent = await messages.sent_parts(turn)
     items: list[JsonObject] = []
     for key in dict.fromkeys(call_key(turn.id, call) for call in calls):
         if key not in known:
             known.add(key)
-            items += [_item(part) for part in said.get(key, ())]
+            items += [_item(part) for part in sent.get(key, ())]
     return items
 
 

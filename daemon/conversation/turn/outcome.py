@@ -20,7 +20,7 @@ from daemon.domain.ids import is_group
 from daemon.domain.limits import Exchange, Refusal, day_of, loop_in
 from daemon.domain.messages import JsonObject, Text
 from daemon.domain.prompt.message_text import burst_item, kept
-from daemon.domain.records import NewPart, Told, Turn
+from daemon.domain.records import ChatUpdate, NewPart, Turn
 from daemon.domain.states import Outcome
 from daemon.domain.transitions.handover import BUDGET, DELETED, REFUSED
 from daemon.errors import GatewayError
@@ -194,9 +194,9 @@ async def give_turn_up(
         await _stop_for_budget(turn, failure.over_budget, items, services)
         return
     services.telemetry.log.event(TURN_GIVEN_UP, name=turn.contact_name, error=failure.reason)
-    told = await apologise(turn, services, say=say)
+    notified = await apologise(turn, services, say=say)
     if failure.for_everybody:
-        await _ask_for_person(turn, services, again=told)
+        await _ask_for_person(turn, services, again=notified)
         await _close(turn, "handed_off", REFUSED, services, items=items)
     else:
         await _close(turn, "dead", failure.reason, services, items=items)
@@ -207,11 +207,11 @@ async def apologise(
 ) -> bool:
     """Say, once in an outage and at once, that the answer is late; False if that was said."""
     telemetry, apology = services.telemetry, NewPart(services.config.texts.apology)
-    told = await services.store.turns.apologise(turn, apology, now=telemetry.now())
-    if told:
+    notified = await services.store.turns.apologise(turn, apology, now=telemetry.now())
+    if notified:
         telemetry.metrics.fallbacks.inc()
         await say()
-    return told
+    return notified
 
 
 async def _ask_for_person(turn: Turn, services: ChatServices, *, again: bool) -> None:
@@ -239,13 +239,13 @@ async def _stop_for_budget(
     telemetry, usage = services.telemetry, services.store.usage
     now = telemetry.now()
     day = day_of(now, services.config.rules.zone)
-    told = await usage.stop(turn, NewPart(services.config.texts.budget), day=day, now=now)
+    notified = await usage.stop(turn, NewPart(services.config.texts.budget), day=day, now=now)
     telemetry.metrics.brakes.labels("budget").inc()
-    if told:
+    if notified:
         telemetry.metrics.fallbacks.inc()
     if whose == "total" and await usage.alert(turn.key.number, day):
         telemetry.log.event(BUDGET_SPENT, day=day)
-    elif whose == "contact" and told:
+    elif whose == "contact" and notified:
         telemetry.log.warning("a contact's budget is spent", symbol="🚨", chat=turn.key, day=day)
     await _close(turn, "handed_off", BUDGET, services, items=items)
 
@@ -263,16 +263,16 @@ async def wish_in(turn: Turn, services: ChatServices) -> Wish:
     return wish_of(messages, rules, opted_out=await _has_opted_out(turn, services))
 
 
-async def said_before(turn: Turn, wish: Wish, services: ChatServices) -> list[str]:
+async def opening_texts(turn: Turn, wish: Wish, services: ChatServices) -> list[str]:
     """What is said before an answer: the notice, once, and the confirmation of a wish."""
     notice = services.config.rules.consent.notice
     if is_group(turn.key.chat) or not (notice or wish.choice):
         return []
     record = await services.store.threads.chat(turn.key)
-    said = [notice] if notice and not record.consent_at else []
+    texts = [notice] if notice and not record.consent_at else []
     if wish.choice and (wish.choice == "out") != bool(record.opted_out_at):
-        said.append(_confirmation(wish, services))
-    return said
+        texts.append(_confirmation(wish, services))
+    return texts
 
 
 async def confirm_wish(turn: Turn, wish: Wish, services: ChatServices) -> Concluded | None:
@@ -290,7 +290,7 @@ async def confirm_wish(turn: Turn, wish: Wish, services: ChatServices) -> Conclu
         turn,
         items=[*items, own_words(words)],
         parts=[NewPart(words)],
-        told=Told(choice=wish.choice),
+        chat_update=ChatUpdate(choice=wish.choice),
         now=telemetry.now(),
     )
 

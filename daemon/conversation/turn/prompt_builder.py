@@ -35,9 +35,9 @@ from daemon.domain.prompt.message_text import (
     burst_with_files,
     data_item,
     kept,
-    overheard_item,
+    unaddressed_item,
 )
-from daemon.domain.records import AttachmentKind, Fact, Recollection, ThreadItem, Told, Turn
+from daemon.domain.records import AttachmentKind, ChatUpdate, Fact, Recollection, ThreadItem, Turn
 from daemon.errors import ContextTooLong, ModelRejected
 
 
@@ -54,10 +54,10 @@ class Prompt:
     remembered_tokens: int
     """Our own estimate of the conversation so far, as far as it was read."""
 
-    def told(self, first_usage: Usage) -> Told:
+    def chat_update(self, first_usage: Usage) -> ChatUpdate:
         """What the chat is to remember, given what the server counted for this very request."""
         ratio = calibrated(request_estimate(self.request), first_usage.input_tokens)
-        return Told(context_text=self.context_text, token_ratio=ratio)
+        return ChatUpdate(context_text=self.context_text, token_ratio=ratio)
 
 
 class PromptBuilder:
@@ -83,12 +83,12 @@ class PromptBuilder:
         messages = [stored.message for stored in turn.messages]
         self._seen = await services.attachments.seen(messages, kinds=self._kinds)
         burst = burst_with_files(turn.messages, self._seen)
-        overheard = await self._overheard(turn)
+        unaddressed = await self._unaddressed(turn)
         memory, details = await self._recall(turn.key)
         known = facts_item(turn.key, memory.facts)
         past = shown(memory, budget=budget)
         context_text, moment = self._moment(memory, past, details)
-        opening = (*moment, *overheard)
+        opening = (*moment, *unaddressed)
         request = ModelRequest(
             instructions=services.config.rules.instructions,
             items=(*known, *as_input(memory, past), *opening, burst),
@@ -125,9 +125,9 @@ class PromptBuilder:
         """What the server says of a refusal, without what it may quote of the request."""
         return shown_reason(error, map(words_of, self._prompt.request.items))
 
-    def told(self, first_usage: Usage) -> Told:
+    def chat_update(self, first_usage: Usage) -> ChatUpdate:
         """What the chat is to remember of the request, now that it is answered."""
-        return self._prompt.told(first_usage)
+        return self._prompt.chat_update(first_usage)
 
     def thread_items(self, turn: Turn) -> list[JsonObject]:
         """What of the request becomes part of the thread, before the answer."""
@@ -178,14 +178,14 @@ class PromptBuilder:
         estimate = rough_estimate(rest)
         return int(self.history_budget * SERVER_SHARE + estimate * memory.chat.token_ratio)
 
-    async def _overheard(self, turn: Turn) -> list[JsonObject]:
+    async def _unaddressed(self, turn: Turn) -> list[JsonObject]:
         """What the group has said among itself since it was last answered."""
         limit = self._services.config.rules.group_lines
         if not limit or not is_group(turn.key.chat):
             return []
-        lines = await self._services.store.references.overheard(turn, limit=limit + 1)
+        lines = await self._services.store.references.unaddressed(turn, limit=limit + 1)
         missing = len(lines) > limit
-        return [overheard_item(lines[-limit:], missing=missing)] if lines else []
+        return [unaddressed_item(lines[-limit:], missing=missing)] if lines else []
 
 
 def facts_item(key: ChatKey, facts: Sequence[Fact]) -> list[JsonObject]:

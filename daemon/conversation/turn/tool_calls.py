@@ -169,7 +169,7 @@ class CallConversation:
         self._key = key
         self._progress = progress
         self._services = services
-        self._said = 0
+        self._interim_count = 0
         self._over = False
 
     def close(self) -> None:
@@ -193,8 +193,8 @@ class CallConversation:
         return await self._speak(reaction_part(emoji, messages[-1].message.id if messages else ""))
 
     async def _speak(self, part: NewPart) -> bool:
-        ordinal = self._said
-        self._said += 1
+        ordinal = self._interim_count
+        self._interim_count += 1
         return not self._over and await self._progress.speak(self._key, ordinal, part)
 
     async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:

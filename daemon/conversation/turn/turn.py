@@ -19,8 +19,8 @@ from daemon.conversation.turn.outcome import (
     confirm_wish,
     ended_without_answer,
     give_turn_up,
+    opening_texts,
     own_words,
-    said_before,
     wish_in,
 )
 from daemon.conversation.turn.prompt_builder import PromptBuilder
@@ -249,7 +249,7 @@ class TurnWork:
             self._log.warning("answer not fit to be sent")
         parts = await reply_parts(answer.text, turn, services)
         wish = await wish_in(turn, services)
-        before = await said_before(turn, wish, services)
+        before = await opening_texts(turn, wish, services)
         self._log.event(
             VOICE_RESPONSE if parts[0].kind == "voice" else RESPONSE,
             name=turn.contact_name,
@@ -260,8 +260,8 @@ class TurnWork:
             turn,
             items=[*prompts.thread_items(turn), *map(own_words, before), *answer.items],
             parts=[*map(NewPart, before), *parts],
-            told=replace(
-                prompts.told(answer.first_usage),
+            chat_update=replace(
+                prompts.chat_update(answer.first_usage),
                 choice=wish.choice,
                 consent=services.config.rules.consent.notice in before,
             ),

@@ -205,7 +205,7 @@ def _text(raw: Mapping[str, Any], key: str) -> str:
 GONE = "[a message that was to disappear]"
 """Kept in place of a message that its author wanted to disappear."""
 
-OVERHEARD = "[Said in the group, not to you:]"
+UNADDRESSED = "[Said in the group, not to you:]"
 
 QUOTED_CHARACTERS = 300
 NAME_CHARACTERS = 40
@@ -303,12 +303,12 @@ def noted_item(message: Message) -> JsonObject:
     return {"role": "user", "content": as_lines(message)}
 
 
-def overheard_item(messages: Sequence[StoredMessage], *, missing: bool) -> JsonObject:
+def unaddressed_item(messages: Sequence[StoredMessage], *, missing: bool) -> JsonObject:
     """The messages of a group before one that addresses us.
 
     ``missing``: there were more before these.
     """
-    lines = [OVERHEARD, *(["[…]"] if missing else []), *(as_lines(m.message) for m in messages)]
+    lines = [UNADDRESSED, *(["[…]"] if missing else []), *(as_lines(m.message) for m in messages)]
     return {"role": "user", "content": "\n".join(lines)}
 
 

@@ -71,9 +71,9 @@ def after_change(
     undecided = state == RECEIVED or (state == IN_TURN and before.turn_state == TURN_OPEN)
     if message.disappears and not undecided and state != WITH_AGENT:
         return None
-    is_told = not undecided and not before.to_note
-    is_told = is_told and state in {ANSWERED, IN_TURN, HANDED_OFF, WITH_AGENT}
-    note = change_note(message, change) if is_told else ""
+    is_noted = not undecided and not before.to_note
+    is_noted = is_noted and state in {ANSWERED, IN_TURN, HANDED_OFF, WITH_AGENT}
+    note = change_note(message, change) if is_noted else ""
     if isinstance(change, Edit):
         return Changed(
             state=state,

@@ -94,7 +94,7 @@ def seen_to(hold: Hold) -> Hold:
     return replace(hold, escalated_at=0.0, overdue_at=0.0) if hold.escalated_at > 0 else hold
 
 
-def customer_told(hold: Hold, now: float) -> Hold:
+def customer_notified(hold: Hold, now: float) -> Hold:
     """The customer is told that the person who was asked for has not come."""
     return replace(hold, overdue_at=now)
 

@@ -165,8 +165,10 @@ def own_message(message: Message, *, is_echo: bool) -> tuple[str, bool]:
     if message.source == "api":
         return "sent through the API by another client", False
     content = message.content
-    is_said = isinstance(content, Media) or (isinstance(content, Text) and bool(content.body))
-    if message.source not in HUMAN_SOURCES and not (message.source == UNKNOWN_SOURCE and is_said):
+    has_content = isinstance(content, Media) or (isinstance(content, Text) and bool(content.body))
+    if message.source not in HUMAN_SOURCES and not (
+        message.source == UNKNOWN_SOURCE and has_content
+    ):
         return "automatic message of our number", False
     if isinstance(content, Reaction | Edit | Deletion | Vote) or (
         isinstance(content, Other) and not content.body

@@ -15,7 +15,7 @@ class Part(NamedTuple):
     error: str = ""
 
 
-def is_unsaid(parts: Sequence[Part]) -> bool:
+def nothing_sent(parts: Sequence[Part]) -> bool:
     """True if every part was refused or dropped; one that waits to be sent again may be said."""
     return all(part.state in {FAILED, DROPPED} for part in parts)
 
@@ -26,7 +26,7 @@ def outcome_of(parts: Sequence[Part]) -> tuple[Outcome, str]:
     Answered if any part was said, or if there was nothing to say; dead if every part was refused.
     """
     errors = [part.error for part in parts if part.state == FAILED]
-    if errors and is_unsaid(parts):
+    if errors and nothing_sent(parts):
         return DEAD, max(errors)
     return ANSWERED, max(errors, default="")
 
@@ -36,7 +36,7 @@ def dies_afterwards(outcome: str, parts: Sequence[Part]) -> bool:
 
     Then whoever looks for messages without an answer finds it, and it can be replayed.
     """
-    return outcome == ANSWERED and is_unsaid(parts)
+    return outcome == ANSWERED and nothing_sent(parts)
 
 
 def after_turn(

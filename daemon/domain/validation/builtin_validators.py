@@ -49,7 +49,7 @@ def echo(candidate: Candidate) -> Verdict:
     answer = _plain(candidate.text)
     if len(answer.split()) < SENTENCE_WORDS:
         return KEEP
-    if answer in {_plain(words) for words in (candidate.heard, *candidate.heard.splitlines())}:
+    if answer in {_plain(words) for words in (candidate.inbound, *candidate.inbound.splitlines())}:
         return Retry("It only repeated the customer's words. Answer them.")
     return KEEP
 
@@ -85,7 +85,7 @@ def internal_ids(candidate: Candidate) -> Verdict:
 
     An id that a tool or the customer used is a reference of the business, and stays.
     """
-    known = "\n".join((candidate.heard, candidate.instructions, *candidate.tool_outputs))
+    known = "\n".join((candidate.inbound, candidate.instructions, *candidate.tool_outputs))
     text = candidate.text
     if _CITED.search(text):
         text = _CITATION.sub("", text)
@@ -295,7 +295,7 @@ def doubtful_amounts(candidate: Candidate) -> Verdict:
     if not candidate.tool_outputs:
         return KEEP
     sources = read_sources(
-        inbound=candidate.heard,
+        inbound=candidate.inbound,
         tools=candidate.tool_outputs,
         instructions=(candidate.instructions, *candidate.internal),
         before=candidate.remembered,

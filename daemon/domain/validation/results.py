@@ -41,6 +41,11 @@ class Candidate:
     language: str = "es"
 
     @property
+    def inbound(self) -> str:
+        """Another name of ``heard``."""
+        return self.heard
+
+    @property
     def characters(self) -> int:
         """The length of all texts together."""
         texts = (self.text, self.heard, self.instructions, *self.internal)

@@ -66,7 +66,7 @@ class Spending:
     counted_tokens: int
     counted_micros: int
     """What counts for the chat's limits: all of it, unless an operator has reset it."""
-    told: bool
+    notified: bool
     """True if a call was refused because the budget was spent."""
 
 
@@ -84,8 +84,8 @@ def spending_of(connection: Connection, day: str) -> tuple[Spending, ...]:
         (day,),
     )
     return tuple(
-        Spending(channel, chat, tokens, micros, counted_tokens, counted_micros, bool(told))
-        for channel, chat, tokens, micros, counted_tokens, counted_micros, told in rows
+        Spending(channel, chat, tokens, micros, counted_tokens, counted_micros, bool(notified))
+        for channel, chat, tokens, micros, counted_tokens, counted_micros, notified in rows
     )
 
 

@@ -39,8 +39,8 @@ class Person:
     raw_pattern: re.Pattern[bytes]
 
 
-def told(key: ChatKey) -> str:
-    """What `OF_CHAT` compares with."""
+def joined_key(key: ChatKey) -> str:
+    """Number and chat as one text, for comparisons with `OF_CHAT`."""
     return f"{key.number}/{key.chat}"
 
 
@@ -99,7 +99,7 @@ def person_of(
         for key in keys
         for row in connection.execute(
             f"SELECT id FROM messages WHERE {OF_CHAT} AND seq <= ?",
-            (told(key), up_to),
+            (joined_key(key), up_to),
         )
     ]
     spoken = [
@@ -148,7 +148,7 @@ def _sent_ids(
             connection,
             "id IN (SELECT outbox_id FROM escalations JOIN turns ON turns.id = escalations.turn_id"
             f" WHERE {OF_CHAT})",
-            (told(key),),
+            (joined_key(key),),
         )
     turns = json.dumps(list(group_turns))
     found |= _ids(connection, "turn_id IN (SELECT value FROM json_each(?))", (turns,))

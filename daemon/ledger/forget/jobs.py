@@ -128,37 +128,39 @@ def next_work(connection: Connection, data_dir: Path, *, name: str = "") -> Work
     if row is None:
         return None
     number, name, kind, whom, actor, address, asked_at, stage, place, marks, counts = row
-    told, marks = json.loads(whom), json.loads(marks)
-    keys = [ChatKey(*key) for key in told["keys"]]
+    stored, marks = json.loads(whom), json.loads(marks)
+    keys = [ChatKey(*key) for key in stored["keys"]]
     person = only(keys)
     if kind == "person":
-        person = person_of(connection, told["names"], keys, up_to=marks.get("messages", ALL))
+        person = person_of(connection, stored["names"], keys, up_to=marks.get("messages", ALL))
     if not knows_rows(stage):
-        person = _as_kept(connection, person, number, told)
+        person = _as_kept(connection, person, number, stored)
     return Work(
         id=number,
         name=name,
         kind=kind,
         by=Actor(name=actor, address=address),
         asked_at=asked_at,
-        names={} if kind == "chat" else _called(name, told["names"]),
+        names={} if kind == "chat" else _called(name, stored["names"]),
         stage=stage,
         place=tuple(json.loads(place)),
         marks=marks,
         counts=Counter(json.loads(counts)),
         person=person,
-        words=words_of(connection, person, told.get("called") or called(connection, person), name),
+        words=words_of(
+            connection, person, stored.get("called") or called(connection, person), name
+        ),
         data_dir=data_dir,
     )
 
 
-def _as_kept(connection: Connection, person: Person, job: int, told: JsonObject) -> Person:
+def _as_kept(connection: Connection, person: Person, job: int, stored: JsonObject) -> Person:
     """What was known of the person before their rows were erased."""
     rows = connection.execute("SELECT id FROM forgetting_ids WHERE job = ?", (job,))
     return replace(
         person,
-        groups=tuple(ChatKey(*key) for key in told["groups"]),
-        group_turns=tuple(told["turns"]),
+        groups=tuple(ChatKey(*key) for key in stored["groups"]),
+        group_turns=tuple(stored["turns"]),
         message_ids=frozenset(str(row[0]) for row in rows),
     )
 

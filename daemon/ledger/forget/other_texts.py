@@ -17,7 +17,7 @@ from daemon.domain.messages import ChatKey, Deletion, Edit, Message, Reaction, V
 from daemon.domain.prompt.message_text import QUOTED_CHARACTERS, TAG
 from daemon.domain.redaction import mask_numbers
 from daemon.domain.transitions.sends import ECHO
-from daemon.ledger.admin.person import OF_CHAT, Person, told
+from daemon.ledger.admin.person import OF_CHAT, Person, joined_key
 from daemon.ledger.drivers.port import Connection
 
 SHORTEST_NAME = 3
@@ -46,9 +46,11 @@ class RepeatedWords:
             if usable
             else None
         )
-        self._said = {_plain(passage)[:QUOTED_CHARACTERS] for passage in passages}
+        self._quotable = {_plain(passage)[:QUOTED_CHARACTERS] for passage in passages}
         self._passages = sorted(
-            (said for said in self._said if len(said) >= SHORTEST_PASSAGE), key=len, reverse=True
+            (passage for passage in self._quotable if len(passage) >= SHORTEST_PASSAGE),
+            key=len,
+            reverse=True,
         )
         self._instead = instead
 
@@ -73,7 +75,7 @@ class RepeatedWords:
 
     def _quote(self, found: re.Match[str]) -> str:
         mark, quoted = found[1] or found[3], found[2] or found[4]
-        return f"{mark}{self._instead}" if _plain(quoted) in self._said else found[0]
+        return f"{mark}{self._instead}" if _plain(quoted) in self._quotable else found[0]
 
 
 def _is_name(text: str) -> bool:
@@ -368,7 +370,7 @@ def our_words_in(
     Gives the number up to which was looked, of one ``kind`` of rows; None at the end of it.
     """
     query, whole, tables = _OF_GROUP[kind]
-    of_group = (told(group),) if whole else group
+    of_group = (joined_key(group),) if whole else group
     rows = connection.execute(f"{query} ORDER BY 1 LIMIT ?", (*of_group, after, most)).fetchall()
     found = []
     for (number,) in rows:

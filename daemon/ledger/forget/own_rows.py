@@ -26,7 +26,7 @@ from daemon.domain.states import (
     STARTED,
     WITH_AGENT,
 )
-from daemon.ledger.admin.person import OF_CHAT, Person, told
+from daemon.ledger.admin.person import OF_CHAT, Person, joined_key
 from daemon.ledger.audit import erase_audit
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.files import AUDIO_FOLDER
@@ -288,7 +288,7 @@ def own_ids(
         rows = connection.execute(
             f"SELECT {number} FROM {table} WHERE {condition} AND {number} <= ?"
             f" ORDER BY {number} LIMIT ?",
-            (*((told(key),) if whole else key), up_to, most),
+            (*((joined_key(key),) if whole else key), up_to, most),
         ).fetchall()
         if rows:
             return [int(row[0]) for row in rows]

@@ -68,8 +68,8 @@ class Views(Role):
         """
         asked = set(live)
 
-        def verb(connection: Connection) -> JsonObject:
-            told: JsonObject = {
+        def read(connection: Connection) -> JsonObject:
+            shown: JsonObject = {
                 "runs": work.running(connection),
                 "outbox": work.outbox_counts(connection),
                 "sends": work.open_sends(connection),
@@ -81,12 +81,12 @@ class Views(Role):
                 "spending": work.spending(connection, day),
             }
             names = ("sends", "dead_turns", "doubtful", "failed_sends")
-            lists = [told[name] for name in names]
+            lists = [shown[name] for name in names]
             keys = asked | {entry["key"] for entries in lists for entry in entries}
-            keys |= {entry["key"] for entry in told["spending"]["chats"]} | set(told["runs"])
-            return {**told, "people": work.people(connection, keys)}
+            keys |= {entry["key"] for entry in shown["spending"]["chats"]} | set(shown["runs"])
+            return {**shown, "people": work.people(connection, keys)}
 
-        return await self._read(verb)
+        return await self._read(read)
 
-    async def _read(self, verb: Callable[[Connection], T]) -> T:
-        return await self._database.read(verb)
+    async def _read(self, read: Callable[[Connection], T]) -> T:
+        return await self._database.read(read)

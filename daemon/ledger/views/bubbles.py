@@ -155,7 +155,7 @@ def _went(row: dict[str, Any]) -> JsonObject:
         "author": "",
         "at": row["at"],
         "kind": row["kind"],
-        "content": _said(row["kind"], row["body"], payload),
+        "content": _own_content(row["kind"], row["body"], payload),
         "file": _own_file(row, payload),
         "quote": {"id": row["quoted"]} if row["quoted"] else None,
         "forwarded": False,
@@ -163,7 +163,7 @@ def _went(row: dict[str, Any]) -> JsonObject:
         "edited_at": None,
         "earlier": [],
         "deleted_at": None,
-        "state": _fate(row),
+        "state": _outcome(row),
         "reason": row["error"],
         "attempts": row["attempts"],
         "delivered_at": row["delivered_at"],
@@ -174,13 +174,13 @@ def _went(row: dict[str, Any]) -> JsonObject:
     }
 
 
-def _fate(row: dict[str, Any]) -> str:
+def _outcome(row: dict[str, Any]) -> str:
     """How far a message of ours has come: its row's state, or WhatsApp's later update."""
     told = row["status"] in {"delivered", "read", "played"}
     return str(row["status"] if row["state"] == SENT and told else row["state"])
 
 
-def _said(kind: str, body: str, payload: dict[str, Any]) -> JsonObject:
+def _own_content(kind: str, body: str, payload: dict[str, Any]) -> JsonObject:
     """A message of ours in the shape of one that came; payloads as in `rendering.outgoing`."""
     if kind in {"voice", "image", "document"}:
         name = payload.get("filename", "")

@@ -75,15 +75,15 @@ def list_chats(
     page: list[JsonObject] = []
     following = None
     for row in _rows(connection, wanted):
-        told = _told(row, open_work, live, now)
-        if wanted.state and told["state"] != wanted.state:
+        entry = _entry(row, open_work, live, now)
+        if wanted.state and entry["state"] != wanted.state:
             continue
         if len(page) == wanted.limit:
             following = (page[-1]["at"], page[-1]["ref"])
             break
-        page.append(told)
-    for told in page:
-        told["last"] = last_bubble(connection, _key(told))
+        page.append(entry)
+    for entry in page:
+        entry["last"] = last_bubble(connection, _key(entry))
     return {
         "chats": page,
         "next": following,
@@ -98,9 +98,9 @@ def one_chat(
     row = connection.execute(f"{_CHATS} WHERE channel = ? AND chat = ?", key).fetchone()
     if row is None:
         return None
-    told = _told(row, _open_work(connection, key), live, now)
-    told["last"] = last_bubble(connection, key)
-    return told
+    entry = _entry(row, _open_work(connection, key), live, now)
+    entry["last"] = last_bubble(connection, key)
+    return entry
 
 
 def key_of(connection: Connection, ref: str) -> ChatKey | None:
@@ -117,7 +117,7 @@ def key_of(connection: Connection, ref: str) -> ChatKey | None:
 def _rows(connection: Connection, wanted: Wanted) -> Iterator[tuple[object, ...]]:
     conditions, values = [REMEMBERED], list[object]()
     if wanted.query:
-        found = _said(connection, wanted.query)
+        found = _chats_with(connection, wanted.query)
         like = f"%{_escaped(wanted.query)}%"
         conditions.append(
             "(lower(name) LIKE lower(?) ESCAPE '\\'"
@@ -135,7 +135,7 @@ def _rows(connection: Connection, wanted: Wanted) -> Iterator[tuple[object, ...]
     )
 
 
-def _said(connection: Connection, query: str) -> list[str]:
+def _chats_with(connection: Connection, query: str) -> list[str]:
     """The chats in which something like this was said lately."""
     like = f"%{_escaped(query)}%"
     rows = connection.execute(
@@ -159,18 +159,18 @@ def _digits(query: str) -> str:
     return _escaped(bare or query)
 
 
-def _key(told: JsonObject) -> ChatKey:
-    return ChatKey(told["channel"], told["chat"])
+def _key(entry: JsonObject) -> ChatKey:
+    return ChatKey(entry["channel"], entry["chat"])
 
 
-def _told(
+def _entry(
     row: tuple[object, ...], open_work: _Open, live: Mapping[ChatKey, Live], now: float
 ) -> JsonObject:
     channel, chat, ref, name, contact_name, first_seen_at, at, paused_until, loop_until = row[:9]
     key = ChatKey(str(channel), str(chat))
     unanswered, first_at = open_work.unanswered.get(key, (0, 0.0))
     paused = float(str(paused_until))
-    told: JsonObject = {
+    entry: JsonObject = {
         "ref": ref,
         "channel": channel,
         "chat": chat,
@@ -188,9 +188,9 @@ def _told(
         "since": 0.0,
         "turn": "",
     }
-    if (doing := live.get(key)) is not None and told["state"] == doing.state:
-        told |= {"since": doing.since, "turn": doing.turn, "queued": doing.queued}
-    return told
+    if (doing := live.get(key)) is not None and entry["state"] == doing.state:
+        entry |= {"since": doing.since, "turn": doing.turn, "queued": doing.queued}
+    return entry
 
 
 def _waiting(waiting: WaitingChat | None, *, nobody_came: bool) -> JsonObject | None:

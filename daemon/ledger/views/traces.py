@@ -126,10 +126,10 @@ def _send(connection: Connection, row: JsonObject) -> JsonObject:
 
 
 def _message(row: JsonObject) -> JsonObject:
-    told = dict(row)
-    message = json.loads(told.pop("message"))
+    entry = dict(row)
+    message = json.loads(entry.pop("message"))
     return {
-        **told,
+        **entry,
         "from_me": bool(row["from_me"]),
         "author_name": message.get("author_name", ""),
         "content": message["content"],
@@ -161,14 +161,14 @@ def _runs(connection: Connection, turn_id: int) -> list[JsonObject]:
 
 
 def _response(row: JsonObject) -> JsonObject:
-    told = dict(row)
-    answer = json.loads(told.pop("response") or "{}")
-    told["seconds"] = _seconds(row)
-    told["usage"] = answer.get("usage", {})
-    told["validation"] = json.loads(told["validation"] or "[]")
-    told["asked_again"] = bool(told.pop("note"))
-    told["incomplete"] = answer.get("incomplete", "")
-    return told
+    entry = dict(row)
+    answer = json.loads(entry.pop("response") or "{}")
+    entry["seconds"] = _seconds(row)
+    entry["usage"] = answer.get("usage", {})
+    entry["validation"] = json.loads(entry["validation"] or "[]")
+    entry["asked_again"] = bool(entry.pop("note"))
+    entry["incomplete"] = answer.get("incomplete", "")
+    return entry
 
 
 def _tool_calls(connection: Connection, turn_id: int) -> list[JsonObject]:

@@ -135,7 +135,7 @@ def spending(connection: Connection, day: str, *, limit: int = 10) -> JsonObject
         " ORDER BY CASE chat WHEN '' THEN 0 ELSE 1 END, micros DESC, tokens DESC, chat LIMIT ?",
         (day, limit + 1),
     ).fetchall()
-    told = [
+    entries = [
         {
             "key": ChatKey(channel, chat),
             "tokens": tokens,
@@ -147,8 +147,8 @@ def spending(connection: Connection, day: str, *, limit: int = 10) -> JsonObject
         for channel, chat, tokens, micros, counted_tokens, counted_micros, spent in rows
     ]
     nothing: JsonObject = {"tokens": 0, "micros": 0, "spent": False}
-    total = next((entry for entry in told if not entry["key"].chat), nothing)
-    return {"total": total, "chats": [entry for entry in told if entry["key"].chat][:limit]}
+    total = next((entry for entry in entries if not entry["key"].chat), nothing)
+    return {"total": total, "chats": [entry for entry in entries if entry["key"].chat][:limit]}
 
 
 def running(connection: Connection) -> dict[ChatKey, JsonObject]:

@@ -184,7 +184,11 @@ def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> Non
             "day": day,
             "currency": limits.currency if limits else None,
             "limits": _limits(limits) if limits else None,
-            "total": {"tokens": total.tokens, "cost": total.micros / MICROS, "spent": total.told},
+            "total": {
+                "tokens": total.tokens,
+                "cost": total.micros / MICROS,
+                "spent": total.notified,
+            },
             "contacts": rows,
         }
         print_json(shown)
@@ -230,7 +234,7 @@ def _row(entry: Spending, *, reveal: bool) -> dict[str, Any]:
         "cost": entry.micros / MICROS,
         "counted_tokens": entry.counted_tokens,
         "counted_cost": entry.counted_micros / MICROS,
-        "spent": entry.told,
+        "spent": entry.notified,
     }
 
 
@@ -247,7 +251,7 @@ def _page(
     if budget:
         limits = [f"{name} {value or 'none'}" for name, value in _limits(budget).items()]
         lines.append(f"limits: {', '.join(limits)}")
-    spent = "  budget spent" if total.told else ""
+    spent = "  budget spent" if total.notified else ""
     lines.append(f"total  {total.tokens} tokens  {total.micros / MICROS:.4f} {currency}{spent}")
     for row in rows:
         spent = "  budget spent" if row["spent"] else ""

@@ -101,13 +101,13 @@ export function icon(path, className = "icon") {
 
 // ---- what is asked of the gateway
 
-export async function post(verb, data) {
-  const response = await fetch(`/phone/${verb}`, {
+export async function post(action, data) {
+  const response = await fetch(`/phone/${action}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(data),
   });
-  if (!response.ok) throw new Error(`${verb}: ${response.status}`);
+  if (!response.ok) throw new Error(`${action}: ${response.status}`);
 }
 
 export async function upload(file, kind, fields) {

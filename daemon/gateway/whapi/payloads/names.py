@@ -10,17 +10,17 @@ _EVENT_CHARACTERS = 60
 _EVENTS_KEPT = 256
 
 
-def event_name(kind: str = "", verb: str = "", *_rest: str) -> str:
-    """Join type and verb, ``messages.post``; old type names become today's."""
-    if len(kind) + len(verb) <= _EVENT_CHARACTERS:
-        return _short_event_name(kind, verb)
-    return _event_name(kind, verb)
+def event_name(kind: str = "", method: str = "", *_rest: str) -> str:
+    """Join type and method, ``messages.post``; old type names become today's."""
+    if len(kind) + len(method) <= _EVENT_CHARACTERS:
+        return _short_event_name(kind, method)
+    return _event_name(kind, method)
 
 
-def _event_name(kind: str, verb: str) -> str:
-    kind, verb = (text(part).strip().lower()[:_EVENT_CHARACTERS] for part in (kind, verb))
+def _event_name(kind: str, method: str) -> str:
+    kind, method = (text(part).strip().lower()[:_EVENT_CHARACTERS] for part in (kind, method))
     kind = _LEGACY_TYPES.get(kind, kind)
-    return f"{kind}.{verb}" if kind and verb else kind
+    return f"{kind}.{method}" if kind and method else kind
 
 
 _short_event_name = lru_cache(_EVENTS_KEPT)(_event_name)
