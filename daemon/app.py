@@ -13,6 +13,7 @@ from daemon.conversation.opening import Environment, Process, StoppedEarly, open
 from daemon.conversation.reload import Reloader
 from daemon.conversation.services import ChatServices
 from daemon.errors import StoreUnavailable
+from daemon.gateway.kinds import gateway_of
 from daemon.http.http_task import HttpTask
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.ledger import Store
@@ -101,7 +102,7 @@ async def _start_and_stop(
         trio.open_nursery() as nursery,
         ending_in_time(),
     ):
-        number, figures = NumberRuntime(services), Figures()
+        number, figures = NumberRuntime(settings, services), Figures()
         reloader = Reloader(settings, number, read=environment.read_settings, notify=notify)
         forgetter = Forgetter(
             process.store,
@@ -126,7 +127,7 @@ async def _start_and_stop(
         await number.resume()
         audio_folder = settings.data_dir / AUDIO_FOLDER
         http.open(operations, audio_folder=audio_folder, phone_url=environment.phone_url)
-        side("number watch", number.watch, settings.whapi.check_seconds)
+        side("number watch", number.watch, gateway_of(settings).check_seconds(settings))
         side("notifications", notifier.run)
         engine = process.model.engine
         side("model warm-up", engine.warm_up)

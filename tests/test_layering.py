@@ -268,7 +268,6 @@ def test_ids_are_read_and_written_in_one_module() -> None:
 
 NAMES_WHAPI = {
     "__main__",  # whapi.token, in its help
-    "app",  # the settings of the number
     "gateway.kinds",
     "observability.events",  # the name of a log event
     "observability.metrics",  # the value of a label

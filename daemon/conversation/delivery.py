@@ -20,6 +20,7 @@ from daemon.domain.prompt.message_text import data_item
 from daemon.domain.records import DeliveryUpdate, OutboxRow, Turn, TurnEnd
 from daemon.domain.rendering.outgoing import REPEATABLE, WITH_MEDIA, WITHOUT, Outgoing, plainer
 from daemon.domain.rendering.split import pause_before_next
+from daemon.domain.transitions.sends import tag_of
 from daemon.errors import (
     GatewayError,
     GatewayTemporary,
@@ -42,7 +43,8 @@ MAX_READINGS = 3
 """A pause that was read longer ago, on the boot clock, is read again before a send, so often."""
 
 MAX_REPETITIONS = 3
-"""A reaction that was sent so often without an answer is given up."""
+"""A reaction that was sent so often without an answer is given up, and so is a message that
+`delivery.unknown` lets be repeated."""
 
 NOT_SENT_NOTE = (
     "[A person of the business took over at this point; the rest of the answer above was not sent.]"
@@ -167,6 +169,7 @@ class Delivery:
             payload=row.payload,
             media=media,
             link_preview=previews,
+            tag=tag_of(row.id, row.created_at),
         )
 
     async def _data_uri(self, row: OutboxRow, name: str) -> str:
@@ -293,7 +296,8 @@ class Delivery:
 
     async def _settle(self, row: OutboxRow) -> OutboxRow:
         """Find out whether a send of unknown outcome happened; if not, it may be repeated."""
-        outbox, patience = self._outbox, self._services.config.rules.echo_seconds
+        outbox, rules = self._outbox, self._services.config.rules
+        patience = max(rules.echo_seconds, self._gateway.capabilities.status_seconds)
         settling = Settling(outbox, self._gateway, self._telemetry.now)
         row = await settling.await_echo(row, self._signals, patience)
         if row.state != "unknown":
@@ -302,7 +306,7 @@ class Delivery:
             again = row.attempts < MAX_REPETITIONS
             return await (outbox.repeat(row) if again else outbox.failed(row, "no answer"))
         if not self._gateway.capabilities.lists_messages:
-            return await outbox.failed(row, "nobody can tell whether it was sent")
+            return await self._unsettled(row)
         try:
             message_id = await settling.id_in_chat(row)
         except RefusedRecipient as error:
@@ -315,6 +319,20 @@ class Delivery:
             self._telemetry.log.warning("send not found in the chat, repeating", outbox=row.id)
             return await outbox.repeat(row)
         return await self._sent(row, message_id)
+
+    async def _unsettled(self, row: OutboxRow) -> OutboxRow:
+        """Nothing has told whether a send happened, and nothing will."""
+        repeats = self._services.config.rules.unknown_sends == "repeat"
+        if repeats and row.attempts < MAX_REPETITIONS:
+            self._telemetry.log.warning("send of unknown outcome, repeating", outbox=row.id)
+            return await self._outbox.repeat(row)
+        self._telemetry.log.error(
+            "nobody can tell whether a message was sent",
+            symbol="🚨",
+            chat=self._key,
+            outbox=row.id,
+        )
+        return await self._outbox.failed(row, "nobody can tell whether it was sent")
 
     def _failed(self, what: str, row: OutboxRow, error: GatewayError) -> None:
         self._telemetry.log.event(

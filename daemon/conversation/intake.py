@@ -181,6 +181,8 @@ class Intake:
         for update in accepted.delivery_updates:
             if update.again:
                 chats.wake(update.key)
+            elif update.settled:
+                chats.nudge(update.key)
 
     async def _note_changes(self, webhook: Webhook) -> None:
         """Pass on changes of labels, of names, and of the number itself."""

@@ -92,6 +92,8 @@ class ChatRules:
     """The model is asked to answer anew at most once in this time a chat."""
     agent_seconds: float = 5.0
     """An agent's messages are gathered so long after the last (the replaced system's value)."""
+    unknown_sends: Literal["leave", "repeat"] = "leave"
+    """What is done about a send that nobody can tell the outcome of."""
     echo_seconds: float = 3.0
     """The echo of a send comes within a second or two; after this the chat itself is asked."""
     retry_seconds: float = 1.0
@@ -259,6 +261,7 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         typing=settings.delivery.typing,
         link_preview=settings.delivery.link_preview,
         max_bubbles=settings.delivery.max_bubbles,
+        unknown_sends=settings.delivery.unknown,
         short_characters=settings.delivery.short_characters,
         spoken_characters=settings.voice.max_characters,
         longest_tool_seconds=settings.tools.longest_seconds,

@@ -3,7 +3,7 @@
 Today a process serves exactly one. Nothing of a number is reached except through its runtime.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -24,7 +24,8 @@ from daemon.conversation.services import ChatServices, NumberAccess
 from daemon.conversation.speech import CallBudget, Listener, VoiceNotes
 from daemon.conversation.telemetry import Telemetry
 from daemon.errors import MediaRefused, SettingsError
-from daemon.gateway.kinds import DEFAULT
+from daemon.gateway.kinds import gateway_of
+from daemon.gateway.port import Headers
 from daemon.ledger.ledger import Store
 from daemon.media.download import FetchRules, open_downloader, origin_of
 from daemon.media.files import FOLDER
@@ -40,7 +41,10 @@ MEGABYTE = 1024 * 1024
 class NumberRuntime:
     """The chats of one number, and what looks after them. Made by the composer."""
 
-    def __init__(self, services: ChatServices) -> None:
+    def __init__(self, settings: Settings, services: ChatServices) -> None:
+        """``settings``: those of the number."""
+        self.kind = gateway_of(settings)
+        self._settings = settings
         self.services = services
         self.chats = ChatRegistry(services)
         self.intake = Intake(services, self.chats)
@@ -55,6 +59,16 @@ class NumberRuntime:
             services.config,
             services.telemetry,
         )
+
+    def is_genuine(self, headers: Headers, body: bytes) -> bool:
+        """Whether the gateway has signed a webhook call; True if it does not sign calls."""
+        check = self.kind.is_genuine
+        return check is None or check(self._settings, headers, body)
+
+    def challenge(self, query: Mapping[str, str]) -> str | None:
+        """What the gateway wants to hear; None if it does not know the number's secret."""
+        answer = self.kind.challenge
+        return answer(self._settings, query) if answer else None
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start the owners of the tasks of files and chats, which run until they are cancelled."""
@@ -103,12 +117,13 @@ async def open_services(settings: Settings, process: Process) -> AsyncIterator[C
     config = LiveConfig(process.chat_config)
     call_budget = CallBudget(store.usage, config, metrics=telemetry.metrics, now=telemetry.now)
     pace = SendPace(per_minute=_messages_per_minute(config.rules), log=telemetry.log)
+    kind = gateway_of(settings)
     async with (
-        DEFAULT.open(
+        kind.open(
             settings,
             rng=telemetry.random,
             now=telemetry.now,
-            observe=partial(telemetry.call_ended, DEFAULT.name),
+            observe=partial(telemetry.call_ended, kind.name),
             tls=authorities(),
         ) as gateway,
         _open_attachments(settings, store, call_budget, telemetry) as attachments,
@@ -149,7 +164,9 @@ async def _open_attachments(
     try:
         origin_of(rules.api_url)
     except MediaRefused as error:
-        raise SettingsError([f"{DEFAULT.file_server(settings).key}: {error}"]) from error
+        raise SettingsError(
+            [f"{gateway_of(settings).file_server(settings).key}: {error}"]
+        ) from error
     hear = _transcriber(settings)
     reader = DocumentRules(pages=media.document_pages, characters=media.document_characters)
     try:
@@ -171,7 +188,7 @@ async def _open_attachments(
 
 def _fetch_rules(settings: Settings) -> FetchRules:
     """Where files come from, and within which limits."""
-    media, server = settings.media, DEFAULT.file_server(settings)
+    media, server = settings.media, gateway_of(settings).file_server(settings)
     return FetchRules(
         folder=settings.data_dir / FOLDER,
         api_url=server.url,
@@ -179,6 +196,8 @@ def _fetch_rules(settings: Settings) -> FetchRules:
         max_bytes=int(media.max_mb * MEGABYTE),
         timeout_seconds=media.timeout_seconds,
         hosts=media.hosts,
+        path=server.path,
+        file_hosts=server.hosts,
     )
 
 

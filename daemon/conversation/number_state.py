@@ -72,7 +72,10 @@ class NumberState:
     def report(self, news: Iterable[NumberNews]) -> None:
         """The gateway reports news, in any order: the number is asked at once too."""
         for item in news:
-            self._set(item.condition, item.detail)
+            if item.is_notice:
+                self._log.warning("the gateway reports about the number", detail=item.detail)
+            else:
+                self._set(item.condition, item.detail)
             if item.linked:
                 self.reconnects += 1
             self._pace.doubt.set()

@@ -118,6 +118,7 @@ A_REACTION = "a reaction"
 A_VOTE = "a vote"
 A_MENU = "a menu of a program"
 A_MOVE = "an update of a live location"
+STANDBY = "the Meta Business Agent has the chat"
 
 NOTED = frozenset({A_REACTION, A_VOTE, A_MENU, A_MOVE})
 """Reasons of messages that are not answered but noted in the thread."""
@@ -183,6 +184,8 @@ def nothing_to_answer(message: Message) -> str:
     content = message.content
     if isinstance(content, Edit | Deletion):
         return "a change of another message"
+    if message.standby:
+        return STANDBY
     if isinstance(content, Reaction):
         return A_REACTION
     if isinstance(content, Vote):

@@ -41,6 +41,8 @@ class DeliveryUpdate:
     """From its send to its delivery, where that is what it says."""
     again: bool = False
     """True if it has failed and waits to be said once more."""
+    settled: bool = False
+    """True if nobody knew before whether it went out."""
 
 
 class Accepted(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ nothing but ``daemon.errors.GatewayError``. Callers ask its `Capabilities`, neve
 """
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from random import Random
@@ -40,6 +40,11 @@ class Capabilities:
     """False: there is no typing indicator apart from marking a message as read."""
     sees_typing: bool
     """False: nobody says when a contact types."""
+    bubbles: int = 0
+    """Into how many messages an answer is cut, if it fits; 0: as `delivery.max_bubbles` says."""
+    status_seconds: float = 0
+    """How long the delivery updates of a send of unknown outcome, which carry its tag, are waited
+    for; 0: they carry no tag."""
 
 
 class Gateway(Protocol):
@@ -120,6 +125,24 @@ class ParseWebhook(Protocol):
         """
 
 
+Headers = Iterable[tuple[bytes, bytes]]
+"""The headers of a request, their names in small letters."""
+
+
+class IsGenuine(Protocol):
+    """Checks the signature of a webhook call."""
+
+    def __call__(self, settings: Settings, headers: Headers, body: bytes) -> bool:
+        """Whether the gateway of the number with these settings has sent it."""
+
+
+class Challenge(Protocol):
+    """Answers a gateway that asks whether its calls are wanted at an address."""
+
+    def __call__(self, settings: Settings, query: Mapping[str, str]) -> str | None:
+        """Give what the gateway wants to hear; None if it does not know the number's secret."""
+
+
 class OpenGateway(Protocol):
     """Opens the gateway of a number, from the settings that are its own."""
 
@@ -155,6 +178,11 @@ class FileServer(NamedTuple):
     token: str
     key: str
     """The setting that ``url`` comes from."""
+    path: str = "/media/{}"
+    """Of a file, with ``{}`` in the place of its id."""
+    hosts: tuple[str, ...] = ()
+    """Where the files are that ``path`` only gives the addresses of, as the ``url`` of a JSON
+    object; they take the token too. Empty: ``path`` gives the file itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,3 +196,9 @@ class GatewayKind:
     file_server: Callable[[Settings], FileServer]
     check: CheckNumber
     """For ``recado check --online``."""
+    check_seconds: Callable[[Settings], float]
+    """Between two looks at whether a number is well."""
+    is_genuine: IsGenuine | None = None
+    """Set where the gateway signs its calls. None: they carry the number's secret as a bearer."""
+    challenge: Challenge | None = None
+    """Set where the gateway asks, by GET, whether its calls are wanted at an address."""

@@ -1,14 +1,17 @@
 """``/hook``: the gateway's webhooks, whether the address or the body names the event.
 
 A 200 means that the event is durably stored. The checks before it are ordered by their cost:
-method, secret, declared size, then the body under a deadline and two limits.
+method, secret, declared size, then the body under a deadline and two limits. The webhooks of a
+gateway that signs them have no secret; the signature is checked when the body is there.
 
 The gateway repeats a call that was not answered with a 2xx, with growing pauses, so every refusal
 that may pass by itself is a 503 with ``Retry-After``.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from io import BytesIO
+from urllib.parse import parse_qsl
 
 import trio
 
@@ -62,6 +65,9 @@ class Hook:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call. Runs in the request's own task; a disconnect does not cancel it."""
+        if scope["method"] == "GET" and self._operations.answers_challenges:
+            await self._answer_challenge(scope, send)
+            return
         body = _Body(self)
         try:
             status, content, headers = await self._take(scope, receive, body)
@@ -78,9 +84,12 @@ class Hook:
         """Accept one call; returns status, content and headers of its answer."""
         try:
             event = self._called(scope)
-            if not self._is_known(scope):
+            signed = self._operations.takes_signed_webhooks
+            if not signed and not self._is_known(scope):
                 await self._admit(scope)
             await body.read(scope, receive)
+            if signed:
+                await self._require_signature(scope, body.take())
             await self._operations.accept(body.take(), event)
         except _Refusal as refusal:
             if not refusal.is_logged:
@@ -140,6 +149,25 @@ class Hook:
             headers = [*CLOSE, (b"www-authenticate", b'Bearer realm="recado"')]
             shown = any(name == b"authorization" for name, _ in scope["headers"])
             raise _Refusal(401, "a valid webhook secret is needed", headers, is_logged=shown)
+
+    async def _require_signature(self, scope: Scope, body: bytes) -> None:
+        """Check the signature of a whole body. Raises _Refusal if it is missing or wrong."""
+        is_genuine = partial(self._operations.is_genuine, scope["headers"], body)
+        if not await self._access.check(scope, is_genuine, "webhook"):
+            raise _Refusal(401, "a valid signature is needed", CLOSE, is_logged=True)
+
+    async def _answer_challenge(self, scope: Scope, send: Send) -> None:
+        """Prove to the gateway, which asks by GET, that its webhooks are wanted here."""
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        words = self._operations.challenge(query)
+        if not await self._access.check(scope, lambda: words is not None, "webhook"):
+            await answer_json(send, 403, {"error": "a valid verify token is needed"}, CLOSE)
+            return
+        content = (words or "").encode()
+        length = b"%d" % len(content)
+        head = [(b"content-type", b"text/plain"), (b"content-length", length)]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": content})
 
     def _note(self, scope: Scope, status: int, reason: str) -> None:
         address = client_of(scope).address(scope)

@@ -19,7 +19,7 @@ from daemon.ledger.handover import agent_wrote, hold_waiting
 from daemon.ledger.media import want_file, without_bytes
 from daemon.ledger.messages import drop_raw_event, message_json, target_disappears, to_disappear
 from daemon.ledger.outbox import OPEN_ROWS, read_payload
-from daemon.ledger.people import canonical, join, recall, shown_pair
+from daemon.ledger.people import canonical, follow, join, recall, shown_pair
 from daemon.ledger.references import learn_own_id
 from daemon.ledger.statuses import NEVER, claim_early, note_status
 from daemon.ledger.threads import note_sign
@@ -79,6 +79,8 @@ def take_in(
         agents_close=agents_close,
         contact=contact,
     )
+    for identity in webhook.identity_changes:
+        follow(connection, identity)
     for message, verdict in zip(webhook.messages, verdicts, strict=True):
         _take(connection, _of_one_person(connection, message), verdict, context)
     changes: tuple[Edit | Deletion, ...] = (*webhook.edits, *webhook.deletions)
@@ -124,6 +126,11 @@ def insert_event(
 
 def _of_one_person(connection: Connection, message: Message) -> Message:
     """The message in the canonical chat of its person, whichever id WhatsApp has used."""
+    if message.alias:
+        alias = ChatKey(message.key.number, message.alias)
+        join(connection, alias, message.key.chat)
+        # Itself, while its task is at work: the message belongs where the conversation is.
+        return msgspec.structs.replace(message, key=canonical(connection, alias))
     if not is_alias(message.key.chat):
         return message
     phone_chat = shown_pair(message)

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
 
-from daemon.domain.ids import chat_of, is_alias, local_part
-from daemon.domain.messages import ChatKey, Message
+from daemon.domain.ids import chat_of, is_alias, local_part, phone_digits
+from daemon.domain.messages import ChatKey, IdentityChange, Message
 from daemon.domain.records import Fact, Turn
 from daemon.domain.states import TURN_DONE, UNSETTLED
 from daemon.domain.transitions.handover import joined
@@ -75,7 +75,7 @@ def shown_pair(message: Message) -> str:
 
 def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
     """See `Identities.join`; inside the caller's transaction."""
-    if not is_alias(alias.chat) or canonical(connection, alias).chat == chat:
+    if alias.chat == chat or canonical(connection, alias).chat == chat:
         return False
     busy = connection.execute(
         "SELECT 1 FROM turns WHERE channel = :number AND chat = :chat"
@@ -85,11 +85,13 @@ def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
     ).fetchone()
     if busy:
         return False
-    connection.execute(
-        "INSERT INTO aliases (channel, alias, chat) VALUES (?, ?, ?)"
-        " ON CONFLICT (channel, alias) DO UPDATE SET chat = excluded.chat",
-        (*alias, chat),
-    )
+    if is_alias(alias.chat):  # a number that somebody gave up may become another person's
+        connection.execute(
+            "INSERT INTO aliases (channel, alias, chat) VALUES (?, ?, ?)"
+            " ON CONFLICT (channel, alias) DO UPDATE SET chat = excluded.chat",
+            (*alias, chat),
+        )
+    connection.execute("UPDATE aliases SET chat = ? WHERE channel = ? AND chat = ?", (chat, *alias))
     for table in _TABLES_BY_CHAT:
         connection.execute(
             f"UPDATE {table} SET chat = ? WHERE channel = ? AND chat = ?",
@@ -121,6 +123,20 @@ def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
         (alias.number, alias.chat, chat),
     )
     return True
+
+
+def follow(connection: Connection, change: IdentityChange) -> None:
+    """Follow a person to their new ids: what they have said stays in one chat.
+
+    That is the chat of their phone number, the new one if there is one, else of their new id. Ids
+    whose task is at work stay apart; they are joined with the person's next message that names
+    both. Inside the caller's transaction.
+    """
+    before = [canonical(connection, ChatKey(change.number, name)).chat for name in change.before]
+    phones = [name for name in (*change.after, *before) if phone_digits(name)]
+    home = next(iter((*phones, *change.after)))
+    for name in dict.fromkeys((*change.before, *before, *change.after)):
+        join(connection, ChatKey(change.number, name), home)
 
 
 def _join_chats(connection: Connection, alias: ChatKey, key: ChatKey) -> None:

@@ -9,7 +9,7 @@ import math
 
 from daemon.domain.messages import ChatKey, StatusUpdate
 from daemon.domain.records import DeliveryUpdate
-from daemon.domain.states import ANSWERED, DEAD, PENDING, SENDING, UNKNOWN
+from daemon.domain.states import ANSWERED, DEAD, FAILED, PENDING, SENDING, SENT, UNKNOWN
 from daemon.domain.transitions.sends import (
     RANKS,
     Send,
@@ -18,6 +18,8 @@ from daemon.domain.transitions.sends import (
     after_update,
     furthest_first,
     moment_of,
+    tag_of,
+    tagged_row,
 )
 from daemon.domain.transitions.turns import Part, dies_afterwards
 from daemon.ledger.drivers.port import Connection, listed
@@ -52,6 +54,13 @@ def note_status(
         " WHERE message_id = ?",
         (update.message_id,),
     ).fetchone()
+    settled = row is None and _settles(connection, update, now)
+    if settled:
+        row = connection.execute(
+            "SELECT id, channel, chat, state, status, created_at, sent_at FROM outbox"
+            " WHERE message_id = ?",
+            (update.message_id,),
+        ).fetchone()
     if row is None:
         return _after_failure(connection, channel, update, now=now)
     row_id, own_channel, chat, state, status, created_at, sent_at = row
@@ -83,7 +92,37 @@ def note_status(
         error=(updated.error or "") if is_failure else "",
         seconds=seconds,
         again=is_failure and again,
+        settled=settled,
     )
+
+
+def _settles(connection: Connection, update: StatusUpdate, now: float) -> bool:
+    """Settle the send that an update names by its tag, if its WhatsApp id is not known yet.
+
+    That is so until the answer to the send is there, and afterwards if none came.
+    """
+    row_id = tagged_row(update.tag)
+    if row_id is None:
+        return False
+    row = connection.execute(
+        "SELECT state, message_id, created_at,"
+        " EXISTS (SELECT 1 FROM send_failures WHERE message_id = ?) FROM outbox WHERE id = ?",
+        (update.message_id, row_id),
+    ).fetchone()
+    if row is None:
+        return False
+    state, message_id, created_at, is_earlier_attempt = row
+    if message_id or is_earlier_attempt or update.tag != tag_of(row_id, created_at):
+        return False
+    if state not in {SENDING, UNKNOWN, PENDING, FAILED}:
+        return False
+    connection.execute(
+        "UPDATE outbox SET state = ?, message_id = ?, sent_at = ?, error = '' WHERE id = ?",
+        (SENT, update.message_id, now, row_id),
+    )
+    if state == FAILED and update.status != "failed":
+        reopen(connection, row_id)
+    return True
 
 
 def claim_early(

@@ -80,6 +80,10 @@ UPSTREAM_OPERATIONS = {
         *("poll", "reaction", "presence", "subscribe", "message", "messages", "read", "chat"),
         *("lid", "labels", "media", "health", "settings", "other"),
     ),
+    "cloud": (
+        *("text", "voice", "image", "document", "location", "contact", "interactive"),
+        *("reaction", "upload", "read", "health", "other"),
+    ),
     "model": ("response", "retrieve", "cancel", "transcription", "speech", "models", "other"),
 }
 
@@ -286,7 +290,7 @@ class Metrics:
         self.last_run_latency.set(seconds)
 
     def count_upstream(self, service: str, operation: str, outcome: str) -> None:
-        """Count a request to ``whapi`` or ``model``; an operation not listed counts as "other".
+        """Count a request to a gateway or the ``model``; an operation not listed counts as "other".
 
         Raises ValueError for another service or outcome.
         """

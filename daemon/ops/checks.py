@@ -25,7 +25,7 @@ from daemon.errors import (
     ToolError,
     ValidatorError,
 )
-from daemon.gateway.kinds import DEFAULT
+from daemon.gateway.kinds import gateway_of
 from daemon.ops.notifier import NOBODY_IS_NOTIFIED, notifies_nobody, target_faults
 from daemon.settings import Settings, missing_keys, model_names, unpriced_models
 from daemon.settings.sources import load_settings
@@ -137,7 +137,7 @@ async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
     """Ask the gateway and the model servers; at least one finding for each."""
     findings: list[Finding] = []
     try:
-        findings += [Finding(*found) for found in await DEFAULT.check(settings)]
+        findings += [Finding(*found) for found in await gateway_of(settings).check(settings)]
     except SettingsError as error:
         findings += [Finding("error", problem) for problem in error.problems]
     findings += await _models(settings, today)

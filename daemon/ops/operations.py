@@ -5,7 +5,7 @@ row in the audit, then in the task of the chat. All that wait raise StoreUnavail
 seconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from daemon.domain.messages import ChatKey
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.domain.redaction import mask_numbers
 from daemon.errors import GatewayError, MediaDelayed, StoreUnavailable
+from daemon.gateway.port import Headers
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import Replayed, replay_dead, replay_event, stored_event
 from daemon.ops.daemon_state import DaemonState
@@ -76,6 +77,24 @@ class Operations:
         during the stop: the store closes after HTTP.
         """
         await self._number.intake.accept(body, path_event)
+
+    @property
+    def takes_signed_webhooks(self) -> bool:
+        """Whether a signature proves that a webhook call is the gateway's, and not a secret."""
+        return self._number.kind.is_genuine is not None
+
+    @property
+    def answers_challenges(self) -> bool:
+        """Whether the gateway asks, by GET, if its calls are wanted."""
+        return self._number.kind.challenge is not None
+
+    def is_genuine(self, headers: Headers, body: bytes) -> bool:
+        """Whether the gateway has signed a webhook call; True if it does not sign calls."""
+        return self._number.is_genuine(headers, body)
+
+    def challenge(self, query: Mapping[str, str]) -> str | None:
+        """What the gateway wants to hear; None if it does not know the number's secret."""
+        return self._number.challenge(query)
 
     def response_ended(self, response_id: str) -> None:
         """Pass on that a response has ended, as the model server reports."""
@@ -205,7 +224,12 @@ class Operations:
         event = await database.read(find)
         if event is None:
             return None
-        parse = partial(parse_again, event, media=self._data_dir / MEDIA_FOLDER)
+        parse = partial(
+            parse_again,
+            event,
+            parse=self._number.services.number.gateway.parse_webhook,
+            media=self._data_dir / MEDIA_FOLDER,
+        )
         try:
             webhook, _ = await trio.to_thread.run_sync(parse)
         except MediaDelayed as error:

@@ -136,7 +136,13 @@ def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
         }
     )
     media = settings.media.model_copy(update={"hosts": ("localhost",)})
-    changes = {"whapi": whapi, "assistant": assistant, "voice": voice, "media": media}
+    changes = {
+        "gateway": "whapi",
+        "whapi": whapi,
+        "assistant": assistant,
+        "voice": voice,
+        "media": media,
+    }
     return settings.model_copy(update=changes)
 
 

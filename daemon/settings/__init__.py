@@ -7,7 +7,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
 
 from daemon.settings.assistant import (
@@ -33,6 +33,7 @@ from daemon.settings.chats import (
     TextSettings,
 )
 from daemon.settings.operation import (
+    CloudSettings,
     DashboardSettings,
     HousekeepingSettings,
     LogSettings,
@@ -68,13 +69,14 @@ class Settings(SettingsTable):
     timezone: TimeZone = Field(
         default="America/Bogota", description="time zone of the dates in the model's context"
     )
-    gateway: Annotated[Literal["whapi"], Rule("whapi")] = Field(
+    gateway: Annotated[Literal["whapi", "cloud"], Rule("whapi or cloud")] = Field(
         default="whapi", description="by which the number is connected to WhatsApp"
     )
     log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()
     dashboard: DashboardSettings = DashboardSettings()
     whapi: WhapiSettings = WhapiSettings()
+    cloud: CloudSettings = CloudSettings()
     assistant: AssistantSettings = AssistantSettings()
     media: MediaSettings = MediaSettings()
     voice: VoiceSettings = VoiceSettings()
@@ -134,13 +136,28 @@ def missing_keys(settings: Settings) -> list[str]:
     """
     numbers = settings.numbers or {"": settings}
     missing = [
-        f"numbers.{name}.token" if name else "whapi.token"
+        f"numbers.{name}.{key}" if name else f"{number.gateway}.{key}"
         for name, number in numbers.items()
-        if number.whapi.token is None
+        for key, value in _needed_by_gateway(number).items()
+        if not value
     ]
     if any(number.assistant.api_key is None for number in numbers.values()):
         missing.append("assistant.api_key")
     return missing
+
+
+def _needed_by_gateway(number: Settings) -> dict[str, object]:
+    if number.gateway == "cloud":
+        return {"token": number.cloud.token, "phone_number_id": number.cloud.phone_number_id}
+    return {"token": number.whapi.token}
+
+
+def webhook_secrets(number: Settings) -> tuple[str, tuple[SecretStr, ...]]:
+    """What proves that a webhook call is the gateway's: the key of the setting, and its values."""
+    if number.gateway == "cloud":
+        secret = number.cloud.app_secret
+        return "cloud.app_secret", () if secret is None else (secret,)
+    return "web.webhook_secret", tuple(number.web.webhook_secret)
 
 
 def production_faults(settings: Settings) -> dict[str, str]:
@@ -149,10 +166,9 @@ def production_faults(settings: Settings) -> dict[str, str]:
         return {}
     token = settings.web.admin_token
     needed = {
-        f"numbers.{name}.webhook_secret"
-        if name
-        else "web.webhook_secret": number.web.webhook_secret
+        f"numbers.{name}.{key.partition('.')[2]}" if name else key: secrets
         for name, number in (settings.numbers or {"": settings}).items()
+        for key, secrets in (webhook_secrets(number),)
     }
     needed["web.admin_token"] = () if token is None else (token,)
     faults = {}
@@ -198,13 +214,14 @@ def unpriced_models(settings: Settings) -> list[str]:
 def open_routes(settings: Settings) -> list[str]:
     """List the routes that are open to everyone, one line each; shown at the start."""
     lines = []
-    if not settings.numbers and not settings.web.webhook_secret:
-        lines.append("web.webhook_secret is not set: POST /hook is open to everyone")
-    lines += [
-        f"numbers.{name}.webhook_secret is not set: its webhooks are open to everyone"
-        for name, number in settings.numbers.items()
-        if not number.web.webhook_secret
-    ]
+    key, secrets = webhook_secrets(settings)
+    if not settings.numbers and not secrets:
+        lines.append(f"{key} is not set: POST /hook is open to everyone")
+    for name, number in settings.numbers.items():
+        key, secrets = webhook_secrets(number)
+        if not secrets:
+            place = f"numbers.{name}.{key.partition('.')[2]}"
+            lines.append(f"{place} is not set: its webhooks are open to everyone")
     if settings.web.admin_token is None:
         lines.append("web.admin_token is not set: /locks, /metrics and the dashboard are open")
     return lines

@@ -181,6 +181,11 @@ class DeliverySettings(SettingsTable):
         description="a shorter paragraph, such as a greeting, joins its neighbour; 0: each is a"
         " message of its own",
     )
+    unknown: Annotated[Literal["leave", "repeat"], Rule("leave or repeat")] = Field(
+        default="leave",
+        description="what is done about a message of which a gateway that lists no messages (cloud)"
+        " does not tell whether it was sent: leave it, with an error in the log, or repeat it",
+    )
 
 
 # -- limits ----------------------------------------------------------------------------------------

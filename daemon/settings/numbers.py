@@ -32,7 +32,7 @@ OF_THE_PROCESS = frozenset(
 )
 """Settings that a number cannot have of its own."""
 
-GATEWAYS = ("whapi",)
+GATEWAYS = ("whapi", "cloud")
 """The tables of the gateways. In a number's table their keys need no table of their own."""
 
 _SHORT = {
@@ -84,8 +84,11 @@ def numbers_of(settings: Settings) -> Mapping[str, Settings]:
 
 def names_by_id(settings: Settings) -> dict[str, str]:
     """The names of the numbers whose gateway's id is configured, by that id."""
-    numbers = numbers_of(settings).items()
-    return {number.whapi.channel_id: name for name, number in numbers if number.whapi.channel_id}
+    ids = {
+        number.cloud.phone_number_id if number.gateway == "cloud" else number.whapi.channel_id: name
+        for name, number in numbers_of(settings).items()
+    }
+    return {gateway_id: name for gateway_id, name in ids.items() if gateway_id}
 
 
 def shown_key(settings: Settings, name: str, key: str) -> str:

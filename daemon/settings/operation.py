@@ -213,3 +213,37 @@ class WhapiSettings(SettingsTable):
     check_seconds: Seconds = Field(
         default=300, description="between two looks at whether the channel is well"
     )
+
+
+class CloudSettings(SettingsTable):
+    """``[cloud]``: Meta's Cloud API, where ``gateway`` is cloud."""
+
+    api_url: Url = Field(
+        default="https://graph.facebook.com/v24.0", description="where the API is, with its version"
+    )
+    phone_number_id: Annotated[
+        str, Field(pattern=r"^[0-9]{0,30}$"), Rule("the digits of a phone number's id, or empty")
+    ] = Field(default="", description="Meta's id of the phone number; not the number itself")
+    token: OptionalSecret = Field(
+        default=None, description="token of a system user that may send for the number"
+    )
+    app_secret: OptionalSecret = Field(
+        default=None, description="secret of the app, with which Meta signs its webhooks"
+    )
+    verify_token: OptionalSecret = Field(
+        default=None, description="any word that is also typed in where Meta asks for the webhook"
+    )
+    timeout_seconds: Seconds = Field(default=15, description="for one call of the API")
+    check_seconds: Seconds = Field(
+        default=300, description="between two looks at whether the number is well"
+    )
+    status_seconds: Seconds = Field(
+        default=60,
+        description="how long a status webhook is waited for that says whether a message was sent",
+    )
+    max_bubbles: Annotated[int, Field(ge=1, le=20), Rule("a whole number from 1 to 20", int)] = (
+        Field(
+            default=1,
+            description="messages of one answer, each of which is billed; more only for a long one",
+        )
+    )

@@ -10,15 +10,20 @@ from typing import Any, Literal
 
 import pytest
 import trio
+from pydantic import SecretStr
+from support.cloud_api import SimulatedCloud
+from support.cloud_bodies import PHONE_NUMBER_ID
 from support.edge import MemoryLog
 from support.gateway import ScriptedGateway
 
-from daemon.domain.messages import Webhook
+from daemon.domain.messages import NumberCondition, Webhook
+from daemon.gateway.cloud.kind import CLOUD
 from daemon.gateway.port import Gateway
 from daemon.gateway.whapi.client import open_whapi
 from daemon.http.server import serve
 from daemon.sandbox.asgi import follow_lifespan, read_request
 from daemon.sandbox.phone import CONTACTS
+from daemon.settings import Settings
 
 TOKEN = "invented-token-1234567890"
 LAURA = "573001234567@s.whatsapp.net"
@@ -33,11 +38,20 @@ class Rig:
     """A gateway as `daemon.gateway.port` has it, and the other side of it."""
 
     gateway: Gateway
-    simulator: ScriptedGateway
+    simulator: Any
+    """`ScriptedGateway`, or what has the same methods."""
     bodies: list[bytes]
     """Of the webhook calls so far."""
     alias: str
     """Under which the gateway knows Laura too; empty if it looks none up."""
+    states: dict[NumberCondition, str]
+    """The states of the number that its simulator can be in, by what they come to."""
+    echoes: bool = True
+    """Whether our own sends come back as webhooks."""
+
+    def be(self, condition: NumberCondition) -> None:
+        """Let the number be so."""
+        self.simulator.set_channel_state(self.states[condition])
 
     def fail(self, operation: Literal["send", "list", "labels"], failure: Failure) -> None:
         """Let all calls of an operation fail in this way."""
@@ -103,11 +117,69 @@ async def whapi_rig() -> AsyncIterator[Rig]:
         url = await _served(simulator, nursery)
         simulator.set_base_url(url)
         async with open_whapi(api_url=url, token=TOKEN, timeout_seconds=5, rng=rng) as gateway:
-            yield Rig(gateway, simulator, bodies, LAURAS_ALIAS)
+            yield Rig(gateway, simulator, bodies, LAURAS_ALIAS, WHAPI_STATES)
         nursery.cancel_scope.cancel()
 
 
-RIGS: dict[str, Callable[[], AbstractAsyncContextManager[Rig]]] = {"whapi": whapi_rig}
+class CloudRig(Rig):
+    """The same for the Cloud API."""
+
+    def be(self, condition: NumberCondition) -> None:
+        self.simulator.status = self.states[condition]
+
+    def fail(self, operation: Literal["send", "list", "labels"], failure: Failure) -> None:
+        metas: dict[Failure, dict[str, Any]] = {
+            "temporary": {"kind": "code", "code": 130429, "retry_after": "7"},
+            "unknown": {"kind": "drop_after"},
+            "number": {"kind": "code", "code": 131042},
+            "recipient": {"kind": "code", "code": 131026},
+            "form": {"kind": "code", "code": 131009},
+        }
+        self.simulator.faults.add(operation=operation, times=-1, **metas[failure])
+
+
+@asynccontextmanager
+async def cloud_rig() -> AsyncIterator[Rig]:
+    """The Cloud API's client and the simulated Cloud API."""
+    bodies: list[bytes] = []
+    rng = random.Random(7)  # noqa: S311 - the same ids in every run
+    async with trio.open_nursery() as nursery:
+        simulator = SimulatedCloud(
+            token=TOKEN, app_secret="s", phone_number_id=PHONE_NUMBER_ID, rng=rng
+        )
+        simulator.webhook_url = await _served(partial(_take_webhooks, bodies), nursery)
+        await nursery.start(simulator.run)
+        url = await _served(simulator, nursery)
+        simulator.set_base_url(url)
+        cloud = Settings().cloud.model_copy(
+            update={
+                "api_url": url,
+                "token": SecretStr(TOKEN),
+                "phone_number_id": PHONE_NUMBER_ID,
+                "timeout_seconds": 5.0,
+            }
+        )
+        settings = Settings().model_copy(update={"gateway": "cloud", "cloud": cloud})
+        async with CLOUD.open(settings, rng=rng, now=time.time, observe=None, tls=None) as gateway:
+            yield CloudRig(gateway, simulator, bodies, "", CLOUD_STATES, echoes=False)
+        nursery.cancel_scope.cancel()
+
+
+WHAPI_STATES: dict[NumberCondition, str] = {
+    "needs_qr": "QR",
+    "stopped": "STOP",
+    "connecting": "LAUNCH",
+}
+CLOUD_STATES: dict[NumberCondition, str] = {
+    "needs_qr": "DISCONNECTED",
+    "error": "BANNED",
+    "connecting": "PENDING",
+}
+
+RIGS: dict[str, Callable[[], AbstractAsyncContextManager[Rig]]] = {
+    "whapi": whapi_rig,
+    "cloud": cloud_rig,
+}
 """One for each of `daemon.gateway.kinds.GATEWAYS`."""
 
 

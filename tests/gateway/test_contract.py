@@ -16,7 +16,7 @@ from daemon.errors import (
     RefusedRecipient,
     WebhookError,
 )
-from daemon.gateway.kinds import DEFAULT, GATEWAYS
+from daemon.gateway.kinds import GATEWAYS
 
 from .conftest import LAURA, RIGS, TOKEN, Failure, Rig
 
@@ -62,7 +62,7 @@ async def call_off() -> None:
 
 
 async def customer_says(rig: Rig, words: str = "Hola") -> str:
-    return await rig.simulator.customer_says(LAURA, words)
+    return str(await rig.simulator.customer_says(LAURA, words))
 
 
 async def messages_told(rig: Rig, count: int) -> list[Message]:
@@ -83,7 +83,6 @@ def assert_discreet(error: GatewayError) -> None:
 def test_every_gateway_is_held_to_this() -> None:
     assert set(RIGS) == set(GATEWAYS)
     assert all(kind.name == name for name, kind in GATEWAYS.items())
-    assert DEFAULT in GATEWAYS.values()
 
 
 # -- sends -----------------------------------------------------------------------------------------
@@ -113,6 +112,7 @@ async def test_a_kind_that_it_does_not_have_is_refused_before_anything_is_sent(r
 
 async def test_the_last_word_comes_before_the_first_byte(rig: Rig) -> None:
     """On the first connection, and on one that was kept; its error leaves the call."""
+    await customer_says(rig)
     for number in range(2):
         with pytest.raises(CalledOff):
             await rig.gateway.send(LAURA, Outgoing(body=WORDS), before=call_off)
@@ -134,6 +134,7 @@ async def test_the_last_word_comes_before_the_first_byte(rig: Rig) -> None:
 async def test_a_send_is_made_once_and_its_error_says_what_to_do_next(
     rig: Rig, failure: Failure, error: type[GatewayError], *, is_said: bool
 ) -> None:
+    await customer_says(rig)
     rig.fail("send", failure)
     with pytest.raises(error) as caught:
         await say(rig)
@@ -217,14 +218,10 @@ async def test_the_number_says_how_it_is_and_who_it_is(rig: Rig) -> None:
     assert health.channel
 
 
-@pytest.mark.parametrize(
-    ("state", "condition"), [("QR", "needs_qr"), ("STOP", "stopped"), ("LAUNCH", "connecting")]
-)
-async def test_a_number_in_trouble_is_an_answer_and_no_error(
-    rig: Rig, state: Any, condition: str
-) -> None:
-    rig.simulator.set_channel_state(state)
-    assert (await rig.gateway.health()).condition == condition
+async def test_a_number_in_trouble_is_an_answer_and_no_error(rig: Rig) -> None:
+    for condition in rig.states:
+        rig.be(condition)
+        assert (await rig.gateway.health()).condition == condition
 
 
 async def test_a_token_that_is_not_taken_is_a_condition_too(rig: Rig) -> None:
@@ -280,6 +277,8 @@ async def test_messages_have_id_content_and_author(rig: Rig) -> None:
 
 
 async def test_our_own_send_comes_back_as_ours_under_its_id(rig: Rig) -> None:
+    if not rig.echoes:
+        pytest.skip("our own sends do not come back")
     await customer_says(rig)
     sent = await say(rig)
     found = await messages_told(rig, 2)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import SettingsError
-from daemon.settings import Settings, missing_keys, production_faults
-from daemon.settings.numbers import numbers_of
+from daemon.settings import Settings, missing_keys, open_routes, production_faults
+from daemon.settings.numbers import names_by_id, numbers_of
 from daemon.settings.sources import Loaded, load_settings
 
 TWO = """
@@ -84,7 +84,10 @@ def test_variables_and_credentials_set_what_a_number_has(tmp_path: Path) -> None
         ("[numbers.Shop]\ntoken = 'x'", "numbers.Shop: a number's name has small letters"),
         ("[numbers.a]\ntokn = 'x'", "numbers.a.tokn: unknown key"),
         ("[numbers.a.web]\nport = 1", "numbers.a.web.port: belongs to the whole process"),
-        ("[numbers.a]\ngateway = 'other'", "numbers.a.gateway: must be whapi, not 'other'"),
+        (
+            "[numbers.a]\ngateway = 'other'",
+            "numbers.a.gateway: must be whapi or cloud, not 'other'",
+        ),
         ("[numbers.a.buffer]\nwindow_seconds = 'x'", "numbers.a.buffer.window_seconds: must be"),
         ("[numbers]\na = 1", "numbers.a: must be a table of keys"),
         ("numbers = 1", "numbers: must hold a table a number"),
@@ -131,3 +134,57 @@ def test_secrets_of_numbers_are_told_as_set_and_never_shown(tmp_path: Path) -> N
 
 def test_settings_without_a_file_have_no_numbers() -> None:
     assert Settings().numbers == {}
+
+
+CLOUD = """
+gateway = "cloud"
+[cloud]
+phone_number_id = "106540352242922"
+token = "token-of-the-hotel"
+app_secret = "secret-of-the-app-1"
+verify_token = "word"
+"""
+
+
+def test_a_number_of_the_cloud_api_has_its_own_keys(tmp_path: Path) -> None:
+    toml = """
+[numbers.hotel]
+gateway = "cloud"
+phone_number_id = "106540352242922"
+token = "token-of-the-hotel"
+app_secret = "secret-of-the-app-1"
+verify_token = "word"
+[numbers.shop]
+token = "token-of-the-shop"
+"""
+    settings = load(tmp_path, toml, RECADO_NUMBERS__HOTEL__MAX_BUBBLES="2").settings
+    hotel, shop = settings.numbers["hotel"], settings.numbers["shop"]
+    assert (hotel.gateway, shop.gateway) == ("cloud", "whapi")
+    assert hotel.cloud.phone_number_id == "106540352242922"
+    assert hotel.cloud.token is not None
+    assert hotel.cloud.token.get_secret_value() == "token-of-the-hotel"
+    assert hotel.cloud.max_bubbles == 2
+    assert hotel.whapi.token is None
+    assert names_by_id(settings) == {"106540352242922": "hotel"}
+    assert missing_keys(settings) == ["assistant.api_key"]
+    assert any("numbers.shop.webhook_secret" in line for line in open_routes(settings))
+    assert not any("hotel" in line for line in open_routes(settings))
+
+
+def test_the_secret_of_the_app_takes_the_place_of_the_webhooks(tmp_path: Path) -> None:
+    settings = load(tmp_path, CLOUD).settings
+    assert missing_keys(settings) == ["assistant.api_key"]
+    assert not any("webhook" in line or "/hook" in line for line in open_routes(settings))
+    in_production = settings.model_copy(update={"environment": "production"})
+    assert set(production_faults(in_production)) == {"web.admin_token"}
+    open_ = settings.cloud.model_copy(update={"app_secret": None, "phone_number_id": ""})
+    settings = settings.model_copy(update={"cloud": open_})
+    assert "cloud.phone_number_id" in missing_keys(settings)
+    assert any("cloud.app_secret" in line for line in open_routes(settings))
+    in_production = settings.model_copy(update={"environment": "production"})
+    assert "cloud.app_secret" in production_faults(in_production)
+
+
+def test_an_id_of_a_phone_number_is_digits(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, '[cloud]\nphone_number_id = "+57 300"')
+    assert "cloud.phone_number_id: must be the digits" in problem

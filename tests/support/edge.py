@@ -61,6 +61,9 @@ class MemoryState(DaemonState):
 class MemoryDaemon(Operations):
     """Operations in memory: keeps what it accepts, fails or waits when a test says so."""
 
+    takes_signed_webhooks = False
+    answers_challenges = False
+
     def __init__(self) -> None:
         self.environment = "test"
         self.stored: list[tuple[bytes, str]] = []

@@ -135,11 +135,15 @@ class Stage:
         self._life.cancel()
         await self._ended.wait()
 
+    def outside_settings(self) -> Settings:
+        """The settings of a daemon whose outside world are the simulators."""
+        return sandbox_settings(self.settings, self._outside)
+
     async def _run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
         try:
             with self._life:
                 await run(
-                    sandbox_settings(self.settings, self._outside),
+                    self.outside_settings(),
                     self.environment,
                     open_process=self._open_process,
                     open_services=self._open_services,

@@ -219,9 +219,10 @@ async def reply_parts(text: str, turn: Turn, services: ChatServices) -> list[New
 async def _cut(text: str, services: ChatServices) -> list[NewPart]:
     """The texts that an answer is cut into, or the document that has all of it."""
     rules, texts = services.config.rules, services.config.texts
-    cut = partial(split_reply, text, max_bubbles=rules.max_bubbles, short=rules.short_characters)
+    bubbles = services.number.gateway.capabilities.bubbles or rules.max_bubbles
+    cut = partial(split_reply, text, max_bubbles=bubbles, short=rules.short_characters)
     chunks = await work_on(len(text), cut)
-    if len(text) > MAX_WRITTEN or len(chunks) > rules.max_bubbles:
+    if len(text) > MAX_WRITTEN or len(chunks) > max(bubbles, rules.max_bubbles):
         try:
             name = await services.store.files.keep_text(text)
         except OSError as error:

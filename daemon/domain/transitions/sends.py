@@ -4,6 +4,7 @@ Delivery updates come in any order, more than once, and sometimes before the ans
 send its id. So an update only raises what is known of a send, in the order of `RANKS`.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -30,6 +31,8 @@ ARRIVED = RANKS["delivered"]
 UNDELIVERED = "WhatsApp could not deliver it"
 """The error of a failure without a reason."""
 
+_TAG = re.compile(r"([0-9]{1,18})-[0-9]{1,18}")
+
 ECHO = "echo"
 """Why our own sends are ignored when they come back."""
 
@@ -42,6 +45,21 @@ with words or a file, a person has written it."""
 
 
 # -- delivery updates ------------------------------------------------------------------------------
+
+
+def tag_of(row_id: int, created_at: float) -> str:
+    """What goes along with a send of the outbox, to come back with its delivery updates.
+
+    The row's id alone would also be that of a row in another store, whose daemon sends from the
+    same number. ``created_at``: Unix seconds.
+    """
+    return f"{row_id}-{round(created_at * 1000)}"
+
+
+def tagged_row(tag: str) -> int | None:
+    """The id of the row that a tag may name; None if it is no tag of ours."""
+    found = _TAG.fullmatch(tag)
+    return int(found[1]) if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +97,15 @@ def after_update(
     """What an update does to a send; None if it says nothing new.
 
     A failed send is sent again, once, if it was created at ``resend_since`` or later (Unix seconds)
-    and no agent has taken its chat over since; else it ends as failed.
+    no agent has taken its chat over since, and another try may help; else it ends as failed.
     """
     known = RANKS.get(send.status, -1)
     if update.status == "failed":
         if known >= ARRIVED or send.status == "failed":
             return None  # what has arrived cannot fail
         error = update.error or UNDELIVERED
-        if not send.failed_before and send.created_at >= resend_since and not send.kept_out:
+        again = not update.is_final and not send.failed_before and not send.kept_out
+        if again and send.created_at >= resend_since:
             return Updated(state=PENDING, status="", error=error, keeps_id=False)
         return Updated(state=FAILED, status="failed", error=error, turn="given up")
     if RANKS[update.status] <= known:

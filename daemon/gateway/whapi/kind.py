@@ -100,6 +100,7 @@ WHAPI = GatewayKind(
     open=open_number,
     file_server=_file_server,
     check=_check,
+    check_seconds=lambda settings: settings.whapi.check_seconds,
 )
 
 

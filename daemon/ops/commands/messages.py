@@ -202,7 +202,9 @@ def replay_command(
 
 def _parse(event: StoredEvent, place: Place) -> Webhook | None:
     try:
-        webhook, problems = parse_again(event, media=place.media)
+        webhook, problems = parse_again(
+            event, parse=place.gateway(event.number).parse_webhook, media=place.media
+        )
     except MediaDelayed as error:
         raise CommandFailure(f"event {event.id}: {error}; nothing was put back") from error
     for problem in problems:

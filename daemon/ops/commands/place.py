@@ -4,9 +4,9 @@ import json
 import os
 import pwd
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from daemon.domain.eligibility import DEFAULT_POLICY, Policy
 from daemon.domain.ids import chat_id
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
+from daemon.gateway.kinds import gateway_named
+from daemon.gateway.port import GatewayKind
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.database import transaction
@@ -66,6 +68,8 @@ class Place:
     """What may be used in a day; None where the configuration was not read."""
     numbers: tuple[str, ...] = (ONLY,)
     """The names of our numbers; the usual one where the configuration was not read."""
+    gateways: Mapping[str, str] = field(default_factory=dict)
+    """The gateways of our numbers by their names; the usual one for a number that is not here."""
     policy: Policy = DEFAULT_POLICY
     """Which messages are answered; the built-in one where the configuration was not read."""
 
@@ -83,6 +87,10 @@ class Place:
     def events(self) -> Path:
         """The folder of large events."""
         return self.data_dir / EVENTS_FOLDER
+
+    def gateway(self, number: str) -> GatewayKind:
+        """The gateway of a number."""
+        return gateway_named(self.gateways.get(number, ""))
 
     def number(self, named: str | None, known_by: Sequence[str] = ()) -> str:
         """Return the number that is meant: the named one, else that which ``known_by`` leaves.
@@ -183,6 +191,7 @@ def _place(config: Path | None, data_dir: Path | None) -> Place:
         ZoneInfo(settings.timezone),
         settings.budget,
         tuple(numbers_of(settings)),
+        {name: number.gateway for name, number in numbers_of(settings).items()},
         policy_of(settings),
     )
 

@@ -56,6 +56,13 @@ def read_health(body: bytes) -> NumberHealth:
     )
 
 
+def read_webhook_address(body: bytes) -> str:
+    """Read where the webhooks of a number go: its own address, else its account's, its app's."""
+    found = as_object(_object(body).get("webhook_configuration"))
+    names = ("phone_number", "whatsapp_business_account", "application")
+    return next(filter(None, (text(found.get(name)) for name in names)), "")
+
+
 def health_refused(words: str) -> NumberHealth:
     """Give what it means that the number's health is refused for a fault of the number."""
     return NumberHealth(condition="unauthorised", detail=advice("unauthorised", words))

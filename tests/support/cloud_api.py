@@ -1,0 +1,504 @@
+"""A simulated Cloud API: it takes what Meta takes, refuses what Meta refuses, and signs its calls.
+
+As Meta's, it answers many sends with a 200 and says later, by a status, that they failed; and it
+takes a user id in the place of a phone number, and delivers that nowhere.
+"""
+
+import hashlib
+import hmac
+import json
+import random
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import trio
+
+from daemon.domain.ids import phone_digits, scoped_id
+from daemon.sandbox.asgi import (
+    Answer,
+    ClientGone,
+    Receive,
+    Request,
+    Send,
+    Upload,
+    cut_connection,
+    follow_lifespan,
+    json_answer,
+    read_form,
+    read_request,
+    send_answer,
+)
+from daemon.sandbox.ledger import Journal
+from daemon.sandbox.webhooks import Delivery, Postbox, Target
+from support.cloud_bodies import change
+
+WINDOW_SECONDS = 24 * 3600
+PAIR_SECONDS = 6
+PAIR_BURST = 45
+
+_BSUID = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
+_LIMITS = {"text": 4096, "caption": 1024, "question": 1024, "title": 20, "row": 24}
+
+
+class Refused(Exception):
+    """The call is answered with an error."""
+
+    def __init__(self, code: int, details: str, status: int = 400) -> None:
+        super().__init__(details)
+        self.code, self.status = code, status
+
+
+class CloudSend(NamedTuple):
+    """A message that a customer got."""
+
+    id: str
+    chat: str
+    kind: str
+    text: str
+    content: dict[str, Any]
+
+
+class CloudCall(NamedTuple):
+    """A request, by its operation (``send``, ``read``, ``upload``, ``media``, ``health``)."""
+
+    operation: str
+    content: Any
+    status: int
+
+
+@dataclass
+class CloudPerson:
+    """Somebody who writes to us."""
+
+    phone: str = ""
+    scoped: str = ""
+    name: str = "Laura"
+    written_at: float = 0
+    sends: deque[float] = field(default_factory=deque)
+
+
+@dataclass
+class CloudFault:
+    """What goes wrong with the calls of an operation."""
+
+    operation: str
+    kind: Literal["code", "drop_after", "failed"]
+    status: int = 400
+    code: int = 131000
+    retry_after: str = ""
+    times: int = 1
+
+
+class CloudFaults:
+    """The faults still to happen."""
+
+    def __init__(self) -> None:
+        self._faults: list[CloudFault] = []
+
+    def add(self, **how: Any) -> None:
+        """Script a fault for the next call of an operation, or for ``times``; -1: for all."""
+        self._faults.append(CloudFault(**how))
+
+    def take(self, operation: str) -> CloudFault | None:
+        """The fault that a call meets."""
+        for fault in self._faults:
+            if fault.operation == operation and fault.times:
+                fault.times -= fault.times > 0
+                return fault
+        return None
+
+
+class SimulatedCloud:
+    """The ASGI app of the API, and the phones at its other end."""
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        app_secret: str,
+        phone_number_id: str,
+        now: Callable[[], float] = time.time,
+        rng: random.Random,
+        backoff_seconds: float = 0.01,
+    ) -> None:
+        self.token, self.app_secret, self.phone_number_id = token, app_secret, phone_number_id
+        self.now = now
+        self.faults = CloudFaults()
+        self.token_is_good = True
+        self.status = "CONNECTED"
+        self.told_before_answer = False
+        """Whether the statuses of a send come before its answer."""
+        self.tells_statuses = True
+        self.copies = 1
+        """How often each webhook call is made."""
+        self.webhook_url = ""
+        self.journal = Journal()
+        self.made: list[CloudCall] = []
+        self._sent: list[CloudSend] = []
+        self._people: dict[str, CloudPerson] = {}
+        self._inbound: dict[str, str] = {}
+        self._files: dict[str, Upload] = {}
+        self._rng = rng
+        self._base_url = ""
+        self.postbox = Postbox(
+            now=now,
+            backoff_seconds=backoff_seconds,
+            max_backoff_seconds=1,
+            timeout_seconds=30,
+            report=lambda _delivery: self.journal.write("webhook", {}),
+        )
+
+    def set_base_url(self, url: str) -> None:
+        """Say where the app itself is served: files have addresses there."""
+        self._base_url = url
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Make the webhook calls. Runs until cancelled."""
+        await self.postbox.run(task_status=task_status)
+
+    # -- what a test sees ----------------------------------------------------------------------
+
+    def sent(self, chat: str) -> list[CloudSend]:
+        """What the customer of a chat has got, in order."""
+        return [one for one in self._sent if one.chat == chat]
+
+    def calls(self, operation: str) -> list[CloudCall]:
+        """The requests of an operation."""
+        return [one for one in self.made if one.operation == operation]
+
+    async def wait_for(self, predicate: Callable[[], bool]) -> None:
+        """Wait until something holds; it is looked at whenever something happened."""
+        while not predicate():
+            await self.journal.wait_change()
+
+    async def wait_sent(self, chat: str, count: int = 1) -> list[CloudSend]:
+        """Wait until a customer got so many messages; give them all."""
+        await self.wait_for(lambda: len(self.sent(chat)) >= count)
+        return self.sent(chat)
+
+    # -- people --------------------------------------------------------------------------------
+
+    def person(self, chat: str) -> CloudPerson:
+        """Who is behind a chat id, of either kind."""
+        if chat not in self._people:
+            digits, scoped = phone_digits(chat), scoped_id(chat)
+            self._people[chat] = CloudPerson(phone=digits, scoped=scoped or f"CO.9{digits}")
+        return self._people[chat]
+
+    async def customer_says(self, chat: str, words: str) -> str:
+        """Let a customer write a text; ends when the webhook got its 200."""
+        return await self.customer_sends(chat, "text", {"body": words})
+
+    async def customer_sends(
+        self, chat: str, kind: str, content: Any, *, wait: bool = True, **fields: Any
+    ) -> str:
+        """Let a customer send a message of any type."""
+        person, message_id = self.person(chat), self._new_id()
+        person.written_at = self.now()
+        self._inbound[message_id] = chat
+        ids = {"from": person.phone} if person.phone else {}
+        message = {
+            "id": message_id,
+            **ids,
+            "from_user_id": person.scoped,
+            "timestamp": str(int(self.now())),
+            "type": kind,
+            kind: content,
+            **fields,
+        }
+        phone = {"wa_id": person.phone} if person.phone else {}
+        contact = {"profile": {"name": person.name}, "user_id": person.scoped, **phone}
+        value = {"contacts": [contact], "messages": [message]}
+        await self._tell("messages", value, chat, wait=wait)
+        return message_id
+
+    async def customer_sends_file(self, chat: str, kind: str, data: bytes, mime: str) -> str:
+        """Let a customer send a file."""
+        media_id = self._keep(Upload(data, mime))
+        return await self.customer_sends(chat, kind, {"id": media_id, "mime_type": mime})
+
+    async def customer_edits(self, message_id: str, words: str) -> str:
+        """Let a customer edit a text."""
+        inner = {"type": "text", "text": {"body": words}}
+        content = {"original_message_id": message_id, "message": inner}
+        return await self.customer_sends(self._inbound[message_id], "edit", content)
+
+    async def customer_reacts(self, message_id: str, emoji: str) -> str:
+        """Let a customer react to a message."""
+        content = {"message_id": message_id, "emoji": emoji}
+        return await self.customer_sends(self._inbound[message_id], "reaction", content)
+
+    async def customer_deletes(self, message_id: str) -> str:
+        """Let a customer delete a message."""
+        content = {"original_message_id": message_id}
+        return await self.customer_sends(self._inbound[message_id], "revoke", content)
+
+    async def agent_says(self, chat: str, words: str) -> str:
+        """Let somebody write in the Business app of the number."""
+        person, message_id = self.person(chat), self._new_id()
+        ids = {"to": person.phone} if person.phone else {}
+        echo = {
+            "from": "573007654321",
+            **ids,
+            "to_user_id": person.scoped,
+            "id": message_id,
+            "timestamp": str(int(self.now())),
+            "type": "text",
+            "text": {"body": words},
+        }
+        await self._tell("smb_message_echoes", {"message_echoes": [echo]}, chat)
+        return message_id
+
+    # -- webhooks ------------------------------------------------------------------------------
+
+    async def tell(self, field: str, value: dict[str, Any]) -> None:
+        """Make a webhook call about anything; ends when it got its 200."""
+        await self._tell(field, value, field)
+
+    async def _tell(
+        self, field: str, value: dict[str, Any], lane: str, *, wait: bool = True
+    ) -> None:
+        entry = {"id": "102290129340398", "changes": [change(field, self.phone_number_id, **value)]}
+        payload = {"object": "whatsapp_business_account", "entry": [entry]}
+        body = json.dumps(payload).encode()
+        signature = hmac.new(self.app_secret.encode(), body, hashlib.sha256).hexdigest()
+        target = Target(self.webhook_url, headers={"x-hub-signature-256": f"sha256={signature}"})
+        for _ in range(self.copies):
+            delivery = Delivery(target, "", payload, body, ())
+            self.postbox.put(lane, delivery)
+            if wait:
+                await delivery.wait("acknowledged")
+
+    async def _tell_statuses(self, sent: CloudSend, failure: int, *, wait: bool) -> None:
+        words = ["failed"] if failure else ["sent", "delivered"]
+        tag = sent.content.get("biz_opaque_callback_data")
+        for word in words if self.tells_statuses else ():
+            status: dict[str, Any] = {
+                "id": sent.id,
+                "status": word,
+                "timestamp": str(int(self.now())),
+                **({"biz_opaque_callback_data": tag} if tag else {}),
+            }
+            if failure:
+                status["errors"] = [{"code": failure, "title": "failed"}]
+            lane = f"status {sent.id}"
+            await self._tell("messages", {"statuses": [status]}, lane, wait=wait)
+
+    # -- the API -------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        if scope["type"] == "lifespan":
+            await follow_lifespan(receive, send)
+            return
+        try:
+            request = await read_request(scope, receive)
+        except ClientGone:
+            return
+        operation, act = self._route(request)
+        fault = self.faults.take(operation)
+        try:
+            self._authorise(request, fault)
+            answer = await act(request)
+        except Refused as refused:
+            answer = _error(refused)
+        if fault and fault.retry_after:
+            answer = Answer(answer.status, answer.body, headers={"retry-after": fault.retry_after})
+        self.made.append(CloudCall(operation, request.json_object(), answer.status))
+        self.journal.write("call", {"operation": operation})
+        if fault and fault.kind == "drop_after":
+            await cut_connection(send)
+            return
+        await send_answer(send, answer)
+
+    def _route(self, request: Request) -> tuple[str, Callable[[Request], Any]]:
+        own = f"/{self.phone_number_id}"
+        if request.method == "POST" and request.path == f"{own}/messages":
+            is_receipt = (request.json_object() or {}).get("status") == "read"
+            return ("read", self._read) if is_receipt else ("send", self._send)
+        if request.method == "POST" and request.path == f"{own}/media":
+            return "upload", self._upload
+        if request.method == "GET" and request.path == own:
+            return "health", self._health
+        if request.method == "GET" and request.path.startswith("/files/"):
+            return "file", self._file
+        return "media", self._media
+
+    def _authorise(self, request: Request, fault: CloudFault | None) -> None:
+        is_known = request.headers.get("authorization") == f"Bearer {self.token}"
+        if not is_known or not self.token_is_good:
+            raise Refused(190, "Error validating access token", 401)
+        if fault and fault.kind == "code":
+            raise Refused(fault.code, "scripted", fault.status)
+
+    async def _health(self, _request: Request) -> Answer:
+        return json_answer(
+            {
+                "id": self.phone_number_id,
+                "display_phone_number": "+57 300 7654321",
+                "verified_name": "Hotel",
+                "status": self.status,
+                "quality_rating": "GREEN",
+            }
+        )
+
+    async def _read(self, request: Request) -> Answer:
+        content = request.json_object() or {}
+        if content.get("message_id") not in self._inbound:
+            raise Refused(100, "Invalid parameter: message_id")
+        typing = content.get("typing_indicator")
+        if typing not in (None, {"type": "text"}):
+            raise Refused(100, "Invalid parameter: typing_indicator")
+        return json_answer({"success": True})
+
+    async def _upload(self, request: Request) -> Answer:
+        form = read_form(request.body, request.headers.get("content-type", "")) or {}
+        file = form.get("file")
+        if form.get("messaging_product") != "whatsapp" or not isinstance(file, Upload):
+            raise Refused(100, "(#100) The parameter messaging_product is required.")
+        if form.get("type") != file.mime_type:
+            raise Refused(131053, "the type is not that of the file")
+        return json_answer({"id": self._keep(file)})
+
+    async def _media(self, request: Request) -> Answer:
+        media_id = request.path.strip("/")
+        if media_id not in self._files:
+            raise Refused(100, "Unsupported get request. Object does not exist", 404)
+        file = self._files[media_id]
+        address = f"{self._base_url}/files/{media_id}"
+        size = len(file.data)
+        return json_answer({"url": address, "mime_type": file.mime_type, "file_size": size})
+
+    async def _file(self, request: Request) -> Answer:
+        file = self._files.get(request.path.removeprefix("/files/"))
+        if file is None:
+            raise Refused(100, "gone", 404)
+        return Answer(200, file.data, file.mime_type)
+
+    async def _send(self, request: Request) -> Answer:
+        content = request.json_object() or {}
+        check_send(content, self._files)
+        chat = self._recipient(content)
+        message_id = self._new_id()
+        kind = str(content["type"])
+        sent = CloudSend(message_id, chat, kind, text_of(content), content)
+        failure = self._failure_of(chat)
+        if chat and not failure:
+            self._sent.append(sent)
+        if chat:
+            told_first = self.told_before_answer
+            await self._tell_statuses(sent, failure, wait=told_first)
+        named = content.get("to") or content.get("recipient")
+        answer = {"messaging_product": "whatsapp", "contacts": [{"input": named}]}
+        return json_answer({**answer, "messages": [{"id": message_id}]})
+
+    def _recipient(self, content: dict[str, Any]) -> str:
+        """The chat that a message goes to; empty: nowhere. Raises Refused."""
+        if (bsuid := content.get("recipient")) and not content.get("to"):
+            if not _BSUID.fullmatch(bsuid):
+                raise Refused(131009, "recipient is no user id")
+            chat = next((c for c, p in self._people.items() if p.scoped == bsuid), "")
+            if not chat:
+                raise Refused(137000, "unknown user id")
+        else:
+            digits = str(content.get("to", ""))
+            if not digits.isdigit():
+                return ""  # accepted, and never delivered
+            chat = f"{digits}@s.whatsapp.net"
+        person = self.person(chat)
+        now = self.now()
+        while person.sends and person.sends[0] < now - PAIR_BURST * PAIR_SECONDS:
+            person.sends.popleft()
+        if len(person.sends) >= PAIR_BURST:
+            raise Refused(131056, "pair rate limit")
+        person.sends.append(now)
+        return chat
+
+    def _failure_of(self, chat: str) -> int:
+        if fault := self.faults.take("delivery"):
+            return fault.code
+        is_shut = chat and self.person(chat).written_at < self.now() - WINDOW_SECONDS
+        return 131047 if is_shut else 0
+
+    def _keep(self, file: Upload) -> str:
+        media_id = str(self._rng.getrandbits(50))
+        self._files[media_id] = file
+        return media_id
+
+    def _new_id(self) -> str:
+        return f"wamid.{self._rng.getrandbits(96):024X}"
+
+
+def check_send(content: dict[str, Any], files: dict[str, Upload]) -> None:
+    """Refuse what Meta refuses at once. Raises Refused."""
+    kind = content.get("type")
+    part = content.get(kind) if isinstance(kind, str) else None
+    if content.get("messaging_product") != "whatsapp" or not part:
+        raise Refused(100, "messaging_product or type")
+    if content.get("recipient_type") not in {"individual", "group"}:
+        raise Refused(100, "recipient_type")
+    if not content.get("to") and not content.get("recipient"):
+        raise Refused(131008, "to")
+    if len(content.get("biz_opaque_callback_data", "")) > 512:
+        raise Refused(100, "biz_opaque_callback_data")
+    _check_part(kind, part, files)
+
+
+def _check_part(kind: Any, part: dict[str, Any], files: dict[str, Upload]) -> None:
+    if kind == "text":
+        _require(0 < len(part.get("body", "")) <= _LIMITS["text"], "text.body")
+    elif kind in {"image", "audio", "document", "video", "sticker"}:
+        _require(("id" in part) != ("link" in part), "id or link")
+        _require("id" not in part or part["id"] in files, "media id")
+        _require(len(part.get("caption", "")) <= _LIMITS["caption"], "caption")
+    elif kind == "interactive":
+        _check_interactive(part)
+    elif kind == "contacts":
+        _require(all(one["name"]["formatted_name"] for one in part["contacts"]), "name")
+    elif kind == "reaction":
+        _require("message_id" in part and "emoji" in part, "reaction")
+    elif kind != "location":
+        raise Refused(131051, "Unsupported message type")
+
+
+def _check_interactive(part: dict[str, Any]) -> None:
+    _require(0 < len(part["body"]["text"]) <= _LIMITS["question"], "interactive.body")
+    action = part["action"]
+    if part["type"] == "button":
+        titles = [button["reply"]["title"] for button in action["buttons"]]
+        _require(0 < len(titles) <= 3, "action.buttons")
+        _require(all(0 < len(title) <= _LIMITS["title"] for title in titles), "button title")
+        return
+    _require(part["type"] == "list" and 0 < len(action["button"]) <= 20, "interactive.action")
+    rows = [row for section in action["sections"] for row in section["rows"]]
+    _require(0 < len(rows) <= 10, "section rows")
+    _require(all(0 < len(row["title"]) <= _LIMITS["row"] for row in rows), "row title")
+    several = len(action["sections"]) > 1
+    _require(not several or all(s["title"] for s in action["sections"]), "section title")
+
+
+def _require(holds: Any, what: str) -> None:
+    if not holds:
+        raise Refused(131009, f"Parameter value is not valid: {what}")
+
+
+def text_of(content: dict[str, Any]) -> str:
+    """The words of a message that was sent."""
+    part = content[content["type"]]
+    body = part.get("body")
+    return str(body["text"] if isinstance(body, dict) else body or part.get("caption") or "")
+
+
+def _error(refused: Refused) -> Answer:
+    error = {
+        "message": f"(#{refused.code}) for 573001234567",
+        "type": "OAuthException",
+        "code": refused.code,
+        "error_data": {"messaging_product": "whatsapp", "details": str(refused)},
+        "fbtrace_id": "A1",
+    }
+    return json_answer({"error": error}, refused.status)
