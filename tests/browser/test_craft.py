@@ -29,7 +29,7 @@ def nora(stand: Stand) -> str:
     stand.script("contexto", call("get_conversation_context"), say("*Claro*, Nora."))
     person = stand.tell(gateway.contact, NORA, name="Nora")
     first = stand.ask(person.say, "contexto")
-    answer = stand.heard(NORA, "Claro")
+    answer = stand.wait_received(NORA, "Claro")
     stand.ask(person.edit, first, "el contexto, por favor")
     stand.ask(person.react, answer, "👍")
     stand.ask(gateway.agent_says, NORA, "Sigo yo, Nora.")

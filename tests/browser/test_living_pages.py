@@ -48,7 +48,7 @@ def test_a_message_is_typed_on_the_phone_and_its_answer_seen_live(
 ) -> None:
     stand.script("primera", say("Buenas, Laura."))
     stand.ask(stand.site.gateway.customer_says, LAURA, "primera", name="Laura")
-    stand.heard(LAURA, "Buenas")
+    stand.wait_received(LAURA, "Buenas")
     open_chat(page, "Laura")
     expect(bubble(page, "Buenas, Laura.")).to_be_visible()
     log = context.new_page()
@@ -84,7 +84,7 @@ def test_a_message_is_typed_on_the_phone_and_its_answer_seen_live(
 def test_a_chat_is_taken_over_written_in_and_given_back(page: Page, stand: Stand) -> None:
     stand.script("hola", say("Hola, Pedro."))
     stand.ask(stand.site.gateway.customer_says, PEDRO, "hola", name="Pedro")
-    stand.heard(PEDRO, "Hola, Pedro.")
+    stand.wait_received(PEDRO, "Hola, Pedro.")
     open_chat(page, "Pedro")
     page.get_by_test_id("number").first.click()
     expect(page.get_by_test_id("number").first).to_have_text(f"+{PEDRO}")
@@ -94,7 +94,7 @@ def test_a_chat_is_taken_over_written_in_and_given_back(page: Page, stand: Stand
     page.get_by_test_id("agent").fill("Marta")
     page.get_by_test_id("words").fill("Soy Marta, te ayudo yo.")
     page.get_by_test_id("words").press("Enter")
-    stand.heard(PEDRO, "Soy Marta")
+    stand.wait_received(PEDRO, "Soy Marta")
     own = bubble(page, "Soy Marta")
     expect(own).to_have_attribute("data-side", "agent")
     stand.ask(stand.site.gateway.customer_says, PEDRO, "gracias, Marta", name="Pedro")
@@ -113,7 +113,7 @@ def test_the_log_is_paused_searched_and_leads_to_the_turn(page: Page, stand: Sta
     expect(page.get_by_test_id("live")).to_have_attribute("data-state", "live")
     page.get_by_test_id("pause").click()
     stand.ask(stand.site.gateway.customer_says, ROSA, "una sábana más", name="Rosa")
-    stand.heard(ROSA, "Enseguida")
+    stand.wait_received(ROSA, "Enseguida")
     expect(page.get_by_test_id("newer")).to_be_visible()
     expect(line(page, "una sábana más")).to_have_count(0)
     page.get_by_test_id("pause").click()
@@ -143,7 +143,7 @@ def test_a_dead_letter_is_replayed(page: Page, stand: Stand) -> None:
     stand.script("mascotas", say("Sí, y felices."))
     letter.get_by_test_id("replay").click()
     expect(page.get_by_test_id("toasts")).not_to_be_empty()
-    stand.heard(ROSA, "felices")
+    stand.wait_received(ROSA, "felices")
     expect(letter.get_by_test_id("replay")).to_have_count(0)
 
 
@@ -163,7 +163,7 @@ def test_the_log_goes_on_over_a_kill_without_a_gap_or_a_repeat(page: Page, stand
     expect(page.get_by_test_id("offline")).to_be_visible()
     stand.start()
     stand.tell(gate.set)
-    stand.heard(IVAN, "respondido después")
+    stand.wait_received(IVAN, "respondido después")
     expect(line(page, "respondido después")).to_be_visible(timeout=15000)
     expect(page.get_by_test_id("offline")).to_be_hidden()
     expect(page.get_by_test_id("live")).to_have_attribute("data-state", "live")
@@ -186,7 +186,7 @@ def test_hostile_names_and_words_are_only_text(page: Page, stand: Stand) -> None
     )
     stand.script("alert(1)", say(f"Eco: {words}"))
     stand.ask(stand.site.gateway.customer_says, MALA, words, name=name)
-    stand.heard(MALA, "Eco")
+    stand.wait_received(MALA, "Eco")
     for path in ("/dashboard", "/dashboard/work", "/dashboard/log", "/dashboard/chats"):
         page.goto(path)
         page.wait_for_load_state("networkidle" if path == "/dashboard" else "load")

@@ -33,10 +33,10 @@ def people(stand: Stand) -> None:
     """Somebody with a long name, somebody who writes Arabic; both were answered."""
     stand.script("cuarto", say("Sí, María Fernanda."))
     stand.ask(stand.site.gateway.customer_says, LONG, "¿Hay cuarto?", name=LONG_NAME)
-    stand.heard(LONG, "María")
+    stand.wait_received(LONG, "María")
     stand.script("مرحبا", say("أهلاً! الغرفة *101* متاحة."))
     stand.ask(stand.site.gateway.customer_says, AMINA, ARABIC, name="أمينة")
-    stand.heard(AMINA, "101")
+    stand.wait_received(AMINA, "101")
 
 
 def open_chat(page: Page, name: str) -> None:
@@ -157,7 +157,7 @@ def test_the_hint_in_the_composer_can_be_read_in_both_themes(
 def test_who_reads_the_end_stays_there_when_the_window_shrinks(page: Page, stand: Stand) -> None:
     stand.script("cuenta", say("\n".join(f"línea {number}" for number in range(60))))
     stand.ask(stand.site.gateway.customer_says, LONG, "cuenta", name=LONG_NAME)
-    stand.heard(LONG, "línea 59")
+    stand.wait_received(LONG, "línea 59")
     open_chat(page, LONG_NAME)
     expect(bubble(page, "línea 59")).to_be_visible()
     left = "(e) => e.scrollHeight - e.scrollTop - e.clientHeight"
@@ -181,7 +181,7 @@ def test_a_refused_send_is_sent_again_from_the_page_of_work(page: Page, stand: S
     letter = page.get_by_test_id("failed-send").filter(has_text="Renata")
     letter.get_by_test_id("send-again").focus()
     page.keyboard.press("Enter")
-    stand.heard(REFUSED, "Ahora sí")
+    stand.wait_received(REFUSED, "Ahora sí")
     expect(page.get_by_test_id("toasts")).to_contain_text("Se enviará otra vez")
     expect(letter).to_have_count(0)
 
@@ -207,7 +207,7 @@ def test_earlier_words_stay_expanded_while_the_page_updates(page: Page, stand: S
     stand.script("el 103", say("Listo, el 103."))
     asked = stand.ask(edita.say, "el 101, por favor")
     stand.ask(edita.edit, asked, "el 103, por favor")
-    stand.heard(EDITA, "Listo")
+    stand.wait_received(EDITA, "Listo")
     open_chat(page, "Edita")
     earlier = page.get_by_test_id("earlier")
     expect(earlier.get_by_text("el 101, por favor")).to_be_hidden()

@@ -82,14 +82,14 @@ async def test_a_contact_that_is_reset_is_answered_again_at_once(tmp_path: Path)
         await _answered(stage, "Hola", 1)
         change(stage.settings.data_dir, "usage", {"tokens": 30000})
         await _answered(stage, "¿Tienen cupo?", 2)
-        assert stage.said()[1] == texts("es").budget
+        assert stage.received()[1] == texts("es").budget
         done = _reset(stage.settings.data_dir)
         assert done.exit_code == 0, done.output
         assert done.stdout.startswith("reset for 20")
         page = await recado(stage.settings.data_dir, "budget")
         assert "(0 tokens since the reset)" in page.stdout
         await _answered(stage, "Sigo aquí", 3)
-        assert stage.said()[2] != texts("es").budget
+        assert stage.received()[2] != texts("es").budget
         (audited,) = rows(
             stage.settings.data_dir, "audit JOIN audit_details ON audit_id = id", "action, subject"
         )

@@ -128,7 +128,7 @@ async def test_a_turn_under_way_is_ended_and_leaves_nothing_behind(tmp_path: Pat
         assert done.exit_code == 0, done.stderr
         gate.set()
         await stage.quiet()
-        assert stage.said() == []
+        assert stage.received() == []
         assert rows(data_dir, "turns", "state, outcome, reason") == [
             {"state": "done", "outcome": "ignored", "reason": "forgotten"}
         ]
@@ -321,7 +321,7 @@ async def test_a_turn_of_a_group_under_way_is_ended_and_others_are_answered(
         await stage.gateway.wait_sent(GROUP)
         await stage.quiet()
         assert stage.errors() == []
-        assert stage.said(GROUP) == ["A las nueve"]
+        assert stage.received(GROUP) == ["A las nueve"]
         asked = str(stage.model.calls[-1].body)
         assert "¿A qué hora?" in asked
         assert "Zurriago" not in asked

@@ -43,7 +43,7 @@ async def test_dead_messages_are_answered_after_a_replay(stage: Stage) -> None:
     assert "1 put back, 0 left alone" in done.stdout
     await stage.gateway.wait_sent(LAURA, 2)
     await stage.quiet()
-    assert stage.said()[1] == "Ahora sí."
+    assert stage.received()[1] == "Ahora sí."
     told = await recado(data_dir, "explain", "laura-0001")
     assert f"operator by {os_actor().name}: replay laura-0001, was dead (" in told.stdout
     assert "message laura-0001: answered" in told.stdout
@@ -71,7 +71,7 @@ async def test_an_expired_message_is_answered_however_old_it_is(stage: Stage) ->
     done = await recado(data_dir, "replay", "1")
     assert "put back: was expired (" in done.stdout
     await stage.gateway.wait_sent(LAURA, 2)
-    assert stage.said()[1] == "Perdone la demora."
+    assert stage.received()[1] == "Perdone la demora."
     assert rows(data_dir, "messages", "sent_at", where={"id": "laura-0001"}) == [{"sent_at": old}]
 
 
@@ -123,7 +123,7 @@ async def test_what_could_not_be_read_then_is_read_now(stage: Stage) -> None:
     assert "0 put back" in again.stdout
 
 
-def kinds_told(stage: Stage) -> list[str]:
+def last_part_types(stage: Stage) -> list[str]:
     """The kinds of the parts of the burst that the model was given last."""
     content: Any = stage.model.calls[-1].items[-1]["content"]
     return [part["type"] for part in content] if isinstance(content, list) else []
@@ -145,7 +145,7 @@ async def test_a_file_that_could_not_be_had_is_fetched_again(stage: Stage) -> No
     stage.gateway.ledger.media[media_id] = kept
     assert "1 put back" in (await recado(data_dir, "replay", "--dead")).stdout
     await stage.gateway.wait_sent(LAURA, 2)
-    assert "input_image" in kinds_told(stage)
+    assert "input_image" in last_part_types(stage)
     assert rows(data_dir, "media", "state") == [{"state": "stored"}]
 
 
@@ -160,7 +160,7 @@ async def test_a_picture_in_a_call_that_could_not_be_read_is_shown_after_its_rep
     change(data_dir, "events", {"body": body.encode(), "unreadable": "messages[0]: odd"})
     await recado(data_dir, "replay", "1")
     await stage.gateway.wait_sent(LAURA)
-    assert "input_image" in kinds_told(stage)
+    assert "input_image" in last_part_types(stage)
     stored = rows(data_dir, "messages", "message", where={"id": "laura-0009"})
     assert "base64" not in str(stored)
 

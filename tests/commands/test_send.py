@@ -45,7 +45,7 @@ async def test_a_stopped_daemon_sends_it_when_it_starts(tmp_path: Path) -> None:
         assert "not sent yet, pending; it stays in the outbox" in done.stderr
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
-        assert stage.said() == ["Buenos días"]
+        assert stage.received() == ["Buenos días"]
 
 
 async def test_it_is_not_sent_during_a_takeover(stage: Stage) -> None:
@@ -53,7 +53,7 @@ async def test_it_is_not_sent_during_a_takeover(stage: Stage) -> None:
     done = await recado(stage.settings.data_dir, "send", LAURA, "Hola", "--wait", "30")
     assert done.exit_code == 1
     assert "not sent, dropped: an agent has the chat" in done.stderr
-    assert stage.said() == []
+    assert stage.received() == []
 
 
 @pytest.mark.parametrize("chat", ["", "hola", "12", "573001234567@example", "stories", "1" * 16])

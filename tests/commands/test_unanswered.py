@@ -6,7 +6,7 @@ import pytest
 import trio
 from support.model_script import Step
 from support.operator import recado
-from support.rows import fates, select
+from support.rows import select, states_of
 from support.scenes import forgive, logged, thread
 from support.scenes import found as seen
 from support.stage import LAURA, Stage
@@ -42,7 +42,7 @@ async def test_it_lists_given_up_messages_until_the_next_one(stage: Stage, statu
     else:
         stage.model.script(Step(status=400, code="invalid_prompt"))
     message_id = await stage.gateway.customer_says(LAURA, "Hola")
-    await seen(lambda: fates(stage.settings.data_dir)[message_id][0] == "dead")
+    await seen(lambda: states_of(stage.settings.data_dir)[message_id][0] == "dead")
     found = await recado(stage.settings.data_dir, "unanswered")
     assert found.exit_code == 1
     assert "waits for an operator" in found.stdout
@@ -95,7 +95,7 @@ async def test_chats_that_wait_for_a_person_are_listed_until_done(stage: Stage) 
     done = await recado(stage.settings.data_dir, "done", LAURA)
     assert (done.exit_code, done.stdout) == (0, "2 messages closed\n")
     assert (await recado(stage.settings.data_dir, "unanswered")).exit_code == 0
-    assert set(fates(stage.settings.data_dir).values()) == {("handed_off", DONE)}
+    assert set(states_of(stage.settings.data_dir).values()) == {("handed_off", DONE)}
     (row,) = select(
         stage.settings.data_dir, "audit JOIN audit_details ON audit_id = audit.id", "action, after"
     )

@@ -36,7 +36,7 @@ async def test_a_window_cut_before_the_jump_is_answered_after_it(
         await stage.gateway.customer_says(LAURA, "gracias")
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        assert len(stage.said()) == 2
+        assert len(stage.received()) == 2
         assert states(tmp_path / "data") == {"answered"}
 
 
@@ -58,7 +58,7 @@ async def test_a_send_cut_before_the_jump_is_found_after_it(
         await stage.start()
         await stage.gateway.wait_for(lambda: bool(stage.gateway.calls("list")))
         await stage.quiet()
-        assert stage.said() == ["Con gusto."]
+        assert stage.received() == ["Con gusto."]
         assert states(tmp_path / "data") == {"answered"}
 
 

@@ -23,5 +23,5 @@ async def test_a_cut_send_has_time_to_arrive_before_it_is_looked_for(tmp_path: P
         await stage.quiet()
         ((began, attempts),) = select(tmp_path / "data", "outbox", "attempted_at, attempts")
         assert stage.gateway.calls("list")[0].at >= began + ECHO_SECONDS
-        assert stage.said() == ["Con gusto."]
+        assert stage.received() == ["Con gusto."]
         assert attempts == 1

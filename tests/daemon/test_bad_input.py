@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 from support.brisk import open_brisk_stage
-from support.rows import fates, select
+from support.rows import select, states_of
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.records import NOT_ADDRESSED
@@ -69,7 +69,7 @@ async def test_no_body_harms_the_daemon(tmp_path: Path) -> None:
         await stage.gateway.wait_sent(ANDRES)
         await stage.quiet()
         assert (await stage.get("/health")).json()["status"] == "healthy"
-        assert stage.said() == []
+        assert stage.received() == []
         # A 200 has its event in the store, whatever could be read of it.
         accepted = sum(status == 200 for _, status in BODIES.values())
         stored = select(tmp_path / "data", "events", "COUNT(*)", where={"channel": ""})
@@ -96,7 +96,7 @@ async def test_half_an_emoji_is_stored_and_answered(tmp_path: Path, written: byt
         (told,) = stage.model.calls[0].customer_texts
         assert told.startswith("Hola ")
         assert told.endswith(" hay cupo")
-        assert fates(tmp_path / "data") == {"half-emoji": ("answered", "")}
+        assert states_of(tmp_path / "data") == {"half-emoji": ("answered", "")}
 
 
 async def test_odd_characters_are_only_text(stage: Stage) -> None:
@@ -135,7 +135,7 @@ async def test_what_needs_no_answer_is_stored_with_its_reason(tmp_path: Path) ->
         await stage.gateway.customer_says(ANDRES, "Hola", id="wanted")
         await stage.gateway.wait_sent(ANDRES)
         await stage.quiet()
-        found = fates(tmp_path / "data")
+        found = states_of(tmp_path / "data")
         assert found.pop("wanted") == ("answered", "")
         assert {message_id: state for message_id, (state, _) in found.items()} == dict.fromkeys(
             IGNORED, "ignored"
@@ -181,7 +181,7 @@ async def test_a_payload_with_several_keys_is_read_whole(tmp_path: Path) -> None
         await stage.quiet()
         told = {text for call in stage.model.calls for text in call.customer_texts}
         assert told == {"Hola, soy Laura", "Hola de Andrés"}
-        assert fates(tmp_path / "data") == {
+        assert states_of(tmp_path / "data") == {
             "multi-1": ("answered", ""),
             "multi-2": ("answered", ""),
         }

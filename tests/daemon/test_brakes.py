@@ -86,7 +86,7 @@ async def test_a_contact_over_budget_is_notified_once_and_answered_when_the_limi
         await stage.gateway.customer_says(LAURA, "¿Hola?")
         assert await _ended(stage, 2) == ["handed_off", "handed_off"]
         assert _reasons(stage) == ["budget", "budget"]
-        assert stage.said() == [STOP_TEXT]
+        assert stage.received() == [STOP_TEXT]
         assert stage.model.calls == []
         (line,) = stage.events("a contact's budget is spent")
         assert line["level"] == "warning"
@@ -94,7 +94,7 @@ async def test_a_contact_over_budget_is_notified_once_and_answered_when_the_limi
         _limited(stage, contact_tokens=0)
         await stage.start()
         await _says(stage, "¿Y ahora?", 2)
-        assert STOP_TEXT not in stage.said()[1:]
+        assert STOP_TEXT not in stage.received()[1:]
         assert "tienen cupo" in str(stage.model.calls[0].items)
 
 
@@ -104,7 +104,7 @@ async def test_the_total_over_budget_is_an_alert_once_a_day(tmp_path: Path) -> N
             await stage.gateway.customer_says(chat, "Hola")
             await stage.gateway.wait_sent(chat)
         await _ended(stage, 2)
-        assert [stage.said(chat) for chat in (LAURA, PEDRO)] == [[STOP_TEXT], [STOP_TEXT]]
+        assert [stage.received(chat) for chat in (LAURA, PEDRO)] == [[STOP_TEXT], [STOP_TEXT]]
         assert [line["event"] for line in stage.errors()] == ["the budget of the day is spent"]
         assert stage.model.calls == []
         metrics = (await stage.get("/metrics")).text
@@ -125,7 +125,7 @@ async def test_another_day_has_a_budget_of_its_own(tmp_path: Path) -> None:
         await stage.start()
         await _says(stage, "¿Sigues ahí?", 2)
         await _ended(stage, 2)
-        assert stage.said()[1] == STOP_TEXT
+        assert stage.received()[1] == STOP_TEXT
         await stage.stop()
         stage.later_seconds = 24 * 3600.0
         _limited(stage, contact_tokens=limits["contact_tokens"])
@@ -151,7 +151,7 @@ async def test_two_chats_race_for_the_last_of_the_total_and_one_is_answered(
         gate.set()
         assert sorted(await _ended(stage, 2)) == ["answered", "handed_off"]
         assert len(stage.model.calls) == 1
-        assert (stage.said(LAURA) + stage.said(PEDRO)).count(STOP_TEXT) == 1
+        assert (stage.received(LAURA) + stage.received(PEDRO)).count(STOP_TEXT) == 1
         forgive(stage)
 
 
@@ -270,7 +270,7 @@ async def test_the_same_words_again_and_again_are_stopped_also_after_a_restart(
             lambda rows: len(rows) == 4 and rows[-1][0] == WITH_AGENT,
         )
         assert fate[2:] == [(WITH_AGENT, LOOP), (WITH_AGENT, LOOP)]
-        assert len(stage.said()) == 2
+        assert len(stage.received()) == 2
 
 
 async def test_an_operator_ends_the_pause_of_a_loop_and_the_chat_begins_anew(

@@ -7,7 +7,7 @@ import trio
 from support.model_script import Step, say
 from support.plain import NO_TLS
 from support.rows import select, states
-from support.scenes import open_scene, told
+from support.scenes import model_input, open_scene
 from support.stage import LAURA, Stage
 
 from daemon.domain.states import WITH_AGENT
@@ -31,10 +31,10 @@ async def test_a_chat_is_paused_and_resumed_by_hand(tmp_path: Path) -> None:
         await stage.gateway.customer_says(LAURA, "¿Sigue ahí?")
         await stage.quiet()
         assert states(stage.settings.data_dir) == {"answered", WITH_AGENT}
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
         assert (await post(stage, "/takeover/resume", {"chat": LAURA})).json() == {"chats": 1}
         await stage.gateway.wait_sent(LAURA, 2)
-        assert told(stage, role="user")[-1] == "¿Sigue ahí?"
+        assert model_input(stage, role="user")[-1] == "¿Sigue ahí?"
         await stage.quiet()
         assert states(stage.settings.data_dir) == {"answered"}
         data_dir = stage.settings.data_dir
@@ -54,6 +54,6 @@ async def test_clearing_the_locks_begins_the_runs_again_and_loses_nothing(tmp_pa
         assert (await post(stage, "/locks/clear", {})).json()["cleared"] == 1
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["Aquí estoy"]
+        assert stage.received() == ["Aquí estoy"]
         assert stuck.outcome == "cancelled"
         assert states(stage.settings.data_dir) == {"answered"}

@@ -65,6 +65,6 @@ async def test_a_send_that_cannot_be_looked_up_is_not_repeated(tmp_path: Path) -
         stage.model.script(say("Con gusto"))
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outbox(stage) == [("failed", "Con gusto")])
-        assert stage.said() == ["Con gusto"]
+        assert stage.received() == ["Con gusto"]
         assert "list_messages" not in asked
         forgive(stage)

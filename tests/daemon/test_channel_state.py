@@ -134,7 +134,7 @@ async def test_a_held_send_is_dropped_when_an_agent_takes_over(tmp_path: Path) -
         await stage.model.wait_requests(1)
         await stage.gateway.agent_says(LAURA, "Yo sigo")
         await found(lambda: outcomes(stage) == ["handed_off"])
-        assert stage.said() == []
+        assert stage.received() == []
         forgive(stage)
 
 
@@ -151,7 +151,7 @@ async def test_a_stop_does_not_wait_for_held_sends(tmp_path: Path) -> None:
         stage.gateway.set_channel_state("AUTH")
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
-        assert stage.said() == ["Con gusto"]
+        assert stage.received() == ["Con gusto"]
         forgive(stage)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from support.model_script import Step, say
 from support.operator import recado
-from support.rows import count, fates, rows, select
-from support.scenes import found, open_scene, told
+from support.rows import count, rows, select, states_of
+from support.scenes import found, model_input, open_scene
 from support.stage import CHANNEL, LAURA, NUMBER, Stage, text_webhook
 
 from daemon.domain.eligibility import OUT_ALREADY
@@ -30,24 +30,24 @@ async def test_one_confirmation_and_the_own_messages_are_still_answered(tmp_path
     async with open_scene(tmp_path, replies={"answer_calls": True}) as stage:
         data_dir = stage.settings.data_dir
         await says(stage, "STOP", 1)
-        assert stage.said() == [OUT]
+        assert stage.received() == [OUT]
         assert stage.model.calls == []
         await stage.post(text_webhook("baja", "laura-again"))
-        await found(lambda: fates(data_dir)["laura-again"] == ("ignored", OUT_ALREADY))
+        await found(lambda: states_of(data_dir)["laura-again"] == ("ignored", OUT_ALREADY))
         stage.model.script(say("Abrimos a las nueve."))
         await says(stage, "¿A qué hora abren?", 2)
-        assert stage.said() == [OUT, "Abrimos a las nueve."]
-        assert told(stage)[1:3] == [OUT, "baja"]
+        assert stage.received() == [OUT, "Abrimos a las nueve."]
+        assert model_input(stage)[1:3] == [OUT, "baja"]
         # Neither a call nor an old message nor a model that is down makes us write.
         await stage.post(MISSED)
         old = int(time.time()) - 10 * 3600
         await stage.post(text_webhook("¿Hola?", "laura-old", timestamp=old))
-        await found(lambda: fates(data_dir)["laura-old"][0] == "expired")
+        await found(lambda: states_of(data_dir)["laura-old"][0] == "expired")
         stage.model.script(Step(status=400, code="invalid_prompt", message="refused"))
         await stage.post(text_webhook("¿Y mañana?", "laura-dead"))
-        await found(lambda: fates(data_dir)["laura-dead"][0] == "dead")
+        await found(lambda: states_of(data_dir)["laura-dead"][0] == "dead")
         await stage.quiet()
-        assert len(stage.said()) == 2
+        assert len(stage.received()) == 2
         refused = await recado(data_dir, "send", LAURA, "Tenemos ofertas")
         assert refused.exit_code == 2
         assert "--anyway" in refused.stderr
@@ -59,7 +59,7 @@ async def test_one_confirmation_and_the_own_messages_are_still_answered(tmp_path
         page = (await stage.get(f"/dashboard/chats/{chat['ref']}")).text
         assert 'data-testid="opted-out"' in page
         await says(stage, "Alta", 3)
-        assert stage.said()[-1] == TEXTS.opted_in
+        assert stage.received()[-1] == TEXTS.opted_in
         assert {row[0] for row in select(data_dir, "chats", "opted_out_at")} == {0}
         stage.log.seek(0)
         stage.log.truncate()
@@ -75,9 +75,9 @@ async def test_a_wish_beside_a_question_is_confirmed_and_the_question_answered(
         await stage.post(both)
         await stage.gateway.wait_sent(LAURA, 3)
         await stage.quiet()
-        assert stage.said() == [NOTICE, OUT, "A las nueve."]
+        assert stage.received() == [NOTICE, OUT, "A las nueve."]
         await says(stage, "¿Y cierran?", 4)
-        assert stage.said()[3:] == ["A las seis."]
+        assert stage.received()[3:] == ["A las seis."]
 
 
 async def test_an_opt_out_written_to_an_agent_is_kept(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ async def test_an_opt_out_written_to_an_agent_is_kept(tmp_path: Path) -> None:
         await stage.gateway.agent_says(LAURA, "Listo, no le escribimos más")
         await found(lambda: count(data_dir, "chats", where={"opted_out_at >": 0}))
         assert (await recado(data_dir, "send", LAURA, "Tenemos ofertas")).exit_code == 2
-        assert stage.said() == []
+        assert stage.received() == []
 
 
 async def test_an_opt_out_outlives_the_contact_and_nothing_old_comes_back(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ async def test_an_opt_out_outlives_the_contact_and_nothing_old_comes_back(tmp_pa
         assert LAURA not in str(rows(data_dir, "tombstones"))
         early = int(time.time()) - 60
         await stage.post(text_webhook("Soy Zoraida", "laura-late", timestamp=early))
-        await found(lambda: "laura-late" in fates(data_dir))
-        assert fates(data_dir)["laura-late"] == ("ignored", BEFORE_FORGOTTEN)
+        await found(lambda: "laura-late" in states_of(data_dir))
+        assert states_of(data_dir)["laura-late"] == ("ignored", BEFORE_FORGOTTEN)
         assert "Zoraida" not in str(rows(data_dir, "messages"))
         later = int(time.time()) + 2
         await stage.post(text_webhook("¿Hola?", "laura-new", timestamp=later))

@@ -26,7 +26,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def exchange(stage: Stage, words: str, *, name: str = "Laura") -> None:
     """One message, answered, and the chat at rest."""
-    count = len(stage.said())
+    count = len(stage.received())
     await stage.gateway.customer_says(LAURA, words, name=name)
     await stage.gateway.wait_sent(LAURA, count + 1)
     await stage.quiet()
@@ -191,7 +191,7 @@ async def test_labels_of_a_chat_that_is_not_known_yet_are_not_lost(stage: Stage)
 async def test_a_change_while_whapi_is_asked_counts_more_than_its_answer(stage: Stage) -> None:
     """Nobody knows which of the two is newer, so the next turn asks again."""
     held = stage.gateway.faults.add(operation="chat", kind="hold_answer")
-    count = len(stage.said())
+    count = len(stage.received())
     await stage.gateway.customer_says(LAURA, "Hola", name="Laura")
     await held.reached.wait()
     await relabel(stage, QUOTED)

@@ -17,7 +17,7 @@ async def test_a_burst_of_three_is_one_run_and_one_answer(stage: Stage) -> None:
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
     assert len(stage.model.calls) == 1
-    assert len(stage.said()) == 1
+    assert len(stage.received()) == 1
     assert stage.model.calls[0].customer_texts == ["Hola\nquiero reservar\npara dos personas"]
 
 
@@ -34,4 +34,4 @@ async def test_the_same_id_a_hundred_times_at_once_gives_one_answer(stage: Stage
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
     assert statuses == [200] * 100
-    assert len(stage.said()) == 1
+    assert len(stage.received()) == 1

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import trio
 from support.model_script import call, say
-from support.rows import fates
-from support.scenes import found, open_scene, outcomes, thread, told
+from support.rows import states_of
+from support.scenes import found, model_input, open_scene, outcomes, thread
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.prompt.message_text import data_item
 
-told_both_ways = pytest.mark.parametrize("as_event", [False, True], ids=["action", "event"])
+as_action_or_event = pytest.mark.parametrize("as_event", [False, True], ids=["action", "event"])
 
 
 async def edit(stage: Stage, message_id: str, text: str, *, as_event: bool) -> None:
@@ -24,7 +24,7 @@ async def delete(stage: Stage, message_id: str, *, as_event: bool) -> None:
     await stage.gateway.customer_deletes(message_id, as_removal=as_event, deliver="acknowledged")
 
 
-@told_both_ways
+@as_action_or_event
 async def test_changes_in_the_window_count_as_written_so(tmp_path: Path, *, as_event: bool) -> None:
     """The model sees the new words only, and nothing of what was deleted."""
     async with open_scene(tmp_path, buffer={"window_seconds": 0.6}) as stage:
@@ -36,11 +36,14 @@ async def test_changes_in_the_window_count_as_written_so(tmp_path: Path, *, as_e
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         assert [c.customer_texts for c in stage.model.calls] == [["El domingo\npor favor"]]
-        assert fates(stage.settings.data_dir)[deleted] == ("ignored", "deleted by its author")
-        assert len(stage.said()) == 1
+        assert states_of(stage.settings.data_dir)[deleted] == (
+            "ignored",
+            "deleted by its author",
+        )
+        assert len(stage.received()) == 1
 
 
-@told_both_ways
+@as_action_or_event
 async def test_an_edit_during_the_run_is_answered_in_its_new_words(
     tmp_path: Path, *, as_event: bool
 ) -> None:
@@ -52,12 +55,12 @@ async def test_an_edit_during_the_run_is_answered_in_its_new_words(
         await edit(stage, asked, "El domingo", as_event=as_event)
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["nuevo"]
+        assert stage.received() == ["nuevo"]
         assert first.outcome == "cancelled"
         assert stage.model.calls[1].customer_texts == ["El domingo"]
 
 
-@told_both_ways
+@as_action_or_event
 async def test_all_deleted_during_the_run_means_no_answer(
     tmp_path: Path, *, as_event: bool
 ) -> None:
@@ -70,7 +73,7 @@ async def test_all_deleted_during_the_run_means_no_answer(
             await delete(stage, message_id, as_event=as_event)
         await run.ended.wait()
         await stage.quiet()
-        assert (stage.said(), outcomes(stage)) == ([], ["ignored"])
+        assert (stage.received(), outcomes(stage)) == ([], ["ignored"])
         assert run.outcome == "cancelled"
         assert len(stage.model.calls) == 1
 
@@ -81,11 +84,14 @@ async def test_all_deleted_in_the_window_means_no_run(tmp_path: Path) -> None:
         asked = await stage.gateway.customer_says(LAURA, "Hola")
         await delete(stage, asked, as_event=True)
         await stage.quiet()
-        assert (stage.said(), stage.model.calls) == ([], [])
-        assert fates(stage.settings.data_dir)[asked] == ("ignored", "deleted by its author")
+        assert (stage.received(), stage.model.calls) == ([], [])
+        assert states_of(stage.settings.data_dir)[asked] == (
+            "ignored",
+            "deleted by its author",
+        )
 
 
-@told_both_ways
+@as_action_or_event
 async def test_changes_after_the_answer_are_noted_and_not_answered(
     tmp_path: Path, *, as_event: bool
 ) -> None:
@@ -100,19 +106,19 @@ async def test_changes_after_the_answer_are_noted_and_not_answered(
         await stage.gateway.customer_says(LAURA, "¿Listo?")
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        notes = [text for text in told(stage, role="data") if "customer" in text]
+        notes = [text for text in model_input(stage, role="data") if "customer" in text]
         assert notes == [
             "[The customer edited an earlier message. It now says:] El domingo",
             "[The customer deleted an earlier message:] con desayuno",
         ]
-        assert len(stage.said()) == 2
-        assert {state for state, _ in fates(stage.settings.data_dir).values()} == {
+        assert len(stage.received()) == 2
+        assert {state for state, _ in states_of(stage.settings.data_dir).values()} == {
             "answered",
             *({"ignored"} if not as_event else ()),
         }
 
 
-@told_both_ways
+@as_action_or_event
 async def test_a_change_that_comes_before_its_message_waits_for_it(
     tmp_path: Path, *, as_event: bool
 ) -> None:
@@ -127,7 +133,7 @@ async def test_a_change_that_comes_before_its_message_waits_for_it(
         await gateway.wait_sent(LAURA)
         await stage.quiet()
         assert [c.customer_texts for c in stage.model.calls] == [["El domingo"]]
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
 
 
 async def test_a_change_that_the_answer_could_not_take_in_is_noted(tmp_path: Path) -> None:
@@ -147,7 +153,7 @@ async def test_a_change_that_the_answer_could_not_take_in_is_noted(tmp_path: Pat
         finish.set()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["reservado"]
+        assert stage.received() == ["reservado"]
         assert thread(stage)[-1] == data_item(
             "note", "[The customer edited an earlier message. It now says:] El domingo"
         )
@@ -179,4 +185,4 @@ async def test_an_edit_without_new_words_changes_nothing(tmp_path: Path) -> None
         finish.set()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert (len(stage.model.calls), stage.said()) == (1, ["sí"])
+        assert (len(stage.model.calls), stage.received()) == (1, ["sí"])

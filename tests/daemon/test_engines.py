@@ -54,7 +54,7 @@ async def test_assistants_answer_with_a_tool_round(tmp_path: Path) -> None:
         await stage.gateway.customer_says(LAURA, "¿De qué hablamos?")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["¡Con gusto!"]
+        assert stage.received() == ["¡Con gusto!"]
         assert len(stage.model.calls) == 2
         assert stage.model.calls[1].items[-1]["type"] == "function_call_output"
         assert stage.model.assistants.threads == {}
@@ -73,7 +73,7 @@ async def test_a_run_survives_a_crash(tmp_path: Path) -> None:
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["Aquí estoy."]
+        assert stage.received() == ["Aquí estoy."]
         assert len(stage.model.calls) == 1
 
 
@@ -95,7 +95,7 @@ async def test_a_crash_in_a_tool_leaves_no_run_behind(tmp_path: Path) -> None:
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
         await logged(stage, "orphan cancelled at the model server")
-        assert stage.said() == ["¡Listo!"]
+        assert stage.received() == ["¡Listo!"]
         assert left.runs[0].status == "cancelled"
         assert stage.model.assistants.threads == {}
         assert select(tmp_path / "data", "kept_responses") == []
@@ -171,7 +171,7 @@ async def test_the_model_servers_webhook_ends_the_wait(tmp_path: Path) -> None:
                 answer = await client.post(url, content=body, headers=headers)
             await stage.gateway.wait_sent(LAURA)
         assert answer.status_code == 200
-        assert stage.said() == ["Con gusto."]
+        assert stage.received() == ["Con gusto."]
         assert made.body["stream"] is False
         # One look before the wait, which on a busy machine may find the end already, and one after.
         assert stage.model.hits.count(("GET", path)) <= 2

@@ -253,7 +253,7 @@ def last_note(stage: Stage, name: str) -> str:
     return words(json.loads(rows[0][0])) if rows else ""
 
 
-def fate_of(stage: Stage, name: str) -> str:
+def outcome_of(stage: Stage, name: str) -> str:
     """State and reason of the message of a row's payload."""
     rows = select(
         stage.settings.data_dir,
@@ -278,7 +278,7 @@ async def settled(stage: Stage) -> None:
 
 def fault_of(stage: Stage, name: str, got: int) -> str:
     """What is not as the row wants it; empty if all is."""
-    row, fate = ROWS[name], fate_of(stage, name)
+    row, fate = ROWS[name], outcome_of(stage, name)
     seen = last_item(stage, name) if not row.ignored else ""
     note = last_note(stage, name) if row.noted else ""
     expected = (1 if not row.ignored else 0) if row.gets is None else row.gets
@@ -339,6 +339,6 @@ async def test_what_the_model_sees_and_what_the_customer_gets(tmp_path: Path) ->
         got = {name: len(stage.gateway.sent(chat_of(name))) - before[name] for name in ROWS}
         faults = {name: fault_of(stage, name, got[name]) for name in ROWS}
         assert "\n".join(f"{name}: {fault}" for name, fault in faults.items() if fault) == ""
-        assert stage.said(number_of("calls"))[-1] == texts("es").call
+        assert stage.received(number_of("calls"))[-1] == texts("es").call
         events = count(stage.settings.data_dir, "events")
         assert events > len(ROWS) + len(first)

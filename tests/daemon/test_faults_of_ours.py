@@ -122,7 +122,7 @@ async def test_a_crash_in_the_middle_of_a_send_leaves_it_to_the_next_try(
         await held.reached.wait()
         engines[0].due.set()
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == ["Voy a consultar", "La 101 está libre"]
+        assert stage.received() == ["Voy a consultar", "La 101 está libre"]
         assert [state for state, _ in outbox(stage)] == ["sent", "sent"]
         assert len(stage.events("unexpected error")) == 1
         forgive(stage)

@@ -19,11 +19,11 @@ from support.scenes import (
     forgive,
     found,
     logged,
+    model_input,
     open_scene,
     outcomes,
     role_of,
     thread,
-    told,
     words,
 )
 from support.stage import LAURA, Stage, text_webhook
@@ -65,7 +65,7 @@ async def test_a_voice_note_is_transcribed(tmp_path: Path) -> None:
         stage.model.transcript = "Quiero dos noches"
         await laura.send_voice()
         await stage.quiet()
-        assert told(stage)[-1] == "[voice note] Quiero dos noches"
+        assert model_input(stage)[-1] == "[voice note] Quiero dos noches"
         assert words(thread(stage)[-2]) == "[voice note] Quiero dos noches"
         assert [row[:3] for row in media_rows(stage)] == [("stored", "", "Quiero dos noches")]
         metrics = (await stage.get("/metrics")).text
@@ -158,10 +158,10 @@ async def test_a_slow_transcription_delays_no_other_chat(tmp_path: Path, ear: Ea
         await ear.asked.wait()
         await stage.gateway.contact(PEDRO).say("Hola")
         await stage.gateway.wait_sent(PEDRO)
-        assert stage.said(LAURA) == []
+        assert stage.received(LAURA) == []
         ear.gate.set()
         await stage.gateway.wait_sent(LAURA)
-        assert told(stage)[-1] == "[voice note] Tres noches"
+        assert model_input(stage)[-1] == "[voice note] Tres noches"
 
 
 async def test_a_transcription_is_waited_for_only_so_long(tmp_path: Path, ear: Ear) -> None:
@@ -169,8 +169,8 @@ async def test_a_transcription_is_waited_for_only_so_long(tmp_path: Path, ear: E
     async with open_scene(tmp_path, voice=hearing(ear), media={"wait_seconds": 0.3}) as stage:
         await stage.gateway.contact(LAURA).send_voice()
         await stage.gateway.wait_sent(LAURA)
-        assert "voice note" in told(stage)[-1]
-        assert "that could not be heard]" in told(stage)[-1]
+        assert "voice note" in model_input(stage)[-1]
+        assert "that could not be heard]" in model_input(stage)[-1]
 
 
 async def test_an_untranscribed_voice_note_is_named_to_the_model(tmp_path: Path, ear: Ear) -> None:
@@ -180,7 +180,7 @@ async def test_an_untranscribed_voice_note_is_named_to_the_model(tmp_path: Path,
     async with open_scene(tmp_path, voice=hearing(ear)) as stage:
         await stage.gateway.contact(LAURA).send_voice()
         await stage.quiet()
-        assert "that could not be heard]" in told(stage)[-1]
+        assert "that could not be heard]" in model_input(stage)[-1]
         assert ear.requests == 1
         ((state, _, heard, error, _),) = media_rows(stage)
         assert (state, heard) == ("stored", None)
@@ -191,7 +191,7 @@ async def test_without_a_model_that_hears_the_line_says_so(tmp_path: Path) -> No
     async with open_scene(tmp_path) as stage:
         await stage.gateway.contact(LAURA).send_voice()
         await stage.quiet()
-        assert "what is spoken cannot be heard here]" in told(stage)[-1]
+        assert "what is spoken cannot be heard here]" in model_input(stage)[-1]
 
 
 async def test_an_unsupported_audio_format_is_named_to_the_model(tmp_path: Path, ear: Ear) -> None:
@@ -201,8 +201,8 @@ async def test_an_unsupported_audio_format_is_named_to_the_model(tmp_path: Path,
         for _ in range(2):
             await stage.gateway.contact(LAURA).send_voice(amr, "audio/amr")
             await stage.quiet()
-            assert "voice note" in told(stage)[-1]
-            assert "in a format that cannot be heard here]" in told(stage)[-1]
+            assert "voice note" in model_input(stage)[-1]
+            assert "in a format that cannot be heard here]" in model_input(stage)[-1]
         assert outcomes(stage) == ["answered"] * 2
         assert ear.requests == 0
         assert [row[3] for row in media_rows(stage)] == ["no model hears its format: audio/amr"] * 2
@@ -225,7 +225,7 @@ async def test_a_restart_transcribes_nothing_twice(tmp_path: Path, ear: Ear) -> 
         stage.model.is_down = False
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
-        assert told(stage)[-1] == "[voice note] Tres noches"
+        assert model_input(stage)[-1] == "[voice note] Tres noches"
         assert ear.requests == 2
         assert files(stage) == fetched
         forgive(stage)
@@ -237,7 +237,7 @@ async def test_a_missing_file_is_a_line(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         await stage.gateway.contact(LAURA).send({"type": "image", "image": content})
         await stage.quiet()
-        assert told(stage)[-1] == "[image that could not be loaded]"
+        assert model_input(stage)[-1] == "[image that could not be loaded]"
         assert [row[0] for row in media_rows(stage)] == ["failed"]
         assert files(stage) == []
 
@@ -273,8 +273,8 @@ async def test_a_model_that_refuses_pictures_is_asked_without_them(tmp_path: Pat
         await stage.gateway.contact(LAURA).send_image(caption="la sala")
         await stage.quiet()
         assert len(stage.model.calls) == 2
-        assert told(stage)[-1] == "[image, which you cannot see] la sala"
-        assert len(stage.said()) == 1
+        assert model_input(stage)[-1] == "[image, which you cannot see] la sala"
+        assert len(stage.received()) == 1
 
 
 async def test_bytes_in_the_call_itself_are_used(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ async def test_what_is_to_be_seen_once_is_not_kept(tmp_path: Path) -> None:
         await laura.send_voice(view_once=True)
         await stage.quiet()
         assert kinds(stage) == ["input_text", "input_image", "input_text"]
-        assert "Un secreto" in told(stage)[-1]
+        assert "Un secreto" in model_input(stage)[-1]
         assert files(stage) == []
         assert [(row[0], row[2]) for row in media_rows(stage)] == [("gone", None)] * 2
         kept = [item for item in thread(stage) if item.get("role") == "user"]

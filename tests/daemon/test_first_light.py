@@ -50,12 +50,14 @@ async def test_fifty_chats_at_once_keep_their_order_and_their_secrets(tmp_path: 
             )
             told = re.findall(r"c\d\d-m\d", " ".join(item for (item,) in heard))
             assert told == [f"c{number:02d}-m{turn}" for turn in range(EACH)]
-            assert set(re.findall(r"c\d\d", " ".join(stage.said(contact)))) == {f"c{number:02d}"}
+            assert set(re.findall(r"c\d\d", " ".join(stage.received(contact)))) == {
+                f"c{number:02d}"
+            }
 
 
 async def exchange(stage: Stage, words: str) -> None:
     """One message of Laura's and the answer to it, which the model makes of the same words."""
-    before = len(stage.said())
+    before = len(stage.received())
     stage.model.script(say(f"respuesta a {words}"))
     await stage.gateway.customer_says(LAURA, words)
     await stage.gateway.wait_sent(LAURA, before + 1)
@@ -109,7 +111,7 @@ async def test_an_answer_of_several_paragraphs_arrives_in_order(stage: Stage) ->
     await stage.gateway.customer_says(LAURA, "cuéntame")
     await stage.gateway.wait_sent(LAURA, 3)
     await stage.quiet()
-    assert stage.said() == ["Primero.", "Segundo.", "Tercero."]
+    assert stage.received() == ["Primero.", "Segundo.", "Tercero."]
     assert len(stage.model.calls) == 1
 
 
@@ -122,6 +124,6 @@ async def test_a_message_during_the_run_joins_it(tmp_path: Path) -> None:
         await stage.gateway.customer_says(LAURA, "no, mejor dos")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
         assert stage.model.calls[-1].customer_texts == ["una habitación\nno, mejor dos"]
         assert stage.model.calls[0].outcome == "cancelled"

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 from support.model_script import call, say
-from support.rows import count, fates, select
+from support.rows import count, select, states_of
 from support.scenes import (
     PAUSE_MINUTES,
     QUICK_RULES,
     forgive,
     found,
     logged,
+    model_input,
     open_scene,
     role_of,
     thread,
-    told,
     words,
 )
 from support.stage import LAURA, Stage, text_webhook
@@ -78,7 +78,7 @@ async def test_only_what_addresses_us_is_answered_with_what_was_said_before(
             f"{UNADDRESSED}\nPedro (5730…4321): Gracias",
             "Pedro (5730…4321): @573000000001 ¿y el domingo?",
         ]
-        found = fates(stage.settings.data_dir)
+        found = states_of(stage.settings.data_dir)
         assert [found[f"m-{n}"] for n in (1, 2, 4)] == [("ignored", NOT_ADDRESSED)] * 3
         assert [sent.quoted for sent in stage.gateway.sent(GROUP)] == ["m-3", "m-5"]
 
@@ -106,7 +106,7 @@ async def test_our_number_is_learnt_when_the_phone_is_linked_later(tmp_path: Pat
         await stage.start()
         first = await asks(stage, f"@{OURS} ¿hay cupo?")
         path = stage.settings.data_dir
-        await found(lambda: fates(path).get(first) == ("ignored", NOT_ADDRESSED))
+        await found(lambda: states_of(path).get(first) == ("ignored", NOT_ADDRESSED))
         stage.gateway.channel.change("AUTH")
         await found(lambda: count(path, "own_ids", where={"id": OURS}))
         await asks(stage, f"@{OURS} ¿y el domingo?")
@@ -123,7 +123,7 @@ async def test_an_answer_to_our_words_addresses_us(tmp_path: Path) -> None:
         (ours,) = stage.gateway.sent(GROUP)
         await says(stage, PEDRO, "Lo tomo", "m-2", context={"quoted_id": ours.id})
         await answered(stage, 2)
-        assert told(stage)[-1] == "> Sí, hay cupo\nPedro (5730…4321): Lo tomo"
+        assert model_input(stage)[-1] == "> Sí, hay cupo\nPedro (5730…4321): Lo tomo"
         assert [sent.quoted for sent in stage.gateway.sent(GROUP)] == ["", ""]
 
 
@@ -149,11 +149,11 @@ async def test_a_member_who_continues_is_still_addressing_us(tmp_path: Path) -> 
         await says(stage, LAURA, "para dos", "m-2")
         await says(stage, PEDRO, "nosotros no vamos", "m-3")
         await answered(stage)
-        assert told(stage)[-1].splitlines() == [
+        assert model_input(stage)[-1].splitlines() == [
             "Laura (5730…4567): @573000000001 ¿hay cupo?",
             "Laura (5730…4567): para dos",
         ]
-        assert fates(stage.settings.data_dir)["m-3"] == ("ignored", NOT_ADDRESSED)
+        assert states_of(stage.settings.data_dir)["m-3"] == ("ignored", NOT_ADDRESSED)
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ async def test_all_or_nothing(tmp_path: Path, mode: str, fate: tuple[str, str]) 
     async with open_scene(tmp_path, groups={"mode": mode}) as stage:
         await says(stage, LAURA, "Buenas", "m-1")
         await stage.quiet()
-        assert fates(stage.settings.data_dir)["m-1"] == fate
-        assert len(stage.said(GROUP)) == (1 if mode == "all" else 0)
+        assert states_of(stage.settings.data_dir)["m-1"] == fate
+        assert len(stage.received(GROUP)) == (1 if mode == "all" else 0)
 
 
 async def test_a_denied_member_is_not_answered_and_the_others_are(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ async def test_a_denied_member_is_not_answered_and_the_others_are(tmp_path: Path
         await stage.post(text_webhook("Hola", "m-2", PEDRO))
         await says(stage, LAURA, "Hola a todos", "m-3")
         await answered(stage)
-        assert fates(stage.settings.data_dir) == {
+        assert states_of(stage.settings.data_dir) == {
             "m-1": ("ignored", "a contact that is not answered"),
             "m-2": ("ignored", "a contact that is not answered"),
             "m-3": ("answered", ""),
@@ -193,18 +193,18 @@ async def test_an_agent_who_writes_in_a_group_pauses_the_bot_there(tmp_path: Pat
         thanks = await stage.gateway.customer_says(GROUP, "Gracias", author=LAURA)
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
-        assert stage.said(GROUP) == []
-        assert fates(stage.settings.data_dir)[thanks] == (WITH_AGENT, AN_AGENT)
+        assert stage.received(GROUP) == []
+        assert states_of(stage.settings.data_dir)[thanks] == (WITH_AGENT, AN_AGENT)
         assert [item["role"] for item in _thread(stage)] == ["user", "assistant"]
         await stage.gateway.agent_says(GROUP, "Con gusto")
         await found(lambda: len(_thread(stage)) > 2)
         await stage.quiet()
-        assert stage.said(GROUP) == []
-        assert fates(stage.settings.data_dir)[thanks] == ("handed_off", AGENT_WROTE)
-        told_by = [(item["role"], words(item)) for item in _thread(stage)]
-        assert told_by[1] == ("assistant", "Yo les ayudo")
-        assert "Gracias" in told_by[2][1]
-        assert told_by[-1] == ("assistant", "Con gusto")
+        assert stage.received(GROUP) == []
+        assert states_of(stage.settings.data_dir)[thanks] == ("handed_off", AGENT_WROTE)
+        said_by = [(item["role"], words(item)) for item in _thread(stage)]
+        assert said_by[1] == ("assistant", "Yo les ayudo")
+        assert "Gracias" in said_by[2][1]
+        assert said_by[-1] == ("assistant", "Con gusto")
 
 
 def _thread(stage: Stage) -> list[dict[str, Any]]:
@@ -222,7 +222,7 @@ async def test_facts_about_a_member_stay_in_the_private_chat(tmp_path: Path) -> 
         await stage.quiet()
         await says(stage, LAURA, "Buenas", "m-2")
         await answered(stage)
-        assert "alérgica" not in " ".join(told(stage))
+        assert "alérgica" not in " ".join(model_input(stage))
         stage.model.script(
             call("remember", '{"fact": "Viajan en mayo"}'), say("Anotado"), say("En mayo")
         )
@@ -230,8 +230,8 @@ async def test_facts_about_a_member_stay_in_the_private_chat(tmp_path: Path) -> 
         await answered(stage, 2)
         await says(stage, PEDRO, "¿Cuándo viajamos?", "m-4")
         await answered(stage, 3)
-        assert "[Remembered about this group]" in told(stage)[0]
-        assert "Viajan en mayo" in told(stage)[0]
+        assert "[Remembered about this group]" in model_input(stage)[0]
+        assert "Viajan en mayo" in model_input(stage)[0]
 
 
 async def test_an_answer_mentions_whom_it_answers_where_several_write(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ async def test_mentions_can_be_switched_off(tmp_path: Path) -> None:
         await answered(stage)
         await says(stage, PEDRO, "¿A qué hora?", "m-2")
         await answered(stage, 2)
-        assert stage.said(GROUP) == ["Buenas", "A las tres"]
+        assert stage.received(GROUP) == ["Buenas", "A las tres"]
 
 
 async def test_a_mention_in_doubt_is_found_again(tmp_path: Path) -> None:
@@ -276,4 +276,4 @@ async def test_a_mention_in_doubt_is_found_again(tmp_path: Path) -> None:
         await says(stage, PEDRO, "¿A qué hora?", "m-2")
         await answered(stage, 2)
         assert stage.gateway.calls("list")
-        assert stage.said(GROUP) == ["Buenas", f"@{PEDRO} A las tres"]
+        assert stage.received(GROUP) == ["Buenas", f"@{PEDRO} A las tres"]

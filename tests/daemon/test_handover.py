@@ -8,16 +8,16 @@ import pytest
 import trio
 from support.model_script import call, say
 from support.plain import NO_TLS
-from support.rows import fates, select, states
+from support.rows import select, states, states_of
 from support.scenes import (
     PAUSE_MINUTES,
     found,
     logged,
+    model_input,
     open_scene,
     outcomes,
     pause_over,
     thread,
-    told,
 )
 from support.stage import LAURA, Stage
 
@@ -48,9 +48,9 @@ async def post(stage: Stage, path: str, body: dict[str, object]) -> Any:
         return (await client.post(path, json=body)).json()
 
 
-def fate(stage: Stage, message_id: str) -> tuple[str, str]:
+def outcome_of(stage: Stage, message_id: str) -> tuple[str, str]:
     """State and reason of one message."""
-    return fates(stage.settings.data_dir)[message_id]
+    return states_of(stage.settings.data_dir)[message_id]
 
 
 async def test_messages_with_an_agent_are_answered_when_the_pause_ends(tmp_path: Path) -> None:
@@ -59,10 +59,10 @@ async def test_messages_with_an_agent_are_answered_when_the_pause_ends(tmp_path:
         await stage.gateway.agent_says(LAURA, "Le confirmo en un rato")
         first = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         second = await stage.gateway.customer_says(LAURA, "Para dos")
-        assert fate(stage, first) == fate(stage, second) == (WITH_AGENT, AN_AGENT)
+        assert outcome_of(stage, first) == outcome_of(stage, second) == (WITH_AGENT, AN_AGENT)
         await stage.gateway.wait_sent(LAURA)
         (call,) = stage.model.calls
-        assert told(stage)[:2] == [NOTE, "Le confirmo en un rato"]
+        assert model_input(stage)[:2] == [NOTE, "Le confirmo en un rato"]
         assert call.customer_texts == ["¿Hay cupo?\nPara dos"]
         await stage.quiet()
         assert outcomes(stage) == ["answered"]
@@ -74,11 +74,11 @@ async def test_a_message_answered_by_an_agent_is_never_answered_again(tmp_path: 
         await stage.gateway.agent_says(LAURA, "Hola")
         asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await stage.gateway.agent_says(LAURA, "Sí hay")
-        assert fate(stage, asked) == ("handed_off", AGENT_WROTE)
+        assert outcome_of(stage, asked) == ("handed_off", AGENT_WROTE)
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await pause_over(stage)
         await stage.quiet()
-        assert (stage.said(), stage.model.calls) == ([], [])
+        assert (stage.received(), stage.model.calls) == ([], [])
         assert [item["content"] for item in thread(stage)][-3:] == ["¿Hay cupo?", NOTE, "Sí hay"]
 
 
@@ -102,10 +102,10 @@ async def test_done_closes_what_waits_and_the_thread_knows_it(tmp_path: Path) ->
         asked = await stage.gateway.customer_says(LAURA, "Gracias")
         answer = await post(stage, "/takeover/done", {"chat": LAURA})
         assert answer == {"chats": 1, "messages": 1}
-        assert fate(stage, asked) == ("handed_off", DONE)
+        assert outcome_of(stage, asked) == ("handed_off", DONE)
         await found(lambda: "Gracias" in [item["content"] for item in thread(stage)])
         later = await stage.gateway.customer_says(LAURA, "Una cosa más")
-        assert fate(stage, later) == (WITH_AGENT, AN_AGENT)
+        assert outcome_of(stage, later) == (WITH_AGENT, AN_AGENT)
         await post(stage, "/takeover/resume", {"chat": LAURA})
         await stage.gateway.wait_sent(LAURA)
         assert [call.customer_texts for call in stage.model.calls] == [["Gracias", "Una cosa más"]]
@@ -119,12 +119,12 @@ async def test_a_takeover_by_hand_closes_nothing(tmp_path: Path) -> None:
         (run,) = await stage.model.wait_requests(1)
         await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": PAUSE_MINUTES})
         await run.ended.wait()
-        await found(lambda: fate(stage, asked)[0] == WITH_AGENT)
+        await found(lambda: outcome_of(stage, asked)[0] == WITH_AGENT)
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["Sí hay"]
+        assert stage.received() == ["Sí hay"]
         assert outcomes(stage) == ["handed_off", "answered"]
-        assert told(stage, role="user") == ["¿Hay cupo?"]
+        assert model_input(stage, role="user") == ["¿Hay cupo?"]
 
 
 async def test_an_answer_cut_by_a_takeover_by_hand_is_taken_up_again(tmp_path: Path) -> None:
@@ -135,19 +135,19 @@ async def test_an_answer_cut_by_a_takeover_by_hand_is_taken_up_again(tmp_path: P
         await held.reached.wait()
         await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": 30})
         held.release()
-        await found(lambda: fate(stage, asked)[0] == WITH_AGENT)
+        await found(lambda: outcome_of(stage, asked)[0] == WITH_AGENT)
         await post(stage, "/takeover/resume", {"chat": LAURA})
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        assert stage.said() == ["uno", "tres"]
-        assert fate(stage, asked) == ("answered", "")
+        assert stage.received() == ["uno", "tres"]
+        assert outcome_of(stage, asked) == ("answered", "")
 
 
 async def test_a_window_that_a_takeover_by_hand_ends_is_answered_after_it(tmp_path: Path) -> None:
     async with open_scene(tmp_path, buffer={"window_seconds": 30}) as stage:
         asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": PAUSE_MINUTES})
-        await found(lambda: fate(stage, asked)[0] == WITH_AGENT)
+        await found(lambda: outcome_of(stage, asked)[0] == WITH_AGENT)
         await stage.gateway.wait_sent(LAURA)
 
 
@@ -166,8 +166,8 @@ async def test_a_turn_that_an_agent_has_answered_is_over_after_a_crash(tmp_path:
         await found(lambda: outcomes(stage) == ["handed_off"])
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
-        assert stage.said() == ["uno"]
-        assert fate(stage, asked) == ("handed_off", AGENT_WROTE)
+        assert stage.received() == ["uno"]
+        assert outcome_of(stage, asked) == ("handed_off", AGENT_WROTE)
 
 
 async def test_after_an_unanswered_escalation_the_customer_is_notified_and_waits(
@@ -180,20 +180,20 @@ async def test_after_an_unanswered_escalation_the_customer_is_notified_and_waits
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
         waiting = await stage.gateway.customer_says(LAURA, "¿Hola?")
-        assert fate(stage, waiting) == (WITH_AGENT, ESCALATED)
+        assert outcome_of(stage, waiting) == (WITH_AGENT, ESCALATED)
         await stage.gateway.wait_sent(LAURA, 2)
-        assert stage.said()[1] == texts("es").overdue
+        assert stage.received()[1] == texts("es").overdue
         new = await stage.gateway.customer_says(LAURA, "Otra pregunta")
         await stage.gateway.wait_sent(LAURA, 3)
         await stage.quiet()
-        assert fate(stage, new)[0] == "answered"
-        assert fate(stage, waiting) == (WITH_AGENT, ESCALATED)
+        assert outcome_of(stage, new)[0] == "answered"
+        assert outcome_of(stage, waiting) == (WITH_AGENT, ESCALATED)
         await stage.crash()
         await stage.start()
         await stage.quiet()
-        assert len(stage.said()) == 3
+        assert len(stage.received()) == 3
         await stage.gateway.agent_says(LAURA, "Perdón, ya estoy")
-        assert fate(stage, waiting) == ("handed_off", AGENT_WROTE)
+        assert outcome_of(stage, waiting) == ("handed_off", AGENT_WROTE)
         assert select(stage.settings.data_dir, "chats", "escalated_at") == [(0.0,)]
 
 
@@ -205,10 +205,10 @@ async def test_an_agent_who_follows_an_escalation_is_not_apologised_for(tmp_path
         await found(lambda: outcomes(stage) == ["answered"])
         await stage.gateway.agent_says(LAURA, "Hola, soy Ana")
         asked = await stage.gateway.customer_says(LAURA, "Gracias, Ana")
-        assert fate(stage, asked) == (WITH_AGENT, AN_AGENT)
+        assert outcome_of(stage, asked) == (WITH_AGENT, AN_AGENT)
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        assert stage.said() == ["Ya le escriben", "Con gusto"]
+        assert stage.received() == ["Ya le escriben", "Con gusto"]
 
 
 async def test_what_waited_long_for_a_person_is_answered_and_not_too_old(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ async def test_what_waited_long_for_a_person_is_answered_and_not_too_old(tmp_pat
         asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert fate(stage, asked) == ("answered", "")
+        assert outcome_of(stage, asked) == ("answered", "")
 
 
 async def test_an_agent_who_writes_during_the_escalation_answers_it(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ async def test_an_agent_who_writes_during_the_escalation_answers_it(tmp_path: Pa
         await stage.gateway.wait_sent(LAURA)
         await pause_over(stage)
         await stage.quiet()
-        assert stage.said() == ["Ya le escriben"]
+        assert stage.received() == ["Ya le escriben"]
         assert select(stage.settings.data_dir, "chats", "escalated_at") == [(0.0,)]
 
 
@@ -247,7 +247,7 @@ async def test_a_voice_note_that_waited_is_transcribed_and_answered(tmp_path: Pa
         await stage.gateway.contact(LAURA).send_voice()
         assert states(stage.settings.data_dir) == {WITH_AGENT}
         await stage.gateway.wait_sent(LAURA)
-        assert told(stage)[-1] == "[voice note] Quiero dos noches"
+        assert model_input(stage)[-1] == "[voice note] Quiero dos noches"
         await stage.quiet()
         assert states(stage.settings.data_dir) == {"answered"}
 
@@ -259,7 +259,7 @@ async def test_a_message_deleted_while_it_waits_is_not_answered(tmp_path: Path) 
         kept = await stage.gateway.customer_says(LAURA, "¿Y precio?")
         await stage.gateway.customer_deletes(gone)
         await stage.gateway.customer_edits(kept, "¿Y el precio?")
-        assert fate(stage, gone) == ("ignored", DELETED)
+        assert outcome_of(stage, gone) == ("ignored", DELETED)
         await stage.gateway.wait_sent(LAURA)
         assert [call.customer_texts for call in stage.model.calls] == [["¿Y el precio?"]]
 
@@ -269,23 +269,23 @@ async def test_a_spent_budget_leaves_the_customer_waiting_and_seen(tmp_path: Pat
     async with open_scene(tmp_path, budget={"contact_tokens": 1}) as stage:
         asked = await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.wait_sent(LAURA)
-        await found(lambda: fate(stage, asked) == (WITH_AGENT, BUDGET))
+        await found(lambda: outcome_of(stage, asked) == (WITH_AGENT, BUDGET))
         await stage.quiet()
-        assert stage.said() == [texts("es").budget]
+        assert stage.received() == [texts("es").budget]
         health = (await stage.get("/health")).json()
         assert set(health["waitingForPerson"]) == {"chats", "oldestSeconds"}
         await stage.gateway.agent_says(LAURA, "Hola, le atiendo yo")
-        assert fate(stage, asked) == ("handed_off", AGENT_WROTE)
+        assert outcome_of(stage, asked) == ("handed_off", AGENT_WROTE)
 
 
 async def test_in_a_group_a_question_waits_for_the_agent_too(tmp_path: Path) -> None:
     async with open_scene(tmp_path, takeover=SHORT_PAUSE, groups={"mode": "all"}) as stage:
         await stage.gateway.agent_says(GROUP, "Hola a todos")
         asked = await stage.gateway.customer_says(GROUP, "¿Hay cupo?")
-        assert fate(stage, asked) == (WITH_AGENT, AN_AGENT)
+        assert outcome_of(stage, asked) == (WITH_AGENT, AN_AGENT)
         await stage.gateway.agent_says(GROUP, "Sí hay")
-        assert fate(stage, asked) == ("handed_off", AGENT_WROTE)
+        assert outcome_of(stage, asked) == ("handed_off", AGENT_WROTE)
         second = await stage.gateway.customer_says(GROUP, "¿Y precio?")
         await stage.gateway.wait_sent(GROUP)
         await stage.quiet()
-        assert fate(stage, second) == ("answered", "")
+        assert outcome_of(stage, second) == ("answered", "")

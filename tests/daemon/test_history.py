@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 from support.model_script import Step
-from support.scenes import found, open_scene, role_of, thread, told, words
+from support.scenes import found, model_input, open_scene, role_of, thread, words
 from support.stage import LAURA, Stage
 
 from daemon.conversation.turn.history import END_NOTE, NOTE, earlier_items
@@ -57,7 +57,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def exchange(stage: Stage, *texts: str) -> None:
     """One burst, answered, and the chat at rest."""
-    count = len(stage.said())
+    count = len(stage.received())
     for text in texts:
         await stage.gateway.customer_says(LAURA, text)
     await stage.gateway.wait_sent(LAURA, count + 1)
@@ -66,14 +66,14 @@ async def exchange(stage: Stage, *texts: str) -> None:
 
 async def test_the_model_knows_what_was_written_before(stage: Stage) -> None:
     wrote_before(stage)
-    sent_before = len(stage.said())
+    sent_before = len(stage.received())
     await exchange(stage, "Hola", "soy yo otra vez")
-    words = told(stage)
+    words = model_input(stage)
     assert words[:4] == CONVERSATION
     assert words[-1] == "Hola\nsoy yo otra vez"
     roles = [role_of(item) for item in stage.model.calls[0].items]
     assert roles[:4] == ["data", "user", "assistant", "data"]
-    assert len(stage.said()) == sent_before + 1
+    assert len(stage.received()) == sent_before + 1
 
 
 async def test_it_is_read_once(stage: Stage) -> None:
@@ -82,7 +82,7 @@ async def test_it_is_read_once(stage: Stage) -> None:
     await stage.stop()
     await stage.start()
     await exchange(stage, "¿Hay cupo?")
-    assert told(stage).count(NOTE) == 1
+    assert model_input(stage).count(NOTE) == 1
     assert len(stage.gateway.calls("list")) == 1
 
 
@@ -107,14 +107,14 @@ async def test_a_crash_during_the_import_begins_it_again(stage: Stage) -> None:
     assert thread(stage) == []
     await stage.start()
     await stage.gateway.wait_sent(LAURA)
-    assert told(stage)[:4] == CONVERSATION
+    assert model_input(stage)[:4] == CONVERSATION
 
 
 async def test_a_gateway_that_refuses_fails_no_answer(stage: Stage) -> None:
     wrote_before(stage)
     stage.gateway.faults.add(operation="list", kind="status", status=400, times=-1)
     await exchange(stage, "Hola")
-    assert NOTE not in told(stage)
+    assert NOTE not in model_input(stage)
 
 
 async def test_a_gateway_that_hangs_delays_the_answer_by_three_seconds_at_most(
@@ -129,7 +129,7 @@ async def test_a_customer_without_a_past_has_none(stage: Stage) -> None:
     await exchange(stage, "Hola")
     await exchange(stage, "¿Hay cupo?")
     assert len(stage.gateway.calls("list")) == 1
-    assert NOTE not in told(stage)
+    assert NOTE not in model_input(stage)
 
 
 async def test_it_can_be_turned_off(tmp_path: Path) -> None:

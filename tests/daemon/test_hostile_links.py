@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import trio
-from support.rows import fates, select
-from support.scenes import PEDRO, open_scene, outcomes, told
+from support.rows import select, states_of
+from support.scenes import PEDRO, model_input, open_scene, outcomes
 from support.stage import LAURA, Stage
 
 from daemon.domain.messages import JsonObject
@@ -131,11 +131,11 @@ async def test_a_hostile_file_is_a_line_and_delays_no_other_chat(
             stage.gateway.faults.add(operation="media", **where)  # type: ignore[arg-type]
         await send(stage)
         await stage.gateway.wait_sent(LAURA)
-        assert told(stage)[-1].startswith(line)
+        assert model_input(stage)[-1].startswith(line)
         await stage.gateway.customer_says(PEDRO, "Hola")
         await stage.gateway.wait_sent(PEDRO)
         await stage.quiet()
         assert visits == []
-        assert {state for state, _ in fates(stage.settings.data_dir).values()} == {"answered"}
+        assert {state for state, _ in states_of(stage.settings.data_dir).values()} == {"answered"}
         ((words,),) = select(stage.settings.data_dir, "media", "words")
         assert not words

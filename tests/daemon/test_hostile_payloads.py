@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.brisk import open_brisk_stage
 from support.plain import NO_TLS
-from support.rows import fates, select
+from support.rows import select, states_of
 
 from daemon.gateway.whapi.payloads.shapes import (
     CallShape,
@@ -146,7 +146,7 @@ async def test_no_payload_breaks_the_daemon(tmp_path: Path) -> None:
         good = await stage.gateway.customer_says(PEDRO, "¿Sigues ahí?", id="good")
         await stage.gateway.wait_sent(PEDRO)
         await stage.quiet()
-        assert fates(stage.settings.data_dir)[good] == ("answered", "")
+        assert states_of(stage.settings.data_dir)[good] == ("answered", "")
         crashes = [line for line in stage.log.getvalue().splitlines() if "Traceback" in line]
         assert crashes == []
         # A body may say, in Whapi's own words, that the phone is not linked: that is an alert.

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.model_script import call, say
 from support.plain import NO_TLS
-from support.rows import fates, rows, select
+from support.rows import rows, select, states_of
 from support.scenes import PAUSE_MINUTES, PEDRO, found, open_scene, outbox
 from support.stage import LAURA, Stage
 
@@ -173,7 +173,7 @@ def check(environment: Environment) -> None:
     stage = environment.stage
     data = stage.settings.data_dir
     every = [message_id for chat in CHATS for message_id in environment.written[chat]]
-    state = {m: s for m, (s, _) in fates(data).items() if m in environment.words}
+    state = {m: s for m, (s, _) in states_of(data).items() if m in environment.words}
     assert sorted(state) == sorted(every), "a message is missing"
     assert set(state.values()) <= {"answered", "handed_off", WITH_AGENT, "ignored"}
     assert {m for m, how in state.items() if how == "ignored"} <= environment.deleted
@@ -184,7 +184,7 @@ def check(environment: Environment) -> None:
         sends = select(
             data, "outbox", "state, body", where={"chat": f"{chat}@s.whatsapp.net"}, order="id"
         )
-        assert [body for state, body in sends if state == "sent"] == stage.said(chat)
+        assert [body for state, body in sends if state == "sent"] == stage.received(chat)
     assert {state for state, _ in outbox(stage)} <= {"sent", "dropped"}
 
     # Each answered message belongs to one turn, and that turn said its answer once.
@@ -222,7 +222,7 @@ def follows(later: dict[str, Any], earlier: dict[str, Any]) -> bool:
 def check_handovers(stage: Stage) -> None:
     """Closed by a person is what a person has closed, and what waits for one is listed."""
     data = stage.settings.data_dir
-    for state, reason in fates(data).values():
+    for state, reason in states_of(data).values():
         assert state != "handed_off" or reason in {AGENT_WROTE, DONE}
         assert state != WITH_AGENT or reason == ESCALATED  # all pauses are over
     by_agents = rows(data, "messages", where={"from_me": 1, "reason": "agent"})
@@ -278,7 +278,7 @@ async def play(story: list[tuple[str, str]]) -> None:
             for chat in CHATS:
                 await environment.pause_ends(chat)
             await found(
-                lambda: set(fates(stage.settings.data_dir).values()),
+                lambda: set(states_of(stage.settings.data_dir).values()),
                 lambda all_fates: all(
                     state not in OPEN and (state, reason) != (WITH_AGENT, AN_AGENT)
                     for state, reason in all_fates

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.brisk import open_brisk_stage
 from support.model_script import call, say
-from support.rows import fates, select
+from support.rows import select, states_of
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes, words
 from support.stage import LAURA, new_world
 
@@ -64,7 +64,7 @@ async def test_an_unreadable_file_is_only_named_to_the_model(tmp_path: Path, med
             words(asked.items[-1]).splitlines()[-1],
         )
         assert not re.search("input_image|input_file|input_audio|base64", str(asked.body["input"]))
-        assert fates(tmp_path / "data")[message_id] == ("answered", "")
+        assert states_of(tmp_path / "data")[message_id] == ("answered", "")
 
 
 async def test_a_contact_who_has_not_written_gets_no_message(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ async def test_a_gateway_over_its_limit_again_and_again_is_waited_out(tmp_path: 
         limit = stage.gateway.faults.add(operation="send", kind="status", status=429, times=7)
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == ["uno", "dos"]
+        assert stage.received() == ["uno", "dos"]
         assert [c.status for c in stage.gateway.calls("send")] == [limit.status] * 7 + [200] * 2
 
 

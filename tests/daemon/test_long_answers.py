@@ -14,12 +14,12 @@ OFFER = "Para el viernes quedan dos habitaciones dobles y la suite del último p
 
 async def answered(stage: Stage, words: str, messages: int) -> list[str]:
     """What a customer gets for an answer of the model."""
-    before = len(stage.said())
+    before = len(stage.received())
     stage.model.script(say(words))
     await stage.gateway.customer_says(LAURA, "¿Qué tienen para el viernes?")
     await stage.gateway.wait_sent(LAURA, before + messages)
     await stage.quiet()
-    return stage.said()[before:]
+    return stage.received()[before:]
 
 
 async def test_a_greeting_joins_and_an_answer_has_four_messages(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from support.ledgers import accept, message, open_turn
 from support.model_script import Step, call, say
 from support.place import store_in
 from support.rows import count, select
-from support.scenes import forgive, found, open_scene, outcomes, told, words
+from support.scenes import forgive, found, model_input, open_scene, outcomes, words
 from support.stage import LAURA, Stage
 
 from daemon.domain.messages import JsonObject
@@ -58,9 +58,9 @@ def _turn_items(number: int, rng: random.Random) -> list[JsonObject]:
 async def _live_through(store: Store, number: int, rng: random.Random) -> None:
     await accept(store, message(f"m-{number}"))
     turn = await open_turn(store)
-    told = ChatUpdate(token_ratio=rng.uniform(0.5, 2))
+    update = ChatUpdate(token_ratio=rng.uniform(0.5, 2))
     items = _turn_items(number, rng)
-    await store.turns.conclude(turn, items=items, parts=[], chat_update=told, now=float(number))
+    await store.turns.conclude(turn, items=items, parts=[], chat_update=update, now=float(number))
     await store.turns.finish(turn, now=float(number))
 
 
@@ -109,7 +109,7 @@ def _sums_up(text: str) -> Step:
 
 async def exchange(stage: Stage, words: str) -> None:
     """One message, answered, and the chat at rest."""
-    count = len(stage.said())
+    count = len(stage.received())
     await stage.gateway.customer_says(LAURA, words)
     await stage.gateway.wait_sent(LAURA, count + 1)
     await stage.quiet()
@@ -145,11 +145,11 @@ async def test_thirty_turns_with_a_small_budget_are_all_answered(tmp_path: Path)
         assert set(outcomes(stage)) == {"answered"}
         turns = [asked for asked in stage.model.calls if not _is_summary(asked)]
         assert any(_is_summary(asked) for asked in stage.model.calls)
-        told_last = [words(item) for item in turns[-1].items]
-        assert told_last[0].startswith(f"{SUMMARY_NOTE}\nResumen ")
-        assert sum(text.startswith(SUMMARY_NOTE) for text in told_last) == 1
-        assert not any("tema0 " in text for text in told_last)
-        assert any("tema29 " in text for text in told_last)
+        last_input = [words(item) for item in turns[-1].items]
+        assert last_input[0].startswith(f"{SUMMARY_NOTE}\nResumen ")
+        assert sum(text.startswith(SUMMARY_NOTE) for text in last_input) == 1
+        assert not any("tema0 " in text for text in last_input)
+        assert any("tema29 " in text for text in last_input)
 
 
 async def test_a_summary_delays_no_answer_and_a_lost_one_is_made_again(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ async def test_a_summary_delays_no_answer_and_a_lost_one_is_made_again(tmp_path:
         assert lost.outcome == "cancelled"
         await found(lambda: not count(stage.settings.data_dir, "kept_responses"))
         await exchange(stage, "Gracias")
-        assert told(stage)[0] == f"{SUMMARY_NOTE}\nHabló de temas."
+        assert model_input(stage)[0] == f"{SUMMARY_NOTE}\nHabló de temas."
 
 
 async def test_a_failed_summary_loses_only_the_summary(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ async def test_a_thread_too_long_for_the_model_is_shortened(tmp_path: Path) -> N
         refused, answered = stage.model.calls[-2:]
         assert (refused.outcome, answered.outcome) == ("refused", "finished")
         assert len(answered.items) < len(refused.items)
-        assert "tema4" in told(stage)[-1]
+        assert "tema4" in model_input(stage)[-1]
         rows = select(stage.settings.data_dir, "turns", "attempts", order="id")
         assert rows[-1] == (1,)
 

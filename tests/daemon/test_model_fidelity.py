@@ -49,7 +49,7 @@ async def test_only_the_final_answer_is_sent(tmp_path: Path) -> None:
         await stage.quiet()
         await stage.gateway.customer_says(LAURA, "Gracias")
         await stage.gateway.wait_sent(LAURA, 2)
-        assert stage.said() == ["Sí, hay lugar.", "Con gusto."]
+        assert stage.received() == ["Sí, hay lugar.", "Con gusto."]
         figures = dict(
             line.split(" ")
             for line in (await stage.get("/metrics")).text.splitlines()
@@ -78,7 +78,7 @@ async def test_a_refusal_of_the_model_is_sent_as_it_is(tmp_path: Path) -> None:
         stage.model.script(Step(outputs=(Item(message),)))
         await stage.gateway.customer_says(LAURA, "Hazme un ataque")
         await stage.gateway.wait_sent(LAURA, 1)
-        assert stage.said() == ["Lo siento, en eso no puedo ayudar."]
+        assert stage.received() == ["Lo siento, en eso no puedo ayudar."]
 
 
 async def test_the_clock_of_a_run_stops_while_its_tools_work(tmp_path: Path) -> None:
@@ -92,6 +92,6 @@ async def test_the_clock_of_a_run_stops_while_its_tools_work(tmp_path: Path) -> 
         stage.model.script(*[call("look_up")] * 3, say("Listo."))
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.wait_sent(LAURA, 1)
-        assert stage.said() == ["Listo."]
+        assert stage.received() == ["Listo."]
         attempts = select(data, "turns", "attempts")
         assert list(attempts) == [(1,)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 from support.model_script import Step, say
-from support.rows import fates
+from support.rows import states_of
 from support.scenes import PEDRO, forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
 
@@ -54,10 +54,10 @@ async def test_a_server_that_refuses_every_request_hands_chats_to_a_person(
         await stage.model.wait_requests(3)
         await stage.gateway.wait_sent(AGENTS, 2)
         await stage.quiet()
-        assert (stage.said(), stage.said(PEDRO)) == ([APOLOGY], [APOLOGY])
-        assert fates(stage.settings.data_dir)[asked] == ("with_agent", REFUSED)
-        assert len(stage.said(AGENTS)) == 2
-        assert "¿Hay cupo el sábado?" in stage.said(AGENTS)[0]
+        assert (stage.received(), stage.received(PEDRO)) == ([APOLOGY], [APOLOGY])
+        assert states_of(stage.settings.data_dir)[asked] == ("with_agent", REFUSED)
+        assert len(stage.received(AGENTS)) == 2
+        assert "¿Hay cupo el sábado?" in stage.received(AGENTS)[0]
         page = await health(stage)
         assert page["status"] == "degraded"
         assert fault["message"] in " ".join(page["reasons"])
@@ -75,12 +75,12 @@ async def test_a_person_is_notified_although_the_customer_knew_of_the_wait(
         stage.model.script(*[Step(status=503)] * 4, *refuses(code="unknown_parameter"))
         asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await stage.gateway.wait_sent(AGENTS)
-        await found(lambda: fates(stage.settings.data_dir)[asked] == ("with_agent", REFUSED))
+        await found(lambda: states_of(stage.settings.data_dir)[asked] == ("with_agent", REFUSED))
         again = await stage.gateway.customer_says(LAURA, "¿Hola?")
-        await found(lambda: fates(stage.settings.data_dir)[again] == ("with_agent", REFUSED))
+        await found(lambda: states_of(stage.settings.data_dir)[again] == ("with_agent", REFUSED))
         await stage.quiet()
-        assert stage.said() == [APOLOGY]
-        assert len(stage.said(AGENTS)) == 1
+        assert stage.received() == [APOLOGY]
+        assert len(stage.received(AGENTS)) == 1
         forgive(stage)
 
 
@@ -90,13 +90,13 @@ async def test_when_the_server_takes_requests_again_the_bot_goes_on(tmp_path: Pa
         stage.model.script(Step(status=400, code="unknown_parameter"), say("Sí hay cupo"))
         asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await stage.gateway.wait_sent(LAURA)
-        await found(lambda: fates(stage.settings.data_dir)[asked][0] == "with_agent")
+        await found(lambda: states_of(stage.settings.data_dir)[asked][0] == "with_agent")
         await stage.gateway.customer_says(LAURA, "¿Hola?")
         await stage.gateway.wait_sent(LAURA, 2)
         await logged(stage, "model server is back")
-        assert stage.said() == [APOLOGY, "Sí hay cupo"]
+        assert stage.received() == [APOLOGY, "Sí hay cupo"]
         assert "refuses" not in str(await health(stage))
-        assert fates(stage.settings.data_dir)[asked][0] == "with_agent"
+        assert states_of(stage.settings.data_dir)[asked][0] == "with_agent"
         forgive(stage)
 
 
@@ -115,7 +115,7 @@ async def test_a_refusal_of_one_request_is_not_the_servers_trouble(tmp_path: Pat
             asked.append(await stage.gateway.customer_says(contact, "Hola"))
             await stage.gateway.wait_sent(contact)
         await stage.quiet()
-        states = fates(stage.settings.data_dir)
+        states = states_of(stage.settings.data_dir)
         assert [states[message][0] for message in asked] == ["dead", "dead", "with_agent"]
         assert (await health(stage))["status"] == "degraded"
         (alert,) = stage.events("model refuses every request")
@@ -154,7 +154,7 @@ async def test_a_day_that_the_model_server_asks_for_is_not_waited_out(
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         with trio.fail_after(30):
             await stage.gateway.wait_sent(LAURA)
-        assert stage.said() == [APOLOGY]
+        assert stage.received() == [APOLOGY]
         page = await health(stage)
         while page["status"] == "healthy":
             page = await health(stage)
@@ -165,6 +165,6 @@ async def test_a_day_that_the_model_server_asks_for_is_not_waited_out(
             pass  # the apology is still being written down
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        assert stage.said() == [APOLOGY, "Sí hay"]
+        assert stage.received() == [APOLOGY, "Sí hay"]
         assert (await health(stage))["status"] == "healthy"
         forgive(stage)

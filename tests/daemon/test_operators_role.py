@@ -71,7 +71,7 @@ async def answered(stage: Stage, chat: str = LAURA, *, before: int) -> None:
 async def write_every_kind(stage: Stage) -> None:
     """A burst with a word of its own in each field of each kind of message."""
     laura = stage.gateway.contact(LAURA, name=marked("name"))
-    before = len(stage.said())
+    before = len(stage.received())
     first = await laura.say(marked("text"))
     await laura.say("sí", quote=first)
     await laura.send_document(file_name=marked("file"), caption=marked("caption"))
@@ -88,7 +88,7 @@ async def write_every_kind(stage: Stage) -> None:
 
 
 async def change_after_the_answer(stage: Stage) -> None:
-    before = len(stage.said())
+    before = len(stage.received())
     edited = await stage.gateway.customer_says(LAURA, "uno", name=marked("name"))
     deleted = await stage.gateway.customer_says(LAURA, marked("deleted"), name=marked("name"))
     await answered(stage, before=before)
@@ -101,7 +101,7 @@ async def change_after_the_answer(stage: Stage) -> None:
 
 async def use_tools(stage: Stage) -> None:
     """Facts, outputs, what tools say and send, and an answer that is sent back."""
-    before = len(stage.said())
+    before = len(stage.received())
     stage.model.script(
         call("remember", json.dumps({"fact": marked("fact")})),
         call("look_up", json.dumps({"what": marked("argument")})),
@@ -109,13 +109,13 @@ async def use_tools(stage: Stage) -> None:
         say("Listo"),
     )
     await stage.gateway.customer_says(LAURA, "tres", name=marked("name"))
-    await stage.gateway.wait_for(lambda: stage.said()[-1:] == ["Listo"])
+    await stage.gateway.wait_for(lambda: stage.received()[-1:] == ["Listo"])
     await stage.quiet()
     stage.model.script(call("get_conversation_context"), say("Bien"))
     await stage.gateway.customer_says(LAURA, "cuatro", name=marked("name"))
-    await stage.gateway.wait_for(lambda: stage.said()[-1:] == ["Bien"])
+    await stage.gateway.wait_for(lambda: stage.received()[-1:] == ["Bien"])
     await stage.quiet()
-    assert len(stage.said()) > before
+    assert len(stage.received()) > before
 
 
 async def talk_in_the_group(stage: Stage) -> None:
@@ -216,7 +216,7 @@ async def test_a_summary_is_requested_and_sent_as_data(tmp_path: Path) -> None:
             )
         )
         for number in range(6):
-            before = len(stage.said())
+            before = len(stage.received())
             await stage.gateway.customer_says(LAURA, f"{marked('said')} {number} " + "eh " * 60)
             await answered(stage, before=before)
         await found(lambda: any("zz-summary" in str(asked.items) for asked in stage.model.calls))

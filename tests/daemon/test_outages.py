@@ -9,7 +9,7 @@ import pytest
 import trio
 from support.brisk import open_brisk_stage
 from support.model_script import Step, say
-from support.rows import fates, select
+from support.rows import select, states_of
 from support.stage import LAURA, Stage
 
 from daemon.conversation import live_config, opening
@@ -84,7 +84,7 @@ async def test_one_fault_is_not_noticed_by_the_customer(stage: Stage) -> None:
         await stage.gateway.customer_says(contact, f"¿hay cupo? {fault}")
         await stage.gateway.wait_sent(contact)
         await stage.quiet()
-        assert stage.said(contact) == [answer]
+        assert stage.received(contact) == [answer]
 
 
 async def test_a_cut_stream_is_picked_up(stage: Stage) -> None:
@@ -93,7 +93,7 @@ async def test_a_cut_stream_is_picked_up(stage: Stage) -> None:
     await stage.gateway.customer_says(LAURA, "¿hay cupo?")
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
-    assert stage.said() == ["Sí hay cupo."]
+    assert stage.received() == ["Sí hay cupo."]
     assert len(stage.model.calls) == 1
 
 
@@ -104,7 +104,7 @@ async def test_a_server_that_asks_for_time_gets_it(stage: Stage) -> None:
     await stage.gateway.wait_sent(LAURA)
     first, second = stage.model.calls
     assert second.started_at - first.started_at >= 1
-    assert len(stage.said()) == 1
+    assert len(stage.received()) == 1
 
 
 @pytest.mark.parametrize("fault", ["500", "garbage"])
@@ -117,15 +117,15 @@ async def test_an_outage_is_apologised_for_once_and_then_answered(stage: Stage, 
     stage.model.script(*outage.steps(**ONCE[fault]))
     await stage.gateway.customer_says(LAURA, "¿hay cupo?")
     await stage.gateway.wait_sent(LAURA)
-    assert stage.said() == [APOLOGY]
+    assert stage.received() == [APOLOGY]
     # Several more tries fail, and nothing more is said.
     await stage.model.wait_requests(len(stage.model.calls) + 4)
-    assert stage.said() == [APOLOGY]
+    assert stage.received() == [APOLOGY]
     outage.over = True
     await stage.gateway.wait_sent(LAURA, 2)
     await stage.quiet()
-    assert len(stage.said()) == 2
-    assert "¿hay cupo?" in stage.said()[1]
+    assert len(stage.received()) == 2
+    assert "¿hay cupo?" in stage.received()[1]
     assert "secret-detail" not in stage.log.getvalue()
     if stage.errors():
         forget_errors(stage)
@@ -143,8 +143,8 @@ async def test_a_message_in_an_outage_is_answered_with_the_others(stage: Stage) 
     outage.over = True
     await stage.gateway.wait_sent(LAURA, 2)
     await stage.quiet()
-    assert stage.said()[0] == APOLOGY
-    assert len(stage.said()) == 2
+    assert stage.received()[0] == APOLOGY
+    assert len(stage.received()) == 2
     assert stage.model.calls[-1].customer_texts == ["¿hay cupo?\n¿hola?"]
     if stage.errors():
         forget_errors(stage)
@@ -157,7 +157,7 @@ async def test_a_run_that_hangs_is_cut_and_tried_again(tmp_path: Path) -> None:
         await stage.gateway.customer_says(LAURA, "¿hay cupo?")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        (answer,) = stage.said()
+        (answer,) = stage.received()
         assert "¿hay cupo?" in answer
         assert [call.outcome for call in stage.model.calls] == ["cancelled", "finished"]
 
@@ -170,12 +170,12 @@ async def test_a_model_that_always_hangs_is_given_up(tmp_path: Path) -> None:
         message_id = await stage.gateway.customer_says(LAURA, "¿hay cupo?")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == [APOLOGY]
-        assert fates(tmp_path / "data")[message_id][0] == "dead"
+        assert stage.received() == [APOLOGY]
+        assert states_of(tmp_path / "data")[message_id][0] == "dead"
         outage.over = True
         await stage.gateway.customer_says(LAURA, "¿y mañana?")
         await stage.gateway.wait_sent(LAURA, 2)
-        assert "¿y mañana?" in " ".join(stage.said()[1:])
+        assert "¿y mañana?" in " ".join(stage.received()[1:])
         forget_errors(stage)
 
 
@@ -191,9 +191,9 @@ async def test_a_request_that_is_refused_for_good_is_not_repeated(tmp_path: Path
         message_id = await stage.gateway.customer_says(LAURA, "¿hay cupo?")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == [APOLOGY]
+        assert stage.received() == [APOLOGY]
         assert len(stage.model.calls) == 1
-        state, reason = fates(tmp_path / "data")[message_id]
+        state, reason = states_of(tmp_path / "data")[message_id]
         assert state == "dead"
         assert "invalid_prompt" in reason
         turns = select(tmp_path / "data", "turns", "outcome, reason")
@@ -201,7 +201,7 @@ async def test_a_request_that_is_refused_for_good_is_not_repeated(tmp_path: Path
         await stage.gateway.customer_says(LAURA, "¿y mañana?")
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        assert stage.said() == [APOLOGY, "Mañana sí."]
+        assert stage.received() == [APOLOGY, "Mañana sí."]
         assert "secret-detail" not in stage.log.getvalue()
         forget_errors(stage)
 
@@ -216,7 +216,7 @@ async def test_each_outage_has_its_own_apology(stage: Stage) -> None:
         await stage.gateway.customer_says(LAURA, f"¿y mañana? {number}")
         await stage.gateway.wait_sent(LAURA, 2 * number)
         await stage.quiet()
-    assert stage.said() == [APOLOGY, "Mañana sí."] * 2
+    assert stage.received() == [APOLOGY, "Mañana sí."] * 2
     forget_errors(stage)
 
 
@@ -228,7 +228,7 @@ async def test_two_refusals_in_a_row_are_one_apology(stage: Stage) -> None:
     await stage.gateway.customer_says(LAURA, "dos")
     await stage.model.wait_requests(2)
     await stage.quiet()
-    assert stage.said() == [APOLOGY]
+    assert stage.received() == [APOLOGY]
     assert "recado_fallbacks_total 1.0" in (await stage.get("/metrics")).text
     forget_errors(stage)
 
@@ -249,12 +249,12 @@ async def test_an_unsendable_answer_becomes_the_safe_text(stage: Stage) -> None:
         await stage.gateway.customer_says(contact, "¿Cuánto cuesta la suite?")
         await stage.gateway.wait_sent(contact)
         await stage.quiet()
-        assert stage.said(contact) == [UNCLEAR]
+        assert stage.received(contact) == [UNCLEAR]
         outage.over = True
         stage.model.script(say("La doble, 180000."))
         await stage.gateway.customer_says(contact, "¿y la doble?")
         await stage.gateway.wait_sent(contact, 2)
-        assert stage.said(contact) == [UNCLEAR, "La doble, 180000."]
+        assert stage.received(contact) == [UNCLEAR, "La doble, 180000."]
 
 
 async def test_an_outage_of_one_chat_is_not_another_ones(stage: Stage) -> None:
@@ -265,8 +265,8 @@ async def test_an_outage_of_one_chat_is_not_another_ones(stage: Stage) -> None:
     await stage.gateway.customer_says(ANDRES, "Hola")
     await stage.gateway.wait_sent(ANDRES)
     await stage.gateway.wait_sent(LAURA)
-    assert stage.said() == [APOLOGY]
-    assert APOLOGY not in stage.said(ANDRES)
+    assert stage.received() == [APOLOGY]
+    assert APOLOGY not in stage.received(ANDRES)
     forget_errors(stage)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 from support.model_script import call, say
-from support.rows import fates, select
-from support.scenes import PEDRO, forgive, found, open_scene, outcomes, thread, told, words
+from support.rows import select, states_of
+from support.scenes import PEDRO, forgive, found, model_input, open_scene, outcomes, thread, words
 from support.stage import LAURA, open_stage, text_webhook
 
 from daemon.errors import StoreInUse
@@ -75,7 +75,7 @@ async def test_a_message_redelivered_after_forty_minutes_and_a_restart_is_nothin
         await stage.start()
         await stage.gateway.redeliver(asked, deliver="acknowledged")
         await stage.quiet()
-        assert (len(stage.said()), len(stage.model.calls)) == (1, 1)
+        assert (len(stage.received()), len(stage.model.calls)) == (1, 1)
         rows = select(stage.settings.data_dir, "messages", "duplicates", where={"id": asked})
         assert rows == [(2,)]
 
@@ -131,8 +131,8 @@ async def test_an_interim_message_of_the_bot_is_not_taken_for_a_human(tmp_path: 
         stage.model.script(*(say("", status=500) for _ in range(3)), say("Sí hay"))
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await found(lambda: outcomes(stage) == ["answered"])
-        assert len(stage.said()) == 2
-        assert stage.said()[-1] == "Sí hay"
+        assert len(stage.received()) == 2
+        assert stage.received()[-1] == "Sí hay"
         assert stage.events("an agent writes") == []
         forgive(stage)
 
@@ -145,7 +145,7 @@ async def test_one_contact_on_two_channels_is_two_conversations(tmp_path: Path) 
             await stage.post({**webhook, "channel_id": channel})
             await stage.gateway.wait_sent(LAURA, number + 1)
         assert len(stage.model.calls) == 2
-        assert "AAAAA" not in " ".join(told(stage, 1))
+        assert "AAAAA" not in " ".join(model_input(stage, 1))
 
 
 async def test_a_contact_under_two_ids_is_one_conversation(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ async def test_a_contact_under_two_ids_is_one_conversation(tmp_path: Path) -> No
         await stage.gateway.customer_says(lid, "¿Quedó?")
         await stage.model.wait_requests(2)
         await found(lambda: outcomes(stage) == ["answered", "answered"])
-        assert "Soy Laura y quiero la 101" in told(stage, 1)
+        assert "Soy Laura y quiero la 101" in model_input(stage, 1)
 
 
 async def test_participants_do_not_rename_a_group(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ async def test_a_message_during_a_tool_call_leaves_no_call_without_output(tmp_pa
         await stage.gateway.wait_sent(LAURA)
         await stage.gateway.customer_says(LAURA, "gracias")
         await stage.gateway.wait_sent(LAURA, 2)
-        assert stage.said()[0] == "ambas cosas"
+        assert stage.received()[0] == "ambas cosas"
         assert [c.outcome for c in stage.model.calls] == ["finished"] * 3
 
 
@@ -275,7 +275,7 @@ async def test_a_hung_run_does_not_silence_the_messages_after_it(tmp_path: Path)
         await found(lambda: outcomes(stage) == ["dead"])
         await stage.gateway.customer_says(LAURA, "¿Hola?")
         await found(lambda: outcomes(stage) == ["dead", "answered"])
-        assert fates(stage.settings.data_dir)[stuck][0] == "dead"
+        assert states_of(stage.settings.data_dir)[stuck][0] == "dead"
         forgive(stage)
 
 
@@ -305,5 +305,5 @@ async def test_every_message_has_an_outcome_in_the_end(tmp_path: Path) -> None:
         await stage.gateway.agent_says(PEDRO, "Buenas")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        states = [state for state, _ in fates(stage.settings.data_dir).values()]
+        states = [state for state, _ in states_of(stage.settings.data_dir).values()]
         assert sorted(states) == ["answered", "ignored", "ignored"]

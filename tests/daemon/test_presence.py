@@ -62,7 +62,7 @@ async def test_a_contact_is_asked_about_once_and_a_second_time_does_no_harm(tmp_
     async with open_scene(tmp_path) as stage:
         for number in range(2):
             for text in ("Hola", "Otra cosa"):
-                count = len(stage.said()) + 1
+                count = len(stage.received()) + 1
                 await stage.gateway.customer_says(LAURA, text)
                 await stage.gateway.wait_sent(LAURA, count)
                 await stage.quiet()

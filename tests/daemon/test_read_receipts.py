@@ -16,7 +16,7 @@ async def test_a_burst_is_marked_as_read_when_its_answer_is_begun(tmp_path: Path
         ids = {await gateway.customer_says(LAURA, text) for text in ("Hola", "¿Hay cupo?")}
         await stage.model.wait_requests(1)
         await gateway.wait_for(lambda: gateway.ledger.read == ids)
-        assert stage.said() == []
+        assert stage.received() == []
         gate.set()
         await gateway.wait_sent(LAURA)
         assert len(gateway.calls("mark_read")) == 2

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.model_script import say
-from support.rows import fates, select
+from support.rows import select, states_of
 from support.scenes import (
     PEDRO,
     ask_to_cancel,
@@ -58,7 +58,7 @@ async def test_a_response_finished_while_the_daemon_was_down_is_fetched(tmp_path
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
-        assert (stage.said(), len(stage.model.calls)) == (["pensado"], 1)
+        assert (stage.received(), len(stage.model.calls)) == (["pensado"], 1)
         assert len(stage.events("response harvested")) == 1
 
 
@@ -73,7 +73,7 @@ async def test_a_response_that_still_runs_is_followed_to_its_end(tmp_path: Path)
         assert run.outcome == "running"
         gate.set()
         await stage.gateway.wait_sent(LAURA)
-        assert (stage.said(), len(stage.model.calls)) == (["pensado"], 1)
+        assert (stage.received(), len(stage.model.calls)) == (["pensado"], 1)
 
 
 @pytest.mark.parametrize("lost_by", [ask_to_cancel, delete_response], ids=["cancelled", "unknown"])
@@ -88,7 +88,7 @@ async def test_a_response_that_the_server_has_lost_is_asked_for_again(
         stage.model.script(say("otra vez"))
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
-        assert (stage.said(), len(stage.model.calls)) == (["otra vez"], 2)
+        assert (stage.received(), len(stage.model.calls)) == (["otra vez"], 2)
 
 
 async def test_a_clean_stop_leaves_the_response_to_the_next_start(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ async def test_a_clean_stop_leaves_the_response_to_the_next_start(tmp_path: Path
         await stage.start()
         gate.set()
         await stage.gateway.wait_sent(LAURA)
-        assert (stage.said(), len(stage.model.calls)) == (["pensado"], 1)
+        assert (stage.received(), len(stage.model.calls)) == (["pensado"], 1)
 
 
 async def test_a_message_that_came_while_the_daemon_was_down_joins_the_cut_run(
@@ -118,7 +118,7 @@ async def test_a_message_that_came_while_the_daemon_was_down_joins_the_cut_run(
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["para ambos"]
+        assert stage.received() == ["para ambos"]
         assert stage.model.calls[-1].customer_texts == ["Hola\n¿y el sábado?"]
         assert run.outcome == "cancelled"
 
@@ -133,7 +133,7 @@ async def test_an_agent_who_answered_while_the_daemon_was_down_has_the_chat(
         await stage.start()
         await found(lambda: outcomes(stage) == ["handed_off"])
         await stage.quiet()
-        assert stage.said() == []
+        assert stage.received() == []
         assert run.outcome == "cancelled"
 
 
@@ -148,7 +148,7 @@ async def test_a_window_cut_by_a_crash_is_answered_by_the_next_process(tmp_path:
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         assert [c.customer_texts for c in stage.model.calls] == [["Hola\n¿hay cupo?"]]
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
 
 
 @pytest.mark.parametrize("cut_in", ["window", "run"])
@@ -168,9 +168,11 @@ async def test_old_messages_after_an_outage_expire_with_one_polite_line(
         asked = len(stage.model.calls)
         stage.pass_time(SIX_HOURS + 60)
         await stage.start()
-        await found(lambda: {s for s, _ in fates(stage.settings.data_dir).values()} == {"expired"})
+        await found(
+            lambda: {s for s, _ in states_of(stage.settings.data_dir).values()} == {"expired"}
+        )
         await stage.quiet()
-        assert stage.said() == [EXPIRED]
+        assert stage.received() == [EXPIRED]
         assert len(stage.model.calls) == asked
         fresh = customer_message(
             text_content("¿Sigue abierto?"),
@@ -206,9 +208,9 @@ async def test_a_week_of_backlog_after_an_outage_gets_one_polite_line(tmp_path: 
             await stage.gateway.announce([message])
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == [EXPIRED]
+        assert stage.received() == [EXPIRED]
         assert stage.model.calls == []
-        assert {state for state, _ in fates(stage.settings.data_dir).values()} == {"expired"}
+        assert {state for state, _ in states_of(stage.settings.data_dir).values()} == {"expired"}
 
 
 async def test_several_orphans_are_recovered_beside_live_traffic(tmp_path: Path) -> None:
@@ -226,12 +228,12 @@ async def test_several_orphans_are_recovered_beside_live_traffic(tmp_path: Path)
         await logged(stage, "recovering", 10)
         await stage.gateway.customer_says(PEDRO, "Buenas")
         await stage.gateway.wait_sent(PEDRO)
-        assert not any(stage.said(chat) for chat in orphans)
+        assert not any(stage.received(chat) for chat in orphans)
         gate.set()
         for chat in orphans:
             await stage.gateway.wait_sent(chat)
         await found(lambda: outcomes(stage) == ["answered"] * 11)
-        assert all(len(stage.said(chat)) == 1 for chat in orphans)
+        assert all(len(stage.received(chat)) == 1 for chat in orphans)
         assert len(stage.model.calls) == 11
 
 
@@ -241,7 +243,7 @@ async def test_recovery_does_not_hold_up_the_start(tmp_path: Path) -> None:
         await crash_in_the_run(stage)
         await stage.start()
         assert (await stage.get("/ready")).status_code == 200
-        assert stage.said() == []
+        assert stage.received() == []
         await stage.crash()
 
 
@@ -255,4 +257,4 @@ async def test_a_crash_before_the_model_was_asked_loses_nothing(tmp_path: Path) 
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1

@@ -35,5 +35,5 @@ async def test_the_third_failure_is_apologised_for(
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await stage.gateway.wait_sent(LAURA, 1 + apologies)
         await stage.quiet()
-        assert len(stage.said()) == 1 + apologies
-        assert stage.said()[-1] == "Hola."
+        assert len(stage.received()) == 1 + apologies
+        assert stage.received()[-1] == "Hola."

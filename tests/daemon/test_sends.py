@@ -7,7 +7,7 @@ import trio
 from support.faults import FaultKind
 from support.gateway import EchoMode
 from support.model_script import say
-from support.rows import fates
+from support.rows import states_of
 from support.scenes import PEDRO, QUICK_RULES, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
@@ -60,7 +60,7 @@ async def test_a_send_of_unknown_outcome_arrives_once(
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        assert stage.said() == ["uno", "dos"]
+        assert stage.received() == ["uno", "dos"]
         assert outbox(stage) == [("sent", "uno"), ("sent", "dos")]
         assert outcomes(stage) == ["answered"]
         assert send_calls(stage) == (2 if delivered else 3)
@@ -76,7 +76,7 @@ async def test_an_echo_wakes_the_send_that_waits_for_it(tmp_path: Path) -> None:
         stage.gateway.faults.add(operation="send", kind="drop_after")
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.wait_sent(LAURA, 2)
-        assert stage.said() == ["uno", "dos"]
+        assert stage.received() == ["uno", "dos"]
         assert not stage.gateway.calls("list")
 
 
@@ -92,7 +92,7 @@ async def test_the_same_words_twice_in_one_answer_are_sent_twice(
             stage.gateway.faults.add(operation="send", kind=kind)
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == ["¡Listo!", "¡Listo!", "Adiós"]
+        assert stage.received() == ["¡Listo!", "¡Listo!", "Adiós"]
 
 
 async def test_the_second_of_two_equal_chunks_fails_after_the_echo_of_the_first_came_late(
@@ -116,7 +116,7 @@ async def test_the_second_of_two_equal_chunks_fails_after_the_echo_of_the_first_
         await stage.start()
         await gateway.wait_sent(LAURA, 2)
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == ["¡Listo!", "¡Listo!"]
+        assert stage.received() == ["¡Listo!", "¡Listo!"]
 
 
 async def test_words_that_a_person_typed_do_not_settle_a_send(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ async def test_words_that_a_person_typed_do_not_settle_a_send(tmp_path: Path) ->
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == ["Con gusto"]
+        assert stage.received() == ["Con gusto"]
 
 
 async def test_too_many_requests_are_waited_out(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def test_too_many_requests_are_waited_out(tmp_path: Path) -> None:
         refused, _ = stage.gateway.calls("send")
         assert refused.status == 429
         assert sent.at - refused.at >= 1
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
 
 
 async def test_channel_trouble_holds_all_sends_and_says_so_once(tmp_path: Path) -> None:
@@ -153,12 +153,12 @@ async def test_channel_trouble_holds_all_sends_and_says_so_once(tmp_path: Path) 
         await logged(stage, "channel trouble, sends are held")
         await gateway.customer_says(PEDRO, "Buenas")
         await gateway.wait_for(lambda: send_calls(stage) >= 2)
-        assert stage.said() + stage.said(PEDRO) == []
+        assert stage.received() + stage.received(PEDRO) == []
         gateway.reset_faults()
         await gateway.wait_sent(LAURA)
         await gateway.wait_sent(PEDRO)
         await found(lambda: outcomes(stage) == ["answered", "answered"])
-        assert len(stage.said()) == len(stage.said(PEDRO)) == 1
+        assert len(stage.received()) == len(stage.received(PEDRO)) == 1
         (alert,) = stage.errors()
         assert alert["event"] == "channel trouble, sends are held"
         assert "401" in alert["error"]
@@ -179,7 +179,7 @@ async def test_channel_trouble_survives_a_restart(tmp_path: Path, status: int) -
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
-        assert len(stage.said()) == len(stage.model.calls) == 1
+        assert len(stage.received()) == len(stage.model.calls) == 1
 
 
 async def test_a_refusal_for_good_is_not_tried_again(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ async def test_a_refusal_for_good_is_not_tried_again(tmp_path: Path) -> None:
         stage.gateway.faults.add(operation="send", kind="status", status=400)
         asked = await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["dead"])
-        state, reason = fates(stage.settings.data_dir)[asked]
+        state, reason = states_of(stage.settings.data_dir)[asked]
         assert (state, send_calls(stage)) == ("dead", 1)
         assert "400" in reason
         assert [s for s, _ in outbox(stage)] == ["failed"]
@@ -204,7 +204,7 @@ async def test_a_refused_chunk_does_not_silence_the_others(tmp_path: Path) -> No
         stage.gateway.faults.add(operation="send", kind="status", status=413)
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == ["dos"]
+        assert stage.received() == ["dos"]
         assert outbox(stage) == [("failed", "uno"), ("sent", "dos")]
 
 
@@ -225,7 +225,7 @@ async def test_a_crash_during_a_send_repeats_nothing_that_arrived(
         await stage.start()
         await stage.gateway.wait_sent(LAURA, 2)
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == ["uno", "dos"]
+        assert stage.received() == ["uno", "dos"]
         assert len(stage.model.calls) == 1
 
 
@@ -240,7 +240,7 @@ async def test_the_looking_is_repeated_while_the_gateway_is_down(tmp_path: Path)
         await gateway.customer_says(LAURA, "Hola")
         await lists.reached.wait()
         await found(lambda: outcomes(stage) == ["answered"])
-        assert (len(stage.said()), send_calls(stage), down.hits) == (1, 1, 0)
+        assert (len(stage.received()), send_calls(stage), down.hits) == (1, 1, 0)
 
 
 async def test_one_chat_in_trouble_does_not_hold_up_another(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ async def test_one_chat_in_trouble_does_not_hold_up_another(tmp_path: Path) -> N
         await held.reached.wait()
         await stage.gateway.customer_says(PEDRO, "Buenas")
         await stage.gateway.wait_sent(PEDRO)
-        assert stage.said() == []
+        assert stage.received() == []
         held.release()
         with trio.fail_after(15):
             await stage.gateway.wait_sent(LAURA)

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from support.model_script import say
-from support.rows import fates, select
-from support.scenes import PAUSE_MINUTES, found, logged, open_scene, thread, told, words
+from support.rows import select, states_of
+from support.scenes import PAUSE_MINUTES, found, logged, model_input, open_scene, thread, words
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.messages import JsonObject
@@ -46,9 +46,9 @@ async def test_a_reaction_is_known_at_the_next_turn(tmp_path: Path) -> None:
         action = {"type": "reaction", "target": ours.id, "emoji": "👍"}
         await sends(stage, "r-1", "action", action)
         await stage.quiet()
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
         await says(stage, "Lo tomo", "m-2", 2)
-        assert told(stage)[-2:] == ["[reacted 👍 to: Cuesta cien]", "Lo tomo"]
+        assert model_input(stage)[-2:] == ["[reacted 👍 to: Cuesta cien]", "Lo tomo"]
 
 
 async def test_a_reaction_to_our_words_may_be_answered(tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ async def test_a_reaction_to_our_words_may_be_answered(tmp_path: Path) -> None:
             await sends(stage, f"r-{target}", "action", action)
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        assert told(stage)[-1] == "[reacted 👍 to: Cuesta cien]"
-        assert fates(stage.settings.data_dir)["r-m-1"] == ("ignored", "a reaction")
+        assert model_input(stage)[-1] == "[reacted 👍 to: Cuesta cien]"
+        assert states_of(stage.settings.data_dir)["r-m-1"] == ("ignored", "a reaction")
 
 
 async def test_a_vote_in_our_poll_is_an_answer(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ async def test_a_vote_in_our_poll_is_an_answer(tmp_path: Path) -> None:
         await sends(stage, "v-1", "action", vote)
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        assert told(stage)[-1] == "[voted in the poll: ¿Hora?] 10"
+        assert model_input(stage)[-1] == "[voted in the poll: ¿Hora?] 10"
 
 
 async def test_a_place_that_moves_is_answered_once(tmp_path: Path) -> None:
@@ -93,9 +93,9 @@ async def test_a_place_that_moves_is_answered_once(tmp_path: Path) -> None:
                 await stage.gateway.wait_sent(LAURA)
                 await stage.quiet()
         await stage.quiet()
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
         await says(stage, "Ya casi", "m-1", 2)
-        places = [line for line in told(stage, role="user") if "live location" in line]
+        places = [line for line in model_input(stage, role="user") if "live location" in line]
         assert places == [
             "[live location 4.00000, -74.00000]",
             "[live location 7.00000, -74.00000]",
@@ -118,7 +118,7 @@ async def test_a_missed_call_gets_a_polite_line_if_that_is_wanted(tmp_path: Path
             assert answer.status_code == 200
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
-        assert stage.said()[1:] == [own]
+        assert stage.received()[1:] == [own]
         assert [words(item) for item in thread(stage)][-2:] == ["[called us over WhatsApp]"] * 2
 
 
@@ -137,9 +137,9 @@ async def test_a_disappearing_message_is_answered_and_not_kept(tmp_path: Path) -
     async with open_scene(tmp_path) as stage:
         stage.model.script(say("Anotado"), say("Con gusto"))
         await says(stage, secret, "m-1", 1, context={"ephemeral": 86400})
-        assert told(stage)[-1] == secret
+        assert model_input(stage)[-1] == secret
         await says(stage, "¿Y entonces?", "m-2", 2)
-        assert told(stage, role="user") == [GONE, "¿Y entonces?"]
+        assert model_input(stage, role="user") == [GONE, "¿Y entonces?"]
         assert secret not in everything(stage)
         assert secret not in stage.log.getvalue()
 
@@ -157,11 +157,11 @@ async def test_disappearing_messages_handled_by_an_agent_disappear_too(tmp_path:
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         secret = {"type": "text", "text": {"body": "mi clave es Sol"}}
         told_of = await stage.gateway.customer_sends(LAURA, secret | {"context": {"ephemeral": 1}})
-        assert fates(stage.settings.data_dir)[told_of] == (WITH_AGENT, AN_AGENT)
+        assert states_of(stage.settings.data_dir)[told_of] == (WITH_AGENT, AN_AGENT)
         assert "clave" in everything(stage)
         await stage.gateway.agent_says(LAURA, "Ya la anoté")
         await found(lambda: GONE in [words(item) for item in thread(stage)])
         await stage.quiet()
-        assert fates(stage.settings.data_dir)[told_of] == ("handed_off", AGENT_WROTE)
+        assert states_of(stage.settings.data_dir)[told_of] == ("handed_off", AGENT_WROTE)
         assert "clave" not in everything(stage)
         assert "clave" not in stage.log.getvalue()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.model_script import say
-from support.rows import fates, select
+from support.rows import select, states_of
 from support.scenes import forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
@@ -60,9 +60,9 @@ async def test_a_second_failure_is_reported_and_the_message_counts_as_unanswered
         message_id = await stage.gateway.customer_says(LAURA, "Hola")
         await logged(stage, "WhatsApp could not deliver, given up")
         await found(lambda: outcomes(stage) == ["dead"])
-        assert len(stage.said()) == 2
+        assert len(stage.received()) == 2
         assert outbox(stage) == [("failed", "Con gusto")]
-        assert fates(stage.settings.data_dir)[message_id][0] == "dead"
+        assert states_of(stage.settings.data_dir)[message_id][0] == "dead"
         forgive(stage)
 
 
@@ -96,7 +96,7 @@ async def test_nothing_is_sent_again_into_an_agents_chat(tmp_path: Path) -> None
         stage.gateway.set_status(sent.id, "failed", error="not deliverable")
         await logged(stage, "WhatsApp could not deliver, given up")
         await stage.quiet()
-        assert stage.said() == ["Con gusto"]
+        assert stage.received() == ["Con gusto"]
         forgive(stage)
 
 
@@ -112,4 +112,4 @@ async def test_statuses_of_what_customers_wrote_are_not_ours(tmp_path: Path, sta
             LAURA, "statuses.post", {"statuses": [update]}, deliver="acknowledged"
         )
         assert sends(stage) == [("sent", "delivered", True, False)]
-        assert fates(stage.settings.data_dir)[message_id][0] == "answered"
+        assert states_of(stage.settings.data_dir)[message_id][0] == "answered"

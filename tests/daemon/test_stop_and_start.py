@@ -58,7 +58,7 @@ def more_hits_than(stage: Stage, number: int) -> bool:
 
 def answers(stage: Stage) -> list[int]:
     """How many answers each of the ten has got."""
-    return [len(stage.said(contact)) for contact in TEN]
+    return [len(stage.received(contact)) for contact in TEN]
 
 
 async def test_an_idle_daemon_stops_at_once(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ async def test_ten_runs_that_never_end_do_not_hold_up_the_stop(tmp_path: Path) -
             await stage.gateway.wait_sent(contact)
         await stage.quiet()
         assert answers(stage) == [1] * len(TEN)
-        assert all(contact in stage.said(contact)[0] for contact in TEN)
+        assert all(contact in stage.received(contact)[0] for contact in TEN)
         assert states(tmp_path / "data") == {"answered"}
         assert len(stage.model.calls) == len(TEN)
 
@@ -139,7 +139,7 @@ async def test_messages_in_an_open_window_are_answered_by_the_next_start(tmp_pat
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         assert [call.customer_texts for call in stage.model.calls] == [["Hola\n¿hay cupo?"]]
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
 
 
 async def test_a_stop_between_two_chunks_says_the_rest_once(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ async def test_a_stop_between_two_chunks_says_the_rest_once(tmp_path: Path) -> N
         await stage.start()
         await stage.gateway.wait_sent(LAURA, 3)
         await stage.quiet()
-        assert stage.said() == ["Primero.", "Segundo.", "Tercero."]
+        assert stage.received() == ["Primero.", "Segundo.", "Tercero."]
         assert len(stage.model.calls) == 1
 
 
@@ -173,7 +173,7 @@ async def test_many_restarts_in_one_run_answer_once(tmp_path: Path) -> None:
         thought.set()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
         assert len(stage.model.calls) == 1
         assert states(tmp_path / "data") == {"answered"}
 
@@ -191,5 +191,5 @@ async def test_a_repeated_webhook_after_a_restart_is_no_second_question(
     await stage.gateway.redeliver(message_id)
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
-    assert len(stage.said()) == 1
+    assert len(stage.received()) == 1
     assert len(stage.model.calls) == 1

@@ -5,7 +5,15 @@ from pathlib import Path
 import trio
 from support.model_script import call, say
 from support.rows import count
-from support.scenes import PAUSE_MINUTES, found, logged, open_scene, outcomes, pause_over, told
+from support.scenes import (
+    PAUSE_MINUTES,
+    found,
+    logged,
+    model_input,
+    open_scene,
+    outcomes,
+    pause_over,
+)
 from support.stage import LAURA, Stage
 
 TOOLS = '''
@@ -40,7 +48,7 @@ async def test_a_message_during_the_run_joins_it(tmp_path: Path) -> None:
         await stage.gateway.customer_says(LAURA, "para dos personas")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["nuevo"]
+        assert stage.received() == ["nuevo"]
         assert first.outcome == "cancelled"
         assert stage.model.calls[1].customer_texts == ["Quiero una habitación\npara dos personas"]
         assert stage.gateway.sent(LAURA)[0].quoted == ""
@@ -98,7 +106,7 @@ async def test_after_an_effect_a_late_message_waits_and_is_quoted(tmp_path: Path
         ]
         assert [c.outcome for c in stage.model.calls] == ["finished"] * 3
         assert len(stage.events("tool started")) == 1
-        assert "booked 101" in told(stage)
+        assert "booked 101" in model_input(stage)
 
 
 async def test_a_message_between_two_chunks_gets_the_next_turn(tmp_path: Path) -> None:

@@ -6,17 +6,17 @@ import pytest
 import trio
 from support.gateway import EchoMode
 from support.model_script import say
-from support.rows import count, fates, select
+from support.rows import count, select, states_of
 from support.scenes import (
     PAUSE_MINUTES,
     QUICK_RULES,
     found,
     logged,
+    model_input,
     open_scene,
     outcomes,
     pause_over,
     thread,
-    told,
 )
 from support.stage import LAURA, Stage
 
@@ -31,10 +31,10 @@ SHORT_PAUSE = {"pause_minutes": PAUSE_MINUTES}
 async def answered_after_pause(stage: Stage, text: str = "¿Sigues ahí?") -> list[str]:
     """Let the pause end and the customer write again; gives what the model was told then."""
     await pause_over(stage)
-    before = len(stage.said())
+    before = len(stage.received())
     await stage.gateway.customer_says(LAURA, text)
     await stage.gateway.wait_sent(LAURA, before + 1)
-    return told(stage)
+    return model_input(stage)
 
 
 async def test_an_agent_in_the_window_keeps_the_bot_silent(tmp_path: Path) -> None:
@@ -44,8 +44,8 @@ async def test_an_agent_in_the_window_keeps_the_bot_silent(tmp_path: Path) -> No
         await stage.gateway.agent_says(LAURA, "Hola Laura, te atiendo yo", source="web")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
-        assert (stage.said(), stage.model.calls) == ([], [])
-        assert fates(stage.settings.data_dir)[asked] == ("handed_off", AGENT_WROTE)
+        assert (stage.received(), stage.model.calls) == ([], [])
+        assert states_of(stage.settings.data_dir)[asked] == ("handed_off", AGENT_WROTE)
         known = await answered_after_pause(stage)
         assert known[-5:-2] == ["¿Hay cupo?", NOTE, "Hola Laura, te atiendo yo"]
         assert known[-1] == "¿Sigues ahí?"
@@ -62,7 +62,7 @@ async def test_an_agent_during_the_run_ends_it(tmp_path: Path) -> None:
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
         assert run.outcome == "cancelled"
-        assert stage.said() == []
+        assert stage.received() == []
         assert outcomes(stage) == ["handed_off"]
         known = await answered_after_pause(stage)
         assert known[-5:-2] == ["¿Hay cupo?", NOTE, "Sí hay"]
@@ -79,7 +79,7 @@ async def test_an_agent_between_two_chunks_stops_the_rest(tmp_path: Path) -> Non
         held.release()
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
-        assert stage.said() == ["uno"]
+        assert stage.received() == ["uno"]
         assert outcomes(stage) == ["handed_off"]
         known = await answered_after_pause(stage)
         place = known.index("Yo sigo") - 1
@@ -96,7 +96,7 @@ async def test_an_agent_while_the_typing_shows_leaves_no_indicator_behind(tmp_pa
         await stage.gateway.agent_says(LAURA, "Yo sigo")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
-        assert stage.said() == []
+        assert stage.received() == []
         assert stage.gateway.presences(LAURA)[-1].presence == "pause"
 
 
@@ -149,7 +149,7 @@ async def test_words_during_the_pause_reach_the_model_when_it_is_over(tmp_path: 
             "Cien mil",
             "Listo",
         ]
-        assert len(stage.said()) == 2
+        assert len(stage.received()) == 2
 
 
 async def test_two_messages_of_an_agent_are_one_pair(tmp_path: Path) -> None:
@@ -228,10 +228,10 @@ async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
         await stage.crash()
         await stage.start()
         later = await stage.gateway.customer_says(LAURA, "Gracias")
-        await found(lambda: fates(stage.settings.data_dir)[later][0] == WITH_AGENT)
+        await found(lambda: states_of(stage.settings.data_dir)[later][0] == WITH_AGENT)
         await stage.quiet()
-        assert (stage.said(), stage.model.calls) == ([], [])
-        assert {state for state, _ in fates(stage.settings.data_dir).values()} == {
+        assert (stage.received(), stage.model.calls) == ([], [])
+        assert {state for state, _ in states_of(stage.settings.data_dir).values()} == {
             "handed_off",
             WITH_AGENT,
         }
@@ -251,8 +251,8 @@ async def test_our_own_echo_is_never_an_agent(tmp_path: Path, mode: EchoMode) ->
         await stage.gateway.customer_says(LAURA, "¿Y mañana?", deliver="acknowledged")
         await stage.gateway.wait_sent(LAURA, 3)
         await stage.quiet()
-        assert stage.said()[:2] == ["uno", "dos"]
-        assert len(stage.said()) == 3
+        assert stage.received()[:2] == ["uno", "dos"]
+        assert len(stage.received()) == 3
         assert stage.events("an agent writes") == []
 
 
@@ -309,5 +309,5 @@ async def test_an_agent_who_repeats_the_bots_words_is_still_an_agent(
         held.release()
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
-        assert stage.said() == ["Con gusto"]
+        assert stage.received() == ["Con gusto"]
         assert outcomes(stage) == ["handed_off"]

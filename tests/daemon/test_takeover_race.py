@@ -64,7 +64,7 @@ async def test_an_agent_between_the_commit_and_the_first_byte_is_not_spoken_over
         await stage.gateway.agent_says(LAURA, "Yo sigo")
         line.connected.set()
         await found(lambda: outcomes(stage) == ["handed_off"])
-        assert (stage.said(), stage.gateway.calls("send")) == ([], [])
+        assert (stage.received(), stage.gateway.calls("send")) == ([], [])
         assert outbox(stage) == [("dropped", "uno"), ("dropped", "dos")]
 
 
@@ -84,7 +84,7 @@ async def test_after_a_standstill_the_pause_is_read_again(tmp_path: Path, *, sle
         stage.slept_seconds = 2.0 if slept else 0.0
         line.connected.set()
         await found(lambda: outcomes(stage) == (["handed_off"] if slept else ["answered"]))
-        assert stage.said() == ([] if slept else ["uno"])
+        assert stage.received() == ([] if slept else ["uno"])
 
 
 async def test_a_stop_before_the_first_byte_leaves_the_message_to_the_next_start(
@@ -104,4 +104,4 @@ async def test_a_stop_before_the_first_byte_leaves_the_message_to_the_next_start
         assert outbox(stage) == [("pending", "uno")]
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
-        assert (stage.said(), stage.gateway.calls("list")) == (["uno"], [])
+        assert (stage.received(), stage.gateway.calls("list")) == (["uno"], [])

@@ -12,10 +12,10 @@ from support.scenes import (
     delete_response,
     found,
     logged,
+    model_input,
     open_scene,
     outcomes,
     pause_over,
-    told,
 )
 from support.stage import LAURA, Stage
 
@@ -120,7 +120,7 @@ async def test_a_crash_between_an_effect_and_its_record_does_not_repeat_it(tmp_p
         assert len(hotel.done("book_room")) == 1
         (output,) = outputs(stage)
         assert "outcome unknown" in output
-        assert stage.said() == ["Lo confirmo enseguida"]
+        assert stage.received() == ["Lo confirmo enseguida"]
         assert len(stage.model.calls) == 2
 
 
@@ -152,7 +152,7 @@ async def test_a_crash_after_the_record_reuses_the_result(tmp_path: Path) -> Non
         stage.model.script(say("Reservada"))
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
-        assert stage.said() == ["Reservada"]
+        assert stage.received() == ["Reservada"]
         assert len(hotel.done("book_room")) == 1
         assert outputs(stage) == ["booked 101"]
 
@@ -166,7 +166,7 @@ async def test_the_same_call_in_another_run_of_the_turn_is_not_made_again(tmp_pa
         await stage.gateway.wait_sent(LAURA)
         assert len(hotel.done("book_room")) == 1
         assert outputs(stage) == ["booked 101", "booked 101"]
-        assert stage.said() == ["Reservada"]
+        assert stage.received() == ["Reservada"]
 
 
 async def test_the_same_action_twice_in_one_run_is_done_once(tmp_path: Path) -> None:
@@ -225,5 +225,5 @@ async def test_a_booking_stays_known_although_an_agent_took_over(tmp_path: Path)
         await stage.gateway.customer_says(LAURA, "¿Quedó?")
         await stage.gateway.wait_sent(LAURA)
         assert len(hotel.done("book_room")) == 1
-        assert "booked 101" in told(stage)
+        assert "booked 101" in model_input(stage)
         assert outcomes(stage)[0] == "handed_off"

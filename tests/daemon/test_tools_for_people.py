@@ -11,7 +11,17 @@ import trio
 from support.model_script import Step, call, say
 from support.operator import files_with, recado
 from support.rows import select
-from support.scenes import PEDRO, found, logged, open_scene, outbox, outcomes, thread, told, words
+from support.scenes import (
+    PEDRO,
+    found,
+    logged,
+    model_input,
+    open_scene,
+    outbox,
+    outcomes,
+    thread,
+    words,
+)
 from support.stage import LAURA, QUICK, Stage
 
 from daemon.domain.notification_texts import notice
@@ -60,7 +70,7 @@ def _quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def open_desk(
+async def open_tools(
     tmp_path: Path, *, hangs: bool = False, **changes: Any
 ) -> AsyncIterator[tuple[Stage, Path]]:
     """A stage with tools that speak; ``hangs``: they do not return while the file is there."""
@@ -78,7 +88,7 @@ async def open_desk(
 
 async def test_a_tool_speaks_while_it_works(tmp_path: Path) -> None:
     """The customer has the words before the tool has returned; the thread has them in place."""
-    async with open_desk(tmp_path, hangs=True) as (stage, folder):
+    async with open_tools(tmp_path, hangs=True) as (stage, folder):
         stage.model.script(call("look_up"), say("La 101 está libre"))
         await stage.gateway.customer_says(LAURA, "¿Qué hay libre?")
         await stage.gateway.wait_sent(LAURA, 2)
@@ -86,7 +96,7 @@ async def test_a_tool_speaks_while_it_works(tmp_path: Path) -> None:
         (folder / "hang").unlink()
         await stage.gateway.wait_sent(LAURA, 3)
         await stage.quiet()
-        assert stage.said() == ["Voy a consultar", "Ya casi", "La 101 está libre"]
+        assert stage.received() == ["Voy a consultar", "Ya casi", "La 101 está libre"]
         kinds = [item.get("type", item.get("role")) for item in thread(stage)]
         spoken = [words(item) for item in thread(stage) if item.get("role") == "assistant"]
         assert spoken == ["Voy a consultar", "Ya casi", "La 101 está libre"]
@@ -96,23 +106,23 @@ async def test_a_tool_speaks_while_it_works(tmp_path: Path) -> None:
         stage.model.script(say("Con gusto"))
         await stage.gateway.customer_says(LAURA, "Gracias")
         await stage.gateway.wait_sent(LAURA, 4)
-        assert "Voy a consultar" in told(stage, role="assistant")
+        assert "Voy a consultar" in model_input(stage, role="assistant")
         await stage.quiet()
         assert outcomes(stage) == ["answered", "answered"]
 
 
 async def test_a_tool_in_a_thread_speaks_too(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as (stage, _):
+    async with open_tools(tmp_path) as (stage, _):
         stage.model.script(call("look_up_in_a_thread"), say("Libre"))
         await stage.gateway.customer_says(LAURA, "¿Qué hay libre?")
         await stage.gateway.wait_sent(LAURA, 2)
-        assert stage.said() == ["Voy a mirar", "Libre"]
-        assert "free True" in told(stage)
+        assert stage.received() == ["Voy a mirar", "Libre"]
+        assert "free True" in model_input(stage)
 
 
 async def test_sent_messages_are_not_sent_again_after_a_crash(tmp_path: Path) -> None:
     """The tool has no effects, so it is called again; its words are those of the first call."""
-    async with open_desk(tmp_path, hangs=True) as (stage, folder):
+    async with open_tools(tmp_path, hangs=True) as (stage, folder):
         stage.model.script(call("look_up"), say("La 101 está libre"))
         await stage.gateway.customer_says(LAURA, "¿Qué hay libre?")
         await stage.gateway.wait_sent(LAURA, 2)
@@ -122,32 +132,32 @@ async def test_sent_messages_are_not_sent_again_after_a_crash(tmp_path: Path) ->
         await stage.start()
         await stage.gateway.wait_sent(LAURA, 3)
         assert (folder / "spoken").exists()
-        assert stage.said() == ["Voy a consultar", "Ya casi", "La 101 está libre"]
+        assert stage.received() == ["Voy a consultar", "Ya casi", "La 101 está libre"]
 
 
 async def test_a_run_that_has_spoken_is_not_superseded(tmp_path: Path) -> None:
     """What comes meanwhile is for the next turn: the customer has been told to wait for this."""
-    async with open_desk(tmp_path, hangs=True) as (stage, folder):
+    async with open_tools(tmp_path, hangs=True) as (stage, folder):
         stage.model.script(call("look_up"), say("La 101 está libre"), say("Sí, con balcón"))
         await stage.gateway.customer_says(LAURA, "¿Qué hay libre?")
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.gateway.customer_says(LAURA, "¿Y con balcón?")
         (folder / "hang").unlink()
         await stage.gateway.wait_sent(LAURA, 4)
-        assert stage.said()[2:] == ["La 101 está libre", "Sí, con balcón"]
+        assert stage.received()[2:] == ["La 101 está libre", "Sí, con balcón"]
         assert not stage.events("run interrupted")
 
 
 async def test_a_tool_sends_nothing_during_a_takeover(tmp_path: Path) -> None:
     """Taken over during the call: what is not sent yet is dropped, and the chat is theirs."""
-    async with open_desk(tmp_path, hangs=True, delivery={"typing": True}) as (stage, folder):
+    async with open_tools(tmp_path, hangs=True, delivery={"typing": True}) as (stage, folder):
         stage.model.script(call("look_up"))
         await stage.gateway.customer_says(LAURA, "¿Qué hay libre?")
         await found((folder / "spoken").exists)
         await stage.gateway.agent_says(LAURA, "Yo le ayudo")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await found(lambda: outcomes(stage) == ["handed_off"])
-        assert stage.said() == []
+        assert stage.received() == []
         assert outbox(stage) == [("dropped", "Voy a consultar"), ("dropped", "Ya casi")]
         assert stage.gateway.presences(LAURA)[-1].presence == "pause"
 
@@ -159,7 +169,7 @@ async def test_a_chat_is_handed_to_a_person(tmp_path: Path) -> None:
     """The answer is said, the agents are told, the label is on; then the bot is silent."""
     escalation = {"chat": AGENTS, "label": "atiende una persona", "pause_minutes": 0.03}
     takeover = {"pause_minutes": 0.0}
-    async with open_desk(tmp_path, escalation=escalation, takeover=takeover) as (stage, _):
+    async with open_tools(tmp_path, escalation=escalation, takeover=takeover) as (stage, _):
         stage.model.script(HAND_OVER, say("Ya le escribe una persona"), say("Otra vez yo"))
         await stage.gateway.customer_says(LAURA, "Quiero hablar con alguien", name="Laura")
         await stage.gateway.wait_sent(LAURA)
@@ -172,10 +182,10 @@ async def test_a_chat_is_handed_to_a_person(tmp_path: Path) -> None:
         await found(lambda: outcomes(stage) == ["answered"])
         await stage.gateway.customer_says(LAURA, "¿Hola?")
         await stage.gateway.wait_sent(LAURA, 2)
-        assert stage.said() == ["Ya le escribe una persona", texts("es").overdue]
+        assert stage.received() == ["Ya le escribe una persona", texts("es").overdue]
         await stage.gateway.customer_says(LAURA, "¿Siguen ahí?")
         await stage.gateway.wait_sent(LAURA, 3)
-        assert told(stage)[-4:-2] == [texts("es").overdue, "¿Hola?"]
+        assert model_input(stage)[-4:-2] == [texts("es").overdue, "¿Hola?"]
         await stage.quiet()
         assert outcomes(stage) == ["answered", "answered"]
         assert len(stage.gateway.sent(AGENTS)) == 1
@@ -184,7 +194,7 @@ async def test_a_chat_is_handed_to_a_person(tmp_path: Path) -> None:
 async def test_a_handing_over_that_a_crash_has_cut_is_done_once(tmp_path: Path) -> None:
     """Killed before the model was told: the call is made again, the agents are told once."""
     escalation = {"chat": AGENTS, "pause_minutes": 10.0}
-    async with open_desk(tmp_path, escalation=escalation) as (stage, _):
+    async with open_tools(tmp_path, escalation=escalation) as (stage, _):
         gate = trio.Event()
         stage.model.script(HAND_OVER, say("Ya le escriben", gate=gate))
         await stage.gateway.customer_says(LAURA, "Quiero hablar con alguien")
@@ -195,7 +205,7 @@ async def test_a_handing_over_that_a_crash_has_cut_is_done_once(tmp_path: Path) 
         await stage.gateway.wait_sent(AGENTS)
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["Ya le escriben"]
+        assert stage.received() == ["Ya le escriben"]
         assert len(stage.gateway.sent(AGENTS)) == 1
         (paused,) = select(
             stage.settings.data_dir,
@@ -207,7 +217,7 @@ async def test_a_handing_over_that_a_crash_has_cut_is_done_once(tmp_path: Path) 
 
 async def test_agents_are_notified_although_they_write_in_their_chat(tmp_path: Path) -> None:
     """From the business's phone that looks like a takeover; in their own chat it is none."""
-    async with open_desk(tmp_path, escalation={"chat": PEDRO}) as (stage, _):
+    async with open_tools(tmp_path, escalation={"chat": PEDRO}) as (stage, _):
         await stage.gateway.agent_says(PEDRO, "¿Todo bien por allá?")
         await stage.gateway.customer_says(PEDRO, "Sí, todo bien")
         stage.model.script(HAND_OVER, say("Ya le escriben"))
@@ -220,7 +230,7 @@ async def test_agents_are_notified_although_they_write_in_their_chat(tmp_path: P
 
 async def test_without_labels_or_agents_chat_handing_over_still_pauses(tmp_path: Path) -> None:
     """A label that does not exist is no reason to leave the customer alone."""
-    async with open_desk(tmp_path, escalation={"label": "No existe"}) as (stage, _):
+    async with open_tools(tmp_path, escalation={"label": "No existe"}) as (stage, _):
         stage.model.script(HAND_OVER, say("Ya le escriben"))
         await stage.gateway.customer_says(LAURA, "Quiero hablar con alguien")
         await stage.gateway.wait_sent(LAURA)
@@ -230,7 +240,7 @@ async def test_without_labels_or_agents_chat_handing_over_still_pauses(tmp_path:
 
 def test_a_chat_without_a_number_is_named_by_its_id_and_braces_stay_as_they_are() -> None:
     """Names and summaries may hold what looks like a place to fill in."""
-    told = notice(
+    model_input = notice(
         texts("es").escalation,
         chat="99887766554433@lid",
         name="{reason}",
@@ -238,10 +248,10 @@ def test_a_chat_without_a_number_is_named_by_its_id_and_braces_stay_as_they_are(
         summary="",
         urgency="low",
     )
-    assert "*{reason}*" in told
-    assert "Pide {link}" in told
-    assert "99887766554433@lid" in told
-    assert "wa.me" not in told
+    assert "*{reason}*" in model_input
+    assert "Pide {link}" in model_input
+    assert "99887766554433@lid" in model_input
+    assert "wa.me" not in model_input
 
 
 # -- labels and facts ----------------------------------------------------------------------------
@@ -249,7 +259,7 @@ def test_a_chat_without_a_number_is_named_by_its_id_and_braces_stay_as_they_are(
 
 async def test_a_label_that_the_business_has_just_made_is_known(tmp_path: Path) -> None:
     """Whapi tells of it, so the labels are not those that were remembered."""
-    async with open_desk(tmp_path) as (stage, _):
+    async with open_tools(tmp_path) as (stage, _):
         add = call("set_labels", '{"add": ["VIP"], "remove": null}')
         stage.model.script(add, say("No puedo"), add, say("Listo"))
         await stage.gateway.customer_says(LAURA, "Soy VIP")
@@ -264,7 +274,7 @@ async def test_a_label_that_the_business_has_just_made_is_known(tmp_path: Path) 
 
 
 async def test_labels_are_set_by_name_and_unknown_ones_reported(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as (stage, _):
+    async with open_tools(tmp_path) as (stage, _):
         stage.model.script(
             Step(
                 outputs=(
@@ -279,11 +289,13 @@ async def test_labels_are_set_by_name_and_unknown_ones_reported(tmp_path: Path) 
         await stage.gateway.wait_sent(LAURA)
         assert stage.gateway.ledger.chats[f"{LAURA}@s.whatsapp.net"].labels == ["2"]
         assert len(stage.gateway.calls("labels")) == 1
-        assert any("there is no label VIP; the labels are: Nuevo" in said for said in told(stage))
+        assert any(
+            "there is no label VIP; the labels are: Nuevo" in said for said in model_input(stage)
+        )
 
 
 async def test_facts_are_in_every_later_request_and_can_be_forgotten(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as (stage, _):
+    async with open_tools(tmp_path) as (stage, _):
         stage.model.script(
             call("remember", '{"fact": "Es alérgica al maní"}'),
             say("Anotado"),
@@ -295,17 +307,17 @@ async def test_facts_are_in_every_later_request_and_can_be_forgotten(tmp_path: P
         await stage.gateway.wait_sent(LAURA)
         await stage.gateway.customer_says(LAURA, "Ya no lo soy")
         await stage.gateway.wait_sent(LAURA, 2)
-        remembered = [said for said in told(stage, 2, role="data") if "maní" in said]
+        remembered = [said for said in model_input(stage, 2, role="data") if "maní" in said]
         assert len(remembered) == 1
         assert "1: Es alérgica al maní" in remembered[0]
         await stage.gateway.customer_says(PEDRO, "Hola")
         await stage.gateway.wait_sent(PEDRO)
-        assert not [said for said in told(stage, role="data") if "maní" in said]
+        assert not [said for said in model_input(stage, role="data") if "maní" in said]
         assert not select(stage.settings.data_dir, "facts")
 
 
 async def test_facts_and_handings_over_are_exported_and_forgotten(tmp_path: Path) -> None:
-    async with open_desk(tmp_path, escalation={"chat": AGENTS}) as (stage, _):
+    async with open_tools(tmp_path, escalation={"chat": AGENTS}) as (stage, _):
         data_dir = stage.settings.data_dir
         both = Step(
             outputs=(

@@ -72,10 +72,10 @@ def outputs(asked: ModelCall) -> list[str]:
 async def is_answered(stage: Stage, words: str, answer: str) -> None:
     """The chat goes on: one more message is answered, over a thread that the server accepts."""
     stage.model.script(say(answer))
-    before = len(stage.said())
+    before = len(stage.received())
     await stage.gateway.customer_says(LAURA, words)
     await stage.gateway.wait_sent(LAURA, before + 1)
-    assert stage.said()[before:] == [answer]
+    assert stage.received()[before:] == [answer]
     assert all(asked.outcome == "finished" for asked in stage.model.calls)
 
 
@@ -85,7 +85,7 @@ async def test_the_conversation_context_is_looked_up(stage: Stage) -> None:
     stage.model.script(Step(outputs=(Think(), Call(CONTEXT, RECENT_50))), say("La suite."))
     await stage.gateway.customer_says(LAURA, "¿qué te pedí?")
     await stage.gateway.wait_sent(LAURA, 2)
-    assert stage.said()[1] == "La suite."
+    assert stage.received()[1] == "La suite."
     assert outputs(stage.model.calls[2]) == ["user: quiero una suite\nassistant: Claro, una suite."]
     await is_answered(stage, "gracias", "A ti.")
 
@@ -108,9 +108,9 @@ async def test_a_wrong_call_is_explained_to_the_model(stage: Stage) -> None:
         await stage.gateway.customer_says(LAURA, f"hola {number}")
         await stage.gateway.wait_sent(LAURA, number + 1)
         assert hint in json.loads(outputs(stage.model.calls[-1])[-1])["error"]
-        assert stage.said()[number] == answer
+        assert stage.received()[number] == answer
     await is_answered(stage, "gracias", "A ti.")
-    assert stage.said()[:-1] == [f"Listo {number}." for number in range(len(WRONG))]
+    assert stage.received()[:-1] == [f"Listo {number}." for number in range(len(WRONG))]
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ async def test_a_model_that_only_calls_tools_is_stopped_and_answered_for(tmp_pat
         await stage.gateway.customer_says(LAURA, "hola")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == [texts("es").unclear]
+        assert stage.received() == [texts("es").unclear]
         assert [bool(asked.tool_names) for asked in stage.model.calls] == [True, True, False]
         left = len(stage.model.unused_steps)
         assert left == 2
@@ -171,7 +171,7 @@ async def test_a_model_that_only_calls_tools_is_stopped_and_answered_for(tmp_pat
         for _ in range(left):
             await stage.gateway.customer_says(LAURA, "¿hola?")
         await stage.gateway.wait_sent(LAURA, 2)
-        assert stage.said()[1] == "¡Hola!"
+        assert stage.received()[1] == "¡Hola!"
         assert all(asked.outcome == "finished" for asked in stage.model.calls)
 
 
@@ -180,7 +180,7 @@ async def test_a_model_that_answers_in_the_last_round_is_sent(tmp_path: Path) ->
         stage.model.script(call(CONTEXT, RECENT_50), say("No hay nada antes."))
         await stage.gateway.customer_says(LAURA, "hola")
         await stage.gateway.wait_sent(LAURA)
-        assert stage.said() == ["No hay nada antes."]
+        assert stage.received() == ["No hay nada antes."]
         assert stage.model.calls[1].tool_names == []
         await is_answered(stage, "gracias", "A ti.")
 
@@ -197,7 +197,7 @@ async def test_a_round_of_tools_survives_a_restart(tmp_path: Path) -> None:
         thought.set()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["Después del reinicio."]
+        assert stage.received() == ["Después del reinicio."]
         assert len(stage.model.calls) == 2
         rows = select(tmp_path / "data", "tool_calls", "tool, state")
         assert rows == [(CONTEXT, "finished")]

@@ -67,7 +67,7 @@ UNCERTAIN: list[tuple[FaultKind, EchoMode]] = [("drop_after", "missing"), ("drop
 
 
 @asynccontextmanager
-async def open_desk(tmp_path: Path, *, hangs: bool = False) -> AsyncIterator[tuple[Stage, Path]]:
+async def open_tools(tmp_path: Path, *, hangs: bool = False) -> AsyncIterator[tuple[Stage, Path]]:
     """A stage with tools that send; ``hangs``: they do not return while that file is there."""
     folder, files = tmp_path / "tools", tmp_path / "files"
     folder.mkdir()
@@ -102,7 +102,7 @@ def states(stage: Stage) -> list[tuple[str, str]]:
 
 
 async def test_each_kind_is_sent_before_the_answer_and_noted_for_the_model(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as (stage, _):
+    async with open_tools(tmp_path) as (stage, _):
         stage.model.script(*(show(kind) for kind in KINDS), say("Listo"))
         asked = await stage.gateway.customer_says(LAURA, "¿Qué hay?")
         await found(lambda: outcomes(stage) == ["answered"])
@@ -133,7 +133,7 @@ async def test_each_kind_of_unknown_outcome_is_sent_once(
     tmp_path: Path, what: str, kind: FaultKind, echo: EchoMode
 ) -> None:
     """A reaction is simply sent again, which changes nothing; all others are looked for."""
-    async with open_desk(tmp_path) as (stage, _):
+    async with open_tools(tmp_path) as (stage, _):
         stage.gateway.echoes.mode = echo
         operation = "react" if what == "reaction" else "send"
         stage.gateway.faults.add(operation=operation, kind=kind)
@@ -148,7 +148,7 @@ async def test_each_kind_of_unknown_outcome_is_sent_once(
 
 
 async def test_a_reaction_without_an_answer_is_sent_three_times(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as (stage, _):
+    async with open_tools(tmp_path) as (stage, _):
         for _ in range(4):
             stage.gateway.faults.add(operation="react", kind="drop_before")
         stage.model.script(show("reaction"), say("Listo"))
@@ -161,7 +161,7 @@ async def test_a_reaction_without_an_answer_is_sent_three_times(tmp_path: Path) 
 @pytest.mark.parametrize("echo", ["after", "missing"])
 async def test_a_vote_in_a_poll_of_a_tool_is_an_answer(tmp_path: Path, echo: EchoMode) -> None:
     """Also where Whapi has not told us of our own poll: its options are known by their hashes."""
-    async with open_desk(tmp_path) as (stage, _):
+    async with open_tools(tmp_path) as (stage, _):
         stage.gateway.echoes.mode = echo
         stage.model.script(show("poll"), say("Vote"), say("El domingo, pues"))
         await stage.gateway.customer_says(LAURA, "¿Cuándo?")
@@ -174,7 +174,7 @@ async def test_a_vote_in_a_poll_of_a_tool_is_an_answer(tmp_path: Path, echo: Ech
 
 async def test_a_picture_is_sent_once_although_its_tool_is_called_again(tmp_path: Path) -> None:
     """The daemon dies in the tool, after the picture was stored and perhaps sent."""
-    async with open_desk(tmp_path, hangs=True) as (stage, folder):
+    async with open_tools(tmp_path, hangs=True) as (stage, folder):
         stage.model.script(show("file"), say("Listo"))
         await stage.gateway.customer_says(LAURA, "¿Qué hay?")
         await stage.gateway.wait_sent(LAURA)
@@ -198,7 +198,7 @@ async def test_links_have_a_preview_only_if_that_is_set(tmp_path: Path, *, shown
 
 
 async def test_a_plain_function_sends_from_its_thread(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as (stage, _):
+    async with open_tools(tmp_path) as (stage, _):
         stage.model.script(call("show_from_a_thread"), say("Listo"))
         await stage.gateway.customer_says(LAURA, "¿Qué hay?")
         await found(lambda: outcomes(stage) == ["answered"])
@@ -208,7 +208,7 @@ async def test_a_plain_function_sends_from_its_thread(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["outside", "link", "page", "large"])
 async def test_forbidden_files_are_not_sent(tmp_path: Path, what: str) -> None:
     """Files outside of the folder, links that lead there, a picture that is none, an empty file."""
-    async with open_desk(tmp_path) as (stage, _):
+    async with open_tools(tmp_path) as (stage, _):
         stage.model.script(show(what), say("No pude"))
         await stage.gateway.customer_says(LAURA, "¿Qué hay?")
         await found(lambda: outcomes(stage) == ["answered"])

@@ -77,7 +77,7 @@ async def test_when_an_agent_takes_over_a_run(tmp_path: Path) -> None:
         await stage.gateway.agent_says(LAURA, "Yo le ayudo")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await ends_typing(stage)
-        assert stage.said() == []
+        assert stage.received() == []
 
 
 async def test_when_the_only_message_is_deleted_during_the_run(tmp_path: Path) -> None:
@@ -128,4 +128,4 @@ async def test_half_an_answer_is_never_sent(tmp_path: Path, broken: Sequence[Ste
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["answered"])
         whole = (HALF.split("\n\n"), ["La buena"], [texts("es").unclear])
-        assert stage.said() in whole
+        assert stage.received() in whole

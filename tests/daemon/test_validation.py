@@ -65,14 +65,14 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield stage
 
 
-async def told(stage: Stage, words: str, contact: str = LAURA) -> str:
+async def reply_to(stage: Stage, words: str, contact: str = LAURA) -> str:
     """What a customer is answered."""
-    before = len(stage.said(contact))
+    before = len(stage.received(contact))
     await stage.gateway.customer_says(contact, words)
     await stage.gateway.wait_sent(contact, before + 1)
     await stage.quiet()
-    assert len(stage.said(contact)) == before + 1
-    return stage.said(contact)[-1]
+    assert len(stage.received(contact)) == before + 1
+    return stage.received(contact)[-1]
 
 
 def thread(stage: Stage) -> str:
@@ -84,7 +84,7 @@ def thread(stage: Stage) -> str:
 async def test_an_altered_price_is_put_right_by_a_second_try(stage: Stage) -> None:
     """The model is told why; neither its first answer nor the note stays in the thread."""
     stage.model.script(call("price_of"), say("Cuesta $810.000."), say("Cuesta **$180.000**."))
-    assert await told(stage, "¿cuánto cuesta?") == "Cuesta *$180.000*."
+    assert await reply_to(stage, "¿cuánto cuesta?") == "Cuesta *$180.000*."
     again = stage.model.calls[2]
     why, order = again.items[-2:]
     assert "$810.000" in words(why)
@@ -92,7 +92,7 @@ async def test_an_altered_price_is_put_right_by_a_second_try(stage: Stage) -> No
     assert "810.000" not in thread(stage)
     assert "was not sent to the customer" not in thread(stage)
     stage.model.script(say("A ti."))
-    assert await told(stage, "gracias") == "A ti."
+    assert await reply_to(stage, "gracias") == "A ti."
     assert "810.000" not in str(stage.model.calls[3].items)
     metrics = (await stage.get("/metrics")).text
     assert 'recado_validations_total{validator="amounts",verdict="doubt"} 1.0' in metrics
@@ -104,7 +104,7 @@ async def test_an_altered_price_is_put_right_by_a_second_try(stage: Stage) -> No
 
 async def test_explain_tells_the_verdicts(stage: Stage) -> None:
     stage.model.script(call("price_of"), say("Cuesta $810.000."), say("Cuesta **$180.000**."))
-    await told(stage, "¿cuánto cuesta?")
+    await reply_to(stage, "¿cuánto cuesta?")
     ((message_id,),) = select(stage.settings.data_dir, "messages", "id", where={"from_me": 0})
     explained = await recado(stage.settings.data_dir, "explain", message_id)
     assert "validation: amounts doubt; the model was asked again" in explained.stdout
@@ -116,7 +116,7 @@ async def test_an_amount_still_doubtful_at_the_second_try_is_sent_and_marked(
 ) -> None:
     """For a person's eye: in the metrics, in explain and in the dashboard's work and bubbles."""
     stage.model.script(call("price_of"), say("Cuesta $810.000."), say("Cuesta $811.000."))
-    assert await told(stage, "¿cuánto cuesta?") == "Cuesta $811.000."
+    assert await reply_to(stage, "¿cuánto cuesta?") == "Cuesta $811.000."
     assert len(stage.model.calls) == 3
     assert "811.000" in thread(stage)
     assert "810.000" not in thread(stage)
@@ -141,12 +141,12 @@ async def test_an_amount_still_doubtful_at_the_second_try_is_sent_and_marked(
 async def test_a_doubtful_amount_is_sent_also_where_no_second_try_can_be_had(stage: Stage) -> None:
     """The model was asked again a minute ago, or does not answer: the customer is answered."""
     stage.model.script(call("price_of"), say("Cuesta $810.000."), say("Cuesta $180.000."))
-    assert await told(stage, "¿cuánto cuesta?") == "Cuesta $180.000."
+    assert await reply_to(stage, "¿cuánto cuesta?") == "Cuesta $180.000."
     stage.model.script(call("price_of"), say("Cuesta $812.000."))
-    assert await told(stage, "¿seguro?") == "Cuesta $812.000."
+    assert await reply_to(stage, "¿seguro?") == "Cuesta $812.000."
     stage.model.script(call("price_of"), say("Cuesta $813.000."))
     stage.model.script(Step(status=400, code="invalid_prompt"))
-    assert await told(stage, "¿y la otra?", contact="573007654321") == "Cuesta $813.000."
+    assert await reply_to(stage, "¿y la otra?", contact="573007654321") == "Cuesta $813.000."
     work = (await stage.get("/dashboard/api/work")).json()
     assert len(work["doubtful"]) == 2
 
@@ -160,41 +160,41 @@ async def test_an_operator_may_block_doubtful_amounts(tmp_path: Path) -> None:
         tmp_path / "data", tools={"folder": folder}, validators=block
     ) as stage:
         stage.model.script(call("price_of"), say("Cuesta $810.000."), say("Cuesta $811.000."))
-        assert await told(stage, "¿cuánto cuesta?") == UNCLEAR
+        assert await reply_to(stage, "¿cuánto cuesta?") == UNCLEAR
         assert "1722-A" in thread(stage), "what a tool did stays known"
         assert "81" not in thread(stage).replace("180", "")
         assert (await stage.get("/dashboard/api/work")).json()["doubtful"] == []
         stage.model.script(say("A ti."))
-        assert await told(stage, "gracias") == "A ti."
+        assert await reply_to(stage, "gracias") == "A ti."
         assert all(asked.outcome == "finished" for asked in stage.model.calls)
 
 
 async def test_after_a_bad_second_try_the_mended_text_is_sent(stage: Stage) -> None:
     leak = 'Abrimos a las 8. {"name": "price_of", "arguments": {}}'
     stage.model.script(say(leak), say(""))
-    assert await told(stage, "¿a qué hora abren?") == "Abrimos a las 8."
+    assert await reply_to(stage, "¿a qué hora abren?") == "Abrimos a las 8."
 
 
 async def test_a_refused_second_try_leaves_the_mended_text(stage: Stage) -> None:
     leak = 'Abrimos a las 8. {"name": "price_of", "arguments": {}}'
     stage.model.script(say(leak), Step(status=400, code="invalid_prompt"))
-    assert await told(stage, "¿a qué hora abren?") == "Abrimos a las 8."
+    assert await reply_to(stage, "¿a qué hora abren?") == "Abrimos a las 8."
 
 
 async def test_a_chat_gets_a_second_try_only_so_often(stage: Stage) -> None:
     """Within the cooldown the model is not asked again; another chat has its own."""
     stage.model.script(say(""), say("Hola."))
-    assert await told(stage, "hola") == "Hola."
+    assert await reply_to(stage, "hola") == "Hola."
     stage.model.script(say(""))
-    assert await told(stage, "¿y la suite?") == UNCLEAR
+    assert await reply_to(stage, "¿y la suite?") == UNCLEAR
     assert len(stage.model.calls) == 3
     stage.model.script(say(""), say("Buenas."))
-    assert await told(stage, "buenas", contact="573007654321") == "Buenas."
+    assert await reply_to(stage, "buenas", contact="573007654321") == "Buenas."
     await stage.stop()
     stage.later_seconds = 301
     await stage.start()
     stage.model.script(say(""), say("La suite, sí."))
-    assert await told(stage, "¿la suite?") == "La suite, sí."
+    assert await reply_to(stage, "¿la suite?") == "La suite, sí."
 
 
 async def test_a_restart_within_the_second_try_neither_repeats_nor_forgets_it(
@@ -211,7 +211,7 @@ async def test_a_restart_within_the_second_try_neither_repeats_nor_forgets_it(
     thought.set()
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()
-    assert stage.said() == ["Cuesta $180.000."]
+    assert stage.received() == ["Cuesta $180.000."]
     assert stage.model.unused_steps == ()
     assert "810.000" not in thread(stage)
 
@@ -223,9 +223,9 @@ async def test_validators_of_the_operator(tmp_path: Path, monkeypatch: pytest.Mo
     own = {"modules": ("hotel_validators",), "disabled": ("whatsapp",)}
     async with open_brisk_stage(tmp_path / "data", validators=own) as stage:
         stage.model.script(say("**oye**, ya te digo"))
-        assert await told(stage, "hola") == "**disculpa**, ya te digo"
+        assert await reply_to(stage, "hola") == "**disculpa**, ya te digo"
         stage.model.script(say("Mejor el Hotel Vecino."))
-        assert await told(stage, "¿otro hotel?") == UNCLEAR
+        assert await reply_to(stage, "¿otro hotel?") == UNCLEAR
         assert len(stage.model.calls) == 2
         assert stage.events("validator failed")[0]["validator"] == "broken"
         assert stage.events("answer validated")[-1]["reason"] == "names a rival"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support.model_script import say
 from support.rows import select
-from support.scenes import found, open_scene, outcomes, told
+from support.scenes import found, model_input, open_scene, outcomes
 from support.stage import LAURA, Stage
 
 from daemon.assistant.sound import spoken_seconds
@@ -44,7 +44,7 @@ async def test_a_transcription_is_charged_by_the_length_of_the_recording(tmp_pat
         stage.model.transcript = HEARD
         await stage.gateway.contact(LAURA).send_voice()
         await found(lambda: outcomes(stage) == ["answered"])
-        assert told(stage)[-1] == f"[voice note] {HEARD}"
+        assert model_input(stage)[-1] == f"[voice note] {HEARD}"
         assert SECONDS > 0
         assert cost(stage) == [SECONDS, SECONDS]
         assert f"recado_cost_total {float(SECONDS)}" in (await stage.get("/metrics")).text
@@ -77,7 +77,7 @@ async def test_without_budget_a_voice_note_is_not_transcribed(tmp_path: Path, li
         await found(lambda: outcomes(stage) == ["answered"])
         await laura.send_voice()
         await found(lambda: outcomes(stage) == ["answered"] * 2)
-        assert told(stage)[-1].endswith("what is spoken cannot be heard here]")
+        assert model_input(stage)[-1].endswith("what is spoken cannot be heard here]")
         assert asked(stage, "transcriptions") == 1
         assert cost(stage) == [SECONDS, SECONDS]
         (line,) = stage.events("voice error")
@@ -123,7 +123,7 @@ async def test_without_budget_for_speech_the_answer_is_written(tmp_path: Path) -
         stage.model.script(say(FIT))
         await stage.gateway.contact(LAURA).send_voice()
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == [FIT]
+        assert stage.received() == [FIT]
         assert asked(stage, "speech") == 0
         assert cost(stage) == [0, 0]
         metrics = (await stage.get("/metrics")).text
@@ -139,5 +139,5 @@ async def test_speech_that_was_not_made_costs_nothing(
         stage.model.script(say(FIT))
         await stage.gateway.contact(LAURA).send_voice()
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == [FIT]
+        assert stage.received() == [FIT]
         assert (asked(stage, "speech"), cost(stage)) == (1, [0, 0])

@@ -206,7 +206,7 @@ async def test_without_speech_the_answer_is_sent_once_as_text(
         await stage.gateway.wait_sent(LAURA, 2)
         await found(lambda: outcomes(stage) == ["answered"])
         assert kinds(stage) == ["text", "text"]
-        assert " ".join(stage.said()) == answer
+        assert " ".join(stage.received()) == answer
         assert spoken(stage) == 1
         assert counted((await stage.get("/metrics")).text, "not_made") == 1
 
@@ -218,7 +218,7 @@ async def test_a_voice_note_that_is_refused_is_written_once(tmp_path: Path) -> N
         await speaks(stage)
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == [FIT]
+        assert stage.received() == [FIT]
         assert kinds(stage) == ["text"]
         assert payloads(stage) == [{"instead_of": "voice"}]
 
@@ -261,7 +261,7 @@ async def test_a_voice_note_that_never_arrives_is_written_in_the_end(
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
         assert kinds(stage) == ["text"]
-        assert stage.said() == [FIT]
+        assert stage.received() == [FIT]
 
 
 async def test_a_crash_between_speech_and_send_does_not_pay_twice(tmp_path: Path) -> None:

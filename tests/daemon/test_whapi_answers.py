@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support.faults import Fault, FaultKind
 from support.model_script import call, say
-from support.rows import fates
+from support.rows import states_of
 from support.scenes import PEDRO, forgive, found, logged, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
@@ -81,7 +81,7 @@ async def test_trouble_of_the_number_holds_every_send(
         await stage.gateway.wait_sent(LAURA)
         await stage.gateway.wait_sent(PEDRO)
         await found(lambda: outcomes(stage) == ["answered", "answered"])
-        assert (len(stage.said()), len(stage.said(PEDRO))) == (1, 1)
+        assert (len(stage.received()), len(stage.received(PEDRO))) == (1, 1)
         assert len(stage.errors()) == 1
         assert (await health(stage))["status"] == "healthy"
         forgive(stage)
@@ -101,7 +101,7 @@ async def test_an_expired_token_is_noticed_and_sends_go_on_with_a_good_one(tmp_p
         stage.gateway.token_is_good = True
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
         forgive(stage)
 
 
@@ -113,7 +113,7 @@ async def test_a_refusing_recipient_affects_no_other_chat(tmp_path: Path) -> Non
         asked = await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["dead"])
         assert sends(stage) == 1
-        assert "403" in fates(stage.settings.data_dir)[asked][1]
+        assert "403" in states_of(stage.settings.data_dir)[asked][1]
         await found(lambda: len(stage.gateway.calls("health")) == STARTING_ASKS + 1)
         await others_are_answered(stage)
         forgive(stage)
@@ -148,7 +148,7 @@ async def test_a_message_refused_for_its_form_fails_alone(
         asked = await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["dead"])
         assert sends(stage) == 1
-        assert str(status) in fates(stage.settings.data_dir)[asked][1]
+        assert str(status) in states_of(stage.settings.data_dir)[asked][1]
         await others_are_answered(stage)
         forgive(stage)
 
@@ -160,8 +160,8 @@ async def test_an_answer_of_200_that_says_not_sent_counts_by_its_error(tmp_path:
             stage.gateway.faults.add(operation="send", kind="not_sent", status=status, chat=HERS)
         asked = await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["dead"])
-        assert (sends(stage), stage.said()) == (2, [])
-        assert "not sent" in fates(stage.settings.data_dir)[asked][1]
+        assert (sends(stage), stage.received()) == (2, [])
+        assert "not sent" in states_of(stage.settings.data_dir)[asked][1]
         await others_are_answered(stage)
         forgive(stage)
 
@@ -173,7 +173,7 @@ async def test_a_temporary_failure_is_sent_again(tmp_path: Path, status: int) ->
         meet(stage, status, chat=HERS)
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["answered"])
-        assert (len(stage.said()), sends(stage)) == (1, 2)
+        assert (len(stage.received()), sends(stage)) == (1, 2)
         assert not stage.gateway.calls("list")
 
 
@@ -188,7 +188,7 @@ async def test_an_unknown_outcome_is_looked_up(
         stage.gateway.faults.add(operation="send", kind=kind, status=status)
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["answered"])
-        assert len(stage.said()) == 1
+        assert len(stage.received()) == 1
         assert sends(stage) == (1 if kind == "status_after" else 2)
         assert stage.gateway.calls("list")
 
@@ -205,7 +205,7 @@ async def test_no_look_into_the_chat_of_a_number_in_trouble_counts_as_not_sent(
         )
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["answered"])
-        assert (refused.hits, sends(stage), len(stage.said())) == (2, 1, 1)
+        assert (refused.hits, sends(stage), len(stage.received())) == (2, 1, 1)
 
 
 async def test_a_chat_that_cannot_be_looked_into_for_good_is_left_to_a_person(
@@ -218,8 +218,8 @@ async def test_a_chat_that_cannot_be_looked_into_for_good_is_left_to_a_person(
         stage.gateway.faults.add(operation="list", kind="status", status=403, times=-1, chat=HERS)
         asked = await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["dead"])
-        assert "nobody can tell" in fates(stage.settings.data_dir)[asked][1]
-        assert (sends(stage), len(stage.said())) == (1, 1)
+        assert "nobody can tell" in states_of(stage.settings.data_dir)[asked][1]
+        assert (sends(stage), len(stage.received())) == (1, 1)
         await others_are_answered(stage)
 
 
@@ -303,7 +303,7 @@ async def test_a_link_preview_that_is_refused_is_left_out(tmp_path: Path) -> Non
         await stage.gateway.customer_says(LAURA, "¿Tienen carta?")
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
-        assert stage.said() == ["Mira https://example.com/menu"]
+        assert stage.received() == ["Mira https://example.com/menu"]
         assert sends(stage) == 2
 
 
@@ -315,7 +315,7 @@ async def test_buttons_that_are_refused_become_numbered_lines(tmp_path: Path) ->
         meet(stage, 400, times=-1, where=has("action"), message="interactive is not supported")
         await stage.gateway.customer_says(LAURA, "Quiero reservar")
         await stage.gateway.wait_sent(LAURA, 2)
-        assert stage.said() == ["¿Confirma?\n\n1. Sí\n2. No", "Quedo atento"]
+        assert stage.received() == ["¿Confirma?\n\n1. Sí\n2. No", "Quedo atento"]
         await found(lambda: outcomes(stage) == ["answered"])
 
 
@@ -333,11 +333,11 @@ async def test_a_day_that_the_gateway_asks_for_is_not_waited_out(tmp_path: Path)
         while page["status"] == "healthy":
             page = await health(stage)
         assert "chats whose sends wait: 1" in " ".join(page["reasons"])
-        assert stage.said() == []
+        assert stage.received() == []
         assert await cleared(stage) == 1
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
-        assert (len(stage.said()), sends(stage)) == (1, 2)
+        assert (len(stage.received()), sends(stage)) == (1, 2)
         assert (await health(stage))["status"] == "healthy"
 
 
@@ -380,4 +380,4 @@ async def test_a_send_that_hangs_is_released_and_arrives_once(
         await stage.gateway.wait_sent(LAURA, 2)
         await found(lambda: outcomes(stage) == ["answered"])
         await stage.quiet()
-        assert stage.said() == ["uno", "dos"]
+        assert stage.received() == ["uno", "dos"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.brisk import open_brisk_stage
-from support.rows import fates
+from support.rows import states_of
 from support.stage import LAURA, Stage
 
 ANDRES = "573005550142"
@@ -90,7 +90,7 @@ async def test_typing_alone_does_nothing(stage: Stage) -> None:
     await stage.gateway.customer_says(ANDRES, "Buenas")
     await stage.gateway.wait_sent(ANDRES)
     await stage.quiet()
-    assert stage.said() == []
+    assert stage.received() == []
     assert len(stage.model.calls) == 1
 
 
@@ -115,7 +115,7 @@ async def test_a_text_after_a_voice_note_does_not_shorten_the_wait(tmp_path: Pat
         assert len(stage.model.calls) == 1
 
 
-def heard(stage: Stage) -> list[str]:
+def answered_lines(stage: Stage) -> list[str]:
     """The lines of the bursts that the model has answered, in order."""
     finished = [call for call in stage.model.calls if call.outcome == "finished"]
     return [line for call in finished for text in call.customer_texts for line in text.split("\n")]
@@ -136,11 +136,11 @@ async def test_the_fifty_first_message_is_kept(tmp_path: Path, *, together: bool
         else:
             for message in messages:
                 await stage.gateway.announce([message], deliver="queued")
-        await stage.model.wait_for(lambda: "frase50" in heard(stage))
+        await stage.model.wait_for(lambda: "frase50" in answered_lines(stage))
         await stage.quiet()
-        assert heard(stage) == words
-        assert {state for state, _ in fates(tmp_path / "data").values()} == {"answered"}
-        assert len(fates(tmp_path / "data")) == 51
+        assert answered_lines(stage) == words
+        assert {state for state, _ in states_of(tmp_path / "data").values()} == {"answered"}
+        assert len(states_of(tmp_path / "data")) == 51
 
 
 async def test_the_same_words_twice_are_two_messages(stage: Stage) -> None:

@@ -65,7 +65,7 @@ class Rig:
         }
         self.simulator.faults.add(operation=operation, times=-1, **whapis[failure])
 
-    def said(self) -> list[str]:
+    def received(self) -> list[str]:
         """What the customer got, in order."""
         return [message.text for message in self.simulator.sent(LAURA)]
 
@@ -73,7 +73,7 @@ class Rig:
         """How many sends the gateway was asked for."""
         return len(self.simulator.calls("send"))
 
-    def told(self) -> list[Webhook]:
+    def webhooks(self) -> list[Webhook]:
         """What the webhook calls so far have told."""
         return [self.gateway.parse_webhook(body, number="main") for body in self.bodies]
 

@@ -65,11 +65,11 @@ async def customer_says(rig: Rig, words: str = "Hola") -> str:
     return str(await rig.simulator.customer_says(LAURA, words))
 
 
-async def messages_told(rig: Rig, count: int) -> list[Message]:
+async def received_messages(rig: Rig, count: int) -> list[Message]:
     """Wait for so many messages of webhooks and give them."""
 
     def found() -> list[Message]:
-        return [message for webhook in rig.told() for message in webhook.messages]
+        return [message for webhook in rig.webhooks() for message in webhook.messages]
 
     await rig.simulator.wait_for(lambda: len(found()) >= count)
     return found()
@@ -118,7 +118,7 @@ async def test_the_last_word_comes_before_the_first_byte(rig: Rig) -> None:
             await rig.gateway.send(LAURA, Outgoing(body=WORDS), before=call_off)
         assert rig.requests() == number
         assert await say(rig)
-    assert rig.said() == [WORDS, WORDS]
+    assert rig.received() == [WORDS, WORDS]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def test_a_send_is_made_once_and_its_error_says_what_to_do_next(
         await say(rig)
     assert type(caught.value) is error
     assert rig.requests() == 1
-    assert bool(rig.said()) == is_said
+    assert bool(rig.received()) == is_said
     assert_discreet(caught.value)
 
 
@@ -265,7 +265,7 @@ async def test_the_clocks_are_compared_with_the_first_answer(rig: Rig) -> None:
 async def test_messages_have_id_content_and_author(rig: Rig) -> None:
     first = await customer_says(rig)
     second = await rig.simulator.agent_says(LAURA, "Yo sigo")
-    found = await messages_told(rig, 2)
+    found = await received_messages(rig, 2)
     assert [(m.id, m.content, m.from_me) for m in found] == [
         (first, Text(body="Hola"), False),
         (second, Text(body="Yo sigo"), True),
@@ -281,7 +281,7 @@ async def test_our_own_send_comes_back_as_ours_under_its_id(rig: Rig) -> None:
         pytest.skip("our own sends do not come back")
     await customer_says(rig)
     sent = await say(rig)
-    found = await messages_told(rig, 2)
+    found = await received_messages(rig, 2)
     assert [(m.id, m.from_me, m.source) for m in found if m.from_me] == [(sent, True, "api")]
 
 
@@ -290,8 +290,8 @@ async def test_changes_name_what_they_change(rig: Rig) -> None:
     await rig.simulator.customer_edits(target, "Buenas")
     await rig.simulator.customer_reacts(target, "👍")
     await rig.simulator.customer_deletes(target)
-    contents = [m.content for webhook in rig.told() for m in webhook.messages]
-    changes = [*contents, *(e for w in rig.told() for e in (*w.edits, *w.deletions))]
+    contents = [m.content for webhook in rig.webhooks() for m in webhook.messages]
+    changes = [*contents, *(e for w in rig.webhooks() for e in (*w.edits, *w.deletions))]
     of = {type(change): change for change in changes if not isinstance(change, Text)}
     edit, reaction, deletion = of[Edit], of[Reaction], of[Deletion]
     assert isinstance(edit, Edit)
@@ -308,7 +308,7 @@ async def test_a_status_names_the_send_and_its_error(rig: Rig) -> None:
     sent = await say(rig)
 
     def found() -> list[StatusUpdate]:
-        return [status for webhook in rig.told() for status in webhook.statuses]
+        return [status for webhook in rig.webhooks() for status in webhook.statuses]
 
     await rig.simulator.wait_for(lambda: bool(found()))
     assert [(s.message_id, s.status) for s in found()] == [(sent, "failed")]
@@ -321,7 +321,7 @@ async def test_typing_is_seen_after_it_was_asked_for(rig: Rig) -> None:
     await customer_says(rig)
     await rig.gateway.subscribe_presence(LAURA.partition("@")[0])
     await rig.simulator.customer_types(LAURA)
-    found = [p for webhook in rig.told() for p in webhook.presences]
+    found = [p for webhook in rig.webhooks() for p in webhook.presences]
     assert [(p.key.chat, p.status) for p in found] == [(LAURA, "typing")]
 
 

@@ -39,7 +39,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def told(
+async def notifying(
     folder: Path, *, more: tuple[str, ...] = (), **changes: Any
 ) -> AsyncIterator[tuple[Stage, NotificationTarget]]:
     """A running daemon that tells a real server of what people have to know."""
@@ -71,7 +71,7 @@ async def escalate(stage: Stage) -> None:
 async def test_an_escalation_is_notified_once_and_without_the_customers_words(
     tmp_path: Path,
 ) -> None:
-    async with told(tmp_path) as (stage, target):
+    async with notifying(tmp_path) as (stage, target):
         await escalate(stage)
         (body,) = await bodies(target)
         await stage.gateway.wait_sent(LAURA, 1)
@@ -89,7 +89,7 @@ async def test_an_escalation_is_notified_once_and_without_the_customers_words(
 
 async def test_a_target_that_was_down_is_notified_after_a_crash(tmp_path: Path) -> None:
     """The customer is answered meanwhile; what could not be sent is in the ledger."""
-    async with told(tmp_path) as (stage, target):
+    async with notifying(tmp_path) as (stage, target):
         target.status = 503
         await escalate(stage)
         await stage.gateway.wait_sent(LAURA, 1)
@@ -110,7 +110,7 @@ async def test_a_target_that_hangs_holds_up_neither_a_turn_nor_another_target(
 ) -> None:
     async with open_target() as stuck:
         stuck.open = trio.Event()
-        async with told(tmp_path, more=(stuck.address,)) as (stage, target):
+        async with notifying(tmp_path, more=(stuck.address,)) as (stage, target):
             await escalate(stage)
             await bodies(target)
             await found(lambda: stuck.asked == 1)
@@ -124,7 +124,7 @@ async def test_a_notification_is_given_up_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifier, "GIVE_UP_SECONDS", 0.0)
-    async with told(tmp_path) as (stage, target):
+    async with notifying(tmp_path) as (stage, target):
         target.status = 503
         await escalate(stage)
         await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "failed")])
@@ -136,7 +136,7 @@ async def test_a_notification_is_given_up_after_a_day(
 async def test_only_who_has_not_taken_it_is_tried_again(tmp_path: Path) -> None:
     async with open_target() as second:
         second.status = 503
-        async with told(tmp_path, more=(second.address,)) as (stage, target):
+        async with notifying(tmp_path, more=(second.address,)) as (stage, target):
             await escalate(stage)
             await found(lambda: second.asked, lambda asked: asked > 1)
             second.status = 200
@@ -145,7 +145,7 @@ async def test_only_who_has_not_taken_it_is_tried_again(tmp_path: Path) -> None:
 
 
 async def test_a_customer_who_waits_for_a_person_causes_a_notification(tmp_path: Path) -> None:
-    async with told(tmp_path, takeover={"pause_minutes": 30, "remind_minutes": 0.002}) as (
+    async with notifying(tmp_path, takeover={"pause_minutes": 30, "remind_minutes": 0.002}) as (
         stage,
         target,
     ):
@@ -158,7 +158,7 @@ async def test_a_customer_who_waits_for_a_person_causes_a_notification(tmp_path:
 
 
 async def test_trouble_of_the_number_is_notified_with_what_to_do(tmp_path: Path) -> None:
-    async with told(tmp_path, whapi={"check_seconds": 0.05}) as (stage, target):
+    async with notifying(tmp_path, whapi={"check_seconds": 0.05}) as (stage, target):
         stage.gateway.set_channel_state("QR")
         (body,) = await bodies(target)
         assert "canal de WhatsApp" in body["title"]
@@ -168,7 +168,7 @@ async def test_trouble_of_the_number_is_notified_with_what_to_do(tmp_path: Path)
 
 
 async def test_the_spent_budget_is_notified_once_a_day(tmp_path: Path) -> None:
-    async with told(tmp_path, budget={"total_tokens": 10}) as (stage, target):
+    async with notifying(tmp_path, budget={"total_tokens": 10}) as (stage, target):
         for number in range(2):
             await stage.gateway.customer_says(LAURA, f"Hola {number}")
         (body,) = await bodies(target)
@@ -182,7 +182,7 @@ async def test_a_model_that_refuses_every_request_is_notified_with_its_reason(
     tmp_path: Path,
 ) -> None:
     """And that the customer waits for a person, without what was written."""
-    async with told(tmp_path) as (stage, target):
+    async with notifying(tmp_path) as (stage, target):
         stage.model.script(Step(status=400, code="unknown_parameter", message="Unknown: 'x'."))
         await stage.gateway.customer_says(LAURA, WORDS, name="Laura")
         await bodies(target, 2)
@@ -196,7 +196,7 @@ async def test_a_model_that_refuses_every_request_is_notified_with_its_reason(
 
 async def test_a_person_who_is_forgotten_leaves_nothing_here(tmp_path: Path) -> None:
     """Nor is anybody told of the escalation once more while it is being erased."""
-    async with told(tmp_path) as (stage, target):
+    async with notifying(tmp_path) as (stage, target):
         target.status = 503
         await escalate(stage)
         await stage.gateway.wait_sent(LAURA, 1)

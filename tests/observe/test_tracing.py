@@ -319,4 +319,4 @@ async def test_a_failing_collector_does_not_affect_turns(tmp_path: Path, fault: 
             await book_a_room(scene)
             began = trio.current_time()
         assert trio.current_time() - began < otlp.FLUSH_SECONDS + 2
-    assert scene.said() == ["Sí, hay cupo."]
+    assert scene.received() == ["Sí, hay cupo."]

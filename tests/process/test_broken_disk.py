@@ -28,4 +28,4 @@ async def test_a_failing_write_ends_the_daemon_with_1_and_loses_nothing(site: Si
     for contact in CONTACTS:
         await site.gateway.wait_sent(contact)
     await until(lambda: set(states(site.data_dir)) == {"answered"})
-    assert [len(site.said(contact)) for contact in CONTACTS] == [1] * len(CONTACTS)
+    assert [len(site.received(contact)) for contact in CONTACTS] == [1] * len(CONTACTS)

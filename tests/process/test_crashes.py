@@ -114,7 +114,7 @@ async def test_a_core_tasks_fault_ends_the_process_in_time_whatever_is_stuck(sit
     await site.start()
     thought.set()
     await site.gateway.wait_sent(LAURA)
-    assert len(site.said(LAURA)) == 1
+    assert len(site.received(LAURA)) == 1
 
 
 async def test_abort_shows_where_a_blocked_loop_stands(site: Site, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ async def test_killed_in_the_run(site: Site, background: str) -> None:
     thought.set()
     await site.gateway.wait_sent(LAURA)
     await all_answered(site)
-    assert site.said(LAURA) == ["Uno."]
+    assert site.received(LAURA) == ["Uno."]
 
 
 @pytest.mark.parametrize("kind", ["hold", "hold_answer"])
@@ -68,7 +68,7 @@ async def test_killed_between_two_chunks(site: Site, kind: str) -> None:
     await site.start()
     await site.gateway.wait_sent(LAURA, 3)
     await all_answered(site)
-    assert site.said(LAURA) == chunks
+    assert site.received(LAURA) == chunks
     assert len(site.model.calls) == 1
 
 
@@ -86,7 +86,7 @@ async def test_killed_again_and_again(site: Site) -> None:
     thought.set()
     await site.gateway.wait_sent(LAURA)
     await all_answered(site)
-    assert len(site.said(LAURA)) == 1
+    assert len(site.received(LAURA)) == 1
 
 
 @pytest.mark.parametrize("kind", ["hold", "hold_answer"])

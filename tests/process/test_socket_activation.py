@@ -10,7 +10,7 @@ import pytest
 import trio
 from support.plain import NO_TLS
 from support.process import HAND_OVER, RUN, DaemonProcess, Site, free_port, until
-from support.rows import fates
+from support.rows import states_of
 from support.stage import LAURA, text_webhook
 
 SOCKET_ACTIVATE = shutil.which("systemd-socket-activate") or ""
@@ -85,8 +85,8 @@ async def test_a_restart_under_load_rejects_no_request(site: Site) -> None:
             await load.wait_acknowledged(20)
             load.stop()
         assert set(load.outcomes) == {"200"}, load.outcomes
-        await until(lambda: {s for s, _ in fates(site.data_dir).values()} == {"answered"})
-        assert load.acknowledged == set(fates(site.data_dir))
+        await until(lambda: {s for s, _ in states_of(site.data_dir).values()} == {"answered"})
+        assert load.acknowledged == set(states_of(site.data_dir))
         assert (await process.end())[0] == 0
 
 

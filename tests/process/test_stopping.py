@@ -81,7 +81,7 @@ async def test_ten_hanging_runs_end_within_the_deadline(site: Site) -> None:
     for contact in TEN:
         await site.gateway.wait_sent(contact)
     await until(lambda: states(site.data_dir) == {"answered"})
-    assert [len(site.said(contact)) for contact in TEN] == [1] * len(TEN)
+    assert [len(site.received(contact)) for contact in TEN] == [1] * len(TEN)
 
 
 async def test_a_second_signal_ends_it_at_once(site: Site) -> None:
@@ -111,4 +111,4 @@ async def test_a_blocked_event_loop_is_ended_at_the_deadline(site: Site, tmp_pat
     assert "thinking" in process.text
     await site.start()
     await site.gateway.wait_sent(LAURA)
-    assert site.said(LAURA) == ["Ya estoy aquí."]
+    assert site.received(LAURA) == ["Ya estoy aquí."]

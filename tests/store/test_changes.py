@@ -33,7 +33,7 @@ EDIT_NOTE = "[The customer edited an earlier message. It now says:] Para tres pe
 DELETION_NOTE = "[The customer deleted an earlier message:] Hola"
 
 
-async def _told(store: Store, change: Edit | Deletion, way: str = "messages") -> Accepted:
+async def _report(store: Store, change: Edit | Deletion, way: str = "messages") -> Accepted:
     """Tell the store of a change: as a message, or as Whapi's own kind of event."""
     if way == "messages":
         kind = "an edit" if isinstance(change, Edit) else "a deletion"
@@ -61,7 +61,7 @@ async def _notes(store: Store) -> list[Any]:
 @pytest.mark.parametrize("way", ["messages", "event"])
 async def test_an_edit_of_a_waiting_message_is_its_new_text(store: Store, way: str) -> None:
     await accept(store, message("m-1", "Para dos personas"))
-    accepted = await _told(store, EDIT, way)
+    accepted = await _report(store, EDIT, way)
     assert [(a.key, a.what) for a in accepted.arrivals] == [(LAURA, "change")]
     assert (await _stored(store)).content == Text(body="Para tres personas")
     assert message_state(store, "m-1") == ("received", "")
@@ -71,7 +71,7 @@ async def test_an_edit_of_a_waiting_message_is_its_new_text(store: Store, way: s
 @pytest.mark.parametrize("way", ["messages", "event"])
 async def test_a_deleted_waiting_message_waits_no_more(store: Store, way: str) -> None:
     await accept(store, message("m-1"), message("m-2"))
-    accepted = await _told(store, DELETION, way)
+    accepted = await _report(store, DELETION, way)
     assert [a.what for a in accepted.arrivals] == ["change"]
     assert message_state(store, "m-1") == ("ignored", "deleted by its author")
     assert [m.message.id for m in (await open_turn(store)).messages] == ["m-2"]
@@ -80,7 +80,7 @@ async def test_a_deleted_waiting_message_waits_no_more(store: Store, way: str) -
 async def test_an_edited_picture_keeps_the_picture(store: Store) -> None:
     picture = Media(medium="image", media_id="p-1", caption="Este")
     await accept(store, message("m-1", picture, kind="image"))
-    await _told(store, EDIT)
+    await _report(store, EDIT)
     content = (await _stored(store)).content
     assert content == Media(medium="image", media_id="p-1", caption="Para tres personas")
 
@@ -88,7 +88,7 @@ async def test_an_edited_picture_keeps_the_picture(store: Store) -> None:
 async def test_an_edit_in_an_open_turn_changes_the_turn(store: Store) -> None:
     await accept(store, message("m-1", "Para dos personas"))
     await open_turn(store)
-    accepted = await _told(store, EDIT)
+    accepted = await _report(store, EDIT)
     assert [a.what for a in accepted.arrivals] == ["change"]
     turn = await store.turns.active(LAURA)
     assert turn is not None
@@ -99,7 +99,7 @@ async def test_an_edit_in_an_open_turn_changes_the_turn(store: Store) -> None:
 async def test_a_deletion_in_an_open_turn_takes_the_message_out_of_it(store: Store) -> None:
     await accept(store, message("m-1"), message("m-2"))
     await open_turn(store)
-    accepted = await _told(store, DELETION)
+    accepted = await _report(store, DELETION)
     assert [a.what for a in accepted.arrivals] == ["change"]
     turn = await store.turns.active(LAURA)
     assert turn is not None
@@ -114,7 +114,7 @@ async def test_a_change_while_the_answer_is_sent_is_a_note(
 ) -> None:
     await accept(store, message("m-1"))
     await store.turns.conclude(await open_turn(store), items=[], parts=[NewPart("Sí")], now=102)
-    accepted = await _told(store, change)
+    accepted = await _report(store, change)
     assert accepted.arrivals == ()
     assert await _notes(store) == [note]
     assert message_state(store, "m-1") == ("in_turn", "")
@@ -126,7 +126,7 @@ async def test_a_change_after_the_outcome_is_a_note(
 ) -> None:
     await accept(store, message("m-1"))
     await store.turns.close(await open_turn(store), "answered", now=105)
-    accepted = await _told(store, change)
+    accepted = await _report(store, change)
     assert accepted.arrivals == ()
     assert await _notes(store) == [note]
     assert message_state(store, "m-1") == ("answered", "")
@@ -145,7 +145,7 @@ async def test_a_change_of_a_message_with_an_agent_reaches_a_model_that_saw_it(
     await store.turns.close(
         await open_turn(store), "handed_off", reason=BUDGET, items=items, now=105
     )
-    accepted = await _told(store, change)
+    accepted = await _report(store, change)
     assert accepted.arrivals == ()
     assert len(await _notes(store)) == in_thread
     assert message_state(store, "m-1") == state
@@ -158,13 +158,13 @@ async def test_a_change_of_an_unseen_message_does_not_reach_the_model(
 ) -> None:
     await accept(store, message("m-1"))
     await store.turns.close(await open_turn(store), outcome, now=105)
-    assert (await _told(store, change)).arrivals == ()
+    assert (await _report(store, change)).arrivals == ()
     assert await _notes(store) == []
     assert (message_state(store, "m-1"))[0] == outcome
 
 
 async def test_an_edit_that_came_before_its_message_is_applied_to_it(store: Store) -> None:
-    assert (await _told(store, EDIT)).arrivals == ()
+    assert (await _report(store, EDIT)).arrivals == ()
     accepted = await accept(store, message("m-1", "Para dos personas"))
     assert "message" in [a.what for a in accepted.arrivals]
     assert (await _stored(store)).content == Text(body="Para tres personas")
@@ -172,8 +172,8 @@ async def test_an_edit_that_came_before_its_message_is_applied_to_it(store: Stor
 
 
 async def test_a_deletion_that_came_before_its_message_is_applied_to_it(store: Store) -> None:
-    await _told(store, EDIT)
-    await _told(store, DELETION)
+    await _report(store, EDIT)
+    await _report(store, DELETION)
     await accept(store, message("m-1"))
     assert message_state(store, "m-1") == ("ignored", "deleted by its author")
     assert await store.inbox.waiting(LAURA, from_me=False) == ()
@@ -181,14 +181,14 @@ async def test_a_deletion_that_came_before_its_message_is_applied_to_it(store: S
 
 async def test_an_early_edit_does_not_undo_an_early_deletion(store: Store) -> None:
     """Webhooks may come in any order; a deleted message stays deleted."""
-    await _told(store, DELETION)
-    await _told(store, EDIT)
+    await _report(store, DELETION)
+    await _report(store, EDIT)
     await accept(store, message("m-1"))
     assert message_state(store, "m-1") == ("ignored", "deleted by its author")
 
 
 async def test_a_change_waits_for_the_message_of_its_own_channel(store: Store) -> None:
-    await _told(store, EDIT)
+    await _report(store, EDIT)
     other = LAURA._replace(number="MANTIS-OTHER")
     await accept(store, message("m-1", "Otra", key=other))
     (waiting,) = await store.inbox.waiting(other, from_me=False)
@@ -199,44 +199,44 @@ async def test_a_change_waits_for_the_message_of_its_own_channel(store: Store) -
 async def test_the_same_deletion_twice_is_one_note(store: Store) -> None:
     """Whapi tells it as a message and as an event, and repeats calls that it deems lost."""
     await answered_turn(store, "m-1")
-    await _told(store, DELETION, "messages")
-    await _told(store, DELETION, "event")
-    await _told(store, DELETION, "event")
+    await _report(store, DELETION, "messages")
+    await _report(store, DELETION, "event")
+    await _report(store, DELETION, "event")
     assert await _notes(store) == [DELETION_NOTE]
 
 
 async def test_the_same_edit_twice_is_one_note(store: Store) -> None:
     await answered_turn(store, "m-1")
-    await _told(store, EDIT, "messages")
-    await _told(store, EDIT, "event")
+    await _report(store, EDIT, "messages")
+    await _report(store, EDIT, "event")
     assert await _notes(store) == [EDIT_NOTE]
 
 
 async def test_a_deleted_message_is_not_edited_any_more(store: Store) -> None:
     await answered_turn(store, "m-1")
-    await _told(store, DELETION)
-    await _told(store, EDIT)
+    await _report(store, DELETION)
+    await _report(store, EDIT)
     assert await _notes(store) == [DELETION_NOTE]
 
 
 async def test_an_edit_to_the_same_words_changes_nothing(store: Store) -> None:
     """WhatsApp reports an edit also when a link's preview arrives."""
     await accept(store, message("m-1", EDIT.body))
-    assert (await _told(store, EDIT)).arrivals == ()
+    assert (await _report(store, EDIT)).arrivals == ()
     assert select(store, "messages", "edited_at", where={"id": "m-1"}) == [(None,)]
 
 
 async def test_changes_of_an_agents_message_are_left_alone(store: Store) -> None:
     await accept(store, own_message("m-1", "Buenas", source="web"))
-    assert (await _told(store, EDIT)).arrivals == ()
-    assert (await _told(store, DELETION)).arrivals == ()
+    assert (await _report(store, EDIT)).arrivals == ()
+    assert (await _report(store, DELETION)).arrivals == ()
     (words,) = await store.inbox.waiting(LAURA, from_me=True)
     assert words.message.content == Text(body="Buenas")
 
 
 async def test_a_change_that_waits_for_its_message_survives_a_restart(tmp_path: Any) -> None:
     async with store_in(tmp_path) as store:
-        await _told(store, DELETION)
+        await _report(store, DELETION)
     async with store_in(tmp_path) as store:
         await accept(store, message("m-1"))
         assert (message_state(store, "m-1"))[0] == "ignored"
@@ -327,7 +327,7 @@ async def test_a_person_changes_their_own_words_under_either_id(store: Store) ->
 
 async def test_a_stranger_cannot_keep_the_authors_own_early_change_out(store: Store) -> None:
     await accept(store, _change_by(DELETION, PEDRO), verdicts=["a change"])
-    await _told(store, EDIT)
+    await _report(store, EDIT)
     await accept(store, message("m-1", "Para dos personas"))
     assert (await _stored(store)).content == Text(body="Para tres personas")
 

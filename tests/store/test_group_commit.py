@@ -75,17 +75,17 @@ async def test_a_failing_transaction_is_rolled_back_alone(
     commits.rows.clear()
     errors: list[Exception] = []
 
-    async def fail(verb: object) -> None:
+    async def fail(work: object) -> None:
         try:
-            await store.database.write(verb)  # type: ignore[arg-type]
+            await store.database.write(work)  # type: ignore[arg-type]
         except (StoreError, ValueError) as error:
             errors.append(error)
 
     with trio.fail_after(20), held_writer() as held:
         async with trio.open_nursery() as writers:
             await hold(store.database, held, nursery)
-            for verb in (insert_event("a"), _broken, insert_event("b"), _refused_by_a_constraint):
-                writers.start_soon(fail, verb)
+            for work in (insert_event("a"), _broken, insert_event("b"), _refused_by_a_constraint):
+                writers.start_soon(fail, work)
             await wait_all_tasks_blocked()
             held.let_go()
     assert commits.rows == [1, 4]

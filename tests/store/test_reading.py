@@ -28,7 +28,7 @@ class HeldReader:
         self.go = threading.Event()
         self.calls = 0
 
-    def verb(self, _connection: sqlite3.Connection) -> str:
+    def work(self, _connection: sqlite3.Connection) -> str:
         self.calls += 1
         self.begun.set()
         assert self.go.wait(20)
@@ -56,7 +56,7 @@ async def asked(store: Store, number: int) -> int:
 
 
 async def _hold(store: Store, held: HeldReader, nursery: trio.Nursery) -> None:
-    nursery.start_soon(store.database.read, held.verb)
+    nursery.start_soon(store.database.read, held.work)
     assert await trio.to_thread.run_sync(held.begun.wait, 20)
 
 
@@ -75,7 +75,7 @@ async def test_a_cancelled_read_is_not_begun(store: Store) -> None:
             for reader in held:
                 await _hold(store, reader, nursery)
             with trio.move_on_after(0) as scope:
-                await store.database.read(dropped.verb)
+                await store.database.read(dropped.work)
             assert scope.cancelled_caught
             for reader in held:
                 reader.go.set()

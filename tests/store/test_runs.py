@@ -135,7 +135,7 @@ def test_the_same_action_has_the_same_key(one: str, other: str) -> None:
 
 
 def test_other_deeds_have_other_keys() -> None:
-    deeds = [
+    actions = [
         call_key(7, tool_call('{"room":"12"}')),
         call_key(8, tool_call('{"room":"12"}')),
         call_key(7, tool_call('{"room":"12"}', name="cancel")),
@@ -146,7 +146,7 @@ def test_other_deeds_have_other_keys() -> None:
         call_key(7, tool_call("not JSON")),
         call_key(7, tool_call("not  JSON")),
     ]
-    assert len(set(deeds)) == len(deeds)
+    assert len(set(actions)) == len(actions)
 
 
 @given(st.text(st.characters(exclude_categories=())))

@@ -23,11 +23,11 @@ from daemon.ledger.ledger import Store
 from daemon.ledger.statuses import MOST_EARLY, RESENT_ALWAYS
 
 
-def told(status: str, message_id: str = "sent-1", **fields: object) -> StatusUpdate:
+def update(status: str, message_id: str = "sent-1", **fields: object) -> StatusUpdate:
     return StatusUpdate(message_id=message_id, status=status, **fields)  # type: ignore[arg-type]
 
 
-async def tell(
+async def report(
     store: Store, *updates: StatusUpdate, now: float = 200.0, resend_since: float = RESENT_ALWAYS
 ) -> tuple[DeliveryUpdate, ...]:
     accepted = await accept(store, statuses=updates, now=now, resend_since=resend_since)
@@ -48,9 +48,9 @@ async def sending(store: Store) -> OutboxRow:
 
 async def test_delivered_and_read_have_their_times(store: Store) -> None:
     await answered_turn(store, "m-1")
-    (delivery_update,) = await tell(store, told("delivered", at=107))
+    (delivery_update,) = await report(store, update("delivered", at=107))
     assert (delivery_update.status, delivery_update.seconds) == ("delivered", 3)
-    await tell(store, told("read", at=150))
+    await report(store, update("read", at=150))
     assert await row_of(store) == ("sent", "read", 107, 150, "sent-1")
 
 
@@ -60,7 +60,7 @@ async def test_no_order_lowers_a_status(store: Store, order: tuple[str, ...]) ->
     await answered_turn(store, "m-1")
     highest = -1
     for status in order:
-        delivery_updates = await tell(store, told(status), told(status))
+        delivery_updates = await report(store, update(status), update(status))
         assert len(delivery_updates) == (RANKS[status] > highest)
         highest = max(highest, RANKS[status])
     assert (await row_of(store))[1] == "read"
@@ -68,21 +68,21 @@ async def test_no_order_lowers_a_status(store: Store, order: tuple[str, ...]) ->
 
 async def test_what_has_arrived_cannot_fail(store: Store) -> None:
     await answered_turn(store, "m-1")
-    await tell(store, told("delivered"))
-    assert await tell(store, told("failed", error="late")) == ()
+    await report(store, update("delivered"))
+    assert await report(store, update("failed", error="late")) == ()
     assert (await row_of(store))[:2] == ("sent", "delivered")
 
 
 async def test_a_failed_send_is_queued_again_only_once(store: Store) -> None:
     """Its second failure leaves the customer without an answer: the turn is dead after all."""
     await answered_turn(store, "m-1")
-    (delivery_update,) = await tell(store, told("failed", error="131026"))
+    (delivery_update,) = await report(store, update("failed", error="131026"))
     assert (delivery_update.again, delivery_update.error) == (True, "131026")
     (row,) = await store.outbox.open_rows(LAURA)
-    assert await tell(store, told("failed", error="131026")) == ()  # the same, told twice
+    assert await report(store, update("failed", error="131026")) == ()  # the same, told twice
     await store.outbox.sending(row, now=210)
     await store.outbox.sent(row, "sent-1b", now=211)
-    (delivery_update,) = await tell(store, told("failed", "sent-1b", error="131026"))
+    (delivery_update,) = await report(store, update("failed", "sent-1b", error="131026"))
     assert not delivery_update.again
     assert outbox_states(store) == ["failed"]
     assert message_state(store, "m-1") == ("dead", "131026")
@@ -97,14 +97,14 @@ async def test_one_part_that_arrived_keeps_the_turn_answered(store: Store) -> No
     turn = await store.turns.active(LAURA)
     assert turn is not None
     await store.turns.finish(turn, now=105)
-    (delivery_update,) = await tell(store, told("failed"), resend_since=1000)
+    (delivery_update,) = await report(store, update("failed"), resend_since=1000)
     assert not delivery_update.again
     assert select(store, "turns", "outcome") == [("answered",)]
 
 
 async def test_it_is_not_sent_again_if_it_is_too_old(store: Store) -> None:
     await answered_turn(store, "m-1")
-    (delivery_update,) = await tell(store, told("failed"), resend_since=103)
+    (delivery_update,) = await report(store, update("failed"), resend_since=103)
     assert not delivery_update.again
     assert outbox_states(store) == ["failed"]
 
@@ -113,25 +113,25 @@ async def test_it_is_not_sent_again_after_an_agent_took_over(store: Store) -> No
     """Not even when the pause is over: the conversation has gone another way."""
     await answered_turn(store, "m-1")
     await accept(store, own_message("a-1", "Yo sigo", source="mobile"), now=110, pause_until=120)
-    (delivery_update,) = await tell(store, told("failed"), now=5000)
+    (delivery_update,) = await report(store, update("failed"), now=5000)
     assert not delivery_update.again
 
 
 async def test_a_failed_send_that_arrives_after_all_is_not_repeated(store: Store) -> None:
     await answered_turn(store, "m-1")
-    await tell(store, told("failed"))
-    assert await tell(store, told("sent")) == ()  # an earlier stage, told late
+    await report(store, update("failed"))
+    assert await report(store, update("sent")) == ()  # an earlier stage, told late
     assert outbox_states(store) == ["pending"]
-    (delivery_update,) = await tell(store, told("delivered", at=150))
+    (delivery_update,) = await report(store, update("delivered", at=150))
     assert delivery_update.status == "delivered"
     assert await row_of(store) == ("sent", "delivered", 150, None, "sent-1")
 
 
 async def test_a_given_up_send_that_arrives_after_all_counts_as_answered(store: Store) -> None:
     await answered_turn(store, "m-1")
-    await tell(store, told("failed"), resend_since=1000)
+    await report(store, update("failed"), resend_since=1000)
     assert message_state(store, "m-1") == ("dead", "WhatsApp could not deliver it")
-    await tell(store, told("read"))
+    await report(store, update("read"))
     assert outbox_states(store) == ["sent"]
     assert message_state(store, "m-1") == ("answered", "")
     assert select(store, "turns", "outcome") == [("answered",)]
@@ -139,7 +139,7 @@ async def test_a_given_up_send_that_arrives_after_all_counts_as_answered(store: 
 
 async def test_a_status_before_the_answer_of_its_send_waits_for_it(store: Store) -> None:
     row = await sending(store)
-    assert await tell(store, told("delivered", at=150), told("sent", at=149)) == ()
+    assert await report(store, update("delivered", at=150), update("sent", at=149)) == ()
     sent = await store.outbox.sent(row, "sent-1", now=160)
     assert [delivery_update.status for delivery_update in sent.delivery_updates] == ["delivered"]
     assert (await row_of(store))[1:3] == ("delivered", 150)
@@ -148,7 +148,7 @@ async def test_a_status_before_the_answer_of_its_send_waits_for_it(store: Store)
 
 async def test_a_failure_before_the_answer_of_its_send_is_noticed(store: Store) -> None:
     row = await sending(store)
-    await tell(store, told("failed"))
+    await report(store, update("failed"))
     sent = await store.outbox.sent(row, "sent-1", now=160, resend_since=RESENT_ALWAYS)
     assert [delivery_update.again for delivery_update in sent.delivery_updates] == [True]
     assert sent.row.state == "pending"
@@ -159,14 +159,14 @@ async def test_a_failure_between_echo_and_answer_is_not_undone_by_the_answer(sto
     row = await sending(store)
     await accept(store, own_message("sent-1", "Claro", source="api"))
     assert outbox_states(store) == ["sent"]
-    await tell(store, told("failed"))
+    await report(store, update("failed"))
     await store.outbox.sent(row, "sent-1", now=160)
     assert (await row_of(store))[0] == "pending"
 
 
 async def test_an_echo_claims_updates_that_came_before_it(store: Store) -> None:
     await sending(store)
-    await tell(store, told("delivered"))
+    await report(store, update("delivered"))
     accepted = await accept(store, own_message("sent-1", "Claro", source="api"))
     assert [delivery_update.status for delivery_update in accepted.delivery_updates] == [
         "delivered"
@@ -176,7 +176,7 @@ async def test_an_echo_claims_updates_that_came_before_it(store: Store) -> None:
 async def test_a_late_echo_of_a_failed_attempt_is_no_words_of_an_agent(store: Store) -> None:
     """Nor does it settle the second attempt."""
     await answered_turn(store, "m-1", answer="Claro")
-    await tell(store, told("failed"))
+    await report(store, update("failed"))
     (row,) = await store.outbox.open_rows(LAURA)
     await store.outbox.sending(row, now=210)
     await accept(store, own_message("sent-1", "Claro", source="api"), now=220)
@@ -187,27 +187,27 @@ async def test_a_late_echo_of_a_failed_attempt_is_no_words_of_an_agent(store: St
 async def test_our_reading_of_a_customers_message_is_no_status_of_a_send(store: Store) -> None:
     await accept(store, message("theirs"))
     await sending(store)
-    assert await tell(store, told("read", "theirs"), told("delivered", "theirs")) == ()
+    assert await report(store, update("read", "theirs"), update("delivered", "theirs")) == ()
     assert select(store, "early_statuses") == []
     assert (await row_of(store))[1] == ""
 
 
 async def test_statuses_of_unknown_ids_are_kept_within_bounds(store: Store) -> None:
     """And only while a send is under way whose id they may name."""
-    await tell(store, told("sent", "nobody's"))
+    await report(store, update("sent", "nobody's"))
     assert count(store, "early_statuses") == 0
     await sending(store)
-    many = [told("sent", f"other-{number}") for number in range(MOST_EARLY + 50)]
-    await tell(store, *many[: MOST_EARLY // 2], now=200)
-    await tell(store, *many[MOST_EARLY // 2 :], now=201)
+    many = [update("sent", f"other-{number}") for number in range(MOST_EARLY + 50)]
+    await report(store, *many[: MOST_EARLY // 2], now=200)
+    await report(store, *many[MOST_EARLY // 2 :], now=201)
     assert count(store, "early_statuses") == MOST_EARLY
-    await tell(store, told("sent", "newest"), now=201 + 2 * 24 * 3600)
+    await report(store, update("sent", "newest"), now=201 + 2 * 24 * 3600)
     assert select(store, "early_statuses", "message_id") == [("newest",)]
 
 
 async def test_an_unknown_status_changes_nothing(store: Store) -> None:
     await answered_turn(store, "m-1")
-    assert await tell(store, told("deleted"), told("teleported")) == ()
+    assert await report(store, update("deleted"), update("teleported")) == ()
     assert (await row_of(store))[1] == ""
 
 
@@ -218,5 +218,5 @@ async def test_any_mixture_ends_where_its_furthest_status_says(store: Store, see
     await answered_turn(store, "m-1")
     statuses = rng.choices(["pending", "sent", "delivered", "read", "played"], k=12)
     for status in statuses:
-        await tell(store, told(status))
+        await report(store, update(status))
     assert (await row_of(store))[1] == max(statuses, key=RANKS.__getitem__)

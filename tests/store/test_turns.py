@@ -34,10 +34,10 @@ def _ids(turn: Turn) -> list[str]:
     return [stored.message.id for stored in turn.messages]
 
 
-async def _deliver(store: Store, *fates: str) -> Turn:
-    """A turn whose parts have met these fates, ready to be finished."""
-    rows = await queued(store, *(f"part {number}" for number in range(len(fates))))
-    for row, fate in zip(rows, fates, strict=True):
+async def _deliver(store: Store, *states_of: str) -> Turn:
+    """A turn whose parts have met these states_of, ready to be finished."""
+    rows = await queued(store, *(f"part {number}" for number in range(len(states_of))))
+    for row, fate in zip(rows, states_of, strict=True):
         await store.outbox.sending(row, now=103)
         if fate == "sent":
             await store.outbox.sent(row, f"w-{row.id}", now=104)
@@ -173,7 +173,7 @@ async def test_an_answer_is_decided_in_one_write(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fates", "outcome", "reason"),
+    ("states_of", "outcome", "reason"),
     [
         (["sent"], "answered", ""),
         (["sent", "sent"], "answered", ""),
@@ -185,9 +185,9 @@ async def test_an_answer_is_decided_in_one_write(store: Store) -> None:
     ],
 )
 async def test_a_turn_is_answered_if_any_part_of_it_was_sent(
-    store: Store, fates: list[str], outcome: Outcome, reason: str
+    store: Store, states_of: list[str], outcome: Outcome, reason: str
 ) -> None:
-    turn = await _deliver(store, *fates)
+    turn = await _deliver(store, *states_of)
     end = await store.turns.finish(turn, now=120)
     assert end == await store.turns.end(turn) == TurnEnd(outcome)
     assert await store.turns.active(LAURA) is None

@@ -137,12 +137,12 @@ async def thread_of(store: Store, key: ChatKey = LAURA) -> list[Any]:
 def insert_event(event: str) -> Callable[[Connection], None]:
     """A verb that writes one row of events."""
 
-    def verb(connection: Connection) -> None:
+    def method(connection: Connection) -> None:
         connection.execute(
             "INSERT INTO events (received_at, channel, event) VALUES (0, '', ?)", (event,)
         )
 
-    return verb
+    return method
 
 
 async def events(store: Store) -> list[str]:
@@ -162,7 +162,7 @@ class HeldWriter:
     def let_go(self) -> None:
         self._go.set()
 
-    def verb(self, connection: Any) -> None:
+    def method(self, connection: Any) -> None:
         """Stand in the writer thread; a verb for `SqliteDatabase.write`."""
         assert connection.in_transaction
         self.begun.set()
@@ -181,5 +181,5 @@ def held_writer() -> Iterator[HeldWriter]:
 
 async def hold(database: SqliteDatabase, held: HeldWriter, nursery: trio.Nursery) -> None:
     """Make the writer stand still, and wait until it does."""
-    nursery.start_soon(database.write, held.verb, name="held write")
+    nursery.start_soon(database.write, held.method, name="held write")
     assert await trio.to_thread.run_sync(held.begun.wait, 20)

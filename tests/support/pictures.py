@@ -67,12 +67,12 @@ def laura(stand: Stand) -> None:
     person = stand.tell(gateway.contact, LAURA, name="Laura Gómez")
     stand.ask(person.say, "Hola, buenas tardes")
     stand.ask(person.say, "¿Tienen algo libre del 27 al 29? Somos dos")
-    rooms = stand.heard(LAURA, "desayuno")
+    rooms = stand.wait_received(LAURA, "desayuno")
     asked = stand.ask(person.say, "La suite, porfa. A nombre de Laura Gomes", quote=rooms)
     stand.ask(person.edit, asked, "La suite, porfa. A nombre de Laura Gómez")
-    stand.ask(person.react, stand.heard(LAURA, "H-4821"), "❤️")
+    stand.ask(person.react, stand.wait_received(LAURA, "H-4821"), "❤️")
     stand.ask(person.send_voice)
-    stand.heard(LAURA, "dos habitaciones")
+    stand.wait_received(LAURA, "dos habitaciones")
     for message in stand.tell(gateway.sent, LAURA):
         stand.tell(gateway.set_status, message.id, "read")
 
@@ -83,7 +83,7 @@ def others(stand: Stand) -> None:
     stand.script("comprobante", say("¡Gracias, Andrés! Le paso el comprobante a Recepción."))
     andres = stand.tell(gateway.contact, ANDRES, name="Andrés Pardo")
     stand.ask(andres.send_image, read("receipt.jpg"), caption="Mi comprobante de pago")
-    stand.heard(ANDRES, "Recepción")
+    stand.wait_received(ANDRES, "Recepción")
     stand.ask(gateway.agent_says, ANDRES, "Hola, Andrés, soy Marta. Ya lo vi, quedó todo pago ✅")
     stand.ask(andres.say, "Mil gracias, Marta")
 
@@ -91,7 +91,7 @@ def others(stand: Stand) -> None:
     sofia = stand.tell(gateway.contact, SOFIA, name="Sofía Rincón")
     stand.ask(sofia.send_location, 4.7169, -74.0362, "Usaquén", "Cra. 6 # 119-24")
     stand.ask(sofia.say, "Estoy aquí, ¿cómo llego al hotel?")
-    stand.heard(SOFIA, "te espero")
+    stand.wait_received(SOFIA, "te espero")
 
     wishes = {
         "reason": "Quiere una factura",
@@ -101,7 +101,7 @@ def others(stand: Stand) -> None:
     wish = call("escalate_to_human", json.dumps(wishes))
     stand.script("NIT", wish, say("Claro, Camila. Enseguida te escribe Marta, de Recepción."))
     stand.ask(gateway.customer_says, CAMILA, "Necesito una factura con NIT", name="Camila Torres")
-    stand.heard(CAMILA, "Marta")
+    stand.wait_received(CAMILA, "Marta")
 
 
 def unlucky(stand: Stand) -> None:

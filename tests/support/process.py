@@ -145,7 +145,7 @@ class Site:
         )
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
-    def said(self, chat: str) -> list[str]:
+    def received(self, chat: str) -> list[str]:
         """The words that a customer has got, in order."""
         return [message.text for message in self.gateway.sent(chat)]
 

@@ -77,7 +77,7 @@ def delete(place: Place, table: str, *, where: Where = ANY) -> int:
     return _change(place, f"DELETE FROM {table}{condition}", parameters)  # noqa: S608
 
 
-def fates(place: Place) -> dict[str, tuple[str, str]]:
+def states_of(place: Place) -> dict[str, tuple[str, str]]:
     """State and reason of each customer message, by its id."""
     found = select(place, "messages", "id, state, reason", where={"from_me": 0})
     return {message_id: (state, reason) for message_id, state, reason in found}
@@ -85,7 +85,7 @@ def fates(place: Place) -> dict[str, tuple[str, str]]:
 
 def states(place: Place) -> set[str]:
     """The states that the customers' messages are in."""
-    return {state for state, _ in fates(place).values()}
+    return {state for state, _ in states_of(place).values()}
 
 
 def _change(place: Place, sql: str, parameters: Sequence[Any]) -> int:

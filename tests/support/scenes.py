@@ -54,7 +54,7 @@ def words(item: JsonObject) -> str:
     return " ".join(str(part.get("text", "")) for part in content)
 
 
-def told(stage: Stage, number: int = -1, *, role: str = "") -> list[str]:
+def model_input(stage: Stage, number: int = -1, *, role: str = "") -> list[str]:
     """What one call of the model was given: the words of its items, of one role or of all.
 
     What the program itself tells has the role ``data`` here.

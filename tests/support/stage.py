@@ -191,7 +191,7 @@ class Stage:
         async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             return await client.get(self.url + path)
 
-    def said(self, chat: str = LAURA) -> list[str]:
+    def received(self, chat: str = LAURA) -> list[str]:
         """The words the customer of a chat has got, in order."""
         return [message.text for message in self.gateway.sent(chat)]
 

@@ -80,7 +80,7 @@ class Stand:
 
         self.tell(self.site.model.script, *(replace(step, when=is_asked) for step in steps))
 
-    def heard(self, chat: str, words: str) -> str:
+    def wait_received(self, chat: str, words: str) -> str:
         """Wait until a customer has got a message with these words; gives its id."""
         gateway = self.site.gateway
 

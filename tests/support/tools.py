@@ -7,7 +7,7 @@ from daemon.domain.rendering.outgoing import reaction_part
 from daemon.tools.tool import Urgency
 
 
-class HeardConversation:
+class RecordedConversation:
     """A conversation that only notes what tools do to it."""
 
     def __init__(self) -> None:

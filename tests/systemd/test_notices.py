@@ -20,7 +20,7 @@ from daemon.ops import status
 from daemon.system.systemd import EXTEND_SECONDS, keep_extending, reloading_notice
 
 
-class Told:
+class Notices:
     """Everything that systemd was told."""
 
     def __init__(self) -> None:
@@ -43,9 +43,9 @@ class Told:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+def notices(monkeypatch: pytest.MonkeyPatch) -> Notices:
     """Stages tell this one, and as often as they can."""
-    found, make = Told(), stages.new_world
+    found, make = Notices(), stages.new_world
 
     def new_world(*arguments: object) -> Environment:
         environment = make(*arguments)  # type: ignore[arg-type]
@@ -56,39 +56,41 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     return found
 
 
-async def test_a_start_a_turn_and_a_stop_as_systemd_sees_them(told: Told, tmp_path: Path) -> None:
+async def test_a_start_a_turn_and_a_stop_as_systemd_sees_them(
+    notices: Notices, tmp_path: Path
+) -> None:
     thought = trio.Event()
     async with open_brisk_stage(tmp_path / "data", budget={"total_tokens": 1_000_000}) as stage:
-        assert told.messages[0].startswith("READY=1\nSTATUS=serving http://127.0.0.1:")
-        await told.wait(r"; 0 chats, 0 runs, 0 waiting; budget 0 %$")
-        await told.wait("^WATCHDOG=1$")
+        assert notices.messages[0].startswith("READY=1\nSTATUS=serving http://127.0.0.1:")
+        await notices.wait(r"; 0 chats, 0 runs, 0 waiting; budget 0 %$")
+        await notices.wait("^WATCHDOG=1$")
         stage.model.script(say("Claro", gate=thought))
         await stage.gateway.customer_says(LAURA, "Hola")
-        await told.wait("; 1 chat, 1 run, 0 waiting")
+        await notices.wait("; 1 chat, 1 run, 0 waiting")
         thought.set()
         await stage.gateway.wait_sent(LAURA)
         await stage.stop()
-    assert "STOPPING=1" in told.messages
-    lines = [message for message in told.messages if message.startswith("STATUS=")]
+    assert "STOPPING=1" in notices.messages
+    lines = [message for message in notices.messages if message.startswith("STATUS=")]
     assert all(line != following for line, following in pairwise(lines))
 
 
 async def test_a_reload_begins_and_ends_and_a_refusal_stays_in_the_status(
-    told: Told, tmp_path: Path
+    notices: Notices, tmp_path: Path
 ) -> None:
     async with open_brisk_stage(tmp_path / "data") as stage:
         stage.settings.assistant.instructions_file.unlink()
         stage.settings.assistant.instructions_file.mkdir()
-        began = len(told.messages)
+        began = len(notices.messages)
         stage.environment.reload.ring()
-        await told.wait("reload refused: assistant.instructions_file")
-        kinds = [message.split("\n")[0] for message in told.messages[began:]]
+        await notices.wait("reload refused: assistant.instructions_file")
+        kinds = [message.split("\n")[0] for message in notices.messages[began:]]
         assert kinds.index("RELOADING=1") < kinds.index("READY=1")
         stage.settings.assistant.instructions_file.rmdir()
         stage.settings.assistant.instructions_file.write_text("You answer for a museum.")
-        began = len(told.messages)
+        began = len(notices.messages)
         stage.environment.reload.ring()
-        await told.wait(r"^STATUS=(?!.*refused)", after=began)
+        await notices.wait(r"^STATUS=(?!.*refused)", after=began)
         assert reloads(stage) == {"applied": 1, "refused": 1}
         forget(stage)
 
@@ -106,19 +108,19 @@ def reloads(stage: Stage) -> dict[str, float]:
 
 
 async def test_a_store_that_does_not_answer_starves_the_watchdog(
-    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    notices: Notices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def answer(_database: SqliteDatabase) -> None:
         await trio.sleep_forever()
 
     monkeypatch.setattr(SqliteDatabase, "answer", answer)
-    told.watchdog_seconds = 0.3
+    notices.watchdog_seconds = 0.3
     async with open_brisk_stage(tmp_path / "data") as stage:
         while not stage.events("the watchdog is not fed"):
-            await told.wait("STATUS")
+            await notices.wait("STATUS")
             await trio.sleep(0.01)
         assert stage.events("the watchdog is not fed")[0]["silent"] == "the store's writer"
-        assert "WATCHDOG=1" not in told.messages
+        assert "WATCHDOG=1" not in notices.messages
         await stage.stop()
         forget(stage)
 
@@ -126,10 +128,10 @@ async def test_a_store_that_does_not_answer_starves_the_watchdog(
 async def test_a_long_start_asks_for_time_and_a_short_one_does_not(
     autojump_clock: MockClock,
 ) -> None:
-    told = Told()
+    notices = Notices()
     with trio.move_on_after(EXTEND_SECONDS):
-        await keep_extending(told.notify)
-    assert told.messages == ["EXTEND_TIMEOUT_USEC=30000000"] * 2
+        await keep_extending(notices.notify)
+    assert notices.messages == ["EXTEND_TIMEOUT_USEC=30000000"] * 2
     assert autojump_clock.current_time() == EXTEND_SECONDS
 
 

@@ -2,7 +2,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from support.tools import HeardConversation
+from support.tools import RecordedConversation
 
 from daemon.domain.messages import ChatKey, FunctionCall
 from daemon.tools.tool import Tool, ToolContext
@@ -12,13 +12,13 @@ Caller = Callable[..., Awaitable[tuple[str, bool]]]
 
 
 @pytest.fixture
-def conversation() -> HeardConversation:
+def conversation() -> RecordedConversation:
     """What tools have done to Laura's conversation."""
-    return HeardConversation()
+    return RecordedConversation()
 
 
 @pytest.fixture
-def context(conversation: HeardConversation) -> ToolContext:
+def context(conversation: RecordedConversation) -> ToolContext:
     """What a tool may know of Laura's conversation."""
 
     async def recent_messages(_key: ChatKey, count: int) -> list[str]:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.tools import HeardConversation
+from support.tools import RecordedConversation
 
 from daemon.domain.messages import FunctionCall
 from daemon.domain.records import MAX_FACT_CHARACTERS
@@ -12,7 +12,7 @@ from daemon.tools.tool import Tool, ToolContext
 from daemon.tools.toolbox import Toolbox
 
 
-async def told(context: ToolContext, tool: Tool, **arguments: object) -> str:
+async def result(context: ToolContext, tool: Tool, **arguments: object) -> str:
     """Call a tool; gives what the model is told. It must not fail."""
     asked = FunctionCall(call_id="c", name=tool.name, arguments=json.dumps(arguments))
     output, failed = await Toolbox([tool]).call(asked, context)
@@ -21,42 +21,46 @@ async def told(context: ToolContext, tool: Tool, **arguments: object) -> str:
 
 
 async def test_an_escalation_gives_the_model_its_words(
-    context: ToolContext, conversation: HeardConversation
+    context: ToolContext, conversation: RecordedConversation
 ) -> None:
     asked = {"reason": "Queja", "summary": "Ruido en la 101", "urgency": "high"}
-    first = await told(context, escalate_to_human, **asked)
-    second = await told(context, escalate_to_human, **asked)
+    first = await result(context, escalate_to_human, **asked)
+    second = await result(context, escalate_to_human, **asked)
     assert first.startswith("This chat is handed to a person")
     assert second.startswith("This was done already")
     assert conversation.escalations[0] == ("Queja", "Ruido en la 101", "high")
 
 
 async def test_labels_may_be_added_removed_or_unknown(
-    context: ToolContext, conversation: HeardConversation
+    context: ToolContext, conversation: RecordedConversation
 ) -> None:
     conversation.labels = {"Nuevo"}
-    assert await told(context, set_labels, add=["Cotizado"], remove=["Nuevo"]) == "Done."
+    assert await result(context, set_labels, add=["Cotizado"], remove=["Nuevo"]) == "Done."
     assert conversation.labels == {"Cotizado"}
-    assert await told(context, set_labels, add=None, remove=None) == "Done."
-    assert await told(context, set_labels, add=["VIP"]) == "there is no label VIP"
+    assert await result(context, set_labels, add=None, remove=None) == "Done."
+    assert await result(context, set_labels, add=["VIP"]) == "there is no label VIP"
 
 
 async def test_facts_are_numbered_and_few(
-    context: ToolContext, conversation: HeardConversation
+    context: ToolContext, conversation: RecordedConversation
 ) -> None:
-    assert await told(context, remember, fact=" Es\n alérgica  al maní ") == "Remembered as fact 1."
+    assert (
+        await result(context, remember, fact=" Es\n alérgica  al maní ") == "Remembered as fact 1."
+    )
     assert conversation.facts == {1: "Es alérgica al maní"}
-    await told(context, remember, fact="Viaja con su perro")
-    assert (await told(context, remember, fact="Paga con tarjeta")).startswith("Not remembered")
-    assert await told(context, forget_fact, fact_id=1) == "Forgotten."
-    assert await told(context, forget_fact, fact_id=1) == "There is no fact 1 about this customer."
+    await result(context, remember, fact="Viaja con su perro")
+    assert (await result(context, remember, fact="Paga con tarjeta")).startswith("Not remembered")
+    assert await result(context, forget_fact, fact_id=1) == "Forgotten."
+    assert (
+        await result(context, forget_fact, fact_id=1) == "There is no fact 1 about this customer."
+    )
 
 
 @pytest.mark.parametrize("fact", ["", "  ", "x" * (MAX_FACT_CHARACTERS + 1)])
 async def test_a_fact_is_short(
-    context: ToolContext, conversation: HeardConversation, fact: str
+    context: ToolContext, conversation: RecordedConversation, fact: str
 ) -> None:
-    assert "1 to 300 characters" in await told(context, remember, fact=fact)
+    assert "1 to 300 characters" in await result(context, remember, fact=fact)
     assert conversation.facts == {}
 
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 import trio
 import trio.testing
-from support.tools import HeardConversation
+from support.tools import RecordedConversation
 
 from daemon.domain.messages import FunctionCall
 from daemon.errors import ToolError
@@ -132,7 +132,7 @@ def test_impossible_limits_are_refused(declared: dict[str, int]) -> None:
 
 
 async def test_tools_speak_from_the_loop_and_from_a_thread(
-    context: ToolContext, conversation: HeardConversation
+    context: ToolContext, conversation: RecordedConversation
 ) -> None:
     @tool
     async def from_the_loop(context: ToolContext) -> bool:

@@ -68,7 +68,7 @@ COMES_BACK: dict[str, dict[str, Any]] = {
 """Each as Whapi tells of it, in the shapes of its OpenAPI document."""
 
 
-def told(content: dict[str, Any]) -> Message:
+def read_back(content: dict[str, Any]) -> Message:
     """A message of ours as it is read from Whapi's JSON."""
     head = {"id": "m-1", "from_me": True, "source": "api", "chat_id": CHAT, "timestamp": 1}
     (message,) = parse_messages(msgspec.json.encode({"messages": [head | content]}))
@@ -81,7 +81,7 @@ def test_a_message_is_found_again_and_no_other_is_taken_for_it(name: str) -> Non
     alike = [
         other
         for other, content in COMES_BACK.items()
-        if likeness_of(told(content)) == likeness(part.kind, part.body, part.payload)
+        if likeness_of(read_back(content)) == likeness(part.kind, part.body, part.payload)
     ]
     assert alike == [name]
 
@@ -97,7 +97,7 @@ def test_a_message_is_found_again_and_no_other_is_taken_for_it(name: str) -> Non
     ],
 )
 def test_types_that_we_never_send_match_nothing(content: dict[str, Any]) -> None:
-    assert likeness_of(told(content)) == ()
+    assert likeness_of(read_back(content)) == ()
 
 
 @pytest.mark.parametrize(

@@ -206,15 +206,15 @@ EXAMPLES = Path(__file__).parents[2] / "config" / "validators"
 def test_the_example_of_a_hotel_mends_room_codes() -> None:
     (room_codes,) = load_validators([], EXAMPLES)
 
-    def told(text: str, *outputs: str) -> Verdict:
+    def verdict_on(text: str, *outputs: str) -> Verdict:
         return room_codes.judge(Candidate(text=text, tool_outputs=outputs))
 
     free = "El apartamento 1722-B está libre."
-    assert told(free, ROOMS) == Fix("El apartamento 1722-A está libre.")
-    assert isinstance(told(free, ROOMS, "1722-D"), Retry)
-    assert isinstance(told("El apartamento 1999-D está libre.", ROOMS), Retry)
-    assert told("Estamos en la Calle 10 # 43-B.", ROOMS) == KEEP
-    assert told(free) == KEEP, "without tools there is nothing to hold it against"
+    assert verdict_on(free, ROOMS) == Fix("El apartamento 1722-A está libre.")
+    assert isinstance(verdict_on(free, ROOMS, "1722-D"), Retry)
+    assert isinstance(verdict_on("El apartamento 1999-D está libre.", ROOMS), Retry)
+    assert verdict_on("Estamos en la Calle 10 # 43-B.", ROOMS) == KEEP
+    assert verdict_on(free) == KEEP, "without tools there is nothing to hold it against"
 
 
 def test_a_folder_of_validators_is_read(tmp_path: Path) -> None:

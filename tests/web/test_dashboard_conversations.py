@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from support.dashboard import bubbles_of, chats_of, open_browser, ref_of, words_of
 from support.model_script import call, say
 from support.plain import NO_TLS
-from support.rows import fates, insert, rows, select, states
+from support.rows import insert, rows, select, states, states_of
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
 from support.stage import LAURA, Stage
 
@@ -27,7 +27,7 @@ CLICK = "0f8b1c52-aaaa-bbbb"
 
 async def answered(stage: Stage, text: str, answer: str, *, name: str = "Laura") -> None:
     """Let Laura say something and get her answer."""
-    before = len(stage.said())
+    before = len(stage.received())
     stage.model.script(say(answer))
     await stage.gateway.customer_says(LAURA, text, name=name)
     await stage.gateway.wait_sent(LAURA, before + 1)
@@ -164,13 +164,13 @@ async def test_a_chat_is_taken_over_and_given_back(tmp_path: Path) -> None:
         ref = await ref_of(browser, "Laura")
         assert (await post(browser, ref, "pause", minutes=5)).json() == {"done": True}
         kept_out = await stage.gateway.customer_says(LAURA, "¿Sigues ahí?")
-        assert fates(stage.settings.data_dir)[kept_out] == (WITH_AGENT, AN_AGENT)
-        assert stage.said() == ["¡Hola!"]
+        assert states_of(stage.settings.data_dir)[kept_out] == (WITH_AGENT, AN_AGENT)
+        assert stage.received() == ["¡Hola!"]
         stage.model.script(say("Aquí estoy"))
         assert (await post(browser, ref, "resume")).json() == {"done": True}
         await stage.gateway.wait_sent(LAURA, 2)
-        assert stage.said() == ["¡Hola!", "Aquí estoy"]
-        await found(lambda: fates(stage.settings.data_dir)[kept_out][0] == "answered")
+        assert stage.received() == ["¡Hola!", "Aquí estoy"]
+        await found(lambda: states_of(stage.settings.data_dir)[kept_out][0] == "answered")
         key = f"{LAURA}@s.whatsapp.net"
         assert audit(stage) == [("pause", key), ("resume", key)]
 
@@ -201,7 +201,7 @@ async def test_a_chat_that_waits_for_a_person_is_shown_until_done(
         assert re.search(r'data-testid="fate" data-state="with_agent">\w', page)
         assert 'data-testid="filter-with_agent"' in page
         assert (await post(browser, chat["ref"], "done")).json() == {"done": True}
-        assert fates(stage.settings.data_dir)[asked] == ("handed_off", DONE)
+        assert states_of(stage.settings.data_dir)[asked] == ("handed_off", DONE)
         page = (await browser.get(f"/dashboard/chats/{chat['ref']}")).text
         assert 'data-testid="waits"' not in page
         assert 'data-testid="done"' not in page
@@ -220,7 +220,7 @@ async def test_an_agent_writes_from_the_dashboard(tmp_path: Path) -> None:
             assert sent.json() == {"done": True}
         assert (await post(browser, ref, "send", text="¿Qué tal?", action=CLICK + "2")).is_success
         await stage.gateway.wait_sent(LAURA, 3)
-        assert stage.said() == ["¡Hola!", "Soy Marta", "¿Qué tal?"]
+        assert stage.received() == ["¡Hola!", "Soy Marta", "¿Qué tal?"]
         await found(lambda: "Soy Marta" in json.dumps(thread(stage)))
         items = [item["content"] for item in thread(stage)]
         assert items[-2:] == ["[Mensaje manual de Marta]", "Soy Marta\n¿Qué tal?"]
@@ -244,7 +244,7 @@ async def test_an_agents_words_end_the_run_and_are_not_held_up_by_the_pause(tmp_
         held.release()
         await stage.gateway.wait_sent(LAURA, 2)
         await found(lambda: outcomes(stage) == ["handed_off"])
-        assert stage.said() == ["uno", "Yo sigo"]
+        assert stage.received() == ["uno", "Yo sigo"]
         fate = [("sent", "uno"), ("dropped", "dos"), ("sent", "Yo sigo")]
         await found(lambda: outbox(stage) == fate)
         await stage.gateway.customer_says(LAURA, "Gracias")

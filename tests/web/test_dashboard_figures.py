@@ -35,7 +35,7 @@ def cards_of(page: str) -> dict[str, tuple[str, str]]:
     return {name: (figure, note) for name, figure, note in CARD.findall(page)}
 
 
-def standing_of(page: str) -> dict[str, str]:
+def status_figures(page: str) -> dict[str, str]:
     """What is so right now."""
     return {name: words_of(value) for name, value in STANDING.findall(page)}
 
@@ -124,7 +124,7 @@ async def test_takeovers_and_the_longest_wait_are_on_the_page(tmp_path: Path) ->
         open_browser(stage) as browser,
     ):
         page = (await browser.get("/dashboard")).text
-        assert standing_of(page) == dict.fromkeys(("runs", "outbox", "paused", "dead"), "0") | {
+        assert status_figures(page) == dict.fromkeys(("runs", "outbox", "paused", "dead"), "0") | {
             "oldest": NOTHING
         }
         assert cards_of(page)["takeovers"] == ("0", "en la última hora: 0")
@@ -136,13 +136,13 @@ async def test_takeovers_and_the_longest_wait_are_on_the_page(tmp_path: Path) ->
         await stage.model.wait_requests(1)
 
         async def waits() -> str:
-            return standing_of((await browser.get("/dashboard")).text)["oldest"]
+            return status_figures((await browser.get("/dashboard")).text)["oldest"]
 
         with trio.fail_after(30):
             while await waits() == NOTHING:  # noqa: ASYNC110 - over HTTP
                 await trio.sleep(0.02)
         page = (await browser.get("/dashboard")).text
-        shown = standing_of(page)
+        shown = status_figures(page)
         assert (shown["paused"], shown["runs"]) == ("1", "1")
         (since,) = re.findall(r'data-testid="oldest"><time datetime="([^"]*)"', page)
         stats = (await browser.get("/dashboard/stats")).json()

@@ -52,7 +52,7 @@ async def test_a_click_sends_a_refused_message_again_once(tmp_path: Path) -> Non
         replayed = await browser.post("/dashboard/api/work/replay", json={"ref": ref})
         assert replayed.json() == {"put_back": 0}
         await stage.quiet()
-        assert stage.said() == ["Sí hay."]
+        assert stage.received() == ["Sí hay."]
         assert audited(stage) == ["send again"]
         forgive(stage)
 
@@ -83,7 +83,7 @@ async def test_it_is_not_said_over_a_persons_words(tmp_path: Path) -> None:
         await browser.post(f"/dashboard/api/chats/{ref}/resume", json={})
         assert (await post(browser, number, "again"))[0] == 200
         await stage.gateway.wait_sent(LAURA)
-        assert stage.said() == ["Sí hay."]
+        assert stage.received() == ["Sí hay."]
         forgive(stage)
 
 
@@ -97,7 +97,7 @@ async def test_a_takeover_while_it_waits_drops_it(tmp_path: Path) -> None:
         await found(lambda: outbox(stage)[0][0] == "dropped")
         stage.gateway.reset_faults()
         await stage.quiet()
-        assert stage.said() == []
+        assert stage.received() == []
         forgive(stage)
 
 
@@ -112,7 +112,7 @@ async def test_it_outlives_a_crash(tmp_path: Path) -> None:
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert stage.said() == ["Sí hay."]
+        assert stage.received() == ["Sí hay."]
         assert outcomes(stage) == ["answered"]
         forgive(stage)
 

@@ -7,7 +7,7 @@ import httpx
 import trio
 from support.dashboard import open_browser, ref_of, words_of
 from support.model_script import Step, call, say
-from support.rows import count, fates, select
+from support.rows import count, select, states_of
 from support.scenes import forgive, found, open_scene, outcomes
 from support.stage import LAURA
 
@@ -40,7 +40,7 @@ async def test_a_run_is_shown_and_cancelled_and_begins_again(tmp_path: Path) -> 
         assert done.json() == {"done": True}
         await run.ended.wait()
         await stage.gateway.wait_sent(LAURA)
-        assert stage.said() == ["ahora sí"]
+        assert stage.received() == ["ahora sí"]
         await found(lambda: outcomes(stage) == ["answered"])
         again = await browser.post("/dashboard/api/work/cancel", json={"ref": entry["ref"]})
         assert again.status_code == 409
@@ -64,8 +64,8 @@ async def test_a_dead_letter_is_replayed(tmp_path: Path) -> None:
         done = await browser.post("/dashboard/api/work/replay", json={"ref": ref})
         assert done.json() == {"put_back": 1}
         await stage.gateway.wait_sent(LAURA, 2)
-        assert stage.said()[-1] == "Mañana sí."
-        await found(lambda: fates(stage.settings.data_dir)[asked][0] == "answered")
+        assert stage.received()[-1] == "Mañana sí."
+        await found(lambda: states_of(stage.settings.data_dir)[asked][0] == "answered")
         (letter,) = (await work_of(browser))["dead_turns"]
         assert letter["messages"] == 0
         done = await browser.post("/dashboard/api/work/replay", json={"all": True})

@@ -11,7 +11,7 @@ HOUR = 3600.0
 NOW = 1_800_000_000.0
 
 
-def heard(*ahead: float) -> float | None:
+def difference_after(*ahead: float) -> float | None:
     """What a clock says after answers whose dates are so far ahead."""
     clock = GatewayClock(lambda: NOW)
     for seconds in ahead:
@@ -20,17 +20,17 @@ def heard(*ahead: float) -> float | None:
 
 
 def test_a_difference_of_minutes_is_reported_and_one_of_seconds_is_not() -> None:
-    assert heard() is None
-    assert heard(0.0) == 0
-    assert heard(45.0) == 0
-    assert heard(-8 * HOUR) == -8 * HOUR
-    assert heard(120.0) == 120
+    assert difference_after() is None
+    assert difference_after(0.0) == 0
+    assert difference_after(45.0) == 0
+    assert difference_after(-8 * HOUR) == -8 * HOUR
+    assert difference_after(120.0) == 120
 
 
 def test_one_answer_with_the_right_time_is_believed_and_an_old_one_is_not() -> None:
-    assert heard(-HOUR, -HOUR, 0.0) == 0
-    assert heard(0.0, -9 * HOUR) == 0  # kept by a proxy
-    assert heard(0.0, *[-HOUR] * ANSWERS) == -HOUR  # the clock has been set
+    assert difference_after(-HOUR, -HOUR, 0.0) == 0
+    assert difference_after(0.0, -9 * HOUR) == 0  # kept by a proxy
+    assert difference_after(0.0, *[-HOUR] * ANSWERS) == -HOUR  # the clock has been set
 
 
 @pytest.mark.parametrize("date", [None, "", "soon", "Thu, 99 Jan 2026 00:00:00 GMT", "0" * 5000])

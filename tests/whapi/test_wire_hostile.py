@@ -34,7 +34,7 @@ def body_of(text_in_json: bytes) -> str:
     return message.content.body
 
 
-def fate(body: bytes) -> str:
+def outcome_of(body: bytes) -> str:
     """Say what becomes of a body; any exception but WebhookError escapes."""
     try:
         parse_webhook(body)
@@ -334,10 +334,10 @@ def test_mutated_samples_are_read_or_refused(sample: bytes, data: st.DataObject)
         at = data.draw(st.integers(0, len(body)))
         end = min(len(body), at + data.draw(st.integers(0, 8)))
         body[at:end] = data.draw(st.binary(max_size=6) | st.sampled_from([b"null", b"[", b"}"]))
-    assert fate(bytes(body)) in {"read", "refused"}
+    assert outcome_of(bytes(body)) in {"read", "refused"}
 
 
 @given(st.binary(max_size=60))
 @example(b'{"\x00')
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    assert fate(body) in {"read", "refused"}
+    assert outcome_of(body) in {"read", "refused"}
