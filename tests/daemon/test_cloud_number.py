@@ -13,8 +13,8 @@ from support.cloud_bodies import body, change, message
 from support.cloud_stage import LAURA_CHAT, VERIFY_TOKEN, CloudStage, open_cloud_stage
 from support.model_script import say
 from support.plain import NO_TLS
-from support.rows import fates, select
-from support.scenes import QUICK_RULES, forgive, found, logged, outbox, outcomes, told
+from support.rows import select, states_of
+from support.scenes import QUICK_RULES, forgive, found, logged, model_input, outbox, outcomes
 
 from daemon.sandbox import samples
 
@@ -58,7 +58,7 @@ async def test_a_customer_is_answered_in_one_message(tmp_path: Path) -> None:
     (sent,) = stage.cloud.sent(LAURA_CHAT)
     assert sent.text == "Buenas tardes, Laura.\n\nSí hay cuarto para dos personas."
     assert sent.content["to"] == "573001234567"
-    assert "¿Hay cuarto? 🏨" in told(stage)[-1]
+    assert "¿Hay cuarto? 🏨" in model_input(stage)[-1]
     assert outcomes(stage) == ["answered"]
 
 
@@ -90,14 +90,14 @@ async def test_a_person_in_the_business_app_takes_over(tmp_path: Path) -> None:
         await stage.cloud.agent_says(LAURA_CHAT, "Yo sigo con usted")
         held = await stage.cloud.customer_says(LAURA_CHAT, "Gracias")
         await stage.quiet()
-        assert fates(stage.settings.data_dir)[held][0] == "with_agent"
+        assert states_of(stage.settings.data_dir)[held][0] == "with_agent"
     assert len(stage.cloud.sent(LAURA_CHAT)) == 1
 
 
 async def test_what_the_business_agent_answers_is_not_answered_twice(tmp_path: Path) -> None:
     async with cloud_scene(tmp_path) as stage:
         await stage.cloud.tell("standby", {"messages": [message(id="wamid.S")]})
-        state = fates(stage.settings.data_dir)["wamid.S"]
+        state = states_of(stage.settings.data_dir)["wamid.S"]
         await stage.quiet()
     assert state == ("ignored", "the Meta Business Agent has the chat")
     assert stage.got() == []
@@ -215,7 +215,7 @@ async def test_a_number_that_appears_later_is_the_same_persons(tmp_path: Path) -
         await stage.cloud.wait_sent(LAURA_CHAT, 2)
         await stage.quiet()
     assert chats(stage) == [LAURA_CHAT]
-    assert any("Soy Laura" in words for words in told(stage))
+    assert any("Soy Laura" in words for words in model_input(stage))
 
 
 async def test_a_person_with_a_new_user_id_keeps_their_chat(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ async def test_a_person_with_a_new_user_id_keeps_their_chat(tmp_path: Path) -> N
         await stage.quiet()
     assert sent.content["recipient"] == "CO.2"
     assert chats(stage) == ["CO.2@bsuid"]
-    assert any("Soy Laura" in words for words in told(stage))
+    assert any("Soy Laura" in words for words in model_input(stage))
 
 
 # -- the number ------------------------------------------------------------------------------------

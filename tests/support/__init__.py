@@ -1,1 +1,1 @@
-"""What the tests of the whole daemon share."""
+"""Shared parts of the tests of the whole daemon."""

@@ -74,11 +74,11 @@ class AssistantsServer:
     ) -> None:
         self.threads: dict[str, SimulatedThread] = {}
         self.busy_answers = 0
-        """So many next runs are refused since another one is active, as in a race."""
+        """The number of next runs that are refused because another one is active, as in a race."""
         self.refused_deletions = 0
-        """So many next deletions of threads are answered 503."""
+        """The number of next deletions of threads that are answered 503."""
         self.ends_at_cancel = False
-        """Set to True, a run ends by itself just before it is cancelled."""
+        """If True, a run ends by itself just before it is cancelled."""
         self._now = now
         self._take_step = take_step
         self._note_call = note_call
@@ -247,7 +247,7 @@ class AssistantsServer:
 
 
 def _say(thread: SimulatedThread, run: SimulatedRun, stored: Callable[..., JsonObject]) -> None:
-    """Put what a run has said on its thread, once."""
+    """Add the output of a run to its thread, once."""
     if run.status not in {"completed", "incomplete"}:
         return
     if any(message["run_id"] == run.id for message in thread.messages):

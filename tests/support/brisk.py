@@ -1,4 +1,4 @@
-"""A stage on which nothing takes long: chats leave at once, webhooks are repeated at once."""
+"""A stage with short waits: idle chats end at once, webhooks are repeated at once."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ Tables = Mapping[str, Mapping[str, Any]]
 
 @asynccontextmanager
 async def open_brisk_stage(data_dir: Path, **changes: Mapping[str, Any]) -> AsyncIterator[Stage]:
-    """`open_stage` with next to no waits; ``changes`` win over it."""
+    """`open_stage` with minimal waits; ``changes`` override it."""
     tables: Tables = {
         **changes,
         "buffer": {**BRISK, **changes.get("buffer", {})},

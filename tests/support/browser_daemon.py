@@ -1,6 +1,6 @@
 """The daemon as the browser tests start it: ``python -m support.browser_daemon``.
 
-As ``recado run``, and the dashboard shows the phone of simulators that live in another process.
+Like ``recado run``, but the dashboard shows the phone of simulators in another process.
 """
 
 import os

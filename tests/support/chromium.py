@@ -1,4 +1,4 @@
-"""The browser of the tests: Debian's Chromium, without a window, and without calling home."""
+"""The browser of the tests: Debian's Chromium, headless and without background requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Customers and groups on the simulated phones, with all that they can send."""
+"""Customers and groups on the simulated phones, with every type of message."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from daemon.sandbox.webhooks import Until, WholeBody, plain_client
 
 
 class ScriptedPhones(SimulatedPhones):
-    """What customers and agents do, each in one call."""
+    """Actions of customers and agents, one call each."""
 
     in_order = True
     """Whether the webhooks of one chat keep their order. Whapi promises none."""
     presences_need_subscription = True
-    """Whether typing is told of subscribed contacts only, as Whapi does."""
+    """Whether typing is reported only for subscribed contacts, as Whapi does."""
 
     async def customer_says(
         self,
@@ -113,7 +113,7 @@ class ScriptedPhones(SimulatedPhones):
         return await self.agent_sends(chat, content, source=source, deliver=deliver)
 
     async def redeliver(self, message_id: str, *, deliver: Until = "attempted") -> None:
-        """Tell of a message once more, as Whapi does when a 200 got lost."""
+        """Send a message's webhook again, as Whapi does when a 200 got lost."""
         await self.announce([self.ledger.messages[message_id]], deliver=deliver)
 
     async def deliver_raw(
@@ -159,7 +159,7 @@ class Manner(TypedDict, total=False):
     forwarded: int
     """How often it was forwarded before."""
     ephemeral: bool
-    """Whether it shall disappear."""
+    """Whether it disappears."""
     view_once: bool
     link: bool
     """Whether its file has a link; by default as the channel is set."""
@@ -181,7 +181,7 @@ class ScriptedContact(SimulatedContact):
         return str(message["id"])
 
     async def send_together(self, *contents: JsonObject, deliver: Until = "attempted") -> list[str]:
-        """Send several things that are told in one webhook call, as an album may be."""
+        """Send several messages in one webhook call, as an album may be."""
         messages = [self._compose(content, {}) for content in contents]
         await self._phones.announce(messages, deliver=deliver)
         return [str(message["id"]) for message in messages]
@@ -228,7 +228,7 @@ class ScriptedContact(SimulatedContact):
         seconds: int = 2,
         **manner: Unpack[Manner],
     ) -> str:
-        """Send a film, by default a sample with its first picture."""
+        """Send a video, by default a sample with its first frame."""
         content = self.file("video", data, mime_type, caption=caption, link=manner.get("link"))
         preview = self._media.preview_of("boat.jpg")
         content["video"] |= {"seconds": seconds, "width": 160, "height": 120, "preview": preview}
@@ -242,7 +242,7 @@ class ScriptedContact(SimulatedContact):
         caption: str = "",
         **manner: Unpack[Manner],
     ) -> str:
-        """Send a paper, by default a sample of one page."""
+        """Send a document, by default a sample of one page."""
         content = self.file(
             "document",
             data,
@@ -287,7 +287,7 @@ class ScriptedContact(SimulatedContact):
         sequence: int = 1,
         **manner: Unpack[Manner],
     ) -> str:
-        """Send where one is at the moment; `sequence` counts the updates."""
+        """Send a live location; `sequence` counts the updates."""
         place = {"latitude": latitude, "longitude": longitude, "accuracy": 12, "caption": caption}
         content = {**place, "sequence_number": sequence, "time_offset": 0}
         return await self.send({"type": "live_location", "live_location": content}, **manner)

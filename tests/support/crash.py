@@ -48,7 +48,7 @@ TOKEN = "crash-token"
 
 
 class Harness:
-    """One store, the world round it, and the daemon's present life."""
+    """One store, the simulators, and the daemon's current process."""
 
     def __init__(self, folder: Path, gateway: ScriptedGateway, model: NamingModel) -> None:
         self.gateway = gateway
@@ -68,7 +68,7 @@ class Harness:
 
     @property
     def data_dir(self) -> Path:
-        """Where the daemon's store is."""
+        """The folder of the daemon's store."""
         return self.folder / "data"
 
     @property
@@ -122,7 +122,7 @@ class Harness:
         return self._next_reference - len(self._answered)
 
     def progress(self) -> str:
-        """One line on how far it has come."""
+        """The progress in one line."""
         return f"{self._next_reference} messages, {self.waiting()} waiting"
 
     def acknowledged(self) -> set[str]:
@@ -131,21 +131,21 @@ class Harness:
         known = self.gateway.ledger.acknowledged & messages.keys()
         return {message_id for message_id in known if not messages[message_id]["from_me"]}
 
-    # -- the daemon's lives --------------------------------------------------------------------
+    # -- the daemon's processes ----------------------------------------------------------------
 
     async def kill(self) -> None:
-        """End the present life with SIGKILL, wherever it is, and look at what it left."""
+        """Kill the current process with SIGKILL at any point, and check the store."""
         self.daemon.kill()
         await self.death()
 
     async def death(self) -> None:
-        """Wait until the present life has been killed, and look at what it left."""
+        """Wait until the current process has been killed, and check the store."""
         await self.daemon.death()
         self.kills += 1
         self._look_at_what_is_left()
 
     async def finish(self, *, seconds: float) -> bool:
-        """Wait until nothing is left to do; False if that takes too long."""
+        """Wait until no work is left; False if that takes too long."""
         with trio.move_on_after(seconds) as scope:
             while not self.is_finished():  # noqa: ASYNC110 - it is another process that finishes
                 await trio.sleep(POLL_SECONDS)
@@ -156,7 +156,7 @@ class Harness:
         return not self.gateway.postbox._lanes and not work_left(self.data_dir)
 
     def _look_at_what_is_left(self) -> None:
-        """Between two lives: the store has all that was acknowledged; which sends are open?"""
+        """Between two processes: check that acknowledged messages are stored; note open sends."""
         self.faults += judge_acknowledged(self.acknowledged(), stored_ids(self.data_dir))
         for chat, body in sends_in_flight(self.data_dir):
             got = any(sent.text == body for sent in self.gateway.ledger.sent(chat))
@@ -176,7 +176,7 @@ class Harness:
         ]
 
     def figures(self) -> dict[str, float]:
-        """What happened, in numbers."""
+        """Counts of what happened."""
         tries = [len(d.attempts) for d in self.gateway.postbox.deliveries]
         starts = sorted(self.daemon.start_seconds)
         return {
@@ -209,7 +209,7 @@ async def open_harness(
     tokens_per_second: float = 0,
     spoil: Callable[[Step], Step] = lambda step: step,
 ) -> AsyncIterator[Harness]:
-    """The world round the daemon, in this process; the daemon itself is not started yet.
+    """The simulators, in this process; the daemon is not started yet.
 
     ``spoil`` may change each answer of the model before it is given.
     """
@@ -240,7 +240,7 @@ async def open_harness(
 
 
 def report(harness: Harness, faults: list[Fault], how: str) -> str:
-    """Tell of faults so that they can be understood: what was done, and the chats' timelines."""
+    """Describe violations: the actions, and the chats' timelines."""
     lines = [f"{how}; kept in {harness.folder}", *(f"{f.chat}: {f.what}" for f in faults[:20])]
     heard = harness.heard()
     for chat in [*dict.fromkeys(fault.chat for fault in faults if fault.chat)][:2]:

@@ -1,4 +1,4 @@
-"""The judges of the crash harness: pure functions over what was written, heard, done and stored.
+"""The judges of the crash harness: pure functions over messages, answers, tool calls and the store.
 
 Customers write references such as ``c03-m0017``; the simulated model answers each burst with
 ``Recibido: …`` and ``Listo: …``, each naming the references of the burst in order. So every
@@ -24,7 +24,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class StoreRows:
-    """What the judges need of the store after the end."""
+    """The rows of the store that the judges need after the end."""
 
     messages: Sequence[tuple[str, str, str]]
     """Chat, id and state of each customer message."""
@@ -94,7 +94,7 @@ def judge_acknowledged(acknowledged: Iterable[str], stored: Iterable[str]) -> li
 
 
 def judge_store(rows: StoreRows, acknowledged: Iterable[str]) -> list[Fault]:
-    """Every message has its outcome, nothing waits, and the thread tells each message once."""
+    """Every message has its outcome, nothing waits, and the thread has each message once."""
     faults = judge_acknowledged(acknowledged, [row[1] for row in rows.messages])
     faults += [
         Fault(chat, f"message {message_id} is {state}")

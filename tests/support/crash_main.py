@@ -26,7 +26,7 @@ from support.crash_runs import (
 )
 
 ROUND = 100
-"""Kills on one store with one seed: few enough to play a fault again, and to read its ledger."""
+"""Kills on one store with one seed: few enough to replay a violation and to read its ledger."""
 
 
 @click.command()
@@ -34,7 +34,7 @@ ROUND = 100
 @click.option("--seed", default=1)
 @click.option("--points/--no-points", default=True, help="also kill at every named point")
 def main(kills: int, seed: int, *, points: bool) -> None:
-    """Kill the daemon again and again, and judge what it made of it."""
+    """Kill the daemon repeatedly, and judge the result."""
     folder = Path(tempfile.mkdtemp(prefix="recado-crash-"))
     totals: Counter[str] = Counter()
     for name, outcome in _rounds(folder, kills, seed, points=points):

@@ -1,4 +1,4 @@
-"""The simulated model of the crash harness: what it says shows which messages it has understood."""
+"""The simulated model of the crash harness: its answers name the messages of its input."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ class NamingModel(ScriptedModel):
 
 
 def answer_to(items: list[dict[str, Any]]) -> Step:
-    """What the model makes of an input: calls of the tool that are still due, else the answer."""
+    """The model's reaction to an input: pending tool calls, else the answer."""
     newest = max(number for number, item in enumerate(items) if item.get("role") == "user")
     text = str(items[newest]["content"])
     due = [line for line in text.splitlines() if BOOKING in line]

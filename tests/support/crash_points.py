@@ -1,6 +1,6 @@
-"""Named places in the daemon at which it can be killed, put round its dependencies from outside.
+"""Named kill points, put around the daemon's dependencies from outside.
 
-The daemon knows nothing of them: the victim (`support.crash_victim`) wraps what chats work with.
+The daemon does not know them: the victim (`support.crash_victim`) wraps the chats' dependencies.
 """
 
 import sqlite3
@@ -38,7 +38,7 @@ PLAN_VARIABLE = "CRASH_PLAN"
 
 
 class KillPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What one life of the victim is to do besides its work."""
+    """The plan for one process of the victim."""
 
     listener: int
     """Descriptor of the listening socket that the harness holds."""
@@ -70,7 +70,7 @@ class KillPoints:
         self._armed = True
 
     def reach(self, point: str) -> None:
-        """Say that a point is reached; does not return if it is the one to die at."""
+        """Report that a point is reached; does not return if it is the planned one."""
         if not self._armed:
             return
         with self._lock:
@@ -82,7 +82,7 @@ class KillPoints:
 
 
 def watched(services: ChatServices, points: KillPoints) -> ChatServices:
-    """The same services with kill points round everything that leaves a trace outside."""
+    """The same services with kill points around everything with an effect outside."""
     store, model, number = services.store, services.model, services.number
     _watch_commits(store.database, points)
     chat_config = services.config.current
@@ -97,7 +97,7 @@ def watched(services: ChatServices, points: KillPoints) -> ChatServices:
 
 
 def _watch_commits(database: SqliteDatabase, points: KillPoints) -> None:
-    """Points in the writer thread: after the verbs and before COMMIT, and before anyone is told."""
+    """Points in the writer thread: after the writes, before COMMIT, and before callers resume."""
     commit = database._commit_as_one
 
     def watched_commit(batch: list[_Write[object]]) -> str:
@@ -121,7 +121,7 @@ def _watch_commits(database: SqliteDatabase, points: KillPoints) -> None:
 
 
 def _name(operation: Callable[[sqlite3.Connection], object]) -> str:
-    """The verb of the store that a write belongs to, such as ``Inbox.accept``."""
+    """The store's method that a write belongs to, such as ``Inbox.accept``."""
     function = operation.func if isinstance(operation, partial) else operation
     return str(getattr(function, "__qualname__", "a write")).partition(".<locals>")[0]
 

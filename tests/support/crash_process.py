@@ -1,4 +1,4 @@
-"""One daemon after another on the same socket and store, each in a process of its own."""
+"""One daemon process after another on the same socket and store."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ import trio
 from support.crash_points import PLAN_VARIABLE, KillPlan
 
 START_SECONDS = 30.0
-"""More than a start ever takes, on a machine that does other things too."""
+"""Longer than any start takes, even on a busy machine."""
 
 POLL_SECONDS = 0.02
 LIFE_SETTINGS = {
@@ -38,12 +38,12 @@ LIFE_SETTINGS = {
 
 
 class Lives:
-    """The lives of one daemon. It inherits its listening socket, which outlives it."""
+    """The processes of one daemon. They inherit the listening socket, which outlives them."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.start_seconds: list[float] = []
-        """From the spawn to READY, of each life that got so far."""
+        """Seconds from the spawn to READY, of each process that became ready."""
         self._folder = folder
         self._environment: dict[str, str] = {}
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -56,7 +56,7 @@ class Lives:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def configure(self, environment: Mapping[str, str]) -> None:
-        """Give the lives to come their environment, besides the short waits."""
+        """Set the environment of the next processes, besides the short waits."""
         inherited = {
             name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
         }
@@ -71,7 +71,7 @@ class Lives:
             self._process.kill()
 
     async def start(self, **plan: Any) -> None:
-        """Begin a life of the daemon; returns once it is spawned."""
+        """Start the daemon; returns once it is spawned."""
         self._spawned = time.perf_counter()
         text = msgspec.json.encode(KillPlan(listener=self._listener.fileno(), **plan)).decode()
         with (self._folder / "victim.log").open("ab") as log:
@@ -85,7 +85,7 @@ class Lives:
             )
 
     async def ready(self) -> None:
-        """Wait until the present life serves; raises AssertionError if it ends before."""
+        """Wait until the current process serves; raises AssertionError if it ends before."""
         process = self._living()
         assert process.stdout is not None
         said = b""
@@ -101,18 +101,18 @@ class Lives:
         self._living().send_signal(signal.SIGUSR1)
 
     def kill(self) -> None:
-        """End the present life with SIGKILL, wherever it is."""
+        """Kill the current process with SIGKILL at any point."""
         self._living().kill()
 
     async def death(self) -> None:
-        """Wait until the present life has been killed."""
+        """Wait until the current process has been killed."""
         process = self._living()
         status = await process.wait()
         assert status == -signal.SIGKILL, f"exit {status}; see {self._folder}/victim.log"
         await self._close_pipe(process)
 
     async def stop(self) -> None:
-        """End the last life as systemd does; its exit is clean."""
+        """Stop the last process as systemd does; its exit is clean."""
         process = self._living()
         process.terminate()
         with trio.fail_after(START_SECONDS):
@@ -121,7 +121,7 @@ class Lives:
         assert status == 0, f"exit {status}; see {self._folder}/victim.log"
 
     async def died_or(self, finished: Callable[[], bool], *, seconds: float) -> bool:
-        """Wait until the present life is dead (True) or ``finished`` holds (False)."""
+        """Wait until the current process is dead (True) or ``finished`` holds (False)."""
         process = self._living()
         with trio.move_on_after(seconds):
             while process.poll() is None:

@@ -1,4 +1,4 @@
-"""What the crash harness reads from the store."""
+"""Queries of the crash harness on the store."""
 
 import json
 from pathlib import Path
@@ -36,12 +36,12 @@ def work_left(data_dir: Path) -> bool:
 
 
 def duplicates(data_dir: Path) -> int:
-    """How many arrivals of a message that was stored already."""
+    """The number of repeated arrivals of stored messages."""
     return sum(number for (number,) in _select(data_dir, "messages", "duplicates"))
 
 
 def read_store(data_dir: Path) -> StoreRows:
-    """What the judges need of the store."""
+    """The rows that the judges need."""
     over = {"state !=": ("sent", "dropped")}
     active = {"state !=": "done"}
     bookings = "tool_calls c JOIN turns t ON t.id = c.turn_id"
@@ -71,7 +71,7 @@ def read_store(data_dir: Path) -> StoreRows:
 
 
 def timeline(data_dir: Path, chat: str) -> str:
-    """The life of one chat: messages, turns, runs, responses, tool calls and outbox, by time."""
+    """The timeline of one chat: messages, turns, runs, responses, tool calls and outbox."""
     lines: list[Line] = []
 
     def add(kind: str, table: str, columns: str, **where: Any) -> None:
@@ -117,7 +117,7 @@ def timeline(data_dir: Path, chat: str) -> str:
 
 
 def _select(data_dir: Path, table: str, columns: str, **clauses: Any) -> list[tuple[Any, ...]]:
-    """Rows of a store; none of one that a kill kept from being made."""
+    """Rows of a store; none if a kill prevented its creation."""
     return select(data_dir, table, columns, **clauses) if database().is_made(data_dir) else []
 
 

@@ -18,7 +18,7 @@ from support.model_script import Step
 
 SCENE_SECONDS = 30.0
 DRAIN_SECONDS = 90.0
-"""How long the last life may take to answer all that is left."""
+"""How long the last process may take to answer everything that is left."""
 
 MOST_WAITING = 250
 """Messages that may wait for their answers before the stream rests; else a machine that is slow
@@ -38,12 +38,12 @@ MODEL_FAULTS = 0.03
 
 ECHO_MODES: tuple[EchoMode, ...] = ("after", "after", "before", "missing", "other_id")
 NOTICES = frozenset({texts("es").apology})
-"""What the daemon may say besides answers when the model fails again and again."""
+"""Texts that the daemon may send besides answers when the model fails repeatedly."""
 
 
 @dataclass(frozen=True, slots=True)
 class KillAt:
-    """Where to die: a point, and at which visit of it."""
+    """A kill: a point, and the number of its visit."""
 
     point: str
     visit: int = 1
@@ -51,7 +51,7 @@ class KillAt:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Where one scene is killed, life after life."""
+    """The kills of one scene, process after process."""
 
     kills: tuple[KillAt, ...]
     echo: EchoMode = "after"
@@ -62,14 +62,14 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a series of kills came to."""
+    """The result of a series of kills."""
 
     figures: dict[str, float]
     faults: list[Fault]
     story: str
-    """Empty, or the report on the faults."""
+    """Empty, or the report on the violations."""
     missed: list[str]
-    """Kill points that a scene did not come to."""
+    """Kill points that a scene did not reach."""
 
 
 TWICE_KILLED = (
@@ -145,9 +145,9 @@ async def kill_at_points(
     seed: int,
     tell: Callable[[str], None] = lambda _line: None,
 ) -> Outcome:
-    """Play the scene once for each chain and die as it says; the next life ends the scene.
+    """Play the scene once for each chain with its kills; the next process ends the scene.
 
-    That life is armed, as soon as the scene is over, for the next one: one start a kill.
+    That process is then armed for the next chain: one start per kill.
     """
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     started = time.perf_counter()
@@ -168,7 +168,7 @@ async def kill_at_points(
 
 
 async def _die_along(harness: Harness, chain: Chain, following: KillAt | None) -> list[str]:
-    """Go through the lives of a chain and begin the one after it; gives the points missed."""
+    """Run the processes of a chain and start the next one; gives the missed points."""
     missed = []
     for place, kill in enumerate(chain.kills):
         if await harness.daemon.died_or(harness.is_finished, seconds=SCENE_SECONDS):
@@ -198,9 +198,9 @@ async def kill_at_random(
     per_second: float = 12.0,
     tell: Callable[[str], None] = lambda _line: None,
 ) -> Outcome:
-    """Customers of many chats write without pause while the daemon is killed again and again.
+    """Customers of many chats write without pause while the daemon is killed repeatedly.
 
-    Now and then a send or a call of the model goes wrong as well. The last life answers the rest.
+    Some sends and model calls fail as well. The last process answers the rest.
     """
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     started = time.perf_counter()
@@ -218,7 +218,7 @@ async def kill_at_random(
             for number in range(kills):
                 _spoil_a_send(harness, rng)
                 await harness.daemon.start()
-                # Some die while they start, some in the thick of it.
+                # Some are killed during the start, some under load.
                 await trio.sleep(
                     rng.uniform(0.2, 1.0) if rng.random() < 0.2 else rng.uniform(0.8, 3.0)
                 )
@@ -247,7 +247,7 @@ async def _stream(harness: Harness, chats: int, per_second: float, seed: int) ->
 
 
 def _spoil_a_send(harness: Harness, rng: random.Random) -> None:
-    """Let the echoes of the next life be as they may, and sometimes a send go wrong."""
+    """Choose random echoes for the next process, and sometimes a failing send."""
     harness.gateway.echoes.mode = rng.choice(ECHO_MODES)
     if rng.random() < 0.3:
         kind, status = rng.choice(SEND_FAULTS)

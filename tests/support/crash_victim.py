@@ -1,7 +1,7 @@
 """The daemon as the crash harness kills it: ``python -m support.crash_victim``.
 
-Composed as `daemon.startup` does it, with kill points round the dependencies and short waits where
-no setting shortens them. It says ``READY=1`` on stdout.
+Composed as by `daemon.startup`, with kill points around the dependencies and short waits where no
+setting shortens them. It prints ``READY=1`` to stdout.
 """
 
 import os
@@ -66,7 +66,7 @@ def _kill_self() -> None:
 
 
 def _note_in(path: str) -> Callable[[str], None]:
-    """A writer of lines to a file, or to nowhere."""
+    """A writer of lines to a file, or to none."""
     if not path:
         return lambda _point: None
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

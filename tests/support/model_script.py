@@ -1,4 +1,4 @@
-"""What the simulated model is told to say, and how it is told to fail."""
+"""Scripted answers and failures of the simulated model."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from daemon.sandbox.model_wire import Call, JsonObject, Output, Say
 
 
 class Gate(Protocol):
-    """Something that can be waited for, such as a trio.Event."""
+    """An awaitable gate, such as a trio.Event."""
 
     def wait(self) -> Awaitable[Any]:
         """Return once it is open."""
@@ -30,7 +30,7 @@ class Step:
     """Takes only requests whose body it returns True for; None takes the next one."""
 
     status: int = 200
-    """Anything else is answered at once, with an error of `code` and `message`."""
+    """Any status but 200 is answered at once, with an error of `code` and `message`."""
     code: str | None = None
     message: str = "This is a scripted fault."
     headers: dict[str, str] = field(default_factory=dict)
@@ -41,9 +41,9 @@ class Step:
     """Answer 200 with a stream that is no JSON."""
 
     outputs: tuple[Output, ...] | None = None
-    """What the model says; None: what the wit says; (): nothing at all."""
+    """The texts of the model; None: the wit's answer; (): none."""
     echo: bool = False
-    """Say the customer's last text back."""
+    """Repeat the customer's last text."""
 
     gate: Gate | None = None
     """Waited for before event number `gate_at`; a gate that never opens is a model that hangs."""
@@ -87,7 +87,7 @@ class ScriptedGeneration(Generation):
         if self.step.gate is not None and len(self._events) == self.step.gate_at:
             await self.step.gate.wait()
         if len(self._events) == self.step.cut_after and not self.call.background:
-            await trio.sleep_forever()  # the cut of the connection ends it here
+            await trio.sleep_forever()  # the cut connection ends it here
         await super()._pause_before(event)
 
     def _plan(self) -> Iterator[JsonObject]:

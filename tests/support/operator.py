@@ -1,4 +1,4 @@
-"""An operator at the command line, and a look at the store's bytes."""
+"""An operator at the command line, and searches in the store's bytes."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Texts that are slow to match, made for a pattern, and how quickly the time for them grows.
 
-The time is what the thread itself used, so that a busy machine changes little. A text is looked at
-once; only what takes suspiciously long is measured again, and at twice the size.
+The time is the thread's CPU time, so that a busy machine changes little. Each text is tried once;
+only suspiciously slow ones are measured again, and at twice the size.
 """
 
 import math
@@ -47,9 +47,9 @@ def growth(
     seconds: float,
     sizes: Sequence[int] = SIZES,
 ) -> float:
-    """How many times as long ``work`` takes for a text four times as long; 0 if it is quick anyhow.
+    """The factor by which ``work`` takes longer for a text four times as long; 0 if it is quick.
 
-    Quick is what takes less than ``seconds`` for the largest of ``sizes``.
+    Quick means less than ``seconds`` for the largest of ``sizes``.
     """
     for size in sizes:
         large = text(size)
@@ -57,7 +57,7 @@ def growth(
         if after < seconds:
             continue
         if size == sizes[0]:
-            return math.inf  # so long for so little is exponential
+            return math.inf  # so much time for so short a text is exponential
         if after / _seconds(work, text(size // 2)) < MOST_GROWTH:
             continue
         # It may have been the machine: once more, over a wider range.

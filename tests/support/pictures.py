@@ -50,7 +50,7 @@ VOICE = "Este fin de semana todavía hay dos habitaciones libres. ¿Cuántas per
 
 
 def play(stand: Stand) -> None:
-    """Let the afternoon happen."""
+    """Play the afternoon."""
     laura(stand)
     others(stand)
     unlucky(stand)
@@ -78,7 +78,7 @@ def laura(stand: Stand) -> None:
 
 
 def others(stand: Stand) -> None:
-    """A payment that a person takes over, a way that is shown, a wish for a person."""
+    """A payment that a person takes over, directions on a map, an escalation."""
     gateway = stand.site.gateway
     stand.script("comprobante", say("¡Gracias, Andrés! Le paso el comprobante a Recepción."))
     andres = stand.tell(gateway.contact, ANDRES, name="Andrés Pardo")
@@ -120,7 +120,7 @@ def unlucky(stand: Stand) -> None:
 
 
 def going_on(stand: Stand, gate: trio.Event) -> None:
-    """What is under way while the pictures are taken."""
+    """Work under way while the pictures are taken."""
     gateway, model = stand.site.gateway, stand.site.model
     before = len(model.calls)
     dates = json.dumps({"arrival": "2026-12-04", "nights": 3})
@@ -205,7 +205,7 @@ def take(browser: Browser, stand: Stand, folder: Path, *, language: str = "es") 
 
 
 def show(page: Page, stand: Stand, name: str) -> None:
-    """Open a page and wait until it is what it will be."""
+    """Open a page and wait until it is complete."""
     paths = {"overview": "", "conversation": "chats", "chats": "chats"}
     page.goto(f"{stand.url}/dashboard/{paths.get(name, name)}".removesuffix("/"))
     if name == "conversation":

@@ -1,4 +1,4 @@
-"""A real systemd for one test, in namespaces of its own: nothing of it touches this machine."""
+"""A real systemd for one test, in its own namespaces, without effect on this machine."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ NAMESPACES = (
 )
 PROGRAMS = ("unshare", "nsenter", "systemctl", "journalctl", "pivot_root")
 NEEDED = sorted({str(ROOT), sys.prefix, sys.base_prefix})
-"""What the daemon is run from."""
+"""The folders that the daemon runs from."""
 POLL_SECONDS = 0.05
 TARGET = """[Unit]
 Description=What the test wants
@@ -29,7 +29,7 @@ AllowIsolate=yes
 
 
 def why_not() -> str:
-    """Why this machine cannot boot a systemd of its own; empty if it can."""
+    """Why this machine cannot boot a private systemd; empty if it can."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if not SYSTEMD.exists() or missing:
         return f"systemd is not installed here ({', '.join(missing) or SYSTEMD})"
@@ -43,7 +43,7 @@ def why_not() -> str:
 
 
 def built_with() -> str:
-    """What this machine's systemd says of its version and its build; empty if there is none."""
+    """Version and build options of this machine's systemd; empty if there is none."""
     if not SYSTEMD.exists():
         return ""
     return subprocess.run(
@@ -52,7 +52,7 @@ def built_with() -> str:
 
 
 class CannotBoot(Exception):
-    """This machine does not allow what a systemd of its own needs."""
+    """This machine forbids something that a private systemd needs."""
 
 
 class Machine:
@@ -87,11 +87,11 @@ class Machine:
         return await self.run("journalctl", "--no-pager", *arguments)
 
     async def until(self, *command: str, has: str, seconds: float = 20) -> str:
-        """Run a command again and again until its output has these words."""
+        """Run a command repeatedly until its output has these words."""
         text = (await self.try_run(*command))[1]
         with trio.move_on_after(seconds):
             while has not in text:
-                await trio.sleep(POLL_SECONDS)  # what it waits for needs the processors, too
+                await trio.sleep(POLL_SECONDS)  # leave the processors to the awaited work
                 text = (await self.try_run(*command))[1]
         assert has in text, f"{' '.join(command)} does not say {has!r} but:\n{text}"
         return text

@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, between simulators that live in the test's process."""
+"""The daemon as a separate process, between simulators in the test's process."""
 
 import json
 import os
@@ -33,7 +33,7 @@ os.dup2(int(sys.argv[1]), 3, inheritable=True)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
 os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
-"""What systemd does for a socket-activated service, as far as the service can see."""
+"""The part of systemd that a socket-activated service sees."""
 
 
 class DaemonProcess:
@@ -146,7 +146,7 @@ class Site:
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def received(self, chat: str) -> list[str]:
-        """The words that a customer has got, in order."""
+        """The texts that a customer received, in order."""
         return [message.text for message in self.gateway.sent(chat)]
 
 
@@ -177,7 +177,7 @@ def _environ(folder: Path, outside: Simulators) -> dict[str, str]:
 
 @asynccontextmanager
 async def open_site(folder: Path, *, seconds: float = 90) -> AsyncIterator[Site]:
-    """Both simulators; processes that still live at the end are killed, each by itself."""
+    """Both simulators; processes that still run at the end are killed, one by one."""
     with trio.fail_after(seconds):
         async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
             site = Site(folder, outside, nursery)
@@ -192,21 +192,21 @@ async def open_site(folder: Path, *, seconds: float = 90) -> AsyncIterator[Site]
 
 
 def free_port() -> int:
-    """A port on which nobody listens at the moment."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
         return port
 
 
 async def until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
-    """Look again and again, for what another process does where no event of ours tells of it."""
+    """Poll a condition in another process, of which no event informs us."""
     with trio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - nobody tells of it
             await trio.sleep(0.02)
 
 
 async def get_when_open(url: str, *, seconds: float = 30) -> httpx.Response:
-    """Get a page as soon as somebody listens there."""
+    """Get a page as soon as its server listens."""
     with trio.fail_after(seconds):
         async with httpx.AsyncClient(verify=NO_TLS, timeout=20, trust_env=False) as client:
             while True:
@@ -230,7 +230,7 @@ async def health_when_known(url: str) -> Mapping[str, Any]:
         assert answer.status_code == 200
         if body_of(answer)["status"] != "starting":
             return body_of(answer)
-        await trio.sleep(0.02)  # nobody tells of it
+        await trio.sleep(0.02)  # no event informs of it
 
 
 def body_of(response: httpx.Response) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Scenes on the stage: waits cut to tenths of a second, and short ways to look at what happened."""
+"""Scenes on the stage: waits of tenths of a second, and short functions for checks."""
 
 import json
 import time
@@ -34,7 +34,7 @@ async def open_scene(
     rules: Mapping[str, float] = QUICK_RULES,
     **changes: Mapping[str, Any],
 ) -> AsyncIterator[Stage]:
-    """A stage whose chats wait hardly at all, for a minute; ``changes`` as in `open_stage`."""
+    """A stage with minimal waits, for a minute; ``changes`` as in `open_stage`."""
     quick = {"buffer": {"window_seconds": 0.1, "idle_seconds": 0.1, **changes.pop("buffer", {})}}
     with trio.fail_after(60):
         async with open_stage(
@@ -45,7 +45,7 @@ async def open_scene(
 
 
 def words(item: JsonObject) -> str:
-    """The words of one input item of the model; of data what stands between the marks."""
+    """The words of one input item of the model; of data the part between the delimiters."""
     content: Any = item.get("content") or item.get("output") or ""
     if is_data(item):
         return "\n".join(content.splitlines()[1:-1]).replace("&lt;", "<")
@@ -55,16 +55,16 @@ def words(item: JsonObject) -> str:
 
 
 def model_input(stage: Stage, number: int = -1, *, role: str = "") -> list[str]:
-    """What one call of the model was given: the words of its items, of one role or of all.
+    """The input of one call of the model: the words of its items, of one role or of all.
 
-    What the program itself tells has the role ``data`` here.
+    The program's own items have the role ``data`` here.
     """
     items = stage.model.calls[number].items
     return [words(item) for item in items if role in {"", role_of(item)}]
 
 
 def role_of(item: JsonObject) -> str:
-    """Who says an item: a role of the API, or ``data`` for what the program tells."""
+    """The role of an item: one of the API, or ``data`` for the program's own."""
     return "data" if is_data(item) else str(item.get("role", ""))
 
 
@@ -81,7 +81,7 @@ def thread(stage: Stage, chat: str = LAURA) -> list[JsonObject]:
 
 
 def outbox(stage: Stage) -> list[tuple[str, str]]:
-    """State and words of everything that was ever to be said, oldest first."""
+    """State and words of all rows of the outbox, oldest first."""
     rows = select(stage.settings.data_dir, "outbox", "state, body", order="id")
     return [(state, body) for state, body in rows]
 
@@ -102,7 +102,7 @@ async def delete_response(stage: Stage, response_id: str) -> None:
 
 
 async def ask_to_cancel(stage: Stage, response_id: str) -> None:
-    """Cancel a response at the model server, as somebody else with the key may."""
+    """Cancel a response at the model server, as another holder of the key may."""
     async with httpx.AsyncClient(
         verify=NO_TLS, headers={"Authorization": f"Bearer {TOKEN}"}
     ) as client:
@@ -122,7 +122,7 @@ async def logged(stage: Stage, event: str, count: int = 1) -> list[dict[str, Any
 
 
 async def found(look: Callable[[], T], enough: Callable[[T], bool] = bool) -> T:
-    """Look again and again at something that tells nobody when it changes, until it is so."""
+    """Poll a condition that sends no event, until it holds."""
     with trio.fail_after(30):
         while not enough(value := look()):  # noqa: ASYNC110 - a store tells nobody
             await trio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""What chats work with, opened as the daemon does it, or changed where no setting changes it."""
+"""The chats' services, opened as the daemon does it, or changed where no setting changes them."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from daemon.settings import Settings
 
 @asynccontextmanager
 async def open_all(settings: Settings, environment: Environment) -> AsyncIterator[ChatServices]:
-    """Everything that chats work with, opened as the daemon does it; no task runs."""
+    """The chats' services, opened as the daemon does it; no task runs."""
     async with (
         open_process(settings, environment) as process,
         open_services(settings, process) as services,

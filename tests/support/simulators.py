@@ -14,7 +14,7 @@ from support.model import ScriptedModel
 
 @dataclass(frozen=True, slots=True)
 class Simulators(start.Simulators):
-    """The two servers that stand for the outside world, and where they are."""
+    """The two simulated servers and their addresses."""
 
     gateway: ScriptedGateway
     model: ScriptedModel

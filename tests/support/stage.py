@@ -35,10 +35,10 @@ from support.simulators import Simulators, simulators
 
 LAURA = "573001234567"
 CHANNEL = "SANDBOX-00001"
-"""As the simulated gateway calls the channel."""
+"""The simulated gateway's id of the number."""
 
 NUMBER = "main"
-"""As the daemon calls the number, in the column ``channel``."""
+"""The daemon's name of the number, in the column ``channel``."""
 
 QUICK: dict[str, dict[str, Any]] = {
     "buffer": {
@@ -84,7 +84,7 @@ class Stage:
         self.rules: Mapping[str, Any] = {}
         """Fields of the chats' rules that no setting changes, such as ``agent_seconds``."""
         self.slept_seconds = 0.0
-        """How far the boot clock is ahead of the others: so long the machine has slept."""
+        """How far the boot clock is ahead of the others: the time of suspension."""
         self.later_seconds = 0.0
         """How far the wall clock of the next start is ahead of the real one."""
         self.outside_clock = OutsideClock()
@@ -96,12 +96,12 @@ class Stage:
 
     @staticmethod
     def wrap_engine(engine: Engine) -> Engine:
-        """What stands between the daemon and its engine; tests of its faults put one there."""
+        """Wraps the engine; for tests of its failures."""
         return engine
 
     @staticmethod
     def wrap_gateway(gateway: GatewayCalls) -> GatewayCalls:
-        """What stands between the chats and the gateway; tests of what happens there put one."""
+        """Wraps the chats' gateway; for tests of its calls."""
         return gateway
 
     async def start(self) -> None:
@@ -128,9 +128,9 @@ class Stage:
         await self._ended.wait()
 
     async def crash(self) -> None:
-        """End the daemon where it stands: every task cancelled at once, no word to the chats.
+        """End the daemon at once: every task is cancelled, the chats get no stop signal.
 
-        What it had handed to the store is still written; nothing else is finished.
+        Queued writes of the store are still committed; nothing else is finished.
         """
         self._life.cancel()
         await self._ended.wait()
@@ -176,7 +176,7 @@ class Stage:
         return [line for line in lines if line["event"] == words]
 
     def errors(self) -> list[dict[str, Any]]:
-        """The log lines that say that something is wrong with the daemon itself."""
+        """The log lines about errors of the daemon itself."""
         lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
         return [line for line in lines if line["level"] in {"error", "critical"}]
 
@@ -192,7 +192,7 @@ class Stage:
             return await client.get(self.url + path)
 
     def received(self, chat: str = LAURA) -> list[str]:
-        """The words the customer of a chat has got, in order."""
+        """The texts that the customer of a chat received, in order."""
         return [message.text for message in self.gateway.sent(chat)]
 
     async def quiet(self) -> None:
@@ -206,7 +206,7 @@ class Stage:
 
 
 def new_world(log: StringIO) -> Environment:
-    """A world without signals, whose log is kept."""
+    """A process environment without signals, with a recorded log."""
     return Environment(
         log=open_log(
             stream=log,

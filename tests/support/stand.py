@@ -1,4 +1,4 @@
-"""A daemon and its simulators beside a test that is not trio's: Playwright brings its own loop.
+"""A daemon and its simulators for a test outside trio: Playwright brings its own loop.
 
 The simulators run in a thread of their own; the daemon is a process, so that it can be killed.
 """
@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 ADMIN_TOKEN = "a-token-for-the-dashboard"
 LIFE_SECONDS = 300.0
-"""After which a stand ends, whatever the tests do."""
+"""Seconds after which a stand ends in any case."""
 CALL_SECONDS = 40.0
 
 
 class Stand:
-    """What a test has of the other thread. Its methods block, and are for the test's thread."""
+    """The test's access to the other thread. Its methods block; the test's thread calls them."""
 
     def __init__(self, site: Site, stop: trio.Event) -> None:
         self.site = site
@@ -45,7 +45,7 @@ class Stand:
         }
 
     def ask(self, deed: Callable[..., Awaitable[T]], *args: Any, **names: Any) -> T:
-        """Do something where the simulators live, and wait for its end."""
+        """Run a function in the simulators' thread, and wait for its end."""
 
         async def bounded() -> T:
             with trio.fail_after(CALL_SECONDS):
@@ -54,7 +54,7 @@ class Stand:
         return trio.from_thread.run(bounded, trio_token=self._token)
 
     def tell(self, deed: Callable[..., T], *args: Any, **names: Any) -> T:
-        """Do something there that does not wait."""
+        """Run a function there that does not wait."""
         return trio.from_thread.run_sync(partial(deed, *args, **names), trio_token=self._token)
 
     def start(self, **variables: str) -> None:
@@ -73,7 +73,7 @@ class Stand:
             raise AssertionError(f"the daemon is not ready: {told}") from None
 
     def script(self, words: str, *steps: Step) -> None:
-        """Tell the model what to say to a conversation in which these words stand."""
+        """Script the model's answer to a conversation with these words."""
 
         def is_asked(body: dict[str, Any]) -> bool:
             return words in json.dumps(body["input"], ensure_ascii=False)
@@ -81,7 +81,7 @@ class Stand:
         self.tell(self.site.model.script, *(replace(step, when=is_asked) for step in steps))
 
     def wait_received(self, chat: str, words: str) -> str:
-        """Wait until a customer has got a message with these words; gives its id."""
+        """Wait until a customer received a message with these words; gives its id."""
         gateway = self.site.gateway
 
         def found() -> list[str]:

@@ -15,7 +15,7 @@ from support.stage import new_world
 
 
 class NotificationTarget:
-    """Keeps what it is sent; answers with `status`, once `open` is set."""
+    """Keeps the requests; answers with `status`, once `open` is set."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -29,7 +29,7 @@ class NotificationTarget:
 
     @property
     def address(self) -> str:
-        """Where Apprise finds it."""
+        """Its address for Apprise."""
         return f"json://127.0.0.1:{self.port}/notify"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,7 +8,7 @@ from daemon.tools.tool import Urgency
 
 
 class RecordedConversation:
-    """A conversation that only notes what tools do to it."""
+    """A conversation that only records the tools' actions."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -1,4 +1,4 @@
-"""What the dashboard is shown in tests of the edge: a daemon's lines and figures in memory."""
+"""A daemon's log lines and figures in memory, for tests of the HTTP edge."""
 
 import trio
 
@@ -38,7 +38,7 @@ class MemoryFeed(Feed):
 
 
 class MemorySessions(Sessions):
-    """Who is signed in, and until when."""
+    """The sessions and their ends."""
 
     def __init__(self) -> None:
         self.ends: dict[str, float] = {}

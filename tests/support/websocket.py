@@ -1,4 +1,4 @@
-"""A WebSocket client for tests: it says no more than it is told to, and can stop reading."""
+"""A WebSocket client for tests: it sends nothing by itself, and can stop reading."""
 
 import json
 from collections import deque
@@ -22,7 +22,7 @@ Header = tuple[bytes, bytes]
 
 
 class Refused(Exception):
-    """The server did not take the handshake."""
+    """The server did not accept the handshake."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(status)
@@ -67,7 +67,7 @@ class WebSocketClient:
                 raise trio.EndOfChannel
 
     async def lines(self, count: int) -> list[dict[str, Any]]:
-        """The next so many lines of the live log, whatever else is said between them."""
+        """The next lines of the live log, without other messages between them."""
         found: list[dict[str, Any]] = []
         while len(found) < count:
             said = await self.receive()
@@ -75,7 +75,7 @@ class WebSocketClient:
         return found
 
     async def live(self) -> list[dict[str, Any]]:
-        """Everything that is told before the connection is live."""
+        """All messages before the connection is live."""
         found: list[dict[str, Any]] = []
         while (said := await self.receive())["type"] != "live":
             found += said.get("lines", [])
