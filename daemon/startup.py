@@ -34,7 +34,7 @@ from daemon.system.process_signals import Deadline, stop_signals
 from daemon.system.systemd import inherited_listeners, notifier, watchdog_seconds
 
 NAME = re.compile(r"[A-Za-z0-9_. -]{1,80}")
-"""What a key, a variable or a file may be called where strangers read it."""
+"""The public name of a key, a variable or a file."""
 
 CLEAN, CRASHED, UNUSABLE = 0, 1, 2
 """Exit statuses."""
@@ -122,7 +122,7 @@ def _read_again(
 
 
 def public_reason(error: Exception) -> str:
-    """What a stranger may know of why the daemon cannot run: which part of it, and no value.
+    """The public reason why the daemon cannot run: the part concerned, and no value.
 
     The lines of these errors begin with what is wrong: a key, a variable, a file. What follows may
     quote the configuration, or whatever a tool's module has said.
@@ -140,7 +140,7 @@ def public_reason(error: Exception) -> str:
 
 
 def _head(line: str) -> str:
-    """What a line is about. A name that is no setting may be a secret in the wrong place."""
+    """The subject of a line. An unknown name may be a misplaced secret."""
     name, is_unknown, _ = line.partition(": unknown key")
     if is_unknown:
         section = name.partition(".")[0]

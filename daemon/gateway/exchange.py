@@ -62,7 +62,7 @@ _MOST_ANSWER_BYTES = 32 * 1024 * 1024
 
 @dataclass(kw_only=True)
 class Reply:
-    """What came of a request; ``began`` is True once its first byte may have left."""
+    """The result of a request; ``began`` is True once its first byte may have left."""
 
     began: bool = False
     status: int = 0

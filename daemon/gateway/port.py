@@ -17,7 +17,7 @@ from daemon.domain.rendering.outgoing import Outgoing
 from daemon.settings import Settings
 
 Indicator = Literal["typing", "recording", "pause"]
-"""What a customer is shown of us; ``pause``: nothing any more."""
+"""The presence that a customer sees; ``pause``: none."""
 
 Before = Callable[[], Awaitable[None]]
 """Awaited when the connection stands, right before a request's first byte; if it raises, nothing
@@ -30,7 +30,7 @@ Observe = Callable[[str, str, float], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What the gateway of a number can do beyond sending and receiving."""
+    """The capabilities of a number's gateway beyond sending and receiving."""
 
     kinds: frozenset[str]
     """The kinds of `Outgoing` that it sends."""
@@ -57,7 +57,7 @@ class Gateway(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this number's gateway can do; the same for as long as it is open."""
+        """The capabilities of this number's gateway; constant while it is open."""
 
     @property
     def seconds_ahead(self) -> float | None:

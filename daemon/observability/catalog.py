@@ -1,4 +1,4 @@
-"""What the events mean to an operator: ``journalctl -x`` shows it below the line. Pure.
+"""The meaning of the events for an operator: ``journalctl -x`` shows it below the line. Pure.
 
 ``python -m daemon.observability.catalog`` writes ``systemd/recado.catalog`` from here, in the
 format of systemd's own catalogs (CATALOG(7): ``-- MESSAGE_ID``, headers, text).

@@ -37,7 +37,7 @@ MESSAGE_KINDS = (
 """The message types that are counted apart; others are "other"."""
 
 OWED_BY = ("bot", "person")
-"""Who owes customers an answer."""
+"""The party that owes customers an answer."""
 
 TURN_OUTCOMES = ("answered", "ignored", "handed_off", "expired", "dead")
 RECOVERIES = ("harvested", "asked_again", "continued")
@@ -54,7 +54,7 @@ VOICE_REPLIES = ("sent", "unfit", "not_made", "refused", "unpaid")
 spoken, the speech could not be made, WhatsApp refused it, or the day's budget did not allow it."""
 
 FAULT_PLACES = ("chat", "side_task", "core", "request")
-"""What an unexpected exception ended."""
+"""The work that an unexpected exception ended."""
 
 RELOADS = ("applied", "refused")
 """The new configuration is in use; it has a fault and nothing was changed."""

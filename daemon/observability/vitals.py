@@ -11,7 +11,7 @@ QUEUE_STATES = ("received", "in_turn", WITH_AGENT)
 """States of customers' messages without an outcome."""
 
 BREAKERS = ("model", "channel")
-"""What has a circuit breaker: the model server, and our channel, whose sends then wait."""
+"""The services with a circuit breaker: the model server, and our number, whose sends then wait."""
 
 PROCESS_ENDS = ("clean", "forced", "crashed")
 """As in `daemon.ledger.process_records`."""

@@ -1,1 +1,1 @@
-"""What operators do: commands, checks, maintenance, and what API and dashboard offer."""
+"""Operations: commands, checks, maintenance, and the operations of API and dashboard."""

@@ -134,7 +134,7 @@ class Notifier:
         return [*found, *self._lasting()]
 
     def _lasting(self) -> list[Occasion]:
-        """What is wrong now, and was already some seconds ago."""
+        """The current trouble, if it has lasted for some seconds."""
         now, faults = trio.current_time(), self._troubles()
         self._lasts_since = {
             reason: self._lasts_since.get(reason, now) for reason, fault in faults.items() if fault
@@ -219,7 +219,7 @@ def notifies_nobody(settings: Settings) -> bool:
 
 
 def target_faults(settings: Settings) -> list[str]:
-    """What is wrong with the addresses, a line each. Sends nothing; imports Apprise."""
+    """Errors in the addresses, a line each. Sends nothing; imports Apprise."""
     try:
         with ExitStack() as opened:
             _open_targets(settings, opened)

@@ -93,7 +93,7 @@ class Operations:
         return self._number.is_genuine(headers, body)
 
     def challenge(self, query: Mapping[str, str]) -> str | None:
-        """What the gateway wants to hear; None if it does not know the number's secret."""
+        """The response that the gateway expects; None if it does not know the number's secret."""
         return self._number.challenge(query)
 
     def response_ended(self, response_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What the dashboard shows of chats and work: the ledger's views, with numbers masked.
+"""The dashboard's views of chats and work: the ledger's views, with masked numbers.
 
 Words that were written stay as they are. Times are Unix seconds. All raise StoreUnavailable.
 """
@@ -131,7 +131,7 @@ class OperatorViews:
         return None
 
     def _live(self) -> dict[ChatKey, Live]:
-        """What the chats' tasks are doing."""
+        """The activity of the chats' tasks."""
         return {
             state.key: Live(
                 state=STATES.get(state.doing, state.doing),

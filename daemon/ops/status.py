@@ -81,7 +81,7 @@ async def _used_share(services: ChatServices) -> float | None:
 def signs_of_life(
     store: Store, chats: ChatRegistry, *, http_is_open: Callable[[], bool]
 ) -> tuple[Sign, ...]:
-    """What the watchdog checks besides the event loop.
+    """The watchdog's checks besides the event loop.
 
     The store's writer handles a write, even if a full disk refuses it; the tasks that accept
     clients and own the chats run. A slow chat is no reason for a restart, which would drop the

@@ -1,4 +1,4 @@
-"""What the simulators need of HTTP over a bare ASGI server.
+"""The HTTP functions of the simulators over a bare ASGI server.
 
 Requests are read whole, answers are sent whole, and a connection can be cut on purpose, all in the
 task that the server started for the request.

@@ -1,4 +1,4 @@
-"""What happens on the simulated phones: customers who write, agents of the business who answer.
+"""Actions on the simulated phones: customers who write, agents of the business who answer.
 
 Each action is recorded in the ledger and becomes a webhook call. Methods take a chat by digits or
 by chat id, and may be called by any task.
@@ -17,7 +17,7 @@ from daemon.sandbox.media import MediaFiles
 from daemon.sandbox.webhooks import Delivery, Postbox, Target, Until
 
 Status = Literal["pending", "sent", "delivered", "read", "played", "failed"]
-"""What becomes of a message."""
+"""The states of a message."""
 CallEnd = Literal["missed", "canceled", "answered"]
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong at the simulated gateway, and the switches by which the phone page does it."""
+"""Failures of the simulated gateway, and the phone page's switches for them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from daemon.sandbox.ledger import Journal
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a client gets: an answer, or a closed connection."""
+    """The result for a client: an answer, or a closed connection."""
 
     answer: Answer | None
 

@@ -1,4 +1,4 @@
-"""What the simulated gateway has seen: what reached a customer, and how often."""
+"""The record of the simulated gateway: what reached a customer, and how often."""
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -134,14 +134,14 @@ class Ledger:
         self.subscriptions: set[str] = set()
         """Digits of the contacts whose presence the daemon asked for."""
         self.statuses: dict[str, str] = {}
-        """What became of messages, ours and theirs, as far as known: ``delivered``, ``read`` …"""
+        """The states of messages, ours and theirs, as far as known: ``delivered``, ``read`` …"""
         self.read: set[str] = set()
         """Ids of the messages that the daemon marked as read."""
         self.acknowledged: set[str] = set()
         """Ids of the messages whose webhook got a 200."""
         self.media: dict[str, StoredMedia] = {}
         self.voice_calls: dict[str, str] = {}
-        """What became of each call by telephone: ``ringing``, ``missed``, ``rejected`` …"""
+        """The state of each telephone call: ``ringing``, ``missed``, ``rejected`` …"""
         self._sends_by_chat: defaultdict[str, list[SentMessage]] = defaultdict(list)
 
     def chat(self, chat_id: str, *, name: str = "", members: dict[str, str] | None = None) -> Chat:

@@ -47,7 +47,7 @@ class ModelCall:
 
     @property
     def customer_texts(self) -> list[str]:
-        """What the customer said since anybody answered."""
+        """The customer's messages since the last answer."""
         return model_wit.customer_burst(self.items)[0]
 
 

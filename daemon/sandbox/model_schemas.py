@@ -1,4 +1,4 @@
-"""What the model server says of the JSON schema of a function tool. Pure.
+"""The model server's check of a function tool's JSON schema. Pure.
 
 Wordings are those seen from api.openai.com, which names one fault a request. Written from its guide
 and its answers, and on purpose not with the rules that the daemon goes by.

@@ -1,4 +1,4 @@
-"""What the simulated model makes of pictures, voices, papers and places. Pure.
+"""The simulated model's reading of pictures, voices, documents and places. Pure.
 
 It knows the lines in which Recado tells of them (``[voice note] …``) and the sandbox's own sample
 files; of other pictures it knows their size.
@@ -27,7 +27,7 @@ SEEN: Mapping[str, Mapping[str, str]] = {
     "boat.jpg": {"es": "un velero que llega a la orilla", "en": "a sailing boat coming ashore"},
     "smile.webp": {"es": "una cara feliz", "en": "a happy face"},
 }
-"""What there is to see in the samples."""
+"""The contents of the samples."""
 
 PHRASES: Mapping[str, Mapping[str, str]] = {
     "es": {

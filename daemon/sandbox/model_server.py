@@ -49,7 +49,7 @@ MODELS = (
     {"id": "sandbox-speech", "object": "model", "created": 1773000000, "owned_by": "sandbox"},
 )
 TRANSCRIPT = "Hola, quisiera saber si tienen disponibilidad para este fin de semana."
-"""What is heard in a voice note that is no sample."""
+"""The transcript of a voice note that is no sample."""
 RESPONSES = "/responses"
 _NO_SUCH_SCHEMA = Refusal(
     400,

@@ -1,4 +1,4 @@
-"""What the simulated model says: sensible answers without a model, the same for the same input.
+"""Answers of the simulated model: sensible without a model, the same for the same input.
 
 Pure: input items and tools in, outputs out. It is meant to make Recado's behaviour visible (bursts
 answered as one, tools called, long replies split), not to appear intelligent.

@@ -1,4 +1,4 @@
-"""What is sent through Whapi, and what becomes of it as a message. Pure functions.
+"""Sends through Whapi, and the messages that they become. Pure functions.
 
 Required fields and shapes follow Whapi's OpenAPI file (version 1.8.7): a request says what to send,
 its message says what was sent, and the two differ for files, polls and menus.

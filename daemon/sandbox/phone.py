@@ -60,7 +60,7 @@ _PLAYED = ("image/jpeg", "image/png", "image/webp", "image/gif", "audio/", "vide
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Somebody to write as: a person, or a group with its participants (digits and names)."""
+    """A simulated sender: a person, or a group with its participants (digits and names)."""
 
     chat: str
     name: str

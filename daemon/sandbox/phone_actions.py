@@ -1,4 +1,4 @@
-"""What is done at the phone page, as a customer or as a human agent of the business."""
+"""Actions of the phone page, as a customer or as a human agent of the business."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

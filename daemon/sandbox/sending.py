@@ -1,4 +1,4 @@
-"""What goes out through the simulated gateway, and the echoes by which Whapi announces it."""
+"""Sends through the simulated gateway, and the echoes by which Whapi announces them."""
 
 import random
 from collections.abc import Callable

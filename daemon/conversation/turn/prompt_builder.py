@@ -75,9 +75,9 @@ class PromptBuilder:
     async def build(self, turn: Turn) -> ModelRequest:
         """Put together the conversation so far, the moment, and the burst.
 
-        What is remembered of the contact comes each time, and is no part of the thread. What was
-        overheard in a group comes before the burst and becomes part of the thread with it. Takes
-        a second at most beside its reads of the store.
+        The contact's facts come each time, and are not part of the thread. Unaddressed messages of
+        a group precede the burst and become part of the thread with it. Takes at most a second
+        besides its reads of the store.
         """
         services, budget = self._services, self.history_budget
         messages = [stored.message for stored in turn.messages]

@@ -65,7 +65,7 @@ class Place:
     data_dir: Path
     zone: ZoneInfo | None
     budget: BudgetSettings | None = None
-    """What may be used in a day; None where the configuration was not read."""
+    """The limits of a day; None if the configuration was not read."""
     numbers: tuple[str, ...] = (ONLY,)
     """The names of our numbers; the usual one where the configuration was not read."""
     gateways: Mapping[str, str] = field(default_factory=dict)
@@ -137,7 +137,7 @@ def takes_place(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def os_actor() -> Actor:
-    """Who runs the command: the user of the operating system, and for whom sudo made it root."""
+    """The user who runs the command: of the operating system, and with sudo the original one."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a number without a name, in a container for example

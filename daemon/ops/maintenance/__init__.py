@@ -1,1 +1,1 @@
-"""What is done every so often: side tasks of the daemon, each with its interval a setting."""
+"""Periodic side tasks of the daemon; a setting gives the interval of each."""

@@ -23,7 +23,7 @@ ACTIVE_SECONDS = 7 * 24 * 3600.0
 
 @dataclass(slots=True)
 class Figures:
-    """What the probes and metrics show of the store, as of a few seconds ago."""
+    """The store's figures for probes and metrics, a few seconds old."""
 
     total_threads: int = 0
     active_threads: int = 0
@@ -139,7 +139,7 @@ class Sampler:
 
 
 def difference(before: Counts, after: Counts, at: float) -> Sample:
-    """What was counted between two readings of the metrics."""
+    """The counts between two readings of the metrics."""
     return Sample(
         at=at,
         messages=after.messages - before.messages,

@@ -7,7 +7,7 @@ import { T } from "./texts.js";
 
 const TYPING_REPEAT_MS = 4_000;
 const TYPING_PAUSE_MS = 3_000;
-const typing = { toldAt: 0, pause: 0, chat: "", author: "" };
+const typing = { sentAt: 0, pause: 0, chat: "", author: "" };
 let redraw = () => {};
 
 export function whenAuthorChanges(callback) { redraw = callback; }
@@ -18,10 +18,10 @@ export function tellTyping(isTyping) {
   if (isAgent() || !chat) return;
   if (isTyping) {
     typing.pause = setTimeout(tellTyping, TYPING_PAUSE_MS, false);
-    if (typing.chat === chat.id && performance.now() - typing.toldAt < TYPING_REPEAT_MS) return;
+    if (typing.chat === chat.id && performance.now() - typing.sentAt < TYPING_REPEAT_MS) return;
     typing.author = authorOf(chat);
   }
-  typing.toldAt = performance.now();
+  typing.sentAt = performance.now();
   typing.chat = isTyping ? chat.id : "";
   // The indicator may be lost; nothing depends on it.
   post("typing", { chat: chat.id, author: typing.author, typing: isTyping }).catch(() => {});

@@ -83,7 +83,7 @@ on("message", ({ message }) => {
   const isNew = chat.messages.length > before;
   if (chat.id === state.openId) drawLog(message.id);
   if (isNew && message.from_me && (chat.id !== state.openId || document.hidden)) chat.unread += 1;
-  if (isNew && chat.id !== state.openId) $("heard").textContent = T.newMessage(chat.name, wordsOf(message));
+  if (isNew && chat.id !== state.openId) $("announcement").textContent = T.newMessage(chat.name, wordsOf(message));
   drawTop();
   drawList(show);
 });

@@ -45,7 +45,7 @@ export function voicePlayer(id, seconds) {
     const share = Math.min(1, audio.currentTime / total());
     slider.value = share * 1000;
     slider.setAttribute("aria-valuetext", `${lengthOf(audio.currentTime)} / ${lengthOf(total())}`);
-    bars.forEach((bar, i) => bar.classList.toggle("heard", i < share * BARS));
+    bars.forEach((bar, i) => bar.classList.toggle("played", i < share * BARS));
     time.textContent = lengthOf(audio.paused && !audio.currentTime ? total() : audio.currentTime);
   }
   function drawButton() {
