@@ -35,6 +35,9 @@ _REACHABLE = re.compile(
 )
 """E.164 numbers have at most 15 digits."""
 
+_PLAIN_SCOPED = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
+"""As Meta documents them today."""
+
 _BARE_SCOPED = re.compile(r"[A-Za-z]{2}\.[!-?A-~]{1,200}")
 """``US.13491208655302741918``, ``US.ENT.…``; what Meta may add later is kept as it is."""
 
@@ -42,15 +45,15 @@ _BARE_SCOPED = re.compile(r"[A-Za-z]{2}\.[!-?A-~]{1,200}")
 def chat_id(raw: str) -> str:
     """Give the one spelling of a chat id that Recado uses.
 
-    Bare digits and the old ``@c.us`` become ``…@s.whatsapp.net``, a leading ``+`` goes; all else
-    stays as it is.
+    Bare digits and the old ``@c.us`` become ``…@s.whatsapp.net``, a leading ``+`` goes, a bare
+    BSUID gets its ending; all else stays as it is.
     """
     name = raw.strip().removeprefix("+")
     if name.endswith(_OLD_PHONE):
         name = name.removesuffix(_OLD_PHONE) + _PHONE
     if name.isascii() and name.isdigit():
         name += _PHONE
-    return name
+    return f"{name}{_SCOPED}" if _PLAIN_SCOPED.fullmatch(name) else name
 
 
 def person_of(chat: str) -> str:

@@ -102,7 +102,7 @@ def test_what_tools_send() -> None:
     content = sent(Outgoing(kind="location", payload=place.payload))
     assert content["location"] == {"latitude": 4.6, "longitude": -74.08, "name": "Hotel"}
     card = contact_part("Pedro", "+57 300 765 4321", organisation="Taxis")
-    (contact,) = sent(Outgoing(kind="contact", payload=card.payload))["contacts"]["contacts"]
+    (contact,) = sent(Outgoing(kind="contact", payload=card.payload))["contacts"]
     assert contact["name"]["formatted_name"] == "Pedro"
     assert contact["phones"][0]["wa_id"] == "573007654321"
     assert contact["org"] == {"company": "Taxis"}

@@ -268,6 +268,8 @@ def test_whoever_wrote_what_whatsapp_does_not_pass_on_waits_for_an_answer(
 
 def test_an_interactive_message_without_a_body_is_the_customers() -> None:
     assert of("interactive", None).kind == "unavailable"
+    allowed = {"type": "call_permission_reply", "call_permission_reply": {"response": "accept"}}
+    assert of("interactive", allowed).kind == "call_permission_reply"
 
 
 def test_what_a_message_is_about() -> None:
@@ -299,6 +301,11 @@ def test_what_somebody_writes_in_the_business_app_is_a_persons() -> None:
         body(change("smb_message_echoes", message_echoes=[{**echo, "to": ""}]))
     ).messages
     assert without_phone.key.chat == SCOPED_CHAT
+    nobody = {name: value for name, value in echo.items() if name not in {"to", "to_user_id"}}
+    (of_contact,) = parse_webhook(
+        body(change("smb_message_echoes", message_echoes=[nobody], contacts=[contact()]))
+    ).messages
+    assert of_contact.key.chat == PHONE_CHAT
 
 
 def test_while_the_business_agent_has_a_chat_its_messages_are_marked() -> None:

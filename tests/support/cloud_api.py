@@ -130,6 +130,8 @@ class SimulatedCloud:
         self.faults = CloudFaults()
         self.token_is_good = True
         self.status = "CONNECTED"
+        self.webhook_shown = ""
+        """Where Meta says that the webhooks go."""
         self.told_before_answer = False
         """Whether the statuses of a send come before its answer."""
         self.tells_statuses = True
@@ -335,7 +337,10 @@ class SimulatedCloud:
         if fault and fault.kind == "code":
             raise Refused(fault.code, "scripted", fault.status)
 
-    async def _health(self, _request: Request) -> Answer:
+    async def _health(self, request: Request) -> Answer:
+        if request.query.get("fields") == "webhook_configuration":
+            shown = {"application": self.webhook_shown} if self.webhook_shown else {}
+            return json_answer({"webhook_configuration": shown, "id": self.phone_number_id})
         return json_answer(
             {
                 "id": self.phone_number_id,
@@ -448,7 +453,7 @@ def check_send(content: dict[str, Any], files: dict[str, Upload]) -> None:
     _check_part(kind, part, files)
 
 
-def _check_part(kind: Any, part: dict[str, Any], files: dict[str, Upload]) -> None:
+def _check_part(kind: Any, part: Any, files: dict[str, Upload]) -> None:
     if kind == "text":
         _require(0 < len(part.get("body", "")) <= _LIMITS["text"], "text.body")
     elif kind in {"image", "audio", "document", "video", "sticker"}:
@@ -458,7 +463,9 @@ def _check_part(kind: Any, part: dict[str, Any], files: dict[str, Upload]) -> No
     elif kind == "interactive":
         _check_interactive(part)
     elif kind == "contacts":
-        _require(all(one["name"]["formatted_name"] for one in part["contacts"]), "name")
+        _require(
+            isinstance(part, list) and all(one["name"]["formatted_name"] for one in part), "name"
+        )
     elif kind == "reaction":
         _require("message_id" in part and "emoji" in part, "reaction")
     elif kind != "location":
@@ -489,6 +496,8 @@ def _require(holds: Any, what: str) -> None:
 def text_of(content: dict[str, Any]) -> str:
     """The words of a message that was sent."""
     part = content[content["type"]]
+    if isinstance(part, list):
+        return ", ".join(str(one["name"]["formatted_name"]) for one in part)
     body = part.get("body")
     return str(body["text"] if isinstance(body, dict) else body or part.get("caption") or "")
 

@@ -26,6 +26,7 @@ EVERY = (PHONE, ALIAS, SCOPED, GROUP, OLD_GROUP, BROADCAST, NEWSLETTER, STORIES)
         ("573001234567@c.us", PHONE),
         ("+573001234567@s.whatsapp.net", PHONE),
         ("٥٧٣", "٥٧٣"),
+        ("CO.13491208655302741918", SCOPED),
         ("", ""),
         *((name, name) for name in EVERY),
     ],

@@ -76,8 +76,8 @@ class CloudClient:
             send_call(self._id, chat, message)
         except NoRecipient as error:
             raise RefusedRecipient(str(error)) from None
-        except ValueError as error:
-            raise RefusedForm(str(error)) from None
+        except ValueError as error:  # a poll is sent as words, and keeps its quote
+            raise RefusedForm(str(error), named=frozenset({"buttons"})) from None
         media_id = await self._calls.repeatable(upload, read_media_id) if upload else ""
         call = send_call(self._id, chat, message, media_id=media_id)
         message_id = await self._calls.once(call, read_sent, before=before)

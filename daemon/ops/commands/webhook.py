@@ -125,6 +125,10 @@ def _note(settings: Settings, url: str, *, found: bool) -> None:
 
 
 async def _ask(settings: Settings, ask: Callable[[WhapiClient], Awaitable[Answer]]) -> Answer:
+    if settings.gateway != "whapi":
+        raise CommandFailure(
+            "only of Whapi: the webhook of a number of the Cloud API is set in Meta's app dashboard"
+        )
     try:
         async with open_number(settings) as whapi:
             return await ask(whapi)

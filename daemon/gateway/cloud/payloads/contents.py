@@ -70,7 +70,10 @@ def kind_and_content(message: JsonObject) -> tuple[str, AnyContent]:
     found = build(message) if build else None
     if kind == "interactive" and not isinstance(found, Choice):
         # A customer's; under its own name it would pass for a menu that a program sent.
-        return ("flow_reply", found) if found else (UNAVAILABLE, Other(body=_NOT_PASSED_ON))
+        if found:
+            return "flow_reply", found
+        what = text(as_object(message.get("interactive")).get("type"))
+        return (what, _other(message)) if what else (UNAVAILABLE, Other(body=_NOT_PASSED_ON))
     return kind, found or _other(message)
 
 

@@ -124,8 +124,8 @@ def _opened(uri: str) -> tuple[str, bytes]:
         raise ValueError("the file cannot be read") from None
 
 
-Content = tuple[str, JsonObject]
-"""The type of a message, and the fields of that type."""
+Content = tuple[str, JsonObject | list[JsonObject]]
+"""The type of a message, and the value of that type: its fields, or a list of contacts."""
 
 
 def _text(message: Outgoing, _source: JsonObject) -> Content:
@@ -166,7 +166,7 @@ def _contact(message: Outgoing, _source: JsonObject) -> Content:
         contact["emails"] = [{"email": email, "type": "WORK"} for email in card.emails]
     if card.organisation:
         contact["org"] = {"company": card.organisation}
-    return "contacts", {"contacts": [contact]}
+    return "contacts", [contact]
 
 
 def _reaction(message: Outgoing, _source: JsonObject) -> Content:

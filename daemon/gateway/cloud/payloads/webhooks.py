@@ -247,6 +247,9 @@ def _echo(message: JsonObject, part: WebhookChange) -> Message:
     """Read what was written from our number, but not by us."""
     message_id = text(message.get("id")).strip()
     names = _names(message.get("to"), message.get("to_user_id"))
+    if not names.chat:
+        contact = _contact(part.value, names)
+        names = _names(contact.get("wa_id"), contact.get("user_id"))
     if not message_id or not names.chat:
         raise Unreadable("no id" if not message_id else "it names nobody to whom it was written")
     kind, content = kind_and_content(message)
