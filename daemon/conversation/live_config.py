@@ -92,6 +92,8 @@ class ChatRules:
     """The model is asked to answer anew at most once in this time a chat."""
     agent_seconds: float = 5.0
     """An agent's messages are gathered so long after the last (the replaced system's value)."""
+    window_template: str = ""
+    """Name and language of the template that is sent when nothing else may be; empty: none."""
     unknown_sends: Literal["leave", "repeat"] = "leave"
     """What is done about a send that nobody can tell the outcome of."""
     echo_seconds: float = 3.0
@@ -262,6 +264,7 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         link_preview=settings.delivery.link_preview,
         max_bubbles=settings.delivery.max_bubbles,
         unknown_sends=settings.delivery.unknown,
+        window_template=settings.cloud.window_template,
         short_characters=settings.delivery.short_characters,
         spoken_characters=settings.voice.max_characters,
         longest_tool_seconds=settings.tools.longest_seconds,

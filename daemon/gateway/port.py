@@ -42,6 +42,9 @@ class Capabilities:
     """False: nobody says when a contact types."""
     bubbles: int = 0
     """Into how many messages an answer is cut, if it fits; 0: as `delivery.max_bubbles` says."""
+    window_seconds: float = 0
+    """So long after a customer's last message anything may be sent, later only templates; 0: there
+    is no such limit."""
     status_seconds: float = 0
     """How long the delivery updates of a send of unknown outcome, which carry its tag, are waited
     for; 0: they carry no tag."""

@@ -241,6 +241,15 @@ class CloudSettings(SettingsTable):
         default=60,
         description="how long a status webhook is waited for that says whether a message was sent",
     )
+    window_template: Annotated[
+        str,
+        Field(pattern=r"^([a-z0-9_]{1,512}:[a-zA-Z_]{2,8})?$"),
+        Rule("a template's name and language, such as seguimos_aqui:es, or empty"),
+    ] = Field(
+        default="",
+        description="approved template without parameters that is sent when a customer's last"
+        " message is older than 24 hours; empty: only a person is notified",
+    )
     max_bubbles: Annotated[int, Field(ge=1, le=20), Rule("a whole number from 1 to 20", int)] = (
         Field(
             default=1,

@@ -71,6 +71,16 @@ def test_a_quote_and_a_tag_go_along() -> None:
     assert "context" not in sent(Outgoing(body="Hola"))
 
 
+def test_a_text_may_be_a_template() -> None:
+    payload = {"template": {"name": "seguimos_aqui", "language": "es"}}
+    content = sent(Outgoing(body="[template seguimos_aqui]", payload=payload))
+    assert content["type"] == "template"
+    assert content["template"] == {
+        "name": "seguimos_aqui",
+        "language": {"policy": "deterministic", "code": "es"},
+    }
+
+
 @pytest.mark.parametrize(
     ("message", "media_id", "kind", "fields"),
     [

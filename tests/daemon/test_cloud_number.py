@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,35 @@ async def test_a_failure_is_repeated_only_if_that_may_help(
         await stage.quiet()
         forgive(stage)
     assert len(stage.cloud.calls("send")) == sends
+
+
+# -- the window of 24 hours ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("template", ["", "seguimos_aqui:es"])
+async def test_after_a_day_only_a_template_is_sent_and_a_person_is_asked_for(
+    tmp_path: Path, template: str
+) -> None:
+    """No model is asked: its words could not be sent."""
+    async with cloud_scene(tmp_path, cloud={"window_template": template}) as stage:
+        yesterday = stage.cloud.now() - 25 * 3600
+        content = {"body": "¿Hay cuarto?"}
+        sends = partial(stage.cloud.customer_sends, LAURA_CHAT, "text", content)
+        late = await sends(timestamp=str(int(yesterday)))
+        stage.cloud.person(LAURA_CHAT).written_at = yesterday
+        data = stage.settings.data_dir
+        look = lambda: states_of(data)[late]  # noqa: E731
+        _, reason = await found(look, lambda fate: fate[0] == "with_agent")
+        assert "only templates" in reason
+        await stage.quiet()
+        assert stage.got() == ([template.partition(":")[0]] if template else [])
+        assert len(select(data, "escalations", "turn_id")) == 1
+        assert stage.model.calls == []
+        # With the customer's next message everything may be said again.
+        await stage.cloud.customer_says(LAURA_CHAT, "¿Hola?")
+        await found(lambda: outcomes(stage), lambda found: found == ["handed_off", "answered"])
+        assert any("¿Hay cuarto?" in words for words in model_input(stage))
+        forgive(stage)
 
 
 # -- people without a phone number -----------------------------------------------------------------

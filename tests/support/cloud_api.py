@@ -391,7 +391,7 @@ class SimulatedCloud:
         message_id = self._new_id()
         kind = str(content["type"])
         sent = CloudSend(message_id, chat, kind, text_of(content), content)
-        failure = self._failure_of(chat)
+        failure = self._failure_of(chat, kind)
         if chat and not failure:
             self._sent.append(sent)
         if chat:
@@ -423,10 +423,14 @@ class SimulatedCloud:
         person.sends.append(now)
         return chat
 
-    def _failure_of(self, chat: str) -> int:
+    def _failure_of(self, chat: str, kind: str) -> int:
         if fault := self.faults.take("delivery"):
             return fault.code
-        is_shut = chat and self.person(chat).written_at < self.now() - WINDOW_SECONDS
+        is_shut = (
+            chat
+            and kind != "template"
+            and self.person(chat).written_at < self.now() - WINDOW_SECONDS
+        )
         return 131047 if is_shut else 0
 
     def _keep(self, file: Upload) -> str:
@@ -466,6 +470,8 @@ def _check_part(kind: Any, part: Any, files: dict[str, Upload]) -> None:
         _require(
             isinstance(part, list) and all(one["name"]["formatted_name"] for one in part), "name"
         )
+    elif kind == "template":
+        _require(part.get("name") and part.get("language", {}).get("code"), "template")
     elif kind == "reaction":
         _require("message_id" in part and "emoji" in part, "reaction")
     elif kind != "location":
@@ -498,7 +504,7 @@ def text_of(content: dict[str, Any]) -> str:
     part = content[content["type"]]
     if isinstance(part, list):
         return ", ".join(str(one["name"]["formatted_name"]) for one in part)
-    body = part.get("body")
+    body = part.get("body") or part.get("name")
     return str(body["text"] if isinstance(body, dict) else body or part.get("caption") or "")
 
 

@@ -22,7 +22,7 @@ from daemon.domain.messages import JsonObject, Text
 from daemon.domain.prompt.message_text import burst_item, kept
 from daemon.domain.records import ChatUpdate, NewPart, Turn
 from daemon.domain.states import Outcome
-from daemon.domain.transitions.handover import BUDGET, DELETED, REFUSED
+from daemon.domain.transitions.handover import BUDGET, DELETED, REFUSED, WINDOW_SHUT
 from daemon.errors import GatewayError
 from daemon.ledger.turns import Concluded
 from daemon.observability.events import BUDGET_SPENT, TAKEOVER, TURN_GIVEN_UP
@@ -95,6 +95,9 @@ async def ended_without_answer(turn: Turn, services: ChatServices, signals: Chat
     elif not turn.messages:
         await give_up(turn, services)
         await _close(turn, "ignored", DELETED, services)
+    elif _is_window_shut(turn, services):
+        await give_up(turn, services)
+        await _leave_to_person(turn, services)
     elif await _is_too_old(turn, services, free_since=signals.paused_until):
         await give_up(turn, services)
         notice = NewPart(services.config.texts.expired)
@@ -104,6 +107,28 @@ async def ended_without_answer(turn: Turn, services: ChatServices, signals: Chat
     else:
         return False
     return True
+
+
+def _is_window_shut(turn: Turn, services: ChatServices) -> bool:
+    """Whether the gateway takes no free text any more from us in a turn's chat."""
+    gateway = services.number.gateway
+    limit = gateway.capabilities.window_seconds
+    if not limit:
+        return False
+    age = _age(turn, services.telemetry.now(), gateway.seconds_ahead or 0.0)
+    return age > limit - CLOCK_SLACK_SECONDS
+
+
+async def _leave_to_person(turn: Turn, services: ChatServices) -> None:
+    """Send the template for this case, if there is one, and let the messages wait for a person."""
+    name, _, language = services.config.rules.window_template.partition(":")
+    if name:
+        template = {"template": {"name": name, "language": language}}
+        part = NewPart(f"[template {name}]", payload=template)
+        await services.store.turns.apologise(turn, part, now=services.telemetry.now())
+    await _ask_for_person(turn, services, reason=WINDOW_SHUT, again=False)
+    items = await unanswered_items(turn, services)
+    await _close(turn, "handed_off", WINDOW_SHUT, services, items=items)
 
 
 async def _is_too_old(turn: Turn, services: ChatServices, *, free_since: float) -> bool:
@@ -196,7 +221,7 @@ async def give_turn_up(
     services.telemetry.log.event(TURN_GIVEN_UP, name=turn.contact_name, error=failure.reason)
     notified = await apologise(turn, services, say=say)
     if failure.for_everybody:
-        await _ask_for_person(turn, services, again=notified)
+        await _ask_for_person(turn, services, reason=REFUSED, again=notified)
         await _close(turn, "handed_off", REFUSED, services, items=items)
     else:
         await _close(turn, "dead", failure.reason, services, items=items)
@@ -214,14 +239,14 @@ async def apologise(
     return notified
 
 
-async def _ask_for_person(turn: Turn, services: ChatServices, *, again: bool) -> None:
+async def _ask_for_person(turn: Turn, services: ChatServices, *, reason: str, again: bool) -> None:
     """Escalate; ``again``: although a person was asked for before and has not come."""
     last = [stored.message for stored in turn.messages[-1:] if not stored.message.disappears]
     texts = [message.content.body for message in last if isinstance(message.content, Text)]
     await escalate(
         turn,
         services,
-        reason=REFUSED,
+        reason=reason,
         summary="".join(texts),
         urgency="high",
         pause_seconds=0,

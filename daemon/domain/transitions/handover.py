@@ -16,6 +16,7 @@ ESCALATED = "escalated"
 LOOP = "loop"
 BUDGET = "budget"
 REFUSED = "the model server refuses every request"
+WINDOW_SHUT = "too long since the customer's last message: the gateway takes only templates"
 """Why a message waits for a person. With `AN_AGENT` it goes back to the bot when the pause ends;
 with the others only a person, or giving the chat back, ends the wait."""
 

@@ -27,6 +27,7 @@ from daemon.gateway.payloads.exchange import ApiCall
 from daemon.gateway.port import Before, Capabilities, Indicator
 
 _HEALTH_FIELDS = "id,display_phone_number,verified_name,status,quality_rating"
+_WINDOW_SECONDS = 24 * 3600.0
 _ADDRESS_FIELD = "webhook_configuration"
 
 
@@ -49,6 +50,7 @@ class CloudClient:
             shows_typing=False,
             sees_typing=False,
             bubbles=bubbles,
+            window_seconds=_WINDOW_SECONDS,
             status_seconds=status_seconds,
         )
 

@@ -129,6 +129,11 @@ Content = tuple[str, JsonObject | list[JsonObject]]
 
 
 def _text(message: Outgoing, _source: JsonObject) -> Content:
+    if template := message.payload.get("template"):
+        return "template", {
+            "name": template["name"],
+            "language": {"policy": "deterministic", "code": template["language"]},
+        }
     body = without_surrogates(message.body)
     return "text", {"body": body, "preview_url": message.link_preview}
 
