@@ -128,9 +128,9 @@ def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
 def follow(connection: Connection, change: IdentityChange) -> None:
     """Follow a person to their new ids: what they have said stays in one chat.
 
-    That is the chat of their phone number, the new one if there is one, else of their new id. Ids
-    whose task is at work stay apart; they are joined with the person's next message that names
-    both. Inside the caller's transaction.
+    That is the chat of their phone number, the new one if there is one, else of their new id. An id
+    whose task is at work stays apart until a message names it and another one. Inside the caller's
+    transaction.
     """
     before = [canonical(connection, ChatKey(change.number, name)).chat for name in change.before]
     phones = [name for name in (*change.after, *before) if phone_digits(name)]

@@ -103,7 +103,7 @@ class CloudClient:
         call = ApiCall("health", "GET", f"/{self._id}", query={"fields": _HEALTH_FIELDS})
         try:
             return await self._calls.repeatable(call, read_health)
-        except NumberTrouble as error:
+        except (NumberTrouble, RefusedForm) as error:  # the token, or the id, is wrong
             return health_refused(str(error))
 
     async def webhook_address(self) -> str:

@@ -28,7 +28,7 @@ CONDITIONS: Mapping[str, NumberCondition] = {
 answers those who write to it."""
 
 _REMEDIES: Mapping[NumberCondition, str] = {
-    "unauthorised": "check cloud.token, and that its app may use the business account",
+    "unauthorised": "check cloud.token, cloud.phone_number_id, and what the token may use",
     "needs_qr": "register the number again in Meta's WhatsApp Manager",
     "error": "look at the number in Meta's WhatsApp Manager",
 }
