@@ -13,10 +13,12 @@ help:  ## this list
 
 run: $(VENV)/run.stamp  ## start Recado; without keys, the sandbox
 	@set -a; if [ -f .env ]; then . ./.env; fi; set +a; \
-	if [ -n "$$WHAPI_TOKEN" ] && [ -n "$$OPENAI_API_KEY" ]; then \
+	if { [ -n "$$WHAPI_TOKEN" ] && [ -n "$$OPENAI_API_KEY" ]; } || \
+		env | grep -q '^RECADO_NUMBERS__' || \
+		grep -Eqs '^ *\[?numbers\.' "$${RECADO_CONFIG:-config/recado.toml}"; then \
 		exec $(BIN)/python -m daemon run; \
 	else \
-		echo "no WHAPI_TOKEN and OPENAI_API_KEY: starting the sandbox"; \
+		echo "no WHAPI_TOKEN and OPENAI_API_KEY, and no number: starting the sandbox"; \
 		exec $(BIN)/python -m daemon sandbox; \
 	fi
 

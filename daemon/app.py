@@ -1,19 +1,25 @@
 """The one nursery: what is started in which order, and how it stops."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from functools import partial
 
 import trio
 
 from daemon import __version__
-from daemon.assistant.port import report_models
+from daemon.assistant.port import Engine, report_models
 from daemon.conversation.number_runtime import NumberRuntime, open_services
+from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Environment, Process, StoppedEarly, open_process
+from daemon.conversation.recovery import Recovery, RecoveryReport
 from daemon.conversation.reload import Reloader
 from daemon.conversation.services import ChatServices
 from daemon.errors import StoreUnavailable
-from daemon.gateway.kinds import gateway_of
 from daemon.http.http_task import HttpTask
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.ledger import Store
@@ -30,6 +36,7 @@ from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
 from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
 from daemon.settings import Settings, model_names
+from daemon.settings.numbers import numbers_of
 from daemon.system.process_signals import Deadline, hangup_signal, stop_signals
 from daemon.system.supervisor import supervise
 from daemon.system.systemd import keep_feeding
@@ -38,7 +45,10 @@ GRACE_SHARE = 0.6
 """The part of the stop deadline in which runs and sends may finish; the rest is for tidying up."""
 
 OpenProcess = Callable[[Settings, Environment], AbstractAsyncContextManager[Process]]
-OpenServices = Callable[[Settings, Process], AbstractAsyncContextManager[ChatServices]]
+WATCH_GAP_SECONDS = 0.05
+"""Between the first looks at two numbers: a gateway has limits for the calls of one address."""
+
+OpenServices = Callable[[Settings, Process, str], AbstractAsyncContextManager[ChatServices]]
 
 
 async def run(
@@ -96,47 +106,51 @@ async def _start_and_stop(
     async with (
         http.listening(),  # and answering that the daemon starts
         open_process(settings, environment) as process,
-        open_services(settings, process) as services,
-        open_notifier(settings, services) as notifier,
+        _open_numbers(settings, process, open_services) as numbers,
+        open_notifier(settings, process, numbers) as notifier,
         _remembered(ProcessRecord(process.store.process_life, process.telemetry)) as record,
         trio.open_nursery() as nursery,
         ending_in_time(),
     ):
-        number, figures = NumberRuntime(settings, services), Figures()
-        reloader = Reloader(settings, number, read=environment.read_settings, notify=notify)
+        figures, recover = Figures(), Recovery(process, numbers)
+        reloader = Reloader(
+            settings, process, numbers, read=environment.read_settings, notify=notify
+        )
         forgetter = Forgetter(
             process.store,
             process.telemetry,
-            number.chats,
+            numbers,
             settings.data_dir,
             clock=environment.clock,
         )
-        operations = _operations(settings, process, number, figures, forgetter)
+        operations = _operations(settings, process, numbers, figures, forgetter, recover.report)
         side = partial(_start_side_task, nursery, environment)
         recovery, every = settings.recovery, settings.housekeeping
-        _publish(services, number, figures, operations)
+        _publish(process, numbers, figures, operations)
 
         nursery.start_soon(_watch_store, process.store, log, name="store watch")
-        await number.start(nursery)
+        await numbers.start(nursery)
         side("live log", operations.live_log.run)
         await record.begin()
         side("samples", operations.state.sampler.run)
-        start_housekeeping(side, settings, process, number, figures, forgetter)
-        side("recovery", number.recovery.recover, recovery.delay_seconds, recovery.timeout_seconds)
-        side("sweep", number.recovery.keep_sweeping, recovery.delay_seconds, every.sweep_seconds)
-        await number.resume()
+        start_housekeeping(side, settings, process, numbers, figures, forgetter)
+        side("recovery", recover.recover, recovery.delay_seconds, recovery.timeout_seconds)
+        side("sweep", recover.keep_sweeping, recovery.delay_seconds, every.sweep_seconds)
+        await recover.resume_windows()
+        await numbers.know_ourselves()
         audio_folder = settings.data_dir / AUDIO_FOLDER
         http.open(operations, audio_folder=audio_folder, phone_url=environment.phone_url)
-        side("number watch", number.watch, gateway_of(settings).check_seconds(settings))
+        for place, number in enumerate(numbers):
+            side(f"watch of {number.name}", number.watch, place * WATCH_GAP_SECONDS)
         side("notifications", notifier.run)
-        engine = process.model.engine
-        side("model warm-up", engine.warm_up)
-        side("models", report_models, engine, model_names(settings), log, environment.now)
+        for engine, models in _models(settings, process):
+            side("model warm-up", engine.warm_up)
+            side("models", report_models, engine, models, log, environment.now)
         urls = http.urls
         notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
         side("reload", reloader.run, environment.reload)
-        side("status", keep_status, services, number.chats, figures, urls, reloader, notify)
-        signs = signs_of_life(process.store, number.chats, http_is_open=lambda: http.is_open)
+        side("status", keep_status, process, numbers, figures, urls, reloader, notify)
+        signs = signs_of_life(process.store, numbers, http_is_open=lambda: http.is_open)
         side("watchdog", keep_feeding, environment.watchdog_seconds, signs, notify, log)
         log.event(
             STARTED,
@@ -151,7 +165,7 @@ async def _start_and_stop(
 
         stop_began = environment.clock()
         nursery.start_soon(record.stopping, name="stop noted")
-        await _stop(settings, environment, http, number, operations)
+        await _stop(settings, environment, http, numbers, operations)
         nursery.cancel_scope.cancel()
     log.event(STOPPED, seconds=round(environment.clock() - stop_began, 2))
 
@@ -160,7 +174,7 @@ async def _stop(
     settings: Settings,
     environment: Environment,
     http: HttpTask,
-    number: NumberRuntime,
+    numbers: Numbers,
     operations: Operations,
 ) -> None:
     """Take nothing new, and let what is under way finish for its grace. All else is cancelled."""
@@ -169,17 +183,18 @@ async def _stop(
     environment.log.event(STOPPING)
     with trio.move_on_after(settings.shutdown.deadline_seconds * GRACE_SHARE):
         http.stop.set()
-        number.chats.stop()
+        numbers.stop()
         await http.stopped.wait()
-        await number.chats.wait_idle()
+        await numbers.wait_idle()
 
 
 def _operations(
     settings: Settings,
     process: Process,
-    number: NumberRuntime,
+    numbers: Numbers,
     figures: Figures,
     forgetter: Forgetter,
+    recovery: RecoveryReport,
 ) -> Operations:
     """What the API and the dashboard may do."""
     keep = settings.dashboard.log_lines
@@ -187,9 +202,9 @@ def _operations(
     return Operations(
         settings.data_dir,
         process,
-        number,
-        state=DaemonState(settings, process, number, figures),
-        views=OperatorViews(settings.data_dir, number),
+        numbers,
+        state=DaemonState(settings, process, numbers, figures),
+        views=OperatorViews(settings.data_dir, process, numbers, recovery),
         live_log=LiveLog(process.store.dashboard_log, keep=keep, log=log),
         forgetter=forgetter,
     )
@@ -260,33 +275,43 @@ async def _remembered(process_record: ProcessRecord) -> AsyncIterator[ProcessRec
     await process_record.stopped()
 
 
-def _publish(
-    services: ChatServices, number: NumberRuntime, figures: Figures, operations: Operations
-) -> None:
+@asynccontextmanager
+async def _open_numbers(
+    settings: Settings, process: Process, open_services: OpenServices
+) -> AsyncIterator[Numbers]:
+    """Open every number, closed in reverse order at the end."""
+    async with AsyncExitStack() as opened:
+        runtimes = {}
+        for name, number in numbers_of(settings).items():
+            services = await opened.enter_async_context(open_services(number, process, name))
+            runtimes[name] = NumberRuntime(number, services)
+        yield Numbers(runtimes)
+
+
+def _models(settings: Settings, process: Process) -> list[tuple[Engine, list[str]]]:
+    """Each engine with the models that numbers need of it."""
+    wanted: dict[Engine, dict[str, None]] = {}
+    for name, number in numbers_of(settings).items():
+        names = wanted.setdefault(process.models[name].engine, {})
+        names.update(dict.fromkeys(model_names(number)))
+    return [(engine, list(names)) for engine, names in wanted.items()]
+
+
+def _publish(process: Process, numbers: Numbers, figures: Figures, operations: Operations) -> None:
     """Let the gauges be read when they are scraped."""
-    metrics, chats, model = services.telemetry.metrics, number.chats, services.model.state
+    metrics = process.telemetry.metrics
     metrics.read_active(
-        chats=lambda: chats.statistics().chats,
-        windows=lambda: chats.statistics().windows,
-        runs=lambda: chats.statistics().runs,
+        chats=lambda: numbers.statistics().chats,
+        windows=lambda: numbers.statistics().windows,
+        runs=lambda: numbers.statistics().runs,
     )
-    metrics.read_backlog(
-        oldest_unanswered=lambda: figures.oldest_unanswered,
-        oldest_waiting=lambda whom: (
-            figures.oldest_for_bot if whom == "bot" else figures.oldest_for_person
-        ),
-        chats_waiting_for_person=lambda: figures.chats_for_person,
-        outbox_rows=lambda state: figures.outbox.get(state, 0),
-    )
-    metrics.vitals.read_queue(
-        messages=lambda state: figures.queue.get(state, 0),
-        dead_letters=lambda: figures.dead_letters,
-    )
+    for number in numbers:
+        figures.publish(number.name, number.services.telemetry.metrics)
     metrics.vitals.read_state(
         ready=lambda: not operations.state.ready(),
         breakers={
-            "model": lambda: model.is_down or bool(model.refusal),
-            "channel": lambda: bool(services.number.pace.trouble),
+            "model": lambda: any(m.is_down or m.refusal for m in process.model_states),
+            "channel": lambda: any(one.services.number.pace.trouble for one in numbers),
         },
         clients=lambda: operations.live_log.readers,
     )

@@ -162,7 +162,7 @@ def _run(
 ) -> None:
     environment = Environment(
         log=log,
-        metrics=Metrics(version=__version__),
+        metrics=Metrics(version=__version__, by_number=bool(settings.numbers)),
         now=time.time,
         clock=time.perf_counter,
         notify=notifier(environ),

@@ -1,10 +1,11 @@
 """What chats go by, as an operator may change it while the daemon runs."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from daemon.assistant.payloads.responses import compacts
@@ -21,8 +22,13 @@ from daemon.domain.window import WindowRules
 from daemon.errors import SettingsError, ValidatorError
 from daemon.observability.logs import Log
 from daemon.settings import Settings
+from daemon.settings.assistant import ToolSettings, ValidatorSettings
+from daemon.settings.numbers import numbers_of
 from daemon.tools import builtin_tools
 from daemon.tools.toolbox import Toolbox, import_modules, load_tools
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,28 +201,46 @@ def load_validators(modules: Sequence[str], folder: Path | None = None) -> list[
     return found
 
 
-def load_chat_config(settings: Settings, log: Log) -> ChatConfig:
-    """Read everything that the settings say chats go by.
+def load_chat_configs(settings: Settings, log: Log) -> dict[str, ChatConfig]:
+    """Read everything that the settings say chats go by, for each number by its name.
 
-    Imports the operator's modules. Raises SettingsError, ToolError or ValidatorError, naming the
-    key or the module.
+    Imports the operator's modules; numbers with the same ones share them. Raises SettingsError,
+    ToolError or ValidatorError, naming the key or the module.
     """
-    toolbox = Toolbox(
-        [*builtin_tools.ALL, *load_tools(settings.tools.modules, settings.tools.folder)],
-        disabled=settings.tools.disabled,
-        longest_seconds=settings.tools.longest_seconds,
+    toolboxes: list[tuple[ToolSettings, Toolbox]] = []
+    validators: list[tuple[ValidatorSettings, tuple[Validator, ...]]] = []
+    configs = {}
+    for name, number in numbers_of(settings).items():
+        configs[name] = ChatConfig(
+            rules=chat_rules(number, read_instructions(number.assistant.instructions_file)),
+            texts=texts(number.language, number.texts.model_dump()),
+            toolbox=_shared(toolboxes, number.tools, partial(_toolbox, log=log)),
+            validators=_shared(validators, number.validators, _validators),
+        )
+    return configs
+
+
+def _shared(made: list[tuple[S, T]], settings: S, make: Callable[[S], T]) -> T:
+    """What was made for the same settings before, else a new one."""
+    for known, value in made:
+        if known == settings:
+            return value
+    made.append((settings, make(settings)))
+    return made[-1][1]
+
+
+def _toolbox(settings: ToolSettings, log: Log) -> Toolbox:
+    return Toolbox(
+        [*builtin_tools.ALL, *load_tools(settings.modules, settings.folder)],
+        disabled=settings.disabled,
+        longest_seconds=settings.longest_seconds,
         on_fault=lambda name, error: log.warning("tool raised an error", tool=name, exc_info=error),
     )
-    own = settings.validators
-    validators = in_order(
-        load_validators(own.modules, own.folder), disabled=own.disabled, amounts=own.amounts
-    )
-    return ChatConfig(
-        rules=chat_rules(settings, read_instructions(settings.assistant.instructions_file)),
-        texts=texts(settings.language, settings.texts.model_dump()),
-        toolbox=toolbox,
-        validators=tuple(validators),
-    )
+
+
+def _validators(settings: ValidatorSettings) -> tuple[Validator, ...]:
+    found = load_validators(settings.modules, settings.folder)
+    return tuple(in_order(found, disabled=settings.disabled, amounts=settings.amounts))
 
 
 def chat_rules(settings: Settings, instructions: str) -> ChatRules:

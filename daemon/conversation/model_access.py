@@ -1,4 +1,4 @@
-"""The model server as all chats share it: its engine, its state, and the places for runs.
+"""The model server as chats share it: its engine, its state, and the places for runs.
 
 While it is down, one chat at a time tries whether it is back. While it refuses everything, each
 turn still asks: a refusal costs nothing, and the first answer ends it.
@@ -6,15 +6,15 @@ turn still asks: a refusal costs nothing, and the first answer ends it.
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 import trio
 
 from daemon.assistant.port import Engine
-from daemon.conversation.signals import ChatSignals
+from daemon.conversation.run_slots import RunSlots
 from daemon.conversation.speech import Speaker
 from daemon.domain.limits import Breaker, honoured
 from daemon.domain.messages import ChatKey
@@ -111,12 +111,12 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAccess:
-    """The model server, and what is known of it. All chats of the process share it."""
+    """The model server of a number, and what is known of it; numbers with the same one share it."""
 
     engine: Engine
     state: ModelState
-    run_slots: trio.CapacityLimiter
-    """The places for runs of all chats; see `run_slot`."""
+    run_slots: RunSlots
+    """The places for runs of all chats of the process."""
     contact_hash: Callable[[ChatKey], str]
     """An anonymous, stable name for a contact."""
     speech: Speaker | None = None
@@ -135,35 +135,3 @@ def contact_hasher(key: bytes) -> Callable[[ChatKey], str]:
         return hmac.new(key, text, hashlib.sha256).hexdigest()[:32]
 
     return name
-
-
-@asynccontextmanager
-async def run_slot(
-    slots: trio.CapacityLimiter, signals: ChatSignals, *, waiting: Callable[[bool], None]
-) -> AsyncIterator[bool]:
-    """Hold one of the places for runs during the block; first come, first served.
-
-    Gives False, without a place, if the daemon stops or an agent takes over meanwhile. A customer
-    who goes on writing keeps the place in the queue. ``waiting`` is called when a wait begins
-    (True) and when it ends (False).
-    """
-    owner = object()
-    held = False
-
-    async def wait_for_place() -> None:
-        nonlocal held
-        await slots.acquire_on_behalf_of(owner)
-        held = True
-
-    try:
-        try:
-            slots.acquire_on_behalf_of_nowait(owner)
-            held = True
-        except trio.WouldBlock:
-            waiting(True)
-            await signals.unless_called_off(wait_for_place)
-            waiting(False)
-        yield held
-    finally:
-        if held:
-            slots.release_on_behalf_of(owner)

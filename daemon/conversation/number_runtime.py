@@ -1,6 +1,6 @@
 """One number at work: all that it needs while this process serves it, opened and closed together.
 
-Today a process serves exactly one. Nothing of a number is reached except through its runtime.
+Nothing of a number is reached except through its runtime; `daemon.conversation.numbers` has them.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -17,7 +17,6 @@ from daemon.conversation.intake import Intake
 from daemon.conversation.live_config import ChatConfig, ChatRules, LiveConfig
 from daemon.conversation.number_state import NumberState, NumberWatch
 from daemon.conversation.opening import Process, secret_text
-from daemon.conversation.recovery import Recovery
 from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.send_pace import SendPace
 from daemon.conversation.services import ChatServices, NumberAccess
@@ -43,12 +42,19 @@ class NumberRuntime:
 
     def __init__(self, settings: Settings, services: ChatServices) -> None:
         """``settings``: those of the number."""
+        self.name = services.number.name
         self.kind = gateway_of(settings)
         self._settings = settings
+        self.gateway_id = self.kind.id_of(settings)
+        """The gateway's id of the number; empty if it is not configured."""
+        self.secrets = tuple(
+            secret.get_secret_value().encode() for secret in settings.web.webhook_secret
+        )
+        """What its webhooks must carry one of; none: they are open."""
         self.services = services
         self.chats = ChatRegistry(services)
         self.intake = Intake(services, self.chats)
-        self.recovery = Recovery(services, self.chats)
+        self._settings = settings
         number = services.number
         self._watch = NumberWatch(
             number.name,
@@ -72,20 +78,18 @@ class NumberRuntime:
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start the owners of the tasks of files and chats, which run until they are cancelled."""
-        await nursery.start(self.services.attachments.run, name="files")
-        await nursery.start(self._run_chats, name="chats")
+        await nursery.start(self.services.attachments.run, name=f"files of {self.name}")
+        await nursery.start(self._run_chats, name=f"chats of {self.name}")
 
-    async def resume(self) -> None:
-        """Go on with what the last process has left waiting; ask who we are, in a fresh store.
-
-        Called once, before HTTP.
-        """
-        await self.recovery.resume_windows()
+    async def know_ourselves(self) -> None:
+        """Ask who we are, in a fresh store. Called once, before HTTP; ends within its patience."""
         await self._watch.know_ourselves()
 
-    async def watch(self, interval_seconds: float) -> None:
-        """Watch how the number is. Runs until cancelled."""
-        await self._watch.run(interval_seconds, self.chats.renew_presences)
+    async def watch(self, delay_seconds: float) -> None:
+        """Watch how the number is, after a delay. Runs until cancelled."""
+        await trio.sleep(delay_seconds)
+        seconds = self.kind.check_seconds(self._settings)
+        await self._watch.run(seconds, self.chats.renew_presences)
 
     def config_replaced(self, chat_config: ChatConfig) -> None:
         """Let another configuration guide the chats from now on. No checkpoint."""
@@ -111,10 +115,17 @@ class NumberRuntime:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, process: Process) -> AsyncIterator[ChatServices]:
-    """Open what the chats of a number work with; closed in reverse order at the end."""
+async def open_services(
+    settings: Settings, process: Process, name: str = ONLY
+) -> AsyncIterator[ChatServices]:
+    """Open what the chats of a number work with; closed in reverse order at the end.
+
+    ``settings``: those of the number.
+    """
     telemetry, store = process.telemetry, process.store
-    config = LiveConfig(process.chat_config)
+    if process.by_number:
+        telemetry = telemetry.of_number(name)
+    config = LiveConfig(process.chat_configs[name])
     call_budget = CallBudget(store.usage, config, metrics=telemetry.metrics, now=telemetry.now)
     pace = SendPace(per_minute=_messages_per_minute(config.rules), log=telemetry.log)
     kind = gateway_of(settings)
@@ -131,9 +142,9 @@ async def open_services(settings: Settings, process: Process) -> AsyncIterator[C
         state = NumberState(pace, log=telemetry.log, metrics=telemetry.metrics, now=telemetry.now)
         yield ChatServices(
             store=store,
-            model=process.model,
+            model=process.models[name],
             number=NumberAccess(
-                name=ONLY,
+                name=name,
                 gateway=gateway,
                 pace=pace,
                 state=state,
@@ -142,7 +153,7 @@ async def open_services(settings: Settings, process: Process) -> AsyncIterator[C
             ),
             attachments=attachments,
             voice=VoiceNotes(
-                process.model.speech, store.outbox, store.files, call_budget, telemetry
+                process.models[name].speech, store.outbox, store.files, call_budget, telemetry
             ),
             config=config,
             telemetry=telemetry,

@@ -1,7 +1,7 @@
 """What a process is given, and what it opens once for all numbers that it serves."""
 
 import importlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,10 +14,12 @@ from pydantic import SecretStr
 from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
 from daemon.assistant.sound import Speech, open_speech
-from daemon.conversation.live_config import ChatConfig, load_chat_config
+from daemon.conversation.live_config import ChatConfig, load_chat_configs
 from daemon.conversation.model_access import ModelAccess, ModelState, contact_hasher
+from daemon.conversation.run_slots import RunSlots
 from daemon.conversation.telemetry import StoreMeter, Telemetry, open_turn_traces
 from daemon.domain.limits import LONGEST_WAIT_SECONDS, Breaker
+from daemon.domain.messages import ChatKey
 from daemon.errors import SettingsError, StoreError
 from daemon.ledger.former_channels import name_channels
 from daemon.ledger.ledger import Store, open_store
@@ -26,6 +28,7 @@ from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.observability.tracing import open_trace_export
 from daemon.settings import Settings
+from daemon.settings.assistant import AssistantSettings
 from daemon.settings.numbers import names_by_id, numbers_of
 from daemon.system.process import boot_seconds
 from daemon.system.process_signals import Bell
@@ -35,6 +38,15 @@ BREAKER_FAILURES = 5
 BREAKER_BASE_SECONDS = 2.0
 BREAKER_CAP_SECONDS = LONGEST_WAIT_SECONDS
 """After so many failures of the model in a row, over all chats, one chat at a time asks again."""
+
+OF_CHATS = (
+    "instructions_file",
+    "max_tool_rounds",
+    "max_concurrent_runs",
+    "history_tokens",
+    "compaction",
+)
+"""Keys of ``[assistant]`` that guide the chats, not the engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +89,24 @@ class Process:
     """What a process has once, whatever numbers it serves."""
 
     store: Store
-    model: ModelAccess
+    models: Mapping[str, ModelAccess]
+    """The model of each number, by its name; numbers with the same settings share it."""
+    run_slots: RunSlots
     telemetry: Telemetry
-    chat_config: ChatConfig
-    """What chats go by at the start."""
+    chat_configs: Mapping[str, ChatConfig]
+    """What the chats of each number go by at the start, by its name."""
+    by_number: bool
+    """True where numbers have names: log lines and metrics name them."""
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines of all models, each once."""
+        return tuple(dict.fromkeys(model.engine for model in self.models.values()))
+
+    @property
+    def model_states(self) -> tuple[ModelState, ...]:
+        """What is known of each model server, each once."""
+        return tuple(dict.fromkeys(model.state for model in self.models.values()))
 
 
 @asynccontextmanager
@@ -90,37 +116,27 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
     The configuration of chats is read first: a fault of it is found before the store is touched.
     Raises SettingsError, ToolError, ValidatorError or StoreError.
     """
-    if settings.numbers:
-        raise SettingsError(["numbers: this version serves one number"])
     log, now = environment.log, environment.now
-    chat_config = load_chat_config(settings, log)
-    environment.metrics.expect_validators(validator.name for validator in chat_config.validators)
+    chat_configs = load_chat_configs(settings, log)
+    for chat_config in chat_configs.values():
+        environment.metrics.expect_validators(one.name for one in chat_config.validators)
     async with (
         _open_store_patiently(settings, environment) as store,
-        open_engine(settings, environment.random) as engine,
-        _open_voice(settings) as speech,
         open_trace_export(settings) as export,
         open_turn_traces(
             store.stages, log, now=now, clock=environment.clock, export=export
         ) as traces,
+        AsyncExitStack() as opened,
     ):
         await _name_channels(store, settings, log)
         contact_hash = contact_hasher(contact_key(settings.data_dir))
         log.hash_chats(contact_hash)
-        breaker = Breaker(
-            threshold=BREAKER_FAILURES,
-            base_seconds=BREAKER_BASE_SECONDS,
-            cap_seconds=BREAKER_CAP_SECONDS,
-        )
+        run_slots = RunSlots(settings.assistant.max_concurrent_runs, numbers=len(chat_configs))
+        models = _Models(opened, environment, run_slots, contact_hash)
         yield Process(
             store=store,
-            model=ModelAccess(
-                engine=engine,
-                state=ModelState(breaker, log=log),
-                run_slots=trio.CapacityLimiter(settings.assistant.max_concurrent_runs),
-                contact_hash=contact_hash,
-                speech=speech,
-            ),
+            models={name: await models.of(one) for name, one in numbers_of(settings).items()},
+            run_slots=run_slots,
             telemetry=Telemetry(
                 log=log,
                 metrics=environment.metrics,
@@ -129,8 +145,67 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
                 boot_clock=environment.boot_clock,
                 random=environment.random,
             ),
-            chat_config=chat_config,
+            chat_configs=chat_configs,
+            by_number=bool(settings.numbers),
         )
+
+
+class _Models:
+    """Opens the models of numbers, each different one once."""
+
+    def __init__(
+        self,
+        opened: AsyncExitStack,
+        environment: Environment,
+        run_slots: RunSlots,
+        contact_hash: Callable[[ChatKey], str],
+    ) -> None:
+        self._opened = opened
+        self._environment = environment
+        self._run_slots = run_slots
+        self._contact_hash = contact_hash
+        self._engines: list[tuple[AssistantSettings, Engine]] = []
+        self._voices: list[tuple[tuple[object, ...], Speech | None]] = []
+        self._states: dict[tuple[str, str, str], ModelState] = {}
+
+    async def of(self, settings: Settings) -> ModelAccess:
+        """The model of a number. Raises SettingsError."""
+        assistant = settings.assistant
+        server = (assistant.engine, assistant.base_url, secret_text(assistant.api_key))
+        if server not in self._states:
+            breaker = Breaker(
+                threshold=BREAKER_FAILURES,
+                base_seconds=BREAKER_BASE_SECONDS,
+                cap_seconds=BREAKER_CAP_SECONDS,
+            )
+            self._states[server] = ModelState(breaker, log=self._environment.log)
+        return ModelAccess(
+            engine=await self._engine(settings),
+            state=self._states[server],
+            run_slots=self._run_slots,
+            contact_hash=self._contact_hash,
+            speech=await self._voice(settings),
+        )
+
+    async def _engine(self, settings: Settings) -> Engine:
+        # What an engine does not use may differ.
+        used = settings.assistant.model_copy(
+            update={key: getattr(AssistantSettings(), key) for key in OF_CHATS}
+        )
+        for known, engine in self._engines:
+            if known == used:
+                return engine
+        opening = open_engine(settings, self._environment.random)
+        self._engines.append((used, await self._opened.enter_async_context(opening)))
+        return self._engines[-1][1]
+
+    async def _voice(self, settings: Settings) -> Speech | None:
+        used = (settings.voice, settings.assistant.base_url, settings.assistant.api_key)
+        for known, speech in self._voices:
+            if known == used:
+                return speech
+        self._voices.append((used, await self._opened.enter_async_context(_open_voice(settings))))
+        return self._voices[-1][1]
 
 
 async def _name_channels(store: Store, settings: Settings, log: Log) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from daemon.conversation.registry import ChatRegistry
-from daemon.conversation.services import ChatServices
+from daemon.conversation.numbers import Numbers
+from daemon.conversation.opening import Process
 from daemon.domain.messages import ChatKey
 from daemon.errors import StoreUnavailable
 from daemon.observability.events import RECOVERING
@@ -45,12 +45,12 @@ class RecoveryReport:
 
 
 class Recovery:
-    """Wakes the chats of one number that have work in the store and no task."""
+    """Wakes the chats that have work in the store and no task. One for all numbers."""
 
-    def __init__(self, services: ChatServices, chats: ChatRegistry) -> None:
-        self._store = services.store
-        self._engine = services.model.engine
-        self._telemetry = services.telemetry
+    def __init__(self, process: Process, chats: Numbers) -> None:
+        self._store = process.store
+        self._engines = process.engines
+        self._telemetry = process.telemetry
         self._chats = chats
         self.report = RecoveryReport(began_at=self._telemetry.now())
 
@@ -102,7 +102,8 @@ class Recovery:
         next.
         """
         for response_id in await self._store.orphans.left(before=left_before):
-            gone = await self._engine.cancel(response_id)
+            # Which of several engines has asked for it is not stored.
+            gone = all([await engine.cancel(response_id) for engine in self._engines])
             if gone:
                 await self._store.orphans.released(response_id)
             self._telemetry.log.info(

@@ -1,16 +1,18 @@
 """Reading the configuration again while the daemon runs: all of it, or nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import trio
 
 from daemon.conversation.live_config import FOLDER_PACKAGE as VALIDATORS_PACKAGE
-from daemon.conversation.live_config import ChatConfig, load_chat_config
-from daemon.conversation.number_runtime import NumberRuntime
+from daemon.conversation.live_config import ChatConfig, load_chat_configs
+from daemon.conversation.numbers import Numbers
+from daemon.conversation.opening import Process
 from daemon.domain.audit_chain import Actor
 from daemon.errors import SettingsError, StoreUnavailable, ToolError, ValidatorError
 from daemon.settings import Settings, budget_faults, production_faults
+from daemon.settings.numbers import numbers_of
 from daemon.settings.reload_plan import Plan, plan, value_of
 from daemon.system.process import imported_anew
 from daemon.system.process_signals import Bell
@@ -33,7 +35,7 @@ ReadSettings = Callable[[], Settings]
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     plan: Plan
-    chat_config: ChatConfig
+    chat_configs: Mapping[str, ChatConfig]
 
 
 class Reloader:
@@ -45,7 +47,8 @@ class Reloader:
     def __init__(
         self,
         settings: Settings,
-        number: NumberRuntime,
+        process: Process,
+        numbers: Numbers,
         *,
         read: ReadSettings | None,
         notify: Notify,
@@ -56,8 +59,9 @@ class Reloader:
         """Why the last reload changed nothing; empty if it did."""
         self.tried = Bell()
         """Rung after each reload, whatever came of it."""
-        self._number = number
-        self._telemetry = number.services.telemetry
+        self._process = process
+        self._numbers = numbers
+        self._telemetry = process.telemetry
         self._log = self._telemetry.log
         self._read = read
         self._notify = notify
@@ -100,23 +104,24 @@ class Reloader:
             raise SettingsError(
                 [f"{key}: {fault}; {waiting} would need a restart" for key, fault in faults.items()]
             )
-        modules = {
-            *settings.tools.modules,
-            *settings.validators.modules,
-            FOLDER_PACKAGE,
-            VALIDATORS_PACKAGE,
-        }
+        modules = {FOLDER_PACKAGE, VALIDATORS_PACKAGE}
+        for number in numbers_of(settings).values():
+            modules.update(number.tools.modules, number.validators.modules)
         with imported_anew(modules):
-            return _Prepared(prepared, load_chat_config(settings, self._log))
+            return _Prepared(prepared, load_chat_configs(settings, self._log))
 
     def _apply(self, prepared: _Prepared) -> None:
         """Put it in force. No checkpoint: no task sees one half of it."""
-        settings, chat_config = prepared.plan.settings, prepared.chat_config
-        before = self._number.services.config.current
-        changed = [*prepared.plan.changed, *_other_changes(before, chat_config)]
+        settings, configs = prepared.plan.settings, prepared.chat_configs
+        others = [
+            change
+            for number in self._numbers
+            for change in _other_changes(number.services.config.current, configs[number.name])
+        ]
+        changed = [*prepared.plan.changed, *dict.fromkeys(others)]
         self.settings, self.refusal = settings, ""
-        self._number.services.model.run_slots.total_tokens = settings.assistant.max_concurrent_runs
-        self._number.config_replaced(chat_config)
+        self._process.run_slots.resize(settings.assistant.max_concurrent_runs)
+        self._numbers.config_replaced(configs)
         self._log.set_level(settings.log.level)
         self._telemetry.metrics.reloads.labels("applied").inc()
         self._log.info("configuration read again", changed=", ".join(changed) or "nothing")
@@ -126,7 +131,7 @@ class Reloader:
     async def _note(self, before: Settings, done: Plan) -> None:
         """Write down what changed, in the audit; a store that is full hinders no reload."""
         try:
-            await self._number.services.store.audit.write(
+            await self._process.store.audit.write(
                 SIGNAL,
                 "settings reload",
                 before=_values(before, done.changed),

@@ -7,7 +7,7 @@ it: it hands the trace over when the turn has ended, and a side task stores all 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import trio
@@ -140,6 +140,11 @@ class Telemetry:
     boot_clock: Callable[[], float]
     """Seconds that also pass while the machine sleeps: see `daemon.system.process`."""
     random: Random
+
+    def of_number(self, name: str) -> "Telemetry":
+        """The same for one of several numbers, whose lines and counts name it."""
+        log, metrics = self.log.bind(number=name), self.metrics.of_number(name)
+        return replace(self, log=log, metrics=metrics)
 
     def call_ended(self, service: str, operation: str, outcome: str, seconds: float) -> None:
         """Count and log one call to another server."""

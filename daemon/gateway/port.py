@@ -195,6 +195,11 @@ class GatewayKind:
     name: str
     """As in metrics and the settings of a number."""
     parse_webhook: ParseWebhook
+    numbers_in: Callable[[bytes], tuple[str, ...]]
+    """The gateway's ids of the numbers that the body of a call names. Raises WebhookError for a
+    body that is no JSON object. Runs before anything else reads the body."""
+    id_of: Callable[[Settings], str]
+    """The same id, as a number's settings have it; empty if they do not."""
     open: OpenGateway
     file_server: Callable[[Settings], FileServer]
     check: CheckNumber

@@ -39,7 +39,12 @@ PROBES = frozenset({"/health", "/ready"})
 
 def is_hot_path(path: str) -> bool:
     """True for the bare routes, which `daemon.http.server.serve` may answer without a task."""
-    return path == "/hook" or path.startswith("/hook/") or path in PROBES
+    return is_webhook(path) or path in PROBES
+
+
+def is_webhook(path: str) -> bool:
+    """True for ``/hook…`` and ``/n/<number>/hook…``."""
+    return path == "/hook" or path.startswith(("/hook/", "/n/"))
 
 
 def create_edge(
@@ -60,7 +65,7 @@ def create_edge(
         path: str = scope["path"]
         if scope["type"] == "http" and path in PROBES:
             await probes(scope, receive, send)
-        elif scope["type"] == "http" and is_hot_path(path):
+        elif scope["type"] == "http" and is_webhook(path):
             await hook(scope, receive, send)
         elif fault := address_fault(scope):
             await _refuse(scope, send, fault)

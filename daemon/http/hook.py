@@ -1,4 +1,6 @@
-"""``/hook``: the gateway's webhooks, whether the address or the body names the event.
+"""``/hook`` and ``/n/<number>/hook``: the gateways' webhooks.
+
+The address or the body names the event, and where there are several numbers, the number too.
 
 A 200 means that the event is durably stored. The checks before it are ordered by their cost:
 method, secret, declared size, then the body under a deadline and two limits. The webhooks of a
@@ -8,7 +10,7 @@ The gateway repeats a call that was not answered with a 2xx, with growing pauses
 that may pass by itself is a 503 with ``Retry-After``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from io import BytesIO
 from urllib.parse import parse_qsl
@@ -19,7 +21,7 @@ from daemon.errors import StoreUnavailable, WebhookError, WebhookTooLarge
 from daemon.http.access import Access, has_bearer
 from daemon.http.asgi import EdgeLog, Headers, Receive, Scope, Send, answer_json
 from daemon.http.clients import client_of
-from daemon.http.request_context import EdgeSettings
+from daemon.http.request_context import Challenge, EdgeSettings
 from daemon.http.whole_request import WHOLE
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import iso_utc
@@ -60,13 +62,23 @@ class Hook:
         self._settings = settings
         self._access = access
         self._log = log
-        self._secrets = tuple(secret.encode() for secret in settings.webhook_secrets)
+        self._entrances = settings.entrances
+        self._only = next(iter(self._entrances)) if len(self._entrances) == 1 else ""
+        self._known = tuple(
+            {secret for entrance in self._entrances.values() for secret in entrance.secrets}
+        )
+        """The secrets of all numbers."""
+        self._all_want_one = all(
+            entrance.secrets and entrance.is_genuine is None
+            for entrance in self._entrances.values()
+        )
+        """True if no number takes calls without a secret."""
         self._bytes_left = settings.body_budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call. Runs in the request's own task; a disconnect does not cancel it."""
-        if scope["method"] == "GET" and self._operations.answers_challenges:
-            await self._answer_challenge(scope, send)
+        if scope["method"] == "GET" and (challenges := self._challenges(scope)):
+            await self._answer_challenge(scope, send, challenges)
             return
         body = _Body(self)
         try:
@@ -83,14 +95,7 @@ class Hook:
     ) -> tuple[int, dict[str, object], Headers]:
         """Accept one call; returns status, content and headers of its answer."""
         try:
-            event = self._called(scope)
-            signed = self._operations.takes_signed_webhooks
-            if not signed and not self._is_known(scope):
-                await self._admit(scope)
-            await body.read(scope, receive)
-            if signed:
-                await self._require_signature(scope, body.take())
-            await self._operations.accept(body.take(), event)
+            await self._accept(scope, receive, body)
         except _Refusal as refusal:
             if not refusal.is_logged:
                 self._note(scope, refusal.status, refusal.reason)
@@ -121,45 +126,119 @@ class Hook:
         }
         return 200, received, []
 
-    def _called(self, scope: Scope) -> str:
-        """The event that URL and method name. Raises _Refusal if there is no such call."""
-        event = path_event(scope["method"], scope["path"])
+    async def _accept(self, scope: Scope, receive: Receive, body: "_Body") -> None:
+        """Check whose call it is, and have it stored. Raises what `_take` answers."""
+        event, number = self._called(scope)
+        if number:
+            await self._admit(scope, number)
+        else:
+            await self._admit_any(scope)
+        await body.read(scope, receive)
+        content = body.take()
+        for name in (number,) if number else await self._named_in(content):
+            if not number:
+                await self._admit(scope, name)
+            await self._check_signature(scope, name, content)
+            await self._operations.accept(content, event, name)
+
+    def _called(self, scope: Scope) -> tuple[str, str]:
+        """The event that URL and method name, and the number, empty if the body has to name it.
+
+        Raises _Refusal if there is no such call.
+        """
+        number, path = self._named_by_path(scope["path"])
+        event = path_event(scope["method"], path)
         if event is None:
             raise _Refusal(404, "not found", CLOSE)
         if scope["method"] not in METHODS:
             allow = ", ".join(METHODS).encode()
             raise _Refusal(405, "method not allowed", [*CLOSE, (b"allow", allow)])
-        return event
+        return event, number
 
-    def _is_known(self, scope: Scope) -> bool:
-        """True for a client that has sent its secret on this connection before, and does so now.
+    def _named_by_path(self, path: str) -> tuple[str, str]:
+        """The number that a path names (empty: the body has to), and the rest from ``/hook`` on.
 
-        Most calls take this fast path; the others go through `_admit`.
+        Raises _Refusal if there is no such path.
         """
-        client = client_of(scope)
-        return (
+        if not path.startswith("/n/"):
+            return self._only, path
+        number, _, rest = path.removeprefix("/n/").partition("/")
+        if number not in self._entrances or rest.partition("/")[0] != "hook":
+            raise _Refusal(404, "not found", CLOSE)
+        return number, f"/{rest}"
+
+    async def _named_in(self, body: bytes) -> tuple[str, ...]:
+        """The numbers that a body names. Raises _Refusal if it names none of ours."""
+        try:
+            return await self._operations.numbers.named_in(body)
+        except WebhookError as error:
+            raise _Refusal(400, str(error), []) from error
+
+    async def _admit(self, scope: Scope, number: str) -> None:
+        """Check the secret of a number. Raises _Refusal if it is missing or wrong.
+
+        Most calls take the fast path: the client has sent its secret on this connection before,
+        and does so now.
+        """
+        if self._entrances[number].is_genuine is not None:
+            return  # `_check_signature` follows when the body is there
+        secrets, client = self._entrances[number].secrets, client_of(scope)
+        if (
             client.authenticated
             and not client.through_proxy
-            and has_bearer(scope["headers"], self._secrets)
-        )
+            and has_bearer(scope["headers"], secrets)
+        ):
+            return
+        if not await self._access.check_bearer(scope, secrets, "webhook"):
+            raise self._unauthorised(scope)
 
-    async def _admit(self, scope: Scope) -> None:
-        """Check the secret. Raises _Refusal if it is missing or wrong."""
-        if not await self._access.check_bearer(scope, self._secrets, "webhook"):
-            headers = [*CLOSE, (b"www-authenticate", b'Bearer realm="recado"')]
-            shown = any(name == b"authorization" for name, _ in scope["headers"])
-            raise _Refusal(401, "a valid webhook secret is needed", headers, is_logged=shown)
+    async def _admit_any(self, scope: Scope) -> None:
+        """Refuse who has a secret of no number, before the body is read. Raises _Refusal.
 
-    async def _require_signature(self, scope: Scope, body: bytes) -> None:
-        """Check the signature of a whole body. Raises _Refusal if it is missing or wrong."""
-        is_genuine = partial(self._operations.is_genuine, scope["headers"], body)
-        if not await self._access.check(scope, is_genuine, "webhook"):
+        Which number it must be of is checked when the body has named it. A call without any may be
+        signed, or for a number that wants none.
+        """
+        if not any(name == b"authorization" for name, _ in scope["headers"]):
+            if self._all_want_one:
+                raise self._unauthorised(scope)
+            return
+        if not await self._access.check(scope, lambda: self._is_of_some(scope), "webhook"):
+            raise self._unauthorised(scope)
+
+    def _is_of_some(self, scope: Scope) -> bool:
+        """Whether the bearer is a secret of any number, or some number wants none."""
+        return not self._all_want_one or has_bearer(scope["headers"], self._known)
+
+    async def _check_signature(self, scope: Scope, number: str, body: bytes) -> None:
+        """Check the signature of a call, where the gateway signs it. Raises _Refusal."""
+        is_genuine = self._entrances[number].is_genuine
+        if is_genuine is None:
+            return
+        check = partial(is_genuine, scope["headers"], body)
+        if not await self._access.check(scope, check, "webhook"):
             raise _Refusal(401, "a valid signature is needed", CLOSE, is_logged=True)
 
-    async def _answer_challenge(self, scope: Scope, send: Send) -> None:
+    def _unauthorised(self, scope: Scope) -> _Refusal:
+        headers = [*CLOSE, (b"www-authenticate", b'Bearer realm="recado"')]
+        shown = any(name == b"authorization" for name, _ in scope["headers"])
+        return _Refusal(401, "a valid webhook secret is needed", headers, is_logged=shown)
+
+    def _challenges(self, scope: Scope) -> list[Challenge]:
+        """What answers gateways that ask, by GET, whether their calls are wanted here."""
+        try:
+            number = self._named_by_path(scope["path"])[0]
+        except _Refusal:
+            return []
+        entrances = [self._entrances[number]] if number else self._entrances.values()
+        return [entrance.challenge for entrance in entrances if entrance.challenge is not None]
+
+    async def _answer_challenge(
+        self, scope: Scope, send: Send, challenges: Sequence[Challenge]
+    ) -> None:
         """Prove to the gateway, which asks by GET, that its webhooks are wanted here."""
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        words = self._operations.challenge(query)
+        answers = (challenge(query) for challenge in challenges)
+        words = next((answer for answer in answers if answer is not None), None)
         if not await self._access.check(scope, lambda: words is not None, "webhook"):
             await answer_json(send, 403, {"error": "a valid verify token is needed"}, CLOSE)
             return

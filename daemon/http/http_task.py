@@ -15,7 +15,7 @@ from daemon.http.dashboard.dashboard import register_dashboard
 from daemon.http.edge import create_edge, is_hot_path
 from daemon.http.front import Front
 from daemon.http.pages import create_pages
-from daemon.http.request_context import EdgeSettings
+from daemon.http.request_context import EdgeSettings, Entrance
 from daemon.http.server import serve
 from daemon.observability.counts import core_task
 from daemon.observability.logs import Log
@@ -89,7 +89,14 @@ class HttpTask:
         settings, log = self._settings, self._log
         edge = EdgeSettings(
             environment=settings.environment,
-            webhook_secrets=tuple(s.get_secret_value() for s in settings.web.webhook_secret),
+            numbers={
+                number.name: Entrance(
+                    secrets=() if number.kind.is_genuine else number.secrets,
+                    is_genuine=number.is_genuine if number.kind.is_genuine else None,
+                    challenge=number.challenge if number.kind.challenge else None,
+                )
+                for number in operations.numbers
+            },
             admin_token=_text(settings.web.admin_token),
             model_webhook_secret=_text(settings.assistant.webhook_secret),
             max_body_bytes=int(settings.web.max_body_mb * 1024 * 1024),

@@ -16,6 +16,8 @@ from quart.typing import ResponseReturnValue
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from daemon.domain.ids import chat_id
+from daemon.domain.messages import ChatKey
 from daemon.http.access import Access
 from daemon.http.asgi import EdgeLog
 from daemon.http.openai_webhook import create_model_webhook
@@ -176,13 +178,17 @@ async def _take_over(
         return {"error": "minutes must be a number above 0"}, 400
     if not isinstance(chat, str) or not chat:
         return {"error": "chat is missing"}, 400
+    number = fields.get("number")
+    if number is not None and (not isinstance(number, str) or not operations.numbers.get(number)):
+        return {"error": "no such number"}, 404
+    target = chat if number is None else ChatKey(number, chat_id(chat))
     answer = {}
     if action == "pause":
-        answer["chats"] = await operations.pause(chat, minutes, by=by)
+        answer["chats"] = await operations.pause(target, minutes, by=by)
     elif action == "resume":
-        answer["chats"] = await operations.resume(chat, by=by)
+        answer["chats"] = await operations.resume(target, by=by)
     else:
-        answer["chats"], answer["messages"] = await operations.done(chat, by=by)
+        answer["chats"], answer["messages"] = await operations.done(target, by=by)
     return answer if answer["chats"] else ({"error": "no such chat"}, 404)
 
 

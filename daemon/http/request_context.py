@@ -2,7 +2,8 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from quart import request
 
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
+from daemon.settings.numbers import ONLY
 
 COOKIE = "__Host-recado"
 """The prefix makes browsers insist on Secure, Path=/ and no Domain (RFC 6265bis, 4.1.3.2)."""
@@ -23,12 +25,32 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it does not decode."""
 
 
+Challenge = Callable[[Mapping[str, str]], str | None]
+"""Given the query of the question, gives the answer; None if the question is not the gateway's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """What lets the webhooks of a number in."""
+
+    secrets: tuple[bytes, ...] = ()
+    """One of which they carry as a bearer; none: they need not."""
+    is_genuine: Callable[[Iterable[tuple[bytes, bytes]], bytes], bool] | None = None
+    """Checks their signature, once their body is read; None: they have none."""
+    challenge: Challenge | None = None
+    """Answers a gateway that asks by GET whether its calls are wanted; None: it does not ask."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeSettings:
     """The settings that HTTP needs, already validated. Empty secrets leave routes open."""
 
     environment: str
     webhook_secrets: tuple[str, ...] = ()
+    """Of the only number; see `numbers`."""
+    numbers: Mapping[str, "Entrance"] = field(default_factory=dict)
+    """How the webhooks of each number are told from others'; empty: there is only one, which wants
+    `webhook_secrets`."""
     admin_token: str = ""
     model_webhook_secret: str = ""
     """``whsec_…``; without it there is no ``/openai/webhook``."""
@@ -53,6 +75,12 @@ class EdgeSettings:
         if self.total_body_bytes is None:
             return 4 * self.max_body_bytes
         return self.total_body_bytes
+
+    @property
+    def entrances(self) -> Mapping[str, Entrance]:
+        """What lets the webhooks of each number in."""
+        secrets = tuple(secret.encode() for secret in self.webhook_secrets)
+        return self.numbers or {ONLY: Entrance(secrets=secrets)}
 
     @property
     def production(self) -> bool:

@@ -34,6 +34,10 @@ class Pending:
     noted_at: float
 
 
+LASTING = "(subject = '' OR reason = 'channel')"
+"""The condition of what lasts for a while, and may come again."""
+
+
 class Notifications(Role):
     """The record of notifications. One task uses it."""
 
@@ -54,7 +58,7 @@ class Notifications(Role):
 
         def write(connection: Connection) -> None:
             connection.executemany(
-                "DELETE FROM notifications WHERE reason = ? AND subject = '' AND seen_at < ?",
+                f"DELETE FROM notifications WHERE reason = ? AND {LASTING} AND seen_at < ?",
                 [(row[0], now - quiet_seconds) for row in new],
             )
             connection.executemany(
@@ -150,7 +154,7 @@ def _customers_words(connection: Connection, turn_id: int) -> str:
 def _seen(connection: Connection, now: float) -> frozenset[tuple[str, str]]:
     """Reason and subject of what needs no write: recorded once, or seen lately."""
     rows = connection.execute(
-        "SELECT reason, subject FROM notifications WHERE subject != '' OR seen_at > ?",
+        f"SELECT reason, subject FROM notifications WHERE NOT {LASTING} OR seen_at > ?",
         (now - SEEN_SECONDS,),
     )
     return frozenset((reason, subject) for reason, subject in rows)

@@ -3,6 +3,7 @@
 Commands do the same on a connection beside the daemon; see `daemon.ledger.admin`.
 """
 
+from collections.abc import Collection
 from typing import Literal
 
 from daemon.domain.audit_chain import Action, Actor
@@ -145,19 +146,25 @@ class OperatorActions(Role):
 
     @transaction
     def send_again(
-        self, connection: Connection, row_id: int, *, agents_chat: str, by: Actor, now: float
+        self,
+        connection: Connection,
+        row_id: int,
+        *,
+        agents_chats: Collection[str],
+        by: Actor,
+        now: float,
     ) -> tuple[Obstacle, ChatKey | None]:
         """Send a message of ours again that was refused; durable on return.
 
         Never a row whose outcome is unknown, a message of the bot's in a paused chat (but for
-        ``agents_chat``, which has no pause), or one whose question was replayed and is answered
+        ``agents_chats``, which have no pause), or one whose question was replayed and is answered
         anew. Its turn counts as answered again, so a replay does not say it twice. Gives the
         obstacle, and the chat whose task has to look. ``now``: Unix seconds.
         """
         key, obstacle = _refused_row(connection, row_id)
         if key is None or obstacle:
             return obstacle, key
-        if key.chat != agents_chat and _keeps_out(connection, row_id, now):
+        if key.chat not in agents_chats and _keeps_out(connection, row_id, now):
             return "paused", key
         if _was_replayed(connection, row_id):
             return "replayed", key

@@ -1,5 +1,6 @@
 """What the process records about itself: its end, stages of turns, log lines, sessions, figures."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -11,6 +12,7 @@ from daemon.domain.messages import ChatKey
 from daemon.domain.states import DEAD, WITH_AGENT, ProcessEnd
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.messages import UNANSWERED
+from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.role import Role, query, transaction
 
 
@@ -104,22 +106,46 @@ class Stages(Role):
         return deleted.rowcount == STAGES_A_WRITE
 
 
+@dataclass(slots=True)
+class NumberBacklog:
+    """How much waits and was given up in the chats of one number."""
+
+    oldest_for_bot: float = 0
+    """When the oldest message came that the bot is to answer, Unix seconds; 0 if there is none."""
+    queue: dict[str, int] = field(default_factory=dict)
+    """Customers' messages without an outcome, by state."""
+    dead_letters: int = 0
+    outbox: dict[str, int] = field(default_factory=dict)
+    """Rows that are not settled, by state."""
+
+
 class Backlog(Role):
     """How much waits and was given up. Any task may ask; it is read from indexes alone."""
 
     @query
-    def counts(self, connection: Connection) -> tuple[dict[str, int], int]:
-        """Customers' messages without an outcome by state, and how many were given up.
-
-        Raises StoreUnavailable.
-        """
-        queue = connection.execute(
-            f"SELECT state, COUNT(*) FROM messages WHERE {UNANSWERED} GROUP BY state"
-            f" UNION ALL SELECT '{WITH_AGENT}', COUNT(*) FROM messages"
-            f" WHERE state = '{WITH_AGENT}'"
-        )
-        dead = connection.execute(f"SELECT COUNT(*) FROM messages WHERE state = '{DEAD}'")
-        return dict(queue.fetchall()), dead.fetchone()[0]
+    def by_number(self, connection: Connection) -> dict[str, NumberBacklog]:
+        """The backlog of each number that has one. Raises StoreUnavailable."""
+        found: defaultdict[str, NumberBacklog] = defaultdict(NumberBacklog)
+        for number, state, count, oldest in connection.execute(
+            "SELECT channel, state, COUNT(*), MIN(CASE from_me WHEN 0 THEN received_at END)"
+            f" FROM messages WHERE {UNANSWERED} GROUP BY channel, state"
+        ):
+            one = found[number]
+            one.queue[state] = count
+            one.oldest_for_bot = min(filter(None, (one.oldest_for_bot, oldest)), default=0)
+        for number, count in connection.execute(
+            f"SELECT channel, COUNT(*) FROM messages WHERE state = '{WITH_AGENT}' GROUP BY channel"
+        ):
+            found[number].queue[WITH_AGENT] = count
+        for number, count in connection.execute(
+            f"SELECT channel, COUNT(*) FROM messages WHERE state = '{DEAD}' GROUP BY channel"
+        ):
+            found[number].dead_letters = count
+        for number, state, count in connection.execute(
+            f"SELECT channel, state, COUNT(*) FROM outbox WHERE {OPEN_ROWS} GROUP BY channel, state"
+        ):
+            found[number].outbox[state] = count
+        return dict(found)
 
 
 LINES_A_START = 2**30

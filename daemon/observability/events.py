@@ -93,7 +93,7 @@ MOST_LOGGED = 240
 """How much of a message is passed to the log. It is masked first and cut last, so that no half of a
 number is left."""
 
-CONTEXT_FIELDS = frozenset({"chat", "turn", "task", "request", "name", "exc_info"})
+CONTEXT_FIELDS = frozenset({"chat", "number", "turn", "task", "request", "name", "exc_info"})
 """Fields that any event may have: what it is about, and the exception behind it."""
 
 

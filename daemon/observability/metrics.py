@@ -6,7 +6,9 @@ message. Times are in seconds. Counting is fast and may happen in any task or th
 """
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from functools import partial
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,7 +22,7 @@ from prometheus_client.exposition import choose_encoder
 
 from daemon.domain.messages import Usage
 from daemon.domain.validation.builtin_validators import BUILT_IN
-from daemon.observability.vitals import Vitals
+from daemon.observability.vitals import QUEUE_STATES, Vitals
 
 WEBHOOK_RESULTS = ("stored", "unauthorized", "invalid", "too_large", "unavailable")
 """The results of calls of /hook: 200, 401, 400, 413, 503."""
@@ -95,10 +97,45 @@ _DELIVERY_BUCKETS = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
 _ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
+OF_NUMBERS = (
+    *("_messages", "turns", "takeovers", "fallbacks", "tokens", "cost", "brakes", "chat_crashes"),
+    *("send_failures", "channel_state_changes", "budget_used_ratio", "oldest_unanswered"),
+    *("oldest_waiting", "chats_waiting_for_person", "outbox_rows", "_channel_state"),
+    *("queue_messages", "dead_letters"),
+)
+"""The attributes that count for each number apart, where there are several."""
+
+
+class OfNumber:
+    """A counter or gauge as one of several numbers uses it."""
+
+    def __init__(self, metric: Counter | Gauge, number: str) -> None:
+        self._metric = metric
+        self._number = number
+
+    def labels(self, *values: str) -> Any:
+        """The series of the number with these values of the other labels."""
+        return self._metric.labels(*values, self._number)
+
+    def inc(self, amount: float = 1) -> None:
+        """Count for the number."""
+        self.labels().inc(amount)
+
+    def set_function(self, read: Callable[[], float]) -> None:
+        """Read the gauge of the number from a callback at each scrape."""
+        self.labels().set_function(read)
+
+
+Counted = Counter | OfNumber
+Read = Gauge | OfNumber
+
+
 class Metrics:
     """All metrics; attributes are named like the series, without prefix and unit."""
 
-    def __init__(self, *, version: str) -> None:
+    def __init__(self, *, version: str, by_number: bool = False) -> None:
+        """``by_number``: what is about a number's chats has the label ``number``."""
+        self._labels = ("number",) if by_number else ()
         self.registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -107,28 +144,81 @@ class Metrics:
         self._make_histograms()
         self._make_gauges(version)
         self.vitals = Vitals(self.registry)
+        self.queue_messages: Read = self._numbered_gauge(
+            "queue_messages", "Customers' messages without an outcome, by state", "state"
+        )
+        self.dead_letters: Read = self._numbered_gauge(
+            "dead_letters", "Messages given up, and not put back in"
+        )
+        if not by_number:
+            self.show_all()
+
+    def of_number(self, name: str) -> "Metrics":
+        """The same metrics as a number uses them: what counts by number has its label."""
+        if not self._labels:
+            return self
+        mine = copy(self)
+        for attribute in OF_NUMBERS:
+            setattr(mine, attribute, OfNumber(getattr(self, attribute), name))
+        mine.show_all()
+        return mine
+
+    def show_all(self) -> None:
+        """Show the series of known labels from the start, at 0."""
+        for metric, values in (
+            (self._messages, MESSAGE_KINDS if not self._labels else ()),
+            (self.turns, TURN_OUTCOMES),
+            (self.tokens, ("input", "cached", "output", "reasoning")),
+            (self.brakes, BRAKES),
+            (self.send_failures, ("said_again", "given_up")),
+        ):
+            for value in values:
+                metric.labels(value)
+        for gauge, values in (
+            (self.budget_used_ratio, ("tokens", "cost")),
+            (self.oldest_waiting, OWED_BY),
+            (self.outbox_rows, OUTBOX_STATES),
+            (self.queue_messages, QUEUE_STATES),
+        ):
+            for value in values:
+                gauge.labels(value)
+        self.set_channel_state("unknown")
 
     def _make_counters(self) -> None:
         self.webhooks = self._counter("webhooks", "Webhook calls by result", "result")
         self.secrets_refused = self._counter(
             "secrets_refused", "Requests with a wrong secret or token, by where", "where"
         )
-        self._messages = self._counter("messages", "Inbound messages stored, by kind", "kind")
+        self._messages: Counted = self._numbered_counter(
+            "messages", "Inbound messages stored, by kind", "kind"
+        )
         self.duplicates = self._counter("duplicates", "Messages that had been stored before")
-        self.turns = self._counter("turns", "Turns ended, by outcome", "outcome")
-        self.fallbacks = self._counter("fallbacks", "Built-in texts sent in place of an answer")
-        self.tokens = self._counter("tokens", "Tokens the model reported, by kind", "kind")
-        self.cost = self._counter("cost", "What the model cost, in the configured currency")
+        self.turns: Counted = self._numbered_counter("turns", "Turns ended, by outcome", "outcome")
+        self.fallbacks: Counted = self._numbered_counter(
+            "fallbacks", "Built-in texts sent in place of an answer"
+        )
+        self.tokens: Counted = self._numbered_counter(
+            "tokens", "Tokens the model reported, by kind", "kind"
+        )
+        self.cost: Counted = self._numbered_counter(
+            "cost", "What the model cost, in the configured currency"
+        )
         self.voice_replies = self._counter(
             "voice_replies", "Answers to voice notes, by what they came to", "result"
         )
-        self.brakes = self._counter("brakes", "Turns and chats held back, by reason", "reason")
+        self.brakes: Counted = self._numbered_counter(
+            "brakes", "Turns and chats held back, by reason", "reason"
+        )
         self.recoveries = self._counter(
             "recoveries", "Work of an earlier process taken up again, by how", "how"
         )
-        self.takeovers = self._counter("takeovers", "Messages of human agents that paused a chat")
+        self.takeovers: Counted = self._numbered_counter(
+            "takeovers", "Messages of human agents that paused a chat"
+        )
         self.reloads = self._counter("reloads", "Readings of the configuration anew", "result")
-        self.chat_crashes = self._counter("chat_crashes", "Chat tasks that ended by a fault")
+        self.chat_crashes: Counted = self._numbered_counter(
+            "chat_crashes", "Chat tasks that ended by a fault"
+        )
         self.unexpected_errors = self._counter(
             "unexpected_errors", "Exceptions that nobody expected, by where they ended", "where"
         )
@@ -149,12 +239,8 @@ class Metrics:
         for counter, values in (
             (self.webhooks, WEBHOOK_RESULTS),
             (self.secrets_refused, SECRETS),
-            (self._messages, MESSAGE_KINDS),
-            (self.turns, TURN_OUTCOMES),
             (self.recoveries, RECOVERIES),
-            (self.tokens, ("input", "cached", "output", "reasoning")),
             (self.voice_replies, VOICE_REPLIES),
-            (self.brakes, BRAKES),
             (self.reloads, RELOADS),
             (self.notifications, NOTIFICATION_RESULTS),
             (self.unexpected_errors, FAULT_PLACES),
@@ -177,12 +263,10 @@ class Metrics:
         )
         for status in STATUSES:
             self.statuses.labels(status)
-        self.send_failures = self._counter(
+        self.send_failures: Counted = self._numbered_counter(
             "send_failures", "Messages that WhatsApp could not deliver, by what follows", "then"
         )
-        for then in ("said_again", "given_up"):
-            self.send_failures.labels(then)
-        self.channel_state_changes = self._counter(
+        self.channel_state_changes: Counted = self._numbered_counter(
             "channel_state_changes", "Changes of the channel's state"
         )
 
@@ -219,39 +303,27 @@ class Metrics:
         self.last_run_latency = self._gauge(
             "last_run_latency_seconds", "How long that run took, its tools included"
         )
-        self.budget_used_ratio = Gauge(
-            *("recado_budget_used_ratio", "Part of the day's total budget that is used, by limit"),
-            ("limit",),
-            registry=self.registry,
+        self.budget_used_ratio: Read = self._numbered_gauge(
+            "budget_used_ratio", "Part of the day's total budget that is used, by limit", "limit"
         )
-        for limit in ("tokens", "cost"):
-            self.budget_used_ratio.labels(limit)
-        self.oldest_unanswered = self._gauge(
+        self.oldest_unanswered: Read = self._numbered_gauge(
             "oldest_unanswered_timestamp_seconds",
             "When the oldest message without an outcome was stored, Unix time; 0 if there is none",
         )
-        self.oldest_waiting = Gauge(
-            "recado_oldest_waiting_timestamp_seconds",
+        self.oldest_waiting: Read = self._numbered_gauge(
+            "oldest_waiting_timestamp_seconds",
             "Since when the longest-waiting customer waits for whom, Unix time; 0 if nobody does",
-            ("owed_by",),
-            registry=self.registry,
+            "owed_by",
         )
-        for whom in OWED_BY:
-            self.oldest_waiting.labels(whom)
-        self.chats_waiting_for_person = self._gauge(
+        self.chats_waiting_for_person: Read = self._numbered_gauge(
             "waiting_for_person_chats", "Chats in which a customer waits for a person"
         )
-        self.outbox_rows = Gauge(
-            *("recado_outbox_rows", "Outbox rows that are not settled, by state", ("state",)),
-            registry=self.registry,
+        self.outbox_rows: Read = self._numbered_gauge(
+            "outbox_rows", "Outbox rows that are not settled, by state", "state"
         )
-        for state in OUTBOX_STATES:
-            self.outbox_rows.labels(state)
-        self._channel_state = Gauge(
-            *("recado_channel_state", "1 for the state that the channel is in", ("state",)),
-            registry=self.registry,
+        self._channel_state: Read = self._numbered_gauge(
+            "channel_state", "1 for the state that the channel is in", "state"
         )
-        self.set_channel_state("unknown")
         build = Gauge(
             *("recado_build_info", "The version that runs", ("version",)), registry=self.registry
         )
@@ -318,10 +390,12 @@ class Metrics:
         oldest_waiting: Callable[[str], float],
         chats_waiting_for_person: Callable[[], float],
         outbox_rows: Callable[[str], float],
+        queue: Callable[[str], float],
+        dead_letters: Callable[[], float],
     ) -> None:
         """Read these gauges from callbacks at each scrape.
 
-        ``oldest_waiting`` is given one of `OWED_BY`, ``outbox_rows`` the state.
+        ``oldest_waiting`` is given one of `OWED_BY`, ``outbox_rows`` and ``queue`` the state.
         """
         self.oldest_unanswered.set_function(oldest_unanswered)
         self.chats_waiting_for_person.set_function(chats_waiting_for_person)
@@ -329,6 +403,9 @@ class Metrics:
             self.oldest_waiting.labels(whom).set_function(partial(oldest_waiting, whom))
         for state in OUTBOX_STATES:
             self.outbox_rows.labels(state).set_function(partial(outbox_rows, state))
+        for state in QUEUE_STATES:
+            self.queue_messages.labels(state).set_function(partial(queue, state))
+        self.dead_letters.set_function(dead_letters)
 
     def render(self, accept_header: str) -> tuple[bytes, str]:
         """Write all metrics: the body and its content type.
@@ -340,6 +417,13 @@ class Metrics:
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"recado_{name}", meaning, labels, registry=self.registry)
+
+    def _numbered_counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return self._counter(name, meaning, *labels, *self._labels)
+
+    def _numbered_gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        labels = (*labels, *self._labels)
+        return Gauge(f"recado_{name}", meaning, labels, registry=self.registry)
 
     def _gauge(self, name: str, meaning: str) -> Gauge:
         return Gauge(f"recado_{name}", meaning, registry=self.registry)

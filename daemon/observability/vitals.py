@@ -24,11 +24,6 @@ class Vitals:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         gauge = partial(Gauge, registry=registry)
-        self.queue_messages = gauge(
-            *("recado_queue_messages", "Customers' messages without an outcome, by state"),
-            ("state",),
-        )
-        self.dead_letters = gauge("recado_dead_letters", "Messages given up, and not put back in")
         self.breaker_open = gauge(
             *("recado_breaker_open", "1 while this other side is left alone", ("server",))
         )
@@ -65,20 +60,10 @@ class Vitals:
             ("how",),
             registry=registry,
         )
-        for state in QUEUE_STATES:
-            self.queue_messages.labels(state)
         for server in BREAKERS:
             self.breaker_open.labels(server)
         for how in PROCESS_ENDS:
             self.process_ends.labels(how)
-
-    def read_queue(
-        self, *, messages: Callable[[str], float], dead_letters: Callable[[], float]
-    ) -> None:
-        """Read these gauges from callbacks at each scrape; ``messages`` is given the state."""
-        for state in QUEUE_STATES:
-            self.queue_messages.labels(state).set_function(partial(messages, state))
-        self.dead_letters.set_function(dead_letters)
 
     def read_state(
         self,

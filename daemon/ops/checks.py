@@ -28,6 +28,7 @@ from daemon.errors import (
 from daemon.gateway.kinds import gateway_of
 from daemon.ops.notifier import NOBODY_IS_NOTIFIED, notifies_nobody, target_faults
 from daemon.settings import Settings, missing_keys, model_names, unpriced_models
+from daemon.settings.numbers import numbers_of, with_own_address
 from daemon.settings.sources import load_settings
 from daemon.tools import builtin_tools
 from daemon.tools.toolbox import Toolbox, load_tools
@@ -55,17 +56,29 @@ def offline_findings(
     findings += [Finding("warning", note) for note in loaded.notes]
     findings += [Finding("error", f"{key}: is not set") for key in missing_keys(settings)]
     findings += [
-        Finding("warning", f"budget.prices: {model} has no price; its use is not limited by cost")
-        for model in unpriced_models(settings)
-    ]
-    findings += [
         Finding("warning", f"web.trusted_proxies: {network} lets every client say who it is")
         for network in settings.web.trusted_proxies
         if ip_network(network).prefixlen == 0
     ]
-    findings += [_data_dir(settings.data_dir), _instructions(settings), _tools(settings)]
-    findings += [_validators(settings), *_notifications(settings)]
-    return findings
+    findings.append(_data_dir(settings.data_dir))
+    for name, number in numbers_of(settings).items():
+        own = [_instructions(number), _tools(number), _validators(number)]
+        findings += _named(settings, name, [*_prices(number), *own])
+    return findings + _notifications(settings)
+
+
+def _named(settings: Settings, name: str, found: list[Finding]) -> list[Finding]:
+    """Findings about a number, which they name where there are several."""
+    if not settings.numbers:
+        return found
+    return [Finding(one.level, f"{name}: {one.text}") for one in found]
+
+
+def _prices(settings: Settings) -> list[Finding]:
+    return [
+        Finding("warning", f"budget.prices: {model} has no price; its use is not limited by cost")
+        for model in unpriced_models(settings)
+    ]
 
 
 def _data_dir(path: Path) -> Finding:
@@ -101,7 +114,7 @@ def _tools(settings: Settings) -> Finding:
 
 
 def _notifications(settings: Settings) -> list[Finding]:
-    if notifies_nobody(settings):
+    if any(map(notifies_nobody, numbers_of(settings).values())):
         return [Finding("warning", NOBODY_IS_NOTIFIED)]
     faults = [Finding("error", fault) for fault in target_faults(settings)]
     count = len(settings.notify.urls)
@@ -136,14 +149,20 @@ def check_online(config: Path | None, *, environ: Mapping[str, str], cwd: Path) 
 async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
     """Ask the gateway and the model servers; at least one finding for each."""
     findings: list[Finding] = []
-    try:
-        findings += [Finding(*found) for found in await gateway_of(settings).check(settings)]
-    except SettingsError as error:
-        findings += [Finding("error", problem) for problem in error.problems]
-    findings += await _models(settings, today)
-    for server in _voice_servers(settings):
-        findings.append(await _voice_server(server, today))
+    for name, number in numbers_of(settings).items():
+        found = await _number(with_own_address(settings, name))
+        found += await _models(number, today)
+        for server in _voice_servers(number):
+            found.append(await _voice_server(server, today))
+        findings += _named(settings, name, found)
     return findings
+
+
+async def _number(settings: Settings) -> list[Finding]:
+    try:
+        return [Finding(*found) for found in await gateway_of(settings).check(settings)]
+    except SettingsError as error:
+        return [Finding("error", problem) for problem in error.problems]
 
 
 async def _models(settings: Settings, today: date) -> list[Finding]:

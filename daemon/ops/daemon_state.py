@@ -8,15 +8,15 @@ from typing import Literal
 
 from daemon import __version__
 from daemon.conversation.number_runtime import NumberRuntime
+from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.domain.dashboard_values import SECONDS_SHOWN, ComponentState, Overview
 from daemon.domain.limits import MICROS, day_of
 from daemon.domain.redaction import mask_numbers
 from daemon.observability.counts import bucket_ends, read_counts
 from daemon.observability.lines import iso_utc
-from daemon.ops.maintenance.figures import Figures, Sampler
+from daemon.ops.maintenance.figures import Figures, NumberFigures, Sampler
 from daemon.settings import Settings
-from daemon.settings.numbers import ONLY
 from daemon.system.process import MemoryTrace, resident_bytes
 
 STALE_SECONDS = 900.0
@@ -30,10 +30,10 @@ class DaemonState:
     """One object for the whole process. Made by the composer."""
 
     def __init__(
-        self, settings: Settings, process: Process, number: NumberRuntime, figures: Figures
+        self, settings: Settings, process: Process, numbers: Numbers, figures: Figures
     ) -> None:
         """``figures`` is kept up to date by a task of the maintenance."""
-        services, telemetry = number.services, process.telemetry
+        telemetry = process.telemetry
         self.phase: Literal["initializing", "ready", "stopping"] = "initializing"
         self.port = settings.web.port
         self.sampler = Sampler(
@@ -46,11 +46,8 @@ class DaemonState:
         """To be run as a side task."""
         self._settings = settings
         self._store = process.store
-        self._chats = number.chats
-        self._pace = services.number.pace
-        self._number_state = services.number.state
-        self._model_state = process.model.state
-        self._config = services.config
+        self._numbers = numbers
+        self._model_states = process.model_states
         self._figures = figures
         self._metrics = telemetry.metrics
         self._now = telemetry.now
@@ -85,7 +82,7 @@ class DaemonState:
 
     def health(self) -> dict[str, object]:
         """Return the body of ``/health``."""
-        statistics, faults = self._chats.statistics(), self._faults()
+        statistics, faults = self._numbers.statistics(), self._faults()
         health: dict[str, object] = {
             "status": "degraded" if faults else "healthy",
             "timestamp": iso_utc(self._now()),
@@ -101,7 +98,7 @@ class DaemonState:
 
     def locks(self) -> dict[str, object]:
         """Return the body of ``/locks``: the chats at work, numbers masked."""
-        statistics = self._chats.statistics()
+        statistics = self._numbers.statistics()
         return {
             "timestamp": iso_utc(self._now()),
             "environment": self._settings.environment,
@@ -113,12 +110,13 @@ class DaemonState:
             "chats": [
                 {
                     "chat": mask_numbers(state.key.chat),
+                    **self.name_of(state.key.number),
                     "state": state.doing,
                     "since": iso_utc(state.since),
                     "queued": state.queued,
                     "turn": state.request_id,
                 }
-                for state in self._chats.states()
+                for state in self._numbers.states()
             ],
         }
 
@@ -128,7 +126,7 @@ class DaemonState:
 
     def abandoned(self) -> str:
         """Name the turns in progress; called by another thread when a stop is forced."""
-        working = [f"{s.request_id} {s.doing}" for s in self._chats.states() if s.request_id]
+        working = [f"{s.request_id} {s.doing}" for s in self._numbers.states() if s.request_id]
         return f"{len(working)} turns ({', '.join(working[:10])})" if working else "no turns"
 
     def hook_answered(self, status: int, seconds: float) -> None:
@@ -153,10 +151,13 @@ class DaemonState:
 
     async def overview(self) -> Overview:
         """Return the dashboard's first page."""
-        figures, statistics = self._figures, self._chats.statistics()
+        figures, statistics = self._waiting(), self._numbers.statistics()
         samples = await self.sampler.recent(SECONDS_SHOWN)
-        now, rules = self._now(), self._config.rules
-        used = await self._store.usage.total(ONLY, day_of(now, rules.zone))
+        now, rules = self._now(), [one.services.config.rules for one in self._numbers]
+        used = [
+            await self._store.usage.total(one.name, day_of(now, one.services.config.rules.zone))
+            for one in self._numbers
+        ]
         ends = bucket_ends(self._metrics)
         return Overview(
             at=now,
@@ -166,7 +167,7 @@ class DaemonState:
                 "chats": statistics.chats,
                 "windows": statistics.windows,
                 "runs": statistics.runs,
-                "threads": figures.total_threads,
+                "threads": self._figures.total_threads,
                 "memoryBytes": read_counts(self._metrics).memory_bytes,
                 **await self._store.samples.counters(now),
             },
@@ -175,12 +176,12 @@ class DaemonState:
             oldest_for_bot=figures.oldest_for_bot,
             waiting=figures.chats_for_person,
             waiting_since=figures.oldest_for_person,
-            remind_seconds=rules.remind_seconds,
-            tokens_today=used.tokens,
-            cost_today=used.micros / MICROS,
-            tokens_limit=rules.budget.total_tokens,
-            cost_limit=rules.budget.total_cost,
-            currency=rules.budget.currency,
+            remind_seconds=min(one.remind_seconds for one in rules),
+            tokens_today=sum(one.tokens for one in used),
+            cost_today=sum(one.micros for one in used) / MICROS,
+            tokens_limit=int(_sum_of_limits([one.budget.total_tokens for one in rules])),
+            cost_limit=_sum_of_limits([one.budget.total_cost for one in rules]),
+            currency=rules[0].budget.currency,
             samples=samples,
             acknowledgement_buckets=ends[0],
             turn_buckets=ends[1],
@@ -188,16 +189,20 @@ class DaemonState:
 
     def _parts(self) -> tuple[ComponentState, ...]:
         """The state of each part, the daemon first."""
-        channel = self._number_state.fault or self._pace.trouble
-        connecting = self._number_state.view.state == "connecting"
+        numbers = [one.services.number for one in self._numbers]
+        channel = "; ".join(
+            self._about(one.name, fault)
+            for one in numbers
+            if (fault := one.state.fault or one.pace.trouble)
+        )
+        connecting = any(one.state.view.state == "connecting" for one in numbers)
+        model = "; ".join(state.fault for state in self._model_states if state.fault)
         return (
             ComponentState("daemon", "ok" if self.phase == "ready" else "wait", self.phase),
             ComponentState(
                 "channel", "bad" if channel else "wait" if connecting else "ok", channel
             ),
-            ComponentState(
-                "model", "bad" if self._model_state.fault else "ok", self._model_state.fault
-            ),
+            ComponentState("model", "bad" if model else "ok", model),
             ComponentState("store", "bad" if self._store_fault() else "ok", self._store_fault()),
         )
 
@@ -212,22 +217,41 @@ class DaemonState:
         }
 
     def _faults(self) -> list[str]:
-        channel, remind = self._pace, self._config.rules.remind_seconds
-        held = f"sends are held: {channel.trouble}" if channel.trouble else channel.delay
-        faults = [
-            self._store_fault(),
-            self._number_state.fault or held,
-            self._model_state.fault,
-        ]
-        oldest = self._figures.oldest_for_bot
-        if oldest and self._now() - oldest > STALE_SECONDS:
-            faults.append("a message has been unanswered for more than 15 minutes")
-        if self._waiting_for_person()["oldestSeconds"] > remind:
-            minutes = f"{remind / 60:g} minutes"
-            faults.append(f"a customer has waited for a person for more than {minutes}")
+        faults = [self._store_fault(), *(state.fault for state in self._model_states)]
+        for one in self._numbers:
+            faults += [self._about(one.name, fault) for fault in self._faults_of(one)]
         return [fault for fault in faults if fault]
 
+    def _faults_of(self, one: NumberRuntime) -> list[str]:
+        number, figures = one.services.number, self._figures.of(one.name)
+        pace, remind = number.pace, one.services.config.rules.remind_seconds
+        held = f"sends are held: {pace.trouble}" if pace.trouble else pace.delay
+        faults = [number.state.fault or held]
+        oldest = figures.oldest_for_bot
+        if oldest and self._now() - oldest > STALE_SECONDS:
+            faults.append("a message has been unanswered for more than 15 minutes")
+        if figures.chats_for_person and self._now() - figures.oldest_for_person > remind:
+            minutes = f"{remind / 60:g} minutes"
+            faults.append(f"a customer has waited for a person for more than {minutes}")
+        return faults
+
+    def _about(self, number: str, fault: str) -> str:
+        """A fault of a number, which is named where there are several."""
+        return f"{number}: {fault}" if fault and len(self._numbers) > 1 else fault
+
+    def name_of(self, number: str) -> dict[str, str]:
+        """The field that names a number, where there are several."""
+        return {"number": number} if len(self._numbers) > 1 else {}
+
+    def _waiting(self) -> NumberFigures:
+        return self._figures.total(self._numbers.names)
+
     def _waiting_for_person(self) -> dict[str, int]:
-        figures = self._figures
+        figures = self._waiting()
         waited = self._now() - figures.oldest_for_person if figures.chats_for_person else 0
         return {"chats": figures.chats_for_person, "oldestSeconds": max(0, round(waited))}
+
+
+def _sum_of_limits(limits: Sequence[float]) -> float:
+    """The limit of all numbers together; 0 (none) if one of them has none."""
+    return sum(limits) if all(limits) else 0

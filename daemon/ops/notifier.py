@@ -9,13 +9,15 @@ import importlib
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import trio
 
-from daemon.conversation.services import ChatServices
+from daemon.conversation.numbers import Numbers
+from daemon.conversation.opening import Process
 from daemon.domain.limits import day_of, delay
 from daemon.domain.notification_texts import (
     Language,
@@ -28,6 +30,7 @@ from daemon.domain.notification_texts import (
 from daemon.errors import SettingsError, StoreUnavailable
 from daemon.ledger.notifications import Pending
 from daemon.settings import Settings
+from daemon.settings.numbers import numbers_of
 
 LOOK_SECONDS = 5.0
 """Between two looks."""
@@ -72,24 +75,29 @@ class Notifier:
 
     def __init__(
         self,
-        services: ChatServices,
+        process: Process,
+        numbers: Numbers,
         targets: Sequence[NotificationTarget],
         *,
-        troubles: Callable[[], Mapping[Reason, str]],
+        troubles: Callable[[], Mapping[tuple[Reason, str], str]],
         link: str,
     ) -> None:
-        """``troubles``: what is wrong now, by reason. ``link``: added to every notification."""
-        self._store = services.store
-        self._number = services.number
-        self._config = services.config
-        self._log = services.telemetry.log
-        self._metrics = services.telemetry.metrics
-        self._now = services.telemetry.now
-        self._random = services.telemetry.random
+        """``link``: added to every notification.
+
+        ``troubles``: what is wrong now, by reason and number; empty: the only one, or all.
+        """
+        telemetry = process.telemetry
+        self._store = process.store
+        self._numbers = numbers
+        self._config = numbers.first.services.config
+        self._log = telemetry.log
+        self._metrics = telemetry.metrics
+        self._now = telemetry.now
+        self._random = telemetry.random
         self._targets = targets
         self._troubles = troubles
         self._link = link
-        self._lasts_since: dict[Reason, float] = {}
+        self._lasts_since: dict[tuple[Reason, str], float] = {}
         self._tidied_at = -math.inf
 
     async def run(self) -> None:
@@ -119,29 +127,51 @@ class Notifier:
         now, language, store = self._now(), self._language, self._store
         since = now - LOOK_BACK_SECONDS
         found = [*await store.notifications.escalations(since=since, language=language)]
-        for chat in await store.handovers.waiting_chats(
-            before=now - self._config.rules.remind_seconds
-        ):
-            clock = datetime.fromtimestamp(chat.since, self._config.rules.zone).strftime(
-                "%Y-%m-%d %H:%M"
-            )
+        soonest = min(number.services.config.rules.remind_seconds for number in self._numbers)
+        for chat in await store.handovers.waiting_chats(before=now - soonest):
+            number = self._numbers.get(chat.key.number)
+            if number is None or chat.since > now - number.services.config.rules.remind_seconds:
+                continue
+            zone = number.services.config.rules.zone
+            clock = datetime.fromtimestamp(chat.since, zone).strftime("%Y-%m-%d %H:%M")
             found.append(
                 waiting(chat.key, name=chat.name, since=chat.since, clock=clock, language=language)
             )
-        day = day_of(now, self._config.rules.zone)
-        if await store.usage.was_alerted(self._number.name, day):
-            found.append(Occasion(reason="budget", subject=day, line=day))
-        return [*found, *self._lasting()]
+        for number in self._numbers:
+            rules = number.services.config.rules
+            day = day_of(now, rules.zone)
+            limited = rules.budget.total_tokens or rules.budget.total_cost
+            if limited and await store.usage.was_alerted(number.name, day):
+                subject = " ".join(filter(None, (self._shown(number.name), day)))
+                found.append(Occasion(reason="budget", subject=subject, line=subject))
+        return [*self._named(found), *self._lasting()]
+
+    def _shown(self, number: str) -> str:
+        """The name of a number, where there are several."""
+        return number if len(self._numbers) > 1 else ""
+
+    def _named(self, found: list[Occasion]) -> list[Occasion]:
+        """The occasions, with the number of their chats where there are several."""
+        return [
+            replace(one, line=f"{number}: {one.line}")
+            if one.key and (number := self._shown(one.key.number))
+            else one
+            for one in found
+        ]
 
     def _lasting(self) -> list[Occasion]:
         """The current trouble, if it has lasted for some seconds."""
         now, faults = trio.current_time(), self._troubles()
         self._lasts_since = {
-            reason: self._lasts_since.get(reason, now) for reason, fault in faults.items() if fault
+            about: self._lasts_since.get(about, now) for about, fault in faults.items() if fault
         }
         return [
-            Occasion(reason=reason, line=shortened(faults[reason]))
-            for reason, since in self._lasts_since.items()
+            Occasion(
+                reason=about[0],
+                subject=about[1],
+                line=": ".join(filter(None, (about[1], shortened(faults[about])))),
+            )
+            for about, since in self._lasts_since.items()
             if now - since >= PATIENCE_SECONDS
         ]
 
@@ -229,23 +259,28 @@ def target_faults(settings: Settings) -> list[str]:
 
 
 @asynccontextmanager
-async def open_notifier(settings: Settings, services: ChatServices) -> AsyncIterator[Notifier]:
+async def open_notifier(
+    settings: Settings, process: Process, numbers: Numbers
+) -> AsyncIterator[Notifier]:
     """Open the notifier for a block; without an address its task ends at once.
 
     Raises SettingsError if an address is invalid, or if its packages are not installed.
     """
-    if notifies_nobody(settings):
-        services.telemetry.log.warning(NOBODY_IS_NOTIFIED)
+    if any(map(notifies_nobody, numbers_of(settings).values())):
+        process.telemetry.log.warning(NOBODY_IS_NOTIFIED)
 
-    def troubles() -> Mapping[Reason, str]:
-        return {
-            "channel": services.number.state.fault or services.number.pace.trouble,
-            "model": services.model.state.refusal,
+    def troubles() -> Mapping[tuple[Reason, str], str]:
+        several = len(numbers) > 1
+        found: dict[tuple[Reason, str], str] = {
+            ("channel", one.name if several else ""): one.state.fault or one.pace.trouble
+            for one in (number.services.number for number in numbers)
         }
+        refusals = (state.refusal for state in process.model_states if state.refusal)
+        return {**found, ("model", ""): "; ".join(refusals)}
 
     with ExitStack() as opened:
         targets = await trio.to_thread.run_sync(_open_targets, settings, opened)
-        yield Notifier(services, targets, troubles=troubles, link=_dashboard(settings))
+        yield Notifier(process, numbers, targets, troubles=troubles, link=_dashboard(settings))
 
 
 def _open_targets(settings: Settings, opened: ExitStack) -> list[NotificationTarget]:

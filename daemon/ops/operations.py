@@ -5,21 +5,23 @@ row in the audit, then in the task of the chat. All that wait raise StoreUnavail
 seconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import trio
 
 from daemon.conversation.number_runtime import NumberRuntime
+from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.domain.audit_chain import Action, Actor
+from daemon.domain.eligibility import Policy
 from daemon.domain.ids import chat_id, shown
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.domain.redaction import mask_numbers
 from daemon.errors import GatewayError, MediaDelayed, StoreUnavailable
-from daemon.gateway.port import Headers
+from daemon.ledger.admin.cli_queries import numbers_of_chat
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import Replayed, replay_dead, replay_event, stored_event
 from daemon.ops.daemon_state import DaemonState
@@ -44,7 +46,7 @@ class Operations:
         self,
         data_dir: Path,
         process: Process,
-        number: NumberRuntime,
+        numbers: Numbers,
         *,
         state: DaemonState,
         views: OperatorViews,
@@ -58,92 +60,86 @@ class Operations:
         self.now = process.telemetry.now
         self._data_dir = data_dir
         self._store = process.store
-        self._number = number
-        self._chats = number.chats
-        self._engine = process.model.engine
-        self._model_state = process.model.state
-        self._chat_info = number.services.number.chat_info
-        self._labels = number.services.number.labels
-        self._config = number.services.config
+        self.numbers = numbers
+        self._chats = numbers
+        self._engines = process.engines
+        self._model_states = process.model_states
         self._forgetter = forgetter
 
     # -- webhooks --------------------------------------------------------------------------------
 
-    async def accept(self, body: bytes, path_event: str) -> None:
-        """Store one webhook call durably and wake its chats.
+    async def accept(self, body: bytes, path_event: str, number: str) -> None:
+        """Store one webhook call of a number durably and wake its chats.
 
         ``path_event`` is the event as URL and method name it (``messages.post``), empty if they do
         not. Also raises WebhookError if the body cannot be read. Calls in flight are stored even
         during the stop: the store closes after HTTP.
         """
-        await self._number.intake.accept(body, path_event)
-
-    @property
-    def takes_signed_webhooks(self) -> bool:
-        """Whether a signature proves that a webhook call is the gateway's, and not a secret."""
-        return self._number.kind.is_genuine is not None
-
-    @property
-    def answers_challenges(self) -> bool:
-        """Whether the gateway asks, by GET, if its calls are wanted."""
-        return self._number.kind.challenge is not None
-
-    def is_genuine(self, headers: Headers, body: bytes) -> bool:
-        """Whether the gateway has signed a webhook call; True if it does not sign calls."""
-        return self._number.is_genuine(headers, body)
-
-    def challenge(self, query: Mapping[str, str]) -> str | None:
-        """The response that the gateway expects; None if it does not know the number's secret."""
-        return self._number.challenge(query)
+        await self.numbers[number].intake.accept(body, path_event)
 
     def response_ended(self, response_id: str) -> None:
         """Pass on that a response has ended, as the model server reports."""
-        self._engine.notice(response_id)
+        for engine in self._engines:
+            engine.notice(response_id)
 
     # -- chats -----------------------------------------------------------------------------------
 
     async def pause(self, chat: str | ChatKey, minutes: float | None, *, by: Actor) -> int:
         """Keep the bot out of a chat; without ``minutes`` for the configured time.
 
-        ``chat`` is one chat, or a number or chat id on all channels. Returns how many chats it is.
+        ``chat`` is one chat, or a chat id with all of our numbers. Returns how many chats it is.
         """
-        name, channel = _named(chat)
-        pause_seconds = self._config.rules.pause_seconds
-        now = self.now()
-        until = now + (pause_seconds if minutes is None else minutes * 60)
-        actions = self._store.operator_actions
-        keys = await actions.pause(name, until, channel=channel, by=by, now=now)
-        for key in keys:
-            self._chats.pause(key, until)
-        return len(keys)
+        now, count = self.now(), 0
+        for name, number in await self._places(chat):
+            one = self.numbers.get(number or "") or self.numbers.first
+            configured = one.services.config.rules.pause_seconds
+            until = now + (configured if minutes is None else minutes * 60)
+            actions = self._store.operator_actions
+            keys = await actions.pause(name, until, channel=number, by=by, now=now)
+            for key in keys:
+                self._chats.pause(key, until)
+            count += len(keys)
+        return count
+
+    async def _places(self, chat: str | ChatKey) -> list[tuple[str, str | None]]:
+        """A chat id with each of our numbers that knows it; None: whichever, there is only one."""
+        if isinstance(chat, ChatKey):
+            return [(chat.chat, chat.number)]
+        name = chat_id(chat)
+        if len(self.numbers) == 1:
+            return [(name, None)]
+        found = await self._store.database.read(partial(numbers_of_chat, chat=name))
+        return [(name, number) for number in found]
 
     async def resume(self, chat: str | ChatKey, *, by: Actor) -> int:
         """Give a chat back to the bot, which also answers what waits there; like `pause`."""
-        name, channel = _named(chat)
-        now, actions = self.now(), self._store.operator_actions
-        keys = await actions.give_back(name, channel=channel, by=by, now=now)
-        for key in keys:
-            self._chats.give_back(key, now)
-        return len(keys)
+        now, actions, count = self.now(), self._store.operator_actions, 0
+        for name, number in await self._places(chat):
+            keys = await actions.give_back(name, channel=number, by=by, now=now)
+            for key in keys:
+                self._chats.give_back(key, now)
+            count += len(keys)
+        return count
 
     async def done(self, chat: str | ChatKey, *, by: Actor) -> tuple[int, int]:
         """Count what waits for a person in a chat as handled; like `pause`.
 
         Also returns how many messages were closed.
         """
-        name, channel = _named(chat)
-        actions = self._store.operator_actions
-        keys, closed = await actions.done(name, channel=channel, by=by, now=self.now())
-        for key in keys:
-            self._chats.wake(key)
-        return len(keys), closed
+        actions, count, closed = self._store.operator_actions, 0, 0
+        for name, number in await self._places(chat):
+            keys, messages = await actions.done(name, channel=number, by=by, now=self.now())
+            for key in keys:
+                self._chats.wake(key)
+            count, closed = count + len(keys), closed + messages
+        return count, closed
 
     async def send(self, key: ChatKey, text: str, *, agent: str, action: str, by: Actor) -> None:
         """Send a message of an agent; it is in the outbox on return.
 
         ``action`` is the browser's id of the click: a second one with the same id does nothing.
         """
-        now, pause = self.now(), self._config.rules.pause_seconds
+        now, pause = self.now(), self._of(key).services.config.rules.pause_seconds
         arrival = await self._store.operator_actions.say(
             key,
             text,
@@ -161,11 +157,12 @@ class Operations:
         self, key: ChatKey, *, add: tuple[str, ...], remove: tuple[str, ...], by: Actor
     ) -> str:
         """Change a chat's labels; return what is wrong, empty if nothing is."""
+        number = self._of(key).services.number
         try:
-            fault = await self._labels.change(key, add=add, remove=remove)
+            fault = await number.labels.change(key, add=add, remove=remove)
         except GatewayError as error:
             return mask_numbers(str(error))
-        self._chat_info.forget(key)
+        number.chat_info.forget(key)
         if not fault:
             await self.audit(
                 by, "label", key.chat, after=f"{len(add)} added, {len(remove)} removed"
@@ -176,7 +173,9 @@ class Operations:
         """Erase the person of a chat; return in numbers what was erased."""
         names = await self._store.database.read(partial(names_of, chat=key.chat))
         done = await self._forgetter.forget(names, by=by)
-        self._chat_info.forget(key)
+        for number in self.numbers:
+            for name in names:
+                number.services.number.chat_info.forget(ChatKey(number.name, name))
         return done.summary()
 
     async def reveal(self, ref: str, *, by: Actor) -> str:
@@ -185,6 +184,13 @@ class Operations:
         if chat:
             await self.audit(by, "reveal", chat)
         return shown(chat)
+
+    def _of(self, key: ChatKey) -> NumberRuntime:
+        """The number of a chat; of one that is not configured any more, the first."""
+        return self.numbers.get(key.number) or self.numbers.first
+
+    def _policy(self, number: str) -> Policy:
+        return self._of(ChatKey(number, "")).services.config.rules.policy
 
     # -- turns, messages and sends ---------------------------------------------------------------
 
@@ -197,8 +203,9 @@ class Operations:
 
     async def release_all(self, *, by: Actor) -> int:
         """Cancel all runs, and try channel and model again at once. Returns how many runs."""
-        self._model_state.try_now()
-        cleared = self._number.retry_now()
+        for state in self._model_states:
+            state.try_now()
+        cleared = self.numbers.retry_now()
         await self.audit(by, "clear locks", after=f"{cleared} cleared")
         return cleared
 
@@ -207,10 +214,9 @@ class Operations:
 
         The chat looks at once. The others are found by the sweep.
         """
-        policy = self._config.rules.policy
         chats = (key.chat,) if key else ()
         replayed = await self._store.database.write(
-            partial(replay_dead, chats=chats, policy=policy, by=by, now=self.now())
+            partial(replay_dead, chats=chats, policies=self._policy, by=by, now=self.now())
         )
         if key and _count(replayed):
             self._chats.wake(key)
@@ -227,16 +233,15 @@ class Operations:
         parse = partial(
             parse_again,
             event,
-            parse=self._number.services.number.gateway.parse_webhook,
+            parse=self._of(ChatKey(event.number, "")).services.number.gateway.parse_webhook,
             media=self._data_dir / MEDIA_FOLDER,
         )
         try:
             webhook, _ = await trio.to_thread.run_sync(parse)
         except MediaDelayed as error:
             raise StoreUnavailable(str(error)) from error
-        policy = self._config.rules.policy
         put_back = partial(
-            replay_event, event=event, webhook=webhook, policy=policy, by=by, now=self.now()
+            replay_event, event=event, webhook=webhook, policies=self._policy, by=by, now=self.now()
         )
         return _count(await database.write(put_back))
 
@@ -247,7 +252,7 @@ class Operations:
         """
         obstacle, key = await self._store.operator_actions.send_again(
             number,
-            agents_chat=self._config.rules.escalation.chat,
+            agents_chats={one.services.config.rules.escalation.chat for one in self.numbers},
             by=by,
             now=self.now(),
         )
@@ -271,11 +276,6 @@ class Operations:
         await self._store.audit.write(
             by, action, subject, before=before, after=after, now=self.now()
         )
-
-
-def _named(chat: str | ChatKey) -> tuple[str, str | None]:
-    """The chat id, and the channel if it is one chat."""
-    return (chat.chat, chat.number) if isinstance(chat, ChatKey) else (chat_id(chat), None)
 
 
 def _count(replayed: Sequence[Replayed]) -> int:

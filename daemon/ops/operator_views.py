@@ -9,7 +9,9 @@ from pathlib import Path
 
 import trio
 
-from daemon.conversation.number_runtime import NumberRuntime
+from daemon.conversation.numbers import Numbers
+from daemon.conversation.opening import Process
+from daemon.conversation.recovery import RecoveryReport
 from daemon.domain.ids import is_group, local_part, phone_digits
 from daemon.domain.limits import MICROS, day_of
 from daemon.domain.messages import ChatKey, JsonObject
@@ -47,17 +49,21 @@ NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO
 class OperatorViews:
     """One object for the whole process. Made by the composer, used by HTTP handlers."""
 
-    def __init__(self, data_dir: Path, number: NumberRuntime) -> None:
-        services = number.services
-        self._recovery = number.recovery.report
+    def __init__(
+        self, data_dir: Path, process: Process, numbers: Numbers, recovery: RecoveryReport
+    ) -> None:
+        self._recovery = recovery
         self._data_dir = data_dir
-        self._views = services.store.views
-        self._chats = number.chats
-        self._chat_info = services.number.chat_info
-        self._config = services.config
-        self._run_slots = services.model.run_slots
-        self._metrics = services.telemetry.metrics
-        self._now = services.telemetry.now
+        self._views = process.store.views
+        self._numbers = numbers
+        self._run_slots = process.run_slots
+        self._metrics = process.telemetry.metrics
+        self._now = process.telemetry.now
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The names of our numbers, where there are several."""
+        return self._numbers.names if len(self._numbers) > 1 else ()
 
     # -- conversations ---------------------------------------------------------------------------
 
@@ -65,16 +71,24 @@ class OperatorViews:
         """Return the chat with this public name; None if there is none."""
         return await self._views.key_of(ref)
 
-    async def chats(self, *, query: str, state: str, before: str, limit: int) -> JsonObject:
+    async def chats(
+        self, *, query: str, state: str, before: str, limit: int, number: str = ""
+    ) -> JsonObject:
         """Return one page of the list: `chats`, `next` (empty at the end) and `states`.
 
-        `states` counts the chats in each state but ``idle``.
+        `states` counts the chats in each state but ``idle``. ``number``: only its chats.
         """
-        wanted = Wanted(query=query.strip(), state=state, before=_list_place(before), limit=limit)
+        wanted = Wanted(
+            query=query.strip(),
+            state=state,
+            number=number,
+            before=_list_place(before),
+            limit=limit,
+        )
         page = await self._views.chats(wanted, self._live(), now=self._now())
         at, ref = page["next"] or (0.0, "")
         return {
-            "chats": [_shown_chat(chat) for chat in page["chats"]],
+            "chats": [self._shown_chat(chat) for chat in page["chats"]],
             "next": f"{at!r}-{ref}" if ref else "",
             "states": page["states"],
         }
@@ -84,8 +98,9 @@ class OperatorViews:
         chat = await self._views.chat(key, self._live(), now=self._now())
         if not chat:
             return None
-        details = await self._chat_info.details(key)
-        return {**_shown_chat(chat), "labels": list(details.labels) if details else None}
+        number = self._numbers.get(key.number)
+        details = await number.services.number.chat_info.details(key) if number else None
+        return {**self._shown_chat(chat), "labels": list(details.labels) if details else None}
 
     async def bubbles(self, key: ChatKey, *, before: str, limit: int) -> JsonObject:
         """Return `bubbles`, oldest first, and `next`, which asks for those before them."""
@@ -139,15 +154,15 @@ class OperatorViews:
                 queued=state.queued,
                 turn=state.request_id,
             )
-            for state in self._chats.states()
+            for state in self._numbers.states()
         }
 
     # -- work ------------------------------------------------------------------------------------
 
     async def work(self) -> JsonObject:
         """Return everything that the page of work shows."""
-        live, statistics = self._live(), self._chats.statistics()
-        now, rules = self._now(), self._config.rules
+        live, statistics = self._live(), self._numbers.statistics()
+        now, rules = self._now(), self._numbers.first.services.config.rules
         recovered = [key for key, _ in self._recovery.continued]
         day = day_of(now, rules.zone)
         rows = await self._views.work(
@@ -161,12 +176,12 @@ class OperatorViews:
                 "windows": statistics.windows,
                 "runs": statistics.runs,
                 "working": statistics.working,
-                "places": int(self._run_slots.total_tokens),
-                "taken": self._run_slots.borrowed_tokens,
+                "places": self._run_slots.total,
+                "taken": self._run_slots.taken,
             },
             "chats": [
                 {
-                    **_person(people, key),
+                    **self._person(people, key),
                     "state": doing.state,
                     "since": doing.since,
                     "queued": doing.queued,
@@ -177,7 +192,7 @@ class OperatorViews:
                 if doing.state != "idle"
             ],
             "outbox": rows["outbox"],
-            **{name: _shown(people, rows[name]) for name in lists},
+            **{name: self._shown(people, rows[name]) for name in lists},
             "unreadable": [
                 {**event, "reason": mask_numbers(event["reason"])} for event in rows["unreadable"]
             ],
@@ -192,7 +207,7 @@ class OperatorViews:
             "ended_at": report.ended_at,
             "in_time": report.in_time,
             "waiting": report.waiting,
-            "continued": [{**_person(people, key), "at": at} for key, at in report.continued],
+            "continued": [{**self._person(people, key), "at": at} for key, at in report.continued],
             "more": report.more,
             "harvested": self._recoveries("harvested"),
             "asked_again": self._recoveries("asked_again"),
@@ -213,7 +228,7 @@ class OperatorViews:
         )
 
     def _spending(self, people: Mapping[ChatKey, JsonObject], spent: JsonObject) -> JsonObject:
-        limits = self._config.rules.budget
+        limits = self._numbers.first.services.config.rules.budget
         names = ("contact_tokens", "contact_cost", "total_tokens", "total_cost")
         total = spent["total"]
         return {
@@ -226,7 +241,7 @@ class OperatorViews:
             },
             "chats": [
                 {
-                    **_person(people, entry["key"]),
+                    **self._person(people, entry["key"]),
                     "tokens": entry["tokens"],
                     "cost": entry["micros"] / MICROS,
                     "counted_tokens": entry["counted_tokens"],
@@ -237,39 +252,46 @@ class OperatorViews:
             ],
         }
 
+    # -- who a chat is with ----------------------------------------------------------------------
 
-def _shown_chat(chat: JsonObject) -> JsonObject:
-    """A chat of the list as it may be shown: its number masked, and no id of it."""
-    shown = {name: value for name, value in chat.items() if name not in {"channel", "chat"}}
-    return {**shown, "name": mask_numbers(chat["name"]), "number": _masked(chat["chat"])}
+    def _shown_chat(self, chat: JsonObject) -> JsonObject:
+        """A chat of the list as it may be shown: its number masked, and no id of it."""
+        shown = {name: value for name, value in chat.items() if name not in {"channel", "chat"}}
+        names = {"name": mask_numbers(chat["name"]), "number": _masked(chat["chat"])}
+        return {**shown, **names, "ours": self._ours(chat["channel"])}
+
+    def _ours(self, number: str) -> str:
+        """The name of our number, where there are several."""
+        return number if len(self._numbers) > 1 else ""
+
+    def _person(self, people: Mapping[ChatKey, JsonObject], key: ChatKey) -> JsonObject:
+        """The person of a chat, as they may be shown."""
+        known = people.get(key, {"name": "", "ref": ""})
+        return {
+            "ref": known["ref"],
+            "name": mask_numbers(known["name"]),
+            "number": _masked(key.chat),
+            "group": is_group(key.chat),
+            "ours": self._ours(key.number),
+        }
+
+    def _shown(
+        self, people: Mapping[ChatKey, JsonObject], entries: list[JsonObject]
+    ) -> list[JsonObject]:
+        """Rows of a list with the person in place of the chat's id; numbers in reasons masked."""
+        shown = []
+        for entry in entries:
+            rest = {name: value for name, value in entry.items() if name != "key"}
+            for name in {"reason", "error"} & set(rest):
+                rest[name] = mask_numbers(rest[name])
+            shown.append({**self._person(people, entry["key"]), **rest})
+        return shown
 
 
 def _masked(chat: str) -> str:
     """A chat's number, most of it hidden."""
     number = mask_numbers(local_part(chat))
     return f"+{number}" if phone_digits(chat) else number
-
-
-def _person(people: Mapping[ChatKey, JsonObject], key: ChatKey) -> JsonObject:
-    """The person of a chat, as they may be shown."""
-    known = people.get(key, {"name": "", "ref": ""})
-    return {
-        "ref": known["ref"],
-        "name": mask_numbers(known["name"]),
-        "number": _masked(key.chat),
-        "group": is_group(key.chat),
-    }
-
-
-def _shown(people: Mapping[ChatKey, JsonObject], entries: list[JsonObject]) -> list[JsonObject]:
-    """Rows of a list with the person in place of the chat's id, and numbers in reasons masked."""
-    shown = []
-    for entry in entries:
-        rest = {name: value for name, value in entry.items() if name != "key"}
-        for name in {"reason", "error"} & set(rest):
-            rest[name] = mask_numbers(rest[name])
-        shown.append({**_person(people, entry["key"]), **rest})
-    return shown
 
 
 def _list_place(text: str) -> tuple[float, str] | None:

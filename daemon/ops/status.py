@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from daemon.conversation.registry import ChatRegistry
+from daemon.conversation.numbers import Numbers
+from daemon.conversation.opening import Process
 from daemon.conversation.reload import Reloader
 from daemon.conversation.services import ChatServices
 from daemon.conversation.telemetry import Telemetry
@@ -21,8 +22,8 @@ STATUS_SECONDS = 5.0
 
 
 async def keep_status(
-    services: ChatServices,
-    chats: ChatRegistry,
+    process: Process,
+    numbers: Numbers,
     figures: Figures,
     urls: Sequence[str],
     reloader: Reloader,
@@ -34,7 +35,7 @@ async def keep_status(
         line = "; ".join(
             [
                 f"serving {', '.join(urls)}",
-                *await _figures(services, chats, figures),
+                *await _figures(process, numbers, figures),
                 *([f"reload refused: {reloader.refusal}"] if reloader.refusal else []),
             ]
         )
@@ -45,16 +46,17 @@ async def keep_status(
             await reloader.tried.answer()
 
 
-async def _figures(services: ChatServices, chats: ChatRegistry, figures: Figures) -> list[str]:
-    statistics = chats.statistics()
-    waiting = services.model.run_slots.statistics().tasks_waiting
+async def _figures(process: Process, numbers: Numbers, figures: Figures) -> list[str]:
+    statistics = numbers.statistics()
+    waiting, oldest = process.run_slots.waiting, figures.total(numbers.names).oldest_unanswered
     parts = [
         f"{_count(statistics.chats, 'chat')}, {_count(statistics.runs, 'run')}, {waiting} waiting"
     ]
-    if figures.oldest_unanswered:
-        age = max(0.0, services.telemetry.now() - figures.oldest_unanswered)
+    if oldest:
+        age = max(0.0, process.telemetry.now() - oldest)
         parts.append(f"oldest unanswered {age:.0f} s")
-    used = await _used_share(services)
+    shares = [await _used_share(number.services) for number in numbers]
+    used = max((share for share in shares if share is not None), default=None)
     if used is not None:
         parts.append(f"budget {100 * used:.0f} %")
     return parts
@@ -79,7 +81,7 @@ async def _used_share(services: ChatServices) -> float | None:
 
 
 def signs_of_life(
-    store: Store, chats: ChatRegistry, *, http_is_open: Callable[[], bool]
+    store: Store, numbers: Numbers, *, http_is_open: Callable[[], bool]
 ) -> tuple[Sign, ...]:
     """The watchdog's checks besides the event loop.
 
@@ -96,7 +98,7 @@ def signs_of_life(
         return http_is_open()
 
     async def chats_are_owned() -> bool:
-        return chats.is_open
+        return numbers.is_open
 
     return (
         Sign("the store's writer", writer_answers),

@@ -136,12 +136,14 @@ def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
         }
     )
     media = settings.media.model_copy(update={"hosts": ("localhost",)})
+    # There is one simulated number.
     changes = {
         "gateway": "whapi",
         "whapi": whapi,
         "assistant": assistant,
         "voice": voice,
         "media": media,
+        "numbers": {},
     }
     return settings.model_copy(update=changes)
 

@@ -28,9 +28,14 @@ OF_THE_PROCESS = frozenset(
         "housekeeping",
         "tracing",
         "shutdown",
+        "notify",
+        "assistant.max_concurrent_runs",
+        "assistant.webhook_secret",
+        "recovery.delay_seconds",
+        "recovery.timeout_seconds",
     }
 )
-"""Settings that a number cannot have of its own."""
+"""Tables and settings that a number cannot have of its own."""
 
 GATEWAYS = ("whapi", "cloud")
 """The tables of the gateways. In a number's table their keys need no table of their own."""
@@ -53,7 +58,7 @@ def setting_of(inner: str, gateway: str = "whapi") -> str:
         key = next((f"{g}.{inner}" for g in (gateway, *GATEWAYS) if f"{g}.{inner}" in _FIELDS), "")
     if key:
         return key
-    is_own = inner in _FIELDS and inner.partition(".")[0] not in OF_THE_PROCESS
+    is_own = inner in _FIELDS and not {inner, inner.partition(".")[0]} & OF_THE_PROCESS
     return inner if is_own else ""
 
 
@@ -89,6 +94,19 @@ def names_by_id(settings: Settings) -> dict[str, str]:
         for name, number in numbers_of(settings).items()
     }
     return {gateway_id: name for gateway_id, name in ids.items() if gateway_id}
+
+
+def with_own_address(settings: Settings, name: str) -> Settings:
+    """The settings of a number, with its own address as ``web.webhook_url``.
+
+    Of ``https://bot.example.com/hook`` it is ``https://bot.example.com/n/<name>/hook``.
+    """
+    if not settings.numbers:
+        return settings
+    url = settings.web.webhook_url.rstrip("/").removesuffix("/hook")
+    number = settings.numbers[name]
+    web = number.web.model_copy(update={"webhook_url": f"{url}/n/{name}/hook" if url else ""})
+    return number.model_copy(update={"web": web})
 
 
 def shown_key(settings: Settings, name: str, key: str) -> str:

@@ -59,9 +59,11 @@ language = "en"
 window_seconds = 3
 ```
 
+Its webhooks go to `/n/shop/hook`; [numbers](numbers.md) says more.
+
 What a number does not say it takes from the rest of the file. A variable is
 `RECADO_NUMBERS__SHOP__TOKEN` or `RECADO_NUMBERS__SHOP__BUFFER__WINDOW_SECONDS`, a credential
-`numbers.shop.token`. These tables belong to the whole process and stand under no number: {process}.
+`numbers.shop.token`. These belong to the whole process and stand under no number: {process}.
 Without `[numbers]`, the number of `[whapi]` is called `main`; both together are an error.
 
 ## Faults

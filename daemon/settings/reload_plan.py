@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from daemon.settings import Settings, fields_by_key
+from daemon.settings.numbers import PREFIX, split_key
 
 RELOADABLE = (
     "log.level",
@@ -53,7 +54,44 @@ def is_reloadable(key: str) -> bool:
 
 
 def plan(current: Settings, wanted: Settings) -> Plan:
-    """Compare the current settings with those that were read, and merge what can change now."""
+    """Compare the current settings with those that were read, and merge what can change now.
+
+    So it is for each number of ``[numbers]``; one that is new or gone waits for a restart.
+    """
+    shared = _plan(current, wanted)
+    changed, waiting = [*shared.changed], [*shared.needs_restart]
+    numbers: dict[str, Settings] = {}
+    for name in sorted({*current.numbers, *wanted.numbers}):
+        before, after = current.numbers.get(name), wanted.numbers.get(name)
+        if before is None or after is None:
+            waiting.append(f"{PREFIX}{name}")
+            numbers |= {name: before} if before else {}
+            continue
+        own = _plan(before, after)
+        numbers[name] = own.settings
+        changed += _own(own.changed, after, wanted, shared.changed, name)
+        waiting += _own(own.needs_restart, after, wanted, shared.needs_restart, name)
+    in_order = {name: numbers[name] for name in current.numbers}
+    return Plan(
+        settings=shared.settings.model_copy(update={"numbers": in_order}),
+        changed=tuple(changed),
+        needs_restart=tuple(waiting),
+    )
+
+
+def _own(
+    keys: tuple[str, ...], after: Settings, wanted: Settings, said: tuple[str, ...], name: str
+) -> list[str]:
+    """The keys of a number that changed, without those that changed for all."""
+    return [
+        f"{PREFIX}{name}.{key}"
+        for key in keys
+        if key not in said or value_of(after, key) != value_of(wanted, key)
+    ]
+
+
+def _plan(current: Settings, wanted: Settings) -> Plan:
+    """Compare two settings, without those of ``[numbers]``."""
     differing = [key for key in fields_by_key() if value_of(current, key) != value_of(wanted, key)]
     changed = tuple(key for key in differing if is_reloadable(key))
     tables: dict[str, dict[str, object]] = {}
@@ -71,6 +109,9 @@ def plan(current: Settings, wanted: Settings) -> Plan:
 
 
 def value_of(settings: Settings, key: str) -> object:
-    """The value of a setting by its key, ``table.name``."""
+    """The value of a setting by its key, ``table.name`` or ``numbers.shop.table.name``."""
+    if key.startswith(PREFIX):
+        name, key = split_key(key)
+        settings = settings.numbers[name]
     table, _, name = key.rpartition(".")
     return getattr(getattr(settings, table) if table else settings, name)

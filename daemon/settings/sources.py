@@ -170,7 +170,22 @@ def _read_numbers(given: dict[str, _Given], problems: list[str]) -> dict[str, Se
         gateway = entries["gateway"].value if "gateway" in entries else "whapi"
         settings = {setting_of(inner, str(gateway)): entry for inner, entry in entries.items()}
         numbers[name] = _check(sound | settings, problems)
+    problems += _ids_of_two(own)
     return numbers
+
+
+def _ids_of_two(own: dict[str, dict[str, _Given]]) -> list[str]:
+    """Complain about a gateway's id that several numbers have: a call would reach either."""
+    owners: dict[object, str] = {}
+    found = []
+    for name, entries in own.items():
+        for key in ("channel_id", "whapi.channel_id"):
+            entry = entries.get(key)
+            if entry and entry.value and owners.setdefault(entry.value, name) != name:
+                found.append(
+                    f"{entry.written}: is that of {PREFIX}{owners[entry.value]} ({entry.origin})"
+                )
+    return found
 
 
 def _is_sound(key: str, entry: _Given) -> bool:

@@ -81,6 +81,8 @@ def test_gauges_are_read_at_each_scrape() -> None:
         oldest_waiting=lambda whom: 98 if whom == "person" else 0,
         chats_waiting_for_person=lambda: 3,
         outbox_rows=OUTBOX_STATES.index,
+        queue=len,
+        dead_letters=lambda: 2,
     )
     assert values(metrics)["recado_active_chats", ()] == 1
     now["chats"] = 7
@@ -90,6 +92,24 @@ def test_gauges_are_read_at_each_scrape() -> None:
     assert seen["recado_oldest_waiting_timestamp_seconds", ("person",)] == 98
     assert seen["recado_waiting_for_person_chats", ()] == 3
     assert [seen["recado_outbox_rows", (state,)] for state in OUTBOX_STATES] == [0, 1, 2, 3]
+    assert seen["recado_queue_messages", ("in_turn",)] == 7
+    assert seen["recado_dead_letters", ()] == 2
+
+
+def test_of_several_numbers_what_is_theirs_has_their_label() -> None:
+    metrics = Metrics(version="1", by_number=True)
+    shop, bar = metrics.of_number("shop"), metrics.of_number("bar")
+    shop.turns.labels("answered").inc()
+    bar.takeovers.inc(2)
+    shop.set_channel_state("ok")
+    shop.reloads.labels("applied").inc()
+    seen = values(metrics)
+    assert seen["recado_turns_total", ("shop", "answered")] == 1
+    assert seen["recado_turns_total", ("bar", "answered")] == 0
+    assert seen["recado_takeovers_total", ("bar",)] == 2
+    assert seen["recado_channel_state", ("shop", "ok")] == 1
+    assert seen["recado_channel_state", ("bar", "unknown")] == 1
+    assert seen["recado_reloads_total", ("applied",)] == 1
 
 
 def test_two_registries_do_not_know_each_other() -> None:
@@ -155,10 +175,8 @@ def test_breakers_queue_and_followers_are_read_at_each_scrape() -> None:
         breakers={"model": lambda: open_now["model"], "channel": lambda: open_now["channel"]},
         clients=lambda: 3,
     )
-    metrics.vitals.read_queue(messages=len, dead_letters=lambda: 2)
     seen = values(metrics)
     assert seen["recado_breaker_open", ("model",)] == 1
-    assert seen["recado_queue_messages", ("in_turn",)] == 7
     assert seen["recado_websocket_clients", ()] == 3
     assert seen["recado_ready", ()] == 1
     open_now["model"] = False

@@ -83,6 +83,10 @@ def test_variables_and_credentials_set_what_a_number_has(tmp_path: Path) -> None
         ("[whapi]\ntoken = 'x'\n[numbers.a]\ntoken = 'y'", "whapi.token: cannot stand beside"),
         ("[numbers.Shop]\ntoken = 'x'", "numbers.Shop: a number's name has small letters"),
         ("[numbers.a]\ntokn = 'x'", "numbers.a.tokn: unknown key"),
+        (
+            "[numbers.a.assistant]\nmax_concurrent_runs = 1",
+            "numbers.a.assistant.max_concurrent_runs: belongs to the whole process",
+        ),
         ("[numbers.a.web]\nport = 1", "numbers.a.web.port: belongs to the whole process"),
         (
             "[numbers.a]\ngateway = 'other'",
@@ -90,6 +94,10 @@ def test_variables_and_credentials_set_what_a_number_has(tmp_path: Path) -> None
         ),
         ("[numbers.a.buffer]\nwindow_seconds = 'x'", "numbers.a.buffer.window_seconds: must be"),
         ("[numbers]\na = 1", "numbers.a: must be a table of keys"),
+        (
+            "[numbers.a]\nchannel_id = 'A-1'\n[numbers.b]\nchannel_id = 'A-1'",
+            "numbers.b.channel_id: is that of numbers.a",
+        ),
         ("numbers = 1", "numbers: must hold a table a number"),
     ],
 )

@@ -40,7 +40,7 @@ async def refused(store: Store, *bodies: str, key: ChatKey = LAURA) -> tuple[Out
 
 async def again(store: Store, row: OutboxRow, *, agents_chat: str = "") -> Obstacle:
     obstacle, key = await store.operator_actions.send_again(
-        row.id, agents_chat=agents_chat, by=OPERATOR, now=NOW
+        row.id, agents_chats={agents_chat}, by=OPERATOR, now=NOW
     )
     assert key == row.key
     return obstacle
@@ -136,14 +136,14 @@ async def test_only_what_was_refused_is_touched(store: Store, state: str) -> Non
 
 async def test_an_unknown_number_and_a_forgotten_person_have_no_send(store: Store) -> None:
     (row,) = await refused(store, "uno")
-    assert await store.operator_actions.send_again(99, agents_chat="", by=OPERATOR, now=NOW) == (
+    assert await store.operator_actions.send_again(99, agents_chats={""}, by=OPERATOR, now=NOW) == (
         "unknown",
         None,
     )
     assert await store.operator_actions.drop_send(99, by=OPERATOR, now=NOW) == "unknown"
     change(store, "outbox", {"chat": "forgotten-1"})
     assert await store.operator_actions.send_again(
-        row.id, agents_chat="", by=OPERATOR, now=NOW
+        row.id, agents_chats={""}, by=OPERATOR, now=NOW
     ) == (
         "unknown",
         None,

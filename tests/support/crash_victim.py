@@ -50,8 +50,10 @@ def main() -> None:
     )
 
     @asynccontextmanager
-    async def open_watched(settings: Settings, process: Process) -> AsyncIterator[ChatServices]:
-        async with open_services(settings, process) as services:
+    async def open_watched(
+        settings: Settings, process: Process, name: str
+    ) -> AsyncIterator[ChatServices]:
+        async with open_services(settings, process, name) as services:
             waits = {"echo_seconds": ECHO_SECONDS, "retry_seconds": RETRY_SECONDS}
             yield watched(with_rules(services, waits), points)
 

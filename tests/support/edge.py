@@ -61,12 +61,10 @@ class MemoryState(DaemonState):
 class MemoryDaemon(Operations):
     """Operations in memory: keeps what it accepts, fails or waits when a test says so."""
 
-    takes_signed_webhooks = False
-    answers_challenges = False
-
     def __init__(self) -> None:
         self.environment = "test"
         self.stored: list[tuple[bytes, str]] = []
+        self.numbers_named: list[str] = []
         self.failure: Exception | None = None
         self.hold: trio.Event | None = None
         self.entered = trio.Event()
@@ -88,7 +86,8 @@ class MemoryDaemon(Operations):
         self.sessions = self.watch.sessions
         self.now = lambda: 1_769_860_800.25
 
-    async def accept(self, body: bytes, path_event: str) -> None:
+    async def accept(self, body: bytes, path_event: str, number: str) -> None:
+        self.numbers_named.append(number)
         self.entered.set()
         if self.hold is not None:
             await self.hold.wait()

@@ -157,14 +157,19 @@ class Stage:
         self, settings: Settings, environment: Environment
     ) -> AsyncIterator[Process]:
         async with open_process(settings, environment) as process:
-            engine = self.wrap_engine(process.model.engine)
-            yield replace(process, model=replace(process.model, engine=engine))
+            yield replace(
+                process,
+                models={
+                    name: replace(model, engine=self.wrap_engine(model.engine))
+                    for name, model in process.models.items()
+                },
+            )
 
     @asynccontextmanager
     async def _open_services(
-        self, settings: Settings, process: Process
+        self, settings: Settings, process: Process, name: str
     ) -> AsyncIterator[ChatServices]:
-        async with open_services(settings, process) as services:
+        async with open_services(settings, process, name) as services:
             gateway = self.wrap_gateway(services.number.gateway)
             yield with_rules(
                 replace(services, number=replace(services.number, gateway=gateway)), self.rules

@@ -59,3 +59,28 @@ def test_the_operators_page_lists_the_same_keys() -> None:
     section = re.split(r"^## ", page.partition("\n## Reload\n")[2], flags=re.MULTILINE)[0]
     rows = "\n".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| `"))
     assert sorted(re.findall(r"`([a-z_.*]+)`", rows)) == sorted(RELOADABLE)
+
+
+def test_each_number_changes_by_itself_and_a_new_one_waits_for_a_restart() -> None:
+    shared = Settings()
+    slower = shared.buffer.model_copy(update={"window_seconds": 9.0})
+    before = shared.model_copy(update={"numbers": {"shop": shared, "bar": shared}})
+    shop = shared.model_copy(update={"buffer": slower, "language": "en"})
+    after = shared.model_copy(update={"numbers": {"shop": shop, "club": shared}})
+    found = plan(before, after)
+    assert found.changed == ("numbers.shop.buffer.window_seconds",)
+    assert found.needs_restart == ("numbers.bar", "numbers.club", "numbers.shop.language")
+    assert [*found.settings.numbers] == ["shop", "bar"]
+    assert found.settings.numbers["shop"].buffer == slower
+    assert found.settings.numbers["shop"].language == "es"
+
+
+def test_what_changes_for_all_numbers_is_said_once() -> None:
+    shared = Settings()
+    before = shared.model_copy(update={"numbers": {"shop": shared}})
+    slower = shared.buffer.model_copy(update={"window_seconds": 9.0})
+    slow = shared.model_copy(update={"buffer": slower})
+    after = slow.model_copy(update={"numbers": {"shop": slow}})
+    found = plan(before, after)
+    assert found.changed == ("buffer.window_seconds",)
+    assert found.settings.numbers["shop"].buffer == slower

@@ -6,8 +6,8 @@ from functools import partial
 
 import trio
 
-from daemon.conversation.model_access import run_slot
 from daemon.conversation.presence import TypingIndicator
+from daemon.conversation.run_slots import run_slot
 from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import ChatSignals, Interruption
 from daemon.conversation.turn.answer import reply_parts
@@ -132,7 +132,9 @@ class TurnWork:
     async def _attempt_in_place(self) -> RunAnswer | RunFailure | Interruption | None:
         """Run the model once there is a place for it; None if something else comes first."""
         model, signals = self._services.model, self._signals
-        async with run_slot(model.run_slots, signals, waiting=self._waiting) as held:
+        async with run_slot(
+            model.run_slots, self._turn.key.number, signals, waiting=self._waiting
+        ) as held:
             signals.stop_if_asked()
             if not held or self._has_news:
                 return None

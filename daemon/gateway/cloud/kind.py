@@ -12,7 +12,7 @@ from daemon.errors import GatewayError, SettingsError
 from daemon.gateway.cloud.client import CloudClient
 from daemon.gateway.cloud.payloads.answers import refusal_of
 from daemon.gateway.cloud.payloads.signature import HEADER, challenge_of, is_signed
-from daemon.gateway.cloud.payloads.webhooks import parse_webhook
+from daemon.gateway.cloud.payloads.webhooks import numbers_of, parse_webhook
 from daemon.gateway.exchange import open_calls
 from daemon.gateway.port import FileServer, GatewayKind, Headers, Level, Observe
 from daemon.settings import Settings
@@ -125,6 +125,8 @@ def _text(secret: SecretStr | None) -> str:
 CLOUD = GatewayKind(
     name="cloud",
     parse_webhook=parse_webhook,
+    numbers_in=numbers_of,
+    id_of=lambda settings: settings.cloud.phone_number_id,
     open=open_number,
     file_server=_file_server,
     check=_check,

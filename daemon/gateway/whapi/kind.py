@@ -17,7 +17,7 @@ from daemon.domain.messages import JsonObject
 from daemon.errors import GatewayError, GatewayRefused
 from daemon.gateway.port import FileServer, GatewayKind, Level, Observe
 from daemon.gateway.whapi.client import WhapiClient, open_whapi
-from daemon.gateway.whapi.payloads.parser import parse_webhook
+from daemon.gateway.whapi.payloads.parser import numbers_in, parse_webhook
 from daemon.settings import Settings
 
 
@@ -97,6 +97,8 @@ async def _reached(whapi: WhapiClient, entry: JsonObject) -> list[tuple[Level, s
 WHAPI = GatewayKind(
     name="whapi",
     parse_webhook=parse_webhook,
+    numbers_in=numbers_in,
+    id_of=lambda settings: settings.whapi.channel_id,
     open=open_number,
     file_server=_file_server,
     check=_check,

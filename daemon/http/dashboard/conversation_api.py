@@ -44,13 +44,14 @@ class PageAddress:
 
     query: str
     state: str
+    number: str
     before: str
     turn: str
     part: str
 
     def link(self, ref: str, **changes: str) -> str:
         """The address of a chat (or of the list) with the same search."""
-        kept = {"q": self.query, "state": self.state, **changes}
+        kept = {"q": self.query, "state": self.state, "number": self.number, **changes}
         path = f"/dashboard/chats/{ref}" if ref else "/dashboard/chats"
         tail = urlencode({name: value for name, value in kept.items() if value})
         return f"{path}?{tail}" if tail else path
@@ -62,6 +63,7 @@ def page_address() -> PageAddress:
     return PageAddress(
         query=request.args.get("q", "").strip()[:LONGEST_QUERY],
         state=state if state in STATES else "",
+        number=request.args.get("number", "")[:LONGEST_PLACE],
         before=request.args.get("before", "")[:LONGEST_PLACE],
         turn=request.args.get("turn", "")[:LONGEST_PLACE],
         part=part if part in PARTS else "",
@@ -81,7 +83,11 @@ def add_data(chats: Blueprint, shell: Shell) -> None:
     async def chat_rows() -> ResponseReturnValue:
         address = page_address()
         return await views.chats(
-            query=address.query, state=address.state, before=address.before, limit=CHATS_SHOWN
+            query=address.query,
+            state=address.state,
+            number=address.number,
+            before=address.before,
+            limit=CHATS_SHOWN,
         )
 
     @chats.get("/dashboard/api/chats/<ref>")

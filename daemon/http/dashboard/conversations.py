@@ -93,6 +93,7 @@ async def _page(shell: Shell, ref: str) -> Response:
         "address": address,
         "ref": ref,
         "states": STATES,
+        "numbers": shell.operations.views.numbers,
         "tones": STATE_TONES,
         "formatted": formatted,
         "line": lambda bubble: line_of(bubble, w),
@@ -102,6 +103,7 @@ async def _page(shell: Shell, ref: str) -> Response:
         values["list"] = await shell.operations.views.chats(
             query=address.query,
             state=address.state,
+            number=address.number,
             before="" if ref else address.before,
             limit=CHATS_SHOWN,
         )

@@ -27,7 +27,10 @@ class Sending:
 def numbers_of_chat(connection: Connection, chat: str) -> list[str]:
     """Our numbers that know a chat, the one where it was last active first."""
     rows = connection.execute(
-        "SELECT channel FROM chats WHERE chat = ? ORDER BY last_activity_at DESC", (chat,)
+        "SELECT channel FROM chats WHERE chat = ? OR (channel, chat) IN"
+        " (SELECT channel, chat FROM aliases WHERE alias = ?)"
+        " GROUP BY channel ORDER BY MAX(last_activity_at) DESC",
+        (chat, chat),
     )
     return [str(row[0]) for row in rows]
 
@@ -112,6 +115,8 @@ WaitsFor = Literal["bot", "person", "operator"]
 class Unanswered:
     """One chat with something that nobody has dealt with yet. Times are Unix seconds."""
 
+    number: str
+    """Our number, as in `ChatKey`."""
     chat: str
     waits_for: WaitsFor
     since: float
@@ -136,6 +141,7 @@ def unanswered(connection: Connection) -> list[Unanswered]:
 def _for_a_person(connection: Connection) -> list[Unanswered]:
     return [
         Unanswered(
+            number=waiting.key.number,
             chat=waiting.key.chat,
             waits_for="person",
             since=waiting.since,
@@ -187,6 +193,7 @@ def _by_chat(
     found: dict[ChatKey, Unanswered] = {}
     for channel, chat, since, message_id, *reasons in rows:
         first = found.get(ChatKey(channel, chat)) or Unanswered(
+            number=channel,
             chat=chat,
             waits_for=waits_for,
             since=since,

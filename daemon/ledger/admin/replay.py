@@ -58,6 +58,9 @@ _ROW = (
     " m.chat, t.request_id FROM messages m LEFT JOIN turns t ON t.id = m.turn_id"
 )
 
+Policies = Callable[[str], Policy]
+"""Which messages are answered, by the name of our number."""
+
 Verdict = Callable[[Message], str]
 """Why a message is not to be answered; empty if it is."""
 
@@ -85,10 +88,11 @@ class StoredEvent:
     unreadable: bool
 
 
-def _judge_of(connection: Connection, policy: Policy, *, now: float) -> Verdict:
+def _judge_of(connection: Connection, policies: Policies, *, now: float) -> Verdict:
     """A function that judges a message as the daemon would, by what the ledger knows of it."""
 
     def judge(message: Message) -> str:
+        policy = policies(message.key.number)
         (known,) = know(connection, [message], own_ids=policy.own_ids, now=now)
         return judge_message(known, policy)
 
@@ -116,7 +120,7 @@ def replay_event(
     connection: Connection,
     event: StoredEvent,
     webhook: Webhook | None,
-    policy: Policy,
+    policies: Policies,
     *,
     by: Actor,
     now: float,
@@ -125,7 +129,7 @@ def replay_event(
 
     ``webhook`` is the event read anew, None where it cannot be. Inside the caller's transaction.
     """
-    verdict = _judge_of(connection, policy, now=now)
+    verdict = _judge_of(connection, policies, now=now)
     rows = _rows(connection, "m.event_id = ?", (event.id,))
     replayed = [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows]
     if webhook is not None:
@@ -136,13 +140,13 @@ def replay_event(
 def replay_dead(
     connection: Connection,
     chats: Sequence[str],
-    policy: Policy,
+    policies: Policies,
     *,
     by: Actor,
     now: float,
 ) -> list[Replayed]:
     """Put back all dead messages, or those of some chats. Inside the caller's transaction."""
-    verdict = _judge_of(connection, policy, now=now)
+    verdict = _judge_of(connection, policies, now=now)
     only = f" AND m.chat IN ({marks(chats)})" if chats else ""
     rows = _rows(connection, f"m.state = '{DEAD}'{only}", chats)
     return [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows]

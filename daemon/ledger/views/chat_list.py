@@ -46,6 +46,8 @@ class Wanted:
     """A part of a name or number, or words that were said."""
     state: str = ""
     """One of `STATES`; empty: any."""
+    number: str = ""
+    """One of our numbers; empty: all."""
     before: tuple[float, str] | None = None
     """What the page before gave as ``next``."""
     limit: int = 50
@@ -87,7 +89,7 @@ def list_chats(
     return {
         "chats": page,
         "next": following,
-        "states": _count_states(connection, open_work, live, now),
+        "states": _count_states(connection, open_work, live, now, wanted.number),
     }
 
 
@@ -125,6 +127,9 @@ def _rows(connection: Connection, wanted: Wanted) -> Iterator[tuple[object, ...]
             f" OR chat LIKE ? ESCAPE '\\' OR channel || '/' || chat IN ({marks(found)}))"
         )
         values += [like, like, f"%{_digits(wanted.query)}%", *found]
+    if wanted.number:
+        conditions.append("channel = ?")
+        values.append(wanted.number)
     if wanted.before:
         conditions.append("(last_activity_at, ref) < (?, ?)")
         values += wanted.before
@@ -275,9 +280,13 @@ def _keys(connection: Connection, query: str, values: tuple[object, ...]) -> set
 
 
 def _count_states(
-    connection: Connection, open_work: _Open, live: Mapping[ChatKey, Live], now: float
+    connection: Connection,
+    open_work: _Open,
+    live: Mapping[ChatKey, Live],
+    now: float,
+    number: str,
 ) -> JsonObject:
-    """How many chats are in each state but ``idle``."""
+    """How many chats are in each state but ``idle``; of one number, or (empty) of all."""
     paused = _keys(connection, "SELECT channel, chat FROM chats WHERE paused_until > ?", (now,))
     busy = {key for key, doing in live.items() if doing.state != "idle"}
     known = paused | busy | set(open_work.unanswered) | open_work.turns
@@ -285,6 +294,8 @@ def _count_states(
     counts = dict.fromkeys(STATES[:-1], 0)
     for key in known:
         state = _state(key, open_work, live, is_paused=key in paused)
+        if number and key.number != number:
+            continue
         if state in counts and not key.chat.startswith(FORGOTTEN):
             counts[state] += 1
     return counts

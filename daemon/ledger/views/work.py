@@ -130,10 +130,15 @@ def expired_since(connection: Connection, since: float) -> int:
 
 def spending(connection: Connection, day: str, *, limit: int = 10) -> JsonObject:
     """What a day has used up in all, and by the chats that used most. Cost in millionths."""
+    total = connection.execute(
+        "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(micros), 0), COALESCE(MAX(told), 0)"
+        " FROM usage_days WHERE day = ? AND chat = ''",
+        (day,),
+    ).fetchone()
     rows = connection.execute(
         f"SELECT channel, chat, tokens, micros, {COUNTED}, told FROM usage_days WHERE day = ?"
-        " ORDER BY CASE chat WHEN '' THEN 0 ELSE 1 END, micros DESC, tokens DESC, chat LIMIT ?",
-        (day, limit + 1),
+        " AND chat != '' ORDER BY micros DESC, tokens DESC, chat LIMIT ?",
+        (day, limit),
     ).fetchall()
     entries = [
         {
@@ -146,9 +151,8 @@ def spending(connection: Connection, day: str, *, limit: int = 10) -> JsonObject
         }
         for channel, chat, tokens, micros, counted_tokens, counted_micros, spent in rows
     ]
-    nothing: JsonObject = {"tokens": 0, "micros": 0, "spent": False}
-    total = next((entry for entry in entries if not entry["key"].chat), nothing)
-    return {"total": total, "chats": [entry for entry in entries if entry["key"].chat][:limit]}
+    names = ("tokens", "micros", "spent")
+    return {"total": dict(zip(names, (*total[:2], bool(total[2])), strict=True)), "chats": entries}
 
 
 def running(connection: Connection) -> dict[ChatKey, JsonObject]:

@@ -14,6 +14,7 @@ MODULES = {
     "explain": "explain",
     "export": "data",
     "forget": "data",
+    "numbers": "numbers",
     "replay": "messages",
     "send": "messages",
     "tools": "tools",

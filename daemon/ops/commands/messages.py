@@ -35,6 +35,7 @@ from daemon.ledger.operator_actions import done_by_hand
 from daemon.ledger.people import has_opted_out
 from daemon.ops.commands.place import (
     AS_JSON,
+    NUMBER,
     REVEAL,
     CommandFailure,
     NotDone,
@@ -88,10 +89,7 @@ Example:
     help="Wait until it is sent, and print its WhatsApp id; status 1 if it is not by then.",
 )
 @click.option("--anyway", is_flag=True, help="Also to a contact who has opted out.")
-@click.option(
-    "--number",
-    help="Our number, by its name; needed where several know the chat, or none does.",
-)
+@NUMBER
 @AS_JSON
 @takes_place
 def send_command(
@@ -184,11 +182,11 @@ def replay_command(
         raise click.UsageError("name events, or give --dead")
     if chat is not None and not dead:
         raise click.UsageError("--chat goes with --dead")
-    now, by, policy = time.time(), os_actor(), place.policy
+    now, by, policies = time.time(), os_actor(), place.policies
     with place.writing() as connection:
         if dead:
             chats = names_of(connection, known_chat(chat)) if chat is not None else ()
-            replayed = replay_dead(connection, chats, policy, by=by, now=now)
+            replayed = replay_dead(connection, chats, policies, by=by, now=now)
         else:
             replayed = []
             for event_id in dict.fromkeys(event_ids):
@@ -196,7 +194,7 @@ def replay_command(
                 if event is None:
                     raise CommandFailure(f"there is no event {event_id}; nothing was put back")
                 webhook = _parse(event, place)
-                replayed += replay_event(connection, event, webhook, policy, by=by, now=now)
+                replayed += replay_event(connection, event, webhook, policies, by=by, now=now)
     _print_replayed(replayed, as_json=as_json)
 
 
@@ -228,18 +226,20 @@ def _print_replayed(replayed: Sequence[Replayed], *, as_json: bool) -> None:
 
 @click.command(name="done", epilog=DONE_EXAMPLE)
 @click.argument("chat")
+@NUMBER
 @AS_JSON
 @takes_place
-def done_command(place: Place, *, chat: str, as_json: bool) -> None:
+def done_command(place: Place, *, chat: str, number: str | None, as_json: bool) -> None:
     """Mark as resolved what waits for a person in a chat: by a call, or because it needs no answer.
 
-    CHAT is a phone number with its country code, or a chat id; on all channels. The bot never
-    answers what is closed so. If the bot is paused in the chat, it stays so.
+    CHAT is a phone number with its country code, or a chat id, with all our numbers or with the
+    named one. The bot never answers what is closed so. If it is paused in the chat, it stays so.
     """
     now, by = time.time(), os_actor()
     with place.writing() as connection:
         names = names_of(connection, known_chat(chat))
-        done = [done_by_hand(connection, name, by=by, now=now) for name in names]
+        only = None if number is None else place.number(number)
+        done = [done_by_hand(connection, name, channel=only, by=by, now=now) for name in names]
     chats = sum(len(keys) for keys, _ in done)
     messages = sum(closed for _, closed in done)
     if not chats:
@@ -283,8 +283,9 @@ def unanswered_command(place: Place, *, older_than: float, as_json: bool, reveal
 def _line(chat: Unanswered, name: str, place: Place, now: float) -> str:
     since = datetime.fromtimestamp(chat.since, place.zone or UTC)
     whom = {"operator": "an operator", "person": "a person"}.get(chat.waits_for, "the bot")
+    number = f"{chat.number} " if len(place.numbers) > 1 else ""
     parts = [
-        name,
+        f"{number}{name}",
         f"waits for {whom}",
         f"since {since:%Y-%m-%d %H:%M:%S%z}, {now - chat.since:,.0f} s",
         chat.why,

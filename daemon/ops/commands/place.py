@@ -29,7 +29,7 @@ from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.settings import Settings
 from daemon.settings.chats import BudgetSettings
-from daemon.settings.numbers import ONLY, numbers_of
+from daemon.settings.numbers import ONLY, numbers_of, with_own_address
 from daemon.settings.sources import load_settings
 
 CONFIG = click.option(
@@ -43,6 +43,7 @@ DATA_DIR = click.option(
     help="The daemon's data folder, instead of the configuration's: /var/lib/recado, say.",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+NUMBER = click.option("--number", metavar="NAME", help="Our number, where there are several.")
 REVEAL = click.option("--reveal", is_flag=True, help="Show whole phone numbers.")
 
 
@@ -70,8 +71,12 @@ class Place:
     """The names of our numbers; the usual one where the configuration was not read."""
     gateways: Mapping[str, str] = field(default_factory=dict)
     """The gateways of our numbers by their names; the usual one for a number that is not here."""
-    policy: Policy = DEFAULT_POLICY
-    """Which messages are answered; the built-in one where the configuration was not read."""
+    policy_of: Mapping[str, Policy] = field(default_factory=dict)
+    """Which messages are answered by each number; empty where the configuration was not read."""
+
+    def policies(self, number: str) -> Policy:
+        """Which messages a number answers; as built in where that is not known."""
+        return self.policy_of.get(number, DEFAULT_POLICY)
 
     @property
     def media(self) -> Path:
@@ -177,6 +182,13 @@ def read_settings(config: Path | None) -> Settings:
         return load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
 
 
+def number_settings(config: Path | None, named: str | None) -> Settings:
+    """Read the settings of a number, with its own address; fails if it is not clear which."""
+    settings = read_settings(config)
+    name = Place(settings.data_dir, None, numbers=tuple(numbers_of(settings))).number(named)
+    return with_own_address(settings, name)
+
+
 def print_json(value: object) -> None:
     """Print a value as JSON for people and programs."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
@@ -192,7 +204,7 @@ def _place(config: Path | None, data_dir: Path | None) -> Place:
         settings.budget,
         tuple(numbers_of(settings)),
         {name: number.gateway for name, number in numbers_of(settings).items()},
-        policy_of(settings),
+        {name: policy_of(number) for name, number in numbers_of(settings).items()},
     )
 
 

@@ -175,9 +175,8 @@ def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> Non
     if reveal:
         note(place.data_dir, "reveal", after=f"budget of {day}, {len(spent)} rows")
     rows = [_row(entry, reveal=reveal) for entry in spent if entry.chat]
-    total = next(
-        (entry for entry in spent if not entry.chat), Spending(*("", "", 0, 0, 0, 0, False))
-    )
+    totals = [entry for entry in spent if not entry.chat]
+    tokens, micros = (sum(one.tokens for one in totals), sum(one.micros for one in totals))
     limits = place.budget
     if as_json:
         shown = {
@@ -185,15 +184,16 @@ def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> Non
             "currency": limits.currency if limits else None,
             "limits": _limits(limits) if limits else None,
             "total": {
-                "tokens": total.tokens,
-                "cost": total.micros / MICROS,
-                "spent": total.notified,
+                "tokens": tokens,
+                "cost": micros / MICROS,
+                "spent": any(one.notified for one in totals),
             },
+            "numbers": {one.channel: _row(one, reveal=False) for one in totals},
             "contacts": rows,
         }
         print_json(shown)
     else:
-        click.echo("\n".join(_page(day, total, rows, limits)))
+        click.echo("\n".join(_page(day, totals, rows, limits)))
 
 
 @click.group(name="budget", invoke_without_command=True, epilog=BUDGET_EXAMPLE)
@@ -244,15 +244,17 @@ def _limits(budget: BudgetSettings) -> dict[str, float]:
 
 
 def _page(
-    day: str, total: Spending, rows: list[dict[str, Any]], budget: BudgetSettings | None
+    day: str, totals: list[Spending], rows: list[dict[str, Any]], budget: BudgetSettings | None
 ) -> list[str]:
     currency = budget.currency if budget else ""
     lines = [f"day {day or '-'}"]
     if budget:
         limits = [f"{name} {value or 'none'}" for name, value in _limits(budget).items()]
         lines.append(f"limits: {', '.join(limits)}")
-    spent = "  budget spent" if total.notified else ""
-    lines.append(f"total  {total.tokens} tokens  {total.micros / MICROS:.4f} {currency}{spent}")
+    for one in totals or [Spending(*("", "", 0, 0, 0, 0, False))]:
+        spent = "  budget spent" if one.notified else ""
+        what = f"total of {one.channel}" if len(totals) > 1 else "total"
+        lines.append(f"{what}  {one.tokens} tokens  {one.micros / MICROS:.4f} {currency}{spent}")
     for row in rows:
         spent = "  budget spent" if row["spent"] else ""
         if (row["counted_tokens"], row["counted_cost"]) != (row["tokens"], row["cost"]):

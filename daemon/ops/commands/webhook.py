@@ -23,11 +23,12 @@ from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ops.commands.place import (
     AS_JSON,
     CONFIG,
+    NUMBER,
     CommandFailure,
     NotDone,
     note,
+    number_settings,
     print_json,
-    read_settings,
 )
 from daemon.settings import Settings
 
@@ -47,13 +48,14 @@ def webhook_command() -> None:
 
 @webhook_command.command(name="show")
 @CONFIG
+@NUMBER
 @AS_JSON
-def show(config: Path | None, *, as_json: bool) -> None:
+def show(config: Path | None, *, number: str | None, as_json: bool) -> None:
     """Show the channel's webhooks, and what is wrong with them; status 1 if something is.
 
     The values of headers are secrets and are not shown.
     """
-    settings = read_settings(config)
+    settings = number_settings(config, number)
     found = trio.run(_ask, settings, WhapiClient.get_settings)
     secrets = _secrets(settings)
     rows = [_row(entry, secrets) for entry in webhooks(found)]
@@ -80,14 +82,17 @@ def show(config: Path | None, *, as_json: bool) -> None:
     show_default=True,
     help="How Whapi names the event; Recado takes all three.",
 )
+@NUMBER
 @AS_JSON
-def set_webhook(config: Path | None, *, url: str | None, mode: str, as_json: bool) -> None:
+def set_webhook(
+    config: Path | None, *, url: str | None, mode: str, number: str | None, as_json: bool
+) -> None:
     """Let Whapi send to this daemon: address, events, and the Authorization header.
 
     The header carries web.webhook_secret, the first one if there are two. A webhook with the same
     address is changed; other webhooks, and all other settings of the channel, stay as they are.
     """
-    settings = read_settings(config)
+    settings = number_settings(config, number)
     url = url or settings.web.webhook_url
     if not url.startswith(("http://", "https://")):
         raise CommandFailure("no address: give --url https://…/hook, or set web.webhook_url")

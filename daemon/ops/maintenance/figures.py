@@ -1,12 +1,14 @@
 """Figures of the store and of the machine, read every few seconds and shown from memory."""
 
 import shutil
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import trio
 
-from daemon.conversation.services import ChatServices
+from daemon.conversation.numbers import Numbers
+from daemon.conversation.opening import Process
 from daemon.domain.dashboard_values import Sample
 from daemon.domain.limits import day_of, used_ratios
 from daemon.errors import StoreUnavailable
@@ -22,17 +24,13 @@ ACTIVE_SECONDS = 7 * 24 * 3600.0
 
 
 @dataclass(slots=True)
-class Figures:
-    """The store's figures for probes and metrics, a few seconds old."""
+class NumberFigures:
+    """What waits in the chats of one number. Times are Unix seconds; 0 if nothing waits."""
 
-    total_threads: int = 0
-    active_threads: int = 0
-    oldest_unanswered: float = 0
-    """When the oldest message without an outcome came, Unix seconds; 0 if there is none."""
     oldest_for_bot: float = 0
-    """Of those that the bot is to answer."""
+    """When the oldest message came that the bot is to answer."""
     oldest_for_person: float = 0
-    """Since when a customer waits for a person; 0 if nobody does."""
+    """Since when a customer waits for a person."""
     chats_for_person: int = 0
     """How many chats wait for a person."""
     outbox: dict[str, int] = field(default_factory=dict)
@@ -40,39 +38,99 @@ class Figures:
     """Customers' messages without an outcome, by state."""
     dead_letters: int = 0
 
+    @property
+    def oldest_unanswered(self) -> float:
+        """When the oldest message without an outcome came."""
+        return min(filter(None, (self.oldest_for_bot, self.oldest_for_person)), default=0)
 
-async def keep_figures(services: ChatServices, figures: Figures, every_seconds: float) -> None:
+
+NOTHING = NumberFigures()
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the probes and metrics show of the store, as of a few seconds ago."""
+
+    total_threads: int = 0
+    active_threads: int = 0
+    numbers: dict[str, NumberFigures] = field(default_factory=dict)
+    """Of each number in whose chats something waits."""
+
+    def of(self, number: str) -> NumberFigures:
+        """What waits in the chats of a number."""
+        return self.numbers.get(number, NOTHING)
+
+    def publish(self, number: str, metrics: Metrics) -> None:
+        """Let the gauges of a number be read when they are scraped."""
+        metrics.read_backlog(
+            oldest_unanswered=lambda: self.of(number).oldest_unanswered,
+            oldest_waiting=lambda whom: (
+                self.of(number).oldest_for_bot
+                if whom == "bot"
+                else self.of(number).oldest_for_person
+            ),
+            chats_waiting_for_person=lambda: self.of(number).chats_for_person,
+            outbox_rows=lambda state: self.of(number).outbox.get(state, 0),
+            queue=lambda state: self.of(number).queue.get(state, 0),
+            dead_letters=lambda: self.of(number).dead_letters,
+        )
+
+    def total(self, numbers: Iterable[str]) -> NumberFigures:
+        """What waits in the chats of these numbers together."""
+        found = [self.of(number) for number in numbers]
+        return NumberFigures(
+            oldest_for_bot=min(filter(None, (f.oldest_for_bot for f in found)), default=0),
+            oldest_for_person=min(filter(None, (f.oldest_for_person for f in found)), default=0),
+            chats_for_person=sum(f.chats_for_person for f in found),
+            outbox=dict(sum((Counter(f.outbox) for f in found), Counter())),
+            queue=dict(sum((Counter(f.queue) for f in found), Counter())),
+            dead_letters=sum(f.dead_letters for f in found),
+        )
+
+
+async def keep_figures(
+    process: Process, numbers: Numbers, figures: Figures, every_seconds: float
+) -> None:
     """Read the figures every so often, and check whether a full disk has room again.
 
     Runs until cancelled.
     """
+    store, telemetry = process.store, process.telemetry
     while True:
         try:
-            await services.store.database.probe()
-            await refresh(services, figures)
-            await measure_disk(services.store.database, services.telemetry.metrics.vitals)
+            await store.database.probe()
+            await refresh(process, numbers, figures)
+            await measure_disk(store.database, telemetry.metrics.vitals)
         except (StoreUnavailable, OSError) as error:
-            services.telemetry.log.warning("the store is in trouble", error=str(error))
+            telemetry.log.warning("the store is in trouble", error=str(error))
         await trio.sleep(every_seconds)
 
 
-async def refresh(services: ChatServices, figures: Figures) -> None:
+async def refresh(process: Process, numbers: Numbers, figures: Figures) -> None:
     """Read the store's figures once. Raises StoreUnavailable."""
-    store, rules, telemetry = services.store, services.config.rules, services.telemetry
-    now = telemetry.now()
+    store, now = process.store, process.telemetry.now()
     counts = await store.threads.counts(active_since=now - ACTIVE_SECONDS)
     figures.total_threads, figures.active_threads = counts
-    figures.oldest_for_bot = await store.inbox.oldest_unanswered() or 0
-    waiting = await store.handovers.waiting_chats()
-    figures.chats_for_person = len(waiting)
-    figures.oldest_for_person = waiting[0].since if waiting else 0
-    oldest = [at for at in (figures.oldest_for_bot, figures.oldest_for_person) if at]
-    figures.oldest_unanswered = min(oldest, default=0)
-    figures.outbox = await store.outbox.counts()
-    figures.queue, figures.dead_letters = await store.backlog.counts()
-    used = await store.usage.total(services.number.name, day_of(now, rules.zone))
-    for limit, ratio in used_ratios(rules.budget, used).items():
-        telemetry.metrics.budget_used_ratio.labels(limit).set(ratio)
+    found: defaultdict[str, NumberFigures] = defaultdict(NumberFigures)
+    for number, backlog in (await store.backlog.by_number()).items():
+        found[number] = NumberFigures(
+            oldest_for_bot=backlog.oldest_for_bot,
+            outbox=backlog.outbox,
+            queue=backlog.queue,
+            dead_letters=backlog.dead_letters,
+        )
+    for chat in await store.handovers.waiting_chats():
+        one = found[chat.key.number]
+        one.chats_for_person += 1
+        one.oldest_for_person = one.oldest_for_person or chat.since  # the longest wait comes first
+    figures.numbers = dict(found)
+    for runtime in numbers:
+        rules, metrics = runtime.services.config.rules, runtime.services.telemetry.metrics
+        if not (rules.budget.total_tokens or rules.budget.total_cost):
+            continue
+        used = await store.usage.total(runtime.name, day_of(now, rules.zone))
+        for limit, ratio in used_ratios(rules.budget, used).items():
+            metrics.budget_used_ratio.labels(limit).set(ratio)
 
 
 async def measure_disk(database: SqliteDatabase, vitals: Vitals) -> None:

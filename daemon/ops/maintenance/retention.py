@@ -6,15 +6,17 @@ get anything of them, so no running task writes about them afterwards. After a c
 process continues from the row.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
-from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.telemetry import Telemetry
 from daemon.domain.audit_chain import Actor
+from daemon.domain.messages import ChatKey
 from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.files import expire
@@ -136,6 +138,16 @@ async def keep_files_private(store: Store, log: Log) -> None:
         log.warning("files were readable for others, and are not any more", files=tightened)
 
 
+class HeldChats(Protocol):
+    """The chats of all numbers."""
+
+    def held(self, keys: Collection[ChatKey], /) -> AbstractAsyncContextManager[None]:
+        """End the tasks of some chats, and start none while the block runs."""
+
+    def wake(self, key: ChatKey, /) -> None:
+        """Let a chat look into the store for work."""
+
+
 class Forgetter:
     """Forgets people. Made by the composer; `run` is a side task."""
 
@@ -143,7 +155,7 @@ class Forgetter:
         self,
         store: Store,
         telemetry: Telemetry,
-        chats: ChatRegistry,
+        chats: HeldChats,
         data_dir: Path,
         *,
         clock: Callable[[], float],

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import trio
 
-from daemon.conversation.number_runtime import NumberRuntime
+from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.errors import StoreUnavailable
 from daemon.ledger.audit import Audit
@@ -38,7 +38,7 @@ LAGS_KEPT = 60
 
 
 async def keep_caches_small(
-    number: NumberRuntime,
+    numbers: Numbers,
     log: Log,
     every_seconds: float,
     chat_info_seconds: float,
@@ -50,7 +50,7 @@ async def keep_caches_small(
     """
     while True:
         await trio.sleep(every_seconds)
-        forgotten = number.forget_idle(chat_info_seconds, contact_seconds)
+        forgotten = numbers.forget_idle(chat_info_seconds, contact_seconds)
         if forgotten:
             log.debug("caches made smaller", entries=forgotten)
 
@@ -131,7 +131,7 @@ def start_housekeeping(
     side: Side,
     settings: Settings,
     process: Process,
-    number: NumberRuntime,
+    numbers: Numbers,
     figures: Figures,
     forgetter: Forgetter,
 ) -> None:
@@ -139,7 +139,7 @@ def start_housekeeping(
     every, kept = settings.housekeeping, settings.retention
     store, telemetry, log = process.store, process.telemetry, process.telemetry.log
     vitals = telemetry.metrics.vitals
-    side("figures", keep_figures, number.services, figures, every.figures_seconds)
+    side("figures", keep_figures, process, numbers, figures, every.figures_seconds)
     side("traces", telemetry.traces.run)
     side("event loop lag", watch_loop_lag, vitals)
 
@@ -169,7 +169,7 @@ def start_housekeeping(
     side(
         "caches",
         keep_caches_small,
-        number,
+        numbers,
         log,
         every.cache_minutes * MINUTE_SECONDS,
         every.chat_info_minutes * MINUTE_SECONDS,

@@ -97,6 +97,22 @@ def parse_webhook(body: bytes, *, number: str = "", path_event: str = "") -> Web
     return reading.webhook()
 
 
+class _Head(msgspec.Struct):
+    channel_id: str = ""
+
+
+_heads = msgspec.json.Decoder(_Head)
+
+
+def numbers_in(body: bytes) -> tuple[str, ...]:
+    """The channel's id in the body of a call; see `daemon.gateway.port.GatewayKind`."""
+    try:
+        found = _heads.decode(body).channel_id
+    except REFUSALS:
+        found = text(_scalar(_open(body).get("channel_id")))
+    return (found,) if found else ()
+
+
 def parse_messages(body: bytes, *, channel: str = "") -> tuple[Message, ...]:
     """Read the messages of a ``GET /messages/list`` answer, in its order; skips unreadable ones.
 

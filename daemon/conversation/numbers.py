@@ -1,0 +1,180 @@
+"""All numbers of the process: each event reaches the runtime of its number, and no other.
+
+What is stored of a number that is not configured any more is left alone: no task is started for it.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import trio
+
+from daemon.conversation.live_config import ChatConfig
+from daemon.conversation.number_runtime import NumberRuntime
+from daemon.conversation.registry import ChatState, Statistics
+from daemon.domain.messages import ChatKey
+from daemon.domain.records import Arrival
+from daemon.errors import WebhookError
+from daemon.media.files import LARGE_BODY_BYTES
+
+
+class Numbers:
+    """The runtimes by the names of their numbers. Made by the composer.
+
+    The methods that are about a chat are those of `daemon.conversation.registry.ChatRegistry`.
+    """
+
+    def __init__(self, runtimes: Mapping[str, NumberRuntime]) -> None:
+        self._runtimes = dict(runtimes)
+        self._names_by_id = {
+            (one.kind.name, one.gateway_id): name
+            for name, one in self._runtimes.items()
+            if one.gateway_id
+        }
+
+    def __iter__(self) -> Iterator[NumberRuntime]:
+        """The runtimes, in the order of the configuration."""
+        return iter(self._runtimes.values())
+
+    def __len__(self) -> int:
+        """How many numbers there are."""
+        return len(self._runtimes)
+
+    def __getitem__(self, name: str) -> NumberRuntime:
+        """The runtime of a number. Raises KeyError for a name that no number has."""
+        return self._runtimes[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all numbers."""
+        return tuple(self._runtimes)
+
+    @property
+    def first(self) -> NumberRuntime:
+        """The only number, or the first of the configuration."""
+        return next(iter(self._runtimes.values()))
+
+    def get(self, name: str) -> NumberRuntime | None:
+        """The runtime of a number; None for a name that no number has."""
+        return self._runtimes.get(name)
+
+    async def named_in(self, body: bytes) -> tuple[str, ...]:
+        """Our numbers that the body of a webhook call is about; some gateways gather several.
+
+        Raises WebhookError if the body cannot be read, or names no number of ours.
+        """
+        if len(body) < LARGE_BODY_BYTES:
+            return self._named_in(body)
+        return await trio.to_thread.run_sync(self._named_in, body)
+
+    def _named_in(self, body: bytes) -> tuple[str, ...]:
+        ids: tuple[str, ...] = ()
+        for kind in {one.kind.name: one.kind for one in self}.values():
+            ids = kind.numbers_in(body)
+            known = [(kind.name, one) for one in ids if (kind.name, one) in self._names_by_id]
+            if known:
+                return tuple(self._names_by_id[one] for one in dict.fromkeys(known))
+        what = f"names the unknown number {', '.join(ids)}" if ids else "names no number"
+        raise WebhookError(f"the body {what}; only /n/<number>/hook takes such calls")
+
+    # -- starting and stopping ---------------------------------------------------------------------
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Start the owners of the tasks of files and chats, which run until they are cancelled."""
+        for one in self:
+            await one.start(nursery)
+
+    async def know_ourselves(self) -> None:
+        """Ask for our own numbers, in a fresh store; see `NumberRuntime.know_ourselves`."""
+        async with trio.open_nursery() as nursery:
+            for one in self:
+                nursery.start_soon(one.know_ourselves, name=f"own number of {one.name}")
+
+    def stop(self) -> None:
+        """Take up no more turns. Windows are dropped: their messages are in the store."""
+        for one in self:
+            one.chats.stop()
+
+    async def wait_idle(self) -> None:
+        """Wait until no chat has a task."""
+        for one in self:
+            await one.chats.wait_idle()
+
+    @property
+    def is_open(self) -> bool:
+        """True while tasks of chats can run."""
+        return all(one.chats.is_open for one in self)
+
+    # -- one chat ----------------------------------------------------------------------------------
+
+    def poke(self, arrival: Arrival) -> None:
+        """Something new is in the store for a chat."""
+        if one := self.get(arrival.key.number):
+            one.chats.poke(arrival)
+
+    def wake(self, key: ChatKey) -> None:
+        """Let a chat look into the store for work that no event reported."""
+        if one := self.get(key.number):
+            one.chats.wake(key)
+
+    def wake_at(self, key: ChatKey, until: float) -> None:
+        """Let a chat look into the store at a time (Unix seconds)."""
+        if one := self.get(key.number):
+            one.chats.wake_at(key, until)
+
+    def pause(self, key: ChatKey, until: float) -> None:
+        """An operator has paused the bot on a chat; the store has it already."""
+        if one := self.get(key.number):
+            one.chats.pause(key, until)
+
+    def give_back(self, key: ChatKey, at: float) -> None:
+        """A person has given a chat back to the bot at a time (Unix seconds); likewise."""
+        if one := self.get(key.number):
+            one.chats.give_back(key, at)
+
+    def release(self, key: ChatKey) -> bool:
+        """Cut short what a chat is at, to begin it anew; False if there is nothing to cut."""
+        one = self.get(key.number)
+        return one is not None and one.chats.release(key)
+
+    def is_busy(self, key: ChatKey) -> bool:
+        """True while the task of a chat will take up what is in the store, or where none may."""
+        one = self.get(key.number)
+        return one is None or one.chats.is_busy(key)
+
+    @asynccontextmanager
+    async def held(self, keys: Collection[ChatKey]) -> AsyncIterator[None]:
+        """End the tasks of some chats, and start none while the block runs."""
+        async with AsyncExitStack() as held:
+            for one in self:
+                if own := [key for key in keys if key.number == one.name]:
+                    await held.enter_async_context(one.chats.held(own))
+            yield
+
+    # -- all of them -------------------------------------------------------------------------------
+
+    def statistics(self) -> Statistics:
+        """Count the chats by what they do."""
+        counts = [one.chats.statistics() for one in self]
+        return Statistics(
+            chats=sum(count.chats for count in counts),
+            windows=sum(count.windows for count in counts),
+            runs=sum(count.runs for count in counts),
+            working=sum(count.working for count in counts),
+        )
+
+    def states(self) -> list[ChatState]:
+        """What each chat with a task is doing."""
+        return [state for one in self for state in one.chats.states()]
+
+    def retry_now(self) -> int:
+        """Begin anew, at once, what the chats are at; gateways are asked even in trouble."""
+        return sum(one.retry_now() for one in self)
+
+    def forget_idle(self, chat_info_seconds: float, contact_seconds: float) -> int:
+        """Forget what is remembered of contacts who have not written so long; gives how much."""
+        return sum(one.forget_idle(chat_info_seconds, contact_seconds) for one in self)
+
+    def config_replaced(self, chat_configs: Mapping[str, ChatConfig]) -> None:
+        """Let other configurations guide the chats from now on, by number. No checkpoint."""
+        for one in self:
+            one.config_replaced(chat_configs[one.name])
