@@ -18,7 +18,7 @@ from support.rows import count, select
 
 from daemon.domain.messages import StatusUpdate
 from daemon.domain.records import DeliveryUpdate, OutboxRow
-from daemon.domain.transitions.sends import RANKS
+from daemon.domain.transitions.sends import RANKS, tag_of
 from daemon.ledger.ledger import Store
 from daemon.ledger.statuses import MOST_EARLY, RESENT_ALWAYS
 
@@ -220,3 +220,69 @@ async def test_any_mixture_ends_where_its_furthest_status_says(store: Store, see
     for status in statuses:
         await report(store, update(status))
     assert (await row_of(store))[1] == max(statuses, key=RANKS.__getitem__)
+
+
+# -- updates that carry the tag of their send ------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["sending", "unknown", "pending"])
+async def test_a_tag_settles_a_send_whose_id_is_not_known(store: Store, state: str) -> None:
+    row = await sending(store)
+    if state != "sending":
+        row = await store.outbox.unknown(row, "no answer")
+    if state == "pending":
+        row = await store.outbox.repeat(row)
+    tag = tag_of(row.id, row.created_at)
+    (found,) = await report(store, update("delivered", "w-1", tag=tag, at=150))
+    assert (found.settled, found.row_id) == (True, row.id)
+    assert await row_of(store) == ("sent", "delivered", 150, None, "w-1")
+    assert (await report(store, update("read", "w-1", tag=tag)))[0].settled is False
+    if state == "sending":  # the answer comes after it
+        await store.outbox.sent(row, "w-1", now=201)
+        assert (await row_of(store))[:2] == ("sent", "read")
+
+
+@pytest.mark.parametrize("tag", ["", "1", "x-1", "1-1", "999-100000", "1-100000-1"])
+async def test_a_tag_of_another_store_settles_nothing(store: Store, tag: str) -> None:
+    row = await sending(store)
+    assert tag_of(row.id, row.created_at) != tag
+    assert await report(store, update("delivered", "w-1", tag=tag)) == ()
+    assert (await row_of(store))[0] == "sending"
+
+
+async def test_a_tag_does_not_change_an_id_that_is_known(store: Store) -> None:
+    row = await sending(store)
+    await store.outbox.sent(row, "w-1", now=104)
+    tag = tag_of(row.id, row.created_at)
+    assert await report(store, update("delivered", "w-2", tag=tag)) == ()
+    assert (await row_of(store))[4] == "w-1"
+
+
+async def test_a_late_update_of_a_failed_attempt_does_not_settle_the_next(store: Store) -> None:
+    row = await sending(store)
+    tag = tag_of(row.id, row.created_at)
+    await store.outbox.sent(row, "w-1", now=104)
+    (failed,) = await report(store, update("failed", "w-1", tag=tag, error="later"))
+    assert failed.again
+    (row,) = await store.outbox.open_rows(LAURA)
+    await store.outbox.sending(row, now=105)
+    await report(store, update("sent", "w-1", tag=tag))
+    assert await row_of(store) == ("sending", "", None, None, "")
+
+
+async def test_what_was_left_as_unknown_counts_once_it_is_told_of(store: Store) -> None:
+    row = await store.outbox.unknown(await sending(store), "no answer")
+    turn = await store.turns.active(LAURA)
+    assert turn is not None
+    await store.outbox.failed(row, "nobody can tell")
+    assert (await store.turns.finish(turn, now=105)).outcome == "dead"
+    tag = tag_of(row.id, row.created_at)
+    await report(store, update("delivered", "w-1", tag=tag))
+    assert (await row_of(store))[:2] == ("sent", "delivered")
+    assert select(store, "turns", "outcome") == [("answered",)]
+
+
+async def test_a_failure_that_is_final_is_not_repeated(store: Store) -> None:
+    await answered_turn(store, "m-1")
+    (found,) = await report(store, update("failed", error="no WhatsApp", is_final=True))
+    assert (found.again, outbox_states(store)) == (False, ["failed"])
