@@ -10,18 +10,14 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from pydantic import SecretStr
 from support.cloud_bodies import body, change, message
 from support.cloud_stage import LAURA_CHAT, VERIFY_TOKEN, CloudStage, open_cloud_stage
 from support.model_script import say
 from support.plain import NO_TLS
 from support.rows import select, states_of
 from support.scenes import QUICK_RULES, forgive, found, logged, model_input, outbox, outcomes
-from support.stage import LAURA, text_webhook
-from support.two_numbers import SHOP_ID, SHOP_SECRET
 
 from daemon.sandbox import samples
-from daemon.settings import Settings
 
 NAMELESS = "CO.13491208655302741918"
 NAMELESS_CHAT = f"{NAMELESS}@bsuid"
@@ -31,7 +27,7 @@ NAMELESS_CHAT = f"{NAMELESS}@bsuid"
 async def cloud_scene(folder: Path, **changes: Any) -> AsyncIterator[CloudStage]:
     """A stage whose chats wait hardly at all."""
     rules = {**QUICK_RULES, **changes.pop("rules", {})}
-    quick: dict[str, Any] = {"buffer": {"window_seconds": 0.1, "idle_seconds": 0.1}}
+    quick = {"buffer": {"window_seconds": 0.1, "idle_seconds": 0.1}}
     async with open_cloud_stage(folder / "data", rules=rules, **quick, **changes) as stage:
         yield stage
 
@@ -300,52 +296,3 @@ async def test_nothing_is_sent_while_the_number_is_in_trouble(tmp_path: Path) ->
         assert rows[0][0] == "pending"
         forgive(stage)
     assert stage.got() == []
-
-
-# -- beside a number of Whapi ----------------------------------------------------------------------
-
-
-class BothStage(CloudStage):
-    """A daemon with a number of each gateway: *hotel* at the Cloud API, *shop* at Whapi."""
-
-    def outside_settings(self) -> Settings:
-        hotel = super().outside_settings()
-        web = hotel.web.model_copy(update={"webhook_secret": (SecretStr(SHOP_SECRET),)})
-        shop = hotel.model_copy(
-            update={
-                "gateway": "whapi",
-                "web": web,
-                "whapi": hotel.whapi.model_copy(update={"channel_id": SHOP_ID}),
-            }
-        )
-        return hotel.model_copy(update={"numbers": {"hotel": hotel, "shop": shop}})
-
-
-@pytest.mark.parametrize("path", ["/hook", "/n/hotel/hook"])
-async def test_a_number_of_each_gateway_in_one_daemon(tmp_path: Path, path: str) -> None:
-    """The same person is two conversations; a signature opens one number, a secret the other."""
-    quick: dict[str, Any] = {"buffer": {"window_seconds": 0.1, "idle_seconds": 0.1}}
-    data = tmp_path / "data"
-    async with open_cloud_stage(data, kind=BothStage, rules=QUICK_RULES, **quick) as stage:
-        stage.cloud.webhook_url = stage.url + path
-        query = f"hub.mode=subscribe&hub.challenge=7&hub.verify_token={VERIFY_TOKEN}"
-        assert (await stage.get(f"{path}?{query}")).text == "7"
-        await stage.cloud.customer_says(LAURA_CHAT, "Un cuarto para dos")
-        await stage.cloud.wait_sent(LAURA_CHAT)
-        call = {**text_webhook("Busco unos zapatos", "m-1"), "channel_id": SHOP_ID}
-        bearer = {"Authorization": f"Bearer {SHOP_SECRET}"}
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
-            taken = await client.post(f"{stage.url}/hook", json=call, headers=bearer)
-            assert taken.status_code == 200
-            # The secret of one number opens no other.
-            unsigned = body(change(messages=[message(id="wamid.F")]))
-            refused = await client.post(stage.url + path, content=unsigned, headers=bearer)
-            assert refused.status_code == 401
-        await stage.gateway.wait_sent(LAURA)
-        assert "cuarto" not in str(stage.model.calls[-1].body)
-        await stage.quiet()
-        stored = dict(select(data, "messages", "id, channel", where={"from_me": 0}))
-        forgive(stage)
-    assert sorted(stored.values()) == ["hotel", "shop"]
-    assert len(stage.received()) == 1
-    assert len(stage.got()) == 1

@@ -3,16 +3,20 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
+import pytest
 from support.model_script import Step, say
 from support.operator import recado
 from support.rows import count, rows, select, states_of
-from support.scenes import found, model_input, open_scene
+from support.scenes import found, model_input, open_scene, outbox, outcomes
 from support.stage import CHANNEL, LAURA, NUMBER, Stage, text_webhook
 
 from daemon.domain.eligibility import OUT_ALREADY
+from daemon.domain.records import Turn
 from daemon.domain.texts import texts
 from daemon.ledger.arrivals import BEFORE_FORGOTTEN
+from daemon.ledger.turns import Turns
 
 TEXTS = texts("es")
 OUT = TEXTS.opted_out_with("ALTA")
@@ -76,6 +80,7 @@ async def test_a_wish_beside_a_question_is_confirmed_and_the_question_answered(
         await stage.gateway.wait_sent(LAURA, 3)
         await stage.quiet()
         assert stage.received() == [NOTICE, OUT, "A las nueve."]
+        assert count(stage.settings.data_dir, "chats", where={"opted_out_at >": 0})
         await says(stage, "¿Y cierran?", 4)
         assert stage.received()[3:] == ["A las seis."]
 
@@ -115,3 +120,23 @@ async def test_an_opt_out_outlives_the_contact_and_nothing_old_comes_back(tmp_pa
         ((opted_out_at,),) = select(data_dir, "chats", "opted_out_at", where=where)
         assert opted_out_at > 0
         assert rows(data_dir, "tombstones") == []
+
+
+async def test_an_opt_out_in_a_chat_that_an_agent_takes_just_then_is_left_to_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause begins when the turn is made and not answered: nothing is kept as said."""
+    async with open_scene(tmp_path) as stage:
+        opened = Turns.open
+
+        async def open_and_lose(self: Turns, *args: Any, **kwargs: Any) -> Turn | None:
+            turn = await opened(self, *args, **kwargs)
+            await stage.gateway.agent_says(LAURA, "Yo la atiendo")
+            return turn
+
+        monkeypatch.setattr(Turns, "open", open_and_lose)
+        await stage.gateway.customer_says(LAURA, "STOP")
+        await found(lambda: outcomes(stage) == ["handed_off"])
+        await stage.quiet()
+        assert (stage.received(), outbox(stage)) == ([], [])
+        assert count(stage.settings.data_dir, "chats", where={"opted_out_at >": 0})

@@ -55,6 +55,8 @@ async def test_tokens_of_each_kind_and_turns_are_counted(tmp_path: Path) -> None
         await stage.quiet()
         kinds = [f'recado_tokens_total{{kind="{kind}"}}' for kind in ("input", "output")]
         assert all(await counted(stage, *kinds))
+        times = ["recado_last_run_latency_seconds", "recado_send_seconds_sum"]
+        assert max(await counted(stage, *times)) < 60
 
 
 async def test_an_answer_that_is_not_fit_is_counted_as_a_fallback(tmp_path: Path) -> None:

@@ -171,6 +171,7 @@ async def test_a_model_that_always_hangs_is_given_up(tmp_path: Path) -> None:
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         assert stage.received() == [APOLOGY]
+        assert select(tmp_path / "data", "turns", "attempts") == [(turn.MAX_TIMEOUTS,)]
         assert states_of(tmp_path / "data")[message_id][0] == "dead"
         outage.over = True
         await stage.gateway.customer_says(LAURA, "¿y mañana?")

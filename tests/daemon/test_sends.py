@@ -73,8 +73,12 @@ async def test_an_echo_wakes_the_send_that_waits_for_it(tmp_path: Path) -> None:
     patient = {**QUICK_RULES, "echo_seconds": 3600.0}
     async with open_scene(tmp_path, rules=patient) as stage:
         stage.model.script(say("uno\n\ndos"))
+        stage.gateway.echoes.mode = "delayed"
         stage.gateway.faults.add(operation="send", kind="drop_after")
         await stage.gateway.customer_says(LAURA, "Hola")
+        await found(lambda: ("unknown", "uno") in outbox(stage))
+        stage.gateway.echoes.mode = "after"
+        stage.gateway.echoes.release()
         await stage.gateway.wait_sent(LAURA, 2)
         assert stage.received() == ["uno", "dos"]
         assert not stage.gateway.calls("list")
@@ -227,6 +231,21 @@ async def test_a_crash_during_a_send_repeats_nothing_that_arrived(
         await found(lambda: outcomes(stage) == ["answered"])
         assert stage.received() == ["uno", "dos"]
         assert len(stage.model.calls) == 1
+
+
+async def test_after_a_long_stop_no_echo_is_waited_for(tmp_path: Path) -> None:
+    """Its time counts from the send, and was over before the next process began."""
+    async with open_scene(tmp_path, rules={**QUICK_RULES, "echo_seconds": 60}) as stage:
+        stage.model.script(say("uno"))
+        stage.gateway.echoes.mode = "missing"
+        held = stage.gateway.faults.add(operation="send", kind="hold_answer")
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await held.reached.wait()
+        await stage.crash()
+        stage.pass_time(90)
+        await stage.start()
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert stage.received() == ["uno"]
 
 
 async def test_the_looking_is_repeated_while_the_gateway_is_down(tmp_path: Path) -> None:

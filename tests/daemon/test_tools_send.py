@@ -214,3 +214,25 @@ async def test_forbidden_files_are_not_sent(tmp_path: Path, what: str) -> None:
         await found(lambda: outcomes(stage) == ["answered"])
         assert delivered(stage) == ["text"]
         assert stage.events("tool raised an error")
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+async def test_a_picture_whose_file_is_gone_fails_alone(
+    tmp_path: Path, *, unreadable: bool
+) -> None:
+    """The disk lost it between two lives of the daemon: the answer is said all the same."""
+    async with open_tools(tmp_path) as (stage, _):
+        held = stage.gateway.faults.add(operation="send", kind="hold")
+        stage.model.script(show("file"), say("Listo"))
+        await stage.gateway.customer_says(LAURA, "¿Qué hay?")
+        await held.reached.wait()
+        await stage.crash()
+        stored = [path for path in stage.settings.data_dir.rglob("*") if path.is_file()]
+        (picture,) = [path for path in stored if path.read_bytes() == PICTURE]
+        picture.unlink()
+        if unreadable:
+            picture.mkdir()
+        await stage.start()
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert states(stage) == [("image", "failed"), ("text", "sent")]
+        assert delivered(stage) == ["text"]

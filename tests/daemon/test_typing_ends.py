@@ -1,4 +1,4 @@
-"""The typing indicator ends in every outcome, and nothing of half an answer is ever sent."""
+"""The typing indicator: how long before a message, its end in every outcome; no half answers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from support.scenes import PAUSE_MINUTES, forgive, found, logged, open_scene, ou
 from support.stage import LAURA, Stage
 
 from daemon.conversation import delivery
+from daemon.domain.rendering.split import pause_before_next
 from daemon.domain.texts import texts
 
 TYPING = {"typing": True}
@@ -45,6 +46,25 @@ async def test_after_an_answer(tmp_path: Path) -> None:
         await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["answered"])
         await ends_typing(stage)
+
+
+async def test_each_message_is_typed_once_for_as_long_as_a_person_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longest before the first; what is sent again after a refusal was typed before."""
+    monkeypatch.setattr(delivery, "FIRST_TYPING_SECONDS", 0.5)
+    async with open_scene(tmp_path, delivery=TYPING) as stage:
+        stage.gateway.faults.add(operation="send", kind="status", status=429)
+        stage.model.script(say(f"{'muy ' * 75}larga.\n\nSegunda parte."))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        first, second = await stage.gateway.wait_sent(LAURA, 2)
+        await stage.quiet()
+        during_run, before_first, before_second = stage.gateway.presences(LAURA)
+        shown = {sign.presence for sign in (during_run, before_first, before_second)}
+        assert shown == {"typing"}
+        assert first.at - before_first.at >= 0.4
+        assert before_second.at - first.at >= pause_before_next(first.text) - 0.1
+        assert before_second.at < second.at
 
 
 async def test_after_a_turn_that_is_given_up(tmp_path: Path) -> None:

@@ -63,7 +63,6 @@ async def open_cloud_stage(
     *,
     cloud: Mapping[str, Any] | None = None,
     rules: Mapping[str, Any] | None = None,
-    kind: "type[CloudStage] | None" = None,
     **changes: Mapping[str, Any],
 ) -> AsyncIterator[CloudStage]:
     """Both simulators and a running daemon; see `support.stage.open_stage`."""
@@ -85,7 +84,7 @@ async def open_cloud_stage(
             )
             (url,) = await nursery.start(start)
             api.set_base_url(url)
-            stage = (kind or CloudStage)(settings, outside, nursery)
+            stage = CloudStage(settings, outside, nursery)
             stage.cloud, stage.cloud_url, stage.cloud_changes = api, url, cloud or {}
             stage.rules = rules or {}
             await stage.start()
