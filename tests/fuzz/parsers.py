@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from support import cloud_bodies
 
 from daemon.assistant.payloads.failures import from_failed
 from daemon.assistant.payloads.responses import response_from
@@ -17,6 +18,7 @@ from daemon.domain.prompt.message_text import TAG, as_lines, burst_item
 from daemon.domain.records import StoredMessage
 from daemon.domain.rendering.vcards import MOST_NUMBERS, SHOWN_CHARACTERS, read_card, written_card
 from daemon.errors import AssistantError, MediaRefused, SettingsError, WebhookError
+from daemon.gateway.cloud.payloads.webhooks import parse_webhook as parse_cloud_webhook
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.http.clients import client_address, client_network, read_networks
 from daemon.media.download import is_public, origin_of
@@ -70,6 +72,60 @@ def hold_webhook(body: bytes) -> None:
     for mark, (start, end) in opened.parts.items():
         whole = whole.replace(mark.encode(), body[start:end], 1)
     assert whole == body
+
+
+CLOUD_CONTENTS: dict[str, Any] = {
+    "text": {"body": "¿Hay cuarto? 🏨"},
+    "image": {"id": "1", "mime_type": "image/jpeg", "caption": "Mire"},
+    "audio": {"id": "2", "voice": True},
+    "location": {"latitude": 4.6, "longitude": -74.08},
+    "contacts": [{"name": {"formatted_name": "Ana"}, "phones": [{"wa_id": "573007654321"}]}],
+    "interactive": {"type": "nfm_reply", "nfm_reply": {"response_json": '{"a": 1}'}},
+    "order": {"product_items": [{"quantity": 2, "item_price": 3.5}]},
+    "edit": {"original_message_id": "0", "message": {"type": "text", "text": {"body": "x"}}},
+    "system": {"type": "user_changed_user_id", "previous_user_id": "CO.1", "user_id": "CO.2"},
+    "unsupported": {"type": "poll_creation"},
+}
+CLOUD_GOOD = cloud_bodies.message(id="good-1")
+
+
+def make_cloud_webhook(chance: random.Random) -> bytes:
+    """A change with odd values in it, or with odd bytes; a change with a good message follows."""
+    messages = [
+        cloud_bodies.message(kind, id=kind, content=content)
+        for kind, content in chance.sample(sorted(CLOUD_CONTENTS.items(), key=str), k=3)
+    ]
+    status = {"id": "1", "status": "failed", "errors": [{"code": 131047}]}
+    value = {"messages": messages, "contacts": [cloud_bodies.contact()], "statuses": [status]}
+    field = chance.choice(("messages", "standby", "smb_message_echoes", "account_update"))
+    odd = {"field": field, "value": mutated_value(value, chance)}
+    whole = cloud_bodies.body(odd, cloud_bodies.change(messages=[CLOUD_GOOD]))
+    return mutated_bytes(whole, chance) if chance.random() < 0.3 else whole
+
+
+def hold_cloud_webhook(body: bytes) -> None:
+    """As `hold_webhook`; in any case the good message is read."""
+    try:
+        webhook = parse_cloud_webhook(body)
+    except WebhookError:
+        return
+    assert msgspec.json.decode(msgspec.json.encode(webhook), type=Webhook) == webhook
+    tail = cloud_bodies.body(cloud_bodies.change(messages=[CLOUD_GOOD])).partition(b"[")[2]
+    if body.endswith(tail) and _is_whole(body):
+        assert "good-1" in [message.id for message in webhook.messages]
+    for message in webhook.messages:
+        assert message.key.chat
+        as_lines(message)
+    stored = [StoredMessage(n, message, 0) for n, message in enumerate(webhook.messages)]
+    assert not stored or TAG not in str(burst_item(stored)).lower()
+
+
+def _is_whole(body: bytes) -> bool:
+    """Whether a body is still an object of entries."""
+    try:
+        return len(json.loads(body)["entry"]) == 2
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 # -- contact cards ---------------------------------------------------------------------------------
@@ -272,6 +328,7 @@ def hold_address(given: str) -> None:
 
 PARSERS = {
     "webhooks": Check(make_webhook, hold_webhook),
+    "cloud webhooks": Check(make_cloud_webhook, hold_cloud_webhook),
     "cards": Check(make_card, hold_card),
     "stream": Check(make_stream, hold_stream),
     "settings": Check(make_settings, hold_settings),
