@@ -152,6 +152,8 @@ one section again. `benchmarks/contacts.py` is the section on contacts, `make so
 (`SOAK_MINUTES=60`) the last one. `make bench-check` counts what the hot paths and a whole turn
 execute, allocate and write, independent of other load on the machine, and compares it with
 `benchmarks/limits.toml`. `benchmarks/first_paint.py` measures the dashboard in Chromium.
+`benchmarks/many_numbers.py` measures a process with 1,000 numbers, which has 200 MB
+([numbers](numbers.md#how-many)).
 """
 
 

@@ -65,15 +65,14 @@ async def test_no_body_harms_the_daemon(tmp_path: Path) -> None:
     async with open_brisk_stage(tmp_path / "data") as stage:
         got = {name: (await stage.post(body)).status_code for name, (body, _) in BODIES.items()}
         assert got == {name: status for name, (_, status) in BODIES.items()}
+        # A 200 has its event in the store, whatever could be read of it.
+        accepted = sum(status == 200 for _, status in BODIES.values())
+        assert select(tmp_path / "data", "events", "COUNT(*)") == [(accepted,)]
         await stage.gateway.customer_says(ANDRES, "Hola")
         await stage.gateway.wait_sent(ANDRES)
         await stage.quiet()
         assert (await stage.get("/health")).json()["status"] == "healthy"
         assert stage.received() == []
-        # A 200 has its event in the store, whatever could be read of it.
-        accepted = sum(status == 200 for _, status in BODIES.values())
-        stored = select(tmp_path / "data", "events", "COUNT(*)", where={"channel": ""})
-        assert stored == [(accepted,)]
 
 
 async def test_an_odd_message_does_not_cost_its_neighbours(stage: Stage) -> None:

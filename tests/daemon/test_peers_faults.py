@@ -11,7 +11,7 @@ import trio
 from support.model_script import call, say
 from support.rows import select, states_of
 from support.scenes import PEDRO, forgive, found, model_input, open_scene, outcomes, thread, words
-from support.stage import LAURA, open_stage, text_webhook
+from support.stage import LAURA, open_stage
 
 from daemon.errors import StoreInUse
 from daemon.sandbox.payloads import new_id, own_message
@@ -135,17 +135,6 @@ async def test_an_interim_message_of_the_bot_is_not_taken_for_a_human(tmp_path: 
         assert stage.received()[-1] == "Sí hay"
         assert stage.events("an agent writes") == []
         forgive(stage)
-
-
-async def test_one_contact_on_two_channels_is_two_conversations(tmp_path: Path) -> None:
-    """Who writes to both numbers of a business does not get one's words told in the other."""
-    async with open_scene(tmp_path) as stage:
-        for number, channel in enumerate(("MANTIS-AAAAA", "MANTIS-BBBBB")):
-            webhook = text_webhook(f"hola {channel}", f"two-channels-{number}")
-            await stage.post({**webhook, "channel_id": channel})
-            await stage.gateway.wait_sent(LAURA, number + 1)
-        assert len(stage.model.calls) == 2
-        assert "AAAAA" not in " ".join(model_input(stage, 1))
 
 
 async def test_a_contact_under_two_ids_is_one_conversation(tmp_path: Path) -> None:
