@@ -163,7 +163,9 @@ class Hook:
         if not path.startswith("/n/"):
             return self._only, path
         number, _, rest = path.removeprefix("/n/").partition("/")
-        if number not in self._entrances or rest.partition("/")[0] != "hook":
+        if number not in self._entrances:
+            raise _Refusal(404, "not found: there is no such number", CLOSE)
+        if rest.partition("/")[0] != "hook":
             raise _Refusal(404, "not found", CLOSE)
         return number, f"/{rest}"
 

@@ -55,8 +55,8 @@ def numbers_command(config: Path | None, *, offline: bool, as_json: bool) -> Non
     else:
         for row in rows:
             state = f"  {row['state']}" if row["state"] else ""
-            chats = row["waiting"] if waiting is not None else "no store,"
-            click.echo(f"{row['name']}  {row['gateway']}{state}  {chats} waiting")
+            chats = "no store yet" if waiting is None else f"{row['waiting']} waiting"
+            click.echo(f"{row['name']}  {row['gateway']}{state}  {chats}")
     if any(state != "ok" for state in states.values()):
         raise SystemExit(1)
 
