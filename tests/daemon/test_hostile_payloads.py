@@ -142,7 +142,7 @@ async def test_no_payload_breaks_the_daemon(tmp_path: Path) -> None:
         accepted = sum(status == 200 for status, _ in statuses)
         events = select(stage.settings.data_dir, "events", "COUNT(*)")
         assert events == [(accepted,)]
-        assert accepted > len(bodies) / 3
+        assert accepted > len(bodies) / 10
         good = await stage.gateway.customer_says(PEDRO, "¿Sigues ahí?", id="good")
         await stage.gateway.wait_sent(PEDRO)
         await stage.quiet()
