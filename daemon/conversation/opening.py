@@ -15,8 +15,7 @@ from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
 from daemon.assistant.sound import Speech, open_speech
 from daemon.conversation.live_config import ChatConfig, load_chat_configs
-from daemon.conversation.model_access import ModelAccess, ModelState, contact_hasher
-from daemon.conversation.run_slots import RunSlots
+from daemon.conversation.model_access import ModelAccess, ModelState, RunSlots, contact_hasher
 from daemon.conversation.telemetry import StoreMeter, Telemetry, open_turn_traces
 from daemon.domain.limits import LONGEST_WAIT_SECONDS, Breaker
 from daemon.domain.messages import ChatKey

@@ -31,7 +31,7 @@ from daemon.errors import (
     SettingsError,
 )
 from daemon.gateway.connections import Connections
-from daemon.gateway.payloads.exchange import (
+from daemon.gateway.payloads.fields import (
     ApiCall,
     NothingDone,
     Refusal,
@@ -39,8 +39,8 @@ from daemon.gateway.payloads.exchange import (
     Unintelligible,
     retry_after,
     unpacked,
+    without_surrogates,
 )
-from daemon.gateway.payloads.fields import without_surrogates
 from daemon.gateway.port import Before, Observe
 
 Answer = TypeVar("Answer")

@@ -15,8 +15,7 @@ from daemon.domain.audit_chain import (
     hash_of,
     verify,
 )
-from daemon.ledger.drivers.port import Connection, marks
-from daemon.ledger.role import Role, transaction
+from daemon.ledger.drivers.port import Connection, Role, marks, transaction
 
 SALT_BYTES = 16
 

@@ -12,7 +12,7 @@ from daemon.domain.transitions.handover import (
     notice_is_due,
     stopped_loop,
 )
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.handover import (
     WaitingChat,
     apply_event,
@@ -24,7 +24,6 @@ from daemon.ledger.handover import (
 )
 from daemon.ledger.messages import read_message, stored_message
 from daemon.ledger.outbox import open_rows, queue_notice
-from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.threads import append, chat_record
 from daemon.ledger.turns import active_turn
 

@@ -15,12 +15,11 @@ from daemon.domain.messages import Call, ChatKey, Webhook
 from daemon.domain.records import Accepted, Arrival, NewPart, StoredMessage
 from daemon.errors import StoreUnavailable
 from daemon.ledger.arrivals import insert_event, take_in
-from daemon.ledger.drivers.port import Connection, Database
+from daemon.ledger.drivers.port import Connection, Database, Role, query, transaction
 from daemon.ledger.messages import UNANSWERED, WAITING, stored_message
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
 from daemon.ledger.references import Judging, judge
-from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.statuses import NEVER
 from daemon.ledger.threads import append
 from daemon.system.private_files import make_folder, new_file

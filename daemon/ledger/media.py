@@ -10,8 +10,7 @@ import msgspec
 from daemon.domain.messages import Media, Message
 from daemon.domain.records import MediaItem, Turn
 from daemon.domain.states import FAILED, FOR_BOT, GONE, STORED, WANTED, WITH_AGENT
-from daemon.ledger.drivers.port import Connection, Database, listed, marks
-from daemon.ledger.role import Role, transaction
+from daemon.ledger.drivers.port import Connection, Database, Role, listed, marks, transaction
 
 BATCH = 200
 """Rows in one write: a few milliseconds, so that no webhook waits for it."""

@@ -8,9 +8,8 @@ import msgspec
 from daemon.domain.messages import ChatKey
 from daemon.domain.notification_texts import Language, Occasion, Reason, escalation
 from daemon.domain.states import FAILED, PENDING, SENT
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.messages import read_message
-from daemon.ledger.role import Role, query, transaction
 
 _json = msgspec.json.Encoder()
 

@@ -13,10 +13,9 @@ from daemon.domain.states import DEAD, DROPPED, FAILED, PENDING
 from daemon.domain.transitions.handover import paused
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, Role, transaction
 from daemon.ledger.handover import change_hold, chats_named, give_back, mark_done
 from daemon.ledger.people import REMEMBERED
-from daemon.ledger.role import Role, transaction
 from daemon.ledger.statuses import reopen
 
 EVENT = "dashboard.send"

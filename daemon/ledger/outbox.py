@@ -14,9 +14,8 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import DeliveryUpdate, NewPart, OutboxRow, Turn, TurnEnd
 from daemon.domain.rendering.outgoing import Likeness, likeness
 from daemon.domain.states import DROPPED, FAILED, PENDING, SENDING, SENT, UNKNOWN, UNSETTLED
-from daemon.ledger.drivers.port import Connection, listed
+from daemon.ledger.drivers.port import Connection, Role, listed, query, transaction
 from daemon.ledger.people import has_opted_out
-from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.statuses import NEVER, claim_early, mark_dead
 from daemon.ledger.turn_outcome import finish_turn
 

@@ -20,9 +20,8 @@ from daemon.domain.messages import ChatKey, IdentityChange, Message
 from daemon.domain.records import Fact, Turn
 from daemon.domain.states import TURN_DONE, UNSETTLED
 from daemon.domain.transitions.handover import joined
-from daemon.ledger.drivers.port import Connection, listed, marks
+from daemon.ledger.drivers.port import Connection, Role, listed, marks, query, transaction
 from daemon.ledger.handover import change_hold, hold_of
-from daemon.ledger.role import Role, query, transaction
 from daemon.system.private_files import new_file
 
 FORGOTTEN = "forgotten-"

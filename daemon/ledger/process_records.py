@@ -10,10 +10,9 @@ import msgspec
 from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
 from daemon.domain.messages import ChatKey
 from daemon.domain.states import DEAD, WITH_AGENT, ProcessEnd
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.outbox import OPEN_ROWS
-from daemon.ledger.role import Role, query, transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from daemon.domain.messages import AnyContent, Message, Poll, Reaction, Vote, We
 from daemon.domain.prompt.message_text import as_line
 from daemon.domain.records import NOT_ADDRESSED, Known, StoredMessage, Turn
 from daemon.domain.rendering.outgoing import poll_option_id
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.messages import WAITING, read_message, stored_message
 from daemon.ledger.people import canonical, shown_pair
-from daemon.ledger.role import Role, query, transaction
 
 _LEARN = "INSERT INTO own_ids (channel, id) VALUES (?, ?) ON CONFLICT (channel, id) DO NOTHING"
 

@@ -17,8 +17,7 @@ from daemon.domain.messages import FunctionCall, ModelResponse
 from daemon.domain.records import RecordedCall, RecordedRound, Run, Turn
 from daemon.domain.states import COMPLETED, FAILED, FINISHED, RUNNING, STARTED
 from daemon.ledger import usage
-from daemon.ledger.drivers.port import Connection
-from daemon.ledger.role import Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 
 MOST_AT_ONCE = 500
 """Orphans that one start cancels; the next start cancels more."""

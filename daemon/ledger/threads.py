@@ -21,10 +21,9 @@ from daemon.domain.records import (
     Turn,
 )
 from daemon.domain.states import RECEIVED
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.messages import redact
 from daemon.ledger.people import facts_of
-from daemon.ledger.role import Role, query, transaction
 
 _json = msgspec.json.Encoder()
 _read_item = msgspec.json.Decoder(JsonObject)

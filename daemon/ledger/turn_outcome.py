@@ -7,11 +7,10 @@ from daemon.domain.records import Run, Turn, TurnEnd, Validation
 from daemon.domain.states import RECEIVED, RUNNING, TURN_DONE, Outcome
 from daemon.domain.transitions.handover import escalated
 from daemon.domain.transitions.turns import outcome_of
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, Role, transaction
 from daemon.ledger.handover import change_hold, end_messages, hold_waiting
 from daemon.ledger.media import withdrawn_files
 from daemon.ledger.messages import redact_turn
-from daemon.ledger.role import Role, transaction
 from daemon.ledger.statuses import answer_parts
 
 

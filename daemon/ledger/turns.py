@@ -31,10 +31,9 @@ from daemon.domain.states import (
     Outcome,
 )
 from daemon.domain.transitions.changes import change_note, words
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.messages import WAITING, stored_message
 from daemon.ledger.outbox import open_rows, queue_notice, queue_parts
-from daemon.ledger.role import Role, query, transaction
 from daemon.ledger.threads import add_note, append, keep_turn
 from daemon.ledger.turn_outcome import close_turn, finish_turn, record, turn_end
 

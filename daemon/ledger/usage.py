@@ -11,10 +11,9 @@ from daemon.domain.limits import Budget, Charge, Refusal, Use, refusal
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import NewPart, Run, Turn
 from daemon.domain.states import RESERVED, SETTLED
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
-from daemon.ledger.role import Role, query, transaction
 
 
 def all_of(number: str) -> ChatKey:

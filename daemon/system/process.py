@@ -13,10 +13,10 @@ import ssl
 import sys
 import time
 import tracemalloc
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 
@@ -138,13 +138,12 @@ def authorities() -> ssl.SSLContext:
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-def boot_seconds() -> float:
-    """Seconds since the machine started, including its sleep and stops of this process.
+boot_seconds: Callable[[], float] = partial(time.clock_gettime, _CLOCK)
+"""Seconds since the machine started, including its sleep and stops of this process.
 
-    Linux's ``CLOCK_BOOTTIME`` (clock_gettime(2)). Elsewhere the monotonic clock, which may stop
-    while the machine sleeps. Callable from any thread.
-    """
-    return time.clock_gettime(_CLOCK)
+Linux's ``CLOCK_BOOTTIME`` (clock_gettime(2)). Elsewhere the monotonic clock, which may stop while
+the machine sleeps. Callable from any thread.
+"""
 
 
 # -- the limit of memory ---------------------------------------------------------------------------

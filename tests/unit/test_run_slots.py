@@ -3,7 +3,7 @@
 import trio
 import trio.testing
 
-from daemon.conversation.run_slots import RunSlots
+from daemon.conversation.model_access import RunSlots
 
 
 async def test_one_number_alone_has_all_places() -> None:

@@ -26,7 +26,7 @@ from daemon.errors import (
 )
 from daemon.gateway.connections import Connections
 from daemon.gateway.exchange import Api, GatewayCalls
-from daemon.gateway.payloads.exchange import UPLOAD_BYTES_PER_SECOND
+from daemon.gateway.payloads.fields import UPLOAD_BYTES_PER_SECOND
 from daemon.gateway.whapi.client import WhapiClient, open_whapi
 from daemon.gateway.whapi.payloads.answers import refusal_of
 

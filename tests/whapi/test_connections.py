@@ -17,7 +17,7 @@ from support.plain import NO_TLS
 from daemon.errors import SettingsError
 from daemon.gateway.connections import IDLE_SECONDS, Connections, proxy_for
 from daemon.gateway.exchange import Api, Reply
-from daemon.gateway.payloads.exchange import ApiCall
+from daemon.gateway.payloads.fields import ApiCall
 
 TOKEN = "invented-token-1234567890"
 CALL = ApiCall("health", "GET", "/health", query={"wakeup": "false"})

@@ -15,7 +15,7 @@ import trio
 from daemon.errors import GatewayTemporary
 from daemon.gateway.connections import Connections
 from daemon.gateway.exchange import Api, Reply, raise_unless_done
-from daemon.gateway.payloads.exchange import ApiCall
+from daemon.gateway.payloads.fields import ApiCall
 from daemon.gateway.whapi.payloads.answers import refusal_of
 
 CALL = ApiCall("text", "POST", "/messages/text", content={"body": "Hola"})

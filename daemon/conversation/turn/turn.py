@@ -6,8 +6,8 @@ from functools import partial
 
 import trio
 
+from daemon.conversation.model_access import run_slot
 from daemon.conversation.presence import TypingIndicator
-from daemon.conversation.run_slots import run_slot
 from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import ChatSignals, Interruption
 from daemon.conversation.turn.answer import reply_parts

@@ -23,7 +23,7 @@ from daemon.gateway.cloud.payloads.sends import (
 )
 from daemon.gateway.cloud.payloads.webhooks import parse_webhook
 from daemon.gateway.exchange import GatewayCalls, nothing
-from daemon.gateway.payloads.exchange import ApiCall
+from daemon.gateway.payloads.fields import ApiCall
 from daemon.gateway.port import Before, Capabilities, Indicator
 
 _HEALTH_FIELDS = "id,display_phone_number,verified_name,status,quality_rating"

@@ -13,7 +13,7 @@ from daemon.domain.messages import ChatInfo, JsonObject, Label, Message, NumberH
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.errors import NumberTrouble, RefusedForm, RefusedRecipient
 from daemon.gateway.exchange import GatewayCalls, nothing, open_calls, segment
-from daemon.gateway.payloads.exchange import ApiCall
+from daemon.gateway.payloads.fields import ApiCall
 from daemon.gateway.port import Before, Capabilities, Indicator, Observe
 from daemon.gateway.whapi.payloads.answers import (
     health_refused,

@@ -8,8 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.ledger.drivers.port import Connection
-from daemon.ledger.role import Role
+from daemon.ledger.drivers.port import Connection, Role
 from daemon.ledger.views import bubbles, chat_list, traces, work
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted

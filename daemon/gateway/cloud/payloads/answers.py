@@ -10,8 +10,7 @@ from daemon.domain.messages import JsonObject, NumberHealth
 from daemon.gateway.cloud.payloads import failures
 from daemon.gateway.cloud.payloads.contents import as_object, objects
 from daemon.gateway.cloud.payloads.news import advice, condition_of
-from daemon.gateway.payloads.exchange import Refusal, Unintelligible
-from daemon.gateway.payloads.fields import text
+from daemon.gateway.payloads.fields import Refusal, Unintelligible, text
 
 
 def refusal_of(status: int, body: bytes) -> Refusal | None:

@@ -20,8 +20,7 @@ from daemon.errors import (
     RefusedRecipient,
     WindowClosed,
 )
-from daemon.gateway.payloads.exchange import Refusal
-from daemon.gateway.payloads.fields import count, text
+from daemon.gateway.payloads.fields import Refusal, count, text
 
 
 class Failure(NamedTuple):

@@ -15,8 +15,7 @@ from daemon.domain.ids import is_group, local_part, phone_digits, scoped_id
 from daemon.domain.messages import JsonObject
 from daemon.domain.rendering.outgoing import WITH_MEDIA, Outgoing
 from daemon.domain.rendering.vcards import read_card
-from daemon.gateway.payloads.exchange import UPLOAD_BYTES_PER_SECOND, ApiCall
-from daemon.gateway.payloads.fields import without_surrogates
+from daemon.gateway.payloads.fields import UPLOAD_BYTES_PER_SECOND, ApiCall, without_surrogates
 
 _PRODUCT = "whatsapp"
 _MOST_TAG = 512

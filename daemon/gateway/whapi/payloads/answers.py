@@ -30,8 +30,14 @@ from daemon.errors import (
     RefusedRecipient,
     WebhookError,
 )
-from daemon.gateway.payloads.exchange import NothingDone, Refusal, Unintelligible
-from daemon.gateway.payloads.fields import count, strict_json, text
+from daemon.gateway.payloads.fields import (
+    NothingDone,
+    Refusal,
+    Unintelligible,
+    count,
+    strict_json,
+    text,
+)
 from daemon.gateway.whapi.payloads.other_events import advice, condition_of
 from daemon.gateway.whapi.payloads.parser import parse_messages
 
@@ -197,7 +203,7 @@ for them."""
 
 
 def refusal_of(status: int, body: bytes) -> Refusal | None:
-    """Give what an answer that is no success means; see `daemon.gateway.payloads.exchange`."""
+    """Give what an answer that is no success means; see `daemon.gateway.payloads.fields`."""
     error = error_of(status, body)
     if error is None:
         return None

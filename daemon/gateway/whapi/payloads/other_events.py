@@ -38,7 +38,6 @@ from daemon.gateway.payloads.fields import (
     text,
     texts,
 )
-from daemon.gateway.whapi.payloads.names import label_names
 from daemon.gateway.whapi.payloads.shapes import (
     CallShape,
     ChatShape,
@@ -50,6 +49,7 @@ from daemon.gateway.whapi.payloads.shapes import (
     PresenceShape,
     QrShape,
     StatusShape,
+    label_names,
 )
 
 _HEALTH_NAMES = {1: "INIT", 2: "LAUNCH", 3: "QR", 4: "AUTH", 5: "ERROR"}

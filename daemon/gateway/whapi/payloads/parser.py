@@ -11,6 +11,7 @@ webhooks; where these and real traffic disagree, both are accepted.
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -61,7 +62,6 @@ from daemon.gateway.whapi.payloads.contents import (
     quote_of,
     updated_text,
 )
-from daemon.gateway.whapi.payloads.names import event_name
 from daemon.gateway.whapi.payloads.other_events import READERS, Item, Reader, Source
 from daemon.gateway.whapi.payloads.shapes import Context, MessageShape, UpdateShape
 
@@ -348,3 +348,26 @@ _FIELDS: Mapping[type[Item], str] = {
     Call: "calls",
 }
 """Where each kind of item stands in `Webhook`."""
+
+
+_LEGACY_TYPES = {"message": "messages", "ack": "statuses", "status": "statuses", "chat": "chats"}
+"""Whapi's names of before 2024, still sent in path and method delivery."""
+_EVENT_CHARACTERS = 60
+_EVENTS_KEPT = 256
+
+
+def event_name(kind: str = "", method: str = "", *_rest: str) -> str:
+    """Join type and method, ``messages.post``; old type names become today's."""
+    if len(kind) + len(method) <= _EVENT_CHARACTERS:
+        return _short_event_name(kind, method)
+    return _event_name(kind, method)
+
+
+def _event_name(kind: str, method: str) -> str:
+    kind, method = (text(part).strip().lower()[:_EVENT_CHARACTERS] for part in (kind, method))
+    kind = _LEGACY_TYPES.get(kind, kind)
+    return f"{kind}.{method}" if kind and method else kind
+
+
+_short_event_name = lru_cache(_EVENTS_KEPT)(_event_name)
+"""There are a few dozen of them, and each call names one."""

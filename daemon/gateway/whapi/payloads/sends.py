@@ -12,8 +12,7 @@ from urllib.parse import quote
 
 from daemon.domain.messages import JsonObject
 from daemon.domain.rendering.outgoing import Outgoing
-from daemon.gateway.payloads.exchange import UPLOAD_BYTES_PER_SECOND, ApiCall
-from daemon.gateway.payloads.fields import without_surrogates
+from daemon.gateway.payloads.fields import UPLOAD_BYTES_PER_SECOND, ApiCall, without_surrogates
 
 
 def send_call(chat: str, message: Outgoing) -> ApiCall:

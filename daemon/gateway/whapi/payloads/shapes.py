@@ -1,4 +1,4 @@
-"""What of Whapi's objects is read, as msgspec structs that accept any value in any field.
+"""What of Whapi's objects is read, as msgspec structs that accept any value; names of labels.
 
 The decoder skips fields that are not named here without building them; files in base64, which make
 bodies large, were cut out before (`daemon.media.files`). An object may also be a string, a number,
@@ -12,6 +12,22 @@ Names and meanings are those of Whapi's OpenAPI document, version 1.8.7.
 from typing import Any
 
 import msgspec
+
+from daemon.gateway.payloads.fields import text
+
+
+def label_names(value: object) -> tuple[str, ...]:
+    """Give the names of a list of labels, or their ids where they have none."""
+    if not isinstance(value, list):
+        return ()
+    labels = (item for item in value if isinstance(item, dict))
+    return tuple(
+        name for item in labels if (name := text(item.get("name")) or text(item.get("id")))
+    )
+
+
+# -- structs ---------------------------------------------------------------------------------------
+
 
 NotAnObject = str | int | float | bool | list[Any] | None
 """Every JSON value that is no object."""
