@@ -209,7 +209,7 @@ def test_the_product_holds_no_credentials() -> None:
 def test_every_test_that_the_pages_name_is_there(name: str) -> None:
     """A renamed or removed test would leave the page promising what nobody checks."""
     page = (ROOT / "docs" / f"{name}.md").read_text()
-    cited = re.findall(r"\]\(\.\./(tests/[\w/]+\.py)\): ((?:`test_\w+`(?:, )?)+)", page)
+    cited = re.findall(r"\]\(\.\./(tests/[\w/]+\.py)\)[\w ]*:\s((?:`test_\w+`(?:,\s)?)+)", page)
     named = [(path, name) for path, names in cited for name in re.findall(r"\w+", names)]
     assert len(named) == len(re.findall(r"`test_\w+`", page)) > 10
     missing = [
