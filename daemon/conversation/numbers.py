@@ -57,6 +57,15 @@ class Numbers:
         """The runtime of a number; None for a name that no number has."""
         return self._runtimes.get(name)
 
+    async def accept(self, body: bytes, path_event: str, number: str) -> None:
+        """Store one webhook call of a number durably and wake its chats.
+
+        ``path_event`` is the event as URL and method name it (``messages.post``), empty if they do
+        not. Raises WebhookError if the body cannot be read, StoreUnavailable if it is not stored.
+        Calls in flight are stored even during the stop: the store closes after HTTP.
+        """
+        await self[number].intake.accept(body, path_event)
+
     async def named_in(self, body: bytes) -> tuple[str, ...]:
         """Our numbers that the body of a webhook call is about; some gateways gather several.
 

@@ -139,7 +139,7 @@ class Hook:
             if not number:
                 await self._admit(scope, name)
             await self._check_signature(scope, name, content)
-            await self._operations.accept(content, event, name)
+            await self._operations.numbers.accept(content, event, name)
 
     def _called(self, scope: Scope) -> tuple[str, str]:
         """The event that URL and method name, and the number, empty if the body has to name it.

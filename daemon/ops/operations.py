@@ -66,16 +66,7 @@ class Operations:
         self._model_states = process.model_states
         self._forgetter = forgetter
 
-    # -- webhooks --------------------------------------------------------------------------------
-
-    async def accept(self, body: bytes, path_event: str, number: str) -> None:
-        """Store one webhook call of a number durably and wake its chats.
-
-        ``path_event`` is the event as URL and method name it (``messages.post``), empty if they do
-        not. Also raises WebhookError if the body cannot be read. Calls in flight are stored even
-        during the stop: the store closes after HTTP.
-        """
-        await self.numbers[number].intake.accept(body, path_event)
+    # -- the model server -------------------------------------------------------------------------
 
     def response_ended(self, response_id: str) -> None:
         """Pass on that a response has ended, as the model server reports."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import trio
 
+from daemon.conversation.numbers import Numbers
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.dashboard_values import Overview
 from daemon.domain.messages import ChatKey
@@ -85,6 +86,7 @@ class MemoryDaemon(Operations):
         self.live_log = self.watch
         self.sessions = self.watch.sessions
         self.now = lambda: 1_769_860_800.25
+        self.numbers = cast("Numbers", self)
 
     async def accept(self, body: bytes, path_event: str, number: str) -> None:
         self.numbers_named.append(number)
