@@ -17,7 +17,7 @@ import msgspec
 
 from daemon.domain.ids import chat_id, person_of
 from daemon.domain.messages import JsonObject
-from daemon.errors import GatewayError, WebhookTooLarge
+from daemon.errors import GatewayError, WebhookError, WebhookTooLarge
 
 MOST_CHARACTERS = 65_536
 """Of one message. WhatsApp accepts no longer text, and shorter captions; the stored call keeps the
@@ -344,3 +344,28 @@ def retry_after(header: str | None) -> float | None:
     """Read ``Retry-After`` in seconds; the form as a date is ignored, since no clock is at hand."""
     seconds = number(header)
     return None if seconds is None or seconds < 0 else seconds
+
+
+def decoded(body: bytes, decoder: "msgspec.json.Decoder[Shape]") -> Shape:
+    """Read the body of a webhook call, also where it is JSON that only Python's parser takes.
+
+    Raises WebhookTooLarge, or WebhookError if it is not a JSON object.
+    """
+    refuse_many_values(body)
+    try:
+        return decoder.decode(body)
+    except REFUSALS:
+        pass
+    try:
+        return decoder.decode(strict_json(body))
+    except RecursionError:
+        raise WebhookError("the body is nested too deeply") from None
+    except msgspec.ValidationError:
+        raise WebhookError("the body is not a JSON object") from None
+    except (msgspec.MsgspecError, ValueError):
+        raise WebhookError("the body is not JSON") from None
+
+
+def given(payload: Mapping[str, Any], names: tuple[str, ...]) -> JsonObject:
+    """The fields of an outgoing message that have a value."""
+    return {name: payload[name] for name in names if payload.get(name) not in (None, "")}

@@ -15,7 +15,12 @@ from daemon.domain.ids import is_group, local_part, phone_digits, scoped_id
 from daemon.domain.messages import JsonObject
 from daemon.domain.rendering.outgoing import WITH_MEDIA, Outgoing
 from daemon.domain.rendering.vcards import read_card
-from daemon.gateway.payloads.fields import UPLOAD_BYTES_PER_SECOND, ApiCall, without_surrogates
+from daemon.gateway.payloads.fields import (
+    UPLOAD_BYTES_PER_SECOND,
+    ApiCall,
+    given,
+    without_surrogates,
+)
 
 _PRODUCT = "whatsapp"
 _MOST_TAG = 512
@@ -146,7 +151,7 @@ def _image(message: Outgoing, source: JsonObject) -> Content:
 
 
 def _document(message: Outgoing, source: JsonObject) -> Content:
-    return "document", {**source, **_caption(message), **_given(message.payload, ("filename",))}
+    return "document", {**source, **_caption(message), **given(message.payload, ("filename",))}
 
 
 def _caption(message: Outgoing) -> JsonObject:
@@ -154,7 +159,7 @@ def _caption(message: Outgoing) -> JsonObject:
 
 
 def _location(message: Outgoing, _source: JsonObject) -> Content:
-    return "location", _given(message.payload, ("latitude", "longitude", "name", "address"))
+    return "location", given(message.payload, ("latitude", "longitude", "name", "address"))
 
 
 def _contact(message: Outgoing, _source: JsonObject) -> Content:
@@ -190,7 +195,7 @@ def _list(message: Outgoing, _source: JsonObject) -> Content:
         title = str(row["section"])[:_MOST_SECTION]
         if not sections or sections[-1]["title"] != title:
             sections.append({"title": title, "rows": []})
-        sections[-1]["rows"].append(_given(row, ("id", "title", "description")))
+        sections[-1]["rows"].append(given(row, ("id", "title", "description")))
     if len(sections) > 1:  # then each needs a title
         sections = [{**section, "title": section["title"] or label} for section in sections]
     return _interactive(message, "list", {"sections": sections, "button": label})
@@ -207,10 +212,6 @@ def _around(payload: Mapping[str, Any]) -> Iterable[tuple[str, JsonObject]]:
         yield "header", {"type": "text", "text": str(header)[:_MOST_AROUND]}
     if footer := payload.get("footer"):
         yield "footer", {"text": str(footer)[:_MOST_AROUND]}
-
-
-def _given(payload: Mapping[str, Any], names: tuple[str, ...]) -> JsonObject:
-    return {name: payload[name] for name in names if payload.get(name) not in (None, "")}
 
 
 _CONTENTS: Mapping[str, tuple[str, Callable[[Outgoing, JsonObject], Content]]] = {

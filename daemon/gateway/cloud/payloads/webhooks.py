@@ -36,11 +36,9 @@ from daemon.gateway.cloud.payloads.contents import (
 from daemon.gateway.cloud.payloads.failures import failure_words
 from daemon.gateway.cloud.payloads.news import NEWS, errors_news
 from daemon.gateway.payloads.fields import (
-    REFUSALS,
     Unreadable,
+    decoded,
     moment,
-    refuse_many_values,
-    strict_json,
     text,
 )
 
@@ -113,19 +111,7 @@ def numbers_of(body: bytes) -> tuple[str, ...]:
 def _open(body: bytes) -> JsonObject:
     if not body:
         raise WebhookError("the body is empty")
-    refuse_many_values(body)
-    try:
-        return _objects.decode(body)
-    except REFUSALS:
-        pass
-    try:
-        return _objects.decode(strict_json(body))
-    except RecursionError:
-        raise WebhookError("the body is nested too deeply") from None
-    except msgspec.ValidationError:
-        raise WebhookError("the body is not a JSON object") from None
-    except (msgspec.MsgspecError, ValueError):
-        raise WebhookError("the body is not JSON") from None
+    return decoded(body, _objects)
 
 
 class _CallReading:

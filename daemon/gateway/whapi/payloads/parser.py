@@ -42,10 +42,10 @@ from daemon.gateway.payloads.fields import (
     Unreadable,
     amount,
     decode,
+    decoded,
     flag,
     moment,
     person,
-    refuse_many_values,
     strict_json,
     string,
     text,
@@ -130,19 +130,7 @@ def _open(body: bytes) -> Envelope:
     start = body[:LONGEST_INDENT].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start and not start.startswith(b"{"):
         raise WebhookError("the body is not a JSON object")
-    refuse_many_values(body)
-    try:
-        return _envelopes.decode(body)
-    except REFUSALS:
-        pass
-    try:
-        return _envelopes.decode(strict_json(body))
-    except RecursionError:
-        raise WebhookError("the body is nested too deeply") from None
-    except msgspec.ValidationError:
-        raise WebhookError("the body is not a JSON object") from None
-    except (msgspec.MsgspecError, ValueError):
-        raise WebhookError("the body is not JSON") from None
+    return decoded(body, _envelopes)
 
 
 class _Reading:

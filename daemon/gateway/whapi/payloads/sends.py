@@ -12,7 +12,12 @@ from urllib.parse import quote
 
 from daemon.domain.messages import JsonObject
 from daemon.domain.rendering.outgoing import Outgoing
-from daemon.gateway.payloads.fields import UPLOAD_BYTES_PER_SECOND, ApiCall, without_surrogates
+from daemon.gateway.payloads.fields import (
+    UPLOAD_BYTES_PER_SECOND,
+    ApiCall,
+    given,
+    without_surrogates,
+)
 
 
 def send_call(chat: str, message: Outgoing) -> ApiCall:
@@ -40,24 +45,24 @@ def _text(message: Outgoing) -> JsonObject:
 
 
 def _voice(message: Outgoing) -> JsonObject:
-    return {"media": message.media, **_given(message.payload, ("mime_type", "seconds"))}
+    return {"media": message.media, **given(message.payload, ("mime_type", "seconds"))}
 
 
 def _image(message: Outgoing) -> JsonObject:
     caption = {"caption": without_surrogates(message.body)} if message.body else {}
-    return {"media": message.media, **caption, **_given(message.payload, ("mime_type",))}
+    return {"media": message.media, **caption, **given(message.payload, ("mime_type",))}
 
 
 def _document(message: Outgoing) -> JsonObject:
-    return {**_image(message), **_given(message.payload, ("filename",))}
+    return {**_image(message), **given(message.payload, ("filename",))}
 
 
 def _location(message: Outgoing) -> JsonObject:
-    return _given(message.payload, ("latitude", "longitude", "name", "address"))
+    return given(message.payload, ("latitude", "longitude", "name", "address"))
 
 
 def _contact(message: Outgoing) -> JsonObject:
-    fields = _given(message.payload, ("name", "vcard"))
+    fields = given(message.payload, ("name", "vcard"))
     return {name: without_surrogates(words) for name, words in fields.items()}
 
 
@@ -80,7 +85,7 @@ def _list(message: Outgoing) -> JsonObject:
     for row in message.payload["rows"]:
         if not sections or sections[-1]["title"] != row["section"]:
             sections.append({"title": row["section"], "rows": []})
-        sections[-1]["rows"].append(_given(row, ("id", "title", "description")))
+        sections[-1]["rows"].append(given(row, ("id", "title", "description")))
     label = message.payload["label"]
     return _interactive(message, "list", {"list": {"sections": sections, "label": label}})
 
@@ -93,10 +98,6 @@ def _interactive(message: Outgoing, kind: str, action: JsonObject) -> JsonObject
 
 def _around(payload: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     return ((part, payload[part]) for part in ("header", "footer") if payload.get(part))
-
-
-def _given(payload: Mapping[str, Any], names: tuple[str, ...]) -> JsonObject:
-    return {name: payload[name] for name in names if payload.get(name) not in (None, "")}
 
 
 _CONTENTS: dict[str, tuple[str, Callable[[Outgoing], JsonObject]]] = {
