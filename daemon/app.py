@@ -30,7 +30,7 @@ from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.figures import Figures
 from daemon.ops.maintenance.retention import Forgetter
-from daemon.ops.maintenance.tasks import start_housekeeping
+from daemon.ops.maintenance.tasks import start_housekeeping, supervise
 from daemon.ops.notifier import open_notifier
 from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
@@ -38,7 +38,6 @@ from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
 from daemon.settings import Settings, model_names
 from daemon.settings.numbers import numbers_of
 from daemon.system.process_signals import Deadline, hangup_signal, stop_signals
-from daemon.system.supervisor import supervise
 from daemon.system.systemd import keep_feeding
 
 GRACE_SHARE = 0.6

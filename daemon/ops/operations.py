@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from daemon.conversation.intake import parse_again
 from daemon.conversation.number_runtime import NumberRuntime
 from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
@@ -28,7 +29,6 @@ from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.retention import Forgetter
 from daemon.ops.operator_views import OperatorViews
-from daemon.ops.replay import parse_again
 
 OBSTACLES = {
     "": "",

@@ -5,7 +5,7 @@ import hmac
 
 import pytest
 
-from daemon.gateway.cloud.payloads.signature import challenge_of, is_signed
+from daemon.gateway.cloud.payloads.webhooks import challenge_of, is_signed
 
 SECRET = "app-secret-of-the-tests"
 BODY = '{"text": "¿Mañana? 😀"}'.encode()

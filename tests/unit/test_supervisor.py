@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from support.stage import new_world
 
-from daemon.system.supervisor import CAP_SECONDS, QUIET_SECONDS, supervise
+from daemon.ops.maintenance.tasks import CAP_SECONDS, QUIET_SECONDS, supervise
 
 
 class Halves(random.Random):

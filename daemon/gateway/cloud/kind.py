@@ -11,8 +11,13 @@ from pydantic import SecretStr
 from daemon.errors import GatewayError, SettingsError
 from daemon.gateway.cloud.client import CloudClient
 from daemon.gateway.cloud.payloads.answers import refusal_of
-from daemon.gateway.cloud.payloads.signature import HEADER, challenge_of, is_signed
-from daemon.gateway.cloud.payloads.webhooks import numbers_of, parse_webhook
+from daemon.gateway.cloud.payloads.webhooks import (
+    HEADER,
+    challenge_of,
+    is_signed,
+    numbers_of,
+    parse_webhook,
+)
 from daemon.gateway.exchange import open_calls
 from daemon.gateway.port import FileServer, GatewayKind, Headers, Level, Observe
 from daemon.settings import Settings

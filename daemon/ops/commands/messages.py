@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import click
 import trio
 
+from daemon.conversation.intake import parse_again
 from daemon.domain.ids import is_reachable
 from daemon.domain.messages import ChatKey, Webhook
 from daemon.domain.redaction import mask_numbers
@@ -46,7 +47,6 @@ from daemon.ops.commands.place import (
     print_json,
     takes_place,
 )
-from daemon.ops.replay import parse_again
 
 LOOK_SECONDS = 0.1
 SETTLED = frozenset({"sent", "failed", "dropped"})

@@ -7,7 +7,9 @@ Fields as in Meta's pages on webhooks (2026-05 to 2026-11). Phone numbers may be
 or empty: people who have a username show only their *business-scoped user id* (BSUID).
 """
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import hmac
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,12 +37,7 @@ from daemon.gateway.cloud.payloads.contents import (
 )
 from daemon.gateway.cloud.payloads.failures import failure_words
 from daemon.gateway.cloud.payloads.news import NEWS, errors_news
-from daemon.gateway.payloads.fields import (
-    Unreadable,
-    decoded,
-    moment,
-    text,
-)
+from daemon.gateway.payloads.fields import Unreadable, decoded, moment, text
 
 MOST_ELEMENTS = 10_000
 """Messages and statuses of one call; Meta's own have a thousand at most."""
@@ -318,3 +315,28 @@ def _saved_names(part: WebhookChange) -> Iterator[NameChange]:
             removed = text(entry.get("action")) == "remove"
             name = "" if removed else text(contact.get("full_name"))
             yield NameChange(key=ChatKey(part.number, names.chat), name=name)
+
+
+HEADER = b"x-hub-signature-256"
+"""The header with the signature, the only proof that a call is Meta's. It covers the bytes as they
+came: JSON that is encoded again differs in accents and emoji."""
+
+_SCHEME = b"sha256="
+
+
+def is_signed(signature: bytes, body: bytes, app_secret: str) -> bool:
+    """Tell whether a signature, as its header has it, is that of a body."""
+    expected = hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest().encode()
+    return hmac.compare_digest(signature, _SCHEME + expected)
+
+
+def challenge_of(query: Mapping[str, str], verify_token: str) -> str | None:
+    """Return the answer that Meta expects when an address is set up; None if the token is wrong.
+
+    ``query``: of the GET request.
+    """
+    token = query.get("hub.verify_token", "")
+    is_known = hmac.compare_digest(token.encode(), verify_token.encode())
+    if query.get("hub.mode") != "subscribe" or not verify_token or not is_known:
+        return None
+    return query.get("hub.challenge", "")
