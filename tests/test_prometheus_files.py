@@ -98,7 +98,7 @@ def test_a_query_for_something_else_would_be_seen() -> None:
     assert place[0] not in series()
 
 
-def test_each_alert_says_what_is_wrong_and_the_manual_says_what_to_do() -> None:
+def test_each_alert_has_a_description_and_a_section_in_the_manual() -> None:
     blocks = ALERTS.split("- alert: ")[1:]
     for block in blocks:
         name = block.split()[0]

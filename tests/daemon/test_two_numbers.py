@@ -90,7 +90,7 @@ async def test_each_number_goes_by_its_own_instructions_and_tables(tmp_path: Pat
         ("/hook", None, SHOP_SECRET, 400, "names no number"),
     ],
 )
-async def test_a_call_reaches_its_number_with_its_secret_or_nobody(
+async def test_a_call_reaches_only_the_number_of_its_secret(
     tmp_path: Path, path: str, channel: str | None, secret: str, status: int, reason: str
 ) -> None:
     data_dir = tmp_path / "data"
@@ -246,7 +246,7 @@ async def test_commands_say_which_number_is_meant(tmp_path: Path) -> None:
         assert "total of shop" in spent.stdout
 
 
-async def test_one_number_with_a_name_leaves_what_belongs_to_another_alone(tmp_path: Path) -> None:
+async def test_a_single_named_number_leaves_rows_of_other_numbers_alone(tmp_path: Path) -> None:
     async with open_two(tmp_path / "data") as stage:
         gate = trio.Event()
         stage.model.script(say("uno", gate=gate))

@@ -114,7 +114,7 @@ async def test_a_part_sent_again_before_the_other_was_refused_decides_the_turn(
 
 
 @pytest.mark.parametrize("state", ["pending", "sending", "unknown", "sent", "dropped"])
-async def test_only_what_was_refused_is_touched(store: Store, state: str) -> None:
+async def test_only_refused_sends_are_changed(store: Store, state: str) -> None:
     """Above all nothing whose outcome is unknown: it may have been said."""
     (row,) = await queued(store, "uno")
     if state != "pending":

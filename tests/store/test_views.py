@@ -240,7 +240,7 @@ async def test_a_turn_is_found_by_its_name_and_shown_whole(store: Store) -> None
     assert await store.views.story("") is None
 
 
-async def test_the_work_lists_what_waits_and_what_failed(store: Store) -> None:
+async def test_the_work_lists_waiting_and_failed_rows(store: Store) -> None:
     (row,) = await queued(store, "uno")
     await queued(store, "dos", key=PEDRO)
     await store.outbox.sending(row, now=103)
