@@ -258,7 +258,16 @@ class OperatorViews:
         """A chat of the list as it may be shown: its number masked, and no id of it."""
         shown = {name: value for name, value in chat.items() if name not in {"channel", "chat"}}
         names = {"name": mask_numbers(chat["name"]), "number": _masked(chat["chat"])}
-        return {**shown, **names, "ours": self._ours(chat["channel"])}
+        open_until = self._open_until(chat)
+        return {**shown, **names, "ours": self._ours(chat["channel"]), "open_until": open_until}
+
+    def _open_until(self, chat: JsonObject) -> float | None:
+        """Until when anything may be sent in a chat; None if there is no such limit."""
+        number = self._numbers.get(chat["channel"])
+        seconds = number.services.number.gateway.capabilities.window_seconds if number else 0
+        if not seconds or chat["group"]:
+            return None
+        return float(chat["customer_wrote_at"]) + seconds
 
     def _ours(self, number: str) -> str:
         """The name of our number, where there are several."""

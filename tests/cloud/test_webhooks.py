@@ -388,7 +388,7 @@ def test_a_status_carries_our_tag_back() -> None:
 @pytest.mark.parametrize(
     ("codes", "words", "is_final"),
     [
-        ([131047], "24 hours", True),
+        ([131047], "only templates", True),
         ([131026], "code 131026 (undeliverable", True),
         ([131000], "something went wrong", False),
         ([131000, 131026], "code 131026", True),
