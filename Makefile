@@ -15,7 +15,7 @@ run: $(VENV)/run.stamp  ## start Recado; without keys, the sandbox
 	@set -a; if [ -f .env ]; then . ./.env; fi; set +a; \
 	if { [ -n "$$WHAPI_TOKEN" ] && [ -n "$$OPENAI_API_KEY" ]; } || \
 		env | grep -q '^RECADO_NUMBERS__' || \
-		grep -Eqs '^ *\[?numbers\.' "$${RECADO_CONFIG:-config/recado.toml}"; then \
+		grep -Eqs '^ *\[? *numbers\b' "$${RECADO_CONFIG:-config/recado.toml}"; then \
 		exec $(BIN)/python -m daemon run; \
 	else \
 		echo "no WHAPI_TOKEN and OPENAI_API_KEY, and no number: starting the sandbox"; \
