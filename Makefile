@@ -12,15 +12,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/run.stamp  ## start Recado; without keys, the sandbox
-	@set -a; if [ -f .env ]; then . ./.env; fi; set +a; \
-	if { [ -n "$$WHAPI_TOKEN" ] && [ -n "$$OPENAI_API_KEY" ]; } || \
-		env | grep -q '^RECADO_NUMBERS__' || \
-		grep -Eqs '^ *\[? *numbers\b' "$${RECADO_CONFIG:-config/recado.toml}"; then \
-		exec $(BIN)/python -m daemon run; \
-	else \
-		echo "no WHAPI_TOKEN and OPENAI_API_KEY, and no number: starting the sandbox"; \
-		exec $(BIN)/python -m daemon sandbox; \
-	fi
+	@exec $(BIN)/python -m daemon run --or-sandbox
 
 test: check-format lint types pytest  ## everything CI runs
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+from dotenv import load_dotenv
 
 from daemon import __version__
 from daemon.ops.commands.group import CommandGroup
@@ -28,6 +29,7 @@ Example:
 RUN_EXAMPLE = """\b
 Example:
   recado run --config /etc/recado/recado.toml
+  recado run --or-sandbox
   kill -HUP PID    reads configuration, instructions and tools again
   kill -TERM PID   stops within shutdown.deadline_seconds
 """
@@ -35,7 +37,7 @@ Example:
 SANDBOX_EXAMPLE = """\b
 Example:
   recado sandbox
-  RECADO_LANGUAGE=en RECADO_WEB__PORT=9090 recado sandbox
+  RECADO_LANGUAGE=en RECADO_WEB__PORT=9090 RECADO_SANDBOX__PORT=0 recado sandbox
 """
 
 CHECK_EXAMPLE = """\b
@@ -60,19 +62,29 @@ def main() -> None:
     Exit status of the daemon: 0 after a clean stop, 1 after a forced stop or a crash, 2 for a
     configuration or store that cannot be used. Of a command: 0 done, 1 it did not work now or has
     found something, 2 usage, configuration or store are wrong.
+
+    Every command reads `.env` in the working folder; variables that are set already win over it.
     """
 
 
 @main.command(name="run", epilog=RUN_EXAMPLE)
 @CONFIG_OPTION
-def run_command(config: Path | None) -> None:
+@click.option(
+    "--or-sandbox",
+    is_flag=True,
+    help="Start the sandbox if a key is missing and no number is configured, and say which key.",
+)
+def run_command(config: Path | None, *, or_sandbox: bool) -> None:
     """Run the daemon against the gateway and the model server, until it is told to stop.
 
     It needs whapi.token and assistant.api_key; all settings are in docs/settings.md.
     """
-    from daemon.startup import start  # noqa: PLC0415 - the help needs none of it
+    from daemon.startup import start, unset_keys  # noqa: PLC0415 - the help needs none of it
 
-    sys.exit(start(config, environ=os.environ, cwd=Path.cwd(), sandbox=False))
+    missing = unset_keys(config, environ=os.environ, cwd=Path.cwd()) if or_sandbox else []
+    if missing:
+        click.echo(f"starting the sandbox, because these are not set: {', '.join(missing)}")
+    sys.exit(start(config, environ=os.environ, cwd=Path.cwd(), sandbox=bool(missing)))
 
 
 @main.command(name="sandbox", epilog=SANDBOX_EXAMPLE)
@@ -106,5 +118,15 @@ def check_command(config: Path | None, *, online: bool, as_json: bool) -> None:
     sys.exit(1 if any(finding.level == "error" for finding in findings) else 0)
 
 
-if __name__ == "__main__":
+def console() -> None:
+    """Run the command line in a process of its own, with the variables of `.env`."""
+    try:
+        load_dotenv(Path(".env"), interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        click.echo(f"Error: .env cannot be read: {error}", err=True)
+        sys.exit(2)
     main()
+
+
+if __name__ == "__main__":
+    console()

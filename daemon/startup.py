@@ -1,10 +1,12 @@
 """Starting the process: from the command line's arguments to an exit status."""
 
+import errno
 import faulthandler
 import gc
 import os
 import platform
 import re
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +29,8 @@ from daemon.http.server import serve
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log, open_log, route_library_logs
 from daemon.observability.metrics import Metrics
-from daemon.settings import Settings, fields_by_key, missing_keys
-from daemon.settings.sources import Loaded, load_settings
+from daemon.settings import Settings, fields_by_key, missing_keys, of_sandbox
+from daemon.settings.sources import Loaded, environment_name, load_settings
 from daemon.system.process import machine_bytes, memory_limit
 from daemon.system.process_signals import Deadline, stop_signals
 from daemon.system.systemd import inherited_listeners, notifier, watchdog_seconds
@@ -60,12 +62,15 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
     settings, log = Settings(), _open_log(Settings(), environ)
     try:
         loaded = load_settings(config=config, environ=environ, cwd=cwd)
-        settings = loaded.settings
+        settings = of_sandbox(loaded.settings) if sandbox else loaded.settings
         log.close()
         log = _open_log(settings, environ)
         read = partial(_read_again, config, environ, cwd, sandbox=sandbox)
         if not sandbox:
             require_keys(settings)
+        if line := _taken_port(settings, environ, sandbox=sandbox):
+            log.critical(line, symbol="❌")
+            return UNUSABLE
         _introduce(loaded, log)
         for note in loaded.notes:
             log.warning(note)
@@ -105,6 +110,40 @@ def _introduce(loaded: Loaded, log: Log) -> None:
     )
 
 
+def unset_keys(config: Path | None, *, environ: Mapping[str, str], cwd: Path) -> list[str]:
+    """The keys that are needed and not set, as far as no number is configured.
+
+    None for a configuration with a fault, which the start reports.
+    """
+    try:
+        settings = load_settings(config=config, environ=environ, cwd=cwd).settings
+    except SettingsError:
+        return []
+    return [] if settings.numbers else missing_keys(settings)
+
+
+def _taken_port(settings: Settings, environ: Mapping[str, str], *, sandbox: bool) -> str:
+    """Which port another program has, and what to do, in one line; empty if they are free."""
+    ports = []
+    if not inherited_listeners(environ, os.getpid()):
+        ports.append(("web.port", settings.web.host, settings.web.port))
+    if sandbox:
+        ports.append(("sandbox.port", "127.0.0.1", settings.sandbox.port))
+    for key, host, port in ports:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return (
+                        f"port {port} on {host} is in use: stop the other program, or set {key}"
+                        f" ({environment_name(key)}) to another port; 0 takes any free one"
+                    )
+    return ""
+
+
 def require_keys(settings: Settings) -> None:
     """Raise SettingsError if something is unset that the real services need."""
     if missing := missing_keys(settings):
@@ -116,8 +155,9 @@ def _read_again(
 ) -> Settings:
     """Read the configuration for a reload. Raises SettingsError, as the start would."""
     settings = load_settings(config=config, environ=environ, cwd=cwd).settings
-    if not sandbox:
-        require_keys(settings)
+    if sandbox:
+        return of_sandbox(settings)
+    require_keys(settings)
     return settings
 
 

@@ -341,7 +341,7 @@ def test_third_party_libraries_are_those_that_the_project_names() -> None:
         "quart",
         "werkzeug",
     }  # with hypercorn, httpx, openai and quart-trio
-    brought |= {"docx"}  # the package that python-docx installs
+    brought |= {"docx", "dotenv"}  # what python-docx and python-dotenv install
     assert {n for n in used - brought if f'"{n.replace("_", "-")}' not in named} == set()
 
 

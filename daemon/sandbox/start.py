@@ -21,8 +21,6 @@ from daemon.sandbox.model_server import ModelServer
 from daemon.sandbox.phone import CONTACTS
 from daemon.settings import Settings
 
-GATEWAY_PORT = 8081
-MODEL_PORT = 8082
 TOKENS_PER_SECOND = 40.0
 """Slow enough for the phone to show the model thinking."""
 
@@ -191,9 +189,7 @@ async def run_sandbox(settings: Settings, environment: Environment) -> None:
         now=environment.now, rng=rng, api_key=TOKEN, tokens_per_second=TOKENS_PER_SECOND
     )
     async with (
-        simulators(
-            environment, gateway, model, gateway_port=GATEWAY_PORT, model_port=MODEL_PORT
-        ) as outside,
+        simulators(environment, gateway, model, gateway_port=settings.sandbox.port) as outside,
         trio.open_nursery() as nursery,
     ):
         shown = replace(

@@ -40,6 +40,7 @@ from daemon.settings.operation import (
     NotifySettings,
     RecoverySettings,
     RetentionSettings,
+    SandboxSettings,
     ShutdownSettings,
     TracingSettings,
     WebSettings,
@@ -99,6 +100,7 @@ class Settings(SettingsTable):
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     notify: NotifySettings = NotifySettings()
     tracing: TracingSettings = TracingSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     texts: TextSettings = TextSettings()
     numbers: dict[str, "Settings"] = Field(default_factory=dict)
@@ -127,6 +129,15 @@ def model_names(settings: Settings) -> list[str]:
     speech = "" if voice.speech_base_url else voice.speech_model
     names = (settings.assistant.model, transcription, speech)
     return [name for name in names if name]
+
+
+SANDBOX_FOLDER = "sandbox"
+"""Below the data folder: what the sandbox stores never mixes with what customers wrote."""
+
+
+def of_sandbox(settings: Settings) -> Settings:
+    """The settings with the sandbox's data folder."""
+    return settings.model_copy(update={"data_dir": settings.data_dir / SANDBOX_FOLDER})
 
 
 def missing_keys(settings: Settings) -> list[str]:

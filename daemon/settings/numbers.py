@@ -28,6 +28,7 @@ OF_THE_PROCESS = frozenset(
         "housekeeping",
         "tracing",
         "shutdown",
+        "sandbox",
         "notify",
         "assistant.max_concurrent_runs",
         "assistant.webhook_secret",

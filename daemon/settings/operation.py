@@ -163,6 +163,14 @@ class RetentionSettings(SettingsTable):
     )
 
 
+class SandboxSettings(SettingsTable):
+    """``[sandbox]``: what ``recado sandbox`` needs besides."""
+
+    port: Annotated[int, Field(ge=0, le=65535), Rule("a whole number from 0 to 65535", int)] = (
+        Field(default=8081, description="of the simulated gateway and its phone; 0: any free one")
+    )
+
+
 class ShutdownSettings(SettingsTable):
     """``[shutdown]``: stopping."""
 
@@ -236,13 +244,6 @@ class CloudSettings(SettingsTable):
     timeout_seconds: Seconds = Field(default=15, description="for one call of the API")
     check_seconds: Seconds = Field(
         default=300, description="between two looks at whether the number is well"
-    )
-    pair_seconds: Annotated[
-        float, Field(ge=0, le=3600), Rule("a number of seconds from 0 to 3600", float)
-    ] = Field(
-        default=6,
-        description="between two messages to one customer, at least: Meta takes more only in bursts"
-        " and then refuses them for minutes",
     )
     status_seconds: Seconds = Field(
         default=60,

@@ -41,11 +41,16 @@ async def test_a_copy_made_under_traffic_is_complete_and_opens_as_a_store(
     assert done.exit_code == 0, done.stderr
     assert "sound" in done.stdout
     assert target.stat().st_mode & 0o777 == 0o600
-    assert names_in(target.parent) == ["recado.db"]
+    assert names_in(target.parent) == ["recado.db", "recado.db.key"]
+    key = target.with_name("recado.db.key")
+    assert key.read_bytes() == (data_dir / "contact.key").read_bytes()
+    assert key.stat().st_mode & 0o777 == 0o600
     copied = count(target.parent, "messages", where={"id LIKE": "group-%"})
     assert before <= copied <= after + 1
     async with store_in(target.parent) as store:
         assert await store.inbox.oldest_unanswered() is not None
+        # The process that ran while it was copied has not crashed.
+        assert (await store.process_life.begin(now=1.0)).last_end is None
 
 
 async def test_nothing_is_overwritten_unless_asked_for(stage: Stage, tmp_path: Path) -> None:
@@ -138,7 +143,7 @@ async def test_a_damaged_store_gives_no_copy(stage: Stage, tmp_path: Path) -> No
     assert names_in(target.parent) == []
 
 
-async def test_a_missing_folder_is_reported(stage: Stage, tmp_path: Path) -> None:
+async def test_a_folder_that_is_not_there_is_told(stage: Stage, tmp_path: Path) -> None:
     done = await recado(stage.settings.data_dir, "backup", str(tmp_path / "none" / "copy.db"))
     assert done.exit_code == 2
     assert "cannot write" in done.stderr

@@ -1,6 +1,7 @@
 """From the first moment on: the port is open and says that the daemon starts."""
 
 import contextlib
+import json
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
+from support.operator import names_in
 from support.plain import NO_TLS
 from support.process import (
     HAND_OVER,
@@ -24,6 +26,11 @@ from support.process import (
 )
 from support.rows import states
 from support.stage import text_webhook
+
+from daemon.ledger.drivers.sqlite.opening import STORE_FILE
+
+SANDBOX = ("-m", "daemon", "sandbox")
+ANY_PORTS = {"RECADO_WEB__PORT": "0", "RECADO_SANDBOX__PORT": "0"}
 
 SLOW_STORE = """
 import pathlib, sys, time
@@ -143,6 +150,45 @@ async def test_a_port_that_is_taken_is_named(site: Site) -> None:
         port = taken.getsockname()[1]
         process = await site.launch(variables={"RECADO_WEB__PORT": str(port)})
         assert await process.ended() == 2
-    await until(lambda: "the minimal server cannot listen either" in process.text)
-    assert f"web.port: cannot listen on 127.0.0.1:{port}" in process.text
-    assert "unexpected error" not in process.text
+    (line,) = process.text.splitlines()
+    assert json.loads(line)["level"] == "critical"
+    assert f"port {port} on 127.0.0.1 is in use" in line
+    assert "web.port (RECADO_WEB__PORT)" in line
+
+
+async def test_two_sandboxes_run_side_by_side_in_folders_of_their_own(site: Site) -> None:
+    urls = set()
+    for name in ("one", "two"):
+        process = await site.launch(
+            *SANDBOX,
+            variables={"RECADO_DATA_DIR": str(site.data_dir / name)} | ANY_PORTS,
+        )
+        urls.add((await process.wait_event("write to the bot from this phone"))["address"])
+        assert STORE_FILE in names_in(site.data_dir / name / "sandbox")
+        assert STORE_FILE not in names_in(site.data_dir / name)
+    assert len(urls) == 2
+
+
+async def test_the_port_of_the_sandboxs_phone_is_named_when_it_is_taken(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = ANY_PORTS | {"RECADO_SANDBOX__PORT": str(port)}
+        process = await site.launch(*SANDBOX, variables=ports)
+        assert await process.ended() == 2
+    (line,) = process.text.splitlines()
+    assert f"port {port} on 127.0.0.1 is in use" in line
+    assert "sandbox.port (RECADO_SANDBOX__PORT)" in line
+
+
+async def test_a_missing_key_starts_the_sandbox_where_that_was_asked_for(site: Site) -> None:
+    process = await site.launch(*RUN, "--or-sandbox", variables=ANY_PORTS | {"WHAPI_TOKEN": ""})
+    await process.wait_event("write to the bot from this phone")
+    assert STORE_FILE in names_in(site.data_dir / "sandbox")
+
+
+async def test_every_command_reads_the_file_of_variables(site: Site) -> None:
+    (site.data_dir.parent / ".env").write_text("RECADO_LOG__LEVEL=loud\nRECADO_WEB__PORT=none\n")
+    status, _, stderr = await site.say("unanswered")
+    assert status == 2
+    assert "RECADO_LOG__LEVEL" in stderr
+    assert "RECADO_WEB__PORT" not in stderr  # what the environment has wins

@@ -37,13 +37,12 @@ class TwoNumbers(Stage):
         nursery: trio.Nursery,
         bar: ScriptedGateway,
         bar_url: str,
-        changes: dict[str, Mapping[str, Any]],
+        changes: Mapping[str, Mapping[str, Any]],
     ) -> None:
         super().__init__(settings, outside, nursery)
         self.bar = bar
         self._bar_url = bar_url
-        self.changes = changes
-        """Tables of the settings by number, from the next start or reload."""
+        self._changes = changes
         self.names: tuple[str, ...] = ("shop", "bar")
         """Which of the two the daemon has, from its next start."""
 
@@ -55,9 +54,7 @@ class TwoNumbers(Stage):
 
     async def _run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
         metrics = Metrics(version="test", by_number=True)
-        self.environment = replace(
-            self.environment, metrics=metrics, read_settings=self.with_numbers
-        )
+        self.environment = replace(self.environment, metrics=metrics)
         try:
             with self._life:
                 await run(
@@ -81,7 +78,7 @@ class TwoNumbers(Stage):
         for name, (url, channel, secret) in places.items():
             whapi = {"api_url": url, "token": SecretStr(TOKEN), "channel_id": channel}
             own = {"whapi": whapi, "web": {"webhook_secret": (SecretStr(secret),)}}
-            tables = {**own, **self.changes.get(name, {})}
+            tables = {**own, **self._changes.get(name, {})}
             numbers[name] = shared.model_copy(
                 update={
                     table: getattr(shared, table).model_copy(update=values)
@@ -98,7 +95,6 @@ async def open_two(
     *,
     shop: Mapping[str, Any] | None = None,
     bar: Mapping[str, Any] | None = None,
-    started: bool = True,
     **changes: Mapping[str, Any],
 ) -> AsyncIterator[TwoNumbers]:
     """Three simulators and a running daemon with two numbers.
@@ -138,8 +134,7 @@ async def open_two(
             stage = TwoNumbers(
                 settings, outside, nursery, gateway, url, {"shop": shop or {}, "bar": bar or {}}
             )
-            if started:
-                await stage.start()
+            await stage.start()
             yield stage
             await stage.stop()
             nursery.cancel_scope.cancel()

@@ -39,15 +39,9 @@ class CloudClient:
     """
 
     def __init__(
-        self,
-        calls: GatewayCalls,
-        *,
-        phone_number_id: str,
-        bubbles: int,
-        pair_seconds: float,
-        status_seconds: float,
+        self, calls: GatewayCalls, *, phone_number_id: str, bubbles: int, status_seconds: float
     ) -> None:
-        """``bubbles`` and the seconds: see `Capabilities`."""
+        """``bubbles``, ``status_seconds``: see `Capabilities`."""
         self._calls = calls
         self._id = phone_number_id
         self._capabilities = Capabilities(
@@ -57,7 +51,6 @@ class CloudClient:
             sees_typing=False,
             bubbles=bubbles,
             window_seconds=_WINDOW_SECONDS,
-            pair_seconds=pair_seconds,
             status_seconds=status_seconds,
         )
 

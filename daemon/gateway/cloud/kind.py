@@ -59,7 +59,6 @@ async def open_number(
             calls,
             phone_number_id=number_id,
             bubbles=cloud.max_bubbles,
-            pair_seconds=cloud.pair_seconds,
             status_seconds=cloud.status_seconds,
         )
 

@@ -69,6 +69,8 @@ def _copy(connection: sqlite3.Connection, draft: Path) -> tuple[int, int, int]:
         connection.backup(copy)
         # Without a log beside it the copy is complete in itself.
         copy.execute("PRAGMA journal_mode = DELETE")
+        # The process that runs now has not crashed: a daemon on the copy has no predecessor.
+        copy.execute("DELETE FROM process_life")
         faults = [row[0] for row in copy.execute("PRAGMA integrity_check(5)")]
         if faults != ["ok"]:
             raise StoreDamaged(f"the copy is not sound: {'; '.join(map(str, faults))}")
@@ -137,6 +139,27 @@ def _copy_files(folder: Path, source: Path, names: Sequence[str], *, needed: set
     except OSError as error:
         raise StoreError(f"cannot write {folder}: {error.strerror}") from error
     return Files(copied=copied, missing=missing)
+
+
+def back_up_key(target: Path, source: Path) -> bool:
+    """Copy the key of contacts' hashes into ``target.key``; False if there is none yet.
+
+    Without it a restored daemon no longer knows who has opted out before being forgotten. Raises
+    StoreError if it cannot be written.
+    """
+    key = target.with_name(f"{target.name}.key")
+    draft = key.with_name(f".{key.name}.{os.urandom(4).hex()}")
+    try:
+        with _cleared(draft):
+            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            if not _copied(source, draft):
+                return False
+            _sync(draft)
+            draft.replace(key)
+            _sync(key.parent)
+    except OSError as error:
+        raise StoreError(f"cannot write {key}: {error.strerror}") from error
+    return True
 
 
 def _copied(source: Path, target: Path) -> bool:

@@ -11,13 +11,20 @@ import click
 import trio
 
 from daemon.errors import StoreInUse
-from daemon.ledger.admin.backup import Backup, Files, back_up, back_up_events, back_up_sent
+from daemon.ledger.admin.backup import (
+    Backup,
+    Files,
+    back_up,
+    back_up_events,
+    back_up_key,
+    back_up_sent,
+)
 from daemon.ledger.admin.person import held_of, names_of
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import LOCK_FILE, open_cli_connection, owned
 from daemon.ledger.forget.forget import slices
 from daemon.ledger.forget.jobs import Forgotten, ask, done_as
-from daemon.ledger.people import FORGOTTEN
+from daemon.ledger.people import FORGOTTEN, KEY_FILE
 from daemon.ops.commands.place import (
     AS_JSON,
     CommandFailure,
@@ -56,16 +63,16 @@ Example:
 def backup_command(
     place: Place, *, file: Path, force: bool, with_files: bool, as_json: bool
 ) -> None:
-    """Copy the store into FILE while the daemon runs.
+    """Copy the store into FILE, and the key of contacts' hashes into FILE.key.
 
-    The copy is of one moment, checked, on the disk when the command ends, and readable for its
-    owner alone. To restore it, stop the daemon and put it in place of recado.db (FILE.events in
-    place of the events folder, FILE.audio in place of the audio folder); remove recado.db-wal and
-    recado.db-shm if they are there.
+    The daemon may run. The copy is of one moment, checked, on the disk when the command ends, and
+    readable for its owner alone. To restore it, stop the daemon and put it in place of recado.db,
+    and FILE.key in place of contact.key (FILE.events in place of the events folder, FILE.audio in
+    place of the audio folder); remove recado.db-wal and recado.db-shm if they are there.
     """
     target = file.absolute()
-    folders = [target.with_name(f"{target.name}.{folder}") for folder in ("events", "audio")]
-    taken = [path for path in (target, *folders) if path.exists()]
+    beside = [target.with_name(f"{target.name}.{folder}") for folder in ("events", "audio", "key")]
+    taken = [path for path in (target, *beside) if path.exists()]
     if taken and not force:
         raise CommandFailure(f"{taken[0]} is there already; --force replaces it")
     with open_cli_connection(place.data_dir) as connection:
@@ -73,11 +80,14 @@ def backup_command(
             raise CommandFailure(f"{target} is the store itself")
         note(place.data_dir, "backup", str(target))
         backup = back_up(connection, target)
+    has_key = back_up_key(target, place.data_dir / KEY_FILE)
     files = _copy(target, place) if with_files else None
     if as_json:
         click.echo(json.dumps(_row(target, backup, files), ensure_ascii=False))
     else:
         click.echo(f"{target}: {backup.size} bytes, sound")
+        if has_key:
+            click.echo(f"{target}.key: the key of contacts' hashes")
         if files is not None:
             click.echo(f"{target}.events: {files.events.copied} large events")
             click.echo(f"{target}.audio: {files.sent.copied} voice notes and files")

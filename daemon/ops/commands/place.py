@@ -25,9 +25,9 @@ from daemon.gateway.port import GatewayKind
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.database import transaction
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
+from daemon.ledger.drivers.sqlite.opening import STORE_FILE, open_cli_connection
 from daemon.ledger.files import AUDIO_FOLDER
-from daemon.settings import Settings
+from daemon.settings import Settings, of_sandbox
 from daemon.settings.chats import BudgetSettings
 from daemon.settings.numbers import ONLY, numbers_of, with_own_address
 from daemon.settings.sources import load_settings
@@ -65,10 +65,8 @@ class Place:
 
     data_dir: Path
     zone: ZoneInfo | None
-    budgets: Mapping[str, BudgetSettings] = field(default_factory=dict)
-    """The limits of a day by number; empty if the configuration was not read."""
-    zones: Mapping[str, ZoneInfo] = field(default_factory=dict)
-    """The time zones of our numbers, in which their days begin; likewise."""
+    budget: BudgetSettings | None = None
+    """The limits of a day; None if the configuration was not read."""
     numbers: tuple[str, ...] = (ONLY,)
     """The names of our numbers; the usual one where the configuration was not read."""
     gateways: Mapping[str, str] = field(default_factory=dict)
@@ -200,16 +198,23 @@ def _place(config: Path | None, data_dir: Path | None) -> Place:
     if data_dir is not None:
         return Place(data_dir, None)
     settings = read_settings(config)
-    numbers = numbers_of(settings)
     return Place(
-        settings.data_dir,
+        _data_dir(settings),
         ZoneInfo(settings.timezone),
-        {name: number.budget for name, number in numbers.items()},
-        {name: ZoneInfo(number.timezone) for name, number in numbers.items()},
-        tuple(numbers),
-        {name: number.gateway for name, number in numbers.items()},
-        {name: policy_of(number) for name, number in numbers.items()},
+        settings.budget,
+        tuple(numbers_of(settings)),
+        {name: number.gateway for name, number in numbers_of(settings).items()},
+        {name: policy_of(number) for name, number in numbers_of(settings).items()},
     )
+
+
+def _data_dir(settings: Settings) -> Path:
+    """The folder of the store; the sandbox's where there is no other, which stderr says."""
+    sandbox = of_sandbox(settings).data_dir
+    if (settings.data_dir / STORE_FILE).exists() or not (sandbox / STORE_FILE).exists():
+        return settings.data_dir
+    click.echo(f"the sandbox's store, {sandbox}", err=True)
+    return sandbox
 
 
 @contextmanager
