@@ -78,7 +78,7 @@ def test_the_wheel_has_all_that_the_daemon_reads(built: Path, sources: Path) -> 
     assert not [name for name in names if name.startswith("tests/") or "__pycache__" in name]
 
 
-def test_the_source_archive_has_what_an_installation_needs(built: Path, sources: Path) -> None:
+def test_the_source_archive_has_all_files_of_an_installation(built: Path, sources: Path) -> None:
     (source,) = built.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -154,7 +154,7 @@ def test_the_bill_of_materials_has_every_package_with_its_hashes(tmp_path: Path)
     assert bill["metadata"]["component"]["name"] == "recado"
 
 
-def test_what_make_run_builds_has_the_command(tmp_path: Path) -> None:
+def test_make_run_installs_the_command(tmp_path: Path) -> None:
     """`recado explain` is to be tried beside the first `make run`, without the other tools."""
     told = run("make", "--dry-run", f"VENV={tmp_path}", f"{tmp_path}/run.stamp").stdout
     assert "--editable ." in told

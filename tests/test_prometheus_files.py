@@ -41,9 +41,13 @@ def recorded() -> set[str]:
     return set(re.findall(r"- record: (\S+)", RULES))
 
 
-def series() -> dict[str, dict[str, set[str]]]:
-    """Everything that the daemon exports from the start: the values of each label by name."""
-    metrics = Metrics(version="1")
+def series(*, by_number: bool = False) -> dict[str, dict[str, set[str]]]:
+    """Everything that the daemon exports from the start: the values of each label by name.
+
+    ``by_number``: as with a table ``[numbers.shop]``.
+    """
+    metrics = Metrics(version="1", by_number=by_number)
+    metrics.of_number("shop").count_message("text")
     found: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(metrics.render("")[0].decode()):
         for sample in family.samples:
@@ -77,19 +81,39 @@ def selectors(query: str) -> Iterator[tuple[str, str]]:
 
 
 def test_each_query_asks_for_figures_that_the_daemon_has() -> None:
-    exported = series()
+    exported = series(by_number=True)
     asked = [place for query in queries() for place in selectors(query)]
     assert len(asked) > 80
     names = {name for name, _ in asked}
     assert names - set(exported) - recorded() - OF_PROMETHEUS == set()
     for name, inner in asked:
         for label, operator, value in re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', inner):
-            if name not in exported or label in OF_SCRAPES:
+            if name not in exported or label in {*OF_SCRAPES, "number"}:
                 continue
             known = exported[name].get(label)
             assert known is not None, (name, label)
             wanted = value.split("|") if "~" in operator else [value]
             assert set(wanted) <= known, (name, label, wanted)
+
+
+def test_what_is_about_a_number_is_chosen_on_the_board_and_named_in_alerts() -> None:
+    of_numbers = {name for name, labels in series(by_number=True).items() if "number" in labels}
+    assert len(of_numbers) > 15
+    chosen = [place for query in dashboard_queries() for place in selectors(query)]
+    for name, inner in chosen:
+        assert ('number=~"$number"' in inner) == (name in of_numbers), (name, inner)
+    recorded_of_numbers = {
+        name
+        for name, expression in re.findall(r"- record: (\S+)\n +expr: (.+(?:\n {10,}.+)*)", RULES)
+        if of_numbers & {asked for asked, _ in selectors(expression)}
+    }
+    assert "recado:waiting_seconds" in recorded_of_numbers
+    for block in ALERTS.split("- alert: ")[1:]:
+        asked = {name for name, _ in selectors(block.split("labels:")[0])}
+        of_a_number = bool(asked & (of_numbers | recorded_of_numbers))
+        assert ("$labels.number" in block) == of_a_number, block.split()[0]
+        if " by (" in block and of_a_number:
+            assert re.search(r"by \([^)]*\bnumber\b", block), block.split()[0]
 
 
 def test_a_query_for_something_else_would_be_seen() -> None:
@@ -98,7 +122,7 @@ def test_a_query_for_something_else_would_be_seen() -> None:
     assert place[0] not in series()
 
 
-def test_each_alert_says_what_is_wrong_and_the_manual_says_what_to_do() -> None:
+def test_each_alert_has_a_description_and_a_section_in_the_manual() -> None:
     blocks = ALERTS.split("- alert: ")[1:]
     for block in blocks:
         name = block.split()[0]

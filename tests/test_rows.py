@@ -97,7 +97,7 @@ def test_sql_would_be_seen(source: str, lines: list[int]) -> None:
     assert raw_sql(source) == lines
 
 
-async def test_what_is_planted_is_read(tmp_path: Path) -> None:
+async def test_planted_rows_are_read(tmp_path: Path) -> None:
     lines = [
         {"id": n, "at": n / 2, "kind": "message", "level": level, "line": f"line {n}"}
         for n, level in enumerate(("info", "info", "error"), 1)

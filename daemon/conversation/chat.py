@@ -169,6 +169,8 @@ class Chat:
         window = window or self._closed_window()
         if window is None:
             return
+        if await self._delivery.resume():
+            await self._say_what_waits()
         quotes = signals.turn_opened()
         turn = await self._store.turns.open(
             self.key,
@@ -293,6 +295,8 @@ class Chat:
         end = end or await self._store.turns.finish(turn, now=telemetry.now())
         telemetry.metrics.turn.observe(trio.current_time() - started, exemplar())
         ended(turn, end.outcome, telemetry)
+        if end.outcome == "handed_off":  # the customer may be told by a template
+            await self._say_what_waits()
         if not fits:
             self._shorten(self.key, budget)
         return end

@@ -14,12 +14,23 @@ from daemon.conversation.presence import TypingIndicator
 from daemon.conversation.services import ChatServices
 from daemon.conversation.settling import Settling
 from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
+from daemon.conversation.turn.outcome import ask_in_shut_window
+from daemon.domain.ids import is_group
 from daemon.domain.limits import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.domain.messages import ChatKey
 from daemon.domain.prompt.message_text import data_item
 from daemon.domain.records import DeliveryUpdate, OutboxRow, Turn, TurnEnd
-from daemon.domain.rendering.outgoing import REPEATABLE, WITH_MEDIA, WITHOUT, Outgoing, plainer
+from daemon.domain.rendering.outgoing import (
+    REPEATABLE,
+    WITH_MEDIA,
+    WITHOUT,
+    Outgoing,
+    is_template,
+    plainer,
+)
 from daemon.domain.rendering.split import pause_before_next
+from daemon.domain.transitions.customers_window import is_shut
+from daemon.domain.transitions.handover import WINDOW_SHUT
 from daemon.domain.transitions.sends import tag_of
 from daemon.errors import (
     GatewayError,
@@ -28,6 +39,7 @@ from daemon.errors import (
     OutcomeUnknown,
     RefusedForm,
     RefusedRecipient,
+    WindowClosed,
 )
 from daemon.observability.events import GATEWAY_ERROR
 from daemon.observability.logs import Log
@@ -63,6 +75,10 @@ class Delivery:
         self._telemetry = services.telemetry
         self._signals = signals
         self._typing = TypingIndicator(key.chat, self._gateway, self._telemetry.log, shown=True)
+        self._free_at = float("-inf")
+        """When the gateway takes the chat's next message, on trio's clock."""
+        self._turn: Turn | None = None
+        """The turn whose answer is being said."""
         self._finishes: Turn | None = None
         """The turn that is over when the message that is being said has been."""
         self._end: TurnEnd | None = None
@@ -79,7 +95,7 @@ class Delivery:
         Raises Stopping or TakenOver between two messages; what is not said stays in the outbox.
         """
         last_text, typing, config = "", False, self._services.config
-        self._end = None
+        self._end, self._turn = None, finishes
         try:
             if rows is None:
                 rows = await self._outbox.open_rows(self._key)
@@ -120,12 +136,17 @@ class Delivery:
                 if row.state == "pending":
                     # Before anything is shown: nobody is to be seen typing for hours.
                     await self._pace.wait_until_usable(self._signals)
+                    if await self._is_window_shut(row):
+                        return await self._wait_for_customer(row)
                     row = await self._make_ready(row, first=first)
                     message = await self._outgoing(row)
                     if message is None:
                         return await self._outbox.failed(row, "its file is gone")
+                    await self._signals.rest(self._free_at - trio.current_time())
                     await self._pace.wait_turn(self._signals)
                     row = await self._send(row, message)
+                    pair_seconds = self._gateway.capabilities.pair_seconds
+                    self._free_at = trio.current_time() + pair_seconds
                 else:
                     row = await self._settle(row)
         if row.kind == "voice" and row.state == "sent":
@@ -254,6 +275,10 @@ class Delivery:
             case NumberTrouble():
                 pace.refused(error)
                 return await outbox.pending(row, why)
+            case WindowClosed():
+                pace.worked()
+                self._failed("send refused", row, error)
+                return await self._wait_for_customer(row)
             case RefusedRecipient():
                 pace.undecided()
                 pace.doubt.set()  # only the number's health tells one that nobody takes
@@ -267,6 +292,28 @@ class Delivery:
         await outbox.pending(row, why)
         await self._back_off(row, error)
         return await outbox.row(row.id)
+
+    async def _is_window_shut(self, row: OutboxRow) -> bool:
+        """Whether the gateway takes only templates in this chat now."""
+        seconds = self._gateway.capabilities.window_seconds
+        if not seconds or is_template(row) or is_group(self._key.chat):
+            return False
+        wrote_at = await self._outbox.customer_wrote_at(self._key)
+        return is_shut(wrote_at, self._telemetry.now(), window_seconds=seconds)
+
+    async def _wait_for_customer(self, row: OutboxRow) -> OutboxRow:
+        """Keep a message until the customer writes again, and ask for a person meanwhile."""
+        if self._turn is not None:
+            await ask_in_shut_window(self._turn, self._services)
+        self._telemetry.log.warning(
+            "not sent, since the customer last wrote too long ago", chat=self._key, outbox=row.id
+        )
+        return await self._outbox.failed(row, WINDOW_SHUT)
+
+    async def resume(self) -> bool:
+        """Let be said what waited until the customer writes again; False if nothing did."""
+        waits_for_customers = bool(self._gateway.capabilities.window_seconds)
+        return waits_for_customers and await self._outbox.customer_is_back(self._key)
 
     async def _without_refused_part(self, row: OutboxRow, error: RefusedForm) -> OutboxRow:
         """Let a message be said once more without what may have been refused; else it has failed.

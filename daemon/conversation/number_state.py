@@ -17,6 +17,7 @@ from daemon.domain.messages import NumberCondition, NumberHealth, NumberNews
 from daemon.errors import GatewayError, StoreError
 from daemon.gateway.port import Gateway
 from daemon.ledger.references import References
+from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 
@@ -185,6 +186,14 @@ class NumberWatch:
                     await self._learn(await self._gateway.health())
             except (GatewayError, StoreError) as error:
                 self._log.debug("our own number is not known yet", error=str(error))
+            except Exception:  # noqa: BLE001 - a fault of one number must not stop all at the start
+                self._log.event(
+                    UNEXPECTED_ERROR,
+                    where="side_task",
+                    what="our own number was not asked for",
+                    task=f"own number of {self._name}",
+                    exc_info=True,
+                )
 
     async def run(self, interval_seconds: float, reconnected: Callable[[], None]) -> None:
         """Ask how the number is: at the start, every so often, and at once when there is doubt.

@@ -12,7 +12,7 @@ from daemon.conversation.opening import Process
 from daemon.domain.audit_chain import Actor
 from daemon.errors import SettingsError, StoreUnavailable, ToolError, ValidatorError
 from daemon.settings import Settings, budget_faults, production_faults
-from daemon.settings.numbers import numbers_of
+from daemon.settings.numbers import PREFIX, numbers_of, split_key
 from daemon.settings.reload_plan import Plan, plan, value_of
 from daemon.system.process import imported_anew
 from daemon.system.process_signals import Bell
@@ -126,7 +126,14 @@ class Reloader:
         self._telemetry.metrics.reloads.labels("applied").inc()
         self._log.info("configuration read again", changed=", ".join(changed) or "nothing")
         for key in prepared.plan.needs_restart:
-            self._log.warning(f"{key} changed: needs a restart")
+            self._log.warning(f"{key} {self._changed(key)}: needs a restart")
+
+    def _changed(self, key: str) -> str:
+        """What has happened to a setting, or to a whole table of ``[numbers]``."""
+        name, inner = split_key(key)
+        if inner or not key.startswith(PREFIX):
+            return "changed"
+        return "is gone, and is served until then" if name in self.settings.numbers else "is new"
 
     async def _note(self, before: Settings, done: Plan) -> None:
         """Write down what changed, in the audit; a store that is full hinders no reload."""

@@ -45,6 +45,8 @@ class Capabilities:
     window_seconds: float = 0
     """So long after a customer's last message anything may be sent, later only templates; 0: there
     is no such limit."""
+    pair_seconds: float = 0
+    """Between two messages to the same chat, at least."""
     status_seconds: float = 0
     """How long the delivery updates of a send of unknown outcome, which carry its tag, are waited
     for; 0: they carry no tag."""

@@ -12,6 +12,7 @@ from daemon.domain.prompt.message_text import without_words
 from daemon.domain.records import Accepted, Arrival, ArrivalKind, DeliveryUpdate
 from daemon.domain.rendering.outgoing import Likeness, likeness, likeness_of
 from daemon.domain.states import IGNORED, RECEIVED, SENDING, SENT, UNKNOWN
+from daemon.domain.transitions.customers_window import written_at
 from daemon.domain.transitions.sends import ECHO, InFlight, may_echo, own_message, settled_by
 from daemon.ledger.changes import apply_early_changes, change_message
 from daemon.ledger.drivers.port import Connection
@@ -289,15 +290,18 @@ def _note_chat(connection: Connection, message: Message, context: IntakeContext)
     Gives when the person of this number was forgotten, Unix seconds; 0 for never.
     """
     now = context.now
+    wrote_at = 0.0 if message.from_me else written_at(message.sent_at, now)
     contact = "" if message.from_me or message.is_group else message.author_name
     first_seen_at, forgotten_at = connection.execute(
-        "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at)"
-        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel, chat) DO UPDATE SET"
+        "INSERT INTO chats (channel, chat, name, contact_name, first_seen_at, last_activity_at,"
+        " customer_wrote_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (channel, chat) DO UPDATE SET"
         " name = CASE excluded.name WHEN '' THEN chats.name ELSE excluded.name END,"
         " contact_name = CASE excluded.contact_name WHEN '' THEN chats.contact_name"
-        " ELSE excluded.contact_name END, last_activity_at = excluded.last_activity_at"
+        " ELSE excluded.contact_name END, last_activity_at = excluded.last_activity_at,"
+        " customer_wrote_at = CASE WHEN excluded.customer_wrote_at > chats.customer_wrote_at"
+        " THEN excluded.customer_wrote_at ELSE chats.customer_wrote_at END"
         " RETURNING first_seen_at, forgotten_at",
-        (*message.key, message.chat_name, contact, now, now),
+        (*message.key, message.chat_name, contact, now, now, wrote_at),
     ).fetchone()
     if first_seen_at == now and context.contact:
         return recall(connection, context.contact, message.key)

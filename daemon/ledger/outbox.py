@@ -13,10 +13,21 @@ import msgspec
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import DeliveryUpdate, NewPart, OutboxRow, Turn, TurnEnd
 from daemon.domain.rendering.outgoing import Likeness, likeness
-from daemon.domain.states import DROPPED, FAILED, PENDING, SENDING, SENT, UNKNOWN, UNSETTLED
+from daemon.domain.states import (
+    DROPPED,
+    FAILED,
+    PENDING,
+    SENDING,
+    SENT,
+    UNKNOWN,
+    UNSETTLED,
+    WITH_AGENT,
+)
+from daemon.domain.transitions.handover import WINDOW_SHUT, seen_to
 from daemon.ledger.drivers.port import Connection, Role, listed, query, transaction
+from daemon.ledger.handover import change_hold
 from daemon.ledger.people import has_opted_out
-from daemon.ledger.statuses import NEVER, claim_early, mark_dead
+from daemon.ledger.statuses import NEVER, claim_early, mark_dead, reopen
 from daemon.ledger.turn_outcome import finish_turn
 
 _COLUMNS = (
@@ -160,6 +171,37 @@ class Outbox(Role):
             " AND author = ''",
             (DROPPED, reason, *key, PENDING, UNKNOWN),
         ).rowcount
+
+    @query
+    def customer_wrote_at(self, connection: Connection, key: ChatKey) -> float:
+        """When the customer of a chat last wrote, Unix seconds; 0 if that is not known."""
+        row = connection.execute(
+            "SELECT customer_wrote_at FROM chats WHERE channel = ? AND chat = ?", key
+        ).fetchone()
+        return float(row[0]) if row else 0.0
+
+    @transaction
+    def customer_is_back(self, connection: Connection, key: ChatKey) -> bool:
+        """Let answers be said that waited for the customer to write again; False if none did.
+
+        Not what a person has dealt with meanwhile.
+        """
+        rows = connection.execute(
+            "SELECT o.id FROM outbox o WHERE o.channel = ? AND o.chat = ?"
+            f" AND o.state = '{FAILED}' AND o.error = ? AND EXISTS (SELECT 1 FROM messages m"
+            f" WHERE m.turn_id = o.turn_id AND m.state = '{WITH_AGENT}' AND m.reason = ?)",
+            (*key, WINDOW_SHUT, WINDOW_SHUT),
+        ).fetchall()
+        for (row_id,) in rows:
+            connection.execute(
+                "UPDATE outbox SET state = ?, message_id = '', status = '', error = ''"
+                " WHERE id = ?",
+                (PENDING, row_id),
+            )
+            reopen(connection, row_id)
+        if rows:
+            change_hold(connection, key, seen_to)
+        return bool(rows)
 
     async def voiced(self, row: OutboxRow, payload: JsonObject) -> OutboxRow:
         """Its voice note has been made and is a file; ``body`` keeps its words."""

@@ -140,7 +140,7 @@ def follow(connection: Connection, change: IdentityChange) -> None:
 
 def _join_chats(connection: Connection, alias: ChatKey, key: ChatKey) -> None:
     """Make one row of the two of a person."""
-    kept = "first_seen_at, apologised_at, opted_out_at, consent_at, forgotten_at"
+    kept = "first_seen_at, apologised_at, opted_out_at, consent_at, forgotten_at, customer_wrote_at"
     read = f"SELECT name, contact_name, last_activity_at, {kept} FROM chats"
     found = connection.execute(f"{read} WHERE channel = ? AND chat = ?", alias).fetchone()
     if found is None:
@@ -151,15 +151,15 @@ def _join_chats(connection: Connection, alias: ChatKey, key: ChatKey) -> None:
     if other is None:
         connection.execute(
             f"INSERT INTO chats (channel, chat, name, contact_name, last_activity_at, {kept})"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, *found),
         )
     else:
-        opted_out_at, consent_at, forgotten_at = map(max, found[-3:], other[-3:])
+        latest = map(max, found[-4:], other[-4:])
         connection.execute(
             "UPDATE chats SET first_seen_at = ?, opted_out_at = ?, consent_at = ?,"
-            " forgotten_at = ? WHERE channel = ? AND chat = ?",
-            (min(found[3], other[3]), opted_out_at, consent_at, forgotten_at, *key),
+            " forgotten_at = ?, customer_wrote_at = ? WHERE channel = ? AND chat = ?",
+            (min(found[3], other[3]), *latest, *key),
         )
     change_hold(connection, key, lambda mine: joined(mine, hold))
 

@@ -9,7 +9,18 @@ import math
 
 from daemon.domain.messages import ChatKey, StatusUpdate
 from daemon.domain.records import DeliveryUpdate
-from daemon.domain.states import ANSWERED, DEAD, FAILED, PENDING, SENDING, SENT, UNKNOWN
+from daemon.domain.states import (
+    ANSWERED,
+    DEAD,
+    FAILED,
+    HANDED_OFF,
+    PENDING,
+    SENDING,
+    SENT,
+    UNKNOWN,
+    WITH_AGENT,
+)
+from daemon.domain.transitions.handover import WINDOW_SHUT
 from daemon.domain.transitions.sends import (
     RANKS,
     Send,
@@ -146,19 +157,23 @@ def claim_early(
 
 
 def mark_dead(connection: Connection, row_id: int, error: str) -> None:
-    """Give up the turn of a send if it counts as answered and nothing of its answer arrived."""
+    """Give up the turn of a send if it counts as answered and nothing of its answer arrived.
+
+    What only waits for the customer to write again is left to a person.
+    """
     turn = connection.execute(
         "SELECT t.id, t.outcome FROM turns t JOIN outbox o ON o.turn_id = t.id WHERE o.id = ?",
         (row_id,),
     ).fetchone()
     if turn is None or not dies_afterwards(turn[1], answer_parts(connection, turn[0])):
         return
+    outcome, state = (HANDED_OFF, WITH_AGENT) if error == WINDOW_SHUT else (DEAD, DEAD)
     connection.execute(
-        "UPDATE turns SET outcome = ?, reason = ? WHERE id = ?", (DEAD, error, turn[0])
+        "UPDATE turns SET outcome = ?, reason = ? WHERE id = ?", (outcome, error, turn[0])
     )
     connection.execute(
         "UPDATE messages SET state = ?, reason = ? WHERE turn_id = ? AND state = ?",
-        (DEAD, error, turn[0], ANSWERED),
+        (state, error, turn[0], ANSWERED),
     )
 
 
@@ -169,13 +184,14 @@ def reopen(connection: Connection, row_id: int) -> None:
     """
     (turn_id,) = connection.execute("SELECT turn_id FROM outbox WHERE id = ?", (row_id,)).fetchone()
     answered = connection.execute(
-        "UPDATE messages SET state = ?, reason = '' WHERE turn_id = ? AND state = ?",
-        (ANSWERED, turn_id, DEAD),
+        "UPDATE messages SET state = ?, reason = '' WHERE turn_id = ?"
+        " AND (state = ? OR (state = ? AND reason = ?))",
+        (ANSWERED, turn_id, DEAD, WITH_AGENT, WINDOW_SHUT),
     )
     if answered.rowcount:
         connection.execute(
-            "UPDATE turns SET outcome = ?, reason = '' WHERE id = ? AND outcome = ?",
-            (ANSWERED, turn_id, DEAD),
+            "UPDATE turns SET outcome = ?, reason = '' WHERE id = ? AND outcome IN (?, ?)",
+            (ANSWERED, turn_id, DEAD, HANDED_OFF),
         )
 
 

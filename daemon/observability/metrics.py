@@ -105,6 +105,12 @@ OF_NUMBERS = (
 )
 """The attributes that count for each number apart, where there are several."""
 
+WITHOUT_LABELS = (
+    *("takeovers", "fallbacks", "cost", "chat_crashes", "oldest_unanswered"),
+    *("channel_state_changes", "chats_waiting_for_person", "dead_letters"),
+)
+"""Those of them that have no other label."""
+
 
 class OfNumber:
     """A counter or gauge as one of several numbers uses it."""
@@ -161,6 +167,8 @@ class Metrics:
         for attribute in OF_NUMBERS:
             setattr(mine, attribute, OfNumber(getattr(self, attribute), name))
         mine.show_all()
+        for attribute in WITHOUT_LABELS:
+            getattr(mine, attribute).labels()
         return mine
 
     def show_all(self) -> None:

@@ -162,11 +162,12 @@ class OperatorViews:
     async def work(self) -> JsonObject:
         """Return everything that the page of work shows."""
         live, statistics = self._live(), self._numbers.statistics()
-        now, rules = self._now(), self._numbers.first.services.config.rules
+        now = self._now()
         recovered = [key for key, _ in self._recovery.continued]
-        day = day_of(now, rules.zone)
+        zones = {one.name: one.services.config.rules.zone for one in self._numbers}
+        days = {number: day_of(now, zone) for number, zone in zones.items()}
         rows = await self._views.work(
-            [*live, *recovered], day=day, since=self._recovery.began_at, now=now
+            [*live, *recovered], days=days, since=self._recovery.began_at, now=now
         )
         people = rows["people"]
         lists = ("sends", "dead_turns", "doubtful", "failed_sends")
@@ -197,7 +198,7 @@ class OperatorViews:
                 {**event, "reason": mask_numbers(event["reason"])} for event in rows["unreadable"]
             ],
             "recovery": self._recovered(people, rows["expired"]),
-            "budget": {"day": day, **self._spending(people, rows["spending"])},
+            "budget": self._spending(people, rows["spending"], days),
         }
 
     def _recovered(self, people: Mapping[ChatKey, JsonObject], expired: int) -> JsonObject:
@@ -227,21 +228,35 @@ class OperatorViews:
             )
         )
 
-    def _spending(self, people: Mapping[ChatKey, JsonObject], spent: JsonObject) -> JsonObject:
-        limits = self._numbers.first.services.config.rules.budget
+    def _spending(
+        self, people: Mapping[ChatKey, JsonObject], spent: JsonObject, days: Mapping[str, str]
+    ) -> JsonObject:
+        """What the day has cost, with the limits of each number."""
+        unused = {"tokens": 0, "micros": 0, "spent": False}
         names = ("contact_tokens", "contact_cost", "total_tokens", "total_cost")
-        total = spent["total"]
+        budgets = {one.name: one.services.config.rules.budget for one in self._numbers}
+        limits = {
+            number: {name: getattr(budget, name) for name in names}
+            for number, budget in budgets.items()
+        }
+        totals = {number: spent["totals"].get(number, unused) for number in budgets}
         return {
-            "currency": limits.currency,
-            "limits": {name: getattr(limits, name) for name in names},
-            "total": {
-                "tokens": total["tokens"],
-                "cost": total["micros"] / MICROS,
-                "spent": total["spent"],
-            },
+            "numbers": [
+                {
+                    "ours": self._ours(number),
+                    "day": days[number],
+                    "currency": budget.currency,
+                    "limits": limits[number],
+                    "tokens": totals[number]["tokens"],
+                    "cost": totals[number]["micros"] / MICROS,
+                    "spent": totals[number]["spent"],
+                }
+                for number, budget in budgets.items()
+            ],
             "chats": [
                 {
                     **self._person(people, entry["key"]),
+                    "limits": limits[entry["key"].number],
                     "tokens": entry["tokens"],
                     "cost": entry["micros"] / MICROS,
                     "counted_tokens": entry["counted_tokens"],
@@ -258,7 +273,16 @@ class OperatorViews:
         """A chat of the list as it may be shown: its number masked, and no id of it."""
         shown = {name: value for name, value in chat.items() if name not in {"channel", "chat"}}
         names = {"name": mask_numbers(chat["name"]), "number": _masked(chat["chat"])}
-        return {**shown, **names, "ours": self._ours(chat["channel"])}
+        open_until = self._open_until(chat)
+        return {**shown, **names, "ours": self._ours(chat["channel"]), "open_until": open_until}
+
+    def _open_until(self, chat: JsonObject) -> float | None:
+        """Until when anything may be sent in a chat; None if there is no such limit."""
+        number = self._numbers.get(chat["channel"])
+        seconds = number.services.number.gateway.capabilities.window_seconds if number else 0
+        if not seconds or chat["group"]:
+            return None
+        return float(chat["customer_wrote_at"]) + seconds
 
     def _ours(self, number: str) -> str:
         """The name of our number, where there are several."""

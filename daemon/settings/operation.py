@@ -245,6 +245,13 @@ class CloudSettings(SettingsTable):
     check_seconds: Seconds = Field(
         default=300, description="between two looks at whether the number is well"
     )
+    pair_seconds: Annotated[
+        float, Field(ge=0, le=3600), Rule("a number of seconds from 0 to 3600", float)
+    ] = Field(
+        default=6,
+        description="between two messages to one customer, at least: Meta takes more only in bursts"
+        " and then refuses them for minutes",
+    )
     status_seconds: Seconds = Field(
         default=60,
         description="how long a status webhook is waited for that says whether a message was sent",

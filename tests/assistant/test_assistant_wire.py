@@ -36,7 +36,7 @@ REQUEST = ModelRequest(
         ("http://127.0.0.1:11434/v1", False, False),
     ],
 )
-def test_what_is_known_of_a_server_by_its_name(url: str, *, openai: bool, keeps: bool) -> None:
+def test_capabilities_of_a_server_by_its_host_name(url: str, *, openai: bool, keeps: bool) -> None:
     assert (responses.is_openai(url), responses.keeps_responses(url)) == (openai, keeps)
 
 
@@ -134,7 +134,7 @@ def test_items_lose_fields_that_are_references() -> None:
     )
 
 
-def test_reasoning_is_kept_sealed_and_with_what_it_led_to() -> None:
+def test_reasoning_is_kept_encrypted_beside_its_output() -> None:
     """Left alone at the end or before a dropped item, the server refuses it."""
     sealed = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "x"}
     bare = {"id": "rs_2", "type": "reasoning", "summary": []}
@@ -207,7 +207,7 @@ def test_only_cr_and_lf_end_a_line(mark: str) -> None:
     assert _text(reader) == f"uno{mark}dos"
 
 
-def test_what_is_no_utf_8_is_replaced() -> None:
+def test_invalid_utf_8_is_replaced() -> None:
     reader = ResponseReader()
     reader.feed(_stream("\n", "año").replace("ñ".encode(), b"\xf1"))
     assert _text(reader) == "a\N{REPLACEMENT CHARACTER}o"
@@ -251,7 +251,7 @@ def test_statuses(status: int, error: object, expected: type[AssistantError]) ->
     assert type(failures.from_status(status, error, {})) is expected
 
 
-def test_only_what_looks_like_a_code_is_passed_on() -> None:
+def test_only_error_codes_are_passed_on() -> None:
     error = {"code": "invalid_value", "param": "input[2].content", "message": "secret"}
     text = str(failures.from_status(400, error, {}))
     assert text == "the model server answered 400 invalid_value at input[2].content"
@@ -278,5 +278,5 @@ def test_only_what_looks_like_a_code_is_passed_on() -> None:
         ({}, "", None),
     ],
 )
-def test_when_to_come_back(headers: dict[str, str], message: str, seconds: float | None) -> None:
+def test_retry_after_is_read(headers: dict[str, str], message: str, seconds: float | None) -> None:
     assert failures.retry_after(headers, message) == seconds

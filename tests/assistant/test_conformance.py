@@ -292,7 +292,9 @@ async def test_a_cancelled_call_is_resumed_or_stopped(
     assert len(server.calls) == 1
 
 
-async def test_cancel_stops_what_runs(server: ScriptedModel, engine: Open, ask: Ask) -> None:
+async def test_cancel_stops_a_running_response(
+    server: ScriptedModel, engine: Open, ask: Ask
+) -> None:
     """Once cancelled there is nothing left to resume; cancelling again does no harm."""
     server.script(Step(gate=trio.Event()))
     announced: list[str] = []

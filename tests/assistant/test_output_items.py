@@ -114,7 +114,7 @@ CASES: dict[str, tuple[list[JsonObject], str, list[str], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize(("output", "words", "kinds", "left_out"), CASES.values(), ids=CASES)
-def test_what_is_sent_and_what_is_kept(
+def test_items_that_are_sent_and_items_that_are_kept(
     output: list[JsonObject], words: str, kinds: list[str], left_out: tuple[str, ...]
 ) -> None:
     got = answer(*output)
@@ -157,7 +157,7 @@ def test_an_odd_value_costs_only_itself(odd: Any) -> None:
 
 
 @pytest.mark.parametrize("odd", ODD[1:])
-def test_what_is_no_count_of_tokens_is_none(odd: Any) -> None:
+def test_invalid_token_counts_are_ignored(odd: Any) -> None:
     names = ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
     assert usage_from(dict.fromkeys(names, odd)) == Usage()
     assert usage_from({"input_tokens_details": {"cached_tokens": odd}, "input_tokens": 7}) == Usage(

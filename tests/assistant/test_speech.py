@@ -116,5 +116,5 @@ def test_the_length_of_a_voice_note_is_read_from_its_file(seconds: int) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"OggS", b"OggSOpusHead", b"\xff\xfb", b"x" * 99])
-def test_what_does_not_say_its_length_has_none(data: bytes) -> None:
+def test_a_sound_without_a_length_has_none(data: bytes) -> None:
     assert spoken_seconds(data) == 0

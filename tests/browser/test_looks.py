@@ -154,7 +154,7 @@ def test_the_hint_in_the_composer_can_be_read_in_both_themes(
         assert contrast >= 4.5, theme
 
 
-def test_who_reads_the_end_stays_there_when_the_window_shrinks(page: Page, stand: Stand) -> None:
+def test_a_reader_at_the_end_stays_there_when_the_window_shrinks(page: Page, stand: Stand) -> None:
     stand.script("cuenta", say("\n".join(f"línea {number}" for number in range(60))))
     stand.ask(stand.site.gateway.customer_says, LONG, "cuenta", name=LONG_NAME)
     stand.wait_received(LONG, "línea 59")

@@ -52,7 +52,7 @@ def test_a_user_id_is_never_in_the_place_of_a_number(chat: str, recipient: Any) 
 
 
 @pytest.mark.parametrize("chat", ["88012345678901@lid", "status@broadcast"])
-def test_who_has_no_id_of_the_cloud_api_gets_nothing(chat: str) -> None:
+def test_contacts_without_an_id_of_the_cloud_api_are_refused(chat: str) -> None:
     with pytest.raises(NoRecipient):
         send_call(ID, chat, Outgoing(body="Hola"))
 
@@ -107,7 +107,7 @@ def test_a_file_is_named_by_its_id_or_its_address(
     assert content[kind] == fields
 
 
-def test_what_tools_send() -> None:
+def test_bodies_of_messages_from_tools() -> None:
     place = location_part(4.6, -74.08, name="Hotel")
     content = sent(Outgoing(kind="location", payload=place.payload))
     assert content["location"] == {"latitude": 4.6, "longitude": -74.08, "name": "Hotel"}
@@ -161,7 +161,7 @@ def test_a_file_is_uploaded_as_a_form() -> None:
     "message",
     [Outgoing(body="Hola"), Outgoing(kind="image", media="https://example.com/a.jpg")],
 )
-def test_what_needs_no_upload_has_none(message: Outgoing) -> None:
+def test_parts_without_a_file_have_no_upload(message: Outgoing) -> None:
     assert upload_call(ID, message) is None
 
 

@@ -33,7 +33,7 @@ def test_anything_else_is_no_signature(signature: bytes, body: bytes, secret: st
     assert not is_signed(signature, body, secret)
 
 
-def test_the_challenge_is_given_back_to_who_knows_the_word() -> None:
+def test_the_challenge_is_returned_if_the_token_is_right() -> None:
     assert challenge_of(QUERY, "word") == "1158201444"
     assert challenge_of(QUERY, "other") is None
     assert challenge_of({**QUERY, "hub.mode": "unsubscribe"}, "word") is None

@@ -120,7 +120,7 @@ def test_every_entry_change_and_message_is_read() -> None:
     assert (found.channel, found.event) == (PHONE_NUMBER_ID, "messages")
 
 
-def test_what_is_for_another_number_is_left_out() -> None:
+def test_messages_for_another_number_are_left_out() -> None:
     both = body(change(messages=[message()]), change(number="1", messages=[message(id="wamid.2")]))
     found = parse_webhook(both, number="shop", phone_number_id=PHONE_NUMBER_ID)
     assert [m.id for m in found.messages] == ["wamid.1"]
@@ -216,7 +216,7 @@ def test_a_call_with_too_many_messages_is_refused() -> None:
         ("revoke", {"original_message_id": "wamid.0"}, Deletion(target="wamid.0")),
     ],
 )
-def test_each_type_says_what_it_says(kind: str, content: Any, expected: object) -> None:
+def test_the_text_of_each_type(kind: str, content: Any, expected: object) -> None:
     assert of(kind, content).content == expected
 
 
@@ -229,7 +229,7 @@ def test_a_shared_contact_has_a_card_with_its_number() -> None:
     assert all("573007654321" in c.vcard for c in content.cards)
 
 
-def test_an_order_says_what_is_ordered() -> None:
+def test_an_order_lists_its_items() -> None:
     items = [
         {"product_retailer_id": "AB-1", "quantity": 2, "item_price": 1500.5, "currency": "COP"},
         {"product_retailer_id": "CD-2", "quantity": "1", "item_price": "10", "currency": "COP"},
@@ -258,9 +258,7 @@ def test_a_form_that_was_filled_in_is_no_menu_of_a_program() -> None:
         ({"errors": [{"code": 131051}], "unsupported": {"type": "edit"}}, "edit"),
     ],
 )
-def test_whoever_wrote_what_whatsapp_does_not_pass_on_waits_for_an_answer(
-    fields: Any, kind: str
-) -> None:
+def test_the_author_of_a_withheld_message_waits_for_an_answer(fields: Any, kind: str) -> None:
     found = one({**message("unsupported"), **fields})
     assert found.kind == kind
     assert isinstance(found.content, Other)
@@ -272,7 +270,7 @@ def test_an_interactive_message_without_a_body_is_the_customers() -> None:
     assert of("interactive", allowed).kind == "call_permission_reply"
 
 
-def test_what_a_message_is_about() -> None:
+def test_the_quoted_message_and_other_context() -> None:
     quoted = of("text", {"body": "Ese"}, context={"from": "573007654321", "id": "wamid.0"})
     assert quoted.quote == Quote(id="wamid.0", author="573007654321")
     product = {"catalog_id": "1", "product_retailer_id": "AB-1"}
@@ -285,7 +283,7 @@ def test_what_a_message_is_about() -> None:
 # -- echoes, standby, people -----------------------------------------------------------------------
 
 
-def test_what_somebody_writes_in_the_business_app_is_a_persons() -> None:
+def test_messages_from_the_business_app_are_an_agents() -> None:
     echo: dict[str, Any] = {
         "from": "573007654321",
         "to": LAURA,
@@ -365,7 +363,7 @@ def test_the_address_book_of_the_business_app_names_people() -> None:
     assert isinstance(found.name_changes[0], NameChange)
 
 
-def test_old_messages_of_the_business_app_are_answered_by_nobody() -> None:
+def test_old_messages_of_the_business_app_are_not_answered() -> None:
     history = [{"metadata": {"phase": 0}, "threads": [{"id": LAURA, "messages": [message()]}]}]
     found = parse_webhook(body(change("history", history=history)))
     assert (found.messages, found.other_keys) == ((), ("history",))
@@ -390,7 +388,7 @@ def test_a_status_carries_our_tag_back() -> None:
 @pytest.mark.parametrize(
     ("codes", "words", "is_final"),
     [
-        ([131047], "24 hours", True),
+        ([131047], "only templates", True),
         ([131026], "code 131026 (undeliverable", True),
         ([131000], "something went wrong", False),
         ([131000, 131026], "code 131026", True),
@@ -510,6 +508,6 @@ def test_a_message_with_an_id_and_an_author_is_never_lost(kind: str, fields: Any
 
 
 @pytest.mark.parametrize("bad", [b"", b"hola", b"[]", b'{"entry": [', b"\xff\xfe", b"[" * 100_000])
-def test_what_is_no_call_is_refused(bad: bytes) -> None:
+def test_bodies_that_are_no_call_are_refused(bad: bytes) -> None:
     with pytest.raises(WebhookError):
         parse_webhook(bad)

@@ -65,7 +65,7 @@ def test_revealing_a_number_leaves_a_row(data_dir: Path) -> None:
 @pytest.mark.parametrize(
     "options", [["--since", "soon"], ["--since", "1e999d"], ["--verify", "--known", "x"]]
 )
-def test_what_cannot_be_read_is_refused(data_dir: Path, options: list[str]) -> None:
+def test_unreadable_input_is_refused(data_dir: Path, options: list[str]) -> None:
     assert recado_at(data_dir, "audit", *options).exit_code == 2
     assert recado_at(data_dir, "audit", "--known", f"1:{'0' * 64}").exit_code == 2
 

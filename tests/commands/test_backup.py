@@ -143,7 +143,7 @@ async def test_a_damaged_store_gives_no_copy(stage: Stage, tmp_path: Path) -> No
     assert names_in(target.parent) == []
 
 
-async def test_a_folder_that_is_not_there_is_told(stage: Stage, tmp_path: Path) -> None:
+async def test_a_missing_folder_is_reported(stage: Stage, tmp_path: Path) -> None:
     done = await recado(stage.settings.data_dir, "backup", str(tmp_path / "none" / "copy.db"))
     assert done.exit_code == 2
     assert "cannot write" in done.stderr

@@ -43,7 +43,7 @@ def commands(
             yield from commands(command, f"{path} {name}")
 
 
-def test_every_command_says_what_it_does_and_each_option_what_for() -> None:
+def test_every_command_and_option_has_a_help_text() -> None:
     for path, command in commands():
         assert command.help, path
         assert "…" not in command.help.splitlines()[0], path
@@ -112,7 +112,7 @@ def test_each_shell_gets_a_script_of_its_own(shell: str) -> None:
     assert f"_RECADO_COMPLETE={shell}_complete" in done.stdout
 
 
-async def test_what_commands_did_can_be_read_by_programs(stage: Stage, tmp_path: Path) -> None:
+async def test_results_of_commands_can_be_read_by_programs(stage: Stage, tmp_path: Path) -> None:
     data_dir = stage.settings.data_dir
     sent = await recado(data_dir, "send", LAURA, "Su mesa está lista", "--wait", "30", "--json")
     (message,) = stage.gateway.sent(LAURA)

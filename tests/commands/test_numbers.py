@@ -36,7 +36,7 @@ async def recado(stage: TwoNumbers, *arguments: str) -> Result:
     return await trio.to_thread.run_sync(lambda: run.invoke(main, list(arguments)))
 
 
-async def test_it_lists_the_numbers_with_state_and_who_waits(tmp_path: Path) -> None:
+async def test_it_lists_the_numbers_with_state_and_waiting_customers(tmp_path: Path) -> None:
     async with open_two(tmp_path / "data") as stage:
         await stage.bar.agent_says(LAURA, "Ya la atiendo yo")
         await stage.bar.customer_says(LAURA, "Gracias")

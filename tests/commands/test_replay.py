@@ -107,7 +107,7 @@ async def test_a_message_ignored_by_mistake_is_answered(stage: Stage) -> None:
     await stage.gateway.wait_sent(LAURA)
 
 
-async def test_what_could_not_be_read_then_is_read_now(stage: Stage) -> None:
+async def test_formerly_unreadable_events_are_read_now(stage: Stage) -> None:
     """The raw event is in the store, its message is not: as if a version had stumbled over it."""
     await stage.post(text_webhook("   ", "laura-0001"))
     data_dir = stage.settings.data_dir

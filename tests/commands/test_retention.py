@@ -81,7 +81,7 @@ async def test_old_bodies_and_files_go_and_the_messages_stay(tmp_path: Path) -> 
     assert count(data_dir, "messages") == BATCH + 53
 
 
-async def test_it_runs_by_itself_and_says_what_it_did(tmp_path: Path) -> None:
+async def test_it_runs_periodically_and_logs_its_result(tmp_path: Path) -> None:
     log = Noticed("old events dropped")
     settings = settings_of(tmp_path / "data")
     async with (

@@ -50,7 +50,7 @@ def tools(config: Path, *arguments: str, answer: str = "") -> Result:
     return CliRunner().invoke(main, ["tools", "--config", str(config), *arguments], input=answer)
 
 
-def test_all_tools_are_listed_with_what_they_are(config: Path) -> None:
+def test_all_tools_are_listed_with_their_properties(config: Path) -> None:
     done = tools(config)
     assert done.exit_code == 0
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in done.stdout.splitlines()}
@@ -68,7 +68,7 @@ def test_as_json_with_the_schema(config: Path) -> None:
     assert (look_up["concurrency"], look_up["timeout"], look_up["enabled"]) == (3, 7, True)
 
 
-def test_a_call_prints_the_output_and_shows_what_is_said(config: Path) -> None:
+def test_a_call_prints_the_output_and_the_messages_to_the_customer(config: Path) -> None:
     done = tools(config, "call", "look_up", '{"room": null}', "--name", "Ana", "--key", "k")
     assert done.exit_code == 0
     assert done.stdout == "101 for Ana (k)\n"

@@ -102,7 +102,7 @@ async def test_check_online_finds_nothing_wrong_after_set(stage: Stage) -> None:
     assert any(line.startswith("ok: channel:") for line in lines)
 
 
-async def test_set_says_what_it_did_as_json(stage: Stage) -> None:
+async def test_set_prints_its_result_as_json(stage: Stage) -> None:
     kept(stage)["webhooks"] = [OTHER]
     result = await recado(stage, "webhook", "set", "--json")
     done = {"done": "added", "url": URL, "carries_secret": True, "webhooks": 2}

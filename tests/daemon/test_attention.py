@@ -53,7 +53,7 @@ async def woken_at(signals: ChatSignals, clock: MockClock, *whats: str) -> float
     ],
     ids=["put off", "put off by typing", "as many as a turn takes", "an agent", "both"],
 )
-async def test_only_what_may_end_the_wait_wakes_the_task(
+async def test_only_signals_that_can_end_the_wait_wake_the_task(
     autojump_clock: MockClock, whats: list[str], at: float
 ) -> None:
     assert await woken_at(await in_window(), autojump_clock, *whats) == at

@@ -124,7 +124,7 @@ IGNORED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-async def test_what_needs_no_answer_is_stored_with_its_reason(tmp_path: Path) -> None:
+async def test_messages_without_an_answer_are_stored_with_the_reason(tmp_path: Path) -> None:
     async with open_brisk_stage(tmp_path / "data") as stage:
         for message_id, (fields, _) in IGNORED.items():
             webhook = text_webhook("", message_id)

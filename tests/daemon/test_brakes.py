@@ -202,7 +202,7 @@ async def test_a_round_that_is_known_after_a_crash_is_not_charged_again(tmp_path
         assert _total(stage) == sum(tokens for _, tokens in usage)
 
 
-async def test_what_a_model_costs_is_counted_in_money(tmp_path: Path) -> None:
+async def test_the_cost_of_a_model_is_counted_in_money(tmp_path: Path) -> None:
     prices = {"gpt-6-luna": {"input": 1.0, "output": 10.0}}
     async with open_scene(tmp_path, budget={"prices": prices, "total_cost": 5.0}) as stage:
         await _says(stage, "Hola", 1)
@@ -332,7 +332,7 @@ async def test_the_pace_of_a_chat_is_known_after_a_restart(tmp_path: Path) -> No
 # -- places for runs -------------------------------------------------------------------------------
 
 
-async def test_a_run_waits_for_its_place_and_takes_in_what_is_written_meanwhile(
+async def test_a_run_waits_for_its_place_and_includes_messages_of_the_meantime(
     tmp_path: Path,
 ) -> None:
     gate = trio.Event()

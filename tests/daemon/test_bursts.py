@@ -61,7 +61,7 @@ async def test_one_call_may_bring_all_of_it(tmp_path: Path) -> None:
         assert voice.startswith("[voice")
 
 
-async def test_what_changes_in_the_middle_changes_in_its_place(tmp_path: Path) -> None:
+async def test_an_edit_in_the_middle_of_a_burst_keeps_its_place(tmp_path: Path) -> None:
     """An edited text and an edited caption keep their place, a deleted message leaves none."""
     async with open_scene(tmp_path, buffer=QUIET, media={"wait_seconds": 0.3}) as stage:
         people = stage.gateway

@@ -28,7 +28,7 @@ def signals() -> ChatSignals:
     )
 
 
-async def test_a_burst_goes_at_once_and_what_follows_at_the_pace(autojump_clock: MockClock) -> None:
+async def test_a_burst_goes_at_once_and_later_sends_at_the_pace(autojump_clock: MockClock) -> None:
     """Sixty messages a minute: the first burst is free, then one a second, over all chats."""
     channel = SendPace(per_minute=60, log=new_world(StringIO()).log)
     for _ in range(BURST):
@@ -41,7 +41,7 @@ async def test_a_burst_goes_at_once_and_what_follows_at_the_pace(autojump_clock:
     assert times == [1, 2, 3]
 
 
-async def test_without_a_limit_nobody_waits(autojump_clock: MockClock) -> None:
+async def test_without_a_limit_no_send_waits(autojump_clock: MockClock) -> None:
     channel = SendPace(per_minute=0, log=new_world(StringIO()).log)
     for _ in range(10 * BURST):
         await channel.wait_turn(signals())

@@ -95,7 +95,9 @@ async def test_a_person_in_the_business_app_takes_over(tmp_path: Path) -> None:
     assert len(stage.cloud.sent(LAURA_CHAT)) == 1
 
 
-async def test_what_the_business_agent_answers_is_not_answered_twice(tmp_path: Path) -> None:
+async def test_messages_answered_by_the_business_agent_are_not_answered_twice(
+    tmp_path: Path,
+) -> None:
     async with cloud_scene(tmp_path) as stage:
         await stage.cloud.tell("standby", {"messages": [message(id="wamid.S")]})
         state = states_of(stage.settings.data_dir)["wamid.S"]
@@ -107,7 +109,7 @@ async def test_what_the_business_agent_answers_is_not_answered_twice(tmp_path: P
 # -- who may call ----------------------------------------------------------------------------------
 
 
-async def test_only_what_is_signed_is_taken(tmp_path: Path) -> None:
+async def test_only_signed_calls_are_accepted(tmp_path: Path) -> None:
     async with cloud_scene(tmp_path) as stage:
         whole = body(change(messages=[message()]))
         for headers in ({}, {"x-hub-signature-256": "sha256=00"}, {"authorization": "Bearer x"}):
@@ -118,7 +120,7 @@ async def test_only_what_is_signed_is_taken(tmp_path: Path) -> None:
         forgive(stage)
 
 
-async def test_meta_is_told_that_its_webhooks_are_wanted_here(tmp_path: Path) -> None:
+async def test_metas_challenge_is_answered(tmp_path: Path) -> None:
     async with cloud_scene(tmp_path) as stage:
         query = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
         good = await stage.get(f"/hook?{query}{VERIFY_TOKEN}")

@@ -48,7 +48,7 @@ async def test_a_conversation_is_shown_as_it_happens(tmp_path: Path) -> None:
         ]
 
 
-async def test_a_reader_gets_what_it_missed_over_restarts_once(tmp_path: Path) -> None:
+async def test_a_reader_gets_missed_lines_over_restarts_once(tmp_path: Path) -> None:
     async with open_brisk_stage(tmp_path / "data") as stage:
         seen: list[int] = []
         for number in range(3):

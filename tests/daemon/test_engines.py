@@ -102,7 +102,7 @@ async def test_a_crash_in_a_tool_leaves_no_run_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["assistants", "responses"])
-async def test_what_could_not_be_cancelled_is_cancelled_at_the_next_start(
+async def test_responses_left_uncancelled_are_cancelled_at_the_next_start(
     tmp_path: Path, engine: str
 ) -> None:
     """An agent took over while the model server could not be reached; then came a restart."""
@@ -127,7 +127,7 @@ async def test_what_could_not_be_cancelled_is_cancelled_at_the_next_start(
 
 
 @pytest.mark.parametrize("engine", ["assistants", "responses"])
-async def test_what_was_cancelled_is_no_orphan(tmp_path: Path, engine: str) -> None:
+async def test_a_cancelled_response_is_no_orphan(tmp_path: Path, engine: str) -> None:
     assistant = {"engine": engine, "background": True}
     async with open_stage(tmp_path / "data", assistant=assistant) as stage:
         stage.model.script(say("nunca", gate=trio.Event()))

@@ -299,7 +299,7 @@ def _begins(expected: str, text: str) -> bool:
     return expected.endswith(("[", "[sticker")) and text.startswith(expected)
 
 
-async def test_what_the_model_sees_and_what_the_customer_gets(tmp_path: Path) -> None:
+async def test_the_models_input_and_the_customers_answer_of_every_type(tmp_path: Path) -> None:
     """All rows at once, each in its own chat, with one daemon."""
     replies, media = {"answer_calls": True}, {"wait_seconds": 0.3}
     async with (

@@ -292,7 +292,7 @@ async def test_bytes_in_the_call_itself_are_used(tmp_path: Path) -> None:
         assert len(message) < 1000
 
 
-async def test_what_is_to_be_seen_once_is_not_kept(tmp_path: Path) -> None:
+async def test_view_once_files_are_not_kept(tmp_path: Path) -> None:
     """Its own turn sees it; afterwards there is neither file nor word of it."""
     async with open_scene(tmp_path, voice=HEARS) as stage:
         stage.model.transcript = "Un secreto"

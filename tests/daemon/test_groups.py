@@ -52,7 +52,7 @@ async def answered(stage: Stage, count: int = 1) -> None:
     await stage.quiet()
 
 
-async def test_only_what_addresses_us_is_answered_with_what_was_said_before(
+async def test_only_messages_to_us_are_answered_with_the_groups_earlier_ones(
     tmp_path: Path,
 ) -> None:
     """The talk of the group is told once, and stays in the thread; the answer quotes."""

@@ -96,7 +96,7 @@ async def test_a_pause_that_ended_while_the_daemon_was_down_is_over(
         assert stage.model.calls[0].customer_texts == ["¿Hay cupo?"]
 
 
-async def test_done_closes_what_waits_and_the_thread_knows_it(tmp_path: Path) -> None:
+async def test_done_closes_waiting_messages_and_notes_them_in_the_thread(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         await stage.gateway.agent_says(LAURA, "Hola")
         asked = await stage.gateway.customer_says(LAURA, "Gracias")
@@ -211,7 +211,7 @@ async def test_an_agent_who_follows_an_escalation_is_not_apologised_for(tmp_path
         assert stage.received() == ["Ya le escriben", "Con gusto"]
 
 
-async def test_what_waited_long_for_a_person_is_answered_and_not_too_old(tmp_path: Path) -> None:
+async def test_messages_that_waited_long_for_a_person_do_not_expire(tmp_path: Path) -> None:
     """The bot could not answer before: its age counts from the end of the pause."""
     async with open_scene(
         tmp_path, takeover={"pause_minutes": 0.03}, recovery={"max_age_hours": 1 / 3600}

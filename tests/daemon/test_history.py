@@ -64,7 +64,7 @@ async def exchange(stage: Stage, *texts: str) -> None:
     await stage.quiet()
 
 
-async def test_the_model_knows_what_was_written_before(stage: Stage) -> None:
+async def test_the_model_gets_the_earlier_messages(stage: Stage) -> None:
     wrote_before(stage)
     sent_before = len(stage.received())
     await exchange(stage, "Hola", "soy yo otra vez")
@@ -168,7 +168,7 @@ def test_our_messages_do_not_repeat_their_quotes() -> None:
     assert [i["content"] for i in items[1:-1]] == ["words 0", "words 1"]
 
 
-def test_what_comes_in_another_way_is_left_out() -> None:
+def test_other_types_are_left_out_of_the_history() -> None:
     """The burst, what came after it, and what is no message to answer."""
     emoji = Message(id="r", key=KEY, kind="action", content=Reaction(target="m-1"), sent_at=2)
     photo = Message(

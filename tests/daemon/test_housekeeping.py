@@ -234,9 +234,7 @@ async def test_figures_of_queue_disk_and_dead_letters(tmp_path: Path) -> None:
 
 
 @pytest.mark.sqlite
-async def test_what_is_done_every_so_often_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_periodic_tasks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the running daemon: memory is watched, caches are pruned, the store's log is folded in."""
     pruned: list[float] = []
 

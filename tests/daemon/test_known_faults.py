@@ -175,7 +175,7 @@ async def test_a_chat_that_is_done_leaves_nothing_in_memory(tmp_path: Path) -> N
         await found(kept, lambda count: count == 0)
 
 
-async def test_what_is_remembered_of_chats_is_bounded() -> None:
+async def test_caches_of_chats_are_bounded() -> None:
     """The chat that was quiet longest is forgotten first, and asked about again when it writes."""
     keys = [ChatKey("MANTIS-M72HC", f"57300123456{number}@s.whatsapp.net") for number in range(3)]
     subscriptions = Subscriptions(limit=2)

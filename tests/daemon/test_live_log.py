@@ -104,7 +104,7 @@ async def test_a_reader_that_does_not_read_is_lost_and_keeps_nothing(tmp_path: P
         assert await quick.receive()
 
 
-async def test_what_is_not_stored_yet_is_found_and_is_stored_at_the_end(tmp_path: Path) -> None:
+async def test_lines_not_yet_stored_are_found_and_are_stored_at_the_end(tmp_path: Path) -> None:
     log = new_log()
     async with store_in(tmp_path) as store:
         async with running(store, log) as live:

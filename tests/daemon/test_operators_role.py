@@ -240,7 +240,7 @@ def test_own_words_cannot_pass_for_data(text: str) -> None:
 
 @pytest.mark.parametrize("role", ["developer", "system"])
 @pytest.mark.parametrize("content", ["a note", [{"type": "input_text", "text": "a note"}]])
-def test_what_is_stored_keeps_no_operators_role(role: str, content: object) -> None:
+def test_stored_items_have_no_operators_role(role: str, content: object) -> None:
     items: list[JsonObject] = [{"role": role, "content": content}, {"role": "user", "content": "a"}]
     first, second = from_store(items)
     assert (is_data(first), words(first)) == (True, "a note")

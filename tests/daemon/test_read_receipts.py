@@ -22,7 +22,7 @@ async def test_a_burst_is_marked_as_read_when_its_answer_is_begun(tmp_path: Path
         assert len(gateway.calls("mark_read")) == 2
 
 
-async def test_what_joins_a_run_is_marked_too_and_nothing_twice(tmp_path: Path) -> None:
+async def test_messages_that_join_a_run_are_marked_read_once(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         gateway = stage.gateway
         stage.model.script(say("nunca", gate=trio.Event()), say("Con gusto"))

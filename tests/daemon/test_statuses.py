@@ -101,7 +101,7 @@ async def test_nothing_is_sent_again_into_an_agents_chat(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("status", ["failed", "read"])
-async def test_statuses_of_what_customers_wrote_are_not_ours(tmp_path: Path, status: str) -> None:
+async def test_statuses_of_customers_messages_are_not_ours(tmp_path: Path, status: str) -> None:
     async with open_scene(tmp_path) as stage:
         stage.model.script(say("Con gusto"))
         message_id = await stage.gateway.customer_says(LAURA, "Hola")

@@ -1,12 +1,14 @@
 """Two numbers in one daemon: each gets what is its own, and the trouble of one stays its own."""
 
 import json
+from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 import trio
+from click.testing import CliRunner
 from support.model_script import say
 from support.operator import recado
 from support.plain import NO_TLS
@@ -14,6 +16,11 @@ from support.rows import rows, select
 from support.scenes import found
 from support.stage import LAURA, text_webhook
 from support.two_numbers import BAR_ID, BAR_SECRET, SHOP_ID, SHOP_SECRET, TwoNumbers, open_two
+
+from daemon.__main__ import main
+from daemon.conversation import registry
+from daemon.domain.redaction import mask_numbers
+from daemon.gateway.port import Gateway
 
 
 async def post(
@@ -90,7 +97,7 @@ async def test_each_number_goes_by_its_own_instructions_and_tables(tmp_path: Pat
         ("/hook", None, SHOP_SECRET, 400, "names no number"),
     ],
 )
-async def test_a_call_reaches_its_number_with_its_secret_or_nobody(
+async def test_a_call_reaches_only_the_number_of_its_secret(
     tmp_path: Path, path: str, channel: str | None, secret: str, status: int, reason: str
 ) -> None:
     data_dir = tmp_path / "data"
@@ -180,6 +187,40 @@ async def test_the_budget_of_one_number_is_its_own(tmp_path: Path) -> None:
         stage.log.truncate()
 
 
+async def test_the_budget_of_each_number_is_shown_with_its_own_limits(tmp_path: Path) -> None:
+    shop = {"budget": {"total_tokens": 70_000, "contact_tokens": 60_000, "currency": "COP"}}
+    bar = {"budget": {"total_tokens": 90_000}}
+    async with open_two(tmp_path / "data", shop=shop, bar=bar) as stage:
+        await stage.bar.customer_says(LAURA, "Hola")
+        await stage.bar.wait_sent(LAURA)
+        await stage.quiet()
+        budget = (await stage.get("/dashboard/api/work")).json()["budget"]
+        limits = {one["ours"]: one["limits"]["total_tokens"] for one in budget["numbers"]}
+        assert limits == {"shop": 70_000, "bar": 90_000}
+        used = {one["ours"]: one["tokens"] > 0 for one in budget["numbers"]}
+        assert used == {"shop": False, "bar": True}
+        (chat,) = budget["chats"]
+        assert (chat["ours"], chat["limits"]["contact_tokens"]) == ("bar", 0)
+        page = (await stage.get("/dashboard/work")).text
+        assert page.count('data-testid="budget-total"') == 2
+        assert "<b>shop</b>" in page
+    config = tmp_path / "recado.toml"
+    config.write_text(
+        f'data_dir = "{tmp_path / "data"}"\n[numbers.shop]\ntoken = "s"\n'
+        '[numbers.shop.budget]\ntotal_tokens = 70000\ncurrency = "COP"\n'
+        '[numbers.bar]\ntoken = "b"\n[numbers.bar.budget]\ntotal_tokens = 90000\n'
+    )
+    shown = CliRunner().invoke(main, ["budget", "--config", str(config)]).stdout
+    assert "limits of shop: contact_tokens none, contact_cost none, total_tokens 70000" in shown
+    assert "total of shop  0 tokens  0.0000 COP" in shown
+    assert "limits of bar: contact_tokens none, contact_cost none, total_tokens 90000" in shown
+    assert f"{mask_numbers(LAURA)}@s.whatsapp.net of bar" in shown
+    told = CliRunner().invoke(main, ["budget", "--json", "--config", str(config)]).stdout
+    numbers = json.loads(told)["numbers"]
+    assert numbers["shop"]["limits"]["total_tokens"] == 70_000
+    assert numbers["bar"]["tokens"] == json.loads(told)["total"]["tokens"] > 0
+
+
 async def test_the_flood_of_one_number_leaves_the_other_a_place(tmp_path: Path) -> None:
     places = {"assistant": {"max_concurrent_runs": 4}}
     async with open_two(tmp_path / "data", assistant=places["assistant"]) as stage:
@@ -193,6 +234,54 @@ async def test_the_flood_of_one_number_leaves_the_other_a_place(tmp_path: Path) 
         assert "5730000000" not in str(stage.model.calls[-1].body)
         gate.set()
         await stage.bar.wait_sent(LAURA)
+
+
+class BuggyGateway:
+    """The shop's gateway with a bug: whatever it is asked raises what nobody expects."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._gateway, name)
+        if not iscoroutinefunction(found):
+            return found
+
+        async def fail(*_arguments: object, **_named: object) -> None:
+            raise ZeroDivisionError("a bug")
+
+        return fail
+
+
+async def test_a_crash_in_the_chats_of_one_number_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug wherever the shop's chats call the gateway: the bar answers, the process goes on."""
+    monkeypatch.setattr(registry, "CRASH_BASE_SECONDS", 0.02)
+    async with open_two(tmp_path / "data", started=False) as stage:
+        wrapped: list[Gateway] = []
+
+        def first_only(gateway: Gateway) -> Gateway:
+            wrapped.append(gateway)
+            return cast("Gateway", BuggyGateway(gateway)) if len(wrapped) == 1 else gateway
+
+        stage.wrap_gateway = first_only  # type: ignore[method-assign]
+        await stage.start()
+        await stage.gateway.customer_says(LAURA, "Hola, tienda")
+        await found(lambda: [e for e in stage.events("unexpected error") if "chat" in e["where"]])
+        await stage.bar.customer_says(LAURA, "Hola, bar")
+        await stage.bar.wait_sent(LAURA)
+        shown = (await stage.get("/metrics")).text
+        assert 'recado_chat_crashes_total{number="bar"} 0.0' in shown
+        assert 'recado_chat_crashes_total{number="shop"} 0.0' not in shown
+        tasks = {line["task"] for line in stage.events("unexpected error")}
+        assert {"own number of shop", "watch of shop"} <= tasks
+        assert not {task for task in tasks if task.endswith(" of bar")}
+        crashed = [line for line in stage.events("unexpected error") if line["where"] == "chat"]
+        assert {line["number"] for line in crashed} == {"shop"}
+        assert [len(words) for words in said(stage)] == [0, 1]
+        stage.log.seek(0)
+        stage.log.truncate()
 
 
 async def test_metrics_and_health_tell_the_numbers_apart(tmp_path: Path) -> None:
@@ -246,7 +335,71 @@ async def test_commands_say_which_number_is_meant(tmp_path: Path) -> None:
         assert "total of shop" in spent.stdout
 
 
-async def test_one_number_with_a_name_leaves_what_belongs_to_another_alone(tmp_path: Path) -> None:
+async def reloaded(stage: TwoNumbers, words: str) -> dict[str, Any]:
+    """Reload the configuration; gives the first line of the log with these words after it."""
+    stage.log.seek(0)
+    stage.log.truncate()
+    stage.environment.reload.ring()
+    lines = await found(lambda: stage.events(words))
+    return dict(lines[0])
+
+
+async def test_a_reload_changes_the_instructions_of_one_number_only(tmp_path: Path) -> None:
+    instructions = tmp_path / "bar.md"
+    instructions.write_text("You answer for a cocktail bar.")
+    bar = {"assistant": {"instructions_file": instructions}}
+    async with open_two(tmp_path / "data", bar=bar) as stage:
+        instructions.write_text("You answer for a tea house.")
+        stage.changes["bar"] = {**bar, "buffer": {"window_seconds": 0.05}}
+        line = await reloaded(stage, "configuration read again")
+        assert line["changed"] == "numbers.bar.buffer.window_seconds, the instructions"
+        await stage.bar.customer_says(LAURA, "Hola")
+        await stage.bar.wait_sent(LAURA)
+        assert "tea house" in str(stage.model.calls[-1].body)
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_sent(LAURA)
+        assert "small hotel" in str(stage.model.calls[-1].body)
+
+
+async def test_a_fault_in_one_numbers_table_changes_neither(tmp_path: Path) -> None:
+    async with open_two(tmp_path / "data") as stage:
+        stage.changes["shop"] = {"texts": {"apology": "Uy."}}
+        stage.changes["bar"] = {"budget": {"total_cost": 5.0}}
+        line = await reloaded(stage, "configuration refused, nothing changed")
+        assert line["reason"].startswith("numbers.bar.budget.total_cost: needs a price of ")
+        stage.log.seek(0)
+        stage.log.truncate()
+        for gateway in (stage.gateway, stage.bar):
+            await gateway.customer_says(LAURA, "Hola")
+            await gateway.wait_sent(LAURA)
+
+
+async def test_a_number_that_is_new_or_gone_waits_for_a_restart_and_is_named(
+    tmp_path: Path,
+) -> None:
+    async with open_two(tmp_path / "data") as stage:
+        stage.names = ("shop",)
+        await reloaded(stage, "numbers.bar is gone, and is served until then: needs a restart")
+        await stage.bar.customer_says(LAURA, "¿Hay mesa?")
+        await stage.bar.wait_sent(LAURA)
+        await stage.stop()
+        await stage.start()
+        gone = await post(stage, "/n/bar/hook", call("late-1", BAR_ID), BAR_SECRET)
+        assert gone.status_code == 404
+        stage.names = ("shop", "bar")
+        await reloaded(stage, "numbers.bar is new: needs a restart")
+        still = await post(stage, "/n/bar/hook", call("late-1", BAR_ID), BAR_SECRET)
+        assert still.status_code == 404
+        await stage.gateway.customer_says(LAURA, "Hola, tienda")
+        await stage.gateway.wait_sent(LAURA)
+        await stage.stop()
+        await stage.start()
+        back = await post(stage, "/n/bar/hook", call("late-1", BAR_ID), BAR_SECRET)
+        assert back.status_code == 200
+        await stage.bar.wait_sent(LAURA, 2)
+
+
+async def test_a_single_named_number_leaves_rows_of_other_numbers_alone(tmp_path: Path) -> None:
     async with open_two(tmp_path / "data") as stage:
         gate = trio.Event()
         stage.model.script(say("uno", gate=gate))

@@ -105,7 +105,7 @@ async def test_speech_is_charged_by_its_characters(tmp_path: Path) -> None:
         assert cost(stage) == [len(FIT), len(FIT)]
 
 
-async def test_speech_priced_by_the_minute_costs_what_it_came_to(tmp_path: Path) -> None:
+async def test_speech_priced_by_the_minute_is_charged_by_its_length(tmp_path: Path) -> None:
     """It is taken to last longer before it is made."""
     prices = {"voz": {"minute": MINUTE}}
     async with open_scene(tmp_path, voice=SPEAKS, budget={"prices": prices}) as stage:

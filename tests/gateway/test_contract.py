@@ -131,7 +131,7 @@ async def test_the_last_word_comes_before_the_first_byte(rig: Rig) -> None:
         ("form", RefusedForm, False),
     ],
 )
-async def test_a_send_is_made_once_and_its_error_says_what_to_do_next(
+async def test_a_send_is_made_once_and_its_error_names_the_next_step(
     rig: Rig, failure: Failure, error: type[GatewayError], *, is_said: bool
 ) -> None:
     await customer_says(rig)
@@ -144,7 +144,7 @@ async def test_a_send_is_made_once_and_its_error_says_what_to_do_next(
     assert_discreet(caught.value)
 
 
-async def test_how_long_the_gateway_wants_to_be_left_alone_is_passed_on(rig: Rig) -> None:
+async def test_the_gateways_retry_after_is_passed_on(rig: Rig) -> None:
     rig.fail("send", "temporary")
     with pytest.raises(GatewayTemporary) as caught:
         await say(rig)
@@ -203,7 +203,7 @@ async def test_the_indicator_is_shown_and_taken_away(rig: Rig) -> None:
         assert shown == ["typing", "recording", "pause"]
 
 
-async def test_what_is_asked_for_twice_does_no_harm(rig: Rig) -> None:
+async def test_repeated_subscriptions_and_receipts_do_no_harm(rig: Rig) -> None:
     message_id = await customer_says(rig)
     for _ in range(2):
         await rig.gateway.subscribe_presence(LAURA.partition("@")[0])
@@ -211,7 +211,7 @@ async def test_what_is_asked_for_twice_does_no_harm(rig: Rig) -> None:
     await rig.gateway.mark_read("gone-1234567890")
 
 
-async def test_the_number_says_how_it_is_and_who_it_is(rig: Rig) -> None:
+async def test_health_has_the_numbers_state_and_identity(rig: Rig) -> None:
     health = await rig.gateway.health()
     assert health.condition == "ok"
     assert health.number.isdecimal()
@@ -285,7 +285,7 @@ async def test_our_own_send_comes_back_as_ours_under_its_id(rig: Rig) -> None:
     assert [(m.id, m.from_me, m.source) for m in found if m.from_me] == [(sent, True, "api")]
 
 
-async def test_changes_name_what_they_change(rig: Rig) -> None:
+async def test_changes_name_their_message(rig: Rig) -> None:
     target = await customer_says(rig)
     await rig.simulator.customer_edits(target, "Buenas")
     await rig.simulator.customer_reacts(target, "👍")
@@ -326,6 +326,6 @@ async def test_typing_is_seen_after_it_was_asked_for(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"hola", b"[]", b'{"messages": [', b"\xff\xfe"])
-async def test_what_is_no_call_is_refused_as_a_whole(rig: Rig, body: bytes) -> None:
+async def test_bodies_that_are_no_call_are_refused_as_a_whole(rig: Rig, body: bytes) -> None:
     with pytest.raises(WebhookError):
         rig.gateway.parse_webhook(body, number="main")

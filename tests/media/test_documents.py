@@ -116,7 +116,7 @@ async def test_a_document_that_takes_too_long_is_given_up(tmp_path: Path) -> Non
         await read(tmp_path, pdf("Hola"), PDF, seconds=0.01)
 
 
-async def test_what_is_no_document_is_not_tried(tmp_path: Path) -> None:
+async def test_other_types_are_not_read_as_documents(tmp_path: Path) -> None:
     assert not DocumentReader.reads("application/octet-stream")
     with pytest.raises(MediaRefused, match="cannot be read"):
         await read(tmp_path, b"MZ", "application/octet-stream")

@@ -83,7 +83,7 @@ async def test_a_large_call_is_held_once_and_read_off_the_event_loop(tmp_path: P
 
 @given(st.binary(max_size=3000), st.integers(min_value=0, max_value=200_000))
 @settings(max_examples=60, deadline=None)
-def test_what_is_no_json_comes_out_as_little_of_it(noise: bytes, length: int) -> None:
+def test_a_body_that_is_no_json_never_grows(noise: bytes, length: int) -> None:
     body = noise + b'"' + b"A" * length + b'"' + noise
     found = open_body(body, nonce="n0")
     assert len(found.slim) <= len(body)
@@ -97,7 +97,7 @@ def test_a_mark_that_we_did_not_write_is_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["data:;base64,A", "data:;base64,A===B"])
-def test_what_is_no_base64_is_refused(tmp_path: Path, source: str) -> None:
+def test_invalid_base64_is_refused(tmp_path: Path, source: str) -> None:
     with pytest.raises(MediaRefused):
         keep_inline(Opened(b"", b""), source, tmp_path, limit=LIMIT)
     assert list(tmp_path.iterdir()) == []

@@ -41,7 +41,7 @@ def test_no_private_address_is_public_in_any_spelling(
 
 
 @given(st.ip_addresses(v=4) | st.ip_addresses(v=6))
-def test_what_is_public_is_global(
+def test_public_addresses_are_global(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     """Never more than the standard library says."""
@@ -133,7 +133,7 @@ def test_the_bytes_decide(head: bytes, medium: str, declared: str, mime: str | N
         (bytes(60), "video", "video/mp4"),
     ],
 )
-def test_what_is_not_of_its_family_is_refused(head: bytes, medium: str, declared: str) -> None:
+def test_a_file_of_another_family_is_refused(head: bytes, medium: str, declared: str) -> None:
     with pytest.raises(MediaRefused):
         kind_of(head, medium=medium, declared=declared)
 
@@ -168,7 +168,7 @@ def test_a_card_in_an_unknown_alphabet_is_left() -> None:
     assert read_card(card) == PersonCard()
 
 
-def test_what_cannot_be_read_of_a_card_is_not_written_anywhere(
+def test_unreadable_parts_of_a_card_are_not_logged(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert read_card("BEGIN:VCARD\nFN:Laura\nTEL;\x01=573001234567\nEND:VCARD").name == "Laura"

@@ -133,7 +133,7 @@ async def test_a_notification_is_given_up_after_a_day(
         forgive(stage)
 
 
-async def test_only_who_has_not_taken_it_is_tried_again(tmp_path: Path) -> None:
+async def test_only_targets_that_failed_are_tried_again(tmp_path: Path) -> None:
     async with open_target() as second:
         second.status = 503
         async with notifying(tmp_path, more=(second.address,)) as (stage, target):
@@ -157,7 +157,7 @@ async def test_a_customer_who_waits_for_a_person_causes_a_notification(tmp_path:
         assert "pasaporte" not in json.dumps(body)
 
 
-async def test_trouble_of_the_number_is_notified_with_what_to_do(tmp_path: Path) -> None:
+async def test_trouble_of_the_number_is_notified_with_advice(tmp_path: Path) -> None:
     async with notifying(tmp_path, whapi={"check_seconds": 0.05}) as (stage, target):
         stage.gateway.set_channel_state("QR")
         (body,) = await bodies(target)
@@ -213,7 +213,9 @@ async def test_a_person_who_is_forgotten_leaves_nothing_here(tmp_path: Path) -> 
         forgive(stage)
 
 
-async def test_without_an_address_nobody_is_notified_and_the_start_warns(tmp_path: Path) -> None:
+async def test_without_a_target_there_is_no_notification_and_the_start_warns(
+    tmp_path: Path,
+) -> None:
     async with open_scene(tmp_path) as stage:
         (line,) = await logged(
             stage,

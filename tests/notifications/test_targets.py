@@ -63,13 +63,13 @@ async def test_a_target_that_never_answers_holds_one_thread(
                 await trio.sleep(0.01)
 
 
-def test_what_is_no_address_is_found_by_its_place() -> None:
+def test_an_invalid_address_is_named_by_its_position() -> None:
     faults, good = targets_at(["nonsense://x", "ntfy://topic", "mailto://", "json://localhost/x"])
     assert faults == [0, 2]
     assert [target.name for target in good] == ["notify.urls[1] (ntfy)", "notify.urls[3] (json)"]
 
 
-def test_addresses_are_named_without_what_they_hold() -> None:
+def test_addresses_are_named_without_their_secrets() -> None:
     first, again, other = (
         one(address) for address in ("json://u:pw@h/a", "json://u:pw@h/a", "json://u:pw@h/b")
     )

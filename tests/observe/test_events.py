@@ -88,7 +88,7 @@ def test_events_are_logged_with_the_fields_they_declare() -> None:
     assert wrong == []
 
 
-def test_what_a_line_says_is_given_to_it() -> None:
+def test_each_field_of_a_line_is_passed_to_it() -> None:
     """No call leaves out a field that the line for people shows."""
     lacking = [
         (where, kind.name, missing)
@@ -126,7 +126,7 @@ def test_every_outcome_has_its_words_in_spanish(outcome: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted({*MESSAGE_KINDS} & WITH_SPANISH_NAMES))
-def test_what_was_received_is_named_in_spanish(kind: str) -> None:
+def test_received_types_have_spanish_names(kind: str) -> None:
     assert MEDIA.line("es", {"name": "Laura", "kind": kind}) != f"Laura: [Recibido: {kind}]"
 
 

@@ -153,7 +153,7 @@ def test_names_of_fields_are_made_fit(journald: Journald) -> None:
     assert entry["RECADO_" + "_" * 57] == '[1,{"k":null}]'
 
 
-def test_what_is_too_large_for_a_datagram_goes_through_a_sealed_memory(journald: Journald) -> None:
+def test_entries_too_large_for_a_datagram_go_through_a_sealed_memfd(journald: Journald) -> None:
     long = "palabra " * 100_000
     with open_log_at(journald.path, io.StringIO()) as log:
         log.warning("large", text=long)

@@ -214,7 +214,7 @@ def test_an_event_is_one_sentence_in_the_language_of_the_business(
     assert stream.getvalue() == line
 
 
-def test_without_symbols_what_is_serious_says_so() -> None:
+def test_without_symbols_serious_lines_name_their_level() -> None:
     stream = io.StringIO()
     log = make_log(stream, format="human", symbols=False)
     log.event(MESSAGE, name="Laura", text="Hola")
@@ -278,7 +278,7 @@ async def test_surroundings_reach_the_tasks_begun_in_them_and_no_other(
     assert seen == ["turn_1", None]
 
 
-async def test_what_is_serious_names_its_task(nursery: trio.Nursery) -> None:
+async def test_serious_lines_name_their_task(nursery: trio.Nursery) -> None:
     stream = io.StringIO()
     log, done = make_log(stream), trio.Event()
 

@@ -96,7 +96,7 @@ def test_gauges_are_read_at_each_scrape() -> None:
     assert seen["recado_dead_letters", ()] == 2
 
 
-def test_of_several_numbers_what_is_theirs_has_their_label() -> None:
+def test_series_of_several_numbers_have_the_numbers_label() -> None:
     metrics = Metrics(version="1", by_number=True)
     shop, bar = metrics.of_number("shop"), metrics.of_number("bar")
     shop.turns.labels("answered").inc()

@@ -52,7 +52,7 @@ def test_phone_numbers_are_shortened(text: str, masked: str) -> None:
         "4111 / 1111 / 1111 / 1112",
     ],
 )
-def test_what_is_no_phone_number_stays(text: str) -> None:
+def test_other_digits_are_not_masked(text: str) -> None:
     assert mask_numbers(text) == text
 
 
@@ -175,7 +175,7 @@ def test_a_word_that_comes_again_is_shown_the_same() -> None:
         ),
     ],
 )
-def test_what_names_a_person_is_shortened(text: str, masked: str) -> None:
+def test_ids_of_people_are_shortened(text: str, masked: str) -> None:
     assert mask_private(text) == masked
     assert mask_private(masked) == masked
 
@@ -193,7 +193,7 @@ def test_what_names_a_person_is_shortened(text: str, masked: str) -> None:
         "5 noches, 2 adultos, 3 niños",
     ],
 )
-def test_what_only_looks_alike_stays(text: str) -> None:
+def test_lookalikes_of_secrets_stay(text: str) -> None:
     assert mask_private(text) == text
 
 

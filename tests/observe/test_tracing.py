@@ -267,7 +267,7 @@ def spans_of(body: bytes) -> list[ProtoSpan]:
     ]
 
 
-async def test_a_collector_gets_the_tree_of_a_turn_and_nobodys_words(tmp_path: Path) -> None:
+async def test_a_collector_gets_the_tree_of_a_turn_without_message_texts(tmp_path: Path) -> None:
     with collecting() as collector:
         async with open_scene(tmp_path, tracing={"otlp_endpoint": collector.url}) as scene:
             await book_a_room(scene)

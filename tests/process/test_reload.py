@@ -65,7 +65,7 @@ async def reload(process: DaemonProcess, words: str) -> dict[str, object]:
     return await process.wait_event(words)
 
 
-async def test_what_can_change_does_and_what_cannot_is_named(place: Place) -> None:
+async def test_changeable_keys_change_and_the_others_are_named(place: Place) -> None:
     process = await place.start()
     place.instructions.write_text("You answer for a museum.")
     place.configure('texts.apology = "Uy."\nlog.level = "debug"\nwhapi.timeout_seconds = 3.0\n')
@@ -113,7 +113,7 @@ async def test_a_fault_changes_nothing(place: Place) -> None:
     assert said["changed"] == "the instructions"
 
 
-async def test_a_run_under_way_ends_with_what_it_began_with(place: Place) -> None:
+async def test_a_run_under_way_keeps_its_configuration(place: Place) -> None:
     """Its second round has the old instructions and calls the old tool; the next turn the new."""
     process = await place.start()
     thought = trio.Event()

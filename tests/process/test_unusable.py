@@ -105,7 +105,7 @@ async def test_check_misses_the_keys(site: Site) -> None:
 NOBODY = "warning: neither escalation.chat nor notify.urls is set"
 
 
-async def test_check_warns_if_nobody_is_notified(site: Site) -> None:
+async def test_check_warns_about_missing_notification_targets(site: Site) -> None:
     """An address that is none is named by its place, since it may hold a password."""
     _, out, _ = await site.say("check")
     assert NOBODY in out

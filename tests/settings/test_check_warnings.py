@@ -41,7 +41,7 @@ def test_a_limit_of_costs_wants_prices_of_the_voice_models(
     assert warned(tmp_path, prices, RECADO_BUDGET__TOTAL_COST="5") == expected
 
 
-def test_without_a_limit_prices_are_nobodys_business(tmp_path: Path) -> None:
+def test_without_a_limit_no_prices_are_needed(tmp_path: Path) -> None:
     assert warned(tmp_path, {}) == []
 
 

@@ -57,7 +57,7 @@ def test_a_configuration_without_numbers_has_one_that_is_called_main(tmp_path: P
     assert numbers_of(settings) == {"main": settings}
 
 
-def test_variables_and_credentials_set_what_a_number_has(tmp_path: Path) -> None:
+def test_variables_and_credentials_set_a_numbers_keys(tmp_path: Path) -> None:
     folder = tmp_path / "credentials"
     folder.mkdir()
     (folder / "numbers.shop.token").write_text("a-better-token\n")
@@ -101,13 +101,13 @@ def test_variables_and_credentials_set_what_a_number_has(tmp_path: Path) -> None
         ("numbers = 1", "numbers: must hold a table a number"),
     ],
 )
-def test_what_is_refused_is_named_as_it_was_written(tmp_path: Path, toml: str, line: str) -> None:
+def test_refused_keys_are_named_as_they_were_written(tmp_path: Path, toml: str, line: str) -> None:
     (problem,) = problems(tmp_path, toml)
     assert problem.startswith(line)
     assert "recado.toml)" in problem
 
 
-def test_a_fault_of_the_shared_settings_is_told_once(tmp_path: Path) -> None:
+def test_a_fault_of_the_shared_settings_is_reported_once(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, TWO.replace("window_seconds = 4", "window_seconds = 'x'"))
     assert problem.startswith("buffer.window_seconds: must be")
 
@@ -131,7 +131,7 @@ def test_every_number_needs_its_token_and_in_production_its_secret(tmp_path: Pat
     }
 
 
-def test_secrets_of_numbers_are_told_as_set_and_never_shown(tmp_path: Path) -> None:
+def test_secrets_of_numbers_are_listed_as_set_and_never_shown(tmp_path: Path) -> None:
     loaded = load(tmp_path, TWO)
     assert loaded.secrets["numbers.hotel_2.whapi.token"] is True
     shown = f"{loaded} {loaded.changed} {loaded.notes}"

@@ -13,7 +13,7 @@ from daemon.settings.page import configuration_file, settings_page
 ROOT = Path(__file__).parents[2]
 
 
-def test_configuration_file_is_what_the_code_says() -> None:
+def test_configuration_file_matches_the_code() -> None:
     assert (ROOT / "config" / "recado.toml").read_text(encoding="utf-8") == configuration_file()
 
 

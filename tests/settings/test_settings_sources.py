@@ -226,7 +226,7 @@ def test_missing_credentials_directory_is_a_problem(cwd: Path) -> None:
     assert problem.startswith("CREDENTIALS_DIRECTORY: ")
 
 
-def test_what_differs_from_the_defaults_is_told_without_secrets(tmp_path: Path) -> None:
+def test_differences_from_the_defaults_are_listed_without_secrets(tmp_path: Path) -> None:
     """For the first lines of the log: values as they may be shown, and of secrets only whether."""
     file = tmp_path / "mine.toml"
     file.write_text(

@@ -22,7 +22,7 @@ BEFORE_CHAIN = 18
 """The version of a store whose audit is no chain yet."""
 
 
-async def test_rows_are_chained_whoever_writes_them(store: Store) -> None:
+async def test_rows_of_all_writers_are_chained(store: Store) -> None:
     await accept(store, message("m-1"))
     async with trio.open_nursery() as nursery:
         for number in range(20):

@@ -97,7 +97,7 @@ async def test_a_disappearing_message_deleted_before_its_answer_is_not_kept(
     assert traces(store) == []
 
 
-async def test_what_is_not_answered_is_not_kept_at_all(store: Store) -> None:
+async def test_disappearing_messages_without_an_answer_are_not_kept(store: Store) -> None:
     group = ChatKey(LAURA.number, "120363012345678901@g.us")
     overheard = message("m-1", SECRET, ephemeral=True, key=group)
     await accept(store, overheard, verdicts=[NOT_ADDRESSED])

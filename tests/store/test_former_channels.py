@@ -33,9 +33,7 @@ async def test_all_rows_of_the_only_number_get_its_name(store: Store, tmp_path: 
     assert await named(store, only="main") == Renamed()
 
 
-async def test_what_was_stored_under_no_id_joins_the_only_number(
-    store: Store, tmp_path: Path
-) -> None:
+async def test_rows_without_an_id_join_the_only_number(store: Store, tmp_path: Path) -> None:
     await accept(store, message("m-1", key=ChatKey("", LAURA.chat)))
     await accept(store, message("m-2"))
     renamed = await named(store, only="main")
@@ -56,7 +54,9 @@ async def test_of_several_ids_only_the_last_active_one_is_the_only_number(
     assert select(tmp_path, "chats", "channel") == [("main",)]
 
 
-async def test_with_several_numbers_each_gets_what_its_id_has(store: Store, tmp_path: Path) -> None:
+async def test_with_several_numbers_each_gets_the_rows_of_its_id(
+    store: Store, tmp_path: Path
+) -> None:
     await accept(store, message("m-1"))
     await accept(store, message("m-2", key=ChatKey("OLD-1", LAURA.chat)))
     await accept(store, message("m-3", key=ChatKey("", LAURA.chat)))

@@ -45,9 +45,7 @@ async def test_a_hundred_writers_share_one_transaction(
     assert sorted(map(int, await events(store))) == list(range(100))
 
 
-async def test_what_the_tasks_of_one_pass_write_is_one_transaction(
-    store: Store, commits: Commits
-) -> None:
+async def test_writes_of_one_pass_share_one_transaction(store: Store, commits: Commits) -> None:
     commits.rows.clear()
     async with trio.open_nursery() as writers:
         for number in range(20):
@@ -164,7 +162,7 @@ async def test_after_the_close_a_write_is_refused(tmp_path: Path) -> None:
             await store.database.write(insert_event("too late"))
 
 
-async def test_readers_see_what_is_committed_and_change_nothing(store: Store) -> None:
+async def test_readers_see_committed_rows_and_change_nothing(store: Store) -> None:
     await store.database.write(insert_event("a"))
     with pytest.raises(StoreUnavailable, match="readonly"):
         await store.database.read(insert_event("b"))

@@ -34,7 +34,7 @@ async def test_a_thread_that_waits_is_woken_although_the_loop_goes_to_sleep() ->
     assert taken == ["a"]
 
 
-async def test_the_end_brings_what_there_is_and_then_nothing() -> None:
+async def test_the_end_hands_over_the_waiting_work_and_then_none() -> None:
     handing_over = HandOver[int]()
     handing_over.put(1)
     handing_over.end()

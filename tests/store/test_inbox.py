@@ -200,7 +200,7 @@ async def test_machines_of_our_number_are_no_agents(store: Store, source: str, r
     assert (await store.threads.chat(LAURA)).paused_until == 0
 
 
-async def test_what_waits_is_found_again_in_order(store: Store) -> None:
+async def test_waiting_messages_are_found_again_in_order(store: Store) -> None:
     await accept(store, message("m-1"), now=100)
     await accept(store, message("m-2", key=PEDRO, kind="voice"), now=101)
     await accept(store, own_message("a-1", "Ya voy", source="web"), now=102)

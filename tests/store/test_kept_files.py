@@ -26,7 +26,7 @@ async def test_voice_notes_have_unguessable_names(files: KeptFiles) -> None:
     assert files.folder.stat().st_mode & 0o077 == 0
 
 
-async def test_a_copy_is_named_by_what_is_in_it(files: KeptFiles, tmp_path: Path) -> None:
+async def test_a_copy_is_named_by_its_content(files: KeptFiles, tmp_path: Path) -> None:
     source = tmp_path / "Menu.PDF"
     source.write_bytes(b"one")
     first, size = await files.keep_copy(source, most=3)

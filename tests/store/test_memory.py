@@ -121,7 +121,7 @@ async def test_the_chat_update_is_stored_with_the_turn(store: Store) -> None:
     assert await store.threads.chat(LAURA) == chat
 
 
-async def test_a_thread_begins_only_once_with_what_was_before(store: Store) -> None:
+async def test_a_thread_gets_the_earlier_messages_only_once(store: Store) -> None:
     await accept(store, message("m-0"))
     assert await store.memories.is_blank(LAURA)
     assert await store.memories.begin_with(LAURA, [_said("antes")], now=102)

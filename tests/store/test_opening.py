@@ -69,7 +69,7 @@ async def test_a_new_store_has_all_tables_and_can_be_opened_again(tmp_path: Path
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-async def test_an_older_store_keeps_what_its_messages_were(tmp_path: Path) -> None:
+async def test_an_older_store_keeps_the_types_of_its_messages(tmp_path: Path) -> None:
     """The column of their kinds is made anew, also for rows that may not be written to any more."""
     rows = [("573001234567@s.whatsapp.net", "voice"), ("forgotten-1", "list"), ("1@g.us", "text")]
     with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as connection:

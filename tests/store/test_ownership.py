@@ -56,7 +56,7 @@ async def holder_of(folder: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-async def test_a_second_process_is_refused_and_told_who_has_the_store(tmp_path: Path) -> None:
+async def test_a_second_process_is_refused_with_the_owner_of_the_store(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with holder_of(tmp_path) as process:
             with pytest.raises(StoreInUse, match=rf"\(pid {process.pid}\)"):

@@ -108,7 +108,7 @@ async def test_an_exception_of_a_transaction_reaches_only_its_caller(store: Stor
     assert await events(store) == ["a"]
 
 
-async def test_the_close_ends_a_read_that_nobody_waits_for(tmp_path: Path) -> None:
+async def test_the_close_ends_an_abandoned_read(tmp_path: Path) -> None:
     begun = threading.Event()
 
     def endless(connection: sqlite3.Connection) -> None:

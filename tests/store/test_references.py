@@ -82,7 +82,7 @@ async def test_words_of_another_chat_are_not_looked_up(store: Store) -> None:
         assert not found.about_us
 
 
-async def test_a_reaction_knows_what_it_is_about_and_whose_that_is(store: Store) -> None:
+async def test_a_reaction_knows_its_message_and_the_author_of_that(store: Store) -> None:
     await accept(store, message("m-1", "Hola"), own_message("a-1", "Ya voy", source="mobile"))
     theirs = await known(store, message("r-1", Reaction(target="m-1", emoji="👍")))
     ours = await known(store, message("r-2", Reaction(target="a-1", emoji="👍")))
@@ -142,7 +142,7 @@ async def test_in_a_group_a_mention_or_an_answer_addresses_us(
     assert found.addressed == addressed
 
 
-async def test_who_has_just_addressed_us_may_go_on(store: Store) -> None:
+async def test_a_member_who_has_just_addressed_us_may_go_on(store: Store) -> None:
     await accept(store, in_group("m-1"))
     assert (await known(store, in_group("m-2", "para dos"))).addressed
     assert not (await known(store, in_group("m-3", author="573007654321"))).addressed
@@ -177,7 +177,7 @@ async def test_a_person_is_known_by_all_ids(store: Store) -> None:
     assert found.names == found.authors == {lid.chat, LAURA.chat}
 
 
-async def test_in_a_group_the_author_is_who_writes(store: Store) -> None:
+async def test_in_a_group_the_author_is_the_member(store: Store) -> None:
     found = await known(store, in_group("m-1"))
     assert found.names == {GROUP.chat}
     assert found.authors == {"573001234567@s.whatsapp.net"}
@@ -209,7 +209,7 @@ async def test_a_thread_does_not_begin_with_a_sign(store: Store) -> None:
     assert await store.threads.history(LAURA, tokens=10**6) == ()
 
 
-async def test_who_is_addressed_is_known_in_the_write_itself(
+async def test_the_addressee_is_known_in_the_same_write(
     store: Store, nursery: trio.Nursery
 ) -> None:
     """Two calls at once share a write, and the second message goes on with the first."""

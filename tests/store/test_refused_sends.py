@@ -114,7 +114,7 @@ async def test_a_part_sent_again_before_the_other_was_refused_decides_the_turn(
 
 
 @pytest.mark.parametrize("state", ["pending", "sending", "unknown", "sent", "dropped"])
-async def test_only_what_was_refused_is_touched(store: Store, state: str) -> None:
+async def test_only_refused_sends_are_changed(store: Store, state: str) -> None:
     """Above all nothing whose outcome is unknown: it may have been said."""
     (row,) = await queued(store, "uno")
     if state != "pending":
@@ -187,7 +187,7 @@ async def test_a_dropped_one_leaves_its_turn_to_be_replayed(store: Store) -> Non
     (row,) = await refused(store, "uno")
     assert await store.operator_actions.drop_send(row.id, by=OPERATOR, now=NOW) == ""
     assert message_state(store, "for-uno") == ("dead", "status 400")
-    work = await store.views.work([], day="2026-01-01", since=0, now=0)
+    work = await store.views.work([], days={}, since=0, now=0)
     assert (work["failed_sends"], work["outbox"]["failed"]) == ([], 0)
     assert audit(store) == [("drop send", LAURA.chat, f"outbox row {row.id}")]
 

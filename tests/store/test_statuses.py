@@ -66,7 +66,7 @@ async def test_no_order_lowers_a_status(store: Store, order: tuple[str, ...]) ->
     assert (await row_of(store))[1] == "read"
 
 
-async def test_what_has_arrived_cannot_fail(store: Store) -> None:
+async def test_a_delivered_send_cannot_fail(store: Store) -> None:
     await answered_turn(store, "m-1")
     await report(store, update("delivered"))
     assert await report(store, update("failed", error="late")) == ()
@@ -270,7 +270,7 @@ async def test_a_late_update_of_a_failed_attempt_does_not_settle_the_next(store:
     assert await row_of(store) == ("sending", "", None, None, "")
 
 
-async def test_what_was_left_as_unknown_counts_once_it_is_told_of(store: Store) -> None:
+async def test_a_status_settles_a_send_left_as_unknown(store: Store) -> None:
     row = await store.outbox.unknown(await sending(store), "no answer")
     turn = await store.turns.active(LAURA)
     assert turn is not None

@@ -53,7 +53,7 @@ async def test_a_turn_that_fits_only_partly_is_left_out(store: Store) -> None:
         assert await _fitting(store, budget) == []
 
 
-async def test_a_long_thread_is_not_read_beyond_what_can_fit(store: Store) -> None:
+async def test_a_long_thread_is_read_only_as_far_as_it_can_fit(store: Store) -> None:
     for number in range(20):
         await _turn_with(store, _said("user", f"number {number}"))
     (last,) = (await store.threads.history(LAURA, tokens=1000))[-1:]
@@ -78,7 +78,7 @@ async def test_a_pause_can_be_set_and_ended(store: Store) -> None:
     assert (await store.threads.chat(LAURA)).paused_until == 0
 
 
-async def test_recent_lines_are_what_people_said(store: Store) -> None:
+async def test_recent_lines_are_those_of_people(store: Store) -> None:
     await _turn_with(
         store,
         _said("user", "¿Hay cupo?"),

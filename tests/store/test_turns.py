@@ -48,7 +48,7 @@ async def _deliver(store: Store, *states_of: str) -> Turn:
     return turn
 
 
-async def test_a_turn_takes_what_waits_in_the_order_of_arrival(store: Store) -> None:
+async def test_a_turn_takes_waiting_messages_in_the_order_of_arrival(store: Store) -> None:
     await accept(store, message("m-2"), message("m-1"))
     await accept(store, own_message("a-1", "Ya voy", source="web"), message("p-1", key=PEDRO))
     await accept(store, message("m-3"))
@@ -104,7 +104,7 @@ async def test_living_turns_are_found_again_oldest_first(tmp_path: Path) -> None
         assert await store.turns.active(LAURA) == turn
 
 
-async def test_what_joins_comes_after_what_was_there(store: Store) -> None:
+async def test_joining_messages_come_after_the_earlier_ones(store: Store) -> None:
     await accept(store, message("m-1"))
     turn = await open_turn(store)
     run = await store.runs.begin(turn, now=101)

@@ -132,7 +132,7 @@ async def test_a_run_that_ends_leaves_no_reservation_behind(store: Store) -> Non
     assert await _states(store) == []
 
 
-async def test_what_was_settled_stays_when_the_run_ends(store: Store) -> None:
+async def test_settled_usage_stays_when_the_run_ends(store: Store) -> None:
     turn = await _turn(store)
     run = await store.runs.begin(turn, now=101)
     await _start(store, run)

@@ -240,12 +240,12 @@ async def test_a_turn_is_found_by_its_name_and_shown_whole(store: Store) -> None
     assert await store.views.story("") is None
 
 
-async def test_the_work_lists_what_waits_and_what_failed(store: Store) -> None:
+async def test_the_work_lists_waiting_and_failed_rows(store: Store) -> None:
     (row,) = await queued(store, "uno")
     await queued(store, "dos", key=PEDRO)
     await store.outbox.sending(row, now=103)
     await store.outbox.failed(row, "refused")
-    work = await store.views.work([], day="2026-01-01", since=0, now=0)
+    work = await store.views.work([], days={}, since=0, now=0)
     assert work["outbox"] == {"pending": 1, "sending": 0, "unknown": 0, "failed": 1}
     assert [entry["key"] for entry in work["sends"]] == [PEDRO]
     assert [(entry["key"], entry["reason"]) for entry in work["failed_sends"]] == [

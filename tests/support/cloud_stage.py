@@ -41,6 +41,7 @@ class CloudStage(Stage):
             "verify_token": SecretStr(VERIFY_TOKEN),
             "phone_number_id": PHONE_NUMBER_ID,
             "status_seconds": 0.4,
+            "pair_seconds": 0.0,
             **self.cloud_changes,
         }
         settings = super().outside_settings()

@@ -37,12 +37,13 @@ class TwoNumbers(Stage):
         nursery: trio.Nursery,
         bar: ScriptedGateway,
         bar_url: str,
-        changes: Mapping[str, Mapping[str, Any]],
+        changes: dict[str, Mapping[str, Any]],
     ) -> None:
         super().__init__(settings, outside, nursery)
         self.bar = bar
         self._bar_url = bar_url
-        self._changes = changes
+        self.changes = changes
+        """Tables of the settings by number, from the next start or reload."""
         self.names: tuple[str, ...] = ("shop", "bar")
         """Which of the two the daemon has, from its next start."""
 
@@ -54,7 +55,9 @@ class TwoNumbers(Stage):
 
     async def _run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
         metrics = Metrics(version="test", by_number=True)
-        self.environment = replace(self.environment, metrics=metrics)
+        self.environment = replace(
+            self.environment, metrics=metrics, read_settings=self.with_numbers
+        )
         try:
             with self._life:
                 await run(
@@ -78,7 +81,7 @@ class TwoNumbers(Stage):
         for name, (url, channel, secret) in places.items():
             whapi = {"api_url": url, "token": SecretStr(TOKEN), "channel_id": channel}
             own = {"whapi": whapi, "web": {"webhook_secret": (SecretStr(secret),)}}
-            tables = {**own, **self._changes.get(name, {})}
+            tables = {**own, **self.changes.get(name, {})}
             numbers[name] = shared.model_copy(
                 update={
                     table: getattr(shared, table).model_copy(update=values)
@@ -95,6 +98,7 @@ async def open_two(
     *,
     shop: Mapping[str, Any] | None = None,
     bar: Mapping[str, Any] | None = None,
+    started: bool = True,
     **changes: Mapping[str, Any],
 ) -> AsyncIterator[TwoNumbers]:
     """Three simulators and a running daemon with two numbers.
@@ -134,7 +138,8 @@ async def open_two(
             stage = TwoNumbers(
                 settings, outside, nursery, gateway, url, {"shop": shop or {}, "bar": bar or {}}
             )
-            await stage.start()
+            if started:
+                await stage.start()
             yield stage
             await stage.stop()
             nursery.cancel_scope.cancel()

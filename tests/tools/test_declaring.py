@@ -150,7 +150,7 @@ def test_the_built_in_tool_asks_for_a_level() -> None:
     assert not get_conversation_context.effects
 
 
-def test_arguments_come_as_what_the_signature_says() -> None:
+def test_arguments_have_the_types_of_the_signature() -> None:
     arguments = everything.read_arguments(EVERYTHING % "")
     assert arguments["arrival"] == date(2026, 3, 2)
     assert arguments["guests"] == [Guest(name="Ana")]
@@ -260,7 +260,7 @@ def by_position(room: str, /) -> str:
         (by_position, "tool by_position: parameter room "),
     ],
 )
-def test_what_is_no_tool_is_refused_by_name(function: Callable[..., Any], words: str) -> None:
+def test_invalid_tools_are_refused_by_name(function: Callable[..., Any], words: str) -> None:
     with pytest.raises(ToolError, match=words):
         tool(function)
 

@@ -31,7 +31,7 @@ def price() -> object:
     return importlib.import_module(f"{PACKAGE}.prices").PRICE
 
 
-def test_what_the_file_says_now_is_imported_and_the_old_module_stays_as_it_was(shop: Path) -> None:
+def test_the_current_file_is_imported_and_the_old_module_is_unchanged(shop: Path) -> None:
     old = sys.modules[f"{PACKAGE}.prices"]
     (shop / "prices.py").write_text("PRICE = 2\n")
     assert price() == 1

@@ -36,7 +36,7 @@ def free_form(prices: dict[str, float], nights: int = 1) -> str:
     return repr((prices, nights))
 
 
-def test_every_property_is_required_and_what_had_a_default_may_be_null() -> None:
+def test_every_property_is_required_and_those_with_a_default_may_be_null() -> None:
     schema = book.spec.parameters
     assert schema["required"] == ["arrival", "guests", "nights", "view", "notes", "lead"]
     assert schema["properties"]["nights"] == {
@@ -58,7 +58,7 @@ def test_a_tool_is_declared_as_strict(one: Tool) -> None:
     assert function_tool(one.spec)["strict"] is True
 
 
-def test_what_has_no_strict_form_is_left_as_it_is() -> None:
+def test_schemas_without_a_strict_form_are_unchanged() -> None:
     assert free_form.spec.parameters["required"] == ["prices"]
     assert not fits_strict(free_form.spec.parameters)
     assert free_form.read_arguments('{"prices":{"a":1}}') == {"prices": {"a": 1.0}, "nights": 1}

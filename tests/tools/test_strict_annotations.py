@@ -271,5 +271,5 @@ def test_neither_sends_nor_takes_as_strict(schema: JsonObject) -> None:
     ],
     ids=["levels", "properties", "choices", "characters"],
 )
-def test_what_some_server_finds_too_big_is_not_sent_as_strict(schema: JsonObject) -> None:
+def test_schemas_too_big_for_some_server_are_not_strict(schema: JsonObject) -> None:
     assert not fits_strict(schema)

@@ -75,7 +75,7 @@ def test_quantities_are_read_in_digits_words_and_ranges(text: str, count: float,
     "text",
     ["$180.000", "el 3 de mayo", "cel 310 555 1234", "placa KLM 345", "a las 7:30", "1. Suite"],
 )
-def test_what_counts_nothing_is_no_quantity(text: str) -> None:
+def test_a_figure_without_a_noun_is_no_quantity(text: str) -> None:
     assert not any(quantity.unit for quantity in counted(text))
 
 

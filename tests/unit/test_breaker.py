@@ -40,7 +40,7 @@ def test_an_operator_has_it_tried_at_once() -> None:
     assert breaker.is_open
 
 
-def test_the_hold_is_what_is_left_of_it() -> None:
+def test_the_hold_is_the_remaining_time() -> None:
     breaker = broken()
     assert breaker.wait(0.5) == 1.5
     assert breaker.wait(1.75) == 0.25

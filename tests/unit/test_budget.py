@@ -31,7 +31,7 @@ PRICE = Price(input=1.0, cached=0.1, output=8.0)
 RULES = BrakeRules()
 
 
-def test_a_call_costs_what_its_tokens_cost() -> None:
+def test_the_cost_of_a_call_is_that_of_its_tokens() -> None:
     usage = Usage(input_tokens=1000, cached_tokens=400, output_tokens=50, reasoning_tokens=20)
     assert use_of(usage, PRICE) == Use(tokens=1050, micros=600 + 40 + 400)
 
@@ -181,7 +181,7 @@ def test_a_turn_that_was_never_answered_ends_the_row() -> None:
     assert _loop(talk) == ""
 
 
-def test_what_was_written_while_we_answered_is_not_a_reply() -> None:
+def test_messages_written_while_we_answered_are_no_replies() -> None:
     assert _loop(_talk(12, reply=-3)) == ""
 
 

@@ -71,7 +71,7 @@ def test_the_newest_turn_stays_if_it_fits_at_all() -> None:
 
 
 @given(threads(), st.integers(1, 300))
-def test_what_is_shown_fits_and_what_is_kept_fits(memory: Recollection, budget: int) -> None:
+def test_the_shown_part_and_the_kept_part_fit(memory: Recollection, budget: int) -> None:
     room = max(0, estimated_budget(budget, memory.chat.token_ratio) - memory.head.tokens)
     assert sum(entry.tokens for entry in shown(memory, budget=budget)) <= room
     count = falls_out(memory, budget=budget)
@@ -91,7 +91,7 @@ def test_nothing_is_dropped_from_a_thread_that_certainly_fits(
         assert falls_out(memory, budget=budget) == 0
 
 
-def test_what_fits_by_far_is_known_to_fit() -> None:
+def test_a_small_thread_is_known_to_fit() -> None:
     assert surely_fits(50, budget=100)
     assert not surely_fits(51, budget=100)
 
@@ -130,7 +130,7 @@ def test_the_head_is_sent_before_the_items() -> None:
     assert lone not in as_input(cut, cut.items)
 
 
-def test_a_summary_is_made_of_the_earlier_one_and_of_what_was_said_and_done() -> None:
+def test_a_summary_is_made_of_the_earlier_one_and_of_messages_and_tool_calls() -> None:
     items: list[JsonObject] = [
         _said("¿Hay cupo?"),
         {"type": "reasoning", "encrypted_content": "sealed"},
@@ -187,7 +187,7 @@ def test_an_empty_summary_is_none(text: str) -> None:
     assert summary_item(text, budget=1000) is None
 
 
-def test_the_servers_own_compaction_stands_for_what_was_before_it() -> None:
+def test_the_servers_own_compaction_replaces_earlier_items() -> None:
     first, second = ({"type": "compaction", "encrypted_content": name} for name in "ab")
     items = [_said("x"), first, _said("y"), second, _said("z")]
     assert split_at_compaction(items) == (items[:3], second, items[4:])

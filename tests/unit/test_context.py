@@ -39,7 +39,7 @@ TOLD = ChatRecord(contact_name="Laura", context_at=NOW - 60, context_text=as_tex
         ),
     ],
 )
-def test_the_line_says_when_who_and_where(subject: Subject, line: str) -> None:
+def test_the_line_has_time_name_and_place(subject: Subject, line: str) -> None:
     assert context_line(texts("es"), subject, BOGOTA) == line
     assert context_item(line) == data_item("context", line)
 

@@ -28,7 +28,7 @@ def test_the_edge_withstands_a_second() -> None:
     assert set(TARGETS) == {"edge", *CHECKS}
 
 
-def test_what_fails_or_takes_too_long_is_found() -> None:
+def test_failures_and_timeouts_are_found() -> None:
     def hold(given: str) -> None:
         while given == "slow":
             pass

@@ -73,7 +73,7 @@ def test_an_event_changes_an_open_message(
 
 @pytest.mark.parametrize("event", ["agent wrote", "done", "given back", "pause ended"])
 @pytest.mark.parametrize("state", ["answered", "handed_off", "expired", "dead", "ignored"])
-def test_what_is_closed_stays_closed(state: str, event: Event) -> None:
+def test_closed_messages_stay_closed(state: str, event: Event) -> None:
     message = OpenMessage(state, "whatever")
     assert after(message, event) == message
 
@@ -91,7 +91,7 @@ def test_what_is_closed_stays_closed(state: str, event: Event) -> None:
         (Hold(paused_until=NOW, escalated_at=NOW - 9), ""),
     ],
 )
-def test_why_a_message_waits(hold: Hold, reason: str) -> None:
+def test_the_reason_why_a_message_waits(hold: Hold, reason: str) -> None:
     assert waits_because(hold, NOW) == reason
 
 
@@ -104,7 +104,7 @@ def test_why_a_message_waits(hold: Hold, reason: str) -> None:
         (Hold(paused_until=NOW - 1, escalated_at=NOW - 9, overdue_at=NOW - 1), False),
     ],
 )
-def test_the_customer_is_notified_once_that_nobody_came(hold: Hold, due: bool) -> None:  # noqa: FBT001
+def test_the_customer_is_notified_once_of_an_overdue_escalation(hold: Hold, due: bool) -> None:  # noqa: FBT001
     assert notice_is_due(hold, NOW) == due
 
 

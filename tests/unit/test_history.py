@@ -109,7 +109,7 @@ def test_turns_are_kept_whole_and_in_order(entries: list[Entry], budget: int) ->
 
 
 @given(calls)
-def test_what_is_sent_is_what_the_server_accepts(items: list[JsonObject]) -> None:
+def test_only_items_that_the_server_accepts_are_sent(items: list[JsonObject]) -> None:
     kept = consistent(items)
     asked = [i["call_id"] for i in kept if i.get("type") == "function_call"]
     answered = [i["call_id"] for i in kept if i.get("type") == "function_call_output"]
@@ -120,7 +120,7 @@ def test_what_is_sent_is_what_the_server_accepts(items: list[JsonObject]) -> Non
 
 
 @given(calls)
-def test_only_what_the_server_refuses_is_left_out(items: list[JsonObject]) -> None:
+def test_only_items_that_the_server_refuses_are_left_out(items: list[JsonObject]) -> None:
     items = [dict(item) for item in items]
     kept = consistent(items)
     words = [i for i in items if "role" in i]

@@ -50,7 +50,7 @@ def test_a_chat_has_one_spelling(raw: str, chat: str) -> None:
         ("", False, False, False, False),
     ],
 )
-def test_what_kind_of_chat_it_is(
+def test_the_kind_of_a_chat_is_read_from_its_id(
     chat: str, *, group: bool, private: bool, alias: bool, one_way: bool
 ) -> None:
     found = (ids.is_group(chat), ids.is_private(chat), ids.is_alias(chat), ids.is_one_way(chat))
@@ -138,5 +138,5 @@ def test_which_ids_a_message_can_be_addressed_to(chat: str, *, reachable: bool) 
         *((name, False) for name in ("", "123", "573001234567@example.com", STORIES)),
     ],
 )
-def test_how_settings_write_a_chat(written: str, *, taken: bool) -> None:
+def test_chats_in_settings(written: str, *, taken: bool) -> None:
     assert bool(re.fullmatch(ids.WRITTEN_CHAT, written)) == taken

@@ -252,7 +252,7 @@ def test_a_poll_may_let_several_options_be_chosen() -> None:
     assert (call.content or {})["count"] == 0
 
 
-def test_the_thread_says_what_was_sent() -> None:
+def test_the_thread_has_the_sent_parts() -> None:
     lines = {n: shown_line(p.kind, p.body, p.payload) for n, p in PARTS.items()}
     assert lines["buttons"] == ("[Sent to the customer by the tool: ¿Confirma? — buttons: Sí, No]")
     assert "Hotel Sol" in lines["location"]

@@ -85,7 +85,7 @@ def row(**fields: Any) -> OutboxRow:
         (row(kind="voice", quoted="m-1"), {"quoted"}, "Sí hay", "", "voice", ["quoted"]),
     ],
 )
-def test_what_is_refused_is_left_out(
+def test_refused_parts_are_left_out(
     message: OutboxRow, named: Any, body: str, quoted: str, kind: str, left_out: list[str]
 ) -> None:
     part = plainer(message, frozenset(named), shows_previews=False)

@@ -33,7 +33,7 @@ def test_new_values_hold_where_they_can_and_old_ones_where_they_cannot() -> None
     assert found.settings == changed(assistant={"max_tool_rounds": 3}, budget={"total_tokens": 5})
 
 
-def test_what_waits_for_a_restart_is_named_at_each_reload() -> None:
+def test_keys_that_need_a_restart_are_named_at_each_reload() -> None:
     """The second comparison is with what holds, not with what was read before."""
     wanted = changed(web={"port": 9999})
     first = plan(Settings(), wanted)
@@ -75,7 +75,7 @@ def test_each_number_changes_by_itself_and_a_new_one_waits_for_a_restart() -> No
     assert found.settings.numbers["shop"].language == "es"
 
 
-def test_what_changes_for_all_numbers_is_said_once() -> None:
+def test_changes_for_all_numbers_are_named_once() -> None:
     shared = Settings()
     before = shared.model_copy(update={"numbers": {"shop": shared}})
     slower = shared.buffer.model_copy(update={"window_seconds": 9.0})

@@ -25,7 +25,7 @@ WORDS = RepeatedWords(
         ("> otra cosa\nSí", "> otra cosa\nSí"),
     ],
 )
-def test_our_words_lose_names_and_what_they_repeat(text: str, left: str) -> None:
+def test_our_words_lose_names_and_repeated_text(text: str, left: str) -> None:
     assert WORDS.taken_out(text) == left
 
 

@@ -43,7 +43,7 @@ async def test_a_free_place_goes_to_the_number_with_fewest() -> None:
     assert slots.taken == 4
 
 
-async def test_whoever_gives_up_waiting_leaves_the_place_to_others() -> None:
+async def test_a_waiter_that_gives_up_leaves_the_place_to_others() -> None:
     slots = RunSlots(1, numbers=2)
     assert slots.take_now("shop")
     with trio.CancelScope() as waiting:

@@ -49,7 +49,7 @@ def test_the_servers_words_are_shown_but_those_of_people_are_not() -> None:
     assert "Laura" not in shown_reason(content, [])
 
 
-def test_a_key_and_what_is_too_long_are_not_shown() -> None:
+def test_keys_and_long_values_are_not_shown() -> None:
     shown = shown_reason(refused(message="key sk-abcdef123456 is not " + "allowed " * 100), [])
     assert "sk-abcdef" not in shown
     assert len(shown) < MOST_REASON + 100

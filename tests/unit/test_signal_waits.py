@@ -125,7 +125,7 @@ async def test_a_rest_is_broken_off(
         ([Chat.operator_releases], 2),
     ],
 )
-async def test_the_wait_before_another_try_ends_with_what_is_new(
+async def test_the_wait_before_another_try_ends_with_a_new_message(
     autojump_clock: MockClock, events: list[Event], at: float
 ) -> None:
     chat = Chat()
@@ -242,7 +242,7 @@ async def test_other_rules_hold_for_an_open_window_and_the_next_pause(
     assert chat.signals.pause_ends_in == 30
 
 
-async def test_what_was_stored_late_counts_from_when_it_came(autojump_clock: MockClock) -> None:
+async def test_a_message_stored_late_counts_from_its_arrival(autojump_clock: MockClock) -> None:
     chat = Chat()
     await trio.sleep(100)
     chat.signals.arrived(Arrival(KEY, "message", received_at=97))
@@ -339,7 +339,7 @@ async def test_the_pause_of_a_loop_is_over_with_an_agents_word_and_an_operators(
     assert autojump_clock.current_time() == 0
 
 
-async def test_what_the_store_has_open_is_due_at_the_end_of_the_pause(
+async def test_open_messages_of_the_store_are_due_at_the_end_of_the_pause(
     autojump_clock: MockClock,
 ) -> None:
     chat = Chat()

@@ -127,7 +127,7 @@ def test_an_answer_has_only_so_many_messages() -> None:
 
 @pytest.mark.parametrize("size", [30, 1500, 2100, 2800, 4000, 4090])
 @pytest.mark.parametrize("start", ["", "```\n"])
-def test_what_is_written_at_all_fits_into_four_messages(size: int, start: str) -> None:
+def test_every_text_that_is_written_fits_into_four_messages(size: int, start: str) -> None:
     paragraph = ("palabras sueltas " * 300)[:size].strip()
     text = start + "\n\n".join([paragraph] * 600)[: MAX_WRITTEN - 4].strip()
     found = split_reply(text)
@@ -150,7 +150,7 @@ def test_what_is_written_at_all_fits_into_four_messages(size: int, start: str) -
         ("👩👩👩👩👩👩👩👩👩", ["👩👩👩👩👩👩👩👩", "👩"]),
     ],
 )
-def test_what_is_too_long_is_cut_where_it_hurts_least(reply: str, chunks: list[str]) -> None:
+def test_long_parts_are_cut_at_the_best_place(reply: str, chunks: list[str]) -> None:
     assert split_reply(reply, max_chunk=8) == chunks
 
 

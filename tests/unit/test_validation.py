@@ -160,7 +160,7 @@ def test_amounts_are_read_in_all_notations(written: str) -> None:
         *("pedido # 20.418", "12,500 miles", "RNT 45.678", "el año 2.026", "15.000 personas"),
     ],
 )
-def test_what_is_no_money_is_not_read_as_money(text: str) -> None:
+def test_other_figures_are_not_read_as_money(text: str) -> None:
     assert list(amounts(text)) == []
 
 

@@ -85,7 +85,7 @@ def test_unanswered_types_have_a_reason(silent: Message, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "content"), ANSWERED)
-def test_what_is_answered_has_none(kind: str, content: AnyContent) -> None:
+def test_answered_messages_have_no_reason(kind: str, content: AnyContent) -> None:
     one = message("m", content, kind=kind)
     assert (verdict(known(one), Policy()), nothing_to_answer(one)) == ("", "")
 

@@ -78,7 +78,7 @@ def test_replies_are_written_as_whatsapp_shows_them(markdown: str) -> None:
 
 
 @pytest.mark.parametrize("text", UNTOUCHED)
-def test_what_is_no_markdown_stays_as_it_is(text: str) -> None:
+def test_text_without_markdown_is_unchanged(text: str) -> None:
     assert to_whatsapp(text) == text
 
 

@@ -69,7 +69,7 @@ def gather(*signs: Sign, rules: WindowRules = RULES, start: float = 100.0) -> Wi
         ([(0, "text"), *[(4, "text")] * 20], 160),
     ],
 )
-def test_when_a_window_closes(signs: list[Sign], closes: float) -> None:
+def test_the_time_at_which_a_window_closes(signs: list[Sign], closes: float) -> None:
     window = gather(*signs)
     assert window is not None
     assert closes_at(window, RULES) == closes

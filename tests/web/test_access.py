@@ -112,7 +112,7 @@ async def test_guessing_becomes_slow_and_the_right_one_is_never_refused(
     assert await call(served, right, OTHER) in {200, 303}
 
 
-async def test_where_the_right_one_was_shown_lately_it_is_not_held_up(
+async def test_an_address_with_a_recent_correct_secret_is_not_held_up(
     start_edge: Start, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Behind a proxy that nobody has named, guesses of strangers delay no webhook."""
@@ -167,7 +167,7 @@ async def test_logins_fail_cleanly_while_the_audit_cannot_be_written(
     assert not log.of("error")
 
 
-async def test_what_is_held_up_does_not_hold_up_the_stop(
+async def test_held_up_requests_do_not_delay_the_stop(
     start_edge: Start, autojump_clock: trio.testing.MockClock
 ) -> None:
     served = await start_edge(webhook_secrets=(SECRET,))

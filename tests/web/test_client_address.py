@@ -51,7 +51,7 @@ def test_a_chain_without_end_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize("text", ["10.0.0.5/8", "proxy.example", "", "10.0.0.0/33"])
-def test_what_is_no_network_is_refused(text: str) -> None:
+def test_invalid_networks_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"host bits|appear|IPv4"):
         read_networks([text])
 

@@ -68,7 +68,7 @@ async def test_the_first_minute_is_counted_while_it_goes_on(tmp_path: Path) -> N
         assert [part.split(" · ")[1] for part in said.split("|")][-2:] == [NOTHING, "1"]
 
 
-async def test_what_the_day_has_cost_is_what_its_tokens_cost(tmp_path: Path) -> None:
+async def test_the_days_cost_is_that_of_its_tokens(tmp_path: Path) -> None:
     budget = {"prices": PRICES, "total_cost": 5.0, "total_tokens": 90_000, "currency": "COP"}
     async with open_scene(tmp_path, budget=budget) as stage, open_browser(stage) as browser:
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")

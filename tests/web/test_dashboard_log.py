@@ -45,9 +45,7 @@ async def test_stored_lines_are_filtered_and_paged(start_edge: Start, daemon: Me
     assert nonsense.json()["count"] == 10
 
 
-async def test_history_comes_first_then_what_is_new(
-    start_edge: Start, daemon: MemoryDaemon
-) -> None:
+async def test_history_comes_first_then_new_lines(start_edge: Start, daemon: MemoryDaemon) -> None:
     for number in range(5):
         daemon.watch.say(f"old {number}")
     served = await start_edge()

@@ -109,7 +109,7 @@ async def test_a_wrong_token_is_refused_and_its_words_are_not_repeated(
     assert not daemon.watch.sessions.ends
 
 
-async def test_a_guesser_is_told_to_wait_and_the_right_token_is_accepted(
+async def test_a_guesser_must_wait_and_the_right_token_is_accepted(
     start_edge: Start,
 ) -> None:
     """Whoever shares the guesser's address is not locked out."""

@@ -72,7 +72,7 @@ async def test_refused_a_second_time_it_can_be_tried_a_third(tmp_path: Path) -> 
         forgive(stage)
 
 
-async def test_it_is_not_said_over_a_persons_words(tmp_path: Path) -> None:
+async def test_it_is_not_sent_after_a_persons_message(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         number = await refused(stage)
         ref = await ref_of(browser, "Laura")

@@ -31,7 +31,7 @@ async def fetch(
             return await client.request(method, f"{served.url}{path}", headers=headers)
 
 
-async def test_health_is_what_the_daemon_says(start_edge: Start) -> None:
+async def test_health_shows_the_daemons_state(start_edge: Start) -> None:
     answer = await fetch(start_edge, "GET", "/health")
     assert answer.status_code == 200
     assert answer.json() == {"status": "healthy", "activeBuffers": 0}

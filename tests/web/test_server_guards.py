@@ -209,7 +209,7 @@ async def test_a_request_in_flight_is_answered_after_the_stop(start: Start) -> N
     assert b"connection: close" in answer
 
 
-async def test_what_is_still_running_after_the_grace_is_cut(start: Start, log: MemoryLog) -> None:
+async def test_requests_still_running_after_the_grace_are_cut(start: Start, log: MemoryLog) -> None:
     cancelled = trio.Event()
 
     async def stuck(scope: Scope, receive: Receive, send: Send) -> None:

@@ -63,7 +63,7 @@ async def test_a_whole_request_is_read_as_asgi_has_it() -> None:
         pytest.param(b"\x16\x03\x01\x02\x00\x01", id="TLS"),
     ],
 )
-def test_what_is_out_of_the_ordinary_goes_the_long_way(data: bytes) -> None:
+def test_unusual_requests_take_the_general_path(data: bytes) -> None:
     assert whole_request(data, is_hot_path) is None
 
 

@@ -365,7 +365,7 @@ async def test_a_lid_that_is_looked_up_does_not_count_as_a_card_that_is_sent() -
     assert to.observed == [("lid", "ok")]
 
 
-async def test_presence_carries_what_to_show() -> None:
+async def test_presence_carries_its_state() -> None:
     async with line(Reply(json={})) as to:
         await to.client.set_presence(CHAT, "recording")
     assert to.server.seen[0].body == {"presence": "recording", "delay": 0}
@@ -390,7 +390,7 @@ async def test_listed_messages_are_read() -> None:
         Reply(raw=b"<html>"),
     ],
 )
-async def test_what_may_be_repeated_is_repeated(fault: Reply) -> None:
+async def test_idempotent_calls_are_repeated(fault: Reply) -> None:
     """Two failures that may pass are survived; the observer sees one call."""
     async with line(fault, fault, Reply(json=HEALTHY)) as to:
         health = await to.client.health()

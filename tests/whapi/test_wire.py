@@ -412,7 +412,7 @@ def test_the_whole_message_is_read() -> None:
     )
 
 
-def test_what_its_author_wants_to_disappear_says_so() -> None:
+def test_disappearing_messages_are_marked() -> None:
     names = ("ephemeral_text", "image", "text")
     assert [sample_message(name).disappears for name in names] == [True, True, False]
 
@@ -429,7 +429,7 @@ def test_a_quoted_menu_keeps_its_words() -> None:
     assert (rows.kind, rows.body) == ("list", "Menu")
 
 
-def test_our_own_echo_and_other_chats_keep_who_and_where() -> None:
+def test_echoes_and_other_chats_keep_author_and_chat() -> None:
     echo = sample_message("echo_from_api")
     assert (echo.from_me, echo.source, echo.key) == (True, "api", LAURA)
     group = sample_message("group_text")

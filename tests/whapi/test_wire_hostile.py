@@ -192,7 +192,7 @@ def test_a_message_is_kept_when_only_its_unnamed_fields_are_broken() -> None:
     ],
     ids=lambda body: f"{len(body)}-{body[:12]!r}",
 )
-def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     """The error is clear English and quotes nothing."""
     with pytest.raises(WebhookError, match=r"^the body is (empty|not|nested)"):
         parse_webhook(body)
@@ -241,7 +241,7 @@ def test_junk_by_the_thousand_stays_small_and_quick() -> None:
     ],
     ids=lambda body: f"{len(body)}-{body[:20]!r}",
 )
-def test_what_holds_more_than_is_read_of_one_call_is_refused_as_a_whole(body: bytes) -> None:
+def test_a_call_with_too_many_elements_is_refused_as_a_whole(body: bytes) -> None:
     """Nothing of it is read and the rest lost; memory stays a few times the body."""
     with pytest.raises(WebhookTooLarge):
         parse_webhook(body)
@@ -260,7 +260,7 @@ def test_pictures_in_large_bodies_cost_almost_nothing() -> None:
     assert message.content == Media(medium="image", media_id="a")
 
 
-def test_what_is_kept_of_unknown_content_is_bounded() -> None:
+def test_unknown_content_is_kept_up_to_a_bound() -> None:
     deep: dict[str, Any] = {"body": "x" * 5000, "preview": "p" * 5000, "n": 10**30, "z": 1 << 64}
     for _ in range(60):
         deep = {"more": deep, "many": [{"s": "y" * 3000, "k" * 500: None}] * 500}

@@ -22,6 +22,7 @@ from daemon.domain.messages import JsonObject, Text
 from daemon.domain.prompt.message_text import burst_item, kept
 from daemon.domain.records import ChatUpdate, NewPart, Turn
 from daemon.domain.states import Outcome
+from daemon.domain.transitions.customers_window import is_shut
 from daemon.domain.transitions.handover import BUDGET, DELETED, REFUSED, WINDOW_SHUT
 from daemon.errors import GatewayError
 from daemon.ledger.turns import Concluded
@@ -111,24 +112,27 @@ async def ended_without_answer(turn: Turn, services: ChatServices, signals: Chat
 
 def _is_window_shut(turn: Turn, services: ChatServices) -> bool:
     """Whether the gateway takes no free text any more from us in a turn's chat."""
-    gateway = services.number.gateway
+    gateway, now = services.number.gateway, services.telemetry.now()
     limit = gateway.capabilities.window_seconds
-    if not limit:
-        return False
-    age = _age(turn, services.telemetry.now(), gateway.seconds_ahead or 0.0)
-    return age > limit - CLOCK_SLACK_SECONDS
+    age = _age(turn, now, gateway.seconds_ahead or 0.0)
+    return bool(limit) and is_shut(now - age, now, window_seconds=limit)
 
 
 async def _leave_to_person(turn: Turn, services: ChatServices) -> None:
-    """Send the template for this case, if there is one, and let the messages wait for a person."""
+    """Let the messages of a turn that cannot be answered now wait for a person."""
+    await ask_in_shut_window(turn, services)
+    items = await unanswered_items(turn, services)
+    await _close(turn, "handed_off", WINDOW_SHUT, services, items=items)
+
+
+async def ask_in_shut_window(turn: Turn, services: ChatServices) -> None:
+    """Ask for a person since only templates can be sent; the one for this case is, if there is."""
     name, _, language = services.config.rules.window_template.partition(":")
     if name:
         template = {"template": {"name": name, "language": language}}
         part = NewPart(f"[template {name}]", payload=template)
         await services.store.turns.apologise(turn, part, now=services.telemetry.now())
     await _ask_for_person(turn, services, reason=WINDOW_SHUT, again=False)
-    items = await unanswered_items(turn, services)
-    await _close(turn, "handed_off", WINDOW_SHUT, services, items=items)
 
 
 async def _is_too_old(turn: Turn, services: ChatServices, *, free_since: float) -> bool:

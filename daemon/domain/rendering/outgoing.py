@@ -348,6 +348,11 @@ WITHOUT = "without"
 _WITH_CHOICES = frozenset({"buttons", "list", "poll"})
 
 
+def is_template(row: OutboxRow) -> bool:
+    """Whether a message is a template that the gateway's operator has approved."""
+    return "template" in row.payload
+
+
 def parts_of(row: OutboxRow, *, shows_previews: bool) -> frozenset[str]:
     """The optional parts of a message: ``quoted``, ``mentions``, ``link_preview``, ``buttons``.
 

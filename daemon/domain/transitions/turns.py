@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from daemon.domain.states import ANSWERED, DEAD, DROPPED, FAILED, HANDED_OFF, IN_TURN, Outcome
-from daemon.domain.transitions.handover import OpenMessage, left_by_turn
+from daemon.domain.transitions.handover import WINDOW_SHUT, OpenMessage, left_by_turn
 
 
 class Part(NamedTuple):
@@ -24,8 +24,11 @@ def outcome_of(parts: Sequence[Part]) -> tuple[Outcome, str]:
     """How a turn ends whose answer was delivered as far as possible, and why.
 
     Answered if any part was said, or if there was nothing to say; dead if every part was refused.
+    What can be said as soon as the customer writes again is left to a person until then.
     """
     errors = [part.error for part in parts if part.state == FAILED]
+    if WINDOW_SHUT in errors and nothing_sent(parts):
+        return HANDED_OFF, WINDOW_SHUT
     if errors and nothing_sent(parts):
         return DEAD, max(errors)
     return ANSWERED, max(errors, default="")

@@ -39,9 +39,15 @@ class CloudClient:
     """
 
     def __init__(
-        self, calls: GatewayCalls, *, phone_number_id: str, bubbles: int, status_seconds: float
+        self,
+        calls: GatewayCalls,
+        *,
+        phone_number_id: str,
+        bubbles: int,
+        pair_seconds: float,
+        status_seconds: float,
     ) -> None:
-        """``bubbles``, ``status_seconds``: see `Capabilities`."""
+        """``bubbles`` and the seconds: see `Capabilities`."""
         self._calls = calls
         self._id = phone_number_id
         self._capabilities = Capabilities(
@@ -51,6 +57,7 @@ class CloudClient:
             sees_typing=False,
             bubbles=bubbles,
             window_seconds=_WINDOW_SECONDS,
+            pair_seconds=pair_seconds,
             status_seconds=status_seconds,
         )
 

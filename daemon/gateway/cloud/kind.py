@@ -59,6 +59,7 @@ async def open_number(
             calls,
             phone_number_id=number_id,
             bubbles=cloud.max_bubbles,
+            pair_seconds=cloud.pair_seconds,
             status_seconds=cloud.status_seconds,
         )
 

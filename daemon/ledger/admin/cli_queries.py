@@ -1,6 +1,6 @@
 """Reads and writes of single commands: `recado send`, `budget`, `unanswered`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -73,38 +73,54 @@ class Spending:
     """True if a call was refused because the budget was spent."""
 
 
-def newest_day(connection: Connection) -> str:
-    """The last day on which anything was used up; empty if there is none."""
-    row = connection.execute("SELECT MAX(day) FROM usage_days").fetchone()
-    return str(row[0] or "")
+def newest_days(connection: Connection) -> dict[str, str]:
+    """The last day of each number on which anything was used up."""
+    rows = connection.execute("SELECT channel, MAX(day) FROM usage_days GROUP BY channel")
+    return dict(rows.fetchall())
 
 
-def spending_of(connection: Connection, day: str) -> tuple[Spending, ...]:
-    """What a day has used up: all together first, then the chats, the greatest use first."""
-    rows = connection.execute(
-        f"SELECT channel, chat, tokens, micros, {COUNTED}, told FROM usage_days WHERE day = ?"
-        " ORDER BY CASE chat WHEN '' THEN 0 ELSE 1 END, micros DESC, tokens DESC, chat",
-        (day,),
-    )
-    return tuple(
-        Spending(channel, chat, tokens, micros, counted_tokens, counted_micros, bool(notified))
-        for channel, chat, tokens, micros, counted_tokens, counted_micros, notified in rows
-    )
+def spending_of(connection: Connection, days: Mapping[str, str]) -> tuple[Spending, ...]:
+    """What each number has used up in its day: in all first, then the chats, the most first."""
+    found: list[Spending] = []
+    for number, day in days.items():
+        rows = connection.execute(
+            f"SELECT channel, chat, tokens, micros, {COUNTED}, told FROM usage_days"
+            " WHERE channel = ? AND day = ?",
+            (number, day),
+        )
+        found += [
+            Spending(number, chat, tokens, micros, counted_tokens, counted_micros, bool(notified))
+            for number, chat, tokens, micros, counted_tokens, counted_micros, notified in rows
+        ]
+    found.sort(key=lambda one: (one.chat != "", -one.micros, -one.tokens, one.chat))
+    return tuple(found)
 
 
-def pardon(connection: Connection, day: str, names: Sequence[str], *, by: Actor, now: float) -> int:
-    """Let a person begin the day anew, inside the caller's transaction; gives the chats concerned.
+def pardon(
+    connection: Connection,
+    days: Mapping[str, str],
+    names: Sequence[str],
+    *,
+    by: Actor,
+    now: float,
+) -> tuple[str, ...]:
+    """Let a person begin the day of each number anew, inside the caller's transaction.
 
-    ``names``: the person's chat ids. What was used up stays in the total of the day.
+    Gives the days on which something was reset. ``names``: the person's chat ids. What was used up
+    stays in the total of the day.
     """
-    done = connection.execute(
-        "UPDATE usage_days SET pardoned_tokens = tokens, pardoned_micros = micros, told = 0"
-        f" WHERE day = ? AND chat IN ({marks(names)})",
-        (day, *names),
-    )
-    if done.rowcount:
+    reset = {
+        day: None
+        for number, day in days.items()
+        if connection.execute(
+            "UPDATE usage_days SET pardoned_tokens = tokens, pardoned_micros = micros, told = 0"
+            f" WHERE channel = ? AND day = ? AND chat IN ({marks(names)})",
+            (number, day, *names),
+        ).rowcount
+    }
+    for day in reset:
         write_audit(connection, by, "budget reset", names[0], after=f"new on {day}", now=now)
-    return done.rowcount
+    return tuple(reset)
 
 
 WaitsFor = Literal["bot", "person", "operator"]

@@ -58,12 +58,12 @@ class Views(Role):
         return await self._read(partial(chat_list.key_of, ref=ref))
 
     async def work(
-        self, live: Iterable[ChatKey], *, day: str, since: float, now: float
+        self, live: Iterable[ChatKey], *, days: Mapping[str, str], since: float, now: float
     ) -> JsonObject:
         """What is under way, what waits, what failed, and what the day has cost.
 
-        ``people`` has the names of the chats in it, and of those in ``live``. ``since``: when this
-        process began, Unix seconds.
+        ``people`` has the names of the chats in it, and of those in ``live``. ``days``: the day of
+        each number. ``since``: when this process began, Unix seconds.
         """
         asked = set(live)
 
@@ -77,7 +77,7 @@ class Views(Role):
                 "failed_sends": work.failed_sends(connection),
                 "unreadable": work.unreadable_events(connection),
                 "expired": work.expired_since(connection, since),
-                "spending": work.spending(connection, day),
+                "spending": work.spending(connection, days),
             }
             names = ("sends", "dead_turns", "doubtful", "failed_sends")
             lists = [shown[name] for name in names]

@@ -24,7 +24,8 @@ the customer waits for a person."""
 
 _CHATS = (
     "SELECT channel, chat, ref, name, contact_name, first_seen_at, last_activity_at,"
-    " paused_until, loop_until, escalated_at, overdue_at, opted_out_at FROM chats"
+    " paused_until, loop_until, escalated_at, overdue_at, opted_out_at,"
+    " customer_wrote_at FROM chats"
 )
 
 
@@ -189,6 +190,7 @@ def _entry(
         "paused_until": paused if paused > now else 0.0,
         "loop": float(str(loop_until)) > now,
         "opted_out_at": row[11],
+        "customer_wrote_at": row[12],
         "state": _state(key, open_work, live, is_paused=paused > now),
         "since": 0.0,
         "turn": "",

@@ -1,11 +1,11 @@
 """The work of all chats: unsettled sends, failures, the cost of the day."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import DEAD, EXPIRED, FAILED, RUNNING, STARTED, UNSETTLED
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, marks
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import REMEMBERED
 from daemon.ledger.usage import COUNTED
@@ -128,19 +128,29 @@ def expired_since(connection: Connection, since: float) -> int:
     return int(row[0])
 
 
-def spending(connection: Connection, day: str, *, limit: int = 10) -> JsonObject:
-    """What a day has used up in all, and by the chats that used most. Cost in millionths."""
-    total = connection.execute(
-        "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(micros), 0), COALESCE(MAX(told), 0)"
-        " FROM usage_days WHERE day = ? AND chat = ''",
-        (day,),
-    ).fetchone()
-    rows = connection.execute(
-        f"SELECT channel, chat, tokens, micros, {COUNTED}, told FROM usage_days WHERE day = ?"
-        " AND chat != '' ORDER BY micros DESC, tokens DESC, chat LIMIT ?",
-        (day, limit),
-    ).fetchall()
-    entries = [
+def spending(connection: Connection, days: Mapping[str, str], *, limit: int = 10) -> JsonObject:
+    """What each number has used up in its day, and the chats that used most. Cost in millionths.
+
+    ``days``: by number, since each has its own time zone.
+    """
+    totals = {}
+    rows = []
+    for day in sorted(set(days.values())):
+        numbers = [number for number, its_day in days.items() if its_day == day]
+        found = connection.execute(
+            "SELECT channel, tokens, micros, told FROM usage_days WHERE day = ? AND chat = ''"
+            f" AND channel IN ({marks(numbers)})",
+            (day, *numbers),
+        )
+        for number, tokens, micros, spent in found:
+            totals[number] = {"tokens": tokens, "micros": micros, "spent": bool(spent)}
+        rows += connection.execute(
+            f"SELECT channel, chat, tokens, micros, {COUNTED}, told FROM usage_days WHERE day = ?"
+            f" AND chat != '' AND channel IN ({marks(numbers)})"
+            " ORDER BY micros DESC, tokens DESC, chat LIMIT ?",
+            (day, *numbers, limit),
+        ).fetchall()
+    chats = [
         {
             "key": ChatKey(channel, chat),
             "tokens": tokens,
@@ -151,8 +161,8 @@ def spending(connection: Connection, day: str, *, limit: int = 10) -> JsonObject
         }
         for channel, chat, tokens, micros, counted_tokens, counted_micros, spent in rows
     ]
-    names = ("tokens", "micros", "spent")
-    return {"total": dict(zip(names, (*total[:2], bool(total[2])), strict=True)), "chats": entries}
+    chats.sort(key=lambda one: (-one["micros"], -one["tokens"], one["key"].chat))
+    return {"totals": totals, "chats": chats[:limit]}
 
 
 def running(connection: Connection) -> dict[ChatKey, JsonObject]:

@@ -65,8 +65,10 @@ class Place:
 
     data_dir: Path
     zone: ZoneInfo | None
-    budget: BudgetSettings | None = None
-    """The limits of a day; None if the configuration was not read."""
+    budgets: Mapping[str, BudgetSettings] = field(default_factory=dict)
+    """The limits of a day by number; empty if the configuration was not read."""
+    zones: Mapping[str, ZoneInfo] = field(default_factory=dict)
+    """The time zones of our numbers, in which their days begin; likewise."""
     numbers: tuple[str, ...] = (ONLY,)
     """The names of our numbers; the usual one where the configuration was not read."""
     gateways: Mapping[str, str] = field(default_factory=dict)
@@ -198,13 +200,15 @@ def _place(config: Path | None, data_dir: Path | None) -> Place:
     if data_dir is not None:
         return Place(data_dir, None)
     settings = read_settings(config)
+    numbers = numbers_of(settings)
     return Place(
         _data_dir(settings),
         ZoneInfo(settings.timezone),
-        settings.budget,
-        tuple(numbers_of(settings)),
-        {name: number.gateway for name, number in numbers_of(settings).items()},
-        {name: policy_of(number) for name, number in numbers_of(settings).items()},
+        {name: number.budget for name, number in numbers.items()},
+        {name: ZoneInfo(number.timezone) for name, number in numbers.items()},
+        tuple(numbers),
+        {name: number.gateway for name, number in numbers.items()},
+        {name: policy_of(number) for name, number in numbers.items()},
     )
 
 

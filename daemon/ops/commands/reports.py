@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
@@ -12,7 +12,7 @@ import click
 from daemon.domain.audit_chain import AuditRow, Head, Verified
 from daemon.domain.limits import MICROS, day_of
 from daemon.domain.redaction import mask_numbers
-from daemon.ledger.admin.cli_queries import Spending, newest_day, pardon, spending_of
+from daemon.ledger.admin.cli_queries import Spending, newest_days, pardon, spending_of
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.audit import audit_rows, verify_audit
 from daemon.ops.commands.place import (
@@ -161,39 +161,27 @@ Example:
 @REVEAL
 @takes_place
 def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> None:
-    """Show what the model has used today, by contact and in all, and the limits.
+    """Show what the model has used today, by contact and number, and the limits of each number.
 
     Calls in progress count at their estimate. With --data-dir the limits are not known, and the
     last day with any use is shown.
     """
     with place.reading() as connection:
-        day = _day(place) or newest_day(connection)
-        spent = spending_of(connection, day)
+        days = _days(place) or newest_days(connection)
+        spent = spending_of(connection, days)
         if chat is not None:
             names = {"", *names_of(connection, known_chat(chat))}
             spent = tuple(entry for entry in spent if entry.chat in names)
     if reveal:
+        day = max(days.values(), default="")
         note(place.data_dir, "reveal", after=f"budget of {day}, {len(spent)} rows")
     rows = [_row(entry, reveal=reveal) for entry in spent if entry.chat]
-    totals = [entry for entry in spent if not entry.chat]
-    tokens, micros = (sum(one.tokens for one in totals), sum(one.micros for one in totals))
-    limits = place.budget
+    used = {entry.channel: entry for entry in spent if not entry.chat}
+    totals = {number: used.get(number, Spending(number, *UNUSED)) for number in days}
     if as_json:
-        shown = {
-            "day": day,
-            "currency": limits.currency if limits else None,
-            "limits": _limits(limits) if limits else None,
-            "total": {
-                "tokens": tokens,
-                "cost": micros / MICROS,
-                "spent": any(one.notified for one in totals),
-            },
-            "numbers": {one.channel: _row(one, reveal=False) for one in totals},
-            "contacts": rows,
-        }
-        print_json(shown)
+        print_json(_report(days, totals, rows, place.budgets))
     else:
-        click.echo("\n".join(_page(day, totals, rows, limits)))
+        click.echo("\n".join(_page(days, totals, rows, place.budgets)))
 
 
 @click.group(name="budget", invoke_without_command=True, epilog=BUDGET_EXAMPLE)
@@ -213,17 +201,21 @@ def reset_command(place: Place, *, chat: str) -> None:
     When the total is used up, raise the limits in the configuration.
     """
     with place.writing() as connection:
-        day = _day(place) or newest_day(connection)
+        days = _days(place) or newest_days(connection)
         names = names_of(connection, known_chat(chat))
-        done = pardon(connection, day, names, by=os_actor(), now=time.time())
-    if not done:
-        raise NotDone(f"this contact has used nothing on {day or 'any day'}")
-    click.echo(f"reset for {day}")
+        reset = pardon(connection, days, names, by=os_actor(), now=time.time())
+    if not reset:
+        raise NotDone(f"this contact has used nothing on {max(days.values(), default='any day')}")
+    click.echo(f"reset for {', '.join(reset)}")
 
 
-def _day(place: Place) -> str:
-    """Today in the configured time zone; empty if that is not known."""
-    return day_of(time.time(), place.zone) if place.zone else ""
+UNUSED = ("", 0, 0, 0, 0, False)
+"""What a number without any use has used."""
+
+
+def _days(place: Place) -> dict[str, str]:
+    """Today by number, in its time zone; empty if the configuration was not read."""
+    return {number: day_of(time.time(), zone) for number, zone in place.zones.items()}
 
 
 def _row(entry: Spending, *, reveal: bool) -> dict[str, Any]:
@@ -243,22 +235,60 @@ def _limits(budget: BudgetSettings) -> dict[str, float]:
     return {name: getattr(budget, name) for name in names}
 
 
+def _report(
+    days: Mapping[str, str],
+    totals: Mapping[str, Spending],
+    rows: list[dict[str, Any]],
+    budgets: Mapping[str, BudgetSettings],
+) -> dict[str, Any]:
+    """The object of ``--json``. ``currency`` and ``limits`` are those of the only number."""
+    only = next(iter(budgets.values())) if len(budgets) == 1 else None
+    return {
+        "day": max(days.values(), default=""),
+        "currency": only.currency if only else None,
+        "limits": _limits(only) if only else None,
+        "total": {
+            "tokens": sum(one.tokens for one in totals.values()),
+            "cost": sum(one.micros for one in totals.values()) / MICROS,
+            "spent": any(one.notified for one in totals.values()),
+        },
+        "numbers": {
+            number: {
+                **_row(one, reveal=False),
+                "day": days[number],
+                "currency": budgets[number].currency if number in budgets else None,
+                "limits": _limits(budgets[number]) if number in budgets else None,
+            }
+            for number, one in totals.items()
+        },
+        "contacts": rows,
+    }
+
+
 def _page(
-    day: str, totals: list[Spending], rows: list[dict[str, Any]], budget: BudgetSettings | None
+    days: Mapping[str, str],
+    totals: Mapping[str, Spending],
+    rows: list[dict[str, Any]],
+    budgets: Mapping[str, BudgetSettings],
 ) -> list[str]:
-    currency = budget.currency if budget else ""
-    lines = [f"day {day or '-'}"]
-    if budget:
-        limits = [f"{name} {value or 'none'}" for name, value in _limits(budget).items()]
-        lines.append(f"limits: {', '.join(limits)}")
-    for one in totals or [Spending(*("", "", 0, 0, 0, 0, False))]:
+    several = len(totals) > 1
+    lines = [f"day {', '.join(sorted(set(days.values()))) or '-'}"]
+    currencies = {number: budget.currency for number, budget in budgets.items()}
+    for number, one in totals.items():
+        if number in budgets:
+            values = _limits(budgets[number]).items()
+            limits = ", ".join(f"{name} {value or 'none'}" for name, value in values)
+            lines.append(f"limits of {number}: {limits}" if several else f"limits: {limits}")
         spent = "  budget spent" if one.notified else ""
-        what = f"total of {one.channel}" if len(totals) > 1 else "total"
-        lines.append(f"{what}  {one.tokens} tokens  {one.micros / MICROS:.4f} {currency}{spent}")
+        what = f"total of {number}" if several else "total"
+        cost = f"{one.micros / MICROS:.4f} {currencies.get(number, '')}".rstrip()
+        lines.append(f"{what}  {one.tokens} tokens  {cost}{spent}")
     for row in rows:
+        currency = currencies.get(row["channel"], "")
         spent = "  budget spent" if row["spent"] else ""
         if (row["counted_tokens"], row["counted_cost"]) != (row["tokens"], row["cost"]):
             spent += f"  ({row['counted_tokens']} tokens since the reset)"
         cost = f"{row['cost']:.4f} {currency}"
-        lines.append(f"{row['chat']}  {row['tokens']} tokens  {cost}{spent}")
+        whose = f"{row['chat']} of {row['channel']}" if several else row["chat"]
+        lines.append(f"{whose}  {row['tokens']} tokens  {cost}{spent}")
     return [line.rstrip() for line in lines]

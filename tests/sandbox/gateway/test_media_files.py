@@ -43,7 +43,7 @@ async def test_a_picture_is_described_and_fetched_by_its_id(
     assert "link" not in image
 
 
-async def test_a_link_needs_no_token_and_is_there_only_for_what_the_channel_fetches(
+async def test_links_need_no_token_and_exist_only_for_types_with_auto_download(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     gateway.set_auto_download("voice")
@@ -179,7 +179,7 @@ async def test_a_link_to_another_server_of_this_machine_is_fetched(
     assert (far["mime_type"], far["link"]) == ("application/pdf", far_link)
 
 
-def test_the_samples_are_what_they_say() -> None:
+def test_the_samples_have_the_formats_they_claim() -> None:
     heads = {
         "image": b"\xff\xd8\xff",
         "voice": b"OggS",

@@ -85,7 +85,7 @@ async def test_cards_polls_votes_and_reactions(gateway: ScriptedGateway, receive
     ("menu", "choice", "prefixed", "quoted_type"),
     [(MENU, "yes", "ButtonsV3:yes", "hsm"), (LIST, "r1", "ListV3:r1", "list")],
 )
-async def test_what_is_tapped_comes_back_with_whapis_prefix(
+async def test_tapped_buttons_come_back_with_whapis_prefix(
     gateway: ScriptedGateway,
     api: httpx.AsyncClient,
     receiver: Any,
@@ -118,7 +118,7 @@ async def test_what_is_tapped_comes_back_with_whapis_prefix(
         ("location", {"to": LAURA, "latitude": 91, "longitude": 0}),
     ],
 )
-async def test_what_whapi_refuses_is_refused(
+async def test_requests_that_whapi_refuses_are_refused(
     gateway: ScriptedGateway, api: httpx.AsyncClient, kind: str, body: dict[str, Any]
 ) -> None:
     with trio.fail_after(30):
@@ -204,7 +204,7 @@ async def test_presences_of_group_members_are_reported_if_subscribed(
     ]
 
 
-async def test_a_label_is_told_as_a_changed_chat(
+async def test_a_label_is_posted_as_a_changed_chat(
     gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     with trio.fail_after(30):

@@ -65,7 +65,7 @@ async def see(page: Page) -> tuple[str, dict[str, Any]]:
     return event
 
 
-async def test_a_page_starts_with_a_snapshot_and_sees_what_comes(
+async def test_a_page_starts_with_a_snapshot_and_gets_later_events(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(30):
@@ -90,7 +90,7 @@ async def test_a_page_starts_with_a_snapshot_and_sees_what_comes(
     assert (message[0], message[1]["message"]["text"]["body"]) == ("message", "Buenas")
 
 
-async def test_a_page_that_comes_back_gets_what_it_missed(
+async def test_a_page_that_reconnects_gets_the_missed_events(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(30):
@@ -106,7 +106,7 @@ async def test_a_page_that_comes_back_gets_what_it_missed(
     assert stranger[0] == "snapshot"
 
 
-def test_a_reader_that_fell_behind_the_journal_is_told_so() -> None:
+def test_a_reader_that_fell_behind_the_journal_gets_none() -> None:
     journal = Journal(limit=3)
     for number in range(5):
         journal.write("message", {"number": number})
@@ -126,7 +126,7 @@ async def test_the_stream_ends_when_the_gateway_closes(
             assert await page.next() is None
 
 
-async def test_what_is_typed_becomes_a_customers_or_an_agents_message(
+async def test_typed_text_becomes_a_customers_or_an_agents_message(
     api: httpx.AsyncClient, receiver: Any
 ) -> None:
     with trio.fail_after(30):

@@ -160,7 +160,7 @@ async def test_in_a_group_one_chooses_who_writes(api: httpx.AsyncClient, receive
     assert authors == ["Andrés Pardo", "Laura Gómez"]
 
 
-async def test_opening_a_chat_reads_what_came(
+async def test_opening_a_chat_marks_its_messages_read(
     api: httpx.AsyncClient, gateway: ScriptedGateway, receiver: Any
 ) -> None:
     with trio.fail_after(30):

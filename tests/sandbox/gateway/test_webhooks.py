@@ -180,7 +180,9 @@ async def test_several_messages_and_a_presence_in_one_call(
     assert all(gateway.acknowledged(m["id"]) for m in parts)
 
 
-async def test_what_else_people_do(gateway: ScriptedGateway, receiver: Any) -> None:
+async def test_reactions_votes_and_other_actions_are_posted(
+    gateway: ScriptedGateway, receiver: Any
+) -> None:
     with trio.fail_after(30):
         first = await gateway.customer_says(LAURA, "mira https://example.com", id="first-0001")
         await gateway.customer_says(LAURA, "ese", quote=first)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from daemon.domain.messages import JsonObject
+from daemon.domain.transitions.handover import WINDOW_SHUT
 from daemon.errors import (
     GatewayError,
     GatewayTemporary,
@@ -134,6 +135,8 @@ def failure_words(errors: Iterable[JsonObject]) -> tuple[str, bool]:
     """Give the words for the errors of a failed message, and whether sending again may help."""
     codes = [count(error.get("code")) for error in errors]
     known = [FAILURES.get(code) for code in codes]
+    if _WINDOW in codes:
+        return WINDOW_SHUT, False
     said = [
         f"code {code} ({found.words if found else 'not known here'})"
         for code, found in zip(codes, known, strict=True)
