@@ -118,7 +118,7 @@ def _validation() -> Path:
     validators = in_order(())
     candidate = Candidate(
         text=REPLY,
-        heard="¿Qué opciones tienen?",
+        inbound="¿Qué opciones tienen?",
         instructions=REPLY,
         remembered=tuple(f"Hola {n}, buenos días." for n in range(THREAD_ITEMS)),
     )

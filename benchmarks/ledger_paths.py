@@ -85,7 +85,7 @@ def ledger_path(connection: sqlite3.Connection, bodies: Iterator[bytes]) -> Path
         await runs.round_completed(run, 0, response, now=NOW)
         items = (said("Hola", "user"), *response.items)
         concluded = await turns.conclude(turn, items=items, parts=[NewPart(REPLY)], now=NOW)
-        (row,) = concluded.to_say
+        (row,) = concluded.to_send
         await outbox.sending(row, now=NOW)
         await outbox.sent(row, f"sent-{name}", finishes=concluded.turn, now=NOW)
 

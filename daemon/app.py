@@ -136,7 +136,7 @@ async def _start_and_stop(
         side("recovery", recover.recover, recovery.delay_seconds, recovery.timeout_seconds)
         side("sweep", recover.keep_sweeping, recovery.delay_seconds, every.sweep_seconds)
         await recover.resume_windows()
-        await numbers.know_ourselves()
+        await numbers.learn_own_ids()
         audio_folder = settings.data_dir / AUDIO_FOLDER
         http.open(operations, audio_folder=audio_folder, phone_url=environment.phone_url)
         for place, number in enumerate(numbers):

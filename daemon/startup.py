@@ -71,7 +71,7 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
         if line := _taken_port(settings, environ, sandbox=sandbox):
             log.critical(line, symbol="❌")
             return UNUSABLE
-        _introduce(loaded, log)
+        _log_start(loaded, log)
         for note in loaded.notes:
             log.warning(note)
         _run(settings, log, environ, read, sandbox=sandbox)
@@ -89,7 +89,7 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
     return CLEAN
 
 
-def _introduce(loaded: Loaded, log: Log) -> None:
+def _log_start(loaded: Loaded, log: Log) -> None:
     """Say which daemon this is, where it runs and how it is configured; of secrets, whether."""
     limit = memory_limit()
     log.info(

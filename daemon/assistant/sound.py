@@ -181,11 +181,11 @@ class Transcriber:
             idle_seconds=hearing.timeout_seconds,
         )
 
-    def hears(self, mime: str) -> bool:
+    def accepts(self, mime: str) -> bool:
         """Whether this type of audio can be transcribed."""
         return mime in ENDINGS
 
-    async def hear(self, sound: bytes, mime: str) -> str:
+    async def transcribe(self, sound: bytes, mime: str) -> str:
         """The words of a recording; ``mime`` is the type of its bytes.
 
         Raises ModelTemporary if it may work later, ModelRejected if it never will.

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import trio
 
-from daemon.conversation.speech import Listener, Recording
+from daemon.conversation.speech import BudgetedTranscriber, Recording
 from daemon.domain.messages import Media, Message
 from daemon.domain.prompt.media_text import SOUNDS, STRANGE, BurstFiles
 from daemon.domain.records import AttachmentKind, MediaItem, Turn
@@ -69,7 +69,7 @@ class Attachments:
         rules: AttachmentRules,
         *,
         fetch: Fetch,
-        listener: Listener,
+        transcriber: BudgetedTranscriber,
         read: DocumentReader,
         log: Log,
         metrics: Metrics,
@@ -78,7 +78,7 @@ class Attachments:
         self._items = items
         self.rules = rules
         self._fetch = fetch
-        self._listener = listener
+        self._transcriber = transcriber
         self._read = read
         self._log = log
         self._metrics = metrics
@@ -109,7 +109,7 @@ class Attachments:
         if self._nursery is None or len(self._under_way) >= MOST_WAITING:
             return
         work = self._under_way[key] = _FileWork(trio.current_time(), trio.Event())
-        self._nursery.start_soon(self._see_to, message, work, name=f"file of {message.id}")
+        self._nursery.start_soon(self._process, message, work, name=f"file of {message.id}")
 
     async def wait(self, messages: Sequence[Message]) -> None:
         """Wait until everything is known that can be of the files of messages, or long enough.
@@ -132,9 +132,9 @@ class Attachments:
         with_file = _with_file(messages)
         return BurstFiles(await self._items.of(with_file)) if with_file else BurstFiles()
 
-    async def let_go(self, turn: Turn) -> None:
+    async def delete_withdrawn(self, turn: Turn) -> None:
         """Delete the files of a turn that is over, as far as they were to disappear."""
-        if gone := await self._items.let_go(turn):
+        if gone := await self._items.delete_withdrawn(turn):
             self._log.info("files deleted that were to disappear", chat=turn.key, files=gone)
 
     async def seen(
@@ -158,7 +158,7 @@ class Attachments:
 
     # -- one file ------------------------------------------------------------------------------
 
-    async def _see_to(self, message: Message, work: _FileWork) -> None:
+    async def _process(self, message: Message, work: _FileWork) -> None:
         """Fetch a file, and hear or read it. Ends when there is nothing more to try."""
         try:
             async with self._places:
@@ -239,7 +239,7 @@ class Attachments:
             mime=item.mime,
             seconds=content.seconds,
         )
-        return await self._listener.words_of(
+        return await self._transcriber.words_of(
             recording, longest_seconds=self.rules.longest_sound_seconds
         )
 

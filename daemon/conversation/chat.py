@@ -12,7 +12,7 @@ import trio
 from daemon.conversation.delivery import Delivery
 from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
-from daemon.conversation.turn.history import note_what_an_agent_handles
+from daemon.conversation.turn.history import note_agent_messages
 from daemon.conversation.turn.outcome import ended, stop_loop
 from daemon.conversation.turn.turn import TurnWork
 from daemon.domain.limits import MINUTE_SECONDS, free_at, turns_of_a_loop
@@ -79,18 +79,18 @@ class Chat:
         May be cancelled at any checkpoint; whatever it was doing is found in the store by the
         next task of this chat.
         """
-        snapshot = await self._look_back()
+        snapshot = await self._read_snapshot()
         try:
             if snapshot.turn is not None:
                 await self._work(snapshot.turn)
-                await self._say_what_waits()
-            elif snapshot.to_say:
-                await self._say_what_waits(snapshot.to_say)
+                await self._deliver_pending()
+            elif snapshot.to_send:
+                await self._deliver_pending(snapshot.to_send)
             while await self._gather():
-                if self.signals.looks:
-                    await self._look_into_store()
+                if self.signals.must_read_store:
+                    await self._read_store()
                 else:
-                    await self._take_up()
+                    await self._handle_gathered()
         except Stopping:
             return
 
@@ -138,7 +138,7 @@ class Chat:
             self._telemetry.log.warning("too many turns, answered later")
         return free
 
-    async def _look_back(self) -> ChatSnapshot:
+    async def _read_snapshot(self) -> ChatSnapshot:
         """Take up where the last task of this chat has left it: its pauses, its pace, its work."""
         signals, brakes = self.signals, self._config.rules.brakes
         longest = max(MINUTE_SECONDS, brakes.loop_seconds, brakes.repeat_seconds)
@@ -153,7 +153,7 @@ class Chat:
         self._taken = [now - age for age in ages]
         return snapshot
 
-    async def _take_up(self) -> None:
+    async def _handle_gathered(self) -> None:
         """Deal with what has been gathered: an agent's words, and the customer's."""
         signals = self.signals
         window = self._closed_window()
@@ -170,7 +170,7 @@ class Chat:
         if window is None:
             return
         if await self._delivery.resume():
-            await self._say_what_waits()
+            await self._deliver_pending()
         quotes = signals.turn_opened()
         turn = await self._store.turns.open(
             self.key,
@@ -202,7 +202,7 @@ class Chat:
         """Tell the thread what an agent has said and answered, if there is anything."""
         if self.signals.notes_begun():
             waiting_too = not self.signals.is_paused
-            await note_what_an_agent_handles(self.key, self._services, waiting_too=waiting_too)
+            await note_agent_messages(self.key, self._services, waiting_too=waiting_too)
 
     async def _end_pause(self) -> None:
         """Take back from the agent what waits for the bot, if the pause is over."""
@@ -217,7 +217,7 @@ class Chat:
         signals.pause_ended()
         if end.notice:
             telemetry.log.event(NOBODY_CAME, chat=self.key)
-            await self._say_what_waits()
+            await self._deliver_pending()
         if end.given_back:
             signals.window_due(end.given_back)
 
@@ -233,10 +233,10 @@ class Chat:
         self._telemetry.metrics.window.observe(now - window.opened_at)
         return window
 
-    async def _look_into_store(self) -> None:
+    async def _read_store(self) -> None:
         """Find work that came by another way than a webhook: a notice, a replayed message."""
-        self.signals.look_begun()
-        await self._say_what_waits()
+        self.signals.store_read_begun()
+        await self._deliver_pending()
         waits, notes = await self._store.handovers.signals(self.key)
         self.signals.work_found(waits=waits, notes=notes)
         waiting = await self._store.inbox.waiting(self.key, from_me=False)
@@ -252,7 +252,7 @@ class Chat:
                 end = await self._answer_and_deliver(turn)
             end = end or await self._store.turns.end(turn)
             if end.leaves_files:
-                await self._services.attachments.let_go(turn)
+                await self._services.attachments.delete_withdrawn(turn)
             self.signals.turn_ended(
                 paused_until=end.paused_until, handed_off=end.outcome == "handed_off"
             )
@@ -260,7 +260,7 @@ class Chat:
     async def _answer_and_deliver(self, turn: Turn) -> TurnEnd | None:
         """Bring a turn to its outcome; gives it, unless the store alone knows."""
         started, telemetry = trio.current_time(), self._telemetry
-        budget, fits, to_say = self._config.rules.history_tokens, False, None
+        budget, fits, to_send = self._config.rules.history_tokens, False, None
         if turn.state == "open":
             self._now_doing("thinking", turn.request_id)
             # In the first turns of a talk there is no loop to be looked for in the store.
@@ -271,22 +271,22 @@ class Chat:
                 turn,
                 replace(self._services, config=self._config.pinned()),
                 self.signals,
-                say=self._say_what_waits,
+                deliver=self._deliver_pending,
                 waiting=self._waits,
                 mark_read=partial(self._mark_read, self.key),
             )
             answered = await work.answer()
             budget, fits = work.history_budget, work.thread_fits
             if answered is None:
-                await self._say_what_waits()
+                await self._deliver_pending()
                 return None
-            turn, to_say = answered.turn, answered.to_say
+            turn, to_send = answered.turn, answered.to_send
         self._now_doing("sending", turn.request_id)
         stage("delivery")
         try:
             if turn.taken_over:
                 raise TakenOver  # noqa: TRY301 - as the delivery does when it sees the pause
-            end = await self._delivery.deliver(to_say, finishes=turn)
+            end = await self._delivery.deliver(to_send, finishes=turn)
         except TakenOver:
             await self._delivery.leave_to_agent(turn)
             telemetry.log.event(TAKEOVER, name=turn.contact_name)
@@ -296,7 +296,7 @@ class Chat:
         telemetry.metrics.turn.observe(trio.current_time() - started, exemplar())
         ended(turn, end.outcome, telemetry)
         if end.outcome == "handed_off":  # the customer may be told by a template
-            await self._say_what_waits()
+            await self._deliver_pending()
         if not fits:
             self._shorten(self.key, budget)
         return end
@@ -304,7 +304,7 @@ class Chat:
     def _waits(self, waiting: bool) -> None:  # noqa: FBT001 - the only argument
         self._now_doing("waiting" if waiting else "thinking", self.request_id)
 
-    async def _say_what_waits(self, rows: Sequence[OutboxRow] | None = None) -> None:
+    async def _deliver_pending(self, rows: Sequence[OutboxRow] | None = None) -> None:
         """Send what is in the outbox without belonging to a turn: notices and apologies.
 
         ``rows``: that, if it has been read already.

@@ -104,7 +104,7 @@ class Delivery:
                     await self._signals.rest(pause_before_next(last_text))
                 typing = config.rules.typing
                 self._finishes = finishes if row is rows[-1] else None
-                ended = await self._say(row, first=not last_text)
+                ended = await self._deliver_row(row, first=not last_text)
                 typing = typing and ended.state != "sent"  # a message ends the indicator
                 last_text = row.body or row.kind
         finally:
@@ -124,13 +124,13 @@ class Delivery:
 
     # -- one message -----------------------------------------------------------------------------
 
-    async def _say(self, row: OutboxRow, *, first: bool) -> OutboxRow:
+    async def _deliver_row(self, row: OutboxRow, *, first: bool) -> OutboxRow:
         """Say one message, in as many attempts as it takes; gives the row as it ends."""
         if row.kind == "voice":  # one before it may have turned it into written words
             row = await self._outbox.row(row.id)
         if row.state == "sending":  # a task of this chat crashed in the middle of it
             row = await self._outbox.unknown(row, "the task that sent it crashed")
-        with self._signals.saying(for_operator=bool(row.author)):
+        with self._signals.sending_row(for_operator=bool(row.author)):
             while row.state in {"pending", "unknown"}:
                 self._signals.check()
                 if row.state == "pending":

@@ -231,17 +231,17 @@ class Intake:
 
         Comes before the 200, so that the gateway repeats a call that is not noted.
         """
-        told = [
+        missed = [
             Call(id=message.id, key=message.key, status="missed", at=message.sent_at)
             for message in webhook.messages
             if message.kind == "call" and not message.from_me
         ]
-        if not told and not webhook.calls:
+        if not missed and not webhook.calls:
             return
         rules = self._config.rules
         calls = [
             call
-            for call in (*webhook.calls, *told)
+            for call in (*webhook.calls, *missed)
             if is_private(call.key.chat)
             and not rules.policy.contacts.refuses({call.key.chat})
             and not rules.policy.chats.refuses({call.key.chat})

@@ -128,7 +128,7 @@ async def run_slot(
     try:
         if not held:
             waiting(True)
-            await signals.unless_called_off(wait_for_place)
+            await signals.unless_interrupted(wait_for_place)
             waiting(False)
         yield held
     finally:
@@ -213,7 +213,7 @@ class ModelState:
         self._breaker.try_now()
 
     @contextmanager
-    def somebody_waits(self, reason: str) -> Iterator[None]:
+    def customer_waits(self, reason: str) -> Iterator[None]:
         """A customer waits during this block because the server has failed for this reason."""
         token = object()
         self._waiting[token] = reason

@@ -20,7 +20,7 @@ from daemon.conversation.opening import Process, secret_text
 from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.send_pace import SendPace
 from daemon.conversation.services import ChatServices, NumberAccess
-from daemon.conversation.speech import CallBudget, Listener, VoiceNotes
+from daemon.conversation.speech import BudgetedTranscriber, CallBudget, VoiceNotes
 from daemon.conversation.telemetry import Telemetry
 from daemon.errors import MediaRefused, SettingsError
 from daemon.gateway.kinds import gateway_of
@@ -81,9 +81,9 @@ class NumberRuntime:
         await nursery.start(self.services.attachments.run, name=f"files of {self.name}")
         await nursery.start(self._run_chats, name=f"chats of {self.name}")
 
-    async def know_ourselves(self) -> None:
+    async def learn_own_ids(self) -> None:
         """Ask who we are, in a fresh store. Called once, before HTTP; ends within its patience."""
-        await self._watch.know_ourselves()
+        await self._watch.learn_own_ids()
 
     async def watch(self, delay_seconds: float) -> None:
         """Watch how the number is, after a delay. Runs until cancelled."""
@@ -169,7 +169,7 @@ def _messages_per_minute(rules: ChatRules) -> float:
 async def _open_attachments(
     settings: Settings, store: Store, call_budget: CallBudget, telemetry: Telemetry
 ) -> AsyncIterator[Attachments]:
-    """Open what fetches, hears and reads files. Raises SettingsError if the settings do not do."""
+    """Open what fetches, transcribes and reads files. Raises SettingsError for bad settings."""
     log, metrics, now = telemetry.log, telemetry.metrics, telemetry.now
     media, rules = settings.media, _fetch_rules(settings)
     try:
@@ -178,7 +178,7 @@ async def _open_attachments(
         raise SettingsError(
             [f"{gateway_of(settings).file_server(settings).key}: {error}"]
         ) from error
-    hear = _transcriber(settings)
+    transcriber = _transcriber(settings)
     reader = DocumentRules(pages=media.document_pages, characters=media.document_characters)
     try:
         async with open_downloader(rules, tls=authorities()) as downloader:
@@ -186,15 +186,15 @@ async def _open_attachments(
                 store.media,
                 _attachment_rules(settings),
                 fetch=downloader,
-                listener=Listener(hear, call_budget, metrics),
+                transcriber=BudgetedTranscriber(transcriber, call_budget, metrics),
                 read=DocumentReader(reader),
                 log=log,
                 metrics=metrics,
                 now=now,
             )
     finally:
-        if hear is not None:
-            await hear.aclose()
+        if transcriber is not None:
+            await transcriber.aclose()
 
 
 def _fetch_rules(settings: Settings) -> FetchRules:

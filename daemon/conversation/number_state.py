@@ -101,7 +101,7 @@ class NumberState:
         """How long the number has been as it is."""
         return trio.current_time() - self._changed_at
 
-    def look_at_the_clock(self) -> None:
+    def check_time_limit(self) -> None:
         """Raise the alarm about a number that has been connecting for too long."""
         waited = self.seconds_since_change
         if self.view.state == "connecting" and waited > PATIENCE_SECONDS and not self._alerted:
@@ -171,7 +171,7 @@ class NumberWatch:
         self._log = telemetry.log
         self._metrics = telemetry.metrics
 
-    async def know_ourselves(self) -> None:
+    async def learn_own_ids(self) -> None:
         """Ask for our number before the first message comes, unless it is known.
 
         Mentions in groups name it. Called once, at the start; ends within its patience. The watch
@@ -214,7 +214,7 @@ class NumberWatch:
                 state.asked(health)
                 if health.number != number:
                     number = await self._learned(health)
-            state.look_at_the_clock()
+            state.check_time_limit()
             clock = self._compared(clock)
             if state.reconnects != renewed:
                 renewed = state.reconnects

@@ -92,11 +92,11 @@ class Numbers:
         for one in self:
             await one.start(nursery)
 
-    async def know_ourselves(self) -> None:
-        """Ask for our own numbers, in a fresh store; see `NumberRuntime.know_ourselves`."""
+    async def learn_own_ids(self) -> None:
+        """Ask for our own numbers, in a fresh store; see `NumberRuntime.learn_own_ids`."""
         async with trio.open_nursery() as nursery:
             for one in self:
-                nursery.start_soon(one.know_ourselves, name=f"own number of {one.name}")
+                nursery.start_soon(one.learn_own_ids, name=f"own number of {one.name}")
 
     def stop(self) -> None:
         """Take up no more turns. Windows are dropped: their messages are in the store."""

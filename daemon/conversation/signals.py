@@ -62,7 +62,7 @@ class ChatSignals:
         self._news = False
         self._working = False
         self._came_late = False
-        self._says_for_operator = False
+        self._sends_for_operator = False
 
         self._wake = trio.Event()
         self._looks_at: float | None = None
@@ -73,7 +73,7 @@ class ChatSignals:
         """Around the request of a send."""
         self._resting = 0
         """Waits under way that an operator may cut short."""
-        self._let_go = False
+        self._is_released = False
         """An operator has cut one short."""
         self._interruption: Interruption | None = None
 
@@ -132,7 +132,7 @@ class ChatSignals:
             self._send.cancel()
             found = True
         if self._resting:
-            self._let_go = found = True
+            self._is_released = found = True
             self.wake()
         return found
 
@@ -167,7 +167,7 @@ class ChatSignals:
 
     # -- events of the chat's own task -----------------------------------------------------------
 
-    def look_begun(self) -> None:
+    def store_read_begun(self) -> None:
         """The task reads from the store what `work_stored` was about."""
         self._look = False
 
@@ -235,13 +235,13 @@ class ChatSignals:
             self._working = False
 
     @contextmanager
-    def saying(self, *, for_operator: bool) -> Iterator[None]:
+    def sending_row(self, *, for_operator: bool) -> Iterator[None]:
         """Say one message in this block; no pause holds up an operator's own words."""
-        self._says_for_operator = for_operator
+        self._sends_for_operator = for_operator
         try:
             yield
         finally:
-            self._says_for_operator = False
+            self._sends_for_operator = False
 
     @contextmanager
     def running(
@@ -311,7 +311,7 @@ class ChatSignals:
         return self._waits
 
     @property
-    def looks(self) -> bool:
+    def must_read_store(self) -> bool:
         """True if there is work in the store that no event reported."""
         return self._look
 
@@ -358,7 +358,7 @@ class ChatSignals:
     def check(self) -> None:
         """Raise Stopping or TakenOver if the work must not go on."""
         self.stop_if_asked()
-        if self.is_paused and not self._says_for_operator:
+        if self.is_paused and not self._sends_for_operator:
             raise TakenOver
 
     def stop_if_asked(self) -> None:
@@ -392,10 +392,10 @@ class ChatSignals:
         deadline = self._clock() + seconds
         self._resting += 1
         try:
-            yield lambda: 0.0 if self._let_go else deadline - self._clock()
+            yield lambda: 0.0 if self._is_released else deadline - self._clock()
         finally:
             self._resting -= 1
-            self._let_go = self._let_go and self._resting > 0
+            self._is_released = self._is_released and self._resting > 0
 
     async def rest_until_quiet(self) -> None:
         """Wait until the customer has finished writing, or an agent takes over.
@@ -424,19 +424,19 @@ class ChatSignals:
         finally:
             self._looks_at = None
 
-    async def unless_called_off(self, wait: Callable[[], Awaitable[None]]) -> None:
+    async def unless_interrupted(self, wait: Callable[[], Awaitable[None]]) -> None:
         """Wait for something else than a signal; cancelled if the daemon stops or a pause begins.
 
         Other signals do not cut the wait short: they are still there when it ends.
         """
         async with trio.open_nursery() as nursery:
 
-            async def call_off() -> None:
+            async def cancel_wait() -> None:
                 while not (self._stopping() or self.is_paused):
                     await self._wake.wait()
                     self._wake = trio.Event()
                 nursery.cancel_scope.cancel()
 
-            nursery.start_soon(call_off, name="watch for a call off")
+            nursery.start_soon(cancel_wait, name="watch for a call off")
             await wait()
             nursery.cancel_scope.cancel()

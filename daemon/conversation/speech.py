@@ -19,7 +19,7 @@ from daemon.conversation.live_config import ChatRules, LiveConfig
 from daemon.conversation.telemetry import Telemetry
 from daemon.domain.limits import MICROS, Budget, Charge, Use, day_of, speech_use, transcription_use
 from daemon.domain.messages import ChatKey, JsonObject, Media
-from daemon.domain.prompt.media_text import DEAF, STRANGE, UNPAID
+from daemon.domain.prompt.media_text import NO_TRANSCRIPTION, STRANGE, UNPAID
 from daemon.domain.records import OutboxRow, Turn
 from daemon.domain.rendering.split import is_fit, spoken_parts, spoken_words
 from daemon.errors import AssistantError, MediaRefused, ModelTemporary
@@ -106,19 +106,19 @@ DENSEST_SOUND = 192_000
 compressed (48 kHz, 16 bits)."""
 
 
-class Hear(Protocol):
-    """What hears a recording; see `daemon.assistant.sound.Transcriber`."""
+class TranscriptionModel(Protocol):
+    """Transcribes a recording; see `daemon.assistant.sound.Transcriber`."""
 
-    def hears(self, mime: str) -> bool:
-        """Whether it hears sound of a type at all."""
+    def accepts(self, mime: str) -> bool:
+        """Whether it takes audio of a type at all."""
 
-    async def hear(self, sound: bytes, mime: str) -> str:
-        """Raises ModelTemporary or ModelRejected."""
+    async def transcribe(self, sound: bytes, mime: str) -> str:
+        """Return the words. Raises ModelTemporary or ModelRejected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A sound that somebody has sent."""
+    """A received sound file."""
 
     key: ChatKey
     """Whose budget pays for it."""
@@ -129,12 +129,14 @@ class Recording:
     """As its message says; 0 if it does not."""
 
 
-class Listener:
-    """Turns recordings into words. Any number of tasks may use it at once."""
+class BudgetedTranscriber:
+    """Transcribes recordings within the budget. Any number of tasks may use it at once."""
 
-    def __init__(self, hear: Hear | None, call_budget: CallBudget, metrics: Metrics) -> None:
-        """``hear``: None if no model is set that hears."""
-        self._hear = hear
+    def __init__(
+        self, model: TranscriptionModel | None, call_budget: CallBudget, metrics: Metrics
+    ) -> None:
+        """``model``: None if no transcription model is set."""
+        self._model = model
         self._call_budget = call_budget
         self._metrics = metrics
 
@@ -144,9 +146,9 @@ class Listener:
         Raises MediaRefused if it is not to be heard, ModelTemporary or ModelRejected if that
         failed, StoreError.
         """
-        if self._hear is None:
-            raise MediaRefused(DEAF)
-        if not self._hear.hears(recording.mime):
+        if self._model is None:
+            raise MediaRefused(NO_TRANSCRIPTION)
+        if not self._model.accepts(recording.mime):
             raise MediaRefused(f"{STRANGE}: {recording.mime}")
         try:
             sound = await trio.to_thread.run_sync(recording.path.read_bytes)
@@ -162,7 +164,7 @@ class Listener:
             raise MediaRefused(UNPAID)
         try:
             with _counted(self._metrics, "transcription"):
-                words = await self._hear.hear(sound, recording.mime)
+                words = await self._model.transcribe(sound, recording.mime)
         except AssistantError:
             await reservation.release()
             raise
@@ -270,7 +272,7 @@ class VoiceNotes:
             payload = await self._kept(data, speech.ending)
         except OSError as error:
             return await self.write_instead(row, str(error), "not_made")
-        return await self._outbox.voiced(row, payload)
+        return await self._outbox.set_voice_note(row, payload)
 
     async def write_instead(self, row: OutboxRow, reason: str, result: str) -> OutboxRow:
         """Write what was to be spoken. The row's last send certainly did not happen.

@@ -214,7 +214,7 @@ class ConnectionLimit:
             self._forget(connection)
             self._authenticated[connection] = None
 
-    def fell_idle(self) -> None:
+    def became_idle(self) -> None:
         """Note that a request has ended."""
         if self._changed is not None:
             self._changed.set()
@@ -223,7 +223,7 @@ class ConnectionLimit:
     def remove(self, connection: LimitedConnection) -> None:
         """Note that a connection is closed."""
         self._forget(connection)
-        self.fell_idle()
+        self.became_idle()
 
     @property
     def _is_full(self) -> bool:

@@ -217,7 +217,7 @@ class HttpConnection:
         if last:
             self._reading.cancel()
             return
-        self._fall_idle()
+        self._become_idle()
         if self._context.terminated.is_set():
             self.end_if_idle()
 
@@ -229,7 +229,7 @@ class HttpConnection:
             self._reading.cancel()
             await self._protocol.handle(Closed())
         elif isinstance(event, Updated) and event.idle:
-            self._fall_idle()
+            self._become_idle()
         elif isinstance(event, Updated):
             self._idle_since = None
             self._reading.deadline = inf
@@ -237,9 +237,9 @@ class HttpConnection:
     async def _proceed(self) -> None:
         await self._protocol.proceed()
 
-    def _fall_idle(self) -> None:
+    def _become_idle(self) -> None:
         self._idle_since = trio.current_time()
-        self._limit.fell_idle()
+        self._limit.became_idle()
         self._head_begun = False
         self._set_deadline(self._limits.idle_seconds)
 

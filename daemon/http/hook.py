@@ -204,10 +204,10 @@ class Hook:
             if self._all_want_one:
                 raise self._unauthorised(scope)
             return
-        if not await self._access.check(scope, lambda: self._is_of_some(scope), "webhook"):
+        if not await self._access.check(scope, lambda: self._is_of_any_number(scope), "webhook"):
             raise self._unauthorised(scope)
 
-    def _is_of_some(self, scope: Scope) -> bool:
+    def _is_of_any_number(self, scope: Scope) -> bool:
         """Whether the bearer is a secret of any number, or some number wants none."""
         return not self._all_want_one or has_bearer(scope["headers"], self._known)
 

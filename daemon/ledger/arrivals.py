@@ -323,7 +323,7 @@ def _is_echo(connection: Connection, message: Message, now: float) -> bool:
     like = likeness_of(message)
     if not may_echo(message, like):
         return False
-    if _is_owed(connection, message.key, like, now):
+    if _is_expected_echo(connection, message.key, like, now):
         return True
     rows = connection.execute(
         "SELECT id, kind, body, payload FROM outbox WHERE channel IN (?, '') AND chat = ?"
@@ -341,7 +341,7 @@ def _is_echo(connection: Connection, message: Message, now: float) -> bool:
     return True
 
 
-def _is_owed(connection: Connection, key: ChatKey, like: Likeness, now: float) -> bool:
+def _is_expected_echo(connection: Connection, key: ChatKey, like: Likeness, now: float) -> bool:
     """True if a send like this that was answered has had no echo yet: this is it.
 
     It comes under another id than the answer gave. These sends are looked at before those in

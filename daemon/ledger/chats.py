@@ -89,7 +89,7 @@ class ChatSnapshot:
     chat: ChatRecord
     turn: Turn | None
     """The turn that has no outcome yet."""
-    to_say: tuple[OutboxRow, ...]
+    to_send: tuple[OutboxRow, ...]
     """What is still to be said, in order."""
     exchanges: tuple[Exchange, ...]
     """The last turns, oldest first."""
@@ -109,7 +109,7 @@ class ChatSnapshots(Role):
         return ChatSnapshot(
             chat=chat_record(connection, key),
             turn=active_turn(connection, key),
-            to_say=open_rows(connection, key),
+            to_send=open_rows(connection, key),
             exchanges=recent_exchanges(connection, key, since=since),
             waits=waits,
             notes=notes,

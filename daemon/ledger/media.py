@@ -76,7 +76,7 @@ class MediaItems(Role):
         """Note that the words in a file cannot be known, and why."""
         return await self._change(message, "words_error = ?", (reason,))
 
-    async def let_go(self, turn: Turn) -> int:
+    async def delete_withdrawn(self, turn: Turn) -> int:
         """Delete the withdrawn files of a turn that is over; gives how many."""
         withdrawn = await self._database.read(partial(withdrawn_files, turn_id=turn.id))
         if not withdrawn:

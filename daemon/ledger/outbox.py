@@ -203,7 +203,7 @@ class Outbox(Role):
             change_hold(connection, key, seen_to)
         return bool(rows)
 
-    async def voiced(self, row: OutboxRow, payload: JsonObject) -> OutboxRow:
+    async def set_voice_note(self, row: OutboxRow, payload: JsonObject) -> OutboxRow:
         """Its voice note has been made and is a file; ``body`` keeps its words."""
         words = _json.encode(payload).decode()
         return await self._set(row, "payload = ?", words, only_from=PENDING)
@@ -381,7 +381,7 @@ class InterimMessages(Role):
     """What tools have said in a turn. Only the tool calls of the turn's run may add to it."""
 
     @transaction
-    def say(
+    def add(
         self,
         connection: Connection,
         turn: Turn,

@@ -54,7 +54,7 @@ class References(Role):
         ``own_ids`` and ``mentions``: see `Judging`. Most messages need no query, and cause none.
         """
         if not any(_needs_look(message, mentions=mentions) for message in messages):
-            return [_at_sight(message) for message in messages]
+            return [_known_by_itself(message) for message in messages]
         return await self._database.read(
             lambda connection: know(
                 connection, messages, own_ids=own_ids, mentions=mentions, now=now
@@ -121,7 +121,7 @@ def know(
     return [
         _look(connection, message, own_ids, now)
         if _needs_look(message, mentions=mentions)
-        else _at_sight(message)
+        else _known_by_itself(message)
         for message in messages
     ]
 
@@ -160,7 +160,7 @@ def _needs_look(message: Message, *, mentions: bool) -> bool:
     )
 
 
-def _at_sight(message: Message) -> Known:
+def _known_by_itself(message: Message) -> Known:
     """What a message says by itself."""
     chat = message.key.chat
     authors = {chat_of(message.author)} if message.author else set()

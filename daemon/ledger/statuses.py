@@ -27,7 +27,7 @@ from daemon.domain.transitions.sends import (
     Updated,
     after_late_update,
     after_update,
-    furthest_first,
+    by_progress,
     moment_of,
     tag_of,
     tagged_row,
@@ -145,7 +145,7 @@ def claim_early(
         (message_id,),
     ).fetchall()
     channels = {status: channel for channel, status, _, _ in rows}
-    updates = furthest_first(
+    updates = by_progress(
         StatusUpdate(message_id=message_id, status=status, error=error, at=at)
         for _, status, error, at in rows
     )

@@ -50,7 +50,7 @@ class Concluded(NamedTuple):
     """A turn whose answer is decided."""
 
     turn: Turn
-    to_say: tuple[OutboxRow, ...]
+    to_send: tuple[OutboxRow, ...]
     """All that is to be said in its chat, in order."""
     tokens: int
     """About how many it has added to the thread."""

@@ -81,14 +81,14 @@ class UsageBook(Role):
         self, connection: Connection, turn: Turn, part: NewPart, *, day: str, now: float
     ) -> bool:
         """Queue the words that the day's budget is spent; False if they were said that day."""
-        if not _tell(connection, day, turn.key):
+        if not _note_alert(connection, day, turn.key):
             return False
         return queue_notice(connection, turn.key, part, now=now)
 
     @transaction
     def alert(self, connection: Connection, number: str, day: str) -> bool:
         """Whether the operator is to be told that the total is spent: True once a day."""
-        return _tell(connection, day, all_of(number))
+        return _note_alert(connection, day, all_of(number))
 
 
 def reserve(
@@ -185,7 +185,7 @@ def _used(connection: Connection, day: str, key: tuple[str, str]) -> Use:
     return Use(*row) if row else Use()
 
 
-def _tell(connection: Connection, day: str, key: tuple[str, str]) -> bool:
+def _note_alert(connection: Connection, day: str, key: tuple[str, str]) -> bool:
     """Note that somebody was told of a spent budget; False if that was noted before."""
     row = connection.execute(
         "INSERT INTO usage_days (day, channel, chat, told) VALUES (?, ?, ?, 1)"

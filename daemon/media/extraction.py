@@ -30,7 +30,7 @@ class UnreadableDocument(Exception):
     """The document cannot be read; the message says why."""
 
 
-def limit_myself() -> None:
+def limit_process() -> None:
     """Set the limits at which the system ends this process."""
     for what, most in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
@@ -111,7 +111,7 @@ def read(kind: str, content: bytes, *, pages: int, characters: int) -> str:
 
 def main() -> int:
     """Read one document as the arguments say."""
-    limit_myself()
+    limit_process()
     kind, pages, characters = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     try:
         text = read(kind, sys.stdin.buffer.read(), pages=pages, characters=characters)

@@ -91,7 +91,7 @@ class Draft:
             raise _unwritable(error) from error
         return StoredFile(name, kind.mime, self.size)
 
-    def keep_unseen(self, extension: str) -> StoredFile:
+    def keep_unchecked(self, extension: str) -> StoredFile:
         """Give the file its name without checking its type, which `look_at` does later."""
         return self._named(Kind("", extension))
 
@@ -237,7 +237,7 @@ def keep_inline(opened: Opened, source: str, folder: Path, *, limit: int) -> str
     try:
         for piece in _decoded(text, _bytes_start(text, start, end), end):
             draft.add(piece)
-        return draft.keep_unseen("bin").name if draft.size else ""
+        return draft.keep_unchecked("bin").name if draft.size else ""
     except binascii.Error as error:
         raise MediaRefused("it is no base64") from error
     finally:

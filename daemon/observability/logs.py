@@ -92,7 +92,7 @@ class LogWriter:
             return
         at = self._now()
         if written:
-            self._tell(at, self._ended(at))
+            self._write_repeated(at, self._ended(at))
             written = self._admits(kind, event, fields, at)
             if not written and not taps:
                 return
@@ -106,7 +106,7 @@ class LogWriter:
         """Write the counts of lines left out so far, and close the output."""
         with self._noise_mutex:
             left_out = self._noise.end()
-        self._tell(self._now(), left_out)
+        self._write_repeated(self._now(), left_out)
         self._output.close()
 
     # -- noise ---------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class LogWriter:
         with self._noise_mutex:
             return self._noise.admits(key, limit=kind.per_minute, now=at.timestamp())
 
-    def _tell(self, at: datetime, left_out: list[Repeated]) -> None:
+    def _write_repeated(self, at: datetime, left_out: list[Repeated]) -> None:
         for repeated in left_out:
             fields: dict[str, Any] = {
                 "what": repeated.key,

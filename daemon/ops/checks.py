@@ -26,7 +26,7 @@ from daemon.errors import (
     ValidatorError,
 )
 from daemon.gateway.kinds import gateway_of
-from daemon.ops.notifier import NOBODY_IS_NOTIFIED, notifies_nobody, target_faults
+from daemon.ops.notifier import NO_TARGETS, has_no_targets, target_faults
 from daemon.settings import Settings, missing_keys, model_names, unpriced_models
 from daemon.settings.numbers import numbers_of, with_own_address
 from daemon.settings.sources import load_settings
@@ -114,8 +114,8 @@ def _tools(settings: Settings) -> Finding:
 
 
 def _notifications(settings: Settings) -> list[Finding]:
-    if any(map(notifies_nobody, numbers_of(settings).values())):
-        return [Finding("warning", NOBODY_IS_NOTIFIED)]
+    if any(map(has_no_targets, numbers_of(settings).values())):
+        return [Finding("warning", NO_TARGETS)]
     faults = [Finding("error", fault) for fault in target_faults(settings)]
     count = len(settings.notify.urls)
     return faults or ([Finding("ok", f"notify.urls: {count} addresses")] if count else [])

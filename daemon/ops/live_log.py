@@ -123,7 +123,7 @@ class LiveLog:
             if _runs_here(token):
                 self._come.set()
             else:
-                _wake(token, self._rouse)
+                _wake(token, self._wake_readers)
 
         with self._log.tapped(tap, DASHBOARD):
             async with trio.open_nursery() as nursery:
@@ -205,7 +205,7 @@ class LiveLog:
         self._names[chat.chat] = known
         return known
 
-    def _rouse(self) -> None:
+    def _wake_readers(self) -> None:
         self._come.set()
 
 

@@ -237,13 +237,13 @@ class Notifier:
 
 # -- opening it ----------------------------------------------------------------------------------
 
-NOBODY_IS_NOTIFIED = (
+NO_TARGETS = (
     "neither escalation.chat nor notify.urls is set: when the bot hands a customer to a person,"
     " nobody is notified"
 )
 
 
-def notifies_nobody(settings: Settings) -> bool:
+def has_no_targets(settings: Settings) -> bool:
     """True if an escalation would reach nobody."""
     return not settings.escalation.chat and not settings.notify.urls
 
@@ -266,8 +266,8 @@ async def open_notifier(
 
     Raises SettingsError if an address is invalid, or if its packages are not installed.
     """
-    if any(map(notifies_nobody, numbers_of(settings).values())):
-        process.telemetry.log.warning(NOBODY_IS_NOTIFIED)
+    if any(map(has_no_targets, numbers_of(settings).values())):
+        process.telemetry.log.warning(NO_TARGETS)
 
     def troubles() -> Mapping[tuple[Reason, str], str]:
         several = len(numbers) > 1

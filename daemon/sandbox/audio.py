@@ -49,11 +49,11 @@ def speech_answer(body: dict[str, Any]) -> Answer:
     if not text or len(text) > 4096 or audio_format not in CONTENT_TYPES:
         return json_answer(Refusal(400, "Invalid 'input' or 'response_format'.").body(), 400)
     seconds = len(text) / SPOKEN_CHARACTERS_PER_SECOND
-    content = murmur(audio_format, seconds)
+    content = placeholder_sound(audio_format, seconds)
     return Answer(200, content, CONTENT_TYPES[audio_format])
 
 
-def murmur(audio_format: str, seconds: float) -> bytes:
+def placeholder_sound(audio_format: str, seconds: float) -> bytes:
     """Return a file of about that length; raises KeyError for a format unknown here."""
     makers = {"mp3": _mp3, "opus": _ogg_opus, "wav": _wav}
     return makers[audio_format](seconds)

@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from daemon.sandbox import model_wire, model_wit
+from daemon.sandbox import model_answers, model_wire
 from daemon.sandbox.asgi import Receive, Send, wait_disconnect
 from daemon.sandbox.model_wire import JsonObject, Output
 
@@ -48,7 +48,7 @@ class ModelCall:
     @property
     def customer_texts(self) -> list[str]:
         """The customer's messages since the last answer."""
-        return model_wit.customer_burst(self.items)[0]
+        return model_answers.customer_burst(self.items)[0]
 
 
 class Generation:
@@ -134,7 +134,7 @@ class Generation:
         yield self._last_event(started, items)
 
     def _outputs(self) -> tuple[Output, ...]:
-        return model_wit.answer(self.call.items, self.call.body.get("tools") or ())
+        return model_answers.answer(self.call.items, self.call.body.get("tools") or ())
 
     def _last_event(self, started: JsonObject, items: list[JsonObject]) -> JsonObject:
         tokens = model_wire.tokens_of(self.call.items)

@@ -161,7 +161,7 @@ def with_voice(settings: Settings) -> Settings:
     return settings.model_copy(update={"voice": voice})
 
 
-def _furnished(settings: Settings) -> Settings:
+def _with_examples(settings: Settings) -> Settings:
     """The settings with the example tools, with voice, and with the API that the model speaks."""
     assistant = settings.assistant.model_copy(update={"engine": "responses"})
     settings = settings.model_copy(update={"assistant": assistant})
@@ -170,12 +170,12 @@ def _furnished(settings: Settings) -> Settings:
 
 def _read_again(read: Callable[[], Settings] | None, outside: Simulators) -> Settings:
     """Read the configuration for a reload, and make it the sandbox's."""
-    return sandbox_settings(_furnished(read() if read else Settings()), outside)
+    return sandbox_settings(_with_examples(read() if read else Settings()), outside)
 
 
 async def run_sandbox(settings: Settings, environment: Environment) -> None:
     """Run the daemon in the sandbox until it is stopped. Raises what `run` raises."""
-    settings = _furnished(settings)
+    settings = _with_examples(settings)
     secrets = settings.web.webhook_secret
     rng = random.Random(environment.random.getrandbits(64))  # noqa: S311 - a simulation
     gateway = Gateway(

@@ -80,13 +80,13 @@ def plan(current: Settings, wanted: Settings) -> Plan:
 
 
 def _own(
-    keys: tuple[str, ...], after: Settings, wanted: Settings, said: tuple[str, ...], name: str
+    keys: tuple[str, ...], after: Settings, wanted: Settings, reported: tuple[str, ...], name: str
 ) -> list[str]:
     """The keys of a number that changed, without those that changed for all."""
     return [
         f"{PREFIX}{name}.{key}"
         for key in keys
-        if key not in said or value_of(after, key) != value_of(wanted, key)
+        if key not in reported or value_of(after, key) != value_of(wanted, key)
     ]
 
 

@@ -63,12 +63,12 @@ async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
     )
     for status in ("AUTH", "LAUNCH", "AUTH", "QR", "QR", "LAUNCH", "AUTH"):
         state.asked(health(status))
-        state.look_at_the_clock()
+        state.check_time_limit()
     assert state.reconnects == 2
     state.asked(health("INIT"))
     autojump_clock.jump(PATIENCE_SECONDS + 1)
     for _ in range(3):
-        state.look_at_the_clock()
+        state.check_time_limit()
     assert "connecting" in state.fault
     state.not_answered(GatewayTemporary("no answer", status=502))
     assert (state.view.state, state.fault) == ("unknown", "")

@@ -22,7 +22,7 @@ from daemon.domain.prompt.history_budget import (
     SUMMARY_INSTRUCTIONS,
     SUMMARY_NOTE,
     as_input,
-    falls_out,
+    items_to_compact,
     shown,
     summary_item,
 )
@@ -84,7 +84,7 @@ async def test_500_turns_stay_within_the_budget_and_are_sound(
                 most = max(most, len(items))
                 assert any(f"respuesta {number} " in str(item) for item in items)
             memory = await store.memories.recall(KEY, tokens=6 * budget)
-            count = falls_out(memory, budget=budget)
+            count = items_to_compact(memory, budget=budget)
             if count and compaction != "lost":
                 summed = f"hasta {number}" if compaction == "summary" else ""
                 head = summary_item(summed, budget=budget)

@@ -143,7 +143,7 @@ def make_answer(chance: random.Random) -> Candidate:
     said = [any_text(chance) for _ in range(5)]
     return Candidate(
         text=said[0],
-        heard=said[1],
+        inbound=said[1],
         instructions=said[2],
         internal=(said[3],),
         agent_note="[{name} writes]",

@@ -25,7 +25,7 @@ from daemon.domain.records import ChatUpdate, NewPart
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
-from daemon.ledger.forget.forget import carry_out, close, forget, let_go, look, moved, write
+from daemon.ledger.forget.forget import carry_out, close, erase_traces, forget, look, moved, write
 from daemon.ledger.forget.jobs import ask, ask_chat, done_as, next_work, old_chats
 from daemon.ledger.forget.stages import OVER, STAGES, is_held
 from daemon.ledger.ledger import Store
@@ -159,7 +159,7 @@ async def test_an_old_chat_goes_and_the_totals_stay(tmp_path: Path) -> None:
                 if batch.rows
                 else moved(work, batch)
             )
-        await store.database.write(partial(let_go, work=work))
+        await store.database.write(partial(erase_traces, work=work))
         await store.database.write(partial(close, work=work, now=500))
         for table in ("chats", "turns", "messages", "outbox", "thread_items", "facts"):
             assert count(store, table, where={"chat": LAURA.chat}) == 0

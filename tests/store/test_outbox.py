@@ -144,7 +144,7 @@ async def test_each_change_of_a_row_gives_it_as_it_is_then(store: Store) -> None
     (row,) = await queued(store, "uno")
     for act in (
         partial(outbox.repeat, row),
-        partial(outbox.voiced, row, {"file": "a.ogg"}),
+        partial(outbox.set_voice_note, row, {"file": "a.ogg"}),
         partial(outbox.write_instead, row, "no voice"),
         partial(outbox.pending, row, "429"),
         partial(outbox.unknown, row, "timeout"),
@@ -163,11 +163,11 @@ async def _spoken(store: Store, *bodies: str) -> tuple[OutboxRow, ...]:
 
 async def test_the_file_of_a_voice_note_is_named_only_before_its_send(store: Store) -> None:
     (row,) = await _spoken(store, "uno")
-    made = await store.outbox.voiced(row, {"file": "voice_1_1.ogg", "seconds": 2})
+    made = await store.outbox.set_voice_note(row, {"file": "voice_1_1.ogg", "seconds": 2})
     assert (made.payload, made.body) == ({"file": "voice_1_1.ogg", "seconds": 2}, "uno")
     assert await store.outbox.files_in_use() == {"voice_1_1.ogg"}
     await store.outbox.sending(made, now=103)
-    late = await store.outbox.voiced(made, {"file": "voice_2_2.ogg"})
+    late = await store.outbox.set_voice_note(made, {"file": "voice_2_2.ogg"})
     assert late.payload["file"] == "voice_1_1.ogg"
 
 

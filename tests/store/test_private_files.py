@@ -48,7 +48,7 @@ async def fill(folder: Path) -> None:
         await store.files.keep_voice(b"OggS", "ogg", now=1, random=Random(1))  # noqa: S311
         draft = Draft(folder / MEDIA_FOLDER, limit=10)
         draft.add(b"x")
-        draft.keep_unseen("bin")
+        draft.keep_unchecked("bin")
         assert too_wide(folder) == {}
 
 

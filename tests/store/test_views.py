@@ -236,7 +236,7 @@ async def test_a_turn_is_found_by_its_name_and_shown_whole(store: Store) -> None
     assert life.turn is not None
     assert (life.turn["id"], [m["id"] for m in life.messages]) == (turn.id, ["m-1"])
     (told,) = await store.views.turns(LAURA, limit=5)
-    assert (told["outcome"], told["messages"], told["said"]) == ("answered", 1, 1)
+    assert (told["outcome"], told["messages"], told["sent"]) == ("answered", 1, 1)
     assert await store.views.story("") is None
 
 

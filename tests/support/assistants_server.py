@@ -1,7 +1,7 @@
 """The simulated Assistants API, beside the simulated Responses API: threads, messages, runs.
 
 Each stretch of a run, up to its end or to its tool calls, is generated as a response would be, so
-the same wit answers and the same scripted steps apply. Of a step `cut_after` cuts one look at the
+the same answers and the same scripted steps apply. Of a step `cut_after` cuts one look at the
 run. Wordings of refusals are those seen from api.openai.com before that API was shut down.
 """
 

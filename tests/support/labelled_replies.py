@@ -36,7 +36,7 @@ def load_cases(part: str) -> Iterator[Case]:
         reply = case["reply"]
         assert right in reply, reply
         given = {
-            "heard": case["customer"],
+            "inbound": case["customer"],
             "instructions": case.get("instructions", ""),
             "tool_outputs": tuple(case["tools"]),
             "remembered": tuple(case.get("before", ())),

@@ -110,7 +110,7 @@ async def queued(store: Store, *bodies: str, key: ChatKey = LAURA) -> tuple[Outb
     await accept(store, message(f"for-{'-'.join(bodies)}", key=key))
     turn = await open_turn(store, key)
     parts = [NewPart(body) for body in bodies]
-    return (await store.turns.conclude(turn, items=[], parts=parts, now=102)).to_say
+    return (await store.turns.conclude(turn, items=[], parts=parts, now=102)).to_send
 
 
 def tool_call(arguments: str = "{}", *, name: str = "book", call_id: str = "c-1") -> FunctionCall:

@@ -19,7 +19,7 @@ from support.model_script import ScriptedGeneration, Step
 
 
 class ScriptedModel(ModelServer):
-    """Answers as scripted, else by the model's own wit, and keeps what it was asked."""
+    """Answers as scripted, else by the usual answers, and keeps what it was asked."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

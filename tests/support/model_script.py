@@ -20,7 +20,7 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """How the server treats one request. The default step answers as the model's wit does.
+    """How the server treats one request. The default step answers as the simulator does.
 
     The faults are looked at in the order of the fields; they may be combined where that makes
     sense (`gate` with `cut_after`, say).
@@ -41,7 +41,7 @@ class Step:
     """Answer 200 with a stream that is no JSON."""
 
     outputs: tuple[Output, ...] | None = None
-    """The texts of the model; None: the wit's answer; (): none."""
+    """The texts of the model; None: the usual answer; (): none."""
     echo: bool = False
     """Repeat the customer's last text."""
 

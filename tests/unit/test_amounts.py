@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.labelled_replies import PARTS, is_kept, load_cases
 
 from daemon.domain.validation.amount_sources import read_sources
-from daemon.domain.validation.amounts import strange_amounts
+from daemon.domain.validation.amounts import unexplained_amounts
 from daemon.domain.validation.figures import figures
 from daemon.domain.validation.quantities import Quantity, quantities, shares
 
@@ -111,27 +111,27 @@ BROKEN = (
 
 @pytest.mark.parametrize("rule", RULES)
 def test_an_amount_may_be(rule: str) -> None:
-    assert strange(RULES[rule]) == []
+    assert unexplained(RULES[rule]) == []
 
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_an_amount_may_not_be(text: str) -> None:
-    assert len(strange(text)) == 1
+    assert len(unexplained(text)) == 1
 
 
-def strange(text: str) -> list[str]:
+def unexplained(text: str) -> list[str]:
     sources = read_sources(
         inbound="Somos 2, por 3 noches", tools=(ROOMS,), instructions=(), before=()
     )
-    return [amount.written for amount in strange_amounts(text, sources)]
+    return [amount.written for amount in unexplained_amounts(text, sources)]
 
 
 def test_a_price_of_before_is_wrong_where_a_tool_says_another() -> None:
     told = read_sources(
         inbound="¿la doble?", tools=(ROOMS,), instructions=(), before=("La doble está a $170.000.",)
     )
-    assert strange_amounts("La doble cuesta $170.000.", told)
-    assert not strange_amounts("La doble cuesta $180.000 (antes $170.000).", told)
+    assert unexplained_amounts("La doble cuesta $170.000.", told)
+    assert not unexplained_amounts("La doble cuesta $180.000 (antes $170.000).", told)
 
 
 HOSTILE = {
@@ -161,8 +161,8 @@ def test_hostile_texts_take_no_time(kind: str) -> None:
     text = HOSTILE[kind]
     began = time.process_time()
     sources = read_sources(inbound=text, tools=(text,), instructions=(), before=(text,))
-    strange_amounts(text, sources)
-    strange_amounts(text, read_sources(inbound="", tools=(ROOMS,), instructions=(), before=()))
+    unexplained_amounts(text, sources)
+    unexplained_amounts(text, read_sources(inbound="", tools=(ROOMS,), instructions=(), before=()))
     assert time.process_time() - began < SECONDS
 
 
@@ -176,7 +176,7 @@ SIGNS = st.lists(
 @given(SIGNS, SIGNS)
 def test_no_text_is_a_fault(answer: str, output: str) -> None:
     sources = read_sources(inbound=output, tools=(output, ROOMS), instructions=(), before=(answer,))
-    for amount in strange_amounts(answer, sources):
+    for amount in unexplained_amounts(answer, sources):
         assert amount.written
         assert answer[amount.start : amount.end].strip()
 
@@ -186,4 +186,4 @@ def test_circled_and_raised_digits_switch_no_check_off(digit: str) -> None:
     """A customer who writes one does not get an amount past that nobody said."""
     heard = f"{digit} noches y {digit}{digit} mil"
     sources = read_sources(inbound=heard, tools=(), instructions=(), before=())
-    assert strange_amounts(f"Son $180.000. {digit} {digit}", sources)
+    assert unexplained_amounts(f"Son $180.000. {digit} {digit}", sources)

@@ -16,7 +16,7 @@ from daemon.domain.prompt.history_budget import (
     calibrated,
     estimate_tokens,
     estimated_budget,
-    falls_out,
+    items_to_compact,
     request_estimate,
     shown,
     split_at_compaction,
@@ -55,28 +55,28 @@ def threads(draw: st.DrawFn) -> Recollection:
 
 def test_nothing_is_dropped_from_a_thread_that_fits() -> None:
     memory = _thread((1, 50), (2, 50))
-    assert falls_out(memory, budget=100) == 0
+    assert items_to_compact(memory, budget=100) == 0
     assert len(shown(memory, budget=100)) == 2
 
 
 def test_a_compaction_makes_room_for_more_than_one_turn() -> None:
     """Else it would be made anew after each turn, and no beginning of a request would last."""
     memory = _thread(*((turn, 20) for turn in range(6)))
-    assert falls_out(memory, budget=100) == 4
+    assert items_to_compact(memory, budget=100) == 4
 
 
 def test_the_newest_turn_stays_if_it_fits_at_all() -> None:
-    assert falls_out(_thread((1, 50), (2, 45), (2, 45)), budget=100) == 1
-    assert falls_out(_thread((1, 50), (2, 145), (2, 45)), budget=100) == 3
+    assert items_to_compact(_thread((1, 50), (2, 45), (2, 45)), budget=100) == 1
+    assert items_to_compact(_thread((1, 50), (2, 145), (2, 45)), budget=100) == 3
 
 
 @given(threads(), st.integers(1, 300))
 def test_the_shown_part_and_the_kept_part_fit(memory: Recollection, budget: int) -> None:
     room = max(0, estimated_budget(budget, memory.chat.token_ratio) - memory.head.tokens)
     assert sum(entry.tokens for entry in shown(memory, budget=budget)) <= room
-    count = falls_out(memory, budget=budget)
+    count = items_to_compact(memory, budget=budget)
     kept = replace(memory, items=memory.items[count:])
-    assert falls_out(kept, budget=budget) == 0
+    assert items_to_compact(kept, budget=budget) == 0
     assert shown(kept, budget=budget) == kept.items
     if 0 < count < len(memory.items) and memory.items[count].turn_id is not None:
         assert memory.items[count - 1].turn_id != memory.items[count].turn_id
@@ -88,7 +88,7 @@ def test_nothing_is_dropped_from_a_thread_that_certainly_fits(
 ) -> None:
     tokens = memory.head.tokens + sum(entry.tokens for entry in memory.items)
     if surely_fits(tokens, budget=budget):
-        assert falls_out(memory, budget=budget) == 0
+        assert items_to_compact(memory, budget=budget) == 0
 
 
 def test_a_small_thread_is_known_to_fit() -> None:

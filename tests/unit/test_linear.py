@@ -241,13 +241,13 @@ def whole_webhook(text: str) -> object:
 
 def judged(text: str) -> object:
     given = Candidate(
-        text=text, heard="x", internal=(text,), tool_outputs=(text,), remembered=(text,)
+        text=text, inbound="x", internal=(text,), tool_outputs=(text,), remembered=(text,)
     )
     return judge(given, in_order([]))
 
 
 def strange(text: str) -> object:
-    given = Candidate(text=f"1722-B $1 {text}", tool_outputs=(text,), heard=text)
+    given = Candidate(text=f"1722-B $1 {text}", tool_outputs=(text,), inbound=text)
     return judge(given, in_order([]))
 
 

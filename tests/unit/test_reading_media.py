@@ -5,8 +5,8 @@ import pytest
 from daemon.domain.messages import ChatKey, ContactCard, Contacts, Media, Message, ModelRequest
 from daemon.domain.prompt.history_budget import FILE_TOKENS, request_estimate, rough_estimate
 from daemon.domain.prompt.media_text import (
-    DEAF,
     KEPT_CHARACTERS,
+    NO_TRANSCRIPTION,
     BurstFiles,
     contacts_line,
     media_line,
@@ -30,7 +30,11 @@ def item(**known: object) -> MediaItem:
         (VOICE, item(words=""), "[voice note of 7 s without words in it]"),
         (VOICE, item(), "[voice note of 7 s that could not be heard]"),
         (VOICE, item(state="failed"), "[voice note of 7 s that could not be heard]"),
-        (VOICE, item(words_error=DEAF), "[voice note of 7 s; what is spoken cannot be heard here]"),
+        (
+            VOICE,
+            item(words_error=NO_TRANSCRIPTION),
+            "[voice note of 7 s; what is spoken cannot be heard here]",
+        ),
         (
             PAPER,
             item(words="A"),

@@ -197,7 +197,7 @@ async def test_another_wait_is_called_off_by_a_pause_and_by_the_stop(
         await trio.sleep(10)
         done.append(True)
 
-    assert await ends_at(chat, lambda: chat.signals.unless_called_off(wait), *events) == at
+    assert await ends_at(chat, lambda: chat.signals.unless_interrupted(wait), *events) == at
     assert autojump_clock.current_time() == at
     assert bool(done) is ended
 

@@ -108,7 +108,7 @@ class Signals(RuleBasedStateMachine):
 
     @rule()
     def task_looks(self) -> None:
-        self.signals.look_begun()
+        self.signals.store_read_begun()
         self.history.append("look begun")
 
     @rule()
@@ -230,13 +230,13 @@ class Signals(RuleBasedStateMachine):
             return
         with pytest.raises(TakenOver):
             self.signals.check()
-        with self.signals.saying(for_operator=True):
+        with self.signals.sending_row(for_operator=True):
             self.signals.check()
 
     @invariant()
     def the_stop_goes_before_all(self) -> None:
         self.stops = True
-        with pytest.raises(Stopping), self.signals.saying(for_operator=True):
+        with pytest.raises(Stopping), self.signals.sending_row(for_operator=True):
             self.signals.check()
         self.stops = False
 
@@ -247,7 +247,7 @@ class Signals(RuleBasedStateMachine):
         assert signals.waits == self.came("held", "handed off", since=("pause ended",))
         assert signals.is_working == (self.work is not None)
         assert signals.is_running == (self.run is not None)
-        assert signals.looks == self.came("work stored", since=("look begun",))
+        assert signals.must_read_store == self.came("work stored", since=("look begun",))
         assert (signals.window is not None) == self.came(
             "message", "window due", since=("window closed", "turn joined")
         )
@@ -261,9 +261,9 @@ class Signals(RuleBasedStateMachine):
         signals = self.signals
         due = signals.next_due(lambda window: window.quiet_until)
         notes = self.came("agent", "pause ended", "handed off", since=("notes begun",))
-        known = signals.looks or signals.waits or signals.is_gathering or notes
+        known = signals.must_read_store or signals.waits or signals.is_gathering or notes
         assert (due is not None) == known
-        if signals.looks or (signals.is_paused and signals.window is not None):
+        if signals.must_read_store or (signals.is_paused and signals.window is not None):
             assert due == self.time
 
 

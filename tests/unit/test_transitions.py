@@ -54,7 +54,7 @@ from daemon.domain.transitions.sends import (
     Updated,
     after_late_update,
     after_update,
-    furthest_first,
+    by_progress,
     may_echo,
     moment_of,
     own_message,
@@ -226,7 +226,7 @@ def test_an_attempt_that_failed_and_arrives_is_not_repeated() -> None:
 
 def test_updates_that_waited_are_applied_from_the_furthest_on() -> None:
     waited = [update("failed"), update("sent"), update("read"), update("delivered")]
-    assert [u.status for u in furthest_first(waited)] == ["read", "delivered", "sent", "failed"]
+    assert [u.status for u in by_progress(waited)] == ["read", "delivered", "sent", "failed"]
 
 
 @pytest.mark.parametrize(("at", "moment"), [(0, NOW), (EARLIER, EARLIER), (LATER, NOW)])

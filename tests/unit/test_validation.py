@@ -28,14 +28,14 @@ ROOMS = '[{"room": "1722-A", "price": 180000}, {"room": "1723-C", "price": 84000
 def judged(
     text: str,
     *,
-    heard: str = "Hola\n¿Cuánto cuesta la noche?",
+    inbound: str = "Hola\n¿Cuánto cuesta la noche?",
     outputs: tuple[str, ...] = (),
     incomplete: str = "",
 ) -> Judgement:
     """What all built-in validators say of a reply."""
     candidate = Candidate(
         text=text,
-        heard=heard,
+        inbound=inbound,
         tool_outputs=outputs,
         incomplete=incomplete,
         instructions="El parqueadero cuesta $15.000. Estamos en la Calle 10 # 43-B.",
@@ -115,7 +115,7 @@ def test_a_reply_that_is_none_goes_back(text: str) -> None:
 
 @pytest.mark.parametrize("words", ["Sí", "Hola", "👍", "¡Muchas gracias!", "Buenas tardes"])
 def test_a_short_answer_may_be_the_customers_words(words: str) -> None:
-    assert not judged(words, heard=words).notes
+    assert not judged(words, inbound=words).notes
 
 
 def test_half_a_reply_goes_back() -> None:

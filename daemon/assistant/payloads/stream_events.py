@@ -101,7 +101,7 @@ class ResponseReader:
                 self._data.clear()
                 if data != b"[DONE]":
                     self._take_event(data)
-        self._drop_what_is_too_long()
+        self._drop_long_items()
 
     def take_response(self, body: JsonObject, *, status: str = "") -> None:
         """Take a whole response object, from an event or from a plain GET.
@@ -117,7 +117,7 @@ class ResponseReader:
                 body = {**body, "output": [self._items[n] for n in sorted(self._items)]}
             self.outcome = body
 
-    def _drop_what_is_too_long(self) -> None:
+    def _drop_long_items(self) -> None:
         if self._lines.waiting + sum(map(len, self._data)) > MAX_EVENT_BYTES:
             self._lines.forget()
             self._data[:] = (b"",)  # so that the event is counted when it ends

@@ -96,12 +96,12 @@ class Review:
             self._place = len(produced)
             return True
         if judgement.notes and not judgement.text and self._first and not judgement.blocked:
-            self.give_in()
+            self.settle_first()
         else:
             self._settle(judgement, number)
         return False
 
-    def give_in(self) -> None:
+    def settle_first(self) -> None:
         """There is no second try: the first answer stands, as far as it was repaired."""
         if self._first:
             self._settle(self._first, self._first_round)
@@ -181,7 +181,7 @@ def _candidate(request: ModelRequest, services: ChatServices) -> Candidate:
     past = tuple(words_of(item) for item in request.items[:-1] if not is_data(item))
     return Candidate(
         text="",
-        heard=words_of(request.items[-1]),
+        inbound=words_of(request.items[-1]),
         instructions=request.instructions,
         internal=internal,
         agent_note=services.config.texts.agent_note,
@@ -210,9 +210,9 @@ async def reply_parts(text: str, turn: Turn, services: ChatServices) -> list[New
     else:
         parts = await _cut(text or services.config.texts.unclear, services)
     parts[0] = replace(parts[0], quoted=_quoted(turn, in_group=services.config.rules.group_quote))
-    whom = await _mentioned(turn, services)
-    if whom and parts[0].kind == "text":  # nobody sees a mention in a voice note
-        parts[0] = mentioning(parts[0], whom)
+    mentioned = await _mentioned(turn, services)
+    if mentioned and parts[0].kind == "text":  # nobody sees a mention in a voice note
+        parts[0] = mentioning(parts[0], mentioned)
     return parts
 
 

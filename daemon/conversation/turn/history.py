@@ -13,7 +13,7 @@ from daemon.domain.messages import ChatKey, JsonObject, Message, ModelRequest, M
 from daemon.domain.prompt.history_budget import (
     LOWEST_RATIO,
     TRANSCRIPT_BUDGETS,
-    falls_out,
+    items_to_compact,
     summary_item,
     summary_request,
 )
@@ -92,18 +92,18 @@ def earlier_items(
         and (not before or message.sent_at < before)
     ]
     sides = groupby(reversed(earlier[:count]), key=lambda message: message.from_me)
-    said: list[JsonObject] = [
+    items: list[JsonObject] = [
         {
             "role": "assistant" if from_me else "user",
             "content": own_lines(side) if from_me else "\n".join(map(as_lines, side)),
         }
         for from_me, side in sides
     ]
-    if not said:
+    if not items:
         return []
     return [
         data_item("note", NOTE),
-        *said,
+        *items,
         data_item("note", END_NOTE),
     ]
 
@@ -111,9 +111,7 @@ def earlier_items(
 # -- an agent's words: put into the thread, so that the model knows them when it takes over ---
 
 
-async def note_what_an_agent_handles(
-    key: ChatKey, services: ChatServices, *, waiting_too: bool
-) -> None:
+async def note_agent_messages(key: ChatKey, services: ChatServices, *, waiting_too: bool) -> None:
     """Put an agent's words into the thread, and the customer's that the agent answers.
 
     ``waiting_too``: also what waits for the agent, which is noted when that is over. A customer who
@@ -123,8 +121,8 @@ async def note_what_an_agent_handles(
     store, telemetry = services.store, services.telemetry
     theirs = await store.inbox.waiting(key, from_me=True)
     customers = await store.handovers.to_note(key, waiting_too=waiting_too)
-    now, said = telemetry.now(), [stored.message for stored in customers]
-    seen = await services.attachments.known(said)
+    now, messages = telemetry.now(), [stored.message for stored in customers]
+    seen = await services.attachments.known(messages)
     items = _conversation(theirs, customers, seen, services.config.texts)
     if items:
         await store.threads.note_waiting(
@@ -134,7 +132,7 @@ async def note_what_an_agent_handles(
             state="ignored",
             reason="agent",
             noted=[stored.seq for stored in customers],
-            choice=wish_of(said, services.config.rules.consent, opted_out=True).choice,
+            choice=wish_of(messages, services.config.rules.consent, opted_out=True).choice,
             now=now,
         )
     if theirs:
@@ -171,7 +169,7 @@ async def shorten_thread(key: ChatKey, budget: int, services: ChatServices) -> N
     memories, telemetry = services.store.memories, services.telemetry
     tokens = int(TRANSCRIPT_BUDGETS * budget / LOWEST_RATIO)
     memory = await memories.recall(key, tokens=tokens)
-    count = falls_out(memory, budget=budget)
+    count = items_to_compact(memory, budget=budget)
     if not count:
         return
     item: JsonObject | None = None

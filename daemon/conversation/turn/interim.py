@@ -1,4 +1,4 @@
-"""How far a run has come, and what its tools say to the customer while they work.
+"""The progress of a run, and the messages that its tools send while they work.
 
 A message of a tool is stored at once and sent beside the run.
 """
@@ -22,12 +22,12 @@ from daemon.ledger.runs import call_key
 MAX_CHARACTERS = 4096
 """WhatsApp's limit of one text."""
 
-Speak = Callable[[str, int, NewPart], Awaitable[bool]]
-"""Says something to the customer during a run: idempotency key of the call, which of the things
-that the call says, the message. Gives False if it will not be said."""
+SendInterim = Callable[[str, int, NewPart], Awaitable[bool]]
+"""Sends a message during a run: the idempotency key of the tool call, the ordinal of the message
+within the call, the message. Returns False if it will not be sent."""
 
 
-async def _nobody_listens(_key: str, _ordinal: int, _part: NewPart) -> bool:
+async def _not_sent(_key: str, _ordinal: int, _part: NewPart) -> bool:
     return False
 
 
@@ -36,12 +36,12 @@ class Progress:
     """What a run has done so far; shared by the run, its tool calls and the chat's task."""
 
     effects: bool = False
-    """True once a tool with side effects has started, or something was said to the customer: from
-    then on it is not superseded."""
+    """True once a tool with side effects has started, or an interim message was queued: from then
+    on the run is not superseded."""
     effect_outputs: dict[str, str] = field(default_factory=dict)
     """Outputs of the calls with side effects that this run has made, by what they do."""
-    speak: Speak = _nobody_listens
-    """How tools speak to the customer while they work."""
+    send_interim: SendInterim = _not_sent
+    """How tools send messages while they work."""
     time_limit: trio.CancelScope | None = None
     """The scope that ends the run when it takes too long."""
 
@@ -61,7 +61,7 @@ class Progress:
 
 
 class Interim:
-    """Takes the messages of the tools in one attempt at a turn, and has them sent."""
+    """Queues the messages of the tools in one attempt at a turn, and starts their delivery."""
 
     def __init__(
         self,
@@ -88,11 +88,11 @@ class Interim:
         """Take nothing more. What is being sent is finished; the rest is sent with the answer."""
         self._open = False
 
-    async def say(self, key: str, ordinal: int, part: NewPart) -> bool:
-        """Store one message and have it sent; False if it will not be said.
+    async def add(self, key: str, ordinal: int, part: NewPart) -> bool:
+        """Store one message and start its delivery; False if it will not be sent.
 
-        ``key`` is the idempotency key of the call, ``ordinal`` counts what the call says. From
-        here on the run has had an effect: it is not superseded any more.
+        ``key`` is the idempotency key of the call, ``ordinal`` counts its messages. From here
+        on the run has had an effect: it is not superseded any more.
         """
         if part.kind == "text":
             part = replace(part, body=part.body.strip()[:MAX_CHARACTERS])
@@ -100,7 +100,7 @@ class Interim:
             return False
         self._progress.effects = True
         now = self._telemetry.now()
-        if await self._messages.say(self._turn, key, ordinal, part, now=now):
+        if await self._messages.add(self._turn, key, ordinal, part, now=now):
             turn = self._turn.request_id
             self._telemetry.log.info("a tool says something", symbol="🤖", turn=turn)
         if self._open:
@@ -130,10 +130,10 @@ async def open_interim(
     *,
     deliver: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[None]:
-    """Let tools speak by ``progress`` for the length of the block, which is one attempt.
+    """Let tools send messages by ``progress`` during the block, which is one attempt.
 
-    At its end a send under way is finished: it is not cancelled with the run, since then nobody
-    would know whether it was made. ``deliver`` sends what waits in the outbox of the chat.
+    At its end a send under way is finished: cancelled with the run, its
+    outcome would be unknown. ``deliver`` sends what waits in the outbox of the chat.
     """
     async with trio.open_nursery() as nursery:
         interim = Interim(
@@ -144,17 +144,17 @@ async def open_interim(
             nursery=nursery,
             deliver=deliver,
         )
-        progress.speak = interim.say
+        progress.send_interim = interim.add
         try:
             yield
         finally:
             interim.close()
 
 
-async def spoken_items(
+async def interim_items(
     turn: Turn, calls: Sequence[FunctionCall], known: set[str], messages: InterimMessages
 ) -> list[JsonObject]:
-    """What the calls of a round have said, as items to put before the calls.
+    """The messages sent by the calls of a round, as items to put before the calls.
 
     ``known`` holds the keys of the calls that were seen already, and learns those of these.
     """

@@ -206,12 +206,12 @@ async def stop_loop(turn: Turn, signals: ChatSignals, services: ChatServices) ->
 # -- no answer is possible --------------------------------------------------------------------
 
 
-async def give_turn_up(
+async def give_up_turn(
     turn: Turn,
     failure: RunFailure,
     services: ChatServices,
     *,
-    say: Callable[[], Awaitable[None]],
+    deliver: Callable[[], Awaitable[None]],
 ) -> None:
     """Say politely that no answer is possible, and keep the reason.
 
@@ -223,7 +223,7 @@ async def give_turn_up(
         await _stop_for_budget(turn, failure.over_budget, items, services)
         return
     services.telemetry.log.event(TURN_GIVEN_UP, name=turn.contact_name, error=failure.reason)
-    notified = await apologise(turn, services, say=say)
+    notified = await apologise(turn, services, deliver=deliver)
     if failure.for_everybody:
         await _ask_for_person(turn, services, reason=REFUSED, again=notified)
         await _close(turn, "handed_off", REFUSED, services, items=items)
@@ -232,14 +232,14 @@ async def give_turn_up(
 
 
 async def apologise(
-    turn: Turn, services: ChatServices, *, say: Callable[[], Awaitable[None]]
+    turn: Turn, services: ChatServices, *, deliver: Callable[[], Awaitable[None]]
 ) -> bool:
     """Say, once in an outage and at once, that the answer is late; False if that was said."""
     telemetry, apology = services.telemetry, NewPart(services.config.texts.apology)
     notified = await services.store.turns.apologise(turn, apology, now=telemetry.now())
     if notified:
         telemetry.metrics.fallbacks.inc()
-        await say()
+        await deliver()
     return notified
 
 

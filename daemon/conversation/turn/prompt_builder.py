@@ -106,7 +106,7 @@ class PromptBuilder:
         )
         return request
 
-    def leaves_out_more(self, error: ContextTooLong | ModelRejected) -> bool:
+    def can_leave_out_more(self, error: ContextTooLong | ModelRejected) -> bool:
         """Whether the next prompt has less in it than the one that the model refused."""
         log = self._services.telemetry.log
         if isinstance(error, ContextTooLong):
@@ -194,5 +194,5 @@ def facts_item(key: ChatKey, facts: Sequence[Fact]) -> list[JsonObject]:
         return []
     lines = "\n".join(f"{fact.id}: {fact.text}" for fact in facts)
     # A group has facts of its own: what is known of its members stays in their own chats.
-    whom = "group" if is_group(key.chat) else "customer"
-    return [data_item("facts", f"[Remembered about this {whom}]\n{lines}")]
+    subject = "group" if is_group(key.chat) else "customer"
+    return [data_item("facts", f"[Remembered about this {subject}]\n{lines}")]

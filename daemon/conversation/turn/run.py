@@ -10,7 +10,7 @@ import trio
 
 from daemon.conversation.services import ChatServices
 from daemon.conversation.turn.answer import Review
-from daemon.conversation.turn.interim import Progress, spoken_items
+from daemon.conversation.turn.interim import Progress, interim_items
 from daemon.conversation.turn.tool_calls import call_tools, known_output
 from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
 from daemon.domain.messages import FunctionCall, JsonObject, ModelRequest, ModelResponse, Usage
@@ -73,7 +73,7 @@ async def run_model(
         except (BudgetSpent, ModelRejected):
             if not review.asked_again:
                 raise
-            review.give_in()
+            review.settle_first()
             produced += review.final_items(ModelResponse(id="", items=()))
             break
         usage += response.usage
@@ -89,7 +89,7 @@ async def run_model(
         with progress.clock_stopped(rules.longest_tool_seconds):
             outputs = await call_tools(turn, run, number, response.calls, progress, services)
         stage("post_tools_completed")
-        produced += await spoken_items(turn, response.calls, spoken, interim)
+        produced += await interim_items(turn, response.calls, spoken, interim)
         produced += response.items
         produced += [
             _output_item(call, output) for call, output in zip(response.calls, outputs, strict=True)
@@ -117,7 +117,7 @@ async def done_so_far(turn: Turn, services: ChatServices) -> list[JsonObject]:
             break
         if recorded.note:
             continue  # an answer that was sent back has never been said
-        items += await spoken_items(turn, response.calls, spoken, services.store.interim)
+        items += await interim_items(turn, response.calls, spoken, services.store.interim)
         items += response.items
         outputs = ((call, known_output(turn, run, recorded.round, call)) for call in response.calls)
         items += [_output_item(call, output) for call, output in outputs if output is not None]
@@ -154,7 +154,7 @@ async def _respond(
     stage("openai_start", f"round {number}")
     with span("model call", round=number) as work:
         try:
-            response = await _harvest(recorded, services)
+            response = await _fetch_earlier(recorded, services)
             if response is None:
                 response = await _ask(run, number, request, services)
         except AssistantError as error:
@@ -174,7 +174,9 @@ async def _respond(
     return response
 
 
-async def _harvest(recorded: RecordedRound | None, services: ChatServices) -> ModelResponse | None:
+async def _fetch_earlier(
+    recorded: RecordedRound | None, services: ChatServices
+) -> ModelResponse | None:
     """Fetch a response that an earlier process asked for; None if the server has none."""
     if recorded is None or not recorded.response_id:
         return None

@@ -195,7 +195,7 @@ class CallConversation:
     async def _speak(self, part: NewPart) -> bool:
         ordinal = self._interim_count
         self._interim_count += 1
-        return not self._over and await self._progress.speak(self._key, ordinal, part)
+        return not self._over and await self._progress.send_interim(self._key, ordinal, part)
 
     async def escalate(self, reason: str, summary: str, urgency: Urgency) -> bool:
         """See the protocol. The pause begins with the write that ends the turn."""

@@ -18,7 +18,7 @@ from daemon.conversation.turn.outcome import (
     apologise,
     confirm_wish,
     ended_without_answer,
-    give_turn_up,
+    give_up_turn,
     opening_texts,
     own_words,
     wish_in,
@@ -55,11 +55,11 @@ class TurnWork:
         services: ChatServices,
         signals: ChatSignals,
         *,
-        say: Callable[[], Awaitable[None]],
+        deliver: Callable[[], Awaitable[None]],
         waiting: Callable[[bool], None],
         mark_read: Callable[[list[str]], None],
     ) -> None:
-        """``say`` sends what waits in the outbox of the chat.
+        """``deliver`` sends what waits in the outbox of the chat.
 
         ``waiting`` is called when a wait for a place among the runs begins, and when it ends.
         ``mark_read`` begins to mark messages as read, and returns at once.
@@ -68,7 +68,7 @@ class TurnWork:
         self._services = services
         self._signals = signals
         self._log = services.telemetry.log
-        self._say = say
+        self._deliver = deliver
         self._waiting = waiting
         self._mark_read = mark_read
         self._typing = TypingIndicator(
@@ -103,7 +103,7 @@ class TurnWork:
             return await confirm_wish(self._turn, wish, services)
         while not await ended_without_answer(self._turn, services, self._signals):
             if self._has_news:
-                await self._take_in_news(counts=superseded)
+                await self._join_new_messages(counts=superseded)
                 superseded = False
                 continue
             if not await self._files_known():
@@ -115,7 +115,7 @@ class TurnWork:
             if isinstance(result, RunAnswer):
                 return await self._conclude(result)
             if isinstance(result, RunFailure) and result.final:
-                await give_turn_up(self._turn, result, services, say=self._say)
+                await give_up_turn(self._turn, result, services, deliver=self._deliver)
                 return None
             if isinstance(result, RunFailure):
                 await self._wait_to_retry(result)
@@ -156,7 +156,7 @@ class TurnWork:
         request = await self._prompts.build(self._turn)
         progress = Progress(effects=self._turn.effects)
         result: RunAnswer | RunFailure | None = None
-        async with open_interim(self._turn, services, progress, deliver=self._say):
+        async with open_interim(self._turn, services, progress, deliver=self._deliver):
             with (
                 trio.CancelScope() as scope,
                 signals.running(
@@ -227,7 +227,7 @@ class TurnWork:
         try:
             return await ask(self._turn, request, progress)
         except ModelRejected as error:
-            if not self._prompts.leaves_out_more(error):
+            if not self._prompts.can_leave_out_more(error):
                 raise
         return await ask(self._turn, await self._prompts.build(self._turn), progress)
 
@@ -237,7 +237,7 @@ class TurnWork:
         signals = self._signals
         if any(isinstance(message.content, Media) for message in messages):
             wait = partial(self._services.attachments.wait, messages)
-            await signals.unless_called_off(wait)
+            await signals.unless_interrupted(wait)
             signals.stop_if_asked()
         return not (signals.is_paused or self._has_news)
 
@@ -295,11 +295,11 @@ class TurnWork:
         if self._attempts < APOLOGISE_AFTER and not overdue:
             await self._signals.rest_until_news(wait)
             return
-        await apologise(self._turn, services, say=self._say)
-        with services.model.state.somebody_waits(failure.reason):
+        await apologise(self._turn, services, deliver=self._deliver)
+        with services.model.state.customer_waits(failure.reason):
             await self._signals.rest_until_news(wait)
 
-    async def _take_in_news(self, *, counts: bool) -> None:
+    async def _join_new_messages(self, *, counts: bool) -> None:
         """Wait until the customer has finished, and answer all of it together."""
         stage("superseded")
         await self._signals.rest_until_quiet()

@@ -159,7 +159,7 @@ def as_input(memory: Recollection, items: Sequence[ThreadItem]) -> tuple[JsonObj
     return from_store((*head, *consistent([entry.item for entry in items])))
 
 
-def falls_out(memory: Recollection, *, budget: int) -> int:
+def items_to_compact(memory: Recollection, *, budget: int) -> int:
     """The number of oldest items to compact: none while all of them fit.
 
     The newest turn stays if it fits at all.
@@ -178,7 +178,7 @@ def falls_out(memory: Recollection, *, budget: int) -> int:
 def surely_fits(tokens: int, *, budget: int) -> bool:
     """Whether a memory of ``tokens`` of our estimate, head and items, fits at any ratio.
 
-    Then `falls_out` is 0.
+    Then `items_to_compact` is 0.
     """
     return tokens <= estimated_budget(budget, HIGHEST_RATIO)
 

@@ -18,7 +18,7 @@ MOST_CARDS = 20
 NAME_CHARACTERS = 100
 VOICES = ("voice", "ptt")
 SOUNDS = (*VOICES, "audio")
-DEAF = "no model is set that hears"
+NO_TRANSCRIPTION = "no model is set that hears"
 UNPAID = "the day's budget does not pay for hearing it"
 """Why a recording has no transcript, without a fault of its own."""
 STRANGE = "no model hears its format"
@@ -120,7 +120,7 @@ def _sound_note(content: Media, item: MediaItem | None) -> str:
         return f"[{name}] {item.words}"
     if item is not None and item.words is not None:
         return f"[{name}{_length(content)} without words in it]"
-    if item is None or item.words_error in {DEAF, UNPAID}:
+    if item is None or item.words_error in {NO_TRANSCRIPTION, UNPAID}:
         return f"[{name}{_length(content)}; what is spoken cannot be heard here]"
     if item.words_error.startswith(STRANGE):
         return f"[{name}{_length(content)} in a format that cannot be heard here]"

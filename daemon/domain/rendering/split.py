@@ -221,7 +221,7 @@ def is_fit(text: str) -> bool:
 def spoken_words(text: str) -> str:
     """The words for a voice: without emoji, formatting marks and list signs."""
     bare = _MARKS.sub("", _LIST_ITEM.sub("", text))
-    kept = (c for c in bare if not _is_pictured(c))
+    kept = (c for c in bare if not _is_symbol(c))
     lines = (" ".join(line.split()) for line in "".join(kept).splitlines())
     return "\n".join(line for line in lines if line)[:MAX_INPUT]
 
@@ -253,7 +253,7 @@ def _has_words(text: str) -> bool:
     return any(map(str.isalpha, spoken_words(text)))
 
 
-def _is_pictured(character: str) -> bool:
+def _is_symbol(character: str) -> bool:
     """True for emoji, arrows and other signs, and for the joiners and modifiers of emoji."""
     return character in "\ufe0f\ufe0e\u200d\u20e3" or unicodedata.category(character) in {
         "So",

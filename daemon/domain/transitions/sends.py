@@ -149,7 +149,7 @@ def moment_of(update: StatusUpdate, now: float) -> float:
     return min(update.at, now) if update.at else now
 
 
-def furthest_first(updates: Iterable[StatusUpdate]) -> list[StatusUpdate]:
+def by_progress(updates: Iterable[StatusUpdate]) -> list[StatusUpdate]:
     """The order in which waiting updates are applied: what has arrived cannot fail."""
     return sorted(updates, key=lambda update: -RANKS[update.status])
 

@@ -127,9 +127,9 @@ CHANCE_FAR = 0.1
 round amounts near it: for sums of the answer's amounts, and for sums of all known amounts."""
 
 
-def strange_amounts(text: str, sources: Sources) -> list[Amount]:
+def unexplained_amounts(text: str, sources: Sources) -> list[Amount]:
     """The amounts of an answer that have no source and do not follow from one."""
-    return _Search(AnswerAmounts(text), sources).strange()
+    return _Search(AnswerAmounts(text), sources).unexplained()
 
 
 class _Search:
@@ -150,7 +150,7 @@ class _Search:
         """Unit prices: the answer also has the price of several."""
         self._rate = sources.rate or bool(words.RATE.search(answer.text))
 
-    def strange(self) -> list[Amount]:
+    def unexplained(self) -> list[Amount]:
         """The amounts that have no explanation, or belong to another item."""
         self._units = set(self._find_units())
         rest = list(range(len(self._answer.stated)))

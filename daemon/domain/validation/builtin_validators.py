@@ -13,7 +13,7 @@ from typing import Literal
 
 from daemon.domain.rendering.whatsapp_format import to_whatsapp
 from daemon.domain.validation.amount_sources import read_sources
-from daemon.domain.validation.amounts import strange_amounts
+from daemon.domain.validation.amounts import unexplained_amounts
 from daemon.domain.validation.results import KEEP, Candidate, Doubt, Fix, Retry, Validator, Verdict
 from daemon.errors import ValidatorError
 
@@ -300,10 +300,10 @@ def doubtful_amounts(candidate: Candidate) -> Verdict:
         instructions=(candidate.instructions, *candidate.internal),
         before=candidate.remembered,
     )
-    strange = strange_amounts(candidate.text, sources)
-    if not strange:
+    unexplained = unexplained_amounts(candidate.text, sources)
+    if not unexplained:
         return KEEP
-    listed = ", ".join(dict.fromkeys([amount.written for amount in strange][:NAMED]))
+    listed = ", ".join(dict.fromkeys([amount.written for amount in unexplained][:NAMED]))
     return Doubt(
         f"It says {listed}, which no tool gave and which does not follow from what the tools gave."
         " Use amounts exactly as the tools gave them, and calculate again."

@@ -25,7 +25,7 @@ class Candidate:
 
     text: str
     """The answer, as changed by the validators before this one."""
-    heard: str = ""
+    inbound: str = ""
     """The customer's words that it answers."""
     instructions: str = ""
     internal: tuple[str, ...] = ()
@@ -41,14 +41,9 @@ class Candidate:
     language: str = "es"
 
     @property
-    def inbound(self) -> str:
-        """Another name of ``heard``."""
-        return self.heard
-
-    @property
     def characters(self) -> int:
         """The length of all texts together."""
-        texts = (self.text, self.heard, self.instructions, *self.internal)
+        texts = (self.text, self.inbound, self.instructions, *self.internal)
         return sum(map(len, (*texts, *self.tool_outputs, *self.remembered)))
 
 

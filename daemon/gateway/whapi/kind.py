@@ -74,7 +74,7 @@ async def _webhooks(whapi: WhapiClient, settings: Settings) -> list[tuple[Level,
     secrets = [secret.get_secret_value() for secret in settings.web.webhook_secret]
     url = settings.web.webhook_url
     lines = webhook_faults(found, url, secrets)
-    for entry in ours_among(found, url) if url else []:
+    for entry in webhooks_to(found, url) if url else []:
         lines += await _reached(whapi, entry)
     return lines or [("ok", f"webhook: {url}")]
 
@@ -240,7 +240,7 @@ def webhook_faults(
     return [*faults, *_media_faults(settings)]
 
 
-def ours_among(settings: Mapping[str, Any], url: str) -> list[JsonObject]:
+def webhooks_to(settings: Mapping[str, Any], url: str) -> list[JsonObject]:
     """Return the channel's webhooks that go to `url`."""
     return [e for e in webhooks(settings) if same_address(str(e.get("url")), url)]
 

@@ -77,7 +77,7 @@ class Guard:
     async def require_sign_in(self) -> ResponseReturnValue | None:
         """Pass requests with a token or a session; redirect pages of others to the login."""
         if self._token and "Authorization" in request.headers:
-            return None if await self._bears(request) else _unknown()
+            return None if await self._has_valid_secret(request) else _unknown()
         if refusal := self.refuse_foreign():
             return refusal
         if await self._signed_in(request):
@@ -90,7 +90,7 @@ class Guard:
     async def require_socket_sign_in(self) -> ResponseReturnValue | None:
         """Pass handshakes with a token, or with a session from one of our pages."""
         if self._token and "Authorization" in websocket.headers:
-            return None if await self._bears(websocket) else _unknown()
+            return None if await self._has_valid_secret(websocket) else _unknown()
         if not self._is_local(websocket):
             return _elsewhere()
         # A client that is no browser has no cookie that another site could misuse.
@@ -143,7 +143,7 @@ class Guard:
         ends_at = await self._operations.sessions.end_of(session)
         return max(0.0, ends_at - self._operations.now())
 
-    async def _bears(self, asked: Request | Websocket) -> bool:
+    async def _has_valid_secret(self, asked: Request | Websocket) -> bool:
         return await self._access.check_bearer(asked.scope, (self._token.encode(),), "token")
 
     async def _signed_in(self, asked: Request | Websocket) -> bool:

@@ -26,7 +26,7 @@ WRITE_SECONDS = 0.01
 """How long one write may take; after a longer one, batches become smaller."""
 LEAST_SHARE, MORE = 0.05, 1.2
 
-NOBODY: JsonObject = {"names": [], "keys": [], "called": [], "groups": [], "turns": []}
+NO_IDS: JsonObject = {"names": [], "keys": [], "called": [], "groups": [], "turns": []}
 """The subject of a work that is over."""
 
 
@@ -90,7 +90,7 @@ def _cut(connection: sqlite3.Connection, work: Work, now: float) -> Work:
     left = replace(
         work, stage=next_stage(work), marks=marks, counts=work.counts + Counter(chats=chats)
     )
-    whom = {
+    ids = {
         "names": person.names,
         "keys": person.keys,
         "called": names,
@@ -99,12 +99,12 @@ def _cut(connection: sqlite3.Connection, work: Work, now: float) -> Work:
     }
     connection.execute(
         "UPDATE forgettings SET chats = ?, stage = ?, marks = ?, counts = ? WHERE id = ?",
-        (json.dumps(whom), left.stage, json.dumps(marks), json.dumps(left.counts), left.id),
+        (json.dumps(ids), left.stage, json.dumps(marks), json.dumps(left.counts), left.id),
     )
     return left
 
 
-def let_go(connection: sqlite3.Connection, work: Work) -> None:
+def erase_traces(connection: sqlite3.Connection, work: Work) -> None:
     """Remove the person's ids from the work itself and from the audit: the last rows to be erased.
 
     Inside the caller's transaction.
@@ -119,7 +119,7 @@ def let_go(connection: sqlite3.Connection, work: Work) -> None:
     connection.execute(
         "UPDATE forgettings SET stage = ?, chats = ?, marks = '{}', place = '[]', counts = ?"
         " WHERE id = ?",
-        (OVER, json.dumps(NOBODY), json.dumps(work.counts), work.id),
+        (OVER, json.dumps(NO_IDS), json.dumps(work.counts), work.id),
     )
 
 
@@ -173,7 +173,7 @@ def slices(
     if work is None:
         return
     with transaction(connection):
-        let_go(connection, work)
+        erase_traces(connection, work)
     empty_log(connection)
     with transaction(connection):
         close(connection, work, now=now)

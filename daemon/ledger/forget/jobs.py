@@ -127,8 +127,8 @@ def next_work(connection: Connection, data_dir: Path, *, name: str = "") -> Work
     ).fetchone()
     if row is None:
         return None
-    number, name, kind, whom, actor, address, asked_at, stage, place, marks, counts = row
-    stored, marks = json.loads(whom), json.loads(marks)
+    number, name, kind, ids_json, actor, address, asked_at, stage, place, marks, counts = row
+    stored, marks = json.loads(ids_json), json.loads(marks)
     keys = [ChatKey(*key) for key in stored["keys"]]
     person = only(keys)
     if kind == "person":

@@ -81,18 +81,18 @@ def _page(
         if not went or (came and came[0]["at"] >= went[0]["at"]):
             row = came.pop(0)
             place = Before(row["number"], place.went)
-            page.append(_came(row))
+            page.append(_inbound_bubble(row))
         else:
             row = went.pop(0)
             place = Before(place.came, row["number"])
-            page.append(_went(row))
+            page.append(_outbound_bubble(row))
     return page[::-1], place if came or went else None
 
 
 # -- what a customer or a person of the business said ----------------------------------------------
 
 
-def _came(row: dict[str, Any]) -> JsonObject:
+def _inbound_bubble(row: dict[str, Any]) -> JsonObject:
     message = json.loads(row["message"])
     content = message["content"]
     for inner in ("inline", "preview", "link", "media_id", "raw"):
@@ -145,7 +145,7 @@ def _file(row: dict[str, Any]) -> JsonObject:
 # -- what we said ----------------------------------------------------------------------------------
 
 
-def _went(row: dict[str, Any]) -> JsonObject:
+def _outbound_bubble(row: dict[str, Any]) -> JsonObject:
     payload = json.loads(row["payload"] or "{}")
     return {
         "id": f"out-{row['number']}",
@@ -176,8 +176,8 @@ def _went(row: dict[str, Any]) -> JsonObject:
 
 def _outcome(row: dict[str, Any]) -> str:
     """How far a message of ours has come: its row's state, or WhatsApp's later update."""
-    told = row["status"] in {"delivered", "read", "played"}
-    return str(row["status"] if row["state"] == SENT and told else row["state"])
+    is_reported = row["status"] in {"delivered", "read", "played"}
+    return str(row["status"] if row["state"] == SENT and is_reported else row["state"])
 
 
 def _own_content(kind: str, body: str, payload: dict[str, Any]) -> JsonObject:
@@ -204,7 +204,7 @@ def _own_file(row: dict[str, Any], payload: dict[str, Any]) -> JsonObject | None
     """A voice note lies in ``audio/``; pictures and documents are only named."""
     if row["kind"] == "voice":
         name = str(payload.get("file", ""))
-        return {"state": "said" if name else "", "name": name, "words": row["body"]}
+        return {"state": "spoken" if name else "", "name": name, "words": row["body"]}
     return {"state": "given", "name": ""} if row["kind"] in {"image", "document"} else None
 
 
@@ -229,8 +229,8 @@ def _add_reactions(connection: Connection, key: ChatKey, page: list[JsonObject])
     )
     last: dict[tuple[str, bool], str] = {}
     for text, is_ours in (*theirs, *ours):
-        told = json.loads(text)
-        reaction = told.get("content", told)
+        stored = json.loads(text)
+        reaction = stored.get("content", stored)
         last[str(reaction.get("target")), bool(is_ours)] = str(reaction.get("emoji") or "")
     for (target, _), emoji in last.items():
         if emoji and target in by_id:
@@ -248,13 +248,13 @@ def _add_quotes(connection: Connection, key: ChatKey, page: list[JsonObject]) ->
         if not quote:
             continue
         quote["mine"] = True
-        said = connection.execute(
+        quoted = connection.execute(
             "SELECT body FROM outbox WHERE message_id = ? AND message_id != ''", (quote["id"],)
         ).fetchone()
-        if said is None:
-            said = connection.execute(
+        if quoted is None:
+            quoted = connection.execute(
                 "SELECT words FROM messages WHERE channel = ? AND id = ?",
                 (key.number, quote["id"]),
             ).fetchone()
             quote["mine"] = False
-        quote["body"] = quote.get("body") or (said[0] if said else "")
+        quote["body"] = quote.get("body") or (quoted[0] if quoted else "")

@@ -186,7 +186,7 @@ def _entry(
         "first_seen_at": first_seen_at,
         "unanswered": unanswered,
         "unanswered_since": first_at,
-        "waiting": _waiting(open_work.waiting.get(key), nobody_came=bool(row[10])),
+        "waiting": _waiting(open_work.waiting.get(key), is_overdue=bool(row[10])),
         "paused_until": paused if paused > now else 0.0,
         "loop": float(str(loop_until)) > now,
         "opted_out_at": row[11],
@@ -200,7 +200,7 @@ def _entry(
     return entry
 
 
-def _waiting(waiting: WaitingChat | None, *, nobody_came: bool) -> JsonObject | None:
+def _waiting(waiting: WaitingChat | None, *, is_overdue: bool) -> JsonObject | None:
     """Who waits for a person in a chat; None if nobody does."""
     if waiting is None:
         return None
@@ -208,7 +208,7 @@ def _waiting(waiting: WaitingChat | None, *, nobody_came: bool) -> JsonObject | 
         "since": waiting.since,
         "messages": waiting.messages,
         "reason": waiting.reason,
-        "nobody_came": nobody_came,
+        "is_overdue": is_overdue,
     }
 
 

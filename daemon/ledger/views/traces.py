@@ -205,7 +205,7 @@ _TURNS = f"""
         (SELECT COUNT(*) FROM messages WHERE turn_id = turns.id) AS messages,
         (SELECT MIN(received_at) FROM messages WHERE turn_id = turns.id) AS began_at,
         (SELECT COUNT(*) FROM tool_calls WHERE turn_id = turns.id) AS tools,
-        (SELECT COUNT(*) FROM outbox WHERE turn_id = turns.id AND state = '{SENT}') AS said,
+        (SELECT COUNT(*) FROM outbox WHERE turn_id = turns.id AND state = '{SENT}') AS sent,
         (SELECT COALESCE(SUM(tokens), 0) FROM usage JOIN runs ON runs.id = run_id
             WHERE runs.turn_id = turns.id) AS tokens
     FROM turns

@@ -282,11 +282,11 @@ def unanswered_command(place: Place, *, older_than: float, as_json: bool, reveal
 
 def _line(chat: Unanswered, name: str, place: Place, now: float) -> str:
     since = datetime.fromtimestamp(chat.since, place.zone or UTC)
-    whom = {"operator": "an operator", "person": "a person"}.get(chat.waits_for, "the bot")
+    waits_for = {"operator": "an operator", "person": "a person"}.get(chat.waits_for, "the bot")
     number = f"{chat.number} " if len(place.numbers) > 1 else ""
     parts = [
         f"{number}{name}",
-        f"waits for {whom}",
+        f"waits for {waits_for}",
         f"since {since:%Y-%m-%d %H:%M:%S%z}, {now - chat.since:,.0f} s",
         chat.why,
     ]

@@ -64,9 +64,9 @@ class Figures:
         """Let the gauges of a number be read when they are scraped."""
         metrics.read_backlog(
             oldest_unanswered=lambda: self.of(number).oldest_unanswered,
-            oldest_waiting=lambda whom: (
+            oldest_waiting=lambda waits_for: (
                 self.of(number).oldest_for_bot
-                if whom == "bot"
+                if waits_for == "bot"
                 else self.of(number).oldest_for_person
             ),
             chats_waiting_for_person=lambda: self.of(number).chats_for_person,

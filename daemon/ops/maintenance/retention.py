@@ -20,7 +20,7 @@ from daemon.domain.messages import ChatKey
 from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.files import expire
-from daemon.ledger.forget.forget import close, let_go, look, moved, write_paced
+from daemon.ledger.forget.forget import close, erase_traces, look, moved, write_paced
 from daemon.ledger.forget.jobs import Forgotten, ask, ask_chat, done_as, next_work, old_chats
 from daemon.ledger.forget.stages import OVER, Work, is_held
 from daemon.ledger.ledger import Store, tighten_files
@@ -241,7 +241,7 @@ class Forgetter:
                 work = await self._named(work.name) or work
                 work = await self._erase(work, until=lambda one: not is_held(one))
         work = await self._erase(work, until=lambda one: one.stage == OVER)
-        await database.write(partial(let_go, work=work))
+        await database.write(partial(erase_traces, work=work))
         if not work.deletes:
             await database.empty_log()
         await database.write(partial(close, work=work, now=self._now()))

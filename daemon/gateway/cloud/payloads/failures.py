@@ -137,12 +137,12 @@ def failure_words(errors: Iterable[JsonObject]) -> tuple[str, bool]:
     known = [FAILURES.get(code) for code in codes]
     if _WINDOW in codes:
         return WINDOW_SHUT, False
-    said = [
+    described = [
         f"code {code} ({found.words if found else 'not known here'})"
         for code, found in zip(codes, known, strict=True)
     ]
     again = all(found is None or found.error is GatewayTemporary for found in known)
-    return "; ".join(said), again
+    return "; ".join(described), again
 
 
 def _by_status(status: int) -> type[GatewayError]:

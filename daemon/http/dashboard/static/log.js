@@ -200,7 +200,7 @@ function show(line) {
   use.setAttribute("href", `${PICTURES}#${ICONS[line.kind] ?? FALLBACK[line.level] ?? "log"}`);
   symbol.append(use);
   const text = document.createElement("span");
-  text.className = "said";
+  text.className = "text";
   text.title = line.line;
   const cut = line.ref ? line.line.indexOf(": ") : -1;
   if (cut > 0 && cut < 120 && !voice) {

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from daemon.sandbox.model_senses import perceived
+from daemon.sandbox.model_media import perceived
 from daemon.sandbox.model_wire import Call, Output, Say
 
 Item = Mapping[str, Any]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daemon.sandbox import audio, model_senses, model_wit, samples
+from daemon.sandbox import audio, model_answers, model_media, samples
 from daemon.sandbox.media import voice_seconds
 from daemon.sandbox.model_wire import Call, Say
 
@@ -40,13 +40,13 @@ def user(text: str) -> dict[str, Any]:
 
 
 def says(*items: dict[str, Any], tools: tuple[dict[str, Any], ...] = ()) -> str:
-    (output,) = model_wit.answer(items, tools)
+    (output,) = model_answers.answer(items, tools)
     assert isinstance(output, Say)
     return output.text
 
 
 def calls(*items: dict[str, Any], tools: tuple[dict[str, Any], ...]) -> tuple[str, Any]:
-    (output,) = model_wit.answer(items, tools)
+    (output,) = model_answers.answer(items, tools)
     assert isinstance(output, Call)
     return output.name, json.loads(output.arguments)
 
@@ -71,12 +71,12 @@ def test_a_burst_is_answered_as_one() -> None:
     ],
 )
 def test_the_customers_language(text: str, language: str) -> None:
-    assert model_wit.language_of(text) == language
+    assert model_answers.language_of(text) == language
 
 
 def test_the_context_head_is_not_the_customers() -> None:
     head = "Fecha: 23/11/2026 | Hora: 9:00 AM\nCliente: Ana\n---\nMensaje del cliente:\nhola"
-    assert model_wit.customer_burst([user(head)])[0] == ["hola"]
+    assert model_answers.customer_burst([user(head)])[0] == ["hola"]
 
 
 def test_information_comes_in_paragraphs() -> None:
@@ -133,7 +133,7 @@ def test_pictures_and_thanks() -> None:
 def test_ogg_pages_carry_their_checksum() -> None:
     """It is the CRC-32 of POSIX cksum without the final inversion, whose check value is known."""
     assert audio._checksum(b"123456789") == 0x765E7680 ^ 0xFFFFFFFF
-    assert audio.murmur("opus", 2.5).count(b"OggS") == 5
+    assert audio.placeholder_sound("opus", 2.5).count(b"OggS") == 5
 
 
 def picture(name: str) -> dict[str, str]:
@@ -195,12 +195,12 @@ def text(words: str) -> dict[str, str]:
 def test_every_kind_of_message_is_described_to_the_simulated_model(
     parts: list[dict[str, str]], perceived: list[str]
 ) -> None:
-    assert model_senses.perceived(parts, "es") == perceived
+    assert model_media.perceived(parts, "es") == perceived
 
 
 def test_a_voice_of_the_sample_and_of_the_model_can_be_played() -> None:
     """As many seconds as asked, in Opus packets that a player knows."""
-    made = audio.murmur("opus", 7)
+    made = audio.placeholder_sound("opus", 7)
     assert voice_seconds(made) == 7
     assert made[made.index(b"OpusHead") :].count(b"OggS") == 8
     assert len(made) > 10_000
