@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -230,3 +231,13 @@ def test_an_installation_touches_the_running_system_only_at_its_real_place(tmp_p
     assert '[ -n "" ] || { systemctl daemon-reload && journalctl --update-catalog; }' in real
     assert real.count("--require-hashes") == 1
     assert "--no-deps --no-build-isolation ." in real
+
+
+def test_the_modules_and_tests_of_make_mutants_exist() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
+    named = (
+        *settings["only_mutate"],
+        *settings["also_copy"],
+        *settings["pytest_add_cli_args_test_selection"],
+    )
+    assert [path for path in named if not (ROOT / path).exists()] == []

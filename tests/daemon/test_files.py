@@ -164,6 +164,19 @@ async def test_a_slow_transcription_delays_no_other_chat(tmp_path: Path, ear: Ea
         assert model_input(stage)[-1] == "[voice note] Tres noches"
 
 
+async def test_an_agent_during_the_transcription_keeps_the_chat(tmp_path: Path, ear: Ear) -> None:
+    """What is not answered by us is not marked as read either."""
+    async with open_scene(tmp_path, voice=hearing(ear)) as stage:
+        await stage.gateway.contact(LAURA).send_voice()
+        await ear.asked.wait()
+        await stage.gateway.agent_says(LAURA, "Yo le ayudo")
+        await found(lambda: outcomes(stage) == ["handed_off"])
+        ear.gate.set()
+        await stage.quiet()
+        assert stage.model.calls == []
+        assert not stage.gateway.calls("mark_read")
+
+
 async def test_a_transcription_is_waited_for_only_so_long(tmp_path: Path, ear: Ear) -> None:
     """The model is told what it lacks, and the customer is answered."""
     async with open_scene(tmp_path, voice=hearing(ear), media={"wait_seconds": 0.3}) as stage:

@@ -15,6 +15,7 @@ from support.stage import LAURA, Stage
 from daemon.conversation import live_config, opening
 from daemon.conversation.live_config import ChatRules
 from daemon.conversation.turn import turn
+from daemon.domain.limits import LONGEST_WAIT_SECONDS
 from daemon.domain.texts import texts
 from daemon.sandbox.model_wire import Say
 from daemon.settings import Settings
@@ -288,4 +289,24 @@ async def test_an_outage_of_the_model_is_an_alert_once_and_seen_on_health(stage:
     assert len(stage.events("model server is down")) == 1
     assert len(stage.events("model server is back")) == 1
     assert (await stage.get("/health")).json()["status"] == "healthy"
+    forget_errors(stage)
+
+
+async def test_a_customer_who_writes_while_the_server_wants_to_be_left_alone_is_told_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chat waits as long as the server has asked another one to, and apologises before that."""
+    monkeypatch.setattr(opening, "BREAKER_FAILURES", 1)
+    await stage.stop()
+    await stage.start()
+    stage.model.script(Step(status=429, headers={"retry-after": "86400"}))
+    await stage.gateway.customer_says(LAURA, "¿hay cupo?")
+    await stage.gateway.wait_sent(LAURA)
+    await stage.gateway.customer_says(ANDRES, "Hola")
+    await stage.gateway.wait_sent(ANDRES)
+    assert [stage.received(), stage.received(ANDRES)] == [[APOLOGY], [APOLOGY]]
+    assert len(stage.model.calls) == 1
+    first, second = stage.events("model error, trying again")
+    assert first["wait"] == LONGEST_WAIT_SECONDS
+    assert 1 < second["wait"] <= LONGEST_WAIT_SECONDS
     forget_errors(stage)

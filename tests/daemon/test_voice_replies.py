@@ -161,6 +161,20 @@ async def test_recording_is_shown_in_the_place_of_typing(
         assert kinds(stage) == ["voice"]
 
 
+async def test_typing_is_shown_once_it_is_known_that_nothing_will_be_spoken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.conversation.delivery.FIRST_TYPING_SECONDS", 0.05)
+    monkeypatch.setattr(audio, "speech_answer", lambda _body: Answer(200, b"", "audio/ogg"))
+    async with open_scene(tmp_path, voice=VOICE, delivery={"typing": True}) as stage:
+        stage.model.script(say(FIT))
+        await speaks(stage)
+        await stage.gateway.wait_sent(LAURA)
+        shown = [presence.presence for presence in stage.gateway.presences(LAURA)]
+        assert shown == ["recording", "recording", "typing"]
+        assert kinds(stage) == ["text"]
+
+
 async def test_an_agent_who_writes_during_the_speech_call_stops_the_voice_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -219,9 +219,12 @@ async def kill_at_random(
                 _spoil_a_send(harness, rng)
                 await harness.daemon.start()
                 # Some are killed during the start, some under load.
-                await trio.sleep(
-                    rng.uniform(0.2, 1.0) if rng.random() < 0.2 else rng.uniform(0.8, 3.0)
-                )
+                if rng.random() < 0.2:
+                    await trio.sleep(rng.uniform(0.2, 1.0))
+                else:
+                    await harness.daemon.ready()
+                    slowness = max(1.0, harness.daemon.start_seconds[-1])
+                    await trio.sleep(slowness * rng.uniform(0.2, 2.5))
                 await harness.kill()
                 if (number + 1) % 10 == 0:
                     tell(f"{number + 1}/{kills} kills, {harness.progress()}")
