@@ -45,7 +45,7 @@ WARM_UPS = 5
 
 
 def counted(path: Callable[[], object]) -> dict[str, int]:
-    """What one call of a path costs."""
+    """The cost of one call of a path."""
     for _ in range(WARM_UPS):
         path()
     gc.collect()

@@ -76,7 +76,7 @@ def _step(outside: Outside, subject: Recado, first: int, amount: int) -> int:
 
 
 def bytes_each(found: Found) -> tuple[float, float]:
-    """How much memory each contact of the second half left behind, and how wrong that may be."""
+    """The memory left behind by each contact of the second half, and its uncertainty."""
     samples = found["samples"]
     judged = samples[int(len(samples) * JUDGED_FROM) :]
     went = trend([(one["contacts"], one["rss"]) for one in judged])
@@ -90,7 +90,7 @@ def grows(found: Found) -> bool:
 
 
 def known() -> Found | None:
-    """What was found the last time, if there was one."""
+    """The result of the last run, if there was one."""
     return json.loads(KEPT.read_text()) if KEPT.exists() else None
 
 

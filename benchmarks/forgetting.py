@@ -97,7 +97,7 @@ class Posters:
 
 
 def fill(path: Path, threads: int) -> None:
-    """Give a store that person, and make some of its chats old."""
+    """Fill a store with that person's rows, and make some of its chats old."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         old = time.time() - OLD_DAYS * DAY

@@ -130,7 +130,7 @@ def goal_ratio(found: dict[str, Any]) -> float:
 
 
 def disk_factor(found: dict[str, Any]) -> float:
-    """How many times as many rows as Recado's messages the disk takes, at the goal's connections.
+    """The disk's rows per row of Recado's messages, at the goal's connections.
 
     Of the slower of Recado's rows.
     """
@@ -169,7 +169,7 @@ def verdict(found: dict[str, Any]) -> str:
 
 
 def _ratios(measurements: Sequence[Measurement], name: str, connections: int) -> list[float]:
-    """Give a server's rate beside Express's, round by round; empty without Express."""
+    """A server's rate beside Express's, round by round; empty without Express."""
     rates = {
         (m.name, m.round): m.load.per_second for m in measurements if m.connections == connections
     }

@@ -105,7 +105,7 @@ def _read_before(bodies: Iterator[bytes]) -> Iterator[tuple[Webhook, bytes]]:
 
 
 def _at_once(work: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine gives that waits for nothing."""
+    """The result of a coroutine that never waits."""
     try:
         work.send(None)
     except StopIteration as end:

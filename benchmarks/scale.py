@@ -161,7 +161,7 @@ def _look(prober: Outside, subject: Recado, seconds: float) -> Found:
 
 
 def cell_of(found: Found, kind: str, size: int) -> Found | None:
-    """What was measured there, if it was."""
+    """The figure measured there, if there is one."""
     for cell in found["cells"]:
         if (cell["kind"], cell["size"]) == (kind, size):
             return dict(cell)
@@ -169,7 +169,7 @@ def cell_of(found: Found, kind: str, size: int) -> Found | None:
 
 
 def bytes_each(found: Found, kind: str) -> float:
-    """How much memory one more of a kind takes, by the largest number measured."""
+    """The memory of one more of a kind, by the largest number measured."""
     cells = [cell for cell in found["cells"] if cell["kind"] == kind]
     few, many = cells[0], cells[-1]
     bytes_more: int = many["rss"] - few["rss"]

@@ -21,14 +21,14 @@ class Faults:
     _sent: "count[int]" = field(default_factory=lambda: count(1))
 
     def of_model(self) -> str:
-        """How this request for an answer goes wrong; empty: it does not."""
+        """The fault of this request for an answer; empty: none."""
         if not self.model_every or next(self._asked) % self.model_every:
             return ""
         self.model_failed += 1
         return MODEL_FAULTS[self.model_failed % len(MODEL_FAULTS)]
 
     def of_whapi(self) -> str:
-        """How this send goes wrong; empty: it does not."""
+        """The fault of this send; empty: none."""
         if not self.whapi_every or next(self._sent) % self.whapi_every:
             return ""
         self.whapi_failed += 1

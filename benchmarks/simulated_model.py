@@ -38,7 +38,7 @@ class Manner:
     """If not 0: from the first word on, one more each so many seconds, until it is released."""
 
     def seconds(self, token: str) -> float:
-        """How long one round of this question takes."""
+        """The duration of one round of this question."""
         number = int(token.partition("-")[0]) if token else 0
         return self.shortest + (self.longest - self.shortest) * (number * GOLDEN % 1)
 
@@ -114,7 +114,7 @@ class Model:
         return response
 
     def look(self, response_id: str) -> dict[str, Any]:
-        """Give a response as it is now; once it is finished it is forgotten."""
+        """The present state of a response; a finished one is forgotten."""
         kept = self._kept[response_id]
         if trio.current_time() < kept.ready_at:
             return kept.begun

@@ -159,7 +159,7 @@ async def _give(stream: trio.SocketStream, file: bytes) -> None:
 
 
 def _plain(path: str) -> dict[str, Any] | list[Any]:
-    """What Whapi and the model's server say to everything else that the daemon asks."""
+    """The answer of Whapi and the model's server to all other requests of the daemon."""
     if path == "/health":
         return {"status": {"code": 4, "text": "AUTH"}}
     if path == "/labels":

@@ -73,7 +73,7 @@ class Controls:
         return {"model": self._faults.model_failed, "whapi": self._faults.whapi_failed}
 
     async def statuses(self, each: list[str]) -> dict[str, Any]:
-        """What becomes of each message that the daemon sends, from now on."""
+        """The statuses of each message that the daemon sends, from now on."""
         self._customers.statuses = tuple(each)
         return {}
 
@@ -88,7 +88,7 @@ class Controls:
         return {}
 
     async def readers(self) -> dict[str, Any]:
-        """What the readers of the dashboard have seen."""
+        """The events that the readers of the dashboard got."""
         seen = self._readers
         counts = {"pages": seen.pages, "followed": seen.followed, "lines": seen.lines}
         return {**counts, "refused": seen.refused}
@@ -125,5 +125,5 @@ class Controls:
         return {}
 
     async def spent(self) -> dict[str, Any]:
-        """Give the CPU time of this process so far."""
+        """The CPU time of this process so far."""
         return {"cpu_seconds": time.process_time()}

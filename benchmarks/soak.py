@@ -145,7 +145,7 @@ def _settle(subject: Recado) -> None:
 
 
 def _left(folder: Path) -> dict[str, int]:
-    """How many messages have no end yet, by state, and sends without one."""
+    """The number of messages without an end, by state, and of sends without one."""
     found: dict[str, int] = {}
     uri = f"file:{folder / 'recado.db'}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
@@ -186,7 +186,7 @@ def judged(found: Found) -> Sequence[Found]:
 
 
 def course_of(found: Found, name: str, *, of_last: float = 1) -> Trend:
-    """How a figure went in the last part of the time that is judged: of its floors, in an hour."""
+    """The trend of a figure in the last part of the judged time: of its floors, per hour."""
     samples = judged(found)
     samples = samples[int(len(samples) * (1 - of_last)) :]
     floors = [
@@ -216,7 +216,7 @@ def verdict(found: Found, name: str) -> str:
 
 
 def known() -> Found | None:
-    """What the last soak has found, if there was one that looked at all that is told here."""
+    """The result of the last soak, if it measured every figure used here."""
     found: Found = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     return found if "left" in found else None
 

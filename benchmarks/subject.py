@@ -200,7 +200,7 @@ def written(output: Path) -> str:
 
 @contextlib.contextmanager
 def _ready_socket() -> Iterator[tuple[socket.socket, str]]:
-    """What systemd gives a service to tell that it is ready (sd_notify(3)), and its address."""
+    """The socket for systemd's readiness message (sd_notify(3)), and its address."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         # A file's name may be too long for a socket; this one is no file.
         name = f"recado-bench-{os.getpid()}-{time.monotonic_ns()}"

@@ -93,7 +93,7 @@ def cpu_ms(found: Found, rate: float) -> float:
 
 
 def served_rate(found: Found, rate: float) -> float:
-    """How many turns a second Recado got through at this rate of questions, while it had any."""
+    """The rate of turns of a second Recado at this rate of questions, while it had any."""
     cells = _cells(found, "Recado", rate, tool=False)
     # A turn takes its window and the model's time whatever the rate is: no work is done then.
     idle = WINDOW_SECONDS + (MODEL["shortest"] + MODEL["longest"]) / 2

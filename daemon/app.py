@@ -195,7 +195,7 @@ def _operations(
     forgetter: Forgetter,
     recovery: RecoveryReport,
 ) -> Operations:
-    """What the API and the dashboard may do."""
+    """The operations of the API and the dashboard."""
     keep = settings.dashboard.log_lines
     log = process.telemetry.log
     return Operations(

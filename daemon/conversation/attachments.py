@@ -128,7 +128,7 @@ class Attachments:
                     await work.done.wait()
 
     async def known(self, messages: Sequence[Message]) -> BurstFiles:
-        """What is known of the files of messages now; nothing is attached."""
+        """The state of the files of messages as it is now; nothing is attached."""
         with_file = _with_file(messages)
         return BurstFiles(await self._items.of(with_file)) if with_file else BurstFiles()
 
@@ -140,7 +140,7 @@ class Attachments:
     async def seen(
         self, messages: Sequence[Message], *, kinds: Collection[AttachmentKind]
     ) -> BurstFiles:
-        """What is known of the files of messages now, and what the model is to get of them.
+        """The state of the files of messages as it is now, and the attachments for the model.
 
         ``kinds``: the forms in which it takes files.
         """

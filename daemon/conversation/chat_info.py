@@ -60,7 +60,7 @@ class ChatInfoCache:
         """How many changes were reported; an answer to an earlier question is out of date."""
 
     async def details(self, key: ChatKey) -> ChatDetails | None:
-        """What the gateway knows of a chat; None if it has never said, nor does within a second."""
+        """The gateway's details of a chat; None if they are not known within a second."""
         entry = self._entries.get(key)
         if entry is not None and trio.current_time() < entry.until:
             self._entries.move_to_end(key)

@@ -136,7 +136,7 @@ class LiveConfig:
 
     @property
     def texts(self) -> Texts:
-        """What the daemon says by itself, at this moment."""
+        """The current texts of the daemon's own messages."""
         return self.current.texts
 
     @property
@@ -146,7 +146,7 @@ class LiveConfig:
 
     @property
     def validators(self) -> tuple[Validator, ...]:
-        """What an answer has to pass at this moment, in order."""
+        """The current validators of answers, in order."""
         return self.current.validators
 
 
@@ -221,7 +221,7 @@ def load_chat_configs(settings: Settings, log: Log) -> dict[str, ChatConfig]:
 
 
 def _shared(made: list[tuple[S, T]], settings: S, make: Callable[[S], T]) -> T:
-    """What was made for the same settings before, else a new one."""
+    """The object made earlier for the same settings, else a new one."""
     for known, value in made:
         if known == settings:
             return value

@@ -47,12 +47,12 @@ class RunSlots:
 
     @property
     def taken(self) -> int:
-        """How many places are in use."""
+        """The number of places in use."""
         return self._taken.total()
 
     @property
     def waiting(self) -> int:
-        """How many runs wait for a place."""
+        """The number of runs that wait for a place."""
         return sum(map(len, self._waiting.values()))
 
     def resize(self, total: int) -> None:
@@ -84,7 +84,7 @@ class RunSlots:
             raise
 
     def give_back(self, number: str) -> None:
-        """Give a place back."""
+        """Release a place."""
         self._taken[number] -= 1
         if not self._taken[number]:
             del self._taken[number]
@@ -163,7 +163,7 @@ class ModelState:
 
     @property
     def fault(self) -> str:
-        """What is wrong, in one line; empty if nothing is."""
+        """The present fault in one line; empty if there is none."""
         if self.refusal:
             return f"the model server refuses every request: {self.refusal}"
         if self.is_down:

@@ -72,7 +72,7 @@ class NumberRuntime:
         return check is None or check(self._settings, headers, body)
 
     def challenge(self, query: Mapping[str, str]) -> str | None:
-        """What the gateway wants to hear; None if it does not know the number's secret."""
+        """The answer to the gateway's challenge; None if the secret is wrong."""
         answer = self.kind.challenge
         return answer(self._settings, query) if answer else None
 
@@ -161,7 +161,7 @@ async def open_services(
 
 
 def _messages_per_minute(rules: ChatRules) -> float:
-    """How fast all chats together may speak; 0: as fast as they can."""
+    """The limit of messages per minute over all chats; 0: none."""
     return rules.messages_per_minute if rules.typing else 0
 
 
@@ -213,7 +213,7 @@ def _fetch_rules(settings: Settings) -> FetchRules:
 
 
 def _attachment_rules(settings: Settings) -> AttachmentRules:
-    """How long files are waited for, and in which form the model gets them."""
+    """The rules for files: how long a turn waits, and what the model gets."""
     media = settings.media
     # The Assistants API has no place for the bytes of a picture or a file in a message.
     takes_bytes = settings.assistant.engine == "responses"

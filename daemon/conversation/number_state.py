@@ -91,14 +91,14 @@ class NumberState:
 
     @property
     def fault(self) -> str:
-        """What is wrong, in one line; empty if the number is well, as far as is known."""
+        """The present fault in one line; empty if none is known."""
         if self.view.state in BAD or self._alerted:
             return f"the channel is not usable: {self.view.state}, {self.view.detail}"
         return ""
 
     @property
     def seconds_since_change(self) -> float:
-        """How long the number has been as it is."""
+        """Seconds since the number's state changed."""
         return trio.current_time() - self._changed_at
 
     def check_time_limit(self) -> None:

@@ -36,7 +36,7 @@ class Numbers:
         return iter(self._runtimes.values())
 
     def __len__(self) -> int:
-        """How many numbers there are."""
+        """The count of numbers."""
         return len(self._runtimes)
 
     def __getitem__(self, name: str) -> NumberRuntime:
@@ -172,7 +172,7 @@ class Numbers:
         )
 
     def states(self) -> list[ChatState]:
-        """What each chat with a task is doing."""
+        """The state of each chat that has a task."""
         return [state for one in self for state in one.chats.states()]
 
     def retry_now(self) -> int:

@@ -104,7 +104,7 @@ class Process:
 
     @property
     def model_states(self) -> tuple[ModelState, ...]:
-        """What is known of each model server, each once."""
+        """The state of each model server, each once."""
         return tuple(dict.fromkeys(model.state for model in self.models.values()))
 
 
@@ -208,7 +208,7 @@ class _Models:
 
 
 async def _name_channels(store: Store, settings: Settings, log: Log) -> None:
-    """Give the chats of a store from before numbers had names to the numbers of now."""
+    """Rename the channels of a store from before numbers had names."""
     numbers = numbers_of(settings)
     only = next(iter(numbers)) if len(numbers) == 1 else ""
     renamed = await store.database.write(

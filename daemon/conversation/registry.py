@@ -255,7 +255,7 @@ class ChatRegistry:
         return Statistics(chats=len(self._chats), windows=windows, runs=runs, working=working)
 
     def states(self) -> list[ChatState]:
-        """What each chat with a task is doing."""
+        """The state of each chat that has a task."""
         return [
             ChatState(
                 key=chat.key,

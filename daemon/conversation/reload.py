@@ -129,7 +129,7 @@ class Reloader:
             self._log.warning(f"{key} {self._changed(key)}: needs a restart")
 
     def _changed(self, key: str) -> str:
-        """What has happened to a setting, or to a whole table of ``[numbers]``."""
+        """The change of a setting, or of a whole table of ``[numbers]``."""
         name, inner = split_key(key)
         if inner or not key.startswith(PREFIX):
             return "changed"
@@ -161,7 +161,7 @@ def _values(settings: Settings, keys: Sequence[str]) -> str:
 
 
 def _other_changes(before: ChatConfig, after: ChatConfig) -> list[str]:
-    """What changed besides settings: the files that they name."""
+    """Changes outside the settings: in the files that they name."""
     changes = []
     if before.rules.instructions != after.rules.instructions:
         changes.append("the instructions")

@@ -93,7 +93,7 @@ class SendPace:
 
     @property
     def delay(self) -> str:
-        """What keeps single sends waiting now, in a line; empty if nothing does."""
+        """The reason why single sends wait now, in a line; empty if none."""
         if not self._delayed:
             return ""
         why = next(iter(self._delayed.values()))

@@ -34,7 +34,7 @@ class Settling:
     async def await_echo(
         self, row: OutboxRow, signals: ChatSignals, patience_seconds: float
     ) -> OutboxRow:
-        """Give the echo of a send time to come; it settles the row in the store and wakes us.
+        """Wait for the echo of a send; it settles the row in the store and wakes us.
 
         The time counts from the send, also over a restart: a process that was killed and started
         again at once would else look for a message that the gateway is still passing on, and say

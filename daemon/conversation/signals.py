@@ -186,7 +186,7 @@ class ChatSignals:
         self._loop_until = max(self._loop_until, until)
 
     def pause_ended(self) -> None:
-        """What waited for the end of the pause is given back; the thread is to know it."""
+        """Note the end of the pause: its messages are the bot's again and are to be noted."""
         self._waits, self._notes = False, True
 
     def notes_begun(self) -> bool:

@@ -173,7 +173,7 @@ class BudgetedTranscriber:
 
 
 def least_seconds(sound: bytes) -> float:
-    """How long a recording lasts at least, whatever its sender says of it."""
+    """The least duration of a recording by its size, whatever its sender claims."""
     return len(sound) / (DENSEST_OPUS if sound.startswith(b"OggS") else DENSEST_SOUND)
 
 

@@ -66,7 +66,7 @@ def plain_words(words: Collection[str]) -> frozenset[str]:
 
 
 def wish_of(messages: Sequence[Message], rules: ConsentRules, *, opted_out: bool) -> Wish:
-    """What a burst of a private chat asks for; ``opted_out`` is the present choice.
+    """The wish in a burst of a private chat; ``opted_out`` is the present choice.
 
     Each message is compared as a whole, the title of a button like written words: a word inside a
     sentence does not count. Opt-in words count only after an opt-out.

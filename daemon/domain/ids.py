@@ -43,7 +43,7 @@ _BARE_SCOPED = re.compile(r"[A-Za-z]{2}\.[!-?A-~]{1,200}")
 
 
 def chat_id(raw: str) -> str:
-    """Give the one spelling of a chat id that Recado uses.
+    """Return the one spelling of a chat id that Recado uses.
 
     Bare digits and the old ``@c.us`` become ``…@s.whatsapp.net``, a leading ``+`` goes, a bare
     BSUID gets its ending; all else stays as it is.
@@ -57,48 +57,48 @@ def chat_id(raw: str) -> str:
 
 
 def person_of(chat: str) -> str:
-    """Give the person id of a private chat: the digits of its number, or the whole id."""
+    """Return the person id of a private chat: the digits of its number, or the whole id."""
     return chat.removesuffix(_PHONE)
 
 
 def chat_of(person: str) -> str:
-    """Give the private chat of a person."""
+    """Return the private chat of a person."""
     return person if "@" in person else f"{person}{_PHONE}"
 
 
 def alias_of(raw: str) -> str:
-    """Give the alias that a gateway names with or without its ending; empty if it is none."""
+    """Return the alias that a gateway names with or without its ending; empty if it is none."""
     digits = raw.removesuffix(_ALIAS)
     return f"{digits}{_ALIAS}" if digits.isdecimal() else ""
 
 
 def scoped_chat(raw: str) -> str:
-    """Give the private chat of a bare BSUID, taken whole; empty if it is none."""
+    """Return the private chat of a bare BSUID, taken whole; empty if it is none."""
     return f"{raw}{_SCOPED}" if _BARE_SCOPED.fullmatch(raw) else ""
 
 
 def scoped_id(chat: str) -> str:
-    """Give the bare BSUID that a chat id is made of; empty for every other chat."""
+    """Return the bare BSUID that a chat id is made of; empty for every other chat."""
     return chat.removesuffix(_SCOPED) if chat.endswith(_SCOPED) else ""
 
 
 def group_chat(raw: str) -> str:
-    """Give the chat of a group that a gateway names without its ending; empty for none."""
+    """Return the chat of a group that a gateway names without its ending; empty for none."""
     return f"{raw}{_GROUP}" if raw and "@" not in raw else raw
 
 
 def phone_digits(chat: str) -> str:
-    """Give the digits of the phone number that a chat id is made of; empty for every other chat."""
+    """Return the digits of the phone number that a chat id has; empty for every other chat."""
     return chat.removesuffix(_PHONE) if chat.endswith(_PHONE) else ""
 
 
 def local_part(name: str) -> str:
-    """Give what stands before the @ of an id: the digits, of numbers and of aliases."""
+    """Return what stands before the @ of an id: the digits, of numbers and of aliases."""
     return name.partition("@")[0]
 
 
 def shown(chat: str) -> str:
-    """Give a chat id as people write it: ``+573001234567``, or the id if it is no phone number."""
+    """Return a chat id as people write it: ``+573001234567``, or the id itself."""
     digits = phone_digits(chat)
     return f"+{digits}" if digits else chat
 

@@ -308,7 +308,7 @@ def loop_in(exchanges: Sequence[Exchange], rules: BrakeRules, *, now: float) -> 
 
 
 def _quick_replies(exchanges: Sequence[Exchange], rules: BrakeRules, now: float) -> int:
-    """How many of our last answers in a row were replied to at once."""
+    """The number of our last answers in a row that were replied to at once."""
     count = 0
     newest_first = list(reversed(exchanges))
     for later, earlier in pairwise(newest_first):

@@ -156,7 +156,7 @@ class Turn:
 
     @property
     def contact_name(self) -> str:
-        """Who wrote it, by the name in WhatsApp; empty if unknown."""
+        """The author's name in WhatsApp; empty if unknown."""
         return self.messages[-1].message.author_name if self.messages else ""
 
 

@@ -67,7 +67,7 @@ class Connections(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status, headers=answer.headers, stream=body, request=request)
 
     async def take(self) -> httpcore.AsyncConnectionInterface:
-        """Give a connection to one task, which gives it back; waits while all are taken.
+        """Return a connection to one task, which gives it back; waits while all are taken.
 
         The one used last, so that those too many are the ones that grow old. One that is new
         (`is_available` is False) connects with its first request.

@@ -91,7 +91,7 @@ class Gateway(Protocol):
         """Show the author of a message that it was read; one that is gone is success."""
 
     async def health(self) -> NumberHealth:
-        """How the number is. Raises GatewayError only if the gateway does not say."""
+        """The state of the number. Raises GatewayError only if the gateway does not answer."""
 
     async def find_alias(self, digits: str) -> str:
         """The other chat id of a phone number's person; empty if none is known."""
@@ -121,7 +121,7 @@ class ParseWebhook(Protocol):
     """Reads the body of a webhook call."""
 
     def __call__(self, body: bytes, *, number: str, path_event: str = "") -> Webhook:
-        """Give what the call says; ``path_event`` is the event that its address names.
+        """Return the content of the call; ``path_event`` is the event that its address names.
 
         ``number`` is the name of the number that the call is about, for all keys in it.
 
@@ -145,7 +145,7 @@ class Challenge(Protocol):
     """Answers a gateway that asks whether its calls are wanted at an address."""
 
     def __call__(self, settings: Settings, query: Mapping[str, str]) -> str | None:
-        """Give what the gateway wants to hear; None if it does not know the number's secret."""
+        """Return the answer to a challenge; None if the number's secret is wrong."""
 
 
 class OpenGateway(Protocol):
@@ -160,7 +160,7 @@ class OpenGateway(Protocol):
         observe: Observe | None,
         tls: ssl.SSLContext | None,
     ) -> AbstractAsyncContextManager[Gateway]:
-        """Give a gateway; its connections close with the block. Raises SettingsError.
+        """Return a gateway; its connections close with the block. Raises SettingsError.
 
         ``now``: the wall clock, Unix seconds. ``tls``: whom to believe; None: httpx's authorities.
         """
@@ -173,7 +173,7 @@ class CheckNumber(Protocol):
     """Asks the gateway whether a number is set up as it must be."""
 
     async def __call__(self, settings: Settings) -> list[tuple[Level, str]]:
-        """Give a line for each thing looked at, or more. Raises SettingsError."""
+        """Return one or more findings for each item checked. Raises SettingsError."""
 
 
 class FileServer(NamedTuple):

@@ -79,7 +79,7 @@ class FailedAttempts:
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
     def count(self, address: str, now: float) -> float:
-        """How many wrong secrets of an address count now."""
+        """The number of wrong secrets of an address that count now."""
         record = self._records.get(client_network(address), _NOTHING)
         return max(0.0, record.wrong - (now - record.at) / FORGIVEN_SECONDS)
 

@@ -89,7 +89,7 @@ def is_within(address: Address, networks: Sequence[IPv4Network | IPv6Network]) -
 
 @lru_cache(1024)
 def client_network(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the network of an IPv6 address."""
+    """The unit that counts as one client: an IPv4 address, or the network of an IPv6 address."""
     known = read_address(address)
     if isinstance(known, IPv6Address):
         return str(ip_network((int(known) >> CLIENT_BITS << CLIENT_BITS, CLIENT_BITS)))

@@ -226,7 +226,7 @@ class Hook:
         return _Refusal(401, "a valid webhook secret is needed", headers, is_logged=shown)
 
     def _challenges(self, scope: Scope) -> list[Challenge]:
-        """What answers gateways that ask, by GET, whether their calls are wanted here."""
+        """The functions that answer the gateways' challenges, asked by GET."""
         try:
             number = self._named_by_path(scope["path"])[0]
         except _Refusal:
@@ -265,7 +265,7 @@ class Hook:
 
     @property
     def body_deadline_seconds(self) -> float:
-        """How long one body may take to arrive."""
+        """The time in which one body must arrive."""
         return self._settings.body_deadline_seconds
 
 

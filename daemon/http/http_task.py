@@ -119,7 +119,7 @@ class HttpTask:
         self._scope.cancel()
 
     def abandoned(self) -> str:
-        """What is under way, in one line; called by another thread when a stop is forced."""
+        """Requests under way, in one line; called by another thread at a forced stop."""
         return self._operations.state.abandoned() if self._operations else "the start"
 
     async def _run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:

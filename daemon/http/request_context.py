@@ -78,7 +78,7 @@ class EdgeSettings:
 
     @property
     def entrances(self) -> Mapping[str, Entrance]:
-        """What lets the webhooks of each number in."""
+        """The secrets for the webhooks of each number."""
         secrets = tuple(secret.encode() for secret in self.webhook_secrets)
         return self.numbers or {ONLY: Entrance(secrets=secrets)}
 

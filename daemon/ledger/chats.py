@@ -151,7 +151,7 @@ class Handovers(Role):
     def end_pause(
         self, connection: Connection, key: ChatKey, notice: NewPart, *, now: float
     ) -> PauseEnd:
-        """Give back to the bot what waits for it in a chat whose pause has ended.
+        """Return the waiting messages of a chat to the bot after its pause.
 
         What the model has left to a person goes on waiting; ``notice`` tells the customer, once,
         that nobody has come. Called by the task of the chat.

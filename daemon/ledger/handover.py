@@ -58,7 +58,7 @@ class WaitingChat:
 
 
 def hold_of(connection: Connection, key: ChatKey) -> Hold:
-    """What keeps the bot out of a chat."""
+    """The hold on a chat: its pause and its escalation."""
     row = connection.execute(
         "SELECT paused_until, loop_until, escalated_at, overdue_at FROM chats"
         " WHERE channel = ? AND chat = ?",
@@ -126,7 +126,7 @@ def hold_waiting(connection: Connection, key: ChatKey, now: float) -> int:
 def end_messages(
     connection: Connection, turn_id: int, outcome: Outcome, reason: str, *, in_thread: bool
 ) -> None:
-    """Give the messages of a turn its outcome. ``in_thread``: the thread has their words."""
+    """Set the outcome of a turn's messages. ``in_thread``: the thread has their words."""
     rows = connection.execute(
         "SELECT seq, state, reason, to_note, 0, deleted_at FROM messages WHERE turn_id = ?"
         f" AND (state = '{IN_TURN}' OR to_note = 1)",

@@ -27,7 +27,7 @@ class MediaItems(Role):
         self._folder = folder
 
     async def of(self, messages: Sequence[Message]) -> dict[str, MediaItem]:
-        """What is known of the files of messages of one channel, by message id."""
+        """The rows of files of messages of one channel, by message id."""
         ids = [message.id for message in messages]
         channel = messages[0].key.number if messages else ""
 

@@ -71,7 +71,7 @@ class Notifications(Role):
 
     @query
     def due(self, connection: Connection, *, now: float, limit: int) -> tuple[Pending, ...]:
-        """What is to be sent now, the oldest first."""
+        """Notifications to be sent now, the oldest first."""
         rows = connection.execute(
             "SELECT id, reason, line, reached, tries, noted_at FROM notifications"
             f" WHERE state = '{PENDING}' AND next_at <= ? ORDER BY id LIMIT ?",

@@ -179,7 +179,7 @@ class OperatorActions(Role):
 
     @transaction
     def drop_send(self, connection: Connection, row_id: int, *, by: Actor, now: float) -> Obstacle:
-        """Give up a message of ours that was refused: it is neither listed nor said any more.
+        """Drop a refused send of ours: it is neither listed nor sent any more.
 
         Its turn keeps its outcome. ``now``: Unix seconds.
         """

@@ -62,7 +62,7 @@ class Outbox(Role):
 
     @query
     def open_rows(self, connection: Connection, key: ChatKey) -> tuple[OutboxRow, ...]:
-        """What is still to be said in a chat, in order."""
+        """The unsent messages of a chat, in order."""
         return open_rows(connection, key)
 
     @query
@@ -409,7 +409,7 @@ class InterimMessages(Role):
 
     @query
     def sent_parts(self, connection: Connection, turn: Turn) -> dict[str, list[NewPart]]:
-        """What the tool calls of a turn have said or are going to say, by their keys, in order."""
+        """The messages of a turn's tool calls, sent or waiting, by the calls' keys, in order."""
         rows = connection.execute(
             "SELECT i.key, o.body, o.kind, o.payload FROM interim_messages i"
             " JOIN outbox o ON o.id = i.outbox_id WHERE o.turn_id = ?"

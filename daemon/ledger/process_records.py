@@ -162,7 +162,7 @@ class DashboardLog(Role):
 
     @transaction
     def start(self, connection: Connection) -> int:
-        """Give the first id for the lines of this process: no earlier one has given it out."""
+        """Return the first id for the lines of this process; no earlier process has used it."""
         number: int = connection.execute(
             "INSERT INTO log_starts (number)"
             " SELECT COALESCE(MAX(number), 0) + 1 FROM log_starts RETURNING number"

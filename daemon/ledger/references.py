@@ -49,7 +49,7 @@ class References(Role):
         mentions: bool = True,
         now: float,
     ) -> list[Known]:
-        """What is known about new messages, in their order.
+        """The ledger's facts about new messages, in their order.
 
         ``own_ids`` and ``mentions``: see `Judging`. Most messages need no query, and cause none.
         """
@@ -161,7 +161,7 @@ def _needs_look(message: Message, *, mentions: bool) -> bool:
 
 
 def _known_by_itself(message: Message) -> Known:
-    """What a message says by itself."""
+    """The facts that a message alone shows."""
     chat = message.key.chat
     authors = {chat_of(message.author)} if message.author else set()
     if not message.is_group:

@@ -157,7 +157,7 @@ def claim_early(
 
 
 def mark_dead(connection: Connection, row_id: int, error: str) -> None:
-    """Give up the turn of a send if it counts as answered and nothing of its answer arrived.
+    """Mark the turn of a send dead if it counts as answered and nothing of its answer arrived.
 
     What only waits for the customer to write again is left to a person.
     """

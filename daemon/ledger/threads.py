@@ -47,7 +47,7 @@ class Threads(Role):
 
     @query
     def chat(self, connection: Connection, key: ChatKey) -> ChatRecord:
-        """What is known of a chat; an empty record for a new one."""
+        """The record of a chat; an empty one for a new chat."""
         return chat_record(connection, key)
 
     @query
@@ -97,7 +97,7 @@ class Threads(Role):
 
     @query
     def counts(self, connection: Connection, *, active_since: float) -> tuple[int, int]:
-        """How many chats are known, and how many of them were active since then."""
+        """The number of known chats, and of those active since then."""
         row = connection.execute(
             "SELECT COUNT(*), COUNT(CASE WHEN last_activity_at >= ? THEN 1 END) FROM chats",
             (active_since,),
@@ -182,7 +182,7 @@ class Memories(Role):
 
     @query
     def recall(self, connection: Connection, key: ChatKey, *, tokens: int) -> Recollection:
-        """What is known of a chat and its contact, and the newest items of the shown thread.
+        """The records of a chat and its contact, and the newest items of the shown thread.
 
         As many items as fit in ``tokens`` of our own estimate, and one more; see
         `Threads.history`.

@@ -23,7 +23,7 @@ def close_turn(
     *,
     in_thread: bool = True,
 ) -> None:
-    """Give a turn and its messages their outcome; the pause that it has asked for begins.
+    """Set the outcome of a turn and its messages; the pause that it has asked for begins.
 
     The messages of a turn that is handed off wait for a person. ``in_thread``: the thread has their
     words.
@@ -45,7 +45,7 @@ def finish_turn(connection: Connection, turn: Turn, now: float) -> TurnEnd:
 
 
 def turn_end(connection: Connection, turn: Turn) -> TurnEnd:
-    """How a turn has ended, and what is left to be done about it."""
+    """The end of a turn, and what is left to be done about it."""
     outcome, pause_seconds, paused_until = connection.execute(
         "SELECT t.outcome, e.pause_seconds, c.paused_until FROM turns t"
         " LEFT JOIN escalations e ON e.turn_id = t.id"

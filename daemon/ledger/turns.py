@@ -175,7 +175,7 @@ class Turns(Role):
         parts: Sequence[NewPart] = (),
         now: float,
     ) -> None:
-        """Give a turn and its messages their outcome.
+        """Set the outcome of a turn and its messages.
 
         The same write puts ``items`` into the thread and ``parts`` into the outbox: the burst, and
         the polite words for one that cannot be answered. With the outcome ``handed_off`` its
@@ -203,7 +203,7 @@ class Turns(Role):
 
     @query
     def end(self, connection: Connection, turn: Turn) -> TurnEnd:
-        """How a turn has ended."""
+        """The end of a turn."""
         return turn_end(connection, turn)
 
     @transaction

@@ -33,7 +33,7 @@ class UsageBook(Role):
 
     @query
     def total(self, connection: Connection, number: str, day: str) -> Use:
-        """What all chats of a number together have used up and reserved in a day."""
+        """The usage and reservations of all chats of a number in a day."""
         return _used(connection, day, all_of(number))
 
     @query
@@ -49,7 +49,7 @@ class UsageBook(Role):
     def refusal(
         self, connection: Connection, key: ChatKey, wanted: Charge, budget: Budget
     ) -> Refusal:
-        """Whose budget forbids a call that belongs to no run, such as a summary; empty: none."""
+        """The budget that forbids a call outside of runs, such as a summary; empty: none."""
         return refusal(
             budget,
             contact=_used(connection, wanted.day, key),

@@ -68,7 +68,7 @@ class Draft:
             raise _unwritable(error) from error
 
     def keep(self, *, medium: str, declared: str = "") -> StoredFile:
-        """Give the file its name, once it is on disk and its type fits the medium.
+        """Return the file its name, once it is on disk and its type fits the medium.
 
         Raises MediaRefused if it is of another kind, MediaDelayed at a fault of the disk.
         """
@@ -92,7 +92,7 @@ class Draft:
         return StoredFile(name, kind.mime, self.size)
 
     def keep_unchecked(self, extension: str) -> StoredFile:
-        """Give the file its name without checking its type, which `look_at` does later."""
+        """Return the file its name without checking its type, which `look_at` does later."""
         return self._named(Kind("", extension))
 
     def discard(self) -> None:

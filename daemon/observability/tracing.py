@@ -52,7 +52,7 @@ class Span:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration."""
         return max(0.0, self.ended_at - self.began_at)
 
 
@@ -153,7 +153,7 @@ class Trace:
         )
 
     def _seconds(self) -> dict[str, float]:
-        """How long each stage took in total, in the order of first occurrence."""
+        """The total duration of each stage, in the order of first occurrence."""
         seconds: dict[str, float] = {}
         for stage, following in zip(self.stages, self.stages[1:], strict=False):
             took = max(0.0, following.at - stage.at)

@@ -90,7 +90,7 @@ class LiveLog:
 
     @property
     def readers(self) -> int:
-        """How many readers there are."""
+        """The number of readers."""
         return len(self._feeds)
 
     def drop(self, feed: Feed) -> None:

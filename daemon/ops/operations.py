@@ -103,7 +103,7 @@ class Operations:
         return [(name, number) for number in found]
 
     async def resume(self, chat: str | ChatKey, *, by: Actor) -> int:
-        """Give a chat back to the bot, which also answers what waits there; like `pause`."""
+        """Return a chat to the bot, which also answers waiting messages; like `pause`."""
         now, actions, count = self.now(), self._store.operator_actions, 0
         for name, number in await self._places(chat):
             keys = await actions.give_back(name, channel=number, by=by, now=now)
@@ -252,7 +252,7 @@ class Operations:
         return OBSTACLES.get(obstacle)
 
     async def drop_send(self, number: int, *, by: Actor) -> str | None:
-        """Give up a failed message for good; like `send_again`."""
+        """Drop a failed message for good; like `send_again`."""
         actions = self._store.operator_actions
         return OBSTACLES.get(await actions.drop_send(number, by=by, now=self.now()))
 

@@ -216,7 +216,7 @@ class OperatorViews:
         }
 
     def _recoveries(self, how: str) -> int:
-        """How many runs of an earlier process were recovered in this way, by the metrics."""
+        """The number of runs of an earlier process recovered in this way, by the metrics."""
         samples = (
             sample for family in self._metrics.recoveries.collect() for sample in family.samples
         )
@@ -231,7 +231,7 @@ class OperatorViews:
     def _spending(
         self, people: Mapping[ChatKey, JsonObject], spent: JsonObject, days: Mapping[str, str]
     ) -> JsonObject:
-        """What the day has cost, with the limits of each number."""
+        """The usage of the day, with the limits of each number."""
         unused = {"tokens": 0, "micros": 0, "spent": False}
         names = ("contact_tokens", "contact_cost", "total_tokens", "total_cost")
         budgets = {one.name: one.services.config.rules.budget for one in self._numbers}

@@ -143,7 +143,7 @@ class ChannelSettings:
         self._values["webhooks"] = [entry]
 
     def set_auto_download(self, *media: str) -> None:
-        """Give messages of these media a link, as a channel that downloads them by itself."""
+        """Add links to messages of these media, as a channel that downloads them by itself."""
         self._values["media"] = {**self._values["media"], "auto_download": list(media)}
 
     def has_link(self, medium: str) -> bool:

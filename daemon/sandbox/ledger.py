@@ -170,7 +170,7 @@ class Ledger:
         self.journal.write("message", {"message": message})
 
     def change_message(self, message_id: str, content: JsonObject) -> None:
-        """Give a message new content, such as a poll with one more vote."""
+        """Replace the content of a message, such as a poll with one more vote."""
         message = self.messages[message_id]
         message[message["type"]] = content
         self.journal.write("changed", {"message": message})

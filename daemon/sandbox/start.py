@@ -90,7 +90,7 @@ def with_example_tools(settings: Settings, folder: Path) -> Settings:
 
 
 def add_switches(outside: Simulators, environ: Mapping[str, str]) -> None:
-    """Give the phone page the switches for the model and for the daemon itself."""
+    """Add switches for the model and for the daemon itself to the phone page."""
     model, controls = outside.model, outside.gateway.controls
     pace = model.tokens_per_second
 

@@ -75,7 +75,7 @@ class Delivery:
 
 
 def plain_client(**options: Any) -> httpx.AsyncClient:
-    """Give a client for servers of this machine, without timeouts: its users have cancel scopes.
+    """Return a client for servers of this machine, without timeouts: its users have cancel scopes.
 
     It speaks only plain HTTP, so it does not spend time on loading CA certificates.
     """

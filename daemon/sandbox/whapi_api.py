@@ -113,7 +113,7 @@ class Directory:
         return json_answer({"success": True})
 
     def set_labels(self, chat: Chat, labels: list[str]) -> None:
-        """Give a chat exactly these labels (ids); announced as ``chats.patch``, as by Whapi."""
+        """Set exactly these labels (ids) of a chat; announced as ``chats.patch``, as by Whapi."""
         before = self.describe(chat)
         chat.labels = labels
         after = self.describe(chat)

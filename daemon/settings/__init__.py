@@ -164,7 +164,7 @@ def _needed_by_gateway(number: Settings) -> dict[str, object]:
 
 
 def webhook_secrets(number: Settings) -> tuple[str, tuple[SecretStr, ...]]:
-    """What proves that a webhook call is the gateway's: the key of the setting, and its values."""
+    """The secrets of the gateway's webhook calls: the key of the setting, and its values."""
     if number.gateway == "cloud":
         secret = number.cloud.app_secret
         return "cloud.app_secret", () if secret is None else (secret,)

@@ -81,7 +81,7 @@ class Sign:
 
 
 def watchdog_seconds(environ: Mapping[str, str], pid: int) -> float | None:
-    """How long systemd waits for this process's watchdog notice; None: it does not wait."""
+    """The watchdog interval of systemd for this process; None: it has none."""
     if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
         return None
     microseconds = environ.get("WATCHDOG_USEC", "")

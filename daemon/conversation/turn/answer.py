@@ -29,7 +29,7 @@ MOST_CHARACTERS = 200_000
 
 
 async def work_on(characters: int, work: Callable[[], T]) -> T:
-    """Give what ``work`` makes of so many characters; of many in a thread.
+    """Run ``work``, in a thread if it has many characters to go through.
 
     ``work`` is pure. A task that is cancelled leaves the thread behind, which ends by itself, since
     its texts are bounded.
@@ -67,7 +67,7 @@ class Review:
         return self._first is not None
 
     def shown(self, produced: Sequence[JsonObject]) -> list[JsonObject]:
-        """What came of the run so far, as the model is shown it."""
+        """The output of the run so far, as the model's input has it."""
         return [*produced[: self._place], *self._aside, *produced[self._place :]]
 
     async def sends_back(
@@ -176,7 +176,7 @@ def _notable(rulings: Sequence[Ruling]) -> list[Ruling]:
 
 
 def _candidate(request: ModelRequest, services: ChatServices) -> Candidate:
-    """What an answer of this turn may be held against."""
+    """The sources that an answer of this turn is compared with."""
     internal = tuple(words_of(item) for item in request.items if is_data(item))
     past = tuple(words_of(item) for item in request.items[:-1] if not is_data(item))
     return Candidate(
@@ -241,7 +241,7 @@ def _quoted(turn: Turn, *, in_group: bool) -> str:
 
 
 async def _mentioned(turn: Turn, services: ChatServices) -> str:
-    """Whom the answer mentions: in a group in which others write too, who wrote last."""
+    """The author to mention: in a group with several writers, that of the last message."""
     if not services.config.rules.group_mention or not turn.messages:
         return ""
     newest = turn.messages[-1].message

@@ -74,7 +74,7 @@ async def _close(
 
 
 async def unanswered_items(turn: Turn, services: ChatServices) -> list[JsonObject]:
-    """What goes into the thread of a turn without an answer: the burst, and what was done."""
+    """Thread items of a turn without an answer: the burst, and the tool calls."""
     seen = await services.attachments.known([stored.message for stored in turn.messages])
     items = [burst_item(kept(turn.messages), seen)] if turn.messages else []
     return [*items, *await done_so_far(turn, services)] if turn.effects else items
@@ -156,7 +156,7 @@ async def _is_too_old(turn: Turn, services: ChatServices, *, free_since: float) 
 
 
 def _age(turn: Turn, now: float, ahead: float) -> float:
-    """How long ago the newest message of a burst was written, in seconds.
+    """Seconds since the newest message of a burst was written.
 
     ``now``: our clock, Unix seconds; ``ahead``: by how much the gateway's is ahead of it. An outage
     of the daemon or of the number delays messages, so their arrival says too little. When they
@@ -283,7 +283,7 @@ async def _stop_for_budget(
 
 
 async def wish_in(turn: Turn, services: ChatServices) -> Wish:
-    """What the burst of a turn says about being written to."""
+    """The wish of a burst about unasked messages."""
     rules = services.config.rules.consent
     messages = [stored.message for stored in turn.messages]
     wish = wish_of(messages, rules, opted_out=True)
@@ -293,7 +293,7 @@ async def wish_in(turn: Turn, services: ChatServices) -> Wish:
 
 
 async def opening_texts(turn: Turn, wish: Wish, services: ChatServices) -> list[str]:
-    """What is said before an answer: the notice, once, and the confirmation of a wish."""
+    """Texts before an answer: the notice, once, and the confirmation of a wish."""
     notice = services.config.rules.consent.notice
     if is_group(turn.key.chat) or not (notice or wish.choice):
         return []

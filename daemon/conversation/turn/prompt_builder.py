@@ -55,7 +55,7 @@ class Prompt:
     """Our own estimate of the conversation so far, as far as it was read."""
 
     def chat_update(self, first_usage: Usage) -> ChatUpdate:
-        """What the chat is to remember, given what the server counted for this very request."""
+        """The update of the chat's record, from the server's count for this very request."""
         ratio = calibrated(request_estimate(self.request), first_usage.input_tokens)
         return ChatUpdate(context_text=self.context_text, token_ratio=ratio)
 
@@ -122,15 +122,15 @@ class PromptBuilder:
         return True
 
     def shown_reason(self, error: ModelRejected) -> str:
-        """What the server says of a refusal, without what it may quote of the request."""
+        """The server's reason for a refusal, without quotations of the request."""
         return shown_reason(error, map(words_of, self._prompt.request.items))
 
     def chat_update(self, first_usage: Usage) -> ChatUpdate:
-        """What the chat is to remember of the request, now that it is answered."""
+        """The update of the chat's record after the answered request."""
         return self._prompt.chat_update(first_usage)
 
     def thread_items(self, turn: Turn) -> list[JsonObject]:
-        """What of the request becomes part of the thread, before the answer."""
+        """The items of the request that join the thread, before the answer."""
         return [*self._prompt.opening, burst_item(kept(turn.messages), self._seen)]
 
     def fits_with(self, tokens: int) -> bool:
@@ -179,7 +179,7 @@ class PromptBuilder:
         return int(self.history_budget * SERVER_SHARE + estimate * memory.chat.token_ratio)
 
     async def _unaddressed(self, turn: Turn) -> list[JsonObject]:
-        """What the group has said among itself since it was last answered."""
+        """The group's messages to others since it was last answered."""
         limit = self._services.config.rules.group_lines
         if not limit or not is_group(turn.key.chat):
             return []
@@ -189,7 +189,7 @@ class PromptBuilder:
 
 
 def facts_item(key: ChatKey, facts: Sequence[Fact]) -> list[JsonObject]:
-    """What is remembered of the contact, as an item for the model; nothing if there is nothing."""
+    """The facts about the contact as an input item; none if there are no facts."""
     if not facts:
         return []
     lines = "\n".join(f"{fact.id}: {fact.text}" for fact in facts)

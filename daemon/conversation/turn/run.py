@@ -104,7 +104,7 @@ async def run_model(
 
 
 async def done_so_far(turn: Turn, services: ChatServices) -> list[JsonObject]:
-    """What the run of a turn that will not be answered has done: items for the thread.
+    """Thread items of what the run of an unanswered turn has done.
 
     A booking that was made stays known to the model, although an agent or a fault ended the turn.
     """

@@ -137,7 +137,7 @@ async def _call(
 
 
 def known_output(turn: Turn, run: Run, number: int, call: FunctionCall) -> str | None:
-    """What the model is told of a call, as far as the ledger knows; None if it never started."""
+    """The output of a call as far as the ledger has it; None if it never started."""
     earlier = _earlier(turn, run, number, call)
     if earlier is None:
         return None

@@ -351,5 +351,5 @@ def agent_items(messages: Sequence[StoredMessage], texts: Texts) -> list[JsonObj
 
 
 def own_lines(messages: Iterable[Message]) -> str:
-    """What our side wrote, without quotes: they are not the assistant's words."""
+    """Our side's messages, without quotes: those are not the assistant's words."""
     return "\n".join(as_lines(msgspec.structs.replace(one, quote=None)) for one in messages)

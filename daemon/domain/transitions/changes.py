@@ -59,7 +59,7 @@ class Changed:
 def after_change(
     before: Changeable, change: Edit | Deletion, *, by_author: bool, now: float
 ) -> Changed | None:
-    """What a change does to a message; None if nothing.
+    """A message after a change; None if the change has no effect.
 
     ``by_author``: it was made in the same chat and by the same person; the id alone proves nothing.
     """
@@ -107,7 +107,7 @@ def words(message: Message) -> str:
 
 
 def change_note(message: Message, change: Edit | Deletion) -> str:
-    """How the model is told of a change that came after the answer."""
+    """The note for the model about a change that came after the answer."""
     if isinstance(change, Edit):
         return f"[The customer edited an earlier message. It now says:] {change.body}"
     return f"[The customer deleted an earlier message:] {words(message)}"

@@ -163,7 +163,7 @@ def left_by_turn(message: OpenMessage, reason: str, *, in_thread: bool) -> OpenM
 
 
 def after(message: OpenMessage, event: Event) -> OpenMessage:
-    """What an event in a chat makes of an open message there.
+    """An open message after an event in its chat.
 
     An agent's message closes those before it. One that does not pause the bot leaves to the bot
     what the bot is answering.

@@ -48,7 +48,7 @@ with words or a file, a person has written it."""
 
 
 def tag_of(row_id: int, created_at: float) -> str:
-    """What goes along with a send of the outbox, to come back with its delivery updates.
+    """The tag that goes with a send of the outbox and comes back with its delivery updates.
 
     The row's id alone would also be that of a row in another store, whose daemon sends from the
     same number. ``created_at``: Unix seconds.
@@ -94,7 +94,7 @@ class Updated:
 def after_update(
     send: Send, update: StatusUpdate, *, at: float, resend_since: float
 ) -> Updated | None:
-    """What an update does to a send; None if it says nothing new.
+    """A send after an update; None if the update has no effect.
 
     A failed send is sent again, once, if it was created at ``resend_since`` or later (Unix seconds)
     no agent has taken its chat over since, and another try may help; else it ends as failed.
@@ -116,7 +116,7 @@ def after_update(
 
 
 def after_late_update(update: StatusUpdate, *, at: float) -> Updated | None:
-    """What an update of a failed attempt does to its send, which waits to be sent again.
+    """A send that waits to be repeated, after an update of its failed attempt.
 
     None unless the attempt has arrived after all.
     """

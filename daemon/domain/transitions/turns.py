@@ -21,7 +21,7 @@ def nothing_sent(parts: Sequence[Part]) -> bool:
 
 
 def outcome_of(parts: Sequence[Part]) -> tuple[Outcome, str]:
-    """How a turn ends whose answer was delivered as far as possible, and why.
+    """Outcome and reason of a turn whose answer was delivered as far as possible.
 
     Answered if any part was said, or if there was nothing to say; dead if every part was refused.
     What can be said as soon as the customer writes again is left to a person until then.
@@ -45,7 +45,7 @@ def dies_afterwards(outcome: str, parts: Sequence[Part]) -> bool:
 def after_turn(
     message: OpenMessage, outcome: Outcome, reason: str, *, in_thread: bool
 ) -> OpenMessage:
-    """What becomes of a message of a turn that ends. ``in_thread``: the thread has its words."""
+    """A message of a turn after the end of it. ``in_thread``: the thread has its words."""
     if outcome == HANDED_OFF:
         return left_by_turn(message, reason, in_thread=in_thread)
     if message.state == IN_TURN:

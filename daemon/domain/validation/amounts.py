@@ -181,7 +181,7 @@ class _Search:
                 self._changed.add(earlier)
 
     def explanation(self, place: int) -> str:
-        """How an amount is explained, in one word; empty if it is not."""
+        """The kind of explanation of an amount, in one word; empty if there is none."""
         goal = Goal(self._answer.stated[place].value, hedged=self._answer.is_hedged(place))
         product = self._answer.product_before(place)
         if product:

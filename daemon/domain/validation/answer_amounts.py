@@ -183,7 +183,7 @@ class Factors:
         return local, {q for q in elsewhere if q.unit not in {*units, PER}}
 
     def factors(self, place: int) -> tuple[set[float], set[float]]:
-        """What a price may be multiplied by: alone, and together with a percentage."""
+        """The factors that a price may be multiplied by: alone, and with a percentage."""
         inbound = self._sources.inbound
         local, elsewhere = self.counts(place)
         near = local | {q for q in elsewhere if q in inbound}

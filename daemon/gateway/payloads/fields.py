@@ -41,12 +41,12 @@ _MILLISECONDS_FROM = 1e11  # as seconds this is the year 5138; some times are in
 
 
 def person(value: object) -> str:
-    """Give the digits of a person's id, or the whole id if it is not a phone number's."""
+    """Return the digits of a person's id, or the whole id if it is not a phone number's."""
     return person_of(chat_id(text(value)))
 
 
 def text(value: object) -> str:
-    """Give a string: numbers as digits, everything else that is no string as ``""``.
+    """Return a string: numbers as digits, everything else that is no string as ``""``.
 
     NUL becomes U+FFFD, since SQLite's text functions end at it.
     """
@@ -62,14 +62,14 @@ def text(value: object) -> str:
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """Give the non-empty strings of a list; of anything but a list, none."""
+    """Return the non-empty strings of a list; of anything but a list, none."""
     if not isinstance(value, list):
         return ()
     return tuple(found for item in value if (found := text(item)))
 
 
 def number(value: object) -> float | None:
-    """Give a finite number, also from a string of digits, or None."""
+    """Return a finite number, also from a string of digits, or None."""
     if isinstance(value, bool) or not isinstance(value, _NUMERIC):
         return None
     if isinstance(value, str) and len(value) > _LONGEST_NUMBER:
@@ -82,24 +82,24 @@ def number(value: object) -> float | None:
 
 
 def amount(value: object) -> float:
-    """Give a number that is not negative; 0 for anything else."""
+    """Return a number that is not negative; 0 for anything else."""
     return 0.0 if value is None else max(0.0, number(value) or 0.0)
 
 
 def count(value: object) -> int:
-    """Give a whole number from 0 to 2**63-1; 0 for anything else."""
+    """Return a whole number from 0 to 2**63-1; 0 for anything else."""
     found = int(amount(value))
     return found if found <= _LARGEST_INTEGER else 0
 
 
 def moment(value: object) -> float:
-    """Give Unix seconds, also from milliseconds; 0 for anything else."""
+    """Return Unix seconds, also from milliseconds; 0 for anything else."""
     found = amount(value)
     return found / 1000 if found >= _MILLISECONDS_FROM else found
 
 
 def flag(value: object) -> bool:
-    """Give True for ``true``, ``"true"`` and 1."""
+    """Return True for ``true``, ``"true"`` and 1."""
     if value is None or isinstance(value, bool):
         return value is True
     return text(value).lower() in {"true", "1"}
@@ -119,12 +119,12 @@ def readable(value: object, *, depth: int = _READABLE_DEPTH) -> str:
 
 
 def words(value: object) -> str:
-    """Give what somebody wrote: a string, cut where WhatsApp itself would not have taken more."""
+    """Return a string that a person wrote, cut at WhatsApp's own limit."""
     return text(value[:MOST_CHARACTERS] if isinstance(value, str) else value)
 
 
 def shortened(value: JsonObject) -> JsonObject:
-    """Give a copy that is small and safe to store: bounded in depth, entries and characters.
+    """Return a copy that is small and safe to store: bounded in depth, entries and characters.
 
     Image previews and waveforms go; long strings are cut; numbers that do not fit 64 bits become
     floats. At most about 20,000 characters of strings remain.
@@ -193,7 +193,7 @@ def strict_json(body: bytes) -> bytes:
 
 
 def without_surrogates(words: str) -> str:
-    """Give the text with U+FFFD for each lone surrogate, so that it can be encoded."""
+    """Return the text with U+FFFD for each lone surrogate, so that it can be encoded."""
     return _LONE_SURROGATES.sub("\ufffd", words)
 
 
@@ -242,7 +242,7 @@ def decode(element: msgspec.Raw, shape: type[Shape]) -> tuple[Shape, msgspec.Raw
 
 
 def string(raw: msgspec.Raw) -> str:
-    """Give the text that an element is; empty if it is none."""
+    """Return the text that an element is; empty if it is none."""
     try:
         return _strings.decode(raw)
     except REFUSALS:

@@ -71,7 +71,7 @@ def page_address() -> PageAddress:
 
 
 def confirmation(chat: JsonObject) -> str:
-    """What is typed to confirm that a person is to be forgotten: the last four digits."""
+    """The text to type before a person is forgotten: the last four digits."""
     return str(chat["number"])[-4:]
 
 

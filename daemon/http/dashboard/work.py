@@ -70,5 +70,5 @@ async def _replay(shell: Shell) -> ResponseReturnValue:
 
 
 def share(used: float, limit: float) -> float:
-    """How much of a limit is used up, in percent; 0 where there is none."""
+    """The used share of a limit in percent; 0 without a limit."""
     return min(100.0, round(100 * used / limit, 1)) if limit else 0.0

@@ -80,7 +80,7 @@ def newest_days(connection: Connection) -> dict[str, str]:
 
 
 def spending_of(connection: Connection, days: Mapping[str, str]) -> tuple[Spending, ...]:
-    """What each number has used up in its day: in all first, then the chats, the most first."""
+    """The usage of a day: the total first, then the chats, the greatest use first."""
     found: list[Spending] = []
     for number, day in days.items():
         rows = connection.execute(

@@ -57,7 +57,7 @@ def names_of(connection: Connection, chat: str) -> tuple[str, ...]:
 
 
 def authors_of(names: Sequence[str]) -> list[str]:
-    """How the person is named as the author of a message: by digits, or by a whole id."""
+    """The author ids of the person in messages: digits, or a whole id."""
     return sorted({*names, *map(person_of_chat, names)})
 
 

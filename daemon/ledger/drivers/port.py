@@ -20,7 +20,7 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """How many rows the statement changed; of `Connection.executemany`, in all."""
+        """The number of rows that the statement changed; of `Connection.executemany`, in all."""
 
     def fetchone(self) -> Any:
         """Return the next row; None if there is none. So is the row of a ``RETURNING`` read."""
@@ -36,7 +36,7 @@ class Cursor(Protocol):
         """Read no more rows."""
 
     def __iter__(self) -> Iterator[Any]:
-        """Give the rows that are left, one by one."""
+        """Yield the remaining rows, one by one."""
 
     def __next__(self) -> Any:
         """Return the next row; raises StopIteration if there is none."""

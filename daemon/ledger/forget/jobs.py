@@ -155,7 +155,7 @@ def next_work(connection: Connection, data_dir: Path, *, name: str = "") -> Work
 
 
 def _as_kept(connection: Connection, person: Person, job: int, stored: JsonObject) -> Person:
-    """What was known of the person before their rows were erased."""
+    """The person as stored before their rows were erased."""
     rows = connection.execute("SELECT id FROM forgetting_ids WHERE job = ?", (job,))
     return replace(
         person,
@@ -171,7 +171,7 @@ def _called(name: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def done_as(connection: Connection, name: str) -> Forgotten | None:
-    """What was erased under a name; None while that is not over."""
+    """The counts of what was erased under a name; None before the end."""
     row = connection.execute(
         "SELECT counts FROM forgettings WHERE name = ? AND done_at IS NOT NULL", (name,)
     ).fetchone()

@@ -255,7 +255,7 @@ def _without_reference(message: Message, person: Person) -> Message:
 
 
 def called(connection: Connection, person: Person) -> tuple[str, ...]:
-    """How the person is called in their chats, before these are cut off."""
+    """The names of the person in their chats, read before these are erased."""
     rows = [
         row
         for key in person.keys

@@ -196,7 +196,7 @@ def erase_turns(
 
 
 def rename_turns(connection: Connection, turns: Sequence[int], names: Names) -> None:
-    """Give emptied turns an id that identifies nobody."""
+    """Replace the ids of emptied turns by anonymous ones."""
     for chat, name in names.items():
         connection.execute(
             "UPDATE turns SET chat = ?, doubt = '' WHERE chat = ?"

@@ -69,7 +69,7 @@ class Work:
     """Share of the most rows that one write may change: smaller on a slow disk."""
 
     def most(self, rows: int) -> int:
-        """How many of so many rows the next write may change."""
+        """The number of rows, out of so many, that the next write may change."""
         return max(1, int(rows * self.share))
 
     @property
@@ -414,7 +414,7 @@ OVER = "over"
 
 
 def next_stage(work: Work) -> str:
-    """What comes after the stage of a work."""
+    """The stage after the present one of a work."""
     names = [stage.name for stage in STAGES if stage.for_chats or not work.deletes]
     at = names.index(work.stage) + 1 if work.stage != CUT else 0
     return names[at] if at < len(names) else OVER

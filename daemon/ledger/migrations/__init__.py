@@ -38,7 +38,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _define_functions(connection: sqlite3.Connection) -> None:
-    """What the migration of the audit needs and SQLite lacks: the hashes of its chain."""
+    """Define the hash functions of the audit chain, which its migration needs and SQLite lacks."""
     last = FIRST_HASH
 
     def chained(number: int, at: float, action: str, digest: str) -> str:

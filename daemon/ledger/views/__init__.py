@@ -38,7 +38,7 @@ class Views(Role):
     async def bubbles(
         self, key: ChatKey, *, before: Before, limit: int
     ) -> tuple[list[JsonObject], Before | None]:
-        """What was said in a chat; see `bubbles.bubbles`."""
+        """One page of a conversation; see `bubbles.bubbles`."""
         return await self._read(partial(bubbles.bubbles, key=key, before=before, limit=limit))
 
     async def turns(self, key: ChatKey, *, limit: int) -> list[JsonObject]:
@@ -60,7 +60,7 @@ class Views(Role):
     async def work(
         self, live: Iterable[ChatKey], *, days: Mapping[str, str], since: float, now: float
     ) -> JsonObject:
-        """What is under way, what waits, what failed, and what the day has cost.
+        """Work under way, waiting and failed, and the day's cost.
 
         ``people`` has the names of the chats in it, and of those in ``live``. ``days``: the day of
         each number. ``since``: when this process began, Unix seconds.

@@ -122,7 +122,7 @@ def _inbound_bubble(row: dict[str, Any]) -> JsonObject:
 
 
 def _side(row: dict[str, Any]) -> str:
-    """Whose words they are; ``other`` for automatic messages of our own number."""
+    """The side that wrote it; ``other`` for automatic messages of our own number."""
     if not row["from_me"]:
         return "customer"
     operator_actions = row["reason"] == "agent" or row["state"] == RECEIVED
@@ -130,7 +130,7 @@ def _side(row: dict[str, Any]) -> str:
 
 
 def _file(row: dict[str, Any]) -> JsonObject:
-    """What is known of a message's file; ``state`` is empty if nobody has looked for it."""
+    """The row of a message's file; ``state`` is empty if it was never looked for."""
     return {
         "state": row["file_state"] or "",
         "fault": row["file_fault"] or "",
@@ -175,7 +175,7 @@ def _outbound_bubble(row: dict[str, Any]) -> JsonObject:
 
 
 def _outcome(row: dict[str, Any]) -> str:
-    """How far a message of ours has come: its row's state, or WhatsApp's later update."""
+    """The state of a message of ours: its row's state, or WhatsApp's later update."""
     is_reported = row["status"] in {"delivered", "read", "played"}
     return str(row["status"] if row["state"] == SENT and is_reported else row["state"])
 

@@ -201,7 +201,7 @@ def _entry(
 
 
 def _waiting(waiting: WaitingChat | None, *, is_overdue: bool) -> JsonObject | None:
-    """Who waits for a person in a chat; None if nobody does."""
+    """The wait for a person in a chat; None if there is none."""
     if waiting is None:
         return None
     return {
@@ -288,7 +288,7 @@ def _count_states(
     now: float,
     number: str,
 ) -> JsonObject:
-    """How many chats are in each state but ``idle``; of one number, or (empty) of all."""
+    """The number of chats in each state but ``idle``; of one number, or (empty) of all."""
     paused = _keys(connection, "SELECT channel, chat FROM chats WHERE paused_until > ?", (now,))
     busy = {key for key, doing in live.items() if doing.state != "idle"}
     known = paused | busy | set(open_work.unanswered) | open_work.turns

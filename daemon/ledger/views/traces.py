@@ -182,13 +182,13 @@ def _tool_calls(connection: Connection, turn_id: int) -> list[JsonObject]:
 
 
 def _seconds(row: JsonObject) -> float | None:
-    """How long a call took; None for one whose end nobody saw."""
+    """The duration of a call; None if its end is unknown."""
     ended: float | None = row["ended_at"]
     return None if ended is None else round(ended - row["started_at"], 6)
 
 
 def _audit(connection: Connection, messages: list[JsonObject]) -> list[JsonObject]:
-    """What operators did to these messages, and since then to the pause of their chat."""
+    """Operators' actions on these messages, and since then on the pause of their chat."""
     if not messages:
         return []
     since, chat = messages[0]["received_at"], messages[0]["chat"]

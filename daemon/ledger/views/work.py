@@ -26,7 +26,7 @@ def outbox_counts(connection: Connection) -> JsonObject:
 
 
 def open_sends(connection: Connection) -> list[JsonObject]:
-    """What is still to be said, the oldest first."""
+    """Unsent messages, the oldest first."""
     rows = connection.execute(
         "SELECT id, channel, chat, kind, state, attempts, error, created_at FROM outbox"
         f" WHERE {OPEN_ROWS} ORDER BY id LIMIT ?",
@@ -120,7 +120,7 @@ def unreadable_events(connection: Connection) -> list[JsonObject]:
 
 
 def expired_since(connection: Connection, since: float) -> int:
-    """How many turns have ended as too old since a time (Unix seconds)."""
+    """The number of turns that ended as too old since a time (Unix seconds)."""
     row = connection.execute(
         f"SELECT COUNT(*) FROM turns WHERE outcome = '{EXPIRED}' AND closed_at >= ?",
         (since,),
@@ -129,7 +129,7 @@ def expired_since(connection: Connection, since: float) -> int:
 
 
 def spending(connection: Connection, days: Mapping[str, str], *, limit: int = 10) -> JsonObject:
-    """What each number has used up in its day, and the chats that used most. Cost in millionths.
+    """The usage of a day in all, and of the chats that used most. Cost in millionths.
 
     ``days``: by number, since each has its own time zone.
     """

@@ -72,7 +72,7 @@ def _waiting(settings: Settings) -> dict[str, int] | None:
 
 
 async def _states(numbers: Mapping[str, Settings]) -> dict[str, str]:
-    """What the gateway of each number says of it, or why it says nothing."""
+    """The state of each number by its gateway, or the reason why there is none."""
     states: dict[str, str] = {}
     places = trio.CapacityLimiter(AT_ONCE)
 

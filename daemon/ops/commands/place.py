@@ -127,7 +127,7 @@ class Place:
 
 
 def takes_place(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that name the store, and a `Place` as its first argument.
+    """Add the options that name the store to a command, and a `Place` as its first argument.
 
     Errors become a line on stderr: exit status 1 if the store cannot be used now, 2 if something
     has to be corrected first.

@@ -57,7 +57,7 @@ class Figures:
     """Of each number in whose chats something waits."""
 
     def of(self, number: str) -> NumberFigures:
-        """What waits in the chats of a number."""
+        """The backlog of a number's chats."""
         return self.numbers.get(number, NOTHING)
 
     def publish(self, number: str, metrics: Metrics) -> None:
@@ -76,7 +76,7 @@ class Figures:
         )
 
     def total(self, numbers: Iterable[str]) -> NumberFigures:
-        """What waits in the chats of these numbers together."""
+        """The backlog of these numbers together."""
         found = [self.of(number) for number in numbers]
         return NumberFigures(
             oldest_for_bot=min(filter(None, (f.oldest_for_bot for f in found)), default=0),

@@ -14,7 +14,7 @@ from daemon.gateway.payloads.fields import Refusal, Unintelligible, text
 
 
 def refusal_of(status: int, body: bytes) -> Refusal | None:
-    """Give what an answer that is no success means; None for success."""
+    """Return the refusal that an answer means; None for success."""
     if 200 <= status < 300:
         return None
     return failures.refusal_of(status, as_object(_decoded(body).get("error")))
@@ -63,7 +63,7 @@ def read_webhook_address(body: bytes) -> str:
 
 
 def health_refused(words: str) -> NumberHealth:
-    """Give what it means that the number's health is refused for a fault of the number."""
+    """Return the health of a number whose health request was refused as the number's fault."""
     return NumberHealth(condition="unauthorised", detail=advice("unauthorised", words))
 
 

@@ -48,19 +48,19 @@ _MOST_ITEMS = 50
 
 
 def as_object(value: object) -> JsonObject:
-    """Give the JSON object, or an empty one."""
+    """Return the JSON object, or an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def objects(value: object) -> list[JsonObject]:
-    """Give the JSON objects of a list; a bare one counts as a list of one."""
+    """Return the JSON objects of a list; a bare one counts as a list of one."""
     if isinstance(value, dict):
         return [value]
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def kind_and_content(message: JsonObject) -> tuple[str, AnyContent]:
-    """Give the type of a message in Recado's words, and what it says."""
+    """Return the type of a message in Recado's words, and its content."""
     kind = text(message.get("type")) or "unknown"
     if kind == "audio" and flag(as_object(message.get("audio")).get("voice")):
         kind = "voice"
@@ -78,7 +78,7 @@ def kind_and_content(message: JsonObject) -> tuple[str, AnyContent]:
 
 
 def quote_of(message: JsonObject) -> Quote | None:
-    """Give the message, or the product, that a message is about."""
+    """Return the message or product that a message refers to."""
     context = as_object(message.get("context"))
     product = text(as_object(context.get("referred_product")).get("product_retailer_id"))
     quoted = text(context.get("id"))
@@ -94,13 +94,13 @@ def is_forwarded(message: JsonObject) -> bool:
 
 
 def ad_of(message: JsonObject) -> str:
-    """Give the title of the ad through which the customer came."""
+    """Return the title of the ad through which the customer came."""
     referral = as_object(message.get("referral"))
     return words(referral.get("headline")) or words(referral.get("body"))
 
 
 def verified_phone(message: JsonObject) -> str:
-    """Give the digits of the number that its author has shared on request: it is their own."""
+    """Return the digits of the number that its author has shared on request: it is their own."""
     for card in objects(message.get("contacts")):
         if text(card.get("origin")) == "contact_request":
             return next(filter(None, map(_digits, objects(card.get("phones")))), "")
@@ -173,7 +173,7 @@ def _interactive(message: JsonObject) -> Choice | Other | None:
 
 
 def _filled_in(flow: JsonObject) -> str:
-    """What the customer filled into a form, a line a field."""
+    """The fields of a filled-in form, one per line."""
     try:
         answers = json.loads(text(flow.get("response_json")))
     except (ValueError, RecursionError):

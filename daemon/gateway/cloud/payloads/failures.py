@@ -119,7 +119,7 @@ for them. Meta's texts are searched for them and never quoted."""
 
 
 def refusal_of(status: int, error: JsonObject) -> Refusal:
-    """Give what an answer that is no success means, by its error object, empty without one.
+    """Return the refusal that an error object means, empty without one.
 
     An answer of 5xx without a code says nothing of whether the call has happened.
     """
@@ -132,7 +132,7 @@ def refusal_of(status: int, error: JsonObject) -> Refusal:
 
 
 def failure_words(errors: Iterable[JsonObject]) -> tuple[str, bool]:
-    """Give the words for the errors of a failed message, and whether sending again may help."""
+    """Return the words for the errors of a failed message, and whether sending again may help."""
     codes = [count(error.get("code")) for error in errors]
     known = [FAILURES.get(code) for code in codes]
     if _WINDOW in codes:

@@ -52,7 +52,7 @@ def advice(condition: NumberCondition, words: str) -> str:
 
 
 def condition_of(status: str) -> NumberCondition:
-    """Give the condition that the status of a phone number stands for."""
+    """Return the condition that the status of a phone number stands for."""
     return CONDITIONS.get(status.upper(), "unknown")
 
 

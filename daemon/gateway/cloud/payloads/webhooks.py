@@ -96,7 +96,7 @@ def parse_webhook(
 
 
 def numbers_of(body: bytes) -> tuple[str, ...]:
-    """Give Meta's ids of the phone numbers that a call is for. Raises as `parse_webhook` does."""
+    """Return Meta's ids of the phone numbers that a call is for. Raises as `parse_webhook` does."""
     found = (
         text(as_object(as_object(change.get("value")).get("metadata")).get("phone_number_id"))
         for entry in objects(_open(body).get("entry"))
@@ -129,7 +129,7 @@ class _CallReading:
         self._elements = 0
 
     def webhook(self) -> Webhook:
-        """Give the result."""
+        """Return the result."""
         return Webhook(
             channel=self._channel,
             event=(next(iter(self._fields), "") or self._path_event)[:_KEY_CHARACTERS],
@@ -263,7 +263,7 @@ def _alias(names: Names) -> str:
 
 
 def _contact(value: JsonObject, names: Names) -> JsonObject:
-    """Give the element of ``contacts`` for an author: by id, else the only one."""
+    """Return the element of ``contacts`` for an author: by id, else the only one."""
     contacts = objects(value.get("contacts"))
     for contact in contacts:
         theirs = _names(contact.get("wa_id"), contact.get("user_id"))

@@ -86,7 +86,7 @@ def read_health(body: bytes) -> NumberHealth:
 
 
 def health_refused(status: int, words: str) -> NumberHealth | None:
-    """Give what a refused request for the channel's health means; None if it means nothing."""
+    """Return the health that a refused request for it means; None if it means nothing."""
     condition: NumberCondition
     if status in {401, 404}:  # 404 is "Channel not found": a wrong token
         condition = "unauthorised"
@@ -203,7 +203,7 @@ for them."""
 
 
 def refusal_of(status: int, body: bytes) -> Refusal | None:
-    """Give what an answer that is no success means; see `daemon.gateway.payloads.fields`."""
+    """Return the refusal that an answer means; see `daemon.gateway.payloads.fields`."""
     error = error_of(status, body)
     if error is None:
         return None
@@ -211,7 +211,7 @@ def refusal_of(status: int, body: bytes) -> Refusal | None:
 
 
 def error_of(status: int, body: bytes = b"") -> type[GatewayError] | None:
-    """Give the error that an answer of this status stands for; None for success.
+    """Return the error that an answer of this status stands for; None for success.
 
     404 means a wrong token unless the error says that something else was not found: the error of
     Whapi's own is then about what the call names (a file, a message, a chat).
@@ -229,7 +229,7 @@ def error_of(status: int, body: bytes = b"") -> type[GatewayError] | None:
 
 
 def error_of_unsent(body: bytes) -> type[GatewayError]:
-    """Give the error for an answer of 200 that says that nothing was sent."""
+    """Return the error for an answer of 200 that says that nothing was sent."""
     code = _error(body).get("code")
     if not isinstance(code, int) or not 400 <= code < 600:
         return RefusedForm

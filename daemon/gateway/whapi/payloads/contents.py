@@ -91,19 +91,19 @@ _HEAD_KEYS = frozenset(
 
 
 def as_part(value: ContentObject | NotAnObject) -> ContentObject:
-    """Give the object, or an empty one; a bare string counts as its body."""
+    """Return the object, or an empty one; a bare string counts as its body."""
     if isinstance(value, ContentObject):
         return value
     return ContentObject(body=value if isinstance(value, str) else None)
 
 
 def as_message(value: MessageShape | NotAnObject) -> MessageShape:
-    """Give the message, or an empty one."""
+    """Return the message, or an empty one."""
     return value if isinstance(value, MessageShape) else MessageShape()
 
 
 def kind_of(shape: MessageShape) -> str:
-    """Give the message's type as sent; where it is missing, that of the content it carries."""
+    """Return the message's type as sent; where it is missing, that of the content it carries."""
     if found := text(shape.type):
         return found
     present = (k for k in _INFERRED_KINDS if getattr(shape, _MEDIA_FIELDS.get(k, k)) is not None)
@@ -111,7 +111,7 @@ def kind_of(shape: MessageShape) -> str:
 
 
 def content_of(shape: MessageShape, element: msgspec.Raw | bytes) -> AnyContent:
-    """Give what the message says; ``element`` is the whole message as JSON, read again for Other.
+    """Return the content of the message; ``element`` is all of it as JSON, read again for Other.
 
     Raises msgspec.DecodeError or UnicodeDecodeError if that second reading fails.
     """
@@ -122,7 +122,7 @@ def content_of(shape: MessageShape, element: msgspec.Raw | bytes) -> AnyContent:
 
 
 def quote_of(context: Context | NotAnObject) -> Quote | None:
-    """Give the message that is answered, if the context names one."""
+    """Return the message that is answered, if the context names one."""
     if not isinstance(context, Context) or not (quoted := text(context.quoted_id)):
         return None
     return Quote(
@@ -134,7 +134,7 @@ def quote_of(context: Context | NotAnObject) -> Quote | None:
 
 
 def ad_of(context: Context) -> str:
-    """Give the title of the ad that brought the customer here, or what else it says."""
+    """Return the title of the ad that brought the customer here, or its other text."""
     if context.ad is None:
         return ""
     return words(as_part(context.ad).title) or words_in(as_part(context.ad))
@@ -146,7 +146,7 @@ def words_in(part: ContentObject) -> str:
 
 
 def written_text(shape: MessageShape) -> str:
-    """Give the words that its author typed: a text's body or a file's caption, or ``""``."""
+    """Return the words typed by the author: a text's body or a file's caption, or ``""``."""
     content = _BUILDERS.get(kind_of(shape), _nothing)(shape, kind_of(shape))
     if isinstance(content, Text):
         return content.body
@@ -154,7 +154,7 @@ def written_text(shape: MessageShape) -> str:
 
 
 def edit_of(action: ContentObject, *, target: str = "") -> Edit | None:
-    """Give the edit that an action describes, or None if it is another action."""
+    """Return the edit that an action describes, or None if it is another action."""
     found = target or text(action.target)
     if text(action.type).lower() not in {"edit", "edited"} or not found:
         return None
@@ -162,12 +162,12 @@ def edit_of(action: ContentObject, *, target: str = "") -> Edit | None:
 
 
 def action_of(shape: MessageShape) -> AnyContent | None:
-    """Give what an action does to another message, or None if that is not understood."""
+    """Return the effect of an action on another message, or None if it is not understood."""
     return _action(shape, kind_of(shape))
 
 
 def updated_text(before: MessageShape | NotAnObject, after: MessageShape | NotAnObject) -> str:
-    """Give a message's new words if an update changed them, or ``""``."""
+    """Return a message's new words if an update changed them, or ``""``."""
     old, new = written_text(as_message(before)), written_text(as_message(after))
     return new if old and new != old else ""
 
@@ -229,7 +229,7 @@ def _bytes_of(part: ContentObject) -> str:
 
 
 def _preview_of(part: ContentObject, kind: str) -> str:
-    """Give the first picture of what moves; other previews only repeat the file."""
+    """Return the first picture of what moves; other previews only repeat the file."""
     preview = text(part.preview)
     moves = kind in _MOVING or flag(part.animated)
     return preview if moves and _has_bytes(preview) else ""
@@ -289,7 +289,7 @@ def _poll(shape: MessageShape, _kind: str) -> Poll:
 
 
 def _option_ids(results: object) -> dict[str, str]:
-    """Give WhatsApp's id of each option by its name, as far as the results say them."""
+    """Return WhatsApp's id of each option by its name, as far as the results say them."""
     rows = (row for row in results if isinstance(row, dict)) if isinstance(results, list) else ()
     return {
         name: found

@@ -79,7 +79,7 @@ _REMEDIES: Mapping[NumberCondition, str] = {
 
 
 def condition_of(status: str) -> NumberCondition:
-    """Give the condition that a health status of Whapi's stands for."""
+    """Return the condition that a health status of Whapi's stands for."""
     return _CONDITIONS.get(status, "unknown")
 
 
@@ -159,7 +159,7 @@ def _status_name(code: object) -> str:
 
 
 def _first_error(errors: object) -> str:
-    """Give code and message of the first error of a status, or ``""``."""
+    """Return code and message of the first error of a status, or ``""``."""
     first = errors[0] if isinstance(errors, list) and errors else None
     if not isinstance(first, dict):
         return ""

@@ -147,7 +147,7 @@ class _Reading:
         self.elements = 0
 
     def webhook(self) -> Webhook:
-        """Give the result."""
+        """Return the result."""
         missing = self.unreadable_count - len(self.unreadable)
         more = (f"{missing} more parts cannot be read",) if missing else ()
         return Webhook(
@@ -244,7 +244,7 @@ def _update(element: msgspec.Raw, source: Source) -> Edit | Message | None:
 
 
 def _trigger(update: UpdateShape, trigger: MessageShape, source: Source) -> Message | None:
-    """Give the reaction or vote that triggered an update; None if something else did.
+    """Return the reaction or vote that triggered an update; None if something else did.
 
     It may come in ``messages`` too, under the same id.
     """
@@ -297,7 +297,7 @@ def _other_side(chat: str) -> str:
 
 
 def _content(shape: MessageShape, element: msgspec.Raw) -> AnyContent:
-    """Give the content; if the fields without a name here cannot be decoded, without them."""
+    """Return the content; if the fields without a name here cannot be decoded, without them."""
     try:
         return content_of(shape, element)
     except REFUSALS:

@@ -17,7 +17,7 @@ from daemon.gateway.payloads.fields import text
 
 
 def label_names(value: object) -> tuple[str, ...]:
-    """Give the names of a list of labels, or their ids where they have none."""
+    """Return the names of a list of labels, or their ids where they have none."""
     if not isinstance(value, list):
         return ()
     labels = (item for item in value if isinstance(item, dict))
