@@ -1,7 +1,7 @@
 """What chats go by, as an operator may change it while the daemon runs."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -100,6 +100,8 @@ class ChatRules:
     """An agent's messages are gathered so long after the last (the replaced system's value)."""
     window_template: str = ""
     """Name and language of the template that is sent when nothing else may be; empty: none."""
+    window_parameters: Mapping[str, str] = field(default_factory=dict)
+    """Its parameters; ``{name}`` in them is the contact's name."""
     unknown_sends: Literal["leave", "repeat"] = "leave"
     """What is done about a send that nobody can tell the outcome of."""
     echo_seconds: float = 3.0
@@ -289,6 +291,7 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         max_bubbles=settings.delivery.max_bubbles,
         unknown_sends=settings.delivery.unknown,
         window_template=settings.cloud.window_template,
+        window_parameters=settings.cloud.window_template_parameters,
         short_characters=settings.delivery.short_characters,
         spoken_characters=settings.voice.max_characters,
         longest_tool_seconds=settings.tools.longest_seconds,

@@ -62,6 +62,7 @@ class NumberRuntime:
             number.pace,
             number.state,
             services.store.references,
+            services.store.templates,
             services.config,
             services.telemetry,
         )

@@ -17,6 +17,7 @@ from daemon.domain.messages import NumberCondition, NumberHealth, NumberNews
 from daemon.errors import GatewayError, StoreError
 from daemon.gateway.port import Gateway
 from daemon.ledger.references import References
+from daemon.ledger.templates import Templates
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
@@ -34,6 +35,9 @@ SELDOM_SECONDS = 30.0
 SOON_SECONDS = 300.0
 """While the number is not well it is asked for every 5 s, so that held sends go on soon, and after
 five minutes every 30 s."""
+
+TEMPLATES_SECONDS = 3600.0
+"""Between two looks at the templates; changes are reported too."""
 
 GAP_SECONDS = 0.5
 """However much raises doubt, the gateway is not asked more often than this."""
@@ -69,6 +73,8 @@ class NumberState:
         self.view = NumberView()
         self.reconnects = 0
         """How often the number came back: what WhatsApp knew of its last session is gone."""
+        self.template_changes = 0
+        """How often the gateway said that the number's templates have changed."""
 
     def report(self, news: Iterable[NumberNews]) -> None:
         """The gateway reports news, in any order: the number is asked at once too."""
@@ -79,6 +85,7 @@ class NumberState:
                 self._set(item.condition, item.detail)
             if item.linked:
                 self.reconnects += 1
+            self.template_changes += item.templates
             self._pace.doubt.set()
 
     def asked(self, health: NumberHealth) -> None:
@@ -159,6 +166,7 @@ class NumberWatch:
         pace: SendPace,
         state: NumberState,
         references: References,
+        templates: Templates,
         config: LiveConfig,
         telemetry: Telemetry,
     ) -> None:
@@ -167,7 +175,9 @@ class NumberWatch:
         self._pace = pace
         self._state = state
         self._references = references
+        self._templates = templates
         self._config = config
+        self._now = telemetry.now
         self._log = telemetry.log
         self._metrics = telemetry.metrics
 
@@ -204,6 +214,7 @@ class NumberWatch:
         """
         state, pace = self._state, self._pace
         renewed, number, clock = 0, "", 0.0
+        templates_at, seen_changes = -math.inf, 0
         while True:
             pace.doubt = trio.Event()
             try:
@@ -214,6 +225,10 @@ class NumberWatch:
                 state.asked(health)
                 if health.number != number:
                     number = await self._learned(health)
+                is_due = trio.current_time() - templates_at >= TEMPLATES_SECONDS
+                if health.condition == "ok" and (is_due or state.template_changes != seen_changes):
+                    templates_at, seen_changes = trio.current_time(), state.template_changes
+                    await self._sync_templates()
             state.check_time_limit()
             clock = self._compared(clock)
             if state.reconnects != renewed:
@@ -222,6 +237,19 @@ class NumberWatch:
             await trio.sleep(GAP_SECONDS)
             with trio.move_on_after(min(interval_seconds, state.asked_again_in)):
                 await pace.doubt.wait()
+
+    async def _sync_templates(self) -> None:
+        """Keep the templates that the gateway lists now."""
+        if not self._gateway.capabilities.templates:
+            return
+        try:
+            found = await self._gateway.list_templates()
+            changed = await self._templates.replace(self._name, found, now=self._now())
+        except (GatewayError, StoreError) as error:
+            self._log.warning("the templates are not known", error=str(error))
+            return
+        if changed:
+            self._log.info("templates have changed", templates=len(found))
 
     async def _learned(self, health: NumberHealth) -> str:
         """Keep who we are; gives the number, or nothing if that has to be tried again."""

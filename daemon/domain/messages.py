@@ -296,6 +296,8 @@ class NumberNews(Value, frozen=True, kw_only=True):
     """True if the number has a new session, without the subscriptions of the last one."""
     is_notice: bool = False
     """True if it says nothing of ``condition``: it is for operators to read."""
+    templates: bool = False
+    """True if the number's templates have changed."""
 
 
 class NumberHealth(Value, frozen=True, kw_only=True):

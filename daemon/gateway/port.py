@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from daemon.domain.messages import ChatInfo, Label, Message, NumberHealth, Webhook
 from daemon.domain.rendering.outgoing import Outgoing
+from daemon.domain.rendering.templates import Template
 from daemon.settings import Settings
 
 Indicator = Literal["typing", "recording", "pause"]
@@ -45,6 +46,8 @@ class Capabilities:
     window_seconds: float = 0
     """So long after a customer's last message anything may be sent, later only templates; 0: there
     is no such limit."""
+    templates: bool = False
+    """Whether the templates that may be sent can be listed."""
     pair_seconds: float = 0
     """Between two messages to the same chat, at least."""
     status_seconds: float = 0
@@ -106,6 +109,9 @@ class Gateway(Protocol):
 
     async def get_chat(self, chat: str) -> ChatInfo | None:
         """A chat's saved name and labels; None if the gateway does not know the chat."""
+
+    async def list_templates(self) -> tuple[Template, ...]:
+        """The templates of the number's account; none where there are no templates."""
 
     async def list_labels(self) -> tuple[Label, ...]:
         """All labels of the number; none where there are no labels."""

@@ -29,6 +29,7 @@ from daemon.ledger.process_records import (
 )
 from daemon.ledger.references import References
 from daemon.ledger.runs import Orphans, Runs
+from daemon.ledger.templates import Templates
 from daemon.ledger.threads import Memories, Threads
 from daemon.ledger.turn_outcome import Validations
 from daemon.ledger.turns import Turns
@@ -75,6 +76,7 @@ class Store:
     process_life: ProcessLife
     backlog: Backlog
     operator_actions: OperatorActions
+    templates: Templates
     audit: Audit
     handovers: Handovers
     views: Views
@@ -111,6 +113,7 @@ async def open_store(
             usage=UsageBook(database),
             exchanges=Exchanges(database),
             operator_actions=OperatorActions(database),
+            templates=Templates(database),
             audit=Audit(database),
             handovers=Handovers(database),
             views=Views(database),

@@ -6,8 +6,10 @@ Commands do the same on a connection beside the daemon; see `daemon.ledger.admin
 from collections.abc import Collection
 from typing import Literal
 
+import msgspec
+
 from daemon.domain.audit_chain import Action, Actor
-from daemon.domain.messages import ChatKey, Message, Text, Webhook
+from daemon.domain.messages import ChatKey, JsonObject, Message, Text, Webhook
 from daemon.domain.records import Arrival
 from daemon.domain.states import DEAD, DROPPED, FAILED, PENDING
 from daemon.domain.transitions.handover import paused
@@ -42,11 +44,13 @@ class OperatorActions(Role):
         by: Actor,
         now: float,
         pause_until: float,
+        payload: JsonObject | None = None,
     ) -> Arrival | None:
         """Let the agent ``name`` say something in a chat; durable on return.
 
         It waits in the outbox, and counts as an agent's message from the phone: the chat is paused
         until ``pause_until`` (0: it is not), and the words go into the thread as the agent's.
+        ``payload``: of a message that is more than its words, such as a template.
         ``action`` is the client's name of this click: None, and nothing done, if it is known. Times
         are Unix seconds.
         """
@@ -68,9 +72,9 @@ class OperatorActions(Role):
             if known:
                 return None
             (row_id,) = connection.execute(
-                "INSERT INTO outbox (channel, chat, body, author, created_at)"
-                " VALUES (?, ?, ?, ?, ?) RETURNING id",
-                (*key, text, name, now),
+                "INSERT INTO outbox (channel, chat, body, author, payload, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                (*key, text, name, msgspec.json.encode(payload or {}).decode(), now),
             ).fetchone()
             (event_id,) = connection.execute(
                 "INSERT INTO events (received_at, channel, event) VALUES (?, ?, ?) RETURNING id",

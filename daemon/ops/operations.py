@@ -5,7 +5,7 @@ row in the audit, then in the task of the chat. All that wait raise StoreUnavail
 seconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from daemon.conversation.opening import Process
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.eligibility import Policy
 from daemon.domain.ids import chat_id, shown
-from daemon.domain.messages import ChatKey
+from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.domain.redaction import mask_numbers
+from daemon.domain.rendering.templates import chosen, template_part
 from daemon.errors import GatewayError, MediaDelayed, StoreUnavailable
 from daemon.ledger.admin.cli_queries import numbers_of_chat
 from daemon.ledger.admin.person import names_of
@@ -125,10 +126,20 @@ class Operations:
             count, closed = count + len(keys), closed + messages
         return count, closed
 
-    async def send(self, key: ChatKey, text: str, *, agent: str, action: str, by: Actor) -> None:
+    async def send(
+        self,
+        key: ChatKey,
+        text: str,
+        *,
+        agent: str,
+        action: str,
+        by: Actor,
+        payload: JsonObject | None = None,
+    ) -> None:
         """Send a message of an agent; it is in the outbox on return.
 
         ``action`` is the browser's id of the click: a second one with the same id does nothing.
+        ``payload``: see `daemon.ledger.operator_actions.OperatorActions.say`.
         """
         now, pause = self.now(), self._of(key).services.config.rules.pause_seconds
         arrival = await self._store.operator_actions.say(
@@ -139,10 +150,33 @@ class Operations:
             by=by,
             now=now,
             pause_until=now + pause if pause else 0,
+            payload=payload,
         )
         if arrival is not None:
             self._chats.poke(arrival)
             self._chats.wake(key)
+
+    async def send_template(
+        self,
+        key: ChatKey,
+        name: str,
+        values: Mapping[str, str],
+        *,
+        language: str,
+        agent: str,
+        action: str,
+        by: Actor,
+    ) -> str:
+        """Send a template as a message of an agent; return why not, empty if it is sent."""
+        known = await self._store.templates.of_number(key.number)
+        ours = self._of(key).services.config.rules.language
+        try:
+            part = template_part(chosen(known, name, language=language, ours=ours), values)
+        except ValueError as error:
+            return str(error)
+        payload = dict(part.payload)
+        await self.send(key, part.body, agent=agent, action=action, by=by, payload=payload)
+        return ""
 
     async def label(
         self, key: ChatKey, *, add: tuple[str, ...], remove: tuple[str, ...], by: Actor

@@ -16,6 +16,7 @@ from daemon.domain.ids import is_group, local_part, phone_digits
 from daemon.domain.limits import MICROS, day_of
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.redaction import mask_numbers
+from daemon.domain.rendering.templates import APPROVED
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted
@@ -55,6 +56,7 @@ class OperatorViews:
         self._recovery = recovery
         self._data_dir = data_dir
         self._views = process.store.views
+        self._templates = process.store.templates
         self._numbers = numbers
         self._run_slots = process.run_slots
         self._metrics = process.telemetry.metrics
@@ -101,6 +103,20 @@ class OperatorViews:
         number = self._numbers.get(key.number)
         details = await number.services.number.chat_info.details(key) if number else None
         return {**self._shown_chat(chat), "labels": list(details.labels) if details else None}
+
+    async def templates(self, key: ChatKey) -> list[JsonObject]:
+        """Return the templates that may be sent in a chat, with what a customer reads of each."""
+        known = await self._templates.of_number(key.number)
+        return [
+            {
+                "name": template.name,
+                "language": template.language,
+                "words": template.words({}),
+                "parameters": list(template.parameters),
+            }
+            for template in known
+            if template.status == APPROVED
+        ]
 
     async def bubbles(self, key: ChatKey, *, before: str, limit: int) -> JsonObject:
         """Return `bubbles`, oldest first, and `next`, which asks for those before them."""

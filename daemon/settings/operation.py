@@ -10,6 +10,7 @@ from daemon.settings.rules import (
     Networks,
     OptionalSecret,
     OptionalUrl,
+    Parameters,
     Port,
     Rule,
     Seconds,
@@ -232,6 +233,13 @@ class CloudSettings(SettingsTable):
     phone_number_id: Annotated[
         str, Field(pattern=r"^[0-9]{0,30}$"), Rule("the digits of a phone number's id, or empty")
     ] = Field(default="", description="Meta's id of the phone number; not the number itself")
+    business_account_id: Annotated[
+        str, Field(pattern=r"^[0-9]{0,30}$"), Rule("the digits of an account's id, or empty")
+    ] = Field(
+        default="",
+        description="Meta's id of the WhatsApp Business Account, whose templates are listed; empty:"
+        " none are known",
+    )
     token: OptionalSecret = Field(
         default=None, description="token of a system user that may send for the number"
     )
@@ -262,8 +270,12 @@ class CloudSettings(SettingsTable):
         Rule("a template's name and language, such as seguimos_aqui:es, or empty"),
     ] = Field(
         default="",
-        description="approved template without parameters that is sent when a customer's last"
-        " message is older than 24 hours; empty: only a person is notified",
+        description="approved template that is sent when a customer's last message is older than 24"
+        " hours; empty: only a person is notified",
+    )
+    window_template_parameters: Parameters = Field(
+        default={},
+        description='its parameters, such as { "1" = "{name}" }; {name} is the contact\'s name',
     )
     max_bubbles: Annotated[int, Field(ge=1, le=20), Rule("a whole number from 1 to 20", int)] = (
         Field(

@@ -247,6 +247,10 @@ Prices = Annotated[
         _read_table,
     ),
 ]
+Parameters = Annotated[
+    dict[str, Annotated[str, Field(min_length=1, max_length=1024)]],
+    Rule("a table of texts (in the environment: a JSON object)", _read_table),
+]
 TimeZone = Annotated[
     str, AfterValidator(_require_time_zone), Rule("a known time zone such as America/Bogota")
 ]

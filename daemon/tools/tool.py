@@ -57,6 +57,9 @@ class Conversation(Protocol):
         Raises ValueError with a reason if its file cannot be sent.
         """
 
+    async def send_template(self, name: str, values: Mapping[str, str], language: str) -> bool:
+        """See `ToolContext.send_template`."""
+
     async def react(self, emoji: str) -> bool:
         """See `ToolContext.react`."""
 
@@ -171,6 +174,17 @@ class ToolContext:
         """Ask with a list of up to ten rows, opened by ``label``; like `send_buttons`."""
         part = list_part(question, label, rows, header=header, footer=footer)
         return await self.conversation.send(part)
+
+    async def send_template(
+        self, name: str, parameters: Mapping[str, str] | None = None, *, language: str = ""
+    ) -> bool:
+        """Send a template that Meta has approved, with its parameters by name (Cloud API only).
+
+        ``language``: as Meta names it, ``es_CO``; empty: best that of the business. Raises
+        ValueError if there is no such template, it is not approved, or its parameters are others:
+        `recado templates` lists them.
+        """
+        return await self.conversation.send_template(name, parameters or {}, language)
 
     async def react(self, emoji: str) -> bool:
         """React to the customer's last message; an empty ``emoji`` removes the reaction.

@@ -36,6 +36,7 @@ from daemon.sandbox.ledger import Journal
 from daemon.sandbox.webhooks import Delivery, Postbox, Target
 from support.cloud_bodies import change
 
+ACCOUNT_ID = "102290129340398"
 WINDOW_SECONDS = 24 * 3600
 PAIR_SECONDS = 6
 PAIR_BURST = 45
@@ -135,6 +136,9 @@ class SimulatedCloud:
         self.told_before_answer = False
         """Whether the statuses of a send come before its answer."""
         self.tells_statuses = True
+        self.templates: list[dict[str, Any]] = []
+        """Those of the account, as Meta lists them. Without any, none is checked."""
+        self.templates_per_page = 2
         self.copies = 1
         """How often each webhook call is made."""
         self.webhook_url = ""
@@ -264,7 +268,7 @@ class SimulatedCloud:
     async def _tell(
         self, field: str, value: dict[str, Any], lane: str, *, wait: bool = True
     ) -> None:
-        entry = {"id": "102290129340398", "changes": [change(field, self.phone_number_id, **value)]}
+        entry = {"id": ACCOUNT_ID, "changes": [change(field, self.phone_number_id, **value)]}
         payload = {"object": "whatsapp_business_account", "entry": [entry]}
         body = json.dumps(payload).encode()
         signature = hmac.new(self.app_secret.encode(), body, hashlib.sha256).hexdigest()
@@ -324,6 +328,8 @@ class SimulatedCloud:
             return ("read", self._read) if is_receipt else ("send", self._send)
         if request.method == "POST" and request.path == f"{own}/media":
             return "upload", self._upload
+        if request.method == "GET" and request.path == f"/{ACCOUNT_ID}/message_templates":
+            return "templates", self._list_templates
         if request.method == "GET" and request.path == own:
             return "health", self._health
         if request.method == "GET" and request.path.startswith("/files/"):
@@ -350,6 +356,13 @@ class SimulatedCloud:
                 "quality_rating": "GREEN",
             }
         )
+
+    async def _list_templates(self, request: Request) -> Answer:
+        begin = int(request.query.get("after", 0))
+        end = begin + self.templates_per_page
+        more = {"next": "https://…"} if end < len(self.templates) else {}
+        paging = {"cursors": {"before": str(begin), "after": str(end)}, **more}
+        return json_answer({"data": self.templates[begin:end], "paging": paging})
 
     async def _read(self, request: Request) -> Answer:
         content = request.json_object() or {}
@@ -387,6 +400,8 @@ class SimulatedCloud:
     async def _send(self, request: Request) -> Answer:
         content = request.json_object() or {}
         check_send(content, self._files)
+        if content["type"] == "template" and self.templates:
+            check_template(content["template"], self.templates)
         chat = self._recipient(content)
         message_id = self._new_id()
         kind = str(content["type"])
@@ -455,6 +470,22 @@ def check_send(content: dict[str, Any], files: dict[str, Upload]) -> None:
     if len(content.get("biz_opaque_callback_data", "")) > 512:
         raise Refused(100, "biz_opaque_callback_data")
     _check_part(kind, part, files)
+
+
+def check_template(part: dict[str, Any], templates: list[dict[str, Any]]) -> None:
+    """Refuse a template as Meta does. Raises Refused."""
+    language = part["language"]["code"]
+    known = [t for t in templates if (t["name"], t["language"]) == (part["name"], language)]
+    if not known:
+        raise Refused(132001, "template name does not exist in the translation", 404)
+    if known[0]["status"] != "APPROVED":
+        raise Refused(132015, "the template is paused")
+    given = {one["type"]: one["parameters"] for one in part.get("components", [])}
+    texts = {one["type"].lower(): one.get("text", "") for one in known[0]["components"]}
+    for place in ("header", "body"):
+        wanted = len(set(re.findall(r"{{(.+?)}}", texts.get(place, ""))))
+        if wanted != len(given.get(place, [])):
+            raise Refused(132000, f"{place}: number of parameters does not match")
 
 
 def _check_part(kind: Any, part: Any, files: dict[str, Upload]) -> None:

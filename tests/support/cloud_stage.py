@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from daemon.http.server import serve
 from daemon.settings import Settings
-from support.cloud_api import SimulatedCloud
+from support.cloud_api import ACCOUNT_ID, SimulatedCloud
 from support.cloud_bodies import PHONE_NUMBER_ID
 from support.edge import MemoryLog
 from support.simulators import simulators
@@ -40,6 +40,7 @@ class CloudStage(Stage):
             "app_secret": SecretStr(APP_SECRET),
             "verify_token": SecretStr(VERIFY_TOKEN),
             "phone_number_id": PHONE_NUMBER_ID,
+            "business_account_id": ACCOUNT_ID,
             "status_seconds": 0.4,
             "pair_seconds": 0.0,
             **self.cloud_changes,

@@ -26,6 +26,7 @@ from daemon.domain.messages import (
 )
 from daemon.domain.records import OutboxRow, Turn
 from daemon.domain.rendering.outgoing import Outgoing
+from daemon.domain.rendering.templates import Template
 from daemon.gateway.port import Capabilities, Gateway, Indicator
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase, _Write
 from daemon.ledger.outbox import Outbox, SettledSend
@@ -254,6 +255,9 @@ class _WatchedGateway:
 
     async def get_chat(self, chat: str) -> ChatInfo | None:
         return await self._gateway.get_chat(chat)
+
+    async def list_templates(self) -> tuple[Template, ...]:
+        return await self._gateway.list_templates()
 
     async def list_labels(self) -> tuple[Label, ...]:
         return await self._gateway.list_labels()

@@ -1,9 +1,10 @@
 """A conversation for tools to work in, without a daemon."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from daemon.domain.records import NewPart
 from daemon.domain.rendering.outgoing import reaction_part
+from daemon.domain.rendering.templates import named_part
 from daemon.tools.tool import Urgency
 
 
@@ -24,6 +25,10 @@ class RecordedConversation:
 
     async def send(self, part: NewPart) -> bool:
         self.sent.append(part)
+        return True
+
+    async def send_template(self, name: str, values: Mapping[str, str], language: str) -> bool:
+        self.sent.append(named_part(name, language, values))
         return True
 
     async def react(self, emoji: str) -> bool:

@@ -21,6 +21,7 @@ from daemon.domain.limits import Exchange, Refusal, day_of, loop_in
 from daemon.domain.messages import JsonObject, Text
 from daemon.domain.prompt.message_text import burst_item, kept
 from daemon.domain.records import ChatUpdate, NewPart, Turn
+from daemon.domain.rendering.templates import chosen, named_part, template_part
 from daemon.domain.states import Outcome
 from daemon.domain.transitions.customers_window import is_shut
 from daemon.domain.transitions.handover import BUDGET, DELETED, REFUSED, WINDOW_SHUT
@@ -34,6 +35,9 @@ LONGEST_DELAY_SECONDS = 30 * 24 * 3600.0
 
 CLOCK_PATIENCE_SECONDS = 10.0
 """How long an apology waits for the gateway's clock, which may show that there is no delay."""
+
+NAMELESS = "🙂"
+"""Stands for the name of a contact who has none: a template takes no empty parameter."""
 
 CLOCK_SLACK_SECONDS = 60.0
 """Two clocks that are in step may differ by so much."""
@@ -127,12 +131,31 @@ async def _leave_to_person(turn: Turn, services: ChatServices) -> None:
 
 async def ask_in_shut_window(turn: Turn, services: ChatServices) -> None:
     """Ask for a person since only templates can be sent; the one for this case is, if there is."""
-    name, _, language = services.config.rules.window_template.partition(":")
-    if name:
-        template = {"template": {"name": name, "language": language}}
-        part = NewPart(f"[template {name}]", payload=template)
+    part = await _window_part(turn, services)
+    if part is not None:
         await services.store.turns.apologise(turn, part, now=services.telemetry.now())
     await _ask_for_person(turn, services, reason=WINDOW_SHUT, again=False)
+
+
+async def _window_part(turn: Turn, services: ChatServices) -> NewPart | None:
+    """The template that is configured for this case; None if there is none to be sent."""
+    rules = services.config.rules
+    name, _, language = rules.window_template.partition(":")
+    if not name:
+        return None
+    written = turn.contact_name or NAMELESS
+    values = {key: text.replace("{name}", written) for key, text in rules.window_parameters.items()}
+    known = await services.store.templates.of_number(turn.key.number)
+    if not known:
+        return named_part(name, language, values)
+    try:
+        template = chosen(known, name, language=language, ours=rules.language)
+        return template_part(template, values)
+    except ValueError as error:
+        services.telemetry.log.warning(
+            "the template of cloud.window_template cannot be sent", symbol="🚨", error=str(error)
+        )
+        return None
 
 
 async def _is_too_old(turn: Turn, services: ChatServices, *, free_since: float) -> bool:

@@ -6,7 +6,7 @@ idempotent.
 """
 
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from daemon.domain.messages import FunctionCall
 from daemon.domain.notification_texts import notice
 from daemon.domain.records import NewPart, RecordedCall, Run, Turn
 from daemon.domain.rendering.outgoing import WITH_MEDIA, reaction_part
+from daemon.domain.rendering.templates import chosen, template_part
 from daemon.errors import GatewayError
 from daemon.ledger.files import KeptFiles
 from daemon.ledger.runs import call_key
@@ -186,6 +187,13 @@ class CallConversation:
             folder = self._services.config.rules.files_folder
             part = await keep_file(part, self._services.store.files, folder)
         return await self._speak(part)
+
+    async def send_template(self, name: str, values: Mapping[str, str], language: str) -> bool:
+        """See the protocol."""
+        known = await self._services.store.templates.of_number(self._turn.key.number)
+        ours = self._services.config.rules.language
+        template = chosen(known, name, language=language, ours=ours)
+        return await self._speak(template_part(template, values))
 
     async def react(self, emoji: str) -> bool:
         """See the protocol."""

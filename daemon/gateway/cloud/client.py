@@ -6,12 +6,14 @@
 
 from daemon.domain.messages import ChatInfo, Label, Message, NumberHealth, Webhook
 from daemon.domain.rendering.outgoing import Outgoing
+from daemon.domain.rendering.templates import Template
 from daemon.errors import NumberTrouble, RefusedForm, RefusedRecipient
 from daemon.gateway.cloud.payloads.answers import (
     health_refused,
     read_health,
     read_media_id,
     read_sent,
+    read_templates,
     read_webhook_address,
 )
 from daemon.gateway.cloud.payloads.sends import (
@@ -21,6 +23,7 @@ from daemon.gateway.cloud.payloads.sends import (
     send_call,
     upload_call,
 )
+from daemon.gateway.cloud.payloads.templates import list_call
 from daemon.gateway.cloud.payloads.webhooks import parse_webhook
 from daemon.gateway.exchange import GatewayCalls, nothing
 from daemon.gateway.payloads.fields import ApiCall
@@ -28,6 +31,9 @@ from daemon.gateway.port import Before, Capabilities, Indicator
 
 _HEALTH_FIELDS = "id,display_phone_number,verified_name,status,quality_rating"
 _WINDOW_SECONDS = 24 * 3600.0
+_MOST_PAGES = 60
+"""An account has 6,000 templates at most."""
+
 _ADDRESS_FIELD = "webhook_configuration"
 
 
@@ -35,7 +41,7 @@ class CloudClient:
     """One number's API. Any task may call it, all at the same time.
 
     Metrics name its operations as `daemon.gateway.cloud.payloads.sends` does, or ``upload``,
-    ``read``, ``health``.
+    ``read``, ``health``, ``templates``.
     """
 
     def __init__(
@@ -43,12 +49,17 @@ class CloudClient:
         calls: GatewayCalls,
         *,
         phone_number_id: str,
+        account_id: str,
         bubbles: int,
         pair_seconds: float,
         status_seconds: float,
     ) -> None:
-        """``bubbles`` and the seconds: see `Capabilities`."""
+        """``account_id``: of the business account, whose templates these are; empty: not known.
+
+        ``bubbles`` and the seconds: see `Capabilities`.
+        """
         self._calls = calls
+        self._account_id = account_id
         self._id = phone_number_id
         self._capabilities = Capabilities(
             kinds=KINDS,
@@ -57,6 +68,7 @@ class CloudClient:
             sees_typing=False,
             bubbles=bubbles,
             window_seconds=_WINDOW_SECONDS,
+            templates=bool(account_id),
             pair_seconds=pair_seconds,
             status_seconds=status_seconds,
         )
@@ -139,6 +151,18 @@ class CloudClient:
     async def get_chat(self, chat: str) -> ChatInfo | None:  # noqa: ARG002
         """Find nothing: Meta keeps no chats."""
         return None
+
+    async def list_templates(self) -> tuple[Template, ...]:
+        """List the templates of the business account, in all languages."""
+        found: list[Template] = []
+        after, pages = "", _MOST_PAGES if self._account_id else 0
+        for _ in range(pages):
+            page = await self._calls.repeatable(list_call(self._account_id, after), read_templates)
+            found += page.templates
+            after = page.after
+            if not after:
+                break
+        return tuple(found)
 
     async def list_labels(self) -> tuple[Label, ...]:
         """List nothing: there are no labels."""

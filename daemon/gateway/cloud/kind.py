@@ -58,6 +58,7 @@ async def open_number(
         yield CloudClient(
             calls,
             phone_number_id=number_id,
+            account_id=cloud.business_account_id,
             bubbles=cloud.max_bubbles,
             pair_seconds=cloud.pair_seconds,
             status_seconds=cloud.status_seconds,

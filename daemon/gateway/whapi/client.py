@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 from daemon.domain.messages import ChatInfo, JsonObject, Label, Message, NumberHealth, Webhook
 from daemon.domain.rendering.outgoing import Outgoing
+from daemon.domain.rendering.templates import Template
 from daemon.errors import NumberTrouble, RefusedForm, RefusedRecipient
 from daemon.gateway.exchange import GatewayCalls, nothing, open_calls, segment
 from daemon.gateway.payloads.fields import ApiCall
@@ -153,6 +154,10 @@ class WhapiClient:
         read: Callable[[bytes], ChatInfo | None] = read_chat
         call = ApiCall("chat", "GET", f"/chats/{segment(chat)}")
         return await self._calls.repeatable(call, read, instead={404: None})
+
+    async def list_templates(self) -> tuple[Template, ...]:
+        """List nothing: there are no templates."""
+        return ()
 
     async def list_labels(self) -> tuple[Label, ...]:
         """List the channel's labels (WhatsApp Business only)."""

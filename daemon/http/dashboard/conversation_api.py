@@ -156,6 +156,10 @@ def add_actions(chats: Blueprint, shell: Shell) -> None:
     async def send(ref: str) -> ResponseReturnValue:
         return await _send(shell, ref)
 
+    @chats.post("/dashboard/api/chats/<ref>/template")
+    async def template(ref: str) -> ResponseReturnValue:
+        return await _send_template(shell, ref)
+
     @chats.post("/dashboard/api/chats/<ref>/labels")
     async def label(ref: str) -> ResponseReturnValue:
         return await _label(shell, ref)
@@ -171,15 +175,38 @@ def add_actions(chats: Blueprint, shell: Shell) -> None:
 
 async def _send(shell: Shell, ref: str) -> ResponseReturnValue:
     fields = await json_object()
-    text, agent, action = (_text(fields, key) for key in ("text", "name", "action"))
+    text, action = _text(fields, "text"), _text(fields, "action")
     if not text or len(text) > LONGEST_TEXT:
         return {"error": f"a message has 1 to {LONGEST_TEXT} characters"}, 400
     if not ACTION_ID.fullmatch(action):
         return {"error": "action must be an id of the click"}, 400
-    agent = " ".join(agent.split())[:LONGEST_NAME] or shell.wording().t("Agent")
-    key = await shell.chat(ref)
+    key, agent = await shell.chat(ref), _agent(shell, fields)
     await shell.operations.send(key, text, agent=agent, action=action, by=shell.actor())
     return {"done": True}
+
+
+async def _send_template(shell: Shell, ref: str) -> ResponseReturnValue:
+    fields = await json_object()
+    template, language, action = (_text(fields, key) for key in ("template", "language", "action"))
+    given = fields.get("parameters")
+    parameters = given if isinstance(given, dict) else {}
+    if not ACTION_ID.fullmatch(action):
+        return {"error": "action must be an id of the click"}, 400
+    fault = await shell.operations.send_template(
+        await shell.chat(ref),
+        template,
+        {name: _text(parameters, name) for name in parameters},
+        language=language,
+        agent=_agent(shell, fields),
+        action=action,
+        by=shell.actor(),
+    )
+    return ({"error": fault}, 409) if fault else {"done": True}
+
+
+def _agent(shell: Shell, fields: JsonObject) -> str:
+    name = " ".join(_text(fields, "name").split())
+    return name[:LONGEST_NAME] or shell.wording().t("Agent")
 
 
 async def _label(shell: Shell, ref: str) -> ResponseReturnValue:

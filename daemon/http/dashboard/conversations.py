@@ -126,6 +126,7 @@ async def _chat_values(
         talk = await views.bubbles(key, before=address.before, limit=BUBBLES_SHOWN)
         talk["bubbles"] = [_whole(bubble) for bubble in talk["bubbles"]]
         values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
+        values["templates"] = [] if address.part else await views.templates(key)
     if "turns" in wanted:
         turns = await views.turns(key, limit=TURNS_SHOWN)
         chosen = address.turn or (turns[0]["turn"] if turns else "")

@@ -6,11 +6,13 @@ from typing import Any, Literal
 
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey
+from daemon.domain.records import NewPart
 from daemon.domain.states import ANSWERED, DEAD, HANDED_OFF, RECEIVED
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection, marks
 from daemon.ledger.handover import waiting_chats
 from daemon.ledger.messages import UNANSWERED
+from daemon.ledger.outbox import queue_part
 from daemon.ledger.threads import append
 from daemon.ledger.usage import COUNTED
 
@@ -35,19 +37,18 @@ def numbers_of_chat(connection: Connection, chat: str) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def queue_text(connection: Connection, key: ChatKey, text: str, *, by: Actor, now: float) -> int:
+def queue_message(
+    connection: Connection, key: ChatKey, part: NewPart, *, by: Actor, now: float
+) -> int:
     """Put one message into the outbox and the thread, inside the caller's transaction.
 
     Gives the outbox row's id. The thread has it as said by us, so that the model knows what the
     customer answers. ``now``: Unix seconds.
     """
-    row = connection.execute(
-        "INSERT INTO outbox (channel, chat, body, created_at) VALUES (?, ?, ?, ?) RETURNING id",
-        (*key, text, now),
-    ).fetchone()
-    append(connection, key, None, [{"role": "assistant", "content": text}], now=now)
-    write_audit(connection, by, "send", key.chat, after=f"outbox row {row[0]}", now=now)
-    return int(row[0])
+    row_id = queue_part(connection, key, None, part, now=now)
+    append(connection, key, None, [{"role": "assistant", "content": part.body}], now=now)
+    write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
+    return row_id
 
 
 def sending_of(connection: Connection, row_id: int) -> Sending:

@@ -17,6 +17,7 @@ MODULES = {
     "numbers": "numbers",
     "replay": "messages",
     "send": "messages",
+    "templates": "templates",
     "tools": "tools",
     "unanswered": "messages",
     "webhook": "webhook",

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import click
@@ -12,13 +12,14 @@ import trio
 from daemon.conversation.intake import parse_again
 from daemon.domain.ids import is_reachable
 from daemon.domain.messages import ChatKey, Webhook
+from daemon.domain.records import NewPart
 from daemon.domain.redaction import mask_numbers
 from daemon.errors import MediaDelayed
 from daemon.ledger.admin.cli_queries import (
     Sending,
     Unanswered,
     numbers_of_chat,
-    queue_text,
+    queue_message,
     sending_of,
     unanswered,
 )
@@ -30,6 +31,7 @@ from daemon.ledger.admin.replay import (
     replay_event,
     stored_event,
 )
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.database import transaction
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.operator_actions import done_by_hand
@@ -75,20 +77,24 @@ Example:
 """
 
 
-# -- send ----------------------------------------------------------------------------------------
-
-
-@click.command(name="send", epilog=SEND_EXAMPLE)
-@click.argument("chat")
-@click.argument("text")
-@click.option(
+WAIT = click.option(
     "--wait",
     type=click.FloatRange(min=0, max=86400),
     default=0,
     metavar="SECONDS",
     help="Wait until it is sent, and print its WhatsApp id; status 1 if it is not by then.",
 )
-@click.option("--anyway", is_flag=True, help="Also to a contact who has opted out.")
+ANYWAY = click.option("--anyway", is_flag=True, help="Also to a contact who has opted out.")
+
+
+# -- send ----------------------------------------------------------------------------------------
+
+
+@click.command(name="send", epilog=SEND_EXAMPLE)
+@click.argument("chat")
+@click.argument("text")
+@WAIT
+@ANYWAY
 @NUMBER
 @AS_JSON
 @takes_place
@@ -108,26 +114,45 @@ def send_command(
     stored and the number of its row in the outbox printed; the running daemon sends it within
     seconds, a stopped one when it starts. It is not sent while a person has the chat.
     """
-    key_chat = known_chat(chat)
-    if not is_reachable(key_chat):
-        raise CommandFailure(
-            f"{chat} is no chat: a number with its country code, or an id such as …@g.us"
-        )
     if not text.strip():
         raise CommandFailure("the text is empty")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise CommandFailure("the text is not valid UTF-8") from None
+    order = Order(chat=chat, number=number, wait=wait, anyway=anyway, as_json=as_json)
+    send(place, order, lambda _connection, _key: NewPart(text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What an operator says about a message that is to be sent."""
+
+    chat: str
+    number: str | None
+    wait: float
+    anyway: bool
+    as_json: bool
+
+
+def send(place: Place, order: Order, make: Callable[[Connection, ChatKey], NewPart]) -> None:
+    """Queue the message that ``make`` gives, and wait for it as far as is wanted."""
+    chat, wait, as_json = order.chat, order.wait, order.as_json
+    key_chat = known_chat(chat)
+    if not is_reachable(key_chat):
+        raise CommandFailure(
+            f"{chat} is no chat: a number with its country code, or an id such as …@g.us"
+        )
     with open_cli_connection(place.data_dir) as connection:
         with transaction(connection):
             known_by = numbers_of_chat(connection, key_chat)
-            key = ChatKey(place.number(number, known_by), key_chat)
-            if not anyway and has_opted_out(connection, key):
+            key = ChatKey(place.number(order.number, known_by), key_chat)
+            if not order.anyway and has_opted_out(connection, key):
                 raise CommandFailure(
                     f"{chat} has opted out of unrequested messages; --anyway sends it"
                 )
-            row_id = queue_text(connection, key, text, by=os_actor(), now=time.time())
+            part = make(connection, key)
+            row_id = queue_message(connection, key, part, by=os_actor(), now=time.time())
         if not as_json:
             click.echo(f"outbox row {row_id}")
         sending = trio.run(_settled, lambda: sending_of(connection, row_id), wait)

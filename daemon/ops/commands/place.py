@@ -73,6 +73,8 @@ class Place:
     """The names of our numbers; the usual one where the configuration was not read."""
     gateways: Mapping[str, str] = field(default_factory=dict)
     """The gateways of our numbers by their names; the usual one for a number that is not here."""
+    languages: Mapping[str, str] = field(default_factory=dict)
+    """The languages of our numbers by their names."""
     policy_of: Mapping[str, Policy] = field(default_factory=dict)
     """Which messages are answered by each number; empty where the configuration was not read."""
 
@@ -208,6 +210,7 @@ def _place(config: Path | None, data_dir: Path | None) -> Place:
         {name: ZoneInfo(number.timezone) for name, number in numbers.items()},
         tuple(numbers),
         {name: number.gateway for name, number in numbers.items()},
+        {name: number.language for name, number in numbers.items()},
         {name: policy_of(number) for name, number in numbers.items()},
     )
 

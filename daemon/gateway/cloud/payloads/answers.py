@@ -10,6 +10,7 @@ from daemon.domain.messages import JsonObject, NumberHealth
 from daemon.gateway.cloud.payloads import failures
 from daemon.gateway.cloud.payloads.contents import as_object, objects
 from daemon.gateway.cloud.payloads.news import advice, condition_of
+from daemon.gateway.cloud.payloads.templates import TemplatePage, read_page
 from daemon.gateway.payloads.fields import Refusal, Unintelligible, text
 
 
@@ -60,6 +61,14 @@ def read_webhook_address(body: bytes) -> str:
     found = as_object(_object(body).get("webhook_configuration"))
     names = ("phone_number", "whatsapp_business_account", "application")
     return next(filter(None, (text(found.get(name)) for name in names)), "")
+
+
+def read_templates(body: bytes) -> TemplatePage:
+    """Read a part of an account's templates. Raises Unintelligible if it is no list."""
+    answer = _object(body)
+    if not isinstance(answer.get("data"), list):
+        raise Unintelligible("no list of templates")
+    return read_page(answer)
 
 
 def health_refused(words: str) -> NumberHealth:

@@ -100,7 +100,8 @@ def _template(value: JsonObject) -> NumberNews:
     name, event = text(value.get("message_template_name")), text(value.get("event"))
     reason = text(value.get("reason"))
     shown = f"template {name[:_SHOWN]}: {event[:_SHOWN]}"
-    return _notice(f"{shown} ({reason[:_SHOWN]})" if reason not in {"", "NONE"} else shown)
+    words = f"{shown} ({reason[:_SHOWN]})" if reason not in {"", "NONE"} else shown
+    return _notice(words, templates=True)
 
 
 def _alert(value: JsonObject) -> NumberNews:
@@ -108,8 +109,8 @@ def _alert(value: JsonObject) -> NumberNews:
     return _notice(f"alert of the account: {' '.join(filter(None, parts))[:_SHOWN]}")
 
 
-def _notice(words: str) -> NumberNews:
-    return NumberNews(condition="unknown", detail=words, is_notice=True)
+def _notice(words: str, *, templates: bool = False) -> NumberNews:
+    return NumberNews(condition="unknown", detail=words, is_notice=True, templates=templates)
 
 
 NEWS: Mapping[str, Callable[[JsonObject], NumberNews]] = {
@@ -118,5 +119,7 @@ NEWS: Mapping[str, Callable[[JsonObject], NumberNews]] = {
     "phone_number_quality_update": _quality,
     "business_capability_update": _capability,
     "message_template_status_update": _template,
+    "message_template_components_update": _template,
+    "template_category_update": _template,
 }
 """By the field of a change."""

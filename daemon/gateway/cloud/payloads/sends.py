@@ -15,6 +15,7 @@ from daemon.domain.ids import is_group, local_part, phone_digits, scoped_id
 from daemon.domain.messages import JsonObject
 from daemon.domain.rendering.outgoing import WITH_MEDIA, Outgoing
 from daemon.domain.rendering.vcards import read_card
+from daemon.gateway.cloud.payloads.templates import template_fields
 from daemon.gateway.payloads.fields import (
     UPLOAD_BYTES_PER_SECOND,
     ApiCall,
@@ -134,10 +135,7 @@ Content = tuple[str, JsonObject | list[JsonObject]]
 
 def _text(message: Outgoing, _source: JsonObject) -> Content:
     if template := message.payload.get("template"):
-        return "template", {
-            "name": template["name"],
-            "language": {"policy": "deterministic", "code": template["language"]},
-        }
+        return "template", template_fields(template)
     body = without_surrogates(message.body)
     return "text", {"body": body, "preview_url": message.link_preview}
 

@@ -263,11 +263,16 @@ forgetting?.addEventListener("submit", async () => {
   if (await act("forget", { confirm }, t("The person was erased."))) location.assign("/dashboard/chats");
 });
 
+// The browser's id of one click: the same until it has worked, so that nothing is sent twice.
+function newAction() {
+  return crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
+}
+
 const composer = document.querySelector("[data-composer]");
 if (composer) {
   const { text, name } = composer.elements;
   name.value = localStorage.getItem("recado-agent") ?? "";
-  let action = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
+  let action = newAction();
   text.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -281,10 +286,23 @@ if (composer) {
     // The same id until it has worked: a repeated click sends nothing twice.
     if (await act("send", { text: words, name: name.value.trim(), action })) {
       text.value = "";
-      action = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
+      action = newAction();
       bubbles.scrollTop = bubbles.scrollHeight;
     }
     text.focus();
+  });
+}
+
+for (const form of document.querySelectorAll("[data-template]")) {
+  let action = newAction();
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const { template, language } = form.dataset;
+    const body = { template, language, parameters: Object.fromEntries(new FormData(form)), action };
+    body.name = composer?.elements.name.value.trim() ?? "";
+    if (!await act("template", body, t("The template is being sent."))) return;
+    form.reset();
+    action = newAction();
   });
 }
 want("list", ...(ref ? ["talk"] : []));
