@@ -29,7 +29,7 @@ MOST_WAITING = 10_000
 
 
 class Fetch(Protocol):
-    """What brings a file into the folder; see `daemon.media.download.Downloader`."""
+    """Fetches a file into the folder; see `daemon.media.download.Downloader`."""
 
     async def fetch(
         self, *, link: str, media_id: str, inline: str, medium: str, declared: str

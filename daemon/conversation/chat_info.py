@@ -1,4 +1,4 @@
-"""What the gateway knows of chats, their saved names and labels, remembered for a while.
+"""A cache of the gateway's details of chats: their saved names and labels.
 
 A courtesy to the model: without it an answer is a little less well informed, so it never fails
 one and delays it hardly.

@@ -82,7 +82,7 @@ class Delivery:
         self._finishes: Turn | None = None
         """The turn that is over when the message that is being said has been."""
         self._end: TurnEnd | None = None
-        """How that has ended."""
+        """The end of that turn."""
         self._read_at = 0.0
         """When the pause of the chat was last read from the store, on the boot clock."""
 

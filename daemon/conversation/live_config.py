@@ -1,4 +1,4 @@
-"""What chats go by, as an operator may change it while the daemon runs."""
+"""The configuration of chats, which an operator may change while the daemon runs."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ class ChatRules:
     history_tokens: int
     """Of the conversation so far, as the server counts them."""
     compaction: Literal["drop", "summary"]
-    """What becomes of the oldest turns of a conversation that exceeds these."""
+    """The treatment of the oldest turns of a conversation that exceeds these."""
     server_compacts: bool
     """Whether the model server is asked to compact conversations before that."""
     import_messages: int
@@ -62,7 +62,7 @@ class ChatRules:
     policy: Policy
     """Which messages are answered."""
     consent: ConsentRules
-    """What is said about consent, and the words that end and undo it."""
+    """The texts about consent, and the words that end and undo it."""
     first_opt_in_word: str
     """Named to who opts out."""
     answer_calls: bool
@@ -103,7 +103,7 @@ class ChatRules:
     window_parameters: Mapping[str, str] = field(default_factory=dict)
     """Its parameters; ``{name}`` in them is the contact's name."""
     unknown_sends: Literal["leave", "repeat"] = "leave"
-    """What is done about a send that nobody can tell the outcome of."""
+    """The treatment of sends of unknown outcome."""
     echo_seconds: float = 3.0
     """The echo of a send comes within a second or two; after this the chat itself is asked."""
     retry_seconds: float = 1.0
@@ -118,7 +118,7 @@ class ChatConfig:
     texts: Texts
     toolbox: Toolbox
     validators: tuple[Validator, ...]
-    """What an answer has to pass, in order."""
+    """The validators of answers, in order."""
 
 
 @dataclass(slots=True)

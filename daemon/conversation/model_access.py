@@ -144,7 +144,7 @@ REFUSED_CHATS = 3
 
 
 class ModelState:
-    """What calls of the model have shown of its server. Any task may report and ask."""
+    """The state of a model server, as calls have shown it. Any task may report and ask."""
 
     def __init__(self, breaker: Breaker, *, log: Log) -> None:
         """Set it up for a server of which nothing is known; ``breaker`` belongs to it alone."""

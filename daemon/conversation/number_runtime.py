@@ -50,7 +50,7 @@ class NumberRuntime:
         self.secrets = tuple(
             secret.get_secret_value().encode() for secret in settings.web.webhook_secret
         )
-        """What its webhooks must carry one of; none: they are open."""
+        """The secrets of its webhooks, each of which will do; none: they are open."""
         self.services = services
         self.chats = ChatRegistry(services)
         self.intake = Intake(services, self.chats)

@@ -1,4 +1,4 @@
-"""How our number is, and who we are: what the gateway's events and its health say.
+"""State and ids of our number, from the gateway's events and its health.
 
 While it is known that nothing can be sent, sends are held before they are tried, and go on the
 moment that the number is well; see `daemon.conversation.send_pace`.
@@ -54,11 +54,11 @@ class NumberView:
     since: float = 0
     """Unix seconds; 0 before anything is known."""
     detail: str = ""
-    """What the gateway says of it, and what to do."""
+    """The gateway's words, and advice."""
 
 
 class NumberState:
-    """What is known of the number. Any task may report and ask; nothing here waits."""
+    """The number's state. Any task may report and ask; nothing here waits."""
 
     def __init__(
         self, pace: SendPace, *, log: Log, metrics: Metrics, now: Callable[[], float]

@@ -1,4 +1,4 @@
-"""What a process is given, and what it opens once for all numbers that it serves."""
+"""A process's environment, and what it opens once for all its numbers."""
 
 import importlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -85,7 +85,7 @@ class StoppedEarly(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """What a process has once, whatever numbers it serves."""
+    """The parts of a process that exist once, whatever numbers it serves."""
 
     store: Store
     models: Mapping[str, ModelAccess]
@@ -93,7 +93,7 @@ class Process:
     run_slots: RunSlots
     telemetry: Telemetry
     chat_configs: Mapping[str, ChatConfig]
-    """What the chats of each number go by at the start, by its name."""
+    """The configuration of each number's chats at the start, by its name."""
     by_number: bool
     """True where numbers have names: log lines and metrics name them."""
 

@@ -1,4 +1,4 @@
-"""Who types: shown to customers of us, and asked of WhatsApp about them.
+"""Presence: our typing, shown to customers, and theirs, subscribed to at WhatsApp.
 
 All of it is a courtesy: a fault of it fails no turn and delays none.
 """
@@ -132,7 +132,7 @@ MOST_WAITING = 1000
 
 
 class Subscriptions:
-    """Which contacts have been subscribed to. Any task may ask. Times on trio's clock."""
+    """The contacts subscribed to. Any task may ask. Times on trio's clock."""
 
     def __init__(self, *, limit: int = MAX_CONTACTS) -> None:
         self._known: OrderedDict[ChatKey, float] = OrderedDict()
@@ -170,7 +170,7 @@ class Subscriptions:
 
 
 class SetupSlots:
-    """Where contacts wait for their turn. Any task may come; times on trio's clock."""
+    """The queue of contacts for their setup. Any task may join; times on trio's clock."""
 
     def __init__(self) -> None:
         self._places = trio.CapacityLimiter(AT_ONCE)

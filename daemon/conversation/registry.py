@@ -64,12 +64,12 @@ LEAVE_SECONDS = 5.0
 """How long a chat's task may take to end by itself; a send under way ends within it."""
 
 PRESENCES = MappingProxyType({"typing": TYPING, "recording": RECORDING})
-"""What is logged of a contact's presence; the other ones say nothing of the conversation."""
+"""The presences that are logged; the others say nothing of the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatState:
-    """What one chat is doing, for people to look at."""
+    """The state of one chat's task, for people to look at."""
 
     key: ChatKey
     doing: Doing
@@ -81,7 +81,7 @@ class ChatState:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """How many chats do what."""
+    """The number of chats in each state."""
 
     chats: int
     windows: int

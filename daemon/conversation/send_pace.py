@@ -1,4 +1,4 @@
-"""How fast the chats of a number may send, and whether they may send at all.
+"""The pace at which the chats of a number may send, and whether they may send at all.
 
 When the number itself is in trouble (not linked, not paid, its token unknown), every send is held
 and one chat at a time tries again; this is reported once, not at every try.

@@ -1,4 +1,4 @@
-"""What the tasks of chats work with, in three groups: services, live configuration, telemetry."""
+"""Dependencies of chats' tasks in three groups: services, live configuration, telemetry."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class NumberAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatServices:
-    """What the task of a chat works with."""
+    """The services of a chat's task."""
 
     store: Store
     model: ModelAccess

@@ -1,4 +1,4 @@
-"""What a chat's task must notice while it works: news, a human agent, the stop of the daemon.
+"""Signals to a chat's task while it works: news, a human agent, the stop of the daemon.
 
 The registry and the webhook handler report events, synchronously; the chat's task asks, waits, and
 is interrupted. Nobody else changes a flag. Nothing here is durable: after a crash the same is read
@@ -68,7 +68,7 @@ class ChatSignals:
         self._looks_at: float | None = None
         """When a task that waits for the window to close looks at it by itself."""
         self._run: tuple[Callable[[], None], Callable[[], bool]] | None = None
-        """What cancels the run under way, and whether news may."""
+        """The function that cancels the run under way, and whether news may."""
         self._send: trio.CancelScope | None = None
         """Around the request of a send."""
         self._resting = 0

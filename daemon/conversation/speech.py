@@ -31,7 +31,7 @@ from daemon.observability.metrics import Metrics
 
 
 class Reservation:
-    """What one call was charged. `settle` and `release` are called by who made the call."""
+    """The charge of one call. `settle` and `release` are called by the task that made the call."""
 
     def __init__(self, call_budget: "CallBudget", key: ChatKey, charge: Charge) -> None:
         self._call_budget = call_budget
@@ -121,10 +121,10 @@ class Recording:
     """A received sound file."""
 
     key: ChatKey
-    """Whose budget pays for it."""
+    """The chat whose budget pays for it."""
     path: Path
     mime: str
-    """What its bytes are."""
+    """The type of its bytes."""
     seconds: float
     """As its message says; 0 if it does not."""
 

@@ -1,4 +1,4 @@
-"""What tasks report to: log, metrics and clocks as one value; and the traces of turns.
+"""Log, metrics and clocks of tasks as one value; and the traces of turns.
 
 A trace is summed up in the log, stored, and exported if wanted. The chat's task waits for none of
 it: it hands the trace over when the turn has ended, and a side task stores all in one write.
@@ -130,7 +130,7 @@ class TurnTraces:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telemetry:
-    """What a process reports to, its clocks, and its source of randomness."""
+    """A process's log and metrics, its clocks, and its source of randomness."""
 
     log: Log
     metrics: Metrics

@@ -44,7 +44,7 @@ Action = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who did something: ``session 1a2b3c4d``, ``token admin``, ``user maria``."""
+    """The author of an action: ``session 1a2b3c4d``, ``token admin``, ``user maria``."""
 
     name: str
     address: str = ""
@@ -106,7 +106,7 @@ class Verified:
     broken: int = 0
     """The first row that was changed or is missing; 0 if all are valid."""
     fault: str = ""
-    """What is wrong with it."""
+    """The fault of the row."""
 
 
 def digest_of(salt: str, subject: str, before: str, after: str) -> str:

@@ -1,4 +1,4 @@
-"""What the dashboard shows, as values: lines of the live log, and figures of the last day."""
+"""Values shown on the dashboard: lines of the live log, and figures of the last day."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -34,7 +34,7 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogQuery:
-    """Which stored lines are wanted. Empty fields match everything; times in Unix seconds."""
+    """A query of stored lines. Empty fields match everything; times in Unix seconds."""
 
     after: int = 0
     """Lines with a larger id, oldest first; 0: the newest ones."""

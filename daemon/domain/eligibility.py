@@ -40,7 +40,7 @@ class ConsentRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a burst of messages asks for."""
+    """The wish in a burst of messages."""
 
     choice: ConsentChoice = ""
     """The last one of the burst."""
@@ -126,7 +126,7 @@ NOTED = frozenset({A_REACTION, A_VOTE, A_MENU, A_MOVE})
 
 @dataclass(frozen=True, slots=True)
 class AccessList:
-    """Which ids are let in, in their normal form."""
+    """The ids that are let in, in their normal form."""
 
     allow: frozenset[str] = frozenset()
     """Empty: everybody."""
@@ -142,7 +142,7 @@ class AccessList:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which messages are answered, by the configuration."""
+    """The rules of which messages are answered, from the configuration."""
 
     groups: GroupMode = "mentions"
     contacts: AccessList = AccessList()

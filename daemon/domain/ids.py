@@ -17,7 +17,7 @@ _GROUP = "@g.us"
 _ONE_WAY = ("@broadcast", "@newsletter", "stories")
 
 SERVERS = tuple(ending.removeprefix("@") for ending in (_PHONE, _GROUP, _OLD_PHONE))
-"""What stands behind the @ of an id and might be taken for the domain of an e-mail address."""
+"""Endings behind the @ of an id, which might be taken for the domain of an e-mail address."""
 
 GROUPS_GLOB = f"*{_GROUP}"
 """SQLite's pattern for the chat ids of groups: a literal in a query, so that the index of groups'

@@ -122,7 +122,7 @@ SLOW_SPEECH = 10
 """Characters a second. People and models speak faster (12 to 17), so costs are overestimated."""
 
 Refusal = Literal["", "contact", "total"]
-"""Whose budget is used up; empty if the call may be made."""
+"""The budget that is used up; empty if the call may be made."""
 
 _EMBEDDED = re.compile(rb'"data:[^"]*"')
 

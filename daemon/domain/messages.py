@@ -20,7 +20,7 @@ INLINE_BEGINNINGS = ("data:", INLINE_MARK)
 
 
 class ChatKey(NamedTuple):
-    """Where a conversation takes place: a chat as one number of ours sees it.
+    """The place of a conversation: a chat as one number of ours sees it.
 
     The same person writing to two numbers is two chats, so the number is part of the name.
     """
@@ -36,7 +36,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Content(Value, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """What a message says. One subclass per kind of content that Recado tells apart."""
+    """The content of a message. One subclass per kind of content that Recado tells apart."""
 
 
 class Text(Content, frozen=True, kw_only=True, omit_defaults=True, tag="text"):
@@ -120,7 +120,7 @@ class Reaction(Content, frozen=True, kw_only=True, omit_defaults=True, tag="reac
 
 
 class ChangeOrigin(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a change came from that is not a message by itself."""
+    """The origin of a change that is not a message by itself."""
 
     chat: str
     """Its chat id."""
@@ -252,7 +252,7 @@ class StatusUpdate(Value, frozen=True, kw_only=True, omit_defaults=True):
     at: float = 0
     """By WhatsApp's clock, Unix seconds; 0 if not known."""
     tag: str = ""
-    """What went along with the send to come back here (`daemon.domain.transitions.sends`)."""
+    """The tag of the send, which comes back here (`daemon.domain.transitions.sends`)."""
     is_final: bool = False
     """Of a failure: sending it again would come to the same."""
 
@@ -321,7 +321,7 @@ class Label(Value, frozen=True, kw_only=True):
 
 
 class ChatInfo(Value, frozen=True, kw_only=True):
-    """What the gateway knows about a chat; ``name`` is the saved one."""
+    """The gateway's details of a chat; ``name`` is the saved one."""
 
     id: str
     name: str = ""

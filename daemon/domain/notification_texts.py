@@ -1,4 +1,4 @@
-"""What operators and agents are notified of, and in which words. Pure.
+"""The occasions of notifications to operators and agents, and their texts. Pure.
 
 A customer's own words stay in the chat: a notification has only the beginning of a text that may
 quote them, and numbers are masked.
@@ -142,7 +142,7 @@ SIGNS: Mapping[str, str] = MappingProxyType({"low": "🟢", "normal": "🟡", "h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EscalationRules:
-    """What happens when a chat is handed to a person."""
+    """The rules for chats that are handed to a person."""
 
     chat: str = ""
     """Id of the chat in which agents are notified; empty: they are not."""

@@ -1,4 +1,4 @@
-"""What the store's verbs take and give back: the rows of the ledger as plain values.
+"""The rows of the ledger as plain values: arguments and results of its methods.
 
 Those that each webhook call makes are structs, since a frozen dataclass takes ten times as long.
 """
@@ -15,7 +15,7 @@ ArrivalKind = Literal["message", "held", "agent", "change"]
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """Something new for a chat's task to look at."""
+    """An event for a chat's task to look at."""
 
     key: ChatKey
     what: ArrivalKind
@@ -29,7 +29,7 @@ class Arrival(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryUpdate:
-    """What WhatsApp newly says of a message that it took from us."""
+    """A new status, from WhatsApp, of a message that it took from us."""
 
     key: ChatKey
     row_id: int
@@ -46,7 +46,7 @@ class DeliveryUpdate:
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """What became of one webhook call; all of it is durable."""
+    """The result of one webhook call; all of it is durable."""
 
     event_id: int
     arrivals: tuple[Arrival, ...] = ()
@@ -58,11 +58,11 @@ class Accepted(msgspec.Struct, frozen=True):
     verdicts: tuple[str, ...] = ()
     """Why each of its messages is ignored; empty for those that are answered."""
     delivery_updates: tuple[DeliveryUpdate, ...] = ()
-    """What its statuses, or earlier ones that waited for the id of their send, newly say."""
+    """News from its statuses, or from earlier ones that waited for the id of their send."""
 
 
 ConsentChoice = Literal["", "out", "in"]
-"""What a message says of unasked messages: nothing, none any more, or again."""
+"""A message's choice about unasked messages: none made, no more, or again."""
 
 NOT_ADDRESSED = "not addressed to us"
 """Why what a group says among itself is not answered; the model is told of it all the same."""
@@ -80,7 +80,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     addressed: bool = False
     """In a group: it mentions us, answers us, or goes on with what is waiting for our answer."""
     about_us: bool = False
-    """What it reacts to was said by us."""
+    """True if it reacts to a message of ours."""
     moved: bool = False
     """It is a live location whose beginning has come before."""
 
@@ -96,7 +96,7 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaItem:
-    """What has become of the file of a message, and of the words in it."""
+    """The state of a message's file, and the words in it."""
 
     message_id: str
     state: MediaState = WANTED
@@ -107,10 +107,10 @@ class MediaItem:
     preview: str = ""
     """Likewise of its first picture."""
     mime: str = ""
-    """What its bytes are, whatever the sender said."""
+    """The type of its bytes, whatever the sender named."""
     size: int = 0
     words: str | None = None
-    """What was heard or read in it; None if that is not known."""
+    """Its transcript or text; None if that is not known."""
     words_error: str = ""
     """Why that will never be known."""
 
@@ -162,7 +162,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnd:
-    """How a turn has ended, and what is left to be done about it."""
+    """The end of a turn, and what is left to be done about it."""
 
     outcome: Outcome
     paused_until: float = 0
@@ -173,7 +173,7 @@ class TurnEnd:
 
 @dataclass(frozen=True, slots=True)
 class ChatRecord:
-    """What is known of a chat besides its thread. Times are Unix seconds, 0 for never."""
+    """A chat without its thread. Times are Unix seconds, 0 for never."""
 
     name: str = ""
     contact_name: str = ""
@@ -182,7 +182,7 @@ class ChatRecord:
     context_at: float = 0
     """When the model was last told the moment and whom it talks to."""
     context_text: str = ""
-    """Whom it was told, as `daemon.domain.prompt.context_line` writes it; empty for never."""
+    """The last context line in the thread (`daemon.domain.prompt.context_line`); empty for none."""
     token_ratio: float = 1
     """Tokens as the server counts them, for each token of our own estimate."""
     imported_at: float = 0
@@ -209,7 +209,7 @@ class ThreadItem:
 
 @dataclass(frozen=True, slots=True)
 class ThreadHead:
-    """What stands for the oldest part of a thread, which is told no more."""
+    """The replacement of a thread's oldest part, which is no longer sent."""
 
     item: JsonObject | None
     """A summary or the server's own compaction; None if that part was only dropped."""
@@ -218,13 +218,13 @@ class ThreadHead:
 
 @dataclass(frozen=True, slots=True)
 class Recollection:
-    """What is known of a conversation: of its chat, and of its thread the newest items."""
+    """The stored part of a conversation: its chat, and the newest items of its thread."""
 
     chat: ChatRecord
     head: ThreadHead
     items: tuple[ThreadItem, ...]
     facts: "tuple[Fact, ...]" = ()
-    """What is remembered of the contact, oldest first."""
+    """The facts about the contact, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ class RecordedRound:
     calls: int
     """How often the model was asked in this round."""
     note: str = ""
-    """What the model was told when this answer was sent back to it."""
+    """The note for the model when this answer was sent back to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +303,7 @@ class OutboxRow:
     kind: str = "text"
     payload: JsonObject = field(default_factory=dict)
     author: str = ""
-    """Who of the business says it, in the dashboard; empty for the bot's words."""
+    """The person of the business who wrote it in the dashboard; empty for the bot's words."""
 
 
 MAX_FACT_CHARACTERS = 300
@@ -312,7 +312,7 @@ MAX_FACT_CHARACTERS = 300
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something remembered about a contact; the number is how the model names it."""
+    """A stored fact about a contact; the model names it by the number."""
 
     id: int
     text: str
@@ -320,7 +320,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What the validators said of the answer that a turn ends with."""
+    """The validators' rulings on the answer that a turn ends with."""
 
     round: int
     """Of the answer's run."""
@@ -338,4 +338,4 @@ class NewPart:
     quoted: str = ""
     kind: str = "text"
     payload: JsonObject = field(default_factory=dict)
-    """What else its kind needs; see `daemon.domain.rendering.outgoing`."""
+    """Other fields of its kind; see `daemon.domain.rendering.outgoing`."""

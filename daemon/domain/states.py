@@ -46,7 +46,7 @@ PENDING: Final = "pending"
 SENDING: Final = "sending"
 SENT: Final = "sent"
 UNKNOWN: Final = "unknown"
-"""Nobody can tell whether it went out."""
+"""The outcome of the send is not known."""
 DROPPED: Final = "dropped"
 UNSETTLED = (PENDING, SENDING, UNKNOWN)
 """States of sends that are still to be said, or whose outcome somebody has to find out."""

@@ -1,4 +1,4 @@
-"""Which JSON schemas a strict function tool may have. Pure.
+"""The JSON schemas that a strict function tool may have. Pure.
 
 The subset is that of OpenAI's guide to structured outputs; where Azure's guide has smaller limits
 for the size of a schema, those count. A server refuses a whole request if one strict tool is

@@ -183,7 +183,7 @@ class CheckNumber(Protocol):
 
 
 class FileServer(NamedTuple):
-    """Where a gateway keeps the files of messages, and what it wants to see for them."""
+    """Where a gateway keeps files, and the headers for fetching them."""
 
     url: str
     token: str

@@ -34,7 +34,7 @@ MOST_ADDRESSES = 1_000
 """Addresses remembered; beyond that the one unused longest is forgotten."""
 
 What = Literal["webhook", "token", "login"]
-"""What a secret is for."""
+"""The purpose of a secret."""
 
 AUDITED: Mapping[What, Action] = MappingProxyType(
     {"token": "token refused", "login": "login failed"}

@@ -20,7 +20,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class EdgeLog(Protocol):
-    """What HTTP needs of a structured logger: an event's name and named fields."""
+    """HTTP's part of a structured logger: an event's name and named fields."""
 
     def info(self, event: str, /, **fields: Any) -> Any:
         """Log what an operator may want to know."""

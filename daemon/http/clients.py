@@ -150,7 +150,7 @@ def client_of(scope: Mapping[str, Any]) -> Client:
 
 
 class LimitedConnection(Protocol):
-    """What `ConnectionLimit` needs of a connection."""
+    """The part of a connection that `ConnectionLimit` uses."""
 
     @property
     def address(self) -> str:

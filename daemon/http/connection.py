@@ -45,7 +45,7 @@ UNREAD = {h11.SEND_BODY, h11.ERROR}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client may take; the defaults are generous for gateways and for browsers."""
+    """Limits for one client; the defaults are generous for gateways and for browsers."""
 
     connections: int = 1_000
     """Open at the same time; see `daemon.http.clients.ConnectionLimit`."""

@@ -1,4 +1,4 @@
-"""What the server answers while the daemon starts, and when it cannot start.
+"""The server's answers while the daemon starts, and when it cannot start.
 
 The port is open before the store is checked and migrated, which takes minutes for a large one.
 Probes are answered meanwhile. Webhooks wait for the end of a usual start, as they would in the

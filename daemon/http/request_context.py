@@ -1,4 +1,4 @@
-"""What handlers share: the settings of HTTP, and who a request is by and what JSON it carries."""
+"""Shared by the handlers: HTTP's settings, the author of a request and its JSON."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ ACTOR_DIGITS = 8
 MAX_MINUTES = 60 * 24 * 365
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that it does not decode."""
+"""The exceptions of msgspec for bytes that it cannot decode."""
 
 
 Challenge = Callable[[Mapping[str, str]], str | None]
@@ -31,7 +31,7 @@ Challenge = Callable[[Mapping[str, str]], str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrance:
-    """What lets the webhooks of a number in."""
+    """The secret or signature of a number's webhooks."""
 
     secrets: tuple[bytes, ...] = ()
     """One of which they carry as a bearer; none: they need not."""

@@ -84,13 +84,13 @@ def _exchange(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatSnapshot:
-    """What an earlier task of a chat, or an earlier process, has left."""
+    """A chat as an earlier task of it, or an earlier process, has left it."""
 
     chat: ChatRecord
     turn: Turn | None
     """The turn that has no outcome yet."""
     to_send: tuple[OutboxRow, ...]
-    """What is still to be said, in order."""
+    """Unsent messages, in order."""
     exchanges: tuple[Exchange, ...]
     """The last turns, oldest first."""
     waits: bool
@@ -118,7 +118,7 @@ class ChatSnapshots(Role):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseEnd:
-    """What the end of a pause has changed."""
+    """The effect of a pause's end."""
 
     paused_until: float = 0
     """When the pause ends, Unix seconds; if that lies ahead, nothing was done."""
@@ -129,7 +129,7 @@ class PauseEnd:
 
 
 class Handovers(Role):
-    """What waits for a person. Any task may call it."""
+    """Messages and chats that wait for a person. Any task may call it."""
 
     @query
     def waiting_chats(

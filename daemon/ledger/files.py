@@ -131,7 +131,7 @@ BODY_BYTES = 500_000
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """What one batch has dropped."""
+    """The rows and files dropped by one batch."""
 
     events: int
     files: int

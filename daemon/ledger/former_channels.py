@@ -36,7 +36,7 @@ _OF_CHATS = ("notifications", "log_lines")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renamed:
-    """What became of the ids that were stored."""
+    """The result for the stored ids."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     """The number that each id is now."""

@@ -100,7 +100,7 @@ class MediaItems(Role):
 
 @dataclass(frozen=True, slots=True)
 class ExpiredMedia:
-    """What one batch has dropped."""
+    """The rows and files dropped by one batch."""
 
     items: int
     more: bool

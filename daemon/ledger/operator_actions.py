@@ -1,4 +1,4 @@
-"""What operators do to a chat in the dashboard; each action has its row in the audit.
+"""Operators' actions on a chat in the dashboard; each has its row in the audit.
 
 Commands do the same on a connection beside the daemon; see `daemon.ledger.admin`.
 """

@@ -48,13 +48,13 @@ read_payload = msgspec.json.Decoder(JsonObject)
 
 
 class SettledSend(NamedTuple):
-    """What a send has come to."""
+    """The result of a send."""
 
     row: OutboxRow
     delivery_updates: tuple[DeliveryUpdate, ...]
-    """What was told of it before its id was known."""
+    """Updates that came before its id was known."""
     end: TurnEnd | None
-    """How the turn has ended that was finished by it."""
+    """The end of the turn that it finished."""
 
 
 class Outbox(Role):
@@ -378,7 +378,7 @@ def _row(
 
 
 class InterimMessages(Role):
-    """What tools have said in a turn. Only the tool calls of the turn's run may add to it."""
+    """The messages of tools in a turn. Only the tool calls of the turn's run may add to it."""
 
     @transaction
     def add(
@@ -424,7 +424,7 @@ class InterimMessages(Role):
 
 
 class Escalations(Role):
-    """Which turns hand their chat to a person. Only the turn's run may add one."""
+    """The turns that hand their chat to a person. Only the turn's run may add one."""
 
     @transaction
     def open(

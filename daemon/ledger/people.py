@@ -34,7 +34,7 @@ _TABLES_BY_CHAT = ("messages", "turns", "outbox", "thread_items", "calls", "noti
 
 
 class Identities(Role):
-    """Which chats are of one person. Any task may call it."""
+    """The chats that are of one person. Any task may call it."""
 
     async def canonical(self, key: ChatKey) -> ChatKey:
         """The canonical chat of this one: itself, unless it is a known alias."""
@@ -259,7 +259,7 @@ MAX_FACTS = 50
 
 
 class Facts(Role):
-    """What is remembered of each contact. Any task may call it."""
+    """The facts about each contact. Any task may call it."""
 
     @query
     def of(self, connection: Connection, key: ChatKey) -> tuple[Fact, ...]:

@@ -1,4 +1,4 @@
-"""What the process records about itself: its end, stages of turns, log lines, sessions, figures."""
+"""The process's own records: its end, stages of turns, log lines, sessions, figures."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from daemon.ledger.outbox import OPEN_ROWS
 
 @dataclass(frozen=True, slots=True)
 class EarlierLives:
-    """What is known of the processes before this one."""
+    """The ends of the processes before this one."""
 
     last_end: ProcessEnd | None = None
     """None if there was none."""
@@ -107,7 +107,7 @@ class Stages(Role):
 
 @dataclass(slots=True)
 class NumberBacklog:
-    """How much waits and was given up in the chats of one number."""
+    """The counts of waiting and dead work in the chats of one number."""
 
     oldest_for_bot: float = 0
     """When the oldest message came that the bot is to answer, Unix seconds; 0 if there is none."""
@@ -119,7 +119,7 @@ class NumberBacklog:
 
 
 class Backlog(Role):
-    """How much waits and was given up. Any task may ask; it is read from indexes alone."""
+    """The counts of waiting and dead work. Any task may ask; it is read from indexes alone."""
 
     @query
     def by_number(self, connection: Connection) -> dict[str, NumberBacklog]:
@@ -296,7 +296,7 @@ MOST_SESSIONS = 1_000
 
 
 class Sessions(Role):
-    """Who is signed in to the dashboard. Called by its requests."""
+    """Sessions of the dashboard. Called by its requests."""
 
     @transaction
     def begin(self, connection: Connection, name: str, *, ends_at: float, now: float) -> None:

@@ -27,7 +27,7 @@ LIVE_SECONDS = 8 * 3600.0
 
 
 class Judging(msgspec.Struct, frozen=True, kw_only=True):
-    """How the messages of a call are judged."""
+    """The rules by which the messages of a call are judged."""
 
     verdict: Callable[[Known], str]
     """Gives why a message is ignored, empty to answer it; called in the writer's thread."""

@@ -38,7 +38,7 @@ def forget(connection: Connection, response_id: str) -> None:
 
 
 class Orphans(Role):
-    """What earlier processes have left at the model server. Recovery alone asks for it."""
+    """Responses left by earlier processes at the model server. Only recovery calls it."""
 
     @query
     def left(self, connection: Connection, *, before: float) -> tuple[str, ...]:

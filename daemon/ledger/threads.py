@@ -32,7 +32,7 @@ _PLACE = "[live location "
 
 
 class Threads(Role):
-    """What was said in each chat, and what is known of it. Any task may call it."""
+    """The thread and the record of each chat. Any task may call it."""
 
     @query
     def history(
@@ -178,7 +178,7 @@ _read_item = msgspec.json.Decoder(JsonObject)
 
 
 class Memories(Role):
-    """What the models of all chats remember. Only the tasks of a chat may change its memory."""
+    """The models' memory of each chat. Only the tasks of a chat may change its memory."""
 
     @query
     def recall(self, connection: Connection, key: ChatKey, *, tokens: int) -> Recollection:

@@ -87,7 +87,7 @@ def _agent_wrote_since(connection: Connection, turn: Turn) -> bool:
 
 
 class Validations(Role):
-    """What validation said of answers. Only the task of a turn's chat may ask for a second try."""
+    """The rulings on answers. Only the task of a turn's chat may ask for a second try."""
 
     @transaction
     def ask_again(

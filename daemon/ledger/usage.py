@@ -25,11 +25,11 @@ COUNTED = (
     "CASE WHEN tokens > pardoned_tokens THEN tokens - pardoned_tokens ELSE 0 END,"
     " CASE WHEN micros > pardoned_micros THEN micros - pardoned_micros ELSE 0 END"
 )
-"""What a row of ``usage_days`` counts for, without what an operator has pardoned."""
+"""The counted part of a row of ``usage_days``, without the part an operator has pardoned."""
 
 
 class UsageBook(Role):
-    """What has been used up. Any task may read it; a chat's task notes its own stop."""
+    """Usage by day and chat. Any task may read it; a chat's task notes its own stop."""
 
     @query
     def total(self, connection: Connection, number: str, day: str) -> Use:

@@ -137,7 +137,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchRules:
-    """Where files come from and where they go."""
+    """The sources of files, and the folder for them."""
 
     folder: Path
     api_url: str

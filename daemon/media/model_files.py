@@ -104,7 +104,7 @@ _PICTURES = frozenset({"image", "sticker", "gif", "document", "documentWithCapti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowingRules:
-    """Which files the model gets, and from which folder."""
+    """The rules of which files the model gets, and their folder."""
 
     folder: Path
     images: bool

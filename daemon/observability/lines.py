@@ -19,7 +19,7 @@ class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One event, redacted; only ``chat`` says who it is about."""
 
     kind: EventKind
-    """What happened; `WARNING` and the like for a line in free words."""
+    """The kind of event; `WARNING` and the like for a line in free words."""
     event: str
     """The name of the kind, or the free words."""
     symbol: str

@@ -202,7 +202,7 @@ _surroundings: ContextVar[Mapping[str, Any]] = ContextVar(
 
 
 class Log(structlog.BoundLoggerBase):
-    """What the daemon logs with: ``log.event(KIND, name=value)`` or ``log.info("words", …)``.
+    """The daemon's log: ``log.event(KIND, name=value)`` or ``log.info("words", …)``.
 
     ``chat`` is a `ChatKey` wherever there is one. ``symbol`` is shown in front of the words on a
     terminal. ``log.bind(name=value)`` gives a log that adds the fields to each of its lines. May be

@@ -1,4 +1,4 @@
-"""Where the log is written to: readable lines, JSON, or systemd's journal.
+"""Outputs of the log: readable lines, JSON, or systemd's journal.
 
 The journal has a native protocol (JOURNAL_NATIVE_PROTOCOL), one datagram an event: ``KEY=value``
 lines, or for a value with line breaks the key, its length as 64 bits little-endian, and the value.

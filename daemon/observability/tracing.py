@@ -162,7 +162,7 @@ class Trace:
 
 
 class _Place(NamedTuple):
-    """Where the current task stands."""
+    """The span and stage of the current task."""
 
     trace: Trace
     span: int

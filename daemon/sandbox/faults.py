@@ -22,7 +22,7 @@ class Reply:
 
 @dataclass(eq=False)
 class Fault:
-    """Something that goes wrong with all calls of an operation (``*``: of any)."""
+    """A fault of all calls of an operation (``*``: of any)."""
 
     operation: str
     kind: str
@@ -67,7 +67,7 @@ class Faults:
 
 @dataclass(slots=True)
 class Switch:
-    """Something at the phone page that can be turned on and off, or, as a `button`, done once."""
+    """A switch of the phone page, or, as a `button`, an action that happens once."""
 
     name: str
     turn: Callable[[bool], None]

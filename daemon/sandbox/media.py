@@ -30,7 +30,7 @@ _ENDINGS = {
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
     "text/plain": "txt",
 }
-"""How Whapi's ids and links end, where that is not the second half of the MIME type."""
+"""The endings of Whapi's ids and links that are not the second half of the MIME type."""
 
 
 class MediaFiles:

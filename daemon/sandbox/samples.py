@@ -24,7 +24,7 @@ class Sample:
     """Whapi's type of a message with it: ``image``, ``voice`` …"""
     mime_type: str
     words: str = ""
-    """What a voice says; what a picture or film shows, as its caption."""
+    """The words of a voice; the content of a picture or film, as its caption."""
     preview: str = ""
     """Name of the picture shown before the file is fetched; empty: none."""
 

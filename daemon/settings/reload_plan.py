@@ -1,4 +1,4 @@
-"""Which settings can change while the daemon runs, and the effect of a reload."""
+"""The settings that can change while the daemon runs, and the effect of a reload."""
 
 from dataclasses import dataclass
 

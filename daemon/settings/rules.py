@@ -22,7 +22,7 @@ from daemon.domain.ids import WRITTEN_CHAT
 
 
 class Rule(NamedTuple):
-    """What a value must be, for people (``must be <text>``), and how to read it from a string.
+    """A condition on a value, for people (``must be <text>``), and its reader from a string.
 
     ``read`` turns the text of an environment variable or credential into the value that a TOML file
     would hold; it raises ValueError if it cannot. The values of a ``secret`` are never shown.

@@ -45,7 +45,7 @@ def machine_bytes() -> int:
 
 
 class MemoryTrace:
-    """Where memory is allocated, from `begin` on. One at a time; it makes the process slower."""
+    """The places that allocate memory, from `begin` on. One at a time; it slows the process."""
 
     def __init__(self) -> None:
         self._first: tracemalloc.Snapshot | None = None

@@ -1,4 +1,4 @@
-"""What systemd and the daemon tell each other: readiness, watchdog, inherited sockets.
+"""Messages between systemd and the daemon: readiness, watchdog, inherited sockets.
 
 Protocols: sd_notify(3), one datagram a message, nothing without NOTIFY_SOCKET in the environment;
 sd_watchdog_enabled(3): without a message in time systemd sends SIGABRT and starts the daemon again;

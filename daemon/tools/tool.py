@@ -43,7 +43,7 @@ Urgency = Literal["low", "normal", "high"]
 
 
 class Conversation(Protocol):
-    """What tools may do to their conversation.
+    """The actions of tools on their conversation.
 
     Every method may be called again after a crash, without harm.
     """
@@ -78,7 +78,7 @@ class Conversation(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """What a tool may know of the conversation it is called in, and do to it."""
+    """The conversation that a tool is called in, and its actions on it."""
 
     key: ChatKey
     """The chat, and the number that it is on."""

@@ -186,7 +186,7 @@ ENCRYPTED_REASONING = "reasoning.encrypted_content"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerProfile:
-    """Which server it is, and how requests to it are made."""
+    """The server's kind, and how requests to it are made."""
 
     model: str
     background: bool

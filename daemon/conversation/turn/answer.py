@@ -57,9 +57,9 @@ class Review:
         self._first: Judgement | None = None
         self._first_round = 0
         self.text = ""
-        """What is to be said; empty if nothing that the model wrote is fit to be said."""
+        """The text to send; empty if nothing that the model wrote is fit for it."""
         self.validation: Validation | None = None
-        """What was said of the answer that is to be said, as the ledger keeps it."""
+        """The rulings on that text, as the ledger keeps them."""
 
     @property
     def asked_again(self) -> bool:

@@ -1,4 +1,4 @@
-"""What else goes into a chat's thread: its time before Recado, an agent's words, summaries."""
+"""Other parts of a chat's thread: its time before Recado, an agent's words, summaries."""
 
 from collections.abc import Collection, Sequence
 from itertools import groupby

@@ -33,7 +33,7 @@ async def _not_sent(_key: str, _ordinal: int, _part: NewPart) -> bool:
 
 @dataclass(slots=True)
 class Progress:
-    """What a run has done so far; shared by the run, its tool calls and the chat's task."""
+    """The progress of a run; shared by the run, its tool calls and the chat's task."""
 
     effects: bool = False
     """True once a tool with side effects has started, or an interim message was queued: from then
@@ -41,7 +41,7 @@ class Progress:
     effect_outputs: dict[str, str] = field(default_factory=dict)
     """Outputs of the calls with side effects that this run has made, by what they do."""
     send_interim: SendInterim = _not_sent
-    """How tools send messages while they work."""
+    """Sends a tool's message while the tool works."""
     time_limit: trio.CancelScope | None = None
     """The scope that ends the run when it takes too long."""
 

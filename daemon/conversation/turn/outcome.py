@@ -53,7 +53,7 @@ class RunFailure:
     retry_after: float = 0
     """Seconds to wait before another try, at least."""
     over_budget: Refusal = ""
-    """Whose budget of the day is spent, if that is the reason."""
+    """The budget of the day that is spent, if that is the reason."""
     for_everybody: bool = False
     """True if the model server refuses every request, and not only this one."""
 

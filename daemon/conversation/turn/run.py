@@ -29,10 +29,10 @@ LAST_ROUND_NOTE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunAnswer:
-    """What came out of a run."""
+    """The result of a run."""
 
     text: str
-    """What is to be said; empty if nothing that the model wrote is fit for it."""
+    """The text to send; empty if nothing that the model wrote is fit for it."""
     items: tuple[JsonObject, ...]
     """Everything the model and the tools produced, fit to go into the thread."""
     usage: Usage = field(default_factory=Usage)

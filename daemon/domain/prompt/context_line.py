@@ -27,7 +27,7 @@ _json = msgspec.json.Encoder()
 
 
 class Subject(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """Who the model talks to, as the context line says."""
+    """The contact or group, as the context line names it."""
 
     contact_name: str = ""
     chat_name: str = ""

@@ -62,7 +62,7 @@ LAST_LATIN_SIGN = 0xA8
 """The first character that is shown as an emoji is ©, U+00A9."""
 
 Likeness = tuple[str | float, ...]
-"""What two messages must share to count as the same one; empty: it matches none."""
+"""The parts that two messages must share to count as the same; empty: it matches none."""
 
 _SPOKEN = frozenset({"voice", "audio", "ptt"})
 _INTERACTIVE = frozenset({"interactive", "buttons", "list", "hsm"})
@@ -83,7 +83,7 @@ class Outgoing:
     link_preview: bool = False
     """Whether links in a text get a preview."""
     tag: str = ""
-    """What comes back with its delivery updates, from gateways that send it back."""
+    """Comes back with its delivery updates, from gateways that return it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

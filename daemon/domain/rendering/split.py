@@ -174,7 +174,7 @@ MAX_INPUT = 4096
 """Characters that a speech model accepts at once (OpenAI, ``/audio/speech``)."""
 
 MAX_PARTS = 7
-"""Nobody listens to more voice notes than this (the replaced system's value)."""
+"""The limit of voice notes in one answer (the replaced system's value)."""
 
 MAX_LIST_ITEMS = 2
 """Longer lists are written."""

@@ -1,4 +1,4 @@
-"""What an edit or a deletion does to the message that it names. Pure."""
+"""The effect of an edit or a deletion on the message that it names. Pure."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class Changeable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """What a change makes of a message."""
+    """A message after a change."""
 
     state: str
     reason: str
@@ -53,7 +53,7 @@ class Changed:
     wakes_chat: bool = False
     """True if no answer is decided yet: the chat's task has to look at it again."""
     note: str = ""
-    """What the thread is told, because it has the words from before; empty for nothing."""
+    """A note for the thread, which has the earlier words; empty for none."""
 
 
 def after_change(

@@ -48,7 +48,7 @@ class OpenMessage:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What keeps the bot out of a chat. Times are Unix seconds, 0 for never."""
+    """The hold on a chat that keeps the bot out. Times are Unix seconds, 0 for never."""
 
     paused_until: float = 0
     loop_until: float = 0

@@ -1,4 +1,4 @@
-"""How a turn ends, and what that makes of its messages. Pure."""
+"""The end of a turn, and its effect on the turn's messages. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the amounts of an answer may come from: tools, the customer, the instructions. Pure.
+"""Sources of an answer's amounts: tools, the customer, the instructions. Pure.
 
 A price that a tool gave for one room is wrong for another. So prices are kept with their items: the
 objects of a tool's JSON output with a name and a price (``{"room": "Suite", "price": 320000}``),
@@ -47,7 +47,7 @@ _COMMON = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something that has a price."""
+    """An item with a price."""
 
     words: frozenset[str]
     """Of its name."""

@@ -41,7 +41,7 @@ class AnswerAmounts:
         self.text = text
         self.stated = list(amounts_of(found))[:MOST_AMOUNTS]
         self.quantities: list[Quantity] = quantities(text, found)
-        """What the whole answer counts."""
+        """The quantities of the whole answer."""
         self.figures = found
         self._ends = [match.end() for match in words.SENTENCE_END.finditer(text)]
 

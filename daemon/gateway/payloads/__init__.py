@@ -1,1 +1,1 @@
-"""What the readers of all gateways share: fields of foreign JSON, and one exchange as values."""
+"""Shared by the readers of all gateways: fields of foreign JSON, and one exchange as values."""

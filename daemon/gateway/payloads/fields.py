@@ -216,7 +216,7 @@ Shape = TypeVar("Shape")
 
 LONGEST_INDENT = 64
 REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that it will not decode."""
+"""The exceptions of msgspec for bytes that it cannot decode."""
 
 _decoder = lru_cache(msgspec.json.Decoder)
 _strings = msgspec.json.Decoder(str)
@@ -294,7 +294,7 @@ class ApiCall(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """What an answer that is no success means for the caller."""
+    """The meaning of an unsuccessful answer for the caller."""
 
     error: type[GatewayError]
     words: str

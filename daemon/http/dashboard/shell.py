@@ -22,13 +22,13 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How one page writes words, numbers and times, in one language and time zone."""
+    """Words, numbers and times of one page, in one language and time zone."""
 
     language: str
     zone: ZoneInfo
     now: float
     words: Mapping[str, str]
-    """What replaces the English; missing entries stay English."""
+    """Translations of the English texts; missing entries stay English."""
 
     def t(self, english: str, **names: object) -> str:
         """Translate a text; ``{name}`` is replaced from `names`."""

@@ -18,7 +18,7 @@ _OPEN = f"{OPEN_ROWS}"
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What was copied."""
+    """The copied store and files."""
 
     size: int
     """Bytes of the copied database."""
@@ -32,7 +32,7 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What was copied of the files of one folder."""
+    """The copied files of one folder."""
 
     copied: int
     missing: int

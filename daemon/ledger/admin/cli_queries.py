@@ -19,7 +19,7 @@ from daemon.ledger.usage import COUNTED
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How far one outbox row has come."""
+    """The state of one outbox row."""
 
     state: str
     message_id: str
@@ -61,7 +61,7 @@ def sending_of(connection: Connection, row_id: int) -> Sending:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What one chat has used up in a day; an empty chat stands for all. Cost in millionths."""
+    """The usage of one chat in a day; an empty chat stands for all. Cost in millionths."""
 
     channel: str
     chat: str
@@ -69,7 +69,7 @@ class Spending:
     micros: int
     counted_tokens: int
     counted_micros: int
-    """What counts for the chat's limits: all of it, unless an operator has reset it."""
+    """The part that counts for the chat's limits: all, unless an operator has reset it."""
     notified: bool
     """True if a call was refused because the budget was spent."""
 

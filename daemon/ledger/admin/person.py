@@ -1,4 +1,4 @@
-"""How a person is recognised in the ledger: by chat ids, authors of messages, numbers in texts."""
+"""A person's marks in the ledger: chat ids, authors of messages, numbers in texts."""
 
 import json
 import re
@@ -21,7 +21,7 @@ OF_CHAT = "channel || '/' || chat = ?"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """How to recognise one person in rows and raw events."""
+    """The marks of one person in rows and raw events."""
 
     names: tuple[str, ...]
     authors: tuple[str, ...]

@@ -32,7 +32,7 @@ from daemon.ledger.messages import message_json, read_message, stored_message
 from daemon.ledger.references import know
 
 REASON = "replayed"
-"""What ``messages.reason`` says from then on, until the message has another outcome."""
+"""The value of ``messages.reason`` from then on, until the message has another outcome."""
 
 # The age limit counts from the time in the message; the column sent_at keeps that time.
 _PUT_BACK = (
@@ -67,7 +67,7 @@ Verdict = Callable[[Message], str]
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of one message; ``chat`` and ``message_id`` are not masked."""
+    """The result for one message; ``chat`` and ``message_id`` are not masked."""
 
     message_id: str
     chat: str

@@ -1,4 +1,4 @@
-"""What the ledger asks of a database engine, so that a second one can stand behind it.
+"""The interface between the ledger and a database engine.
 
 Policy stays above: an engine runs what it is given, inside a transaction or on a snapshot.
 

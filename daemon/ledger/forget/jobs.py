@@ -55,7 +55,7 @@ _OLD = (
 
 @dataclass(slots=True)
 class Forgotten:
-    """What was erased, in numbers; ``name`` is what the person's rows are called now."""
+    """The counts of erased rows; ``name`` is the new name of the person's rows."""
 
     name: str
     chats: int = 0

@@ -98,7 +98,7 @@ def drop_events(connection: Connection, ids: Sequence[int], folder: Path) -> int
 REASON = "forgotten"
 
 Names = Mapping[str, str]
-"""What the chats of a person are called from now on; none if the chats are deleted."""
+"""The new names of a person's chats; none if the chats are deleted."""
 
 EVENTS_FOLDER = "events"
 

@@ -49,7 +49,7 @@ class Work:
 
     id: int
     name: str
-    """What the person's rows are called afterwards."""
+    """The new name of the person's rows."""
     kind: Kind
     by: Actor
     asked_at: float
@@ -79,7 +79,7 @@ class Work:
 
 
 class Batch(NamedTuple):
-    """What one look has found."""
+    """The rows found by one search."""
 
     rows: Sequence[Any]
     place: tuple[Any, ...] = ()

@@ -35,7 +35,7 @@ _WENT = """
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """Where the previous page ends: ids of the first message and outbox row of this one."""
+    """The end of the previous page: ids of the first message and outbox row of this one."""
 
     came: int = NEWEST
     went: int = NEWEST

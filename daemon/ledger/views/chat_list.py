@@ -31,7 +31,7 @@ _CHATS = (
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What the task of a chat is doing, from memory."""
+    """The state of a chat's task, from memory."""
 
     state: str
     since: float
@@ -41,7 +41,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which chats are asked for, and which page of them."""
+    """The filter of the list, and the page."""
 
     query: str = ""
     """A part of a name or number, or words that were said."""
@@ -50,7 +50,7 @@ class Wanted:
     number: str = ""
     """One of our numbers; empty: all."""
     before: tuple[float, str] | None = None
-    """What the page before gave as ``next``."""
+    """The value ``next`` of the page before."""
     limit: int = 50
 
 

@@ -35,7 +35,7 @@ class MessageTrace:
     """
 
     message_id: str
-    """What was asked for: an inbound message, or one that Recado sent."""
+    """The requested id: of an inbound message, or of one that Recado sent."""
     channel: str
     chat: str
     events: list[JsonObject] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Where a command finds the store, how it reports an error, and the options that several have."""
+"""Finding the store, reporting errors, and the options that several commands have."""
 
 import json
 import os

@@ -210,7 +210,7 @@ def reset_command(place: Place, *, chat: str) -> None:
 
 
 UNUSED = ("", 0, 0, 0, 0, False)
-"""What a number without any use has used."""
+"""The usage of an unused number."""
 
 
 def _days(place: Place) -> dict[str, str]:

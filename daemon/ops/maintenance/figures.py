@@ -25,7 +25,7 @@ ACTIVE_SECONDS = 7 * 24 * 3600.0
 
 @dataclass(slots=True)
 class NumberFigures:
-    """What waits in the chats of one number. Times are Unix seconds; 0 if nothing waits."""
+    """The backlog of one number's chats. Times are Unix seconds; 0 if nothing waits."""
 
     oldest_for_bot: float = 0
     """When the oldest message came that the bot is to answer."""
@@ -49,7 +49,7 @@ NOTHING = NumberFigures()
 
 @dataclass(slots=True)
 class Figures:
-    """What the probes and metrics show of the store, as of a few seconds ago."""
+    """The store's figures for probes and metrics, as of a few seconds ago."""
 
     total_threads: int = 0
     active_threads: int = 0

@@ -1,1 +1,1 @@
-"""What the Cloud API sends and is sent, as values: pure."""
+"""Payloads of the Cloud API, received and sent, as values: pure."""

@@ -1,4 +1,4 @@
-"""What one message of the Cloud API says.
+"""The content of one message of the Cloud API.
 
 One small function for each type. It returns None if Meta sent too little for that type.
 """

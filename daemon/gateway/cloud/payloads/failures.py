@@ -25,7 +25,7 @@ from daemon.gateway.payloads.fields import Refusal, count, text
 
 
 class Failure(NamedTuple):
-    """What an error code means."""
+    """The meaning of an error code."""
 
     error: type[GatewayError]
     words: str

@@ -1,4 +1,4 @@
-"""What Meta's webhooks say of the business account and the number, for operators.
+"""News of the business account and the number in Meta's webhooks, for operators.
 
 Their fields name the phone number, if at all, as people write it, so they count for every number
 that gets them. The number's health is asked for at once after each of them: that answer decides

@@ -46,9 +46,9 @@ _KEYS_KEPT = 50
 _KEY_CHARACTERS = 60
 
 ECHOES = "smb_message_echoes"
-"""What somebody wrote in the Business app of a number that is also there."""
+"""Messages written in the Business app of a number that is also there."""
 STANDBY = "standby"
-"""What customers write while the Meta Business Agent has the chat, and what that answers."""
+"""Customers' messages while the Meta Business Agent has the chat, and its answers."""
 
 _IDENTITY = frozenset({"user_changed_number", "user_changed_user_id"})
 
@@ -112,7 +112,7 @@ def _open(body: bytes) -> JsonObject:
 
 
 class _CallReading:
-    """What has been read of one body so far."""
+    """The parts read of one body so far."""
 
     def __init__(self, path_event: str, number: str, phone_number_id: str) -> None:
         self._path_event = path_event

@@ -1,1 +1,1 @@
-"""What Whapi sends and is sent, as values: pure."""
+"""Payloads of Whapi, received and sent, as values: pure."""

@@ -67,7 +67,7 @@ _INFERRED_KINDS = (
 _MOVING = ("video", "gif", "short")
 
 _CHOICE_PREFIXES = ("ButtonsV3:", "ListV3:")
-"""What Whapi puts before the ids of buttons and list rows when they come back."""
+"""Prefixes that Whapi adds to the ids of buttons and list rows when they come back."""
 
 _HEAD_KEYS = frozenset(
     [

@@ -94,7 +94,7 @@ def _news(condition: NumberCondition, words: str, *, linked: bool = False) -> Nu
 
 
 class Source(NamedTuple):
-    """Where the elements of a call come from."""
+    """The origin of a call's elements."""
 
     channel: str
     event: str = ""

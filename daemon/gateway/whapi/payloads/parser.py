@@ -134,7 +134,7 @@ def _open(body: bytes) -> Envelope:
 
 
 class _Reading:
-    """What has been read of one body so far."""
+    """The parts read of one body so far."""
 
     def __init__(self, channel: str, event: str = "") -> None:
         self.source = Source(channel, event)

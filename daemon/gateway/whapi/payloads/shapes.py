@@ -1,4 +1,4 @@
-"""What of Whapi's objects is read, as msgspec structs that accept any value; names of labels.
+"""Whapi's objects, as far as they are read: msgspec structs that accept any value.
 
 The decoder skips fields that are not named here without building them; files in base64, which make
 bodies large, were cut out before (`daemon.media.files`). An object may also be a string, a number,
@@ -76,7 +76,7 @@ class ContentObject(msgspec.Struct, gc=False):
 
 
 class Context(msgspec.Struct, gc=False):
-    """What a message refers to."""
+    """The message that a message refers to."""
 
     forwarded: Any = None
     ephemeral: Any = None

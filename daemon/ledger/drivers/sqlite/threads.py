@@ -1,4 +1,4 @@
-"""How tasks give work to the threads of SQLite: `HandOver` for writes, `Readers` for reads."""
+"""Hands work of tasks to SQLite's threads: `HandOver` for writes, `Readers` for reads."""
 
 import queue
 import sqlite3
