@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from daemon.assistant.payloads.responses import compacts
 from daemon.domain.eligibility import AccessList, ConsentRules, Policy, plain_words
 from daemon.domain.ids import chat_id
+from daemon.domain.knowledge.reply import SEARCH_TOOL
 from daemon.domain.limits import DEFAULT_BRAKES, NO_LIMITS, BrakeRules, Budget, Price
 from daemon.domain.notification_texts import EscalationRules
 from daemon.domain.rendering.split import MAX_BUBBLES, SHORT
@@ -25,7 +26,7 @@ from daemon.settings import Settings
 from daemon.settings.assistant import ToolSettings, ValidatorSettings
 from daemon.settings.numbers import numbers_of
 from daemon.tools import builtin_tools
-from daemon.tools.toolbox import Toolbox, import_modules, load_tools
+from daemon.tools.toolbox import OnFault, Toolbox, import_modules, load_tools
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -209,14 +210,18 @@ def load_chat_configs(settings: Settings, log: Log) -> dict[str, ChatConfig]:
     Imports the operator's modules; numbers with the same ones share them. Raises SettingsError,
     ToolError or ValidatorError, naming the key or the module.
     """
-    toolboxes: list[tuple[ToolSettings, Toolbox]] = []
+    toolboxes: list[tuple[tuple[ToolSettings, bool], Toolbox]] = []
     validators: list[tuple[ValidatorSettings, tuple[Validator, ...]]] = []
     configs = {}
     for name, number in numbers_of(settings).items():
         configs[name] = ChatConfig(
             rules=chat_rules(number, read_instructions(number.assistant.instructions_file)),
             texts=texts(number.language, number.texts.model_dump()),
-            toolbox=_shared(toolboxes, number.tools, partial(_toolbox, log=log)),
+            toolbox=_shared(
+                toolboxes,
+                (number.tools, number.knowledge.folder is not None),
+                partial(_toolbox, number, log),
+            ),
             validators=_shared(validators, number.validators, _validators),
         )
     return configs
@@ -231,13 +236,24 @@ def _shared(made: list[tuple[S, T]], settings: S, make: Callable[[S], T]) -> T:
     return made[-1][1]
 
 
-def _toolbox(settings: ToolSettings, log: Log) -> Toolbox:
+def toolbox_of(settings: Settings, *, on_fault: OnFault = lambda *_: None) -> Toolbox:
+    """The tools of a number, the search only where there are documents. Raises ToolError."""
+    tools = settings.tools
+    searches = settings.knowledge.folder is not None
     return Toolbox(
-        [*builtin_tools.ALL, *load_tools(settings.modules, settings.folder)],
-        disabled=settings.disabled,
-        longest_seconds=settings.longest_seconds,
-        on_fault=lambda name, error: log.warning("tool raised an error", tool=name, exc_info=error),
+        [*builtin_tools.ALL, *load_tools(tools.modules, tools.folder)],
+        disabled=[*tools.disabled, *(() if searches else (SEARCH_TOOL,))],
+        longest_seconds=tools.longest_seconds,
+        on_fault=on_fault,
     )
+
+
+def _toolbox(number: Settings, log: Log, _shared_by: object) -> Toolbox:
+    return toolbox_of(number, on_fault=partial(_note_fault, log))
+
+
+def _note_fault(log: Log, name: str, error: Exception) -> None:
+    log.warning("tool raised an error", tool=name, exc_info=error)
 
 
 def _validators(settings: ValidatorSettings) -> tuple[Validator, ...]:

@@ -14,6 +14,7 @@ from daemon.assistant.sound import Hearing, Transcriber
 from daemon.conversation.attachments import AttachmentRules, Attachments
 from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
 from daemon.conversation.intake import Intake
+from daemon.conversation.knowledge.base import KnowledgeBase, search_rules
 from daemon.conversation.live_config import ChatConfig, ChatRules, LiveConfig
 from daemon.conversation.number_state import NumberState, NumberWatch
 from daemon.conversation.opening import Process, secret_text
@@ -156,9 +157,15 @@ async def open_services(
             voice=VoiceNotes(
                 process.models[name].speech, store.outbox, store.files, call_budget, telemetry
             ),
+            knowledge=_knowledge(settings, store),
             config=config,
             telemetry=telemetry,
         )
+
+
+def _knowledge(settings: Settings, store: Store) -> KnowledgeBase | None:
+    rules = search_rules(settings.knowledge)
+    return None if rules is None else KnowledgeBase(store.passages, rules)
 
 
 def _messages_per_minute(rules: ChatRules) -> float:

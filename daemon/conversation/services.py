@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from daemon.conversation.attachments import Attachments
 from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
+from daemon.conversation.knowledge.base import KnowledgeBase
 from daemon.conversation.live_config import LiveConfig
 from daemon.conversation.model_access import ModelAccess
 from daemon.conversation.number_state import NumberState
@@ -36,6 +37,8 @@ class ChatServices:
     number: NumberAccess
     attachments: Attachments
     voice: VoiceNotes
+    knowledge: KnowledgeBase | None
+    """The number's documents; None if it has none."""
     config: LiveConfig
     """Rules, texts, tools and validators, which a reload changes."""
     telemetry: Telemetry

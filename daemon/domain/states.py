@@ -53,6 +53,12 @@ UNSETTLED = (PENDING, SENDING, UNKNOWN)
 SEND_STATES = (*UNSETTLED, SENT, FAILED, DROPPED)
 NOTIFICATION_STATES = (PENDING, SENT, FAILED)
 
+GROWING: Final = "growing"
+"""A version of a document that is not complete yet."""
+CURRENT: Final = "current"
+OUTDATED: Final = "outdated"
+DOCUMENT_STATES = (GROWING, CURRENT, OUTDATED)
+
 WANTED: Final = "wanted"
 STORED: Final = "stored"
 GONE: Final = "gone"

@@ -14,6 +14,7 @@ from daemon.ledger.drivers.sqlite.database import Meter, SqliteDatabase
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.files import AUDIO_FOLDER, KeptFiles
 from daemon.ledger.intake import Calls, Inbox
+from daemon.ledger.knowledge import Passages, Questions
 from daemon.ledger.media import MediaItems
 from daemon.ledger.notifications import Notifications
 from daemon.ledger.operator_actions import OperatorActions
@@ -79,6 +80,8 @@ class Store:
     templates: Templates
     audit: Audit
     handovers: Handovers
+    passages: Passages
+    questions: Questions
     views: Views
 
 
@@ -116,6 +119,8 @@ async def open_store(
             templates=Templates(database),
             audit=Audit(database),
             handovers=Handovers(database),
+            passages=Passages(database),
+            questions=Questions(database),
             views=Views(database),
             dashboard_log=DashboardLog(database),
             samples=Samples(database),

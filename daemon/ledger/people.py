@@ -30,7 +30,10 @@ FORGOTTEN = "forgotten-"
 REMEMBERED = f"chat NOT LIKE '{FORGOTTEN}%'"
 """The condition of rows whose person was not forgotten."""
 
-_TABLES_BY_CHAT = ("messages", "turns", "outbox", "thread_items", "calls", "notifications")
+_TABLES_BY_CHAT = (
+    *("messages", "turns", "outbox", "thread_items", "calls", "notifications"),
+    "knowledge_questions",
+)
 
 
 class Identities(Role):

@@ -55,9 +55,13 @@ class DocumentReader:
         """
         if not _kind(mime):
             raise MediaRefused(f"documents of type {mime} cannot be read")
+        return await self.read_kind(path, _kind(mime))
+
+    async def read_kind(self, path: Path, kind: str) -> str:
+        """The text of a document that is read as one of `extraction.READERS`; like `read`."""
         async with self._places:
             with trio.move_on_after(self._seconds):
-                return await self._run(path, _kind(mime))
+                return await self._run(path, kind)
         raise MediaRefused("reading it takes too long")
 
     async def _run(self, path: Path, kind: str) -> str:

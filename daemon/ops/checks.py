@@ -14,7 +14,8 @@ import trio
 from pydantic import SecretStr
 
 from daemon.assistant.port import connection_to, model_findings
-from daemon.conversation.live_config import load_validators, read_instructions
+from daemon.conversation.knowledge.folder import faults_of, folders_of
+from daemon.conversation.live_config import load_validators, read_instructions, toolbox_of
 from daemon.conversation.opening import open_engine, secret_text
 from daemon.domain.validation.builtin_validators import in_order
 from daemon.errors import (
@@ -31,7 +32,6 @@ from daemon.settings import Settings, missing_keys, model_names, unpriced_models
 from daemon.settings.numbers import numbers_of, with_own_address
 from daemon.settings.sources import load_settings
 from daemon.tools import builtin_tools
-from daemon.tools.toolbox import Toolbox, load_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def offline_findings(
     for name, number in numbers_of(settings).items():
         own = [_instructions(number), _tools(number), _validators(number)]
         findings += _named(settings, name, [*_prices(number), *own])
-    return findings + _notifications(settings)
+    return findings + _documents(settings) + _notifications(settings)
 
 
 def _named(settings: Settings, name: str, found: list[Finding]) -> list[Finding]:
@@ -101,16 +101,26 @@ def _instructions(settings: Settings) -> Finding:
 
 def _tools(settings: Settings) -> Finding:
     try:
-        tools = load_tools(settings.tools.modules, settings.tools.folder)
-        Toolbox(
-            [*builtin_tools.ALL, *tools],
-            disabled=settings.tools.disabled,
-            longest_seconds=settings.tools.longest_seconds,
-        )
+        toolbox = toolbox_of(settings)
     except ToolError as error:
         return Finding("error", str(error))
-    names = ", ".join(tool.name for tool in tools) or "only the built-in ones"
+    own = [one.name for one in toolbox.all_tools if one.origin != builtin_tools.__name__]
+    names = ", ".join(own) or "only the built-in ones"
     return Finding("ok", f"tools: {names}")
+
+
+def _documents(settings: Settings) -> list[Finding]:
+    """Every document is read once; one that cannot be read is no reason not to run."""
+    findings = []
+    for folder, number in folders_of(settings).items():
+        try:
+            count, faults = trio.run(partial(faults_of, Path(folder), number.knowledge))
+        except OSError as error:
+            findings.append(Finding("error", f"knowledge.folder: {folder}: {error.strerror}"))
+            continue
+        findings += [Finding("warning", f"knowledge.folder: {path}: {why}") for path, why in faults]
+        findings.append(Finding("ok", f"knowledge.folder: {folder}, {count} documents"))
+    return findings
 
 
 def _notifications(settings: Settings) -> list[Finding]:

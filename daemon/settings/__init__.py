@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from daemon.settings.assistant import (
     AssistantSettings,
     HistorySettings,
+    KnowledgeSettings,
     MediaSettings,
     ToolSettings,
     ValidatorSettings,
@@ -83,6 +84,7 @@ class Settings(SettingsTable):
     voice: VoiceSettings = VoiceSettings()
     history: HistorySettings = HistorySettings()
     tools: ToolSettings = ToolSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
     validators: ValidatorSettings = ValidatorSettings()
     buffer: BufferSettings = BufferSettings()
     presence: PresenceSettings = PresenceSettings()

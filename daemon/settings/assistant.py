@@ -123,6 +123,30 @@ class ToolSettings(SettingsTable):
     )
 
 
+class KnowledgeSettings(SettingsTable):
+    """``[knowledge]``: the business's own documents, which the model searches."""
+
+    folder: OptionalPath = Field(
+        default=None,
+        description="a folder of documents (Markdown, text, PDF, DOCX, CSV, HTML) that answers come"
+        " from; kept in step as they change",
+    )
+    check_seconds: Seconds = Field(
+        default=10, description="how often the folder is looked at for changes"
+    )
+    passages: Annotated[int, Field(ge=1, le=20), Rule("a whole number from 1 to 20", int)] = Field(
+        default=5, description="passages that one search gives the model at most"
+    )
+    threshold: Annotated[float, Field(ge=0, le=1), Rule("a number from 0 to 1", float)] = Field(
+        default=0.35,
+        description="share of a question's words, the rarer the more, that a passage must have for"
+        " the documents to count as answering it",
+    )
+    max_mb: Annotated[
+        float, Field(gt=0, le=1024), Rule("a number of megabytes above 0, at most 1024", float)
+    ] = Field(default=25, description="larger documents are not read")
+
+
 class ValidatorSettings(SettingsTable):
     """``[validators]``: checks of an answer before it is sent."""
 

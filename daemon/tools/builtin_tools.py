@@ -72,11 +72,23 @@ async def forget_fact(context: ToolContext, fact_id: FactNumber) -> str:
     return "Forgotten." if known else f"There is no fact {fact_id} about this customer."
 
 
+@tool(timeout=15)
+async def search_knowledge(context: ToolContext, question: str) -> str:
+    """Search the documents of the business: prices, rules, services, opening hours and the like.
+
+    Use it before you answer a question about the business that these instructions do not answer.
+    `question` is one complete question, in the customer's language. Other words find other
+    passages: if the first search finds nothing, try once more with synonyms.
+    """
+    return await context.conversation.search_knowledge(question)
+
+
 ALL: tuple[Tool, ...] = (
     get_conversation_context,
     escalate_to_human,
     set_labels,
     remember,
     forget_fact,
+    search_knowledge,
 )
 """All of them, in the order in which the model gets them."""

@@ -75,6 +75,9 @@ class Conversation(Protocol):
     async def forget_fact(self, fact_id: int) -> bool:
         """Forget a fact by its number; False if there is none."""
 
+    async def search_knowledge(self, question: str) -> str:
+        """Search the business's documents; returns the passages, or that there are none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:

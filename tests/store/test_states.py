@@ -24,6 +24,7 @@ WORDS = {
     "media.state": states.MEDIA_STATES,
     "usage.state": states.USAGE_STATES,
     "notifications.state": states.NOTIFICATION_STATES,
+    "knowledge_documents.state": states.DOCUMENT_STATES,
     "process_ends.how": states.PROCESS_ENDS,
 }
 

@@ -15,6 +15,7 @@ import trio
 
 from daemon.conversation.services import ChatServices
 from daemon.conversation.turn.interim import Progress
+from daemon.domain.knowledge.reply import search_reply
 from daemon.domain.messages import FunctionCall
 from daemon.domain.notification_texts import notice
 from daemon.domain.records import NewPart, RecordedCall, Run, Turn
@@ -250,6 +251,11 @@ class CallConversation:
     async def forget_fact(self, fact_id: int) -> bool:
         """See the protocol."""
         return await self._services.store.facts.forget(self._turn.key, fact_id)
+
+    async def search_knowledge(self, question: str) -> str:
+        """See the protocol."""
+        knowledge = self._services.knowledge
+        return search_reply(await knowledge.search(question) if knowledge else [])
 
 
 async def keep_file(part: NewPart, files: KeptFiles, folder: Path | None) -> NewPart:

@@ -25,6 +25,7 @@ from daemon.conversation.turn.outcome import (
 )
 from daemon.conversation.turn.prompt_builder import PromptBuilder
 from daemon.conversation.turn.run import RunAnswer, give_up, run_model
+from daemon.domain.knowledge.reply import unanswered_in
 from daemon.domain.limits import LONGEST_WAIT_SECONDS, delay, honoured
 from daemon.domain.messages import Media, ModelRequest
 from daemon.domain.records import NewPart, Turn
@@ -258,6 +259,8 @@ class TurnWork:
             text=" ".join(part.body for part in parts)[:MOST_LOGGED],
             seconds=round(trio.current_time() - self._asked_at, 1),
         )
+        if unanswered := unanswered_in(answer.items, answer.text):
+            await services.store.questions.keep(turn, unanswered, now=services.telemetry.now())
         concluded = await services.store.turns.conclude(
             turn,
             items=[*prompts.thread_items(turn), *map(own_words, before), *answer.items],

@@ -177,6 +177,7 @@ def _tool(call: JsonObject, w: Wording) -> Step:
     notes = [w.span(call["ended_at"] - call["started_at"])] if call["ended_at"] else []
     if call["effects"]:
         notes.append(w.t("has effects"))
+    sources = "\n".join(f"{source['name']} ({source['path']})" for source in call["sources"])
     return Step(
         id=f"tool-{call['id']}",
         kind="tool",
@@ -186,7 +187,11 @@ def _tool(call: JsonObject, w: Wording) -> Step:
         state=call["state"],
         tone=TONES.get(call["state"], "busy"),
         notes=tuple(notes),
-        details=_details((w.t("Arguments"), call["arguments"]), (w.t("Result"), call["output"])),
+        details=_details(
+            (w.t("Sources"), sources),
+            (w.t("Arguments"), call["arguments"]),
+            (w.t("Result"), call["output"]),
+        ),
     )
 
 

@@ -188,6 +188,7 @@ _QUERIES = {
     "facts": "SELECT * FROM facts WHERE chat IN names ORDER BY id",
     "escalations": """SELECT escalations.* FROM escalations JOIN turns ON turns.id = turn_id
         WHERE chat IN names ORDER BY turn_id""",
+    "questions": "SELECT * FROM knowledge_questions WHERE chat IN names ORDER BY id",
     "usage": "SELECT * FROM usage_days WHERE chat IN names ORDER BY day",
     "outbox": "SELECT * FROM outbox WHERE chat IN names ORDER BY id",
 }

@@ -128,6 +128,7 @@ _EMPTY_TURNS = _filled(
     "DELETE FROM thread_items WHERE @turns",
     "DELETE FROM facts WHERE @turns",
     "DELETE FROM escalations WHERE @turns",
+    "DELETE FROM knowledge_questions WHERE @turns",
     "UPDATE interim_messages SET key = 'forgotten-' || outbox_id WHERE @sends",
     "DELETE FROM send_failures WHERE @sends",
     # What was refused is dropped too: its words are gone, so it cannot be sent again.
@@ -143,6 +144,7 @@ _DELETE_TURNS = _filled(
     "DELETE FROM thread_items WHERE @turns",
     "DELETE FROM facts WHERE @turns",
     "DELETE FROM escalations WHERE @turns",
+    "DELETE FROM knowledge_questions WHERE @turns",
     "DELETE FROM stages WHERE @turns",
     "DELETE FROM interim_messages WHERE @sends",
     "DELETE FROM send_failures WHERE @sends",

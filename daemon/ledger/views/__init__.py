@@ -78,6 +78,7 @@ class Views(Role):
                 "unreadable": work.unreadable_events(connection),
                 "expired": work.expired_since(connection, since),
                 "spending": work.spending(connection, days),
+                "questions": work.questions(connection),
             }
             names = ("sends", "dead_turns", "doubtful", "failed_sends")
             lists = [shown[name] for name in names]

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
+from daemon.domain.knowledge.reply import SEARCH_TOOL, PassageSource, sources_in
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import RECEIVED, SENT
 from daemon.ledger.audit import audit_of
@@ -178,7 +179,20 @@ def _tool_calls(connection: Connection, turn_id: int) -> list[JsonObject]:
         " FROM tool_calls WHERE turn_id = ? ORDER BY id",
         (turn_id,),
     )
-    return [{**row, "effects": bool(row["effects"]), "seconds": _seconds(row)} for row in rows]
+    return [
+        {
+            **row,
+            "effects": bool(row["effects"]),
+            "seconds": _seconds(row),
+            "sources": [asdict(source) for source in _sources(row)],
+        }
+        for row in rows
+    ]
+
+
+def _sources(call: JsonObject) -> list[PassageSource]:
+    """Where the passages stand that a search has given the model."""
+    return sources_in(call["output"]) if call["tool"] == SEARCH_TOOL else []
 
 
 def _seconds(row: JsonObject) -> float | None:

@@ -1,17 +1,23 @@
 """The work of all chats: unsettled sends, failures, the cost of the day."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 
 from daemon.domain.ids import is_group
+from daemon.domain.knowledge.ranking import grouped
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import DEAD, EXPIRED, FAILED, RUNNING, STARTED, UNSETTLED
 from daemon.ledger.drivers.port import Connection, marks
+from daemon.ledger.knowledge import questions_of
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import REMEMBERED
 from daemon.ledger.usage import COUNTED
 
 SHOWN = 100
 """Rows of each list that are shown; the counts say how many there are."""
+
+QUESTIONS_SHOWN = 300
+"""The newest of those without an answer, before they are put together."""
 
 
 def outbox_counts(connection: Connection) -> JsonObject:
@@ -117,6 +123,12 @@ def unreadable_events(connection: Connection) -> list[JsonObject]:
         {"id": number, "at": at, "event": event, "reason": unreadable, "kept": bool(kept)}
         for number, at, event, unreadable, kept in rows
     ]
+
+
+def questions(connection: Connection) -> list[JsonObject]:
+    """What customers asked lately and the documents do not answer, the most frequent first."""
+    groups = grouped(questions_of(connection, most=QUESTIONS_SHOWN))
+    return [asdict(group) for group in groups[:SHOWN]]
 
 
 def expired_since(connection: Connection, since: float) -> int:

@@ -219,6 +219,9 @@ def _tool_lines(call: JsonObject) -> Iterator[_Line]:
         took = f"{call['seconds']:.3f} s"
         text = f"  tool {call['tool']} {call['state']} in {took}: {_short(call['output'])}"
         yield _Line(call["ended_at"], text)
+        for source in call["sources"]:
+            where = f"{source['name']} ({source['path']}), {source['score']:.2f}"
+            yield _Line(call["ended_at"], f"    source: {where}")
 
 
 def _send_lines(row: JsonObject) -> Iterator[_Line]:

@@ -14,6 +14,7 @@ MODULES = {
     "explain": "explain",
     "export": "data",
     "forget": "data",
+    "knowledge": "knowledge",
     "numbers": "numbers",
     "replay": "messages",
     "send": "messages",

@@ -139,7 +139,7 @@ def takes_place(function: Callable[..., None]) -> Callable[..., None]:
     @DATA_DIR
     @wraps(function)
     def command(config: Path | None, data_dir: Path | None, **arguments: Any) -> None:
-        with _failures():
+        with failures():
             function(_place(config, data_dir), **arguments)
 
     return command
@@ -182,7 +182,7 @@ def known_chat(text: str) -> str:
 
 def read_settings(config: Path | None) -> Settings:
     """Read the configuration; fails if it cannot be used."""
-    with _failures():
+    with failures():
         return load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
 
 
@@ -201,7 +201,11 @@ def print_json(value: object) -> None:
 def _place(config: Path | None, data_dir: Path | None) -> Place:
     if data_dir is not None:
         return Place(data_dir, None)
-    settings = read_settings(config)
+    return place_of(read_settings(config))
+
+
+def place_of(settings: Settings) -> Place:
+    """Return where the store of a configuration is."""
     numbers = numbers_of(settings)
     return Place(
         _data_dir(settings),
@@ -225,7 +229,8 @@ def _data_dir(settings: Settings) -> Path:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def failures() -> Iterator[None]:
+    """Turn the errors of a command into a line on stderr and its exit status."""
     try:
         yield
     except StoreUnavailable as error:

@@ -82,7 +82,7 @@ def audit_command(
             return
         if reveal:
             note(place.data_dir, "reveal", after="audit")
-        found = audit_rows(connection, since=_since(since, place), action=action, actor=actor)
+        found = audit_rows(connection, since=since_of(since, place), action=action, actor=actor)
         _print(found, place, as_json=as_json, reveal=reveal)
 
 
@@ -124,7 +124,7 @@ def _print(found: Iterable[AuditRow], place: Place, *, as_json: bool, reveal: bo
         click.echo("  ".join(part for part in parts if part))
 
 
-def _since(text: str, place: Place) -> float:
+def since_of(text: str, place: Place) -> float:
     """The time that an option names, in Unix seconds; 0 without one."""
     if not text:
         return 0

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple, cast
 import click
 import trio
 
+from daemon.conversation.live_config import toolbox_of
 from daemon.domain.ids import chat_of
 from daemon.domain.messages import ChatKey, FunctionCall
 from daemon.errors import ToolError
 from daemon.ops.commands.place import CONFIG, CommandFailure, NotDone, read_settings
-from daemon.settings import Settings
 from daemon.tools import builtin_tools
 from daemon.tools.tool import Conversation, Tool, ToolContext
-from daemon.tools.toolbox import Toolbox, load_tools
+from daemon.tools.toolbox import Toolbox
 
 EXAMPLE = """\b
 Example:
@@ -118,14 +118,9 @@ async def _no_messages(_key: ChatKey, _count: int) -> list[str]:
 def _load(config: Path | None) -> Tools:
     settings = read_settings(config)
     try:
-        return Tools(_toolbox(settings), settings.language)
+        return Tools(toolbox_of(settings), settings.language)
     except ToolError as error:
         raise CommandFailure(str(error)) from error
-
-
-def _toolbox(settings: Settings) -> Toolbox:
-    own = load_tools(settings.tools.modules, settings.tools.folder)
-    return Toolbox([*builtin_tools.ALL, *own], disabled=settings.tools.disabled)
 
 
 def _list(toolbox: Toolbox, *, as_json: bool) -> None:

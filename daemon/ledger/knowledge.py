@@ -1,0 +1,331 @@
+"""The business's documents in the ledger: their passages, the search, and questions without answer.
+
+The functions of a connection are for commands; `Passages` and `Questions` are the daemon's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.domain.knowledge.passages import Passage
+from daemon.domain.knowledge.ranking import (
+    AskedQuestion,
+    FoundPassage,
+    Groups,
+    by_words,
+    weights,
+)
+from daemon.domain.knowledge.reply import Reason
+from daemon.domain.knowledge.words import asked_terms, language_of, terms_of
+from daemon.domain.records import Turn
+from daemon.domain.states import CURRENT, GROWING, OUTDATED
+from daemon.ledger.drivers.port import Connection, Role, marks, query, transaction
+from daemon.ledger.drivers.sqlite import passages as index
+
+IS_CURRENT = f"state = '{CURRENT}'"
+
+PASSAGES_A_WRITE = 50
+"""Stored or deleted in one transaction: a few milliseconds, since webhooks wait for it."""
+
+CANDIDATES = 50
+"""Passages of the index that are ranked."""
+
+MOST_POSTINGS = 4_000
+"""Entries of the index that one search looks at, about: words that more passages have than this
+count only for the ranking."""
+
+ABANDONED_SECONDS = 600.0
+"""After so long a version that was not completed belongs to a process that is gone."""
+
+LONGEST_QUESTION = 500
+"""Characters of a question that count."""
+
+QUESTIONS_KEPT = 5_000
+"""The newest questions without an answer; older ones are deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDocument:
+    """One document as it was read."""
+
+    id: int
+    path: str
+    size: int
+    """In bytes."""
+    modified: int
+    """As the file system says it, in nanoseconds."""
+    digest: str
+    title: str
+    error: str
+    """Why it cannot be read, or not all of it; empty if it was."""
+    passages: int
+    stored_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadDocument:
+    """One document of a folder as it was read now."""
+
+    path: str
+    size: int
+    modified: int
+    digest: str
+    title: str = ""
+    language: str = "es"
+    """Of what does not show its own."""
+    error: str = ""
+    passages: Sequence[Passage] = ()
+
+
+def documents_of(connection: Connection, folder: str) -> list[KnownDocument]:
+    """The current documents of a folder, by their paths."""
+    rows = connection.execute(
+        "SELECT id, path, size, modified, digest, title, error, (SELECT COUNT(*) FROM"
+        " knowledge_passages WHERE document_id = knowledge_documents.id) AS passages, stored_at"
+        f" FROM knowledge_documents WHERE folder = ? AND {IS_CURRENT} ORDER BY path, id",
+        (folder,),
+    )
+    return [
+        KnownDocument(
+            id=row[0],
+            path=row[1],
+            size=row[2],
+            modified=row[3],
+            digest=row[4],
+            title=row[5],
+            error=row[6],
+            passages=row[7],
+            stored_at=row[8],
+        )
+        for row in rows
+    ]
+
+
+def begin_document(
+    connection: Connection, folder: str, document: ReadDocument, *, now: float
+) -> int:
+    """Begin a version of a document, which is not searched yet; gives its id."""
+    row = connection.execute(
+        "INSERT INTO knowledge_documents (folder, path, size, modified, digest, title, error,"
+        " stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        (
+            folder,
+            document.path,
+            document.size,
+            document.modified,
+            document.digest,
+            document.title,
+            document.error,
+            now,
+        ),
+    ).fetchone()
+    return int(row[0])
+
+
+def add_passages(
+    connection: Connection,
+    document_id: int,
+    document: ReadDocument,
+    passages: Sequence[Passage],
+) -> None:
+    """Store some passages of a version. The words of its headings count twice."""
+    rows = []
+    for passage in passages:
+        language = language_of(passage.text, document.language)
+        heading = terms_of(f"{document.title} {passage.location}", language)
+        terms = [*terms_of(passage.text, language), *heading * 2]
+        rows.append((document_id, passage.location, passage.text, " ".join(terms)))
+    connection.executemany(
+        "INSERT INTO knowledge_passages (document_id, location, body, terms) VALUES (?, ?, ?, ?)",
+        rows,
+    )
+
+
+def make_current(connection: Connection, folder: str, path: str, document_id: int) -> None:
+    """Let a complete version take the place of the one before."""
+    connection.execute(
+        f"UPDATE knowledge_documents SET state = '{OUTDATED}'"
+        f" WHERE folder = ? AND path = ? AND {IS_CURRENT}",
+        (folder, path),
+    )
+    connection.execute(
+        f"UPDATE knowledge_documents SET state = '{CURRENT}' WHERE id = ?", (document_id,)
+    )
+
+
+def note_unchanged(connection: Connection, document_id: int, *, modified: int) -> None:
+    """Note that a file has another time and the same bytes."""
+    connection.execute(
+        "UPDATE knowledge_documents SET modified = ? WHERE id = ?", (modified, document_id)
+    )
+
+
+def drop_document(connection: Connection, folder: str, path: str) -> None:
+    """Search a document no more that is gone."""
+    connection.execute(
+        f"UPDATE knowledge_documents SET state = '{OUTDATED}' WHERE folder = ? AND path = ?",
+        (folder, path),
+    )
+
+
+def sweep(connection: Connection, *, now: float) -> bool:
+    """Delete some passages that are searched no more; False if there are none left."""
+    row = connection.execute(
+        f"SELECT id FROM knowledge_documents WHERE state = '{OUTDATED}'"
+        f" OR (state = '{GROWING}' AND stored_at < ?) ORDER BY id LIMIT 1",
+        (now - ABANDONED_SECONDS,),
+    ).fetchone()
+    if row is None:
+        return False
+    deleted = connection.execute(
+        "DELETE FROM knowledge_passages WHERE id IN (SELECT id FROM knowledge_passages"
+        " WHERE document_id = ? ORDER BY id LIMIT ?)",
+        (row[0], PASSAGES_A_WRITE),
+    )
+    if deleted.rowcount < PASSAGES_A_WRITE:
+        connection.execute("DELETE FROM knowledge_documents WHERE id = ?", (row[0],))
+    return True
+
+
+def search(connection: Connection, folder: str, question: str) -> list[FoundPassage]:
+    """Rank the passages of a folder by the words of a question, the best first."""
+    groups = asked_terms(question)
+    counts = index.counts_of(connection, [term for group in groups for term in group])
+    (passages,) = connection.execute(
+        "SELECT COUNT(*) FROM knowledge_passages JOIN knowledge_documents"
+        f" ON knowledge_documents.id = document_id WHERE folder = ? AND {IS_CURRENT}",
+        (folder,),
+    ).fetchone()
+    terms = _telling(groups, counts)
+    if not terms:
+        return []
+    found = index.matching(connection, terms, folder=folder, most=CANDIDATES)
+    return by_words(passages_by_id(connection, found), weights(groups, counts, passages))
+
+
+def _telling(groups: Groups, counts: dict[str, int]) -> list[str]:
+    """The terms that the index is asked for: the rarest, as far as their entries are not many."""
+    sizes = sorted((sum(counts.get(term, 0) for term in group), group) for group in groups)
+    terms: list[str] = []
+    postings = 0
+    for size, group in sizes:
+        postings += size
+        if terms and postings > MOST_POSTINGS:
+            break
+        terms += [term for term in group if term in counts]
+    return terms
+
+
+def passages_by_id(connection: Connection, ids: Sequence[int]) -> list[FoundPassage]:
+    """Read passages with their documents."""
+    rows = connection.execute(
+        "SELECT knowledge_passages.id, title, path, location, body, terms FROM knowledge_passages"
+        " JOIN knowledge_documents ON knowledge_documents.id = document_id"
+        f" WHERE knowledge_passages.id IN ({marks(ids)})",
+        list(ids),
+    )
+    return [
+        FoundPassage(
+            id=row[0], title=row[1], path=row[2], location=row[3], text=row[4], terms=row[5]
+        )
+        for row in rows
+    ]
+
+
+class Passages(Role):
+    """The documents, kept in step by one task a folder; searched by the tasks of chats."""
+
+    @query
+    def documents(self, connection: Connection, folder: str) -> list[KnownDocument]:
+        """The current documents of a folder, by their paths."""
+        return documents_of(connection, folder)
+
+    @query
+    def search(self, connection: Connection, folder: str, question: str) -> list[FoundPassage]:
+        """Rank the passages of a folder by the words of a question, the best first."""
+        return search(connection, folder, question[:LONGEST_QUESTION])
+
+    async def store(self, folder: str, document: ReadDocument, *, now: float) -> None:
+        """Put a version of a document in the place of the one before. Raises StoreUnavailable."""
+        number = await self._begin(folder, document, now=now)
+        for start in range(0, len(document.passages), PASSAGES_A_WRITE):
+            some = document.passages[start : start + PASSAGES_A_WRITE]
+            await self._add(number, document, some)
+        await self._make_current(folder, document.path, number)
+
+    @transaction
+    def _begin(
+        self, connection: Connection, folder: str, document: ReadDocument, *, now: float
+    ) -> int:
+        return begin_document(connection, folder, document, now=now)
+
+    @transaction
+    def _add(
+        self,
+        connection: Connection,
+        number: int,
+        document: ReadDocument,
+        passages: Sequence[Passage],
+    ) -> None:
+        add_passages(connection, number, document, passages)
+
+    @transaction
+    def _make_current(self, connection: Connection, folder: str, path: str, number: int) -> None:
+        make_current(connection, folder, path, number)
+
+    @transaction
+    def note_unchanged(self, connection: Connection, number: int, *, modified: int) -> None:
+        """Note that a file has another time and the same bytes."""
+        note_unchanged(connection, number, modified=modified)
+
+    @transaction
+    def drop(self, connection: Connection, folder: str, path: str) -> None:
+        """Search a document no more that is gone."""
+        drop_document(connection, folder, path)
+
+    @transaction
+    def sweep(self, connection: Connection, *, now: float) -> bool:
+        """Delete some passages that are searched no more; False if there are none left."""
+        return sweep(connection, now=now)
+
+
+# -- questions that the documents do not answer ------------------------------------------------
+
+
+class Questions(Role):
+    """Questions without an answer. Written by the tasks of chats."""
+
+    @transaction
+    def keep(
+        self,
+        connection: Connection,
+        turn: Turn,
+        questions: Sequence[tuple[str, Reason]],
+        *,
+        now: float,
+    ) -> None:
+        """Keep questions of a turn, each once."""
+        connection.executemany(
+            "INSERT INTO knowledge_questions (channel, chat, turn_id, question, reason, asked_at)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (turn_id, question) DO NOTHING",
+            [
+                (*turn.key, turn.id, question[:LONGEST_QUESTION], reason, now)
+                for question, reason in questions
+            ],
+        )
+        connection.execute(
+            "DELETE FROM knowledge_questions WHERE id <= (SELECT MAX(id) FROM knowledge_questions)"
+            " - ?",
+            (QUESTIONS_KEPT,),
+        )
+
+
+def questions_of(
+    connection: Connection, *, since: float = 0.0, most: int = QUESTIONS_KEPT
+) -> list[AskedQuestion]:
+    """The questions without an answer since a time (Unix seconds), newest first."""
+    rows = connection.execute(
+        "SELECT question, asked_at, channel FROM knowledge_questions WHERE asked_at >= ?"
+        " ORDER BY asked_at DESC, id DESC LIMIT ?",
+        (since, most),
+    )
+    return [AskedQuestion(str(row[0]), float(row[1]), str(row[2])) for row in rows]
