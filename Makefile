@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test format check-format lint types pytest venv lock bench bench-check bench-forget walk amounts mutants soak \
+.PHONY: help run test test-postgres format check-format lint types pytest venv lock bench bench-check bench-forget walk amounts \
+	mutants soak \
 	engines crash fuzz clean \
 	install install-venv install-files uninstall dist sbom licences
 
@@ -12,6 +13,12 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/run.stamp  ## start Recado; without keys, the sandbox
+	@if { [ -n "$$RECADO_STORE__URL" ] || grep -qs '^RECADO_STORE__URL=.' .env; } && \
+		! $(BIN)/python -c 'import psycopg' 2>/dev/null; then \
+		echo "installing the locked optional packages into $(VENV), for PostgreSQL (once)"; \
+		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
+			-r requirements/extras.lock || exit 1; \
+	fi
 	@exec $(BIN)/python -m daemon run --or-sandbox
 
 test: check-format lint types pytest  ## everything CI runs
@@ -36,6 +43,10 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 	@$(BIN)/ruff check --fix --quiet .
 
 venv: $(VENV)/dev.stamp  ## build .venv with the development tools
+
+test-postgres: $(VENV)/dev.stamp  ## the ledger's contract, takeover and recovery on a private PostgreSQL
+	@RECADO_TEST_STORE=postgres $(BIN)/python -m pytest -q -n auto -m "not sqlite" \
+		tests/store tests/daemon/test_takeover.py tests/daemon/test_recovery.py
 
 bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md (15 min)
 	@$(BIN)/python benchmarks/run.py
@@ -96,9 +107,9 @@ LOCK := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:  ## resolve pyproject.toml again (needs pip-tools)
 	$(LOCK) --output-file requirements/run.lock pyproject.toml
-	$(LOCK) --extra dev --extra otlp --extra notify --constraint requirements/run.lock \
+	$(LOCK) --extra dev --extra otlp --extra notify --extra postgres --constraint requirements/run.lock \
 		--output-file requirements/dev.lock pyproject.toml
-	$(LOCK) --extra otlp --extra notify --constraint requirements/dev.lock \
+	$(LOCK) --extra otlp --extra notify --extra postgres --constraint requirements/dev.lock \
 		--output-file requirements/extras.lock pyproject.toml
 	$(LOCK) --extra mutants --constraint requirements/dev.lock \
 		--output-file requirements/mutants.lock pyproject.toml
@@ -120,7 +131,7 @@ COMPLETIONS = \
 	zsh:$(SHARE_DIR)/zsh/site-functions/_recado \
 	fish:$(SHARE_DIR)/fish/vendor_completions.d/recado.fish
 
-install: install-venv install-files  ## as a service below /opt/recado (DESTDIR=, PREFIX=, EXTRAS=1: otlp, notify); as root
+install: install-venv install-files  ## as a service below /opt/recado (DESTDIR=, PREFIX=, EXTRAS=1: otlp, notify, postgres); as root
 	@[ -n "$(DESTDIR)" ] || { systemctl daemon-reload && journalctl --update-catalog; }
 	@echo "installed; next: docs/operating.md, Configure (or, after an upgrade:" \
 		"systemctl restart recado.service)"

@@ -7,6 +7,7 @@ RecadoError
 │   ├── StoreInUse                another process has it: stop (exit status 2)
 │   ├── StoreDamaged              it will not open or is not sound: stop (exit status 2)
 │   └── StoreUnavailable          this write did not happen: answer 503, keep the work
+│       └── CommitUnknown         or it did: read again before anything else
 ├── GatewayError
 │   ├── GatewayTemporary          it did not happen: try again later
 │   ├── OutcomeUnknown            it may have happened: find out before trying again
@@ -71,6 +72,10 @@ class StoreDamaged(StoreError):
 
 class StoreUnavailable(StoreError):
     """A write or read did not happen; nothing of it is stored."""
+
+
+class CommitUnknown(StoreUnavailable):
+    """The database went away during a commit: the write may be stored. Read, then decide."""
 
 
 class GatewayError(RecadoError):

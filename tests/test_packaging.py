@@ -27,7 +27,7 @@ NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "benchmarks", "dist")
 """What lies beside the sources and goes into no build; what is built here does not read it."""
 
 PROGRAM_FILES = (
-    *("ledger/migrations/*.sql", "sandbox/static/*", "http/dashboard/templates/**/*"),
+    *("ledger/migrations/**/*.sql", "sandbox/static/*", "http/dashboard/templates/**/*"),
     "http/dashboard/static/**/*",
 )
 """Files that are no Python and without which an installed daemon would fail."""

@@ -233,7 +233,10 @@ async def _open_store_patiently(
     Raises StoppedEarly if that came first.
     """
     opening = open_store(
-        settings.data_dir, clock=environment.clock, meter=StoreMeter(environment.metrics)
+        settings.data_dir,
+        url=secret_text(settings.store.url),
+        clock=environment.clock,
+        meter=StoreMeter(environment.metrics),
     )
     async with AsyncExitStack() as opened:
         store: Store | StoreError | None = None

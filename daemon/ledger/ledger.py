@@ -8,9 +8,10 @@ from pathlib import Path
 import trio
 
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
+from daemon.ledger.admin.connection import postgres_driver
 from daemon.ledger.audit import Audit
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
-from daemon.ledger.drivers.sqlite.database import Meter, SqliteDatabase
+from daemon.ledger.drivers.port import Database, Meter
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.files import AUDIO_FOLDER, KeptFiles
 from daemon.ledger.intake import Calls, Inbox
@@ -36,7 +37,7 @@ from daemon.ledger.turn_outcome import Validations
 from daemon.ledger.turns import Turns
 from daemon.ledger.usage import UsageBook
 from daemon.ledger.views import Views
-from daemon.system.private_files import files_in, tighten
+from daemon.system.private_files import files_in, make_folder, tighten
 
 FOLDERS = (EVENTS_FOLDER, MEDIA_FOLDER, AUDIO_FOLDER)
 """The folders of files beside the store."""
@@ -49,7 +50,9 @@ OUR_FILES = ("recado.", "contact.key")
 class Store:
     """All that is durable. The class of each field says who may call it."""
 
-    database: SqliteDatabase
+    data_dir: Path
+    """Where the files beside the database are."""
+    database: Database
     inbox: Inbox
     references: References
     calls: Calls
@@ -87,14 +90,17 @@ class Store:
 
 @contextlib.asynccontextmanager
 async def open_store(
-    data_dir: Path, *, clock: Callable[[], float], meter: Meter | None = None
+    data_dir: Path, *, url: str = "", clock: Callable[[], float], meter: Meter | None = None
 ) -> AsyncIterator[Store]:
-    """Open the store in ``data_dir`` for this process alone, repaired after a crash.
+    """Open the store, repaired after a crash.
 
-    ``clock`` measures durations, in seconds. Raises StoreInUse or StoreDamaged.
+    Without ``url`` it is SQLite's file in ``data_dir``, for this process alone; else PostgreSQL's
+    tables, and the files in ``data_dir``. ``clock`` measures durations, in seconds. Raises
+    StoreInUse or StoreDamaged.
     """
-    async with open_database(data_dir / "recado.db", clock=clock, meter=meter) as database:
+    async with _open(data_dir, url, clock=clock, meter=meter) as database:
         store = Store(
+            data_dir=data_dir,
             database=database,
             inbox=Inbox(database, data_dir / EVENTS_FOLDER, contact_key(data_dir)),
             references=References(database),
@@ -133,6 +139,18 @@ async def open_store(
         await trio.to_thread.run_sync(_keep_private, data_dir)
         await store.outbox.repair()
         yield store
+
+
+def _open(
+    data_dir: Path, url: str, *, clock: Callable[[], float], meter: Meter | None
+) -> contextlib.AbstractAsyncContextManager[Database]:
+    if not url:
+        return open_database(data_dir / "recado.db", clock=clock, meter=meter)
+    make_folder(data_dir)
+    opened: contextlib.AbstractAsyncContextManager[Database] = postgres_driver().open_postgres(
+        url, clock=clock, meter=meter
+    )
+    return opened
 
 
 def _keep_private(data_dir: Path) -> None:

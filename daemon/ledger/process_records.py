@@ -270,7 +270,7 @@ def _conditions(query: LogQuery) -> tuple[str, list[object]]:
         ("turn = ?", query.turn),
         ("at >= ?", query.since),
         ("at < ?", query.until),
-        ("line LIKE ? ESCAPE '\\'", f"%{text}%" if text else ""),
+        ("lower(line) LIKE lower(?) ESCAPE '\\'", f"%{text}%" if text else ""),
     )
     wanted = [(condition, value) for condition, value in conditions if value]
     return " AND ".join(["1 = 1", *(condition for condition, _ in wanted)]), [v for _, v in wanted]

@@ -43,6 +43,7 @@ from daemon.settings.operation import (
     RetentionSettings,
     SandboxSettings,
     ShutdownSettings,
+    StoreSettings,
     TracingSettings,
     WebSettings,
     WhapiSettings,
@@ -75,6 +76,7 @@ class Settings(SettingsTable):
         default="whapi", description="by which the number is connected to WhatsApp"
     )
     log: LogSettings = LogSettings()
+    store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
     dashboard: DashboardSettings = DashboardSettings()
     whapi: WhapiSettings = WhapiSettings()

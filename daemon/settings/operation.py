@@ -6,6 +6,7 @@ from pydantic import Field
 
 from daemon.settings.rules import (
     Addresses,
+    DatabaseUrl,
     Name,
     Networks,
     OptionalSecret,
@@ -169,6 +170,15 @@ class SandboxSettings(SettingsTable):
 
     port: Annotated[int, Field(ge=0, le=65535), Rule("a whole number from 0 to 65535", int)] = (
         Field(default=8081, description="of the simulated gateway and its phone; 0: any free one")
+    )
+
+
+class StoreSettings(SettingsTable):
+    """``[store]``: where the ledger is."""
+
+    url: DatabaseUrl = Field(
+        default=None,
+        description="the PostgreSQL database of a cluster; empty: a file in data_dir",
     )
 
 

@@ -73,6 +73,12 @@ def _require_address(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _require_database(secret: SecretStr | None) -> SecretStr | None:
+    if secret and not re.fullmatch(r"postgres(ql)?://\S+", secret.get_secret_value()):
+        raise ValueError("not an address of PostgreSQL")
+    return secret
+
+
 def _require_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
@@ -181,6 +187,12 @@ OptionalSecret = Annotated[
     Secret | None,
     BeforeValidator(_empty_is_unset),
     Rule("a secret of printable ASCII characters without spaces", secret=True),
+]
+DatabaseUrl = Annotated[
+    SecretStr | None,
+    AfterValidator(_require_database),
+    BeforeValidator(_empty_is_unset),
+    Rule("an address postgresql://… without spaces", secret=True),  # it may hold a password
 ]
 Secrets = Annotated[
     tuple[Secret, ...],

@@ -9,12 +9,12 @@ import pytest
 import trio
 from support.model_script import Step, call, say
 from support.operator import files_with, recado, recado_at
+from support.place import cli_connection
 from support.rows import count, rows
 from support.scenes import found, role_of
 from support.stage import CHANNEL, LAURA, Stage, open_stage, text_webhook
 
 from daemon.ledger.admin.person import names_of
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import look, write
 from daemon.ledger.forget.jobs import ask, next_work
 from daemon.ops.commands.place import os_actor
@@ -146,7 +146,7 @@ async def test_work_cut_by_a_crash_is_done_at_the_next_start(tmp_path: Path) -> 
         await stage.post(of_laura("Cumpleaños de Matilde", "laura-0001"))
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-    with open_cli_connection(data_dir) as connection:
+    with cli_connection(data_dir) as connection:
         names = names_of(connection, f"{LAURA}@s.whatsapp.net")
         name = ask(connection, names, by=os_actor(), now=time.time())
         work = next_work(connection, data_dir)

@@ -13,6 +13,7 @@ import pytest
 import trio
 from support.ledgers import OPERATOR
 from support.model_script import Step
+from support.place import cli_connection
 from support.rows import select
 from support.scenes import (
     PEDRO,
@@ -30,7 +31,6 @@ from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.messages import JsonObject
 from daemon.ledger.admin.person import held_of
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.sandbox import samples
 
@@ -352,7 +352,7 @@ async def test_the_files_of_a_forgotten_person_are_deleted(tmp_path: Path) -> No
         await stage.quiet()
         data_dir = stage.settings.data_dir
         laura = f"{LAURA}@s.whatsapp.net"
-        with open_cli_connection(data_dir) as connection:
+        with cli_connection(data_dir) as connection:
             held = held_of(connection, [laura])
             assert [row["words"] for row in held["media"]] == ["Zarzamora", None]
             assert {row["file"] for row in held["media"]} == {path.name for path in files(stage)}

@@ -11,6 +11,7 @@ import trio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.model_script import call, say
+from support.place import cli_connection
 from support.plain import NO_TLS
 from support.rows import rows, select, states_of
 from support.scenes import PAUSE_MINUTES, PEDRO, found, open_scene, outbox
@@ -19,7 +20,6 @@ from support.stage import LAURA, Stage
 from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.handover import AGENT_WROTE, AN_AGENT, DONE, ESCALATED
 from daemon.ledger.admin.cli_queries import unanswered
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.sandbox.model_generation import ModelCall
 
 CHATS = (LAURA, PEDRO)
@@ -232,7 +232,7 @@ def check_handovers(stage: Stage) -> None:
         for a in by_agents
         if follows(a, one) and a["received_at"] < opened[one["turn_id"]]
     ] == []
-    with open_cli_connection(data, read_only=True) as connection:
+    with cli_connection(data, read_only=True) as connection:
         listed = {chat.chat: chat for chat in unanswered(connection)}
     waiting = Counter(
         chat for (chat,) in select(data, "messages", "chat", where={"state": WITH_AGENT})

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 import trio
 from support.ledgers import LAURA, OPERATOR, accept, message
-from support.place import store_in
+from support.place import cli_connection, store_in
 from support.rows import select
 
 from daemon.domain.audit_chain import Head
 from daemon.ledger.audit import audit_rows, verify_audit
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 
@@ -45,7 +44,7 @@ async def test_forgetting_erases_the_subject_and_not_the_row(store: Store, tmp_p
     await store.audit.write(OPERATOR, "export", LAURA.chat, now=1)
     await store.audit.write(OPERATOR, "replay", "m-1", before="was dead", now=2)
     await store.audit.write(OPERATOR, "backup", "/srv/copy.db", now=3)
-    with open_cli_connection(tmp_path) as connection:
+    with cli_connection(tmp_path) as connection:
         done = forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=4)
     verified = await store.database.read(verify_audit)
     assert (verified.rows, verified.erased, verified.fault) == (4, 2, "")

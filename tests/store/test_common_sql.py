@@ -10,10 +10,12 @@ import pytest
 LEDGER = Path(__file__).parents[2] / "daemon" / "ledger"
 
 OF_SQLITE = (
-    "drivers/sqlite/",  # the driver
+    "drivers/sqlite/",  # a driver
+    "drivers/postgres/",  # the other
     "migrations/",  # numbered steps of SQLite's schema
     "forget/",  # erasing, by patterns and bounded by SQLite's write times
     "admin/backup.py",  # copies the file
+    "admin/connection.py",  # tells the engines apart
     "admin/person.py",  # export, and recognising a person
 )
 """Modules for one engine: another has its own."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 from support.ledgers import accept, events, held_writer, hold, insert_event, message
-from support.place import store_in
+from support.place import sqlite_of, store_in
 from support.rows import select
 from trio.testing import wait_all_tasks_blocked
 
@@ -118,15 +118,15 @@ async def test_a_full_disk_refuses_writes_until_there_is_room(small_disk: Path) 
 
 async def test_a_full_database_refuses_writes_until_there_is_room(store: Store) -> None:
     """The same without a file system of our own: SQLite's own limit gives the same error."""
-    (pages,) = store.database._connection.execute("PRAGMA page_count").fetchone()
-    store.database._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+    (pages,) = sqlite_of(store)._connection.execute("PRAGMA page_count").fetchone()
+    sqlite_of(store)._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
     accepted = await _fill(store)
     assert accepted
     assert not store.database.fatal_error
     assert "full" in store.database.last_write_error
     with pytest.raises(StoreUnavailable):
         await store.database.probe()
-    store.database._connection.execute("PRAGMA max_page_count = 1000000")
+    sqlite_of(store)._connection.execute("PRAGMA max_page_count = 1000000")
     await store.database.probe()
     assert not store.database.last_write_error
     await accept(store, message("after"))
@@ -170,11 +170,11 @@ async def test_writes_that_waited_while_the_store_failed_are_refused(
 
     with trio.fail_after(20), held_writer() as held:
         async with store_in(tmp_path) as store:
-            await hold(store.database, held, nursery)
+            await hold(sqlite_of(store), held, nursery)
             async with trio.open_nursery() as writers:
                 writers.start_soon(write, store, "waiting")
                 await wait_all_tasks_blocked()
-                store.database.fatal_error = "the write before failed for good"
+                sqlite_of(store).fatal_error = "the write before failed for good"
                 held.let_go()
             assert refused == ["waiting"]
             await store.database.failed.wait()

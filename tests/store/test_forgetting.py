@@ -1,6 +1,5 @@
 """Forgetting in slices: whole at every cut, small in every write, and nobody else's rows."""
 
-import sqlite3
 from functools import partial
 from pathlib import Path
 
@@ -16,15 +15,15 @@ from support.ledgers import (
     thread_of,
 )
 from support.operator import files_with
-from support.place import database, store_in
+from support.place import cli_connection, database, store_in
 from support.rows import count, select
 
 from daemon.domain.limits import Charge, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import ChatUpdate, NewPart
+from daemon.ledger.admin.connection import transaction
 from daemon.ledger.admin.person import names_of
-from daemon.ledger.drivers.sqlite.database import transaction
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.forget import carry_out, close, erase_traces, forget, look, moved, write
 from daemon.ledger.forget.jobs import ask, ask_chat, done_as, next_work, old_chats
 from daemon.ledger.forget.stages import OVER, STAGES, is_held
@@ -62,7 +61,7 @@ async def fill(store: Store) -> None:
     await store.turns.close(pedro, "answered", items=items, now=104)
 
 
-def slices(connection: sqlite3.Connection, data_dir: Path, name: str) -> int:
+def slices(connection: Connection, data_dir: Path, name: str) -> int:
     """Do it with a crash after each write: all that is known then is read again. Gives how many."""
     count = 0
     while (work := next_work(connection, data_dir, name=name)) and work.stage != OVER:
@@ -79,7 +78,7 @@ def slices(connection: sqlite3.Connection, data_dir: Path, name: str) -> int:
 async def test_a_crash_after_any_slice_leaves_nothing_behind_in_the_end(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await fill(store)
-    with open_cli_connection(tmp_path) as connection:
+    with cli_connection(tmp_path) as connection:
         name = ask(connection, [LAURA.chat], by=OPERATOR, now=199)
         assert slices(connection, tmp_path, name) > len(STAGES)
         assert done_as(connection, name) is None
@@ -107,7 +106,7 @@ async def test_the_thread_is_empty_before_the_chat_is_released(
         await fill(store)
         await accept(store, message("laura-open", "Zurriago"))
         turn = await open_turn(store)
-    with open_cli_connection(tmp_path) as connection:
+    with cli_connection(tmp_path) as connection:
         ask(connection, [LAURA.chat], by=OPERATOR, now=199)
         work = next_work(connection, tmp_path)
         assert work is not None
@@ -126,7 +125,7 @@ async def test_the_thread_is_empty_before_the_chat_is_released(
 async def test_rows_written_during_forgetting_belong_to_a_new_contact(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await fill(store)
-        with open_cli_connection(tmp_path) as connection:
+        with cli_connection(tmp_path) as connection:
             name = ask(connection, [LAURA.chat], by=OPERATOR, now=199)
             work = next_work(connection, tmp_path)
             assert work is not None
@@ -201,7 +200,7 @@ async def test_an_opt_out_holds_under_the_persons_other_id(tmp_path: Path) -> No
             turn, items=[], parts=[], chat_update=ChatUpdate(choice="out"), now=102
         )
         await store.turns.finish(turn, now=103)
-        with open_cli_connection(tmp_path) as connection:
+        with cli_connection(tmp_path) as connection:
             names = names_of(connection, LAURA.chat)
             forget(connection, names, tmp_path, by=OPERATOR, now=199)
         assert select(store, "chats", "chat", where={"opted_out_at": 0}) == []

@@ -4,11 +4,10 @@ from functools import partial
 from pathlib import Path
 
 from support.ledgers import CHANNEL, LAURA, OPERATOR, accept, answered_turn, message, open_turn
-from support.place import store_in
+from support.place import cli_connection, store_in
 from support.rows import change, rows, select
 
 from daemon.domain.messages import ChatKey
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.former_channels import Renamed, name_channels
 from daemon.ledger.ledger import Store
@@ -90,7 +89,7 @@ async def test_an_opt_out_outlives_the_new_name(tmp_path: Path) -> None:
         await answered_turn(store, "m-1")
         change(tmp_path, "chats", {"opted_out_at": 5.0})
         await accept(store, message("m-2", key=ChatKey(CHANNEL, "573007654321@s.whatsapp.net")))
-        with open_cli_connection(tmp_path) as connection:
+        with cli_connection(tmp_path) as connection:
             forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=300.0)
         await named(store, only="main")
         await accept(store, message("m-3", key=ChatKey("main", LAURA.chat)), now=400)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.ledgers import Commits, events, held_writer, hold, insert_event
-from support.place import store_in
+from support.place import sqlite_of, store_in
 from trio.testing import wait_all_tasks_blocked
 
 from daemon.errors import StoreError, StoreUnavailable
@@ -36,7 +36,7 @@ async def test_a_hundred_writers_share_one_transaction(
     commits.rows.clear()
     with trio.fail_after(20), held_writer() as held:
         async with trio.open_nursery() as writers:
-            await hold(store.database, held, nursery)
+            await hold(sqlite_of(store), held, nursery)
             for number in range(100):
                 writers.start_soon(store.database.write, insert_event(f"{number}"))
             await wait_all_tasks_blocked()
@@ -59,7 +59,7 @@ async def test_a_transaction_takes_only_so_many_writes(
     commits.rows.clear()
     with trio.fail_after(20), held_writer() as held:
         async with trio.open_nursery() as writers:
-            await hold(store.database, held, nursery)
+            await hold(sqlite_of(store), held, nursery)
             for number in range(MAX_BATCH + 10):
                 writers.start_soon(store.database.write, insert_event(f"{number}"))
             await wait_all_tasks_blocked()
@@ -81,7 +81,7 @@ async def test_a_failing_transaction_is_rolled_back_alone(
 
     with trio.fail_after(20), held_writer() as held:
         async with trio.open_nursery() as writers:
-            await hold(store.database, held, nursery)
+            await hold(sqlite_of(store), held, nursery)
             for work in (insert_event("a"), _broken, insert_event("b"), _refused_by_a_constraint):
                 writers.start_soon(fail, work)
             await wait_all_tasks_blocked()
@@ -103,7 +103,7 @@ async def test_the_write_of_a_cancelled_caller_still_lands(
     store: Store, nursery: trio.Nursery
 ) -> None:
     with trio.fail_after(20), held_writer() as held:
-        await hold(store.database, held, nursery)
+        await hold(sqlite_of(store), held, nursery)
         async with trio.open_nursery() as caller:
             caller.start_soon(store.database.write, insert_event("kept"))
             await wait_all_tasks_blocked()
@@ -139,7 +139,7 @@ async def test_a_close_finishes_the_writes_that_wait(tmp_path: Path, *, cancelle
             with trio.CancelScope() as scope:
                 async with store_in(tmp_path) as store:
                     async with trio.open_nursery() as callers:
-                        await hold(store.database, held, callers)
+                        await hold(sqlite_of(store), held, callers)
                         for name in ("a", "b", "c"):
                             callers.start_soon(store.database.write, insert_event(name))
                         await wait_all_tasks_blocked()
@@ -157,7 +157,7 @@ async def test_after_the_close_a_write_is_refused(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         pass
     with trio.fail_after(30):
-        await store.database.close()  # a second time changes nothing
+        await sqlite_of(store).close()  # a second time changes nothing
         with pytest.raises(StoreUnavailable, match="closed"):
             await store.database.write(insert_event("too late"))
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 import trio
 
-from daemon.ledger.drivers.sqlite.threads import HandOver
+from daemon.ledger.drivers.threads import HandOver
 
 
 async def test_messages_of_one_pass_arrive_together_and_in_order() -> None:

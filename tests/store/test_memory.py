@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, thread_of
+from support.place import cli_connection
 from support.rows import count, delete
 
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.prompt.context_line import Subject, as_text
 from daemon.domain.prompt.history_budget import shown
 from daemon.domain.records import ChatRecord, ChatUpdate, ThreadHead, ThreadItem
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 
@@ -156,7 +156,7 @@ async def test_imported_history_is_not_kept_of_a_person_being_forgotten(
 ) -> None:
     """Whapi was being asked for it: the thread of nobody begins with it."""
     await accept(store, message("m-1"))
-    with open_cli_connection(tmp_path) as connection:
+    with cli_connection(tmp_path) as connection:
         forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=103)
     assert not await store.memories.begin_with(LAURA, [_said("antes")], now=104)
     assert await thread_of(store) == []

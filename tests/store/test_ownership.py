@@ -16,6 +16,8 @@ from support.place import store_in
 from daemon.errors import StoreInUse
 from daemon.ledger.drivers.sqlite.opening import owned
 
+pytestmark = pytest.mark.sqlite
+
 ROOT = Path(__file__).parents[2]
 
 HOLDER = """

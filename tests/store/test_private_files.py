@@ -19,6 +19,8 @@ from daemon.ledger.statuses import NEVER
 from daemon.media.files import Draft
 from daemon.system.private_files import make_folder, new_file, tighten
 
+pytestmark = pytest.mark.sqlite
+
 
 @contextlib.contextmanager
 def umask(mask: int) -> Iterator[None]:

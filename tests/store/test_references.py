@@ -15,6 +15,7 @@ from support.ledgers import (
     own_message,
     queued,
 )
+from support.place import sqlite_of
 from trio.testing import wait_all_tasks_blocked
 
 from daemon.domain.messages import (
@@ -209,6 +210,7 @@ async def test_a_thread_does_not_begin_with_a_sign(store: Store) -> None:
     assert await store.threads.history(LAURA, tokens=10**6) == ()
 
 
+@pytest.mark.sqlite  # it holds SQLite's writer
 async def test_the_addressee_is_known_in_the_same_write(
     store: Store, nursery: trio.Nursery
 ) -> None:
@@ -228,7 +230,7 @@ async def test_the_addressee_is_known_in_the_same_write(
 
     with trio.fail_after(20), held_writer() as held:
         async with trio.open_nursery() as calls:
-            await hold(store.database, held, nursery)
+            await hold(sqlite_of(store), held, nursery)
             for one in (in_group("g-1", mentions=(OURS,)), in_group("g-2", "y otra cosa")):
                 calls.start_soon(call, one)
                 await wait_all_tasks_blocked()

@@ -14,11 +14,11 @@ from support.ledgers import (
     outbox_states,
     queued,
 )
+from support.place import cli_connection
 from support.rows import change, insert, select
 
 from daemon.domain.messages import ChatKey, StatusUpdate
 from daemon.domain.records import NewPart, OutboxRow
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 from daemon.ledger.operator_actions import Obstacle
@@ -240,7 +240,7 @@ async def test_forgetting_two_members_cancels_the_resend_of_their_answer(
     """The row that was given up with the first is no obstacle to the second."""
     assert await again(store, await refused_in_a_group(store)) == ""
     for person in (LAURA, PEDRO):
-        with open_cli_connection(tmp_path) as connection:
+        with cli_connection(tmp_path) as connection:
             gone = forget(connection, [person.chat], tmp_path, by=OPERATOR, now=NOW)
             assert gone.messages == 1
     assert select(store, "outbox", "state, body") == [("dropped", "")]
@@ -251,7 +251,7 @@ async def test_a_group_answer_to_a_forgotten_person_is_not_sent_again(
 ) -> None:
     """Nothing is left of it that could be."""
     row = await refused_in_a_group(store)
-    with open_cli_connection(tmp_path) as connection:
+    with cli_connection(tmp_path) as connection:
         forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=NOW)
     assert await again(store, row) == "not refused"
     assert outbox_states(store) == ["dropped"]
@@ -274,7 +274,7 @@ async def test_a_notice_about_a_forgotten_person_is_not_sent_again(
     (row,) = await store.outbox.open_rows(PEDRO)
     await store.outbox.sending(row, now=103)
     await store.outbox.failed(row, "status 400")
-    with open_cli_connection(tmp_path) as connection:
+    with cli_connection(tmp_path) as connection:
         forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=NOW)
     assert await again(store, row, agents_chat=PEDRO.chat) == "not refused"
     assert select(store, "outbox", "state, body") == [("dropped", "")]

@@ -23,7 +23,7 @@ from support.ledgers import (
     queued,
     tool_call,
 )
-from support.place import store_in
+from support.place import sqlite_of, store_in
 
 from daemon.domain.eligibility import A_REACTION, A_VOTE
 from daemon.domain.limits import Charge, Use
@@ -205,7 +205,10 @@ async def test_no_search_reads_everything(
 ) -> None:
     statements: list[str] = []
     async with store_in(tmp_path) as store:
-        connections = [store.database._connection, *store.database._readers.connections]
+        connections = [
+            sqlite_of(store)._connection,
+            *(s.use() for s in sqlite_of(store)._readers.sources),
+        ]
         for connection in connections:
             connection.set_trace_callback(statements.append)
         await scene(store)

@@ -103,7 +103,7 @@ async def test_chats_are_counted_with_the_active_ones(store: Store) -> None:
 async def test_items_come_back_as_they_were(store: Store) -> None:
     item: JsonObject = {
         "role": "user",
-        "content": "¿Señora Muñoz? 👩‍👩‍👧 \u0000 'quotes' \\ {}",
+        "content": "¿Señora Muñoz? 👩‍👩‍👧 'quotes' \\ {}",
         "nested": [1, 2.5, None, True],
     }
     await _turn_with(store, item)

@@ -13,13 +13,12 @@ from support.ledgers import (
     message,
     open_turn,
 )
-from support.place import store_in
+from support.place import cli_connection, store_in
 from support.rows import select
 
 from daemon.domain.limits import NO_LIMITS, Budget, Charge, Refusal, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import NewPart, Run, Turn
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 
@@ -208,7 +207,7 @@ async def test_a_call_of_a_person_being_forgotten_restores_no_number(
     """A voice note was being made: what it did not cost is given back to the day alone."""
     await accept(store, message("m-1"))
     assert await store.usage.take(LAURA, REAL, NO_LIMITS) == ""
-    with open_cli_connection(tmp_path) as connection:
+    with cli_connection(tmp_path) as connection:
         name = forget(connection, [LAURA.chat], tmp_path, by=OPERATOR, now=103).name
     await store.usage.charge(LAURA, Charge(DAY, Use(-100, -20)))
     assert await store.usage.take(LAURA, REAL, NO_LIMITS) == ""

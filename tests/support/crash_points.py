@@ -28,11 +28,13 @@ from daemon.domain.records import OutboxRow, Turn
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.domain.rendering.templates import Template
 from daemon.gateway.port import Capabilities, Gateway, Indicator
-from daemon.ledger.drivers.sqlite.database import SqliteDatabase, _Write
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase
+from daemon.ledger.drivers.threads import QueuedWrite
 from daemon.ledger.outbox import Outbox, SettledSend
 from daemon.ledger.statuses import NEVER
 from daemon.tools.tool import ToolContext
 from daemon.tools.toolbox import Toolbox
+from support.place import sqlite_of
 
 PLAN_VARIABLE = "CRASH_PLAN"
 """The environment variable in which the victim finds its plan. Only the victim reads it."""
@@ -85,12 +87,12 @@ class KillPoints:
 def watched(services: ChatServices, points: KillPoints) -> ChatServices:
     """The same services with kill points around everything with an effect outside."""
     store, model, number = services.store, services.model, services.number
-    _watch_commits(store.database, points)
+    _watch_commits(sqlite_of(store), points)
     chat_config = services.config.current
     toolbox = _WatchedToolbox(chat_config.toolbox, points)
     return replace(
         services,
-        store=replace(store, outbox=_WatchedOutbox(store.database, points)),
+        store=replace(store, outbox=_WatchedOutbox(sqlite_of(store), points)),
         model=replace(model, engine=_WatchedEngine(model.engine, points)),
         number=replace(number, gateway=_WatchedGateway(number.gateway, points)),
         config=LiveConfig(replace(chat_config, toolbox=toolbox)),
@@ -101,7 +103,7 @@ def _watch_commits(database: SqliteDatabase, points: KillPoints) -> None:
     """Points in the writer thread: after the writes, before COMMIT, and before callers resume."""
     commit = database._commit_as_one
 
-    def watched_commit(batch: list[_Write[object]]) -> str:
+    def watched_commit(batch: list[QueuedWrite[object]]) -> str:
         names = [_name(write.operation) for write in batch]
         last = batch[-1]
         operation = last.operation

@@ -4,16 +4,23 @@
 itself is what `Sqlite` says.
 """
 
+import atexit
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, closing, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
-from daemon.ledger.drivers.port import Connection
-from daemon.ledger.drivers.sqlite.database import Meter
+import pytest
+
+from daemon.ledger.admin.connection import open_cli_connection
+from daemon.ledger.drivers.port import Connection, Meter
+from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
+from daemon.ledger.drivers.postgres.opening import migrate
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.ledger import Store, open_store
+from support.postgres import PostgresServer, binaries, running_postgres
 
 Place = Path | Store
 """The data directory of a daemon, running or not, or a ledger that the test has open."""
@@ -28,7 +35,8 @@ class Sqlite:
     @contextmanager
     def connect(place: Place, *, read_only: bool = True) -> Iterator[Connection]:
         """Open a connection beside the daemon's; what it changes is committed at the end."""
-        path = place / "recado.db" if isinstance(place, Path) else place.database.path
+        folder = place if isinstance(place, Path) else place.data_dir
+        path = folder / "recado.db"
         address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
         with closing(sqlite3.connect(address, uri=True)) as connection, connection:
             connection.execute("PRAGMA foreign_keys = ON")
@@ -53,10 +61,56 @@ class Sqlite:
             return len(connection.execute("PRAGMA foreign_key_check").fetchall())
 
 
-DATABASES = {"sqlite": Sqlite()}
+class Postgres:
+    """A database of a private server; its name stands in the data directory."""
+
+    def __init__(self) -> None:
+        self._server: PostgresServer | None = None
+        self._template = ""
+
+    @contextmanager
+    def connect(self, place: Place, *, read_only: bool = True) -> Iterator[Connection]:
+        """Open a connection beside the daemon's."""
+        folder = place if isinstance(place, Path) else place.data_dir
+        with closing(connect(self.url(folder), read_only=read_only)) as connection:
+            yield PostgresConnection(connection)
+
+    def url(self, data_dir: Path) -> str:
+        """The ``store.url`` of a daemon with this data directory; made if need be."""
+        named = data_dir / ".postgres"
+        if not named.exists():
+            data_dir.mkdir(parents=True, exist_ok=True)
+            named.write_text(self._running().create(self._template))
+        return self._running().url(named.read_text())
+
+    def is_made(self, data_dir: Path) -> bool:
+        """Whether a daemon has come as far as to make its tables: they are in the template."""
+        return (data_dir / ".postgres").exists()
+
+    def orphaned_rows(self, place: Place) -> int:  # noqa: ARG002 - PostgreSQL always looks
+        """None: the server refuses them."""
+        return 0
+
+    def _running(self) -> PostgresServer:
+        """The server of this test process; it ends with it."""
+        if self._server is None:
+            programs = binaries()
+            if programs is None:
+                pytest.skip("needs PostgreSQL 15: apt-get install postgresql")
+            running = running_postgres(programs)
+            self._server = running.__enter__()
+            atexit.register(running.__exit__, None, None, None)
+            self._template = self._server.create()
+            with closing(connect(self._server.url(self._template))) as connection:
+                migrate(connection)
+        return self._server
 
 
-def database() -> Sqlite:
+SQLITE, POSTGRES = Sqlite(), Postgres()
+DATABASES: dict[str, Sqlite | Postgres] = {"sqlite": SQLITE, "postgres": POSTGRES}
+
+
+def database() -> Sqlite | Postgres:
     """The database that this run of the tests uses."""
     return DATABASES[os.environ.get(VARIABLE, "sqlite")]
 
@@ -71,4 +125,17 @@ def store_in(
     folder: Path, meter: Meter | None = None, *, clock: Callable[[], float] = time.perf_counter
 ) -> AbstractAsyncContextManager[Store, bool | None]:
     """Open the ledger of a folder as the daemon does."""
-    return open_store(folder, clock=clock, meter=meter)
+    return open_store(folder, url=database().url(folder), clock=clock, meter=meter)
+
+
+def sqlite_of(store: Store) -> SqliteDatabase:
+    """The database of a ledger that is known to be SQLite's: for tests of SQLite itself."""
+    assert isinstance(store.database, SqliteDatabase)
+    return store.database
+
+
+def cli_connection(
+    data_dir: Path, *, read_only: bool = False
+) -> AbstractContextManager[Connection, bool | None]:
+    """Open the ledger of a folder as a command does."""
+    return open_cli_connection(data_dir, database().url(data_dir), read_only=read_only)

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import trio
+from pydantic import SecretStr
 
 from daemon.app import run
 from daemon.assistant.port import Engine
@@ -256,7 +257,7 @@ def quick_settings(data_dir: Path, changes: Mapping[str, Mapping[str, Any]]) -> 
     settings = Settings()
     update: dict[str, Any] = {"data_dir": data_dir}
     if url := database().url(data_dir):
-        changes = {"store": {"url": url}, **changes}
+        changes = {"store": {"url": SecretStr(url)}, **changes}
     for table in {*QUICK, *changes}:
         section = getattr(settings, table)
         update[table] = section.model_copy(

@@ -18,6 +18,9 @@ SHORTEST_NUMBER = 8
 OF_CHAT = "channel || '/' || chat = ?"
 """The condition that the indexes of a whole conversation are for; see `told`."""
 
+NUMBERS = "(SELECT CAST(value AS BIGINT) FROM json_each(?))"
+"""The numbers of a JSON list that is a parameter, as SQL."""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -108,7 +111,7 @@ def person_of(
         for row in connection.execute(
             "SELECT id, chat, turn_id FROM messages"
             f" WHERE chat GLOB '{GROUPS_GLOB}'"
-            " AND json_extract(message, '$.author') = ? AND seq <= ?",
+            " AND author = ? AND seq <= ?",
             (author, up_to),
         )
     ]
@@ -151,11 +154,10 @@ def _sent_ids(
             (joined_key(key),),
         )
     turns = json.dumps(list(group_turns))
-    found |= _ids(connection, "turn_id IN (SELECT value FROM json_each(?))", (turns,))
+    found |= _ids(connection, f"turn_id IN {NUMBERS}", (turns,))
     found |= _ids(
         connection,
-        "id IN (SELECT outbox_id FROM escalations"
-        " WHERE turn_id IN (SELECT value FROM json_each(?)))",
+        f"id IN (SELECT outbox_id FROM escalations WHERE turn_id IN {NUMBERS})",
         (turns,),
     )
     return frozenset(found)
@@ -170,27 +172,29 @@ def _ids(connection: Connection, where: str, values: Sequence[object]) -> set[st
 
 
 _QUERIES = {
-    "chats": "SELECT * FROM chats WHERE chat IN names",
-    "messages": """SELECT * FROM messages WHERE chat IN names
-        OR json_extract(message, '$.author') IN authors ORDER BY seq""",
+    "chats": "SELECT * FROM chats WHERE chat IN (SELECT value FROM names)",
+    "messages": """SELECT * FROM messages WHERE chat IN (SELECT value FROM names)
+        OR author IN (SELECT value FROM authors) ORDER BY seq""",
     "media": """SELECT media.* FROM media JOIN messages ON messages.channel = media.channel
-        AND messages.id = message_id WHERE chat IN names
-        OR json_extract(message, '$.author') IN authors ORDER BY seq""",
-    "thread": "SELECT * FROM thread_items WHERE chat IN names ORDER BY id",
-    "summary": "SELECT * FROM thread_heads WHERE chat IN names",
-    "turns": "SELECT * FROM turns WHERE chat IN names ORDER BY id",
+        AND messages.id = message_id WHERE chat IN (SELECT value FROM names)
+        OR author IN (SELECT value FROM authors) ORDER BY seq""",
+    "thread": "SELECT * FROM thread_items WHERE chat IN (SELECT value FROM names) ORDER BY id",
+    "summary": "SELECT * FROM thread_heads WHERE chat IN (SELECT value FROM names)",
+    "turns": "SELECT * FROM turns WHERE chat IN (SELECT value FROM names) ORDER BY id",
     "stages": """SELECT stages.* FROM stages JOIN turns ON turns.id = turn_id
-        WHERE chat IN names ORDER BY stages.id""",
+        WHERE chat IN (SELECT value FROM names) ORDER BY stages.id""",
     "model_calls": """SELECT responses.* FROM responses JOIN runs ON runs.id = run_id
-        JOIN turns ON turns.id = turn_id WHERE chat IN names ORDER BY run_id, round""",
+        JOIN turns ON turns.id = turn_id WHERE chat IN (SELECT value FROM names)
+        ORDER BY run_id, round""",
     "tool_calls": """SELECT tool_calls.* FROM tool_calls JOIN turns ON turns.id = turn_id
-        WHERE chat IN names ORDER BY tool_calls.id""",
-    "facts": "SELECT * FROM facts WHERE chat IN names ORDER BY id",
+        WHERE chat IN (SELECT value FROM names) ORDER BY tool_calls.id""",
+    "facts": "SELECT * FROM facts WHERE chat IN (SELECT value FROM names) ORDER BY id",
     "escalations": """SELECT escalations.* FROM escalations JOIN turns ON turns.id = turn_id
-        WHERE chat IN names ORDER BY turn_id""",
-    "questions": "SELECT * FROM knowledge_questions WHERE chat IN names ORDER BY id",
-    "usage": "SELECT * FROM usage_days WHERE chat IN names ORDER BY day",
-    "outbox": "SELECT * FROM outbox WHERE chat IN names ORDER BY id",
+        WHERE chat IN (SELECT value FROM names) ORDER BY turn_id""",
+    "questions": """SELECT * FROM knowledge_questions WHERE chat IN (SELECT value FROM names)
+        ORDER BY id""",
+    "usage": "SELECT * FROM usage_days WHERE chat IN (SELECT value FROM names) ORDER BY day",
+    "outbox": "SELECT * FROM outbox WHERE chat IN (SELECT value FROM names) ORDER BY id",
 }
 _PARAMETERS = (
     "WITH names AS (SELECT value FROM json_each(:names)),"

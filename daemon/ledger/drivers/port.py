@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+import trio
+
 T = TypeVar("T")
 
 
@@ -60,8 +62,8 @@ class Connection(Protocol):
         """Run one statement for each of many sets of parameters: the way to insert many rows."""
 
 
-class Database(Protocol):
-    """An open database. Any task of the trio run that opened it may call it."""
+class Transactions(Protocol):
+    """What the ledger's methods run in. Any task of the trio run that opened it may call it."""
 
     async def read(self, query: Callable[[Any], T]) -> T:
         """Run a function on a connection that changes nothing; it sees all that is committed.
@@ -74,6 +76,54 @@ class Database(Protocol):
 
         It may be undone and run again. Raises StoreUnavailable if it is not stored.
         """
+
+
+class Database(Transactions, Protocol):
+    """An open database."""
+
+    @property
+    def fatal_error(self) -> str:
+        """Why the database cannot be used any more; empty while it can."""
+
+    @property
+    def failed(self) -> trio.Event:
+        """Set once there is a `fatal_error`."""
+
+    @property
+    def last_write_error(self) -> str:
+        """Why the last write was not stored; empty if it was. It may pass."""
+
+    async def probe(self) -> None:
+        """Test whether writes succeed again; does nothing if the last one did.
+
+        Raises StoreUnavailable if they do not.
+        """
+
+    async def answer(self) -> None:
+        """Return once every writer thread is alive, for the watchdog."""
+
+    async def size_bytes(self) -> int:
+        """How large the database is. Raises OSError or StoreUnavailable."""
+
+    def wal_bytes(self) -> int:
+        """Size of a write-ahead log that this process folds in; 0 if a server does that."""
+
+    @property
+    def commits(self) -> int:
+        """Transactions since the last `checkpoint`."""
+
+    async def checkpoint(self) -> None:
+        """Fold the write-ahead log in, as far as nobody reads it. Raises StoreUnavailable."""
+
+    async def empty_log(self) -> None:
+        """Empty the write-ahead log, which holds deleted rows too. Raises StoreUnavailable."""
+
+
+class Meter(Protocol):
+    """Receives the database's measurements, in the event loop's thread."""
+
+    def committed(self, *, rows: int, seconds: float) -> None:
+        """A transaction of ``rows`` writes took ``seconds``."""
 
 
 def listed(words: Iterable[str]) -> str:
@@ -112,7 +162,7 @@ class Role:
         turn = await turns.active(key)
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Transactions) -> None:
         self._database = database
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
+from daemon.ledger.admin.connection import transaction
 from daemon.ledger.audit import erase_audit, write_audit
-from daemon.ledger.drivers.sqlite.database import empty_log, transaction
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.sqlite.database import empty_log
 from daemon.ledger.forget.jobs import Forgotten, ask, cut, done_as, next_work
 from daemon.ledger.forget.other_texts import called
 from daemon.ledger.forget.stages import CUT, OVER, STAGE, Batch, Work, next_stage
@@ -30,7 +32,7 @@ NO_IDS: JsonObject = {"names": [], "keys": [], "called": [], "groups": [], "turn
 """The subject of a work that is over."""
 
 
-def look(connection: sqlite3.Connection, work: Work) -> Batch:
+def look(connection: Connection, work: Work) -> Batch:
     """Find the next batch; changes nothing."""
     if work.stage in {CUT, OVER}:
         return Batch([work.stage])
@@ -44,7 +46,7 @@ def moved(work: Work, batch: Batch) -> Work:
     return replace(work, place=batch.place)
 
 
-def write(connection: sqlite3.Connection, work: Work, batch: Batch, *, now: float) -> Work:
+def write(connection: Connection, work: Work, batch: Batch, *, now: float) -> Work:
     """Erase one batch, and note how far it has come. Inside the caller's transaction.
 
     A batch without rows need not be written. ``now``: Unix seconds.
@@ -61,7 +63,7 @@ def write(connection: sqlite3.Connection, work: Work, batch: Batch, *, now: floa
 
 
 def write_paced(
-    connection: sqlite3.Connection,
+    connection: Connection,
     work: Work,
     batch: Batch,
     *,
@@ -76,7 +78,7 @@ def write_paced(
     return replace(left, share=min(left.share * MORE, 1.0))
 
 
-def _cut(connection: sqlite3.Connection, work: Work, now: float) -> Work:
+def _cut(connection: Connection, work: Work, now: float) -> Work:
     person = work.person
     names = called(connection, person)
     marks, chats = cut(
@@ -104,7 +106,7 @@ def _cut(connection: sqlite3.Connection, work: Work, now: float) -> Work:
     return left
 
 
-def erase_traces(connection: sqlite3.Connection, work: Work) -> None:
+def erase_traces(connection: Connection, work: Work) -> None:
     """Remove the person's ids from the work itself and from the audit: the last rows to be erased.
 
     Inside the caller's transaction.
@@ -112,9 +114,9 @@ def erase_traces(connection: sqlite3.Connection, work: Work) -> None:
     erase_audit(connection, work.person.names)
     # A lid that was looked up during the first write; not one of somebody who is new.
     connection.executemany(
-        "DELETE FROM aliases WHERE channel = ?1 AND chat = ?2 AND NOT EXISTS"
-        " (SELECT 1 FROM chats WHERE channel = ?1 AND chat = ?2)",
-        work.person.keys,
+        "DELETE FROM aliases WHERE channel = ? AND chat = ? AND NOT EXISTS"
+        " (SELECT 1 FROM chats WHERE channel = ? AND chat = ?)",
+        [(*key, *key) for key in work.person.keys],
     )
     connection.execute(
         "UPDATE forgettings SET stage = ?, chats = ?, marks = '{}', place = '[]', counts = ?"
@@ -123,7 +125,7 @@ def erase_traces(connection: sqlite3.Connection, work: Work) -> None:
     )
 
 
-def close(connection: sqlite3.Connection, work: Work, *, now: float) -> None:
+def close(connection: Connection, work: Work, *, now: float) -> None:
     """Note that the work is done, bytes included. Inside the caller's transaction."""
     if work.kind == "chat":
         connection.execute("DELETE FROM forgettings WHERE id = ?", (work.id,))
@@ -134,7 +136,7 @@ def close(connection: sqlite3.Connection, work: Work, *, now: float) -> None:
 
 
 def forget(
-    connection: sqlite3.Connection, names: Sequence[str], data_dir: Path, *, by: Actor, now: float
+    connection: Connection, names: Sequence[str], data_dir: Path, *, by: Actor, now: float
 ) -> Forgotten:
     """Erase the person with these chat ids from all tables and from the files in ``data_dir``.
 
@@ -150,17 +152,16 @@ def forget(
     return done
 
 
-def carry_out(connection: sqlite3.Connection, name: str, data_dir: Path, *, now: float) -> None:
+def carry_out(connection: Connection, name: str, data_dir: Path, *, now: float) -> None:
     """Do what was asked for, from where it was left; see `forget`."""
     for _ in slices(connection, name, data_dir, now=now):
         pass
 
 
-def slices(
-    connection: sqlite3.Connection, name: str, data_dir: Path, *, now: float
-) -> Iterator[None]:
+def slices(connection: Connection, name: str, data_dir: Path, *, now: float) -> Iterator[None]:
     """Do what was asked for, a slice at each step; no daemon may have the store meanwhile."""
-    connection.execute("PRAGMA secure_delete = ON")
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA secure_delete = ON")
     work = next_work(connection, data_dir, name=name)
     while work is not None and work.stage != OVER:
         batch = look(connection, work)
@@ -174,6 +175,7 @@ def slices(
         return
     with transaction(connection):
         erase_traces(connection, work)
-    empty_log(connection)
+    if isinstance(connection, sqlite3.Connection):
+        empty_log(connection)
     with transaction(connection):
         close(connection, work, now=now)

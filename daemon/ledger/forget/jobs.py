@@ -122,8 +122,8 @@ def _ask(
 def next_work(connection: Connection, data_dir: Path, *, name: str = "") -> Work | None:
     """The oldest work that is not done, or that of a name; None if there is none. Reads only."""
     row = connection.execute(
-        f"{_JOB} WHERE done_at IS NULL AND (?1 = '' OR name = ?1) ORDER BY id LIMIT 1",
-        (name,),
+        f"{_JOB} WHERE done_at IS NULL AND (? = '' OR name = ?) ORDER BY id LIMIT 1",
+        (name, name),
     ).fetchone()
     if row is None:
         return None
@@ -198,7 +198,7 @@ _OPEN_TURN = (
         WHERE state = '{RUNNING}' AND turn_id = :turn""",
     # Messages of others in a turn of a group wait again.
     f"""UPDATE messages SET state = '{RECEIVED}', turn_id = NULL WHERE state = '{IN_TURN}'
-        AND turn_id = :turn AND :in_group AND json_extract(message, '$.author') NOT IN (
+        AND turn_id = :turn AND :in_group = 1 AND author NOT IN (
         SELECT value FROM json_each(:authors))""",
     f"""UPDATE outbox SET chat = CASE :in_group WHEN 1 THEN :name ELSE chat END,
         state = '{DROPPED}', error = :reason WHERE {OPEN_ROWS} AND turn_id = :turn""",
@@ -216,7 +216,7 @@ _OPEN = (
     f"{_CLOSE} AND chat = :chat AND state = '{WITH_AGENT}'",
     "UPDATE messages SET to_note = 0 WHERE channel = :channel AND chat = :chat AND to_note = 1",
 )
-_BY_AUTHOR = " AND json_extract(message, '$.author') IN (SELECT value FROM json_each(:authors))"
+_BY_AUTHOR = " AND author IN (SELECT value FROM json_each(:authors))"
 _OWN_CHAT = (
     *_OPEN,
     f"""UPDATE outbox SET state = '{DROPPED}', error = :reason WHERE channel = :channel

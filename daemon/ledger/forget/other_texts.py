@@ -167,7 +167,9 @@ def mentions_in(
     table without such a number is looked at as a whole.
     """
     keys = ", ".join(texts.key)
-    seen = " OR ".join(f"instr({column}, ?)" for column in texts.columns for _ in person.needles)
+    seen = " OR ".join(
+        f"instr({column}, ?) > 0" for column in texts.columns for _ in person.needles
+    )
     needles = [needle for _ in texts.columns for needle in person.needles]
     if texts.key[0] not in NUMBERED:
         rows = connection.execute(f"SELECT {keys} FROM {texts.table} WHERE {seen}", needles)
@@ -221,7 +223,7 @@ def references_in(
     """
     rows = connection.execute(
         "SELECT seq, message FROM messages WHERE seq > ? AND seq <= ?"
-        " AND (instr(message, '\"quote\":') OR instr(message, '\"target\":')) ORDER BY seq",
+        " AND (instr(message, '\"quote\":') > 0 OR instr(message, '\"target\":') > 0) ORDER BY seq",
         (after, min(after + window, up_to)),
     )
     found = []
@@ -279,7 +281,7 @@ def words_of(
             " json_extract(message, '$.content.caption'), media.words FROM messages"
             " LEFT JOIN media ON media.channel = messages.channel AND message_id = messages.id"
             f" WHERE chat GLOB '{GROUPS_GLOB}'"
-            " AND json_extract(message, '$.author') = ? AND from_me = 0",
+            " AND author = ? AND from_me = 0",
             (author,),
         )
     ]

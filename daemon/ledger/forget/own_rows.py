@@ -26,7 +26,7 @@ from daemon.domain.states import (
     STARTED,
     WITH_AGENT,
 )
-from daemon.ledger.admin.person import OF_CHAT, Person, joined_key
+from daemon.ledger.admin.person import NUMBERS, OF_CHAT, Person, joined_key
 from daemon.ledger.audit import erase_audit
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.files import AUDIO_FOLDER
@@ -81,7 +81,7 @@ def drop_events(connection: Connection, ids: Sequence[int], folder: Path) -> int
     Files are deleted before the rows that name them, so that no file is left without a row.
     """
     rows = connection.execute(
-        "SELECT id, body_file FROM events WHERE id IN (SELECT value FROM json_each(?))"
+        f"SELECT id, body_file FROM events WHERE id IN {NUMBERS}"
         " AND (body IS NOT NULL OR body_file != '' OR unreadable != '')",
         (json.dumps(list(ids)),),
     ).fetchall()
@@ -104,7 +104,7 @@ EVENTS_FOLDER = "events"
 
 _json = msgspec.json.Encoder()
 
-_TURNS = "turn_id IN (SELECT value FROM json_each(:turns))"
+_TURNS = "turn_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:turns))"
 _PARTS = {
     "@runs": "run_id IN (SELECT id FROM runs WHERE @turns)",
     "@sends": "outbox_id IN (SELECT id FROM outbox WHERE @turns)",
@@ -149,12 +149,12 @@ _DELETE_TURNS = _filled(
     "DELETE FROM interim_messages WHERE @sends",
     "DELETE FROM send_failures WHERE @sends",
     "DELETE FROM outbox WHERE @turns",
-    "DELETE FROM turns WHERE id IN (SELECT value FROM json_each(:turns))",
+    "DELETE FROM turns WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:turns))",
 )
 _DELETE_SENDS = (
-    "UPDATE escalations SET outbox_id = NULL WHERE outbox_id IN (SELECT value FROM json_each(?))",
-    "DELETE FROM interim_messages WHERE outbox_id IN (SELECT value FROM json_each(?))",
-    "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?))",
+    f"UPDATE escalations SET outbox_id = NULL WHERE outbox_id IN {NUMBERS}",
+    f"DELETE FROM interim_messages WHERE outbox_id IN {NUMBERS}",
+    f"DELETE FROM outbox WHERE id IN {NUMBERS}",
 )
 
 
@@ -182,7 +182,7 @@ def erase_turns(
     ).fetchall()
     rows = connection.execute(
         f"SELECT message_id, payload FROM outbox WHERE {_TURNS}"
-        " OR id IN (SELECT value FROM json_each(:notices))",
+        " OR id IN (SELECT CAST(value AS BIGINT) FROM json_each(:notices))",
         {**values, "notices": json.dumps([row[0] for row in notices])},
     ).fetchall()
     _delete_sent_files(connection, [row[1] for row in rows], ids, data_dir)
@@ -201,8 +201,7 @@ def rename_turns(connection: Connection, turns: Sequence[int], names: Names) -> 
     """Replace the ids of emptied turns by anonymous ones."""
     for chat, name in names.items():
         connection.execute(
-            "UPDATE turns SET chat = ?, doubt = '' WHERE chat = ?"
-            " AND id IN (SELECT value FROM json_each(?))",
+            f"UPDATE turns SET chat = ?, doubt = '' WHERE chat = ? AND id IN {NUMBERS}",
             (name, chat, json.dumps(list(turns))),
         )
 
@@ -211,18 +210,20 @@ def erase_sends(connection: Connection, rows: Sequence[int], names: Names, data_
     """Erase what was said outside of turns: notices, operators' words."""
     ids = json.dumps(list(rows))
     found = connection.execute(
-        "SELECT payload FROM outbox WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+        f"SELECT payload FROM outbox WHERE id IN {NUMBERS}",
+        (ids,),
     ).fetchall()
     _delete_sent_files(connection, [row[0] for row in found], "[]", data_dir, besides=ids)
     connection.execute(
-        "DELETE FROM send_failures WHERE outbox_id IN (SELECT value FROM json_each(?))", (ids,)
+        f"DELETE FROM send_failures WHERE outbox_id IN {NUMBERS}",
+        (ids,),
     )
     for chat, name in names.items():
         connection.execute(
             "UPDATE outbox SET chat = ?, body = '', quoted = '', message_id = '', payload = '{}',"
             " error = CASE error WHEN ? THEN error ELSE '' END,"
             f" state = CASE WHEN {OPEN_ROWS} THEN '{DROPPED}'"
-            " ELSE state END WHERE chat = ? AND id IN (SELECT value FROM json_each(?))",
+            f" ELSE state END WHERE chat = ? AND id IN {NUMBERS}",
             (name, REASON, chat, ids),
         )
     if not names:
@@ -246,7 +247,7 @@ def erase_messages(
     done: Counter[str] = Counter()
     rows = connection.execute(
         "SELECT seq, channel, id, chat, kind, from_me, event_id FROM messages"
-        " WHERE seq IN (SELECT value FROM json_each(?))",
+        f" WHERE seq IN {NUMBERS}",
         (json.dumps(list(seqs)),),
     ).fetchall()
     keys = [(row[1], row[2]) for row in rows]
@@ -311,8 +312,8 @@ def _delete_sent_files(
         needed = connection.execute(
             f"SELECT 1 FROM outbox WHERE {OPEN_ROWS}"
             " AND kind NOT IN ('text', 'reaction') AND json_extract(payload, '$.file') = ?"
-            " AND COALESCE(turn_id, 0) NOT IN (SELECT value FROM json_each(?))"
-            " AND id NOT IN (SELECT value FROM json_each(?)) LIMIT 1",
+            f" AND COALESCE(turn_id, 0) NOT IN {NUMBERS}"
+            f" AND id NOT IN {NUMBERS} LIMIT 1",
             (name, turns, besides),
         ).fetchone()
         if needed is None:

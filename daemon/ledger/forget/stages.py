@@ -114,7 +114,7 @@ def _look_ids(_connection: Connection, work: Work) -> Batch:
 
 def _keep_ids(connection: Connection, work: Work, rows: Sequence[str], _now: float) -> Counter[str]:
     connection.executemany(
-        "INSERT OR IGNORE INTO forgetting_ids (job, id) VALUES (?, ?)",
+        "INSERT INTO forgetting_ids (job, id) VALUES (?, ?) ON CONFLICT DO NOTHING",
         [(work.id, row) for row in rows],
     )
     return Counter()
@@ -320,7 +320,7 @@ def _look_messages(connection: Connection, work: Work) -> Batch:
     for author in work.person.authors if not rows and not work.deletes else ():
         found = connection.execute(
             f"SELECT seq FROM messages WHERE chat GLOB '{GROUPS_GLOB}'"
-            " AND json_extract(message, '$.author') = ? AND seq <= ? ORDER BY seq LIMIT ?",
+            " AND author = ? AND seq <= ? ORDER BY seq LIMIT ?",
             (author, up_to, work.most(MESSAGES)),
         ).fetchall()
         rows = rows or [int(row[0]) for row in found]

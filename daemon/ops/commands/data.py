@@ -19,9 +19,11 @@ from daemon.ledger.admin.backup import (
     back_up_key,
     back_up_sent,
 )
+from daemon.ledger.admin.connection import transaction
 from daemon.ledger.admin.person import held_of, names_of
-from daemon.ledger.drivers.sqlite.database import transaction
-from daemon.ledger.drivers.sqlite.opening import LOCK_FILE, open_cli_connection, owned
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.sqlite.opening import LOCK_FILE, owned
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection as open_sqlite
 from daemon.ledger.forget.forget import slices
 from daemon.ledger.forget.jobs import Forgotten, ask, done_as
 from daemon.ledger.people import FORGOTTEN, KEY_FILE
@@ -70,15 +72,17 @@ def backup_command(
     and FILE.key in place of contact.key (FILE.events in place of the events folder, FILE.audio in
     place of the audio folder); remove recado.db-wal and recado.db-shm if they are there.
     """
+    if place.url:
+        raise CommandFailure("the store is PostgreSQL: pg_dump, or its own backup, copies it")
     target = file.absolute()
     beside = [target.with_name(f"{target.name}.{folder}") for folder in ("events", "audio", "key")]
     taken = [path for path in (target, *beside) if path.exists()]
     if taken and not force:
         raise CommandFailure(f"{taken[0]} is there already; --force replaces it")
-    with open_cli_connection(place.data_dir) as connection:
+    with open_sqlite(place.data_dir) as connection:
         if target.exists() and target.samefile(place.data_dir / "recado.db"):
             raise CommandFailure(f"{target} is the store itself")
-        note(place.data_dir, "backup", str(target))
+        note(place, "backup", str(target))
         backup = back_up(connection, target)
     has_key = back_up_key(target, place.data_dir / KEY_FILE)
     files = _copy(target, place) if with_files else None
@@ -151,7 +155,7 @@ def export_command(place: Place, *, chat: str) -> None:
         held = held_of(connection, names_of(connection, known_chat(chat)))
     if not any(rows for table, rows in held.items() if table not in {"chat", "also_known_as"}):
         raise CommandFailure(f"nothing is held of {chat}")
-    note(place.data_dir, "export", held["chat"])
+    note(place, "export", held["chat"])
     print_json(held)
 
 
@@ -194,13 +198,13 @@ def forget_command(place: Place, *, chat: str, yes: bool, wait: float, as_json: 
     if not yes:
         question = f"Erase everything held of {name}? This cannot be undone"
         click.confirm(question, abort=True, err=as_json)
-    with open_cli_connection(place.data_dir) as connection:
+    with place.opened() as connection:
         with transaction(connection):
             forgotten = ask(connection, names_of(connection, name), by=os_actor(), now=time.time())
         done = trio.run(
             _done,
             lambda: done_as(connection, forgotten),
-            lambda: slices(connection, forgotten, place.data_dir, now=time.time()),
+            lambda: _slices(connection, forgotten, place),
             place.data_dir / LOCK_FILE,
             wait,
         )
@@ -210,6 +214,11 @@ def forget_command(place: Place, *, chat: str, yes: bool, wait: float, as_json: 
         click.echo(json.dumps(asdict(done)))
     else:
         click.echo(f"forgotten, now called {done.name}: {done.summary()}")
+
+
+def _slices(connection: Connection, name: str, place: Place) -> Iterator[None]:
+    """The daemon's work in slices, for a command without one; a cluster's nodes do it alone."""
+    return iter(()) if place.url else slices(connection, name, place.data_dir, now=time.time())
 
 
 async def _done(

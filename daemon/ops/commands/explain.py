@@ -337,7 +337,7 @@ def explain_command(place: Place, *, message_id: str, as_json: bool, reveal: boo
     if trace is None:
         raise CommandFailure(f"no message {message_id} is known")
     if reveal:
-        note(place.data_dir, "reveal", message_id, after="explain")
+        note(place, "reveal", message_id, after="explain")
     else:
         trace = without_words(trace)
     if as_json:

@@ -23,6 +23,7 @@ from daemon.ledger.admin.cli_queries import (
     sending_of,
     unanswered,
 )
+from daemon.ledger.admin.connection import transaction
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import (
     Replayed,
@@ -32,8 +33,6 @@ from daemon.ledger.admin.replay import (
     stored_event,
 )
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.drivers.sqlite.database import transaction
-from daemon.ledger.drivers.sqlite.opening import open_cli_connection
 from daemon.ledger.operator_actions import done_by_hand
 from daemon.ledger.people import has_opted_out
 from daemon.ops.commands.place import (
@@ -143,7 +142,7 @@ def send(place: Place, order: Order, make: Callable[[Connection, ChatKey], NewPa
         raise CommandFailure(
             f"{chat} is no chat: a number with its country code, or an id such as …@g.us"
         )
-    with open_cli_connection(place.data_dir) as connection:
+    with place.opened() as connection:
         with transaction(connection):
             known_by = numbers_of_chat(connection, key_chat)
             key = ChatKey(place.number(order.number, known_by), key_chat)
@@ -293,7 +292,7 @@ def unanswered_command(place: Place, *, older_than: float, as_json: bool, reveal
     with place.reading() as connection:
         found = [chat for chat in unanswered(connection) if now - chat.since >= older_than]
     if reveal:
-        note(place.data_dir, "reveal", after=f"unanswered, {len(found)} rows")
+        note(place, "reveal", after=f"unanswered, {len(found)} rows")
     shown = mask_numbers if not reveal else str
     if as_json:
         print_json([asdict(chat) | {"chat": shown(chat.chat)} for chat in found])

@@ -5,7 +5,7 @@ import os
 import pwd
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -22,10 +22,10 @@ from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
 from daemon.gateway.kinds import gateway_named
 from daemon.gateway.port import GatewayKind
+from daemon.ledger.admin.connection import open_cli_connection, transaction
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.drivers.sqlite.database import transaction
-from daemon.ledger.drivers.sqlite.opening import STORE_FILE, open_cli_connection
+from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.settings import Settings, of_sandbox
 from daemon.settings.chats import BudgetSettings
@@ -77,6 +77,8 @@ class Place:
     """The languages of our numbers by their names."""
     policy_of: Mapping[str, Policy] = field(default_factory=dict)
     """Which messages are answered by each number; empty where the configuration was not read."""
+    url: str = ""
+    """Of the database, if it is not SQLite's file in the data folder."""
 
     def policies(self, number: str) -> Policy:
         """Which messages a number answers; as built in where that is not known."""
@@ -116,7 +118,7 @@ class Place:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open the store for a block that changes nothing and sees one moment of it."""
-        with open_cli_connection(self.data_dir, read_only=True) as connection:
+        with self.opened(read_only=True) as connection:
             connection.execute("BEGIN")
             yield connection
             connection.execute("ROLLBACK")
@@ -124,8 +126,12 @@ class Place:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open the store for a block that is one transaction."""
-        with open_cli_connection(self.data_dir) as connection, transaction(connection):
+        with self.opened() as connection, transaction(connection):
             yield connection
+
+    def opened(self, *, read_only: bool = False) -> AbstractContextManager[Connection]:
+        """Open the store for a block with transactions of its own."""
+        return open_cli_connection(self.data_dir, self.url, read_only=read_only)
 
 
 def takes_place(function: Callable[..., None]) -> Callable[..., None]:
@@ -157,10 +163,10 @@ def os_actor() -> Actor:
 
 
 def note(
-    data_dir: Path, action: Action, subject: str = "", *, before: str = "", after: str = ""
+    place: Place, action: Action, subject: str = "", *, before: str = "", after: str = ""
 ) -> None:
     """Write into the audit what the user of this command does. Raises StoreError."""
-    with Place(data_dir, None).writing() as connection:
+    with place.writing() as connection:
         write_audit(
             connection,
             os_actor(),
@@ -200,13 +206,14 @@ def print_json(value: object) -> None:
 
 def _place(config: Path | None, data_dir: Path | None) -> Place:
     if data_dir is not None:
-        return Place(data_dir, None)
+        return Place(data_dir, None, url=os.environ.get("RECADO_STORE__URL", ""))
     return place_of(read_settings(config))
 
 
 def place_of(settings: Settings) -> Place:
     """Return where the store of a configuration is."""
     numbers = numbers_of(settings)
+    url = settings.store.url
     return Place(
         _data_dir(settings),
         ZoneInfo(settings.timezone),
@@ -216,6 +223,7 @@ def place_of(settings: Settings) -> Place:
         {name: number.gateway for name, number in numbers.items()},
         {name: number.language for name, number in numbers.items()},
         {name: policy_of(number) for name, number in numbers.items()},
+        url.get_secret_value() if url else "",
     )
 
 

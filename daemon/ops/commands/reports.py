@@ -81,7 +81,7 @@ def audit_command(
             _print_verified(verified, as_json=as_json)
             return
         if reveal:
-            note(place.data_dir, "reveal", after="audit")
+            note(place, "reveal", after="audit")
         found = audit_rows(connection, since=since_of(since, place), action=action, actor=actor)
         _print(found, place, as_json=as_json, reveal=reveal)
 
@@ -174,7 +174,7 @@ def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> Non
             spent = tuple(entry for entry in spent if entry.chat in names)
     if reveal:
         day = max(days.values(), default="")
-        note(place.data_dir, "reveal", after=f"budget of {day}, {len(spent)} rows")
+        note(place, "reveal", after=f"budget of {day}, {len(spent)} rows")
     rows = [_row(entry, reveal=reveal) for entry in spent if entry.chat]
     used = {entry.channel: entry for entry in spent if not entry.chat}
     totals = {number: used.get(number, Spending(number, *UNUSED)) for number in days}

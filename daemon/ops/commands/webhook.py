@@ -28,6 +28,7 @@ from daemon.ops.commands.place import (
     NotDone,
     note,
     number_settings,
+    place_of,
     print_json,
 )
 from daemon.settings import Settings
@@ -124,7 +125,7 @@ def _note(settings: Settings, url: str, *, found: bool) -> None:
         return
     before, after = ("set", "changed") if found else ("", "added")
     try:
-        note(settings.data_dir, "webhook set", url, before=before, after=after)
+        note(place_of(settings), "webhook set", url, before=before, after=after)
     except StoreError as error:
         click.echo(f"not noted in the audit: {error}", err=True)
 

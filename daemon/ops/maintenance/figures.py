@@ -12,7 +12,7 @@ from daemon.conversation.opening import Process
 from daemon.domain.dashboard_values import Sample
 from daemon.domain.limits import day_of, used_ratios
 from daemon.errors import StoreUnavailable
-from daemon.ledger.drivers.sqlite.database import SqliteDatabase
+from daemon.ledger.ledger import Store
 from daemon.ledger.process_records import Samples
 from daemon.observability.counts import Counts, read_counts
 from daemon.observability.logs import Log
@@ -100,7 +100,7 @@ async def keep_figures(
         try:
             await store.database.probe()
             await refresh(process, numbers, figures)
-            await measure_disk(store.database, telemetry.metrics.vitals)
+            await measure_disk(store, telemetry.metrics.vitals)
         except (StoreUnavailable, OSError) as error:
             telemetry.log.warning("the store is in trouble", error=str(error))
         await trio.sleep(every_seconds)
@@ -133,12 +133,12 @@ async def refresh(process: Process, numbers: Numbers, figures: Figures) -> None:
             metrics.budget_used_ratio.labels(limit).set(ratio)
 
 
-async def measure_disk(database: SqliteDatabase, vitals: Vitals) -> None:
-    """Measure the size of the store and the free space of the disk. Raises OSError."""
-    usage = await trio.to_thread.run_sync(shutil.disk_usage, database.path.parent)
+async def measure_disk(store: Store, vitals: Vitals) -> None:
+    """Measure the store and the free space of the disk. Raises OSError or StoreUnavailable."""
+    usage = await trio.to_thread.run_sync(shutil.disk_usage, store.data_dir)
     vitals.free_disk_bytes.set(usage.free)
-    vitals.store_bytes.set(database.path.stat().st_size)
-    vitals.store_wal_bytes.set(database.wal_bytes())
+    vitals.store_bytes.set(await store.database.size_bytes())
+    vitals.store_wal_bytes.set(store.database.wal_bytes())
 
 
 # -- figures for the dashboard's charts ----------------------------------------------------------

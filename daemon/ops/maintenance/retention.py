@@ -18,7 +18,7 @@ from daemon.conversation.telemetry import Telemetry
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey
 from daemon.errors import StoreUnavailable
-from daemon.ledger.drivers.sqlite.database import SqliteDatabase
+from daemon.ledger.drivers.port import Database
 from daemon.ledger.files import expire
 from daemon.ledger.forget.forget import close, erase_traces, look, moved, write_paced
 from daemon.ledger.forget.jobs import Forgotten, ask, ask_chat, done_as, next_work, old_chats
@@ -60,7 +60,7 @@ async def repeat(
         await trio.sleep(every_seconds)
 
 
-async def rest_after_write(database: SqliteDatabase) -> None:
+async def rest_after_write(database: Database) -> None:
     """Let others write between two writes of a long job. Raises StoreUnavailable."""
     if database.commits >= COMMITS:
         await database.checkpoint()
@@ -74,7 +74,7 @@ async def drop_old_events(store: Store, telemetry: Telemetry, *, event_days: flo
     """
     database = store.database
     before = telemetry.now() - event_days * DAY_SECONDS if event_days else 0.0
-    delete = partial(expire, before=before, folder=database.path.parent / "events")
+    delete = partial(expire, before=before, folder=store.data_dir / "events")
     events = files = 0
     more = True
     while more:
@@ -132,7 +132,7 @@ async def drop_media(store: Store, telemetry: Telemetry, folder: Path, *, media_
 
 async def keep_files_private(store: Store, log: Log) -> None:
     """Remove the permissions of others from files of earlier versions. Ends when done."""
-    folder = store.database.path.parent
+    folder = store.data_dir
     tightened = await trio.to_thread.run_sync(tighten_files, folder)
     if tightened:
         log.warning("files were readable for others, and are not any more", files=tightened)

@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from traceback import clear_frames
-from typing import Generic, Protocol, TypeGuard, TypeVar, cast
+from typing import TypeGuard, TypeVar, cast
 
 import trio
 
 from daemon.errors import StoreError, StoreUnavailable
-from daemon.ledger.drivers.sqlite.threads import HandOver, Readers
+from daemon.ledger.drivers.port import Meter
+from daemon.ledger.drivers.threads import HandOver, QueuedWrite, Readers
 
 T = TypeVar("T")
 
@@ -52,23 +53,24 @@ FATAL_CODES = frozenset(
 dropped the dirty pages, so a later commit could acknowledge what is not on the disk."""
 
 
-class Meter(Protocol):
-    """Receives the database's measurements, in the event loop's thread."""
+class _SqliteReading:
+    """A read-only connection; see `daemon.ledger.drivers.threads.ReadSource`."""
 
-    def committed(self, *, rows: int, seconds: float) -> None:
-        """A transaction of ``rows`` writes took ``seconds``."""
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
 
+    def use(self) -> sqlite3.Connection:
+        return self.connection
 
-class _Write(Generic[T]):
-    """One write on its way through the writer thread."""
+    def fault(self, error: Exception) -> str:
+        return str(error) if isinstance(error, sqlite3.Error) else ""
 
-    __slots__ = ("done", "error", "operation", "result")
+    def interrupt(self) -> None:
+        with contextlib.suppress(sqlite3.ProgrammingError):  # closed before
+            self.connection.interrupt()
 
-    def __init__(self, operation: Callable[[sqlite3.Connection], T]) -> None:
-        self.operation = operation
-        self.done = trio.Event()
-        self.result: T | None = None
-        self.error: BaseException | None = None
+    def close(self) -> None:
+        self.connection.close()
 
 
 class SqliteDatabase:
@@ -93,8 +95,10 @@ class SqliteDatabase:
         self._meter = meter
         self._token = trio.lowlevel.current_trio_token()
         self._connection = connect(path)
-        self._readers = Readers([connect(path, read_only=True) for _ in range(READERS)])
-        self._writes: HandOver[_Write[object]] = HandOver()
+        self._readers = Readers(
+            [_SqliteReading(connect(path, read_only=True)) for _ in range(READERS)]
+        )
+        self._writes: HandOver[QueuedWrite[object]] = HandOver()
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
 
@@ -110,8 +114,8 @@ class SqliteDatabase:
         """
         if self.fatal_error or self._closing:
             raise StoreUnavailable(self.fatal_error or "the store is closed")
-        write = _Write(operation)
-        self._writes.put(cast("_Write[object]", write))
+        write = QueuedWrite(operation)
+        self._writes.put(cast("QueuedWrite[object]", write))
         await write.done.wait()
         if write.error is not None:
             raise write.error
@@ -133,6 +137,11 @@ class SqliteDatabase:
         """
         if self.last_write_error:
             await self.write(_take_room)
+
+    async def size_bytes(self) -> int:
+        """Size of the file, without the write-ahead log. Raises OSError."""
+        await trio.lowlevel.checkpoint()
+        return self.path.stat().st_size
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log; 0 if there is none."""
@@ -194,7 +203,7 @@ class SqliteDatabase:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
-    def _commit(self, batch: list[_Write[object]]) -> None:
+    def _commit(self, batch: list[QueuedWrite[object]]) -> None:
         started = self._clock()
         fatal_error = self.fatal_error or self._commit_as_one(batch)
         if fatal_error:
@@ -207,7 +216,7 @@ class SqliteDatabase:
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._finish, batch, seconds)
 
-    def _commit_as_one(self, batch: list[_Write[object]]) -> str:
+    def _commit_as_one(self, batch: list[QueuedWrite[object]]) -> str:
         """Write a batch in one transaction; gives the error if nothing of it is stored.
 
         Operations hardly ever fail, so they run without savepoints first. If one fails, all are
@@ -240,7 +249,7 @@ class SqliteDatabase:
 
     # -- back in the event loop --------------------------------------------------------------
 
-    def _finish(self, batch: list[_Write[object]], seconds: float) -> None:
+    def _finish(self, batch: list[QueuedWrite[object]], seconds: float) -> None:
         for write in batch:
             write.done.set()
         if self.fatal_error:
@@ -294,7 +303,7 @@ def _is_of_the_disk(error: Exception) -> TypeGuard[sqlite3.Error]:
     )
 
 
-def _apply(connection: sqlite3.Connection, write: _Write[object]) -> None:
+def _apply(connection: sqlite3.Connection, write: QueuedWrite[object]) -> None:
     """Run one write so that its failure undoes it alone."""
     connection.execute("SAVEPOINT one_write")
     try:

@@ -13,7 +13,8 @@ from pathlib import Path
 import trio
 
 from daemon.errors import StoreDamaged, StoreError, StoreInUse, StoreUnavailable
-from daemon.ledger.drivers.sqlite.database import Meter, SqliteDatabase, connect
+from daemon.ledger.drivers.port import Meter
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase, connect
 from daemon.ledger.migrations import latest_version, migrate
 from daemon.system.private_files import make_folder, new_file
 

@@ -1,12 +1,11 @@
-"""Hands work of tasks to SQLite's threads: `HandOver` for writes, `Readers` for reads."""
+"""Hands work of tasks to a database's threads: `HandOver` for writes, `Readers` for reads."""
 
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from traceback import clear_frames
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import trio
 
@@ -66,12 +65,40 @@ class HandOver(trio.abc.Instrument, Generic[T]):
         return taken
 
 
+class QueuedWrite(Generic[T]):
+    """One write on its way through a writer thread."""
+
+    __slots__ = ("done", "error", "operation", "result")
+
+    def __init__(self, operation: Callable[[Any], T]) -> None:
+        self.operation = operation
+        self.done = trio.Event()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+
+class ReadSource(Protocol):
+    """One connection to read with."""
+
+    def use(self) -> Any:
+        """Return the connection; made again if it is broken. Called by the reader's thread."""
+
+    def fault(self, error: Exception) -> str:
+        """Say what the database reports; empty if the error is the query's own."""
+
+    def interrupt(self) -> None:
+        """Break off what is being read; called by another thread."""
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+
+
 class _Read(Generic[T]):
     """One read on its way through a reader thread."""
 
     __slots__ = ("done", "dropped", "error", "query", "result")
 
-    def __init__(self, query: Callable[[sqlite3.Connection], T]) -> None:
+    def __init__(self, query: Callable[[Any], T]) -> None:
         self.query = query
         self.done = trio.Event()
         self.dropped = False
@@ -81,29 +108,27 @@ class _Read(Generic[T]):
 
 
 class Readers:
-    """The reader threads of a database, one for each connection they are given.
+    """The reader threads of a database, one for each source.
 
     They live as long as the database: ``trio.to_thread`` would dispatch each read to a thread with
     a new context and name, which costs more than most reads.
     """
 
-    def __init__(self, connections: Sequence[sqlite3.Connection]) -> None:
-        """`close` closes ``connections``. Called inside the trio run that reads."""
-        self.connections = tuple(connections)
+    def __init__(self, sources: Sequence[ReadSource]) -> None:
+        """`close` closes ``sources``. Called inside the trio run that reads."""
+        self.sources = tuple(sources)
         self._reads: queue.SimpleQueue[_Read[object] | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
         self._closing = False
         self._threads = [
-            threading.Thread(
-                target=self._read_all, args=[connection], name="store reader", daemon=True
-            )
-            for connection in self.connections
+            threading.Thread(target=self._read_all, args=[source], name="store reader", daemon=True)
+            for source in self.sources
         ]
         for thread in self._threads:
             thread.start()
 
-    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """See `Database.read`. If the caller is cancelled, the query is dropped."""
+    async def read(self, query: Callable[[Any], T]) -> T:
+        """See `daemon.ledger.drivers.port.Database.read`. Dropped if the caller is cancelled."""
         if self._closing:
             raise StoreUnavailable("cannot read the store: it is closed")
         read = _Read(query)
@@ -113,8 +138,6 @@ class Readers:
         except trio.Cancelled:
             read.dropped = True
             raise
-        if isinstance(read.error, sqlite3.Error):
-            raise StoreUnavailable(f"cannot read the store: {read.error}") from read.error
         if read.error is not None:
             raise read.error
         return cast("T", read.result)
@@ -125,26 +148,28 @@ class Readers:
         Blocks until the threads have ended; call it in a thread.
         """
         self._closing = True
-        for connection in self.connections:
+        for source in self.sources:
             self._reads.put(None)
-            with suppress(sqlite3.ProgrammingError):  # closed before
-                connection.interrupt()
+            source.interrupt()
         for thread in self._threads:
             thread.join()
-        for connection in self.connections:
-            connection.close()
+        for source in self.sources:
+            source.close()
 
-    def _read_all(self, connection: sqlite3.Connection) -> None:
+    def _read_all(self, source: ReadSource) -> None:
         """Run one query after the other until the end is queued. Runs in a reader thread."""
         while (read := self._reads.get()) is not None:
             if read.dropped:
                 continue
             try:
-                read.result = read.query(connection)
+                read.result = read.query(source.use())
             except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
                 # A cursor in its frames would keep this connection at the snapshot of this moment.
                 clear_frames(error.__traceback__)
                 read.error = error
+                if fault := source.fault(error):
+                    read.error = StoreUnavailable(f"cannot read the store: {fault}")
+                    read.error.__cause__ = error
             # Once the trio run is over, nobody waits.
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(read.done.set)

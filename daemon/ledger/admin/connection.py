@@ -1,0 +1,59 @@
+"""The connection of a command, which runs in a process of its own beside the daemon's."""
+
+import importlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import StoreDamaged
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.sqlite.database import transaction as sqlite_transaction
+from daemon.ledger.drivers.sqlite.opening import open_cli_connection as open_sqlite
+
+
+def postgres_driver() -> Any:
+    """The driver's opening module, imported late: only a cluster installs recado[postgres].
+
+    Raises StoreDamaged if it is not installed.
+    """
+    try:
+        return importlib.import_module("daemon.ledger.drivers.postgres.opening")
+    except ImportError as error:
+        raise StoreDamaged(
+            "store.url needs psycopg: pip install 'recado[postgres]', or make install EXTRAS=1"
+        ) from error
+
+
+def open_cli_connection(
+    data_dir: Path, url: str = "", *, read_only: bool = False
+) -> AbstractContextManager[Connection]:
+    """Open the existing store for the length of the block; creates nothing.
+
+    Rows are known by place and by name. Raises StoreError if there is no store or it is of another
+    version, StoreDamaged if it is no store, StoreUnavailable for whatever the database refuses
+    inside the block.
+    """
+    if not url:
+        return open_sqlite(data_dir, read_only=read_only)
+    opened: AbstractContextManager[Connection] = postgres_driver().open_cli_connection(
+        url, read_only=read_only
+    )
+    return opened
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Make the block one transaction: all of it is stored, or nothing."""
+    if isinstance(connection, sqlite3.Connection):
+        with sqlite_transaction(connection):
+            yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,1 @@
+"""The ledger on PostgreSQL, for several nodes: see docs/cluster.md."""

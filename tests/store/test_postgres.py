@@ -1,0 +1,200 @@
+"""PostgreSQL behind the ledger: its tables, its one owner, and what a lost connection means."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import trio
+from support.ledgers import LAURA, accept, message
+from support.place import POSTGRES
+from support.rows import select
+
+from daemon.errors import CommitUnknown, StoreError, StoreInUse, StoreUnavailable
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
+from daemon.ledger.ledger import Store, open_store
+from daemon.ledger.migrations import migrate
+
+KINDS = {"INTEGER": "bigint", "REAL": "double precision", "TEXT": "text", "BLOB": "bytea"}
+
+INSERT = "INSERT INTO own_ids (channel, id) VALUES ('main', ?)"
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of its own; what reads rows reads them there."""
+    monkeypatch.setenv("RECADO_TEST_STORE", "postgres")
+    return POSTGRES.url(tmp_path)
+
+
+@pytest.fixture
+def server(url: str) -> Iterator["psycopg.Connection[Any]"]:
+    """A connection of the server's administrator."""
+    with closing(connect(url)) as connection:
+        yield connection
+
+
+def opened(folder: Path, url: str) -> Any:
+    return open_store(folder, url=url, clock=time.perf_counter)
+
+
+def cut(server: "psycopg.Connection[Any]") -> None:
+    """Cut all connections but this one, as a server that restarts does."""
+    server.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid != pg_backend_pid()"
+    )
+
+
+async def own_ids(store: Store) -> list[str]:
+    sql = "SELECT id FROM own_ids ORDER BY id"
+    return await store.database.read(lambda connection: [row[0] for row in connection.execute(sql)])
+
+
+def test_both_databases_have_the_same_tables(server: "psycopg.Connection[Any]") -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as sqlite:
+        migrate(sqlite)
+        tables = [
+            row[0]
+            for row in sqlite.execute(
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+                " AND sql NOT LIKE 'CREATE VIRTUAL%' AND name NOT LIKE 'knowledge_index_%'"
+            )
+        ]
+        expected = {
+            (table, name): (KINDS[kind], bool(required or key))
+            for table in tables
+            for _, name, kind, required, _, key, hidden in sqlite.execute(
+                f"PRAGMA table_xinfo({table})"
+            )
+            if hidden in {0, 2, 3}
+        }
+        version = sqlite.execute("PRAGMA user_version").fetchone()[0]
+    found = {
+        (table, name): (kind, nullable == "NO")
+        for table, name, kind, nullable in server.execute(
+            "SELECT table_name, column_name, data_type, is_nullable FROM"
+            " information_schema.columns WHERE table_schema = 'public'"
+            " AND table_name != 'ledger_version'"
+            " AND (table_name, column_name) != ('media', 'rowid')"
+        )
+    }
+    assert found == expected
+    assert server.execute("SELECT version FROM ledger_version").fetchone() == (version,)
+
+
+async def test_a_ledger_has_one_owner_which_a_killed_process_is_no_more(
+    tmp_path: Path, url: str, server: "psycopg.Connection[Any]"
+) -> None:
+    async with opened(tmp_path, url) as store:
+        with pytest.raises(StoreInUse):
+            async with opened(tmp_path, url):
+                pytest.fail("two processes own the ledger")
+        cut(server)  # what the server sees of a kill
+        async with opened(tmp_path, url) as other:
+            for words in ("terminating", "in use"):
+                with pytest.raises(StoreUnavailable, match=words):
+                    await store.database.write(lambda c: c.execute(INSERT, ["lost"]).rowcount)
+            assert store.database.failed.is_set()
+            assert await own_ids(other) == []
+
+
+async def test_after_the_server_was_away_writes_and_reads_go_on(
+    tmp_path: Path, url: str, server: "psycopg.Connection[Any]"
+) -> None:
+    async with opened(tmp_path, url) as store:
+        await accept(store, message("m-1"))
+        cut(server)
+        with pytest.raises(StoreUnavailable):
+            await accept(store, message("m-2"))
+        assert store.database.last_write_error
+        await accept(store, message("m-2"))
+        assert not store.database.last_write_error
+        while True:  # each reader notices once
+            try:
+                assert [row[0] for row in select(store, "messages", "id")] == ["m-1", "m-2"]
+                await own_ids(store)
+                break
+            except StoreUnavailable:
+                await trio.lowlevel.checkpoint()
+        assert not store.database.fatal_error
+
+
+async def test_a_commit_without_an_answer_is_known_as_unknown(
+    tmp_path: Path, url: str, server: "psycopg.Connection[Any]"
+) -> None:
+    """The commit waits for a constraint's check while its connection is cut."""
+    server.execute(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$"
+    )
+    server.execute(
+        "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON own_ids DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION wait()"
+    )
+    server.execute("SELECT pg_advisory_lock(1)")
+    waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+    def cut_when_it_waits() -> None:
+        while server.execute(waits).fetchone() == (0,):
+            pass
+        cut(server)
+
+    async with opened(tmp_path, url) as store:
+        thread = threading.Thread(target=cut_when_it_waits)
+        thread.start()
+        with pytest.raises(CommitUnknown):
+            await store.database.write(lambda c: c.execute(INSERT, ["57300"]).rowcount)
+        await trio.to_thread.run_sync(thread.join)
+
+
+async def test_one_write_that_fails_leaves_the_others_of_its_transaction(
+    tmp_path: Path, url: str
+) -> None:
+    outcomes: dict[str, str] = {}
+
+    async with opened(tmp_path, url) as store:
+
+        async def write(name: str) -> None:
+            def insert(connection: Connection) -> None:
+                connection.execute(INSERT, [name])
+                if name == "bad":
+                    connection.execute(INSERT, [name])
+
+            try:
+                await store.database.write(insert)
+            except StoreError as error:
+                outcomes[name] = str(error)
+
+        async with trio.open_nursery() as nursery:
+            for name in ("a", "bad", "c"):
+                nursery.start_soon(write, name)
+        assert await own_ids(store) == ["a", "c"]
+    assert list(outcomes) == ["bad"]
+    assert "refused a write" in outcomes["bad"]
+
+
+async def test_text_that_the_server_cannot_store_is_marked(tmp_path: Path, url: str) -> None:
+    words = "a\x00b \ud800 \\u0000"
+    async with opened(tmp_path, url) as store:
+        await accept(store, message("m-1", "una\x00pregunta"))
+        ((stored,),) = select(store, "messages", "message", where={"channel": LAURA.number})
+        assert json.loads(stored)["content"]["body"] == "una\ufffdpregunta"
+        await store.database.write(lambda c: c.execute(INSERT, [words]).rowcount)
+        assert await own_ids(store) == ["a\ufffdb \ufffd \\ufffd"]
+
+
+def test_parameters_are_found_outside_of_quoted_text(server: "psycopg.Connection[Any]") -> None:
+    connection = PostgresConnection(server)
+    sql = "SELECT '?' || ':a' || ? || '%', 7 % 4, ' -- ?' -- ?"
+    assert connection.execute(sql, ["x"]).fetchall() == [("?:ax%", 3, " -- ?")]
+    assert connection.execute("SELECT :a || :b || :a::text", {"a": "x", "b": "y"}).fetchone() == (
+        "xyx",
+    )
