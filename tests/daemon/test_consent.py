@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from support.model_script import Step, say
 from support.operator import recado
 from support.rows import count, rows, select, states_of
@@ -83,6 +84,20 @@ async def test_a_wish_beside_a_question_is_confirmed_and_the_question_answered(
         assert count(stage.settings.data_dir, "chats", where={"opted_out_at >": 0})
         await says(stage, "¿Y cierran?", 4)
         assert stage.received()[3:] == ["A las seis."]
+
+
+async def test_a_message_that_becomes_a_wish_during_the_run_is_confirmed(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage:
+        stage.model.script(say("nunca", gate=trio.Event()))
+        message_id = await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.model.wait_requests(1)
+        await stage.gateway.customer_edits(message_id, "STOP")
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert stage.received() == [OUT]
+        assert len(stage.model.calls) == 1
+        assert outcomes(stage) == ["answered"]
+        assert count(stage.settings.data_dir, "chats", where={"opted_out_at >": 0})
 
 
 async def test_an_opt_out_written_to_an_agent_is_kept(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import trio
-from support.model_script import call, say
+from support.model_script import Step, call, say
 from support.rows import count
 from support.scenes import (
     PAUSE_MINUTES,
@@ -107,6 +107,30 @@ async def test_after_an_effect_a_late_message_waits_and_is_quoted(tmp_path: Path
         assert [c.outcome for c in stage.model.calls] == ["finished"] * 3
         assert len(stage.events("tool started")) == 1
         assert "booked 101" in model_input(stage)
+
+
+async def test_a_late_message_waits_also_when_the_run_fails_after_an_effect(tmp_path: Path) -> None:
+    """What is booked stays booked: that is answered by the next run, then the late message."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "hotel.py").write_text(TOOLS)
+    async with open_scene(tmp_path, tools={"folder": folder}) as stage:
+        fail = trio.Event()
+        stage.model.script(
+            call("book_room", '{"room": "101"}'),
+            Step(status=500, gate=fail),
+            say("reservada"),
+            say("con gusto"),
+        )
+        await stage.gateway.customer_says(LAURA, "Reserva la 101")
+        await stage.model.wait_requests(2)
+        await stage.gateway.customer_says(LAURA, "gracias")
+        fail.set()
+        await stage.gateway.wait_sent(LAURA, 2)
+        await stage.quiet()
+        assert stage.received() == ["reservada", "con gusto"]
+        asked = [model_call.customer_texts[-1] for model_call in stage.model.calls]
+        assert asked == ["Reserva la 101"] * 3 + ["gracias"]
 
 
 async def test_a_message_between_two_chunks_gets_the_next_turn(tmp_path: Path) -> None:

@@ -237,6 +237,22 @@ async def test_a_voice_note_that_is_refused_is_written_once(tmp_path: Path) -> N
         assert payloads(stage) == [{"instead_of": "voice"}]
 
 
+async def test_a_refusal_that_names_what_a_voice_note_lacks_refuses_the_voice_note(
+    tmp_path: Path,
+) -> None:
+    """It is written, not given up: it quotes nobody, so nothing can be left out."""
+    async with open_scene(tmp_path, voice=VOICE) as stage:
+        stage.model.script(say(FIT))
+        stage.gateway.faults.add(
+            operation="send", kind="status", status=400, message="Wrong parameters: quoted"
+        )
+        await speaks(stage)
+        await stage.gateway.wait_sent(LAURA)
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert stage.received() == [FIT]
+        assert kinds(stage) == ["text"]
+
+
 @pytest.mark.parametrize(
     ("kind", "echo", "sends"),
     [
