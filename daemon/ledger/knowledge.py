@@ -3,7 +3,6 @@
 The functions of a connection are for commands; `Passages` and `Questions` are the daemon's.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,9 +18,8 @@ from daemon.domain.knowledge.reply import Reason
 from daemon.domain.knowledge.words import asked_terms, language_of, terms_of
 from daemon.domain.records import Turn
 from daemon.domain.states import CURRENT, GROWING, OUTDATED
+from daemon.ledger.drivers import passages as index
 from daemon.ledger.drivers.port import Connection, Role, marks, query, transaction
-from daemon.ledger.drivers.postgres import passages as postgres_index
-from daemon.ledger.drivers.sqlite import passages as sqlite_index
 
 IS_CURRENT = f"state = '{CURRENT}'"
 
@@ -190,7 +188,6 @@ def sweep(connection: Connection, *, now: float) -> bool:
 
 def search(connection: Connection, folder: str, question: str) -> list[FoundPassage]:
     """Rank the passages of a folder by the words of a question, the best first."""
-    index = sqlite_index if isinstance(connection, sqlite3.Connection) else postgres_index
     groups = asked_terms(question)
     counts = index.counts_of(connection, [term for group in groups for term in group])
     (passages,) = connection.execute(
